@@ -1,0 +1,1 @@
+"""The API: its methods and types, and how they look on the wire."""

@@ -1,0 +1,107 @@
+"""Files that are whole or not there: private directories, atomic writes, publishing.
+
+Hazards A7-A9: an artefact is made in a staging directory on the same file
+system, flushed, and renamed into place; a reader sees all of it or nothing. If the
+process dies before the rename, only the staging directory is left, which the
+daemon empties at its next start.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from banger.errors import NoSpace
+
+
+def ensure_private_dir(path: Path) -> Path:
+    """Make `path` (mode 0700 from birth, parents too) and return it; existing is fine."""
+    missing = [p for p in (path, *path.parents) if not p.exists()]
+    for directory in reversed(missing):
+        with contextlib.suppress(FileExistsError):
+            os.mkdir(directory, 0o700)
+    return path
+
+
+def write_atomic(path: Path, content: bytes, *, mode: int = 0o600) -> None:
+    """Replace `path` with `content` in one step, durably."""
+    with space_errors(path):
+        fd, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        try:
+            with os.fdopen(fd, "wb") as file:
+                os.fchmod(fd, mode)
+                file.write(content)
+                file.flush()
+                os.fsync(fd)
+            os.replace(name, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+            raise
+        fsync_dir(path.parent)
+
+
+@contextlib.contextmanager
+def staged_dir(staging: Path, *, prefix: str) -> Iterator[Path]:
+    """A fresh private directory below `staging`, removed on leaving unless published."""
+    ensure_private_dir(staging)
+    directory = Path(tempfile.mkdtemp(dir=staging, prefix=f"{prefix}."))
+    try:
+        with space_errors(directory):
+            yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def publish_dir(staged: Path, target: Path) -> bool:
+    """Flush a staged directory and rename it to `target`; False if somebody was first.
+
+    The target is never replaced: an artefact that may be in use stays as it is.
+    """
+    for file in staged.rglob("*"):
+        if file.is_file() and not file.is_symlink():
+            fsync_file(file)
+    fsync_dir(staged)
+    ensure_private_dir(target.parent)
+    try:
+        os.rename(staged, target)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
+            return False
+        raise
+    fsync_dir(target.parent)
+    return True
+
+
+def fsync_file(path: Path) -> None:
+    """Flush one file's data to its device."""
+    fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+def fsync_dir(path: Path) -> None:
+    """Make names created or renamed in `path` durable."""
+    fd = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
+
+
+@contextlib.contextmanager
+def space_errors(where: Path) -> Iterator[None]:
+    """Turn ENOSPC and EDQUOT into NoSpace; everything else passes."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise NoSpace(f"The file system of {where} is full.", hint=f"df -h {where}") from error

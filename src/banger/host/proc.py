@@ -1,0 +1,300 @@
+"""The door to other programs: the only place that starts processes.
+
+Owns nothing; touches whatever the program that it starts touches. Every call
+takes a list of arguments (never a shell line), gives the program a small fixed
+environment, has a deadline and a bound on what it keeps of the output, and is
+logged as one line that can be pasted into a shell.
+
+Three shapes:
+
+- `run` (async) and `run_sync`: start, wait, collect. A deadline or a
+  cancellation kills the program's whole process group, so nothing that it
+  started lives on.
+- `piped` (async): start with live pipes, for pipelines; killed on leaving.
+- `spawn_detached`: a process with a session and a log of its own, which
+  outlives us (VMMs, network back ends, the daemon). If we die right after the fork
+  the child lives without a record: `gc` finds it by its arguments, which
+  carry our VM id.
+
+`asyncio` and `subprocess` are imported by the functions that need them, since
+the command line loads this module and starts nothing on most of its paths.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import os
+import shlex
+import signal
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING
+
+from banger.errors import DeadlineExceeded, ToolFailed, ToolMissing
+
+if TYPE_CHECKING:
+    import asyncio
+    import subprocess
+
+log = logging.getLogger(__name__)
+
+PASSED_ON = (
+    "HOME",
+    "USER",
+    "LOGNAME",
+    "TMPDIR",
+    "XDG_RUNTIME_DIR",
+    "http_proxy",
+    "https_proxy",
+    "no_proxy",
+    "HTTP_PROXY",
+    "HTTPS_PROXY",
+    "NO_PROXY",
+    "SSL_CERT_FILE",
+    "SSL_CERT_DIR",
+)
+"""What a program sees of our environment, besides PATH and a fixed locale."""
+
+SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+"""Appended to PATH: an ordinary user's often lacks sbin, where mke2fs lives."""
+
+OUTPUT_LIMIT = 16 * 1024 * 1024
+TAIL_IN_ERRORS = 2000
+
+
+@dataclass(frozen=True)
+class Finished:
+    """A program that ended. `status` is its exit status, or -N for signal N."""
+
+    argv: tuple[str, ...]
+    status: int
+    stdout: bytes
+    stderr: bytes
+
+    @property
+    def text(self) -> str:
+        return self.stdout.decode("utf-8", "replace")
+
+
+def environment(extra: Mapping[str, str] | None = None) -> dict[str, str]:
+    """Return the environment that every program gets, with `extra` on top."""
+    env = {name: os.environ[name] for name in PASSED_ON if name in os.environ}
+    env["PATH"] = f"{os.environ.get('PATH', '')}:{SYSTEM_PATH}".lstrip(":")
+    env["LANG"] = env["LC_ALL"] = "C.UTF-8"
+    env.update(extra or {})
+    return env
+
+
+def find_tool(name: str) -> str | None:
+    """Return the path of a program in PATH or the system's directories, or None."""
+    import shutil
+
+    return shutil.which(name, path=environment()["PATH"])
+
+
+async def run(
+    argv: Sequence[str],
+    *,
+    deadline_s: float,
+    stdin: bytes = b"",
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    ok: Sequence[int] = (0,),
+    output_limit: int = OUTPUT_LIMIT,
+) -> Finished:
+    """Run a program to its end.
+
+    Raises:
+        ToolMissing: it is not installed.
+        ToolFailed: its status is not in `ok`, or it wrote more than `output_limit` bytes.
+        DeadlineExceeded: it took longer than `deadline_s`; its group was killed.
+    """
+    import asyncio
+
+    async with piped(argv, cwd=cwd, env=env) as process:
+        try:
+            async with asyncio.timeout(deadline_s):
+                stdout, stderr = await _communicate(process, argv, stdin, output_limit)
+                status = await process.wait()
+        except TimeoutError as error:
+            raise DeadlineExceeded(
+                f"{argv[0]} did not finish within {deadline_s:g} s.", details=shlex.join(argv)
+            ) from error
+    return check(Finished(tuple(argv), status, stdout, stderr), ok)
+
+
+def run_sync(
+    argv: Sequence[str],
+    *,
+    deadline_s: float,
+    stdin: bytes = b"",
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    ok: Sequence[int] = (0,),
+) -> Finished:
+    """As `run`, for the synchronous rooms (the command line)."""
+    import subprocess
+
+    log.debug("run %s", shlex.join(argv))
+    with _tool_errors(argv):
+        child = subprocess.Popen(
+            argv,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=environment(env),
+            start_new_session=True,
+        )
+    try:
+        stdout, stderr = child.communicate(stdin, timeout=deadline_s)
+    except subprocess.TimeoutExpired as error:
+        raise DeadlineExceeded(
+            f"{argv[0]} did not finish within {deadline_s:g} s.", details=shlex.join(argv)
+        ) from error
+    finally:
+        if child.poll() is None:
+            kill_group(child.pid)
+            child.wait()
+    return check(Finished(tuple(argv), child.returncode, stdout, stderr), ok)
+
+
+@contextlib.asynccontextmanager
+async def piped(
+    argv: Sequence[str],
+    *,
+    stdin: int | IO[bytes] | None = None,
+    stdout: int | IO[bytes] | None = None,
+    cwd: Path | None = None,
+    env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
+) -> AsyncIterator[asyncio.subprocess.Process]:
+    """Start a program with pipes (or the given descriptors) and kill its group on leaving.
+
+    Raises:
+        ToolMissing: it is not installed.
+    """
+    import asyncio
+    import subprocess
+
+    log.debug("start %s", shlex.join(argv))
+    with _tool_errors(argv):
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=subprocess.PIPE if stdin is None else stdin,
+            stdout=subprocess.PIPE if stdout is None else stdout,
+            stderr=subprocess.PIPE,
+            cwd=cwd,
+            env=environment(env),
+            pass_fds=pass_fds,
+            start_new_session=True,
+        )
+    try:
+        yield process
+    finally:
+        if process.returncode is None:
+            kill_group(process.pid)
+            await asyncio.shield(process.wait())
+
+
+def spawn_detached(
+    argv: Sequence[str],
+    *,
+    log_file: Path,
+    pass_fds: Sequence[int] = (),
+    env: Mapping[str, str] | None = None,
+) -> subprocess.Popen[bytes]:
+    """Start a process that outlives us: own session, no terminal, output to `log_file`.
+
+    The caller records the identity (`host.process.identify`) before it relies on
+    the process, and owns the returned handle for reaping.
+
+    Raises:
+        ToolMissing: the program is not installed.
+    """
+    import subprocess
+
+    log.info("spawn %s", shlex.join(argv))
+    with _tool_errors(argv), open(log_file, "ab", opener=_private) as output:
+        return subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env=environment(env),
+            pass_fds=pass_fds,
+            start_new_session=True,
+        )
+
+
+def check(finished: Finished, ok: Sequence[int] = (0,)) -> Finished:
+    """Return `finished` if its status is expected, else raise ToolFailed."""
+    if finished.status in ok:
+        return finished
+    how = (
+        f"was killed by signal {-finished.status}"
+        if finished.status < 0
+        else f"failed with status {finished.status}"
+    )
+    said = (finished.stderr or finished.stdout)[-TAIL_IN_ERRORS:].decode("utf-8", "replace").strip()
+    last = said.splitlines()[-1] if said else ""
+    raise ToolFailed(
+        f"{os.path.basename(finished.argv[0])} {how}{': ' + last if last else '.'}",
+        details=f"$ {shlex.join(finished.argv)}\n{said}",
+    )
+
+
+def kill_group(pid: int) -> None:
+    """Send SIGKILL to the process group of a child that we started with its own session."""
+    with contextlib.suppress(ProcessLookupError):
+        os.killpg(pid, signal.SIGKILL)
+
+
+async def _communicate(
+    process: asyncio.subprocess.Process, argv: Sequence[str], stdin: bytes, limit: int
+) -> tuple[bytes, bytes]:
+    """Feed stdin and read both outputs at once; neither side can block the other."""
+    import asyncio
+
+    assert process.stdin and process.stdout and process.stderr
+    _, stdout, stderr = await asyncio.gather(
+        _feed(process.stdin, stdin),
+        _read_bounded(process.stdout, argv, limit),
+        _read_bounded(process.stderr, argv, limit),
+    )
+    return stdout, stderr
+
+
+async def _feed(pipe: asyncio.StreamWriter, data: bytes) -> None:
+    # A program may end without reading its input; its status tells whether that is bad.
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        pipe.write(data)
+        await pipe.drain()
+    pipe.close()
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        await pipe.wait_closed()
+
+
+async def _read_bounded(pipe: asyncio.StreamReader, argv: Sequence[str], limit: int) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    while chunk := await pipe.read(65536):
+        size += len(chunk)
+        if size > limit:
+            raise ToolFailed(f"{argv[0]} wrote more than {limit} bytes.", details=shlex.join(argv))
+        parts.append(chunk)
+    return b"".join(parts)
+
+
+@contextlib.contextmanager
+def _tool_errors(argv: Sequence[str]) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise ToolMissing(f"{argv[0]} is not installed.", hint="banger setup") from error
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags | os.O_CLOEXEC, 0o600)

@@ -1,0 +1,113 @@
+"""Identity of processes that may outlive us.
+
+A pid alone names nobody: it is reused (hazard B2), and after a reboot of the
+host every record is stale (B10). A process is named by pid, start time and the
+host's boot id; signals go through a pidfd that was opened before the identity
+was compared, so that nobody else can be hit.
+
+Reads /proc; sends signals; owns nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+from dataclasses import dataclass
+from pathlib import Path
+
+
+@dataclass(frozen=True)
+class ProcessIdentity:
+    """One process of one boot of this host.
+
+    `start_ticks` is field 22 of /proc/PID/stat: clock ticks after boot.
+    """
+
+    pid: int
+    start_ticks: int
+    boot_id: str
+
+
+def read_boot_id() -> str:
+    """Return the kernel's random id of this boot."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
+
+
+def identify(pid: int) -> ProcessIdentity | None:
+    """Return the identity of a live process, or None (gone, or a zombie)."""
+    start = _read_start_ticks(pid)
+    return None if start is None else ProcessIdentity(pid, start, read_boot_id())
+
+
+def is_alive(identity: ProcessIdentity) -> bool:
+    """Tell whether this very process still runs."""
+    return identify(identity.pid) == identity
+
+
+def send_signal(identity: ProcessIdentity, number: signal.Signals) -> bool:
+    """Signal this very process; False if it is gone. Never hits another one."""
+    with _open_pidfd(identity) as fd:
+        if fd is None:
+            return False
+        with contextlib.suppress(ProcessLookupError):
+            signal.pidfd_send_signal(fd, number)
+            return True
+    return False
+
+
+async def wait_gone(identity: ProcessIdentity) -> None:
+    """Return when this very process has ended; reap it if it is our child."""
+    with _open_pidfd(identity) as fd:
+        if fd is not None:
+            await _readable(fd)
+    _reap(identity.pid)
+
+
+class _open_pidfd:  # noqa: N801 - a context manager used like a function
+    """A pidfd of `identity` for a `with` block, or None if that process is gone."""
+
+    def __init__(self, identity: ProcessIdentity) -> None:
+        self._identity = identity
+        self._fd: int | None = None
+
+    def __enter__(self) -> int | None:
+        with contextlib.suppress(ProcessLookupError):
+            self._fd = os.pidfd_open(self._identity.pid)
+        # Compared after opening: from here on the descriptor names what we compared.
+        if self._fd is not None and not is_alive(self._identity):
+            os.close(self._fd)
+            self._fd = None
+        return self._fd
+
+    def __exit__(self, *_: object) -> None:
+        if self._fd is not None:
+            os.close(self._fd)
+
+
+async def _readable(fd: int) -> None:
+    """Wait until the descriptor is readable; a pidfd is when its process has ended."""
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(fd, lambda: None if done.done() else done.set_result(None))
+    try:
+        await done
+    finally:
+        loop.remove_reader(fd)
+
+
+def _reap(pid: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, os.WNOHANG)
+
+
+def _read_start_ticks(pid: int) -> int | None:
+    try:
+        stat = Path(f"/proc/{pid}/stat").read_bytes()
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    # The command name is in brackets and may hold anything, brackets too.
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    state, start = fields[0], fields[19]
+    return None if state in (b"Z", b"X") else int(start)

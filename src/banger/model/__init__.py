@@ -1,0 +1,1 @@
+"""Frozen values: ids, specs, records, states. Touches no machine, clock or loop."""

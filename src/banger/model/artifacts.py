@@ -1,0 +1,46 @@
+"""Images and kernels as their manifests describe them. Pure."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+
+class Image(Struct, frozen=True, kw_only=True):
+    """An image: a root file system that any number of VMs read."""
+
+    digest: str
+    """sha256 of the root file, in hex; the image's identity."""
+    name: str
+    created_at: float
+    size_bytes: int
+    root: str
+    """File name of the root, relative to the image's directory."""
+    init: str | None
+    """Path of the image's init in the guest, or None: the agent stays PID 1."""
+    source: str
+    """Where it came from, for people: `recipe:debian-bookworm`."""
+    env: dict[str, str] = field(default_factory=dict)
+    packages: dict[str, str] = field(default_factory=dict)
+    """Name and version of each distribution package, when known."""
+
+
+class Kernel(Struct, frozen=True, kw_only=True):
+    """A kernel with the initramfs that carries our agent and its modules."""
+
+    digest: str
+    """sha256 over the parts below: kernel, initramfs; the identity."""
+    name: str
+    """What it is pulled by: `debian-cloud`."""
+    version: str
+    """As `uname -r` says in the guest."""
+    arch: str
+    created_at: float
+    bzimage: str
+    """File names are relative to the kernel's directory."""
+    vmlinux: str
+    initramfs: str
+    config: str
+    modules: tuple[str, ...]
+    hashes: dict[str, str]
+    """sha256 of each file, in hex."""
+    agent_version: str

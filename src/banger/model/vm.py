@@ -1,0 +1,125 @@
+"""The VM: what was asked for, what is recorded, and which states follow which. Pure."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+from msgspec import Struct, field
+
+from banger.errors import InvalidRequest
+from banger.model.names import VmId
+
+
+class VmState(StrEnum):
+    """What a VM is doing, as its user sees it."""
+
+    CREATED = "created"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    STOPPED = "stopped"
+    ERROR = "error"
+
+
+class NetworkKind(StrEnum):
+    """How a VM reaches the world: through passt, or not at all."""
+
+    USER = "user"
+    NONE = "none"
+
+
+class Accel(StrEnum):
+    """How the guest's instructions are run."""
+
+    KVM = "kvm"
+    TCG = "tcg"
+
+
+FOLLOWS: dict[VmState, frozenset[VmState]] = {
+    VmState.CREATED: frozenset({VmState.STARTING, VmState.ERROR}),
+    VmState.STARTING: frozenset({VmState.RUNNING, VmState.STOPPED, VmState.ERROR}),
+    VmState.RUNNING: frozenset({VmState.STOPPING, VmState.STOPPED, VmState.ERROR}),
+    VmState.STOPPING: frozenset({VmState.STOPPED, VmState.RUNNING, VmState.ERROR}),
+    VmState.STOPPED: frozenset({VmState.STARTING, VmState.ERROR}),
+    VmState.ERROR: frozenset({VmState.STARTING, VmState.STOPPED}),
+}
+"""The state machine. A VM may be deleted in every state but `starting` and `stopping`."""
+
+LIVE = frozenset({VmState.STARTING, VmState.RUNNING, VmState.STOPPING})
+"""States in which a VMM process may exist."""
+
+VCPU_RANGE = range(1, 65)
+MEMORY_MIB_RANGE = range(128, 1024 * 1024 + 1)
+DISK_MIB_RANGE = range(64, 16 * 1024 * 1024 + 1)
+
+
+class VmSpec(Struct, frozen=True, kw_only=True):
+    """What a VM is made of. Complete: every default has been decided."""
+
+    name: str
+    image: str
+    """Digest of the image's root."""
+    image_name: str
+    """The name that it was asked for by; for people."""
+    kernel: str
+    """Digest of the kernel."""
+    vcpu: int
+    memory_mib: int
+    disk_mib: int
+    network: NetworkKind
+    driver: str
+    accel: Accel
+    labels: dict[str, str] = field(default_factory=dict)
+    ephemeral: bool = False
+    """Deleted when the client connection that created it ends (`vm run --rm`)."""
+
+
+class WorkspaceRecord(Struct, frozen=True, kw_only=True):
+    """The workspace that was prepared in a VM."""
+
+    host_path: str
+    guest_path: str
+    commit: str
+    """The commit that exports are compared with (hazard A3)."""
+    branch: str | None = None
+
+
+class VmRecord(Struct, frozen=True, kw_only=True):
+    """A VM as the database knows it."""
+
+    id: VmId
+    spec: VmSpec
+    state: VmState
+    created_at: float
+    """Seconds of the Unix epoch."""
+    error: str | None = None
+    """Why the state is `error`: one sentence."""
+    workspace: WorkspaceRecord | None = None
+
+
+def require_transition(before: VmState, after: VmState) -> None:
+    """Check a change of state.
+
+    Raises:
+        ValueError: the state machine has no such arrow (a bug in the caller).
+    """
+    if after not in FOLLOWS[before]:
+        raise ValueError(f"a VM cannot go from {before} to {after}")
+
+
+def require_sizes(*, vcpu: int, memory_mib: int, disk_mib: int) -> None:
+    """Check a VM's sizes before anything is made (hazard C7).
+
+    Raises:
+        InvalidRequest: one of them is out of range.
+    """
+    for what, value, allowed, unit in (
+        ("vcpu", vcpu, VCPU_RANGE, ""),
+        ("memory", memory_mib, MEMORY_MIB_RANGE, " MiB"),
+        ("disk", disk_mib, DISK_MIB_RANGE, " MiB"),
+    ):
+        if value not in allowed:
+            raise InvalidRequest(
+                f"{what} {value}{unit} is out of range: "
+                f"{allowed.start} to {allowed.stop - 1}{unit} are possible."
+            )
