@@ -20,11 +20,11 @@ class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Base of all requests."""
 
 
-class NoParams(Params):
+class NoParams(Params, frozen=True):
     """A request without parameters."""
 
 
-class VmRef(Params):
+class VmRef(Params, frozen=True):
     ref: str
     """Name, id, or a prefix of either that only one VM has."""
 
@@ -106,7 +106,7 @@ class Leftover(Struct, frozen=True, kw_only=True):
 # --- requests ------------------------------------------------------------------
 
 
-class VmCreate(Params):
+class VmCreate(Params, frozen=True):
     """Absent values are decided by the configuration, then by the host's size."""
 
     name: str | None = None
@@ -124,21 +124,21 @@ class VmCreate(Params):
     """For the boot; absent: 300 s emulated, 60 s on KVM."""
 
 
-class VmList(Params):
+class VmList(Params, frozen=True):
     states: list[str] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
 
 
-class VmDelete(Params):
+class VmDelete(Params, frozen=True):
     ref: str
 
 
-class VmPrune(Params):
+class VmPrune(Params, frozen=True):
     dry_run: bool = False
     """True: only tell which VMs would be deleted."""
 
 
-class VmStop(Params):
+class VmStop(Params, frozen=True):
     ref: str
     deadline_s: float = 60.0
     """How long the guest may take to shut down before it is ended (its data is flushed first)."""
@@ -149,7 +149,7 @@ class Terminal(Struct, frozen=True, forbid_unknown_fields=True):
     columns: int
 
 
-class VmExec(Params):
+class VmExec(Params, frozen=True):
     ref: str
     argv: list[str]
     """Arguments with bytes that are no UTF-8 use surrogate escapes."""
@@ -163,13 +163,13 @@ class VmExec(Params):
     detach: bool = False
 
 
-class VmLogs(Params):
+class VmLogs(Params, frozen=True):
     ref: str
     log: Literal["console", "vmm"] = "console"
     follow: bool = False
 
 
-class WorkspacePrepare(Params):
+class WorkspacePrepare(Params, frozen=True):
     ref: str
     path: str
     guest_path: str | None = None
@@ -180,7 +180,7 @@ class WorkspacePrepare(Params):
     """... at this commit of the repository (with `branch` only)."""
 
 
-class WorkspaceInspect(Params):
+class WorkspaceInspect(Params, frozen=True):
     path: str
     guest_path: str | None = None
     include_untracked: bool = False
@@ -188,18 +188,18 @@ class WorkspaceInspect(Params):
     from_ref: str | None = None
 
 
-class WorkspaceExport(Params):
+class WorkspaceExport(Params, frozen=True):
     """The patch comes as channel 1 of the stream."""
 
     ref: str
 
 
-class WorkspaceExportBranch(Params):
+class WorkspaceExportBranch(Params, frozen=True):
     ref: str
     branch: str
 
 
-class ImageBuild(Params):
+class ImageBuild(Params, frozen=True):
     name: str
     suite: str = "bookworm"
     packages: list[str] = field(default_factory=list)
@@ -207,17 +207,17 @@ class ImageBuild(Params):
     """Path of a recipe file; excludes `suite` and `packages`."""
 
 
-class ImageRef(Params):
+class ImageRef(Params, frozen=True):
     ref: str
     """Name, digest, or a unique prefix of a digest."""
 
 
-class KernelPull(Params):
+class KernelPull(Params, frozen=True):
     name: str
     force: bool = False
 
 
-class Gc(Params):
+class Gc(Params, frozen=True):
     dry_run: bool = True
 
 
