@@ -36,7 +36,6 @@ from banger.errors import DeadlineExceeded, ToolFailed, ToolMissing
 
 if TYPE_CHECKING:
     import asyncio
-    import subprocess
 
 log = logging.getLogger(__name__)
 
@@ -205,11 +204,12 @@ def spawn_detached(
     log_file: Path,
     pass_fds: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
-) -> subprocess.Popen[bytes]:
-    """Start a process that outlives us: own session, no terminal, output to `log_file`.
+) -> int:
+    """Start a process that outlives us and return its pid.
 
-    The caller records the identity (`host.process.identify`) before it relies on
-    the process, and owns the returned handle for reaping.
+    It has its own session, no terminal, and writes to `log_file`. The caller
+    records its identity (`host.process.identify`) before it relies on the
+    process, and reaps it (`host.process.wait_gone`).
 
     Raises:
         ToolMissing: the program is not installed.
@@ -218,15 +218,20 @@ def spawn_detached(
 
     log.info("spawn %s", shlex.join(argv))
     with _tool_errors(argv), open(log_file, "ab", opener=_private) as output:
-        return subprocess.Popen(
+        child = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
             stdout=output,
             stderr=output,
+            cwd="/",
             env=environment(env),
             pass_fds=pass_fds,
             start_new_session=True,
         )
+    # The process is not ours to wait for in this object: without this, Popen's
+    # finalizer would complain, and later Popen calls would reap it behind our back.
+    child.returncode = 0
+    return child.pid
 
 
 def check(finished: Finished, ok: Sequence[int] = (0,)) -> Finished:

@@ -57,12 +57,16 @@ def send_signal(identity: ProcessIdentity, number: signal.Signals) -> bool:
     return False
 
 
-async def wait_gone(identity: ProcessIdentity) -> None:
-    """Return when this very process has ended; reap it if it is our child."""
+async def wait_gone(identity: ProcessIdentity) -> int | None:
+    """Return when this very process has ended; reap it if it is our child.
+
+    The value is its exit status (-N for signal N), or None if it was not our
+    child, so that nobody can tell.
+    """
     with _open_pidfd(identity) as fd:
         if fd is not None:
             await _readable(fd)
-    _reap(identity.pid)
+    return _reap(identity.pid)
 
 
 class _open_pidfd:  # noqa: N801 - a context manager used like a function
@@ -97,9 +101,12 @@ async def _readable(fd: int) -> None:
         loop.remove_reader(fd)
 
 
-def _reap(pid: int) -> None:
+def _reap(pid: int) -> int | None:
     with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, os.WNOHANG)
+        reaped, status = os.waitpid(pid, os.WNOHANG)
+        if reaped:
+            return os.waitstatus_to_exitcode(status)
+    return None
 
 
 def _read_start_ticks(pid: int) -> int | None:

@@ -1,0 +1,247 @@
+"""Settings: typed values, each with the place that it came from.
+
+Precedence: environment (`BANGER_*`), then the configuration file, then a
+default that may scale with the host. (Flags are parameters of a request and
+beat all of these.) One table, `OPTIONS`, is the source for parsing, for
+`banger config show` and for the documentation.
+
+Reads the configuration file; writes nothing (hazard B8). Hazard F6: each fault is
+one sentence with the file, the key and the line.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+import tomllib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from banger.errors import ConfigInvalid
+from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
+
+
+@dataclass(frozen=True)
+class HostSize:
+    """What defaults scale with."""
+
+    cores: int
+    memory_mib: int
+
+
+@dataclass(frozen=True)
+class Option:
+    """One key: how its value is checked, and what it is without being set."""
+
+    key: str
+    doc: str
+    parse: Callable[[object], Any]
+    """Returns the value or raises ValueError with what was expected."""
+    default: Callable[[HostSize], tuple[Any, str]]
+    """Returns the value and why."""
+
+    @property
+    def variable(self) -> str:
+        return "BANGER_" + self.key.upper().replace(".", "_")
+
+
+@dataclass(frozen=True)
+class Settings:
+    """Every setting, decided. `origins` maps each key to where its value came from."""
+
+    values: Mapping[str, Any]
+    origins: Mapping[str, str]
+
+    def __getitem__(self, key: str) -> Any:
+        return self.values[key]
+
+    def items(self) -> Iterator[tuple[str, Any, str]]:
+        """Yield (key, value, origin) in the table's order."""
+        for option in OPTIONS:
+            yield option.key, self.values[option.key], self.origins[option.key]
+
+
+def _one_of(*allowed: str) -> Callable[[object], str]:
+    def parse(untrusted_value: object) -> str:
+        if untrusted_value in allowed:
+            return str(untrusted_value)
+        raise ValueError("one of " + ", ".join(allowed))
+
+    return parse
+
+
+def _text(untrusted_value: object) -> str:
+    if isinstance(untrusted_value, str) and untrusted_value:
+        return untrusted_value
+    raise ValueError("a text")
+
+
+def _integer(allowed: range) -> Callable[[object], int]:
+    def parse(untrusted_value: object) -> int:
+        expected = f"a whole number from {allowed.start} to {allowed.stop - 1}"
+        if isinstance(untrusted_value, bool) or not isinstance(untrusted_value, int | str):
+            raise ValueError(expected)
+        try:
+            number = int(untrusted_value)
+        except ValueError:
+            raise ValueError(expected) from None
+        if number not in allowed:
+            raise ValueError(expected)
+        return number
+
+    return parse
+
+
+def _fixed(value: str | int) -> Callable[[HostSize], tuple[Any, str]]:
+    return lambda _: (value, "default")
+
+
+def _default_vcpu(host: HostSize) -> tuple[int, str]:
+    return min(max(host.cores // 4, 1), 4), f"default: {host.cores} cores / 4, within 1..4"
+
+
+def _default_memory(host: HostSize) -> tuple[int, str]:
+    # A multiple of 64 MiB, so that the number on the screen is a round one.
+    size = min(max(host.memory_mib // 8, 512), 8192) // 64 * 64
+    return size, f"default: {host.memory_mib} MiB / 8, within 512..8192"
+
+
+OPTIONS: tuple[Option, ...] = (
+    Option(
+        "log_level",
+        "How much the daemon logs.",
+        _one_of("debug", "info", "warning", "error"),
+        _fixed("info"),
+    ),
+    Option("driver", "What runs VMs.", _one_of("auto", "qemu"), _fixed("auto")),
+    Option(
+        "accel",
+        "Hardware virtualisation (kvm), emulation (tcg), or what works (auto).",
+        _one_of("auto", "kvm", "tcg"),
+        _fixed("auto"),
+    ),
+    Option("default_image", "The image without --image.", _text, _fixed("debian-bookworm")),
+    Option("default_kernel", "The kernel without --kernel.", _text, _fixed("debian-cloud")),
+    Option("network", "The network without --network.", _one_of("user", "none"), _fixed("user")),
+    Option("vm_defaults.vcpu", "Virtual CPUs of a VM.", _integer(VCPU_RANGE), _default_vcpu),
+    Option(
+        "vm_defaults.memory_mib", "Memory of a VM.", _integer(MEMORY_MIB_RANGE), _default_memory
+    ),
+    Option(
+        "vm_defaults.disk_gib",
+        "Size of a VM's data disk; sparse.",
+        _integer(range(1, DISK_MIB_RANGE.stop // 1024 + 1)),
+        _fixed(8),
+    ),
+    Option("qemu.binary", "QEMU's program, a name or a path.", _text, _fixed("qemu-system-x86_64")),
+)
+_BY_KEY = {option.key: option for option in OPTIONS}
+
+
+def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
+    """Return the settings of this user on this host.
+
+    Raises:
+        ConfigInvalid: the file or a variable is not valid; names file, key and line.
+    """
+    host = probe_host_size()
+    values: dict[str, Any] = {}
+    origins: dict[str, str] = {}
+    for option in OPTIONS:
+        values[option.key], origins[option.key] = option.default(host)
+    for key, value in _load_file(path).items():
+        values[key], origins[key] = value, f"file: {path}"
+    for option in OPTIONS:
+        if option.variable in environ:
+            values[option.key] = _parse_variable(option, environ[option.variable])
+            origins[option.key] = f"environment: {option.variable}"
+    return Settings(values, origins)
+
+
+def probe_host_size() -> HostSize:
+    """Return the cores that we may use and the host's memory."""
+    pages = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return HostSize(cores=len(os.sched_getaffinity(0)), memory_mib=pages // 2**20)
+
+
+def parse_config(untrusted_text: str, where: str) -> dict[str, Any]:
+    """Return the values in the text of a configuration file, by key. Pure.
+
+    Raises:
+        ConfigInvalid: with `where`, the key and its line.
+    """
+    try:
+        document = tomllib.loads(untrusted_text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigInvalid(f"{where} is not valid TOML: {error}.") from error
+    values: dict[str, Any] = {}
+    for key, untrusted_value in _flatten(document):
+        line = _find_line(untrusted_text, key)
+        option = _BY_KEY.get(key)
+        if option is None:
+            raise ConfigInvalid(
+                f"{where}, line {line}: there is no setting {key}.", hint=_near_match(key)
+            )
+        try:
+            values[key] = option.parse(untrusted_value)
+        except ValueError as error:
+            raise ConfigInvalid(
+                f"{where}, line {line}: {key} is {untrusted_value!r}, expected {error}."
+            ) from None
+    return values
+
+
+def _load_file(path: Path) -> dict[str, Any]:
+    try:
+        owner = path.stat().st_uid
+        if owner not in (os.getuid(), 0):
+            raise ConfigInvalid(f"{path} belongs to another user (uid {owner}).")
+        return parse_config(path.read_text("utf-8"), str(path))
+    except FileNotFoundError:
+        return {}
+    except OSError as error:
+        raise ConfigInvalid(f"{path} cannot be read: {error.strerror}.") from error
+    except UnicodeDecodeError as error:
+        raise ConfigInvalid(f"{path} is not UTF-8 text.") from error
+
+
+def _parse_variable(option: Option, untrusted_value: str) -> Any:
+    try:
+        return option.parse(untrusted_value)
+    except ValueError as error:
+        raise ConfigInvalid(
+            f"{option.variable} is {untrusted_value!r}, expected {error}."
+        ) from None
+
+
+def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+    """Yield (dotted key, value); a table that is itself a key of ours is a value."""
+    for name, value in table.items():
+        key = prefix + name
+        if isinstance(value, dict) and key not in _BY_KEY:
+            yield from _flatten(value, f"{key}.")
+        else:
+            yield key, value
+
+
+def _find_line(text: str, key: str) -> int:
+    """Return the line on which `key` is set; tomllib does not tell. 1 if it is not found."""
+    table, _, name = key.rpartition(".")
+    current = ""
+    for number, line in enumerate(text.splitlines(), 1):
+        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
+            current = header[1].strip()
+        left = line.partition("=")[0].strip().strip("\"'")
+        if (current == table and left == name) or (not current and left == key):
+            return number
+    return 1
+
+
+def _near_match(key: str) -> str | None:
+    near = difflib.get_close_matches(key, _BY_KEY, n=1)
+    return (
+        f"did you mean {near[0]}? (banger config show lists all)" if near else "banger config show"
+    )
