@@ -18,10 +18,11 @@ import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from banger.errors import ConfigInvalid
 from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
+
+Value = str | int
 
 
 @dataclass(frozen=True)
@@ -38,9 +39,9 @@ class Option:
 
     key: str
     doc: str
-    parse: Callable[[object], Any]
+    parse: Callable[[object], Value]
     """Returns the value or raises ValueError with what was expected."""
-    default: Callable[[HostSize], tuple[Any, str]]
+    default: Callable[[HostSize], tuple[Value, str]]
     """Returns the value and why."""
 
     @property
@@ -52,13 +53,18 @@ class Option:
 class Settings:
     """Every setting, decided. `origins` maps each key to where its value came from."""
 
-    values: Mapping[str, Any]
+    values: Mapping[str, Value]
     origins: Mapping[str, str]
 
-    def __getitem__(self, key: str) -> Any:
-        return self.values[key]
+    def text(self, key: str) -> str:
+        """Return a setting that is a text."""
+        return str(self.values[key])
 
-    def items(self) -> Iterator[tuple[str, Any, str]]:
+    def number(self, key: str) -> int:
+        """Return a setting that is a whole number."""
+        return int(self.values[key])
+
+    def items(self) -> Iterator[tuple[str, Value, str]]:
         """Yield (key, value, origin) in the table's order."""
         for option in OPTIONS:
             yield option.key, self.values[option.key], self.origins[option.key]
@@ -82,20 +88,20 @@ def _text(untrusted_value: object) -> str:
 def _integer(allowed: range) -> Callable[[object], int]:
     def parse(untrusted_value: object) -> int:
         expected = f"a whole number from {allowed.start} to {allowed.stop - 1}"
-        if isinstance(untrusted_value, bool) or not isinstance(untrusted_value, int | str):
-            raise ValueError(expected)
-        try:
+        number = None
+        if type(untrusted_value) is int:
+            number = untrusted_value
+        elif isinstance(untrusted_value, str) and re.fullmatch(r"[0-9]{1,9}", untrusted_value):
             number = int(untrusted_value)
-        except ValueError:
-            raise ValueError(expected) from None
         if number not in allowed:
             raise ValueError(expected)
+        assert number is not None
         return number
 
     return parse
 
 
-def _fixed(value: str | int) -> Callable[[HostSize], tuple[Any, str]]:
+def _fixed(value: str | int) -> Callable[[HostSize], tuple[Value, str]]:
     return lambda _: (value, "default")
 
 
@@ -148,7 +154,7 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
         ConfigInvalid: the file or a variable is not valid; names file, key and line.
     """
     host = probe_host_size()
-    values: dict[str, Any] = {}
+    values: dict[str, Value] = {}
     origins: dict[str, str] = {}
     for option in OPTIONS:
         values[option.key], origins[option.key] = option.default(host)
@@ -167,7 +173,7 @@ def probe_host_size() -> HostSize:
     return HostSize(cores=len(os.sched_getaffinity(0)), memory_mib=pages // 2**20)
 
 
-def parse_config(untrusted_text: str, where: str) -> dict[str, Any]:
+def parse_config(untrusted_text: str, where: str) -> dict[str, Value]:
     """Return the values in the text of a configuration file, by key. Pure.
 
     Raises:
@@ -177,7 +183,7 @@ def parse_config(untrusted_text: str, where: str) -> dict[str, Any]:
         document = tomllib.loads(untrusted_text)
     except tomllib.TOMLDecodeError as error:
         raise ConfigInvalid(f"{where} is not valid TOML: {error}.") from error
-    values: dict[str, Any] = {}
+    values: dict[str, Value] = {}
     for key, untrusted_value in _flatten(document):
         line = _find_line(untrusted_text, key)
         option = _BY_KEY.get(key)
@@ -194,7 +200,7 @@ def parse_config(untrusted_text: str, where: str) -> dict[str, Any]:
     return values
 
 
-def _load_file(path: Path) -> dict[str, Any]:
+def _load_file(path: Path) -> dict[str, Value]:
     try:
         owner = path.stat().st_uid
         if owner not in (os.getuid(), 0):
@@ -208,7 +214,7 @@ def _load_file(path: Path) -> dict[str, Any]:
         raise ConfigInvalid(f"{path} is not UTF-8 text.") from error
 
 
-def _parse_variable(option: Option, untrusted_value: str) -> Any:
+def _parse_variable(option: Option, untrusted_value: str) -> Value:
     try:
         return option.parse(untrusted_value)
     except ValueError as error:
@@ -217,7 +223,7 @@ def _parse_variable(option: Option, untrusted_value: str) -> Any:
         ) from None
 
 
-def _flatten(table: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, object]]:
+def _flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
     """Yield (dotted key, value); a table that is itself a key of ours is a value."""
     for name, value in table.items():
         key = prefix + name
