@@ -1,0 +1,49 @@
+"""SQLite: records, handles, operations and their journal.
+
+Owns the database file and its numbered migrations. Everything durable that the
+daemon knows is here; what is only true at the moment (connections, tasks,
+locks) is in the engine. A transaction holds statements only: no process,
+network or file work is done inside one.
+
+`Database` runs functions of a connection in one thread of its own. If the
+process dies, SQLite's write-ahead log keeps what was committed and nothing else.
+"""
+
+from banger.store.database import Database, open_database
+from banger.store.handles import delete_handle, load_handles, save_handle
+from banger.store.journal import (
+    JournalEntry,
+    OpenOperation,
+    begin_operation,
+    end_operation,
+    load_open_operations,
+    record_step,
+)
+from banger.store.vms import (
+    delete_vm,
+    find_vm,
+    insert_vm,
+    load_vms,
+    update_state,
+    update_workspace,
+)
+
+__all__ = [
+    "Database",
+    "JournalEntry",
+    "OpenOperation",
+    "begin_operation",
+    "delete_handle",
+    "delete_vm",
+    "end_operation",
+    "find_vm",
+    "insert_vm",
+    "load_handles",
+    "load_open_operations",
+    "load_vms",
+    "open_database",
+    "record_step",
+    "save_handle",
+    "update_state",
+    "update_workspace",
+]

@@ -1,0 +1,122 @@
+"""One SQLite connection in one thread, and functions that are run on it."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import Concatenate, ParamSpec, TypeVar
+
+from banger.errors import BangerError, NoSpace, OperationFailed
+from banger.host.files import ensure_private_dir
+from banger.store.migrations import migrate
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Database:
+    """The door to SQLite for the asyncio world.
+
+    Functions given to `write` run inside one `BEGIN IMMEDIATE` transaction: all of it
+    or nothing. They are synchronous, short, and do nothing but statements.
+    """
+
+    def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
+        self._connection = connection
+        self._thread = thread
+
+    async def write(
+        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *a: P.args, **k: P.kwargs
+    ) -> T:
+        """Run `function(connection, ...)` in a transaction.
+
+        A cancelled caller does not tear the transaction: it is finished in its thread.
+        """
+        return await self._call(lambda: _in_transaction(self._connection, function, *a, **k))
+
+    async def read(
+        self, function: Callable[Concatenate[sqlite3.Connection, P], T], *a: P.args, **k: P.kwargs
+    ) -> T:
+        """Run `function(connection, ...)` for its answer."""
+        return await self._call(lambda: function(self._connection, *a, **k))
+
+    async def close(self) -> None:
+        """Close the connection and end the thread."""
+        await self._call(self._connection.close)
+        self._thread.shutdown()
+
+    async def _call(self, function: Callable[[], T]) -> T:
+        loop = asyncio.get_running_loop()
+        return await loop.run_in_executor(self._thread, _translated(function))
+
+
+async def open_database(path: Path) -> Database:
+    """Open (and make, and migrate) the database.
+
+    Raises:
+        HostNotReady: it was written by a newer banger.
+        NoSpace: its file system is full.
+    """
+    thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
+    loop = asyncio.get_running_loop()
+    try:
+        connection = await loop.run_in_executor(thread, _translated(lambda: _open(path)))
+    except BaseException:
+        thread.shutdown()
+        raise
+    return Database(connection, thread)
+
+
+def _open(path: Path) -> sqlite3.Connection:
+    ensure_private_dir(path.parent)
+    connection = sqlite3.connect(path, isolation_level=None, timeout=10)
+    try:
+        path.chmod(0o600)
+        connection.row_factory = sqlite3.Row
+        connection.execute("PRAGMA journal_mode = WAL")
+        connection.execute("PRAGMA foreign_keys = ON")
+        # WAL with `normal` survives the death of a process, which is what we recover from;
+        # a power cut may lose the last transactions, and with them every running VM anyway.
+        connection.execute("PRAGMA synchronous = NORMAL")
+        migrate(connection)
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def _in_transaction(
+    connection: sqlite3.Connection,
+    function: Callable[Concatenate[sqlite3.Connection, P], T],
+    *a: P.args,
+    **k: P.kwargs,
+) -> T:
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        result = function(connection, *a, **k)
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+    return result
+
+
+def _translated(function: Callable[[], T]) -> Callable[[], T]:
+    """Wrap `function` so that SQLite's errors leave this room as ours."""
+
+    def call() -> T:
+        try:
+            return function()
+        except sqlite3.Error as error:
+            raise _translate(error) from error
+
+    return call
+
+
+def _translate(error: sqlite3.Error) -> BangerError:
+    if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+        return NoSpace("The file system of the database is full.", hint="df -h ~/.local/state")
+    return OperationFailed(f"The database refused: {error}.", hint="banger doctor")

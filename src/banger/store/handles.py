@@ -1,0 +1,23 @@
+"""Rows of momentary handles: which processes belong to a VM."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from banger.model.names import VmId
+
+
+def save_handle(connection: sqlite3.Connection, vm_id: VmId, kind: str, payload: bytes) -> None:
+    """Save or replace one handle (JSON) of a VM."""
+    connection.execute("INSERT OR REPLACE INTO handles VALUES (?, ?, ?)", (vm_id, kind, payload))
+
+
+def load_handles(connection: sqlite3.Connection, vm_id: VmId) -> dict[str, bytes]:
+    """Return a VM's handles by kind; the payload is untrusted until its room has parsed it."""
+    rows = connection.execute("SELECT kind, payload FROM handles WHERE vm_id = ?", (vm_id,))
+    return {row["kind"]: bytes(row["payload"]) for row in rows}
+
+
+def delete_handle(connection: sqlite3.Connection, vm_id: VmId, kind: str) -> None:
+    """Forget one handle; one that is gone already is fine."""
+    connection.execute("DELETE FROM handles WHERE vm_id = ? AND kind = ?", (vm_id, kind))

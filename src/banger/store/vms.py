@@ -1,0 +1,107 @@
+"""Rows of VMs. Synchronous functions of a connection; run them through `Database`."""
+
+from __future__ import annotations
+
+import sqlite3
+
+import msgspec
+
+from banger.errors import NameTaken
+from banger.model.names import VmId
+from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState, WorkspaceRecord
+
+
+def insert_vm(connection: sqlite3.Connection, record: VmRecord) -> None:
+    """Claim the VM's name and id by its row.
+
+    Raises:
+        NameTaken: another VM has the name.
+    """
+    try:
+        connection.execute(
+            "INSERT INTO vms (id, name, spec, state, created_at) VALUES (?, ?, ?, ?, ?)",
+            (
+                record.id,
+                record.spec.name,
+                msgspec.json.encode(record.spec),
+                record.state.value,
+                record.created_at,
+            ),
+        )
+    except sqlite3.IntegrityError as error:
+        raise NameTaken(
+            f"A VM named {record.spec.name} exists already.",
+            hint=f"banger vm delete {record.spec.name}",
+        ) from error
+
+
+def update_state(
+    connection: sqlite3.Connection, vm_id: VmId, state: VmState, *, error: str | None = None
+) -> None:
+    """Save a VM's state, and why it is `error`."""
+    connection.execute(
+        "UPDATE vms SET state = ?, error = ? WHERE id = ?", (state.value, error, vm_id)
+    )
+
+
+def update_workspace(
+    connection: sqlite3.Connection, vm_id: VmId, workspace: WorkspaceRecord
+) -> None:
+    """Save which workspace a VM holds."""
+    connection.execute(
+        "UPDATE vms SET workspace = ? WHERE id = ?", (msgspec.json.encode(workspace), vm_id)
+    )
+
+
+def delete_vm(connection: sqlite3.Connection, vm_id: VmId) -> None:
+    """Remove a VM's row and handles; a row that is gone already is fine."""
+    connection.execute("DELETE FROM vms WHERE id = ?", (vm_id,))
+
+
+def load_vms(connection: sqlite3.Connection) -> list[VmRecord]:
+    """Return every VM, oldest first. A damaged row becomes a VM in state `error` (B9)."""
+    rows = connection.execute("SELECT * FROM vms ORDER BY created_at, id").fetchall()
+    return [_parse_row(row) for row in rows]
+
+
+def find_vm(connection: sqlite3.Connection, vm_id: VmId) -> VmRecord | None:
+    """Return one VM by its full id."""
+    row = connection.execute("SELECT * FROM vms WHERE id = ?", (vm_id,)).fetchone()
+    return None if row is None else _parse_row(row)
+
+
+def _parse_row(row: sqlite3.Row) -> VmRecord:
+    try:
+        return VmRecord(
+            id=VmId(row["id"]),
+            spec=msgspec.json.decode(row["spec"], type=VmSpec),
+            state=VmState(row["state"]),
+            created_at=row["created_at"],
+            error=row["error"],
+            workspace=row["workspace"]
+            and msgspec.json.decode(row["workspace"], type=WorkspaceRecord),
+        )
+    except (msgspec.DecodeError, ValueError) as error:
+        return _damaged(row, str(error))
+
+
+def _damaged(row: sqlite3.Row, why: str) -> VmRecord:
+    """Return a record that can be listed and deleted, and nothing else."""
+    return VmRecord(
+        id=VmId(row["id"]),
+        spec=VmSpec(
+            name=row["name"],
+            image="",
+            image_name="?",
+            kernel="",
+            vcpu=0,
+            memory_mib=0,
+            disk_mib=0,
+            network=NetworkKind.NONE,
+            driver="qemu",
+            accel=Accel.TCG,
+        ),
+        state=VmState.ERROR,
+        created_at=row["created_at"],
+        error=f"The record of this VM is damaged: {why}.",
+    )
