@@ -1,0 +1,1 @@
+"""Pure: facts and specs in, steps and file contents out. Touches no machine, clock or loop."""

@@ -1,0 +1,37 @@
+"""What makes a guest itself: the files that carry its name, ids and keys. Pure."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+
+class IdentityFile(NamedTuple):
+    """A file of the guest, owned by root."""
+
+    path: str
+    mode: int
+    content: bytes
+
+
+def render_identity_files(
+    *,
+    hostname: str,
+    machine_id: str,
+    nameservers: tuple[str, ...],
+    host_key: bytes,
+    host_key_public: bytes,
+) -> tuple[IdentityFile, ...]:
+    """Return the files that no two guests may share (hazard D2), and those that follow from them.
+
+    `machine_id` is 32 hex digits, as machine-id(5) wants it.
+    """
+    hosts = f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n::1 localhost ip6-localhost\n"
+    resolver = "".join(f"nameserver {address}\n" for address in nameservers)
+    return (
+        IdentityFile("/etc/machine-id", 0o444, f"{machine_id}\n".encode()),
+        IdentityFile("/etc/hostname", 0o644, f"{hostname}\n".encode()),
+        IdentityFile("/etc/hosts", 0o644, hosts.encode()),
+        IdentityFile("/etc/resolv.conf", 0o644, resolver.encode()),
+        IdentityFile("/etc/ssh/ssh_host_ed25519_key", 0o600, host_key),
+        IdentityFile("/etc/ssh/ssh_host_ed25519_key.pub", 0o644, host_key_public),
+    )

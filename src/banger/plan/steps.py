@@ -1,0 +1,101 @@
+"""The steps that verbs are made of, as values.
+
+A step names what is to be true afterwards; the engine's adapters measure, act if
+needed and verify, so that each may be applied or undone again at any time. Steps
+are written to the journal as JSON: a class's tag is part of the database's format
+and is never reused for something else.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from banger.model.names import VmId
+
+
+class _Step(Struct, frozen=True, kw_only=True, tag_field="step"):
+    vm_id: VmId
+
+
+# --- making: undone in reverse order -------------------------------------------
+
+
+class MakeVmDir(_Step, frozen=True, tag="make-vm-dir"):
+    """The VM's private directory exists. Undo: it and everything in it is gone."""
+
+
+class MakeDataDisk(_Step, frozen=True, tag="make-data-disk"):
+    """The data disk exists: a sparse file with an empty ext4."""
+
+    size_mib: int
+
+
+class MakeHostKeys(_Step, frozen=True, tag="make-host-keys"):
+    """The guest's own ssh host key exists (hazard D2)."""
+
+
+class MakeRuntimeDir(_Step, frozen=True, tag="make-runtime-dir"):
+    """The directory of the VM's sockets exists. Undo: it is gone."""
+
+
+class StartNetwork(_Step, frozen=True, tag="start-network"):
+    """The network back end runs and its handle is saved. Undo: it has ended."""
+
+
+class SpawnVmm(_Step, frozen=True, tag="spawn-vmm"):
+    """The VMM runs and its handle is saved. Undo: it has ended."""
+
+
+class BootGuest(_Step, frozen=True, tag="boot-guest"):
+    """The agent answers, the root is in place, the image's init is started."""
+
+
+class SettleGuest(_Step, frozen=True, tag="settle-guest"):
+    """The image's init has started what it starts."""
+
+
+# --- ending: only ever completed --------------------------------------------------
+
+
+class FlushGuest(_Step, frozen=True, tag="flush-guest"):
+    """What the guest wrote is in the host's files, or it is known that it may not be (A1)."""
+
+
+class ShutDownGuest(_Step, frozen=True, tag="shut-down-guest"):
+    """The guest was asked to shut down, and did so or had its time (A2)."""
+
+    deadline_s: float
+
+
+class EndVmm(_Step, frozen=True, tag="end-vmm"):
+    """The VMM has ended and its handle is forgotten."""
+
+
+class EndNetwork(_Step, frozen=True, tag="end-network"):
+    """The network back end has ended and its handle is forgotten."""
+
+
+class RemoveRuntimeDir(_Step, frozen=True, tag="remove-runtime-dir"):
+    """The directory of the VM's sockets is gone."""
+
+
+class RemoveVmDir(_Step, frozen=True, tag="remove-vm-dir"):
+    """The VM's directory is gone."""
+
+
+Step = (
+    MakeVmDir
+    | MakeDataDisk
+    | MakeHostKeys
+    | MakeRuntimeDir
+    | StartNetwork
+    | SpawnVmm
+    | BootGuest
+    | SettleGuest
+    | FlushGuest
+    | ShutDownGuest
+    | EndVmm
+    | EndNetwork
+    | RemoveRuntimeDir
+    | RemoveVmDir
+)
