@@ -9,7 +9,7 @@ Three shapes:
 
 - `run` (async) and `run_sync`: start, wait, collect. A deadline or a
   cancellation kills the program's whole process group, so nothing that it
-  started lives on.
+  started lives on. `run_foreground`: the same on the person's terminal.
 - `piped` (async): start with live pipes, for pipelines; killed on leaving.
 - `spawn_detached`: a process with a session and a log of its own, which
   outlives us (VMMs, network back ends, the daemon). If we die right after the fork
@@ -158,6 +158,22 @@ def run_sync(
             kill_group(child.pid)
             child.wait()
     return check(Finished(tuple(argv), child.returncode, stdout, stderr), ok)
+
+
+def run_foreground(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
+    """Run a program on our own terminal and return its status (-N for signal N).
+
+    For what a person must see or answer: package managers, sudo's password. Same
+    session and no deadline: it ends when it ends, or by the person's Ctrl-C.
+
+    Raises:
+        ToolMissing: it is not installed.
+    """
+    import subprocess
+
+    log.debug("run %s", shlex.join(argv))
+    with _tool_errors(argv):
+        return subprocess.run(argv, env=environment(env), check=False).returncode
 
 
 @contextlib.asynccontextmanager

@@ -1,0 +1,32 @@
+# The entry points. Each installs what is missing first; root is turned into an
+# ordinary user by scripts/enter. The work is in scripts/.
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench fmt docs clean test-kvm
+
+help:
+	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
+
+demo: ## install what is missing, build, run an example's tests in a VM
+	@scripts/enter demo
+
+test: ## install what is missing, run every test that this host can run
+	@scripts/enter test
+
+check: ## format, lint, types, layers, unit tests, generated pages
+	@scripts/enter check
+
+bench: ## measure; writes docs/performance.md's numbers and raw samples
+	@scripts/enter bench
+
+test-kvm: ## the KVM paths, on an emulated host with hardware virtualisation
+	@scripts/enter test-kvm
+
+fmt: ## format the sources and fix what lint can fix
+	@scripts/in-place fmt
+
+docs: ## write the generated pages: api, cli, errors
+	@scripts/in-place docs
+
+clean: ## remove what was built here (the test caches of the user stay)
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
+	@if [ -f agent/Makefile ]; then $(MAKE) --no-print-directory -C agent clean; fi

@@ -1,0 +1,33 @@
+"""Installs the host tools that building and testing need; the Makefile's first step.
+
+Runs with the system's Python, before any virtual environment exists; the work
+and the table are `banger.host.setup` and `banger.host.packages`.
+"""
+
+import sys
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
+
+from banger.errors import BangerError  # noqa: E402 - after the path is set
+from banger.host.packages import DEVELOPMENT, RUNTIME  # noqa: E402
+from banger.host.setup import install_missing  # noqa: E402
+
+
+def main() -> int:
+    """Install what is missing; return banger's exit code."""
+    try:
+        installed = install_missing(RUNTIME + DEVELOPMENT, lambda line: print(line, flush=True))
+    except BangerError as error:
+        print(f"error: {error.message}", file=sys.stderr)
+        if error.hint:
+            print(f"hint: {error.hint}", file=sys.stderr)
+        return error.exit_code
+    if installed:
+        print("installed: " + ", ".join(tool.program for tool in installed))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,176 @@
+"""Which distribution package brings which host tool, and the command that installs them.
+
+Tables and pure functions; only `find_package_manager` and `find_missing` look
+at the machine (PATH, and whether Python can make virtual environments). Standard
+library only: `scripts/` runs this with the system's Python before any
+virtual environment exists.
+"""
+
+from __future__ import annotations
+
+import platform
+import shlex
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from importlib.util import find_spec
+from pathlib import Path
+
+from banger.host.proc import find_tool
+
+_ARM = platform.machine() == "aarch64"
+QEMU_PROGRAM = "qemu-system-aarch64" if _ARM else "qemu-system-x86_64"
+
+
+class PackageManager(StrEnum):
+    """A distribution's installer; the value is its program."""
+
+    APT = "apt-get"
+    DNF = "dnf"
+    PACMAN = "pacman"
+    ZYPPER = "zypper"
+    APK = "apk"
+
+
+_INSTALL: dict[PackageManager, tuple[tuple[str, ...], ...]] = {
+    PackageManager.APT: (
+        ("apt-get", "update"),
+        ("apt-get", "install", "-y", "--no-install-recommends"),
+    ),
+    PackageManager.DNF: (("dnf", "install", "-y"),),
+    PackageManager.PACMAN: (("pacman", "-S", "--needed", "--noconfirm"),),
+    PackageManager.ZYPPER: (("zypper", "--non-interactive", "install"),),
+    PackageManager.APK: (("apk", "add"),),
+}
+"""The commands, in order; the packages go to the end of the last one."""
+
+
+@dataclass(frozen=True)
+class Tool:
+    """A program that banger starts, and the packages that bring it.
+
+    `packages` is in the order of `PackageManager`; None where a distribution
+    has none that we know of. `paths` are files that must exist instead of a program.
+    """
+
+    program: str
+    why: str
+    packages: tuple[str | None, str | None, str | None, str | None, str | None]
+    required: bool = True
+    paths: tuple[str, ...] = ()
+
+    def package(self, manager: PackageManager) -> str | None:
+        """Return the package's name on a distribution, or None."""
+        return self.packages[list(PackageManager).index(manager)]
+
+
+RUNTIME: tuple[Tool, ...] = (
+    Tool("git", "inspects and exports workspaces", ("git",) * 5),
+    Tool(
+        QEMU_PROGRAM,
+        "runs VMs",
+        ("qemu-system-arm",) + ("qemu-system-aarch64",) * 2 + ("qemu-arm", "qemu-system-aarch64")
+        if _ARM
+        else (
+            "qemu-system-x86",
+            "qemu-system-x86-core",
+            "qemu-system-x86",
+            "qemu-x86",
+            "qemu-system-x86_64",
+        ),
+    ),
+    Tool("passt", "gives VMs a network without privilege", ("passt",) * 5),
+    Tool("mmdebstrap", "builds images and kernels", ("mmdebstrap", None, None, None, None)),
+    Tool(
+        "newuidmap",
+        "lets an ordinary user build images",
+        ("uidmap", "shadow-utils", "shadow", "shadow", "shadow-uidmap"),
+    ),
+    Tool(
+        "sqfstar",
+        "packs images",
+        ("squashfs-tools", "squashfs-tools", "squashfs-tools", "squashfs", "squashfs-tools"),
+    ),
+    Tool("mke2fs", "makes data disks", ("e2fsprogs",) * 5),
+    Tool(
+        "Debian's archive keys",
+        "verify the packages of images",
+        ("debian-archive-keyring", "debian-keyring", "debian-archive-keyring", None, None),
+        paths=(
+            "/usr/share/keyrings/debian-archive-keyring.gpg",
+            "/usr/share/keyrings/debian-archive-bookworm-stable.gpg",
+        ),
+    ),
+    Tool("bwrap", "confines QEMU further", ("bubblewrap",) * 5, required=False),
+    Tool(
+        "ssh",
+        "is the client of VMs' SSH",
+        ("openssh-client", "openssh-clients", "openssh", "openssh-clients", "openssh-client"),
+        required=False,
+    ),
+)
+"""What banger itself needs."""
+
+DEVELOPMENT: tuple[Tool, ...] = (
+    Tool("make", "runs the entry points", ("make",) * 5),
+    Tool("gcc", "builds the agent", ("gcc",) * 5),
+    Tool(
+        "musl-gcc",
+        "links the agent without the host's C library",
+        ("musl-tools", "musl-gcc", "musl", None, "musl-dev"),
+    ),
+    Tool(
+        "ensurepip",
+        "makes the virtual environment",
+        ("python3-venv", "python3-pip", "python", "python3-pip", "py3-pip"),
+    ),
+    Tool(
+        "CA certificates",
+        "verify downloads",
+        ("ca-certificates",) * 5,
+        paths=(
+            "/etc/ssl/certs/ca-certificates.crt",
+            "/etc/pki/tls/certs/ca-bundle.crt",
+            "/etc/ssl/ca-bundle.pem",
+        ),
+    ),
+)
+"""What the checkout needs besides, to be built and tested."""
+
+
+def find_package_manager(find: Callable[[str], str | None] = find_tool) -> PackageManager | None:
+    """Return the package manager of this distribution, or None if we do not know it."""
+    return next((manager for manager in PackageManager if find(manager)), None)
+
+
+def find_missing(
+    tools: Iterable[Tool], find: Callable[[str], str | None] = find_tool
+) -> tuple[Tool, ...]:
+    """Return the tools that this host lacks, in the order given."""
+    return tuple(tool for tool in tools if not _is_present(tool, find))
+
+
+def plan_install(
+    manager: PackageManager, tools: Sequence[Tool], *, as_root: bool
+) -> tuple[tuple[str, ...], ...]:
+    """Return the commands that install the packages of `tools`; none if there are none."""
+    packages = sorted({name for tool in tools if (name := tool.package(manager))})
+    if not packages:
+        return ()
+    prefix = () if as_root else ("sudo",)
+    *before, last = _INSTALL[manager]
+    return tuple((*prefix, *command) for command in before) + ((*prefix, *last, *packages),)
+
+
+def format_install(commands: Sequence[Sequence[str]]) -> str:
+    """Return the commands as one line for a shell."""
+    return " && ".join(shlex.join(command) for command in commands)
+
+
+def _is_present(tool: Tool, find: Callable[[str], str | None]) -> bool:
+    if tool.paths:
+        return any(Path(path).exists() for path in tool.paths)
+    # Debian's python3 has no ensurepip until python3-venv is installed; it is no program.
+    if tool.program == "ensurepip":
+        return find_spec("ensurepip") is not None
+    return find(tool.program) is not None
