@@ -159,7 +159,7 @@ def plan_install(
         return ()
     prefix = () if as_root else ("sudo",)
     *before, last = _INSTALL[manager]
-    return tuple((*prefix, *command) for command in before) + ((*prefix, *last, *packages),)
+    return tuple((*prefix, *command) for command in (*before, (*last, *packages)))
 
 
 def format_install(commands: Sequence[Sequence[str]]) -> str:

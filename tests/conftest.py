@@ -1,0 +1,171 @@
+"""The ground that every test stands on.
+
+One private directory for each run (short: a Unix socket's path has 107 bytes)
+holds HOME, the XDG directories and TMPDIR, so that no test can touch the
+user's own; images and kernels come from a cache that outlives the run. At the
+end the leak audit fails the run if anything of ours is left, and in CI a
+skip that `tests/allowed-skips.txt` does not list is a failure.
+
+BANGER_TEST_KEEP=1 keeps the private directory; BANGER_TEST_CACHE moves the cache.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import shutil
+import tempfile
+from collections.abc import Generator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from banger.layout import Layout, layout_from_environment
+from tests.support.artifacts import CHECKOUT, make_data_home
+from tests.support.leaks import end_processes, find_leaks, find_processes
+
+RUN = pytest.StashKey[Path]()
+LEAKS = pytest.StashKey[list[str]]()
+ALLOWED_SKIPS = CHECKOUT / "tests/allowed-skips.txt"
+_numbers = itertools.count(1)
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    if os.geteuid() == 0:
+        pytest.exit("the tests run as an ordinary user: make test", returncode=2)
+    cache = _cache_dir()
+    run = Path(tempfile.mkdtemp(prefix="bt.", dir="/tmp"))
+    config.stash[RUN] = run
+    _enter(run, cache)
+    # Time limits belong to `make bench`: this machine may be busy with anything.
+    hypothesis.settings.register_profile("banger", deadline=None)
+    hypothesis.settings.load_profile("banger")
+
+
+def _cache_dir() -> Path:
+    default = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    cache = Path(os.environ.get("BANGER_TEST_CACHE") or f"{default}/banger-tests")
+    cache.mkdir(parents=True, exist_ok=True)
+    return cache
+
+
+def _enter(run: Path, cache: Path) -> None:
+    """Point the whole process, and so everything that it starts, at private directories."""
+    names = {"HOME": "home", "TMPDIR": "tmp", "XDG_RUNTIME_DIR": "r", "XDG_STATE_HOME": "s"}
+    names |= {"XDG_CONFIG_HOME": "c", "XDG_CACHE_HOME": "cache"}
+    for variable, name in names.items():
+        (run / name).mkdir(mode=0o700)
+        os.environ[variable] = str(run / name)
+    os.environ["XDG_DATA_HOME"] = str(make_data_home(cache))
+    os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(cache / "hypothesis")
+    for variable in [name for name in os.environ if name.startswith(("BANGER_", "GIT_"))]:
+        if not variable.startswith(("BANGER_TEST_", "GIT_SSL_")):
+            del os.environ[variable]
+    tempfile.tempdir = None
+
+
+# --- fixtures ----------------------------------------------------------------
+
+
+@pytest.fixture(scope="session")
+def run_dir(pytestconfig: pytest.Config) -> Path:
+    """The run's private directory, short enough for sockets."""
+    return pytestconfig.stash[RUN]
+
+
+@pytest.fixture(scope="session")
+def run_layout() -> Layout:
+    """The layout of the run: its images and kernels are shared with other runs.
+
+    Nothing may delete an image or a kernel in it; such tests take `private_environ`.
+    """
+    return layout_from_environment(os.environ)
+
+
+@pytest.fixture
+def short_dir(run_dir: Path) -> Path:
+    """A fresh directory for this test, short enough for sockets."""
+    directory = run_dir / str(next(_numbers))
+    directory.mkdir(mode=0o700)
+    return directory
+
+
+@pytest.fixture
+def private_environ(short_dir: Path) -> dict[str, str]:
+    """An environment with HOME and XDG directories for this test alone."""
+    environ = dict(os.environ)
+    for variable, name in (
+        ("HOME", "h"),
+        ("XDG_RUNTIME_DIR", "r"),
+        ("XDG_STATE_HOME", "s"),
+        ("XDG_DATA_HOME", "d"),
+        ("XDG_CONFIG_HOME", "c"),
+        ("XDG_CACHE_HOME", "k"),
+    ):
+        (short_dir / name).mkdir(mode=0o700)
+        environ[variable] = str(short_dir / name)
+    return environ
+
+
+# --- the skip rule -----------------------------------------------------------
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport(
+    item: pytest.Item,
+) -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail") and _must_run(item.nodeid):
+        reason = report.longrepr[2] if isinstance(report.longrepr, tuple) else report.longrepr
+        report.outcome = "failed"
+        report.longrepr = f"{item.nodeid} was skipped in CI and is not listed: {reason}"
+    return report
+
+
+def _must_run(nodeid: str) -> bool:
+    if not os.environ.get("CI"):
+        return False
+    lines = ALLOWED_SKIPS.read_text("utf-8").splitlines()
+    allowed = [line.partition("#")[0].strip() for line in lines]
+    return not any(nodeid.startswith(prefix) for prefix in allowed if prefix)
+
+
+# --- the leak audit ------------------------------------------------------------
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """After the last fixture was torn down: nothing of ours may be left."""
+    run = session.config.stash[RUN]
+    layout = layout_from_environment(os.environ)
+    ours = [layout.runtime, layout.state, layout.data, layout.config, layout.cache]
+    leaks = find_leaks(run, ours)
+    strays = [*(run / "home").iterdir(), *(run / "tmp").iterdir()]
+    leaks += [f"file: {path}" for path in strays if not path.name.startswith("pytest-of-")]
+    session.config.stash[LEAKS] = leaks
+    end_processes(find_processes(run))
+    if leaks and session.exitstatus == pytest.ExitCode.OK:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+def pytest_terminal_summary(
+    terminalreporter: pytest.TerminalReporter, config: pytest.Config
+) -> None:
+    leaks = config.stash.get(LEAKS, [])
+    if leaks:
+        terminalreporter.section("leak audit: FAILED")
+        for line in leaks:
+            terminalreporter.line(line)
+    elif config.getoption("verbose") >= 0:
+        terminalreporter.line("leak audit: nothing is left")
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    if RUN not in config.stash:
+        return
+    shutil.rmtree(os.environ["XDG_DATA_HOME"], ignore_errors=True)
+    if os.environ.get("BANGER_TEST_KEEP"):
+        print(f"kept: {config.stash[RUN]}")
+    else:
+        shutil.rmtree(config.stash[RUN], ignore_errors=True)
