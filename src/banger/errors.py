@@ -124,6 +124,12 @@ class ConfigInvalid(InvalidRequest):
     code = "config-invalid"
 
 
+class VersionMismatch(DaemonUnreachable):
+    """The daemon is of another version than the client; the client restarts it."""
+
+    code = "version-mismatch"
+
+
 # --- VMs --------------------------------------------------------------------
 
 
@@ -188,6 +194,61 @@ class GuestRefused(OperationFailed):
     """The guest's agent could not do what was asked; its reason is given."""
 
     code = "guest-refused"
+    guest_code = ""
+    """The agent's own code (docs/guest-protocol.md, section 6)."""
+    guest_errno = 0
+
+
+class ExecNotFound(GuestRefused):
+    """The guest has no such program."""
+
+    code = "exec-not-found"
+    exit_code = 127
+
+
+class ExecNotExecutable(GuestRefused):
+    """The guest cannot execute the program."""
+
+    code = "exec-not-executable"
+    exit_code = 126
+
+
+class ExecBadDirectory(GuestRefused):
+    """The guest cannot enter the directory that the program was to start in."""
+
+    code = "exec-bad-directory"
+
+
+class ExecNoSuchUser(GuestRefused):
+    """The guest does not know the user that the program was to run as."""
+
+    code = "exec-no-such-user"
+
+
+class GuestPathNotFound(GuestRefused):
+    """The guest has no such file."""
+
+    code = "guest-path-not-found"
+
+
+class GuestOutputTooBig(OperationFailed):
+    """A command of ours in the guest wrote more than we keep; it was killed."""
+
+    code = "guest-output-too-big"
+
+
+class CommandNotFound(GuestRefused):
+    """The guest has no such program."""
+
+    code = "command-not-found"
+    exit_code = 127
+
+
+class CommandNotExecutable(GuestRefused):
+    """The guest cannot execute the file."""
+
+    code = "command-not-executable"
+    exit_code = 126
 
 
 # --- host -------------------------------------------------------------------
@@ -232,6 +293,18 @@ class KernelNotFound(NotFound):
     code = "kernel-not-found"
 
 
+class KernelUnfit(OperationFailed):
+    """A kernel cannot be used for guests: it lacks something, or its package is not as expected."""
+
+    code = "kernel-unfit"
+
+
+class RecipeInvalid(InvalidRequest):
+    """An image recipe is not valid; the message names the file, the line and the key."""
+
+    code = "recipe-invalid"
+
+
 # --- workspaces -------------------------------------------------------------
 
 
@@ -245,3 +318,39 @@ class UnsafePatch(Denied):
     """What the guest exported would write outside the work tree."""
 
     code = "unsafe-patch"
+
+
+class UnsafeBranch(Denied):
+    """The commits that the guest sent are broken or hold names that no work tree may have."""
+
+    code = "unsafe-branch"
+
+
+class RepositoryRefused(InvalidRequest):
+    """The repository's state cannot be put into a guest; the message says which and the hint why."""
+
+    code = "repository-refused"
+
+
+class GuestPathTaken(Conflict):
+    """The guest directory for a workspace holds something that is not a workspace of ours."""
+
+    code = "guest-path-taken"
+
+
+class WorkspaceNotFound(NotFound):
+    """The VM holds no prepared workspace, or its directory is gone from the guest."""
+
+    code = "workspace-not-found"
+
+
+class GuestToolMissing(OperationFailed):
+    """The guest's image lacks a program that the request needs there."""
+
+    code = "guest-tool-missing"
+
+
+class BranchConflict(Conflict):
+    """A branch exists, is checked out, or has moved so that it cannot be set."""
+
+    code = "branch-conflict"

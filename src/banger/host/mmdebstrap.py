@@ -1,0 +1,216 @@
+"""The adapter of mmdebstrap: distribution packages to a tar stream, as an ordinary user.
+
+mmdebstrap runs apt in a user namespace of its own; apt verifies the
+archive's signature with the distribution's keyring and every package against
+it, so what comes out is signed by the distribution. No option here weakens
+that.
+
+Touches a directory of its own below TMPDIR or /var/tmp (root and apt caches
+while it works; it must be reachable by the mapped users, which nothing below a
+private home is), removed on leaving, also after a failure or a cancellation: what is in it
+belongs to mapped users, so mmdebstrap's own helper removes it. If we die half-way,
+`/var/tmp/banger-bootstrap.*` is left, which is for gc. No locks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import pwd
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeVar
+
+from banger.errors import DeadlineExceeded, HostNotReady, ToolMissing
+from banger.host.proc import Finished, check, find_tool, piped, run
+
+DEADLINE_S = 1800.0
+"""A slow mirror may take long; one that hangs must end."""
+LAST_WORDS_S = 5.0
+SPACE_MESSAGES = (b"No space left on device", b"not enough space", b"enough free space")
+WORK_PREFIX = "banger-bootstrap."
+KEYRINGS = Path("/usr/share/keyrings")
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Bootstrap:
+    """What mmdebstrap is asked for.
+
+    `epoch` is the latest file time in the result (SOURCE_DATE_EPOCH): with it the same
+    packages give the same stream.
+    """
+
+    suite: str
+    variant: str
+    packages: tuple[str, ...]
+    components: tuple[str, ...] = ("main",)
+    options: tuple[str, ...] = ()
+    epoch: int = 0
+
+
+def plan_argv(request: Bootstrap) -> list[str]:
+    """Return mmdebstrap's arguments. Pure."""
+    return [
+        "mmdebstrap",
+        "--mode=unshare",
+        "--format=tar",
+        f"--variant={request.variant}",
+        f"--components={','.join(request.components)}",
+        f"--include={','.join(request.packages)}",
+        *request.options,
+        request.suite,
+        "-",
+    ]
+
+
+def require_mmdebstrap(*, subids: Path = Path("/etc"), keyrings: Path = KEYRINGS) -> None:
+    """Check at once everything that building from packages needs (hazard H8).
+
+    Raises:
+        ToolMissing: a program is not installed.
+        HostNotReady: the user has no range of subordinate ids, or the archive's keyring is missing.
+    """
+    tools = ("mmdebstrap", "newuidmap", "newgidmap")
+    if missing := [tool for tool in tools if find_tool(tool) is None]:
+        raise ToolMissing(f"{', '.join(missing)} not installed.", hint="banger setup")
+    user = pwd.getpwuid(os.getuid())
+    for name in ("subuid", "subgid"):
+        if not _has_range(subids / name, user):
+            raise HostNotReady(
+                f"{user.pw_name} has no range in {subids / name}: packages cannot be unpacked.",
+                hint="banger setup",
+            )
+    if not list(keyrings.glob("debian-archive-keyring*")):
+        raise HostNotReady("The Debian archive's keyring is not installed.", hint="banger setup")
+
+
+async def bootstrap(
+    request: Bootstrap, *, consume: Callable[[int], T], on_stage: Callable[[str], None]
+) -> T:
+    """Run mmdebstrap and return what `consume` makes of its tar stream.
+
+    `consume` gets the descriptor to read from and runs in a thread; it must read to the
+    end of the file and need not close it. Its result counts only if mmdebstrap
+    succeeds. A failure of either, the deadline or a cancellation ends both.
+
+    Raises:
+        ToolMissing, HostNotReady: see `require_mmdebstrap`.
+        ToolFailed: mmdebstrap failed; the details hold the end of what it said.
+        DeadlineExceeded: it took longer than `DEADLINE_S`.
+    """
+    require_mmdebstrap()
+    async with _workdir() as tmp:
+        env = {"TMPDIR": str(tmp), "SOURCE_DATE_EPOCH": str(request.epoch)}
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                return await _stream(plan_argv(request), env, consume, on_stage)
+        except TimeoutError as error:
+            raise DeadlineExceeded(
+                f"Unpacking the packages of {request.suite} took longer than {DEADLINE_S:g} s."
+            ) from error
+
+
+async def _stream(
+    argv: list[str],
+    env: dict[str, str],
+    consume: Callable[[int], T],
+    on_stage: Callable[[str], None],
+) -> T:
+    """Run the two ends of the pipe; return when both have ended."""
+    source, sink = os.pipe2(os.O_CLOEXEC)
+    tasks: set[asyncio.Task[bytes] | asyncio.Task[T]] = set()
+    try:
+        async with piped(argv, stdin=asyncio.subprocess.DEVNULL, stdout=sink, env=env) as process:
+            os.close(sink)
+            sink = -1
+            assert process.stderr
+            watcher = asyncio.create_task(watch(process.stderr, on_stage))
+            consumer = asyncio.create_task(asyncio.to_thread(consume, source))
+            tasks |= {watcher, consumer}
+            await asyncio.wait({watcher, consumer}, return_when=asyncio.FIRST_EXCEPTION)
+            status = await _last_words(process, failed=_has_failed(consumer))
+            if status is not None:
+                check(Finished(tuple(argv), status, b"", await watcher))
+            return await consumer
+    finally:
+        # The program is dead by now, so its pipes are at their end and both finish.
+        if tasks:
+            await asyncio.wait(tasks)
+            [task.exception() for task in tasks if not task.cancelled()]
+        for fd in (source, sink):
+            if fd >= 0:
+                os.close(fd)
+
+
+async def _last_words(process: asyncio.subprocess.Process, *, failed: bool) -> int | None:
+    """Return the program's status.
+
+    When the reader failed, that may be because the program did (a stream that ends early): it
+    gets a moment to end by itself and so to say why; None means it did not.
+    """
+    if not failed:
+        return await process.wait()
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(LAST_WORDS_S):
+            return await process.wait()
+    return None
+
+
+def _has_failed(task: asyncio.Task[T]) -> bool:
+    return task.done() and task.exception() is not None
+
+
+async def watch(pipe: asyncio.StreamReader, on_stage: Callable[[str], None]) -> bytes:
+    """Read a program's messages to their end; return the last 64 KiB.
+
+    Lines of the form `I: text...` are stages, unless they name a file. The pipe is always
+    drained: a full one would stop the program.
+    """
+    tail = b""
+    rest = b""
+    while chunk := await pipe.read(65536):
+        tail = (tail + chunk)[-65536:]
+        *lines, rest = (rest + chunk).split(b"\n")
+        rest = rest[-65536:]
+        for line in lines:
+            if line.startswith(b"I: ") and line.endswith(b"...") and b"/" not in line:
+                on_stage(line[3:-3].decode("utf-8", "replace"))
+    return tail
+
+
+@contextlib.asynccontextmanager
+async def _workdir() -> AsyncIterator[Path]:
+    parent = os.environ.get("TMPDIR") or ("/var/tmp" if os.path.isdir("/var/tmp") else None)  # noqa: S108 - mkdtemp makes it private
+    directory = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=parent))
+    directory.chmod(0o711)  # the mapped users pass through it
+    try:
+        yield directory
+    finally:
+        await asyncio.shield(_remove_workdir(directory))
+
+
+async def _remove_workdir(directory: Path) -> None:
+    """Remove what is left there; a killed mmdebstrap leaves files of mapped users."""
+    if left := [str(path) for path in directory.iterdir()]:
+        # Processes of the namespace may still be dying and writing: rm may need a second round.
+        for _ in range(2):
+            await run(
+                ["mmdebstrap", "--unshare-helper", "rm", "-rf", "--one-file-system", "--", *left],
+                deadline_s=120,
+                ok=range(256),
+            )
+    shutil.rmtree(directory, ignore_errors=True)
+
+
+def _has_range(path: Path, user: pwd.struct_passwd) -> bool:
+    try:
+        lines = path.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return False
+    return any(line.split(":")[0] in (user.pw_name, str(user.pw_uid)) for line in lines)

@@ -1,0 +1,189 @@
+"""Shelves: published artefacts of one kind (images, kernels), and the names that point at them.
+
+A shelf owns one directory:
+
+    <digest>/manifest.json   and the artefact's files; keyed by sha256, never changed in place
+    names/<name>             a one-line file that holds a digest
+
+An artefact is staged elsewhere on the same file system, its manifest is written
+last, and a rename publishes it (hazards A7-A9): a directory named by a digest
+is whole. Two publishers of one digest are harmless: the first wins, the other's
+work is dropped (C3). A name is a file replaced atomically, so a reader sees the old
+digest or the new one. If the process dies between the two, the artefact is
+there without its name; doing the same again finds it and names it.
+
+No locks: callers that must not remove what others use ask for the users first.
+A manifest that cannot be read hides its artefact only (B9). Synchronous; reads are
+small, `remove` and `publish` belong in a thread.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import logging
+import os
+import re
+import shutil
+import tempfile
+from pathlib import Path
+from typing import Generic, Protocol, TypeVar
+from urllib.parse import quote, unquote
+
+import msgspec
+
+from banger.errors import InvalidRequest
+from banger.host.files import (
+    ensure_private_dir,
+    fsync_dir,
+    publish_dir,
+    space_errors,
+    write_atomic,
+)
+
+log = logging.getLogger(__name__)
+
+MANIFEST = "manifest.json"
+DIGEST = re.compile(r"[0-9a-f]{64}")
+PREFIX = re.compile(r"[0-9a-f]{6,64}")
+"""Shortest prefix of a digest that is taken for one."""
+NAME_BYTES_MAX = 200
+
+
+class Artifact(Protocol):
+    """What a shelf must know of a manifest."""
+
+    @property
+    def digest(self) -> str: ...
+
+    @property
+    def name(self) -> str: ...
+
+
+A = TypeVar("A", bound=Artifact)
+
+
+class Shelf(Generic[A]):
+    """The artefacts of one kind below `root`."""
+
+    def __init__(self, root: Path, *, staging: Path, kind: type[A]) -> None:
+        self.root = root
+        self.staging = staging
+        self.kind = kind
+
+    def directory(self, digest: str) -> Path:
+        return self.root / digest
+
+    def list_all(self) -> list[A]:
+        """Return every readable artefact under its current name, sorted by name and age."""
+        found = [self._load(path.name) for path in self.root.glob("*") if _is_digest(path.name)]
+        names = {digest: name for name, digest in sorted(self._names().items(), reverse=True)}
+        named = [_with_name(a, names.get(a.digest, a.name)) for a in found if a is not None]
+        return sorted(named, key=lambda artifact: (artifact.name, artifact.digest))
+
+    def find(self, reference: str) -> A | None:
+        """Return the artefact of this name, digest or unique prefix of a digest, or None.
+
+        Raises:
+            InvalidRequest: the prefix fits several.
+        """
+        digest = self._read_name(reference)
+        if digest is not None and (artifact := self._load(digest)) is not None:
+            return _with_name(artifact, reference)
+        if not PREFIX.fullmatch(reference):
+            return None
+        matches = [a for a in self.list_all() if a.digest.startswith(reference)]
+        if len(matches) > 1:
+            listed = ", ".join(a.digest[:12] for a in matches)
+            raise InvalidRequest(f"{reference} is the start of several digests: {listed}.")
+        return matches[0] if matches else None
+
+    def publish(self, staged: Path, manifest: A) -> A:
+        """Publish a staged directory as `manifest`, name it, and return what is on the shelf.
+
+        If the digest is there already, that artefact stays as it is and is returned;
+        one without a readable manifest is replaced.
+        """
+        with space_errors(self.root):
+            write_atomic(staged / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
+            target = self.directory(manifest.digest)
+            if not publish_dir(staged, target) and self._load(manifest.digest) is None:
+                self.set_aside(manifest.digest)
+                publish_dir(staged, target)
+        self.point(manifest.name, manifest.digest)
+        published = self._load(manifest.digest)
+        return manifest if published is None else _with_name(published, manifest.name)
+
+    def point(self, name: str, digest: str) -> None:
+        """Let `name` mean `digest` from now on."""
+        write_atomic(ensure_private_dir(self.root / "names") / _encode(name), digest.encode())
+
+    def remove(self, digest: str) -> None:
+        """Remove an artefact and the names that point at it; one that is gone is fine (A6).
+
+        The directory is renamed away first: nobody finds it half removed.
+        """
+        for name, target in self._names().items():
+            if target == digest:
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(self.root / "names" / _encode(name))
+        self.set_aside(digest)
+
+    def set_aside(self, digest: str) -> None:
+        """Take a (damaged) artefact off the shelf; its names stay."""
+        grave = Path(tempfile.mkdtemp(dir=ensure_private_dir(self.staging), prefix="removed."))
+        with contextlib.suppress(FileNotFoundError):
+            os.rename(self.directory(digest), grave / digest)
+            fsync_dir(self.root)
+        shutil.rmtree(grave, ignore_errors=True)
+
+    def _names(self) -> dict[str, str]:
+        names = [unquote(path.name) for path in self.root.glob("names/[!.]*")]
+        return {name: digest for name in names if (digest := self._read_name(name))}
+
+    def _read_name(self, name: str) -> str | None:
+        try:
+            text = (self.root / "names" / _encode(name)).read_text("ascii").strip()
+        except (FileNotFoundError, UnicodeDecodeError, InvalidRequest):
+            return None
+        return text if _is_digest(text) else None
+
+    def _load(self, digest: str) -> A | None:
+        path = self.directory(digest) / MANIFEST
+        try:
+            manifest = msgspec.json.decode(path.read_bytes(), type=self.kind)
+        except FileNotFoundError:
+            return None
+        except (msgspec.DecodeError, OSError) as error:
+            log.warning("the manifest %s cannot be used: %s", path, error)
+            return None
+        return manifest if manifest.digest == digest else None
+
+
+def hash_file(path: Path) -> str:
+    """Return a file's sha256 in hex. Reads all of it: for threads."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _with_name(artifact: A, name: str) -> A:
+    """Return the artefact under the name that points at it now; its manifest keeps the first."""
+    if artifact.name == name:
+        return artifact
+    return msgspec.structs.replace(artifact, name=name)  # type: ignore[type-var]
+
+
+def _is_digest(text: str) -> bool:
+    return DIGEST.fullmatch(text) is not None
+
+
+def _encode(name: str) -> str:
+    """Return the file name for a name: no separators, no leading dot.
+
+    Raises:
+        InvalidRequest: it is empty or too long for a file name.
+    """
+    encoded = quote(name, safe="").replace(".", "%2E") if name.startswith(".") else quote(name, "")
+    if not 0 < len(encoded) <= NAME_BYTES_MAX:
+        raise InvalidRequest(f"{name[:40]!r} is not a usable name: it is empty or too long.")
+    return encoded

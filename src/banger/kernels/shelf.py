@@ -1,0 +1,50 @@
+"""The kernels on disk: finding, listing, removing. `host/shelf.py` has the format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from banger.errors import KernelNotFound
+from banger.host.shelf import Shelf
+from banger.layout import Layout
+from banger.model.artifacts import Kernel
+
+
+def open_shelf(layout: Layout) -> Shelf[Kernel]:
+    """Return the shelf of kernels; touches nothing."""
+    return Shelf(layout.kernels, staging=layout.staging, kind=Kernel)
+
+
+def list_kernels(layout: Layout) -> list[Kernel]:
+    """Return every kernel that is here."""
+    return open_shelf(layout).list_all()
+
+
+def find_kernel(layout: Layout, reference: str) -> Kernel | None:
+    """Return the kernel of this name, digest or unique prefix of a digest, or None.
+
+    A name means the newest kernel that was pulled under it, whatever agent it carries.
+    """
+    return open_shelf(layout).find(reference)
+
+
+def get_kernel(layout: Layout, reference: str) -> Kernel:
+    """As `find_kernel`.
+
+    Raises:
+        KernelNotFound: there is none.
+    """
+    kernel = find_kernel(layout, reference)
+    if kernel is None:
+        raise KernelNotFound(f"There is no kernel {reference!r}.", hint="banger kernel list")
+    return kernel
+
+
+def kernel_dir(layout: Layout, kernel: Kernel) -> Path:
+    """Return the directory that the kernel's file names are relative to."""
+    return open_shelf(layout).directory(kernel.digest)
+
+
+def remove_kernel(layout: Layout, kernel: Kernel) -> None:
+    """Remove a kernel and its name; the caller has made sure that nobody uses it. Idempotent."""
+    open_shelf(layout).remove(kernel.digest)
