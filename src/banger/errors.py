@@ -327,7 +327,7 @@ class UnsafeBranch(Denied):
 
 
 class RepositoryRefused(InvalidRequest):
-    """The repository's state cannot be put into a guest; the message says which and the hint why."""
+    """The repository is in a state that cannot be put into a guest; the message says which."""
 
     code = "repository-refused"
 
