@@ -1,0 +1,62 @@
+"""The host side of the guest protocol (docs/guest-protocol.md, version 1).
+
+`connect` or `open_connection` gives a GuestConnection; every verb takes one. What
+comes from the guest is checked where it enters and bounded everywhere.
+"""
+
+from banger.guest.boot import BootSpec, GuestFile, Identity, Interface, boot, identify
+from banger.guest.codec import AgentState, Hello
+from banger.guest.connection import (
+    GuestConnection,
+    connect,
+    connect_socket,
+    open_connection,
+)
+from banger.guest.exec import (
+    STDERR,
+    STDOUT,
+    Completed,
+    ExecSpec,
+    ExitStatus,
+    GuestProcess,
+    run,
+    start_exec,
+)
+from banger.guest.ports import GuestTcp, Listeners, connect_tcp, watch_listeners
+from banger.guest.power import ping, poweroff, sync
+from banger.guest.transfer import GuestStat, Transferred, stat, tar_in, tar_out
+
+__all__ = [
+    "STDERR",
+    "STDOUT",
+    "AgentState",
+    "BootSpec",
+    "Completed",
+    "ExecSpec",
+    "ExitStatus",
+    "GuestConnection",
+    "GuestFile",
+    "GuestProcess",
+    "GuestStat",
+    "GuestTcp",
+    "Hello",
+    "Identity",
+    "Interface",
+    "Listeners",
+    "Transferred",
+    "boot",
+    "connect",
+    "connect_socket",
+    "connect_tcp",
+    "identify",
+    "open_connection",
+    "ping",
+    "poweroff",
+    "run",
+    "start_exec",
+    "stat",
+    "sync",
+    "tar_in",
+    "tar_out",
+    "watch_listeners",
+]

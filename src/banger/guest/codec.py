@@ -1,0 +1,282 @@
+"""Frames of the guest protocol: encoding, incremental decoding, the HELLO.
+
+Pure: bytes in, values out. `docs/guest-protocol.md` (version 1) is the
+definition, its section numbers are named below. The decoder owns one buffer of
+fixed size, so a guest that floods or lies about lengths (hazard E2) costs no more
+memory than that; every violation raises GuestProtocolError.
+
+The buffer is filled in place by the reader (`space`, then `advance`), and a
+payload is copied once, out of it: reading one byte string per receive and
+joining the pieces halved the throughput.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import NamedTuple
+
+from banger.errors import GuestProtocolError, InvalidRequest
+from banger.guest.fields import Tag, parse_fields
+
+VERSION = 1
+MAGIC = b"BANGER\x00\x01"
+NONCE_BYTES = 16
+MAX_PAYLOAD = 32768
+MAX_REQUEST = 1024 * 1024
+END = 0xE5
+MORE = 1
+"""Flag of an OPEN frame: the request goes on in the next one (section 4)."""
+
+HEADER = struct.Struct("<BBBBII")
+MAX_FRAME = HEADER.size + MAX_PAYLOAD + 1
+PREAMBLE = bytes(MAX_FRAME)
+"""Zeros that complete whatever frame the agent was in the middle of (section 3)."""
+
+MAX_SKIPPED = 16 * 1024 * 1024
+"""Bytes of an earlier connection that are skipped while looking for our HELLO."""
+
+BUFFER_BYTES = 4 * MAX_FRAME
+"""One receive fills at most this. More gained nothing, and there are 200 connections."""
+
+_END_BYTE = bytes([END])
+_HELLO_VERSIONS = struct.Struct("<HH")
+_CREDIT = struct.Struct("<I")
+
+
+class FrameType(IntEnum):
+    """Section 2."""
+
+    HELLO = 1
+    OPEN = 2
+    DATA = 3
+    EOF = 4
+    CREDIT = 5
+    CONTROL = 6
+    EVENT = 7
+    RESULT = 8
+    ERROR = 9
+    CLOSE = 10
+
+
+_ON_CHANNELS = frozenset({FrameType.DATA, FrameType.EOF, FrameType.CREDIT})
+
+
+class Kind(IntEnum):
+    """What a request asks for (section 6)."""
+
+    PING = 1
+    BOOT = 2
+    IDENTITY = 3
+    EXEC = 4
+    TAR_IN = 5
+    TAR_OUT = 6
+    STAT = 7
+    SYNC = 8
+    POWEROFF = 9
+    CONNECT = 10
+    LISTENERS = 11
+
+
+class AgentState(StrEnum):
+    """What the agent says of its machine."""
+
+    WAITING = "waiting"
+    BOOTED = "booted"
+
+
+class Frame(NamedTuple):
+    """One whole frame from the guest; its header and end byte were checked."""
+
+    type: int
+    channel: int
+    stream: int
+    payload: bytes
+
+
+@dataclass(frozen=True)
+class Hello:
+    """How the agent introduced itself. `boot_id` is new at each boot of the guest's kernel."""
+
+    version: int
+    agent_version: str
+    boot_id: str
+    state: AgentState
+    arch: str
+
+
+class FrameDecoder:
+    """Turns a byte stream into frames, within one buffer.
+
+    With a nonce it first skips what an earlier connection left behind, up to
+    the HELLO that carries this nonce.
+    """
+
+    def __init__(self, nonce: bytes | None = None) -> None:
+        self._buffer = bytearray(BUFFER_BYTES)
+        self._view = memoryview(self._buffer)
+        self._start = 0
+        self._end = 0
+        self._marker = None if nonce is None else MAGIC + nonce
+        self._skipped = 0
+
+    def space(self) -> memoryview:
+        """Return where the next bytes go; never empty."""
+        if BUFFER_BYTES - self._end < MAX_FRAME:
+            self._compact()
+        return self._view[self._end :]
+
+    def advance(self, count: int) -> Iterator[Frame]:
+        """Yield the frames that are complete now that `count` bytes were put into `space()`.
+
+        Exhaust it before the next `space()`.
+
+        Raises:
+            GuestProtocolError: the bytes are not what the protocol allows.
+        """
+        self._end += count
+        if self._marker is not None and not self._find_hello(self._marker):
+            return
+        while (frame := self._next_frame()) is not None:
+            yield frame
+
+    def _compact(self) -> None:
+        rest = self._end - self._start
+        self._buffer[:rest] = self._buffer[self._start : self._end]
+        self._start, self._end = 0, rest
+
+    def _next_frame(self) -> Frame | None:
+        if self._end - self._start < HEADER.size:
+            return None
+        kind, channel, flags, zero, stream, length = HEADER.unpack_from(self._buffer, self._start)
+        # Checked before the payload is here: a lying length must not make us wait for it.
+        if not FrameType.HELLO <= kind <= FrameType.CLOSE:
+            raise GuestProtocolError(f"The guest sent a frame of unknown type {kind}.")
+        if flags or zero or length > MAX_PAYLOAD or (channel and kind not in _ON_CHANNELS):
+            raise GuestProtocolError("The guest sent a broken frame header.")
+        first = self._start + HEADER.size
+        last = first + length
+        if self._end <= last:
+            return None
+        if self._buffer[last] != END:
+            raise GuestProtocolError("The guest sent a frame without its end byte.")
+        self._start = last + 1
+        return Frame(kind, channel, stream, bytes(self._view[first:last]))
+
+    def _find_hello(self, marker: bytes) -> bool:
+        """Move to the HELLO with our nonce; drop what cannot belong to it."""
+        while (at := self._buffer.find(marker, self._start, self._end)) >= 0:
+            begin = at - HEADER.size
+            if begin >= self._start and _is_hello_header(self._buffer, begin):
+                self._skip_to(begin)
+                self._marker = None
+                return True
+            self._skip_to(at + 1)
+        self._skip_to(max(self._start, self._end - HEADER.size - len(marker) + 1))
+        return False
+
+    def _skip_to(self, position: int) -> None:
+        self._skipped += position - self._start
+        self._start = position
+        if self._skipped > MAX_SKIPPED:
+            raise GuestProtocolError(f"The guest sent {MAX_SKIPPED} bytes and no HELLO.")
+
+
+def encode_frame(
+    kind: FrameType, *, stream: int, channel: int = 0, flags: int = 0, payload: bytes = b""
+) -> bytes:
+    """Return one frame."""
+    header = HEADER.pack(kind, channel, flags, 0, stream, len(payload))
+    return b"".join((header, payload, _END_BYTE))
+
+
+def encode_data(stream: int, channel: int, *, data: memoryview) -> bytes:
+    """Return `data` as DATA frames, joined for one write."""
+    parts: list[bytes | memoryview] = []
+    for at in range(0, len(data), MAX_PAYLOAD):
+        piece = data[at : at + MAX_PAYLOAD]
+        parts += (HEADER.pack(FrameType.DATA, channel, 0, 0, stream, len(piece)), piece, _END_BYTE)
+    return b"".join(parts)
+
+
+def encode_request(stream: int, kind: Kind, *, fields: bytes) -> bytes:
+    """Return a request as OPEN frames, joined.
+
+    Raises:
+        InvalidRequest: it is larger than the protocol allows.
+    """
+    request = bytes([kind]) + fields
+    if len(request) > MAX_REQUEST:
+        raise InvalidRequest(
+            f"The request to the guest is {len(request)} bytes; at most {MAX_REQUEST} are allowed."
+        )
+    starts = range(0, len(request), MAX_PAYLOAD)
+    return b"".join(
+        encode_frame(
+            FrameType.OPEN,
+            stream=stream,
+            flags=0 if start == starts[-1] else MORE,
+            payload=request[start : start + MAX_PAYLOAD],
+        )
+        for start in starts
+    )
+
+
+def encode_credit(stream: int, channel: int, *, size: int) -> bytes:
+    """Return the frame that lets the guest send `size` more bytes."""
+    return encode_frame(
+        FrameType.CREDIT, stream=stream, channel=channel, payload=_CREDIT.pack(size)
+    )
+
+
+def parse_credit(untrusted_payload: bytes) -> int:
+    """Return how many more bytes the guest lets us send."""
+    if len(untrusted_payload) != _CREDIT.size:
+        raise GuestProtocolError("The guest sent a CREDIT that is not 4 bytes.")
+    (size,) = _CREDIT.unpack(untrusted_payload)
+    return int(size)
+
+
+def encode_hello(nonce: bytes) -> bytes:
+    """Return the host's preamble and HELLO."""
+    payload = MAGIC + nonce + _HELLO_VERSIONS.pack(VERSION, VERSION)
+    return PREAMBLE + encode_frame(FrameType.HELLO, stream=0, payload=payload)
+
+
+def parse_hello(frame: Frame, *, nonce: bytes) -> Hello:
+    """Return the agent's HELLO.
+
+    Raises:
+        GuestProtocolError: it is not one, or the agent speaks no version that we do.
+    """
+    body = len(MAGIC) + NONCE_BYTES
+    if frame.type != FrameType.HELLO or frame.payload[:body] != MAGIC + nonce:
+        raise GuestProtocolError("The guest's first frame is not the HELLO that was asked for.")
+    if len(frame.payload) < body + _HELLO_VERSIONS.size:
+        raise GuestProtocolError("The guest's HELLO is too short.")
+    version, _ = _HELLO_VERSIONS.unpack_from(frame.payload, body)
+    if version != VERSION:
+        raise GuestProtocolError(
+            f"The guest's agent speaks another protocol version ({version}, we speak {VERSION}).",
+            hint="banger kernel pull --force debian-cloud",
+        )
+    fields = parse_fields(frame.payload[body + _HELLO_VERSIONS.size :])
+    state = fields.text(Tag.STATE)
+    if state not in set(AgentState):
+        raise GuestProtocolError(f"The guest's agent is in an unknown state: {state!r:.40}.")
+    return Hello(
+        version=version,
+        agent_version=fields.text(Tag.AGENT_VERSION),
+        boot_id=fields.text(Tag.BOOT_ID),
+        state=AgentState(state),
+        arch=fields.text(Tag.ARCH),
+    )
+
+
+def _is_hello_header(buffer: bytearray, at: int) -> bool:
+    kind, channel, flags, zero, stream, length = HEADER.unpack_from(buffer, at)
+    return (kind, channel, flags, zero, stream) == (FrameType.HELLO, 0, 0, 0, 0) and (
+        length <= MAX_PAYLOAD
+    )

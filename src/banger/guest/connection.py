@@ -1,0 +1,184 @@
+"""One connection to one guest's agent: HELLO, the table of streams, the end.
+
+Owns the link and the streams on it; whoever connected owns the connection and
+closes it. If this process dies the socket closes, and the agent drops what was in
+flight when the next host says HELLO (guest protocol, section 3): nothing is left to
+clean up here.
+
+Hazard E2: whatever the guest sends, this connection alone breaks, with a typed
+error for each of its waiters. H2: `fail` wakes them all when the VMM has died.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from banger.errors import BangerError, GuestGone, GuestProtocolError, GuestRefused
+from banger.guest.codec import (
+    NONCE_BYTES,
+    Frame,
+    FrameDecoder,
+    Hello,
+    encode_hello,
+    encode_request,
+    parse_hello,
+)
+from banger.guest.deadlines import deadline
+from banger.guest.fields import Fields
+from banger.guest.link import Link
+from banger.guest.stream import Request, Stream
+
+MAX_STREAMS = 64
+"""Open streams of one connection (guest protocol, section 4)."""
+
+
+class GuestConnection:
+    """A connection whose HELLO was answered. Made by `connect`."""
+
+    def __init__(self, nonce: bytes) -> None:
+        self._nonce = nonce
+        self._link = Link(FrameDecoder(nonce), on_frame=self._accept, on_fail=self._wake_all)
+        self._hello: Hello | None = None
+        self._greeted = asyncio.Event()
+        self._streams: dict[int, Stream] = {}
+        self._next_number = 1
+
+    @property
+    def hello(self) -> Hello:
+        """How the agent introduced itself when this connection was made."""
+        assert self._hello is not None
+        return self._hello
+
+    @property
+    def closed(self) -> bool:
+        """The connection has failed or was closed."""
+        return self._link.failure is not None
+
+    async def wait_closed(self) -> None:
+        """Return when the connection is closed, by whichever side."""
+        await self._link.wait_lost()
+
+    def fail(self, error: BangerError) -> None:
+        """Break the connection: every waiter, now and later, gets `error`."""
+        self._link.fail(error)
+
+    async def close(self) -> None:
+        """Close the connection; whoever still waits on it gets GuestGone."""
+        self.fail(GuestGone("The connection to the guest's agent was closed."))
+        await self.wait_closed()
+
+    async def open_stream(self, request: Request) -> Stream:
+        """Send a request; the stream stands for it.
+
+        Raises:
+            GuestRefused: 64 streams are open.
+            InvalidRequest: the request is larger than the protocol allows.
+        """
+        await self._link.drain()
+        if len(self._streams) >= MAX_STREAMS:
+            raise _too_many_streams()
+        number = self._next_number
+        data = encode_request(number, request.kind, fields=request.fields)
+        self._link.send(data)
+        self._next_number += 1
+        stream = self._streams[number] = Stream(self._link, number, request=request)
+        return stream
+
+    async def ask(self, request: Request, *, deadline_s: float) -> Fields:
+        """Make a request without data and return its RESULT.
+
+        Raises:
+            GuestRefused: the agent could not do it.
+            DeadlineExceeded: it did not answer in time; the request was given up.
+        """
+        async with deadline(request.what, deadline_s), await self.open_stream(request) as stream:
+            return await stream.result()
+
+    async def _greet(self) -> None:
+        """Send our HELLO and wait for the agent's."""
+        self._link.send(encode_hello(self._nonce))
+        await self._greeted.wait()
+        self._link.check()
+
+    def _accept(self, frame: Frame) -> None:
+        if self._hello is None:
+            self._hello = parse_hello(frame, nonce=self._nonce)
+            self._greeted.set()
+            return
+        stream = self._streams.get(frame.stream)
+        if stream is None:
+            raise GuestProtocolError(f"The guest sent on stream {frame.stream}, which is not open.")
+        stream.accept(frame)
+        if stream.ended:
+            del self._streams[frame.stream]
+
+    def _wake_all(self) -> None:
+        self._greeted.set()
+        for stream in self._streams.values():
+            stream.wake()
+        self._streams.clear()
+
+
+async def connect(socket_path: Path, *, deadline_s: float) -> GuestConnection:
+    """Connect to the agent behind a Unix socket of the VMM; the owner closes it.
+
+    Returns when the agent has answered, which may take as long as the guest boots.
+
+    Raises:
+        GuestGone: nobody listens there, or the VMM closed the socket.
+        GuestProtocolError: what answers is no agent of ours.
+        DeadlineExceeded: no answer in time.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        sock.setblocking(False)
+        async with deadline("reaching the guest's agent", deadline_s):
+            await asyncio.get_running_loop().sock_connect(sock, os.fspath(socket_path))
+    except OSError as error:
+        sock.close()
+        raise GuestGone(f"The agent's socket {socket_path} cannot be reached: {error}.") from error
+    except BaseException:
+        sock.close()
+        raise
+    return await connect_socket(sock, deadline_s=deadline_s)
+
+
+async def connect_socket(sock: socket.socket, *, deadline_s: float) -> GuestConnection:
+    """As `connect`, over a connected stream socket, which is ours from now on."""
+    connection = GuestConnection(os.urandom(NONCE_BYTES))
+    sock.setblocking(False)
+    await asyncio.get_running_loop().create_connection(lambda: connection._link, sock=sock)
+    try:
+        async with deadline("the HELLO of the guest's agent", deadline_s):
+            await connection._greet()
+    except BaseException:
+        await connection.close()
+        raise
+    return connection
+
+
+@contextlib.asynccontextmanager
+async def open_connection(
+    socket_path: Path, *, deadline_s: float
+) -> AsyncIterator[GuestConnection]:
+    """As `connect`, for a `with` block."""
+    connection = await connect(socket_path, deadline_s=deadline_s)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+def _too_many_streams() -> GuestRefused:
+    refusal = GuestRefused(
+        f"The guest is busy: {MAX_STREAMS} requests are open.",
+        hint="Wait for one to end.",
+        retryable=True,
+    )
+    refusal.guest_code = "too-many-streams"
+    return refusal

@@ -1,0 +1,23 @@
+"""Deadlines with names: each error says which wait it was (hazard H9). Owns nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from banger.errors import DeadlineExceeded
+
+
+@contextlib.asynccontextmanager
+async def deadline(what: str, seconds: float) -> AsyncIterator[None]:
+    """Turn the end of the time into DeadlineExceeded with the name of what was not done."""
+    try:
+        async with asyncio.timeout(seconds) as scope:
+            yield
+    except TimeoutError as error:
+        if not scope.expired():
+            raise
+        raise DeadlineExceeded(
+            f"{what[:1].upper()}{what[1:]} did not finish within {seconds:g} s."
+        ) from error

@@ -1,0 +1,278 @@
+"""One stream of a connection: a request, its data both ways, and its end.
+
+Owns the stream's windows and waiters; touches the link it was opened on. A stream
+ends with the agent's RESULT or ERROR and with nothing else, so it stays in the
+connection's table until then, also after we gave it up (CLOSE).
+
+Whoever waits here is woken by the stream's end, by the link's failure (hazard
+H2), or by what it waits for. A wait that is cancelled, by a deadline too, gives the stream
+up: CLOSE is sent at once, which kills a command's process group (H3), and the
+connection goes on.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from types import TracebackType
+
+from banger.errors import BangerError, GuestProtocolError, GuestRefused
+from banger.guest.codec import (
+    MAX_PAYLOAD,
+    Frame,
+    FrameType,
+    Kind,
+    encode_credit,
+    encode_data,
+    encode_frame,
+    parse_credit,
+)
+from banger.guest.fields import Fields, Tag, encode_fields, parse_fields
+from banger.guest.link import Link
+from banger.guest.windows import WINDOW, Inbox
+
+HOST_TO_GUEST = 0
+BATCH_BYTES = 8 * MAX_PAYLOAD
+"""Data that goes into one write. One frame for each write ran at less than half the speed."""
+
+_SENDS = frozenset({Kind.EXEC, Kind.TAR_IN, Kind.CONNECT})
+_RECEIVES = {Kind.EXEC: (1, 2), Kind.TAR_OUT: (1,), Kind.CONNECT: (1,)}
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is asked of the agent. `what` names it in errors: "running `make` in the guest".
+
+    `refusals`: the error class for an agent's code, where GuestRefused says too little.
+    """
+
+    kind: Kind
+    what: str
+    fields: bytes = b""
+    refusals: Mapping[str, type[GuestRefused]] = field(default_factory=dict)
+
+
+class Stream:
+    """One request on its way. Use it in an `async with`, or call `finish`."""
+
+    def __init__(self, link: Link, number: int, *, request: Request) -> None:
+        self._link = link
+        self._number = number
+        self._request = request
+        self._credit = WINDOW if request.kind in _SENDS else 0
+        self._inbox = Inbox(_RECEIVES.get(request.kind, ()))
+        self._event: Fields | None = None
+        self._result: Fields | None = None
+        self._refusal: GuestRefused | None = None
+        self._given_up = False
+        self._waiters: list[asyncio.Future[None]] = []
+
+    async def __aenter__(self) -> Stream:
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.give_up()
+
+    # --- called by the connection ---
+
+    @property
+    def ended(self) -> bool:
+        """The agent has sent the last frame of this stream."""
+        return self._result is not None or self._refusal is not None
+
+    def accept(self, frame: Frame) -> None:
+        """Take a frame from the guest.
+
+        Raises:
+            GuestProtocolError: it is not allowed on this stream.
+        """
+        match frame.type:
+            case FrameType.DATA:
+                if not self._given_up:
+                    self._inbox.put(frame.channel, frame.payload)
+            case FrameType.EOF:
+                if not self._given_up:
+                    self._inbox.end(frame.channel)
+            case FrameType.CREDIT:
+                self._accept_credit(frame)
+            case FrameType.EVENT:
+                self._accept_event(frame)
+            case FrameType.RESULT:
+                self._result = parse_fields(frame.payload)
+            case FrameType.ERROR:
+                self._refusal = _parse_refusal(frame.payload, self._request)
+            case _:
+                raise GuestProtocolError("The guest sent a frame that only the host may send.")
+        self.wake()
+
+    def wake(self) -> None:
+        """Let every waiter look again."""
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+    # --- called by whoever made the request ---
+
+    async def write(self, data: bytes | memoryview) -> bool:
+        """Send data as the guest grants it; False if the stream ended and took no more of it."""
+        rest = memoryview(data)
+        while rest:
+            await self._until(lambda: self._credit > 0 or self._is_over)
+            await self._drain()
+            if self._is_over:
+                return False
+            size = min(len(rest), self._credit, BATCH_BYTES)
+            self._credit -= size
+            self._link.send(encode_data(self._number, HOST_TO_GUEST, data=rest[:size]))
+            rest = rest[size:]
+        return True
+
+    async def write_eof(self) -> None:
+        """Tell the guest that no more data comes."""
+        await self._drain()
+        if not self._is_over:
+            self._link.send(encode_frame(FrameType.EOF, stream=self._number, channel=HOST_TO_GUEST))
+
+    async def control(self, *fields: tuple[Tag, bytes]) -> None:
+        """Send a CONTROL frame; nothing if the stream has ended."""
+        await self._drain()
+        if not self._is_over:
+            self._link.send(
+                encode_frame(FrameType.CONTROL, stream=self._number, payload=encode_fields(fields))
+            )
+
+    async def read(self) -> tuple[int, bytes] | None:
+        """Return the next data and its channel, or None after all of it.
+
+        Raises:
+            GuestRefused: the request failed.
+        """
+        await self._until(lambda: self._inbox.has_data or self._inbox.all_ended or self._is_over)
+        taken = self._inbox.take()
+        if taken is None:
+            if self._refusal is not None:
+                raise self._refusal
+        elif not self._is_over and (size := self._inbox.claim_grant(taken[0])):
+            self._link.send(encode_credit(self._number, taken[0], size=size))
+        return taken
+
+    async def next_event(self) -> Fields | None:
+        """Return the next EVENT, or None if the request has succeeded without another one.
+
+        Raises:
+            GuestRefused: the request failed.
+        """
+        await self._until(lambda: self._event is not None or self.ended)
+        event, self._event = self._event, None
+        if event is None and self._refusal is not None:
+            raise self._refusal
+        return event
+
+    async def first_event(self) -> Fields:
+        """Return the EVENT that says that the request has begun; give up if none comes.
+
+        Raises:
+            GuestRefused: the request failed.
+        """
+        try:
+            event = await self.next_event()
+        except BaseException:
+            self.give_up()
+            raise
+        if event is None:
+            raise GuestProtocolError(f"{self._request.what} ended without having begun.")
+        return event
+
+    async def result(self) -> Fields:
+        """Return the RESULT.
+
+        Raises:
+            GuestRefused: the request failed.
+        """
+        await self._until(lambda: self.ended)
+        if self._refusal is not None:
+            raise self._refusal
+        assert self._result is not None
+        return self._result
+
+    def give_up(self) -> None:
+        """Send CLOSE, once, unless the stream has ended. What was not read is dropped."""
+        if self._is_over or self._link.failure is not None:
+            return
+        self._given_up = True
+        self._inbox.clear()
+        # A link that breaks right here tells its waiters by itself.
+        with contextlib.suppress(BangerError):
+            self._link.send(encode_frame(FrameType.CLOSE, stream=self._number))
+        self.wake()
+
+    async def finish(self, *, grace_s: float) -> bool:
+        """Give the stream up and wait for the agent's word; True if it came in time."""
+        self.give_up()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(grace_s):
+                await self._until(lambda: self.ended)
+        return self.ended
+
+    @property
+    def _is_over(self) -> bool:
+        return self.ended or self._given_up
+
+    async def _until(self, condition: Callable[[], bool]) -> None:
+        """Wait for `condition`; look again after each frame. The link's failure is raised."""
+        while not condition():
+            self._link.check()
+            waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+            self._waiters.append(waiter)
+            with self._given_up_when_cancelled():
+                await waiter
+
+    async def _drain(self) -> None:
+        with self._given_up_when_cancelled():
+            await self._link.drain()
+
+    @contextlib.contextmanager
+    def _given_up_when_cancelled(self) -> Iterator[None]:
+        try:
+            yield
+        except asyncio.CancelledError:
+            self.give_up()
+            raise
+
+    def _accept_credit(self, frame: Frame) -> None:
+        if frame.channel != HOST_TO_GUEST or self._request.kind not in _SENDS:
+            raise GuestProtocolError("The guest granted data on a channel that takes none.")
+        self._credit += parse_credit(frame.payload)
+
+    def _accept_event(self, frame: Frame) -> None:
+        # One unread event is kept. The set of listeners is whole in each event, so
+        # the newest replaces it; of the others there is only one.
+        if self._event is not None and self._request.kind is not Kind.LISTENERS:
+            raise GuestProtocolError("The guest sent an event that was not asked for.")
+        self._event = parse_fields(frame.payload)
+
+
+def _parse_refusal(untrusted: bytes, request: Request) -> GuestRefused:
+    fields = parse_fields(untrusted)
+    code = fields.text(Tag.CODE)
+    untrusted_message = (fields.find(Tag.MESSAGE) or b"")[:400].decode("utf-8", "replace")
+    refusal = request.refusals.get(code, GuestRefused)(
+        f"{request.what[:1].upper()}{request.what[1:]} failed: {_plain(untrusted_message) or code}."
+    )
+    refusal.guest_code = code
+    refusal.guest_errno = fields.find_u64(Tag.ERRNO, most=4095) or 0
+    return refusal
+
+
+def _plain(untrusted_text: str) -> str:
+    """Return a text that is safe on a terminal, without a full stop at its end."""
+    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in untrusted_text)
+    return plain.rstrip(".")

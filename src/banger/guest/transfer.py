@@ -1,0 +1,141 @@
+"""Trees into and out of the guest as tar streams, and looking at one file.
+
+Owns the stream of each transfer. What comes out of the guest is bytes of an archive that
+a hostile guest may have made up: whoever unpacks it checks it (hazards E1, E3).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass
+
+from banger.errors import GuestPathNotFound
+from banger.guest.codec import Kind
+from banger.guest.connection import GuestConnection
+from banger.guest.deadlines import deadline
+from banger.guest.fields import Fields, Tag, encode_fields, name, u64
+from banger.guest.stream import BATCH_BYTES, Request, Stream
+
+EMPTY_FIRST_FLAG = 1
+REFUSALS = {"not-found": GuestPathNotFound}
+
+
+@dataclass(frozen=True)
+class Transferred:
+    """What the agent counted."""
+
+    entries: int
+    bytes: int
+
+
+@dataclass(frozen=True)
+class GuestStat:
+    """As lstat(2) in the guest. `mode` is the whole st_mode; `target` of a symbolic link."""
+
+    mode: int
+    size: int
+    mtime_ns: int
+    uid: int
+    gid: int
+    untrusted_target: bytes | None
+
+
+async def tar_in(
+    connection: GuestConnection,
+    path: bytes,
+    chunks: AsyncIterator[bytes],
+    *,
+    deadline_s: float,
+    empty_first: bool = False,
+    owner: tuple[int, int] | None = None,
+) -> Transferred:
+    """Unpack a tar stream below `path`; `owner` (uid, gid) replaces the archive's owners.
+
+    If `chunks` raises or this is cancelled, the agent stops where it is; what it had
+    unpacked stays. Whoever made `chunks` closes it.
+
+    Raises:
+        GuestRefused: `bad-archive`, `unsafe-path`, `io` (also a full disk).
+    """
+    what = f"copying into {_shown(path)} of the guest"
+    fields = [(Tag.PATH, name(path)), (Tag.FLAGS, u64(EMPTY_FIRST_FLAG if empty_first else 0))]
+    if owner is not None:
+        fields += [(Tag.UID, u64(owner[0])), (Tag.GID, u64(owner[1]))]
+    request = Request(Kind.TAR_IN, what, encode_fields(fields), REFUSALS)
+    async with deadline(what, deadline_s), await connection.open_stream(request) as stream:
+        await _send_all(stream, chunks)
+        return _parse_transferred(await stream.result())
+
+
+@contextlib.asynccontextmanager
+async def tar_out(
+    connection: GuestConnection,
+    path: bytes,
+    names: Sequence[bytes] = (),
+    *,
+    deadline_s: float,
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """Pack `path`, or only `names` below it, and give the archive's bytes.
+
+    The iterator ends only when the agent confirmed that the archive is whole. The deadline
+    is for the whole block; leaving it early gives the transfer up.
+
+    Raises:
+        GuestPathNotFound: there is no such file.
+        GuestRefused: the agent could not read it all.
+    """
+    what = f"copying {_shown(path)} out of the guest"
+    fields = [(Tag.PATH, name(path)), *((Tag.NAME, name(each)) for each in names)]
+    request = Request(Kind.TAR_OUT, what, encode_fields(fields), REFUSALS)
+    async with deadline(what, deadline_s), await connection.open_stream(request) as stream:
+        yield _received(stream)
+
+
+async def stat(connection: GuestConnection, path: bytes, *, deadline_s: float) -> GuestStat:
+    """Look at one file of the guest.
+
+    Raises:
+        GuestPathNotFound: there is none.
+    """
+    what = f"looking at {_shown(path)} of the guest"
+    request = Request(Kind.STAT, what, encode_fields([(Tag.PATH, name(path))]), REFUSALS)
+    fields = await connection.ask(request, deadline_s=deadline_s)
+    return GuestStat(
+        mode=fields.u64(Tag.MODE, most=0xFFFFFFFF),
+        size=fields.u64(Tag.SIZE, most=2**63 - 1),
+        mtime_ns=fields.i64(Tag.MTIME_NS),
+        uid=fields.u64(Tag.UID, most=0xFFFFFFFF),
+        gid=fields.u64(Tag.GID, most=0xFFFFFFFF),
+        untrusted_target=fields.find(Tag.TARGET),
+    )
+
+
+async def _send_all(stream: Stream, chunks: AsyncIterator[bytes]) -> None:
+    """Send the chunks and EOF. Stops early if the agent has answered: then it has failed."""
+    held: list[bytes] = []
+    size = 0
+    async for chunk in chunks:
+        held.append(chunk)
+        size += len(chunk)
+        # Tar writers give 512-byte headers and 10 KiB blocks; a frame for each is dear.
+        if size >= BATCH_BYTES:
+            if not await stream.write(b"".join(held)):
+                return
+            held, size = [], 0
+    if await stream.write(b"".join(held)):
+        await stream.write_eof()
+
+
+async def _received(stream: Stream) -> AsyncIterator[bytes]:
+    while (taken := await stream.read()) is not None:
+        yield taken[1]
+    _parse_transferred(await stream.result())
+
+
+def _parse_transferred(fields: Fields) -> Transferred:
+    return Transferred(fields.u64(Tag.ENTRIES), fields.u64(Tag.BYTES))
+
+
+def _shown(path: bytes) -> str:
+    return ascii(path.decode("utf-8", "replace"))[1:-1][:200]

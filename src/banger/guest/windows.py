@@ -1,0 +1,97 @@
+"""What one stream has received and nobody has read yet (guest protocol, section 4).
+
+Pure. Each channel has a window: the guest may send 262144 bytes, and more only as
+what was taken is granted again. That bounds the memory of a stream whatever the
+guest sends (hazard E2), and a slow reader stops its own stream only. Small pieces are
+joined as they come: a window full of one-byte frames would else cost fifty
+times its size in objects.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from banger.errors import GuestProtocolError
+
+WINDOW = 262144
+"""Bytes that a sender may send on a channel before the first grant."""
+
+GRANT_STEP = 65536
+"""Taken bytes are granted again in steps of this size: one small frame for each two full ones."""
+
+_JOIN_BELOW = 4096
+_JOINED_MOST = 32768
+
+
+class Inbox:
+    """Received data of a stream's channels, in order of arrival, within their windows."""
+
+    def __init__(self, channels: Iterable[int]) -> None:
+        self._left = dict.fromkeys(channels, WINDOW)
+        self._taken = dict.fromkeys(self._left, 0)
+        self._ended: set[int] = set()
+        self._queue: deque[tuple[int, bytes | bytearray]] = deque()
+
+    def put(self, channel: int, untrusted_data: bytes) -> None:
+        """Add what the guest sent on a channel.
+
+        Raises:
+            GuestProtocolError: there is no such channel, it has ended, or it sent too much.
+        """
+        self._require_open(channel)
+        if len(untrusted_data) > self._left[channel]:
+            raise GuestProtocolError("The guest sent more data than it was allowed to.")
+        self._left[channel] -= len(untrusted_data)
+        if not untrusted_data:
+            return
+        last = self._queue[-1] if self._queue else None
+        if len(untrusted_data) >= _JOIN_BELOW:
+            self._queue.append((channel, untrusted_data))
+        elif last and last[0] == channel and _is_joinable(last[1]):
+            last[1].extend(untrusted_data)  # type: ignore[union-attr]
+        else:
+            self._queue.append((channel, bytearray(untrusted_data)))
+
+    def end(self, channel: int) -> None:
+        """Note that the guest sends no more on a channel."""
+        self._require_open(channel)
+        self._ended.add(channel)
+
+    def take(self) -> tuple[int, bytes] | None:
+        """Return the oldest data and its channel, or None."""
+        if not self._queue:
+            return None
+        channel, data = self._queue.popleft()
+        self._taken[channel] += len(data)
+        return channel, bytes(data)
+
+    def claim_grant(self, channel: int) -> int:
+        """Return how much the guest is to be granted now (often 0), and count it as granted."""
+        size = self._taken[channel]
+        if size < GRANT_STEP or channel in self._ended:
+            return 0
+        self._taken[channel] = 0
+        self._left[channel] += size
+        return size
+
+    @property
+    def has_data(self) -> bool:
+        return bool(self._queue)
+
+    @property
+    def all_ended(self) -> bool:
+        """Every channel has ended, and all was taken."""
+        return not self._queue and len(self._ended) == len(self._left)
+
+    def clear(self) -> None:
+        """Drop everything."""
+        self._queue.clear()
+
+    def _require_open(self, channel: int) -> None:
+        if channel not in self._left or channel in self._ended:
+            raise GuestProtocolError(f"The guest sent on channel {channel}, which is not open.")
+
+
+def _is_joinable(data: bytes | bytearray) -> bool:
+    return isinstance(data, bytearray) and len(data) < _JOINED_MOST
