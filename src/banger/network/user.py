@@ -1,0 +1,189 @@
+"""User networking: outgoing traffic for one VM, without privilege, and no way in.
+
+    VMM == socket pair == guard == socket pair == passt -- the host's sockets
+
+One passt and one guard (`network.guard`: why) for each VM, in sessions of their own,
+so that they outlive the daemon. Both end by themselves when the stream in front of
+them ends: with the VMM, or with a daemon that dies before the VMM has its socket.
+There is no socket file, so there is nothing to connect to, to race for or to remove.
+
+Writes the VM's network log. Takes no locks: the engine holds the VM's lifecycle lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from msgspec import Struct
+
+from banger.errors import BangerError, HostNotReady, ToolMissing, VmmFailed
+from banger.host import proc
+from banger.host.files import ensure_private_dir
+from banger.host.process import ProcessIdentity, identify, is_alive, send_signal, wait_gone
+from banger.network import guard
+from banger.network.argv import plan_guard, plan_passt
+from banger.network.interface import Interface
+from banger.network.probe import knock
+
+READY_DEADLINE_S = 10.0
+TERM_DEADLINE_S = 2.0
+KILL_DEADLINE_S = 10.0
+LOG_TAIL_BYTES = 2000
+NO_ROUTE = "No external routable interface"
+
+
+class NetworkHandle(Struct, frozen=True, kw_only=True):
+    """A user network that was started: plain values, so that a later daemon knows it."""
+
+    guard: ProcessIdentity
+    passt: ProcessIdentity
+
+
+@dataclass(frozen=True)
+class UserNetwork:
+    """A network that waits for its VMM.
+
+    `guest` is the VMM's end of the stream: give it to `Driver.spawn` and close it
+    afterwards. Closing it without a VMM ends the network.
+    """
+
+    handle: NetworkHandle
+    guest: socket.socket
+
+
+async def start_user_network(interface: Interface, *, log_file: Path) -> UserNetwork:
+    """Start a VM's network and return when it answers.
+
+    `log_file` is below the VM's directory, which also marks the processes as the VM's.
+
+    Raises:
+        ToolMissing: passt is not installed.
+        HostNotReady: the host itself has no network.
+        VmmFailed: passt does not start.
+    """
+    ensure_private_dir(log_file.parent)
+    log_file.unlink(missing_ok=True)
+    passt, world = await _start_passt(interface, log_file)
+    with world:
+        guest, guarded = socket.socketpair()
+        with guarded:
+            try:
+                handle = NetworkHandle(guard=_start_guard(guarded, world, log_file), passt=passt)
+            except BaseException:
+                guest.close()
+                raise
+    return UserNetwork(handle, guest)
+
+
+def is_network_alive(handle: NetworkHandle) -> bool:
+    """Tell whether the network still runs whole (hazards B2, B10)."""
+    return is_alive(handle.guard) and is_alive(handle.passt)
+
+
+async def wait_network_gone(handle: NetworkHandle) -> None:
+    """Return when both processes have ended; they are reaped if they are our children."""
+    for identity in (handle.guard, handle.passt):
+        await wait_gone(identity)
+
+
+async def end_network(handle: NetworkHandle) -> None:
+    """End a network whatever it does; fine if it has ended.
+
+    Raises:
+        VmmFailed: not even SIGKILL ended it.
+    """
+    for number, deadline_s in (
+        (signal.SIGTERM, TERM_DEADLINE_S),
+        (signal.SIGKILL, KILL_DEADLINE_S),
+    ):
+        for identity in (handle.guard, handle.passt):
+            send_signal(identity, number)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(deadline_s):
+                await wait_network_gone(handle)
+                return
+    raise VmmFailed(
+        f"The network back end (pids {handle.guard.pid}, {handle.passt.pid}) "
+        "does not end when it is killed."
+    )
+
+
+async def _start_passt(
+    interface: Interface, log_file: Path
+) -> tuple[ProcessIdentity, socket.socket]:
+    """Start passt; return it and our end of its stream when it has answered."""
+    binary = proc.find_tool("passt")
+    if binary is None:
+        raise ToolMissing("passt is not installed.", hint="banger setup")
+    ours, theirs = socket.socketpair()
+    with theirs:
+        argv = plan_passt(interface, binary=binary, descriptor=theirs.fileno(), log_file=log_file)
+        identity = _spawn(argv, log_file=log_file, inherited=(theirs.fileno(),))
+    try:
+        await _wait_answer(ours, interface, log_file)
+    except BaseException:
+        ours.close()
+        send_signal(identity, signal.SIGKILL)
+        await asyncio.shield(wait_gone(identity))
+        raise
+    ours.setblocking(True)
+    return identity, ours
+
+
+async def _wait_answer(side: socket.socket, interface: Interface, log_file: Path) -> None:
+    side.setblocking(False)
+    try:
+        async with asyncio.timeout(READY_DEADLINE_S):
+            await knock(side, interface)
+    except TimeoutError as error:
+        raise VmmFailed(
+            f"passt did not answer within {READY_DEADLINE_S:g} s.", details=_tail(log_file)
+        ) from error
+    except (EOFError, OSError) as error:
+        raise _early_death(log_file) from error
+
+
+def _start_guard(guarded: socket.socket, world: socket.socket, log_file: Path) -> ProcessIdentity:
+    argv = plan_guard(
+        python=sys.executable,
+        program=Path(guard.__file__),
+        guest=guarded.fileno(),
+        world=world.fileno(),
+        label=log_file,
+    )
+    return _spawn(argv, log_file=log_file, inherited=(guarded.fileno(), world.fileno()))
+
+
+def _spawn(argv: Sequence[str], *, log_file: Path, inherited: Sequence[int]) -> ProcessIdentity:
+    pid = proc.spawn_detached(argv, log_file=log_file, pass_fds=inherited)
+    identity = identify(pid)
+    if identity is None:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        raise _early_death(log_file)
+    return identity
+
+
+def _early_death(log_file: Path) -> BangerError:
+    said = _tail(log_file)
+    if NO_ROUTE in said:
+        return HostNotReady(
+            "This host has no route to any network, so its VMs cannot have one.",
+            hint="banger vm run --network none",
+            details=said,
+        )
+    return VmmFailed("The network back end ended as soon as it was started.", details=said)
+
+
+def _tail(log_file: Path) -> str:
+    with contextlib.suppress(OSError):
+        return log_file.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").strip()
+    return ""

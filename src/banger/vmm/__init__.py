@@ -1,0 +1,15 @@
+"""Drivers: how VMs become host processes. One protocol, one folder for each VMM."""
+
+from banger.vmm.driver import Capability, Driver, MachineConfig, VmmHandle, plan_machine
+from banger.vmm.leftovers import Leftover, end_leftover, find_leftovers
+
+__all__ = [
+    "Capability",
+    "Driver",
+    "Leftover",
+    "MachineConfig",
+    "VmmHandle",
+    "end_leftover",
+    "find_leftovers",
+    "plan_machine",
+]

@@ -1,0 +1,158 @@
+"""What the engine asks of a driver, and the values that pass between them. Pure.
+
+A VM's host process (the VMM) outlives the daemon. So starting one has two
+halves, and the engine writes the handle down in between (hazard B4):
+
+1. `spawn` forks and returns the handle. The process may still fail to start.
+2. The engine saves the handle.
+3. `wait_ready` returns when the VMM answers, or says why it died.
+
+If the daemon dies between 1 and 2, a VMM runs without a record: its arguments
+carry the VM's directory, and `vmm.leftovers.find_leftovers` finds it by that.
+"""
+
+from __future__ import annotations
+
+import socket
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Protocol
+
+from msgspec import Struct
+
+from banger.host.process import ProcessIdentity
+from banger.layout import Layout
+from banger.model.names import VmId
+from banger.model.vm import Accel, VmSpec
+
+
+class Capability(StrEnum):
+    """What only some drivers can do; a request for a missing one is refused when it is made."""
+
+    EMULATION = "emulation"
+    """Runs guests where there is no KVM."""
+    DISCARD = "discard"
+    """Space that the guest frees is given back to the host's file system."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MachineConfig:
+    """One machine, complete: what a driver needs to start it."""
+
+    vm_id: VmId
+    vcpu: int
+    memory_mib: int
+    accel: Accel
+    tsc_khz: int | None
+    """The host's TSC frequency; None if it is not known. Emulated guests need it."""
+    bzimage: Path
+    initramfs: Path
+    root: Path
+    """The image's root file system; shared, read-only."""
+    data: Path
+    """The VM's data disk: a raw sparse file."""
+    mac: str | None
+    """None: the machine has no network interface."""
+    console_log: Path
+    vmm_log: Path
+    agent_socket: Path
+    control_socket: Path
+
+
+class VmmHandle(Struct, frozen=True, kw_only=True):
+    """A VMM that was started: plain values, so that a later daemon can adopt it."""
+
+    driver: str
+    vm_id: VmId
+    process: ProcessIdentity
+    program: str
+    """The process's name as the kernel has it (at most 15 bytes): part of its identity."""
+    monitor: ProcessIdentity | None = None
+    """The sandbox's process, which ends with the VMM."""
+    control_socket: str
+    agent_socket: str
+    vmm_log: str
+
+
+class Driver(Protocol):
+    """How the engine starts and ends VMMs of one kind."""
+
+    @property
+    def name(self) -> str: ...
+
+    @property
+    def capabilities(self) -> frozenset[Capability]: ...
+
+    async def spawn(self, config: MachineConfig, *, network: socket.socket | None) -> VmmHandle:
+        """Start a VMM and return its handle at once.
+
+        `network` is the guest's side of a `network.user` socket; the VMM gets a
+        copy, and the caller closes its own afterwards.
+
+        Raises:
+            VmmFailed: it could not be started.
+            HostNotReady: the host lacks something that it needs.
+        """
+        ...
+
+    async def wait_ready(self, handle: VmmHandle, *, deadline_s: float) -> None:
+        """Return when the VMM answers and the guest runs.
+
+        Raises:
+            VmmFailed: it ended, or does not answer; the details hold the end of its log.
+        """
+        ...
+
+    async def adopt(self, handle: VmmHandle, *, deadline_s: float) -> bool:
+        """Tell whether this very VMM still runs and answers, after a restart of the daemon."""
+        ...
+
+    async def wait_gone(self, handle: VmmHandle) -> None:
+        """Return when the VMM has ended; one that has is reaped."""
+        ...
+
+    async def quit(self, handle: VmmHandle, *, deadline_s: float) -> bool:
+        """Ask the VMM to end; False if it has not within the deadline.
+
+        The guest is not asked: whatever is to be kept was flushed before (A1).
+        """
+        ...
+
+    async def kill(self, handle: VmmHandle) -> None:
+        """End the VMM whatever it does; when this returns it is gone.
+
+        Raises:
+            VmmFailed: not even SIGKILL ended it (a process stuck in the kernel).
+        """
+        ...
+
+
+def plan_machine(
+    *,
+    layout: Layout,
+    vm_id: VmId,
+    spec: VmSpec,
+    bzimage: Path,
+    initramfs: Path,
+    root: Path,
+    mac: str | None,
+    tsc_khz: int | None,
+) -> MachineConfig:
+    """Return the machine for a VM's spec, with the files where the layout has them."""
+    return MachineConfig(
+        vm_id=vm_id,
+        vcpu=spec.vcpu,
+        memory_mib=spec.memory_mib,
+        accel=spec.accel,
+        tsc_khz=tsc_khz,
+        bzimage=bzimage,
+        initramfs=initramfs,
+        root=root,
+        data=layout.vm_data_disk(vm_id),
+        mac=mac,
+        console_log=layout.vm_console_log(vm_id),
+        vmm_log=layout.vm_vmm_log(vm_id),
+        agent_socket=layout.vm_agent_socket(vm_id),
+        control_socket=layout.vm_control_socket(vm_id),
+    )

@@ -1,0 +1,169 @@
+"""QEMU's arguments for a machine. Pure; the reasons with figures are in ADR 0003.
+
+Lists of small functions, one for each part of the machine. Descriptors are
+passed by number: the sockets were bound by us before QEMU existed, so they
+are private from birth and can be connected to at once (hazard G1).
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from banger.model.vm import Accel
+from banger.vmm.driver import MachineConfig
+
+AGENT_PORT = "banger.agent.0"
+SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Descriptors:
+    """The numbers under which QEMU finds what it inherits."""
+
+    control: int
+    agent: int
+    network: int | None
+
+
+def plan_argv(config: MachineConfig, *, binary: str, descriptors: Descriptors) -> list[str]:
+    """Return the whole command."""
+    return [
+        binary,
+        *_process(config),
+        *_machine(config),
+        *_kernel(config),
+        *_console(config),
+        *_control(descriptors),
+        *_disks(config),
+        *_agent(descriptors),
+        *_network(config, descriptors),
+        *_entropy(),
+    ]
+
+
+def plan_kernel_command_line(config: MachineConfig) -> str:
+    """Return the kernel's command line."""
+    words = [
+        "console=ttyS0",
+        "quiet",  # errors and worse still reach the console
+        "panic=-1",  # with -no-reboot a panic ends the VMM at once
+        "reboot=t",  # a triple fault: microvm has no keyboard controller to reset by
+        "8250.nr_uarts=1",
+        "random.trust_cpu=on",
+        "rdinit=/init",
+    ]
+    if config.accel is Accel.TCG:
+        words += _emulated_words(config)
+    return " ".join(words)
+
+
+def _emulated_words(config: MachineConfig) -> list[str]:
+    words = [
+        "mitigations=off",  # nothing speculates under emulation
+        "no_timer_check",
+        "cryptomgr.notests",
+        "tsc=reliable",
+    ]
+    if config.tsc_khz is not None:
+        # Without it the kernel calibrates the TSC against the emulated PIT, and hangs.
+        words.append(f"tsc_early_khz={config.tsc_khz}")
+    return words
+
+
+def _process(config: MachineConfig) -> list[str]:
+    return [
+        *("-name", f"banger-{config.vm_id},debug-threads=on"),
+        "-nodefaults",
+        "-no-user-config",
+        *("-display", "none"),
+        *("-sandbox", SANDBOX),
+        "-no-reboot",
+    ]
+
+
+def _machine(config: MachineConfig) -> list[str]:
+    accel = "kvm" if config.accel is Accel.KVM else "tcg,thread=multi"
+    cpu = "host" if config.accel is Accel.KVM else "max"
+    return [
+        # ACPI because Debian's kernel takes no devices from its command line; its
+        # timers need PIT, PIC and RTC.
+        *("-machine", "microvm,acpi=on,pit=on,pic=on,rtc=on"),
+        *("-accel", accel),
+        *("-cpu", cpu),
+        *("-smp", str(config.vcpu)),
+        *("-m", f"{config.memory_mib}M"),
+        *("-rtc", "base=utc"),
+    ]
+
+
+def _kernel(config: MachineConfig) -> list[str]:
+    return [
+        *("-kernel", str(config.bzimage)),
+        *("-initrd", str(config.initramfs)),
+        *("-append", plan_kernel_command_line(config)),
+    ]
+
+
+def _console(config: MachineConfig) -> list[str]:
+    return [
+        *("-chardev", f"file,id=console,path={_escaped(str(config.console_log))}"),
+        *("-serial", "chardev:console"),
+    ]
+
+
+def _control(descriptors: Descriptors) -> list[str]:
+    return [
+        *("-chardev", _listening("control", descriptors.control)),
+        *("-mon", "chardev=control,mode=control"),
+    ]
+
+
+def _disks(config: MachineConfig) -> list[str]:
+    root: dict[str, object] = {"driver": "raw", "node-name": "root", "read-only": True}
+    root["file"] = {"driver": "file", "filename": str(config.root), "read-only": True}
+    # The host's page cache is the disk's cache: what was written survives the VMM's
+    # death, and a flush of the guest is an fdatasync of the file (A1).
+    data: dict[str, object] = {"driver": "raw", "node-name": "data"}
+    data |= {"discard": "unmap", "detect-zeroes": "unmap"}
+    data["file"] = {"driver": "file", "filename": str(config.data), "discard": "unmap"}
+    return [
+        *("-blockdev", json.dumps(root)),
+        *("-device", "virtio-blk-device,drive=root,serial=root"),
+        *("-blockdev", json.dumps(data)),
+        *("-device", "virtio-blk-device,drive=data,serial=data"),
+    ]
+
+
+def _agent(descriptors: Descriptors) -> list[str]:
+    return [
+        *("-device", "virtio-serial-device,max_ports=2"),
+        *("-chardev", _listening("agent", descriptors.agent)),
+        *("-device", f"virtserialport,chardev=agent,name={AGENT_PORT}"),
+    ]
+
+
+def _network(config: MachineConfig, descriptors: Descriptors) -> list[str]:
+    if config.mac is None or descriptors.network is None:
+        return []
+    stream = f"stream,id=net,server=off,addr.type=fd,addr.str={descriptors.network}"
+    return [
+        *("-netdev", stream),
+        *("-device", f"virtio-net-device,netdev=net,mac={config.mac}"),
+    ]
+
+
+def _entropy() -> list[str]:
+    return [
+        *("-object", "rng-builtin,id=entropy"),
+        *("-device", "virtio-rng-device,rng=entropy"),
+    ]
+
+
+def _listening(name: str, descriptor: int) -> str:
+    return f"socket,id={name},fd={descriptor},server=on,wait=off"
+
+
+def _escaped(value: str) -> str:
+    """Double the commas, as QEMU's option syntax wants them in values."""
+    return value.replace(",", ",,")

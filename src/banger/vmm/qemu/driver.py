@@ -1,0 +1,90 @@
+"""The QEMU driver: the protocol of `vmm.driver` for QEMU."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+
+from banger.errors import BangerError, VmmFailed
+from banger.vmm.driver import Capability, MachineConfig, VmmHandle
+from banger.vmm.qemu import process, qmp
+from banger.vmm.qemu.probe import QemuFacts
+
+RUNNING = "running"
+
+
+class QemuDriver:
+    """Starts and ends QEMU processes, with the QEMU that was probed."""
+
+    name = process.DRIVER_NAME
+    capabilities = frozenset({Capability.EMULATION, Capability.DISCARD})
+
+    def __init__(self, facts: QemuFacts) -> None:
+        self.facts = facts
+
+    async def spawn(self, config: MachineConfig, *, network: socket.socket | None) -> VmmHandle:
+        """Start QEMU; see `vmm.driver.Driver`."""
+        return await process.start(config, facts=self.facts, network=network)
+
+    async def wait_ready(self, handle: VmmHandle, *, deadline_s: float) -> None:
+        """Return when QEMU answers and the guest runs; its death ends the wait at once."""
+        death = asyncio.ensure_future(process.gone(handle))
+        answer = asyncio.ensure_future(
+            qmp.query_status(handle.control_socket, deadline_s=deadline_s)
+        )
+        try:
+            await asyncio.wait((death, answer), return_when=asyncio.FIRST_COMPLETED)
+            # QEMU's last act may be to close the connection: its death says more.
+            if answer.done() and answer.exception() is not None:
+                await asyncio.wait((death,), timeout=1.0)
+            if death.done():
+                raise VmmFailed(
+                    f"QEMU of VM {handle.vm_id} ended at its start{_last_line(handle)}",
+                    details=process.read_log_tail(handle),
+                )
+            status = await answer
+        finally:
+            for task in (death, answer):
+                task.cancel()
+            await asyncio.gather(death, answer, return_exceptions=True)
+        if status != RUNNING:
+            raise VmmFailed(f"QEMU of VM {handle.vm_id} is {status}, not running.")
+
+    async def adopt(self, handle: VmmHandle, *, deadline_s: float) -> bool:
+        """Tell whether this very QEMU runs and answers."""
+        if not process.is_this(handle):
+            return False
+        try:
+            await qmp.query_status(handle.control_socket, deadline_s=deadline_s)
+        except BangerError:
+            return False
+        return True
+
+    async def wait_gone(self, handle: VmmHandle) -> None:
+        """Return when QEMU has ended."""
+        await process.gone(handle)
+
+    async def quit(self, handle: VmmHandle, *, deadline_s: float) -> bool:
+        """Ask QEMU to end; False if it has not within the deadline."""
+        if not process.is_this(handle):
+            await process.gone(handle)
+            return True
+        try:
+            async with asyncio.timeout(deadline_s):
+                # It may end in the middle of its answer: what counts is that it ends.
+                with contextlib.suppress(BangerError):
+                    await qmp.ask_to_quit(handle.control_socket, deadline_s=deadline_s)
+                await process.gone(handle)
+        except TimeoutError:
+            return False
+        return True
+
+    async def kill(self, handle: VmmHandle) -> None:
+        """End QEMU whatever it does."""
+        await process.end(handle)
+
+
+def _last_line(handle: VmmHandle) -> str:
+    lines = process.read_log_tail(handle).strip().splitlines()
+    return f": {lines[-1]}" if lines else "."

@@ -1,0 +1,196 @@
+"""QEMU as a host process: started, identified, ended.
+
+Writes the console log and the VMM log of the VM, and its two sockets. Takes no
+locks: the engine holds the VM's lifecycle lock around every call. If the daemon
+dies between the fork and the return of the handle, QEMU runs on without a record;
+its arguments name the VM (`vmm.leftovers`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+from collections.abc import Sequence
+from pathlib import Path
+
+from msgspec import DecodeError, Struct
+from msgspec.json import decode
+
+from banger.errors import HostNotReady, VmmFailed
+from banger.host import proc
+from banger.host.files import ensure_private_dir
+from banger.host.process import ProcessIdentity, identify, send_signal, wait_gone
+from banger.vmm.driver import MachineConfig, VmmHandle
+from banger.vmm.qemu.argv import Descriptors, plan_argv
+from banger.vmm.qemu.probe import QemuFacts
+from banger.vmm.qemu.sandbox import plan_sandbox, with_info
+from banger.vmm.sockets import listening_socket
+
+DRIVER_NAME = "qemu"
+COMM_LENGTH = 15
+INFO_DEADLINE_S = 10.0
+TERM_DEADLINE_S = 3.0
+KILL_DEADLINE_S = 10.0
+LOG_TAIL_BYTES = 2000
+
+
+class _SandboxInfo(Struct, frozen=True, rename="kebab"):
+    child_pid: int
+
+
+async def start(
+    config: MachineConfig, *, facts: QemuFacts, network: socket.socket | None
+) -> VmmHandle:
+    """Start QEMU for a machine and return its handle; it may still fail to come up."""
+    _make_files(config)
+    with (
+        listening_socket(config.control_socket) as control,
+        listening_socket(config.agent_socket) as agent,
+    ):
+        descriptors = Descriptors(
+            control=control.fileno(),
+            agent=agent.fileno(),
+            network=None if network is None else network.fileno(),
+        )
+        argv = plan_argv(config, binary=facts.binary, descriptors=descriptors)
+        inherited = [fd for fd in vars(descriptors).values() if fd is not None]
+        if facts.sandbox is None:
+            process, monitor = _spawn(argv, config=config, inherited=inherited), None
+        else:
+            command = plan_sandbox(facts.sandbox, argv, config=config)
+            process, monitor = await _spawn_sandboxed(command, config=config, inherited=inherited)
+    return VmmHandle(
+        driver=DRIVER_NAME,
+        vm_id=config.vm_id,
+        process=process,
+        program=os.path.basename(facts.binary)[:COMM_LENGTH],
+        monitor=monitor,
+        control_socket=str(config.control_socket),
+        agent_socket=str(config.agent_socket),
+        vmm_log=str(config.vmm_log),
+    )
+
+
+async def gone(handle: VmmHandle) -> None:
+    """Return when QEMU and its monitor have ended; both are reaped if they are our children."""
+    await wait_gone(handle.process)
+    if handle.monitor is not None:
+        await wait_gone(handle.monitor)
+
+
+async def end(handle: VmmHandle) -> None:
+    """SIGTERM, on which QEMU flushes its disks and ends, then SIGKILL; return when it is gone."""
+    for number, deadline_s in (
+        (signal.SIGTERM, TERM_DEADLINE_S),
+        (signal.SIGKILL, KILL_DEADLINE_S),
+    ):
+        send_signal(handle.process, number)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(deadline_s):
+                await gone(handle)
+                return
+    raise VmmFailed(
+        f"QEMU of VM {handle.vm_id} (pid {handle.process.pid}) does not end when it is killed.",
+        hint=f"cat /proc/{handle.process.pid}/stack",
+    )
+
+
+def is_this(handle: VmmHandle) -> bool:
+    """Tell whether the handle's process runs and is QEMU still (hazards B2, B10)."""
+    if identify(handle.process.pid) != handle.process:
+        return False
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{handle.process.pid}/comm").read_text().strip() == handle.program
+    return False
+
+
+def read_log_tail(handle: VmmHandle) -> str:
+    """Return the end of what QEMU and its sandbox said."""
+    with contextlib.suppress(OSError):
+        return Path(handle.vmm_log).read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace")
+    return ""
+
+
+def _make_files(config: MachineConfig) -> None:
+    """Start both logs anew: each tells of one start of the VM."""
+    for log_file in (config.console_log, config.vmm_log):
+        ensure_private_dir(log_file.parent)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+        os.close(os.open(log_file, flags, 0o600))
+
+
+def _spawn(
+    argv: Sequence[str], *, config: MachineConfig, inherited: Sequence[int]
+) -> ProcessIdentity:
+    """Start a process of its own session; no await stands between the fork and its identity."""
+    pid = proc.spawn_detached(argv, log_file=config.vmm_log, pass_fds=inherited)
+    identity = identify(pid)
+    if identity is None:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        raise VmmFailed(f"{argv[0]} ended as soon as it was started.", details=_log(config))
+    return identity
+
+
+async def _spawn_sandboxed(
+    command: Sequence[str], *, config: MachineConfig, inherited: Sequence[int]
+) -> tuple[ProcessIdentity, ProcessIdentity]:
+    """Start the sandbox; return QEMU's identity and the sandbox monitor's."""
+    reader, writer = os.pipe()
+    try:
+        try:
+            monitor = _spawn(
+                with_info(command, writer), config=config, inherited=[*inherited, writer]
+            )
+        finally:
+            os.close(writer)
+        try:
+            process = await _read_child(reader, config)
+        except BaseException:
+            # Nobody knows the processes yet; their group is the session that we made.
+            proc.kill_group(monitor.pid)
+            await asyncio.shield(wait_gone(monitor))
+            raise
+    finally:
+        os.close(reader)
+    return process, monitor
+
+
+async def _read_child(reader: int, config: MachineConfig) -> ProcessIdentity:
+    """Return the identity of the process that bubblewrap made for the program."""
+    try:
+        async with asyncio.timeout(INFO_DEADLINE_S):
+            report = await _read_all(reader)
+    except TimeoutError as error:
+        raise VmmFailed("The sandbox did not start in time.", details=_log(config)) from error
+    try:
+        identity = identify(decode(report, type=_SandboxInfo).child_pid)
+    except DecodeError as error:
+        raise HostNotReady(
+            "The sandbox could not be made.", details=_log(config), hint="banger doctor"
+        ) from error
+    if identity is None:
+        raise VmmFailed("QEMU ended as soon as it was started.", details=_log(config))
+    return identity
+
+
+async def _read_all(descriptor: int) -> bytes:
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    with os.fdopen(os.dup(descriptor), "rb") as pipe:
+        transport, _ = await loop.connect_read_pipe(
+            lambda: asyncio.StreamReaderProtocol(reader), pipe
+        )
+        try:
+            return await reader.read()
+        finally:
+            transport.close()
+
+
+def _log(config: MachineConfig) -> str:
+    with contextlib.suppress(OSError):
+        return config.vmm_log.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace")
+    return ""

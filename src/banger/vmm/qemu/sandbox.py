@@ -1,0 +1,65 @@
+"""The sandbox around QEMU: bubblewrap's arguments. Pure.
+
+Hazard E5: a guest that breaks out of QEMU finds itself in a process without
+privileges, in an empty network, IPC and host name namespace, that sees the
+distribution's /usr, the VM's own files, and nothing else of the host: no home, no
+runtime directory, no /proc, no socket but those that it inherited.
+
+bubblewrap stays as the parent of the program and ends with it; there is no
+process namespace, so that the pid it reports is the program's own everywhere.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from banger.model.vm import Accel
+from banger.vmm.driver import MachineConfig
+
+NAMESPACES = (
+    "--unshare-user",
+    "--unshare-net",
+    "--unshare-ipc",
+    "--unshare-uts",
+    "--unshare-cgroup",
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SandboxFacts:
+    """A bubblewrap that was seen to work, and the shape of this host's system directories."""
+
+    binary: str
+    directories: tuple[str, ...]
+    """System directories to show as they are."""
+    links: tuple[tuple[str, str], ...]
+    """Symbolic links of the root directory: target, name."""
+
+
+def plan_sandbox(facts: SandboxFacts, argv: Sequence[str], *, config: MachineConfig) -> list[str]:
+    """Return the command that runs QEMU with nothing but its own files."""
+    shown = _files("--ro-bind", config.bzimage, config.initramfs, config.root)
+    shown += _files("--bind", config.data, config.console_log)
+    if config.accel is Accel.KVM:
+        shown += ["--dev-bind", "/dev/kvm", "/dev/kvm"]
+    return plan_sandboxed(facts, argv, shown=shown)
+
+
+def plan_sandboxed(
+    facts: SandboxFacts, argv: Sequence[str], *, shown: Sequence[str] = ()
+) -> list[str]:
+    """Return the command that runs `argv` with the system directories and `shown`."""
+    system = [word for path in facts.directories for word in ("--ro-bind", path, path)]
+    links = [word for target, name in facts.links for word in ("--symlink", target, name)]
+    return [facts.binary, *NAMESPACES, *system, *links, "--dev", "/dev", *shown, "--", *argv]
+
+
+def with_info(command: Sequence[str], descriptor: int) -> list[str]:
+    """Return a sandbox command that also reports the program's pid to `descriptor`."""
+    return [command[0], "--info-fd", str(descriptor), *command[1:]]
+
+
+def _files(option: str, *paths: os.PathLike[str]) -> list[str]:
+    return [word for path in map(os.fspath, paths) for word in (option, path, path)]

@@ -1,0 +1,43 @@
+"""Listening Unix sockets that VMMs inherit.
+
+They are bound here, before the VMM exists: nobody can connect in the moment
+before their mode is set (hazard G1), and a client may connect at once and is served
+when the VMM gets to it. Mode 0600 from birth, in a directory of mode 0700.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from banger.errors import HostNotReady
+from banger.host.files import ensure_private_dir
+from banger.layout import SUN_PATH_MAX
+
+
+@contextlib.contextmanager
+def listening_socket(path: Path) -> Iterator[socket.socket]:
+    """A socket listening at `path` for a block; our copy is closed on leaving, the file stays.
+
+    A file that is there already is a dead VMM's, and is replaced.
+
+    Raises:
+        HostNotReady: the path is too long for a socket.
+    """
+    if len(os.fsencode(path)) > SUN_PATH_MAX:
+        raise HostNotReady(
+            f"{path} is longer than a socket's path may be ({SUN_PATH_MAX} bytes).",
+            hint="export XDG_RUNTIME_DIR=/run/user/$(id -u)",
+        )
+    ensure_private_dir(path.parent)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(path)
+    with socket.socket(socket.AF_UNIX) as listener:
+        # Before bind: the file takes the mode that the socket has.
+        os.fchmod(listener.fileno(), 0o600)
+        listener.bind(os.fspath(path))
+        listener.listen(8)
+        yield listener
