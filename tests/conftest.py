@@ -52,11 +52,14 @@ def _cache_dir() -> Path:
 
 def _enter(run: Path, cache: Path) -> None:
     """Point the whole process, and so everything that it starts, at private directories."""
+    # The users that an image build maps to must be able to pass through to TMPDIR.
+    run.chmod(0o711)
     names = {"HOME": "home", "TMPDIR": "tmp", "XDG_RUNTIME_DIR": "r", "XDG_STATE_HOME": "s"}
     names |= {"XDG_CONFIG_HOME": "c", "XDG_CACHE_HOME": "cache"}
     for variable, name in names.items():
         (run / name).mkdir(mode=0o700)
         os.environ[variable] = str(run / name)
+    (run / "tmp").chmod(0o711)
     os.environ["XDG_DATA_HOME"] = str(make_data_home(cache))
     os.environ["HYPOTHESIS_STORAGE_DIRECTORY"] = str(cache / "hypothesis")
     for variable in [name for name in os.environ if name.startswith(("BANGER_", "GIT_"))]:

@@ -1,0 +1,223 @@
+"""`banger doctor`: every fact about this host that decides whether banger works here.
+
+All of them at once (hazard H8): a check that fails never hides the next one.
+Changes nothing, makes no directory, starts no daemon (hazard B8). Takes no locks.
+"""
+
+from __future__ import annotations
+
+import getpass
+import os
+import shutil
+import socket
+import stat
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from banger.config import Settings, load_settings, probe_host_size
+from banger.errors import ConfigInvalid
+from banger.host.accel import KVM_DEVICE, find_proof_failure, probe_cpu, prove_kvm
+from banger.host.packages import QEMU_PROGRAM, find_package_manager
+from banger.host.proc import find_tool
+from banger.host.programs import Check, CheckState, probe_tools
+from banger.layout import SUN_PATH_MAX, Layout
+from banger.model.vm import Accel
+
+SUBID_COUNT = 65536
+"""Ids that an image may use; mmdebstrap needs as many."""
+DISK_WARN_MIB = 10 * 1024
+DISK_FAIL_MIB = 3 * 1024
+"""The default image, its packages while it is built, and one VM."""
+CONNECT_DEADLINE_S = 2.0
+
+
+def probe_host(layout: Layout, environ: Mapping[str, str]) -> tuple[Check, ...]:
+    """Return all checks, in the order in which a person would ask."""
+    return tuple(_iterate_checks(layout, environ))
+
+
+def is_ready(checks: tuple[Check, ...]) -> bool:
+    """Tell whether nothing that banger requires is missing."""
+    return all(check.state is not CheckState.FAIL for check in checks)
+
+
+def _iterate_checks(layout: Layout, environ: Mapping[str, str]) -> Iterator[Check]:
+    settings, config = _probe_config(layout, environ)
+    yield _probe_python()
+    yield _probe_user()
+    yield from probe_tools(
+        find_package_manager(), qemu=settings.text("qemu.binary") if settings else QEMU_PROGRAM
+    )
+    yield probe_subordinate_ids(getpass.getuser(), os.getuid())
+    yield probe_acceleration(settings)
+    yield _probe_memory(settings)
+    yield from _probe_disks(layout)
+    yield probe_runtime_dir(layout)
+    yield config
+    yield probe_daemon(layout)
+
+
+def _probe_config(layout: Layout, environ: Mapping[str, str]) -> tuple[Settings | None, Check]:
+    try:
+        settings = load_settings(layout.config_file, environ)
+    except ConfigInvalid as error:
+        return None, Check("config", CheckState.FAIL, error.message, error.hint)
+    sizes = (
+        f"{key.partition('.')[2]} {value} ({origin})"
+        for key, value, origin in settings.items()
+        if key.startswith("vm_defaults.")
+    )
+    return settings, Check("config", CheckState.OK, f"A VM gets {', '.join(sizes)}.")
+
+
+def _probe_python() -> Check:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    return Check("python", CheckState.OK, f"Python {version} at {sys.executable}.")
+
+
+def _probe_user() -> Check:
+    if os.geteuid() != 0:
+        return Check("user", CheckState.OK, f"You are {getpass.getuser()}, an ordinary user.")
+    return Check(
+        "user",
+        CheckState.WARN,
+        "You are root, and passt gives root no network for VMs; banger is for ordinary users.",
+    )
+
+
+def probe_subordinate_ids(
+    user: str, uid: int, *, files: tuple[str, str] = ("/etc/subuid", "/etc/subgid")
+) -> Check:
+    """Tell whether the user has ranges of ids of his own, in which image builds are root."""
+    if uid == 0:
+        return Check("subuid", CheckState.OK, "Root needs no subordinate ids.")
+    lacking = [name for name in files if _largest_range(Path(name), user, uid) < SUBID_COUNT]
+    if not lacking:
+        return Check("subuid", CheckState.OK, f"{user} has subordinate user and group ids.")
+    return Check(
+        "subuid",
+        CheckState.FAIL,
+        f"{user} has fewer than {SUBID_COUNT} subordinate ids in {' and '.join(lacking)}.",
+        "sudo usermod --add-subuids 1000000-1065535 --add-subgids 1000000-1065535 " + user,
+    )
+
+
+def _largest_range(path: Path, user: str, uid: int) -> int:
+    """Return the size of the largest range that `path` (subuid(5)) gives to a user."""
+    try:
+        lines = path.read_text("utf-8", "replace").splitlines()
+    except OSError:
+        return 0
+    fields = [line.split(":") for line in lines]
+    counts = [f[2] for f in fields if len(f) == 3 and f[0] in (user, str(uid))]
+    return max((int(count) for count in counts if count.isdigit()), default=0)
+
+
+def probe_acceleration(settings: Settings | None) -> Check:
+    """Tell how guests are run: on hardware, proven by a guest, or emulated, and why."""
+    import asyncio
+
+    wanted = settings.text("accel") if settings else "auto"
+    qemu = settings.text("qemu.binary") if settings else QEMU_PROGRAM
+    if find_tool(qemu) is None:
+        return Check("accel", CheckState.FAIL, "Without QEMU no guest can be tried.")
+    verdict = asyncio.run(prove_kvm(qemu, cpu=probe_cpu()))
+    if verdict.usable and wanted != "tcg":
+        return Check("accel", CheckState.OK, f"Guests run on KVM. {verdict.reason}")
+    if wanted == "kvm":
+        fact = f"The configuration wants KVM. {verdict.reason}"
+        return Check("accel", CheckState.FAIL, fact, _kvm_hint())
+    failure = asyncio.run(find_proof_failure(qemu, Accel.TCG))
+    if failure is not None:
+        return Check("accel", CheckState.FAIL, failure)
+    if wanted == "tcg":
+        return Check("accel", CheckState.OK, "Guests are emulated, as the configuration says.")
+    return Check("accel", CheckState.WARN, f"Guests are emulated. {verdict.reason}", _kvm_hint())
+
+
+def _kvm_hint() -> str | None:
+    """Return the command that opens /dev/kvm for this user, if that is what is lacking."""
+    if not KVM_DEVICE.exists() or os.access(KVM_DEVICE, os.R_OK | os.W_OK):
+        return None
+    if not probe_cpu().flags & {"vmx", "svm"}:
+        return None
+    return f"sudo usermod --append --groups kvm {getpass.getuser()}"
+
+
+def _probe_memory(settings: Settings | None) -> Check:
+    total = probe_host_size().memory_mib
+    free = _read_available_mib()
+    wanted = settings.number("vm_defaults.memory_mib") if settings else 0
+    fact = f"{free} of {total} MiB of memory are free; a VM gets {wanted} MiB."
+    return Check("memory", CheckState.WARN if free < wanted else CheckState.OK, fact)
+
+
+def _read_available_mib() -> int:
+    for line in Path("/proc/meminfo").read_text("ascii").splitlines():
+        if line.startswith("MemAvailable:"):
+            return int(line.split()[1]) // 1024
+    return 0
+
+
+def _probe_disks(layout: Layout) -> Iterator[Check]:
+    """Yield a check for each file system that grows with use, once each."""
+    seen: set[int] = set()
+    for path in (layout.data, layout.state):
+        existing = _nearest_existing(path)
+        device = existing.stat().st_dev
+        if device not in seen:
+            seen.add(device)
+            yield _probe_space(path, shutil.disk_usage(existing).free // 2**20)
+
+
+def _probe_space(path: Path, free_mib: int) -> Check:
+    fact = f"{free_mib} MiB are free for {path}."
+    if free_mib >= DISK_WARN_MIB:
+        return Check("disk", CheckState.OK, fact)
+    state = CheckState.FAIL if free_mib < DISK_FAIL_MIB else CheckState.WARN
+    return Check("disk", state, fact, f"df -h {_nearest_existing(path)}")
+
+
+def _nearest_existing(path: Path) -> Path:
+    return next(candidate for candidate in (path, *path.parents) if candidate.exists())
+
+
+def probe_runtime_dir(layout: Layout) -> Check:
+    """Tell whether sockets will be private (hazard G1) and their paths short enough."""
+    longest = len(os.fsencode(layout.vm_control_socket("0" * 12)))
+    if longest > SUN_PATH_MAX:
+        fact = f"Sockets below {layout.runtime} would have {longest} bytes; {SUN_PATH_MAX} fit."
+        return Check("runtime", CheckState.FAIL, fact, "export XDG_RUNTIME_DIR=/run/user/$(id -u)")
+    existing = _nearest_existing(layout.runtime)
+    status = existing.stat()
+    if existing != layout.runtime:
+        usable = os.access(existing, os.W_OK | os.X_OK)
+        fact = f"{layout.runtime} will be made" if usable else f"{existing} is not writable"
+        return Check("runtime", CheckState.OK if usable else CheckState.FAIL, f"{fact}.")
+    if status.st_uid != os.getuid():
+        fact = f"{layout.runtime} belongs to another user (uid {status.st_uid})."
+        return Check("runtime", CheckState.FAIL, fact)
+    if stat.S_IMODE(status.st_mode) & 0o077:
+        fact = f"{layout.runtime} is open to other users."
+        return Check("runtime", CheckState.FAIL, fact, f"chmod 700 {layout.runtime}")
+    return Check("runtime", CheckState.OK, f"{layout.runtime} is private.")
+
+
+def probe_daemon(layout: Layout) -> Check:
+    """Tell whether a daemon listens; only by connecting to its socket."""
+    path = layout.daemon_socket
+    with socket.socket(socket.AF_UNIX) as connection:
+        connection.settimeout(CONNECT_DEADLINE_S)
+        try:
+            connection.connect(os.fspath(path))
+        except FileNotFoundError:
+            fact = "The daemon is not running; the first command that needs it starts it."
+            return Check("daemon", CheckState.OK, fact)
+        except ConnectionRefusedError:
+            fact = "The daemon has ended and left its socket; the next command starts a new one."
+            return Check("daemon", CheckState.OK, fact)
+        except OSError as error:
+            fact = f"The daemon's socket {path} cannot be reached: {error.strerror or error}."
+            return Check("daemon", CheckState.FAIL, fact, "banger daemon logs")
+    return Check("daemon", CheckState.OK, f"The daemon listens on {path}.")

@@ -1,0 +1,136 @@
+"""What `banger doctor` says about programs: there or not, new enough, usable.
+
+Read-only (hazard B8): starts each program with its version option, and bubblewrap
+on `true`. Standard library only.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from enum import StrEnum
+
+from banger.errors import BangerError
+from banger.host.packages import RUNTIME, PackageManager, Tool, find_missing
+from banger.host.proc import Finished, find_tool, run_sync
+
+VERSION_DEADLINE_S = 10.0
+OLDEST: dict[str, tuple[int, ...]] = {
+    "qemu": (7, 2),  # -netdev stream over a Unix socket
+    "sqfstar": (4, 5),  # the first release with sqfstar
+}
+_VERSION = re.compile(rb"(?<![0-9.])(\d+(?:\.\d+)+)")
+_VERSION_OPTIONS = {"ssh": "-V", "mke2fs": "-V", "sqfstar": "-version"}
+
+
+class CheckState(StrEnum):
+    """What a check found. Only `fail` keeps banger from working."""
+
+    OK = "ok"
+    WARN = "warn"
+    FAIL = "fail"
+
+
+@dataclass(frozen=True)
+class Check:
+    """One fact about this host.
+
+    `fact` is one sentence; `hint` a command that improves it, when there is one.
+    """
+
+    name: str
+    state: CheckState
+    fact: str
+    hint: str | None = None
+
+
+def probe_tools(manager: PackageManager | None, *, qemu: str) -> Iterator[Check]:
+    """Yield a check for each program or file that banger needs; `qemu` is its program."""
+    for tool in RUNTIME:
+        name = _name(tool)
+        program = qemu if name == "qemu" else tool.program
+        if _is_missing(tool, program):
+            yield _missing(tool, name, program, manager)
+        elif tool.paths or program == "newuidmap":
+            yield Check(name, CheckState.OK, f"{tool.program} {_verb(tool)} here.")
+        elif program == "bwrap":
+            yield probe_bubblewrap()
+        else:
+            yield _probe_version(tool, name, program)
+
+
+def parse_version(untrusted_output: bytes) -> tuple[int, ...] | None:
+    """Return the dotted number in the first line that a program says of itself, or None."""
+    match = _VERSION.search(untrusted_output.partition(b"\n")[0])
+    return tuple(int(part) for part in match[1].split(b".")[:3]) if match else None
+
+
+def probe_bubblewrap() -> Check:
+    """Tell whether bubblewrap can make its namespaces here; containers often forbid it."""
+    argv = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"]
+    finished = _run_briefly(argv)
+    if finished and finished.status == 0:
+        return Check("bwrap", CheckState.OK, "bubblewrap works and will confine QEMU.")
+    said = _last_line(finished) if finished else "it did not end in time"
+    return Check(
+        "bwrap",
+        CheckState.WARN,
+        f"bubblewrap cannot be used here ({said}); QEMU is confined by its own sandbox only.",
+    )
+
+
+def _probe_version(tool: Tool, name: str, program: str) -> Check:
+    finished = _run_briefly([program, _VERSION_OPTIONS.get(name, "--version")])
+    if finished is None or finished.status != 0:
+        said = _last_line(finished) if finished else "it did not end in time"
+        return Check(name, CheckState.FAIL, f"{program} does not run: {said}.")
+    version = parse_version(finished.stdout + finished.stderr)
+    oldest = OLDEST.get(name)
+    if version is None:
+        return Check(name, CheckState.OK, f"{program} is here; it {tool.why}.")
+    text = format_version(version)
+    if oldest and version < oldest:
+        need = format_version(oldest)
+        return Check(name, CheckState.FAIL, f"{program} is {text}; {need} or newer is needed.")
+    return Check(name, CheckState.OK, f"{program} {text} {tool.why}.")
+
+
+def format_version(version: tuple[int, ...]) -> str:
+    """Return `7.2.22` for (7, 2, 22)."""
+    return ".".join(str(part) for part in version)
+
+
+def _is_missing(tool: Tool, program: str) -> bool:
+    return not find_tool(program) if not tool.paths else bool(find_missing([tool]))
+
+
+def _missing(tool: Tool, name: str, program: str, manager: PackageManager | None) -> Check:
+    state = CheckState.FAIL if tool.required else CheckState.WARN
+    package = tool.package(manager) if manager else None
+    where = f"package {package}" if package else "this distribution has no package of it we know"
+    verb = "are" if tool.paths else "is"
+    return Check(name, state, f"{program} {verb} not installed ({where}); needed: {tool.why}.")
+
+
+def _name(tool: Tool) -> str:
+    if tool.program.startswith("qemu-system"):
+        return "qemu"
+    return "archive-keys" if tool.paths else tool.program
+
+
+def _verb(tool: Tool) -> str:
+    return "are" if tool.paths else "is"
+
+
+def _run_briefly(argv: list[str]) -> Finished | None:
+    """Return how a program ended, whatever its status; None if it had to be killed."""
+    try:
+        return run_sync(argv, deadline_s=VERSION_DEADLINE_S, ok=range(-64, 256))
+    except BangerError:
+        return None
+
+
+def _last_line(finished: Finished) -> str:
+    lines = (finished.stderr or finished.stdout).decode("utf-8", "replace").strip().splitlines()
+    return lines[-1].rstrip(".") if lines else f"status {finished.status}"

@@ -1,0 +1,119 @@
+"""The table of packages, and the one command that is made from it (H8)."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+
+import pytest
+
+from banger.errors import HostNotReady, ToolFailed
+from banger.host import packages, setup
+from banger.host.packages import DEVELOPMENT, RUNTIME, PackageManager, Tool
+
+
+def _only(*present: str) -> object:
+    return lambda name: f"/bin/{name}" if name in present else None
+
+
+@pytest.mark.parametrize("manager", list(PackageManager))
+def test_every_required_tool_has_a_package_or_is_known_to_have_none(
+    manager: PackageManager,
+) -> None:
+    nameless = {tool.program for tool in RUNTIME if tool.package(manager) is None}
+    if manager is PackageManager.APT:
+        assert nameless == set()
+    else:
+        assert nameless <= {"mmdebstrap", "Debian's archive keys"}
+
+
+def test_missing_tools_are_found_all_at_once() -> None:
+    missing = packages.find_missing(RUNTIME, _only("git", "mke2fs"))  # type: ignore[arg-type]
+    names = {tool.program for tool in missing}
+    assert {"passt", "sqfstar", "bwrap", "ssh"} <= names
+    assert not names & {"git", "mke2fs"}
+
+
+def test_the_first_known_package_manager_is_taken() -> None:
+    assert packages.find_package_manager(_only("dnf", "apk")) is PackageManager.DNF  # type: ignore[arg-type]
+    assert packages.find_package_manager(_only("emerge")) is None  # type: ignore[arg-type]
+
+
+def _tools(*names: str) -> list[Tool]:
+    return [tool for tool in RUNTIME + DEVELOPMENT if tool.program in names]
+
+
+@pytest.mark.parametrize(
+    ("manager", "as_root", "line"),
+    [
+        (
+            PackageManager.APT,
+            False,
+            "sudo apt-get update && "
+            "sudo apt-get install -y --no-install-recommends git squashfs-tools uidmap",
+        ),
+        (PackageManager.DNF, True, "dnf install -y git shadow-utils squashfs-tools"),
+        (
+            PackageManager.PACMAN,
+            False,
+            "sudo pacman -S --needed --noconfirm git shadow squashfs-tools",
+        ),
+        (PackageManager.ZYPPER, True, "zypper --non-interactive install git shadow squashfs"),
+        (PackageManager.APK, True, "apk add git shadow-uidmap squashfs-tools"),
+    ],
+)
+def test_one_line_installs_everything(manager: PackageManager, as_root: bool, line: str) -> None:
+    tools = _tools("git", "newuidmap", "sqfstar")
+    commands = packages.plan_install(manager, tools, as_root=as_root)
+    assert packages.format_install(commands) == line
+
+
+def test_nothing_missing_or_nothing_known_means_no_command() -> None:
+    assert packages.plan_install(PackageManager.APT, [], as_root=True) == ()
+    assert packages.plan_install(PackageManager.APK, _tools("mmdebstrap"), as_root=True) == ()
+
+
+def _nameless(program: str) -> Tool:
+    return Tool(program, "is needed by this test", (None,) * 5)
+
+
+def test_all_that_is_missing_is_named_in_one_error() -> None:
+    """H8, H6."""
+    with pytest.raises(HostNotReady) as caught:
+        setup.install_missing([_nameless("no-such-a"), _nameless("no-such-b")], lambda _: None)
+    assert caught.value.exit_code == 6
+    assert "no-such-a, no-such-b" in caught.value.message
+
+
+def test_what_is_there_is_not_installed_again() -> None:
+    said: list[str] = []
+    assert setup.install_missing(_tools("git", "make"), said.append) == ()
+    assert said == []
+
+
+def test_a_failing_package_manager_is_tried_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Mirrors and locks fail for moments; the third failure is the answer."""
+    calls = tmp_path / "calls"
+    for name in ("sudo", "apt-get"):
+        program = tmp_path / name
+        program.write_text(f'#!/bin/sh\necho "{name} $*" >>{calls}\nexit 100\n')
+        program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=os.pathsep)
+    monkeypatch.setattr(setup, "PAUSE_BEFORE_RETRY_S", 0.0)
+    tool = Tool("no-such-program", "is needed by this test", ("no-such-package",) * 5)
+    with pytest.raises(ToolFailed, match="status 100"):
+        setup.install_missing([tool], lambda _: None)
+    expected = "sudo env DEBIAN_FRONTEND=noninteractive apt-get update"
+    assert calls.read_text().splitlines() == [expected] * setup.TRIES
+
+
+def test_the_bootstrap_needs_nothing_but_the_standard_library(run_dir: Path) -> None:
+    """It runs with the system's Python before any package is installed."""
+    from banger.host.proc import run_sync
+
+    source = str(Path(setup.__file__).resolve().parents[2])
+    script = f"import sys; sys.path.insert(0, {source!r}); import banger.host.setup"
+    run_sync([sys.executable, "-I", "-S", "-c", script], deadline_s=60, cwd=run_dir)
