@@ -124,7 +124,8 @@ class FrameDecoder:
 
     def space(self) -> memoryview:
         """Return where the next bytes go; never empty."""
-        if BUFFER_BYTES - self._end < MAX_FRAME:
+        # An empty buffer starts again at its first page, so an idle connection touches one.
+        if self._start == self._end or BUFFER_BYTES - self._end < MAX_FRAME:
             self._compact()
         return self._view[self._end :]
 

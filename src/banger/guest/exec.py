@@ -195,13 +195,11 @@ async def run(
             async with _feeding(process, stdin):
                 stdout, stderr = await _collect(process, what=what, limit=output_limit)
             status = await process.wait()
-    except DeadlineExceeded as error:
-        if process is not None and not await process.close():
+    except BaseException as error:
+        confirmed = process is None or await process.close()
+        if isinstance(error, DeadlineExceeded) and not confirmed:
             error.details = "The guest did not confirm that the command was killed."
         raise
-    finally:
-        if process is not None:
-            await process.close()
     return Completed(status.shell_status, stdout, stderr)
 
 
@@ -214,12 +212,11 @@ async def _feeding(process: GuestProcess, stdin: bytes) -> AsyncIterator[None]:
     feeder = asyncio.create_task(_feed(process, stdin))
     try:
         yield
+        # A program may close its outputs and go on reading.
+        await feeder
     finally:
-        # When the output has ended the program has, and what it did not read is dropped.
-        if not feeder.done():
-            feeder.cancel()
-        with contextlib.suppress(asyncio.CancelledError, BangerError):
-            await feeder
+        feeder.cancel()
+        await asyncio.gather(feeder, return_exceptions=True)
 
 
 async def _feed(process: GuestProcess, stdin: bytes) -> None:
