@@ -1,0 +1,67 @@
+"""Workspaces: a git repository of the host goes into a guest and comes back.
+
+Prepare is `inspect_repository` (reads the host, needs no VM), `plan_import` (pure) and
+`import_workspace` (guest I/O, under the VM's workspace lock only). Export is
+`export_patch` or `export_branch`. Repositories and guests are hostile alike: see `git.py`
+for the first, `patch.py` and `branches.py` for the second.
+
+Names are loaded when they are used: the command line needs `locate_repository`
+and must not pay for the rest.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from banger.workspace.branches import export_branch
+    from banger.workspace.exporting import export_patch
+    from banger.workspace.facts import (
+        ExportedBranch,
+        ImportPlan,
+        PreparedWorkspace,
+        RepositoryFacts,
+    )
+    from banger.workspace.guestfiles import Completed, GuestFiles, GuestOutput
+    from banger.workspace.importing import import_workspace, plan_import
+    from banger.workspace.inspect import inspect_repository
+    from banger.workspace.locate import locate_repository
+
+_HOMES = {
+    "Completed": "guestfiles",
+    "ExportedBranch": "facts",
+    "GuestFiles": "guestfiles",
+    "GuestOutput": "guestfiles",
+    "ImportPlan": "facts",
+    "PreparedWorkspace": "facts",
+    "RepositoryFacts": "facts",
+    "export_branch": "branches",
+    "export_patch": "exporting",
+    "import_workspace": "importing",
+    "inspect_repository": "inspect",
+    "locate_repository": "locate",
+    "plan_import": "importing",
+}
+
+__all__ = [
+    "Completed",
+    "ExportedBranch",
+    "GuestFiles",
+    "GuestOutput",
+    "ImportPlan",
+    "PreparedWorkspace",
+    "RepositoryFacts",
+    "export_branch",
+    "export_patch",
+    "import_workspace",
+    "inspect_repository",
+    "locate_repository",
+    "plan_import",
+]
+
+
+def __getattr__(name: str) -> object:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)

@@ -1,0 +1,118 @@
+"""The door to git on the host: the only place of this room that runs it.
+
+A repository may be hostile (hazard F4): its configuration can name programs
+that git runs (hooks, `core.fsmonitor`, filters, external diff, `core.sshCommand`,
+a promisor remote with an `ext::` URL ...). Two doors keep them shut:
+
+- `host_git` runs in the real repository, with what can be switched off
+  switched off, and only commands that read references and configuration or add
+  a verified pack. No transport is allowed, so a missing object fails instead of
+  being fetched by a command of the repository's choice.
+- `shadow_git` (see `shadow.py`) runs in a private git directory with a configuration
+  of our own: the repository's is never read there. Everything that looks at files
+  or attributes uses it, so filters have names but no commands.
+
+The user's own global configuration is read by `host_git` (identity, `safe.directory`)
+and never by `shadow_git`; the system's by neither.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from banger.host import proc
+
+GIT_DEADLINE_S = 300.0
+OUTPUT_LIMIT = 1024 * 1024 * 1024
+"""Names of a repository with millions of files fit; an endless output does not."""
+
+_FLAGS = ("git", "--no-pager", "--literal-pathspecs", "--no-replace-objects")
+_OFF = (
+    "core.fsmonitor=false",
+    "core.hooksPath=/dev/null",
+    "core.untrackedCache=false",
+    "core.sshCommand=false",
+    "core.alternateRefsCommand=false",
+    "credential.helper=",
+    "protocol.allow=never",
+    "submodule.recurse=false",
+    "gc.auto=0",
+    "maintenance.auto=false",
+)
+_ENVIRONMENT = {
+    "GIT_CONFIG_NOSYSTEM": "1",
+    "GIT_ATTR_NOSYSTEM": "1",
+    "GIT_OPTIONAL_LOCKS": "0",
+    "GIT_TERMINAL_PROMPT": "0",
+    # An empty list of allowed transports; 2.44 and newer have a switch of their own.
+    "GIT_ALLOW_PROTOCOL": "",
+    "GIT_NO_LAZY_FETCH": "1",
+    "LC_ALL": "C",
+    "LANG": "C",
+}
+
+
+def host_argv(*args: str) -> list[str]:
+    """Return the argument list that runs git in the real repository."""
+    return [*_FLAGS, *(part for setting in _OFF for part in ("-c", setting)), *args]
+
+
+def host_environment() -> dict[str, str]:
+    """Return what git's environment has on top of `host.proc`'s."""
+    own = os.environ.get("XDG_CONFIG_HOME")
+    return _ENVIRONMENT | ({"XDG_CONFIG_HOME": own} if own else {})
+
+
+async def host_git(
+    top: Path, *args: str, ok: Sequence[int] = (0,), stdin: bytes = b""
+) -> proc.Finished:
+    """Run git in the real repository whose work tree is `top`.
+
+    Raises:
+        ToolMissing: git is not installed.
+        ToolFailed: its status is not in `ok`.
+    """
+    return await proc.run(
+        host_argv(*args),
+        deadline_s=GIT_DEADLINE_S,
+        cwd=top,
+        env=host_environment(),
+        ok=ok,
+        stdin=stdin,
+        output_limit=OUTPUT_LIMIT,
+    )
+
+
+async def shadow_git(
+    git_dir: Path,
+    work_tree: Path,
+    *args: str,
+    ok: Sequence[int] = (0,),
+    stdin: bytes = b"",
+) -> proc.Finished:
+    """Run git with a private git directory over a work tree.
+
+    Raises: as `host_git`.
+    """
+    return await proc.run(
+        [*_FLAGS, *args],
+        deadline_s=GIT_DEADLINE_S,
+        cwd=work_tree,
+        env=shadow_environment(git_dir, work_tree),
+        ok=ok,
+        stdin=stdin,
+        output_limit=OUTPUT_LIMIT,
+    )
+
+
+def shadow_environment(git_dir: Path, work_tree: Path) -> dict[str, str]:
+    """Return the environment that binds git to a private git directory."""
+    return _ENVIRONMENT | {
+        "GIT_CONFIG_GLOBAL": "/dev/null",
+        "GIT_DIR": str(git_dir),
+        "GIT_WORK_TREE": str(work_tree),
+        # The private index is ours to refresh.
+        "GIT_OPTIONAL_LOCKS": "1",
+    }

@@ -1,0 +1,62 @@
+"""What this room needs of a guest: run a program, unpack a tar, read a long output.
+
+The real one speaks to the agent (`banger.guest`); the tests have one that works in
+a directory of the host. Every method raises GuestGone when the guest is gone, and
+DeadlineExceeded after `deadline_s`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from typing import Protocol
+
+
+@dataclass(frozen=True)
+class Completed:
+    """A program of the guest that ended. `status` is its exit status, 128+N for signal N."""
+
+    status: int
+    untrusted_stdout: bytes
+    untrusted_stderr: bytes
+
+
+class GuestOutput(Protocol):
+    """A running program whose stdout is read as it comes."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Yield stdout in chunks until its end."""
+
+    async def completed(self) -> Completed:
+        """Wait for the end; stdout in the result is empty (it went through the iterator)."""
+
+
+class GuestFiles(Protocol):
+    """A running guest."""
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        deadline_s: float,
+        stdin: bytes = b"",
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Completed:
+        """Run a program as root to its end; what it wrote is bounded by the implementation."""
+
+    async def tar_in(
+        self, path: str, chunks: AsyncIterable[bytes], *, empty_first: bool, deadline_s: float
+    ) -> None:
+        """Unpack a tar stream below `path`, which is made if missing, and emptied if asked for."""
+
+    def open_output(
+        self,
+        argv: Sequence[str],
+        *,
+        deadline_s: float,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> AbstractAsyncContextManager[GuestOutput]:
+        """Run a program for the length of a `with` block; leaving it early kills the program."""

@@ -1,0 +1,282 @@
+"""Put a repository into a guest: plan, then act.
+
+The import is whole or absent: everything is unpacked into a directory beside the target,
+which one rename makes the workspace. An export never sees half of it; a failed import
+leaves the target as it was and can be repeated. The names are fixed
+(`.NAME.banger-import`, `.NAME.banger-previous`), since prepares of one VM run one after
+the other (workspace lock L3, held by the caller); what an import that was cut off left
+behind, the next one empties.
+
+A directory that is not a workspace of ours is never replaced. One that is moves aside,
+one generation deep, so that work in it which was never exported is not lost.
+
+The guest needs a shell, no git. Files of the work tree go first, while the pack is
+made; `.git` goes last. Needs no VM lock (hazard C1).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import posixpath
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+from banger.errors import (
+    BangerError,
+    DeadlineExceeded,
+    GuestPathTaken,
+    GuestRefused,
+    InvalidRequest,
+)
+from banger.workspace.facts import (
+    FileKind,
+    ImportPlan,
+    PreparedWorkspace,
+    Progress,
+    RepositoryFacts,
+    WorkFile,
+)
+from banger.workspace.guestfiles import Completed, GuestFiles
+from banger.workspace.packing import Material, gather_material, make_pack
+from banger.workspace.shadow import private_dir
+from banger.workspace.skeleton import MARKER, git_dir_chunks
+from banger.workspace.tarstream import END_OF_TAR, gathered, work_tree_chunks
+
+GUEST_HOME = "/root"
+STEP_DEADLINE_S = 60.0
+"""For each of the small commands around the transfer."""
+
+_TAKEN = 93
+_CHECK = """
+if [ -L "$1" ] || { [ -e "$1" ] && [ ! -d "$1" ]; }; then exit 93; fi
+if [ -d "$1" ] && [ -n "$(ls -A "$1")" ] && [ ! -f "$1/$2" ]; then exit 93; fi
+mkdir -p "${1%/*}/"
+"""
+_PUBLISH = (
+    _CHECK
+    + """
+set -e
+moved=no
+if [ -f "$1/$2" ]; then
+    rm -rf "$4"
+    mv "$1" "$4"
+    moved=yes
+elif [ -d "$1" ]; then
+    rmdir "$1"
+fi
+mv "$3" "$1"
+echo "$moved"
+"""
+)
+"""$1 the workspace, $2 our marker in it, $3 the new one, $4 where the old one goes."""
+
+
+def plan_import(facts: RepositoryFacts, guest_path: str | None = None) -> ImportPlan:
+    """Return what an import of these facts will do. Pure.
+
+    Raises:
+        InvalidRequest: `guest_path` is not an absolute path below the guest's root.
+    """
+    path = f"{GUEST_HOME}/{facts.top.name}" if guest_path is None else guest_path
+    if not path.startswith("/") or "\0" in path or ".." in path.split("/"):
+        raise InvalidRequest(f"{path!r} is not an absolute path.", hint="--guest-path /root/NAME")
+    normal = "/" + posixpath.normpath(path).strip("/")
+    if normal == "/":
+        raise InvalidRequest(
+            "The guest's root cannot be a workspace.", hint="--guest-path /root/NAME"
+        )
+    return ImportPlan(facts, normal)
+
+
+async def import_workspace(
+    guest: GuestFiles,
+    plan: ImportPlan,
+    *,
+    deadline_s: float,
+    progress: Progress | None = None,
+    scratch: Path | None = None,
+) -> PreparedWorkspace:
+    """Make the workspace of a plan in the guest.
+
+    The caller holds the VM's workspace lock. `scratch` is where the temporary directory goes.
+
+    Raises:
+        GuestPathTaken: the guest path holds something else.
+        RepositoryRefused: the repository changed or cannot be read.
+        DeadlineExceeded: it took longer than `deadline_s`.
+        GuestGone, GuestRefused: the guest could not do it.
+    """
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await _import(guest, plan, deadline_s, progress or _silent, scratch)
+    except TimeoutError as error:
+        raise DeadlineExceeded(
+            f"The import of {plan.host_path} did not finish within {deadline_s:g} s."
+        ) from error
+
+
+async def _import(
+    guest: GuestFiles, plan: ImportPlan, deadline_s: float, progress: Progress, scratch: Path | None
+) -> PreparedWorkspace:
+    staging, previous = _beside(plan.guest_path, "import"), _beside(plan.guest_path, "previous")
+    checked = await _script(guest, _CHECK, plan.guest_path, MARKER)
+    _require_ok(checked, plan)
+    count = _Count(plan, progress)
+    try:
+        with private_dir(scratch) as directory:
+            material = await gather_material(plan.facts, directory)
+            async with _packing(plan.facts, material) as packing:
+                chunks = _stream(plan, material, packing, count)
+                await guest.tar_in(staging, chunks, empty_first=True, deadline_s=deadline_s)
+        published = await _script(guest, _PUBLISH, plan.guest_path, MARKER, staging, previous)
+        _require_ok(published, plan)
+    except BaseException:
+        # Best effort, in the caller's last moments: the next import empties it anyway.
+        with contextlib.suppress(BangerError, TimeoutError):
+            async with asyncio.timeout(STEP_DEADLINE_S):
+                await guest.run(["rm", "-rf", "--", staging], deadline_s=STEP_DEADLINE_S)
+        raise
+    moved = published.untrusted_stdout.strip() == b"yes"
+    return PreparedWorkspace(
+        host_path=plan.host_path,
+        guest_path=plan.guest_path,
+        commit=plan.commit,
+        branch=plan.branch,
+        files=count.files,
+        bytes=count.bytes,
+        untracked_left_out=plan.untracked_left_out,
+        notices=_notices(plan.facts, previous if moved else None),
+    )
+
+
+class _Count:
+    """What has been sent so far, told to the progress callback."""
+
+    def __init__(self, plan: ImportPlan, progress: Progress) -> None:
+        self.files = 0
+        self.bytes = 0
+        self._total = plan.bytes
+        self._progress = progress
+
+    def add(self, size_bytes: int) -> None:
+        self.files += 1
+        self.bytes += size_bytes
+
+    def tell(self) -> None:
+        self._progress("workspace", self.bytes, self._total)
+
+
+def _silent(stage: str, done: int, total: int) -> None:
+    """Take progress from those who did not ask for it."""
+
+
+@contextlib.asynccontextmanager
+async def _packing(
+    facts: RepositoryFacts, material: Material
+) -> AsyncIterator[asyncio.Task[Path]]:
+    """The making of the pack, beside the block; ended with it."""
+    task = asyncio.create_task(make_pack(facts, material))
+    try:
+        yield task
+    finally:
+        if not task.done():
+            task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def _stream(
+    plan: ImportPlan, material: Material, packing: asyncio.Task[Path], count: _Count
+) -> AsyncIterator[bytes]:
+    """Yield the whole tar: the work tree, then `.git` with the pack when it is ready."""
+    for top, files in _sources(plan.facts, material):
+        async for chunk in _threaded(gathered(work_tree_chunks(top, files, on_file=count.add))):
+            count.tell()
+            yield chunk
+    pack = await packing
+    entries = git_dir_chunks(
+        plan.facts, index=material.index, index_mtime_s=material.index_mtime_s, pack=pack
+    )
+    async for chunk in _threaded(gathered(entries)):
+        yield chunk
+    yield END_OF_TAR
+    count.tell()
+
+
+def _sources(
+    facts: RepositoryFacts, material: Material
+) -> Iterator[tuple[Path, tuple[WorkFile, ...]]]:
+    """Yield each tree with the files to send from it: for `--from`, untracked ones come from here."""
+    if material.tree == facts.top:
+        yield facts.top, facts.files
+        return
+    extra = set(facts.untracked) if facts.untracked_included else set()
+    yield material.tree, tuple(file for file in facts.files if file.name not in extra)
+    yield facts.top, tuple(file for file in facts.files if file.name in extra)
+
+
+async def _threaded(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+    """Yield from a blocking iterator, one chunk ahead, each made in a thread."""
+    loop = asyncio.get_running_loop()
+    ahead = loop.run_in_executor(None, next, chunks, b"")
+    try:
+        while chunk := await asyncio.shield(ahead):
+            ahead = loop.run_in_executor(None, next, chunks, b"")
+            yield chunk
+    finally:
+        # A thread cannot be cancelled, and the iterator holds descriptors.
+        await asyncio.gather(ahead, return_exceptions=True)
+        close = getattr(chunks, "close", None)
+        if close is not None:
+            close()
+
+
+async def _script(guest: GuestFiles, script: str, *args: str) -> Completed:
+    """Run one of the fixed scripts; its arguments stay arguments (hazard G2)."""
+    return await guest.run(["sh", "-c", script, "banger", *args], deadline_s=STEP_DEADLINE_S)
+
+
+def _require_ok(completed: Completed, plan: ImportPlan) -> None:
+    if completed.status == _TAKEN:
+        raise GuestPathTaken(
+            f"{plan.guest_path} exists in the guest and is no workspace of banger's.",
+            hint="--guest-path with another path, or remove it there with: banger vm exec",
+        )
+    if completed.status:
+        raise GuestRefused(
+            f"The guest could not make {plan.guest_path} (status {completed.status}).",
+            details=completed.untrusted_stderr[-2000:].decode("utf-8", "replace"),
+        )
+
+
+def _beside(guest_path: str, what: str) -> str:
+    parent, name = posixpath.split(guest_path)
+    return posixpath.join(parent, f".{name}.banger-{what}")
+
+
+def _notices(facts: RepositoryFacts, previous: str | None) -> tuple[str, ...]:
+    """Return what the user should know about what did not arrive."""
+    notices = []
+    if facts.untracked_left_out:
+        notices.append(
+            f"{facts.untracked_left_out} untracked files stayed on the host "
+            "(--include-untracked sends them)."
+        )
+    empty = [file.name for file in facts.files if file.kind is FileKind.GITLINK]
+    if empty:
+        notices.append(f"{len(empty)} submodules are empty directories in the guest.")
+    if facts.left_out:
+        first = os.fsdecode(facts.left_out[0])
+        notices.append(
+            f"{len(facts.left_out)} names cannot be sent (pipes, sockets, repositories within), "
+            f"such as {first!r}."
+        )
+    if facts.conflicts:
+        notices.append(
+            f"{len(facts.conflicts)} files have conflicts; the merge itself does not go on in the "
+            "guest: a commit there has one parent."
+        )
+    if previous:
+        notices.append(f"The workspace that was there is now {previous} in the guest.")
+    return tuple(notices)

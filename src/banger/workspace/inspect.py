@@ -1,0 +1,252 @@
+"""Read everything about a host repository that an import needs, and act on nothing.
+
+No VM, no lock (hazard C1): the facts are a value that may be printed (`--dry-run`) or
+imported later. The names and the index in them belong together: the index is a private copy,
+refreshed by git, and git listed the names from that copy. Contents are read when
+they are sent.
+
+Reads the repository through `git.py`'s doors; writes only in a private
+temporary directory, which is gone on return.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from banger.errors import BranchConflict, InvalidRequest, RepositoryRefused, ToolFailed
+from banger.workspace.facts import RepositoryFacts, WorkFile
+from banger.workspace.git import host_git, shadow_git
+from banger.workspace.listing import (
+    Listing,
+    gitlinks,
+    list_names,
+    parse_tree,
+    require_safe,
+    survey,
+    tree_kind,
+)
+from banger.workspace.locate import Places, locate_places
+from banger.workspace.names import parents
+from banger.workspace.settings import is_partial_clone, load_config, load_settings
+from banger.workspace.shadow import copy_index, make_shadow, private_dir
+
+
+@dataclass(frozen=True)
+class _Head:
+    commit: str | None
+    branch: str | None
+
+
+async def inspect_repository(
+    path: str | os.PathLike[str],
+    *,
+    include_untracked: bool = False,
+    branch: str | None = None,
+    from_ref: str | None = None,
+    scratch: Path | None = None,
+) -> RepositoryFacts:
+    """Return the facts about the repository that `path` is in.
+
+    `branch` is the new branch to start in the guest, at `from_ref` (default: the
+    commit that is checked out). `scratch` is where the temporary directory goes.
+
+    Raises:
+        NotARepository: see `locate_repository`.
+        RepositoryRefused: no commit yet, objects missing, names that no file may have, ...
+        InvalidRequest: `branch` or `from_ref` is not valid.
+        BranchConflict: `branch` exists already.
+    """
+    places = await asyncio.to_thread(locate_places, path)
+    head, config = await asyncio.gather(_read_head(places), load_config(places))
+    commit = await _resolve(places, head, branch=branch, from_ref=from_ref)
+    settings = await load_settings(places, config)
+    with private_dir(scratch) as directory:
+        git_dir = make_shadow(directory, places, commit=commit, settings=settings)
+        parents = await _require_commit(places, git_dir, commit, partial=is_partial_clone(config))
+        facts = RepositoryFacts(
+            places=places,
+            head_commit=head.commit,
+            head_branch=head.branch,
+            commit=commit,
+            branch=branch or head.branch,
+            has_parents=parents,
+            index=None,
+            index_mtime_s=0,
+            files=(),
+            changes=(),
+            untracked=(),
+            untracked_included=include_untracked,
+            conflicts=(),
+            submodules=(),
+            left_out=(),
+            settings=settings,
+        )
+        return await _with_names(facts, git_dir)
+
+
+async def _read_head(places: Places) -> _Head:
+    named, resolved = await asyncio.gather(
+        host_git(places.top, "symbolic-ref", "--quiet", "HEAD", ok=(0, 1)),
+        host_git(places.top, "rev-parse", "--verify", "--quiet", "HEAD", ok=(0, 1, 128)),
+    )
+    ref = os.fsdecode(named.stdout).rstrip("\n")
+    branch = ref.removeprefix("refs/heads/") if ref.startswith("refs/heads/") else None
+    return _Head(resolved.text.strip() or None if resolved.status == 0 else None, branch)
+
+
+async def _resolve(
+    places: Places, head: _Head, *, branch: str | None, from_ref: str | None
+) -> str:
+    """Return the commit to check out in the guest; check the new branch's name."""
+    if from_ref is not None and branch is None:
+        raise InvalidRequest("--from needs --branch.", hint="add --branch NAME")
+    if branch is not None:
+        await require_branch_name(places, branch)
+        ref = f"refs/heads/{branch}"
+        exists = await host_git(places.top, "show-ref", "--verify", "--quiet", ref, ok=(0, 1))
+        if exists.status == 0:
+            raise BranchConflict(
+                f"A branch {branch} exists already in {places.top}.",
+                hint=f"choose another name, or: git -C {places.top} switch {branch}",
+            )
+    if from_ref is not None:
+        return await _resolve_ref(places, from_ref)
+    if head.commit is None:
+        raise RepositoryRefused(
+            f"The repository at {places.top} has no commit yet.",
+            hint=f"git -C {places.top} commit --allow-empty -m start",
+        )
+    return head.commit
+
+
+async def require_branch_name(places: Places, branch: str) -> None:
+    """Check the name of a branch.
+
+    Raises:
+        InvalidRequest: git does not allow it.
+    """
+    bad = branch.startswith("-") or branch == "HEAD" or not branch or "\0" in branch
+    if not bad:
+        checked = await host_git(
+            places.top, "check-ref-format", f"refs/heads/{branch}", ok=(0, 1, 128)
+        )
+        bad = checked.status != 0
+    if bad:
+        raise InvalidRequest(
+            f"{branch!r} is not a valid branch name.", hint="git help check-ref-format"
+        )
+
+
+async def _resolve_ref(places: Places, ref: str) -> str:
+    refused = InvalidRequest(
+        f"{ref!r} names no commit in {places.top}.", hint=f"git -C {places.top} log --all --oneline"
+    )
+    if ref.startswith("-") or not ref or "\0" in ref:
+        raise refused
+    resolved = await host_git(
+        places.top, "rev-parse", "--verify", "--quiet", f"{ref}^{{commit}}", ok=(0, 1, 128)
+    )
+    if resolved.status:
+        raise refused
+    return resolved.text.strip()
+
+
+async def _require_commit(places: Places, git_dir: Path, commit: str, *, partial: bool) -> bool:
+    """Check that the commit and its tree are here; tell whether it has parents."""
+    shown = await shadow_git(git_dir, places.top, "cat-file", "commit", commit, ok=(0, 128))
+    missing = shown.status != 0
+    if not missing and partial:
+        tree = f"{commit}^{{tree}}"
+        listed = await shadow_git(
+            git_dir, places.top, "rev-list", "--objects", "--missing=print", tree
+        )
+        missing = b"\n?" in b"\n" + listed.stdout
+    if missing:
+        raise RepositoryRefused(
+            f"Objects of commit {commit[:12]} are missing in {places.top} (a partial clone?).",
+            hint=f"git -C {places.top} fetch --refetch --no-filter origin",
+            details=shown.stderr.decode("utf-8", "replace"),
+        )
+    return b"\nparent " in shown.stdout.partition(b"\n\n")[0]
+
+
+async def _with_names(facts: RepositoryFacts, git_dir: Path) -> RepositoryFacts:
+    """Return the facts with everything that the index and the work tree say."""
+    head_of_index = facts.head_commit or facts.commit
+    (git_dir / "HEAD").write_text(f"{head_of_index}\n")
+    indexed = copy_index(facts.places, git_dir)
+    try:
+        listing = await list_names(git_dir, facts.places)
+    except ToolFailed as error:
+        raise RepositoryRefused(
+            f"git cannot read the index of {facts.top}.",
+            hint=f"git -C {facts.top} status",
+            details=error.details,
+        ) from error
+    if facts.other_commit:
+        return await _with_other_commit(facts, git_dir, listing)
+    wanted = listing.tracked | dict.fromkeys(
+        listing.untracked if facts.untracked_included else (), 0
+    )
+    files, left_out = await asyncio.to_thread(survey, facts.top, wanted)
+    index = git_dir / "index"
+    return replace(
+        facts,
+        index=index.read_bytes() if indexed else None,
+        index_mtime_s=int(index.stat().st_mtime) if indexed else 0,
+        files=files,
+        changes=listing.changes,
+        untracked=listing.untracked,
+        conflicts=listing.conflicts,
+        submodules=gitlinks(listing.tracked),
+        left_out=left_out + listing.nested,
+    )
+
+
+async def _with_other_commit(
+    facts: RepositoryFacts, git_dir: Path, listing: Listing
+) -> RepositoryFacts:
+    """Return the facts for `--from` another commit: its tree, not the work tree.
+
+    `git switch -c B REF` carries changes over where they do not collide. What
+    would collide is hard to see from outside, so changed tracked files are
+    refused; untracked ones are carried if their names are free.
+    """
+    if listing.changes:
+        raise RepositoryRefused(
+            f"{len(listing.changes)} tracked files in {facts.top} have changes, and --from names "
+            "another commit than the one that is checked out.",
+            hint=f"git -C {facts.top} stash (or commit), or leave out --from",
+        )
+    listed = await shadow_git(git_dir, facts.top, "ls-tree", "-r", "-z", "--long", facts.commit)
+    modes, sizes = parse_tree(listed.stdout)
+    require_safe(modes, facts.places)
+    files = [WorkFile(name, tree_kind(mode), sizes[name]) for name, mode in modes.items()]
+    extra: dict[bytes, int] = {}
+    if facts.untracked_included:
+        _require_free(listing.untracked, modes, facts)
+        extra = dict.fromkeys(listing.untracked, 0)
+    carried, left_out = await asyncio.to_thread(survey, facts.top, extra)
+    return replace(
+        facts,
+        files=tuple(sorted((*files, *carried), key=lambda file: file.name)),
+        untracked=listing.untracked,
+        submodules=gitlinks(modes),
+        left_out=left_out + listing.nested,
+    )
+
+
+def _require_free(untracked: Iterable[bytes], tree: dict[bytes, int], facts: RepositoryFacts) -> None:
+    """Check that no untracked file stands where the other commit has something."""
+    directories = {above for name in tree for above in parents(name)}
+    for name in untracked:
+        if name in tree or name in directories or not set(parents(name)).isdisjoint(tree):
+            raise RepositoryRefused(
+                f"The untracked file {os.fsdecode(name)!r} is in the way of one in "
+                f"{facts.commit[:12]}.",
+                hint=f"git -C {facts.top} status, then move it away",
+            )

@@ -1,0 +1,114 @@
+"""Find the repository that a path is in. Synchronous and light: the command line
+calls it before anything exists (product contract, section 5, step 1).
+
+Runs git once, read-only; writes nothing, takes no lock.
+"""
+
+from __future__ import annotations
+
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from banger.errors import NotARepository
+from banger.host import proc
+from banger.workspace.git import host_argv, host_environment
+
+LOCATE_DEADLINE_S = 30.0
+
+
+@dataclass(frozen=True)
+class Places:
+    """Where the parts of one repository are; a worktree or submodule has them apart."""
+
+    top: Path
+    git_dir: Path
+    index: Path
+    objects: Path
+    exclude: Path
+    attributes: Path
+    sparse_patterns: Path
+    object_format: str
+
+
+def locate_repository(path: str | os.PathLike[str]) -> Path:
+    """Return the top of the work tree that `path` is in.
+
+    Raises:
+        NotARepository: nothing there, not a directory, no repository, a bare one, inside a
+            git directory, or one that git does not trust.
+        ToolMissing: git is not installed.
+    """
+    return locate_places(path).top
+
+
+def locate_places(path: str | os.PathLike[str]) -> Places:
+    """As `locate_repository`, with every place that the import reads.
+
+    Raises: as `locate_repository`.
+    """
+    start = _require_directory(path)
+    finished = proc.run_sync(
+        host_argv(
+            "rev-parse",
+            "--is-bare-repository",
+            "--is-inside-git-dir",
+            "--show-toplevel",
+            "--path-format=absolute",
+            "--absolute-git-dir",
+            *_paths("index", "objects", "info/exclude", "info/attributes", "info/sparse-checkout"),
+            "--show-object-format",
+        ),
+        deadline_s=LOCATE_DEADLINE_S,
+        cwd=start,
+        env=host_environment(),
+        ok=(0, 128),
+    )
+    lines = os.fsdecode(finished.stdout).split("\n")[:-1]
+    if finished.status:
+        raise _refusal(start, lines, os.fsdecode(finished.stderr))
+    if len(lines) != 10:
+        raise NotARepository(
+            f"The path of the repository at {str(start)!r} has a line break in it.",
+            hint="mv it to a path without line breaks",
+        )
+    return Places(*(Path(line) for line in lines[2:9]), object_format=lines[9])
+
+
+def _paths(*names: str) -> list[str]:
+    return [part for name in names for part in ("--git-path", name)]
+
+
+def _require_directory(path: str | os.PathLike[str]) -> Path:
+    start = Path(os.path.abspath(path))
+    if not os.path.lexists(start):
+        raise NotARepository(f"{str(path)!r} does not exist.")
+    if not start.is_dir():
+        raise NotARepository(
+            f"{str(path)!r} is not a directory.", hint=f"banger vm run {start.parent}"
+        )
+    if not os.access(start, os.R_OK | os.X_OK):
+        raise NotARepository(f"{str(path)!r} is not readable by you.")
+    return start
+
+
+def _refusal(start: Path, lines: list[str], said: str) -> NotARepository:
+    """Return the error for what git printed before it gave up."""
+    last = said.strip().splitlines()[-1:] or ["git gave no reason"]
+    if "dubious ownership" in said:
+        return NotARepository(
+            f"The repository at {start} belongs to another user, and git does not trust it.",
+            hint=f"git config --global --add safe.directory {start}",
+        )
+    if lines[:1] == ["true"]:
+        return NotARepository(
+            f"{start} is a bare repository: it has no work tree.",
+            hint=f"git clone {start} and run banger in the clone",
+        )
+    if lines[1:2] == ["true"]:
+        return NotARepository(f"{start} is inside a git directory, not in a work tree.")
+    if "not a git repository" in said:
+        return NotARepository(
+            f"{start} is not in a git repository.", hint=f"git -C {start} init, then commit"
+        )
+    return NotARepository(f"git cannot read the repository at {start}: {last[0]}", details=said)

@@ -1,0 +1,56 @@
+"""Which names of a repository may become files. Pure.
+
+Names in an index, a tree or a patch are bytes that anybody may have made up
+(hazards E1, F4). A name is safe if it stays below the directory that it is
+joined to and never reaches git's own directory, on any file system that the
+host may have: case folded, with NTFS's short names, streams and trailing dots, or
+with the code points that HFS+ ignores.
+"""
+
+from __future__ import annotations
+
+import re
+
+NAME_BYTES_MAX = 4096
+"""Linux's PATH_MAX."""
+
+_HFS_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
+_GIT_ON_NTFS = re.compile(rb"(?:\.git|git~[0-9]+)(?:[ .]*(?::.*)?)?", re.IGNORECASE | re.DOTALL)
+_GITMODULES_ON_NTFS = re.compile(
+    rb"(?:\.gitmodules|gitmod~[1-4]|gi7eba~[1-9])(?:[ .]*(?::.*)?)?", re.IGNORECASE | re.DOTALL
+)
+
+
+def is_safe_name(untrusted_name: bytes) -> bool:
+    """Tell whether a slash-separated name stays below its directory and out of `.git`."""
+    if not untrusted_name or len(untrusted_name) > NAME_BYTES_MAX or b"\0" in untrusted_name:
+        return False
+    # A backslash is an ordinary byte here and a separator elsewhere: both readings must be safe.
+    parts = untrusted_name.split(b"/")
+    if b"\\" in untrusted_name:
+        parts += untrusted_name.replace(b"\\", b"/").strip(b"/").split(b"/")
+    return all(_is_safe_part(part) for part in parts)
+
+
+def is_gitmodules(untrusted_name: bytes) -> bool:
+    """Tell whether git might read a file of this name as `.gitmodules`."""
+    plain = _without_hfs_ignored(untrusted_name)
+    return _GITMODULES_ON_NTFS.fullmatch(plain) is not None
+
+
+def parents(name: bytes) -> list[bytes]:
+    """Return every directory above `name`, the outermost first: `a/b/c` gives `a`, `a/b`."""
+    return [name[: match.start()] for match in re.finditer(b"/", name)]
+
+
+def _is_safe_part(part: bytes) -> bool:
+    if part in (b"", b".", b".."):
+        return False
+    return _GIT_ON_NTFS.fullmatch(_without_hfs_ignored(part)) is None
+
+
+def _without_hfs_ignored(part: bytes) -> bytes:
+    if part.isascii():
+        return part
+    text = part.decode("utf-8", "surrogateescape")
+    return _HFS_IGNORED.sub("", text).encode("utf-8", "surrogateescape")

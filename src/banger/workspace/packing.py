@@ -1,0 +1,97 @@
+"""Make what an import sends besides the files of the work tree: the pack of one commit
+and its index, and for `--from` a checkout of another commit.
+
+All of it in a private temporary directory, with git in a shadow of the repository
+(`shadow.py`); reads the repository's objects and writes nothing there. No lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from banger.errors import RepositoryRefused, ToolFailed
+from banger.workspace.facts import RepositoryFacts
+from banger.workspace.git import shadow_git
+from banger.workspace.shadow import make_shadow, write_index
+
+_SETTLED_S = 10
+"""Checked out files are dated so far back that no entry of their index is racily clean."""
+
+
+@dataclass(frozen=True)
+class Material:
+    """Where the import reads from. Lives as long as the temporary directory."""
+
+    git_dir: Path
+    tree: Path
+    """The work tree whose tracked files are sent."""
+    index: bytes | None
+    index_mtime_s: int
+
+
+async def gather_material(facts: RepositoryFacts, directory: Path) -> Material:
+    """Return the tree and index to send, checking another commit out if need be."""
+    git_dir = make_shadow(directory, facts.places, commit=facts.commit, settings=facts.settings)
+    if facts.has_parents:
+        (git_dir / "shallow").write_text(f"{facts.commit}\n")
+    if not facts.other_commit:
+        if facts.index is not None:
+            write_index(git_dir, facts.index, mtime_ns=facts.index_mtime_s * 10**9)
+        return Material(git_dir, facts.top, facts.index, facts.index_mtime_s)
+    tree = directory / "tree"
+    tree.mkdir()
+    await _check_out(git_dir, tree, facts.commit)
+    index = git_dir / "index"
+    return Material(git_dir, tree, index.read_bytes(), int(index.stat().st_mtime))
+
+
+async def make_pack(facts: RepositoryFacts, material: Material) -> Path:
+    """Pack the commit, its tree and everything staged; return the path without suffix.
+
+    As cheap as it gets: what the repository has packed is copied as it is, no deltas are
+    searched, loose objects are deflated at the lowest level.
+
+    Raises:
+        RepositoryRefused: an object is missing or broken.
+    """
+    prefix = material.git_dir / "objects/pack/pack"
+    try:
+        made = await shadow_git(
+            material.git_dir,
+            material.tree,
+            "pack-objects",
+            "--quiet",
+            "--revs",
+            "--indexed-objects",
+            "--window=0",
+            "--compression=1",
+            "--delta-base-offset",
+            str(prefix),
+            stdin=f"{facts.commit}\n".encode(),
+        )
+    except ToolFailed as error:
+        raise RepositoryRefused(
+            f"Objects of commit {facts.commit[:12]} or of the index cannot be read in {facts.top}.",
+            hint=f"git -C {facts.top} fsck",
+            details=error.details,
+        ) from error
+    return prefix.with_name(f"pack-{made.text.strip()}")
+
+
+async def _check_out(git_dir: Path, tree: Path, commit: str) -> None:
+    """Write the commit's files into `tree` and an index that knows them."""
+    await shadow_git(git_dir, tree, "read-tree", commit)
+    await shadow_git(git_dir, tree, "checkout-index", "--all", "--quiet", "--force")
+    await asyncio.to_thread(_date_back, tree, int(time.time()) - _SETTLED_S)
+    await shadow_git(git_dir, tree, "update-index", "-q", "--refresh")
+
+
+def _date_back(tree: Path, mtime_s: int) -> None:
+    for directory, _, names in os.walk(os.fsencode(tree)):
+        for name in names:
+            path = os.path.join(directory, name)
+            os.utime(path, (mtime_s, mtime_s), follow_symlinks=False)

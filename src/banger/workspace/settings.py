@@ -1,0 +1,139 @@
+"""What of a repository's configuration follows into the guest: the few keys named
+here, and nothing else (hazard F4; product contract, section 6).
+
+Reads the configuration through git (which runs nothing), the ignore and
+attribute files that it names, and no others. Writes nothing on the host.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+from collections.abc import Mapping
+from pathlib import Path
+
+from banger.workspace.facts import Settings
+from banger.workspace.git import host_git
+from banger.workspace.locate import Places
+
+SIDE_FILE_BYTES_MAX = 4 * 1024 * 1024
+"""An ignore or attribute file larger than this is left out; git reads at most 100 MiB."""
+
+_TEXT_KEYS = ("user.name", "user.email")
+_CHOICES = {
+    "core.filemode": ("true", "false"),
+    "core.ignorecase": ("true", "false"),
+    "core.symlinks": ("true", "false"),
+    "core.autocrlf": ("true", "false", "input"),
+    "core.eol": ("lf", "crlf", "native"),
+    "core.sparsecheckout": ("true", "false"),
+    "core.sparsecheckoutcone": ("true", "false"),
+}
+_BOOLEANS = {b"": "false", b"yes": "true", b"on": "true", b"1": "true"}
+_BOOLEANS |= {b"no": "false", b"off": "false", b"0": "false"}
+_URL = re.compile(rb"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*)://(?:(?P<user>[^/?#]*)@)?(?P<rest>.*)", re.S)
+
+
+async def load_settings(places: Places, config: Mapping[str, bytes]) -> Settings:
+    """Return what follows, given the repository's `config` (see `load_config`)."""
+    options = {key: config[key] for key in _TEXT_KEYS if config.get(key)}
+    for key, allowed in _CHOICES.items():
+        value = _normal(config[key]) if key in config else None
+        if value in allowed:
+            options[key] = value.encode()
+    url = strip_credentials(config.get("remote.origin.url", b""))
+    if url:
+        options["remote.origin.url"] = url
+    sparse = options.get("core.sparsecheckout") == b"true"
+    return Settings(
+        options=tuple(options.items()),
+        exclude=_joined(_side_file(config, "core.excludesfile", "ignore"), places.exclude),
+        attributes=_joined(
+            _side_file(config, "core.attributesfile", "attributes"), places.attributes
+        ),
+        sparse_patterns=_read_side_file(places.sparse_patterns) if sparse else b"",
+    )
+
+
+async def load_config(places: Places) -> dict[str, bytes]:
+    """Return the configuration that holds in the repository: the user's, then its own.
+
+    Keys are as git prints them, section and variable in lower case; of several
+    values the last counts. A key without a value means `true`.
+    """
+    listed = await host_git(places.top, "config", "--list", "-z")
+    config: dict[str, bytes] = {}
+    for entry in listed.stdout.split(b"\0")[:-1]:
+        key, separator, value = entry.partition(b"\n")
+        config[os.fsdecode(key)] = value if separator else b"true"
+    return config
+
+
+def is_partial_clone(config: Mapping[str, bytes]) -> bool:
+    """Tell whether objects may be missing that a remote has promised."""
+    return "extensions.partialclone" in config or any(
+        key.startswith("remote.") and key.endswith(".promisor") for key in config
+    )
+
+
+def strip_credentials(untrusted_url: bytes) -> bytes:
+    """Return a remote's URL without user names, passwords and tokens; empty if it is a command.
+
+    The user name of `ssh` stays: it is part of the address (`git@...`), not a secret.
+    """
+    if b"::" in untrusted_url.split(b"/")[0] or untrusted_url.startswith(b"-"):
+        return b""  # a remote helper, such as ext::
+    match = _URL.fullmatch(untrusted_url)
+    if match is None:
+        return untrusted_url  # host:path, or a path
+    scheme, user, rest = match["scheme"], match["user"], match["rest"]
+    if scheme.lower() not in (b"ssh", b"git+ssh", b"ssh+git"):
+        return scheme + b"://" + re.split(rb"[?#]", rest)[0]
+    name = (user or b"").partition(b":")[0]
+    return scheme + b"://" + (name + b"@" if name else b"") + rest
+
+
+def render_config(options: Mapping[str, bytes]) -> bytes:
+    """Return a git configuration file with these keys (`section.key` or `section.name.key`)."""
+    lines = []
+    for key, value in options.items():
+        section, _, variable = key.rpartition(".")
+        kind, dot, name = section.partition(".")
+        heading = f'{kind} "{name}"' if dot else kind
+        escaped = value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+        escaped = escaped.replace(b"\n", b"\\n").replace(b"\t", b"\\t")
+        lines.append(b'[%s]\n\t%s = "%s"\n' % (heading.encode(), variable.encode(), escaped))
+    return b"".join(lines)
+
+
+def _normal(value: bytes) -> str:
+    lower = value.strip().lower()
+    return _BOOLEANS.get(lower, lower.decode("ascii", "replace"))
+
+
+def _side_file(config: Mapping[str, bytes], key: str, default: str) -> Path:
+    """Return the user's own ignore or attribute file."""
+    if key in config:
+        return Path(os.path.expanduser(os.fsdecode(config[key])))
+    base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
+    return Path(base) / "git" / default
+
+
+def _joined(users: Path, repositorys: Path) -> bytes:
+    """Return both files' lines; the repository's come last, since the last match wins."""
+    parts = (_read_side_file(users), _read_side_file(repositorys))
+    return b"".join(part if part.endswith(b"\n") else part + b"\n" for part in parts if part)
+
+
+def _read_side_file(path: Path) -> bytes:
+    """Return a regular file's content; anything else, and what cannot be read, is empty."""
+    try:
+        fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
+    except (OSError, ValueError):
+        return b""
+    with os.fdopen(fd, "rb") as file:
+        facts = os.fstat(fd)
+        if not stat.S_ISREG(facts.st_mode) or facts.st_size > SIDE_FILE_BYTES_MAX:
+            return b""
+        return file.read(SIDE_FILE_BYTES_MAX)

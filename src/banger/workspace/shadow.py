@@ -1,0 +1,105 @@
+"""A private git directory that sees a repository's objects and nothing of its configuration.
+
+Owns one temporary directory (0700, removed on leaving): HEAD, a config of ours, the
+index, ignore and attribute files. Objects are borrowed from the repository through
+`objects/info/alternates`; new ones would land here and go with it. So git can
+refresh an index, list and pack without a hook, filter, monitor, external diff or
+promisor of the repository ever being known to it (hazard F4).
+
+Takes no lock and never writes into the repository. If the process dies, the
+temporary directory stays; below the staging directory the daemon removes it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from banger.host.files import ensure_private_dir, space_errors
+from banger.workspace.facts import Settings
+from banger.workspace.locate import Places
+from banger.workspace.settings import render_config
+
+_FOLLOWING = ("filemode", "ignorecase", "symlinks", "autocrlf", "eol", "sparsecheckout")
+
+
+@contextlib.contextmanager
+def private_dir(scratch: Path | None) -> Iterator[Path]:
+    """A fresh private directory below `scratch` (default: the system's), removed on leaving."""
+    if scratch is not None:
+        ensure_private_dir(scratch)
+    directory = Path(tempfile.mkdtemp(prefix="banger-workspace.", dir=scratch))
+    try:
+        with space_errors(directory):
+            yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def make_shadow(directory: Path, places: Places, *, commit: str, settings: Settings) -> Path:
+    """Make a private git directory in `directory`, with HEAD detached at `commit`; return it."""
+    git_dir = directory / "git"
+    for name in ("objects/info", "objects/pack", "refs/heads", "info"):
+        (git_dir / name).mkdir(parents=True, exist_ok=True)
+    (git_dir / "HEAD").write_text(f"{commit}\n")
+    (git_dir / "config").write_bytes(render_config(_options(places, settings)))
+    (git_dir / "objects/info/alternates").write_bytes(_quoted(os.fsencode(places.objects)) + b"\n")
+    (git_dir / "info/exclude").write_bytes(settings.exclude)
+    (git_dir / "info/attributes").write_bytes(settings.attributes)
+    if settings.sparse_patterns:
+        (git_dir / "info/sparse-checkout").write_bytes(settings.sparse_patterns)
+    return git_dir
+
+
+def copy_index(places: Places, git_dir: Path) -> bool:
+    """Copy the repository's index, with its time, into a shadow; False if it has none.
+
+    The time must be the original's: an entry as new as the index is "racily clean"
+    and compared by content. A split index needs the files that it is split into.
+    """
+    try:
+        fd = os.open(places.index, os.O_RDONLY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return False
+    with os.fdopen(fd, "rb") as file:
+        status = os.fstat(fd)
+        write_index(git_dir, file.read(), mtime_ns=status.st_mtime_ns)
+    for shared in places.index.parent.glob("sharedindex.*"):
+        shutil.copy2(shared, git_dir / shared.name)
+    return True
+
+
+def write_index(git_dir: Path, content: bytes, *, mtime_ns: int) -> None:
+    """Put an index with this time into a shadow."""
+    index = git_dir / "index"
+    index.write_bytes(content)
+    os.utime(index, ns=(mtime_ns, mtime_ns))
+
+
+def _options(places: Places, settings: Settings) -> dict[str, bytes]:
+    hashes = places.object_format
+    options = {
+        "core.repositoryformatversion": b"0" if hashes == "sha1" else b"1",
+        "core.bare": b"false",
+        "core.excludesFile": b"/dev/null",
+        "core.attributesFile": b"/dev/null",
+        "core.splitIndex": b"false",
+        "core.untrackedCache": b"false",
+        "core.fsmonitor": b"false",
+        "core.safecrlf": b"false",
+        "index.sparse": b"false",
+    }
+    if hashes != "sha1":
+        options["extensions.objectFormat"] = hashes.encode()
+    wanted = {f"core.{name}" for name in _FOLLOWING}
+    return options | {key: value for key, value in settings.options if key in wanted}
+
+
+def _quoted(path: bytes) -> bytes:
+    """Return a path as `alternates` needs it if it holds a quote or a control character."""
+    octal = (b"\\%03o" % byte if byte < 32 or byte in b'"\\' else bytes((byte,)) for byte in path)
+    return b'"' + b"".join(octal) + b'"'

@@ -1,0 +1,106 @@
+"""A guest that is a directory of this host: the same commands, the real git, the real tar.
+
+Paths are the host's own, so a test gives a guest path below its temporary directory.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+from pathlib import Path
+
+from banger.errors import GuestRefused
+from banger.host import proc
+from banger.workspace.guestfiles import Completed
+
+READ_BYTES = 32768
+"""As large as a frame of the agent."""
+
+
+class LocalGuest:
+    """Runs what a guest would run, with a home of its own and no configuration of the host's."""
+
+    def __init__(self, home: Path, *, path: str | None = None) -> None:
+        self.home = home
+        home.mkdir(parents=True, exist_ok=True)
+        self.commands: list[tuple[str, ...]] = []
+        self._path = path
+
+    def environment(self, env: Mapping[str, str] | None) -> dict[str, str]:
+        own = {"HOME": str(self.home), "LANG": "C.UTF-8", "GIT_CONFIG_NOSYSTEM": "1"}
+        if self._path is not None:
+            own["PATH"] = self._path
+        return own | dict(env or {})
+
+    async def run(
+        self,
+        argv: Sequence[str],
+        *,
+        deadline_s: float,
+        stdin: bytes = b"",
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> Completed:
+        self.commands.append(tuple(argv))
+        done = await proc.run(
+            argv,
+            deadline_s=deadline_s,
+            stdin=stdin,
+            cwd=Path(cwd or self.home),
+            env=self.environment(env),
+            ok=range(256),
+        )
+        return Completed(done.status, done.stdout, done.stderr)
+
+    async def tar_in(
+        self, path: str, chunks: AsyncIterable[bytes], *, empty_first: bool, deadline_s: float
+    ) -> None:
+        if empty_first:
+            shutil.rmtree(path, ignore_errors=True)
+        os.makedirs(path, exist_ok=True)
+        async with asyncio.timeout(deadline_s), proc.piped(
+            ["tar", "-x", "-p", "-f", "-", "-C", path]
+        ) as process:
+            assert process.stdin and process.stderr
+            async for chunk in chunks:
+                process.stdin.write(chunk)
+                await process.stdin.drain()
+            process.stdin.close()
+            said = await process.stderr.read()
+            if await process.wait():
+                raise GuestRefused("tar failed.", details=said.decode())
+
+    @contextlib.asynccontextmanager
+    async def open_output(
+        self,
+        argv: Sequence[str],
+        *,
+        deadline_s: float,
+        cwd: str | None = None,
+        env: Mapping[str, str] | None = None,
+    ) -> AsyncIterator[LocalOutput]:
+        self.commands.append(tuple(argv))
+        async with asyncio.timeout(deadline_s), proc.piped(
+            argv, cwd=Path(cwd or self.home), env=self.environment(env)
+        ) as process:
+            yield LocalOutput(process)
+
+
+class LocalOutput:
+    """A process of this host, read as `GuestOutput`."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        self._process = process
+
+    async def __aiter__(self) -> AsyncIterator[bytes]:
+        assert self._process.stdout
+        while chunk := await self._process.stdout.read(READ_BYTES):
+            yield chunk
+
+    async def completed(self) -> Completed:
+        assert self._process.stderr
+        said = await self._process.stderr.read()
+        return Completed(await self._process.wait(), b"", said)
