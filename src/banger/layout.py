@@ -51,6 +51,11 @@ class Layout:
         return self.state / "logs" / "bangerd.log"
 
     @property
+    def daemon_output(self) -> Path:
+        """What a daemon says before it has a log, or when the interpreter itself fails."""
+        return self.state / "logs" / "bangerd.out"
+
+    @property
     def reports(self) -> Path:
         return self.state / "reports"
 
@@ -80,6 +85,10 @@ class Layout:
 
     def vm_data_disk(self, vm_id: str) -> Path:
         return self.vm_dir(vm_id) / "data.img"
+
+    def vm_host_key(self, vm_id: str) -> Path:
+        """The guest's ssh host key; the public half has the suffix `.pub`."""
+        return self.vm_dir(vm_id) / "ssh_host_ed25519_key"
 
     def vm_console_log(self, vm_id: str) -> Path:
         return self.vm_dir(vm_id) / "console.log"

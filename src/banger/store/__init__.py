@@ -14,6 +14,7 @@ from banger.store.handles import delete_handle, load_handles, save_handle
 from banger.store.journal import (
     JournalEntry,
     OpenOperation,
+    StepStatus,
     begin_operation,
     end_operation,
     load_open_operations,
@@ -32,6 +33,7 @@ __all__ = [
     "Database",
     "JournalEntry",
     "OpenOperation",
+    "StepStatus",
     "begin_operation",
     "delete_handle",
     "delete_vm",

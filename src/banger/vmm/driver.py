@@ -108,8 +108,8 @@ class Driver(Protocol):
         """Tell whether this very VMM still runs and answers, after a restart of the daemon."""
         ...
 
-    async def wait_gone(self, handle: VmmHandle) -> None:
-        """Return when the VMM has ended; one that has is reaped."""
+    async def wait_gone(self, handle: VmmHandle) -> int | None:
+        """Return the VMM's exit status when it has ended, and reap it; None: nobody can tell."""
         ...
 
     async def quit(self, handle: VmmHandle, *, deadline_s: float) -> bool:

@@ -61,9 +61,9 @@ class QemuDriver:
             return False
         return True
 
-    async def wait_gone(self, handle: VmmHandle) -> None:
-        """Return when QEMU has ended."""
-        await process.gone(handle)
+    async def wait_gone(self, handle: VmmHandle) -> int | None:
+        """Return QEMU's exit status when it has ended; None if nobody can tell."""
+        return await process.gone(handle)
 
     async def quit(self, handle: VmmHandle, *, deadline_s: float) -> bool:
         """Ask QEMU to end; False if it has not within the deadline."""

@@ -74,11 +74,16 @@ async def start(
     )
 
 
-async def gone(handle: VmmHandle) -> None:
-    """Return when QEMU and its monitor have ended; both are reaped if they are our children."""
-    await wait_gone(handle.process)
+async def gone(handle: VmmHandle) -> int | None:
+    """Return when QEMU and its monitor have ended; both are reaped if they are our children.
+
+    The value is QEMU's exit status (-N for signal N; its monitor passes it on), or
+    None if neither was our child, so that nobody can tell.
+    """
+    status = await wait_gone(handle.process)
     if handle.monitor is not None:
-        await wait_gone(handle.monitor)
+        return await wait_gone(handle.monitor)
+    return status
 
 
 async def end(handle: VmmHandle) -> None:

@@ -1,0 +1,44 @@
+"""The verbs: one function each, with what they need to be safe against each other and a crash.
+
+A verb checks its request, reads facts, asks `plan` for steps, and runs them with
+a journal (`runner`, `actions`). Locks are described in `live`, recovery in
+`recovery`. Owns the VMs' directories and processes through the rooms below.
+"""
+
+from banger.engine.artifacts import (
+    build_image,
+    delete_image,
+    list_images,
+    list_kernels,
+    pull_kernel,
+    show_image,
+)
+from banger.engine.creation import create_vm
+from banger.engine.engine import Engine
+from banger.engine.execs import start_exec
+from banger.engine.garbage import collect_garbage
+from banger.engine.lifecycle import delete_vm, kill_vm, prune_vms, start_vm, stop_vm
+from banger.engine.opening import open_engine
+from banger.engine.queries import list_vms, open_log, show_vm
+
+__all__ = [
+    "Engine",
+    "build_image",
+    "collect_garbage",
+    "create_vm",
+    "delete_image",
+    "delete_vm",
+    "kill_vm",
+    "list_images",
+    "list_kernels",
+    "list_vms",
+    "open_engine",
+    "open_log",
+    "prune_vms",
+    "pull_kernel",
+    "show_image",
+    "show_vm",
+    "start_exec",
+    "start_vm",
+    "stop_vm",
+]

@@ -1,0 +1,43 @@
+"""The engine: what the verbs work with. Fields only; the verbs are functions."""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from banger.config import Settings
+from banger.engine.hostfacts import HostFacts
+from banger.engine.live import LiveVm
+from banger.engine.operations import OPERATION_ID_BYTES, Operation, format_operation_id
+from banger.engine.shared import SharedWork
+from banger.engine.tasks import OwnedTasks
+from banger.layout import Layout
+from banger.model.names import VmId
+from banger.store import Database
+
+
+@dataclass
+class Engine:
+    """Everything that verbs share."""
+
+    layout: Layout
+    settings: Settings
+    database: Database
+    host: HostFacts
+    tasks: OwnedTasks
+    """Watchers, shared work, what recovery does behind the open door."""
+    shared: SharedWork
+    live: dict[VmId, LiveVm] = field(default_factory=dict)
+    now: Callable[[], float] = time.time
+    random_bytes: Callable[[int], bytes] = os.urandom
+
+    def live_vm(self, vm_id: VmId) -> LiveVm:
+        """Return the momentary side of a VM, made when first asked for."""
+        return self.live.setdefault(vm_id, LiveVm())
+
+    def new_operation(self, method: str) -> Operation:
+        """Return an operation of the engine's own, which no client asked for."""
+        number = self.random_bytes(OPERATION_ID_BYTES)
+        return Operation(format_operation_id(number), method, self.now())

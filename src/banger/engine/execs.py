@@ -1,0 +1,54 @@
+"""Run programs in a guest. Takes no lock: the length is the user's (hazard C1)."""
+
+from __future__ import annotations
+
+from banger import guest
+from banger.api.methods import VmExec
+from banger.engine.engine import Engine
+from banger.engine.lookup import get_connection, get_vm
+from banger.errors import InvalidRequest
+from banger.model.vm import VmRecord
+
+START_DEADLINE_S = 30.0
+"""For the program to be running; a busy emulated guest takes a second."""
+
+
+async def start_exec(engine: Engine, params: VmExec) -> guest.GuestProcess:
+    """Start a program in a running VM; the caller owns the process and closes it.
+
+    Raises:
+        WrongState: the VM does not run.
+        ExecNotFound, ExecNotExecutable: the program cannot be run.
+    """
+    if not params.argv or "" in params.argv[:1]:
+        raise InvalidRequest("There is no command to run.", hint="banger vm exec NAME -- ls")
+    record = await get_vm(engine, params.ref)
+    connection = await get_connection(engine, record)
+    return await guest.start_exec(
+        connection, _plan_exec(params, record), deadline_s=START_DEADLINE_S
+    )
+
+
+def _plan_exec(params: VmExec, record: VmRecord) -> guest.ExecSpec:
+    cwd = params.cwd or (record.workspace and record.workspace.guest_path)
+    terminal = params.terminal
+    return guest.ExecSpec(
+        argv=tuple(_encode(word) for word in params.argv),
+        env=tuple((_encode(name), _encode(value)) for name, value in params.env.items()),
+        cwd=_encode(cwd) if cwd else None,
+        user=params.user,
+        terminal=None if terminal is None else (terminal.rows, terminal.columns),
+        stdin=params.stdin,
+        detach=params.detach,
+    )
+
+
+def _encode(text: str) -> bytes:
+    """Return the bytes that the client had; those that are no UTF-8 come as surrogates.
+
+    Raises:
+        InvalidRequest: a NUL, which no argument can hold.
+    """
+    if "\0" in text:
+        raise InvalidRequest("An argument, variable or directory holds a NUL character.")
+    return text.encode("utf-8", "surrogateescape")

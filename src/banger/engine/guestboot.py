@@ -1,0 +1,89 @@
+"""Bring a guest up: reach its agent, give it its identity and root, wait for its init."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+
+from banger import guest, images, network
+from banger.engine.engine import Engine
+from banger.model.vm import NetworkKind, VmRecord
+from banger.plan.identity import render_identity_files
+
+NATIVE_DIRECTORIES = (b"/root", b"/home", b"/var/lib/docker", b"/var/lib/containerd")
+"""Kept on the data disk itself: work trees and container stores want a native ext4."""
+STEP_DEADLINE_S = 600.0
+"""Upper bound of a single wait; the start as a whole has its own, shorter deadline."""
+SETTLED = ("running", "degraded")
+SETTLE_POLL_S = 0.25
+ENTROPY_BYTES = 64
+
+
+async def boot_guest(engine: Engine, record: VmRecord) -> None:
+    """Connect to the agent of a VM that was just spawned, and boot its guest.
+
+    Raises:
+        GuestGone: the VMM ended.
+        GuestRefused: a step of the boot failed in the guest.
+    """
+    live = engine.live_vm(record.id)
+    socket = engine.layout.vm_agent_socket(record.id)
+    live.connection = await guest.connect(socket, deadline_s=STEP_DEADLINE_S)
+    image = await asyncio.to_thread(images.get_image, engine.layout, record.spec.image)
+    spec = guest.BootSpec(
+        root="serial:root",
+        data="serial:data",
+        init=None if image.init is None else image.init.encode(),
+        native=NATIVE_DIRECTORIES,
+        identity=await asyncio.to_thread(_identity, engine, record),
+    )
+    await guest.boot(live.connection, spec, deadline_s=STEP_DEADLINE_S)
+
+
+async def settle_guest(engine: Engine, record: VmRecord) -> None:
+    """Return when the image's init has started what it starts.
+
+    Only systemd can be asked; for others the agent's answer is all there is.
+    """
+    live = engine.live_vm(record.id)
+    image = await asyncio.to_thread(images.get_image, engine.layout, record.spec.image)
+    if image.init is None or live.connection is None:
+        return
+    while True:
+        # Fails until systemd's bus is up; then it waits for the state by itself.
+        asked = await guest.run(
+            live.connection,
+            [b"systemctl", b"is-system-running", b"--wait"],
+            deadline_s=STEP_DEADLINE_S,
+        )
+        state = asked.stdout.decode("ascii", "replace").strip()
+        if state in SETTLED:
+            return
+        await asyncio.sleep(SETTLE_POLL_S)
+
+
+def _identity(engine: Engine, record: VmRecord) -> guest.Identity:
+    key = engine.layout.vm_host_key(record.id)
+    has_network = record.spec.network is not NetworkKind.NONE
+    interface = network.user_interface(record.id) if has_network else None
+    files = render_identity_files(
+        hostname=record.spec.name,
+        # Derived, so that a VM keeps its machine-id over restarts; D2 wants it unlike others'.
+        machine_id=hashlib.sha256(f"machine-id {record.id}".encode()).hexdigest()[:32],
+        nameservers=interface.dns if interface else (),
+        host_key=key.read_bytes(),
+        host_key_public=key.with_suffix(".pub").read_bytes(),
+    )
+    return guest.Identity(
+        hostname=record.spec.name,
+        clock_ns=int(engine.now() * 1e9),
+        entropy=engine.random_bytes(ENTROPY_BYTES),
+        files=tuple(
+            guest.GuestFile(path=f.path.encode(), content=f.content, mode=f.mode) for f in files
+        ),
+        interface=None
+        if interface is None
+        else guest.Interface(
+            address=interface.address, prefix=interface.prefix, gateway=interface.gateway
+        ),
+    )

@@ -1,0 +1,77 @@
+"""Find a VM by what its user typed, and its guest by what is known of it."""
+
+from __future__ import annotations
+
+from banger import store
+from banger.engine.engine import Engine
+from banger.errors import GuestGone, InvalidRequest, VmAmbiguous, VmNotFound, WrongState
+from banger.guest import GuestConnection, connect
+from banger.model.names import VmId, find_matches
+from banger.model.vm import VmRecord, VmState
+
+RECONNECT_DEADLINE_S = 15.0
+
+
+async def get_vm(engine: Engine, untrusted_ref: str) -> VmRecord:
+    """Return the VM that a name, an id or a unique prefix means.
+
+    Raises:
+        VmNotFound: none.
+        VmAmbiguous: several; the message lists them.
+    """
+    if not untrusted_ref:
+        raise InvalidRequest("An empty text names no VM.", hint="banger vm list")
+    records = {record.id: record for record in await engine.database.read(store.load_vms)}
+    matches = find_matches(untrusted_ref, [(r.id, r.spec.name) for r in records.values()])
+    if not matches:
+        raise VmNotFound(f"There is no VM {untrusted_ref}.", hint="banger vm list")
+    if len(matches) > 1:
+        candidates = ", ".join(f"{name} ({vm_id})" for vm_id, name in matches)
+        raise VmAmbiguous(f"{untrusted_ref} may be any of: {candidates}.")
+    return records[matches[0][0]]
+
+
+async def reload_vm(engine: Engine, vm_id: VmId) -> VmRecord:
+    """Return a VM that was found before, as it is now.
+
+    Raises:
+        VmNotFound: it was deleted meanwhile.
+    """
+    record = await engine.database.read(store.find_vm, vm_id)
+    if record is None:
+        raise VmNotFound(f"The VM {vm_id} was deleted.", hint="banger vm list")
+    return record
+
+
+def require_running(record: VmRecord) -> None:
+    """Check that a VM runs.
+
+    Raises:
+        WrongState: it does not.
+    """
+    if record.state is not VmState.RUNNING:
+        raise WrongState(
+            f"The VM {record.spec.name} is {record.state}, not running.",
+            hint=f"banger vm start {record.spec.name}",
+        )
+
+
+async def get_connection(engine: Engine, record: VmRecord) -> GuestConnection:
+    """Return the connection to a running VM's agent, made anew if it was lost.
+
+    Raises:
+        WrongState: the VM does not run.
+        GuestGone: the agent does not answer.
+    """
+    require_running(record)
+    live = engine.live_vm(record.id)
+    async with live.connecting:
+        if live.connection is None or live.connection.closed:
+            socket = engine.layout.vm_agent_socket(record.id)
+            live.connection = await connect(socket, deadline_s=RECONNECT_DEADLINE_S)
+        if live.connection.hello.state != "booted":
+            raise GuestGone(
+                f"The guest of {record.spec.name} has not been booted.",
+                hint=f"banger vm kill {record.spec.name}",
+            )
+        return live.connection

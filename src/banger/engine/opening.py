@@ -1,0 +1,42 @@
+"""Open and close the engine, all or nothing (hazard B6).
+
+Opening: the database, then recovery of what a dead daemon left. Closing ends the
+engine's tasks and its connections to guests; VMs go on (B1, B11).
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from banger.config import Settings
+from banger.engine.engine import Engine
+from banger.engine.hostfacts import HostFacts
+from banger.engine.live import close_connection
+from banger.engine.recovery import recover
+from banger.engine.shared import SharedWork
+from banger.engine.tasks import OwnedTasks
+from banger.layout import Layout
+from banger.store import open_database
+
+
+@contextlib.asynccontextmanager
+async def open_engine(layout: Layout, settings: Settings) -> AsyncIterator[Engine]:
+    """Hold the engine for a block; needs the daemon's lock (L1).
+
+    Raises:
+        HostNotReady: the database was written by a newer banger.
+    """
+    database = await open_database(layout.database)
+    tasks = OwnedTasks()
+    try:
+        engine = Engine(layout, settings, database, HostFacts(settings), tasks, SharedWork(tasks))
+        try:
+            await recover(engine)
+            yield engine
+        finally:
+            await tasks.close()
+            for live in engine.live.values():
+                await close_connection(live)
+    finally:
+        await database.close()

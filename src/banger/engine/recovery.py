@@ -1,0 +1,165 @@
+"""Bring records, journal and machine together after a daemon ended, however it ended.
+
+In this order, each VM by itself, so that a damaged one holds up nobody (B9):
+
+1. Operations in the journal: create and start are undone, kill and delete are
+   completed. A stop is completed too, but behind the open door: its flush may
+   take long, and without it the guest's last writes would be lost (A1).
+2. Records that say `running`: the VMM is adopted if it is that very process
+   (B2, B10), else the VM is `stopped` and what was left of it is removed.
+3. VMs that lived only for a client's connection (`run --rm`) are deleted.
+4. Processes with our VMs' directories in their arguments and no handle: ended.
+   A fork whose handle was not written yet leaves one (B4).
+
+Holds lock L1 by being called before the socket exists; nobody else works on VMs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Coroutine
+from sqlite3 import Connection
+
+import msgspec
+
+from banger import network, store
+from banger.engine.actions import apply, undo
+from banger.engine.engine import Engine
+from banger.engine.lifecycle import delete_now, finish_stop, forget_vm
+from banger.engine.lookup import get_connection
+from banger.engine.operations import Operation
+from banger.engine.queries import load_vmm_handle, parse_handle
+from banger.engine.watch import start_watching
+from banger.errors import BangerError
+from banger.host.process import ProcessIdentity
+from banger.model.names import VmId
+from banger.model.vm import LIVE, VmRecord, VmState
+from banger.plan.lifecycle import plan_kill
+from banger.plan.steps import Step
+from banger.vmm import end_leftover, find_leftovers
+
+log = logging.getLogger(__name__)
+
+ADOPT_DEADLINE_S = 3.0
+_STEPS: msgspec.json.Decoder[Step] = msgspec.json.Decoder(Step)
+
+
+async def recover(engine: Engine) -> None:
+    """Make the machine and the records agree."""
+    stopping = []
+    for operation in await engine.database.read(store.load_open_operations):
+        log.info("recovers %s of %s (%s)", operation.method, operation.vm_id, operation.id)
+        if operation.method == "vm.stop" and await _adopt_by_id(engine, operation.vm_id):
+            stopping.append(operation)
+        else:
+            await _isolated(operation.vm_id, _finish(engine, operation))
+    left = {operation.vm_id for operation in stopping}
+    records = await engine.database.read(store.load_vms)
+    await asyncio.gather(
+        *(_isolated(r.id, _reconcile(engine, r)) for r in records if r.id not in left)
+    )
+    await _end_leftovers(engine)
+    for operation in stopping:
+        engine.tasks.start(_finish_stop(engine, operation))
+
+
+async def _isolated(vm_id: VmId, work: Coroutine[object, object, None]) -> None:
+    """Await work on one VM; its failure is logged and is the others' no business."""
+    try:
+        await work
+    except BangerError as error:
+        log.error("recovery of %s failed: %s", vm_id, error.message)
+
+
+async def _finish(engine: Engine, operation: store.OpenOperation) -> None:
+    """Undo or complete what a dead daemon had begun on one VM."""
+    op = Operation(operation.id, operation.method, engine.now())
+    match operation.method:
+        case "vm.create":
+            await _undo(engine, operation)
+            await engine.database.write(forget_vm, op, operation.vm_id)
+        case "vm.start":
+            await _undo(engine, operation)
+            await _save_stopped(engine, operation)
+        case "vm.delete":
+            await engine.database.write(store.end_operation, op.id)
+            await delete_now(engine, op, operation.vm_id)
+        case _:
+            for step in plan_kill(operation.vm_id):
+                await apply(engine, op, step)
+            await _save_stopped(engine, operation)
+
+
+async def _finish_stop(engine: Engine, operation: store.OpenOperation) -> None:
+    """Complete a stop in the background, under the VM's lock like any other stop."""
+    op = Operation(operation.id, operation.method, engine.now())
+    async with engine.live_vm(operation.vm_id).lifecycle.hold(op):
+        await finish_stop(engine, op, operation.vm_id)
+
+
+async def _undo(engine: Engine, operation: store.OpenOperation) -> None:
+    for entry in reversed(operation.entries):
+        if entry.status != "undone":
+            step: Step = _STEPS.decode(entry.step)
+            await undo(engine, step)
+
+
+async def _save_stopped(engine: Engine, operation: store.OpenOperation) -> None:
+    def save(connection: Connection) -> None:
+        store.update_state(connection, operation.vm_id, VmState.STOPPED)
+        store.end_operation(connection, operation.id)
+
+    await engine.database.write(save)
+
+
+async def _reconcile(engine: Engine, record: VmRecord) -> None:
+    """Compare one record with the machine."""
+    if record.state in LIVE:
+        adopted = record.state is VmState.RUNNING and await _adopt_by_id(engine, record.id)
+        if adopted and not record.spec.ephemeral:
+            engine.tasks.start(_isolated(record.id, _reconnect(engine, record)))
+            return
+        op = engine.new_operation("recover")
+        for step in plan_kill(record.id):
+            await apply(engine, op, step)
+        await engine.database.write(store.update_state, record.id, VmState.STOPPED)
+    if record.spec.ephemeral and record.state is not VmState.ERROR:
+        await delete_now(engine, engine.new_operation("vm.delete"), record.id)
+
+
+async def _adopt_by_id(engine: Engine, vm_id: VmId) -> bool:
+    """Take over the VMM of a VM, if it is that very process and answers."""
+    handle = await load_vmm_handle(engine, vm_id)
+    if handle is None:
+        return False
+    driver = await engine.host.driver()
+    if not await driver.adopt(handle, deadline_s=ADOPT_DEADLINE_S):
+        return False
+    start_watching(engine, driver, handle)
+    return True
+
+
+async def _reconnect(engine: Engine, record: VmRecord) -> None:
+    await get_connection(engine, record)
+
+
+async def _end_leftovers(engine: Engine) -> None:
+    recorded = await load_recorded_processes(engine)
+    for leftover in await asyncio.to_thread(find_leftovers, engine.layout, recorded):
+        log.warning("ends %s (pid %s), which no record knows", leftover.program, leftover.process)
+        await _isolated(leftover.vm_id, end_leftover(leftover))
+
+
+async def load_recorded_processes(engine: Engine) -> set[ProcessIdentity]:
+    """Return every process that a handle names."""
+    recorded: set[ProcessIdentity] = set()
+    for record in await engine.database.read(store.load_vms):
+        handle = await load_vmm_handle(engine, record.id)
+        if handle is not None:
+            recorded |= {p for p in (handle.process, handle.monitor) if p is not None}
+        handles = await engine.database.read(store.load_handles, record.id)
+        if payload := handles.get("network"):
+            net = parse_handle(payload, network.NetworkHandle)
+            recorded |= {net.guard, net.passt} if net is not None else set()
+    return recorded

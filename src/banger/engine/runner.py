@@ -1,0 +1,92 @@
+"""Run a plan: journal, act, journal; on failure undo in reverse.
+
+For a kill at any line: before `started` is written nothing has happened; after
+it the step may have acted, and recovery undoes or repeats it, which is
+harmless, since steps are idempotent; after `done` it has acted for certain.
+Undoing goes on after an error and reports all of them (hazard B3).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Coroutine, Sequence
+from typing import TypeVar
+
+import msgspec
+
+from banger import store
+from banger.engine.actions import apply, undo
+from banger.engine.engine import Engine
+from banger.engine.operations import Operation
+from banger.errors import BangerError
+from banger.plan.steps import Step
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+
+async def run_undoable(engine: Engine, op: Operation, steps: Sequence[Step]) -> None:
+    """Apply the steps in order; if one fails, or the caller is cancelled, undo them all.
+
+    The operation's journal must be open. It is left open: the caller closes it in the
+    transaction that saves the outcome.
+    """
+    begun: list[tuple[int, Step]] = []
+    try:
+        for number, step in enumerate(steps):
+            await _record(engine, op, number, step, "started")
+            begun.append((number, step))
+            await apply(engine, op, step)
+            await _record(engine, op, number, step, "done")
+    except BaseException:
+        # Shielded: a second cancellation must not leave half of the undoing undone.
+        await finish_shielded(_undo_all(engine, op, begun))
+        raise
+
+
+async def run_forward(engine: Engine, op: Operation, steps: Sequence[Step]) -> None:
+    """Apply every step, even if one fails; then raise the first error.
+
+    For plans that end things: nothing is gained by stopping half-way.
+    """
+    errors: list[BangerError] = []
+    for number, step in enumerate(steps):
+        await _record(engine, op, number, step, "started")
+        try:
+            await apply(engine, op, step)
+        except BangerError as error:
+            log.error("%s: step %s failed: %s", op.id, type(step).__name__, error)
+            errors.append(error)
+        else:
+            await _record(engine, op, number, step, "done")
+    if errors:
+        raise errors[0]
+
+
+async def finish_shielded(work: Coroutine[object, object, T]) -> T:
+    """Await `work` to its end, however often the caller is cancelled meanwhile."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({task})
+    return task.result()
+
+
+async def _undo_all(engine: Engine, op: Operation, begun: list[tuple[int, Step]]) -> None:
+    for number, step in reversed(begun):
+        try:
+            await undo(engine, step)
+            await _record(engine, op, number, step, "undone")
+        except Exception:
+            # The undo loop is one of three places that catch everything: the rest of
+            # the steps must be undone, and `gc` shows what this one left.
+            log.exception("%s: undoing %s failed", op.id, type(step).__name__)
+
+
+async def _record(
+    engine: Engine, op: Operation, number: int, step: Step, status: store.StepStatus
+) -> None:
+    await engine.database.write(store.record_step, op.id, number, msgspec.json.encode(step), status)

@@ -1,0 +1,54 @@
+"""Watch the VMMs: when one ends, everyone who waits on its guest is woken at once (H2)."""
+
+from __future__ import annotations
+
+import logging
+
+from banger import store
+from banger.engine.actions import apply
+from banger.engine.engine import Engine
+from banger.engine.live import close_connection
+from banger.engine.operations import Operation
+from banger.model.names import VmId
+from banger.model.vm import VmState
+from banger.plan.lifecycle import plan_kill
+from banger.vmm import Driver, VmmHandle
+
+log = logging.getLogger(__name__)
+
+
+def start_watching(engine: Engine, driver: Driver, handle: VmmHandle) -> None:
+    """Watch the VMM of a running VM from now on; the task belongs to the engine.
+
+    While a VM starts this is not needed: its death closes the agent's socket, and
+    that ends the start.
+    """
+    live = engine.live_vm(handle.vm_id)
+    live.watcher = engine.tasks.start(_watch(engine, driver, handle))
+
+
+async def _watch(engine: Engine, driver: Driver, handle: VmmHandle) -> None:
+    vm_id = handle.vm_id
+    live = engine.live_vm(vm_id)
+    status = await driver.wait_gone(handle)
+    log.info("VMM of %s (pid %d) ended with status %s", vm_id, handle.process.pid, status)
+    await close_connection(live)
+    # A verb that ends the VMM itself cancels this task and saves the outcome.
+    await live.lifecycle.wait_free()
+    record = await engine.database.read(store.find_vm, vm_id)
+    if record is None or record.state is not VmState.RUNNING:
+        return
+    op = engine.new_operation("vm.ended")
+    async with live.lifecycle.hold(op):
+        await _clean_up(engine, op, vm_id, status)
+
+
+async def _clean_up(engine: Engine, op: Operation, vm_id: VmId, status: int | None) -> None:
+    """Save that a guest powered itself off, or that its VMM failed, and remove what is left."""
+    for step in plan_kill(vm_id):
+        await apply(engine, op, step)
+    if status in (0, None):
+        await engine.database.write(store.update_state, vm_id, VmState.STOPPED)
+    else:
+        why = f"Its VMM ended with status {status}."
+        await engine.database.write(store.update_state, vm_id, VmState.ERROR, error=why)
