@@ -237,20 +237,6 @@ class GuestOutputTooBig(OperationFailed):
     code = "guest-output-too-big"
 
 
-class CommandNotFound(GuestRefused):
-    """The guest has no such program."""
-
-    code = "command-not-found"
-    exit_code = 127
-
-
-class CommandNotExecutable(GuestRefused):
-    """The guest cannot execute the file."""
-
-    code = "command-not-executable"
-    exit_code = 126
-
-
 # --- host -------------------------------------------------------------------
 
 

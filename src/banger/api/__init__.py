@@ -1,1 +1,2 @@
-"""The API: its methods and types, and how they look on the wire."""
+"""The API: its methods and types (`methods`, daemon's side only), and how they look on the
+wire (`wire`, `stream`: light, for every client)."""

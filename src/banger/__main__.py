@@ -1,0 +1,7 @@
+"""`python -m banger`: the same as `banger`."""
+
+import sys
+
+from banger.cli.main import main
+
+sys.exit(main())

@@ -1,0 +1,106 @@
+"""Binary frames: what a connection carries after the reply of a `stream` method.
+
+    u8 channel | u32 length, big-endian | payload, at most 1 MiB
+
+| channel | direction | payload |
+|---|---|---|
+| 0 | client to daemon | stdin |
+| 1 | daemon to client | stdout, a log, a patch |
+| 2 | daemon to client | stderr |
+| 3 | both | one JSON object (control) |
+
+Control, client to daemon: `{"resize": {"rows": R, "columns": C}}`, `{"signal": N}`,
+`{"eof": true}` (no more stdin). Daemon to client: `{"credit": N}`, and last of all
+`{"exit": {"status": N}}`, `{"exit": {"signal": N}}` or `{"error": {...}}` (as in a reply).
+After the last frame the daemon closes the connection.
+
+Flow control: stdout and stderr are held back by the socket itself. Stdin is not:
+a signal must not wait behind input that the guest does not read. So the client sends
+at most `STDIN_WINDOW` bytes of channel 0, and more as `credit` allows; the daemon keeps
+reading and never holds more than the window. More than that ends the connection.
+
+Pure and light, like `api.wire`.
+"""
+
+from __future__ import annotations
+
+import json
+
+from banger.errors import InvalidRequest
+
+STDIN = 0
+STDOUT = 1
+STDERR = 2
+CONTROL = 3
+
+HEADER_BYTES = 5
+MAX_PAYLOAD_BYTES = 1024 * 1024
+STDIN_WINDOW = 256 * 1024
+
+Control = dict[str, object]
+
+
+def format_frame(channel: int, payload: bytes) -> bytes:
+    """Return one frame; the payload must fit."""
+    if len(payload) > MAX_PAYLOAD_BYTES:
+        raise ValueError(f"a frame of {len(payload)} bytes is too long")
+    return bytes((channel,)) + len(payload).to_bytes(4, "big") + payload
+
+
+def format_control(content: Control) -> bytes:
+    """Return a control frame."""
+    return format_frame(CONTROL, json.dumps(content, separators=(",", ":")).encode("ascii"))
+
+
+def parse_header(untrusted_header: bytes) -> tuple[int, int]:
+    """Return channel and length of a frame.
+
+    Raises:
+        InvalidRequest: the channel does not exist, or the payload would be too long.
+    """
+    channel, length = untrusted_header[0], int.from_bytes(untrusted_header[1:HEADER_BYTES], "big")
+    if channel > CONTROL or length > MAX_PAYLOAD_BYTES:
+        raise InvalidRequest(f"A stream frame is not valid: channel {channel}, {length} bytes.")
+    return channel, length
+
+
+def parse_control(untrusted_payload: bytes) -> Control:
+    """Return the object of a control frame.
+
+    Raises:
+        InvalidRequest: it is not a JSON object.
+    """
+    try:
+        content = json.loads(untrusted_payload)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"A control frame is not JSON: {error}.") from error
+    if not isinstance(content, dict):
+        raise InvalidRequest("A control frame is not a JSON object.")
+    return content
+
+
+class FrameReader:
+    """Cuts a byte stream into frames; holds at most one unfinished frame and one read."""
+
+    def __init__(self) -> None:
+        self._buffer = bytearray()
+
+    def feed(self, untrusted_bytes: bytes) -> list[tuple[int, bytes]]:
+        """Return the frames that are complete now, as (channel, payload).
+
+        Raises:
+            InvalidRequest: see `parse_header`.
+        """
+        buffer = self._buffer
+        buffer += untrusted_bytes
+        frames: list[tuple[int, bytes]] = []
+        start = 0
+        while len(buffer) - start >= HEADER_BYTES:
+            channel, length = parse_header(buffer[start : start + HEADER_BYTES])
+            end = start + HEADER_BYTES + length
+            if len(buffer) < end:
+                break
+            frames.append((channel, bytes(buffer[start + HEADER_BYTES : end])))
+            start = end
+        del buffer[:start]
+        return frames

@@ -1,0 +1,156 @@
+"""JSON-RPC 2.0, one document per line: how requests, replies and errors look.
+
+Pure, and light: the command line loads this module on every call, so it knows
+nothing of `msgspec`; the daemon checks parameters against `api.methods` after
+the line was parsed here. The standard `json` is used on both sides on purpose:
+it carries lone surrogates (`\\udc80`), which is how arguments and file names that
+are no UTF-8 travel; `msgspec.json` refuses them.
+
+A request may carry one member more than JSON-RPC has: `client`, the version of
+the client. The daemon refuses another version's request with
+`version-mismatch` before it has done anything, so the handshake costs no round trip.
+"""
+
+from __future__ import annotations
+
+import json
+
+from banger.errors import BangerError, InternalError, InvalidRequest
+
+MAX_LINE_BYTES = 8 * 1024 * 1024
+
+PARSE_ERROR = -32700
+BAD_REQUEST = -32600
+UNKNOWN_METHOD = -32601
+INVALID_PARAMS = -32602
+FAILED = -32000
+"""JSON-RPC's own numbers where they fit, else FAILED; the stable code is `data.code`."""
+
+_NUMBERS = {"unknown-method": UNKNOWN_METHOD, "invalid-request": INVALID_PARAMS}
+
+Document = dict[str, object]
+
+
+def format_line(document: Document) -> bytes:
+    """Return one document as a line.
+
+    Raises:
+        InvalidRequest: the line would be longer than the other side accepts.
+    """
+    line = json.dumps(document, separators=(",", ":"), allow_nan=False).encode("ascii") + b"\n"
+    if len(line) > MAX_LINE_BYTES:
+        raise InvalidRequest(f"A message of {len(line)} bytes is too long: 8 MiB are possible.")
+    return line
+
+
+def parse_line(untrusted_line: bytes) -> Document:
+    """Return the JSON object of one line.
+
+    Raises:
+        InvalidRequest: it is not UTF-8, not JSON, not an object, or nested too deep.
+    """
+    try:
+        document = json.loads(untrusted_line, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise InvalidRequest(f"A message is not a JSON document: {error}.") from error
+    if not isinstance(document, dict):
+        raise InvalidRequest("A message is not a JSON object.")
+    return document
+
+
+def format_request(number: int, method: str, *, params: Document, version: str) -> bytes:
+    """Return the line of a request."""
+    return format_line(
+        {"jsonrpc": "2.0", "id": number, "method": method, "params": params, "client": version}
+    )
+
+
+def format_reply(number: object, result: object) -> bytes:
+    """Return the line of a result."""
+    return format_line({"jsonrpc": "2.0", "id": number, "result": result})
+
+
+def format_notification(method: str, params: Document) -> bytes:
+    """Return the line of a notification (`progress`, `note`)."""
+    return format_line({"jsonrpc": "2.0", "method": method, "params": params})
+
+
+def format_error(number: object, error: BangerError, *, rpc_code: int | None = None) -> bytes:
+    """Return the line of an error; `rpc_code` where the envelope itself was wrong."""
+    content = error_to_wire(error)
+    if rpc_code is not None:
+        content["code"] = rpc_code
+    return format_line({"jsonrpc": "2.0", "id": number, "error": content})
+
+
+def error_to_wire(error: BangerError) -> Document:
+    """Return the error object."""
+    return {
+        "code": _NUMBERS.get(error.code, FAILED),
+        "message": error.message,
+        "data": {
+            "code": error.code,
+            "hint": error.hint,
+            "details": error.details,
+            "operation_id": error.operation_id,
+            "retryable": error.retryable,
+            "exit_code": error.exit_code,
+        },
+    }
+
+
+def error_from_wire(untrusted_error: object) -> BangerError:
+    """Return the error as an instance of its own class.
+
+    A code that this client does not know becomes a BangerError with that code and exit code.
+    """
+    content = untrusted_error if isinstance(untrusted_error, dict) else {}
+    found = content.get("data")
+    data = found if isinstance(found, dict) else {}
+    code = data.get("code")
+    error = _classes().get(code if isinstance(code, str) else "", BangerError)(
+        _text(content.get("message")) or "The daemon sent an error without a message.",
+        hint=_text(data.get("hint")),
+        details=_text(data.get("details")),
+        retryable=data.get("retryable") is True,
+        operation_id=_text(data.get("operation_id")),
+    )
+    if type(error) is BangerError:
+        error.code = _text(code) or error.code
+        status = data.get("exit_code")
+        error.exit_code = status if isinstance(status, int) and 0 < status < 256 else 1
+    return error
+
+
+def require_result(untrusted_reply: Document, number: int) -> object:
+    """Return the result of a reply to request `number`.
+
+    Raises:
+        BangerError: the error that the reply carries.
+        InternalError: it is no reply to this request.
+    """
+    if "error" in untrusted_reply:
+        raise error_from_wire(untrusted_reply["error"])
+    if untrusted_reply.get("id") != number or "result" not in untrusted_reply:
+        raise InternalError("The daemon sent something that is not the reply to this request.")
+    return untrusted_reply["result"]
+
+
+def _text(value: object) -> str | None:
+    return value if isinstance(value, str) else None
+
+
+def _refuse_constant(name: str) -> float:
+    raise ValueError(f"{name} is not a number of JSON")
+
+
+def _classes() -> dict[str, type[BangerError]]:
+    """Return every error class by its code."""
+    found: dict[str, type[BangerError]] = {}
+    waiting = [BangerError]
+    while waiting:
+        cls = waiting.pop()
+        # A subclass that only refines its parent inherits the code; the parent keeps it.
+        found.setdefault(cls.code, cls)
+        waiting = cls.__subclasses__() + waiting
+    return found

@@ -1,0 +1,173 @@
+"""The table of commands: names, one-line summaries, and which module has them.
+
+Help pages of groups, completion and near matches need only this table, so that no
+command's module is loaded for another's sake.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Callable
+
+from banger.cli.parser import Parser, UsageError, find_near
+
+
+class Command:
+    """One command. Its module has `COMMANDS[name] = (configure, run)`."""
+
+    __slots__ = ("aliases", "is_guest_command", "module", "path", "summary", "takes_command")
+
+    def __init__(
+        self,
+        path: str,
+        module: str,
+        summary: str,
+        *,
+        aliases: tuple[str, ...] = (),
+        takes_command: bool = False,
+        is_guest_command: bool = False,
+    ) -> None:
+        self.path = path
+        self.module = module
+        self.summary = summary
+        self.aliases = aliases
+        self.takes_command = takes_command
+        """Words after `--` are a command."""
+        self.is_guest_command = is_guest_command
+        """The exit status is the guest's; our own failures are 125."""
+
+    def load(self) -> tuple[Parser, Callable[..., int]]:
+        """Import the command's module; return its parser and its function."""
+        module = importlib.import_module(f"banger.cli.{self.module}")
+        configure, run = module.COMMANDS[self.path]
+        parser = Parser(self.path, self.summary, takes_command=self.takes_command)
+        configure(parser)
+        return parser, run
+
+
+COMMANDS = (
+    Command(
+        "vm run",
+        "run",
+        "Make a VM, put a git repository into it, and run a shell or a command there.",
+        takes_command=True,
+        is_guest_command=True,
+    ),
+    Command("vm create", "create", "Make a VM and start it."),
+    Command("vm list", "listing", "List VMs.", aliases=("vm ls", "ps")),
+    Command("vm show", "listing", "Show everything that is known of a VM."),
+    Command("vm start", "vm", "Boot stopped VMs."),
+    Command("vm stop", "vm", "Write everything to disk, then shut VMs down."),
+    Command("vm kill", "vm", "End VMs at once, as if by pulling the plug."),
+    Command("vm delete", "vm", "Delete VMs with their disks, running or not.", aliases=("vm rm",)),
+    Command("vm prune", "vm", "Delete every VM that is not running."),
+    Command(
+        "vm exec",
+        "exec",
+        "Run a command in a VM and exit with its status.",
+        takes_command=True,
+        is_guest_command=True,
+    ),
+    Command("vm shell", "exec", "Open a login shell in a VM.", is_guest_command=True),
+    Command("vm logs", "logs", "Print the console's log, or the VMM's."),
+    Command("vm workspace prepare", "workspace", "Put a git repository into a running VM."),
+    Command("vm workspace export", "workspace", "Bring a workspace's changes back."),
+    Command("image build", "image", "Build an image from distribution packages."),
+    Command("image list", "image", "List images.", aliases=("image ls",)),
+    Command("image show", "image", "Show everything that is known of an image."),
+    Command("image delete", "image", "Delete images.", aliases=("image rm",)),
+    Command("kernel pull", "kernel", "Fetch a kernel and make its initramfs."),
+    Command("kernel list", "kernel", "List kernels.", aliases=("kernel ls",)),
+    Command("daemon status", "daemon", "Tell whether the daemon runs, and where."),
+    Command("daemon run", "daemon", "Run the daemon in the foreground."),
+    Command("daemon stop", "daemon", "End the daemon; VMs keep running."),
+    Command("daemon restart", "daemon", "End the daemon and start it anew; VMs keep running."),
+    Command("daemon logs", "daemon", "Print the daemon's log."),
+    Command("config show", "config", "Print every setting and where it came from."),
+    Command("gc", "gc", "Remove what has our name and belongs to no VM."),
+    Command("completion", "completion", "Print the completion script of a shell."),
+    Command("api-spec", "version", "Print the OpenRPC document of the daemon's API."),
+    Command("version", "version", "Print the version.", aliases=("--version",)),
+)
+
+GROUPS = {
+    "vm": "VMs: run, list, stop, delete ...",
+    "vm workspace": "A repository in a VM: put in, take out.",
+    "image": "Images: the root file systems of VMs.",
+    "kernel": "Kernels.",
+    "daemon": "The process that holds your VMs' records.",
+    "config": "Settings.",
+}
+
+OVERVIEW = """\
+usage: banger COMMAND ...
+
+A Linux machine of its own for your code, in one command.
+
+  banger vm run                          a machine, and a shell in it
+  banger vm run ./repo                   ... with the repository in it
+  banger vm run ./repo -- make test      ... run this, exit with its status
+  banger vm run --rm ./repo -- make test ... and delete the machine afterwards
+
+commands you will need:
+"""
+OFTEN = ("vm run", "vm list", "vm shell", "vm exec", "vm stop", "vm delete")
+
+
+def find_command(words: list[str]) -> tuple[Command, list[str]]:
+    """Return the command that `words` begin with, and the words after it.
+
+    Raises:
+        UsageError: there is no such command; the hint is the nearest one.
+    """
+    by_name = {name: c for c in COMMANDS for name in (c.path, *c.aliases)}
+    for length in (3, 2, 1):
+        found = by_name.get(" ".join(words[:length]))
+        if found and len(words) >= length:
+            return found, words[length:]
+    raise _unknown(words, list(by_name))
+
+
+def find_group(words: list[str]) -> str | None:
+    """Return the group's name if `words` are one, with or without a help option; else None."""
+    names = [word for word in words if word not in ("-h", "--help", "help")]
+    group = " ".join(names)
+    return group if group in GROUPS or not names else None
+
+
+def render_group(group: str) -> str:
+    """Return the help page of a group, or the overview for ``."""
+    if not group:
+        lines = [_line(c.path, c.summary) for c in COMMANDS if c.path in OFTEN]
+        others = sorted({c.path.split()[0] for c in COMMANDS} - {"vm"})
+        return (
+            OVERVIEW
+            + "\n".join(lines)
+            + "\n\nmore: banger vm --help, and\n  "
+            + " ".join(others)
+            + "\n"
+        )
+    inside = [c for c in COMMANDS if c.path.startswith(f"{group} ")]
+    lines = [_line(c.path.removeprefix(f"{group} "), c.summary) for c in inside]
+    return f"usage: banger {group} COMMAND ...\n\n{GROUPS[group]}\n\n" + "\n".join(lines) + "\n"
+
+
+def _line(name: str, summary: str) -> str:
+    import textwrap
+
+    text = textwrap.wrap(summary, 80 - 20)
+    return "\n".join([f"  {name.ljust(18)}{text[0]}", *(" " * 20 + line for line in text[1:])])
+
+
+def _unknown(words: list[str], known: list[str]) -> UsageError:
+    """Return the error for words that are no command."""
+    depth = 1
+    while " ".join(words[:depth]) in GROUPS:
+        depth += 1
+    typed = " ".join(words[:depth])
+    candidates = [" ".join(name.split()[:depth]) for name in known]
+    near = find_near(typed, candidates)
+    # `banger run` is what a newcomer tries first.
+    near = near or next((name for name in known if name.split()[-1] == words[0]), None)
+    hint = f"banger {near}" if near else "banger --help"
+    return UsageError(f"There is no command `banger {typed}`.", hint=hint)

@@ -1,0 +1,43 @@
+"""What every command gets: where files are, the daemon, and where to print."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from banger.cli.output import printable
+from banger.client import Client
+from banger.errors import BangerError
+from banger.layout import Layout, layout_from_environment
+
+
+class Context:
+    """One invocation of the command line."""
+
+    def __init__(self) -> None:
+        self.layout: Layout = layout_from_environment(os.environ)
+
+    def client(self, *, autostart: bool = True) -> Client:
+        """Return a client; the daemon is started by its first call."""
+        return Client(self.layout, autostart=autostart)
+
+    def out(self, text: str) -> None:
+        """Print a result."""
+        sys.stdout.write(text + "\n")
+
+    def say(self, text: str) -> None:
+        """Print anything else."""
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def complain(self, error: BangerError) -> None:
+        """Print an error: the fact, what to do, and where to look."""
+        sys.stdout.flush()
+        self.say(f"banger: {printable(error.message)}")
+        if error.details:
+            for line in error.details.strip().splitlines()[-20:]:
+                self.say(f"  | {printable(line)}")
+        if error.hint:
+            self.say(f"  hint: {printable(error.hint)}")
+        if error.operation_id and error.exit_code in (1, 3, 8):
+            self.say(f"  operation: {error.operation_id} (banger daemon logs)")

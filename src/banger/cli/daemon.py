@@ -1,0 +1,139 @@
+"""`daemon`: the process itself."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+
+from banger.cli.context import Context
+from banger.cli.output import format_age, format_json
+from banger.cli.parser import Parser
+from banger.errors import DaemonUnreachable, NotFound
+
+LINES = 50
+
+
+def _configure_status(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _status(arguments: Namespace, context: Context) -> int:
+    with context.client(autostart=False) as client:
+        status = client.call("daemon.status")
+    assert isinstance(status, dict)
+    if arguments.json:
+        context.out(format_json(status))
+        return 0
+    rows = {
+        "pid": status["pid"],
+        "version": status["version"],
+        "socket": status["socket"],
+        "up": format_age(status["uptime_s"]),
+        "VMs": status["vms"],
+        "memory": f"{status['resident_mib']} MiB",
+    }
+    for name, value in rows.items():
+        context.out(f"{name:<9}{value}")
+    return 0
+
+
+def _configure_nothing(_: Parser) -> None:
+    """It has no options."""
+
+
+def _run(_: Namespace, __: Context) -> int:
+    from banger.daemon.__main__ import main
+    from banger.daemon.app import open_handlers
+
+    return main(open_handlers)
+
+
+def _stop(_: Namespace, context: Context) -> int:
+    if not _end_daemon(context):
+        context.say("The daemon does not run.")
+    return 0
+
+
+def _end_daemon(context: Context) -> bool:
+    """End the daemon and wait until it has gone; False if there is none."""
+    with context.client(autostart=False) as client:
+        try:
+            status = client.call("daemon.stop")
+        except DaemonUnreachable:
+            return False
+    assert isinstance(status, dict)
+    _wait_gone(int(status["pid"]))
+    return True
+
+
+def _wait_gone(pid: int) -> None:
+    """Wait until a process has ended; its deadline is the daemon's own."""
+    import select
+
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    try:
+        poller = select.poll()
+        poller.register(fd, select.POLLIN)
+        poller.poll(60_000)
+    finally:
+        os.close(fd)
+
+
+def _restart(_: Namespace, context: Context) -> int:
+    _end_daemon(context)
+    with context.client() as client:
+        status = client.call("daemon.status")
+    assert isinstance(status, dict)
+    context.say(f"The daemon runs: pid {status['pid']}, version {status['version']}.")
+    return 0
+
+
+def _configure_logs(parser: Parser) -> None:
+    parser.add_argument("-f", "--follow", action="store_true", help="print what is added, too")
+    parser.add_argument(
+        "-n", "--lines", metavar="N", type=int, default=LINES, help=f"how many (default: {LINES})"
+    )
+
+
+def _logs(arguments: Namespace, context: Context) -> int:
+    """Print the end of the log; from the file, since a daemon in trouble may not answer."""
+    path = context.layout.daemon_log
+    try:
+        file = open(path, "rb")  # noqa: SIM115 - closed below
+    except FileNotFoundError as error:
+        raise NotFound(f"There is no log yet: {path}.", hint="banger daemon status") from error
+    with file:
+        for line in file.readlines()[-max(arguments.lines, 0) :]:
+            sys.stdout.buffer.write(line)
+        sys.stdout.flush()
+        if arguments.follow:
+            _follow(path.as_posix(), file.tell())
+    return 0
+
+
+def _follow(path: str, offset: int) -> None:
+    """Print what is added, until interrupted; a rotated log is read from its start."""
+    import time
+
+    while True:
+        size = os.stat(path).st_size
+        if size != offset:
+            with open(path, "rb") as file:
+                file.seek(offset if size > offset else 0)
+                sys.stdout.buffer.write(file.read())
+                offset = file.tell()
+            sys.stdout.flush()
+        time.sleep(0.2)
+
+
+COMMANDS = {
+    "daemon status": (_configure_status, _status),
+    "daemon run": (_configure_nothing, _run),
+    "daemon stop": (_configure_nothing, _stop),
+    "daemon restart": (_configure_nothing, _restart),
+    "daemon logs": (_configure_logs, _logs),
+}

@@ -1,0 +1,103 @@
+"""The entry point: find the command, run it, turn what it raises into an exit status.
+
+The boundary of the command line: here, and nowhere below, everything is caught. Exit
+statuses are those of the product contract, section 4.4.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+
+from banger.cli.commands import Command, find_command, find_group, render_group
+from banger.cli.parser import HelpAsked
+from banger.errors import BangerError
+
+INTERRUPTED = 130
+OWN_FAILURE = 125
+"""Our own failure where the status is otherwise the guest command's."""
+PASSED_ON = (126, 127)
+
+
+def main() -> int:
+    """Run the command line of this process and return its exit status."""
+    _open_standard_descriptors()
+    try:
+        status = _main(sys.argv[1:])
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _die_of_sigpipe()
+    return status
+
+
+def _main(words: list[str]) -> int:
+    group = find_group(words)
+    if group is not None:
+        sys.stdout.write(render_group(group))
+        return 0
+    command: Command | None = None
+    try:
+        command, rest = find_command(words)
+        return _run(command, rest)
+    except HelpAsked as page:
+        sys.stdout.write(str(page))
+        return 0
+    except BangerError as error:
+        return _fail(command, error)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the boundary: becomes a report
+        return _fail(command, _report(error))
+
+
+def _run(command: Command, rest: list[str]) -> int:
+    parser, run = command.load()
+    arguments = parser.parse(rest)
+    from banger.cli.context import Context
+
+    return run(arguments, Context())
+
+
+def _fail(command: Command | None, error: BangerError) -> int:
+    from banger.cli.context import Context
+
+    Context().complain(error)
+    if command is not None and command.is_guest_command:
+        return error.exit_code if error.exit_code in (*PASSED_ON, INTERRUPTED) else OWN_FAILURE
+    return error.exit_code
+
+
+def _report(error: Exception) -> BangerError:
+    from banger.layout import layout_from_environment
+    from banger.reports import report_bug
+
+    reports = layout_from_environment(os.environ).reports
+    return report_bug(error, reports=reports, what="This command", name=f"cli-{os.getpid()}")
+
+
+def _open_standard_descriptors() -> None:
+    """Put /dev/null where 0, 1 or 2 is closed.
+
+    Else the first socket that we open would become stdout, and a guest's output be
+    written into our own protocol (hazard H7).
+    """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+
+
+def _die_of_sigpipe() -> None:
+    """End as any Unix tool does whose reader has gone: silently, by the signal (H7)."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

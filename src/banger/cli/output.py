@@ -1,0 +1,108 @@
+"""Printing: tables that fit, JSON, sizes, ages, and text that may come from a guest."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+
+ELLIPSIS = "~"
+GAP = "  "
+
+
+class Column:
+    """A table's column. `least`: it may be cut to so many characters (0: never cut)."""
+
+    __slots__ = ("is_number", "least", "title")
+
+    def __init__(self, title: str, *, least: int = 0, is_number: bool = False) -> None:
+        self.title = title
+        self.least = least
+        self.is_number = is_number
+
+
+def render_table(
+    columns: Sequence[Column], rows: Sequence[Sequence[str]], *, width: int | None
+) -> str:
+    """Return the table; with `width` the widest columns are cut until it fits."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [
+        max([len(column.title), *(len(row[i]) for row in cells)])
+        for i, column in enumerate(columns)
+    ]
+    if width is not None:
+        _shrink(widths, columns, width)
+    lines = [[column.title for column in columns], *cells]
+    return "\n".join(_line(line, columns, widths) for line in lines)
+
+
+def terminal_width() -> int | None:
+    """Return the width of the terminal that stdout is, or None: then nothing is cut."""
+    if not sys.stdout.isatty():
+        return None
+    try:
+        return os.get_terminal_size(sys.stdout.fileno()).columns or 80
+    except OSError:
+        return 80
+
+
+def format_json(value: object) -> str:
+    """Return one document, for people and programs."""
+    return json.dumps(value, indent=2, ensure_ascii=True)
+
+
+def format_mib(mib: int) -> str:
+    """Return a size: `512M`, `8G`, `1.5G`."""
+    return f"{mib}M" if mib < 1024 else f"{mib / 1024:.4g}G"
+
+
+def format_bytes(size: int) -> str:
+    """Return a size: `820 B`, `12 KB`, `3.4 MB`."""
+    if size < 1000:
+        return f"{size} B"
+    value = float(size)
+    for unit in ("KB", "MB", "GB"):
+        value /= 1000
+        if value < 1000 or unit == "GB":
+            break
+    return f"{value:.1f} {unit}" if value < 10 else f"{value:.0f} {unit}"
+
+
+def format_age(seconds: float) -> str:
+    """Return an age: `12s`, `5m`, `3h`, `9d`."""
+    seconds = max(seconds, 0)
+    for limit, divisor, unit in ((120, 1, "s"), (7200, 60, "m"), (172800, 3600, "h")):
+        if seconds < limit:
+            return f"{int(seconds // divisor)}{unit}"
+    return f"{int(seconds // 86400)}d"
+
+
+def printable(text: str) -> str:
+    """Return `text` with everything replaced that could steer a terminal (hazard E3)."""
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else _escape(char) for char in text)
+
+
+def _escape(char: str) -> str:
+    if "\udc80" <= char <= "\udcff":
+        return f"\\x{ord(char) - 0xDC00:02x}"
+    return char.encode("unicode_escape").decode("ascii") if ord(char) < 0xD800 else "?"
+
+
+def _shrink(widths: list[int], columns: Sequence[Column], width: int) -> None:
+    """Take characters off the widest column that may be cut, until the line fits."""
+    while sum(widths) + len(GAP) * (len(widths) - 1) > width:
+        candidates = [i for i, c in enumerate(columns) if c.least and widths[i] > c.least]
+        if not candidates:
+            return
+        widths[max(candidates, key=lambda i: widths[i])] -= 1
+
+
+def _line(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:
+    parts = []
+    for cell, column, width in zip(cells, columns, widths, strict=True):
+        text = cell if len(cell) <= width else cell[: width - 1] + ELLIPSIS
+        parts.append(text.rjust(width) if column.is_number else text.ljust(width))
+    return GAP.join(parts).rstrip()

@@ -1,0 +1,68 @@
+"""Values of options: sizes, durations, pairs. Each function is an argparse `type`. Pure."""
+
+from __future__ import annotations
+
+import os
+import re
+from argparse import ArgumentTypeError
+
+_SIZE = re.compile(r"([0-9]{1,9})(|m|mi|mib|g|gi|gib|t|ti|tib)", re.IGNORECASE)
+_FACTORS = {"": 1, "m": 1, "g": 1024, "t": 1024 * 1024}
+_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(|s|m|h|d)")
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
+
+
+def size_mib(untrusted_text: str) -> int:
+    """Return MiB for `2048`, `512M`, `8G`."""
+    match = _SIZE.fullmatch(untrusted_text)
+    if not match or int(match[1]) == 0:
+        raise ArgumentTypeError(f"{untrusted_text!r} is not a size such as 512M or 8G")
+    return int(match[1]) * _FACTORS[match[2][:1].lower()]
+
+
+def count(untrusted_text: str) -> int:
+    """Return a whole number of at least 1."""
+    if re.fullmatch(r"[0-9]{1,6}", untrusted_text) and int(untrusted_text) > 0:
+        return int(untrusted_text)
+    raise ArgumentTypeError(f"{untrusted_text!r} is not a number of at least 1")
+
+
+def duration_s(untrusted_text: str) -> float:
+    """Return seconds for `90`, `1.5s`, `10m`, `2h`."""
+    match = _DURATION.fullmatch(untrusted_text)
+    if not match or float(match[1]) == 0:
+        raise ArgumentTypeError(f"{untrusted_text!r} is not a duration such as 90s or 10m")
+    return float(match[1]) * _SECONDS[match[2]]
+
+
+def label(untrusted_text: str) -> tuple[str, str]:
+    """Return key and value of `K=V`; `K` alone has an empty value."""
+    key, _, value = untrusted_text.partition("=")
+    if not key:
+        raise ArgumentTypeError(f"{untrusted_text!r} is not KEY=VALUE")
+    return key, value
+
+
+def variable(untrusted_text: str) -> tuple[str, str]:
+    """Return name and value of `K=V`; `K` alone takes the value of our own environment."""
+    name, equals, value = untrusted_text.partition("=")
+    if not name or (not equals and name not in os.environ):
+        # The text may hold a secret that was meant to be a value: only the name is repeated.
+        raise ArgumentTypeError(f"{name!r} is not NAME=VALUE, nor a variable that is set here")
+    return name, value if equals else os.environ[name]
+
+
+def driver(untrusted_text: str) -> str:
+    """Return the name of a driver."""
+    return _one_of(untrusted_text, "driver", ("auto", "qemu"))
+
+
+def network(untrusted_text: str) -> str:
+    """Return the name of a kind of network."""
+    return _one_of(untrusted_text, "network", ("user", "none"))
+
+
+def _one_of(text: str, what: str, known: tuple[str, ...]) -> str:
+    if text in known:
+        return text
+    raise ArgumentTypeError(f"{text!r} is not a {what}: {', '.join(known)}")

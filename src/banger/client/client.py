@@ -1,0 +1,168 @@
+"""Call the daemon's methods; start the daemon when there is none.
+
+One connection, used for one request at a time and kept open: what the daemon ties to it
+(an ephemeral VM) lives as long as this object. Errors come back as instances of their own
+classes. Imports little: every command pays for it (`tests/unit/cli/test_imports.py`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import select
+import socket
+from collections.abc import Callable
+from types import TracebackType
+
+from banger.api import wire
+from banger.client.connect import connect
+from banger.client.stream import ClientStream
+from banger.errors import DaemonUnreachable, VersionMismatch
+from banger.layout import Layout
+from banger.version import VERSION
+
+READ_BYTES = 256 * 1024
+TICK_MS = 100
+
+OnEvent = Callable[[str, wire.Document], None]
+"""Gets a notification: `progress` or `note`, and its members."""
+OnTick = Callable[[], None]
+"""Called ten times a second while a reply is waited for."""
+
+
+class Client:
+    """A connection to this user's daemon, opened by the first call."""
+
+    def __init__(self, layout: Layout, *, autostart: bool = True) -> None:
+        self._layout = layout
+        self._autostart = autostart
+        self._socket: socket.socket | None = None
+        self._buffer = bytearray()
+        self._number = 0
+
+    def __enter__(self) -> Client:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the connection, which cancels what runs on it."""
+        if self._socket is not None:
+            self._socket.close()
+        self._socket = None
+        self._buffer.clear()
+
+    def call(
+        self,
+        method: str,
+        params: wire.Document | None = None,
+        *,
+        on_event: OnEvent | None = None,
+        on_tick: OnTick | None = None,
+    ) -> object:
+        """Return the result of a method.
+
+        Raises:
+            BangerError: whatever the daemon answered.
+            DaemonUnreachable: there is none and none could be started, or it went away.
+        """
+        try:
+            return self._request(method, params or {}, on_event=on_event, on_tick=on_tick)
+        except VersionMismatch:
+            if not self._autostart:
+                raise
+        self._end_other_version()
+        return self._request(method, params or {}, on_event=on_event, on_tick=on_tick)
+
+    def stream(
+        self, method: str, params: wire.Document, *, on_event: OnEvent | None = None
+    ) -> ClientStream:
+        """Call a `stream` method; the connection becomes the stream and this object is fresh.
+
+        Raises: as `call`.
+        """
+        result = self.call(method, params, on_event=on_event)
+        assert self._socket is not None
+        stream = ClientStream(self._socket, result, unread=bytes(self._buffer))
+        self._socket = None
+        self._buffer.clear()
+        return stream
+
+    def _request(
+        self, method: str, params: wire.Document, *, on_event: OnEvent | None, on_tick: OnTick | None
+    ) -> object:
+        self._number += 1
+        self._send(
+            wire.format_request(self._number, method, params=params, version=VERSION), method
+        )
+        while True:
+            document = wire.parse_line(self._read_line(method, on_tick))
+            if "id" in document or "error" in document:
+                return wire.require_result(document, self._number)
+            content = document.get("params")
+            if on_event is not None and isinstance(content, dict):
+                on_event(str(document.get("method")), content)
+
+    def _send(self, line: bytes, method: str) -> None:
+        """Send a request; on a connection that has died meanwhile, once more on a new one."""
+        if self._socket is not None:
+            try:
+                self._socket.sendall(line)
+            except (BrokenPipeError, ConnectionResetError):
+                self.close()
+            else:
+                return
+        self._socket = connect(self._layout, autostart=self._autostart)
+        try:
+            self._socket.sendall(line)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            self.close()
+            raise _gone(method) from error
+
+    def _read_line(self, method: str, on_tick: OnTick | None) -> bytes:
+        assert self._socket is not None
+        while (end := self._buffer.find(b"\n")) < 0:
+            if on_tick is not None:
+                _wait_readable(self._socket, on_tick)
+            try:
+                data = self._socket.recv(READ_BYTES)
+            except ConnectionResetError:
+                data = b""
+            if not data or len(self._buffer) > wire.MAX_LINE_BYTES:
+                self.close()
+                raise _gone(method)
+            self._buffer += data
+        line = bytes(self._buffer[: end + 1])
+        del self._buffer[: end + 1]
+        return line
+
+    def _end_other_version(self) -> None:
+        """Stop the daemon at the other end of this very connection.
+
+        On this connection and no other: a second client that does the same at the same time
+        must not stop the daemon that the first one has just started.
+        """
+        # Somebody else may have stopped it already.
+        with contextlib.suppress(DaemonUnreachable):
+            self._request("daemon.stop", {}, on_event=None, on_tick=None)
+        self.close()
+
+
+def _wait_readable(sock: socket.socket, on_tick: OnTick) -> None:
+    poller = select.poll()
+    poller.register(sock, select.POLLIN)
+    while not poller.poll(TICK_MS):
+        on_tick()
+
+
+def _gone(method: str) -> DaemonUnreachable:
+    return DaemonUnreachable(
+        f"The daemon went away before it answered {method}.",
+        hint="banger daemon logs",
+        retryable=True,
+    )

@@ -1,0 +1,65 @@
+"""Connect to this user's daemon; start one if there is none.
+
+Starting: `python -m banger.daemon` in a session of its own (hazard B1), which tells on a
+pipe how it went. Two clients that do so at once end with one daemon (B7): the loser's
+process sees that the winner answers, says the same, and ends.
+
+Writes the directory of the daemon's log, and `layout.daemon_output`.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+
+from banger.errors import DaemonUnreachable, Denied
+from banger.layout import Layout
+
+
+def connect(layout: Layout, *, autostart: bool) -> socket.socket:
+    """Return a connection to the daemon.
+
+    Raises:
+        DaemonUnreachable: none runs, or it could not be started.
+        Denied: what listens there is somebody else's.
+        BangerError: why the daemon could not start, such as ConfigInvalid.
+    """
+    sock = _try_connect(layout)
+    if sock is None and autostart:
+        from banger.client.start import start_daemon
+
+        start_daemon(layout)
+        sock = _try_connect(layout)
+    if sock is None:
+        raise DaemonUnreachable("The daemon does not run.", hint="banger daemon status")
+    return sock
+
+
+def _try_connect(layout: Layout) -> socket.socket | None:
+    path = str(layout.daemon_socket)
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    try:
+        sock.connect(path)
+        _require_own_peer(sock, path)
+    except (FileNotFoundError, ConnectionRefusedError):
+        sock.close()
+        return None
+    except PermissionError as error:
+        sock.close()
+        raise Denied(f"You may not use the socket {path}.", hint=f"ls -l {path}") from error
+    except OSError as error:
+        sock.close()
+        raise DaemonUnreachable(f"The socket {path} cannot be used: {error.strerror}.") from error
+    except Denied:
+        sock.close()
+        raise
+    return sock
+
+
+def _require_own_peer(sock: socket.socket, path: str) -> None:
+    """Check that the daemon runs as us: it is told where our repositories are."""
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    uid = int.from_bytes(credentials[4:8], sys.byteorder)
+    if uid != os.getuid():
+        raise Denied(f"The daemon on {path} is run by uid {uid}, not by you.", hint=f"ls -l {path}")

@@ -1,0 +1,100 @@
+"""Start a daemon; imported only when there is none.
+
+The child writes one JSON line to a pipe when it can be connected to, or why it cannot
+start; the pipe's end without a line means that it died.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import select
+import sys
+import time
+
+from banger.api.wire import error_from_wire
+from banger.errors import DaemonUnreachable, DeadlineExceeded
+from banger.host.files import ensure_private_dir
+from banger.host.proc import spawn_detached
+from banger.layout import Layout
+
+START_DEADLINE_S = 60.0
+"""The daemon waits up to 30 s for one that is ending, and recovery takes up to 5 s."""
+
+TAIL_BYTES = 2000
+
+PASSED_ON = ("XDG_", "BANGER_", "PYTHON")
+"""Beginnings of the variables that the daemon gets besides those of `host.proc`."""
+
+
+def start_daemon(layout: Layout) -> None:
+    """Return when a daemon answers, ours or one that was faster.
+
+    Raises:
+        BangerError: why it could not start, as it says itself.
+        DaemonUnreachable: it died without saying.
+        DeadlineExceeded: it did not say anything in time.
+    """
+    ensure_private_dir(layout.daemon_output.parent)
+    said_before = _size(layout.daemon_output.as_posix())
+    reading, writing = os.pipe()
+    try:
+        env = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+        # -P: the directory that the user happens to be in must not be imported from.
+        argv = [sys.executable, "-P", "-m", "banger.daemon", "--ready-fd", str(writing)]
+        child = spawn_detached(
+            argv, log_file=layout.daemon_output, pass_fds=(writing,), env=env
+        )
+    finally:
+        os.close(writing)
+    try:
+        line = _read_line(reading, layout)
+    finally:
+        os.close(reading)
+        child.poll()
+        # It outlives us on purpose; without a status `subprocess` would warn about that.
+        child.returncode = child.returncode or 0
+    _require_ready(line, layout, said_before=said_before)
+
+
+def _read_line(fd: int, layout: Layout) -> bytes:
+    end = time.monotonic() + START_DEADLINE_S
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    line = b""
+    while not line.endswith(b"\n"):
+        if not poller.poll(max(0.0, end - time.monotonic()) * 1000):
+            raise DeadlineExceeded(
+                f"The daemon did not start within {START_DEADLINE_S:g} s; its log is "
+                f"{layout.daemon_log}.",
+                hint="banger daemon logs",
+            )
+        data = os.read(fd, 65536)
+        if not data:
+            break
+        line += data
+    return line
+
+
+def _require_ready(line: bytes, layout: Layout, *, said_before: int) -> None:
+    try:
+        outcome = json.loads(line)
+    except ValueError:
+        raise DaemonUnreachable(
+            f"The daemon ended while it started; see {layout.daemon_output}.",
+            hint="banger daemon run",
+            details=_read_tail(layout.daemon_output.as_posix(), said_before),
+        ) from None
+    if "error" in outcome:
+        raise error_from_wire(outcome["error"])
+
+
+def _size(path: str) -> int:
+    return os.stat(path).st_size if os.path.exists(path) else 0
+
+
+def _read_tail(path: str, start: int) -> str:
+    """Return what was said since `start`, at most the last bytes of it."""
+    with open(path, "rb") as file:
+        file.seek(max(start, _size(path) - TAIL_BYTES))
+        return file.read(TAIL_BYTES).decode("utf-8", "replace").strip()

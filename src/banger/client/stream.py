@@ -1,0 +1,134 @@
+"""The client's end of a connection that carries frames (`api.stream`)."""
+
+from __future__ import annotations
+
+import socket
+from collections.abc import Iterator
+
+from banger.api.stream import (
+    CONTROL,
+    STDIN,
+    STDIN_WINDOW,
+    Control,
+    FrameReader,
+    format_control,
+    format_frame,
+    parse_control,
+)
+from banger.api.wire import error_from_wire
+from banger.errors import BangerError, DaemonUnreachable
+
+READ_BYTES = 256 * 1024
+
+
+class ClientStream:
+    """A stream. Iterate over its output, or `receive` and `send` by a poll loop."""
+
+    def __init__(self, sock: socket.socket, result: object, *, unread: bytes = b"") -> None:
+        self.result = result
+        self.ended = False
+        """True: the last frame has been received, or the daemon went away."""
+        self.window = STDIN_WINDOW
+        """How many bytes of stdin may be sent now."""
+        self._exit: dict[str, int] = {}
+        self._failure: BangerError | None = None
+        self._socket = sock
+        self._frames = FrameReader()
+        self._unread = unread
+        self._unsent = bytearray()
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        """Yield (channel, data) of the output until the stream has ended.
+
+        Raises:
+            BangerError: why it ended, when it ended badly.
+        """
+        while not self.ended:
+            yield from self.receive()
+        self.require_exit()
+
+    def require_exit(self) -> dict[str, int]:
+        """Return how it ended: `status` or `signal`. To be asked once it has `ended`.
+
+        Raises:
+            BangerError: why it ended, when it ended badly.
+        """
+        if self._failure is not None:
+            raise self._failure
+        return self._exit
+
+    def fileno(self) -> int:
+        """Return the socket's descriptor, to poll."""
+        return self._socket.fileno()
+
+    def close(self) -> None:
+        """Give the stream up; a program that it runs is killed."""
+        self._socket.close()
+
+    def receive(self) -> list[tuple[int, bytes]]:
+        """Return the output that is there, waiting for some if there is none."""
+        data, self._unread = self._unread, b""
+        if not data:
+            try:
+                data = self._socket.recv(READ_BYTES)
+            except ConnectionResetError:
+                data = b""
+            if not data:
+                self._end(
+                    DaemonUnreachable(
+                        "The daemon went away in the middle of a stream.", hint="banger daemon logs"
+                    )
+                )
+        output = []
+        for channel, payload in self._frames.feed(data):
+            if channel == CONTROL:
+                self._obey(parse_control(payload))
+            else:
+                output.append((channel, payload))
+        return output
+
+    @property
+    def has_unread(self) -> bool:
+        """True: `receive` returns at once, whatever the socket says."""
+        return bool(self._unread)
+
+    @property
+    def unsent(self) -> int:
+        """How many bytes wait to be sent; poll for writing, then `send`."""
+        return len(self._unsent)
+
+    def put_stdin(self, data: bytes) -> None:
+        """Queue stdin: at most `window` bytes."""
+        self.window -= len(data)
+        self._unsent += format_frame(STDIN, data)
+
+    def put_control(self, content: Control) -> None:
+        """Queue a control frame."""
+        self._unsent += format_control(content)
+
+    def send(self) -> None:
+        """Send what the socket takes now."""
+        try:
+            sent = self._socket.send(self._unsent, socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            return
+        except (BrokenPipeError, ConnectionResetError):
+            # The daemon has ended the stream; why is in what it sent last.
+            sent = len(self._unsent)
+        del self._unsent[:sent]
+
+    def _obey(self, content: Control) -> None:
+        match content:
+            case {"exit": dict(ended)}:
+                self._exit = {
+                    name: value for name, value in ended.items() if isinstance(value, int)
+                }
+                self._end(None)
+            case {"credit": int(size_bytes)}:
+                self.window += size_bytes
+            case {"error": error}:
+                self._end(error_from_wire(error))
+
+    def _end(self, failure: BangerError | None) -> None:
+        if not self.ended:
+            self.ended, self._failure = True, failure

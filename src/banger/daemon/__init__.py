@@ -1,0 +1,1 @@
+"""The daemon: one process per user that holds the engine and serves the API."""

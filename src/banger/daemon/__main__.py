@@ -1,0 +1,93 @@
+"""`python -m banger.daemon`: the daemon's process.
+
+Started by the command line, detached (`client.start`), or in the foreground by
+`banger daemon run`. With `--ready-fd N` one JSON line on that descriptor tells the
+starter how it went: `{"ready": true}`, or `{"error": {...}}` as on the wire.
+
+Changes the process: working directory `/`, log handlers. If it dies, VMs keep running.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import sys
+from collections.abc import Callable
+
+from banger.api import wire
+from banger.config import load_settings
+from banger.daemon.lifecycle import AlreadyRuns, OpenHandlers, daemon_lock, run_daemon
+from banger.daemon.logs import start_logging
+from banger.errors import BangerError
+from banger.host.files import ensure_private_dir
+from banger.layout import layout_from_environment
+from banger.reports import report_bug
+
+
+def main(open_handlers: OpenHandlers, *, ready_fd: int | None = None) -> int:
+    """Run a daemon to its end and return the exit status."""
+    tell = _teller(ready_fd)
+    layout = layout_from_environment(os.environ)
+    os.chdir("/")
+    try:
+        settings = load_settings(layout.config_file, os.environ)
+        ensure_private_dir(layout.daemon_log.parent)
+        level = settings.text("log_level")
+        start_logging(layout.daemon_log, level=level, foreground=ready_fd is None)
+        with daemon_lock(layout):
+            asyncio.run(
+                run_daemon(
+                    layout,
+                    settings,
+                    open_handlers=open_handlers,
+                    ready=lambda: tell({"ready": True}),
+                )
+            )
+    except AlreadyRuns as error:
+        tell({"ready": True})
+        return 0 if ready_fd is not None else _fail(error, tell)
+    except BangerError as error:
+        return _fail(error, tell)
+    except Exception as error:  # noqa: BLE001 - the process's own boundary
+        what = "The daemon"
+        bug = report_bug(error, reports=layout.reports, what=what, name=f"daemon-{os.getpid()}")
+        return _fail(bug, tell)
+    return 0
+
+
+def _teller(ready_fd: int | None) -> Callable[[wire.Document], None]:
+    """Return a function that tells the starter how it went: once, and then never again."""
+    waiting = [] if ready_fd is None else [ready_fd]
+
+    def tell(outcome: wire.Document) -> None:
+        # The starter may have given up meanwhile; that must not end the daemon.
+        with contextlib.suppress(BrokenPipeError):
+            while waiting:
+                with os.fdopen(waiting.pop(), "w") as pipe:
+                    pipe.write(json.dumps(outcome) + "\n")
+
+    return tell
+
+
+def _fail(error: BangerError, tell: Callable[[wire.Document], None]) -> int:
+    sys.stderr.write(f"banger: {error.message}\n")
+    tell({"error": wire.error_to_wire(error)})
+    return error.exit_code
+
+
+def _ready_fd(arguments: list[str]) -> int | None:
+    match arguments:
+        case []:
+            return None
+        case ["--ready-fd", number] if number.isdecimal():
+            return int(number)
+        case _:
+            raise SystemExit("usage: python -m banger.daemon [--ready-fd N]")
+
+
+if __name__ == "__main__":
+    from banger.daemon.app import open_handlers
+
+    sys.exit(main(open_handlers, ready_fd=_ready_fd(sys.argv[1:])))

@@ -1,0 +1,121 @@
+"""What a handler sees of its request: the operation, the client's end, the stream.
+
+A handler is `async (call, params) -> result`. For a `stream` method it calls
+`call.start_stream(result)` once, talks through the returned `Stream`, and returns the
+exit (`{"status": 0}`, `{"signal": 9}`), which becomes the last frame. What it raises
+becomes the error: as the reply, or as the last frame.
+
+Touches the client's connection only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from typing import Any
+
+from banger.api.stream import (
+    CONTROL,
+    HEADER_BYTES,
+    MAX_PAYLOAD_BYTES,
+    STDIN,
+    STDIN_WINDOW,
+    Control,
+    format_control,
+    format_frame,
+    parse_header,
+)
+from banger.engine.operations import Operation
+from banger.errors import Cancelled, InvalidRequest
+
+Exit = dict[str, int]
+OnDisconnect = Callable[[], Awaitable[None]]
+
+
+async def drain(writer: asyncio.StreamWriter) -> None:
+    """Wait until the client has read enough.
+
+    Raises:
+        Cancelled: the client is gone.
+    """
+    try:
+        await writer.drain()
+    except ConnectionError as error:
+        raise Cancelled("The client is gone.") from error
+
+
+class Stream:
+    """The daemon's end of a connection that carries frames."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._window = STDIN_WINDOW
+
+    async def write(self, channel: int, data: bytes) -> None:
+        """Send bytes; waits while the client does not read."""
+        for start in range(0, len(data), MAX_PAYLOAD_BYTES):
+            self._writer.write(format_frame(channel, data[start : start + MAX_PAYLOAD_BYTES]))
+            await drain(self._writer)
+
+    async def finish(self, content: Control) -> None:
+        """Send the last frame."""
+        self._writer.write(format_control(content))
+        await drain(self._writer)
+
+    def grant(self, size_bytes: int) -> None:
+        """Let the client send so many more bytes of stdin."""
+        self._window += size_bytes
+        self._writer.write(format_control({"credit": size_bytes}))
+
+    async def frames(self) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield the client's frames (channels 0 and 3) until it stops sending.
+
+        Raises:
+            InvalidRequest: a frame is not valid, or stdin was sent beyond the window.
+        """
+        while True:
+            try:
+                header = await self._reader.readexactly(HEADER_BYTES)
+                channel, length = parse_header(header)
+                untrusted_payload = await self._reader.readexactly(length)
+            except asyncio.IncompleteReadError:
+                return
+            if channel == STDIN:
+                self._window -= length
+            if self._window < 0 or channel not in (STDIN, CONTROL):
+                raise InvalidRequest("The client sent what the stream does not allow.")
+            if length:
+                yield channel, untrusted_payload
+
+
+class Call:
+    """One request while its handler runs."""
+
+    def __init__(
+        self,
+        operation: Operation,
+        *,
+        start_stream: Callable[[object], Awaitable[Stream]],
+        on_disconnect: Callable[[OnDisconnect], None],
+    ) -> None:
+        self.operation = operation
+        self._start_stream = start_stream
+        self._on_disconnect = on_disconnect
+
+    def on_disconnect(self, callback: OnDisconnect) -> None:
+        """Run `callback` when this connection ends, however it ends.
+
+        It is not run when the daemon itself stops: VMs outlive the daemon.
+        """
+        self._on_disconnect(callback)
+
+    async def start_stream(self, result: object) -> Stream:
+        """Send the reply and turn the connection into frames; `stream` methods only."""
+        return await self._start_stream(result)
+
+
+Handler = Callable[[Call, Any], Awaitable[object]]
+"""The second argument is the method's own params struct (`api.methods`)."""
+
+Handlers = Mapping[str, Handler]

@@ -1,0 +1,296 @@
+"""One client's connection: requests in turn, their progress, their end.
+
+Requests run one after the other; a client may send more ahead, and the socket's
+own buffers bound how much. A client that is gone cancels what it runs, unless the
+method is declared detached. Whatever a request raises becomes an error reply here: this
+is the request boundary, the one place of the daemon that catches everything.
+
+Touches its socket, and `reports` when a bug is met. Takes no locks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+
+from banger.api import wire
+from banger.api.methods import METHODS, Method, Params
+from banger.daemon.calls import Call, Handlers, OnDisconnect, Stream, drain
+from banger.engine.operations import (
+    OPERATION_ID_BYTES,
+    Note,
+    Operation,
+    Progress,
+    current_operation,
+    format_operation_id,
+)
+from banger.errors import (
+    BangerError,
+    InternalError,
+    InvalidRequest,
+    UnknownMethod,
+    VersionMismatch,
+)
+from banger.reports import report_bug
+from banger.version import VERSION
+
+log = logging.getLogger(__name__)
+
+READ_LIMIT_BYTES = 256 * 1024
+"""What asyncio buffers (twice); longer lines are put together in `_read_line`."""
+
+ANY_VERSION = frozenset({"daemon.status", "daemon.stop"})
+"""Answered whatever the client's version is: how a client finds out and restarts us."""
+
+UNREAD_LIMIT_BYTES = 256 * 1024
+"""Above this much unread output progress is dropped: a client that does not read costs nothing."""
+REPORT_INTERVAL_S = 0.05
+
+
+class Connection:
+    """One client."""
+
+    def __init__(
+        self,
+        reader: asyncio.StreamReader,
+        writer: asyncio.StreamWriter,
+        *,
+        handlers: Handlers,
+        reports: Path,
+    ) -> None:
+        self._reader = reader
+        self._writer = writer
+        self._handlers = handlers
+        self._reports = reports
+        self._stream: Stream | None = None
+        self._loop_thread = threading.get_ident()
+        self._loop = asyncio.get_running_loop()
+        self.goodbyes: list[OnDisconnect] = []
+        """What to run when the connection has ended."""
+        self.running: Method | None = None
+        self.closing = False
+        """True: end after the request in progress."""
+
+    async def serve(self) -> None:
+        """Answer requests until the client leaves, or `closing`, or a stream has ended."""
+        while not self.closing and self._stream is None:
+            try:
+                line = await self._read_line()
+            except InvalidRequest as error:
+                # Where the next line would start is unknown: answer, and leave.
+                await self._send(wire.format_error(None, error, rpc_code=wire.PARSE_ERROR))
+                return
+            if line is None:
+                return
+            if line.strip():
+                await self._answer(line)
+
+    async def _read_line(self) -> bytes | None:
+        """Return the next line, or None at the end."""
+        parts: list[bytes] = []
+        size = 0
+        while True:
+            try:
+                parts.append(await self._reader.readuntil(b"\n"))
+                return b"".join(parts)
+            except asyncio.IncompleteReadError:
+                return None
+            except asyncio.LimitOverrunError as overrun:
+                parts.append(await self._reader.readexactly(overrun.consumed))
+                size += len(parts[-1])
+            if size > wire.MAX_LINE_BYTES:
+                raise InvalidRequest("A request is longer than 8 MiB.")
+
+    async def _answer(self, line: bytes) -> None:
+        """Run one request and send its reply."""
+        try:
+            document = wire.parse_line(line)
+        except InvalidRequest as error:
+            await self._send(wire.format_error(None, error, rpc_code=wire.PARSE_ERROR))
+            return
+        number = document.get("id")
+        try:
+            method, params = _check_envelope(document)
+        except InvalidRequest as error:
+            code = wire.UNKNOWN_METHOD if isinstance(error, UnknownMethod) else wire.BAD_REQUEST
+            await self._send(wire.format_error(number, error, rpc_code=code))
+            return
+        operation = self._new_operation(method)
+        token = current_operation.set(operation.id)
+        self.running = method
+        try:
+            last = await self._run(operation, method, params=params, document=document)
+        finally:
+            self.running = None
+            current_operation.reset(token)
+        await self._send_last(number, last)
+
+    async def _run(
+        self, operation: Operation, method: Method, *, params: object, document: wire.Document
+    ) -> object:
+        """Return the result, or the error as a value; only cancellation passes."""
+        started = time.monotonic()
+        outcome: object
+        try:
+            _require_same_version(document, method)
+            outcome = await self._call_handler(operation, method, params=params, document=document)
+        except BangerError as error:
+            outcome = error
+        except asyncio.CancelledError:
+            log.info("%s cancelled ms=%d", method.name, _ms_since(started))
+            raise
+        except Exception as error:
+            log.exception("%s met a bug", method.name)
+            outcome = report_bug(
+                error, reports=self._reports, what=method.name, name=f"daemon-{operation.id}"
+            )
+        if isinstance(outcome, BangerError):
+            outcome.operation_id = operation.id
+            log.info(
+                "%s failed code=%s ms=%d: %s",
+                method.name,
+                outcome.code,
+                _ms_since(started),
+                outcome.message,
+            )
+        else:
+            log.info("%s ok ms=%d", method.name, _ms_since(started))
+        return outcome
+
+    async def _call_handler(
+        self, operation: Operation, method: Method, *, params: object, document: wire.Document
+    ) -> object:
+        handler = self._handlers.get(method.name)
+        if handler is None:
+            raise UnknownMethod(f"This daemon does not serve {method.name}.")
+
+        async def start_stream(result: object) -> Stream:
+            assert method.stream and self._stream is None
+            await self._send(wire.format_reply(document.get("id"), msgspec.to_builtins(result)))
+            self._stream = Stream(self._reader, self._writer)
+            return self._stream
+
+        call = Call(operation, start_stream=start_stream, on_disconnect=self.goodbyes.append)
+        return await handler(call, _check_params(method, params))
+
+    async def _send_last(self, number: object, outcome: object) -> None:
+        """Send the reply, or the last frame of a stream."""
+        if self._stream is not None:
+            if isinstance(outcome, BangerError):
+                await self._stream.finish({"error": wire.error_to_wire(outcome)})
+            else:
+                await self._stream.finish({"exit": outcome})
+        elif isinstance(outcome, BangerError):
+            await self._send(wire.format_error(number, outcome))
+        else:
+            await self._send(_format_result(number, outcome))
+
+    async def _send(self, line: bytes) -> None:
+        self._writer.write(line)
+        await drain(self._writer)
+
+    # --- progress ---
+
+    def _new_operation(self, method: Method) -> Operation:
+        operation_id = format_operation_id(os.urandom(OPERATION_ID_BYTES))
+        send = _ReportSender(operation_id, self._send_report)
+
+        def report(item: Progress | Note) -> None:
+            if threading.get_ident() == self._loop_thread:
+                send(item)
+            else:
+                self._loop.call_soon_threadsafe(send, item)
+
+        return Operation(operation_id, method.name, time.time(), report)
+
+    def _send_report(self, line: bytes) -> None:
+        # After the reply, or within a stream, a line would be taken for something else.
+        if self.running is None or self._stream is not None or self._writer.is_closing():
+            return
+        if self._writer.transport.get_write_buffer_size() < UNREAD_LIMIT_BYTES:
+            self._writer.write(line)
+
+
+class _ReportSender:
+    """Turns one operation's reports into notifications, not more often than one can see."""
+
+    def __init__(self, operation_id: str, send: Callable[[bytes], None]) -> None:
+        self._operation_id = operation_id
+        self._send = send
+        self._stage = ""
+        self._sent_at = 0.0
+
+    def __call__(self, item: Progress | Note) -> None:
+        if isinstance(item, Progress):
+            now = time.monotonic()
+            is_last = item.done is not None and item.done == item.total
+            same = item.stage == self._stage and not is_last
+            if same and now - self._sent_at < REPORT_INTERVAL_S:
+                return
+            self._stage, self._sent_at = item.stage, now
+        kind = "progress" if isinstance(item, Progress) else "note"
+        content = {"operation_id": self._operation_id, **msgspec.to_builtins(item)}
+        self._send(wire.format_notification(kind, content))
+
+
+def _check_envelope(document: wire.Document) -> tuple[Method, object]:
+    """Return the method and its raw parameters.
+
+    Raises:
+        InvalidRequest: it is no JSON-RPC request.
+        UnknownMethod: no such method.
+    """
+    if document.get("jsonrpc") != "2.0" or not isinstance(document.get("id"), int | str):
+        raise InvalidRequest('A request needs "jsonrpc": "2.0" and an "id".')
+    extra = document.keys() - {"jsonrpc", "id", "method", "params", "client"}
+    if extra:
+        raise InvalidRequest(f"A request has the unknown member {min(extra)!r}.")
+    name = document.get("method")
+    if not isinstance(name, str):
+        raise InvalidRequest('A request needs a "method".')
+    if name not in METHODS:
+        raise UnknownMethod(f"There is no method {name!r}.", hint="banger api-spec")
+    return METHODS[name], document.get("params", {})
+
+
+def _require_same_version(document: wire.Document, method: Method) -> None:
+    client = document.get("client")
+    if client in (None, VERSION) or method.name in ANY_VERSION:
+        return
+    raise VersionMismatch(
+        f"The daemon is banger {VERSION}, the client is banger {client}.",
+        hint="banger daemon restart",
+        retryable=True,
+    )
+
+
+def _check_params(method: Method, untrusted_params: object) -> Params:
+    """Return the typed parameters.
+
+    Raises:
+        InvalidRequest: they do not fit; the message names the field.
+    """
+    try:
+        return msgspec.convert(untrusted_params, method.params)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(
+            f"The parameters of {method.name} are not valid: {error}.", hint="banger api-spec"
+        ) from error
+
+
+def _format_result(number: object, result: object) -> bytes:
+    try:
+        return wire.format_reply(number, msgspec.to_builtins(result))
+    except InvalidRequest as error:
+        return wire.format_error(number, InternalError(f"The result is too long. {error.message}"))
+
+
+def _ms_since(started: float) -> int:
+    return int((time.monotonic() - started) * 1000)

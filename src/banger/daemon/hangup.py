@@ -1,0 +1,48 @@
+"""Notice at once that a client is gone, also while nobody reads its connection.
+
+A request that runs for minutes does not read from its connection, and a stream
+with a full buffer must not. Yet its client may leave at any moment, and then the work
+has to be cancelled (hazards C5, H2). So one epoll instance watches all connections for
+EPOLLHUP only, which a Unix socket reports when the other end is closed whole, and not
+when it is merely shut down for sending. The event loop watches the epoll instance.
+
+Owns one descriptor. Touches nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import select
+from collections.abc import Callable
+
+
+class HangupWatch:
+    """Calls back once for each watched socket whose peer has closed it."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._callbacks: dict[int, Callable[[], None]] = {}
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._epoll.fileno(), self._collect)
+
+    def watch(self, fd: int, callback: Callable[[], None]) -> None:
+        """Call `callback` when the peer of `fd` is gone."""
+        # No event is asked for: EPOLLHUP and EPOLLERR are always reported.
+        self._epoll.register(fd, 0)
+        self._callbacks[fd] = callback
+
+    def forget(self, fd: int) -> None:
+        """Stop watching; must be called before the descriptor is closed."""
+        if self._callbacks.pop(fd, None) is not None:
+            self._epoll.unregister(fd)
+
+    def close(self) -> None:
+        """Give the descriptor back."""
+        self._loop.remove_reader(self._epoll.fileno())
+        self._epoll.close()
+
+    def _collect(self) -> None:
+        for fd, _ in self._epoll.poll(0):
+            callback = self._callbacks[fd]
+            self.forget(fd)
+            callback()

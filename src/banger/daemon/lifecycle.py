@@ -1,0 +1,143 @@
+"""One daemon from its lock to its end.
+
+Opening is all or nothing (hazard B6): lock L1, then what the handlers need (the engine,
+with recovery), then the socket. Until the socket exists nobody can connect; when a step
+fails, those before it are undone, and the reason goes to whoever started us.
+
+L1, the flock on `layout.daemon_lock`, makes the daemon single (B7). The kernel frees it
+when the process dies, however it dies. A daemon that finds it held waits: either
+the holder answers on its socket (then there is nothing to do), or it is on its way
+out and the lock comes free. The file holds the holder's pid and socket for
+messages; nothing relies on them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import json
+import logging
+import os
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from banger.config import Settings
+from banger.daemon.calls import Handlers
+from banger.daemon.server import Server, bound_socket, can_connect
+from banger.errors import Conflict
+from banger.host.files import ensure_private_dir
+from banger.layout import Layout
+from banger.version import VERSION
+
+log = logging.getLogger(__name__)
+
+LOCK_DEADLINE_S = 30.0
+"""More than a stopping daemon's grace and recovery together."""
+LOCK_POLL_S = 0.02
+
+
+class AlreadyRuns(Conflict):
+    """Another daemon of this user answers on the socket."""
+
+
+@dataclass(frozen=True)
+class Control:
+    """What the daemon's own methods need of it."""
+
+    layout: Layout
+    settings: Settings
+    started_at: float
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set to end the daemon."""
+    deaf: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the socket no longer accepts anybody."""
+
+
+OpenHandlers = Callable[[Control], AbstractAsyncContextManager[Handlers]]
+"""Builds the object graph for the time of the block."""
+
+
+async def run_daemon(
+    layout: Layout,
+    settings: Settings,
+    *,
+    open_handlers: OpenHandlers,
+    ready: Callable[[], None],
+) -> None:
+    """Serve until a signal or `daemon.stop`; needs the lock. Calls `ready` when connectable."""
+    control = Control(layout, settings, time.time())
+    async with open_handlers(control) as handlers, _stopping_on_signals(control.stop):
+        with bound_socket(layout.daemon_socket) as listener:
+            log.info(
+                "serves version=%s pid=%d socket=%s", VERSION, os.getpid(), layout.daemon_socket
+            )
+            ready()
+            server = Server(handlers, reports=layout.reports)
+            await server.run(listener, stop=control.stop, deaf=control.deaf)
+    log.info("stopped")
+
+
+@contextlib.asynccontextmanager
+async def _stopping_on_signals(stop: asyncio.Event) -> AsyncIterator[None]:
+    loop = asyncio.get_running_loop()
+    signals = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)
+    for number in signals:
+        loop.add_signal_handler(number, stop.set)
+    try:
+        yield
+    finally:
+        for number in signals:
+            loop.remove_signal_handler(number)
+
+
+@contextlib.contextmanager
+def daemon_lock(layout: Layout, *, deadline_s: float = LOCK_DEADLINE_S) -> Iterator[None]:
+    """Hold lock L1.
+
+    Raises:
+        AlreadyRuns: the holder answers on our socket.
+        Conflict: the holder neither answered nor ended within the deadline.
+    """
+    ensure_private_dir(layout.daemon_lock.parent)
+    fd = os.open(layout.daemon_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        _wait_for_lock(fd, layout, deadline_s=deadline_s)
+        note = json.dumps({"pid": os.getpid(), "socket": str(layout.daemon_socket)})
+        os.ftruncate(fd, 0)
+        os.pwrite(fd, note.encode(), 0)
+        yield
+    finally:
+        os.close(fd)
+
+
+def _wait_for_lock(fd: int, layout: Layout, *, deadline_s: float) -> None:
+    """Take the lock; nothing else runs in this process yet, so sleeping is fine."""
+    end = time.monotonic() + deadline_s
+    while True:
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        holder = _read_holder(layout.daemon_lock)
+        if can_connect(layout.daemon_socket):
+            raise AlreadyRuns(f"A daemon runs already ({holder}).", hint="banger daemon status")
+        if time.monotonic() > end:
+            raise Conflict(
+                f"Another daemon ({holder}) holds {layout.daemon_lock} and does not answer on "
+                f"{layout.daemon_socket}.",
+                hint="Is XDG_RUNTIME_DIR the same as where that daemon was started?",
+            )
+        time.sleep(LOCK_POLL_S)
+
+
+def _read_holder(lock_file: Path) -> str:
+    """Return what the holder wrote of itself, for messages."""
+    try:
+        content = json.loads(lock_file.read_bytes())
+        return f"pid {int(content['pid'])}, socket {content['socket']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "of unknown pid"

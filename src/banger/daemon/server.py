@@ -1,0 +1,223 @@
+"""The socket and everything that is connected to it.
+
+`bound_socket` makes the socket: private from birth (hazard G1: in a directory of
+mode 0700 that is ours, under umask 077), and only while the daemon's lock is
+held, so a file that is in the way is stale if nobody answers on it.
+
+`Server` owns one task for each connection and cancels and awaits them all when it
+stops. Another user's process is turned away before a byte is read. A detached method, and
+what a connection registered for its end, outlive their connection; when the daemon
+stops they get `GRACE_S` to finish, and the journal brings the rest to an end later.
+
+If the process dies the socket file stays; the next daemon removes it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import socket
+import stat
+import struct
+from collections.abc import AsyncIterator, Coroutine, Iterator
+from pathlib import Path
+
+from banger.daemon.calls import Handlers, OnDisconnect
+from banger.daemon.connection import READ_LIMIT_BYTES, Connection
+from banger.daemon.hangup import HangupWatch
+from banger.errors import BangerError, Cancelled, Conflict, Denied, HostNotReady
+from banger.host.files import ensure_private_dir
+from banger.layout import SUN_PATH_MAX
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 10.0
+BACKLOG = 128
+
+
+class Server:
+    """All connections of the daemon."""
+
+    def __init__(self, handlers: Handlers, *, reports: Path) -> None:
+        self._handlers = handlers
+        self._reports = reports
+        self._connections: dict[asyncio.Task[None], Connection] = {}
+        self._farewells: set[asyncio.Task[None]] = set()
+        self._stopping = False
+
+    async def run(
+        self, listener: socket.socket, *, stop: asyncio.Event, deaf: asyncio.Event
+    ) -> None:
+        """Serve until `stop` is set; then accept nobody, set `deaf`, end every connection."""
+        with contextlib.closing(HangupWatch()) as watch:
+
+            def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+                self._accept(reader, writer, watch=watch)
+
+            server = await asyncio.start_unix_server(
+                accepted, sock=listener, limit=READ_LIMIT_BYTES
+            )
+            try:
+                await stop.wait()
+            finally:
+                server.close()
+                deaf.set()
+                await self._end_all()
+
+    def _accept(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, watch: HangupWatch
+    ) -> None:
+        uid = _peer_uid(writer)
+        if uid != os.getuid() or self._stopping:
+            log.warning("turned away a connection of uid=%d", uid)
+            writer.transport.abort()
+            return
+        connection = Connection(reader, writer, handlers=self._handlers, reports=self._reports)
+        task = asyncio.create_task(self._serve(connection, writer, watch=watch))
+        self._connections[task] = connection
+        task.add_done_callback(self._forget)
+
+    def _forget(self, task: asyncio.Task[None]) -> None:
+        connection = self._connections.pop(task)
+        _log_failure(task)
+        if not self._stopping:
+            for goodbye in connection.goodbyes:
+                self._start_farewell(_say(goodbye))
+
+    def _start_farewell(self, work: Coroutine[object, object, None]) -> None:
+        task = asyncio.create_task(work)
+        self._farewells.add(task)
+        task.add_done_callback(self._farewells.discard)
+        task.add_done_callback(_log_failure)
+
+    async def _serve(
+        self, connection: Connection, writer: asyncio.StreamWriter, *, watch: HangupWatch
+    ) -> None:
+        async with _watched(connection, writer, watch=watch):
+            with contextlib.suppress(Cancelled):
+                await connection.serve()
+
+    async def _end_all(self) -> None:
+        """End idle and cancellable requests now, detached ones within the grace."""
+        self._stopping = True
+        for task, connection in self._connections.items():
+            connection.closing = True
+            if connection.running is None or not connection.running.detached:
+                task.cancel()
+        tasks = {*self._connections, *self._farewells}
+        if tasks:
+            _, late = await asyncio.wait(tasks, timeout=GRACE_S)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def _watched(
+    connection: Connection, writer: asyncio.StreamWriter, *, watch: HangupWatch
+) -> AsyncIterator[None]:
+    """Cancel this task when the client is gone, unless it runs a detached method."""
+    task = asyncio.current_task()
+    assert task is not None
+    fd = writer.get_extra_info("socket").fileno()
+
+    def gone() -> None:
+        connection.closing = True
+        if connection.running is None or not connection.running.detached:
+            task.cancel()
+
+    watch.watch(fd, gone)
+    try:
+        yield
+    finally:
+        watch.forget(fd)
+        writer.close()
+
+
+async def _say(goodbye: OnDisconnect) -> None:
+    try:
+        await goodbye()
+    except BangerError as error:
+        log.warning("what was to be done after a client left failed: %s", error.message)
+
+
+def _log_failure(task: asyncio.Task[None]) -> None:
+    if not task.cancelled() and (error := task.exception()) is not None:
+        log.error("a connection met a bug", exc_info=error)
+
+
+@contextlib.contextmanager
+def bound_socket(path: Path) -> Iterator[socket.socket]:
+    """Listen on `path`; the file is removed on leaving. Needs the daemon's lock.
+
+    Raises:
+        Denied: the directory belongs to somebody else.
+        Conflict: something that is not ours is at this path, or listens there.
+        HostNotReady: the path is too long for a socket.
+    """
+    if len(os.fsencode(path)) > SUN_PATH_MAX:
+        raise HostNotReady(
+            f"The path {path} is too long for a socket: {SUN_PATH_MAX} bytes are possible.",
+            hint="export XDG_RUNTIME_DIR=/run/user/$(id -u)",
+        )
+    _ensure_own_directory(path.parent)
+    remove_stale_socket(path)
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as listener:
+        old_mask = os.umask(0o077)
+        try:
+            listener.bind(str(path))
+        finally:
+            os.umask(old_mask)
+        try:
+            listener.listen(BACKLOG)
+            listener.setblocking(False)
+            yield listener
+        finally:
+            with contextlib.suppress(FileNotFoundError):
+                path.unlink()
+
+
+def _ensure_own_directory(directory: Path) -> None:
+    ensure_private_dir(directory)
+    found = directory.lstat()
+    if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.getuid():
+        raise Denied(
+            f"{directory} is not a directory of yours (its owner is uid {found.st_uid}).",
+            hint=f"ls -ld {directory}",
+        )
+    if stat.S_IMODE(found.st_mode) != 0o700:
+        directory.chmod(0o700)
+
+
+def remove_stale_socket(path: Path) -> None:
+    """Remove the socket of a daemon that is gone; nothing else is ever removed.
+
+    Raises:
+        Conflict: it is no socket, or somebody listens.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        if not stat.S_ISSOCK(path.lstat().st_mode):
+            raise Conflict(f"{path} is in the way and is not a socket.", hint=f"ls -l {path}")
+        if can_connect(path):
+            raise Conflict(f"Another program listens on {path}.", hint=f"ss -xlp src {path}")
+        path.unlink()
+
+
+def can_connect(path: Path) -> bool:
+    """Tell whether somebody listens on the socket."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
+        try:
+            probe.connect(str(path))
+        except (ConnectionRefusedError, FileNotFoundError):
+            return False
+        return True
+
+
+def _peer_uid(writer: asyncio.StreamWriter) -> int:
+    """Return the user id of the process at the other end (SO_PEERCRED: pid, uid, gid)."""
+    sock = writer.get_extra_info("socket")
+    credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
+    uid: int = struct.unpack("3i", credentials)[1]
+    return uid

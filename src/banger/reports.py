@@ -1,0 +1,50 @@
+"""Bug reports: what a process writes when something happened that should be impossible.
+
+Both the daemon and the command line use it. A report holds the traceback, the
+versions and the operation, never values of a request (hazard G6). Writes one file in
+`layout.reports`, mode 0600. Standard library only; imported when a bug is met.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+import time
+import traceback
+from pathlib import Path
+
+from banger.errors import InternalError
+from banger.version import VERSION
+
+KEPT = 50
+
+
+def report_bug(error: BaseException, *, reports: Path, what: str, name: str) -> InternalError:
+    """Write the report `name` and return the error that tells its path; never raises."""
+    path = reports / f"{name}.txt"
+    text = (
+        f"banger {VERSION}, Python {platform.python_version()}, {platform.platform()}\n"
+        f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {what} pid {os.getpid()}\n\n"
+        + "".join(traceback.format_exception(error))
+    )
+    try:
+        os.makedirs(reports, 0o700, exist_ok=True)
+        _drop_oldest(reports)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:
+        return InternalError(
+            f"{what} met a bug in banger ({type(error).__name__}), and no report could be written.",
+            details=text,
+        )
+    return InternalError(
+        f"{what} met a bug in banger ({type(error).__name__}). A report was written to {path}."
+    )
+
+
+def _drop_oldest(reports: Path) -> None:
+    """Keep the directory bounded: a bug in a loop must not fill the disk."""
+    found = sorted(reports.glob("*.txt"), key=lambda path: path.stat().st_mtime)
+    for path in found[: -KEPT + 1]:
+        path.unlink(missing_ok=True)
