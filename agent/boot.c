@@ -1,0 +1,252 @@
+/* BOOT: put the root together, move into it, start the image's init. */
+#include "agent.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+enum { DEVICE_WAIT_MS = 5000 };
+
+#define IMAGE "/image"
+#define DISK "/disk"
+#define NEW "/newroot"
+
+/* linux/openat2.h */
+struct how {
+    uint64_t flags, mode, resolve;
+};
+enum { IN_ROOT = 0x10 };
+
+static int open_below(const char *root, const char *path)
+{
+    struct how how = {O_PATH | O_DIRECTORY | O_CLOEXEC, 0, IN_ROOT};
+    int base = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (base < 0)
+        return -1;
+    int fd = (int)syscall(SYS_openat2, base, path, &how, sizeof how);
+    int error = errno;
+    close(base);
+    errno = error;
+    return fd;
+}
+
+/* --- devices ------------------------------------------------------------------ */
+
+static bool find_serial(const char *serial, char *path, size_t size)
+{
+    char file[300], text[64];
+    bool found = false;
+    DIR *blocks = opendir("/sys/block");
+    for (struct dirent *entry; blocks && !found && (entry = readdir(blocks));) {
+        snprintf(file, sizeof file, "/sys/block/%s/serial", entry->d_name);
+        if (read_file(file, text, sizeof text) < 0 || strcmp(text, serial) != 0)
+            continue;
+        snprintf(path, size, "/dev/%s", entry->d_name);
+        found = access(path, F_OK) == 0;
+    }
+    if (blocks)
+        closedir(blocks);
+    return found;
+}
+
+/* Find `/dev/NAME` or `serial:NAME`; wait for it, since drivers probe on their own time. */
+static int find_device(const char *text, char *path, size_t size, struct failure *failure)
+{
+    static const char prefix[] = "serial:";
+    bool by_serial = strncmp(text, prefix, sizeof prefix - 1) == 0;
+    for (int waited = 0; waited <= DEVICE_WAIT_MS; waited += 10) {
+        snprintf(path, size, "%s", text);
+        if (by_serial ? find_serial(text + sizeof prefix - 1, path, size) : !access(path, F_OK))
+            return 0;
+        poll(NULL, 0, 10);
+    }
+    return fail(failure, "io", ENODEV, "find the disk %.64s", text);
+}
+
+static int mount_image(const char *text, struct failure *failure)
+{
+    static const char *const types[] = {"squashfs", "erofs", "ext4"};
+    char device[64];
+    if (find_device(text, device, sizeof device, failure))
+        return -1;
+    int error = 0;
+    for (int i = 0; i < 3; i++) {
+        if (mount(device, IMAGE, types[i], MS_RDONLY, NULL) == 0)
+            return 0;
+        if (errno != EINVAL && errno != ENODEV) /* neither another type nor not in this kernel */
+            error = errno;
+    }
+    return fail(failure, "io", error ? error : EINVAL, "mount the image %s", device);
+}
+
+static int mount_data(struct agent *agent, const char *text, struct failure *failure)
+{
+    char device[64];
+    if (find_device(text, device, sizeof device, failure))
+        return -1;
+    if (mount(device, DISK, "ext4", MS_NOATIME, NULL))
+        return fail(failure, "io", errno, "mount the data disk %s", device);
+    agent->data = open(DISK, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return agent->data < 0 ? fail(failure, "io", errno, "open the data disk") : 0;
+}
+
+/* --- overlay and native directories ------------------------------------------- */
+
+/* The root directory's owner and mode come from the upper directory. */
+static int mount_overlay(struct failure *failure)
+{
+    struct stat root;
+    bool fresh = access(DISK "/overlay/upper", F_OK) != 0;
+    if (make_directories(DISK "/overlay/upper") || make_directories(DISK "/overlay/work"))
+        return fail(failure, "io", errno, "make the overlay's directories");
+    if (fresh && (stat(IMAGE, &root) || chown(DISK "/overlay/upper", root.st_uid, root.st_gid) ||
+                  chmod(DISK "/overlay/upper", root.st_mode & 07777)))
+        return fail(failure, "io", errno, "copy the root directory's mode");
+    /* redirect_dir: without it a rename of the image's directories fails with EXDEV. */
+    if (mount("overlay", NEW, "overlay", 0,
+              "lowerdir=" IMAGE ",upperdir=" DISK "/overlay/upper,workdir=" DISK "/overlay/work"
+              ",redirect_dir=on"))
+        return fail(failure, "io", errno, "mount the overlay");
+    return 0;
+}
+
+/* Fill a native directory from the image, aside, and rename it when it is on the disk: a
+ * crash half-way leaves nothing that looks done. */
+static int fill_native(struct agent *agent, const char *path, const char *home,
+                       struct failure *failure)
+{
+    char aside[PATH_MAX], from[64];
+    struct stat kept = {.st_mode = 0755};
+    snprintf(aside, sizeof aside, "%.4000s.new", home);
+    if (make_parents(aside) || remove_tree(aside) || mkdir(aside, 0700))
+        return fail(failure, "io", errno, "make %.128s", aside);
+    int image = open_below(IMAGE, path);
+    if (image >= 0) {
+        snprintf(from, sizeof from, "/proc/self/fd/%d", image);
+        int failed = fstat(image, &kept) || copy_tree(from, aside, failure);
+        close(image);
+        if (failed)
+            return -1;
+    }
+    if (chown(aside, kept.st_uid, kept.st_gid) || chmod(aside, kept.st_mode & 07777) ||
+        syncfs(agent->data) || rename(aside, home))
+        return fail(failure, "io", errno, "keep %.128s", home);
+    return 0;
+}
+
+static int mount_native(struct agent *agent, const char *path, struct failure *failure)
+{
+    char home[PATH_MAX], target[PATH_MAX];
+    snprintf(home, sizeof home, DISK "/native%.3900s", path);
+    if (access(home, F_OK) && fill_native(agent, path, home, failure))
+        return -1;
+    int fd = open_below(NEW, path);
+    if (fd < 0 && errno == ENOENT) {
+        snprintf(target, sizeof target, NEW "%.3900s", path);
+        make_directories(target);
+        fd = open_below(NEW, path);
+    }
+    if (fd < 0)
+        return fail(failure, "io", errno, "find %.128s in the root", path);
+    snprintf(target, sizeof target, "/proc/self/fd/%d", fd);
+    int failed = mount(home, target, NULL, MS_BIND, NULL);
+    int error = errno;
+    close(fd);
+    return failed ? fail(failure, "io", error, "mount the native %.128s", path) : 0;
+}
+
+static int mount_natives(struct agent *agent, const struct request *request,
+                         struct failure *failure)
+{
+    for (size_t i = 0; i < request->native.count; i++)
+        if (mount_native(agent, request->native.items[i], failure))
+            return -1;
+    return 0;
+}
+
+/* --- the new root ------------------------------------------------------------- */
+
+static int move_api(struct failure *failure)
+{
+    static const char *const places[] = {"/dev", "/proc", "/sys"};
+    for (int i = 0; i < 3; i++) {
+        char target[64];
+        snprintf(target, sizeof target, NEW "%s", places[i]);
+        mkdir(target, 0755);
+        if (mount(places[i], target, NULL, MS_MOVE, NULL))
+            return fail(failure, "io", errno, "move %s into the new root", places[i]);
+    }
+    return 0;
+}
+
+/* Both processes of ours change their root; then the initramfs is emptied, which gives its
+ * memory back, and the two disks are only held by what is mounted from them. */
+static int enter_root(struct agent *agent, struct failure *failure)
+{
+    char path[64];
+    int old = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int new = open(NEW, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (old < 0 || new < 0 || init_ask(agent, INIT_SWITCH_ROOT, NEW) || fchdir(new) ||
+        chroot(".") || chdir("/"))
+        return fail(failure, "io", errno, "switch to the new root");
+    close(new);
+    static const char *const disks[] = {IMAGE, DISK};
+    for (int i = 0; i < 2; i++) {
+        snprintf(path, sizeof path, "/proc/self/fd/%d%s", old, disks[i]);
+        if (umount2(path, MNT_DETACH))
+            say("detach %s: %s", disks[i], strerror(errno));
+    }
+    empty_directory(old);
+    return 0;
+}
+
+static bool is_plain_path(const char *path)
+{
+    return *path == '/' && path[1] && !strstr(path, "/../") && !strstr(path, "//") &&
+           path[strlen(path) - 1] != '/' && strlen(path) < 2048 &&
+           !(strlen(path) >= 3 && strcmp(path + strlen(path) - 3, "/..") == 0);
+}
+
+static int check_request(const struct agent *agent, const struct request *request,
+                         struct failure *failure)
+{
+    if (!agent->is_guest || agent->booted)
+        return fail(failure, "bad-request", 0, "this machine is booted");
+    if (!request->data)
+        return fail(failure, "bad-request", 0, "field %d is missing", TAG_DATA);
+    if (request->init && *request->init != '/')
+        return fail(failure, "bad-request", 0, "INIT is not absolute");
+    for (size_t i = 0; i < request->native.count; i++)
+        if (!is_plain_path(request->native.items[i]))
+            return fail(failure, "bad-request", 0, "NATIVE is not a plain absolute path");
+    return identity_check(request, failure);
+}
+
+int boot(struct agent *agent, const struct request *request, struct failure *failure)
+{
+    if (check_request(agent, request, failure))
+        return -1;
+    mkdir(IMAGE, 0755);
+    mkdir(DISK, 0755);
+    mkdir(NEW, 0755);
+    if (mount_image(request->root, failure) || mount_data(agent, request->data, failure) ||
+        mount_overlay(failure) || mount_natives(agent, request, failure) ||
+        move_api(failure) || enter_root(agent, failure))
+        return -1;
+    if (!request->init)
+        mount_without_init();
+    loopback_up();
+    if (identity_apply(request, failure))
+        return -1;
+    if (request->init && init_ask(agent, INIT_EXEC, request->init))
+        return fail(failure, "io", errno, "start the init %.128s", request->init);
+    agent->booted = true;
+    return 0;
+}

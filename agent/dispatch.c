@@ -1,0 +1,226 @@
+#include "agent.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/utsname.h>
+
+enum { VERSION = 1, POWEROFF_NOW = 1 };
+
+static void protocol_error(struct agent *agent, const char *what)
+{
+    say("protocol error: %s", what);
+    frame_skip(&agent->carrier.parser);
+}
+
+static void hello(struct agent *agent, const struct frame *frame)
+{
+    uint8_t reply[512];
+    char boot_id[64] = "";
+    struct utsname machine;
+    const uint8_t *versions = frame->payload + MAGIC_SIZE + NONCE_SIZE;
+    if (frame->length != HELLO_SIZE || memcmp(frame->payload, frame_magic, MAGIC_SIZE) != 0) {
+        protocol_error(agent, "HELLO");
+        return;
+    }
+    streams_drop(agent);
+    agent->carrier.out_start = agent->carrier.out_end = 0;
+    agent->last_stream = 0;
+    agent->negotiated = (versions[0] | versions[1] << 8) <= VERSION &&
+                        (versions[2] | versions[3] << 8) >= VERSION;
+    memcpy(reply, frame->payload, MAGIC_SIZE + NONCE_SIZE);
+    put_u32(reply + MAGIC_SIZE + NONCE_SIZE, agent->negotiated ? VERSION : 0);
+    struct writer writer = {reply, HELLO_SIZE, sizeof reply, false};
+    put_text(&writer, TAG_AGENT_VERSION, AGENT_VERSION);
+    read_file("/proc/sys/kernel/random/boot_id", boot_id, sizeof boot_id);
+    put_text(&writer, TAG_BOOT_ID, boot_id);
+    put_text(&writer, TAG_STATE, agent->booted ? "booted" : "waiting");
+    put_text(&writer, TAG_ARCH, uname(&machine) ? "" : machine.machine);
+    send_frame(agent, FRAME_HELLO, 0, 0, writer.at, writer.size);
+}
+
+static int check(const struct agent *agent, enum kind kind, const struct request *request,
+                 struct failure *failure)
+{
+    static const uint8_t needed[KIND_LAST + 1] = {
+        [KIND_EXEC] = TAG_ARG,   [KIND_TAR_IN] = TAG_PATH,  [KIND_TAR_OUT] = TAG_PATH,
+        [KIND_STAT] = TAG_PATH,  [KIND_CONNECT] = TAG_HOST, [KIND_BOOT] = TAG_ROOT,
+    };
+    if (needed[kind] && !request->present[needed[kind]])
+        return fail(failure, "bad-request", 0, "field %d is missing", needed[kind]);
+    if (!agent->booted && kind != KIND_PING && kind != KIND_BOOT && kind != KIND_POWEROFF)
+        return fail(failure, "not-booted", 0, "the machine waits for BOOT");
+    return 0;
+}
+
+/* Do a request, or start it. Returns 1 if the answer comes later. */
+static int serve(struct agent *agent, struct stream *stream, const struct request *request,
+                 struct writer *result, struct failure *failure)
+{
+    switch (stream->kind) {
+    case KIND_PING:
+        return 0;
+    case KIND_BOOT:
+        return boot(agent, request, failure);
+    case KIND_IDENTITY:
+        return identity(request, failure);
+    case KIND_STAT:
+        return stat_path(request->path, result, failure);
+    case KIND_POWEROFF:
+        agent->power_off = true;
+        agent->power_off_now = request->flags & POWEROFF_NOW;
+        return 0;
+    case KIND_EXEC:
+        return exec_start(agent, stream, request, failure);
+    case KIND_TAR_IN:
+        return worker_start(agent, stream, request, tar_in, true, false, failure);
+    case KIND_TAR_OUT:
+        return worker_start(agent, stream, request, tar_out, false, true, failure);
+    case KIND_SYNC:
+        return worker_start(agent, stream, request, sync_disks, false, false, failure);
+    case KIND_CONNECT:
+        return connect_start(stream, request, failure);
+    default: /* LISTENERS; there is no other, see open_request */
+        listeners_serve(agent, stream);
+        return 1;
+    }
+}
+
+static void run_request(struct agent *agent, struct stream *stream)
+{
+    static uint8_t bytes[FRAME_MAX];
+    struct writer result = {bytes, 0, sizeof bytes, false};
+    struct failure failure = {0};
+    struct request request;
+    stream->phase = STREAM_RUNNING;
+    if (request_parse(&request, stream->kind, stream->request + 1, stream->request_size - 1,
+                      &failure)) {
+        stream_error(agent, stream, &failure);
+        return;
+    }
+    int outcome = check(agent, stream->kind, &request, &failure);
+    if (outcome == 0)
+        outcome = serve(agent, stream, &request, &result, &failure);
+    request_free(&request);
+    free(stream->request);
+    stream->request = NULL;
+    if (outcome < 0)
+        stream_error(agent, stream, &failure);
+    else if (outcome == 0)
+        stream_result(agent, stream, &result);
+}
+
+static void collect(struct agent *agent, struct stream *stream, const struct frame *frame)
+{
+    struct failure failure;
+    size_t size = stream->request_size + frame->length;
+    uint8_t *grown = size > REQUEST_MAX ? NULL : realloc(stream->request, size + 1);
+    if (size > REQUEST_MAX)
+        fail(&failure, "too-large", 0, "the request is larger than %d bytes", REQUEST_MAX);
+    else if (!grown)
+        fail(&failure, "no-memory", 0, "no memory for the request");
+    if (!grown) { /* continuation frames find no stream and are ignored */
+        stream_error(agent, stream, &failure);
+        return;
+    }
+    memcpy(grown + stream->request_size, frame->payload, frame->length);
+    stream->request = grown;
+    stream->request_size = size;
+    if (!(frame->flags & FRAME_MORE))
+        run_request(agent, stream);
+}
+
+static void open_request(struct agent *agent, const struct frame *frame)
+{
+    struct failure failure;
+    uint8_t kind = frame->length ? frame->payload[0] : 0;
+    agent->last_stream = frame->stream;
+    struct stream *stream = stream_add(agent, frame->stream);
+    struct stream refused = {.id = frame->stream};
+    if (!stream)
+        fail(&failure, "too-many-streams", 0, "%d streams are open", STREAMS);
+    else if (kind < KIND_PING || kind > KIND_LAST)
+        fail(&failure, "bad-request", 0, "there is no request of kind %u", kind);
+    else {
+        stream->kind = kind;
+        collect(agent, stream, frame);
+        return;
+    }
+    stream_error(agent, stream ? stream : &refused, &failure);
+}
+
+static void control(struct stream *stream, const struct frame *frame)
+{
+    uint8_t bytes[256];
+    struct failure failure;
+    struct request request;
+    if (frame->length > sizeof bytes)
+        return;
+    memcpy(bytes, frame->payload, frame->length);
+    if (request_parse(&request, KIND_CONTROL, bytes, frame->length, &failure))
+        say("CONTROL: %s", failure.message); /* CONTROL has no answer */
+    else
+        exec_control(stream, &request);
+}
+
+static void credit(struct agent *agent, struct stream *stream, const struct frame *frame)
+{
+    if (frame->length != 4 || frame->channel < 1 || frame->channel > 2) {
+        protocol_error(agent, "CREDIT");
+        return;
+    }
+    uint32_t *window = &stream->out[frame->channel - 1].credit;
+    uint32_t more = get_u32(frame->payload);
+    *window = more > UINT32_MAX - *window ? UINT32_MAX : *window + more;
+}
+
+static void data(struct agent *agent, struct stream *stream, const struct frame *frame)
+{
+    if (frame->channel != 0 || frame->length > stream->in.allowed)
+        protocol_error(agent, "DATA beyond the credit");
+    else
+        stream_take(agent, stream, frame->payload, frame->length);
+}
+
+static void continue_stream(struct agent *agent, struct stream *stream, const struct frame *frame)
+{
+    switch (frame->type) {
+    case FRAME_OPEN:
+        if (stream->phase == STREAM_REQUESTED)
+            collect(agent, stream, frame);
+        break;
+    case FRAME_DATA:
+        data(agent, stream, frame);
+        break;
+    case FRAME_EOF:
+        stream->in.eof = true;
+        stream_take(agent, stream, NULL, 0);
+        break;
+    case FRAME_CREDIT:
+        credit(agent, stream, frame);
+        break;
+    case FRAME_CONTROL:
+        control(stream, frame);
+        break;
+    case FRAME_CLOSE:
+        stream_close(agent, stream);
+        break;
+    default:
+        protocol_error(agent, "a frame that only the agent sends");
+    }
+}
+
+void dispatch(struct agent *agent, const struct frame *frame)
+{
+    if (frame->type == FRAME_HELLO) {
+        hello(agent, frame);
+        return;
+    }
+    if (!agent->negotiated)
+        return;
+    struct stream *stream = stream_find(agent, frame->stream);
+    if (stream)
+        continue_stream(agent, stream, frame);
+    else if (frame->type == FRAME_OPEN && frame->stream > agent->last_stream)
+        open_request(agent, frame);
+    /* else it crossed with the end of its stream, or with the refusal of its OPEN */
+}

@@ -1,0 +1,132 @@
+#include "agent.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+/* Make the directories above `path`; existing ones are fine. */
+int make_parents(const char *path)
+{
+    char part[PATH_MAX];
+    size_t length = strlen(path);
+    if (length >= sizeof part) {
+        errno = ENAMETOOLONG;
+        return -1;
+    }
+    for (size_t i = 1; i < length; i++) {
+        if (path[i] != '/')
+            continue;
+        memcpy(part, path, i);
+        part[i] = 0;
+        if (mkdir(part, 0755) && errno != EEXIST)
+            return -1;
+    }
+    return 0;
+}
+
+int make_directories(const char *path)
+{
+    if (make_parents(path))
+        return -1;
+    return mkdir(path, 0755) && errno != EEXIST ? -1 : 0;
+}
+
+/* Write everything to a blocking descriptor. */
+int write_all(int fd, const void *bytes, size_t size)
+{
+    const char *at = bytes;
+    while (size) {
+        ssize_t n = write(fd, at, size);
+        if (n < 0 && errno == EINTR)
+            continue;
+        if (n < 0)
+            return -1;
+        at += n;
+        size -= (size_t)n;
+    }
+    return 0;
+}
+
+/* Read a small text file up to its first newline; returns its length or -1. */
+ssize_t read_file(const char *path, char *text, size_t size)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return -1;
+    ssize_t n = read(fd, text, size - 1);
+    close(fd);
+    if (n < 0)
+        return -1;
+    text[n] = 0;
+    text[strcspn(text, "\n")] = 0;
+    return (ssize_t)strlen(text);
+}
+
+int open_pipe(int ends[2])
+{
+    return pipe2(ends, O_CLOEXEC);
+}
+
+void set_nonblocking(int fd)
+{
+    fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) | O_NONBLOCK);
+}
+
+static void remove_entry(int directory, const char *name, dev_t device)
+{
+    struct stat entry;
+    if (fstatat(directory, name, &entry, AT_SYMLINK_NOFOLLOW) || entry.st_dev != device)
+        return; /* something is mounted there */
+    if (!S_ISDIR(entry.st_mode)) {
+        unlinkat(directory, name, 0);
+        return;
+    }
+    int fd = openat(directory, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd >= 0)
+        empty_directory(fd);
+    unlinkat(directory, name, AT_REMOVEDIR);
+}
+
+/* Remove what is in a directory (not what is mounted in it) and close its descriptor.
+ * Returns -1 if something is left. */
+int empty_directory(int fd)
+{
+    struct stat self;
+    DIR *directory = fdopendir(fd);
+    if (!directory)
+        return -1;
+    for (bool again = true; again;) {
+        again = false; /* names may move while entries are removed: look until none goes */
+        int before = 0, after = 0;
+        rewinddir(directory);
+        for (struct dirent *entry; (entry = readdir(directory));) {
+            if (strcmp(entry->d_name, ".") == 0 || strcmp(entry->d_name, "..") == 0)
+                continue;
+            before++;
+            if (fstat(dirfd(directory), &self) == 0)
+                remove_entry(dirfd(directory), entry->d_name, self.st_dev);
+            after += faccessat(dirfd(directory), entry->d_name, F_OK, AT_SYMLINK_NOFOLLOW) == 0;
+        }
+        if (after && after == before) {
+            closedir(directory);
+            errno = ENOTEMPTY;
+            return -1;
+        }
+        again = before > 0;
+    }
+    closedir(directory);
+    return 0;
+}
+
+/* Remove a directory with all that is in it; one that is not there is fine. */
+int remove_tree(const char *path)
+{
+    int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+    if (fd < 0)
+        return errno == ENOENT ? 0 : -1;
+    return empty_directory(fd) || rmdir(path) ? -1 : 0;
+}

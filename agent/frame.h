@@ -1,0 +1,72 @@
+/* Frames of the guest protocol (docs/guest-protocol.md, sections 2 and 3): the parser.
+ * Pure: no system calls, no allocation. Fuzzed by fuzz/fuzz_frame.c. */
+#ifndef BANGER_FRAME_H
+#define BANGER_FRAME_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum {
+    FRAME_HEADER = 12,
+    FRAME_MAX = 32768,
+    FRAME_END = 0xE5,
+    FRAME_MORE = 1, /* flag of OPEN: continuation frames follow */
+    FRAME_OVERHEAD = FRAME_HEADER + 1,
+    HELLO_SIZE = 28,
+    MAGIC_SIZE = 8,
+    NONCE_SIZE = 16,
+};
+
+enum frame_type {
+    FRAME_HELLO = 1,
+    FRAME_OPEN,
+    FRAME_DATA,
+    FRAME_EOF,
+    FRAME_CREDIT,
+    FRAME_CONTROL,
+    FRAME_EVENT,
+    FRAME_RESULT,
+    FRAME_ERROR,
+    FRAME_CLOSE,
+};
+
+struct frame {
+    uint8_t type, channel, flags;
+    uint32_t stream, length;
+    const uint8_t *payload; /* valid until the parser is fed again */
+};
+
+struct frame_parser {
+    bool skipping;  /* after a protocol error: only a HELLO is looked for */
+    size_t matched; /* bytes of the HELLO pattern seen while skipping */
+    size_t have;    /* bytes of the header, then of payload and end byte */
+    bool in_payload;
+    uint8_t header[FRAME_HEADER];
+    uint8_t payload[FRAME_MAX + 1];
+};
+
+extern const uint8_t frame_magic[MAGIC_SIZE];
+
+/* Start looking for a HELLO; whatever was in progress is forgotten. */
+void frame_skip(struct frame_parser *parser);
+
+/* Take bytes until one frame is complete or they are used up; returns how many were
+ * taken. `*ready` says whether `*frame` is a whole, valid frame. */
+size_t frame_feed(struct frame_parser *parser, const uint8_t *bytes, size_t size,
+                  struct frame *frame, bool *ready);
+
+void frame_put_header(uint8_t *at, const struct frame *frame);
+
+static inline uint32_t get_u32(const uint8_t *at)
+{
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;
+}
+
+static inline void put_u32(uint8_t *at, uint32_t value)
+{
+    for (int i = 0; i < 4; i++)
+        at[i] = (uint8_t)(value >> (8 * i));
+}
+
+#endif

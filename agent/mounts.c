@@ -1,0 +1,94 @@
+/* Mounts that every machine needs, and copying trees between them. */
+#include "agent.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+struct place {
+    const char *type, *path, *options;
+    unsigned long flags;
+};
+
+static void mount_places(const struct place *places, size_t count)
+{
+    for (size_t i = 0; i < count; i++) {
+        const struct place *place = &places[i];
+        mkdir(place->path, 0755);
+        if (mount(place->type, place->path, place->type, place->flags, place->options) &&
+            errno != EBUSY)
+            say("mount %s: %s", place->path, strerror(errno));
+    }
+}
+
+/* What is needed before anything else, whoever the init will be. An init like systemd finds
+ * these mounted (they move along into the new root) and leaves them. */
+void mount_api(void)
+{
+    static const struct place places[] = {
+        {"devtmpfs", "/dev", "mode=755", MS_NOSUID},
+        {"devpts", "/dev/pts", "mode=620,gid=5,ptmxmode=666", MS_NOSUID | MS_NOEXEC},
+        {"proc", "/proc", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+        {"sysfs", "/sys", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+    };
+    mount_places(places, sizeof places / sizeof *places);
+}
+
+/* What an init would mount and make, where the image has none. */
+void mount_without_init(void)
+{
+    static const struct place places[] = {
+        {"tmpfs", "/dev/shm", "mode=1777", MS_NOSUID | MS_NODEV},
+        {"tmpfs", "/run", "mode=755", MS_NOSUID | MS_NODEV},
+        {"tmpfs", "/tmp", "mode=1777", MS_NOSUID | MS_NODEV},
+        {"cgroup2", "/sys/fs/cgroup", NULL, MS_NOSUID | MS_NODEV | MS_NOEXEC},
+    };
+    mount_places(places, sizeof places / sizeof *places);
+    if (symlink("/proc/self/fd", "/dev/fd") || symlink("fd/0", "/dev/stdin") ||
+        symlink("fd/1", "/dev/stdout") || symlink("fd/2", "/dev/stderr"))
+        say("links in /dev: %s", strerror(errno));
+}
+
+static pid_t start_copy(job *task, const char *path, int from, int to, int other)
+{
+    struct agent none = {.data = -1};
+    struct request request = {.path = (char *)(uintptr_t)path};
+    uint8_t bytes[REPORT_MAX];
+    struct writer writer = {bytes, 0, sizeof bytes, false};
+    struct failure failure;
+    pid_t pid = fork();
+    if (pid != 0)
+        return pid;
+    umask(0);
+    close(other);
+    dup2(from, to);
+    close(from);
+    if (task(&none, &request, &writer, &failure) == 0)
+        _exit(0);
+    say("copy %s: %s", path, failure.message);
+    _exit(1);
+}
+
+/* Copy what is in a directory, with owners, modes, times and attributes: one process packs
+ * it, another unpacks it. */
+int copy_tree(const char *from, const char *to, struct failure *failure)
+{
+    int ends[2], status[2] = {1, 1};
+    if (open_pipe(ends))
+        return fail(failure, "io", errno, "copy %.64s", from);
+    pid_t packer = start_copy(tar_out, from, ends[1], STDOUT_FILENO, ends[0]);
+    pid_t unpacker = start_copy(tar_in, to, ends[0], STDIN_FILENO, ends[1]);
+    close(ends[0]);
+    close(ends[1]);
+    if (packer > 0)
+        waitpid(packer, &status[0], 0);
+    if (unpacker > 0)
+        waitpid(unpacker, &status[1], 0);
+    if (status[0] || status[1])
+        return fail(failure, "io", 0, "copy %.64s (see the console)", from);
+    return 0;
+}

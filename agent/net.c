@@ -1,0 +1,124 @@
+/* The machine's one network interface, by ioctl. */
+#include "agent.h"
+
+#include <arpa/inet.h>
+#include <errno.h>
+#include <net/if.h>
+#include <net/if_arp.h>
+#include <net/route.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+static int set_flags(int fd, struct ifreq *interface, short on, short off)
+{
+    if (ioctl(fd, SIOCGIFFLAGS, interface))
+        return -1;
+    interface->ifr_flags = (short)((interface->ifr_flags | on) & ~off);
+    return ioctl(fd, SIOCSIFFLAGS, interface);
+}
+
+void loopback_up(void)
+{
+    struct ifreq loopback = {.ifr_name = "lo"};
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (fd < 0 || set_flags(fd, &loopback, IFF_UP, 0))
+        say("loopback: %s", strerror(errno));
+    if (fd >= 0)
+        close(fd);
+}
+
+/* The Ethernet interface with the lowest index. */
+static int find_interface(int fd, struct ifreq *found)
+{
+    struct if_nameindex *all = if_nameindex();
+    int outcome = -1;
+    for (struct if_nameindex *at = all; at && at->if_index && outcome; at++) {
+        memset(found, 0, sizeof *found);
+        snprintf(found->ifr_name, sizeof found->ifr_name, "%s", at->if_name);
+        if (ioctl(fd, SIOCGIFHWADDR, found) == 0 && found->ifr_hwaddr.sa_family == ARPHRD_ETHER)
+            outcome = 0;
+    }
+    if (all)
+        if_freenameindex(all);
+    if (outcome)
+        errno = ENODEV;
+    return outcome;
+}
+
+static int set_mac(int fd, struct ifreq *interface, const uint8_t *mac)
+{
+    if (set_flags(fd, interface, 0, IFF_UP))
+        return -1;
+    memset(&interface->ifr_hwaddr, 0, sizeof interface->ifr_hwaddr);
+    interface->ifr_hwaddr.sa_family = ARPHRD_ETHER;
+    memcpy(interface->ifr_hwaddr.sa_data, mac, 6);
+    return ioctl(fd, SIOCSIFHWADDR, interface);
+}
+
+static struct sockaddr ip(uint32_t address)
+{
+    union {
+        struct sockaddr any;
+        struct sockaddr_in in;
+    } value = {.in = {.sin_family = AF_INET, .sin_addr = {address}}};
+    return value.any;
+}
+
+static int set_address(int fd, struct ifreq *interface, uint32_t address, uint64_t prefix)
+{
+    uint32_t mask = prefix ? htonl(~0u << (32 - prefix)) : 0;
+    interface->ifr_addr = ip(address);
+    if (ioctl(fd, SIOCSIFADDR, interface))
+        return -1;
+    interface->ifr_netmask = ip(mask);
+    if (ioctl(fd, SIOCSIFNETMASK, interface))
+        return -1;
+    interface->ifr_broadaddr = ip(address | ~mask);
+    if (ioctl(fd, SIOCSIFBRDADDR, interface))
+        return -1;
+    return set_flags(fd, interface, IFF_UP, 0);
+}
+
+static int set_gateway(int fd, struct ifreq *interface, uint32_t gateway)
+{
+    struct rtentry route = {
+        .rt_dst = ip(0), .rt_genmask = ip(0), .rt_flags = RTF_UP, .rt_dev = interface->ifr_name};
+    for (int i = 0; i < 16 && ioctl(fd, SIOCDELRT, &route) == 0; i++)
+        ; /* the default routes of who this machine was before */
+    if (!gateway)
+        return 0;
+    route.rt_gateway = ip(gateway);
+    route.rt_flags = RTF_UP | RTF_GATEWAY;
+    return ioctl(fd, SIOCADDRT, &route);
+}
+
+int configure_interface(const struct request *request, struct failure *failure)
+{
+    uint32_t address, gateway = 0;
+    struct ifreq interface;
+    if (inet_pton(AF_INET, request->address, &address) != 1 ||
+        (request->gateway && inet_pton(AF_INET, request->gateway, &gateway) != 1))
+        return fail(failure, "bad-request", 0, "ADDRESS or GATEWAY is no IPv4 address");
+    int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    const char *step = "find the network interface";
+    int failed = fd < 0 || find_interface(fd, &interface);
+    if (!failed && request->present[TAG_MAC]) {
+        step = "set the MAC";
+        failed = set_mac(fd, &interface, request->mac.at);
+    }
+    if (!failed) {
+        step = "set the address";
+        failed = set_address(fd, &interface, address, request->prefix);
+    }
+    if (!failed) {
+        step = "set the default route";
+        failed = set_gateway(fd, &interface, gateway);
+    }
+    int error = errno;
+    if (fd >= 0)
+        close(fd);
+    return failed ? fail(failure, "io", error, "%s", step) : 0;
+}

@@ -1,0 +1,83 @@
+#include "agent.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/reboot.h>
+#include <sys/statvfs.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+enum {
+    SYSTEMD_POWEROFF = 34 + 4, /* SIGRTMIN+4 as glibc counts; musl's SIGRTMIN is another */
+    TERM_WAIT_MS = 3000,
+    REMOUNT_WAIT_MS = 2000,
+};
+
+/* Have the kernel make every file system read-only, which leaves clean journals. */
+static void remount_read_only(const struct agent *agent)
+{
+    struct statvfs state;
+    int fd = open("/proc/sysrq-trigger", O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || write(fd, "u", 1) != 1)
+        return; /* without this the journal is replayed at the next boot */
+    for (int waited = 0; agent->data >= 0 && waited < REMOUNT_WAIT_MS; waited += 5) {
+        if (fstatvfs(agent->data, &state) == 0 && (state.f_flag & ST_RDONLY))
+            return;
+        poll(NULL, 0, 5);
+    }
+}
+
+static void off(const struct agent *agent)
+{
+    sync();
+    remount_read_only(agent);
+    reboot(RB_POWER_OFF);
+    say("power off: %s", strerror(errno));
+}
+
+static bool is_busybox(void)
+{
+    char path[PATH_MAX];
+    ssize_t n = readlink("/proc/1/exe", path, sizeof path - 1);
+    path[n > 0 ? n : 0] = 0;
+    const char *name = strrchr(path, '/');
+    return name && strcmp(name, "/busybox") == 0;
+}
+
+/* Ask every process but PID 1 to end, then make it. */
+static void end_processes(void)
+{
+    kill(-1, SIGTERM);
+    for (int waited = 0; waited < TERM_WAIT_MS; waited += 10) {
+        while (waitpid(-1, NULL, WNOHANG) > 0)
+            ;
+        if (kill(-1, 0) && errno == ESRCH)
+            return;
+        poll(NULL, 0, 10);
+    }
+    kill(-1, SIGKILL);
+}
+
+/* POWEROFF has been answered: do it. */
+void power_off(struct agent *agent)
+{
+    agent->power_off = false;
+    if (!agent->is_guest) { /* a test on a host: never touch that machine */
+        agent->quit = true;
+        return;
+    }
+    say("powering off");
+    if (agent->power_off_now || !agent->booted) {
+        off(agent);
+    } else if (access("/run/systemd/system", F_OK) == 0) {
+        kill(1, SYSTEMD_POWEROFF);
+    } else if (is_busybox()) {
+        kill(1, SIGUSR2);
+    } else {
+        end_processes();
+        off(agent);
+    }
+}

@@ -1,0 +1,82 @@
+#include "agent.h"
+
+#include <ctype.h>
+#include <grp.h>
+#include <limits.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* Read a decimal number; false if the text is anything else. */
+static bool parse_id(const char *text, unsigned *id)
+{
+    char *end;
+    unsigned long value = strtoul(text, &end, 10);
+    if (!isdigit((unsigned char)*text) || *end || value >= UINT32_MAX)
+        return false;
+    *id = (unsigned)value;
+    return true;
+}
+
+static void set_unknown_user(struct user *user, unsigned id)
+{
+    user->uid = id;
+    user->gid = id;
+    snprintf(user->name, sizeof user->name, "%u", id);
+    strcpy(user->home, "/");
+    strcpy(user->shell, "/bin/sh");
+}
+
+static void set_known_user(struct user *user, const struct passwd *entry)
+{
+    user->uid = entry->pw_uid;
+    user->gid = entry->pw_gid;
+    snprintf(user->name, sizeof user->name, "%s", entry->pw_name);
+    snprintf(user->home, sizeof user->home, "%s", *entry->pw_dir ? entry->pw_dir : "/");
+    snprintf(user->shell, sizeof user->shell, "%s",
+             *entry->pw_shell ? entry->pw_shell : "/bin/sh");
+}
+
+static int find_group(const char *name, struct user *user, struct failure *failure)
+{
+    unsigned id;
+    struct group *group;
+    if (parse_id(name, &id))
+        user->gid = id;
+    else if ((group = getgrnam(name)))
+        user->gid = group->gr_gid;
+    else
+        return fail(failure, "no-such-user", 0, "there is no group %.64s", name);
+    return 0;
+}
+
+/* Find `user`, `uid`, `user:group` or `uid:gid`; NULL is whoever the agent runs as (root in
+ * a guest). A number needs no entry in /etc/passwd. */
+int find_user(const char *text, struct user *user, struct failure *failure)
+{
+    char name[128];
+    unsigned id = geteuid();
+    snprintf(name, sizeof name, "%s", text ? text : "");
+    char *group = strchr(name, ':');
+    if (group)
+        *group++ = 0;
+    memset(user, 0, sizeof *user);
+    bool by_number = !text || parse_id(name, &id);
+    struct passwd *entry = by_number ? getpwuid(id) : getpwnam(name);
+    if (!entry && !by_number)
+        return fail(failure, "no-such-user", 0, "there is no user %.64s", name);
+    if (entry)
+        set_known_user(user, entry);
+    else
+        set_unknown_user(user, id);
+    if (group && find_group(group, user, failure))
+        return -1;
+    user->group_count = GROUPS_MAX;
+    if (!entry || getgrouplist(entry->pw_name, user->gid, user->groups, &user->group_count) < 0) {
+        user->groups[0] = user->gid;
+        user->group_count = 1;
+    }
+    return 0;
+}
