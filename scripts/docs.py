@@ -1,0 +1,139 @@
+"""Writes the generated pages of docs/; with --check, only tells which are out of date.
+
+The pages: errors.md (from `banger.errors`), api.md (from the method table), promises.md (from
+hazards.toml and the docstrings of the tests).
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+import sys
+import tomllib
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from banger import errors
+from banger.api.reference import render_reference
+from banger.errors import BangerError
+
+CHECKOUT = Path(__file__).resolve().parent.parent
+DOCS = CHECKOUT / "docs"
+HAZARD = re.compile(r"\b([A-H](?:1[0-2]|[1-9]))\b")
+
+ERRORS_INTRODUCTION = """\
+# Errors
+
+<!-- Made by `make docs` from src/banger/errors.py; do not edit. -->
+
+Every error that a user or a client can see. The code is stable: it never comes to mean
+something else. `--json` and the API carry it, with one sentence of fact, often a hint (a command
+to run), and the id of the operation.
+
+The command line ends with the exit code, except where a command of the guest runs (`vm run`,
+`vm exec`, `vm shell`): there the guest's status passes through, and our own failures are 125.
+
+| code | exit | when |
+|---|---|---|
+"""
+
+
+PROMISES_INTRODUCTION = """\
+# Promises
+
+<!-- Made by `make docs` from docs/hazards.toml and the tests' docstrings; do not edit. -->
+
+What must always be true, and the tests that hold it. A test says so by naming the number in
+its docstring.
+"""
+
+
+def render_errors() -> str:
+    """Return the page of all error codes, families first."""
+    rows = [
+        f"| `{kind.code}` | {kind.exit_code} | {_first_line(kind)} |"
+        for kind in _iterate_errors(BangerError)
+        if kind is not BangerError
+    ]
+    return ERRORS_INTRODUCTION + "\n".join(rows) + "\n"
+
+
+def _iterate_errors(kind: type[BangerError]) -> Iterator[type[BangerError]]:
+    """Yield an error class and all below it, in the order of the file."""
+    yield kind
+    for child in kind.__subclasses__():
+        if child.__module__ == errors.__name__:
+            yield from _iterate_errors(child)
+
+
+def _first_line(kind: type[BangerError]) -> str:
+    return " ".join((inspect.getdoc(kind) or "").split()).replace("|", "\\|")
+
+
+def render_promises() -> str:
+    """Return the page of promises, each with the tests that name it."""
+    holders = find_holders()
+    hazards = tomllib.loads((DOCS / "hazards.toml").read_text("utf-8"))
+    parts = [PROMISES_INTRODUCTION]
+    for chapter, promises in hazards.items():
+        parts.append(
+            f"## {chapter.replace('-', ' ').capitalize()}\n\n| | promise | held by |\n|---|---|---|"
+        )
+        for number, promise in promises.items():
+            tests = "<br>".join(f"`{test}`" for test in holders.pop(number, []))
+            parts.append(f"| {number} | {promise} | {tests or 'no test yet'} |")
+        parts.append("")
+    if holders:
+        raise SystemExit(f"tests name hazards that hazards.toml does not have: {holders}")
+    return "\n".join(parts)
+
+
+def find_holders() -> dict[str, list[str]]:
+    """Return hazard -> the tests whose docstrings name it, sorted."""
+    found: dict[str, set[str]] = {}
+    for path in sorted((CHECKOUT / "tests").rglob("test_*.py")):
+        name = str(path.relative_to(CHECKOUT))
+        tree = ast.parse(path.read_text("utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef | ast.AsyncFunctionDef):
+                place = name if isinstance(node, ast.Module) else f"{name}::{node.name}"
+                for hazard in expand(ast.get_docstring(node) or ""):
+                    found.setdefault(hazard, set()).add(place)
+    return {hazard: sorted(tests) for hazard, tests in found.items()}
+
+
+def expand(docstring: str) -> set[str]:
+    """Return the hazards that a docstring names; `A7-A9` names three."""
+    found = set(HAZARD.findall(docstring))
+    for letter, first, last in re.findall(r"\b([A-H])(\d+)-\1(\d+)\b", docstring):
+        found |= {f"{letter}{number}" for number in range(int(first), int(last) + 1)}
+    return found
+
+
+PAGES: dict[str, Callable[[], str]] = {
+    "errors.md": render_errors,
+    "api.md": render_reference,
+    "promises.md": render_promises,
+}
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or with --check return 1 if one would change."""
+    stale = [name for name, render in PAGES.items() if _read(DOCS / name) != render()]
+    if arguments == ["--check"]:
+        for name in stale:
+            print(f"docs/{name} is out of date: make docs", file=sys.stderr)
+        return 1 if stale else 0
+    for name in stale:
+        (DOCS / name).write_text(PAGES[name](), "utf-8")
+        print(f"wrote docs/{name}")
+    return 0
+
+
+def _read(path: Path) -> str | None:
+    return path.read_text("utf-8") if path.exists() else None
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
