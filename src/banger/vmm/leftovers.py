@@ -28,8 +28,9 @@ from banger.host.process import ProcessIdentity, identify, send_signal, wait_gon
 from banger.layout import Layout
 from banger.model.names import VmId
 
-OURS = re.compile(r"qemu-system-|bwrap$|passt|firecracker$|python")
+OURS = re.compile(r"qemu-system-|bwrap$|passt(\.avx2)?$|guard\.py$")
 """Programs that we start for a VM, by the name of their file."""
+INTERPRETER = re.compile(r"python[0-9.]*$")
 KILL_DEADLINE_S = 10.0
 
 
@@ -72,13 +73,20 @@ async def end_leftover(leftover: Leftover) -> None:
 def _vm_processes(layout: Layout) -> Iterator[Leftover]:
     marker = re.compile(re.escape(f"{layout.vms}/") + r"([0-9a-f]+)/")
     for pid in _own_pids():
+        identity = identify(pid)  # before its arguments: they are of nobody else then
         arguments = _read_arguments(pid)
-        if not arguments or not OURS.match(os.path.basename(arguments[0])):
-            continue
-        match = marker.search("\0".join(arguments[1:]))
-        identity = identify(pid) if match else None
-        if match and identity:
-            yield Leftover(VmId(match[1]), identity, os.path.basename(arguments[0]))
+        program = _program(arguments)
+        match = marker.search("\0".join(arguments))
+        if identity and match and OURS.match(program):
+            yield Leftover(VmId(match[1]), identity, program)
+
+
+def _program(arguments: list[str]) -> str:
+    """Return the file name of the program, or of the script that an interpreter runs."""
+    names = [os.path.basename(argument) for argument in arguments]
+    if INTERPRETER.match(names[0]):
+        return next((name for name in names[1:] if not name.startswith("-")), "")
+    return names[0]
 
 
 def _own_pids() -> list[int]:
@@ -101,5 +109,5 @@ def _read_arguments(pid: int) -> list[str]:
     try:
         raw = Path(f"/proc/{pid}/cmdline").read_bytes()
     except OSError:
-        return []
+        return [""]
     return [os.fsdecode(part) for part in raw.split(b"\0")]

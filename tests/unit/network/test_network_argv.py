@@ -1,0 +1,47 @@
+"""The programs of a user network, against golden files; the interface that guests are told."""
+
+from __future__ import annotations
+
+import ipaddress
+from pathlib import Path
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from banger.model.names import VmId, format_vm_id
+from banger.network import format_mac, user_interface
+from banger.network.argv import plan_guard, plan_passt
+from tests.support.golden import check_golden
+
+GOLDEN = Path(__file__).parent / "golden"
+VM = VmId("0123456789ab")
+LOG = Path("/home/u/s/vms/0123456789ab/network.log")
+
+
+def test_passt_arguments_are_the_golden_ones() -> None:
+    """E4: no gateway map, no way in, IPv4 only."""
+    argv = plan_passt(user_interface(VM), binary="/usr/bin/passt", descriptor=7, log_file=LOG)
+    check_golden(GOLDEN / "passt.txt", "".join(f"{word}\n" for word in argv))
+
+
+def test_guard_arguments_are_the_golden_ones() -> None:
+    argv = plan_guard(python="python3", program=Path("/p/guard.py"), guest=7, world=8, label=LOG)
+    check_golden(GOLDEN / "guard.txt", "".join(f"{word}\n" for word in argv))
+
+
+def test_every_address_of_the_interface_is_in_its_network() -> None:
+    interface = user_interface(VM)
+    network = ipaddress.ip_interface(f"{interface.address}/{interface.prefix}").network
+    for address in (interface.gateway, *interface.dns):
+        assert ipaddress.ip_address(address) in network
+        assert address != interface.address
+
+
+@given(st.binary(min_size=6, max_size=6), st.binary(min_size=6, max_size=6))
+def test_a_mac_is_the_vms_own_and_locally_administered(one: bytes, other: bytes) -> None:
+    """D2: two VMs never share a MAC (as far as 40 bits of a hash tell them apart)."""
+    macs = [format_mac(format_vm_id(each)) for each in (one, other)]
+    assert (macs[0] == macs[1]) == (one == other)
+    first = int(macs[0].split(":")[0], 16)
+    assert first & 2, "locally administered"
+    assert not first & 1, "not multicast"

@@ -1,0 +1,105 @@
+"""QEMU's and bubblewrap's arguments, against golden files."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from banger.layout import Layout
+from banger.model.names import VmId
+from banger.model.vm import Accel, NetworkKind, VmSpec
+from banger.vmm import MachineConfig, plan_machine
+from banger.vmm.qemu.argv import Descriptors, plan_argv, plan_kernel_command_line
+from banger.vmm.qemu.sandbox import SandboxFacts, plan_sandbox, with_info
+from tests.support.golden import check_golden
+
+GOLDEN = Path(__file__).parent / "golden"
+MAC = "02:ce:0f:c8:74:61"
+SANDBOX = SandboxFacts(
+    binary="/usr/bin/bwrap",
+    directories=("/usr", "/etc/ld.so.cache"),
+    links=(("usr/lib", "/lib"), ("usr/lib64", "/lib64")),
+)
+
+
+def make_config(accel: Accel, *, mac: str | None = MAC) -> MachineConfig:
+    home = Path("/home/u")
+    layout = Layout(
+        config=home / "c",
+        data=home / "d",
+        state=home / "s",
+        cache=home / "k",
+        runtime=Path("/run/u"),
+    )
+    spec = VmSpec(
+        name="calm-otter",
+        image="1" * 64,
+        image_name="debian-bookworm",
+        kernel="2" * 64,
+        vcpu=2,
+        memory_mib=1024,
+        disk_mib=8192,
+        network=NetworkKind.USER,
+        driver="qemu",
+        accel=accel,
+    )
+    return plan_machine(
+        layout=layout,
+        vm_id=VmId("0123456789ab"),
+        spec=spec,
+        bzimage=home / "d/kernels/2/bzimage",
+        initramfs=home / "d/kernels/2/initramfs",
+        root=home / "d/images/1/root.squashfs",
+        mac=mac,
+        tsc_khz=2_596_120,
+    )
+
+
+def render(argv: list[str]) -> str:
+    return "".join(f"{word}\n" for word in argv)
+
+
+@pytest.mark.parametrize("accel", list(Accel))
+@pytest.mark.parametrize("network", [True, False])
+def test_qemu_arguments_are_the_golden_ones(accel: Accel, network: bool) -> None:
+    config = make_config(accel, mac=MAC if network else None)
+    descriptors = Descriptors(control=3, agent=4, network=5 if network else None)
+    argv = plan_argv(config, binary="/usr/bin/qemu-system-x86_64", descriptors=descriptors)
+    name = f"qemu-{accel}{'-network' if network else ''}.txt"
+    check_golden(GOLDEN / name, render(argv))
+
+
+@pytest.mark.parametrize("accel", list(Accel))
+def test_sandbox_arguments_are_the_golden_ones(accel: Accel) -> None:
+    """E5: the files that are shown are the VM's own; /dev/kvm only where it is used."""
+    command = plan_sandbox(SANDBOX, ["qemu", "-S"], config=make_config(accel))
+    check_golden(GOLDEN / f"sandbox-{accel}.txt", render(with_info(command, 6)))
+
+
+def test_nothing_but_the_disk_and_the_console_can_be_written_to() -> None:
+    """E5: the image's root and the kernel are shared by many VMs."""
+    config = make_config(Accel.KVM)
+    command = plan_sandbox(SANDBOX, ["qemu"], config=config)
+    writable = [command[i + 1] for i, word in enumerate(command) if word == "--bind"]
+    assert writable == [str(config.data), str(config.console_log)]
+
+
+def test_a_comma_in_a_path_does_not_end_an_option() -> None:
+    config = dataclasses.replace(
+        make_config(Accel.TCG), console_log=Path("/a,b/console.log"), data=Path("/a,b/data.img")
+    )
+    descriptors = Descriptors(control=3, agent=4, network=None)
+    argv = plan_argv(config, binary="qemu", descriptors=descriptors)
+    assert "file,id=console,path=/a,,b/console.log" in argv
+    assert any('"filename": "/a,b/data.img"' in word for word in argv)
+
+
+def test_an_emulated_guest_is_told_the_frequency_of_its_clock() -> None:
+    """Without it the kernel calibrates against an emulated timer, and hangs."""
+    emulated = make_config(Accel.TCG)
+    assert "tsc_early_khz=2596120" in plan_kernel_command_line(emulated).split()
+    unknown = dataclasses.replace(emulated, tsc_khz=None)
+    assert "tsc_early_khz" not in plan_kernel_command_line(unknown)
+    assert "tsc_early_khz" not in plan_kernel_command_line(make_config(Accel.KVM))
