@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from banger.errors import DeadlineExceeded, HostNotReady, ToolMissing
+from banger.errors import DeadlineExceeded, HostNotReady, NoSpace, ToolMissing
 from banger.host.proc import Finished, check, find_tool, piped, run
 
 DEADLINE_S = 1800.0
@@ -136,7 +136,7 @@ async def _stream(
             await asyncio.wait({watcher, consumer}, return_when=asyncio.FIRST_EXCEPTION)
             status = await _last_words(process, failed=_has_failed(consumer))
             if status is not None:
-                check(Finished(tuple(argv), status, b"", await watcher))
+                check_with_space(Finished(tuple(argv), status, b"", await watcher), env["TMPDIR"])
             return await consumer
     finally:
         # The program is dead by now, so its pipes are at their end and both finish.
@@ -146,6 +146,20 @@ async def _stream(
         for fd in (source, sink):
             if fd >= 0:
                 os.close(fd)
+
+
+def check_with_space(finished: Finished, where: str) -> Finished:
+    """As `host.proc.check`, but a program that failed for want of space raises NoSpace (A10).
+
+    `where` names what it was writing to. Programs only say so in words; ours run in the C locale.
+    """
+    if finished.status != 0 and any(text in finished.stderr for text in SPACE_MESSAGES):
+        raise NoSpace(
+            f"The file system of {where} is full.",
+            hint=f"df -h {os.path.dirname(where)}",
+            details=finished.stderr[-2000:].decode("utf-8", "replace"),
+        )
+    return check(finished)
 
 
 async def _last_words(process: asyncio.subprocess.Process, *, failed: bool) -> int | None:

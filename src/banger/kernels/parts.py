@@ -102,5 +102,3 @@ def _choose_modules(package: Package, arch: str) -> list[Module]:
 def _read_module(package: Package, name: str) -> bytes:
     path = package.modules[name]
     return unpack_module(path.name, path.read_bytes())
-
-

@@ -1,0 +1,55 @@
+"""The images on disk: finding, listing, removing. `host/shelf.py` has the format."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from banger.errors import ImageNotFound
+from banger.host.shelf import Shelf, hash_file
+from banger.layout import Layout
+from banger.model.artifacts import Image
+
+ROOT = "root.squashfs"
+
+
+def open_shelf(layout: Layout) -> Shelf[Image]:
+    """Return the shelf of images; touches nothing."""
+    return Shelf(layout.images, staging=layout.staging, kind=Image)
+
+
+def list_images(layout: Layout) -> list[Image]:
+    """Return every image that is here."""
+    return open_shelf(layout).list_all()
+
+
+def find_image(layout: Layout, reference: str) -> Image | None:
+    """Return the image of this name, digest or unique prefix of a digest, or None."""
+    return open_shelf(layout).find(reference)
+
+
+def get_image(layout: Layout, reference: str) -> Image:
+    """As `find_image`.
+
+    Raises:
+        ImageNotFound: there is none.
+    """
+    image = find_image(layout, reference)
+    if image is None:
+        raise ImageNotFound(f"There is no image {reference!r}.", hint="banger image list")
+    return image
+
+
+def image_root(layout: Layout, image: Image) -> Path:
+    """Return the file that holds the image's root; read-only, shared by its VMs."""
+    return open_shelf(layout).directory(image.digest) / image.root
+
+
+def is_intact(layout: Layout, image: Image) -> bool:
+    """Tell whether the root is what its digest says (F3). Reads all of it: for threads."""
+    root = image_root(layout, image)
+    return root.is_file() and hash_file(root) == image.digest
+
+
+def delete_image(layout: Layout, image: Image) -> None:
+    """Remove an image and its names; the caller has made sure that nobody uses it. Idempotent."""
+    open_shelf(layout).remove(image.digest)
