@@ -12,20 +12,18 @@ sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from banger.errors import BangerError  # noqa: E402 - after the path is set
 from banger.host.packages import DEVELOPMENT, RUNTIME  # noqa: E402
-from banger.host.setup import install_missing  # noqa: E402
+from banger.host.setup import run_setup  # noqa: E402
 
 
 def main() -> int:
     """Install what is missing; return banger's exit code."""
     try:
-        installed = install_missing(RUNTIME + DEVELOPMENT, lambda line: print(line, flush=True))
+        run_setup(lambda line: print(line, flush=True), tools=RUNTIME + DEVELOPMENT)
     except BangerError as error:
         print(f"error: {error.message}", file=sys.stderr)
         if error.hint:
             print(f"hint: {error.hint}", file=sys.stderr)
         return error.exit_code
-    if installed:
-        print("installed: " + ", ".join(tool.program for tool in installed))
     return 0
 
 

@@ -78,6 +78,8 @@ COMMANDS = (
     Command("image delete", "image", "Delete images.", aliases=("image rm",)),
     Command("kernel pull", "kernel", "Fetch a kernel and make its initramfs."),
     Command("kernel list", "kernel", "List kernels.", aliases=("kernel ls",)),
+    Command("doctor", "host", "Tell whether this host is ready for VMs; changes nothing."),
+    Command("setup", "host", "Install what this host lacks."),
     Command("daemon status", "daemon", "Tell whether the daemon runs, and where."),
     Command("daemon run", "daemon", "Run the daemon in the foreground."),
     Command("daemon stop", "daemon", "End the daemon; VMs keep running."),

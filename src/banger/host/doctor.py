@@ -17,15 +17,14 @@ from pathlib import Path
 
 from banger.config import Settings, load_settings, probe_host_size
 from banger.errors import ConfigInvalid
+from banger.host import subids
 from banger.host.accel import KVM_DEVICE, find_proof_failure, probe_cpu, prove_kvm
-from banger.host.packages import QEMU_PROGRAM, find_package_manager
+from banger.host.packages import QEMU_PROGRAM, find_package_manager, format_install
 from banger.host.proc import find_tool
 from banger.host.programs import Check, CheckState, probe_tools
 from banger.layout import SUN_PATH_MAX, Layout
 from banger.model.vm import Accel
 
-SUBID_COUNT = 65536
-"""Ids that an image may use; mmdebstrap needs as many."""
 DISK_WARN_MIB = 10 * 1024
 DISK_FAIL_MIB = 3 * 1024
 """The default image, its packages while it is built, and one VM."""
@@ -86,32 +85,17 @@ def _probe_user() -> Check:
     )
 
 
-def probe_subordinate_ids(
-    user: str, uid: int, *, files: tuple[str, str] = ("/etc/subuid", "/etc/subgid")
-) -> Check:
+def probe_subordinate_ids(user: str, uid: int, *, files: tuple[Path, ...] = subids.FILES) -> Check:
     """Tell whether the user has ranges of ids of his own, in which image builds are root."""
     if uid == 0:
         return Check("subuid", CheckState.OK, "Root needs no subordinate ids.")
-    lacking = [name for name in files if _largest_range(Path(name), user, uid) < SUBID_COUNT]
+    lacking = subids.find_lacking(user, uid, files=files)
     if not lacking:
         return Check("subuid", CheckState.OK, f"{user} has subordinate user and group ids.")
-    return Check(
-        "subuid",
-        CheckState.FAIL,
-        f"{user} has fewer than {SUBID_COUNT} subordinate ids in {' and '.join(lacking)}.",
-        "sudo usermod --add-subuids 1000000-1065535 --add-subgids 1000000-1065535 " + user,
-    )
-
-
-def _largest_range(path: Path, user: str, uid: int) -> int:
-    """Return the size of the largest range that `path` (subuid(5)) gives to a user."""
-    try:
-        lines = path.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return 0
-    fields = [line.split(":") for line in lines]
-    counts = [f[2] for f in fields if len(f) == 3 and f[0] in (user, str(uid))]
-    return max((int(count) for count in counts if count.isdigit()), default=0)
+    names = " and ".join(str(path) for path in lacking)
+    fact = f"{user} has fewer than {subids.COUNT} subordinate ids in {names}."
+    grant = format_install(subids.plan_grant(user, as_root=False, files=files))
+    return Check("subuid", CheckState.FAIL, fact, grant)
 
 
 def probe_acceleration(settings: Settings | None) -> Check:

@@ -50,7 +50,8 @@ class Tool:
     """A program that banger starts, and the packages that bring it.
 
     `packages` is in the order of `PackageManager`; None where a distribution
-    has none that we know of. `paths` are files that must exist instead of a program.
+    has none that we know of. `paths` are patterns of files; one of them must exist,
+    instead of a program.
     """
 
     program: str
@@ -118,6 +119,15 @@ DEVELOPMENT: tuple[Tool, ...] = (
         "musl-gcc",
         "links the agent without the host's C library",
         ("musl-tools", "musl-gcc", "musl", None, "musl-dev"),
+        required=False,  # the ziglang wheel does as well
+    ),
+    Tool("clang", "builds the agent with sanitizers and fuzzers", ("clang",) * 5, required=False),
+    Tool(
+        "clang's run-time library",
+        "is linked into fuzzers",
+        ("libclang-rt-dev", "compiler-rt", "compiler-rt", None, "compiler-rt"),
+        required=False,
+        paths=("/usr/lib/llvm-*/lib/clang/*/lib/linux", "/usr/lib*/clang/*/lib"),
     ),
     Tool(
         "ensurepip",
@@ -169,7 +179,7 @@ def format_install(commands: Sequence[Sequence[str]]) -> str:
 
 def _is_present(tool: Tool, find: Callable[[str], str | None]) -> bool:
     if tool.paths:
-        return any(Path(path).exists() for path in tool.paths)
+        return any(any(Path("/").glob(path.lstrip("/"))) for path in tool.paths)
     # Debian's python3 has no ensurepip until python3-venv is installed; it is no program.
     if tool.program == "ensurepip":
         return find_spec("ensurepip") is not None

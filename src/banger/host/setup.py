@@ -1,19 +1,22 @@
 """Installing what the host lacks: the changing half of `banger setup`.
 
-Changes the host only through its package manager, and only in
-`install_missing`; takes no locks (package managers have their own) and writes
-no files. If the process dies, the package manager's own recovery applies.
-Standard library only: `scripts/` runs this before a virtual environment exists.
+Changes the host only by the commands that `plan_setup` returns (packages, a range
+of subordinate ids), each shown before it runs; takes no locks (package managers
+have their own) and writes no files. If the process dies, the package manager's own
+recovery applies. Standard library only: `scripts/` runs this before a virtual environment exists.
 """
 
 from __future__ import annotations
 
+import getpass
 import os
 import time
 from collections.abc import Callable, Sequence
 
 from banger.errors import HostNotReady, ToolFailed
+from banger.host import subids
 from banger.host.packages import (
+    RUNTIME,
     Tool,
     find_missing,
     find_package_manager,
@@ -22,53 +25,54 @@ from banger.host.packages import (
 )
 from banger.host.proc import run_foreground
 
+Commands = tuple[tuple[str, ...], ...]
+
 TRIES = 3
 PAUSE_BEFORE_RETRY_S = 5.0
 
 
-def find_install_command(tools: Sequence[Tool]) -> str | None:
-    """Return the one line that installs what is missing of `tools`, or None.
+def plan_setup(tools: Sequence[Tool] = RUNTIME) -> Commands:
+    """Return the commands that make this host ready; none if it is, or if none are known."""
+    as_root = os.geteuid() == 0
+    manager = find_package_manager()
+    commands: Commands = ()
+    if manager is not None:
+        commands = plan_install(manager, find_missing(tools), as_root=as_root)
+    if not as_root and subids.find_lacking(getpass.getuser(), os.getuid()):
+        commands += subids.plan_grant(getpass.getuser(), as_root=as_root)
+    return commands
 
-    None also where no package is known: on an unknown distribution.
-    """
-    commands = _plan(find_missing(tools))
-    return format_install(commands) if commands else None
+
+def find_setup_command(tools: Sequence[Tool] = RUNTIME) -> str | None:
+    """Return `plan_setup` as one line for a shell, or None."""
+    return format_install(plan_setup(tools)) or None
 
 
-def install_missing(tools: Sequence[Tool], say: Callable[[str], None]) -> tuple[Tool, ...]:
-    """Install what is missing of `tools`; return what was. Idempotent.
-
-    `say` is told each command before it runs. With sudo when not root.
+def run_setup(say: Callable[[str], None], *, tools: Sequence[Tool] = RUNTIME) -> None:
+    """Make this host ready. Idempotent; `say` is told each command before it runs.
 
     Raises:
-        HostNotReady: something has no package here, or is still missing afterwards.
-        ToolFailed: the package manager failed, three times.
+        HostNotReady: something is still missing afterwards.
+        ToolFailed: a command failed, three times.
     """
-    missing = find_missing(tools)
-    for command in _plan(missing):
+    for command in plan_setup(tools):
         say(f"$ {format_install([command])}")
         _run_with_retries(command, say)
-    require_tools(missing)
-    return missing
+    require_setup(tools)
 
 
-def require_tools(tools: Sequence[Tool]) -> None:
-    """Check that every required tool is there; names all that are not (hazard H8).
+def require_setup(tools: Sequence[Tool] = RUNTIME) -> None:
+    """Check that everything required is there; names all that is not (hazard H8).
 
     Raises:
-        HostNotReady: with the one command that installs them.
+        HostNotReady: with the one line that installs it.
     """
-    missing = [tool for tool in find_missing(tools) if tool.required]
-    if missing:
-        names = ", ".join(tool.program for tool in missing)
-        raise HostNotReady(f"This host lacks: {names}.", hint=find_install_command(missing))
-
-
-def _plan(missing: Sequence[Tool]) -> tuple[tuple[str, ...], ...]:
-    manager = find_package_manager()
-    if manager is None or not missing:
-        return ()
-    return plan_install(manager, missing, as_root=os.geteuid() == 0)
+    lacking = [tool.program for tool in find_missing(tools) if tool.required]
+    if os.geteuid() != 0 and subids.find_lacking(getpass.getuser(), os.getuid()):
+        lacking.append("subordinate ids")
+    if lacking:
+        names = ", ".join(lacking)
+        raise HostNotReady(f"This host lacks: {names}.", hint=find_setup_command(tools))
 
 
 def _run_with_retries(command: Sequence[str], say: Callable[[str], None]) -> None:

@@ -143,14 +143,14 @@ def test_versions_are_found_in_what_programs_say(
 )
 def test_subordinate_ids(tmp_path: Path, content: str, state: CheckState) -> None:
     (tmp_path / "subuid").write_text(content)
-    files = (str(tmp_path / "subuid"), str(tmp_path / "subuid"))
+    files = (tmp_path / "subuid", tmp_path / "subuid")
     check = doctor.probe_subordinate_ids("me", 1234, files=files)
     assert check.state is state
     assert (check.hint is not None) == (state is CheckState.FAIL)
 
 
 def test_subordinate_ids_without_the_files(tmp_path: Path) -> None:
-    files = (str(tmp_path / "subuid"), str(tmp_path / "subgid"))
+    files = (tmp_path / "subuid", tmp_path / "subgid")
     assert doctor.probe_subordinate_ids("me", 1234, files=files).state is CheckState.FAIL
 
 

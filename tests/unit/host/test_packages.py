@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from banger.errors import HostNotReady, ToolFailed
-from banger.host import packages, setup
+from banger.host import packages, setup, subids
 from banger.host.packages import DEVELOPMENT, RUNTIME, PackageManager, Tool
 
 
@@ -81,15 +81,25 @@ def _nameless(program: str) -> Tool:
 def test_all_that_is_missing_is_named_in_one_error() -> None:
     """H8, H6."""
     with pytest.raises(HostNotReady) as caught:
-        setup.install_missing([_nameless("no-such-a"), _nameless("no-such-b")], lambda _: None)
+        setup.run_setup(lambda _: None, tools=[_nameless("no-such-a"), _nameless("no-such-b")])
     assert caught.value.exit_code == 6
     assert "no-such-a, no-such-b" in caught.value.message
 
 
 def test_what_is_there_is_not_installed_again() -> None:
     said: list[str] = []
-    assert setup.install_missing(_tools("git", "make"), said.append) == ()
+    setup.run_setup(said.append, tools=_tools("git", "make"))
     assert said == []
+
+
+def test_a_granted_range_overlaps_nobodys(tmp_path: Path) -> None:
+    files = (tmp_path / "subuid", tmp_path / "subgid")
+    files[0].write_text("a:100000:65536\nb:300000:65536\n")
+    files[1].write_text("a:100000:165536\n")
+    ((*argv, user),) = subids.plan_grant("me", as_root=False, files=files)
+    ids = "365536-431071"
+    assert argv == ["sudo", "usermod", "--add-subuids", ids, "--add-subgids", ids]
+    assert user == "me"
 
 
 def test_a_failing_package_manager_is_tried_again(
@@ -105,7 +115,7 @@ def test_a_failing_package_manager_is_tried_again(
     monkeypatch.setattr(setup, "PAUSE_BEFORE_RETRY_S", 0.0)
     tool = Tool("no-such-program", "is needed by this test", ("no-such-package",) * 5)
     with pytest.raises(ToolFailed, match="status 100"):
-        setup.install_missing([tool], lambda _: None)
+        setup.run_setup(lambda _: None, tools=[tool])
     expected = "sudo env DEBIAN_FRONTEND=noninteractive apt-get update"
     assert calls.read_text().splitlines() == [expected] * setup.TRIES
 
