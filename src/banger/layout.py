@@ -59,6 +59,11 @@ class Layout:
     def reports(self) -> Path:
         return self.state / "reports"
 
+    @property
+    def scratch(self) -> Path:
+        """What one request needs while it runs; emptied when a daemon starts."""
+        return self.state / "scratch"
+
     # --- images and kernels: published whole, by rename, keyed by digest or name ---
 
     @property

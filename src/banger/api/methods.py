@@ -64,6 +64,8 @@ class PreparedWorkspace(Struct, frozen=True, kw_only=True):
     bytes: int
     untracked_left_out: int
     """Untracked files that stayed on the host (hazard A5)."""
+    notices: list[str]
+    """Sentences that the user should see."""
 
 
 class WorkspacePlan(Struct, frozen=True, kw_only=True):
@@ -82,6 +84,8 @@ class ExportedBranch(Struct, frozen=True, kw_only=True):
     branch: str
     commit: str
     commits: int
+    uncommitted: int
+    """Changed or untracked files in the guest that are not part of the branch."""
 
 
 class StartedExec(Struct, frozen=True, kw_only=True):

@@ -20,6 +20,12 @@ from banger.engine.garbage import collect_garbage
 from banger.engine.lifecycle import delete_vm, kill_vm, prune_vms, start_vm, stop_vm
 from banger.engine.opening import open_engine
 from banger.engine.queries import list_vms, open_log, show_vm
+from banger.engine.workspaces import (
+    export_workspace,
+    export_workspace_branch,
+    inspect_workspace,
+    prepare_workspace,
+)
 
 __all__ = [
     "Engine",
@@ -28,12 +34,16 @@ __all__ = [
     "create_vm",
     "delete_image",
     "delete_vm",
+    "export_workspace",
+    "export_workspace_branch",
+    "inspect_workspace",
     "kill_vm",
     "list_images",
     "list_kernels",
     "list_vms",
     "open_engine",
     "open_log",
+    "prepare_workspace",
     "prune_vms",
     "pull_kernel",
     "show_image",

@@ -10,6 +10,7 @@ In this order, each VM by itself, so that a damaged one holds up nobody (B9):
 3. VMs that lived only for a client's connection (`run --rm`) are deleted.
 4. Processes with our VMs' directories in their arguments and no handle: ended.
    A fork whose handle was not written yet leaves one (B4).
+5. The scratch directory of requests that were in progress is emptied.
 
 Holds lock L1 by being called before the socket exists; nobody else works on VMs.
 """
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shutil
 from collections.abc import Coroutine
 from sqlite3 import Connection
 
@@ -60,6 +62,7 @@ async def recover(engine: Engine) -> None:
         *(_isolated(r.id, _reconcile(engine, r)) for r in records if r.id not in left)
     )
     await _end_leftovers(engine)
+    await asyncio.to_thread(shutil.rmtree, engine.layout.scratch, ignore_errors=True)
     for operation in stopping:
         engine.tasks.start(_finish_stop(engine, operation))
 
