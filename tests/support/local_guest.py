@@ -61,9 +61,10 @@ class LocalGuest:
         if empty_first:
             shutil.rmtree(path, ignore_errors=True)
         os.makedirs(path, exist_ok=True)
-        async with asyncio.timeout(deadline_s), proc.piped(
-            ["tar", "-x", "-p", "-f", "-", "-C", path]
-        ) as process:
+        async with (
+            asyncio.timeout(deadline_s),
+            proc.piped(["tar", "-x", "-p", "-f", "-", "-C", path]) as process,
+        ):
             assert process.stdin and process.stderr
             async for chunk in chunks:
                 process.stdin.write(chunk)
@@ -83,9 +84,10 @@ class LocalGuest:
         env: Mapping[str, str] | None = None,
     ) -> AsyncIterator[LocalOutput]:
         self.commands.append(tuple(argv))
-        async with asyncio.timeout(deadline_s), proc.piped(
-            argv, cwd=Path(cwd or self.home), env=self.environment(env)
-        ) as process:
+        async with (
+            asyncio.timeout(deadline_s),
+            proc.piped(argv, cwd=Path(cwd or self.home), env=self.environment(env)) as process,
+        ):
             yield LocalOutput(process)
 
 

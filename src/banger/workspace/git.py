@@ -21,12 +21,19 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, BinaryIO
 
+from banger.errors import DeadlineExceeded
 from banger.host import proc
+
+if TYPE_CHECKING:
+    import asyncio
 
 GIT_DEADLINE_S = 300.0
 OUTPUT_LIMIT = 1024 * 1024 * 1024
 """Names of a repository with millions of files fit; an endless output does not."""
+
+_KEPT_BYTES = 64 * 1024
 
 _FLAGS = ("git", "--no-pager", "--literal-pathspecs", "--no-replace-objects")
 _OFF = (
@@ -105,6 +112,45 @@ async def shadow_git(
         stdin=stdin,
         output_limit=OUTPUT_LIMIT,
     )
+
+
+async def index_pack(
+    top: Path, pack: BinaryIO, *, quarantine: Path | None, limit_bytes: int
+) -> None:
+    """Check a received pack strictly and store it: in quarantine, or in the repository itself.
+
+    Raises:
+        ToolFailed: an object is broken, has a forbidden name, or one that it needs is missing.
+        DeadlineExceeded: it took too long.
+    """
+    import asyncio
+
+    args = ("index-pack", "--stdin", "--fix-thin", "--strict", f"--max-input-size={limit_bytes}")
+    if quarantine is None:
+        argv, env = host_argv(*args), host_environment()
+    else:
+        argv, env = [*_FLAGS, *args], shadow_environment(quarantine, top)
+    try:
+        async with (
+            asyncio.timeout(GIT_DEADLINE_S),
+            proc.piped(argv, stdin=pack, cwd=top, env=env) as process,
+        ):
+            assert process.stdout and process.stderr
+            said, complaints = await asyncio.gather(_tail(process.stdout), _tail(process.stderr))
+            status = await process.wait()
+    except TimeoutError as error:
+        raise DeadlineExceeded(
+            f"git index-pack did not finish within {GIT_DEADLINE_S:g} s."
+        ) from error
+    proc.check(proc.Finished(tuple(argv), status, said, complaints))
+
+
+async def _tail(pipe: asyncio.StreamReader) -> bytes:
+    """Read to the end and keep the last part: a broken pack may have a million complaints."""
+    kept = b""
+    while chunk := await pipe.read(_KEPT_BYTES):
+        kept = (kept + chunk)[-_KEPT_BYTES:]
+    return kept
 
 
 def shadow_environment(git_dir: Path, work_tree: Path) -> dict[str, str]:

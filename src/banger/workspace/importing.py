@@ -173,9 +173,7 @@ def _silent(stage: str, done: int, total: int) -> None:
 
 
 @contextlib.asynccontextmanager
-async def _packing(
-    facts: RepositoryFacts, material: Material
-) -> AsyncIterator[asyncio.Task[Path]]:
+async def _packing(facts: RepositoryFacts, material: Material) -> AsyncIterator[asyncio.Task[Path]]:
     """The making of the pack, beside the block; ended with it."""
     task = asyncio.create_task(make_pack(facts, material))
     try:
@@ -207,7 +205,7 @@ async def _stream(
 def _sources(
     facts: RepositoryFacts, material: Material
 ) -> Iterator[tuple[Path, tuple[WorkFile, ...]]]:
-    """Yield each tree with the files to send from it: for `--from`, untracked ones come from here."""
+    """Yield each tree with its files: for `--from`, untracked ones come from the work tree."""
     if material.tree == facts.top:
         yield facts.top, facts.files
         return

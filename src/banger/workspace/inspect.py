@@ -98,9 +98,7 @@ async def _read_head(places: Places) -> _Head:
     return _Head(resolved.text.strip() or None if resolved.status == 0 else None, branch)
 
 
-async def _resolve(
-    places: Places, head: _Head, *, branch: str | None, from_ref: str | None
-) -> str:
+async def _resolve(places: Places, head: _Head, *, branch: str | None, from_ref: str | None) -> str:
     """Return the commit to check out in the guest; check the new branch's name."""
     if from_ref is not None and branch is None:
         raise InvalidRequest("--from needs --branch.", hint="add --branch NAME")
@@ -240,7 +238,9 @@ async def _with_other_commit(
     )
 
 
-def _require_free(untracked: Iterable[bytes], tree: dict[bytes, int], facts: RepositoryFacts) -> None:
+def _require_free(
+    untracked: Iterable[bytes], tree: dict[bytes, int], facts: RepositoryFacts
+) -> None:
     """Check that no untracked file stands where the other commit has something."""
     directories = {above for name in tree for above in parents(name)}
     for name in untracked:

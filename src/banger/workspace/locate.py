@@ -28,6 +28,7 @@ class Places:
     exclude: Path
     attributes: Path
     sparse_patterns: Path
+    shallow: Path
     object_format: str
 
 
@@ -56,7 +57,8 @@ def locate_places(path: str | os.PathLike[str]) -> Places:
             "--show-toplevel",
             "--path-format=absolute",
             "--absolute-git-dir",
-            *_paths("index", "objects", "info/exclude", "info/attributes", "info/sparse-checkout"),
+            *_paths("index", "objects", "info/exclude", "info/attributes"),
+            *_paths("info/sparse-checkout", "shallow"),
             "--show-object-format",
         ),
         deadline_s=LOCATE_DEADLINE_S,
@@ -67,12 +69,23 @@ def locate_places(path: str | os.PathLike[str]) -> Places:
     lines = os.fsdecode(finished.stdout).split("\n")[:-1]
     if finished.status:
         raise _refusal(start, lines, os.fsdecode(finished.stderr))
-    if len(lines) != 10:
+    if len(lines) != 11:
         raise NotARepository(
             f"The path of the repository at {str(start)!r} has a line break in it.",
             hint="mv it to a path without line breaks",
         )
-    return Places(*(Path(line) for line in lines[2:9]), object_format=lines[9])
+    paths = [Path(line) for line in lines[2:10]]
+    return Places(
+        top=paths[0],
+        git_dir=paths[1],
+        index=paths[2],
+        objects=paths[3],
+        exclude=paths[4],
+        attributes=paths[5],
+        sparse_patterns=paths[6],
+        shallow=paths[7],
+        object_format=lines[10],
+    )
 
 
 def _paths(*names: str) -> list[str]:

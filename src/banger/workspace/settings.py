@@ -32,7 +32,9 @@ _CHOICES = {
 }
 _BOOLEANS = {b"": "false", b"yes": "true", b"on": "true", b"1": "true"}
 _BOOLEANS |= {b"no": "false", b"off": "false", b"0": "false"}
-_URL = re.compile(rb"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*)://(?:(?P<user>[^/?#]*)@)?(?P<rest>.*)", re.S)
+_URL = re.compile(
+    rb"(?P<scheme>[a-zA-Z][a-zA-Z0-9+.-]*)://(?:(?P<user>[^/?#]*)@)?(?P<rest>.*)", re.S
+)
 
 
 async def load_settings(places: Places, config: Mapping[str, bytes]) -> Settings:
@@ -96,15 +98,19 @@ def strip_credentials(untrusted_url: bytes) -> bytes:
 
 def render_config(options: Mapping[str, bytes]) -> bytes:
     """Return a git configuration file with these keys (`section.key` or `section.name.key`)."""
-    lines = []
+    sections: dict[str, list[bytes]] = {}
     for key, value in options.items():
         section, _, variable = key.rpartition(".")
-        kind, dot, name = section.partition(".")
-        heading = f'{kind} "{name}"' if dot else kind
         escaped = value.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
         escaped = escaped.replace(b"\n", b"\\n").replace(b"\t", b"\\t")
-        lines.append(b'[%s]\n\t%s = "%s"\n' % (heading.encode(), variable.encode(), escaped))
-    return b"".join(lines)
+        line = b'\t%s = "%s"\n' % (variable.encode(), escaped)
+        sections.setdefault(section, []).append(line)
+    return b"".join(_heading(name) + b"".join(lines) for name, lines in sections.items())
+
+
+def _heading(section: str) -> bytes:
+    kind, dot, name = section.partition(".")
+    return f'[{kind} "{name}"]\n'.encode() if dot else f"[{kind}]\n".encode()
 
 
 def _normal(value: bytes) -> str:

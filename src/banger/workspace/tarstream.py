@@ -119,9 +119,7 @@ def _work_file(tree: WorkTree, file: WorkFile) -> Iterator[bytes]:
         if stat.S_ISDIR(status.st_mode):
             yield directory_entry(file.name)
     elif stat.S_ISLNK(status.st_mode):
-        yield symlink_entry(
-            file.name, tree.read_link(file.name), mtime_s=int(status.st_mtime)
-        )
+        yield symlink_entry(file.name, tree.read_link(file.name), mtime_s=int(status.st_mtime))
     elif stat.S_ISREG(status.st_mode):
         fd = tree.open(file.name)
         try:

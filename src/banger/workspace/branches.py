@@ -1,0 +1,205 @@
+"""The guest's commits, as a branch of the host's repository.
+
+The guest sends a pack of what it has beyond the prepared commit. It is hostile (hazard E1):
+bounded in size, received into a private file, then unpacked in quarantine (a shadow git
+directory beside the repository's objects), where git checks every object, link and name
+(`index-pack --strict`), and the new commit must descend from the prepared one. Only then is the
+same file added to the repository, and the branch set, from the value it was seen
+with. Work tree, index and HEAD are never touched; a branch that is checked out anywhere, or
+that has commits which the guest does not know, is refused.
+
+If the process dies in between, at most an unreferenced pack stays in the repository, which
+git's own housekeeping removes. The caller holds the workspace lock.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import re
+import shutil
+from pathlib import Path
+
+from banger.errors import BranchConflict, GuestProtocolError, ToolFailed, UnsafeBranch
+from banger.model.vm import WorkspaceRecord
+from banger.workspace.exporting import ENTER, commit_gone, require_exported, require_object_id
+from banger.workspace.facts import ExportedBranch, Settings
+from banger.workspace.git import host_git, index_pack, shadow_git
+from banger.workspace.guestfiles import GuestFiles
+from banger.workspace.inspect import require_branch_name
+from banger.workspace.listing import parse_tree
+from banger.workspace.locate import Places, locate_places
+from banger.workspace.names import is_safe_name
+from banger.workspace.shadow import make_shadow, private_dir
+
+PACK_BYTES_MAX = 4 * 1024**3
+ASK_DEADLINE_S = 300.0
+
+_ASK = (
+    ENTER
+    + """
+git rev-parse --verify HEAD^{commit}
+git status --porcelain --untracked-files=all | wc -l
+"""
+)
+_SEND = (
+    ENTER
+    + """
+printf '%s\\n^%s\\n' "$3" "$2" | git pack-objects --quiet --revs --thin --stdout --delta-base-offset
+"""
+)
+"""$3 the commit to send."""
+_ANSWER = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64})\s+([0-9]{1,9})\s*")
+
+
+async def export_branch(
+    guest: GuestFiles,
+    record: WorkspaceRecord,
+    *,
+    branch: str,
+    deadline_s: float,
+    scratch: Path | None = None,
+) -> ExportedBranch:
+    """Set `branch` of the host's repository to the guest's HEAD, creating or advancing it.
+
+    Raises:
+        BranchConflict: it is checked out, or is not an ancestor of the guest's HEAD.
+        UnsafeBranch: the guest's objects are broken, unsafe, or do not build on the prepare.
+        InvalidRequest: the name is not one that git allows.
+        WorkspaceNotFound, GuestToolMissing, GuestRefused: as for `export_patch`.
+    """
+    require_object_id(record.commit)
+    places = await asyncio.to_thread(locate_places, record.host_path)
+    await require_branch_name(places, branch)
+    await _require_not_checked_out(places, branch)
+    await _require_prepared(places, record)
+    before = await _read_branch(places, branch)
+    commit, uncommitted = await _ask(guest, record)
+    with private_dir(scratch) as directory:
+        pack = directory / "untrusted.pack"
+        if commit != record.commit:
+            await _receive(guest, record, commit=commit, pack=pack, deadline_s=deadline_s)
+        git_dir = make_shadow(directory, places, commit=record.commit, settings=Settings())
+        if places.shallow.exists():
+            shutil.copyfile(places.shallow, git_dir / "shallow")
+        commits = await _verify(git_dir, places, record, commit=commit, pack=pack)
+        await _require_forward(git_dir, places, branch, before=before, commit=commit)
+        if pack.exists():
+            await _index_pack(pack, places)
+    await _set_branch(places, branch, commit=commit, before=before)
+    return ExportedBranch(branch, commit, commits, uncommitted)
+
+
+async def _require_not_checked_out(places: Places, branch: str) -> None:
+    listed = await host_git(places.top, "worktree", "list", "--porcelain")
+    if f"branch refs/heads/{branch}".encode() in listed.stdout.split(b"\n"):
+        raise BranchConflict(
+            f"The branch {branch} is checked out in a work tree of {places.top}.",
+            hint="export to another branch, and merge that",
+        )
+
+
+async def _require_prepared(places: Places, record: WorkspaceRecord) -> None:
+    found = await host_git(places.top, "cat-file", "-e", record.commit, ok=(0, 1, 128))
+    if found.status:
+        raise commit_gone(record)
+
+
+async def _read_branch(places: Places, branch: str) -> str | None:
+    ref = f"refs/heads/{branch}"
+    found = await host_git(places.top, "rev-parse", "--verify", "--quiet", ref, ok=(0, 1))
+    return found.text.strip() or None
+
+
+async def _ask(guest: GuestFiles, record: WorkspaceRecord) -> tuple[str, int]:
+    """Return the guest's commit and how many files there are not committed."""
+    answer = await guest.run(
+        ["sh", "-c", _ASK, "banger", record.guest_path, record.commit], deadline_s=ASK_DEADLINE_S
+    )
+    require_exported(answer, record)
+    match = _ANSWER.fullmatch(answer.untrusted_stdout)
+    if match is None or len(match[1]) != len(record.commit):
+        raise GuestProtocolError("The guest's git did not name a commit.")
+    return match[1].decode("ascii"), int(match[2])
+
+
+async def _receive(
+    guest: GuestFiles, record: WorkspaceRecord, *, commit: str, pack: Path, deadline_s: float
+) -> None:
+    argv = ["sh", "-c", _SEND, "banger", record.guest_path, record.commit, commit]
+    size = 0
+    with await asyncio.to_thread(open, pack, "xb") as file:
+        async with guest.open_output(argv, deadline_s=deadline_s) as output:
+            async for untrusted_chunk in output:
+                size += len(untrusted_chunk)
+                if size > PACK_BYTES_MAX:
+                    raise UnsafeBranch(f"The guest sent more than {PACK_BYTES_MAX} bytes.")
+                await asyncio.to_thread(file.write, untrusted_chunk)
+            require_exported(await output.completed(), record)
+
+
+async def _verify(
+    git_dir: Path, places: Places, record: WorkspaceRecord, *, commit: str, pack: Path
+) -> int:
+    """Check everything about the new commits, in quarantine; return how many there are."""
+    try:
+        if pack.exists():
+            await _index_pack(pack, places, quarantine=git_dir)
+        await shadow_git(
+            git_dir, places.top, "rev-list", "--objects", "--quiet", commit, f"^{record.commit}"
+        )
+        tree = await shadow_git(git_dir, places.top, "ls-tree", "-r", "-z", "--long", commit)
+    except ToolFailed as error:
+        raise UnsafeBranch(
+            "The commits that the guest sent are broken or hold names that git forbids.",
+            details=error.details,
+        ) from error
+    for name in parse_tree(tree.stdout)[0]:
+        if not is_safe_name(name):
+            raise UnsafeBranch(f"The guest's commit holds the name {name!r}.")
+    if not await _is_ancestor(git_dir, places, record.commit, commit):
+        raise UnsafeBranch(
+            f"The guest's history does not build on the prepared commit {record.commit[:12]}.",
+            hint="export the changes as a patch instead (leave out --branch)",
+        )
+    counted = await shadow_git(
+        git_dir, places.top, "rev-list", "--count", commit, f"^{record.commit}"
+    )
+    return int(counted.text)
+
+
+async def _index_pack(pack: Path, places: Places, *, quarantine: Path | None = None) -> None:
+    with await asyncio.to_thread(open, pack, "rb") as file:
+        await index_pack(places.top, file, quarantine=quarantine, limit_bytes=PACK_BYTES_MAX)
+
+
+async def _require_forward(
+    git_dir: Path, places: Places, branch: str, *, before: str | None, commit: str
+) -> None:
+    if before is None or await _is_ancestor(git_dir, places, before, commit):
+        return
+    raise BranchConflict(
+        f"The branch {branch} has commits that the guest does not have.",
+        hint=f"choose another name, or: git -C {places.top} branch -D {branch}",
+    )
+
+
+async def _is_ancestor(git_dir: Path, places: Places, ancestor: str, commit: str) -> bool:
+    tested = await shadow_git(
+        git_dir, places.top, "merge-base", "--is-ancestor", ancestor, commit, ok=(0, 1, 128)
+    )
+    return tested.status == 0
+
+
+async def _set_branch(places: Places, branch: str, *, commit: str, before: str | None) -> None:
+    """Set the branch if it is still what it was, and still not checked out."""
+    await _require_not_checked_out(places, branch)
+    expected = before or "0" * len(commit)
+    ref = f"refs/heads/{branch}"
+    try:
+        await host_git(places.top, "update-ref", "-m", "banger: export", ref, commit, expected)
+    except ToolFailed as error:
+        raise BranchConflict(
+            f"The branch {branch} could not be set: it changed meanwhile, or its name collides.",
+            hint=f"git -C {places.top} branch --list",
+            details=error.details,
+        ) from error
