@@ -160,7 +160,7 @@ def pytest_terminal_summary(
         terminalreporter.section("leak audit: FAILED")
         for line in leaks:
             terminalreporter.line(line)
-    elif config.getoption("verbose") >= 0:
+    else:
         terminalreporter.line("leak audit: nothing is left")
 
 

@@ -126,26 +126,26 @@ def test_every_module_says_what_it_owns() -> None:
 def test_packages_hold_no_code_of_their_own() -> None:
     """Importing anything does nothing."""
     for name, tree in iterate_modules("src"):
-        if name.endswith("__init__.py"):
+        if name.endswith("__init__.py") and name not in load_exceptions("package-code"):
             allowed = (ast.Expr, ast.Import, ast.ImportFrom, ast.Assign)
             assert all(isinstance(node, allowed) for node in tree.body), name
 
 
-def test_there_are_no_long_waits_by_sleeping_in_tests() -> None:
-    """A test waits for a condition; a poll's pause is a fraction of a second."""
+def test_no_test_waits_by_sleeping() -> None:
+    """A test waits for a condition with a deadline; a poll's pause is a fraction of a second."""
     found = [
         f"{name}:{node.lineno}"
         for name, tree in iterate_modules("tests")
         for node in ast.walk(tree)
-        if isinstance(node, ast.Call)
-        and isinstance(node.func, ast.Attribute)
-        and node.func.attr == "sleep"
-        and isinstance(node.args[0], ast.Constant)
-        and float(str(node.args[0].value)) > 0.25
-        and not _is_cut_short(name)
+        if name.rpartition("/")[2].startswith("test_") and _is_long_sleep(node)
     ]
     assert found == []
 
 
-def _is_cut_short(name: str) -> bool:
-    return name in load_exceptions("sleep")
+def _is_long_sleep(node: ast.AST) -> bool:
+    match node:
+        case ast.Call(func=ast.Attribute(attr="sleep"), args=[ast.Constant(value=int(seconds))]):
+            return seconds > 0
+        case ast.Call(func=ast.Attribute(attr="sleep"), args=[ast.Constant(value=float(seconds))]):
+            return seconds > 0.25
+    return False
