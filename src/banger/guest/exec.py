@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 
@@ -115,7 +115,7 @@ class GuestProcess:
         """Close its stdin; on a terminal, send the end-of-file character."""
         await self._stream.write_eof()
 
-    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+    async def output(self) -> AsyncGenerator[tuple[int, bytes], None]:
         """Yield (channel, data): 1 stdout or terminal, 2 stderr, in order of arrival.
 
         Read it: a program whose output nobody reads stops when the window is full.

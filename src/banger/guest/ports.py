@@ -5,7 +5,7 @@ Owns the stream of each connection and of each watch.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from ipaddress import ip_address
 from types import TracebackType
 
@@ -71,7 +71,7 @@ async def connect_tcp(
     return GuestTcp(stream)
 
 
-async def watch_listeners(connection: GuestConnection) -> AsyncIterator[Listeners]:
+async def watch_listeners(connection: GuestConnection) -> AsyncGenerator[Listeners, None]:
     """Yield the listening sockets now, and again after changes; a slow reader gets the newest.
 
     Ends with the connection's failure only. Leave it with `contextlib.aclosing`.

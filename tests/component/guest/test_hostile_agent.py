@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import random
 import tracemalloc
 from collections.abc import Awaitable, Callable
@@ -80,6 +81,10 @@ def after_hello(data: bytes) -> Callable[[Agent], Awaitable[None]]:
     return script
 
 
+def cut_hello(length: int, nonce: bytes) -> bytes:
+    return hello(nonce)[:length]
+
+
 async def meet(answer: Callable[[bytes], bytes]) -> None:
     """Run a command against an agent that says `answer(nonce)` whatever it hears, then closes."""
 
@@ -105,7 +110,7 @@ def test_closing_at_any_byte_is_guest_gone() -> None:
         length = len(hello(bytes(16)))
         for cut in range(length):
             with pytest.raises(GuestGone):
-                await meet(lambda nonce, cut=cut: hello(nonce)[:cut])
+                await meet(functools.partial(cut_hello, cut))
         for cut in range(len(EXCHANGE)):
             await cut_exchange(cut)
 
@@ -332,5 +337,24 @@ def test_a_guest_that_does_not_read_is_cut_off() -> None:
         connection.fail(GuestGone("The VMM died."))
         with pytest.raises(GuestGone, match="VMM died"):
             await writer
+
+    play(script, body)
+
+
+def test_small_frames_for_a_guest_that_does_not_read_are_bounded_too() -> None:
+    """E2: grants and CLOSE wait for nobody, so there is a limit on what is held of them."""
+
+    async def script(agent: Agent) -> None:
+        await agent.greet()
+        agent.writer.transport.pause_reading()  # type: ignore[attr-defined]
+
+    async def body(connection: GuestConnection) -> None:
+        def send_for_ever() -> None:
+            while True:
+                connection._link.send(bytes(17 * 1000))
+
+        with pytest.raises(GuestProtocolError, match="does not read"):
+            send_for_ever()
+        assert connection.closed
 
     play(script, body)
