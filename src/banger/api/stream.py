@@ -96,7 +96,7 @@ class FrameReader:
         frames: list[tuple[int, bytes]] = []
         start = 0
         while len(buffer) - start >= HEADER_BYTES:
-            channel, length = parse_header(buffer[start : start + HEADER_BYTES])
+            channel, length = parse_header(bytes(buffer[start : start + HEADER_BYTES]))
             end = start + HEADER_BYTES + length
             if len(buffer) < end:
                 break

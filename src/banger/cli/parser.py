@@ -19,8 +19,8 @@ class UsageError(InvalidRequest):
     """The command line itself is not valid; nothing was done."""
 
 
-class HelpAsked(Exception):  # noqa: N818 - not an error
-    """`--help` was given; carries the page."""
+class HelpAsked(Exception):
+    """`--help` was given; `parse` puts the page in."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -45,7 +45,11 @@ class Parser(argparse.ArgumentParser):
         if self.takes_command and "--" in words:
             middle = words.index("--")
             own, command = words[:middle], words[middle + 1 :]
-        namespace, unknown = self.parse_known_intermixed_args(own)
+        try:
+            namespace, unknown = self.parse_known_intermixed_args(own)
+        except HelpAsked:
+            # Only now: argparse hides the arguments' shapes while it looks for options.
+            raise HelpAsked(self.format_help()) from None
         if unknown:
             self._refuse_unknown(unknown[0])
         namespace.command = command
@@ -90,8 +94,8 @@ class _Help(argparse.Action):
     def __init__(self, option_strings: list[str], dest: str, help: str) -> None:  # noqa: A002
         super().__init__(option_strings, dest=dest, nargs=0, help=help)
 
-    def __call__(self, parser: argparse.ArgumentParser, *_: object) -> None:
-        raise HelpAsked(parser.format_help())
+    def __call__(self, *_: object) -> None:
+        raise HelpAsked
 
 
 def find_near(word: str, known: list[str]) -> str | None:
@@ -111,7 +115,7 @@ def _entry(action: argparse.Action) -> list[str]:
     head = "  " + (", ".join(action.option_strings) or _shape(action))
     if action.option_strings and action.nargs != 0:
         head += f" {action.metavar or action.dest.upper()}"
-    text = textwrap.wrap(action.help or "", WIDTH - TEXT_COLUMN)
+    text = textwrap.wrap(action.help or "", WIDTH - TEXT_COLUMN, break_on_hyphens=False)
     if len(head) + 2 > TEXT_COLUMN:
         return [head, *(" " * TEXT_COLUMN + line for line in text)]
     first = head.ljust(TEXT_COLUMN) + (text[0] if text else "")

@@ -94,7 +94,12 @@ class Client:
         return stream
 
     def _request(
-        self, method: str, params: wire.Document, *, on_event: OnEvent | None, on_tick: OnTick | None
+        self,
+        method: str,
+        params: wire.Document,
+        *,
+        on_event: OnEvent | None,
+        on_tick: OnTick | None,
     ) -> object:
         self._number += 1
         self._send(

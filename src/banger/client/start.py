@@ -39,22 +39,25 @@ def start_daemon(layout: Layout) -> None:
     said_before = _size(layout.daemon_output.as_posix())
     reading, writing = os.pipe()
     try:
-        env = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
         # -P: the directory that the user happens to be in must not be imported from.
         argv = [sys.executable, "-P", "-m", "banger.daemon", "--ready-fd", str(writing)]
-        child = spawn_detached(
-            argv, log_file=layout.daemon_output, pass_fds=(writing,), env=env
-        )
+        spawn_detached(argv, log_file=layout.daemon_output, pass_fds=(writing,), env=_environment())
     finally:
         os.close(writing)
     try:
         line = _read_line(reading, layout)
     finally:
         os.close(reading)
-        child.poll()
-        # It outlives us on purpose; without a status `subprocess` would warn about that.
-        child.returncode = child.returncode or 0
     _require_ready(line, layout, said_before=said_before)
+
+
+def _environment() -> dict[str, str]:
+    env = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
+    if "PYTHONPATH" in env:
+        # The daemon's working directory is another one.
+        parts = env["PYTHONPATH"].split(os.pathsep)
+        env["PYTHONPATH"] = os.pathsep.join(os.path.abspath(part) for part in parts if part)
+    return env
 
 
 def _read_line(fd: int, layout: Layout) -> bytes:

@@ -43,7 +43,7 @@ class LineFormatter(logging.Formatter):
 
 class _PrivateLog(RotatingFileHandler):
     def _open(self) -> io.TextIOWrapper:
-        return open(  # noqa: SIM115 - the handler closes it
+        return open(
             self.baseFilename, "a", encoding="utf-8", errors="backslashreplace", opener=_private
         )
 

@@ -1,0 +1,42 @@
+"""`vm create`: a VM without anything in it."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from banger.cli.context import Context
+from banger.cli.output import format_json
+from banger.cli.parser import Parser, UsageError
+from banger.cli.progress import Stages
+from banger.cli.sizing import add_sizing, sizing_params
+from banger.cli.values import duration_s
+
+
+def _configure(parser: Parser) -> None:
+    add_sizing(parser)
+    add = parser.add_argument
+    add("--no-start", action="store_true", help="only make it")
+    add("--boot-timeout", metavar="TIME", type=duration_s, help="how long it may take to be ready")
+    add("--json", action="store_true", help="print JSON")
+    add("-q", "--quiet", action="store_true", help="no progress; print the id instead of the name")
+    parser.text = "Ready means: the guest's agent answers and the image's init has settled."
+
+
+def _create(arguments: Namespace, context: Context) -> int:
+    params = sizing_params(arguments) | {"start": not arguments.no_start}
+    if arguments.boot_timeout is not None:
+        if arguments.no_start:
+            raise UsageError("--boot-timeout and --no-start exclude each other.")
+        params["deadline_s"] = arguments.boot_timeout
+    with context.client() as client, Stages(quiet=arguments.quiet) as stages:
+        view = client.call("vm.create", params, on_event=stages.on_event, on_tick=stages.on_tick)
+    assert isinstance(view, dict)
+    record = view["record"]
+    if arguments.json:
+        context.out(format_json(view))
+    else:
+        context.out(record["id"] if arguments.quiet else record["spec"]["name"])
+    return 0
+
+
+COMMANDS = {"vm create": (_configure, _create)}

@@ -1,0 +1,140 @@
+"""`image build/list/show/delete`."""
+
+from __future__ import annotations
+
+import os
+import time
+from argparse import Namespace
+
+from banger.cli.context import Context
+from banger.cli.output import (
+    Column,
+    format_age,
+    format_bytes,
+    format_json,
+    printable,
+    render_table,
+    terminal_width,
+)
+from banger.cli.parser import Parser, UsageError
+from banger.cli.progress import Stages
+from banger.cli.targets import add_refs, each_target
+
+COLUMNS = (
+    Column("NAME", least=12),
+    Column("DIGEST"),
+    Column("SIZE", is_number=True),
+    Column("SOURCE", least=10),
+    Column("AGE", is_number=True),
+)
+
+
+def _configure_build(parser: Parser) -> None:
+    add = parser.add_argument
+    add("name", metavar="NAME", help="the image's name")
+    add("--suite", metavar="NAME", help="the distribution's release (default: bookworm)")
+    add(
+        "--package",
+        action="append",
+        default=[],
+        metavar="P",
+        help="add a package; may be repeated",
+    )
+    add("--file", metavar="RECIPE", help="build from a recipe file (TOML) instead")
+    add("--json", action="store_true", help="print JSON")
+    add("-q", "--quiet", action="store_true", help="no progress")
+
+
+def _build(arguments: Namespace, context: Context) -> int:
+    if arguments.file and (arguments.suite or arguments.package):
+        raise UsageError("--file excludes --suite and --package.")
+    params: dict[str, object] = {"name": arguments.name}
+    if arguments.file:
+        params["recipe"] = os.path.abspath(arguments.file)
+    else:
+        params["packages"] = arguments.package
+        if arguments.suite:
+            params["suite"] = arguments.suite
+    with context.client() as client, Stages(quiet=arguments.quiet) as stages:
+        image = client.call("image.build", params, on_event=stages.on_event, on_tick=stages.on_tick)
+    assert isinstance(image, dict)
+    context.out(format_json(image) if arguments.json else image["digest"])
+    return 0
+
+
+def _configure_list(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print digests only")
+
+
+def _list(arguments: Namespace, context: Context) -> int:
+    with context.client() as client:
+        images = client.call("image.list")
+    assert isinstance(images, list)
+    if arguments.json:
+        context.out(format_json(images))
+    elif arguments.quiet:
+        for image in images:
+            context.out(image["digest"])
+    else:
+        now = time.time()
+        rows = [
+            [
+                image["name"],
+                image["digest"][:12],
+                format_bytes(image["size_bytes"]),
+                image["source"],
+                format_age(now - image["created_at"]),
+            ]
+            for image in images
+        ]
+        context.out(render_table(COLUMNS, rows, width=terminal_width()))
+    return 0
+
+
+def _configure_show(parser: Parser) -> None:
+    parser.add_argument("ref", metavar="IMAGE", help="name, digest, or the beginning of one")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _show(arguments: Namespace, context: Context) -> int:
+    with context.client() as client:
+        image = client.call("image.show", {"ref": arguments.ref})
+    assert isinstance(image, dict)
+    if arguments.json:
+        context.out(format_json(image))
+        return 0
+    lines = {
+        "name": image["name"],
+        "digest": image["digest"],
+        "size": format_bytes(image["size_bytes"]),
+        "source": image["source"],
+        "init": image["init"] or "(none: the agent stays PID 1)",
+        "packages": len(image["packages"]),
+        "created": format_age(time.time() - image["created_at"]) + " ago",
+    }
+    for name, value in lines.items():
+        context.out(f"{name:<10}{printable(str(value))}")
+    return 0
+
+
+def _configure_delete(parser: Parser) -> None:
+    add_refs(parser, what="IMAGE")
+
+
+def _delete(arguments: Namespace, context: Context) -> int:
+    with context.client() as client:
+
+        def act(ref: str) -> None:
+            client.call("image.delete", {"ref": ref})
+            context.say(f"deleted {ref}")
+
+        return each_target(arguments.refs, act, context)
+
+
+COMMANDS = {
+    "image build": (_configure_build, _build),
+    "image list": (_configure_list, _list),
+    "image show": (_configure_show, _show),
+    "image delete": (_configure_delete, _delete),
+}

@@ -1,0 +1,166 @@
+"""`vm list`, `vm show`: what is there."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Mapping
+
+from banger.cli.context import Context
+from banger.cli.output import (
+    Column,
+    format_age,
+    format_json,
+    format_mib,
+    printable,
+    render_table,
+    terminal_width,
+)
+from banger.cli.parser import Parser, UsageError
+from banger.cli.targets import add_refs, each_target
+from banger.cli.values import label
+
+COLUMNS = (
+    Column("ID", least=6),
+    Column("NAME", least=10),
+    Column("STATE"),
+    Column("IMAGE", least=8),
+    Column("ADDRESS"),
+    Column("VCPU", is_number=True),
+    Column("MEM", is_number=True),
+    Column("DISK", is_number=True),
+    Column("WORKSPACE", least=9),
+    Column("AGE", is_number=True),
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+View = Mapping[str, object]
+
+
+def _configure_list(parser: Parser) -> None:
+    parser.add_argument(
+        "--filter",
+        action="append",
+        default=[],
+        metavar="state=STATE",
+        help="only VMs in this state; may be repeated: any of them",
+    )
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="K=V",
+        type=label,
+        help="only VMs with this label; may be repeated: all of them",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.add_argument("-q", "--quiet", action="store_true", help="print ids only")
+
+
+def _list(arguments: Namespace, context: Context) -> int:
+    views = _load(arguments, context)
+    if arguments.json:
+        context.out(format_json(views))
+    elif arguments.quiet:
+        for view in views:
+            context.out(_record(view)["id"])
+    else:
+        now = time.time()
+        rows = [_row(view, now=now) for view in views]
+        context.out(render_table(COLUMNS, rows, width=terminal_width()))
+    return 0
+
+
+def _load(arguments: Namespace, context: Context) -> list[View]:
+    params: dict[str, object] = {
+        "states": _states(arguments.filter),
+        "labels": dict(arguments.label),
+    }
+    if not context.layout.database.exists():
+        # A list must not write (hazard B8), and a daemon would make its database.
+        return []
+    with context.client() as client:
+        views = client.call("vm.list", params)
+    assert isinstance(views, list)
+    return views
+
+
+def _states(filters: list[str]) -> list[str]:
+    for text in filters:
+        if not text.startswith("state=") or text == "state=":
+            raise UsageError(f"{text!r} is not a filter.", hint="--filter state=running")
+    return [text.removeprefix("state=") for text in filters]
+
+
+def _row(view: View, *, now: float) -> list[str]:
+    record = _record(view)
+    spec = record["spec"]
+    return [
+        record["id"],
+        spec["name"],
+        record["state"],
+        spec["image_name"],
+        str(view["address"] or "-"),
+        str(spec["vcpu"]),
+        format_mib(spec["memory_mib"]),
+        format_mib(spec["disk_mib"]),
+        (record["workspace"] or {}).get("guest_path", "-"),
+        format_age(now - record["created_at"]),
+    ]
+
+
+def _record(view: View) -> dict[str, Any]:
+    record = view["record"]
+    assert isinstance(record, dict)
+    return record
+
+
+def _configure_show(parser: Parser) -> None:
+    add_refs(parser)
+    parser.add_argument("--json", action="store_true", help="print JSON: one array")
+
+
+def _show(arguments: Namespace, context: Context) -> int:
+    views: list[View] = []
+    with context.client() as client:
+
+        def show(ref: str) -> None:
+            view = client.call("vm.show", {"ref": ref})
+            assert isinstance(view, dict)
+            views.append(view)
+
+        status = each_target(arguments.refs, show, context)
+    if arguments.json:
+        context.out(format_json(views))
+    else:
+        context.out("\n\n".join(_describe(view) for view in views))
+    return status
+
+
+def _describe(view: View) -> str:
+    record = _record(view)
+    spec, workspace = record["spec"], record["workspace"]
+    lines = {
+        "name": spec["name"],
+        "id": record["id"],
+        "state": record["state"] + (f": {record['error']}" if record["error"] else ""),
+        "busy": view["busy"],
+        "image": f"{spec['image_name']} ({spec['image'][:12]})",
+        "kernel": spec["kernel"][:12],
+        "size": f"{spec['vcpu']} vcpu, {format_mib(spec['memory_mib'])} memory, "
+        f"{format_mib(spec['disk_mib'])} disk",
+        "driver": f"{spec['driver']}/{spec['accel']}",
+        "network": spec["network"],
+        "address": view["address"],
+        "pid": view["pid"],
+        "workspace": workspace and f"{workspace['guest_path']} from {workspace['host_path']}",
+        "labels": " ".join(f"{key}={value}" for key, value in sorted(spec["labels"].items())),
+        "created": format_age(time.time() - record["created_at"]) + " ago",
+    }
+    return "\n".join(f"{k:<11}{printable(str(v))}" for k, v in lines.items() if v)
+
+
+COMMANDS = {"vm list": (_configure_list, _list), "vm show": (_configure_show, _show)}

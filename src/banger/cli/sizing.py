@@ -1,0 +1,45 @@
+"""The options that say what a VM is made of; `vm create` and `vm run` share them."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from banger.cli import values
+from banger.cli.parser import Parser
+
+
+def add_sizing(parser: Parser) -> None:
+    """Add the options."""
+    add = parser.add_argument
+    add("--name", help="the VM's name (default: a word pair such as calm-otter)")
+    add("--image", help="image to start from (see `banger image list`)")
+    add("--kernel", help="kernel to boot (see `banger kernel list`)")
+    add("--driver", type=values.driver, help="auto or qemu")
+    add("--vcpu", type=values.count, metavar="N", help="virtual CPUs")
+    add("--memory", type=values.size_mib, metavar="SIZE", help="512M, 2G; a bare number is MiB")
+    add("--disk", type=values.size_mib, metavar="SIZE", help="size of its own disk, sparse: 8G")
+    add("--network", type=values.network, metavar="KIND", help="user (outgoing only) or none")
+    add(
+        "--label",
+        action="append",
+        default=[],
+        metavar="K=V",
+        type=values.label,
+        help="a label, for `vm list --label`; may be repeated",
+    )
+
+
+def sizing_params(arguments: Namespace) -> dict[str, object]:
+    """Return the parameters of `vm.create` for what was given."""
+    given = {
+        "name": arguments.name,
+        "image": arguments.image,
+        "kernel": arguments.kernel,
+        "driver": arguments.driver,
+        "vcpu": arguments.vcpu,
+        "memory_mib": arguments.memory,
+        "disk_mib": arguments.disk,
+        "network": arguments.network,
+        "labels": dict(arguments.label) or None,
+    }
+    return {name: value for name, value in given.items() if value is not None}

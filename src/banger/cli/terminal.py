@@ -1,0 +1,106 @@
+"""Our own terminal and signals while a program runs in a guest.
+
+Raw mode is undone in every case that leaves us a chance. Signals wake the relay's poll
+through a pipe and are dealt with there, never in a handler.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import termios
+import tty
+from collections.abc import Iterator
+
+from banger.client.stream import ClientStream
+
+PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
+
+
+class GaveUp(Exception):
+    """We were told to end while the program in the guest still runs."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.status = 128 + number
+
+
+def terminal_size(fd: int) -> dict[str, int]:
+    """Return `rows` and `columns`; 24 by 80 where there is no terminal."""
+    try:
+        size = os.get_terminal_size(fd)
+    except OSError:
+        return {"rows": 24, "columns": 80}
+    return {"rows": size.lines or 24, "columns": size.columns or 80}
+
+
+@contextlib.contextmanager
+def raw_mode(fd: int) -> Iterator[None]:
+    """Pass every key on to the guest for a block; nothing if `fd` is no terminal."""
+    if not os.isatty(fd):
+        yield
+        return
+    saved = termios.tcgetattr(fd)
+    try:
+        tty.setraw(fd, termios.TCSADRAIN)
+        yield
+    finally:
+        termios.tcsetattr(fd, termios.TCSADRAIN, saved)
+
+
+class GuestSignals:
+    """Passes signals on to a stream.
+
+    On a terminal the keys themselves are passed on as bytes, so a signal
+    comes from elsewhere and means: end. Without one the first goes to the guest's program,
+    and the second makes us give up, which kills it.
+    """
+
+    def __init__(self, stream: ClientStream, *, terminal: int | None) -> None:
+        self._stream = stream
+        self._terminal = terminal
+        self._received = False
+        self.fd = -1
+        """Readable when a signal has come."""
+
+    @contextlib.contextmanager
+    def caught(self) -> Iterator[None]:
+        """Catch the signals for a block."""
+        self.fd, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        numbers = [*PASSED_ON, *([signal.SIGWINCH] if self._terminal is not None else [])]
+        old = {number: signal.signal(number, _wake) for number in numbers if _is_wanted(number)}
+        old_fd = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        try:
+            yield
+        finally:
+            signal.set_wakeup_fd(old_fd)
+            for number, handler in old.items():
+                signal.signal(number, handler)
+            os.close(self.fd)
+            os.close(writing)
+
+    def obey(self, numbers: bytes) -> None:
+        """Deal with the signals that have come.
+
+        Raises:
+            GaveUp: it is time to end.
+        """
+        for number in numbers:
+            if number == signal.SIGWINCH:
+                if self._terminal is not None:
+                    self._stream.put_control({"resize": terminal_size(self._terminal)})
+            elif self._terminal is not None or self._received:
+                raise GaveUp(number)
+            else:
+                self._received = True
+                self._stream.put_control({"signal": number})
+
+
+def _is_wanted(number: signal.Signals) -> bool:
+    """A signal that we were started to ignore (nohup) stays ignored."""
+    return signal.getsignal(number) is not signal.SIG_IGN
+
+
+def _wake(_: int, __: object) -> None:
+    """The wakeup descriptor tells; a handler must exist for that."""

@@ -1,0 +1,112 @@
+"""`vm start/stop/kill/delete/prune`: one verb on several VMs."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Callable
+
+from banger.cli.context import Context
+from banger.cli.parser import Parser, UsageError
+from banger.cli.progress import Stages
+from banger.cli.targets import add_refs, each_target
+from banger.cli.values import duration_s
+
+Params = dict[str, object]
+
+
+def _configure(parser: Parser) -> None:
+    add_refs(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+
+
+def _configure_stop(parser: Parser) -> None:
+    _configure(parser)
+    parser.add_argument(
+        "--timeout",
+        metavar="TIME",
+        type=duration_s,
+        help="how long a guest may take before it is ended (default: 60s)",
+    )
+    parser.text = "What guests have written is on disk before they are ended, timeout or not."
+
+
+def _verb(method: str, done: str) -> Callable[[Namespace, Context], int]:
+    """Return the function of a verb: call `method` for each VM and print its name."""
+
+    def run(arguments: Namespace, context: Context) -> int:
+        params: Params = {}
+        if getattr(arguments, "timeout", None) is not None:
+            params["deadline_s"] = arguments.timeout
+        with context.client() as client, Stages(quiet=arguments.quiet) as stages:
+
+            def act(ref: str) -> None:
+                result = client.call(
+                    method,
+                    {"ref": ref, **params},
+                    on_event=stages.on_event,
+                    on_tick=stages.on_tick,
+                )
+                stages.end()
+                assert isinstance(result, dict)
+                if result.get("notice"):
+                    context.say(f"banger: {result['notice']}")
+                if not arguments.quiet:
+                    context.say(f"{done} {_name(result, ref)}")
+
+            return each_target(arguments.refs, act, context)
+
+    return run
+
+
+def _name(result: dict[str, object], ref: str) -> str:
+    record = result.get("record")
+    return str(record["spec"]["name"]) if isinstance(record, dict) else ref
+
+
+def _configure_prune(parser: Parser) -> None:
+    parser.add_argument("-f", "--force", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the ids that would go, and do nothing"
+    )
+
+
+def _prune(arguments: Namespace, context: Context) -> int:
+    with context.client() as client:
+        found = client.call("vm.prune", {"dry_run": True})
+        assert isinstance(found, dict)
+        ids = found["ids"]
+        if not arguments.dry_run and ids:
+            if not arguments.force and not _confirm(len(ids), context):
+                return 1
+            deleted = client.call("vm.prune", {"dry_run": False})
+            assert isinstance(deleted, dict)
+            ids = deleted["ids"]
+        for vm_id in ids:
+            context.out(vm_id)
+    return 0
+
+
+def _confirm(number: int, context: Context) -> bool:
+    """Ask on the terminal.
+
+    Raises:
+        UsageError: there is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError("There is no terminal to ask on.", hint="banger vm prune --force")
+    sys.stderr.write(f"Delete {number} VM{'s' if number > 1 else ''} that do not run? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    context.say("Nothing was deleted.")
+    return False
+
+
+COMMANDS = {
+    "vm start": (_configure, _verb("vm.start", "started")),
+    "vm stop": (_configure_stop, _verb("vm.stop", "stopped")),
+    "vm kill": (_configure, _verb("vm.kill", "killed")),
+    "vm delete": (_configure, _verb("vm.delete", "deleted")),
+    "vm prune": (_configure_prune, _prune),
+}

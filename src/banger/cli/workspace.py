@@ -1,0 +1,148 @@
+"""`vm workspace prepare/export`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from argparse import Namespace
+
+from banger.cli.context import Context
+from banger.cli.logs import copy_out
+from banger.cli.output import format_bytes, format_json, printable
+from banger.cli.parser import Parser, UsageError
+from banger.cli.progress import Stages
+from banger.cli.run import describe_left_out
+from banger.client import ClientStream
+from banger.errors import OperationFailed
+
+
+def _configure_prepare(parser: Parser) -> None:
+    add = parser.add_argument
+    add("ref", metavar="VM", help="name, id, or the beginning of either")
+    add("path", nargs="?", default=".", metavar="PATH", help="a directory in a repository")
+    add("--guest-path", metavar="DIR", help="where the repository goes (default: /root/NAME)")
+    add("--branch", metavar="NAME", help="start a new branch of this name in the guest")
+    add("--from", dest="from_ref", metavar="REF", help="... at this commit (with --branch)")
+    add("--include-untracked", action="store_true", help="send untracked files, too")
+    add("--json", action="store_true", help="print JSON")
+    add("-q", "--quiet", action="store_true", help="no progress, no notices")
+
+
+def _prepare(arguments: Namespace, context: Context) -> int:
+    from banger.workspace import locate_repository
+
+    if arguments.from_ref and not arguments.branch:
+        raise UsageError("--from needs --branch.", hint="--branch NAME --from REF")
+    given = {
+        "ref": arguments.ref,
+        "path": os.path.abspath(locate_repository(arguments.path)),
+        "guest_path": arguments.guest_path,
+        "include_untracked": arguments.include_untracked,
+        "branch": arguments.branch,
+        "from_ref": arguments.from_ref,
+    }
+    params = {name: value for name, value in given.items() if value is not None}
+    with context.client() as client, Stages(quiet=arguments.quiet) as stages:
+        done = client.call(
+            "workspace.prepare", params, on_event=stages.on_event, on_tick=stages.on_tick
+        )
+        stages.end()
+        assert isinstance(done, dict)
+        notice = describe_left_out(done)
+        if notice:
+            stages.say(notice)
+    if arguments.json:
+        context.out(format_json(done))
+    elif not arguments.quiet:
+        context.say(
+            f"{done['files']} files, {format_bytes(done['bytes'])}, "
+            f"are at {printable(done['guest_path'])}"
+        )
+    return 0
+
+
+def _configure_export(parser: Parser) -> None:
+    add = parser.add_argument
+    add("ref", metavar="VM", help="name, id, or the beginning of either")
+    add("-o", "--output", metavar="FILE", help="write the patch to FILE instead of stdout")
+    add(
+        "--branch",
+        metavar="NAME",
+        help="instead of a patch, fetch the guest's commits into this branch of the repository",
+    )
+    add("--json", action="store_true", help="print JSON (with --branch)")
+    parser.text = (
+        "The patch holds everything that changed since the repository was put in,\n"
+        "committed or not. Apply it with `git apply`."
+    )
+
+
+def _export(arguments: Namespace, context: Context) -> int:
+    if arguments.branch and arguments.output:
+        raise UsageError("--branch and --output exclude each other.")
+    if arguments.json and not arguments.branch:
+        raise UsageError("--json needs --branch: a patch is no JSON.")
+    if arguments.branch:
+        return _export_branch(arguments, context)
+    with context.client() as client:
+        stream = client.stream("workspace.export", {"ref": arguments.ref})
+    with contextlib.closing(stream):
+        if arguments.output is None:
+            copy_out(stream)
+        else:
+            _save(stream, os.path.abspath(arguments.output))
+    return 0
+
+
+def _export_branch(arguments: Namespace, context: Context) -> int:
+    with context.client() as client, Stages() as stages:
+        done = client.call(
+            "workspace.export_branch",
+            {"ref": arguments.ref, "branch": arguments.branch},
+            on_event=stages.on_event,
+            on_tick=stages.on_tick,
+        )
+    assert isinstance(done, dict)
+    if arguments.json:
+        context.out(format_json(done))
+    else:
+        count = done["commits"]
+        commits = "commit" if count == 1 else "commits"
+        context.say(f"branch {printable(done['branch'])}: {count} {commits}, {done['commit'][:12]}")
+    return 0
+
+
+def _save(stream: ClientStream, path: str) -> None:
+    """Write the patch beside `path`, then rename: half a patch never has its name.
+
+    Raises:
+        OperationFailed: the file cannot be written.
+    """
+    try:
+        fd, aside = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".banger-patch.")
+    except OSError as error:
+        raise OperationFailed(f"{path} cannot be written: {error.strerror}.") from error
+    try:
+        with os.fdopen(fd, "wb") as file:
+            for _, data in stream:
+                file.write(data)
+            os.fchmod(fd, 0o666 & ~_umask())
+        os.replace(aside, path)
+    except OSError as error:
+        raise OperationFailed(f"{path} cannot be written: {error.strerror}.") from error
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(aside)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
+
+
+COMMANDS = {
+    "vm workspace prepare": (_configure_prepare, _prepare),
+    "vm workspace export": (_configure_export, _export),
+}

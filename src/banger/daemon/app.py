@@ -1,0 +1,29 @@
+"""The composition root: the one place that builds the daemon's object graph."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from banger import engine as verbs
+from banger.api.methods import VmList
+from banger.daemon.calls import Handlers
+from banger.daemon.handlers.artifacts import artifact_handlers
+from banger.daemon.handlers.daemon import daemon_handlers
+from banger.daemon.handlers.vm import vm_handlers
+from banger.daemon.lifecycle import Control
+
+
+@contextlib.asynccontextmanager
+async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
+    """Open the engine for the time of the block; yield every handler."""
+    async with verbs.open_engine(control.layout, control.settings) as engine:
+
+        async def count_vms() -> int:
+            return len(await verbs.list_vms(engine, VmList()))
+
+        yield {
+            **daemon_handlers(control, count_vms=count_vms),
+            **vm_handlers(engine),
+            **artifact_handlers(engine),
+        }

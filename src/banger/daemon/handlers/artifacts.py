@@ -1,0 +1,44 @@
+"""`image.*`, `kernel.*`, `gc`."""
+
+from __future__ import annotations
+
+from banger import engine as verbs
+from banger.api.methods import Deleted, Gc, ImageBuild, ImageRef, KernelPull, Leftover, NoParams
+from banger.daemon.calls import Call, Handlers
+from banger.engine import Engine
+from banger.model.artifacts import Image, Kernel
+
+
+def artifact_handlers(engine: Engine) -> Handlers:
+    """Return the handlers of images, kernels and leftovers."""
+
+    async def list_images(_: Call, __: NoParams) -> list[Image]:
+        return await verbs.list_images(engine)
+
+    async def show_image(_: Call, params: ImageRef) -> Image:
+        return await verbs.show_image(engine, params)
+
+    async def build_image(call: Call, params: ImageBuild) -> Image:
+        return await verbs.build_image(engine, call.operation, params)
+
+    async def delete_image(_: Call, params: ImageRef) -> Deleted:
+        return await verbs.delete_image(engine, params)
+
+    async def list_kernels(_: Call, __: NoParams) -> list[Kernel]:
+        return await verbs.list_kernels(engine)
+
+    async def pull_kernel(call: Call, params: KernelPull) -> Kernel:
+        return await verbs.pull_kernel(engine, call.operation, params)
+
+    async def collect(_: Call, params: Gc) -> list[Leftover]:
+        return await verbs.collect_garbage(engine, params)
+
+    return {
+        "image.list": list_images,
+        "image.show": show_image,
+        "image.build": build_image,
+        "image.delete": delete_image,
+        "kernel.list": list_kernels,
+        "kernel.pull": pull_kernel,
+        "gc": collect,
+    }
