@@ -10,7 +10,7 @@ In this order, each VM by itself, so that a damaged one holds up nobody (B9):
 3. VMs that lived only for a client's connection (`run --rm`) are deleted.
 4. Processes with our VMs' directories in their arguments and no handle: ended.
    A fork whose handle was not written yet leaves one (B4).
-5. The scratch directory of requests that were in progress is emptied.
+5. The directories of requests and builds that were in progress are emptied (A9).
 
 Holds lock L1 by being called before the socket exists; nobody else works on VMs.
 """
@@ -62,7 +62,8 @@ async def recover(engine: Engine) -> None:
         *(_isolated(r.id, _reconcile(engine, r)) for r in records if r.id not in left)
     )
     await _end_leftovers(engine)
-    await asyncio.to_thread(shutil.rmtree, engine.layout.scratch, ignore_errors=True)
+    for unfinished in (engine.layout.scratch, engine.layout.staging):
+        await asyncio.to_thread(shutil.rmtree, unfinished, ignore_errors=True)
     for operation in stopping:
         engine.tasks.start(_finish_stop(engine, operation))
 
