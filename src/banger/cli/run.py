@@ -137,8 +137,7 @@ def _prepare(arguments: Namespace, vm_id: str, context: Context, *, stages: Stag
         )
     stages.end()
     assert isinstance(done, dict)
-    notice = describe_left_out(done)
-    if notice:
+    for notice in done["notices"]:
         stages.say(notice)
 
 
@@ -151,15 +150,6 @@ def _workspace_params(arguments: Namespace) -> dict[str, object]:
         "from_ref": arguments.from_ref,
     }
     return {name: value for name, value in given.items() if value is not None}
-
-
-def describe_left_out(prepared: dict[str, object]) -> str | None:
-    """Return the notice of untracked files that stayed on the host (hazard A5)."""
-    count = prepared.get("untracked_left_out")
-    if not count:
-        return None
-    files = "file" if count == 1 else "files"
-    return f"{count} untracked {files} stayed on the host (--include-untracked sends them)"
 
 
 def _use(arguments: Namespace, vm_id: str, context: Context, *, stages: Stages) -> int:
@@ -228,9 +218,11 @@ def _show_plan(arguments: Namespace, context: Context) -> int:
             f"{branch}, commit {plan['commit'][:12]}, {len(plan['files'])} files, "
             f"{format_bytes(plan['bytes'])}"
         )
-        notice = describe_left_out(plan)
-        if notice:
-            context.say(notice)
+        if plan["untracked_left_out"]:
+            context.say(
+                f"untracked files that stay on the host: {plan['untracked_left_out']} "
+                "(--include-untracked sends them)"
+            )
         for name in plan["files"]:
             context.out(printable(name))
     context.say("Nothing was done (--dry-run).")

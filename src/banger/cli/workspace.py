@@ -12,7 +12,6 @@ from banger.cli.logs import copy_out
 from banger.cli.output import format_bytes, format_json, printable
 from banger.cli.parser import Parser, UsageError
 from banger.cli.progress import Stages
-from banger.cli.run import describe_left_out
 from banger.client import ClientStream
 from banger.errors import OperationFailed
 
@@ -49,8 +48,7 @@ def _prepare(arguments: Namespace, context: Context) -> int:
         )
         stages.end()
         assert isinstance(done, dict)
-        notice = describe_left_out(done)
-        if notice:
+        for notice in done["notices"]:
             stages.say(notice)
     if arguments.json:
         context.out(format_json(done))

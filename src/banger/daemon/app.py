@@ -11,6 +11,7 @@ from banger.daemon.calls import Handlers
 from banger.daemon.handlers.artifacts import artifact_handlers
 from banger.daemon.handlers.daemon import daemon_handlers
 from banger.daemon.handlers.vm import vm_handlers
+from banger.daemon.handlers.workspace import workspace_handlers
 from banger.daemon.lifecycle import Control
 
 
@@ -25,5 +26,6 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         yield {
             **daemon_handlers(control, count_vms=count_vms),
             **vm_handlers(engine),
+            **workspace_handlers(engine),
             **artifact_handlers(engine),
         }
