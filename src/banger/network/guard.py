@@ -9,7 +9,7 @@ in the world go on: not to this host (0/8, 127/8), not to link-local addresses
 (169.254/16, where clouds keep credentials), not to multicast.
 
 Run as `python -I -S guard.py GUEST-FD PASST-FD LABEL`, one for each VM, from before the VMM
-starts until either side closes. Imports four modules of the standard library and nothing
+starts until either side closes. Imports a few modules of the standard library and nothing
 of ours, so that it is small. Frames are as QEMU and passt speak: a length of four bytes,
 big-endian, then an Ethernet frame. A length that no frame has ends the program, and with it the
 VM's network: only a VMM that was taken over sends one. LABEL names the VM in the process list.
@@ -23,8 +23,10 @@ import os
 import socket
 import sys
 import threading
+from collections.abc import Callable
 
 CHUNK = 256 * 1024
+BACKLOG = 16 * 1024 * 1024
 LONGEST_FRAME = 65535 + 18
 """An IPv4 packet and an Ethernet header with a tag."""
 SHORTEST_FRAME = 14
@@ -85,28 +87,62 @@ def carry_out(guest: socket.socket, world: socket.socket) -> None:
             world.sendall(frames)
 
 
-def carry_in(world: socket.socket, guest: socket.socket) -> None:
-    """Pass everything to the guest until either side closes."""
+class Backlog:
+    """Chunks on their way to the guest, of BACKLOG bytes at most.
+
+    passt drops what it cannot send at once, and then waits two seconds for an
+    acknowledgement before it sends again; a slow (emulated) guest that is sent a whole TCP
+    window at once would stand still. So what passt sends is taken at once, and kept here.
+    """
+
+    def __init__(self) -> None:
+        self._chunks: list[bytes] = []
+        self._size = 0
+        self._changed = threading.Condition()
+
+    def put(self, chunk: bytes) -> None:
+        """Add a chunk; waits while there is no room."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._size < BACKLOG)
+            self._chunks.append(chunk)
+            self._size += len(chunk)
+            self._changed.notify_all()
+
+    def take(self) -> bytes:
+        """Return everything that is there; waits for the first chunk."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._chunks)
+            chunks, self._chunks, self._size = self._chunks, [], 0
+            self._changed.notify_all()
+        return b"".join(chunks)
+
+
+def carry_in(world: socket.socket, backlog: Backlog) -> None:
+    """Take everything from the world until it closes."""
     while chunk := world.recv(CHUNK):
-        guest.sendall(chunk)
+        backlog.put(chunk)
+
+
+def deliver(backlog: Backlog, guest: socket.socket) -> None:
+    """Pass the backlog to the guest until that closes (an OSError)."""
+    while True:
+        guest.sendall(backlog.take())
 
 
 def main(arguments: list[str]) -> None:
     """Carry frames both ways; ends the process when one way ends."""
     guest, world = (socket.socket(fileno=int(fd)) for fd in arguments[:2])
+    backlog = Backlog()
+    for carry in (lambda: carry_in(world, backlog), lambda: deliver(backlog, guest)):
+        threading.Thread(target=_to_the_end, args=(carry,), daemon=True).start()
+    _to_the_end(lambda: carry_out(guest, world))
 
-    def inward() -> None:
-        try:
-            carry_in(world, guest)
-        except OSError as error:
-            sys.stderr.write(f"guard: from the world: {error}\n")
-        os._exit(0)
 
-    threading.Thread(target=inward, daemon=True).start()
+def _to_the_end(carry: Callable[[], None]) -> None:
     try:
-        carry_out(guest, world)
+        carry()
     except (OSError, ValueError) as error:
-        sys.stderr.write(f"guard: from the guest: {error}\n")
+        sys.stderr.write(f"guard: {error}\n")
     os._exit(0)
 
 

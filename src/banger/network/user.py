@@ -37,6 +37,7 @@ READY_DEADLINE_S = 10.0
 TERM_DEADLINE_S = 2.0
 KILL_DEADLINE_S = 10.0
 LOG_TAIL_BYTES = 2000
+SEND_BUFFER_BYTES = 4 * 1024 * 1024
 NO_ROUTE = "No external routable interface"
 
 
@@ -124,6 +125,8 @@ async def _start_passt(
     if binary is None:
         raise ToolMissing("passt is not installed.", hint="banger setup")
     ours, theirs = socket.socketpair()
+    # As much as the host allows: passt drops what does not fit (`network.guard.Backlog`).
+    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     with theirs:
         argv = plan_passt(interface, binary=binary, descriptor=theirs.fileno(), log_file=log_file)
         identity = _spawn(argv, log_file=log_file, inherited=(theirs.fileno(),))

@@ -52,7 +52,7 @@ async def running(config: MachineConfig) -> AsyncIterator[tuple[QemuDriver, VmmH
 async def read_console(config: MachineConfig) -> bytes:
     """Return the console's log once something is in it."""
     async with asyncio.timeout(DEADLINE_S):
-        while not (said := config.console_log.read_bytes()):
+        while not (said := config.console_log.read_bytes()):  # noqa: ASYNC110 - a file
             await asyncio.sleep(0.01)
     return said
 
@@ -277,7 +277,7 @@ def test_a_cancelled_start_leaves_nothing(config: MachineConfig, layout: Layout)
     async def scenario() -> None:
         driver = QemuDriver(await probe_qemu())
         task = asyncio.create_task(driver.spawn(config, network=None))
-        while not find_leftovers(layout, []) and not task.done():
+        while not find_leftovers(layout, []) and not task.done():  # noqa: ASYNC110 - /proc
             await asyncio.sleep(0)
         task.cancel()
         try:
