@@ -7,6 +7,7 @@ import contextlib
 import socket
 
 from banger.errors import BangerError, VmmFailed
+from banger.host.process import is_alive
 from banger.vmm.driver import Capability, MachineConfig, VmmHandle
 from banger.vmm.qemu import process, qmp
 from banger.vmm.qemu.probe import QemuFacts
@@ -67,9 +68,11 @@ class QemuDriver:
 
     async def quit(self, handle: VmmHandle, *, deadline_s: float) -> bool:
         """Ask QEMU to end; False if it has not within the deadline."""
-        if not process.is_this(handle):
+        if not is_alive(handle.process):
             await process.gone(handle)
             return True
+        if not process.is_this(handle):
+            return False  # its sandbox has not become QEMU yet: nobody to ask
         try:
             async with asyncio.timeout(deadline_s):
                 # It may end in the middle of its answer: what counts is that it ends.

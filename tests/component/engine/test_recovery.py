@@ -1,0 +1,289 @@
+"""What a new daemon makes of what a killed one left (B5, B9, B10): real files, real rows.
+
+No VM runs here; `tests/crash` kills real daemons with real VMs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Callable, Coroutine
+
+import msgspec
+import pytest
+
+from banger import store
+from banger.api.methods import Gc, VmList
+from banger.config import load_settings
+from banger.engine import Engine, collect_garbage, delete_vm, list_vms, open_engine
+from banger.engine.actions import apply, undo
+from banger.engine.runner import run_undoable
+from banger.errors import OperationFailed, VmNotFound
+from banger.host.process import ProcessIdentity, identify
+from banger.layout import Layout, layout_from_environment
+from banger.model.names import OperationId, VmId
+from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState
+from banger.plan.lifecycle import plan_create, plan_kill
+from banger.plan.steps import MakeDataDisk, MakeVmDir, Step
+from banger.vmm import VmmHandle
+
+VM = VmId("0123456789ab")
+
+
+@pytest.fixture
+def layout(private_environ: dict[str, str]) -> Layout:
+    return layout_from_environment(private_environ)
+
+
+def with_engine(layout: Layout, work: Callable[[Engine], Coroutine[object, object, None]]) -> None:
+    async def run() -> None:
+        settings = load_settings(layout.config_file, {})
+        async with open_engine(layout, settings) as engine:
+            await work(engine)
+
+    asyncio.run(run())
+
+
+def record(state: VmState = VmState.CREATED, *, ephemeral: bool = False) -> VmRecord:
+    spec = VmSpec(
+        name="calm-otter",
+        image="i" * 64,
+        image_name="debian-bookworm",
+        kernel="k" * 64,
+        vcpu=1,
+        memory_mib=512,
+        disk_mib=64,
+        network=NetworkKind.NONE,
+        driver="qemu",
+        accel=Accel.TCG,
+        ephemeral=ephemeral,
+    )
+    return VmRecord(id=VM, spec=spec, state=state, created_at=1.0)
+
+
+async def insert(engine: Engine, vm: VmRecord) -> None:
+    await engine.database.write(store.insert_vm, vm)
+
+
+async def leave_operation(engine: Engine, method: str, steps: tuple[Step, ...]) -> None:
+    """Do steps as a daemon would that is killed right after the last of them has begun."""
+    operation = OperationId("op-dead")
+    await engine.database.write(store.begin_operation, operation, method, VM, now=1.0)
+    for number, step in enumerate(steps):
+        payload = msgspec.json.encode(step)
+        await engine.database.write(store.record_step, operation, number, payload, "started")
+        await apply(engine, engine.new_operation(method), step)
+
+
+async def states(engine: Engine) -> list[VmState]:
+    return [view.record.state for view in await list_vms(engine, VmList())]
+
+
+@pytest.mark.parametrize("steps_done", [0, 1, 2, 3])
+def test_a_create_that_was_cut_off_is_undone(layout: Layout, steps_done: int) -> None:
+    """B5, A9: no row, no directory."""
+
+    async def crash(engine: Engine) -> None:
+        await insert(engine, record())
+        await leave_operation(engine, "vm.create", plan_create(VM, record().spec)[:steps_done])
+
+    async def look(engine: Engine) -> None:
+        assert await states(engine) == []
+        assert not layout.vm_dir(VM).exists()
+        assert await collect_garbage(engine, Gc()) == []
+
+    with_engine(layout, crash)
+    with_engine(layout, look)
+
+
+@pytest.mark.parametrize("method", ["vm.start", "vm.kill", "vm.stop"])
+def test_a_start_or_an_end_that_was_cut_off_leaves_a_stopped_vm(
+    layout: Layout, method: str
+) -> None:
+    """B5: what it is made of stays."""
+
+    async def crash(engine: Engine) -> None:
+        await insert(engine, record(VmState.STARTING))
+        for step in plan_create(VM, record().spec):
+            await apply(engine, engine.new_operation("vm.create"), step)
+        await leave_operation(engine, method, ())
+
+    async def look(engine: Engine) -> None:
+        assert await states(engine) == [VmState.STOPPED]
+        assert layout.vm_data_disk(VM).exists()
+        assert await engine.database.read(store.load_open_operations) == []
+
+    with_engine(layout, crash)
+    with_engine(layout, look)
+
+
+def test_a_delete_that_was_cut_off_is_completed(layout: Layout) -> None:
+    """B5."""
+
+    async def crash(engine: Engine) -> None:
+        await insert(engine, record(VmState.STOPPED))
+        await apply(engine, engine.new_operation("vm.create"), MakeVmDir(vm_id=VM))
+        await leave_operation(engine, "vm.delete", plan_kill(VM))
+
+    async def look(engine: Engine) -> None:
+        assert await states(engine) == []
+        assert not layout.vm_dir(VM).exists()
+
+    with_engine(layout, crash)
+    with_engine(layout, look)
+
+
+def handle(identity: ProcessIdentity) -> VmmHandle:
+    return VmmHandle(
+        driver="qemu",
+        vm_id=VM,
+        process=identity,
+        program="qemu-system-x86",
+        control_socket="/nowhere/qmp.sock",
+        agent_socket="/nowhere/agent.sock",
+        vmm_log="/nowhere/vmm.log",
+    )
+
+
+@pytest.mark.parametrize("change", ["boot_id", "start_ticks"])
+def test_a_foreign_process_is_neither_adopted_nor_killed(layout: Layout, change: str) -> None:
+    """B2, B10: a reused pid, a rebooted host."""
+    with subprocess.Popen(["sleep", "60"]) as sleeper:
+        found = identify(sleeper.pid)
+        assert found is not None
+        pid, ticks, boot_id = found.pid, found.start_ticks, found.boot_id
+        recorded = {
+            "boot_id": ProcessIdentity(pid, ticks, "another boot"),
+            "start_ticks": ProcessIdentity(pid, ticks + 1, boot_id),
+        }[change]
+
+        async def crash(engine: Engine) -> None:
+            await insert(engine, record(VmState.RUNNING))
+            payload = msgspec.json.encode(handle(recorded))
+            await engine.database.write(store.save_handle, VM, "vmm", payload)
+
+        async def look(engine: Engine) -> None:
+            assert await states(engine) == [VmState.STOPPED]
+            assert await engine.database.read(store.load_handles, VM) == {}
+
+        with_engine(layout, crash)
+        with_engine(layout, look)
+        assert sleeper.poll() is None
+        sleeper.kill()
+
+
+def test_a_damaged_handle_counts_as_lost(layout: Layout) -> None:
+    """B9."""
+
+    async def crash(engine: Engine) -> None:
+        await insert(engine, record(VmState.RUNNING))
+        await engine.database.write(store.save_handle, VM, "vmm", b"{")
+
+    async def look(engine: Engine) -> None:
+        assert await states(engine) == [VmState.STOPPED]
+
+    with_engine(layout, crash)
+    with_engine(layout, look)
+
+
+@pytest.mark.parametrize(
+    ("state", "left"),
+    [(VmState.STOPPED, []), (VmState.RUNNING, []), (VmState.ERROR, [VmState.ERROR])],
+)
+def test_a_vm_of_a_lost_client_is_deleted_unless_it_is_evidence(
+    layout: Layout, state: VmState, left: list[VmState]
+) -> None:
+    """H5: one that never became ready is kept."""
+
+    async def crash(engine: Engine) -> None:
+        await insert(engine, record(state, ephemeral=True))
+
+    async def look(engine: Engine) -> None:
+        assert await states(engine) == left
+
+    with_engine(layout, crash)
+    with_engine(layout, look)
+
+
+def test_undoing_goes_on_after_an_error(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B3: the directory goes although undoing what is in it failed."""
+    undone: list[str] = []
+
+    async def failing_undo(engine: Engine, step: Step) -> None:
+        undone.append(type(step).__name__)
+        if isinstance(step, MakeDataDisk):
+            raise OperationFailed("No.")
+        await undo(engine, step)
+
+    monkeypatch.setattr("banger.engine.runner.undo", failing_undo)
+
+    async def work(engine: Engine) -> None:
+        op = engine.new_operation("vm.create")
+        await insert(engine, record())
+        await engine.database.write(store.begin_operation, op.id, op.method, VM, now=1.0)
+        # More than the file system can hold, so that mke2fs fails.
+        broken = MakeDataDisk(vm_id=VM, size_mib=2**60)
+        with pytest.raises(OperationFailed, match="mke2fs"):
+            await run_undoable(engine, op, (MakeVmDir(vm_id=VM), broken))
+        assert undone == ["MakeDataDisk", "MakeVmDir"]
+        assert not layout.vm_dir(VM).exists()
+
+    with_engine(layout, work)
+
+
+def test_steps_may_be_repeated(layout: Layout) -> None:
+    """The runner's promise: applying twice or undoing twice is the same as once."""
+
+    async def work(engine: Engine) -> None:
+        op = engine.new_operation("vm.create")
+        steps = plan_create(VM, record().spec)
+        for step in (*steps, *steps):
+            await apply(engine, op, step)
+        disk = layout.vm_data_disk(VM).stat()
+        assert disk.st_size == 64 * 2**20
+        assert disk.st_blocks * 512 < 16 * 2**20  # sparse
+        for step in (*reversed(steps), *reversed(steps)):
+            await undo(engine, step)
+        assert not layout.vm_dir(VM).exists()
+
+    with_engine(layout, work)
+
+
+def test_gc_lists_first_and_touches_only_names_of_our_shape(layout: Layout) -> None:
+    """A6."""
+    orphan = layout.vms / "abcdefabcdef"
+    foreign = [layout.vms / "notes", layout.vms / "ABCDEFABCDEF", layout.vms / "abcdefabcdef0"]
+
+    async def work(engine: Engine) -> None:
+        for path in (orphan, *foreign):
+            path.mkdir(parents=True)
+            (path / "file").touch()
+        (listed,) = await collect_garbage(engine, Gc())
+        assert (listed.name, listed.removed) == (str(orphan), False)
+        assert orphan.exists()
+        (removed,) = await collect_garbage(engine, Gc(dry_run=False))
+        assert removed.removed
+        assert not orphan.exists()
+        assert all(path.exists() for path in foreign)
+
+    with_engine(layout, work)
+
+
+def test_what_was_half_made_is_removed_at_the_start(layout: Layout) -> None:
+    """A9."""
+    for directory in (layout.scratch, layout.staging):
+        (directory / "half").mkdir(parents=True)
+
+    async def look(_: Engine) -> None:
+        assert not (layout.scratch / "half").exists()
+        assert not (layout.staging / "half").exists()
+
+    with_engine(layout, look)
+
+
+def test_deleting_what_is_not_there_says_so(layout: Layout) -> None:
+    async def work(engine: Engine) -> None:
+        with pytest.raises(VmNotFound, match="no VM nobody"):
+            await delete_vm(engine, engine.new_operation("vm.delete"), "nobody")
+
+    with_engine(layout, work)
