@@ -1,0 +1,81 @@
+"""A guest's side of a user network, without a guest: frames made by hand.
+
+A hostile guest is root in its machine and sends what it likes, so this is what it can
+do: an operating system between would only forbid some of it.
+"""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+
+from banger.network import Interface
+
+SYN_ACK = 0x12
+BROADCAST = b"\xff" * 6
+
+
+class Guest:
+    """Speaks Ethernet over the stream that a VMM would get."""
+
+    def __init__(self, side: socket.socket, interface: Interface) -> None:
+        self.side = side
+        self.mac = bytes.fromhex(interface.mac.replace(":", ""))
+        self.address = interface.address
+        self._port = 40000
+
+    def can_connect(self, address: str, port: int, *, wait_s: float = 1.0) -> bool:
+        """Tell whether a TCP connection is accepted."""
+        self._port += 1
+        segment = struct.pack("!HHIIBBHHH", self._port, port, 1000, 0, 5 << 4, 2, 65535, 0, 0)
+        self._send(address, socket.IPPROTO_TCP, segment, checksum_at=16)
+        answer = self._receive(socket.IPPROTO_TCP, wait_s)
+        return answer is not None and answer[13] & SYN_ACK == SYN_ACK
+
+    def ask(self, address: str, port: int, data: bytes, *, wait_s: float = 1.0) -> bytes | None:
+        """Send a datagram and return the answer's content, or None."""
+        self._port += 1
+        datagram = struct.pack("!HHHH", self._port, port, 8 + len(data), 0) + data
+        self._send(address, socket.IPPROTO_UDP, datagram, checksum_at=6)
+        answer = self._receive(socket.IPPROTO_UDP, wait_s)
+        return None if answer is None else answer[8:]
+
+    def _send(self, address: str, protocol: int, content: bytes, *, checksum_at: int) -> None:
+        ends = socket.inet_aton(self.address) + socket.inet_aton(address)
+        pseudo = ends + struct.pack("!BBH", 0, protocol, len(content))
+        content = _with_checksum(content, at=checksum_at, over=pseudo + content)
+        header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(content), 1, 0, 64, protocol, 0) + ends
+        header = _with_checksum(header, at=10, over=header)
+        frame = BROADCAST + self.mac + b"\x08\x00" + header + content
+        self.side.sendall(len(frame).to_bytes(4, "big") + frame)
+
+    def _receive(self, protocol: int, wait_s: float) -> bytes | None:
+        """Return the next segment to the port in use, within the time."""
+        deadline = time.monotonic() + wait_s
+        try:
+            while (left := deadline - time.monotonic()) > 0:
+                self.side.settimeout(left)
+                frame = self._read(int.from_bytes(self._read(4), "big"))
+                to_port = int.from_bytes(frame[36:38], "big")
+                if frame[12:14] == b"\x08\x00" and frame[23] == protocol and to_port == self._port:
+                    return frame[34:]
+        except TimeoutError:
+            pass
+        return None
+
+    def _read(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            chunk = self.side.recv(count - len(data))
+            assert chunk, "the network ended"
+            data += chunk
+        return data
+
+
+def _with_checksum(content: bytes, *, at: int, over: bytes) -> bytes:
+    padded = over + b"\0" * (len(over) % 2)
+    total = sum(struct.unpack(f"!{len(padded) // 2}H", padded))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return content[:at] + struct.pack("!H", ~total & 0xFFFF) + content[at + 2 :]

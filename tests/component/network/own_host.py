@@ -1,0 +1,61 @@
+"""A host of our own, in a network namespace: what a guest sees of its nameserver.
+
+Run in `unshare --user --map-root-user --net --mount`. The host's resolver listens
+on loopback only, as systemd-resolved does. Prints what the guest was answered.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+import threading
+from pathlib import Path
+
+from banger.host import proc
+from banger.model.names import VmId
+from banger.network import start_user_network, user_interface, wait_network_gone
+from tests.component.network.frames import Guest
+
+RESOLVER = "127.0.0.53"
+
+
+def make_host(directory: Path) -> None:
+    """An uplink with a default route, and a resolver on loopback."""
+    configuration = directory / "resolv.conf"
+    configuration.write_text(f"nameserver {RESOLVER}\n")
+    for command in (
+        "ip link set lo up",
+        "ip link add up0 type veth peer name up1",
+        "ip address add 192.0.2.2/24 dev up0",
+        "ip link set up0 up",
+        "ip link set up1 up",
+        "ip route add default via 192.0.2.1",
+        f"mount --bind {configuration} /etc/resolv.conf",
+    ):
+        proc.run_sync(command.split(), deadline_s=10)
+
+
+def serve_queries(resolver: socket.socket) -> None:
+    while True:
+        query, client = resolver.recvfrom(2048)
+        resolver.sendto(b"answer to " + query, client)
+
+
+async def main(directory: Path) -> None:
+    make_host(directory)
+    resolver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    resolver.bind((RESOLVER, 53))
+    threading.Thread(target=serve_queries, args=(resolver,), daemon=True).start()
+    interface = user_interface(VmId("0123456789ab"))
+    network = await start_user_network(interface, log_file=directory / "network.log")
+    guest = Guest(network.guest, interface)
+    for nameserver in (*interface.dns, RESOLVER):
+        answer = await asyncio.to_thread(guest.ask, nameserver, 53, b"query")
+        sys.stdout.write(f"{nameserver} {answer!r}\n")
+    network.guest.close()
+    await wait_network_gone(network.handle)
+
+
+if __name__ == "__main__":
+    asyncio.run(main(Path(sys.argv[1])))

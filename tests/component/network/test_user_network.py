@@ -1,0 +1,224 @@
+"""User networking with the real passt and the real guard."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import signal
+import socket
+import sys
+import threading
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from banger.errors import ToolMissing
+from banger.host import proc
+from banger.host.process import is_alive, send_signal
+from banger.layout import Layout
+from banger.model.names import VmId
+from banger.network import (
+    NetworkHandle,
+    UserNetwork,
+    end_network,
+    is_network_alive,
+    start_user_network,
+    user_interface,
+    wait_network_gone,
+)
+from banger.vmm import find_leftovers
+from tests.component.network.frames import Guest
+from tests.component.vmm.machines import make_layout
+
+VM = VmId("0123456789ab")
+INTERFACE = user_interface(VM)
+DEADLINE_S = 60.0
+NOT_FOR_GUESTS = ("127.0.0.1", "127.77.3.4", "0.0.0.0", "10.0.2.2", "169.254.169.254")
+OWN_NAMESPACE = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
+
+
+@pytest.fixture
+def layout(short_dir: Path) -> Layout:
+    return make_layout(short_dir)
+
+
+@contextlib.asynccontextmanager
+async def running(layout: Layout) -> AsyncIterator[UserNetwork]:
+    """A network that is gone when the block ends; the whole within a deadline."""
+    async with asyncio.timeout(DEADLINE_S):
+        network = await start_user_network(INTERFACE, log_file=layout.vm_network_log(VM))
+        try:
+            yield network
+        finally:
+            network.guest.close()
+            await wait_network_gone(network.handle)
+
+
+@contextlib.contextmanager
+def services() -> Iterator[tuple[int, int]]:
+    """A TCP and a UDP service on every address of this host; the UDP one answers."""
+    with (
+        socket.create_server(("0.0.0.0", 0)) as listener,
+        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as echo,
+    ):
+        echo.bind(("0.0.0.0", 0))
+        echo.settimeout(0.05)
+        done = threading.Event()
+
+        def answer() -> None:
+            while not done.is_set():
+                with contextlib.suppress(TimeoutError):
+                    data, client = echo.recvfrom(2048)
+                    echo.sendto(b"answer to " + data, client)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        try:
+            yield listener.getsockname()[1], echo.getsockname()[1]
+        finally:
+            done.set()
+            thread.join()
+
+
+def own_address() -> str:
+    """Return the host's address towards the world (nothing is sent)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("198.51.100.1", 9))
+        return str(probe.getsockname()[0])
+
+
+def test_a_guest_reaches_the_world_and_not_the_hosts_own(layout: Layout) -> None:
+    """E4: by sockets of every kind to addresses that mean the host, link-local, the gateway."""
+
+    async def scenario() -> None:
+        async with running(layout) as network:
+            guest = Guest(network.guest, INTERFACE)
+            with services() as (tcp, udp):
+                await asyncio.to_thread(try_everything, guest, tcp, udp)
+
+    asyncio.run(scenario())
+
+
+def try_everything(guest: Guest, tcp: int, udp: int) -> None:
+    for address in NOT_FOR_GUESTS:
+        assert not guest.can_connect(address, tcp), address
+        assert guest.ask(address, udp, b"q") is None, address
+    # The same frames to an address out in the world arrive: what was refused, was refused.
+    assert guest.can_connect(own_address(), tcp, wait_s=10)
+    assert guest.ask(own_address(), udp, b"q", wait_s=10) == b"answer to q"
+
+
+def test_both_processes_have_sessions_of_their_own_and_end_with_the_stream(layout: Layout) -> None:
+    """B1; and nothing is left when the VMM has gone, however it went."""
+
+    async def scenario() -> None:
+        async with running(layout) as network:
+            for identity in (network.handle.guard, network.handle.passt):
+                assert os.getsid(identity.pid) == identity.pid
+            assert is_network_alive(network.handle)
+            payload = msgspec.json.encode(network.handle)
+            assert msgspec.json.decode(payload, type=NetworkHandle) == network.handle
+        assert not is_network_alive(network.handle)
+        assert find_leftovers(layout, []) == []
+
+    asyncio.run(scenario())
+
+
+def test_a_network_without_a_record_is_found(layout: Layout) -> None:
+    """B4, B5."""
+
+    async def scenario() -> None:
+        async with running(layout) as network:
+            found = find_leftovers(layout, [])
+            assert {leftover.process for leftover in found} == {
+                network.handle.guard,
+                network.handle.passt,
+            }
+            assert {leftover.vm_id for leftover in found} == {VM}
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("victim", ["guard", "passt"])
+def test_one_half_does_not_outlive_the_other(layout: Layout, victim: str) -> None:
+    async def scenario() -> None:
+        async with running(layout) as network:
+            send_signal(getattr(network.handle, victim), signal.SIGKILL)
+            await wait_network_gone(network.handle)
+
+    asyncio.run(scenario())
+
+
+def test_a_network_that_hangs_is_ended(layout: Layout) -> None:
+    """A2."""
+
+    async def scenario() -> None:
+        async with running(layout) as network:
+            send_signal(network.handle.guard, signal.SIGSTOP)
+            await end_network(network.handle)
+            assert not is_alive(network.handle.guard)
+            await end_network(network.handle)
+
+    asyncio.run(scenario())
+
+
+def test_a_frame_of_impossible_length_costs_that_vm_its_network(layout: Layout) -> None:
+    """E2, E5: what only a VMM that was taken over can send."""
+
+    async def scenario() -> None:
+        async with running(layout) as network:
+            network.guest.sendall(b"\xff" * 4)
+            await wait_network_gone(network.handle)
+        assert "4294967295" in layout.vm_network_log(VM).read_text()
+
+    asyncio.run(scenario())
+
+
+def test_a_host_without_passt_says_so(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """H8."""
+    monkeypatch.setenv("PATH", "/nonexistent")
+    monkeypatch.setattr(proc, "SYSTEM_PATH", "/nonexistent")
+
+    async def scenario() -> None:
+        with pytest.raises(ToolMissing, match="passt"):
+            await start_user_network(INTERFACE, log_file=layout.vm_network_log(VM))
+
+    asyncio.run(scenario())
+
+
+NO_NETWORK = """
+import asyncio, pathlib, sys
+from banger.errors import HostNotReady
+from banger.network import start_user_network, user_interface
+try:
+    log = pathlib.Path(sys.argv[1])
+    asyncio.run(start_user_network(user_interface("0123456789ab"), log_file=log))
+except HostNotReady as error:
+    print(error.message, error.hint)
+"""
+
+
+def run_in_namespace(*argv: str) -> str:
+    command = [*OWN_NAMESPACE, sys.executable, *argv]
+    python = {"PYTHONPATH": ":".join(filter(None, sys.path))}
+    return asyncio.run(proc.run(command, deadline_s=DEADLINE_S, env=python)).text
+
+
+def test_a_host_without_a_network_says_what_to_do(layout: Layout) -> None:
+    """H6: passt needs a route; the remedy is named, and nothing is left."""
+    said = run_in_namespace("-c", NO_NETWORK, str(layout.vm_network_log(VM)))
+    assert "no route" in said
+    assert "--network none" in said
+    assert find_leftovers(layout, []) == []
+
+
+def test_a_guest_resolves_names_where_the_resolver_is_on_the_hosts_loopback(
+    short_dir: Path,
+) -> None:
+    """E4: through the network's own nameserver, and not by the resolver's address."""
+    script = Path(__file__).with_name("own_host.py")
+    said = run_in_namespace(str(script), str(short_dir))
+    assert said.splitlines() == ["10.0.2.3 b'answer to query'", "127.0.0.53 None"]
