@@ -62,7 +62,7 @@ def plan_argv(request: Bootstrap) -> list[str]:
         "--format=tar",
         f"--variant={request.variant}",
         f"--components={','.join(request.components)}",
-        f"--include={','.join(request.packages)}",
+        *([f"--include={','.join(request.packages)}"] if request.packages else []),
         *request.options,
         request.suite,
         "-",

@@ -40,7 +40,7 @@ RECIPE_BYTES_MAX = 1024 * 1024
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 _SUITE = re.compile(r"[a-z][a-z0-9-]{0,40}")
 _PACKAGE = re.compile(r"[a-z0-9][a-z0-9+.-]{1,100}(?:=[A-Za-z0-9.+:~-]{1,100})?")
-_UNIT = re.compile(r"[A-Za-z0-9:_.@\\-]{1,200}\.[a-z]{2,12}")
+_UNIT = re.compile(r"[A-Za-z0-9_][A-Za-z0-9:_.@\\-]{0,200}\.[a-z]{2,12}")
 _PATH = re.compile(r"(?:/[A-Za-z0-9@+_.-]+)+")
 _GLOB = re.compile(r"(?:/[A-Za-z0-9@+_.*?-]+)+")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
