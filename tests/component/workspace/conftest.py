@@ -1,0 +1,88 @@
+"""A repository, a guest, and the way between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from contextlib import aclosing
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from banger.model.vm import WorkspaceRecord
+from banger.workspace import (
+    PreparedWorkspace,
+    RepositoryFacts,
+    export_patch,
+    import_workspace,
+    inspect_repository,
+    plan_import,
+)
+from banger.workspace.guestfiles import GuestFiles
+from tests.support import repositories as repo
+from tests.support.local_guest import LocalGuest
+
+DEADLINE_S = 100.0
+
+
+@dataclass
+class Trip:
+    """One repository `top` and the workspace `work` that it becomes in a guest."""
+
+    top: Path
+    work: Path
+    guest: LocalGuest
+    scratch: Path
+    prepared: PreparedWorkspace | None = None
+
+    def inspect(self, **options: object) -> RepositoryFacts:
+        inspect: Callable[..., object] = inspect_repository
+        facts = asyncio.run(inspect(self.top, scratch=self.scratch, **options))  # type: ignore[arg-type]
+        assert isinstance(facts, RepositoryFacts)
+        return facts
+
+    def prepare(self, **options: object) -> PreparedWorkspace:
+        plan = plan_import(self.inspect(**options), str(self.work))
+        self.prepared = asyncio.run(
+            import_workspace(self.guest, plan, deadline_s=DEADLINE_S, scratch=self.scratch)
+        )
+        assert list(self.scratch.iterdir()) == []
+        return self.prepared
+
+    @property
+    def record(self) -> WorkspaceRecord:
+        assert self.prepared is not None
+        return WorkspaceRecord(
+            host_path=self.prepared.host_path,
+            guest_path=self.prepared.guest_path,
+            commit=self.prepared.commit,
+            branch=self.prepared.branch,
+        )
+
+    def export(self, guest: GuestFiles | None = None) -> bytes:
+        async def collect() -> bytes:
+            stream = export_patch(
+                guest or self.guest, self.record, deadline_s=DEADLINE_S, scratch=self.scratch
+            )
+            async with aclosing(stream) as chunks:
+                return b"".join([chunk async for chunk in chunks])
+
+        return asyncio.run(collect())
+
+
+@pytest.fixture
+def trip(tmp_path: Path) -> Trip:
+    return new_trip(tmp_path)
+
+
+def new_trip(directory: Path) -> Trip:
+    """A trip whose repository has a commit of two files and is named `project`."""
+    scratch = directory / "scratch"
+    scratch.mkdir()
+    top = repo.init(directory / "project")
+    repo.write(top, "README", b"read me\n")
+    repo.write(top, "src/main.py", b"print('hello')\n", mode=0o755)
+    repo.commit(top, "first")
+    guest = LocalGuest(directory / "guest-home")
+    return Trip(top, directory / "guest/project", guest, scratch)
