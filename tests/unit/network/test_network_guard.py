@@ -5,12 +5,20 @@ from __future__ import annotations
 import ipaddress
 import socket
 import struct
+import threading
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banger.network.guard import LONGEST_FRAME, filter_frames, is_outside, may_pass
+from banger.network.guard import (
+    BACKLOG,
+    LONGEST_FRAME,
+    Backlog,
+    filter_frames,
+    is_outside,
+    may_pass,
+)
 
 MACS = bytes(12)
 
@@ -90,3 +98,29 @@ def test_a_length_that_no_frame_has_ends_the_network(length: int) -> None:
     """E2: nothing is buffered for a length that is a lie."""
     with pytest.raises(ValueError):
         filter_frames(bytearray(length.to_bytes(4, "big")))
+
+
+def test_the_backlog_keeps_order_and_everything() -> None:
+    backlog = Backlog()
+    for part in (b"one ", b"two ", b"three"):
+        backlog.put(part)
+    assert backlog.take() == b"one two three"
+
+
+def test_the_backlog_is_bounded() -> None:
+    """E2: a guest that takes nothing costs a bounded amount of memory."""
+    backlog = Backlog()
+    backlog.put(bytes(BACKLOG))
+    added = threading.Event()
+
+    def put_more() -> None:
+        backlog.put(b"more")
+        added.set()
+
+    thread = threading.Thread(target=put_more)
+    thread.start()
+    assert not added.wait(0.05)
+    assert backlog.take() == bytes(BACKLOG)
+    assert added.wait(30)
+    thread.join()
+    assert backlog.take() == b"more"

@@ -77,7 +77,7 @@ async def start(
 async def gone(handle: VmmHandle) -> int | None:
     """Return when QEMU and its monitor have ended; both are reaped if they are our children.
 
-    The value is QEMU's exit status (-N for signal N; its monitor passes it on), or
+    The value is QEMU's exit status (for signal N -N, or 128+N where a monitor passes it on), or
     None if neither was our child, so that nobody can tell.
     """
     status = await wait_gone(handle.process)
