@@ -146,7 +146,7 @@ void loopback_up(void);
 int configure_interface(const struct request *interface, struct failure *failure);
 int find_user(const char *text, struct user *user, struct failure *failure);
 int exec_start(struct agent *agent, struct stream *stream, const struct request *request,
-               struct failure *failure);
+               struct writer *result, struct failure *failure);
 void exec_control(struct stream *stream, const struct request *control);
 int stat_path(const char *path, struct writer *writer, struct failure *failure);
 int connect_start(struct stream *stream, const struct request *request, struct failure *failure);

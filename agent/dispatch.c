@@ -45,6 +45,10 @@ static int check(const struct agent *agent, enum kind kind, const struct request
         [KIND_EXEC] = TAG_ARG,   [KIND_TAR_IN] = TAG_PATH,  [KIND_TAR_OUT] = TAG_PATH,
         [KIND_STAT] = TAG_PATH,  [KIND_CONNECT] = TAG_HOST, [KIND_BOOT] = TAG_ROOT,
     };
+    static const uint8_t flags[KIND_LAST + 1] = {
+        [KIND_EXEC] = 1 | 2 | 4, [KIND_TAR_IN] = 1, [KIND_POWEROFF] = POWEROFF_NOW};
+    if (request->flags & ~(uint64_t)flags[kind])
+        return fail(failure, "bad-request", 0, "FLAGS %llu", (unsigned long long)request->flags);
     if (needed[kind] && !request->present[needed[kind]])
         return fail(failure, "bad-request", 0, "field %d is missing", needed[kind]);
     if (!agent->booted && kind != KIND_PING && kind != KIND_BOOT && kind != KIND_POWEROFF)
@@ -70,7 +74,7 @@ static int serve(struct agent *agent, struct stream *stream, const struct reques
         agent->power_off_now = request->flags & POWEROFF_NOW;
         return 0;
     case KIND_EXEC:
-        return exec_start(agent, stream, request, failure);
+        return exec_start(agent, stream, request, result, failure);
     case KIND_TAR_IN:
         return worker_start(agent, stream, request, tar_in, true, false, failure);
     case KIND_TAR_OUT:

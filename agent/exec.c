@@ -299,8 +299,7 @@ static int explain(const struct plan *plan, struct failure *failure)
 static int check_request(const struct request *request, struct failure *failure)
 {
     uint64_t flags = request->flags;
-    if (flags & ~(uint64_t)(EXEC_TTY | EXEC_STDIN | EXEC_DETACH) ||
-        ((flags & EXEC_DETACH) && flags != EXEC_DETACH))
+    if ((flags & EXEC_DETACH) && flags != EXEC_DETACH)
         return fail(failure, "bad-request", 0, "FLAGS %llu", (unsigned long long)flags);
     if (request->cwd && *request->cwd != '/')
         return fail(failure, "bad-request", 0, "CWD is not absolute");
@@ -359,7 +358,7 @@ static int run(struct agent *agent, struct stream *stream, const struct request 
 
 /* EXEC. Returns 1 if the program runs, 0 if it was detached. */
 int exec_start(struct agent *agent, struct stream *stream, const struct request *request,
-               struct failure *failure)
+               struct writer *result, struct failure *failure)
 {
     struct list env = {0};
     if (check_request(request, failure))
@@ -380,6 +379,8 @@ int exec_start(struct agent *agent, struct stream *stream, const struct request 
         find_path(plan);
         outcome = run(agent, stream, request, plan, failure);
     }
+    if (outcome == 0)
+        put_number(result, TAG_STATUS, 0);
     if (env.items)
         free_environment(request, &env);
     free(plan);

@@ -24,8 +24,10 @@ static void remount_read_only(const struct agent *agent)
     if (fd < 0 || write(fd, "u", 1) != 1)
         return; /* without this the journal is replayed at the next boot */
     for (int waited = 0; agent->data >= 0 && waited < REMOUNT_WAIT_MS; waited += 5) {
-        if (fstatvfs(agent->data, &state) == 0 && (state.f_flag & ST_RDONLY))
+        if (fstatvfs(agent->data, &state) == 0 && (state.f_flag & ST_RDONLY)) {
+            syncfs(agent->data); /* waits for the lock that the remount holds to its end */
             return;
+        }
         poll(NULL, 0, 5);
     }
 }

@@ -150,27 +150,6 @@ void streams_drop(struct agent *agent)
             stream_drop(agent, &agent->streams[i]);
 }
 
-/* The host gives the stream up. With a process, the answer comes when it has ended. */
-void stream_close(struct agent *agent, struct stream *stream)
-{
-    struct failure failure;
-    struct writer nothing = {0};
-    stream->closed = true;
-    if (stream->pid) {
-        kill_group(stream);
-        close_fd(&stream->in.fd);
-        close_fd(&stream->out[0].fd);
-        close_fd(&stream->out[1].fd);
-        return;
-    }
-    if (stream->phase != STREAM_REQUESTED && stream->kind == KIND_LISTENERS) {
-        stream_result(agent, stream, &nothing);
-        return;
-    }
-    fail(&failure, "closed", 0, "the stream was closed");
-    stream_error(agent, stream, &failure);
-}
-
 static void exec_result(struct agent *agent, struct stream *stream)
 {
     uint8_t bytes[64];
@@ -209,6 +188,28 @@ static void settle(struct agent *agent, struct stream *stream)
         exec_result(agent, stream);
     else
         worker_result(agent, stream);
+}
+
+/* The host gives the stream up. With a process, the answer comes when it has ended. */
+void stream_close(struct agent *agent, struct stream *stream)
+{
+    struct failure failure;
+    struct writer nothing = {0};
+    stream->closed = true;
+    if (stream->pid) {
+        kill_group(stream);
+        close_fd(&stream->in.fd);
+        close_fd(&stream->out[0].fd);
+        close_fd(&stream->out[1].fd);
+        settle(agent, stream); /* it may have ended, and its output waited for credit */
+        return;
+    }
+    if (stream->phase != STREAM_REQUESTED && stream->kind == KIND_LISTENERS) {
+        stream_result(agent, stream, &nothing);
+        return;
+    }
+    fail(&failure, "closed", 0, "the stream was closed");
+    stream_error(agent, stream, &failure);
 }
 
 /* --- host to guest ------------------------------------------------------------ */

@@ -63,8 +63,11 @@ def number(raw: bytes) -> int:
     return int(struct.unpack("<Q", raw)[0])
 
 
-def frame(kind: int, stream: int, payload: bytes = b"", *, channel: int = 0, flags: int = 0) -> bytes:
-    return struct.pack("<BBBBII", kind, channel, flags, 0, stream, len(payload)) + payload + b"\xe5"
+def frame(
+    kind: int, stream: int, payload: bytes = b"", *, channel: int = 0, flags: int = 0
+) -> bytes:
+    header = struct.pack("<BBBBII", kind, channel, flags, 0, stream, len(payload))
+    return header + payload + b"\xe5"
 
 
 @dataclass(frozen=True)
@@ -83,18 +86,18 @@ class Frame:
 class Outcome:
     """What one stream said until its end."""
 
-    output: dict[int, bytes] = field(default_factory=lambda: {1: b"", 2: b""})
+    output: dict[int, bytearray] = field(default_factory=lambda: {1: bytearray(), 2: bytearray()})
     ended: set[int] = field(default_factory=set)
     events: list[Frame] = field(default_factory=list)
     last: Frame | None = None
 
     @property
     def stdout(self) -> bytes:
-        return self.output[1]
+        return bytes(self.output[1])
 
     @property
     def stderr(self) -> bytes:
-        return self.output[2]
+        return bytes(self.output[2])
 
     @property
     def code(self) -> str:
@@ -119,7 +122,7 @@ class Host:
     def __init__(self, sock: socket.socket, *, deadline_s: float = 30) -> None:
         self.sock = sock
         self.deadline_s = deadline_s
-        self.buffer = b""
+        self.buffer = bytearray()
         self.next_stream = 1
         self.hello: dict[str, bytes] = {}
         self.version = -1
@@ -143,7 +146,8 @@ class Host:
     def _take(self, size: int) -> bytes:
         while len(self.buffer) < size:
             self._more()
-        raw, self.buffer = self.buffer[:size], self.buffer[size:]
+        raw = bytes(self.buffer[:size])
+        del self.buffer[:size]
         return raw
 
     # --- connection ---
@@ -157,7 +161,7 @@ class Host:
         while needle not in self.buffer:
             assert time.monotonic() < deadline
             self._more()
-        self.buffer = self.buffer[self.buffer.index(needle) - 12 :]
+        del self.buffer[: self.buffer.index(needle) - 12]
         answer = self.read()
         assert answer.kind == HELLO
         assert answer.payload[:24] == needle
@@ -227,7 +231,7 @@ class Host:
         return self.outcomes[stream].events[count - 1]
 
     def wait_output(self, stream: int, needle: bytes) -> bytes:
-        while needle not in self.outcomes[stream].stdout:
+        while needle not in self.outcomes[stream].output[1]:
             assert self.outcomes[stream].last is None, self.outcomes[stream]
             self.step()
         return self.outcomes[stream].stdout
@@ -262,7 +266,11 @@ class Host:
         return self.open(EXEC, *items, *(more or []))
 
     def exec(
-        self, *argv: str | bytes, stdin: bytes | None = None, flags: int = 0, more: Fields | None = None
+        self,
+        *argv: str | bytes,
+        stdin: bytes | None = None,
+        flags: int = 0,
+        more: Fields | None = None,
     ) -> Outcome:
         stream = self.start(*argv, flags=flags | (STDIN if stdin is not None else 0), more=more)
         if stdin is not None:
