@@ -60,7 +60,9 @@ def test_words_are_not_split_again(host: Host) -> None:
     assert outcome.stdout == b"".join(word + b"\n" for word in words)
 
 
-@pytest.mark.parametrize("name", ["no-such-program", "/no/such/program", "/etc/passwd/x", "", "./x"])
+@pytest.mark.parametrize(
+    "name", ["no-such-program", "/no/such/program", "/etc/passwd/x", "", "./x"]
+)
 def test_not_found(host: Host, name: str) -> None:
     """H1: 127 is told apart from a program that says 127."""
     outcome = host.exec(name)
@@ -166,7 +168,7 @@ def test_descriptors_do_not_leak(host: Host) -> None:
 
 
 def test_session_of_its_own(host: Host) -> None:
-    stream = host.start("sh", "-c", 'ps -o pid=,pgid=,sid= -p $$')
+    stream = host.start("sh", "-c", "ps -o pid=,pgid=,sid= -p $$")
     pid = pid_of(host, stream)
     assert host.wait(stream).stdout.split() == [str(pid).encode()] * 3
 
