@@ -85,7 +85,6 @@ def test_a_broken_manifest_hides_its_artefact_only(shelf: Shelf[Image], content:
 def test_a_failure_before_the_manifest_leaves_nothing(shelf: Shelf[Image]) -> None:
     """A9."""
 
-
     def publish_half() -> None:
         with staged_dir(shelf.staging, prefix="t") as staged:
             (staged / "root").write_bytes(b"half")
