@@ -1,0 +1,40 @@
+"""What a guest reaches of its host and of the world, tried from inside."""
+
+from __future__ import annotations
+
+import socket
+from pathlib import Path
+
+from tests.support.installations import Installation
+from tests.support.vms import TINY
+
+CLOSED = ("127.0.0.1", "127.77.3.4", "0.0.0.0", "10.0.2.2", "169.254.169.254")
+REACH = Path(__file__).with_name("reach.py")
+
+
+def own_address() -> str:
+    """Return the host's address towards the world (nothing is sent)."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.connect(("198.51.100.1", 9))
+        return str(probe.getsockname()[0])
+
+
+def test_a_guest_reaches_the_world_and_not_its_host(banger: Installation, system: str) -> None:
+    """E4: by connecting, and by frames made by hand, to a service on every address of the host."""
+    with socket.create_server(("0.0.0.0", 0)) as listener:
+        port = listener.getsockname()[1]
+        tries = [f"{kind}:{to}:{port}" for kind in ("socket", "frame") for to in CLOSED]
+        world = [f"{kind}:{own_address()}:{port}" for kind in ("socket", "frame")]
+        said = banger.do(
+            *("vm", "exec", "-i", system, "--", "python3", "-", *tries, *world),
+            stdin=REACH.read_bytes(),
+        )
+    assert said.text.splitlines() == [f"{each} no" for each in tries] + [
+        f"{each} yes" for each in world
+    ]
+
+
+def test_a_guest_without_an_interface_has_none(own: Installation) -> None:
+    """E4: `--network none` is no network at all, and the agent still works."""
+    own.do("vm", "create", "--name", "alone", "--network", "none", *TINY)
+    assert own.exec("alone", "ls", "/sys/class/net", status=0).text.split() == ["lo"]
