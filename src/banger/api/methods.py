@@ -13,7 +13,8 @@ from typing import Literal
 from msgspec import Struct, field
 
 from banger.model.artifacts import Image, Kernel
-from banger.model.vm import NetworkKind, VmRecord
+from banger.model.names import VmId
+from banger.model.vm import Accel, NetworkKind, VmRecord, VmState, WorkspaceRecord
 
 
 class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -43,9 +44,27 @@ class DaemonStatus(Struct, frozen=True, kw_only=True):
 
 
 class VmView(Struct, frozen=True, kw_only=True):
-    """A VM with what is only known at the moment."""
+    """A VM: its record, flat, so that a script finds `.name`; and what is known at the moment."""
 
-    record: VmRecord
+    id: VmId
+    name: str
+    state: VmState
+    error: str | None
+    """Why the state is `error`."""
+    image: str
+    """The name that it was asked for by."""
+    image_digest: str
+    kernel_digest: str
+    vcpu: int
+    memory_mib: int
+    disk_mib: int
+    network: NetworkKind
+    driver: str
+    accel: Accel
+    labels: dict[str, str]
+    created_at: float
+    """Seconds of the Unix epoch."""
+    workspace: WorkspaceRecord | None
     address: str | None = None
     """The address in the guest's network, while it runs."""
     pid: int | None = None
@@ -54,6 +73,40 @@ class VmView(Struct, frozen=True, kw_only=True):
     """The operation in progress, if any."""
     notice: str | None = None
     """One sentence that the user should see, such as an unconfirmed flush (hazard A1)."""
+
+
+def view_record(
+    record: VmRecord,
+    *,
+    address: str | None = None,
+    pid: int | None = None,
+    busy: str | None = None,
+    notice: str | None = None,
+) -> VmView:
+    """Return what a client sees of a record."""
+    spec = record.spec
+    return VmView(
+        id=record.id,
+        name=spec.name,
+        state=record.state,
+        error=record.error,
+        image=spec.image_name,
+        image_digest=spec.image,
+        kernel_digest=spec.kernel,
+        vcpu=spec.vcpu,
+        memory_mib=spec.memory_mib,
+        disk_mib=spec.disk_mib,
+        network=spec.network,
+        driver=spec.driver,
+        accel=spec.accel,
+        labels=spec.labels,
+        created_at=record.created_at,
+        workspace=record.workspace,
+        address=address,
+        pid=pid,
+        busy=busy,
+        notice=notice,
+    )
 
 
 class PreparedWorkspace(Struct, frozen=True, kw_only=True):

@@ -33,6 +33,8 @@ after the other. `banger api-spec` prints the same as an OpenRPC document.
 - **Progress.** Before the reply may come notifications: `progress` with `operation_id`,
   `stage`, `done`, `total` (both may be null), and `note` with `operation_id`, `kind`
   (`spec` or `notice`) and `text`.
+- **Stopping.** A daemon that stops sends the notification `goodbye` on connections where no
+  request runs: what it has not answered there it has not begun.
 - **Cancelling.** Closing the connection cancels what runs on it, except *detached* methods.
   Shutting down only the sending half does not.
 - **Errors.** `error.data` has `code` (stable), `hint`, `details`, `operation_id`, `retryable` and

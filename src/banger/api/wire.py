@@ -26,6 +26,9 @@ INVALID_PARAMS = -32602
 FAILED = -32000
 """JSON-RPC's own numbers where they fit, else FAILED; the stable code is `data.code`."""
 
+GOODBYE = "goodbye"
+"""The daemon's last notification when it stops: what it has not answered it has not begun."""
+
 _NUMBERS = {"unknown-method": UNKNOWN_METHOD, "invalid-request": INVALID_PARAMS}
 
 Document = dict[str, object]

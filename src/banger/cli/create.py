@@ -31,11 +31,10 @@ def _create(arguments: Namespace, context: Context) -> int:
     with context.client() as client, Stages(quiet=arguments.quiet) as stages:
         view = client.call("vm.create", params, on_event=stages.on_event, on_tick=stages.on_tick)
     assert isinstance(view, dict)
-    record = view["record"]
     if arguments.json:
         context.out(format_json(view))
     else:
-        context.out(record["id"] if arguments.quiet else record["spec"]["name"])
+        context.out(view["id"] if arguments.quiet else view["name"])
     return 0
 
 

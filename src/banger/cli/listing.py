@@ -35,9 +35,9 @@ COLUMNS = (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    pass
 
-View = Mapping[str, object]
+View = Mapping[str, "Any"]
 
 
 def _configure_list(parser: Parser) -> None:
@@ -66,7 +66,7 @@ def _list(arguments: Namespace, context: Context) -> int:
         context.out(format_json(views))
     elif arguments.quiet:
         for view in views:
-            context.out(_record(view)["id"])
+            context.out(str(view["id"]))
     else:
         now = time.time()
         rows = [_row(view, now=now) for view in views]
@@ -96,26 +96,18 @@ def _states(filters: list[str]) -> list[str]:
 
 
 def _row(view: View, *, now: float) -> list[str]:
-    record = _record(view)
-    spec = record["spec"]
     return [
-        record["id"],
-        spec["name"],
-        record["state"],
-        spec["image_name"],
-        str(view["address"] or "-"),
-        str(spec["vcpu"]),
-        format_mib(spec["memory_mib"]),
-        format_mib(spec["disk_mib"]),
-        (record["workspace"] or {}).get("guest_path", "-"),
-        format_age(now - record["created_at"]),
+        view["id"],
+        view["name"],
+        view["state"],
+        view["image"],
+        view["address"] or "-",
+        str(view["vcpu"]),
+        format_mib(view["memory_mib"]),
+        format_mib(view["disk_mib"]),
+        (view["workspace"] or {}).get("guest_path", "-"),
+        format_age(now - view["created_at"]),
     ]
-
-
-def _record(view: View) -> dict[str, Any]:
-    record = view["record"]
-    assert isinstance(record, dict)
-    return record
 
 
 def _configure_show(parser: Parser) -> None:
@@ -141,24 +133,23 @@ def _show(arguments: Namespace, context: Context) -> int:
 
 
 def _describe(view: View) -> str:
-    record = _record(view)
-    spec, workspace = record["spec"], record["workspace"]
+    workspace = view["workspace"]
     lines = {
-        "name": spec["name"],
-        "id": record["id"],
-        "state": record["state"] + (f": {record['error']}" if record["error"] else ""),
+        "name": view["name"],
+        "id": view["id"],
+        "state": view["state"] + (f": {view['error']}" if view["error"] else ""),
         "busy": view["busy"],
-        "image": f"{spec['image_name']} ({spec['image'][:12]})",
-        "kernel": spec["kernel"][:12],
-        "size": f"{spec['vcpu']} vcpu, {format_mib(spec['memory_mib'])} memory, "
-        f"{format_mib(spec['disk_mib'])} disk",
-        "driver": f"{spec['driver']}/{spec['accel']}",
-        "network": spec["network"],
+        "image": f"{view['image']} ({view['image_digest'][:12]})",
+        "kernel": view["kernel_digest"][:12],
+        "size": f"{view['vcpu']} vcpu, {format_mib(view['memory_mib'])} memory, "
+        f"{format_mib(view['disk_mib'])} disk",
+        "driver": f"{view['driver']}/{view['accel']}",
+        "network": view["network"],
         "address": view["address"],
         "pid": view["pid"],
         "workspace": workspace and f"{workspace['guest_path']} from {workspace['host_path']}",
-        "labels": " ".join(f"{key}={value}" for key, value in sorted(spec["labels"].items())),
-        "created": format_age(time.time() - record["created_at"]) + " ago",
+        "labels": " ".join(f"{key}={value}" for key, value in sorted(view["labels"].items())),
+        "created": format_age(time.time() - view["created_at"]) + " ago",
     }
     return "\n".join(f"{k:<11}{printable(str(v))}" for k, v in lines.items() if v)
 

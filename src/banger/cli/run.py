@@ -111,7 +111,7 @@ def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> 
     with context.client() as owner:
         view = owner.call("vm.create", params, on_event=stages.on_event, on_tick=stages.on_tick)
         assert isinstance(view, dict)
-        vm_id, name = view["record"]["id"], view["record"]["spec"]["name"]
+        vm_id, name = view["id"], view["name"]
         try:
             if arguments.path is not None:
                 _prepare(arguments, vm_id, context, stages=stages)
@@ -189,7 +189,7 @@ def _tell_state(vm_id: str, name: str, context: Context, *, quiet: bool) -> None
     except BangerError:
         return
     assert isinstance(view, dict)
-    state = view["record"]["state"]
+    state = view["state"]
     if state == "running":
         context.say(f"{name} still runs; stop it: banger vm stop {name}")
     else:

@@ -60,8 +60,7 @@ def _verb(method: str, done: str) -> Callable[[Namespace, Context], int]:
 
 
 def _name(result: dict[str, object], ref: str) -> str:
-    record = result.get("record")
-    return str(record["spec"]["name"]) if isinstance(record, dict) else ref
+    return str(result.get("name", ref))
 
 
 def _configure_prune(parser: Parser) -> None:

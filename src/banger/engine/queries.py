@@ -12,7 +12,7 @@ from typing import TypeVar
 import msgspec
 
 from banger import network, store, vmm
-from banger.api.methods import VmList, VmLogs, VmView
+from banger.api.methods import VmList, VmLogs, VmView, view_record
 from banger.engine.engine import Engine
 from banger.engine.lookup import get_vm
 from banger.errors import InvalidRequest
@@ -57,8 +57,8 @@ async def view_vm(engine: Engine, record: VmRecord, *, notice: str | None = None
     live = engine.live_vm(record.id)
     reachable = record.state is VmState.RUNNING and record.spec.network is NetworkKind.USER
     handle = await load_vmm_handle(engine, record.id) if record.state in LIVE else None
-    return VmView(
-        record=record,
+    return view_record(
+        record,
         address=network.user_interface(record.id).address if reachable else None,
         pid=handle.process.pid if handle else None,
         busy=live.lifecycle.holder.method if live.lifecycle.holder else None,

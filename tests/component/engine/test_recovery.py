@@ -76,7 +76,7 @@ async def leave_operation(engine: Engine, method: str, steps: tuple[Step, ...]) 
 
 
 async def states(engine: Engine) -> list[VmState]:
-    return [view.record.state for view in await list_vms(engine, VmList())]
+    return [view.state for view in await list_vms(engine, VmList())]
 
 
 @pytest.mark.parametrize("steps_done", [0, 1, 2, 3])

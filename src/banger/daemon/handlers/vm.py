@@ -35,7 +35,7 @@ def vm_handlers(engine: Engine) -> Handlers:
         view = await verbs.create_vm(engine, call.operation, params)
         # Only now: a VM that did not become ready is kept, for its console log (hazard H5).
         if params.ephemeral:
-            _delete_with_connection(engine, call, vm_id=view.record.id)
+            _delete_with_connection(engine, call, vm_id=view.id)
         return view
 
     async def list_(_: Call, params: VmList) -> list[VmView]:
