@@ -81,16 +81,18 @@ def test_sockets_are_private_from_birth(config: MachineConfig) -> None:
             handle = await driver.spawn(config, network=None)
         finally:
             os.umask(old)
-        for path in (config.control_socket, config.agent_socket):
-            assert stat.S_IMODE(path.stat().st_mode) == 0o600
-            assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
-            # Nobody waited for QEMU: a client is taken at once, and served when it is up.
-            _, writer = await asyncio.open_unix_connection(path)
-            writer.close()
-            await writer.wait_closed()
-        for log in (config.console_log, config.vmm_log):
-            assert stat.S_IMODE(log.stat().st_mode) == 0o600
-        await driver.kill(handle)
+        try:
+            for path in (config.control_socket, config.agent_socket):
+                assert stat.S_IMODE(path.stat().st_mode) == 0o600
+                assert stat.S_IMODE(path.parent.stat().st_mode) == 0o700
+                # Nobody waited for QEMU: a client is taken at once, and served when it is up.
+                _, writer = await asyncio.open_unix_connection(path)
+                writer.close()
+                await writer.wait_closed()
+            for log in (config.console_log, config.vmm_log):
+                assert stat.S_IMODE(log.stat().st_mode) == 0o600
+        finally:
+            await driver.kill(handle)
 
     asyncio.run(scenario())
 
