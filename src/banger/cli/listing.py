@@ -35,7 +35,7 @@ COLUMNS = (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    pass
+    from typing import Any
 
 View = Mapping[str, "Any"]
 
