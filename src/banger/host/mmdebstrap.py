@@ -27,6 +27,7 @@ from typing import TypeVar
 
 from banger.errors import DeadlineExceeded, HostNotReady, NoSpace, ToolMissing
 from banger.host.proc import Finished, check, find_tool, piped, run
+from banger.host.subids import find_lacking
 
 DEADLINE_S = 1800.0
 """A slow mirror may take long; one that hangs must end."""
@@ -69,7 +70,7 @@ def plan_argv(request: Bootstrap) -> list[str]:
     ]
 
 
-def require_mmdebstrap(*, subids: Path = Path("/etc"), keyrings: Path = KEYRINGS) -> None:
+def require_mmdebstrap(*, etc: Path = Path("/etc"), keyrings: Path = KEYRINGS) -> None:
     """Check at once everything that building from packages needs (hazard H8).
 
     Raises:
@@ -80,13 +81,14 @@ def require_mmdebstrap(*, subids: Path = Path("/etc"), keyrings: Path = KEYRINGS
     if missing := [tool for tool in tools if find_tool(tool) is None]:
         raise ToolMissing(f"{', '.join(missing)} not installed.", hint="banger setup")
     user = pwd.getpwuid(os.getuid())
-    for name in ("subuid", "subgid"):
-        if not _has_range(subids / name, user):
-            raise HostNotReady(
-                f"{user.pw_name} has no range in {subids / name}: packages cannot be unpacked.",
-                hint="banger setup",
-            )
-    if not list(keyrings.glob("debian-archive-keyring*")):
+    files = (etc / "subuid", etc / "subgid")
+    if lacking := find_lacking(user.pw_name, user.pw_uid, files=files):
+        names = " and ".join(str(path) for path in lacking)
+        raise HostNotReady(
+            f"{user.pw_name} has no range of ids in {names}: packages cannot be unpacked.",
+            hint="banger setup",
+        )
+    if not list(keyrings.glob("debian-archive-*")):
         raise HostNotReady("The Debian archive's keyring is not installed.", hint="banger setup")
 
 
@@ -220,11 +222,3 @@ async def _remove_workdir(directory: Path) -> None:
                 ok=range(256),
             )
     shutil.rmtree(directory, ignore_errors=True)
-
-
-def _has_range(path: Path, user: pwd.struct_passwd) -> bool:
-    try:
-        lines = path.read_text("utf-8", "replace").splitlines()
-    except OSError:
-        return False
-    return any(line.split(":")[0] in (user.pw_name, str(user.pw_uid)) for line in lines)

@@ -34,7 +34,7 @@ from banger.images.plan import (
 )
 from banger.images.recipe import Recipe, require_recipe
 from banger.images.rootinode import set_root_inode
-from banger.images.shelf import ROOT, open_shelf
+from banger.images.shelf import ROOT, is_intact, open_shelf
 from banger.layout import Layout
 from banger.model.artifacts import Image
 
@@ -193,7 +193,6 @@ def _on_loop(progress: Progress) -> Progress:
 
 def _publish(layout: Layout, staged: Path, image: Image) -> Image:
     shelf = open_shelf(layout)
-    known = shelf.find(image.digest)
-    if known is not None and hash_file(shelf.directory(known.digest) / known.root) != known.digest:
-        shelf.set_aside(known.digest)
+    if shelf.find(image.digest) is not None and not is_intact(layout, image):
+        shelf.set_aside(image.digest)
     return shelf.publish(staged, image)

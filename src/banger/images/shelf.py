@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import logging
 from pathlib import Path
 
 from banger.errors import ImageNotFound
 from banger.host.shelf import Shelf, hash_file
 from banger.layout import Layout
 from banger.model.artifacts import Image
+
+log = logging.getLogger(__name__)
 
 ROOT = "root.squashfs"
 
@@ -19,12 +22,17 @@ def open_shelf(layout: Layout) -> Shelf[Image]:
 
 def list_images(layout: Layout) -> list[Image]:
     """Return every image that is here."""
-    return open_shelf(layout).list_all()
+    return [image for image in open_shelf(layout).list_all() if _has_root(layout, image)]
 
 
 def find_image(layout: Layout, reference: str) -> Image | None:
-    """Return the image of this name, digest or unique prefix of a digest, or None."""
-    return open_shelf(layout).find(reference)
+    """Return the image of this name, digest or unique prefix of a digest, or None.
+
+    An image whose root is missing, empty or cut short counts as not there, so it is
+    built again (F3); that costs no read of the root, as `is_intact` does.
+    """
+    image = open_shelf(layout).find(reference)
+    return image if image is not None and _has_root(layout, image) else None
 
 
 def get_image(layout: Layout, reference: str) -> Image:
@@ -48,6 +56,16 @@ def is_intact(layout: Layout, image: Image) -> bool:
     """Tell whether the root is what its digest says (F3). Reads all of it: for threads."""
     root = image_root(layout, image)
     return root.is_file() and hash_file(root) == image.digest
+
+
+def _has_root(layout: Layout, image: Image) -> bool:
+    try:
+        size = image_root(layout, image).stat().st_size
+    except FileNotFoundError:
+        size = -1
+    if size != image.size_bytes:
+        log.warning("the root of the image %s (%s) is damaged", image.name, image.digest)
+    return size == image.size_bytes
 
 
 def delete_image(layout: Layout, image: Image) -> None:

@@ -3,7 +3,7 @@
 A cpio archive in the "newc" format, written here because nothing else makes a device
 node without privilege, and because equal inputs must give equal bytes: fixed
 inode numbers and times, sorted names (Documentation/driver-api/early-userspace/
-buffer-format.rst). It is not compressed: see docs/adr/kernel-parts.md.
+buffer-format.rst). It is not compressed: see docs/adr/0010-kernel-parts.md.
 
     /init             the agent
     /modules/*.ko     plain modules

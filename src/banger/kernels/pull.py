@@ -6,7 +6,7 @@ A kernel's directory holds everything that it was made of:
 
 so a new agent needs no download: the other files are linked into a new directory with a
 new initramfs, which is another kernel with another digest, and the name moves on
-to it (docs/adr/kernel-parts.md). VMs that use the old one are not disturbed.
+to it (docs/adr/0010-kernel-parts.md). VMs that use the old one are not disturbed.
 
 Stages below the staging directory; publishes through the shelf. No locks: the engine
 has one per name, and without it the first publisher wins.

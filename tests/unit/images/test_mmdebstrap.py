@@ -30,9 +30,9 @@ def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def test_a_ready_host_passes_by_name_or_uid(ready: Path) -> None:
-    require_mmdebstrap(subids=ready, keyrings=ready)
+    require_mmdebstrap(etc=ready, keyrings=ready)
     (ready / "subuid").write_text(f"{os.getuid()}:100000:65536\n")
-    require_mmdebstrap(subids=ready, keyrings=ready)
+    require_mmdebstrap(etc=ready, keyrings=ready)
 
 
 def test_all_missing_tools_are_named_at_once(ready: Path) -> None:
@@ -40,7 +40,7 @@ def test_all_missing_tools_are_named_at_once(ready: Path) -> None:
     (ready / "bin/mmdebstrap").unlink()
     (ready / "bin/newgidmap").unlink()
     with pytest.raises(ToolMissing, match="mmdebstrap, newgidmap") as caught:
-        require_mmdebstrap(subids=ready, keyrings=ready)
+        require_mmdebstrap(etc=ready, keyrings=ready)
     assert caught.value.hint == "banger setup"
 
 
@@ -51,13 +51,13 @@ def test_a_user_without_a_range_is_told(ready: Path, name: str, content: str | N
     if content is not None:
         (ready / name).write_text(content)
     with pytest.raises(HostNotReady, match=name):
-        require_mmdebstrap(subids=ready, keyrings=ready)
+        require_mmdebstrap(etc=ready, keyrings=ready)
 
 
 def test_a_missing_keyring_is_told(ready: Path) -> None:
     (ready / "debian-archive-keyring.gpg").unlink()
     with pytest.raises(HostNotReady, match="keyring"):
-        require_mmdebstrap(subids=ready, keyrings=ready)
+        require_mmdebstrap(etc=ready, keyrings=ready)
 
 
 @pytest.mark.parametrize(
