@@ -110,8 +110,8 @@ def _default_vcpu(host: HostSize) -> tuple[int, str]:
 
 
 def _default_memory(host: HostSize) -> tuple[int, str]:
-    # A multiple of 64 MiB, so that the number on the screen is a round one.
-    size = min(max(host.memory_mib // 8, 512), 8192) // 64 * 64
+    # A multiple of 256 MiB, so that the number on the screen is a round one.
+    size = min(max(host.memory_mib // 8, 512), 8192) // 256 * 256
     return size, f"default: {host.memory_mib} MiB / 8, within 512..8192"
 
 

@@ -44,6 +44,9 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
         BootFailed: it was made and kept, but is not ready.
     """
     _require_valid(params, engine.settings)
+    if params.name is not None:
+        # The claim decides; asked here too, so that no image is built for nothing.
+        await engine.database.read(store.require_name_free, params.name)
     image = await ensure_image(
         engine, params.image or engine.settings.text("default_image"), op.progress
     )

@@ -25,6 +25,7 @@ from banger.store.vms import (
     find_vm,
     insert_vm,
     load_vms,
+    require_name_free,
     update_state,
     update_workspace,
 )
@@ -45,6 +46,7 @@ __all__ = [
     "load_vms",
     "open_database",
     "record_step",
+    "require_name_free",
     "save_handle",
     "update_state",
     "update_workspace",

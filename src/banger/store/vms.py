@@ -29,10 +29,21 @@ def insert_vm(connection: sqlite3.Connection, record: VmRecord) -> None:
             ),
         )
     except sqlite3.IntegrityError as error:
-        raise NameTaken(
-            f"A VM named {record.spec.name} exists already.",
-            hint=f"banger vm delete {record.spec.name}",
-        ) from error
+        raise _name_taken(record.spec.name) from error
+
+
+def require_name_free(connection: sqlite3.Connection, name: str) -> None:
+    """Check that no VM has the name at this moment.
+
+    Raises:
+        NameTaken: one has.
+    """
+    if connection.execute("SELECT 1 FROM vms WHERE name = ?", (name,)).fetchone():
+        raise _name_taken(name)
+
+
+def _name_taken(name: str) -> NameTaken:
+    return NameTaken(f"A VM named {name} exists already.", hint=f"banger vm delete {name}")
 
 
 def update_state(
