@@ -19,6 +19,7 @@ enum {
     OUT_DATA_HIGH = 65536,  /* above this no DATA is added */
     OUT_HIGH = 131072,      /* above this nothing is read from the host: control frames are
                                answers, so what is queued stays bounded */
+    PIPE_SIZE = 262144,
     PORT_WRITE = 4096,      /* the virtio console copies each write into one kernel buffer;
                                under emulation pages are fastest */
     AGENT_PORT = 5005,

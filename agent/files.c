@@ -66,9 +66,13 @@ ssize_t read_file(const char *path, char *text, size_t size)
     return (ssize_t)strlen(text);
 }
 
+/* A pipe as large as a window. */
 int open_pipe(int ends[2])
 {
-    return pipe2(ends, O_CLOEXEC);
+    if (pipe2(ends, O_CLOEXEC))
+        return -1;
+    fcntl(ends[0], F_SETPIPE_SZ, PIPE_SIZE); /* fewer changes of process; smaller is fine too */
+    return 0;
 }
 
 void set_nonblocking(int fd)

@@ -27,6 +27,7 @@ struct late {
 struct unpack {
     const struct request *request;
     struct failure *failure;
+    bool is_root;
     int base;
     uint8_t *buffer;
     size_t at, end;
@@ -199,12 +200,13 @@ static struct timespec entry_mtime(const struct unpack *unpack)
     return (struct timespec){from->mtime, from->mtime_ns};
 }
 
-/* Owners need privilege; an ordinary user (tests on a host) owns what it unpacks. */
-static int set_owner(const struct unpack *unpack, int parent, const char *name)
+/* Set the owner of a name in a directory, or (without a name) of an open file. Owners need
+ * privilege; an ordinary user (tests on a host) owns what it unpacks. */
+static int set_owner(const struct unpack *unpack, int at, const char *name)
 {
     const struct request *request = unpack->request;
     const struct tar_extension *local = &unpack->local, *global = &unpack->global;
-    if (geteuid() != 0)
+    if (!unpack->is_root)
         return 0;
     uint64_t uid = request->present[TAG_UID] ? request->uid
                                              : choose(local->has_uid, local->uid, global->has_uid,
@@ -212,7 +214,8 @@ static int set_owner(const struct unpack *unpack, int parent, const char *name)
     uint64_t gid = request->present[TAG_GID] ? request->gid
                                              : choose(local->has_gid, local->gid, global->has_gid,
                                                       global->gid, unpack->header.gid);
-    return fchownat(parent, name, (uid_t)uid, (gid_t)gid, AT_SYMLINK_NOFOLLOW);
+    return name ? fchownat(at, name, (uid_t)uid, (gid_t)gid, AT_SYMLINK_NOFOLLOW)
+                : fchown(at, (uid_t)uid, (gid_t)gid);
 }
 
 /* Attributes that this file system or user cannot have are left out, as tar does. */
@@ -227,10 +230,10 @@ static int set_xattrs(const struct unpack *unpack, int fd)
     return 0;
 }
 
-static int set_mtime(const struct unpack *unpack, int parent, const char *name)
+static int set_mtime(const struct unpack *unpack, int at, const char *name)
 {
     struct timespec times[2] = {entry_mtime(unpack), entry_mtime(unpack)};
-    return utimensat(parent, name, times, AT_SYMLINK_NOFOLLOW);
+    return name ? utimensat(at, name, times, AT_SYMLINK_NOFOLLOW) : futimens(at, times);
 }
 
 /* --- entries ------------------------------------------------------------------ */
@@ -240,16 +243,16 @@ static int unpack_file(struct unpack *unpack, int parent, const char *name)
     uint64_t size = entry_size(unpack);
     if (size > (uint64_t)1 << 62)
         return bad_archive(unpack, "a file's size is not possible");
-    int fd = clear(parent, name) ? -1
-                                 : openat(parent, name,
-                                          O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
-                                          0600);
+    int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    int fd = openat(parent, name, flags, 0600);
+    if (fd < 0 && errno == EEXIST && clear(parent, name) == 0)
+        fd = openat(parent, name, flags, 0600);
     if (fd < 0)
         return broken(unpack, "make", name);
     int failed = pass(unpack, fd, size, name);
     /* The owner first: changing it clears setuid bits and capabilities. */
-    if (!failed && (set_owner(unpack, parent, name) || set_xattrs(unpack, fd) ||
-                    fchmod(fd, unpack->header.mode & 07777) || set_mtime(unpack, parent, name)))
+    if (!failed && (set_owner(unpack, fd, NULL) || set_xattrs(unpack, fd) ||
+                    fchmod(fd, unpack->header.mode & 07777) || set_mtime(unpack, fd, NULL)))
         failed = broken(unpack, "set the attributes of", name);
     close(fd);
     unpack->bytes += size;
@@ -258,16 +261,17 @@ static int unpack_file(struct unpack *unpack, int parent, const char *name)
 
 static int remember(struct unpack *unpack, const char *plain)
 {
-    struct late *grown =
-        realloc(unpack->lates, (unpack->late_count + 1) * sizeof *unpack->lates);
-    char *copy = strdup(plain);
-    if (grown)
+    size_t count = unpack->late_count;
+    if ((count & (count + 1)) == 0) { /* room for a power of two */
+        struct late *grown = realloc(unpack->lates, (2 * count + 2) * sizeof *grown);
+        if (!grown)
+            return fail(unpack->failure, "no-memory", 0, "no memory for the directories");
         unpack->lates = grown;
-    if (!grown || !copy) {
-        free(copy);
-        return fail(unpack->failure, "no-memory", 0, "no memory for the directories");
     }
-    grown[unpack->late_count++] =
+    char *copy = strdup(plain);
+    if (!copy)
+        return fail(unpack->failure, "no-memory", 0, "no memory for the directories");
+    unpack->lates[unpack->late_count++] =
         (struct late){copy, unpack->header.mode & 07777, entry_mtime(unpack)};
     return 0;
 }
@@ -282,7 +286,7 @@ static int unpack_directory(struct unpack *unpack, int parent, const char *name,
             return broken(unpack, "make", plain);
     }
     int fd = openat(parent, self, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int failed = fd < 0 || set_owner(unpack, parent, self) || set_xattrs(unpack, fd) ||
+    int failed = fd < 0 || set_owner(unpack, fd, NULL) || set_xattrs(unpack, fd) ||
                  fchmod(fd, (unpack->header.mode & 07777) | 0700);
     if (failed)
         failed = broken(unpack, "set the attributes of", plain);
@@ -510,6 +514,7 @@ int tar_in(const struct agent *agent, const struct request *request, struct writ
         return fail(failure, "no-memory", 0, "no memory to unpack with");
     unpack->request = request;
     unpack->failure = failure;
+    unpack->is_root = geteuid() == 0;
     unpack->base = unpack->parent_fd = -1;
     unpack->buffer = malloc(BUFFER);
     int failed = unpack->buffer ? 0 : fail(failure, "no-memory", 0, "no memory to unpack with");
