@@ -6,12 +6,16 @@ fixed size, so a guest that floods or lies about lengths (hazard E2) costs no mo
 memory than that; every violation raises GuestProtocolError.
 
 The buffer is filled in place by the reader (`space`, then `advance`), and a
-payload is copied once, out of it: reading one byte string per receive and
-joining the pieces halved the throughput.
+payload is copied once, out of it. Sending copies once as well, into one string
+for several frames. Measured with the agent over a socket pair, both on two slow cores:
+1.1 GB/s out of the guest, 0.95 GB/s into it, at 0.3 to 0.4 s of our CPU per GB;
+tar in 470-570 MB/s and out 840 MB/s (2,000 files, 60 MB, in memory). So the guest
+is the limit, and nothing cleverer is needed here.
 """
 
 from __future__ import annotations
 
+import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,7 +43,8 @@ MAX_SKIPPED = 16 * 1024 * 1024
 """Bytes of an earlier connection that are skipped while looking for our HELLO."""
 
 BUFFER_BYTES = 4 * MAX_FRAME
-"""One receive fills at most this. More gained nothing, and there are 200 connections."""
+"""One receive fills at most this. Half and twice as much were the same within the noise, and a
+daemon has hundreds of connections."""
 
 _END_BYTE = bytes([END])
 _HELLO_VERSIONS = struct.Struct("<HH")
@@ -115,7 +120,9 @@ class FrameDecoder:
     """
 
     def __init__(self, nonce: bytes | None = None) -> None:
-        self._buffer = bytearray(BUFFER_BYTES)
+        # Mapped, not a bytearray: that would be zeroed, and so resident, from its first day.
+        # 200 idle connections cost 26 MiB less.
+        self._buffer = mmap.mmap(-1, BUFFER_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._view = memoryview(self._buffer)
         self._start = 0
         self._end = 0
@@ -145,7 +152,7 @@ class FrameDecoder:
 
     def _compact(self) -> None:
         rest = self._end - self._start
-        self._buffer[:rest] = self._buffer[self._start : self._end]
+        self._buffer.move(0, self._start, rest)
         self._start, self._end = 0, rest
 
     def _next_frame(self) -> Frame | None:
@@ -276,7 +283,7 @@ def parse_hello(frame: Frame, *, nonce: bytes) -> Hello:
     )
 
 
-def _is_hello_header(buffer: bytearray, at: int) -> bool:
+def _is_hello_header(buffer: mmap.mmap, at: int) -> bool:
     kind, channel, flags, zero, stream, length = HEADER.unpack_from(buffer, at)
     return (kind, channel, flags, zero, stream) == (FrameType.HELLO, 0, 0, 0, 0) and (
         length <= MAX_PAYLOAD

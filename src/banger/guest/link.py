@@ -21,7 +21,7 @@ from banger.errors import BangerError, GuestGone, GuestProtocolError
 from banger.guest.codec import Frame, FrameDecoder
 
 HIGH_WATER = 512 * 1024
-"""Unsent bytes at which senters of data wait: two batches of `stream.write`."""
+"""Unsent bytes at which senders of data wait: two batches of `Stream.write`."""
 
 LOW_WATER = 128 * 1024
 

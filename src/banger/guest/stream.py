@@ -35,7 +35,7 @@ from banger.guest.windows import WINDOW, Inbox
 
 HOST_TO_GUEST = 0
 BATCH_BYTES = 8 * MAX_PAYLOAD
-"""Data that goes into one write. One frame for each write ran at less than half the speed."""
+"""Data that goes into one write, at most: a window. One frame a write cost a fifth more CPU."""
 
 _SENDS = frozenset({Kind.EXEC, Kind.TAR_IN, Kind.CONNECT})
 _RECEIVES = {Kind.EXEC: (1, 2), Kind.TAR_OUT: (1,), Kind.CONNECT: (1,)}

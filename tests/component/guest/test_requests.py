@@ -247,6 +247,28 @@ def test_tar_out_ends_only_with_the_result() -> None:
     play(script, body)
 
 
+def test_an_archive_without_a_result_is_not_whole() -> None:
+    """E2: EOF alone proves nothing; the guest may have died, or failed, right after it."""
+
+    async def script(agent: Agent) -> None:
+        await agent.greet()
+        await agent.hear(FrameType.OPEN)
+        agent.say(frame(FrameType.EOF, 1, channel=1))
+        await agent.hear(FrameType.OPEN)
+        agent.say(refusal(1, b"io") + result(2))
+
+    async def body(connection: GuestConnection) -> None:
+        async with tar_out(connection, b"/x", deadline_s=5) as chunks:
+            rest = asyncio.ensure_future(anext(chunks))
+            await asyncio.wait([rest], timeout=0.1)
+            assert not rest.done()
+            await ping(connection, deadline_s=5)
+            with pytest.raises(GuestRefused):
+                await rest
+
+    play(script, body)
+
+
 def test_stat() -> None:
     async def script(agent: Agent) -> None:
         await agent.greet()

@@ -1,0 +1,83 @@
+"""The real agent as a process of this host, for tests of the host side.
+
+The binary in the source tree is used if it is made from the sources of now, else one is
+built into a directory of the run.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import platform
+import socket
+import subprocess
+import sys
+from collections.abc import AsyncIterator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from banger.guest import GuestConnection, connect_socket
+from tests.support.artifacts import CHECKOUT
+
+END_S = 20
+
+
+def find_or_build_agent(out: Path) -> Path:
+    """Return an agent made from the sources of now; `out` is where it may be built."""
+    machine = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
+    shipped = CHECKOUT / "src/banger/guest/agent" / machine / "banger-agent"
+    if shipped.exists() and _say_version([str(shipped)]) == _say_version(
+        [sys.executable, str(CHECKOUT / "agent/hatch_build.py")]
+    ):
+        return shipped
+    subprocess.run(
+        ["make", "-s", "-C", str(CHECKOUT / "agent"), f"OUT={out}", f"PYTHON={sys.executable}"],
+        check=True,
+        timeout=300,
+    )
+    return out / "banger-agent"
+
+
+@dataclass
+class RunningAgent:
+    """An agent's process and the socket that leads to it."""
+
+    process: subprocess.Popen[bytes]
+    socket: socket.socket
+
+
+@contextlib.contextmanager
+def running_agent(binary: Path, *, status: int = 0) -> Iterator[RunningAgent]:
+    """Run an agent; when the host has hung up it must end by itself, with `status`."""
+    ours, theirs = socket.socketpair()
+    with theirs:
+        process = subprocess.Popen(
+            [binary, "--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()]
+        )
+    try:
+        yield RunningAgent(process, ours)
+        ours.close()
+        assert process.wait(END_S) == status
+    finally:
+        ours.close()
+        process.kill()
+        process.wait()
+
+
+@contextlib.asynccontextmanager
+async def agent_connection(binary: Path) -> AsyncIterator[GuestConnection]:
+    """A connection to an agent of its own."""
+    with running_agent(binary) as agent:
+        connection = await connect_socket(agent.socket.dup(), deadline_s=END_S)
+        agent.socket.close()
+        try:
+            yield connection
+        finally:
+            await asyncio.shield(connection.close())
+
+
+def _say_version(command: list[str]) -> str:
+    done = subprocess.run(
+        [*command, "--version"], capture_output=True, text=True, check=True, timeout=30
+    )
+    return done.stdout.strip()
