@@ -1,0 +1,236 @@
+"""One user's banger as that user has it: the command line, its daemon, its VMs, its files.
+
+Everything goes through the real command line as a process of its own. Each installation has
+XDG directories of its own, and `close` leaves nothing: VMs deleted, the daemon ended. Images and
+kernels may be those of the whole run (`share_artifacts`).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import shutil
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from banger.host.process import ProcessIdentity, identify
+from banger.layout import Layout, layout_from_environment
+from tests.support.artifacts import CHECKOUT
+from tests.support.leaks import find_processes
+
+DEADLINE_S = 300.0
+"""For one command; long, since a busy machine may be ten times slower."""
+LOG_TAIL = 6000
+
+OPEN: list[Installation] = []
+"""Those that a failed test's report is made from."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command of ours ended."""
+
+    argv: tuple[str, ...]
+    status: int
+    out: bytes
+    err: str
+
+    @property
+    def text(self) -> str:
+        """stdout as text, without the last newline."""
+        return self.out.decode("utf-8", "replace").removesuffix("\n")
+
+
+class Installation:
+    """The command line and what it leads to."""
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        path = os.pathsep.join((str(CHECKOUT / "src"), str(CHECKOUT)))
+        self.environ = {**environ, "PYTHONPATH": path}
+        self.layout: Layout = layout_from_environment(self.environ)
+        OPEN.append(self)
+
+    # --- commands ---
+
+    def start(
+        self, *args: str | Path, env: Mapping[str, str] | None = None, **options: Any
+    ) -> subprocess.Popen[bytes]:
+        """Start a command in a session of its own, all its descriptors pipes."""
+        pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+        return subprocess.Popen(
+            [sys.executable, "-m", "banger", *map(str, args)],
+            env={**self.environ, **(env or {})},
+            start_new_session=True,
+            **{**pipes, **options},
+        )
+
+    def run(
+        self,
+        *args: str | Path,
+        stdin: bytes | None = None,
+        status: int | None = None,
+        deadline_s: float = DEADLINE_S,
+        **options: Any,
+    ) -> Ended:
+        """Run a command to its end; without `stdin` it gets /dev/null. Check its `status`."""
+        given = {} if stdin is not None else {"stdin": subprocess.DEVNULL}
+        process = self.start(*args, **{**given, **options})
+        return finish(process, stdin=stdin, status=status, deadline_s=deadline_s)
+
+    def do(self, *args: str | Path, **options: Any) -> Ended:
+        """Run a command that has to succeed."""
+        return self.run(*args, status=0, **options)
+
+    def exec(self, vm: str, *command: str, **options: Any) -> Ended:
+        """Run a command in a guest."""
+        return self.run("vm", "exec", vm, "--", *command, **options)
+
+    def json(self, *args: str | Path) -> Any:
+        """Return the document that a command prints."""
+        return json.loads(self.do(*args, "--json").out)
+
+    # --- what is there ---
+
+    def vms(self) -> list[dict[str, Any]]:
+        """Return every VM."""
+        found: list[dict[str, Any]] = self.json("vm", "list")
+        return found
+
+    def vm(self, ref: str) -> dict[str, Any]:
+        """Return one VM."""
+        found: dict[str, Any] = self.json("vm", "show", ref)[0]
+        return found
+
+    def state(self, ref: str) -> str:
+        """Return a VM's state."""
+        return str(self.vm(ref)["state"])
+
+    def boot_id(self, ref: str) -> str:
+        """Return the random id of the guest's present boot."""
+        return self.exec(ref, "cat", "/proc/sys/kernel/random/boot_id", status=0).text
+
+    def vm_processes(self) -> list[ProcessIdentity]:
+        """Return every process that has a path of one of our VMs in its arguments."""
+        return find_processes(self.layout.vms)
+
+    def database(self) -> contextlib.closing[sqlite3.Connection]:
+        """Open the database as somebody who tampers with it; no daemon should run."""
+        return contextlib.closing(sqlite3.connect(self.layout.database, isolation_level=None))
+
+    # --- the daemon ---
+
+    def daemon_pid(self) -> int | None:
+        """Return the running daemon's pid, or None; never starts one."""
+        ended = self.run("daemon", "status", "--json")
+        return int(json.loads(ended.out)["pid"]) if ended.status == 0 else None
+
+    def kill_daemon(self) -> None:
+        """End the daemon as the kernel's out-of-memory killer would."""
+        pid = self.daemon_pid()
+        assert pid is not None
+        kill_and_wait(pid)
+
+    def stop_daemon(self) -> None:
+        """End the daemon in an orderly way, if it runs."""
+        self.do("daemon", "stop")
+
+    # --- the end ---
+
+    def delete_all(self) -> None:
+        """Delete every VM."""
+        for vm in self.vms():
+            self.run("vm", "delete", "-q", vm["id"])
+
+    def close(self) -> None:
+        """Leave nothing."""
+        try:
+            self.delete_all()
+            self.stop_daemon()
+        finally:
+            OPEN.remove(self)
+
+    def describe(self) -> Iterator[tuple[str, str]]:
+        """Yield the end of every log: what a failed test is understood by."""
+        yield "daemon log", _tail(self.layout.daemon_log)
+        yield "daemon output", _tail(self.layout.daemon_output)
+        for directory in sorted(self.layout.vms.glob("*")):
+            for log in sorted(directory.glob("*.log")):
+                yield f"{directory.name} {log.name}", _tail(log)
+        with contextlib.suppress(sqlite3.Error), self.database() as connection:
+            for table in ("vms", "handles", "operations", "journal"):
+                rows = connection.execute(f"SELECT * FROM {table}").fetchall()
+                yield f"table {table}", "\n".join(map(repr, rows))
+
+
+def finish(
+    process: subprocess.Popen[bytes],
+    *,
+    stdin: bytes | None = None,
+    status: int | None = None,
+    deadline_s: float = DEADLINE_S,
+) -> Ended:
+    """Wait for a command that `start` began, with its output."""
+    try:
+        out, err = process.communicate(stdin, timeout=deadline_s)
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        out, err = process.communicate()
+        raise AssertionError(
+            f"{process.args} did not end within {deadline_s:g} s: {out[-500:]!r} {err[-2000:]!r}"
+        ) from None
+    argv = tuple(process.args[3:])  # type: ignore[index]
+    ended = Ended(argv, process.returncode, out or b"", (err or b"").decode("utf-8", "replace"))
+    if status is not None:
+        assert ended.status == status, ended
+    return ended
+
+
+def share_artifacts(environ: dict[str, str]) -> dict[str, str]:
+    """Give a private environment the run's images and kernels; staging stays its own."""
+    run = Path(os.environ["XDG_DATA_HOME"], "banger")
+    data = Path(environ["XDG_DATA_HOME"], "banger")
+    data.mkdir(mode=0o700)
+    for kind in ("images", "kernels"):
+        (data / kind).symlink_to((run / kind).resolve())
+    return environ
+
+
+def kill_and_wait(pid: int, number: signal.Signals = signal.SIGKILL) -> None:
+    """Signal one process and return when it is gone."""
+    identity = identify(pid)
+    assert identity is not None, f"process {pid} is gone already"
+    os.kill(pid, number)
+    wait_for(lambda: identify(pid) != identity, f"process {pid} to end")
+
+
+def wait_for(condition: Callable[[], object], what: str, *, deadline_s: float = 120.0) -> None:
+    """Return when the condition holds; fail when it does not within a long time."""
+    end = time.monotonic() + deadline_s
+    while not condition():
+        assert time.monotonic() < end, f"waited {deadline_s:g} s in vain for {what}"
+        time.sleep(0.02)
+
+
+def require_tool(name: str) -> str:
+    """Return the path of a tool of the host; the tests that need it are skipped without."""
+    import pytest
+
+    path = shutil.which(name)
+    if path is None:
+        pytest.skip(f"{name} is not installed")
+    return path
+
+
+def _tail(path: Path) -> str:
+    try:
+        return path.read_bytes()[-LOG_TAIL:].decode("utf-8", "replace")
+    except OSError as error:
+        return f"({error})"

@@ -1,0 +1,88 @@
+"""What the tests of whole VMs share: the run's installation, images, VMs, and failure reports.
+
+`tests/vm/conftest.py` and `tests/crash/conftest.py` take their fixtures from here. Two
+images: the default one, which boots in about ten seconds when emulated, and one without an
+init (the agent stays PID 1), which boots in three and is for tests that end or restart their VMs.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import tempfile
+from collections.abc import Callable, Generator, Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.installations import OPEN, Installation, share_artifacts
+
+TIMEOUT_S = 900
+"""For one test: the first one builds the images."""
+
+TINY_RECIPE = """\
+name = "tiny"
+suite = "bookworm"
+variant = "essential"
+drop = ["/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*"]
+"""
+TINY_IMAGE = f"tiny-{hashlib.sha256(TINY_RECIPE.encode()).hexdigest()[:8]}"
+"""Named by its content: images are shared with other runs, perhaps of another recipe."""
+
+DEFAULT_IMAGE = "debian-bookworm"
+TINY = ("--image", TINY_IMAGE, "--memory", "256M", "--disk", "1G", "--vcpu", "1")
+
+
+def ensure_image(banger: Installation, name: str, recipe: str, folder: Path) -> str:
+    """Build an image of the run, unless the cache has it."""
+    known = {image["name"] for image in banger.json("image", "list")}
+    if name not in known:
+        file = folder / f"{name}.toml"
+        file.write_text(recipe)
+        banger.do("image", "build", "--file", file, name, deadline_s=TIMEOUT_S)
+    return name
+
+
+@pytest.fixture(scope="session")
+def artifacts(run_dir: Path) -> None:
+    """Make the kernel and the small image exist in the run's data directory."""
+    base = Path(tempfile.mkdtemp(dir=run_dir, prefix="a"))
+    environ = dict(os.environ)
+    for variable in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
+        environ[variable] = tempfile.mkdtemp(dir=base)
+    with contextlib.closing(Installation(environ)) as banger:
+        ensure_image(banger, TINY_IMAGE, TINY_RECIPE, base)
+        banger.do("kernel", "pull", "debian-cloud", deadline_s=TIMEOUT_S)
+
+
+@pytest.fixture
+def own(artifacts: None, private_environ: dict[str, str]) -> Iterator[Installation]:
+    """An installation for one test alone, with the run's images."""
+    with contextlib.closing(Installation(share_artifacts(private_environ))) as banger:
+        yield banger
+
+
+def make_vm_factory(banger: Installation) -> Callable[..., str]:
+    """Return a function that makes a small VM and returns its name."""
+
+    def make(*args: str) -> str:
+        return banger.do("vm", "create", *TINY, *args).text
+
+    return make
+
+
+def add_logs(report: pytest.TestReport) -> None:
+    """Put the logs of every open installation into the report of a failed test."""
+    if not report.failed:
+        return
+    for banger in OPEN:
+        for title, text in banger.describe():
+            report.sections.append((f"{banger.layout.runtime}: {title}", text))
+
+
+def report_with_logs() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """The body of a `pytest_runtest_makereport` wrapper."""
+    report = yield
+    add_logs(report)
+    return report
