@@ -20,7 +20,7 @@ import asyncio
 import contextlib
 import os
 import posixpath
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from pathlib import Path
 
 from banger.errors import (
@@ -127,8 +127,11 @@ async def _import(
     try:
         with private_dir(scratch) as directory:
             material = await gather_material(plan.facts, directory)
-            async with _packing(plan.facts, material) as packing:
-                chunks = _stream(plan, material, packing, count)
+            # The stream is closed here: it reads files below `directory`.
+            async with (
+                _packing(plan.facts, material) as packing,
+                contextlib.aclosing(_stream(plan, material, packing, count)) as chunks,
+            ):
                 await guest.tar_in(staging, chunks, empty_first=True, deadline_s=deadline_s)
         published = await _script(guest, _PUBLISH, plan.guest_path, MARKER, staging, previous)
         _require_ok(published, plan)
@@ -186,18 +189,23 @@ async def _packing(facts: RepositoryFacts, material: Material) -> AsyncIterator[
 
 async def _stream(
     plan: ImportPlan, material: Material, packing: asyncio.Task[Path], count: _Count
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield the whole tar: the work tree, then `.git` with the pack when it is ready."""
     for top, files in _sources(plan.facts, material):
-        async for chunk in _threaded(gathered(work_tree_chunks(top, files, on_file=count.add))):
-            count.tell()
-            yield chunk
+        tree = gathered(work_tree_chunks(top, files, on_file=count.add))
+        async with contextlib.aclosing(_threaded(tree)) as chunks:
+            async for chunk in chunks:
+                count.tell()
+                yield chunk
     pack = await packing
-    entries = git_dir_chunks(
-        plan.facts, index=material.index, index_mtime_s=material.index_mtime_s, pack=pack
+    entries = gathered(
+        git_dir_chunks(
+            plan.facts, index=material.index, index_mtime_s=material.index_mtime_s, pack=pack
+        )
     )
-    async for chunk in _threaded(gathered(entries)):
-        yield chunk
+    async with contextlib.aclosing(_threaded(entries)) as chunks:
+        async for chunk in chunks:
+            yield chunk
     yield END_OF_TAR
     count.tell()
 
@@ -214,7 +222,7 @@ def _sources(
     yield facts.top, tuple(file for file in facts.files if file.name in extra)
 
 
-async def _threaded(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
+async def _threaded(chunks: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
     """Yield from a blocking iterator, one chunk ahead, each made in a thread."""
     loop = asyncio.get_running_loop()
     ahead = loop.run_in_executor(None, next, chunks, b"")
@@ -225,9 +233,7 @@ async def _threaded(chunks: Iterator[bytes]) -> AsyncIterator[bytes]:
     finally:
         # A thread cannot be cancelled, and the iterator holds descriptors.
         await asyncio.gather(ahead, return_exceptions=True)
-        close = getattr(chunks, "close", None)
-        if close is not None:
-            close()
+        chunks.close()
 
 
 async def _script(guest: GuestFiles, script: str, *args: str) -> Completed:

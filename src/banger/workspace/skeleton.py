@@ -16,7 +16,7 @@ Pure but for reading the pack that it sends.
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Generator
 from pathlib import Path
 
 from banger.workspace.facts import RepositoryFacts
@@ -42,7 +42,7 @@ _DIRECTORIES = (
 
 def git_dir_chunks(
     facts: RepositoryFacts, *, index: bytes | None, index_mtime_s: int, pack: Path
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Yield the tar entries of `.git`. `pack` is the path of the pack without its suffix."""
     for directory in _DIRECTORIES:
         yield directory_entry(directory)

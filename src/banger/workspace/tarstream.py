@@ -11,9 +11,10 @@ already. Blocking: run in a thread.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 
 from banger.errors import RepositoryRefused
@@ -71,7 +72,7 @@ def file_chunks(name: bytes, fd: int, *, mode: int | None = None) -> Iterator[by
 
 def work_tree_chunks(
     top: Path, files: Iterable[WorkFile], *, on_file: Callable[[int], None]
-) -> Iterator[bytes]:
+) -> Generator[bytes, None, None]:
     """Yield the entries of `files` (sorted by name) as they are now, in chunks.
 
     `on_file` is called with the size of each file that was sent. No end mark.
@@ -95,8 +96,13 @@ def work_tree_chunks(
             on_file(file.size_bytes)
 
 
-def gathered(parts: Iterable[bytes]) -> Iterator[bytes]:
+def gathered(parts: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
     """Yield the same bytes in chunks of about CHUNK_BYTES: each costs a thread hop."""
+    with contextlib.closing(parts):
+        yield from _gathered(parts)
+
+
+def _gathered(parts: Iterable[bytes]) -> Iterator[bytes]:
     waiting: list[bytes] = []
     size = 0
     for part in parts:

@@ -19,7 +19,7 @@ INDEX = b"index %s..%s" % (A, B)
 
 def modify(name: bytes, mode: bytes = b"100644") -> bytes:
     return (
-        b"diff --git a/%s b/%s\n%s %s\n--- a/%s\n+++ b/%s\n@@ -1,2 +1,2 @@ def f():\n one\n-two\n+2\n"
+        b"diff --git a/%s b/%s\n%s %s\n--- a/%s\n+++ b/%s\n@@ -1,2 +1,2 @@ f()\n one\n-two\n+2\n"
         % (name, name, INDEX, mode, name, name)
     )
 
@@ -57,10 +57,13 @@ BINARY = (
 )
 MODE_ONLY = b"diff --git a/run b/run\nold mode 100644\nnew mode 100755\n"
 EMPTY_NEW = b"diff --git a/e b/e\nnew file mode 100644\n" + INDEX + b"\n"
-SUBMODULE = b"diff --git a/s b/s\n%s 160000\n--- a/s\n+++ b/s\n@@ -1 +1 @@\n-Subproject %s\n+S %s\n" % (
-    INDEX,
-    A,
-    B,
+SUBMODULE = (
+    b"diff --git a/s b/s\n%s 160000\n--- a/s\n+++ b/s\n@@ -1 +1 @@\n-Subproject %s\n+S %s\n"
+    % (
+        INDEX,
+        A,
+        B,
+    )
 )
 GOOD = [
     b"",

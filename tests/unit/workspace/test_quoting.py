@@ -45,7 +45,9 @@ def test_reads_a_pair_of_equal_names_without_being_told_where_it_splits(name: by
     assert parse_pair(text, None) == (b"a/" + name, b"b/" + name)
 
 
-@pytest.mark.parametrize("text", [b'"open', b'"bad\\q"', b'"\\400"', b'"\\12"', b'"raw\x01"', b'""x'])
+@pytest.mark.parametrize(
+    "text", [b'"open', b'"bad\\q"', b'"\\400"', b'"\\12"', b'"raw\x01"', b'""x']
+)
 def test_refuses_malformed_quotes(text: bytes) -> None:
     assert parse_whole_name(text) is None
 

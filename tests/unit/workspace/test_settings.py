@@ -39,7 +39,9 @@ def test_credentials_stay_on_the_host(url: bytes, stripped: bytes) -> None:
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_git_reads_the_values_that_were_written(tmp_path: Path, value: bytes) -> None:
     file = tmp_path / "config"
-    file.write_bytes(render_config({"user.name": value, "remote.origin.url": b"x", "user.email": b"y"}))
+    file.write_bytes(
+        render_config({"user.name": value, "remote.origin.url": b"x", "user.email": b"y"})
+    )
     listed = subprocess.run(
         ["git", "config", "--file", file, "--list", "-z"], capture_output=True, check=True
     )

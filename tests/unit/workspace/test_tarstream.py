@@ -20,7 +20,9 @@ NAMES = st.lists(PARTS, min_size=1, max_size=6).map(b"/".join)
 
 
 def read(stream: bytes) -> list[tarfile.TarInfo]:
-    with tarfile.open(fileobj=io.BytesIO(stream + tarstream.END_OF_TAR), errors="surrogateescape") as tar:
+    with tarfile.open(
+        fileobj=io.BytesIO(stream + tarstream.END_OF_TAR), errors="surrogateescape"
+    ) as tar:
         return tar.getmembers()
 
 
@@ -110,4 +112,4 @@ def test_names_the_file_that_may_not_be_read(tmp_path: Path) -> None:
 
 @given(st.lists(st.binary(min_size=1, max_size=2000)))
 def test_gathering_changes_no_byte(parts: list[bytes]) -> None:
-    assert b"".join(tarstream.gathered(iter(parts))) == b"".join(parts)
+    assert b"".join(tarstream.gathered(part for part in parts)) == b"".join(parts)
