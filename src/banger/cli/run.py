@@ -68,7 +68,10 @@ def _run(arguments: Namespace, context: Context) -> int:
     if arguments.path is not None:
         from banger.workspace import locate_repository
 
-        arguments.path = os.path.abspath(locate_repository(arguments.path))
+        top = os.path.realpath(locate_repository(arguments.path))
+        # A directory below the top: all of the repository goes in, and that is where we run.
+        arguments.inside = os.path.relpath(os.path.realpath(arguments.path), top)
+        arguments.path = top
     if arguments.dry_run:
         return _show_plan(arguments, context)
     if not arguments.detach and not arguments.command and not has_terminal():
@@ -112,13 +115,15 @@ def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> 
         view = owner.call("vm.create", params, on_event=stages.on_event, on_tick=stages.on_tick)
         assert isinstance(view, dict)
         vm_id, name = view["id"], view["name"]
+        cwd = None
         try:
             if arguments.path is not None:
-                _prepare(arguments, vm_id, context, stages=stages)
+                guest_path = _prepare(arguments, vm_id, context, stages=stages)
+                cwd = os.path.normpath(os.path.join(guest_path, arguments.inside))
             if arguments.detach:
                 context.out(name)
                 return 0
-            return _use(arguments, vm_id, context, stages=stages)
+            return _use(arguments, vm_id, context, stages=stages, cwd=cwd)
         finally:
             if arguments.rm:
                 stages.enter("delete")
@@ -128,7 +133,8 @@ def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> 
                 _tell_state(vm_id, name, context, quiet=arguments.quiet)
 
 
-def _prepare(arguments: Namespace, vm_id: str, context: Context, *, stages: Stages) -> None:
+def _prepare(arguments: Namespace, vm_id: str, context: Context, *, stages: Stages) -> str:
+    """Put the repository into the guest; return where it is there."""
     stages.enter("workspace")
     params = {"ref": vm_id, **_workspace_params(arguments)}
     with context.client() as client:
@@ -139,6 +145,7 @@ def _prepare(arguments: Namespace, vm_id: str, context: Context, *, stages: Stag
     assert isinstance(done, dict)
     for notice in done["notices"]:
         stages.say(notice)
+    return str(done["guest_path"])
 
 
 def _workspace_params(arguments: Namespace) -> dict[str, object]:
@@ -152,8 +159,10 @@ def _workspace_params(arguments: Namespace) -> dict[str, object]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _use(arguments: Namespace, vm_id: str, context: Context, *, stages: Stages) -> int:
-    """Run the command, or a shell; return its status."""
+def _use(
+    arguments: Namespace, vm_id: str, context: Context, *, stages: Stages, cwd: str | None
+) -> int:
+    """Run the command, or a shell, in `cwd` (None: the user's home); return its status."""
     stages.enter("command" if arguments.command else "shell")
     tty = has_terminal()
     command = GuestCommand(
@@ -161,6 +170,7 @@ def _use(arguments: Namespace, vm_id: str, context: Context, *, stages: Stages) 
         env=dict(arguments.env),
         tty=tty,
         stdin=tty or has_input(),
+        cwd=cwd,
         timeout_s=arguments.timeout,
     )
     return run_in_guest(command, vm_id, context)
