@@ -28,10 +28,10 @@ class GuestFile:
 
 @dataclass(frozen=True)
 class Interface:
-    """The guest's one network interface. What is None is left as it is (gateway: none)."""
+    """The guest's one network interface. Without `gateway` no default route; `mac` None: as is."""
 
-    address: str | None = None
-    prefix: int | None = None
+    address: str
+    prefix: int
     gateway: str | None = None
     mac: bytes | None = None
 
@@ -116,9 +116,7 @@ def _file_fields(file: GuestFile) -> Iterator[tuple[Tag, bytes]]:
 def _interface_fields(interface: Interface) -> Iterator[tuple[Tag, bytes]]:
     if interface.mac is not None:
         yield Tag.MAC, interface.mac
-    if interface.address is not None:
-        yield Tag.ADDRESS, text(interface.address)
-    if interface.prefix is not None:
-        yield Tag.PREFIX, u64(interface.prefix)
+    yield Tag.ADDRESS, text(interface.address)
+    yield Tag.PREFIX, u64(interface.prefix)
     if interface.gateway is not None:
         yield Tag.GATEWAY, text(interface.gateway)

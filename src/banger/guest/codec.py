@@ -158,11 +158,12 @@ class FrameDecoder:
     def _next_frame(self) -> Frame | None:
         if self._end - self._start < HEADER.size:
             return None
-        kind, channel, flags, zero, stream, length = HEADER.unpack_from(self._buffer, self._start)
+        # Flags that version 1 does not name are not looked at (section 2).
+        kind, channel, _, zero, stream, length = HEADER.unpack_from(self._buffer, self._start)
         # Checked before the payload is here: a lying length must not make us wait for it.
         if not FrameType.HELLO <= kind <= FrameType.CLOSE:
             raise GuestProtocolError(f"The guest sent a frame of unknown type {kind}.")
-        if flags or zero or length > MAX_PAYLOAD or (channel and kind not in _ON_CHANNELS):
+        if zero or length > MAX_PAYLOAD or (channel and kind not in _ON_CHANNELS):
             raise GuestProtocolError("The guest sent a broken frame header.")
         first = self._start + HEADER.size
         last = first + length

@@ -52,7 +52,8 @@ class ExecSpec:
     """A program to run. `user`: `user`, `uid`, `user:group` or `uid:gid`.
 
     `terminal`: (rows, columns) of a TTY; both outputs then come on channel 1. Without
-    `stdin` it reads /dev/null. `detach`: output goes to /dev/null and it outlives the stream.
+    `stdin` it reads /dev/null. `detach`: output goes to /dev/null and it outlives the stream;
+    not with `terminal` or `stdin`. `cwd` is absolute.
     """
 
     argv: tuple[bytes, ...]
