@@ -22,11 +22,17 @@ from banger.version import VERSION
 
 READ_BYTES = 256 * 1024
 TICK_MS = 100
+TRIES = 3
+"""How many daemons that stop at this very moment are met before we give up."""
 
 OnEvent = Callable[[str, wire.Document], None]
 """Gets a notification: `progress` or `note`, and its members."""
 OnTick = Callable[[], None]
 """Called ten times a second while a reply is waited for."""
+
+
+class _NotBegun(Exception):
+    """The daemon stopped before it began our request."""
 
 
 class Client:
@@ -101,33 +107,34 @@ class Client:
         on_event: OnEvent | None,
         on_tick: OnTick | None,
     ) -> object:
+        """Send a request and return its result; again if a stopping daemon did not begin it."""
+        for _ in range(TRIES):
+            with contextlib.suppress(_NotBegun):
+                self._send(method, params)
+                return self._wait(method, on_event=on_event, on_tick=on_tick)
+            self.close()
+        raise _gone(method)
+
+    def _send(self, method: str, params: wire.Document) -> None:
         self._number += 1
-        self._send(
-            wire.format_request(self._number, method, params=params, version=VERSION), method
-        )
+        line = wire.format_request(self._number, method, params=params, version=VERSION)
+        if self._socket is None:
+            self._socket = connect(self._layout, autostart=self._autostart)
+        try:
+            self._socket.sendall(line)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            raise _NotBegun from error
+
+    def _wait(self, method: str, *, on_event: OnEvent | None, on_tick: OnTick | None) -> object:
         while True:
             document = wire.parse_line(self._read_line(method, on_tick))
             if "id" in document or "error" in document:
                 return wire.require_result(document, self._number)
+            if document.get("method") == wire.GOODBYE:
+                raise _NotBegun
             content = document.get("params")
             if on_event is not None and isinstance(content, dict):
                 on_event(str(document.get("method")), content)
-
-    def _send(self, line: bytes, method: str) -> None:
-        """Send a request; on a connection that has died meanwhile, once more on a new one."""
-        if self._socket is not None:
-            try:
-                self._socket.sendall(line)
-            except (BrokenPipeError, ConnectionResetError):
-                self.close()
-            else:
-                return
-        self._socket = connect(self._layout, autostart=self._autostart)
-        try:
-            self._socket.sendall(line)
-        except (BrokenPipeError, ConnectionResetError) as error:
-            self.close()
-            raise _gone(method) from error
 
     def _read_line(self, method: str, on_tick: OnTick | None) -> bytes:
         assert self._socket is not None
@@ -136,8 +143,9 @@ class Client:
                 _wait_readable(self._socket, on_tick)
             try:
                 data = self._socket.recv(READ_BYTES)
-            except ConnectionResetError:
-                data = b""
+            except ConnectionResetError as error:
+                # The kernel says so when the other end was closed with our request unread.
+                raise _NotBegun from error
             if not data or len(self._buffer) > wire.MAX_LINE_BYTES:
                 self.close()
                 raise _gone(method)
@@ -153,8 +161,10 @@ class Client:
         must not stop the daemon that the first one has just started.
         """
         # Somebody else may have stopped it already.
-        with contextlib.suppress(DaemonUnreachable):
-            self._request("daemon.stop", {}, on_event=None, on_tick=None)
+        with contextlib.suppress(DaemonUnreachable, _NotBegun):
+            if self._socket is not None:
+                self._send("daemon.stop", {})
+                self._wait("daemon.stop", on_event=None, on_tick=None)
         self.close()
 
 

@@ -91,6 +91,15 @@ class Connection:
                 return
             if line.strip():
                 await self._answer(line)
+        self.say_goodbye()
+
+    def say_goodbye(self) -> None:
+        """Tell the client, unless a request runs, that no request will be begun any more.
+
+        So it knows that one which it has just sent may be sent to the next daemon.
+        """
+        if self.running is None and self._stream is None and not self._writer.is_closing():
+            self._writer.write(wire.format_notification(wire.GOODBYE, {}))
 
     async def _read_line(self) -> bytes | None:
         """Return the next line, or None at the end."""

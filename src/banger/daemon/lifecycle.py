@@ -77,7 +77,7 @@ async def run_daemon(
                 "serves version=%s pid=%d socket=%s", VERSION, os.getpid(), layout.daemon_socket
             )
             ready()
-            server = Server(handlers, reports=layout.reports)
+            server = Server(handlers, reports=layout.reports, owner_uid=os.getuid())
             await server.run(listener, stop=control.stop, deaf=control.deaf)
     log.info("stopped")
 

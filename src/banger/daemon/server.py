@@ -40,9 +40,10 @@ BACKLOG = 128
 class Server:
     """All connections of the daemon."""
 
-    def __init__(self, handlers: Handlers, *, reports: Path) -> None:
+    def __init__(self, handlers: Handlers, *, reports: Path, owner_uid: int) -> None:
         self._handlers = handlers
         self._reports = reports
+        self._owner_uid = owner_uid
         self._connections: dict[asyncio.Task[None], Connection] = {}
         self._farewells: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -70,11 +71,15 @@ class Server:
         self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, watch: HangupWatch
     ) -> None:
         uid = _peer_uid(writer)
-        if uid != os.getuid() or self._stopping:
+        if uid != self._owner_uid:
             log.warning("turned away a connection of uid=%d", uid)
             writer.transport.abort()
             return
         connection = Connection(reader, writer, handlers=self._handlers, reports=self._reports)
+        if self._stopping:
+            connection.say_goodbye()
+            writer.close()
+            return
         task = asyncio.create_task(self._serve(connection, writer, watch=watch))
         self._connections[task] = connection
         task.add_done_callback(self._forget)
@@ -104,6 +109,7 @@ class Server:
         self._stopping = True
         for task, connection in self._connections.items():
             connection.closing = True
+            connection.say_goodbye()
             if connection.running is None or not connection.running.detached:
                 task.cancel()
         tasks = {*self._connections, *self._farewells}

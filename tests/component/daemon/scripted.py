@@ -1,0 +1,302 @@
+"""A real daemon with small handlers: programs of the host stand in for programs of a guest.
+
+`python -m tests.component.daemon.scripted` runs it in the foreground, or with
+`--ready-fd N` as the command line starts it. What its handlers did is in the file
+`events` of the state directory, one line each. BANGER_TEST_VERSION makes it
+a daemon of another version.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import pty
+import signal
+import struct
+import sys
+import termios
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from banger.api.methods import (
+    Deleted,
+    NoParams,
+    StartedExec,
+    StartedStream,
+    VmCreate,
+    VmDelete,
+    VmExec,
+    VmList,
+    VmLogs,
+    VmRef,
+    VmView,
+    WorkspaceExport,
+    view_record,
+)
+from banger.daemon import connection
+from banger.daemon.__main__ import _ready_fd, main
+from banger.daemon.calls import Call, Exit, Handlers
+from banger.daemon.handlers.daemon import daemon_handlers
+from banger.daemon.lifecycle import Control
+from banger.daemon.relay import relay
+from banger.errors import BootFailed, ExecNotExecutable, ExecNotFound, VmNotFound
+from banger.model.names import VmId
+from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState
+
+PATCH = bytes(range(256)) * 4096
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a program ended."""
+
+    status: int
+    signal: int | None
+
+
+class HostSession:
+    """A program of this host with a process group of its own, as the guest's agent has them."""
+
+    def __init__(self, process: asyncio.subprocess.Process, master: int | None) -> None:
+        self.pid = process.pid
+        self._process = process
+        self._master = master
+
+    async def write(self, data: bytes) -> object:
+        if self._master is not None:
+            return os.write(self._master, data)
+        assert self._process.stdin is not None
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            self._process.stdin.write(data)
+            await self._process.stdin.drain()
+        return True
+
+    async def write_eof(self) -> None:
+        if self._master is not None:
+            os.write(self._master, b"\x04")
+        elif self._process.stdin is not None:
+            self._process.stdin.close()
+
+    async def output(self) -> AsyncIterator[tuple[int, bytes]]:
+        found: asyncio.Queue[tuple[int, bytes]] = asyncio.Queue(8)
+        readers = [asyncio.create_task(self._read(found, n)) for n in self._channels()]
+        left = len(readers)
+        while left:
+            channel, data = await found.get()
+            if data:
+                yield channel, data
+            else:
+                left -= 1
+
+    def _channels(self) -> list[int]:
+        return [1] if self._master is not None else [1, 2]
+
+    async def _read(self, found: asyncio.Queue[tuple[int, bytes]], channel: int) -> None:
+        while True:
+            data = await self._read_some(channel)
+            await found.put((channel, data))
+            if not data:
+                return
+
+    async def _read_some(self, channel: int) -> bytes:
+        if self._master is None:
+            pipe = self._process.stdout if channel == 1 else self._process.stderr
+            assert pipe is not None
+            return await pipe.read(65536)
+        loop = asyncio.get_running_loop()
+        readable = asyncio.Event()
+        loop.add_reader(self._master, readable.set)
+        try:
+            await readable.wait()
+            return os.read(self._master, 65536)
+        except OSError:
+            return b""
+        finally:
+            loop.remove_reader(self._master)
+
+    async def wait(self) -> Ended:
+        status = await self._process.wait()
+        return Ended(max(status, 0), -status if status < 0 else None)
+
+    async def resize(self, rows: int, columns: int) -> None:
+        assert self._master is not None
+        fcntl.ioctl(self._master, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGWINCH)
+
+    async def signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, number)
+
+    async def close(self) -> object:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        await self._process.wait()
+        if self._master is not None:
+            os.close(self._master)
+            self._master = None
+        return True
+
+
+async def start_session(params: VmExec) -> HostSession:
+    """Start a program of this host as a guest would."""
+    argv = [word.encode("utf-8", "surrogateescape") for word in params.argv]
+    env = {"PATH": "/usr/bin:/bin", **params.env}
+    pipe = asyncio.subprocess.PIPE
+    stdin = pipe if params.stdin else asyncio.subprocess.DEVNULL
+    master, slave = pty.openpty() if params.terminal else (None, None)
+
+    def own_terminal() -> None:
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    try:
+        if params.terminal is not None and slave is not None:
+            size = struct.pack("4H", params.terminal.rows, params.terminal.columns, 0, 0)
+            fcntl.ioctl(slave, termios.TIOCSWINSZ, size)
+        process = await asyncio.create_subprocess_exec(
+            *argv,
+            stdin=slave if slave is not None else stdin,
+            stdout=slave if slave is not None else pipe,
+            stderr=slave if slave is not None else pipe,
+            env=env,
+            cwd=params.cwd,
+            start_new_session=True,
+            preexec_fn=own_terminal if slave is not None else None,
+        )
+    except FileNotFoundError as error:
+        raise ExecNotFound(f"The guest has no program {params.argv[0]}.") from error
+    except PermissionError as error:
+        raise ExecNotExecutable(f"The guest cannot execute {params.argv[0]}.") from error
+    finally:
+        if slave is not None:
+            os.close(slave)
+    return HostSession(process, master)
+
+
+@contextlib.asynccontextmanager
+async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
+    vms: dict[str, VmView] = {}
+
+    def happened(text: str) -> None:
+        with open(control.layout.state / "events", "a") as file:
+            file.write(text + "\n")
+
+    def find(ref: str) -> VmView:
+        for vm_id, view in vms.items():
+            if ref in (vm_id, view.name):
+                return view
+        raise VmNotFound(f"There is no VM {ref}.", hint="banger vm list")
+
+    async def count() -> int:
+        return len(vms)
+
+    async def create(call: Call, params: VmCreate) -> VmView:
+        call.operation.progress("boot", 0, 2)
+        call.operation.note("spec", "1 vcpu | 512 MiB")
+        try:
+            if params.name == "hangs":
+                happened("hangs")
+                await asyncio.Event().wait()
+        except asyncio.CancelledError:
+            happened("create cancelled")
+            raise
+        if params.name == "unbootable":
+            raise BootFailed("The VM did not boot.", hint="banger vm logs unbootable")
+        if params.name == "bug":
+            raise ZeroDivisionError("a bug of the test's own")
+        call.operation.progress("boot", 2, 2)
+        view = make_view(f"{len(vms) + 1:012x}", params)
+        vms[view.id] = view
+        happened(f"created {view.name}")
+        if params.ephemeral:
+
+            async def forget() -> None:
+                if vms.pop(view.id, None):
+                    happened(f"forgot {view.name}")
+
+            call.on_disconnect(forget)
+        return view
+
+    async def delete(_: Call, params: VmDelete) -> Deleted:
+        view = find(params.ref)
+        if view.labels.get("slow"):
+            happened("delete began")
+            gate = control.layout.state / "gate"
+            while not gate.exists():  # noqa: ASYNC110 - another process makes it
+                await asyncio.sleep(0.01)
+        del vms[view.id]
+        happened(f"deleted {view.name}")
+        return Deleted(ids=[view.id])
+
+    async def list_(_: Call, params: VmList) -> list[VmView]:
+        return list(vms.values())
+
+    async def show(_: Call, params: VmRef) -> VmView:
+        return find(params.ref)
+
+    async def run(call: Call, params: VmExec) -> Exit:
+        find(params.ref)
+        session = await start_session(params)
+        stream = await call.start_stream(StartedExec(pid=session.pid))
+        if params.detach:
+            return {"status": 0}
+        return await relay(stream, session, timeout_s=params.timeout_s)
+
+    async def logs(call: Call, params: VmLogs) -> Exit:
+        stream = await call.start_stream(StartedStream())
+        await stream.write(1, b"\x1b[31mbooting\x1b[0m\x07\n")
+        while params.follow:
+            await stream.write(1, b"still\n")
+            await asyncio.sleep(0.01)
+        return {"status": 0}
+
+    async def export(call: Call, params: WorkspaceExport) -> Exit:
+        find(params.ref)
+        stream = await call.start_stream(StartedStream())
+        await stream.write(1, PATCH)
+        if find(params.ref).labels.get("unsafe"):
+            raise BootFailed("The patch is not safe.")
+        return {"status": 0}
+
+    async def list_images(_: Call, __: NoParams) -> list[object]:
+        return []
+
+    yield {
+        **daemon_handlers(control, count_vms=count),
+        "vm.create": create,
+        "vm.delete": delete,
+        "vm.list": list_,
+        "vm.show": show,
+        "vm.exec": run,
+        "vm.logs": logs,
+        "workspace.export": export,
+        "image.list": list_images,
+    }
+
+
+def make_view(vm_id: str, params: VmCreate) -> VmView:
+    """Return a VM that says it runs."""
+    spec = VmSpec(
+        name=params.name or f"vm-{vm_id[-2:]}",
+        image="0" * 64,
+        image_name="debian-bookworm",
+        kernel="1" * 64,
+        vcpu=params.vcpu or 1,
+        memory_mib=params.memory_mib or 512,
+        disk_mib=params.disk_mib or 8192,
+        network=NetworkKind.USER,
+        driver="qemu",
+        accel=Accel.TCG,
+        labels=params.labels,
+        ephemeral=params.ephemeral,
+    )
+    record = VmRecord(id=VmId(vm_id), spec=spec, state=VmState.RUNNING, created_at=0.0)
+    return view_record(record, address="10.0.2.15", pid=1)
+
+
+if __name__ == "__main__":
+    if "BANGER_TEST_VERSION" in os.environ:
+        setattr(connection, "VERSION", os.environ["BANGER_TEST_VERSION"])  # noqa: B010 - it is no export
+    sys.exit(main(open_handlers, ready_fd=_ready_fd(sys.argv[1:])))
