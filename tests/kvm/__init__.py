@@ -1,0 +1,1 @@
+"""The KVM paths, proven on an emulated host that has hardware virtualisation."""
