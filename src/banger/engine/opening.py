@@ -16,6 +16,7 @@ from banger.engine.live import close_connection
 from banger.engine.recovery import recover
 from banger.engine.shared import SharedWork
 from banger.engine.tasks import OwnedTasks
+from banger.engine.upkeep import keep_consoles_short
 from banger.layout import Layout
 from banger.store import open_database
 
@@ -33,6 +34,7 @@ async def open_engine(layout: Layout, settings: Settings) -> AsyncIterator[Engin
         engine = Engine(layout, settings, database, HostFacts(settings), tasks, SharedWork(tasks))
         try:
             await recover(engine)
+            tasks.start(keep_consoles_short(engine))
             yield engine
         finally:
             await tasks.close()

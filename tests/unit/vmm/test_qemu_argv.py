@@ -92,7 +92,7 @@ def test_a_comma_in_a_path_does_not_end_an_option() -> None:
     )
     descriptors = Descriptors(control=3, agent=4, network=None)
     argv = plan_argv(config, binary="qemu", descriptors=descriptors)
-    assert "file,id=console,path=/a,,b/console.log" in argv
+    assert "file,id=console,path=/a,,b/console.log,append=on" in argv
     assert any('"filename": "/a,b/data.img"' in word for word in argv)
 
 

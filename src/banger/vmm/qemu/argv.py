@@ -105,7 +105,7 @@ def _kernel(config: MachineConfig) -> list[str]:
 
 def _console(config: MachineConfig) -> list[str]:
     return [
-        *("-chardev", f"file,id=console,path={_escaped(str(config.console_log))}"),
+        *("-chardev", f"file,id=console,path={_escaped(str(config.console_log))},append=on"),
         *("-serial", "chardev:console"),
     ]
 

@@ -1,0 +1,44 @@
+"""What the daemon looks after while it runs: that no guest fills the disk by its console.
+
+A guest writes to its console as much as it likes (hazards A10, E2). The VMM appends to
+the console log, so the file can be cut at any moment; what the guest writes while it
+is cut may be lost. While no daemon runs nothing is cut: the next one does it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+from pathlib import Path
+
+from banger.engine.engine import Engine
+
+CONSOLE_LIMIT_BYTES = 8 * 1024 * 1024
+CONSOLE_KEPT_BYTES = 1024 * 1024
+"""How much of the end is kept when it is cut."""
+INTERVAL_S = 5.0
+CUT = b"[banger: the console log grew too long; its beginning was cut off]\n"
+
+
+async def keep_consoles_short(engine: Engine) -> None:
+    """Look at the console logs of running VMs, for ever."""
+    while True:
+        await asyncio.sleep(INTERVAL_S)
+        running = [vm_id for vm_id, live in engine.live.items() if live.watcher is not None]
+        for vm_id in running:
+            await asyncio.to_thread(shorten_log, engine.layout.vm_console_log(vm_id))
+
+
+def shorten_log(path: Path) -> None:
+    """Cut a log that is longer than the limit, in place: its writer has it open for appending."""
+    with contextlib.suppress(FileNotFoundError):
+        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            size = os.fstat(fd).st_size
+            if size > CONSOLE_LIMIT_BYTES:
+                kept = os.pread(fd, CONSOLE_KEPT_BYTES, size - CONSOLE_KEPT_BYTES)
+                os.ftruncate(fd, 0)
+                os.write(fd, CUT + kept)
+        finally:
+            os.close(fd)
