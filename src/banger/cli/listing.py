@@ -22,9 +22,9 @@ from banger.cli.values import label
 
 COLUMNS = (
     Column("ID", least=6),
-    Column("NAME", least=10),
+    Column("NAME", least=8),
     Column("STATE"),
-    Column("IMAGE", least=8),
+    Column("IMAGE", least=6),
     Column("ADDRESS"),
     Column("VCPU", is_number=True),
     Column("MEM", is_number=True),
@@ -79,7 +79,7 @@ def _load(arguments: Namespace, context: Context) -> list[View]:
         "states": _states(arguments.filter),
         "labels": dict(arguments.label),
     }
-    if not context.layout.database.exists():
+    if not (context.layout.daemon_socket.exists() or context.layout.database.exists()):
         # A list must not write (hazard B8), and a daemon would make its database.
         return []
     with context.client() as client:

@@ -13,7 +13,6 @@ import subprocess
 import sys
 import termios
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -28,15 +27,6 @@ from tests.component.daemon.running import (
 )
 
 Environ = dict[str, str]
-
-
-@pytest.fixture
-def vm(private_environ: Environ) -> Iterator[Environ]:
-    """A running scripted daemon with a VM `box`."""
-    with scripted_daemon(private_environ):
-        made = banger(private_environ, "vm", "create", "--name", "box")
-        assert made.returncode == 0, made.stderr
-        yield private_environ
 
 
 def run(vm: Environ, *words: str, stdin: bytes = b"") -> subprocess.CompletedProcess[bytes]:

@@ -1,0 +1,97 @@
+"""Starting is part of every command's time: what may not be imported on the way.
+
+Architecture, section 3. Modules are listed by a fresh interpreter that runs the
+command up to where it would talk to the daemon.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+HEAVY = {
+    "argparse": False,
+    "asyncio": True,
+    "concurrent.futures": True,
+    "ctypes": True,
+    "dataclasses": True,
+    "email": True,
+    "http": True,
+    "importlib.metadata": True,
+    "inspect": True,
+    "logging": True,
+    "msgspec": True,
+    "multiprocessing": True,
+    "rich": True,
+    "sqlite3": True,
+    "ssl": True,
+    "subprocess": True,
+    "tempfile": True,
+    "tomllib": True,
+    "typing": True,
+    "banger.config": True,
+    "banger.daemon": True,
+    "banger.engine": True,
+    "banger.host": True,
+    "banger.model": True,
+    "banger.workspace": True,
+}
+PROGRAM = """
+import sys
+before = set(sys.modules)
+from banger.cli import main
+from banger.client import client, connect
+from banger.errors import DaemonUnreachable
+def refuse(layout, *, autostart):
+    raise DaemonUnreachable("none")
+client.connect = refuse
+sys.argv = ["banger", *sys.argv[1:]]
+main.main()
+sys.stdout.flush()
+print("MODULES", *sorted(set(sys.modules) - before))
+"""
+LEAST_FOR_CLIENT = {"banger.client.client"}
+
+
+@pytest.mark.parametrize(
+    ("words", "reaches_client"),
+    [
+        (["version"], False),
+        (["--version"], False),
+        (["vm", "show", "a"], True),
+        (["vm", "stop", "a"], True),
+        (["vm", "exec", "a", "--", "true"], True),
+        (["vm", "run", "--rm", "--", "true"], True),
+        (["image", "list"], True),
+        ([], False),
+        (["vm", "--help"], False),
+    ],
+)
+def test_nothing_heavy_is_imported(words: list[str], reaches_client: bool) -> None:
+    """Product contract, section 10: `banger version` within 4 times bare Python."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, *words], capture_output=True, timeout=60, check=True
+    )
+    [line] = [x for x in done.stdout.decode().splitlines() if x.startswith("MODULES")]
+    imported = set(line.split()[1:])
+    refused = {
+        name
+        for name in imported
+        for heavy, is_refused in HEAVY.items()
+        if is_refused and (name == heavy or name.startswith(f"{heavy}."))
+    }
+    assert refused == set()
+    assert b"bug in banger" not in done.stderr
+    if reaches_client:
+        assert b"banger: none" in done.stderr
+
+
+def test_a_command_does_not_load_another() -> None:
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM, "version"], capture_output=True, timeout=60, check=True
+    )
+    modules = done.stdout.decode().split()
+    assert "banger.cli.version" in modules
+    assert not {"banger.cli.vm", "banger.cli.run", "banger.cli.daemon"} & set(modules)

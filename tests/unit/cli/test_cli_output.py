@@ -1,0 +1,140 @@
+"""Tables, sizes, values of options, and text that must not steer a terminal."""
+
+from __future__ import annotations
+
+from argparse import ArgumentTypeError
+from collections.abc import Callable
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from banger.cli import values
+from banger.cli.listing import COLUMNS
+from banger.cli.logs import harmless
+from banger.cli.output import (
+    format_age,
+    format_bytes,
+    format_mib,
+    printable,
+    render_table,
+)
+from banger.cli.progress import Stages
+
+ROW = [
+    *["0123456789ab", "golden-linden", "running", "debian-bookworm", "10.0.2.15"],
+    *["4", "8192M", "8G", "/root/some-long-repository-name", "12d"],
+]
+
+
+def test_a_table_fits_eighty_columns() -> None:
+    table = render_table(COLUMNS, [ROW] * 3, width=80).splitlines()
+    assert len(table) == 4
+    assert max(len(line) for line in table) <= 80
+    assert "running" in table[1]
+    assert "10.0.2.15" in table[1]
+
+
+def test_without_a_terminal_nothing_is_cut() -> None:
+    assert render_table(COLUMNS, [ROW], width=None).splitlines()[1].split() == ROW
+
+
+@given(st.lists(st.text(), min_size=10, max_size=10), st.integers(20, 200))
+def test_a_table_is_one_line_for_each_row(row: list[str], width: int) -> None:
+    """E3: whatever a name holds."""
+    assert len(render_table(COLUMNS, [row, ROW], width=width).split("\n")) == 3
+
+
+@given(st.text(st.characters(exclude_categories=())))
+def test_printable_text_cannot_steer(text: str) -> None:
+    """E3: no control character, and it can be written to any UTF-8 file."""
+    shown = printable(text)
+    assert shown.isprintable()
+    shown.encode("utf-8")
+
+
+@given(st.binary())
+def test_a_logs_line_cannot_steer(line: bytes) -> None:
+    """E3: only tabs and printable bytes are left."""
+    shown = harmless(line.replace(b"\n", b""))
+    assert all(byte in (9,) or byte >= 32 for byte in shown)
+    assert 0x7F not in shown
+
+
+def test_a_logs_line_keeps_its_text() -> None:
+    """E3: colours, titles and bells go; words stay."""
+    line = b"\x1b[1;31m[  OK  ]\x1b[0m \x1b]0;title\x07Started\x07 ssh.\r"
+    assert harmless(line) == b"[  OK  ] Started ssh."
+
+
+@pytest.mark.parametrize(
+    ("shown", "expected"),
+    [
+        (format_mib(512), "512M"),
+        (format_mib(8192), "8G"),
+        (format_mib(1536), "1.5G"),
+        (format_bytes(820), "820 B"),
+        (format_bytes(3_400_000), "3.4 MB"),
+        (format_bytes(62_000_000_000), "62 GB"),
+        (format_age(-5), "0s"),
+        (format_age(119), "119s"),
+        (format_age(7199), "119m"),
+        (format_age(172799), "47h"),
+        (format_age(864000), "10d"),
+    ],
+)
+def test_sizes_and_ages(shown: str, expected: str) -> None:
+    assert shown == expected
+
+
+@pytest.mark.parametrize(
+    ("parse", "text", "value"),
+    [
+        (values.size_mib, "2048", 2048),
+        (values.size_mib, "512M", 512),
+        (values.size_mib, "8g", 8192),
+        (values.size_mib, "2GiB", 2048),
+        (values.size_mib, "1T", 1024 * 1024),
+        (values.count, "4", 4),
+        (values.duration_s, "90", 90.0),
+        (values.duration_s, "1.5s", 1.5),
+        (values.duration_s, "10m", 600.0),
+        (values.duration_s, "2h", 7200.0),
+        (values.label, "a=b=c", ("a", "b=c")),
+        (values.label, "a", ("a", "")),
+        (values.variable, "A=", ("A", "")),
+    ],
+)
+def test_values(parse: Callable[[str], object], text: str, value: object) -> None:
+    assert parse(text) == value
+
+
+@pytest.mark.parametrize(
+    ("parse", "texts"),
+    [
+        (values.size_mib, ["0", "-1", "", "G", "1.5G", "8Q", "1e3", "99999999999"]),
+        (values.count, ["0", "-1", "", "1.5", "x", "٣"]),
+        (values.duration_s, ["0", "-1", "", "s", "1w", "inf", "nan"]),
+        (values.label, ["", "=x"]),
+        (values.variable, ["", "=x", "SURELY_NOT_SET_ANYWHERE"]),
+        (values.driver, ["", "QEMU", "firecracker"]),
+        (values.network, ["", "bridge"]),
+    ],
+)
+def test_values_that_are_refused(parse: Callable[[str], object], texts: list[str]) -> None:
+    """C7: before anything exists."""
+    for text in texts:
+        with pytest.raises(ArgumentTypeError):
+            parse(text)
+
+
+def test_stages_keep_their_times_in_order(capsys: pytest.CaptureFixture[str]) -> None:
+    with Stages() as stages:
+        stages.on_event("note", {"kind": "spec", "text": "1 vcpu"})
+        stages.on_event("progress", {"stage": "boot", "done": 1, "total": 2})
+        stages.on_event("progress", {"stage": "boot", "done": 2, "total": 2})
+        stages.enter("\x1b[2Jcommand")
+        stages.on_event("unknown", {})
+    assert [name for name, _ in stages.times] == ["boot", "\x1b[2Jcommand"]
+    assert stages.render_times().splitlines()[-1].startswith("total")
+    assert capsys.readouterr().err == "spec: 1 vcpu\n"
