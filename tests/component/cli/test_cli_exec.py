@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import os
-import pty
-import select
 import signal
-import struct
 import subprocess
 import sys
 import termios
-import time
 from pathlib import Path
 
 import pytest
 
+from tests.component.cli.terminal import Terminal
 from tests.component.daemon.running import (
     banger,
     is_alive,
@@ -228,51 +224,6 @@ def test_the_environment_reaches_the_command(vm: Environ) -> None:
 # --- on a terminal -------------------------------------------------------------
 
 
-def _take_terminal() -> None:
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
-
-
-class Terminal:
-    """The command line on a terminal of its own."""
-
-    def __init__(self, environ: Environ, *words: str) -> None:
-        self.fd, slave = pty.openpty()
-        self.set_size(30, 100)
-        self.before = termios.tcgetattr(slave)
-        self.slave = slave
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "banger", *words],
-            env={**with_sources(environ), "TERM": "vt220"},
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            preexec_fn=_take_terminal,  # noqa: PLW1509 - this process has one thread
-        )
-        self.output = b""
-
-    def set_size(self, rows: int, columns: int) -> None:
-        fcntl.ioctl(self.fd, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
-
-    def expect(self, text: bytes) -> None:
-        end = time.monotonic() + 30
-        while text not in self.output:
-            assert select.select([self.fd], [], [], max(0.0, end - time.monotonic()))[0], (
-                self.output
-            )
-            self.output += os.read(self.fd, 65536)
-        self.output = self.output.partition(text)[2]
-
-    def send(self, data: bytes) -> None:
-        os.write(self.fd, data)
-
-    def close(self) -> None:
-        self.process.kill()
-        self.process.wait()
-        os.close(self.fd)
-        os.close(self.slave)
-
-
 def test_a_terminal_with_resize_keys_and_restore(vm: Environ) -> None:
     """H7: a TTY in the guest, its size, Ctrl-C as a key, our terminal restored."""
     terminal = Terminal(vm, "vm", "exec", "box", "--", "sh")
@@ -317,5 +268,31 @@ def test_no_terminal_when_told_so(vm: Environ) -> None:
         terminal.expect(b"not a tty")
         terminal.expect(b"done-2")
         assert terminal.process.wait(30) == 0
+    finally:
+        terminal.close()
+
+
+def test_a_terminal_that_is_closed_ends_everything(vm: Environ) -> None:
+    """H2: the window is closed; neither we nor the guest's program stay behind."""
+    terminal = Terminal(vm, "vm", "exec", "box", "--", "sh", "-c", "echo pid=$$.; exec sleep 1000")
+    try:
+        terminal.expect(b"pid=")
+        terminal.expect(b".", keep=True)
+        pid = int(terminal.output.partition(b".")[0])
+        terminal.hang_up()
+        assert terminal.process.wait(30) != 0
+        wait_until(lambda: not is_alive(pid), "the guest's program is killed")
+    finally:
+        terminal.close()
+
+
+def test_a_background_job_is_not_stopped_by_its_terminal(vm: Environ) -> None:
+    """H7: it does not read from a terminal that is not its own (SIGTTIN would stop it)."""
+    script = "set -m; python3 -m banger vm exec box -i -T -- sh -c 'sleep 1; echo done-$((1+1))' &"
+    script = script.replace("python3", sys.executable) + " wait $!; echo status-$?"
+    terminal = Terminal(vm, "-c", script, program="bash")
+    try:
+        terminal.expect(b"done-2")
+        terminal.expect(b"status-0")
     finally:
         terminal.close()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.component.cli.terminal import Terminal
 from tests.component.daemon.running import (
     banger,
     layout_of,
@@ -241,3 +243,57 @@ def test_the_socket_of_somebody_else(private_environ: Environ) -> None:
         os.chmod(layout.daemon_socket, 0o600)
     assert done.returncode == 9
     assert str(layout.daemon_socket).encode() in done.stderr
+
+
+def test_a_stage_on_a_terminal_is_drawn_and_erased(daemon: Environ) -> None:
+    """H9: live, with the time that has passed; nothing of it stays behind."""
+    terminal = Terminal({**daemon, "NO_COLOR": "1"}, "vm", "create", "--name", "hangs")
+    try:
+        terminal.expect(b"spec: 1 vcpu | 512 MiB")
+        terminal.expect(b"boot")
+        terminal.expect(b"0:00:01", keep=True)
+        assert re.search(rb"\x1b\[[0-9;]*3[0-9]m", terminal.output) is None
+        terminal.send(b"\x03")
+        assert terminal.process.wait(30) == 130
+    finally:
+        terminal.close()
+
+
+def test_a_table_on_a_terminal_is_cut_to_its_width(daemon: Environ) -> None:
+    name = "a-name-that-is-much-longer-than-any-column-should-be"
+    banger(daemon, "vm", "create", "--name", name)
+    terminal = Terminal(daemon, "vm", "list")
+    try:
+        terminal.expect(b"AGE")
+        terminal.expect(b"d\r\n", keep=True)
+        assert name.encode() not in terminal.output
+        assert max(len(line) for line in terminal.output.splitlines()) <= 100
+    finally:
+        terminal.close()
+
+
+def test_a_log_on_a_terminal_is_made_harmless(vm: Environ) -> None:
+    """E3: colours and bells of the guest's console do not reach the user's terminal."""
+    terminal = Terminal(vm, "vm", "logs", "box")
+    try:
+        terminal.expect(b"booting\r\n", keep=True)
+        assert terminal.output == b"booting\r\n"
+    finally:
+        terminal.close()
+
+
+def test_prune_asks(vm: Environ) -> None:
+    """Without a terminal to ask on it refuses, unless forced."""
+    done = banger(vm, "vm", "prune")
+    assert done.returncode == 2
+    assert b"--force" in done.stderr
+    assert banger(vm, "vm", "prune", "--dry-run").stdout == b"000000000001\n"
+    terminal = Terminal(vm, "vm", "prune")
+    try:
+        terminal.expect(b"[y/N]")
+        terminal.send(b"n\n")
+        terminal.expect(b"Nothing was deleted")
+    finally:
+        terminal.close()
+    assert banger(vm, "vm", "prune", "-f").stdout == b"000000000001\n"
+    assert read_events(vm)[-1] == "deleted box"

@@ -30,6 +30,7 @@ from banger.api.methods import (
     VmExec,
     VmList,
     VmLogs,
+    VmPrune,
     VmRef,
     VmView,
     WorkspaceExport,
@@ -230,6 +231,12 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         happened(f"deleted {view.name}")
         return Deleted(ids=[view.id])
 
+    async def prune(_: Call, params: VmPrune) -> Deleted:
+        ids = list(vms)
+        for vm_id in ids if not params.dry_run else []:
+            happened(f"deleted {vms.pop(vm_id).name}")
+        return Deleted(ids=ids)
+
     async def list_(_: Call, params: VmList) -> list[VmView]:
         return list(vms.values())
 
@@ -267,6 +274,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         **daemon_handlers(control, count_vms=count),
         "vm.create": create,
         "vm.delete": delete,
+        "vm.prune": prune,
         "vm.list": list_,
         "vm.show": show,
         "vm.exec": run,
