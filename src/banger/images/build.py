@@ -163,6 +163,7 @@ async def _sqfstar(root: Path) -> AsyncIterator[_Writer]:
     """A sqfstar that writes `root` from a pipe; killed on leaving if it still runs."""
     argv = plan_sqfstar(root)
     source, sink = os.pipe2(os.O_CLOEXEC)
+    writer: _Writer | None = None
     try:
         async with piped(argv, stdin=source, stdout=asyncio.subprocess.DEVNULL) as process:
             os.close(source)
@@ -171,14 +172,15 @@ async def _sqfstar(root: Path) -> AsyncIterator[_Writer]:
             words = asyncio.create_task(watch(process.stderr, lambda _: None))
             writer = _Writer(argv, sink, process, words)
             sink = -1
-            try:
-                yield writer
-            finally:
-                writer.close()
+            yield writer
     finally:
         for fd in (source, sink):
             if fd >= 0:
                 os.close(fd)
+        if writer is not None:
+            writer.close()
+            # It is dead by now, so its messages are at their end.
+            await asyncio.wait({writer.words})
 
 
 def _on_loop(progress: Progress) -> Progress:

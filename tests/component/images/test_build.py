@@ -46,7 +46,7 @@ TINY = Recipe(
     name="tiny",
     suite="bookworm",
     variant="essential",
-    packages=("libcap2-bin", "iputils-ping"),
+    packages=("passwd", "libcap2-bin", "iputils-ping"),
     drop=("/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*"),
     env={"LANG": "C.UTF-8"},
     files=(RecipeFile(path="/etc/deep/example", mode=0o4750, content="text"),),
@@ -233,6 +233,44 @@ def test_failures_say_why_and_leave_nothing(built: Built, tmp_path: Path) -> Non
         build(layout, Recipe(name="x", suite="bookworm", packages=("--bad",)))
     assert list_images(layout) == []
     assert list(layout.staging.iterdir()) == []
+
+
+def test_a_cancelled_build_leaves_nothing(built: Built, tmp_path: Path) -> None:
+    """C5, H3: neither a program nor a file, staged or in mmdebstrap's work directory."""
+    layout = make_layout(tmp_path)
+
+    async def scenario() -> None:
+        begun = asyncio.Event()
+        task = asyncio.ensure_future(
+            build_image(
+                layout,
+                TINY,
+                progress=lambda stage, *_: begun.set() if "extracting" in stage else None,
+                now=1.0,
+            )
+        )
+        await asyncio.wait_for(begun.wait(), 200)
+        assert count_programs(layout.staging) > 1
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    asyncio.run(scenario())
+    assert count_programs(layout.staging) == 0
+    assert list(layout.staging.iterdir()) == []
+    assert list_images(layout) == []
+
+
+def count_programs(path: Path) -> int:
+    """Return the number of programs with a path in their arguments: sqfstar and mmdebstrap."""
+    found = 0
+    for arguments in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found += str(path).encode() in arguments.read_bytes()
+        except OSError:
+            continue
+    return found
 
 
 FULL_DISK = """
