@@ -162,6 +162,8 @@ void carrier_serve(struct agent *agent, short events, bool knock)
         accept_host(agent);
     if (carrier->gone)
         look_for_port_host(carrier);
+    else if (carrier->kind == CARRIER_PORT && (events & POLLHUP))
+        carrier_lost(agent);
     else if (carrier->fd >= 0 && carrier->in_start == carrier->in_end &&
              (events & (POLLIN | POLLHUP | POLLERR)) && carrier_reads(agent))
         read_host(agent);

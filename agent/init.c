@@ -23,9 +23,10 @@ struct message {
     char path[PATH_MAX];
 };
 
-static void open_console(void)
+/* Ours is non-blocking: a console that nobody drains must not stop the agent. */
+static void open_console(int flags)
 {
-    int fd = open("/dev/console", O_RDWR | O_NOCTTY | O_NONBLOCK);
+    int fd = open("/dev/console", O_RDWR | O_NOCTTY | flags);
     if (fd < 0)
         fd = open("/dev/null", O_RDWR);
     for (int i = 0; i < 3; i++)
@@ -54,6 +55,7 @@ static void become_init(char *path)
     sigset_t none;
     sigemptyset(&none);
     sigprocmask(SIG_SETMASK, &none, NULL);
+    open_console(0);
     execve(path, words, env);
 }
 
@@ -128,7 +130,7 @@ void init_main(char *name)
 {
     int ends[2];
     mount_api();
-    open_console();
+    open_console(O_NONBLOCK);
     load_modules();
     raise_limits();
     if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, ends))

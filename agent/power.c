@@ -1,13 +1,15 @@
 #include "agent.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <limits.h>
 #include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/reboot.h>
 #include <sys/statvfs.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 enum {
@@ -49,17 +51,29 @@ static bool is_busybox(void)
     return name && strcmp(name, "/busybox") == 0;
 }
 
+/* Whether a program other than PID 1 and the agent runs. Kernel threads and zombies have
+ * no command line. */
+static bool has_processes(void)
+{
+    char path[300], text[8];
+    bool found = false;
+    DIR *processes = opendir("/proc");
+    for (struct dirent *entry; processes && !found && (entry = readdir(processes));) {
+        int pid = atoi(entry->d_name);
+        snprintf(path, sizeof path, "/proc/%s/cmdline", entry->d_name);
+        found = pid > 1 && pid != getpid() && read_file(path, text, sizeof text) > 0;
+    }
+    if (processes)
+        closedir(processes);
+    return found;
+}
+
 /* Ask every process but PID 1 to end, then make it. */
 static void end_processes(void)
 {
     kill(-1, SIGTERM);
-    for (int waited = 0; waited < TERM_WAIT_MS; waited += 10) {
-        while (waitpid(-1, NULL, WNOHANG) > 0)
-            ;
-        if (kill(-1, 0) && errno == ESRCH)
-            return;
-        poll(NULL, 0, 10);
-    }
+    for (int waited = 0; waited < TERM_WAIT_MS && has_processes(); waited += 20)
+        poll(NULL, 0, 20);
     kill(-1, SIGKILL);
 }
 

@@ -313,6 +313,8 @@ void stream_take(struct agent *agent, struct stream *stream, const uint8_t *byte
 static void source_end(struct agent *agent, struct stream *stream, int index)
 {
     close_fd(&stream->out[index].fd);
+    if (stream->is_tty)
+        close_fd(&stream->in.fd); /* nobody has the terminal; polling it would spin */
     send_frame(agent, FRAME_EOF, stream->id, (uint8_t)(index + 1), NULL, 0);
 }
 

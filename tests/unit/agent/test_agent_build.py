@@ -1,0 +1,67 @@
+"""The agent's build: small, static, versioned by its sources, made by the package's hook."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.artifacts import CHECKOUT
+from tests.unit.agent.conftest import current_version, make
+
+LARGEST_BYTES = 200 * 1024
+
+
+@pytest.fixture(scope="module")
+def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The sources, where a build may write next to them."""
+    top = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(CHECKOUT / "agent", top / "agent")
+    shutil.copy(CHECKOUT / "pyproject.toml", top)
+    return top
+
+
+def hook(top: Path, *words: str) -> str:
+    command = [sys.executable, str(top / "agent/hatch_build.py"), *words]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
+    return done.stdout.strip()
+
+
+def test_shipped_agent_is_small_and_static(agent_out: Path) -> None:
+    make(agent_out, "all")
+    binary = (agent_out / "banger-agent").read_bytes()
+    assert len(binary) < LARGEST_BYTES
+    assert binary[:4] == b"\x7fELF"
+    # No program interpreter: a static program runs in any guest.
+    assert b"/ld-" not in binary
+
+
+def test_hook_builds_into_the_package(copy: Path) -> None:
+    binary = Path(hook(copy))
+    assert binary == copy / "src/banger/guest/agent" / os.uname().machine / "banger-agent"
+    done = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == current_version() == hook(copy, "--version")
+
+
+def test_a_changed_source_changes_the_version_and_is_built(copy: Path) -> None:
+    """D5, A9: a template made with another agent must not be taken for this one's."""
+    before = hook(copy, "--version")
+    with open(copy / "agent/stat.c", "a") as file:
+        file.write("/* changed */\n")
+    after = hook(copy, "--version")
+    assert after != before
+    binary = hook(copy)
+    done = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == after
+
+
+def test_an_architecture_without_support_is_refused(copy: Path) -> None:
+    command = [sys.executable, str(copy / "agent/hatch_build.py")]
+    environ = {**os.environ, "BANGER_AGENT_ARCH": "sparc"}
+    done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
+    assert done.returncode == 1
+    assert "sparc" in done.stderr
