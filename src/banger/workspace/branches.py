@@ -15,6 +15,7 @@ git's own housekeeping removes. The caller holds the workspace lock.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import re
 import shutil
 from pathlib import Path
@@ -24,7 +25,7 @@ from banger.model.vm import WorkspaceRecord
 from banger.workspace.exporting import ENTER, commit_gone, require_exported, require_object_id
 from banger.workspace.facts import ExportedBranch, Settings
 from banger.workspace.git import host_git, index_pack, shadow_git
-from banger.workspace.guestfiles import GuestFiles
+from banger.workspace.guestfiles import Completed, GuestFiles, read_output
 from banger.workspace.inspect import require_branch_name
 from banger.workspace.listing import parse_tree
 from banger.workspace.locate import Places, locate_places
@@ -128,13 +129,20 @@ async def _receive(
     argv = ["sh", "-c", _SEND, "banger", record.guest_path, record.commit, commit]
     size = 0
     with await asyncio.to_thread(open, pack, "xb") as file:
-        async with guest.open_output(argv, deadline_s=deadline_s) as output:
-            async for untrusted_chunk in output:
-                size += len(untrusted_chunk)
+        async with (
+            guest.open_output(argv, deadline_s=deadline_s) as output,
+            contextlib.aclosing(
+                read_output(output, what="The export", deadline_s=deadline_s)
+            ) as all_news,
+        ):
+            async for news in all_news:
+                if isinstance(news, Completed):
+                    require_exported(news, record)
+                    continue
+                size += len(news)
                 if size > PACK_BYTES_MAX:
                     raise UnsafeBranch(f"The guest sent more than {PACK_BYTES_MAX} bytes.")
-                await asyncio.to_thread(file.write, untrusted_chunk)
-            require_exported(await output.completed(), record)
+                await asyncio.to_thread(file.write, news)
 
 
 async def _verify(

@@ -33,7 +33,7 @@ from banger.errors import (
 from banger.model.vm import WorkspaceRecord
 from banger.workspace.facts import Settings
 from banger.workspace.git import shadow_git
-from banger.workspace.guestfiles import Completed, GuestFiles
+from banger.workspace.guestfiles import Completed, GuestFiles, read_output
 from banger.workspace.locate import locate_places
 from banger.workspace.patch import PatchChecker
 from banger.workspace.shadow import make_shadow, private_dir
@@ -88,17 +88,24 @@ async def export_patch(
         GuestToolMissing: there is no git in the guest.
         UnsafePatch: the patch would write outside the work tree; what came before it was safe.
         GuestRefused: git failed in the guest.
+        DeadlineExceeded: it took longer than `deadline_s`.
     """
     checker = PatchChecker(await list_symlinks(record, scratch=scratch))
     name = f"export.{secrets.token_hex(8)}"
     argv = ["sh", "-c", _EXPORT, "banger", record.guest_path, record.commit, name]
     finished = False
     try:
-        async with guest.open_output(argv, deadline_s=deadline_s) as output:
-            async for untrusted_chunk in output:
-                if safe := checker.feed(untrusted_chunk):
+        async with (
+            guest.open_output(argv, deadline_s=deadline_s) as output,
+            contextlib.aclosing(
+                read_output(output, what="The export", deadline_s=deadline_s)
+            ) as all_news,
+        ):
+            async for news in all_news:
+                if isinstance(news, Completed):
+                    require_exported(news, record)
+                elif safe := checker.feed(news):
                     yield safe
-            require_exported(await output.completed(), record)
             finished = True
         if rest := checker.finish():
             yield rest

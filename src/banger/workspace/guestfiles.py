@@ -7,10 +7,13 @@ DeadlineExceeded after `deadline_s`.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
+
+from banger.errors import DeadlineExceeded
 
 
 @dataclass(frozen=True)
@@ -59,4 +62,32 @@ class GuestFiles(Protocol):
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> AbstractAsyncContextManager[GuestOutput]:
-        """Run a program for the length of a `with` block; leaving it early kills the program."""
+        """Run a program for the length of a `with` block; leaving it early kills the program.
+
+        The deadline is for its start; `read_output` holds one for the rest.
+        """
+
+
+async def read_output(
+    output: GuestOutput, *, what: str, deadline_s: float
+) -> AsyncGenerator[bytes | Completed, None]:
+    """Yield what a program writes, and last how it ended; a guest that stalls is given up.
+
+    Raises:
+        DeadlineExceeded: it has not ended after `deadline_s`.
+    """
+    end = asyncio.get_running_loop().time() + deadline_s
+    chunks = aiter(output)
+    try:
+        while True:
+            # Around each wait, not around the yield: the consumer's time is its own.
+            async with asyncio.timeout_at(end):
+                untrusted_chunk = await anext(chunks, None)
+            if untrusted_chunk is None:
+                break
+            yield untrusted_chunk
+        async with asyncio.timeout_at(end):
+            completed = await output.completed()
+    except TimeoutError as error:
+        raise DeadlineExceeded(f"{what} did not finish within {deadline_s:g} s.") from error
+    yield completed

@@ -13,12 +13,13 @@ import pytest
 from banger.errors import (
     BangerError,
     BranchConflict,
+    DeadlineExceeded,
     GuestProtocolError,
     InvalidRequest,
     UnsafeBranch,
     WorkspaceNotFound,
 )
-from banger.workspace import Completed, ExportedBranch, branches, export_branch
+from banger.workspace import Completed, ExportedBranch, branches, export_branch, export_patch
 from banger.workspace.guestfiles import GuestFiles, GuestOutput
 from tests.component.workspace.conftest import DEADLINE_S, Trip
 from tests.support import repositories as repo
@@ -229,8 +230,11 @@ def test_missing_objects_are_refused(trip: Trip) -> None:
 class Forged(LocalGuest):
     """A guest whose git answers what it likes."""
 
-    def __init__(self, trip: Trip, answer: bytes, pack: bytes = b"") -> None:
+    def __init__(
+        self, trip: Trip, answer: bytes, pack: bytes = b"", *, stalls: bool = False
+    ) -> None:
         super().__init__(trip.guest.home)
+        self._stalls = stalls
         self._answer = answer
         self._pack = pack
 
@@ -249,18 +253,21 @@ class Forged(LocalGuest):
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> AsyncIterator[GuestOutput]:
-        yield Bytes(self.pack())
+        yield Bytes(self.pack(), stalls=self._stalls)
 
 
 class Bytes:
-    """Output that was made up."""
+    """Output that was made up, and that stalls after it if it is to."""
 
-    def __init__(self, content: bytes) -> None:
+    def __init__(self, content: bytes, *, stalls: bool = False) -> None:
         self._content = content
+        self._stalls = stalls
 
     async def __aiter__(self) -> AsyncIterator[bytes]:
         for start in range(0, len(self._content), 1000):
             yield self._content[start : start + 1000]
+        if self._stalls:
+            await asyncio.Event().wait()
 
     async def completed(self) -> Completed:
         return Completed(0, b"", b"")
@@ -293,6 +300,23 @@ def test_an_endless_pack_is_cut_off(trip: Trip, monkeypatch: pytest.MonkeyPatch)
     trip.prepare()
     with pytest.raises(UnsafeBranch, match="more than 10000 bytes"):
         export_to(trip, "b", Forged(trip, b"1" * 40 + b" 0\n", b"x" * 20_000))
+
+
+def test_a_guest_that_stalls_is_given_up(trip: Trip) -> None:
+    """E2, H3: for the branch and the patch."""
+    trip.prepare()
+    guest = Forged(trip, b"1" * 40 + b" 0\n", stalls=True)
+    branch = export_branch(guest, trip.record, branch="b", deadline_s=0.2, scratch=trip.scratch)
+    with pytest.raises(DeadlineExceeded, match="did not finish"):
+        asyncio.run(branch)
+
+    async def drain() -> None:
+        async for _ in export_patch(guest, trip.record, deadline_s=0.2, scratch=trip.scratch):
+            pass
+
+    with pytest.raises(DeadlineExceeded, match="did not finish"):
+        asyncio.run(drain())
+    assert list(trip.scratch.iterdir()) == []
 
 
 def test_a_commit_of_the_host_that_is_no_descendant_is_refused(trip: Trip) -> None:

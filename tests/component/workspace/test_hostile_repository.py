@@ -65,8 +65,9 @@ def external_diff(top: Path, trap: str) -> None:
 def programs(top: Path, trap: str) -> None:
     for key in (
         "core.sshCommand core.gitProxy core.pager core.editor core.askPass "
-        "core.alternateRefsCommand credential.helper alias.status alias.rev-parse alias.config pager.status gpg.program "
-        "sequence.editor remote.origin.uploadpack remote.origin.vcs"
+        "core.alternateRefsCommand credential.helper alias.status alias.rev-parse "
+        "alias.config pager.status gpg.program sequence.editor "
+        "remote.origin.uploadpack remote.origin.vcs"
     ).split():
         repo.git(top, "config", key, f"!{trap}" if key.startswith("alias") else trap)
 
