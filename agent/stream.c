@@ -20,18 +20,23 @@ struct stream *stream_find(struct agent *agent, uint32_t id)
     return NULL;
 }
 
+static void clear(struct stream *stream)
+{
+    memset(stream, 0, sizeof *stream);
+    stream->report = stream->in.fd = stream->in.slot = -1;
+    stream->in.allowed = WINDOW;
+    for (int c = 0; c < 2; c++)
+        stream->out[c] = (struct source){-1, -1, WINDOW, SIZE_MAX};
+}
+
 struct stream *stream_add(struct agent *agent, uint32_t id)
 {
     for (int i = 0; i < STREAMS; i++) {
         struct stream *stream = &agent->streams[i];
         if (stream->id)
             continue;
-        memset(stream, 0, sizeof *stream);
+        clear(stream);
         stream->id = id;
-        stream->report = stream->in.fd = -1;
-        stream->in.allowed = WINDOW;
-        for (int c = 0; c < 2; c++)
-            stream->out[c] = (struct source){-1, -1, WINDOW, SIZE_MAX};
         return stream;
     }
     return NULL;
@@ -118,7 +123,7 @@ static void release(struct agent *agent, struct stream *stream)
         waitpid(stream->pid, NULL, 0);
     else if (stream->pid)
         orphan_add(agent, stream->pid);
-    memset(stream, 0, sizeof *stream);
+    clear(stream); /* a caller that still looks at it finds nothing open */
 }
 
 void stream_result(struct agent *agent, struct stream *stream, const struct writer *writer)
@@ -306,6 +311,8 @@ void stream_take(struct agent *agent, struct stream *stream, const uint8_t *byte
     }
     if (in->eof && !in->size && in->fd >= 0 && stream->phase == STREAM_RUNNING)
         finish_sink(stream);
+    if (stream->kind == KIND_CONNECT && stream->phase == STREAM_RUNNING)
+        connect_settle(agent, stream); /* this may have been the last of both directions */
 }
 
 /* --- guest to host ------------------------------------------------------------ */
@@ -405,6 +412,8 @@ void stream_serve(struct agent *agent, struct stream *stream, const struct pollf
         else if (out->fd >= 0 && out->slot >= 0 && polls[out->slot].revents)
             source_read(agent, stream, c);
     }
+    if (!stream->id)
+        return;
     if (stream->kind == KIND_CONNECT)
         connect_settle(agent, stream);
     else if (stream->kind == KIND_LISTENERS)
