@@ -288,10 +288,13 @@ def test_a_terminal_that_is_closed_ends_everything(vm: Environ) -> None:
 
 def test_a_background_job_is_not_stopped_by_its_terminal(vm: Environ) -> None:
     """H7: it does not read from a terminal that is not its own (SIGTTIN would stop it)."""
-    script = "set -m; python3 -m banger vm exec box -i -T -- sh -c 'sleep 1; echo done-$((1+1))' &"
-    script = script.replace("python3", sys.executable) + " wait $!; echo status-$?"
+    inside = "echo up-$((1+1)); sleep 1; echo done-$((1+1))"
+    ours = f"{sys.executable} -m banger vm exec box -i -T -- sh -c '{inside}'"
+    script = f"set -m; {ours} & wait $!; echo status-$?"
     terminal = Terminal(vm, "-c", script, program="bash")
     try:
+        terminal.expect(b"up-2")
+        terminal.send(b"for the shell in the foreground\n")
         terminal.expect(b"done-2")
         terminal.expect(b"status-0")
     finally:
