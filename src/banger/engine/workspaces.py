@@ -102,7 +102,7 @@ async def export_workspace(
             deadline_s=TRANSFER_DEADLINE_S,
             scratch=ensure_private_dir(engine.layout.scratch),
         )
-        async with contextlib.aclosing(patch) as chunks:  # type: ignore[type-var]
+        async with contextlib.aclosing(patch) as chunks:
             async for chunk in chunks:
                 yield chunk
 

@@ -18,7 +18,7 @@ import asyncio
 import contextlib
 import re
 import secrets
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 
 from banger.errors import (
@@ -80,7 +80,7 @@ async def export_patch(
     *,
     deadline_s: float,
     scratch: Path | None = None,
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield the patch of everything that changed since the prepare; nothing if nothing did.
 
     Raises:
