@@ -90,12 +90,14 @@ class AgentBuildHook(_hook_interface()):  # type: ignore[misc]
 
     PLUGIN_NAME = "custom"
 
-    def initialize(self, version: str, build_data: dict[str, Any]) -> None:  # noqa: ARG002
+    def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Called by hatchling for each target; the source distribution needs nothing."""
         if self.target_name != "wheel":
             return
         architecture = target_architecture()
         binary = build_agent(architecture)
+        if version == "editable":
+            return  # the source tree is what is imported, and the binary is in it
         inside = f"banger/guest/agent/{architecture}/banger-agent"
         build_data["force_include"][str(binary)] = inside
         build_data["pure_python"] = False
