@@ -16,11 +16,13 @@ import sqlite3
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
+from banger.daemon.server import can_connect
+from banger.host.files import ensure_private_dir
 from banger.host.process import ProcessIdentity, identify
 from banger.layout import Layout, layout_from_environment
 from tests.support.artifacts import CHECKOUT
@@ -61,14 +63,23 @@ class Installation:
     # --- commands ---
 
     def start(
-        self, *args: str | Path, env: Mapping[str, str] | None = None, **options: Any
+        self,
+        *args: str | Path,
+        env: Mapping[str, str] | None = None,
+        prefix: Sequence[str] = (),
+        **options: Any,
     ) -> subprocess.Popen[bytes]:
-        """Start a command in a session of its own, all its descriptors pipes."""
-        pipes = {name: subprocess.PIPE for name in ("stdin", "stdout", "stderr")}
+        """Start a command in a session of its own, all its descriptors unbuffered pipes.
+
+        `prefix` is the command that runs ours.
+        """
+        pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
         return subprocess.Popen(
-            [sys.executable, "-m", "banger", *map(str, args)],
+            [*prefix, sys.executable, "-m", "banger", *map(str, args)],
             env={**self.environ, **(env or {})},
             start_new_session=True,
+            # What a test reads itself and what `communicate` reads must be one stream.
+            bufsize=0,
             **{**pipes, **options},
         )
 
@@ -138,6 +149,30 @@ class Installation:
         assert pid is not None
         kill_and_wait(pid)
 
+    @contextlib.contextmanager
+    def special_daemon(self, *options: str) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a daemon that does something special (`tests.support.special_daemon`)."""
+        ensure_private_dir(self.layout.state)
+        with open(self.layout.state / "special-daemon.out", "ab") as output:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "tests.support.special_daemon", *options],
+                env=self.environ,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
+        try:
+            wait_for(
+                lambda: process.poll() is not None or can_connect(self.layout.daemon_socket),
+                "the special daemon to listen",
+            )
+            yield process
+        finally:
+            if process.poll() is None:
+                process.terminate()
+            process.wait(60)
+
     def stop_daemon(self) -> None:
         """End the daemon in an orderly way, if it runs."""
         self.do("daemon", "stop")
@@ -186,11 +221,33 @@ def finish(
         raise AssertionError(
             f"{process.args} did not end within {deadline_s:g} s: {out[-500:]!r} {err[-2000:]!r}"
         ) from None
-    argv = tuple(process.args[3:])  # type: ignore[index]
-    ended = Ended(argv, process.returncode, out or b"", (err or b"").decode("utf-8", "replace"))
+    argv = [str(word) for word in process.args]  # type: ignore[union-attr]
+    ended = Ended(
+        tuple(argv[argv.index("banger") + 1 :]),
+        process.returncode,
+        out or b"",
+        (err or b"").decode("utf-8", "replace"),
+    )
     if status is not None:
         assert ended.status == status, ended
     return ended
+
+
+def read_exactly(stream: IO[bytes] | None, size: int) -> bytes:
+    """Read so many bytes of a command's output, or fail."""
+    assert stream is not None
+    data = b""
+    while len(data) < size:
+        piece = stream.read(size - len(data))
+        assert piece, f"the output ended after {len(data)} of {size} bytes: {data[-200:]!r}"
+        data += piece
+    return data
+
+
+def read_line(process: subprocess.Popen[bytes]) -> bytes:
+    """Read one line of a command's stdout."""
+    assert process.stdout is not None
+    return process.stdout.readline()
 
 
 def share_artifacts(environ: dict[str, str]) -> dict[str, str]:

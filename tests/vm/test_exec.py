@@ -7,7 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from tests.support.installations import Installation, finish, wait_for
+from tests.support.installations import Installation, finish, read_line, wait_for
 
 
 @pytest.mark.parametrize("status", [0, 1, 42, 125, 126, 127, 255])
@@ -68,7 +68,21 @@ def test_an_unknown_vm_is_our_own_failure(banger: Installation, system: str) -> 
 
 def test_words_are_passed_on_as_they_are(banger: Installation, system: str) -> None:
     """H1, G2: no shell on the way splits, expands or unquotes them; nor need they be text."""
-    words = ["", " ", "a b", "$HOME", "*", "'", '"', "\\", "a\nb", "-x", "--", "ü日", "\udcff\udc80"]
+    words = [
+        "",
+        " ",
+        "a b",
+        "$HOME",
+        "*",
+        "'",
+        '"',
+        "\\",
+        "a\nb",
+        "-x",
+        "--",
+        "ü日",
+        "\udcff\udc80",
+    ]
     ended = banger.exec(system, "printf", "%s\\0", *words, status=0)
     assert ended.out.decode("utf-8", "surrogateescape").split("\0") == [*words, ""]
 
@@ -124,25 +138,21 @@ def test_a_timeout_kills_the_whole_group(banger: Installation, system: str) -> N
     assert find_in_guest(banger, system, "sleep 7777") == ""
 
 
-def test_a_client_that_is_killed_takes_its_command_along(
-    banger: Installation, system: str
-) -> None:
+def test_a_client_that_is_killed_takes_its_command_along(banger: Installation, system: str) -> None:
     """C5, H2: nothing runs on for nobody."""
     process = banger.start("vm", "exec", system, "--", "sh", "-c", "echo started; sleep 7776")
-    assert process.stdout is not None and process.stdout.readline() == b"started\n"
+    assert read_line(process) == b"started\n"
     process.kill()
     finish(process)
     wait_for(lambda: not find_in_guest(banger, system, "sleep 7776"), "the guest's process to go")
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_is_passed_on(
-    banger: Installation, system: str, number: signal.Signals
-) -> None:
+def test_a_signal_is_passed_on(banger: Installation, system: str, number: signal.Signals) -> None:
     """H7: without a TTY the guest's command gets the signal, and its status is the result."""
     script = f"trap 'echo caught; exit 33' {number.value}; echo ready; while :; do sleep 0.1; done"
     process = banger.start("vm", "exec", system, "--", "sh", "-c", script)
-    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    assert read_line(process) == b"ready\n"
     process.send_signal(number)
     ended = finish(process, status=33)
     assert ended.out == b"caught\n"
@@ -152,9 +162,9 @@ def test_a_second_signal_gives_up(banger: Installation, system: str) -> None:
     """H3: a command that ignores the signal cannot hold the user; it is killed."""
     script = "trap 'echo caught' INT; echo ready; while :; do sleep 0.1; : 7775; done"
     process = banger.start("vm", "exec", system, "--", "sh", "-c", script)
-    assert process.stdout is not None and process.stdout.readline() == b"ready\n"
+    assert read_line(process) == b"ready\n"
     process.send_signal(signal.SIGINT)
-    assert process.stdout.readline() == b"caught\n"
+    assert read_line(process) == b"caught\n"
     process.send_signal(signal.SIGINT)
     finish(process, status=128 + signal.SIGINT)
     wait_for(lambda: not find_in_guest(banger, system, ": 7775"), "the guest's process to go")

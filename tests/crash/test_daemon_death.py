@@ -1,0 +1,144 @@
+"""kill -9 of the daemon around every transaction of every verb (hazards B3, B4, B5, B6).
+
+Each round: a daemon that will die at the N-th transaction, one verb through the command line,
+then the next command, which starts an ordinary daemon that recovers. N goes up until the
+verb gets through, so a new step is covered without a change here. Odd rounds die before the
+transaction (after the effect that it records), even ones after it (before the next effect).
+"""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator
+
+import pytest
+
+from tests.support.installations import Ended, Installation, wait_for
+from tests.support.vms import TINY
+
+SMALL = (*TINY, "--network", "none")
+SIDES = ("--die-before", "--die-after")
+
+
+def die_everywhere(
+    banger: Installation,
+    verb: Callable[[], Ended],
+    *,
+    sides: tuple[str, ...] = SIDES,
+    first: int = 1,
+) -> Iterator[Ended]:
+    """Yield after each death, with what the client said; return when the verb gets through."""
+    for number in itertools.count(first):
+        for side in sides:
+            banger.stop_daemon()
+            with banger.special_daemon(side, str(number)) as daemon:
+                ended = verb()
+                # `run` passes the command's status on, even if it could not delete its VM.
+                died = bool(ended.status or "went away" in ended.err)
+                if died:
+                    daemon.wait(60)
+            if not died:
+                assert number > first, f"nothing was ever written: {ended}"
+                return
+            yield ended
+
+
+def require_sound(banger: Installation) -> None:
+    """Check that records and machine agree: no process, directory or row without the others."""
+    records = {vm["record"]["id"]: vm for vm in banger.vms()}
+    assert banger.json("gc", "--dry-run") == []
+    with banger.database() as connection:
+        assert connection.execute("SELECT * FROM operations").fetchall() == []
+        assert connection.execute("SELECT * FROM journal").fetchall() == []
+        owners = {row[0] for row in connection.execute("SELECT vm_id FROM handles")}
+    layout = banger.layout
+    live = {name for name, vm in records.items() if vm["record"]["state"] == "running"}
+    assert {path.name for path in layout.vms.glob("*")} == set(records)
+    assert {path.name for path in (layout.runtime / "vms").glob("*")} == live
+    assert owners == live
+    assert bool(banger.vm_processes()) == bool(live)
+    assert not list(layout.scratch.glob("*")) and not list(layout.staging.glob("*"))
+
+
+def states(banger: Installation) -> list[str]:
+    """Return the state of each VM."""
+    return [vm["record"]["state"] for vm in banger.vms()]
+
+
+def test_death_during_create(own: Installation) -> None:
+    """B5: a VM whose making was cut short is gone, or is whole; its name is free, or taken."""
+    for ended in die_everywhere(
+        own, lambda: own.run("vm", "create", "--name", "one", *SMALL, "--no-start")
+    ):
+        assert ended.status == 7, ended
+        require_sound(own)
+        assert states(own) in ([], ["created"])
+        own.delete_all()
+    require_sound(own)
+    own.do("vm", "start", "one")
+    assert own.exec("one", "echo", "fine", status=0).text == "fine"
+
+
+def test_death_during_start(own: Installation) -> None:
+    """B4, B5: no VMM and no network without a record; the VM is stopped, or runs."""
+    name = own.do("vm", "create", *TINY, "--no-start").text
+    for ended in die_everywhere(own, lambda: own.run("vm", "start", name)):
+        assert ended.status == 7, ended
+        require_sound(own)
+        assert states(own) in (["created"], ["stopped"], ["running"])
+        if states(own) == ["running"]:
+            assert own.exec(name, "echo", "fine", status=0).text == "fine"
+            own.do("vm", "kill", name)
+    assert own.exec(name, "echo", "fine", status=0).text == "fine"
+
+
+def test_death_during_run(own: Installation) -> None:
+    """B5: `run --rm` leaves nothing, whether its VM was being made, started or used."""
+    for ended in die_everywhere(
+        own, lambda: own.run("vm", "run", "--rm", *SMALL, "--", "true"), sides=("--die-after",)
+    ):
+        assert ended.status == 125, ended
+        require_sound(own)
+        assert states(own) == []
+
+
+@pytest.mark.parametrize("side", SIDES)
+def test_death_during_stop(own: Installation, side: str) -> None:
+    """A1, B5: a stop that was begun is completed, with its flush."""
+    name = own.do("vm", "create", *SMALL).text
+    numbers = itertools.count()
+
+    def write_and_stop() -> Ended:
+        own.exec(name, "sh", "-c", f"echo {next(numbers)} >>/srv/log", status=0)
+        return own.run("vm", "stop", name)
+
+    for ended in die_everywhere(own, write_and_stop, sides=(side,)):
+        assert ended.status == 7, ended
+        wait_for(lambda: states(own) != ["stopping"], "the stop to be completed")
+        require_sound(own)
+        assert states(own) in (["stopped"], ["running"])
+        own.do("vm", "start", name)
+    assert states(own) == ["stopped"]
+    own.do("vm", "start", name)
+    written = own.exec(name, "cat", "/srv/log", status=0).text.split()
+    assert written == [str(number) for number in range(next(numbers))]
+
+
+def test_death_during_kill(own: Installation) -> None:
+    """B5: a kill that was begun is completed."""
+    name = own.do("vm", "create", *SMALL).text
+    for ended in die_everywhere(own, lambda: own.run("vm", "kill", name)):
+        assert ended.status == 7, ended
+        require_sound(own)
+        assert states(own) in (["stopped"], ["running"])
+        own.do("vm", "start", name)
+    assert states(own) == ["stopped"]
+
+
+def test_death_during_delete(own: Installation) -> None:
+    """B5: a delete that was begun is completed, also of a VM that runs."""
+    for _ in die_everywhere(own, lambda: own.run("vm", "delete", "one")):
+        require_sound(own)
+        if not own.vms():
+            own.do("vm", "create", "--name", "one", *SMALL)
+    assert own.vms() == []

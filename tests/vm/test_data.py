@@ -1,0 +1,87 @@
+"""What a guest has written survives `stop`, however unwilling the guest is (hazards A1, A2)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.installations import Installation, finish, read_line
+from tests.support.vms import DEFAULT_IMAGE, TINY
+
+MIB = 500
+"""More than the guest's memory can hold back and more than any write cache of the host's."""
+
+
+@pytest.fixture
+def small(banger: Installation) -> Iterator[str]:
+    name = banger.do("vm", "create", *TINY, "--memory", "1024M", "--disk", "2G").text
+    yield name
+    banger.do("vm", "delete", name)
+
+
+def test_unflushed_writes_survive_a_stop(banger: Installation, small: str) -> None:
+    """A1: 500 MiB that nobody synced, in the overlay and on the data disk, are there afterwards."""
+    write = (
+        # Nothing may be written back by itself meanwhile: it is the stop that must do it.
+        "for k in dirty_ratio dirty_background_ratio; do echo 95 >/proc/sys/vm/$k; done;"
+        "for k in dirty_expire dirty_writeback; do"
+        "  echo 360000 >/proc/sys/vm/${k}_centisecs; done;"
+        "mkdir -p /srv/deep; head -c 50M /dev/urandom >/root/seed;"
+        f"for i in $(seq {(MIB - 50) // 50}); do cat /root/seed; echo $i; done >/srv/deep/file;"
+        "mv /srv/deep/file /srv/deep/renamed; rm /etc/issue; ln -s deep /srv/link;"
+        "sha256sum /root/seed /srv/deep/renamed"
+    )
+    before = banger.exec(small, "sh", "-c", write, status=0).text
+    stopped = banger.do("vm", "stop", small)
+    assert "not confirm" not in stopped.err
+    banger.do("vm", "start", small)
+    read = "sha256sum /root/seed /srv/link/renamed | sed s/link/deep/"
+    assert banger.exec(small, "sh", "-c", read, status=0).text == before
+    assert banger.exec(small, "test", "-e", "/etc/issue").status == 1
+
+
+def test_a_guest_that_ignores_the_shutdown(banger: Installation) -> None:
+    """A2: after the deadline it is ended, and its writes are there all the same."""
+    name = banger.do("vm", "create", "--image", DEFAULT_IMAGE, "--memory", "512M").text
+    try:
+        service = (
+            "[Service]\\nExecStart=/bin/sleep infinity\\nExecStop=/bin/sleep 7000\\n"
+            "TimeoutStopSec=7000\\nKillMode=none\\n"
+        )
+        script = (
+            f"printf '{service}' >/run/systemd/system/stubborn.service;"
+            "systemctl daemon-reload && systemctl start stubborn && echo written >/root/late"
+        )
+        banger.exec(name, "sh", "-c", script, status=0)
+        ended = banger.do("vm", "stop", "--timeout", "3s", name)
+        assert "context" not in ended.err
+        assert banger.state(name) == "stopped"
+        banger.do("vm", "start", name)
+        assert banger.exec(name, "cat", "/root/late", status=0).text == "written"
+    finally:
+        banger.do("vm", "delete", name)
+
+
+def test_a_guest_whose_agent_does_not_answer(own: Installation) -> None:
+    """A1, A2: no flush can be confirmed, and the result says so; the VM is ended all the same."""
+    name = own.do("vm", "create", *TINY).text
+    own.stop_daemon()
+    with own.special_daemon("--flush-deadline", "1"):
+        # The command's parent is the agent.
+        stopper = own.start("vm", "exec", name, "--", "sh", "-c", "echo go; kill -STOP $PPID")
+        assert read_line(stopper) == b"go\n"
+        ended = own.do("vm", "stop", name)
+        assert "did not confirm" in ended.err
+        finish(stopper, status=125)
+        assert own.state(name) == "stopped"
+        assert own.vm_processes() == []
+
+
+def test_killed_is_not_flushed_but_consistent(banger: Installation, small: str) -> None:
+    """A1: `kill` pulls the plug: what was synced is there, and the file system is whole."""
+    banger.exec(small, "sh", "-c", "echo kept >/root/kept; sync", status=0)
+    banger.do("vm", "kill", small)
+    assert banger.state(small) == "stopped"
+    banger.do("vm", "start", small)
+    assert banger.exec(small, "cat", "/root/kept", status=0).text == "kept"

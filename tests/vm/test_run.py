@@ -1,0 +1,193 @@
+"""`vm run`: made, used, deleted; whatever comes between (hazards C5, C7, C8, H1, H4, H5)."""
+
+from __future__ import annotations
+
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import repositories
+from tests.support.installations import Installation, finish, read_line, wait_for
+from tests.support.vms import TINY, TINY_IMAGE, TINY_RECIPE, ensure_image
+
+RUN = ("vm", "run", *TINY, "--network", "none")
+
+
+@pytest.fixture(autouse=True)
+def nothing_new_is_left(banger: Installation) -> Iterator[None]:
+    """Each test leaves what it found: VMs, processes, directories."""
+    before = {vm["record"]["id"] for vm in banger.vms()}
+    yield
+    assert {vm["record"]["id"] for vm in banger.vms()} == before
+    assert banger.json("gc", "--dry-run") == []
+    assert {path.name for path in banger.layout.vms.glob("*")} == before
+
+
+@pytest.mark.parametrize("status", [0, 42])
+def test_the_status_passes_through(banger: Installation, status: int) -> None:
+    """H1: and with --rm nothing is left, whatever it is."""
+    ended = banger.run(*RUN, "--rm", "--", "sh", "-c", f"echo out; exit {status}")
+    assert (ended.status, ended.text) == (status, "out")
+    assert "still runs" not in ended.err
+
+
+def test_stdin_reaches_the_command(banger: Installation) -> None:
+    """H7."""
+    assert banger.run(*RUN, "--rm", "--", "cat", stdin=b"through\n", status=0).out == b"through\n"
+
+
+def test_a_repository_and_a_command_in_it(banger: Installation, tmp_path: Path) -> None:
+    """The promise: the repository is there, and the command runs in it."""
+    top = repositories.init(tmp_path / "project")
+    repositories.write(top, "answer", b"42\n")
+    repositories.commit(top)
+    ended = banger.run(*RUN, "--rm", top, "--", "sh", "-c", "pwd; cat answer; ls -A")
+    assert (ended.status, ended.text.split()) == (0, ["/root/project", "42", ".git", "answer"])
+
+
+def test_without_rm_it_runs_on(banger: Installation) -> None:
+    """H4: one line says so, and it is true."""
+    ended = banger.run(*RUN, "--name", "stays", "--", "true", status=0)
+    try:
+        assert "stays still runs; stop it: banger vm stop stays" in ended.err
+        assert banger.state("stays") == "running"
+        again = banger.run(*RUN, "--name", "stays", "--", "true", status=125)
+        assert "stays exists already" in again.err and "hint:" in again.err
+    finally:
+        banger.do("vm", "delete", "stays")
+
+
+def test_detached(banger: Installation) -> None:
+    """-d prints the name and leaves a running VM."""
+    name = banger.run(*RUN, "-d", "--label", "kind=detached", status=0).text
+    try:
+        assert banger.state(name) == "running"
+        labelled = banger.json("vm", "list", "--label", "kind=detached")
+        assert [vm["record"]["spec"]["name"] for vm in labelled] == [name]
+        assert banger.do("vm", "list", "-q", "--label", "kind=other").text == ""
+    finally:
+        banger.do("vm", "delete", name)
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_an_interrupted_run_is_deleted(banger: Installation, number: signal.Signals) -> None:
+    """C5: the command gets the signal, ends, and its VM goes."""
+    process = banger.start(*RUN, "--rm", "--", "sh", "-c", "echo up; exec sleep 7000")
+    assert read_line(process) == b"up\n"
+    process.send_signal(number)
+    finish(process, status=128 + number)
+
+
+def test_interrupted_while_it_boots(banger: Installation) -> None:
+    """C5, C7: nothing is left of a VM that was being made."""
+    process = banger.start(*RUN, "--rm", "--", "true")
+    wait_for(lambda: any(vm["record"]["state"] == "starting" for vm in banger.vms()), "the start")
+    process.send_signal(signal.SIGINT)
+    finish(process, status=130)
+    wait_for(lambda: "starting" not in [vm["record"]["state"] for vm in banger.vms()], "the end")
+
+
+def test_a_killed_client(banger: Installation) -> None:
+    """C5: the daemon deletes what only lived for a client that is gone."""
+    process = banger.start(
+        *RUN, "--rm", "--name", "orphan", "--", "sh", "-c", "echo up; sleep 7000"
+    )
+    assert read_line(process) == b"up\n"
+    process.kill()
+    finish(process)
+    wait_for(lambda: banger.run("vm", "show", "orphan").status == 4, "the orphan to be deleted")
+
+
+def test_two_at_once(banger: Installation) -> None:
+    """C8: neither disturbs the other, nor ends with it."""
+    script = "echo up; read line; echo $line"
+    both = [banger.start(*RUN, "--rm", "--", "sh", "-c", script) for _ in range(2)]
+    assert [read_line(process) for process in both] == [b"up\n", b"up\n"]
+    assert finish(both[0], stdin=b"one\n", status=0).text == "one"
+    assert finish(both[1], stdin=b"two\n", status=0).text == "two"
+
+
+def test_a_boot_that_fails_keeps_the_evidence(banger: Installation, tmp_path: Path) -> None:
+    """H5, H9: kept even with --rm; the message names the VM and its console log."""
+    recipe = TINY_RECIPE.replace('"tiny"', '"no-init"') + 'init = "/no/such/init"\n'
+    image = ensure_image(banger, f"no-init-{TINY_IMAGE}", recipe, tmp_path)
+    options = ("--image", image, "--memory", "256M", "--name", "broken")
+    ended = banger.run("vm", "run", "--rm", *options, "--", "true", status=125)
+    try:
+        log = banger.layout.vm_console_log(banger.vm("broken")["record"]["id"])
+        assert "did not become ready" in ended.err and str(log) in ended.err
+        assert "banger vm logs broken" in ended.err
+        assert log.stat().st_size > 0
+        assert banger.state("broken") == "error"
+        assert banger.do("vm", "logs", "broken").out == log.read_bytes()
+    finally:
+        banger.do("vm", "delete", "broken")
+
+
+def test_a_boot_that_takes_too_long(banger: Installation) -> None:
+    """H5, H9: the deadline is named."""
+    ended = banger.run("vm", "create", *TINY, "--name", "slow", "--boot-timeout", "1ms", status=1)
+    try:
+        assert "0.001 s" in ended.err and "console.log" in ended.err
+        assert banger.state("slow") == "error"
+        banger.do("vm", "start", "slow")
+        assert banger.exec("slow", "echo", "fine", status=0).text == "fine"
+    finally:
+        banger.do("vm", "delete", "slow")
+
+
+def test_dry_run_does_nothing(banger: Installation, tmp_path: Path) -> None:
+    """A5, B8: it prints the plan and the files that would be sent."""
+    top = repositories.init(tmp_path / "project")
+    repositories.write(top, "tracked", b"x")
+    repositories.commit(top)
+    repositories.write(top, "untracked", b"x")
+    ended = banger.run(*RUN, "--dry-run", "--name", "never", top, status=0)
+    assert ended.text == "tracked"
+    assert f"1 vcpu | 256 MiB | 1 GiB disk | {TINY_IMAGE}" in ended.err
+    assert "1 untracked file stayed" in ended.err
+    assert banger.run("vm", "show", "never").status == 4
+    listed = banger.run(*RUN, "--dry-run", "--include-untracked", top, status=0)
+    assert listed.text.split() == ["tracked", "untracked"]
+
+
+def test_dry_run_starts_and_writes_nothing(private_environ: dict[str, str]) -> None:
+    """B8: without a repository there is nothing that a daemon would be needed for."""
+    own = Installation(private_environ)
+    ended = own.run("vm", "run", "--dry-run", status=0)
+    assert ended.out == b"" and "Nothing was done" in ended.err
+    assert not own.layout.state.exists() and not own.layout.runtime.exists()
+    own.close()
+
+
+def test_timings_and_quiet(banger: Installation) -> None:
+    """H9: stages on a pipe are plain lines; --quiet has none; --timings has a table."""
+    loud = banger.run(*RUN, "--rm", "--timings", "--", "true", status=0)
+    for stage in ("spec: 1 vcpu", "boot", "delete"):
+        assert stage in loud.err
+    assert "\x1b" not in loud.err
+    assert banger.run(*RUN, "--rm", "--quiet", "--", "true", status=0).err == ""
+
+
+def test_json_documents_parse(banger: Installation, tiny: str) -> None:
+    """Every list and show command prints one JSON document on stdout, and nothing else."""
+    documents = [
+        ("vm", "list"),
+        ("vm", "show", tiny),
+        ("image", "list"),
+        ("image", "show", TINY_IMAGE),
+        ("kernel", "list"),
+        ("daemon", "status"),
+        ("config", "show"),
+        ("gc", "--dry-run"),
+        ("doctor",),
+    ]
+    for words in documents:
+        ended = banger.run(*words, "--json", status=0)
+        json.loads(ended.out)
+        assert ended.err == "", words
+    status = banger.json("daemon", "status")
+    assert {"pid", "version", "socket", "uptime_s"} <= set(status)

@@ -1,0 +1,231 @@
+"""A real repository goes into a guest, is worked on, and comes back (A3, A4, A5, C1, F4)."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support import repositories
+from tests.support.installations import Ended, Installation, finish
+from tests.support.repositories import git, make_repository, snapshot, status, write
+
+STATUS = "git status --porcelain -z --untracked-files=all --no-renames"
+
+
+@pytest.fixture(scope="module")
+def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository of 2,000 files of every kind; copied by whoever changes it."""
+    top = tmp_path_factory.mktemp("original") / "project"
+    make_repository(top, files=2000, total_mib=8)
+    return top
+
+
+@pytest.fixture
+def repository(original: Path, tmp_path: Path) -> Path:
+    """A copy of it with changes of its own: modified, deleted, staged, untracked, ignored."""
+    top = tmp_path / "project"
+    subprocess.run(["cp", "-a", original, top], check=True)
+    write(top, "windows.crlf", b"one\r\nchanged on the host\r\n")
+    write(top, "src/part1/unit1.py", b"staged\n")
+    git(top, "add", "src/part1/unit1.py")
+    (top / "empty").unlink()
+    write(top, "untracked.txt", b"a secret\n")
+    write(top, "build/ignored.o", b"ignored\n")
+    return top
+
+
+@pytest.fixture
+def place(banger: Installation, system: str) -> Iterator[str]:
+    """A guest directory for one test's workspace."""
+    path = "/root/project"
+    yield path
+    # From elsewhere: a command's default directory is the workspace, which goes.
+    remove = f"rm -rf {path} /root/.project.banger-*"
+    banger.do("vm", "exec", "-w", "/", system, "--", "sh", "-c", remove)
+
+
+def in_guest(banger: Installation, vm: str, script: str, **options: object) -> Ended:
+    """Run a shell script in the workspace."""
+    return banger.exec(vm, "sh", "-euc", script, status=0, **options)
+
+
+def test_status_agrees_on_both_sides(
+    banger: Installation, system: str, repository: Path, place: str
+) -> None:
+    """F4, A5: the same commit, index and work tree; untracked and ignored files stay at home."""
+    ended = banger.do("vm", "workspace", "prepare", system, repository)
+    assert "1 untracked file" in ended.err
+    listed = sorted(in_guest(banger, system, STATUS).out.split(b"\0")[:-1])
+    assert listed == [line for line in status(repository) if b"untracked.txt" not in line]
+    head = in_guest(banger, system, "git rev-parse HEAD; git branch --show-current; pwd").text
+    assert head.split() == [git(repository, "rev-parse", "HEAD").decode().strip(), "main", place]
+    assert banger.exec(system, "test", "-e", "untracked.txt").status == 1
+    assert banger.exec(system, "test", "-e", "build/ignored.o").status == 1
+
+
+def test_untracked_files_when_asked_for(
+    banger: Installation, system: str, repository: Path, place: str
+) -> None:
+    """A5: opt-in; ignored files never."""
+    banger.do("vm", "workspace", "prepare", "--include-untracked", system, repository)
+    assert in_guest(banger, system, "cat untracked.txt").text == "a secret"
+    assert banger.exec(system, "test", "-e", "build/ignored.o").status == 1
+
+
+CHANGE = r"""
+git config user.name Guest; git config user.email guest@example.com
+printf 'committed\n' >committed.txt; git rm -q twin; git mv big.bin moved.bin
+head -c 300000 /dev/urandom >noise.bin; chmod +x no-newline
+git add -A; git commit -qm 'from the guest'
+printf 'more\n' >>committed.txt; git commit -qam 'and another'
+printf 'uncommitted\n' >>'name with spaces'; rm 'quo"te\back'
+mv long/* long/short; ln -s ../moved.bin src/link; ln -sfn part2 src/link-to-directory
+mkdir -p new/deep; head -c 70000 /dev/urandom >new/deep/file.bin
+printf 'no newline' >"$(printf 'tab\tnew')"
+chmod -x src/part0/unit0.bin; : >now-empty; printf '\r\nx\r\n' >>windows.crlf; rm -r deep
+"""
+
+
+def test_what_was_changed_comes_back_bit_by_bit(
+    banger: Installation, system: str, original: Path, place: str, tmp_path: Path
+) -> None:
+    """A3, A4: committed or not, binary, modes, links, renames; and the guest is as it was."""
+    banger.do("vm", "workspace", "prepare", system, original)
+    in_guest(banger, system, CHANGE)
+    watched = "cat .git/index | sha256sum; git rev-parse HEAD; git for-each-ref; ls .git; " + STATUS
+    before = in_guest(banger, system, watched).out
+    patch = tmp_path / "changes.patch"
+    banger.do("vm", "workspace", "export", system, "-o", patch)
+    assert in_guest(banger, system, watched).out == before
+    assert banger.do("vm", "workspace", "export", system).out == patch.read_bytes()
+    clone = tmp_path / "clone"
+    git(tmp_path, "clone", "-q", "--no-local", original, clone)
+    git(clone, "apply", "--binary", patch)
+    assert snapshot(clone) == without_submodule(fetch_tree(banger, system, place, tmp_path))
+
+
+def fetch_tree(
+    banger: Installation, vm: str, place: str, tmp_path: Path
+) -> dict[bytes, tuple[str, bytes]]:
+    """Return every file of the guest's work tree."""
+    tree = tmp_path / "guest"
+    tree.mkdir()
+    archive = banger.exec(vm, "tar", "-C", place, "--exclude=./.git", "-cf", "-", ".", status=0).out
+    subprocess.run(["tar", "-C", tree, "-xf", "-"], input=archive, check=True)
+    return snapshot(tree)
+
+
+def without_submodule(files: dict[bytes, tuple[str, bytes]]) -> dict[bytes, tuple[str, bytes]]:
+    """A clone has no submodules until it is asked for them, and a patch has none of their files."""
+    return {name: what for name, what in files.items() if not name.startswith(b"vendor/sub/")}
+
+
+def test_a_branch_comes_back(
+    banger: Installation, system: str, original: Path, place: str, tmp_path: Path
+) -> None:
+    """A3: the guest's commits as they are; the host's work tree, index and HEAD stay."""
+    top = tmp_path / "project"
+    subprocess.run(["cp", "-a", original, top], check=True)
+    banger.do("vm", "workspace", "prepare", system, top)
+    in_guest(banger, system, CHANGE)
+    before = (snapshot(top), status(top), git(top, "rev-parse", "HEAD", "main"))
+    done = json.loads(
+        banger.do("vm", "workspace", "export", "--branch", "from-guest", "--json", system).out
+    )
+    assert (snapshot(top), status(top), git(top, "rev-parse", "HEAD", "main")) == before
+    assert done["commits"] == 2 and done["uncommitted"] > 0
+    guest_head = in_guest(banger, system, "git rev-parse HEAD HEAD^{tree}").text
+    assert git(top, "rev-parse", "from-guest", "from-guest^{tree}").decode().strip() == guest_head
+    assert git(top, "merge-base", "main", "from-guest") == git(top, "rev-parse", "main")
+    git(top, "fsck", "--strict", "--connectivity-only")
+
+
+def test_a_new_branch_in_the_guest(
+    banger: Installation, system: str, original: Path, place: str
+) -> None:
+    """--branch starts one there, and leaves the host's repository alone."""
+    banger.do("vm", "workspace", "prepare", "--branch", "topic", system, original)
+    assert in_guest(banger, system, "git branch --show-current").text == "topic"
+    assert b"topic" not in git(original, "branch", "--list")
+
+
+def test_export_of_nothing(banger: Installation, system: str, original: Path, place: str) -> None:
+    """H7: an unchanged workspace is an empty patch."""
+    banger.do("vm", "workspace", "prepare", system, original)
+    assert banger.do("vm", "workspace", "export", system).out == b""
+
+
+def test_export_without_a_workspace(banger: Installation, tiny: str) -> None:
+    """H6: one sentence, and what to do."""
+    ended = banger.run("vm", "workspace", "export", tiny, status=4)
+    assert "no workspace" in ended.err and "hint: banger vm workspace prepare" in ended.err
+    assert ended.out == b""
+
+
+def test_two_prepares_of_one_vm(
+    banger: Installation, system: str, original: Path, place: str, tmp_path: Path
+) -> None:
+    """C1: one after the other, whichever is first; the result is one of them, whole."""
+    other = tmp_path / "project"
+    repositories.init(other)
+    write(other, "only-file", b"the other one\n")
+    repositories.commit(other)
+    argv = ("vm", "workspace", "prepare", "--guest-path", place, system)
+    both = [banger.start(*argv, top) for top in (original, other)]
+    ended = [finish(process) for process in both]
+    assert [one.status for one in ended] == [0, 0], ended
+    assert in_guest(banger, system, STATUS).out == b""
+    found = banger.vm(system)["record"]["workspace"]
+    head = in_guest(banger, system, "git rev-parse HEAD").text
+    assert head == found["commit"]
+
+
+def test_an_export_sees_whole_imports_only(
+    banger: Installation, system: str, original: Path, place: str
+) -> None:
+    """C1: an export that is asked for during a prepare waits for it, and for nothing less."""
+    banger.do("vm", "workspace", "prepare", system, original)
+    in_guest(banger, system, "echo changed >>empty")
+    preparing = banger.start("vm", "workspace", "prepare", system, original)
+    worker = stall_import(banger, system, place)
+    exporting = banger.start("vm", "workspace", "export", system)
+    assert exporting.poll() is None
+    banger.exec(system, "kill", "-CONT", worker, status=0)
+    finish(preparing, status=0)
+    assert finish(exporting, status=0).out == b""
+
+
+@pytest.mark.parametrize("verb", ["stop", "delete"])
+def test_nothing_waits_behind_an_import(banger: Installation, original: Path, verb: str) -> None:
+    """C1, H2: an import that has come to a halt for good holds up neither stop nor delete."""
+    name = banger.do("vm", "create", "--memory", "512M").text
+    try:
+        preparing = banger.start("vm", "workspace", "prepare", name, original)
+        stall_import(banger, name, "/root/project")
+        assert preparing.poll() is None
+        banger.do("vm", verb, name)
+        ended = finish(preparing)
+        assert ended.status == 1 and "\nbanger: " in ended.err, ended
+    finally:
+        if verb == "stop":
+            banger.do("vm", "delete", name)
+
+
+STALL = r"""
+until [ -d "$1" ] && worker=$(pgrep -P $PPID -x "$(cat /proc/$PPID/comm)"); do sleep 0.1; done
+kill -STOP $worker; echo $worker
+"""
+"""Stop the agent's process that unpacks below $1. Our own parent is the agent."""
+
+
+def stall_import(banger: Installation, vm: str, place: str) -> str:
+    """Bring the import that is under way to a halt; return what stands still."""
+    folder, name = place.rsplit("/", 1)
+    staging = f"{folder}/.{name}.banger-import"
+    worker = banger.exec(vm, "sh", "-c", STALL, "sh", staging, status=0).text
+    assert worker.isdecimal(), worker
+    return worker
