@@ -14,6 +14,7 @@ import traceback
 from pathlib import Path
 
 from banger.errors import InternalError
+from banger.host.files import ensure_private_dir
 from banger.version import VERSION
 
 KEPT = 50
@@ -28,7 +29,7 @@ def report_bug(error: BaseException, *, reports: Path, what: str, name: str) -> 
         + "".join(traceback.format_exception(error))
     )
     try:
-        os.makedirs(reports, 0o700, exist_ok=True)
+        ensure_private_dir(reports)
         _drop_oldest(reports)
         fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
         with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:

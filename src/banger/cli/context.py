@@ -7,7 +7,7 @@ import sys
 
 from banger.cli.output import printable
 from banger.client import Client
-from banger.errors import BangerError
+from banger.errors import BangerError, OperationFailed
 from banger.layout import Layout, layout_from_environment
 
 
@@ -22,8 +22,17 @@ class Context:
         return Client(self.layout, autostart=autostart)
 
     def out(self, text: str) -> None:
-        """Print a result."""
-        sys.stdout.write(text + "\n")
+        """Print a result.
+
+        Raises:
+            OperationFailed: stdout cannot be written, as on a full disk.
+        """
+        try:
+            sys.stdout.write(text + "\n")
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OperationFailed(f"The output cannot be written: {error.strerror}.") from error
 
     def say(self, text: str) -> None:
         """Print anything else."""

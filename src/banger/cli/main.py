@@ -28,6 +28,11 @@ def main() -> int:
         sys.stdout.flush()
     except BrokenPipeError:
         _die_of_sigpipe()
+    except OSError as error:
+        # Only the flush gets here; what is left in the buffer must not be tried again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.stderr.write(f"banger: The output cannot be written: {error.strerror}.\n")
+        return 1
     return status
 
 

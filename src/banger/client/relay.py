@@ -14,6 +14,7 @@ from collections.abc import Callable
 
 from banger.api.stream import STDERR, STDOUT
 from banger.client.stream import ClientStream
+from banger.errors import OperationFailed
 
 HELD_BYTES = 1024 * 1024
 """Of output that waits for its reader; above it the daemon has to wait."""
@@ -49,7 +50,8 @@ class Relay:
 
         Raises:
             BangerError: as the stream's last frame says.
-            BrokenPipeError: nobody reads our output any more.
+            OperationFailed: our output cannot be written.
+        BrokenPipeError: nobody reads it any more.
         """
         while not self._stream.ended or any(self._held.values()):
             ready = self._poll()
@@ -109,12 +111,26 @@ class Relay:
         for fd, held in self._held.items():
             events = ready.get(fd, 0)
             if held and events & select.POLLOUT:
-                try:
-                    del held[: os.write(fd, held[: self._write_bytes[fd]])]
-                except BlockingIOError:
-                    continue
+                del held[: _write(fd, held[: self._write_bytes[fd]])]
             elif events & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
                 raise BrokenPipeError
+
+
+def _write(fd: int, data: bytearray) -> int:
+    """Return how much could be written.
+
+    Raises:
+        OperationFailed: nothing can be, as on a full disk.
+    """
+    try:
+        return os.write(fd, data)
+    except BlockingIOError:
+        # Somebody else, with whom we share it, has made it non-blocking.
+        return 0
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        raise OperationFailed(f"The output cannot be written: {error.strerror}.") from error
 
 
 def _write_size(fd: int) -> int:

@@ -33,6 +33,7 @@ from banger.engine.operations import (
 )
 from banger.errors import (
     BangerError,
+    Cancelled,
     InternalError,
     InvalidRequest,
     UnknownMethod,
@@ -154,7 +155,11 @@ class Connection:
             outcome = error
         except asyncio.CancelledError:
             log.info("%s cancelled ms=%d", method.name, _ms_since(started))
-            raise
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            # Not us but something that the handler waited for was cancelled: the client is there.
+            outcome = Cancelled(f"{method.name} was cancelled.", retryable=True)
         except Exception as error:
             log.exception("%s met a bug", method.name)
             outcome = report_bug(

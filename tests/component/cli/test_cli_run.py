@@ -297,3 +297,22 @@ def test_prune_asks(vm: Environ) -> None:
         terminal.close()
     assert banger(vm, "vm", "prune", "-f").stdout == b"000000000001\n"
     assert read_events(vm)[-1] == "deleted box"
+
+
+@pytest.mark.parametrize(
+    ("words", "status"),
+    [("vm list --json", 1), ("vm exec box -- yes", 125), ("vm logs -f box", 1), ("--help", 1)],
+)
+def test_output_that_cannot_be_written(vm: Environ, words: str, status: int) -> None:
+    """A10, H6: a full disk is said in one sentence, and is no bug."""
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "banger", *words.split()],
+            env=with_sources(vm),
+            stdout=full,
+            stderr=subprocess.PIPE,
+            timeout=60,
+            check=False,
+        )
+    assert done.returncode == status
+    assert done.stderr == b"banger: The output cannot be written: No space left on device.\n"

@@ -414,6 +414,25 @@ def test_a_client_that_leaves_cancels_its_request(short_dir: Path) -> None:
     run(test)
 
 
+def test_something_else_that_is_cancelled_is_an_error_reply(short_dir: Path) -> None:
+    """H2: what the handler waited for was cancelled, not the handler: its client is told."""
+
+    async def start(_: Call, __: VmRef) -> object:
+        work = asyncio.create_task(asyncio.Event().wait())
+        asyncio.get_running_loop().call_soon(work.cancel)
+        return await work
+
+    async def test() -> None:
+        async with running(short_dir, {"vm.start": start}) as server:
+            peer = await server.connect()
+            error = (await peer.call("vm.start", {"ref": "a"}))["error"]
+            assert error["data"]["code"] == "cancelled"
+            assert "error" in await peer.call("vm.start", {"ref": "a"})
+            peer.close()
+
+    run(test)
+
+
 def test_a_client_that_only_stops_sending_gets_its_reply(short_dir: Path) -> None:
     """`nc -N`: a half-closed connection is not a lost client."""
 
