@@ -121,6 +121,18 @@ DEVELOPMENT: tuple[Tool, ...] = (
         ("musl-tools", "musl-gcc", "musl", None, "musl-dev"),
         required=False,  # the ziglang wheel does as well
     ),
+    Tool(
+        "ps",
+        "is what tests look at processes with",
+        ("procps", "procps-ng", "procps-ng", "procps", "procps"),
+        required=False,
+    ),
+    Tool(
+        "ip",
+        "makes the networks of tests",
+        ("iproute2", "iproute", "iproute2", "iproute2", "iproute2"),
+        required=False,
+    ),
     Tool("clang", "builds the agent with sanitizers and fuzzers", ("clang",) * 5, required=False),
     Tool(
         "clang's run-time library",

@@ -155,7 +155,9 @@ def test_signals_are_as_after_boot(host: Host) -> None:
     """SIGPIPE ends a program (H7); nothing is blocked or ignored because of the agent."""
     lines = host.exec("cat", "/proc/self/status").stdout.decode().splitlines()
     masks = {line.split(":")[0]: line.split()[1] for line in lines if line.startswith("Sig")}
-    assert int(masks["SigIgn"], 16) == 0
+    # 32 and 33 are the C library's own: no program can set them, and glibc's posix_spawn (so
+    # make) leaves them ignored in what it starts.
+    assert int(masks["SigIgn"], 16) & ~(0b11 << 31) == 0
     assert int(masks["SigBlk"], 16) == 0
 
 
