@@ -1,0 +1,127 @@
+"""`python -m tests.kvm`: one line for each check; status 0 only if all of them passed.
+
+Makes a private directory for the run and removes it; BANGER_TEST_KEEP=1 keeps it, and
+BANGER_TEST_CACHE moves the cache. On a failure the logs of both machines follow.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import platform
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from banger.errors import BangerError
+from banger.layout import layout_from_environment
+from tests.kvm.checks import CHECKS, Check
+from tests.kvm.machine import Host, describe, open_host, read_inner_logs
+from tests.kvm.supplies import gather
+from tests.support.artifacts import make_data_home
+from tests.support.leaks import end_processes, find_leaks, find_processes
+
+Logs = list[tuple[str, str]]
+
+
+def main() -> int:
+    """Run everything; return the exit status."""
+    if os.geteuid() == 0:
+        print("the tests run as an ordinary user: make test-kvm", file=sys.stderr)
+        return 2
+    if platform.machine() != "x86_64":
+        print("only an emulated x86-64 CPU offers hardware virtualisation", file=sys.stderr)
+        return 2
+    # A way out through every `finally`: QEMU would live on.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    run = Path(tempfile.mkdtemp(prefix="bk.", dir="/tmp"))
+    cache = _enter(run)
+    try:
+        passed, failed = asyncio.run(_run(run, cache))
+        failed += _audit(run)
+    finally:
+        shutil.rmtree(os.environ["XDG_DATA_HOME"], ignore_errors=True)
+        if os.environ.get("BANGER_TEST_KEEP"):
+            print(f"kept: {run}")
+        else:
+            shutil.rmtree(run, ignore_errors=True)
+    print(f"{passed} passed, {failed} failed", flush=True)
+    return 1 if failed or not passed else 0
+
+
+async def _run(run: Path, cache: Path) -> tuple[int, int]:
+    """Boot the host and check everything in it; return how many passed and failed."""
+    results: list[bool] = []
+    logs: Logs = []
+    machine = run / "m"
+    machine.mkdir(mode=0o700)
+    try:
+        started = time.monotonic()
+        supplies = await gather(cache, layout_from_environment(os.environ), run)
+        started = _say("    the supplies are there", started)
+        async with open_host(supplies, machine) as host:
+            _say("    the emulated host is up", started)
+            for check in CHECKS:
+                results.append(await _try(check, host))
+                if not results[-1]:
+                    logs = await read_inner_logs(host)
+    except BangerError as error:
+        results.append(False)
+        print(f"FAIL the emulated host: {error.message}\n{error.details or ''}", flush=True)
+    if not all(results):
+        for title, text in [*describe(machine), *logs]:
+            print(f"--- {title} ---\n{text}")
+    return results.count(True), results.count(False)
+
+
+async def _try(check: Check, host: Host) -> bool:
+    name = check.__name__.replace("_", " ")
+    started = time.monotonic()
+    try:
+        await check(host)
+    except (AssertionError, BangerError, ValueError, LookupError) as error:
+        _say(f"FAIL {name}", started)
+        print(f"{type(error).__name__}: {error}", flush=True)
+        return False
+    _say(f"ok   {name}", started)
+    return True
+
+
+def _audit(run: Path) -> int:
+    """Report what is left of ours on this host; return 1 if anything is."""
+    layout = layout_from_environment(os.environ)
+    leaks = find_leaks(run, [layout.runtime, layout.state, layout.data])
+    end_processes(find_processes(run))
+    for line in leaks:
+        print(f"left behind: {line}")
+    print("FAIL leak audit" if leaks else "ok   leak audit: nothing is left", flush=True)
+    return 1 if leaks else 0
+
+
+def _enter(run: Path) -> Path:
+    """Point this process at private directories; return the cache that runs share."""
+    default = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    cache = Path(os.environ.get("BANGER_TEST_CACHE") or f"{default}/banger-tests")
+    cache.mkdir(parents=True, exist_ok=True)
+    # The users that an image build maps to must be able to pass through to TMPDIR.
+    run.chmod(0o711)
+    names = {"TMPDIR": "tmp", "XDG_RUNTIME_DIR": "r", "XDG_STATE_HOME": "s"}
+    for variable, name in (names | {"XDG_CONFIG_HOME": "c"}).items():
+        (run / name).mkdir(mode=0o700)
+        os.environ[variable] = str(run / name)
+    (run / "tmp").chmod(0o711)
+    os.environ["XDG_DATA_HOME"] = str(make_data_home(cache))
+    tempfile.tempdir = None
+    return cache
+
+
+def _say(text: str, started: float) -> float:
+    print(f"{text} ({time.monotonic() - started:.1f} s)", flush=True)
+    return time.monotonic()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,226 @@
+"""What is proven inside the emulated host, in the order in which a user would do it.
+
+Each check raises AssertionError or a BangerError when it fails; later ones run all the same.
+Three VMs are booted, since each boot is emulated twice: one that `vm run` deletes, and one that
+the checks share and that is stopped and started.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+
+from tests.kvm.machine import ADDRESS, HOME, STRANGER, USER, Ended, Host
+
+VM = "shared"
+PORT = 8000
+GREETING = "greeted by the emulated host"
+
+SERVER = f"""\
+import socket
+with socket.create_server(("0.0.0.0", {PORT})) as server:
+    print("listens", flush=True)
+    while True:
+        connection, _ = server.accept()
+        with connection:
+            connection.sendall(b"{GREETING}\\n")
+"""
+
+REPOSITORY = f"""\
+set -eu
+git config --global user.name 'A User'
+git config --global user.email user@example.com
+git init --quiet --initial-branch main {HOME}/project
+cd {HOME}/project
+printf 'one\\ntwo\\n' >file
+printf '#!/bin/sh\\nexit 5\\n' >run
+chmod +x run
+git add .
+git commit --quiet --message first
+printf 'changed on the host\\n' >>file
+"""
+
+CHANGE = """\
+set -eu
+git config user.name Guest
+git config user.email guest@example.com
+git commit --quiet --all --message 'in the guest'
+printf 'changed in the guest\\n' >>file
+printf '\\000\\001\\377' >binary
+"""
+
+Check = Callable[[Host], Awaitable[None]]
+
+
+async def doctor_proves_kvm(host: Host) -> None:
+    """`doctor` finds a host that is ready, and has run a guest on KVM."""
+    report = json.loads((await host.banger("doctor", "--json")).expect().out)
+    fact = _find_accel(report)
+    assert fact == ("ok", "Guests run on KVM. A guest was run on KVM."), fact
+
+
+async def doctor_explains_a_closed_device(host: Host) -> None:
+    """A user who may not open /dev/kvm is told so, with the command that changes it."""
+    report = json.loads((await host.banger("doctor", "--json", user=STRANGER)).out)
+    state, fact = _find_accel(report)
+    assert state == "warn", fact
+    assert "/dev/kvm cannot be opened: Permission denied." in fact, fact
+    hints = [check["hint"] for check in report["checks"] if check["name"] == "accel"]
+    assert hints == [f"sudo usermod --append --groups kvm {STRANGER}"], hints
+
+
+async def run_passes_the_status_on(host: Host) -> None:
+    """`vm run --rm` on KVM: said in the spec line, seen in the guest, and its status (H1)."""
+    script = "cat /sys/devices/system/clocksource/clocksource0/available_clocksource; exit 7"
+    network = ("--network", "none")
+    ended = await host.banger(
+        "vm", "run", "--rm", *_small(host), *network, "--", "sh", "-c", script
+    )
+    ended.expect(7)
+    assert "| qemu/kvm" in ended.err, ended.err
+    assert "kvm-clock" in ended.out.split(), ended.out
+    assert await _list_vms(host) == []
+
+
+async def create_makes_a_confined_vm(host: Host) -> None:
+    """QEMU runs with KVM and the host's CPU, and bubblewrap shows it the device (E5)."""
+    await _banger(host, "vm", "create", "--name", VM, *_small(host), "--network", "user")
+    assert (await _list_vms(host))[0]["state"] == "running"
+    processes = (await host.root(f"ps -u {USER} -o args= -ww")).expect().out.splitlines()
+    vmms = [line for line in processes if "-accel kvm -cpu host " in line]
+    assert [line.split("/")[-1] for line in vmms if "bwrap" in line.split()[0]], processes
+    assert any("--dev-bind /dev/kvm /dev/kvm" in line for line in vmms), vmms
+    users = (await host.root("cat /sys/module/kvm_amd/refcnt")).expect().out
+    assert int(users) > 0, "kvm-amd runs no guest"
+
+
+async def exec_passes_everything_on(host: Host) -> None:
+    """`vm exec`: the status, a signal, a program that is not there, and binary output (H1, H7)."""
+    for command, status in (
+        (("true",), 0),
+        (("sh", "-c", "exit 42"), 42),
+        (("sh", "-c", "kill -9 $$"), 137),
+        (("no-such-program",), 127),
+    ):
+        (await host.banger("vm", "exec", VM, "--", *command)).expect(status)
+    counted = f"banger vm exec {VM} -- head -c 3000000 /dev/zero | wc -c"
+    assert (await host.shell(counted)).expect().out.strip() == "3000000"
+
+
+async def guest_has_the_hosts_time(host: Host) -> None:
+    """D1: the guest's clock, which KVM gives it, agrees with the host's and moves."""
+    read = f"banger vm exec {VM} -- date +%s"
+    before = int((await host.shell("date +%s")).expect().out)
+    inside = int((await host.shell(read)).expect().out)
+    after = int((await host.shell("date +%s")).expect().out)
+    assert before - 2 <= inside <= after + 2, (before, inside, after)
+
+
+async def user_network_reaches_the_host(host: Host) -> None:
+    """`--network user`: through passt out of the VM, but not to the host's loopback (E4)."""
+    server = f"cat >{HOME}/server.py <<'END'\n{SERVER}END\n"
+    start = f"setsid python3 {HOME}/server.py >{HOME}/server.out 2>&1 </dev/null & echo $!"
+    pid = int((await host.shell(server + start)).expect().out)
+    try:
+        wait = f"timeout 60 sh -c 'until grep -q listens {HOME}/server.out; do sleep 0.1; done'"
+        (await host.shell(wait)).expect()
+        read = "exec 3<>/dev/tcp/{}/{} && cat <&3"
+        ended = await _exec(host, "timeout", "60", "bash", "-c", read.format(ADDRESS, PORT))
+        assert ended.expect().out.strip() == GREETING, ended
+        refused = await _exec(host, "timeout", "3", "bash", "-c", read.format("10.0.2.2", PORT))
+        assert refused.status != 0, refused
+    finally:
+        await host.shell(f"kill {pid}")
+
+
+async def workspace_goes_in_and_comes_back(host: Host) -> None:
+    """A repository in, changes in the guest, and a patch that applies (A3, A4)."""
+    (await host.shell(REPOSITORY)).expect()
+    project, patch = f"{HOME}/project", f"{HOME}/patch"
+    await _banger(host, "vm", "workspace", "prepare", VM, project)
+    (await _exec(host, "./run")).expect(5)
+    (await _exec(host, "sh", "-c", CHANGE)).expect()
+    await _banger(host, "vm", "workspace", "export", VM, "-o", patch)
+    apply = f"cd {project} && git stash --quiet && git apply --index {patch} && cat file"
+    ended = (await host.shell(apply)).expect()
+    assert ended.out == "one\ntwo\nchanged on the host\nchanged in the guest\n", ended
+    size = await host.shell(f"stat -c %s {project}/binary")
+    assert size.out.strip() == "3", size
+
+
+async def daemon_death_leaves_the_vm(host: Host) -> None:
+    """B11: a killed daemon's VM is adopted by the next one; KVM's guest has not noticed."""
+    before = await _boot_id(host)
+    status = (await host.banger("daemon", "status", "--json")).expect()
+    (await host.shell(f"kill -9 {json.loads(status.out)['pid']}")).expect()
+    assert await _boot_id(host) == before
+
+
+async def stop_keeps_what_was_written(host: Host) -> None:
+    """A1: `stop` and `start`: another boot, the same data."""
+    before = await _boot_id(host)
+    (await _exec(host, "sh", "-c", "echo kept >/root/kept; echo overlay >/etc/kept")).expect()
+    await _banger(host, "vm", "stop", VM)
+    assert (await _list_vms(host))[0]["state"] == "stopped"
+    await _banger(host, "vm", "start", VM)
+    ended = await _exec(host, "cat", "/root/kept", "/etc/kept")
+    assert ended.expect().out == "kept\noverlay\n", ended
+    assert await _boot_id(host) != before
+
+
+async def delete_leaves_nothing(host: Host) -> None:
+    """No process, VM directory, socket or user of the KVM module is left."""
+    await _banger(host, "vm", "delete", VM)
+    assert await _list_vms(host) == []
+    await _banger(host, "daemon", "stop")
+    processes = (await host.root(f"ps -u {USER} -o args= -ww || :")).expect().out
+    assert processes == "", processes
+    left = f"ls -A {HOME}/.local/state/banger/vms {HOME}/.local/share/banger/staging 2>/dev/null"
+    files = (await host.shell(f"{left}; find /run/user/1000 -type s")).out.splitlines()
+    assert [line for line in files if line and not line.endswith(":")] == [], files
+    users = (await host.root("cat /sys/module/kvm_amd/refcnt")).expect().out
+    assert int(users) == 0, f"{users} users of kvm-amd are left"
+
+
+CHECKS: tuple[Check, ...] = (
+    doctor_proves_kvm,
+    doctor_explains_a_closed_device,
+    run_passes_the_status_on,
+    create_makes_a_confined_vm,
+    exec_passes_everything_on,
+    guest_has_the_hosts_time,
+    user_network_reaches_the_host,
+    workspace_goes_in_and_comes_back,
+    daemon_death_leaves_the_vm,
+    stop_keeps_what_was_written,
+    delete_leaves_nothing,
+)
+
+
+def _small(host: Host) -> tuple[str, ...]:
+    return ("--image", host.guest_image, "--memory", "256M", "--disk", "1G", "--vcpu", "1")
+
+
+async def _banger(host: Host, *words: str) -> Ended:
+    """Run a command that has to succeed."""
+    return (await host.banger(*words)).expect()
+
+
+async def _exec(host: Host, *command: str) -> Ended:
+    """Run a command in the shared VM."""
+    return await host.banger("vm", "exec", VM, "--", *command)
+
+
+async def _list_vms(host: Host) -> list[dict[str, object]]:
+    listed: list[dict[str, object]] = json.loads((await _banger(host, "vm", "list", "--json")).out)
+    return listed
+
+
+async def _boot_id(host: Host) -> str:
+    return (await _exec(host, "cat", "/proc/sys/kernel/random/boot_id")).expect().out
+
+
+def _find_accel(report: dict[str, list[dict[str, str]]]) -> tuple[str, str]:
+    found = [(c["state"], c["fact"]) for c in report["checks"] if c["name"] == "accel"]
+    assert len(found) == 1, report
+    return found[0]

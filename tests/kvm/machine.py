@@ -1,0 +1,247 @@
+"""The emulated host: a machine of banger's own making whose CPU has AMD's SVM.
+
+Its arguments are the product's, with another CPU; the guest's agent is the way in. Owns one
+QEMU process and the files in the directory that it is given. QEMU is ended on leaving,
+whatever happened; if this program is killed it lives on, with that directory in its arguments.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shlex
+import tarfile
+import tempfile
+import time
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO
+
+from banger import guest
+from banger.errors import BangerError, VmmFailed
+from banger.host import proc
+from banger.host.accel import probe_cpu
+from banger.host.process import identify
+from banger.model.names import VmId
+from banger.model.vm import Accel
+from banger.vmm.driver import MachineConfig, VmmHandle
+from banger.vmm.qemu import QemuDriver, probe_qemu
+from banger.vmm.qemu.argv import Descriptors, plan_argv
+from banger.vmm.sockets import listening_socket
+from tests.kvm.supplies import PYTHON, Supplies
+
+CPU = "max,+svm,+npt"
+MEMORY_MIB = 3072
+DISK_MIB = 16 * 1024
+DEADLINE_S = 300.0
+"""For one command inside: a busy machine may be ten times slower."""
+
+USER, UID = "someone", 1000
+STRANGER = "stranger"
+"""Like USER, but not in the group that may use KVM."""
+HOME = f"/home/{USER}"
+ADDRESS, GATEWAY = "192.0.2.15", "192.0.2.1"
+"""Of the emulated host (RFC 5737); its interface leads nowhere."""
+SITE = f"/usr/local/lib/python{PYTHON}/dist-packages"
+
+SET_UP = f"""\
+set -eu
+printf '127.0.0.1 localhost\\n' >/etc/hosts
+groupadd --force --system kvm
+chgrp kvm /dev/kvm
+chmod 660 /dev/kvm
+for name in {USER} {STRANGER}; do useradd --create-home --shell /bin/bash $name; done
+usermod --append --groups kvm {USER}
+for name in {USER} {STRANGER}; do
+    install -d -m 700 -o $name -g $name /run/user /run/user/$(id -u $name)
+done
+chmod 755 /run/user
+cat >/usr/local/bin/banger <<'END'
+#!/usr/bin/python3
+import sys
+from banger.cli.main import main
+sys.exit(main())
+END
+chmod 755 /usr/local/bin/banger
+python3 -m compileall -q {SITE} || :
+"""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a command inside ended."""
+
+    line: str
+    status: int
+    out: str
+    err: str
+
+    def expect(self, status: int = 0) -> Ended:
+        """Return self; fail with everything that it said if it ended otherwise."""
+        said = f"status {self.status}, not {status}\n{self.out}{self.err}"
+        assert self.status == status, f"$ {self.line}\n{said}"
+        return self
+
+
+@dataclass(frozen=True)
+class Host:
+    """The emulated host from the inside: commands as root or as its ordinary user."""
+
+    connection: guest.GuestConnection
+    guest_image: str
+
+    async def root(self, script: str) -> Ended:
+        """Run a shell script as root."""
+        return await self._run(["sh", "-c", script], user=None)
+
+    async def shell(self, script: str, *, user: str = USER) -> Ended:
+        """Run a shell script as the ordinary user."""
+        return await self._run(["sh", "-c", script], user=user)
+
+    async def banger(self, *words: str, user: str = USER) -> Ended:
+        """Run banger as the ordinary user."""
+        return await self._run(["banger", *words], user=user)
+
+    async def copy_in(self, path: str, source: Path, *, uid: int) -> None:
+        """Put the content of a directory at `path`; links are followed."""
+        with _packed(source) as file:
+            await guest.tar_in(
+                self.connection,
+                path.encode(),
+                _chunks(file),
+                deadline_s=DEADLINE_S,
+                owner=(uid, uid),
+            )
+
+    async def _run(self, argv: Sequence[str], *, user: str | None) -> Ended:
+        uid = {None: 0, USER: UID, STRANGER: UID + 1}[user]
+        environment = {"XDG_RUNTIME_DIR": f"/run/user/{uid}", "PYTHONSAFEPATH": "1"}
+        done = await guest.run(
+            self.connection,
+            [word.encode() for word in argv],
+            user=user,
+            env=[(name.encode(), value.encode()) for name, value in environment.items()],
+            deadline_s=DEADLINE_S,
+        )
+        out, err = (part.decode("utf-8", "replace") for part in (done.stdout, done.stderr))
+        return Ended(shlex.join(argv), done.status, out, err)
+
+
+@contextlib.asynccontextmanager
+async def open_host(supplies: Supplies, directory: Path) -> AsyncIterator[Host]:
+    """Boot the emulated host with banger installed and its user's artefacts in place."""
+    config = _plan(supplies, directory)
+    await _make_disk(config.data)
+    driver = QemuDriver(await probe_qemu())
+    handle = _spawn(config, driver.facts.binary)
+    try:
+        await driver.wait_ready(handle, deadline_s=DEADLINE_S)
+        async with guest.open_connection(config.agent_socket, deadline_s=DEADLINE_S) as connection:
+            await guest.boot(connection, _boot_spec(), deadline_s=DEADLINE_S)
+            host = Host(connection, supplies.guest_image)
+            await host.copy_in(SITE, supplies.site, uid=0)
+            (await host.root(SET_UP)).expect()
+            await host.copy_in(f"{HOME}/.local/share/banger", supplies.artifacts, uid=UID)
+            (await host.root(f"chown {USER}: {HOME}/.local {HOME}/.local/share")).expect()
+            yield host
+    finally:
+        await asyncio.shield(driver.kill(handle))
+
+
+def describe(directory: Path) -> list[tuple[str, str]]:
+    """Return the ends of the machine's own logs, for a failure's report."""
+    found = []
+    for log in (directory / "console.log", directory / "vmm.log"):
+        with contextlib.suppress(OSError):
+            found.append((f"emulated host: {log.name}", log.read_text("utf-8", "replace")[-6000:]))
+    return found
+
+
+def _plan(supplies: Supplies, directory: Path) -> MachineConfig:
+    return MachineConfig(
+        vm_id=VmId("emulatedhost"),
+        vcpu=2,
+        memory_mib=MEMORY_MIB,
+        accel=Accel.TCG,
+        tsc_khz=probe_cpu().tsc_khz,
+        bzimage=supplies.bzimage,
+        initramfs=supplies.initramfs,
+        root=supplies.root,
+        data=directory / "data.img",
+        mac=None,
+        console_log=directory / "console.log",
+        vmm_log=directory / "vmm.log",
+        agent_socket=directory / "agent.sock",
+        control_socket=directory / "qmp.sock",
+    )
+
+
+async def _make_disk(path: Path) -> None:
+    options = ("-q", "-F", "-t", "ext4", "-m", "0", "-E", "lazy_itable_init=1,nodiscard")
+    await proc.run(["mke2fs", *options, str(path), f"{DISK_MIB}M"], deadline_s=DEADLINE_S)
+
+
+def _spawn(config: MachineConfig, binary: str) -> VmmHandle:
+    """Start QEMU: the product's machine, with SVM and an interface that leads nowhere."""
+    with (
+        listening_socket(config.control_socket) as control,
+        listening_socket(config.agent_socket) as agent,
+    ):
+        numbers = (control.fileno(), agent.fileno())
+        descriptors = Descriptors(control=numbers[0], agent=numbers[1], network=None)
+        argv = plan_argv(config, binary=binary, descriptors=descriptors)
+        argv[argv.index("-cpu") + 1] = CPU
+        argv += ["-device", "virtio-net-device"]
+        pid = proc.spawn_detached(argv, log_file=config.vmm_log, pass_fds=numbers)
+    process = identify(pid)
+    if process is None:
+        raise VmmFailed("QEMU ended as soon as it was started.")
+    return VmmHandle(
+        driver=QemuDriver.name,
+        vm_id=config.vm_id,
+        process=process,
+        program=os.path.basename(binary)[:15],
+        control_socket=str(config.control_socket),
+        agent_socket=str(config.agent_socket),
+        vmm_log=str(config.vmm_log),
+    )
+
+
+def _boot_spec() -> guest.BootSpec:
+    identity = guest.Identity(
+        hostname="emulated-host",
+        clock_ns=time.time_ns(),
+        entropy=os.urandom(64),
+        # passt wants a way out before it gives its guest one.
+        interface=guest.Interface(address=ADDRESS, prefix=24, gateway=GATEWAY),
+    )
+    return guest.BootSpec(
+        root="serial:root", data="serial:data", native=(b"/home",), identity=identity
+    )
+
+
+@contextlib.contextmanager
+def _packed(source: Path) -> Iterator[IO[bytes]]:
+    """A tar of a directory's content in a file without a name, at its start."""
+    with tempfile.TemporaryFile() as file:
+        with tarfile.open(fileobj=file, mode="w", dereference=True) as archive:
+            archive.add(source, ".")
+        file.seek(0)
+        yield file
+
+
+async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
+    while chunk := file.read(256 * 1024):
+        yield chunk
+
+
+async def read_inner_logs(host: Host) -> list[tuple[str, str]]:
+    """Return the ends of banger's logs inside, and the kernel's last words."""
+    script = f"tail -v -c 6000 $(find {HOME}/.local/state -name '*.log' -o -name '*.out'); dmesg"
+    try:
+        ended = await host.root(script)
+    except BangerError as error:
+        return [("inside", f"cannot be read: {error.message}")]
+    return [("inside", ended.out[-40000:] + ended.err[-2000:])]
