@@ -6,19 +6,31 @@ import os
 import sys
 
 from banger.cli.output import printable
-from banger.client import Client
 from banger.errors import BangerError, OperationFailed
-from banger.layout import Layout, layout_from_environment
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client import Client
+    from banger.layout import Layout
 
 
 class Context:
-    """One invocation of the command line."""
+    """One invocation of the command line.
 
-    def __init__(self) -> None:
-        self.layout: Layout = layout_from_environment(os.environ)
+    Imports are made where they are used: `banger version` needs neither of them.
+    """
+
+    @property
+    def layout(self) -> Layout:
+        """Where everything of this user lives."""
+        from banger.layout import layout_from_environment
+
+        return layout_from_environment(os.environ)
 
     def client(self, *, autostart: bool = True) -> Client:
         """Return a client; the daemon is started by its first call."""
+        from banger.client import Client
+
         return Client(self.layout, autostart=autostart)
 
     def out(self, text: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Sequence
@@ -49,6 +48,8 @@ def terminal_width() -> int | None:
 
 def format_json(value: object) -> str:
     """Return one document, for people and programs."""
+    import json
+
     return json.dumps(value, indent=2, ensure_ascii=True)
 
 

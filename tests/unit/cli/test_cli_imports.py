@@ -95,3 +95,16 @@ def test_a_command_does_not_load_another() -> None:
     modules = done.stdout.decode().split()
     assert "banger.cli.version" in modules
     assert not {"banger.cli.vm", "banger.cli.run", "banger.cli.daemon"} & set(modules)
+
+
+def test_the_version_needs_no_client() -> None:
+    program = (
+        "import sys; sys.argv = ['banger', 'version']; from banger.cli.main import main; main();"
+        "print('MODULES', *sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program], capture_output=True, timeout=60, check=True
+    )
+    modules = set(done.stdout.decode().split())
+    assert "banger.cli.version" in modules
+    assert not {"banger.client", "banger.layout", "json", "socket", "shutil"} & modules
