@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 from typing import assert_never
 
@@ -21,9 +22,10 @@ from banger.engine.live import stop_watching
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
 from banger.engine.queries import load_vmm_handle, parse_handle
-from banger.errors import BangerError
+from banger.errors import BangerError, OperationFailed
 from banger.host import proc
 from banger.host.files import ensure_private_dir, space_errors
+from banger.layout import Layout
 from banger.model.names import VmId
 from banger.model.vm import NetworkKind, VmRecord
 from banger.plan.steps import (
@@ -53,8 +55,32 @@ POWEROFF_DEADLINE_S = 10.0
 """For the agent to take the request; the shutting down has the step's own deadline."""
 
 
-async def apply(engine: Engine, op: Operation, step: Step) -> None:  # noqa: PLR0912 - a table
+async def apply(engine: Engine, op: Operation, step: Step) -> None:
     """Make what the step says true."""
+    with _file_errors(engine.layout):
+        await _apply(engine, op, step)
+
+
+async def undo(engine: Engine, step: Step) -> None:
+    """Make what the step says untrue. Steps that only end things have nothing to undo."""
+    with _file_errors(engine.layout):
+        await _undo(engine, step)
+
+
+@contextlib.contextmanager
+def _file_errors(layout: Layout) -> Iterator[None]:
+    """Turn what the file system says into errors of ours: a full disk, or a refused path."""
+    try:
+        with space_errors(layout.state):
+            yield
+    except OSError as error:
+        where = error.filename or layout.state
+        raise OperationFailed(
+            f"{where}: {error.strerror or error}.", hint="banger doctor"
+        ) from error
+
+
+async def _apply(engine: Engine, op: Operation, step: Step) -> None:  # noqa: PLR0912 - a table
     match step:
         case MakeVmDir():
             ensure_private_dir(engine.layout.vm_dir(step.vm_id))
@@ -94,8 +120,7 @@ async def apply(engine: Engine, op: Operation, step: Step) -> None:  # noqa: PLR
             assert_never(step)
 
 
-async def undo(engine: Engine, step: Step) -> None:
-    """Make what the step says untrue. Steps that only end things have nothing to undo."""
+async def _undo(engine: Engine, step: Step) -> None:
     match step:
         case MakeVmDir():
             await _remove_tree(engine.layout.vm_dir(step.vm_id))
@@ -116,19 +141,18 @@ async def _make_data_disk(path: Path, size_mib: int) -> None:
         return
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
-    with space_errors(path):
-        await proc.run(
-            [
-                "mke2fs",
-                *("-q", "-F", "-t", "ext4", "-L", "banger-data", "-m", "0"),
-                # Inode tables are zero in a sparse file already; no journal checksum pass.
-                *("-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard"),
-                str(partial),
-                f"{size_mib}M",
-            ],
-            deadline_s=TOOL_DEADLINE_S,
-        )
-        partial.rename(path)
+    await proc.run(
+        [
+            "mke2fs",
+            *("-q", "-F", "-t", "ext4", "-L", "banger-data", "-m", "0"),
+            # Inode tables are zero in a sparse file already; no journal checksum pass.
+            *("-E", "lazy_itable_init=1,lazy_journal_init=1,nodiscard"),
+            str(partial),
+            f"{size_mib}M",
+        ],
+        deadline_s=TOOL_DEADLINE_S,
+    )
+    partial.rename(path)
 
 
 async def _make_host_keys(path: Path) -> None:

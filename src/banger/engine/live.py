@@ -114,5 +114,5 @@ async def close_connection(live: LiveVm) -> None:
     """Close the connection to a guest, if there is one; whoever waits on it gets GuestGone."""
     connection, live.connection = live.connection, None
     if connection is not None:
-        connection.fail(GuestGone("The VM has ended."))
+        connection.fail(GuestGone("The VM has ended.", hint="banger vm list"))
         await connection.close()

@@ -103,10 +103,16 @@ async def _finish_stop(engine: Engine, operation: store.OpenOperation) -> None:
 
 
 async def _undo(engine: Engine, operation: store.OpenOperation) -> None:
+    """Undo all that may have been done, also after an error (B3); `gc` shows what is left."""
     for entry in reversed(operation.entries):
-        if entry.status != "undone":
-            step: Step = _STEPS.decode(entry.step)
-            await undo(engine, step)
+        if entry.status == "undone":
+            continue
+        try:
+            await undo(engine, _STEPS.decode(entry.step))
+        except msgspec.DecodeError:
+            log.warning("a step that this banger does not know is left: %r", entry.step[:200])
+        except BangerError as error:
+            log.warning("%s: undoing %r failed: %s", operation.id, entry.step[:200], error.message)
 
 
 async def _save_stopped(engine: Engine, operation: store.OpenOperation) -> None:

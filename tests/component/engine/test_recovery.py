@@ -205,6 +205,44 @@ def test_a_vm_of_a_lost_client_is_deleted_unless_it_is_evidence(
     with_engine(layout, look)
 
 
+def test_a_step_of_another_version_is_passed_over(layout: Layout) -> None:
+    """B9: the steps that are known are undone, and the daemon starts."""
+
+    async def crash(engine: Engine) -> None:
+        await insert(engine, record())
+        await leave_operation(engine, "vm.create", plan_create(VM, record().spec)[:1])
+        unknown = b'{"step": "levitate", "vm_id": "0123456789ab"}'
+        operation = OperationId("op-dead")
+        await engine.database.write(store.record_step, operation, 1, unknown, "started")
+
+    async def look(engine: Engine) -> None:
+        assert await states(engine) == []
+        assert not layout.vm_dir(VM).exists()
+
+    with_engine(layout, crash)
+    with_engine(layout, look)
+
+
+def test_a_directory_that_cannot_be_removed_holds_up_nobody(layout: Layout) -> None:
+    """B3, B9."""
+
+    async def crash(engine: Engine) -> None:
+        await insert(engine, record())
+        await leave_operation(engine, "vm.create", plan_create(VM, record().spec)[:1])
+        (layout.vm_dir(VM) / "locked").mkdir()
+        (layout.vm_dir(VM) / "locked" / "file").touch()
+        (layout.vm_dir(VM) / "locked").chmod(0o500)
+
+    async def look(engine: Engine) -> None:
+        assert await states(engine) == []
+        (left,) = await collect_garbage(engine, Gc())
+        assert left.name == str(layout.vm_dir(VM))
+
+    with_engine(layout, crash)
+    with_engine(layout, look)
+    (layout.vm_dir(VM) / "locked").chmod(0o700)
+
+
 def test_undoing_goes_on_after_an_error(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """B3: the directory goes although undoing what is in it failed."""
     undone: list[str] = []
