@@ -1,7 +1,7 @@
 """Writes the generated pages of docs/; with --check, only tells which are out of date.
 
-The pages: errors.md (from `banger.errors`), api.md (from the method table), promises.md (from
-hazards.toml and the docstrings of the tests).
+The pages: errors.md (from `banger.errors`), api.md (from the method table), cli.md (from
+the command line's help pages), promises.md (from hazards.toml and the docstrings of the tests).
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from pathlib import Path
 
 from banger import errors
 from banger.api.reference import render_reference
+from banger.cli.commands import COMMANDS
 from banger.errors import BangerError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -71,6 +72,28 @@ def _first_line(kind: type[BangerError]) -> str:
     return " ".join((inspect.getdoc(kind) or "").split()).replace("|", "\\|")
 
 
+CLI_INTRODUCTION = """\
+# The command line
+
+<!-- Made by `make docs` from the commands' help pages; do not edit. -->
+
+Results go to stdout, everything else to stderr. `docs/errors.md` lists the exit codes.
+"""
+
+
+def render_cli() -> str:
+    """Return the help pages of all commands."""
+    parts = [CLI_INTRODUCTION]
+    for command in COMMANDS:
+        parser, _ = command.load()
+        also = ", ".join(f"`banger {alias}`" for alias in command.aliases)
+        parts.append(f"## banger {command.path}\n")
+        if also:
+            parts.append(f"Also: {also}.\n")
+        parts.append(f"```text\n{parser.format_help()}```\n")
+    return "\n".join(parts)
+
+
 def render_promises() -> str:
     """Return the page of promises, each with the tests that name it."""
     holders = find_holders()
@@ -114,6 +137,7 @@ def expand(docstring: str) -> set[str]:
 PAGES: dict[str, Callable[[], str]] = {
     "errors.md": render_errors,
     "api.md": render_reference,
+    "cli.md": render_cli,
     "promises.md": render_promises,
 }
 
