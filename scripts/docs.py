@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from banger import errors
-from banger.api.reference import render_reference
-from banger.cli.commands import COMMANDS
+from banger.api.reference import render_reference as render_api
+from banger.cli.reference import render_reference as render_cli
 from banger.errors import BangerError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -72,28 +72,6 @@ def _first_line(kind: type[BangerError]) -> str:
     return " ".join((inspect.getdoc(kind) or "").split()).replace("|", "\\|")
 
 
-CLI_INTRODUCTION = """\
-# The command line
-
-<!-- Made by `make docs` from the commands' help pages; do not edit. -->
-
-Results go to stdout, everything else to stderr. `docs/errors.md` lists the exit codes.
-"""
-
-
-def render_cli() -> str:
-    """Return the help pages of all commands."""
-    parts = [CLI_INTRODUCTION]
-    for command in COMMANDS:
-        parser, _ = command.load()
-        also = ", ".join(f"`banger {alias}`" for alias in command.aliases)
-        parts.append(f"## banger {command.path}\n")
-        if also:
-            parts.append(f"Also: {also}.\n")
-        parts.append(f"```text\n{parser.format_help()}```\n")
-    return "\n".join(parts)
-
-
 def render_promises() -> str:
     """Return the page of promises, each with the tests that name it."""
     holders = find_holders()
@@ -136,7 +114,7 @@ def expand(docstring: str) -> set[str]:
 
 PAGES: dict[str, Callable[[], str]] = {
     "errors.md": render_errors,
-    "api.md": render_reference,
+    "api.md": render_api,
     "cli.md": render_cli,
     "promises.md": render_promises,
 }
