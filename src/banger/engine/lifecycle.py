@@ -15,9 +15,14 @@ from banger.engine.engine import Engine
 from banger.engine.lookup import get_vm, reload_vm
 from banger.engine.operations import Operation
 from banger.engine.queries import load_vmm_handle, view_vm
-from banger.engine.runner import finish_shielded, run_forward, run_undoable
+from banger.engine.runner import (
+    finish_shielded,
+    run_forward,
+    run_undoable,
+    run_without_journal,
+)
 from banger.engine.watch import start_watching
-from banger.errors import BangerError, BootFailed, DeadlineExceeded, WrongState
+from banger.errors import BangerError, BootFailed, DeadlineExceeded, NoSpace, WrongState
 from banger.model.names import VmId
 from banger.model.vm import Accel, VmRecord, VmState, require_transition
 from banger.plan.lifecycle import plan_delete, plan_kill, plan_start, plan_stop
@@ -127,8 +132,14 @@ async def watch_vm(engine: Engine, vm_id: VmId) -> None:
 
 async def delete_now(engine: Engine, op: Operation, vm_id: VmId) -> None:
     """Delete a VM whose lifecycle lock is held. Its row goes last, when all else is gone."""
-    await engine.database.write(store.begin_operation, op.id, "vm.delete", vm_id, now=engine.now())
-    await run_forward(engine, op, plan_delete(vm_id))
+    begin, now = store.begin_operation, engine.now()
+    try:
+        await engine.database.write(begin, op.id, "vm.delete", vm_id, now=now)
+        await run_forward(engine, op, plan_delete(vm_id))
+    except NoSpace:
+        # Deleting is how a user makes space (hazard A10). Without a journal a crash in the
+        # middle leaves a row without files, which can be deleted again.
+        await run_without_journal(engine, op, plan_delete(vm_id))
     await engine.database.write(forget_vm, op, vm_id)
     engine.live.pop(vm_id, None)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from pathlib import Path
 from typing import TypeVar
 
@@ -82,7 +82,7 @@ def parse_handle(untrusted_payload: bytes, kind: type[H]) -> H | None:
         return None
 
 
-async def open_log(engine: Engine, params: VmLogs) -> AsyncIterator[bytes]:
+async def open_log(engine: Engine, params: VmLogs) -> AsyncGenerator[bytes, None]:
     """Return the content of a log as it stands, and with `follow` what is added to it.
 
     What a guest wrote to its console is passed on as it is: the client decides what
@@ -95,7 +95,7 @@ async def open_log(engine: Engine, params: VmLogs) -> AsyncIterator[bytes]:
     return _read_log(engine, path, record.id if params.follow else None)
 
 
-async def _read_log(engine: Engine, path: Path, follow: VmId | None) -> AsyncIterator[bytes]:
+async def _read_log(engine: Engine, path: Path, follow: VmId | None) -> AsyncGenerator[bytes, None]:
     """Yield a file's bytes; then, while the VM to follow lives, what is added to it."""
     offset = 0
     while True:

@@ -20,7 +20,7 @@ from banger import store
 from banger.engine.actions import apply, undo
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
-from banger.errors import BangerError
+from banger.errors import BangerError, NoSpace
 from banger.plan.steps import Step
 
 log = logging.getLogger(__name__)
@@ -64,6 +64,16 @@ async def run_forward(engine: Engine, op: Operation, steps: Sequence[Step]) -> N
             await _record(engine, op, number, step, "done")
     if errors:
         raise errors[0]
+
+
+async def run_without_journal(engine: Engine, op: Operation, steps: Sequence[Step]) -> None:
+    """Apply every step where the journal has no room: ending and removing makes some (A10).
+
+    A step that fails only because its own row cannot be written has acted.
+    """
+    for step in steps:
+        with contextlib.suppress(NoSpace):
+            await apply(engine, op, step)
 
 
 async def finish_shielded(work: Coroutine[object, object, T]) -> T:

@@ -10,7 +10,7 @@ this process dies before, the workspace counts as not prepared and can be prepar
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator
 
 from banger import store, workspace
 from banger.api.methods import (
@@ -85,7 +85,7 @@ async def prepare_workspace(
 
 async def export_workspace(
     engine: Engine, op: Operation, params: WorkspaceExport
-) -> AsyncIterator[bytes]:
+) -> AsyncGenerator[bytes, None]:
     """Yield everything that changed since the prepared commit, as one patch (A3).
 
     Raises:

@@ -27,6 +27,7 @@ from __future__ import annotations
 import difflib
 import re
 import tomllib
+from collections.abc import Iterable
 from importlib import resources
 from pathlib import Path
 
@@ -163,8 +164,8 @@ def require_recipe(recipe: Recipe) -> None:
             raise RecipeInvalid(f"mode of {file.path} is not a file mode.")
 
 
-def _require(key: str, values: object, shape: re.Pattern[str]) -> None:
-    for value in values:  # type: ignore[attr-defined]
+def _require(key: str, values: Iterable[str], shape: re.Pattern[str]) -> None:
+    for value in values:
         if not shape.fullmatch(value) or ".." in value.split("/"):
             raise RecipeInvalid(f"{key} holds {value!r}, which has not the shape of one.")
 

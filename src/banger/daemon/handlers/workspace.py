@@ -32,7 +32,7 @@ def workspace_handlers(engine: Engine) -> Handlers:
     async def export(call: Call, params: WorkspaceExport) -> Exit:
         patch = verbs.export_workspace(engine, call.operation, params)
         # Closed at once when the client leaves: it holds the workspace's lock.
-        async with contextlib.aclosing(patch) as chunks:  # type: ignore[type-var]
+        async with contextlib.aclosing(patch) as chunks:
             # What is wrong at the start is so an error reply, not the end of a stream.
             chunk = await anext(chunks, None)
             stream = await call.start_stream(StartedStream())
