@@ -108,6 +108,11 @@ def _export_branch(arguments: Namespace, context: Context) -> int:
         count = done["commits"]
         commits = "commit" if count == 1 else "commits"
         context.say(f"branch {printable(done['branch'])}: {count} {commits}, {done['commit'][:12]}")
+        if done["uncommitted"]:
+            context.say(
+                f"Not in it: {done['uncommitted']} changed or untracked in the guest "
+                "(without --branch the patch has them)."
+            )
     return 0
 
 

@@ -264,7 +264,7 @@ def _notices(facts: RepositoryFacts, previous: str | None) -> tuple[str, ...]:
     notices = []
     if facts.untracked_left_out:
         notices.append(
-            f"{facts.untracked_left_out} untracked files stayed on the host "
+            f"Untracked files that stayed on the host: {facts.untracked_left_out} "
             "(--include-untracked sends them)."
         )
     empty = [file.name for file in facts.files if file.kind is FileKind.GITLINK]
