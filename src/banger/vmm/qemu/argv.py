@@ -129,7 +129,8 @@ def _disks(config: MachineConfig) -> list[str]:
         *("-blockdev", json.dumps(root)),
         *("-device", "virtio-blk-device,drive=root,serial=root"),
         *("-blockdev", json.dumps(data)),
-        *("-device", "virtio-blk-device,drive=data,serial=data"),
+        # A full host is the guest's failed write; QEMU's own way is to stop the VM (A10).
+        *("-device", "virtio-blk-device,drive=data,serial=data,werror=report,rerror=report"),
     ]
 
 
