@@ -23,6 +23,7 @@ the command line loads this module and starts nothing on most of its paths.
 from __future__ import annotations
 
 import contextlib
+import errno
 import logging
 import os
 import shlex
@@ -32,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from banger.errors import DeadlineExceeded, ToolFailed, ToolMissing
+from banger.errors import DeadlineExceeded, NoSpace, ToolFailed, ToolMissing
 
 if TYPE_CHECKING:
     import asyncio
@@ -251,7 +252,7 @@ def spawn_detached(
 
 
 def check(finished: Finished, ok: Sequence[int] = (0,)) -> Finished:
-    """Return `finished` if its status is expected, else raise ToolFailed."""
+    """Return `finished` if its status is expected, else raise ToolFailed, or NoSpace (A10)."""
     if finished.status in ok:
         return finished
     how = (
@@ -261,10 +262,13 @@ def check(finished: Finished, ok: Sequence[int] = (0,)) -> Finished:
     )
     said = (finished.stderr or finished.stdout)[-TAIL_IN_ERRORS:].decode("utf-8", "replace").strip()
     last = said.splitlines()[-1] if said else ""
-    raise ToolFailed(
-        f"{os.path.basename(finished.argv[0])} {how}{': ' + last if last else '.'}",
-        details=f"$ {shlex.join(finished.argv)}\n{said}",
-    )
+    program = os.path.basename(finished.argv[0])
+    details = f"$ {shlex.join(finished.argv)}\n{said}"
+    if os.strerror(errno.ENOSPC).lower() in said.lower():
+        raise NoSpace(
+            f"A file system is full: {program} could not write.", hint="df -h", details=details
+        )
+    raise ToolFailed(f"{program} {how}{': ' + last if last else '.'}", details=details)
 
 
 def kill_group(pid: int) -> None:

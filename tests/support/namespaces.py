@@ -1,0 +1,51 @@
+"""Hosts that lack something: a prefix runs a command in a mount namespace of its own.
+
+The command, and so the daemon that it starts, sees a small file system or a missing program; it
+is the same user as ever. Needs user namespaces, as building images does; without them: a skip.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+SMALL = 'mount -t tmpfs -o "size=$2,mode=700" banger-test "$1"'
+MISSING = """
+mount -t tmpfs banger-test "$2"
+mkdir "$2/upper" "$2/work"
+folder=${1%/*}
+mount -t overlay -o "lowerdir=$folder,upperdir=$2/upper,workdir=$2/work" banger-test "$folder"
+rm "$1"
+"""
+BE_YOURSELF = """
+user=$3 group=$4
+shift 4
+exec unshare --user --map-user="$user" --map-group="$group" -- "$@"
+"""
+
+
+def small_filesystem(directory: Path, size: str) -> list[str]:
+    """Return the prefix for which `directory` is a new file system of that size."""
+    return _prefix(SMALL, str(directory), size)
+
+
+def missing_program(path: str, scratch: Path) -> list[str]:
+    """Return the prefix for which a program does not exist; `scratch` is an empty directory."""
+    return _prefix(MISSING, os.path.realpath(path), str(scratch))
+
+
+def _prefix(script: str, one: str, two: str) -> list[str]:
+    unshare = shutil.which("unshare")
+    if unshare is None:
+        pytest.skip("unshare is not installed")
+    body = f"set -e\n{script}\n{BE_YOURSELF}"
+    prefix = [unshare, "--user", "--map-root-user", "--mount", "sh", "-c", body, "sh", one, two]
+    prefix += [str(os.getuid()), str(os.getgid())]
+    tried = subprocess.run([*prefix, "true"], capture_output=True, check=False, timeout=60)
+    if tried.returncode:
+        pytest.skip(f"this host lets users make no such namespace: {tried.stderr.decode().strip()}")
+    return prefix
