@@ -127,7 +127,7 @@ def _show(arguments: Namespace, context: Context) -> int:
         status = each_target(arguments.refs, show, context)
     if arguments.json:
         context.out(format_json(views))
-    else:
+    elif views:
         context.out("\n\n".join(_describe(view) for view in views))
     return status
 

@@ -67,11 +67,11 @@ class Link(asyncio.BufferedProtocol):
             self.fail(error)
 
     def eof_received(self) -> bool:
-        self.fail(GuestGone("The guest's agent closed the connection."))
+        self.fail(_gone("was closed"))
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.fail(GuestGone(f"The connection to the guest's agent was lost{_because(exc)}."))
+        self.fail(_gone(f"was lost{_because(exc)}"))
         if not self._lost.done():
             self._lost.set_result(None)
 
@@ -143,3 +143,8 @@ class Link(asyncio.BufferedProtocol):
 
 def _because(error: Exception | None) -> str:
     return f" ({error})" if error else ""
+
+
+def _gone(how: str) -> GuestGone:
+    """Say what it means: the VMM holds the other end for as long as it lives."""
+    return GuestGone(f"The VM ended: the connection to its agent {how}.", hint="banger vm list")

@@ -40,7 +40,8 @@ def parse_vm_name(untrusted_name: str) -> str:
         return untrusted_name
     raise InvalidRequest(
         f"{untrusted_name!r} is not a valid name: "
-        "lower-case letters, digits and hyphens, at most 63, not starting with a hyphen."
+        "lower-case letters, digits and hyphens, at most 63, not starting with a hyphen.",
+        hint="--name calm-otter",
     )
 
 

@@ -113,13 +113,14 @@ def require_sizes(*, vcpu: int, memory_mib: int, disk_mib: int) -> None:
     Raises:
         InvalidRequest: one of them is out of range.
     """
-    for what, value, allowed, unit in (
-        ("vcpu", vcpu, VCPU_RANGE, ""),
-        ("memory", memory_mib, MEMORY_MIB_RANGE, " MiB"),
-        ("disk", disk_mib, DISK_MIB_RANGE, " MiB"),
+    for what, value, allowed, unit, example in (
+        ("vcpu", vcpu, VCPU_RANGE, "", "2"),
+        ("memory", memory_mib, MEMORY_MIB_RANGE, " MiB", "2G"),
+        ("disk", disk_mib, DISK_MIB_RANGE, " MiB", "8G"),
     ):
         if value not in allowed:
             raise InvalidRequest(
                 f"{what} {value}{unit} is out of range: "
-                f"{allowed.start} to {allowed.stop - 1}{unit} are possible."
+                f"{allowed.start} to {allowed.stop - 1}{unit} are possible.",
+                hint=f"--{what} {example}",
             )

@@ -95,7 +95,7 @@ def _paths(*names: str) -> list[str]:
 def _require_directory(path: str | os.PathLike[str]) -> Path:
     start = Path(os.path.abspath(path))
     if not os.path.lexists(start):
-        raise NotARepository(f"{str(path)!r} does not exist.")
+        raise NotARepository(f"{str(path)!r} does not exist.", hint=f"ls {start.parent}")
     if not start.is_dir():
         raise NotARepository(
             f"{str(path)!r} is not a directory.", hint=f"banger vm run {start.parent}"
