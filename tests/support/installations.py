@@ -10,7 +10,6 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import shutil
 import signal
 import sqlite3
 import subprocess
@@ -274,16 +273,6 @@ def wait_for(condition: Callable[[], object], what: str, *, deadline_s: float = 
     while not condition():
         assert time.monotonic() < end, f"waited {deadline_s:g} s in vain for {what}"
         time.sleep(0.02)
-
-
-def require_tool(name: str) -> str:
-    """Return the path of a tool of the host; the tests that need it are skipped without."""
-    import pytest
-
-    path = shutil.which(name)
-    if path is None:
-        pytest.skip(f"{name} is not installed")
-    return path
 
 
 def _tail(path: Path) -> str:

@@ -179,7 +179,7 @@ def test_two_prepares_of_one_vm(
     ended = [finish(process) for process in both]
     assert [one.status for one in ended] == [0, 0], ended
     assert in_guest(banger, system, STATUS).out == b""
-    found = banger.vm(system)["record"]["workspace"]
+    found = banger.vm(system)["workspace"]
     head = in_guest(banger, system, "git rev-parse HEAD").text
     assert head == found["commit"]
 
