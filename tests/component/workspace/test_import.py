@@ -96,7 +96,9 @@ def test_untracked_and_ignored_files_stay_on_the_host(trip: Trip) -> None:
         repo.write(trip.top, name, b"secret\n")
     prepared = trip.prepare()
     assert prepared.untracked_left_out == 2
-    assert any("Untracked files that stayed on the host: 2" in notice for notice in prepared.notices)
+    assert any(
+        "Untracked files that stayed on the host: 2" in notice for notice in prepared.notices
+    )
     assert not any((trip.work / name).exists() for name in (".env", "notes", "x.log"))
     same(trip)
 

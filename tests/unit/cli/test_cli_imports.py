@@ -99,7 +99,8 @@ def test_a_command_does_not_load_another() -> None:
 
 def test_the_version_needs_no_client() -> None:
     program = (
-        "import sys; sys.argv = ['banger', 'version']; from banger.cli.main import main; main();"
+        f"import sys; sys.path[:] = {sys.path!r}; sys.argv = ['banger', 'version'];"
+        "from banger.cli.main import main; main();"
         "print('MODULES', *sys.modules)"
     )
     done = subprocess.run(
