@@ -4,7 +4,9 @@
 host of our own, emulated, has a working `/dev/kvm` (docs/adr/0015-emulated-kvm-host.md). banger is
 installed in it from its wheel and run there by an ordinary user, as on any host.
 
-    supplies.py   what the emulated host is made of, cached by content
+    supplies.py   what the emulated host is made of
+    wheels.py     banger and the packages that it needs
+    cache.py      what is kept between runs
     machine.py    the emulated host: booted, entered, ended
     checks.py     what is proven inside
     __main__.py   one line for each check, an honest status

@@ -1,8 +1,8 @@
 """What is proven inside the emulated host, in the order in which a user would do it.
 
 Each check raises AssertionError or a BangerError when it fails; later ones run all the same.
-Three VMs are booted, since each boot is emulated twice: one that `vm run` deletes, and one that
-the checks share and that is stopped and started.
+Few VMs are booted, since each boot is emulated twice: two that `vm run` deletes, and one that
+the other checks share.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import json
 from collections.abc import Awaitable, Callable
 
 from tests.kvm.machine import ADDRESS, HOME, STRANGER, USER, Ended, Host
+from tests.kvm.supplies import UID
 
 VM = "shared"
 PORT = 8000
@@ -80,6 +81,14 @@ async def run_passes_the_status_on(host: Host) -> None:
     assert "| qemu/kvm" in ended.err, ended.err
     assert "kvm-clock" in ended.out.split(), ended.out
     assert await _list_vms(host) == []
+
+
+async def systemd_settles(host: Host) -> None:
+    """The default image, with two CPUs: its systemd has started everything when `run` goes on."""
+    script = "nproc; systemd-detect-virt; systemctl is-system-running; systemctl --failed --quiet"
+    sizes = ("--memory", "512M", "--disk", "1G", "--vcpu", "2", "--network", "none")
+    ended = await host.banger("vm", "run", "--rm", *sizes, "--", "sh", "-c", script)
+    assert ended.out.split() == ["2", "kvm", "running"], ended
 
 
 async def create_makes_a_confined_vm(host: Host) -> None:
@@ -176,7 +185,7 @@ async def delete_leaves_nothing(host: Host) -> None:
     processes = (await host.root(f"ps -u {USER} -o args= -ww || :")).expect().out
     assert processes == "", processes
     left = f"ls -A {HOME}/.local/state/banger/vms {HOME}/.local/share/banger/staging 2>/dev/null"
-    files = (await host.shell(f"{left}; find /run/user/1000 -type s")).out.splitlines()
+    files = (await host.shell(f"{left}; find /run/user/{UID} -type s")).out.splitlines()
     assert [line for line in files if line and not line.endswith(":")] == [], files
     users = (await host.root("cat /sys/module/kvm_amd/refcnt")).expect().out
     assert int(users) == 0, f"{users} users of kvm-amd are left"
@@ -186,6 +195,7 @@ CHECKS: tuple[Check, ...] = (
     doctor_proves_kvm,
     doctor_explains_a_closed_device,
     run_passes_the_status_on,
+    systemd_settles,
     create_makes_a_confined_vm,
     exec_passes_everything_on,
     guest_has_the_hosts_time,

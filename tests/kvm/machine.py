@@ -30,7 +30,8 @@ from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.qemu import QemuDriver, probe_qemu
 from banger.vmm.qemu.argv import Descriptors, plan_argv
 from banger.vmm.sockets import listening_socket
-from tests.kvm.supplies import PYTHON, Supplies
+from tests.kvm.supplies import UID, Supplies
+from tests.kvm.wheels import PYTHON
 
 CPU = "max,+svm,+npt"
 MEMORY_MIB = 3072
@@ -38,7 +39,7 @@ DISK_MIB = 16 * 1024
 DEADLINE_S = 300.0
 """For one command inside: a busy machine may be ten times slower."""
 
-USER, UID = "someone", 1000
+USER = "someone"
 STRANGER = "stranger"
 """Like USER, but not in the group that may use KVM."""
 HOME = f"/home/{USER}"
@@ -66,6 +67,10 @@ sys.exit(main())
 END
 chmod 755 /usr/local/bin/banger
 python3 -m compileall -q {SITE} || :
+serial=$(grep -lx artifacts /sys/block/*/serial)
+mkdir /artifacts
+mount -t squashfs -o ro "/dev/$(basename "${{serial%/serial}}")" /artifacts
+su {USER} -c 'mkdir -p -m 700 ~/.local/share/banger && ln -s /artifacts/* ~/.local/share/banger'
 """
 
 
@@ -104,15 +109,15 @@ class Host:
         """Run banger as the ordinary user."""
         return await self._run(["banger", *words], user=user)
 
-    async def copy_in(self, path: str, source: Path, *, uid: int) -> None:
-        """Put the content of a directory at `path`; links are followed."""
+    async def copy_in(self, path: str, source: Path) -> None:
+        """Put the content of a directory at `path`; it becomes root's."""
         with _packed(source) as file:
             await guest.tar_in(
                 self.connection,
                 path.encode(),
                 _chunks(file),
                 deadline_s=DEADLINE_S,
-                owner=(uid, uid),
+                owner=(0, 0),
             )
 
     async def _run(self, argv: Sequence[str], *, user: str | None) -> Ended:
@@ -135,16 +140,14 @@ async def open_host(supplies: Supplies, directory: Path) -> AsyncIterator[Host]:
     config = _plan(supplies, directory)
     await _make_disk(config.data)
     driver = QemuDriver(await probe_qemu())
-    handle = _spawn(config, driver.facts.binary)
+    handle = _spawn(config, driver.facts.binary, artifacts=supplies.artifacts)
     try:
         await driver.wait_ready(handle, deadline_s=DEADLINE_S)
         async with guest.open_connection(config.agent_socket, deadline_s=DEADLINE_S) as connection:
             await guest.boot(connection, _boot_spec(), deadline_s=DEADLINE_S)
             host = Host(connection, supplies.guest_image)
-            await host.copy_in(SITE, supplies.site, uid=0)
+            await host.copy_in(SITE, supplies.site)
             (await host.root(SET_UP)).expect()
-            await host.copy_in(f"{HOME}/.local/share/banger", supplies.artifacts, uid=UID)
-            (await host.root(f"chown {USER}: {HOME}/.local {HOME}/.local/share")).expect()
             yield host
     finally:
         await asyncio.shield(driver.kill(handle))
@@ -183,8 +186,8 @@ async def _make_disk(path: Path) -> None:
     await proc.run(["mke2fs", *options, str(path), f"{DISK_MIB}M"], deadline_s=DEADLINE_S)
 
 
-def _spawn(config: MachineConfig, binary: str) -> VmmHandle:
-    """Start QEMU: the product's machine, with SVM and an interface that leads nowhere."""
+def _spawn(config: MachineConfig, binary: str, *, artifacts: Path) -> VmmHandle:
+    """Start QEMU: the product's machine, with SVM, a disk, and an interface that leads nowhere."""
     with (
         listening_socket(config.control_socket) as control,
         listening_socket(config.agent_socket) as agent,
@@ -193,6 +196,8 @@ def _spawn(config: MachineConfig, binary: str) -> VmmHandle:
         descriptors = Descriptors(control=numbers[0], agent=numbers[1], network=None)
         argv = plan_argv(config, binary=binary, descriptors=descriptors)
         argv[argv.index("-cpu") + 1] = CPU
+        argv += ["-drive", f"if=none,id=artifacts,format=raw,readonly=on,file={artifacts}"]
+        argv += ["-device", "virtio-blk-device,drive=artifacts,serial=artifacts"]
         argv += ["-device", "virtio-net-device"]
         pid = proc.spawn_detached(argv, log_file=config.vmm_log, pass_fds=numbers)
     process = identify(pid)
@@ -226,7 +231,7 @@ def _boot_spec() -> guest.BootSpec:
 def _packed(source: Path) -> Iterator[IO[bytes]]:
     """A tar of a directory's content in a file without a name, at its start."""
     with tempfile.TemporaryFile() as file:
-        with tarfile.open(fileobj=file, mode="w", dereference=True) as archive:
+        with tarfile.open(fileobj=file, mode="w") as archive:
             archive.add(source, ".")
         file.seek(0)
         yield file
@@ -239,7 +244,8 @@ async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
 
 async def read_inner_logs(host: Host) -> list[tuple[str, str]]:
     """Return the ends of banger's logs inside, and the kernel's last words."""
-    script = f"tail -v -c 6000 $(find {HOME}/.local/state -name '*.log' -o -name '*.out'); dmesg"
+    logs = f"$(find {HOME}/.local/state -name '*.log' -o -name '*.out')"
+    script = f"tail -v -c 6000 {logs}; dmesg | tail -n 40"
     try:
         ended = await host.root(script)
     except BangerError as error:
