@@ -177,6 +177,16 @@ async def stop_keeps_what_was_written(host: Host) -> None:
     assert await _boot_id(host) != before
 
 
+async def crash_ends_the_vm(host: Host) -> None:
+    """H2, `reboot=t`: a panic resets by a triple fault; KVM reports it, QEMU ends, exec wakes."""
+    ended = await _exec(host, "sh", "-c", "echo c >/proc/sysrq-trigger; sleep 7000")
+    ended.expect(125)
+    until = "until banger vm list --quiet --filter state=stopped | grep -q .; do sleep 0.2; done"
+    (await host.shell(f"timeout 60 sh -c '{until}'")).expect()
+    log = await _banger(host, "vm", "logs", "--console", VM)
+    assert "sysrq triggered crash" in log.out, log
+
+
 async def delete_leaves_nothing(host: Host) -> None:
     """No process, VM directory, socket or user of the KVM module is left."""
     await _banger(host, "vm", "delete", VM)
@@ -203,6 +213,7 @@ CHECKS: tuple[Check, ...] = (
     workspace_goes_in_and_comes_back,
     daemon_death_leaves_the_vm,
     stop_keeps_what_was_written,
+    crash_ends_the_vm,
     delete_leaves_nothing,
 )
 
