@@ -118,6 +118,7 @@ async def _claim(
             driver="qemu",
             accel=accel,
             labels=params.labels,
+            env=image.env,
             ephemeral=params.ephemeral,
         )
         record = VmRecord(

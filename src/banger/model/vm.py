@@ -70,6 +70,8 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     driver: str
     accel: Accel
     labels: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    """The image's own variables, for every command that is run."""
     ephemeral: bool = False
     """Deleted when the client connection that created it ends (`vm run --rm`)."""
 
