@@ -64,6 +64,7 @@ enum stream_phase { STREAM_REQUESTED, STREAM_CONNECTING, STREAM_RUNNING };
 struct stream {
     uint32_t id; /* 0: this slot is free */
     enum stream_phase phase;
+    int terminal; /* master of a TTY whose output has ended, until the program has; -1 */
     bool closed, is_tty, exited;
     enum kind kind;
     uint8_t *request; /* the OPEN payload so far */

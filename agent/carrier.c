@@ -6,6 +6,7 @@
 #include <dirent.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -18,6 +19,7 @@ struct vsock_address {
 };
 
 enum { CID_ANY = -1, CID_HOST = 2 };
+enum { GET_LOCAL_CID = 0x7b9 }; /* IOCTL_VM_SOCKETS_GET_LOCAL_CID, _IO(7, 0xb9) */
 
 /* Open the virtio-serial port `banger.agent.0`; returns -1 if there is none. */
 static int open_port(void)
@@ -37,8 +39,23 @@ static int open_port(void)
     return fd;
 }
 
+/* Whether a vsock device is there: without one the socket exists but leads nowhere, and the
+ * port, which the kernel may not have announced yet, must be waited for. */
+static bool has_vsock_device(void)
+{
+    uint32_t cid = (uint32_t)CID_ANY;
+    int fd = open("/dev/vsock", O_RDONLY | O_CLOEXEC);
+    if (fd < 0)
+        return false;
+    int failed = ioctl(fd, GET_LOCAL_CID, &cid);
+    close(fd);
+    return !failed && cid != (uint32_t)CID_ANY && cid > CID_HOST;
+}
+
 static int open_listener(void)
 {
+    if (!has_vsock_device())
+        return -1;
     struct vsock_address address = {AF_VSOCK, 0, AGENT_PORT, (uint32_t)CID_ANY, {0}};
     int fd = socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)

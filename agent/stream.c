@@ -23,7 +23,7 @@ struct stream *stream_find(struct agent *agent, uint32_t id)
 static void clear(struct stream *stream)
 {
     memset(stream, 0, sizeof *stream);
-    stream->report = stream->in.fd = stream->in.slot = -1;
+    stream->report = stream->terminal = stream->in.fd = stream->in.slot = -1;
     stream->in.allowed = WINDOW;
     for (int c = 0; c < 2; c++)
         stream->out[c] = (struct source){-1, -1, WINDOW, SIZE_MAX};
@@ -116,6 +116,7 @@ static void release(struct agent *agent, struct stream *stream)
     close_fd(&stream->out[0].fd);
     close_fd(&stream->out[1].fd);
     close_fd(&stream->report);
+    close_fd(&stream->terminal);
     free(stream->in.ring);
     free(stream->request);
     free(stream->seen);
@@ -319,9 +320,14 @@ void stream_take(struct agent *agent, struct stream *stream, const uint8_t *byte
 
 static void source_end(struct agent *agent, struct stream *stream, int index)
 {
+    if (stream->is_tty) {
+        /* Nobody has the terminal, and polling it would spin; but closing it hangs up a program
+         * that has closed its outputs and is about to end: kept until it has. */
+        stream->terminal = stream->out[index].fd;
+        stream->out[index].fd = -1;
+        close_fd(&stream->in.fd);
+    }
     close_fd(&stream->out[index].fd);
-    if (stream->is_tty)
-        close_fd(&stream->in.fd); /* nobody has the terminal; polling it would spin */
     send_frame(agent, FRAME_EOF, stream->id, (uint8_t)(index + 1), NULL, 0);
 }
 

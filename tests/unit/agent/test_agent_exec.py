@@ -451,6 +451,12 @@ def test_terminal_end_of_file(host: Host) -> None:
     assert outcome.stdout.replace(b"\r", b"") == b"line\nline\nover\n"
 
 
+def test_terminal_is_not_hung_up_under_a_program_that_ends(host: Host) -> None:
+    """H1: cat closes its outputs before it ends; a hang-up in between would be its status."""
+    outcome = host.wait(start_terminal(host, "exec 0<&- 1>&- 2>&-; sleep 0.2; exit 7"))
+    assert outcome.status == 7
+
+
 def test_terminal_output_is_whole(host: Host) -> None:
     """H7: everything that was written before the end, then RESULT."""
     outcome = host.wait(start_terminal(host, "seq 1 40000; exit 5"))
