@@ -14,6 +14,8 @@ NATIVE_DIRECTORIES = (b"/root", b"/home", b"/var/lib/docker", b"/var/lib/contain
 """Kept on the data disk itself: work trees and container stores want a native ext4."""
 STEP_DEADLINE_S = 600.0
 """Upper bound of a single wait; the start as a whole has its own, shorter deadline."""
+IDENTIFY_DEADLINE_S = 30.0
+"""For a clone's agent to answer, and to confirm (hazard D3)."""
 SETTLED = ("running", "degraded")
 SETTLE_POLL_S = 0.25
 ENTROPY_BYTES = 64
@@ -38,6 +40,19 @@ async def boot_guest(engine: Engine, record: VmRecord) -> None:
         identity=await asyncio.to_thread(_identity, engine, record),
     )
     await guest.boot(live.connection, spec, deadline_s=STEP_DEADLINE_S)
+
+
+async def identify_guest(engine: Engine, record: VmRecord) -> None:
+    """Make a clone a machine of its own before anybody can see it (hazards D1, D2).
+
+    Raises:
+        GuestRefused, DeadlineExceeded: the agent did not confirm; the clone is to be thrown away.
+    """
+    live = engine.live_vm(record.id)
+    socket = engine.layout.vm_agent_socket(record.id)
+    live.connection = await guest.connect(socket, deadline_s=IDENTIFY_DEADLINE_S)
+    identity = await asyncio.to_thread(_identity, engine, record)
+    await guest.identify(live.connection, identity, deadline_s=IDENTIFY_DEADLINE_S)
 
 
 async def settle_guest(engine: Engine, record: VmRecord) -> None:
@@ -84,6 +99,9 @@ def _identity(engine: Engine, record: VmRecord) -> guest.Identity:
         interface=None
         if interface is None
         else guest.Interface(
-            address=interface.address, prefix=interface.prefix, gateway=interface.gateway
+            mac=bytes.fromhex(interface.mac.replace(":", "")),
+            address=interface.address,
+            prefix=interface.prefix,
+            gateway=interface.gateway,
         ),
     )

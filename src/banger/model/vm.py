@@ -70,6 +70,10 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     driver: str
     accel: Accel
     labels: dict[str, str] = field(default_factory=dict)
+    template: str | None = None
+    """Key of the template that the VM's memory comes from; None once it has booted itself."""
+    builds: str | None = None
+    """Key of the template that this VM is to become: it is the engine's, and in no list."""
     ephemeral: bool = False
     """Deleted when the client connection that created it ends (`vm run --rm`)."""
 
