@@ -27,8 +27,14 @@ suite = "bookworm"
 variant = "essential"
 drop = ["/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*"]
 """
-TINY_IMAGE = f"tiny-{hashlib.sha256(TINY_RECIPE.encode()).hexdigest()[:8]}"
-"""Named by its content: images are shared with other runs, perhaps of another recipe."""
+
+
+def name_image(recipe: str) -> str:
+    """Return a name that goes with the recipe: other runs, of other recipes, share the images."""
+    return f"test-{hashlib.sha256(recipe.encode()).hexdigest()[:12]}"
+
+
+TINY_IMAGE = name_image(TINY_RECIPE)
 
 DEFAULT_IMAGE = "debian-bookworm"
 TINY = ("--image", TINY_IMAGE, "--memory", "256M", "--disk", "1G", "--vcpu", "1")

@@ -11,7 +11,7 @@ import pytest
 
 from tests.support import repositories
 from tests.support.installations import Installation, finish, read_line, wait_for
-from tests.support.vms import TINY, TINY_IMAGE, TINY_RECIPE, ensure_image
+from tests.support.vms import TINY, TINY_IMAGE, TINY_RECIPE, ensure_image, name_image
 
 RUN = ("vm", "run", *TINY, "--network", "none")
 
@@ -120,7 +120,7 @@ path = "/etc/motd"
 content = "another root, since a root is what an image is known by"
 """
     )
-    image = ensure_image(banger, f"no-init-{TINY_IMAGE}", recipe, tmp_path)
+    image = ensure_image(banger, name_image(recipe), recipe, tmp_path)
     options = ("--image", image, "--memory", "256M", "--name", "broken")
     ended = banger.run("vm", "run", "--rm", *options, "--", "true", status=125)
     try:

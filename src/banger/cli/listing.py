@@ -22,7 +22,7 @@ from banger.cli.values import label
 
 COLUMNS = (
     Column("ID", least=6),
-    Column("NAME", least=8),
+    Column("NAME", least=8, is_vital=True),
     Column("STATE"),
     Column("IMAGE", least=6),
     Column("ADDRESS"),

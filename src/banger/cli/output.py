@@ -8,32 +8,45 @@ from collections.abc import Sequence
 
 ELLIPSIS = "~"
 GAP = "  "
+NARROW_GAP = " "
 
 
 class Column:
-    """A table's column. `least`: it may be cut to so many characters (0: never cut)."""
+    """A table's column. `least`: it may be cut to so many characters (0: never cut).
 
-    __slots__ = ("is_number", "least", "title")
+    `is_vital`: cut only when nothing else can be.
+    """
 
-    def __init__(self, title: str, *, least: int = 0, is_number: bool = False) -> None:
+    __slots__ = ("is_number", "is_vital", "least", "title")
+
+    def __init__(
+        self, title: str, *, least: int = 0, is_number: bool = False, is_vital: bool = False
+    ) -> None:
         self.title = title
         self.least = least
         self.is_number = is_number
+        self.is_vital = is_vital
 
 
 def render_table(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], *, width: int | None
 ) -> str:
-    """Return the table; with `width` the widest columns are cut until it fits."""
+    """Return the table; with `width` it moves together, then columns are cut, until it fits."""
     cells = [[printable(cell) for cell in row] for row in rows]
     widths = [
         max([len(column.title), *(len(row[i]) for row in cells)])
         for i, column in enumerate(columns)
     ]
-    if width is not None:
+    gap = GAP
+    if width is not None and _total(widths, gap) > width:
+        gap = NARROW_GAP
         _shrink(widths, columns, width)
     lines = [[column.title for column in columns], *cells]
-    return "\n".join(_line(line, columns, widths) for line in lines)
+    return "\n".join(_line(line, columns, widths, gap=gap) for line in lines)
+
+
+def _total(widths: Sequence[int], gap: str) -> int:
+    return sum(widths) + len(gap) * (len(widths) - 1)
 
 
 def terminal_width() -> int | None:
@@ -94,16 +107,18 @@ def _escape(char: str) -> str:
 
 def _shrink(widths: list[int], columns: Sequence[Column], width: int) -> None:
     """Take characters off the widest column that may be cut, until the line fits."""
-    while sum(widths) + len(GAP) * (len(widths) - 1) > width:
+    while _total(widths, NARROW_GAP) > width:
         candidates = [i for i, c in enumerate(columns) if c.least and widths[i] > c.least]
         if not candidates:
             return
-        widths[max(candidates, key=lambda i: widths[i])] -= 1
+        widths[max(candidates, key=lambda i: (not columns[i].is_vital, widths[i]))] -= 1
 
 
-def _line(cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int]) -> str:
+def _line(
+    cells: Sequence[str], columns: Sequence[Column], widths: Sequence[int], *, gap: str
+) -> str:
     parts = []
     for cell, column, width in zip(cells, columns, widths, strict=True):
         text = cell if len(cell) <= width else cell[: width - 1] + ELLIPSIS
         parts.append(text.rjust(width) if column.is_number else text.ljust(width))
-    return GAP.join(parts).rstrip()
+    return gap.join(parts).rstrip()

@@ -19,6 +19,7 @@ from banger.engine.artifacts import ensure_image, ensure_kernel
 from banger.engine.engine import Engine
 from banger.engine.lifecycle import default_boot_deadline_s, delete_now, forget_vm, start_held
 from banger.engine.operations import Operation
+from banger.engine.preflight import require_programs
 from banger.engine.queries import view_vm
 from banger.engine.runner import finish_shielded, run_undoable
 from banger.errors import BangerError, Cancelled, InvalidRequest, NameTaken
@@ -40,6 +41,7 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
     Raises:
         InvalidRequest: a size, the name or a label is not possible.
         NameTaken: another VM has the name.
+        ToolMissing: the host lacks programs; they are named.
         ImageNotFound, KernelNotFound: and it cannot be made.
         BootFailed: it was made and kept, but is not ready.
     """
@@ -47,6 +49,7 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
     if params.name is not None:
         # The claim decides; asked here too, so that no image is built for nothing.
         await engine.database.read(store.require_name_free, params.name)
+    await require_programs(engine, _network(params, engine.settings))
     image = await ensure_image(
         engine, params.image or engine.settings.text("default_image"), op.progress
     )
@@ -90,6 +93,10 @@ def _sizes(params: VmCreate, settings: Settings) -> tuple[int, int, int]:
     )
 
 
+def _network(params: VmCreate, settings: Settings) -> NetworkKind:
+    return params.network or NetworkKind(settings.text("network"))
+
+
 async def _claim(
     engine: Engine, op: Operation, params: VmCreate, *, image: Image, kernel: Kernel, accel: Accel
 ) -> VmRecord:
@@ -107,7 +114,7 @@ async def _claim(
             vcpu=vcpu,
             memory_mib=memory_mib,
             disk_mib=disk_mib,
-            network=params.network or NetworkKind(engine.settings.text("network")),
+            network=_network(params, engine.settings),
             driver="qemu",
             accel=accel,
             labels=params.labels,

@@ -16,6 +16,7 @@ from banger.api.methods import Deleted, VmStop, VmView
 from banger.engine.engine import Engine
 from banger.engine.lookup import get_vm, reload_vm
 from banger.engine.operations import Operation
+from banger.engine.preflight import require_programs
 from banger.engine.queries import load_vmm_handle, view_vm
 from banger.engine.runner import (
     finish_shielded,
@@ -48,6 +49,7 @@ async def start_vm(engine: Engine, op: Operation, ref: str) -> VmView:
     async with engine.live_vm(vm_id).lifecycle.hold(op):
         record = await reload_vm(engine, vm_id)
         if record.state is not VmState.RUNNING:
+            await require_programs(engine, record.spec.network)
             limit = default_boot_deadline_s(record)
             record = await start_held(engine, op, record, deadline_s=limit)
     return await view_vm(engine, record)

@@ -87,8 +87,9 @@ async def _finish(engine: Engine, operation: store.OpenOperation) -> None:
             await _undo(engine, operation)
             await _save_stopped(engine, operation)
         case "vm.delete":
+            # Under a journal of its own: dying in here must not lose that it was to be deleted.
+            await delete_now(engine, engine.new_operation(op.method), operation.vm_id)
             await engine.database.write(store.end_operation, op.id)
-            await delete_now(engine, op, operation.vm_id)
         case _:
             for step in plan_kill(operation.vm_id):
                 await apply(engine, op, step)

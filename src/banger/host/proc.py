@@ -319,6 +319,11 @@ def _tool_errors(argv: Sequence[str]) -> Iterator[None]:
         yield
     except FileNotFoundError as error:
         raise ToolMissing(f"{argv[0]} is not installed.", hint="banger setup") from error
+    except PermissionError as error:
+        # Also what exec says when a directory of PATH may not be searched and no other has it.
+        if find_tool(argv[0]) is not None:
+            raise
+        raise ToolMissing(f"{argv[0]} is not installed.", hint="banger setup") from error
 
 
 def _private(path: str, flags: int) -> int:
