@@ -78,6 +78,10 @@ COMMANDS = (
     Command("image delete", "image", "Delete images.", aliases=("image rm",)),
     Command("kernel pull", "kernel", "Fetch a kernel and make its initramfs."),
     Command("kernel list", "kernel", "List kernels.", aliases=("kernel ls",)),
+    Command("template build", "template", "Make the template that VMs of this shape start from."),
+    Command("template list", "template", "List templates.", aliases=("template ls",)),
+    Command("template delete", "template", "Delete templates.", aliases=("template rm",)),
+    Command("template prune", "template", "Delete every template that no VM runs on."),
     Command("doctor", "host", "Tell whether this host is ready for VMs; changes nothing."),
     Command("setup", "host", "Install what this host lacks."),
     Command("daemon status", "daemon", "Tell whether the daemon runs, and where."),
@@ -97,6 +101,7 @@ GROUPS = {
     "vm workspace": "A repository in a VM: put in, take out.",
     "image": "Images: the root file systems of VMs.",
     "kernel": "Kernels.",
+    "template": "Templates: memory of images already booted, for fast starts.",
     "daemon": "The process that holds your VMs' records.",
     "config": "Settings.",
 }

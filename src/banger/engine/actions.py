@@ -214,9 +214,7 @@ async def _restore_vmm(engine: Engine, step: RestoreVmm) -> None:
     await driver.restore(handle, folder / templates.STATE, deadline_s=VMM_READY_DEADLINE_S)
 
 
-async def _spawn(
-    engine: Engine, record: VmRecord, memory: vmm.MemoryFile | None
-) -> vmm.VmmHandle:
+async def _spawn(engine: Engine, record: VmRecord, memory: vmm.MemoryFile | None) -> vmm.VmmHandle:
     live = engine.live_vm(record.id)
     driver = await engine.host.driver()
     config = await asyncio.to_thread(_plan_machine, engine, record, memory)

@@ -17,7 +17,6 @@ import os
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from sqlite3 import Connection
 
 import msgspec
 
@@ -26,8 +25,13 @@ from banger.engine.engine import Engine
 from banger.engine.lifecycle import default_boot_deadline_s, delete_now, start_held
 from banger.engine.live import close_connection
 from banger.engine.making import insert_claimed, make_parts
-from banger.engine.operations import OPERATION_ID_BYTES, Note, Operation, Progress
-from banger.engine.operations import format_operation_id
+from banger.engine.operations import (
+    OPERATION_ID_BYTES,
+    Note,
+    Operation,
+    Progress,
+    format_operation_id,
+)
 from banger.engine.queries import load_vmm_handle
 from banger.engine.runner import finish_shielded
 from banger.engine.shared import Progress as Tell

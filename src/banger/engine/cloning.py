@@ -25,11 +25,11 @@ CLONE_DEADLINE_S = 60.0
 """A clone that takes longer than this on a busy host would sooner be booted."""
 
 
-async def clone_held(engine: Engine, op: Operation, record: VmRecord) -> VmRecord | None:
+async def clone_held(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
     """Start a VM, whose lifecycle lock is held and whose journal is open, from its template.
 
-    None: it did not work. Then a notice has said so, the template is gone, and the record,
-    whose journal is still open, is as new and names no template (hazard D3).
+    If it does not work a notice says so, the template is gone, and the record, whose journal is
+    still open, is returned in state `created` and names no template (hazard D3).
     """
     key = record.spec.template
     assert key is not None
@@ -38,11 +38,9 @@ async def clone_held(engine: Engine, op: Operation, record: VmRecord) -> VmRecor
             await run_undoable(engine, op, plan_clone(record.id, record.spec, template=key))
     except TimeoutError:
         slow = DeadlineExceeded(f"The clone was not ready within {CLONE_DEADLINE_S:g} s.")
-        await _give_up(engine, op, record, slow)
-        return None
+        return await _give_up(engine, op, record, slow)
     except BangerError as error:
-        await _give_up(engine, op, record, error)
-        return None
+        return await _give_up(engine, op, record, error)
     except BaseException:
         await finish_shielded(engine.database.write(forget_vm, op, record.id))
         raise
@@ -56,7 +54,7 @@ def _save_running(connection: Connection, op: Operation, record: VmRecord) -> No
     store.end_operation(connection, op.id)
 
 
-async def _give_up(engine: Engine, op: Operation, record: VmRecord, error: BangerError) -> None:
+async def _give_up(engine: Engine, op: Operation, record: VmRecord, error: BangerError) -> VmRecord:
     key = record.spec.template
     assert key is not None
     op.note("notice", f"The template could not be used, booting instead: {error.message}")
@@ -64,7 +62,8 @@ async def _give_up(engine: Engine, op: Operation, record: VmRecord, error: Bange
 
     def save(connection: Connection) -> None:
         store.update_state(connection, record.id, VmState.CREATED)
-        spec = msgspec.structs.replace(record.spec, template=None)
         store.update_spec(connection, record.id, spec)
 
+    spec = msgspec.structs.replace(record.spec, template=None)
     await engine.database.write(save)
+    return msgspec.structs.replace(record, spec=spec, state=VmState.CREATED)

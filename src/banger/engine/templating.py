@@ -12,11 +12,14 @@ import contextlib
 import logging
 from collections.abc import Iterator
 
+import msgspec
+
 from banger import store, templates
-from banger.api.methods import Deleted, TemplateRef, TemplateView
+from banger.api.methods import Deleted, TemplateBuild, TemplateRef, TemplateView, VmCreate
 from banger.engine.building import build_template
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
+from banger.engine.resolving import require_valid, resolve_spec
 from banger.engine.shared import Progress
 from banger.errors import (
     BangerError,
@@ -73,6 +76,19 @@ async def ensure_template(engine: Engine, op: Operation, spec: VmSpec) -> Templa
     return await engine.shared.run(f"template:{key}", make, op.progress)
 
 
+async def build_template_now(engine: Engine, op: Operation, params: TemplateBuild) -> TemplateView:
+    """Make the template for VMs of this shape, unless it is here."""
+    given = msgspec.structs.asdict(params)
+    request = VmCreate(**given)
+    require_valid(request, engine.settings)
+    spec = await resolve_spec(engine, op, request)
+    template = await ensure_template(engine, op, spec)
+    for view in await list_templates(engine):
+        if view.key == template.key:
+            return view
+    raise TemplateNotFound("The template was removed at once: the cache is too small.")
+
+
 async def template_key(engine: Engine, spec: VmSpec) -> str:
     """Return the key of the template for VMs of this shape on this host."""
     driver = await engine.host.driver()
@@ -107,14 +123,6 @@ async def list_templates(engine: Engine) -> list[TemplateView]:
         for template, key, used_at in found
         if template is not None
     ]
-
-
-async def show_template(engine: Engine, key: str) -> TemplateView:
-    """Return one template by its whole key."""
-    for view in await list_templates(engine):
-        if view.key == key:
-            return view
-    raise TemplateNotFound(f"There is no template {key[:12]}.", hint="banger template list")
 
 
 async def delete_template(engine: Engine, params: TemplateRef) -> Deleted:
@@ -179,7 +187,9 @@ async def _keys_in_use(engine: Engine) -> frozenset[str]:
 
 async def _users(engine: Engine) -> dict[str, list[str]]:
     """Return the names of the VMs that need each template that is needed."""
-    users: dict[str, list[str]] = {key: [] for key, pins in engine.template_pins.items() if pins > 0}
+    users: dict[str, list[str]] = {
+        key: [] for key, pins in engine.template_pins.items() if pins > 0
+    }
     for record in await engine.database.read(store.load_vms):
         if record.spec.template is not None and record.state in LIVE:
             users.setdefault(record.spec.template, []).append(record.spec.name)

@@ -77,15 +77,15 @@ class _Conversation:
                 return message.result
         raise VmmFailed(f"QEMU at {self.path} talks without answering.")
 
-    async def wait_event(self, wanted: str, *, given_up: str) -> None:
-        """Return at an event; a MIGRATION event of status `given_up` is a failure."""
+    async def wait_completed(self) -> None:
+        """Return when the state was moved."""
         for _ in range(MESSAGES):
             message = await self.receive()
             status = (message.data or {}).get("status")
-            if message.event == "MIGRATION" and status == given_up:
-                raise VmmFailed(f"QEMU at {self.path} could not move the VM's state.")
-            if wanted in (message.event, f"{message.event} {status}"):
+            if message.event == "MIGRATION" and status == "completed":
                 return
+            if message.event == "MIGRATION" and status == "failed":
+                raise VmmFailed(f"QEMU at {self.path} could not move the VM's state.")
         raise VmmFailed(f"QEMU at {self.path} talks without answering.")
 
     async def receive(self) -> _Message:
@@ -130,7 +130,7 @@ async def save(socket_path: str, fd: int, *, deadline_s: float) -> None:
         await conversation.execute("stop")
         await _prepare_migration(conversation, fd)
         await conversation.execute("migrate", {"uri": "fd:state"})
-        await conversation.wait_event("MIGRATION completed", given_up="failed")
+        await conversation.wait_completed()
 
 
 async def restore(socket_path: str, fd: int, *, deadline_s: float) -> None:
@@ -143,7 +143,9 @@ async def restore(socket_path: str, fd: int, *, deadline_s: float) -> None:
     async with _talk(socket_path, deadline_s=deadline_s) as conversation:
         await _prepare_migration(conversation, fd)
         await conversation.execute("migrate-incoming", {"uri": "fd:state"})
-        await conversation.wait_event("RESUME", given_up="failed")
+        await conversation.wait_completed()
+        # It was saved while it was stopped, and is loaded so.
+        await conversation.execute("cont")
 
 
 async def _prepare_migration(conversation: _Conversation, fd: int) -> None:
