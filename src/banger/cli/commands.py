@@ -145,13 +145,15 @@ def find_group(words: list[str]) -> str | None:
 def render_group(group: str) -> str:
     """Return the help page of a group, or the overview for ``."""
     if not group:
+        import textwrap
+
         lines = [_line(c.path, c.summary) for c in COMMANDS if c.path in OFTEN]
         others = sorted({c.path.split()[0] for c in COMMANDS} - {"vm"})
         return (
             OVERVIEW
             + "\n".join(lines)
-            + "\n\nmore: banger vm --help, and\n  "
-            + " ".join(others)
+            + "\n\nmore: banger vm --help, and\n"
+            + textwrap.indent(textwrap.fill(" ".join(others), 76, break_on_hyphens=False), "  ")
             + "\n"
         )
     inside = [c for c in COMMANDS if c.path.startswith(f"{group} ")]

@@ -44,7 +44,7 @@ def _configure_build(parser: Parser) -> None:
     add("--json", action="store_true", help="print JSON")
     add("-q", "--quiet", action="store_true", help="no progress")
     parser.text = (
-        "VMs of the same shape start from it. `vm run` and `vm create` make it by themselves."
+        "VMs of the same shape start from it.\n`vm run` and `vm create` make it by themselves."
     )
 
 
