@@ -26,9 +26,7 @@ def find_or_build_agent(out: Path) -> Path:
     """Return an agent made from the sources of now; `out` is where it may be built."""
     machine = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
     shipped = CHECKOUT / "src/banger/guest/agent" / machine / "banger-agent"
-    if shipped.exists() and _say_version([str(shipped)]) == _say_version(
-        [sys.executable, str(CHECKOUT / "agent/hatch_build.py")]
-    ):
+    if shipped.exists() and _say_version([str(shipped)]) == current_version():
         return shipped
     subprocess.run(
         ["make", "-s", "-C", str(CHECKOUT / "agent"), f"OUT={out}", f"PYTHON={sys.executable}"],
@@ -36,6 +34,11 @@ def find_or_build_agent(out: Path) -> Path:
         timeout=300,
     )
     return out / "banger-agent"
+
+
+def current_version() -> str:
+    """Return the version that the sources of now give."""
+    return _say_version([sys.executable, str(CHECKOUT / "agent/hatch_build.py")])
 
 
 @dataclass

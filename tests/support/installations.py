@@ -127,9 +127,9 @@ class Installation:
         """Return the random id of the guest's present boot."""
         return self.exec(ref, "cat", "/proc/sys/kernel/random/boot_id", status=0).text
 
-    def vm_processes(self) -> list[ProcessIdentity]:
-        """Return every process that has a path of one of our VMs in its arguments."""
-        return find_processes(self.layout.vms)
+    def vm_processes(self, vm_id: str | None = None) -> list[ProcessIdentity]:
+        """Return every process that has a path of a VM, or of that VM, in its arguments."""
+        return find_processes(self.layout.vm_dir(vm_id) if vm_id else self.layout.vms)
 
     def database(self) -> contextlib.closing[sqlite3.Connection]:
         """Open the database as somebody who tampers with it; no daemon should run."""

@@ -41,7 +41,7 @@ def test_the_vmm_dies_under_a_command(banger: Installation, vm: str) -> None:
     assert "hint: banger vm list" in ended.err
     wait_for(lambda: banger.state(vm) == "error", "the VM's state to be error")
     assert "VMM" in banger.vm(vm)["error"]
-    assert banger.vm_processes() == []
+    assert banger.vm_processes(banger.vm(vm)["id"]) == []
     # H6: the next command says what is the case and what helps.
     ended = banger.exec(vm, "true")
     assert ended.status == 125 and "error" in ended.err and f"banger vm start {vm}" in ended.err
@@ -86,7 +86,7 @@ def test_a_vmm_that_dies_while_no_daemon_runs(banger: Installation, vm: str) -> 
     banger.stop_daemon()
     kill_and_wait(pid)
     assert banger.state(vm) == "stopped"
-    assert banger.vm_processes() == []
+    assert banger.vm_processes(banger.vm(vm)["id"]) == []
     assert banger.json("gc", "--dry-run") == []
 
 

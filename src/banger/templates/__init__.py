@@ -17,6 +17,7 @@ from banger.templates.shelf import (
     mark_used,
     publish_template,
     remove_template,
+    remove_templates_of,
 )
 
 __all__ = [
@@ -33,4 +34,5 @@ __all__ = [
     "mark_used",
     "publish_template",
     "remove_template",
+    "remove_templates_of",
 ]

@@ -138,6 +138,13 @@ def remove_template(layout: Layout, key: str) -> bool:
     return True
 
 
+def remove_templates_of(layout: Layout, image: str) -> None:
+    """Remove every template of an image, by its digest: no VM can start from them any more."""
+    for template, key, _ in list_templates(layout):
+        if template is not None and template.image == image:
+            remove_template(layout, key)
+
+
 def make_room(layout: Layout, *, limit_bytes: int, keep: frozenset[str]) -> list[str]:
     """Remove the least recently used templates until all take at most `limit_bytes`.
 

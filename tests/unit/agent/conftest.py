@@ -7,9 +7,7 @@ only if the one in the source tree is stale.
 
 from __future__ import annotations
 
-import importlib.util
 import os
-import platform
 import select
 import shutil
 import socket
@@ -20,27 +18,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.agent import find_or_build_agent
 from tests.support.artifacts import CHECKOUT
 from tests.unit.agent.wire import Host
 
 BUILDS = ["shipped", "sanitized"] if shutil.which("clang") else ["shipped"]
 END_S = 20
-
-
-def current_version() -> str:
-    """Return the version string that the sources of now would give."""
-    spec = importlib.util.spec_from_file_location("hatch_build", CHECKOUT / "agent/hatch_build.py")
-    assert spec is not None and spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return str(module.agent_version())
-
-
-def built_version(binary: Path) -> str:
-    if not os.access(binary, os.X_OK):
-        return ""
-    done = subprocess.run([binary, "--version"], capture_output=True, text=True, check=False)
-    return done.stdout.strip()
 
 
 @pytest.fixture(scope="session")
@@ -59,12 +42,7 @@ def agent_binary(request: pytest.FixtureRequest, agent_out: Path) -> Path:
     if request.param == "sanitized":
         make(agent_out, "asan")
         return agent_out / "banger-agent-asan"
-    architecture = {"arm64": "aarch64"}.get(platform.machine(), platform.machine())
-    shipped = CHECKOUT / "src/banger/guest/agent" / architecture / "banger-agent"
-    if built_version(shipped) == current_version():
-        return shipped
-    make(agent_out, "all")
-    return agent_out / "banger-agent"
+    return find_or_build_agent(agent_out)
 
 
 def wait_gone(pid: int) -> None:

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.agent import current_version
 from tests.support.artifacts import CHECKOUT
-from tests.unit.agent.conftest import current_version, make
+from tests.unit.agent.conftest import make
 
 LARGEST_BYTES = 200 * 1024
 

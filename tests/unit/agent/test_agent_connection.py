@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.unit.agent.conftest import Agent, current_version, wait_gone
+from tests.support.agent import current_version
+from tests.unit.agent.conftest import Agent, wait_gone
 from tests.unit.agent.wire import (
     CLOSE,
     CREDIT,

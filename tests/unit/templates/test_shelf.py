@@ -20,6 +20,7 @@ from banger.templates import (
     make_room,
     publish_template,
     remove_template,
+    remove_templates_of,
 )
 
 FILES = (MEMORY, STATE, DATA)
@@ -100,6 +101,14 @@ def test_removal_leaves_nothing(layout: Layout) -> None:
     assert not remove_template(layout, "a")
     assert list_templates(layout) == []
     assert list(layout.staging.iterdir()) == []
+
+
+def test_an_images_templates_go_with_it(layout: Layout) -> None:
+    publish(layout, "a")
+    remove_templates_of(layout, "another")
+    assert len(list_templates(layout)) == 1
+    remove_templates_of(layout, "i")
+    assert list_templates(layout) == []
 
 
 def test_the_least_recently_used_go_first(layout: Layout) -> None:
