@@ -45,8 +45,6 @@ log = logging.getLogger(__name__)
 
 SAVE_DEADLINE_S = 60.0
 QUIESCE_DEADLINE_S = 60.0
-HOSTNAME = "template"
-"""What the guest is called until a clone gets its own name."""
 SECRETS = ("/etc/ssh/ssh_host_*", "/var/lib/systemd/random-seed", "/root/.bash_history")
 """What no two clones may share, and what a template has no use for (hazards D2, D6)."""
 
@@ -91,8 +89,7 @@ def _operation(engine: Engine, tell: Tell) -> Operation:
 def _plan_builder(engine: Engine, key: str, spec: VmSpec) -> VmRecord:
     vm_id = format_vm_id(engine.random_bytes(ID_BYTES))
     changed = {
-        # Not a name that a user can give.
-        "name": f"{HOSTNAME}/{vm_id}",
+        "name": f"template/{vm_id}",  # not a name that a user can give
         "labels": {},
         "ephemeral": True,
         "template": None,

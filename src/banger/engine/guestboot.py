@@ -16,6 +16,8 @@ STEP_DEADLINE_S = 600.0
 """Upper bound of a single wait; the start as a whole has its own, shorter deadline."""
 IDENTIFY_DEADLINE_S = 30.0
 """For a clone's agent to answer, and to confirm (hazard D3)."""
+TEMPLATE_HOSTNAME = "template"
+"""What a guest is called that is to become a template; each clone gets its own name."""
 SETTLED = ("running", "degraded")
 SETTLE_POLL_S = 0.25
 ENTROPY_BYTES = 64
@@ -81,8 +83,9 @@ def _identity(engine: Engine, record: VmRecord) -> guest.Identity:
     key = engine.layout.vm_host_key(record.id)
     has_network = record.spec.network is not NetworkKind.NONE
     interface = network.user_interface(record.id) if has_network else None
+    hostname = record.spec.name if record.spec.builds is None else TEMPLATE_HOSTNAME
     files = render_identity_files(
-        hostname=record.spec.name,
+        hostname=hostname,
         # Derived, so that a VM keeps its machine-id over restarts; D2 wants it unlike others'.
         machine_id=hashlib.sha256(f"machine-id {record.id}".encode()).hexdigest()[:32],
         nameservers=interface.dns if interface else (),
@@ -90,7 +93,7 @@ def _identity(engine: Engine, record: VmRecord) -> guest.Identity:
         host_key_public=key.with_suffix(".pub").read_bytes(),
     )
     return guest.Identity(
-        hostname=record.spec.name,
+        hostname=hostname,
         clock_ns=int(engine.now() * 1e9),
         entropy=engine.random_bytes(ENTROPY_BYTES),
         files=tuple(
