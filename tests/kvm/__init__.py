@@ -1,7 +1,7 @@
 """The KVM paths, proven on an emulated host that has hardware virtualisation.
 
 `python -m tests.kvm` (`make test-kvm`). QEMU's emulation offers AMD's SVM with nested paging: a
-host of our own, emulated, has a working `/dev/kvm` (docs/adr/0015-emulated-kvm-host.md). banger is
+host of our own, emulated, has a working `/dev/kvm` (docs/adr/0030-emulated-kvm-host.md). banger is
 installed in it from its wheel and run there by an ordinary user, as on any host.
 
     supplies.py   what the emulated host is made of

@@ -66,8 +66,8 @@ async def _run(run: Path, cache: Path) -> tuple[int, int]:
             _say("    the emulated host is up", started)
             for check in CHECKS:
                 results.append(await _try(check, host))
-                if not results[-1] and not logs:  # later checks delete what is in there
-                    logs = await read_inner_logs(host)
+                if not results[-1]:  # at once: later checks delete what is in there
+                    logs += await read_inner_logs(host)
     except (AssertionError, BangerError) as error:
         results.append(False)
         print(f"FAIL the emulated host: {error}", flush=True)

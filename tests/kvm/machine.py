@@ -244,10 +244,10 @@ async def _chunks(file: IO[bytes]) -> AsyncIterator[bytes]:
 
 async def read_inner_logs(host: Host) -> list[tuple[str, str]]:
     """Return the ends of banger's logs inside, and the kernel's last words."""
-    logs = f"$(find {HOME}/.local/state -name '*.log' -o -name '*.out')"
-    script = f"tail -v -c 6000 {logs}; dmesg | tail -n 40"
+    logs = f"find {HOME}/.local/state -name '*.log' -exec tail -v -c 4000 {{}} +"
+    script = f"{logs}; dmesg | tail -n 20"
     try:
         ended = await host.root(script)
     except BangerError as error:
         return [("inside", f"cannot be read: {error.message}")]
-    return [("inside", ended.out[-40000:] + ended.err[-2000:])]
+    return [("inside", f"{ended.out}{ended.err}"[-20000:])]

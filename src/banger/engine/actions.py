@@ -53,6 +53,8 @@ TOOL_DEADLINE_S = 60.0
 VMM_READY_DEADLINE_S = 30.0
 FLUSH_DEADLINE_S = 60.0
 """For sync(2) in the guest: 500 MiB of dirty pages at an emulated disk's 27 MB/s take 20 s."""
+PING_DEADLINE_S = 15.0
+"""For an agent to say that it lives, before a flush: generous, since the data is at stake."""
 QUIT_DEADLINE_S = 5.0
 POWEROFF_DEADLINE_S = 10.0
 """For the agent to take the request; the shutting down has the step's own deadline."""
@@ -252,6 +254,8 @@ async def _flush_guest(engine: Engine, vm_id: VmId) -> None:
     live.flush_confirmed = False
     with contextlib.suppress(BangerError):
         connection = await guest_of(engine, vm_id)
+        # An agent that hangs is told apart from a flush that takes long.
+        await guest.ping(connection, deadline_s=min(PING_DEADLINE_S, FLUSH_DEADLINE_S))
         await guest.sync(connection, deadline_s=FLUSH_DEADLINE_S)
         live.flush_confirmed = True
 

@@ -57,6 +57,7 @@ def _save_running(connection: Connection, op: Operation, record: VmRecord) -> No
 async def _give_up(engine: Engine, op: Operation, record: VmRecord, error: BangerError) -> VmRecord:
     key = record.spec.template
     assert key is not None
+    engine.template_failures[key] += 1
     op.note("notice", f"The template could not be used, booting instead: {error.message}")
     await asyncio.to_thread(templates.remove_template, engine.layout, key)
 

@@ -32,6 +32,8 @@ class Engine:
     shared: SharedWork
     template_pins: Counter[str] = field(default_factory=Counter)
     """How many VMs are being started from a template at this moment (hazard C4)."""
+    template_failures: Counter[str] = field(default_factory=Counter)
+    """How often a template of this key could not be made or used while this daemon lived."""
     live: dict[VmId, LiveVm] = field(default_factory=dict)
     now: Callable[[], float] = time.time
     random_bytes: Callable[[int], bytes] = os.urandom

@@ -6,7 +6,7 @@ from banger import guest
 from banger.api.methods import VmExec
 from banger.engine.engine import Engine
 from banger.engine.lookup import get_connection, get_vm
-from banger.errors import InvalidRequest
+from banger.errors import ExecBadDirectory, InvalidRequest
 from banger.model.vm import VmRecord
 
 START_DEADLINE_S = 30.0
@@ -24,17 +24,23 @@ async def start_exec(engine: Engine, params: VmExec) -> guest.GuestProcess:
         raise InvalidRequest("There is no command to run.", hint="banger vm exec NAME -- ls")
     record = await get_vm(engine, params.ref)
     connection = await get_connection(engine, record)
-    return await guest.start_exec(
-        connection, _plan_exec(params, record), deadline_s=START_DEADLINE_S
-    )
+    spec = _plan_exec(params, record)
+    try:
+        return await guest.start_exec(connection, spec, deadline_s=START_DEADLINE_S)
+    except ExecBadDirectory as error:
+        if params.cwd is None:
+            # The workspace was removed in the guest: there must be a way in to see why.
+            error.hint = f"banger vm exec -w / {record.spec.name} -- ls -la"
+        raise
 
 
 def _plan_exec(params: VmExec, record: VmRecord) -> guest.ExecSpec:
     cwd = params.cwd or (record.workspace and record.workspace.guest_path)
     terminal = params.terminal
+    variables = record.spec.env | params.env
     return guest.ExecSpec(
         argv=tuple(_encode(word) for word in params.argv),
-        env=tuple((_encode(name), _encode(value)) for name, value in params.env.items()),
+        env=tuple((_encode(name), _encode(value)) for name, value in variables.items()),
         cwd=_encode(cwd) if cwd else None,
         user=params.user,
         terminal=None if terminal is None else (terminal.rows, terminal.columns),

@@ -201,7 +201,11 @@ async def _end(
 
 async def _end_vm(engine: Engine, op: Operation, vm_id: VmId, steps: tuple[Step, ...]) -> None:
     async def finish() -> None:
-        await run_forward(engine, op, steps)
+        try:
+            await run_forward(engine, op, steps)
+        except BangerError as error:
+            await _end(engine, op, vm_id, VmState.ERROR, error=error.message)
+            raise
         await _end(engine, op, vm_id, VmState.STOPPED)
 
     await finish_shielded(finish())

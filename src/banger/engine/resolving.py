@@ -61,6 +61,7 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         driver="qemu",
         accel=await engine.host.accel(),
         labels=params.labels,
+        env=image.env,
         ephemeral=params.ephemeral,
     )
     op.note("spec", _describe(spec))

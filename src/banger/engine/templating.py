@@ -33,6 +33,10 @@ from banger.model.vm import LIVE, VmSpec
 from banger.templates import Template
 from banger.vmm import Capability
 
+TRIES = 2
+"""So often a shape may fail before its VMs boot for the rest of the daemon's life: on a host where
+templates do not work each start would else cost a boot more. Two, since one may be damage."""
+
 log = logging.getLogger(__name__)
 
 
@@ -43,14 +47,19 @@ async def choose_template(engine: Engine, op: Operation, spec: VmSpec) -> str | 
     """
     if engine.settings.text("template.enabled") == "off":
         return None
+    driver = await engine.host.driver()
+    if Capability.TEMPLATES not in driver.capabilities:
+        return None
+    key = await template_key(engine, spec)
+    if engine.template_failures[key] >= TRIES:
+        op.note("notice", "Templates of this shape have failed before; booting instead.")
+        return None
     try:
-        driver = await engine.host.driver()
-        if Capability.TEMPLATES not in driver.capabilities:
-            return None
         return (await ensure_template(engine, op, spec)).key
     except Cancelled:
         raise
     except BangerError as error:
+        engine.template_failures[key] += 1
         op.note("notice", f"No template could be made, booting instead: {error.message}")
         return None
 

@@ -5,7 +5,8 @@
 Nothing of the tree touches a disk between the two but mmdebstrap's own work
 directory. Owners, modes, devices, xattrs and capabilities go through in the tar (F2). The
 root is hashed, the manifest is written last, and a rename publishes both (A7-A9). The
-digest is the hash of the root, so equal inputs give the same image.
+digest is a hash over the root and what a VM is told of it, so equal inputs give the same
+image, and two recipes that differ in their init alone give two.
 
 No locks: the engine has one per name; without it the first publisher wins (C3). A
 cancellation kills both programs and removes what was staged.
@@ -15,6 +16,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import hashlib
+import json
 import os
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
@@ -63,13 +66,14 @@ async def build_image(layout: Layout, recipe: Recipe, *, progress: Progress, now
         progress("hashing the root", None, None)
         root = staged / ROOT
         await asyncio.to_thread(set_root_inode, root, mtime=EPOCH)
-        digest = await asyncio.to_thread(hash_file, root)
+        root_sha256 = await asyncio.to_thread(hash_file, root)
         image = Image(
-            digest=digest,
+            digest=_digest(recipe, root_sha256),
             name=recipe.name,
             created_at=now,
             size_bytes=root.stat().st_size,
             root=ROOT,
+            root_sha256=root_sha256,
             init=recipe.init,
             source=f"recipe:{recipe.name}",
             env=recipe.env,
@@ -191,6 +195,11 @@ def _on_loop(progress: Progress) -> Progress:
         loop.call_soon_threadsafe(progress, stage, done, total)
 
     return report
+
+
+def _digest(recipe: Recipe, root_sha256: str) -> str:
+    facts = {"root": root_sha256, "init": recipe.init, "env": recipe.env}
+    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
 
 
 def _publish(layout: Layout, staged: Path, image: Image) -> Image:

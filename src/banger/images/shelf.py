@@ -53,9 +53,9 @@ def image_root(layout: Layout, image: Image) -> Path:
 
 
 def is_intact(layout: Layout, image: Image) -> bool:
-    """Tell whether the root is what its digest says (F3). Reads all of it: for threads."""
+    """Tell whether the root is what was built (F3). Reads all of it: for threads."""
     root = image_root(layout, image)
-    return root.is_file() and hash_file(root) == image.digest
+    return root.is_file() and hash_file(root) == image.root_sha256
 
 
 def _has_root(layout: Layout, image: Image) -> bool:

@@ -9,12 +9,13 @@ class Image(Struct, frozen=True, kw_only=True):
     """An image: a root file system that any number of VMs read."""
 
     digest: str
-    """sha256 of the root file, in hex; the image's identity."""
+    """sha256 over the root, `init` and `env`, in hex: all that a VM of it depends on."""
     name: str
     created_at: float
     size_bytes: int
     root: str
     """File name of the root, relative to the image's directory."""
+    root_sha256: str
     init: str | None
     """Path of the image's init in the guest, or None: the agent stays PID 1."""
     source: str

@@ -70,6 +70,8 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     driver: str
     accel: Accel
     labels: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    """The image's own variables, for every command that is run."""
     template: str | None = None
     """Key of the template that the VM's memory comes from; None once it has booted itself."""
     builds: str | None = None

@@ -269,7 +269,7 @@ def _notices(facts: RepositoryFacts, previous: str | None) -> tuple[str, ...]:
         )
     empty = [file.name for file in facts.files if file.kind is FileKind.GITLINK]
     if empty:
-        notices.append(f"{len(empty)} submodules are empty directories in the guest.")
+        notices.append(f"Submodules that are empty directories in the guest: {len(empty)}.")
     if facts.left_out:
         first = os.fsdecode(facts.left_out[0])
         notices.append(

@@ -15,7 +15,14 @@ from banger.model.artifacts import Image
 
 def image(digest: str, name: str = "small") -> Image:
     return Image(
-        digest=digest, name=name, created_at=1, size_bytes=4, root="root", init=None, source="test"
+        digest=digest,
+        name=name,
+        created_at=1,
+        size_bytes=4,
+        root="root",
+        root_sha256="0" * 64,
+        init=None,
+        source="test",
     )
 
 
