@@ -142,6 +142,18 @@ OPTIONS: tuple[Option, ...] = (
         _integer(range(1, DISK_MIB_RANGE.stop // 1024 + 1)),
         _fixed(8),
     ),
+    Option(
+        "template.enabled",
+        "Start VMs from templates: memory of the image already booted (on or off).",
+        _one_of("on", "off"),
+        _fixed("on"),
+    ),
+    Option(
+        "template.cache_gib",
+        "Disk space for templates; the least recently used go first.",
+        _integer(range(1, 100_001)),
+        _fixed(10),
+    ),
     Option("qemu.binary", "QEMU's program, a name or a path.", _text, _fixed("qemu-system-x86_64")),
 )
 _BY_KEY = {option.key: option for option in OPTIONS}

@@ -279,6 +279,24 @@ class KernelNotFound(NotFound):
     code = "kernel-not-found"
 
 
+class TemplateNotFound(NotFound):
+    """No template has this key, and none begins with it alone."""
+
+    code = "template-not-found"
+
+
+class TemplateInUse(Conflict):
+    """A VM runs on the template, or is being started from it; the users are named."""
+
+    code = "template-in-use"
+
+
+class TemplateUnusable(OperationFailed):
+    """A template is damaged, or is not what its manifest says; it is removed."""
+
+    code = "template-unusable"
+
+
 class KernelUnfit(OperationFailed):
     """A kernel cannot be used for guests: it lacks something, or its package is not as expected."""
 

@@ -79,6 +79,18 @@ class Layout:
         """Half-made artefacts; on the same file system as what they become."""
         return self.data / "staging"
 
+    @property
+    def templates(self) -> Path:
+        return self.data / "templates"
+
+    def template_dir(self, key: str) -> Path:
+        """`memory`, `state`, `data.img`, `manifest.json`."""
+        return self.templates / key
+
+    def template_staging(self, vm_id: str) -> Path:
+        """What a VM that is to become a template leaves behind."""
+        return self.staging / f"template.{vm_id}"
+
     # --- one VM ---
 
     @property

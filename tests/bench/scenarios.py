@@ -74,8 +74,22 @@ def measure_many_vms(stage: Stage) -> Result:
 
 def measure_cold_run(stage: Stage) -> Result:
     """A whole cold `vm run`: make, boot, first command, delete."""
-    run = [BANGER, "vm", "run", "--rm", "--", "true"]
+    run = [BANGER, "vm", "run", "--rm", "--no-template", "--", "true"]
     return Result("cold vm run --rm -- true", "s", {"whole run": stage.sample(run, 5)}, "-")
+
+
+def measure_warm_run(stage: Stage) -> Result:
+    """The same with a template, which the first run makes; in turn with boots."""
+    warm = [BANGER, "vm", "run", "--rm", "--", "true"]
+    cold = [BANGER, "vm", "run", "--rm", "--no-template", "--", "true"]
+    samples: dict[str, list[float]] = {"boot": [], "clone": []}
+    stage.time(warm)
+    for _ in range(3):
+        samples["boot"].append(stage.time(cold))
+        samples["clone"] += [stage.time(warm) for _ in range(5)]
+    result = Result("warm vm run --rm -- true", "s", samples, "clone under 1.0 s")
+    result.figures["boot / clone"] = result.median("boot") / result.median("clone")
+    return result
 
 
 _SPAWN = """
@@ -144,6 +158,7 @@ SCENARIOS: dict[str, Callable[[Stage], Result]] = {
     "client": measure_client,
     "many": measure_many_vms,
     "cold": measure_cold_run,
+    "warm": measure_warm_run,
     "exec": measure_exec,
     "workspace": measure_workspace,
 }

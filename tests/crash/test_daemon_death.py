@@ -15,6 +15,9 @@ from tests.support.installations import Ended, Installation, wait_for
 from tests.support.vms import TINY
 
 SMALL = (*TINY, "--network", "none")
+SHAPE = (TINY[1], *TINY[2:], "--network", "none")
+"""The same as `template build` takes it."""
+TEMPLATES = {"BANGER_TEMPLATE_ENABLED": "on"}
 SIDES = ("--die-before", "--die-after")
 
 
@@ -99,6 +102,33 @@ def test_death_during_run(own: Installation) -> None:
         assert ended.status in (0, 125) and "went away" in ended.err, ended
         require_sound(own)
         assert states(own) == []
+
+
+def test_death_during_clone(own: Installation) -> None:
+    """A9, B5, D2: a clone that its agent has not confirmed is gone, with all that it is made of."""
+    own.environ |= TEMPLATES
+    own.do("template", "build", *SHAPE)
+    for ended in die_everywhere(own, lambda: own.run("vm", "create", "--name", "one", *SMALL)):
+        assert ended.status == 7, ended
+        require_sound(own)
+        assert states(own) in ([], ["running"])
+        own.delete_all()
+    assert own.vm("one")["template"] == own.json("template", "list")[0]["key"]
+    assert own.exec("one", "echo", "fine", status=0).text == "fine"
+
+
+def test_death_during_template_build(own: Installation) -> None:
+    """A9, B5, D9: no half of a template, and nothing of the VM that was to become it."""
+    own.environ |= TEMPLATES
+    build = die_everywhere(
+        own, lambda: own.run("template", "build", *SHAPE), alternate=True, step=3
+    )
+    for ended in build:
+        assert ended.status == 7, ended
+        require_sound(own)
+        assert own.vms() == [] and own.json("template", "list") == []
+    require_sound(own)
+    assert len(own.json("template", "list")) == 1
 
 
 def test_death_during_stop(own: Installation) -> None:

@@ -75,7 +75,7 @@ async def run_passes_the_status_on(host: Host) -> None:
     script = "cat /sys/devices/system/clocksource/clocksource0/available_clocksource; exit 7"
     network = ("--network", "none")
     ended = await host.banger(
-        "vm", "run", "--rm", *_small(host), *network, "--", "sh", "-c", script
+        "vm", "run", "--rm", "--no-template", *_small(host), *network, "--", "sh", "-c", script
     )
     ended.expect(7)
     assert "| qemu/kvm" in ended.err, ended.err
@@ -87,13 +87,17 @@ async def systemd_settles(host: Host) -> None:
     """The default image, with two CPUs: its systemd has started everything when `run` goes on."""
     script = "nproc; systemd-detect-virt; systemctl is-system-running; systemctl --failed --quiet"
     sizes = ("--memory", "512M", "--disk", "1G", "--vcpu", "2", "--network", "none")
-    ended = await host.banger("vm", "run", "--rm", *sizes, "--", "sh", "-c", script)
+    ended = await host.banger(
+        "vm", "run", "--rm", "--no-template", *sizes, "--", "sh", "-c", script
+    )
     assert ended.out.split() == ["2", "kvm", "running"], ended
 
 
 async def create_makes_a_confined_vm(host: Host) -> None:
     """QEMU runs with KVM and the host's CPU, and bubblewrap shows it the device (E5)."""
-    await _banger(host, "vm", "create", "--name", VM, *_small(host), "--network", "user")
+    await _banger(
+        host, "vm", "create", "--no-template", "--name", VM, *_small(host), "--network", "user"
+    )
     assert (await _list_vms(host))[0]["state"] == "running"
     processes = (await host.root(f"ps -u {USER} -o args= -ww")).expect().out.splitlines()
     vmms = [line for line in processes if "-accel kvm -cpu host " in line]

@@ -64,7 +64,10 @@ def artifacts(run_dir: Path) -> None:
 @pytest.fixture
 def own(artifacts: None, private_environ: dict[str, str]) -> Iterator[Installation]:
     """An installation for one test alone, with the run's images."""
-    with contextlib.closing(Installation(share_artifacts(private_environ))) as banger:
+    # Its data directory has no template yet; making one for each test would double the boots.
+    # What clones are like is seen on the shared VMs, and in test_templates.py.
+    environ = share_artifacts(private_environ) | {"BANGER_TEMPLATE_ENABLED": "off"}
+    with contextlib.closing(Installation(environ)) as banger:
         yield banger
 
 

@@ -65,6 +65,8 @@ class VmView(Struct, frozen=True, kw_only=True):
     created_at: float
     """Seconds of the Unix epoch."""
     workspace: WorkspaceRecord | None
+    template: str | None = None
+    """Key of the template that it is a clone of; absent once it has booted itself."""
     address: str | None = None
     """The address in the guest's network, while it runs."""
     pid: int | None = None
@@ -102,6 +104,7 @@ def view_record(
         labels=spec.labels,
         created_at=record.created_at,
         workspace=record.workspace,
+        template=spec.template,
         address=address,
         pid=pid,
         busy=busy,
@@ -154,6 +157,26 @@ class Deleted(Struct, frozen=True, kw_only=True):
     ids: list[str]
 
 
+class TemplateView(Struct, frozen=True, kw_only=True):
+    """A template: the memory and disk of a machine that had booted."""
+
+    key: str
+    image: str
+    """The name that the image had."""
+    image_digest: str
+    kernel_digest: str
+    vcpu: int
+    memory_mib: int
+    disk_mib: int
+    size_bytes: int
+    """What it takes on the host's disk."""
+    created_at: float
+    used_at: float
+    """When a VM was last started from it."""
+    users: list[str]
+    """Names of VMs that run on it."""
+
+
 class Leftover(Struct, frozen=True, kw_only=True):
     kind: Literal["process", "socket", "directory", "staging"]
     name: str
@@ -175,6 +198,8 @@ class VmCreate(Params, frozen=True):
     disk_mib: int | None = None
     network: NetworkKind | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    template: bool = True
+    """Start from a template if there is or can be one; false: boot."""
     start: bool = True
     ephemeral: bool = False
     deadline_s: float | None = None
@@ -267,6 +292,22 @@ class ImageBuild(Params, frozen=True):
 class ImageRef(Params, frozen=True):
     ref: str
     """Name, digest, or a unique prefix of a digest."""
+
+
+class TemplateBuild(Params, frozen=True):
+    """Absent values are decided as for `vm.create`."""
+
+    image: str | None = None
+    kernel: str | None = None
+    vcpu: int | None = None
+    memory_mib: int | None = None
+    disk_mib: int | None = None
+    network: NetworkKind | None = None
+
+
+class TemplateRef(Params, frozen=True):
+    ref: str
+    """Key, or a unique prefix of one."""
 
 
 class KernelPull(Params, frozen=True):
@@ -386,6 +427,30 @@ METHODS: dict[str, Method] = {
         Method(name="image.delete", params=ImageRef, result=Deleted, doc="Delete an image."),
         Method(name="kernel.list", params=NoParams, result=list[Kernel], doc="List kernels."),
         Method(name="kernel.pull", params=KernelPull, result=Kernel, doc="Fetch a kernel."),
+        Method(
+            name="template.list",
+            params=NoParams,
+            result=list[TemplateView],
+            doc="List templates, the last used first.",
+        ),
+        Method(
+            name="template.build",
+            params=TemplateBuild,
+            result=TemplateView,
+            doc="Make the template for VMs of this shape, unless it is here.",
+        ),
+        Method(
+            name="template.delete",
+            params=TemplateRef,
+            result=Deleted,
+            doc="Delete a template that no VM runs on.",
+        ),
+        Method(
+            name="template.prune",
+            params=NoParams,
+            result=Deleted,
+            doc="Delete every template that no VM runs on.",
+        ),
         Method(
             name="gc",
             params=Gc,

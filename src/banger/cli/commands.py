@@ -78,6 +78,10 @@ COMMANDS = (
     Command("image delete", "image", "Delete images.", aliases=("image rm",)),
     Command("kernel pull", "kernel", "Fetch a kernel and make its initramfs."),
     Command("kernel list", "kernel", "List kernels.", aliases=("kernel ls",)),
+    Command("template build", "template", "Make the template that VMs of this shape start from."),
+    Command("template list", "template", "List templates.", aliases=("template ls",)),
+    Command("template delete", "template", "Delete templates.", aliases=("template rm",)),
+    Command("template prune", "template", "Delete every template that no VM runs on."),
     Command("doctor", "host", "Tell whether this host is ready for VMs; changes nothing."),
     Command("setup", "host", "Install what this host lacks."),
     Command("daemon status", "daemon", "Tell whether the daemon runs, and where."),
@@ -97,6 +101,7 @@ GROUPS = {
     "vm workspace": "A repository in a VM: put in, take out.",
     "image": "Images: the root file systems of VMs.",
     "kernel": "Kernels.",
+    "template": "Templates: memory of images already booted, for fast starts.",
     "daemon": "The process that holds your VMs' records.",
     "config": "Settings.",
 }
@@ -140,13 +145,15 @@ def find_group(words: list[str]) -> str | None:
 def render_group(group: str) -> str:
     """Return the help page of a group, or the overview for ``."""
     if not group:
+        import textwrap
+
         lines = [_line(c.path, c.summary) for c in COMMANDS if c.path in OFTEN]
         others = sorted({c.path.split()[0] for c in COMMANDS} - {"vm"})
         return (
             OVERVIEW
             + "\n".join(lines)
-            + "\n\nmore: banger vm --help, and\n  "
-            + " ".join(others)
+            + "\n\nmore: banger vm --help, and\n"
+            + textwrap.indent(textwrap.fill(" ".join(others), 76, break_on_hyphens=False), "  ")
             + "\n"
         )
     inside = [c for c in COMMANDS if c.path.startswith(f"{group} ")]

@@ -21,7 +21,7 @@ from banger.cli.guestcommand import (
 from banger.cli.output import format_bytes, printable
 from banger.cli.parser import Parser, UsageError
 from banger.cli.progress import Stages
-from banger.cli.sizing import add_sizing, sizing_params
+from banger.cli.sizing import add_no_template, add_sizing, sizing_params
 from banger.cli.values import duration_s, variable
 from banger.errors import BangerError, VmNotFound
 
@@ -46,6 +46,7 @@ def _configure(parser: Parser) -> None:
     add("-q", "--quiet", action="store_true", help="no progress, no notices")
     add("--timings", action="store_true", help="print how long each stage took")
     add_sizing(parser)
+    add_no_template(parser)
     add("--guest-path", metavar="DIR", help="where the repository goes (default: /root/NAME)")
     add("--branch", metavar="NAME", help="start a new branch of this name in the guest")
     add("--from", dest="from_ref", metavar="REF", help="... at this commit (with --branch)")

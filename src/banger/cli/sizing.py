@@ -29,6 +29,13 @@ def add_sizing(parser: Parser) -> None:
     )
 
 
+def add_no_template(parser: Parser) -> None:
+    """Add the option that makes a VM boot."""
+    parser.add_argument(
+        "--no-template", action="store_true", help="boot, even if there is a template"
+    )
+
+
 def sizing_params(arguments: Namespace) -> dict[str, object]:
     """Return the parameters of `vm.create` for what was given."""
     given = {
@@ -41,5 +48,6 @@ def sizing_params(arguments: Namespace) -> dict[str, object]:
         "disk_mib": arguments.disk,
         "network": arguments.network,
         "labels": dict(arguments.label) or None,
+        "template": False if arguments.no_template else None,
     }
     return {name: value for name, value in given.items() if value is not None}

@@ -20,6 +20,12 @@ from banger.engine.garbage import collect_garbage
 from banger.engine.lifecycle import delete_vm, kill_vm, prune_vms, start_vm, stop_vm
 from banger.engine.opening import open_engine
 from banger.engine.queries import list_vms, open_log, show_vm
+from banger.engine.templating import (
+    build_template_now,
+    delete_template,
+    list_templates,
+    prune_templates,
+)
 from banger.engine.workspaces import (
     export_workspace,
     export_workspace_branch,
@@ -30,9 +36,11 @@ from banger.engine.workspaces import (
 __all__ = [
     "Engine",
     "build_image",
+    "build_template_now",
     "collect_garbage",
     "create_vm",
     "delete_image",
+    "delete_template",
     "delete_vm",
     "export_workspace",
     "export_workspace_branch",
@@ -40,10 +48,12 @@ __all__ = [
     "kill_vm",
     "list_images",
     "list_kernels",
+    "list_templates",
     "list_vms",
     "open_engine",
     "open_log",
     "prepare_workspace",
+    "prune_templates",
     "prune_vms",
     "pull_kernel",
     "show_image",

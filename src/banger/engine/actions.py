@@ -15,30 +15,33 @@ from typing import assert_never
 
 import msgspec
 
-from banger import guest, images, kernels, network, store, vmm
+from banger import guest, images, kernels, network, store, templates, vmm
 from banger.engine.engine import Engine
-from banger.engine.guestboot import boot_guest, settle_guest
+from banger.engine.guestboot import boot_guest, identify_guest, settle_guest
 from banger.engine.live import stop_watching
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
 from banger.engine.queries import load_vmm_handle, parse_handle
 from banger.errors import BangerError, OperationFailed
 from banger.host import proc
-from banger.host.files import ensure_private_dir, space_errors
+from banger.host.files import clone_file, ensure_private_dir, space_errors
 from banger.layout import Layout
 from banger.model.names import VmId
 from banger.model.vm import NetworkKind, VmRecord
 from banger.plan.steps import (
     BootGuest,
+    CloneDataDisk,
     EndNetwork,
     EndVmm,
     FlushGuest,
+    IdentifyGuest,
     MakeDataDisk,
     MakeHostKeys,
     MakeRuntimeDir,
     MakeVmDir,
     RemoveRuntimeDir,
     RemoveVmDir,
+    RestoreVmm,
     SettleGuest,
     ShutDownGuest,
     SpawnVmm,
@@ -90,6 +93,9 @@ async def _apply(engine: Engine, op: Operation, step: Step) -> None:  # noqa: PL
             await _make_data_disk(engine.layout.vm_data_disk(step.vm_id), step.size_mib)
         case MakeHostKeys():
             await _make_host_keys(engine.layout.vm_host_key(step.vm_id))
+        case CloneDataDisk():
+            op.progress("clone disk")
+            await _clone_data_disk(engine.layout, step)
         case MakeRuntimeDir():
             ensure_private_dir(engine.layout.vm_runtime(step.vm_id))
         case StartNetwork():
@@ -98,6 +104,12 @@ async def _apply(engine: Engine, op: Operation, step: Step) -> None:  # noqa: PL
         case SpawnVmm():
             op.progress("vmm")
             await _spawn_vmm(engine, step.vm_id)
+        case RestoreVmm():
+            op.progress("restore")
+            await _restore_vmm(engine, step)
+        case IdentifyGuest():
+            op.progress("identify")
+            await identify_guest(engine, await reload_vm(engine, step.vm_id))
         case BootGuest():
             op.progress("boot")
             await boot_guest(engine, await reload_vm(engine, step.vm_id))
@@ -130,7 +142,7 @@ async def _undo(engine: Engine, step: Step) -> None:
             await _remove_tree(engine.layout.vm_runtime(step.vm_id))
         case StartNetwork():
             await _end_network(engine, step.vm_id)
-        case SpawnVmm():
+        case SpawnVmm() | RestoreVmm():
             await _end_vmm(engine, step.vm_id)
         case _:
             # The data disk and the keys go with the VM's directory, the guest with its VMM.
@@ -157,6 +169,13 @@ async def _make_data_disk(path: Path, size_mib: int) -> None:
     partial.rename(path)
 
 
+async def _clone_data_disk(layout: Layout, step: CloneDataDisk) -> None:
+    target = layout.vm_data_disk(step.vm_id)
+    if not target.exists():
+        source = layout.template_dir(step.template) / templates.DATA
+        await asyncio.to_thread(clone_file, source, target)
+
+
 async def _make_host_keys(path: Path) -> None:
     if path.with_suffix(".pub").exists():
         return
@@ -178,19 +197,40 @@ async def _start_network(engine: Engine, vm_id: VmId) -> None:
 
 
 async def _spawn_vmm(engine: Engine, vm_id: VmId) -> None:
-    live = engine.live_vm(vm_id)
     record = await reload_vm(engine, vm_id)
+    memory = None
+    if record.spec.builds is not None:
+        path = engine.layout.template_staging(vm_id) / templates.MEMORY
+        memory = vmm.MemoryFile(path=path, is_private=False)
+    handle = await _spawn(engine, record, memory)
     driver = await engine.host.driver()
-    config = await asyncio.to_thread(_plan_machine, engine, record)
-    try:
-        handle = await driver.spawn(config, network=live.network_socket)
-    finally:
-        _close_network_socket(engine, vm_id)
-    await engine.database.write(store.save_handle, vm_id, "vmm", msgspec.json.encode(handle))
     await driver.wait_ready(handle, deadline_s=VMM_READY_DEADLINE_S)
 
 
-def _plan_machine(engine: Engine, record: VmRecord) -> vmm.MachineConfig:
+async def _restore_vmm(engine: Engine, step: RestoreVmm) -> None:
+    """Start a VMM on a template's memory and load its state: the guest runs on from there."""
+    folder = engine.layout.template_dir(step.template)
+    memory = vmm.MemoryFile(path=folder / templates.MEMORY, is_private=True)
+    handle = await _spawn(engine, await reload_vm(engine, step.vm_id), memory)
+    driver = await engine.host.driver()
+    await driver.restore(handle, folder / templates.STATE, deadline_s=VMM_READY_DEADLINE_S)
+
+
+async def _spawn(engine: Engine, record: VmRecord, memory: vmm.MemoryFile | None) -> vmm.VmmHandle:
+    live = engine.live_vm(record.id)
+    driver = await engine.host.driver()
+    config = await asyncio.to_thread(_plan_machine, engine, record, memory)
+    try:
+        handle = await driver.spawn(config, network=live.network_socket)
+    finally:
+        _close_network_socket(engine, record.id)
+    await engine.database.write(store.save_handle, record.id, "vmm", msgspec.json.encode(handle))
+    return handle
+
+
+def _plan_machine(
+    engine: Engine, record: VmRecord, memory: vmm.MemoryFile | None
+) -> vmm.MachineConfig:
     image = images.get_image(engine.layout, record.spec.image)
     kernel = kernels.get_kernel(engine.layout, record.spec.kernel)
     folder = kernels.kernel_dir(engine.layout, kernel)
@@ -204,6 +244,7 @@ def _plan_machine(engine: Engine, record: VmRecord) -> vmm.MachineConfig:
         root=images.image_root(engine.layout, image),
         mac=network.format_mac(record.id) if has_network else None,
         tsc_khz=engine.host.cpu.tsc_khz,
+        memory=memory,
     )
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from banger import images, kernels, store
+from banger import images, kernels, store, templates
 from banger.api.methods import Deleted, ImageBuild, ImageRef, KernelPull
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
@@ -45,7 +45,7 @@ async def build_image(engine: Engine, op: Operation, params: ImageBuild) -> Imag
 
 
 async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
-    """Delete an image that no VM uses.
+    """Delete an image that no VM uses, and the templates that were made from it.
 
     Raises:
         ImageNotFound: there is none of this name or digest.
@@ -63,6 +63,7 @@ async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
             hint=f"banger vm delete {' '.join(users)}",
         )
     await asyncio.to_thread(images.delete_image, engine.layout, image)
+    await asyncio.to_thread(templates.remove_templates_of, engine.layout, image.digest)
     return Deleted(ids=[image.digest])
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
@@ -29,6 +30,10 @@ class Engine:
     tasks: OwnedTasks
     """Watchers, shared work, what recovery does behind the open door."""
     shared: SharedWork
+    template_pins: Counter[str] = field(default_factory=Counter)
+    """How many VMs are being started from a template at this moment (hazard C4)."""
+    template_failures: Counter[str] = field(default_factory=Counter)
+    """How often a template of this key could not be made or used while this daemon lived."""
     live: dict[VmId, LiveVm] = field(default_factory=dict)
     now: Callable[[], float] = time.time
     random_bytes: Callable[[int], bytes] = os.urandom

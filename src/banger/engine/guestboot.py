@@ -14,6 +14,10 @@ NATIVE_DIRECTORIES = (b"/root", b"/home", b"/var/lib/docker", b"/var/lib/contain
 """Kept on the data disk itself: work trees and container stores want a native ext4."""
 STEP_DEADLINE_S = 600.0
 """Upper bound of a single wait; the start as a whole has its own, shorter deadline."""
+IDENTIFY_DEADLINE_S = 30.0
+"""For a clone's agent to answer, and to confirm (hazard D3)."""
+TEMPLATE_HOSTNAME = "template"
+"""What a guest is called that is to become a template; each clone gets its own name."""
 SETTLED = ("running", "degraded")
 SETTLE_POLL_S = 0.25
 ENTROPY_BYTES = 64
@@ -38,6 +42,19 @@ async def boot_guest(engine: Engine, record: VmRecord) -> None:
         identity=await asyncio.to_thread(_identity, engine, record),
     )
     await guest.boot(live.connection, spec, deadline_s=STEP_DEADLINE_S)
+
+
+async def identify_guest(engine: Engine, record: VmRecord) -> None:
+    """Make a clone a machine of its own before anybody can see it (hazards D1, D2).
+
+    Raises:
+        GuestRefused, DeadlineExceeded: the agent did not confirm; the clone is to be thrown away.
+    """
+    live = engine.live_vm(record.id)
+    socket = engine.layout.vm_agent_socket(record.id)
+    live.connection = await guest.connect(socket, deadline_s=IDENTIFY_DEADLINE_S)
+    identity = await asyncio.to_thread(_identity, engine, record)
+    await guest.identify(live.connection, identity, deadline_s=IDENTIFY_DEADLINE_S)
 
 
 async def settle_guest(engine: Engine, record: VmRecord) -> None:
@@ -66,8 +83,9 @@ def _identity(engine: Engine, record: VmRecord) -> guest.Identity:
     key = engine.layout.vm_host_key(record.id)
     has_network = record.spec.network is not NetworkKind.NONE
     interface = network.user_interface(record.id) if has_network else None
+    hostname = record.spec.name if record.spec.builds is None else TEMPLATE_HOSTNAME
     files = render_identity_files(
-        hostname=record.spec.name,
+        hostname=hostname,
         # Derived, so that a VM keeps its machine-id over restarts; D2 wants it unlike others'.
         machine_id=hashlib.sha256(f"machine-id {record.id}".encode()).hexdigest()[:32],
         nameservers=interface.dns if interface else (),
@@ -75,7 +93,7 @@ def _identity(engine: Engine, record: VmRecord) -> guest.Identity:
         host_key_public=key.with_suffix(".pub").read_bytes(),
     )
     return guest.Identity(
-        hostname=record.spec.name,
+        hostname=hostname,
         clock_ns=int(engine.now() * 1e9),
         entropy=engine.random_bytes(ENTROPY_BYTES),
         files=tuple(
@@ -84,6 +102,9 @@ def _identity(engine: Engine, record: VmRecord) -> guest.Identity:
         interface=None
         if interface is None
         else guest.Interface(
-            address=interface.address, prefix=interface.prefix, gateway=interface.gateway
+            mac=bytes.fromhex(interface.mac.replace(":", "")),
+            address=interface.address,
+            prefix=interface.prefix,
+            gateway=interface.gateway,
         ),
     )

@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 from sqlite3 import Connection
 
+import msgspec
+
 from banger import store
 from banger.api.methods import Deleted, VmStop, VmView
 from banger.engine.engine import Engine
@@ -152,7 +154,9 @@ async def prune_vms(engine: Engine, op: Operation, *, dry_run: bool) -> Deleted:
     chosen = [
         record.id
         for record in await engine.database.read(store.load_vms)
-        if record.state in idle and engine.live_vm(record.id).lifecycle.holder is None
+        if record.state in idle
+        and record.spec.builds is None
+        and engine.live_vm(record.id).lifecycle.holder is None
     ]
     if not dry_run:
         for vm_id in chosen:
@@ -175,6 +179,10 @@ async def _begin(
     def begin(connection: Connection) -> None:
         store.begin_operation(connection, op.id, journal, record.id, now=engine.now())
         store.update_state(connection, record.id, state)
+        if state is VmState.STARTING and record.spec.template is not None:
+            # It boots from its own disk: the template is not needed from here on.
+            spec = msgspec.structs.replace(record.spec, template=None)
+            store.update_spec(connection, record.id, spec)
 
     await engine.database.write(begin)
 

@@ -21,7 +21,11 @@ async def get_vm(engine: Engine, untrusted_ref: str) -> VmRecord:
     """
     if not untrusted_ref:
         raise InvalidRequest("An empty text names no VM.", hint="banger vm list")
-    records = {record.id: record for record in await engine.database.read(store.load_vms)}
+    records = {
+        record.id: record
+        for record in await engine.database.read(store.load_vms)
+        if record.spec.builds is None
+    }
     matches = find_matches(untrusted_ref, [(r.id, r.spec.name) for r in records.values()])
     if not matches:
         raise VmNotFound(f"There is no VM {untrusted_ref}.", hint="banger vm list")

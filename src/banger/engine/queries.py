@@ -42,7 +42,8 @@ async def list_vms(engine: Engine, params: VmList) -> list[VmView]:
     return [
         await view_vm(engine, record)
         for record in records
-        if (not params.states or record.state in params.states)
+        if record.spec.builds is None
+        and (not params.states or record.state in params.states)
         and params.labels.items() <= record.spec.labels.items()
     ]
 

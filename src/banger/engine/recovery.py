@@ -135,7 +135,8 @@ async def _reconcile(engine: Engine, record: VmRecord) -> None:
         for step in plan_kill(record.id):
             await apply(engine, op, step)
         await engine.database.write(store.update_state, record.id, VmState.STOPPED)
-    if record.spec.ephemeral and record.state is not VmState.ERROR:
+    kept = record.state is VmState.ERROR and record.spec.builds is None
+    if record.spec.ephemeral and not kept:
         await delete_now(engine, engine.new_operation("vm.delete"), record.id)
 
 

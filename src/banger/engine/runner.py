@@ -12,6 +12,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Coroutine, Sequence
+from sqlite3 import Connection
 from typing import TypeVar
 
 import msgspec
@@ -21,6 +22,7 @@ from banger.engine.actions import apply, undo
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
 from banger.errors import BangerError, NoSpace
+from banger.plan.lifecycle import Plan
 from banger.plan.steps import Step
 
 log = logging.getLogger(__name__)
@@ -28,19 +30,24 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-async def run_undoable(engine: Engine, op: Operation, steps: Sequence[Step]) -> None:
+async def run_undoable(engine: Engine, op: Operation, plan: Plan) -> None:
     """Apply the steps in order; if one fails, or the caller is cancelled, undo them all.
+
+    Steps of an inner tuple are applied side by side: all are journalled as started before any
+    of them acts, so that recovery sees no difference.
 
     The operation's journal must be open. It is left open: the caller closes it in the
     transaction that saves the outcome.
     """
     begun: list[tuple[int, Step]] = []
     try:
-        for number, step in enumerate(steps):
-            await _record(engine, op, number, step, "started")
-            begun.append((number, step))
-            await apply(engine, op, step)
-            await _record(engine, op, number, step, "done")
+        for group in plan:
+            steps = group if isinstance(group, tuple) else (group,)
+            numbered = list(enumerate(steps, len(begun)))
+            await _record(engine, op, numbered, "started")
+            begun += numbered
+            await _apply_together(engine, op, steps)
+            await _record(engine, op, numbered, "done")
     except BaseException:
         # Shielded: a second cancellation must not leave half of the undoing undone.
         await finish_shielded(_undo_all(engine, op, begun))
@@ -54,14 +61,14 @@ async def run_forward(engine: Engine, op: Operation, steps: Sequence[Step]) -> N
     """
     errors: list[BangerError] = []
     for number, step in enumerate(steps):
-        await _record(engine, op, number, step, "started")
+        await _record(engine, op, [(number, step)], "started")
         try:
             await apply(engine, op, step)
         except BangerError as error:
             log.error("%s: step %s failed: %s", op.id, type(step).__name__, error)
             errors.append(error)
         else:
-            await _record(engine, op, number, step, "done")
+            await _record(engine, op, [(number, step)], "done")
     if errors:
         raise errors[0]
 
@@ -85,11 +92,27 @@ async def finish_shielded(work: Coroutine[object, object, T]) -> T:
     return task.result()
 
 
+async def _apply_together(engine: Engine, op: Operation, steps: tuple[Step, ...]) -> None:
+    """Apply steps side by side; when one fails the others are ended, and have ended."""
+    tasks = [asyncio.ensure_future(apply(engine, op, step)) for step in steps]
+    try:
+        await asyncio.gather(*tasks)
+    finally:
+        for task in tasks:
+            task.cancel()
+        # A second cancellation must not leave a step that acts while it is being undone.
+        await finish_shielded(_settled(tasks))
+
+
+async def _settled(tasks: Sequence[asyncio.Future[None]]) -> None:
+    await asyncio.gather(*tasks, return_exceptions=True)
+
+
 async def _undo_all(engine: Engine, op: Operation, begun: list[tuple[int, Step]]) -> None:
     for number, step in reversed(begun):
         try:
             await undo(engine, step)
-            await _record(engine, op, number, step, "undone")
+            await _record(engine, op, [(number, step)], "undone")
         except Exception:
             # The undo loop is one of three places that catch everything: the rest of
             # the steps must be undone, and `gc` shows what this one left.
@@ -97,6 +120,11 @@ async def _undo_all(engine: Engine, op: Operation, begun: list[tuple[int, Step]]
 
 
 async def _record(
-    engine: Engine, op: Operation, number: int, step: Step, status: store.StepStatus
+    engine: Engine, op: Operation, steps: Sequence[tuple[int, Step]], status: store.StepStatus
 ) -> None:
-    await engine.database.write(store.record_step, op.id, number, msgspec.json.encode(step), status)
+    def record(connection: Connection) -> None:
+        for number, step in steps:
+            payload = msgspec.json.encode(step)
+            store.record_step(connection, op.id, number, payload, status)
+
+    await engine.database.write(record)

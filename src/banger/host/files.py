@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import fcntl
 import os
 import shutil
 import tempfile
@@ -17,6 +18,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from banger.errors import NoSpace
+
+FICLONE = 0x40049409
+"""ioctl(2): share the blocks of another file (btrfs, XFS). Python has no name for it."""
 
 
 def ensure_private_dir(path: Path) -> Path:
@@ -105,3 +109,55 @@ def space_errors(where: Path) -> Iterator[None]:
         if error.errno not in (errno.ENOSPC, errno.EDQUOT):
             raise
         raise NoSpace(f"The file system of {where} is full.", hint=f"df -h {where}") from error
+
+
+def clone_file(source: Path, target: Path) -> None:
+    """Make `target` (new, mode 0600) a copy of `source`: shared blocks, else only its data.
+
+    Holes stay holes. The file appears whole, by rename.
+    """
+    partial = target.with_name(f"{target.name}.partial")
+    with space_errors(target), contextlib.ExitStack() as stack:
+        partial.unlink(missing_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        reader = os.open(source, os.O_RDONLY | os.O_CLOEXEC)
+        stack.callback(os.close, reader)
+        writer = os.open(partial, flags, 0o600)
+        stack.callback(os.close, writer)
+        try:
+            fcntl.ioctl(writer, FICLONE, reader)
+        except OSError as error:
+            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+                raise
+            _copy_sparse(reader, writer)
+        os.rename(partial, target)
+
+
+def _copy_sparse(reader: int, writer: int) -> None:
+    """Copy what is not a hole."""
+    size = os.fstat(reader).st_size
+    os.ftruncate(writer, size)
+    end = 0
+    while end < size:
+        try:
+            start = os.lseek(reader, end, os.SEEK_DATA)
+        except OSError as error:
+            if error.errno == errno.ENXIO:  # only a hole is left
+                return
+            raise
+        end = os.lseek(reader, start, os.SEEK_HOLE)
+        _copy_range(reader, writer, start=start, end=end)
+
+
+def _copy_range(reader: int, writer: int, *, start: int, end: int) -> None:
+    while start < end:
+        try:
+            copied = os.copy_file_range(reader, writer, end - start, start, start)
+        except OSError as error:
+            if error.errno not in (errno.EXDEV, errno.EOPNOTSUPP, errno.ENOSYS, errno.EINVAL):
+                raise
+            os.lseek(writer, start, os.SEEK_SET)
+            copied = os.sendfile(writer, reader, start, end - start)
+        if copied == 0:
+            raise OSError(errno.EIO, "the file became shorter while it was copied")
+        start += copied

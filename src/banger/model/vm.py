@@ -72,6 +72,10 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     """The image's own variables, for every command that is run."""
+    template: str | None = None
+    """Key of the template that the VM's memory comes from; None once it has booted itself."""
+    builds: str | None = None
+    """Key of the template that this VM is to become: it is the engine's, and in no list."""
     ephemeral: bool = False
     """Deleted when the client connection that created it ends (`vm run --rm`)."""
 

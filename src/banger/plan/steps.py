@@ -30,6 +30,12 @@ class MakeDataDisk(_Step, frozen=True, tag="make-data-disk"):
     size_mib: int
 
 
+class CloneDataDisk(_Step, frozen=True, tag="clone-data-disk"):
+    """The data disk exists: a copy of a template's."""
+
+    template: str
+
+
 class MakeHostKeys(_Step, frozen=True, tag="make-host-keys"):
     """The guest's own ssh host key exists (hazard D2)."""
 
@@ -44,6 +50,16 @@ class StartNetwork(_Step, frozen=True, tag="start-network"):
 
 class SpawnVmm(_Step, frozen=True, tag="spawn-vmm"):
     """The VMM runs and its handle is saved. Undo: it has ended."""
+
+
+class RestoreVmm(_Step, frozen=True, tag="restore-vmm"):
+    """The VMM runs from a template's state, its handle is saved. Undo: it has ended."""
+
+    template: str
+
+
+class IdentifyGuest(_Step, frozen=True, tag="identify-guest"):
+    """The agent of a clone has confirmed that the guest is a machine of its own (D1, D2)."""
 
 
 class BootGuest(_Step, frozen=True, tag="boot-guest"):
@@ -86,10 +102,13 @@ class RemoveVmDir(_Step, frozen=True, tag="remove-vm-dir"):
 Step = (
     MakeVmDir
     | MakeDataDisk
+    | CloneDataDisk
     | MakeHostKeys
     | MakeRuntimeDir
     | StartNetwork
     | SpawnVmm
+    | RestoreVmm
+    | IdentifyGuest
     | BootGuest
     | SettleGuest
     | FlushGuest

@@ -26,6 +26,7 @@ from banger.store.vms import (
     insert_vm,
     load_vms,
     require_name_free,
+    update_spec,
     update_state,
     update_workspace,
 )
@@ -48,6 +49,7 @@ __all__ = [
     "record_step",
     "require_name_free",
     "save_handle",
+    "update_spec",
     "update_state",
     "update_workspace",
 ]

@@ -55,6 +55,11 @@ def update_state(
     )
 
 
+def update_spec(connection: sqlite3.Connection, vm_id: VmId, spec: VmSpec) -> None:
+    """Save a changed spec; the name stays."""
+    connection.execute("UPDATE vms SET spec = ? WHERE id = ?", (msgspec.json.encode(spec), vm_id))
+
+
 def update_workspace(
     connection: sqlite3.Connection, vm_id: VmId, workspace: WorkspaceRecord
 ) -> None:

@@ -1,6 +1,13 @@
 """Drivers: how VMs become host processes. One protocol, one folder for each VMM."""
 
-from banger.vmm.driver import Capability, Driver, MachineConfig, VmmHandle, plan_machine
+from banger.vmm.driver import (
+    Capability,
+    Driver,
+    MachineConfig,
+    MemoryFile,
+    VmmHandle,
+    plan_machine,
+)
 from banger.vmm.leftovers import Leftover, end_leftover, find_leftovers
 
 __all__ = [
@@ -8,6 +15,7 @@ __all__ = [
     "Driver",
     "Leftover",
     "MachineConfig",
+    "MemoryFile",
     "VmmHandle",
     "end_leftover",
     "find_leftovers",

@@ -34,6 +34,19 @@ class Capability(StrEnum):
     """Runs guests where there is no KVM."""
     DISCARD = "discard"
     """Space that the guest frees is given back to the host's file system."""
+    TEMPLATES = "templates"
+    """`save` and `restore`: a VM's memory becomes a file that others start from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryFile:
+    """A file that is the guest's memory."""
+
+    path: Path
+    is_private: bool
+    """False: what the guest writes is in the file (a template is being made). True: the
+    file is only read, what the guest writes is its own (hazard D8), and the VMM waits for
+    `restore` instead of booting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +71,8 @@ class MachineConfig:
     vmm_log: Path
     agent_socket: Path
     control_socket: Path
+    memory: MemoryFile | None = None
+    """None: the memory is anonymous, as it is for a VM that just boots."""
 
 
 class VmmHandle(Struct, frozen=True, kw_only=True):
@@ -104,6 +119,28 @@ class Driver(Protocol):
         """
         ...
 
+    async def fingerprint(self) -> str:
+        """Return a text that changes whenever a saved state may not fit the VMM (hazard D5)."""
+        ...
+
+    async def save(self, handle: VmmHandle, state: Path, *, deadline_s: float) -> None:
+        """Pause a VM whose memory is a shared file, and write its devices' state to a new file.
+
+        The VM stays paused: it is to be ended, and its files are the template's from then on.
+
+        Raises:
+            VmmFailed: the state could not be saved.
+        """
+        ...
+
+    async def restore(self, handle: VmmHandle, state: Path, *, deadline_s: float) -> None:
+        """Load a saved state into a VMM with private memory; returns when the guest runs.
+
+        Raises:
+            VmmFailed: it does not load, or the VMM ended.
+        """
+        ...
+
     async def adopt(self, handle: VmmHandle, *, deadline_s: float) -> bool:
         """Tell whether this very VMM still runs and answers, after a restart of the daemon."""
         ...
@@ -138,6 +175,7 @@ def plan_machine(
     root: Path,
     mac: str | None,
     tsc_khz: int | None,
+    memory: MemoryFile | None = None,
 ) -> MachineConfig:
     """Return the machine for a VM's spec, with the files where the layout has them."""
     return MachineConfig(
@@ -155,4 +193,5 @@ def plan_machine(
         vmm_log=layout.vm_vmm_log(vm_id),
         agent_socket=layout.vm_agent_socket(vm_id),
         control_socket=layout.vm_control_socket(vm_id),
+        memory=memory,
     )

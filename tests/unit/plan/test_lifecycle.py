@@ -7,7 +7,14 @@ import pytest
 
 from banger.model.names import VmId
 from banger.model.vm import Accel, NetworkKind, VmSpec
-from banger.plan.lifecycle import plan_create, plan_delete, plan_kill, plan_start, plan_stop
+from banger.plan.lifecycle import (
+    plan_clone,
+    plan_create,
+    plan_delete,
+    plan_kill,
+    plan_start,
+    plan_stop,
+)
 from banger.plan.steps import Step
 
 VM = VmId("00ff10203040")
@@ -66,3 +73,19 @@ def test_delete_ends_what_runs_before_it_removes_files() -> None:
 )
 def test_a_step_survives_the_journal(step: Step) -> None:
     assert msgspec.json.decode(msgspec.json.encode(step), type=Step) == step
+
+
+def test_a_clone_is_identified_last_and_boots_nothing() -> None:
+    """D2: whatever else went side by side."""
+    plan = plan_clone(VM, spec(), template="t")
+    flat = [step for group in plan for step in (group if isinstance(group, tuple) else (group,))]
+    assert names(tuple(flat)) == [
+        "MakeVmDir",
+        "MakeRuntimeDir",
+        "CloneDataDisk",
+        "StartNetwork",
+        "RestoreVmm",
+        "MakeHostKeys",
+        "IdentifyGuest",
+    ]
+    assert plan[-1] == flat[-1]

@@ -14,6 +14,8 @@ from banger.model.vm import Accel
 from banger.vmm.driver import MachineConfig
 
 AGENT_PORT = "banger.agent.0"
+FORMAT = 1
+"""Raised with every change of these arguments: templates of another machine are not used (D5)."""
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
@@ -32,6 +34,7 @@ def plan_argv(config: MachineConfig, *, binary: str, descriptors: Descriptors) -
         binary,
         *_process(config),
         *_machine(config),
+        *_memory(config),
         *_kernel(config),
         *_console(config),
         *_control(descriptors),
@@ -86,13 +89,32 @@ def _machine(config: MachineConfig) -> list[str]:
     return [
         # ACPI because Debian's kernel takes no devices from its command line; its
         # timers need PIT, PIC and RTC.
-        *("-machine", "microvm,acpi=on,pit=on,pic=on,rtc=on"),
+        *("-machine", f"microvm,acpi=on,pit=on,pic=on,rtc=on{_backend(config)}"),
         *("-accel", accel),
         *("-cpu", cpu),
         *("-smp", str(config.vcpu)),
         *("-m", f"{config.memory_mib}M"),
         *("-rtc", "base=utc"),
     ]
+
+
+def _backend(config: MachineConfig) -> str:
+    return "" if config.memory is None else ",memory-backend=ram"
+
+
+def _memory(config: MachineConfig) -> list[str]:
+    """Memory in a file: shared while a template is made, private for those who start from it."""
+    if config.memory is None:
+        return []
+    backend = {
+        "qom-type": "memory-backend-file",
+        "id": "ram",
+        "size": config.memory_mib * 2**20,
+        "mem-path": str(config.memory.path),
+        "share": not config.memory.is_private,
+    }
+    incoming = ["-incoming", "defer"] if config.memory.is_private else []
+    return ["-object", json.dumps(backend), *incoming]
 
 
 def _kernel(config: MachineConfig) -> list[str]:

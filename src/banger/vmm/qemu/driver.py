@@ -4,25 +4,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
+from collections.abc import Coroutine
+from pathlib import Path
+from typing import TypeVar
 
 from banger.errors import BangerError, VmmFailed
+from banger.host.files import space_errors
 from banger.host.process import is_alive
 from banger.vmm.driver import Capability, MachineConfig, VmmHandle
-from banger.vmm.qemu import process, qmp
-from banger.vmm.qemu.probe import QemuFacts
+from banger.vmm.qemu import argv, process, qmp
+from banger.vmm.qemu.probe import ProgramHash, QemuFacts
 
 RUNNING = "running"
+
+T = TypeVar("T")
 
 
 class QemuDriver:
     """Starts and ends QEMU processes, with the QEMU that was probed."""
 
     name = process.DRIVER_NAME
-    capabilities = frozenset({Capability.EMULATION, Capability.DISCARD})
+    capabilities = frozenset({Capability.EMULATION, Capability.DISCARD, Capability.TEMPLATES})
 
     def __init__(self, facts: QemuFacts) -> None:
         self.facts = facts
+        self._program = ProgramHash(facts.binary)
 
     async def spawn(self, config: MachineConfig, *, network: socket.socket | None) -> VmmHandle:
         """Start QEMU; see `vmm.driver.Driver`."""
@@ -30,27 +38,34 @@ class QemuDriver:
 
     async def wait_ready(self, handle: VmmHandle, *, deadline_s: float) -> None:
         """Return when QEMU answers and the guest runs; its death ends the wait at once."""
-        death = asyncio.ensure_future(process.gone(handle))
-        answer = asyncio.ensure_future(
-            qmp.query_status(handle.control_socket, deadline_s=deadline_s)
+        status = await _or_death(
+            handle, qmp.query_status(handle.control_socket, deadline_s=deadline_s)
         )
-        try:
-            await asyncio.wait((death, answer), return_when=asyncio.FIRST_COMPLETED)
-            # QEMU's last act may be to close the connection: its death says more.
-            if answer.done() and answer.exception() is not None:
-                await asyncio.wait((death,), timeout=1.0)
-            if death.done():
-                raise VmmFailed(
-                    f"QEMU of VM {handle.vm_id} ended at its start{_last_line(handle)}",
-                    details=process.read_log_tail(handle),
-                )
-            status = await answer
-        finally:
-            for task in (death, answer):
-                task.cancel()
-            await asyncio.gather(death, answer, return_exceptions=True)
         if status != RUNNING:
             raise VmmFailed(f"QEMU of VM {handle.vm_id} is {status}, not running.")
+
+    async def fingerprint(self) -> str:
+        """Return QEMU's version, the hash of its program, and the form of our arguments."""
+        version = ".".join(map(str, self.facts.version))
+        digest = await asyncio.to_thread(self._program.read)
+        return f"qemu {version} {digest} argv {argv.FORMAT}"
+
+    async def save(self, handle: VmmHandle, state: Path, *, deadline_s: float) -> None:
+        """Pause QEMU and write its devices' state to a new file."""
+        with space_errors(state):
+            fd = os.open(state, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+        try:
+            await _or_death(handle, qmp.save(handle.control_socket, fd, deadline_s=deadline_s))
+        finally:
+            os.close(fd)
+
+    async def restore(self, handle: VmmHandle, state: Path, *, deadline_s: float) -> None:
+        """Load a saved state into a QEMU that waits for it; returns when the guest runs."""
+        fd = os.open(state, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        try:
+            await _or_death(handle, qmp.restore(handle.control_socket, fd, deadline_s=deadline_s))
+        finally:
+            os.close(fd)
 
     async def adopt(self, handle: VmmHandle, *, deadline_s: float) -> bool:
         """Tell whether this very QEMU runs and answers."""
@@ -86,6 +101,27 @@ class QemuDriver:
     async def kill(self, handle: VmmHandle) -> None:
         """End QEMU whatever it does."""
         await process.end(handle)
+
+
+async def _or_death(handle: VmmHandle, talk: Coroutine[object, object, T]) -> T:
+    """Await a conversation with QEMU; QEMU's death ends the wait at once."""
+    death = asyncio.ensure_future(process.gone(handle))
+    answer = asyncio.ensure_future(talk)
+    try:
+        await asyncio.wait((death, answer), return_when=asyncio.FIRST_COMPLETED)
+        # QEMU's last act may be to close the connection: its death says more.
+        if answer.done() and answer.exception() is not None:
+            await asyncio.wait((death,), timeout=1.0)
+        if death.done():
+            raise VmmFailed(
+                f"QEMU of VM {handle.vm_id} ended at its start{_last_line(handle)}",
+                details=process.read_log_tail(handle),
+            )
+        return await answer
+    finally:
+        for task in (death, answer):
+            task.cancel()
+        await asyncio.gather(death, answer, return_exceptions=True)
 
 
 def _last_line(handle: VmmHandle) -> str:

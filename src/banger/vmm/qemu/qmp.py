@@ -15,6 +15,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 
 import msgspec
@@ -37,6 +39,8 @@ class _Message(msgspec.Struct, frozen=True):
     greeting: dict[str, object] | None = msgspec.field(name="QMP", default=None)
     result: dict[str, object] | None = msgspec.field(name="return", default=None)
     error: _Failure | None = None
+    event: str | None = None
+    data: dict[str, object] | None = None
 
 
 class _Status(msgspec.Struct, frozen=True):
@@ -48,17 +52,40 @@ class _Conversation:
     path: str
     reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
+    sock: socket.socket
+    """The writer's own; descriptors are sent through it."""
 
-    async def execute(self, command: str) -> dict[str, object]:
+    async def execute(
+        self, command: str, arguments: Mapping[str, object] | None = None, *, fd: int | None = None
+    ) -> dict[str, object]:
         """Send a command; return its answer, skipping what QEMU says of its own accord."""
-        self.writer.write(msgspec.json.encode({"execute": command}) + b"\n")
-        await self.writer.drain()
+        request: dict[str, object] = {"execute": command}
+        if arguments is not None:
+            request["arguments"] = arguments
+        line = msgspec.json.encode(request) + b"\n"
+        if fd is None:
+            self.writer.write(line)
+            await self.writer.drain()
+        else:
+            # Every earlier command was answered, so nothing of the writer's is under way.
+            socket.send_fds(self.sock, [line], [fd])
         for _ in range(MESSAGES):
             message = await self.receive()
             if message.error is not None:
                 raise VmmFailed(f"QEMU refused {command}: {message.error.desc[:200]}")
             if message.result is not None:
                 return message.result
+        raise VmmFailed(f"QEMU at {self.path} talks without answering.")
+
+    async def wait_completed(self) -> None:
+        """Return when the state was moved."""
+        for _ in range(MESSAGES):
+            message = await self.receive()
+            status = (message.data or {}).get("status")
+            if message.event == "MIGRATION" and status == "completed":
+                return
+            if message.event == "MIGRATION" and status == "failed":
+                raise VmmFailed(f"QEMU at {self.path} could not move the VM's state.")
         raise VmmFailed(f"QEMU at {self.path} talks without answering.")
 
     async def receive(self) -> _Message:
@@ -92,17 +119,69 @@ async def ask_to_quit(socket_path: str, *, deadline_s: float) -> None:
     await _ask(socket_path, "quit", deadline_s=deadline_s)
 
 
+async def save(socket_path: str, fd: int, *, deadline_s: float) -> None:
+    """Stop the machine and write its devices' state, without its memory, to a descriptor.
+
+    Raises:
+        VmmFailed: it cannot.
+        DeadlineExceeded: it has not in time.
+    """
+    async with _talk(socket_path, deadline_s=deadline_s) as conversation:
+        await conversation.execute("stop")
+        await _prepare_migration(conversation, fd)
+        await conversation.execute("migrate", {"uri": "fd:state"})
+        await conversation.wait_completed()
+
+
+async def restore(socket_path: str, fd: int, *, deadline_s: float) -> None:
+    """Load devices' state from a descriptor into a machine that waits; return when it runs.
+
+    Raises:
+        VmmFailed: it does not load.
+        DeadlineExceeded: it has not in time.
+    """
+    async with _talk(socket_path, deadline_s=deadline_s) as conversation:
+        await _prepare_migration(conversation, fd)
+        await conversation.execute("migrate-incoming", {"uri": "fd:state"})
+        await conversation.wait_completed()
+        # It was saved while it was stopped, and is loaded so.
+        await conversation.execute("cont")
+
+
+async def _prepare_migration(conversation: _Conversation, fd: int) -> None:
+    """Set what both ends must agree on; the memory is a file that both have."""
+    wanted = ("x-ignore-shared", "events")
+    capabilities = [{"capability": name, "state": True} for name in wanted]
+    await conversation.execute("migrate-set-capabilities", {"capabilities": capabilities})
+    # A descriptor, since the sandbox forbids QEMU to start what would open the file for it.
+    await conversation.execute("getfd", {"fdname": "state"}, fd=fd)
+
+
 async def _ask(socket_path: str, command: str, *, deadline_s: float) -> dict[str, object]:
     """Connect, greet, give one command, and leave."""
+    async with _talk(socket_path, deadline_s=deadline_s) as conversation:
+        return await conversation.execute(command)
+
+
+@contextlib.asynccontextmanager
+async def _talk(socket_path: str, *, deadline_s: float) -> AsyncIterator[_Conversation]:
+    """Connect and greet; leave at the end of the block, which is under the deadline, too."""
     try:
         async with asyncio.timeout(deadline_s):
-            reader, writer = await asyncio.open_unix_connection(socket_path, limit=LINE_BYTES)
+            sock = socket.socket(socket.AF_UNIX)
             try:
-                conversation = _Conversation(socket_path, reader, writer)
+                sock.setblocking(False)
+                await asyncio.get_running_loop().sock_connect(sock, socket_path)
+                reader, writer = await asyncio.open_unix_connection(sock=sock, limit=LINE_BYTES)
+            except BaseException:
+                sock.close()
+                raise
+            try:
+                conversation = _Conversation(socket_path, reader, writer, sock)
                 if (await conversation.receive()).greeting is None:
                     raise VmmFailed(f"What answers at {socket_path} is not QEMU.")
                 await conversation.execute("qmp_capabilities")
-                return await conversation.execute(command)
+                yield conversation
             finally:
                 writer.close()
                 with contextlib.suppress(OSError):

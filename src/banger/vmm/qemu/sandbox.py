@@ -42,6 +42,10 @@ def plan_sandbox(facts: SandboxFacts, argv: Sequence[str], *, config: MachineCon
     """Return the command that runs QEMU with nothing but its own files."""
     shown = _files("--ro-bind", config.bzimage, config.initramfs, config.root)
     shown += _files("--bind", config.data, config.console_log)
+    if config.memory is not None:
+        # Writable also for a clone, which maps it privately: QEMU before 8.2 opens the file
+        # for writing or makes the guest's memory read-only. ADR 0030.
+        shown += _files("--bind", config.memory.path)
     if config.accel is Accel.KVM:
         shown += ["--dev-bind", "/dev/kvm", "/dev/kvm"]
     return plan_sandboxed(facts, argv, shown=shown)

@@ -1,0 +1,65 @@
+"""What a VM begins with: its row with an open journal, and its durable parts."""
+
+from __future__ import annotations
+
+from sqlite3 import Connection
+
+import msgspec
+
+from banger import store
+from banger.engine.engine import Engine
+from banger.engine.lifecycle import forget_vm
+from banger.engine.operations import Operation
+from banger.engine.runner import finish_shielded, run_undoable
+from banger.errors import NameTaken
+from banger.model.names import ID_BYTES, format_vm_id, format_word_pair
+from banger.model.vm import VmRecord, VmSpec, VmState
+from banger.plan.lifecycle import plan_create
+
+NAME_TRIES = 20
+"""How often another word pair is tried when a generated name is taken."""
+
+
+async def claim_vm(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord:
+    """Insert the VM's row; a generated name that is taken is generated again (C6).
+
+    A VM that starts from a template is `starting` from its first moment.
+
+    Raises:
+        NameTaken: another VM has the name that the spec asks for.
+    """
+    state = VmState.CREATED if spec.template is None else VmState.STARTING
+    tries = 1 if spec.name else NAME_TRIES
+    while True:
+        tries -= 1
+        name = spec.name or format_word_pair(int.from_bytes(engine.random_bytes(4)))
+        record = VmRecord(
+            id=format_vm_id(engine.random_bytes(ID_BYTES)),
+            spec=msgspec.structs.replace(spec, name=name),
+            state=state,
+            created_at=engine.now(),
+        )
+        try:
+            await engine.database.write(insert_claimed, op, record)
+        except NameTaken:
+            if not tries:
+                raise
+        else:
+            return record
+
+
+def insert_claimed(connection: Connection, op: Operation, record: VmRecord) -> None:
+    """Claim a VM's name by its row, and open the journal of its making, in one transaction."""
+    store.insert_vm(connection, record)
+    store.begin_operation(connection, op.id, "vm.create", record.id, now=record.created_at)
+
+
+async def make_parts(engine: Engine, op: Operation, record: VmRecord) -> None:
+    """Make the durable parts of a claimed VM, or leave nothing of it."""
+    op.progress("create")
+    try:
+        await run_undoable(engine, op, plan_create(record.id, record.spec))
+    except BaseException:
+        await finish_shielded(engine.database.write(forget_vm, op, record.id))
+        raise
+    await engine.database.write(store.end_operation, op.id)

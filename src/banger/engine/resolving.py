@@ -1,0 +1,88 @@
+"""Decide what a VM is to be made of: a request, the configuration and the host, into a spec.
+
+Everything is checked before anything exists (hazard C7): sizes and name first, then the host's
+programs, then image and kernel, which may be built now.
+"""
+
+from __future__ import annotations
+
+from banger.api.methods import VmCreate
+from banger.config import Settings
+from banger.engine.artifacts import ensure_image, ensure_kernel
+from banger.engine.engine import Engine
+from banger.engine.operations import Operation
+from banger.engine.preflight import require_programs
+from banger.errors import InvalidRequest
+from banger.model.names import parse_vm_name
+from banger.model.vm import NetworkKind, VmSpec, require_sizes
+
+
+def require_valid(params: VmCreate, settings: Settings) -> None:
+    """Check everything in a request that can be checked without looking at the host.
+
+    Raises:
+        InvalidRequest: a size, the name or a label is not possible.
+    """
+    if params.name is not None:
+        parse_vm_name(params.name)
+    vcpu, memory_mib, disk_mib = _sizes(params, settings)
+    require_sizes(vcpu=vcpu, memory_mib=memory_mib, disk_mib=disk_mib)
+    for key, value in params.labels.items():
+        if not key or "=" in key or "\0" in key + value or len(key) + len(value) > 1024:
+            raise InvalidRequest(f"{key!r} is not a label: a name without = is needed.")
+
+
+async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpec:
+    """Return the whole spec for a valid request, with image and kernel made; shows it as a note.
+
+    The name is empty if none was asked for.
+
+    Raises:
+        ToolMissing: the host lacks programs; they are named.
+        ImageNotFound, KernelNotFound: and it cannot be made.
+    """
+    settings = engine.settings
+    network = params.network or NetworkKind(settings.text("network"))
+    await require_programs(engine, network)
+    image = await ensure_image(engine, params.image or settings.text("default_image"), op.progress)
+    kernel = await ensure_kernel(
+        engine, params.kernel or settings.text("default_kernel"), op.progress
+    )
+    vcpu, memory_mib, disk_mib = _sizes(params, settings)
+    spec = VmSpec(
+        name=params.name or "",
+        image=image.digest,
+        image_name=image.name,
+        kernel=kernel.digest,
+        vcpu=vcpu,
+        memory_mib=memory_mib,
+        disk_mib=disk_mib,
+        network=network,
+        driver="qemu",
+        accel=await engine.host.accel(),
+        labels=params.labels,
+        env=image.env,
+        ephemeral=params.ephemeral,
+    )
+    op.note("spec", _describe(spec))
+    return spec
+
+
+def _describe(spec: VmSpec) -> str:
+    disk_mib = spec.disk_mib
+    disk = f"{disk_mib // 1024} GiB" if disk_mib % 1024 == 0 else f"{disk_mib} MiB"
+    return (
+        f"{spec.vcpu} vcpu | {spec.memory_mib} MiB | {disk} disk | {spec.image_name} | "
+        f"{spec.driver}/{spec.accel}"
+    )
+
+
+def _sizes(params: VmCreate, settings: Settings) -> tuple[int, int, int]:
+    def chosen(asked: int | None, default: int) -> int:
+        return default if asked is None else asked
+
+    return (
+        chosen(params.vcpu, settings.number("vm_defaults.vcpu")),
+        chosen(params.memory_mib, settings.number("vm_defaults.memory_mib")),
+        chosen(params.disk_mib, settings.number("vm_defaults.disk_gib") * 1024),
+    )

@@ -1,0 +1,221 @@
+"""Templates: found or built when a VM is to be started from one, listed, removed.
+
+One build for each key at a time, whose result all askers get (lock L4, hazard C3). A template
+that a VM runs on, or is being started from, is not removed (C4): the first is in the VM's
+record, the second in `Engine.template_pins`, which needs no more than this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Iterator
+
+import msgspec
+
+from banger import store, templates
+from banger.api.methods import Deleted, TemplateBuild, TemplateRef, TemplateView, VmCreate
+from banger.engine.building import build_template
+from banger.engine.engine import Engine
+from banger.engine.operations import Operation
+from banger.engine.resolving import require_valid, resolve_spec
+from banger.engine.shared import Progress
+from banger.errors import (
+    BangerError,
+    Cancelled,
+    InvalidRequest,
+    TemplateInUse,
+    TemplateNotFound,
+    TemplateUnusable,
+)
+from banger.model.vm import LIVE, VmSpec
+from banger.templates import Template
+from banger.vmm import Capability
+
+TRIES = 2
+"""So often a shape may fail before its VMs boot for the rest of the daemon's life: on a host where
+templates do not work each start would else cost a boot more. Two, since one may be damage."""
+
+log = logging.getLogger(__name__)
+
+
+async def choose_template(engine: Engine, op: Operation, spec: VmSpec) -> str | None:
+    """Return the key of a template for VMs of this shape, made now if there is none.
+
+    None: they are to boot. Then a notice has said why, unless it was configured so.
+    """
+    if engine.settings.text("template.enabled") == "off":
+        return None
+    driver = await engine.host.driver()
+    if Capability.TEMPLATES not in driver.capabilities:
+        return None
+    key = await template_key(engine, spec)
+    if engine.template_failures[key] >= TRIES:
+        op.note("notice", "Templates of this shape have failed before; booting instead.")
+        return None
+    try:
+        return (await ensure_template(engine, op, spec)).key
+    except Cancelled:
+        raise
+    except BangerError as error:
+        engine.template_failures[key] += 1
+        op.note("notice", f"No template could be made, booting instead: {error.message}")
+        return None
+
+
+async def ensure_template(engine: Engine, op: Operation, spec: VmSpec) -> Template:
+    """Return the template for VMs of this shape, made now if there is none.
+
+    Raises:
+        BootFailed, NoSpace, VmmFailed: it cannot be made.
+    """
+    key = await template_key(engine, spec)
+    found = await _find_intact(engine, op, key)
+    if found is not None:
+        return found
+
+    async def make(tell: Progress) -> Template:
+        # Asked again: it may have been published while we waited for the key (A8).
+        there = await _find_intact(engine, op, key)
+        built = there or await build_template(engine, key, spec, tell)
+        await asyncio.to_thread(_make_room, engine, await _keys_in_use(engine) | {key})
+        return built
+
+    return await engine.shared.run(f"template:{key}", make, op.progress)
+
+
+async def build_template_now(engine: Engine, op: Operation, params: TemplateBuild) -> TemplateView:
+    """Make the template for VMs of this shape, unless it is here."""
+    given = msgspec.structs.asdict(params)
+    request = VmCreate(**given)
+    require_valid(request, engine.settings)
+    spec = await resolve_spec(engine, op, request)
+    template = await ensure_template(engine, op, spec)
+    for view in await list_templates(engine):
+        if view.key == template.key:
+            return view
+    raise TemplateNotFound("The template was removed at once: the cache is too small.")
+
+
+async def template_key(engine: Engine, spec: VmSpec) -> str:
+    """Return the key of the template for VMs of this shape on this host."""
+    driver = await engine.host.driver()
+    facts = templates.TemplateFacts(
+        vmm=await driver.fingerprint(),
+        cpu_model=engine.host.cpu.model,
+        cpu_flags=engine.host.cpu.flags,
+        tsc_khz=engine.host.cpu.tsc_khz,
+    )
+    return templates.make_key(spec, facts)
+
+
+@contextlib.contextmanager
+def pinned(engine: Engine, key: str | None) -> Iterator[None]:
+    """Keep a template from being removed for a block."""
+    if key is None:
+        yield
+        return
+    engine.template_pins[key] += 1
+    try:
+        yield
+    finally:
+        engine.template_pins[key] -= 1
+
+
+async def list_templates(engine: Engine) -> list[TemplateView]:
+    """Return every usable template, the last used first. Changes nothing (B8)."""
+    users = await _users(engine)
+    found = await asyncio.to_thread(templates.list_templates, engine.layout)
+    return [
+        _view(engine, template, used_at=used_at, users=users.get(key, []))
+        for template, key, used_at in found
+        if template is not None
+    ]
+
+
+async def delete_template(engine: Engine, params: TemplateRef) -> Deleted:
+    """Delete a template that no VM runs on.
+
+    Raises:
+        TemplateNotFound: there is none of this key.
+        TemplateInUse: VMs run on it; they are named.
+    """
+    known = [key for _, key, _ in await asyncio.to_thread(templates.list_templates, engine.layout)]
+    matches = [key for key in known if params.ref and key.startswith(params.ref)]
+    if not matches:
+        raise TemplateNotFound(f"There is no template {params.ref}.", hint="banger template list")
+    if len(matches) > 1:
+        raise InvalidRequest(
+            f"{params.ref} may be any of: {', '.join(key[:12] for key in matches)}."
+        )
+    users = (await _users(engine)).get(matches[0])
+    if users is not None:
+        raise TemplateInUse(
+            f"The template {matches[0][:12]} is used by: {', '.join(users)}.",
+            hint=f"banger vm delete {' '.join(users)}",
+        )
+    await asyncio.to_thread(templates.remove_template, engine.layout, matches[0])
+    return Deleted(ids=matches)
+
+
+async def prune_templates(engine: Engine) -> Deleted:
+    """Delete every template that no VM runs on, damaged ones, too."""
+    keep = await _keys_in_use(engine)
+
+    def prune() -> list[str]:
+        return templates.make_room(engine.layout, limit_bytes=-1, keep=keep)
+
+    return Deleted(ids=await asyncio.to_thread(prune))
+
+
+async def _find_intact(engine: Engine, op: Operation, key: str) -> Template | None:
+    """Return the template; one that is damaged is removed, with a notice, and counts as none."""
+    try:
+        found = await asyncio.to_thread(templates.find_template, engine.layout, key)
+    except TemplateUnusable as error:
+        op.note("notice", f"{error.message} It is removed.")
+        await asyncio.to_thread(templates.remove_template, engine.layout, key)
+        return None
+    if found is not None:
+        with contextlib.suppress(FileNotFoundError):  # removed at this moment: a restore tells
+            await asyncio.to_thread(templates.mark_used, engine.layout, key)
+    return found
+
+
+def _make_room(engine: Engine, keep: frozenset[str]) -> None:
+    limit = engine.settings.number("template.cache_gib") * 2**30
+    removed = templates.make_room(engine.layout, limit_bytes=limit, keep=keep)
+    for key in removed:
+        log.info("removed the template %s: the cache is full", key)
+
+
+async def _keys_in_use(engine: Engine) -> frozenset[str]:
+    return frozenset(await _users(engine))
+
+
+async def _users(engine: Engine) -> dict[str, list[str]]:
+    """Return the names of the VMs that need each template that is needed."""
+    users: dict[str, list[str]] = {
+        key: [] for key, pins in engine.template_pins.items() if pins > 0
+    }
+    for record in await engine.database.read(store.load_vms):
+        if record.spec.template is not None and record.state in LIVE:
+            users.setdefault(record.spec.template, []).append(record.spec.name)
+    return users
+
+
+def _view(engine: Engine, template: Template, *, used_at: float, users: list[str]) -> TemplateView:
+    return TemplateView(
+        key=template.key,
+        image=template.image_name,
+        image_digest=template.image,
+        kernel_digest=template.kernel,
+        vcpu=template.vcpu,
+        memory_mib=template.memory_mib,
+        disk_mib=template.disk_mib,
+        size_bytes=templates.disk_bytes(engine.layout, template.key),
+        created_at=template.created_at,
+        used_at=used_at,
+        users=users,
+    )

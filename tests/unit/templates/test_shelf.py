@@ -1,0 +1,132 @@
+"""Templates on disk: A7, A9, D9; and which go first when the cache is full."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from banger.errors import TemplateUnusable
+from banger.layout import Layout, layout_from_environment
+from banger.templates import (
+    DATA,
+    MEMORY,
+    STATE,
+    Template,
+    disk_bytes,
+    find_template,
+    list_templates,
+    make_room,
+    publish_template,
+    remove_template,
+    remove_templates_of,
+)
+
+FILES = (MEMORY, STATE, DATA)
+
+
+@pytest.fixture
+def layout(private_environ: dict[str, str]) -> Layout:
+    return layout_from_environment(private_environ)
+
+
+def publish(layout: Layout, key: str) -> bool:
+    staged = layout.staging / f"new-{key}"
+    staged.mkdir(parents=True)
+    for name in FILES:
+        (staged / name).write_bytes(f"{name} of {key}".encode() * 1000)
+    template = Template(
+        key=key,
+        image="i",
+        image_name="debian-bookworm",
+        kernel="k",
+        vcpu=1,
+        memory_mib=512,
+        disk_mib=1024,
+        created_at=1.0,
+        state_sha256="",
+        files={},
+    )
+    return publish_template(layout, staged, template)
+
+
+def used_at(layout: Layout, key: str, when: float) -> None:
+    os.utime(layout.template_dir(key) / "manifest.json", (when, when))
+
+
+def test_what_was_published_is_found(layout: Layout) -> None:
+    assert find_template(layout, "a") is None
+    assert publish(layout, "a")
+    found = find_template(layout, "a")
+    assert found is not None and found.key == "a" and set(found.files) == set(FILES)
+
+
+def test_the_second_publisher_changes_nothing(layout: Layout) -> None:
+    """A7."""
+    assert publish(layout, "a")
+    before = (layout.template_dir("a") / "manifest.json").read_bytes()
+    assert not publish(layout, "a")
+    assert (layout.template_dir("a") / "manifest.json").read_bytes() == before
+
+
+@pytest.mark.parametrize("name", [*FILES, "manifest.json"])
+@pytest.mark.parametrize("damage", ["gone", "shorter", "changed"])
+def test_damage_is_noticed(layout: Layout, name: str, damage: str) -> None:
+    """D9: whatever happened to a file of it."""
+    publish(layout, "a")
+    path = layout.template_dir("a") / name
+    path.chmod(0o600)
+    content = path.read_bytes()
+    if damage == "gone":
+        path.unlink()
+    else:
+        path.write_bytes(content[:-1] if damage == "shorter" else b"\xff" + content[1:])
+    with pytest.raises(TemplateUnusable):
+        find_template(layout, "a")
+    assert [entry[0] for entry in list_templates(layout)] == [None]
+
+
+def test_a_template_under_another_key_is_not_used(layout: Layout) -> None:
+    """D5."""
+    publish(layout, "a")
+    layout.template_dir("a").rename(layout.template_dir("b"))
+    with pytest.raises(TemplateUnusable):
+        find_template(layout, "b")
+
+
+def test_removal_leaves_nothing(layout: Layout) -> None:
+    publish(layout, "a")
+    assert remove_template(layout, "a")
+    assert not remove_template(layout, "a")
+    assert list_templates(layout) == []
+    assert list(layout.staging.iterdir()) == []
+
+
+def test_an_images_templates_go_with_it(layout: Layout) -> None:
+    publish(layout, "a")
+    remove_templates_of(layout, "another")
+    assert len(list_templates(layout)) == 1
+    remove_templates_of(layout, "i")
+    assert list_templates(layout) == []
+
+
+def test_the_least_recently_used_go_first(layout: Layout) -> None:
+    """And those that VMs need stay, whatever the limit."""
+    for number, key in enumerate("abcd"):
+        publish(layout, key)
+        used_at(layout, key, 100.0 + number)
+    used_at(layout, "a", 200.0)
+    size = disk_bytes(layout, "a")
+    assert make_room(layout, limit_bytes=4 * size, keep=frozenset()) == []
+    assert make_room(layout, limit_bytes=3 * size, keep=frozenset({"b"})) == ["c"]
+    assert [key for _, key, _ in list_templates(layout)] == ["a", "d", "b"]
+    assert make_room(layout, limit_bytes=0, keep=frozenset({"b"})) == ["d", "a"]
+    assert disk_bytes(layout, "gone") == 0
+
+
+def test_the_clock_of_use_is_the_manifests(layout: Layout, tmp_path: Path) -> None:
+    publish(layout, "a")
+    used_at(layout, "a", 42.0)
+    assert list_templates(layout)[0][2] == 42.0
+    assert find_template(layout, "a") is not None

@@ -1,0 +1,281 @@
+"""Clones of templates: real QEMU, real guests, through the real command line.
+
+D1, D2, D3, D5, D6, D8, D9, A9, C3, C4. The image has no init and boots in seconds, so that each
+test may build the templates that it needs; the default image's clones are the `system` VM of
+the other tests, and the last test here.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import tempfile
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+from banger import engine
+from banger.api.methods import TemplateBuild, VmCreate
+from banger.config import load_settings
+from tests.support.installations import Installation, finish, share_artifacts, wait_for
+from tests.support.vms import TINY, TINY_IMAGE
+
+CLONES = 6
+ON = {"BANGER_TEMPLATE_ENABLED": "on"}
+
+
+@pytest.fixture
+def fresh(artifacts: None, private_environ: dict[str, str]) -> Iterator[Installation]:
+    """An installation without templates, for one test alone."""
+    environ = share_artifacts(private_environ) | ON
+    with contextlib.closing(Installation(environ)) as banger:
+        yield banger
+
+
+@pytest.fixture(scope="module")
+def clones(artifacts: None, run_dir: Path) -> Iterator[Installation]:
+    """An installation with a template and clones of it, named c0, c1 ..., which all run."""
+    base = Path(tempfile.mkdtemp(dir=run_dir, prefix="t"))
+    environ = dict(os.environ)
+    for name in ("STATE_HOME", "DATA_HOME", "RUNTIME_DIR"):
+        environ[f"XDG_{name}"] = tempfile.mkdtemp(dir=base)
+    os.rmdir(environ["XDG_DATA_HOME"])
+    os.mkdir(environ["XDG_DATA_HOME"], 0o700)
+    with contextlib.closing(Installation(share_artifacts(environ) | ON)) as banger:
+        for number in range(CLONES):
+            banger.do("vm", "create", "--name", f"c{number}", *TINY)
+        yield banger
+
+
+def template_dir(banger: Installation) -> Path:
+    (only,) = banger.layout.templates.iterdir()
+    return only
+
+
+def guest_text(banger: Installation, vm: str, script: str) -> str:
+    return banger.exec(vm, "sh", "-c", script, status=0).text
+
+
+def test_every_vm_is_a_clone_of_one_template(clones: Installation) -> None:
+    """The first VM, too; the template names its users and is kept for them (C4)."""
+    (template,) = clones.json("template", "list")
+    names = {f"c{number}" for number in range(CLONES)}
+    assert set(template["users"]) == names
+    assert {vm["template"] for vm in clones.vms() if vm["name"] in names} == {template["key"]}
+    refused = clones.run("template", "rm", template["key"][:12])
+    assert refused.status == 5 or "is used by" in refused.err
+    assert "c0" in refused.err
+    clones.do("template", "prune")
+    assert template_dir(clones).name == template["key"]
+
+
+@pytest.mark.parametrize(
+    "script",
+    [
+        "od -An -N32 -tx8 /dev/urandom",
+        "cat /etc/machine-id",
+        "cat /etc/ssh/ssh_host_ed25519_key.pub",
+        "cat /sys/class/net/eth0/address",
+        "cat /proc/sys/kernel/hostname",
+    ],
+)
+def test_no_two_clones_share(clones: Installation, script: str) -> None:
+    """D2, D6: random numbers, ids, keys, addresses and names."""
+    answers = [guest_text(clones, f"c{number}", script) for number in range(CLONES)]
+    assert all(answers)
+    assert len(set(answers)) == CLONES, answers
+
+
+def test_names_agree_inside(clones: Installation) -> None:
+    """D2: host name, its file, the hosts file and the record."""
+    assert guest_text(clones, "c1", "cat /proc/sys/kernel/hostname /etc/hostname") == "c1\nc1"
+    assert "c1" in guest_text(clones, "c1", "cat /etc/hosts")
+
+
+def test_a_clones_clock_is_right(clones: Installation) -> None:
+    """D1: within a second of the host's, as far as the question took."""
+    before = time.time()
+    there = float(guest_text(clones, "c2", "date +%s.%N"))
+    assert before - 1.0 <= there <= time.time() + 1.0
+
+
+def test_the_clock_after_an_old_template(fresh: Installation) -> None:
+    """D1: the template's clock stands 90 days back; the clone's is right, and goes right."""
+    layout = fresh.layout
+    settings = load_settings(layout.config_file, fresh.environ)
+    vcpu, memory, disk = 1, 256, 1024
+    shape = {"image": TINY_IMAGE, "vcpu": vcpu, "memory_mib": memory, "disk_mib": disk}
+
+    async def make() -> None:
+        async with engine.open_engine(layout, settings) as opened:
+            opened.now = lambda: time.time() - 90 * 86400
+            op = opened.new_operation("template.build")
+            await engine.build_template_now(opened, op, TemplateBuild(**shape))
+            opened.now = time.time
+            op = opened.new_operation("vm.create")
+            view = await engine.create_vm(opened, op, VmCreate(name="v", **shape))
+            assert view.template is not None
+
+    asyncio.run(make())
+    offsets = []
+    for _ in range(2):
+        before = time.time()
+        there = float(guest_text(fresh, "v", "date +%s.%N; sleep 5").split()[0])
+        assert before - 1.0 <= there <= time.time() - 4.0
+        offsets.append(there - before)
+    assert abs(offsets[1] - offsets[0]) < 1.0
+
+
+def test_what_a_clone_writes_is_its_own(clones: Installation) -> None:
+    """D8: memory (a tmpfs), the disk, and the template's own files."""
+    folder = template_dir(clones)
+    before = {path.name: path.stat().st_mtime_ns for path in folder.iterdir()}
+    guest_text(clones, "c3", "echo mine > /root/disk; echo mine > /dev/shm/memory; sync")
+    there = guest_text(clones, "c4", "ls /root /dev/shm")
+    assert "disk" not in there and "memory" not in there
+    assert {path.name: path.stat().st_mtime_ns for path in folder.iterdir()} == before
+    clones.do("vm", "create", "--name", "later", *TINY)
+    there = guest_text(clones, "later", "ls /root /dev/shm")
+    assert "disk" not in there and "memory" not in there
+
+
+def test_a_stop_keeps_what_a_clone_wrote_and_it_boots_again(clones: Installation) -> None:
+    """A1 in a clone; afterwards it is a VM like any other, and no user of the template."""
+    identity = "cat /etc/machine-id /etc/ssh/ssh_host_ed25519_key.pub /proc/sys/kernel/hostname"
+    before = guest_text(clones, "c5", f"echo kept > /root/file; {identity}")
+    clones.do("vm", "stop", "c5")
+    clones.do("vm", "start", "c5")
+    assert guest_text(clones, "c5", f"cat /root/file; {identity}") == f"kept\n{before}"
+    assert clones.vm("c5")["template"] is None
+    assert "c5" not in clones.json("template", "list")[0]["users"]
+    clones.do("vm", "start", "c5")
+
+
+def test_a_clone_outlives_the_daemon(clones: Installation) -> None:
+    """B1, B11: it is adopted, and still a user of its template."""
+    guest_text(clones, "c0", "echo here > /dev/shm/still")
+    clones.kill_daemon()
+    assert guest_text(clones, "c0", "cat /dev/shm/still") == "here"
+    assert "c0" in clones.json("template", "list")[0]["users"]
+
+
+def test_another_shape_has_another_template(fresh: Installation) -> None:
+    """D5: memory size is part of the key; so is a VM that boots none's user."""
+    key = fresh.do("template", "build", *_build_args("256M")).text
+    other = fresh.do("template", "build", *_build_args("320M")).text
+    assert key != other
+    fresh.do("vm", "create", "--name", "boots", "--no-template", *TINY)
+    assert fresh.vm("boots")["template"] is None
+    fresh.do("vm", "create", "--name", "clone", *TINY)
+    assert fresh.vm("clone")["template"] == key
+    fresh.do("template", "rm", other[:12])
+    assert [found["key"] for found in fresh.json("template", "list")] == [key]
+
+
+def _build_args(memory: str) -> list[str]:
+    image = TINY[TINY.index("--image") + 1]
+    return [image, "--memory", memory, "--disk", "1G", "--vcpu", "1", "-q"]
+
+
+@pytest.mark.parametrize("name", ["memory", "state", "data.img", "manifest.json"])
+def test_a_changed_template_is_noticed_and_replaced(fresh: Installation, name: str) -> None:
+    """D9: one notice, and the next VM has a new template."""
+    fresh.do("template", "build", *_build_args("256M"))
+    file = template_dir(fresh) / name
+    file.chmod(0o600)
+    with open(file, "r+b") as damaged:
+        damaged.write(b"\xff" * 64)
+    created = fresh.do("vm", "create", "--name", "v", *TINY)
+    assert "It is removed" in created.err
+    assert fresh.vm("v")["template"] == template_dir(fresh).name
+    assert fresh.exec("v", "true").status == 0
+
+
+def test_a_state_that_does_not_load_means_a_boot(fresh: Installation) -> None:
+    """D3: whatever is wrong with it, the VM comes up, with a notice, and the template is gone."""
+    key = fresh.do("template", "build", *_build_args("256M")).text
+    folder = fresh.layout.template_dir(key)
+    manifest = json.loads((folder / "manifest.json").read_bytes())
+    memory = folder / "memory"
+    with open(memory, "r+b") as damaged:
+        for offset in range(0, memory.stat().st_size, 4096):
+            os.pwrite(damaged.fileno(), b"\0" * 4096, offset)
+    manifest["files"]["memory"]["mtime_ns"] = memory.stat().st_mtime_ns
+    (folder / "manifest.json").write_text(json.dumps(manifest))
+    created = fresh.do("vm", "create", "--name", "v", *TINY)
+    assert "booting instead" in created.err
+    assert fresh.vm("v")["template"] is None
+    assert fresh.exec("v", "true").status == 0
+    assert fresh.json("template", "list") == []
+
+
+def test_two_askers_share_one_build(fresh: Installation) -> None:
+    """C3: and each gets a clone of it."""
+    with ThreadPoolExecutor() as pool:
+        made = [pool.submit(fresh.do, "vm", "create", "--name", n, *TINY) for n in ("a", "b")]
+        for future in made:
+            future.result()
+    (template,) = fresh.json("template", "list")
+    assert sorted(template["users"]) == ["a", "b"]
+    assert fresh.layout.daemon_log.read_text().count("recovers") == 0
+
+
+def test_the_build_goes_on_for_the_second_asker(fresh: Installation) -> None:
+    """C3: also when the first one has gone."""
+    first = fresh.start("vm", "create", "--name", "first", *TINY)
+    wait_for(lambda: list(fresh.layout.staging.glob("template.*")), "the build to begin")
+    second = fresh.start("vm", "create", "--name", "second", *TINY)
+    while b"template:" not in second.stderr.readline():  # it waits for the same build
+        assert second.poll() is None
+    first.kill()
+    finish(first)
+    finish(second, status=0)
+    (template,) = fresh.json("template", "list")
+    assert template["users"] == ["second"]
+
+
+@pytest.mark.parametrize("moment", ["build", "clone"])
+def test_the_daemon_dies(fresh: Installation, moment: str) -> None:
+    """A9, B5, D9: nothing half-made is left, and the next VM is a clone."""
+    if moment == "clone":
+        fresh.do("template", "build", *_build_args("256M"))
+    asker = fresh.start("vm", "create", "--name", "v", *TINY)
+    if moment == "build":
+        wait_for(fresh.vm_processes, "the build's VMM")
+    else:
+        wait_for(lambda: list(fresh.layout.vms.glob("*/data.img")), "the clone's disk")
+    fresh.kill_daemon()
+    finish(asker)
+    if fresh.vms():  # it may have been quicker than we
+        assert fresh.state("v") == "running"
+        fresh.do("vm", "rm", "v")
+    assert fresh.vm_processes() == []
+    assert list(fresh.layout.vms.glob("*")) == []
+    assert list(fresh.layout.staging.glob("*")) == []
+    fresh.do("vm", "create", "--name", "v", *TINY)
+    assert fresh.vm("v")["template"] == template_dir(fresh).name
+
+
+def test_switched_off(fresh: Installation) -> None:
+    """`template.enabled = off` boots and makes none."""
+    off = {"BANGER_TEMPLATE_ENABLED": "off"}
+    fresh.do("vm", "create", "--name", "v", *TINY, env=off)
+    assert fresh.vm("v")["template"] is None
+    assert fresh.json("template", "list") == []
+
+
+def test_clones_of_a_whole_system(banger: Installation, system: str) -> None:
+    """D2: also what the init's services have in memory: sshd shows the clone's own key."""
+    assert banger.vm(system)["template"] is not None
+    shown = guest_text(banger, system, "ssh-keyscan -t ed25519 127.0.0.1 2>/dev/null")
+    key = guest_text(banger, system, "cat /etc/ssh/ssh_host_ed25519_key.pub")
+    assert shown.split()[-1] == key.split()[1]
+    assert guest_text(banger, system, "systemctl is-system-running || true") in (
+        "running",
+        "degraded",
+    )
