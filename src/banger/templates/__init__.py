@@ -1,7 +1,7 @@
 """Templates: the memory, devices' state and data disk of a VM that had booted, kept by key.
 
 A template is published by rename and never written again; a clone maps its memory privately.
-ADR 0030 has the reasons and figures.
+ADR 0031 has the reasons and figures.
 """
 
 from banger.templates.key import TemplateFacts, make_key
