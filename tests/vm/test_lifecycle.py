@@ -220,6 +220,9 @@ def test_gc_finds_what_has_no_record(own: Installation) -> None:
 def test_logs(banger: Installation, system: str) -> None:
     """The console's log and the VMM's, whole and from the daemon."""
     vm_id = banger.vm(system)["id"]
+    # A clone has not booted: its console begins with what is written to it now.
+    banger.exec(system, "sh", "-c", "echo first >/dev/ttyS0", status=0)
+    wait_for(lambda: banger.do("vm", "logs", system).out, "the console's log")
     console = banger.do("vm", "logs", system).out
     assert console and banger.layout.vm_console_log(vm_id).read_bytes().startswith(console)
     banger.do("vm", "logs", "--vmm", system)

@@ -137,7 +137,9 @@ content = "another root, since a root is what an image is known by"
 def test_a_boot_that_takes_too_long(banger: Installation) -> None:
     """H5, H9: the deadline is named."""
     ended = banger.run(
-        "vm", "create", *TINY, "--name", "slow", "--boot-timeout", "0.001s", status=1
+        *("vm", "create", *TINY, "--no-template"),
+        *("--name", "slow", "--boot-timeout", "0.001s"),
+        status=1,
     )
     try:
         assert "0.001 s" in ended.err and "console.log" in ended.err
@@ -175,7 +177,7 @@ def test_dry_run_starts_and_writes_nothing(private_environ: dict[str, str]) -> N
 def test_timings_and_quiet(banger: Installation) -> None:
     """H9: stages on a pipe are plain lines; --quiet has none; --timings has a table."""
     loud = banger.run(*RUN, "--rm", "--timings", "--", "true", status=0)
-    for stage in ("spec: 1 vcpu", "boot", "delete"):
+    for stage in ("spec: 1 vcpu", "restore", "delete"):
         assert stage in loud.err
     assert "\x1b" not in loud.err
     assert banger.run(*RUN, "--rm", "--quiet", "--", "true", status=0).err == ""

@@ -51,7 +51,7 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
     begun = asyncio.get_running_loop().time()
     key = await _choose_template(engine, op, params, spec)
     left = params.deadline_s
-    if left is not None:
+    if left is not None and params.template:
         left = max(left - (asyncio.get_running_loop().time() - begun), 0.01)
     with pinned(engine, key):
         record = await claim_vm(engine, op, msgspec.structs.replace(spec, template=key))
