@@ -93,6 +93,24 @@ async def systemd_settles(host: Host) -> None:
     assert ended.out.split() == ["2", "kvm", "running"], ended
 
 
+async def clones_are_new_machines(host: Host) -> None:
+    """A template is made on KVM and cloned twice; each clone is itself and knows the time."""
+    script = "cat /etc/machine-id /etc/hostname; date +%s"
+    run = ("vm", "run", "--rm", "--timings", *_small(host), "--network", "none")
+    seen = []
+    for _ in range(2):
+        ended = await _banger(host, *run, "--", "sh", "-c", script)
+        assert "restore" in ended.err and "notice" not in ended.err, ended.err
+        now = int((await host.root("date +%s")).expect().out)
+        machine, name, clock = ended.out.split()
+        # The clone ends, and the second question is asked, within this time on a slow machine.
+        assert now - 60 <= int(clock) <= now, (clock, now)
+        seen.append((machine, name))
+    assert seen[0][0] != seen[1][0] and seen[0][1] != seen[1][1], seen
+    templates = json.loads((await _banger(host, "template", "list", "--json")).out)
+    assert len(templates) == 1, templates
+
+
 async def create_makes_a_confined_vm(host: Host) -> None:
     """QEMU runs with KVM and the host's CPU, and bubblewrap shows it the device (E5)."""
     await _banger(
@@ -210,6 +228,7 @@ CHECKS: tuple[Check, ...] = (
     doctor_explains_a_closed_device,
     run_passes_the_status_on,
     systemd_settles,
+    clones_are_new_machines,
     create_makes_a_confined_vm,
     exec_passes_everything_on,
     guest_has_the_hosts_time,
