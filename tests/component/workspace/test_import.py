@@ -255,7 +255,7 @@ def test_submodules_are_empty_directories(tmp_path: Path, trip: Trip) -> None:
     prepared = trip.prepare()
     assert list((trip.work / "vendor/sub").iterdir()) == []
     assert repo.status(trip.work) == repo.status(trip.top) == []
-    assert any("submodules" in notice for notice in prepared.notices)
+    assert any("Submodules" in notice for notice in prepared.notices)
 
 
 @pytest.mark.parametrize("cone", ["--cone", "--no-cone"])
