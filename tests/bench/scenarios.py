@@ -138,8 +138,8 @@ def measure_workspace(stage: Stage) -> Result:
             stage.run(*prepare)
             stage.banger("vm", "exec", name, "--", "sync")
             samples["prepare"].append(time.perf_counter() - started)
-            plain = "git ls-files | grep -E '^[A-Za-z0-9_./-]+$' | head -100"
-            change = f"for f in $({plain}); do echo x >> $f; done"
+            names = "git ls-files | grep -E '^[A-Za-z0-9_./-]+$' | head -100"
+            change = f"for f in $({names}); do echo x >> $f; done"
             stage.banger("vm", "exec", name, "--", "sh", "-c", change)
             export = [BANGER, "vm", "workspace", "export", name, "-o"]
             samples["export"].append(stage.time([*export, str(stage.directory / "patch")]))
