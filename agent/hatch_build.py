@@ -1,10 +1,10 @@
-"""Build the guest agent for the wheel's architecture and put it into the package.
+"""Build our programs in C for the wheel's architecture and put them into the package.
 
 A hatchling build hook; also a small command: `python hatch_build.py --version`
 prints the agent's version string (for the Makefile), `python hatch_build.py`
-builds into the source tree (for editable installs and tests).
+builds all of them into the source tree (for editable installs and tests).
 
-Owns src/banger/guest/agent/ARCH/banger-agent, which is never committed. The
+Owns the folders below src/banger that PROGRAMS names, which are never committed. A
 binary is compiled aside and renamed, so a build that dies leaves the old one.
 """
 
@@ -18,11 +18,27 @@ import subprocess
 import sys
 import tomllib
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 TOP = Path(__file__).resolve().parent.parent
-SOURCES = TOP / "agent"
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
+
+
+class Program(NamedTuple):
+    """One program: a folder with a Makefile, and where the binary goes in the package."""
+
+    name: str
+    sources: Path
+    folder: str
+
+    def inside(self, architecture: str) -> str:
+        """Return the binary's path in a wheel."""
+        return f"{self.folder}/{architecture}/{self.name}"
+
+
+AGENT = Program("banger-agent", TOP / "agent", "banger/guest/agent")
+GUARD = Program("banger-guard", TOP / "guard", "banger/network/guard")
+PROGRAMS = (AGENT, GUARD)
 
 
 def agent_version() -> str:
@@ -32,7 +48,7 @@ def agent_version() -> str:
     """
     project = tomllib.loads((TOP / "pyproject.toml").read_text("utf-8"))["project"]
     digest = hashlib.sha256()
-    for file in sorted([*SOURCES.glob("*.[ch]"), SOURCES / "Makefile"]):
+    for file in sorted([*AGENT.sources.glob("*.[ch]"), AGENT.sources / "Makefile"]):
         digest.update(f"{file.name}\0".encode() + file.read_bytes() + b"\0")
     return f"{project['version']}+{digest.hexdigest()[:12]}"
 
@@ -41,7 +57,7 @@ def target_architecture() -> str:
     """Return the architecture to build for: BANGER_AGENT_ARCH, else this machine's."""
     name = os.environ.get("BANGER_AGENT_ARCH") or platform.machine()
     if name.lower() not in ARCHITECTURES:
-        raise SystemExit(f"banger-agent: no support for the architecture {name}")
+        raise SystemExit(f"banger: no support for the architecture {name}")
     return ARCHITECTURES[name.lower()]
 
 
@@ -54,26 +70,26 @@ def compiler(architecture: str) -> list[str]:
         import ziglang  # type: ignore[import-not-found]  # noqa: F401
     except ImportError:
         raise SystemExit(
-            "banger-agent: no musl compiler: install musl-tools, or pip install ziglang"
+            "banger: no musl compiler: install musl-tools, or pip install ziglang"
         ) from None
     return [sys.executable, "-m", "ziglang", "cc", "-target", f"{architecture}-linux-musl"]
 
 
-def build_agent(architecture: str) -> Path:
-    """Compile the agent into the source tree and return the binary's path."""
-    out = TOP / "src" / "banger" / "guest" / "agent" / architecture
+def build(program: Program, architecture: str) -> Path:
+    """Compile a program into the source tree and return the binary's path."""
+    binary = TOP / "src" / program.inside(architecture)
     command = [
         "make",
         "-s",
         "-C",
-        str(SOURCES),
-        f"OUT={out}",
+        str(program.sources),
+        f"OUT={binary.parent}",
         f"ARCH={architecture}",
         f"CC={' '.join(compiler(architecture))}",
-        f"VERSION={agent_version()}",
+        f"PYTHON={sys.executable}",
     ]
     subprocess.run(command, check=True)
-    return out / "banger-agent"
+    return binary
 
 
 def _hook_interface() -> type:
@@ -85,8 +101,8 @@ def _hook_interface() -> type:
     return BuildHookInterface
 
 
-class AgentBuildHook(_hook_interface()):  # type: ignore[misc]
-    """Compile before the wheel is assembled, and include the binary in it."""
+class ProgramsBuildHook(_hook_interface()):  # type: ignore[misc]  # any class
+    """Compile before the wheel is assembled, and include the binaries in it."""
 
     PLUGIN_NAME = "custom"
 
@@ -95,11 +111,10 @@ class AgentBuildHook(_hook_interface()):  # type: ignore[misc]
         if self.target_name != "wheel":
             return
         architecture = target_architecture()
-        binary = build_agent(architecture)
+        binaries = {str(build(each, architecture)): each.inside(architecture) for each in PROGRAMS}
         if version == "editable":
-            return  # the source tree is what is imported, and the binary is in it
-        inside = f"banger/guest/agent/{architecture}/banger-agent"
-        build_data["force_include"][str(binary)] = inside
+            return  # the source tree is what is imported, and the binaries are in it
+        build_data["force_include"].update(binaries)
         build_data["pure_python"] = False
         build_data["tag"] = f"py3-none-linux_{architecture}"
 
@@ -108,4 +123,5 @@ if __name__ == "__main__":
     if sys.argv[1:] == ["--version"]:
         print(agent_version())  # noqa: T201 - a command's output
     else:
-        print(build_agent(target_architecture()))  # noqa: T201
+        for each in PROGRAMS:
+            print(build(each, target_architecture()))  # noqa: T201 - a command's output

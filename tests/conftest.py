@@ -14,6 +14,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
@@ -34,6 +35,10 @@ _numbers = itertools.count(1)
 def pytest_configure(config: pytest.Config) -> None:
     if os.geteuid() == 0:
         pytest.exit("the tests run as an ordinary user: make test", returncode=2)
+    # A shell gives SIGINT to what it starts in the background as ignored, and nohup SIGHUP, for
+    # good: no client that we start would be interrupted.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     cache = _cache_dir()
     run = Path(tempfile.mkdtemp(prefix="bt.", dir="/tmp"))
     config.stash[RUN] = run

@@ -297,6 +297,24 @@ class TemplateUnusable(OperationFailed):
     code = "template-unusable"
 
 
+class SnapshotNotFound(NotFound):
+    """The VM has no snapshot of this name or id."""
+
+    code = "snapshot-not-found"
+
+
+class SnapshotExists(Conflict):
+    """The VM has a snapshot of this name already."""
+
+    code = "snapshot-exists"
+
+
+class SnapshotUnusable(OperationFailed):
+    """A snapshot is damaged, or it or its VM is another VMM's, or for another CPU or machine."""
+
+    code = "snapshot-unusable"
+
+
 class KernelUnfit(OperationFailed):
     """A kernel cannot be used for guests: it lacks something, or its package is not as expected."""
 

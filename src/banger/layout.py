@@ -3,14 +3,18 @@
 Five roots, from the XDG variables (product contract: config, data, state,
 cache, sockets). `docs/architecture.md` lists the files; a test compares.
 Pure: nothing here touches the disk. Standard library only, and little of it:
-the command line loads this module on every call.
+the command line loads this module on every call. It needs two names as texts; `pathlib`,
+which takes a tenth of `vm list`, is imported when a path is asked for as one.
 """
 
 from __future__ import annotations
 
 import os
 from collections.abc import Mapping
-from pathlib import Path
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from pathlib import Path
 
 SUN_PATH_MAX = 107
 """Longest usable Unix socket path in bytes (Linux: 108 with the final NUL)."""
@@ -20,13 +24,51 @@ class Layout:
     """Where everything of one user lives."""
 
     def __init__(
-        self, *, config: Path, data: Path, state: Path, cache: Path, runtime: Path
+        self,
+        *,
+        config: str | Path,
+        data: str | Path,
+        state: str | Path,
+        cache: str | Path,
+        runtime: str | Path,
     ) -> None:
-        self.config = config
-        self.data = data
-        self.state = state
-        self.cache = cache
-        self.runtime = runtime
+        self._config = os.fspath(config)
+        self._data = os.fspath(data)
+        self._state = os.fspath(state)
+        self._cache = os.fspath(cache)
+        self._runtime = os.fspath(runtime)
+
+    # --- the roots ---
+
+    @property
+    def config(self) -> Path:
+        return _path(self._config)
+
+    @property
+    def data(self) -> Path:
+        return _path(self._data)
+
+    @property
+    def state(self) -> Path:
+        return _path(self._state)
+
+    @property
+    def cache(self) -> Path:
+        return _path(self._cache)
+
+    @property
+    def runtime(self) -> Path:
+        return _path(self._runtime)
+
+    # --- what every command needs, without `pathlib` ---
+
+    @property
+    def daemon_socket_name(self) -> str:
+        return f"{self._runtime}/bangerd.sock"
+
+    @property
+    def database_name(self) -> str:
+        return f"{self._state}/banger.db"
 
     # --- single files ---
 
@@ -36,11 +78,11 @@ class Layout:
 
     @property
     def database(self) -> Path:
-        return self.state / "banger.db"
+        return _path(self.database_name)
 
     @property
     def daemon_socket(self) -> Path:
-        return self.runtime / "bangerd.sock"
+        return _path(self.daemon_socket_name)
 
     @property
     def daemon_lock(self) -> Path:
@@ -87,9 +129,22 @@ class Layout:
         """`memory`, `state`, `data.img`, `manifest.json`."""
         return self.templates / key
 
-    def template_staging(self, vm_id: str) -> Path:
-        """What a VM that is to become a template leaves behind."""
-        return self.staging / f"template.{vm_id}"
+    @property
+    def snapshots(self) -> Path:
+        return self.data / "snapshots"
+
+    def snapshot_dir(self, snapshot_id: str) -> Path:
+        """As a template's."""
+        return self.snapshots / snapshot_id
+
+    def origin_dir(self, origin: str) -> Path:
+        """The saved machine that a VM's memory comes from: a template's directory or a snapshot's,
+        named by the parts of its path below the data directory."""
+        return self.data / origin
+
+    def saving_dir(self, owner: str) -> Path:
+        """A machine while it is being saved, for a template or a snapshot."""
+        return self.staging / f"saving.{owner}"
 
     # --- one VM ---
 
@@ -136,28 +191,34 @@ def layout_from_environment(environ: Mapping[str, str], *, uid: int | None = Non
     this user, else below the state directory.
     """
     uid = os.getuid() if uid is None else uid
-    home = Path(environ.get("HOME") or os.path.expanduser("~"))
-    state = _xdg(environ, "XDG_STATE_HOME", home / ".local/state") / "banger"
+    home = environ.get("HOME") or os.path.expanduser("~")
+    state = _xdg(environ, "XDG_STATE_HOME", f"{home}/.local/state")
     return Layout(
-        config=_xdg(environ, "XDG_CONFIG_HOME", home / ".config") / "banger",
-        data=_xdg(environ, "XDG_DATA_HOME", home / ".local/share") / "banger",
+        config=_xdg(environ, "XDG_CONFIG_HOME", f"{home}/.config"),
+        data=_xdg(environ, "XDG_DATA_HOME", f"{home}/.local/share"),
         state=state,
-        cache=_xdg(environ, "XDG_CACHE_HOME", home / ".cache") / "banger",
+        cache=_xdg(environ, "XDG_CACHE_HOME", f"{home}/.cache"),
         runtime=_runtime(environ, uid, state),
     )
 
 
-def _xdg(environ: Mapping[str, str], name: str, default: Path) -> Path:
-    """Return the XDG directory; a relative value is ignored, as the XDG text says."""
+def _path(name: str) -> Path:
+    from pathlib import Path
+
+    return Path(name)
+
+
+def _xdg(environ: Mapping[str, str], name: str, default: str) -> str:
+    """Return our part of the XDG directory; a relative value is ignored, as the XDG text says."""
     value = environ.get(name, "")
-    return Path(value) if value.startswith("/") else default
+    return f"{value if value.startswith('/') else default}/banger"
 
 
-def _runtime(environ: Mapping[str, str], uid: int, state: Path) -> Path:
+def _runtime(environ: Mapping[str, str], uid: int, state: str) -> str:
     value = environ.get("XDG_RUNTIME_DIR", "")
     if value.startswith("/"):
-        return Path(value) / "banger"
-    conventional = Path(f"/run/user/{uid}")
-    if os.access(conventional, os.W_OK) and conventional.stat().st_uid == uid:
-        return conventional / "banger"
-    return state / "run"
+        return f"{value}/banger"
+    conventional = f"/run/user/{uid}"
+    if os.access(conventional, os.W_OK) and os.stat(conventional).st_uid == uid:
+        return f"{conventional}/banger"
+    return f"{state}/run"

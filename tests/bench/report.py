@@ -10,7 +10,7 @@ import statistics
 from collections.abc import Iterable
 from pathlib import Path
 
-from tests.bench.scenarios import Result
+from tests.bench.result import Result
 
 DOCS = Path(__file__).resolve().parents[2] / "docs"
 TABLE = re.compile(r"(<!-- table: begin -->\n).*(<!-- table: end -->)", re.DOTALL)

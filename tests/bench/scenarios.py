@@ -3,32 +3,17 @@
 from __future__ import annotations
 
 import io
-import statistics
 import sys
 import tarfile
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
 from pathlib import Path
 
+from tests.bench.clones import measure_clone, measure_forks, measure_memory
+from tests.bench.durability import measure_journal, measure_recovery
+from tests.bench.result import Result
 from tests.bench.stage import BANGER, Stage
 from tests.support.repositories import make_repository
-
-
-@dataclass(frozen=True)
-class Result:
-    """Samples by label, and sentences with the figures that matter."""
-
-    name: str
-    unit: str
-    samples: dict[str, list[float]]
-    bar: str
-    """What we hold ourselves to, or `-`."""
-    figures: dict[str, float] = field(default_factory=dict)
-    """Ratios and differences of medians."""
-
-    def median(self, label: str) -> float:
-        return statistics.median(self.samples[label])
 
 
 def measure_client(stage: Stage) -> Result:
@@ -160,6 +145,11 @@ SCENARIOS: dict[str, Callable[[Stage], Result]] = {
     "many": measure_many_vms,
     "cold": measure_cold_run,
     "warm": measure_warm_run,
+    "clone": measure_clone,
+    "forks": measure_forks,
+    "memory": measure_memory,
     "exec": measure_exec,
     "workspace": measure_workspace,
+    "journal": measure_journal,
+    "recovery": measure_recovery,
 }

@@ -9,7 +9,9 @@ is one after the effect that it records; a death after it is one before the next
 from __future__ import annotations
 
 import itertools
+import json
 from collections.abc import Callable, Iterator
+from typing import Any
 
 from tests.support.installations import Ended, Installation, wait_for
 from tests.support.vms import TINY
@@ -52,18 +54,46 @@ def require_sound(banger: Installation) -> None:
         assert connection.execute("SELECT * FROM operations").fetchall() == []
         assert connection.execute("SELECT * FROM journal").fetchall() == []
         owners = {row[0] for row in connection.execute("SELECT vm_id FROM handles")}
+        rows = connection.execute("SELECT id, spec FROM vms").fetchall()
+        origins = {row[0]: str(json.loads(row[1])["origin"]) for row in rows}
     layout = banger.layout
-    live = {name for name, vm in records.items() if vm["state"] == "running"}
+    live = {name for name, vm in records.items() if vm["state"] in ("running", "paused")}
     assert {path.name for path in layout.vms.glob("*")} == set(records)
     assert {path.name for path in (layout.runtime / "vms").glob("*")} == live
     assert owners == live
     assert bool(banger.vm_processes()) == bool(live)
+    named = {s["id"] for name in records for s in own_snapshots(banger, name)}
+    used = {origins[name].removeprefix("snapshots/") for name in live if "snap" in origins[name]}
+    assert {path.name for path in layout.snapshots.glob("*")} == named | used
     assert not list(layout.scratch.glob("*")) and not list(layout.staging.glob("*"))
 
 
 def states(banger: Installation) -> list[str]:
     """Return the state of each VM."""
     return [vm["state"] for vm in banger.vms()]
+
+
+def own_snapshots(banger: Installation, vm: str) -> list[dict[str, Any]]:
+    """Return the snapshots of a VM that have a name."""
+    listed: list[dict[str, Any]] = banger.json("vm", "snapshot", "list", vm)
+    return listed
+
+
+def make_vm_with_data(banger: Installation) -> str:
+    """Return a VM that has something in its memory and on its disk, and runs a program."""
+    name = banger.do("vm", "create", "--name", "one", *SMALL).text
+    write = "head -c 1M /dev/urandom | tee /dev/shm/r /srv/r | sha256sum | tee /dev/shm/sum"
+    program = "sleep 7000 >/dev/null 2>&1 </dev/null & echo $! >/dev/shm/pid"
+    banger.exec(name, "sh", "-c", f"{write} >/dev/null; {program}", status=0)
+    return name
+
+
+def require_data(banger: Installation, name: str) -> None:
+    """Check that a VM that runs still has them."""
+    look = "for d in /dev/shm /srv; do sha256sum <$d/r; done; cat /dev/shm/sum"
+    alive = "kill -0 $(cat /dev/shm/pid)"
+    sums = banger.exec(name, "sh", "-c", f"{look}; {alive}", status=0).text.splitlines()
+    assert len(sums) == 3 and len(set(sums)) == 1, sums
 
 
 def test_death_during_create(own: Installation) -> None:
@@ -190,3 +220,113 @@ def test_death_during_recovery(own: Installation) -> None:
         if not died:
             break
     assert number > 3, "the recovery wrote next to nothing"
+
+
+def test_death_during_pause(own: Installation) -> None:
+    """B5, D4: a VM that was about to be paused goes on with what it had, or is paused."""
+    name = make_vm_with_data(own)
+    for ended in die_everywhere(own, lambda: own.run("vm", "pause", name)):
+        assert ended.status == 7, ended
+        require_sound(own)
+        assert states(own) in (["running"], ["paused"])
+        own.do("vm", "resume", name)
+        require_data(own, name)
+    assert states(own) == ["paused"]
+
+
+def test_death_during_resume(own: Installation) -> None:
+    """B5, D4: a VM that was about to go on does, or still is paused."""
+    name = make_vm_with_data(own)
+    own.do("vm", "pause", name)
+    for ended in die_everywhere(own, lambda: own.run("vm", "resume", name)):
+        assert ended.status == 7, ended
+        require_sound(own)
+        assert states(own) in (["running"], ["paused"])
+        if states(own) == ["running"]:
+            require_data(own, name)
+            own.do("vm", "pause", name)
+    assert states(own) == ["running"]
+    require_data(own, name)
+
+
+def test_death_during_snapshot(own: Installation) -> None:
+    """A9, B5: the VM goes on; there is no snapshot, or a whole one."""
+    name = make_vm_with_data(own)
+    made = 0
+    for ended in die_everywhere(
+        own, lambda: own.run("vm", "snapshot", "create", name, "first"), alternate=True
+    ):
+        assert ended.status == 7, ended
+        require_sound(own)
+        assert states(own) == ["running"]
+        require_data(own, name)
+        if own_snapshots(own, name):
+            made += 1
+            own.do("vm", "snapshot", "restore", name, "first")
+            require_data(own, name)
+            own.do("vm", "snapshot", "delete", name, "first")
+    assert made <= 2, "one that was not confirmed was kept"
+    own.do("vm", "snapshot", "restore", name, "first")
+    require_data(own, name)
+    require_sound(own)
+
+
+def test_death_during_snapshot_of_a_paused_vm(own: Installation) -> None:
+    """A9, B5: it stays paused, whatever became of the snapshot."""
+    name = make_vm_with_data(own)
+    own.do("vm", "pause", name)
+    for ended in die_everywhere(
+        own, lambda: own.run("vm", "snapshot", "create", name, "first"), alternate=True, step=3
+    ):
+        assert ended.status == 7, ended
+        require_sound(own)
+        assert states(own) == ["paused"]
+        if own_snapshots(own, name):
+            own.do("vm", "snapshot", "delete", name, "first")
+    own.do("vm", "resume", name)
+    require_data(own, name)
+
+
+def test_death_during_restore(own: Installation) -> None:
+    """A9, B5: it runs as before, or from the snapshot, or is stopped and can be put back."""
+    name = make_vm_with_data(own)
+    own.do("vm", "snapshot", "create", name, "first")
+    spoil = ("sh", "-c", "echo late >/dev/shm/late; echo late >/srv/late")
+
+    def write_and_restore() -> Ended:
+        own.exec(name, *spoil, status=0)
+        return own.run("vm", "snapshot", "restore", name, "first")
+
+    for ended in die_everywhere(own, write_and_restore, alternate=True):
+        assert ended.status == 7, ended
+        require_sound(own)
+        assert states(own) in (["running"], ["stopped"])
+        if states(own) == ["running"]:
+            require_data(own, name)
+            left = own.exec(name, "cat", "/dev/shm/late", "/srv/late").text
+            assert left in ("", "late\nlate"), "memory and disk are not of one moment"
+        else:
+            own.do("vm", "snapshot", "restore", name, "first")
+            require_data(own, name)
+    require_data(own, name)
+    assert own.exec(name, "cat", "/dev/shm/late").status == 1
+
+
+def test_death_during_fork(own: Installation) -> None:
+    """A9, B5, D2: the source goes on; a fork that was not ready is gone with all that it had."""
+    name = make_vm_with_data(own)
+    verb = ("vm", "fork", name, "-n", "2", "--name", "copy")
+    for ended in die_everywhere(own, lambda: own.run(*verb), alternate=True, step=3):
+        assert ended.status == 7, ended
+        require_sound(own)
+        assert set(states(own)) == {"running"}
+        for vm in own.vms():
+            require_data(own, vm["name"])
+            if vm["name"] != name:
+                hostname = own.exec(vm["name"], "cat", "/proc/sys/kernel/hostname", status=0)
+                assert hostname.text == vm["name"]
+                own.do("vm", "delete", vm["name"])
+        require_sound(own)
+    assert len(own.vms()) == 3
+    for vm in own.vms():
+        require_data(own, vm["name"])

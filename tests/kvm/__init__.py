@@ -9,5 +9,6 @@ installed in it from its wheel and run there by an ordinary user, as on any host
     cache.py      what is kept between runs
     machine.py    the emulated host: booted, entered, ended
     checks.py     what is proven inside
+    vsock.py      a program of one check: a guest that only vsock leads to
     __main__.py   one line for each check, an honest status
 """

@@ -19,8 +19,8 @@ from pathlib import Path
 from banger.errors import BangerError
 from banger.layout import layout_from_environment
 from tests.kvm.checks import CHECKS, Check
-from tests.kvm.machine import Host, describe, open_host, read_inner_logs
-from tests.kvm.supplies import gather
+from tests.kvm.machine import Host, describe, has_died, open_host, read_inner_logs
+from tests.kvm.supplies import Supplies, gather
 from tests.support.artifacts import make_data_home
 from tests.support.leaks import end_processes, find_leaks, find_processes
 
@@ -53,15 +53,27 @@ def main() -> int:
 
 
 async def _run(run: Path, cache: Path) -> tuple[int, int]:
-    """Boot the host and check everything in it; return how many passed and failed."""
+    """Boot the host and check everything in it; return how many passed and failed.
+
+    A host whose own kernel died proves nothing of what was checked in it: the emulation of SVM
+    does that once in a while (ADR 0030). It is told, and everything is checked in a second one.
+    """
+    started = time.monotonic()
+    supplies = await gather(cache, layout_from_environment(os.environ), run)
+    _say("    the supplies are there", started)
+    results = await _check_all(supplies, run / "m")
+    if not all(results) and has_died(run / "m"):
+        print("AGAIN: the emulated host's own kernel died; what it said is above", flush=True)
+        results = await _check_all(supplies, run / "m2")
+    return results.count(True), results.count(False)
+
+
+async def _check_all(supplies: Supplies, machine: Path) -> list[bool]:
     results: list[bool] = []
     logs: Logs = []
-    machine = run / "m"
     machine.mkdir(mode=0o700)
     try:
         started = time.monotonic()
-        supplies = await gather(cache, layout_from_environment(os.environ), run)
-        started = _say("    the supplies are there", started)
         async with open_host(supplies, machine) as host:
             _say("    the emulated host is up", started)
             for check in CHECKS:
@@ -74,7 +86,7 @@ async def _run(run: Path, cache: Path) -> tuple[int, int]:
     if not all(results):
         for title, text in [*describe(machine), *logs]:
             print(f"--- {title} ---\n{text}")
-    return results.count(True), results.count(False)
+    return results
 
 
 async def _try(check: Check, host: Host) -> bool:

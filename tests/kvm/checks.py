@@ -10,8 +10,8 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 
-from tests.kvm.machine import ADDRESS, HOME, STRANGER, USER, Ended, Host
-from tests.kvm.supplies import UID
+from tests.kvm.machine import ADDRESS, HOME, INSIDE, STRANGER, USER, Ended, Host
+from tests.kvm.supplies import LOOPBACK, UID
 
 VM = "shared"
 PORT = 8000
@@ -109,6 +109,23 @@ async def clones_are_new_machines(host: Host) -> None:
     assert seen[0][0] != seen[1][0] and seen[0][1] != seen[1][1], seen
     templates = json.loads((await _banger(host, "template", "list", "--json")).out)
     assert len(templates) == 1, templates
+
+
+async def forks_go_on_from_where_it_was(host: Host) -> None:
+    """A VM on KVM is saved while it runs: its memory is in its forks and comes back (D2, D8)."""
+    await _banger(host, "vm", "create", "--name", "origin", *_small(host), "--network", "none")
+    await _banger(host, "vm", "exec", "origin", "--", "sh", "-c", "echo kept >/dev/shm/word")
+    await _banger(host, "vm", "snapshot", "create", "origin", "before")
+    await _banger(host, "vm", "fork", "origin", "-n", "2")
+    script = "cat /dev/shm/word /etc/hostname; echo of $(cat /etc/hostname) >/dev/shm/word"
+    for name in ("origin-1", "origin-2", "origin"):
+        ended = await _banger(host, "vm", "exec", name, "--", "sh", "-c", script)
+        assert ended.out.split() == ["kept", name], ended.out
+    await _banger(host, "vm", "pause", "origin")
+    await _banger(host, "vm", "snapshot", "restore", "origin", "before")
+    ended = await _banger(host, "vm", "exec", "origin", "--", "cat", "/dev/shm/word")
+    assert ended.out.split() == ["kept"], ended.out
+    await _banger(host, "vm", "delete", "origin", "origin-1", "origin-2")
 
 
 async def create_makes_a_confined_vm(host: Host) -> None:
@@ -209,6 +226,12 @@ async def crash_ends_the_vm(host: Host) -> None:
     assert "sysrq triggered crash" in log.out, log
 
 
+async def vsock_carries_the_agent(host: Host) -> None:
+    """A guest without the agent's port is reached by vhost-vsock, and by its host alone."""
+    program = f"python3 {INSIDE}/vsock.py {host.guest_image} {INSIDE}/{LOOPBACK}.ko"
+    (await host.shell(program)).expect()
+
+
 async def delete_leaves_nothing(host: Host) -> None:
     """No process, VM directory, socket or user of the KVM module is left."""
     await _banger(host, "vm", "delete", VM)
@@ -229,6 +252,7 @@ CHECKS: tuple[Check, ...] = (
     run_passes_the_status_on,
     systemd_settles,
     clones_are_new_machines,
+    forks_go_on_from_where_it_was,
     create_makes_a_confined_vm,
     exec_passes_everything_on,
     guest_has_the_hosts_time,
@@ -237,6 +261,7 @@ CHECKS: tuple[Check, ...] = (
     daemon_death_leaves_the_vm,
     stop_keeps_what_was_written,
     crash_ends_the_vm,
+    vsock_carries_the_agent,
     delete_leaves_nothing,
 )
 

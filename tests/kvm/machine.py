@@ -45,14 +45,16 @@ STRANGER = "stranger"
 HOME = f"/home/{USER}"
 ADDRESS, GATEWAY = "192.0.2.15", "192.0.2.1"
 """Of the emulated host (RFC 5737); its interface leads nowhere."""
+INSIDE = "/usr/local/lib/checks"
+"""The programs that checks run."""
 SITE = f"/usr/local/lib/python{PYTHON}/dist-packages"
 
 SET_UP = f"""\
 set -eu
 printf '127.0.0.1 localhost\\n' >/etc/hosts
 groupadd --force --system kvm
-chgrp kvm /dev/kvm
-chmod 660 /dev/kvm
+chgrp kvm /dev/kvm /dev/vhost-vsock
+chmod 660 /dev/kvm /dev/vhost-vsock
 for name in {USER} {STRANGER}; do useradd --create-home --shell /bin/bash $name; done
 usermod --append --groups kvm {USER}
 for name in {USER} {STRANGER}; do
@@ -147,10 +149,20 @@ async def open_host(supplies: Supplies, directory: Path) -> AsyncIterator[Host]:
             await guest.boot(connection, _boot_spec(), deadline_s=DEADLINE_S)
             host = Host(connection, supplies.guest_image)
             await host.copy_in(SITE, supplies.site)
+            await host.copy_in(INSIDE, supplies.inside)
             (await host.root(SET_UP)).expect()
             yield host
     finally:
         await asyncio.shield(driver.kill(handle))
+
+
+def has_died(directory: Path) -> bool:
+    """Tell whether the machine's own kernel said on its console that it could not go on."""
+    try:
+        console = (directory / "console.log").read_bytes()
+    except OSError:
+        return False
+    return b"Kernel panic - not syncing" in console or b"stack guard page was hit" in console
 
 
 def describe(directory: Path) -> list[tuple[str, str]]:

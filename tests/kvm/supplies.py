@@ -62,6 +62,13 @@ drop = [
 """
 """What `banger setup` would install, and what the checks look around with."""
 
+HOST_MODULES = ("kvm_amd", "vhost_vsock")
+"""Of the emulated host's kernel, besides a guest's."""
+LOOPBACK = "vsock_loopback"
+"""What a guest needs to reach its own vsock listeners; a check loads it."""
+INSIDE = (Path(__file__).with_name("vsock.py"),)
+"""Programs that checks run inside."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Supplies:
@@ -75,6 +82,8 @@ class Supplies:
     artifacts: Path
     """A squashfs with banger's `images` and `kernels`: what guests are made of."""
     guest_image: str
+    inside: Path
+    """A directory of what checks run inside."""
 
 
 async def gather(cache: Path, layout: Layout, work: Path) -> Supplies:
@@ -100,6 +109,9 @@ async def gather(cache: Path, layout: Layout, work: Path) -> Supplies:
     made_by = hash_sources(("src/banger/kernels",)).encode() + Path(__file__).read_bytes()
     key = content_hash(made_by, agent.read_bytes())
     kernel = await cached(cache, f"kvm-kernel-{key}", _make_kernel)
+    (work / "inside").mkdir()
+    for path in (*INSIDE, kernel / f"{LOOPBACK}.ko"):
+        shutil.copy(path, work / "inside")
     return Supplies(
         bzimage=kernel / "bzimage",
         initramfs=kernel / "initramfs",
@@ -109,6 +121,7 @@ async def gather(cache: Path, layout: Layout, work: Path) -> Supplies:
             layout, (guest_image, DEFAULT_IMAGE), guest_kernel.digest, work=work
         ),
         guest_image=guest_image,
+        inside=work / "inside",
     )
 
 
@@ -118,11 +131,11 @@ def _ensure(banger: Installation, recipe: str, work: Path) -> str:
     return ensure_image(banger, name, recipe, work)
 
 
-# --- the kernel: banger's own, with KVM among the modules that the agent loads -------
+# --- the kernel: banger's own, with KVM and vhost among the modules that the agent loads -------
 
 
 async def _make_kernel(directory: Path) -> None:
-    """Write a guest kernel whose initramfs loads kvm-amd as well."""
+    """Write a guest kernel whose initramfs loads HOST_MODULES as well, and LOOPBACK beside it."""
     arch = platform.machine()
     packaged = kernels.require_pullable(KERNEL)
     request = Bootstrap(
@@ -138,7 +151,10 @@ async def _make_kernel(directory: Path) -> None:
     )
     parts = save_parts(package, staged, name=packaged.name, arch=arch)
     modules = {name: (staged / MODULES / name).read_bytes() for name in parts.modules}
-    modules |= _kvm_modules(package, known=set(modules))
+    modules |= _take_modules(package, HOST_MODULES, known=set(modules))
+    loopback = _take_modules(package, [LOOPBACK], known=set(modules))
+    (directory / f"{LOOPBACK}.ko").write_bytes(loopback.pop(f"{LOOPBACK}.ko"))
+    assert not loopback, f"{LOOPBACK} stands on {list(loopback)}, which no guest has"
     agent, _ = find_agent()
     (directory / "bzimage").write_bytes(package.kernel)
     (directory / "initramfs").write_bytes(
@@ -148,15 +164,15 @@ async def _make_kernel(directory: Path) -> None:
     shutil.rmtree(staged)
 
 
-def _kvm_modules(package: Package, *, known: set[str]) -> dict[str, bytes]:
-    """Return kvm-amd and what it stands on, in load order, without those that are `known`."""
+def _take_modules(package: Package, wanted: Iterable[str], *, known: set[str]) -> dict[str, bytes]:
+    """Return modules and what they stand on, in load order, without those that are `known`."""
 
     def read(name: str) -> bytes:
         path = package.modules[name]
         return unpack_module(path.name, path.read_bytes())
 
     order, missing = order_modules(
-        ["kvm_amd"],
+        wanted,
         find=lambda name: parse_module(read(name), name=name) if name in package.modules else None,
     )
     lacking = set(missing) - package.builtin

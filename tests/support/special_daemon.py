@@ -2,7 +2,6 @@
 
     --die-before N, --die-after N   kill -9 itself right before, or right after, the N-th
                                     transaction that changes the database
-    --flush-deadline S              how long a guest may take to confirm a flush
 
 The product knows nothing of this. Every durable fact goes through `Database.write`, and
 each step's effects lie between two of its calls, so dying around every call is dying
@@ -20,7 +19,6 @@ from typing import Any, NoReturn
 
 from banger.daemon.__main__ import main
 from banger.daemon.app import open_handlers
-from banger.engine import actions
 from banger.store import Database
 
 
@@ -51,14 +49,11 @@ def run() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--die-before", type=int)
     parser.add_argument("--die-after", type=int)
-    parser.add_argument("--flush-deadline", type=float)
     arguments = parser.parse_args()
     if arguments.die_before:
         die_at(arguments.die_before, after=False)
     if arguments.die_after:
         die_at(arguments.die_after, after=True)
-    if arguments.flush_deadline:
-        actions.FLUSH_DEADLINE_S = arguments.flush_deadline
     return main(open_handlers)
 
 

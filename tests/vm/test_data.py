@@ -12,6 +12,12 @@ from tests.support.vms import DEFAULT_IMAGE, TINY
 MIB = 500
 """More than the guest's memory can hold back and more than any write cache of the host's."""
 
+HOLD_BACK = (
+    # Nothing may be written back by itself meanwhile: it is the stop that must do it.
+    "for k in dirty_ratio dirty_background_ratio; do echo 95 >/proc/sys/vm/$k; done;"
+    "for k in dirty_expire dirty_writeback; do echo 360000 >/proc/sys/vm/${k}_centisecs; done;"
+)
+
 
 @pytest.fixture
 def small(banger: Installation) -> Iterator[str]:
@@ -23,11 +29,7 @@ def small(banger: Installation) -> Iterator[str]:
 def test_unflushed_writes_survive_a_stop(banger: Installation, small: str) -> None:
     """A1: 500 MiB that nobody synced, in the overlay and on the data disk, are there afterwards."""
     write = (
-        # Nothing may be written back by itself meanwhile: it is the stop that must do it.
-        "for k in dirty_ratio dirty_background_ratio; do echo 95 >/proc/sys/vm/$k; done;"
-        "for k in dirty_expire dirty_writeback; do"
-        "  echo 360000 >/proc/sys/vm/${k}_centisecs; done;"
-        "mkdir -p /srv/deep; head -c 50M /dev/urandom >/root/seed;"
+        f"{HOLD_BACK} mkdir -p /srv/deep; head -c 50M /dev/urandom >/root/seed;"
         f"for i in $(seq {(MIB - 50) // 50}); do cat /root/seed; echo $i; done >/srv/deep/file;"
         "mv /srv/deep/file /srv/deep/renamed; rm /etc/issue; ln -s deep /srv/link;"
         "sha256sum /root/seed /srv/deep/renamed"
@@ -66,16 +68,25 @@ def test_a_guest_that_ignores_the_shutdown(banger: Installation) -> None:
 def test_a_guest_whose_agent_does_not_answer(own: Installation) -> None:
     """A1, A2: no flush can be confirmed, and the result says so; the VM is ended all the same."""
     name = own.do("vm", "create", *TINY).text
-    own.stop_daemon()
-    with own.special_daemon("--flush-deadline", "1"):
-        # The command's parent is the agent.
-        stopper = own.start("vm", "exec", name, "--", "sh", "-c", "echo go; kill -STOP $PPID")
-        assert read_line(stopper) == b"go\n"
-        ended = own.do("vm", "stop", name)
-        assert "did not confirm" in ended.err
-        finish(stopper, status=125)
-        assert own.state(name) == "stopped"
-        assert own.vm_processes() == []
+    # The command's parent is the agent.
+    stopper = own.start("vm", "exec", name, "--", "sh", "-c", "echo go; kill -STOP $PPID")
+    assert read_line(stopper) == b"go\n"
+    ended = own.do("vm", "stop", "--timeout", "1s", name)
+    assert "did not confirm" in ended.err
+    finish(stopper, status=125)
+    assert own.state(name) == "stopped"
+    assert own.vm_processes() == []
+
+
+def test_a_flush_that_takes_longer_than_the_deadline(banger: Installation, small: str) -> None:
+    """A1, A2: the flush has its share of the user's deadline and no more, and the user is told."""
+    banger.exec(small, "sh", "-c", f"{HOLD_BACK} echo kept >/root/kept; sync", status=0)
+    banger.exec(small, "sh", "-c", f"head -c {MIB}M /dev/zero | tr '\\0' x >/root/late", status=0)
+    ended = banger.do("vm", "stop", "--timeout", "0.2s", small)
+    assert "did not confirm" in ended.err
+    assert banger.state(small) == "stopped"
+    banger.do("vm", "start", small)
+    assert banger.exec(small, "cat", "/root/kept", status=0).text == "kept"
 
 
 def test_killed_is_not_flushed_but_consistent(banger: Installation, small: str) -> None:

@@ -6,7 +6,15 @@ there with its VMMs; later commands reach it from outside by its socket.
 
 from __future__ import annotations
 
-from tests.support.installations import Installation
+import io
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.installations import DEADLINE_S, Installation
 from tests.support.namespaces import small_filesystem
 from tests.support.vms import TINY
 
@@ -39,3 +47,136 @@ def test_a_guest_that_fills_the_host(own: Installation) -> None:
         own.do("vm", "delete", "one")
     assert own.vm_processes() == []
     assert own.json("gc", "--dry-run") == []
+
+
+@pytest.mark.parametrize("verb", ["stop", "kill"])
+def test_ending_a_vm_on_a_full_host(own: Installation, verb: str) -> None:
+    """A10, A1: a VM can be ended without room for a journal, and the answer says what is so."""
+    small = small_filesystem(own.layout.state.parent, "40m")
+    own.run("vm", "create", *TINY, "--network", "none", "--name", "one", prefix=small, status=0)
+    try:
+        filler = _fill_state_of_daemon(own)
+        ended = own.do("vm", verb, "one")
+        assert "is not saved yet" in ended.err
+        assert own.vm_processes() == []
+        assert [vm["state"] for vm in own.vms()] == ["stopped"]
+        assert "is stopped, not running" in own.exec("one", "true", status=125).err
+        own.do("vm", verb, "one")
+        # What needs room is refused, and for that reason.
+        assert "is full" in own.run("vm", "start", "one", status=6).err
+        assert own.state("one") == "stopped"
+        filler.unlink()
+        own.do("vm", "start", "one")
+        assert own.exec("one", "echo", "alive", status=0).text == "alive"
+        assert "not saved" not in own.do("vm", "kill", "one").err
+        assert own.state("one") == "stopped"
+    finally:
+        own.do("vm", "delete", "one")
+    assert own.vm_processes() == []
+
+
+DIES_ON_A_FULL_HOST = """
+banger() { "$python" -m banger "$@"; }
+banger vm create --quiet --network none --name one "$@" >&2 || exit
+! dd if=/dev/zero of="$state/filler" bs=4096 || exit
+banger vm kill one
+pid_of='import json, sys; print(json.load(sys.stdin)["pid"])'
+pid=$(banger daemon status --json | "$python" -c "$pid_of")
+kill -9 "$pid"
+banger vm list
+banger vm start one
+rm "$state/filler"
+banger vm start one && banger vm exec one -- echo alive
+banger vm delete one
+"""
+
+
+def test_a_daemon_that_dies_on_a_full_host(own: Installation) -> None:
+    """A10, B5: the next daemon finds a record that says `running`, no such VMM, and no room."""
+    # One script: with the last process in it the small file system is gone.
+    command = ["bash", "-c", DIES_ON_A_FULL_HOST, "bash", *TINY]
+    done = subprocess.run(
+        [*small_filesystem(own.layout.state.parent, "40m"), *command],
+        env=dict(own.environ, python=sys.executable, state=str(own.layout.state)),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done
+    assert "is not saved yet" in done.stderr
+    [listed] = [line.split() for line in done.stdout.splitlines() if " one " in line]
+    assert listed[1:3] == ["one", "stopped"]
+    assert done.stderr.count("is full.") == 1
+    assert done.stdout.endswith("alive\n")
+    assert own.vm_processes() == []
+
+
+def _fill_state_of_daemon(own: Installation) -> Path:
+    """Fill the file system that only the daemon sees to its last byte; return what fills it."""
+    state = Path(f"/proc/{own.daemon_pid()}/root{own.layout.state}")
+    # The write-ahead log of so young a database only grows: each of its frames needs a new page.
+    filler = state / "filler"
+    with open(filler, "wb", buffering=0) as file:
+        while _can_write(file):
+            pass
+    return filler
+
+
+def _can_write(file: io.RawIOBase) -> bool:
+    try:
+        return file.write(os.urandom(4096)) is not None
+    except OSError:
+        return False
+
+
+NO_ROOM_FOR_MEMORY = """
+banger() { "$python" -m banger "$@"; }
+check() { echo "$1: $("$python" -c "import json, sys; print(len(json.load(sys.stdin)))")"; }
+export BANGER_TEMPLATE_ENABLED=off
+banger vm create --quiet --network none --name one "$@" >&2 || exit
+banger vm exec one -- sh -c 'head -c 1M /dev/urandom >/dev/shm/r; sha256sum </dev/shm/r'
+banger vm snapshot create one; echo "snapshot $?"
+banger vm fork one -n 2; echo "fork $?"
+BANGER_TEMPLATE_ENABLED=on banger template build "$2" "${@:3}" --network none; echo "template $?"
+banger vm snapshot list one --json | check snapshots
+banger vm list --json | check vms
+banger gc --dry-run --json | check leftovers
+find "$data/snapshots" "$data/staging" "$data/templates" -mindepth 1 2>/dev/null
+banger vm exec one -- sh -c 'sha256sum </dev/shm/r'
+banger vm list
+banger vm delete one
+"""
+
+
+def test_no_space_for_memory(own: Installation) -> None:
+    """A10, A9: a snapshot, forks and a template are refused; nothing of them stays; the VM goes on.
+
+    The state, with the VM's own disk, has room; the data directory, with theirs, has none.
+    """
+    data = own.layout.data
+    links = [f"ln -s {(data / kind).resolve()} {data}/{kind}" for kind in ("images", "kernels")]
+    script = "; ".join(links) + NO_ROOM_FOR_MEMORY
+    done = subprocess.run(
+        [*small_filesystem(data, "24m"), "bash", "-c", script, "bash", *TINY],
+        env=dict(own.environ, python=sys.executable, data=str(data)),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done
+    lines = done.stdout.splitlines()
+    assert lines[1:7] == [
+        "snapshot 6",
+        "fork 6",
+        "template 6",
+        "snapshots: 0",
+        "vms: 1",
+        "leftovers: 0",
+    ], done
+    assert lines[7] == lines[0], done
+    assert " one " in lines[9] and " running " in lines[9], done
+    assert done.stderr.count("is full") == 3, done
+    assert done.stderr.count("hint: df -h") == 3, done
+    assert own.vm_processes() == []

@@ -44,7 +44,7 @@ def _run(argv: list[str], environ: dict[str, str], short_dir: Path) -> Finished:
 def test_the_tour_works(newcomer: dict[str, str], short_dir: Path) -> None:
     assert TOUR
     blocks = re.findall(r"^```sh\n(.*?)^```", TOUR[1], re.M | re.S)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     said = []
     for block in blocks:
         finished = _run(["bash", "-euo", "pipefail", "-c", block], newcomer, short_dir)
@@ -54,4 +54,7 @@ def test_the_tour_works(newcomer: dict[str, str], short_dir: Path) -> None:
     assert "root" in said[1]
     assert "+Made in a VM." in (short_dir / "checkout/tour.patch").read_text()
     assert "Made in a VM." in said[2]
-    assert "qemu" in said[3]
+    for number in (1, 2, 3):
+        assert f"banger/try-{number}\n" in said[3]
+    assert "cc -O3" in said[3] and "4 tests passed" in said[3]
+    assert "qemu" in said[4]

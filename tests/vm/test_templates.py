@@ -26,6 +26,17 @@ from tests.support.installations import Installation, finish, share_artifacts, w
 from tests.support.vms import TINY, TINY_IMAGE
 
 CLONES = 6
+"""They run all the time."""
+BATCHES, BATCH = 2, 7
+"""Further ones, that are only asked who they are: 20 in all."""
+IDENTITY = {
+    "random": "od -An -N32 -tx8 /dev/urandom | tr -d '\\n'",
+    "uuid": "cat /proc/sys/kernel/random/uuid",
+    "machine-id": "cat /etc/machine-id",
+    "host-key": "cat /etc/ssh/ssh_host_ed25519_key.pub",
+    "mac": "cat /sys/class/net/eth0/address",
+    "hostname": "cat /proc/sys/kernel/hostname",
+}
 ON = {"BANGER_TEMPLATE_ENABLED": "on"}
 
 
@@ -74,21 +85,32 @@ def test_every_vm_is_a_clone_of_one_template(clones: Installation) -> None:
     assert template_dir(clones).name == template["key"]
 
 
-@pytest.mark.parametrize(
-    "script",
-    [
-        "od -An -N32 -tx8 /dev/urandom",
-        "cat /etc/machine-id",
-        "cat /etc/ssh/ssh_host_ed25519_key.pub",
-        "cat /sys/class/net/eth0/address",
-        "cat /proc/sys/kernel/hostname",
-    ],
-)
-def test_no_two_clones_share(clones: Installation, script: str) -> None:
+@pytest.fixture(scope="module")
+def identities(clones: Installation) -> list[dict[str, str]]:
+    """What twenty clones say of themselves, right after they were handed out."""
+
+    def ask(name: str) -> dict[str, str]:
+        said = guest_text(clones, name, "; echo; ".join(IDENTITY.values())).split("\n")
+        return dict(zip(IDENTITY, filter(None, said), strict=True))
+
+    def make_and_ask(name: str) -> dict[str, str]:
+        clones.do("vm", "create", "--name", name, *TINY)
+        return ask(name)
+
+    found = [ask(f"c{number}") for number in range(CLONES)]
+    for batch in range(BATCHES):
+        names = [f"batch{batch}-{number}" for number in range(BATCH)]
+        with ThreadPoolExecutor(2) as pool:
+            found += pool.map(make_and_ask, names)
+        clones.do("vm", "delete", *names)
+    return found
+
+
+@pytest.mark.parametrize("fact", IDENTITY)
+def test_no_two_clones_share(identities: list[dict[str, str]], fact: str) -> None:
     """D2, D6: random numbers, ids, keys, addresses and names."""
-    answers = [guest_text(clones, f"c{number}", script) for number in range(CLONES)]
-    assert all(answers)
-    assert len(set(answers)) == CLONES, answers
+    answers = [said[fact] for said in identities]
+    assert len(set(answers)) == len(answers) == CLONES + BATCHES * BATCH == 20, answers
 
 
 def test_names_agree_inside(clones: Installation) -> None:
@@ -205,7 +227,7 @@ def test_a_state_that_does_not_load_means_a_boot(fresh: Installation) -> None:
     with open(memory, "r+b") as damaged:
         for offset in range(0, memory.stat().st_size, 4096):
             os.pwrite(damaged.fileno(), b"\0" * 4096, offset)
-    manifest["files"]["memory"]["mtime_ns"] = memory.stat().st_mtime_ns
+    manifest["saved"]["files"]["memory"]["mtime_ns"] = memory.stat().st_mtime_ns
     (folder / "manifest.json").write_text(json.dumps(manifest))
     created = fresh.do("vm", "create", "--name", "v", *TINY)
     assert "booting instead" in created.err
@@ -228,7 +250,7 @@ def test_two_askers_share_one_build(fresh: Installation) -> None:
 def test_the_build_goes_on_for_the_second_asker(fresh: Installation) -> None:
     """C3: also when the first one has gone."""
     first = fresh.start("vm", "create", "--name", "first", *TINY)
-    wait_for(lambda: list(fresh.layout.staging.glob("template.*")), "the build to begin")
+    wait_for(fresh.vm_processes, "the build to begin")
     second = fresh.start("vm", "create", "--name", "second", *TINY)
     while b"template:" not in second.stderr.readline():  # it waits for the same build
         assert second.poll() is None

@@ -1,4 +1,4 @@
-"""Every method of the API, declared once: parameters and results.
+"""What the API's methods take and return; which methods there are is in `table`.
 
 From these come dispatch, validation, the OpenRPC document and the reference
 page. Requests refuse unknown fields; clients ignore unknown fields of results.
@@ -12,9 +12,16 @@ from typing import Literal
 
 from msgspec import Struct, field
 
-from banger.model.artifacts import Image, Kernel
 from banger.model.names import VmId
-from banger.model.vm import Accel, NetworkKind, VmRecord, VmState, WorkspaceRecord
+from banger.model.vm import (
+    Accel,
+    NetworkKind,
+    VmRecord,
+    VmState,
+    WorkspaceRecord,
+    snapshot_of,
+    template_of,
+)
 
 
 class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -67,6 +74,8 @@ class VmView(Struct, frozen=True, kw_only=True):
     workspace: WorkspaceRecord | None
     template: str | None = None
     """Key of the template that it is a clone of; absent once it has booted itself."""
+    snapshot: str | None = None
+    """Id of the snapshot that it runs on: it is a fork, or was restored; absent as above."""
     address: str | None = None
     """The address in the guest's network, while it runs."""
     pid: int | None = None
@@ -104,7 +113,8 @@ def view_record(
         labels=spec.labels,
         created_at=record.created_at,
         workspace=record.workspace,
-        template=spec.template,
+        template=template_of(spec.origin),
+        snapshot=snapshot_of(spec.origin),
         address=address,
         pid=pid,
         busy=busy,
@@ -137,9 +147,12 @@ class WorkspacePlan(Struct, frozen=True, kw_only=True):
 
 
 class ExportedBranch(Struct, frozen=True, kw_only=True):
-    branch: str
+    branch: str | None
+    """Absent: nothing has changed since the prepare, so no `fresh` one was made."""
     commit: str
     commits: int
+    files: int
+    """How many differ from the prepared commit."""
     uncommitted: int
     """Changed or untracked files in the guest that are not part of the branch."""
 
@@ -172,7 +185,23 @@ class TemplateView(Struct, frozen=True, kw_only=True):
     """What it takes on the host's disk."""
     created_at: float
     used_at: float
-    """When a VM was last started from it."""
+    """When it was last asked for."""
+    uses: int
+    """How often it was asked for after it was made."""
+    users: list[str]
+    """Names of VMs that run on it."""
+
+
+class SnapshotView(Struct, frozen=True, kw_only=True):
+    """A snapshot: the memory and disk of one VM at one moment."""
+
+    id: str
+    name: str
+    vm_id: VmId
+    """The VM that it was made of, and goes with."""
+    created_at: float
+    size_bytes: int
+    """What it takes on the host's disk."""
     users: list[str]
     """Names of VMs that run on it."""
 
@@ -223,7 +252,32 @@ class VmPrune(Params, frozen=True):
 class VmStop(Params, frozen=True):
     ref: str
     deadline_s: float = 60.0
-    """How long the guest may take to shut down before it is ended (its data is flushed first)."""
+    """How long the guest may take to write what it holds back and to shut down; then it is ended.
+
+    A notice in the result says so if the time was not enough for the writing.
+    """
+
+
+class SnapshotCreate(Params, frozen=True):
+    ref: str
+    name: str | None = None
+    """As a VM's name; absent: `snapshot-N` with the lowest free N from 1 on."""
+
+
+class SnapshotRef(Params, frozen=True):
+    ref: str
+    name: str
+    """The snapshot's name, or its id."""
+
+
+class VmFork(Params, frozen=True):
+    ref: str
+    number: int = 1
+    """How many VMs to make of it: 1 to 64."""
+    name: str | None = None
+    """The forks are NAME-1, NAME-2 ...; absent: the VM's own name."""
+    ephemeral: bool = False
+    """Deleted when the connection that asked for them ends."""
 
 
 class Terminal(Struct, frozen=True, forbid_unknown_fields=True):
@@ -279,6 +333,10 @@ class WorkspaceExport(Params, frozen=True):
 class WorkspaceExportBranch(Params, frozen=True):
     ref: str
     branch: str
+    include_uncommitted: bool = False
+    """Put what is not committed in the guest into one commit on top; the guest is not changed."""
+    fresh: bool = False
+    """Never advance a branch: NAME-2, NAME-3 ... if NAME exists; and none if nothing changed."""
 
 
 class ImageBuild(Params, frozen=True):
@@ -317,145 +375,3 @@ class KernelPull(Params, frozen=True):
 
 class Gc(Params, frozen=True):
     dry_run: bool = True
-
-
-# --- the table -------------------------------------------------------------------
-
-
-class Method(Struct, frozen=True, kw_only=True):
-    """One method. `stream`: after the reply the connection carries binary frames."""
-
-    name: str
-    params: type[Params]
-    result: object
-    doc: str
-    stream: bool = False
-    detached: bool = False
-    """True: goes on when its client goes away."""
-
-
-METHODS: dict[str, Method] = {
-    method.name: method
-    for method in (
-        Method(name="daemon.status", params=NoParams, result=DaemonStatus, doc="Tell who runs."),
-        Method(
-            name="daemon.stop",
-            params=NoParams,
-            result=DaemonStatus,
-            doc="End the daemon; VMs keep running.",
-            detached=True,
-        ),
-        Method(name="vm.create", params=VmCreate, result=VmView, doc="Make a VM and start it."),
-        Method(name="vm.list", params=VmList, result=list[VmView], doc="List VMs, oldest first."),
-        Method(name="vm.show", params=VmRef, result=VmView, doc="Show one VM."),
-        Method(name="vm.start", params=VmRef, result=VmView, doc="Boot a stopped VM."),
-        Method(
-            name="vm.stop",
-            params=VmStop,
-            result=VmView,
-            doc="Flush the guest's file systems, shut it down, end the VMM.",
-            detached=True,
-        ),
-        Method(
-            name="vm.kill",
-            params=VmRef,
-            result=VmView,
-            doc="End the VMM at once; what the guest had not written is lost.",
-            detached=True,
-        ),
-        Method(
-            name="vm.delete",
-            params=VmDelete,
-            result=Deleted,
-            doc="Delete a VM and its disk, running or not.",
-            detached=True,
-        ),
-        Method(
-            name="vm.prune",
-            params=VmPrune,
-            result=Deleted,
-            doc="Delete every VM that is not running.",
-            detached=True,
-        ),
-        Method(
-            name="vm.exec",
-            params=VmExec,
-            result=StartedExec,
-            doc="Run a program in the guest.",
-            stream=True,
-        ),
-        Method(
-            name="vm.logs",
-            params=VmLogs,
-            result=StartedStream,
-            doc="Read the console's or the VMM's log.",
-            stream=True,
-        ),
-        Method(
-            name="workspace.inspect",
-            params=WorkspaceInspect,
-            result=WorkspacePlan,
-            doc="Tell what a prepare would send; needs no VM.",
-        ),
-        Method(
-            name="workspace.prepare",
-            params=WorkspacePrepare,
-            result=PreparedWorkspace,
-            doc="Put a git repository into the guest.",
-        ),
-        Method(
-            name="workspace.export",
-            params=WorkspaceExport,
-            result=StartedStream,
-            doc="Everything that changed since the prepared commit, as one patch.",
-            stream=True,
-        ),
-        Method(
-            name="workspace.export_branch",
-            params=WorkspaceExportBranch,
-            result=ExportedBranch,
-            doc="Fetch the guest's commits into a branch of the host's repository.",
-        ),
-        Method(name="image.list", params=NoParams, result=list[Image], doc="List images."),
-        Method(name="image.show", params=ImageRef, result=Image, doc="Show one image."),
-        Method(
-            name="image.build",
-            params=ImageBuild,
-            result=Image,
-            doc="Build an image from distribution packages.",
-        ),
-        Method(name="image.delete", params=ImageRef, result=Deleted, doc="Delete an image."),
-        Method(name="kernel.list", params=NoParams, result=list[Kernel], doc="List kernels."),
-        Method(name="kernel.pull", params=KernelPull, result=Kernel, doc="Fetch a kernel."),
-        Method(
-            name="template.list",
-            params=NoParams,
-            result=list[TemplateView],
-            doc="List templates, the last used first.",
-        ),
-        Method(
-            name="template.build",
-            params=TemplateBuild,
-            result=TemplateView,
-            doc="Make the template for VMs of this shape, unless it is here.",
-        ),
-        Method(
-            name="template.delete",
-            params=TemplateRef,
-            result=Deleted,
-            doc="Delete a template that no VM runs on.",
-        ),
-        Method(
-            name="template.prune",
-            params=NoParams,
-            result=Deleted,
-            doc="Delete every template that no VM runs on.",
-        ),
-        Method(
-            name="gc",
-            params=Gc,
-            result=list[Leftover],
-            doc="List, or remove, what has our name and no record.",
-        ),
-    )
-}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
-from banger.api.methods import METHODS, Method
+from banger.api.table import METHODS, Method
 from banger.version import VERSION
 
 Json = dict[str, object]

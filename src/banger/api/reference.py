@@ -15,7 +15,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from banger.api.methods import METHODS, Method
+from banger.api.table import METHODS, Method
 
 _INTRODUCTION = """\
 # The API

@@ -59,6 +59,9 @@ COMMANDS = (
     Command("vm start", "vm", "Boot stopped VMs."),
     Command("vm stop", "vm", "Write everything to disk, then shut VMs down."),
     Command("vm kill", "vm", "End VMs at once, as if by pulling the plug."),
+    Command("vm pause", "vm", "Stop VMs' processors; their memory is kept."),
+    Command("vm resume", "vm", "Let paused VMs go on."),
+    Command("vm fork", "fork", "Make independent VMs that go on from where a VM is now."),
     Command("vm delete", "vm", "Delete VMs with their disks, running or not.", aliases=("vm rm",)),
     Command("vm prune", "vm", "Delete every VM that is not running."),
     Command(
@@ -70,6 +73,10 @@ COMMANDS = (
     ),
     Command("vm shell", "exec", "Open a login shell in a VM.", is_guest_command=True),
     Command("vm logs", "logs", "Print the console's log, or the VMM's."),
+    Command("vm snapshot create", "snapshot", "Keep a VM's memory and disk as they are now."),
+    Command("vm snapshot list", "snapshot", "List a VM's snapshots.", aliases=("vm snapshot ls",)),
+    Command("vm snapshot restore", "snapshot", "Put a VM back to a snapshot of it."),
+    Command("vm snapshot delete", "snapshot", "Delete snapshots.", aliases=("vm snapshot rm",)),
     Command("vm workspace prepare", "workspace", "Put a git repository into a running VM."),
     Command("vm workspace export", "workspace", "Bring a workspace's changes back."),
     Command("image build", "image", "Build an image from distribution packages."),
@@ -98,6 +105,7 @@ COMMANDS = (
 
 GROUPS = {
     "vm": "VMs: run, list, stop, delete ...",
+    "vm snapshot": "A VM's memory and disk at one moment: keep, put back.",
     "vm workspace": "A repository in a VM: put in, take out.",
     "image": "Images: the root file systems of VMs.",
     "kernel": "Kernels.",

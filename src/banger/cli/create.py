@@ -7,7 +7,7 @@ from argparse import Namespace
 from banger.cli.context import Context
 from banger.cli.output import format_json
 from banger.cli.parser import Parser, UsageError
-from banger.cli.progress import Stages
+from banger.cli.progress import Stages, add_timings
 from banger.cli.sizing import add_no_template, add_sizing, sizing_params
 from banger.cli.values import duration_s
 
@@ -18,6 +18,7 @@ def _configure(parser: Parser) -> None:
     add = parser.add_argument
     add("--no-start", action="store_true", help="only make it")
     add("--boot-timeout", metavar="TIME", type=duration_s, help="how long it may take to be ready")
+    add_timings(parser)
     add("--json", action="store_true", help="print JSON")
     add("-q", "--quiet", action="store_true", help="no progress; print the id instead of the name")
     parser.text = "Ready means: the guest's agent answers and the image's init has settled."
@@ -29,7 +30,8 @@ def _create(arguments: Namespace, context: Context) -> int:
         if arguments.no_start:
             raise UsageError("--boot-timeout and --no-start exclude each other.")
         params["deadline_s"] = arguments.boot_timeout
-    with context.client() as client, Stages(quiet=arguments.quiet) as stages:
+    stages = Stages(quiet=arguments.quiet, timings=arguments.timings)
+    with context.client() as client, stages:
         view = client.call("vm.create", params, on_event=stages.on_event, on_tick=stages.on_tick)
     assert isinstance(view, dict)
     if arguments.json:

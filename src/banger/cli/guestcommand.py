@@ -9,8 +9,8 @@ import sys
 
 from banger.cli.context import Context
 from banger.cli.terminal import GaveUp, GuestSignals, raw_mode, terminal_size
-from banger.client import ClientStream
 from banger.client.relay import Relay
+from banger.client.stream import ClientStream
 from banger.errors import DeadlineExceeded
 
 TIMED_OUT = 124

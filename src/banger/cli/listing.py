@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from argparse import Namespace
 from collections.abc import Mapping
@@ -79,7 +80,8 @@ def _load(arguments: Namespace, context: Context) -> list[View]:
         "states": _states(arguments.filter),
         "labels": dict(arguments.label),
     }
-    if not (context.layout.daemon_socket.exists() or context.layout.database.exists()):
+    layout = context.layout
+    if not (os.path.exists(layout.daemon_socket_name) or os.path.exists(layout.database_name)):
         # A list must not write (hazard B8), and a daemon would make its database.
         return []
     with context.client() as client:

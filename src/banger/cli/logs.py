@@ -9,8 +9,8 @@ from argparse import Namespace
 
 from banger.cli.context import Context
 from banger.cli.parser import Parser
-from banger.client import ClientStream
 from banger.client.relay import Relay
+from banger.client.stream import ClientStream
 
 _SEQUENCES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
 _STEERING = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")

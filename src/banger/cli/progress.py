@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
     from rich.progress import Progress as Bar
 
+    from banger.cli.parser import Parser
+
 PATIENCE_S = 0.3
 REMIND_S = 30.0
 
@@ -26,8 +28,9 @@ REMIND_S = 30.0
 class Stages:
     """The stages of one command. Its methods are a client's `on_event` and `on_tick`."""
 
-    def __init__(self, *, quiet: bool = False) -> None:
+    def __init__(self, *, quiet: bool = False, timings: bool = False) -> None:
         self._quiet = quiet
+        self._timings = timings
         self._live = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
         self._bar: Bar | None = None
         self._stage = ""
@@ -48,6 +51,9 @@ class Stages:
         trace: TracebackType | None,
     ) -> None:
         self.end()
+        if self._timings:
+            for line in self.render_times().splitlines():
+                self._write(line)
 
     def on_event(self, kind: str, content: dict[str, object]) -> None:
         """Take a notification of the daemon."""
@@ -129,6 +135,11 @@ class Stages:
     def _write(self, text: str) -> None:
         sys.stderr.write(printable(text) + "\n")
         sys.stderr.flush()
+
+
+def add_timings(parser: Parser) -> None:
+    """Add the option that asks for the table of the stages' times."""
+    parser.add_argument("--timings", action="store_true", help="print how long each stage took")
 
 
 def _make_bar() -> Bar:

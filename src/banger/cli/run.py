@@ -1,13 +1,12 @@
 """`vm run`: a machine, a repository in it, a shell or a command (product contract, section 5).
 
-Two connections: the one that made an ephemeral VM stays open until the end, so that the
-daemon deletes the VM if we are killed; everything else goes through others.
+Two connections: the one that made an ephemeral VM, and its forks, stays open until the end, so
+that the daemon deletes them if we are killed; everything else goes through others.
 """
 
 from __future__ import annotations
 
 import os
-import sys
 from argparse import Namespace
 
 from banger.cli.context import Context
@@ -18,22 +17,33 @@ from banger.cli.guestcommand import (
     has_terminal,
     run_in_guest,
 )
-from banger.cli.output import format_bytes, printable
 from banger.cli.parser import Parser, UsageError
-from banger.cli.progress import Stages
+from banger.cli.progress import Stages, add_timings
 from banger.cli.sizing import add_no_template, add_sizing, sizing_params
-from banger.cli.values import duration_s, variable
+from banger.cli.values import duration_s, forks, variable
 from banger.errors import BangerError, VmNotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from banger.client import Client
 
 _TEXT = """\
 The exit status is the command's own; 128+N if signal N ended it; 126 if it
 cannot be executed, 127 if it is not found, 124 if its time was over, 125 for
 failures of banger.
 
-Without a command: a login shell, which needs a terminal."""
+Without a command: a login shell, which needs a terminal.
+
+With --fork the VM is prepared once, then N independent VMs go on from there and
+run the command side by side, without input; {n} in its words is the number of
+the fork, 1 to N. Each result is kept as branch banger/NAME-n of the repository,
+committed or not; a table tells what came of each. The exit status is 0 if all
+are, else that of the first fork that failed."""
 
 FOR_PATH = ("branch", "from_ref", "include_untracked", "guest_path")
-FOR_COMMAND = ("rm", "timeout", "env")
+FOR_COMMAND = ("rm", "timeout", "env", "fork")
 """Options that make no sense without a path, or together with --detach."""
 
 
@@ -44,7 +54,7 @@ def _configure(parser: Parser) -> None:
     add("--rm", action="store_true", help="delete the VM at the end, whatever the status")
     add("--dry-run", action="store_true", help="print the plan and the files, and do nothing")
     add("-q", "--quiet", action="store_true", help="no progress, no notices")
-    add("--timings", action="store_true", help="print how long each stage took")
+    add_timings(parser)
     add_sizing(parser)
     add_no_template(parser)
     add("--guest-path", metavar="DIR", help="where the repository goes (default: /root/NAME)")
@@ -61,6 +71,7 @@ def _configure(parser: Parser) -> None:
         help="set a variable; K alone takes its value from here; may be repeated",
     )
     add("--timeout", metavar="TIME", type=duration_s, help="kill the command after so long: 10m")
+    add("--fork", type=forks, metavar="N", help="run the command in N forks of the VM, 1 to 64")
     parser.text = _TEXT
 
 
@@ -74,19 +85,16 @@ def _run(arguments: Namespace, context: Context) -> int:
         arguments.inside = os.path.relpath(os.path.realpath(arguments.path), top)
         arguments.path = top
     if arguments.dry_run:
-        return _show_plan(arguments, context)
+        from banger.cli.dryrun import show_plan
+
+        return show_plan(arguments, context, workspace=_workspace_params(arguments))
     if not arguments.detach and not arguments.command and not has_terminal():
         raise UsageError(
             "Without a command `vm run` opens a shell, which needs a terminal.",
             hint="banger vm run ... -- COMMAND, or --detach",
         )
-    with Stages(quiet=arguments.quiet) as stages:
-        try:
-            return _make_and_use(arguments, context, stages=stages)
-        finally:
-            stages.end()
-            if arguments.timings:
-                context.say(stages.render_times())
+    with Stages(quiet=arguments.quiet, timings=arguments.timings) as stages:
+        return _make_and_use(arguments, context, stages=stages)
 
 
 def _refuse_contradictions(arguments: Namespace) -> None:
@@ -102,6 +110,8 @@ def _refuse_contradictions(arguments: Namespace) -> None:
     for name in FOR_COMMAND:
         if arguments.detach and getattr(arguments, name):
             raise UsageError(f"--detach and --{name} exclude each other.")
+    if arguments.fork and not arguments.command:
+        raise UsageError("--fork needs a command.", hint="banger vm run ... --fork N -- COMMAND")
     for name in FOR_PATH:
         if arguments.path is None and getattr(arguments, name):
             option = name.removesuffix("_ref").replace("_", "-")
@@ -115,23 +125,27 @@ def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> 
     with context.client() as owner:
         view = owner.call("vm.create", params, on_event=stages.on_event, on_tick=stages.on_tick)
         assert isinstance(view, dict)
-        vm_id, name = view["id"], view["name"]
-        cwd = None
+        made = [view]
+        vm_id, cwd = view["id"], None
         try:
             if arguments.path is not None:
                 guest_path = _prepare(arguments, vm_id, context, stages=stages)
                 cwd = os.path.normpath(os.path.join(guest_path, arguments.inside))
             if arguments.detach:
-                context.out(name)
+                context.out(view["name"])
                 return 0
+            if arguments.fork:
+                made += _fork(arguments, vm_id, owner, stages=stages)
+                return _use_forks(arguments, made, context, stages=stages, cwd=cwd)
             return _use(arguments, vm_id, context, stages=stages, cwd=cwd)
         finally:
             if arguments.rm:
                 stages.enter("delete")
-                _delete(vm_id, context, stages=stages)
+                for vm in reversed(made):
+                    _delete(vm["id"], context, stages=stages)
             else:
                 stages.end()
-                _tell_state(vm_id, name, context, quiet=arguments.quiet)
+                _tell_state(made, context, quiet=arguments.quiet)
 
 
 def _prepare(arguments: Namespace, vm_id: str, context: Context, *, stages: Stages) -> str:
@@ -177,6 +191,33 @@ def _use(
     return run_in_guest(command, vm_id, context)
 
 
+def _fork(
+    arguments: Namespace, vm_id: str, owner: Client, *, stages: Stages
+) -> list[dict[str, Any]]:
+    """Make the forks, through the connection that they are to live as long as."""
+    stages.end()
+    params = {"ref": vm_id, "number": arguments.fork, "ephemeral": arguments.rm}
+    views = owner.call("vm.fork", params, on_event=stages.on_event, on_tick=stages.on_tick)
+    assert isinstance(views, list)
+    return views
+
+
+def _use_forks(
+    arguments: Namespace,
+    made: list[dict[str, Any]],
+    context: Context,
+    *,
+    stages: Stages,
+    cwd: str | None,
+) -> int:
+    """Run the command in all that was made but the first, of which the rest are forks."""
+    from banger.cli.forkrun import run_in_forks
+
+    stages.enter("command")
+    base, *views = made
+    return run_in_forks(arguments, context, stages=stages, base=base["name"], views=views, cwd=cwd)
+
+
 def _delete(vm_id: str, context: Context, *, stages: Stages) -> None:
     """Delete the VM; a failure is told and does not hide the command's status."""
     try:
@@ -190,59 +231,31 @@ def _delete(vm_id: str, context: Context, *, stages: Stages) -> None:
         context.complain(error)
 
 
-def _tell_state(vm_id: str, name: str, context: Context, *, quiet: bool) -> None:
+def _tell_state(made: list[dict[str, Any]], context: Context, *, quiet: bool) -> None:
     """Say what is left and how to be rid of it; asked for, not assumed (hazard H4)."""
     if quiet:
         return
+    ids = [view["id"] for view in made]
     try:
         with context.client() as client:
-            view = client.call("vm.show", {"ref": vm_id})
+            listed = client.call("vm.list")
     except BangerError:
         return
-    assert isinstance(view, dict)
-    state = view["state"]
-    if state == "running":
+    assert isinstance(listed, list)
+    left = [view for view in listed if view["id"] in ids]
+    if not left:
+        return
+    name, state = left[0]["name"], left[0]["state"]
+    if len(left) > 1:
+        names = " ".join(view["name"] for view in left)
+        running = sum(view["state"] == "running" for view in left)
+        context.say(
+            f"{len(left)} VMs are left, {running} running; delete them: banger vm delete {names}"
+        )
+    elif state == "running":
         context.say(f"{name} still runs; stop it: banger vm stop {name}")
     else:
         context.say(f"{name} is {state}; delete it: banger vm delete {name}")
-
-
-def _show_plan(arguments: Namespace, context: Context) -> int:
-    """Print what would be done: the plan to stderr, the files to stdout."""
-    from banger.config import load_settings
-
-    settings = load_settings(context.layout.config_file, os.environ)
-    context.say(
-        f"spec: {arguments.vcpu or settings.number('vm_defaults.vcpu')} vcpu"
-        f" | {arguments.memory or settings.number('vm_defaults.memory_mib')} MiB"
-        f" | {_disk(arguments.disk or settings.number('vm_defaults.disk_gib') * 1024)} disk"
-        f" | {arguments.image or settings.text('default_image')}"
-        f" | {arguments.driver or settings.text('driver')}"
-    )
-    if arguments.path is not None:
-        with context.client() as client:
-            plan = client.call("workspace.inspect", _workspace_params(arguments))
-        assert isinstance(plan, dict)
-        branch = f"branch {plan['branch']}" if plan["branch"] else "no branch"
-        context.say(
-            f"workspace: {printable(plan['host_path'])} to {printable(plan['guest_path'])}, "
-            f"{branch}, commit {plan['commit'][:12]}, {len(plan['files'])} files, "
-            f"{format_bytes(plan['bytes'])}"
-        )
-        if plan["untracked_left_out"]:
-            context.say(
-                f"untracked files that stay on the host: {plan['untracked_left_out']} "
-                "(--include-untracked sends them)"
-            )
-        for name in plan["files"]:
-            context.out(printable(name))
-    context.say("Nothing was done (--dry-run).")
-    sys.stdout.flush()
-    return 0
-
-
-def _disk(mib: int) -> str:
-    return f"{mib // 1024} GiB" if mib % 1024 == 0 else f"{mib} MiB"
 
 
 COMMANDS = {"vm run": (_configure, _run)}

@@ -28,6 +28,7 @@ COLUMNS = (
     Column("DISK", is_number=True),
     Column("SIZE", is_number=True),
     Column("USERS", is_number=True),
+    Column("USES", is_number=True),
     Column("AGE", is_number=True),
     Column("USED", is_number=True),
 )
@@ -104,6 +105,7 @@ def _row(template: dict[str, object], now: float) -> list[str]:
         format_mib(int(number("disk_mib"))),
         format_bytes(int(number("size_bytes"))),
         str(len(users)),
+        str(template["uses"]),
         format_age(now - number("created_at")),
         format_age(now - number("used_at")),
     ]

@@ -9,6 +9,7 @@ from argparse import ArgumentTypeError
 _SIZE = re.compile(r"([0-9]{1,9})(|m|mi|mib|g|gi|gib|t|ti|tib)", re.IGNORECASE)
 _FACTORS = {"": 1, "m": 1, "g": 1024, "t": 1024 * 1024}
 _DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(|s|m|h|d)")
+FORKS_MAX = 64
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
@@ -25,6 +26,13 @@ def count(untrusted_text: str) -> int:
     if re.fullmatch(r"[0-9]{1,6}", untrusted_text) and int(untrusted_text) > 0:
         return int(untrusted_text)
     raise ArgumentTypeError(f"{untrusted_text!r} is not a number of at least 1")
+
+
+def forks(untrusted_text: str) -> int:
+    """Return a number of forks: 1 to 64."""
+    if re.fullmatch(r"[0-9]{1,2}", untrusted_text) and 1 <= int(untrusted_text) <= FORKS_MAX:
+        return int(untrusted_text)
+    raise ArgumentTypeError(f"{untrusted_text!r} is not a number from 1 to {FORKS_MAX}")
 
 
 def duration_s(untrusted_text: str) -> float:

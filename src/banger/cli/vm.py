@@ -1,4 +1,4 @@
-"""`vm start/stop/kill/delete/prune`: one verb on several VMs."""
+"""`vm start/stop/kill/pause/resume/delete/prune`: one verb on several VMs."""
 
 from __future__ import annotations
 
@@ -28,7 +28,10 @@ def _configure_stop(parser: Parser) -> None:
         type=duration_s,
         help="how long a guest may take before it is ended (default: 60s)",
     )
-    parser.text = "What guests have written is on disk before they are ended, timeout or not."
+    parser.text = (
+        "Nearly all of that time is for a guest to write to disk what it holds back. You\n"
+        "are told if it was not enough and a guest's last writes may be missing."
+    )
 
 
 def _verb(method: str, done: str) -> Callable[[Namespace, Context], int]:
@@ -106,6 +109,8 @@ COMMANDS = {
     "vm start": (_configure, _verb("vm.start", "started")),
     "vm stop": (_configure_stop, _verb("vm.stop", "stopped")),
     "vm kill": (_configure, _verb("vm.kill", "killed")),
+    "vm pause": (_configure, _verb("vm.pause", "paused")),
+    "vm resume": (_configure, _verb("vm.resume", "resumed")),
     "vm delete": (_configure, _verb("vm.delete", "deleted")),
     "vm prune": (_configure_prune, _prune),
 }

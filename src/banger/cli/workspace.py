@@ -12,7 +12,7 @@ from banger.cli.logs import copy_out
 from banger.cli.output import format_bytes, format_json, printable
 from banger.cli.parser import Parser, UsageError
 from banger.cli.progress import Stages
-from banger.client import ClientStream
+from banger.client.stream import ClientStream
 from banger.errors import OperationFailed
 
 
@@ -69,6 +69,11 @@ def _configure_export(parser: Parser) -> None:
         metavar="NAME",
         help="instead of a patch, fetch the guest's commits into this branch of the repository",
     )
+    add(
+        "--include-uncommitted",
+        action="store_true",
+        help="put what is not committed there into one commit on top (with --branch)",
+    )
     add("--json", action="store_true", help="print JSON (with --branch)")
     parser.text = (
         "The patch holds everything that changed since the repository was put in,\n"
@@ -81,6 +86,11 @@ def _export(arguments: Namespace, context: Context) -> int:
         raise UsageError("--branch and --output exclude each other.")
     if arguments.json and not arguments.branch:
         raise UsageError("--json needs --branch: a patch is no JSON.")
+    if arguments.include_uncommitted and not arguments.branch:
+        raise UsageError(
+            "--include-uncommitted needs --branch: the patch has everything anyway.",
+            hint="--branch NAME --include-uncommitted",
+        )
     if arguments.branch:
         return _export_branch(arguments, context)
     with context.client() as client:
@@ -97,7 +107,11 @@ def _export_branch(arguments: Namespace, context: Context) -> int:
     with context.client() as client, Stages() as stages:
         done = client.call(
             "workspace.export_branch",
-            {"ref": arguments.ref, "branch": arguments.branch},
+            {
+                "ref": arguments.ref,
+                "branch": arguments.branch,
+                "include_uncommitted": arguments.include_uncommitted,
+            },
             on_event=stages.on_event,
             on_tick=stages.on_tick,
         )
@@ -111,7 +125,7 @@ def _export_branch(arguments: Namespace, context: Context) -> int:
         if done["uncommitted"]:
             context.say(
                 f"Not in it: {done['uncommitted']} changed or untracked in the guest "
-                "(without --branch the patch has them)."
+                "(--include-uncommitted puts them in)."
             )
     return 0
 

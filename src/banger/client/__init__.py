@@ -1,6 +1,8 @@
-"""The client: synchronous, standard library only; holds no state but its connection."""
+"""The client: synchronous, standard library only; holds no state but its connection.
+
+Streams are in `banger.client.stream`, which most commands do not need.
+"""
 
 from banger.client.client import Client
-from banger.client.stream import ClientStream
 
-__all__ = ["Client", "ClientStream"]
+__all__ = ["Client"]

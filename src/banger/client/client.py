@@ -2,33 +2,36 @@
 
 One connection, used for one request at a time and kept open: what the daemon ties to it
 (an ephemeral VM) lives as long as this object. Errors come back as instances of their own
-classes. Imports little: every command pays for it (`tests/unit/cli/test_imports.py`).
+classes. Imports little: every command pays for it (`tests/unit/cli/test_cli_imports.py`).
 """
 
 from __future__ import annotations
 
-import contextlib
 import select
 import socket
-from collections.abc import Callable
-from types import TracebackType
 
 from banger.api import wire
 from banger.client.connect import connect
-from banger.client.stream import ClientStream
 from banger.errors import DaemonUnreachable, VersionMismatch
 from banger.layout import Layout
 from banger.version import VERSION
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from banger.client.stream import ClientStream
+
+    OnEvent = Callable[[str, wire.Document], None]
+    """Gets a notification: `progress` or `note`, and its members."""
+    OnTick = Callable[[], None]
+    """Called ten times a second while a reply is waited for."""
 
 READ_BYTES = 256 * 1024
 TICK_MS = 100
 TRIES = 3
 """How many daemons that stop at this very moment are met before we give up."""
-
-OnEvent = Callable[[str, wire.Document], None]
-"""Gets a notification: `progress` or `note`, and its members."""
-OnTick = Callable[[], None]
-"""Called ten times a second while a reply is waited for."""
 
 
 class _NotBegun(Exception):
@@ -92,6 +95,9 @@ class Client:
 
         Raises: as `call`.
         """
+        # Most commands have no stream.
+        from banger.client.stream import ClientStream
+
         result = self.call(method, params, on_event=on_event)
         assert self._socket is not None
         stream = ClientStream(self._socket, result, unread=bytes(self._buffer))
@@ -109,10 +115,11 @@ class Client:
     ) -> object:
         """Send a request and return its result; again if a stopping daemon did not begin it."""
         for _ in range(TRIES):
-            with contextlib.suppress(_NotBegun):
+            try:
                 self._send(method, params)
                 return self._wait(method, on_event=on_event, on_tick=on_tick)
-            self.close()
+            except _NotBegun:
+                self.close()
         raise _gone(method)
 
     def _send(self, method: str, params: wire.Document) -> None:
@@ -160,12 +167,15 @@ class Client:
         On this connection and no other: a second client that does the same at the same time
         must not stop the daemon that the first one has just started.
         """
-        # Somebody else may have stopped it already.
-        with contextlib.suppress(DaemonUnreachable, _NotBegun):
+        try:
             if self._socket is not None:
                 self._send("daemon.stop", {})
                 self._wait("daemon.stop", on_event=None, on_tick=None)
-        self.close()
+        except (DaemonUnreachable, _NotBegun):
+            # Somebody else has stopped it already.
+            pass
+        finally:
+            self.close()
 
 
 def _wait_readable(sock: socket.socket, on_tick: OnTick) -> None:

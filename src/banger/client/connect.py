@@ -37,7 +37,7 @@ def connect(layout: Layout, *, autostart: bool) -> socket.socket:
 
 
 def _try_connect(layout: Layout) -> socket.socket | None:
-    path = str(layout.daemon_socket)
+    path = layout.daemon_socket_name
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         sock.connect(path)

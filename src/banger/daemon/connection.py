@@ -21,7 +21,8 @@ from pathlib import Path
 import msgspec
 
 from banger.api import wire
-from banger.api.methods import METHODS, Method, Params
+from banger.api.methods import Params
+from banger.api.table import METHODS, Method
 from banger.daemon.calls import Call, Handlers, OnDisconnect, Stream, drain
 from banger.engine.operations import (
     OPERATION_ID_BYTES,
@@ -301,9 +302,18 @@ def _check_params(method: Method, untrusted_params: object) -> Params:
 
 def _format_result(number: object, result: object) -> bytes:
     try:
-        return wire.format_reply(number, msgspec.to_builtins(result))
+        return _format_reply(number, result)
     except InvalidRequest as error:
         return wire.format_error(number, InternalError(f"The result is too long. {error.message}"))
+
+
+def _format_reply(number: object, result: object) -> bytes:
+    try:
+        result_json = msgspec.json.encode(result)
+    except UnicodeEncodeError:
+        # A name that is no UTF-8: only the standard encoder, which is slower, carries it.
+        return wire.format_reply(number, msgspec.to_builtins(result))
+    return wire.format_encoded_reply(number, result_json)
 
 
 def _ms_since(started: float) -> int:

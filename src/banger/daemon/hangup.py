@@ -12,6 +12,7 @@ Owns one descriptor. Touches nothing else.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import select
 from collections.abc import Callable
 
@@ -31,10 +32,16 @@ class HangupWatch:
         self._epoll.register(fd, 0)
         self._callbacks[fd] = callback
 
-    def forget(self, fd: int) -> None:
-        """Stop watching; must be called before the descriptor is closed."""
-        if self._callbacks.pop(fd, None) is not None:
-            self._epoll.unregister(fd)
+    def forget(self, fd: int, callback: Callable[[], None]) -> None:
+        """Stop watching for this callback; fine if the descriptor was closed meanwhile.
+
+        asyncio closes a socket by itself when a write to it fails, and the number may be another
+        connection's by now, which has a callback of its own.
+        """
+        if self._callbacks.get(fd) is callback:
+            del self._callbacks[fd]
+            with contextlib.suppress(OSError):
+                self._epoll.unregister(fd)
 
     def close(self) -> None:
         """Give the descriptor back."""
@@ -44,5 +51,5 @@ class HangupWatch:
     def _collect(self) -> None:
         for fd, _ in self._epoll.poll(0):
             callback = self._callbacks[fd]
-            self.forget(fd)
+            self.forget(fd, callback)
             callback()

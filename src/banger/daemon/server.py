@@ -138,7 +138,7 @@ async def _watched(
     try:
         yield
     finally:
-        watch.forget(fd)
+        watch.forget(fd, gone)
         writer.close()
 
 

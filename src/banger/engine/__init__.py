@@ -16,10 +16,18 @@ from banger.engine.artifacts import (
 from banger.engine.creation import create_vm
 from banger.engine.engine import Engine
 from banger.engine.execs import start_exec
+from banger.engine.forking import fork_vm
 from banger.engine.garbage import collect_garbage
 from banger.engine.lifecycle import delete_vm, kill_vm, prune_vms, start_vm, stop_vm
 from banger.engine.opening import open_engine
+from banger.engine.pausing import pause_vm, resume_vm
 from banger.engine.queries import list_vms, open_log, show_vm
+from banger.engine.snapshots import (
+    create_snapshot,
+    delete_snapshot,
+    list_snapshots,
+    restore_snapshot,
+)
 from banger.engine.templating import (
     build_template_now,
     delete_template,
@@ -38,24 +46,31 @@ __all__ = [
     "build_image",
     "build_template_now",
     "collect_garbage",
+    "create_snapshot",
     "create_vm",
     "delete_image",
+    "delete_snapshot",
     "delete_template",
     "delete_vm",
     "export_workspace",
     "export_workspace_branch",
+    "fork_vm",
     "inspect_workspace",
     "kill_vm",
     "list_images",
     "list_kernels",
+    "list_snapshots",
     "list_templates",
     "list_vms",
     "open_engine",
     "open_log",
+    "pause_vm",
     "prepare_workspace",
     "prune_templates",
     "prune_vms",
     "pull_kernel",
+    "restore_snapshot",
+    "resume_vm",
     "show_image",
     "show_vm",
     "start_exec",

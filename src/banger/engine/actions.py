@@ -8,27 +8,33 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import assert_never
 
 import msgspec
 
-from banger import guest, images, kernels, network, store, templates, vmm
+from banger import images, kernels, network, store, templates, vmm
+from banger.engine.ending import (
+    apply_ending,
+    close_network_socket,
+    end_network,
+    end_vmm,
+    remove_tree,
+)
 from banger.engine.engine import Engine
 from banger.engine.guestboot import boot_guest, identify_guest, settle_guest
-from banger.engine.live import stop_watching
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
-from banger.engine.queries import load_vmm_handle, parse_handle
-from banger.errors import BangerError, OperationFailed
+from banger.engine.saving import apply_saving, undo_saving
+from banger.errors import OperationFailed
 from banger.host import proc
 from banger.host.files import clone_file, ensure_private_dir, space_errors
 from banger.layout import Layout
 from banger.model.names import VmId
 from banger.model.vm import NetworkKind, VmRecord
 from banger.plan.steps import (
+    BeginSaving,
     BootGuest,
     CloneDataDisk,
     EndNetwork,
@@ -39,9 +45,14 @@ from banger.plan.steps import (
     MakeHostKeys,
     MakeRuntimeDir,
     MakeVmDir,
+    PauseVmm,
+    PublishSnapshot,
     RemoveRuntimeDir,
     RemoveVmDir,
+    ReplaceDataDisk,
     RestoreVmm,
+    ResumeVmm,
+    SaveMachine,
     SettleGuest,
     ShutDownGuest,
     SpawnVmm,
@@ -51,13 +62,6 @@ from banger.plan.steps import (
 
 TOOL_DEADLINE_S = 60.0
 VMM_READY_DEADLINE_S = 30.0
-FLUSH_DEADLINE_S = 60.0
-"""For sync(2) in the guest: 500 MiB of dirty pages at an emulated disk's 27 MB/s take 20 s."""
-PING_DEADLINE_S = 15.0
-"""For an agent to say that it lives, before a flush: generous, since the data is at stake."""
-QUIT_DEADLINE_S = 5.0
-POWEROFF_DEADLINE_S = 10.0
-"""For the agent to take the request; the shutting down has the step's own deadline."""
 
 
 async def apply(engine: Engine, op: Operation, step: Step) -> None:
@@ -96,6 +100,9 @@ async def _apply(engine: Engine, op: Operation, step: Step) -> None:  # noqa: PL
         case CloneDataDisk():
             op.progress("clone disk")
             await _clone_data_disk(engine.layout, step)
+        case ReplaceDataDisk():
+            op.progress("restore disk")
+            await _replace_data_disk(engine.layout, step)
         case MakeRuntimeDir():
             ensure_private_dir(engine.layout.vm_runtime(step.vm_id))
         case StartNetwork():
@@ -116,20 +123,17 @@ async def _apply(engine: Engine, op: Operation, step: Step) -> None:  # noqa: PL
         case SettleGuest():
             op.progress("settle")
             await settle_guest(engine, await reload_vm(engine, step.vm_id))
-        case FlushGuest():
-            op.progress("flush")
-            await _flush_guest(engine, step.vm_id)
-        case ShutDownGuest():
-            op.progress("shut down")
-            await _shut_down_guest(engine, step.vm_id, step.deadline_s)
-        case EndVmm():
-            await _end_vmm(engine, step.vm_id)
-        case EndNetwork():
-            await _end_network(engine, step.vm_id)
-        case RemoveRuntimeDir():
-            await _remove_tree(engine.layout.vm_runtime(step.vm_id))
-        case RemoveVmDir():
-            await _remove_tree(engine.layout.vm_dir(step.vm_id))
+        case BeginSaving() | PauseVmm() | SaveMachine() | ResumeVmm() | PublishSnapshot():
+            await apply_saving(engine, op, step)
+        case (
+            FlushGuest()
+            | ShutDownGuest()
+            | EndVmm()
+            | EndNetwork()
+            | RemoveRuntimeDir()
+            | RemoveVmDir()
+        ):
+            await apply_ending(engine, op, step)
         case _:
             assert_never(step)
 
@@ -137,13 +141,15 @@ async def _apply(engine: Engine, op: Operation, step: Step) -> None:  # noqa: PL
 async def _undo(engine: Engine, step: Step) -> None:
     match step:
         case MakeVmDir():
-            await _remove_tree(engine.layout.vm_dir(step.vm_id))
+            await remove_tree(engine.layout.vm_dir(step.vm_id))
         case MakeRuntimeDir():
-            await _remove_tree(engine.layout.vm_runtime(step.vm_id))
+            await remove_tree(engine.layout.vm_runtime(step.vm_id))
         case StartNetwork():
-            await _end_network(engine, step.vm_id)
+            await end_network(engine, step.vm_id)
         case SpawnVmm() | RestoreVmm():
-            await _end_vmm(engine, step.vm_id)
+            await end_vmm(engine, step.vm_id)
+        case BeginSaving() | PauseVmm() | PublishSnapshot():
+            await undo_saving(engine, step)
         case _:
             # The data disk and the keys go with the VM's directory, the guest with its VMM.
             pass
@@ -172,8 +178,13 @@ async def _make_data_disk(path: Path, size_mib: int) -> None:
 async def _clone_data_disk(layout: Layout, step: CloneDataDisk) -> None:
     target = layout.vm_data_disk(step.vm_id)
     if not target.exists():
-        source = layout.template_dir(step.template) / templates.DATA
+        source = layout.origin_dir(step.origin) / templates.DATA
         await asyncio.to_thread(clone_file, source, target)
+
+
+async def _replace_data_disk(layout: Layout, step: ReplaceDataDisk) -> None:
+    source = layout.origin_dir(step.origin) / templates.DATA
+    await asyncio.to_thread(clone_file, source, layout.vm_data_disk(step.vm_id))
 
 
 async def _make_host_keys(path: Path) -> None:
@@ -197,40 +208,33 @@ async def _start_network(engine: Engine, vm_id: VmId) -> None:
 
 
 async def _spawn_vmm(engine: Engine, vm_id: VmId) -> None:
-    record = await reload_vm(engine, vm_id)
-    memory = None
-    if record.spec.builds is not None:
-        path = engine.layout.template_staging(vm_id) / templates.MEMORY
-        memory = vmm.MemoryFile(path=path, is_private=False)
-    handle = await _spawn(engine, record, memory)
+    handle = await _spawn(engine, await reload_vm(engine, vm_id), None)
     driver = await engine.host.driver()
     await driver.wait_ready(handle, deadline_s=VMM_READY_DEADLINE_S)
 
 
 async def _restore_vmm(engine: Engine, step: RestoreVmm) -> None:
-    """Start a VMM on a template's memory and load its state: the guest runs on from there."""
-    folder = engine.layout.template_dir(step.template)
-    memory = vmm.MemoryFile(path=folder / templates.MEMORY, is_private=True)
-    handle = await _spawn(engine, await reload_vm(engine, step.vm_id), memory)
+    """Start a VMM on a saved machine's memory and load its state: the guest goes on from there."""
+    folder = engine.layout.origin_dir(step.origin)
+    record = await reload_vm(engine, step.vm_id)
+    handle = await _spawn(engine, record, folder / templates.MEMORY)
     driver = await engine.host.driver()
     await driver.restore(handle, folder / templates.STATE, deadline_s=VMM_READY_DEADLINE_S)
 
 
-async def _spawn(engine: Engine, record: VmRecord, memory: vmm.MemoryFile | None) -> vmm.VmmHandle:
+async def _spawn(engine: Engine, record: VmRecord, memory: Path | None) -> vmm.VmmHandle:
     live = engine.live_vm(record.id)
     driver = await engine.host.driver()
     config = await asyncio.to_thread(_plan_machine, engine, record, memory)
     try:
         handle = await driver.spawn(config, network=live.network_socket)
     finally:
-        _close_network_socket(engine, record.id)
+        close_network_socket(engine, record.id)
     await engine.database.write(store.save_handle, record.id, "vmm", msgspec.json.encode(handle))
     return handle
 
 
-def _plan_machine(
-    engine: Engine, record: VmRecord, memory: vmm.MemoryFile | None
-) -> vmm.MachineConfig:
+def _plan_machine(engine: Engine, record: VmRecord, memory: Path | None) -> vmm.MachineConfig:
     image = images.get_image(engine.layout, record.spec.image)
     kernel = kernels.get_kernel(engine.layout, record.spec.kernel)
     folder = kernels.kernel_dir(engine.layout, kernel)
@@ -246,76 +250,3 @@ def _plan_machine(
         tsc_khz=engine.host.cpu.tsc_khz,
         memory=memory,
     )
-
-
-async def _flush_guest(engine: Engine, vm_id: VmId) -> None:
-    """Ask the guest to flush; whether it confirmed is part of the stop's result (A1)."""
-    live = engine.live_vm(vm_id)
-    live.flush_confirmed = False
-    with contextlib.suppress(BangerError):
-        connection = await guest_of(engine, vm_id)
-        # An agent that hangs is told apart from a flush that takes long.
-        await guest.ping(connection, deadline_s=min(PING_DEADLINE_S, FLUSH_DEADLINE_S))
-        await guest.sync(connection, deadline_s=FLUSH_DEADLINE_S)
-        live.flush_confirmed = True
-
-
-async def _shut_down_guest(engine: Engine, vm_id: VmId, deadline_s: float) -> None:
-    """Ask the guest to shut down and wait; one that does not is flushed again, then ended (A2)."""
-    live = engine.live_vm(vm_id)
-    handle = await load_vmm_handle(engine, vm_id)
-    if handle is None or not live.flush_confirmed:
-        return
-    driver = await engine.host.driver()
-    try:
-        async with asyncio.timeout(deadline_s):
-            with contextlib.suppress(BangerError):
-                connection = await guest_of(engine, vm_id)
-                await guest.poweroff(connection, deadline_s=POWEROFF_DEADLINE_S)
-            await driver.wait_gone(handle)
-    except TimeoutError:
-        await _flush_guest(engine, vm_id)
-
-
-async def guest_of(engine: Engine, vm_id: VmId) -> guest.GuestConnection:
-    """Return the connection of a VM that is being ended: the present one, or a new one."""
-    live = engine.live_vm(vm_id)
-    if live.connection is None or live.connection.closed:
-        socket = engine.layout.vm_agent_socket(vm_id)
-        live.connection = await guest.connect(socket, deadline_s=POWEROFF_DEADLINE_S)
-    return live.connection
-
-
-async def _end_vmm(engine: Engine, vm_id: VmId) -> None:
-    handle = await load_vmm_handle(engine, vm_id)
-    if handle is not None:
-        driver = await engine.host.driver()
-        if not await driver.quit(handle, deadline_s=QUIT_DEADLINE_S):
-            await driver.kill(handle)
-    await stop_watching(engine.live_vm(vm_id))
-    await engine.database.write(store.delete_handle, vm_id, "vmm")
-
-
-async def _end_network(engine: Engine, vm_id: VmId) -> None:
-    _close_network_socket(engine, vm_id)
-    handles = await engine.database.read(store.load_handles, vm_id)
-    if payload := handles.get("network"):
-        handle = parse_handle(payload, network.NetworkHandle)
-        if handle is not None:
-            await network.end_network(handle)
-        await engine.database.write(store.delete_handle, vm_id, "network")
-
-
-def _close_network_socket(engine: Engine, vm_id: VmId) -> None:
-    live = engine.live_vm(vm_id)
-    if live.network_socket is not None:
-        live.network_socket.close()
-        live.network_socket = None
-
-
-async def _remove_tree(path: Path) -> None:
-    def remove() -> None:
-        with contextlib.suppress(FileNotFoundError):
-            shutil.rmtree(path)
-
-    await asyncio.to_thread(remove)

@@ -151,6 +151,6 @@ def find_agent() -> tuple[Path, str]:
     if not path.exists():
         raise HostNotReady(
             f"This banger has no guest agent for {platform.machine()}.",
-            hint="make -C agent install",
+            hint="pipx reinstall banger (in a checkout: scripts/venv)",
         )
     return path, proc.run_sync([str(path), "--version"], deadline_s=10).text.strip()

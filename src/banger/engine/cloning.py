@@ -1,4 +1,4 @@
-"""Start a new VM from a template: everything that it is made of, and its guest, in one go.
+"""Start a new VM from a saved machine: everything that it is made of, and its guest, in one go.
 
 One journal, `vm.create`, covers it until the guest has confirmed that it is a machine of
 its own: if the process dies before that, recovery undoes all of it and the VM never was.
@@ -16,9 +16,10 @@ from banger.engine.engine import Engine
 from banger.engine.lifecycle import forget_vm, watch_vm
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
+from banger.engine.outcome import save_outcome
 from banger.engine.runner import finish_shielded, run_undoable
 from banger.errors import BangerError, DeadlineExceeded
-from banger.model.vm import VmRecord, VmState
+from banger.model.vm import VmRecord, VmState, template_of
 from banger.plan.lifecycle import plan_clone
 
 CLONE_DEADLINE_S = 60.0
@@ -29,33 +30,51 @@ async def clone_held(engine: Engine, op: Operation, record: VmRecord) -> VmRecor
     """Start a VM, whose lifecycle lock is held and whose journal is open, from its template.
 
     If it does not work a notice says so, the template is gone, and the record, whose journal is
-    still open, is returned in state `created` and names no template (hazard D3).
+    still open, is returned in state `created` and has no origin (hazard D3).
     """
-    key = record.spec.template
-    assert key is not None
     try:
-        async with asyncio.timeout(CLONE_DEADLINE_S):
-            await run_undoable(engine, op, plan_clone(record.id, record.spec, template=key))
-    except TimeoutError:
-        slow = DeadlineExceeded(f"The clone was not ready within {CLONE_DEADLINE_S:g} s.")
-        return await _give_up(engine, op, record, slow)
+        await _clone(engine, op, record)
     except BangerError as error:
         return await _give_up(engine, op, record, error)
     except BaseException:
         await finish_shielded(engine.database.write(forget_vm, op, record.id))
         raise
-    await engine.database.write(_save_running, op, record)
+    return await _hand_out(engine, op, record)
+
+
+async def clone_exactly(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
+    """Start a VM as above, but from a snapshot, which a boot is no substitute for.
+
+    Raises:
+        BangerError: it could not be started; nothing of it is left.
+    """
+    try:
+        await _clone(engine, op, record)
+    except BaseException:
+        await finish_shielded(engine.database.write(forget_vm, op, record.id))
+        raise
+    return await _hand_out(engine, op, record)
+
+
+async def _clone(engine: Engine, op: Operation, record: VmRecord) -> None:
+    origin = record.spec.origin
+    assert origin is not None
+    try:
+        async with asyncio.timeout(CLONE_DEADLINE_S):
+            await run_undoable(engine, op, plan_clone(record.id, record.spec, origin=origin))
+    except TimeoutError as error:
+        slow = f"The clone was not ready within {CLONE_DEADLINE_S:g} s."
+        raise DeadlineExceeded(slow) from error
+
+
+async def _hand_out(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
+    await save_outcome(engine, op.id, record.id, VmState.RUNNING)
     await watch_vm(engine, record.id)
     return await reload_vm(engine, record.id)
 
 
-def _save_running(connection: Connection, op: Operation, record: VmRecord) -> None:
-    store.update_state(connection, record.id, VmState.RUNNING)
-    store.end_operation(connection, op.id)
-
-
 async def _give_up(engine: Engine, op: Operation, record: VmRecord, error: BangerError) -> VmRecord:
-    key = record.spec.template
+    key = template_of(record.spec.origin)
     assert key is not None
     engine.template_failures[key] += 1
     op.note("notice", f"The template could not be used, booting instead: {error.message}")
@@ -65,6 +84,6 @@ async def _give_up(engine: Engine, op: Operation, record: VmRecord, error: Bange
         store.update_state(connection, record.id, VmState.CREATED)
         store.update_spec(connection, record.id, spec)
 
-    spec = msgspec.structs.replace(record.spec, template=None)
+    spec = msgspec.structs.replace(record.spec, origin=None)
     await engine.database.write(save)
     return msgspec.structs.replace(record, spec=spec, state=VmState.CREATED)

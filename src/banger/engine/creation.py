@@ -27,7 +27,7 @@ from banger.engine.resolving import require_valid, resolve_spec
 from banger.engine.runner import finish_shielded
 from banger.engine.templating import choose_template, pinned
 from banger.errors import BangerError, Cancelled
-from banger.model.vm import VmRecord, VmSpec, VmState
+from banger.model.vm import VmRecord, VmSpec, VmState, template_origin
 
 
 async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
@@ -53,11 +53,13 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
     left = params.deadline_s
     if left is not None and params.template:
         left = max(left - (asyncio.get_running_loop().time() - begun), 0.01)
-    with pinned(engine, key):
-        record = await claim_vm(engine, op, msgspec.structs.replace(spec, template=key))
+    origin = None if key is None else template_origin(key)
+    with pinned(engine, origin):
+        record = await claim_vm(engine, op, msgspec.structs.replace(spec, origin=origin))
         async with engine.live_vm(record.id).lifecycle.hold(op):
             record = await _make(engine, op, record, start=params.start, deadline_s=left)
-    return await view_vm(engine, record)
+    # To the end: a VM that nobody was told of would be nobody's (C5).
+    return await finish_shielded(view_vm(engine, record))
 
 
 async def _choose_template(
@@ -76,7 +78,7 @@ async def _choose_template(
 async def _make(
     engine: Engine, op: Operation, record: VmRecord, *, start: bool, deadline_s: float | None
 ) -> VmRecord:
-    if record.spec.template is not None:
+    if record.spec.origin is not None:
         record = await clone_held(engine, op, record)
         if record.state is VmState.RUNNING:
             return record

@@ -30,8 +30,8 @@ class Engine:
     tasks: OwnedTasks
     """Watchers, shared work, what recovery does behind the open door."""
     shared: SharedWork
-    template_pins: Counter[str] = field(default_factory=Counter)
-    """How many VMs are being started from a template at this moment (hazard C4)."""
+    pins: Counter[str] = field(default_factory=Counter)
+    """How many operations need the saved machine of an origin at this moment (hazard C4)."""
     template_failures: Counter[str] = field(default_factory=Counter)
     """How often a template of this key could not be made or used while this daemon lived."""
     live: dict[VmId, LiveVm] = field(default_factory=dict)

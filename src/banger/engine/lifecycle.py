@@ -16,26 +16,41 @@ from banger.api.methods import Deleted, VmStop, VmView
 from banger.engine.engine import Engine
 from banger.engine.lookup import get_vm, reload_vm
 from banger.engine.operations import Operation
+from banger.engine.outcome import (
+    correct_record,
+    save_or_remember,
+    save_outcome,
+    save_remembered,
+)
+from banger.engine.pausing import resume_held
 from banger.engine.preflight import require_programs
 from banger.engine.queries import load_vmm_handle, view_vm
 from banger.engine.runner import (
     finish_shielded,
     run_forward,
     run_undoable,
-    run_without_journal,
 )
+from banger.engine.sweeping import sweep_snapshots
 from banger.engine.watch import start_watching
 from banger.errors import BangerError, BootFailed, DeadlineExceeded, NoSpace, WrongState
 from banger.model.names import VmId
 from banger.model.vm import Accel, VmRecord, VmState, require_transition
-from banger.plan.lifecycle import plan_delete, plan_kill, plan_start, plan_stop
+from banger.plan.lifecycle import (
+    Plan,
+    plan_delete,
+    plan_kill,
+    plan_restore,
+    plan_start,
+    plan_stop,
+)
 from banger.plan.steps import Step
 
 BOOT_DEADLINE_S = {Accel.TCG: 300.0, Accel.KVM: 60.0}
 """From the VMM's start until the guest's init has settled."""
 STOP_DEADLINE_S = 60.0
-"""For the guest's orderly shutdown, after its data was flushed."""
+"""For the flush of the guest's data and its orderly shutdown; the VMM is ended after that."""
 UNFLUSHED = "The guest did not confirm that its data was flushed; its last writes may be missing."
+UNSAVED = "The file system of the database is full: that the VM has ended is not saved yet."
 
 
 def default_boot_deadline_s(record: VmRecord) -> float:
@@ -47,8 +62,11 @@ async def start_vm(engine: Engine, op: Operation, ref: str) -> VmView:
     """Boot a VM that is not running; one that runs already is left as it is."""
     vm_id = (await get_vm(engine, ref)).id
     async with engine.live_vm(vm_id).lifecycle.hold(op):
+        await save_remembered(engine, vm_id)
         record = await reload_vm(engine, vm_id)
-        if record.state is not VmState.RUNNING:
+        if record.state is VmState.PAUSED:
+            record = await resume_held(engine, op, record)
+        elif record.state is not VmState.RUNNING:
             await require_programs(engine, record.spec.network)
             limit = default_boot_deadline_s(record)
             record = await start_held(engine, op, record, deadline_s=limit)
@@ -68,42 +86,86 @@ async def start_held(
             f"The record of {record.spec.name} is damaged.",
             hint=f"banger vm delete {record.spec.name}",
         )
-    await _begin(engine, op, record, journal="vm.start", state=VmState.STARTING)
+    # It boots from its own disk: what it was started from before is not needed any more.
+    return await _start(
+        engine,
+        op,
+        record,
+        plan=plan_start(record.id, record.spec),
+        origin=None,
+        deadline_s=deadline_s,
+    )
+
+
+async def restore_held(
+    engine: Engine, op: Operation, record: VmRecord, *, origin: str, deadline_s: float
+) -> VmRecord:
+    """Start a VM that does not run, and whose lifecycle lock is held, from a snapshot of it.
+
+    Raises:
+        BootFailed: it did not become ready; it is kept, in state `error`.
+    """
+    plan = plan_restore(record.id, record.spec, origin=origin)
+    return await _start(engine, op, record, plan=plan, origin=origin, deadline_s=deadline_s)
+
+
+async def _start(
+    engine: Engine,
+    op: Operation,
+    record: VmRecord,
+    *,
+    plan: Plan,
+    origin: str | None,
+    deadline_s: float,
+) -> VmRecord:
+    await _begin(engine, op, record, journal="vm.start", state=VmState.STARTING, origin=origin)
     try:
         async with asyncio.timeout(deadline_s):
-            await run_undoable(engine, op, plan_start(record.id, record.spec))
+            await run_undoable(engine, op, plan)
     except TimeoutError as error:
         slow = DeadlineExceeded(f"It was not ready within {deadline_s:g} s.")
         raise await _boot_failed(engine, op, record, slow) from error
     except BangerError as error:
         raise await _boot_failed(engine, op, record, error) from error
     except BaseException:
-        await finish_shielded(_end(engine, op, record.id, VmState.STOPPED))
+        await finish_shielded(save_outcome(engine, op.id, record.id, VmState.STOPPED))
         raise
-    await _end(engine, op, record.id, VmState.RUNNING)
+    await save_outcome(engine, op.id, record.id, VmState.RUNNING)
     await watch_vm(engine, record.id)
     return await reload_vm(engine, record.id)
 
 
 async def stop_vm(engine: Engine, op: Operation, params: VmStop) -> VmView:
-    """Flush the guest's file systems, shut it down within a deadline, end the VMM (A1, A2)."""
+    """Flush the guest's file systems and shut it down within a deadline, end the VMM (A1, A2).
+
+    The view has a notice if the guest did not confirm the flush in time.
+    """
     vm_id = (await get_vm(engine, params.ref)).id
     live = engine.live_vm(vm_id)
     async with live.lifecycle.hold(op):
-        record = await reload_vm(engine, vm_id)
+        # A guest that stands still could not flush.
+        record = await resume_held(engine, op, await reload_vm(engine, vm_id))
         if record.state is not VmState.RUNNING:
             return await view_vm(engine, record)
-        await _begin(engine, op, record, journal="vm.stop", state=VmState.STOPPING)
-        await finish_stop(engine, op, vm_id, deadline_s=params.deadline_s)
-    notice = None if live.flush_confirmed else UNFLUSHED
-    return await view_vm(engine, await reload_vm(engine, vm_id), notice=notice)
+        journalled = await _begin_ending(engine, op, record, journal="vm.stop")
+        await finish_stop(engine, op, vm_id, deadline_s=params.deadline_s, journalled=journalled)
+        said = [UNFLUSHED] * (not live.flush_confirmed) + [UNSAVED] * (live.unsaved is not None)
+    await sweep_snapshots(engine)
+    record = await reload_vm(engine, vm_id)
+    return await view_vm(engine, record, notice=" ".join(said) or None)
 
 
 async def finish_stop(
-    engine: Engine, op: Operation, vm_id: VmId, *, deadline_s: float = STOP_DEADLINE_S
+    engine: Engine,
+    op: Operation,
+    vm_id: VmId,
+    *,
+    deadline_s: float = STOP_DEADLINE_S,
+    journalled: bool = True,
 ) -> None:
-    """Do a stop whose journal is open and whose lifecycle lock is held."""
-    await _end_vm(engine, op, vm_id, plan_stop(vm_id, deadline_s=deadline_s))
+    """Do a stop whose journal is open (or has no room) and whose lifecycle lock is held."""
+    steps = plan_stop(vm_id, deadline_s=deadline_s)
+    await _end_vm(engine, op, vm_id, steps, journalled=journalled)
 
 
 async def kill_vm(engine: Engine, op: Operation, ref: str) -> VmView:
@@ -111,10 +173,17 @@ async def kill_vm(engine: Engine, op: Operation, ref: str) -> VmView:
     vm_id = (await get_vm(engine, ref)).id
     async with engine.live_vm(vm_id).lifecycle.hold(op, preempt=True):
         record = await reload_vm(engine, vm_id)
-        if record.state is VmState.RUNNING:
-            await _begin(engine, op, record, journal="vm.kill", state=VmState.STOPPING)
-            await _end_vm(engine, op, vm_id, plan_kill(vm_id))
-    return await view_vm(engine, await reload_vm(engine, vm_id))
+        if record.state in (VmState.RUNNING, VmState.PAUSED):
+            await kill_held(engine, op, record)
+        notice = UNSAVED if engine.live_vm(vm_id).unsaved else None
+    await sweep_snapshots(engine)
+    return await view_vm(engine, await reload_vm(engine, vm_id), notice=notice)
+
+
+async def kill_held(engine: Engine, op: Operation, record: VmRecord) -> None:
+    """End the VMM of a VM whose lifecycle lock is held."""
+    journalled = await _begin_ending(engine, op, record, journal="vm.kill")
+    await _end_vm(engine, op, record.id, plan_kill(record.id), journalled=journalled)
 
 
 async def delete_vm(engine: Engine, op: Operation, ref: str) -> Deleted:
@@ -137,15 +206,17 @@ async def watch_vm(engine: Engine, vm_id: VmId) -> None:
 async def delete_now(engine: Engine, op: Operation, vm_id: VmId) -> None:
     """Delete a VM whose lifecycle lock is held. Its row goes last, when all else is gone."""
     begin, now = store.begin_operation, engine.now()
+    journalled = True
     try:
         await engine.database.write(begin, op.id, "vm.delete", vm_id, now=now)
-        await run_forward(engine, op, plan_delete(vm_id))
     except NoSpace:
         # Deleting is how a user makes space (hazard A10). Without a journal a crash in the
         # middle leaves a row without files, which can be deleted again.
-        await run_without_journal(engine, op, plan_delete(vm_id))
+        journalled = False
+    await run_forward(engine, op, plan_delete(vm_id), journalled=journalled)
     await engine.database.write(forget_vm, op, vm_id)
     engine.live.pop(vm_id, None)
+    await sweep_snapshots(engine)
 
 
 async def prune_vms(engine: Engine, op: Operation, *, dry_run: bool) -> Deleted:
@@ -154,7 +225,7 @@ async def prune_vms(engine: Engine, op: Operation, *, dry_run: bool) -> Deleted:
     chosen = [
         record.id
         for record in await engine.database.read(store.load_vms)
-        if record.state in idle
+        if correct_record(engine, record).state in idle
         and record.spec.builds is None
         and engine.live_vm(record.id).lifecycle.holder is None
     ]
@@ -171,7 +242,13 @@ def forget_vm(connection: Connection, op: Operation, vm_id: VmId) -> None:
 
 
 async def _begin(
-    engine: Engine, op: Operation, record: VmRecord, *, journal: str, state: VmState
+    engine: Engine,
+    op: Operation,
+    record: VmRecord,
+    *,
+    journal: str,
+    state: VmState,
+    origin: str | None = None,
 ) -> None:
     """Open the journal under the name that recovery goes by, and save the passing state."""
     require_transition(record.state, state)
@@ -179,34 +256,35 @@ async def _begin(
     def begin(connection: Connection) -> None:
         store.begin_operation(connection, op.id, journal, record.id, now=engine.now())
         store.update_state(connection, record.id, state)
-        if state is VmState.STARTING and record.spec.template is not None:
-            # It boots from its own disk: the template is not needed from here on.
-            spec = msgspec.structs.replace(record.spec, template=None)
+        if state is VmState.STARTING and record.spec.origin != origin:
+            spec = msgspec.structs.replace(record.spec, origin=origin)
             store.update_spec(connection, record.id, spec)
 
     await engine.database.write(begin)
 
 
-async def _end(
-    engine: Engine, op: Operation, vm_id: VmId, state: VmState, *, error: str | None = None
+async def _begin_ending(engine: Engine, op: Operation, record: VmRecord, *, journal: str) -> bool:
+    """As `_begin`; return whether there was room: what ends a VM goes on without (A10).
+
+    If the process dies then, the record says `running` of a VMM that is gone: recovery knows that.
+    """
+    try:
+        await _begin(engine, op, record, journal=journal, state=VmState.STOPPING)
+    except NoSpace:
+        return False
+    return True
+
+
+async def _end_vm(
+    engine: Engine, op: Operation, vm_id: VmId, steps: tuple[Step, ...], *, journalled: bool
 ) -> None:
-    """Save the outcome and close the journal, in one transaction."""
-
-    def end(connection: Connection) -> None:
-        store.update_state(connection, vm_id, state, error=error)
-        store.end_operation(connection, op.id)
-
-    await engine.database.write(end)
-
-
-async def _end_vm(engine: Engine, op: Operation, vm_id: VmId, steps: tuple[Step, ...]) -> None:
     async def finish() -> None:
         try:
-            await run_forward(engine, op, steps)
+            await run_forward(engine, op, steps, journalled=journalled)
         except BangerError as error:
-            await _end(engine, op, vm_id, VmState.ERROR, error=error.message)
+            await save_or_remember(engine, op.id, vm_id, VmState.ERROR, error=error.message)
             raise
-        await _end(engine, op, vm_id, VmState.STOPPED)
+        await save_or_remember(engine, op.id, vm_id, VmState.STOPPED)
 
     await finish_shielded(finish())
 
@@ -215,7 +293,7 @@ async def _boot_failed(
     engine: Engine, op: Operation, record: VmRecord, cause: BangerError
 ) -> BootFailed:
     """Save why a VM did not become ready, and return the error that says so (hazard H5)."""
-    await _end(engine, op, record.id, VmState.ERROR, error=cause.message)
+    await save_outcome(engine, op.id, record.id, VmState.ERROR, error=cause.message)
     log = engine.layout.vm_console_log(record.id)
     return BootFailed(
         f"{record.spec.name} did not become ready: {cause.message} Its console log is {log}.",

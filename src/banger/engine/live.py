@@ -23,6 +23,8 @@ from dataclasses import dataclass, field
 from banger.engine.operations import Operation
 from banger.errors import Cancelled, GuestGone, VmBusy
 from banger.guest import GuestConnection
+from banger.model.names import OperationId
+from banger.model.vm import VmState
 
 
 class LifecycleLock:
@@ -83,6 +85,15 @@ class LifecycleLock:
         await self.wait_free()
 
 
+@dataclass(frozen=True)
+class Unsaved:
+    """How an operation ended that could not be saved: no room (A10); see `outcome.py`."""
+
+    operation: OperationId
+    state: VmState
+    error: str | None
+
+
 @dataclass
 class LiveVm:
     """One VM's momentary side."""
@@ -97,8 +108,12 @@ class LiveVm:
     """Wakes every waiter when the VMM ends; belongs to the engine's tasks."""
     network_socket: socket.socket | None = None
     """The network's end for a VMM that is about to be spawned."""
+    ending_since: float = 0.0
+    """When the last stop began, by the loop's clock: its steps share one deadline (A2)."""
     flush_confirmed: bool = True
     """False: the last stop could not confirm that the guest's data was flushed (A1)."""
+    unsaved: Unsaved | None = None
+    """What is the case and the record does not say."""
 
 
 async def stop_watching(live: LiveVm) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from banger import store
 from banger.engine.engine import Engine
+from banger.engine.outcome import correct_record
 from banger.errors import InvalidRequest, VmAmbiguous, VmNotFound, WrongState
 from banger.guest import GuestConnection, connect
 from banger.model.names import VmId, find_matches
@@ -22,7 +23,7 @@ async def get_vm(engine: Engine, untrusted_ref: str) -> VmRecord:
     if not untrusted_ref:
         raise InvalidRequest("An empty text names no VM.", hint="banger vm list")
     records = {
-        record.id: record
+        record.id: correct_record(engine, record)
         for record in await engine.database.read(store.load_vms)
         if record.spec.builds is None
     }
@@ -44,7 +45,7 @@ async def reload_vm(engine: Engine, vm_id: VmId) -> VmRecord:
     record = await engine.database.read(store.find_vm, vm_id)
     if record is None:
         raise VmNotFound(f"The VM {vm_id} was deleted.", hint="banger vm list")
-    return record
+    return correct_record(engine, record)
 
 
 def require_running(record: VmRecord) -> None:
@@ -54,9 +55,10 @@ def require_running(record: VmRecord) -> None:
         WrongState: it does not.
     """
     if record.state is not VmState.RUNNING:
+        verb = "resume" if record.state is VmState.PAUSED else "start"
         raise WrongState(
             f"The VM {record.spec.name} is {record.state}, not running.",
-            hint=f"banger vm start {record.spec.name}",
+            hint=f"banger vm {verb} {record.spec.name}",
         )
 
 

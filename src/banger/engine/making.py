@@ -23,12 +23,12 @@ NAME_TRIES = 20
 async def claim_vm(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord:
     """Insert the VM's row; a generated name that is taken is generated again (C6).
 
-    A VM that starts from a template is `starting` from its first moment.
+    A VM that starts from a saved machine is `starting` from its first moment.
 
     Raises:
         NameTaken: another VM has the name that the spec asks for.
     """
-    state = VmState.CREATED if spec.template is None else VmState.STARTING
+    state = VmState.CREATED if spec.origin is None else VmState.STARTING
     tries = 1 if spec.name else NAME_TRIES
     while True:
         tries -= 1

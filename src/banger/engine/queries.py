@@ -7,6 +7,7 @@ import logging
 import os
 from collections.abc import AsyncGenerator
 from pathlib import Path
+from sqlite3 import Connection
 from typing import TypeVar
 
 import msgspec
@@ -15,6 +16,7 @@ from banger import network, store, vmm
 from banger.api.methods import VmList, VmLogs, VmView, view_record
 from banger.engine.engine import Engine
 from banger.engine.lookup import get_vm
+from banger.engine.outcome import correct_record
 from banger.errors import InvalidRequest
 from banger.model.names import VmId
 from banger.model.vm import LIVE, NetworkKind, VmRecord, VmState
@@ -38,10 +40,10 @@ async def list_vms(engine: Engine, params: VmList) -> list[VmView]:
         raise InvalidRequest(
             f"There is no state {', '.join(sorted(unknown))}; states are {', '.join(VmState)}."
         )
-    records = await engine.database.read(store.load_vms)
+    records, handles = await engine.database.read(_load_vms_and_handles)
     return [
-        await view_vm(engine, record)
-        for record in records
+        _view(engine, record, handles.get(record.id))
+        for record in (correct_record(engine, saved) for saved in records)
         if record.spec.builds is None
         and (not params.states or record.state in params.states)
         and params.labels.items() <= record.spec.labels.items()
@@ -55,9 +57,23 @@ async def show_vm(engine: Engine, ref: str) -> VmView:
 
 async def view_vm(engine: Engine, record: VmRecord, *, notice: str | None = None) -> VmView:
     """Return a record with what is only known at the moment."""
+    handles = await engine.database.read(store.load_handles, record.id)
+    return _view(engine, record, handles.get("vmm"), notice=notice)
+
+
+def _load_vms_and_handles(connection: Connection) -> tuple[list[VmRecord], dict[VmId, bytes]]:
+    """Return every VM, and the saved VMM handles: one turn of the database for any number."""
+    return store.load_vms(connection), store.load_handles_of_kind(connection, "vmm")
+
+
+def _view(
+    engine: Engine, record: VmRecord, untrusted_handle: bytes | None, *, notice: str | None = None
+) -> VmView:
     live = engine.live_vm(record.id)
     reachable = record.state is VmState.RUNNING and record.spec.network is NetworkKind.USER
-    handle = await load_vmm_handle(engine, record.id) if record.state in LIVE else None
+    handle = None
+    if untrusted_handle is not None and record.state in LIVE:
+        handle = parse_handle(untrusted_handle, vmm.VmmHandle)
     return view_record(
         record,
         address=network.user_interface(record.id).address if reachable else None,
@@ -123,4 +139,4 @@ def _read_at(path: Path, offset: int) -> bytes:
 
 async def _is_live(engine: Engine, vm_id: VmId) -> bool:
     record = await engine.database.read(store.find_vm, vm_id)
-    return record is not None and record.state in LIVE
+    return record is not None and correct_record(engine, record).state in LIVE

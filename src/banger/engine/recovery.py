@@ -2,8 +2,8 @@
 
 In this order, each VM by itself, so that a damaged one holds up nobody (B9):
 
-1. Operations in the journal: create and start are undone, kill and delete are
-   completed. A stop is completed too, but behind the open door: its flush may
+1. Operations in the journal: create, start, pause and snapshot are undone, kill, delete
+   and resume are completed. A stop is completed too, but behind the open door: its flush may
    take long, and without it the guest's last writes would be lost (A1).
 2. Records that say `running`: the VMM is adopted if it is that very process
    (B2, B10), else the VM is `stopped` and what was left of it is removed.
@@ -26,12 +26,16 @@ from sqlite3 import Connection
 import msgspec
 
 from banger import network, store
-from banger.engine.actions import apply, undo
+from banger.engine.actions import undo
 from banger.engine.engine import Engine
 from banger.engine.lifecycle import delete_now, finish_stop, forget_vm
 from banger.engine.lookup import get_connection
 from banger.engine.operations import Operation
+from banger.engine.outcome import save_or_remember
 from banger.engine.queries import load_vmm_handle, parse_handle
+from banger.engine.runner import run_forward
+from banger.engine.saving import set_clock, undo_pause
+from banger.engine.sweeping import sweep_snapshots
 from banger.engine.watch import start_watching
 from banger.errors import BangerError
 from banger.host.process import ProcessIdentity
@@ -64,6 +68,7 @@ async def recover(engine: Engine) -> None:
     await _end_leftovers(engine)
     for unfinished in (engine.layout.scratch, engine.layout.staging):
         await asyncio.to_thread(shutil.rmtree, unfinished, ignore_errors=True)
+    await sweep_snapshots(engine)
     for operation in stopping:
         engine.tasks.start(_finish_stop(engine, operation))
 
@@ -86,14 +91,25 @@ async def _finish(engine: Engine, operation: store.OpenOperation) -> None:
         case "vm.start":
             await _undo(engine, operation)
             await _save_stopped(engine, operation)
+        case "vm.snapshot":
+            # The VM goes on, unless it was paused before.
+            await _undo(engine, operation)
+            await engine.database.write(store.end_operation, op.id)
+        case "vm.pause" | "vm.resume":
+            await undo_pause(engine, operation.vm_id)
+            await _save_running(engine, operation)
         case "vm.delete":
             # Under a journal of its own: dying in here must not lose that it was to be deleted.
             await delete_now(engine, engine.new_operation(op.method), operation.vm_id)
             await engine.database.write(store.end_operation, op.id)
         case _:
-            for step in plan_kill(operation.vm_id):
-                await apply(engine, op, step)
-            await _save_stopped(engine, operation)
+            await _end(engine, op, operation.vm_id)
+
+
+async def _end(engine: Engine, op: Operation, vm_id: VmId) -> None:
+    """End what is left of a VM, also where the disk is too full to save that (A10)."""
+    await run_forward(engine, op, plan_kill(vm_id), journalled=False)
+    await save_or_remember(engine, op.id, vm_id, VmState.STOPPED)
 
 
 async def _finish_stop(engine: Engine, operation: store.OpenOperation) -> None:
@@ -124,17 +140,25 @@ async def _save_stopped(engine: Engine, operation: store.OpenOperation) -> None:
     await engine.database.write(save)
 
 
+async def _save_running(engine: Engine, operation: store.OpenOperation) -> None:
+    """Close the journal; a VM that was paused, or was about to be, runs (if its VMM does)."""
+
+    def save(connection: Connection) -> None:
+        store.update_state(connection, operation.vm_id, VmState.RUNNING)
+        store.end_operation(connection, operation.id)
+
+    await engine.database.write(save)
+
+
 async def _reconcile(engine: Engine, record: VmRecord) -> None:
     """Compare one record with the machine."""
     if record.state in LIVE:
-        adopted = record.state is VmState.RUNNING and await _adopt_by_id(engine, record.id)
-        if adopted and not record.spec.ephemeral:
-            engine.tasks.start(_isolated(record.id, _reconnect(engine, record)))
+        lives = record.state in (VmState.RUNNING, VmState.PAUSED)
+        if lives and await _adopt_by_id(engine, record.id) and not record.spec.ephemeral:
+            if record.state is VmState.RUNNING:
+                engine.tasks.start(_isolated(record.id, _reconnect(engine, record)))
             return
-        op = engine.new_operation("recover")
-        for step in plan_kill(record.id):
-            await apply(engine, op, step)
-        await engine.database.write(store.update_state, record.id, VmState.STOPPED)
+        await _end(engine, engine.new_operation("recover"), record.id)
     kept = record.state is VmState.ERROR and record.spec.builds is None
     if record.spec.ephemeral and not kept:
         await delete_now(engine, engine.new_operation("vm.delete"), record.id)
@@ -154,6 +178,8 @@ async def _adopt_by_id(engine: Engine, vm_id: VmId) -> bool:
 
 async def _reconnect(engine: Engine, record: VmRecord) -> None:
     await get_connection(engine, record)
+    # It may have stood still: a daemon that died while it had the VM paused.
+    await set_clock(engine, record.id)
 
 
 async def _end_leftovers(engine: Engine) -> None:

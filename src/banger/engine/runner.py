@@ -54,33 +54,37 @@ async def run_undoable(engine: Engine, op: Operation, plan: Plan) -> None:
         raise
 
 
-async def run_forward(engine: Engine, op: Operation, steps: Sequence[Step]) -> None:
+async def run_forward(
+    engine: Engine, op: Operation, steps: Sequence[Step], *, journalled: bool = True
+) -> None:
     """Apply every step, even if one fails; then raise the first error.
 
-    For plans that end things: nothing is gained by stopping half-way.
+    For plans that end things: nothing is gained by stopping half-way. They go on also where
+    the journal has no room, since ending and removing makes some (A10): a step that cannot be
+    recorded is repeated by recovery, and one that fails only because its own row cannot be
+    written has acted. Not `journalled`: there was no room for the operation itself, or whoever
+    asks needs none, because what it does is done again after its death.
     """
     errors: list[BangerError] = []
+
+    async def record(number: int, step: Step, status: store.StepStatus) -> None:
+        if journalled:
+            with contextlib.suppress(NoSpace):
+                await _record(engine, op, [(number, step)], status)
+
     for number, step in enumerate(steps):
-        await _record(engine, op, [(number, step)], "started")
+        await record(number, step, "started")
         try:
             await apply(engine, op, step)
+        except NoSpace as error:
+            log.warning("%s: step %s: %s", op.id, type(step).__name__, error.message)
         except BangerError as error:
             log.error("%s: step %s failed: %s", op.id, type(step).__name__, error)
             errors.append(error)
         else:
-            await _record(engine, op, [(number, step)], "done")
+            await record(number, step, "done")
     if errors:
         raise errors[0]
-
-
-async def run_without_journal(engine: Engine, op: Operation, steps: Sequence[Step]) -> None:
-    """Apply every step where the journal has no room: ending and removing makes some (A10).
-
-    A step that fails only because its own row cannot be written has acted.
-    """
-    for step in steps:
-        with contextlib.suppress(NoSpace):
-            await apply(engine, op, step)
 
 
 async def finish_shielded(work: Coroutine[object, object, T]) -> T:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import logging
 
 from banger import store
-from banger.engine.actions import apply
 from banger.engine.engine import Engine
 from banger.engine.live import close_connection
 from banger.engine.operations import Operation
+from banger.engine.outcome import save_or_remember
+from banger.engine.runner import run_forward
+from banger.engine.sweeping import sweep_snapshots
 from banger.model.names import VmId
 from banger.model.vm import VmState
 from banger.plan.lifecycle import plan_kill
@@ -36,7 +38,7 @@ async def _watch(engine: Engine, driver: Driver, handle: VmmHandle) -> None:
     # A verb that ends the VMM itself cancels this task and saves the outcome.
     await live.lifecycle.wait_free()
     record = await engine.database.read(store.find_vm, vm_id)
-    if record is None or record.state is not VmState.RUNNING:
+    if record is None or record.state not in (VmState.RUNNING, VmState.PAUSED):
         return
     op = engine.new_operation("vm.ended")
     async with live.lifecycle.hold(op):
@@ -45,10 +47,9 @@ async def _watch(engine: Engine, driver: Driver, handle: VmmHandle) -> None:
 
 async def _clean_up(engine: Engine, op: Operation, vm_id: VmId, status: int | None) -> None:
     """Save that a guest powered itself off, or that its VMM failed, and remove what is left."""
-    for step in plan_kill(vm_id):
-        await apply(engine, op, step)
-    if status in (0, None):
-        await engine.database.write(store.update_state, vm_id, VmState.STOPPED)
-    else:
-        why = f"Its VMM ended with status {status}."
-        await engine.database.write(store.update_state, vm_id, VmState.ERROR, error=why)
+    await run_forward(engine, op, plan_kill(vm_id), journalled=False)
+    is_clean = status in (0, None)
+    state = VmState.STOPPED if is_clean else VmState.ERROR
+    why = None if is_clean else f"Its VMM ended with status {status}."
+    await save_or_remember(engine, op.id, vm_id, state, error=why)
+    await sweep_snapshots(engine)

@@ -119,6 +119,8 @@ async def export_workspace_branch(
             ConnectedGuest(connection),
             _require_workspace(await reload_vm(engine, record.id)),
             branch=params.branch,
+            include_uncommitted=params.include_uncommitted,
+            fresh=params.fresh,
             deadline_s=TRANSFER_DEADLINE_S,
             scratch=ensure_private_dir(engine.layout.scratch),
         )
@@ -126,6 +128,7 @@ async def export_workspace_branch(
         branch=done.branch,
         commit=done.commit,
         commits=done.commits,
+        files=done.files,
         uncommitted=done.uncommitted,
     )
 

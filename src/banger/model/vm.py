@@ -16,6 +16,7 @@ class VmState(StrEnum):
     CREATED = "created"
     STARTING = "starting"
     RUNNING = "running"
+    PAUSED = "paused"
     STOPPING = "stopping"
     STOPPED = "stopped"
     ERROR = "error"
@@ -38,15 +39,19 @@ class Accel(StrEnum):
 FOLLOWS: dict[VmState, frozenset[VmState]] = {
     VmState.CREATED: frozenset({VmState.STARTING, VmState.ERROR}),
     VmState.STARTING: frozenset({VmState.RUNNING, VmState.STOPPED, VmState.ERROR}),
-    VmState.RUNNING: frozenset({VmState.STOPPING, VmState.STOPPED, VmState.ERROR}),
+    VmState.RUNNING: frozenset({VmState.PAUSED, VmState.STOPPING, VmState.STOPPED, VmState.ERROR}),
+    VmState.PAUSED: frozenset({VmState.RUNNING, VmState.STOPPING, VmState.STOPPED, VmState.ERROR}),
     VmState.STOPPING: frozenset({VmState.STOPPED, VmState.RUNNING, VmState.ERROR}),
     VmState.STOPPED: frozenset({VmState.STARTING, VmState.ERROR}),
     VmState.ERROR: frozenset({VmState.STARTING, VmState.STOPPED}),
 }
 """The state machine. A VM may be deleted in every state but `starting` and `stopping`."""
 
-LIVE = frozenset({VmState.STARTING, VmState.RUNNING, VmState.STOPPING})
+LIVE = frozenset({VmState.STARTING, VmState.RUNNING, VmState.PAUSED, VmState.STOPPING})
 """States in which a VMM process may exist."""
+
+TEMPLATES, SNAPSHOTS = "templates", "snapshots"
+"""The two kinds of saved machines, and the directories that they are in."""
 
 VCPU_RANGE = range(1, 65)
 MEMORY_MIB_RANGE = range(128, 1024 * 1024 + 1)
@@ -72,8 +77,9 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     """The image's own variables, for every command that is run."""
-    template: str | None = None
-    """Key of the template that the VM's memory comes from; None once it has booted itself."""
+    origin: str | None = None
+    """The saved machine that the VM's memory comes from (`template_origin`,
+    `snapshot_origin`); None once it has booted itself."""
     builds: str | None = None
     """Key of the template that this VM is to become: it is the engine's, and in no list."""
     ephemeral: bool = False
@@ -101,6 +107,31 @@ class VmRecord(Struct, frozen=True, kw_only=True):
     error: str | None = None
     """Why the state is `error`: one sentence."""
     workspace: WorkspaceRecord | None = None
+
+
+def template_of(origin: str | None) -> str | None:
+    """Return the key of the template that an origin names, if it names one."""
+    return _member(origin, TEMPLATES)
+
+
+def snapshot_of(origin: str | None) -> str | None:
+    """Return the id of the snapshot that an origin names, if it names one."""
+    return _member(origin, SNAPSHOTS)
+
+
+def template_origin(key: str) -> str:
+    """Return the origin of VMs that start from a template."""
+    return f"{TEMPLATES}/{key}"
+
+
+def snapshot_origin(snapshot_id: str) -> str:
+    """Return the origin of VMs that start from a snapshot."""
+    return f"{SNAPSHOTS}/{snapshot_id}"
+
+
+def _member(origin: str | None, kind: str) -> str | None:
+    found, _, name = (origin or "").partition("/")
+    return name if found == kind else None
 
 
 def require_transition(before: VmState, after: VmState) -> None:

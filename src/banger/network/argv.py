@@ -31,6 +31,6 @@ def plan_passt(interface: Interface, *, binary: str, descriptor: int, log_file: 
     ]
 
 
-def plan_guard(*, python: str, program: Path, guest: int, world: int, label: Path) -> list[str]:
-    """Return the guard's command: isolated from the user's Python settings and packages."""
-    return [python, "-I", "-S", str(program), str(guest), str(world), str(label)]
+def plan_guard(program: Path, *, guest: int, world: int, label: Path) -> list[str]:
+    """Return the guard's command; `label`, below the VM's directory, names the VM."""
+    return [str(program), str(guest), str(world), str(label)]

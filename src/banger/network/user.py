@@ -2,7 +2,7 @@
 
     VMM == socket pair == guard == socket pair == passt -- the host's sockets
 
-One passt and one guard (`network.guard`: why) for each VM, in sessions of their own,
+One passt and one guard (guard/main.c: why) for each VM, in sessions of their own,
 so that they outlive the daemon. Both end by themselves when the stream in front of
 them ends: with the VMM, or with a daemon that dies before the VMM has its socket.
 There is no socket file, so there is nothing to connect to, to race for or to remove.
@@ -15,9 +15,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import platform
 import signal
 import socket
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -28,11 +28,11 @@ from banger.errors import BangerError, HostNotReady, ToolMissing, VmmFailed
 from banger.host import proc
 from banger.host.files import ensure_private_dir
 from banger.host.process import ProcessIdentity, identify, is_alive, send_signal, wait_gone
-from banger.network import guard
 from banger.network.argv import plan_guard, plan_passt
 from banger.network.interface import Interface
 from banger.network.probe import knock
 
+GUARD_FOLDER = Path(__file__).with_name("guard")
 READY_DEADLINE_S = 10.0
 TERM_DEADLINE_S = 2.0
 KILL_DEADLINE_S = 10.0
@@ -67,9 +67,10 @@ async def start_user_network(interface: Interface, *, log_file: Path) -> UserNet
 
     Raises:
         ToolMissing: passt is not installed.
-        HostNotReady: the host itself has no network.
+        HostNotReady: the host itself has no network, or banger was built without the guard.
         VmmFailed: passt does not start.
     """
+    program = find_guard()
     ensure_private_dir(log_file.parent)
     log_file.unlink(missing_ok=True)
     passt, world = await _start_passt(interface, log_file)
@@ -77,11 +78,27 @@ async def start_user_network(interface: Interface, *, log_file: Path) -> UserNet
         guest, guarded = socket.socketpair()
         with guarded:
             try:
-                handle = NetworkHandle(guard=_start_guard(guarded, world, log_file), passt=passt)
+                guard = _start_guard(program, guarded, world, log_file=log_file)
+                handle = NetworkHandle(guard=guard, passt=passt)
             except BaseException:
                 guest.close()
                 raise
     return UserNetwork(handle, guest)
+
+
+def find_guard() -> Path:
+    """Return the guard for this machine's architecture.
+
+    Raises:
+        HostNotReady: the package was built without it.
+    """
+    path = GUARD_FOLDER / platform.machine() / "banger-guard"
+    if not path.exists():
+        raise HostNotReady(
+            f"This banger has no network guard for {platform.machine()}.",
+            hint="banger vm run --network none",
+        )
+    return path
 
 
 def is_network_alive(handle: NetworkHandle) -> bool:
@@ -125,7 +142,7 @@ async def _start_passt(
     if binary is None:
         raise ToolMissing("passt is not installed.", hint="banger setup")
     ours, theirs = socket.socketpair()
-    # As much as the host allows: passt drops what does not fit (`network.guard.Backlog`).
+    # As much as the host allows: passt drops what does not fit (guard/backlog.h).
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     with theirs:
         argv = plan_passt(interface, binary=binary, descriptor=theirs.fileno(), log_file=log_file)
@@ -154,14 +171,10 @@ async def _wait_answer(side: socket.socket, interface: Interface, log_file: Path
         raise _early_death(log_file) from error
 
 
-def _start_guard(guarded: socket.socket, world: socket.socket, log_file: Path) -> ProcessIdentity:
-    argv = plan_guard(
-        python=sys.executable,
-        program=Path(guard.__file__),
-        guest=guarded.fileno(),
-        world=world.fileno(),
-        label=log_file,
-    )
+def _start_guard(
+    program: Path, guarded: socket.socket, world: socket.socket, *, log_file: Path
+) -> ProcessIdentity:
+    argv = plan_guard(program, guest=guarded.fileno(), world=world.fileno(), label=log_file)
     return _spawn(argv, log_file=log_file, inherited=(guarded.fileno(), world.fileno()))
 
 

@@ -31,9 +31,15 @@ class MakeDataDisk(_Step, frozen=True, tag="make-data-disk"):
 
 
 class CloneDataDisk(_Step, frozen=True, tag="clone-data-disk"):
-    """The data disk exists: a copy of a template's."""
+    """The data disk exists: a copy of a saved machine's."""
 
-    template: str
+    origin: str
+
+
+class ReplaceDataDisk(_Step, frozen=True, tag="replace-data-disk"):
+    """The data disk is a copy of a saved machine's, whatever it was before."""
+
+    origin: str
 
 
 class MakeHostKeys(_Step, frozen=True, tag="make-host-keys"):
@@ -53,9 +59,9 @@ class SpawnVmm(_Step, frozen=True, tag="spawn-vmm"):
 
 
 class RestoreVmm(_Step, frozen=True, tag="restore-vmm"):
-    """The VMM runs from a template's state, its handle is saved. Undo: it has ended."""
+    """The VMM runs from a saved machine, its handle is saved. Undo: it has ended."""
 
-    template: str
+    origin: str
 
 
 class IdentifyGuest(_Step, frozen=True, tag="identify-guest"):
@@ -70,17 +76,53 @@ class SettleGuest(_Step, frozen=True, tag="settle-guest"):
     """The image's init has started what it starts."""
 
 
+# --- saving a machine ---------------------------------------------------------------
+
+
+class BeginSaving(_Step, frozen=True, tag="begin-saving"):
+    """A directory holds what the VM's memory began as. Undo: it is gone."""
+
+    snapshot: str
+
+
+class PauseVmm(_Step, frozen=True, tag="pause-vmm"):
+    """The guest's processors are stopped. Undo: they go on."""
+
+
+class SaveMachine(_Step, frozen=True, tag="save-machine"):
+    """The directory holds the paused VM's memory, devices' state and data disk."""
+
+    snapshot: str
+
+
+class ResumeVmm(_Step, frozen=True, tag="resume-vmm"):
+    """The guest's processors go on, and its clock is right (D1)."""
+
+
+class PublishSnapshot(_Step, frozen=True, tag="publish-snapshot"):
+    """The directory has become a snapshot. Undo: there is none."""
+
+    snapshot: str
+    machine: str
+    """The key of the machine that it fits."""
+    name: str | None
+    """None: it lives as long as a VM runs on it."""
+
+
 # --- ending: only ever completed --------------------------------------------------
 
 
 class FlushGuest(_Step, frozen=True, tag="flush-guest"):
     """What the guest wrote is in the host's files, or it is known that it may not be (A1)."""
 
+    deadline_s: float
+
 
 class ShutDownGuest(_Step, frozen=True, tag="shut-down-guest"):
     """The guest was asked to shut down, and did so or had its time (A2)."""
 
     deadline_s: float
+    """For the flush and this step together."""
 
 
 class EndVmm(_Step, frozen=True, tag="end-vmm"):
@@ -103,6 +145,7 @@ Step = (
     MakeVmDir
     | MakeDataDisk
     | CloneDataDisk
+    | ReplaceDataDisk
     | MakeHostKeys
     | MakeRuntimeDir
     | StartNetwork
@@ -111,6 +154,11 @@ Step = (
     | IdentifyGuest
     | BootGuest
     | SettleGuest
+    | BeginSaving
+    | PauseVmm
+    | SaveMachine
+    | ResumeVmm
+    | PublishSnapshot
     | FlushGuest
     | ShutDownGuest
     | EndVmm

@@ -10,7 +10,7 @@ process dies, SQLite's write-ahead log keeps what was committed and nothing else
 """
 
 from banger.store.database import Database, open_database
-from banger.store.handles import delete_handle, load_handles, save_handle
+from banger.store.handles import delete_handle, load_handles, load_handles_of_kind, save_handle
 from banger.store.journal import (
     JournalEntry,
     OpenOperation,
@@ -43,6 +43,7 @@ __all__ = [
     "find_vm",
     "insert_vm",
     "load_handles",
+    "load_handles_of_kind",
     "load_open_operations",
     "load_vms",
     "open_database",

@@ -97,10 +97,13 @@ def _in_transaction(
     connection.execute("BEGIN IMMEDIATE")
     try:
         result = function(connection, *a, **k)
+        # On a full disk this fails, too, and leaves the transaction open.
+        connection.execute("COMMIT")
     except BaseException:
-        connection.execute("ROLLBACK")
+        # SQLite may have rolled back by itself.
+        if connection.in_transaction:
+            connection.execute("ROLLBACK")
         raise
-    connection.execute("COMMIT")
     return result
 
 

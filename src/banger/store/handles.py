@@ -18,6 +18,12 @@ def load_handles(connection: sqlite3.Connection, vm_id: VmId) -> dict[str, bytes
     return {row["kind"]: bytes(row["payload"]) for row in rows}
 
 
+def load_handles_of_kind(connection: sqlite3.Connection, kind: str) -> dict[VmId, bytes]:
+    """Return one kind of handle of all VMs; the payloads are untrusted, as above."""
+    rows = connection.execute("SELECT vm_id, payload FROM handles WHERE kind = ?", (kind,))
+    return {VmId(row["vm_id"]): bytes(row["payload"]) for row in rows}
+
+
 def delete_handle(connection: sqlite3.Connection, vm_id: VmId, kind: str) -> None:
     """Forget one handle; one that is gone already is fine."""
     connection.execute("DELETE FROM handles WHERE vm_id = ? AND kind = ?", (vm_id, kind))

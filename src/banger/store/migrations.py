@@ -45,6 +45,23 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (operation_id, number)
     ) STRICT, WITHOUT ROWID;
     """,
+    # 2: what a VM starts from is named by `origin`, templates/KEY or snapshots/ID, no longer by
+    # `template`. Without it a snapshot of a clone that runs would lack what the clone has not
+    # written itself. What is no JSON stays as it is: it concerns its own VM (hazard B9).
+    """
+    UPDATE vms SET spec = CAST(json_set(
+        json_remove(CAST(spec AS TEXT), '$.template'),
+        '$.origin', 'templates/' || json_extract(CAST(spec AS TEXT), '$.template')
+    ) AS BLOB)
+    WHERE CASE WHEN json_valid(CAST(spec AS TEXT))
+        THEN json_extract(CAST(spec AS TEXT), '$.template') END IS NOT NULL;
+    UPDATE journal SET step = CAST(json_set(
+        json_remove(CAST(step AS TEXT), '$.template'),
+        '$.origin', 'templates/' || json_extract(CAST(step AS TEXT), '$.template')
+    ) AS BLOB)
+    WHERE CASE WHEN json_valid(CAST(step AS TEXT))
+        THEN json_extract(CAST(step AS TEXT), '$.template') END IS NOT NULL;
+    """,
 )
 
 

@@ -10,6 +10,10 @@ from banger.errors import NameTaken
 from banger.model.names import VmId
 from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState, WorkspaceRecord
 
+# Made once: `vm list` parses every row there is.
+_SPECS = msgspec.json.Decoder(VmSpec)
+_WORKSPACES = msgspec.json.Decoder(WorkspaceRecord)
+
 
 def insert_vm(connection: sqlite3.Connection, record: VmRecord) -> None:
     """Claim the VM's name and id by its row.
@@ -90,12 +94,11 @@ def _parse_row(row: sqlite3.Row) -> VmRecord:
     try:
         return VmRecord(
             id=VmId(row["id"]),
-            spec=msgspec.json.decode(row["spec"], type=VmSpec),
+            spec=_SPECS.decode(row["spec"]),
             state=VmState(row["state"]),
             created_at=row["created_at"],
             error=row["error"],
-            workspace=row["workspace"]
-            and msgspec.json.decode(row["workspace"], type=WorkspaceRecord),
+            workspace=row["workspace"] and _WORKSPACES.decode(row["workspace"]),
         )
     except (msgspec.DecodeError, ValueError) as error:
         return _damaged(row, str(error))

@@ -13,7 +13,7 @@ import msgspec
 
 from banger.model.vm import VmSpec
 
-FORMAT = 1
+FORMAT = 2
 """Raised when templates are made differently: what is left in the guest, which files there are."""
 
 

@@ -1,40 +1,35 @@
 """Templates on disk: found, published, removed.
 
-Owns `templates/KEY/`: `memory`, `state`, `data.img`, and `manifest.json`, whose time of change
-is the template's last use. A template appears by one rename and goes by one (into
-`staging/`), so that half of one is never seen (hazards A9, D9). If the process dies in between,
-what is in `staging/` goes at the daemon's next start. Takes no locks: the engine sees to it
-that one build for a key runs at a time, and that what VMs need is not removed.
-
-Every use compares sizes and times of change with the manifest, and the hash of the small
-state file. A memory file is too large to be read for each clone: nothing of ours writes it
-after it was published, so a changed time says that somebody else did.
+Owns `templates/KEY/`: the files of `saved`, `manifest.json`, and `uses`, which gets a byte for
+each use: its size is their number, its time of change the last. A template appears by one rename
+and goes by one (into `staging/`), so that half of one is never seen (hazards A9, D9). If the
+process dies in between, what is in `staging/` goes at the daemon's next start. Takes no locks: the
+engine sees to it that one build for a key runs at a time, and that what VMs need is not removed.
 """
 
 from __future__ import annotations
 
-import hashlib
+import contextlib
 import os
-import shutil
-import tempfile
 from pathlib import Path
+from typing import NamedTuple
 
 import msgspec
 from msgspec import Struct
 
 from banger.errors import TemplateUnusable
-from banger.host.files import ensure_private_dir, publish_dir, space_errors, write_atomic
+from banger.host.files import publish_dir, space_errors, write_atomic
 from banger.layout import Layout
+from banger.templates.saved import (
+    MANIFEST,
+    SavedFiles,
+    disk_bytes,
+    remove_saved,
+    require_intact,
+    seal_files,
+)
 
-MEMORY = "memory"
-STATE = "state"
-DATA = "data.img"
-MANIFEST = "manifest.json"
-
-
-class _File(Struct, frozen=True, kw_only=True):
-    size: int
-    mtime_ns: int
+USES = "uses"
 
 
 class Template(Struct, frozen=True, kw_only=True):
@@ -49,8 +44,7 @@ class Template(Struct, frozen=True, kw_only=True):
     memory_mib: int
     disk_mib: int
     created_at: float
-    state_sha256: str
-    files: dict[str, _File]
+    saved: SavedFiles
 
 
 def find_template(layout: Layout, key: str) -> Template | None:
@@ -64,19 +58,23 @@ def find_template(layout: Layout, key: str) -> Template | None:
         return None
     try:
         template = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Template)
-        intact = template.key == key and all(
-            _look(folder / name) == template.files[name] for name in (MEMORY, STATE, DATA)
-        )
-        state_sha256 = hashlib.sha256((folder / STATE).read_bytes()).hexdigest()
-    except (OSError, KeyError, msgspec.DecodeError) as error:
+    except (OSError, msgspec.DecodeError) as error:
         raise TemplateUnusable(f"The template {key[:12]} is damaged: {error}.") from error
-    if not intact or state_sha256 != template.state_sha256:
-        raise TemplateUnusable(f"The template {key[:12]} was changed after it was made.")
+    if template.key != key:
+        raise TemplateUnusable(f"The template {key[:12]} is another one's.")
+    require_intact(folder, template.saved, what=f"template {key[:12]}")
     return template
 
 
-def list_templates(layout: Layout) -> list[tuple[Template | None, str, float]]:
-    """Return each template (None: damaged), its key and its last use, the latest first."""
+class Uses(NamedTuple):
+    """How often a template was used, and when last (seconds of the Unix epoch)."""
+
+    number: int
+    last: float
+
+
+def list_templates(layout: Layout) -> list[tuple[Template | None, str, Uses]]:
+    """Return each template (None: damaged), its key and its uses, the last used first."""
     found = []
     keys = [path.name for path in layout.templates.iterdir()] if layout.templates.is_dir() else []
     for key in keys:
@@ -85,57 +83,32 @@ def list_templates(layout: Layout) -> list[tuple[Template | None, str, float]]:
             template = find_template(layout, key)
         except TemplateUnusable:
             template = None
-        found.append((template, key, _last_use(folder)))
-    return sorted(found, key=lambda entry: (-entry[2], entry[1]))
+        found.append((template, key, _read_uses(folder)))
+    return sorted(found, key=lambda entry: (-entry[2].last, entry[1]))
 
 
 def mark_used(layout: Layout, key: str) -> None:
-    """Remember that a template was used now."""
-    os.utime(layout.template_dir(key) / MANIFEST)
-
-
-def disk_bytes(layout: Layout, key: str) -> int:
-    """Return the disk space that a template takes."""
+    """Count that a template is used now."""
+    flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
+    fd = os.open(layout.template_dir(key) / USES, flags, 0o600)
     try:
-        files = list(layout.template_dir(key).iterdir())
-        return sum(path.stat().st_blocks * 512 for path in files)
-    except FileNotFoundError:
-        return 0
+        os.write(fd, b"+")
+    finally:
+        os.close(fd)
 
 
 def publish_template(layout: Layout, staged: Path, template: Template) -> bool:
-    """Make a template of `staged`, which has its three files; False if somebody was first."""
+    """Make a template of `staged`, which has its files; False if somebody was first."""
     with space_errors(staged):
-        # The copies of the state and the disk are never written again. The memory file stays
-        # writable for its owner: see the sandbox.
-        for name in (STATE, DATA):
-            (staged / name).chmod(0o400)
-        for name in (MEMORY, STATE, DATA):
-            fd = os.open(staged / name, os.O_RDONLY | os.O_CLOEXEC)
-            try:
-                os.fsync(fd)
-            finally:
-                os.close(fd)
-        complete = msgspec.structs.replace(
-            template,
-            state_sha256=hashlib.sha256((staged / STATE).read_bytes()).hexdigest(),
-            files={name: _look(staged / name) for name in (MEMORY, STATE, DATA)},
-        )
-        write_atomic(staged / MANIFEST, msgspec.json.encode(complete), mode=0o600)
+        saved = seal_files(staged, is_durable=True)
+        complete = msgspec.structs.replace(template, saved=saved)
+        write_atomic(staged / MANIFEST, msgspec.json.encode(complete))
         return publish_dir(staged, layout.template_dir(template.key))
 
 
 def remove_template(layout: Layout, key: str) -> bool:
     """Remove a template; False if there is none. Clones that run keep what they have open."""
-    ensure_private_dir(layout.staging)
-    aside = tempfile.mkdtemp(dir=layout.staging, prefix="removed.")
-    try:
-        os.rename(layout.template_dir(key), aside)
-    except FileNotFoundError:
-        return False
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-    return True
+    return remove_saved(layout, layout.template_dir(key))
 
 
 def remove_templates_of(layout: Layout, image: str) -> None:
@@ -150,7 +123,7 @@ def make_room(layout: Layout, *, limit_bytes: int, keep: frozenset[str]) -> list
 
     Those in `keep` count and stay. Returns the keys that were removed.
     """
-    sizes = {key: disk_bytes(layout, key) for _, key, _ in list_templates(layout)}
+    sizes = {key: disk_bytes(layout.template_dir(key)) for _, key, _ in list_templates(layout)}
     total, removed = sum(sizes.values()), []
     for key in reversed(sizes):  # the least recently used is the last of the list
         if total > limit_bytes and key not in keep and remove_template(layout, key):
@@ -159,13 +132,9 @@ def make_room(layout: Layout, *, limit_bytes: int, keep: frozenset[str]) -> list
     return removed
 
 
-def _look(path: Path) -> _File:
-    facts = path.stat()
-    return _File(size=facts.st_size, mtime_ns=facts.st_mtime_ns)
-
-
-def _last_use(folder: Path) -> float:
-    try:
-        return (folder / MANIFEST).stat().st_mtime
-    except OSError:
-        return 0.0
+def _read_uses(folder: Path) -> Uses:
+    for name in (USES, MANIFEST):
+        with contextlib.suppress(OSError):
+            facts = (folder / name).stat()
+            return Uses(facts.st_size if name == USES else 0, facts.st_mtime)
+    return Uses(0, 0.0)

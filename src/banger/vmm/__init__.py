@@ -4,7 +4,6 @@ from banger.vmm.driver import (
     Capability,
     Driver,
     MachineConfig,
-    MemoryFile,
     VmmHandle,
     plan_machine,
 )
@@ -15,7 +14,6 @@ __all__ = [
     "Driver",
     "Leftover",
     "MachineConfig",
-    "MemoryFile",
     "VmmHandle",
     "end_leftover",
     "find_leftovers",

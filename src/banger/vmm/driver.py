@@ -34,19 +34,8 @@ class Capability(StrEnum):
     """Runs guests where there is no KVM."""
     DISCARD = "discard"
     """Space that the guest frees is given back to the host's file system."""
-    TEMPLATES = "templates"
+    SNAPSHOTS = "snapshots"
     """`save` and `restore`: a VM's memory becomes a file that others start from."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class MemoryFile:
-    """A file that is the guest's memory."""
-
-    path: Path
-    is_private: bool
-    """False: what the guest writes is in the file (a template is being made). True: the
-    file is only read, what the guest writes is its own (hazard D8), and the VMM waits for
-    `restore` instead of booting."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -71,8 +60,9 @@ class MachineConfig:
     vmm_log: Path
     agent_socket: Path
     control_socket: Path
-    memory: MemoryFile | None = None
-    """None: the memory is anonymous, as it is for a VM that just boots."""
+    memory: Path | None = None
+    """The file that the guest's memory begins as. It is only read: what the guest writes is its
+    own (hazard D8), and the VMM waits for `restore` instead of booting."""
 
 
 class VmmHandle(Struct, frozen=True, kw_only=True):
@@ -88,6 +78,9 @@ class VmmHandle(Struct, frozen=True, kw_only=True):
     control_socket: str
     agent_socket: str
     vmm_log: str
+    fingerprint: str | None = None
+    """The driver's when it was started: what is saved of this VMM fits no other (hazard D5).
+    None: a banger that did not write it down."""
 
 
 class Driver(Protocol):
@@ -123,18 +116,39 @@ class Driver(Protocol):
         """Return a text that changes whenever a saved state may not fit the VMM (hazard D5)."""
         ...
 
-    async def save(self, handle: VmmHandle, state: Path, *, deadline_s: float) -> None:
-        """Pause a VM whose memory is a shared file, and write its devices' state to a new file.
-
-        The VM stays paused: it is to be ended, and its files are the template's from then on.
+    async def pause(self, handle: VmmHandle, *, deadline_s: float) -> None:
+        """Stop the guest's processors; fine if they are stopped already.
 
         Raises:
-            VmmFailed: the state could not be saved.
+            VmmFailed: the VMM ended, or refuses.
+        """
+        ...
+
+    async def resume(self, handle: VmmHandle, *, deadline_s: float) -> None:
+        """Let the guest's processors go on; fine if they do already.
+
+        Raises:
+            VmmFailed: the VMM ended, or refuses.
+        """
+        ...
+
+    async def save(
+        self, handle: VmmHandle, *, state: Path, memory: Path, deadline_s: float
+    ) -> None:
+        """Write the devices' state of a paused VM to a new file, and its memory over `memory`.
+
+        `memory` has the guest's size and holds what the VM's memory began as: holes for a VM
+        that booted, else a copy of the file that it was started from.
+
+        Raises:
+            VmmFailed: the VMM ended, or refuses.
+            HostNotReady: the host does not let us read the VMM's memory.
+            NoSpace: there is no room for it.
         """
         ...
 
     async def restore(self, handle: VmmHandle, state: Path, *, deadline_s: float) -> None:
-        """Load a saved state into a VMM with private memory; returns when the guest runs.
+        """Load a saved state into a VMM that was given its memory; returns when the guest runs.
 
         Raises:
             VmmFailed: it does not load, or the VMM ended.
@@ -175,7 +189,7 @@ def plan_machine(
     root: Path,
     mac: str | None,
     tsc_khz: int | None,
-    memory: MemoryFile | None = None,
+    memory: Path | None = None,
 ) -> MachineConfig:
     """Return the machine for a VM's spec, with the files where the layout has them."""
     return MachineConfig(

@@ -28,9 +28,8 @@ from banger.host.process import ProcessIdentity, identify, send_signal, wait_gon
 from banger.layout import Layout
 from banger.model.names import VmId
 
-OURS = re.compile(r"qemu-system-|bwrap$|passt(\.avx2)?$|guard\.py$")
+OURS = re.compile(r"qemu-system-|bwrap$|passt(\.avx2)?$|banger-guard$")
 """Programs that we start for a VM, by the name of their file."""
-INTERPRETER = re.compile(r"python[0-9.]*$")
 KILL_DEADLINE_S = 10.0
 
 
@@ -75,18 +74,10 @@ def _vm_processes(layout: Layout) -> Iterator[Leftover]:
     for pid in _own_pids():
         identity = identify(pid)  # before its arguments: they are of nobody else then
         arguments = _read_arguments(pid)
-        program = _program(arguments)
+        program = os.path.basename(arguments[0])
         match = marker.search("\0".join(arguments))
         if identity and match and OURS.match(program):
             yield Leftover(VmId(match[1]), identity, program)
-
-
-def _program(arguments: list[str]) -> str:
-    """Return the file name of the program, or of the script that an interpreter runs."""
-    names = [os.path.basename(argument) for argument in arguments]
-    if INTERPRETER.match(names[0]):
-        return next((name for name in names[1:] if not name.startswith("-")), "")
-    return names[0]
 
 
 def _own_pids() -> list[int]:

@@ -8,6 +8,10 @@ same file added to the repository, and the branch set, from the value it was see
 with. Work tree, index and HEAD are never touched; a branch that is checked out anywhere, or
 that has commits which the guest does not know, is refused.
 
+What is not committed in the guest can be added as one commit on top (`include_uncommitted`). It
+is made as the patch is (`exporting.py`): from a copy of the index, with its objects in
+the same temporary directory, so that the guest's index, HEAD and objects stay as they are (A4).
+
 If the process dies in between, at most an unreferenced pack stays in the repository, which
 git's own housekeeping removes. The caller holds the workspace lock.
 """
@@ -16,13 +20,23 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import re
 import shutil
+from collections.abc import AsyncIterator
 from pathlib import Path
 
 from banger.errors import BranchConflict, GuestProtocolError, ToolFailed, UnsafeBranch
 from banger.model.vm import WorkspaceRecord
-from banger.workspace.exporting import ENTER, commit_gone, require_exported, require_object_id
+from banger.workspace.exporting import (
+    ENTER,
+    STAGE,
+    commit_gone,
+    new_temporary,
+    remove_temporary,
+    require_exported,
+    require_object_id,
+)
 from banger.workspace.facts import ExportedBranch, Settings
 from banger.workspace.git import host_git, index_pack, shadow_git
 from banger.workspace.guestfiles import Completed, GuestFiles, read_output
@@ -42,13 +56,29 @@ git rev-parse --verify HEAD^{commit}
 git status --porcelain --untracked-files=all | wc -l
 """
 )
+_COMMIT = (
+    ENTER
+    + STAGE
+    + """
+commit=$(git rev-parse --verify HEAD^{commit})
+tree=$(git -c core.splitIndex=false write-tree)
+export GIT_AUTHOR_NAME=banger GIT_AUTHOR_EMAIL=banger@localhost
+export GIT_COMMITTER_NAME=banger GIT_COMMITTER_EMAIL=banger@localhost
+[ "$tree" = "$(git rev-parse --verify "$commit^{tree}")" ] ||
+    commit=$(git commit-tree "$tree" -p "$commit" -m 'Not committed in the guest')
+trap - EXIT
+printf '%s\\n0\\n' "$commit"
+"""
+)
+"""The answer is as that of `_ASK`: nothing is left out. The directory stays for `_SEND`."""
 _SEND = (
     ENTER
     + """
+[ -z "$4" ] || export GIT_OBJECT_DIRECTORY="$PWD/.git/banger/$4/objects"
 printf '%s\\n^%s\\n' "$3" "$2" | git pack-objects --quiet --revs --thin --stdout --delta-base-offset
 """
 )
-"""$3 the commit to send."""
+"""$3 the commit to send; $4 the temporary directory that it was made in, if it was."""
 _ANSWER = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64})\s+([0-9]{1,9})\s*")
 
 
@@ -57,10 +87,15 @@ async def export_branch(
     record: WorkspaceRecord,
     *,
     branch: str,
+    include_uncommitted: bool = False,
+    fresh: bool = False,
     deadline_s: float,
     scratch: Path | None = None,
 ) -> ExportedBranch:
     """Set `branch` of the host's repository to the guest's HEAD, creating or advancing it.
+
+    `fresh`: only create; under the next free name (NAME-2 ...) if there is such a branch, and
+    not at all if the guest has what was prepared.
 
     Raises:
         BranchConflict: it is checked out, or is not an ancestor of the guest's HEAD.
@@ -71,23 +106,56 @@ async def export_branch(
     require_object_id(record.commit)
     places = await asyncio.to_thread(locate_places, record.host_path)
     await require_branch_name(places, branch)
+    if fresh:
+        branch = await _find_free(places, branch)
     await _require_not_checked_out(places, branch)
     await _require_prepared(places, record)
     before = await _read_branch(places, branch)
-    commit, uncommitted = await _ask(guest, record)
     with private_dir(scratch) as directory:
         pack = directory / "untrusted.pack"
-        if commit != record.commit:
-            await _receive(guest, record, commit=commit, pack=pack, deadline_s=deadline_s)
+        async with _temporary(guest, record, needed=include_uncommitted) as temporary:
+            commit, uncommitted = await _ask(guest, record, temporary, deadline_s=deadline_s)
+            if commit != record.commit:
+                argv = _script(_SEND, record, commit, temporary)
+                await _receive(guest, record, argv=argv, pack=pack, deadline_s=deadline_s)
+            elif fresh:
+                return ExportedBranch(None, commit, commits=0, files=0, uncommitted=uncommitted)
         git_dir = make_shadow(directory, places, commit=record.commit, settings=Settings())
         if places.shallow.exists():
             shutil.copyfile(places.shallow, git_dir / "shallow")
-        commits = await _verify(git_dir, places, record, commit=commit, pack=pack)
+        commits, files = await _verify(git_dir, places, record, commit=commit, pack=pack)
         await _require_forward(git_dir, places, branch, before=before, commit=commit)
         if pack.exists():
             await _index_pack(pack, places)
     await _set_branch(places, branch, commit=commit, before=before)
-    return ExportedBranch(branch, commit, commits, uncommitted)
+    return ExportedBranch(branch, commit, commits, files, uncommitted)
+
+
+async def _find_free(places: Places, wanted: str) -> str:
+    """Return the first of NAME, NAME-2, NAME-3 ... that is no branch, nor a folder of branches."""
+    for number in itertools.count(1):
+        branch = wanted if number == 1 else f"{wanted}-{number}"
+        found = await host_git(places.top, "for-each-ref", "--count=1", f"refs/heads/{branch}")
+        if not found.stdout:
+            break
+    return branch
+
+
+@contextlib.asynccontextmanager
+async def _temporary(
+    guest: GuestFiles, record: WorkspaceRecord, *, needed: bool
+) -> AsyncIterator[str]:
+    """Yield a temporary directory's name in the guest, removed on leaving; `` if none is needed."""
+    name = new_temporary() if needed else ""
+    try:
+        yield name
+    finally:
+        if needed:
+            await remove_temporary(guest, record, name)
+
+
+def _script(script: str, record: WorkspaceRecord, *words: str) -> list[str]:
+    return ["sh", "-c", script, "banger", record.guest_path, record.commit, *words]
 
 
 async def _require_not_checked_out(places: Places, branch: str) -> None:
@@ -111,11 +179,15 @@ async def _read_branch(places: Places, branch: str) -> str | None:
     return found.text.strip() or None
 
 
-async def _ask(guest: GuestFiles, record: WorkspaceRecord) -> tuple[str, int]:
-    """Return the guest's commit and how many files there are not committed."""
-    answer = await guest.run(
-        ["sh", "-c", _ASK, "banger", record.guest_path, record.commit], deadline_s=ASK_DEADLINE_S
-    )
+async def _ask(
+    guest: GuestFiles, record: WorkspaceRecord, temporary: str, *, deadline_s: float
+) -> tuple[str, int]:
+    """Return the guest's commit, made if there is a `temporary`, and how many files it lacks."""
+    if temporary:
+        argv = _script(_COMMIT, record, temporary)
+    else:
+        argv, deadline_s = _script(_ASK, record), ASK_DEADLINE_S
+    answer = await guest.run(argv, deadline_s=deadline_s)
     require_exported(answer, record)
     match = _ANSWER.fullmatch(answer.untrusted_stdout)
     if match is None or len(match[1]) != len(record.commit):
@@ -124,9 +196,13 @@ async def _ask(guest: GuestFiles, record: WorkspaceRecord) -> tuple[str, int]:
 
 
 async def _receive(
-    guest: GuestFiles, record: WorkspaceRecord, *, commit: str, pack: Path, deadline_s: float
+    guest: GuestFiles,
+    record: WorkspaceRecord,
+    *,
+    argv: list[str],
+    pack: Path,
+    deadline_s: float,
 ) -> None:
-    argv = ["sh", "-c", _SEND, "banger", record.guest_path, record.commit, commit]
     size = 0
     with await asyncio.to_thread(open, pack, "xb") as file:
         async with (
@@ -147,8 +223,8 @@ async def _receive(
 
 async def _verify(
     git_dir: Path, places: Places, record: WorkspaceRecord, *, commit: str, pack: Path
-) -> int:
-    """Check everything about the new commits, in quarantine; return how many there are."""
+) -> tuple[int, int]:
+    """Check everything about the new commits, in quarantine; count them, and the files changed."""
     try:
         if pack.exists():
             await _index_pack(pack, places, quarantine=git_dir)
@@ -172,7 +248,12 @@ async def _verify(
     counted = await shadow_git(
         git_dir, places.top, "rev-list", "--count", commit, f"^{record.commit}"
     )
-    return int(counted.text)
+    changed = await shadow_git(
+        git_dir,
+        places.top,
+        *("diff-tree", "-r", "-z", "--name-only", "--no-renames", record.commit, commit),
+    )
+    return int(counted.text), changed.stdout.count(b"\0")
 
 
 async def _index_pack(pack: Path, places: Places, *, quarantine: Path | None = None) -> None:

@@ -51,9 +51,7 @@ git cat-file -e "$2" 2>/dev/null || exit {NO_COMMIT}
 """
 """$1 the workspace, $2 the prepared commit. GIT_DIR is given, so its owner does not matter."""
 
-_EXPORT = (
-    ENTER
-    + """
+STAGE = """
 umask 077
 rm -rf .git/banger/export.*
 temporary=".git/banger/$3"
@@ -65,13 +63,19 @@ echo ../../../objects > "$temporary/objects/info/alternates"
 export GIT_INDEX_FILE="$PWD/$temporary/index" GIT_OBJECT_DIRECTORY="$PWD/$temporary/objects"
 git -c core.splitIndex=false -c core.fsmonitor=false -c core.untrackedCache=false \\
     -c core.safecrlf=false -c advice.addEmbeddedRepo=false add --all . >&2
+"""
+"""Stage everything in a copy of the index; $3 is the temporary directory's name."""
+
+_EXPORT = (
+    ENTER
+    + STAGE
+    + """
 git -c core.quotePath=true -c diff.suppressBlankEmpty=false -c core.splitIndex=false \\
     diff-index --cached --patch --binary --full-index --no-color --no-ext-diff --no-textconv \\
     --find-renames=100% --unified=3 --inter-hunk-context=0 --src-prefix=a/ --dst-prefix=b/ \\
     --submodule=short --ignore-submodules=none "$2"
 """
 )
-"""$3 the name of the temporary directory."""
 
 
 async def export_patch(
@@ -91,7 +95,7 @@ async def export_patch(
         DeadlineExceeded: it took longer than `deadline_s`.
     """
     checker = PatchChecker(await list_symlinks(record, scratch=scratch))
-    name = f"export.{secrets.token_hex(8)}"
+    name = new_temporary()
     argv = ["sh", "-c", _EXPORT, "banger", record.guest_path, record.commit, name]
     finished = False
     try:
@@ -111,7 +115,7 @@ async def export_patch(
             yield rest
     finally:
         if not finished:
-            await _remove_temporary(guest, record, name)
+            await remove_temporary(guest, record, name)
 
 
 async def list_symlinks(record: WorkspaceRecord, *, scratch: Path | None) -> frozenset[bytes]:
@@ -179,8 +183,13 @@ def require_exported(completed: Completed, record: WorkspaceRecord) -> None:
         )
 
 
-async def _remove_temporary(guest: GuestFiles, record: WorkspaceRecord, name: str) -> None:
-    """Remove what a killed export left; a guest that is gone has nothing to remove."""
+def new_temporary() -> str:
+    """Return the name of a temporary directory for `STAGE`."""
+    return f"export.{secrets.token_hex(8)}"
+
+
+async def remove_temporary(guest: GuestFiles, record: WorkspaceRecord, name: str) -> None:
+    """Remove what an export left; a guest that is gone has nothing to remove."""
     path = f"{record.guest_path}/.git/banger/{name}"
     with contextlib.suppress(BangerError):
         await guest.run(["rm", "-rf", "--", path], deadline_s=CLEAN_UP_DEADLINE_S)

@@ -153,8 +153,11 @@ class PreparedWorkspace:
 class ExportedBranch:
     """A branch of the host's repository that now has the guest's commits."""
 
-    branch: str
+    branch: str | None
+    """None: nothing has changed since the prepare, so there is no `fresh` one."""
     commit: str
     commits: int
+    files: int
+    """How many differ from the prepared commit."""
     uncommitted: int
     """Changed or untracked files in the guest that are not part of the branch."""

@@ -102,6 +102,12 @@ def test_input_and_environment_reach_the_command(daemon: Environ) -> None:
         ["--detach", "--rm"],
         ["--detach", "--", "true"],
         ["--detach", "--env", "A=1"],
+        ["--detach", "--fork", "2"],
+        ["--fork", "2"],
+        ["--fork", "0", "--", "true"],
+        ["--fork", "65", "--", "true"],
+        ["--fork", "-1", "--", "true"],
+        ["--fork", "many", "--", "true"],
         ["--"],
         ["--branch", "b", "--", "true"],
         ["--include-untracked", "--", "true"],
@@ -167,6 +173,8 @@ def test_create_prints_the_name_or_the_id(daemon: Environ) -> None:
     assert banger(daemon, "vm", "create", "--name", "a").stdout == b"a\n"
     assert banger(daemon, "vm", "create", "-q").stdout == b"000000000002\n"
     assert json.loads(banger(daemon, "vm", "create", "--json").stdout)["id"] == "000000000003"
+    done = banger(daemon, "vm", "create", "-q", "--timings")
+    assert [line.split()[0] for line in done.stderr.decode().splitlines()] == ["boot", "total"]
 
 
 def test_a_bug_in_the_daemon(daemon: Environ) -> None:

@@ -20,20 +20,30 @@ import termios
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
+from msgspec.structs import replace
+
 from banger.api.methods import (
     Deleted,
+    ExportedBranch,
     NoParams,
+    PreparedWorkspace,
+    SnapshotCreate,
+    SnapshotRef,
+    SnapshotView,
     StartedExec,
     StartedStream,
     VmCreate,
     VmDelete,
     VmExec,
+    VmFork,
     VmList,
     VmLogs,
     VmPrune,
     VmRef,
     VmView,
     WorkspaceExport,
+    WorkspaceExportBranch,
+    WorkspacePrepare,
     view_record,
 )
 from banger.daemon import connection
@@ -42,7 +52,7 @@ from banger.daemon.calls import Call, Exit, Handlers
 from banger.daemon.handlers.daemon import daemon_handlers
 from banger.daemon.lifecycle import Control
 from banger.daemon.relay import relay
-from banger.errors import BootFailed, ExecNotExecutable, ExecNotFound, VmNotFound
+from banger.errors import BootFailed, BranchConflict, ExecNotExecutable, ExecNotFound, VmNotFound
 from banger.model.names import VmId
 from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState
 
@@ -179,6 +189,7 @@ async def start_session(params: VmExec) -> HostSession:
 @contextlib.asynccontextmanager
 async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
     vms: dict[str, VmView] = {}
+    snapshots: dict[str, SnapshotView] = {}
 
     def happened(text: str) -> None:
         with open(control.layout.state / "events", "a") as file:
@@ -189,6 +200,10 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             if ref in (vm_id, view.name):
                 return view
         raise VmNotFound(f"There is no VM {ref}.", hint="banger vm list")
+
+    async def gate() -> None:
+        while not (control.layout.state / "gate").exists():  # noqa: ASYNC110 - another process's
+            await asyncio.sleep(0.01)
 
     async def count() -> int:
         return len(vms)
@@ -220,13 +235,94 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             call.on_disconnect(forget)
         return view
 
+    async def fork(call: Call, params: VmFork) -> list[VmView]:
+        base = find(params.ref)
+        call.operation.progress("snapshot")
+        views = []
+        for number in range(1, params.number + 1):
+            asked = VmCreate(name=f"{params.name or base.name}-{number}", labels=base.labels)
+            views.append(make_view(f"{len(vms) + 1:012x}", asked))
+            vms[views[-1].id] = views[-1]
+        happened(f"forked {base.name} {params.number}")
+        if params.ephemeral:
+
+            async def forget() -> None:
+                for view in views:
+                    if vms.pop(view.id, None):
+                        happened(f"forgot {view.name}")
+
+            call.on_disconnect(forget)
+        return views
+
+    async def pause(_: Call, params: VmRef) -> VmView:
+        view = find(params.ref)
+        vms[view.id] = replace(view, state=VmState.PAUSED)
+        return vms[view.id]
+
+    async def resume(_: Call, params: VmRef) -> VmView:
+        view = find(params.ref)
+        vms[view.id] = replace(view, state=VmState.RUNNING)
+        return vms[view.id]
+
+    async def save(_: Call, params: SnapshotCreate) -> SnapshotView:
+        number = len(snapshots) + 1
+        made = SnapshotView(
+            id=f"{number:012x}",
+            name=params.name or f"snapshot-{number}",
+            vm_id=find(params.ref).id,
+            created_at=0.0,
+            size_bytes=1_500_000,
+            users=["box-1"] * (number == 1),
+        )
+        snapshots[made.name] = made
+        return made
+
+    async def list_snapshots(_: Call, params: VmRef) -> list[SnapshotView]:
+        vm_id = find(params.ref).id
+        return [snapshot for snapshot in snapshots.values() if snapshot.vm_id == vm_id]
+
+    async def restore(_: Call, params: SnapshotRef) -> VmView:
+        happened(f"restored {snapshots[params.name].name}")
+        return find(params.ref)
+
+    async def delete_snapshot(_: Call, params: SnapshotRef) -> Deleted:
+        if params.name not in snapshots:
+            raise VmNotFound(f"There is no snapshot {params.name}.")
+        return Deleted(ids=[snapshots.pop(params.name).id])
+
+    async def prepare(_: Call, params: WorkspacePrepare) -> PreparedWorkspace:
+        happened(f"prepared {find(params.ref).name}")
+        return PreparedWorkspace(
+            guest_path=params.path,
+            commit="0" * 40,
+            branch="main",
+            files=1,
+            bytes=1,
+            untracked_left_out=0,
+            notices=[],
+        )
+
+    async def export_branch(_: Call, params: WorkspaceExportBranch) -> ExportedBranch:
+        name = find(params.ref).name
+        happened(f"exported {name} {params.include_uncommitted} {params.fresh}")
+        if find(params.ref).labels.get("slow"):
+            await gate()
+        if name.endswith("-3"):
+            raise BranchConflict("There is a conflict.", hint="none")
+        changed = not name.endswith("-2")
+        return ExportedBranch(
+            branch=params.branch if changed else None,
+            commit="1" * 40,
+            commits=int(changed),
+            files=int(changed),
+            uncommitted=0,
+        )
+
     async def delete(_: Call, params: VmDelete) -> Deleted:
         view = find(params.ref)
         if view.labels.get("slow"):
             happened("delete began")
-            gate = control.layout.state / "gate"
-            while not gate.exists():  # noqa: ASYNC110 - another process makes it
-                await asyncio.sleep(0.01)
+            await gate()
         del vms[view.id]
         happened(f"deleted {view.name}")
         return Deleted(ids=[view.id])
@@ -279,7 +375,16 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         "vm.show": show,
         "vm.exec": run,
         "vm.logs": logs,
+        "vm.fork": fork,
+        "vm.pause": pause,
+        "vm.resume": resume,
+        "snapshot.create": save,
+        "snapshot.list": list_snapshots,
+        "snapshot.restore": restore,
+        "snapshot.delete": delete_snapshot,
+        "workspace.prepare": prepare,
         "workspace.export": export,
+        "workspace.export_branch": export_branch,
         "image.list": list_images,
     }
 

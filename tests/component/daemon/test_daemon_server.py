@@ -240,6 +240,34 @@ def test_what_is_wrong_with_a_request_is_said(
     run(test)
 
 
+@pytest.mark.parametrize("ref", ["plain", "b\u00fccher \u2028 \U0001f40b", "no text: \udcff", "\n"])
+def test_a_result_comes_back_whatever_its_characters(short_dir: Path, ref: str) -> None:
+    """H7, F4: names that are no UTF-8 travel in results, too."""
+
+    async def test() -> None:
+        async with running(short_dir, {"vm.show": echo}) as server:
+            peer = await server.connect()
+            assert (await peer.call("vm.show", {"ref": ref}))["result"] == {"ref": ref}
+            peer.close()
+
+    run(test)
+
+
+@pytest.mark.parametrize("character", ["x", "\udcff"])
+def test_a_result_that_is_too_long_is_an_error(short_dir: Path, character: str) -> None:
+    async def long(_: Call, __: VmRef) -> object:
+        return {"ref": character * (wire.MAX_LINE_BYTES)}
+
+    async def test() -> None:
+        async with running(short_dir, {"vm.show": long}) as server:
+            peer = await server.connect()
+            error = (await peer.call("vm.show", {"ref": "a"}))["error"]
+            assert error["data"]["code"] == "internal-error" and "too long" in error["message"]
+            peer.close()
+
+    run(test)
+
+
 def test_a_line_without_an_end_is_bounded(short_dir: Path) -> None:
     """Memory stays bounded: an answer, then the connection ends."""
 

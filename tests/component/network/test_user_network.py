@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from banger.errors import ToolMissing
+from banger.errors import HostNotReady, ToolMissing
 from banger.host import proc
 from banger.host.process import is_alive, send_signal
 from banger.layout import Layout
@@ -26,6 +26,7 @@ from banger.network import (
     end_network,
     is_network_alive,
     start_user_network,
+    user,
     user_interface,
     wait_network_gone,
 )
@@ -187,6 +188,20 @@ def test_a_host_without_passt_says_so(layout: Layout, monkeypatch: pytest.Monkey
             await start_user_network(INTERFACE, log_file=layout.vm_network_log(VM))
 
     asyncio.run(scenario())
+
+
+def test_a_banger_without_the_guard_says_so(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """E4: there is no network without it."""
+    monkeypatch.setattr(user, "GUARD_FOLDER", tmp_path)
+
+    async def scenario() -> None:
+        with pytest.raises(HostNotReady, match="guard"):
+            await start_user_network(INTERFACE, log_file=layout.vm_network_log(VM))
+
+    asyncio.run(scenario())
+    assert find_leftovers(layout, []) == []
 
 
 NO_NETWORK = """

@@ -115,7 +115,7 @@ def test_an_early_death_is_told_at_once_with_the_reason(config: MachineConfig) -
         driver = QemuDriver(await probe_qemu())
         async with asyncio.timeout(DEADLINE_S):
             handle = await driver.spawn(config, network=None)
-            with pytest.raises(VmmFailed, match="ended at its start: qemu") as caught:
+            with pytest.raises(VmmFailed, match="has ended: qemu") as caught:
                 await driver.wait_ready(handle, deadline_s=1000)
             assert "kernel" in (caught.value.details or "")
             await driver.wait_gone(handle)

@@ -3,32 +3,54 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import os
+from collections.abc import AsyncIterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from banger.errors import BangerError, DeadlineExceeded, VmmFailed
-from banger.vmm.qemu.qmp import query_status
+from banger.vmm.qemu.qmp import query_status, restore, save_devices
 
 GREETING = b'{"QMP": {"version": {}, "capabilities": []}}\n'
 DONE = b'{"return": {}}\n'
 EVENT = b'{"event": "RESUME", "timestamp": {"seconds": 1, "microseconds": 2}}\n'
 
 
+@contextlib.asynccontextmanager
+async def peer(short_dir: Path, said: bytes, *, close: bool = True) -> AsyncIterator[str]:
+    """The socket of a peer that says `said` whatever it is asked."""
+
+    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served = asyncio.current_task()
+        assert served is not None
+        conversations.append(served)
+        writer.write(said)
+        if close:
+            writer.write_eof()
+        with contextlib.suppress(ConnectionError):
+            await reader.read()
+        writer.close()
+        with contextlib.suppress(ConnectionError):
+            await writer.wait_closed()
+
+    conversations: list[asyncio.Task[object]] = []
+    path = str(short_dir / "q")
+    server = await asyncio.start_unix_server(serve, path)
+    async with server:
+        try:
+            yield path
+        finally:
+            await asyncio.gather(*conversations)
+
+
 def ask(short_dir: Path, said: bytes, *, deadline_s: float = 10, close: bool = True) -> str:
-    """Return the status that a peer gives that says `said` whatever it is asked."""
+    """Return the status that a peer gives."""
 
     async def scenario() -> str:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            writer.write(said)
-            if close:
-                writer.write_eof()
-            await reader.read()
-            writer.close()
-
-        path = str(short_dir / "q")
-        server = await asyncio.start_unix_server(serve, path)
-        async with server:
+        async with peer(short_dir, said, close=close) as path:
             return await query_status(path, deadline_s=deadline_s)
 
     return asyncio.run(scenario())
@@ -72,3 +94,112 @@ def test_a_silent_peer_costs_no_more_than_the_deadline(short_dir: Path) -> None:
 def test_nobody_there_is_an_error_of_ours(short_dir: Path) -> None:
     with pytest.raises(BangerError):
         asyncio.run(query_status(str(short_dir / "none"), deadline_s=5))
+
+
+STOPPED = b'{"return": {"status": "paused", "running": false}}\n'
+FDSET = b'{"return": {"fdset-id": 4, "fd": 11}}\n'
+REFUSED = b'{"error": {"class": "GenericError", "desc": "no such thing"}}\n'
+SAVED = GREETING + DONE + STOPPED + FDSET + DONE + DONE
+
+
+def said_address(text: str) -> bytes:
+    return msgspec.json.encode({"return": text}) + b"\n"
+
+
+def save(short_dir: Path, said: bytes) -> int:
+    """Return the address of the memory that a peer gives while its state is saved."""
+
+    async def scenario(fd: int) -> int:
+        async with peer(short_dir, said) as path:
+            return await save_devices(path, fd, deadline_s=10)
+
+    with open(short_dir / "state", "wb") as state:
+        return asyncio.run(scenario(state.fileno()))
+
+
+def test_the_address_of_the_memory_is_in_a_text_for_people(short_dir: Path) -> None:
+    said = said_address("Host virtual address for 0x0 (pc.ram) is 0x7f12a0000000\r\n")
+    assert save(short_dir, SAVED + EVENT + said) == 0x7F12A0000000
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        GREETING + DONE + DONE,
+        GREETING + DONE + b'{"return": {"running": true}}\n',
+        GREETING + DONE + b'{"return": {"running": 0}}\n',
+        GREETING + DONE + b'{"return": "paused"}\n',
+        GREETING + DONE + STOPPED + REFUSED,
+        GREETING + DONE + STOPPED + DONE,
+        GREETING + DONE + STOPPED + b'{"return": {"fdset-id": "../../etc"}}\n' + DONE * 3,
+        GREETING + DONE + STOPPED + b'{"return": {"fdset-id": null}}\n' + DONE * 3,
+        GREETING + DONE + STOPPED + FDSET + REFUSED + DONE,
+        GREETING + DONE + STOPPED + FDSET + DONE + REFUSED,
+        SAVED,
+        SAVED + DONE,
+        SAVED + REFUSED,
+        SAVED + b'{"return": ["text"]}\n',
+        SAVED + said_address(""),
+        SAVED + said_address("No memory is mapped at address 0x0"),
+        SAVED + said_address("Host virtual address for 0x0 (pc.ram) is 0x" + "f" * 17),
+        SAVED + said_address("Host virtual address for 0x0 (pc.ram) is 12"),
+        SAVED + said_address("x" * 100_000),
+    ],
+)
+def test_nonsense_while_a_state_is_saved_is_an_error_of_ours(short_dir: Path, said: bytes) -> None:
+    """E2, A9: the address is used for reading memory; nothing but one number is taken."""
+    with pytest.raises(VmmFailed):
+        save(short_dir, said)
+
+
+def migration(status: object) -> bytes:
+    return msgspec.json.encode({"event": "MIGRATION", "data": {"status": status}}) + b"\n"
+
+
+LOADING = GREETING + DONE * 4
+
+
+def load(short_dir: Path, said: bytes, *, deadline_s: float = 10, close: bool = True) -> None:
+    """Load a state into a peer."""
+
+    async def scenario(fd: int) -> None:
+        async with peer(short_dir, said, close=close) as path:
+            await restore(path, fd, deadline_s=deadline_s)
+
+    with open(os.devnull, "rb") as state:
+        asyncio.run(scenario(state.fileno()))
+
+
+def test_a_state_is_loaded_when_the_event_says_so(short_dir: Path) -> None:
+    events = migration("setup") + EVENT + migration("active") + migration("completed")
+    load(short_dir, LOADING + events + EVENT + DONE)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        GREETING + DONE + REFUSED,
+        GREETING + DONE * 3 + REFUSED,
+        LOADING,
+        LOADING + migration("failed"),
+        LOADING + migration("setup") + migration("failed") + migration("completed") + DONE,
+        LOADING + migration(["completed"]),
+        LOADING + migration(None),
+        LOADING + b'{"event": "MIGRATION", "data": "completed"}\n',
+        LOADING + b'{"event": "MIGRATION"}\n',
+        LOADING + DONE + b'{"event": "STOP", "data": {"status": "completed"}}\n',
+        LOADING + EVENT * 1001,
+        LOADING + migration("completed"),
+        LOADING + migration("completed") + REFUSED,
+    ],
+)
+def test_nonsense_while_a_state_is_loaded_is_an_error_of_ours(short_dir: Path, said: bytes) -> None:
+    """E2, D3: a clone whose VMM did not confirm is not handed out."""
+    with pytest.raises(VmmFailed):
+        load(short_dir, said)
+
+
+def test_a_load_that_never_ends_costs_no_more_than_the_deadline(short_dir: Path) -> None:
+    """A2, D4."""
+    with pytest.raises(DeadlineExceeded, match=r"0\.1 s"):
+        load(short_dir, LOADING + migration("active"), deadline_s=0.1, close=False)

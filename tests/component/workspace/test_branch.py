@@ -15,6 +15,7 @@ from banger.errors import (
     BranchConflict,
     DeadlineExceeded,
     GuestProtocolError,
+    GuestRefused,
     InvalidRequest,
     UnsafeBranch,
     WorkspaceNotFound,
@@ -26,9 +27,22 @@ from tests.support import repositories as repo
 from tests.support.local_guest import LocalGuest
 
 
-def export_to(trip: Trip, branch: str, guest: GuestFiles | None = None) -> ExportedBranch:
+def export_to(
+    trip: Trip,
+    branch: str,
+    guest: GuestFiles | None = None,
+    *,
+    include_uncommitted: bool = False,
+    fresh: bool = False,
+) -> ExportedBranch:
     exported = export_branch(
-        guest or trip.guest, trip.record, branch=branch, deadline_s=DEADLINE_S, scratch=trip.scratch
+        guest or trip.guest,
+        trip.record,
+        branch=branch,
+        include_uncommitted=include_uncommitted,
+        fresh=fresh,
+        deadline_s=DEADLINE_S,
+        scratch=trip.scratch,
     )
     try:
         return asyncio.run(exported)
@@ -55,7 +69,7 @@ def test_the_commits_arrive_and_the_work_tree_stays(trip: Trip) -> None:
     before, tree = repo.status(trip.top), repo.snapshot(trip.top)
     index = (trip.top / ".git/index").read_bytes()
     exported = export_to(trip, "from-guest")
-    assert exported == ExportedBranch("from-guest", commit, commits=2, uncommitted=1)
+    assert exported == ExportedBranch("from-guest", commit, commits=2, files=1, uncommitted=1)
     assert repo.git(trip.top, "rev-parse", "from-guest").decode().strip() == commit
     assert repo.git(trip.top, "show", "from-guest:README") == b"again\n"
     assert (repo.status(trip.top), repo.snapshot(trip.top)) == (before, tree)
@@ -92,6 +106,92 @@ def test_a_branch_that_is_checked_out_is_refused(trip: Trip, tmp_path: Path) -> 
             export_to(trip, branch)
     with pytest.raises(BranchConflict, match="could not be set"):
         export_to(trip, "main/below")
+
+
+# --- what is not committed, and branches of their own -----------------------------
+
+
+def change(trip: Trip) -> None:
+    """Leave something of every kind lying about in the guest, after a commit."""
+    work(trip)
+    repo.write(trip.work, "README", b"staged\n")
+    repo.git(trip.work, "add", "README")
+    repo.write(trip.work, "README", b"and changed\n")
+    (trip.work / "src/main.py").unlink()
+    repo.write(trip.work, "new file", b"untracked\n", mode=0o755)
+    repo.write(trip.work, ".gitignore", b"*.o\n")
+    repo.write(trip.work, "built.o", b"ignored\n")
+
+
+def test_what_is_not_committed_becomes_one_commit_on_top(trip: Trip) -> None:
+    """A3, A4: and the guest's index, HEAD, references and objects are as they were."""
+    trip.prepare()
+    change(trip)
+    head = repo.git(trip.work, "rev-parse", "HEAD").decode().strip()
+    before, tree = refs(trip.work), repo.snapshot(trip.work)
+    inside = repo.snapshot(trip.work / ".git")
+    exported = export_to(trip, "from-guest", include_uncommitted=True)
+    assert exported == ExportedBranch(
+        "from-guest", exported.commit, commits=2, files=4, uncommitted=0
+    )
+    assert (refs(trip.work), repo.snapshot(trip.work)) == (before, tree)
+    assert repo.snapshot(trip.work / ".git") == inside
+    assert repo.git(trip.top, "rev-parse", "from-guest~1").decode().strip() == head
+    changed = repo.git(trip.top, "diff", "--name-status", "main", "from-guest").split(b"\n")[:-1]
+    assert changed == [b"A\t.gitignore", b"M\tREADME", b"A\tnew file", b"D\tsrc/main.py"]
+    assert repo.git(trip.top, "show", "from-guest:README") == b"and changed\n"
+    assert repo.git(trip.top, "ls-tree", "from-guest", "new file").startswith(b"100755 ")
+    who = repo.git(trip.top, "log", "-1", "--format=%an <%ae> %cn <%ce>", "from-guest")
+    assert who == b"banger <banger@localhost> banger <banger@localhost>\n"
+    repo.git(trip.top, "fsck", "--full", "--strict")
+
+
+def test_with_nothing_uncommitted_there_is_no_further_commit(trip: Trip) -> None:
+    trip.prepare()
+    commit = work(trip)
+    exported = export_to(trip, "from-guest", include_uncommitted=True)
+    assert exported == ExportedBranch("from-guest", commit, commits=1, files=1, uncommitted=0)
+
+
+def test_a_fresh_branch_takes_the_next_free_name(trip: Trip) -> None:
+    """A name that is a folder of branches is not free, nor is one that could be advanced."""
+    trip.prepare()
+    repo.git(trip.top, "branch", "keep/a")
+    repo.git(trip.top, "branch", "keep/a-2/below")
+    change(trip)
+    exported = export_to(trip, "keep/a", include_uncommitted=True, fresh=True)
+    assert exported.branch == "keep/a-3"
+    assert repo.git(trip.top, "rev-parse", "keep/a-3").decode().strip() == exported.commit
+    assert repo.git(trip.top, "rev-parse", "keep/a") == repo.git(trip.top, "rev-parse", "main")
+
+
+def test_a_fresh_branch_is_not_made_of_nothing(trip: Trip) -> None:
+    trip.prepare()
+    before = refs(trip.top)
+    exported = export_to(trip, "b", include_uncommitted=True, fresh=True)
+    assert (exported.branch, exported.commits, exported.files) == (None, 0, 0)
+    assert refs(trip.top) == before
+
+
+def test_a_forbidden_name_that_is_not_committed_is_refused(trip: Trip) -> None:
+    """E1: the extra commit is checked as every other one."""
+    trip.prepare()
+    repo.write(
+        trip.work, ".gitmodules", b'[submodule "../../x"]\n\tpath = -x\n\turl = --upload-pack=x\n'
+    )
+    before = refs(trip.top)
+    with pytest.raises(UnsafeBranch):
+        export_to(trip, "b", include_uncommitted=True)
+    assert refs(trip.top) == before
+
+
+def test_a_failed_export_leaves_no_temporary_directory_in_the_guest(trip: Trip) -> None:
+    """A4: a repository without a commit within the workspace cannot be added."""
+    trip.prepare()
+    repo.init(trip.work / "inner")
+    with pytest.raises(GuestRefused):
+        export_to(trip, "b", include_uncommitted=True)
+    assert list(trip.work.glob(".git/banger/export.*")) == []
 
 
 @pytest.mark.parametrize("branch", ["-x", "a..b", "HEAD", "../../hooks/x", "a\nb"])

@@ -1,4 +1,4 @@
-"""The agent's build: small, static, versioned by its sources, made by the package's hook."""
+"""The build of the programs in C by the package's hook; the agent's size and version."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -21,15 +22,17 @@ LARGEST_BYTES = 200 * 1024
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sources, where a build may write next to them."""
     top = tmp_path_factory.mktemp("checkout")
-    shutil.copytree(CHECKOUT / "agent", top / "agent")
+    for program in ("agent", "guard"):
+        shutil.copytree(CHECKOUT / program, top / program)
     shutil.copy(CHECKOUT / "pyproject.toml", top)
     return top
 
 
-def hook(top: Path, *words: str) -> str:
+def hook(top: Path, *words: str) -> list[str]:
+    """Run the hook as a command and return the lines that it says."""
     command = [sys.executable, str(top / "agent/hatch_build.py"), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
-    return done.stdout.strip()
+    return done.stdout.splitlines()
 
 
 def test_shipped_agent_is_small_and_static(agent_out: Path) -> None:
@@ -42,20 +45,42 @@ def test_shipped_agent_is_small_and_static(agent_out: Path) -> None:
 
 
 def test_hook_builds_into_the_package(copy: Path) -> None:
-    binary = Path(hook(copy))
-    assert binary == copy / "src/banger/guest/agent" / os.uname().machine / "banger-agent"
-    done = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True)
-    assert done.stdout.strip() == current_version() == hook(copy, "--version")
+    agent, guard = map(Path, hook(copy))
+    assert agent == copy / "src/banger/guest/agent" / os.uname().machine / "banger-agent"
+    assert guard == copy / "src/banger/network/guard" / os.uname().machine / "banger-guard"
+    assert os.access(guard, os.X_OK)
+    done = subprocess.run([agent, "--version"], capture_output=True, text=True, check=True)
+    assert [done.stdout.strip()] == [current_version()] == hook(copy, "--version")
+
+
+def test_a_wheel_has_both_programs(copy: Path, tmp_path: Path) -> None:
+    """And only those, of one architecture."""
+    shutil.copy(CHECKOUT / "README.md", copy)
+    package = copy / "src/banger/__init__.py"
+    package.parent.mkdir(parents=True, exist_ok=True)
+    package.touch()
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
+    subprocess.run(command, cwd=copy, check=True, timeout=300)
+    [wheel] = tmp_path.glob("*.whl")
+    machine = os.uname().machine
+    assert wheel.name.endswith(f"-py3-none-linux_{machine}.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        programs = [each for each in archive.infolist() if each.external_attr >> 16 & 0o111]
+        names = [each.filename for each in programs]
+    assert sorted(names) == [
+        f"banger/guest/agent/{machine}/banger-agent",
+        f"banger/network/guard/{machine}/banger-guard",
+    ]
 
 
 def test_a_changed_source_changes_the_version_and_is_built(copy: Path) -> None:
     """D5, A9: a template made with another agent must not be taken for this one's."""
-    before = hook(copy, "--version")
+    [before] = hook(copy, "--version")
     with open(copy / "agent/stat.c", "a") as file:
         file.write("/* changed */\n")
-    after = hook(copy, "--version")
+    [after] = hook(copy, "--version")
     assert after != before
-    binary = hook(copy)
+    binary, _ = hook(copy)
     done = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == after
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -38,6 +39,13 @@ def test_a_document_survives_and_is_one_line(document: dict[str, object]) -> Non
     assert wire.parse_line(line) == document
 
 
+@given(st.dictionaries(st.text(), st.none() | st.integers(-(2**63), 2**63) | st.text()))
+def test_a_result_that_was_encoded_before_is_the_same(result: object) -> None:
+    line = wire.format_encoded_reply(7, msgspec.json.encode(result))
+    assert line.count(b"\n") == 1
+    assert wire.parse_line(line) == wire.parse_line(wire.format_reply(7, result))
+
+
 @given(st.binary())
 def test_bytes_that_are_no_text_survive(data: bytes) -> None:
     """H1, H7: arguments and file names travel as surrogate escapes."""
@@ -56,6 +64,8 @@ def test_any_line_is_a_document_or_refused(line: bytes) -> None:
 def test_a_line_that_is_too_long_is_refused_before_it_is_sent() -> None:
     with pytest.raises(InvalidRequest, match="8 MiB"):
         wire.format_line({"a": "x" * wire.MAX_LINE_BYTES})
+    with pytest.raises(InvalidRequest, match="8 MiB"):
+        wire.format_encoded_reply(1, b'"' + b"x" * wire.MAX_LINE_BYTES + b'"')
 
 
 def _classes(kind: type[BangerError]) -> list[type[BangerError]]:

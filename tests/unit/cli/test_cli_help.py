@@ -106,6 +106,8 @@ def test_completion_knows_every_command_and_option() -> None:
     assert "run" in words["vm"]
     assert "--rm" in words["vm run"]
     assert set(words["vm workspace"]) == {"prepare", "export"}
+    assert {"create", "list", "restore", "delete", "rm"} <= set(words["vm snapshot"])
+    assert {"pause", "resume", "fork"} <= set(words["vm"])
     for command in COMMANDS:
         assert "--help" in words[command.path]
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -64,6 +65,9 @@ LEAST_FOR_CLIENT = {"banger.client.client"}
         (["vm", "stop", "a"], True),
         (["vm", "exec", "a", "--", "true"], True),
         (["vm", "run", "--rm", "--", "true"], True),
+        (["vm", "run", "--fork", "2", "--", "true"], True),
+        (["vm", "fork", "a"], True),
+        (["vm", "snapshot", "list", "a"], True),
         (["image", "list"], True),
         ([], False),
         (["vm", "--help"], False),
@@ -86,6 +90,28 @@ def test_nothing_heavy_is_imported(words: list[str], reaches_client: bool) -> No
     assert b"bug in banger" not in done.stderr
     if reaches_client:
         assert b"banger: none" in done.stderr
+
+
+def test_the_list_imports_least(tmp_path: Path) -> None:
+    """Product contract, section 10: `vm list` within 1.5 times `banger version`.
+
+    `pathlib` alone is a tenth of the list, and neither its layout nor its client needs it.
+    """
+    (tmp_path / "banger").mkdir()
+    (tmp_path / "banger/banger.db").touch()
+    # Without `site`: what a distribution's hooks import there is not ours.
+    program = f"import sys; sys.path[:] = {sys.path!r}\n{PROGRAM}"
+    done = subprocess.run(
+        [sys.executable, "-S", "-c", program, "vm", "list"],
+        env={"XDG_STATE_HOME": str(tmp_path), "XDG_RUNTIME_DIR": str(tmp_path)},
+        capture_output=True,
+        timeout=60,
+        check=True,
+    )
+    assert b"banger: none" in done.stderr
+    modules = set(done.stdout.decode().split())
+    assert "banger.client.client" in modules
+    assert not {"pathlib", "contextlib", "urllib.parse", "banger.client.stream"} & modules
 
 
 def test_a_command_does_not_load_another() -> None:

@@ -25,7 +25,7 @@ def test_passt_arguments_are_the_golden_ones() -> None:
 
 
 def test_guard_arguments_are_the_golden_ones() -> None:
-    argv = plan_guard(python="python3", program=Path("/p/guard.py"), guest=7, world=8, label=LOG)
+    argv = plan_guard(Path("/p/banger-guard"), guest=7, world=8, label=LOG)
     check_golden(GOLDEN / "guard.txt", "".join(f"{word}\n" for word in argv))
 
 

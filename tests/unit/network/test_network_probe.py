@@ -10,8 +10,8 @@ import pytest
 
 from banger.model.names import VmId
 from banger.network import user_interface
-from banger.network.guard import filter_frames
 from banger.network.probe import knock, render_arp_request
+from tests.unit.network.wire import Guard
 
 INTERFACE = user_interface(VmId("0123456789ab"))
 REPLY = bytes(12) + b"\x08\x06" + bytes(28)
@@ -31,9 +31,9 @@ def run(first: socket.socket, action: Coroutine[None, None, None]) -> None:
     asyncio.run(bounded())
 
 
-def test_the_question_is_one_frame_that_the_guard_lets_pass() -> None:
+def test_the_question_is_one_frame_that_the_guard_lets_pass(lasting_guard: Guard) -> None:
     request = render_arp_request(INTERFACE)
-    assert filter_frames(bytearray(request)) == request
+    assert lasting_guard.filter(request) == request
 
 
 def test_other_frames_are_skipped_and_nothing_after_the_answer_is_taken() -> None:

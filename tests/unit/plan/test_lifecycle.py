@@ -8,14 +8,17 @@ import pytest
 from banger.model.names import VmId
 from banger.model.vm import Accel, NetworkKind, VmSpec
 from banger.plan.lifecycle import (
+    Plan,
     plan_clone,
     plan_create,
     plan_delete,
     plan_kill,
+    plan_restore,
+    plan_snapshot,
     plan_start,
     plan_stop,
 )
-from banger.plan.steps import Step
+from banger.plan.steps import FlushGuest, ShutDownGuest, Step
 
 VM = VmId("00ff10203040")
 
@@ -35,8 +38,16 @@ def spec(network: NetworkKind = NetworkKind.USER) -> VmSpec:
     )
 
 
-def names(steps: tuple[Step, ...]) -> list[str]:
-    return [type(step).__name__ for step in steps]
+def flatten(plan: Plan) -> list[Step]:
+    return [step for group in plan for step in (group if isinstance(group, tuple) else (group,))]
+
+
+def names(plan: Plan) -> list[str]:
+    return [type(step).__name__ for step in flatten(plan)]
+
+
+def snapshot_plan(*, is_paused: bool) -> tuple[Step, ...]:
+    return plan_snapshot(VM, snapshot="s", machine="m", name="n", is_paused=is_paused)
 
 
 def test_create_makes_the_directory_before_what_is_in_it() -> None:
@@ -64,12 +75,27 @@ def test_stop_flushes_before_it_ends_anything() -> None:
     assert steps[2:] == names(plan_kill(VM)) == ["EndVmm", "EndNetwork", "RemoveRuntimeDir"]
 
 
+def test_the_flush_has_most_of_a_stop_and_never_more_than_all() -> None:
+    """A1, A2: 500 MiB at 27 MB/s fit into the default; what the user gave bounds all of it."""
+    flush, shutdown, *_ = plan_stop(VM, deadline_s=60)
+    assert isinstance(flush, FlushGuest) and isinstance(shutdown, ShutDownGuest)
+    assert 40 <= flush.deadline_s < shutdown.deadline_s == 60
+
+
 def test_delete_ends_what_runs_before_it_removes_files() -> None:
     assert names(plan_delete(VM)) == [*names(plan_kill(VM)), "RemoveVmDir"]
 
 
 @pytest.mark.parametrize(
-    "step", [*plan_create(VM, spec()), *plan_start(VM, spec()), *plan_stop(VM, deadline_s=2)]
+    "step",
+    [
+        *plan_create(VM, spec()),
+        *plan_start(VM, spec()),
+        *plan_stop(VM, deadline_s=2),
+        *snapshot_plan(is_paused=False),
+        *flatten(plan_clone(VM, spec(), origin="snapshots/s")),
+        *flatten(plan_restore(VM, spec(), origin="snapshots/s")),
+    ],
 )
 def test_a_step_survives_the_journal(step: Step) -> None:
     assert msgspec.json.decode(msgspec.json.encode(step), type=Step) == step
@@ -77,9 +103,8 @@ def test_a_step_survives_the_journal(step: Step) -> None:
 
 def test_a_clone_is_identified_last_and_boots_nothing() -> None:
     """D2: whatever else went side by side."""
-    plan = plan_clone(VM, spec(), template="t")
-    flat = [step for group in plan for step in (group if isinstance(group, tuple) else (group,))]
-    assert names(tuple(flat)) == [
+    plan = plan_clone(VM, spec(), origin="templates/t")
+    assert names(plan) == [
         "MakeVmDir",
         "MakeRuntimeDir",
         "CloneDataDisk",
@@ -88,4 +113,30 @@ def test_a_clone_is_identified_last_and_boots_nothing() -> None:
         "MakeHostKeys",
         "IdentifyGuest",
     ]
-    assert plan[-1] == flat[-1]
+    assert plan[-1] == flatten(plan)[-1]
+
+
+def test_a_restore_keeps_the_directory_and_replaces_the_disk() -> None:
+    """A6: what else is in the VM's directory stays, and its undoing does not remove it."""
+    assert names(plan_restore(VM, spec(NetworkKind.NONE), origin="snapshots/s")) == [
+        "MakeRuntimeDir",
+        "ReplaceDataDisk",
+        "RestoreVmm",
+        "IdentifyGuest",
+    ]
+
+
+def test_a_snapshot_stands_still_for_its_own_pages_only() -> None:
+    """A9: what the memory began as is copied before the pause; it is published after it."""
+    assert names(snapshot_plan(is_paused=False)) == [
+        "BeginSaving",
+        "PauseVmm",
+        "SaveMachine",
+        "ResumeVmm",
+        "PublishSnapshot",
+    ]
+
+
+def test_a_snapshot_of_a_paused_vm_leaves_it_paused() -> None:
+    steps = names(snapshot_plan(is_paused=True))
+    assert steps == ["BeginSaving", "SaveMachine", "PublishSnapshot"]

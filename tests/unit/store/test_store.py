@@ -137,6 +137,7 @@ def test_handles_live_and_die_with_their_vm(path: Path) -> None:
         await database.write(store.save_handle, FIRST, "vmm", b"2")
         await database.write(store.save_handle, FIRST, "network", b"3")
         assert await database.read(store.load_handles, FIRST) == {"vmm": b"2", "network": b"3"}
+        assert await database.read(store.load_handles_of_kind, "vmm") == {FIRST: b"2"}
         await database.write(store.delete_handle, FIRST, "network")
         await database.write(store.delete_vm, FIRST)
         assert await database.read(store.load_handles, FIRST) == {}
@@ -200,9 +201,41 @@ def test_opening_again_migrates_nothing_twice(path: Path) -> None:
     with_database(path, look)
 
 
+def test_what_a_vm_started_from_survives_the_renaming(path: Path) -> None:
+    """B11, B9, D8: an upgrade with clones that run; a damaged row beside them stays as it is."""
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    connection = sqlite3.connect(path, isolation_level=None)
+    connection.executescript(f"{MIGRATIONS[0]}; PRAGMA user_version = 1;")
+    kept = msgspec.json.decode(msgspec.json.encode(record(FIRST, "a").spec))
+    del kept["origin"]
+    specs = [kept | {"template": "k" * 64}, kept | {"template": None, "name": "b"}]
+    rows = [(str(n), msgspec.json.encode(spec)) for n, spec in enumerate(specs)]
+    for vm_id, spec in [*rows, ("2", b"{"), ("3", b"\xff\x00")]:
+        connection.execute(
+            "INSERT INTO vms (id, name, spec, state, created_at) VALUES (?, ?, ?, 'running', 1.0)",
+            (vm_id, f"n{vm_id}", spec),
+        )
+    step = b'{"step":"restore-vmm","vm_id":"0","template":"t"}'
+    connection.execute("INSERT INTO operations VALUES ('op', 'vm.create', '0', 1.0)")
+    connection.execute("INSERT INTO journal VALUES ('op', 0, ?, 'started')", (step,))
+    connection.close()
+
+    async def look(database: store.Database) -> None:
+        [operation] = await database.read(store.load_open_operations)
+        assert b'"origin":"templates/t"' in operation.entries[0].step
+        found = [vm.spec.origin for vm in await database.read(store.load_vms) if vm.spec.vcpu]
+        assert found == ["templates/" + "k" * 64, None]
+
+    with_database(path, look)
+    connection = sqlite3.connect(path)
+    damaged = connection.execute("SELECT spec FROM vms WHERE id > '1' ORDER BY id").fetchall()
+    connection.close()
+    assert damaged == [(b"{",), (b"\xff\x00",)]
+
+
 def test_the_specs_format_is_frozen(path: Path) -> None:
     """Rows outlive a daemon: a field that is renamed or removed needs a migration."""
     assert set(msgspec.json.decode(msgspec.json.encode(record(FIRST, "a").spec))) == {
         "name", "image", "image_name", "kernel", "vcpu", "memory_mib", "disk_mib", "network",
-        "driver", "accel", "labels", "env", "ephemeral", "template", "builds",
+        "driver", "accel", "labels", "env", "ephemeral", "origin", "builds",
     }  # fmt: skip

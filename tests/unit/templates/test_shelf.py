@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 
@@ -13,11 +12,14 @@ from banger.templates import (
     DATA,
     MEMORY,
     STATE,
+    SavedFiles,
     Template,
+    Uses,
     disk_bytes,
     find_template,
     list_templates,
     make_room,
+    mark_used,
     publish_template,
     remove_template,
     remove_templates_of,
@@ -45,8 +47,7 @@ def publish(layout: Layout, key: str) -> bool:
         memory_mib=512,
         disk_mib=1024,
         created_at=1.0,
-        state_sha256="",
-        files={},
+        saved=SavedFiles(state_sha256="", files={}),
     )
     return publish_template(layout, staged, template)
 
@@ -59,7 +60,7 @@ def test_what_was_published_is_found(layout: Layout) -> None:
     assert find_template(layout, "a") is None
     assert publish(layout, "a")
     found = find_template(layout, "a")
-    assert found is not None and found.key == "a" and set(found.files) == set(FILES)
+    assert found is not None and found.key == "a" and set(found.saved.files) == set(FILES)
 
 
 def test_the_second_publisher_changes_nothing(layout: Layout) -> None:
@@ -117,16 +118,23 @@ def test_the_least_recently_used_go_first(layout: Layout) -> None:
         publish(layout, key)
         used_at(layout, key, 100.0 + number)
     used_at(layout, "a", 200.0)
-    size = disk_bytes(layout, "a")
+    size = disk_bytes(layout.template_dir("a"))
     assert make_room(layout, limit_bytes=4 * size, keep=frozenset()) == []
     assert make_room(layout, limit_bytes=3 * size, keep=frozenset({"b"})) == ["c"]
     assert [key for _, key, _ in list_templates(layout)] == ["a", "d", "b"]
     assert make_room(layout, limit_bytes=0, keep=frozenset({"b"})) == ["d", "a"]
-    assert disk_bytes(layout, "gone") == 0
+    assert disk_bytes(layout.template_dir("gone")) == 0
 
 
-def test_the_clock_of_use_is_the_manifests(layout: Layout, tmp_path: Path) -> None:
+def test_uses_are_counted_beside_the_manifest(layout: Layout) -> None:
+    """A7: a template is not changed by being used; one never used is as old as its manifest."""
     publish(layout, "a")
     used_at(layout, "a", 42.0)
-    assert list_templates(layout)[0][2] == 42.0
+    assert list_templates(layout)[0][2] == Uses(0, 42.0)
+    before = (layout.template_dir("a") / "manifest.json").read_bytes()
+    for _ in range(3):
+        mark_used(layout, "a")
+    uses = list_templates(layout)[0][2]
+    assert uses.number == 3 and uses.last > 42.0
+    assert (layout.template_dir("a") / "manifest.json").read_bytes() == before
     assert find_template(layout, "a") is not None

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-
 from banger import engine as verbs
 from banger.api.methods import (
     Deleted,
@@ -23,7 +21,8 @@ from banger.api.stream import STDOUT
 from banger.daemon.calls import Call, Exit, Handlers
 from banger.daemon.relay import relay
 from banger.engine import Engine
-from banger.errors import VmNotFound
+from banger.errors import BangerError, VmNotFound
+from banger.model.names import VmId
 
 DONE: Exit = {"status": 0}
 
@@ -35,7 +34,7 @@ def vm_handlers(engine: Engine) -> Handlers:
         view = await verbs.create_vm(engine, call.operation, params)
         # Only now: a VM that did not become ready is kept, for its console log (hazard H5).
         if params.ephemeral:
-            _delete_with_connection(engine, call, vm_id=view.id)
+            delete_with_connection(engine, call, vm_ids=[view.id])
         return view
 
     async def list_(_: Call, params: VmList) -> list[VmView]:
@@ -88,10 +87,21 @@ def vm_handlers(engine: Engine) -> Handlers:
     }
 
 
-def _delete_with_connection(engine: Engine, call: Call, *, vm_id: str) -> None:
+def delete_with_connection(engine: Engine, call: Call, *, vm_ids: list[VmId]) -> None:
+    """Delete VMs when the connection of this call ends, however it ends."""
+
     async def delete() -> None:
-        # The client usually deletes it itself, and is told of what goes wrong.
-        with contextlib.suppress(VmNotFound):
-            await verbs.delete_vm(engine, call.operation, vm_id)
+        failures: list[BangerError] = []
+        # In turn: they share the operation, which has one journal.
+        for vm_id in vm_ids:
+            try:
+                await verbs.delete_vm(engine, call.operation, vm_id)
+            except VmNotFound:
+                # The client usually deletes them itself, and is told of what goes wrong.
+                continue
+            except BangerError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
 
     call.on_disconnect(delete)

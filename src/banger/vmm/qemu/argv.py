@@ -14,8 +14,11 @@ from banger.model.vm import Accel
 from banger.vmm.driver import MachineConfig
 
 AGENT_PORT = "banger.agent.0"
-FORMAT = 1
+FORMAT = 2
 """Raised with every change of these arguments: templates of another machine are not used (D5)."""
+SAVED_FORM = "suppress-vmdesc=on"
+"""With `send-configuration=off` below: a saved state is the devices' sections and nothing else,
+which is what `xen-save-devices-state` writes. ADR 0031."""
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
@@ -89,12 +92,13 @@ def _machine(config: MachineConfig) -> list[str]:
     return [
         # ACPI because Debian's kernel takes no devices from its command line; its
         # timers need PIT, PIC and RTC.
-        *("-machine", f"microvm,acpi=on,pit=on,pic=on,rtc=on{_backend(config)}"),
+        *("-machine", f"microvm,acpi=on,pit=on,pic=on,rtc=on{_backend(config)},{SAVED_FORM}"),
         *("-accel", accel),
         *("-cpu", cpu),
         *("-smp", str(config.vcpu)),
         *("-m", f"{config.memory_mib}M"),
         *("-rtc", "base=utc"),
+        *("-global", "migration.send-configuration=off"),
     ]
 
 
@@ -103,18 +107,17 @@ def _backend(config: MachineConfig) -> str:
 
 
 def _memory(config: MachineConfig) -> list[str]:
-    """Memory in a file: shared while a template is made, private for those who start from it."""
+    """Memory that begins as a file's: what the guest writes is its own (hazard D8)."""
     if config.memory is None:
         return []
     backend = {
         "qom-type": "memory-backend-file",
         "id": "ram",
         "size": config.memory_mib * 2**20,
-        "mem-path": str(config.memory.path),
-        "share": not config.memory.is_private,
+        "mem-path": str(config.memory),
+        "share": False,
     }
-    incoming = ["-incoming", "defer"] if config.memory.is_private else []
-    return ["-object", json.dumps(backend), *incoming]
+    return ["-object", json.dumps(backend), "-incoming", "defer", "-S"]
 
 
 def _kernel(config: MachineConfig) -> list[str]:

@@ -10,10 +10,13 @@ from collections.abc import Coroutine
 from pathlib import Path
 from typing import TypeVar
 
+import msgspec
+
 from banger.errors import BangerError, VmmFailed
 from banger.host.files import space_errors
 from banger.host.process import is_alive
 from banger.vmm.driver import Capability, MachineConfig, VmmHandle
+from banger.vmm.memory import write_memory
 from banger.vmm.qemu import argv, process, qmp
 from banger.vmm.qemu.probe import ProgramHash, QemuFacts
 
@@ -26,7 +29,7 @@ class QemuDriver:
     """Starts and ends QEMU processes, with the QEMU that was probed."""
 
     name = process.DRIVER_NAME
-    capabilities = frozenset({Capability.EMULATION, Capability.DISCARD, Capability.TEMPLATES})
+    capabilities = frozenset({Capability.EMULATION, Capability.DISCARD, Capability.SNAPSHOTS})
 
     def __init__(self, facts: QemuFacts) -> None:
         self.facts = facts
@@ -34,7 +37,9 @@ class QemuDriver:
 
     async def spawn(self, config: MachineConfig, *, network: socket.socket | None) -> VmmHandle:
         """Start QEMU; see `vmm.driver.Driver`."""
-        return await process.start(config, facts=self.facts, network=network)
+        fingerprint = await self.fingerprint()
+        handle = await process.start(config, facts=self.facts, network=network)
+        return msgspec.structs.replace(handle, fingerprint=fingerprint)
 
     async def wait_ready(self, handle: VmmHandle, *, deadline_s: float) -> None:
         """Return when QEMU answers and the guest runs; its death ends the wait at once."""
@@ -50,14 +55,26 @@ class QemuDriver:
         digest = await asyncio.to_thread(self._program.read)
         return f"qemu {version} {digest} argv {argv.FORMAT}"
 
-    async def save(self, handle: VmmHandle, state: Path, *, deadline_s: float) -> None:
-        """Pause QEMU and write its devices' state to a new file."""
+    async def pause(self, handle: VmmHandle, *, deadline_s: float) -> None:
+        """Stop the guest's processors."""
+        await _or_death(handle, qmp.pause(handle.control_socket, deadline_s=deadline_s))
+
+    async def resume(self, handle: VmmHandle, *, deadline_s: float) -> None:
+        """Let the guest's processors go on."""
+        await _or_death(handle, qmp.resume(handle.control_socket, deadline_s=deadline_s))
+
+    async def save(
+        self, handle: VmmHandle, *, state: Path, memory: Path, deadline_s: float
+    ) -> None:
+        """Write the devices' state of a paused QEMU to a new file, and its memory over another."""
         with space_errors(state):
             fd = os.open(state, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
-            await _or_death(handle, qmp.save(handle.control_socket, fd, deadline_s=deadline_s))
+            talk = qmp.save_devices(handle.control_socket, fd, deadline_s=deadline_s)
+            address = await _or_death(handle, talk)
         finally:
             os.close(fd)
+        await asyncio.to_thread(write_memory, handle.process, address=address, target=memory)
 
     async def restore(self, handle: VmmHandle, state: Path, *, deadline_s: float) -> None:
         """Load a saved state into a QEMU that waits for it; returns when the guest runs."""
@@ -114,7 +131,7 @@ async def _or_death(handle: VmmHandle, talk: Coroutine[object, object, T]) -> T:
             await asyncio.wait((death,), timeout=1.0)
         if death.done():
             raise VmmFailed(
-                f"QEMU of VM {handle.vm_id} ended at its start{_last_line(handle)}",
+                f"QEMU of VM {handle.vm_id} has ended{_last_line(handle)}",
                 details=process.read_log_tail(handle),
             )
         return await answer

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import re
 import socket
 from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
@@ -27,6 +28,7 @@ LINE_BYTES = 64 * 1024
 MESSAGES = 1000
 """Events that may come before an answer."""
 STATUS_CHARACTERS = 40
+_ADDRESS = re.compile(r" is 0x([0-9a-f]{1,16})\s*$")
 
 
 class _Failure(msgspec.Struct, frozen=True):
@@ -37,7 +39,7 @@ class _Message(msgspec.Struct, frozen=True):
     """Any line of QEMU's: the greeting, an event, an answer or a failure."""
 
     greeting: dict[str, object] | None = msgspec.field(name="QMP", default=None)
-    result: dict[str, object] | None = msgspec.field(name="return", default=None)
+    result: dict[str, object] | str | None = msgspec.field(name="return", default=None)
     error: _Failure | None = None
     event: str | None = None
     data: dict[str, object] | None = None
@@ -58,6 +60,22 @@ class _Conversation:
     async def execute(
         self, command: str, arguments: Mapping[str, object] | None = None, *, fd: int | None = None
     ) -> dict[str, object]:
+        """Send a command; return its answer, an object as nearly all of them are."""
+        answer = await self._exchange(command, arguments, fd=fd)
+        if isinstance(answer, str):
+            raise VmmFailed(f"QEMU answers {command} with a text.")
+        return answer
+
+    async def ask_text(self, command: str, arguments: Mapping[str, object]) -> str:
+        """Send a command whose answer is a text for people."""
+        answer = await self._exchange(command, arguments, fd=None)
+        if not isinstance(answer, str):
+            raise VmmFailed(f"QEMU answers {command} without a text.")
+        return answer
+
+    async def _exchange(
+        self, command: str, arguments: Mapping[str, object] | None, *, fd: int | None
+    ) -> dict[str, object] | str:
         """Send a command; return its answer, skipping what QEMU says of its own accord."""
         request: dict[str, object] = {"execute": command}
         if arguments is not None:
@@ -119,18 +137,49 @@ async def ask_to_quit(socket_path: str, *, deadline_s: float) -> None:
     await _ask(socket_path, "quit", deadline_s=deadline_s)
 
 
-async def save(socket_path: str, fd: int, *, deadline_s: float) -> None:
-    """Stop the machine and write its devices' state, without its memory, to a descriptor.
+async def pause(socket_path: str, *, deadline_s: float) -> None:
+    """Stop the machine's processors and what its devices have under way.
 
     Raises:
         VmmFailed: it cannot.
         DeadlineExceeded: it has not in time.
     """
+    await _ask(socket_path, "stop", deadline_s=deadline_s)
+
+
+async def resume(socket_path: str, *, deadline_s: float) -> None:
+    """Let the machine go on.
+
+    Raises:
+        VmmFailed: it cannot.
+        DeadlineExceeded: it has not in time.
+    """
+    await _ask(socket_path, "cont", deadline_s=deadline_s)
+
+
+async def save_devices(socket_path: str, fd: int, *, deadline_s: float) -> int:
+    """Write a stopped machine's devices' state to a descriptor that is open for writing.
+
+    Returns the address of the guest's memory in QEMU's address space.
+
+    Raises:
+        VmmFailed: it cannot, or it runs.
+        DeadlineExceeded: it has not in time.
+    """
     async with _talk(socket_path, deadline_s=deadline_s) as conversation:
-        await conversation.execute("stop")
-        await _prepare_migration(conversation, fd)
-        await conversation.execute("migrate", {"uri": "fd:state"})
-        await conversation.wait_completed()
+        if (await conversation.execute("query-status")).get("running") is not False:
+            raise VmmFailed("A VM that runs cannot be saved: it must be paused first.")
+        # A descriptor, since the sandbox shows QEMU no file that it could write. In a set of its
+        # own number: an earlier conversation that was cut off may have left one.
+        given = await conversation.execute("add-fd", fd=fd)
+        try:
+            path = f"/dev/fdset/{int(str(given.get('fdset-id')))}"
+            # Its name tells of its first user; it is how a state without memory is written.
+            arguments = {"filename": path, "live": False}
+            await conversation.execute("xen-save-devices-state", arguments)
+        finally:
+            await conversation.execute("remove-fd", {"fdset-id": given.get("fdset-id")})
+        return await _memory_address(conversation)
 
 
 async def restore(socket_path: str, fd: int, *, deadline_s: float) -> None:
@@ -141,20 +190,22 @@ async def restore(socket_path: str, fd: int, *, deadline_s: float) -> None:
         DeadlineExceeded: it has not in time.
     """
     async with _talk(socket_path, deadline_s=deadline_s) as conversation:
-        await _prepare_migration(conversation, fd)
+        capabilities = [{"capability": "events", "state": True}]
+        await conversation.execute("migrate-set-capabilities", {"capabilities": capabilities})
+        # A descriptor, since the sandbox forbids QEMU to start what would open the file for it.
+        await conversation.execute("getfd", {"fdname": "state"}, fd=fd)
         await conversation.execute("migrate-incoming", {"uri": "fd:state"})
         await conversation.wait_completed()
-        # It was saved while it was stopped, and is loaded so.
         await conversation.execute("cont")
 
 
-async def _prepare_migration(conversation: _Conversation, fd: int) -> None:
-    """Set what both ends must agree on; the memory is a file that both have."""
-    wanted = ("x-ignore-shared", "events")
-    capabilities = [{"capability": name, "state": True} for name in wanted]
-    await conversation.execute("migrate-set-capabilities", {"capabilities": capabilities})
-    # A descriptor, since the sandbox forbids QEMU to start what would open the file for it.
-    await conversation.execute("getfd", {"fdname": "state"}, fd=fd)
+async def _memory_address(conversation: _Conversation) -> int:
+    """Ask where the guest's memory lies; only QEMU's command for people tells."""
+    answer = await conversation.ask_text("human-monitor-command", {"command-line": "gpa2hva 0"})
+    found = _ADDRESS.search(answer)
+    if found is None:
+        raise VmmFailed(f"QEMU does not tell where the guest's memory is: {answer[:100]!r}.")
+    return int(found[1], 16)
 
 
 async def _ask(socket_path: str, command: str, *, deadline_s: float) -> dict[str, object]:

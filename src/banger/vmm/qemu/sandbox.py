@@ -45,7 +45,7 @@ def plan_sandbox(facts: SandboxFacts, argv: Sequence[str], *, config: MachineCon
     if config.memory is not None:
         # Writable also for a clone, which maps it privately: QEMU before 8.2 opens the file
         # for writing or makes the guest's memory read-only. ADR 0031.
-        shown += _files("--bind", config.memory.path)
+        shown += _files("--bind", config.memory)
     if config.accel is Accel.KVM:
         shown += ["--dev-bind", "/dev/kvm", "/dev/kvm"]
     return plan_sandboxed(facts, argv, shown=shown)

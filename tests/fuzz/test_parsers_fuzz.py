@@ -1,7 +1,7 @@
-"""The agent's parsers under libFuzzer with AddressSanitizer, for a few seconds each.
+"""The parsers in C under libFuzzer with AddressSanitizer, for a few seconds each.
 
 Needs clang with its runtime (Debian: clang, libclang-rt-14-dev); `make -C agent fuzz
-FUZZ_SECONDS=600` goes deeper.
+FUZZ_SECONDS=600` goes deeper, and so does `make -C guard fuzz`.
 """
 
 from __future__ import annotations
@@ -15,19 +15,29 @@ import pytest
 from tests.support.artifacts import CHECKOUT
 
 SECONDS = 4
-TARGETS = sorted(path.stem for path in (CHECKOUT / "agent/fuzz").glob("fuzz_*.c"))
+PROGRAMS = ("agent", "guard")
+TARGETS = [
+    (program, path.stem)
+    for program in PROGRAMS
+    for path in sorted((CHECKOUT / program / "fuzz").glob("fuzz_*.c"))
+]
 HAS_CLANG = shutil.which("clang") is not None
 
 
 def test_each_parser_has_a_target() -> None:
-    assert TARGETS == ["fuzz_fields", "fuzz_frame", "fuzz_tar"]
+    assert TARGETS == [
+        ("agent", "fuzz_fields"),
+        ("agent", "fuzz_frame"),
+        ("agent", "fuzz_tar"),
+        ("guard", "fuzz_filter"),
+    ]
 
 
 @pytest.mark.skipif(not HAS_CLANG, reason="clang is not installed")
-@pytest.mark.parametrize("target", TARGETS)
-def test_parser_survives_the_fuzzer(target: str, tmp_path: Path) -> None:
-    """E2, F1: no overrun, no undefined behaviour, no lost HELLO."""
-    make = ["make", "-s", "-C", str(CHECKOUT / "agent"), f"OUT={tmp_path}", str(tmp_path / target)]
+@pytest.mark.parametrize(("program", "target"), TARGETS)
+def test_parser_survives_the_fuzzer(program: str, target: str, tmp_path: Path) -> None:
+    """E2, E4, F1: no overrun, no undefined behaviour, no lost HELLO, no frame that may not pass."""
+    make = ["make", "-s", "-C", str(CHECKOUT / program), f"OUT={tmp_path}", str(tmp_path / target)]
     subprocess.run(make, check=True, timeout=100)
     corpus = tmp_path / "corpus"
     corpus.mkdir()

@@ -1,0 +1,51 @@
+#include "backlog.h"
+
+#include <sys/mman.h>
+
+bool backlog_open(struct backlog *backlog)
+{
+    void *ring = mmap(NULL, BACKLOG, PROT_READ | PROT_WRITE,
+                      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    *backlog = (struct backlog){0};
+    if (ring == MAP_FAILED)
+        return false;
+    madvise(ring, BACKLOG, MADV_NOHUGEPAGE); /* else the first byte costs two megabytes */
+    backlog->ring = ring;
+    return true;
+}
+
+uint8_t *backlog_room(const struct backlog *backlog, size_t *room)
+{
+    size_t end = (backlog->start + backlog->size) % BACKLOG;
+    size_t free = BACKLOG - backlog->size;
+    *room = free < BACKLOG - end ? free : BACKLOG - end;
+    return backlog->ring + end;
+}
+
+void backlog_added(struct backlog *backlog, size_t size)
+{
+    size_t end = (backlog->start + backlog->size) % BACKLOG + size;
+    backlog->size += size;
+    if (end > backlog->touched)
+        backlog->touched = end;
+}
+
+const uint8_t *backlog_oldest(const struct backlog *backlog, size_t *size)
+{
+    size_t row = BACKLOG - backlog->start;
+    *size = backlog->size < row ? backlog->size : row;
+    return backlog->ring + backlog->start;
+}
+
+void backlog_taken(struct backlog *backlog, size_t size)
+{
+    backlog->start = (backlog->start + size) % BACKLOG;
+    backlog->size -= size;
+    if (backlog->size > 0)
+        return;
+    backlog->start = 0; /* the same memory again, so that a quiet ring stays small */
+    if (backlog->touched > BACKLOG_KEPT) {
+        madvise(backlog->ring + BACKLOG_KEPT, BACKLOG - BACKLOG_KEPT, MADV_DONTNEED);
+        backlog->touched = BACKLOG_KEPT;
+    }
+}

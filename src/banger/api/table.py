@@ -1,0 +1,227 @@
+"""Every method of the API, declared once: its parameters, its result, what it does.
+
+Only the daemon and the documentation import this module, as they do `methods`.
+"""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from banger.api.methods import (
+    DaemonStatus,
+    Deleted,
+    ExportedBranch,
+    Gc,
+    ImageBuild,
+    ImageRef,
+    KernelPull,
+    Leftover,
+    NoParams,
+    Params,
+    PreparedWorkspace,
+    SnapshotCreate,
+    SnapshotRef,
+    SnapshotView,
+    StartedExec,
+    StartedStream,
+    TemplateBuild,
+    TemplateRef,
+    TemplateView,
+    VmCreate,
+    VmDelete,
+    VmExec,
+    VmFork,
+    VmList,
+    VmLogs,
+    VmPrune,
+    VmRef,
+    VmStop,
+    VmView,
+    WorkspaceExport,
+    WorkspaceExportBranch,
+    WorkspaceInspect,
+    WorkspacePlan,
+    WorkspacePrepare,
+)
+from banger.model.artifacts import Image, Kernel
+
+
+class Method(Struct, frozen=True, kw_only=True):
+    """One method. `stream`: after the reply the connection carries binary frames."""
+
+    name: str
+    params: type[Params]
+    result: object
+    doc: str
+    stream: bool = False
+    detached: bool = False
+    """True: goes on when its client goes away."""
+
+
+METHODS: dict[str, Method] = {
+    method.name: method
+    for method in (
+        Method(name="daemon.status", params=NoParams, result=DaemonStatus, doc="Tell who runs."),
+        Method(
+            name="daemon.stop",
+            params=NoParams,
+            result=DaemonStatus,
+            doc="End the daemon; VMs keep running.",
+            detached=True,
+        ),
+        Method(name="vm.create", params=VmCreate, result=VmView, doc="Make a VM and start it."),
+        Method(name="vm.list", params=VmList, result=list[VmView], doc="List VMs, oldest first."),
+        Method(name="vm.show", params=VmRef, result=VmView, doc="Show one VM."),
+        Method(name="vm.start", params=VmRef, result=VmView, doc="Boot a stopped VM."),
+        Method(
+            name="vm.stop",
+            params=VmStop,
+            result=VmView,
+            doc="Flush the guest's file systems, shut it down, end the VMM.",
+            detached=True,
+        ),
+        Method(
+            name="vm.kill",
+            params=VmRef,
+            result=VmView,
+            doc="End the VMM at once; what the guest had not written is lost.",
+            detached=True,
+        ),
+        Method(
+            name="vm.delete",
+            params=VmDelete,
+            result=Deleted,
+            doc="Delete a VM and its disk, running or not.",
+            detached=True,
+        ),
+        Method(
+            name="vm.pause",
+            params=VmRef,
+            result=VmView,
+            doc="Stop a VM's processors; its memory is kept.",
+        ),
+        Method(
+            name="vm.resume",
+            params=VmRef,
+            result=VmView,
+            doc="Let a paused VM go on, with the host's time.",
+        ),
+        Method(
+            name="vm.fork",
+            params=VmFork,
+            result=list[VmView],
+            doc="Make independent VMs that go on from where a VM is now.",
+        ),
+        Method(
+            name="snapshot.create",
+            params=SnapshotCreate,
+            result=SnapshotView,
+            doc="Keep a VM's memory and disk as they are now; the VM goes on.",
+        ),
+        Method(
+            name="snapshot.list",
+            params=VmRef,
+            result=list[SnapshotView],
+            doc="List a VM's snapshots, oldest first.",
+        ),
+        Method(
+            name="snapshot.restore",
+            params=SnapshotRef,
+            result=VmView,
+            doc="Put a VM back to a snapshot of it; what came after is lost.",
+        ),
+        Method(
+            name="snapshot.delete",
+            params=SnapshotRef,
+            result=Deleted,
+            doc="Delete a snapshot.",
+        ),
+        Method(
+            name="vm.prune",
+            params=VmPrune,
+            result=Deleted,
+            doc="Delete every VM that is not running.",
+            detached=True,
+        ),
+        Method(
+            name="vm.exec",
+            params=VmExec,
+            result=StartedExec,
+            doc="Run a program in the guest.",
+            stream=True,
+        ),
+        Method(
+            name="vm.logs",
+            params=VmLogs,
+            result=StartedStream,
+            doc="Read the console's or the VMM's log.",
+            stream=True,
+        ),
+        Method(
+            name="workspace.inspect",
+            params=WorkspaceInspect,
+            result=WorkspacePlan,
+            doc="Tell what a prepare would send; needs no VM.",
+        ),
+        Method(
+            name="workspace.prepare",
+            params=WorkspacePrepare,
+            result=PreparedWorkspace,
+            doc="Put a git repository into the guest.",
+        ),
+        Method(
+            name="workspace.export",
+            params=WorkspaceExport,
+            result=StartedStream,
+            doc="Everything that changed since the prepared commit, as one patch.",
+            stream=True,
+        ),
+        Method(
+            name="workspace.export_branch",
+            params=WorkspaceExportBranch,
+            result=ExportedBranch,
+            doc="Fetch the guest's commits into a branch of the host's repository.",
+        ),
+        Method(name="image.list", params=NoParams, result=list[Image], doc="List images."),
+        Method(name="image.show", params=ImageRef, result=Image, doc="Show one image."),
+        Method(
+            name="image.build",
+            params=ImageBuild,
+            result=Image,
+            doc="Build an image from distribution packages.",
+        ),
+        Method(name="image.delete", params=ImageRef, result=Deleted, doc="Delete an image."),
+        Method(name="kernel.list", params=NoParams, result=list[Kernel], doc="List kernels."),
+        Method(name="kernel.pull", params=KernelPull, result=Kernel, doc="Fetch a kernel."),
+        Method(
+            name="template.list",
+            params=NoParams,
+            result=list[TemplateView],
+            doc="List templates, the last used first.",
+        ),
+        Method(
+            name="template.build",
+            params=TemplateBuild,
+            result=TemplateView,
+            doc="Make the template for VMs of this shape, unless it is here.",
+        ),
+        Method(
+            name="template.delete",
+            params=TemplateRef,
+            result=Deleted,
+            doc="Delete a template that no VM runs on.",
+        ),
+        Method(
+            name="template.prune",
+            params=NoParams,
+            result=Deleted,
+            doc="Delete every template that no VM runs on.",
+        ),
+        Method(
+            name="gc",
+            params=Gc,
+            result=list[Leftover],
+            doc="List, or remove, what has our name and no record.",
+        ),
+    )
+}

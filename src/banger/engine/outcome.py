@@ -1,0 +1,80 @@
+"""Save how a verb or a VMM ended; remember it where the database has no room (hazard A10).
+
+A user whose disk is full must be able to end VMs, and is told the truth about them. So an
+outcome that cannot be saved is kept in `LiveVm.unsaved`, stands over the record whenever that is
+looked up, and is saved by the next verb that can. If the process dies before that,
+recovery sees a record that says `running` and no such VMM, and saves the same.
+"""
+
+from __future__ import annotations
+
+import logging
+from sqlite3 import Connection
+
+import msgspec
+
+from banger import store
+from banger.engine.engine import Engine
+from banger.engine.live import Unsaved
+from banger.errors import NoSpace
+from banger.model.names import OperationId, VmId
+from banger.model.vm import VmRecord, VmState
+
+log = logging.getLogger(__name__)
+
+
+async def save_outcome(
+    engine: Engine,
+    operation: OperationId,
+    vm_id: VmId,
+    state: VmState,
+    *,
+    error: str | None = None,
+) -> None:
+    """Save a VM's state and close the operation's journal, in one transaction.
+
+    Raises:
+        NoSpace: the file system of the database is full.
+    """
+
+    def save(connection: Connection) -> None:
+        store.update_state(connection, vm_id, state, error=error)
+        store.end_operation(connection, operation)
+
+    await engine.database.write(save)
+    engine.live_vm(vm_id).unsaved = None
+
+
+async def save_or_remember(
+    engine: Engine,
+    operation: OperationId,
+    vm_id: VmId,
+    state: VmState,
+    *,
+    error: str | None = None,
+) -> None:
+    """As `save_outcome`; without room the outcome is kept in memory."""
+    try:
+        await save_outcome(engine, operation, vm_id, state, error=error)
+    except NoSpace as full:
+        log.warning("%s is %s, which cannot be saved yet: %s", vm_id, state, full.message)
+        engine.live_vm(vm_id).unsaved = Unsaved(operation, state, error)
+
+
+async def save_remembered(engine: Engine, vm_id: VmId) -> None:
+    """Save what could not be saved before, if there is something; its lock is held.
+
+    Raises:
+        NoSpace: there is still no room.
+    """
+    unsaved = engine.live_vm(vm_id).unsaved
+    if unsaved is not None:
+        await save_outcome(engine, unsaved.operation, vm_id, unsaved.state, error=unsaved.error)
+
+
+def correct_record(engine: Engine, record: VmRecord) -> VmRecord:
+    """Return a record as it would be had everything been saved."""
+    live = engine.live.get(record.id)
+    if live is None or live.unsaved is None:
+        return record
+    return msgspec.structs.replace(record, state=live.unsaved.state, error=live.unsaved.error)

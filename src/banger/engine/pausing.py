@@ -1,0 +1,90 @@
+"""Pause and resume VMs. Each holds the VM's lifecycle lock (L2).
+
+If the process dies during a pause recovery lets the VM go on; during a resume, too.
+"""
+
+from __future__ import annotations
+
+from banger import store
+from banger.api.methods import VmView
+from banger.engine.engine import Engine
+from banger.engine.lookup import get_vm, reload_vm
+from banger.engine.operations import Operation
+from banger.engine.outcome import save_outcome
+from banger.engine.queries import view_vm
+from banger.engine.runner import finish_shielded, run_forward, run_undoable
+from banger.errors import WrongState
+from banger.model.names import VmId
+from banger.model.vm import VmRecord, VmState
+from banger.plan.steps import PauseVmm, ResumeVmm
+
+
+async def pause_vm(engine: Engine, op: Operation, ref: str) -> VmView:
+    """Stop a running VM's processors; one that is paused is left as it is.
+
+    Raises:
+        WrongState: it does not run.
+    """
+    vm_id = (await get_vm(engine, ref)).id
+    async with engine.live_vm(vm_id).lifecycle.hold(op):
+        record = await reload_vm(engine, vm_id)
+        if record.state is not VmState.PAUSED:
+            require_running_or_paused(record)
+            await _pause(engine, op, vm_id)
+    return await view_vm(engine, await reload_vm(engine, vm_id))
+
+
+async def resume_vm(engine: Engine, op: Operation, ref: str) -> VmView:
+    """Let a paused VM go on; one that runs is left as it is.
+
+    Raises:
+        WrongState: it is neither.
+    """
+    vm_id = (await get_vm(engine, ref)).id
+    async with engine.live_vm(vm_id).lifecycle.hold(op):
+        record = await reload_vm(engine, vm_id)
+        require_running_or_paused(record)
+        await resume_held(engine, op, record)
+    return await view_vm(engine, await reload_vm(engine, vm_id))
+
+
+async def resume_held(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
+    """Let a VM whose lifecycle lock is held go on, if it is paused."""
+    if record.state is not VmState.PAUSED:
+        return record
+
+    async def finish() -> None:
+        now = engine.now()
+        await engine.database.write(store.begin_operation, op.id, "vm.resume", record.id, now=now)
+        try:
+            await run_forward(engine, op, (ResumeVmm(vm_id=record.id),))
+        except BaseException:
+            await engine.database.write(store.end_operation, op.id)
+            raise
+        await save_outcome(engine, op.id, record.id, VmState.RUNNING)
+
+    await finish_shielded(finish())
+    return await reload_vm(engine, record.id)
+
+
+def require_running_or_paused(record: VmRecord) -> None:
+    """Check that a VM has a guest.
+
+    Raises:
+        WrongState: it has none.
+    """
+    if record.state not in (VmState.RUNNING, VmState.PAUSED):
+        raise WrongState(
+            f"The VM {record.spec.name} is {record.state}, not running.",
+            hint=f"banger vm start {record.spec.name}",
+        )
+
+
+async def _pause(engine: Engine, op: Operation, vm_id: VmId) -> None:
+    await engine.database.write(store.begin_operation, op.id, "vm.pause", vm_id, now=engine.now())
+    try:
+        await run_undoable(engine, op, (PauseVmm(vm_id=vm_id),))
+    except BaseException:
+        await finish_shielded(engine.database.write(store.end_operation, op.id))
+        raise
+    await save_outcome(engine, op.id, vm_id, VmState.PAUSED)

@@ -1,0 +1,191 @@
+"""Snapshots of VMs: made, listed, restored, deleted, and removed when nobody needs them.
+
+A snapshot is needed while it has a name and its VM is there, while a VM runs on it (its memory
+maps the file, and a snapshot of that VM would begin with it), and while an operation has it
+pinned. `sweep_snapshots` removes the others, after each verb that may have ended a need.
+
+If the process dies while one is made, recovery undoes it: the VM goes on, and there is no
+snapshot. A restore is an end of the VM and a start, each with its own journal: if the process
+dies in between or later the VM is `stopped`, and the snapshot is there to be restored again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from banger import store, templates
+from banger.api.methods import Deleted, SnapshotCreate, SnapshotRef, SnapshotView, VmView
+from banger.engine.engine import Engine
+from banger.engine.lifecycle import kill_held, restore_held
+from banger.engine.lookup import get_vm, reload_vm
+from banger.engine.operations import Operation
+from banger.engine.pausing import require_running_or_paused
+from banger.engine.preflight import require_programs
+from banger.engine.queries import view_vm
+from banger.engine.runner import finish_shielded, run_undoable
+from banger.engine.sweeping import sweep_snapshots
+from banger.engine.templating import pinned, template_key
+from banger.errors import SnapshotExists, SnapshotNotFound, SnapshotUnusable, TemplateUnusable
+from banger.model.names import VmId, parse_vm_name
+from banger.model.vm import LIVE, VmRecord, VmState, snapshot_of, snapshot_origin
+from banger.plan.lifecycle import plan_snapshot
+from banger.templates import Snapshot
+
+SNAPSHOT_ID_BYTES = 8
+RESTORE_DEADLINE_S = 60.0
+
+
+async def create_snapshot(engine: Engine, op: Operation, params: SnapshotCreate) -> SnapshotView:
+    """Keep a VM's memory and disk as they are now; it goes on.
+
+    Raises:
+        WrongState: the VM does not run.
+        SnapshotExists: the VM has one of this name.
+        NoSpace: there is no room for it.
+    """
+    if params.name is not None:
+        parse_vm_name(params.name)
+    vm_id = (await get_vm(engine, params.ref)).id
+    async with engine.live_vm(vm_id).lifecycle.hold(op):
+        taken = {snapshot.name for snapshot in await _snapshots_of(engine, vm_id)}
+        name = params.name or _free_name(taken)
+        if name in taken:
+            raise SnapshotExists(
+                f"The VM {params.ref} has a snapshot {name} already.",
+                hint=f"banger vm snapshot rm {params.ref} {name}",
+            )
+        snapshot_id = new_snapshot_id(engine)
+        with pinned(engine, snapshot_origin(snapshot_id)):
+            await take_snapshot(engine, op, vm_id, snapshot=snapshot_id, name=name)
+    return next(view for view in await list_snapshots(engine, vm_id) if view.id == snapshot_id)
+
+
+async def take_snapshot(
+    engine: Engine, op: Operation, vm_id: VmId, *, snapshot: str, name: str | None
+) -> VmRecord:
+    """Save a VM whose lifecycle lock is held, and let it go on.
+
+    The caller has pinned the snapshot's origin.
+    """
+    record = await reload_vm(engine, vm_id)
+    require_running_or_paused(record)
+    with pinned(engine, record.spec.origin):
+        plan = plan_snapshot(
+            vm_id,
+            snapshot=snapshot,
+            machine=await template_key(engine, record.spec),
+            name=name,
+            is_paused=record.state is VmState.PAUSED,
+        )
+        begin, now = store.begin_operation, engine.now()
+        await engine.database.write(begin, op.id, "vm.snapshot", vm_id, now=now)
+        try:
+            await run_undoable(engine, op, plan)
+        finally:
+            await finish_shielded(engine.database.write(store.end_operation, op.id))
+    return record
+
+
+def new_snapshot_id(engine: Engine) -> str:
+    """Return an id for a snapshot."""
+    return engine.random_bytes(SNAPSHOT_ID_BYTES).hex()
+
+
+async def list_snapshots(engine: Engine, ref: str) -> list[SnapshotView]:
+    """Return a VM's snapshots, oldest first. Changes nothing (B8)."""
+    record = await get_vm(engine, ref)
+    users: dict[str, list[str]] = {}
+    for other in await engine.database.read(store.load_vms):
+        used = snapshot_of(other.spec.origin)
+        if used is not None and other.state in LIVE:
+            users.setdefault(used, []).append(other.spec.name)
+    return [
+        SnapshotView(
+            id=snapshot.id,
+            name=snapshot.name or "",
+            vm_id=snapshot.vm_id,
+            created_at=snapshot.created_at,
+            size_bytes=templates.disk_bytes(engine.layout.snapshot_dir(snapshot.id)),
+            users=users.get(snapshot.id, []),
+        )
+        for snapshot in await _snapshots_of(engine, record.id)
+    ]
+
+
+async def restore_snapshot(engine: Engine, op: Operation, params: SnapshotRef) -> VmView:
+    """Put a VM, whatever it does, back to a snapshot of it; what came after is lost.
+
+    Raises:
+        SnapshotNotFound: the VM has none of this name.
+        SnapshotUnusable: it is damaged, or was made by another VMM or for another machine.
+        BootFailed: it did not start; the VM is kept, in state `error`.
+    """
+    vm_id = (await get_vm(engine, params.ref)).id
+    async with engine.live_vm(vm_id).lifecycle.hold(op):
+        record = await reload_vm(engine, vm_id)
+        snapshot = await _find(engine, record, params.name)
+        await _require_fit(engine, record, snapshot)
+        await require_programs(engine, record.spec.network)
+        origin = snapshot_origin(snapshot.id)
+        with pinned(engine, origin):
+            if record.state in LIVE:
+                await kill_held(engine, op, record)
+                record = await reload_vm(engine, vm_id)
+            record = await restore_held(
+                engine, op, record, origin=origin, deadline_s=RESTORE_DEADLINE_S
+            )
+    await sweep_snapshots(engine)
+    return await view_vm(engine, record)
+
+
+async def delete_snapshot(engine: Engine, op: Operation, params: SnapshotRef) -> Deleted:
+    """Delete a snapshot; a VM that runs on it keeps what it needs of it.
+
+    Raises:
+        SnapshotNotFound: the VM has none of this name.
+    """
+    record = await get_vm(engine, params.ref)
+    async with engine.live_vm(record.id).lifecycle.hold(op):
+        snapshot = await _find(engine, record, params.name)
+        await asyncio.to_thread(templates.forget_name, engine.layout, snapshot)
+    await sweep_snapshots(engine)
+    return Deleted(ids=[snapshot.id])
+
+
+async def _snapshots_of(engine: Engine, vm_id: VmId) -> list[Snapshot]:
+    found = await asyncio.to_thread(templates.list_snapshots, engine.layout)
+    return [snapshot for snapshot in found if snapshot.vm_id == vm_id and snapshot.name]
+
+
+async def _find(engine: Engine, record: VmRecord, untrusted_name: str) -> Snapshot:
+    for snapshot in await _snapshots_of(engine, record.id):
+        if untrusted_name in (snapshot.name, snapshot.id):
+            return snapshot
+    raise SnapshotNotFound(
+        f"The VM {record.spec.name} has no snapshot {untrusted_name}.",
+        hint=f"banger vm snapshot list {record.spec.name}",
+    )
+
+
+async def _require_fit(engine: Engine, record: VmRecord, snapshot: Snapshot) -> None:
+    """Check that a snapshot is whole and that this host's VMM can load it (D5)."""
+    hint = f"banger vm snapshot rm {record.spec.name} {snapshot.name}"
+    if snapshot.machine != await template_key(engine, record.spec):
+        raise SnapshotUnusable(
+            f"The snapshot {snapshot.name} was made by another QEMU, for another CPU or machine.",
+            hint=hint,
+        )
+    folder = engine.layout.snapshot_dir(snapshot.id)
+    try:
+        await asyncio.to_thread(
+            templates.require_intact, folder, snapshot.saved, what=f"snapshot {snapshot.name}"
+        )
+    except TemplateUnusable as error:
+        raise SnapshotUnusable(error.message, hint=hint) from error
+
+
+def _free_name(taken: set[str | None]) -> str:
+    number = 1
+    while f"snapshot-{number}" in taken:
+        number += 1
+    return f"snapshot-{number}"

@@ -1,0 +1,100 @@
+"""The files of a saved machine, which templates and snapshots are both made of.
+
+`memory` is what a clone's memory begins as, `state` its devices' state, `data.img` its data disk.
+They are written in `staging/`, appear by one rename with a manifest that has their sizes and
+times of change, and are never written again.
+
+Every use compares those, and the hash of the small state file. A memory file is too large to be
+read for each clone: nothing of ours writes it after it was published, so a changed time says
+that somebody else did.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from pathlib import Path
+
+from msgspec import Struct
+
+from banger.errors import TemplateUnusable
+from banger.host.files import ensure_private_dir, fsync_file
+from banger.layout import Layout
+
+MEMORY = "memory"
+STATE = "state"
+DATA = "data.img"
+MANIFEST = "manifest.json"
+FILES = (MEMORY, STATE, DATA)
+
+
+class SavedFile(Struct, frozen=True, kw_only=True):
+    size: int
+    mtime_ns: int
+
+
+class SavedFiles(Struct, frozen=True, kw_only=True):
+    """What a manifest says of the files."""
+
+    state_sha256: str
+    files: dict[str, SavedFile]
+
+
+def seal_files(staged: Path, *, is_durable: bool) -> SavedFiles:
+    """Return what the manifest is to say of complete files, which are not written from now on.
+
+    `is_durable`: they are on the disk when this returns.
+    """
+    # The memory file stays writable for its owner: see the sandbox.
+    for name in (STATE, DATA):
+        (staged / name).chmod(0o400)
+    if is_durable:
+        for name in FILES:
+            fsync_file(staged / name)
+    return SavedFiles(
+        state_sha256=hashlib.sha256((staged / STATE).read_bytes()).hexdigest(),
+        files={name: _look(staged / name) for name in FILES},
+    )
+
+
+def require_intact(folder: Path, saved: SavedFiles, *, what: str) -> None:
+    """Check that the files are as they were sealed.
+
+    Raises:
+        TemplateUnusable: they are not; `what` says whose they are.
+    """
+    try:
+        intact = all(_look(folder / name) == saved.files[name] for name in FILES)
+        state_sha256 = hashlib.sha256((folder / STATE).read_bytes()).hexdigest()
+    except (OSError, KeyError) as error:
+        raise TemplateUnusable(f"The {what} is damaged: {error}.") from error
+    if not intact or state_sha256 != saved.state_sha256:
+        raise TemplateUnusable(f"The {what} was changed after it was made.")
+
+
+def remove_saved(layout: Layout, folder: Path) -> bool:
+    """Remove a saved machine; False if there is none. Clones that run keep what they have open."""
+    ensure_private_dir(layout.staging)
+    aside = tempfile.mkdtemp(dir=layout.staging, prefix="removed.")
+    try:
+        os.rename(folder, aside)
+    except FileNotFoundError:
+        return False
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+    return True
+
+
+def disk_bytes(folder: Path) -> int:
+    """Return the disk space that a saved machine takes."""
+    try:
+        return sum(path.stat().st_blocks * 512 for path in list(folder.iterdir()))
+    except FileNotFoundError:
+        return 0
+
+
+def _look(path: Path) -> SavedFile:
+    facts = path.stat()
+    return SavedFile(size=facts.st_size, mtime_ns=facts.st_mtime_ns)

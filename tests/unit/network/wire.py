@@ -1,0 +1,102 @@
+"""Both ends of a guard, and the frames that go through it."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import subprocess
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar
+
+MACS = bytes(12)
+SENTINEL = MACS + b"\x08\x06" + b"banger's sentinel"
+"""An ARP frame, which passes: what came before it has passed or never will."""
+
+
+def ipv4_frame(destination: bytes, *, options: bytes = b"", payload: bytes = b"") -> bytes:
+    words = 5 + len(options) // 4
+    header = struct.pack("!BBHHHBBH4s", 0x40 + words, 0, 4 * words, 0, 0, 64, 17, 0, bytes(4))
+    return MACS + b"\x08\x00" + header + destination + options + payload
+
+
+def stream(*frames: bytes) -> bytes:
+    return b"".join(len(frame).to_bytes(4, "big") + frame for frame in frames)
+
+
+@dataclass
+class Guard:
+    """A running guard: `guest` is the VMM's end, `world` is passt's."""
+
+    guest: socket.socket
+    world: socket.socket
+    process: subprocess.Popen[bytes]
+    DEADLINE_S: ClassVar[int] = 30
+
+    def __post_init__(self) -> None:
+        self.guest.settimeout(self.DEADLINE_S)
+        self.world.settimeout(self.DEADLINE_S)
+
+    def filter(self, *pieces: bytes) -> bytes:
+        """Send pieces that make whole frames, and return what comes out."""
+        for piece in pieces:
+            self.guest.sendall(piece)
+        self.guest.sendall(stream(SENTINEL))
+        out = b""
+        while not out.endswith(stream(SENTINEL)):
+            chunk = self.world.recv(65536)
+            assert chunk, "the guard ended"
+            out += chunk
+        return out.removesuffix(stream(SENTINEL))
+
+    def passes(self, frame: bytes) -> bool:
+        """Tell whether a frame comes out; it must do so unchanged, or not at all."""
+        out = self.filter(stream(frame))
+        assert out in (b"", stream(frame))
+        return bool(out)
+
+    def fill(self, side: socket.socket, data: bytes) -> int:
+        """Send to the guard until it takes no more, and return how much it took."""
+        sent, waits, deadline = 0, False, time.monotonic() + self.DEADLINE_S
+        side.setblocking(False)
+        while sent < len(data):
+            try:
+                sent += side.send(data[sent : sent + 65536])
+                waits = False
+            except BlockingIOError:
+                if waits:
+                    break
+                # Asleep although the socket is full, then and now: it wants no more of it.
+                waits = self._is_asleep()
+                assert time.monotonic() < deadline, "it is busy with nothing"
+                time.sleep(0.01)
+        side.settimeout(self.DEADLINE_S)
+        return sent
+
+    def wait_asleep(self) -> None:
+        """Return when it waits for something to do."""
+        deadline = time.monotonic() + self.DEADLINE_S
+        while not self._is_asleep():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def _is_asleep(self) -> bool:
+        stat = Path(f"/proc/{self.process.pid}/stat").read_text()
+        return stat.rpartition(")")[2].split()[0] == "S"
+
+    def last_words(self) -> str:
+        """Return what the guard said, once it has ended."""
+        assert self.process.wait(self.DEADLINE_S) == 0
+        assert self.process.stderr is not None
+        return self.process.stderr.read().decode()
+
+
+def read_all(side: socket.socket, count: int) -> bytes:
+    """Return the next `count` bytes."""
+    data = bytearray()
+    while len(data) < count:
+        chunk = side.recv(count - len(data))
+        assert chunk, "the guard ended"
+        data += chunk
+    return bytes(data)
