@@ -2,6 +2,7 @@
 
     --die-before N, --die-after N   kill -9 itself right before, or right after, the N-th
                                     transaction that changes the database
+    --kill-vmm N                    kill -9 the youngest VMM right before the N-th one
 
 The product knows nothing of this. Every durable fact goes through `Database.write`, and
 each step's effects lie between two of its calls, so dying around every call is dying
@@ -19,7 +20,12 @@ from typing import Any, NoReturn
 
 from banger.daemon.__main__ import main
 from banger.daemon.app import open_handlers
+from banger.host.process import send_signal
+from banger.layout import layout_from_environment
 from banger.store import Database
+from banger.vmm import find_leftovers
+
+KILLED = "killed the VMM "
 
 
 def die_at(number: int, *, after: bool) -> None:
@@ -39,6 +45,28 @@ def die_at(number: int, *, after: bool) -> None:
     Database.write = deadly_write  # type: ignore[method-assign, assignment]
 
 
+def kill_vmm_at(number: int) -> None:
+    """Arrange for the sudden death of the VMM that was started last, at a transaction."""
+    numbers = itertools.count(1)
+    write = Database.write
+
+    async def deadly_write(database: Database, *args: Any, **named: Any) -> Any:
+        if next(numbers) == number:
+            _kill_youngest_vmm()
+        return await write(database, *args, **named)
+
+    Database.write = deadly_write  # type: ignore[method-assign, assignment]
+
+
+def _kill_youngest_vmm() -> None:
+    layout = layout_from_environment(os.environ)
+    vmms = [p.process for p in find_leftovers(layout, []) if p.program.startswith("qemu-")]
+    youngest = max(vmms, key=lambda vmm: (vmm.start_ticks, vmm.pid), default=None)
+    if youngest is not None:
+        send_signal(youngest, signal.SIGKILL)
+    print(f"{KILLED}{youngest.pid if youngest else 0}", flush=True)
+
+
 def _die() -> NoReturn:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("still alive")
@@ -49,11 +77,14 @@ def run() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--die-before", type=int)
     parser.add_argument("--die-after", type=int)
+    parser.add_argument("--kill-vmm", type=int)
     arguments = parser.parse_args()
     if arguments.die_before:
         die_at(arguments.die_before, after=False)
     if arguments.die_after:
         die_at(arguments.die_after, after=True)
+    if arguments.kill_vmm:
+        kill_vmm_at(arguments.kill_vmm)
     return main(open_handlers)
 
 

@@ -21,6 +21,7 @@ from banger import guest, store, templates
 from banger.engine.engine import Engine
 from banger.engine.lifecycle import default_boot_deadline_s, delete_now, start_held
 from banger.engine.live import close_connection
+from banger.engine.lookup import get_connection
 from banger.engine.making import insert_claimed, make_parts
 from banger.engine.operations import (
     OPERATION_ID_BYTES,
@@ -69,9 +70,10 @@ async def build_template(engine: Engine, key: str, spec: VmSpec, tell: Tell) -> 
         try:
             async with engine.live_vm(record.id).lifecycle.hold(op):
                 await make_parts(engine, op, record)
-                await start_held(engine, op, record, deadline_s=default_boot_deadline_s(record))
+                limit = default_boot_deadline_s(record)
+                started = await start_held(engine, op, record, deadline_s=limit)
                 op.progress("save template")
-                await _quiesce(engine, record.id)
+                await _quiesce(await get_connection(engine, started))
                 await _save(engine, record, staged)
         finally:
             await finish_shielded(_delete_builder(engine, record.id))
@@ -110,10 +112,8 @@ def _plan_builder(engine: Engine, key: str, spec: VmSpec) -> VmRecord:
     )
 
 
-async def _quiesce(engine: Engine, vm_id: VmId) -> None:
+async def _quiesce(connection: guest.GuestConnection) -> None:
     """Remove what clones must not share, and bring the data disk's file up to date."""
-    connection = engine.live_vm(vm_id).connection
-    assert connection is not None
     removed = await guest.run(
         connection, [b"/bin/sh", b"-c", QUIESCE.encode()], deadline_s=QUIESCE_DEADLINE_S
     )

@@ -43,23 +43,29 @@ class LifecycleLock:
         return self._holder
 
     @contextlib.asynccontextmanager
-    async def hold(self, op: Operation, *, preempt: bool = False) -> AsyncIterator[None]:
+    async def hold(
+        self, op: Operation, *, preempt: bool = False, wait: bool = False
+    ) -> AsyncIterator[None]:
         """Hold the lock for a block.
 
-        With `preempt` the operation that has it is cancelled and its undoing awaited.
+        With `preempt` the operation that has it is cancelled and its undoing awaited; with
+        `wait`, which is for the engine's own tasks, it is left to its end.
 
         Raises:
-            VmBusy: it is held, and `preempt` is false.
+            VmBusy: it is held, and neither was asked for.
             Cancelled: a later operation took the lock away from this one.
         """
         while self._holder is not None:
-            if not preempt:
+            if preempt:
+                await self._take_over(op)
+            elif wait:
+                await self._wait_free()
+            else:
                 raise VmBusy(
                     f"The VM is busy: {self._holder.method} is in progress "
                     f"(operation {self._holder.id}).",
                     retryable=True,
                 )
-            await self._take_over(op)
         self._holder, self._task = op, asyncio.current_task()
         self._free.clear()
         try:
@@ -73,8 +79,7 @@ class LifecycleLock:
             self._holder = self._task = self._preempted_by = None
             self._free.set()
 
-    async def wait_free(self) -> None:
-        """Return when no operation holds the lock."""
+    async def _wait_free(self) -> None:
         while self._holder is not None:
             await self._free.wait()
 
@@ -82,7 +87,7 @@ class LifecycleLock:
         if self._preempted_by is None and self._task is not None:
             self._preempted_by = op
             self._task.cancel()
-        await self.wait_free()
+        await self._wait_free()
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 
 from banger import store
@@ -11,6 +12,7 @@ from banger.engine.operations import Operation
 from banger.engine.outcome import save_or_remember
 from banger.engine.runner import run_forward
 from banger.engine.sweeping import sweep_snapshots
+from banger.errors import Cancelled
 from banger.model.names import VmId
 from banger.model.vm import VmState
 from banger.plan.lifecycle import plan_kill
@@ -35,14 +37,14 @@ async def _watch(engine: Engine, driver: Driver, handle: VmmHandle) -> None:
     status = await driver.wait_gone(handle)
     log.info("VMM of %s (pid %d) ended with status %s", vm_id, handle.process.pid, status)
     await close_connection(live)
-    # A verb that ends the VMM itself cancels this task and saves the outcome.
-    await live.lifecycle.wait_free()
-    record = await engine.database.read(store.find_vm, vm_id)
-    if record is None or record.state not in (VmState.RUNNING, VmState.PAUSED):
-        return
     op = engine.new_operation("vm.ended")
-    async with live.lifecycle.hold(op):
-        await _clean_up(engine, op, vm_id, status)
+    # A verb that ends the VMM itself cancels this task and saves the outcome; one that takes the
+    # lock away ends what is left.
+    with contextlib.suppress(Cancelled):
+        async with live.lifecycle.hold(op, wait=True):
+            record = await engine.database.read(store.find_vm, vm_id)
+            if record is not None and record.state in (VmState.RUNNING, VmState.PAUSED):
+                await _clean_up(engine, op, vm_id, status)
 
 
 async def _clean_up(engine: Engine, op: Operation, vm_id: VmId, status: int | None) -> None:

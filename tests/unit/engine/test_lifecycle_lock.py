@@ -26,6 +26,12 @@ async def hold_until(lock: LifecycleLock, method: str, release: asyncio.Event) -
         await release.wait()
 
 
+async def wait_and_hold(lock: LifecycleLock, method: str) -> None:
+    async with lock.hold(operation(method), wait=True):
+        assert lock.holder == operation(method)
+        await asyncio.sleep(0)
+
+
 async def held(lock: LifecycleLock) -> None:
     while lock.holder is None:  # noqa: ASYNC110 - the lock has no such event, nor needs one
         await asyncio.sleep(0)
@@ -127,17 +133,20 @@ def test_two_deletes_both_get_their_turn() -> None:
     run(work())
 
 
-def test_wait_free_returns_when_the_holder_is_done() -> None:
+def test_who_waits_gets_the_lock_whoever_else_is_quick() -> None:
+    """B3: the clean-up after a VMM that died is not lost to a verb that came first."""
+
     async def work() -> None:
         lock, release = LifecycleLock(), asyncio.Event()
-        await lock.wait_free()
         holder = asyncio.create_task(hold_until(lock, "vm.start", release))
         await held(lock)
-        waiter = asyncio.create_task(lock.wait_free())
+        waiters = [
+            asyncio.create_task(wait_and_hold(lock, method)) for method in ("vm.ended", "vm.late")
+        ]
         await asyncio.sleep(0)
-        assert not waiter.done()
+        assert not any(waiter.done() for waiter in waiters)
         release.set()
-        await waiter
-        await holder
+        await asyncio.gather(holder, *waiters)
+        assert lock.holder is None
 
     run(work())
