@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench.clones import measure_clone, measure_forks, measure_memory
+from tests.bench.cycles import measure_cycles
 from tests.bench.durability import measure_journal, measure_recovery
 from tests.bench.result import Result
 from tests.bench.stage import BANGER, Stage
@@ -147,6 +148,7 @@ SCENARIOS: dict[str, Callable[[Stage], Result]] = {
     "warm": measure_warm_run,
     "clone": measure_clone,
     "forks": measure_forks,
+    "cycles": measure_cycles,
     "memory": measure_memory,
     "exec": measure_exec,
     "workspace": measure_workspace,
