@@ -82,6 +82,8 @@ class VmView(Struct, frozen=True, kw_only=True):
     """The VMM's process id, while it runs."""
     busy: str | None = None
     """The operation in progress, if any."""
+    operation: str | None = None
+    """Its id, for `operations.cancel` and the daemon's log."""
     notice: str | None = None
     """One sentence that the user should see, such as an unconfirmed flush (hazard A1)."""
 
@@ -92,6 +94,7 @@ def view_record(
     address: str | None = None,
     pid: int | None = None,
     busy: str | None = None,
+    operation: str | None = None,
     notice: str | None = None,
 ) -> VmView:
     """Return what a client sees of a record."""
@@ -118,6 +121,7 @@ def view_record(
         address=address,
         pid=pid,
         busy=busy,
+        operation=operation,
         notice=notice,
     )
 
@@ -204,6 +208,21 @@ class SnapshotView(Struct, frozen=True, kw_only=True):
     """What it takes on the host's disk."""
     users: list[str]
     """Names of VMs that run on it."""
+
+
+class OperationView(Struct, frozen=True, kw_only=True):
+    """A request, or work of the daemon's own, while it runs."""
+
+    id: str
+    method: str
+    vm: str | None
+    """Name of the VM that it is about, if there is one."""
+    vm_id: VmId | None
+    stage: str | None
+    """What it is doing, as its client's progress says."""
+    started_at: float
+    cancellable: bool
+    """False: once it has begun it is completed."""
 
 
 class Leftover(Struct, frozen=True, kw_only=True):
@@ -366,6 +385,11 @@ class TemplateBuild(Params, frozen=True):
 class TemplateRef(Params, frozen=True):
     ref: str
     """Key, or a unique prefix of one."""
+
+
+class OperationRef(Params, frozen=True):
+    id: str
+    """Id of an operation, or a unique prefix of one."""
 
 
 class KernelPull(Params, frozen=True):

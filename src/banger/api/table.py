@@ -17,6 +17,8 @@ from banger.api.methods import (
     KernelPull,
     Leftover,
     NoParams,
+    OperationRef,
+    OperationView,
     Params,
     PreparedWorkspace,
     SnapshotCreate,
@@ -216,6 +218,18 @@ METHODS: dict[str, Method] = {
             params=NoParams,
             result=Deleted,
             doc="Delete every template that no VM runs on.",
+        ),
+        Method(
+            name="operations.list",
+            params=NoParams,
+            result=list[OperationView],
+            doc="List what is in progress, oldest first.",
+        ),
+        Method(
+            name="operations.cancel",
+            params=OperationRef,
+            result=OperationView,
+            doc="End an operation and undo what it has begun; its client gets `cancelled`.",
         ),
         Method(
             name="gc",

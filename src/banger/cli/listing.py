@@ -140,7 +140,7 @@ def _describe(view: View) -> str:
         "name": view["name"],
         "id": view["id"],
         "state": view["state"] + (f": {view['error']}" if view["error"] else ""),
-        "busy": view["busy"],
+        "busy": view["busy"] and f"{view['busy']} ({view['operation']})",
         "image": f"{view['image']} ({view['image_digest'][:12]})",
         "kernel": view["kernel_digest"][:12],
         "size": f"{view['vcpu']} vcpu, {format_mib(view['memory_mib'])} memory, "

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from banger.config import Settings
 from banger.engine.hostfacts import HostFacts
+from banger.engine.inprogress import OperationTable
 from banger.engine.live import LiveVm
 from banger.engine.operations import OPERATION_ID_BYTES, Operation, format_operation_id
 from banger.engine.shared import SharedWork
@@ -30,6 +31,7 @@ class Engine:
     tasks: OwnedTasks
     """Watchers, shared work, what recovery does behind the open door."""
     shared: SharedWork
+    operations: OperationTable
     pins: Counter[str] = field(default_factory=Counter)
     """How many operations need the saved machine of an origin at this moment (hazard C4)."""
     template_failures: Counter[str] = field(default_factory=Counter)

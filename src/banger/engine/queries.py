@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from sqlite3 import Connection
 from typing import TypeVar
@@ -13,8 +13,9 @@ from typing import TypeVar
 import msgspec
 
 from banger import network, store, vmm
-from banger.api.methods import VmList, VmLogs, VmView, view_record
+from banger.api.methods import OperationView, VmList, VmLogs, VmView, view_record
 from banger.engine.engine import Engine
+from banger.engine.inprogress import Running, cancel_running
 from banger.engine.lookup import get_vm
 from banger.engine.outcome import correct_record
 from banger.errors import InvalidRequest
@@ -74,12 +75,52 @@ def _view(
     handle = None
     if untrusted_handle is not None and record.state in LIVE:
         handle = parse_handle(untrusted_handle, vmm.VmmHandle)
+    holder = live.lifecycle.holder
     return view_record(
         record,
         address=network.user_interface(record.id).address if reachable else None,
         pid=handle.process.pid if handle else None,
-        busy=live.lifecycle.holder.method if live.lifecycle.holder else None,
+        busy=holder.method if holder else None,
+        operation=holder.id if holder else None,
         notice=notice,
+    )
+
+
+async def list_operations(engine: Engine) -> list[OperationView]:
+    """Return what is in progress, oldest first."""
+    running = engine.operations.list()
+    names = await _load_names(engine)
+    return [_view_operation(one, names) for one in running]
+
+
+async def cancel_operation(engine: Engine, ref: str) -> OperationView:
+    """End an operation and wait for its undoing; return what it was.
+
+    Raises:
+        OperationNotFound: it is not in progress.
+        NotCancellable: it is, and is completed.
+    """
+    running = engine.operations.get(ref)
+    names = await _load_names(engine)
+    await cancel_running(running)
+    return _view_operation(running, names)
+
+
+async def _load_names(engine: Engine) -> dict[VmId, str]:
+    records = await engine.database.read(store.load_vms)
+    return {record.id: record.spec.name for record in records}
+
+
+def _view_operation(running: Running, names: Mapping[VmId, str]) -> OperationView:
+    operation = running.operation
+    return OperationView(
+        id=operation.id,
+        method=operation.method,
+        vm=running.vm_id and names.get(running.vm_id),
+        vm_id=running.vm_id,
+        stage=running.stage,
+        started_at=operation.started_at,
+        cancellable=running.is_cancellable,
     )
 
 

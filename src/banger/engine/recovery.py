@@ -114,9 +114,9 @@ async def _end(engine: Engine, op: Operation, vm_id: VmId) -> None:
 
 async def _finish_stop(engine: Engine, operation: store.OpenOperation) -> None:
     """Complete a stop in the background, under the VM's lock like any other stop."""
-    op = Operation(operation.id, operation.method, engine.now())
-    async with engine.live_vm(operation.vm_id).lifecycle.hold(op):
-        await finish_stop(engine, op, operation.vm_id)
+    with engine.operations.own(operation.method, operation.vm_id, number=operation.id) as op:
+        async with engine.live_vm(operation.vm_id).lifecycle.hold(op):
+            await finish_stop(engine, op, operation.vm_id)
 
 
 async def _undo(engine: Engine, operation: store.OpenOperation) -> None:

@@ -40,9 +40,9 @@ async def _watch(engine: Engine, driver: Driver, handle: VmmHandle) -> None:
     record = await engine.database.read(store.find_vm, vm_id)
     if record is None or record.state not in (VmState.RUNNING, VmState.PAUSED):
         return
-    op = engine.new_operation("vm.ended")
-    async with live.lifecycle.hold(op):
-        await _clean_up(engine, op, vm_id, status)
+    with engine.operations.own("vm.ended", vm_id) as op:
+        async with live.lifecycle.hold(op):
+            await _clean_up(engine, op, vm_id, status)
 
 
 async def _clean_up(engine: Engine, op: Operation, vm_id: VmId, status: int | None) -> None:

@@ -59,6 +59,11 @@ class GuestConnection:
         """The connection has failed or was closed."""
         return self._link.failure is not None
 
+    @property
+    def open_streams(self) -> int:
+        """How many requests the agent has not ended: commands, copies, forwarded connections."""
+        return len(self._streams)
+
     async def wait_closed(self) -> None:
         """Return when the connection is closed, by whichever side."""
         await self._link.wait_lost()
