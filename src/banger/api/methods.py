@@ -16,6 +16,7 @@ from banger.model.names import VmId
 from banger.model.vm import (
     Accel,
     NetworkKind,
+    RestartPolicy,
     VmRecord,
     VmState,
     WorkspaceRecord,
@@ -82,6 +83,15 @@ class VmView(Struct, frozen=True, kw_only=True):
     """The VMM's process id, while it runs."""
     busy: str | None = None
     """The operation in progress, if any."""
+    ttl_s: float | None = None
+    auto_stop_s: float | None = None
+    """It is stopped when nobody has used it for so long."""
+    restart: RestartPolicy = RestartPolicy.NO
+    health: Literal["ok", "no-answer"] | None = None
+    """Whether the guest's agent answers; absent: it does not run, or was not asked yet."""
+    ends_at: float | None = None
+    """When it ends by itself, as things stand: its time to live is over, or it stays idle."""
+    ends_by: Literal["ttl", "idle"] | None = None
     operation: str | None = None
     """Its id, for `operations.cancel` and the daemon's log."""
     notice: str | None = None
@@ -95,6 +105,9 @@ def view_record(
     pid: int | None = None,
     busy: str | None = None,
     operation: str | None = None,
+    health: Literal["ok", "no-answer"] | None = None,
+    ends_at: float | None = None,
+    ends_by: Literal["ttl", "idle"] | None = None,
     notice: str | None = None,
 ) -> VmView:
     """Return what a client sees of a record."""
@@ -103,7 +116,7 @@ def view_record(
         id=record.id,
         name=spec.name,
         state=record.state,
-        error=record.error,
+        error=record.error if record.state is VmState.ERROR else None,
         image=spec.image_name,
         image_digest=spec.image,
         kernel_digest=spec.kernel,
@@ -116,13 +129,19 @@ def view_record(
         labels=spec.labels,
         created_at=record.created_at,
         workspace=record.workspace,
+        ttl_s=spec.ttl_s,
+        auto_stop_s=spec.auto_stop_s,
+        restart=spec.restart,
         template=template_of(spec.origin),
         snapshot=snapshot_of(spec.origin),
         address=address,
         pid=pid,
         busy=busy,
         operation=operation,
-        notice=notice,
+        health=health,
+        ends_at=ends_at,
+        ends_by=ends_by,
+        notice=notice or (None if record.state is VmState.ERROR else record.error),
     )
 
 
@@ -246,6 +265,10 @@ class VmCreate(Params, frozen=True):
     disk_mib: int | None = None
     network: NetworkKind | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    ttl_s: float | None = None
+    """How long it may run after each start; then it is stopped, or deleted if `ephemeral`."""
+    restart: RestartPolicy = RestartPolicy.NO
+    """Whether it is started again when it has ended by itself; not with `ephemeral`."""
     template: bool = True
     """Start from a template if there is or can be one; false: boot."""
     start: bool = True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections import Counter
@@ -37,6 +38,10 @@ class Engine:
     template_failures: Counter[str] = field(default_factory=Counter)
     """How often a template of this key could not be made or used while this daemon lived."""
     live: dict[VmId, LiveVm] = field(default_factory=dict)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    """A VM runs that did not before: set for the loop that ends VMs, which clears it."""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """A VM has ended by itself: set for the loop that starts VMs again, which clears it."""
     now: Callable[[], float] = time.time
     random_bytes: Callable[[int], bytes] = os.urandom
 

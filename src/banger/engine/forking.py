@@ -30,7 +30,7 @@ from banger.engine.sweeping import sweep_snapshots
 from banger.engine.templating import pinned
 from banger.errors import BangerError, InvalidRequest, VmBusy
 from banger.model.names import parse_vm_name
-from banger.model.vm import VmRecord, VmSpec, WorkspaceRecord, snapshot_origin
+from banger.model.vm import RestartPolicy, VmRecord, VmSpec, WorkspaceRecord, snapshot_origin
 
 FORKS = range(1, 65)
 
@@ -53,6 +53,8 @@ async def fork_vm(engine: Engine, op: Operation, params: VmFork) -> list[VmView]
         with pinned(engine, origin):
             source = await _save(engine, op, source, snapshot=snapshot_id)
             changed = {"origin": origin, "ephemeral": params.ephemeral}
+            if params.ephemeral:
+                changed["restart"] = RestartPolicy.NO
             specs = [msgspec.structs.replace(source.spec, name=name, **changed) for name in names]
             made = await _make_all(engine, op, specs, workspace=source.workspace)
     finally:

@@ -17,7 +17,7 @@ from banger.engine.live import close_connection
 from banger.engine.recovery import recover
 from banger.engine.shared import SharedWork
 from banger.engine.tasks import OwnedTasks
-from banger.engine.upkeep import keep_consoles_short
+from banger.engine.upkeep import start_upkeep
 from banger.layout import Layout
 from banger.store import open_database
 
@@ -47,7 +47,7 @@ async def open_engine(
         )
         try:
             await recover(engine)
-            tasks.start(keep_consoles_short(engine))
+            start_upkeep(engine)
             yield engine
         finally:
             await tasks.close()
