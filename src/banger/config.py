@@ -152,6 +152,12 @@ OPTIONS: tuple[Option, ...] = (
         _fixed(8),
     ),
     Option(
+        "memory_overcommit",
+        "How many times the host's available memory the guests' may add up to.",
+        _integer(range(1, 101)),
+        _fixed(1),
+    ),
+    Option(
         "auto_stop_after",
         "How long a VM that is made from now on may be idle before it is stopped, or off.",
         _duration_or_off,

@@ -270,6 +270,12 @@ class NoSpace(HostNotReady):
     code = "no-space"
 
 
+class NotEnoughMemory(HostNotReady):
+    """The host's memory does not hold another VM; the message has the numbers."""
+
+    code = "not-enough-memory"
+
+
 # --- images and kernels -----------------------------------------------------
 
 

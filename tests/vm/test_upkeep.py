@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from pathlib import Path
 
 from tests.support.installations import Installation, finish, kill_and_wait, wait_for
 from tests.support.vms import TINY
@@ -86,3 +87,15 @@ def test_a_guests_clock_is_kept_right_and_its_silence_seen(own: Installation) ->
         log = own.layout.daemon_log.read_text()
         assert log.count("does not answer") == log.count("answers again") == 1
         own.delete_all()
+
+
+def test_memory_that_the_host_does_not_have(own: Installation) -> None:
+    """C7: refused before anything exists, with what there is; no core holds a guest's memory."""
+    refused = own.run("vm", "create", "--name", "big", *LOCAL, "--memory", "1024G", status=6)
+    assert "1048576 MiB of memory are needed; the host has" in refused.err
+    assert "--force" in refused.err
+    assert own.vms() == []
+    daemon = own.daemon_pid()
+    limits = Path(f"/proc/{daemon}/limits").read_text().splitlines()
+    (core,) = [line.split() for line in limits if line.startswith("Max core file size")]
+    assert core[4:6] == ["0", "0"]

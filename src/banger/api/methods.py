@@ -272,9 +272,17 @@ class VmCreate(Params, frozen=True):
     template: bool = True
     """Start from a template if there is or can be one; false: boot."""
     start: bool = True
+    force: bool = False
+    """Even if the host's memory may not hold it."""
     ephemeral: bool = False
     deadline_s: float | None = None
     """For the boot; absent: 300 s emulated, 60 s on KVM."""
+
+
+class VmStart(Params, frozen=True):
+    ref: str
+    force: bool = False
+    """Even if the host's memory may not hold it."""
 
 
 class VmList(Params, frozen=True):
@@ -320,6 +328,8 @@ class VmFork(Params, frozen=True):
     """The forks are NAME-1, NAME-2 ...; absent: the VM's own name."""
     ephemeral: bool = False
     """Deleted when the connection that asked for them ends."""
+    force: bool = False
+    """Even if the host's memory may not hold them."""
 
 
 class Terminal(Struct, frozen=True, forbid_unknown_fields=True):

@@ -37,6 +37,7 @@ from banger.api.methods import (
     VmLogs,
     VmPrune,
     VmRef,
+    VmStart,
     VmStop,
     VmView,
     WorkspaceExport,
@@ -74,7 +75,7 @@ METHODS: dict[str, Method] = {
         Method(name="vm.create", params=VmCreate, result=VmView, doc="Make a VM and start it."),
         Method(name="vm.list", params=VmList, result=list[VmView], doc="List VMs, oldest first."),
         Method(name="vm.show", params=VmRef, result=VmView, doc="Show one VM."),
-        Method(name="vm.start", params=VmRef, result=VmView, doc="Boot a stopped VM."),
+        Method(name="vm.start", params=VmStart, result=VmView, doc="Boot a stopped VM."),
         Method(
             name="vm.stop",
             params=VmStop,

@@ -19,7 +19,7 @@ from banger.cli.guestcommand import (
 )
 from banger.cli.parser import Parser, UsageError
 from banger.cli.progress import Stages, add_timings
-from banger.cli.sizing import add_ending, add_no_template, add_sizing, sizing_params
+from banger.cli.sizing import add_ending, add_force, add_no_template, add_sizing, sizing_params
 from banger.cli.values import duration_s, forks, variable
 from banger.errors import BangerError, VmNotFound
 
@@ -61,6 +61,7 @@ def _configure(parser: Parser) -> None:
     add_sizing(parser)
     add_no_template(parser)
     add_ending(parser)
+    add_force(parser)
     add("--guest-path", metavar="DIR", help="where the repository goes (default: /root/NAME)")
     add("--branch", metavar="NAME", help="start a new branch of this name in the guest")
     add("--from", dest="from_ref", metavar="REF", help="... at this commit (with --branch)")
@@ -202,7 +203,12 @@ def _fork(
 ) -> list[dict[str, Any]]:
     """Make the forks, through the connection that they are to live as long as."""
     stages.end()
-    params = {"ref": vm_id, "number": arguments.fork, "ephemeral": arguments.rm}
+    params = {
+        "ref": vm_id,
+        "number": arguments.fork,
+        "ephemeral": arguments.rm,
+        "force": arguments.force,
+    }
     views = owner.call("vm.fork", params, on_event=stages.on_event, on_tick=stages.on_tick)
     assert isinstance(views, list)
     return views

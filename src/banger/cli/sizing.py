@@ -41,6 +41,13 @@ def add_ending(parser: Parser) -> None:
     )
 
 
+def add_force(parser: Parser) -> None:
+    """Add the option that starts a VM although the host's memory may not hold it."""
+    parser.add_argument(
+        "--force", action="store_true", help="even if the host's memory may not hold it"
+    )
+
+
 def add_no_template(parser: Parser) -> None:
     """Add the option that makes a VM boot."""
     parser.add_argument(
@@ -62,6 +69,7 @@ def sizing_params(arguments: Namespace) -> dict[str, object]:
         "labels": dict(arguments.label) or None,
         "ttl_s": arguments.ttl,
         "restart": arguments.restart,
+        "force": arguments.force or None,
         "template": False if arguments.no_template else None,
     }
     return {name: value for name, value in given.items() if value is not None}

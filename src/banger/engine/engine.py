@@ -17,7 +17,7 @@ from banger.engine.operations import OPERATION_ID_BYTES, Operation, format_opera
 from banger.engine.shared import SharedWork
 from banger.engine.tasks import OwnedTasks
 from banger.layout import Layout
-from banger.model.names import VmId
+from banger.model.names import OperationId, VmId
 from banger.store import Database
 
 
@@ -35,6 +35,8 @@ class Engine:
     operations: OperationTable
     pins: Counter[str] = field(default_factory=Counter)
     """How many operations need the saved machine of an origin at this moment (hazard C4)."""
+    promises: dict[OperationId, int] = field(default_factory=dict)
+    """Memory in MiB that operations are about to give to guests (`capacity`)."""
     template_failures: Counter[str] = field(default_factory=Counter)
     """How often a template of this key could not be made or used while this daemon lived."""
     live: dict[VmId, LiveVm] = field(default_factory=dict)

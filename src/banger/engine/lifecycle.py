@@ -12,7 +12,8 @@ from sqlite3 import Connection
 import msgspec
 
 from banger import store
-from banger.api.methods import Deleted, VmStop, VmView
+from banger.api.methods import Deleted, VmStart, VmStop, VmView
+from banger.engine.capacity import promised_memory
 from banger.engine.engine import Engine
 from banger.engine.live import RESTART, RESTARTING
 from banger.engine.lookup import get_vm, reload_vm
@@ -59,9 +60,9 @@ def default_boot_deadline_s(record: VmRecord) -> float:
     return BOOT_DEADLINE_S[record.spec.accel]
 
 
-async def start_vm(engine: Engine, op: Operation, ref: str) -> VmView:
+async def start_vm(engine: Engine, op: Operation, params: VmStart) -> VmView:
     """Boot a VM that is not running; one that runs already is left as it is."""
-    vm_id = (await get_vm(engine, ref)).id
+    vm_id = (await get_vm(engine, params.ref)).id
     async with engine.live_vm(vm_id).lifecycle.hold(op):
         await save_remembered(engine, vm_id)
         record = await reload_vm(engine, vm_id)
@@ -70,7 +71,8 @@ async def start_vm(engine: Engine, op: Operation, ref: str) -> VmView:
         elif record.state is not VmState.RUNNING:
             await require_programs(engine, record.spec.network)
             limit = default_boot_deadline_s(record)
-            record = await start_held(engine, op, record, deadline_s=limit)
+            async with promised_memory(engine, op, record.spec.memory_mib, force=params.force):
+                record = await start_held(engine, op, record, deadline_s=limit)
     return await view_vm(engine, record)
 
 

@@ -13,6 +13,7 @@ import logging
 from sqlite3 import Connection
 
 from banger import store
+from banger.engine.capacity import promised_memory
 from banger.engine.engine import Engine
 from banger.engine.lifecycle import default_boot_deadline_s, start_held
 from banger.engine.live import RESTART, RESTARTING, PendingRestart
@@ -89,7 +90,8 @@ async def _start(engine: Engine, op: Operation, vm_id: VmId) -> None:
     # Decided before: a start that fails removes the row, as every end that is not asked about.
     again = await decide_restart(engine, record, failed=True)
     try:
-        await start_held(engine, op, record, deadline_s=default_boot_deadline_s(record))
+        async with promised_memory(engine, op, record.spec.memory_mib, force=False):
+            await start_held(engine, op, record, deadline_s=default_boot_deadline_s(record))
     except Cancelled:
         raise
     except BangerError as error:
