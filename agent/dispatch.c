@@ -1,8 +1,10 @@
 #include "agent.h"
 
+#include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/utsname.h>
+#include <time.h>
 
 enum { VERSION = 1, POWEROFF_NOW = 1 };
 
@@ -56,13 +58,23 @@ static int check(const struct agent *agent, enum kind kind, const struct request
     return 0;
 }
 
+/* The clock goes with the answer, so that the host can see that it is wrong. */
+static int ping(struct writer *result, struct failure *failure)
+{
+    struct timespec now;
+    if (clock_gettime(CLOCK_REALTIME, &now))
+        return fail(failure, "io", errno, "read the clock");
+    put_number(result, TAG_CLOCK_NS, (uint64_t)(now.tv_sec * 1000000000LL + now.tv_nsec));
+    return 0;
+}
+
 /* Do a request, or start it. Returns 1 if the answer comes later. */
 static int serve(struct agent *agent, struct stream *stream, const struct request *request,
                  struct writer *result, struct failure *failure)
 {
     switch (stream->kind) {
     case KIND_PING:
-        return 0;
+        return ping(result, failure);
     case KIND_BOOT:
         return boot(agent, request, failure);
     case KIND_IDENTITY:

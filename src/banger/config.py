@@ -19,6 +19,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from banger.durations import parse_duration
 from banger.errors import ConfigInvalid
 from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
 
@@ -101,6 +102,14 @@ def _integer(allowed: range) -> Callable[[object], int]:
     return parse
 
 
+def _duration_or_off(untrusted_value: object) -> str:
+    if untrusted_value == "off" or (
+        isinstance(untrusted_value, str) and parse_duration(untrusted_value) is not None
+    ):
+        return str(untrusted_value)
+    raise ValueError("a duration such as 30m or 2h, or off")
+
+
 def _fixed(value: str | int) -> Callable[[HostSize], tuple[Value, str]]:
     return lambda _: (value, "default")
 
@@ -141,6 +150,18 @@ OPTIONS: tuple[Option, ...] = (
         "Size of a VM's data disk; sparse.",
         _integer(range(1, DISK_MIB_RANGE.stop // 1024 + 1)),
         _fixed(8),
+    ),
+    Option(
+        "memory_overcommit",
+        "How many times the host's available memory the guests' may add up to.",
+        _integer(range(1, 101)),
+        _fixed(2),
+    ),
+    Option(
+        "auto_stop_after",
+        "How long a VM that is made from now on may be idle before it is stopped, or off.",
+        _duration_or_off,
+        _fixed("off"),
     ),
     Option(
         "template.enabled",

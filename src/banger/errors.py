@@ -163,6 +163,18 @@ class WrongState(Conflict):
     code = "wrong-state"
 
 
+class OperationNotFound(NotFound):
+    """No operation in progress has this id."""
+
+    code = "operation-not-found"
+
+
+class NotCancellable(Conflict):
+    """The operation is of a kind that is always completed, or had been completed already."""
+
+    code = "not-cancellable"
+
+
 class BootFailed(OperationFailed):
     """The VM was started but its agent never became ready."""
 
@@ -256,6 +268,12 @@ class NoSpace(HostNotReady):
     """A file system of the host is full."""
 
     code = "no-space"
+
+
+class NotEnoughMemory(HostNotReady):
+    """The host's memory does not hold another VM; the message has the numbers."""
+
+    code = "not-enough-memory"
 
 
 # --- images and kernels -----------------------------------------------------

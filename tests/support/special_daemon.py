@@ -3,6 +3,8 @@
     --die-before N, --die-after N   kill -9 itself right before, or right after, the N-th
                                     transaction that changes the database
     --kill-vmm N                    kill -9 the youngest VMM right before the N-th one
+    --ask-every S                   ask the guests whether they live so often, and count one that
+                                    does not answer within as long as silent
 
 The product knows nothing of this. Every durable fact goes through `Database.write`, and
 each step's effects lie between two of its calls, so dying around every call is dying
@@ -20,6 +22,7 @@ from typing import Any, NoReturn
 
 from banger.daemon.__main__ import main
 from banger.daemon.app import open_handlers
+from banger.engine.upkeep import health
 from banger.host.process import send_signal
 from banger.layout import layout_from_environment
 from banger.store import Database
@@ -78,7 +81,10 @@ def run() -> int:
     parser.add_argument("--die-before", type=int)
     parser.add_argument("--die-after", type=int)
     parser.add_argument("--kill-vmm", type=int)
+    parser.add_argument("--ask-every", type=float)
     arguments = parser.parse_args()
+    if arguments.ask_every:
+        health.ASK_EVERY_S = health.ANSWER_S = arguments.ask_every
     if arguments.die_before:
         die_at(arguments.die_before, after=False)
     if arguments.die_after:

@@ -16,6 +16,7 @@ from banger.model.names import VmId
 from banger.model.vm import (
     Accel,
     NetworkKind,
+    RestartPolicy,
     VmRecord,
     VmState,
     WorkspaceRecord,
@@ -82,6 +83,17 @@ class VmView(Struct, frozen=True, kw_only=True):
     """The VMM's process id, while it runs."""
     busy: str | None = None
     """The operation in progress, if any."""
+    ttl_s: float | None = None
+    auto_stop_s: float | None = None
+    """It is stopped when nobody has used it for so long."""
+    restart: RestartPolicy = RestartPolicy.NO
+    health: Literal["ok", "no-answer"] | None = None
+    """Whether the guest's agent answers; absent: it does not run, or was not asked yet."""
+    ends_at: float | None = None
+    """When it ends by itself, as things stand: its time to live is over, or it stays idle."""
+    ends_by: Literal["ttl", "idle"] | None = None
+    operation: str | None = None
+    """Its id, for `operations.cancel` and the daemon's log."""
     notice: str | None = None
     """One sentence that the user should see, such as an unconfirmed flush (hazard A1)."""
 
@@ -92,6 +104,10 @@ def view_record(
     address: str | None = None,
     pid: int | None = None,
     busy: str | None = None,
+    operation: str | None = None,
+    health: Literal["ok", "no-answer"] | None = None,
+    ends_at: float | None = None,
+    ends_by: Literal["ttl", "idle"] | None = None,
     notice: str | None = None,
 ) -> VmView:
     """Return what a client sees of a record."""
@@ -100,7 +116,7 @@ def view_record(
         id=record.id,
         name=spec.name,
         state=record.state,
-        error=record.error,
+        error=record.error if record.state is VmState.ERROR else None,
         image=spec.image_name,
         image_digest=spec.image,
         kernel_digest=spec.kernel,
@@ -113,12 +129,19 @@ def view_record(
         labels=spec.labels,
         created_at=record.created_at,
         workspace=record.workspace,
+        ttl_s=spec.ttl_s,
+        auto_stop_s=spec.auto_stop_s,
+        restart=spec.restart,
         template=template_of(spec.origin),
         snapshot=snapshot_of(spec.origin),
         address=address,
         pid=pid,
         busy=busy,
-        notice=notice,
+        operation=operation,
+        health=health,
+        ends_at=ends_at,
+        ends_by=ends_by,
+        notice=notice or (None if record.state is VmState.ERROR else record.error),
     )
 
 
@@ -206,6 +229,21 @@ class SnapshotView(Struct, frozen=True, kw_only=True):
     """Names of VMs that run on it."""
 
 
+class OperationView(Struct, frozen=True, kw_only=True):
+    """A request, or work of the daemon's own, while it runs."""
+
+    id: str
+    method: str
+    vm: str | None
+    """Name of the VM that it is about, if there is one."""
+    vm_id: VmId | None
+    stage: str | None
+    """What it is doing, as its client's progress says."""
+    started_at: float
+    cancellable: bool
+    """False: once it has begun it is completed."""
+
+
 class Leftover(Struct, frozen=True, kw_only=True):
     kind: Literal["process", "socket", "directory", "staging"]
     name: str
@@ -227,12 +265,24 @@ class VmCreate(Params, frozen=True):
     disk_mib: int | None = None
     network: NetworkKind | None = None
     labels: dict[str, str] = field(default_factory=dict)
+    ttl_s: float | None = None
+    """How long it may run after each start; then it is stopped, or deleted if `ephemeral`."""
+    restart: RestartPolicy = RestartPolicy.NO
+    """Whether it is started again when it has ended by itself; not with `ephemeral`."""
     template: bool = True
     """Start from a template if there is or can be one; false: boot."""
     start: bool = True
+    force: bool = False
+    """Even if the host's memory may not hold it."""
     ephemeral: bool = False
     deadline_s: float | None = None
     """For the boot; absent: 300 s emulated, 60 s on KVM."""
+
+
+class VmStart(Params, frozen=True):
+    ref: str
+    force: bool = False
+    """Even if the host's memory may not hold it."""
 
 
 class VmList(Params, frozen=True):
@@ -278,6 +328,8 @@ class VmFork(Params, frozen=True):
     """The forks are NAME-1, NAME-2 ...; absent: the VM's own name."""
     ephemeral: bool = False
     """Deleted when the connection that asked for them ends."""
+    force: bool = False
+    """Even if the host's memory may not hold them."""
 
 
 class Terminal(Struct, frozen=True, forbid_unknown_fields=True):
@@ -366,6 +418,11 @@ class TemplateBuild(Params, frozen=True):
 class TemplateRef(Params, frozen=True):
     ref: str
     """Key, or a unique prefix of one."""
+
+
+class OperationRef(Params, frozen=True):
+    id: str
+    """Id of an operation, or a unique prefix of one."""
 
 
 class KernelPull(Params, frozen=True):

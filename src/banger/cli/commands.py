@@ -89,6 +89,13 @@ COMMANDS = (
     Command("template list", "template", "List templates.", aliases=("template ls",)),
     Command("template delete", "template", "Delete templates.", aliases=("template rm",)),
     Command("template prune", "template", "Delete every template that no VM runs on."),
+    Command(
+        "operations list",
+        "operations",
+        "List what is in progress.",
+        aliases=("operations ls",),
+    ),
+    Command("operations cancel", "operations", "End operations and undo what they have begun."),
     Command("doctor", "host", "Tell whether this host is ready for VMs; changes nothing."),
     Command("setup", "host", "Install what this host lacks."),
     Command("daemon status", "daemon", "Tell whether the daemon runs, and where."),
@@ -110,6 +117,7 @@ GROUPS = {
     "image": "Images: the root file systems of VMs.",
     "kernel": "Kernels.",
     "template": "Templates: memory of images already booted, for fast starts.",
+    "operations": "What is in progress: list, cancel.",
     "daemon": "The process that holds your VMs' records.",
     "config": "Settings.",
 }

@@ -8,13 +8,15 @@ from banger.cli.context import Context
 from banger.cli.output import format_json
 from banger.cli.parser import Parser, UsageError
 from banger.cli.progress import Stages, add_timings
-from banger.cli.sizing import add_no_template, add_sizing, sizing_params
+from banger.cli.sizing import add_ending, add_force, add_no_template, add_sizing, sizing_params
 from banger.cli.values import duration_s
 
 
 def _configure(parser: Parser) -> None:
     add_sizing(parser)
     add_no_template(parser)
+    add_ending(parser)
+    add_force(parser)
     add = parser.add_argument
     add("--no-start", action="store_true", help="only make it")
     add("--boot-timeout", metavar="TIME", type=duration_s, help="how long it may take to be ready")

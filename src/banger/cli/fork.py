@@ -9,6 +9,7 @@ from banger.cli.context import Context
 from banger.cli.output import format_json
 from banger.cli.parser import Parser
 from banger.cli.progress import Stages, add_timings
+from banger.cli.sizing import add_force
 
 _TEXT = """\
 A fork has the memory, the programs and the disk of the VM as they are at this
@@ -21,6 +22,7 @@ def _configure(parser: Parser) -> None:
     add("ref", metavar="VM", help="name, id, or the beginning of either")
     add("-n", "--number", type=values.forks, default=1, metavar="N", help="how many (default: 1)")
     add("--name", help="they are NAME-1, NAME-2 ... (default: the VM's own name)")
+    add_force(parser)
     add_timings(parser)
     add("--json", action="store_true", help="print JSON: one array")
     add("-q", "--quiet", action="store_true", help="no progress; print ids instead of names")
@@ -28,7 +30,7 @@ def _configure(parser: Parser) -> None:
 
 
 def _fork(arguments: Namespace, context: Context) -> int:
-    params = {"ref": arguments.ref, "number": arguments.number}
+    params = {"ref": arguments.ref, "number": arguments.number, "force": arguments.force}
     if arguments.name is not None:
         params["name"] = arguments.name
     stages = Stages(quiet=arguments.quiet, timings=arguments.timings)

@@ -20,6 +20,7 @@ from banger.cli.output import (
 from banger.cli.parser import Parser, UsageError
 from banger.cli.targets import add_refs, each_target
 from banger.cli.values import label
+from banger.durations import format_duration
 
 COLUMNS = (
     Column("ID", least=6),
@@ -33,6 +34,8 @@ COLUMNS = (
     Column("WORKSPACE", least=9),
     Column("AGE", is_number=True),
 )
+
+HEALTH = {"ok": "its agent answers", "no-answer": "its agent does not answer"}
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -101,7 +104,7 @@ def _row(view: View, *, now: float) -> list[str]:
     return [
         view["id"],
         view["name"],
-        view["state"],
+        view["state"] + _remarks(view, now=now),
         view["image"],
         view["address"] or "-",
         str(view["vcpu"]),
@@ -110,6 +113,16 @@ def _row(view: View, *, now: float) -> list[str]:
         (view["workspace"] or {}).get("guest_path", "-"),
         format_age(now - view["created_at"]),
     ]
+
+
+def _remarks(view: View, *, now: float) -> str:
+    """Return what is worth knowing beside the state."""
+    remarks = []
+    if view["health"] == "no-answer":
+        remarks.append("no answer")
+    if view["ends_at"]:
+        remarks.append(f"{format_age(view['ends_at'] - now)} left")
+    return f" ({', '.join(remarks)})" if remarks else ""
 
 
 def _configure_show(parser: Parser) -> None:
@@ -140,7 +153,7 @@ def _describe(view: View) -> str:
         "name": view["name"],
         "id": view["id"],
         "state": view["state"] + (f": {view['error']}" if view["error"] else ""),
-        "busy": view["busy"],
+        "busy": view["busy"] and f"{view['busy']} ({view['operation']})",
         "image": f"{view['image']} ({view['image_digest'][:12]})",
         "kernel": view["kernel_digest"][:12],
         "size": f"{view['vcpu']} vcpu, {format_mib(view['memory_mib'])} memory, "
@@ -150,10 +163,27 @@ def _describe(view: View) -> str:
         "address": view["address"],
         "pid": view["pid"],
         "workspace": workspace and f"{workspace['guest_path']} from {workspace['host_path']}",
+        "health": view["health"] and HEALTH[view["health"]],
+        "ends": _ends(view),
+        "restart": view["restart"] if view["restart"] != "no" else None,
+        "notice": view["notice"],
         "labels": " ".join(f"{key}={value}" for key, value in sorted(view["labels"].items())),
         "created": format_age(time.time() - view["created_at"]) + " ago",
     }
     return "\n".join(f"{k:<11}{printable(str(v))}" for k, v in lines.items() if v)
+
+
+def _ends(view: View) -> str | None:
+    """Return what becomes of a VM by itself; None: nothing."""
+    rules = []
+    if view["ttl_s"]:
+        rules.append(f"{format_duration(view['ttl_s'])} after its start")
+    if view["auto_stop_s"]:
+        rules.append(f"when it was idle for {format_duration(view['auto_stop_s'])}")
+    text = ", or ".join(rules)
+    if view["ends_at"]:
+        text += f": as things stand in {format_age(view['ends_at'] - time.time())}"
+    return text
 
 
 COMMANDS = {"vm list": (_configure_list, _list), "vm show": (_configure_show, _show)}

@@ -19,7 +19,7 @@ from banger.cli.guestcommand import (
 )
 from banger.cli.parser import Parser, UsageError
 from banger.cli.progress import Stages, add_timings
-from banger.cli.sizing import add_no_template, add_sizing, sizing_params
+from banger.cli.sizing import add_ending, add_force, add_no_template, add_sizing, sizing_params
 from banger.cli.values import duration_s, forks, variable
 from banger.errors import BangerError, VmNotFound
 
@@ -33,6 +33,9 @@ _TEXT = """\
 The exit status is the command's own; 128+N if signal N ended it; 126 if it
 cannot be executed, 127 if it is not found, 124 if its time was over, 125 for
 failures of banger.
+
+When its --ttl is over the VM is stopped, or with --rm deleted, and the command
+with it.
 
 Without a command: a login shell, which needs a terminal.
 
@@ -57,6 +60,8 @@ def _configure(parser: Parser) -> None:
     add_timings(parser)
     add_sizing(parser)
     add_no_template(parser)
+    add_ending(parser)
+    add_force(parser)
     add("--guest-path", metavar="DIR", help="where the repository goes (default: /root/NAME)")
     add("--branch", metavar="NAME", help="start a new branch of this name in the guest")
     add("--from", dest="from_ref", metavar="REF", help="... at this commit (with --branch)")
@@ -110,6 +115,8 @@ def _refuse_contradictions(arguments: Namespace) -> None:
     for name in FOR_COMMAND:
         if arguments.detach and getattr(arguments, name):
             raise UsageError(f"--detach and --{name} exclude each other.")
+    if arguments.rm and arguments.restart not in (None, "no"):
+        raise UsageError("--rm and --restart exclude each other.")
     if arguments.fork and not arguments.command:
         raise UsageError("--fork needs a command.", hint="banger vm run ... --fork N -- COMMAND")
     for name in FOR_PATH:
@@ -196,7 +203,12 @@ def _fork(
 ) -> list[dict[str, Any]]:
     """Make the forks, through the connection that they are to live as long as."""
     stages.end()
-    params = {"ref": vm_id, "number": arguments.fork, "ephemeral": arguments.rm}
+    params = {
+        "ref": vm_id,
+        "number": arguments.fork,
+        "ephemeral": arguments.rm,
+        "force": arguments.force,
+    }
     views = owner.call("vm.fork", params, on_event=stages.on_event, on_tick=stages.on_tick)
     assert isinstance(views, list)
     return views

@@ -29,6 +29,25 @@ def add_sizing(parser: Parser) -> None:
     )
 
 
+def add_ending(parser: Parser) -> None:
+    """Add the options that say what is to become of a VM by itself."""
+    add = parser.add_argument
+    add("--ttl", metavar="TIME", type=values.duration_s, help="end it when it has run so long: 2h")
+    add(
+        "--restart",
+        metavar="POLICY",
+        type=values.restart_policy,
+        help="start it again when it ends by itself: no, on-failure or always",
+    )
+
+
+def add_force(parser: Parser) -> None:
+    """Add the option that starts a VM although the host's memory may not hold it."""
+    parser.add_argument(
+        "--force", action="store_true", help="even if the host's memory may not hold it"
+    )
+
+
 def add_no_template(parser: Parser) -> None:
     """Add the option that makes a VM boot."""
     parser.add_argument(
@@ -48,6 +67,9 @@ def sizing_params(arguments: Namespace) -> dict[str, object]:
         "disk_mib": arguments.disk,
         "network": arguments.network,
         "labels": dict(arguments.label) or None,
+        "ttl_s": arguments.ttl,
+        "restart": arguments.restart,
+        "force": arguments.force or None,
         "template": False if arguments.no_template else None,
     }
     return {name: value for name, value in given.items() if value is not None}

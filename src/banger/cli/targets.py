@@ -9,11 +9,11 @@ from banger.cli.parser import Parser
 from banger.errors import BangerError, DaemonUnreachable
 
 
-def add_refs(parser: Parser, *, what: str = "VM") -> None:
+def add_refs(
+    parser: Parser, *, what: str = "VM", text: str = "name, id, or the beginning of either"
+) -> None:
     """Add the argument that takes one or more names."""
-    parser.add_argument(
-        "refs", nargs="+", metavar=what, help="name, id, or the beginning of either"
-    )
+    parser.add_argument("refs", nargs="+", metavar=what, help=text)
 
 
 def each_target(refs: list[str], act: Callable[[str], None], context: Context) -> int:

@@ -6,11 +6,11 @@ import os
 import re
 from argparse import ArgumentTypeError
 
+from banger.durations import parse_duration
+
 _SIZE = re.compile(r"([0-9]{1,9})(|m|mi|mib|g|gi|gib|t|ti|tib)", re.IGNORECASE)
 _FACTORS = {"": 1, "m": 1, "g": 1024, "t": 1024 * 1024}
-_DURATION = re.compile(r"([0-9]{1,9}(?:\.[0-9]{1,3})?)(|s|m|h|d)")
 FORKS_MAX = 64
-_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def size_mib(untrusted_text: str) -> int:
@@ -37,10 +37,10 @@ def forks(untrusted_text: str) -> int:
 
 def duration_s(untrusted_text: str) -> float:
     """Return seconds for `90`, `1.5s`, `10m`, `2h`."""
-    match = _DURATION.fullmatch(untrusted_text)
-    if not match or float(match[1]) == 0:
+    seconds = parse_duration(untrusted_text)
+    if seconds is None:
         raise ArgumentTypeError(f"{untrusted_text!r} is not a duration such as 90s or 10m")
-    return float(match[1]) * _SECONDS[match[2]]
+    return seconds
 
 
 def label(untrusted_text: str) -> tuple[str, str]:
@@ -68,6 +68,11 @@ def driver(untrusted_text: str) -> str:
 def network(untrusted_text: str) -> str:
     """Return the name of a kind of network."""
     return _one_of(untrusted_text, "network", ("user", "none"))
+
+
+def restart_policy(untrusted_text: str) -> str:
+    """Return the name of a restart policy."""
+    return _one_of(untrusted_text, "restart policy", ("no", "on-failure", "always"))
 
 
 def _one_of(text: str, what: str, known: tuple[str, ...]) -> str:

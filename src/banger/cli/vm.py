@@ -9,6 +9,7 @@ from collections.abc import Callable
 from banger.cli.context import Context
 from banger.cli.parser import Parser, UsageError
 from banger.cli.progress import Stages
+from banger.cli.sizing import add_force
 from banger.cli.targets import add_refs, each_target
 from banger.cli.values import duration_s
 
@@ -18,6 +19,11 @@ Params = dict[str, object]
 def _configure(parser: Parser) -> None:
     add_refs(parser)
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+
+
+def _configure_start(parser: Parser) -> None:
+    _configure(parser)
+    add_force(parser)
 
 
 def _configure_stop(parser: Parser) -> None:
@@ -41,6 +47,8 @@ def _verb(method: str, done: str) -> Callable[[Namespace, Context], int]:
         params: Params = {}
         if getattr(arguments, "timeout", None) is not None:
             params["deadline_s"] = arguments.timeout
+        if getattr(arguments, "force", False):
+            params["force"] = True
         with context.client() as client, Stages(quiet=arguments.quiet) as stages:
 
             def act(ref: str) -> None:
@@ -106,7 +114,7 @@ def _confirm(number: int, context: Context) -> bool:
 
 
 COMMANDS = {
-    "vm start": (_configure, _verb("vm.start", "started")),
+    "vm start": (_configure_start, _verb("vm.start", "started")),
     "vm stop": (_configure_stop, _verb("vm.stop", "stopped")),
     "vm kill": (_configure, _verb("vm.kill", "killed")),
     "vm pause": (_configure, _verb("vm.pause", "paused")),

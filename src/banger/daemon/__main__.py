@@ -4,7 +4,8 @@ Started by the command line, detached (`client.start`), or in the foreground by
 `banger daemon run`. With `--ready-fd N` one JSON line on that descriptor tells the
 starter how it went: `{"ready": true}`, or `{"error": {...}}` as on the wire.
 
-Changes the process: working directory `/`, log handlers. If it dies, VMs keep running.
+Changes the process: working directory `/`, log handlers, no core dumps. If it dies, VMs keep
+running.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import sys
 from collections.abc import Callable
 
@@ -31,6 +33,8 @@ def main(open_handlers: OpenHandlers, *, ready_fd: int | None = None) -> int:
     tell = _teller(ready_fd)
     layout = layout_from_environment(os.environ)
     os.chdir("/")
+    # Inherited by every VMM: a core would hold its guest's memory, secrets and all (G6).
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
         settings = load_settings(layout.config_file, os.environ)
         ensure_private_dir(layout.daemon_log.parent)

@@ -10,6 +10,7 @@ from banger.api.methods import VmList
 from banger.daemon.calls import Handlers
 from banger.daemon.handlers.artifacts import artifact_handlers
 from banger.daemon.handlers.daemon import daemon_handlers
+from banger.daemon.handlers.operations import operation_handlers
 from banger.daemon.handlers.snapshots import snapshot_handlers
 from banger.daemon.handlers.vm import vm_handlers
 from banger.daemon.handlers.workspace import workspace_handlers
@@ -19,7 +20,9 @@ from banger.daemon.lifecycle import Control
 @contextlib.asynccontextmanager
 async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
     """Open the engine for the time of the block; yield every handler."""
-    async with verbs.open_engine(control.layout, control.settings) as engine:
+    async with verbs.open_engine(
+        control.layout, control.settings, operations=control.operations
+    ) as engine:
 
         async def count_vms() -> int:
             return len(await verbs.list_vms(engine, VmList()))
@@ -30,4 +33,5 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             **snapshot_handlers(engine),
             **workspace_handlers(engine),
             **artifact_handlers(engine),
+            **operation_handlers(engine),
         }

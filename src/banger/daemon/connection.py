@@ -24,6 +24,7 @@ from banger.api import wire
 from banger.api.methods import Params
 from banger.api.table import METHODS, Method
 from banger.daemon.calls import Call, Handlers, OnDisconnect, Stream, drain
+from banger.engine.inprogress import OperationTable
 from banger.engine.operations import (
     OPERATION_ID_BYTES,
     Note,
@@ -65,11 +66,13 @@ class Connection:
         writer: asyncio.StreamWriter,
         *,
         handlers: Handlers,
+        operations: OperationTable,
         reports: Path,
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._handlers = handlers
+        self._operations = operations
         self._reports = reports
         self._stream: Stream | None = None
         self._loop_thread = threading.get_ident()
@@ -159,7 +162,7 @@ class Connection:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Not us but something that the handler waited for was cancelled: the client is there.
+            # Not us but the handler, or what it waited for, was cancelled: the client is there.
             outcome = Cancelled(f"{method.name} was cancelled.", retryable=True)
         except Exception as error:
             log.exception("%s met a bug", method.name)
@@ -193,7 +196,10 @@ class Connection:
             return self._stream
 
         call = Call(operation, start_stream=start_stream, on_disconnect=self.goodbyes.append)
-        return await handler(call, _check_params(method, params))
+        # A task of its own: it can be cancelled without this connection, which then answers.
+        task = asyncio.ensure_future(handler(call, _check_params(method, params)))
+        with self._operations.running(operation, task, is_cancellable=not method.detached):
+            return await task
 
     async def _send_last(self, number: object, outcome: object) -> None:
         """Send the reply, or the last frame of a stream."""
@@ -217,13 +223,18 @@ class Connection:
         operation_id = format_operation_id(os.urandom(OPERATION_ID_BYTES))
         send = _ReportSender(operation_id, self._send_report)
 
+        def receive(item: Progress | Note) -> None:
+            self._operations.reported(operation, item)
+            send(item)
+
         def report(item: Progress | Note) -> None:
             if threading.get_ident() == self._loop_thread:
-                send(item)
+                receive(item)
             else:
-                self._loop.call_soon_threadsafe(send, item)
+                self._loop.call_soon_threadsafe(receive, item)
 
-        return Operation(operation_id, method.name, time.time(), report)
+        operation = Operation(operation_id, method.name, time.time(), report)
+        return operation
 
     def _send_report(self, line: bytes) -> None:
         # After the reply, or within a stream, a line would be taken for something else.

@@ -29,6 +29,7 @@ from pathlib import Path
 from banger.config import Settings
 from banger.daemon.calls import Handlers
 from banger.daemon.server import Server, bound_socket, can_connect
+from banger.engine.inprogress import OperationTable
 from banger.errors import Conflict
 from banger.host.files import ensure_private_dir
 from banger.layout import Layout
@@ -52,6 +53,7 @@ class Control:
     layout: Layout
     settings: Settings
     started_at: float
+    operations: OperationTable = field(default_factory=OperationTable)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set to end the daemon."""
     deaf: asyncio.Event = field(default_factory=asyncio.Event)
@@ -77,7 +79,12 @@ async def run_daemon(
                 "serves version=%s pid=%d socket=%s", VERSION, os.getpid(), layout.daemon_socket
             )
             ready()
-            server = Server(handlers, reports=layout.reports, owner_uid=os.getuid())
+            server = Server(
+                handlers,
+                operations=control.operations,
+                reports=layout.reports,
+                owner_uid=os.getuid(),
+            )
             await server.run(listener, stop=control.stop, deaf=control.deaf)
     log.info("stopped")
 

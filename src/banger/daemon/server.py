@@ -27,6 +27,7 @@ from pathlib import Path
 from banger.daemon.calls import Handlers, OnDisconnect
 from banger.daemon.connection import READ_LIMIT_BYTES, Connection
 from banger.daemon.hangup import HangupWatch
+from banger.engine.inprogress import OperationTable
 from banger.errors import BangerError, Cancelled, Conflict, Denied, HostNotReady
 from banger.host.files import ensure_private_dir
 from banger.layout import SUN_PATH_MAX
@@ -40,8 +41,11 @@ BACKLOG = 128
 class Server:
     """All connections of the daemon."""
 
-    def __init__(self, handlers: Handlers, *, reports: Path, owner_uid: int) -> None:
+    def __init__(
+        self, handlers: Handlers, *, operations: OperationTable, reports: Path, owner_uid: int
+    ) -> None:
         self._handlers = handlers
+        self._operations = operations
         self._reports = reports
         self._owner_uid = owner_uid
         self._connections: dict[asyncio.Task[None], Connection] = {}
@@ -75,7 +79,13 @@ class Server:
             log.warning("turned away a connection of uid=%d", uid)
             writer.transport.abort()
             return
-        connection = Connection(reader, writer, handlers=self._handlers, reports=self._reports)
+        connection = Connection(
+            reader,
+            writer,
+            handlers=self._handlers,
+            operations=self._operations,
+            reports=self._reports,
+        )
         if self._stopping:
             connection.say_goodbye()
             writer.close()

@@ -21,7 +21,13 @@ from banger.engine.garbage import collect_garbage
 from banger.engine.lifecycle import delete_vm, kill_vm, prune_vms, start_vm, stop_vm
 from banger.engine.opening import open_engine
 from banger.engine.pausing import pause_vm, resume_vm
-from banger.engine.queries import list_vms, open_log, show_vm
+from banger.engine.queries import (
+    cancel_operation,
+    list_operations,
+    list_vms,
+    open_log,
+    show_vm,
+)
 from banger.engine.snapshots import (
     create_snapshot,
     delete_snapshot,
@@ -45,6 +51,7 @@ __all__ = [
     "Engine",
     "build_image",
     "build_template_now",
+    "cancel_operation",
     "collect_garbage",
     "create_snapshot",
     "create_vm",
@@ -59,6 +66,7 @@ __all__ = [
     "kill_vm",
     "list_images",
     "list_kernels",
+    "list_operations",
     "list_snapshots",
     "list_templates",
     "list_vms",

@@ -35,7 +35,7 @@ from banger.engine.saving import begin_saving, pause_vmm, save_machine
 from banger.engine.shared import Progress as Tell
 from banger.errors import VmmFailed
 from banger.model.names import ID_BYTES, VmId, format_vm_id
-from banger.model.vm import VmRecord, VmSpec, VmState
+from banger.model.vm import RestartPolicy, VmRecord, VmSpec, VmState
 from banger.templates import SavedFiles, Template
 
 log = logging.getLogger(__name__)
@@ -102,6 +102,9 @@ def _plan_builder(engine: Engine, key: str, spec: VmSpec) -> VmRecord:
         "labels": {},
         "ephemeral": True,
         "origin": None,
+        "ttl_s": None,
+        "auto_stop_s": None,
+        "restart": RestartPolicy.NO,
         "builds": key,
     }
     return VmRecord(

@@ -17,6 +17,7 @@ import msgspec
 
 from banger import store
 from banger.api.methods import VmCreate, VmView
+from banger.engine.capacity import promised_memory
 from banger.engine.cloning import clone_held
 from banger.engine.engine import Engine
 from banger.engine.lifecycle import default_boot_deadline_s, delete_now, start_held
@@ -41,6 +42,7 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
         NameTaken: another VM has the name.
         ToolMissing: the host lacks programs; they are named.
         ImageNotFound, KernelNotFound: and it cannot be made.
+        NotEnoughMemory: the host's does not hold it.
         BootFailed: it was made and kept, but is not ready.
     """
     require_valid(params, engine.settings)
@@ -48,6 +50,13 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
         # The claim decides; asked here too, so that no image is built for nothing.
         await engine.database.read(store.require_name_free, params.name)
     spec = await resolve_spec(engine, op, params)
+    if not params.start:
+        return await _create(engine, op, params, spec)
+    async with promised_memory(engine, op, spec.memory_mib, force=params.force):
+        return await _create(engine, op, params, spec)
+
+
+async def _create(engine: Engine, op: Operation, params: VmCreate, spec: VmSpec) -> VmView:
     begun = asyncio.get_running_loop().time()
     key = await _choose_template(engine, op, params, spec)
     left = params.deadline_s

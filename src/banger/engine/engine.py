@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections import Counter
@@ -10,12 +11,13 @@ from dataclasses import dataclass, field
 
 from banger.config import Settings
 from banger.engine.hostfacts import HostFacts
+from banger.engine.inprogress import OperationTable
 from banger.engine.live import LiveVm
 from banger.engine.operations import OPERATION_ID_BYTES, Operation, format_operation_id
 from banger.engine.shared import SharedWork
 from banger.engine.tasks import OwnedTasks
 from banger.layout import Layout
-from banger.model.names import VmId
+from banger.model.names import OperationId, VmId
 from banger.store import Database
 
 
@@ -30,11 +32,18 @@ class Engine:
     tasks: OwnedTasks
     """Watchers, shared work, what recovery does behind the open door."""
     shared: SharedWork
+    operations: OperationTable
     pins: Counter[str] = field(default_factory=Counter)
     """How many operations need the saved machine of an origin at this moment (hazard C4)."""
+    promises: dict[OperationId, int] = field(default_factory=dict)
+    """Memory in MiB that operations are about to give to guests (`capacity`)."""
     template_failures: Counter[str] = field(default_factory=Counter)
     """How often a template of this key could not be made or used while this daemon lived."""
     live: dict[VmId, LiveVm] = field(default_factory=dict)
+    started: asyncio.Event = field(default_factory=asyncio.Event)
+    """A VM runs that did not before: set for the loop that ends VMs, which clears it."""
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """A VM has ended by itself: set for the loop that starts VMs again, which clears it."""
     now: Callable[[], float] = time.time
     random_bytes: Callable[[int], bytes] = os.urandom
 

@@ -16,6 +16,7 @@ import msgspec
 
 from banger import store
 from banger.api.methods import VmFork, VmView
+from banger.engine.capacity import promised_memory
 from banger.engine.cloning import clone_exactly
 from banger.engine.engine import Engine
 from banger.engine.lifecycle import delete_now
@@ -30,7 +31,7 @@ from banger.engine.sweeping import sweep_snapshots
 from banger.engine.templating import pinned
 from banger.errors import BangerError, InvalidRequest, VmBusy
 from banger.model.names import parse_vm_name
-from banger.model.vm import VmRecord, VmSpec, WorkspaceRecord, snapshot_origin
+from banger.model.vm import RestartPolicy, VmRecord, VmSpec, WorkspaceRecord, snapshot_origin
 
 FORKS = range(1, 65)
 
@@ -42,23 +43,34 @@ async def fork_vm(engine: Engine, op: Operation, params: VmFork) -> list[VmView]
         InvalidRequest: the number or the name is not possible.
         NameTaken: a VM has one of the names.
         WrongState: the VM does not run.
+        NotEnoughMemory: the host's does not hold the forks.
         NoSpace: there is no room for its memory.
     """
     source = await get_vm(engine, params.ref)
     names = await _choose_names(engine, source, params)
     await require_programs(engine, source.spec.network)
+    each_mib = source.spec.memory_mib
+    async with promised_memory(engine, op, each_mib, number=params.number, force=params.force):
+        made = await _fork(engine, op, source, names=names, ephemeral=params.ephemeral)
+    # To the end: forks that nobody was told of would be nobody's (C5).
+    return await finish_shielded(_view_all(engine, made))
+
+
+async def _fork(
+    engine: Engine, op: Operation, source: VmRecord, *, names: list[str], ephemeral: bool
+) -> list[VmRecord]:
     snapshot_id = new_snapshot_id(engine)
     origin = snapshot_origin(snapshot_id)
     try:
         with pinned(engine, origin):
             source = await _save(engine, op, source, snapshot=snapshot_id)
-            changed = {"origin": origin, "ephemeral": params.ephemeral}
+            changed: dict[str, object] = {"origin": origin, "ephemeral": ephemeral}
+            if ephemeral:
+                changed["restart"] = RestartPolicy.NO
             specs = [msgspec.structs.replace(source.spec, name=name, **changed) for name in names]
-            made = await _make_all(engine, op, specs, workspace=source.workspace)
+            return await _make_all(engine, op, specs, workspace=source.workspace)
     finally:
         await finish_shielded(sweep_snapshots(engine))
-    # To the end: forks that nobody was told of would be nobody's (C5).
-    return await finish_shielded(_view_all(engine, made))
 
 
 async def _view_all(engine: Engine, records: list[VmRecord]) -> list[VmView]:

@@ -12,8 +12,10 @@ from sqlite3 import Connection
 import msgspec
 
 from banger import store
-from banger.api.methods import Deleted, VmStop, VmView
+from banger.api.methods import Deleted, VmStart, VmStop, VmView
+from banger.engine.capacity import promised_memory
 from banger.engine.engine import Engine
+from banger.engine.live import RESTART, RESTARTING
 from banger.engine.lookup import get_vm, reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import (
@@ -58,9 +60,9 @@ def default_boot_deadline_s(record: VmRecord) -> float:
     return BOOT_DEADLINE_S[record.spec.accel]
 
 
-async def start_vm(engine: Engine, op: Operation, ref: str) -> VmView:
+async def start_vm(engine: Engine, op: Operation, params: VmStart) -> VmView:
     """Boot a VM that is not running; one that runs already is left as it is."""
-    vm_id = (await get_vm(engine, ref)).id
+    vm_id = (await get_vm(engine, params.ref)).id
     async with engine.live_vm(vm_id).lifecycle.hold(op):
         await save_remembered(engine, vm_id)
         record = await reload_vm(engine, vm_id)
@@ -69,7 +71,8 @@ async def start_vm(engine: Engine, op: Operation, ref: str) -> VmView:
         elif record.state is not VmState.RUNNING:
             await require_programs(engine, record.spec.network)
             limit = default_boot_deadline_s(record)
-            record = await start_held(engine, op, record, deadline_s=limit)
+            async with promised_memory(engine, op, record.spec.memory_mib, force=params.force):
+                record = await start_held(engine, op, record, deadline_s=limit)
     return await view_vm(engine, record)
 
 
@@ -142,36 +145,61 @@ async def stop_vm(engine: Engine, op: Operation, params: VmStop) -> VmView:
     """
     vm_id = (await get_vm(engine, params.ref)).id
     live = engine.live_vm(vm_id)
-    async with live.lifecycle.hold(op):
-        # A guest that stands still could not flush.
-        record = await resume_held(engine, op, await reload_vm(engine, vm_id))
-        if record.state is not VmState.RUNNING:
-            return await view_vm(engine, record)
-        journalled = await _begin_ending(engine, op, record, journal="vm.stop")
-        await finish_stop(engine, op, vm_id, deadline_s=params.deadline_s, journalled=journalled)
+    holder = live.lifecycle.holder
+    # What the daemon does by itself does not keep a user waiting.
+    takes_over = holder is not None and holder.method == RESTARTING
+    async with live.lifecycle.hold(op, preempt=takes_over):
+        await forget_restart(engine, vm_id)
+        if not await stop_held(engine, op, vm_id, deadline_s=params.deadline_s):
+            return await view_vm(engine, await reload_vm(engine, vm_id))
         said = [UNFLUSHED] * (not live.flush_confirmed) + [UNSAVED] * (live.unsaved is not None)
     await sweep_snapshots(engine)
     record = await reload_vm(engine, vm_id)
     return await view_vm(engine, record, notice=" ".join(said) or None)
 
 
-async def finish_stop(
+async def stop_held(
     engine: Engine,
     op: Operation,
     vm_id: VmId,
     *,
     deadline_s: float = STOP_DEADLINE_S,
-    journalled: bool = True,
-) -> None:
-    """Do a stop whose journal is open (or has no room) and whose lifecycle lock is held."""
+    why: str | None = None,
+) -> bool:
+    """Stop a VM whose lifecycle lock is held; False if it does not run.
+
+    `why` is what its user is told if it was not the user who asked.
+    """
+    # A guest that stands still could not flush.
+    record = await resume_held(engine, op, await reload_vm(engine, vm_id))
+    if record.state is not VmState.RUNNING:
+        return False
+    journalled = await _begin_ending(engine, op, record, journal="vm.stop")
     steps = plan_stop(vm_id, deadline_s=deadline_s)
-    await _end_vm(engine, op, vm_id, steps, journalled=journalled)
+    await _end_vm(engine, op, vm_id, steps, journalled=journalled, why=why)
+    return True
+
+
+async def forget_restart(engine: Engine, vm_id: VmId) -> None:
+    """Leave a VM whose lifecycle lock is held as it is, if it was to be started again."""
+    live = engine.live_vm(vm_id)
+    if live.restart is not None:
+        live.restart.task.cancel()
+        live.restart = None
+        await engine.database.write(store.delete_handle, vm_id, RESTART)
+
+
+async def finish_stop(engine: Engine, op: Operation, vm_id: VmId) -> None:
+    """Do a stop whose journal is open and whose lifecycle lock is held."""
+    steps = plan_stop(vm_id, deadline_s=STOP_DEADLINE_S)
+    await _end_vm(engine, op, vm_id, steps, journalled=True)
 
 
 async def kill_vm(engine: Engine, op: Operation, ref: str) -> VmView:
     """End the VMM at once, whatever holds the VM."""
     vm_id = (await get_vm(engine, ref)).id
     async with engine.live_vm(vm_id).lifecycle.hold(op, preempt=True):
+        await forget_restart(engine, vm_id)
         record = await reload_vm(engine, vm_id)
         if record.state in (VmState.RUNNING, VmState.PAUSED):
             await kill_held(engine, op, record)
@@ -215,7 +243,9 @@ async def delete_now(engine: Engine, op: Operation, vm_id: VmId) -> None:
         journalled = False
     await run_forward(engine, op, plan_delete(vm_id), journalled=journalled)
     await engine.database.write(forget_vm, op, vm_id)
-    engine.live.pop(vm_id, None)
+    gone = engine.live.pop(vm_id, None)
+    if gone is not None and gone.restart is not None:
+        gone.restart.task.cancel()
     await sweep_snapshots(engine)
 
 
@@ -276,7 +306,13 @@ async def _begin_ending(engine: Engine, op: Operation, record: VmRecord, *, jour
 
 
 async def _end_vm(
-    engine: Engine, op: Operation, vm_id: VmId, steps: tuple[Step, ...], *, journalled: bool
+    engine: Engine,
+    op: Operation,
+    vm_id: VmId,
+    steps: tuple[Step, ...],
+    *,
+    journalled: bool,
+    why: str | None = None,
 ) -> None:
     async def finish() -> None:
         try:
@@ -284,7 +320,7 @@ async def _end_vm(
         except BangerError as error:
             await save_or_remember(engine, op.id, vm_id, VmState.ERROR, error=error.message)
             raise
-        await save_or_remember(engine, op.id, vm_id, VmState.STOPPED)
+        await save_or_remember(engine, op.id, vm_id, VmState.STOPPED, error=why)
 
     await finish_shielded(finish())
 

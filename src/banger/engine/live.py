@@ -90,6 +90,13 @@ class LifecycleLock:
         await self._wait_free()
 
 
+RESTART = "restart"
+"""The kind of the row, among a VM's handles, that has it started again (`restartpolicy`)."""
+
+RESTARTING = "vm.start_again"
+"""The operation that does."""
+
+
 @dataclass(frozen=True)
 class Unsaved:
     """How an operation ended that could not be saved: no room (A10); see `outcome.py`."""
@@ -97,6 +104,15 @@ class Unsaved:
     operation: OperationId
     state: VmState
     error: str | None
+
+
+@dataclass(frozen=True)
+class PendingRestart:
+    """A VM that ended by itself waits for its next start."""
+
+    due_at: float
+    """By the loop's clock."""
+    task: asyncio.Task[None]
 
 
 @dataclass
@@ -117,6 +133,18 @@ class LiveVm:
     """When the last stop began, by the loop's clock: its steps share one deadline (A2)."""
     flush_confirmed: bool = True
     """False: the last stop could not confirm that the guest's data was flushed (A1)."""
+    restart: PendingRestart | None = None
+    """It ended by itself and is to be started again."""
+    answers: bool | None = None
+    """Whether its agent answered when it was last asked; None: it was not, since its start."""
+    question: asyncio.Task[None] | None = None
+    """It is being asked at this moment."""
+    used_at: float | None = None
+    """When it was last seen in use, by the loop's clock, CLOCK_MONOTONIC; None: not looked yet."""
+    cpu_seen: tuple[float, float] = (0.0, 0.0)
+    """When its VMM's processor time was last looked at, and what that was then, in seconds."""
+    warned_by: str | None = None
+    """Why its user was told that it is about to end."""
     unsaved: Unsaved | None = None
     """What is the case and the record does not say."""
 

@@ -33,6 +33,7 @@ async def get_vm(engine: Engine, untrusted_ref: str) -> VmRecord:
     if len(matches) > 1:
         candidates = ", ".join(f"{name} ({vm_id})" for vm_id, name in matches)
         raise VmAmbiguous(f"{untrusted_ref} may be any of: {candidates}.")
+    engine.operations.concerns(matches[0][0])
     return records[matches[0][0]]
 
 

@@ -45,6 +45,7 @@ async def claim_vm(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord:
             if not tries:
                 raise
         else:
+            engine.operations.concerns(record.id)
             return record
 
 

@@ -12,18 +12,23 @@ from collections.abc import AsyncIterator
 from banger.config import Settings
 from banger.engine.engine import Engine
 from banger.engine.hostfacts import HostFacts
+from banger.engine.inprogress import OperationTable
 from banger.engine.live import close_connection
 from banger.engine.recovery import recover
 from banger.engine.shared import SharedWork
 from banger.engine.tasks import OwnedTasks
-from banger.engine.upkeep import keep_consoles_short
+from banger.engine.upkeep import start_upkeep
 from banger.layout import Layout
 from banger.store import open_database
 
 
 @contextlib.asynccontextmanager
-async def open_engine(layout: Layout, settings: Settings) -> AsyncIterator[Engine]:
+async def open_engine(
+    layout: Layout, settings: Settings, *, operations: OperationTable | None = None
+) -> AsyncIterator[Engine]:
     """Hold the engine for a block; needs the daemon's lock (L1).
+
+    `operations`: the table that the requests of clients are in, too.
 
     Raises:
         HostNotReady: the database was written by a newer banger.
@@ -31,10 +36,18 @@ async def open_engine(layout: Layout, settings: Settings) -> AsyncIterator[Engin
     database = await open_database(layout.database)
     tasks = OwnedTasks()
     try:
-        engine = Engine(layout, settings, database, HostFacts(settings), tasks, SharedWork(tasks))
+        engine = Engine(
+            layout,
+            settings,
+            database,
+            HostFacts(settings),
+            tasks,
+            SharedWork(tasks),
+            operations or OperationTable(),
+        )
         try:
             await recover(engine)
-            tasks.start(keep_consoles_short(engine))
+            start_upkeep(engine)
             yield engine
         finally:
             await tasks.close()

@@ -15,10 +15,11 @@ import msgspec
 
 from banger import store
 from banger.engine.engine import Engine
-from banger.engine.live import Unsaved
+from banger.engine.lifetime import LIFETIME, begin_lifetime
+from banger.engine.live import RESTART, Unsaved
 from banger.errors import NoSpace
 from banger.model.names import OperationId, VmId
-from banger.model.vm import VmRecord, VmState
+from banger.model.vm import LIVE, VmRecord, VmState
 
 log = logging.getLogger(__name__)
 
@@ -30,8 +31,12 @@ async def save_outcome(
     state: VmState,
     *,
     error: str | None = None,
+    again: bytes | None = None,
 ) -> None:
     """Save a VM's state and close the operation's journal, in one transaction.
+
+    `again`: the row that has it started again, for a VM that ended by itself. Without it a VM
+    that has ended stays so: somebody wanted that.
 
     Raises:
         NoSpace: the file system of the database is full.
@@ -39,6 +44,14 @@ async def save_outcome(
 
     def save(connection: Connection) -> None:
         store.update_state(connection, vm_id, state, error=error)
+        if state is VmState.RUNNING:
+            store.begin_handle(connection, vm_id, LIFETIME, begin_lifetime())
+        elif state not in LIVE:
+            store.delete_handle(connection, vm_id, LIFETIME)
+            if again is None:
+                store.delete_handle(connection, vm_id, RESTART)
+            else:
+                store.save_handle(connection, vm_id, RESTART, again)
         store.end_operation(connection, operation)
 
     await engine.database.write(save)
@@ -52,10 +65,11 @@ async def save_or_remember(
     state: VmState,
     *,
     error: str | None = None,
+    again: bytes | None = None,
 ) -> None:
     """As `save_outcome`; without room the outcome is kept in memory."""
     try:
-        await save_outcome(engine, operation, vm_id, state, error=error)
+        await save_outcome(engine, operation, vm_id, state, error=error, again=again)
     except NoSpace as full:
         log.warning("%s is %s, which cannot be saved yet: %s", vm_id, state, full.message)
         engine.live_vm(vm_id).unsaved = Unsaved(operation, state, error)

@@ -5,16 +5,19 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from pathlib import Path
 from sqlite3 import Connection
-from typing import TypeVar
+from typing import Literal, TypeVar
 
 import msgspec
 
 from banger import network, store, vmm
-from banger.api.methods import VmList, VmLogs, VmView, view_record
+from banger.api.methods import OperationView, VmList, VmLogs, VmView, view_record
 from banger.engine.engine import Engine
+from banger.engine.inprogress import Running, cancel_running
+from banger.engine.lifetime import LIFETIME, Lifetime, plan_ending, read_clock
+from banger.engine.live import LiveVm
 from banger.engine.lookup import get_vm
 from banger.engine.outcome import correct_record
 from banger.errors import InvalidRequest
@@ -40,9 +43,9 @@ async def list_vms(engine: Engine, params: VmList) -> list[VmView]:
         raise InvalidRequest(
             f"There is no state {', '.join(sorted(unknown))}; states are {', '.join(VmState)}."
         )
-    records, handles = await engine.database.read(_load_vms_and_handles)
+    records, handles, lifetimes = await engine.database.read(_load_vms_and_handles)
     return [
-        _view(engine, record, handles.get(record.id))
+        _view(engine, record, handles.get(record.id), lifetimes.get(record.id))
         for record in (correct_record(engine, saved) for saved in records)
         if record.spec.builds is None
         and (not params.states or record.state in params.states)
@@ -58,28 +61,99 @@ async def show_vm(engine: Engine, ref: str) -> VmView:
 async def view_vm(engine: Engine, record: VmRecord, *, notice: str | None = None) -> VmView:
     """Return a record with what is only known at the moment."""
     handles = await engine.database.read(store.load_handles, record.id)
-    return _view(engine, record, handles.get("vmm"), notice=notice)
+    return _view(engine, record, handles.get("vmm"), handles.get(LIFETIME), notice=notice)
 
 
-def _load_vms_and_handles(connection: Connection) -> tuple[list[VmRecord], dict[VmId, bytes]]:
-    """Return every VM, and the saved VMM handles: one turn of the database for any number."""
-    return store.load_vms(connection), store.load_handles_of_kind(connection, "vmm")
+def _load_vms_and_handles(
+    connection: Connection,
+) -> tuple[list[VmRecord], dict[VmId, bytes], dict[VmId, bytes]]:
+    """Return every VM, their VMMs and lifetimes: one turn of the database for any number."""
+    return (
+        store.load_vms(connection),
+        store.load_handles_of_kind(connection, "vmm"),
+        store.load_handles_of_kind(connection, LIFETIME),
+    )
 
 
 def _view(
-    engine: Engine, record: VmRecord, untrusted_handle: bytes | None, *, notice: str | None = None
+    engine: Engine,
+    record: VmRecord,
+    untrusted_handle: bytes | None,
+    untrusted_lifetime: bytes | None,
+    *,
+    notice: str | None = None,
 ) -> VmView:
     live = engine.live_vm(record.id)
+    ending = None
+    if record.spec.ttl_s or record.spec.auto_stop_s:
+        lifetime = parse_lifetime(untrusted_lifetime)
+        ending = plan_ending(record.spec, record.state, lifetime, live, read_clock())
     reachable = record.state is VmState.RUNNING and record.spec.network is NetworkKind.USER
     handle = None
     if untrusted_handle is not None and record.state in LIVE:
         handle = parse_handle(untrusted_handle, vmm.VmmHandle)
+    holder = live.lifecycle.holder
     return view_record(
         record,
         address=network.user_interface(record.id).address if reachable else None,
         pid=handle.process.pid if handle else None,
-        busy=live.lifecycle.holder.method if live.lifecycle.holder else None,
-        notice=notice,
+        busy=holder.method if holder else None,
+        operation=holder.id if holder else None,
+        health=_health(record, live),
+        ends_at=engine.now() + max(ending.left_s, 0) if ending else None,
+        ends_by=ending.by if ending else None,
+        notice=notice or _say_restart(live),
+    )
+
+
+def _health(record: VmRecord, live: LiveVm) -> Literal["ok", "no-answer"] | None:
+    if record.state is not VmState.RUNNING or live.answers is None:
+        return None
+    return "ok" if live.answers else "no-answer"
+
+
+def _say_restart(live: LiveVm) -> str | None:
+    if live.restart is None:
+        return None
+    left_s = max(live.restart.due_at - asyncio.get_running_loop().time(), 0)
+    return f"It is started again in {left_s:.0f} s."
+
+
+async def list_operations(engine: Engine) -> list[OperationView]:
+    """Return what is in progress, oldest first."""
+    running = engine.operations.list()
+    names = await _load_names(engine)
+    return [_view_operation(one, names) for one in running]
+
+
+async def cancel_operation(engine: Engine, ref: str) -> OperationView:
+    """End an operation and wait for its undoing; return what it was.
+
+    Raises:
+        OperationNotFound: it is not in progress.
+        NotCancellable: it is, and is completed.
+    """
+    running = engine.operations.get(ref)
+    names = await _load_names(engine)
+    await cancel_running(running)
+    return _view_operation(running, names)
+
+
+async def _load_names(engine: Engine) -> dict[VmId, str]:
+    records = await engine.database.read(store.load_vms)
+    return {record.id: record.spec.name for record in records}
+
+
+def _view_operation(running: Running, names: Mapping[VmId, str]) -> OperationView:
+    operation = running.operation
+    return OperationView(
+        id=operation.id,
+        method=operation.method,
+        vm=running.vm_id and names.get(running.vm_id),
+        vm_id=running.vm_id,
+        stage=running.stage,
+        started_at=operation.started_at,
+        cancellable=running.is_cancellable,
     )
 
 
@@ -88,6 +162,11 @@ async def load_vmm_handle(engine: Engine, vm_id: VmId) -> vmm.VmmHandle | None:
     handles = await engine.database.read(store.load_handles, vm_id)
     payload = handles.get("vmm")
     return None if payload is None else parse_handle(payload, vmm.VmmHandle)
+
+
+def parse_lifetime(untrusted_payload: bytes | None) -> Lifetime | None:
+    """Return a VM's lifetime; None if there is none, or its row is damaged."""
+    return None if untrusted_payload is None else parse_handle(untrusted_payload, Lifetime)
 
 
 def parse_handle(untrusted_payload: bytes, kind: type[H]) -> H | None:

@@ -33,6 +33,7 @@ from banger.engine.lookup import get_connection
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_or_remember
 from banger.engine.queries import load_vmm_handle, parse_handle
+from banger.engine.restartpolicy import decide_restart
 from banger.engine.runner import run_forward
 from banger.engine.saving import set_clock, undo_pause
 from banger.engine.sweeping import sweep_snapshots
@@ -106,17 +107,17 @@ async def _finish(engine: Engine, operation: store.OpenOperation) -> None:
             await _end(engine, op, operation.vm_id)
 
 
-async def _end(engine: Engine, op: Operation, vm_id: VmId) -> None:
+async def _end(engine: Engine, op: Operation, vm_id: VmId, *, again: bytes | None = None) -> None:
     """End what is left of a VM, also where the disk is too full to save that (A10)."""
     await run_forward(engine, op, plan_kill(vm_id), journalled=False)
-    await save_or_remember(engine, op.id, vm_id, VmState.STOPPED)
+    await save_or_remember(engine, op.id, vm_id, VmState.STOPPED, again=again)
 
 
 async def _finish_stop(engine: Engine, operation: store.OpenOperation) -> None:
     """Complete a stop in the background, under the VM's lock like any other stop."""
-    op = Operation(operation.id, operation.method, engine.now())
-    async with engine.live_vm(operation.vm_id).lifecycle.hold(op):
-        await finish_stop(engine, op, operation.vm_id)
+    with engine.operations.own(operation.method, operation.vm_id, number=operation.id) as op:
+        async with engine.live_vm(operation.vm_id).lifecycle.hold(op):
+            await finish_stop(engine, op, operation.vm_id)
 
 
 async def _undo(engine: Engine, operation: store.OpenOperation) -> None:
@@ -158,7 +159,9 @@ async def _reconcile(engine: Engine, record: VmRecord) -> None:
             if record.state is VmState.RUNNING:
                 engine.tasks.start(_isolated(record.id, _reconnect(engine, record)))
             return
-        await _end(engine, engine.new_operation("recover"), record.id)
+        # Nobody saw how it ended, a reboot of the host for one: that counts as a failure.
+        again = await decide_restart(engine, record, failed=True) if lives else None
+        await _end(engine, engine.new_operation("recover"), record.id, again=again)
     kept = record.state is VmState.ERROR and record.spec.builds is None
     if record.spec.ephemeral and not kept:
         await delete_now(engine, engine.new_operation("vm.delete"), record.id)

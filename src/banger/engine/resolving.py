@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from banger.api.methods import VmCreate
 from banger.config import Settings
+from banger.durations import parse_duration
 from banger.engine.artifacts import ensure_image, ensure_kernel
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
 from banger.engine.preflight import require_programs
 from banger.errors import InvalidRequest
 from banger.model.names import parse_vm_name
-from banger.model.vm import NetworkKind, VmSpec, require_sizes
+from banger.model.vm import NetworkKind, VmSpec, require_ending, require_sizes
 
 
 def require_valid(params: VmCreate, settings: Settings) -> None:
@@ -27,6 +28,7 @@ def require_valid(params: VmCreate, settings: Settings) -> None:
         parse_vm_name(params.name)
     vcpu, memory_mib, disk_mib = _sizes(params, settings)
     require_sizes(vcpu=vcpu, memory_mib=memory_mib, disk_mib=disk_mib)
+    require_ending(ttl_s=params.ttl_s, restart=params.restart, ephemeral=params.ephemeral)
     for key, value in params.labels.items():
         if not key or "=" in key or "\0" in key + value or len(key) + len(value) > 1024:
             raise InvalidRequest(f"{key!r} is not a label: a name without = is needed.")
@@ -63,6 +65,9 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         labels=params.labels,
         env=image.env,
         ephemeral=params.ephemeral,
+        ttl_s=params.ttl_s,
+        auto_stop_s=parse_duration(settings.text("auto_stop_after")),
+        restart=params.restart,
     )
     op.note("spec", _describe(spec))
     return spec

@@ -47,6 +47,8 @@ class GuestConnection:
         self._greeted = asyncio.Event()
         self._streams: dict[int, Stream] = {}
         self._next_number = 1
+        self.used_at = 0.0
+        """When the last such request began or ended, by the loop's clock."""
 
     @property
     def hello(self) -> Hello:
@@ -58,6 +60,11 @@ class GuestConnection:
     def closed(self) -> bool:
         """The connection has failed or was closed."""
         return self._link.failure is not None
+
+    @property
+    def is_working(self) -> bool:
+        """A command, a copy or a forwarded connection is open."""
+        return any(stream.is_work for stream in self._streams.values())
 
     async def wait_closed(self) -> None:
         """Return when the connection is closed, by whichever side."""
@@ -87,6 +94,7 @@ class GuestConnection:
         self._link.send(data)
         self._next_number += 1
         stream = self._streams[number] = Stream(self._link, number, request=request)
+        self._note_use(stream)
         return stream
 
     async def ask(self, request: Request, *, deadline_s: float) -> Fields:
@@ -116,6 +124,11 @@ class GuestConnection:
         stream.accept(frame)
         if stream.ended:
             del self._streams[frame.stream]
+            self._note_use(stream)
+
+    def _note_use(self, stream: Stream) -> None:
+        if stream.is_work:
+            self.used_at = asyncio.get_running_loop().time()
 
     def _wake_all(self) -> None:
         self._greeted.set()

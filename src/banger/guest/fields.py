@@ -118,10 +118,14 @@ class Fields:
 
     def i64(self, tag: Tag) -> int:
         """Return a signed number that must be there."""
-        value = self._number(tag, _I64)
+        value = self.find_i64(tag)
         if value is None:
             raise GuestProtocolError(f"The guest sent no field {tag.name}.")
         return value
+
+    def find_i64(self, tag: Tag) -> int | None:
+        """Return a signed number that may be missing."""
+        return self._number(tag, _I64)
 
     def _number(self, tag: Tag, shape: struct.Struct) -> int | None:
         value = self.find(tag)

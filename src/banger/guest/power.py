@@ -10,9 +10,14 @@ from banger.guest.stream import Request
 NOW_FLAG = 1
 
 
-async def ping(connection: GuestConnection, *, deadline_s: float) -> None:
-    """Return when the agent has answered."""
-    await connection.ask(Request(Kind.PING, "pinging the guest"), deadline_s=deadline_s)
+async def ping(connection: GuestConnection, *, deadline_s: float) -> int | None:
+    """Return the guest's CLOCK_REALTIME in ns when the agent has answered; None: it is an old one.
+
+    What the guest says is any number of 64 bits.
+    """
+    request = Request(Kind.PING, "pinging the guest")
+    answer = await connection.ask(request, deadline_s=deadline_s)
+    return answer.find_i64(Tag.CLOCK_NS)
 
 
 async def sync(connection: GuestConnection, *, deadline_s: float) -> None:

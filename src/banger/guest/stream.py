@@ -38,6 +38,7 @@ BATCH_BYTES = 8 * MAX_PAYLOAD
 """Data that goes into one write, at most: a window. One frame a write cost a fifth more CPU."""
 
 _SENDS = frozenset({Kind.EXEC, Kind.TAR_IN, Kind.CONNECT})
+_WORK = _SENDS | {Kind.TAR_OUT}
 _RECEIVES = {Kind.EXEC: (1, 2), Kind.TAR_OUT: (1,), Kind.CONNECT: (1,)}
 
 
@@ -81,6 +82,11 @@ class Stream:
         self.give_up()
 
     # --- called by the connection ---
+
+    @property
+    def is_work(self) -> bool:
+        """The request is somebody's use of the guest, not a look at it."""
+        return self._request.kind in _WORK
 
     @property
     def ended(self) -> bool:

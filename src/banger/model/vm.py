@@ -29,6 +29,16 @@ class NetworkKind(StrEnum):
     NONE = "none"
 
 
+class RestartPolicy(StrEnum):
+    """Whether a VM that has ended by itself is started again. A stop by its user stands."""
+
+    NO = "no"
+    ON_FAILURE = "on-failure"
+    """If its VMM failed, or nobody saw how it ended."""
+    ALWAYS = "always"
+    """Also if its guest powered itself off."""
+
+
 class Accel(StrEnum):
     """How the guest's instructions are run."""
 
@@ -56,6 +66,7 @@ TEMPLATES, SNAPSHOTS = "templates", "snapshots"
 VCPU_RANGE = range(1, 65)
 MEMORY_MIB_RANGE = range(128, 1024 * 1024 + 1)
 DISK_MIB_RANGE = range(64, 16 * 1024 * 1024 + 1)
+TTL_MAX_S = 10 * 365 * 86400.0
 
 
 class VmSpec(Struct, frozen=True, kw_only=True):
@@ -84,6 +95,11 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     """Key of the template that this VM is to become: it is the engine's, and in no list."""
     ephemeral: bool = False
     """Deleted when the client connection that created it ends (`vm run --rm`)."""
+    ttl_s: float | None = None
+    """How long it may run after each start; then it is stopped, or deleted if it is ephemeral."""
+    auto_stop_s: float | None = None
+    """It is stopped when nobody has used it for so long."""
+    restart: RestartPolicy = RestartPolicy.NO
 
 
 class WorkspaceRecord(Struct, frozen=True, kw_only=True):
@@ -105,7 +121,7 @@ class VmRecord(Struct, frozen=True, kw_only=True):
     created_at: float
     """Seconds of the Unix epoch."""
     error: str | None = None
-    """Why the state is `error`: one sentence."""
+    """Why the state is `error`, or why it was stopped if its user did not: one sentence."""
     workspace: WorkspaceRecord | None = None
 
 
@@ -161,3 +177,21 @@ def require_sizes(*, vcpu: int, memory_mib: int, disk_mib: int) -> None:
                 f"{allowed.start} to {allowed.stop - 1}{unit} are possible.",
                 hint=f"--{what} {example}",
             )
+
+
+def require_ending(*, ttl_s: float | None, restart: RestartPolicy, ephemeral: bool) -> None:
+    """Check what is to become of a VM by itself (hazard C7).
+
+    Raises:
+        InvalidRequest: it is not possible, or does not go together.
+    """
+    if ttl_s is not None and not 1 <= ttl_s <= TTL_MAX_S:
+        raise InvalidRequest(
+            "The time to live is out of range: 1 second to 10 years are possible.",
+            hint="--ttl 2h",
+        )
+    if ephemeral and restart is not RestartPolicy.NO:
+        raise InvalidRequest(
+            "A VM that is deleted at the end cannot be started again by itself.",
+            hint="leave out --rm or --restart",
+        )

@@ -10,7 +10,13 @@ process dies, SQLite's write-ahead log keeps what was committed and nothing else
 """
 
 from banger.store.database import Database, open_database
-from banger.store.handles import delete_handle, load_handles, load_handles_of_kind, save_handle
+from banger.store.handles import (
+    begin_handle,
+    delete_handle,
+    load_handles,
+    load_handles_of_kind,
+    save_handle,
+)
 from banger.store.journal import (
     JournalEntry,
     OpenOperation,
@@ -36,6 +42,7 @@ __all__ = [
     "JournalEntry",
     "OpenOperation",
     "StepStatus",
+    "begin_handle",
     "begin_operation",
     "delete_handle",
     "delete_vm",

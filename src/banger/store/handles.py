@@ -1,4 +1,4 @@
-"""Rows of momentary handles: which processes belong to a VM."""
+"""Rows of momentary handles: which processes belong to a VM, since when it runs."""
 
 from __future__ import annotations
 
@@ -10,6 +10,11 @@ from banger.model.names import VmId
 def save_handle(connection: sqlite3.Connection, vm_id: VmId, kind: str, payload: bytes) -> None:
     """Save or replace one handle (JSON) of a VM."""
     connection.execute("INSERT OR REPLACE INTO handles VALUES (?, ?, ?)", (vm_id, kind, payload))
+
+
+def begin_handle(connection: sqlite3.Connection, vm_id: VmId, kind: str, payload: bytes) -> None:
+    """Save one handle (JSON) of a VM, unless it has one of this kind."""
+    connection.execute("INSERT OR IGNORE INTO handles VALUES (?, ?, ?)", (vm_id, kind, payload))
 
 
 def load_handles(connection: sqlite3.Connection, vm_id: VmId) -> dict[str, bytes]:

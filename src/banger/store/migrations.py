@@ -25,7 +25,7 @@ MIGRATIONS: tuple[str, ...] = (
     -- What is true only while a process lives; written before it is used (hazard B4).
     CREATE TABLE handles (
         vm_id   TEXT NOT NULL REFERENCES vms(id) ON DELETE CASCADE,
-        kind    TEXT NOT NULL,             -- vmm, network
+        kind    TEXT NOT NULL,             -- vmm, network, lifetime, restart
         payload BLOB NOT NULL,             -- JSON
         PRIMARY KEY (vm_id, kind)
     ) STRICT, WITHOUT ROWID;

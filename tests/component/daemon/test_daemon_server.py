@@ -22,7 +22,8 @@ from banger.api.methods import NoParams, StartedStream, VmCreate, VmExec, VmRef
 from banger.api.stream import format_control, format_frame
 from banger.daemon.calls import Call, Handlers
 from banger.daemon.server import Server, bound_socket, remove_stale_socket
-from banger.errors import Conflict, Denied, HostNotReady, VmNotFound
+from banger.engine.inprogress import OperationTable, cancel_running
+from banger.errors import Conflict, Denied, HostNotReady, NotCancellable, VmNotFound
 from banger.version import VERSION
 
 Json = dict[str, Any]
@@ -63,6 +64,7 @@ class Running:
         self.reports = reports
         self.stop = asyncio.Event()
         self.deaf = asyncio.Event()
+        self.operations = OperationTable()
         self.task: asyncio.Task[None]
 
     async def connect(self) -> Peer:
@@ -78,9 +80,9 @@ async def running(
     uid = os.getuid() if owner_uid is None else owner_uid
     with bound_socket(path) as listener:
         server.task = asyncio.create_task(
-            Server(handlers, reports=server.reports, owner_uid=uid).run(
-                listener, stop=server.stop, deaf=server.deaf
-            )
+            Server(
+                handlers, operations=server.operations, reports=server.reports, owner_uid=uid
+            ).run(listener, stop=server.stop, deaf=server.deaf)
         )
         try:
             yield server
@@ -438,6 +440,35 @@ def test_a_client_that_leaves_cancels_its_request(short_dir: Path) -> None:
             await held.began.wait()
             peer.close()
             await held.cancelled.wait()
+
+    run(test)
+
+
+def test_an_operation_is_cancelled_and_its_client_told(short_dir: Path) -> None:
+    """C5, H6: the connection goes on; a method that is declared detached is not cancelled."""
+
+    async def test() -> None:
+        start, stop = Held(), Held()
+        handlers = {"vm.start": start, "vm.stop": stop, "vm.show": echo}
+        async with running(short_dir, handlers) as server:
+            starting, stopping = await server.connect(), await server.connect()
+            await starting.send("vm.start", {"ref": "a"})
+            await stopping.send("vm.stop", {"ref": "a"})
+            await start.began.wait()
+            await stop.began.wait()
+            first, second = server.operations.list()
+            await cancel_running(first)
+            error = (await starting.receive())["error"]
+            assert (error["data"]["code"], error["data"]["exit_code"]) == ("cancelled", 130)
+            assert error["data"]["operation_id"] == first.operation.id
+            assert (await starting.call("vm.show", {"ref": "b"}))["result"]
+            with pytest.raises(NotCancellable):
+                await cancel_running(second)
+            stop.release.set()
+            assert "result" in await stopping.receive()
+            assert server.operations.list() == []
+            starting.close()
+            stopping.close()
 
     run(test)
 

@@ -209,7 +209,7 @@ def test_output_stops_at_the_window(host: Host) -> None:
     host.send(frame(CREDIT, stream, struct.pack("<I", 5), channel=1))
     while len(host.outcomes[stream].output[1]) < WINDOW + 5:
         host.step()
-    assert host.call(PING).result == {}
+    assert host.call(PING).result
     assert len(host.outcomes[stream].output[1]) == WINDOW + 5
     host.close_stream(stream)
     assert number(host.wait(stream).result["SIGNAL"]) == signal.SIGKILL
@@ -224,7 +224,7 @@ def test_nothing_in_the_pipe_is_lost_to_a_slow_reader(host: Host) -> None:
     while len(host.outcomes[stream].output[1]) < WINDOW:
         host.step()
     wait_gone(pid)
-    assert host.call(PING).result == {}
+    assert host.call(PING).result
     assert host.outcomes[stream].last is None
     host.send(frame(CREDIT, stream, struct.pack("<I", 100_000), channel=1))
     outcome = host.wait(stream)
@@ -380,7 +380,7 @@ def test_close_after_the_end_still_kills_the_group(host: Host) -> None:
     while len(host.outcomes[stream].output[1]) < WINDOW:
         host.step()
     wait_gone(pid)
-    assert host.call(PING).result == {}
+    assert host.call(PING).result
     host.close_stream(stream)
     assert host.wait(stream).status == 0
     wait_gone(child)

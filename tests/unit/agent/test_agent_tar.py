@@ -246,7 +246,7 @@ GOOD = archive([directory("d"), member("d/a", b"x" * 700), member("n" * 150, b"y
 def test_unpack_refuses_what_is_no_archive(host: Host, tmp_path: Path, raw: bytes) -> None:
     """F1"""
     assert unpack(host, tmp_path, raw).code == "bad-archive"
-    assert host.call(PING).result == {}
+    assert host.call(PING).result
 
 
 def test_unpack_refuses_a_lie_about_the_size(host: Host, tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_unpack_stops_on_close(host: Host, tmp_path: Path) -> None:
     host.write(stream, GOOD[:1300], eof=False)
     host.close_stream(stream)
     assert host.wait(stream).code == "closed"
-    assert host.call(PING).result == {}
+    assert host.call(PING).result
 
 
 def test_what_follows_the_archive_is_ignored(host: Host, tmp_path: Path) -> None:
@@ -419,7 +419,7 @@ def test_pack_waits_for_the_reader(host: Host, tree: Path) -> None:
     stream = host.open(TAR_OUT, ("PATH", str(tree)))
     while len(host.outcomes[stream].output[1]) < WINDOW:
         host.step()
-    assert host.call(PING).result == {}
+    assert host.call(PING).result
     assert len(host.outcomes[stream].output[1]) == WINDOW
     host.close_stream(stream)
     assert host.wait(stream).code == "closed"

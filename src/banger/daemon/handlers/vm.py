@@ -14,6 +14,7 @@ from banger.api.methods import (
     VmLogs,
     VmPrune,
     VmRef,
+    VmStart,
     VmStop,
     VmView,
 )
@@ -43,8 +44,8 @@ def vm_handlers(engine: Engine) -> Handlers:
     async def show(_: Call, params: VmRef) -> VmView:
         return await verbs.show_vm(engine, params.ref)
 
-    async def start(call: Call, params: VmRef) -> VmView:
-        return await verbs.start_vm(engine, call.operation, params.ref)
+    async def start(call: Call, params: VmStart) -> VmView:
+        return await verbs.start_vm(engine, call.operation, params)
 
     async def stop(call: Call, params: VmStop) -> VmView:
         return await verbs.stop_vm(engine, call.operation, params)

@@ -1,0 +1,98 @@
+"""Whether the host's memory holds one more VM, asked before anything is made of it.
+
+A guest takes its memory bit by bit. So of what the host has available, everything is spoken
+for that running VMs may take yet, and what operations in progress have been promised. Since few
+guests take all that they may, and give back what they free, all of it together may exceed what is
+there by the factor `memory_overcommit`; a single VM may not. A user who knows better says `force`.
+
+Promises are in memory, one for each operation, and last until its VMs run; what such a VM takes
+meanwhile is counted twice, on the safe side. Takes no locks: between the last look at the numbers
+and the promise nothing else runs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+from banger import store, vmm
+from banger.engine.engine import Engine
+from banger.engine.operations import Operation
+from banger.engine.queries import parse_handle
+from banger.errors import NotEnoughMemory
+from banger.host.memory import read_available_mib, read_taken_mib
+from banger.model.names import VmId
+from banger.model.vm import LIVE, VmRecord
+
+
+@contextlib.asynccontextmanager
+async def promised_memory(
+    engine: Engine, op: Operation, each_mib: int, *, number: int = 1, force: bool
+) -> AsyncIterator[None]:
+    """Have memory for guests of one size set aside for a block that starts them.
+
+    Raises:
+        NotEnoughMemory: the host does not have it; the message has the numbers.
+    """
+    records = await engine.database.read(store.load_vms)
+    handles = await engine.database.read(store.load_handles_of_kind, "vmm")
+    running_mib = await asyncio.to_thread(_still_to_take, _others(engine, records), handles)
+    available_mib = read_available_mib()
+    spoken_for_mib = running_mib + sum(engine.promises.values())
+    if not force:
+        require_room(
+            each_mib,
+            number=number,
+            available_mib=available_mib,
+            spoken_for_mib=spoken_for_mib,
+            overcommit=engine.settings.number("memory_overcommit"),
+        )
+    engine.promises[op.id] = each_mib * number
+    try:
+        yield
+    finally:
+        del engine.promises[op.id]
+
+
+def require_room(
+    each_mib: int, *, number: int, available_mib: int, spoken_for_mib: int, overcommit: int
+) -> None:
+    """Check that there is room for guests. Pure.
+
+    Raises:
+        NotEnoughMemory: there is not.
+    """
+    wanted_mib = each_mib * number
+    fits_together = wanted_mib + spoken_for_mib <= available_mib * overcommit
+    if each_mib <= available_mib and fits_together:
+        return
+    others = f", of which other VMs may take {spoken_for_mib} MiB" if spoken_for_mib else ""
+    allowed = f" (overcommitted {overcommit} times)" if overcommit > 1 else ""
+    raise NotEnoughMemory(
+        f"{wanted_mib} MiB of memory are needed; the host has {available_mib} MiB "
+        f"available{allowed}{others}.",
+        hint="banger vm list, and stop one; or less --memory; or --force",
+    )
+
+
+def _others(engine: Engine, records: list[VmRecord]) -> list[VmRecord]:
+    """Return the VMs that run, without those that an operation with a promise works on."""
+    found = []
+    for record in records:
+        live = engine.live.get(record.id)
+        holder = live.lifecycle.holder if live else None
+        if record.state in LIVE and (holder is None or holder.id not in engine.promises):
+            found.append(record)
+    return found
+
+
+def _still_to_take(records: list[VmRecord], handles: dict[VmId, bytes]) -> int:
+    """Return the memory that running VMs may take yet, in MiB."""
+    total = 0
+    for record in records:
+        payload = handles.get(record.id)
+        handle = None if payload is None else parse_handle(payload, vmm.VmmHandle)
+        taken = 0 if handle is None else read_taken_mib(handle.process)
+        total += max(record.spec.memory_mib - taken, 0)
+    return total

@@ -1,0 +1,12 @@
+"""What the daemon looks after while it runs. One module for each loop, which has no other owner.
+
+Each loop looks at every VM by itself, in a task of the engine's own where that may take long or
+fail: a bug in one VM is logged and is the others' no business (hazard B9). While nothing is
+to be done a loop costs next to nothing; `docs/performance.md` has figures.
+
+`start_upkeep` starts them all; they end with the engine's tasks.
+"""
+
+from banger.engine.upkeep.loops import start_upkeep
+
+__all__ = ["start_upkeep"]

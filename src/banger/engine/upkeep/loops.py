@@ -1,0 +1,35 @@
+"""Every loop there is, and its start."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+
+from banger.engine.engine import Engine
+from banger.engine.upkeep.consoles import keep_consoles_short
+from banger.engine.upkeep.expiry import end_what_is_over
+from banger.engine.upkeep.health import look_after_guests
+from banger.engine.upkeep.restarts import start_again
+
+Loop = Callable[[Engine], Coroutine[object, object, None]]
+
+LOOPS: tuple[Loop, ...] = (
+    keep_consoles_short,
+    end_what_is_over,
+    look_after_guests,
+    start_again,
+)
+AGAIN_S = 30.0
+"""After a failure, which the engine's tasks log, a loop is begun anew."""
+
+
+def start_upkeep(engine: Engine) -> None:
+    """Start every loop; needs an engine that has recovered."""
+    for loop in LOOPS:
+        engine.tasks.start(_go_on(engine, loop))
+
+
+async def _go_on(engine: Engine, loop: Loop) -> None:
+    while True:
+        await asyncio.wait({engine.tasks.start(loop(engine))})
+        await asyncio.sleep(AGAIN_S)

@@ -1,0 +1,102 @@
+"""Start VMs again that ended by themselves and are to run (`engine.restartpolicy`).
+
+The loop looks at the rows when a VM has ended, and once when the daemon starts. Each start waits
+in a task of its own, and is then an operation `vm.start_again` that holds the lifecycle lock (L2).
+If the process dies during a start recovery undoes it, the row is still there, and the next
+daemon begins the wait anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from sqlite3 import Connection
+
+from banger import store
+from banger.engine.capacity import promised_memory
+from banger.engine.engine import Engine
+from banger.engine.lifecycle import default_boot_deadline_s, start_held
+from banger.engine.live import RESTART, RESTARTING, PendingRestart
+from banger.engine.lookup import reload_vm
+from banger.engine.operations import Operation
+from banger.engine.outcome import save_outcome
+from banger.engine.restartpolicy import (
+    GIVEN_UP,
+    LIMIT,
+    Restart,
+    decide_restart,
+    parse_restart,
+    wait_before,
+)
+from banger.errors import BangerError, Cancelled, VmNotFound
+from banger.model.names import VmId
+from banger.model.vm import VmRecord, VmState
+
+log = logging.getLogger(__name__)
+
+ENDED = (VmState.STOPPED, VmState.ERROR)
+
+
+async def start_again(engine: Engine) -> None:
+    """Start each VM that is to be started again, for ever."""
+    while True:
+        engine.ended.clear()
+        records, rows = await engine.database.read(_load)
+        for record in records:
+            restart = parse_restart(rows.get(record.id))
+            if restart is not None and record.state in ENDED:
+                _schedule(engine, record, restart)
+        await engine.ended.wait()
+
+
+def _load(connection: Connection) -> tuple[list[VmRecord], dict[VmId, bytes]]:
+    return store.load_vms(connection), store.load_handles_of_kind(connection, RESTART)
+
+
+def _schedule(engine: Engine, record: VmRecord, restart: Restart) -> None:
+    live, wait_s = engine.live_vm(record.id), wait_before(restart)
+    if live.restart is not None:
+        return
+    log.warning(
+        "%s (%s) ended by itself, start %d of %d in %g s",
+        *(record.spec.name, record.id, restart.number, LIMIT, wait_s),
+    )
+    due_at = asyncio.get_running_loop().time() + wait_s
+    task = engine.tasks.start(_start_later(engine, record.id, wait_s))
+    live.restart = PendingRestart(due_at, task)
+
+
+async def _start_later(engine: Engine, vm_id: VmId, wait_s: float) -> None:
+    live = engine.live_vm(vm_id)
+    try:
+        await asyncio.sleep(wait_s)
+        with engine.operations.own(RESTARTING, vm_id, is_cancellable=True) as op:
+            async with live.lifecycle.hold(op, wait=True):
+                live.restart = None
+                await _start(engine, op, vm_id)
+    except (VmNotFound, Cancelled) as error:
+        log.info("%s is not started again: %s", vm_id, error.message)
+    finally:
+        # Ended before it began: nobody else's wait is forgotten.
+        if live.restart is not None and live.restart.task is asyncio.current_task():
+            live.restart = None
+
+
+async def _start(engine: Engine, op: Operation, vm_id: VmId) -> None:
+    """Start a VM, unless somebody has started or stopped it since; a failure is another end."""
+    record = await reload_vm(engine, vm_id)
+    handles = await engine.database.read(store.load_handles, vm_id)
+    if record.state not in ENDED or RESTART not in handles:
+        return
+    # Decided before: a start that fails removes the row, as every end that is not asked about.
+    again = await decide_restart(engine, record, failed=True)
+    try:
+        async with promised_memory(engine, op, record.spec.memory_mib, force=False):
+            await start_held(engine, op, record, deadline_s=default_boot_deadline_s(record))
+    except Cancelled:
+        raise
+    except BangerError as error:
+        log.error("%s could not be started again: %s", record.spec.name, error.message)
+        why = error.message if again else f"{error.message} {GIVEN_UP}"
+        await save_outcome(engine, op.id, vm_id, VmState.ERROR, error=why, again=again)
+        engine.ended.set()

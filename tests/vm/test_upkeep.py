@@ -1,0 +1,101 @@
+"""What becomes of a VM by itself: its time is over, nobody uses it, it dies, its clock is wrong."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from pathlib import Path
+
+from tests.support.installations import Installation, finish, kill_and_wait, wait_for
+from tests.support.vms import TINY
+
+LOCAL = (*TINY, "--network", "none")
+
+
+def pid(own: Installation, name: str) -> int:
+    return int(own.vm(name)["pid"])
+
+
+def test_a_vm_that_nobody_uses_is_stopped(own: Installation) -> None:
+    """One that is in use goes on, however long that is."""
+    own.environ["BANGER_AUTO_STOP_AFTER"] = "2s"
+    own.do("vm", "create", "--name", "one", *LOCAL, "--ttl", "1h")
+    own.exec("one", "sleep", "4", status=0)
+    wait_for(lambda: own.state("one") == "stopped", "the VM to be stopped")
+    assert own.vm("one")["notice"] == "Nobody had used it for 2s."
+    log = own.layout.daemon_log.read_text()
+    assert "is stopped in" in log and "is ended: Nobody had used it for 2s." in log
+
+
+def test_a_time_to_live_outlives_the_daemon(own: Installation) -> None:
+    """B5: what counts is when the VM was started; with --rm it is deleted."""
+    command = ("sh", "-c", "echo on; sleep 7000")
+    running = own.start("vm", "run", "--rm", *LOCAL, "--ttl", "2s", "--name", "two", "--", *command)
+    own.do("vm", "create", "--name", "one", *LOCAL, "--ttl", "4s")
+    finish(running, status=125)
+    listed = own.do("vm", "list").text
+    assert "running (" in listed and "left)" in listed
+    own.kill_daemon()
+    wait_for(lambda: own.state("one") == "stopped", "the VM to be stopped")
+    assert [vm["name"] for vm in own.vms()] == ["one"]
+    assert own.vm("one")["notice"] == "Its time to live of 4s was over."
+
+
+def test_a_vm_that_dies_is_started_again(own: Installation) -> None:
+    """B10: also when no daemon saw it; and what its user stops stays so."""
+    own.do("vm", "create", "--name", "one", *LOCAL, "--restart", "on-failure")
+    first = own.boot_id("one")
+    kill_and_wait(pid(own, "one"))
+    wait_for(lambda: own.state("one") == "running", "the VM to run again")
+    second = own.boot_id("one")
+    vmm = pid(own, "one")
+    own.stop_daemon()
+    kill_and_wait(vmm)
+    wait_for(lambda: own.vm("one")["busy"] == "vm.start_again", "the next start")
+    # It is in the middle of it, and its user wants it to end.
+    own.do("vm", "stop", "one")
+    assert own.state("one") == "stopped"
+    assert first != second
+    own.stop_daemon()
+    assert own.state("one") == "stopped"
+    assert own.json("gc", "--dry-run") == []
+    with own.database() as connection:
+        assert connection.execute("SELECT * FROM handles").fetchall() == []
+
+
+def test_a_guests_clock_is_kept_right_and_its_silence_seen(own: Installation) -> None:
+    """D1, D4."""
+    with own.special_daemon("--ask-every", "0.5"):
+        own.do("vm", "create", "--name", "one", *LOCAL)
+        own.exec("one", "date", "-s", "2020-01-01", status=0)
+
+        def is_right() -> bool:
+            guest = float(own.exec("one", "date", "+%s.%N", status=0).text)
+            return abs(guest - time.time()) < 5
+
+        wait_for(is_right, "the clock to be set")
+        wait_for(lambda: own.vm("one")["health"] == "ok", "an answer")
+        vmm = pid(own, "one")
+        os.kill(vmm, signal.SIGSTOP)
+        try:
+            wait_for(lambda: own.vm("one")["health"] == "no-answer", "its silence to be seen")
+            assert "(no answer)" in own.do("vm", "list").text
+        finally:
+            os.kill(vmm, signal.SIGCONT)
+        wait_for(lambda: own.vm("one")["health"] == "ok", "an answer")
+        log = own.layout.daemon_log.read_text()
+        assert log.count("does not answer") == log.count("answers again") == 1
+        own.delete_all()
+
+
+def test_memory_that_the_host_does_not_have(own: Installation) -> None:
+    """C7: refused before anything exists, with what there is; no core holds a guest's memory."""
+    refused = own.run("vm", "create", "--name", "big", *LOCAL, "--memory", "1024G", status=6)
+    assert "1048576 MiB of memory are needed; the host has" in refused.err
+    assert "--force" in refused.err
+    assert own.vms() == []
+    daemon = own.daemon_pid()
+    limits = Path(f"/proc/{daemon}/limits").read_text().splitlines()
+    (core,) = [line.split() for line in limits if line.startswith("Max core file size")]
+    assert core[4:6] == ["0", "0"]
