@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections import Counter
@@ -32,6 +33,10 @@ class Engine:
     shared: SharedWork
     pins: Counter[str] = field(default_factory=Counter)
     """How many operations need the saved machine of an origin at this moment (hazard C4)."""
+    kernel_needs: dict[str, str] = field(default_factory=dict)
+    """Name or digest of the kernel that each operation needs at this moment (hazard C4)."""
+    removals: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a kernel is removed: milliseconds."""
     template_failures: Counter[str] = field(default_factory=Counter)
     """How often a template of this key could not be made or used while this daemon lived."""
     live: dict[VmId, LiveVm] = field(default_factory=dict)
