@@ -141,6 +141,7 @@ void reap(struct agent *agent);
 
 /* one file each for the requests; those that return int fill the failure */
 int boot(struct agent *agent, const struct request *request, struct failure *failure);
+int find_device(const char *text, char *path, size_t size, struct failure *failure);
 int identity(const struct request *request, struct failure *failure);
 int identity_check(const struct request *request, struct failure *failure);
 int identity_apply(const struct request *request, struct failure *failure);
@@ -174,6 +175,7 @@ int copy_tree(const char *from, const char *to, struct failure *failure);
 
 /* modules.c */
 void load_modules(void);
+int mount_modules(const char *device, const char *root, struct failure *failure);
 
 /* init.c: PID 1 until the image's init takes over */
 void init_main(char *name) __attribute__((noreturn));
@@ -183,6 +185,8 @@ int init_ask(const struct agent *agent, enum init_word word, const char *path);
 /* files.c */
 int make_parents(const char *path);
 int make_directories(const char *path);
+int open_in_root(const char *root, const char *path);
+int make_in_root(const char *root, const char *path);
 int write_all(int fd, const void *bytes, size_t size);
 ssize_t read_file(const char *path, char *text, size_t size);
 int empty_directory(int fd);

@@ -9,7 +9,6 @@
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 enum { DEVICE_WAIT_MS = 5000 };
@@ -17,25 +16,6 @@ enum { DEVICE_WAIT_MS = 5000 };
 #define IMAGE "/image"
 #define DISK "/disk"
 #define NEW "/newroot"
-
-/* linux/openat2.h */
-struct how {
-    uint64_t flags, mode, resolve;
-};
-enum { IN_ROOT = 0x10 };
-
-static int open_below(const char *root, const char *path)
-{
-    struct how how = {O_PATH | O_DIRECTORY | O_CLOEXEC, 0, IN_ROOT};
-    int base = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
-    if (base < 0)
-        return -1;
-    int fd = (int)syscall(SYS_openat2, base, path, &how, sizeof how);
-    int error = errno;
-    close(base);
-    errno = error;
-    return fd;
-}
 
 /* --- devices ------------------------------------------------------------------ */
 
@@ -57,7 +37,7 @@ static bool find_serial(const char *serial, char *path, size_t size)
 }
 
 /* Find `/dev/NAME` or `serial:NAME`; wait for it, since drivers probe on their own time. */
-static int find_device(const char *text, char *path, size_t size, struct failure *failure)
+int find_device(const char *text, char *path, size_t size, struct failure *failure)
 {
     static const char prefix[] = "serial:";
     bool by_serial = strncmp(text, prefix, sizeof prefix - 1) == 0;
@@ -127,7 +107,7 @@ static int fill_native(struct agent *agent, const char *path, const char *home,
     snprintf(aside, sizeof aside, "%.4000s.new", home);
     if (make_parents(aside) || remove_tree(aside) || mkdir(aside, 0700))
         return fail(failure, "io", errno, "make %.128s", aside);
-    int image = open_below(IMAGE, path);
+    int image = open_in_root(IMAGE, path);
     if (image >= 0) {
         snprintf(from, sizeof from, "/proc/self/fd/%d", image);
         int failed = fstat(image, &kept) || copy_tree(from, aside, failure);
@@ -143,16 +123,11 @@ static int fill_native(struct agent *agent, const char *path, const char *home,
 
 static int mount_native(struct agent *agent, const char *path, struct failure *failure)
 {
-    char home[PATH_MAX], target[PATH_MAX];
+    char home[PATH_MAX], target[64];
     snprintf(home, sizeof home, DISK "/native%.3900s", path);
     if (access(home, F_OK) && fill_native(agent, path, home, failure))
         return -1;
-    int fd = open_below(NEW, path);
-    if (fd < 0 && errno == ENOENT) {
-        snprintf(target, sizeof target, NEW "%.3900s", path);
-        make_directories(target);
-        fd = open_below(NEW, path);
-    }
+    int fd = make_in_root(NEW, path);
     if (fd < 0)
         return fail(failure, "io", errno, "find %.128s in the root", path);
     snprintf(target, sizeof target, "/proc/self/fd/%d", fd);
@@ -238,6 +213,7 @@ int boot(struct agent *agent, const struct request *request, struct failure *fai
     mkdir(NEW, 0755);
     if (mount_image(request->root, failure) || mount_data(agent, request->data, failure) ||
         mount_overlay(failure) || mount_natives(agent, request, failure) ||
+        (request->modules && mount_modules(request->modules, NEW, failure)) ||
         move_api(failure) || enter_root(agent, failure))
         return -1;
     if (!request->init)

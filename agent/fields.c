@@ -53,6 +53,7 @@ static const struct rule rules[TAG_LIMIT] = {
     [TAG_DATA] = {TEXT, IN(KIND_BOOT), AT(data)},
     [TAG_INIT] = {TEXT, IN(KIND_BOOT), AT(init)},
     [TAG_NATIVE] = {LIST, IN(KIND_BOOT), AT(native)},
+    [TAG_MODULES] = {TEXT, IN(KIND_BOOT), AT(modules)},
 };
 
 int fail(struct failure *failure, const char *code, int error, const char *format, ...)

@@ -52,6 +52,7 @@ enum tag {
     TAG_DATA = 75,
     TAG_INIT = 76,
     TAG_NATIVE = 77,
+    TAG_MODULES = 78,
     TAG_LIMIT = 128,
 };
 
@@ -98,7 +99,7 @@ struct blob {
 struct request {
     bool present[TAG_LIMIT];
     struct list args, env, names, native;
-    char *cwd, *user, *path, *host, *hostname, *address, *gateway, *root, *data, *init;
+    char *cwd, *user, *path, *host, *hostname, *address, *gateway, *root, *data, *modules, *init;
     struct blob entropy, content, mac;
     uint64_t flags, rows, columns, signal, uid, gid, mode, port, prefix;
     int64_t clock_ns;

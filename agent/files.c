@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 /* Make the directories above `path`; existing ones are fine. */
@@ -33,6 +34,50 @@ int make_directories(const char *path)
     if (make_parents(path))
         return -1;
     return mkdir(path, 0755) && errno != EEXIST ? -1 : 0;
+}
+
+/* linux/openat2.h */
+struct how {
+    uint64_t flags, mode, resolve;
+};
+enum { IN_ROOT = 0x10 };
+
+/* Open a directory of another root as a process in that root would: an image's links lead to
+ * where they lead in the guest. */
+int open_in_root(const char *root, const char *path)
+{
+    struct how how = {O_PATH | O_DIRECTORY | O_CLOEXEC, 0, IN_ROOT};
+    int base = open(root, O_PATH | O_DIRECTORY | O_CLOEXEC);
+    if (base < 0)
+        return -1;
+    int fd = (int)syscall(SYS_openat2, base, path, &how, sizeof how);
+    int error = errno;
+    close(base);
+    errno = error;
+    return fd;
+}
+
+/* The same, and make what is missing of an absolute path. A link that leads nowhere stays. */
+int make_in_root(const char *root, const char *path)
+{
+    char part[PATH_MAX];
+    int above = open_in_root(root, "/"), fd = -1;
+    for (size_t i = 1; above >= 0 && i < sizeof part; i++) {
+        if (path[i] && path[i] != '/')
+            continue;
+        memcpy(part, path, i);
+        part[i] = 0;
+        fd = open_in_root(root, part);
+        if (fd < 0 && errno == ENOENT && mkdirat(above, strrchr(part, '/') + 1, 0755) == 0)
+            fd = open_in_root(root, part);
+        int error = errno;
+        close(above);
+        errno = error;
+        if (!path[i])
+            return fd;
+        above = fd;
+    }
+    return -1;
 }
 
 /* Write everything to a blocking descriptor. */

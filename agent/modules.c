@@ -1,11 +1,19 @@
+/* The kernel's modules: those that a guest boots with, from the initramfs, and the tree of all,
+ * a disk of its own, which modprobe finds in the image's root. */
 #include "agent.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <sys/utsname.h>
 #include <unistd.h>
+
+#define TREE "/modules-tree"
 
 static void load(const char *name)
 {
@@ -32,4 +40,54 @@ void load_modules(void)
             load(name);
     }
     fclose(order);
+}
+
+static void make_node(const char *name, char kind, unsigned major, unsigned minor)
+{
+    char path[160];
+    snprintf(path, sizeof path, "/dev/%s", name);
+    if (strstr(path, "..") || make_parents(path))
+        return;
+    mode_t type = kind == 'c' ? S_IFCHR : S_IFBLK;
+    if (mknod(path, type | 0600, makedev(major, minor)) && errno != EEXIST)
+        say("device %s: %s", path, strerror(errno));
+}
+
+/* Make the nodes whose opening loads a module: /dev/net/tun, /dev/fuse, /dev/loop-control. */
+static void make_nodes(void)
+{
+    char line[300], name[129], kind;
+    unsigned major, minor;
+    FILE *file = fopen(TREE "/modules.devname", "re");
+    if (!file)
+        return;
+    while (fgets(line, sizeof line, file))
+        if (sscanf(line, "%*s %128s %c%u:%u", name, &kind, &major, &minor) == 4)
+            make_node(name, kind, major, minor);
+    fclose(file);
+}
+
+/* Mount the tree where modprobe in the new root looks for it. A root that has no room for it, since
+ * its /lib is a file or a link that leads nowhere, boots without. */
+int mount_modules(const char *device, const char *root, struct failure *failure)
+{
+    char path[128], place[64];
+    struct utsname kernel;
+    if (find_device(device, path, sizeof path, failure))
+        return -1;
+    mkdir(TREE, 0755);
+    if (mount(path, TREE, "squashfs", MS_RDONLY | MS_NODEV | MS_NOSUID, NULL))
+        return fail(failure, "io", errno, "mount the modules %s", path);
+    make_nodes();
+    uname(&kernel);
+    snprintf(path, sizeof path, "/lib/modules/%.65s", kernel.release);
+    int fd = make_in_root(root, path);
+    snprintf(place, sizeof place, "/proc/self/fd/%d", fd);
+    if (fd < 0 || mount(TREE, place, NULL, MS_MOVE, NULL)) {
+        say("no modules at %s: %s", path, strerror(errno));
+        umount2(TREE, MNT_DETACH);
+    }
+    if (fd >= 0)
+        close(fd);
+    return 0;
 }

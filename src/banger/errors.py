@@ -297,6 +297,12 @@ class KernelNotFound(NotFound):
     code = "kernel-not-found"
 
 
+class KernelInUse(Conflict):
+    """A VM, a template or an operation uses the kernel; the users are named."""
+
+    code = "kernel-in-use"
+
+
 class TemplateNotFound(NotFound):
     """No template has this key, and none begins with it alone."""
 

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger import images, kernels
-from banger.engine.artifacts import find_agent
+from banger.engine.kernels import find_agent
 from banger.host import proc
 from banger.host.mmdebstrap import Bootstrap, bootstrap
 from banger.kernels.initramfs import build_initramfs
@@ -149,7 +149,7 @@ async def _make_kernel(directory: Path) -> None:
         consume=lambda descriptor: take_package(descriptor, unpacked),
         on_stage=lambda stage: None,
     )
-    parts = save_parts(package, staged, name=packaged.name, arch=arch)
+    parts = save_parts(package, staged, name=packaged.name, arch=arch, source="package")
     modules = {name: (staged / MODULES / name).read_bytes() for name in parts.modules}
     modules |= _take_modules(package, HOST_MODULES, known=set(modules))
     loopback = _take_modules(package, [LOOPBACK], known=set(modules))

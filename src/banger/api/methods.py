@@ -12,6 +12,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from banger.model.artifacts import Kernel
 from banger.model.names import VmId
 from banger.model.vm import (
     Accel,
@@ -244,6 +245,25 @@ class OperationView(Struct, frozen=True, kw_only=True):
     """False: once it has begun it is completed."""
 
 
+class KernelView(Kernel, frozen=True, kw_only=True):
+    """A kernel, flat, and what is known at the moment."""
+
+    current: bool
+    """False: its name has moved on to another one, such as one with a newer agent."""
+    users: list[str]
+    """Names of VMs that use it, templates that were made with it, operations that need it."""
+
+
+class AvailableKernel(Struct, frozen=True, kw_only=True):
+    """A kernel that `kernel.pull` knows."""
+
+    name: str
+    suite: str
+    package: str
+    here: bool
+    """True: it has been pulled."""
+
+
 class Leftover(Struct, frozen=True, kw_only=True):
     kind: Literal["process", "socket", "directory", "staging"]
     name: str
@@ -428,6 +448,24 @@ class OperationRef(Params, frozen=True):
 class KernelPull(Params, frozen=True):
     name: str
     force: bool = False
+    """Fetch it again even if it is here."""
+
+
+class KernelImport(Params, frozen=True):
+    """All paths are absolute."""
+
+    name: str
+    kernel: str
+    """A bzImage or a vmlinux (x86-64), an Image (arm64)."""
+    modules: str | None = None
+    """A directory such as `/lib/modules/VERSION`; absent: what a guest needs is built in."""
+    config: str | None = None
+    """Absent: the kernel carries its configuration itself."""
+
+
+class KernelRef(Params, frozen=True):
+    ref: str
+    """Name, digest, or a unique prefix of a digest."""
 
 
 class Gc(Params, frozen=True):

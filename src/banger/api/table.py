@@ -8,13 +8,17 @@ from __future__ import annotations
 from msgspec import Struct
 
 from banger.api.methods import (
+    AvailableKernel,
     DaemonStatus,
     Deleted,
     ExportedBranch,
     Gc,
     ImageBuild,
     ImageRef,
+    KernelImport,
     KernelPull,
+    KernelRef,
+    KernelView,
     Leftover,
     NoParams,
     OperationRef,
@@ -194,8 +198,33 @@ METHODS: dict[str, Method] = {
             doc="Build an image from distribution packages.",
         ),
         Method(name="image.delete", params=ImageRef, result=Deleted, doc="Delete an image."),
-        Method(name="kernel.list", params=NoParams, result=list[Kernel], doc="List kernels."),
+        Method(name="kernel.list", params=NoParams, result=list[KernelView], doc="List kernels."),
+        Method(
+            name="kernel.available",
+            params=NoParams,
+            result=list[AvailableKernel],
+            doc="List the kernels that can be pulled.",
+        ),
+        Method(name="kernel.show", params=KernelRef, result=KernelView, doc="Show one kernel."),
         Method(name="kernel.pull", params=KernelPull, result=Kernel, doc="Fetch a kernel."),
+        Method(
+            name="kernel.import",
+            params=KernelImport,
+            result=Kernel,
+            doc="Make a kernel of files of the user's.",
+        ),
+        Method(
+            name="kernel.delete",
+            params=KernelRef,
+            result=Deleted,
+            doc="Delete a kernel that nothing uses.",
+        ),
+        Method(
+            name="kernel.prune",
+            params=NoParams,
+            result=Deleted,
+            doc="Delete kernels that were replaced, and their templates, unless a VM uses them.",
+        ),
         Method(
             name="template.list",
             params=NoParams,

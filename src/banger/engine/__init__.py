@@ -9,8 +9,6 @@ from banger.engine.artifacts import (
     build_image,
     delete_image,
     list_images,
-    list_kernels,
-    pull_kernel,
     show_image,
 )
 from banger.engine.creation import create_vm
@@ -18,6 +16,15 @@ from banger.engine.engine import Engine
 from banger.engine.execs import start_exec
 from banger.engine.forking import fork_vm
 from banger.engine.garbage import collect_garbage
+from banger.engine.kernels import (
+    delete_kernel,
+    import_kernel,
+    list_available_kernels,
+    list_kernels,
+    prune_kernels,
+    pull_kernel,
+    show_kernel,
+)
 from banger.engine.lifecycle import delete_vm, kill_vm, prune_vms, start_vm, stop_vm
 from banger.engine.opening import open_engine
 from banger.engine.pausing import pause_vm, resume_vm
@@ -56,14 +63,17 @@ __all__ = [
     "create_snapshot",
     "create_vm",
     "delete_image",
+    "delete_kernel",
     "delete_snapshot",
     "delete_template",
     "delete_vm",
     "export_workspace",
     "export_workspace_branch",
     "fork_vm",
+    "import_kernel",
     "inspect_workspace",
     "kill_vm",
+    "list_available_kernels",
     "list_images",
     "list_kernels",
     "list_operations",
@@ -74,12 +84,14 @@ __all__ = [
     "open_log",
     "pause_vm",
     "prepare_workspace",
+    "prune_kernels",
     "prune_templates",
     "prune_vms",
     "pull_kernel",
     "restore_snapshot",
     "resume_vm",
     "show_image",
+    "show_kernel",
     "show_vm",
     "start_exec",
     "start_vm",

@@ -1,4 +1,4 @@
-"""Images and kernels: made when first asked for, once for all askers (lock L4).
+"""Images: made when first asked for, once for all askers (lock L4).
 
 A VM pins what it uses by naming its digest in its record: `delete_image` refuses
 while one does, and the check and the deletion are made under the same key of L4
@@ -8,25 +8,20 @@ as builds (hazards C3, C4).
 from __future__ import annotations
 
 import asyncio
-import functools
-import platform
 from pathlib import Path
 
 import msgspec
 
-from banger import images, kernels, store, templates
-from banger.api.methods import Deleted, ImageBuild, ImageRef, KernelPull
+from banger import images, store, templates
+from banger.api.methods import Deleted, ImageBuild, ImageRef
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
 from banger.engine.shared import Progress
-from banger.errors import HostNotReady, ImageInUse, ImageNotFound, InvalidRequest
-from banger.host import proc
-from banger.model.artifacts import Image, Kernel
+from banger.errors import ImageInUse, ImageNotFound, InvalidRequest
+from banger.model.artifacts import Image
 
 BASE_RECIPE = "debian-bookworm"
 """What packages are added to when no recipe file is given: a machine that can be worked in."""
-AGENT_FOLDER = Path(__file__).parent.parent / "guest" / "agent"
-"""Where the package's build puts the agent, by architecture."""
 
 
 async def list_images(engine: Engine) -> list[Image]:
@@ -67,16 +62,6 @@ async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
     return Deleted(ids=[image.digest])
 
 
-async def list_kernels(engine: Engine) -> list[Kernel]:
-    """Return every kernel, by name."""
-    return await asyncio.to_thread(kernels.list_kernels, engine.layout)
-
-
-async def pull_kernel(engine: Engine, op: Operation, params: KernelPull) -> Kernel:
-    """Fetch a kernel and build its initramfs."""
-    return await _pull(engine, params.name, op.progress, force=params.force)
-
-
 async def ensure_image(engine: Engine, name: str, progress: Progress) -> Image:
     """Return the image of this name or digest, built now if it is one of our recipes.
 
@@ -90,11 +75,6 @@ async def ensure_image(engine: Engine, name: str, progress: Progress) -> Image:
     if recipe is None:
         raise ImageNotFound(f"There is no image {name}.", hint="banger image list")
     return await _build(engine, recipe, progress)
-
-
-async def ensure_kernel(engine: Engine, name: str, progress: Progress) -> Kernel:
-    """Return the kernel of this name with an initramfs that carries our agent."""
-    return await _pull(engine, name, progress, force=False)
 
 
 def _choose_recipe(params: ImageBuild) -> images.Recipe:
@@ -121,36 +101,3 @@ async def _build(engine: Engine, recipe: images.Recipe, progress: Progress) -> I
         return await images.build_image(engine.layout, recipe, progress=tell, now=engine.now())
 
     return await engine.shared.run(f"image:{recipe.name}", make, progress)
-
-
-async def _pull(engine: Engine, name: str, progress: Progress, *, force: bool) -> Kernel:
-    agent, version = await asyncio.to_thread(find_agent)
-
-    async def make(tell: Progress) -> Kernel:
-        return await kernels.pull_kernel(
-            engine.layout,
-            name,
-            agent=agent,
-            agent_version=version,
-            force=force,
-            progress=tell,
-            now=engine.now(),
-        )
-
-    return await engine.shared.run(f"kernel:{name}", make, progress)
-
-
-@functools.cache
-def find_agent() -> tuple[Path, str]:
-    """Return the agent for this machine's architecture, and its version.
-
-    Raises:
-        HostNotReady: the package was built without it.
-    """
-    path = AGENT_FOLDER / platform.machine() / "banger-agent"
-    if not path.exists():
-        raise HostNotReady(
-            f"This banger has no guest agent for {platform.machine()}.",
-            hint="pipx reinstall banger (in a checkout: scripts/venv)",
-        )
-    return path, proc.run_sync([str(path), "--version"], deadline_s=10).text.strip()

@@ -20,11 +20,12 @@ from banger.api.methods import VmCreate, VmView
 from banger.engine.capacity import promised_memory
 from banger.engine.cloning import clone_held
 from banger.engine.engine import Engine
+from banger.engine.kernels import needing_kernel
 from banger.engine.lifecycle import default_boot_deadline_s, delete_now, start_held
 from banger.engine.making import claim_vm, make_parts
 from banger.engine.operations import Operation
 from banger.engine.queries import view_vm
-from banger.engine.resolving import require_valid, resolve_spec
+from banger.engine.resolving import kernel_ref, require_valid, resolve_spec
 from banger.engine.runner import finish_shielded
 from banger.engine.templating import choose_template, pinned
 from banger.errors import BangerError, Cancelled
@@ -49,14 +50,23 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
     if params.name is not None:
         # The claim decides; asked here too, so that no image is built for nothing.
         await engine.database.read(store.require_name_free, params.name)
-    spec = await resolve_spec(engine, op, params)
+    async with needing_kernel(engine, op, kernel_ref(params, engine.settings)):
+        spec = await resolve_spec(engine, op, params)
+        record = await _create(engine, op, params, spec)
+    # To the end: a VM that nobody was told of would be nobody's (C5).
+    return await finish_shielded(view_vm(engine, record))
+
+
+async def _create(engine: Engine, op: Operation, params: VmCreate, spec: VmSpec) -> VmRecord:
     if not params.start:
-        return await _create(engine, op, params, spec)
+        return await _claim_and_make(engine, op, params, spec)
     async with promised_memory(engine, op, spec.memory_mib, force=params.force):
-        return await _create(engine, op, params, spec)
+        return await _claim_and_make(engine, op, params, spec)
 
 
-async def _create(engine: Engine, op: Operation, params: VmCreate, spec: VmSpec) -> VmView:
+async def _claim_and_make(
+    engine: Engine, op: Operation, params: VmCreate, spec: VmSpec
+) -> VmRecord:
     begun = asyncio.get_running_loop().time()
     key = await _choose_template(engine, op, params, spec)
     left = params.deadline_s
@@ -66,9 +76,7 @@ async def _create(engine: Engine, op: Operation, params: VmCreate, spec: VmSpec)
     with pinned(engine, origin):
         record = await claim_vm(engine, op, msgspec.structs.replace(spec, origin=origin))
         async with engine.live_vm(record.id).lifecycle.hold(op):
-            record = await _make(engine, op, record, start=params.start, deadline_s=left)
-    # To the end: a VM that nobody was told of would be nobody's (C5).
-    return await finish_shielded(view_vm(engine, record))
+            return await _make(engine, op, record, start=params.start, deadline_s=left)
 
 
 async def _choose_template(

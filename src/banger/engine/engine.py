@@ -37,6 +37,10 @@ class Engine:
     """How many operations need the saved machine of an origin at this moment (hazard C4)."""
     promises: dict[OperationId, int] = field(default_factory=dict)
     """Memory in MiB that operations are about to give to guests (`capacity`)."""
+    kernel_needs: dict[str, str] = field(default_factory=dict)
+    """Name or digest of the kernel that each operation needs at this moment (hazard C4)."""
+    removals: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """Held while a kernel is removed: milliseconds."""
     template_failures: Counter[str] = field(default_factory=Counter)
     """How often a template of this key could not be made or used while this daemon lived."""
     live: dict[VmId, LiveVm] = field(default_factory=dict)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 
-from banger import guest, images, network
+from banger import guest, images, kernels, network
 from banger.engine.engine import Engine
 from banger.model.vm import NetworkKind, VmRecord
 from banger.plan.identity import render_identity_files
@@ -34,9 +34,11 @@ async def boot_guest(engine: Engine, record: VmRecord) -> None:
     socket = engine.layout.vm_agent_socket(record.id)
     live.connection = await guest.connect(socket, deadline_s=STEP_DEADLINE_S)
     image = await asyncio.to_thread(images.get_image, engine.layout, record.spec.image)
+    kernel = await asyncio.to_thread(kernels.get_kernel, engine.layout, record.spec.kernel)
     spec = guest.BootSpec(
         root="serial:root",
         data="serial:data",
+        modules="serial:modules" if kernel.tree else None,
         init=None if image.init is None else image.init.encode(),
         native=NATIVE_DIRECTORIES,
         identity=await asyncio.to_thread(_identity, engine, record),

@@ -9,8 +9,9 @@ from __future__ import annotations
 from banger.api.methods import VmCreate
 from banger.config import Settings
 from banger.durations import parse_duration
-from banger.engine.artifacts import ensure_image, ensure_kernel
+from banger.engine.artifacts import ensure_image
 from banger.engine.engine import Engine
+from banger.engine.kernels import ensure_kernel
 from banger.engine.operations import Operation
 from banger.engine.preflight import require_programs
 from banger.errors import InvalidRequest
@@ -34,10 +35,16 @@ def require_valid(params: VmCreate, settings: Settings) -> None:
             raise InvalidRequest(f"{key!r} is not a label: a name without = is needed.")
 
 
+def kernel_ref(params: VmCreate, settings: Settings) -> str:
+    """Return the name or digest of the kernel that a request asks for."""
+    return params.kernel or settings.text("default_kernel")
+
+
 async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpec:
     """Return the whole spec for a valid request, with image and kernel made; shows it as a note.
 
-    The name is empty if none was asked for.
+    The name is empty if none was asked for. The caller says that it needs the kernel
+    (`needing_kernel`) until the spec is recorded.
 
     Raises:
         ToolMissing: the host lacks programs; they are named.
@@ -47,9 +54,7 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
     network = params.network or NetworkKind(settings.text("network"))
     await require_programs(engine, network)
     image = await ensure_image(engine, params.image or settings.text("default_image"), op.progress)
-    kernel = await ensure_kernel(
-        engine, params.kernel or settings.text("default_kernel"), op.progress
-    )
+    kernel = await ensure_kernel(engine, kernel_ref(params, settings), op.progress)
     vcpu, memory_mib, disk_mib = _sizes(params, settings)
     spec = VmSpec(
         name=params.name or "",

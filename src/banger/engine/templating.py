@@ -18,8 +18,9 @@ from banger import store, templates
 from banger.api.methods import Deleted, TemplateBuild, TemplateRef, TemplateView, VmCreate
 from banger.engine.building import build_template
 from banger.engine.engine import Engine
+from banger.engine.kernels import needing_kernel
 from banger.engine.operations import Operation
-from banger.engine.resolving import require_valid, resolve_spec
+from banger.engine.resolving import kernel_ref, require_valid, resolve_spec
 from banger.engine.shared import Progress
 from banger.errors import (
     BangerError,
@@ -90,8 +91,9 @@ async def build_template_now(engine: Engine, op: Operation, params: TemplateBuil
     given = msgspec.structs.asdict(params)
     request = VmCreate(**given)
     require_valid(request, engine.settings)
-    spec = await resolve_spec(engine, op, request)
-    template = await ensure_template(engine, op, spec)
+    async with needing_kernel(engine, op, kernel_ref(request, engine.settings)):
+        spec = await resolve_spec(engine, op, request)
+        template = await ensure_template(engine, op, spec)
     for view in await list_templates(engine):
         if view.key == template.key:
             return view

@@ -54,12 +54,13 @@ class Identity:
 class BootSpec:
     """How the agent puts the guest together.
 
-    `root` and `data` are devices of the guest: `/dev/vda`, or `serial:NAME`. Without
+    `root`, `data` and `modules` are devices of the guest: `/dev/vda`, or `serial:NAME`. Without
     `init` the agent stays PID 1. `native`: directories on the data disk itself.
     """
 
     root: str
     data: str
+    modules: str | None = None
     init: bytes | None = None
     native: tuple[bytes, ...] = ()
     identity: Identity = Identity()
@@ -86,6 +87,8 @@ async def identify(connection: GuestConnection, identity: Identity, *, deadline_
 def _boot_fields(spec: BootSpec) -> Iterator[tuple[Tag, bytes]]:
     yield Tag.ROOT, text(spec.root)
     yield Tag.DATA, text(spec.data)
+    if spec.modules is not None:
+        yield Tag.MODULES, text(spec.modules)
     if spec.init is not None:
         yield Tag.INIT, name(spec.init)
     for directory in spec.native:

@@ -66,6 +66,7 @@ class Tag(IntEnum):
     DATA = 75
     INIT = 76
     NATIVE = 77
+    MODULES = 78
 
 
 class Fields:

@@ -15,17 +15,16 @@ class PackagedKernel:
     """By architecture, as `uname -m` says."""
 
 
+_CLOUD = {"x86_64": "linux-image-cloud-amd64", "aarch64": "linux-image-cloud-arm64"}
+_GENERIC = {"x86_64": "linux-image-amd64", "aarch64": "linux-image-arm64"}
+
 KERNELS: dict[str, PackagedKernel] = {
     kernel.name: kernel
     for kernel in (
-        PackagedKernel(
-            name="debian-cloud",
-            suite="bookworm",
-            packages={
-                "x86_64": "linux-image-cloud-amd64",
-                "aarch64": "linux-image-cloud-arm64",
-            },
-        ),
+        PackagedKernel("debian-cloud", "bookworm", _CLOUD),
+        PackagedKernel("debian-generic", "bookworm", _GENERIC),
+        PackagedKernel("debian-trixie-cloud", "trixie", _CLOUD),
+        PackagedKernel("debian-trixie-generic", "trixie", _GENERIC),
     )
 }
 """What `kernel pull` knows, by name."""
@@ -38,13 +37,16 @@ class Need:
     option: str
     module: str | None
     purpose: str
+    required: bool = True
+    """False: guests run without it, and miss what it is for."""
 
 
 NEEDS: tuple[Need, ...] = (
-    Need("MODULES", None, "loading modules"),
+    Need("MODULES", None, "loading modules", required=False),
     Need("BLK_DEV_INITRD", None, "starting the agent"),
     Need("BINFMT_ELF", None, "running programs"),
     Need("BINFMT_SCRIPT", None, "running scripts"),
+    Need("FUTEX", None, "every C library"),
     Need("MULTIUSER", None, "users other than root"),
     Need("PROC_FS", None, "/proc"),
     Need("SYSFS", None, "/sys"),
@@ -57,19 +59,24 @@ NEEDS: tuple[Need, ...] = (
     Need("EPOLL", None, "the agent and systemd"),
     Need("UNIX", "unix", "local sockets"),
     Need("INET", None, "networking"),
-    Need("IPV6", "ipv6", "networking"),
-    Need("PACKET", "af_packet", "DHCP clients and packet capture"),
+    Need("IPV6", "ipv6", "networking", required=False),
+    Need("PACKET", "af_packet", "DHCP clients and packet capture", required=False),
     Need("VIRTIO_MMIO", "virtio_mmio", "devices of microvm and Firecracker"),
-    Need("VIRTIO_PCI", "virtio_pci", "devices of PCI machines"),
+    Need("VIRTIO_PCI", "virtio_pci", "devices of PCI machines", required=False),
     Need("VIRTIO_BLK", "virtio_blk", "disks"),
     Need("VIRTIO_CONSOLE", "virtio_console", "the agent's port"),
     Need("VIRTIO_NET", "virtio_net", "the network interface"),
-    Need("HW_RANDOM_VIRTIO", "virtio-rng", "entropy"),
-    Need("VIRTIO_BALLOON", "virtio_balloon", "returning memory"),
-    Need("VIRTIO_VSOCKETS", "vmw_vsock_virtio_transport", "the agent's socket on Firecracker"),
+    Need("HW_RANDOM_VIRTIO", "virtio-rng", "entropy", required=False),
+    Need("VIRTIO_BALLOON", "virtio_balloon", "returning memory", required=False),
+    Need(
+        "VIRTIO_VSOCKETS",
+        "vmw_vsock_virtio_transport",
+        "the agent's socket on Firecracker",
+        required=False,
+    ),
     Need("EXT4_FS", "ext4", "the data disk"),
     Need("SQUASHFS", "squashfs", "image roots"),
-    Need("EROFS_FS", "erofs", "image roots"),
+    Need("EROFS_FS", "erofs", "image roots", required=False),
     Need("OVERLAY_FS", "overlay", "the writable root"),
 )
 """In load order, as far as dependencies leave a choice: what brings up disks and the port first."""

@@ -3,11 +3,27 @@
 from __future__ import annotations
 
 import re
+import zlib
 from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 
 from banger.kernels.catalogue import Need
 
 _LINE = re.compile(r"CONFIG_([A-Za-z0-9_]{1,100})=([ym])")
+EMBEDDED = re.compile(rb"IKCFG_ST(?P<gzip>\x1f\x8b.{1,1048576}?)IKCFG_ED", re.DOTALL)
+"""How a kernel that was built with IKCONFIG carries its configuration (kernel/configs.c)."""
+CONFIG_BYTES_MAX = 4 * 1024 * 1024
+
+
+@dataclass
+class Fit:
+    """How a kernel fits: what is to be loaded, and a line for each thing that it lacks."""
+
+    modules: list[str] = field(default_factory=list)
+    lacking: list[str] = field(default_factory=list)
+    """Without these it cannot be used."""
+    missed: list[str] = field(default_factory=list)
+    """Guests run without these."""
 
 
 def parse_kconfig(untrusted_text: str) -> dict[str, str]:
@@ -16,17 +32,29 @@ def parse_kconfig(untrusted_text: str) -> dict[str, str]:
     return {line[1]: line[2] for line in lines if line}
 
 
+def find_kconfig(untrusted_kernel: bytes) -> str | None:
+    """Return the configuration that an unpacked kernel carries, or None."""
+    found = EMBEDDED.search(untrusted_kernel)
+    if found is None:
+        return None
+    try:
+        plain = zlib.decompressobj(wbits=31).decompress(found["gzip"], CONFIG_BYTES_MAX)
+    except zlib.error:
+        return None
+    return plain.decode("utf-8", "replace")
+
+
 def plan_modules(
     needs: Iterable[Need], options: dict[str, str], *, has_module: Callable[[str], bool]
-) -> tuple[list[str], list[str]]:
-    """Return the modules to load for the needs, and a line for each need that is not met."""
-    wanted: list[str] = []
-    lacking: list[str] = []
+) -> Fit:
+    """Compare a configuration with the needs."""
+    fit = Fit()
     for need in needs:
         setting = options.get(need.option)
         if setting == "m" and need.module and has_module(need.module):
-            wanted.append(need.module)
+            fit.modules.append(need.module)
         elif setting != "y":
             what = "is not set" if setting is None else f"has no module {need.module}"
-            lacking.append(f"CONFIG_{need.option} {what} (for {need.purpose})")
-    return wanted, lacking
+            line = f"CONFIG_{need.option} {what} (for {need.purpose})"
+            (fit.lacking if need.required else fit.missed).append(line)
+    return fit

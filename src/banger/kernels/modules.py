@@ -8,6 +8,7 @@ names the modules whose symbols it uses, `softdep` those it asks for by name
 from __future__ import annotations
 
 import lzma
+import zlib
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
@@ -17,6 +18,8 @@ from banger.kernels.elf import NotElf, read_section
 
 MODULE_BYTES_MAX = 64 * 1024 * 1024
 """No module of a distribution comes near; a bomb would."""
+WORD_CHARS_MAX = 256
+"""Longest name or alias that is taken; the kernel's own limit for what it asks for is below."""
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,12 @@ class Module:
     name: str
     depends: tuple[str, ...]
     soft_depends: tuple[str, ...]
+    """Those that are to be loaded before it."""
     vermagic: str
+    aliases: tuple[str, ...] = ()
+    """Patterns of what it drives, as the kernel asks for it."""
+    softdeps: tuple[str, ...] = ()
+    """Its `softdep` lines: `pre: a post: b`."""
 
 
 class BadModule(ValueError):
@@ -39,7 +47,7 @@ def canonical(name: str) -> str:
 
 
 def unpack_module(file_name: str, untrusted_file: bytes) -> bytes:
-    """Return the plain `.ko` of a `.ko`, `.ko.xz` or `.ko.zst` file, at most 64 MiB.
+    """Return the plain `.ko` of a `.ko`, `.ko.gz`, `.ko.xz` or `.ko.zst` file, at most 64 MiB.
 
     Raises:
         BadModule: it does not decompress.
@@ -49,6 +57,10 @@ def unpack_module(file_name: str, untrusted_file: bytes) -> bytes:
             decoder = lzma.LZMADecompressor()
             plain = decoder.decompress(untrusted_file, MODULE_BYTES_MAX)
             whole = decoder.eof
+        elif file_name.endswith(".gz"):
+            gunzip = zlib.decompressobj(wbits=31)
+            plain = gunzip.decompress(untrusted_file, MODULE_BYTES_MAX)
+            whole = gunzip.eof
         elif file_name.endswith(".zst"):
             unzstd = zstandard.ZstdDecompressor()
             with unzstd.stream_reader(untrusted_file) as reader:
@@ -56,7 +68,7 @@ def unpack_module(file_name: str, untrusted_file: bytes) -> bytes:
                 whole = not reader.read(1)
         else:
             plain, whole = untrusted_file, len(untrusted_file) <= MODULE_BYTES_MAX
-    except (lzma.LZMAError, zstandard.ZstdError) as error:
+    except (lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
         raise BadModule(f"{file_name} does not decompress: {error}") from error
     if not whole:
         raise BadModule(f"{file_name} is cut short or too large")
@@ -83,7 +95,15 @@ def parse_module(untrusted_file: bytes, *, name: str) -> Module:
         depends=tuple(canonical(d) for d in values.get("depends", "").split(",") if d),
         soft_depends=tuple(d for text in soft for d in _parse_softdep(text)),
         vermagic=values.get("vermagic", ""),
+        aliases=tuple(value for key, _, value in pairs if key == "alias" and is_word(value)),
+        softdeps=tuple(" ".join(t.split()) for t in soft if all(map(is_word, t.split()))),
     )
+
+
+def is_word(untrusted_text: str) -> bool:
+    """Tell whether a text can stand in a line of a table: printable ASCII without blanks."""
+    fits = 0 < len(untrusted_text) <= WORD_CHARS_MAX
+    return fits and all("!" <= char <= "~" for char in untrusted_text)
 
 
 def order_modules(

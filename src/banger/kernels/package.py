@@ -1,10 +1,10 @@
-"""Takes the few files that we use out of a kernel package's tar stream.
+"""What a kernel is made from: taken out of a package's tar stream, or from a user's files.
 
 The stream is made by mmdebstrap from a signed package, and still every name in it is
 untrusted: an entry counts only if its name has exactly the shape of a kernel, its
-configuration, the list of built-in modules or a module, and is a regular file of bounded size.
-Nothing is written under a name from the stream but the last part of a module's,
-whose shape leaves no room for a path.
+configuration, a list of modules or a module, and is a regular file of bounded size.
+A module is written, plain, under its path below `kernel/`, whose shape leaves no room for
+`.`, `..` or anything that a terminal or a line of text would take for something else.
 
 Writes into the staging directory that the caller gives; synchronous, for a thread.
 """
@@ -19,36 +19,50 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
-from banger.errors import KernelUnfit
+from banger.errors import InvalidRequest, KernelUnfit
 from banger.host.files import space_errors
+from banger.kernels.modules import BadModule, unpack_module
 
 _VERSION = r"[A-Za-z0-9][A-Za-z0-9.+~_-]{0,99}"
 _PREFIX = r"(?:\./)?(?:usr/)?"
 _BOOT = re.compile(rf"(?:\./)?boot/(?P<kind>vmlinuz|config)-(?P<version>{_VERSION})")
-_BUILTIN = re.compile(rf"{_PREFIX}lib/modules/(?P<version>{_VERSION})/modules\.builtin")
-_MODULE = re.compile(
-    rf"{_PREFIX}lib/modules/(?P<version>{_VERSION})/kernel/(?:[A-Za-z0-9_+.-]+/){{1,16}}"
-    r"(?P<file>[A-Za-z0-9_+-]{1,100}\.ko(?:\.xz|\.zst)?)"
+_LIST = re.compile(
+    rf"{_PREFIX}lib/modules/(?P<version>{_VERSION})/"
+    r"(?P<file>modules\.(?:builtin|builtin\.modinfo|order))"
 )
+_PATH = r"(?:[A-Za-z0-9_+-]{1,100}/){1,16}[A-Za-z0-9_+-]{1,100}\.ko(?:\.gz|\.xz|\.zst)?"
+_MODULE = re.compile(rf"{_PREFIX}lib/modules/(?P<version>{_VERSION})/(?P<path>kernel/{_PATH})")
+_LOCAL_MODULE = re.compile(_PATH)
 
 KERNEL_BYTES_MAX = 256 * 1024 * 1024
 SMALL_BYTES_MAX = 4 * 1024 * 1024
 MODULES_BYTES_MAX = 2 * 1024 * 1024 * 1024
 MODULES_MAX = 20_000
+BUILTIN, BUILTIN_MODINFO, ORDER = "modules.builtin", "modules.builtin.modinfo", "modules.order"
+OVERRIDES = "updates/"
+"""Modules below it come before those of the same name elsewhere, as for depmod."""
 
 
 @dataclass
 class Package:
-    """What was found. Module files lie in the directory given to `take_package`."""
+    """What was found."""
 
+    tree: Path
+    """The directory that the modules were written to, each plain and under its own path."""
     version: str = ""
     kernel: bytes = b""
     config: str = ""
-    builtin: frozenset[str] = frozenset()
-    """Canonical names of the modules that are built in."""
+    lists: dict[str, bytes] = field(default_factory=dict)
+    """The kernel's own lists of modules, by file name."""
     modules: dict[str, Path] = field(default_factory=dict)
     """Canonical name to file."""
     module_bytes: int = 0
+
+    @property
+    def builtin(self) -> frozenset[str]:
+        """Canonical names of the modules that are built in."""
+        lines = self.lists.get(BUILTIN, b"").decode("ascii", "replace").split()
+        return frozenset(_module_name(line) for line in lines)
 
 
 def take_package(descriptor: int, directory: Path) -> Package:
@@ -58,7 +72,7 @@ def take_package(descriptor: int, directory: Path) -> Package:
         KernelUnfit: the stream is broken, or does not hold exactly one kernel.
         NoSpace: the file system is full.
     """
-    package = Package()
+    package = Package(tree=directory)
     try:
         with (
             open(descriptor, "rb", closefd=False) as stream,
@@ -68,7 +82,7 @@ def take_package(descriptor: int, directory: Path) -> Package:
             for member in tar:
                 content = tar.extractfile(member) if member.isreg() else None
                 if content is not None:
-                    _take(package, member, content, directory)
+                    _take(package, member, content)
             # The writer may still pad: it must not meet a closed pipe.
             while stream.read(65536):
                 pass
@@ -78,7 +92,39 @@ def take_package(descriptor: int, directory: Path) -> Package:
     return package
 
 
-def _take(package: Package, member: tarfile.TarInfo, content: IO[bytes], directory: Path) -> None:
+def take_module_tree(package: Package, source: Path) -> None:
+    """Copy the modules below a directory of the user's, such as `/lib/modules/VERSION`.
+
+    What has not the shape of a module's path is left out; symbolic links are not followed.
+
+    Raises:
+        InvalidRequest: the directory cannot be read.
+        KernelUnfit: it holds no module, or one that does not unpack.
+        NoSpace: the file system is full.
+    """
+    try:
+        found = sorted(
+            path.relative_to(source).as_posix()
+            for path in source.rglob("*.ko*")
+            if path.is_file() and not path.is_symlink()
+        )
+        with space_errors(package.tree):
+            for path in sorted(found, key=lambda path: not path.startswith(OVERRIDES)):
+                if _LOCAL_MODULE.fullmatch(path) and _module_name(path) not in package.modules:
+                    _save_module(package, path, (source / path).read_bytes())
+        for name in (BUILTIN, BUILTIN_MODINFO, ORDER):
+            if (source / name).is_file():
+                package.lists[name] = (source / name).read_bytes()[:SMALL_BYTES_MAX]
+    except OSError as error:
+        raise InvalidRequest(f"{source} cannot be read: {error.strerror}.") from error
+    if not package.modules:
+        raise KernelUnfit(
+            f"There are no modules below {source}.",
+            hint=f"--modules /lib/modules/{package.version}",
+        )
+
+
+def _take(package: Package, member: tarfile.TarInfo, content: IO[bytes]) -> None:
     untrusted_name = member.name
     if match := _BOOT.fullmatch(untrusted_name):
         _set_version(package, match["version"])
@@ -86,25 +132,27 @@ def _take(package: Package, member: tarfile.TarInfo, content: IO[bytes], directo
             package.kernel = _read(member, content, KERNEL_BYTES_MAX)
         else:
             package.config = _read(member, content, SMALL_BYTES_MAX).decode("utf-8", "replace")
-    elif match := _BUILTIN.fullmatch(untrusted_name):
+    elif match := _LIST.fullmatch(untrusted_name):
         _set_version(package, match["version"])
-        lines = _read(member, content, SMALL_BYTES_MAX).decode("ascii", "replace").split()
-        package.builtin = frozenset(_module_name(line) for line in lines)
+        package.lists[match["file"]] = _read(member, content, SMALL_BYTES_MAX)
     elif match := _MODULE.fullmatch(untrusted_name):
         _set_version(package, match["version"])
-        _save_module(package, match["file"], member, content, directory)
+        _save_module(package, match["path"], _read(member, content, MODULES_BYTES_MAX))
 
 
-def _save_module(
-    package: Package, file_name: str, member: tarfile.TarInfo, content: IO[bytes], directory: Path
-) -> None:
-    package.module_bytes += member.size
+def _save_module(package: Package, path: str, untrusted_file: bytes) -> None:
+    """Write a module, plain, under its path."""
+    try:
+        plain = unpack_module(path, untrusted_file)
+    except BadModule as error:
+        raise KernelUnfit(f"A module cannot be read: {error}.") from error
+    package.module_bytes += len(plain)
     if package.module_bytes > MODULES_BYTES_MAX or len(package.modules) >= MODULES_MAX:
-        raise KernelUnfit("The kernel package holds more modules than any kernel has.")
-    path = directory / file_name
-    with open(path, "wb") as file:
-        file.write(_read(member, content, MODULES_BYTES_MAX))
-    package.modules[_module_name(file_name)] = path
+        raise KernelUnfit("There are more modules than any kernel has.")
+    target = package.tree / (path.partition(".ko")[0] + ".ko")
+    target.parent.mkdir(parents=True, exist_ok=True)
+    target.write_bytes(plain)
+    package.modules[_module_name(path)] = target
 
 
 def _read(member: tarfile.TarInfo, content: IO[bytes], limit: int) -> bytes:

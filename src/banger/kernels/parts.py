@@ -1,35 +1,36 @@
 """The parts of a kernel that do not depend on our agent: chosen, checked and staged.
 
-Writes below the staging directory that the caller gives; synchronous, for a thread.
+Writes below the staging directory that the caller gives; synchronous, for a thread, but for
+`pack_tree`, which runs mksquashfs.
 """
 
 from __future__ import annotations
 
+import asyncio
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from banger.errors import KernelUnfit
+from banger.errors import KernelUnfit, ToolMissing
+from banger.host import proc
 from banger.host.files import space_errors
+from banger.host.mmdebstrap import check_with_space
 from banger.kernels.catalogue import needs_of
-from banger.kernels.kconfig import parse_kconfig, plan_modules
-from banger.kernels.modules import (
-    BadModule,
-    Module,
-    canonical,
-    order_modules,
-    parse_module,
-    unpack_module,
-)
-from banger.kernels.package import Package
-from banger.kernels.vmlinux import BadKernel, unpack_kernel
+from banger.kernels.indexes import render_tables
+from banger.kernels.kconfig import Fit, parse_kconfig, plan_modules
+from banger.kernels.modules import BadModule, Module, canonical, order_modules, parse_module
+from banger.kernels.package import BUILTIN, BUILTIN_MODINFO, Package
+from banger.kernels.vmlinux import BadKernel, is_elf, unpack_kernel
 
-BZIMAGE, VMLINUX, CONFIG, INITRAMFS, MODULES = (
+BZIMAGE, VMLINUX, CONFIG, INITRAMFS, MODULES, TREE = (
     "bzimage",
     "vmlinux",
     "config",
     "initramfs",
     "modules",
+    "modules.squashfs",
 )
+PACK_DEADLINE_S = 600.0
 
 
 @dataclass(frozen=True)
@@ -39,66 +40,158 @@ class Parts:
     name: str
     version: str
     arch: str
+    source: str
+    boot: str
+    """File name of the kernel that QEMU boots: the compressed one, if there is one."""
     modules: tuple[str, ...]
     """File names in load order."""
+    tree: str | None
+    """File name of the module tree; None: everything is built in."""
+    missed: tuple[str, ...]
+    """What guests run without; a line each."""
 
 
-def save_parts(package: Package, staged: Path, *, name: str, arch: str) -> Parts:
-    """Write kernel, configuration and the needed modules below `staged`."""
-    order = _choose_modules(package, arch)
+def save_parts(package: Package, staged: Path, *, name: str, arch: str, source: str) -> Parts:
+    """Write kernel, configuration and the needed modules below `staged`, and tables to the tree.
+
+    Raises:
+        KernelUnfit: it is no kernel, or lacks something; everything that it lacks is named.
+        NoSpace: the file system is full.
+    """
+    modules = _parse_modules(package)
+    fit, order = _choose_modules(package, modules, arch)
+    boot = VMLINUX if is_elf(package.kernel) else BZIMAGE
+    if boot == VMLINUX:
+        _require_pvh(package)
     with space_errors(staged):
         (staged / MODULES).mkdir()
         for module in order:
-            (staged / MODULES / f"{module.name}.ko").write_bytes(_read_module(package, module.name))
-        try:
-            (staged / VMLINUX).write_bytes(unpack_kernel(package.kernel, arch=arch))
-        except BadKernel as error:
-            raise KernelUnfit(f"The kernel {package.version} cannot be used: {error}.") from error
-        (staged / BZIMAGE).write_bytes(package.kernel)
+            shutil.copyfile(package.modules[module.name], staged / MODULES / f"{module.name}.ko")
+        (staged / VMLINUX).write_bytes(unpack(package.kernel, arch=arch))
+        if boot == BZIMAGE:
+            (staged / BZIMAGE).write_bytes(package.kernel)
         (staged / CONFIG).write_text(package.config, "utf-8")
-    files = tuple(f"{module.name}.ko" for module in order)
-    return Parts(name=name, version=package.version, arch=arch, modules=files)
+        _save_tables(package, modules)
+    return Parts(
+        name=name,
+        version=package.version,
+        arch=arch,
+        source=source,
+        boot=boot,
+        modules=tuple(f"{module.name}.ko" for module in order),
+        tree=TREE if package.modules else None,
+        missed=tuple(fit.missed),
+    )
 
 
-def _choose_modules(package: Package, arch: str) -> list[Module]:
-    """Return the modules that a guest needs, in load order.
+def unpack(untrusted_file: bytes, *, arch: str) -> bytes:
+    """As `unpack_kernel`.
 
     Raises:
-        KernelUnfit: the kernel lacks something; everything that it lacks is named.
+        KernelUnfit: it is no kernel for this architecture.
     """
-    parsed: dict[str, Module] = {}
-
-    def find(name: str) -> Module | None:
-        if name not in parsed and name in package.modules:
-            parsed[name] = parse_module(_read_module(package, name), name=name)
-        return parsed.get(name)
-
-    def has_module(name: str) -> bool:
-        return canonical(name) in package.modules or canonical(name) in package.builtin
-
-    wanted, lacking = plan_modules(
-        needs_of(arch), parse_kconfig(package.config), has_module=has_module
-    )
-    wanted = [name for name in wanted if canonical(name) not in package.builtin]
     try:
-        order, missing = order_modules(wanted, find=find)
+        return unpack_kernel(untrusted_file, arch=arch)
+    except BadKernel as error:
+        raise KernelUnfit(f"The kernel cannot be used: {error}.") from error
+
+
+def require_packer() -> None:
+    """Check that `pack_tree` can work.
+
+    Raises:
+        ToolMissing: it cannot.
+    """
+    if proc.find_tool("mksquashfs") is None:
+        raise ToolMissing("mksquashfs (squashfs-tools) is not installed.", hint="banger setup")
+
+
+async def pack_tree(package: Package, staged: Path) -> None:
+    """Make the squashfs of a package's module tree, if it has modules; the tree goes.
+
+    Raises:
+        ToolMissing, ToolFailed, DeadlineExceeded: mksquashfs did not make it.
+        NoSpace: the file system is full.
+    """
+    if package.modules:
+        argv = plan_mksquashfs(package.tree, staged / TREE, parse_kconfig(package.config))
+        finished = await proc.run(argv, deadline_s=PACK_DEADLINE_S, ok=range(256))
+        check_with_space(finished, str(staged / TREE))
+    await asyncio.to_thread(shutil.rmtree, package.tree)
+
+
+def plan_mksquashfs(tree: Path, target: Path, options: dict[str, str]) -> list[str]:
+    """Return the arguments that make the same file of the same tree. Figures: ADR 0010. Pure."""
+    zstd = options.get("SQUASHFS_ZSTD") == "y"
+    compression = ("-comp", "zstd", "-Xcompression-level", "3")
+    return [
+        "mksquashfs",
+        *(str(tree), str(target)),
+        *("-quiet", "-no-progress", "-noappend", "-no-exports", "-no-xattrs", "-reproducible"),
+        *("-all-root", "-root-mode", "755", "-mkfs-time", "0", "-all-time", "0"),
+        *(compression if zstd else ("-noI", "-noD", "-noF", "-noX")),
+    ]
+
+
+def _require_pvh(package: Package) -> None:
+    if parse_kconfig(package.config).get("PVH") != "y":
+        raise KernelUnfit(
+            "QEMU boots an uncompressed kernel only if it was built with CONFIG_PVH.",
+            hint="banger kernel import NAME --kernel BZIMAGE",
+        )
+
+
+def _parse_modules(package: Package) -> dict[str, Module]:
+    """Return what each module says of itself, by canonical name."""
+    try:
+        return {
+            name: parse_module(path.read_bytes(), name=name)
+            for name, path in package.modules.items()
+        }
     except BadModule as error:
         raise KernelUnfit(f"A module of {package.version} cannot be read: {error}.") from error
-    lacking += [f"the module {name}" for name in missing if name not in package.builtin]
+
+
+def _choose_modules(
+    package: Package, modules: dict[str, Module], arch: str
+) -> tuple[Fit, list[Module]]:
+    """Return how the kernel fits, and the modules that a guest needs, in load order."""
+    builtin = package.builtin
+
+    def has_module(name: str) -> bool:
+        return canonical(name) in modules or canonical(name) in builtin
+
+    fit = plan_modules(needs_of(arch), parse_kconfig(package.config), has_module=has_module)
+    wanted = [name for name in fit.modules if canonical(name) not in builtin]
+    order, missing = order_modules(wanted, find=modules.get)
+    lacking = fit.lacking + [f"the module {name}" for name in missing if name not in builtin]
     lacking += [
         f"{module.name} for this version (it is for {module.vermagic.split(' ')[0]!r})"
         for module in order
         if module.vermagic.split(" ")[0] != package.version
     ]
     if lacking:
+        listed = ", ".join(lacking[:3]) + (" ..." if len(lacking) > 3 else "")
         raise KernelUnfit(
-            f"The kernel {package.version} lacks {len(lacking)} of the things that guests need, "
-            f"such as {lacking[0]}.",
+            f"The kernel {package.version} lacks {len(lacking)} of the things that guests need: "
+            f"{listed}.",
             details="\n".join(lacking),
         )
-    return order
+    return fit, order
 
 
-def _read_module(package: Package, name: str) -> bytes:
-    path = package.modules[name]
-    return unpack_module(path.name, path.read_bytes())
+def _save_tables(package: Package, modules: dict[str, Module]) -> None:
+    """Write what modprobe looks up into the tree."""
+    if not modules:
+        return
+    paths = {
+        name: (package.modules[name].relative_to(package.tree).as_posix(), module)
+        for name, module in modules.items()
+    }
+    tables = package.lists | render_tables(
+        paths,
+        builtin=package.lists.get(BUILTIN, b"").decode("ascii", "replace"),
+        builtin_modinfo=package.lists.get(BUILTIN_MODINFO, b""),
+    )
+    for name, content in tables.items():
+        (package.tree / name).write_bytes(content)

@@ -40,6 +40,12 @@ def get_kernel(layout: Layout, reference: str) -> Kernel:
     return kernel
 
 
+def is_current(layout: Layout, kernel: Kernel) -> bool:
+    """Tell whether its name still means this kernel, and not one that has replaced it."""
+    named = find_kernel(layout, kernel.name)
+    return named is not None and named.digest == kernel.digest
+
+
 def kernel_dir(layout: Layout, kernel: Kernel) -> Path:
     """Return the directory that the kernel's file names are relative to."""
     return open_shelf(layout).directory(kernel.digest)

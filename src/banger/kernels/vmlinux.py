@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import bz2
 import lzma
+import re
 import struct
 import zlib
 
@@ -24,6 +25,7 @@ KERNEL_BYTES_MAX = 512 * 1024 * 1024
 LZ4_LEGACY_MAGIC = b"\x02\x21\x4c\x18"
 LZ4_LEGACY_BLOCK = 8 * 1024 * 1024
 ARM64_IMAGE_MAGIC = b"ARM\x64"
+_BANNER = re.compile(rb"Linux version (?P<version>[0-9][A-Za-z0-9.+~_-]{0,99}) ")
 
 
 class BadKernel(ValueError):
@@ -38,7 +40,9 @@ def unpack_kernel(untrusted_file: bytes, *, arch: str) -> bytes:
     """
     if arch == "aarch64":
         return _unpack_arm64(untrusted_file)
-    kernel = _decompress(_find_payload(untrusted_file))
+    kernel = untrusted_file
+    if not is_elf(untrusted_file):
+        kernel = _decompress(_find_payload(untrusted_file))
     try:
         machine = read_machine(kernel)
     except NotElf as error:
@@ -46,6 +50,23 @@ def unpack_kernel(untrusted_file: bytes, *, arch: str) -> bytes:
     if machine != MACHINES[arch]:
         raise BadKernel(f"the kernel is for ELF machine {machine}, not for {arch}")
     return kernel
+
+
+def is_elf(untrusted_file: bytes) -> bool:
+    """Tell whether a kernel's file is the uncompressed one already."""
+    return untrusted_file.startswith(b"\x7fELF")
+
+
+def find_version(untrusted_kernel: bytes) -> str:
+    """Return what `uname -r` will say, from the banner in an unpacked kernel.
+
+    Raises:
+        BadKernel: it has none.
+    """
+    found = _BANNER.search(untrusted_kernel)
+    if found is None:
+        raise BadKernel("it does not say which version of Linux it is")
+    return found["version"].decode("ascii")
 
 
 def _find_payload(untrusted_file: bytes) -> bytes:

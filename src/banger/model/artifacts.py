@@ -31,7 +31,7 @@ class Kernel(Struct, frozen=True, kw_only=True):
     digest: str
     """sha256 over the parts below: kernel, initramfs; the identity."""
     name: str
-    """What it is pulled by: `debian-cloud`."""
+    """What it is called by: `debian-cloud`."""
     version: str
     """As `uname -r` says in the guest."""
     arch: str
@@ -45,3 +45,11 @@ class Kernel(Struct, frozen=True, kw_only=True):
     hashes: dict[str, str]
     """sha256 of each file, in hex."""
     agent_version: str
+    source: str = "package"
+    """Where it came from, for people: `package:linux-image-cloud-amd64 of bookworm`."""
+    size_bytes: int = 0
+    """Of all files; what two kernels share is on the disk once."""
+    tree: str | None = None
+    """The squashfs of all its modules, for `/lib/modules/VERSION`; None: it has none."""
+    missed: tuple[str, ...] = ()
+    """What it lacks and guests run without, a line each."""

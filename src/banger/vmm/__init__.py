@@ -4,6 +4,7 @@ from banger.vmm.driver import (
     Capability,
     Driver,
     MachineConfig,
+    SharedFiles,
     VmmHandle,
     plan_machine,
 )
@@ -14,6 +15,7 @@ __all__ = [
     "Driver",
     "Leftover",
     "MachineConfig",
+    "SharedFiles",
     "VmmHandle",
     "end_leftover",
     "find_leftovers",

@@ -39,6 +39,18 @@ class Capability(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True)
+class SharedFiles:
+    """What any number of machines read, and none writes."""
+
+    bzimage: Path
+    initramfs: Path
+    root: Path
+    """The image's root file system."""
+    modules: Path | None
+    """The kernel's module tree; None: it has none."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class MachineConfig:
     """One machine, complete: what a driver needs to start it."""
 
@@ -48,10 +60,7 @@ class MachineConfig:
     accel: Accel
     tsc_khz: int | None
     """The host's TSC frequency; None if it is not known. Emulated guests need it."""
-    bzimage: Path
-    initramfs: Path
-    root: Path
-    """The image's root file system; shared, read-only."""
+    shared: SharedFiles
     data: Path
     """The VM's data disk: a raw sparse file."""
     mac: str | None
@@ -184,9 +193,7 @@ def plan_machine(
     layout: Layout,
     vm_id: VmId,
     spec: VmSpec,
-    bzimage: Path,
-    initramfs: Path,
-    root: Path,
+    shared: SharedFiles,
     mac: str | None,
     tsc_khz: int | None,
     memory: Path | None = None,
@@ -198,9 +205,7 @@ def plan_machine(
         memory_mib=spec.memory_mib,
         accel=spec.accel,
         tsc_khz=tsc_khz,
-        bzimage=bzimage,
-        initramfs=initramfs,
-        root=root,
+        shared=shared,
         data=layout.vm_data_disk(vm_id),
         mac=mac,
         console_log=layout.vm_console_log(vm_id),

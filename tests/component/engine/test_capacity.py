@@ -20,7 +20,6 @@ from banger.layout import layout_from_environment
 from banger.model.vm import VmState
 from tests.component.engine.test_recovery import handle, insert, record
 
-
 STRICT = {"BANGER_MEMORY_OVERCOMMIT": "1"}
 
 

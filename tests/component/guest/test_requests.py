@@ -74,6 +74,7 @@ def test_boot_sends_everything_in_order() -> None:
         fields = parse_fields(heard.payload[1:])
         assert fields.text(Tag.ROOT) == "/dev/vda"
         assert fields.text(Tag.DATA) == "serial:data"
+        assert fields.text(Tag.MODULES) == "serial:modules"
         assert fields.bytes(Tag.INIT) == b"/sbin/init"
         assert fields.all(Tag.NATIVE) == (b"/root", b"/home")
         assert fields.text(Tag.HOSTNAME) == "calm-otter"
@@ -102,7 +103,12 @@ def test_boot_sends_everything_in_order() -> None:
             interface=Interface(address="10.0.2.15", prefix=24, gateway="10.0.2.2"),
         )
         spec = BootSpec(
-            "/dev/vda", "serial:data", b"/sbin/init", native=(b"/root", b"/home"), identity=identity
+            "/dev/vda",
+            "serial:data",
+            "serial:modules",
+            b"/sbin/init",
+            native=(b"/root", b"/home"),
+            identity=identity,
         )
         await boot(connection, spec, deadline_s=5)
         await identify(connection, Identity(), deadline_s=5)

@@ -13,7 +13,7 @@ from banger.host.accel import render_pvh_guest
 from banger.layout import Layout
 from banger.model.names import VmId, format_vm_id
 from banger.model.vm import Accel, NetworkKind, VmSpec
-from banger.vmm import MachineConfig, plan_machine
+from banger.vmm import MachineConfig, SharedFiles, plan_machine
 
 HALTS = bytes.fromhex(
     "66baf803"  # mov $0x3f8, %dx
@@ -65,9 +65,7 @@ def make_machine(layout: Layout, code: bytes = HALTS, *, mac: str | None = None)
         layout=layout,
         vm_id=vm_id,
         spec=spec,
-        bzimage=kernel,
-        initramfs=kernel,
-        root=kernel,
+        shared=SharedFiles(bzimage=kernel, initramfs=kernel, root=kernel, modules=None),
         mac=mac,
         tsc_khz=1_000_000,
     )

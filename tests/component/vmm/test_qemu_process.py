@@ -109,7 +109,7 @@ def test_a_socket_path_that_is_too_long_is_refused(config: MachineConfig, layout
 
 
 def test_an_early_death_is_told_at_once_with_the_reason(config: MachineConfig) -> None:
-    config.bzimage.write_bytes(b"no kernel")
+    config.shared.bzimage.write_bytes(b"no kernel")
 
     async def scenario() -> None:
         driver = QemuDriver(await probe_qemu())

@@ -28,7 +28,7 @@ TAGS = {
     "UID": 36, "GID": 37, "MODE": 38, "SIZE": 39, "MTIME_NS": 40, "TARGET": 41, "HOST": 48,
     "PORT": 49, "LISTENER": 50, "HOSTNAME": 64, "CLOCK_NS": 65, "ENTROPY": 66, "FILE": 67,
     "CONTENT": 68, "INTERFACE": 69, "MAC": 70, "ADDRESS": 71, "PREFIX": 72, "GATEWAY": 73,
-    "ROOT": 74, "DATA": 75, "INIT": 76, "NATIVE": 77,
+    "ROOT": 74, "DATA": 75, "INIT": 76, "NATIVE": 77, "MODULES": 78,
 }  # fmt: skip
 NAMES = {number: name for name, number in TAGS.items()}
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import lzma
 
 import pytest
@@ -28,6 +29,7 @@ def test_modinfo_is_read() -> None:
         depends=("virtio", "virtio_ring"),
         soft_depends=("crc32c", "other"),
         vermagic="6.1.0-test SMP",
+        softdeps=("pre: crc32c other post: late",),
     )
 
 
@@ -41,6 +43,7 @@ def test_compressed_modules_are_unpacked() -> None:
     plain = module("virtio")
     assert unpack_module("a.ko", plain) == plain
     assert unpack_module("a.ko.xz", lzma.compress(plain)) == plain
+    assert unpack_module("a.ko.gz", gzip.compress(plain)) == plain
     assert unpack_module("a.ko.zst", zstandard.compress(plain)) == plain
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import contextlib
+import gzip
 import io
+import lzma
 import os
 import tarfile
 import threading
@@ -13,15 +15,15 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from banger.errors import KernelUnfit
-from banger.kernels.package import Package, take_package
+from banger.errors import InvalidRequest, KernelUnfit
+from banger.kernels.package import Package, take_module_tree, take_package
 
 GOOD: dict[str, bytes] = {
     "./boot/vmlinuz-6.1.0-test": b"the kernel",
     "./boot/config-6.1.0-test": b"CONFIG_TMPFS=y\n",
     "./lib/modules/6.1.0-test/modules.builtin": b"kernel/fs/ext4/ext4.ko\nkernel/lib/crc-t.ko\n",
     "./lib/modules/6.1.0-test/kernel/drivers/char/virtio-rng.ko": b"a module",
-    "./usr/lib/modules/6.1.0-test/kernel/fs/x.ko.xz": b"compressed",
+    "./usr/lib/modules/6.1.0-test/kernel/fs/x.ko.xz": lzma.compress(b"unpacked"),
 }
 
 
@@ -63,8 +65,10 @@ def test_the_parts_are_found(tmp_path: Path) -> None:
     assert package.builtin == {"ext4", "crc_t"}
     assert {n: p.read_bytes() for n, p in package.modules.items()} == {
         "virtio_rng": b"a module",
-        "x": b"compressed",
+        "x": b"unpacked",
     }
+    assert package.modules["x"] == tmp_path / "kernel/fs/x.ko"
+    assert set(package.lists) == {"modules.builtin"}
 
 
 def test_names_of_other_shapes_leave_nothing(tmp_path: Path) -> None:
@@ -76,14 +80,13 @@ def test_names_of_other_shapes_leave_nothing(tmp_path: Path) -> None:
         "/lib/modules/6.1.0-test/kernel/a/absolute.ko": b"x",
         "./lib/modules/6.1.0-test/kernel/a/..ko": b"x",
         "./lib/modules/6.1.0-test/kernel/a/\x1b[2Jx.ko": b"x",
+        "./lib/modules/6.1.0-test/kernel/./dot.ko": b"x",
         "./etc/passwd": b"x",
     }
     links = ("./lib/modules/6.1.0-test/kernel/a/link.ko", "/etc/passwd")
     package = take(make_tar(GOOD | hostile, links), directory)
-    written = sorted(str(p.relative_to(tmp_path)) for p in tmp_path.rglob("*") if p.is_file())
-    allowed = {"virtio-rng.ko", "x.ko.xz", "escape.ko"}
-    assert {Path(p).name for p in written} <= allowed
-    assert all(p.startswith("inside/deep/") for p in written)
+    written = {str(p.relative_to(directory)) for p in tmp_path.rglob("*") if p.is_file()}
+    assert written == {"kernel/drivers/char/virtio-rng.ko", "kernel/fs/x.ko"}
     assert "link" not in package.modules
 
 
@@ -96,6 +99,45 @@ def test_a_package_without_a_part_is_refused(tmp_path: Path, missing: str) -> No
 def test_two_kernels_are_refused(tmp_path: Path) -> None:
     with pytest.raises(KernelUnfit, match="two kernels"):
         take(make_tar({**GOOD, "./boot/vmlinuz-6.1.0-other": b"x"}), tmp_path)
+
+
+def test_a_users_tree_is_taken_with_what_overrides_it(tmp_path: Path) -> None:
+    """F1: links and odd names are left out; a module below `updates` comes first, as for depmod."""
+    source, tree = tmp_path / "modules", tmp_path / "tree"
+    tree.mkdir()
+    for name, content in {
+        "kernel/net/tun.ko": b"old",
+        "updates/dkms/tun.ko.gz": gzip.compress(b"new"),
+        "kernel/net/veth.ko": b"veth",
+        "kernel/net/od d.ko": b"odd",
+        "modules.builtin": b"kernel/fs/ext4/ext4.ko\n",
+        "build/main.c": b"int main;",
+    }.items():
+        (source / name).parent.mkdir(parents=True, exist_ok=True)
+        (source / name).write_bytes(content)
+    (source / "kernel/net/link.ko").symlink_to("/etc/passwd")
+    package = Package(tree=tree)
+    take_module_tree(package, source)
+    assert {n: p.read_bytes() for n, p in package.modules.items()} == {
+        "tun": b"new",
+        "veth": b"veth",
+    }
+    written = {str(p.relative_to(tree)) for p in tree.rglob("*") if p.is_file()}
+    assert written == {"updates/dkms/tun.ko", "kernel/net/veth.ko"}
+    assert package.builtin == {"ext4"}
+
+
+def test_a_tree_that_holds_nothing_or_a_bomb_is_refused(tmp_path: Path) -> None:
+    source, tree = tmp_path / "modules", tmp_path / "tree"
+    (source / "kernel").mkdir(parents=True)
+    with pytest.raises(KernelUnfit, match="no modules below"):
+        take_module_tree(Package(tree=tree, version="6.1"), source)
+    (source / "kernel/x.ko.xz").write_bytes(b"no xz")
+    with pytest.raises(KernelUnfit, match="does not decompress"):
+        take_module_tree(Package(tree=tree), source)
+    (source / "kernel/x.ko.xz").chmod(0)
+    with pytest.raises(InvalidRequest, match="Permission denied"):
+        take_module_tree(Package(tree=tree), source)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=60)

@@ -10,7 +10,7 @@ import pytest
 from banger.layout import Layout
 from banger.model.names import VmId
 from banger.model.vm import Accel, NetworkKind, VmSpec
-from banger.vmm import MachineConfig, plan_machine
+from banger.vmm import MachineConfig, SharedFiles, plan_machine
 from banger.vmm.qemu.argv import Descriptors, plan_argv, plan_kernel_command_line
 from banger.vmm.qemu.sandbox import SandboxFacts, plan_sandbox, with_info
 from tests.support.golden import check_golden
@@ -49,9 +49,12 @@ def make_config(accel: Accel, *, mac: str | None = MAC) -> MachineConfig:
         layout=layout,
         vm_id=VmId("0123456789ab"),
         spec=spec,
-        bzimage=home / "d/kernels/2/bzimage",
-        initramfs=home / "d/kernels/2/initramfs",
-        root=home / "d/images/1/root.squashfs",
+        shared=SharedFiles(
+            bzimage=home / "d/kernels/2/bzimage",
+            initramfs=home / "d/kernels/2/initramfs",
+            root=home / "d/images/1/root.squashfs",
+            modules=home / "d/kernels/2/modules.squashfs",
+        ),
         mac=mac,
         tsc_khz=2_596_120,
     )
@@ -95,6 +98,15 @@ def test_nothing_but_the_disk_and_the_console_can_be_written_to() -> None:
     command = plan_sandbox(SANDBOX, ["qemu"], config=config)
     writable = [command[i + 1] for i, word in enumerate(command) if word == "--bind"]
     assert writable == [str(config.data), str(config.console_log)]
+
+
+def test_a_kernel_without_a_module_tree_has_no_disk_for_it() -> None:
+    config = make_config(Accel.TCG)
+    bare = dataclasses.replace(config, shared=dataclasses.replace(config.shared, modules=None))
+    descriptors = Descriptors(control=3, agent=4, network=None)
+    argv = plan_argv(bare, binary="qemu", descriptors=descriptors)
+    assert not any("serial=modules" in word for word in argv)
+    assert str(config.shared.modules) not in plan_sandbox(SANDBOX, ["qemu"], config=bare)
 
 
 def test_a_comma_in_a_path_does_not_end_an_option() -> None:

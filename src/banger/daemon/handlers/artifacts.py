@@ -1,4 +1,4 @@
-"""`image.*`, `kernel.*`, `template.*`, `gc`."""
+"""`image.*`, `template.*`, `gc`."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from banger.api.methods import (
     Gc,
     ImageBuild,
     ImageRef,
-    KernelPull,
     Leftover,
     NoParams,
     TemplateBuild,
@@ -17,11 +16,11 @@ from banger.api.methods import (
 )
 from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
-from banger.model.artifacts import Image, Kernel
+from banger.model.artifacts import Image
 
 
 def artifact_handlers(engine: Engine) -> Handlers:
-    """Return the handlers of images, kernels, templates and leftovers."""
+    """Return the handlers of images, templates and leftovers."""
 
     async def list_images(_: Call, __: NoParams) -> list[Image]:
         return await verbs.list_images(engine)
@@ -34,12 +33,6 @@ def artifact_handlers(engine: Engine) -> Handlers:
 
     async def delete_image(_: Call, params: ImageRef) -> Deleted:
         return await verbs.delete_image(engine, params)
-
-    async def list_kernels(_: Call, __: NoParams) -> list[Kernel]:
-        return await verbs.list_kernels(engine)
-
-    async def pull_kernel(call: Call, params: KernelPull) -> Kernel:
-        return await verbs.pull_kernel(engine, call.operation, params)
 
     async def list_templates(_: Call, __: NoParams) -> list[TemplateView]:
         return await verbs.list_templates(engine)
@@ -61,8 +54,6 @@ def artifact_handlers(engine: Engine) -> Handlers:
         "image.show": show_image,
         "image.build": build_image,
         "image.delete": delete_image,
-        "kernel.list": list_kernels,
-        "kernel.pull": pull_kernel,
         "template.list": list_templates,
         "template.build": build_template,
         "template.delete": delete_template,

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
+from pathlib import Path
 
 from banger.model.vm import Accel
 from banger.vmm.driver import MachineConfig
 
 AGENT_PORT = "banger.agent.0"
-FORMAT = 2
+FORMAT = 3
 """Raised with every change of these arguments: templates of another machine are not used (D5)."""
 SAVED_FORM = "suppress-vmdesc=on"
 """With `send-configuration=off` below: a saved state is the devices' sections and nothing else,
@@ -122,8 +123,8 @@ def _memory(config: MachineConfig) -> list[str]:
 
 def _kernel(config: MachineConfig) -> list[str]:
     return [
-        *("-kernel", str(config.bzimage)),
-        *("-initrd", str(config.initramfs)),
+        *("-kernel", str(config.shared.bzimage)),
+        *("-initrd", str(config.shared.initramfs)),
         *("-append", plan_kernel_command_line(config)),
     ]
 
@@ -143,20 +144,26 @@ def _control(descriptors: Descriptors) -> list[str]:
 
 
 def _disks(config: MachineConfig) -> list[str]:
-    root: dict[str, object] = {"driver": "raw", "node-name": "root", "read-only": True}
-    root["file"] = {"driver": "file", "filename": str(config.root), "read-only": True}
     # The host's page cache is the disk's cache: what was written survives the VMM's
     # death, and a flush of the guest is an fdatasync of the file (A1).
     data: dict[str, object] = {"driver": "raw", "node-name": "data"}
     data |= {"discard": "unmap", "detect-zeroes": "unmap"}
     data["file"] = {"driver": "file", "filename": str(config.data), "discard": "unmap"}
     return [
-        *("-blockdev", json.dumps(root)),
-        *("-device", "virtio-blk-device,drive=root,serial=root"),
+        *_read_only("root", config.shared.root),
         *("-blockdev", json.dumps(data)),
         # A full host is the guest's failed write; QEMU's own way is to stop the VM (A10).
         *("-device", "virtio-blk-device,drive=data,serial=data,werror=report,rerror=report"),
+        *([] if config.shared.modules is None else _read_only("modules", config.shared.modules)),
     ]
+
+
+def _read_only(name: str, path: Path) -> list[str]:
+    """Return a disk that many machines read."""
+    node: dict[str, object] = {"driver": "raw", "node-name": name, "read-only": True}
+    node["file"] = {"driver": "file", "filename": str(path), "read-only": True}
+    device = f"virtio-blk-device,drive={name},serial={name}"
+    return ["-blockdev", json.dumps(node), "-device", device]
 
 
 def _agent(descriptors: Descriptors) -> list[str]:

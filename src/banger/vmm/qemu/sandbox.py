@@ -40,7 +40,10 @@ class SandboxFacts:
 
 def plan_sandbox(facts: SandboxFacts, argv: Sequence[str], *, config: MachineConfig) -> list[str]:
     """Return the command that runs QEMU with nothing but its own files."""
-    shown = _files("--ro-bind", config.bzimage, config.initramfs, config.root)
+    files = config.shared
+    shown = _files("--ro-bind", files.bzimage, files.initramfs, files.root)
+    if files.modules is not None:
+        shown += _files("--ro-bind", files.modules)
     shown += _files("--bind", config.data, config.console_log)
     if config.memory is not None:
         # Writable also for a clone, which maps it privately: QEMU before 8.2 opens the file

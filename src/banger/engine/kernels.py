@@ -1,0 +1,233 @@
+"""Kernels: made when first asked for, once for all askers (L4); removed when nobody needs them.
+
+Who needs one: VMs, by the digest in their records; templates, by that in their manifests; and
+operations that make one of these, which say so with `needing_kernel` from before they look for
+the kernel until its digest is in a record. A removal holds `Engine.removals` while it asks all
+three and removes, and an operation waits for a removal that is under way: no kernel goes between
+being found and being recorded (hazard C4).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import platform
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+
+from banger import kernels, store, templates
+from banger.api.methods import (
+    AvailableKernel,
+    Deleted,
+    KernelImport,
+    KernelPull,
+    KernelRef,
+    KernelView,
+)
+from banger.engine.engine import Engine
+from banger.engine.operations import Operation
+from banger.engine.shared import Progress
+from banger.errors import HostNotReady, KernelInUse
+from banger.host import proc
+from banger.model.artifacts import Kernel
+
+AGENT_FOLDER = Path(__file__).parent.parent / "guest" / "agent"
+"""Where the package's build puts the agent, by architecture."""
+
+
+async def list_kernels(engine: Engine) -> list[KernelView]:
+    """Return every kernel, by name. Changes nothing (B8)."""
+    users = await _users(engine)
+    found = await asyncio.to_thread(kernels.list_kernels, engine.layout)
+    return [await _view(engine, kernel, users) for kernel in found]
+
+
+async def list_available_kernels(engine: Engine) -> list[AvailableKernel]:
+    """Return what `pull_kernel` knows for this architecture."""
+    arch = platform.machine()
+    here = {kernel.name for kernel in await asyncio.to_thread(kernels.list_kernels, engine.layout)}
+    return [
+        AvailableKernel(
+            name=packaged.name,
+            suite=packaged.suite,
+            package=packaged.packages[arch],
+            here=packaged.name in here,
+        )
+        for packaged in kernels.KERNELS.values()
+        if arch in packaged.packages
+    ]
+
+
+async def show_kernel(engine: Engine, params: KernelRef) -> KernelView:
+    """Return one kernel."""
+    kernel = await asyncio.to_thread(kernels.get_kernel, engine.layout, params.ref)
+    return await _view(engine, kernel, await _users(engine))
+
+
+async def pull_kernel(engine: Engine, op: Operation, params: KernelPull) -> Kernel:
+    """Fetch a kernel of the catalogue and build its initramfs."""
+    kernels.require_pullable(params.name)
+    async with needing_kernel(engine, op, params.name):
+        return await _pull(engine, params.name, op.progress, force=params.force)
+
+
+async def import_kernel(engine: Engine, op: Operation, params: KernelImport) -> Kernel:
+    """Make a kernel of files of the user's."""
+    agent, version = await asyncio.to_thread(find_agent)
+    files = kernels.KernelFiles(
+        kernel=Path(params.kernel),
+        modules=None if params.modules is None else Path(params.modules),
+        config=None if params.config is None else Path(params.config),
+    )
+    async with needing_kernel(engine, op, params.name):
+        return await kernels.import_kernel(
+            engine.layout,
+            params.name,
+            files,
+            agent=agent,
+            agent_version=version,
+            progress=op.progress,
+            now=engine.now(),
+        )
+
+
+async def delete_kernel(engine: Engine, params: KernelRef) -> Deleted:
+    """Delete a kernel that no VM, template or operation uses.
+
+    Raises:
+        KernelNotFound: there is none of this name or digest.
+        KernelInUse: it is used; the users are named.
+    """
+    async with engine.removals:
+        kernel = await asyncio.to_thread(kernels.get_kernel, engine.layout, params.ref)
+        # First the operations: what one of them has recorded meanwhile is seen in the records.
+        busy = _operations(engine, kernel)
+        users = (await _users(engine)).get(kernel.digest, _Users())
+        if named := [*users.names, *busy]:
+            raise KernelInUse(
+                f"The kernel {kernel.name} is used by: {', '.join(named)}.", hint=users.hint
+            )
+        await asyncio.to_thread(kernels.remove_kernel, engine.layout, kernel)
+    return Deleted(ids=[kernel.digest])
+
+
+async def prune_kernels(engine: Engine) -> Deleted:
+    """Delete kernels that another one has replaced, and their templates, unless a VM uses them."""
+    removed = []
+    async with engine.removals:
+        for kernel in await asyncio.to_thread(kernels.list_kernels, engine.layout):
+            if await asyncio.to_thread(kernels.is_current, engine.layout, kernel):
+                continue
+            busy = _operations(engine, kernel)
+            users = (await _users(engine)).get(kernel.digest, _Users())
+            if busy or users.vms:
+                continue
+            for key in users.templates:
+                await asyncio.to_thread(templates.remove_template, engine.layout, key)
+            await asyncio.to_thread(kernels.remove_kernel, engine.layout, kernel)
+            removed.append(kernel.digest)
+    return Deleted(ids=removed)
+
+
+async def ensure_kernel(engine: Engine, name: str, progress: Progress) -> Kernel:
+    """Return the kernel of this name with an initramfs that carries our agent."""
+    return await _pull(engine, name, progress, force=False)
+
+
+@contextlib.asynccontextmanager
+async def needing_kernel(engine: Engine, op: Operation, ref: str) -> AsyncIterator[None]:
+    """Keep whatever kernel a name or digest means from being removed for a block."""
+    user = f"{op.method} ({op.id})"
+    engine.kernel_needs[user] = ref
+    try:
+        async with engine.removals:
+            pass  # the one that is under way ends; a later one sees us
+        yield
+    finally:
+        del engine.kernel_needs[user]
+
+
+@functools.cache
+def find_agent() -> tuple[Path, str]:
+    """Return the agent for this machine's architecture, and its version.
+
+    Raises:
+        HostNotReady: the package was built without it.
+    """
+    path = AGENT_FOLDER / platform.machine() / "banger-agent"
+    if not path.exists():
+        raise HostNotReady(
+            f"This banger has no guest agent for {platform.machine()}.",
+            hint="pipx reinstall banger (in a checkout: scripts/venv)",
+        )
+    return path, proc.run_sync([str(path), "--version"], deadline_s=10).text.strip()
+
+
+async def _pull(engine: Engine, name: str, progress: Progress, *, force: bool) -> Kernel:
+    agent, version = await asyncio.to_thread(find_agent)
+
+    async def make(tell: Progress) -> Kernel:
+        return await kernels.pull_kernel(
+            engine.layout,
+            name,
+            agent=agent,
+            agent_version=version,
+            force=force,
+            progress=tell,
+            now=engine.now(),
+        )
+
+    return await engine.shared.run(f"kernel:{name}", make, progress)
+
+
+# --- who uses what -------------------------------------------------------------------
+
+
+class _Users(msgspec.Struct):
+    """Names of VMs and keys of templates that use one kernel."""
+
+    vms: list[str] = msgspec.field(default_factory=list)
+    templates: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.vms, *(f"template {key[:12]}" for key in self.templates)]
+
+    @property
+    def hint(self) -> str | None:
+        """What removes the users; VMs first, since they may run on the templates."""
+        if self.vms:
+            return f"banger vm delete {' '.join(self.vms)}"
+        if self.templates:
+            return f"banger template delete {' '.join(key[:12] for key in self.templates)}"
+        return None
+
+
+async def _users(engine: Engine) -> dict[str, _Users]:
+    """Return the users that are recorded, by the kernel's digest."""
+    found: dict[str, _Users] = {}
+    for record in await engine.database.read(store.load_vms):
+        found.setdefault(record.spec.kernel, _Users()).vms.append(record.spec.name)
+    for template, key, _ in await asyncio.to_thread(templates.list_templates, engine.layout):
+        if template is not None:
+            found.setdefault(template.kernel, _Users()).templates.append(key)
+    return found
+
+
+def _operations(engine: Engine, kernel: Kernel) -> list[str]:
+    """Return the operations that need whatever their reference means, if that may be this one."""
+    return [
+        user
+        for user, ref in engine.kernel_needs.items()
+        if ref == kernel.name or kernel.digest.startswith(ref)
+    ]
+
+
+async def _view(engine: Engine, kernel: Kernel, users: dict[str, _Users]) -> KernelView:
+    current = await asyncio.to_thread(kernels.is_current, engine.layout, kernel)
+    names = users.get(kernel.digest, _Users()).names
+    fields = {name: getattr(kernel, name) for name in kernel.__struct_fields__}
+    return KernelView(**fields, current=current, users=[*names, *_operations(engine, kernel)])

@@ -1,0 +1,138 @@
+"""From staged parts to a published kernel; and the same parts with another agent.
+
+A kernel's directory holds everything that it was made of:
+
+    bzimage  vmlinux  config  modules/*.ko  modules.squashfs  initramfs  manifest.json
+
+so a new agent needs no download: the other files are linked into a new directory with a
+new initramfs, which is another kernel with another digest, and the name moves on
+to it (docs/adr/0010-kernel-parts.md). VMs that use the old one are not disturbed.
+
+Works below the staging directory; publishes through the shelf. Synchronous, for threads. No locks:
+the engine has one for each name, and without it the first publisher wins.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from banger.errors import ToolMissing
+from banger.host.files import space_errors
+from banger.host.shelf import Shelf, hash_file
+from banger.kernels.initramfs import build_initramfs
+from banger.kernels.parts import CONFIG, INITRAMFS, MODULES, VMLINUX, Parts
+from banger.model.artifacts import Kernel
+
+
+@dataclass(frozen=True)
+class Agent:
+    """The agent that goes into an initramfs."""
+
+    content: bytes
+    version: str
+
+
+def load_agent(path: Path, version: str) -> Agent:
+    """Return the agent of a file.
+
+    Raises:
+        ToolMissing: it cannot be read.
+    """
+    try:
+        return Agent(path.read_bytes(), version)
+    except OSError as error:
+        raise ToolMissing(f"The agent {path} cannot be read.", hint="make demo") from error
+
+
+def has_agent(shelf: Shelf[Kernel], kernel: Kernel, agent: Agent) -> bool:
+    """Tell whether the kernel's initramfs is what this agent and its modules would give."""
+    directory = shelf.directory(kernel.digest)
+    try:
+        initramfs = _build_initramfs(directory, kernel.modules, agent)
+    except FileNotFoundError:
+        return False
+    return hashlib.sha256(initramfs).hexdigest() == kernel.hashes[INITRAMFS]
+
+
+def link_parts(shelf: Shelf[Kernel], kernel: Kernel, staged: Path) -> Parts | None:
+    """Link a kernel's files but its initramfs into `staged`; None if one is not as it was (F3)."""
+    source = shelf.directory(kernel.digest)
+    (staged / MODULES).mkdir()
+    for name, digest in kernel.hashes.items():
+        if name == INITRAMFS:
+            continue
+        if not (source / name).is_file() or hash_file(source / name) != digest:
+            shutil.rmtree(staged)
+            staged.mkdir(mode=0o700)
+            return None
+        _link(source / name, staged / name)
+    return Parts(
+        name=kernel.name,
+        version=kernel.version,
+        arch=kernel.arch,
+        source=kernel.source,
+        boot=kernel.bzimage,
+        modules=kernel.modules,
+        tree=kernel.tree,
+        missed=kernel.missed,
+    )
+
+
+def publish_kernel(
+    shelf: Shelf[Kernel], staged: Path, parts: Parts, *, agent: Agent, now: float
+) -> Kernel:
+    """Add initramfs and manifest, and publish. The digest covers every file."""
+    with space_errors(staged):
+        (staged / INITRAMFS).write_bytes(_build_initramfs(staged, parts.modules, agent))
+    names = {parts.boot, VMLINUX, CONFIG, INITRAMFS, *(f"{MODULES}/{m}" for m in parts.modules)}
+    names |= {parts.tree} if parts.tree else set()
+    hashes = {name: hash_file(staged / name) for name in sorted(names)}
+    listing = "".join(f"{digest}  {name}\n" for name, digest in hashes.items())
+    digest = hashlib.sha256(listing.encode()).hexdigest()
+    kernel = Kernel(
+        digest=digest,
+        name=parts.name,
+        version=parts.version,
+        arch=parts.arch,
+        created_at=now,
+        bzimage=parts.boot,
+        vmlinux=VMLINUX,
+        initramfs=INITRAMFS,
+        config=CONFIG,
+        modules=parts.modules,
+        hashes=hashes,
+        agent_version=agent.version,
+        source=parts.source,
+        size_bytes=sum((staged / name).stat().st_size for name in names),
+        tree=parts.tree,
+        missed=parts.missed,
+    )
+    if shelf.find(digest) is not None and damaged_files(shelf, kernel):
+        shelf.set_aside(digest)
+    return shelf.publish(staged, kernel)
+
+
+def damaged_files(shelf: Shelf[Kernel], kernel: Kernel) -> list[str]:
+    """Return the names of the kernel's files that are missing or not as its manifest says (F3)."""
+    directory = shelf.directory(kernel.digest)
+    return [
+        name
+        for name, digest in kernel.hashes.items()
+        if not (directory / name).is_file() or hash_file(directory / name) != digest
+    ]
+
+
+def _link(source: Path, target: Path) -> None:
+    try:
+        os.link(source, target)
+    except OSError:  # a file system without hard links, or too many of them
+        shutil.copyfile(source, target)
+
+
+def _build_initramfs(directory: Path, order: tuple[str, ...], agent: Agent) -> bytes:
+    modules = {name: (directory / MODULES / name).read_bytes() for name in order}
+    return build_initramfs(agent.content, modules=modules, order=order)
