@@ -17,11 +17,11 @@ from banger.host.files import staged_dir
 from banger.kernels.catalogue import KERNELS
 from banger.kernels.kconfig import CONFIG_BYTES_MAX, find_kconfig
 from banger.kernels.package import KERNEL_BYTES_MAX, Package, take_module_tree
-from banger.kernels.parts import Parts, pack_tree, require_packer, save_parts, unpack
+from banger.kernels.parts import Parts, pack_tree, require_packer, save_parts
 from banger.kernels.publish import load_agent, publish_kernel
 from banger.kernels.pull import Progress
 from banger.kernels.shelf import open_shelf
-from banger.kernels.vmlinux import BadKernel, find_version
+from banger.kernels.vmlinux import BadKernel, find_version, unpack_kernel
 from banger.layout import Layout
 from banger.model.artifacts import Kernel
 
@@ -93,8 +93,8 @@ def _stage(name: str, files: KernelFiles, tree: Path) -> tuple[Package, Parts]:
     """Read the files; write the parts beside `tree`, and the modules into it."""
     arch = platform.machine()
     package = Package(tree=tree, kernel=_read(files.kernel, KERNEL_BYTES_MAX))
-    plain = unpack(package.kernel, arch=arch)
     try:
+        plain = unpack_kernel(package.kernel, arch=arch)
         package.version = find_version(plain)
     except BadKernel as error:
         raise KernelUnfit(f"{files.kernel} cannot be used: {error}.") from error

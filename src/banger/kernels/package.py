@@ -30,7 +30,7 @@ _LIST = re.compile(
     rf"{_PREFIX}lib/modules/(?P<version>{_VERSION})/"
     r"(?P<file>modules\.(?:builtin|builtin\.modinfo|order))"
 )
-_PATH = r"(?:[A-Za-z0-9_+-]{1,100}/){1,16}[A-Za-z0-9_+-]{1,100}\.ko(?:\.gz|\.xz|\.zst)?"
+_PATH = r"(?:[A-Za-z0-9_+-]{1,100}/){0,16}[A-Za-z0-9_+-]{1,100}\.ko(?:\.gz|\.xz|\.zst)?"
 _MODULE = re.compile(rf"{_PREFIX}lib/modules/(?P<version>{_VERSION})/(?P<path>kernel/{_PATH})")
 _LOCAL_MODULE = re.compile(_PATH)
 

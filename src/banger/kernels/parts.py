@@ -63,11 +63,15 @@ def save_parts(package: Package, staged: Path, *, name: str, arch: str, source: 
     boot = VMLINUX if is_elf(package.kernel) else BZIMAGE
     if boot == VMLINUX:
         _require_pvh(package)
+    try:
+        plain = unpack_kernel(package.kernel, arch=arch)
+    except BadKernel as error:
+        raise KernelUnfit(f"The kernel {package.version} cannot be used: {error}.") from error
     with space_errors(staged):
         (staged / MODULES).mkdir()
         for module in order:
             shutil.copyfile(package.modules[module.name], staged / MODULES / f"{module.name}.ko")
-        (staged / VMLINUX).write_bytes(unpack(package.kernel, arch=arch))
+        (staged / VMLINUX).write_bytes(plain)
         if boot == BZIMAGE:
             (staged / BZIMAGE).write_bytes(package.kernel)
         (staged / CONFIG).write_text(package.config, "utf-8")
@@ -82,18 +86,6 @@ def save_parts(package: Package, staged: Path, *, name: str, arch: str, source: 
         tree=TREE if package.modules else None,
         missed=tuple(fit.missed),
     )
-
-
-def unpack(untrusted_file: bytes, *, arch: str) -> bytes:
-    """As `unpack_kernel`.
-
-    Raises:
-        KernelUnfit: it is no kernel for this architecture.
-    """
-    try:
-        return unpack_kernel(untrusted_file, arch=arch)
-    except BadKernel as error:
-        raise KernelUnfit(f"The kernel cannot be used: {error}.") from error
 
 
 def require_packer() -> None:
@@ -171,11 +163,11 @@ def _choose_modules(
         if module.vermagic.split(" ")[0] != package.version
     ]
     if lacking:
-        listed = ", ".join(lacking[:3]) + (" ..." if len(lacking) > 3 else "")
         raise KernelUnfit(
-            f"The kernel {package.version} lacks {len(lacking)} of the things that guests need: "
-            f"{listed}.",
+            f"The kernel {package.version} lacks {len(lacking)} of the things that guests need, "
+            f"such as {lacking[0]}.",
             details="\n".join(lacking),
+            hint=None if modules else f"--modules /lib/modules/{package.version}",
         )
     return fit, order
 

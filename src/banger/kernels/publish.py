@@ -85,13 +85,14 @@ def link_parts(shelf: Shelf[Kernel], kernel: Kernel, staged: Path) -> Parts | No
 def publish_kernel(
     shelf: Shelf[Kernel], staged: Path, parts: Parts, *, agent: Agent, now: float
 ) -> Kernel:
-    """Add initramfs and manifest, and publish. The digest covers every file."""
+    """Add initramfs and manifest, and publish. The digest covers the name and every file."""
     with space_errors(staged):
         (staged / INITRAMFS).write_bytes(_build_initramfs(staged, parts.modules, agent))
     names = {parts.boot, VMLINUX, CONFIG, INITRAMFS, *(f"{MODULES}/{m}" for m in parts.modules)}
     names |= {parts.tree} if parts.tree else set()
     hashes = {name: hash_file(staged / name) for name in sorted(names)}
-    listing = "".join(f"{digest}  {name}\n" for name, digest in hashes.items())
+    # The name counts: what is imported twice is two kernels, each with its own users.
+    listing = f"{parts.name}\n" + "".join(f"{digest}  {name}\n" for name, digest in hashes.items())
     digest = hashlib.sha256(listing.encode()).hexdigest()
     kernel = Kernel(
         digest=digest,

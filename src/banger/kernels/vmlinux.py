@@ -72,7 +72,7 @@ def find_version(untrusted_kernel: bytes) -> str:
 def _find_payload(untrusted_file: bytes) -> bytes:
     """Return the compressed ELF file within a bzImage, with the size behind it."""
     if len(untrusted_file) < 0x250 or untrusted_file[0x202:0x206] != b"HdrS":
-        raise BadKernel("it is no bzImage")
+        raise BadKernel("it is neither a bzImage nor an ELF file")
     if struct.unpack_from("<H", untrusted_file, 0x206)[0] < 0x208:
         raise BadKernel("its boot protocol is older than 2.08")
     setup_sectors = untrusted_file[0x1F1] or 4

@@ -29,7 +29,7 @@ class Kernel(Struct, frozen=True, kw_only=True):
     """A kernel with the initramfs that carries our agent and its modules."""
 
     digest: str
-    """sha256 over the parts below: kernel, initramfs; the identity."""
+    """sha256 over the name and the files' hashes: the identity."""
     name: str
     """What it is called by: `debian-cloud`."""
     version: str

@@ -11,10 +11,12 @@ import shutil
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from banger.errors import (
     HostNotReady,
+    InvalidRequest,
     KernelNotFound,
     KernelUnfit,
     ToolFailed,
@@ -24,15 +26,18 @@ from banger.host.mmdebstrap import require_mmdebstrap
 from banger.host.shelf import hash_file
 from banger.kernels import (
     KERNELS,
+    KernelFiles,
     PackagedKernel,
     find_kernel,
     get_kernel,
+    import_kernel,
     kernel_dir,
     list_kernels,
     pull_kernel,
     remove_kernel,
 )
 from banger.kernels.elf import MACHINES, read_machine
+from banger.kernels.pull import Progress
 from banger.layout import Layout
 from banger.model.artifacts import Kernel
 
@@ -51,6 +56,7 @@ class Puller:
         self.agent = root / "agent"
         self.agent.write_bytes(b"agent one")
         self.stages: list[str] = []
+        self.progress: Progress = lambda stage, done, total: self.stages.append(stage)
 
     def pull(self, *, name: str = NAME, force: bool = False) -> Kernel:
         self.stages.clear()
@@ -61,7 +67,7 @@ class Puller:
                 agent=self.agent,
                 agent_version="1",
                 force=force,
-                progress=lambda stage, done, total: self.stages.append(stage),
+                progress=self.progress,
                 now=12.0,
             )
         )
@@ -104,6 +110,8 @@ def test_the_directory_holds_what_the_manifest_says(downloaded: Puller) -> None:
         assert kernel.version.encode() in vmlinux
     assert "CONFIG_EXT4_FS=y" in (directory / kernel.config).read_text()
     assert {"virtio_blk.ko", "overlay.ko", "squashfs.ko"} <= set(kernel.modules)
+    assert kernel.tree in kernel.hashes
+    assert kernel.missed == ()
     assert kernel.modules.index("virtio.ko") < kernel.modules.index("virtio_blk.ko")
     assert directory.stat().st_mode & 0o077 == 0
     assert downloaded.staged() == []
@@ -158,6 +166,130 @@ def test_force_repairs_what_is_damaged_under_the_same_digest(puller: Puller) -> 
     assert again.digest == kernel.digest
     assert path.read_bytes() == content
     assert puller.staged() == []
+
+
+def test_a_kernel_from_before_there_were_module_trees_is_fetched_again(puller: Puller) -> None:
+    """And VMs go on with the one they have."""
+    kernel = get_kernel(puller.layout, NAME)
+    manifest = kernel_dir(puller.layout, kernel) / "manifest.json"
+    old = msgspec.json.decode(manifest.read_bytes())
+    del old["tree"], old["source"], old["size_bytes"], old["missed"]
+    old["digest"] = "a" * 64
+    shutil.move(manifest.parent, manifest.parent.with_name(old["digest"]))
+    puller.layout.kernels.joinpath(old["digest"], "manifest.json").write_bytes(
+        msgspec.json.encode(old)
+    )
+    puller.layout.kernels.joinpath("names", NAME).write_text(old["digest"])
+    assert get_kernel(puller.layout, NAME).tree is None
+
+    def stop_at(stage: str, done: int | None, total: int | None) -> None:
+        if stage == "fetching the kernel package":
+            raise InterruptedError(stage)
+
+    puller.progress = stop_at
+    with pytest.raises(InterruptedError):
+        puller.pull()
+    assert get_kernel(puller.layout, old["digest"]).tree is None
+
+
+# --- files of the user's ---------------------------------------------------------------
+
+
+def files_of(puller: Puller, **changed: Path | None) -> KernelFiles:
+    """The pulled kernel's own files, as a user would have them."""
+    directory = kernel_dir(puller.layout, get_kernel(puller.layout, NAME))
+    given = {name: directory / name for name in ("bzimage", "modules", "config")}
+    given["kernel"] = given.pop("bzimage")
+    return KernelFiles(**(given | changed))
+
+
+def import_files(puller: Puller, files: KernelFiles, *, name: str = "mine") -> Kernel:
+    return asyncio.run(
+        import_kernel(
+            puller.layout,
+            name,
+            files,
+            agent=puller.agent,
+            agent_version="1",
+            progress=lambda stage, done, total: None,
+            now=13.0,
+        )
+    )
+
+
+def test_files_of_the_users_become_a_kernel(puller: Puller) -> None:
+    pulled = get_kernel(puller.layout, NAME)
+    mine = import_files(puller, files_of(puller))
+    assert (mine.version, mine.modules) == (pulled.version, pulled.modules)
+    assert mine.source.startswith("file:")
+    same = set(mine.hashes) - {mine.tree}  # the tree holds what was given
+    assert {name: mine.hashes[name] for name in same} == {n: pulled.hashes[n] for n in same}
+    assert puller.pull() == pulled
+    assert puller.pull(name="mine") == mine
+    assert puller.staged() == []
+
+
+def test_an_imported_kernel_gets_a_new_agent_and_cannot_be_fetched(puller: Puller) -> None:
+    mine = import_files(puller, files_of(puller))
+    puller.agent.write_bytes(b"agent two")
+    renewed = puller.pull(name="mine")
+    assert renewed.digest != mine.digest
+    assert not puller.downloaded
+    assert puller.pull(name=mine.digest[:12]) == mine  # a digest means that very kernel
+    (kernel_dir(puller.layout, renewed) / renewed.config).write_bytes(b"altered")
+    puller.agent.write_bytes(b"agent three")
+    with pytest.raises(KernelUnfit, match="damaged; it was imported from file:"):
+        puller.pull(name="mine")
+
+
+def test_what_an_imported_kernel_lacks_is_named(puller: Puller, tmp_path: Path) -> None:
+    """H6: all of it, and what to do."""
+    with pytest.raises(KernelUnfit, match="lacks 6 of the things") as caught:
+        import_files(puller, files_of(puller, modules=None))
+    details = caught.value.details or ""
+    for option in ("VIRTIO_MMIO", "VIRTIO_BLK", "VIRTIO_CONSOLE", "SQUASHFS", "OVERLAY_FS"):
+        assert f"CONFIG_{option} has no module" in details
+    assert caught.value.hint == f"--modules /lib/modules/{get_kernel(puller.layout, NAME).version}"
+    with pytest.raises(KernelUnfit, match="does not carry its configuration") as caught:
+        import_files(puller, files_of(puller, config=None))
+    assert (caught.value.hint or "").startswith("--config /boot/config-6.")
+    with pytest.raises(KernelUnfit, match="neither a bzImage nor an ELF file"):
+        import_files(puller, files_of(puller, kernel=Path(__file__)))
+    with pytest.raises(InvalidRequest, match="No such file"):
+        import_files(puller, files_of(puller, kernel=tmp_path / "gone"))
+    with pytest.raises(InvalidRequest, match="name of a kernel that is pulled"):
+        import_files(puller, files_of(puller), name=NAME)
+    with pytest.raises(InvalidRequest, match="not a valid name"):
+        import_files(puller, files_of(puller), name="../mine")
+    assert [kernel.name for kernel in list_kernels(puller.layout)] == [NAME]
+    assert puller.staged() == []
+
+
+def test_modules_of_another_version_are_refused(puller: Puller, tmp_path: Path) -> None:
+    files = files_of(puller)
+    assert files.modules is not None
+    shutil.copytree(files.modules, tmp_path / "m")
+    path = tmp_path / "m/virtio.ko"
+    path.write_bytes(path.read_bytes().replace(b"vermagic=6.", b"vermagic=5."))
+    with pytest.raises(KernelUnfit, match="virtio for this version"):
+        import_files(puller, files_of(puller, modules=tmp_path / "m"))
+
+
+def test_an_uncompressed_kernel_must_be_able_to_boot_by_itself(
+    puller: Puller, tmp_path: Path
+) -> None:
+    directory = kernel_dir(puller.layout, get_kernel(puller.layout, NAME))
+    config = (directory / "config").read_text()
+    without = tmp_path / "config"
+    without.write_text(config.replace("CONFIG_PVH=y\n", ""))
+    vmlinux = directory / "vmlinux"
+    with pytest.raises(KernelUnfit, match="CONFIG_PVH"):
+        import_files(puller, files_of(puller, kernel=vmlinux, config=without))
+    with_pvh = tmp_path / "with"
+    with_pvh.write_text(f"{config}\nCONFIG_PVH=y\n")
+    mine = import_files(puller, files_of(puller, kernel=vmlinux, config=with_pvh))
+    assert mine.bzimage == mine.vmlinux
+    assert "bzimage" not in mine.hashes
 
 
 def test_unknown_names_missing_agents_and_packages(

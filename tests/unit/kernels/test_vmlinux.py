@@ -56,8 +56,8 @@ SMALL = elf({".text": b"x" * 5000})
 @pytest.mark.parametrize(
     ("image", "reason"),
     [
-        (b"", "no bzImage"),
-        (bytes(4096), "no bzImage"),
+        (b"", "neither a bzImage"),
+        (bytes(4096), "neither a bzImage"),
         (bzimage(PACKERS["gzip"](SMALL), protocol=0x207), "older than 2.08"),
         (bzimage(PACKERS["gzip"](SMALL))[:1100], "outside the file"),
         (bzimage(b"LZOP" + bytes(100) + b"\1\0\0\0"), "unknown compression"),

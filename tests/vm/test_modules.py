@@ -1,0 +1,108 @@
+"""All modules of the kernel in the guest: loaded, used, and in images of any shape."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Mapping
+
+import pytest
+
+from banger.engine.kernels import find_agent
+from banger.host.shelf import hash_file
+from banger.images.plan import plan_sqfstar
+from banger.images.shelf import ROOT, open_shelf
+from banger.model.artifacts import Image
+from tests.support.installations import Installation
+
+USE = """
+set -e
+cd /root
+modprobe -a tun nf_tables veth overlay loop fuse br_netfilter
+ip tuntap add t0 mode tun
+ip link add v0 type veth peer name v1
+truncate -s 4M disk
+mke2fs -q disk
+mkdir -p l u w m d
+mount -o loop disk d
+mount -t overlay overlay -o lowerdir=l,upperdir=u,workdir=w m
+test -c /dev/fuse
+ip -o link show | grep -o 't0\\|v0@v1'
+findmnt -n -o FSTYPE d
+findmnt -n -o FSTYPE m
+umount d m
+ip link delete t0
+ip link delete v0
+"""
+
+
+def test_what_containers_need_is_there_in_a_clone(banger: Installation, system: str) -> None:
+    """The shared VM is a template's clone: the disk of modules was saved with it."""
+    assert banger.vm(system)["template"]
+    used = banger.exec(system, "sh", "-c", USE, status=0).text.split()
+    assert used == ["t0", "v0@v1", "ext2", "overlay"] or used == ["v0@v1", "t0", "ext2", "overlay"]
+    missing = banger.exec(system, "modprobe", "no-such-module")
+    assert missing.status == 1
+    version = banger.exec(system, "uname", "-r", status=0).text
+    readonly = banger.exec(system, "touch", f"/lib/modules/{version}/x")
+    assert "Read-only file system" in readonly.err
+
+
+def make_image(own: Installation, links: Mapping[str, str]) -> str:
+    """Publish an image that holds the agent as its only program, and these symbolic links."""
+    name = f"test-bare-{hashlib.sha256(repr(links).encode()).hexdigest()[:12]}"
+    buffer = io.BytesIO()
+    program = find_agent()[0].read_bytes()
+    with tarfile.open(fileobj=buffer, mode="w") as tar:
+        member = tarfile.TarInfo("program")
+        member.mode, member.size = 0o755, len(program)
+        tar.addfile(member, io.BytesIO(program))
+        for link, target in links.items():
+            member = tarfile.TarInfo(link)
+            member.type, member.linkname = tarfile.SYMTYPE, target
+            tar.addfile(member)
+    staged = own.layout.staging / name
+    staged.mkdir(parents=True)
+    subprocess.run(plan_sqfstar(staged / ROOT), input=buffer.getvalue(), check=True)
+    digest = hash_file(staged / ROOT)
+    image = Image(
+        digest=digest,
+        name=name,
+        created_at=1.0,
+        size_bytes=(staged / ROOT).stat().st_size,
+        root=ROOT,
+        root_sha256=digest,
+        init=None,
+        source="test",
+    )
+    open_shelf(own.layout).publish(staged, image)
+    shutil.rmtree(staged, ignore_errors=True)
+    return name
+
+
+def boot_bare(own: Installation, links: Mapping[str, str]) -> tuple[str, int, bytes]:
+    """Boot such an image; return the VM, and how a program in its tree of modules ended."""
+    size = ("--memory", "256M", "--disk", "1G", "--vcpu", "1", "--network", "none")
+    vm = own.do("vm", "create", "--image", make_image(own, links), *size).text
+    kernel = own.json("kernel", "show", "debian-cloud")
+    tree = f"/lib/modules/{kernel['version']}/kernel/drivers"
+    ended = own.run("vm", "exec", "-w", tree, vm, "--", "/program", "--version")
+    assert own.exec(vm, "/program", "--version", status=0).out
+    return vm, ended.status, own.do("vm", "logs", vm).out
+
+
+def test_an_image_without_lib_gets_the_modules(own: Installation) -> None:
+    _, status, console = boot_bare(own, {})
+    assert status == 0
+    assert b"no modules" not in console
+
+
+@pytest.mark.parametrize("target", ["lib", "../../nowhere"])
+def test_an_image_whose_lib_leads_nowhere_boots_without(own: Installation, target: str) -> None:
+    """F1: a hostile image harms its own guest only, and not even its boot."""
+    _, status, console = boot_bare(own, {"lib": target})
+    assert status != 0
+    assert b"no modules at /lib/modules/" in console
