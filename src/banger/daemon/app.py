@@ -10,6 +10,7 @@ from banger.api.methods import VmList
 from banger.daemon.calls import Handlers
 from banger.daemon.handlers.artifacts import artifact_handlers
 from banger.daemon.handlers.daemon import daemon_handlers
+from banger.daemon.handlers.events import event_handlers
 from banger.daemon.handlers.operations import operation_handlers
 from banger.daemon.handlers.snapshots import snapshot_handlers
 from banger.daemon.handlers.vm import vm_handlers
@@ -34,4 +35,5 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             **workspace_handlers(engine),
             **artifact_handlers(engine),
             **operation_handlers(engine),
+            **event_handlers(engine),
         }

@@ -312,7 +312,7 @@ def test_a_hundred_in_a_row_leave_nothing(agent: Agent) -> None:
     for i in range(100):
         assert agent.host.exec("sh", "-c", f"exit {i}").status == i
         assert agent.host.exec("no-such-program").code == "not-found"
-    assert agent.host.call(PING).result == {}
+    assert agent.host.call(PING).result
     assert len(list(descriptors.iterdir())) == before
     children = Path(f"/proc/{agent.process.pid}/task/{agent.process.pid}/children")
     deadline = time.monotonic() + 20
