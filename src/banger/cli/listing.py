@@ -25,7 +25,7 @@ from banger.durations import format_duration
 COLUMNS = (
     Column("ID", least=6),
     Column("NAME", least=8, is_vital=True),
-    Column("STATE"),
+    Column("STATE", least=8),
     Column("IMAGE", least=6),
     Column("ADDRESS"),
     Column("VCPU", is_number=True),

@@ -24,6 +24,7 @@ from banger.engine.lifetime import (
     WARN_S,
     Clock,
     Ending,
+    begin_lifetime,
     is_working,
     plan_ending,
     read_clock,
@@ -86,6 +87,9 @@ async def _look(
         sleep_s = spec.auto_stop_s / LOOKS
         _note_use(live, vmm_row, sleep_s, now)
     lifetime = parse_lifetime(untrusted_lifetime)
+    if lifetime is None:
+        # Damaged (B9): counted from now, so that it ends at all, and not too early.
+        await engine.database.write(store.save_handle, record.id, LIFETIME, begin_lifetime())
     ending = plan_ending(spec, record.state, lifetime, live, now)
     if ending is None or ending.left_s > WARN_S:
         live.warned_by = None
