@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
 import pytest
 from msgspec.structs import replace
 
+from banger import store
+from banger.api.methods import VmStop
 from banger.config import load_settings
-from banger.engine import open_engine
+from banger.engine import open_engine, show_vm, stop_vm
 from banger.engine.engine import Engine
 from banger.engine.lifetime import Clock, Ending, Lifetime, plan_ending
-from banger.engine.live import LiveVm
+from banger.engine.live import RESTART, LiveVm
+from banger.engine.restartpolicy import Restart
 from banger.engine.upkeep import expiry, loops
 from banger.layout import layout_from_environment
 from banger.model.names import VmId
-from banger.model.vm import VmRecord, VmSpec, VmState
+from banger.model.vm import RestartPolicy, VmRecord, VmSpec, VmState
 from tests.component.engine.test_recovery import insert, record
 
 
@@ -80,3 +84,35 @@ def test_a_loop_that_fails_is_begun_anew(
             await begun.wait()
 
     asyncio.run(asyncio.wait_for(work(), 60))
+
+
+def test_a_start_that_waits_outlives_the_daemon_and_not_its_users_stop(
+    private_environ: dict[str, str],
+) -> None:
+    """B5: the wish is in the database until somebody wants the VM to stay as it is."""
+    layout = layout_from_environment(private_environ)
+    settings = load_settings(layout.config_file, {})
+    ended = replace(vm(1), state=VmState.ERROR)
+    ended = replace(ended, spec=replace(ended.spec, restart=RestartPolicy.ALWAYS))
+
+    async def end() -> None:
+        async with open_engine(layout, settings) as engine:
+            await insert(engine, ended)
+            row = msgspec.json.encode(Restart(9))
+            await engine.database.write(store.save_handle, ended.id, RESTART, row)
+
+    async def stop() -> None:
+        async with open_engine(layout, settings) as engine:
+            live = engine.live_vm(ended.id)
+            while live.restart is None:  # noqa: ASYNC110 - nobody else needs such an event
+                await asyncio.sleep(0)
+            waiting = live.restart.task
+            assert (await show_vm(engine, "vm-1")).notice == "It is started again in 60 s."
+            await stop_vm(engine, engine.new_operation("vm.stop"), VmStop(ref="vm-1"))
+            await asyncio.wait({waiting})
+            assert waiting.cancelled()
+            assert live.restart is None
+            assert await engine.database.read(store.load_handles, ended.id) == {}
+
+    asyncio.run(asyncio.wait_for(end(), 60))
+    asyncio.run(asyncio.wait_for(stop(), 60))
