@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 from typing import Any
 
-from tests.support.installations import Installation, finish, wait_for
+from banger.client import Client
+from tests.support.installations import Installation, finish, read_line, wait_for
 from tests.support.vms import TINY
 
 
@@ -39,3 +42,28 @@ def test_a_command_that_is_cancelled(own: Installation) -> None:
     own.do("operations", "cancel", (find(own, "vm.exec") or {})["id"])
     finish(running, status=130)
     own.exec("one", "sh", "-c", "! grep -qs sleep /proc/[0-9]*/comm", status=0)
+
+
+def test_what_happens_to_a_vm_is_told(own: Installation) -> None:
+    """H9: whoever follows learns of the end at once, and its log ends."""
+    own.do("vm", "create", "--name", "one", *TINY, "--network", "none", "--no-start")
+    with Client(own.layout) as client, contextlib.closing(client.stream("vm.watch", {})) as every:
+        own.do("vm", "start", "one")
+        with Client(own.layout) as other:
+            one = other.stream("vm.watch", {"ref": "one"})
+        following = own.start("vm", "logs", "-f", "one")
+        assert read_line(following)
+        own.do("vm", "kill", "one")
+        finish(following, status=0)
+        own.do("vm", "delete", "one")
+        with contextlib.closing(one):
+            events = [json.loads(line) for _, data in one for line in data.splitlines()]
+        assert [event["state"] for event in events] == ["stopping", "stopped", None]
+        assert events[-1]["kind"] == "deleted"
+        seen = b""
+        for _, data in every:
+            seen += data
+            if b'"deleted"' in seen:
+                break
+        states = [json.loads(line)["state"] for line in seen.splitlines()]
+        assert states == ["starting", "running", "stopping", "stopped", None]

@@ -377,6 +377,16 @@ class VmLogs(Params, frozen=True):
     follow: bool = False
 
 
+class VmWatch(Params, frozen=True):
+    """Each event comes as one line of JSON (`VmEvent`) on channel 1 of the stream.
+
+    Listen first, then ask `vm.list`: so nothing is missed. After an event `missed` ask again.
+    """
+
+    ref: str | None = None
+    """Only this VM, until it is deleted; absent: all, without an end."""
+
+
 class WorkspacePrepare(Params, frozen=True):
     ref: str
     path: str

@@ -44,6 +44,7 @@ from banger.api.methods import (
     VmStart,
     VmStop,
     VmView,
+    VmWatch,
     WorkspaceExport,
     WorkspaceExportBranch,
     WorkspaceInspect,
@@ -162,6 +163,13 @@ METHODS: dict[str, Method] = {
             params=VmLogs,
             result=StartedStream,
             doc="Read the console's or the VMM's log.",
+            stream=True,
+        ),
+        Method(
+            name="vm.watch",
+            params=VmWatch,
+            result=StartedStream,
+            doc="Tell what happens to VMs: created, another state, deleted, notices.",
             stream=True,
         ),
         Method(

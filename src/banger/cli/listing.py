@@ -104,7 +104,7 @@ def _row(view: View, *, now: float) -> list[str]:
     return [
         view["id"],
         view["name"],
-        view["state"] + _remarks(view, now=now),
+        view["state"] + _remark(view, now=now),
         view["image"],
         view["address"] or "-",
         str(view["vcpu"]),
@@ -115,14 +115,11 @@ def _row(view: View, *, now: float) -> list[str]:
     ]
 
 
-def _remarks(view: View, *, now: float) -> str:
-    """Return what is worth knowing beside the state."""
-    remarks = []
+def _remark(view: View, *, now: float) -> str:
+    """Return the one thing that is most worth knowing beside the state."""
     if view["health"] == "no-answer":
-        remarks.append("no answer")
-    if view["ends_at"]:
-        remarks.append(f"{format_age(view['ends_at'] - now)} left")
-    return f" ({', '.join(remarks)})" if remarks else ""
+        return " (silent)"
+    return f" ({format_age(view['ends_at'] - now)} left)" if view["ends_at"] else ""
 
 
 def _configure_show(parser: Parser) -> None:

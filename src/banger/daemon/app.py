@@ -11,6 +11,7 @@ from banger.daemon.calls import Handlers
 from banger.daemon.handlers.artifacts import artifact_handlers
 from banger.daemon.handlers.daemon import daemon_handlers
 from banger.daemon.handlers.kernels import kernel_handlers
+from banger.daemon.handlers.events import event_handlers
 from banger.daemon.handlers.operations import operation_handlers
 from banger.daemon.handlers.snapshots import snapshot_handlers
 from banger.daemon.handlers.vm import vm_handlers
@@ -36,4 +37,5 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             **artifact_handlers(engine),
             **operation_handlers(engine),
             **kernel_handlers(engine),
+            **event_handlers(engine),
         }

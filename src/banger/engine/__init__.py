@@ -34,6 +34,7 @@ from banger.engine.queries import (
     list_vms,
     open_log,
     show_vm,
+    watch_vms,
 )
 from banger.engine.snapshots import (
     create_snapshot,
@@ -96,4 +97,5 @@ __all__ = [
     "start_exec",
     "start_vm",
     "stop_vm",
+    "watch_vms",
 ]

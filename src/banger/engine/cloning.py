@@ -13,7 +13,7 @@ import msgspec
 
 from banger import store, templates
 from banger.engine.engine import Engine
-from banger.engine.lifecycle import forget_vm, watch_vm
+from banger.engine.lifecycle import forget, watch_vm
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_outcome
@@ -37,7 +37,7 @@ async def clone_held(engine: Engine, op: Operation, record: VmRecord) -> VmRecor
     except BangerError as error:
         return await _give_up(engine, op, record, error)
     except BaseException:
-        await finish_shielded(engine.database.write(forget_vm, op, record.id))
+        await finish_shielded(forget(engine, op, record.id))
         raise
     return await _hand_out(engine, op, record)
 
@@ -51,7 +51,7 @@ async def clone_exactly(engine: Engine, op: Operation, record: VmRecord) -> VmRe
     try:
         await _clone(engine, op, record)
     except BaseException:
-        await finish_shielded(engine.database.write(forget_vm, op, record.id))
+        await finish_shielded(forget(engine, op, record.id))
         raise
     return await _hand_out(engine, op, record)
 

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from banger.config import Settings
+from banger.engine.events import Events
 from banger.engine.hostfacts import HostFacts
 from banger.engine.inprogress import OperationTable
 from banger.engine.live import LiveVm
@@ -44,6 +45,7 @@ class Engine:
     template_failures: Counter[str] = field(default_factory=Counter)
     """How often a template of this key could not be made or used while this daemon lived."""
     live: dict[VmId, LiveVm] = field(default_factory=dict)
+    events: Events = field(default_factory=lambda: Events(time.time))
     started: asyncio.Event = field(default_factory=asyncio.Event)
     """A VM runs that did not before: set for the loop that ends VMs, which clears it."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)

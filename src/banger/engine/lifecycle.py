@@ -36,7 +36,7 @@ from banger.engine.sweeping import sweep_snapshots
 from banger.engine.watch import start_watching
 from banger.errors import BangerError, BootFailed, DeadlineExceeded, NoSpace, WrongState
 from banger.model.names import VmId
-from banger.model.vm import Accel, VmRecord, VmState, require_transition
+from banger.model.vm import Accel, EventKind, VmRecord, VmState, require_transition
 from banger.plan.lifecycle import (
     Plan,
     plan_delete,
@@ -242,7 +242,7 @@ async def delete_now(engine: Engine, op: Operation, vm_id: VmId) -> None:
         # middle leaves a row without files, which can be deleted again.
         journalled = False
     await run_forward(engine, op, plan_delete(vm_id), journalled=journalled)
-    await engine.database.write(forget_vm, op, vm_id)
+    await forget(engine, op, vm_id)
     gone = engine.live.pop(vm_id, None)
     if gone is not None and gone.restart is not None:
         gone.restart.task.cancel()
@@ -265,10 +265,22 @@ async def prune_vms(engine: Engine, op: Operation, *, dry_run: bool) -> Deleted:
     return Deleted(ids=list(chosen))
 
 
-def forget_vm(connection: Connection, op: Operation, vm_id: VmId) -> None:
-    """Remove a VM's row and close the journal of the operation, in one transaction."""
+async def forget(engine: Engine, op: Operation, vm_id: VmId) -> None:
+    """Remove a VM's row, and tell."""
+    name = await engine.database.write(forget_vm, op, vm_id)
+    if name is not None:
+        engine.events.publish(EventKind.DELETED, vm_id, name)
+
+
+def forget_vm(connection: Connection, op: Operation, vm_id: VmId) -> str | None:
+    """Remove a VM's row and close the journal of the operation, in one transaction.
+
+    Return the name that it had.
+    """
+    name = store.find_name(connection, vm_id)
     store.delete_vm(connection, vm_id)
     store.end_operation(connection, op.id)
+    return name
 
 
 async def _begin(
@@ -291,6 +303,7 @@ async def _begin(
             store.update_spec(connection, record.id, spec)
 
     await engine.database.write(begin)
+    engine.events.publish(EventKind.STATE, record.id, record.spec.name, state=state)
 
 
 async def _begin_ending(engine: Engine, op: Operation, record: VmRecord, *, journal: str) -> bool:

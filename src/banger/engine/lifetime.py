@@ -90,7 +90,7 @@ def say_left(spec: VmSpec, ending: Ending) -> str:
     """Return what is going to happen to a VM, for its user."""
     verb = "deleted" if spec.ephemeral else "stopped"
     why = "its time to live is over then" if ending.by == "ttl" else "unless somebody uses it"
-    return f"is {verb} in {max(round(ending.left_s), 0)} s: {why}."
+    return f"It is {verb} in {max(round(ending.left_s), 0)} s: {why}."
 
 
 def say_why(spec: VmSpec, ending: Ending) -> str:

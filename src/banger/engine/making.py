@@ -8,12 +8,12 @@ import msgspec
 
 from banger import store
 from banger.engine.engine import Engine
-from banger.engine.lifecycle import forget_vm
+from banger.engine.lifecycle import forget
 from banger.engine.operations import Operation
 from banger.engine.runner import finish_shielded, run_undoable
 from banger.errors import NameTaken
 from banger.model.names import ID_BYTES, format_vm_id, format_word_pair
-from banger.model.vm import VmRecord, VmSpec, VmState
+from banger.model.vm import EventKind, VmRecord, VmSpec, VmState
 from banger.plan.lifecycle import plan_create
 
 NAME_TRIES = 20
@@ -46,6 +46,7 @@ async def claim_vm(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord:
                 raise
         else:
             engine.operations.concerns(record.id)
+            engine.events.publish(EventKind.CREATED, record.id, name, state=state)
             return record
 
 
@@ -61,6 +62,6 @@ async def make_parts(engine: Engine, op: Operation, record: VmRecord) -> None:
     try:
         await run_undoable(engine, op, plan_create(record.id, record.spec))
     except BaseException:
-        await finish_shielded(engine.database.write(forget_vm, op, record.id))
+        await finish_shielded(forget(engine, op, record.id))
         raise
     await engine.database.write(store.end_operation, op.id)

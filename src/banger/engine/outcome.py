@@ -19,7 +19,7 @@ from banger.engine.lifetime import LIFETIME, begin_lifetime
 from banger.engine.live import RESTART, Unsaved
 from banger.errors import NoSpace
 from banger.model.names import OperationId, VmId
-from banger.model.vm import LIVE, VmRecord, VmState
+from banger.model.vm import LIVE, EventKind, VmRecord, VmState
 
 log = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ async def save_outcome(
         NoSpace: the file system of the database is full.
     """
 
-    def save(connection: Connection) -> None:
+    def save(connection: Connection) -> str | None:
         store.update_state(connection, vm_id, state, error=error)
         if state is VmState.RUNNING:
             store.begin_handle(connection, vm_id, LIFETIME, begin_lifetime())
@@ -53,9 +53,18 @@ async def save_outcome(
             else:
                 store.save_handle(connection, vm_id, RESTART, again)
         store.end_operation(connection, operation)
+        return store.find_name(connection, vm_id)
 
-    await engine.database.write(save)
+    name = await engine.database.write(save)
     engine.live_vm(vm_id).unsaved = None
+    _tell(engine, vm_id, name, state=state, error=error)
+
+
+def _tell(
+    engine: Engine, vm_id: VmId, name: str | None, *, state: VmState, error: str | None
+) -> None:
+    if name is not None:
+        engine.events.publish(EventKind.STATE, vm_id, name, state=state, text=error)
 
 
 async def save_or_remember(
@@ -73,6 +82,8 @@ async def save_or_remember(
     except NoSpace as full:
         log.warning("%s is %s, which cannot be saved yet: %s", vm_id, state, full.message)
         engine.live_vm(vm_id).unsaved = Unsaved(operation, state, error)
+        name = await engine.database.read(store.find_name, vm_id)
+        _tell(engine, vm_id, name, state=state, error=error)
 
 
 async def save_remembered(engine: Engine, vm_id: VmId) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from pathlib import Path
 from sqlite3 import Connection
 from typing import Literal, TypeVar
@@ -13,8 +14,9 @@ from typing import Literal, TypeVar
 import msgspec
 
 from banger import network, store, vmm
-from banger.api.methods import OperationView, VmList, VmLogs, VmView, view_record
+from banger.api.methods import OperationView, VmList, VmLogs, VmView, VmWatch, view_record
 from banger.engine.engine import Engine
+from banger.engine.events import Listener
 from banger.engine.inprogress import Running, cancel_running
 from banger.engine.lifetime import LIFETIME, Lifetime, plan_ending, read_clock
 from banger.engine.live import LiveVm
@@ -194,15 +196,25 @@ async def open_log(engine: Engine, params: VmLogs) -> AsyncGenerator[bytes, None
 async def _read_log(engine: Engine, path: Path, follow: VmId | None) -> AsyncGenerator[bytes, None]:
     """Yield a file's bytes; then, while the VM to follow lives, what is added to it."""
     offset = 0
-    while True:
+    with engine.events.listening(follow) as listener:
         # Asked before reading, so that the last bytes of a VM that ends are not missed.
         live = follow is not None and await _is_live(engine, follow)
-        while chunk := await asyncio.to_thread(_read_at, path, offset):
-            offset += len(chunk)
-            yield chunk
-        if not live:
-            return
-        await asyncio.sleep(FOLLOW_INTERVAL_S)
+        while True:
+            while chunk := await asyncio.to_thread(_read_at, path, offset):
+                offset += len(chunk)
+                yield chunk
+            if not live:
+                return
+            if await listener.wait(FOLLOW_INTERVAL_S):
+                live = follow is not None and await _is_live(engine, follow)
+
+
+@contextlib.asynccontextmanager
+async def watch_vms(engine: Engine, params: VmWatch) -> AsyncIterator[Listener]:
+    """Listen for a block to what happens to all VMs, or to one."""
+    vm_id = (await get_vm(engine, params.ref)).id if params.ref is not None else None
+    with engine.events.listening(vm_id) as listener:
+        yield listener
 
 
 def _read_at(path: Path, offset: int) -> bytes:

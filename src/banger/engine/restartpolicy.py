@@ -36,14 +36,19 @@ class Restart(Struct, frozen=True):
     number: int
 
 
+def wants_restart(spec: VmSpec, *, failed: bool) -> bool:
+    """Tell whether the policy has a VM that ended by itself started again. Pure."""
+    if spec.restart is RestartPolicy.ON_FAILURE:
+        return failed
+    return spec.restart is RestartPolicy.ALWAYS
+
+
 def plan_restart(
     spec: VmSpec, *, failed: bool, ran_s: float, last: Restart | None
 ) -> Restart | None:
     """Return the next start of a VM that ended by itself; None: it stays as it is. Pure."""
-    wanted = spec.restart is RestartPolicy.ALWAYS or (
-        failed and spec.restart is RestartPolicy.ON_FAILURE
-    )
     number = 1 if last is None or ran_s >= STEADY_S else last.number + 1
+    wanted = wants_restart(spec, failed=failed)
     return Restart(number) if wanted and number <= LIMIT else None
 
 

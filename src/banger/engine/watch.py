@@ -11,12 +11,12 @@ from banger.engine.live import close_connection
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_or_remember
-from banger.engine.restartpolicy import GIVEN_UP, decide_restart
+from banger.engine.restartpolicy import GIVEN_UP, decide_restart, wants_restart
 from banger.engine.runner import run_forward
 from banger.engine.sweeping import sweep_snapshots
 from banger.errors import Cancelled
 from banger.model.names import VmId
-from banger.model.vm import RestartPolicy, VmState
+from banger.model.vm import VmState
 from banger.plan.lifecycle import plan_kill
 from banger.vmm import Driver, VmmHandle
 
@@ -60,9 +60,10 @@ async def _clean_up(engine: Engine, op: Operation, vm_id: VmId, status: int | No
     state = VmState.STOPPED if is_clean else VmState.ERROR
     why = None if is_clean else f"Its VMM ended with status {status}{_last_words(engine, vm_id)}"
     # Of a VMM that an earlier daemon started nobody can tell how it ended.
-    again = await decide_restart(engine, record, failed=status != 0)
-    if again is None and record.spec.restart is not RestartPolicy.NO and not is_clean:
-        why = f"{why} {GIVEN_UP}"
+    failed = status != 0
+    again = await decide_restart(engine, record, failed=failed)
+    if again is None and wants_restart(record.spec, failed=failed):
+        why = f"{why or ''} {GIVEN_UP}".strip()
     await save_or_remember(engine, op.id, vm_id, state, error=why, again=again)
     engine.ended.set()
     await sweep_snapshots(engine)

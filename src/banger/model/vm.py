@@ -125,6 +125,32 @@ class VmRecord(Struct, frozen=True, kw_only=True):
     workspace: WorkspaceRecord | None = None
 
 
+class EventKind(StrEnum):
+    """What an event tells."""
+
+    CREATED = "created"
+    STATE = "state"
+    DELETED = "deleted"
+    NOTICE = "notice"
+    """Something that its user should know: it is about to end, its agent is silent."""
+    MISSED = "missed"
+    """The listener was too slow: events before this one are lost."""
+
+
+class VmEvent(Struct, frozen=True, kw_only=True):
+    """Something that has happened to a VM."""
+
+    kind: EventKind
+    at: float
+    """Seconds of the Unix epoch."""
+    vm_id: VmId | None = None
+    name: str | None = None
+    state: VmState | None = None
+    """The new one, of `created` and `state`."""
+    text: str | None = None
+    """Of `notice`; and why, of `state`."""
+
+
 def template_of(origin: str | None) -> str | None:
     """Return the key of the template that an origin names, if it names one."""
     return _member(origin, TEMPLATES)

@@ -28,6 +28,7 @@ from banger.store.journal import (
 )
 from banger.store.vms import (
     delete_vm,
+    find_name,
     find_vm,
     insert_vm,
     load_vms,
@@ -47,6 +48,7 @@ __all__ = [
     "delete_handle",
     "delete_vm",
     "end_operation",
+    "find_name",
     "find_vm",
     "insert_vm",
     "load_handles",

@@ -84,6 +84,12 @@ def load_vms(connection: sqlite3.Connection) -> list[VmRecord]:
     return [_parse_row(row) for row in rows]
 
 
+def find_name(connection: sqlite3.Connection, vm_id: VmId) -> str | None:
+    """Return a VM's name by its full id."""
+    row = connection.execute("SELECT name FROM vms WHERE id = ?", (vm_id,)).fetchone()
+    return None if row is None else str(row["name"])
+
+
 def find_vm(connection: sqlite3.Connection, vm_id: VmId) -> VmRecord | None:
     """Return one VM by its full id."""
     row = connection.execute("SELECT * FROM vms WHERE id = ?", (vm_id,)).fetchone()

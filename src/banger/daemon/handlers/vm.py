@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+
 from banger import engine as verbs
 from banger.api.methods import (
     Deleted,
@@ -70,8 +72,9 @@ def vm_handlers(engine: Engine) -> Handlers:
     async def logs(call: Call, params: VmLogs) -> Exit:
         chunks = await verbs.open_log(engine, params)
         stream = await call.start_stream(StartedStream())
-        async for chunk in chunks:
-            await stream.write(STDOUT, chunk)
+        async with contextlib.aclosing(chunks):
+            async for chunk in chunks:
+                await stream.write(STDOUT, chunk)
         return DONE
 
     return {

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 from pathlib import Path
 
 from banger.engine.engine import Engine
+
+log = logging.getLogger(__name__)
 
 CONSOLE_LIMIT_BYTES = 8 * 1024 * 1024
 CONSOLE_KEPT_BYTES = 1024 * 1024
@@ -26,8 +29,16 @@ async def keep_consoles_short(engine: Engine) -> None:
     while True:
         await asyncio.sleep(INTERVAL_S)
         running = [vm_id for vm_id, live in engine.live.items() if live.watcher is not None]
-        for vm_id in running:
-            await asyncio.to_thread(shorten_log, engine.layout.vm_console_log(vm_id))
+        # One turn of a thread for all: a turn for each was half of what an idle daemon did.
+        await asyncio.to_thread(_shorten, [engine.layout.vm_console_log(v) for v in running])
+
+
+def _shorten(logs: list[Path]) -> None:
+    for path in logs:
+        try:
+            shorten_log(path)
+        except OSError as error:
+            log.warning("%s cannot be cut: %s", path, error)
 
 
 def shorten_log(path: Path) -> None:

@@ -24,6 +24,7 @@ from banger.engine.lifetime import (
     WARN_S,
     Clock,
     Ending,
+    begin_lifetime,
     is_working,
     plan_ending,
     read_clock,
@@ -31,6 +32,7 @@ from banger.engine.lifetime import (
     say_why,
 )
 from banger.engine.live import LiveVm
+from banger.engine.notices import notify
 from banger.engine.outcome import correct_record
 from banger.engine.queries import parse_handle, parse_lifetime
 from banger.errors import BangerError
@@ -85,6 +87,9 @@ async def _look(
         sleep_s = spec.auto_stop_s / LOOKS
         _note_use(live, vmm_row, sleep_s, now)
     lifetime = parse_lifetime(untrusted_lifetime)
+    if lifetime is None:
+        # Damaged (B9): counted from now, so that it ends at all, and not too early.
+        await engine.database.write(store.save_handle, record.id, LIFETIME, begin_lifetime())
     ending = plan_ending(spec, record.state, lifetime, live, now)
     if ending is None or ending.left_s > WARN_S:
         live.warned_by = None
@@ -93,7 +98,7 @@ async def _look(
     if ending.left_s > WARN_S:
         return min(sleep_s, ending.left_s - WARN_S)
     if ending.left_s > 0:
-        _warn(record, live, ending)
+        _warn(engine, record, ending)
         return min(sleep_s, ending.left_s)
     if live.lifecycle.holder is None:
         engine.tasks.start(_end(engine, record, ending))
@@ -125,11 +130,12 @@ def _note_use(live: LiveVm, untrusted_handle: bytes | None, window_s: float, now
         live.used_at = now.monotonic_s
 
 
-def _warn(record: VmRecord, live: LiveVm, ending: Ending) -> None:
+def _warn(engine: Engine, record: VmRecord, ending: Ending) -> None:
     """Say once, shortly before, that a VM is going to end."""
-    if ending.left_s <= WARN_S and live.warned_by != ending.by:
+    live = engine.live_vm(record.id)
+    if live.warned_by != ending.by:
         live.warned_by = ending.by
-        log.warning("%s (%s) %s", record.spec.name, record.id, say_left(record.spec, ending))
+        notify(engine, record, say_left(record.spec, ending))
 
 
 async def _end(engine: Engine, record: VmRecord, ending: Ending) -> None:
@@ -144,7 +150,7 @@ async def _end(engine: Engine, record: VmRecord, ending: Ending) -> None:
         async with live.lifecycle.hold(op):
             if not await _is_due(engine, record.id):
                 return  # its user has started it anew, or has used it
-            log.warning("%s (%s) is ended: %s", record.spec.name, record.id, why)
+            notify(engine, record, why)
             if record.spec.ephemeral:
                 await delete_now(engine, op, record.id)
             else:

@@ -19,6 +19,7 @@ from banger import guest, store
 from banger.engine.engine import Engine
 from banger.engine.live import LiveVm
 from banger.engine.lookup import get_connection
+from banger.engine.notices import notify
 from banger.engine.saving import set_clock
 from banger.errors import BangerError
 from banger.model.vm import VmRecord, VmState
@@ -67,7 +68,7 @@ async def _look(engine: Engine, record: VmRecord) -> None:
         if not answer.done():
             await _note_silence(engine, record, live)
         drift_s = await answer
-        _note_answer(record, live)
+        _note_answer(engine, record, live)
         if drift_s is not None and abs(drift_s) > DRIFT_S:
             log.info("the clock of %s is off by %.3g s: set", record.spec.name, drift_s)
             await set_clock(engine, record.id)
@@ -101,10 +102,10 @@ async def _note_silence(engine: Engine, record: VmRecord, live: LiveVm) -> None:
     runs = now is not None and now.state is VmState.RUNNING and live.lifecycle.holder is None
     if runs and live.answers is not False and live.watcher is not None:
         live.answers = False
-        log.warning("the agent of %s (%s) does not answer", record.spec.name, record.id)
+        notify(engine, record, "The guest's agent does not answer.")
 
 
-def _note_answer(record: VmRecord, live: LiveVm) -> None:
+def _note_answer(engine: Engine, record: VmRecord, live: LiveVm) -> None:
     if live.answers is False:
-        log.warning("the agent of %s (%s) answers again", record.spec.name, record.id)
+        notify(engine, record, "The guest's agent answers again.")
     live.answers = True

@@ -18,6 +18,7 @@ from banger.engine.engine import Engine
 from banger.engine.lifecycle import default_boot_deadline_s, start_held
 from banger.engine.live import RESTART, RESTARTING, PendingRestart
 from banger.engine.lookup import reload_vm
+from banger.engine.notices import notify
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_outcome
 from banger.engine.restartpolicy import (
@@ -57,10 +58,8 @@ def _schedule(engine: Engine, record: VmRecord, restart: Restart) -> None:
     live, wait_s = engine.live_vm(record.id), wait_before(restart)
     if live.restart is not None:
         return
-    log.warning(
-        "%s (%s) ended by itself, start %d of %d in %g s",
-        *(record.spec.name, record.id, restart.number, LIMIT, wait_s),
-    )
+    text = f"It ended by itself; start {restart.number} of {LIMIT} is in {wait_s:g} s."
+    notify(engine, record, text)
     due_at = asyncio.get_running_loop().time() + wait_s
     task = engine.tasks.start(_start_later(engine, record.id, wait_s))
     live.restart = PendingRestart(due_at, task)
