@@ -25,7 +25,7 @@ ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "a
 
 
 class Program(NamedTuple):
-    """One program: a folder with a Makefile, and where the binary goes in the package."""
+    """One program or library: a folder with a Makefile, and the binary's place in the package."""
 
     name: str
     sources: Path
@@ -38,7 +38,8 @@ class Program(NamedTuple):
 
 AGENT = Program("banger-agent", TOP / "agent", "banger/guest/agent")
 GUARD = Program("banger-guard", TOP / "guard", "banger/network/guard")
-PROGRAMS = (AGENT, GUARD)
+KEEPER = Program("banger-keeper.so", TOP / "keeper", "banger/vmm/qemu/keeper")
+PROGRAMS = (AGENT, GUARD, KEEPER)
 
 
 def agent_version() -> str:

@@ -224,6 +224,7 @@ def test_a_state_that_does_not_load_means_a_boot(fresh: Installation) -> None:
     folder = fresh.layout.template_dir(key)
     manifest = json.loads((folder / "manifest.json").read_bytes())
     memory = folder / "memory"
+    memory.chmod(0o600)
     with open(memory, "r+b") as damaged:
         for offset in range(0, memory.stat().st_size, 4096):
             os.pwrite(damaged.fileno(), b"\0" * 4096, offset)

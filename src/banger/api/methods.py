@@ -146,6 +146,51 @@ def view_record(
     )
 
 
+class VmUse(Struct, frozen=True, kw_only=True):
+    """What one VM takes of the host. Memory and time are its VMM's, which has the guest's."""
+
+    id: VmId
+    name: str
+    state: VmState
+    cpu_percent: float | None
+    """Of one core, over the interval; absent, as the rest, while there is no VMM."""
+    resident_bytes: int | None
+    """`private_bytes` and `shared_bytes` together."""
+    private_bytes: int | None
+    """Memory that only this VM has."""
+    shared_bytes: int | None
+    """Memory that others have as well: what was not written to since the template, programs."""
+    proportional_bytes: int | None
+    """`private_bytes`, and of each shared page one part in as many as share it."""
+    disk_bytes: int
+    disk_allocated_bytes: int
+    """What its data disk takes of the host's."""
+    agent_ms: float | None
+    """How long the agent took to answer; absent: it was not asked, or did not within 2 s."""
+    notice: str | None = None
+    """Why something is absent that should not be."""
+
+
+class TotalUse(Struct, frozen=True, kw_only=True):
+    """What VMs take together."""
+
+    vms: int
+    """How many of them had a VMM."""
+    cpu_percent: float
+    memory_bytes: int
+    """`private_bytes` and `shared_bytes` together."""
+    private_bytes: int
+    shared_bytes: int
+    """A page that several share counts once; one that is shared with others, in part."""
+    disk_allocated_bytes: int
+
+
+class VmsUse(Struct, frozen=True, kw_only=True):
+    interval_s: float
+    vms: list[VmUse]
+    total: TotalUse
+
+
 class PreparedWorkspace(Struct, frozen=True, kw_only=True):
     guest_path: str
     commit: str
@@ -308,6 +353,13 @@ class VmStart(Params, frozen=True):
 class VmList(Params, frozen=True):
     states: list[str] = field(default_factory=list)
     labels: dict[str, str] = field(default_factory=dict)
+
+
+class VmStats(Params, frozen=True):
+    refs: list[str] | None = None
+    """Absent: every VM that has a VMM."""
+    interval_s: float = 0.5
+    """For how long the use of processors is watched: up to 60 s."""
 
 
 class VmDelete(Params, frozen=True):

@@ -42,7 +42,9 @@ from banger.api.methods import (
     VmPrune,
     VmRef,
     VmStart,
+    VmStats,
     VmStop,
+    VmsUse,
     VmView,
     VmWatch,
     WorkspaceExport,
@@ -80,6 +82,12 @@ METHODS: dict[str, Method] = {
         Method(name="vm.create", params=VmCreate, result=VmView, doc="Make a VM and start it."),
         Method(name="vm.list", params=VmList, result=list[VmView], doc="List VMs, oldest first."),
         Method(name="vm.show", params=VmRef, result=VmView, doc="Show one VM."),
+        Method(
+            name="vm.stats",
+            params=VmStats,
+            result=VmsUse,
+            doc="Tell what VMs take of the host: processors, memory, disk.",
+        ),
         Method(name="vm.start", params=VmStart, result=VmView, doc="Boot a stopped VM."),
         Method(
             name="vm.stop",

@@ -56,6 +56,7 @@ COMMANDS = (
     Command("vm create", "create", "Make a VM and start it."),
     Command("vm list", "listing", "List VMs.", aliases=("vm ls", "ps")),
     Command("vm show", "listing", "Show everything that is known of a VM."),
+    Command("vm stats", "stats", "Show what VMs take of this host's processors, memory and disk."),
     Command("vm start", "vm", "Boot stopped VMs."),
     Command("vm stop", "vm", "Write everything to disk, then shut VMs down."),
     Command("vm kill", "vm", "End VMs at once, as if by pulling the plug."),

@@ -83,14 +83,18 @@ def _load(arguments: Namespace, context: Context) -> list[View]:
         "states": _states(arguments.filter),
         "labels": dict(arguments.label),
     }
-    layout = context.layout
-    if not (os.path.exists(layout.daemon_socket_name) or os.path.exists(layout.database_name)):
-        # A list must not write (hazard B8), and a daemon would make its database.
+    if has_nothing(context):
         return []
     with context.client() as client:
         views = client.call("vm.list", params)
     assert isinstance(views, list)
     return views
+
+
+def has_nothing(context: Context) -> bool:
+    """Tell whether banger was never used: a look must not start a daemon that writes (B8)."""
+    layout = context.layout
+    return not (os.path.exists(layout.daemon_socket_name) or os.path.exists(layout.database_name))
 
 
 def _states(filters: list[str]) -> list[str]:

@@ -10,9 +10,10 @@ from banger.api.methods import VmList
 from banger.daemon.calls import Handlers
 from banger.daemon.handlers.artifacts import artifact_handlers
 from banger.daemon.handlers.daemon import daemon_handlers
-from banger.daemon.handlers.kernels import kernel_handlers
 from banger.daemon.handlers.events import event_handlers
+from banger.daemon.handlers.kernels import kernel_handlers
 from banger.daemon.handlers.operations import operation_handlers
+from banger.daemon.handlers.queries import query_handlers
 from banger.daemon.handlers.snapshots import snapshot_handlers
 from banger.daemon.handlers.vm import vm_handlers
 from banger.daemon.handlers.workspace import workspace_handlers
@@ -32,6 +33,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         yield {
             **daemon_handlers(control, count_vms=count_vms),
             **vm_handlers(engine),
+            **query_handlers(engine),
             **snapshot_handlers(engine),
             **workspace_handlers(engine),
             **artifact_handlers(engine),

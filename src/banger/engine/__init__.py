@@ -42,6 +42,7 @@ from banger.engine.snapshots import (
     list_snapshots,
     restore_snapshot,
 )
+from banger.engine.stats import read_stats
 from banger.engine.templating import (
     build_template_now,
     delete_template,
@@ -89,6 +90,7 @@ __all__ = [
     "prune_templates",
     "prune_vms",
     "pull_kernel",
+    "read_stats",
     "restore_snapshot",
     "resume_vm",
     "show_image",

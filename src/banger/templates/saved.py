@@ -47,8 +47,7 @@ def seal_files(staged: Path, *, is_durable: bool) -> SavedFiles:
 
     `is_durable`: they are on the disk when this returns.
     """
-    # The memory file stays writable for its owner: see the sandbox.
-    for name in (STATE, DATA):
+    for name in FILES:
         (staged / name).chmod(0o400)
     if is_durable:
         for name in FILES:

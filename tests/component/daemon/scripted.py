@@ -40,6 +40,9 @@ from banger.api.methods import (
     VmLogs,
     VmPrune,
     VmRef,
+    VmStats,
+    VmsUse,
+    VmUse,
     VmView,
     WorkspaceExport,
     WorkspaceExportBranch,
@@ -52,6 +55,7 @@ from banger.daemon.calls import Call, Exit, Handlers
 from banger.daemon.handlers.daemon import daemon_handlers
 from banger.daemon.lifecycle import Control
 from banger.daemon.relay import relay
+from banger.engine.stats import sum_uses
 from banger.errors import BootFailed, BranchConflict, ExecNotExecutable, ExecNotFound, VmNotFound
 from banger.model.names import VmId
 from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState
@@ -339,6 +343,12 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
     async def show(_: Call, params: VmRef) -> VmView:
         return find(params.ref)
 
+    async def stats(_: Call, params: VmStats) -> VmsUse:
+        asked = vms.values() if params.refs is None else map(find, params.refs)
+        await asyncio.sleep(params.interval_s / 100)
+        uses = [make_use(view) for view in asked]
+        return VmsUse(interval_s=params.interval_s, vms=uses, total=sum_uses(uses))
+
     async def run(call: Call, params: VmExec) -> Exit:
         find(params.ref)
         session = await start_session(params)
@@ -373,6 +383,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         "vm.prune": prune,
         "vm.list": list_,
         "vm.show": show,
+        "vm.stats": stats,
         "vm.exec": run,
         "vm.logs": logs,
         "vm.fork": fork,
@@ -407,6 +418,26 @@ def make_view(vm_id: str, params: VmCreate) -> VmView:
     )
     record = VmRecord(id=VmId(vm_id), spec=spec, state=VmState.RUNNING, created_at=0.0)
     return view_record(record, address="10.0.2.15", pid=1)
+
+
+def make_use(view: VmView) -> VmUse:
+    """Return what a VM says that it takes: shared pages with one other; `silent` says nothing."""
+    is_running = view.state is VmState.RUNNING
+    is_silent = bool(view.labels.get("silent"))
+    return VmUse(
+        id=view.id,
+        name=view.name,
+        state=view.state,
+        cpu_percent=25.04 if is_running else 0.0,
+        resident_bytes=100 * 2**20,
+        private_bytes=40 * 2**20,
+        shared_bytes=60 * 2**20,
+        proportional_bytes=70 * 2**20,
+        disk_bytes=8 * 2**30,
+        disk_allocated_bytes=5 * 2**20,
+        agent_ms=0.96 if is_running and not is_silent else None,
+        notice="Its agent does not answer." if is_silent else None,
+    )
 
 
 if __name__ == "__main__":

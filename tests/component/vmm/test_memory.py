@@ -7,7 +7,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -37,7 +37,11 @@ else:
 area.madvise(mmap.MADV_NOHUGEPAGE)
 for word in sys.argv[3:]:
     number, _, text = word.partition("=")
-    area[int(number) * page : (int(number) + 1) * page] = text.encode().ljust(page, b"\\0")
+    start = int(number) * page
+    if text == "DROP":
+        area.madvise(mmap.MADV_DONTNEED, start, page)
+    else:
+        area[start : start + page] = text.encode().ljust(page, b"\\0")
 area[2 * page]  # only read
 print(ctypes.addressof(ctypes.c_char.from_buffer(area)), flush=True)
 sys.stdin.read()
@@ -53,9 +57,13 @@ class Machine:
 
 
 @contextlib.contextmanager
-def machine(base: Path | None) -> Iterator[Machine]:
-    """A process whose memory begins as `base`, or empty, and has written to some of it."""
+def machine(base: Path | None, *, dropped: Collection[int] = ()) -> Iterator[Machine]:
+    """A process whose memory begins as `base`, or empty, and has written to some of it.
+
+    What is `dropped` it has given back afterwards, as a VMM does for a guest that frees it.
+    """
     writes = [f"{number}={text.decode()}" for number, text in WRITTEN.items()] + [f"{ZEROED}="]
+    writes += [f"{number}=DROP" for number in dropped]
     with subprocess.Popen(
         [sys.executable, "-c", CHILD, str(base or ""), str(PAGES), *writes],
         stdin=subprocess.PIPE,
@@ -118,6 +126,22 @@ def test_holes_stay_holes(tmp_path: Path) -> None:
         found = content[number * PAGE : (number + 1) * PAGE]
         assert found == page_of(WRITTEN.get(number, b"")), number
     assert len(WRITTEN) * PAGE <= target.stat().st_blocks * 512 < PAGES * PAGE // 2
+
+
+@pytest.mark.parametrize("is_clone", [True, False])
+def test_a_page_that_was_given_back_is_as_the_memory_began(tmp_path: Path, is_clone: bool) -> None:
+    """D4, D8: of a clone what its file holds, of a machine that booted zeros."""
+    began = os.urandom(PAGES * PAGE) if is_clone else bytes(PAGES * PAGE)
+    base = make_target(tmp_path / "base", began) if is_clone else None
+    target = make_target(tmp_path / "target", began if is_clone else None)
+    dropped = [7, *range(400, 600)]
+    with machine(base, dropped=dropped) as made:
+        write_memory(made.process, address=made.address, target=target)
+    wanted = bytearray(began)
+    for number, text in {**WRITTEN, ZEROED: b""}.items():
+        if number not in dropped:
+            wanted[number * PAGE : (number + 1) * PAGE] = page_of(text)
+    assert target.read_bytes() == wanted
 
 
 def test_a_process_that_ended_has_no_memory(tmp_path: Path) -> None:

@@ -22,7 +22,7 @@ LARGEST_BYTES = 200 * 1024
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sources, where a build may write next to them."""
     top = tmp_path_factory.mktemp("checkout")
-    for program in ("agent", "guard"):
+    for program in ("agent", "guard", "keeper"):
         shutil.copytree(CHECKOUT / program, top / program)
     shutil.copy(CHECKOUT / "pyproject.toml", top)
     return top
@@ -45,15 +45,16 @@ def test_shipped_agent_is_small_and_static(agent_out: Path) -> None:
 
 
 def test_hook_builds_into_the_package(copy: Path) -> None:
-    agent, guard = map(Path, hook(copy))
+    agent, guard, keeper = map(Path, hook(copy))
     assert agent == copy / "src/banger/guest/agent" / os.uname().machine / "banger-agent"
     assert guard == copy / "src/banger/network/guard" / os.uname().machine / "banger-guard"
+    assert keeper == copy / "src/banger/vmm/qemu/keeper" / os.uname().machine / "banger-keeper.so"
     assert os.access(guard, os.X_OK)
     done = subprocess.run([agent, "--version"], capture_output=True, text=True, check=True)
     assert [done.stdout.strip()] == [current_version()] == hook(copy, "--version")
 
 
-def test_a_wheel_has_both_programs(copy: Path, tmp_path: Path) -> None:
+def test_a_wheel_has_every_program(copy: Path, tmp_path: Path) -> None:
     """And only those, of one architecture."""
     shutil.copy(CHECKOUT / "README.md", copy)
     package = copy / "src/banger/__init__.py"
@@ -70,6 +71,7 @@ def test_a_wheel_has_both_programs(copy: Path, tmp_path: Path) -> None:
     assert sorted(names) == [
         f"banger/guest/agent/{machine}/banger-agent",
         f"banger/network/guard/{machine}/banger-guard",
+        f"banger/vmm/qemu/keeper/{machine}/banger-keeper.so",
     ]
 
 
@@ -80,7 +82,7 @@ def test_a_changed_source_changes_the_version_and_is_built(copy: Path) -> None:
         file.write("/* changed */\n")
     [after] = hook(copy, "--version")
     assert after != before
-    binary, _ = hook(copy)
+    binary, *_ = hook(copy)
     done = subprocess.run([binary, "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == after
 

@@ -39,7 +39,7 @@ THE_DOOR = "src/banger/host/proc.py"
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
-    for root in ("src", "tests", "scripts", "agent", "guard"):
+    for root in ("src", "tests", "scripts", "agent", "guard", "keeper"):
         for path in (CHECKOUT / root).rglob("*"):
             assert path.stem.lower() not in BANNED_NAMES, path
 

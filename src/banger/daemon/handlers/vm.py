@@ -1,4 +1,4 @@
-"""`vm.*`."""
+"""`vm.*`, but for what only looks (`queries`) and what keeps memory (`snapshots`)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from banger.api.methods import (
     VmCreate,
     VmDelete,
     VmExec,
-    VmList,
     VmLogs,
     VmPrune,
     VmRef,
@@ -31,7 +30,7 @@ DONE: Exit = {"status": 0}
 
 
 def vm_handlers(engine: Engine) -> Handlers:
-    """Return the handlers of `vm.*`."""
+    """Return the handlers of everything that runs or ends a VM."""
 
     async def create(call: Call, params: VmCreate) -> VmView:
         view = await verbs.create_vm(engine, call.operation, params)
@@ -39,12 +38,6 @@ def vm_handlers(engine: Engine) -> Handlers:
         if params.ephemeral:
             delete_with_connection(engine, call, vm_ids=[view.id])
         return view
-
-    async def list_(_: Call, params: VmList) -> list[VmView]:
-        return await verbs.list_vms(engine, params)
-
-    async def show(_: Call, params: VmRef) -> VmView:
-        return await verbs.show_vm(engine, params.ref)
 
     async def start(call: Call, params: VmStart) -> VmView:
         return await verbs.start_vm(engine, call.operation, params)
@@ -79,8 +72,6 @@ def vm_handlers(engine: Engine) -> Handlers:
 
     return {
         "vm.create": create,
-        "vm.list": list_,
-        "vm.show": show,
         "vm.start": start,
         "vm.stop": stop,
         "vm.kill": kill,

@@ -15,7 +15,7 @@ from banger.model.vm import Accel
 from banger.vmm.driver import MachineConfig
 
 AGENT_PORT = "banger.agent.0"
-FORMAT = 3
+FORMAT = 4
 """Raised with every change of these arguments: templates of another machine are not used (D5)."""
 SAVED_FORM = "suppress-vmdesc=on"
 """With `send-configuration=off` below: a saved state is the devices' sections and nothing else,
@@ -46,6 +46,7 @@ def plan_argv(config: MachineConfig, *, binary: str, descriptors: Descriptors) -
         *_agent(descriptors),
         *_network(config, descriptors),
         *_entropy(),
+        *_free_pages(),
     ]
 
 
@@ -189,6 +190,19 @@ def _entropy() -> list[str]:
         *("-object", "rng-builtin,id=entropy"),
         *("-device", "virtio-rng-device,rng=entropy"),
     ]
+
+
+def _free_pages() -> list[str]:
+    """What the guest frees is the host's again; memory is never taken from it (hazard D4)."""
+    options = [
+        "free-page-reporting=on",
+        # A clone's page comes back with what its file holds, not zeros. A guest whose free pages
+        # must keep their content then does not report them: without this it trusts in zeros.
+        "page-poison=off",
+        # Linux gives them up for this device itself, since 2026: no allocations while it reports.
+        "indirect_desc=off",
+    ]
+    return ["-device", ",".join(("virtio-balloon-device", *options))]
 
 
 def _listening(name: str, descriptor: int) -> str:

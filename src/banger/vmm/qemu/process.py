@@ -13,7 +13,7 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from msgspec import DecodeError, Struct
@@ -25,6 +25,7 @@ from banger.host.files import ensure_private_dir
 from banger.host.process import ProcessIdentity, identify, send_signal, wait_gone
 from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.qemu.argv import Descriptors, plan_argv
+from banger.vmm.qemu.keeper import find_keeper, keeper_variables
 from banger.vmm.qemu.probe import QemuFacts
 from banger.vmm.qemu.sandbox import plan_sandbox, with_info
 from banger.vmm.sockets import listening_socket
@@ -57,10 +58,11 @@ async def start(
         )
         argv = plan_argv(config, binary=facts.binary, descriptors=descriptors)
         inherited = [fd for fd in vars(descriptors).values() if fd is not None]
+        keeper = None if config.memory is None else find_keeper()
         if facts.sandbox is None:
-            process, monitor = _spawn(argv, config=config, inherited=inherited), None
+            process, monitor = _spawn_open(argv, keeper, config=config, inherited=inherited), None
         else:
-            command = plan_sandbox(facts.sandbox, argv, config=config)
+            command = plan_sandbox(facts.sandbox, argv, config=config, keeper=keeper)
             process, monitor = await _spawn_sandboxed(command, config=config, inherited=inherited)
     return VmmHandle(
         driver=DRIVER_NAME,
@@ -127,11 +129,27 @@ def _make_files(config: MachineConfig) -> None:
         os.close(os.open(log_file, flags, 0o600))
 
 
+def _spawn_open(
+    argv: Sequence[str], keeper: Path | None, *, config: MachineConfig, inherited: Sequence[int]
+) -> ProcessIdentity:
+    """Start QEMU without a sandbox; the keeper is found by its descriptor, wherever it is."""
+    if keeper is None or config.memory is None:
+        return _spawn(argv, config=config, inherited=inherited)
+    with open(keeper, "rb") as library:
+        number = library.fileno()
+        variables = keeper_variables(f"/proc/self/fd/{number}", config.memory)
+        return _spawn(argv, config=config, inherited=[*inherited, number], env=variables)
+
+
 def _spawn(
-    argv: Sequence[str], *, config: MachineConfig, inherited: Sequence[int]
+    argv: Sequence[str],
+    *,
+    config: MachineConfig,
+    inherited: Sequence[int],
+    env: Mapping[str, str] | None = None,
 ) -> ProcessIdentity:
     """Start a process of its own session; no await stands between the fork and its identity."""
-    pid = proc.spawn_detached(argv, log_file=config.vmm_log, pass_fds=inherited)
+    pid = proc.spawn_detached(argv, log_file=config.vmm_log, pass_fds=inherited, env=env)
     identity = identify(pid)
     if identity is None:
         with contextlib.suppress(ChildProcessError):

@@ -14,9 +14,11 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from banger.model.vm import Accel
 from banger.vmm.driver import MachineConfig
+from banger.vmm.qemu.keeper import keeper_variables
 
 NAMESPACES = (
     "--unshare-user",
@@ -25,6 +27,9 @@ NAMESPACES = (
     "--unshare-uts",
     "--unshare-cgroup",
 )
+
+KEEPER = "/banger-keeper.so"
+"""Where the sandbox shows it: the dynamic linker takes no path with a space or a colon."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,17 +43,23 @@ class SandboxFacts:
     """Symbolic links of the root directory: target, name."""
 
 
-def plan_sandbox(facts: SandboxFacts, argv: Sequence[str], *, config: MachineConfig) -> list[str]:
-    """Return the command that runs QEMU with nothing but its own files."""
+def plan_sandbox(
+    facts: SandboxFacts, argv: Sequence[str], *, config: MachineConfig, keeper: Path | None
+) -> list[str]:
+    """Return the command that runs QEMU with nothing but its own files.
+
+    `keeper` is the library for a machine whose memory begins as a file.
+    """
     files = config.shared
     shown = _files("--ro-bind", files.bzimage, files.initramfs, files.root)
     if files.modules is not None:
         shown += _files("--ro-bind", files.modules)
     shown += _files("--bind", config.data, config.console_log)
-    if config.memory is not None:
-        # Writable also for a clone, which maps it privately: QEMU before 8.2 opens the file
-        # for writing or makes the guest's memory read-only. ADR 0031.
-        shown += _files("--bind", config.memory)
+    if config.memory is not None and keeper is not None:
+        shown += _files("--ro-bind", config.memory)
+        shown += ["--ro-bind", os.fspath(keeper), KEEPER]
+        for name, value in keeper_variables(KEEPER, config.memory).items():
+            shown += ["--setenv", name, value]
     if config.accel is Accel.KVM:
         shown += ["--dev-bind", "/dev/kvm", "/dev/kvm"]
     return plan_sandboxed(facts, argv, shown=shown)

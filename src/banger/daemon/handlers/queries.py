@@ -1,0 +1,23 @@
+"""`vm.list`, `vm.show`, `vm.stats`: what is there. Nothing here changes anything (B8)."""
+
+from __future__ import annotations
+
+from banger import engine as verbs
+from banger.api.methods import VmList, VmRef, VmStats, VmsUse, VmView
+from banger.daemon.calls import Call, Handlers
+from banger.engine import Engine
+
+
+def query_handlers(engine: Engine) -> Handlers:
+    """Return the handlers of everything that only looks at VMs."""
+
+    async def list_(_: Call, params: VmList) -> list[VmView]:
+        return await verbs.list_vms(engine, params)
+
+    async def show(_: Call, params: VmRef) -> VmView:
+        return await verbs.show_vm(engine, params.ref)
+
+    async def stats(_: Call, params: VmStats) -> VmsUse:
+        return await verbs.read_stats(engine, params)
+
+    return {"vm.list": list_, "vm.show": show, "vm.stats": stats}
