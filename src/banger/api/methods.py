@@ -16,6 +16,7 @@ from banger.model.names import VmId
 from banger.model.vm import (
     Accel,
     NetworkKind,
+    Shape,
     VmRecord,
     VmState,
     WorkspaceRecord,
@@ -72,6 +73,8 @@ class VmView(Struct, frozen=True, kw_only=True):
     created_at: float
     """Seconds of the Unix epoch."""
     workspace: WorkspaceRecord | None
+    pending: Shape | None = None
+    """What its machine becomes when it boots next, if that is something else."""
     template: str | None = None
     """Key of the template that it is a clone of; absent once it has booted itself."""
     snapshot: str | None = None
@@ -113,6 +116,7 @@ def view_record(
         labels=spec.labels,
         created_at=record.created_at,
         workspace=record.workspace,
+        pending=spec.pending,
         template=template_of(spec.origin),
         snapshot=snapshot_of(spec.origin),
         address=address,
@@ -164,6 +168,17 @@ class StartedExec(Struct, frozen=True, kw_only=True):
 
 class StartedStream(Struct, frozen=True, kw_only=True):
     """The connection is a stream from here on."""
+
+
+class Listener(Struct, frozen=True, kw_only=True):
+    """A socket in a guest that waits for connections."""
+
+    vm: str
+    """The VM's name."""
+    protocol: Literal["tcp"]
+    address: str
+    """The guest's address that it is bound to; `0.0.0.0` or `::` for all of them."""
+    port: int
 
 
 class Deleted(Struct, frozen=True, kw_only=True):
@@ -247,6 +262,8 @@ class VmDelete(Params, frozen=True):
 class VmPrune(Params, frozen=True):
     dry_run: bool = False
     """True: only tell which VMs would be deleted."""
+    ids: list[str] | None = None
+    """Of these VMs only, such as a user has agreed to; absent: of all."""
 
 
 class VmStop(Params, frozen=True):
@@ -256,6 +273,24 @@ class VmStop(Params, frozen=True):
 
     A notice in the result says so if the time was not enough for the writing.
     """
+
+
+class VmSet(Params, frozen=True):
+    """What is absent stays as it is.
+
+    Name and labels change at once. Sizes and network of a VM that does not run do, too; of one that
+    runs they change when it boots next, by `vm.restart` for example: a notice says so.
+    """
+
+    ref: str
+    vcpu: int | None = None
+    memory_mib: int | None = None
+    disk_mib: int | None = None
+    """It can only grow."""
+    network: NetworkKind | None = None
+    labels: dict[str, str | None] = field(default_factory=dict)
+    """Labels to set; null takes one away."""
+    name: str | None = None
 
 
 class SnapshotCreate(Params, frozen=True):

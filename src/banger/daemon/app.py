@@ -10,6 +10,7 @@ from banger.api.methods import VmList
 from banger.daemon.calls import Handlers
 from banger.daemon.handlers.artifacts import artifact_handlers
 from banger.daemon.handlers.daemon import daemon_handlers
+from banger.daemon.handlers.guest import guest_handlers
 from banger.daemon.handlers.snapshots import snapshot_handlers
 from banger.daemon.handlers.vm import vm_handlers
 from banger.daemon.handlers.workspace import workspace_handlers
@@ -27,6 +28,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         yield {
             **daemon_handlers(control, count_vms=count_vms),
             **vm_handlers(engine),
+            **guest_handlers(engine),
             **snapshot_handlers(engine),
             **workspace_handlers(engine),
             **artifact_handlers(engine),

@@ -13,15 +13,19 @@ from banger.engine.artifacts import (
     pull_kernel,
     show_image,
 )
+from banger.engine.changing import set_vm
+from banger.engine.consoles import open_console
 from banger.engine.creation import create_vm
 from banger.engine.engine import Engine
 from banger.engine.execs import start_exec
 from banger.engine.forking import fork_vm
 from banger.engine.garbage import collect_garbage
 from banger.engine.lifecycle import delete_vm, kill_vm, prune_vms, start_vm, stop_vm
+from banger.engine.listeners import list_listeners
 from banger.engine.opening import open_engine
 from banger.engine.pausing import pause_vm, resume_vm
 from banger.engine.queries import list_vms, open_log, show_vm
+from banger.engine.restarting import restart_vm
 from banger.engine.snapshots import (
     create_snapshot,
     delete_snapshot,
@@ -59,9 +63,11 @@ __all__ = [
     "kill_vm",
     "list_images",
     "list_kernels",
+    "list_listeners",
     "list_snapshots",
     "list_templates",
     "list_vms",
+    "open_console",
     "open_engine",
     "open_log",
     "pause_vm",
@@ -69,8 +75,10 @@ __all__ = [
     "prune_templates",
     "prune_vms",
     "pull_kernel",
+    "restart_vm",
     "restore_snapshot",
     "resume_vm",
+    "set_vm",
     "show_image",
     "show_vm",
     "start_exec",

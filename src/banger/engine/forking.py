@@ -52,7 +52,7 @@ async def fork_vm(engine: Engine, op: Operation, params: VmFork) -> list[VmView]
     try:
         with pinned(engine, origin):
             source = await _save(engine, op, source, snapshot=snapshot_id)
-            changed = {"origin": origin, "ephemeral": params.ephemeral}
+            changed = {"origin": origin, "ephemeral": params.ephemeral, "pending": None}
             specs = [msgspec.structs.replace(source.spec, name=name, **changed) for name in names]
             made = await _make_all(engine, op, specs, workspace=source.workspace)
     finally:

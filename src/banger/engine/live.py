@@ -112,6 +112,8 @@ class LiveVm:
     """When the last stop began, by the loop's clock: its steps share one deadline (A2)."""
     flush_confirmed: bool = True
     """False: the last stop could not confirm that the guest's data was flushed (A1)."""
+    console_taken: bool = False
+    """A client is at the serial console."""
     unsaved: Unsaved | None = None
     """What is the case and the record does not say."""
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
+from msgspec.structs import replace
 
 from banger.errors import InvalidRequest
 from banger.model.names import VmId
@@ -41,7 +42,9 @@ FOLLOWS: dict[VmState, frozenset[VmState]] = {
     VmState.STARTING: frozenset({VmState.RUNNING, VmState.STOPPED, VmState.ERROR}),
     VmState.RUNNING: frozenset({VmState.PAUSED, VmState.STOPPING, VmState.STOPPED, VmState.ERROR}),
     VmState.PAUSED: frozenset({VmState.RUNNING, VmState.STOPPING, VmState.STOPPED, VmState.ERROR}),
-    VmState.STOPPING: frozenset({VmState.STOPPED, VmState.RUNNING, VmState.ERROR}),
+    VmState.STOPPING: frozenset(
+        {VmState.STOPPED, VmState.STARTING, VmState.RUNNING, VmState.ERROR}
+    ),
     VmState.STOPPED: frozenset({VmState.STARTING, VmState.ERROR}),
     VmState.ERROR: frozenset({VmState.STARTING, VmState.STOPPED}),
 }
@@ -56,6 +59,15 @@ TEMPLATES, SNAPSHOTS = "templates", "snapshots"
 VCPU_RANGE = range(1, 65)
 MEMORY_MIB_RANGE = range(128, 1024 * 1024 + 1)
 DISK_MIB_RANGE = range(64, 16 * 1024 * 1024 + 1)
+
+
+class Shape(Struct, frozen=True, kw_only=True):
+    """What can be changed of a machine that was made."""
+
+    vcpu: int
+    memory_mib: int
+    disk_mib: int
+    network: NetworkKind
 
 
 class VmSpec(Struct, frozen=True, kw_only=True):
@@ -82,6 +94,8 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     `snapshot_origin`); None once it has booted itself."""
     builds: str | None = None
     """Key of the template that this VM is to become: it is the engine's, and in no list."""
+    pending: Shape | None = None
+    """What the machine becomes when it boots next, while a VMM runs with what is said above."""
     ephemeral: bool = False
     """Deleted when the client connection that created it ends (`vm run --rm`)."""
 
@@ -107,6 +121,27 @@ class VmRecord(Struct, frozen=True, kw_only=True):
     error: str | None = None
     """Why the state is `error`: one sentence."""
     workspace: WorkspaceRecord | None = None
+
+
+def shape_of(spec: VmSpec) -> Shape:
+    """Return the shape of the machine as it is."""
+    return Shape(
+        vcpu=spec.vcpu, memory_mib=spec.memory_mib, disk_mib=spec.disk_mib, network=spec.network
+    )
+
+
+def reshape(spec: VmSpec, shape: Shape) -> VmSpec:
+    """Return the spec for another shape; what was pending stays so unless it is that very shape."""
+    return replace(
+        spec,
+        **structs.asdict(shape),
+        pending=None if spec.pending == shape else spec.pending,
+    )
+
+
+def next_spec(spec: VmSpec) -> VmSpec:
+    """Return the spec that the next boot is to have: what was pending is so; no saved machine."""
+    return replace(reshape(spec, spec.pending or shape_of(spec)), origin=None)
 
 
 def template_of(origin: str | None) -> str | None:
