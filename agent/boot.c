@@ -7,8 +7,10 @@
 #include <limits.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/statvfs.h>
 #include <unistd.h>
 
 enum { DEVICE_WAIT_MS = 5000 };
@@ -16,6 +18,9 @@ enum { DEVICE_WAIT_MS = 5000 };
 #define IMAGE "/image"
 #define DISK "/disk"
 #define NEW "/newroot"
+
+/* linux/ext4.h, which is not everywhere: the new size in blocks. */
+#define RESIZE_EXT4 _IOW('f', 16, uint64_t)
 
 /* --- devices ------------------------------------------------------------------ */
 
@@ -66,6 +71,25 @@ static int mount_image(const char *text, struct failure *failure)
     return fail(failure, "io", error ? error : EINVAL, "mount the image %s", device);
 }
 
+/* Let the file system have all of a disk that was made larger. The kernel does that through the
+ * journal, so whatever is cut short the next boot goes on with. If it cannot be done the disk is
+ * as good as before. */
+static void grow_data(int data, const char *device)
+{
+    struct statvfs known;
+    uint64_t size = 0;
+    int disk = open(device, O_RDONLY | O_CLOEXEC);
+    int failed = disk < 0 || ioctl(disk, BLKGETSIZE64, &size) || fstatvfs(data, &known);
+    if (!failed) {
+        uint64_t blocks = size / known.f_frsize;
+        failed = ioctl(data, RESIZE_EXT4, &blocks);
+    }
+    if (failed)
+        say("grow the data disk: %s", strerror(errno));
+    if (disk >= 0)
+        close(disk);
+}
+
 static int mount_data(struct agent *agent, const char *text, struct failure *failure)
 {
     char device[64];
@@ -74,7 +98,10 @@ static int mount_data(struct agent *agent, const char *text, struct failure *fai
     if (mount(device, DISK, "ext4", MS_NOATIME, NULL))
         return fail(failure, "io", errno, "mount the data disk %s", device);
     agent->data = open(DISK, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    return agent->data < 0 ? fail(failure, "io", errno, "open the data disk") : 0;
+    if (agent->data < 0)
+        return fail(failure, "io", errno, "open the data disk");
+    grow_data(agent->data, device);
+    return 0;
 }
 
 /* --- overlay and native directories ------------------------------------------- */

@@ -157,6 +157,12 @@ class VmBusy(Conflict):
     code = "vm-busy"
 
 
+class ConsoleTaken(Conflict):
+    """Another client is at the VM's serial console."""
+
+    code = "console-taken"
+
+
 class WrongState(Conflict):
     """The VM's state does not allow the request."""
 

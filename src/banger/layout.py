@@ -180,8 +180,8 @@ class Layout:
     def vm_control_socket(self, vm_id: str) -> Path:
         return self.vm_runtime(vm_id) / "qmp.sock"
 
-    def vm_network_socket(self, vm_id: str) -> Path:
-        return self.vm_runtime(vm_id) / "net.sock"
+    def vm_console_socket(self, vm_id: str) -> Path:
+        return self.vm_runtime(vm_id) / "console.sock"
 
 
 def layout_from_environment(environ: Mapping[str, str], *, uid: int | None = None) -> Layout:

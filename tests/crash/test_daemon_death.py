@@ -182,6 +182,40 @@ def test_death_during_stop(own: Installation) -> None:
     assert written == [str(number) for number in range(next(numbers))]
 
 
+def test_death_during_restart(own: Installation) -> None:
+    """A1, B5: a restart that was begun is completed: what was written is there, and the VM runs."""
+    name = own.do("vm", "create", *SMALL).text
+    numbers = itertools.count()
+    boots = {own.boot_id(name)}
+
+    def write_and_restart() -> Ended:
+        own.exec(name, "sh", "-c", f"echo {next(numbers)} >>/srv/log", status=0)
+        return own.run("vm", "restart", name)
+
+    for ended in die_everywhere(own, write_and_restart, alternate=True):
+        assert ended.status == 7, ended
+        wait_for(lambda: states(own) == ["running"], "the restart to be completed")
+        require_sound(own)
+        boots.add(own.boot_id(name))
+    boots.add(own.boot_id(name))
+    assert len(boots) > 5, "it was not restarted"
+    written = own.exec(name, "cat", "/srv/log", status=0).text.split()
+    assert written == [str(number) for number in range(next(numbers))]
+
+
+def test_death_during_set(own: Installation) -> None:
+    """B5: all of a change, or nothing of it."""
+    own.do("vm", "create", "--name", "one", *SMALL, "--no-start")
+    change = ("--name", "two", "--vcpu", "2", "--label", "a=b")
+    for ended in die_everywhere(own, lambda: own.run("vm", "set", own.vms()[0]["id"], *change)):
+        assert ended.status == 7, ended
+        require_sound(own)
+        (vm,) = own.vms()
+        assert (vm["name"], vm["vcpu"], vm["labels"]) in (("one", 1, {}), ("two", 2, {"a": "b"}))
+        own.do("vm", "set", vm["id"], "--name", "one", "--vcpu", "1", "--no-label", "a")
+    assert own.vm("two")["vcpu"] == 2
+
+
 def test_death_during_kill(own: Installation) -> None:
     """B5: a kill that was begun is completed."""
     name = own.do("vm", "create", *SMALL).text

@@ -190,6 +190,7 @@ def _plan(supplies: Supplies, directory: Path) -> MachineConfig:
         vmm_log=directory / "vmm.log",
         agent_socket=directory / "agent.sock",
         control_socket=directory / "qmp.sock",
+        console_socket=directory / "console.sock",
     )
 
 
@@ -203,9 +204,12 @@ def _spawn(config: MachineConfig, binary: str, *, artifacts: Path) -> VmmHandle:
     with (
         listening_socket(config.control_socket) as control,
         listening_socket(config.agent_socket) as agent,
+        listening_socket(config.console_socket) as console,
     ):
-        numbers = (control.fileno(), agent.fileno())
-        descriptors = Descriptors(control=numbers[0], agent=numbers[1], network=None)
+        numbers = (control.fileno(), agent.fileno(), console.fileno())
+        descriptors = Descriptors(
+            control=numbers[0], agent=numbers[1], console=numbers[2], network=None
+        )
         argv = plan_argv(config, binary=binary, descriptors=descriptors)
         argv[argv.index("-cpu") + 1] = CPU
         argv += ["-drive", f"if=none,id=artifacts,format=raw,readonly=on,file={artifacts}"]

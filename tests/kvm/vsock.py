@@ -150,13 +150,17 @@ async def _read_errors(vmm: Process) -> str:
 async def _open_machine(config: MachineConfig) -> AsyncIterator[Process]:
     """QEMU with the product's machine, but for the carrier, for a block."""
     facts = await probe_qemu()
-    with listening_socket(config.control_socket) as control:
-        descriptors = Descriptors(control=control.fileno(), agent=-1, network=None)
+    with (
+        listening_socket(config.control_socket) as control,
+        listening_socket(config.console_socket) as console,
+    ):
+        numbers = (control.fileno(), console.fileno())
+        descriptors = Descriptors(control=numbers[0], agent=-1, console=numbers[1], network=None)
         argv = plan_argv(config, binary=facts.binary, descriptors=descriptors)
         port = argv.index(SERIAL_DEVICE) - 1
         argv[port : port + SERIAL_WORDS] = ["-device", f"vhost-vsock-device,guest-cid={CID}"]
         assert "virtserialport" not in " ".join(argv), argv
-        async with proc.piped(argv, pass_fds=(control.fileno(),)) as vmm:
+        async with proc.piped(argv, pass_fds=numbers) as vmm:
             yield vmm
 
 
@@ -178,6 +182,7 @@ def _plan(image: str, directory: Path) -> MachineConfig:
         vmm_log=directory / "vmm.log",
         agent_socket=directory / "agent.sock",
         control_socket=directory / "qmp.sock",
+        console_socket=directory / "console.sock",
     )
 
 

@@ -18,6 +18,7 @@ from banger.model.vm import (
     Accel,
     NetworkKind,
     RestartPolicy,
+    Shape,
     VmRecord,
     VmState,
     WorkspaceRecord,
@@ -74,6 +75,8 @@ class VmView(Struct, frozen=True, kw_only=True):
     created_at: float
     """Seconds of the Unix epoch."""
     workspace: WorkspaceRecord | None
+    pending: Shape | None = None
+    """What its machine becomes when it boots next, if that is something else."""
     template: str | None = None
     """Key of the template that it is a clone of; absent once it has booted itself."""
     snapshot: str | None = None
@@ -133,6 +136,7 @@ def view_record(
         ttl_s=spec.ttl_s,
         auto_stop_s=spec.auto_stop_s,
         restart=spec.restart,
+        pending=spec.pending,
         template=template_of(spec.origin),
         snapshot=snapshot_of(spec.origin),
         address=address,
@@ -233,6 +237,17 @@ class StartedExec(Struct, frozen=True, kw_only=True):
 
 class StartedStream(Struct, frozen=True, kw_only=True):
     """The connection is a stream from here on."""
+
+
+class Listener(Struct, frozen=True, kw_only=True):
+    """A socket in a guest that waits for connections."""
+
+    vm: str
+    """The VM's name."""
+    protocol: Literal["tcp"]
+    address: str
+    """The guest's address that it is bound to; `0.0.0.0` or `::` for all of them."""
+    port: int
 
 
 class Deleted(Struct, frozen=True, kw_only=True):
@@ -369,6 +384,8 @@ class VmDelete(Params, frozen=True):
 class VmPrune(Params, frozen=True):
     dry_run: bool = False
     """True: only tell which VMs would be deleted."""
+    ids: list[str] | None = None
+    """Of these VMs only, such as a user has agreed to; absent: of all."""
 
 
 class VmStop(Params, frozen=True):
@@ -378,6 +395,24 @@ class VmStop(Params, frozen=True):
 
     A notice in the result says so if the time was not enough for the writing.
     """
+
+
+class VmSet(Params, frozen=True):
+    """What is absent stays as it is.
+
+    Name and labels change at once. Sizes and network of a VM that does not run do, too; of one that
+    runs they change when it boots next, by `vm.restart` for example: a notice says so.
+    """
+
+    ref: str
+    vcpu: int | None = None
+    memory_mib: int | None = None
+    disk_mib: int | None = None
+    """It can only grow."""
+    network: NetworkKind | None = None
+    labels: dict[str, str | None] = field(default_factory=dict)
+    """Labels to set; null takes one away."""
+    name: str | None = None
 
 
 class SnapshotCreate(Params, frozen=True):

@@ -148,6 +148,13 @@ def _show(arguments: Namespace, context: Context) -> int:
     return status
 
 
+def _describe_size(view: View) -> str:
+    return (
+        f"{view['vcpu']} vcpu, {format_mib(view['memory_mib'])} memory, "
+        f"{format_mib(view['disk_mib'])} disk"
+    )
+
+
 def _describe(view: View) -> str:
     workspace = view["workspace"]
     lines = {
@@ -157,8 +164,9 @@ def _describe(view: View) -> str:
         "busy": view["busy"] and f"{view['busy']} ({view['operation']})",
         "image": f"{view['image']} ({view['image_digest'][:12]})",
         "kernel": view["kernel_digest"][:12],
-        "size": f"{view['vcpu']} vcpu, {format_mib(view['memory_mib'])} memory, "
-        f"{format_mib(view['disk_mib'])} disk",
+        "size": _describe_size(view),
+        "next boot": view["pending"]
+        and f"{_describe_size(view['pending'])}, network {view['pending']['network']}",
         "driver": f"{view['driver']}/{view['accel']}",
         "network": view["network"],
         "address": view["address"],

@@ -15,10 +15,7 @@ def add_sizing(parser: Parser) -> None:
     add("--image", help="image to start from (see `banger image list`)")
     add("--kernel", help="kernel to boot (see `banger kernel list`)")
     add("--driver", type=values.driver, help="auto or qemu")
-    add("--vcpu", type=values.count, metavar="N", help="virtual CPUs")
-    add("--memory", type=values.size_mib, metavar="SIZE", help="512M, 2G; a bare number is MiB")
-    add("--disk", type=values.size_mib, metavar="SIZE", help="size of its own disk, sparse: 8G")
-    add("--network", type=values.network, metavar="KIND", help="user (outgoing only) or none")
+    add_shape(parser)
     add(
         "--label",
         action="append",
@@ -48,6 +45,26 @@ def add_force(parser: Parser) -> None:
     )
 
 
+def add_shape(parser: Parser, *, disk: str = "size of its own disk, sparse: 8G") -> None:
+    """Add the options that can be changed later, too."""
+    add = parser.add_argument
+    add("--vcpu", type=values.count, metavar="N", help="virtual CPUs")
+    add("--memory", type=values.size_mib, metavar="SIZE", help="512M, 2G; a bare number is MiB")
+    add("--disk", type=values.size_mib, metavar="SIZE", help=disk)
+    add("--network", type=values.network, metavar="KIND", help="user (outgoing only) or none")
+
+
+def shape_params(arguments: Namespace) -> dict[str, object]:
+    """Return the parameters for what of these was given."""
+    given = {
+        "vcpu": arguments.vcpu,
+        "memory_mib": arguments.memory,
+        "disk_mib": arguments.disk,
+        "network": arguments.network,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
 def add_no_template(parser: Parser) -> None:
     """Add the option that makes a VM boot."""
     parser.add_argument(
@@ -62,14 +79,11 @@ def sizing_params(arguments: Namespace) -> dict[str, object]:
         "image": arguments.image,
         "kernel": arguments.kernel,
         "driver": arguments.driver,
-        "vcpu": arguments.vcpu,
-        "memory_mib": arguments.memory,
-        "disk_mib": arguments.disk,
-        "network": arguments.network,
         "labels": dict(arguments.label) or None,
         "ttl_s": arguments.ttl,
         "restart": arguments.restart,
         "force": arguments.force or None,
         "template": False if arguments.no_template else None,
+        **shape_params(arguments),
     }
     return {name: value for name, value in given.items() if value is not None}

@@ -46,7 +46,8 @@ def raw_mode(fd: int) -> Iterator[None]:
         tty.setraw(fd, termios.TCSADRAIN)
         yield
     finally:
-        termios.tcsetattr(fd, termios.TCSADRAIN, saved)
+        with contextlib.suppress(termios.error):  # a terminal that has gone needs no mode
+            termios.tcsetattr(fd, termios.TCSADRAIN, saved)
 
 
 class GuestSignals:

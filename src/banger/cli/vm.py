@@ -1,17 +1,23 @@
-"""`vm start/stop/kill/pause/resume/delete/prune`: one verb on several VMs."""
+"""`vm start/stop/restart/kill/pause/resume/delete/prune`: one verb on several VMs."""
 
 from __future__ import annotations
 
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Callable
 
 from banger.cli.context import Context
+from banger.cli.output import format_age
 from banger.cli.parser import Parser, UsageError
 from banger.cli.progress import Stages
 from banger.cli.sizing import add_force
 from banger.cli.targets import add_refs, each_target
 from banger.cli.values import duration_s
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client import Client
 
 Params = dict[str, object]
 
@@ -79,6 +85,7 @@ def _configure_prune(parser: Parser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="print the ids that would go, and do nothing"
     )
+    parser.text = "The ids of what was deleted are printed."
 
 
 def _prune(arguments: Namespace, context: Context) -> int:
@@ -86,18 +93,33 @@ def _prune(arguments: Namespace, context: Context) -> int:
         found = client.call("vm.prune", {"dry_run": True})
         assert isinstance(found, dict)
         ids = found["ids"]
-        if not arguments.dry_run and ids:
-            if not arguments.force and not _confirm(len(ids), context):
+        if ids and not arguments.dry_run:
+            if not arguments.force and not _confirm(_describe(ids, client), context):
                 return 1
-            deleted = client.call("vm.prune", {"dry_run": False})
+            # These and no others: what has stopped since was not asked about.
+            deleted = client.call("vm.prune", {"ids": ids})
             assert isinstance(deleted, dict)
             ids = deleted["ids"]
         for vm_id in ids:
             context.out(vm_id)
+    if not ids:
+        context.say("Every VM runs, or there is none.")
     return 0
 
 
-def _confirm(number: int, context: Context) -> bool:
+def _describe(ids: list[str], client: Client) -> list[str]:
+    """Return a line for each VM: its name, and what it is."""
+    views = client.call("vm.list", {})
+    assert isinstance(views, list)
+    now = time.time()
+    return [
+        f"  {view['name']} ({view['state']}, made {format_age(now - view['created_at'])} ago)"
+        for view in views
+        if view["id"] in ids
+    ]
+
+
+def _confirm(lines: list[str], context: Context) -> bool:
     """Ask on the terminal.
 
     Raises:
@@ -105,7 +127,11 @@ def _confirm(number: int, context: Context) -> bool:
     """
     if not sys.stdin.isatty():
         raise UsageError("There is no terminal to ask on.", hint="banger vm prune --force")
-    sys.stderr.write(f"Delete {number} VM{'s' if number > 1 else ''} that do not run? [y/N] ")
+    context.say("\n".join(lines))
+    what = (
+        "this VM with its disk" if len(lines) == 1 else f"these {len(lines)} VMs with their disks"
+    )
+    sys.stderr.write(f"Delete {what}? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() in ("y", "yes"):
         return True
@@ -116,6 +142,7 @@ def _confirm(number: int, context: Context) -> bool:
 COMMANDS = {
     "vm start": (_configure_start, _verb("vm.start", "started")),
     "vm stop": (_configure_stop, _verb("vm.stop", "stopped")),
+    "vm restart": (_configure_stop, _verb("vm.restart", "restarted")),
     "vm kill": (_configure, _verb("vm.kill", "killed")),
     "vm pause": (_configure, _verb("vm.pause", "paused")),
     "vm resume": (_configure, _verb("vm.resume", "resumed")),

@@ -28,6 +28,7 @@ class Relay:
 
     `stdin` is None when there is none to pass on. `wakeup` is a descriptor that becomes
     readable when a signal has come; `on_wakeup` then gets what could be read from it.
+    `end_key` is a byte of stdin that stands for its end.
     """
 
     def __init__(
@@ -35,13 +36,18 @@ class Relay:
         stream: ClientStream,
         *,
         stdin: int | None,
+        end_key: bytes = b"",
         wakeup: int | None = None,
         on_wakeup: Callable[[bytes], None] | None = None,
     ) -> None:
         self._stream = stream
         self._stdin = stdin
+        self._end_key = end_key
         self._wakeup = wakeup
         self._on_wakeup = on_wakeup
+        self.end_key_typed = False
+        self.stdin_ended = False
+        """By itself: of a terminal that means that it has gone."""
         self._held = {STDOUT: bytearray(), STDERR: bytearray()}
         self._write_bytes = {fd: _write_size(fd) for fd in self._held}
 
@@ -101,9 +107,13 @@ class Relay:
         except OSError:
             # A terminal that has gone away reads as an error; for the program it is the end.
             data = b""
+        self.stdin_ended = not data
+        if self._end_key and self._end_key in data:
+            data = data[: data.index(self._end_key)]
+            self.end_key_typed = True
         if data:
             self._stream.put_stdin(data)
-        else:
+        if self.stdin_ended or self.end_key_typed:
             self._stream.put_control({"eof": True})
             self._stdin = None
 

@@ -11,6 +11,7 @@ from banger.daemon.calls import Handlers
 from banger.daemon.handlers.artifacts import artifact_handlers
 from banger.daemon.handlers.daemon import daemon_handlers
 from banger.daemon.handlers.events import event_handlers
+from banger.daemon.handlers.guest import guest_handlers
 from banger.daemon.handlers.kernels import kernel_handlers
 from banger.daemon.handlers.operations import operation_handlers
 from banger.daemon.handlers.queries import query_handlers
@@ -34,6 +35,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             **daemon_handlers(control, count_vms=count_vms),
             **vm_handlers(engine),
             **query_handlers(engine),
+            **guest_handlers(engine),
             **snapshot_handlers(engine),
             **workspace_handlers(engine),
             **artifact_handlers(engine),

@@ -11,6 +11,8 @@ from banger.engine.artifacts import (
     list_images,
     show_image,
 )
+from banger.engine.changing import set_vm
+from banger.engine.consoles import open_console
 from banger.engine.creation import create_vm
 from banger.engine.engine import Engine
 from banger.engine.execs import start_exec
@@ -26,6 +28,7 @@ from banger.engine.kernels import (
     show_kernel,
 )
 from banger.engine.lifecycle import delete_vm, kill_vm, prune_vms, start_vm, stop_vm
+from banger.engine.listeners import list_listeners
 from banger.engine.opening import open_engine
 from banger.engine.pausing import pause_vm, resume_vm
 from banger.engine.queries import (
@@ -36,6 +39,7 @@ from banger.engine.queries import (
     show_vm,
     watch_vms,
 )
+from banger.engine.restarting import restart_vm
 from banger.engine.snapshots import (
     create_snapshot,
     delete_snapshot,
@@ -78,10 +82,12 @@ __all__ = [
     "list_available_kernels",
     "list_images",
     "list_kernels",
+    "list_listeners",
     "list_operations",
     "list_snapshots",
     "list_templates",
     "list_vms",
+    "open_console",
     "open_engine",
     "open_log",
     "pause_vm",
@@ -91,8 +97,10 @@ __all__ = [
     "prune_vms",
     "pull_kernel",
     "read_stats",
+    "restart_vm",
     "restore_snapshot",
     "resume_vm",
+    "set_vm",
     "show_image",
     "show_kernel",
     "show_vm",

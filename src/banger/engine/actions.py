@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import assert_never
@@ -40,6 +41,7 @@ from banger.plan.steps import (
     EndNetwork,
     EndVmm,
     FlushGuest,
+    GrowDataDisk,
     IdentifyGuest,
     MakeDataDisk,
     MakeHostKeys,
@@ -95,6 +97,8 @@ async def _apply(engine: Engine, op: Operation, step: Step) -> None:  # noqa: PL
             ensure_private_dir(engine.layout.vm_dir(step.vm_id))
         case MakeDataDisk():
             await _make_data_disk(engine.layout.vm_data_disk(step.vm_id), step.size_mib)
+        case GrowDataDisk():
+            _grow_data_disk(engine.layout.vm_data_disk(step.vm_id), step.size_mib)
         case MakeHostKeys():
             await _make_host_keys(engine.layout.vm_host_key(step.vm_id))
         case CloneDataDisk():
@@ -173,6 +177,13 @@ async def _make_data_disk(path: Path, size_mib: int) -> None:
         deadline_s=TOOL_DEADLINE_S,
     )
     partial.rename(path)
+
+
+def _grow_data_disk(path: Path, size_mib: int) -> None:
+    """Make a disk larger by a hole; one that is as large already is left as it is."""
+    size = size_mib * 2**20
+    if path.stat().st_size < size:
+        os.truncate(path, size)
 
 
 async def _clone_data_disk(layout: Layout, step: CloneDataDisk) -> None:

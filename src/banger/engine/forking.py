@@ -64,7 +64,7 @@ async def _fork(
     try:
         with pinned(engine, origin):
             source = await _save(engine, op, source, snapshot=snapshot_id)
-            changed: dict[str, object] = {"origin": origin, "ephemeral": ephemeral}
+            changed: dict[str, object] = {"origin": origin, "ephemeral": ephemeral, "pending": None}
             if ephemeral:
                 changed["restart"] = RestartPolicy.NO
             specs = [msgspec.structs.replace(source.spec, name=name, **changed) for name in names]

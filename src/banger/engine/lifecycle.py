@@ -9,14 +9,12 @@ from __future__ import annotations
 import asyncio
 from sqlite3 import Connection
 
-import msgspec
-
 from banger import store
-from banger.api.methods import Deleted, VmStart, VmStop, VmView
+from banger.api.methods import Deleted, VmPrune, VmStart, VmStop, VmView
 from banger.engine.capacity import promised_memory
 from banger.engine.engine import Engine
 from banger.engine.live import RESTART, RESTARTING
-from banger.engine.lookup import get_vm, reload_vm
+from banger.engine.lookup import get_vm, reload_vm, require_undamaged
 from banger.engine.operations import Operation
 from banger.engine.outcome import (
     correct_record,
@@ -34,9 +32,17 @@ from banger.engine.runner import (
 )
 from banger.engine.sweeping import sweep_snapshots
 from banger.engine.watch import start_watching
-from banger.errors import BangerError, BootFailed, DeadlineExceeded, NoSpace, WrongState
+from banger.errors import BangerError, BootFailed, DeadlineExceeded, NoSpace, VmNotFound
 from banger.model.names import VmId
-from banger.model.vm import Accel, EventKind, VmRecord, VmState, require_transition
+from banger.model.vm import (
+    Accel,
+    EventKind,
+    VmRecord,
+    VmSpec,
+    VmState,
+    next_spec,
+    require_transition,
+)
 from banger.plan.lifecycle import (
     Plan,
     plan_delete,
@@ -69,59 +75,62 @@ async def start_vm(engine: Engine, op: Operation, params: VmStart) -> VmView:
         if record.state is VmState.PAUSED:
             record = await resume_held(engine, op, record)
         elif record.state is not VmState.RUNNING:
-            await require_programs(engine, record.spec.network)
+            await require_bootable(engine, record)
             limit = default_boot_deadline_s(record)
             async with promised_memory(engine, op, record.spec.memory_mib, force=params.force):
                 record = await start_held(engine, op, record, deadline_s=limit)
     return await view_vm(engine, record)
 
 
+async def require_bootable(engine: Engine, record: VmRecord) -> None:
+    """Check what a VM needs to boot, before anything is done.
+
+    Raises:
+        WrongState: its record is damaged.
+        ToolMissing: the host lacks programs; they are named.
+    """
+    require_undamaged(record)
+    await require_programs(engine, next_spec(record.spec).network)
+
+
 async def start_held(
-    engine: Engine, op: Operation, record: VmRecord, *, deadline_s: float
-) -> VmRecord:
-    """Start a VM whose lifecycle lock is held.
-
-    Raises:
-        BootFailed: it did not become ready; it is kept, in state `error`.
-    """
-    if record.spec.vcpu == 0:
-        raise WrongState(
-            f"The record of {record.spec.name} is damaged.",
-            hint=f"banger vm delete {record.spec.name}",
-        )
-    # It boots from its own disk: what it was started from before is not needed any more.
-    return await _start(
-        engine,
-        op,
-        record,
-        plan=plan_start(record.id, record.spec),
-        origin=None,
-        deadline_s=deadline_s,
-    )
-
-
-async def restore_held(
-    engine: Engine, op: Operation, record: VmRecord, *, origin: str, deadline_s: float
-) -> VmRecord:
-    """Start a VM that does not run, and whose lifecycle lock is held, from a snapshot of it.
-
-    Raises:
-        BootFailed: it did not become ready; it is kept, in state `error`.
-    """
-    plan = plan_restore(record.id, record.spec, origin=origin)
-    return await _start(engine, op, record, plan=plan, origin=origin, deadline_s=deadline_s)
-
-
-async def _start(
     engine: Engine,
     op: Operation,
     record: VmRecord,
     *,
-    plan: Plan,
-    origin: str | None,
     deadline_s: float,
+    journal: str = "vm.start",
 ) -> VmRecord:
-    await _begin(engine, op, record, journal="vm.start", state=VmState.STARTING, origin=origin)
+    """Boot a VM whose lifecycle lock is held, as what it was changed to while it ran.
+
+    Raises:
+        BootFailed: it did not become ready; it is kept, in state `error`.
+    """
+    require_undamaged(record)
+    # It boots from its own disk: what it was started from before is not needed any more.
+    spec = next_spec(record.spec)
+    await begin_held(engine, op, record, journal=journal, state=VmState.STARTING, spec=spec)
+    plan = plan_start(record.id, spec)
+    return await _start(engine, op, record, plan=plan, deadline_s=deadline_s)
+
+
+async def restore_held(
+    engine: Engine, op: Operation, record: VmRecord, *, spec: VmSpec, deadline_s: float
+) -> VmRecord:
+    """Start a VM that does not run, and whose lifecycle lock is held, from the spec's origin.
+
+    Raises:
+        BootFailed: it did not become ready; it is kept, in state `error`.
+    """
+    assert spec.origin is not None
+    await begin_held(engine, op, record, journal="vm.start", state=VmState.STARTING, spec=spec)
+    plan = plan_restore(record.id, spec, origin=spec.origin)
+    return await _start(engine, op, record, plan=plan, deadline_s=deadline_s)
+
+
+async def _start(
+    engine: Engine, op: Operation, record: VmRecord, *, plan: Plan, deadline_s: float
+) -> VmRecord:
     try:
         async with asyncio.timeout(deadline_s):
             await run_undoable(engine, op, plan)
@@ -249,8 +258,8 @@ async def delete_now(engine: Engine, op: Operation, vm_id: VmId) -> None:
     await sweep_snapshots(engine)
 
 
-async def prune_vms(engine: Engine, op: Operation, *, dry_run: bool) -> Deleted:
-    """Delete every VM that has no VMM; with `dry_run` only name them."""
+async def prune_vms(engine: Engine, op: Operation, params: VmPrune) -> Deleted:
+    """Delete every VM that has no VMM, even if one of them cannot be (B3); or only name them."""
     idle = {VmState.CREATED, VmState.STOPPED, VmState.ERROR}
     chosen = [
         record.id
@@ -258,10 +267,18 @@ async def prune_vms(engine: Engine, op: Operation, *, dry_run: bool) -> Deleted:
         if correct_record(engine, record).state in idle
         and record.spec.builds is None
         and engine.live_vm(record.id).lifecycle.holder is None
+        and (params.ids is None or record.id in params.ids)
     ]
-    if not dry_run:
-        for vm_id in chosen:
+    failures: list[BangerError] = []
+    for vm_id in chosen if not params.dry_run else ():
+        try:
             await delete_vm(engine, op, vm_id)
+        except VmNotFound:
+            continue  # somebody else has deleted it meanwhile
+        except BangerError as error:
+            failures.append(error)
+    if failures:
+        raise failures[0]
     return Deleted(ids=list(chosen))
 
 
@@ -283,23 +300,26 @@ def forget_vm(connection: Connection, op: Operation, vm_id: VmId) -> str | None:
     return name
 
 
-async def _begin(
+async def begin_held(
     engine: Engine,
     op: Operation,
     record: VmRecord,
     *,
     journal: str,
     state: VmState,
-    origin: str | None = None,
+    spec: VmSpec | None = None,
 ) -> None:
-    """Open the journal under the name that recovery goes by, and save the passing state."""
+    """Open the journal under the name that recovery goes by, save the passing state and the spec.
+
+    The lifecycle lock is held. Of a restart the second half's journal replaces the first's.
+    """
     require_transition(record.state, state)
 
     def begin(connection: Connection) -> None:
+        store.end_operation(connection, op.id)
         store.begin_operation(connection, op.id, journal, record.id, now=engine.now())
         store.update_state(connection, record.id, state)
-        if state is VmState.STARTING and record.spec.origin != origin:
-            spec = msgspec.structs.replace(record.spec, origin=origin)
+        if spec is not None and spec != record.spec:
             store.update_spec(connection, record.id, spec)
 
     await engine.database.write(begin)
@@ -307,12 +327,12 @@ async def _begin(
 
 
 async def _begin_ending(engine: Engine, op: Operation, record: VmRecord, *, journal: str) -> bool:
-    """As `_begin`; return whether there was room: what ends a VM goes on without (A10).
+    """As `begin_held`; return whether there was room: what ends a VM goes on without (A10).
 
     If the process dies then, the record says `running` of a VMM that is gone: recovery knows that.
     """
     try:
-        await _begin(engine, op, record, journal=journal, state=VmState.STOPPING)
+        await begin_held(engine, op, record, journal=journal, state=VmState.STOPPING)
     except NoSpace:
         return False
     return True

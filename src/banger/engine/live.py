@@ -145,6 +145,8 @@ class LiveVm:
     """When its VMM's processor time was last looked at, and what that was then, in seconds."""
     warned_by: str | None = None
     """Why its user was told that it is about to end."""
+    console_taken: bool = False
+    """A client is at the serial console."""
     unsaved: Unsaved | None = None
     """What is the case and the record does not say."""
 

@@ -63,6 +63,19 @@ def require_running(record: VmRecord) -> None:
         )
 
 
+def require_undamaged(record: VmRecord) -> None:
+    """Check that a VM's record says what it is made of (B9).
+
+    Raises:
+        WrongState: it does not.
+    """
+    if record.spec.vcpu == 0:
+        raise WrongState(
+            f"The record of {record.spec.name} is damaged.",
+            hint=f"banger vm delete {record.spec.name}",
+        )
+
+
 async def get_connection(engine: Engine, record: VmRecord) -> GuestConnection:
     """Return the connection to a running VM's agent, made anew if it was lost.
 

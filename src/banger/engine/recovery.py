@@ -4,7 +4,8 @@ In this order, each VM by itself, so that a damaged one holds up nobody (B9):
 
 1. Operations in the journal: create, start, pause and snapshot are undone, kill, delete
    and resume are completed. A stop is completed too, but behind the open door: its flush may
-   take long, and without it the guest's last writes would be lost (A1).
+   take long, and without it the guest's last writes would be lost (A1). So is a restart, whose
+   boot takes long in any case.
 2. Records that say `running`: the VMM is adopted if it is that very process
    (B2, B10), else the VM is `stopped` and what was left of it is removed.
 3. VMs that lived only for a client's connection (`run --rm`) are deleted.
@@ -33,6 +34,8 @@ from banger.engine.lookup import get_connection
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_or_remember
 from banger.engine.queries import load_vmm_handle, parse_handle
+from banger.engine.restarting import JOURNAL as RESTART
+from banger.engine.restarting import finish_restart
 from banger.engine.restartpolicy import decide_restart
 from banger.engine.runner import run_forward
 from banger.engine.saving import set_clock, undo_pause
@@ -54,14 +57,16 @@ _STEPS: msgspec.json.Decoder[Step] = msgspec.json.Decoder(Step)
 
 async def recover(engine: Engine) -> None:
     """Make the machine and the records agree."""
-    stopping = []
+    later = []
     for operation in await engine.database.read(store.load_open_operations):
         log.info("recovers %s of %s (%s)", operation.method, operation.vm_id, operation.id)
-        if operation.method == "vm.stop" and await _adopt_by_id(engine, operation.vm_id):
-            stopping.append(operation)
-        else:
-            await _isolated(operation.vm_id, _finish(engine, operation))
-    left = {operation.vm_id for operation in stopping}
+        if await _is_ending(engine, operation):
+            later.append(operation)
+            continue
+        await _isolated(operation.vm_id, _finish(engine, operation))
+        if await _is_to_boot(engine, operation):
+            later.append(operation)
+    left = {operation.vm_id for operation in later}
     records = await engine.database.read(store.load_vms)
     await asyncio.gather(
         *(_isolated(r.id, _reconcile(engine, r)) for r in records if r.id not in left)
@@ -70,8 +75,8 @@ async def recover(engine: Engine) -> None:
     for unfinished in (engine.layout.scratch, engine.layout.staging):
         await asyncio.to_thread(shutil.rmtree, unfinished, ignore_errors=True)
     await sweep_snapshots(engine)
-    for operation in stopping:
-        engine.tasks.start(_finish_stop(engine, operation))
+    for operation in later:
+        engine.tasks.start(_isolated(operation.vm_id, _finish_later(engine, operation)))
 
 
 async def _isolated(vm_id: VmId, work: Coroutine[object, object, None]) -> None:
@@ -92,6 +97,15 @@ async def _finish(engine: Engine, operation: store.OpenOperation) -> None:
         case "vm.start":
             await _undo(engine, operation)
             await _save_stopped(engine, operation)
+        case "vm.restart":
+            await _undo(engine, operation)
+            if await _is_to_boot(engine, operation):
+                # Its journal stays open: whoever dies before the boot leaves that to the next one.
+                await run_forward(engine, op, plan_kill(operation.vm_id), journalled=False)
+                stopped = VmState.STOPPED
+                await engine.database.write(store.update_state, operation.vm_id, stopped)
+            else:
+                await _end(engine, op, operation.vm_id)
         case "vm.snapshot":
             # The VM goes on, unless it was paused before.
             await _undo(engine, operation)
@@ -113,10 +127,31 @@ async def _end(engine: Engine, op: Operation, vm_id: VmId, *, again: bytes | Non
     await save_or_remember(engine, op.id, vm_id, VmState.STOPPED, again=again)
 
 
-async def _finish_stop(engine: Engine, operation: store.OpenOperation) -> None:
-    """Complete a stop in the background, under the VM's lock like any other stop."""
+async def _is_ending(engine: Engine, operation: store.OpenOperation) -> bool:
+    """Tell whether a stop, or a restart's first half, still has a guest to flush."""
+    if operation.method not in ("vm.stop", RESTART):
+        return False
+    record = await engine.database.read(store.find_vm, operation.vm_id)
+    if record is not None and record.state is VmState.STARTING:
+        return False
+    return await _adopt_by_id(engine, operation.vm_id)
+
+
+async def _is_to_boot(engine: Engine, operation: store.OpenOperation) -> bool:
+    """Tell whether a VM was being restarted, and not for a client that has left."""
+    record = await engine.database.read(store.find_vm, operation.vm_id)
+    return operation.method == RESTART and record is not None and not record.spec.ephemeral
+
+
+async def _finish_later(engine: Engine, operation: store.OpenOperation) -> None:
+    """Complete a stop or a restart in the background, under the VM's lock like any other."""
     with engine.operations.own(operation.method, operation.vm_id, number=operation.id) as op:
         async with engine.live_vm(operation.vm_id).lifecycle.hold(op):
+            if operation.method == RESTART:
+                await finish_restart(engine, op, operation.vm_id)
+            else:
+                await finish_stop(engine, op, operation.vm_id)
+
             await finish_stop(engine, op, operation.vm_id)
 
 

@@ -6,6 +6,8 @@ programs, then image and kernel, which may be built now.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from banger.api.methods import VmCreate
 from banger.config import Settings
 from banger.durations import parse_duration
@@ -30,7 +32,16 @@ def require_valid(params: VmCreate, settings: Settings) -> None:
     vcpu, memory_mib, disk_mib = _sizes(params, settings)
     require_sizes(vcpu=vcpu, memory_mib=memory_mib, disk_mib=disk_mib)
     require_ending(ttl_s=params.ttl_s, restart=params.restart, ephemeral=params.ephemeral)
-    for key, value in params.labels.items():
+    require_labels(params.labels)
+
+
+def require_labels(labels: Mapping[str, str]) -> None:
+    """Check a VM's labels.
+
+    Raises:
+        InvalidRequest: one is not possible.
+    """
+    for key, value in labels.items():
         if not key or "=" in key or "\0" in key + value or len(key) + len(value) > 1024:
             raise InvalidRequest(f"{key!r} is not a label: a name without = is needed.")
 

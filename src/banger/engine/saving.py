@@ -20,7 +20,7 @@ from banger.engine.queries import load_vmm_handle
 from banger.errors import BangerError, SnapshotUnusable, VmmFailed, WrongState
 from banger.host.files import clone_file, ensure_private_dir, space_errors
 from banger.model.names import VmId
-from banger.model.vm import VmRecord
+from banger.model.vm import VmRecord, shape_of
 from banger.plan.steps import BeginSaving, PauseVmm, PublishSnapshot, ResumeVmm, SaveMachine
 from banger.templates import SavedFiles, Snapshot
 from banger.vmm import VmmHandle
@@ -135,6 +135,7 @@ async def set_clock(engine: Engine, vm_id: VmId) -> None:
 
 async def _publish_snapshot(engine: Engine, step: PublishSnapshot) -> None:
     """Make a snapshot of a complete directory."""
+    record = await reload_vm(engine, step.vm_id)
     snapshot = Snapshot(
         id=step.snapshot,
         vm_id=step.vm_id,
@@ -142,6 +143,7 @@ async def _publish_snapshot(engine: Engine, step: PublishSnapshot) -> None:
         machine=step.machine,
         created_at=engine.now(),
         saved=SavedFiles(state_sha256="", files={}),
+        shape=shape_of(record.spec),
     )
     staged = engine.layout.saving_dir(step.snapshot)
     if staged.exists():

@@ -13,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 
+import msgspec
+
 from banger import store, templates
 from banger.api.methods import Deleted, SnapshotCreate, SnapshotRef, SnapshotView, VmView
 from banger.engine.engine import Engine
@@ -27,7 +29,16 @@ from banger.engine.sweeping import sweep_snapshots
 from banger.engine.templating import pinned, template_key
 from banger.errors import SnapshotExists, SnapshotNotFound, SnapshotUnusable, TemplateUnusable
 from banger.model.names import VmId, parse_vm_name
-from banger.model.vm import LIVE, VmRecord, VmState, snapshot_of, snapshot_origin
+from banger.model.vm import (
+    LIVE,
+    VmRecord,
+    VmSpec,
+    VmState,
+    reshape,
+    shape_of,
+    snapshot_of,
+    snapshot_origin,
+)
 from banger.plan.lifecycle import plan_snapshot
 from banger.templates import Snapshot
 
@@ -124,15 +135,17 @@ async def restore_snapshot(engine: Engine, op: Operation, params: SnapshotRef) -
     async with engine.live_vm(vm_id).lifecycle.hold(op):
         record = await reload_vm(engine, vm_id)
         snapshot = await _find(engine, record, params.name)
-        await _require_fit(engine, record, snapshot)
-        await require_programs(engine, record.spec.network)
-        origin = snapshot_origin(snapshot.id)
-        with pinned(engine, origin):
+        # The machine as it was then, also where it was changed since.
+        spec = reshape(record.spec, snapshot.shape or shape_of(record.spec))
+        await _require_fit(engine, spec, snapshot)
+        await require_programs(engine, spec.network)
+        spec = msgspec.structs.replace(spec, origin=snapshot_origin(snapshot.id))
+        with pinned(engine, spec.origin):
             if record.state in LIVE:
                 await kill_held(engine, op, record)
                 record = await reload_vm(engine, vm_id)
             record = await restore_held(
-                engine, op, record, origin=origin, deadline_s=RESTORE_DEADLINE_S
+                engine, op, record, spec=spec, deadline_s=RESTORE_DEADLINE_S
             )
     await sweep_snapshots(engine)
     return await view_vm(engine, record)
@@ -167,10 +180,10 @@ async def _find(engine: Engine, record: VmRecord, untrusted_name: str) -> Snapsh
     )
 
 
-async def _require_fit(engine: Engine, record: VmRecord, snapshot: Snapshot) -> None:
+async def _require_fit(engine: Engine, spec: VmSpec, snapshot: Snapshot) -> None:
     """Check that a snapshot is whole and that this host's VMM can load it (D5)."""
-    hint = f"banger vm snapshot rm {record.spec.name} {snapshot.name}"
-    if snapshot.machine != await template_key(engine, record.spec):
+    hint = f"banger vm snapshot rm {spec.name} {snapshot.name}"
+    if snapshot.machine != await template_key(engine, spec):
         raise SnapshotUnusable(
             f"The snapshot {snapshot.name} was made by another QEMU, for another CPU or machine.",
             hint=hint,

@@ -12,6 +12,7 @@ from banger.guest.connection import (
     connect_socket,
     open_connection,
 )
+from banger.guest.deadlines import deadline
 from banger.guest.exec import (
     STDERR,
     STDOUT,
@@ -48,6 +49,7 @@ __all__ = [
     "connect",
     "connect_socket",
     "connect_tcp",
+    "deadline",
     "identify",
     "open_connection",
     "ping",

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
+from msgspec.structs import replace
 
 from banger.errors import InvalidRequest
 from banger.model.names import VmId
@@ -51,7 +52,9 @@ FOLLOWS: dict[VmState, frozenset[VmState]] = {
     VmState.STARTING: frozenset({VmState.RUNNING, VmState.STOPPED, VmState.ERROR}),
     VmState.RUNNING: frozenset({VmState.PAUSED, VmState.STOPPING, VmState.STOPPED, VmState.ERROR}),
     VmState.PAUSED: frozenset({VmState.RUNNING, VmState.STOPPING, VmState.STOPPED, VmState.ERROR}),
-    VmState.STOPPING: frozenset({VmState.STOPPED, VmState.RUNNING, VmState.ERROR}),
+    VmState.STOPPING: frozenset(
+        {VmState.STOPPED, VmState.STARTING, VmState.RUNNING, VmState.ERROR}
+    ),
     VmState.STOPPED: frozenset({VmState.STARTING, VmState.ERROR}),
     VmState.ERROR: frozenset({VmState.STARTING, VmState.STOPPED}),
 }
@@ -67,6 +70,15 @@ VCPU_RANGE = range(1, 65)
 MEMORY_MIB_RANGE = range(128, 1024 * 1024 + 1)
 DISK_MIB_RANGE = range(64, 16 * 1024 * 1024 + 1)
 TTL_MAX_S = 10 * 365 * 86400.0
+
+
+class Shape(Struct, frozen=True, kw_only=True):
+    """What can be changed of a machine that was made."""
+
+    vcpu: int
+    memory_mib: int
+    disk_mib: int
+    network: NetworkKind
 
 
 class VmSpec(Struct, frozen=True, kw_only=True):
@@ -93,6 +105,8 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     `snapshot_origin`); None once it has booted itself."""
     builds: str | None = None
     """Key of the template that this VM is to become: it is the engine's, and in no list."""
+    pending: Shape | None = None
+    """What the machine becomes when it boots next, while a VMM runs with what is said above."""
     ephemeral: bool = False
     """Deleted when the client connection that created it ends (`vm run --rm`)."""
     ttl_s: float | None = None
@@ -149,6 +163,27 @@ class VmEvent(Struct, frozen=True, kw_only=True):
     """The new one, of `created` and `state`."""
     text: str | None = None
     """Of `notice`; and why, of `state`."""
+
+
+def shape_of(spec: VmSpec) -> Shape:
+    """Return the shape of the machine as it is."""
+    return Shape(
+        vcpu=spec.vcpu, memory_mib=spec.memory_mib, disk_mib=spec.disk_mib, network=spec.network
+    )
+
+
+def reshape(spec: VmSpec, shape: Shape) -> VmSpec:
+    """Return the spec for another shape; what was pending stays so unless it is that very shape."""
+    return replace(
+        spec,
+        **structs.asdict(shape),
+        pending=None if spec.pending == shape else spec.pending,
+    )
+
+
+def next_spec(spec: VmSpec) -> VmSpec:
+    """Return the spec that the next boot is to have: what was pending is so; no saved machine."""
+    return replace(reshape(spec, spec.pending or shape_of(spec)), origin=None)
 
 
 def template_of(origin: str | None) -> str | None:

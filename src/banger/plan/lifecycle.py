@@ -11,6 +11,7 @@ from banger.plan.steps import (
     EndNetwork,
     EndVmm,
     FlushGuest,
+    GrowDataDisk,
     IdentifyGuest,
     MakeDataDisk,
     MakeHostKeys,
@@ -51,6 +52,7 @@ def plan_create(vm_id: VmId, spec: VmSpec) -> tuple[Step, ...]:
 def plan_start(vm_id: VmId, spec: VmSpec) -> tuple[Step, ...]:
     """From nothing running to a guest that is ready."""
     return (
+        GrowDataDisk(vm_id=vm_id, size_mib=spec.disk_mib),
         MakeRuntimeDir(vm_id=vm_id),
         *_network(vm_id, spec),
         SpawnVmm(vm_id=vm_id),

@@ -30,6 +30,12 @@ class MakeDataDisk(_Step, frozen=True, tag="make-data-disk"):
     size_mib: int
 
 
+class GrowDataDisk(_Step, frozen=True, tag="grow-data-disk"):
+    """The data disk is at least this big; the guest's file system follows when it boots."""
+
+    size_mib: int
+
+
 class CloneDataDisk(_Step, frozen=True, tag="clone-data-disk"):
     """The data disk exists: a copy of a saved machine's."""
 
@@ -144,6 +150,7 @@ class RemoveVmDir(_Step, frozen=True, tag="remove-vm-dir"):
 Step = (
     MakeVmDir
     | MakeDataDisk
+    | GrowDataDisk
     | CloneDataDisk
     | ReplaceDataDisk
     | MakeHostKeys

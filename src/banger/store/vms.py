@@ -60,8 +60,18 @@ def update_state(
 
 
 def update_spec(connection: sqlite3.Connection, vm_id: VmId, spec: VmSpec) -> None:
-    """Save a changed spec; the name stays."""
-    connection.execute("UPDATE vms SET spec = ? WHERE id = ?", (msgspec.json.encode(spec), vm_id))
+    """Save a changed spec, and claim its name.
+
+    Raises:
+        NameTaken: another VM has the name.
+    """
+    try:
+        connection.execute(
+            "UPDATE vms SET name = ?, spec = ? WHERE id = ?",
+            (spec.name, msgspec.json.encode(spec), vm_id),
+        )
+    except sqlite3.IntegrityError as error:
+        raise _name_taken(spec.name) from error
 
 
 def update_workspace(

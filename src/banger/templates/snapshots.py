@@ -16,6 +16,7 @@ from msgspec import Struct
 from banger.host.files import ensure_private_dir, publish_dir, space_errors, write_atomic
 from banger.layout import Layout
 from banger.model.names import VmId
+from banger.model.vm import Shape
 from banger.templates.saved import MANIFEST, SavedFiles, seal_files
 
 
@@ -29,6 +30,8 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     """The key that a template of the VM would have had: it fits no other machine (D5)."""
     created_at: float
     saved: SavedFiles
+    shape: Shape | None = None
+    """The machine's; None: a banger that did not write it down, when it could not change."""
 
 
 def publish_snapshot(layout: Layout, staged: Path, snapshot: Snapshot) -> None:

@@ -69,6 +69,8 @@ class MachineConfig:
     vmm_log: Path
     agent_socket: Path
     control_socket: Path
+    console_socket: Path
+    """Both ways, one client at a time; what the guest says is in `console_log` in any case."""
     memory: Path | None = None
     """The file that the guest's memory begins as. It is only read: what the guest writes is its
     own (hazard D8), and the VMM waits for `restore` instead of booting."""
@@ -212,5 +214,6 @@ def plan_machine(
         vmm_log=layout.vm_vmm_log(vm_id),
         agent_socket=layout.vm_agent_socket(vm_id),
         control_socket=layout.vm_control_socket(vm_id),
+        console_socket=layout.vm_console_socket(vm_id),
         memory=memory,
     )

@@ -291,18 +291,31 @@ def test_a_log_on_a_terminal_is_made_harmless(vm: Environ) -> None:
 
 
 def test_prune_asks(vm: Environ) -> None:
-    """Without a terminal to ask on it refuses, unless forced."""
+    """It names what would go, and nothing else goes; without a terminal to ask on it refuses."""
     done = banger(vm, "vm", "prune")
     assert done.returncode == 2
     assert b"--force" in done.stderr
     assert banger(vm, "vm", "prune", "--dry-run").stdout == b"000000000001\n"
     terminal = Terminal(vm, "vm", "prune")
     try:
-        terminal.expect(b"[y/N]")
+        terminal.expect(b"box (running, made ")
+        terminal.expect(b"Delete this VM with its disk? [y/N]")
         terminal.send(b"n\n")
         terminal.expect(b"Nothing was deleted")
     finally:
         terminal.close()
+    banger(vm, "vm", "create", "--name", "chest")
+    terminal = Terminal(vm, "vm", "prune")
+    try:
+        terminal.expect(b"Delete these 2 VMs with their disks? [y/N]")
+        banger(vm, "vm", "create", "--name", "late")
+        terminal.send(b"y\n")
+        assert terminal.process.wait(30) == 0
+    finally:
+        terminal.close()
+    assert read_events(vm)[-2:] == ["deleted box", "deleted chest"]
+    banger(vm, "vm", "delete", "late")
+    banger(vm, "vm", "create", "--name", "box")
     assert banger(vm, "vm", "prune", "-f").stdout == b"000000000001\n"
     assert read_events(vm)[-1] == "deleted box"
 

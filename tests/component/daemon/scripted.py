@@ -25,6 +25,7 @@ from msgspec.structs import replace
 from banger.api.methods import (
     Deleted,
     ExportedBranch,
+    Listener,
     NoParams,
     PreparedWorkspace,
     SnapshotCreate,
@@ -32,6 +33,7 @@ from banger.api.methods import (
     SnapshotView,
     StartedExec,
     StartedStream,
+    Terminal,
     VmCreate,
     VmDelete,
     VmExec,
@@ -40,6 +42,7 @@ from banger.api.methods import (
     VmLogs,
     VmPrune,
     VmRef,
+    VmSet,
     VmStats,
     VmsUse,
     VmUse,
@@ -155,7 +158,14 @@ class HostSession:
         return True
 
 
-async def start_session(params: VmExec) -> HostSession:
+class HostConsole(HostSession):
+    """A shell of this host whose client lets go of it, as one does of a console."""
+
+    async def write_eof(self) -> None:
+        await self.signal(signal.SIGHUP)
+
+
+async def start_session(params: VmExec, kind: type[HostSession] = HostSession) -> HostSession:
     """Start a program of this host as a guest would."""
     argv = [word.encode("utf-8", "surrogateescape") for word in params.argv]
     env = {"PATH": "/usr/bin:/bin", **params.env}
@@ -187,7 +197,7 @@ async def start_session(params: VmExec) -> HostSession:
     finally:
         if slave is not None:
             os.close(slave)
-    return HostSession(process, master)
+    return kind(process, master)
 
 
 @contextlib.asynccontextmanager
@@ -332,7 +342,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         return Deleted(ids=[view.id])
 
     async def prune(_: Call, params: VmPrune) -> Deleted:
-        ids = list(vms)
+        ids = [vm_id for vm_id in vms if params.ids is None or vm_id in params.ids]
         for vm_id in ids if not params.dry_run else []:
             happened(f"deleted {vms.pop(vm_id).name}")
         return Deleted(ids=ids)
@@ -365,6 +375,25 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             await asyncio.sleep(0.01)
         return {"status": 0}
 
+    async def console(call: Call, params: VmRef) -> Exit:
+        terminal = Terminal(rows=24, columns=80)
+        program = VmExec(ref=params.ref, argv=["sh"], terminal=terminal)
+        shell = await start_session(program, HostConsole)
+        return await relay(await call.start_stream(StartedStream()), shell, timeout_s=None)
+
+    async def set_(_: Call, params: VmSet) -> VmView:
+        view = find(params.ref)
+        given = {"vcpu": params.vcpu, "name": params.name}
+        changed = {key: value for key, value in given.items() if value is not None}
+        vms[view.id] = replace(view, **changed)
+        kept = {key: value for key, value in params.labels.items() if value is not None}
+        happened(f"changed {view.name} {params.vcpu} {kept} {sorted(params.labels)}")
+        return replace(vms[view.id], notice="Changes when it is restarted: vcpu.")
+
+    async def ports(_: Call, params: VmRef) -> list[Listener]:
+        name = find(params.ref).name
+        return [Listener(vm=name, protocol="tcp", address="0.0.0.0", port=8000)]
+
     async def export(call: Call, params: WorkspaceExport) -> Exit:
         find(params.ref)
         stream = await call.start_stream(StartedStream())
@@ -386,6 +415,9 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         "vm.stats": stats,
         "vm.exec": run,
         "vm.logs": logs,
+        "vm.console": console,
+        "vm.set": set_,
+        "vm.ports": ports,
         "vm.fork": fork,
         "vm.pause": pause,
         "vm.resume": resume,

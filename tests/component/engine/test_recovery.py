@@ -117,6 +117,41 @@ def test_a_start_or_an_end_that_was_cut_off_leaves_a_stopped_vm(
     with_engine(layout, look)
 
 
+@pytest.mark.parametrize("state", [VmState.STOPPING, VmState.STOPPED, VmState.STARTING])
+def test_a_restart_that_was_cut_off_boots_the_vm(layout: Layout, state: VmState) -> None:
+    """B5: in either half, or between them. Here there is no image that it could boot."""
+
+    async def crash(engine: Engine) -> None:
+        await insert(engine, record(state))
+        for step in plan_create(VM, record().spec):
+            await apply(engine, engine.new_operation("vm.create"), step)
+        await leave_operation(engine, "vm.restart", ())
+
+    async def look(engine: Engine) -> None:
+        while (await states(engine))[0] is not VmState.ERROR:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.01)
+        assert "no image" in ((await list_vms(engine, VmList()))[0].error or "")
+        assert await engine.database.read(store.load_open_operations) == []
+
+    with_engine(layout, crash)
+    with_engine(layout, look)
+
+
+def test_a_restart_for_a_client_that_has_gone_is_the_vms_end(layout: Layout) -> None:
+    """B5, C5: `run --rm` leaves nothing."""
+
+    async def crash(engine: Engine) -> None:
+        await insert(engine, record(VmState.STOPPING, ephemeral=True))
+        await leave_operation(engine, "vm.restart", ())
+
+    async def look(engine: Engine) -> None:
+        assert await states(engine) == []
+        assert await engine.database.read(store.load_open_operations) == []
+
+    with_engine(layout, crash)
+    with_engine(layout, look)
+
+
 def test_a_delete_that_was_cut_off_is_completed(layout: Layout) -> None:
     """B5."""
 

@@ -56,6 +56,7 @@ def test_create_makes_the_directory_before_what_is_in_it() -> None:
 
 def test_start_has_the_network_up_before_the_vmm() -> None:
     assert names(plan_start(VM, spec())) == [
+        "GrowDataDisk",
         "MakeRuntimeDir",
         "StartNetwork",
         "SpawnVmm",

@@ -68,7 +68,7 @@ def render(argv: list[str]) -> str:
 @pytest.mark.parametrize("network", [True, False])
 def test_qemu_arguments_are_the_golden_ones(accel: Accel, network: bool) -> None:
     config = make_config(accel, mac=MAC if network else None)
-    descriptors = Descriptors(control=3, agent=4, network=5 if network else None)
+    descriptors = Descriptors(control=3, agent=4, console=6, network=5 if network else None)
     argv = plan_argv(config, binary="/usr/bin/qemu-system-x86_64", descriptors=descriptors)
     name = f"qemu-{accel}{'-network' if network else ''}.txt"
     check_golden(GOLDEN / name, render(argv))
@@ -78,7 +78,7 @@ def test_a_memory_file_is_private_and_a_saved_state_is_awaited() -> None:
     """D8, E5: what a clone writes to its memory is not written to the file, nor can be."""
     memory = Path("/home/u/d/templates/3/memory")
     config = dataclasses.replace(make_config(Accel.TCG), memory=memory)
-    descriptors = Descriptors(control=3, agent=4, network=5)
+    descriptors = Descriptors(control=3, agent=4, console=6, network=5)
     argv = plan_argv(config, binary="/usr/bin/qemu-system-x86_64", descriptors=descriptors)
     check_golden(GOLDEN / "qemu-tcg-clone.txt", render(argv))
     command = plan_sandbox(SANDBOX, ["qemu"], config=config, keeper=Path("/opt/a b/keeper.so"))
@@ -118,9 +118,10 @@ def test_a_comma_in_a_path_does_not_end_an_option() -> None:
     config = dataclasses.replace(
         make_config(Accel.TCG), console_log=Path("/a,b/console.log"), data=Path("/a,b/data.img")
     )
-    descriptors = Descriptors(control=3, agent=4, network=None)
+    descriptors = Descriptors(control=3, agent=4, console=6, network=None)
     argv = plan_argv(config, binary="qemu", descriptors=descriptors)
-    assert "file,id=console,path=/a,,b/console.log,append=on" in argv
+    console = "socket,id=console,fd=6,server=on,wait=off,logfile=/a,,b/console.log,logappend=on"
+    assert console in argv
     assert any('"filename": "/a,b/data.img"' in word for word in argv)
 
 

@@ -1,32 +1,23 @@
-"""`vm.*`, but for what only looks (`queries`) and what keeps memory (`snapshots`)."""
+"""`vm.*`: from a VM's making to its end."""
 
 from __future__ import annotations
-
-import contextlib
 
 from banger import engine as verbs
 from banger.api.methods import (
     Deleted,
-    StartedExec,
-    StartedStream,
     VmCreate,
     VmDelete,
-    VmExec,
-    VmLogs,
     VmPrune,
     VmRef,
+    VmSet,
     VmStart,
     VmStop,
     VmView,
 )
-from banger.api.stream import STDOUT
-from banger.daemon.calls import Call, Exit, Handlers
-from banger.daemon.relay import relay
+from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
 from banger.errors import BangerError, VmNotFound
 from banger.model.names import VmId
-
-DONE: Exit = {"status": 0}
 
 
 def vm_handlers(engine: Engine) -> Handlers:
@@ -45,6 +36,12 @@ def vm_handlers(engine: Engine) -> Handlers:
     async def stop(call: Call, params: VmStop) -> VmView:
         return await verbs.stop_vm(engine, call.operation, params)
 
+    async def restart(call: Call, params: VmStop) -> VmView:
+        return await verbs.restart_vm(engine, call.operation, params)
+
+    async def set_(call: Call, params: VmSet) -> VmView:
+        return await verbs.set_vm(engine, call.operation, params)
+
     async def kill(call: Call, params: VmRef) -> VmView:
         return await verbs.kill_vm(engine, call.operation, params.ref)
 
@@ -52,33 +49,17 @@ def vm_handlers(engine: Engine) -> Handlers:
         return await verbs.delete_vm(engine, call.operation, params.ref)
 
     async def prune(call: Call, params: VmPrune) -> Deleted:
-        return await verbs.prune_vms(engine, call.operation, dry_run=params.dry_run)
-
-    async def run(call: Call, params: VmExec) -> Exit:
-        session = await verbs.start_exec(engine, params)
-        try:
-            stream = await call.start_stream(StartedExec(pid=session.pid))
-            return await relay(stream, session, timeout_s=params.timeout_s)
-        finally:
-            await session.close()
-
-    async def logs(call: Call, params: VmLogs) -> Exit:
-        chunks = await verbs.open_log(engine, params)
-        stream = await call.start_stream(StartedStream())
-        async with contextlib.aclosing(chunks):
-            async for chunk in chunks:
-                await stream.write(STDOUT, chunk)
-        return DONE
+        return await verbs.prune_vms(engine, call.operation, params)
 
     return {
         "vm.create": create,
         "vm.start": start,
         "vm.stop": stop,
+        "vm.restart": restart,
+        "vm.set": set_,
         "vm.kill": kill,
         "vm.delete": delete,
         "vm.prune": prune,
-        "vm.exec": run,
-        "vm.logs": logs,
     }
 
 

@@ -15,7 +15,7 @@ from banger.model.vm import Accel
 from banger.vmm.driver import MachineConfig
 
 AGENT_PORT = "banger.agent.0"
-FORMAT = 4
+FORMAT = 5
 """Raised with every change of these arguments: templates of another machine are not used (D5)."""
 SAVED_FORM = "suppress-vmdesc=on"
 """With `send-configuration=off` below: a saved state is the devices' sections and nothing else,
@@ -29,6 +29,7 @@ class Descriptors:
 
     control: int
     agent: int
+    console: int
     network: int | None
 
 
@@ -40,7 +41,7 @@ def plan_argv(config: MachineConfig, *, binary: str, descriptors: Descriptors) -
         *_machine(config),
         *_memory(config),
         *_kernel(config),
-        *_console(config),
+        *_console(config, descriptors),
         *_control(descriptors),
         *_disks(config),
         *_agent(descriptors),
@@ -130,9 +131,11 @@ def _kernel(config: MachineConfig) -> list[str]:
     ]
 
 
-def _console(config: MachineConfig) -> list[str]:
+def _console(config: MachineConfig, descriptors: Descriptors) -> list[str]:
+    # Everything goes to the log, whether somebody is connected or not.
+    log = f"logfile={_escaped(str(config.console_log))},logappend=on"
     return [
-        *("-chardev", f"file,id=console,path={_escaped(str(config.console_log))},append=on"),
+        *("-chardev", f"{_listening('console', descriptors.console)},{log}"),
         *("-serial", "chardev:console"),
     ]
 

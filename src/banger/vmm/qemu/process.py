@@ -1,6 +1,6 @@
 """QEMU as a host process: started, identified, ended.
 
-Writes the console log and the VMM log of the VM, and its two sockets. Takes no
+Writes the console log and the VMM log of the VM, and its three sockets. Takes no
 locks: the engine holds the VM's lifecycle lock around every call. If the daemon
 dies between the fork and the return of the handle, QEMU runs on without a record;
 its arguments name the VM (`vmm.leftovers`).
@@ -50,10 +50,12 @@ async def start(
     with (
         listening_socket(config.control_socket) as control,
         listening_socket(config.agent_socket) as agent,
+        listening_socket(config.console_socket) as console,
     ):
         descriptors = Descriptors(
             control=control.fileno(),
             agent=agent.fileno(),
+            console=console.fileno(),
             network=None if network is None else network.fileno(),
         )
         argv = plan_argv(config, binary=facts.binary, descriptors=descriptors)

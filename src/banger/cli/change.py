@@ -1,0 +1,67 @@
+"""`vm set`: change what VMs are made of."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from banger.cli import values
+from banger.cli.context import Context
+from banger.cli.parser import Parser, UsageError
+from banger.cli.sizing import add_shape, shape_params
+from banger.cli.targets import add_refs, each_target
+
+_TEXT = """\
+Name and labels change at once. The other values of a VM that runs change when
+it boots next (banger vm restart VM); you are told which."""
+
+
+def _configure(parser: Parser) -> None:
+    add_refs(parser)
+    add = parser.add_argument
+    add_shape(parser, disk="new size of its own disk, which can only grow: 16G")
+    add(
+        "--label",
+        action="append",
+        default=[],
+        metavar="K=V",
+        type=values.label,
+        help="set a label; may be repeated",
+    )
+    add(
+        "--no-label",
+        action="append",
+        default=[],
+        metavar="K",
+        help="take a label away; may be repeated",
+    )
+    add("--name", help="a new name, for one VM")
+    add("-q", "--quiet", action="store_true", help="print nothing but errors")
+    parser.text = _TEXT
+
+
+def _set(arguments: Namespace, context: Context) -> int:
+    params = shape_params(arguments)
+    labels: dict[str, object] = dict.fromkeys(arguments.no_label) | dict(arguments.label)
+    if labels:
+        params["labels"] = labels
+    if arguments.name is not None:
+        params["name"] = arguments.name
+    if not params:
+        raise UsageError("There is nothing to change.", hint="banger vm set --help")
+    if arguments.name is not None and len(arguments.refs) > 1:
+        raise UsageError("--name can be given to one VM only.")
+    with context.client() as client:
+
+        def change(ref: str) -> None:
+            view = client.call("vm.set", {"ref": ref, **params})
+            assert isinstance(view, dict)
+            if arguments.quiet:
+                return
+            context.say(f"changed {view['name']}")
+            if view["notice"]:
+                context.say(f"  {view['notice']} (banger vm restart {view['name']})")
+
+        return each_target(arguments.refs, change, context)
+
+
+COMMANDS = {"vm set": (_configure, _set)}

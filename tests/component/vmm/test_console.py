@@ -1,0 +1,141 @@
+"""The serial console: real QEMU, guests of a few bytes."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
+from pathlib import Path
+
+import pytest
+
+from banger.engine import upkeep
+from banger.errors import VmmFailed
+from banger.vmm import Console, MachineConfig, connect_console, console
+from banger.vmm.qemu import QemuDriver, probe_qemu, qmp
+from tests.component.vmm.machines import make_layout, make_machine
+
+DEADLINE_S = 120.0
+ECHOES = bytes.fromhex(
+    "66bafd03"  # mov $0x3fd, %dx
+    "ec"  #       in %dx, %al
+    "a801"  #     test $1, %al
+    "74f7"  #     jz the first instruction
+    "66baf803"  # mov $0x3f8, %dx
+    "ec"  #       in %dx, %al
+    "ee"  #       out %al, %dx
+    "ebef"  #     jmp the first instruction
+)
+FLOODS = bytes.fromhex(
+    "66baf803"  # mov $0x3f8, %dx
+    "b042"  #     mov $'B', %al
+    "ee"  #       out %al, %dx
+    "ebfd"  #     jmp back to out
+)
+
+
+def with_machine(
+    short_dir: Path, code: bytes, work: Callable[[MachineConfig], Coroutine[object, object, None]]
+) -> None:
+    async def scenario() -> None:
+        config = make_machine(make_layout(short_dir), code)
+        driver = QemuDriver(await probe_qemu())
+        async with asyncio.timeout(DEADLINE_S):
+            handle = await driver.spawn(config, network=None)
+            try:
+                await driver.wait_ready(handle, deadline_s=30)
+                await work(config)
+            finally:
+                await driver.kill(handle)
+
+    asyncio.run(scenario())
+
+
+def connect(config: MachineConfig) -> contextlib.AbstractAsyncContextManager[Console]:
+    return connect_console(config.console_socket, name="box")
+
+
+async def expect(output: AsyncIterator[tuple[int, bytes]], text: bytes) -> None:
+    said = b""
+    while not said.endswith(text):
+        said += (await anext(output))[1]
+
+
+async def until(condition: Callable[[], bool]) -> None:
+    while not condition():  # noqa: ASYNC110 - a file that somebody else writes
+        await asyncio.sleep(0.01)
+
+
+def test_what_is_typed_arrives_and_all_that_is_said_is_logged(short_dir: Path) -> None:
+    """One client after the other."""
+
+    async def work(config: MachineConfig) -> None:
+        for text in (b"first", b"second"):
+            async with connect(config) as session:
+                output = session.output()
+                await session.write(text)
+                await expect(output, text)
+                await session.write_eof()
+                assert [data async for _, data in output] == []
+        await until(lambda: config.console_log.read_bytes() == b"firstsecond")
+
+    with_machine(short_dir, ECHOES, work)
+
+
+def test_a_client_that_does_not_read_holds_nobody_up(
+    short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E2, A10: the guest goes on, the log has all of it, and we hold little."""
+    monkeypatch.setattr(console, "HELD_BYTES", 10_000)
+    monkeypatch.setattr(console, "CHUNK_BYTES", 1000)
+    more_than_a_socket_holds = 50_000
+
+    async def work(config: MachineConfig) -> None:
+        async with connect(config) as session:
+            await until(lambda: config.console_log.stat().st_size > more_than_a_socket_holds)
+            assert len(session.held) <= 10_000 + len(console.LEFT_OUT)
+            said = (await anext(session.output()))[1]
+            assert said.startswith(b"BBB") and said.endswith(console.LEFT_OUT)
+
+    with_machine(short_dir, FLOODS, work)
+
+
+def test_the_log_can_be_cut_while_it_is_written(
+    short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A10: QEMU appends, so nothing is written behind a hole."""
+    monkeypatch.setattr(upkeep, "CONSOLE_LIMIT_BYTES", 1000)
+    monkeypatch.setattr(upkeep, "CONSOLE_KEPT_BYTES", 10)
+
+    async def work(config: MachineConfig) -> None:
+        log = config.console_log
+        await until(lambda: log.stat().st_size > 1000)
+        upkeep.shorten_log(log)
+        size = log.stat().st_size
+        await until(lambda: log.stat().st_size > size)
+        assert upkeep.CUT + b"B" * 10 in log.read_bytes()
+        assert b"\0" not in log.read_bytes()
+
+    with_machine(short_dir, FLOODS, work)
+
+
+def test_the_end_of_the_machine_is_the_end_of_the_console(short_dir: Path) -> None:
+    """H2: whoever waits for more is woken."""
+
+    async def work(config: MachineConfig) -> None:
+        async with connect(config) as session:
+            waiting = asyncio.create_task(anext(session.output(), None))
+            await qmp.ask_to_quit(str(config.control_socket), deadline_s=30)
+            assert await waiting is None
+
+    with_machine(short_dir, ECHOES, work)
+
+
+def test_where_there_is_no_console_the_error_says_what_to_do(short_dir: Path) -> None:
+    async def look() -> None:
+        async with connect_console(short_dir / "none.sock", name="box"):
+            pass
+
+    with pytest.raises(VmmFailed, match="console of box is not there") as caught:
+        asyncio.run(look())
+    assert caught.value.hint == "banger vm restart box"
