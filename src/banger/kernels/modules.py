@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import lzma
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 
 import zstandard
 
@@ -106,24 +107,47 @@ def is_word(untrusted_text: str) -> bool:
     return fits and all("!" <= char <= "~" for char in untrusted_text)
 
 
+Aliases = Mapping[str, Sequence[str]]
+"""Canonical names of the modules that go by an alias, by the alias."""
+
+
+def map_aliases(modules: Iterable[Module]) -> Aliases:
+    """Return which modules go by each alias that is a plain name, such as `crc32c`."""
+    found: dict[str, list[str]] = {}
+    for module in modules:
+        for alias in module.aliases:
+            if alias.replace("-", "_").isidentifier():
+                found.setdefault(canonical(alias), []).append(module.name)
+    return found
+
+
 def order_modules(
-    wanted: Iterable[str], *, find: Callable[[str], Module | None]
+    wanted: Iterable[str],
+    *,
+    find: Callable[[str], Module | None],
+    aliases: Aliases = MappingProxyType({}),
 ) -> tuple[list[Module], list[str]]:
     """Return the modules in load order, each after what it depends on, and the missing names.
 
-    `find` returns the module of a canonical name. A missing soft dependency is no loss:
-    most are built in.
+    `find` returns the module of a canonical name. A soft dependency may be an alias: ext4 asks for
+    `crc32c` and cannot mount without one. A missing one is no loss: most are built in.
     """
     order: dict[str, Module] = {}
     missing: list[str] = []
+
+    def depend(module: Module) -> list[str]:
+        soft = [n for d in module.soft_depends for n in ([d] if find(d) else aliases.get(d, ()))]
+        return [*soft, *module.depends]
+
     for name in wanted:
-        _add(canonical(name), find, order, missing)
+        _add(canonical(name), find, depend, order, missing)
     return list(order.values()), missing
 
 
 def _add(
     name: str,
     find: Callable[[str], Module | None],
+    depend: Callable[[Module], list[str]],
     order: dict[str, Module],
     missing: list[str],
 ) -> None:
@@ -141,9 +165,8 @@ def _add(
             order[current] = module
         elif current not in opened:
             opened.add(current)
-            soft = [d for d in module.soft_depends if find(d) is not None]
             stack.append((current, True))
-            stack.extend((d, False) for d in reversed((*soft, *module.depends)))
+            stack.extend((d, False) for d in reversed(depend(module)))
 
 
 def _parse_softdep(text: str) -> list[str]:

@@ -18,7 +18,14 @@ from banger.host.mmdebstrap import check_with_space
 from banger.kernels.catalogue import needs_of
 from banger.kernels.indexes import render_tables
 from banger.kernels.kconfig import Fit, parse_kconfig, plan_modules
-from banger.kernels.modules import BadModule, Module, canonical, order_modules, parse_module
+from banger.kernels.modules import (
+    BadModule,
+    Module,
+    canonical,
+    map_aliases,
+    order_modules,
+    parse_module,
+)
 from banger.kernels.package import BUILTIN, BUILTIN_MODINFO, Package
 from banger.kernels.vmlinux import BadKernel, is_elf, unpack_kernel
 
@@ -155,7 +162,7 @@ def _choose_modules(
 
     fit = plan_modules(needs_of(arch), parse_kconfig(package.config), has_module=has_module)
     wanted = [name for name in fit.modules if canonical(name) not in builtin]
-    order, missing = order_modules(wanted, find=modules.get)
+    order, missing = order_modules(wanted, find=modules.get, aliases=map_aliases(modules.values()))
     lacking = fit.lacking + [f"the module {name}" for name in missing if name not in builtin]
     lacking += [
         f"{module.name} for this version (it is for {module.vermagic.split(' ')[0]!r})"

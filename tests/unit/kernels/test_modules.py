@@ -14,6 +14,7 @@ from banger.kernels.modules import (
     MODULE_BYTES_MAX,
     BadModule,
     Module,
+    map_aliases,
     order_modules,
     parse_module,
     unpack_module,
@@ -81,6 +82,20 @@ def test_missing_modules_are_named_but_soft_dependencies_are_not_missed() -> Non
     assert ([m.name for m in order], missing) == (["a"], ["b"])
     order, missing = order_modules(["a"], find=named({"a": ["b"]}, soft=True).get)
     assert ([m.name for m in order], missing) == (["a"], [])
+
+
+def test_a_soft_dependency_may_be_an_alias() -> None:
+    """ext4 asks for `crc32c`, and cannot mount a disk without one of the modules that go by it."""
+    known = {
+        "ext4": Module("ext4", ("jbd2",), ("crc32c",), ""),
+        "jbd2": Module("jbd2", (), (), ""),
+        "crc32c_generic": Module("crc32c_generic", (), (), "", aliases=("crc32c", "crypto-crc32c")),
+        "crc32c_intel": Module("crc32c_intel", (), (), "", aliases=("crc32c", "cpu:type:x86,*")),
+    }
+    aliases = map_aliases(known.values())
+    order, missing = order_modules(["ext4"], find=known.get, aliases=aliases)
+    assert [m.name for m in order] == ["crc32c_generic", "crc32c_intel", "jbd2", "ext4"]
+    assert missing == []
 
 
 @given(
