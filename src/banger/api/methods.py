@@ -465,7 +465,10 @@ class VmLogs(Params, frozen=True):
 
 
 class VmWatch(Params, frozen=True):
-    """Each event comes as one line of JSON (`VmEvent`) on channel 1 of the stream.
+    """Each event comes as one line of JSON on channel 1 of the stream.
+
+    Its members: `kind` (created, state, deleted, notice, missed), `at`, `vm_id`, `name`, `state`,
+    `text`; what does not apply is null.
 
     Listen first, then ask `vm.list`: so nothing is missed. After an event `missed` ask again.
     """

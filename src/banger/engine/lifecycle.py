@@ -158,8 +158,8 @@ async def stop_vm(engine: Engine, op: Operation, params: VmStop) -> VmView:
     # What the daemon does by itself does not keep a user waiting.
     takes_over = holder is not None and holder.method == RESTARTING
     async with live.lifecycle.hold(op, preempt=takes_over):
-        await forget_restart(engine, vm_id)
         if not await stop_held(engine, op, vm_id, deadline_s=params.deadline_s):
+            await _leave_ended(engine, vm_id)
             return await view_vm(engine, await reload_vm(engine, vm_id))
         said = [UNFLUSHED] * (not live.flush_confirmed) + [UNSAVED] * (live.unsaved is not None)
     await sweep_snapshots(engine)
@@ -189,12 +189,14 @@ async def stop_held(
     return True
 
 
-async def forget_restart(engine: Engine, vm_id: VmId) -> None:
-    """Leave a VM whose lifecycle lock is held as it is, if it was to be started again."""
+async def _leave_ended(engine: Engine, vm_id: VmId) -> None:
+    """Have a VM that ended by itself, and whose lifecycle lock is held, not started again."""
     live = engine.live_vm(vm_id)
     if live.restart is not None:
         live.restart.task.cancel()
         live.restart = None
+    # Only then: to stop what has ended must work on a full disk, too (A10).
+    if RESTART in await engine.database.read(store.load_handles, vm_id):
         await engine.database.write(store.delete_handle, vm_id, RESTART)
 
 
@@ -208,10 +210,11 @@ async def kill_vm(engine: Engine, op: Operation, ref: str) -> VmView:
     """End the VMM at once, whatever holds the VM."""
     vm_id = (await get_vm(engine, ref)).id
     async with engine.live_vm(vm_id).lifecycle.hold(op, preempt=True):
-        await forget_restart(engine, vm_id)
         record = await reload_vm(engine, vm_id)
         if record.state in (VmState.RUNNING, VmState.PAUSED):
             await kill_held(engine, op, record)
+        else:
+            await _leave_ended(engine, vm_id)
         notice = UNSAVED if engine.live_vm(vm_id).unsaved else None
     await sweep_snapshots(engine)
     return await view_vm(engine, await reload_vm(engine, vm_id), notice=notice)
