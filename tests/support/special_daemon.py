@@ -2,6 +2,7 @@
 
     --die-before N, --die-after N   kill -9 itself right before, or right after, the N-th
                                     transaction that changes the database
+    --armed-by FILE                 count only the transactions while there is such a file
 
 The product knows nothing of this. Every durable fact goes through `Database.write`, and
 each step's effects lie between two of its calls, so dying around every call is dying
@@ -22,13 +23,14 @@ from banger.daemon.app import open_handlers
 from banger.store import Database
 
 
-def die_at(number: int, *, after: bool) -> None:
+def die_at(number: int, *, after: bool, armed_by: str | None) -> None:
     """Arrange for this process's sudden death at a transaction."""
     numbers = itertools.count(1)
     write = Database.write
 
     async def deadly_write(database: Database, *args: Any, **named: Any) -> Any:
-        is_last = next(numbers) == number
+        is_counted = armed_by is None or os.path.exists(armed_by)
+        is_last = is_counted and next(numbers) == number
         if is_last and not after:
             _die()
         result = await write(database, *args, **named)
@@ -49,11 +51,12 @@ def run() -> int:
     parser = argparse.ArgumentParser()
     parser.add_argument("--die-before", type=int)
     parser.add_argument("--die-after", type=int)
+    parser.add_argument("--armed-by")
     arguments = parser.parse_args()
     if arguments.die_before:
-        die_at(arguments.die_before, after=False)
+        die_at(arguments.die_before, after=False, armed_by=arguments.armed_by)
     if arguments.die_after:
-        die_at(arguments.die_after, after=True)
+        die_at(arguments.die_after, after=True, armed_by=arguments.armed_by)
     return main(open_handlers)
 
 

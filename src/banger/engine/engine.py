@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from banger.config import Settings
+from banger.engine.demand import Demand
 from banger.engine.hostfacts import HostFacts
 from banger.engine.live import LiveVm
 from banger.engine.operations import OPERATION_ID_BYTES, Operation, format_operation_id
@@ -34,6 +35,7 @@ class Engine:
     """How many operations need the saved machine of an origin at this moment (hazard C4)."""
     template_failures: Counter[str] = field(default_factory=Counter)
     """How often a template of this key could not be made or used while this daemon lived."""
+    demand: Demand = field(default_factory=Demand)
     live: dict[VmId, LiveVm] = field(default_factory=dict)
     now: Callable[[], float] = time.time
     random_bytes: Callable[[int], bytes] = os.urandom

@@ -34,7 +34,7 @@ from banger.engine.sweeping import sweep_snapshots
 from banger.engine.watch import start_watching
 from banger.errors import BangerError, BootFailed, DeadlineExceeded, NoSpace, WrongState
 from banger.model.names import VmId
-from banger.model.vm import Accel, VmRecord, VmState, require_transition
+from banger.model.vm import Accel, VmRecord, VmState, is_hidden, require_transition
 from banger.plan.lifecycle import (
     Plan,
     plan_delete,
@@ -226,7 +226,7 @@ async def prune_vms(engine: Engine, op: Operation, *, dry_run: bool) -> Deleted:
         record.id
         for record in await engine.database.read(store.load_vms)
         if correct_record(engine, record).state in idle
-        and record.spec.builds is None
+        and not is_hidden(record.spec)
         and engine.live_vm(record.id).lifecycle.holder is None
     ]
     if not dry_run:

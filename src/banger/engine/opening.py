@@ -1,7 +1,8 @@
 """Open and close the engine, all or nothing (hazard B6).
 
 Opening: the database, then recovery of what a dead daemon left. Closing ends the
-engine's tasks and its connections to guests; VMs go on (B1, B11).
+engine's tasks, the clones that nobody has claimed, and its connections to guests; VMs go
+on (B1, B11).
 """
 
 from __future__ import annotations
@@ -13,7 +14,9 @@ from banger.config import Settings
 from banger.engine.engine import Engine
 from banger.engine.hostfacts import HostFacts
 from banger.engine.live import close_connection
+from banger.engine.pool import drain_pool
 from banger.engine.recovery import recover
+from banger.engine.refilling import keep_pool
 from banger.engine.shared import SharedWork
 from banger.engine.tasks import OwnedTasks
 from banger.engine.upkeep import keep_consoles_short
@@ -35,9 +38,11 @@ async def open_engine(layout: Layout, settings: Settings) -> AsyncIterator[Engin
         try:
             await recover(engine)
             tasks.start(keep_consoles_short(engine))
+            tasks.start(keep_pool(engine))
             yield engine
         finally:
             await tasks.close()
+            await drain_pool(engine, lambda _: True)
             for live in engine.live.values():
                 await close_connection(live)
     finally:

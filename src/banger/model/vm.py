@@ -82,8 +82,16 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     `snapshot_origin`); None once it has booted itself."""
     builds: str | None = None
     """Key of the template that this VM is to become: it is the engine's, and in no list."""
+    pooled: str | None = None
+    """Of a clone that was made before anybody asked for it: what its guest is called. It is the
+    engine's, and in no list, until it is claimed (`engine/pool.py`)."""
     ephemeral: bool = False
     """Deleted when the client connection that created it ends (`vm run --rm`)."""
+
+
+def is_hidden(spec: VmSpec) -> bool:
+    """Tell whether a VM is the engine's own: in no list, and reached by no name."""
+    return spec.builds is not None or spec.pooled is not None
 
 
 class WorkspaceRecord(Struct, frozen=True, kw_only=True):
