@@ -8,12 +8,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import shutil
 import signal
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -21,6 +23,7 @@ from banger import engine
 from banger.api.methods import TemplateBuild, VmCreate
 from banger.config import load_settings
 from banger.engine.engine import Engine
+from banger.engine.refilling import IDLE_S
 from tests.support.installations import Ended, Installation, share_artifacts, wait_for
 from tests.support.vms import TINY, TINY_IMAGE
 
@@ -196,30 +199,87 @@ def test_no_clone_outlives_its_daemon(filled: Installation, end: str) -> None:
     assert [path.name for path in filled.layout.vms.glob("*")] == [filled.vm("stays")["id"]]
 
 
-def test_the_clock_after_a_long_wait(own: Installation) -> None:
-    """D1: what waits has a clock that stands an hour back; it is right when it is claimed."""
+def test_an_image_can_be_deleted_while_clones_of_it_wait(
+    artifacts: None, private_environ: dict[str, str]
+) -> None:
+    """C4: they go with it, as its templates do. The image is this test's own copy."""
+    environ = share_artifacts(private_environ) | ON
+    with contextlib.closing(Installation(environ)) as own:
+        digest = own.json("image", "show", TINY_IMAGE)["digest"]
+        images = own.layout.data / "images"
+        shared = images.resolve()
+        images.unlink()
+        shutil.copytree(shared / digest, images / digest, symlinks=True)
+        shutil.copytree(shared / "names", images / "names", symlinks=True)
+        for _ in range(2):
+            own.do("vm", "run", "--rm", *TINY, "--", "true")
+        wait_for(lambda: ready(own), "a clone to wait")
+        own.do("image", "delete", TINY_IMAGE)
+        assert own.prepared() == {} and own.vm_processes() == []
+        assert own.json("template", "list") == []
+
+
+def in_this_process(own: Installation, work: Callable[[Engine], Coroutine[Any, Any, None]]) -> None:
+    """Run `work` with an engine whose template was made an hour ago, as its clock has it."""
     settings = load_settings(own.layout.config_file, own.environ | ON)
 
-    async def make(opened: Engine, name: str) -> str:
-        op = opened.new_operation("vm.create")
-        return (await engine.create_vm(opened, op, VmCreate(name=name, **SHAPE))).id
-
-    async def wait_and_claim() -> None:
+    async def run() -> None:
         async with engine.open_engine(own.layout, settings) as opened:
             opened.now = lambda: time.time() - 3600
             op = opened.new_operation("template.build")
             await engine.build_template_now(opened, op, TemplateBuild(**SHAPE))
-            await make(opened, "first")
-            await asyncio.to_thread(wait_for, lambda: ready(own), "a clone to wait")
-            (waiting,) = ready(own)[:1]
-            opened.now = time.time
-            assert await make(opened, "v") == waiting
+            await work(opened)
 
-    asyncio.run(wait_and_claim())
-    offsets = []
-    for _ in range(2):
+    asyncio.run(run())
+
+
+async def make_vm(opened: Engine, name: str) -> str:
+    op = opened.new_operation("vm.create")
+    return (await engine.create_vm(opened, op, VmCreate(name=name, **SHAPE))).id
+
+
+async def wait_until(condition: Callable[[], object], what: str) -> None:
+    await asyncio.to_thread(wait_for, condition, what)
+
+
+def test_the_clock_after_a_long_wait(own: Installation) -> None:
+    """D1: what waits has a clock that stands an hour back; it is right when it is claimed."""
+
+    async def wait_and_claim(opened: Engine) -> None:
+        await make_vm(opened, "first")
+        await wait_until(lambda: ready(own), "a clone to wait")
+        (waiting,) = ready(own)[:1]
+        opened.now = time.time
+        assert await make_vm(opened, "v") == waiting
+
+    in_this_process(own, wait_and_claim)
+    for pause_s in (3, 0):
         before = time.time()
-        there = float(guest_text(own, "v", "date +%s.%N; sleep 3").split()[0])
-        assert before - 1.0 <= there <= time.time() - 2.0
-        offsets.append(there - before)
-    assert abs(offsets[1] - offsets[0]) < 1.0
+        there = float(guest_text(own, "v", "date +%s.%N"))
+        assert before - 1.0 <= there <= time.time() + 1.0
+        time.sleep(pause_s)
+
+
+def test_clones_go_when_memory_is_short_or_nobody_asks(own: Installation) -> None:
+    """A10: and come back when there is memory, and somebody asks."""
+
+    async def starve(opened: Engine) -> None:
+        wake = opened.demand.changed.set
+        await make_vm(opened, "first")
+        await wait_until(lambda: ready(own), "a clone to wait")
+        opened.available_mib = lambda: 0
+        wake()
+        await wait_until(lambda: not own.prepared(), "the pool to be empty")
+        opened.available_mib = lambda: 10**6
+        wake()
+        await wait_until(lambda: ready(own), "a clone to wait again")
+        (origin,) = opened.demand.shapes
+        opened.demand.asked_at[origin] -= IDLE_S
+        wake()
+        await wait_until(lambda: not own.prepared(), "the pool to be empty again")
+        await make_vm(opened, "second")
+        await wait_until(lambda: ready(own), "a clone to wait once more")
+
+    in_this_process(own, starve)
+    assert {vm["name"] for vm in own.vms()} == {"first", "second"}
+    assert own.prepared() == {}

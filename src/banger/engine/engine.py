@@ -15,6 +15,7 @@ from banger.engine.live import LiveVm
 from banger.engine.operations import OPERATION_ID_BYTES, Operation, format_operation_id
 from banger.engine.shared import SharedWork
 from banger.engine.tasks import OwnedTasks
+from banger.host.memory import probe_available_mib
 from banger.layout import Layout
 from banger.model.names import VmId
 from banger.store import Database
@@ -39,6 +40,8 @@ class Engine:
     live: dict[VmId, LiveVm] = field(default_factory=dict)
     now: Callable[[], float] = time.time
     random_bytes: Callable[[int], bytes] = os.urandom
+    available_mib: Callable[[], int] = probe_available_mib
+    """How much memory the host can still give to programs."""
 
     def live_vm(self, vm_id: VmId) -> LiveVm:
         """Return the momentary side of a VM, made when first asked for."""

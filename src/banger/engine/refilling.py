@@ -27,7 +27,6 @@ from banger.engine.engine import Engine
 from banger.engine.making import claim_vm
 from banger.engine.pool import drain_pool, end_waiting, load_waiting
 from banger.errors import BangerError
-from banger.host.memory import probe_available_mib
 from banger.model.names import format_word_pair
 from banger.model.vm import VmSpec, VmState, template_of
 
@@ -78,9 +77,9 @@ async def _tidy(engine: Engine) -> None:
     now = asyncio.get_running_loop().time()
     idle = {o for o, at in engine.demand.asked_at.items() if now - at > IDLE_S}
     await drain_pool(engine, lambda spec: spec.origin in idle)
-    is_short = probe_available_mib() < probe_host_size().memory_mib * DRAIN_SHARE
+    must_shrink = is_short(engine.available_mib(), probe_host_size().memory_mib)
     waiting = await load_waiting(engine)
-    await end_waiting(engine, [r for r in waiting if is_short or r.state not in WAITS])
+    await end_waiting(engine, [r for r in waiting if must_shrink or r.state not in WAITS])
 
 
 async def _choose_shape(engine: Engine) -> VmSpec | None:
@@ -91,7 +90,7 @@ async def _choose_shape(engine: Engine) -> VmSpec | None:
     limit = engine.settings.number("template.pool")
     for origin, spec in reversed(engine.demand.shapes.items()):
         number = sum(record.spec.origin == origin for record in waiting)
-        if number < limit and _was_used(engine, origin) and _has_memory_for(spec):
+        if number < limit and _was_used(engine, origin) and _has_room_for(engine, spec):
             return spec
     return None
 
@@ -101,9 +100,19 @@ def _was_used(engine: Engine, origin: str) -> bool:
     return key is not None and templates.read_uses(engine.layout, key).number > 0
 
 
-def _has_memory_for(spec: VmSpec) -> bool:
-    kept_mib = probe_host_size().memory_mib * FILL_SHARE
-    return probe_available_mib() - spec.memory_mib >= kept_mib
+def _has_room_for(engine: Engine, spec: VmSpec) -> bool:
+    left_mib = engine.available_mib() - spec.memory_mib
+    return has_room(left_mib, probe_host_size().memory_mib)
+
+
+def has_room(left_mib: int, total_mib: int) -> bool:
+    """Tell whether a host that would have so much available may make another clone."""
+    return left_mib >= total_mib * FILL_SHARE
+
+
+def is_short(available_mib: int, total_mib: int) -> bool:
+    """Tell whether the clones that wait are to go."""
+    return available_mib < total_mib * DRAIN_SHARE
 
 
 def _rest_left_s(engine: Engine) -> float:
