@@ -80,14 +80,6 @@ def is_claimed(made: Ended) -> bool:
     return "claim" in stages and "restore" not in stages
 
 
-def test_the_first_use_of_a_template_prepares_none(own: Installation) -> None:
-    """Nor does an installation that has the pool switched off."""
-    own.environ |= ON
-    own.do("vm", "create", *TINY)
-    time.sleep(2)  # longer than the rest before the pool is filled
-    assert own.prepared() == {}
-
-
 def test_nobody_sees_a_clone_that_waits(filled: Installation) -> None:
     """C4: it is in no list, reached by no name, pruned by nobody, and nobody's leftover."""
     assert filled.vms() == []

@@ -62,7 +62,7 @@ async def keep_pool(engine: Engine) -> None:
 async def _look_after(engine: Engine) -> float | None:
     """End and make what is to be ended and made; return when to look again, in seconds."""
     await _tidy(engine)
-    shape = await _choose_shape(engine)
+    shape = await choose_shape(engine)
     if shape is not None:
         rest_s = _rest_left_s(engine)
         if rest_s > 0:
@@ -82,7 +82,7 @@ async def _tidy(engine: Engine) -> None:
     await end_waiting(engine, [r for r in waiting if must_shrink or r.state not in WAITS])
 
 
-async def _choose_shape(engine: Engine) -> VmSpec | None:
+async def choose_shape(engine: Engine) -> VmSpec | None:
     """Return what the next clone is to be made of, the last asked for first; None: no clone."""
     waiting = await load_waiting(engine)
     if len(waiting) >= TOTAL:
