@@ -70,6 +70,9 @@ def _enter(run: Path, cache: Path) -> None:
     for variable in [name for name in os.environ if name.startswith(("BANGER_", "GIT_"))]:
         if not variable.startswith(("BANGER_TEST_", "GIT_SSL_")):
             del os.environ[variable]
+    # Clones that nobody asked for would be in the way of every test that counts, and of its guests
+    # on a small machine; tests of the pool switch it on.
+    os.environ["BANGER_TEMPLATE_POOL"] = "0"
     tempfile.tempdir = None
 
 

@@ -25,6 +25,9 @@ from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
 
 Value = str | int
 
+POOL_HOST_MIB = 4000
+"""Nominally 4 GiB: a host with so much has some for clones that nobody has asked for yet."""
+
 
 @dataclass(frozen=True)
 class HostSize:
@@ -124,6 +127,11 @@ def _default_memory(host: HostSize) -> tuple[int, str]:
     return size, f"default: {host.memory_mib} MiB / 8, within 512..8192"
 
 
+def _default_pool(host: HostSize) -> tuple[int, str]:
+    size = 1 if host.memory_mib >= POOL_HOST_MIB else 0
+    return size, f"default: {host.memory_mib} MiB; 1 from {POOL_HOST_MIB} on"
+
+
 OPTIONS: tuple[Option, ...] = (
     Option(
         "log_level",
@@ -174,6 +182,12 @@ OPTIONS: tuple[Option, ...] = (
         "Disk space for templates; the least recently used go first.",
         _integer(range(1, 100_001)),
         _fixed(10),
+    ),
+    Option(
+        "template.pool",
+        "Clones of a template in use that are made before they are asked for; 0: none.",
+        _integer(range(5)),
+        _default_pool,
     ),
     Option("qemu.binary", "QEMU's program, a name or a path.", _text, _fixed("qemu-system-x86_64")),
 )

@@ -28,6 +28,24 @@ def measure_clone(stage: Stage) -> Result:
     return Result("clone, handed out", "ms", {"vm.create": samples[1:]}, bar)
 
 
+def measure_claim(stage: Stage) -> Result:
+    """The same where a clone waits for whoever asks."""
+    samples: list[float] = []
+    with stage.pool():
+        for _ in range(2):
+            stage.banger("vm", "run", "--rm", *SHAPE, "--", "true")  # in use from now on
+        with Client(layout_from_environment(stage.environ)) as client:
+            for _ in range(10):
+                while not stage.json("template", "list")[0]["waiting"]:
+                    time.sleep(0.1)
+                started = time.perf_counter()
+                view = client.call("vm.create", {"memory_mib": 1024})
+                samples.append((time.perf_counter() - started) * 1000)
+                assert isinstance(view, dict)
+                client.call("vm.delete", {"ref": view["id"]})
+    return Result("claim, handed out", "ms", {"vm.create, claimed": samples}, "-")
+
+
 def measure_forks(stage: Stage) -> Result:
     """One fork and four of a running VM, in turns."""
     samples: dict[str, list[float]] = {"one fork": [], "four forks": []}

@@ -9,11 +9,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from tests.bench.clones import measure_clone, measure_forks, measure_memory
+from tests.bench.clones import measure_claim, measure_clone, measure_forks, measure_memory
 from tests.bench.cycles import measure_cycles
 from tests.bench.durability import measure_journal, measure_recovery
 from tests.bench.result import Result
 from tests.bench.stage import BANGER, Stage
+from tests.bench.warm import measure_warm_run
 from tests.support.repositories import make_repository
 
 
@@ -62,20 +63,6 @@ def measure_cold_run(stage: Stage) -> Result:
     """A whole cold `vm run`: make, boot, first command, delete."""
     run = [BANGER, "vm", "run", "--rm", "--no-template", "--", "true"]
     return Result("cold vm run --rm -- true", "s", {"whole run": stage.sample(run, 5)}, "-")
-
-
-def measure_warm_run(stage: Stage) -> Result:
-    """The same with a template, which the first run makes; in turn with boots."""
-    warm = [BANGER, "vm", "run", "--rm", "--", "true"]
-    cold = [BANGER, "vm", "run", "--rm", "--no-template", "--", "true"]
-    samples: dict[str, list[float]] = {"boot": [], "clone": []}
-    stage.time(warm)
-    for _ in range(3):
-        samples["boot"].append(stage.time(cold))
-        samples["clone"] += [stage.time(warm) for _ in range(5)]
-    result = Result("warm vm run --rm -- true", "s", samples, "clone under 1.0 s")
-    result.figures["boot / clone"] = result.median("boot") / result.median("clone")
-    return result
 
 
 _SPAWN = """
@@ -147,6 +134,7 @@ SCENARIOS: dict[str, Callable[[Stage], Result]] = {
     "cold": measure_cold_run,
     "warm": measure_warm_run,
     "clone": measure_clone,
+    "claim": measure_claim,
     "forks": measure_forks,
     "cycles": measure_cycles,
     "memory": measure_memory,

@@ -18,6 +18,8 @@ from tests.support.artifacts import make_data_home
 
 BANGER = str(Path(sys.executable).with_name("banger"))
 COMMAND_DEADLINE_S = 900
+POOL = "BANGER_TEMPLATE_POOL"
+"""Off but for the scenarios that are about it: a clone is made behind whatever was measured."""
 
 
 class Stage:
@@ -63,6 +65,17 @@ class Stage:
         return [self.time(argv, stdin=stdin) for _ in range(count)]
 
     @contextlib.contextmanager
+    def pool(self) -> Iterator[None]:
+        """Let clones be prepared for a block, as they are by default."""
+        self.banger("daemon", "stop")
+        del self.environ[POOL]
+        try:
+            yield
+        finally:
+            self.banger("daemon", "stop")
+            self.environ[POOL] = "0"
+
+    @contextlib.contextmanager
     def vm(self, *flags: str) -> Iterator[str]:
         """A running VM for a block."""
         name = f"bench-{time.monotonic_ns() % 10**6}"
@@ -80,7 +93,7 @@ def open_stage() -> Iterator[Stage]:
     cache = Path(os.environ.get("BANGER_TEST_CACHE") or f"{default}/banger-tests")
     directory = Path(tempfile.mkdtemp(prefix="bb.", dir="/tmp"))
     data_home = make_data_home(cache)
-    environ = dict(os.environ, XDG_DATA_HOME=str(data_home))
+    environ = {**os.environ, "XDG_DATA_HOME": str(data_home), POOL: "0"}
     names = {"XDG_RUNTIME_DIR": "r", "XDG_STATE_HOME": "s", "XDG_CONFIG_HOME": "c"}
     for variable, name in names.items():
         (directory / name).mkdir(mode=0o700)

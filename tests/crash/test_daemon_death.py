@@ -364,3 +364,80 @@ def test_death_during_fork(own: Installation) -> None:
     assert len(own.vms()) == 3
     for vm in own.vms():
         require_data(own, vm["name"])
+
+
+def deaths_while_armed(
+    own: Installation, before: Callable[[], object], verb: Callable[[], object], *, step: int = 1
+) -> Iterator[None]:
+    """As `die_everywhere`, but `before` is done by the same daemon, and without harm.
+
+    When the daemon has lived through `verb` this returns.
+    """
+    trigger = own.layout.state / "armed"
+    for number in itertools.count(1, step):
+        own.stop_daemon()
+        side = SIDES[number // step % 2]
+        with own.special_daemon(side, str(number), "--armed-by", str(trigger)) as daemon:
+            before()
+            trigger.touch()
+            try:
+                verb()
+                wait_for(lambda: daemon.poll() or own.daemon_pid(), "a death, or an answer")
+                died = daemon.poll() is not None
+            finally:
+                trigger.unlink()
+        if not died:
+            assert number > 1, "nothing was ever written"
+            return
+        yield
+
+
+def fill(own: Installation) -> None:
+    """Have the daemon that runs make a clone that waits."""
+    own.do("vm", "run", "--rm", *SMALL, "--", "true")
+    wait_for(lambda: "paused" in own.prepared().values(), "a clone to wait")
+
+
+def use_pool(own: Installation) -> None:
+    own.environ |= TEMPLATES | {"BANGER_TEMPLATE_POOL": "1"}
+    own.do("template", "build", *SHAPE)
+
+
+def test_death_during_fill(own: Installation) -> None:
+    """B4, B5: nothing is left of a clone that nobody had asked for yet, finished or not."""
+    use_pool(own)
+
+    def use() -> Ended:
+        return own.do("vm", "run", "--rm", *SMALL, "--", "true")
+
+    def wait_for_fill() -> None:
+        fate = lambda: own.daemon_pid() is None or "paused" in own.prepared().values()  # noqa: E731
+        wait_for(fate, "a clone to wait, or a death")
+
+    for _ in deaths_while_armed(own, use, wait_for_fill, step=4):
+        require_sound(own)
+        assert own.vms() == [] and own.prepared() == {}
+
+
+def test_death_during_claim(own: Installation) -> None:
+    """B5, D2: a VM that was claimed is whole, or is gone with its name."""
+    use_pool(own)
+    claim = lambda: own.run("vm", "create", "--name", "one", *SMALL)  # noqa: E731
+    for _ in deaths_while_armed(own, lambda: fill(own), claim):
+        require_sound(own)
+        assert states(own) in ([], ["running"])
+        if states(own):
+            hostname = own.exec("one", "cat", "/proc/sys/kernel/hostname", status=0)
+            assert hostname.text == "one"
+        own.delete_all()
+    assert own.exec("one", "echo", "fine", status=0).text == "fine"
+
+
+def test_death_during_drain(own: Installation) -> None:
+    """B5, C4: a clone that was being ended is gone, and the template can be used, or made anew."""
+    use_pool(own)
+    remove = lambda: own.run("template", "prune")  # noqa: E731
+    for _ in deaths_while_armed(own, lambda: fill(own), remove, step=3):
+        require_sound(own)
+        assert own.vms() == [] and own.prepared() == {}
+    assert own.json("template", "list") == [] and own.vm_processes() == []

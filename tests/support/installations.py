@@ -131,6 +131,16 @@ class Installation:
         """Return every process that has a path of a VM, or of that VM, in its arguments."""
         return find_processes(self.layout.vm_dir(vm_id) if vm_id else self.layout.vms)
 
+    def prepared(self) -> dict[str, str]:
+        """Return the clones that nobody has claimed, oldest first, and states; starts no daemon."""
+        if not self.layout.database.exists():
+            return {}
+        with self.database() as connection:
+            rows = connection.execute(
+                "SELECT id, state, spec FROM vms ORDER BY created_at"
+            ).fetchall()
+        return {vm_id: state for vm_id, state, spec in rows if json.loads(spec)["pooled"]}
+
     def database(self) -> contextlib.closing[sqlite3.Connection]:
         """Open the database as somebody who tampers with it; no daemon should run."""
         return contextlib.closing(sqlite3.connect(self.layout.database, isolation_level=None))

@@ -5,6 +5,7 @@
     --kill-vmm N                    kill -9 the youngest VMM right before the N-th one
     --ask-every S                   ask the guests whether they live so often, and count one that
                                     does not answer within as long as silent
+    --armed-by FILE                 count only the transactions while there is such a file
 
 The product knows nothing of this. Every durable fact goes through `Database.write`, and
 each step's effects lie between two of its calls, so dying around every call is dying
@@ -31,13 +32,14 @@ from banger.vmm import find_leftovers
 KILLED = "killed the VMM "
 
 
-def die_at(number: int, *, after: bool) -> None:
+def die_at(number: int, *, after: bool, armed_by: str | None) -> None:
     """Arrange for this process's sudden death at a transaction."""
     numbers = itertools.count(1)
     write = Database.write
 
     async def deadly_write(database: Database, *args: Any, **named: Any) -> Any:
-        is_last = next(numbers) == number
+        is_counted = armed_by is None or os.path.exists(armed_by)
+        is_last = is_counted and next(numbers) == number
         if is_last and not after:
             _die()
         result = await write(database, *args, **named)
@@ -82,13 +84,14 @@ def run() -> int:
     parser.add_argument("--die-after", type=int)
     parser.add_argument("--kill-vmm", type=int)
     parser.add_argument("--ask-every", type=float)
+    parser.add_argument("--armed-by")
     arguments = parser.parse_args()
     if arguments.ask_every:
         health.ASK_EVERY_S = health.ANSWER_S = arguments.ask_every
     if arguments.die_before:
-        die_at(arguments.die_before, after=False)
+        die_at(arguments.die_before, after=False, armed_by=arguments.armed_by)
     if arguments.die_after:
-        die_at(arguments.die_after, after=True)
+        die_at(arguments.die_after, after=True, armed_by=arguments.armed_by)
     if arguments.kill_vmm:
         kill_vmm_at(arguments.kill_vmm)
     return main(open_handlers)

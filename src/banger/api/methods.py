@@ -274,6 +274,8 @@ class TemplateView(Struct, frozen=True, kw_only=True):
     """How often it was asked for after it was made."""
     users: list[str]
     """Names of VMs that run on it."""
+    waiting: int
+    """How many clones of it are ready to be claimed (`template.pool`)."""
 
 
 class SnapshotView(Struct, frozen=True, kw_only=True):

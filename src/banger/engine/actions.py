@@ -24,7 +24,7 @@ from banger.engine.ending import (
     remove_tree,
 )
 from banger.engine.engine import Engine
-from banger.engine.guestboot import boot_guest, identify_guest, settle_guest
+from banger.engine.guestboot import boot_guest, identify_guest, rehearse_guest, settle_guest
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
 from banger.engine.saving import apply_saving, undo_saving
@@ -49,6 +49,7 @@ from banger.plan.steps import (
     MakeVmDir,
     PauseVmm,
     PublishSnapshot,
+    RehearseGuest,
     RemoveRuntimeDir,
     RemoveVmDir,
     ReplaceDataDisk,
@@ -121,6 +122,8 @@ async def _apply(engine: Engine, op: Operation, step: Step) -> None:  # noqa: PL
         case IdentifyGuest():
             op.progress("identify")
             await identify_guest(engine, await reload_vm(engine, step.vm_id))
+        case RehearseGuest():
+            await rehearse_guest(engine, step.vm_id)
         case BootGuest():
             op.progress("boot")
             await boot_guest(engine, await reload_vm(engine, step.vm_id))

@@ -16,6 +16,7 @@ from banger import images, store, templates
 from banger.api.methods import Deleted, ImageBuild, ImageRef
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
+from banger.engine.pool import drain_pool
 from banger.engine.shared import Progress
 from banger.errors import ImageInUse, ImageNotFound, InvalidRequest
 from banger.model.artifacts import Image
@@ -50,13 +51,14 @@ async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
     users = [
         record.spec.name
         for record in await engine.database.read(store.load_vms)
-        if record.spec.image == image.digest
+        if record.spec.image == image.digest and record.spec.pooled is None
     ]
     if users:
         raise ImageInUse(
             f"The image {image.name} is used by: {', '.join(users)}.",
             hint=f"banger vm delete {' '.join(users)}",
         )
+    await drain_pool(engine, lambda spec: spec.image == image.digest)
     await asyncio.to_thread(images.delete_image, engine.layout, image)
     await asyncio.to_thread(templates.remove_templates_of, engine.layout, image.digest)
     return Deleted(ids=[image.digest])

@@ -15,8 +15,6 @@ import logging
 import shutil
 from pathlib import Path
 
-import msgspec
-
 from banger import guest, store, templates
 from banger.engine.engine import Engine
 from banger.engine.lifecycle import default_boot_deadline_s, delete_now, start_held
@@ -35,7 +33,7 @@ from banger.engine.saving import begin_saving, pause_vmm, save_machine
 from banger.engine.shared import Progress as Tell
 from banger.errors import VmmFailed
 from banger.model.names import ID_BYTES, VmId, format_vm_id
-from banger.model.vm import RestartPolicy, VmRecord, VmSpec, VmState
+from banger.model.vm import VmRecord, VmSpec, VmState, hide
 from banger.templates import SavedFiles, Template
 
 log = logging.getLogger(__name__)
@@ -97,19 +95,10 @@ def _operation(engine: Engine, tell: Tell) -> Operation:
 
 def _plan_builder(engine: Engine, key: str, spec: VmSpec) -> VmRecord:
     vm_id = format_vm_id(engine.random_bytes(ID_BYTES))
-    changed = {
-        "name": f"template/{vm_id}",  # not a name that a user can give
-        "labels": {},
-        "ephemeral": True,
-        "origin": None,
-        "ttl_s": None,
-        "auto_stop_s": None,
-        "restart": RestartPolicy.NO,
-        "builds": key,
-    }
+    name = f"template/{vm_id}"  # not one that a user can give
     return VmRecord(
         id=vm_id,
-        spec=msgspec.structs.replace(spec, **changed),
+        spec=hide(spec, name=name, origin=None, builds=key),
         state=VmState.CREATED,
         created_at=engine.now(),
     )

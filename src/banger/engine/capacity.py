@@ -21,9 +21,9 @@ from banger.engine.engine import Engine
 from banger.engine.operations import Operation
 from banger.engine.queries import parse_handle
 from banger.errors import NotEnoughMemory
-from banger.host.memory import read_available_mib, read_taken_mib
+from banger.host.memory import read_taken_mib
 from banger.model.names import VmId
-from banger.model.vm import LIVE, VmRecord
+from banger.model.vm import LIVE, VmRecord, is_hidden
 
 
 @contextlib.asynccontextmanager
@@ -38,7 +38,7 @@ async def promised_memory(
     records = await engine.database.read(store.load_vms)
     handles = await engine.database.read(store.load_handles_of_kind, "vmm")
     running_mib = await asyncio.to_thread(_still_to_take, _others(engine, records), handles)
-    available_mib = read_available_mib()
+    available_mib = engine.available_mib()
     spoken_for_mib = running_mib + sum(engine.promises.values())
     if not force:
         require_room(
@@ -82,7 +82,9 @@ def _others(engine: Engine, records: list[VmRecord]) -> list[VmRecord]:
     for record in records:
         live = engine.live.get(record.id)
         holder = live.lifecycle.holder if live else None
-        if record.state in LIVE and (holder is None or holder.id not in engine.promises):
+        # The engine's own are in their asker's promise, or go when memory is short.
+        is_users = record.state in LIVE and not is_hidden(record.spec)
+        if is_users and (holder is None or holder.id not in engine.promises):
             found.append(record)
     return found
 

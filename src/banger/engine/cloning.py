@@ -17,10 +17,11 @@ from banger.engine.lifecycle import forget, watch_vm
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_outcome
+from banger.engine.pool import drain_template
 from banger.engine.runner import finish_shielded, run_undoable
 from banger.errors import BangerError, DeadlineExceeded
 from banger.model.vm import VmRecord, VmState, template_of
-from banger.plan.lifecycle import plan_clone
+from banger.plan.lifecycle import Plan, plan_clone, plan_prepare
 
 CLONE_DEADLINE_S = 60.0
 """A clone that takes longer than this on a busy host would sooner be booted."""
@@ -33,13 +34,13 @@ async def clone_held(engine: Engine, op: Operation, record: VmRecord) -> VmRecor
     still open, is returned in state `created` and has no origin (hazard D3).
     """
     try:
-        await _clone(engine, op, record)
+        await _clone(engine, op, plan_clone(record.id, record.spec))
     except BangerError as error:
         return await _give_up(engine, op, record, error)
     except BaseException:
         await finish_shielded(forget(engine, op, record.id))
         raise
-    return await _hand_out(engine, op, record)
+    return await _hand_out(engine, op, record, VmState.RUNNING)
 
 
 async def clone_exactly(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
@@ -48,27 +49,39 @@ async def clone_exactly(engine: Engine, op: Operation, record: VmRecord) -> VmRe
     Raises:
         BangerError: it could not be started; nothing of it is left.
     """
+    await _clone_or_forget(engine, op, record, plan_clone(record.id, record.spec))
+    return await _hand_out(engine, op, record, VmState.RUNNING)
+
+
+async def prepare_clone(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
+    """Start a VM as above that nobody has asked for yet: it is ready, and stands still (`pool`).
+
+    Raises:
+        BangerError: it could not be started; nothing of it is left.
+    """
+    await _clone_or_forget(engine, op, record, plan_prepare(record.id, record.spec))
+    return await _hand_out(engine, op, record, VmState.PAUSED)
+
+
+async def _clone_or_forget(engine: Engine, op: Operation, record: VmRecord, plan: Plan) -> None:
     try:
-        await _clone(engine, op, record)
+        await _clone(engine, op, plan)
     except BaseException:
         await finish_shielded(forget(engine, op, record.id))
         raise
-    return await _hand_out(engine, op, record)
 
 
-async def _clone(engine: Engine, op: Operation, record: VmRecord) -> None:
-    origin = record.spec.origin
-    assert origin is not None
+async def _clone(engine: Engine, op: Operation, plan: Plan) -> None:
     try:
         async with asyncio.timeout(CLONE_DEADLINE_S):
-            await run_undoable(engine, op, plan_clone(record.id, record.spec, origin=origin))
+            await run_undoable(engine, op, plan)
     except TimeoutError as error:
         slow = f"The clone was not ready within {CLONE_DEADLINE_S:g} s."
         raise DeadlineExceeded(slow) from error
 
 
-async def _hand_out(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
-    await save_outcome(engine, op.id, record.id, VmState.RUNNING)
+async def _hand_out(engine: Engine, op: Operation, record: VmRecord, state: VmState) -> VmRecord:
+    await save_outcome(engine, op.id, record.id, state)
     await watch_vm(engine, record.id)
     return await reload_vm(engine, record.id)
 
@@ -78,6 +91,7 @@ async def _give_up(engine: Engine, op: Operation, record: VmRecord, error: Bange
     assert key is not None
     engine.template_failures[key] += 1
     op.note("notice", f"The template could not be used, booting instead: {error.message}")
+    await drain_template(engine, key)
     await asyncio.to_thread(templates.remove_template, engine.layout, key)
 
     def save(connection: Connection) -> None:

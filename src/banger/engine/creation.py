@@ -24,6 +24,7 @@ from banger.engine.kernels import needing_kernel
 from banger.engine.lifecycle import default_boot_deadline_s, delete_now, start_held
 from banger.engine.making import claim_vm, make_parts
 from banger.engine.operations import Operation
+from banger.engine.pool import claim_prepared
 from banger.engine.queries import view_vm
 from banger.engine.resolving import kernel_ref, require_valid, resolve_spec
 from banger.engine.runner import finish_shielded
@@ -72,11 +73,9 @@ async def _claim_and_make(
     left = params.deadline_s
     if left is not None and params.template:
         left = max(left - (asyncio.get_running_loop().time() - begun), 0.01)
-    origin = None if key is None else template_origin(key)
-    with pinned(engine, origin):
-        record = await claim_vm(engine, op, msgspec.structs.replace(spec, origin=origin))
-        async with engine.live_vm(record.id).lifecycle.hold(op):
-            return await _make(engine, op, record, start=params.start, deadline_s=left)
+    if key is None:
+        return await _make(engine, op, spec, start=params.start, deadline_s=left)
+    return await _make_from_template(engine, op, spec, key=key, deadline_s=left)
 
 
 async def _choose_template(
@@ -92,15 +91,32 @@ async def _choose_template(
         return None  # what follows fails by the deadline, and keeps a VM to look at
 
 
-async def _make(
-    engine: Engine, op: Operation, record: VmRecord, *, start: bool, deadline_s: float | None
+async def _make_from_template(
+    engine: Engine, op: Operation, spec: VmSpec, *, key: str, deadline_s: float | None
 ) -> VmRecord:
-    if record.spec.origin is not None:
-        record = await clone_held(engine, op, record)
-        if record.state is VmState.RUNNING:
-            return record
-    await make_parts(engine, op, record)
-    return await _start_or_delete(engine, op, record, deadline_s) if start else record
+    """Claim a clone that waits, or else make one; boot if neither can be done."""
+    origin = template_origin(key)
+    spec = msgspec.structs.replace(spec, origin=origin)
+    with pinned(engine, origin):
+        record = await claim_prepared(engine, op, spec)
+        if record is None:
+            record = await _make(engine, op, spec, start=True, deadline_s=deadline_s)
+    if record.spec.origin == origin:
+        engine.demand.note(origin, spec, at=asyncio.get_running_loop().time())
+    return record
+
+
+async def _make(
+    engine: Engine, op: Operation, spec: VmSpec, *, start: bool, deadline_s: float | None
+) -> VmRecord:
+    record = await claim_vm(engine, op, spec)
+    async with engine.live_vm(record.id).lifecycle.hold(op):
+        if record.spec.origin is not None:
+            record = await clone_held(engine, op, record)
+            if record.state is VmState.RUNNING:
+                return record
+        await make_parts(engine, op, record)
+        return await _start_or_delete(engine, op, record, deadline_s) if start else record
 
 
 async def _start_or_delete(

@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from banger.config import Settings
+from banger.engine.demand import Demand
 from banger.engine.events import Events
 from banger.engine.hostfacts import HostFacts
 from banger.engine.inprogress import OperationTable
@@ -17,6 +18,7 @@ from banger.engine.live import LiveVm
 from banger.engine.operations import OPERATION_ID_BYTES, Operation, format_operation_id
 from banger.engine.shared import SharedWork
 from banger.engine.tasks import OwnedTasks
+from banger.host.memory import read_available_mib
 from banger.layout import Layout
 from banger.model.names import OperationId, VmId
 from banger.store import Database
@@ -44,6 +46,7 @@ class Engine:
     """Held while a kernel is removed: milliseconds."""
     template_failures: Counter[str] = field(default_factory=Counter)
     """How often a template of this key could not be made or used while this daemon lived."""
+    demand: Demand = field(default_factory=Demand)
     live: dict[VmId, LiveVm] = field(default_factory=dict)
     events: Events = field(default_factory=lambda: Events(time.time))
     started: asyncio.Event = field(default_factory=asyncio.Event)
@@ -52,6 +55,8 @@ class Engine:
     """A VM has ended by itself: set for the loop that starts VMs again, which clears it."""
     now: Callable[[], float] = time.time
     random_bytes: Callable[[int], bytes] = os.urandom
+    available_mib: Callable[[], int] = read_available_mib
+    """How much memory the host can still give to programs."""
 
     def live_vm(self, vm_id: VmId) -> LiveVm:
         """Return the momentary side of a VM, made when first asked for."""

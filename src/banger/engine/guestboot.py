@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 
 from banger import guest, images, kernels, network
 from banger.engine.engine import Engine
-from banger.model.vm import NetworkKind, VmRecord
-from banger.plan.identity import render_identity_files
+from banger.errors import ExecNotExecutable, ExecNotFound, GuestGone
+from banger.model.names import VmId
+from banger.model.vm import NetworkKind, VmRecord, VmSpec
+from banger.plan.identity import IdentityFile, render_identity_files, render_name_files
 
 NATIVE_DIRECTORIES = (b"/root", b"/home", b"/var/lib/docker", b"/var/lib/containerd")
 """Kept on the data disk itself: work trees and container stores want a native ext4."""
@@ -18,6 +21,7 @@ IDENTIFY_DEADLINE_S = 30.0
 """For a clone's agent to answer, and to confirm (hazard D3)."""
 TEMPLATE_HOSTNAME = "template"
 """What a guest is called that is to become a template; each clone gets its own name."""
+REHEARSAL = [b"/bin/sh", b"-c", b"/bin/true; :"]
 SETTLED = ("running", "degraded")
 SETTLE_POLL_S = 0.25
 ENTROPY_BYTES = 64
@@ -59,6 +63,40 @@ async def identify_guest(engine: Engine, record: VmRecord) -> None:
     await guest.identify(live.connection, identity, deadline_s=IDENTIFY_DEADLINE_S)
 
 
+async def rehearse_guest(engine: Engine, vm_id: VmId) -> None:
+    """Let a guest run a program that does nothing, so that the first of its user runs faster.
+
+    An emulator translates the guest's code when it is first run, which is most of the time of a
+    clone's first command. The shell starts a program of its own, so that it is not
+    the agent's way alone that was gone before. An image that has no shell is fine.
+    """
+    connection = engine.live_vm(vm_id).connection
+    assert connection is not None
+    with contextlib.suppress(ExecNotFound, ExecNotExecutable):
+        await guest.run(connection, REHEARSAL, deadline_s=IDENTIFY_DEADLINE_S)
+
+
+async def hand_out_guest(
+    engine: Engine, record: VmRecord, *, called: str, deadline_s: float
+) -> None:
+    """Bring a clone that waited up to date, which is `called` something already (D1, D2).
+
+    Raises:
+        GuestGone, GuestRefused, DeadlineExceeded: the agent did not confirm.
+    """
+    connection = engine.live_vm(record.id).connection
+    if connection is None:
+        raise GuestGone("The connection to the guest's agent is lost.")
+    name = record.spec.name
+    identity = guest.Identity(
+        hostname=None if name == called else name,
+        clock_ns=int(engine.now() * 1e9),
+        entropy=engine.random_bytes(ENTROPY_BYTES),
+        files=() if name == called else _guest_files(render_name_files(name)),
+    )
+    await guest.identify(connection, identity, deadline_s=deadline_s)
+
+
 async def settle_guest(engine: Engine, record: VmRecord) -> None:
     """Return when the image's init has started what it starts.
 
@@ -85,7 +123,7 @@ def _identity(engine: Engine, record: VmRecord) -> guest.Identity:
     key = engine.layout.vm_host_key(record.id)
     has_network = record.spec.network is not NetworkKind.NONE
     interface = network.user_interface(record.id) if has_network else None
-    hostname = record.spec.name if record.spec.builds is None else TEMPLATE_HOSTNAME
+    hostname = _hostname(record.spec)
     files = render_identity_files(
         hostname=hostname,
         # Derived, so that a VM keeps its machine-id over restarts; D2 wants it unlike others'.
@@ -98,9 +136,7 @@ def _identity(engine: Engine, record: VmRecord) -> guest.Identity:
         hostname=hostname,
         clock_ns=int(engine.now() * 1e9),
         entropy=engine.random_bytes(ENTROPY_BYTES),
-        files=tuple(
-            guest.GuestFile(path=f.path.encode(), content=f.content, mode=f.mode) for f in files
-        ),
+        files=_guest_files(files),
         interface=None
         if interface is None
         else guest.Interface(
@@ -109,4 +145,14 @@ def _identity(engine: Engine, record: VmRecord) -> guest.Identity:
             prefix=interface.prefix,
             gateway=interface.gateway,
         ),
+    )
+
+
+def _hostname(spec: VmSpec) -> str:
+    return TEMPLATE_HOSTNAME if spec.builds is not None else spec.pooled or spec.name
+
+
+def _guest_files(files: tuple[IdentityFile, ...]) -> tuple[guest.GuestFile, ...]:
+    return tuple(
+        guest.GuestFile(path=f.path.encode(), content=f.content, mode=f.mode) for f in files
     )

@@ -40,6 +40,7 @@ from banger.model.vm import (
     VmRecord,
     VmSpec,
     VmState,
+    is_hidden,
     next_spec,
     require_transition,
 )
@@ -268,7 +269,7 @@ async def prune_vms(engine: Engine, op: Operation, params: VmPrune) -> Deleted:
         record.id
         for record in await engine.database.read(store.load_vms)
         if correct_record(engine, record).state in idle
-        and record.spec.builds is None
+        and not is_hidden(record.spec)
         and engine.live_vm(record.id).lifecycle.holder is None
         and (params.ids is None or record.id in params.ids)
     ]

@@ -8,7 +8,7 @@ from banger.engine.outcome import correct_record
 from banger.errors import InvalidRequest, VmAmbiguous, VmNotFound, WrongState
 from banger.guest import GuestConnection, connect
 from banger.model.names import VmId, find_matches
-from banger.model.vm import VmRecord, VmState
+from banger.model.vm import VmRecord, VmState, is_hidden
 
 RECONNECT_DEADLINE_S = 15.0
 
@@ -25,7 +25,7 @@ async def get_vm(engine: Engine, untrusted_ref: str) -> VmRecord:
     records = {
         record.id: correct_record(engine, record)
         for record in await engine.database.read(store.load_vms)
-        if record.spec.builds is None
+        if not is_hidden(record.spec)
     }
     matches = find_matches(untrusted_ref, [(r.id, r.spec.name) for r in records.values()])
     if not matches:

@@ -1,7 +1,8 @@
 """Open and close the engine, all or nothing (hazard B6).
 
 Opening: the database, then recovery of what a dead daemon left. Closing ends the
-engine's tasks and its connections to guests; VMs go on (B1, B11).
+engine's tasks, the clones that nobody has claimed, and its connections to guests; VMs go
+on (B1, B11).
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from banger.engine.engine import Engine
 from banger.engine.hostfacts import HostFacts
 from banger.engine.inprogress import OperationTable
 from banger.engine.live import close_connection
+from banger.engine.pool import drain_pool
 from banger.engine.recovery import recover
 from banger.engine.shared import SharedWork
 from banger.engine.tasks import OwnedTasks
@@ -51,6 +53,7 @@ async def open_engine(
             yield engine
         finally:
             await tasks.close()
+            await drain_pool(engine, lambda _: True)
             for live in engine.live.values():
                 await close_connection(live)
     finally:

@@ -24,7 +24,7 @@ from banger.engine.lookup import get_vm
 from banger.engine.outcome import correct_record
 from banger.errors import InvalidRequest
 from banger.model.names import VmId
-from banger.model.vm import LIVE, NetworkKind, VmRecord, VmState
+from banger.model.vm import LIVE, NetworkKind, VmRecord, VmState, is_hidden
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ async def list_vms(engine: Engine, params: VmList) -> list[VmView]:
     return [
         _view(engine, record, handles.get(record.id), lifetimes.get(record.id))
         for record in (correct_record(engine, saved) for saved in records)
-        if record.spec.builds is None
+        if not is_hidden(record.spec)
         and (not params.states or record.state in params.states)
         and params.labels.items() <= record.spec.labels.items()
     ]

@@ -2,13 +2,14 @@
 
 In this order, each VM by itself, so that a damaged one holds up nobody (B9):
 
-1. Operations in the journal: create, start, pause and snapshot are undone, kill, delete
-   and resume are completed. A stop is completed too, but behind the open door: its flush may
-   take long, and without it the guest's last writes would be lost (A1). So is a restart, whose
-   boot takes long in any case.
+1. Operations in the journal: create, start, pause and snapshot are undone; kill, delete
+   and resume are completed; what was being claimed from the pool is deleted. A stop is completed
+   too, but behind the open door: its flush may take long, and without it the guest's last writes
+   would be lost (A1). So is a restart, whose boot takes long in any case.
 2. Records that say `running`: the VMM is adopted if it is that very process
    (B2, B10), else the VM is `stopped` and what was left of it is removed.
-3. VMs that lived only for a client's connection (`run --rm`) are deleted.
+3. VMs that lived only for a client's connection (`run --rm`), or waited in the pool for one
+   that would claim them, are deleted.
 4. Processes with our VMs' directories in their arguments and no handle: ended.
    A fork whose handle was not written yet leaves one (B4).
 5. The directories of requests and builds that were in progress are emptied (A9).
@@ -44,7 +45,7 @@ from banger.engine.watch import start_watching
 from banger.errors import BangerError
 from banger.host.process import ProcessIdentity
 from banger.model.names import VmId
-from banger.model.vm import LIVE, VmRecord, VmState
+from banger.model.vm import LIVE, VmRecord, VmState, is_hidden
 from banger.plan.lifecycle import plan_kill
 from banger.plan.steps import Step
 from banger.vmm import end_leftover, find_leftovers
@@ -113,7 +114,7 @@ async def _finish(engine: Engine, operation: store.OpenOperation) -> None:
         case "vm.pause" | "vm.resume":
             await undo_pause(engine, operation.vm_id)
             await _save_running(engine, operation)
-        case "vm.delete":
+        case "vm.delete" | "vm.claim":
             # Under a journal of its own: dying in here must not lose that it was to be deleted.
             await delete_now(engine, engine.new_operation(op.method), operation.vm_id)
             await engine.database.write(store.end_operation, op.id)
@@ -197,7 +198,7 @@ async def _reconcile(engine: Engine, record: VmRecord) -> None:
         # Nobody saw how it ended, a reboot of the host for one: that counts as a failure.
         again = await decide_restart(engine, record, failed=True) if lives else None
         await _end(engine, engine.new_operation("recover"), record.id, again=again)
-    kept = record.state is VmState.ERROR and record.spec.builds is None
+    kept = record.state is VmState.ERROR and not is_hidden(record.spec)
     if record.spec.ephemeral and not kept:
         await delete_now(engine, engine.new_operation("vm.delete"), record.id)
 

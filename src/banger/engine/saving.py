@@ -89,7 +89,7 @@ async def save_machine(engine: Engine, vm_id: VmId, folder: Path) -> None:
     """
     driver = await engine.host.driver()
     state, memory = folder / templates.STATE, folder / templates.MEMORY
-    handle = await _require_vmm(engine, vm_id)
+    handle = await require_vmm(engine, vm_id)
     if handle.fingerprint != await driver.fingerprint():
         # An upgrade while it ran: its state would be taken for one of the new VMM's (D5).
         raise SnapshotUnusable(
@@ -106,13 +106,13 @@ async def save_machine(engine: Engine, vm_id: VmId, folder: Path) -> None:
 async def pause_vmm(engine: Engine, vm_id: VmId) -> None:
     """Stop the guest's processors."""
     driver = await engine.host.driver()
-    await driver.pause(await _require_vmm(engine, vm_id), deadline_s=PAUSE_DEADLINE_S)
+    await driver.pause(await require_vmm(engine, vm_id), deadline_s=PAUSE_DEADLINE_S)
 
 
 async def resume_vmm(engine: Engine, vm_id: VmId) -> None:
     """Let the guest go on, and set its clock (hazard D1)."""
     driver = await engine.host.driver()
-    await driver.resume(await _require_vmm(engine, vm_id), deadline_s=PAUSE_DEADLINE_S)
+    await driver.resume(await require_vmm(engine, vm_id), deadline_s=PAUSE_DEADLINE_S)
     await set_clock(engine, vm_id)
 
 
@@ -150,7 +150,7 @@ async def _publish_snapshot(engine: Engine, step: PublishSnapshot) -> None:
         await asyncio.to_thread(templates.publish_snapshot, engine.layout, staged, snapshot)
 
 
-async def _require_vmm(engine: Engine, vm_id: VmId) -> VmmHandle:
+async def require_vmm(engine: Engine, vm_id: VmId) -> VmmHandle:
     """Return the handle of a VM's VMM.
 
     Raises:

@@ -20,7 +20,7 @@ from banger.engine.outcome import correct_record
 from banger.engine.queries import load_vmm_handle
 from banger.errors import BangerError, InvalidRequest
 from banger.host.usage import MemoryUse, read_cpu_s, read_memory
-from banger.model.vm import LIVE, VmRecord, VmState
+from banger.model.vm import LIVE, VmRecord, VmState, is_hidden
 
 AGENT_DEADLINE_S = 2.0
 INTERVAL_MAX_S = 60.0
@@ -48,7 +48,7 @@ async def read_stats(engine: Engine, params: VmStats) -> VmsUse:
         raise InvalidRequest(f"An interval is more than 0 and at most {INTERVAL_MAX_S:g} seconds.")
     if params.refs is None:
         saved = await engine.database.read(store.load_vms)
-        records = [correct_record(engine, each) for each in saved if each.spec.builds is None]
+        records = [correct_record(engine, each) for each in saved if not is_hidden(each.spec)]
         records = [each for each in records if each.state in LIVE]
     else:
         found = [await get_vm(engine, ref) for ref in params.refs]

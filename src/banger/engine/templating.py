@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import Counter
 from collections.abc import Iterator
 
 import msgspec
@@ -20,6 +21,7 @@ from banger.engine.building import build_template
 from banger.engine.engine import Engine
 from banger.engine.kernels import needing_kernel
 from banger.engine.operations import Operation
+from banger.engine.pool import drain_pool, drain_template, is_ready, load_waiting
 from banger.engine.resolving import kernel_ref, require_valid, resolve_spec
 from banger.engine.shared import Progress
 from banger.errors import (
@@ -30,7 +32,7 @@ from banger.errors import (
     TemplateNotFound,
     TemplateUnusable,
 )
-from banger.model.vm import LIVE, VmSpec, template_of
+from banger.model.vm import LIVE, VmSpec, is_hidden, template_of
 from banger.templates import Template, Uses
 from banger.vmm import Capability
 
@@ -128,9 +130,10 @@ def pinned(engine: Engine, origin: str | None) -> Iterator[None]:
 async def list_templates(engine: Engine) -> list[TemplateView]:
     """Return every usable template, the last used first. Changes nothing (B8)."""
     users = await _users(engine)
+    waiting = Counter(template_of(r.spec.origin) for r in await load_waiting(engine) if is_ready(r))
     found = await asyncio.to_thread(templates.list_templates, engine.layout)
     return [
-        _view(engine, template, uses=uses, users=users.get(key, []))
+        _view(engine, template, uses=uses, users=users.get(key, []), waiting=waiting[key])
         for template, key, uses in found
         if template is not None
     ]
@@ -151,19 +154,22 @@ async def delete_template(engine: Engine, params: TemplateRef) -> Deleted:
         raise InvalidRequest(
             f"{params.ref} may be any of: {', '.join(key[:12] for key in matches)}."
         )
-    users = (await _users(engine)).get(matches[0])
+    (key,) = matches
+    users = (await _users(engine)).get(key)
     if users is not None:
         raise TemplateInUse(
-            f"The template {matches[0][:12]} is used by: {', '.join(users)}.",
+            f"The template {key[:12]} is used by: {', '.join(users)}.",
             hint=f"banger vm delete {' '.join(users)}",
         )
-    await asyncio.to_thread(templates.remove_template, engine.layout, matches[0])
-    return Deleted(ids=matches)
+    await drain_template(engine, key)
+    await asyncio.to_thread(templates.remove_template, engine.layout, key)
+    return Deleted(ids=[key])
 
 
 async def prune_templates(engine: Engine) -> Deleted:
     """Delete every template that no VM runs on, damaged ones, too."""
-    keep = await _keys_in_use(engine)
+    keep = frozenset(await _users(engine))
+    await drain_pool(engine, lambda spec: template_of(spec.origin) not in keep)
 
     def prune() -> list[str]:
         return templates.make_room(engine.layout, limit_bytes=-1, keep=keep)
@@ -177,6 +183,7 @@ async def _find_intact(engine: Engine, op: Operation, key: str) -> Template | No
         found = await asyncio.to_thread(templates.find_template, engine.layout, key)
     except TemplateUnusable as error:
         op.note("notice", f"{error.message} It is removed.")
+        await drain_template(engine, key)
         await asyncio.to_thread(templates.remove_template, engine.layout, key)
         return None
     if found is not None:
@@ -194,7 +201,9 @@ def _make_room(engine: Engine, keep: frozenset[str]) -> None:
 
 
 async def _keys_in_use(engine: Engine) -> frozenset[str]:
-    return frozenset(await _users(engine))
+    """Return the keys of the templates that VMs need, or clones that wait for their user."""
+    waiting = {template_of(record.spec.origin) for record in await load_waiting(engine)}
+    return frozenset(await _users(engine)) | frozenset(filter(None, waiting))
 
 
 async def _users(engine: Engine) -> dict[str, list[str]]:
@@ -203,12 +212,14 @@ async def _users(engine: Engine) -> dict[str, list[str]]:
     users: dict[str, list[str]] = {key: [] for key in pinned_now if key is not None}
     for record in await engine.database.read(store.load_vms):
         key = template_of(record.spec.origin)
-        if key is not None and record.state in LIVE:
+        if key is not None and record.state in LIVE and not is_hidden(record.spec):
             users.setdefault(key, []).append(record.spec.name)
     return users
 
 
-def _view(engine: Engine, template: Template, *, uses: Uses, users: list[str]) -> TemplateView:
+def _view(
+    engine: Engine, template: Template, *, uses: Uses, users: list[str], waiting: int
+) -> TemplateView:
     return TemplateView(
         key=template.key,
         image=template.image_name,
@@ -222,4 +233,5 @@ def _view(engine: Engine, template: Template, *, uses: Uses, users: list[str]) -
         used_at=uses.last,
         uses=uses.number,
         users=users,
+        waiting=waiting,
     )

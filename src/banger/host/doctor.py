@@ -19,6 +19,7 @@ from banger.config import Settings, load_settings, probe_host_size
 from banger.errors import ConfigInvalid
 from banger.host import subids
 from banger.host.accel import KVM_DEVICE, find_proof_failure, probe_cpu, prove_kvm
+from banger.host.memory import read_available_mib
 from banger.host.packages import QEMU_PROGRAM, find_package_manager, format_install
 from banger.host.proc import find_tool
 from banger.host.programs import Check, CheckState, probe_tools
@@ -131,17 +132,10 @@ def _kvm_hint() -> str | None:
 
 def _probe_memory(settings: Settings | None) -> Check:
     total = probe_host_size().memory_mib
-    free = _read_available_mib()
+    free = read_available_mib()
     wanted = settings.number("vm_defaults.memory_mib") if settings else 0
     fact = f"{free} of {total} MiB of memory are free; a VM gets {wanted} MiB."
     return Check("memory", CheckState.WARN if free < wanted else CheckState.OK, fact)
-
-
-def _read_available_mib() -> int:
-    for line in Path("/proc/meminfo").read_text("ascii").splitlines():
-        if line.startswith("MemAvailable:"):
-            return int(line.split()[1]) // 1024
-    return 0
 
 
 def _probe_disks(layout: Layout) -> Iterator[Check]:

@@ -107,6 +107,9 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     """Key of the template that this VM is to become: it is the engine's, and in no list."""
     pending: Shape | None = None
     """What the machine becomes when it boots next, while a VMM runs with what is said above."""
+    pooled: str | None = None
+    """Of a clone that was made before anybody asked for it: what its guest is called. It is the
+    engine's, and in no list, until it is claimed (`engine/pool.py`)."""
     ephemeral: bool = False
     """Deleted when the client connection that created it ends (`vm run --rm`)."""
     ttl_s: float | None = None
@@ -114,6 +117,35 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     auto_stop_s: float | None = None
     """It is stopped when nobody has used it for so long."""
     restart: RestartPolicy = RestartPolicy.NO
+
+
+def hide(
+    spec: VmSpec,
+    *,
+    name: str,
+    origin: str | None,
+    builds: str | None = None,
+    pooled: str | None = None,
+) -> VmSpec:
+    """Return the spec of a VM of the same shape that is the engine's own; `is_hidden` tells."""
+    return replace(
+        spec,
+        name=name,
+        origin=origin,
+        builds=builds,
+        pooled=pooled,
+        labels={},
+        ephemeral=True,
+        pending=None,
+        ttl_s=None,
+        auto_stop_s=None,
+        restart=RestartPolicy.NO,
+    )
+
+
+def is_hidden(spec: VmSpec) -> bool:
+    """Tell whether a VM is the engine's own: in no list, and reached by no name."""
+    return spec.builds is not None or spec.pooled is not None
 
 
 class WorkspaceRecord(Struct, frozen=True, kw_only=True):

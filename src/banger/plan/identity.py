@@ -25,13 +25,20 @@ def render_identity_files(
 
     `machine_id` is 32 hex digits, as machine-id(5) wants it.
     """
-    hosts = f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n::1 localhost ip6-localhost\n"
     resolver = "".join(f"nameserver {address}\n" for address in nameservers)
     return (
         IdentityFile("/etc/machine-id", 0o444, f"{machine_id}\n".encode()),
-        IdentityFile("/etc/hostname", 0o644, f"{hostname}\n".encode()),
-        IdentityFile("/etc/hosts", 0o644, hosts.encode()),
+        *render_name_files(hostname),
         IdentityFile("/etc/resolv.conf", 0o644, resolver.encode()),
         IdentityFile("/etc/ssh/ssh_host_ed25519_key", 0o600, host_key),
         IdentityFile("/etc/ssh/ssh_host_ed25519_key.pub", 0o644, host_key_public),
+    )
+
+
+def render_name_files(hostname: str) -> tuple[IdentityFile, ...]:
+    """Return the files that say what a guest is called."""
+    hosts = f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n::1 localhost ip6-localhost\n"
+    return (
+        IdentityFile("/etc/hostname", 0o644, f"{hostname}\n".encode()),
+        IdentityFile("/etc/hosts", 0o644, hosts.encode()),
     )

@@ -19,6 +19,7 @@ from banger.plan.steps import (
     MakeVmDir,
     PauseVmm,
     PublishSnapshot,
+    RehearseGuest,
     RemoveRuntimeDir,
     RemoveVmDir,
     ReplaceDataDisk,
@@ -61,11 +62,13 @@ def plan_start(vm_id: VmId, spec: VmSpec) -> tuple[Step, ...]:
     )
 
 
-def plan_clone(vm_id: VmId, spec: VmSpec, *, origin: str) -> Plan:
+def plan_clone(vm_id: VmId, spec: VmSpec) -> Plan:
     """From nothing at all to a guest that is ready, without booting.
 
     The host keys are needed by the last step only: they are made while the VMM starts.
     """
+    origin = spec.origin
+    assert origin is not None
     return (
         MakeVmDir(vm_id=vm_id),
         MakeRuntimeDir(vm_id=vm_id),
@@ -73,6 +76,11 @@ def plan_clone(vm_id: VmId, spec: VmSpec, *, origin: str) -> Plan:
         (RestoreVmm(vm_id=vm_id, origin=origin), MakeHostKeys(vm_id=vm_id)),
         IdentifyGuest(vm_id=vm_id),
     )
+
+
+def plan_prepare(vm_id: VmId, spec: VmSpec) -> Plan:
+    """From nothing at all to a guest that is ready, and stands still until it is wanted."""
+    return (*plan_clone(vm_id, spec), RehearseGuest(vm_id=vm_id), PauseVmm(vm_id=vm_id))
 
 
 def plan_restore(vm_id: VmId, spec: VmSpec, *, origin: str) -> Plan:

@@ -74,6 +74,10 @@ class IdentifyGuest(_Step, frozen=True, tag="identify-guest"):
     """The agent of a clone has confirmed that the guest is a machine of its own (D1, D2)."""
 
 
+class RehearseGuest(_Step, frozen=True, tag="rehearse-guest"):
+    """The guest has run a program: what that takes is in its memory, and translated."""
+
+
 class BootGuest(_Step, frozen=True, tag="boot-guest"):
     """The agent answers, the root is in place, the image's init is started."""
 
@@ -159,6 +163,7 @@ Step = (
     | SpawnVmm
     | RestoreVmm
     | IdentifyGuest
+    | RehearseGuest
     | BootGuest
     | SettleGuest
     | BeginSaving

@@ -59,6 +59,27 @@ def update_state(
     )
 
 
+def replace_vm(connection: sqlite3.Connection, record: VmRecord) -> None:
+    """Save a VM whose id stays as another: with a name, a spec and an age of its own.
+
+    Raises:
+        NameTaken: another VM has the name.
+    """
+    try:
+        connection.execute(
+            "UPDATE vms SET name = ?, spec = ?, state = ?, created_at = ? WHERE id = ?",
+            (
+                record.spec.name,
+                msgspec.json.encode(record.spec),
+                record.state.value,
+                record.created_at,
+                record.id,
+            ),
+        )
+    except sqlite3.IntegrityError as error:
+        raise _name_taken(record.spec.name) from error
+
+
 def update_spec(connection: sqlite3.Connection, vm_id: VmId, spec: VmSpec) -> None:
     """Save a changed spec, and claim its name.
 

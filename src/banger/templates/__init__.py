@@ -23,6 +23,7 @@ from banger.templates.shelf import (
     make_room,
     mark_used,
     publish_template,
+    read_uses,
     remove_template,
     remove_templates_of,
 )
@@ -54,6 +55,7 @@ __all__ = [
     "mark_used",
     "publish_snapshot",
     "publish_template",
+    "read_uses",
     "remove_saved",
     "remove_template",
     "remove_templates_of",

@@ -78,12 +78,11 @@ def list_templates(layout: Layout) -> list[tuple[Template | None, str, Uses]]:
     found = []
     keys = [path.name for path in layout.templates.iterdir()] if layout.templates.is_dir() else []
     for key in keys:
-        folder = layout.template_dir(key)
         try:
             template = find_template(layout, key)
         except TemplateUnusable:
             template = None
-        found.append((template, key, _read_uses(folder)))
+        found.append((template, key, read_uses(layout, key)))
     return sorted(found, key=lambda entry: (-entry[2].last, entry[1]))
 
 
@@ -95,6 +94,16 @@ def mark_used(layout: Layout, key: str) -> None:
         os.write(fd, b"+")
     finally:
         os.close(fd)
+
+
+def read_uses(layout: Layout, key: str) -> Uses:
+    """Return how often a template was used; never, if it is gone."""
+    folder = layout.template_dir(key)
+    for name in (USES, MANIFEST):
+        with contextlib.suppress(OSError):
+            facts = (folder / name).stat()
+            return Uses(facts.st_size if name == USES else 0, facts.st_mtime)
+    return Uses(0, 0.0)
 
 
 def publish_template(layout: Layout, staged: Path, template: Template) -> bool:
@@ -130,11 +139,3 @@ def make_room(layout: Layout, *, limit_bytes: int, keep: frozenset[str]) -> list
             total -= sizes[key]
             removed.append(key)
     return removed
-
-
-def _read_uses(folder: Path) -> Uses:
-    for name in (USES, MANIFEST):
-        with contextlib.suppress(OSError):
-            facts = (folder / name).stat()
-            return Uses(facts.st_size if name == USES else 0, facts.st_mtime)
-    return Uses(0, 0.0)

@@ -11,7 +11,7 @@ import pytest
 
 from banger import store
 from banger.config import load_settings
-from banger.engine import Engine, capacity, open_engine
+from banger.engine import Engine, open_engine
 from banger.engine.capacity import promised_memory, require_room
 from banger.errors import NotEnoughMemory
 from banger.host.memory import read_available_mib, read_taken_mib
@@ -25,15 +25,15 @@ STRICT = {"BANGER_MEMORY_OVERCOMMIT": "1"}
 
 @pytest.fixture
 def with_engine(
-    private_environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+    private_environ: dict[str, str],
 ) -> Callable[[Callable[[Engine], Coroutine[object, object, None]]], None]:
     """Run something with an engine on a host that has 1000 MiB."""
-    monkeypatch.setattr(capacity, "read_available_mib", lambda: 1000)
     layout = layout_from_environment(private_environ)
 
     def with_engine(work: Callable[[Engine], Coroutine[object, object, None]]) -> None:
         async def run() -> None:
             async with open_engine(layout, load_settings(layout.config_file, STRICT)) as engine:
+                engine.available_mib = lambda: 1000
                 await work(engine)
 
         asyncio.run(run())

@@ -13,6 +13,7 @@ from banger.plan.lifecycle import (
     plan_create,
     plan_delete,
     plan_kill,
+    plan_prepare,
     plan_restore,
     plan_snapshot,
     plan_start,
@@ -23,7 +24,7 @@ from banger.plan.steps import FlushGuest, ShutDownGuest, Step
 VM = VmId("00ff10203040")
 
 
-def spec(network: NetworkKind = NetworkKind.USER) -> VmSpec:
+def spec(network: NetworkKind = NetworkKind.USER, *, origin: str | None = None) -> VmSpec:
     return VmSpec(
         name="calm-otter",
         image="i" * 64,
@@ -35,6 +36,7 @@ def spec(network: NetworkKind = NetworkKind.USER) -> VmSpec:
         network=network,
         driver="qemu",
         accel=Accel.TCG,
+        origin=origin,
     )
 
 
@@ -94,7 +96,7 @@ def test_delete_ends_what_runs_before_it_removes_files() -> None:
         *plan_start(VM, spec()),
         *plan_stop(VM, deadline_s=2),
         *snapshot_plan(is_paused=False),
-        *flatten(plan_clone(VM, spec(), origin="snapshots/s")),
+        *flatten(plan_prepare(VM, spec(origin="snapshots/s"))),
         *flatten(plan_restore(VM, spec(), origin="snapshots/s")),
     ],
 )
@@ -104,7 +106,7 @@ def test_a_step_survives_the_journal(step: Step) -> None:
 
 def test_a_clone_is_identified_last_and_boots_nothing() -> None:
     """D2: whatever else went side by side."""
-    plan = plan_clone(VM, spec(), origin="templates/t")
+    plan = plan_clone(VM, spec(origin="templates/t"))
     assert names(plan) == [
         "MakeVmDir",
         "MakeRuntimeDir",
@@ -141,3 +143,13 @@ def test_a_snapshot_stands_still_for_its_own_pages_only() -> None:
 def test_a_snapshot_of_a_paused_vm_leaves_it_paused() -> None:
     steps = names(snapshot_plan(is_paused=True))
     assert steps == ["BeginSaving", "SaveMachine", "PublishSnapshot"]
+
+
+def test_a_prepared_clone_has_run_something_and_stands_still() -> None:
+    """It takes no processor time while it waits to be claimed."""
+    of_template = spec(origin="templates/t")
+    assert names(plan_prepare(VM, of_template)) == [
+        *names(plan_clone(VM, of_template)),
+        "RehearseGuest",
+        "PauseVmm",
+    ]

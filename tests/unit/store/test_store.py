@@ -237,6 +237,6 @@ def test_the_specs_format_is_frozen(path: Path) -> None:
     """Rows outlive a daemon: a field that is renamed or removed needs a migration."""
     assert set(msgspec.json.decode(msgspec.json.encode(record(FIRST, "a").spec))) == {
         "name", "image", "image_name", "kernel", "vcpu", "memory_mib", "disk_mib", "network",
-        "driver", "accel", "labels", "env", "ephemeral", "origin", "builds", "pending",
+        "driver", "accel", "labels", "env", "ephemeral", "origin", "builds", "pending", "pooled",
         "ttl_s", "auto_stop_s", "restart",
     }  # fmt: skip

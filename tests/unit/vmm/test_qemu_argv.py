@@ -111,7 +111,9 @@ def test_a_kernel_without_a_module_tree_has_no_disk_for_it() -> None:
     descriptors = Descriptors(control=3, agent=4, console=6, network=None)
     argv = plan_argv(bare, binary="qemu", descriptors=descriptors)
     assert not any("serial=modules" in word for word in argv)
-    assert str(config.shared.modules) not in plan_sandbox(SANDBOX, ["qemu"], config=bare, keeper=None)
+    assert str(config.shared.modules) not in plan_sandbox(
+        SANDBOX, ["qemu"], config=bare, keeper=None
+    )
 
 
 def test_a_comma_in_a_path_does_not_end_an_option() -> None:

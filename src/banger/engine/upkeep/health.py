@@ -22,7 +22,7 @@ from banger.engine.lookup import get_connection
 from banger.engine.notices import notify
 from banger.engine.saving import set_clock
 from banger.errors import BangerError
-from banger.model.vm import VmRecord, VmState
+from banger.model.vm import VmRecord, VmState, is_hidden
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +54,7 @@ def _suspended_s() -> float:
 
 def _ask(engine: Engine, record: VmRecord) -> None:
     live = engine.live_vm(record.id)
-    is_ours = record.spec.builds is None and live.lifecycle.holder is None
+    is_ours = not is_hidden(record.spec) and live.lifecycle.holder is None
     if record.state is VmState.RUNNING and is_ours and live.question is None:
         live.question = engine.tasks.start(_look(engine, record))
 

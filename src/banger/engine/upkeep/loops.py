@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 
 from banger.engine.engine import Engine
+from banger.engine.refilling import keep_pool
 from banger.engine.upkeep.consoles import keep_consoles_short
 from banger.engine.upkeep.expiry import end_what_is_over
 from banger.engine.upkeep.health import look_after_guests
@@ -18,6 +19,7 @@ LOOPS: tuple[Loop, ...] = (
     end_what_is_over,
     look_after_guests,
     start_again,
+    keep_pool,
 )
 AGAIN_S = 30.0
 """After a failure, which the engine's tasks log, a loop is begun anew."""

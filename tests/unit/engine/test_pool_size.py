@@ -1,0 +1,56 @@
+"""How many clones may wait to be claimed, and for what. The clones are in tests/vm/test_pool.py."""
+
+from __future__ import annotations
+
+import pytest
+
+from banger.config import OPTIONS, HostSize
+from banger.engine.demand import Demand
+from banger.engine.refilling import has_room, is_short
+from banger.model.vm import Accel, NetworkKind, VmSpec, is_hidden
+
+TOTAL_MIB = 8000
+
+
+def spec(**given: str | None) -> VmSpec:
+    return VmSpec(
+        name="calm-otter",
+        image="i" * 64,
+        image_name="debian-bookworm",
+        kernel="k" * 64,
+        vcpu=1,
+        memory_mib=512,
+        disk_mib=1024,
+        network=NetworkKind.USER,
+        driver="qemu",
+        accel=Accel.TCG,
+        **given,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.parametrize(("memory_mib", "size"), [(2048, 0), (3900, 0), (4000, 1), (64000, 1)])
+def test_a_small_host_prepares_none(memory_mib: int, size: int) -> None:
+    (option,) = (option for option in OPTIONS if option.key == "template.pool")
+    assert option.default(HostSize(cores=2, memory_mib=memory_mib))[0] == size
+
+
+def test_what_lets_one_be_made_does_not_end_it_at_once() -> None:
+    """Between the two limits nothing happens: the pool does not swing."""
+    assert has_room(2000, TOTAL_MIB) and not has_room(1999, TOTAL_MIB)
+    assert is_short(999, TOTAL_MIB) and not is_short(1000, TOTAL_MIB)
+
+
+def test_the_last_shape_that_was_asked_for_comes_first() -> None:
+    demand = Demand()
+    for origin in ("templates/a", "templates/b", "templates/a"):
+        demand.note(origin, spec(origin=origin), at=1.0)
+    assert list(demand.shapes) == ["templates/b", "templates/a"]
+    assert demand.changed.is_set()
+    demand.forget("templates/a")
+    demand.forget("templates/a")
+    assert list(demand.shapes) == list(demand.asked_at) == ["templates/b"]
+
+
+def test_what_is_the_engines_own_is_hidden() -> None:
+    assert is_hidden(spec(builds="k")) and is_hidden(spec(pooled="calm-otter"))
+    assert not is_hidden(spec())
