@@ -258,6 +258,18 @@ class NoSpace(HostNotReady):
     code = "no-space"
 
 
+class HostFailed(OperationFailed):
+    """The host refused a file, a process or memory: a limit, a permission, a failing device."""
+
+    code = "host-failed"
+
+
+class DatabaseFailed(OperationFailed):
+    """The database of records could not be read or written."""
+
+    code = "database-failed"
+
+
 # --- images and kernels -----------------------------------------------------
 
 

@@ -16,21 +16,24 @@ from banger.engine.engine import Engine
 from banger.engine.lifecycle import forget_vm, watch_vm
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
-from banger.engine.outcome import save_outcome
+from banger.engine.outcome import write_outcome
 from banger.engine.runner import finish_shielded, run_undoable
-from banger.errors import BangerError, DeadlineExceeded
+from banger.errors import BangerError, DatabaseFailed, DeadlineExceeded, HostFailed, NoSpace
 from banger.model.vm import VmRecord, VmState, template_of
 from banger.plan.lifecycle import plan_clone
 
 CLONE_DEADLINE_S = 60.0
 """A clone that takes longer than this on a busy host would sooner be booted."""
 
+NOT_THE_TEMPLATE = (DatabaseFailed, HostFailed, NoSpace)
+"""What says nothing of the template that was to be cloned: it stays."""
+
 
 async def clone_held(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
     """Start a VM, whose lifecycle lock is held and whose journal is open, from its template.
 
-    If it does not work a notice says so, the template is gone, and the record, whose journal is
-    still open, is returned in state `created` and has no origin (hazard D3).
+    If it does not work a notice says so, the template is gone unless it was the host's fault, and
+    the record, whose journal is still open, is returned in state `created` and has no origin (D3).
     """
     try:
         await _clone(engine, op, record)
@@ -39,7 +42,7 @@ async def clone_held(engine: Engine, op: Operation, record: VmRecord) -> VmRecor
     except BaseException:
         await finish_shielded(engine.database.write(forget_vm, op, record.id))
         raise
-    return await _hand_out(engine, op, record)
+    return await _hand_out(engine, record)
 
 
 async def clone_exactly(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
@@ -53,22 +56,26 @@ async def clone_exactly(engine: Engine, op: Operation, record: VmRecord) -> VmRe
     except BaseException:
         await finish_shielded(engine.database.write(forget_vm, op, record.id))
         raise
-    return await _hand_out(engine, op, record)
+    return await _hand_out(engine, record)
 
 
 async def _clone(engine: Engine, op: Operation, record: VmRecord) -> None:
     origin = record.spec.origin
     assert origin is not None
+    plan = plan_clone(record.id, record.spec, origin=origin)
+
+    def save(connection: Connection) -> None:
+        write_outcome(connection, op.id, record.id, VmState.RUNNING)
+
     try:
         async with asyncio.timeout(CLONE_DEADLINE_S):
-            await run_undoable(engine, op, plan_clone(record.id, record.spec, origin=origin))
+            await run_undoable(engine, op, plan, save=save)
     except TimeoutError as error:
         slow = f"The clone was not ready within {CLONE_DEADLINE_S:g} s."
         raise DeadlineExceeded(slow) from error
 
 
-async def _hand_out(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
-    await save_outcome(engine, op.id, record.id, VmState.RUNNING)
+async def _hand_out(engine: Engine, record: VmRecord) -> VmRecord:
     await watch_vm(engine, record.id)
     return await reload_vm(engine, record.id)
 
@@ -76,9 +83,10 @@ async def _hand_out(engine: Engine, op: Operation, record: VmRecord) -> VmRecord
 async def _give_up(engine: Engine, op: Operation, record: VmRecord, error: BangerError) -> VmRecord:
     key = template_of(record.spec.origin)
     assert key is not None
-    engine.template_failures[key] += 1
     op.note("notice", f"The template could not be used, booting instead: {error.message}")
-    await asyncio.to_thread(templates.remove_template, engine.layout, key)
+    if not isinstance(error, NOT_THE_TEMPLATE):
+        engine.template_failures[key] += 1
+        await asyncio.to_thread(templates.remove_template, engine.layout, key)
 
     def save(connection: Connection) -> None:
         store.update_state(connection, record.id, VmState.CREATED)

@@ -14,25 +14,23 @@ import msgspec
 from banger import store
 from banger.api.methods import Deleted, VmStop, VmView
 from banger.engine.engine import Engine
+from banger.engine.live import Unsaved
 from banger.engine.lookup import get_vm, reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import (
     correct_record,
     save_or_remember,
-    save_outcome,
     save_remembered,
+    write_outcome,
 )
 from banger.engine.pausing import resume_held
 from banger.engine.preflight import require_programs
 from banger.engine.queries import load_vmm_handle, view_vm
-from banger.engine.runner import (
-    finish_shielded,
-    run_forward,
-    run_undoable,
-)
+from banger.engine.runner import finish_shielded, run_forward, run_undoable
 from banger.engine.sweeping import sweep_snapshots
 from banger.engine.watch import start_watching
-from banger.errors import BangerError, BootFailed, DeadlineExceeded, NoSpace, WrongState
+from banger.errors import BangerError, BootFailed, DeadlineExceeded, WrongState
+from banger.host.process import is_alive
 from banger.model.names import VmId
 from banger.model.vm import Accel, VmRecord, VmState, require_transition
 from banger.plan.lifecycle import (
@@ -50,6 +48,7 @@ BOOT_DEADLINE_S = {Accel.TCG: 300.0, Accel.KVM: 60.0}
 STOP_DEADLINE_S = 60.0
 """For the flush of the guest's data and its orderly shutdown; the VMM is ended after that."""
 UNFLUSHED = "The guest did not confirm that its data was flushed; its last writes may be missing."
+ONLY_A_RECORD = "All of it is deleted but its record, which could not be written; delete it again."
 UNSAVED = "The file system of the database is full: that the VM has ended is not saved yet."
 
 
@@ -118,19 +117,28 @@ async def _start(
     origin: str | None,
     deadline_s: float,
 ) -> VmRecord:
-    await _begin(engine, op, record, journal="vm.start", state=VmState.STARTING, origin=origin)
+    def save(connection: Connection) -> None:
+        write_outcome(connection, op.id, record.id, VmState.RUNNING)
+
+    try:
+        await _begin(engine, op, record, journal="vm.start", state=VmState.STARTING, origin=origin)
+    except asyncio.CancelledError:
+        # It may have been written nevertheless.
+        await finish_shielded(
+            save_or_remember(engine, op.id, record.id, record.state, error=record.error)
+        )
+        raise
     try:
         async with asyncio.timeout(deadline_s):
-            await run_undoable(engine, op, plan)
+            await run_undoable(engine, op, plan, save=save)
     except TimeoutError as error:
         slow = DeadlineExceeded(f"It was not ready within {deadline_s:g} s.")
         raise await _boot_failed(engine, op, record, slow) from error
     except BangerError as error:
         raise await _boot_failed(engine, op, record, error) from error
     except BaseException:
-        await finish_shielded(save_outcome(engine, op.id, record.id, VmState.STOPPED))
+        await finish_shielded(save_or_remember(engine, op.id, record.id, VmState.STOPPED))
         raise
-    await save_outcome(engine, op.id, record.id, VmState.RUNNING)
     await watch_vm(engine, record.id)
     return await reload_vm(engine, record.id)
 
@@ -192,7 +200,8 @@ async def delete_vm(engine: Engine, op: Operation, ref: str) -> Deleted:
     async with engine.live_vm(vm_id).lifecycle.hold(op, preempt=True):
         # A create that just gave way to us has removed its VM itself.
         if await engine.database.read(store.find_vm, vm_id):
-            await delete_now(engine, op, vm_id)
+            # To the end: half of a VM can be neither used nor seen to be half.
+            await finish_shielded(delete_now(engine, op, vm_id))
     return Deleted(ids=[vm_id])
 
 
@@ -209,12 +218,20 @@ async def delete_now(engine: Engine, op: Operation, vm_id: VmId) -> None:
     journalled = True
     try:
         await engine.database.write(begin, op.id, "vm.delete", vm_id, now=now)
-    except NoSpace:
+    except store.UNWRITABLE:
         # Deleting is how a user makes space (hazard A10). Without a journal a crash in the
         # middle leaves a row without files, which can be deleted again.
         journalled = False
-    await run_forward(engine, op, plan_delete(vm_id), journalled=journalled)
-    await engine.database.write(forget_vm, op, vm_id)
+    try:
+        await run_forward(engine, op, plan_delete(vm_id), journalled=journalled)
+    except BangerError as error:
+        await _save_failed_end(engine, op, vm_id, error)
+        raise
+    try:
+        await engine.database.write(forget_vm, op, vm_id)
+    except store.UNWRITABLE:
+        engine.live_vm(vm_id).unsaved = Unsaved(op.id, VmState.ERROR, ONLY_A_RECORD)
+        raise
     engine.live.pop(vm_id, None)
     await sweep_snapshots(engine)
 
@@ -261,16 +278,19 @@ async def _begin(
             store.update_spec(connection, record.id, spec)
 
     await engine.database.write(begin)
+    # What had to be remembered is superseded.
+    engine.live_vm(record.id).unsaved = None
 
 
 async def _begin_ending(engine: Engine, op: Operation, record: VmRecord, *, journal: str) -> bool:
-    """As `_begin`; return whether there was room: what ends a VM goes on without (A10).
+    """As `_begin`; return whether it was written: what ends a VM goes on without (A10).
 
-    If the process dies then, the record says `running` of a VMM that is gone: recovery knows that.
+    What is begun is finished, whoever is cancelled. If the process dies without a journal, the
+    record says `running` of a VMM that is gone: recovery knows that.
     """
     try:
-        await _begin(engine, op, record, journal=journal, state=VmState.STOPPING)
-    except NoSpace:
+        await finish_shielded(_begin(engine, op, record, journal=journal, state=VmState.STOPPING))
+    except store.UNWRITABLE:
         return False
     return True
 
@@ -282,18 +302,34 @@ async def _end_vm(
         try:
             await run_forward(engine, op, steps, journalled=journalled)
         except BangerError as error:
-            await save_or_remember(engine, op.id, vm_id, VmState.ERROR, error=error.message)
+            await _save_failed_end(engine, op, vm_id, error)
             raise
         await save_or_remember(engine, op.id, vm_id, VmState.STOPPED)
 
     await finish_shielded(finish())
 
 
+async def _save_failed_end(engine: Engine, op: Operation, vm_id: VmId, error: BangerError) -> None:
+    """Save what is true of a VM that could not be ended: it runs still, or is in state `error`."""
+    lives = await _has_live_vmm(engine, vm_id)
+    state, why = (VmState.RUNNING, None) if lives else (VmState.ERROR, error.message)
+    await save_or_remember(engine, op.id, vm_id, state, error=why)
+
+
+async def _has_live_vmm(engine: Engine, vm_id: VmId) -> bool:
+    """Tell whether a VM's VMM runs; if that cannot be found out it may."""
+    try:
+        handle = await load_vmm_handle(engine, vm_id)
+        return handle is not None and is_alive(handle.process)
+    except (BangerError, OSError):
+        return True
+
+
 async def _boot_failed(
     engine: Engine, op: Operation, record: VmRecord, cause: BangerError
 ) -> BootFailed:
     """Save why a VM did not become ready, and return the error that says so (hazard H5)."""
-    await save_outcome(engine, op.id, record.id, VmState.ERROR, error=cause.message)
+    await save_or_remember(engine, op.id, record.id, VmState.ERROR, error=cause.message)
     log = engine.layout.vm_console_log(record.id)
     return BootFailed(
         f"{record.spec.name} did not become ready: {cause.message} Its console log is {log}.",

@@ -1,4 +1,4 @@
-"""Save how a verb or a VMM ended; remember it where the database has no room (hazard A10).
+"""Save how a verb or a VMM ended; remember it where the database is full or fails (hazard A10).
 
 A user whose disk is full must be able to end VMs, and is told the truth about them. So an
 outcome that cannot be saved is kept in `LiveVm.unsaved`, stands over the record whenever that is
@@ -16,7 +16,6 @@ import msgspec
 from banger import store
 from banger.engine.engine import Engine
 from banger.engine.live import Unsaved
-from banger.errors import NoSpace
 from banger.model.names import OperationId, VmId
 from banger.model.vm import VmRecord, VmState
 
@@ -34,15 +33,23 @@ async def save_outcome(
     """Save a VM's state and close the operation's journal, in one transaction.
 
     Raises:
-        NoSpace: the file system of the database is full.
+        NoSpace, DatabaseFailed: it cannot be written.
     """
-
-    def save(connection: Connection) -> None:
-        store.update_state(connection, vm_id, state, error=error)
-        store.end_operation(connection, operation)
-
-    await engine.database.write(save)
+    await engine.database.write(write_outcome, operation, vm_id, state, error=error)
     engine.live_vm(vm_id).unsaved = None
+
+
+def write_outcome(
+    connection: Connection,
+    operation: OperationId,
+    vm_id: VmId,
+    state: VmState,
+    *,
+    error: str | None = None,
+) -> None:
+    """The transaction of `save_outcome`."""
+    store.update_state(connection, vm_id, state, error=error)
+    store.end_operation(connection, operation)
 
 
 async def save_or_remember(
@@ -53,11 +60,11 @@ async def save_or_remember(
     *,
     error: str | None = None,
 ) -> None:
-    """As `save_outcome`; without room the outcome is kept in memory."""
+    """As `save_outcome`; what cannot be written is kept in memory."""
     try:
         await save_outcome(engine, operation, vm_id, state, error=error)
-    except NoSpace as full:
-        log.warning("%s is %s, which cannot be saved yet: %s", vm_id, state, full.message)
+    except store.UNWRITABLE as why:
+        log.warning("%s is %s, which cannot be saved yet: %s", vm_id, state, why.message)
         engine.live_vm(vm_id).unsaved = Unsaved(operation, state, error)
 
 
@@ -65,7 +72,7 @@ async def save_remembered(engine: Engine, vm_id: VmId) -> None:
     """Save what could not be saved before, if there is something; its lock is held.
 
     Raises:
-        NoSpace: there is still no room.
+        NoSpace, DatabaseFailed: it still cannot be written.
     """
     unsaved = engine.live_vm(vm_id).unsaved
     if unsaved is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 from collections.abc import AsyncGenerator
@@ -17,7 +18,7 @@ from banger.api.methods import VmList, VmLogs, VmView, view_record
 from banger.engine.engine import Engine
 from banger.engine.lookup import get_vm
 from banger.engine.outcome import correct_record
-from banger.errors import InvalidRequest
+from banger.errors import DatabaseFailed, InvalidRequest
 from banger.model.names import VmId
 from banger.model.vm import LIVE, NetworkKind, VmRecord, VmState
 
@@ -56,8 +57,13 @@ async def show_vm(engine: Engine, ref: str) -> VmView:
 
 
 async def view_vm(engine: Engine, record: VmRecord, *, notice: str | None = None) -> VmView:
-    """Return a record with what is only known at the moment."""
-    handles = await engine.database.read(store.load_handles, record.id)
+    """Return a record with what is only known at the moment.
+
+    Also where that cannot be read: a verb is told of what it has done.
+    """
+    handles: dict[str, bytes] = {}
+    with contextlib.suppress(DatabaseFailed):
+        handles = await engine.database.read(store.load_handles, record.id)
     return _view(engine, record, handles.get("vmm"), notice=notice)
 
 

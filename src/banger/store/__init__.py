@@ -9,7 +9,7 @@ network or file work is done inside one.
 process dies, SQLite's write-ahead log keeps what was committed and nothing else.
 """
 
-from banger.store.database import Database, open_database
+from banger.store.database import UNWRITABLE, Database, open_database
 from banger.store.handles import delete_handle, load_handles, load_handles_of_kind, save_handle
 from banger.store.journal import (
     JournalEntry,
@@ -32,6 +32,7 @@ from banger.store.vms import (
 )
 
 __all__ = [
+    "UNWRITABLE",
     "Database",
     "JournalEntry",
     "OpenOperation",
