@@ -21,9 +21,8 @@ import pytest
 from banger.errors import BangerError
 from tests.crash.points import SCENARIOS
 from tests.support.installations import Installation
-from tests.support.worlds import SHAPE, World, open_world
+from tests.support.worlds import NETWORKED, SHAPE, World, open_world
 
-NETWORKED = {**SHAPE, "network": "user"}
 Check = Callable[[World], None]
 
 

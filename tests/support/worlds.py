@@ -20,8 +20,12 @@ from tests.support.soundness import require_sound
 from tests.support.vms import TINY_IMAGE
 
 SHAPE = {"image": TINY_IMAGE, "memory_mib": 256, "disk_mib": 1024, "vcpu": 1, "network": "none"}
+NETWORKED = {**SHAPE, "network": "user"}
 FILL = "head -c 1M /dev/urandom | tee /dev/shm/r /srv/r | sha256sum >/dev/shm/sum; sync"
-COUNT = "while :; do echo >>/dev/shm/ticks; sleep 0.1; done >/dev/null 2>&1 </dev/null & echo $!"
+COUNT = (
+    "echo >/dev/shm/ticks; "
+    "while :; do echo >>/dev/shm/ticks; sleep 0.1; done >/dev/null 2>&1 </dev/null & echo $!"
+)
 LOOK = (
     "cat /proc/sys/kernel/random/boot_id; cat /dev/shm/sum; sha256sum </dev/shm/r; "
     "sha256sum </srv/r; wc -l </dev/shm/ticks"
@@ -134,7 +138,8 @@ def open_world(banger: Installation) -> Iterator[World]:
     world = World(banger)
     world.open_daemon()
     try:
-        world.call("template.build", **SHAPE)
+        for shape in (SHAPE, NETWORKED):
+            world.call("template.build", **shape)
         world.make_witness("witness")
         yield world
     finally:
