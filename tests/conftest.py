@@ -11,7 +11,6 @@ BANGER_TEST_KEEP=1 keeps the private directory; BANGER_TEST_CACHE moves the cach
 
 from __future__ import annotations
 
-import itertools
 import os
 import shutil
 import signal
@@ -24,12 +23,12 @@ import pytest
 
 from banger.layout import Layout, layout_from_environment
 from tests.support.artifacts import CHECKOUT, make_data_home
+from tests.support.environs import make_environ, make_short_dir
 from tests.support.leaks import end_processes, find_leaks, find_processes
 
 RUN = pytest.StashKey[Path]()
 LEAKS = pytest.StashKey[list[str]]()
 ALLOWED_SKIPS = CHECKOUT / "tests/allowed-skips.txt"
-_numbers = itertools.count(1)
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -97,26 +96,13 @@ def run_layout() -> Layout:
 @pytest.fixture
 def short_dir(run_dir: Path) -> Path:
     """A fresh directory for this test, short enough for sockets."""
-    directory = run_dir / str(next(_numbers))
-    directory.mkdir(mode=0o700)
-    return directory
+    return make_short_dir(run_dir)
 
 
 @pytest.fixture
 def private_environ(short_dir: Path) -> dict[str, str]:
     """An environment with HOME and XDG directories for this test alone."""
-    environ = dict(os.environ)
-    for variable, name in (
-        ("HOME", "h"),
-        ("XDG_RUNTIME_DIR", "r"),
-        ("XDG_STATE_HOME", "s"),
-        ("XDG_DATA_HOME", "d"),
-        ("XDG_CONFIG_HOME", "c"),
-        ("XDG_CACHE_HOME", "k"),
-    ):
-        (short_dir / name).mkdir(mode=0o700)
-        environ[variable] = str(short_dir / name)
-    return environ
+    return make_environ(short_dir)
 
 
 # --- the skip rule -----------------------------------------------------------

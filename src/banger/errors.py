@@ -282,6 +282,18 @@ class NotEnoughMemory(HostNotReady):
     code = "not-enough-memory"
 
 
+class HostFailed(OperationFailed):
+    """The host refused a file, a process or memory: a limit, a permission, a failing device."""
+
+    code = "host-failed"
+
+
+class DatabaseFailed(OperationFailed):
+    """The database of records could not be read or written."""
+
+    code = "database-failed"
+
+
 # --- images and kernels -----------------------------------------------------
 
 

@@ -6,9 +6,11 @@ from collections.abc import Generator
 
 import pytest
 
-from tests.support.vms import TIMEOUT_S, artifacts, own, report_with_logs
+from tests.support.vms import TIMEOUT_S, artifacts, own, own_of_module, report_with_logs
 
-__all__ = ["artifacts", "own"]
+pytest.register_assert_rewrite("tests.support.soundness")
+
+__all__ = ["artifacts", "own", "own_of_module"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

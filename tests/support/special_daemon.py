@@ -6,10 +6,10 @@
     --ask-every S                   ask the guests whether they live so often, and count one that
                                     does not answer within as long as silent
     --armed-by FILE                 count only the transactions while there is such a file
+    --deaths DIR    kill -9 itself at a point of the journal that is named there (`deaths.py`)
+    --faults DIR    let the k-th call of a request to the host fail (`faults.py`)
 
-The product knows nothing of this. Every durable fact goes through `Database.write`, and
-each step's effects lie between two of its calls, so dying around every call is dying
-between any two steps, and between a step and its record (hazards B4, B5).
+The product knows nothing of this.
 """
 
 from __future__ import annotations
@@ -19,7 +19,8 @@ import itertools
 import os
 import signal
 import sys
-from typing import Any, NoReturn
+from pathlib import Path
+from typing import Any
 
 from banger.daemon.__main__ import main
 from banger.daemon.app import open_handlers
@@ -28,6 +29,8 @@ from banger.host.process import send_signal
 from banger.layout import layout_from_environment
 from banger.store import Database
 from banger.vmm import find_leftovers
+from tests.support.deaths import die, die_at_points
+from tests.support.faults import arm_requests
 
 KILLED = "killed the VMM "
 
@@ -41,10 +44,10 @@ def die_at(number: int, *, after: bool, armed_by: str | None) -> None:
         is_counted = armed_by is None or os.path.exists(armed_by)
         is_last = is_counted and next(numbers) == number
         if is_last and not after:
-            _die()
+            die()
         result = await write(database, *args, **named)
         if is_last:
-            _die()
+            die()
         return result
 
     Database.write = deadly_write  # type: ignore[method-assign, assignment]
@@ -72,11 +75,6 @@ def _kill_youngest_vmm() -> None:
     print(f"{KILLED}{youngest.pid if youngest else 0}", flush=True)
 
 
-def _die() -> NoReturn:
-    os.kill(os.getpid(), signal.SIGKILL)
-    raise AssertionError("still alive")
-
-
 def run() -> int:
     """Run the daemon in the foreground."""
     parser = argparse.ArgumentParser()
@@ -85,6 +83,8 @@ def run() -> int:
     parser.add_argument("--kill-vmm", type=int)
     parser.add_argument("--ask-every", type=float)
     parser.add_argument("--armed-by")
+    parser.add_argument("--deaths", type=Path)
+    parser.add_argument("--faults", type=Path)
     arguments = parser.parse_args()
     if arguments.ask_every:
         health.ASK_EVERY_S = health.ANSWER_S = arguments.ask_every
@@ -94,6 +94,10 @@ def run() -> int:
         die_at(arguments.die_after, after=True, armed_by=arguments.armed_by)
     if arguments.kill_vmm:
         kill_vmm_at(arguments.kill_vmm)
+    if arguments.deaths:
+        die_at_points(arguments.deaths)
+    if arguments.faults:
+        arm_requests(arguments.faults)
     return main(open_handlers)
 
 

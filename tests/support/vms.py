@@ -16,6 +16,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.environs import make_environ, make_short_dir
 from tests.support.installations import OPEN, Installation, share_artifacts
 
 TIMEOUT_S = 900
@@ -64,6 +65,16 @@ def artifacts(run_dir: Path) -> None:
 @pytest.fixture
 def own(artifacts: None, private_environ: dict[str, str]) -> Iterator[Installation]:
     """An installation for one test alone, with the run's images."""
+    yield from _own(private_environ)
+
+
+@pytest.fixture(scope="module")
+def own_of_module(artifacts: None, run_dir: Path) -> Iterator[Installation]:
+    """An installation for the tests of one module, with the run's images."""
+    yield from _own(make_environ(make_short_dir(run_dir)))
+
+
+def _own(private_environ: dict[str, str]) -> Iterator[Installation]:
     # Its data directory has no template yet; making one for each test would double the boots.
     # What clones are like is seen on the shared VMs, and in test_templates.py.
     environ = share_artifacts(private_environ) | {"BANGER_TEMPLATE_ENABLED": "off"}

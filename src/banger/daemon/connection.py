@@ -36,11 +36,13 @@ from banger.engine.operations import (
 from banger.errors import (
     BangerError,
     Cancelled,
+    HostFailed,
     InternalError,
     InvalidRequest,
     UnknownMethod,
     VersionMismatch,
 )
+from banger.host.files import REFUSALS, name_os_error
 from banger.reports import report_bug
 from banger.version import VERSION
 
@@ -164,11 +166,10 @@ class Connection:
                 raise
             # Not us but the handler, or what it waited for, was cancelled: the client is there.
             outcome = Cancelled(f"{method.name} was cancelled.", retryable=True)
-        except Exception as error:
-            log.exception("%s met a bug", method.name)
-            outcome = report_bug(
-                error, reports=self._reports, what=method.name, name=f"daemon-{operation.id}"
-            )
+        except (OSError, MemoryError) as error:
+            outcome = self._refused_by_host(error, method) or self._bug(operation, method, error)
+        except Exception as error:  # noqa: BLE001 - the request's boundary
+            outcome = self._bug(operation, method, error)
         if isinstance(outcome, BangerError):
             outcome.operation_id = operation.id
             log.info(
@@ -181,6 +182,20 @@ class Connection:
         else:
             log.info("%s ok ms=%d", method.name, _ms_since(started))
         return outcome
+
+    def _refused_by_host(self, error: OSError | MemoryError, method: Method) -> BangerError | None:
+        """Return an error of ours if the host is out of something, or broken: that is no bug."""
+        log.warning("%s", method.name, exc_info=error)
+        if isinstance(error, MemoryError):
+            return HostFailed("The daemon has no memory left.", hint="banger doctor")
+        if error.errno in REFUSALS:
+            return name_os_error(error, where=self._reports.parent)
+        return None
+
+    def _bug(self, operation: Operation, method: Method, error: Exception) -> InternalError:
+        log.error("%s met a bug", method.name, exc_info=error)
+        name = f"daemon-{operation.id}"
+        return report_bug(error, reports=self._reports, what=method.name, name=name)
 
     async def _call_handler(
         self, operation: Operation, method: Method, *, params: object, document: wire.Document

@@ -28,9 +28,8 @@ from banger.engine.guestboot import boot_guest, identify_guest, rehearse_guest, 
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
 from banger.engine.saving import apply_saving, undo_saving
-from banger.errors import OperationFailed
 from banger.host import proc
-from banger.host.files import clone_file, ensure_private_dir, space_errors
+from banger.host.files import clone_file, ensure_private_dir, name_os_error
 from banger.layout import Layout
 from banger.model.names import VmId
 from banger.model.vm import NetworkKind, VmRecord
@@ -81,15 +80,11 @@ async def undo(engine: Engine, step: Step) -> None:
 
 @contextlib.contextmanager
 def _file_errors(layout: Layout) -> Iterator[None]:
-    """Turn what the file system says into errors of ours: a full disk, or a refused path."""
+    """Turn what the host says into errors of ours: a full disk, a refused path, a limit."""
     try:
-        with space_errors(layout.state):
-            yield
+        yield
     except OSError as error:
-        where = error.filename or layout.state
-        raise OperationFailed(
-            f"{where}: {error.strerror or error}.", hint="banger doctor"
-        ) from error
+        raise name_os_error(error, where=layout.state) from error
 
 
 async def _apply(engine: Engine, op: Operation, step: Step) -> None:  # noqa: PLR0912 - a table

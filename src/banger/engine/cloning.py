@@ -16,31 +16,34 @@ from banger.engine.engine import Engine
 from banger.engine.lifecycle import forget, watch_vm
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
-from banger.engine.outcome import save_outcome
+from banger.engine.outcome import write_outcome
 from banger.engine.pool import drain_template
 from banger.engine.runner import finish_shielded, run_undoable
-from banger.errors import BangerError, DeadlineExceeded
-from banger.model.vm import VmRecord, VmState, template_of
+from banger.errors import BangerError, DatabaseFailed, DeadlineExceeded, HostFailed, NoSpace
+from banger.model.vm import EventKind, VmRecord, VmState, template_of
 from banger.plan.lifecycle import Plan, plan_clone, plan_prepare
 
 CLONE_DEADLINE_S = 60.0
 """A clone that takes longer than this on a busy host would sooner be booted."""
 
+NOT_THE_TEMPLATE = (DatabaseFailed, HostFailed, NoSpace)
+"""What says nothing of the template that was to be cloned: it stays."""
+
 
 async def clone_held(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
     """Start a VM, whose lifecycle lock is held and whose journal is open, from its template.
 
-    If it does not work a notice says so, the template is gone, and the record, whose journal is
-    still open, is returned in state `created` and has no origin (hazard D3).
+    If it does not work a notice says so, the template is gone unless it was the host's fault, and
+    the record, whose journal is still open, is returned in state `created` and has no origin (D3).
     """
     try:
-        await _clone(engine, op, plan_clone(record.id, record.spec))
+        await _clone(engine, op, record, plan_clone(record.id, record.spec), VmState.RUNNING)
     except BangerError as error:
         return await _give_up(engine, op, record, error)
     except BaseException:
         await finish_shielded(forget(engine, op, record.id))
         raise
-    return await _hand_out(engine, op, record, VmState.RUNNING)
+    return await _hand_out(engine, record, VmState.RUNNING)
 
 
 async def clone_exactly(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
@@ -49,8 +52,8 @@ async def clone_exactly(engine: Engine, op: Operation, record: VmRecord) -> VmRe
     Raises:
         BangerError: it could not be started; nothing of it is left.
     """
-    await _clone_or_forget(engine, op, record, plan_clone(record.id, record.spec))
-    return await _hand_out(engine, op, record, VmState.RUNNING)
+    plan = plan_clone(record.id, record.spec)
+    return await _clone_or_forget(engine, op, record, plan, VmState.RUNNING)
 
 
 async def prepare_clone(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
@@ -59,29 +62,37 @@ async def prepare_clone(engine: Engine, op: Operation, record: VmRecord) -> VmRe
     Raises:
         BangerError: it could not be started; nothing of it is left.
     """
-    await _clone_or_forget(engine, op, record, plan_prepare(record.id, record.spec))
-    return await _hand_out(engine, op, record, VmState.PAUSED)
+    plan = plan_prepare(record.id, record.spec)
+    return await _clone_or_forget(engine, op, record, plan, VmState.PAUSED)
 
 
-async def _clone_or_forget(engine: Engine, op: Operation, record: VmRecord, plan: Plan) -> None:
+async def _clone_or_forget(
+    engine: Engine, op: Operation, record: VmRecord, plan: Plan, state: VmState
+) -> VmRecord:
     try:
-        await _clone(engine, op, plan)
+        await _clone(engine, op, record, plan, state)
     except BaseException:
         await finish_shielded(forget(engine, op, record.id))
         raise
+    return await _hand_out(engine, record, state)
 
 
-async def _clone(engine: Engine, op: Operation, plan: Plan) -> None:
+async def _clone(
+    engine: Engine, op: Operation, record: VmRecord, plan: Plan, state: VmState
+) -> None:
+    def save(connection: Connection) -> None:
+        write_outcome(connection, op.id, record.id, state)
+
     try:
         async with asyncio.timeout(CLONE_DEADLINE_S):
-            await run_undoable(engine, op, plan)
+            await run_undoable(engine, op, plan, save=save)
     except TimeoutError as error:
         slow = f"The clone was not ready within {CLONE_DEADLINE_S:g} s."
         raise DeadlineExceeded(slow) from error
 
 
-async def _hand_out(engine: Engine, op: Operation, record: VmRecord, state: VmState) -> VmRecord:
-    await save_outcome(engine, op.id, record.id, state)
+async def _hand_out(engine: Engine, record: VmRecord, state: VmState) -> VmRecord:
+    engine.events.publish(EventKind.STATE, record.id, record.spec.name, state=state)
     await watch_vm(engine, record.id)
     return await reload_vm(engine, record.id)
 
@@ -89,10 +100,11 @@ async def _hand_out(engine: Engine, op: Operation, record: VmRecord, state: VmSt
 async def _give_up(engine: Engine, op: Operation, record: VmRecord, error: BangerError) -> VmRecord:
     key = template_of(record.spec.origin)
     assert key is not None
-    engine.template_failures[key] += 1
     op.note("notice", f"The template could not be used, booting instead: {error.message}")
-    await drain_template(engine, key)
-    await asyncio.to_thread(templates.remove_template, engine.layout, key)
+    if not isinstance(error, NOT_THE_TEMPLATE):
+        engine.template_failures[key] += 1
+        await drain_template(engine, key)
+        await asyncio.to_thread(templates.remove_template, engine.layout, key)
 
     def save(connection: Connection) -> None:
         store.update_state(connection, record.id, VmState.CREATED)

@@ -131,10 +131,8 @@ async def _make_all(
 
 async def _make(engine: Engine, spec: VmSpec, *, workspace: WorkspaceRecord | None) -> VmRecord:
     op = engine.new_operation("vm.create")
-    record = await claim_vm(engine, op, spec)
+    record = await claim_vm(engine, op, spec, workspace=workspace)
     async with engine.live_vm(record.id).lifecycle.hold(op):
-        if workspace is not None:
-            await engine.database.write(store.update_workspace, record.id, workspace)
         return await clone_exactly(engine, op, record)
 
 

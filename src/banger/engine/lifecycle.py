@@ -13,26 +13,23 @@ from banger import store
 from banger.api.methods import Deleted, VmPrune, VmStart, VmStop, VmView
 from banger.engine.capacity import promised_memory
 from banger.engine.engine import Engine
-from banger.engine.live import RESTART, RESTARTING
+from banger.engine.live import RESTART, RESTARTING, Unsaved
 from banger.engine.lookup import get_vm, reload_vm, require_undamaged
 from banger.engine.operations import Operation
 from banger.engine.outcome import (
     correct_record,
     save_or_remember,
-    save_outcome,
     save_remembered,
+    write_outcome,
 )
 from banger.engine.pausing import resume_held
 from banger.engine.preflight import require_programs
 from banger.engine.queries import load_vmm_handle, view_vm
-from banger.engine.runner import (
-    finish_shielded,
-    run_forward,
-    run_undoable,
-)
+from banger.engine.runner import finish_shielded, run_forward, run_undoable
 from banger.engine.sweeping import sweep_snapshots
 from banger.engine.watch import start_watching
-from banger.errors import BangerError, BootFailed, DeadlineExceeded, NoSpace, VmNotFound
+from banger.errors import BangerError, BootFailed, DeadlineExceeded, VmNotFound
+from banger.host.process import is_alive
 from banger.model.names import VmId
 from banger.model.vm import (
     Accel,
@@ -59,6 +56,7 @@ BOOT_DEADLINE_S = {Accel.TCG: 300.0, Accel.KVM: 60.0}
 STOP_DEADLINE_S = 60.0
 """For the flush of the guest's data and its orderly shutdown; the VMM is ended after that."""
 UNFLUSHED = "The guest did not confirm that its data was flushed; its last writes may be missing."
+ONLY_A_RECORD = "All of it is deleted but its record, which could not be written; delete it again."
 UNSAVED = "The file system of the database is full: that the VM has ended is not saved yet."
 
 
@@ -110,7 +108,7 @@ async def start_held(
     require_undamaged(record)
     # It boots from its own disk: what it was started from before is not needed any more.
     spec = next_spec(record.spec)
-    await begin_held(engine, op, record, journal=journal, state=VmState.STARTING, spec=spec)
+    await _begin_start(engine, op, record, journal=journal, spec=spec)
     plan = plan_start(record.id, spec)
     return await _start(engine, op, record, plan=plan, deadline_s=deadline_s)
 
@@ -124,26 +122,42 @@ async def restore_held(
         BootFailed: it did not become ready; it is kept, in state `error`.
     """
     assert spec.origin is not None
-    await begin_held(engine, op, record, journal="vm.start", state=VmState.STARTING, spec=spec)
+    await _begin_start(engine, op, record, journal="vm.start", spec=spec)
     plan = plan_restore(record.id, spec, origin=spec.origin)
     return await _start(engine, op, record, plan=plan, deadline_s=deadline_s)
+
+
+async def _begin_start(
+    engine: Engine, op: Operation, record: VmRecord, *, journal: str, spec: VmSpec
+) -> None:
+    try:
+        await begin_held(engine, op, record, journal=journal, state=VmState.STARTING, spec=spec)
+    except asyncio.CancelledError:
+        # It may have been written nevertheless.
+        await finish_shielded(
+            save_or_remember(engine, op.id, record.id, record.state, error=record.error)
+        )
+        raise
 
 
 async def _start(
     engine: Engine, op: Operation, record: VmRecord, *, plan: Plan, deadline_s: float
 ) -> VmRecord:
+    def save(connection: Connection) -> None:
+        write_outcome(connection, op.id, record.id, VmState.RUNNING)
+
     try:
         async with asyncio.timeout(deadline_s):
-            await run_undoable(engine, op, plan)
+            await run_undoable(engine, op, plan, save=save)
     except TimeoutError as error:
         slow = DeadlineExceeded(f"It was not ready within {deadline_s:g} s.")
         raise await _boot_failed(engine, op, record, slow) from error
     except BangerError as error:
         raise await _boot_failed(engine, op, record, error) from error
     except BaseException:
-        await finish_shielded(save_outcome(engine, op.id, record.id, VmState.STOPPED))
+        await finish_shielded(save_or_remember(engine, op.id, record.id, VmState.STOPPED))
         raise
-    await save_outcome(engine, op.id, record.id, VmState.RUNNING)
+    engine.events.publish(EventKind.STATE, record.id, record.spec.name, state=VmState.RUNNING)
     await watch_vm(engine, record.id)
     return await reload_vm(engine, record.id)
 
@@ -233,7 +247,8 @@ async def delete_vm(engine: Engine, op: Operation, ref: str) -> Deleted:
     async with engine.live_vm(vm_id).lifecycle.hold(op, preempt=True):
         # A create that just gave way to us has removed its VM itself.
         if await engine.database.read(store.find_vm, vm_id):
-            await delete_now(engine, op, vm_id)
+            # To the end: half of a VM can be neither used nor seen to be half.
+            await finish_shielded(delete_now(engine, op, vm_id))
     return Deleted(ids=[vm_id])
 
 
@@ -250,12 +265,20 @@ async def delete_now(engine: Engine, op: Operation, vm_id: VmId) -> None:
     journalled = True
     try:
         await engine.database.write(begin, op.id, "vm.delete", vm_id, now=now)
-    except NoSpace:
+    except store.UNWRITABLE:
         # Deleting is how a user makes space (hazard A10). Without a journal a crash in the
         # middle leaves a row without files, which can be deleted again.
         journalled = False
-    await run_forward(engine, op, plan_delete(vm_id), journalled=journalled)
-    await forget(engine, op, vm_id)
+    try:
+        await run_forward(engine, op, plan_delete(vm_id), journalled=journalled)
+    except BangerError as error:
+        await _save_failed_end(engine, op, vm_id, error)
+        raise
+    try:
+        await forget(engine, op, vm_id)
+    except store.UNWRITABLE:
+        engine.live_vm(vm_id).unsaved = Unsaved(op.id, VmState.ERROR, ONLY_A_RECORD)
+        raise
     gone = engine.live.pop(vm_id, None)
     if gone is not None and gone.restart is not None:
         gone.restart.task.cancel()
@@ -327,17 +350,22 @@ async def begin_held(
             store.update_spec(connection, record.id, spec)
 
     await engine.database.write(begin)
+    # What had to be remembered is superseded.
+    engine.live_vm(record.id).unsaved = None
     engine.events.publish(EventKind.STATE, record.id, record.spec.name, state=state)
 
 
 async def _begin_ending(engine: Engine, op: Operation, record: VmRecord, *, journal: str) -> bool:
-    """As `begin_held`; return whether there was room: what ends a VM goes on without (A10).
+    """As `begin_held`; return whether it was written: what ends a VM goes on without (A10).
 
-    If the process dies then, the record says `running` of a VMM that is gone: recovery knows that.
+    What is begun is finished, whoever is cancelled. If the process dies without a journal, the
+    record says `running` of a VMM that is gone: recovery knows that.
     """
     try:
-        await begin_held(engine, op, record, journal=journal, state=VmState.STOPPING)
-    except NoSpace:
+        await finish_shielded(
+            begin_held(engine, op, record, journal=journal, state=VmState.STOPPING)
+        )
+    except store.UNWRITABLE:
         return False
     return True
 
@@ -355,18 +383,34 @@ async def _end_vm(
         try:
             await run_forward(engine, op, steps, journalled=journalled)
         except BangerError as error:
-            await save_or_remember(engine, op.id, vm_id, VmState.ERROR, error=error.message)
+            await _save_failed_end(engine, op, vm_id, error)
             raise
         await save_or_remember(engine, op.id, vm_id, VmState.STOPPED, error=why)
 
     await finish_shielded(finish())
 
 
+async def _save_failed_end(engine: Engine, op: Operation, vm_id: VmId, error: BangerError) -> None:
+    """Save what is true of a VM that could not be ended: it runs still, or is in state `error`."""
+    lives = await _has_live_vmm(engine, vm_id)
+    state, why = (VmState.RUNNING, None) if lives else (VmState.ERROR, error.message)
+    await save_or_remember(engine, op.id, vm_id, state, error=why)
+
+
+async def _has_live_vmm(engine: Engine, vm_id: VmId) -> bool:
+    """Tell whether a VM's VMM runs; if that cannot be found out it may."""
+    try:
+        handle = await load_vmm_handle(engine, vm_id)
+        return handle is not None and is_alive(handle.process)
+    except (BangerError, OSError):
+        return True
+
+
 async def _boot_failed(
     engine: Engine, op: Operation, record: VmRecord, cause: BangerError
 ) -> BootFailed:
     """Save why a VM did not become ready, and return the error that says so (hazard H5)."""
-    await save_outcome(engine, op.id, record.id, VmState.ERROR, error=cause.message)
+    await save_or_remember(engine, op.id, record.id, VmState.ERROR, error=cause.message)
     log = engine.layout.vm_console_log(record.id)
     return BootFailed(
         f"{record.spec.name} did not become ready: {cause.message} Its console log is {log}.",

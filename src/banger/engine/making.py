@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from sqlite3 import Connection
 
 import msgspec
@@ -13,14 +14,16 @@ from banger.engine.operations import Operation
 from banger.engine.runner import finish_shielded, run_undoable
 from banger.errors import NameTaken
 from banger.model.names import ID_BYTES, format_vm_id, format_word_pair
-from banger.model.vm import EventKind, VmRecord, VmSpec, VmState
+from banger.model.vm import EventKind, VmRecord, VmSpec, VmState, WorkspaceRecord
 from banger.plan.lifecycle import plan_create
 
 NAME_TRIES = 20
 """How often another word pair is tried when a generated name is taken."""
 
 
-async def claim_vm(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord:
+async def claim_vm(
+    engine: Engine, op: Operation, spec: VmSpec, *, workspace: WorkspaceRecord | None = None
+) -> VmRecord:
     """Insert the VM's row; a generated name that is taken is generated again (C6).
 
     A VM that starts from a saved machine is `starting` from its first moment.
@@ -38,9 +41,10 @@ async def claim_vm(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord:
             spec=msgspec.structs.replace(spec, name=name),
             state=state,
             created_at=engine.now(),
+            workspace=workspace,
         )
         try:
-            await engine.database.write(insert_claimed, op, record)
+            await _insert_or_forget(engine, op, record)
         except NameTaken:
             if not tries:
                 raise
@@ -50,18 +54,33 @@ async def claim_vm(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord:
             return record
 
 
+async def _insert_or_forget(engine: Engine, op: Operation, record: VmRecord) -> None:
+    """Insert a VM's row; a caller that is cancelled meanwhile leaves none (C5)."""
+    try:
+        await engine.database.write(insert_claimed, op, record)
+    except asyncio.CancelledError:
+        # The transaction is written to its end in its thread, whoever waits for it.
+        await finish_shielded(forget(engine, op, record.id))
+        raise
+
+
 def insert_claimed(connection: Connection, op: Operation, record: VmRecord) -> None:
     """Claim a VM's name by its row, and open the journal of its making, in one transaction."""
     store.insert_vm(connection, record)
+    if record.workspace is not None:
+        store.update_workspace(connection, record.id, record.workspace)
     store.begin_operation(connection, op.id, "vm.create", record.id, now=record.created_at)
 
 
 async def make_parts(engine: Engine, op: Operation, record: VmRecord) -> None:
     """Make the durable parts of a claimed VM, or leave nothing of it."""
     op.progress("create")
+
+    def close(connection: Connection) -> None:
+        store.end_operation(connection, op.id)
+
     try:
-        await run_undoable(engine, op, plan_create(record.id, record.spec))
+        await run_undoable(engine, op, plan_create(record.id, record.spec), save=close)
     except BaseException:
         await finish_shielded(forget(engine, op, record.id))
         raise
-    await engine.database.write(store.end_operation, op.id)

@@ -1,4 +1,4 @@
-"""Save how a verb or a VMM ended; remember it where the database has no room (hazard A10).
+"""Save how a verb or a VMM ended; remember it where the database is full or fails (hazard A10).
 
 A user whose disk is full must be able to end VMs, and is told the truth about them. So an
 outcome that cannot be saved is kept in `LiveVm.unsaved`, stands over the record whenever that is
@@ -17,7 +17,6 @@ from banger import store
 from banger.engine.engine import Engine
 from banger.engine.lifetime import LIFETIME, begin_lifetime
 from banger.engine.live import RESTART, Unsaved
-from banger.errors import NoSpace
 from banger.model.names import OperationId, VmId
 from banger.model.vm import LIVE, EventKind, VmRecord, VmState
 
@@ -39,23 +38,11 @@ async def save_outcome(
     that has ended stays so: somebody wanted that.
 
     Raises:
-        NoSpace: the file system of the database is full.
+        NoSpace, DatabaseFailed: it cannot be written.
     """
-
-    def save(connection: Connection) -> str | None:
-        store.update_state(connection, vm_id, state, error=error)
-        if state is VmState.RUNNING:
-            store.begin_handle(connection, vm_id, LIFETIME, begin_lifetime())
-        elif state not in LIVE:
-            store.delete_handle(connection, vm_id, LIFETIME)
-            if again is None:
-                store.delete_handle(connection, vm_id, RESTART)
-            else:
-                store.save_handle(connection, vm_id, RESTART, again)
-        store.end_operation(connection, operation)
-        return store.find_name(connection, vm_id)
-
-    name = await engine.database.write(save)
+    name = await engine.database.write(
+        write_outcome, operation, vm_id, state, error=error, again=again
+    )
     engine.live_vm(vm_id).unsaved = None
     _tell(engine, vm_id, name, state=state, error=error)
 
@@ -67,6 +54,29 @@ def _tell(
         engine.events.publish(EventKind.STATE, vm_id, name, state=state, text=error)
 
 
+def write_outcome(
+    connection: Connection,
+    operation: OperationId,
+    vm_id: VmId,
+    state: VmState,
+    *,
+    error: str | None = None,
+    again: bytes | None = None,
+) -> str | None:
+    """The transaction of `save_outcome`; return the VM's name if it is there."""
+    store.update_state(connection, vm_id, state, error=error)
+    if state is VmState.RUNNING:
+        store.begin_handle(connection, vm_id, LIFETIME, begin_lifetime())
+    elif state not in LIVE:
+        store.delete_handle(connection, vm_id, LIFETIME)
+        if again is None:
+            store.delete_handle(connection, vm_id, RESTART)
+        else:
+            store.save_handle(connection, vm_id, RESTART, again)
+    store.end_operation(connection, operation)
+    return store.find_name(connection, vm_id)
+
+
 async def save_or_remember(
     engine: Engine,
     operation: OperationId,
@@ -76,11 +86,11 @@ async def save_or_remember(
     error: str | None = None,
     again: bytes | None = None,
 ) -> None:
-    """As `save_outcome`; without room the outcome is kept in memory."""
+    """As `save_outcome`; what cannot be written is kept in memory."""
     try:
         await save_outcome(engine, operation, vm_id, state, error=error, again=again)
-    except NoSpace as full:
-        log.warning("%s is %s, which cannot be saved yet: %s", vm_id, state, full.message)
+    except store.UNWRITABLE as why:
+        log.warning("%s is %s, which cannot be saved yet: %s", vm_id, state, why.message)
         engine.live_vm(vm_id).unsaved = Unsaved(operation, state, error)
         name = await engine.database.read(store.find_name, vm_id)
         _tell(engine, vm_id, name, state=state, error=error)
@@ -90,7 +100,7 @@ async def save_remembered(engine: Engine, vm_id: VmId) -> None:
     """Save what could not be saved before, if there is something; its lock is held.
 
     Raises:
-        NoSpace: there is still no room.
+        NoSpace, DatabaseFailed: it still cannot be written.
     """
     unsaved = engine.live_vm(vm_id).unsaved
     if unsaved is not None:

@@ -5,12 +5,14 @@ If the process dies during a pause recovery lets the VM go on; during a resume, 
 
 from __future__ import annotations
 
+from sqlite3 import Connection
+
 from banger import store
 from banger.api.methods import VmView
 from banger.engine.engine import Engine
 from banger.engine.lookup import get_vm, reload_vm
 from banger.engine.operations import Operation
-from banger.engine.outcome import save_outcome
+from banger.engine.outcome import save_or_remember, save_remembered, write_outcome
 from banger.engine.queries import view_vm
 from banger.engine.runner import finish_shielded, run_forward, run_undoable
 from banger.errors import WrongState
@@ -61,7 +63,7 @@ async def resume_held(engine: Engine, op: Operation, record: VmRecord) -> VmReco
         except BaseException:
             await engine.database.write(store.end_operation, op.id)
             raise
-        await save_outcome(engine, op.id, record.id, VmState.RUNNING)
+        await save_or_remember(engine, op.id, record.id, VmState.RUNNING)
 
     await finish_shielded(finish())
     return await reload_vm(engine, record.id)
@@ -81,10 +83,15 @@ def require_running_or_paused(record: VmRecord) -> None:
 
 
 async def _pause(engine: Engine, op: Operation, vm_id: VmId) -> None:
-    await engine.database.write(store.begin_operation, op.id, "vm.pause", vm_id, now=engine.now())
+    def save(connection: Connection) -> None:
+        write_outcome(connection, op.id, vm_id, VmState.PAUSED)
+
+    await save_remembered(engine, vm_id)
+    begin, now = store.begin_operation, engine.now()
     try:
-        await run_undoable(engine, op, (PauseVmm(vm_id=vm_id),))
+        await engine.database.write(begin, op.id, "vm.pause", vm_id, now=now)
+        await run_undoable(engine, op, (PauseVmm(vm_id=vm_id),), save=save)
     except BaseException:
-        await finish_shielded(engine.database.write(store.end_operation, op.id))
+        # It may be saved that the VM is paused, if this was cancelled at the last moment.
+        await finish_shielded(save_or_remember(engine, op.id, vm_id, VmState.RUNNING))
         raise
-    await save_outcome(engine, op.id, vm_id, VmState.PAUSED)

@@ -119,7 +119,12 @@ async def _claim(engine: Engine, op: Operation, vm_id: VmId, spec: VmSpec) -> Vm
                 return record
         return None
 
-    claimed = await engine.database.write(claim)
+    try:
+        claimed = await engine.database.write(claim)
+    except asyncio.CancelledError:
+        # It may have been written nevertheless.
+        await finish_shielded(_give_up(engine, op, vm_id))
+        raise
     if claimed is not None:
         engine.operations.concerns(vm_id)
         engine.events.publish(EventKind.CREATED, vm_id, claimed.spec.name, state=VmState.STARTING)

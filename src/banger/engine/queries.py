@@ -22,7 +22,7 @@ from banger.engine.lifetime import LIFETIME, Lifetime, plan_ending, read_clock
 from banger.engine.live import LiveVm
 from banger.engine.lookup import get_vm
 from banger.engine.outcome import correct_record
-from banger.errors import InvalidRequest
+from banger.errors import DatabaseFailed, InvalidRequest
 from banger.model.names import VmId
 from banger.model.vm import LIVE, NetworkKind, VmRecord, VmState, is_hidden
 
@@ -61,8 +61,13 @@ async def show_vm(engine: Engine, ref: str) -> VmView:
 
 
 async def view_vm(engine: Engine, record: VmRecord, *, notice: str | None = None) -> VmView:
-    """Return a record with what is only known at the moment."""
-    handles = await engine.database.read(store.load_handles, record.id)
+    """Return a record with what is only known at the moment.
+
+    Also where that cannot be read: a verb is told of what it has done.
+    """
+    handles: dict[str, bytes] = {}
+    with contextlib.suppress(DatabaseFailed):
+        handles = await engine.database.read(store.load_handles, record.id)
     return _view(engine, record, handles.get("vmm"), handles.get(LIFETIME), notice=notice)
 
 

@@ -84,8 +84,8 @@ async def _isolated(vm_id: VmId, work: Coroutine[object, object, None]) -> None:
     """Await work on one VM; its failure is logged and is the others' no business."""
     try:
         await work
-    except BangerError as error:
-        log.error("recovery of %s failed: %s", vm_id, error.message)
+    except (BangerError, OSError) as error:
+        log.error("recovery of %s failed: %s", vm_id, error)
 
 
 async def _finish(engine: Engine, operation: store.OpenOperation) -> None:

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from sqlite3 import Connection
 from typing import TypeVar
 
@@ -21,23 +21,27 @@ from banger import store
 from banger.engine.actions import apply, undo
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
-from banger.errors import BangerError, NoSpace
+from banger.errors import BangerError, HostFailed, NoSpace
 from banger.plan.lifecycle import Plan
-from banger.plan.steps import Step
+from banger.plan.steps import EndVmm, Step
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
 
-async def run_undoable(engine: Engine, op: Operation, plan: Plan) -> None:
-    """Apply the steps in order; if one fails, or the caller is cancelled, undo them all.
+async def run_undoable(
+    engine: Engine, op: Operation, plan: Plan, *, save: Callable[[Connection], object]
+) -> None:
+    """Apply the steps in order, then `save` the outcome; if one fails, or the caller is
+    cancelled, undo them all.
 
     Steps of an inner tuple are applied side by side: all are journalled as started before any
     of them acts, so that recovery sees no difference.
 
-    The operation's journal must be open. It is left open: the caller closes it in the
-    transaction that saves the outcome.
+    The operation's journal must be open. `save` closes it in the transaction that saves what is
+    the case now: a VM that runs while its journal says that it is being started would be undone
+    by the next daemon. After an error it is open, and the caller saves that in its turn.
     """
     begun: list[tuple[int, Step]] = []
     try:
@@ -48,6 +52,7 @@ async def run_undoable(engine: Engine, op: Operation, plan: Plan) -> None:
             begun += numbered
             await _apply_together(engine, op, steps)
             await _record(engine, op, numbered, "done")
+        await engine.database.write(save)
     except BaseException:
         # Shielded: a second cancellation must not leave half of the undoing undone.
         await finish_shielded(_undo_all(engine, op, begun))
@@ -59,32 +64,56 @@ async def run_forward(
 ) -> None:
     """Apply every step, even if one fails; then raise the first error.
 
+    But for a VMM that does not end: what comes after would take away what it needs.
+
     For plans that end things: nothing is gained by stopping half-way. They go on also where
-    the journal has no room, since ending and removing makes some (A10): a step that cannot be
-    recorded is repeated by recovery, and one that fails only because its own row cannot be
-    written has acted. Not `journalled`: there was no room for the operation itself, or whoever
+    the journal has no room, since ending and removing makes some (A10), or fails: a step that
+    cannot be recorded is repeated by recovery, and one that fails only because its own row cannot
+    be written has acted. Not `journalled`: there was no room for the operation itself, or whoever
     asks needs none, because what it does is done again after its death.
     """
     errors: list[BangerError] = []
 
     async def record(number: int, step: Step, status: store.StepStatus) -> None:
         if journalled:
-            with contextlib.suppress(NoSpace):
+            with contextlib.suppress(*store.UNWRITABLE):
                 await _record(engine, op, [(number, step)], status)
 
     for number, step in enumerate(steps):
         await record(number, step, "started")
-        try:
-            await apply(engine, op, step)
-        except NoSpace as error:
-            log.warning("%s: step %s: %s", op.id, type(step).__name__, error.message)
-        except BangerError as error:
-            log.error("%s: step %s failed: %s", op.id, type(step).__name__, error)
-            errors.append(error)
-        else:
+        error = await _apply_twice(engine, op, step)
+        if error is None:
             await record(number, step, "done")
+            continue
+        log.error("%s: step %s failed: %s", op.id, type(step).__name__, error)
+        errors.append(error)
+        if isinstance(step, EndVmm):
+            break
     if errors:
         raise errors[0]
+
+
+async def _apply_twice(engine: Engine, op: Operation, step: Step) -> BangerError | None:
+    """Apply a step, once more if the host refused something; return what was wrong then.
+
+    A limit that was reached for a moment must not leave a VM half ended. What lacks space for its
+    row a second time has acted.
+    """
+    try:
+        await apply(engine, op, step)
+    except (HostFailed, *store.UNWRITABLE) as error:
+        log.warning("%s: step %s again: %s", op.id, type(step).__name__, error.message)
+    except BangerError as error:
+        return error
+    else:
+        return None
+    try:
+        await apply(engine, op, step)
+    except NoSpace:
+        return None
+    except BangerError as error:
+        return error
+    return None
 
 
 async def finish_shielded(work: Coroutine[object, object, T]) -> T:

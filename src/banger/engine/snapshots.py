@@ -12,6 +12,7 @@ dies in between or later the VM is `stopped`, and the snapshot is there to be re
 from __future__ import annotations
 
 import asyncio
+from sqlite3 import Connection
 
 import msgspec
 
@@ -21,6 +22,7 @@ from banger.engine.engine import Engine
 from banger.engine.lifecycle import kill_held, restore_held
 from banger.engine.lookup import get_vm, reload_vm
 from banger.engine.operations import Operation
+from banger.engine.outcome import save_remembered
 from banger.engine.pausing import require_running_or_paused
 from banger.engine.preflight import require_programs
 from banger.engine.queries import view_vm
@@ -78,6 +80,11 @@ async def take_snapshot(
 
     The caller has pinned the snapshot's origin.
     """
+
+    def close(connection: Connection) -> None:
+        store.end_operation(connection, op.id)
+
+    await save_remembered(engine, vm_id)
     record = await reload_vm(engine, vm_id)
     require_running_or_paused(record)
     with pinned(engine, record.spec.origin):
@@ -89,11 +96,12 @@ async def take_snapshot(
             is_paused=record.state is VmState.PAUSED,
         )
         begin, now = store.begin_operation, engine.now()
-        await engine.database.write(begin, op.id, "vm.snapshot", vm_id, now=now)
         try:
-            await run_undoable(engine, op, plan)
-        finally:
+            await engine.database.write(begin, op.id, "vm.snapshot", vm_id, now=now)
+            await run_undoable(engine, op, plan, save=close)
+        except BaseException:
             await finish_shielded(engine.database.write(store.end_operation, op.id))
+            raise
     return record
 
 

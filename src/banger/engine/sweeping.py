@@ -7,13 +7,24 @@ import logging
 
 from banger import store, templates
 from banger.engine.engine import Engine
+from banger.errors import BangerError
 from banger.model.vm import LIVE, snapshot_of
 
 log = logging.getLogger(__name__)
 
 
 async def sweep_snapshots(engine: Engine) -> None:
-    """Remove every snapshot that no name, no VM and no operation holds."""
+    """Remove every snapshot that no name, no VM and no operation holds.
+
+    The verb before this is done, and does not fail by it: what is left goes with the next sweep.
+    """
+    try:
+        await _sweep(engine)
+    except (BangerError, OSError) as error:
+        log.warning("snapshots that nobody needs may be left: %s", error)
+
+
+async def _sweep(engine: Engine) -> None:
     # The directory is read first: what appears after that is not looked at, and whoever made
     # one before had pinned it, and has not let go before a record names it.
     present = await asyncio.to_thread(templates.list_ids, engine.layout)

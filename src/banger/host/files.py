@@ -17,7 +17,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from banger.errors import NoSpace
+from banger.errors import HostFailed, NoSpace
 
 FICLONE = 0x40049409
 """ioctl(2): share the blocks of another file (btrfs, XFS). Python has no name for it."""
@@ -100,15 +100,45 @@ def fsync_dir(path: Path) -> None:
         os.close(fd)
 
 
+NO_SPACE = frozenset({errno.ENOSPC, errno.EDQUOT})
+REFUSALS = NO_SPACE | {
+    errno.EACCES,
+    errno.EAGAIN,
+    errno.EIO,
+    errno.EMFILE,
+    errno.ENFILE,
+    errno.ENOMEM,
+    errno.EPERM,
+    errno.EROFS,
+}
+"""What a host says that is out of something, broken or forbids it: no bug of whoever asked."""
+
+
+LIMITS = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
+"""Those of them that say nothing of the file that was asked for."""
+
+
 @contextlib.contextmanager
 def space_errors(where: Path) -> Iterator[None]:
     """Turn ENOSPC and EDQUOT into NoSpace; everything else passes."""
     try:
         yield
     except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+        if error.errno not in NO_SPACE:
             raise
-        raise NoSpace(f"The file system of {where} is full.", hint=f"df -h {where}") from error
+        raise _no_space(where) from error
+
+
+def name_os_error(error: OSError, *, where: Path) -> NoSpace | HostFailed:
+    """Return our error for one of the host's; `where` is named if the host names no file."""
+    if error.errno in NO_SPACE:
+        return _no_space(where)
+    name = error.filename if error.filename is not None else where
+    return HostFailed(f"{name}: {error.strerror or error}.", hint="banger doctor")
+
+
+def _no_space(where: Path) -> NoSpace:
+    return NoSpace(f"The file system of {where} is full.", hint=f"df -h {where}")
 
 
 def clone_file(source: Path, target: Path) -> None:
@@ -127,7 +157,7 @@ def clone_file(source: Path, target: Path) -> None:
         try:
             fcntl.ioctl(writer, FICLONE, reader)
         except OSError as error:
-            if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            if error.errno in NO_SPACE:
                 raise
             _copy_sparse(reader, writer)
         os.rename(partial, target)

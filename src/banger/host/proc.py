@@ -33,7 +33,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
-from banger.errors import DeadlineExceeded, NoSpace, ToolFailed, ToolMissing
+from banger.errors import DeadlineExceeded, HostFailed, NoSpace, ToolFailed, ToolMissing
 
 if TYPE_CHECKING:
     import asyncio
@@ -108,6 +108,7 @@ async def run(
 
     Raises:
         ToolMissing: it is not installed.
+        HostFailed: the host could not start it.
         ToolFailed: its status is not in `ok`, or it wrote more than `output_limit` bytes.
         DeadlineExceeded: it took longer than `deadline_s`; its group was killed.
     """
@@ -169,6 +170,7 @@ def run_foreground(argv: Sequence[str], *, env: Mapping[str, str] | None = None)
 
     Raises:
         ToolMissing: it is not installed.
+        HostFailed: the host could not start it.
     """
     import subprocess
 
@@ -191,6 +193,7 @@ async def piped(
 
     Raises:
         ToolMissing: it is not installed.
+        HostFailed: the host could not start it.
     """
     import asyncio
     import subprocess
@@ -230,11 +233,12 @@ def spawn_detached(
 
     Raises:
         ToolMissing: the program is not installed.
+        HostFailed: the host could not start it.
     """
     import subprocess
 
     log.info("spawn %s", shlex.join(argv))
-    with _tool_errors(argv), open(log_file, "ab", opener=_private) as output:
+    with open(log_file, "ab", opener=_private) as output, _tool_errors(argv):
         child = subprocess.Popen(
             argv,
             stdin=subprocess.DEVNULL,
@@ -322,8 +326,14 @@ def _tool_errors(argv: Sequence[str]) -> Iterator[None]:
     except PermissionError as error:
         # Also what exec says when a directory of PATH may not be searched and no other has it.
         if find_tool(argv[0]) is not None:
-            raise
+            raise _not_started(argv, error) from error
         raise ToolMissing(f"{argv[0]} is not installed.", hint="banger setup") from error
+    except OSError as error:
+        raise _not_started(argv, error) from error
+
+
+def _not_started(argv: Sequence[str], error: OSError) -> HostFailed:
+    return HostFailed(f"{argv[0]} could not be started: {error.strerror or error}.")
 
 
 def _private(path: str, flags: int) -> int:

@@ -12,10 +12,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
+import logging
 import os
 import signal
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+from banger.host.files import REFUSALS
+
+log = logging.getLogger(__name__)
+
+RETRY_S = 0.2
 
 
 @dataclass(frozen=True)
@@ -30,8 +39,9 @@ class ProcessIdentity:
     boot_id: str
 
 
+@functools.cache
 def read_boot_id() -> str:
-    """Return the kernel's random id of this boot."""
+    """Return the kernel's random id of this boot; no process sees two."""
     return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
@@ -69,33 +79,36 @@ async def wait_gone(identity: ProcessIdentity) -> int | None:
     """Return when this very process has ended; reap it if it is our child.
 
     The value is its exit status (-N for signal N), or None if it was not our
-    child, so that nobody can tell.
+    child, so that nobody can tell. A host that has no descriptor left is asked again: who
+    waits for an end must not miss it.
     """
-    with _open_pidfd(identity) as fd:
-        if fd is not None:
-            await _readable(fd)
-    return _reap(identity.pid)
+    while True:
+        try:
+            with _open_pidfd(identity) as fd:
+                if fd is not None:
+                    await _readable(fd)
+        except OSError as error:
+            if error.errno not in REFUSALS:
+                raise
+            log.warning("process %d cannot be watched yet: %s", identity.pid, error)
+            await asyncio.sleep(RETRY_S)
+        else:
+            return _reap(identity.pid)
 
 
-class _open_pidfd:  # noqa: N801 - a context manager used like a function
-    """A pidfd of `identity` for a `with` block, or None if that process is gone."""
-
-    def __init__(self, identity: ProcessIdentity) -> None:
-        self._identity = identity
-        self._fd: int | None = None
-
-    def __enter__(self) -> int | None:
-        with contextlib.suppress(ProcessLookupError):
-            self._fd = os.pidfd_open(self._identity.pid)
+@contextlib.contextmanager
+def _open_pidfd(identity: ProcessIdentity) -> Iterator[int | None]:
+    """A pidfd of `identity` for a block, or None if that process is gone."""
+    try:
+        fd = os.pidfd_open(identity.pid)
+    except ProcessLookupError:
+        yield None
+        return
+    try:
         # Compared after opening: from here on the descriptor names what we compared.
-        if self._fd is not None and not is_alive(self._identity):
-            os.close(self._fd)
-            self._fd = None
-        return self._fd
-
-    def __exit__(self, *_: object) -> None:
-        if self._fd is not None:
-            os.close(self._fd)
+        yield fd if is_alive(identity) else None
+    finally:
+        os.close(fd)
 
 
 async def _readable(fd: int) -> None:

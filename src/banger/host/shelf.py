@@ -34,6 +34,7 @@ import msgspec
 
 from banger.errors import InvalidRequest
 from banger.host.files import (
+    LIMITS,
     ensure_private_dir,
     fsync_dir,
     publish_dir,
@@ -155,6 +156,8 @@ class Shelf(Generic[A]):
         except FileNotFoundError:
             return None
         except (msgspec.DecodeError, OSError) as error:
+            if isinstance(error, OSError) and error.errno in LIMITS:
+                raise
             log.warning("the manifest %s cannot be used: %s", path, error)
             return None
         return manifest if manifest.digest == digest else None

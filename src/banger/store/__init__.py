@@ -9,7 +9,7 @@ network or file work is done inside one.
 process dies, SQLite's write-ahead log keeps what was committed and nothing else.
 """
 
-from banger.store.database import Database, open_database
+from banger.store.database import UNWRITABLE, Database, open_database
 from banger.store.handles import (
     begin_handle,
     delete_handle,
@@ -40,6 +40,7 @@ from banger.store.vms import (
 )
 
 __all__ = [
+    "UNWRITABLE",
     "Database",
     "JournalEntry",
     "OpenOperation",

@@ -9,12 +9,15 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
-from banger.errors import BangerError, NoSpace, OperationFailed
+from banger.errors import BangerError, DatabaseFailed, NoSpace
 from banger.host.files import ensure_private_dir
 from banger.store.migrations import migrate
 
 P = ParamSpec("P")
 T = TypeVar("T")
+
+UNWRITABLE = (NoSpace, DatabaseFailed)
+"""Why a row could not be written: the disk is full, or it fails."""
 
 
 class Database:
@@ -58,7 +61,7 @@ async def open_database(path: Path) -> Database:
 
     Raises:
         HostNotReady: it was written by a newer banger.
-        NoSpace: its file system is full.
+        NoSpace, DatabaseFailed: it cannot be read or written.
     """
     thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
     loop = asyncio.get_running_loop()
@@ -115,6 +118,9 @@ def _translated(function: Callable[[], T]) -> Callable[[], T]:
             return function()
         except sqlite3.Error as error:
             raise _translate(error) from error
+        except MemoryError as error:
+            # What Python makes of SQLITE_NOMEM.
+            raise _refused("out of memory") from error
 
     return call
 
@@ -122,4 +128,8 @@ def _translated(function: Callable[[], T]) -> Callable[[], T]:
 def _translate(error: sqlite3.Error) -> BangerError:
     if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
         return NoSpace("The file system of the database is full.", hint="df -h ~/.local/state")
-    return OperationFailed(f"The database refused: {error}.", hint="banger doctor")
+    return _refused(str(error))
+
+
+def _refused(why: str) -> DatabaseFailed:
+    return DatabaseFailed(f"The database refused: {why}.", hint="banger doctor")

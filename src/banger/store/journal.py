@@ -38,7 +38,12 @@ def begin_operation(
     *,
     now: float,
 ) -> None:
-    """Open the journal of one operation on one VM."""
+    """Open the journal of one operation on one VM.
+
+    A VM has one at a time: one that is open still could not be closed when it had ended, and
+    recovery must not undo or complete it after what comes now.
+    """
+    forget_operations(connection, vm_id)
     connection.execute(
         "INSERT INTO operations VALUES (?, ?, ?, ?)", (operation_id, method, vm_id, now)
     )
@@ -61,6 +66,11 @@ def record_step(
 def end_operation(connection: sqlite3.Connection, operation_id: OperationId) -> None:
     """Close an operation: its journal is not needed any more."""
     connection.execute("DELETE FROM operations WHERE id = ?", (operation_id,))
+
+
+def forget_operations(connection: sqlite3.Connection, vm_id: VmId) -> None:
+    """Close whatever is open for a VM; nothing is fine."""
+    connection.execute("DELETE FROM operations WHERE vm_id = ?", (vm_id,))
 
 
 def load_open_operations(connection: sqlite3.Connection) -> list[OpenOperation]:

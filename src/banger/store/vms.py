@@ -9,6 +9,7 @@ import msgspec
 from banger.errors import NameTaken
 from banger.model.names import VmId
 from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState, WorkspaceRecord
+from banger.store.journal import forget_operations
 
 # Made once: `vm list` parses every row there is.
 _SPECS = msgspec.json.Decoder(VmSpec)
@@ -105,8 +106,9 @@ def update_workspace(
 
 
 def delete_vm(connection: sqlite3.Connection, vm_id: VmId) -> None:
-    """Remove a VM's row and handles; a row that is gone already is fine."""
+    """Remove a VM's row, handles and journal; a row that is gone already is fine."""
     connection.execute("DELETE FROM vms WHERE id = ?", (vm_id,))
+    forget_operations(connection, vm_id)
 
 
 def load_vms(connection: sqlite3.Connection) -> list[VmRecord]:

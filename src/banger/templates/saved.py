@@ -20,7 +20,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from banger.errors import TemplateUnusable
-from banger.host.files import ensure_private_dir, fsync_file
+from banger.host.files import LIMITS, ensure_private_dir, fsync_file
 from banger.layout import Layout
 
 MEMORY = "memory"
@@ -68,6 +68,8 @@ def require_intact(folder: Path, saved: SavedFiles, *, what: str) -> None:
         intact = all(_look(folder / name) == saved.files[name] for name in FILES)
         state_sha256 = hashlib.sha256((folder / STATE).read_bytes()).hexdigest()
     except (OSError, KeyError) as error:
+        if isinstance(error, OSError) and error.errno in LIMITS:
+            raise
         raise TemplateUnusable(f"The {what} is damaged: {error}.") from error
     if not intact or state_sha256 != saved.state_sha256:
         raise TemplateUnusable(f"The {what} was changed after it was made.")

@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from banger.errors import TemplateUnusable
-from banger.host.files import publish_dir, space_errors, write_atomic
+from banger.host.files import LIMITS, publish_dir, space_errors, write_atomic
 from banger.layout import Layout
 from banger.templates.saved import (
     MANIFEST,
@@ -59,6 +59,8 @@ def find_template(layout: Layout, key: str) -> Template | None:
     try:
         template = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Template)
     except (OSError, msgspec.DecodeError) as error:
+        if isinstance(error, OSError) and error.errno in LIMITS:
+            raise
         raise TemplateUnusable(f"The template {key[:12]} is damaged: {error}.") from error
     if template.key != key:
         raise TemplateUnusable(f"The template {key[:12]} is another one's.")

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import subprocess
 from collections.abc import Callable, Coroutine
+from sqlite3 import Connection
 
 import msgspec
 import pytest
@@ -290,6 +291,9 @@ def test_undoing_goes_on_after_an_error(layout: Layout, monkeypatch: pytest.Monk
 
     monkeypatch.setattr("banger.engine.runner.undo", failing_undo)
 
+    def nothing(_: Connection) -> None:
+        raise AssertionError("there is no outcome to save")
+
     async def work(engine: Engine) -> None:
         op = engine.new_operation("vm.create")
         await insert(engine, record())
@@ -297,7 +301,7 @@ def test_undoing_goes_on_after_an_error(layout: Layout, monkeypatch: pytest.Monk
         # More than the file system can hold, so that mke2fs fails.
         broken = MakeDataDisk(vm_id=VM, size_mib=2**60)
         with pytest.raises(OperationFailed, match="mke2fs"):
-            await run_undoable(engine, op, (MakeVmDir(vm_id=VM), broken))
+            await run_undoable(engine, op, (MakeVmDir(vm_id=VM), broken), save=nothing)
         assert undone == ["MakeDataDisk", "MakeVmDir"]
         assert not layout.vm_dir(VM).exists()
 

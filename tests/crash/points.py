@@ -1,0 +1,146 @@
+"""Where a daemon can die: every transaction of every journalled verb, from the pure plans.
+
+A verb opens a journal, records each step (or group of steps) as started and as done, saves
+handles in between, and closes the journal. `PLANS` has each function of `banger.plan` that makes
+a plan; `SCENARIOS` what each verb runs through, in order. `test_points.py` compares both with the
+code: a plan, a step or a journal that is not here fails it.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from banger.model.names import VmId
+from banger.model.vm import Accel, NetworkKind, VmSpec
+from banger.plan import lifecycle
+from banger.plan.lifecycle import Plan
+from banger.plan.steps import PauseVmm, ResumeVmm, Step
+from tests.support.deaths import SIDES
+
+VM = VmId("0123456789ab")
+ORIGIN = "snapshots/0123456789abcdef"
+SPEC = VmSpec(
+    name="one",
+    image="i" * 64,
+    image_name="tiny",
+    kernel="k" * 64,
+    vcpu=1,
+    memory_mib=256,
+    disk_mib=1024,
+    network=NetworkKind.NONE,
+    driver="qemu",
+    accel=Accel.TCG,
+)
+NETWORKED = msgspec.structs.replace(SPEC, network=NetworkKind.USER)
+CLONE = msgspec.structs.replace(NETWORKED, origin=ORIGIN)
+ALL = os.environ.get("BANGER_TEST_CRASH") == "all"
+
+PLANS: dict[str, Plan] = {
+    "plan_create": lifecycle.plan_create(VM, SPEC),
+    "plan_start": lifecycle.plan_start(VM, NETWORKED),
+    "plan_clone": lifecycle.plan_clone(VM, CLONE),
+    "plan_restore": lifecycle.plan_restore(VM, SPEC, origin=ORIGIN),
+    "plan_snapshot": lifecycle.plan_snapshot(
+        VM, snapshot="s", machine="m", name="first", is_paused=False
+    ),
+    "plan_stop": lifecycle.plan_stop(VM, deadline_s=60),
+    "plan_kill": lifecycle.plan_kill(VM),
+    "plan_delete": lifecycle.plan_delete(VM),
+}
+CLONE_WITHOUT_NETWORK = lifecycle.plan_clone(VM, msgspec.structs.replace(SPEC, origin=ORIGIN))
+START_WITHOUT_NETWORK = lifecycle.plan_start(VM, SPEC)
+SAVES = {"start-network": "network", "spawn-vmm": "vmm", "restore-vmm": "vmm"}
+FORGETS = {"end-vmm": "vmm"}
+"""Handles that steps save and forget. (`end-network` has one to forget only if there is one.)"""
+
+
+@dataclass(frozen=True)
+class Death:
+    """A point, and the side of it at which the daemon dies."""
+
+    point: str
+    side: str
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """What one verb runs through."""
+
+    journals: Sequence[tuple[str, Plan]]
+    every: int = 1
+    """Of its deaths, how many apart are tried in CI. 2: each step right before and right after it
+    has acted, which is after `started` and before `done`."""
+
+    @property
+    def points(self) -> list[str]:
+        """Every transaction, in order."""
+        return [name for journal, plan in self.journals for name in _transactions(journal, plan)]
+
+    @property
+    def deaths(self) -> list[Death]:
+        """Those that are tried. A point that comes twice is the first of the two."""
+        pairs = [Death(p, side) for p in dict.fromkeys(self.points) for side in SIDES]
+        if ALL or self.every == 1:
+            return pairs
+        if self.every == 2:
+            return [d for d in pairs if d.side == _telling_side(d.point)]
+        return pairs[:: self.every]
+
+
+SCENARIOS: dict[str, Scenario] = {
+    "create": Scenario([("vm.create", PLANS["plan_create"])]),
+    "start": Scenario([("vm.start", PLANS["plan_start"])], every=2),
+    "clone": Scenario([("vm.create", PLANS["plan_clone"])]),
+    "stop": Scenario([("vm.stop", PLANS["plan_stop"])], every=2),
+    "kill": Scenario([("vm.kill", PLANS["plan_kill"])]),
+    "delete": Scenario([("vm.delete", PLANS["plan_delete"])], every=2),
+    "prune": Scenario([("vm.delete", PLANS["plan_delete"])]),
+    "pause": Scenario([("vm.pause", (PauseVmm(vm_id=VM),))]),
+    "resume": Scenario([("vm.resume", (ResumeVmm(vm_id=VM),))]),
+    "snapshot": Scenario([("vm.snapshot", PLANS["plan_snapshot"])]),
+    "restore": Scenario(
+        [("vm.kill", PLANS["plan_kill"]), ("vm.start", PLANS["plan_restore"])], every=2
+    ),
+    "fork": Scenario(
+        [("vm.snapshot", PLANS["plan_snapshot"]), ("vm.create", CLONE_WITHOUT_NETWORK)], every=3
+    ),
+    "template build": Scenario(
+        [
+            ("vm.create", PLANS["plan_create"]),
+            ("vm.start", START_WITHOUT_NETWORK),
+            ("vm.delete", PLANS["plan_delete"]),
+        ],
+        every=7,
+    ),
+}
+
+
+def _transactions(journal: str, plan: Plan) -> list[str]:
+    number, names = 0, [f"{journal} begin"]
+    for group in plan:
+        steps = group if isinstance(group, tuple) else (group,)
+        numbered = list(enumerate(steps, number))
+        number += len(steps)
+        tags = [tag_of(step) for step in steps]
+        names.append(_record(journal, numbered, "started"))
+        names += [f"save {SAVES[tag]} handle" for tag in tags if tag in SAVES]
+        names += [f"delete {FORGETS[tag]} handle" for tag in tags if tag in FORGETS]
+        names.append(_record(journal, numbered, "done"))
+    return [*names, f"{journal} end"]
+
+
+def _telling_side(point: str) -> str:
+    return "after" if point.endswith(("begin", "started")) else "before"
+
+
+def _record(journal: str, numbered: list[tuple[int, Step]], status: str) -> str:
+    return " + ".join(f"{journal} {number} {tag_of(step)} {status}" for number, step in numbered)
+
+
+def tag_of(step: Step) -> str:
+    """Return the tag that a step has in the journal."""
+    return str(step.__struct_config__.tag)

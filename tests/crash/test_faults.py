@@ -1,0 +1,185 @@
+"""The k-th call to the host fails, for every k until the verb succeeds (hazards A10, B3, B5, B6).
+
+A real daemon whose file, process and database calls are counted while one request runs; the k-th
+one fails with ENOSPC, EIO, EMFILE, ENOMEM or EPERM. The request succeeds or answers with an error
+that has a code and a sentence, and is not called a bug; the daemon lives; records and
+machine agree; and the VM can be deleted.
+
+The k are a sample drawn with SEED, SAMPLE of each verb; BANGER_TEST_FAULTS=all takes every k.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import random
+import re
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from banger.client import Client
+from banger.errors import BangerError
+from tests.support.installations import Installation
+from tests.support.soundness import require_sound
+from tests.support.vms import TINY_IMAGE
+
+ERRNOS = (errno.ENOSPC, errno.EIO, errno.EMFILE, errno.ENOMEM, errno.EPERM)
+REFUSAL = re.compile(r"(?!internal-error|daemon-unreachable)[a-z-]+ \([1-9]\): .*\.", re.DOTALL)
+"""A code, an exit code and a sentence; and not one that says that banger has a bug, or died."""
+SEED = 4
+SAMPLE = 12
+ALL = os.environ.get("BANGER_TEST_FAULTS") == "all"
+SHAPE = {
+    "image": TINY_IMAGE,
+    "memory_mib": 256,
+    "disk_mib": 1024,
+    "vcpu": 1,
+    "network": "none",
+}
+
+
+class Faulty:
+    """One installation with a daemon whose calls can be made to fail."""
+
+    def __init__(self, banger: Installation, pid: int) -> None:
+        self.banger = banger
+        self.control = banger.layout.state
+        self.pid = pid
+        self.client = Client(banger.layout, autostart=False)
+
+    def call(self, method: str, **params: Any) -> Any:
+        return self.client.call(method, params)
+
+    def attempt(
+        self, number: int, k: int, verb: Callable[[], object]
+    ) -> tuple[str, dict[str, Any]]:
+        """Run a verb whose k-th call fails; return how it ended, and what was counted."""
+        (self.control / "arm.new").write_text(json.dumps({"errno": number, "k": k}))
+        os.replace(self.control / "arm.new", self.control / "arm")
+        try:
+            verb()
+            outcome = "ok"
+        except BangerError as error:
+            outcome = f"{error.code} ({error.exit_code}): {error.message}"
+        return outcome, json.loads((self.control / "calls").read_bytes())
+
+    def vms(self) -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.call("vm.list")
+        return found
+
+    def delete_all(self) -> None:
+        for vm in self.vms():
+            self.call("vm.delete", ref=vm["id"])
+
+
+@pytest.fixture(scope="module")
+def faulty(own_of_module: Installation) -> Iterator[Faulty]:
+    """A daemon with faults, and a template to clone."""
+    banger = own_of_module
+    banger.environ |= {"BANGER_TEMPLATE_ENABLED": "on"}
+    with banger.special_daemon("--faults", str(banger.layout.state)) as daemon:
+        faulty = Faulty(banger, daemon.pid)
+        faulty.call("template.build", **SHAPE)
+        yield faulty
+        faulty.client.close()
+        assert daemon.poll() is None, "the daemon died"
+
+
+def each_k(calls: int, verb: str) -> list[tuple[int, int]]:
+    """Return the pairs of k and errno to try."""
+    pairs = [(k, number) for k in range(1, calls + 1) for number in ERRNOS]
+    return pairs if ALL else sorted(random.Random(f"{SEED} {verb}").sample(pairs, SAMPLE))
+
+
+def survive(
+    faulty: Faulty,
+    verb: str,
+    act: Callable[[], object],
+    *,
+    prepare: Callable[[], object] = lambda: None,
+    check: Callable[[str], object] = lambda _: None,
+    leaves_nothing: bool = True,
+) -> None:
+    """Let a verb meet every fault; collect what went wrong, so that one run shows all of it.
+
+    `leaves_nothing`: also when it fails; else what it leaves goes with the VM.
+    """
+    prepare()
+    _, counted = faulty.attempt(0, -1, act)
+    faulty.delete_all()
+    wrong = []
+    for k, number in each_k(counted["calls"], verb):
+        prepare()
+        outcome, hit = faulty.attempt(number, k, act)
+        case = f"{verb} k={k} {errno.errorcode[number]} at {hit['hit']}: {outcome}"
+        print(case)
+        try:
+            assert outcome == "ok" or REFUSAL.fullmatch(outcome)
+            check(outcome)
+            if outcome == "ok" or leaves_nothing:
+                require_sound(faulty.client, faulty.banger.layout)
+            faulty.delete_all()
+            require_sound(faulty.client, faulty.banger.layout)
+            assert faulty.vms() == []
+        except (AssertionError, BangerError) as error:
+            wrong.append(f"{case}\n    {error!r}"[:700])
+            faulty.delete_all()
+    assert not wrong, f"{len(wrong)} of {verb}'s faults:\n" + "\n".join(wrong)
+
+
+def test_faults_of_create(faulty: Faulty) -> None:
+    """A9, A10, B3: there is no VM, or a whole one."""
+
+    def check(outcome: str) -> None:
+        states = [vm["state"] for vm in faulty.vms()]
+        assert states == (["created"] if outcome == "ok" else []), states
+
+    survive(
+        faulty,
+        "create",
+        lambda: faulty.call("vm.create", **SHAPE, name="one", start=False),
+        check=check,
+    )
+
+
+def test_faults_of_clone(faulty: Faulty) -> None:
+    """A9, A10, B3, D3: there is no VM, or one that runs, or one that is kept as evidence."""
+
+    def check(outcome: str) -> None:
+        states = [vm["state"] for vm in faulty.vms()]
+        assert states in ([["running"]] if outcome == "ok" else [[], ["error"]]), states
+
+    def prepare() -> None:
+        # One that was in the way of a fault is gone.
+        faulty.call("template.build", **SHAPE)
+
+    survive(
+        faulty,
+        "clone",
+        lambda: faulty.call("vm.create", **SHAPE, name="one"),
+        prepare=prepare,
+        check=check,
+    )
+
+
+@pytest.mark.parametrize("verb", ["stop", "delete"])
+def test_faults_of_an_end(faulty: Faulty, verb: str) -> None:
+    """A10, B3: whatever fails on the way, nothing of the VM runs on when it is called ended."""
+
+    def check(outcome: str) -> None:
+        for vm in faulty.vms():
+            faulty.call("vm.show", ref=vm["id"])
+            if vm["state"] != "running":
+                assert not faulty.banger.vm_processes(vm["id"]), vm
+
+    survive(
+        faulty,
+        verb,
+        lambda: faulty.call(f"vm.{verb}", ref="one"),
+        prepare=lambda: faulty.call("vm.create", **SHAPE, name="one"),
+        check=check,
+        leaves_nothing=False,
+    )

@@ -1,0 +1,64 @@
+"""The crash matrix has every plan, step and journal that there is (hazard B5)."""
+
+from __future__ import annotations
+
+import ast
+import typing
+from pathlib import Path
+
+import banger
+from banger.plan import lifecycle
+from banger.plan.steps import Step
+from tests.crash.points import PLANS, SCENARIOS, tag_of
+
+SOURCES = Path(banger.__file__).parent
+
+
+def test_every_plan_is_tried() -> None:
+    """B5: who adds a plan says here what its verb runs through."""
+    plans = {name for name in vars(lifecycle) if name.startswith("plan_")}
+    assert plans == set(PLANS)
+    tried = {id(plan) for scenario in SCENARIOS.values() for _, plan in scenario.journals}
+    assert [name for name, plan in PLANS.items() if id(plan) not in tried] == []
+
+
+def test_every_step_is_tried_on_both_sides() -> None:
+    """B5: each tag of the journal's format, started and done, before and after."""
+    known = {str(kind.__struct_config__.tag) for kind in typing.get_args(Step)}
+    deaths = [death for scenario in SCENARIOS.values() for death in scenario.deaths]
+    for side in ("before", "after"):
+        words = [
+            " ".join(death.point.split(" + ")).split() for death in deaths if death.side == side
+        ]
+        tried = {word for point in words for word in point}
+        assert known - tried == set(), side
+
+
+def test_every_journal_is_tried() -> None:
+    """B5: each name under which the sources open a journal; recovery goes by it."""
+    tried = {journal for scenario in SCENARIOS.values() for journal, _ in scenario.journals}
+    assert find_journals() == tried
+
+
+def test_there_are_enough_points() -> None:
+    """B5."""
+    assert sum(len(scenario.deaths) for scenario in SCENARIOS.values()) >= 150
+    assert all(
+        tag_of(step) for plan in PLANS.values() for step in plan if not isinstance(step, tuple)
+    )
+
+
+def find_journals() -> set[str]:
+    """Return the texts that stand where a journal is opened: `vm.` names in such calls."""
+    openers = {"begin_operation", "begin", "_begin", "_begin_ending", "write", "_start"}
+    found = set()
+    for path in SOURCES.joinpath("engine").glob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+            if not isinstance(node, ast.Call):
+                continue
+            name = getattr(node.func, "attr", getattr(node.func, "id", ""))
+            values = [*node.args, *(keyword.value for keyword in node.keywords)]
+            texts = [v.value for v in values if isinstance(v, ast.Constant)]
+            if name in openers or any(keyword.arg == "journal" for keyword in node.keywords):
+                found |= {t for t in texts if isinstance(t, str) and t.startswith("vm.")}
+    return found

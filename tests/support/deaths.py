@@ -1,0 +1,120 @@
+"""A daemon's sudden death at a named point of its journal.
+
+Every durable fact goes through `Database.write`, and each step's effects lie between two of its
+calls; so to die before and after each transaction is to die between any two steps, and
+between a step and its record (hazards B4, B5). "Before" is inside the transaction, when all of
+its statements have run: it is the COMMIT that does not come. "After" is when it is durable and
+nobody has been told.
+
+A point's name says what the transaction writes: `vm.stop 2 end-vmm started`, `vm.stop end`,
+`vm.start handle vmm`. In the control directory, `points` gets the name of each transaction, one a
+line; `die` names the side and the point at which to die, when it is next reached.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from pathlib import Path
+from typing import Any, NoReturn
+
+import msgspec
+
+from banger import store
+from banger.store import Database
+
+SIDES = ("before", "after")
+
+
+class Facts:
+    """What the transaction in progress writes; one thread writes."""
+
+    def __init__(self) -> None:
+        self.methods: dict[str, str] = {}
+        self.names: list[str] = []
+
+    def begin_operation(self, _: Any, operation: str, method: str, *__: Any, **___: Any) -> None:
+        self.methods[operation] = method
+        self.names.append(f"{method} begin")
+
+    def record_step(
+        self, _: Any, operation: str, number: int, step: bytes, status: str, *__: Any
+    ) -> None:
+        tag = msgspec.json.decode(step)["step"]
+        self.names.append(f"{self.methods.get(operation, '?')} {number} {tag} {status}")
+
+    def end_operation(self, _: Any, operation: str) -> None:
+        self.names.append(f"{self.methods.get(operation, '?')} end")
+
+    def save_handle(self, _: Any, __: str, kind: str, ___: bytes) -> None:
+        self.names.append(f"save {kind} handle")
+
+    def delete_handle(self, _: Any, __: str, kind: str) -> None:
+        self.names.append(f"delete {kind} handle")
+
+    def update_workspace(self, *_: Any) -> None:
+        self.names.append("workspace")
+
+    def take(self) -> str:
+        """Return the name of the transaction, and forget it."""
+        name, self.names = " + ".join(self.names) or "record", []
+        return name
+
+
+def die_at_points(control: Path) -> None:
+    """Arrange for this process's death."""
+    facts = Facts()
+    for name in dir(Facts):
+        if not name.startswith("_") and name != "take":
+            _observe(name, getattr(facts, name))
+    write = Database.write
+
+    async def deadly_write(database: Database, function: Any, *args: Any, **named: Any) -> Any:
+        point = ""
+
+        def observed(connection: Any, *inner: Any, **more: Any) -> Any:
+            nonlocal point
+            facts.take()
+            result = function(connection, *inner, **more)
+            point = facts.take()
+            with open(control / "points", "a") as file:
+                file.write(point + "\n")
+            if _is_last(control, point, "before"):
+                die()
+            return result
+
+        result = await write(database, observed, *args, **named)
+        if _is_last(control, point, "after"):
+            die()
+        return result
+
+    Database.write = deadly_write  # type: ignore[method-assign, assignment]
+
+
+def arm_death(control: Path, side: str, point: str) -> None:
+    """Let the daemon die at a point, from now on."""
+    (control / "die.new").write_text(json.dumps([side, point]))
+    os.replace(control / "die.new", control / "die")
+
+
+def _observe(name: str, note: Any) -> None:
+    original = getattr(store, name)
+
+    def noted(*args: Any, **named: Any) -> Any:
+        note(*args, **named)
+        return original(*args, **named)
+
+    setattr(store, name, noted)
+
+
+def _is_last(control: Path, point: str, side: str) -> bool:
+    try:
+        return json.loads((control / "die").read_bytes()) == [side, point]
+    except FileNotFoundError:
+        return False
+
+
+def die() -> NoReturn:
+    os.kill(os.getpid(), signal.SIGKILL)
+    raise AssertionError("still alive")
