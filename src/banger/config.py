@@ -20,9 +20,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger.errors import ConfigInvalid
+from banger.model.registries import Registries, parse_registries
 from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
 
-Value = str | int
+Value = str | int | Registries
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,16 @@ class Settings:
 
     def number(self, key: str) -> int:
         """Return a setting that is a whole number."""
-        return int(self.values[key])
+        value = self.values[key]
+        assert isinstance(value, int)
+        return value
+
+    @property
+    def registries(self) -> Registries:
+        """What is set for registries."""
+        value = self.values["registries"]
+        assert isinstance(value, Registries)
+        return value
 
     def items(self) -> Iterator[tuple[str, Value, str]]:
         """Yield (key, value, origin) in the table's order."""
@@ -101,7 +111,7 @@ def _integer(allowed: range) -> Callable[[object], int]:
     return parse
 
 
-def _fixed(value: str | int) -> Callable[[HostSize], tuple[Value, str]]:
+def _fixed(value: Value) -> Callable[[HostSize], tuple[Value, str]]:
     return lambda _: (value, "default")
 
 
@@ -153,6 +163,12 @@ OPTIONS: tuple[Option, ...] = (
         "Disk space for templates; the least recently used go first.",
         _integer(range(1, 100_001)),
         _fixed(10),
+    ),
+    Option(
+        "registries",
+        "For each registry: mirrors that are tried first, and whether it speaks plain HTTP.",
+        parse_registries,
+        _fixed(Registries()),
     ),
     Option("qemu.binary", "QEMU's program, a name or a path.", _text, _fixed("qemu-system-x86_64")),
 )
@@ -246,12 +262,17 @@ def _flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[st
 
 
 def _find_line(text: str, key: str) -> int:
-    """Return the line on which `key` is set; tomllib does not tell. 1 if it is not found."""
+    """Return the line on which `key` is set; tomllib does not tell. 1 if it is not found.
+
+    The key may be a table of its own.
+    """
     table, _, name = key.rpartition(".")
     current = ""
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[([^\[\]]+)\]", line):
             current = header[1].strip()
+            if current == key or current.startswith(f"{key}."):
+                return number
         left = line.partition("=")[0].strip().strip("\"'")
         if (current == table and left == name) or (not current and left == key):
             return number

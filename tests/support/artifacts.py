@@ -19,7 +19,10 @@ from pathlib import Path
 
 CHECKOUT = Path(__file__).resolve().parents[2]
 MAKERS = {
-    "images": ("src/banger/images",),
+    "images": tuple(
+        f"src/banger/images/{name}"
+        for name in ("build.py", "plan.py", "recipe.py", "recipes", "rootinode.py", "shelf.py")
+    ),
     "kernels": ("src/banger/kernels", "agent"),
 }
 """What decides the content of each artefact directory."""
@@ -46,7 +49,7 @@ def hash_sources(roots: Iterable[str]) -> str:
     """Return a short hash over the names and contents of the sources below `roots`."""
     digest = hashlib.sha256()
     for root in roots:
-        for path in sorted((CHECKOUT / root).rglob("*")):
+        for path in sorted([CHECKOUT / root, *(CHECKOUT / root).rglob("*")]):
             if path.suffix in SOURCES and path.is_file():
                 digest.update(f"{path.relative_to(CHECKOUT)}\0".encode())
                 digest.update(hashlib.sha256(path.read_bytes()).digest())

@@ -133,6 +133,25 @@ DEVELOPMENT: tuple[Tool, ...] = (
         ("iproute2", "iproute", "iproute2", "iproute2", "iproute2"),
         required=False,
     ),
+    Tool(
+        "docker-registry",
+        "is what pulls of tests ask",
+        (
+            "docker-registry",
+            "docker-distribution",
+            None,
+            "distribution-registry",
+            "docker-registry",
+        ),
+        required=False,
+    ),
+    Tool("skopeo", "fills the registries of tests", ("skopeo",) * 5, required=False),
+    Tool(
+        "umoci",
+        "unpacks the images of tests the standard way",
+        ("umoci", None, "umoci", "umoci", "umoci"),
+        required=False,
+    ),
     Tool("clang", "builds the agent with sanitizers and fuzzers", ("clang",) * 5, required=False),
     Tool(
         "clang's run-time library",
