@@ -170,6 +170,12 @@ class Deleted(Struct, frozen=True, kw_only=True):
     ids: list[str]
 
 
+class Pruned(Struct, frozen=True, kw_only=True):
+    ids: list[str]
+    blob_bytes: int
+    """What was freed of the cache of downloads."""
+
+
 class TemplateView(Struct, frozen=True, kw_only=True):
     """A template: the memory and disk of a machine that had booted."""
 
@@ -345,6 +351,22 @@ class ImageBuild(Params, frozen=True):
     packages: list[str] = field(default_factory=list)
     recipe: str | None = None
     """Path of a recipe file; excludes `suite` and `packages`."""
+
+
+class ImagePull(Params, frozen=True):
+    ref: str
+    """`[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, by Docker's rules."""
+    platform: str | None = None
+    """`OS/ARCH[/VARIANT]`; absent: this host's."""
+    insecure: bool = False
+    """The registry speaks plain HTTP."""
+
+
+class ImagePrune(Params, frozen=True):
+    all: bool = False
+    """Every image that no VM uses; false: only those that have lost their name to a newer one."""
+    dry_run: bool = False
+    """True: only tell which images would be deleted."""
 
 
 class ImageRef(Params, frozen=True):

@@ -108,7 +108,7 @@ def _show(arguments: Namespace, context: Context) -> int:
         "name": image["name"],
         "digest": image["digest"],
         "size": format_bytes(image["size_bytes"]),
-        "source": image["source"],
+        **_describe_source(image["source"]),
         "init": image["init"] or "(none: the agent stays PID 1)",
         "packages": len(image["packages"]),
         "created": format_age(time.time() - image["created_at"]) + " ago",
@@ -116,6 +116,12 @@ def _show(arguments: Namespace, context: Context) -> int:
     for name, value in lines.items():
         context.out(f"{name:<10}{printable(str(value))}")
     return 0
+
+
+def _describe_source(source: str) -> dict[str, str]:
+    """Return where an image came from, and the reference that will always mean it, if any."""
+    kind, _, rest = source.partition(":")
+    return {"source": kind, "pinned": rest} if kind == "registry" else {"source": source}
 
 
 def _configure_delete(parser: Parser) -> None:

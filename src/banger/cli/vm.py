@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import Namespace
 from collections.abc import Callable
 
 from banger.cli.context import Context
-from banger.cli.parser import Parser, UsageError
+from banger.cli.parser import Parser
 from banger.cli.progress import Stages
-from banger.cli.targets import add_refs, each_target
+from banger.cli.targets import add_refs, confirm_deletion, each_target
 from banger.cli.values import duration_s
 
 Params = dict[str, object]
@@ -79,7 +78,8 @@ def _prune(arguments: Namespace, context: Context) -> int:
         assert isinstance(found, dict)
         ids = found["ids"]
         if not arguments.dry_run and ids:
-            if not arguments.force and not _confirm(len(ids), context):
+            what = f"{len(ids)} VM{'s' if len(ids) > 1 else ''} that do not run"
+            if not arguments.force and not confirm_deletion(what, "banger vm prune", context):
                 return 1
             deleted = client.call("vm.prune", {"dry_run": False})
             assert isinstance(deleted, dict)
@@ -87,22 +87,6 @@ def _prune(arguments: Namespace, context: Context) -> int:
         for vm_id in ids:
             context.out(vm_id)
     return 0
-
-
-def _confirm(number: int, context: Context) -> bool:
-    """Ask on the terminal.
-
-    Raises:
-        UsageError: there is nobody to ask.
-    """
-    if not sys.stdin.isatty():
-        raise UsageError("There is no terminal to ask on.", hint="banger vm prune --force")
-    sys.stderr.write(f"Delete {number} VM{'s' if number > 1 else ''} that do not run? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() in ("y", "yes"):
-        return True
-    context.say("Nothing was deleted.")
-    return False
 
 
 COMMANDS = {

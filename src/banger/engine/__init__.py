@@ -21,6 +21,7 @@ from banger.engine.garbage import collect_garbage
 from banger.engine.lifecycle import delete_vm, kill_vm, prune_vms, start_vm, stop_vm
 from banger.engine.opening import open_engine
 from banger.engine.pausing import pause_vm, resume_vm
+from banger.engine.pulling import prune_images, pull_image
 from banger.engine.queries import list_vms, open_log, show_vm
 from banger.engine.snapshots import (
     create_snapshot,
@@ -66,8 +67,10 @@ __all__ = [
     "open_log",
     "pause_vm",
     "prepare_workspace",
+    "prune_images",
     "prune_templates",
     "prune_vms",
+    "pull_image",
     "pull_kernel",
     "restore_snapshot",
     "resume_vm",

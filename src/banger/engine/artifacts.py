@@ -18,9 +18,11 @@ from banger import images, kernels, store, templates
 from banger.api.methods import Deleted, ImageBuild, ImageRef, KernelPull
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
+from banger.engine.pulling import pull_reference
 from banger.engine.shared import Progress
 from banger.errors import HostNotReady, ImageInUse, ImageNotFound, InvalidRequest
 from banger.host import proc
+from banger.images import platforms, registry
 from banger.model.artifacts import Image, Kernel
 
 BASE_RECIPE = "debian-bookworm"
@@ -78,18 +80,27 @@ async def pull_kernel(engine: Engine, op: Operation, params: KernelPull) -> Kern
 
 
 async def ensure_image(engine: Engine, name: str, progress: Progress) -> Image:
-    """Return the image of this name or digest, built now if it is one of our recipes.
+    """Return the image of this name or digest, built or pulled now if it can be.
+
+    A bare word is never pulled: a slip in the name of an own image must not run what a
+    stranger has put under it in a public registry.
 
     Raises:
-        ImageNotFound: it is neither here nor in the catalogue.
+        ImageNotFound: it is neither here nor in the catalogue, and no reference.
     """
     image = await asyncio.to_thread(images.find_image, engine.layout, name)
     if image is not None:
         return image
     recipe = images.find_recipe(name)
-    if recipe is None:
-        raise ImageNotFound(f"There is no image {name}.", hint="banger image list")
-    return await _build(engine, recipe, progress)
+    if recipe is not None:
+        return await _build(engine, recipe, progress)
+    if not any(mark in name for mark in "/:@"):
+        raise ImageNotFound(
+            f"There is no image {name}.", hint=f"banger image list, or: banger image pull {name}"
+        )
+    return await pull_reference(
+        engine, registry.parse_reference(name), progress, platform=platforms.host_platform()
+    )
 
 
 async def ensure_kernel(engine: Engine, name: str, progress: Progress) -> Kernel:

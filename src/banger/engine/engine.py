@@ -6,6 +6,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from banger.config import Settings
@@ -17,6 +18,9 @@ from banger.engine.tasks import OwnedTasks
 from banger.layout import Layout
 from banger.model.names import VmId
 from banger.store import Database
+
+TRANSFERS = 8
+"""How many requests to registries go on at once, over all pulls."""
 
 
 @dataclass
@@ -34,6 +38,10 @@ class Engine:
     """How many operations need the saved machine of an origin at this moment (hazard C4)."""
     template_failures: Counter[str] = field(default_factory=Counter)
     """How often a template of this key could not be made or used while this daemon lived."""
+    transfers: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(TRANSFERS, thread_name_prefix="transfer")
+    )
+    """Threads that wait for registries; a download may outlive the request that began it."""
     live: dict[VmId, LiveVm] = field(default_factory=dict)
     now: Callable[[], float] = time.time
     random_bytes: Callable[[int], bytes] = os.urandom

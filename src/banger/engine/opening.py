@@ -38,6 +38,8 @@ async def open_engine(layout: Layout, settings: Settings) -> AsyncIterator[Engin
             yield engine
         finally:
             await tasks.close()
+            # No thread is busy any more: the tasks have waited for theirs.
+            engine.transfers.shutdown(wait=False)
             for live in engine.live.values():
                 await close_connection(live)
     finally:

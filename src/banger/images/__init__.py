@@ -9,6 +9,8 @@ from banger.images.shelf import (
     image_root,
     is_intact,
     list_images,
+    name_image,
+    named_digests,
 )
 
 __all__ = [
@@ -23,6 +25,8 @@ __all__ = [
     "list_images",
     "list_recipes",
     "load_recipe",
+    "name_image",
+    "named_digests",
     "require_image_tools",
     "require_recipe",
 ]

@@ -12,9 +12,8 @@ from typing import TypeVar
 
 from banger.engine.shared import SharedWork
 from banger.engine.tasks import OwnedTasks
-from banger.images.content import Platform
+from banger.images.content import ImageConfig, LayerBlob, Platform
 from banger.images.registry import (
-    Pulled,
     Resolved,
     Source,
     open_pull,
@@ -26,6 +25,14 @@ from banger.model.registries import Registries
 
 AMD64 = Platform(os="linux", architecture="amd64")
 T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Pulled:
+    """An image whose parts are all here."""
+
+    config: ImageConfig
+    layers: list[LayerBlob]
 
 
 def make_layout(root: Path) -> Layout:
@@ -68,7 +75,9 @@ class Puller:
         async with pull_deadline(parsed):
             work = await open_pull(source, parsed, platform)
             resolved = await work.resolve(parsed)
-            return resolved, await work.fetch(resolved, progress)
+            config = await work.fetch_config(resolved)
+            async with work.open_layers(resolved, config, progress) as layers:
+                return resolved, Pulled(config, [layer async for layer in layers])
 
     def blobs(self) -> set[str]:
         """Return the digests of what the cache holds."""

@@ -7,10 +7,13 @@ from banger.api.methods import (
     Deleted,
     Gc,
     ImageBuild,
+    ImagePrune,
+    ImagePull,
     ImageRef,
     KernelPull,
     Leftover,
     NoParams,
+    Pruned,
     TemplateBuild,
     TemplateRef,
     TemplateView,
@@ -31,6 +34,12 @@ def artifact_handlers(engine: Engine) -> Handlers:
 
     async def build_image(call: Call, params: ImageBuild) -> Image:
         return await verbs.build_image(engine, call.operation, params)
+
+    async def pull_image(call: Call, params: ImagePull) -> Image:
+        return await verbs.pull_image(engine, call.operation, params)
+
+    async def prune_images(_: Call, params: ImagePrune) -> Pruned:
+        return await verbs.prune_images(engine, params)
 
     async def delete_image(_: Call, params: ImageRef) -> Deleted:
         return await verbs.delete_image(engine, params)
@@ -61,6 +70,8 @@ def artifact_handlers(engine: Engine) -> Handlers:
         "image.show": show_image,
         "image.build": build_image,
         "image.delete": delete_image,
+        "image.pull": pull_image,
+        "image.prune": prune_images,
         "kernel.list": list_kernels,
         "kernel.pull": pull_kernel,
         "template.list": list_templates,

@@ -60,7 +60,6 @@ PARALLEL_LAYERS = 4
 DOWNLOADING = "downloading layers"
 
 T = TypeVar("T")
-Progress = Callable[[str, int | None, int | None], None]
 FAILURES_OF_A_MIRROR = (
     ImageInvalid,
     ImageNotFound,
@@ -69,6 +68,13 @@ FAILURES_OF_A_MIRROR = (
     RegistryUnreachable,
 )
 """After which the next endpoint is asked."""
+
+
+class Progress(Protocol):
+    """Tell how far a stage is; on the event loop."""
+
+    def __call__(self, stage: str, done: int | None = None, total: int | None = None, /) -> None:
+        """Report."""
 
 
 class Share(Protocol):
@@ -99,24 +105,17 @@ class Resolved(Struct, frozen=True, kw_only=True):
 
     reference: Reference
     digest: str
-    """Of what the reference names: an index, or the manifest itself."""
-    manifest_digest: str
+    """Of the manifest, which an index may have led to."""
     manifest: Manifest
 
     @property
     def pinned(self) -> str:
+        """The reference that means exactly this image, whatever becomes of the tag."""
         return self.reference.pin(self.digest)
 
 
-class Pulled(Struct, frozen=True, kw_only=True):
-    """An image whose parts are all here."""
-
-    config: ImageConfig
-    layers: tuple[LayerBlob, ...]
-
-
 class Pull:
-    """One pull: `resolve`, then `fetch`."""
+    """One pull: `resolve`, `fetch_config`, `open_layers`."""
 
     def __init__(self, source: Source, sessions: Sequence[Session], platform: Platform) -> None:
         self._source = source
@@ -140,55 +139,35 @@ class Pull:
 
         return await self._at_first(ask)
 
-    async def fetch(self, resolved: Resolved, progress: Progress) -> Pulled:
-        """Bring configuration and layers into the cache.
+    async def fetch_config(self, resolved: Resolved) -> ImageConfig:
+        """Return the configuration, which is for the platform that was asked for.
+
+        Raises:
+            ImageUnsupported: it is for another.
+            ImageInvalid, RegistryDenied, RegistryUnreachable, RegistryMisbehaved: as they say.
+        """
+        path = await self._fetch_blob(resolved.manifest.config, _ignore)
+        config = parse_config(await asyncio.to_thread(path.read_bytes))
+        require_same_layers(resolved.manifest, config)
+        if not is_for(config.platform, self._platform):
+            raise ImageUnsupported(
+                f"The image is not made for {self._platform}; it is for {config.platform}."
+            )
+        return config
+
+    @contextlib.asynccontextmanager
+    async def open_layers(
+        self, resolved: Resolved, config: ImageConfig, progress: Progress
+    ) -> AsyncIterator[ComingLayers]:
+        """Bring the layers into the cache, several at once, and hand each out when it is there.
 
         Raises:
             NoSpace: the cache's file system has not the room.
             ImageInvalid, RegistryDenied, RegistryUnreachable, RegistryMisbehaved: as they say.
         """
         manifest = resolved.manifest
-        meter = _Meter(manifest.layers, progress)
-        path = await self._fetch_blob(manifest.config, meter.ignore)
-        config = parse_config(await asyncio.to_thread(path.read_bytes))
-        require_same_layers(manifest, config)
-        if not is_for(config.platform, self._platform):
-            raise ImageUnsupported(
-                f"The image is not made for {self._platform}; it is for {config.platform}."
-            )
         await asyncio.to_thread(self._require_space, manifest.layers)
-        paths = await self._fetch_layers(manifest.layers, meter)
-        layers = tuple(
-            LayerBlob(
-                path=paths[layer.digest],
-                digest=layer.digest,
-                diff_id=diff_id,
-                compression=parse_compression(layer.media_type),
-                size=layer.size,
-            )
-            for layer, diff_id in zip(manifest.layers, config.diff_ids, strict=True)
-        )
-        return Pulled(config=config, layers=layers)
-
-    async def _resolve_at(self, session: Session, reference: Reference) -> Resolved:
-        top = await session.fetch_manifest(reference.wanted)
-        found = parse_manifest_or_index(top.untrusted, media_type=top.media_type)
-        below = top
-        if isinstance(found, Index):
-            chosen = choose_manifest(found, self._platform)
-            below = await session.fetch_manifest(chosen.digest)
-            found = parse_manifest_or_index(below.untrusted, media_type=chosen.media_type or None)
-        if isinstance(found, Index):
-            raise ImageUnsupported(f"{reference.familiar} is an index of indexes.")
-        return Resolved(
-            reference=reference,
-            digest=top.digest,
-            manifest_digest=below.digest,
-            manifest=found,
-        )
-
-    async def _fetch_layers(self, layers: Sequence[Descriptor], meter: _Meter) -> dict[str, Path]:
-        """Return the file of each digest; the first failure ends all."""
+        meter = _Meter(manifest.layers, progress)
         slots = asyncio.Semaphore(PARALLEL_LAYERS)
 
         async def fetch(layer: Descriptor) -> Path:
@@ -197,15 +176,29 @@ class Pull:
             meter.count(layer, layer.size)
             return path
 
-        unique = {layer.digest: layer for layer in layers}
+        tasks = {
+            digest: asyncio.create_task(fetch(layer))
+            for digest, layer in {layer.digest: layer for layer in manifest.layers}.items()
+        }
         try:
-            async with asyncio.TaskGroup() as group:
-                tasks = {
-                    digest: group.create_task(fetch(layer)) for digest, layer in unique.items()
-                }
-        except ExceptionGroup as failed:
-            raise failed.exceptions[0] from None
-        return {digest: task.result() for digest, task in tasks.items()}
+            yield ComingLayers(manifest, config, tasks)
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    async def _resolve_at(self, session: Session, reference: Reference) -> Resolved:
+        document = await session.fetch_manifest(reference.wanted)
+        found = parse_manifest_or_index(document.untrusted, media_type=document.media_type)
+        if isinstance(found, Index):
+            chosen = choose_manifest(found, self._platform)
+            document = await session.fetch_manifest(chosen.digest)
+            found = parse_manifest_or_index(
+                document.untrusted, media_type=chosen.media_type or None
+            )
+        if isinstance(found, Index):
+            raise ImageUnsupported(f"{reference.familiar} is an index of indexes.")
+        return Resolved(reference=reference, digest=document.digest, manifest=found)
 
     async def _fetch_blob(self, wanted: Descriptor, progress: Progress) -> Path:
         """Return the file of a blob, from the cache or from the first endpoint that has it."""
@@ -280,6 +273,45 @@ async def pull_deadline(reference: Reference) -> AsyncIterator[None]:
         ) from error
 
 
+class ComingLayers:
+    """The layers of an image in their order, the lowest first, each as soon as it is here."""
+
+    def __init__(
+        self, manifest: Manifest, config: ImageConfig, tasks: Mapping[str, asyncio.Task[Path]]
+    ) -> None:
+        self._manifest = manifest
+        self._config = config
+        self._tasks = tasks
+
+    @property
+    def are_here(self) -> bool:
+        """Whether no download is going on."""
+        return all(task.done() for task in self._tasks.values())
+
+    async def __aiter__(self) -> AsyncIterator[LayerBlob]:
+        """Yield the layers.
+
+        Raises:
+            BangerError: a download failed, be it the next layer's or a later one's.
+        """
+        for layer, diff_id in zip(self._manifest.layers, self._config.diff_ids, strict=True):
+            yield LayerBlob(
+                path=await self._wait_for(self._tasks[layer.digest]),
+                digest=layer.digest,
+                diff_id=diff_id,
+                compression=parse_compression(layer.media_type),
+                size=layer.size,
+            )
+
+    async def _wait_for(self, task: asyncio.Task[Path]) -> Path:
+        while not task.done():
+            going_on = [other for other in self._tasks.values() if not other.done()]
+            done, _ = await asyncio.wait(going_on, return_when=asyncio.FIRST_COMPLETED)
+            for other in done:
+                other.result()
+        return task.result()
+
+
 class _Meter:
     """Adds up the bytes of all layers for one bar."""
 
@@ -296,10 +328,11 @@ class _Meter:
         self._done[layer.digest] = done
         self._progress(DOWNLOADING, sum(self._done.values()), self._total)
 
-    def ignore(self, _: str, __: int | None = None, ___: int | None = None) -> None:
-        """Take the progress of what is too small to show."""
-
     def _take(
         self, layer: Descriptor, _: str, done: int | None = None, __: int | None = None
     ) -> None:
         self.count(layer, done or 0)
+
+
+def _ignore(_: str, __: int | None = None, ___: int | None = None) -> None:
+    """Take the progress of what is too small to show."""
