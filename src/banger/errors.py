@@ -273,6 +273,18 @@ class ImageInUse(Conflict):
     code = "image-in-use"
 
 
+class ImageInvalid(OperationFailed):
+    """Something that an image is made of breaks its format, or exceeds a limit."""
+
+    code = "image-invalid"
+
+
+class ImageUnsupported(OperationFailed):
+    """An image is of a kind, or for a platform, that cannot be used here."""
+
+    code = "image-unsupported"
+
+
 class KernelNotFound(NotFound):
     """No kernel has this name."""
 

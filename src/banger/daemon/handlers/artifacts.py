@@ -7,6 +7,7 @@ from banger.api.methods import (
     Deleted,
     Gc,
     ImageBuild,
+    ImageImport,
     ImageRef,
     KernelPull,
     Leftover,
@@ -31,6 +32,9 @@ def artifact_handlers(engine: Engine) -> Handlers:
 
     async def build_image(call: Call, params: ImageBuild) -> Image:
         return await verbs.build_image(engine, call.operation, params)
+
+    async def import_image(call: Call, params: ImageImport) -> Image:
+        return await verbs.import_image(engine, call.operation, params)
 
     async def delete_image(_: Call, params: ImageRef) -> Deleted:
         return await verbs.delete_image(engine, params)
@@ -60,6 +64,7 @@ def artifact_handlers(engine: Engine) -> Handlers:
         "image.list": list_images,
         "image.show": show_image,
         "image.build": build_image,
+        "image.import": import_image,
         "image.delete": delete_image,
         "kernel.list": list_kernels,
         "kernel.pull": pull_kernel,
