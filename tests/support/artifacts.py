@@ -21,7 +21,16 @@ CHECKOUT = Path(__file__).resolve().parents[2]
 MAKERS = {
     "images": tuple(
         f"src/banger/images/{name}"
-        for name in ("build.py", "plan.py", "recipe.py", "recipes", "rootinode.py", "shelf.py")
+        for name in (
+            "build.py",
+            "plan.py",
+            "publish.py",
+            "recipe.py",
+            "recipes",
+            "rootinode.py",
+            "rootwriter.py",
+            "shelf.py",
+        )
     ),
     "kernels": ("src/banger/kernels", "agent"),
 }

@@ -353,6 +353,13 @@ class ImageBuild(Params, frozen=True):
     """Path of a recipe file; excludes `suite` and `packages`."""
 
 
+class ImageImport(Params, frozen=True):
+    path: str
+    """An archive of `docker save`, an OCI layout or archive, or a root tar; or a pipe with one."""
+    name: str | None = None
+    """Absent: what the archive calls its image, else the file's name."""
+
+
 class ImagePull(Params, frozen=True):
     ref: str
     """`[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, by Docker's rules."""

@@ -13,6 +13,7 @@ from banger.api.methods import (
     ExportedBranch,
     Gc,
     ImageBuild,
+    ImageImport,
     ImagePrune,
     ImagePull,
     ImageRef,
@@ -192,6 +193,12 @@ METHODS: dict[str, Method] = {
             params=ImageBuild,
             result=Image,
             doc="Build an image from distribution packages.",
+        ),
+        Method(
+            name="image.import",
+            params=ImageImport,
+            result=Image,
+            doc="Make an image of an archive or a root tar.",
         ),
         Method(
             name="image.pull",

@@ -80,6 +80,7 @@ COMMANDS = (
     Command("vm workspace prepare", "workspace", "Put a git repository into a running VM."),
     Command("vm workspace export", "workspace", "Bring a workspace's changes back."),
     Command("image build", "image", "Build an image from distribution packages."),
+    Command("image import", "image", "Make an image of an archive or a root tar."),
     Command("image pull", "pull", "Pull an image from a registry."),
     Command("image list", "image", "List images.", aliases=("image ls",)),
     Command("image show", "image", "Show everything that is known of an image."),

@@ -8,6 +8,7 @@ a journal (`runner`, `actions`). Locks are described in `live`, recovery in
 from banger.engine.artifacts import (
     build_image,
     delete_image,
+    import_image,
     list_images,
     list_kernels,
     pull_kernel,
@@ -56,6 +57,7 @@ __all__ = [
     "export_workspace",
     "export_workspace_branch",
     "fork_vm",
+    "import_image",
     "inspect_workspace",
     "kill_vm",
     "list_images",

@@ -15,7 +15,7 @@ from pathlib import Path
 import msgspec
 
 from banger import images, kernels, store, templates
-from banger.api.methods import Deleted, ImageBuild, ImageRef, KernelPull
+from banger.api.methods import Deleted, ImageBuild, ImageImport, ImageRef, KernelPull
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
 from banger.engine.pulling import pull_reference
@@ -44,6 +44,20 @@ async def show_image(engine: Engine, params: ImageRef) -> Image:
 async def build_image(engine: Engine, op: Operation, params: ImageBuild) -> Image:
     """Build an image from a recipe, or from a suite and packages, under a name."""
     return await _build(engine, _choose_recipe(params), op.progress)
+
+
+async def import_image(engine: Engine, op: Operation, params: ImageImport) -> Image:
+    """Make an image of an archive, a layout, a root tar, or a pipe with one of them."""
+    path = Path(params.path)
+    if not path.is_absolute():
+        raise InvalidRequest(f"{params.path!r} is not an absolute path.")
+
+    async def make(tell: Progress) -> Image:
+        return await images.import_image(
+            engine.layout, path, name=params.name, progress=tell, now=engine.now()
+        )
+
+    return await engine.shared.run(f"import:{path}:{params.name}", make, op.progress)
 
 
 async def delete_image(engine: Engine, params: ImageRef) -> Deleted:

@@ -62,6 +62,8 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         accel=await engine.host.accel(),
         labels=params.labels,
         env=image.env,
+        workdir=image.workdir,
+        user=image.user,
         ephemeral=params.ephemeral,
     )
     op.note("spec", _describe(spec))

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import re
 from pathlib import Path
 
-from banger.errors import ImageNotFound, ReferenceInvalid
+from banger.errors import ImageNotFound, InvalidRequest, ReferenceInvalid
 from banger.host.shelf import Shelf, hash_file
 from banger.images.registry.reference import parse_reference
 from banger.layout import Layout
@@ -15,11 +16,27 @@ from banger.model.artifacts import Image
 log = logging.getLogger(__name__)
 
 ROOT = "root.squashfs"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,150}")
+"""As registries' references are: `busybox:1.36`, `host:5000/team/app@sha256:...`."""
 
 
 def open_shelf(layout: Layout) -> Shelf[Image]:
     """Return the shelf of images; touches nothing."""
     return Shelf(layout.images, staging=layout.staging, kind=Image)
+
+
+def require_image_name(untrusted: str) -> str:
+    """Return a name that an image can be given.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    if not _NAME.fullmatch(untrusted):
+        raise InvalidRequest(
+            f"{untrusted[:60]!r} is not an image's name: letters, digits and ._/:@- are possible.",
+            hint="banger image import FILE NAME",
+        )
+    return untrusted
 
 
 def list_images(layout: Layout) -> list[Image]:

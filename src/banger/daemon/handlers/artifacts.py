@@ -7,6 +7,7 @@ from banger.api.methods import (
     Deleted,
     Gc,
     ImageBuild,
+    ImageImport,
     ImagePrune,
     ImagePull,
     ImageRef,
@@ -34,6 +35,9 @@ def artifact_handlers(engine: Engine) -> Handlers:
 
     async def build_image(call: Call, params: ImageBuild) -> Image:
         return await verbs.build_image(engine, call.operation, params)
+
+    async def import_image(call: Call, params: ImageImport) -> Image:
+        return await verbs.import_image(engine, call.operation, params)
 
     async def pull_image(call: Call, params: ImagePull) -> Image:
         return await verbs.pull_image(engine, call.operation, params)
@@ -69,6 +73,7 @@ def artifact_handlers(engine: Engine) -> Handlers:
         "image.list": list_images,
         "image.show": show_image,
         "image.build": build_image,
+        "image.import": import_image,
         "image.delete": delete_image,
         "image.pull": pull_image,
         "image.prune": prune_images,
