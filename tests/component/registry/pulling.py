@@ -79,6 +79,11 @@ class Puller:
             async with work.open_layers(resolved, config, progress) as layers:
                 return resolved, Pulled(config, [layer async for layer in layers])
 
+    def count_askers(self, digest: str) -> int:
+        """Return how many pulls wait for a blob at this moment."""
+        work = self.share._running.get(f"blob:{digest}")
+        return len(work.listeners) if work else 0
+
     def blobs(self) -> set[str]:
         """Return the digests of what the cache holds."""
         folder = self.layout.blobs / "sha256"

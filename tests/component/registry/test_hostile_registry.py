@@ -471,6 +471,7 @@ def test_who_goes_away_leaves_the_download_to_the_others(
             reference = f"{registry.address}/x"
             askers = [asyncio.create_task(puller.pull(reference, insecure=True)) for _ in range(2)]
             await asyncio.to_thread(begun.wait, 60)
+            await until_asked_by(2, puller, registry)
             askers[0].cancel()
             await asyncio.wait(askers[:1])
             assert not askers[1].done()
@@ -480,9 +481,7 @@ def test_who_goes_away_leaves_the_download_to_the_others(
             again = asyncio.create_task(puller.pull(reference, insecure=True))
             await asyncio.to_thread(begun.wait, 60)
             another = asyncio.create_task(puller.pull(reference, insecure=True))
-            async with asyncio.timeout(60):
-                while len(registry.asked("manifests")) < 4:  # noqa: ASYNC110 - in another thread
-                    await asyncio.sleep(0.01)
+            await until_asked_by(2, puller, registry)
             again.cancel()
             await asyncio.wait([again])
             go_on.set()
@@ -496,3 +495,10 @@ def test_who_goes_away_leaves_the_download_to_the_others(
         go_on.set()
     ranges = [headers.get("Range") for headers in registry.asked(path)]
     assert ranges == [None, "bytes=100000-"]
+
+
+async def until_asked_by(number: int, puller: Puller, registry: HostileRegistry) -> None:
+    """Return when so many pulls wait for the layer."""
+    async with asyncio.timeout(60):
+        while puller.count_askers(registry.digests[0]) < number:  # noqa: ASYNC110 - no event tells
+            await asyncio.sleep(0.01)
