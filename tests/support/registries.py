@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import socket
 import subprocess
 import time
@@ -12,6 +13,8 @@ import urllib.request
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+
+import pytest
 
 USER, PASSWORD = "banger", "secret"
 HTPASSWD = "banger:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"
@@ -41,6 +44,9 @@ def real_registry(
     folder: Path, *, auth: str = "", credentials: str | None = None
 ) -> Iterator[RealRegistry]:
     """A registry of this test's own; `auth` is a section of its configuration."""
+    for program in ("docker-registry", "skopeo"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
     port = free_port()
     config, log = folder / "registry.yml", folder / "registry.log"
     store = f"{{filesystem: {{rootdirectory: {folder}/store}}}}"

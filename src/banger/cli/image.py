@@ -141,7 +141,7 @@ def _list(arguments: Namespace, context: Context) -> int:
                 image["name"],
                 image["digest"][:12],
                 format_bytes(image["size_bytes"]),
-                image["source"],
+                _describe_source(image["source"])["source"],
                 format_age(now - image["created_at"]),
             ]
             for image in images

@@ -11,13 +11,13 @@ from banger.cli.progress import Stages, add_timings
 from banger.cli.targets import confirm_deletion
 
 _PULL_TEXT = """\
-REF is [HOST[:PORT]/]PATH[:TAG][@sha256:DIGEST], by Docker's rules: without a host it
-is of Docker Hub, without a tag it is `latest`. What `docker login` has stored is
-used, credential helpers too. Mirrors and registries without TLS can be set in the
-configuration (registries)."""
+REF is [HOST[:PORT]/]PATH[:TAG][@sha256:DIGEST], by Docker's rules: without a
+host it is of Docker Hub, without a tag it is `latest`. What `docker login` has
+stored is used, credential helpers too. Mirrors and registries without TLS can
+be set in the configuration (registries)."""
 _PRUNE_TEXT = """\
-An image loses its name when another is pulled or built under it; those that no VM uses
-are deleted. Downloads that are kept for the next pull go, too."""
+An image loses its name when another is pulled or built under it; those that no
+VM uses are deleted. Downloads that are kept for the next pull go, too."""
 
 
 def _configure_pull(parser: Parser) -> None:

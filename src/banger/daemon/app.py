@@ -10,6 +10,7 @@ from banger.api.methods import VmList
 from banger.daemon.calls import Handlers
 from banger.daemon.handlers.artifacts import artifact_handlers
 from banger.daemon.handlers.daemon import daemon_handlers
+from banger.daemon.handlers.images import image_handlers
 from banger.daemon.handlers.snapshots import snapshot_handlers
 from banger.daemon.handlers.vm import vm_handlers
 from banger.daemon.handlers.workspace import workspace_handlers
@@ -30,4 +31,5 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             **snapshot_handlers(engine),
             **workspace_handlers(engine),
             **artifact_handlers(engine),
+            **image_handlers(engine),
         }

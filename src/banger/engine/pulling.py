@@ -109,9 +109,11 @@ async def _pull(
     work = await registry.open_pull(source, reference, platform)
     resolved = await work.resolve(reference)
     origin = SOURCE + resolved.pinned
-    known = await asyncio.to_thread(_find_by_source, engine, origin, reference.familiar)
+    tell("looking for it here")
+    known = await asyncio.to_thread(_find_by_source, engine, origin, platform)
     if known is not None:
-        return known
+        images.name_image(engine.layout, known, reference.familiar)
+        return images.get_image(engine.layout, reference.familiar)
     config = await work.fetch_config(resolved)
     async with work.open_layers(resolved, config, tell) as layers:
 
@@ -131,12 +133,14 @@ async def _pull(
         )
 
 
-def _find_by_source(engine: Engine, origin: str, name: str) -> Image | None:
-    """Return the intact image that came from there, under its name from now on."""
+def _find_by_source(engine: Engine, origin: str, platform: Platform) -> Image | None:
+    """Return the intact image for a platform that came from there."""
     for image in images.list_images(engine.layout):
-        if image.source == origin and images.is_intact(engine.layout, image):
-            images.name_image(engine.layout, image, name)
-            return images.get_image(engine.layout, name)
+        is_it = image.source == origin and platforms.is_for(
+            platforms.parse_platform(image.platform), platform
+        )
+        if is_it and images.is_intact(engine.layout, image):
+            return image
     return None
 
 

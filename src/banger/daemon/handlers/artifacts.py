@@ -1,4 +1,4 @@
-"""`image.*`, `kernel.*`, `template.*`, `gc`."""
+"""`kernel.*`, `template.*`, `gc`."""
 
 from __future__ import annotations
 
@@ -6,47 +6,20 @@ from banger import engine as verbs
 from banger.api.methods import (
     Deleted,
     Gc,
-    ImageBuild,
-    ImageImport,
-    ImagePrune,
-    ImagePull,
-    ImageRef,
     KernelPull,
     Leftover,
     NoParams,
-    Pruned,
     TemplateBuild,
     TemplateRef,
     TemplateView,
 )
 from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
-from banger.model.artifacts import Image, Kernel
+from banger.model.artifacts import Kernel
 
 
 def artifact_handlers(engine: Engine) -> Handlers:
-    """Return the handlers of images, kernels, templates and leftovers."""
-
-    async def list_images(_: Call, __: NoParams) -> list[Image]:
-        return await verbs.list_images(engine)
-
-    async def show_image(_: Call, params: ImageRef) -> Image:
-        return await verbs.show_image(engine, params)
-
-    async def build_image(call: Call, params: ImageBuild) -> Image:
-        return await verbs.build_image(engine, call.operation, params)
-
-    async def import_image(call: Call, params: ImageImport) -> Image:
-        return await verbs.import_image(engine, call.operation, params)
-
-    async def pull_image(call: Call, params: ImagePull) -> Image:
-        return await verbs.pull_image(engine, call.operation, params)
-
-    async def prune_images(_: Call, params: ImagePrune) -> Pruned:
-        return await verbs.prune_images(engine, params)
-
-    async def delete_image(_: Call, params: ImageRef) -> Deleted:
-        return await verbs.delete_image(engine, params)
+    """Return the handlers of kernels, templates and leftovers."""
 
     async def list_kernels(_: Call, __: NoParams) -> list[Kernel]:
         return await verbs.list_kernels(engine)
@@ -70,13 +43,6 @@ def artifact_handlers(engine: Engine) -> Handlers:
         return await verbs.collect_garbage(engine, params)
 
     return {
-        "image.list": list_images,
-        "image.show": show_image,
-        "image.build": build_image,
-        "image.import": import_image,
-        "image.delete": delete_image,
-        "image.pull": pull_image,
-        "image.prune": prune_images,
         "kernel.list": list_kernels,
         "kernel.pull": pull_kernel,
         "template.list": list_templates,
