@@ -133,6 +133,13 @@ DEVELOPMENT: tuple[Tool, ...] = (
         ("iproute2", "iproute", "iproute2", "iproute2", "iproute2"),
         required=False,
     ),
+    Tool("umoci", "is what merged layers are compared with", ("umoci",) * 5, required=False),
+    Tool(
+        "busybox",
+        "is the program of small test images",
+        ("busybox-static", "busybox", "busybox", "busybox-static", "busybox-static"),
+        required=False,
+    ),
     Tool("clang", "builds the agent with sanitizers and fuzzers", ("clang",) * 5, required=False),
     Tool(
         "clang's run-time library",
