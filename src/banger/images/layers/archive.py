@@ -1,8 +1,9 @@
 """Files that hold an image: `docker save`, OCI layouts (a directory or a tar of one), root tars.
 
-    a directory            an OCI layout
-    a tar, whose first name is one of an archive's: Docker's (manifest.json), else an OCI layout
-    any other tar          the root itself, as one layer without a configuration
+    a directory                                 an OCI layout
+    a tar with manifest.json at its top         an archive of `docker save`
+    ... with index.json and oci-layout          an OCI layout
+    any other tar                               the root itself, as one layer
 
 Each may be packed with gzip or zstd, and come through a pipe. A tar that has to be read in
 any order is then unpacked, a pipe first copied, into a nameless file in the staging directory.
@@ -14,7 +15,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import re
 import stat
 import tempfile
 from collections.abc import Iterable
@@ -48,11 +48,9 @@ from banger.images.platforms import choose_manifest, host_platform, is_for
 
 DOCKER_MANIFEST = "manifest.json"
 OCI_INDEX = "index.json"
-_ARCHIVE_NAME = re.compile(
-    rb"(?:blobs(?:/.*)?|oci-layout|index\.json|manifest\.json|repositories"
-    rb"|[0-9a-f]{64}(?:\.json|\.tar|/.*)?)"
-)
-"""What the first name of an archive looks like; no root has a file of such a name first."""
+_OF_DOCKER, _OF_OCI = {b"manifest.json"}, {b"index.json", b"oci-layout"}
+ARCHIVE_ENTRIES_MAX = 2048
+"""A tar that has not shown by then that it is an archive is a root."""
 LINKS_MAX = 4
 INDEX_DEPTH_MAX = 3
 
@@ -113,10 +111,15 @@ def _keep(pieces: Iterable[bytes], staged: Path, report: Report) -> Blob:
 
 
 def _is_archive(stream: TarStream) -> bool:
-    """Tell by the first name of a tar, but for that of its top, whether it holds an image."""
-    while (entry := next_entry(stream)) is not None:
-        if entry.path:
-            return _ARCHIVE_NAME.fullmatch(entry.path) is not None
+    """Tell by the names at its top whether a tar holds an image."""
+    seen: set[bytes] = set()
+    for _ in range(ARCHIVE_ENTRIES_MAX):
+        entry = next_entry(stream)
+        if entry is None:
+            return False
+        seen.add(entry.path)
+        if seen >= _OF_DOCKER or seen >= _OF_OCI:
+            return True
     return False
 
 

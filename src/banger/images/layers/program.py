@@ -46,6 +46,8 @@ _MESSAGES: msgspec.json.Decoder[Message] = msgspec.json.Decoder(Message)
 _LINE_BYTES_MAX = 32 * 1024 * 1024
 """A result holds the image's configuration."""
 _TAIL_BYTES = 4096
+ROOT_USERS = ("root", "0", "root:root", "0:0")
+"""The default in any case; and an image without /etc/passwd has no user called root."""
 
 
 async def make_image(
@@ -111,7 +113,7 @@ def _describe(
         draft,
         env=config.env,
         workdir=config.working_dir,
-        user=config.user,
+        user="" if config.user in ROOT_USERS else config.user,
         entrypoint=config.entrypoint,
         cmd=config.cmd,
         labels=config.labels,
