@@ -21,9 +21,10 @@ from pathlib import Path
 
 from banger.durations import parse_duration
 from banger.errors import ConfigInvalid
+from banger.model.registries import Registries, parse_registries
 from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
 
-Value = str | int
+Value = str | int | Registries
 
 POOL_HOST_MIB = 4000
 """Nominally 4 GiB: a host with so much has some for clones that nobody has asked for yet."""
@@ -66,7 +67,16 @@ class Settings:
 
     def number(self, key: str) -> int:
         """Return a setting that is a whole number."""
-        return int(self.values[key])
+        value = self.values[key]
+        assert isinstance(value, int)
+        return value
+
+    @property
+    def registries(self) -> Registries:
+        """What is set for registries."""
+        value = self.values["registries"]
+        assert isinstance(value, Registries)
+        return value
 
     def items(self) -> Iterator[tuple[str, Value, str]]:
         """Yield (key, value, origin) in the table's order."""
@@ -113,7 +123,7 @@ def _duration_or_off(untrusted_value: object) -> str:
     raise ValueError("a duration such as 30m or 2h, or off")
 
 
-def _fixed(value: str | int) -> Callable[[HostSize], tuple[Value, str]]:
+def _fixed(value: Value) -> Callable[[HostSize], tuple[Value, str]]:
     return lambda _: (value, "default")
 
 
@@ -188,6 +198,12 @@ OPTIONS: tuple[Option, ...] = (
         "Clones of a template in use that are made before they are asked for; 0: none.",
         _integer(range(5)),
         _default_pool,
+    ),
+    Option(
+        "registries",
+        "For each registry: mirrors that are tried first, and whether it speaks plain HTTP.",
+        parse_registries,
+        _fixed(Registries()),
     ),
     Option("qemu.binary", "QEMU's program, a name or a path.", _text, _fixed("qemu-system-x86_64")),
 )
@@ -281,12 +297,17 @@ def _flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[st
 
 
 def _find_line(text: str, key: str) -> int:
-    """Return the line on which `key` is set; tomllib does not tell. 1 if it is not found."""
+    """Return the line on which `key` is set; tomllib does not tell. 1 if it is not found.
+
+    The key may be a table of its own.
+    """
     table, _, name = key.rpartition(".")
     current = ""
     for number, line in enumerate(text.splitlines(), 1):
         if header := re.match(r"\s*\[([^\[\]]+)\]", line):
             current = header[1].strip()
+            if current == key or current.startswith(f"{key}."):
+                return number
         left = line.partition("=")[0].strip().strip("\"'")
         if (current == table and left == name) or (not current and left == key):
             return number

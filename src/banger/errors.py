@@ -309,6 +309,44 @@ class ImageInUse(Conflict):
     code = "image-in-use"
 
 
+class ImageInvalid(OperationFailed):
+    """Something that an image is made of breaks its format, or exceeds a limit."""
+
+    code = "image-invalid"
+
+
+class ImageUnsupported(OperationFailed):
+    """An image is of a kind, or for a platform, that cannot be used here."""
+
+    code = "image-unsupported"
+
+
+class ReferenceInvalid(InvalidRequest):
+    """A text is not the name of an image in a registry; the message says why."""
+
+    code = "reference-invalid"
+
+
+class RegistryUnreachable(OperationFailed):
+    """A registry cannot be reached, is busy, or broke off; trying again later may help."""
+
+    code = "registry-unreachable"
+    retry_after_s: float | None = None
+    """How long it asked us to wait."""
+
+
+class RegistryMisbehaved(OperationFailed):
+    """A registry answered what its protocol does not allow, or what we do not accept."""
+
+    code = "registry-misbehaved"
+
+
+class RegistryDenied(Denied):
+    """A registry wants other credentials than we have, or refuses them."""
+
+    code = "registry-denied"
+
+
 class KernelNotFound(NotFound):
     """No kernel has this name."""
 

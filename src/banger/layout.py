@@ -146,6 +146,20 @@ class Layout:
         """A machine while it is being saved, for a template or a snapshot."""
         return self.staging / f"saving.{owner}"
 
+    # --- blobs of registries: named by what they hold, verified at each use ---
+
+    @property
+    def blobs(self) -> Path:
+        return self.cache / "blobs"
+
+    def blob(self, sha256: str) -> Path:
+        return self.blobs / "sha256" / sha256
+
+    @property
+    def partial_blobs(self) -> Path:
+        """The beginnings of blobs whose download was broken off, to go on from."""
+        return self.blobs / "partial"
+
     # --- one VM ---
 
     @property

@@ -42,13 +42,20 @@ def make_data_home(cache: Path) -> Path:
     return home
 
 
+NOT_MAKERS = tuple(
+    f"src/banger/images/{name}" for name in ("layers", "registry", "content.py", "platforms.py")
+)
+"""Below them, but no recipe's image depends on these."""
+
+
 def hash_sources(roots: Iterable[str]) -> str:
     """Return a short hash over the names and contents of the sources below `roots`."""
     digest = hashlib.sha256()
     for root in roots:
         for path in sorted((CHECKOUT / root).rglob("*")):
-            if path.suffix in SOURCES and path.is_file():
-                digest.update(f"{path.relative_to(CHECKOUT)}\0".encode())
+            name = str(path.relative_to(CHECKOUT))
+            if path.suffix in SOURCES and path.is_file() and not name.startswith(NOT_MAKERS):
+                digest.update(f"{name}\0".encode())
                 digest.update(hashlib.sha256(path.read_bytes()).digest())
     return digest.hexdigest()[:12]
 

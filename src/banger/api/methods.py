@@ -254,6 +254,12 @@ class Deleted(Struct, frozen=True, kw_only=True):
     ids: list[str]
 
 
+class Pruned(Struct, frozen=True, kw_only=True):
+    ids: list[str]
+    blob_bytes: int
+    """What was freed of the cache of downloads."""
+
+
 class TemplateView(Struct, frozen=True, kw_only=True):
     """A template: the memory and disk of a machine that had booted."""
 
@@ -519,6 +525,29 @@ class ImageBuild(Params, frozen=True):
     packages: list[str] = field(default_factory=list)
     recipe: str | None = None
     """Path of a recipe file; excludes `suite` and `packages`."""
+
+
+class ImageImport(Params, frozen=True):
+    path: str
+    """An archive of `docker save`, an OCI layout or archive, or a root tar; or a pipe with one."""
+    name: str | None = None
+    """Absent: what the archive calls its image, else the file's name."""
+
+
+class ImagePull(Params, frozen=True):
+    ref: str
+    """`[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, by Docker's rules."""
+    platform: str | None = None
+    """`OS/ARCH[/VARIANT]`; absent: this host's."""
+    insecure: bool = False
+    """The registry speaks plain HTTP."""
+
+
+class ImagePrune(Params, frozen=True):
+    all: bool = False
+    """Every image that no VM uses; false: only those that have lost their name to a newer one."""
+    dry_run: bool = False
+    """True: only tell which images would be deleted."""
 
 
 class ImageRef(Params, frozen=True):

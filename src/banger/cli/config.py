@@ -21,12 +21,19 @@ def _show(arguments: Namespace, context: Context) -> int:
 
     items = list(load_settings(context.layout.config_file, os.environ).items())
     if arguments.json:
-        rows = {key: {"value": value, "origin": origin} for key, value, origin in items}
+        rows = {key: {"value": _plain(value), "origin": origin} for key, value, origin in items}
         context.out(format_json(rows))
     else:
         table = [[key, str(value), origin] for key, value, origin in items]
         context.out(render_table(COLUMNS, table, width=terminal_width()))
     return 0
+
+
+def _plain(value: object) -> object:
+    """Return a value as JSON has it."""
+    from banger.model.registries import Registries
+
+    return value.as_document() if isinstance(value, Registries) else value
 
 
 COMMANDS = {"config show": (_configure, _show)}

@@ -1,8 +1,10 @@
-"""`image build/list/show/delete`."""
+"""`image build/import/list/show/delete`."""
 
 from __future__ import annotations
 
 import os
+import shlex
+import stat
 import time
 from argparse import Namespace
 
@@ -55,11 +57,67 @@ def _build(arguments: Namespace, context: Context) -> int:
         params["packages"] = arguments.package
         if arguments.suite:
             params["suite"] = arguments.suite
+    return _make("image.build", params, arguments, context)
+
+
+def _make(method: str, params: dict[str, object], arguments: Namespace, context: Context) -> int:
+    """Call a method that makes an image, show its progress, print what was made."""
     with context.client() as client, Stages(quiet=arguments.quiet) as stages:
-        image = client.call("image.build", params, on_event=stages.on_event, on_tick=stages.on_tick)
+        image = client.call(method, params, on_event=stages.on_event, on_tick=stages.on_tick)
     assert isinstance(image, dict)
     context.out(format_json(image) if arguments.json else image["digest"])
     return 0
+
+
+_IMPORT_TEXT = """\
+FILE is an archive of `docker save`, an OCI layout (a directory) or archive, or
+a tar of a root file system; packed with gzip, zstd or not at all. With - it is
+read from stdin.
+
+Without NAME the image gets the archive's name for it, else the file's."""
+
+
+def _configure_import(parser: Parser) -> None:
+    add = parser.add_argument
+    add("file", metavar="FILE", help="the file, or - for stdin")
+    add("name", nargs="?", metavar="NAME", help="the image's name")
+    add("--json", action="store_true", help="print JSON")
+    add("-q", "--quiet", action="store_true", help="no progress")
+    parser.text = _IMPORT_TEXT
+
+
+def _import(arguments: Namespace, context: Context) -> int:
+    params: dict[str, object] = {"path": _path_for_daemon(arguments.file)}
+    if arguments.name:
+        params["name"] = arguments.name
+    return _make("image.import", params, arguments, context)
+
+
+def _path_for_daemon(file: str) -> str:
+    """Return a path by which the daemon can open what was named, which may be a pipe of ours.
+
+    Raises:
+        UsageError: it is neither a file, nor a directory, nor a pipe.
+    """
+    if file == "-" and os.isatty(0):
+        raise UsageError("stdin is a terminal.", hint="banger image import - NAME < FILE")
+    try:
+        mode = os.fstat(0).st_mode if file == "-" else os.stat(file).st_mode
+    except OSError as error:
+        raise UsageError(
+            f"{file} cannot be read: {error.strerror}.", hint="banger image import --help"
+        ) from error
+    if not (stat.S_ISREG(mode) or stat.S_ISDIR(mode) or stat.S_ISFIFO(mode)):
+        raise UsageError(
+            f"{file} is neither a file, nor a directory, nor a pipe.",
+            hint="banger image import --help",
+        )
+    if file == "-":
+        return f"/proc/{os.getpid()}/fd/0"
+    if stat.S_ISFIFO(mode):
+        # As a shell's <(...) is: its name means something else to the daemon.
+        return f"/proc/{os.getpid()}/fd/{os.open(file, os.O_RDONLY)}"
+    return os.path.abspath(file)
 
 
 def _configure_list(parser: Parser) -> None:
@@ -83,7 +141,7 @@ def _list(arguments: Namespace, context: Context) -> int:
                 image["name"],
                 image["digest"][:12],
                 format_bytes(image["size_bytes"]),
-                image["source"],
+                _describe_source(image["source"])["source"],
                 format_age(now - image["created_at"]),
             ]
             for image in images
@@ -108,14 +166,23 @@ def _show(arguments: Namespace, context: Context) -> int:
         "name": image["name"],
         "digest": image["digest"],
         "size": format_bytes(image["size_bytes"]),
-        "source": image["source"],
+        **_describe_source(image["source"]),
         "init": image["init"] or "(none: the agent stays PID 1)",
+        "user": image["user"] or "root",
+        "workdir": image["workdir"] or "(the user's home)",
+        "runs": shlex.join([*image["entrypoint"], *image["cmd"]]) or "(nothing by itself)",
         "packages": len(image["packages"]),
         "created": format_age(time.time() - image["created_at"]) + " ago",
     }
     for name, value in lines.items():
         context.out(f"{name:<10}{printable(str(value))}")
     return 0
+
+
+def _describe_source(source: str) -> dict[str, str]:
+    """Return where an image came from, and the reference that will always mean it, if any."""
+    kind, _, rest = source.partition(":")
+    return {"source": kind, "pinned": rest} if kind == "registry" else {"source": source}
 
 
 def _configure_delete(parser: Parser) -> None:
@@ -134,6 +201,7 @@ def _delete(arguments: Namespace, context: Context) -> int:
 
 COMMANDS = {
     "image build": (_configure_build, _build),
+    "image import": (_configure_import, _import),
     "image list": (_configure_list, _list),
     "image show": (_configure_show, _show),
     "image delete": (_configure_delete, _delete),

@@ -1,11 +1,12 @@
-"""Verbs on several targets: the good ones are done even if others fail."""
+"""Verbs on several targets: the good ones are done even if others fail; asking first."""
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Callable
 
 from banger.cli.context import Context
-from banger.cli.parser import Parser
+from banger.cli.parser import Parser, UsageError
 from banger.errors import BangerError, DaemonUnreachable
 
 
@@ -35,3 +36,19 @@ def each_target(refs: list[str], act: Callable[[str], None], context: Context) -
     if not failures:
         return 0
     return failures[0] if len(set(failures)) == 1 else 1
+
+
+def confirm_deletion(what: str, command: str, context: Context) -> bool:
+    """Ask on the terminal whether `what` is to be deleted.
+
+    Raises:
+        UsageError: there is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError("There is no terminal to ask on.", hint=f"{command} --force")
+    sys.stderr.write(f"Delete {what}? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    context.say("Nothing was deleted.")
+    return False

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from argparse import Namespace
 from collections.abc import Callable
 
 from banger.cli.context import Context
 from banger.cli.output import format_age
-from banger.cli.parser import Parser, UsageError
+from banger.cli.parser import Parser
 from banger.cli.progress import Stages
 from banger.cli.sizing import add_force
-from banger.cli.targets import add_refs, each_target
+from banger.cli.targets import add_refs, confirm_deletion, each_target
 from banger.cli.values import duration_s
 
 TYPE_CHECKING = False
@@ -120,23 +119,11 @@ def _describe(ids: list[str], client: Client) -> list[str]:
 
 
 def _confirm(lines: list[str], context: Context) -> bool:
-    """Ask on the terminal.
-
-    Raises:
-        UsageError: there is nobody to ask.
-    """
-    if not sys.stdin.isatty():
-        raise UsageError("There is no terminal to ask on.", hint="banger vm prune --force")
     context.say("\n".join(lines))
     what = (
         "this VM with its disk" if len(lines) == 1 else f"these {len(lines)} VMs with their disks"
     )
-    sys.stderr.write(f"Delete {what}? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() in ("y", "yes"):
-        return True
-    context.say("Nothing was deleted.")
-    return False
+    return confirm_deletion(what, "banger vm prune", context)
 
 
 COMMANDS = {

@@ -12,6 +12,7 @@ from banger.daemon.handlers.artifacts import artifact_handlers
 from banger.daemon.handlers.daemon import daemon_handlers
 from banger.daemon.handlers.events import event_handlers
 from banger.daemon.handlers.guest import guest_handlers
+from banger.daemon.handlers.images import image_handlers
 from banger.daemon.handlers.kernels import kernel_handlers
 from banger.daemon.handlers.operations import operation_handlers
 from banger.daemon.handlers.queries import query_handlers
@@ -42,4 +43,5 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             **operation_handlers(engine),
             **kernel_handlers(engine),
             **event_handlers(engine),
+            **image_handlers(engine),
         }

@@ -8,6 +8,7 @@ a journal (`runner`, `actions`). Locks are described in `live`, recovery in
 from banger.engine.artifacts import (
     build_image,
     delete_image,
+    import_image,
     list_images,
     show_image,
 )
@@ -31,6 +32,7 @@ from banger.engine.lifecycle import delete_vm, kill_vm, prune_vms, start_vm, sto
 from banger.engine.listeners import list_listeners
 from banger.engine.opening import open_engine
 from banger.engine.pausing import pause_vm, resume_vm
+from banger.engine.pulling import prune_images, pull_image
 from banger.engine.queries import (
     cancel_operation,
     list_operations,
@@ -76,6 +78,7 @@ __all__ = [
     "export_workspace",
     "export_workspace_branch",
     "fork_vm",
+    "import_image",
     "import_kernel",
     "inspect_workspace",
     "kill_vm",
@@ -92,9 +95,11 @@ __all__ = [
     "open_log",
     "pause_vm",
     "prepare_workspace",
+    "prune_images",
     "prune_kernels",
     "prune_templates",
     "prune_vms",
+    "pull_image",
     "pull_kernel",
     "read_stats",
     "restart_vm",

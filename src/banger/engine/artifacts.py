@@ -13,12 +13,14 @@ from pathlib import Path
 import msgspec
 
 from banger import images, store, templates
-from banger.api.methods import Deleted, ImageBuild, ImageRef
+from banger.api.methods import Deleted, ImageBuild, ImageImport, ImageRef
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
 from banger.engine.pool import drain_pool
+from banger.engine.pulling import pull_reference
 from banger.engine.shared import Progress
 from banger.errors import ImageInUse, ImageNotFound, InvalidRequest
+from banger.images import platforms, registry
 from banger.model.artifacts import Image
 
 BASE_RECIPE = "debian-bookworm"
@@ -38,6 +40,20 @@ async def show_image(engine: Engine, params: ImageRef) -> Image:
 async def build_image(engine: Engine, op: Operation, params: ImageBuild) -> Image:
     """Build an image from a recipe, or from a suite and packages, under a name."""
     return await _build(engine, _choose_recipe(params), op.progress)
+
+
+async def import_image(engine: Engine, op: Operation, params: ImageImport) -> Image:
+    """Make an image of an archive, a layout, a root tar, or a pipe with one of them."""
+    path = Path(params.path)
+    if not path.is_absolute():
+        raise InvalidRequest(f"{params.path!r} is not an absolute path.")
+
+    async def make(tell: Progress) -> Image:
+        return await images.import_image(
+            engine.layout, path, name=params.name, progress=tell, now=engine.now()
+        )
+
+    return await engine.shared.run(f"import:{path}:{params.name}", make, op.progress)
 
 
 async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
@@ -65,18 +81,27 @@ async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
 
 
 async def ensure_image(engine: Engine, name: str, progress: Progress) -> Image:
-    """Return the image of this name or digest, built now if it is one of our recipes.
+    """Return the image of this name or digest, built or pulled now if it can be.
+
+    A bare word is never pulled: a slip in the name of an own image must not run what a
+    stranger has put under it in a public registry.
 
     Raises:
-        ImageNotFound: it is neither here nor in the catalogue.
+        ImageNotFound: it is neither here nor in the catalogue, and no reference.
     """
     image = await asyncio.to_thread(images.find_image, engine.layout, name)
     if image is not None:
         return image
     recipe = images.find_recipe(name)
-    if recipe is None:
-        raise ImageNotFound(f"There is no image {name}.", hint="banger image list")
-    return await _build(engine, recipe, progress)
+    if recipe is not None:
+        return await _build(engine, recipe, progress)
+    if not any(mark in name for mark in "/:@"):
+        raise ImageNotFound(
+            f"There is no image {name}.", hint=f"banger image list, or: banger image pull {name}"
+        )
+    return await pull_reference(
+        engine, registry.parse_reference(name), progress, platform=platforms.host_platform()
+    )
 
 
 def _choose_recipe(params: ImageBuild) -> images.Recipe:

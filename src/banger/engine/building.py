@@ -31,7 +31,7 @@ from banger.engine.operations import (
 from banger.engine.runner import finish_shielded
 from banger.engine.saving import begin_saving, pause_vmm, save_machine
 from banger.engine.shared import Progress as Tell
-from banger.errors import VmmFailed
+from banger.errors import ExecNotFound, VmmFailed
 from banger.model.names import ID_BYTES, VmId, format_vm_id
 from banger.model.vm import VmRecord, VmSpec, VmState, hide
 from banger.templates import SavedFiles, Template
@@ -39,6 +39,7 @@ from banger.templates import SavedFiles, Template
 log = logging.getLogger(__name__)
 
 QUIESCE_DEADLINE_S = 60.0
+HOST_KEYS = (b"/etc/ssh/ssh_host_ed25519_key", b"/etc/ssh/ssh_host_ed25519_key.pub")
 QUIESCE = """
 rm -f /var/lib/systemd/random-seed /root/.bash_history
 for file in /etc/ssh/ssh_host_*; do
@@ -106,10 +107,17 @@ def _plan_builder(engine: Engine, key: str, spec: VmSpec) -> VmRecord:
 
 async def _quiesce(connection: guest.GuestConnection) -> None:
     """Remove what clones must not share, and bring the data disk's file up to date."""
-    removed = await guest.run(
-        connection, [b"/bin/sh", b"-c", QUIESCE.encode()], deadline_s=QUIESCE_DEADLINE_S
-    )
-    if removed.status != 0:
+    try:
+        removed = await guest.run(
+            connection, [b"/bin/sh", b"-c", QUIESCE.encode()], deadline_s=QUIESCE_DEADLINE_S
+        )
+        status = removed.status
+    except ExecNotFound:
+        # An image without a shell: nobody but the agent has made secrets in it.
+        emptied = guest.Identity(files=tuple(guest.GuestFile(path, b"") for path in HOST_KEYS))
+        await guest.identify(connection, emptied, deadline_s=QUIESCE_DEADLINE_S)
+        status = 0
+    if status != 0:
         raise VmmFailed("What a template must not hold could not be removed from the guest.")
     await guest.sync(connection, deadline_s=QUIESCE_DEADLINE_S)
 

@@ -7,6 +7,7 @@ import os
 import time
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from banger.config import Settings
@@ -22,6 +23,9 @@ from banger.host.memory import read_available_mib
 from banger.layout import Layout
 from banger.model.names import OperationId, VmId
 from banger.store import Database
+
+TRANSFERS = 8
+"""How many requests to registries go on at once, over all pulls."""
 
 
 @dataclass
@@ -47,6 +51,10 @@ class Engine:
     template_failures: Counter[str] = field(default_factory=Counter)
     """How often a template of this key could not be made or used while this daemon lived."""
     demand: Demand = field(default_factory=Demand)
+    transfers: ThreadPoolExecutor = field(
+        default_factory=lambda: ThreadPoolExecutor(TRANSFERS, thread_name_prefix="transfer")
+    )
+    """Threads that wait for registries; a download may outlive the request that began it."""
     live: dict[VmId, LiveVm] = field(default_factory=dict)
     events: Events = field(default_factory=lambda: Events(time.time))
     started: asyncio.Event = field(default_factory=asyncio.Event)

@@ -6,7 +6,7 @@ from banger import guest
 from banger.api.methods import VmExec
 from banger.engine.engine import Engine
 from banger.engine.lookup import get_connection, get_vm
-from banger.errors import ExecBadDirectory, InvalidRequest
+from banger.errors import ExecBadDirectory, ExecNotFound, InvalidRequest
 from banger.model.vm import VmRecord
 
 START_DEADLINE_S = 30.0
@@ -32,17 +32,24 @@ async def start_exec(engine: Engine, params: VmExec) -> guest.GuestProcess:
             # The workspace was removed in the guest: there must be a way in to see why.
             error.hint = f"banger vm exec -w / {record.spec.name} -- ls -la"
         raise
+    except ExecNotFound as error:
+        # Images without a shell are common: what one has instead is in its entrypoint.
+        error.hint = f"banger image show {record.spec.image_name}"
+        raise
 
 
 def _plan_exec(params: VmExec, record: VmRecord) -> guest.ExecSpec:
-    cwd = params.cwd or (record.workspace and record.workspace.guest_path)
+    # A workspace belongs to root, in whose home it is: there the image's user could do nothing.
+    workspace, spec = record.workspace, record.spec
+    cwd = params.cwd or (workspace.guest_path if workspace else spec.workdir)
+    user = params.user or (spec.user if workspace is None else "")
     terminal = params.terminal
-    variables = record.spec.env | params.env
+    variables = spec.env | params.env
     return guest.ExecSpec(
         argv=tuple(_encode(word) for word in params.argv),
         env=tuple((_encode(name), _encode(value)) for name, value in variables.items()),
         cwd=_encode(cwd) if cwd else None,
-        user=params.user,
+        user=user or None,
         terminal=None if terminal is None else (terminal.rows, terminal.columns),
         stdin=params.stdin,
         detach=params.detach,

@@ -54,6 +54,8 @@ async def open_engine(
         finally:
             await tasks.close()
             await drain_pool(engine, lambda _: True)
+            # No thread is busy any more: the tasks have waited for theirs.
+            engine.transfers.shutdown(wait=False)
             for live in engine.live.values():
                 await close_connection(live)
     finally:

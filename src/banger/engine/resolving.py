@@ -16,7 +16,9 @@ from banger.engine.engine import Engine
 from banger.engine.kernels import ensure_kernel
 from banger.engine.operations import Operation
 from banger.engine.preflight import require_programs
-from banger.errors import InvalidRequest
+from banger.errors import ImageUnsupported, InvalidRequest
+from banger.images.platforms import host_platform, is_for, parse_platform
+from banger.model.artifacts import Image
 from banger.model.names import parse_vm_name
 from banger.model.vm import NetworkKind, VmSpec, require_ending, require_sizes
 
@@ -60,11 +62,13 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
     Raises:
         ToolMissing: the host lacks programs; they are named.
         ImageNotFound, KernelNotFound: and it cannot be made.
+        ImageUnsupported: the image is for another platform.
     """
     settings = engine.settings
     network = params.network or NetworkKind(settings.text("network"))
     await require_programs(engine, network)
     image = await ensure_image(engine, params.image or settings.text("default_image"), op.progress)
+    _require_platform(image)
     kernel = await ensure_kernel(engine, kernel_ref(params, settings), op.progress)
     vcpu, memory_mib, disk_mib = _sizes(params, settings)
     spec = VmSpec(
@@ -80,6 +84,8 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         accel=await engine.host.accel(),
         labels=params.labels,
         env=image.env,
+        workdir=image.workdir,
+        user=image.user,
         ephemeral=params.ephemeral,
         ttl_s=params.ttl_s,
         auto_stop_s=parse_duration(settings.text("auto_stop_after")),
@@ -87,6 +93,12 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
     )
     op.note("spec", _describe(spec))
     return spec
+
+
+def _require_platform(image: Image) -> None:
+    here = host_platform()
+    if image.platform and not is_for(parse_platform(image.platform), here):
+        raise ImageUnsupported(f"The image {image.name} is for {image.platform}, this host {here}.")
 
 
 def _describe(spec: VmSpec) -> str:

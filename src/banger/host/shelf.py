@@ -119,6 +119,10 @@ class Shelf(Generic[A]):
         """Let `name` mean `digest` from now on."""
         write_atomic(ensure_private_dir(self.root / "names") / _encode(name), digest.encode())
 
+    def named(self) -> frozenset[str]:
+        """Return the digests that a name means now."""
+        return frozenset(self._names().values())
+
     def remove(self, digest: str) -> None:
         """Remove an artefact and the names that point at it; one that is gone is fine (A6).
 

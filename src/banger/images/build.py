@@ -4,44 +4,30 @@
 
 Nothing of the tree touches a disk between the two but mmdebstrap's own work
 directory. Owners, modes, devices, xattrs and capabilities go through in the tar (F2). The
-root is hashed, the manifest is written last, and a rename publishes both (A7-A9). The
-digest is a hash over the root and what a VM is told of it, so equal inputs give the same
-image, and two recipes that differ in their init alone give two.
+rest is `publish`'s.
 
-No locks: the engine has one per name; without it the first publisher wins (C3). A
-cancellation kills both programs and removes what was staged.
+No locks: see there. A cancellation kills both programs and removes what was staged.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-import hashlib
-import json
 import os
-from collections.abc import AsyncIterator, Callable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
-from banger.errors import ToolMissing
 from banger.host.files import staged_dir
-from banger.host.mmdebstrap import bootstrap, check_with_space, require_mmdebstrap, watch
-from banger.host.proc import Finished, find_tool, piped
-from banger.host.shelf import hash_file
-from banger.images.plan import (
-    EPOCH,
-    build_overlay,
-    parse_dpkg_status,
-    plan_bootstrap,
-    plan_sqfstar,
-)
+from banger.host.mmdebstrap import bootstrap, require_mmdebstrap
+from banger.images.plan import EPOCH, build_overlay, parse_dpkg_status, plan_bootstrap
+from banger.images.publish import Progress, publish_image
 from banger.images.recipe import Recipe, require_recipe
-from banger.images.rootinode import set_root_inode
-from banger.images.shelf import ROOT, is_intact, open_shelf
+from banger.images.rootinode import RootInode
+from banger.images.rootwriter import open_root_writer, require_root_writer
+from banger.images.shelf import ROOT
 from banger.layout import Layout
-from banger.model.artifacts import Image
-
-Progress = Callable[[str, int | None, int | None], None]
+from banger.model.artifacts import Image, ImageDraft
 
 SPLICE_BYTES = 1024 * 1024
 REPORT_BYTES = 16 * 1024 * 1024
@@ -63,23 +49,15 @@ async def build_image(layout: Layout, recipe: Recipe, *, progress: Progress, now
     require_image_tools()
     with staged_dir(layout.staging, prefix="image") as staged:
         packages = await _build_root(recipe, staged, progress)
-        progress("hashing the root", None, None)
-        root = staged / ROOT
-        await asyncio.to_thread(set_root_inode, root, mtime=EPOCH)
-        root_sha256 = await asyncio.to_thread(hash_file, root)
-        image = Image(
-            digest=_digest(recipe, root_sha256),
+        draft = ImageDraft(
             name=recipe.name,
             created_at=now,
-            size_bytes=root.stat().st_size,
-            root=ROOT,
-            root_sha256=root_sha256,
             init=recipe.init,
             source=f"recipe:{recipe.name}",
             env=recipe.env,
             packages=packages,
         )
-        return await asyncio.to_thread(_publish, layout, staged, image)
+        return await publish_image(layout, staged, draft, RootInode(mtime=EPOCH), progress)
 
 
 def require_image_tools() -> None:
@@ -88,8 +66,7 @@ def require_image_tools() -> None:
     Raises:
         ToolMissing, HostNotReady: something is missing.
     """
-    if find_tool("sqfstar") is None:
-        raise ToolMissing("sqfstar (squashfs-tools 4.5) is not installed.", hint="banger setup")
+    require_root_writer()
     require_mmdebstrap()
 
 
@@ -97,7 +74,7 @@ async def _build_root(recipe: Recipe, staged: Path, progress: Progress) -> dict[
     """Make the root below `staged`; return the packages that are in it."""
     overlay, status = staged / "overlay.tar", staged / "dpkg-status"
     overlay.write_bytes(build_overlay(recipe))
-    async with _sqfstar(staged / ROOT) as writer:
+    async with open_root_writer(staged / ROOT) as writer:
         pump = _Pump(writer.sink, _on_loop(progress))
         await bootstrap(
             plan_bootstrap(recipe, overlay=overlay, status=status),
@@ -137,56 +114,6 @@ class _Pump:
         return moved
 
 
-@dataclass
-class _Writer:
-    """A running sqfstar and the end of the pipe that feeds it."""
-
-    argv: list[str]
-    sink: int
-    process: asyncio.subprocess.Process
-    words: asyncio.Task[bytes]
-
-    def close(self) -> None:
-        if self.sink >= 0:
-            os.close(self.sink)
-            self.sink = -1
-
-    async def finish(self) -> None:
-        """End its input and wait for it.
-
-        Raises:
-            ToolFailed, NoSpace: it failed.
-        """
-        self.close()
-        status = await self.process.wait()
-        check_with_space(Finished(tuple(self.argv), status, b"", await self.words), self.argv[-1])
-
-
-@contextlib.asynccontextmanager
-async def _sqfstar(root: Path) -> AsyncIterator[_Writer]:
-    """A sqfstar that writes `root` from a pipe; killed on leaving if it still runs."""
-    argv = plan_sqfstar(root)
-    source, sink = os.pipe2(os.O_CLOEXEC)
-    writer: _Writer | None = None
-    try:
-        async with piped(argv, stdin=source, stdout=asyncio.subprocess.DEVNULL) as process:
-            os.close(source)
-            source = -1
-            assert process.stderr
-            words = asyncio.create_task(watch(process.stderr, lambda _: None))
-            writer = _Writer(argv, sink, process, words)
-            sink = -1
-            yield writer
-    finally:
-        for fd in (source, sink):
-            if fd >= 0:
-                os.close(fd)
-        if writer is not None:
-            writer.close()
-            # It is dead by now, so its messages are at their end.
-            await asyncio.wait({writer.words})
-
-
 def _on_loop(progress: Progress) -> Progress:
     """Return a function for threads that calls `progress` on this event loop."""
     loop = asyncio.get_running_loop()
@@ -195,15 +122,3 @@ def _on_loop(progress: Progress) -> Progress:
         loop.call_soon_threadsafe(progress, stage, done, total)
 
     return report
-
-
-def _digest(recipe: Recipe, root_sha256: str) -> str:
-    facts = {"root": root_sha256, "init": recipe.init, "env": recipe.env}
-    return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()
-
-
-def _publish(layout: Layout, staged: Path, image: Image) -> Image:
-    shelf = open_shelf(layout)
-    if shelf.find(image.digest) is not None and not is_intact(layout, image):
-        shelf.set_aside(image.digest)
-    return shelf.publish(staged, image)

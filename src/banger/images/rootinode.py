@@ -1,9 +1,9 @@
-"""Sets owner and time of a squashfs file's root inode.
+"""Sets mode, owner and time of a squashfs file's root inode.
 
 sqfstar 4.5 takes `-root-uid`, `-root-gid` and `-root-time` and ignores them when
 it reads a tar: the root directory belongs to whoever builds, with the time of the build. In a
 guest that is a root directory of a stranger, and no two builds are equal. The metadata is
-not compressed, so the three fields are set in place before the file is hashed.
+not compressed, so the fields are set in place before the file is hashed.
 
 Format: Linux, fs/squashfs/squashfs_fs.h (squashfs_super_block, squashfs_base_inode).
 The table of ids keeps the builder's uid as an unused entry, so the digest of an image depends on
@@ -13,6 +13,7 @@ it; one user gets one digest.
 from __future__ import annotations
 
 import struct
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -24,8 +25,18 @@ UNCOMPRESSED = 0x8000
 IDS_IN_BLOCK = METADATA_BYTES // 4
 
 
-def set_root_inode(root: Path, *, mtime: int) -> None:
-    """Make the root directory of a squashfs file belong to 0:0 with this time. Idempotent.
+@dataclass(frozen=True)
+class RootInode:
+    """What the root directory is to be. Its owner must be one that something else has, too."""
+
+    mtime: int
+    mode: int = 0o755
+    uid: int = 0
+    gid: int = 0
+
+
+def set_root_inode(root: Path, inode: RootInode) -> None:
+    """Give the root directory of a squashfs file these attributes. Idempotent.
 
     Raises:
         ToolFailed: the file is not a squashfs 4.0 file with plain metadata.
@@ -36,20 +47,30 @@ def set_root_inode(root: Path, *, mtime: int) -> None:
             raise ToolFailed(f"sqfstar did not make {root} a squashfs 4.0 file.")
         id_count = struct.unpack_from("<H", super_block, 26)[0]
         reference, _, id_table, _, inode_table = struct.unpack_from("<QQQQQ", super_block, 32)
-        index = _find_id(file, id_table, min(id_count, IDS_IN_BLOCK), wanted=0)
+        ids = _read_ids(file, id_table, id_count)
+        uid, gid = (_find_id(ids, wanted) for wanted in (inode.uid, inode.gid))
         # squashfs_base_inode: type u16, mode u16, uid u16, guid u16, mtime u32, number u32
-        fields = struct.pack("<HHI", index, index, mtime)
-        _write_metadata(file, inode_table + (reference >> 16), (reference & 0xFFFF) + 4, fields)
+        fields = struct.pack("<HHHI", inode.mode, uid, gid, inode.mtime)
+        _write_metadata(file, inode_table + (reference >> 16), (reference & 0xFFFF) + 2, fields)
 
 
-def _find_id(file: BinaryIO, table: int, count: int, *, wanted: int) -> int:
-    """Return the index of an id in the first block of the table of ids."""
+def _read_ids(file: BinaryIO, table: int, count: int) -> list[int]:
+    """Return the table of ids: blocks of metadata, with a list of their places behind them."""
+    ids: list[int] = []
     file.seek(table)
-    (block,) = struct.unpack("<Q", file.read(8))
-    _require_plain(file, block)
-    ids = struct.unpack(f"<{count}I", file.read(4 * count))
+    places = struct.unpack(
+        f"<{-(-count // IDS_IN_BLOCK)}Q", file.read(-(-count // IDS_IN_BLOCK) * 8)
+    )
+    for place in places:
+        _require_plain(file, place)
+        number = min(count - len(ids), IDS_IN_BLOCK)
+        ids += struct.unpack(f"<{number}I", file.read(4 * number))
+    return ids
+
+
+def _find_id(ids: list[int], wanted: int) -> int:
     if wanted not in ids:
-        raise ToolFailed("Nothing in the image belongs to root.")
+        raise ToolFailed(f"Nothing in the image belongs to {wanted}, as its root directory does.")
     return ids.index(wanted)
 
 

@@ -2,22 +2,41 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
+import re
 from pathlib import Path
 
-from banger.errors import ImageNotFound
+from banger.errors import ImageNotFound, InvalidRequest, ReferenceInvalid
 from banger.host.shelf import Shelf, hash_file
+from banger.images.registry.reference import parse_reference
 from banger.layout import Layout
 from banger.model.artifacts import Image
 
 log = logging.getLogger(__name__)
 
 ROOT = "root.squashfs"
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,150}")
+"""As registries' references are: `busybox:1.36`, `host:5000/team/app@sha256:...`."""
 
 
 def open_shelf(layout: Layout) -> Shelf[Image]:
     """Return the shelf of images; touches nothing."""
     return Shelf(layout.images, staging=layout.staging, kind=Image)
+
+
+def require_image_name(untrusted: str) -> str:
+    """Return a name that an image can be given.
+
+    Raises:
+        InvalidRequest: it is none.
+    """
+    if not _NAME.fullmatch(untrusted):
+        raise InvalidRequest(
+            f"{untrusted[:60]!r} is not an image's name: letters, digits and ._/:@- are possible.",
+            hint="banger image import FILE NAME",
+        )
+    return untrusted
 
 
 def list_images(layout: Layout) -> list[Image]:
@@ -28,10 +47,15 @@ def list_images(layout: Layout) -> list[Image]:
 def find_image(layout: Layout, reference: str) -> Image | None:
     """Return the image of this name, digest or unique prefix of a digest, or None.
 
+    What came from a registry goes by any form of its reference: `alpine` is `alpine:latest`.
+
     An image whose root is missing, empty or cut short counts as not there, so it is
     built again (F3); that costs no read of the root, as `is_intact` does.
     """
     image = open_shelf(layout).find(reference)
+    if image is None:
+        with contextlib.suppress(ReferenceInvalid):
+            image = open_shelf(layout).find(parse_reference(reference).familiar)
     return image if image is not None and _has_root(layout, image) else None
 
 
@@ -66,6 +90,16 @@ def _has_root(layout: Layout, image: Image) -> bool:
     if size != image.size_bytes:
         log.warning("the root of the image %s (%s) is damaged", image.name, image.digest)
     return size == image.size_bytes
+
+
+def named_digests(layout: Layout) -> frozenset[str]:
+    """Return the digests of images that a name means; the others have been overtaken."""
+    return open_shelf(layout).named()
+
+
+def name_image(layout: Layout, image: Image, name: str) -> None:
+    """Let a name mean this image from now on."""
+    open_shelf(layout).point(name, image.digest)
 
 
 def delete_image(layout: Layout, image: Image) -> None:

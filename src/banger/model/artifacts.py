@@ -5,24 +5,40 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 
-class Image(Struct, frozen=True, kw_only=True):
-    """An image: a root file system that any number of VMs read."""
+class ImageDraft(Struct, frozen=True, kw_only=True):
+    """What is known of an image before its root is finished."""
 
-    digest: str
-    """sha256 over the root, `init` and `env`, in hex: all that a VM of it depends on."""
     name: str
     created_at: float
-    size_bytes: int
-    root: str
-    """File name of the root, relative to the image's directory."""
-    root_sha256: str
     init: str | None
     """Path of the image's init in the guest, or None: the agent stays PID 1."""
     source: str
     """Where it came from, for people: `recipe:debian-bookworm`."""
     env: dict[str, str] = field(default_factory=dict)
+    workdir: str = ""
+    """Where commands start that are told no directory; empty: in their user's home."""
+    user: str = ""
+    """Who runs commands that are told no user: `user`, `uid`, with or without `:group`."""
+    entrypoint: tuple[str, ...] = ()
+    cmd: tuple[str, ...] = ()
+    """What the image's maker meant to be run, for people: nothing starts it."""
+    labels: dict[str, str] = field(default_factory=dict)
+    stop_signal: str = ""
+    platform: str = ""
+    """What it is for, `linux/arm64`; empty: this host."""
     packages: dict[str, str] = field(default_factory=dict)
     """Name and version of each distribution package, when known."""
+
+
+class Image(ImageDraft, frozen=True, kw_only=True):
+    """An image: a root file system that any number of VMs read."""
+
+    digest: str
+    """sha256 over the root and all of the draft that a VM depends on, in hex."""
+    size_bytes: int
+    root: str
+    """File name of the root, relative to the image's directory."""
+    root_sha256: str
 
 
 class Kernel(Struct, frozen=True, kw_only=True):

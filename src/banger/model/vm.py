@@ -100,6 +100,10 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     """The image's own variables, for every command that is run."""
+    workdir: str = ""
+    """The image's directory for commands that are told none, while there is no workspace."""
+    user: str = ""
+    """The image's user for commands that are told none, while there is no workspace."""
     origin: str | None = None
     """The saved machine that the VM's memory comes from (`template_origin`,
     `snapshot_origin`); None once it has booted itself."""

@@ -30,6 +30,7 @@ from banger.errors import (
     GuestRefused,
     InvalidRequest,
 )
+from banger.host.tarformat import END_OF_TAR
 from banger.workspace.facts import (
     FileKind,
     ImportPlan,
@@ -42,7 +43,7 @@ from banger.workspace.guestfiles import Completed, GuestFiles
 from banger.workspace.packing import Material, gather_material, make_pack
 from banger.workspace.shadow import private_dir
 from banger.workspace.skeleton import MARKER, git_dir_chunks
-from banger.workspace.tarstream import END_OF_TAR, gathered, work_tree_chunks
+from banger.workspace.tarstream import gathered, work_tree_chunks
 
 GUEST_HOME = "/root"
 STEP_DEADLINE_S = 60.0

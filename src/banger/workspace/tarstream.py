@@ -1,7 +1,5 @@
-"""Tar entries as bytes, and a work tree as a stream of them.
+"""Tar entries that belong to root, and a work tree as a stream of them.
 
-GNU format, with headers made by hand: names are bytes of any length, nothing
-is looked up for owners (root).
 Times are whole seconds; the guest's git compares no finer (see `skeleton.py`).
 
 Reads the work tree while it streams: a file that is gone by then is left out, as git
@@ -18,34 +16,31 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from pathlib import Path
 
 from banger.errors import RepositoryRefused
+from banger.host.tarformat import DIRECTORY, FILE, SYMLINK, header, padding
 from banger.workspace.facts import FileKind, WorkFile
 from banger.workspace.names import parents
 from banger.workspace.worktree import WorkTree, open_work_tree
 
 CHUNK_BYTES = 512 * 1024
-END_OF_TAR = bytes(1024)
-
-_FILE, _SYMLINK, _DIRECTORY, _LONG_NAME, _LONG_LINK = b"0", b"2", b"5", b"L", b"K"
-_OCTAL_12_MAX = 8**11 - 1
 
 
 def directory_entry(name: bytes, *, mode: int = 0o755) -> bytes:
     """Return the entry of a directory."""
-    return _header(name + b"/", _DIRECTORY, mode=mode, size=0, mtime_s=0)
+    return header(name + b"/", DIRECTORY, mode=mode, size=0, mtime_s=0)
 
 
 def file_entry(name: bytes, content: bytes, *, mode: int = 0o644, mtime_s: int = 0) -> bytes:
     """Return the whole entry of a small file."""
     return (
-        _header(name, _FILE, mode=mode, size=len(content), mtime_s=mtime_s)
+        header(name, FILE, mode=mode, size=len(content), mtime_s=mtime_s)
         + content
-        + _padding(len(content))
+        + padding(len(content))
     )
 
 
 def symlink_entry(name: bytes, target: bytes, *, mtime_s: int = 0) -> bytes:
     """Return the entry of a symbolic link."""
-    return _header(name, _SYMLINK, mode=0o777, size=0, mtime_s=mtime_s, link=target)
+    return header(name, SYMLINK, mode=0o777, size=0, mtime_s=mtime_s, link=target)
 
 
 def file_chunks(name: bytes, fd: int, *, mode: int | None = None) -> Iterator[bytes]:
@@ -57,7 +52,7 @@ def file_chunks(name: bytes, fd: int, *, mode: int | None = None) -> Iterator[by
     status = os.fstat(fd)
     size = left = status.st_size
     mode = stat.S_IMODE(status.st_mode) & 0o777 if mode is None else mode
-    yield _header(name, _FILE, mode=mode, size=size, mtime_s=int(status.st_mtime))
+    yield header(name, FILE, mode=mode, size=size, mtime_s=int(status.st_mtime))
     while left:
         part = os.read(fd, min(left, CHUNK_BYTES))
         if not part:
@@ -67,7 +62,7 @@ def file_chunks(name: bytes, fd: int, *, mode: int | None = None) -> Iterator[by
             )
         left -= len(part)
         yield part
-    yield _padding(size)
+    yield padding(size)
 
 
 def work_tree_chunks(
@@ -132,46 +127,3 @@ def _work_file(tree: WorkTree, file: WorkFile) -> Iterator[bytes]:
             yield from file_chunks(file.name, fd)
         finally:
             os.close(fd)
-
-
-def _header(
-    name: bytes, kind: bytes, *, mode: int, size: int, mtime_s: int, link: bytes = b""
-) -> bytes:
-    """Return a header block, after GNU's extra entries for names longer than 100 bytes."""
-    extra = b""
-    if len(link) > 100:
-        extra += _long(_LONG_LINK, link)
-    if len(name) > 100:
-        extra += _long(_LONG_NAME, name)
-    return extra + _block(name, kind, mode=mode, size=size, mtime_s=mtime_s, link=link)
-
-
-def _long(kind: bytes, name: bytes) -> bytes:
-    content = name + b"\0"
-    block = _block(b"././@LongLink", kind, mode=0, size=len(content), mtime_s=0, link=b"")
-    return block + content + _padding(len(content))
-
-
-def _block(name: bytes, kind: bytes, *, mode: int, size: int, mtime_s: int, link: bytes) -> bytes:
-    mtime = min(max(mtime_s, 0), _OCTAL_12_MAX)
-    before = b"%s%07o\x000000000\x000000000\x00%s%011o\x00" % (
-        name[:100].ljust(100, b"\0"),
-        mode,
-        _size_field(size),
-        mtime,
-    )
-    after = kind + link[:100].ljust(100, b"\0") + b"ustar  \0root".ljust(40, b"\0") + b"root"
-    after = after.ljust(512 - 156, b"\0")
-    # The checksum counts its own field as eight spaces.
-    checksum = sum(before) + sum(after) + 8 * 32
-    return before + b"%06o\0 " % checksum + after
-
-
-def _size_field(size: int) -> bytes:
-    if size <= _OCTAL_12_MAX:
-        return b"%011o\0" % size
-    return b"\x80" + size.to_bytes(11, "big")
-
-
-def _padding(size: int) -> bytes:
-    return bytes(-size % 512)

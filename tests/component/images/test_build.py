@@ -35,7 +35,7 @@ from banger.images import (
 )
 from banger.images.plan import EPOCH, build_overlay, plan_bootstrap, plan_sqfstar
 from banger.images.recipe import RecipeFile
-from banger.images.rootinode import set_root_inode
+from banger.images.rootinode import RootInode, set_root_inode
 from banger.layout import Layout
 from banger.model.artifacts import Image
 
@@ -136,7 +136,7 @@ def test_the_same_recipe_gives_the_same_digest(built: Built, archive: Path, tmp_
     root = tmp_path / "root"
     with open(archive, "rb") as stream:
         subprocess.run(plan_sqfstar(root), stdin=stream, check=True, capture_output=True)
-    set_root_inode(root, mtime=EPOCH)
+    set_root_inode(root, RootInode(mtime=EPOCH))
     assert hash_file(root) == built.image.root_sha256
 
 
@@ -278,11 +278,12 @@ import asyncio, sys
 from pathlib import Path
 from banger.errors import NoSpace
 from banger.host.files import staged_dir
-from banger.images.build import _sqfstar, _Pump
+from banger.images.build import _Pump
+from banger.images.rootwriter import open_root_writer
 
 async def main(directory, archive):
     with staged_dir(directory, prefix="image") as staged, open(archive, "rb") as file:
-        async with _sqfstar(staged / "root") as writer:
+        async with open_root_writer(staged / "root") as writer:
             import os
             source, sink = os.pipe()
             feeder = asyncio.ensure_future(asyncio.to_thread(feed, file, sink))

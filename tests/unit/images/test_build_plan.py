@@ -71,7 +71,7 @@ def test_sqfstar_writes_plain_data_with_a_fixed_time() -> None:
     line = shlex.join(plan_sqfstar(Path("/x/root")))
     assert line == (
         "sqfstar -quiet -no-progress -exit-on-error -reproducible "
-        f"-mkfs-time {EPOCH} -root-mode 755 -noI -noD -noF -noX /x/root"
+        f"-mkfs-time {EPOCH} -mem 64M -noI -noD -noF -noX /x/root"
     )
 
 

@@ -12,6 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banger.errors import RepositoryRefused
+from banger.host import tarformat
 from banger.workspace import tarstream
 from banger.workspace.facts import FileKind, WorkFile
 
@@ -21,7 +22,7 @@ NAMES = st.lists(PARTS, min_size=1, max_size=6).map(b"/".join)
 
 def read(stream: bytes) -> list[tarfile.TarInfo]:
     with tarfile.open(
-        fileobj=io.BytesIO(stream + tarstream.END_OF_TAR), errors="surrogateescape"
+        fileobj=io.BytesIO(stream + tarformat.END_OF_TAR), errors="surrogateescape"
     ) as tar:
         return tar.getmembers()
 
@@ -43,7 +44,7 @@ def test_links_of_any_name_and_target(name: bytes, target: bytes) -> None:
 
 
 def test_sizes_beyond_the_octal_field() -> None:
-    block = tarstream._block(b"big", b"0", mode=0o644, size=20 * 2**30, mtime_s=0, link=b"")
+    block = tarformat.header(b"big", b"0", mode=0o644, size=20 * 2**30, mtime_s=0)
     assert tarfile.TarInfo.frombuf(block, "utf-8", "surrogateescape").size == 20 * 2**30
 
 

@@ -1,4 +1,4 @@
-"""`image.*`, `template.*`, `gc`."""
+"""`template.*`, `gc`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,6 @@ from banger import engine as verbs
 from banger.api.methods import (
     Deleted,
     Gc,
-    ImageBuild,
-    ImageRef,
     Leftover,
     NoParams,
     TemplateBuild,
@@ -16,23 +14,10 @@ from banger.api.methods import (
 )
 from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
-from banger.model.artifacts import Image
 
 
 def artifact_handlers(engine: Engine) -> Handlers:
-    """Return the handlers of images, templates and leftovers."""
-
-    async def list_images(_: Call, __: NoParams) -> list[Image]:
-        return await verbs.list_images(engine)
-
-    async def show_image(_: Call, params: ImageRef) -> Image:
-        return await verbs.show_image(engine, params)
-
-    async def build_image(call: Call, params: ImageBuild) -> Image:
-        return await verbs.build_image(engine, call.operation, params)
-
-    async def delete_image(_: Call, params: ImageRef) -> Deleted:
-        return await verbs.delete_image(engine, params)
+    """Return the handlers of templates and leftovers."""
 
     async def list_templates(_: Call, __: NoParams) -> list[TemplateView]:
         return await verbs.list_templates(engine)
@@ -50,10 +35,6 @@ def artifact_handlers(engine: Engine) -> Handlers:
         return await verbs.collect_garbage(engine, params)
 
     return {
-        "image.list": list_images,
-        "image.show": show_image,
-        "image.build": build_image,
-        "image.delete": delete_image,
         "template.list": list_templates,
         "template.build": build_template,
         "template.delete": delete_template,

@@ -1,0 +1,79 @@
+"""`image pull` and `image prune`: images from registries, and what is left of them."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from banger.cli.context import Context
+from banger.cli.output import format_bytes, format_json
+from banger.cli.parser import Parser
+from banger.cli.progress import Stages, add_timings
+from banger.cli.targets import confirm_deletion
+
+_PULL_TEXT = """\
+REF is [HOST[:PORT]/]PATH[:TAG][@sha256:DIGEST], by Docker's rules: without a
+host it is of Docker Hub, without a tag it is `latest`. What `docker login` has
+stored is used, credential helpers too. Mirrors and registries without TLS can
+be set in the configuration (registries)."""
+_PRUNE_TEXT = """\
+An image loses its name when another is pulled or built under it; those that no
+VM uses are deleted. Downloads that are kept for the next pull go, too."""
+
+
+def _configure_pull(parser: Parser) -> None:
+    add = parser.add_argument
+    add("ref", metavar="REF", help="the image, such as alpine:3.20 or ghcr.io/a/b@sha256:...")
+    add("--platform", metavar="OS/ARCH", help="another platform than this host's")
+    add("--insecure", action="store_true", help="the registry speaks plain HTTP")
+    add("--json", action="store_true", help="print JSON")
+    add("-q", "--quiet", action="store_true", help="no progress")
+    add_timings(parser)
+    parser.text = _PULL_TEXT
+
+
+def _pull(arguments: Namespace, context: Context) -> int:
+    params = {"ref": arguments.ref, "insecure": arguments.insecure}
+    if arguments.platform is not None:
+        params["platform"] = arguments.platform
+    with (
+        context.client() as client,
+        Stages(quiet=arguments.quiet, timings=arguments.timings) as stages,
+    ):
+        image = client.call("image.pull", params, on_event=stages.on_event, on_tick=stages.on_tick)
+    assert isinstance(image, dict)
+    context.out(format_json(image) if arguments.json else image["digest"])
+    return 0
+
+
+def _configure_prune(parser: Parser) -> None:
+    add = parser.add_argument
+    add("-a", "--all", action="store_true", help="every image that no VM uses, named or not")
+    add("-f", "--force", action="store_true", help="do not ask")
+    add("--dry-run", action="store_true", help="print the digests that would go, and do nothing")
+    parser.text = _PRUNE_TEXT
+
+
+def _prune(arguments: Namespace, context: Context) -> int:
+    params = {"all": arguments.all}
+    with context.client() as client:
+        found = client.call("image.prune", {**params, "dry_run": True})
+        assert isinstance(found, dict)
+        number = len(found["ids"])
+        if not arguments.dry_run:
+            what = f"{number} image{'s' if number > 1 else ''} that no VM uses"
+            is_sure = arguments.force or number == 0
+            if not is_sure and not confirm_deletion(what, "banger image prune", context):
+                return 1
+            found = client.call("image.prune", params)
+            assert isinstance(found, dict)
+    for digest in found["ids"]:
+        context.out(digest)
+    if found["blob_bytes"]:
+        context.say(f"downloads: {format_bytes(found['blob_bytes'])} freed")
+    return 0
+
+
+COMMANDS = {
+    "image pull": (_configure_pull, _pull),
+    "image prune": (_configure_prune, _prune),
+}

@@ -1,0 +1,25 @@
+"""The registry client: references, ways in, downloads, the blob cache."""
+
+from banger.images.registry.blobs import KEPT_BYTES_MAX, trim_blobs
+from banger.images.registry.pull import (
+    ComingLayers,
+    Pull,
+    Resolved,
+    Source,
+    open_pull,
+    pull_deadline,
+)
+from banger.images.registry.reference import Reference, parse_reference
+
+__all__ = [
+    "KEPT_BYTES_MAX",
+    "ComingLayers",
+    "Pull",
+    "Reference",
+    "Resolved",
+    "Source",
+    "open_pull",
+    "parse_reference",
+    "pull_deadline",
+    "trim_blobs",
+]

@@ -1,0 +1,338 @@
+"""Pulling: from a reference to verified blobs in the cache and a parsed configuration.
+
+    endpoints (mirrors, registry) -> manifest, maybe by an index -> configuration, layers (parallel)
+
+Each blob is fetched under lock L4 with its digest (`share`): two images with a layer in common
+download it once, and when one of two askers goes away the other's download goes on. Nothing is
+published here but blobs; if the process dies, verified blobs and partial ones are left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import shutil
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from msgspec import Struct
+
+from banger.errors import (
+    DeadlineExceeded,
+    ImageInvalid,
+    ImageNotFound,
+    ImageUnsupported,
+    NoSpace,
+    RegistryDenied,
+    RegistryMisbehaved,
+    RegistryUnreachable,
+)
+from banger.host.files import ensure_private_dir
+from banger.images.content import (
+    Descriptor,
+    ImageConfig,
+    Index,
+    LayerBlob,
+    Manifest,
+    Platform,
+    parse_compression,
+    parse_config,
+    parse_manifest_or_index,
+    require_same_layers,
+)
+from banger.images.platforms import choose_manifest, is_for
+from banger.images.registry.blobs import find_blob
+from banger.images.registry.endpoints import find_endpoints
+from banger.images.registry.reference import Reference
+from banger.images.registry.session import Session
+from banger.layout import Layout
+from banger.model.registries import Registries
+
+log = logging.getLogger(__name__)
+
+PULL_DEADLINE_S = 3600.0
+PARALLEL_LAYERS = 4
+DOWNLOADING = "downloading layers"
+
+T = TypeVar("T")
+FAILURES_OF_A_MIRROR = (
+    ImageInvalid,
+    ImageNotFound,
+    RegistryDenied,
+    RegistryMisbehaved,
+    RegistryUnreachable,
+)
+"""After which the next endpoint is asked."""
+
+
+class Progress(Protocol):
+    """Tell how far a stage is; on the event loop."""
+
+    def __call__(self, stage: str, done: int | None = None, total: int | None = None, /) -> None:
+        """Report."""
+
+
+class Share(Protocol):
+    """Lock L4: `make` runs once for all who ask for `key` at the same time."""
+
+    async def __call__(
+        self, key: str, make: Callable[[Progress], Awaitable[T]], progress: Progress, /
+    ) -> T:
+        """Return the result of `make`."""
+
+
+@dataclass(frozen=True)
+class Source:
+    """What a pull needs besides the reference."""
+
+    layout: Layout
+    registries: Registries
+    threads: Executor
+    """Of the daemon, not of one pull: a download may outlive the pull that began it."""
+    share: Share
+    environ: Mapping[str, str]
+    """Says where Docker keeps credentials."""
+    insecure: bool = False
+
+
+class Resolved(Struct, frozen=True, kw_only=True):
+    """What a reference means at this moment, for one platform."""
+
+    reference: Reference
+    digest: str
+    """Of the manifest, which an index may have led to."""
+    manifest: Manifest
+
+    @property
+    def pinned(self) -> str:
+        """The reference that means exactly this image, whatever becomes of the tag."""
+        return self.reference.pin(self.digest)
+
+
+class Pull:
+    """One pull: `resolve`, `fetch_config`, `open_layers`."""
+
+    def __init__(self, source: Source, sessions: Sequence[Session], platform: Platform) -> None:
+        self._source = source
+        self._sessions = list(sessions)
+        self._platform = platform
+
+    async def resolve(self, reference: Reference) -> Resolved:
+        """Ask which manifest the reference means; from then on its endpoint is asked first.
+
+        Raises:
+            ImageNotFound: there is none.
+            ImageUnsupported: it is not for the platform, or no image.
+            ImageInvalid, RegistryDenied, RegistryUnreachable, RegistryMisbehaved: as they say.
+        """
+
+        async def ask(session: Session) -> Resolved:
+            resolved = await self._resolve_at(session, reference)
+            self._sessions.remove(session)
+            self._sessions.insert(0, session)
+            return resolved
+
+        return await self._at_first(ask)
+
+    async def fetch_config(self, resolved: Resolved) -> ImageConfig:
+        """Return the configuration, which is for the platform that was asked for.
+
+        Raises:
+            ImageUnsupported: it is for another.
+            ImageInvalid, RegistryDenied, RegistryUnreachable, RegistryMisbehaved: as they say.
+        """
+        path = await self._fetch_blob(resolved.manifest.config, _ignore)
+        config = parse_config(await asyncio.to_thread(path.read_bytes))
+        require_same_layers(resolved.manifest, config)
+        if not is_for(config.platform, self._platform):
+            raise ImageUnsupported(
+                f"The image is not made for {self._platform}; it is for {config.platform}."
+            )
+        return config
+
+    @contextlib.asynccontextmanager
+    async def open_layers(
+        self, resolved: Resolved, config: ImageConfig, progress: Progress
+    ) -> AsyncIterator[ComingLayers]:
+        """Bring the layers into the cache, several at once, and hand each out when it is there.
+
+        Raises:
+            NoSpace: the cache's file system has not the room.
+            ImageInvalid, RegistryDenied, RegistryUnreachable, RegistryMisbehaved: as they say.
+        """
+        manifest = resolved.manifest
+        await asyncio.to_thread(self._require_space, manifest.layers)
+        meter = _Meter(manifest.layers, progress)
+        slots = asyncio.Semaphore(PARALLEL_LAYERS)
+
+        async def fetch(layer: Descriptor) -> Path:
+            async with slots:
+                path = await self._fetch_blob(layer, meter.counter(layer))
+            meter.count(layer, layer.size)
+            return path
+
+        tasks = {
+            digest: asyncio.create_task(fetch(layer))
+            for digest, layer in {layer.digest: layer for layer in manifest.layers}.items()
+        }
+        try:
+            yield ComingLayers(manifest, config, tasks)
+        finally:
+            for task in tasks.values():
+                task.cancel()
+            await asyncio.gather(*tasks.values(), return_exceptions=True)
+
+    async def _resolve_at(self, session: Session, reference: Reference) -> Resolved:
+        document = await session.fetch_manifest(reference.wanted)
+        found = parse_manifest_or_index(document.untrusted, media_type=document.media_type)
+        if isinstance(found, Index):
+            chosen = choose_manifest(found, self._platform)
+            document = await session.fetch_manifest(chosen.digest)
+            found = parse_manifest_or_index(
+                document.untrusted, media_type=chosen.media_type or None
+            )
+        if isinstance(found, Index):
+            raise ImageUnsupported(f"{reference.familiar} is an index of indexes.")
+        return Resolved(reference=reference, digest=document.digest, manifest=found)
+
+    async def _fetch_blob(self, wanted: Descriptor, progress: Progress) -> Path:
+        """Return the file of a blob, from the cache or from the first endpoint that has it."""
+        layout = self._source.layout
+
+        async def make(tell: Progress) -> Path:
+            found = await asyncio.to_thread(find_blob, layout, wanted)
+            if found is not None:
+                return found
+            loop = asyncio.get_running_loop()
+
+            def count(size: int) -> None:
+                loop.call_soon_threadsafe(tell, wanted.digest, size, wanted.size)
+
+            return await self._at_first(lambda session: session.download(layout, wanted, count))
+
+        return await self._source.share(f"blob:{wanted.digest}", make, progress)
+
+    async def _at_first(self, ask: Callable[[Session], Awaitable[T]]) -> T:
+        """Return the answer of the first endpoint that has one; the last one's failure counts."""
+        *mirrors, last = list(self._sessions)
+        for session in mirrors:
+            try:
+                return await ask(session)
+            except FAILURES_OF_A_MIRROR as error:
+                log.warning("%s is passed over: %s", session.endpoint.registry, error)
+        return await ask(last)
+
+    def _require_space(self, layers: Sequence[Descriptor]) -> None:
+        """Refuse what cannot fit before it is downloaded (A10)."""
+        blobs = ensure_private_dir(self._source.layout.blobs)
+        missing = sum(
+            layer.size
+            for layer in {layer.digest: layer for layer in layers}.values()
+            if not self._source.layout.blob(layer.hex).exists()
+        )
+        free = shutil.disk_usage(blobs).free
+        if missing > free:
+            raise NoSpace(
+                f"The layers take {missing // 2**20} MiB; {free // 2**20} MiB are free at {blobs}.",
+                hint="banger image prune",
+            )
+
+
+async def open_pull(source: Source, reference: Reference, platform: Platform) -> Pull:
+    """Find out where a reference is to be had.
+
+    Raises:
+        RegistryUnreachable: a registry on loopback cannot be reached.
+    """
+    endpoints = await find_endpoints(
+        reference, source.registries, insecure=source.insecure, threads=source.threads
+    )
+    sessions = [Session(at, source.threads, source.environ) for at in endpoints]
+    return Pull(source, sessions, platform)
+
+
+@contextlib.asynccontextmanager
+async def pull_deadline(reference: Reference) -> AsyncIterator[None]:
+    """Hold the one deadline of everything that a pull asks of registries.
+
+    Raises:
+        DeadlineExceeded: it is over.
+    """
+    try:
+        async with asyncio.timeout(PULL_DEADLINE_S):
+            yield
+    except TimeoutError as error:
+        raise DeadlineExceeded(
+            f"{reference.familiar} did not come within {PULL_DEADLINE_S / 60:g} minutes.",
+            retryable=True,
+        ) from error
+
+
+class ComingLayers:
+    """The layers of an image in their order, the lowest first, each as soon as it is here."""
+
+    def __init__(
+        self, manifest: Manifest, config: ImageConfig, tasks: Mapping[str, asyncio.Task[Path]]
+    ) -> None:
+        self._manifest = manifest
+        self._config = config
+        self._tasks = tasks
+
+    @property
+    def are_here(self) -> bool:
+        """Whether no download is going on."""
+        return all(task.done() for task in self._tasks.values())
+
+    async def __aiter__(self) -> AsyncIterator[LayerBlob]:
+        """Yield the layers.
+
+        Raises:
+            BangerError: a download failed, be it the next layer's or a later one's.
+        """
+        for layer, diff_id in zip(self._manifest.layers, self._config.diff_ids, strict=True):
+            yield LayerBlob(
+                path=await self._wait_for(self._tasks[layer.digest]),
+                digest=layer.digest,
+                diff_id=diff_id,
+                compression=parse_compression(layer.media_type),
+                size=layer.size,
+            )
+
+    async def _wait_for(self, task: asyncio.Task[Path]) -> Path:
+        while not task.done():
+            going_on = [other for other in self._tasks.values() if not other.done()]
+            done, _ = await asyncio.wait(going_on, return_when=asyncio.FIRST_COMPLETED)
+            for other in done:
+                other.result()
+        return task.result()
+
+
+class _Meter:
+    """Adds up the bytes of all layers for one bar."""
+
+    def __init__(self, layers: Sequence[Descriptor], progress: Progress) -> None:
+        self._done = {layer.digest: 0 for layer in layers}
+        self._total = sum({layer.digest: layer.size for layer in layers}.values())
+        self._progress = progress
+
+    def counter(self, layer: Descriptor) -> Progress:
+        """Return what takes the progress of one layer's download."""
+        return functools.partial(self._take, layer)
+
+    def count(self, layer: Descriptor, done: int) -> None:
+        self._done[layer.digest] = done
+        self._progress(DOWNLOADING, sum(self._done.values()), self._total)
+
+    def _take(
+        self, layer: Descriptor, _: str, done: int | None = None, __: int | None = None
+    ) -> None:
+        self.count(layer, done or 0)
+
+
+def _ignore(_: str, __: int | None = None, ___: int | None = None) -> None:
+    """Take the progress of what is too small to show."""

@@ -1,0 +1,101 @@
+"""A real registry on loopback (Debian's `docker-registry`), filled by skopeo."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+USER, PASSWORD = "banger", "secret"
+HTPASSWD = "banger:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"
+DEADLINE_S = 60.0
+
+
+@dataclass(frozen=True)
+class RealRegistry:
+    """A running registry."""
+
+    address: str
+    log: Path
+    credentials: str | None = None
+
+    def push(self, layout: Path, tag: str, name: str) -> None:
+        """Copy an image of an OCI layout, with all its platforms, to `name`."""
+        argv = ["skopeo", "--insecure-policy", "copy", "--quiet", "--all", "--preserve-digests"]
+        argv += ["--dest-tls-verify=false"]
+        argv += ["--dest-creds", self.credentials] if self.credentials else []
+        argv += [f"oci:{layout}:{tag}", f"docker://{self.address}/{name}"]
+        done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)
+        assert done.returncode == 0, done.stderr
+
+
+@contextlib.contextmanager
+def real_registry(
+    folder: Path, *, auth: str = "", credentials: str | None = None
+) -> Iterator[RealRegistry]:
+    """A registry of this test's own; `auth` is a section of its configuration."""
+    for program in ("docker-registry", "skopeo"):
+        if shutil.which(program) is None:
+            pytest.skip(f"{program} is not installed")
+    port = free_port()
+    config, log = folder / "registry.yml", folder / "registry.log"
+    store = f"{{filesystem: {{rootdirectory: {folder}/store}}}}"
+    config.write_text(
+        f"version: 0.1\nlog: {{level: info}}\nstorage: {store}\n"
+        f"http: {{addr: '127.0.0.1:{port}'}}\n{auth}"
+    )
+    argv = ["docker-registry", "serve", str(config)]
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(
+            argv,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            env={"PATH": os.environ["PATH"]},
+        ) as process,
+    ):
+        try:
+            _wait_until_it_answers(port, process, log)
+            yield RealRegistry(f"127.0.0.1:{port}", log, credentials)
+        finally:
+            process.terminate()
+            process.wait(DEADLINE_S)
+
+
+def htpasswd_auth(folder: Path) -> str:
+    """Return the section for basic authentication with `USER` and `PASSWORD`."""
+    (folder / "htpasswd").write_text(HTPASSWD)
+    return f"auth: {{htpasswd: {{realm: test, path: {folder}/htpasswd}}}}\n"
+
+
+def free_port() -> int:
+    """Return a port of loopback that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
+
+
+def _wait_until_it_answers(port: int, process: subprocess.Popen[bytes], log: Path) -> None:
+    end = time.monotonic() + DEADLINE_S
+    while True:
+        assert process.poll() is None and time.monotonic() < end, log.read_text()
+        try:
+            urllib.request.urlopen(f"http://127.0.0.1:{port}/v2/", timeout=5).close()
+        except urllib.error.HTTPError as error:
+            error.close()  # it wants to know who we are
+        except OSError:
+            time.sleep(0.05)
+            continue
+        return
