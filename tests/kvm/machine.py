@@ -26,7 +26,7 @@ from banger.host.accel import probe_cpu
 from banger.host.process import identify
 from banger.model.names import VmId
 from banger.model.vm import Accel
-from banger.vmm.driver import MachineConfig, VmmHandle
+from banger.vmm.driver import MachineConfig, SharedFiles, VmmHandle
 from banger.vmm.qemu import QemuDriver, probe_qemu
 from banger.vmm.qemu.argv import Descriptors, plan_argv
 from banger.vmm.sockets import listening_socket
@@ -181,9 +181,12 @@ def _plan(supplies: Supplies, directory: Path) -> MachineConfig:
         memory_mib=MEMORY_MIB,
         accel=Accel.TCG,
         tsc_khz=probe_cpu().tsc_khz,
-        bzimage=supplies.bzimage,
-        initramfs=supplies.initramfs,
-        root=supplies.root,
+        shared=SharedFiles(
+            bzimage=supplies.bzimage,
+            initramfs=supplies.initramfs,
+            root=supplies.root,
+            modules=None,
+        ),
         data=directory / "data.img",
         mac=None,
         console_log=directory / "console.log",

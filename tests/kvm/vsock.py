@@ -26,7 +26,7 @@ from banger.host import proc
 from banger.layout import layout_from_environment
 from banger.model.names import VmId
 from banger.model.vm import Accel
-from banger.vmm.driver import MachineConfig
+from banger.vmm.driver import MachineConfig, SharedFiles
 from banger.vmm.qemu import probe_qemu
 from banger.vmm.qemu.argv import Descriptors, plan_argv
 from banger.vmm.sockets import listening_socket
@@ -173,9 +173,12 @@ def _plan(image: str, directory: Path) -> MachineConfig:
         memory_mib=256,
         accel=Accel.KVM,
         tsc_khz=None,
-        bzimage=kernel / "bzimage",
-        initramfs=kernel / "initramfs",
-        root=images.image_root(layout, images.get_image(layout, image)),
+        shared=SharedFiles(
+            bzimage=kernel / "bzimage",
+            initramfs=kernel / "initramfs",
+            root=images.image_root(layout, images.get_image(layout, image)),
+            modules=None,
+        ),
         data=directory / "data.img",
         mac=None,
         console_log=directory / "console.log",

@@ -155,7 +155,7 @@ def assert_sees_only_its_files(root: Path, config: MachineConfig) -> None:
     assert not (root / config.control_socket.relative_to("/")).exists()
     assert not (root / Path(os.environ["HOME"]).relative_to("/")).exists()
     assert not (root / "dev/kvm").exists()
-    shared = root / config.bzimage.relative_to("/")
+    shared = root / config.shared.bzimage.relative_to("/")
     assert os.statvfs(shared).f_flag & os.ST_RDONLY
 
 
