@@ -192,13 +192,13 @@ def test_death_during_restart(own: Installation) -> None:
         own.exec(name, "sh", "-c", f"echo {next(numbers)} >>/srv/log", status=0)
         return own.run("vm", "restart", name)
 
-    for ended in die_everywhere(own, write_and_restart, alternate=True):
+    for ended in die_everywhere(own, write_and_restart, alternate=True, step=4):
         assert ended.status == 7, ended
         wait_for(lambda: states(own) == ["running"], "the restart to be completed")
         require_sound(own)
         boots.add(own.boot_id(name))
     boots.add(own.boot_id(name))
-    assert len(boots) > 5, "it was not restarted"
+    assert len(boots) > 3, "it was not restarted"
     written = own.exec(name, "cat", "/srv/log", status=0).text.split()
     assert written == [str(number) for number in range(next(numbers))]
 
