@@ -60,7 +60,7 @@ async def claim_prepared(engine: Engine, op: Operation, spec: VmSpec) -> VmRecor
         NameTaken: another VM has the name that the spec asks for.
     """
     claimed = await _claim_one(engine, op, spec)
-    if claimed is None and await _wait_for_fill(engine, spec):
+    if claimed is None and await _wait_for_fill(engine, op, spec):
         claimed = await _claim_one(engine, op, spec)
     return claimed
 
@@ -72,7 +72,12 @@ async def _claim_one(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord | 
         if not fits or live is None or live.lifecycle.holder is not None:
             continue
         async with live.lifecycle.hold(op):
-            claimed = await _claim(engine, op, waiting.id, spec)
+            try:
+                claimed = await _claim(engine, op, waiting.id, spec)
+            except asyncio.CancelledError:
+                # The transaction may have been made all the same, for nobody (C5).
+                await finish_shielded(_give_up(engine, op, waiting.id))
+                raise
             if claimed is None:
                 continue
             # One that cannot be used is not followed by another: its asker has waited enough.
@@ -81,7 +86,7 @@ async def _claim_one(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord | 
     return None
 
 
-async def _wait_for_fill(engine: Engine, spec: VmSpec) -> bool:
+async def _wait_for_fill(engine: Engine, op: Operation, spec: VmSpec) -> bool:
     """Wait for a clone that is being prepared, unless somebody does already.
 
     It was begun before, so it is ready sooner than one that would be begun now.
@@ -90,6 +95,7 @@ async def _wait_for_fill(engine: Engine, spec: VmSpec) -> bool:
     if fill is None or fill.awaited:
         return False
     fill.awaited = True
+    op.progress("claim")
     await asyncio.wait({fill.task})
     return True
 
