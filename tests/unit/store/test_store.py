@@ -237,5 +237,5 @@ def test_the_specs_format_is_frozen(path: Path) -> None:
     """Rows outlive a daemon: a field that is renamed or removed needs a migration."""
     assert set(msgspec.json.decode(msgspec.json.encode(record(FIRST, "a").spec))) == {
         "name", "image", "image_name", "kernel", "vcpu", "memory_mib", "disk_mib", "network",
-        "driver", "accel", "labels", "env", "ephemeral", "origin", "builds",
+        "driver", "accel", "labels", "env", "workdir", "user", "ephemeral", "origin", "builds",
     }  # fmt: skip
