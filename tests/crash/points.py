@@ -52,6 +52,9 @@ PLANS: dict[str, Plan] = {
     "plan_delete": lifecycle.plan_delete(VM),
 }
 CLONE_WITHOUT_NETWORK = lifecycle.plan_clone(VM, msgspec.structs.replace(SPEC, origin=ORIGIN))
+SNAPSHOT_OF_A_PAUSED_VM = lifecycle.plan_snapshot(
+    VM, snapshot="s", machine="m", name="first", is_paused=True
+)
 START_WITHOUT_NETWORK = lifecycle.plan_start(VM, SPEC)
 SAVES = {"start-network": "network", "spawn-vmm": "vmm", "restore-vmm": "vmm"}
 FORGETS = {"end-vmm": "vmm"}
@@ -94,14 +97,16 @@ class Scenario:
 SCENARIOS: dict[str, Scenario] = {
     "create": Scenario([("vm.create", PLANS["plan_create"])]),
     "start": Scenario([("vm.start", PLANS["plan_start"])], every=2),
-    "clone": Scenario([("vm.create", PLANS["plan_clone"])]),
+    "clone": Scenario([("vm.create", PLANS["plan_clone"])], every=2),
     "stop": Scenario([("vm.stop", PLANS["plan_stop"])], every=2),
-    "kill": Scenario([("vm.kill", PLANS["plan_kill"])]),
+    "kill": Scenario([("vm.kill", PLANS["plan_kill"])], every=2),
     "delete": Scenario([("vm.delete", PLANS["plan_delete"])], every=2),
-    "prune": Scenario([("vm.delete", PLANS["plan_delete"])]),
+    "prune": Scenario([("vm.delete", PLANS["plan_delete"])], every=3),
     "pause": Scenario([("vm.pause", (PauseVmm(vm_id=VM),))]),
     "resume": Scenario([("vm.resume", (ResumeVmm(vm_id=VM),))]),
-    "snapshot": Scenario([("vm.snapshot", PLANS["plan_snapshot"])]),
+    "snapshot": Scenario([("vm.snapshot", PLANS["plan_snapshot"])], every=2),
+    "snapshot of a paused VM": Scenario([("vm.snapshot", SNAPSHOT_OF_A_PAUSED_VM)], every=3),
+    "run --rm": Scenario([("vm.create", CLONE_WITHOUT_NETWORK)], every=3),
     "restore": Scenario(
         [("vm.kill", PLANS["plan_kill"]), ("vm.start", PLANS["plan_restore"])], every=2
     ),

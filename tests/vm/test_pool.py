@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from banger import engine
-from banger.api.methods import TemplateBuild, VmCreate
+from banger.api.requests import TemplateBuild, VmCreate
 from banger.config import load_settings
 from banger.engine.engine import Engine
 from banger.engine.refilling import IDLE_S

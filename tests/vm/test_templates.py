@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from banger import engine
-from banger.api.methods import TemplateBuild, VmCreate
+from banger.api.requests import TemplateBuild, VmCreate
 from banger.config import load_settings
 from tests.support.installations import Installation, finish, share_artifacts, wait_for
 from tests.support.vms import TINY, TINY_IMAGE

@@ -50,7 +50,7 @@ SLEEP_MIN_S = 0.2
 LOOKS = 4
 """So many looks at whether a VM is idle in the time after which it is stopped."""
 IN_USE = 0.1
-"""Of one processor. An idle guest takes less, and its timers, too; ADR 0050 has figures."""
+"""Of one processor. An idle guest takes less, and its timers, too; ADR 0051 has figures."""
 
 
 async def end_what_is_over(engine: Engine) -> None:
