@@ -36,7 +36,7 @@ from banger.engine.notices import notify
 from banger.engine.outcome import correct_record
 from banger.engine.queries import parse_handle, parse_lifetime
 from banger.errors import BangerError
-from banger.host.process import read_cpu_s
+from banger.host.usage import read_cpu_s
 from banger.model.names import VmId
 from banger.model.vm import VmRecord, VmState
 
