@@ -33,7 +33,8 @@ def damage(content: bytes, chance: random.Random) -> bytes:
     """Return the bytes with a few changes; half of the time headers get their checksums back."""
     changed = bytearray(content)
     for _ in range(chance.randrange(1, 5)):
-        at = chance.randrange(len(changed))
+        at = chance.randrange(len(changed) or 1)
+        changed += b"\0" * (not changed)
         match chance.randrange(4):
             case 0:
                 changed[at] = chance.randrange(256)
