@@ -1,6 +1,6 @@
 """F1: layers that were damaged by chance give a root or a typed error, and nothing else.
 
-BANGER_FUZZ_ROUNDS=100000 goes deeper; a failure names the round, which is its seed.
+BANGER_TEST_FUZZ_ROUNDS=100000 goes deeper; a failure names the round, which is its seed.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from banger.errors import ImageInvalid, ImageUnsupported
 from tests.support.tars import Member, directory, hard_link, make_tar, symlink
 from tests.unit.images.layers.merging import merge, read
 
-ROUNDS = int(os.environ.get("BANGER_FUZZ_ROUNDS", "600"))
+ROUNDS = int(os.environ.get("BANGER_TEST_FUZZ_ROUNDS", "600"))
 LOWER = make_tar(Member("d/a", b"1" * 600), symlink("l", "../d"), Member("e/f"))
 UPPER = make_tar(
     Member("d/.wh.a"),
@@ -33,7 +33,8 @@ def damage(content: bytes, chance: random.Random) -> bytes:
     """Return the bytes with a few changes; half of the time headers get their checksums back."""
     changed = bytearray(content)
     for _ in range(chance.randrange(1, 5)):
-        at = chance.randrange(len(changed))
+        at = chance.randrange(len(changed) or 1)
+        changed += b"\0" * (not changed)
         match chance.randrange(4):
             case 0:
                 changed[at] = chance.randrange(256)
