@@ -107,17 +107,17 @@ class Scenario:
 SCENARIOS: dict[str, Scenario] = {
     "create": Scenario([("vm.create", PLANS["plan_create"])]),
     "start": Scenario([("vm.start", PLANS["plan_start"])], every=2),
-    "clone": Scenario([("vm.create", PLANS["plan_clone"])]),
+    "clone": Scenario([("vm.create", PLANS["plan_clone"])], every=2),
     "stop": Scenario([("vm.stop", PLANS["plan_stop"])], every=2),
-    "kill": Scenario([("vm.kill", PLANS["plan_kill"])]),
+    "kill": Scenario([("vm.kill", PLANS["plan_kill"])], every=2),
     "delete": Scenario([("vm.delete", PLANS["plan_delete"])], every=2),
     "prune": Scenario([("vm.delete", PLANS["plan_delete"])]),
     "pause": Scenario([("vm.pause", (PauseVmm(vm_id=VM),))]),
     "resume": Scenario([("vm.resume", (ResumeVmm(vm_id=VM),))]),
-    "snapshot": Scenario([("vm.snapshot", PLANS["plan_snapshot"])]),
+    "snapshot": Scenario([("vm.snapshot", PLANS["plan_snapshot"])], every=2),
     "snapshot of a paused VM": Scenario([("vm.snapshot", PAUSED_SNAPSHOT)], every=3),
     "restart": Scenario(
-        [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)], every=2
+        [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)], every=4
     ),
     "restart of a VM whose client leaves": Scenario(
         [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)], every=9

@@ -79,6 +79,7 @@ def die_at_points(control: Path) -> None:
     for name in dir(Facts):
         if not name.startswith("_") and name != "take":
             _observe(name, getattr(facts, name))
+    _learn_open_operations(facts)
     write = Database.write
 
     async def deadly_write(database: Database, function: Any, *args: Any, **named: Any) -> Any:
@@ -132,6 +133,18 @@ def _observe(name: str, note: Any) -> None:
         return original(*args, **named)
 
     setattr(store, name, noted)
+
+
+def _learn_open_operations(facts: Facts) -> None:
+    """Have the names of what a dead daemon had begun."""
+    load = store.load_open_operations
+
+    def load_and_learn(connection: Any) -> list[store.OpenOperation]:
+        operations = load(connection)
+        facts.methods |= {operation.id: operation.method for operation in operations}
+        return operations
+
+    store.load_open_operations = load_and_learn
 
 
 def _strike(control: Path, point: str, side: str) -> None:
