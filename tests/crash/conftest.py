@@ -2,15 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+import json
+from collections.abc import Generator, Iterator
 
 import pytest
 
+from tests.support.installations import Installation
 from tests.support.vms import TIMEOUT_S, artifacts, own, own_of_module, report_with_logs
 
-pytest.register_assert_rewrite("tests.support.soundness")
+pytest.register_assert_rewrite("tests.support.soundness", "tests.crash.verbs")
+
+from tests.support.worlds import World, open_world  # noqa: E402 - now that it is rewritten
 
 __all__ = ["artifacts", "own", "own_of_module"]
+
+
+@pytest.fixture(scope="module")
+def world(own_of_module: Installation) -> Iterator[World]:
+    """A daemon that dies where it is told to, and a witness, for the tests of one module."""
+    with open_world(own_of_module) as world:
+        yield world
+        assert json.loads(world.banger.run("doctor", "--json").out)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

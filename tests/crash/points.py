@@ -43,6 +43,7 @@ PLANS: dict[str, Plan] = {
     "plan_create": lifecycle.plan_create(VM, SPEC),
     "plan_start": lifecycle.plan_start(VM, NETWORKED),
     "plan_clone": lifecycle.plan_clone(VM, CLONE),
+    "plan_prepare": lifecycle.plan_prepare(VM, CLONE),
     "plan_restore": lifecycle.plan_restore(VM, SPEC, origin=ORIGIN),
     "plan_snapshot": lifecycle.plan_snapshot(
         VM, snapshot="s", machine="m", name="first", is_paused=False
@@ -51,11 +52,12 @@ PLANS: dict[str, Plan] = {
     "plan_kill": lifecycle.plan_kill(VM),
     "plan_delete": lifecycle.plan_delete(VM),
 }
-CLONE_WITHOUT_NETWORK = lifecycle.plan_clone(VM, msgspec.structs.replace(SPEC, origin=ORIGIN))
-SNAPSHOT_OF_A_PAUSED_VM = lifecycle.plan_snapshot(
+PAUSED_SNAPSHOT = lifecycle.plan_snapshot(
     VM, snapshot="s", machine="m", name="first", is_paused=True
 )
+CLONE_WITHOUT_NETWORK = lifecycle.plan_clone(VM, msgspec.structs.replace(SPEC, origin=ORIGIN))
 START_WITHOUT_NETWORK = lifecycle.plan_start(VM, SPEC)
+RECORD = "record"
 SAVES = {"start-network": "network", "spawn-vmm": "vmm", "restore-vmm": "vmm"}
 FORGETS = {"end-vmm": "vmm"}
 """Handles that steps save and forget. (`end-network` has one to forget only if there is one.)"""
@@ -77,11 +79,19 @@ class Scenario:
     every: int = 1
     """Of its deaths, how many apart are tried in CI. 2: each step right before and right after it
     has acted, which is after `started` and before `done`."""
+    has_record: bool = False
+    """It begins with a transaction that writes none of a journal."""
 
     @property
     def points(self) -> list[str]:
         """Every transaction, in order."""
-        return [name for journal, plan in self.journals for name in _transactions(journal, plan)]
+        names = [RECORD] if self.has_record else []
+        for number, (journal, plan) in enumerate(self.journals):
+            names += _transactions(journal, plan)
+            # One that is begun anew takes the place of the one before.
+            if [journal] == [following for following, _ in self.journals[number + 1 :][:1]]:
+                names.pop()
+        return names
 
     @property
     def deaths(self) -> list[Death]:
@@ -101,12 +111,24 @@ SCENARIOS: dict[str, Scenario] = {
     "stop": Scenario([("vm.stop", PLANS["plan_stop"])], every=2),
     "kill": Scenario([("vm.kill", PLANS["plan_kill"])], every=2),
     "delete": Scenario([("vm.delete", PLANS["plan_delete"])], every=2),
-    "prune": Scenario([("vm.delete", PLANS["plan_delete"])], every=3),
+    "prune": Scenario([("vm.delete", PLANS["plan_delete"])]),
     "pause": Scenario([("vm.pause", (PauseVmm(vm_id=VM),))]),
     "resume": Scenario([("vm.resume", (ResumeVmm(vm_id=VM),))]),
     "snapshot": Scenario([("vm.snapshot", PLANS["plan_snapshot"])], every=2),
-    "snapshot of a paused VM": Scenario([("vm.snapshot", SNAPSHOT_OF_A_PAUSED_VM)], every=3),
-    "run --rm": Scenario([("vm.create", CLONE_WITHOUT_NETWORK)], every=3),
+    "snapshot of a paused VM": Scenario([("vm.snapshot", PAUSED_SNAPSHOT)], every=3),
+    "restart": Scenario(
+        [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)], every=4
+    ),
+    "restart of a VM whose client leaves": Scenario(
+        [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)], every=9
+    ),
+    "run --rm": Scenario(
+        [("vm.create", CLONE_WITHOUT_NETWORK), ("vm.delete", PLANS["plan_delete"])], every=5
+    ),
+    "set": Scenario([], has_record=True),
+    "claim": Scenario([("vm.claim", ())]),
+    "fill": Scenario([("vm.claim", ()), ("vm.create", PLANS["plan_prepare"])], every=3),
+    "drain": Scenario([("vm.delete", PLANS["plan_delete"])], every=3),
     "restore": Scenario(
         [("vm.kill", PLANS["plan_kill"]), ("vm.start", PLANS["plan_restore"])], every=2
     ),

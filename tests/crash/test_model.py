@@ -14,7 +14,6 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -26,8 +25,8 @@ from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_s
 from banger.client import Client
 from banger.errors import BangerError, DaemonUnreachable, InternalError, WrongState
 from banger.host.process import identify
-from tests.support.installations import Installation, wait_for
-from tests.support.worlds import SHAPE, World, open_world
+from tests.support.installations import wait_for
+from tests.support.worlds import SHAPE, World
 
 EXAMPLES, STEPS = 2, 12
 ASKED = os.environ.get("BANGER_TEST_MODEL")
@@ -200,12 +199,6 @@ class Lifecycles(RuleBasedStateMachine):
             want = allowed.get(name, {self.states.get(name, ABSENT)})
             assert found.get(name, ABSENT) in want, (name, self.states, found, want)
         self.states = found
-
-
-@pytest.fixture(scope="module")
-def world(own_of_module: Installation) -> Iterator[World]:
-    with open_world(own_of_module) as world:
-        yield world
 
 
 @pytest.mark.timeout(7200)

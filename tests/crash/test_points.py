@@ -49,16 +49,32 @@ def test_there_are_enough_points() -> None:
 
 
 def find_journals() -> set[str]:
-    """Return the texts that stand where a journal is opened: `vm.` names in such calls."""
+    """Return what stands where a journal is opened, `vm.` texts or constants in such calls."""
     openers = {"begin_operation", "begin", "_begin", "_begin_ending", "write", "_start"}
     found = set()
-    for path in SOURCES.joinpath("engine").glob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+    for path in SOURCES.joinpath("engine").rglob("*.py"):
+        tree = ast.parse(path.read_text("utf-8"))
+        constants = _find_constants(tree)
+        for node in ast.walk(tree):
             if not isinstance(node, ast.Call):
                 continue
             name = getattr(node.func, "attr", getattr(node.func, "id", ""))
-            values = [*node.args, *(keyword.value for keyword in node.keywords)]
-            texts = [v.value for v in values if isinstance(v, ast.Constant)]
-            if name in openers or any(keyword.arg == "journal" for keyword in node.keywords):
-                found |= {t for t in texts if isinstance(t, str) and t.startswith("vm.")}
+            named = [keyword.value for keyword in node.keywords if keyword.arg == "journal"]
+            values = [*named, *(node.args if name in openers else ())]
+            texts = {
+                constants.get(v.id) if isinstance(v, ast.Name) else getattr(v, "value", None)
+                for v in values
+            }
+            found |= {t for t in texts if isinstance(t, str) and t.startswith("vm.")}
     return found
+
+
+def _find_constants(tree: ast.Module) -> dict[str, str]:
+    """Return the texts that a module has names for."""
+    return {
+        target.id: node.value.value
+        for node in tree.body
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Constant)
+        for target in node.targets
+        if isinstance(target, ast.Name) and isinstance(node.value.value, str)
+    }

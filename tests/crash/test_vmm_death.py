@@ -1,127 +1,138 @@
-"""kill -9 of a VMM around every transaction of what starts and saves machines (B3, D3, D9).
+"""kill -9 of a VMM at the transactions of what starts and saves machines (B3, D3, D9).
 
-As in `test_daemon_death`, but it is the youngest VMM that dies, and the daemon lives on: the verb
-ends with an answer, what is left can be used, and nothing half-made stays.
+As in `test_matrix`, but it is the youngest VMM that dies, and the daemon lives on: the verb ends
+with an answer, what is left can be used, and nothing half-made stays.
 """
 
 from __future__ import annotations
 
-import itertools
-from collections.abc import Callable, Iterator
+from typing import Any
 
-from tests.crash.test_daemon_death import (
-    SHAPE,
-    SMALL,
-    TEMPLATES,
-    make_vm_with_data,
-    own_snapshots,
-    require_data,
-    require_sound,
-)
-from tests.support.installations import Ended, Installation, wait_for
-from tests.support.special_daemon import KILLED
+from tests.crash.points import SCENARIOS
+from tests.crash.verbs import RUNS, ensure_no_template, ensure_waiting
+from tests.support.installations import wait_for
+from tests.support.leaks import find_processes
+from tests.support.worlds import NETWORKED, SHAPE, Killed, World
+
+SMALL = {**SHAPE, "memory_mib": 128}
 
 
-def kill_everywhere(
-    banger: Installation, verb: Callable[[], Ended], *, step: int = 1
-) -> Iterator[tuple[Ended, bool]]:
-    """Yield what the client said and whether a VMM was killed, for every `step`-th transaction.
-
-    Returns when the verb gets through without reaching its transaction.
-    """
-    output = banger.layout.state / "special-daemon.out"
-    for number in itertools.count(1, step):
-        banger.stop_daemon()
-        said = output.read_text() if output.exists() else ""
-        with banger.special_daemon("--kill-vmm", str(number)):
-            ended = verb()
-        news = output.read_text().removeprefix(said)
-        if KILLED not in news:
-            assert number > step, f"nothing was ever written: {ended}"
-            return
-        yield ended, f"{KILLED}0" not in news
+def points_of(name: str, every: int) -> list[str]:
+    return SCENARIOS[name].points[::every]
 
 
-def settled_state(banger: Installation, name: str) -> str:
-    """Return a VM's state once a VMM that has died was noticed."""
-    alive = {"running", "paused"}
-    wait_for(
-        lambda: bool(banger.vm_processes(banger.vm(name)["id"])) == (banger.state(name) in alive),
-        "the VMM's death to be noticed",
-    )
-    return banger.state(name)
+def kill_at(world: World, point: str, method: str, **params: Any) -> Killed:
+    """Kill the youngest VMM but the witness's right before a transaction of a verb."""
+    killed = world.kill_vmm("before", point, method, **params)
+
+    def is_noticed() -> bool:
+        live = ("running", "paused")
+        folders = [(world.banger.layout.vm_dir(vm["id"]), vm["state"]) for vm in world.vms()]
+        return all(bool(find_processes(folder)) == (state in live) for folder, state in folders)
+
+    wait_for(is_noticed, "the VMM's death to be noticed")
+    return killed
 
 
-def test_death_during_clone(own: Installation) -> None:
+def require_fine(world: World, name: str) -> None:
+    """Check that a VM, if it runs, is of use, and that all is sound."""
+    if world.states()[name] == "running":
+        assert world.exec(name, "cat /proc/sys/kernel/hostname") == f"{name}\n"
+    world.settle()
+    world.require_unharmed("witness")
+
+
+def test_death_during_clone(world: World) -> None:
     """D3, B3: the VM boots instead, and says so; or it was ready, and has died since."""
-    own.environ |= TEMPLATES
-    own.do("template", "build", *SHAPE)
     fell_back = 0
-    verb = ("vm", "create", "--name", "one", *SMALL)
-    for ended, _ in kill_everywhere(own, lambda: own.run(*verb), step=2):
-        assert ended.status == 0 or "did not become ready" in ended.err, ended
-        fell_back += "booting instead" in ended.err
-        if settled_state(own, "one") == "running":
-            assert own.exec("one", "echo", "fine", status=0).text == "fine"
-        require_sound(own)
-        own.delete_all()
+    for point in points_of("clone", every=2):
+        world.delete_others()
+        # Anew, so that earlier failures do not count; a template that has failed is gone.
+        world.stop_daemon()
+        world.open_daemon()
+        world.call("template.build", **NETWORKED)
+        killed = kill_at(world, point, "vm.create", **NETWORKED, name="one")
+        assert killed.error is None or "did not become ready" in killed.error.message, killed
+        fell_back += "booting instead" in killed.said
+        require_fine(world, "one")
     assert fell_back
-    assert own.exec("one", "echo", "fine", status=0).text == "fine"
+    world.delete_others()
+    world.call("vm.create", **NETWORKED, name="one")
+    require_fine(world, "one")
 
 
-def test_death_during_template_build(own: Installation) -> None:
+def test_death_during_template_build(world: World) -> None:
     """A9, D9: no half of a template is left, and the next one is whole."""
-    own.environ |= TEMPLATES
     failed = 0
-    for ended, _ in kill_everywhere(own, lambda: own.run("template", "build", *SHAPE), step=3):
-        require_sound(own)
-        assert own.vms() == []
-        assert len(own.json("template", "list")) == (ended.status == 0)
-        failed += ended.status != 0
-        if ended.status == 0:
-            own.do("template", "prune")
+    for point in points_of("template build", every=4):
+        ensure_no_template(world)
+        killed = kill_at(world, point, "template.build", **SMALL)
+        world.settle()
+        assert world.states() == {}
+        templates = [t for t in world.call("template.list") if t["memory_mib"] == 128]
+        assert len(templates) == (killed.error is None), killed
+        failed += killed.error is not None
     assert failed
-    assert own.exec(own.do("vm", "create", *SMALL).text, "echo", "fine", status=0).text == "fine"
+    world.call("vm.create", **SMALL, name="one")
+    assert world.states() == RUNS
+    require_fine(world, "one")
 
 
-def test_death_during_snapshot(own: Installation) -> None:
+def test_death_during_snapshot(world: World) -> None:
     """A9, D9: there is no snapshot, or a whole one; the VM boots again."""
-    name = make_vm_with_data(own)
     failed = 0
-    verb = ("vm", "snapshot", "create", name, "first")
-    for ended, killed in kill_everywhere(own, lambda: own.run(*verb), step=2):
-        assert killed
-        assert settled_state(own, name) in ("error", "stopped"), ended
-        failed += ended.status != 0
-        require_sound(own)
-        assert len(own_snapshots(own, name)) == (ended.status == 0)
-        if ended.status == 0:
-            own.do("vm", "snapshot", "restore", name, "first")
-            require_data(own, name)
-            own.do("vm", "snapshot", "delete", name, "first")
-        own.do("vm", "delete", name)
-        assert make_vm_with_data(own) == name
+    for point in points_of("snapshot", every=2):
+        world.delete_others()
+        world.make_witness("one")
+        killed = kill_at(world, point, "snapshot.create", ref="one", name="first")
+        assert killed.hit
+        assert world.states()["one"] in ("error", "stopped"), killed
+        failed += killed.error is not None
+        world.settle()
+        assert len(world.call("snapshot.list", ref="one")) == (killed.error is None), killed
+        if killed.error is None:
+            world.call("snapshot.restore", ref="one", name="first")
+            world.require_unharmed("one")
+        else:
+            world.call("vm.start", ref="one")
+        require_fine(world, "one")
     assert failed
-    require_data(own, name)
 
 
-def test_death_during_fork(own: Installation) -> None:
+def test_death_during_fork(world: World) -> None:
     """A9, B3: all forks or none; the VM that they are made of goes on, unless it was the one."""
-    name = make_vm_with_data(own)
     failed = 0
-    verb = ("vm", "fork", name, "-n", "2", "--name", "copy")
-    for ended, killed in kill_everywhere(own, lambda: own.run(*verb), step=3):
-        assert killed
-        failed += ended.status != 0
-        forks = {vm["name"] for vm in own.vms()} - {name}
-        assert len(forks) == (0 if ended.status else 2), ended
-        dead = [each for each in (name, *forks) if settled_state(own, each) != "running"]
+    for point in points_of("fork", every=3):
+        world.delete_others()
+        world.make_witness("one")
+        killed = kill_at(world, point, "vm.fork", ref="one", number=2, name="copy")
+        assert killed.hit
+        failed += killed.error is not None
+        states = world.states()
+        forks = set(states) - {"one"}
+        assert len(forks) == (0 if killed.error else 2), killed
+        dead = [name for name, state in states.items() if state != "running"]
         # Had it been a fork that was not ready, it is gone, and the verb has failed.
-        assert len(dead) == 1 or (not dead and ended.status), (ended, dead)
-        for each in {name, *forks} - set(dead):
-            require_data(own, each)
-        require_sound(own)
-        own.delete_all()
-        assert make_vm_with_data(own) == name
+        assert len(dead) == 1 or (not dead and killed.error), (killed, dead)
+        world.settle()
+        for name in set(states) - set(dead):
+            require_fine(world, name)
     assert failed
-    assert len(own.vms()) == 3
+
+
+def test_death_during_claim(world: World) -> None:
+    """D3, B3: whoever asked gets another VM; or it was handed out, and has died since."""
+    replaced = 0
+    for point in points_of("claim", every=1):
+        world.use_pool(1)
+        ensure_waiting(world)
+        waiting = set(world.banger.prepared())
+        killed = kill_at(world, point, "vm.create", **NETWORKED, name="one")
+        assert killed.hit and killed.error is None, killed
+        (made,) = [vm for vm in world.vms() if vm["name"] == "one"]
+        assert made["state"] == ("error" if made["id"] in waiting else "running"), made
+        replaced += made["id"] not in waiting
+        # So that no clone waits any more.
+        world.use_pool(0)
+        require_fine(world, "one")
+    assert replaced

@@ -7,8 +7,10 @@ its statements have run: it is the COMMIT that does not come. "After" is when it
 nobody has been told.
 
 A point's name says what the transaction writes: `vm.stop 2 end-vmm started`, `vm.stop end`,
-`vm.start handle vmm`. In the control directory, `points` gets the name of each transaction, one a
-line; `die` names the side and the point at which to die, when it is next reached.
+`save vmm handle`; one that writes nothing of the kind is a `record`. In the control directory,
+`points` gets the name of each transaction, one a line; `die` names who is to die, the daemon or the
+youngest VMM, and the side and the point at which, when it is next reached. `killed` says which VMM
+it was.
 """
 
 from __future__ import annotations
@@ -16,15 +18,22 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import msgspec
 
 from banger import store
+from banger.host.process import send_signal
+from banger.layout import layout_from_environment
 from banger.store import Database
+from banger.vmm import find_leftovers
 
 SIDES = ("before", "after")
+PROCESSES = ("vmm", "network")
+"""Kinds of handles that are of processes; others are part of an outcome."""
+Victim = Literal["daemon", "vmm"]
 
 
 class Facts:
@@ -48,10 +57,12 @@ class Facts:
         self.names.append(f"{self.methods.get(operation, '?')} end")
 
     def save_handle(self, _: Any, __: str, kind: str, ___: bytes) -> None:
-        self.names.append(f"save {kind} handle")
+        if kind in PROCESSES:
+            self.names.append(f"save {kind} handle")
 
     def delete_handle(self, _: Any, __: str, kind: str) -> None:
-        self.names.append(f"delete {kind} handle")
+        if kind in PROCESSES:
+            self.names.append(f"delete {kind} handle")
 
     def update_workspace(self, *_: Any) -> None:
         self.names.append("workspace")
@@ -68,6 +79,7 @@ def die_at_points(control: Path) -> None:
     for name in dir(Facts):
         if not name.startswith("_") and name != "take":
             _observe(name, getattr(facts, name))
+    _learn_open_operations(facts)
     write = Database.write
 
     async def deadly_write(database: Database, function: Any, *args: Any, **named: Any) -> Any:
@@ -80,22 +92,37 @@ def die_at_points(control: Path) -> None:
             point = facts.take()
             with open(control / "points", "a") as file:
                 file.write(point + "\n")
-            if _is_last(control, point, "before"):
-                die()
+            _strike(control, point, "before")
             return result
 
         result = await write(database, observed, *args, **named)
-        if _is_last(control, point, "after"):
-            die()
+        _strike(control, point, "after")
         return result
 
     Database.write = deadly_write  # type: ignore[method-assign, assignment]
 
 
-def arm_death(control: Path, side: str, point: str) -> None:
-    """Let the daemon die at a point, from now on."""
-    (control / "die.new").write_text(json.dumps([side, point]))
+def arm_death(
+    control: Path,
+    side: str,
+    point: str,
+    *,
+    victim: Victim = "daemon",
+    spared: Sequence[int] = (),
+) -> None:
+    """Let the daemon, or its youngest VMM, die at a point, from now on.
+
+    `spared`: pids of VMMs that live on.
+    """
+    (control / "killed").unlink(missing_ok=True)
+    death = {"victim": victim, "at": [side, point], "spared": spared}
+    (control / "die.new").write_text(json.dumps(death))
     os.replace(control / "die.new", control / "die")
+
+
+def disarm(control: Path) -> None:
+    """Let nobody die."""
+    (control / "die").unlink(missing_ok=True)
 
 
 def _observe(name: str, note: Any) -> None:
@@ -108,13 +135,41 @@ def _observe(name: str, note: Any) -> None:
     setattr(store, name, noted)
 
 
-def _is_last(control: Path, point: str, side: str) -> bool:
+def _learn_open_operations(facts: Facts) -> None:
+    """Have the names of what a dead daemon had begun."""
+    load = store.load_open_operations
+
+    def load_and_learn(connection: Any) -> list[store.OpenOperation]:
+        operations = load(connection)
+        facts.methods |= {operation.id: operation.method for operation in operations}
+        return operations
+
+    store.load_open_operations = load_and_learn
+
+
+def _strike(control: Path, point: str, side: str) -> None:
     try:
-        return json.loads((control / "die").read_bytes()) == [side, point]
+        death = json.loads((control / "die").read_bytes())
     except FileNotFoundError:
-        return False
+        return
+    if death["at"] != [side, point]:
+        return
+    if death["victim"] == "daemon":
+        die()
+    disarm(control)
+    _kill_youngest_vmm(control, death["spared"])
 
 
 def die() -> NoReturn:
     os.kill(os.getpid(), signal.SIGKILL)
     raise AssertionError("still alive")
+
+
+def _kill_youngest_vmm(control: Path, spared: Sequence[int]) -> None:
+    layout = layout_from_environment(os.environ)
+    vmms = [p.process for p in find_leftovers(layout, []) if p.program.startswith("qemu-")]
+    vmms = [vmm for vmm in vmms if vmm.pid not in spared]
+    youngest = max(vmms, key=lambda vmm: (vmm.start_ticks, vmm.pid), default=None)
+    if youngest is not None:
+        send_signal(youngest, signal.SIGKILL)
+    (control / "killed").write_text(str(youngest.pid if youngest else ""))

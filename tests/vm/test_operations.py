@@ -49,6 +49,8 @@ def test_what_happens_to_a_vm_is_told(own: Installation) -> None:
     own.do("vm", "create", "--name", "one", *TINY, "--network", "none", "--no-start")
     with Client(own.layout) as client, contextlib.closing(client.stream("vm.watch", {})) as every:
         own.do("vm", "start", "one")
+        own.do("vm", "pause", "one")
+        own.do("vm", "resume", "one")
         with Client(own.layout) as other:
             one = other.stream("vm.watch", {"ref": "one"})
         following = own.start("vm", "logs", "-f", "one")
@@ -66,4 +68,5 @@ def test_what_happens_to_a_vm_is_told(own: Installation) -> None:
             if b'"deleted"' in seen:
                 break
         states = [json.loads(line)["state"] for line in seen.splitlines()]
-        assert states == ["starting", "running", "stopping", "stopped", None]
+        paused = ["paused", "running"]
+        assert states == ["starting", "running", *paused, "stopping", "stopped", None]

@@ -40,6 +40,20 @@ def test_a_time_to_live_outlives_the_daemon(own: Installation) -> None:
     assert own.vm("one")["notice"] == "Its time to live of 4s was over."
 
 
+def test_a_restart_begins_the_time_to_live(own: Installation) -> None:
+    """It is counted from each start, as for a stop and a start."""
+    own.do("vm", "create", "--name", "one", *LOCAL, "--ttl", "1h")
+
+    def started() -> bytes:
+        with own.database() as connection:
+            (row,) = connection.execute("SELECT payload FROM handles WHERE kind = 'lifetime'")
+            return bytes(row[0])
+
+    first = started()
+    own.do("vm", "restart", "one")
+    assert started() != first
+
+
 def test_a_vm_that_dies_is_started_again(own: Installation) -> None:
     """B10: also when no daemon saw it; and what its user stops stays so."""
     own.do("vm", "create", "--name", "one", *LOCAL, "--restart", "on-failure", "--ttl", "1h")

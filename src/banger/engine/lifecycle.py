@@ -14,6 +14,7 @@ from banger.api.requests import VmPrune, VmStart, VmStop
 from banger.api.results import Deleted, VmView
 from banger.engine.capacity import promised_memory
 from banger.engine.engine import Engine
+from banger.engine.lifetime import LIFETIME
 from banger.engine.live import RESTART, RESTARTING, Unsaved
 from banger.engine.lookup import get_vm, reload_vm, require_undamaged
 from banger.engine.operations import Operation
@@ -339,14 +340,16 @@ async def begin_held(
 ) -> None:
     """Open the journal under the name that recovery goes by, save the passing state and the spec.
 
-    The lifecycle lock is held. Of a restart the second half's journal replaces the first's.
+    The lifecycle lock is held. Of a restart the second half's journal replaces the first's. The
+    time to live is counted from this start, whatever there was before.
     """
     require_transition(record.state, state)
 
     def begin(connection: Connection) -> None:
-        store.end_operation(connection, op.id)
         store.begin_operation(connection, op.id, journal, record.id, now=engine.now())
         store.update_state(connection, record.id, state)
+        if state is VmState.STARTING:
+            store.delete_handle(connection, record.id, LIFETIME)
         if spec is not None and spec != record.spec:
             store.update_spec(connection, record.id, spec)
 

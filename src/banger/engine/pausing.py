@@ -16,8 +16,7 @@ from banger.engine.outcome import save_or_remember, save_remembered, write_outco
 from banger.engine.queries import view_vm
 from banger.engine.runner import finish_shielded, run_forward, run_undoable
 from banger.errors import WrongState
-from banger.model.names import VmId
-from banger.model.vm import VmRecord, VmState
+from banger.model.vm import EventKind, VmRecord, VmState
 from banger.plan.steps import PauseVmm, ResumeVmm
 
 
@@ -32,7 +31,7 @@ async def pause_vm(engine: Engine, op: Operation, ref: str) -> VmView:
         record = await reload_vm(engine, vm_id)
         if record.state is not VmState.PAUSED:
             require_running_or_paused(record)
-            await _pause(engine, op, vm_id)
+            await _pause(engine, op, record)
     return await view_vm(engine, await reload_vm(engine, vm_id))
 
 
@@ -82,7 +81,9 @@ def require_running_or_paused(record: VmRecord) -> None:
         )
 
 
-async def _pause(engine: Engine, op: Operation, vm_id: VmId) -> None:
+async def _pause(engine: Engine, op: Operation, record: VmRecord) -> None:
+    vm_id = record.id
+
     def save(connection: Connection) -> None:
         write_outcome(connection, op.id, vm_id, VmState.PAUSED)
 
@@ -95,3 +96,4 @@ async def _pause(engine: Engine, op: Operation, vm_id: VmId) -> None:
         # It may be saved that the VM is paused, if this was cancelled at the last moment.
         await finish_shielded(save_or_remember(engine, op.id, vm_id, VmState.RUNNING))
         raise
+    engine.events.publish(EventKind.STATE, vm_id, record.spec.name, state=VmState.PAUSED)

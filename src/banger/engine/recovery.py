@@ -133,7 +133,8 @@ async def _is_ending(engine: Engine, operation: store.OpenOperation) -> bool:
     if operation.method not in ("vm.stop", RESTART):
         return False
     record = await engine.database.read(store.find_vm, operation.vm_id)
-    if record is not None and record.state is VmState.STARTING:
+    if record is not None and (record.spec.ephemeral or record.state is VmState.STARTING):
+        # One that is to be deleted has nothing worth a flush.
         return False
     return await _adopt_by_id(engine, operation.vm_id)
 
@@ -152,8 +153,6 @@ async def _finish_later(engine: Engine, operation: store.OpenOperation) -> None:
                 await finish_restart(engine, op, operation.vm_id)
             else:
                 await finish_stop(engine, op, operation.vm_id)
-
-            await finish_stop(engine, op, operation.vm_id)
 
 
 async def _undo(engine: Engine, operation: store.OpenOperation) -> None:

@@ -1,0 +1,53 @@
+"""kill -9 of the daemon that recovers from a kill -9: what it has not done is left to the next one.
+
+Also behind the open door, where a stop is completed and a restart is.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.crash.points import SCENARIOS, Death
+from tests.crash.verbs import VERBS
+from tests.support.worlds import World
+
+SECOND: dict[str, tuple[Death, list[Death]]] = {
+    "prune": (
+        # Its directory is gone, and that is not written down yet.
+        Death("vm.delete 3 remove-vm-dir done", "before"),
+        [Death(point, "before") for point in SCENARIOS["prune"].points],
+    ),
+    "stop": (
+        Death("vm.stop 0 flush-guest started", "after"),
+        [Death("vm.stop 0 flush-guest done", "before"), Death("vm.stop end", "before")],
+    ),
+    "restart": (
+        Death("vm.restart 0 flush-guest started", "after"),
+        [
+            Death("vm.restart 1 shut-down-guest started", "after"),
+            Death("save vmm handle", "before"),
+            Death("vm.restart end", "before"),
+        ],
+    ),
+    "claim": (
+        Death("vm.claim end", "before"),
+        [Death("vm.delete begin", "after"), Death("vm.delete 0 end-vmm done", "before")],
+    ),
+}
+"""For each verb: where it dies first, and where the daemon after that one dies."""
+
+
+@pytest.mark.parametrize("name", SECOND)
+def test_death_during_recovery(world: World, name: str) -> None:
+    """A1, B5: as after one death."""
+    verb, (first, seconds) = VERBS[name], SECOND[name]
+    world.use_pool(verb.pool)
+    for second in seconds:
+        verb.prepare(world)
+        assert world.die(first.side, first.point, lambda: verb.act(world)), first
+        assert world.die_recovering(second.side, second.point), second
+        world.open_daemon()
+        world.settle()
+        verb.check(world)
+        world.require_unharmed("witness")
+    world.delete_others()

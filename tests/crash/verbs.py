@@ -1,0 +1,251 @@
+"""What each scenario of `points.py` needs before, does, and may leave."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from banger.client import Client
+from tests.support.installations import wait_for
+from tests.support.worlds import NETWORKED, SHAPE, World
+
+Act = Callable[[World], object]
+
+RUNS, PAUSED, ENDED = {"one": "running"}, {"one": "paused"}, {"one": "stopped"}
+CREATED: dict[str, str] = {"one": "created"}
+GONE: dict[str, str] = {}
+FORKS = (
+    {"copy-1": "running"},
+    {"copy-2": "running"},
+    {"copy-1": "running", "copy-2": "running"},
+)
+GROWN_MIB = 1536
+
+
+class Verb(NamedTuple):
+    """What is done for each death."""
+
+    prepare: Act
+    act: Act
+    check: Act
+    pool: int = 0
+    """How many clones the daemon has waiting."""
+
+
+# --- what is there before ---
+
+
+def ensure_created(world: World) -> None:
+    world.delete_others()
+    world.call("vm.create", **NETWORKED, name="one", start=False)
+
+
+def ensure_grown(world: World) -> None:
+    """Have a VM whose disk is larger than what was made for it."""
+    ensure_created(world)
+    world.call("vm.set", ref="one", disk_mib=GROWN_MIB)
+
+
+def ensure_running(world: World) -> None:
+    """Have the VM `one` with data; one that a death has left running must have it still."""
+    states = world.states()
+    if states not in (RUNS, PAUSED):
+        world.delete_others()
+        world.make_witness("one")
+        return
+    if states == PAUSED:
+        world.call("vm.resume", ref="one")
+    world.require_unharmed("one")
+
+
+def ensure_paused(world: World) -> None:
+    ensure_running(world)
+    world.call("vm.pause", ref="one")
+
+
+def ensure_unsaved_data(world: World) -> None:
+    """Have a VM that runs and has written what is not flushed."""
+    if world.states() != RUNS:
+        world.delete_others()
+        world.call("vm.create", **SHAPE, name="one")
+    world.written = f"{next(NUMBERS)}"
+    world.exec("one", f"echo {world.written} >>/srv/log")
+
+
+NUMBERS = itertools.count()
+
+
+def ensure_no_snapshot(world: World) -> None:
+    ensure_running(world)
+    for snapshot in world.call("snapshot.list", ref="one"):
+        world.call("snapshot.delete", ref="one", name=snapshot["name"])
+
+
+def ensure_paused_without_snapshot(world: World) -> None:
+    ensure_no_snapshot(world)
+    world.call("vm.pause", ref="one")
+
+
+def ensure_snapshot(world: World) -> None:
+    """Have a VM that has changed, in memory and on disk, since its snapshot."""
+    ensure_running(world)
+    if not world.call("snapshot.list", ref="one"):
+        world.call("snapshot.create", ref="one", name="first")
+    world.exec("one", "echo late >/dev/shm/late; echo late >/srv/late")
+
+
+def ensure_unforked(world: World) -> None:
+    for name in world.states():
+        if name != "one":
+            world.call("vm.delete", ref=name)
+    ensure_running(world)
+
+
+def ensure_no_template(world: World) -> None:
+    world.delete_others()
+    for template in world.call("template.list"):
+        if template["memory_mib"] == 128:
+            world.call("template.delete", ref=template["key"])
+
+
+def ensure_client_that_may_leave(world: World) -> None:
+    world.delete_others()
+    world.call("vm.create", **SHAPE, name="one", ephemeral=True)
+
+
+def ensure_waiting(world: World) -> None:
+    """Have a clone that waits."""
+    world.delete_others()
+    if not has_waiting(world):
+        world.call("vm.create", **NETWORKED, name="use")
+        world.call("vm.delete", ref="use")
+        wait_for(lambda: has_waiting(world), "a clone to wait")
+
+
+def has_waiting(world: World) -> bool:
+    return "paused" in world.banger.prepared().values()
+
+
+# --- what is done ---
+
+
+def call(method: str, **params: Any) -> Act:
+    return lambda world: world.call(method, **params)
+
+
+def run_and_leave(world: World) -> None:
+    """Make a VM for a connection, and close that."""
+    with Client(world.banger.layout, autostart=False) as client:
+        client.call("vm.create", {**SHAPE, "name": "one", "ephemeral": True})
+    wait_for(lambda: not world.states(), "the VM to be deleted")
+
+
+def claim_and_let_fill(world: World) -> None:
+    """Claim the clone that waits, and wait for the next one."""
+    world.call("vm.create", **NETWORKED, name="one")
+    fate = lambda: world.daemon.poll() is not None or has_waiting(world)  # noqa: E731
+    wait_for(fate, "a clone to wait, or a death")
+
+
+# --- what is the case afterwards ---
+
+
+def one_of(*allowed: dict[str, str]) -> Act:
+    """Return a check of what VMs there are besides the witness."""
+
+    def check(world: World) -> None:
+        assert world.states() in allowed, world.states()
+        for name, state in world.states().items():
+            if state == "running":
+                hostname = world.exec(name, "cat /proc/sys/kernel/hostname")
+                assert hostname == f"{name}\n"
+
+    return check
+
+
+def is_grown_if_it_runs(world: World) -> None:
+    one_of(CREATED, ENDED, RUNS)(world)
+    if world.states() == RUNS:
+        size_mib = int(world.exec("one", "df -m /srv | tail -n 1").split()[1])
+        assert size_mib > GROWN_MIB * 0.8
+
+
+def has_all_data(*allowed: dict[str, str]) -> Act:
+    """Return a check that an end has flushed what the guest wrote (A1)."""
+
+    def check(world: World) -> None:
+        one_of(*allowed)(world)
+        if world.states() != RUNS:
+            world.call("vm.start", ref="one")
+        lines = world.exec("one", "cat /srv/log").split()
+        assert lines[-1] == world.written, lines
+
+    return check
+
+
+def is_of_one_moment(world: World) -> None:
+    one_of(RUNS, ENDED)(world)
+    if world.states() == RUNS:
+        late = world.exec("one", "cat /dev/shm/late /srv/late 2>/dev/null")
+        assert late in ("", "late\nlate\n"), "memory and disk are not of one moment"
+
+
+def is_wholly_changed_or_not(world: World) -> None:
+    (vm,) = [vm for vm in world.vms() if vm["name"] != "witness"]
+    facts = (vm["name"], vm["vcpu"], vm["labels"])
+    assert facts in (("one", 1, {}), ("two", 2, {"a": "b"})), facts
+
+
+VERBS: dict[str, Verb] = {
+    "create": Verb(
+        World.delete_others,
+        call("vm.create", **SHAPE, name="one", start=False),
+        one_of(GONE, CREATED),
+    ),
+    "start": Verb(ensure_grown, call("vm.start", ref="one"), is_grown_if_it_runs),
+    "clone": Verb(
+        World.delete_others, call("vm.create", **NETWORKED, name="one"), one_of(GONE, RUNS)
+    ),
+    "run --rm": Verb(World.delete_others, run_and_leave, one_of(GONE)),
+    "stop": Verb(ensure_unsaved_data, call("vm.stop", ref="one"), has_all_data(ENDED, RUNS)),
+    "restart": Verb(ensure_unsaved_data, call("vm.restart", ref="one"), has_all_data(RUNS)),
+    "restart of a VM whose client leaves": Verb(
+        ensure_client_that_may_leave, call("vm.restart", ref="one"), one_of(GONE)
+    ),
+    "set": Verb(
+        ensure_created,
+        call("vm.set", ref="one", name="two", vcpu=2, labels={"a": "b"}),
+        is_wholly_changed_or_not,
+    ),
+    "kill": Verb(ensure_running, call("vm.kill", ref="one"), one_of(ENDED, RUNS)),
+    "delete": Verb(ensure_running, call("vm.delete", ref="one"), one_of(GONE, RUNS)),
+    "prune": Verb(ensure_created, call("vm.prune", dry_run=False), one_of(GONE, CREATED)),
+    "pause": Verb(ensure_running, call("vm.pause", ref="one"), one_of(RUNS, PAUSED)),
+    "resume": Verb(ensure_paused, call("vm.resume", ref="one"), one_of(RUNS, PAUSED)),
+    "snapshot": Verb(
+        ensure_no_snapshot, call("snapshot.create", ref="one", name="first"), one_of(RUNS)
+    ),
+    "snapshot of a paused VM": Verb(
+        ensure_paused_without_snapshot,
+        call("snapshot.create", ref="one", name="first"),
+        one_of(PAUSED),
+    ),
+    "restore": Verb(
+        ensure_snapshot, call("snapshot.restore", ref="one", name="first"), is_of_one_moment
+    ),
+    "fork": Verb(
+        ensure_unforked,
+        call("vm.fork", ref="one", name="copy", number=2),
+        one_of(RUNS, *({**RUNS, **forks} for forks in FORKS)),
+    ),
+    "template build": Verb(
+        ensure_no_template, call("template.build", **{**SHAPE, "memory_mib": 128}), one_of(GONE)
+    ),
+    "claim": Verb(
+        ensure_waiting, call("vm.create", **NETWORKED, name="one"), one_of(GONE, RUNS), pool=1
+    ),
+    "fill": Verb(ensure_waiting, claim_and_let_fill, one_of(GONE, RUNS), pool=1),
+    "drain": Verb(ensure_waiting, World.stop_daemon, one_of(GONE), pool=1),
+}
+"""Once the next daemon has settled no clone waits: `require_sound` has that."""
