@@ -78,7 +78,7 @@ class Scenario:
     journals: Sequence[tuple[str, Plan]]
     every: int = 1
     """Of its deaths, how many apart are tried in CI. 2: each step right before and right after it
-    has acted, which is after `started` and before `done`."""
+    has acted, which is after `started` and before `done`. Else an odd number: sides alternate."""
     has_record: bool = False
     """It begins with a transaction that writes none of a journal."""
 
@@ -111,13 +111,13 @@ SCENARIOS: dict[str, Scenario] = {
     "stop": Scenario([("vm.stop", PLANS["plan_stop"])], every=2),
     "kill": Scenario([("vm.kill", PLANS["plan_kill"])], every=2),
     "delete": Scenario([("vm.delete", PLANS["plan_delete"])], every=2),
-    "prune": Scenario([("vm.delete", PLANS["plan_delete"])]),
+    "prune": Scenario([("vm.delete", PLANS["plan_delete"])], every=3),
     "pause": Scenario([("vm.pause", (PauseVmm(vm_id=VM),))]),
     "resume": Scenario([("vm.resume", (ResumeVmm(vm_id=VM),))]),
     "snapshot": Scenario([("vm.snapshot", PLANS["plan_snapshot"])], every=2),
     "snapshot of a paused VM": Scenario([("vm.snapshot", PAUSED_SNAPSHOT)], every=3),
     "restart": Scenario(
-        [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)], every=4
+        [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)], every=5
     ),
     "restart of a VM whose client leaves": Scenario(
         [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)], every=9

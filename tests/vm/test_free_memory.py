@@ -49,14 +49,17 @@ def private_bytes(banger: Installation, vm: str) -> int:
 
 
 def fill_and_free(banger: Installation, vm: str, *, mib: int) -> None:
-    """Let the VM take so much and give it up; return when the host has most of it again."""
+    """Let the VM take so much and give it up; return when the host has most of it again.
+
+    The emulator's translated code grows meanwhile, and blocks that are not free as a whole stay.
+    """
     before = private_bytes(banger, vm)
     shell(banger, vm, f"fallocate -l {mib}M /dev/shm/big")
     full = private_bytes(banger, vm)
     assert full > before + mib * MIB * 9 // 10
     shell(banger, vm, "rm /dev/shm/big")
     wait_for(
-        lambda: private_bytes(banger, vm) < full - mib * MIB * 3 // 4,
+        lambda: private_bytes(banger, vm) < full - mib * MIB * 2 // 3,
         f"the memory that {vm} has freed to be the host's",
     )
 
@@ -104,8 +107,9 @@ def test_what_was_given_back_is_saved_and_goes_on(banger: Installation) -> None:
     banger.do("vm", "snapshot", "restore", vm, "freed")
     for name in ("fork-1", "second-1", vm):
         assert shell(banger, name, SUMS) == wanted
-        # Pages that were given back are written again, in a machine that was saved without them.
-        fill_and_free(banger, name, mib=60)
+    # Pages that were given back are written again, in a machine that was saved without them.
+    fill_and_free(banger, "second-1", mib=100)
+    for name in ("fork-1", "second-1", vm):
         assert shell(banger, name, SUMS) == wanted
         assert "blocked for more than" not in shell(banger, name, "dmesg")
     banger.do("vm", "delete", "fork-1", "second-1")

@@ -20,7 +20,7 @@ from typing import Any
 import pytest
 
 from banger import engine
-from banger.api.methods import TemplateBuild, VmCreate
+from banger.api.requests import TemplateBuild, VmCreate
 from banger.config import load_settings
 from banger.engine.engine import Engine
 from banger.engine.refilling import IDLE_S
@@ -245,11 +245,11 @@ def test_the_clock_after_a_long_wait(own: Installation) -> None:
         assert await make_vm(opened, "v") == waiting
 
     in_this_process(own, wait_and_claim)
-    for pause_s in (3, 0):
+    for _ in range(2):
         before = time.time()
         there = float(guest_text(own, "v", "date +%s.%N"))
         assert before - 1.0 <= there <= time.time() + 1.0
-        time.sleep(pause_s)
+        guest_text(own, "v", "sleep 3")
 
 
 def test_clones_go_when_memory_is_short_or_nobody_asks(own: Installation) -> None:

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from banger import engine
-from banger.api.methods import TemplateBuild, VmCreate
+from banger.api.requests import TemplateBuild, VmCreate
 from banger.config import load_settings
 from tests.support.installations import Installation, finish, share_artifacts, wait_for
 from tests.support.vms import TINY, TINY_IMAGE
@@ -144,13 +144,11 @@ def test_the_clock_after_an_old_template(fresh: Installation) -> None:
             assert view.template is not None
 
     asyncio.run(make())
-    offsets = []
     for _ in range(2):
         before = time.time()
-        there = float(guest_text(fresh, "v", "date +%s.%N; sleep 5").split()[0])
-        assert before - 1.0 <= there <= time.time() - 4.0
-        offsets.append(there - before)
-    assert abs(offsets[1] - offsets[0]) < 1.0
+        there = float(guest_text(fresh, "v", "date +%s.%N"))
+        assert before - 1.0 <= there <= time.time() + 1.0
+        guest_text(fresh, "v", "sleep 5")
 
 
 def test_what_a_clone_writes_is_its_own(clones: Installation) -> None:

@@ -1,2 +1,2 @@
-"""The API: its methods and types (`methods`, daemon's side only), and how they look on the
-wire (`wire`, `stream`: light, for every client)."""
+"""The API: its methods and their types (`table`, `requests`, `results`, daemon's side only), and
+how they look on the wire (`wire`, `stream`: light, for every client)."""

@@ -1,17 +1,13 @@
 """Every method of the API, declared once: its parameters, its result, what it does.
 
-Only the daemon and the documentation import this module, as they do `methods`.
+Only the daemon and the documentation import this module, as they do `requests` and `results`.
 """
 
 from __future__ import annotations
 
 from msgspec import Struct
 
-from banger.api.methods import (
-    AvailableKernel,
-    DaemonStatus,
-    Deleted,
-    ExportedBranch,
+from banger.api.requests import (
     Gc,
     ImageBuild,
     ImageImport,
@@ -21,23 +17,13 @@ from banger.api.methods import (
     KernelImport,
     KernelPull,
     KernelRef,
-    KernelView,
-    Leftover,
-    Listener,
     NoParams,
     OperationRef,
-    OperationView,
     Params,
-    PreparedWorkspace,
-    Pruned,
     SnapshotCreate,
     SnapshotRef,
-    SnapshotView,
-    StartedExec,
-    StartedStream,
     TemplateBuild,
     TemplateRef,
-    TemplateView,
     VmCreate,
     VmDelete,
     VmExec,
@@ -50,14 +36,30 @@ from banger.api.methods import (
     VmStart,
     VmStats,
     VmStop,
-    VmsUse,
-    VmView,
     VmWatch,
     WorkspaceExport,
     WorkspaceExportBranch,
     WorkspaceInspect,
-    WorkspacePlan,
     WorkspacePrepare,
+)
+from banger.api.results import (
+    AvailableKernel,
+    DaemonStatus,
+    Deleted,
+    ExportedBranch,
+    KernelView,
+    Leftover,
+    Listener,
+    OperationView,
+    PreparedWorkspace,
+    Pruned,
+    SnapshotView,
+    StartedExec,
+    StartedStream,
+    TemplateView,
+    VmsUse,
+    VmView,
+    WorkspacePlan,
 )
 from banger.model.artifacts import Image, Kernel
 

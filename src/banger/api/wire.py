@@ -1,7 +1,7 @@
 """JSON-RPC 2.0, one document per line: how requests, replies and errors look.
 
 Pure, and light: the command line loads this module on every call, so it knows
-nothing of `msgspec`; the daemon checks parameters against `api.methods` after
+nothing of `msgspec`; the daemon checks parameters against `api.requests` after
 the line was parsed here. The standard `json` is used on both sides on purpose:
 it carries lone surrogates (`\\udc80`), which is how arguments and file names that
 are no UTF-8 travel; `msgspec.json` refuses them.

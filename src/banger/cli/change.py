@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from banger.cli import values
 from banger.cli.context import Context
 from banger.cli.parser import Parser, UsageError
-from banger.cli.sizing import add_shape, shape_params
+from banger.cli.sizing import add_labels, add_shape, shape_params
 from banger.cli.targets import add_refs, each_target
 
 _TEXT = """\
@@ -19,14 +18,7 @@ def _configure(parser: Parser) -> None:
     add_refs(parser)
     add = parser.add_argument
     add_shape(parser, disk="new size of its own disk, which can only grow: 16G")
-    add(
-        "--label",
-        action="append",
-        default=[],
-        metavar="K=V",
-        type=values.label,
-        help="set a label; may be repeated",
-    )
+    add_labels(parser)
     add(
         "--no-label",
         action="append",

@@ -16,14 +16,7 @@ def add_sizing(parser: Parser) -> None:
     add("--kernel", help="kernel to boot (see `banger kernel list`)")
     add("--driver", type=values.driver, help="auto or qemu")
     add_shape(parser)
-    add(
-        "--label",
-        action="append",
-        default=[],
-        metavar="K=V",
-        type=values.label,
-        help="a label, for `vm list --label`; may be repeated",
-    )
+    add_labels(parser)
 
 
 def add_ending(parser: Parser) -> None:
@@ -52,6 +45,18 @@ def add_shape(parser: Parser, *, disk: str = "size of its own disk, sparse: 8G")
     add("--memory", type=values.size_mib, metavar="SIZE", help="512M, 2G; a bare number is MiB")
     add("--disk", type=values.size_mib, metavar="SIZE", help=disk)
     add("--network", type=values.network, metavar="KIND", help="user (outgoing only) or none")
+
+
+def add_labels(parser: Parser) -> None:
+    """Add the option that sets labels."""
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="K=V",
+        type=values.label,
+        help="a label, for `vm list --label`; may be repeated",
+    )
 
 
 def shape_params(arguments: Namespace) -> dict[str, object]:

@@ -6,7 +6,7 @@ import contextlib
 from collections.abc import AsyncIterator
 
 from banger import engine as verbs
-from banger.api.methods import VmList
+from banger.api.requests import VmList
 from banger.daemon.calls import Handlers
 from banger.daemon.handlers.artifacts import artifact_handlers
 from banger.daemon.handlers.daemon import daemon_handlers

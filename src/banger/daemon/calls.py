@@ -116,6 +116,6 @@ class Call:
 
 
 Handler = Callable[[Call, Any], Awaitable[object]]
-"""The second argument is the method's own params struct (`api.methods`)."""
+"""The second argument is the method's own params struct (`api.requests`)."""
 
 Handlers = Mapping[str, Handler]

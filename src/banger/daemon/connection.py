@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from banger.api import wire
-from banger.api.methods import Params
+from banger.api.requests import Params
 from banger.api.table import METHODS, Method
 from banger.daemon.calls import Call, Handlers, OnDisconnect, Stream, drain
 from banger.engine.inprogress import OperationTable

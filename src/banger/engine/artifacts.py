@@ -13,7 +13,8 @@ from pathlib import Path
 import msgspec
 
 from banger import images, store, templates
-from banger.api.methods import Deleted, ImageBuild, ImageImport, ImageRef
+from banger.api.requests import ImageBuild, ImageImport, ImageRef
+from banger.api.results import Deleted
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
 from banger.engine.pool import drain_pool

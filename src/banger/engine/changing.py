@@ -11,7 +11,8 @@ from __future__ import annotations
 from msgspec import structs
 
 from banger import store
-from banger.api.methods import VmSet, VmView
+from banger.api.requests import VmSet
+from banger.api.results import VmView
 from banger.engine.engine import Engine
 from banger.engine.lookup import get_vm, reload_vm, require_undamaged
 from banger.engine.operations import Operation

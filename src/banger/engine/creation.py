@@ -16,7 +16,8 @@ import asyncio
 import msgspec
 
 from banger import store
-from banger.api.methods import VmCreate, VmView
+from banger.api.requests import VmCreate
+from banger.api.results import VmView
 from banger.engine.capacity import promised_memory
 from banger.engine.cloning import clone_held
 from banger.engine.engine import Engine

@@ -14,6 +14,7 @@ from pathlib import Path
 from banger import guest, network, store
 from banger.engine.engine import Engine
 from banger.engine.live import stop_watching
+from banger.engine.lookup import reach_agent
 from banger.engine.operations import Operation
 from banger.engine.queries import load_vmm_handle, parse_handle
 from banger.errors import BangerError
@@ -64,7 +65,7 @@ async def _flush_guest(engine: Engine, vm_id: VmId, deadline_s: float) -> None:
     live.flush_confirmed = False
     with contextlib.suppress(BangerError, TimeoutError):
         async with asyncio.timeout(deadline_s):
-            connection = await _guest_of(engine, vm_id)
+            connection = await reach_agent(engine, vm_id, deadline_s=POWEROFF_DEADLINE_S)
             # An agent that hangs is told apart from a flush that takes long.
             await guest.ping(connection, deadline_s=min(PING_DEADLINE_S, deadline_s))
             await guest.sync(connection, deadline_s=deadline_s)
@@ -83,20 +84,11 @@ async def _shut_down_guest(engine: Engine, vm_id: VmId, deadline_s: float) -> No
     try:
         async with asyncio.timeout(left_s - last_flush_s):
             with contextlib.suppress(BangerError):
-                connection = await _guest_of(engine, vm_id)
+                connection = await reach_agent(engine, vm_id, deadline_s=POWEROFF_DEADLINE_S)
                 await guest.poweroff(connection, deadline_s=POWEROFF_DEADLINE_S)
             await driver.wait_gone(handle)
     except TimeoutError:
         await _flush_guest(engine, vm_id, last_flush_s)
-
-
-async def _guest_of(engine: Engine, vm_id: VmId) -> guest.GuestConnection:
-    """Return the connection of a VM that is being ended: the present one, or a new one."""
-    live = engine.live_vm(vm_id)
-    if live.connection is None or live.connection.closed:
-        socket = engine.layout.vm_agent_socket(vm_id)
-        live.connection = await guest.connect(socket, deadline_s=POWEROFF_DEADLINE_S)
-    return live.connection
 
 
 async def end_vmm(engine: Engine, vm_id: VmId) -> None:

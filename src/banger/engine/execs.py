@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from banger import guest
-from banger.api.methods import VmExec
+from banger.api.requests import VmExec
 from banger.engine.engine import Engine
 from banger.engine.lookup import get_connection, get_vm
 from banger.errors import ExecBadDirectory, ExecNotFound, InvalidRequest

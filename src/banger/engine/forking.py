@@ -15,7 +15,8 @@ import os
 import msgspec
 
 from banger import store
-from banger.api.methods import VmFork, VmView
+from banger.api.requests import VmFork
+from banger.api.results import VmView
 from banger.engine.capacity import promised_memory
 from banger.engine.cloning import clone_exactly
 from banger.engine.engine import Engine

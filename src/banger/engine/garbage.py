@@ -8,7 +8,8 @@ import shutil
 from pathlib import Path
 
 from banger import store
-from banger.api.methods import Gc, Leftover
+from banger.api.requests import Gc
+from banger.api.results import Leftover
 from banger.engine.engine import Engine
 from banger.engine.recovery import load_recorded_processes
 from banger.model.names import VmId

@@ -19,14 +19,8 @@ from pathlib import Path
 import msgspec
 
 from banger import kernels, store, templates
-from banger.api.methods import (
-    AvailableKernel,
-    Deleted,
-    KernelImport,
-    KernelPull,
-    KernelRef,
-    KernelView,
-)
+from banger.api.requests import KernelImport, KernelPull, KernelRef
+from banger.api.results import AvailableKernel, Deleted, KernelView
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
 from banger.engine.shared import Progress

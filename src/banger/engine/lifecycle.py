@@ -10,7 +10,8 @@ import asyncio
 from sqlite3 import Connection
 
 from banger import store
-from banger.api.methods import Deleted, VmPrune, VmStart, VmStop, VmView
+from banger.api.requests import VmPrune, VmStart, VmStop
+from banger.api.results import Deleted, VmView
 from banger.engine.capacity import promised_memory
 from banger.engine.engine import Engine
 from banger.engine.lifetime import LIFETIME

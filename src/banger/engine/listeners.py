@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 
 from banger import guest
-from banger.api.methods import Listener
+from banger.api.results import Listener
 from banger.engine.engine import Engine
 from banger.engine.lookup import get_connection, get_vm
 

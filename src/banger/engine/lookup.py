@@ -84,9 +84,18 @@ async def get_connection(engine: Engine, record: VmRecord) -> GuestConnection:
         GuestGone: the agent does not answer.
     """
     require_running(record)
-    live = engine.live_vm(record.id)
+    return await reach_agent(engine, record.id, deadline_s=RECONNECT_DEADLINE_S)
+
+
+async def reach_agent(engine: Engine, vm_id: VmId, *, deadline_s: float) -> GuestConnection:
+    """Return the connection to the agent of a VM that has a VMM, made anew if it was lost.
+
+    Raises:
+        GuestGone: the agent does not answer.
+    """
+    live = engine.live_vm(vm_id)
     async with live.connecting:
         if live.connection is None or live.connection.closed:
-            socket = engine.layout.vm_agent_socket(record.id)
-            live.connection = await connect(socket, deadline_s=RECONNECT_DEADLINE_S)
+            socket = engine.layout.vm_agent_socket(vm_id)
+            live.connection = await connect(socket, deadline_s=deadline_s)
         return live.connection

@@ -8,7 +8,7 @@ from __future__ import annotations
 from sqlite3 import Connection
 
 from banger import store
-from banger.api.methods import VmView
+from banger.api.results import VmView
 from banger.engine.engine import Engine
 from banger.engine.lookup import get_vm, reload_vm
 from banger.engine.operations import Operation

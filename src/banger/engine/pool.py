@@ -60,7 +60,7 @@ async def claim_prepared(engine: Engine, op: Operation, spec: VmSpec) -> VmRecor
         NameTaken: another VM has the name that the spec asks for.
     """
     claimed = await _claim_one(engine, op, spec)
-    if claimed is None and await _wait_for_fill(engine, spec):
+    if claimed is None and await _wait_for_fill(engine, op, spec):
         claimed = await _claim_one(engine, op, spec)
     return claimed
 
@@ -81,7 +81,7 @@ async def _claim_one(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord | 
     return None
 
 
-async def _wait_for_fill(engine: Engine, spec: VmSpec) -> bool:
+async def _wait_for_fill(engine: Engine, op: Operation, spec: VmSpec) -> bool:
     """Wait for a clone that is being prepared, unless somebody does already.
 
     It was begun before, so it is ready sooner than one that would be begun now.
@@ -90,6 +90,7 @@ async def _wait_for_fill(engine: Engine, spec: VmSpec) -> bool:
     if fill is None or fill.awaited:
         return False
     fill.awaited = True
+    op.progress("claim")
     await asyncio.wait({fill.task})
     return True
 
@@ -122,7 +123,7 @@ async def _claim(engine: Engine, op: Operation, vm_id: VmId, spec: VmSpec) -> Vm
     try:
         claimed = await engine.database.write(claim)
     except asyncio.CancelledError:
-        # It may have been written nevertheless.
+        # It may have been written nevertheless, for nobody (C5).
         await finish_shielded(_give_up(engine, op, vm_id))
         raise
     if claimed is not None:

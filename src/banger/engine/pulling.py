@@ -15,7 +15,8 @@ import os
 from collections.abc import Iterator
 
 from banger import images, store, templates
-from banger.api.methods import ImagePrune, ImagePull, Pruned
+from banger.api.requests import ImagePrune, ImagePull
+from banger.api.results import Pruned
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
 from banger.engine.shared import Progress

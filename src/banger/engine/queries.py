@@ -14,7 +14,8 @@ from typing import Literal, TypeVar
 import msgspec
 
 from banger import network, store, vmm
-from banger.api.methods import OperationView, VmList, VmLogs, VmView, VmWatch, view_record
+from banger.api.requests import VmList, VmLogs, VmWatch
+from banger.api.results import OperationView, VmView, view_record
 from banger.engine.engine import Engine
 from banger.engine.events import Listener
 from banger.engine.inprogress import Running, cancel_running

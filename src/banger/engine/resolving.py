@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from banger.api.methods import VmCreate
+from banger.api.requests import VmCreate
 from banger.config import Settings
 from banger.durations import parse_duration
 from banger.engine.artifacts import ensure_image

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import asyncio
 
-from banger.api.methods import VmStop, VmView
+from banger.api.requests import VmStop
+from banger.api.results import VmView
 from banger.engine.engine import Engine
 from banger.engine.lifecycle import (
     STOP_DEADLINE_S,

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from banger import guest, store, templates
 from banger.engine.engine import Engine
-from banger.engine.lookup import reload_vm
+from banger.engine.lookup import reach_agent, reload_vm
 from banger.engine.operations import Operation
 from banger.engine.queries import load_vmm_handle
 from banger.errors import BangerError, SnapshotUnusable, VmmFailed, WrongState
@@ -113,15 +113,20 @@ async def resume_vmm(engine: Engine, vm_id: VmId) -> None:
     """Let the guest go on, and set its clock (hazard D1)."""
     driver = await engine.host.driver()
     await driver.resume(await require_vmm(engine, vm_id), deadline_s=PAUSE_DEADLINE_S)
+    with contextlib.suppress(BangerError):
+        # One that was adopted while it stood still has no connection yet.
+        await reach_agent(engine, vm_id, deadline_s=CLOCK_DEADLINE_S)
     await set_clock(engine, vm_id)
 
 
 async def undo_pause(engine: Engine, vm_id: VmId) -> None:
-    """Let the guest go on, if it is there."""
+    """Let the guest go on, if it is there. Without a connection recovery makes one, and then sets
+    the clock: here nobody waits for a guest."""
     handle = await load_vmm_handle(engine, vm_id)
     driver = await engine.host.driver()
     if handle is not None and await driver.adopt(handle, deadline_s=ALIVE_DEADLINE_S):
-        await resume_vmm(engine, vm_id)
+        await driver.resume(handle, deadline_s=PAUSE_DEADLINE_S)
+        await set_clock(engine, vm_id)
 
 
 async def set_clock(engine: Engine, vm_id: VmId) -> None:

@@ -17,7 +17,8 @@ from sqlite3 import Connection
 import msgspec
 
 from banger import store, templates
-from banger.api.methods import Deleted, SnapshotCreate, SnapshotRef, SnapshotView, VmView
+from banger.api.requests import SnapshotCreate, SnapshotRef
+from banger.api.results import Deleted, SnapshotView, VmView
 from banger.engine.engine import Engine
 from banger.engine.lifecycle import kill_held, restore_held
 from banger.engine.lookup import get_vm, reload_vm

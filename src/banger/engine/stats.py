@@ -13,7 +13,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from banger import guest, store, vmm
-from banger.api.methods import TotalUse, VmStats, VmsUse, VmUse
+from banger.api.requests import VmStats
+from banger.api.results import TotalUse, VmsUse, VmUse
 from banger.engine.engine import Engine
 from banger.engine.lookup import get_connection, get_vm
 from banger.engine.outcome import correct_record

@@ -16,7 +16,8 @@ from collections.abc import Iterator
 import msgspec
 
 from banger import store, templates
-from banger.api.methods import Deleted, TemplateBuild, TemplateRef, TemplateView, VmCreate
+from banger.api.requests import TemplateBuild, TemplateRef, VmCreate
+from banger.api.results import Deleted, TemplateView
 from banger.engine.building import build_template
 from banger.engine.engine import Engine
 from banger.engine.kernels import needing_kernel

@@ -13,15 +13,13 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from banger import store, workspace
-from banger.api.methods import (
-    ExportedBranch,
-    PreparedWorkspace,
+from banger.api.requests import (
     WorkspaceExport,
     WorkspaceExportBranch,
     WorkspaceInspect,
-    WorkspacePlan,
     WorkspacePrepare,
 )
+from banger.api.results import ExportedBranch, PreparedWorkspace, WorkspacePlan
 from banger.engine.engine import Engine
 from banger.engine.guestfiles import ConnectedGuest
 from banger.engine.live import LiveVm

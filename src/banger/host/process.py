@@ -56,14 +56,6 @@ def is_alive(identity: ProcessIdentity) -> bool:
     return identify(identity.pid) == identity
 
 
-def read_cpu_s(identity: ProcessIdentity) -> float | None:
-    """Return the processor time that this very process has used; None if it is gone."""
-    fields = _read_stat(identity.pid)
-    if fields is None or int(fields[19]) != identity.start_ticks:
-        return None
-    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
-
-
 def send_signal(identity: ProcessIdentity, number: signal.Signals) -> bool:
     """Signal this very process; False if it is gone. Never hits another one."""
     with _open_pidfd(identity) as fd:
@@ -131,15 +123,11 @@ def _reap(pid: int) -> int | None:
 
 
 def _read_start_ticks(pid: int) -> int | None:
-    fields = _read_stat(pid)
-    return None if fields is None or fields[0] in (b"Z", b"X") else int(fields[19])
-
-
-def _read_stat(pid: int) -> list[bytes] | None:
-    """Return the fields of /proc/PID/stat from the third on, the state; None: no such process."""
     try:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return None
     # The command name is in brackets and may hold anything, brackets too.
-    return stat[stat.rindex(b")") + 2 :].split()
+    fields = stat[stat.rindex(b")") + 2 :].split()
+    state, start = fields[0], fields[19]
+    return None if state in (b"Z", b"X") else int(start)

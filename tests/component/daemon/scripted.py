@@ -22,17 +22,10 @@ from dataclasses import dataclass
 
 from msgspec.structs import replace
 
-from banger.api.methods import (
-    Deleted,
-    ExportedBranch,
-    Listener,
+from banger.api.requests import (
     NoParams,
-    PreparedWorkspace,
     SnapshotCreate,
     SnapshotRef,
-    SnapshotView,
-    StartedExec,
-    StartedStream,
     Terminal,
     VmCreate,
     VmDelete,
@@ -44,12 +37,21 @@ from banger.api.methods import (
     VmRef,
     VmSet,
     VmStats,
-    VmsUse,
-    VmUse,
-    VmView,
     WorkspaceExport,
     WorkspaceExportBranch,
     WorkspacePrepare,
+)
+from banger.api.results import (
+    Deleted,
+    ExportedBranch,
+    Listener,
+    PreparedWorkspace,
+    SnapshotView,
+    StartedExec,
+    StartedStream,
+    VmsUse,
+    VmUse,
+    VmView,
     view_record,
 )
 from banger.daemon import connection

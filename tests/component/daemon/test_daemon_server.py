@@ -18,7 +18,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from banger.api import wire
-from banger.api.methods import NoParams, StartedStream, VmCreate, VmExec, VmRef
+from banger.api.requests import NoParams, VmCreate, VmExec, VmRef
+from banger.api.results import StartedStream
 from banger.api.stream import format_control, format_frame
 from banger.daemon.calls import Call, Handlers
 from banger.daemon.server import Server, bound_socket, remove_stale_socket

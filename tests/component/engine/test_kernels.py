@@ -8,7 +8,7 @@ from collections.abc import Callable, Coroutine
 import pytest
 
 from banger import store
-from banger.api.methods import KernelRef
+from banger.api.requests import KernelRef
 from banger.config import load_settings
 from banger.engine import Engine, delete_kernel, list_kernels, open_engine, prune_kernels
 from banger.engine.kernels import needing_kernel

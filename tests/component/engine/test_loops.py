@@ -9,7 +9,7 @@ import pytest
 from msgspec.structs import replace
 
 from banger import store
-from banger.api.methods import VmStop
+from banger.api.requests import VmStop
 from banger.config import load_settings
 from banger.engine import open_engine, show_vm, stop_vm
 from banger.engine.engine import Engine

@@ -14,18 +14,20 @@ import msgspec
 import pytest
 
 from banger import store
-from banger.api.methods import Gc, VmList
+from banger.api.requests import Gc, VmList
 from banger.config import load_settings
 from banger.engine import Engine, collect_garbage, delete_vm, list_vms, open_engine
 from banger.engine.actions import apply, undo
-from banger.engine.runner import run_undoable
-from banger.errors import OperationFailed, VmNotFound
+from banger.engine.making import claim_vm
+from banger.engine.operations import Operation
+from banger.engine.runner import run_forward, run_undoable
+from banger.errors import DatabaseFailed, HostFailed, OperationFailed, VmNotFound
 from banger.host.process import ProcessIdentity, identify
 from banger.layout import Layout, layout_from_environment
 from banger.model.names import OperationId, VmId
 from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState
 from banger.plan.lifecycle import plan_create, plan_kill
-from banger.plan.steps import MakeDataDisk, MakeVmDir, Step
+from banger.plan.steps import EndVmm, MakeDataDisk, MakeVmDir, Step
 from banger.vmm import VmmHandle
 
 VM = VmId("0123456789ab")
@@ -304,6 +306,68 @@ def test_undoing_goes_on_after_an_error(layout: Layout, monkeypatch: pytest.Monk
             await run_undoable(engine, op, (MakeVmDir(vm_id=VM), broken), save=nothing)
         assert undone == ["MakeDataDisk", "MakeVmDir"]
         assert not layout.vm_dir(VM).exists()
+
+    with_engine(layout, work)
+
+
+def test_what_cannot_be_saved_is_undone(layout: Layout) -> None:
+    """B5: else the next daemon would undo a VM that its user went on to use."""
+
+    def refuse(_: Connection) -> None:
+        raise DatabaseFailed("No.")
+
+    async def work(engine: Engine) -> None:
+        op = engine.new_operation("vm.create")
+        await insert(engine, record())
+        await engine.database.write(store.begin_operation, op.id, op.method, VM, now=1.0)
+        with pytest.raises(DatabaseFailed):
+            await run_undoable(engine, op, plan_create(VM, record().spec), save=refuse)
+        assert not layout.vm_dir(VM).exists()
+
+    with_engine(layout, work)
+
+
+def test_a_claim_whose_client_has_left_leaves_nothing(layout: Layout) -> None:
+    """C5: the transaction is written to its end, and nobody would come back for its row."""
+
+    async def work(engine: Engine) -> None:
+        op = engine.new_operation("vm.create")
+        claim = asyncio.create_task(claim_vm(engine, op, record().spec))
+        await asyncio.sleep(0)
+        claim.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await claim
+        assert await states(engine) == []
+        assert await engine.database.read(store.load_open_operations) == []
+
+    with_engine(layout, work)
+
+
+def test_a_step_that_ends_something_is_tried_twice(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """B3: a limit that was reached for a moment leaves no VM half ended; a lasting one is told."""
+    tried: list[str] = []
+    failures = 1
+
+    async def failing(engine: Engine, op: Operation, step: Step) -> None:
+        tried.append(type(step).__name__)
+        if isinstance(step, EndVmm) and tried.count("EndVmm") <= failures:
+            raise HostFailed("Too many open files.")
+
+    monkeypatch.setattr("banger.engine.runner.apply", failing)
+
+    async def work(engine: Engine) -> None:
+        nonlocal failures
+        op = engine.new_operation("vm.kill")
+        await run_forward(engine, op, plan_kill(VM), journalled=False)
+        assert tried == ["EndVmm", "EndVmm", "EndNetwork", "RemoveRuntimeDir"]
+        tried.clear()
+        failures = 2
+        with pytest.raises(HostFailed):
+            await run_forward(engine, op, plan_kill(VM), journalled=False)
+        # The VMM may live: what it needs stays.
+        assert tried == ["EndVmm", "EndVmm"]
 
     with_engine(layout, work)
 

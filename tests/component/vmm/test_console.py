@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.engine import upkeep
+from banger.engine.upkeep import consoles
 from banger.errors import VmmFailed
 from banger.vmm import Console, MachineConfig, connect_console, console
 from banger.vmm.qemu import QemuDriver, probe_qemu, qmp
@@ -104,16 +104,16 @@ def test_the_log_can_be_cut_while_it_is_written(
     short_dir: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A10: QEMU appends, so nothing is written behind a hole."""
-    monkeypatch.setattr(upkeep, "CONSOLE_LIMIT_BYTES", 1000)
-    monkeypatch.setattr(upkeep, "CONSOLE_KEPT_BYTES", 10)
+    monkeypatch.setattr(consoles, "CONSOLE_LIMIT_BYTES", 1000)
+    monkeypatch.setattr(consoles, "CONSOLE_KEPT_BYTES", 10)
 
     async def work(config: MachineConfig) -> None:
         log = config.console_log
         await until(lambda: log.stat().st_size > 1000)
-        upkeep.shorten_log(log)
+        consoles.shorten_log(log)
         size = log.stat().st_size
         await until(lambda: log.stat().st_size > size)
-        assert upkeep.CUT + b"B" * 10 in log.read_bytes()
+        assert consoles.CUT + b"B" * 10 in log.read_bytes()
         assert b"\0" not in log.read_bytes()
 
     with_machine(short_dir, FLOODS, work)

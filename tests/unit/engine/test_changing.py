@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from msgspec.structs import replace
 
-from banger.api.methods import VmSet
+from banger.api.requests import VmSet
 from banger.engine.changing import change_spec
 from banger.errors import InvalidRequest
 from banger.model.names import VmId

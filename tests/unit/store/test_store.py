@@ -12,7 +12,7 @@ import msgspec
 import pytest
 
 from banger import store
-from banger.errors import HostNotReady, NameTaken, OperationFailed
+from banger.errors import DatabaseFailed, HostNotReady, NameTaken, OperationFailed
 from banger.model.names import OperationId, VmId
 from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState, WorkspaceRecord
 from banger.store.migrations import MIGRATIONS
@@ -177,6 +177,35 @@ def test_the_journal_tells_what_was_in_progress(path: Path) -> None:
     with_database(path, look)
 
 
+def test_a_vm_has_one_open_operation(path: Path) -> None:
+    """B5: one that could not be closed is not undone after what came later."""
+
+    async def work(database: store.Database) -> None:
+        for number, vm_id in enumerate((FIRST, FIRST, SECOND)):
+            operation = OperationId(f"op-{number}")
+            await database.write(store.begin_operation, operation, "vm.create", vm_id, now=number)
+        found = await database.read(store.load_open_operations)
+        assert [operation.id for operation in found] == ["op-1", "op-2"]
+        await database.write(store.insert_vm, record(FIRST, "one"))
+        await database.write(store.delete_vm, FIRST)
+        (left,) = await database.read(store.load_open_operations)
+        assert left.vm_id == SECOND
+
+    with_database(path, work)
+
+
+def test_a_database_without_memory_is_an_error_of_ours(path: Path) -> None:
+    def exhaust(_: sqlite3.Connection) -> None:
+        raise MemoryError
+
+    async def work(database: store.Database) -> None:
+        with pytest.raises(DatabaseFailed, match="out of memory"):
+            await database.write(exhaust)
+        await database.write(store.insert_vm, record(FIRST, "one"))
+
+    with_database(path, work)
+
+
 def test_a_newer_schema_is_refused_and_left_alone(path: Path) -> None:
     async def nothing(database: store.Database) -> None:
         pass
@@ -238,5 +267,5 @@ def test_the_specs_format_is_frozen(path: Path) -> None:
     assert set(msgspec.json.decode(msgspec.json.encode(record(FIRST, "a").spec))) == {
         "name", "image", "image_name", "kernel", "vcpu", "memory_mib", "disk_mib", "network",
         "driver", "accel", "labels", "env", "ephemeral", "origin", "builds", "pending", "pooled",
-        "ttl_s", "auto_stop_s", "restart",
+        "ttl_s", "auto_stop_s", "restart", "workdir", "user",
     }  # fmt: skip

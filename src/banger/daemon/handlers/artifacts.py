@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 from banger import engine as verbs
-from banger.api.methods import (
-    Deleted,
-    Gc,
-    Leftover,
-    NoParams,
-    TemplateBuild,
-    TemplateRef,
-    TemplateView,
-)
+from banger.api.requests import Gc, NoParams, TemplateBuild, TemplateRef
+from banger.api.results import Deleted, Leftover, TemplateView
 from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
 

@@ -8,7 +8,8 @@ import time
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from banger.api.methods import DaemonStatus, NoParams
+from banger.api.requests import NoParams
+from banger.api.results import DaemonStatus
 from banger.daemon.calls import Call, Handlers
 from banger.daemon.lifecycle import Control
 from banger.version import VERSION

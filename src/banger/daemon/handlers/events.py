@@ -5,7 +5,8 @@ from __future__ import annotations
 import msgspec
 
 from banger import engine as verbs
-from banger.api.methods import StartedStream, VmWatch
+from banger.api.requests import VmWatch
+from banger.api.results import StartedStream
 from banger.api.stream import STDOUT
 from banger.daemon.calls import Call, Exit, Handlers
 from banger.engine import Engine

@@ -5,7 +5,8 @@ from __future__ import annotations
 import contextlib
 
 from banger import engine as verbs
-from banger.api.methods import Listener, StartedExec, StartedStream, VmExec, VmLogs, VmRef
+from banger.api.requests import VmExec, VmLogs, VmRef
+from banger.api.results import Listener, StartedExec, StartedStream
 from banger.api.stream import STDOUT
 from banger.daemon.calls import Call, Exit, Handlers
 from banger.daemon.relay import relay

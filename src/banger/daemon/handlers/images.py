@@ -3,16 +3,8 @@
 from __future__ import annotations
 
 from banger import engine as verbs
-from banger.api.methods import (
-    Deleted,
-    ImageBuild,
-    ImageImport,
-    ImagePrune,
-    ImagePull,
-    ImageRef,
-    NoParams,
-    Pruned,
-)
+from banger.api.requests import ImageBuild, ImageImport, ImagePrune, ImagePull, ImageRef, NoParams
+from banger.api.results import Deleted, Pruned
 from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
 from banger.model.artifacts import Image

@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 from banger import engine as verbs
-from banger.api.methods import (
-    AvailableKernel,
-    Deleted,
-    KernelImport,
-    KernelPull,
-    KernelRef,
-    KernelView,
-    NoParams,
-)
+from banger.api.requests import KernelImport, KernelPull, KernelRef, NoParams
+from banger.api.results import AvailableKernel, Deleted, KernelView
 from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
 from banger.model.artifacts import Kernel

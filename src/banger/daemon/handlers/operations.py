@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from banger import engine as verbs
-from banger.api.methods import NoParams, OperationRef, OperationView
+from banger.api.requests import NoParams, OperationRef
+from banger.api.results import OperationView
 from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from banger import engine as verbs
-from banger.api.methods import VmList, VmRef, VmStats, VmsUse, VmView
+from banger.api.requests import VmList, VmRef, VmStats
+from banger.api.results import VmsUse, VmView
 from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
 

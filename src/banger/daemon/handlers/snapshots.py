@@ -3,15 +3,8 @@
 from __future__ import annotations
 
 from banger import engine as verbs
-from banger.api.methods import (
-    Deleted,
-    SnapshotCreate,
-    SnapshotRef,
-    SnapshotView,
-    VmFork,
-    VmRef,
-    VmView,
-)
+from banger.api.requests import SnapshotCreate, SnapshotRef, VmFork, VmRef
+from banger.api.results import Deleted, SnapshotView, VmView
 from banger.daemon.calls import Call, Handlers
 from banger.daemon.handlers.vm import delete_with_connection
 from banger.engine import Engine

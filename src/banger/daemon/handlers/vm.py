@@ -3,17 +3,8 @@
 from __future__ import annotations
 
 from banger import engine as verbs
-from banger.api.methods import (
-    Deleted,
-    VmCreate,
-    VmDelete,
-    VmPrune,
-    VmRef,
-    VmSet,
-    VmStart,
-    VmStop,
-    VmView,
-)
+from banger.api.requests import VmCreate, VmDelete, VmPrune, VmRef, VmSet, VmStart, VmStop
+from banger.api.results import Deleted, VmView
 from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
 from banger.errors import BangerError, VmNotFound

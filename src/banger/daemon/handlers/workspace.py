@@ -5,16 +5,13 @@ from __future__ import annotations
 import contextlib
 
 from banger import engine as verbs
-from banger.api.methods import (
-    ExportedBranch,
-    PreparedWorkspace,
-    StartedStream,
+from banger.api.requests import (
     WorkspaceExport,
     WorkspaceExportBranch,
     WorkspaceInspect,
-    WorkspacePlan,
     WorkspacePrepare,
 )
+from banger.api.results import ExportedBranch, PreparedWorkspace, StartedStream, WorkspacePlan
 from banger.api.stream import STDOUT
 from banger.daemon.calls import Call, Exit, Handlers
 from banger.engine import Engine

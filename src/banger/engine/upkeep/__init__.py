@@ -2,7 +2,7 @@
 
 Each loop looks at every VM by itself, in a task of the engine's own where that may take long or
 fail: a bug in one VM is logged and is the others' no business (hazard B9). While nothing is
-to be done a loop costs next to nothing; ADR 0050 has figures.
+to be done a loop costs next to nothing; ADR 0051 has figures.
 
 `start_upkeep` starts them all; they end with the engine's tasks.
 """

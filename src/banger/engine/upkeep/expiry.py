@@ -36,7 +36,7 @@ from banger.engine.notices import notify
 from banger.engine.outcome import correct_record
 from banger.engine.queries import parse_handle, parse_lifetime
 from banger.errors import BangerError
-from banger.host.process import read_cpu_s
+from banger.host.usage import read_cpu_s
 from banger.model.names import VmId
 from banger.model.vm import VmRecord, VmState
 
@@ -50,7 +50,7 @@ SLEEP_MIN_S = 0.2
 LOOKS = 4
 """So many looks at whether a VM is idle in the time after which it is stopped."""
 IN_USE = 0.1
-"""Of one processor. An idle guest takes less, and its timers, too; ADR 0050 has figures."""
+"""Of one processor. An idle guest takes less, and its timers, too; ADR 0051 has figures."""
 
 
 async def end_what_is_over(engine: Engine) -> None:

@@ -29,7 +29,6 @@ from banger.host.files import space_errors
 from banger.images.content import (
     CONFIG_BYTES_MAX,
     INDEX_TYPES,
-    LAYERS_MAX,
     MANIFEST_BYTES_MAX,
     Descriptor,
     ImageConfig,
@@ -264,8 +263,6 @@ def _read_verified(files: Files, descriptor: Descriptor, limit: int) -> bytes:
 
 def _parse_config(untrusted: bytes) -> ImageConfig:
     config = parse_config(untrusted)
-    if len(config.diff_ids) > LAYERS_MAX:
-        raise ImageInvalid(f"An image has more than {LAYERS_MAX} layers.")
     if not is_for(config.platform, host_platform()):
         raise ImageUnsupported(f"The image is for {config.platform}, not for {host_platform()}.")
     return config

@@ -9,7 +9,6 @@ or could be read in two ways, is refused (F1).
 from __future__ import annotations
 
 import stat
-from typing import Protocol
 
 from msgspec import Struct
 
@@ -70,13 +69,9 @@ class Entry(Struct, gc=False):
     xattrs: tuple[tuple[bytes, bytes], ...] = ()
     layer: int = 0
     """Which of the layers has the content."""
-    place: Place | None = None
-    """The directory of the tree that it is written in, and `name` there."""
+    place: object = None
+    """The directory of the tree that it is written in (`emit`), and `name` there."""
     name: bytes = b""
-
-
-class Place(Protocol):
-    """A directory of the tree."""
 
 
 def parse_entry(header: Header, records: dict[bytes, bytes], *, offset: int) -> Entry:

@@ -14,14 +14,14 @@ from tests.support.tars import digest
 
 
 def merge(
-    folder: Path, *layers: bytes, workdir: str = "", diff_ids: list[str] | None = None
+    folder: Path, *layers: bytes, workdir: str = "", diff_ids: list[str | None] | None = None
 ) -> bytes:
     """Return the merged tar of layers, the lowest first."""
     return merge_result(folder, *layers, workdir=workdir, diff_ids=diff_ids)[0]
 
 
 def merge_result(
-    folder: Path, *layers: bytes, workdir: str = "", diff_ids: list[str] | None = None
+    folder: Path, *layers: bytes, workdir: str = "", diff_ids: list[str | None] | None = None
 ) -> tuple[bytes, Result]:
     named = []
     for number, content in enumerate(layers):
