@@ -130,10 +130,10 @@ SCENARIOS: dict[str, Scenario] = {
     "fill": Scenario([("vm.claim", ()), ("vm.create", PLANS["plan_prepare"])], every=3),
     "drain": Scenario([("vm.delete", PLANS["plan_delete"])], every=3),
     "restore": Scenario(
-        [("vm.kill", PLANS["plan_kill"]), ("vm.start", PLANS["plan_restore"])], every=2
+        [("vm.kill", PLANS["plan_kill"]), ("vm.start", PLANS["plan_restore"])], every=3
     ),
     "fork": Scenario(
-        [("vm.snapshot", PLANS["plan_snapshot"]), ("vm.create", CLONE_WITHOUT_NETWORK)], every=3
+        [("vm.snapshot", PLANS["plan_snapshot"]), ("vm.create", CLONE_WITHOUT_NETWORK)], every=5
     ),
     "template build": Scenario(
         [
