@@ -78,7 +78,7 @@ class Scenario:
     journals: Sequence[tuple[str, Plan]]
     every: int = 1
     """Of its deaths, how many apart are tried in CI. 2: each step right before and right after it
-    has acted, which is after `started` and before `done`."""
+    has acted, which is after `started` and before `done`. Else an odd number: sides alternate."""
     has_record: bool = False
     """It begins with a transaction that writes none of a journal."""
 
@@ -117,7 +117,7 @@ SCENARIOS: dict[str, Scenario] = {
     "snapshot": Scenario([("vm.snapshot", PLANS["plan_snapshot"])], every=2),
     "snapshot of a paused VM": Scenario([("vm.snapshot", PAUSED_SNAPSHOT)], every=3),
     "restart": Scenario(
-        [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)], every=4
+        [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)], every=5
     ),
     "restart of a VM whose client leaves": Scenario(
         [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)], every=9
@@ -130,10 +130,10 @@ SCENARIOS: dict[str, Scenario] = {
     "fill": Scenario([("vm.claim", ()), ("vm.create", PLANS["plan_prepare"])], every=3),
     "drain": Scenario([("vm.delete", PLANS["plan_delete"])], every=3),
     "restore": Scenario(
-        [("vm.kill", PLANS["plan_kill"]), ("vm.start", PLANS["plan_restore"])], every=2
+        [("vm.kill", PLANS["plan_kill"]), ("vm.start", PLANS["plan_restore"])], every=3
     ),
     "fork": Scenario(
-        [("vm.snapshot", PLANS["plan_snapshot"]), ("vm.create", CLONE_WITHOUT_NETWORK)], every=3
+        [("vm.snapshot", PLANS["plan_snapshot"]), ("vm.create", CLONE_WITHOUT_NETWORK)], every=5
     ),
     "template build": Scenario(
         [

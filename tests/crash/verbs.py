@@ -89,6 +89,7 @@ def ensure_paused_without_snapshot(world: World) -> None:
 
 def ensure_snapshot(world: World) -> None:
     """Have a VM that has changed, in memory and on disk, since its snapshot."""
+    world.forget("one")  # the last restore has put it back
     ensure_running(world)
     if not world.call("snapshot.list", ref="one"):
         world.call("snapshot.create", ref="one", name="first")

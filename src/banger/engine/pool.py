@@ -72,12 +72,7 @@ async def _claim_one(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord | 
         if not fits or live is None or live.lifecycle.holder is not None:
             continue
         async with live.lifecycle.hold(op):
-            try:
-                claimed = await _claim(engine, op, waiting.id, spec)
-            except asyncio.CancelledError:
-                # The transaction may have been made all the same, for nobody (C5).
-                await finish_shielded(_give_up(engine, op, waiting.id))
-                raise
+            claimed = await _claim(engine, op, waiting.id, spec)
             if claimed is None:
                 continue
             # One that cannot be used is not followed by another: its asker has waited enough.
@@ -128,7 +123,7 @@ async def _claim(engine: Engine, op: Operation, vm_id: VmId, spec: VmSpec) -> Vm
     try:
         claimed = await engine.database.write(claim)
     except asyncio.CancelledError:
-        # It may have been written nevertheless.
+        # It may have been written nevertheless, for nobody (C5).
         await finish_shielded(_give_up(engine, op, vm_id))
         raise
     if claimed is not None:
