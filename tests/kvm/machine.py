@@ -215,6 +215,9 @@ def _spawn(config: MachineConfig, binary: str, *, artifacts: Path) -> VmmHandle:
         )
         argv = plan_argv(config, binary=binary, descriptors=descriptors)
         argv[argv.index("-cpu") + 1] = CPU
+        # Pages come and go under the inner guests' page tables often enough without it.
+        balloon = next(i for i, word in enumerate(argv) if word.startswith("virtio-balloon"))
+        del argv[balloon - 1 : balloon + 1]
         argv += ["-drive", f"if=none,id=artifacts,format=raw,readonly=on,file={artifacts}"]
         argv += ["-device", "virtio-blk-device,drive=artifacts,serial=artifacts"]
         argv += ["-device", "virtio-net-device"]
