@@ -120,7 +120,7 @@ SCENARIOS: dict[str, Scenario] = {
         [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)], every=5
     ),
     "restart of a VM whose client leaves": Scenario(
-        [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)], every=9
+        [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)], every=7
     ),
     "run --rm": Scenario(
         [("vm.create", CLONE_WITHOUT_NETWORK), ("vm.delete", PLANS["plan_delete"])], every=5
