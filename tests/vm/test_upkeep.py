@@ -60,7 +60,10 @@ def test_a_vm_that_dies_is_started_again(own: Installation) -> None:
     listed = own.do("vm", "list").text
     assert "running (" in listed and "left)" in listed
     first = own.boot_id("one")
-    kill_and_wait(pid(own, "one"))
+    died = pid(own, "one")
+    kill_and_wait(died)
+    # Whoever looks at once sees it run still.
+    wait_for(lambda: own.vm("one").get("pid") not in (None, died), "another VMM")
     wait_for(lambda: own.state("one") == "running", "the VM to run again")
     second = own.boot_id("one")
     vmm = pid(own, "one")
