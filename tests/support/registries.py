@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import shutil
 import socket
 import subprocess
+import tempfile
 import time
 import urllib.error
 import urllib.request
@@ -44,9 +46,9 @@ def real_registry(
     folder: Path, *, auth: str = "", credentials: str | None = None
 ) -> Iterator[RealRegistry]:
     """A registry of this test's own; `auth` is a section of its configuration."""
-    for program in ("docker-registry", "skopeo"):
-        if shutil.which(program) is None:
-            pytest.skip(f"{program} is not installed")
+    program = find_registry()
+    if program is None or shutil.which("skopeo") is None:
+        pytest.skip("docker-registry or skopeo is not installed")
     port = free_port()
     config, log = folder / "registry.yml", folder / "registry.log"
     store = f"{{filesystem: {{rootdirectory: {folder}/store}}}}"
@@ -54,7 +56,7 @@ def real_registry(
         f"version: 0.1\nlog: {{level: info}}\nstorage: {store}\n"
         f"http: {{addr: '127.0.0.1:{port}'}}\n{auth}"
     )
-    argv = ["docker-registry", "serve", str(config)]
+    argv = [program, "serve", str(config)]
     with (
         log.open("wb") as output,
         subprocess.Popen(
@@ -71,6 +73,24 @@ def real_registry(
         finally:
             process.terminate()
             process.wait(DEADLINE_S)
+
+
+@functools.cache
+def find_registry() -> str | None:
+    """Return the registry's program, or None.
+
+    It is taken out of its package where it is not installed: to install it would start a service
+    on the developer's machine.
+    """
+    installed = shutil.which("docker-registry")
+    if installed is not None or shutil.which("apt-get") is None:
+        return installed
+    folder = Path(tempfile.mkdtemp())
+    fetch = ["apt-get", "-qq", "download", "docker-registry"]
+    subprocess.run(fetch, cwd=folder, timeout=DEADLINE_S, check=True)
+    (package,) = folder.glob("*.deb")
+    subprocess.run(["dpkg-deb", "-x", package, folder], timeout=DEADLINE_S, check=True)
+    return str(folder / "usr/bin/docker-registry")
 
 
 def htpasswd_auth(folder: Path) -> str:

@@ -133,12 +133,6 @@ DEVELOPMENT: tuple[Tool, ...] = (
         ("iproute2", "iproute", "iproute2", "iproute2", "iproute2"),
         required=False,
     ),
-    Tool(
-        "docker-registry",
-        "is what pulls of tests ask",
-        ("docker-registry", "docker-distribution", None, None, "docker-registry"),
-        required=False,
-    ),
     Tool("skopeo", "fills the registries of tests", ("skopeo",) * 5, required=False),
     Tool("umoci", "is what merged layers are compared with", ("umoci",) * 5, required=False),
     Tool(
