@@ -193,7 +193,7 @@ def test_on_a_terminal_lines_are_made_harmless(daemon: Environ) -> None:
 def test_timings_name_the_fork(daemon: Environ) -> None:
     done = banger(daemon, *FORK, "-q", "--rm", "--timings", "--", "true")
     stages = [line.split()[0] for line in done.stderr.decode().splitlines()]
-    assert stages == ["boot", "snapshot", "command", "delete", "total"]
+    assert stages == ["client", "boot", "snapshot", "command", "delete", "total"]
 
 
 def test_while_results_are_kept_a_stage_is_shown(daemon: Environ, tmp_path: Path) -> None:
@@ -230,7 +230,8 @@ def test_fork_prints_names_or_ids(vm: Environ) -> None:
     views = json.loads(banger(vm, "vm", "fork", "--json", "--number", "2", "box").stdout)
     assert [view["name"] for view in views] == ["box-1", "box-2"]
     done = banger(vm, "vm", "fork", "-q", "--timings", "box")
-    assert [line.split()[0] for line in done.stderr.decode().splitlines()] == ["snapshot", "total"]
+    stages = [line.split()[0] for line in done.stderr.decode().splitlines()]
+    assert stages == ["client", "snapshot", "total"]
 
 
 def test_pause_and_resume(vm: Environ) -> None:

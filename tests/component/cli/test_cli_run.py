@@ -58,7 +58,7 @@ def test_quiet_says_nothing(daemon: Environ) -> None:
 def test_timings_print_the_stages(daemon: Environ) -> None:
     done = banger(daemon, "vm", "run", "-q", "--rm", "--timings", "--", "true")
     lines = done.stderr.decode().splitlines()
-    assert [line.split()[0] for line in lines] == ["boot", "command", "delete", "total"]
+    assert [line.split()[0] for line in lines] == ["client", "boot", "command", "delete", "total"]
 
 
 def test_a_failed_boot_is_kept_and_says_where_to_look(daemon: Environ) -> None:
@@ -174,7 +174,8 @@ def test_create_prints_the_name_or_the_id(daemon: Environ) -> None:
     assert banger(daemon, "vm", "create", "-q").stdout == b"000000000002\n"
     assert json.loads(banger(daemon, "vm", "create", "--json").stdout)["id"] == "000000000003"
     done = banger(daemon, "vm", "create", "-q", "--timings")
-    assert [line.split()[0] for line in done.stderr.decode().splitlines()] == ["boot", "total"]
+    stages = [line.split()[0] for line in done.stderr.decode().splitlines()]
+    assert stages == ["client", "boot", "total"]
 
 
 def test_a_bug_in_the_daemon(daemon: Environ) -> None:

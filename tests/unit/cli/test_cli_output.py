@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from argparse import ArgumentTypeError
 from collections.abc import Callable
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banger.cli import values
+from banger.cli import progress, values
 from banger.cli.listing import COLUMNS
 from banger.cli.logs import harmless
 from banger.cli.output import (
@@ -138,3 +139,28 @@ def test_stages_keep_their_times_in_order(capsys: pytest.CaptureFixture[str]) ->
     assert [name for name, _ in stages.times] == ["boot", "\x1b[2Jcommand"]
     assert stages.render_times().splitlines()[-1].startswith("total")
     assert capsys.readouterr().err == "spec: 1 vcpu\n"
+
+
+def test_the_table_of_times_leaves_nothing_out(monkeypatch: pytest.MonkeyPatch) -> None:
+    """H9: what lies before, between and after the stages is the client's."""
+    moments = iter([10.0, 11.0, 13.0, 17.0, 25.0])
+    monkeypatch.setattr(progress, "_age_s", lambda: 0.5)
+    monkeypatch.setattr(time, "monotonic", lambda: next(moments))
+    stages = Stages(quiet=True, timings=True)  # 10
+    stages.enter("boot")  # 11
+    stages.end()  # 13
+    stages.enter("command")  # 17
+    stages.end()  # 25
+    table = [line.split() for line in stages.render_times().splitlines()]
+    assert table == [
+        ["client", "5.500", "s"],
+        ["boot", "2.000", "s"],
+        ["command", "8.000", "s"],
+        ["total", "15.500", "s"],
+    ]
+
+
+def test_a_process_knows_its_age() -> None:
+    first = progress._age_s()
+    time.sleep(0.05)
+    assert 0 < first < progress._age_s()
