@@ -111,7 +111,7 @@ SCENARIOS: dict[str, Scenario] = {
     "stop": Scenario([("vm.stop", PLANS["plan_stop"])], every=2),
     "kill": Scenario([("vm.kill", PLANS["plan_kill"])], every=2),
     "delete": Scenario([("vm.delete", PLANS["plan_delete"])], every=2),
-    "prune": Scenario([("vm.delete", PLANS["plan_delete"])]),
+    "prune": Scenario([("vm.delete", PLANS["plan_delete"])], every=3),
     "pause": Scenario([("vm.pause", (PauseVmm(vm_id=VM),))]),
     "resume": Scenario([("vm.resume", (ResumeVmm(vm_id=VM),))]),
     "snapshot": Scenario([("vm.snapshot", PLANS["plan_snapshot"])], every=2),
