@@ -37,8 +37,8 @@ LOOK = (
 class Killed(NamedTuple):
     """What became of a verb during which a VMM was to be killed."""
 
-    hit: bool
-    """There was one."""
+    pid: int | None
+    """None: there was no VMM."""
     error: BangerError | None
     said: str
     """What the verb has told meanwhile."""
@@ -131,7 +131,8 @@ class World:
             error = failure
         killed = self.control / "killed"
         assert killed.exists(), f"the daemon did not get to {point}: {error}"
-        return Killed(hit=bool(killed.read_text()), error=error, said="\n".join(said))
+        pid = int(killed.read_text() or 0) or None
+        return Killed(pid=pid, error=error, said="\n".join(said))
 
     def recorded(self, verb: Callable[[], object]) -> list[str]:
         """Return the transactions of a verb that runs to its end."""
