@@ -9,11 +9,13 @@ from pathlib import Path
 
 from banger.host.proc import spawn_detached
 from tests.support import leaks
+from tests.support.installations import wait_for
 
 
 def test_audit_names_a_process_by_its_arguments(short_dir: Path) -> None:
     log = short_dir / "log"
     pid = spawn_detached(["tail", "-f", str(log)], log_file=log)
+    _wait_for_arguments(pid)
     found = _end_all(short_dir)
     assert pid in found
     assert _wait_status(pid) == -signal.SIGKILL
@@ -23,6 +25,7 @@ def test_audit_names_a_process_by_its_environment(short_dir: Path) -> None:
     pid = spawn_detached(
         ["sleep", "60"], log_file=short_dir / "log", env={"XDG_STATE_HOME": str(short_dir)}
     )
+    _wait_for_arguments(pid)
     found = _end_all(short_dir)
     _wait_status(pid)
     assert found == [pid]
@@ -53,6 +56,15 @@ def _end_all(directory: Path) -> list[int]:
     found = leaks.find_processes(directory)
     leaks.end_processes(found)
     return [identity.pid for identity in found]
+
+
+def _wait_for_arguments(pid: int) -> None:
+    """Return when a program that was just started has its arguments.
+
+    The kernel closes the descriptors that are closed on exec, by which a start is known, a moment
+    before it sets the arguments.
+    """
+    wait_for(lambda: Path(f"/proc/{pid}/cmdline").read_bytes(), "the program's arguments")
 
 
 def _wait_status(pid: int) -> int:
