@@ -63,11 +63,11 @@ def measure_forks(stage: Stage) -> Result:
 
 
 def measure_memory(stage: Stage) -> Result:
-    """The memory that one more idle clone takes: what its VMM shares with nobody.
+    """The memory that an idle clone's VMM shares with nobody, alone and beside another clone.
 
-    Pages of the template's file that a clone has only read, or that lie beside such ones, are
-    the page cache's, and every clone's. The kernel counts them as private where a single clone maps
-    them: so what is looked at is one beside another. The figure of one alone is told, too.
+    Alone, the kernel counts as private what it has mapped of the template's file, which is the
+    page cache's and every clone's. The bar is held against that; the other figure is what one more
+    clone takes.
     """
     samples: dict[str, list[float]] = {}
     for _ in range(3):
