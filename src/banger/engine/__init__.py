@@ -1,25 +1,19 @@
 """The verbs: one function each, with what they need to be safe against each other and a crash.
 
-A verb checks its request, reads facts, asks `plan` for steps, and runs them with
-a journal (`runner`, `actions`). Locks are described in `live`, recovery in
-`recovery`. Owns the VMs' directories and processes through the rooms below.
+A verb checks its request, reads facts, asks `plan` for steps, and runs them with a journal
+(`runner`, `actions`). The verbs are in rooms: `lifecycle`, `guests`, `snapshots`, `artifacts`,
+`pool` and `views`; what the daemon does by itself is in `upkeep`. Locks are described in `live`,
+recovery in `recovery`.
 """
 
-from banger.engine.artifacts import (
+from banger.engine.artifacts.images import (
     build_image,
     delete_image,
     import_image,
     list_images,
     show_image,
 )
-from banger.engine.changing import set_vm
-from banger.engine.consoles import open_console
-from banger.engine.creation import create_vm
-from banger.engine.engine import Engine
-from banger.engine.execs import start_exec
-from banger.engine.forking import fork_vm
-from banger.engine.garbage import collect_garbage
-from banger.engine.kernels import (
+from banger.engine.artifacts.kernels import (
     delete_kernel,
     import_kernel,
     list_available_kernels,
@@ -28,12 +22,40 @@ from banger.engine.kernels import (
     pull_kernel,
     show_kernel,
 )
-from banger.engine.lifecycle import delete_vm, kill_vm, prune_vms, start_vm, stop_vm
-from banger.engine.listeners import list_listeners
+from banger.engine.artifacts.pulling import prune_images, pull_image
+from banger.engine.artifacts.templates import (
+    build_template_now,
+    delete_template,
+    list_templates,
+    prune_templates,
+)
+from banger.engine.engine import Engine
+from banger.engine.garbage import collect_garbage
+from banger.engine.guests.consoles import open_console
+from banger.engine.guests.execs import start_exec
+from banger.engine.guests.listeners import list_listeners
+from banger.engine.guests.workspaces import (
+    export_workspace,
+    export_workspace_branch,
+    inspect_workspace,
+    prepare_workspace,
+)
+from banger.engine.lifecycle.changing import set_vm
+from banger.engine.lifecycle.creation import create_vm
+from banger.engine.lifecycle.deleting import delete_vm, prune_vms
+from banger.engine.lifecycle.pausing import pause_vm, resume_vm
+from banger.engine.lifecycle.restarting import restart_vm
+from banger.engine.lifecycle.starting import start_vm
+from banger.engine.lifecycle.stopping import kill_vm, stop_vm
 from banger.engine.opening import open_engine
-from banger.engine.pausing import pause_vm, resume_vm
-from banger.engine.pulling import prune_images, pull_image
-from banger.engine.queries import (
+from banger.engine.snapshots.forking import fork_vm
+from banger.engine.snapshots.snapshots import (
+    create_snapshot,
+    delete_snapshot,
+    list_snapshots,
+    restore_snapshot,
+)
+from banger.engine.views.queries import (
     cancel_operation,
     list_operations,
     list_vms,
@@ -41,26 +63,7 @@ from banger.engine.queries import (
     show_vm,
     watch_vms,
 )
-from banger.engine.restarting import restart_vm
-from banger.engine.snapshots import (
-    create_snapshot,
-    delete_snapshot,
-    list_snapshots,
-    restore_snapshot,
-)
-from banger.engine.stats import read_stats
-from banger.engine.templating import (
-    build_template_now,
-    delete_template,
-    list_templates,
-    prune_templates,
-)
-from banger.engine.workspaces import (
-    export_workspace,
-    export_workspace_branch,
-    inspect_workspace,
-    prepare_workspace,
-)
+from banger.engine.views.stats import read_stats
 
 __all__ = [
     "Engine",

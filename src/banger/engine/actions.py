@@ -16,18 +16,23 @@ from typing import assert_never
 import msgspec
 
 from banger import images, kernels, network, store, templates, vmm
-from banger.engine.ending import (
+from banger.engine.engine import Engine
+from banger.engine.lifecycle.ending import (
     apply_ending,
     close_network_socket,
     end_network,
     end_vmm,
     remove_tree,
 )
-from banger.engine.engine import Engine
-from banger.engine.guestboot import boot_guest, identify_guest, rehearse_guest, settle_guest
+from banger.engine.lifecycle.guestboot import (
+    boot_guest,
+    identify_guest,
+    rehearse_guest,
+    settle_guest,
+)
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
-from banger.engine.saving import apply_saving, undo_saving
+from banger.engine.snapshots.saving import apply_saving, undo_saving
 from banger.host import proc
 from banger.host.files import clone_file, ensure_private_dir, name_os_error
 from banger.layout import Layout

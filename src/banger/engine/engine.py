@@ -11,12 +11,12 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from banger.config import Settings
-from banger.engine.demand import Demand
 from banger.engine.events import Events
 from banger.engine.hostfacts import HostFacts
 from banger.engine.inprogress import OperationTable
 from banger.engine.live import LiveVm
 from banger.engine.operations import OPERATION_ID_BYTES, Operation, format_operation_id
+from banger.engine.pool.demand import Demand
 from banger.engine.shared import SharedWork
 from banger.engine.tasks import OwnedTasks
 from banger.host.memory import read_available_mib

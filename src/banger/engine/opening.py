@@ -15,7 +15,7 @@ from banger.engine.engine import Engine
 from banger.engine.hostfacts import HostFacts
 from banger.engine.inprogress import OperationTable
 from banger.engine.live import close_connection
-from banger.engine.pool import drain_pool
+from banger.engine.pool.clones import drain_pool
 from banger.engine.recovery import recover
 from banger.engine.shared import SharedWork
 from banger.engine.tasks import OwnedTasks

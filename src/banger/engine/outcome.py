@@ -15,7 +15,7 @@ import msgspec
 
 from banger import store
 from banger.engine.engine import Engine
-from banger.engine.lifetime import LIFETIME, begin_lifetime
+from banger.engine.lifecycle.lifetime import LIFETIME, begin_lifetime
 from banger.engine.live import RESTART, Unsaved
 from banger.model.names import OperationId, VmId
 from banger.model.vm import LIVE, EventKind, VmRecord, VmState

@@ -30,18 +30,19 @@ import msgspec
 from banger import network, store
 from banger.engine.actions import undo
 from banger.engine.engine import Engine
-from banger.engine.lifecycle import delete_now, finish_stop, forget_vm
+from banger.engine.lifecycle.deleting import delete_now, forget_vm
+from banger.engine.lifecycle.restarting import JOURNAL as RESTART
+from banger.engine.lifecycle.restarting import finish_restart
+from banger.engine.lifecycle.restartpolicy import decide_restart
+from banger.engine.lifecycle.stopping import finish_stop
+from banger.engine.lifecycle.watch import start_watching
 from banger.engine.lookup import get_connection
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_or_remember
-from banger.engine.queries import load_vmm_handle, parse_handle
-from banger.engine.restarting import JOURNAL as RESTART
-from banger.engine.restarting import finish_restart
-from banger.engine.restartpolicy import decide_restart
 from banger.engine.runner import run_forward
-from banger.engine.saving import set_clock, undo_pause
-from banger.engine.sweeping import sweep_snapshots
-from banger.engine.watch import start_watching
+from banger.engine.snapshots.saving import set_clock, undo_pause
+from banger.engine.snapshots.sweeping import sweep_snapshots
+from banger.engine.views.queries import load_vmm_handle, parse_handle
 from banger.errors import BangerError
 from banger.host.process import ProcessIdentity
 from banger.model.names import VmId

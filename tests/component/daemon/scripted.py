@@ -60,7 +60,7 @@ from banger.daemon.calls import Call, Exit, Handlers
 from banger.daemon.handlers.daemon import daemon_handlers
 from banger.daemon.lifecycle import Control
 from banger.daemon.relay import relay
-from banger.engine.stats import sum_uses
+from banger.engine.views.stats import sum_uses
 from banger.errors import BootFailed, BranchConflict, ExecNotExecutable, ExecNotFound, VmNotFound
 from banger.model.names import VmId
 from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState

@@ -18,7 +18,7 @@ from banger.api.requests import Gc, VmList
 from banger.config import load_settings
 from banger.engine import Engine, collect_garbage, delete_vm, list_vms, open_engine
 from banger.engine.actions import apply, undo
-from banger.engine.making import claim_vm
+from banger.engine.lifecycle.making import claim_vm
 from banger.engine.operations import Operation
 from banger.engine.runner import run_forward, run_undoable
 from banger.errors import DatabaseFailed, HostFailed, OperationFailed, VmNotFound

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from banger.engine.lifetime import Clock, Ending, Lifetime, plan_ending, say_why
+from banger.engine.lifecycle.lifetime import Clock, Ending, Lifetime, plan_ending, say_why
 from banger.engine.live import LiveVm
 from banger.model.vm import Accel, NetworkKind, VmSpec, VmState
 

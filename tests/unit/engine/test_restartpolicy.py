@@ -5,7 +5,13 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from banger.engine.restartpolicy import LIMIT, STEADY_S, Restart, plan_restart, wait_before
+from banger.engine.lifecycle.restartpolicy import (
+    LIMIT,
+    STEADY_S,
+    Restart,
+    plan_restart,
+    wait_before,
+)
 from banger.errors import InvalidRequest
 from banger.model.vm import RestartPolicy, require_ending
 from tests.unit.engine.test_lifetime import spec

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from banger.api.results import TotalUse, VmUse
-from banger.engine.stats import sum_uses
+from banger.engine.views.stats import sum_uses
 from banger.model.names import VmId
 from banger.model.vm import VmState
 

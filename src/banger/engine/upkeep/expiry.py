@@ -18,8 +18,8 @@ from sqlite3 import Connection
 
 from banger import store, vmm
 from banger.engine.engine import Engine
-from banger.engine.lifecycle import delete_now, stop_held
-from banger.engine.lifetime import (
+from banger.engine.lifecycle.deleting import delete_now
+from banger.engine.lifecycle.lifetime import (
     LIFETIME,
     WARN_S,
     Clock,
@@ -31,10 +31,11 @@ from banger.engine.lifetime import (
     say_left,
     say_why,
 )
+from banger.engine.lifecycle.stopping import stop_held
 from banger.engine.live import LiveVm
 from banger.engine.notices import notify
 from banger.engine.outcome import correct_record
-from banger.engine.queries import parse_handle, parse_lifetime
+from banger.engine.views.queries import parse_handle, parse_lifetime
 from banger.errors import BangerError
 from banger.host.usage import read_cpu_s
 from banger.model.names import VmId

@@ -20,7 +20,7 @@ from banger.engine.engine import Engine
 from banger.engine.live import LiveVm
 from banger.engine.lookup import get_connection
 from banger.engine.notices import notify
-from banger.engine.saving import set_clock
+from banger.engine.snapshots.saving import set_clock
 from banger.errors import BangerError
 from banger.model.vm import VmRecord, VmState, is_hidden
 

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 
 from banger.engine.engine import Engine
-from banger.engine.refilling import keep_pool
+from banger.engine.pool.refilling import keep_pool
 from banger.engine.upkeep.consoles import keep_consoles_short
 from banger.engine.upkeep.expiry import end_what_is_over
 from banger.engine.upkeep.health import look_after_guests

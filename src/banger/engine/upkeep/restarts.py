@@ -13,15 +13,9 @@ import logging
 from sqlite3 import Connection
 
 from banger import store
-from banger.engine.capacity import promised_memory
 from banger.engine.engine import Engine
-from banger.engine.lifecycle import default_boot_deadline_s, start_held
-from banger.engine.live import RESTART, RESTARTING, PendingRestart
-from banger.engine.lookup import reload_vm
-from banger.engine.notices import notify
-from banger.engine.operations import Operation
-from banger.engine.outcome import save_outcome
-from banger.engine.restartpolicy import (
+from banger.engine.lifecycle.capacity import promised_memory
+from banger.engine.lifecycle.restartpolicy import (
     GIVEN_UP,
     LIMIT,
     Restart,
@@ -29,6 +23,12 @@ from banger.engine.restartpolicy import (
     parse_restart,
     wait_before,
 )
+from banger.engine.lifecycle.starting import default_boot_deadline_s, start_held
+from banger.engine.live import RESTART, RESTARTING, PendingRestart
+from banger.engine.lookup import reload_vm
+from banger.engine.notices import notify
+from banger.engine.operations import Operation
+from banger.engine.outcome import save_outcome
 from banger.errors import BangerError, Cancelled, VmNotFound
 from banger.model.names import VmId
 from banger.model.vm import VmRecord, VmState

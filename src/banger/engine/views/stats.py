@@ -18,7 +18,7 @@ from banger.api.results import TotalUse, VmsUse, VmUse
 from banger.engine.engine import Engine
 from banger.engine.lookup import get_connection, get_vm
 from banger.engine.outcome import correct_record
-from banger.engine.queries import load_vmm_handle
+from banger.engine.views.queries import load_vmm_handle
 from banger.errors import BangerError, InvalidRequest
 from banger.host.usage import MemoryUse, read_cpu_s, read_memory
 from banger.model.vm import LIVE, VmRecord, VmState, is_hidden

@@ -16,7 +16,7 @@ from banger.engine.engine import Engine
 from banger.engine.live import stop_watching
 from banger.engine.lookup import reach_agent
 from banger.engine.operations import Operation
-from banger.engine.queries import load_vmm_handle, parse_handle
+from banger.engine.views.queries import load_vmm_handle, parse_handle
 from banger.errors import BangerError
 from banger.model.names import VmId
 from banger.plan.steps import (

@@ -11,11 +11,11 @@ from collections.abc import Mapping
 from banger.api.requests import VmCreate
 from banger.config import Settings
 from banger.durations import parse_duration
-from banger.engine.artifacts import ensure_image
+from banger.engine.artifacts.images import ensure_image
+from banger.engine.artifacts.kernels import ensure_kernel
 from banger.engine.engine import Engine
-from banger.engine.kernels import ensure_kernel
+from banger.engine.lifecycle.preflight import require_programs
 from banger.engine.operations import Operation
-from banger.engine.preflight import require_programs
 from banger.errors import ImageUnsupported, InvalidRequest
 from banger.images.platforms import host_platform, is_for, parse_platform
 from banger.model.artifacts import Image

@@ -13,11 +13,12 @@ import msgspec
 
 from banger import store, templates
 from banger.engine.engine import Engine
-from banger.engine.lifecycle import forget, watch_vm
+from banger.engine.lifecycle.deleting import forget
+from banger.engine.lifecycle.starting import watch_vm
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import write_outcome
-from banger.engine.pool import drain_template
+from banger.engine.pool.clones import drain_template
 from banger.engine.runner import finish_shielded, run_undoable
 from banger.errors import BangerError, DatabaseFailed, DeadlineExceeded, HostFailed, NoSpace
 from banger.model.vm import EventKind, VmRecord, VmState, template_of

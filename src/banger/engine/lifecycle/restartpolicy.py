@@ -16,9 +16,9 @@ from msgspec import Struct
 
 from banger import store
 from banger.engine.engine import Engine
-from banger.engine.lifetime import LIFETIME
+from banger.engine.lifecycle.lifetime import LIFETIME
 from banger.engine.live import RESTART
-from banger.engine.queries import parse_handle, parse_lifetime
+from banger.engine.views.queries import parse_handle, parse_lifetime
 from banger.model.vm import RestartPolicy, VmRecord, VmSpec
 
 FIRST_WAIT_S = 1.0

@@ -14,10 +14,10 @@ from banger import store
 from banger.api.requests import VmSet
 from banger.api.results import VmView
 from banger.engine.engine import Engine
+from banger.engine.lifecycle.resolving import require_labels
 from banger.engine.lookup import get_vm, reload_vm, require_undamaged
 from banger.engine.operations import Operation
-from banger.engine.queries import view_vm
-from banger.engine.resolving import require_labels
+from banger.engine.views.queries import view_vm
 from banger.errors import InvalidRequest
 from banger.model.names import parse_vm_name
 from banger.model.vm import (

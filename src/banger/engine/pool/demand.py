@@ -1,4 +1,4 @@
-"""What VMs were made of lately: what the pool of prepared clones is kept for (`pool`).
+"""What VMs were made of lately: what the pool of prepared clones is kept for (`clones`).
 
 Fields only, true while this daemon lives: the clones themselves are rows.
 """

@@ -19,17 +19,18 @@ import msgspec
 from banger import store, templates
 from banger.api.requests import SnapshotCreate, SnapshotRef
 from banger.api.results import Deleted, SnapshotView, VmView
+from banger.engine.artifacts.templates import pinned, template_key
 from banger.engine.engine import Engine
-from banger.engine.lifecycle import kill_held, restore_held
+from banger.engine.lifecycle.pausing import require_running_or_paused
+from banger.engine.lifecycle.preflight import require_programs
+from banger.engine.lifecycle.starting import restore_held
+from banger.engine.lifecycle.stopping import kill_held
 from banger.engine.lookup import get_vm, reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_remembered
-from banger.engine.pausing import require_running_or_paused
-from banger.engine.preflight import require_programs
-from banger.engine.queries import view_vm
 from banger.engine.runner import finish_shielded, run_undoable
-from banger.engine.sweeping import sweep_snapshots
-from banger.engine.templating import pinned, template_key
+from banger.engine.snapshots.sweeping import sweep_snapshots
+from banger.engine.views.queries import view_vm
 from banger.errors import SnapshotExists, SnapshotNotFound, SnapshotUnusable, TemplateUnusable
 from banger.model.names import VmId, parse_vm_name
 from banger.model.vm import (

@@ -1,8 +1,8 @@
 """Create a VM: decide its spec, claim its name, make what it is made of, start it.
 
 A VM that is started at once is the clone of a template if there is or can be one
-(`templating`, `cloning`), else it boots. The claim is the VM's row and an open journal in one
-transaction.
+(`artifacts.templates`, `cloning`), else it boots. The claim is the VM's row and an open journal in
+one transaction.
 
 If the process dies: before the claim nothing is there; after it, recovery undoes
 the steps and removes the row; once the start has begun the VM stays, stopped (a clone
@@ -18,18 +18,19 @@ import msgspec
 from banger import store
 from banger.api.requests import VmCreate
 from banger.api.results import VmView
-from banger.engine.capacity import promised_memory
-from banger.engine.cloning import clone_held
+from banger.engine.artifacts.kernels import needing_kernel
+from banger.engine.artifacts.templates import choose_template, pinned
 from banger.engine.engine import Engine
-from banger.engine.kernels import needing_kernel
-from banger.engine.lifecycle import default_boot_deadline_s, delete_now, start_held
-from banger.engine.making import claim_vm, make_parts
+from banger.engine.lifecycle.capacity import promised_memory
+from banger.engine.lifecycle.cloning import clone_held
+from banger.engine.lifecycle.deleting import delete_now
+from banger.engine.lifecycle.making import claim_vm, make_parts
+from banger.engine.lifecycle.resolving import kernel_ref, require_valid, resolve_spec
+from banger.engine.lifecycle.starting import default_boot_deadline_s, start_held
 from banger.engine.operations import Operation
-from banger.engine.pool import claim_prepared
-from banger.engine.queries import view_vm
-from banger.engine.resolving import kernel_ref, require_valid, resolve_spec
+from banger.engine.pool.clones import claim_prepared
 from banger.engine.runner import finish_shielded
-from banger.engine.templating import choose_template, pinned
+from banger.engine.views.queries import view_vm
 from banger.errors import BangerError, Cancelled
 from banger.model.vm import VmRecord, VmSpec, VmState, template_origin
 

@@ -19,11 +19,11 @@ import logging
 
 from banger import templates
 from banger.config import probe_host_size
-from banger.engine.cloning import prepare_clone
-from banger.engine.demand import Fill
 from banger.engine.engine import Engine
-from banger.engine.making import claim_vm
-from banger.engine.pool import drain_pool, end_waiting, load_waiting
+from banger.engine.lifecycle.cloning import prepare_clone
+from banger.engine.lifecycle.making import claim_vm
+from banger.engine.pool.clones import drain_pool, end_waiting, load_waiting
+from banger.engine.pool.demand import Fill
 from banger.errors import BangerError
 from banger.model.names import format_word_pair
 from banger.model.vm import VmSpec, VmState, hide, template_of

@@ -18,12 +18,12 @@ import msgspec
 from banger import store, templates
 from banger.api.requests import TemplateBuild, TemplateRef, VmCreate
 from banger.api.results import Deleted, TemplateView
-from banger.engine.building import build_template
+from banger.engine.artifacts.building import build_template
+from banger.engine.artifacts.kernels import needing_kernel
 from banger.engine.engine import Engine
-from banger.engine.kernels import needing_kernel
+from banger.engine.lifecycle.resolving import kernel_ref, require_valid, resolve_spec
 from banger.engine.operations import Operation
-from banger.engine.pool import drain_pool, drain_template, is_ready, load_waiting
-from banger.engine.resolving import kernel_ref, require_valid, resolve_spec
+from banger.engine.pool.clones import drain_pool, drain_template, is_ready, load_waiting
 from banger.engine.shared import Progress
 from banger.errors import (
     BangerError,

@@ -17,10 +17,11 @@ from pathlib import Path
 
 from banger import guest, store, templates
 from banger.engine.engine import Engine
-from banger.engine.lifecycle import default_boot_deadline_s, delete_now, start_held
+from banger.engine.lifecycle.deleting import delete_now
+from banger.engine.lifecycle.making import insert_claimed, make_parts
+from banger.engine.lifecycle.starting import default_boot_deadline_s, start_held
 from banger.engine.live import close_connection
 from banger.engine.lookup import get_connection
-from banger.engine.making import insert_claimed, make_parts
 from banger.engine.operations import (
     OPERATION_ID_BYTES,
     Note,
@@ -29,8 +30,8 @@ from banger.engine.operations import (
     format_operation_id,
 )
 from banger.engine.runner import finish_shielded
-from banger.engine.saving import begin_saving, pause_vmm, save_machine
 from banger.engine.shared import Progress as Tell
+from banger.engine.snapshots.saving import begin_saving, pause_vmm, save_machine
 from banger.errors import ExecNotFound, VmmFailed
 from banger.model.names import ID_BYTES, VmId, format_vm_id
 from banger.model.vm import VmRecord, VmSpec, VmState, hide

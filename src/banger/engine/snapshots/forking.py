@@ -17,19 +17,19 @@ import msgspec
 from banger import store
 from banger.api.requests import VmFork
 from banger.api.results import VmView
-from banger.engine.capacity import promised_memory
-from banger.engine.cloning import clone_exactly
+from banger.engine.artifacts.templates import pinned
 from banger.engine.engine import Engine
-from banger.engine.lifecycle import delete_now
+from banger.engine.lifecycle.capacity import promised_memory
+from banger.engine.lifecycle.cloning import clone_exactly
+from banger.engine.lifecycle.deleting import delete_now
+from banger.engine.lifecycle.making import claim_vm
+from banger.engine.lifecycle.preflight import require_programs
 from banger.engine.lookup import get_vm
-from banger.engine.making import claim_vm
 from banger.engine.operations import Operation
-from banger.engine.preflight import require_programs
-from banger.engine.queries import view_vm
 from banger.engine.runner import finish_shielded
-from banger.engine.snapshots import new_snapshot_id, take_snapshot
-from banger.engine.sweeping import sweep_snapshots
-from banger.engine.templating import pinned
+from banger.engine.snapshots.snapshots import new_snapshot_id, take_snapshot
+from banger.engine.snapshots.sweeping import sweep_snapshots
+from banger.engine.views.queries import view_vm
 from banger.errors import BangerError, InvalidRequest, VmBusy
 from banger.model.names import parse_vm_name
 from banger.model.vm import RestartPolicy, VmRecord, VmSpec, WorkspaceRecord, snapshot_origin

@@ -15,10 +15,10 @@ import msgspec
 from banger import images, store, templates
 from banger.api.requests import ImageBuild, ImageImport, ImageRef
 from banger.api.results import Deleted
+from banger.engine.artifacts.pulling import pull_reference
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
-from banger.engine.pool import drain_pool
-from banger.engine.pulling import pull_reference
+from banger.engine.pool.clones import drain_pool
 from banger.engine.shared import Progress
 from banger.errors import ImageInUse, ImageNotFound, InvalidRequest
 from banger.images import platforms, registry

@@ -16,7 +16,7 @@ from banger import guest, store, templates
 from banger.engine.engine import Engine
 from banger.engine.lookup import reach_agent, reload_vm
 from banger.engine.operations import Operation
-from banger.engine.queries import load_vmm_handle
+from banger.engine.views.queries import load_vmm_handle
 from banger.errors import BangerError, SnapshotUnusable, VmmFailed, WrongState
 from banger.host.files import clone_file, ensure_private_dir, space_errors
 from banger.model.names import VmId

@@ -19,7 +19,7 @@ from banger.api.results import OperationView, VmView, view_record
 from banger.engine.engine import Engine
 from banger.engine.events import Listener
 from banger.engine.inprogress import Running, cancel_running
-from banger.engine.lifetime import LIFETIME, Lifetime, plan_ending, read_clock
+from banger.engine.lifecycle.lifetime import LIFETIME, Lifetime, plan_ending, read_clock
 from banger.engine.live import LiveVm
 from banger.engine.lookup import get_vm
 from banger.engine.outcome import correct_record

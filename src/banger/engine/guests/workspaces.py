@@ -21,7 +21,7 @@ from banger.api.requests import (
 )
 from banger.api.results import ExportedBranch, PreparedWorkspace, WorkspacePlan
 from banger.engine.engine import Engine
-from banger.engine.guestfiles import ConnectedGuest
+from banger.engine.guests.guestfiles import ConnectedGuest
 from banger.engine.live import LiveVm
 from banger.engine.lookup import get_connection, get_vm, reload_vm
 from banger.engine.operations import Operation

@@ -19,7 +19,7 @@ from collections.abc import AsyncIterator
 from banger import store, vmm
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
-from banger.engine.queries import parse_handle
+from banger.engine.views.queries import parse_handle
 from banger.errors import NotEnoughMemory
 from banger.host.memory import read_taken_mib
 from banger.model.names import VmId

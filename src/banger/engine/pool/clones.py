@@ -34,13 +34,13 @@ import msgspec
 
 from banger import store
 from banger.engine.engine import Engine
-from banger.engine.guestboot import hand_out_guest
-from banger.engine.lifecycle import delete_now
+from banger.engine.lifecycle.deleting import delete_now
+from banger.engine.lifecycle.guestboot import hand_out_guest
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_outcome
 from banger.engine.runner import finish_shielded
-from banger.engine.saving import require_vmm
+from banger.engine.snapshots.saving import require_vmm
 from banger.errors import BangerError, NameTaken
 from banger.model.names import VmId, format_word_pair
 from banger.model.vm import EventKind, VmRecord, VmSpec, VmState, template_origin

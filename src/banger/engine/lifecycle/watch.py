@@ -7,13 +7,13 @@ import logging
 
 from banger import store
 from banger.engine.engine import Engine
+from banger.engine.lifecycle.restartpolicy import GIVEN_UP, decide_restart, wants_restart
 from banger.engine.live import close_connection
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_or_remember
-from banger.engine.restartpolicy import GIVEN_UP, decide_restart, wants_restart
 from banger.engine.runner import run_forward
-from banger.engine.sweeping import sweep_snapshots
+from banger.engine.snapshots.sweeping import sweep_snapshots
 from banger.errors import Cancelled
 from banger.model.names import VmId
 from banger.model.vm import VmState

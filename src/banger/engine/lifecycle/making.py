@@ -9,7 +9,7 @@ import msgspec
 
 from banger import store
 from banger.engine.engine import Engine
-from banger.engine.lifecycle import forget
+from banger.engine.lifecycle.deleting import forget
 from banger.engine.operations import Operation
 from banger.engine.runner import finish_shielded, run_undoable
 from banger.errors import NameTaken

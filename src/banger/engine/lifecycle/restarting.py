@@ -13,21 +13,16 @@ import asyncio
 from banger.api.requests import VmStop
 from banger.api.results import VmView
 from banger.engine.engine import Engine
-from banger.engine.lifecycle import (
-    STOP_DEADLINE_S,
-    UNFLUSHED,
-    begin_held,
-    default_boot_deadline_s,
-    require_bootable,
-    start_held,
-)
+from banger.engine.lifecycle.pausing import resume_held
+from banger.engine.lifecycle.starting import default_boot_deadline_s, require_bootable, start_held
+from banger.engine.lifecycle.stopping import STOP_DEADLINE_S, UNFLUSHED
+from banger.engine.lifecycle.transitions import begin_held
 from banger.engine.lookup import get_vm, reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_or_remember, save_remembered
-from banger.engine.pausing import resume_held
-from banger.engine.queries import view_vm
 from banger.engine.runner import finish_shielded, run_forward
-from banger.engine.sweeping import sweep_snapshots
+from banger.engine.snapshots.sweeping import sweep_snapshots
+from banger.engine.views.queries import view_vm
 from banger.errors import BangerError
 from banger.model.names import VmId
 from banger.model.vm import VmRecord, VmState

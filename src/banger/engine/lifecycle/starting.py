@@ -1,0 +1,167 @@
+"""Start VMs, from their disks or from what was saved. Holds the VM's lifecycle lock (L2).
+
+If the process dies during a start, recovery undoes it and the VM is `stopped`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from sqlite3 import Connection
+
+from banger.api.requests import VmStart
+from banger.api.results import VmView
+from banger.engine.engine import Engine
+from banger.engine.lifecycle.capacity import promised_memory
+from banger.engine.lifecycle.pausing import resume_held
+from banger.engine.lifecycle.preflight import require_programs
+from banger.engine.lifecycle.transitions import begin_held
+from banger.engine.lifecycle.watch import start_watching
+from banger.engine.lookup import get_vm, reload_vm, require_undamaged
+from banger.engine.operations import Operation
+from banger.engine.outcome import (
+    save_or_remember,
+    save_remembered,
+    write_outcome,
+)
+from banger.engine.runner import finish_shielded, run_undoable
+from banger.engine.views.queries import load_vmm_handle, view_vm
+from banger.errors import BangerError, BootFailed, DeadlineExceeded
+from banger.model.names import VmId
+from banger.model.vm import (
+    Accel,
+    EventKind,
+    VmRecord,
+    VmSpec,
+    VmState,
+    next_spec,
+)
+from banger.plan.lifecycle import (
+    Plan,
+    plan_restore,
+    plan_start,
+)
+
+BOOT_DEADLINE_S = {Accel.TCG: 300.0, Accel.KVM: 60.0}
+"""From the VMM's start until the guest's init has settled."""
+
+
+def default_boot_deadline_s(record: VmRecord) -> float:
+    """Return how long a VM may take to be ready."""
+    return BOOT_DEADLINE_S[record.spec.accel]
+
+
+async def start_vm(engine: Engine, op: Operation, params: VmStart) -> VmView:
+    """Boot a VM that is not running; one that runs already is left as it is."""
+    vm_id = (await get_vm(engine, params.ref)).id
+    async with engine.live_vm(vm_id).lifecycle.hold(op):
+        await save_remembered(engine, vm_id)
+        record = await reload_vm(engine, vm_id)
+        if record.state is VmState.PAUSED:
+            record = await resume_held(engine, op, record)
+        elif record.state is not VmState.RUNNING:
+            await require_bootable(engine, record)
+            limit = default_boot_deadline_s(record)
+            async with promised_memory(engine, op, record.spec.memory_mib, force=params.force):
+                record = await start_held(engine, op, record, deadline_s=limit)
+    return await view_vm(engine, record)
+
+
+async def require_bootable(engine: Engine, record: VmRecord) -> None:
+    """Check what a VM needs to boot, before anything is done.
+
+    Raises:
+        WrongState: its record is damaged.
+        ToolMissing: the host lacks programs; they are named.
+    """
+    require_undamaged(record)
+    await require_programs(engine, next_spec(record.spec).network)
+
+
+async def start_held(
+    engine: Engine,
+    op: Operation,
+    record: VmRecord,
+    *,
+    deadline_s: float,
+    journal: str = "vm.start",
+) -> VmRecord:
+    """Boot a VM whose lifecycle lock is held, as what it was changed to while it ran.
+
+    Raises:
+        BootFailed: it did not become ready; it is kept, in state `error`.
+    """
+    require_undamaged(record)
+    # It boots from its own disk: what it was started from before is not needed any more.
+    spec = next_spec(record.spec)
+    await _begin_start(engine, op, record, journal=journal, spec=spec)
+    plan = plan_start(record.id, spec)
+    return await _start(engine, op, record, plan=plan, deadline_s=deadline_s)
+
+
+async def restore_held(
+    engine: Engine, op: Operation, record: VmRecord, *, spec: VmSpec, deadline_s: float
+) -> VmRecord:
+    """Start a VM that does not run, and whose lifecycle lock is held, from the spec's origin.
+
+    Raises:
+        BootFailed: it did not become ready; it is kept, in state `error`.
+    """
+    assert spec.origin is not None
+    await _begin_start(engine, op, record, journal="vm.start", spec=spec)
+    plan = plan_restore(record.id, spec, origin=spec.origin)
+    return await _start(engine, op, record, plan=plan, deadline_s=deadline_s)
+
+
+async def watch_vm(engine: Engine, vm_id: VmId) -> None:
+    """Watch the VMM of a VM that runs."""
+    handle = await load_vmm_handle(engine, vm_id)
+    if handle is not None:
+        start_watching(engine, await engine.host.driver(), handle)
+
+
+async def _begin_start(
+    engine: Engine, op: Operation, record: VmRecord, *, journal: str, spec: VmSpec
+) -> None:
+    try:
+        await begin_held(engine, op, record, journal=journal, state=VmState.STARTING, spec=spec)
+    except asyncio.CancelledError:
+        # It may have been written nevertheless.
+        await finish_shielded(
+            save_or_remember(engine, op.id, record.id, record.state, error=record.error)
+        )
+        raise
+
+
+async def _start(
+    engine: Engine, op: Operation, record: VmRecord, *, plan: Plan, deadline_s: float
+) -> VmRecord:
+    def save(connection: Connection) -> None:
+        write_outcome(connection, op.id, record.id, VmState.RUNNING)
+
+    try:
+        async with asyncio.timeout(deadline_s):
+            await run_undoable(engine, op, plan, save=save)
+    except TimeoutError as error:
+        slow = DeadlineExceeded(f"It was not ready within {deadline_s:g} s.")
+        raise await _boot_failed(engine, op, record, slow) from error
+    except BangerError as error:
+        raise await _boot_failed(engine, op, record, error) from error
+    except BaseException:
+        await finish_shielded(save_or_remember(engine, op.id, record.id, VmState.STOPPED))
+        raise
+    engine.events.publish(EventKind.STATE, record.id, record.spec.name, state=VmState.RUNNING)
+    await watch_vm(engine, record.id)
+    return await reload_vm(engine, record.id)
+
+
+async def _boot_failed(
+    engine: Engine, op: Operation, record: VmRecord, cause: BangerError
+) -> BootFailed:
+    """Save why a VM did not become ready, and return the error that says so (hazard H5)."""
+    await save_or_remember(engine, op.id, record.id, VmState.ERROR, error=cause.message)
+    log = engine.layout.vm_console_log(record.id)
+    return BootFailed(
+        f"{record.spec.name} did not become ready: {cause.message} Its console log is {log}.",
+        hint=f"banger vm logs {record.spec.name}",
+        details=cause.details,
+    )

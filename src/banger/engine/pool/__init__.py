@@ -1,0 +1,1 @@
+"""Clones of templates, prepared before anybody asked for them. `clones` has the protocol."""
