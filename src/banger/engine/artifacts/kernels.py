@@ -18,7 +18,7 @@ from pathlib import Path
 
 import msgspec
 
-from banger import kernels, store, templates
+from banger import guest, kernels, store, templates
 from banger.api.requests import KernelImport, KernelPull, KernelRef
 from banger.api.results import AvailableKernel, Deleted, KernelView
 from banger.engine.engine import Engine
@@ -28,7 +28,7 @@ from banger.errors import HostNotReady, KernelInUse
 from banger.host import proc
 from banger.model.artifacts import Kernel
 
-AGENT_FOLDER = Path(__file__).parent.parent / "guest" / "agent"
+AGENT_FOLDER = Path(guest.__file__).with_name("agent")
 """Where the package's build puts the agent, by architecture."""
 
 
