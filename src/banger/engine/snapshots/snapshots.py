@@ -19,7 +19,8 @@ import msgspec
 from banger import store, templates
 from banger.api.requests import SnapshotCreate, SnapshotRef
 from banger.api.results import Deleted, SnapshotView, VmView
-from banger.engine.artifacts.templates import pinned, template_key
+from banger.engine.artifacts.needs import pinned
+from banger.engine.artifacts.templates import template_key
 from banger.engine.engine import Engine
 from banger.engine.lifecycle.pausing import require_running_or_paused
 from banger.engine.lifecycle.preflight import require_programs
@@ -70,7 +71,7 @@ async def create_snapshot(engine: Engine, op: Operation, params: SnapshotCreate)
                 hint=f"banger vm snapshot rm {params.ref} {name}",
             )
         snapshot_id = new_snapshot_id(engine)
-        with pinned(engine, snapshot_origin(snapshot_id)):
+        with pinned(engine, op, snapshot_origin(snapshot_id)):
             await take_snapshot(engine, op, vm_id, snapshot=snapshot_id, name=name)
     return next(view for view in await list_snapshots(engine, vm_id) if view.id == snapshot_id)
 
@@ -89,7 +90,7 @@ async def take_snapshot(
     await save_remembered(engine, vm_id)
     record = await reload_vm(engine, vm_id)
     require_running_or_paused(record)
-    with pinned(engine, record.spec.origin):
+    with pinned(engine, op, record.spec.origin):
         plan = plan_snapshot(
             vm_id,
             snapshot=snapshot,
@@ -150,7 +151,7 @@ async def restore_snapshot(engine: Engine, op: Operation, params: SnapshotRef) -
         await _require_fit(engine, spec, snapshot)
         await require_programs(engine, spec.network)
         spec = msgspec.structs.replace(spec, origin=snapshot_origin(snapshot.id))
-        with pinned(engine, spec.origin):
+        with pinned(engine, op, spec.origin):
             if record.state in LIVE:
                 await kill_held(engine, op, record)
                 record = await reload_vm(engine, vm_id)
