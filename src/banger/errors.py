@@ -304,7 +304,7 @@ class ImageNotFound(NotFound):
 
 
 class ImageInUse(Conflict):
-    """The image is used; the users are named."""
+    """A VM or an operation uses the image; the users are named."""
 
     code = "image-in-use"
 

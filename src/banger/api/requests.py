@@ -123,6 +123,14 @@ class SnapshotRef(Params, frozen=True):
     """The snapshot's name, or its id."""
 
 
+class SnapshotRestore(Params, frozen=True):
+    ref: str
+    name: str
+    """The snapshot's name, or its id."""
+    force: bool = False
+    """Even if the host's memory may not hold it."""
+
+
 class VmFork(Params, frozen=True):
     ref: str
     number: int = 1

@@ -22,6 +22,7 @@ from banger.api.requests import (
     Params,
     SnapshotCreate,
     SnapshotRef,
+    SnapshotRestore,
     TemplateBuild,
     TemplateRef,
     VmCreate,
@@ -163,7 +164,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             name="snapshot.restore",
-            params=SnapshotRef,
+            params=SnapshotRestore,
             result=VmView,
             doc="Put a VM back to a snapshot of it; what came after is lost.",
         ),

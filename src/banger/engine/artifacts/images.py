@@ -1,8 +1,6 @@
 """Images: made when first asked for, once for all askers (lock L4).
 
-A VM pins what it uses by naming its digest in its record: `delete_image` refuses
-while one does, and the check and the deletion are made under the same key of L4
-as builds (hazards C3, C4).
+What is used is not deleted: `imageusers` tells by whom it is (hazards C3, C4).
 """
 
 from __future__ import annotations
@@ -12,9 +10,10 @@ from pathlib import Path
 
 import msgspec
 
-from banger import images, store, templates
+from banger import images, templates
 from banger.api.requests import ImageBuild, ImageImport, ImageRef
 from banger.api.results import Deleted
+from banger.engine.artifacts.imageusers import load_image_users
 from banger.engine.artifacts.pulling import pull_reference
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
@@ -58,27 +57,30 @@ async def import_image(engine: Engine, op: Operation, params: ImageImport) -> Im
 
 
 async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
-    """Delete an image that no VM uses, and the templates that were made from it.
+    """Delete an image that nobody uses, and the templates that were made from it.
 
     Raises:
         ImageNotFound: there is none of this name or digest.
-        ImageInUse: VMs use it; they are named.
+        ImageInUse: it is used; the users are named.
     """
     image = await show_image(engine, params)
-    users = [
-        record.spec.name
-        for record in await engine.database.read(store.load_vms)
-        if record.spec.image == image.digest and record.spec.pooled is None
-    ]
-    if users:
-        raise ImageInUse(
-            f"The image {image.name} is used by: {', '.join(users)}.",
-            hint=f"banger vm delete {' '.join(users)}",
-        )
+    await _require_unused(engine, image)
     await drain_pool(engine, lambda spec: spec.image == image.digest)
-    await asyncio.to_thread(images.delete_image, engine.layout, image)
-    await asyncio.to_thread(templates.remove_templates_of, engine.layout, image.digest)
+    async with engine.removals:
+        await _require_unused(engine, image)
+        await asyncio.to_thread(images.delete_image, engine.layout, image)
+        await asyncio.to_thread(templates.remove_templates_of, engine.layout, image.digest)
     return Deleted(ids=[image.digest])
+
+
+async def _require_unused(engine: Engine, image: Image) -> None:
+    users = await load_image_users(engine)
+    vms = users.vms(image)
+    if named := [*vms, *users.operations(image)]:
+        raise ImageInUse(
+            f"The image {image.name} is used by: {', '.join(named)}.",
+            hint=f"banger vm delete {' '.join(vms)}" if vms else "banger operations list",
+        )
 
 
 async def ensure_image(engine: Engine, name: str, progress: Progress) -> Image:

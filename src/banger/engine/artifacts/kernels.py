@@ -2,9 +2,7 @@
 
 Who needs one: VMs, by the digest in their records; templates, by that in their manifests; and
 operations that make one of these, which say so with `needing_kernel` from before they look for
-the kernel until its digest is in a record. A removal holds `Engine.removals` while it asks all
-three and removes, and an operation waits for a removal that is under way: no kernel goes between
-being found and being recorded (hazard C4).
+the kernel until its digest is in a record (hazard C4; `needs`).
 """
 
 from __future__ import annotations
@@ -21,6 +19,7 @@ import msgspec
 from banger import guest, kernels, store, templates
 from banger.api.requests import KernelImport, KernelPull, KernelRef
 from banger.api.results import AvailableKernel, Deleted, KernelView
+from banger.engine.artifacts.needs import needing
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
 from banger.engine.shared import Progress
@@ -134,14 +133,8 @@ async def ensure_kernel(engine: Engine, name: str, progress: Progress) -> Kernel
 @contextlib.asynccontextmanager
 async def needing_kernel(engine: Engine, op: Operation, ref: str) -> AsyncIterator[None]:
     """Keep whatever kernel a name or digest means from being removed for a block."""
-    user = f"{op.method} ({op.id})"
-    engine.kernel_needs[user] = ref
-    try:
-        async with engine.removals:
-            pass  # the one that is under way ends; a later one sees us
+    async with needing(engine, op, engine.kernel_needs, ref):
         yield
-    finally:
-        del engine.kernel_needs[user]
 
 
 @functools.cache
