@@ -19,6 +19,7 @@ from banger.engine.operations import OPERATION_ID_BYTES, Operation, format_opera
 from banger.engine.pool.demand import Demand
 from banger.engine.shared import SharedWork
 from banger.engine.tasks import OwnedTasks
+from banger.host.limits import may_move_children
 from banger.host.memory import read_available_mib
 from banger.layout import Layout
 from banger.model.names import OperationId, VmId
@@ -69,6 +70,8 @@ class Engine:
     random_bytes: Callable[[int], bytes] = os.urandom
     available_mib: Callable[[], int] = read_available_mib
     """How much memory the host can still give to programs."""
+    may_make_scopes: Callable[[], bool] = may_move_children
+    """Whether what runs of VMs may be given to the user's service manager."""
 
     def live_vm(self, vm_id: VmId) -> LiveVm:
         """Return the momentary side of a VM, made when first asked for."""
