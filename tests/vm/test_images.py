@@ -97,3 +97,63 @@ def test_an_image_of_one_program(banger: Installation, tmp_path: Path) -> None:
         refused = banger.exec(vm, shell, "-c", "true", status=127)
         assert f"hint: banger image show {image}" in refused.err
     banger.do("vm", "delete", vm)
+
+
+def test_an_image_of_a_vm(banger: Installation, tmp_path: Path) -> None:
+    """A9, D2, F2: what the guest has done is in the image, its identity and mounts are not."""
+    program = BUSYBOX.read_bytes()
+    applets = (*APPLETS, "chmod", "chown", "ln", "mkdir", "mount", "rm", "sleep")
+    layer = make_tar(
+        Member("bin/busybox", program, mode=0o755),
+        *(symlink(f"bin/{name}", "busybox") for name in applets),
+        Member("gone", b"gone"),
+        Member("cap/cat", program, mode=0o755, xattrs={"security.capability": CAP_DAC_READ_SEARCH}),
+        Member("root/.profile", b"of the image"),
+    )
+    base = import_layers(banger, tmp_path, [layer], Env=["PATH=/bin", "A=b"], Labels={"a": "b"})
+    vm = banger.do("vm", "run", "-d", "-q", *SIZES, "--image", base).text
+    script = """
+    set -e
+    rm /gone; echo secret >/secret; chmod 600 /secret
+    echo mine >/root/mine; ln /root/mine /root/again
+    mkdir -p /mnt/x /home/me; mount -t tmpfs x /mnt/x; echo no >/mnt/x/no
+    cat /bin/busybox >/home/me/cat; chown 1000:1001 /home/me/cat; chmod 6755 /home/me/cat
+    """
+    banger.exec(vm, "sh", "-c", script, status=0)
+    name = f"{base}-committed"
+    digest = banger.do("vm", "commit", "-q", vm, name).text
+    image = banger.json("image", "show", name)
+    assert (image["digest"], image["source"]) == (digest, f"vm:{vm}")
+    assert (image["env"]["A"], image["labels"]) == ("b", {"a": "b"})
+    made = banger.do("vm", "run", "-d", "-q", *SIZES, "--image", name).text
+    script = """
+    ls /gone /mnt/x/no; cat /secret /root/again /root/.profile; echo; echo "$A" /mnt/x/*
+    stat -c '%a %u %g %h' /home/me/cat /root/mine /secret; cat /etc/hostname
+    ls /proc/1/status /dev/null
+    """
+    said = banger.exec(made, "sh", "-c", script)
+    assert said.text.splitlines() == [
+        "secret",
+        "mine",
+        "of the image",
+        "b /mnt/x/*",
+        "6755 1000 1001 1",
+        "644 0 0 2",
+        "600 0 0 1",
+        made,
+        "/dev/null",
+        "/proc/1/status",
+    ]
+    command = ("vm", "exec", made, "-u", "1000", "--", "/cap/cat", "/secret")
+    assert banger.do(*command).text == "secret"
+    ids = [banger.exec(each, "cat", "/etc/machine-id").text for each in (vm, made)]
+    assert len(set(ids)) == 2
+
+    banger.do("vm", "stop", "-q", vm)
+    refused = banger.run("vm", "commit", vm, "never", status=5)
+    assert f"hint: banger vm start {vm}" in refused.err
+    refused = banger.run("vm", "commit", made, "no name", status=2)
+    assert "is not an image's name" in refused.err
+    assert banger.run("image", "show", "never").status == 4
+    banger.do("vm", "delete", vm, made)
+    banger.do("image", "delete", name)

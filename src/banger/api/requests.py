@@ -135,6 +135,12 @@ class VmFork(Params, frozen=True):
     """Even if the host's memory may not hold them."""
 
 
+class VmCommit(Params, frozen=True):
+    ref: str
+    name: str
+    """The image's."""
+
+
 class Terminal(Struct, frozen=True, forbid_unknown_fields=True):
     rows: int
     columns: int

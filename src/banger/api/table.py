@@ -24,6 +24,7 @@ from banger.api.requests import (
     SnapshotRef,
     TemplateBuild,
     TemplateRef,
+    VmCommit,
     VmCreate,
     VmDelete,
     VmExec,
@@ -148,6 +149,12 @@ METHODS: dict[str, Method] = {
             params=VmFork,
             result=list[VmView],
             doc="Make independent VMs that go on from where a VM is now.",
+        ),
+        Method(
+            name="vm.commit",
+            params=VmCommit,
+            result=Image,
+            doc="Make an image of a running VM's root file system.",
         ),
         Method(
             name="snapshot.create",

@@ -65,6 +65,7 @@ COMMANDS = (
     Command("vm pause", "vm", "Stop VMs' processors; their memory is kept."),
     Command("vm resume", "vm", "Let paused VMs go on."),
     Command("vm fork", "fork", "Make independent VMs that go on from where a VM is now."),
+    Command("vm commit", "commit", "Make an image of a running VM's root file system."),
     Command("vm delete", "vm", "Delete VMs with their disks, running or not.", aliases=("vm rm",)),
     Command("vm prune", "vm", "Delete every VM that is not running."),
     Command(

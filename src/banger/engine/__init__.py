@@ -6,6 +6,7 @@ A verb checks its request, reads facts, asks `plan` for steps, and runs them wit
 recovery in `recovery`.
 """
 
+from banger.engine.artifacts.committing import commit_vm
 from banger.engine.artifacts.images import (
     build_image,
     delete_image,
@@ -71,6 +72,7 @@ __all__ = [
     "build_template_now",
     "cancel_operation",
     "collect_garbage",
+    "commit_vm",
     "create_snapshot",
     "create_vm",
     "delete_image",

@@ -1,8 +1,10 @@
 """Images: root file systems from distribution packages or OCI layers, kept by digest."""
 
 from banger.images.build import build_image, require_image_tools
+from banger.images.commit import commit_image, keep_root_tar
 from banger.images.layers import import_image, make_image
 from banger.images.recipe import Recipe, find_recipe, list_recipes, load_recipe, require_recipe
+from banger.images.rootwriter import require_root_writer
 from banger.images.shelf import (
     delete_image,
     find_image,
@@ -12,11 +14,13 @@ from banger.images.shelf import (
     list_images,
     name_image,
     named_digests,
+    require_image_name,
 )
 
 __all__ = [
     "Recipe",
     "build_image",
+    "commit_image",
     "delete_image",
     "find_image",
     "find_recipe",
@@ -24,12 +28,15 @@ __all__ = [
     "image_root",
     "import_image",
     "is_intact",
+    "keep_root_tar",
     "list_images",
     "list_recipes",
     "load_recipe",
     "make_image",
     "name_image",
     "named_digests",
+    "require_image_name",
     "require_image_tools",
     "require_recipe",
+    "require_root_writer",
 ]

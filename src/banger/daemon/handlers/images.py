@@ -1,9 +1,17 @@
-"""`image.*`."""
+"""`image.*`, `vm.commit`: what makes, lists and removes images."""
 
 from __future__ import annotations
 
 from banger import engine as verbs
-from banger.api.requests import ImageBuild, ImageImport, ImagePrune, ImagePull, ImageRef, NoParams
+from banger.api.requests import (
+    ImageBuild,
+    ImageImport,
+    ImagePrune,
+    ImagePull,
+    ImageRef,
+    NoParams,
+    VmCommit,
+)
 from banger.api.results import Deleted, Pruned
 from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
@@ -25,6 +33,9 @@ def image_handlers(engine: Engine) -> Handlers:
     async def import_image(call: Call, params: ImageImport) -> Image:
         return await verbs.import_image(engine, call.operation, params)
 
+    async def commit_vm(call: Call, params: VmCommit) -> Image:
+        return await verbs.commit_vm(engine, call.operation, params)
+
     async def pull_image(call: Call, params: ImagePull) -> Image:
         return await verbs.pull_image(engine, call.operation, params)
 
@@ -42,4 +53,5 @@ def image_handlers(engine: Engine) -> Handlers:
         "image.delete": delete_image,
         "image.pull": pull_image,
         "image.prune": prune_images,
+        "vm.commit": commit_vm,
     }

@@ -27,7 +27,8 @@ class LayerLine(Struct, frozen=True, kw_only=True, tag="layer"):
     """One layer: a file that holds it whole."""
 
     path: str
-    diff_id: str
+    diff_id: str | None = None
+    """Digest of its tar; None: nobody has said it."""
 
 
 class Progress(Struct, frozen=True, tag="progress"):
