@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import shutil
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
@@ -156,4 +157,33 @@ def test_an_image_of_a_vm(banger: Installation, tmp_path: Path) -> None:
     assert "is not an image's name" in refused.err
     assert banger.run("image", "show", "never").status == 4
     banger.do("vm", "delete", vm, made)
+    banger.do("image", "delete", name)
+
+
+def test_a_registered_file_is_the_root(banger: Installation, tmp_path: Path) -> None:
+    """A6, D5: VMs read it where it lies; when it is another one they are not started."""
+    program = tmp_path / "root/bin/sh"
+    program.parent.mkdir(parents=True)
+    shutil.copy(BUSYBOX, program)
+    (tmp_path / "root/mark").write_text(f"{tmp_path}\n")  # an image of its own for each run
+    file = tmp_path / "own.img"
+    command = ["mksquashfs", tmp_path / "root", file, "-quiet", "-no-progress", "-all-root"]
+    subprocess.run(command, check=True, capture_output=True)
+    content = file.read_bytes()
+    name = f"own-{hashlib.sha256(content).hexdigest()[:12]}"
+    banger.do("image", "register", "-q", name, file)
+    vm = banger.do("vm", "run", "-d", "-q", *SIZES, "--image", name, "--no-template").text
+    assert banger.exec(vm, "/bin/sh", "-c", "read line </mark; echo $line").text == str(tmp_path)
+    assert vm in banger.run("image", "delete", name, status=5).err
+    banger.do("vm", "stop", "-q", vm)
+    file.write_bytes(content[:-1] + b"x")
+    assert f"{file}, is not what it was" in banger.run("vm", "start", vm, status=1).err
+    assert banger.state(vm) == "stopped"
+    file.write_bytes(content)
+    banger.do("vm", "start", "-q", vm)
+    banger.do("image", "promote", "-q", name)
+    file.unlink()
+    banger.do("vm", "restart", "-q", vm)
+    assert banger.exec(vm, "/bin/sh", "-c", "read line </mark; echo $line").text == str(tmp_path)
+    banger.do("vm", "delete", vm)
     banger.do("image", "delete", name)

@@ -228,6 +228,14 @@ class ImageImport(Params, frozen=True):
     """Absent: what the archive calls its image, else the file's name."""
 
 
+class ImageRegister(Params, frozen=True):
+    name: str
+    path: str
+    """A squashfs file, absolute; it is never changed or removed."""
+    init: str | None = None
+    """Path of its init in the guest, empty for none; absent: systemd if it has that."""
+
+
 class ImagePull(Params, frozen=True):
     ref: str
     """`[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, by Docker's rules."""

@@ -14,6 +14,7 @@ from banger.api.requests import (
     ImagePrune,
     ImagePull,
     ImageRef,
+    ImageRegister,
     KernelImport,
     KernelPull,
     KernelRef,
@@ -259,6 +260,18 @@ METHODS: dict[str, Method] = {
             params=ImageImport,
             result=Image,
             doc="Make an image of an archive or a root tar.",
+        ),
+        Method(
+            name="image.register",
+            params=ImageRegister,
+            result=Image,
+            doc="Make an image of a file of the user's, which stays where it is.",
+        ),
+        Method(
+            name="image.promote",
+            params=ImageRef,
+            result=Image,
+            doc="Copy a registered image's file, so that it is needed no longer.",
         ),
         Method(
             name="image.pull",

@@ -88,6 +88,8 @@ COMMANDS = (
     Command("image build", "image", "Build an image from distribution packages."),
     Command("image import", "image", "Make an image of an archive or a root tar."),
     Command("image pull", "pull", "Pull an image from a registry."),
+    Command("image register", "register", "Make an image of a squashfs file where it lies."),
+    Command("image promote", "register", "Copy a registered image's file into the store."),
     Command("image list", "image", "List images.", aliases=("image ls",)),
     Command("image show", "image", "Show everything that is known of an image."),
     Command("image delete", "image", "Delete images.", aliases=("image rm",)),

@@ -167,6 +167,7 @@ def _show(arguments: Namespace, context: Context) -> int:
         "digest": image["digest"],
         "size": format_bytes(image["size_bytes"]),
         **_describe_source(image["source"]),
+        **({"copied": "no: FILE is needed"} if image["external"] else {}),
         "init": image["init"] or "(none: the agent stays PID 1)",
         "user": image["user"] or "root",
         "workdir": image["workdir"] or "(the user's home)",
@@ -180,9 +181,10 @@ def _show(arguments: Namespace, context: Context) -> int:
 
 
 def _describe_source(source: str) -> dict[str, str]:
-    """Return where an image came from, and the reference that will always mean it, if any."""
+    """Return where an image came from, and what it was there."""
     kind, _, rest = source.partition(":")
-    return {"source": kind, "pinned": rest} if kind == "registry" else {"source": source}
+    label = {"registry": "pinned", "registered": "file"}.get(kind)
+    return {"source": kind, label: rest} if label else {"source": source}
 
 
 def _configure_delete(parser: Parser) -> None:

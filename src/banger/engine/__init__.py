@@ -12,6 +12,8 @@ from banger.engine.artifacts.images import (
     delete_image,
     import_image,
     list_images,
+    promote_image,
+    register_image,
     show_image,
 )
 from banger.engine.artifacts.kernels import (
@@ -100,6 +102,7 @@ __all__ = [
     "open_log",
     "pause_vm",
     "prepare_workspace",
+    "promote_image",
     "prune_images",
     "prune_kernels",
     "prune_templates",
@@ -107,6 +110,7 @@ __all__ = [
     "pull_image",
     "pull_kernel",
     "read_stats",
+    "register_image",
     "restart_vm",
     "restore_snapshot",
     "resume_vm",

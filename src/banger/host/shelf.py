@@ -115,6 +115,11 @@ class Shelf(Generic[A]):
         published = self._load(manifest.digest)
         return manifest if published is None else _with_name(published, manifest.name)
 
+    def replace(self, manifest: A) -> None:
+        """Replace the manifest of a published artefact by another of the same digest, at once."""
+        target = self.directory(manifest.digest) / MANIFEST
+        write_atomic(target, msgspec.json.format(msgspec.json.encode(manifest)))
+
     def point(self, name: str, digest: str) -> None:
         """Let `name` mean `digest` from now on."""
         write_atomic(ensure_private_dir(self.root / "names") / _encode(name), digest.encode())

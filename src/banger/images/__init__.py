@@ -4,6 +4,7 @@ from banger.images.build import build_image, require_image_tools
 from banger.images.commit import commit_image, keep_root_tar
 from banger.images.layers import import_image, make_image
 from banger.images.recipe import Recipe, find_recipe, list_recipes, load_recipe, require_recipe
+from banger.images.registered import promote_image, register_image, require_root
 from banger.images.rootwriter import require_root_writer
 from banger.images.shelf import (
     delete_image,
@@ -35,8 +36,11 @@ __all__ = [
     "make_image",
     "name_image",
     "named_digests",
+    "promote_image",
+    "register_image",
     "require_image_name",
     "require_image_tools",
     "require_recipe",
+    "require_root",
     "require_root_writer",
 ]

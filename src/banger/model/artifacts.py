@@ -30,6 +30,14 @@ class ImageDraft(Struct, frozen=True, kw_only=True):
     """Name and version of each distribution package, when known."""
 
 
+class ExternalRoot(Struct, frozen=True):
+    """A root that is a file of the user's; it is never written or removed."""
+
+    path: str
+    mtime_ns: int
+    """When it was registered: at another time it may be another file."""
+
+
 class Image(ImageDraft, frozen=True, kw_only=True):
     """An image: a root file system that any number of VMs read."""
 
@@ -39,6 +47,8 @@ class Image(ImageDraft, frozen=True, kw_only=True):
     root: str
     """File name of the root, relative to the image's directory."""
     root_sha256: str
+    external: ExternalRoot | None = None
+    """Where the root is instead; absent: it is in the image's directory."""
 
 
 class Kernel(Struct, frozen=True, kw_only=True):

@@ -9,6 +9,7 @@ from banger.api.requests import (
     ImagePrune,
     ImagePull,
     ImageRef,
+    ImageRegister,
     NoParams,
     VmCommit,
 )
@@ -33,6 +34,12 @@ def image_handlers(engine: Engine) -> Handlers:
     async def import_image(call: Call, params: ImageImport) -> Image:
         return await verbs.import_image(engine, call.operation, params)
 
+    async def register_image(call: Call, params: ImageRegister) -> Image:
+        return await verbs.register_image(engine, call.operation, params)
+
+    async def promote_image(call: Call, params: ImageRef) -> Image:
+        return await verbs.promote_image(engine, call.operation, params)
+
     async def commit_vm(call: Call, params: VmCommit) -> Image:
         return await verbs.commit_vm(engine, call.operation, params)
 
@@ -53,5 +60,7 @@ def image_handlers(engine: Engine) -> Handlers:
         "image.delete": delete_image,
         "image.pull": pull_image,
         "image.prune": prune_images,
+        "image.register": register_image,
+        "image.promote": promote_image,
         "vm.commit": commit_vm,
     }

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 
 from banger import images, store, templates
-from banger.api.requests import ImageBuild, ImageImport, ImageRef
+from banger.api.requests import ImageBuild, ImageImport, ImageRef, ImageRegister
 from banger.api.results import Deleted
 from banger.engine.artifacts.pulling import pull_reference
 from banger.engine.engine import Engine
@@ -45,9 +45,7 @@ async def build_image(engine: Engine, op: Operation, params: ImageBuild) -> Imag
 
 async def import_image(engine: Engine, op: Operation, params: ImageImport) -> Image:
     """Make an image of an archive, a layout, a root tar, or a pipe with one of them."""
-    path = Path(params.path)
-    if not path.is_absolute():
-        raise InvalidRequest(f"{params.path!r} is not an absolute path.")
+    path = _require_absolute(params.path)
 
     async def make(tell: Progress) -> Image:
         return await images.import_image(
@@ -55,6 +53,34 @@ async def import_image(engine: Engine, op: Operation, params: ImageImport) -> Im
         )
 
     return await engine.shared.run(f"import:{path}:{params.name}", make, op.progress)
+
+
+async def register_image(engine: Engine, op: Operation, params: ImageRegister) -> Image:
+    """Make an image of a squashfs file that stays where it is."""
+    path = _require_absolute(params.path)
+
+    async def make(tell: Progress) -> Image:
+        return await images.register_image(
+            engine.layout,
+            path,
+            name=params.name,
+            init=params.init,
+            progress=tell,
+            now=engine.now(),
+        )
+
+    key = f"register:{path}:{params.name}:{params.init}"
+    return await engine.shared.run(key, make, op.progress)
+
+
+async def promote_image(engine: Engine, op: Operation, params: ImageRef) -> Image:
+    """Copy a registered image's file onto the shelf, so that it is needed no longer."""
+    image = await show_image(engine, params)
+
+    async def make(tell: Progress) -> Image:
+        return await images.promote_image(engine.layout, image, tell)
+
+    return await engine.shared.run(f"promote:{image.digest}", make, op.progress)
 
 
 async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
@@ -89,9 +115,11 @@ async def ensure_image(engine: Engine, name: str, progress: Progress) -> Image:
 
     Raises:
         ImageNotFound: it is neither here nor in the catalogue, and no reference.
+        ImageChanged: it is a registered one whose file is not what it was.
     """
     image = await asyncio.to_thread(images.find_image, engine.layout, name)
     if image is not None:
+        await asyncio.to_thread(images.require_root, engine.layout, image)
         return image
     recipe = images.find_recipe(name)
     if recipe is not None:
@@ -103,6 +131,13 @@ async def ensure_image(engine: Engine, name: str, progress: Progress) -> Image:
     return await pull_reference(
         engine, registry.parse_reference(name), progress, platform=platforms.host_platform()
     )
+
+
+def _require_absolute(untrusted: str) -> Path:
+    path = Path(untrusted)
+    if not path.is_absolute():
+        raise InvalidRequest(f"{untrusted!r} is not an absolute path.")
+    return path
 
 
 def _choose_recipe(params: ImageBuild) -> images.Recipe:
