@@ -49,6 +49,7 @@ from banger.api.results import (
     DaemonStatus,
     Deleted,
     ExportedBranch,
+    ImageView,
     KernelView,
     Leftover,
     Listener,
@@ -247,8 +248,8 @@ METHODS: dict[str, Method] = {
             result=ExportedBranch,
             doc="Fetch the guest's commits into a branch of the host's repository.",
         ),
-        Method(name="image.list", params=NoParams, result=list[Image], doc="List images."),
-        Method(name="image.show", params=ImageRef, result=Image, doc="Show one image."),
+        Method(name="image.list", params=NoParams, result=list[ImageView], doc="List images."),
+        Method(name="image.show", params=ImageRef, result=ImageView, doc="Show one image."),
         Method(
             name="image.build",
             params=ImageBuild,

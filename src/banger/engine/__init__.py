@@ -11,11 +11,10 @@ from banger.engine.artifacts.images import (
     build_image,
     delete_image,
     import_image,
-    list_images,
     promote_image,
     register_image,
-    show_image,
 )
+from banger.engine.artifacts.imageviews import list_images, show_image
 from banger.engine.artifacts.kernels import (
     delete_kernel,
     import_kernel,

@@ -95,6 +95,7 @@ async def commit_image(
         source=source,
         platform=str(host_platform()),
         packages={},
+        layers=(),
     )
     return await publish_image(layout, staged, draft, root_inode(result), progress)
 

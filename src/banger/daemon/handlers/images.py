@@ -13,7 +13,7 @@ from banger.api.requests import (
     NoParams,
     VmCommit,
 )
-from banger.api.results import Deleted, Pruned
+from banger.api.results import Deleted, ImageView, Pruned
 from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
 from banger.model.artifacts import Image
@@ -22,10 +22,10 @@ from banger.model.artifacts import Image
 def image_handlers(engine: Engine) -> Handlers:
     """Return the handlers of images."""
 
-    async def list_images(_: Call, __: NoParams) -> list[Image]:
+    async def list_images(_: Call, __: NoParams) -> list[ImageView]:
         return await verbs.list_images(engine)
 
-    async def show_image(_: Call, params: ImageRef) -> Image:
+    async def show_image(_: Call, params: ImageRef) -> ImageView:
         return await verbs.show_image(engine, params)
 
     async def build_image(call: Call, params: ImageBuild) -> Image:

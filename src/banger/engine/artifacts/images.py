@@ -28,16 +28,6 @@ BASE_RECIPE = "debian-bookworm"
 """What packages are added to when no recipe file is given: a machine that can be worked in."""
 
 
-async def list_images(engine: Engine) -> list[Image]:
-    """Return every image, by name."""
-    return await asyncio.to_thread(images.list_images, engine.layout)
-
-
-async def show_image(engine: Engine, params: ImageRef) -> Image:
-    """Return one image."""
-    return await asyncio.to_thread(images.get_image, engine.layout, params.ref)
-
-
 async def build_image(engine: Engine, op: Operation, params: ImageBuild) -> Image:
     """Build an image from a recipe, or from a suite and packages, under a name."""
     return await _build(engine, _choose_recipe(params), op.progress)
@@ -75,7 +65,7 @@ async def register_image(engine: Engine, op: Operation, params: ImageRegister) -
 
 async def promote_image(engine: Engine, op: Operation, params: ImageRef) -> Image:
     """Copy a registered image's file onto the shelf, so that it is needed no longer."""
-    image = await show_image(engine, params)
+    image = await asyncio.to_thread(images.get_image, engine.layout, params.ref)
 
     async def make(tell: Progress) -> Image:
         return await images.promote_image(engine.layout, image, tell)
@@ -90,7 +80,7 @@ async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
         ImageNotFound: there is none of this name or digest.
         ImageInUse: VMs use it; they are named.
     """
-    image = await show_image(engine, params)
+    image = await asyncio.to_thread(images.get_image, engine.layout, params.ref)
     users = [
         record.spec.name
         for record in await engine.database.read(store.load_vms)

@@ -37,7 +37,7 @@ from banger.images.rootinode import RootInode
 from banger.images.rootwriter import RootWriter, open_root_writer, require_root_writer
 from banger.images.shelf import ROOT, require_image_name
 from banger.layout import Layout
-from banger.model.artifacts import Image, ImageDraft
+from banger.model.artifacts import Image, ImageDraft, ImageLayer
 
 _ERRORS: dict[str, type[BangerError]] = {
     error.code: error for error in (ImageInvalid, ImageUnsupported, InvalidRequest, NoSpace)
@@ -71,8 +71,10 @@ async def make_image(
     require_root_writer()
     with staged_dir(layout.staging, prefix="image") as staged:
         job = Job(staged=str(staged), workdir=config.working_dir)
-        result = await write_root(job, _lines(layers), staged, progress)
+        taken: list[ImageLayer] = []
+        result = await write_root(job, _lines(layers, taken), staged, progress)
         draft = _describe(config, result, name=name, source=source, now=now)
+        draft = msgspec.structs.replace(draft, layers=tuple(taken))
         return await publish_image(layout, staged, draft, root_inode(result), progress)
 
 
@@ -92,7 +94,7 @@ async def import_image(
         require_image_name(name)
     with staged_dir(layout.staging, prefix="image") as staged:
         job = Job(staged=str(staged), archive=str(path))
-        result = await write_root(job, _lines(()), staged, progress)
+        result = await write_root(job, _lines((), []), staged, progress)
         draft = _describe(
             result.config,
             result,
@@ -203,14 +205,23 @@ async def _tell(stdin: asyncio.StreamWriter, line: Job | LayerLine) -> None:
 
 
 async def _lines(
-    layers: Sequence[LayerBlob] | AsyncIterator[LayerBlob],
+    layers: Sequence[LayerBlob] | AsyncIterator[LayerBlob], taken: list[ImageLayer]
 ) -> AsyncIterator[LayerLine]:
+    """Yield what the program is told of each layer; `taken` gets what is kept of it."""
+    async for layer in _one_by_one(layers):
+        taken.append(ImageLayer(digest=layer.digest, size_bytes=layer.size))
+        yield LayerLine(path=str(layer.path), diff_id=layer.diff_id)
+
+
+async def _one_by_one(
+    layers: Sequence[LayerBlob] | AsyncIterator[LayerBlob],
+) -> AsyncIterator[LayerBlob]:
     if isinstance(layers, Sequence):
         for layer in layers:
-            yield LayerLine(path=str(layer.path), diff_id=layer.diff_id)
+            yield layer
     else:
         async for layer in layers:
-            yield LayerLine(path=str(layer.path), diff_id=layer.diff_id)
+            yield layer
 
 
 async def _hear(stderr: asyncio.StreamReader, progress: Progress) -> Result | Failure | bytes:
