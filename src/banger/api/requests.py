@@ -215,7 +215,8 @@ class WorkspaceExportBranch(Params, frozen=True):
 
 class ImageBuild(Params, frozen=True):
     name: str
-    suite: str = "bookworm"
+    suite: str | None = None
+    """Absent: the one of the image of the catalogue that has this name, else bookworm."""
     packages: list[str] = field(default_factory=list)
     recipe: str | None = None
     """Path of a recipe file; excludes `suite` and `packages`."""

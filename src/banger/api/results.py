@@ -318,6 +318,17 @@ class ImageView(Image, frozen=True, kw_only=True):
     """How many were made with it."""
 
 
+class CatalogueView(Struct, frozen=True, kw_only=True):
+    """An image that is built when it is asked for by its name."""
+
+    name: str
+    suite: str
+    """The release of Debian that it is built from."""
+    summary: str
+    digest: str | None
+    """Of the image that has this name here; absent: there is none."""
+
+
 class KernelView(Kernel, frozen=True, kw_only=True):
     """A kernel, flat, and what is known at the moment."""
 

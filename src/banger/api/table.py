@@ -46,6 +46,7 @@ from banger.api.requests import (
 )
 from banger.api.results import (
     AvailableKernel,
+    CatalogueView,
     DaemonStatus,
     Deleted,
     ExportedBranch,
@@ -250,6 +251,12 @@ METHODS: dict[str, Method] = {
         ),
         Method(name="image.list", params=NoParams, result=list[ImageView], doc="List images."),
         Method(name="image.show", params=ImageRef, result=ImageView, doc="Show one image."),
+        Method(
+            name="image.catalog",
+            params=NoParams,
+            result=list[CatalogueView],
+            doc="List the images that are built when they are asked for by name.",
+        ),
         Method(
             name="image.build",
             params=ImageBuild,

@@ -90,6 +90,7 @@ COMMANDS = (
     Command("image pull", "pull", "Pull an image from a registry."),
     Command("image register", "register", "Make an image of a squashfs file where it lies."),
     Command("image promote", "register", "Copy a registered image's file into the store."),
+    Command("image catalog", "catalog", "List the images that can be built by name."),
     Command("image list", "image", "List images.", aliases=("image ls",)),
     Command("image show", "image", "Show everything that is known of an image."),
     Command("image delete", "image", "Delete images.", aliases=("image rm",)),

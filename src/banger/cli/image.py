@@ -40,7 +40,7 @@ COLUMNS = (
 def _configure_build(parser: Parser) -> None:
     add = parser.add_argument
     add("name", metavar="NAME", help="the image's name")
-    add("--suite", metavar="NAME", help="the distribution's release (default: bookworm)")
+    add("--suite", metavar="NAME", help="Debian's release (default: bookworm, or the name's)")
     add(
         "--package",
         action="append",

@@ -14,7 +14,7 @@ from banger.engine.artifacts.images import (
     promote_image,
     register_image,
 )
-from banger.engine.artifacts.imageviews import list_images, show_image
+from banger.engine.artifacts.imageviews import list_catalogue, list_images, show_image
 from banger.engine.artifacts.kernels import (
     delete_kernel,
     import_kernel,
@@ -89,6 +89,7 @@ __all__ = [
     "inspect_workspace",
     "kill_vm",
     "list_available_kernels",
+    "list_catalogue",
     "list_images",
     "list_kernels",
     "list_listeners",

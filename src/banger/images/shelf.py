@@ -118,6 +118,12 @@ def _has_root(layout: Layout, image: Image) -> bool:
     return size == image.size_bytes
 
 
+def image_names(layout: Layout) -> dict[str, str]:
+    """Return the digest of the image that each name means; an image may have several names."""
+    here = {image.digest for image in list_images(layout)}
+    return {name: d for name, d in open_shelf(layout).names().items() if d in here}
+
+
 def named_digests(layout: Layout) -> frozenset[str]:
     """Return the digests of images that a name means; the others have been overtaken."""
     return open_shelf(layout).named()

@@ -1,4 +1,4 @@
-"""`image register` and `promote` through the real command line and daemon."""
+"""`image register`, `promote` and `catalog` through the real command line and daemon."""
 
 from __future__ import annotations
 
@@ -124,3 +124,26 @@ def test_what_is_no_squashfs_is_refused(banger: Installation, tmp_path: Path) ->
     ):
         assert banger.run("image", "register", *words).status == 2, words
     assert banger.json("image", "list") == []
+
+
+def test_the_catalogue_and_slips(banger: Installation, tmp_path: Path) -> None:
+    """H6, C7: what is known by name, whether it is here, and what a wrong name was meant for."""
+    known = banger.json("image", "catalog")
+    assert [image["name"] for image in known][:2] == ["debian-bookworm", "debian-trixie"]
+    assert [image["digest"] for image in known] == [None] * len(known)
+    file = make_squashfs(tmp_path / "own.img")
+    digest = banger.do("image", "register", "-q", "debian-trixie", file).text
+    banger.do("image", "register", "-q", "my-image", file)
+    here = {image["name"]: image["digest"] for image in banger.json("image", "catalog")}
+    assert (here["debian-bookworm"], here["debian-trixie"]) == (None, digest)
+    names = banger.do("image", "catalog", "-q").text.splitlines()
+    assert names == [image["name"] for image in known]
+    table = banger.do("image", "catalog").text.splitlines()
+    assert table[0].split() == ["NAME", "HOW", "HERE", "WHAT"]
+    assert table[2].split()[:3] == ["debian-trixie", "build", "yes"]
+    for slip, meant in (("debian-bulseye", "debian-bullseye"), ("my-imag", "my-image")):
+        refused = banger.run("vm", "create", "--image", slip, status=4)
+        assert f"There is no image {slip}. Did you mean {meant}?" in refused.err
+    refused = banger.run("vm", "create", "--image", "alpine", status=4)
+    assert "hint: banger image catalog, or: banger image pull alpine" in refused.err
+    assert banger.json("vm", "list") == []

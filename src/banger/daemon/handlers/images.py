@@ -13,7 +13,7 @@ from banger.api.requests import (
     NoParams,
     VmCommit,
 )
-from banger.api.results import Deleted, ImageView, Pruned
+from banger.api.results import CatalogueView, Deleted, ImageView, Pruned
 from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
 from banger.model.artifacts import Image
@@ -27,6 +27,9 @@ def image_handlers(engine: Engine) -> Handlers:
 
     async def show_image(_: Call, params: ImageRef) -> ImageView:
         return await verbs.show_image(engine, params)
+
+    async def catalogue(_: Call, __: NoParams) -> list[CatalogueView]:
+        return await verbs.list_catalogue(engine)
 
     async def build_image(call: Call, params: ImageBuild) -> Image:
         return await verbs.build_image(engine, call.operation, params)
@@ -55,6 +58,7 @@ def image_handlers(engine: Engine) -> Handlers:
     return {
         "image.list": list_images,
         "image.show": show_image,
+        "image.catalog": catalogue,
         "image.build": build_image,
         "image.import": import_image,
         "image.delete": delete_image,

@@ -24,9 +24,6 @@ from banger.errors import ImageInUse, ImageNotFound, InvalidRequest
 from banger.images import platforms, registry
 from banger.model.artifacts import Image
 
-BASE_RECIPE = "debian-bookworm"
-"""What packages are added to when no recipe file is given: a machine that can be worked in."""
-
 
 async def build_image(engine: Engine, op: Operation, params: ImageBuild) -> Image:
     """Build an image from a recipe, or from a suite and packages, under a name."""
@@ -115,12 +112,18 @@ async def ensure_image(engine: Engine, name: str, progress: Progress) -> Image:
     if recipe is not None:
         return await _build(engine, recipe, progress)
     if not any(mark in name for mark in "/:@"):
-        raise ImageNotFound(
-            f"There is no image {name}.", hint=f"banger image list, or: banger image pull {name}"
-        )
+        raise await asyncio.to_thread(_not_found, engine, name)
     return await pull_reference(
         engine, registry.parse_reference(name), progress, platform=platforms.host_platform()
     )
+
+
+def _not_found(engine: Engine, name: str) -> ImageNotFound:
+    """Return the error for a word that is neither an image here nor one of the catalogue."""
+    near = images.find_near_name(name, images.image_names(engine.layout))
+    meant = f" Did you mean {near}?" if near else ""
+    hint = "banger image catalog" if near else f"banger image catalog, or: banger image pull {name}"
+    return ImageNotFound(f"There is no image {name}.{meant}", hint=hint)
 
 
 def _require_absolute(untrusted: str) -> Path:
@@ -137,12 +140,12 @@ def _choose_recipe(params: ImageBuild) -> images.Recipe:
             raise InvalidRequest("A recipe file and packages exclude each other.")
         recipe = images.load_recipe(Path(params.recipe))
         return msgspec.structs.replace(recipe, name=params.name)
-    base = images.find_recipe(params.name) or images.find_recipe(BASE_RECIPE)
+    base = images.find_recipe(params.name) or images.find_recipe(images.BASE)
     assert base is not None
     recipe = msgspec.structs.replace(
         base,
         name=params.name,
-        suite=params.suite,
+        suite=params.suite or base.suite,
         packages=(*base.packages, *params.packages),
     )
     images.require_recipe(recipe)

@@ -9,7 +9,7 @@ import msgspec
 
 from banger import images, store, templates
 from banger.api.requests import ImageRef
-from banger.api.results import ImageView, LayerView
+from banger.api.results import CatalogueView, ImageView, LayerView
 from banger.engine.engine import Engine
 from banger.images.accounting import count_disk_use, count_owners
 from banger.layout import Layout
@@ -32,6 +32,20 @@ async def show_image(engine: Engine, params: ImageRef) -> ImageView:
     found = await asyncio.to_thread(images.list_images, engine.layout)
     (view,) = await _view(engine, [image], found)
     return view
+
+
+async def list_catalogue(engine: Engine) -> list[CatalogueView]:
+    """Return the images that can be built by their name, and which of them are here."""
+    here = await asyncio.to_thread(images.image_names, engine.layout)
+    return [
+        CatalogueView(
+            name=known.name,
+            suite=known.suite,
+            summary=known.summary,
+            digest=here.get(known.name),
+        )
+        for known in images.CATALOGUE.values()
+    ]
 
 
 async def _view(engine: Engine, shown: Sequence[Image], found: Sequence[Image]) -> list[ImageView]:
