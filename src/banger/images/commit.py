@@ -70,12 +70,14 @@ async def commit_image(
     name: str,
     source: str,
     hidden: Iterable[str],
+    stores: Iterable[str],
     progress: Progress,
     now: float,
 ) -> Image:
     """Publish the root that was kept in `staged`; how it is run it has of `base`.
 
-    `hidden` are paths that the image is not to have, relative to its root.
+    `hidden` are paths that the image is not to have, relative to its root. `stores` are directories
+    that guests have beside the overlay of their root: containers' overlays are kept there.
 
     Raises:
         ImageInvalid, ImageUnsupported: the tar is not what it should be, or cannot be kept.
@@ -83,7 +85,7 @@ async def commit_image(
     """
     (staged / _HIDING).write_bytes(render_whiteouts(hidden))
     layers = _each(LayerLine(path=str(staged / part)) for part in (_TAR, _HIDING))
-    job = Job(staged=str(staged), workdir=base.workdir)
+    job = Job(staged=str(staged), workdir=base.workdir, stores=tuple(stores))
     result = await write_root(job, layers, staged, progress)
     for part in (_TAR, _HIDING):
         (staged / part).unlink()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import tarfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -62,6 +63,7 @@ def commit(layout: Layout, sent: bytes, *, limit_bytes: int = 2**20) -> Image:
                 name="made",
                 source="vm:box",
                 hidden=UNSHARED,
+                stores=["/var/lib/docker"],
                 progress=ignore,
                 now=2.0,
             )
@@ -124,6 +126,26 @@ def test_what_makes_a_guest_itself_is_left_out(layout: Layout) -> None:
     assert names >= {"/etc/ssh/sshd_config", "/data/systemd/other"}
 
 
+WHITEOUT = {"kind": tarfile.CHRTYPE}
+"""With the numbers 0,0."""
+
+
+def test_a_container_store_is_kept_as_it_is(layout: Layout) -> None:
+    """F2: the overlays in it are the guest's own; its root's overlay does not show them."""
+    opaque = {"trusted.overlay.opaque": b"y"}
+    image = commit(
+        layout,
+        make_tar(
+            directory("./var/lib/docker/overlay2/upper/d", xattrs=opaque),
+            Member("./var/lib/docker/overlay2/upper/gone", **WHITEOUT),
+        ),
+    )
+    argv = ["unsquashfs", "-lln", "-d", "", str(image_root(layout, image)), "var/lib/docker"]
+    said = subprocess.run(argv, check=True, capture_output=True).stdout.decode()
+    (whiteout,) = (line for line in said.splitlines() if line.endswith("/upper/gone"))
+    assert whiteout.startswith("c")
+
+
 WHOLE = make_tar(directory("./"), Member("./f", bytes(4096)))
 HOSTILE: dict[str, tuple[bytes, type[BangerError], str]] = {
     "leaves": (make_tar(Member("../x")), ImageInvalid, "may leave the root"),
@@ -135,6 +157,16 @@ HOSTILE: dict[str, tuple[bytes, type[BangerError], str]] = {
         make_tar(Member("./f", xattrs={"trusted.overlay.opaque": b"y"})),
         ImageUnsupported,
         "overlayfs",
+    ),
+    "overlay by a link": (
+        make_tar(symlink("./var/lib/docker", "/etc"), Member("./var/lib/docker/f", **WHITEOUT)),
+        ImageUnsupported,
+        "'etc/f' in a layer is a whiteout of overlayfs",
+    ),
+    "overlay by a hard link": (
+        make_tar(Member("./var/lib/docker/f", **WHITEOUT), hard_link("./f", "./var/lib/docker/f")),
+        ImageUnsupported,
+        "'f' in a layer is a whiteout of overlayfs",
     ),
 }
 

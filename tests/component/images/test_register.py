@@ -109,6 +109,18 @@ def test_a_file_that_changed_is_noticed(banger: Installation, tmp_path: Path) ->
     banger.do("image", "promote", "-q", "own")
 
 
+def test_prune_only_forgets_a_registered_image(banger: Installation, tmp_path: Path) -> None:
+    """A6: neither what has lost its name nor what has one takes the user's file along."""
+    files = [make_squashfs(tmp_path / f"{name}.img") for name in ("one", "two")]
+    digests = [banger.do("image", "register", "-q", "own", file).text for file in files]
+    assert banger.do("image", "prune", "--dry-run").text.split() == [digests[0]]
+    assert banger.do("image", "prune", "--force").text.split() == [digests[0]]
+    assert [image["digest"] for image in banger.json("image", "list")] == [digests[1]]
+    assert banger.do("image", "prune", "--all", "--force").text.split() == [digests[1]]
+    assert banger.json("image", "list") == []
+    assert all(file.is_file() for file in files)
+
+
 def test_what_is_no_squashfs_is_refused(banger: Installation, tmp_path: Path) -> None:
     """H6: with what it is, and what can be done with it."""
     (tmp_path / "f").write_bytes(bytes(1080) + b"\x53\xef")

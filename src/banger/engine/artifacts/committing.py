@@ -61,6 +61,7 @@ async def commit_vm(engine: Engine, op: Operation, params: VmCommit) -> Image:
             name=name,
             source=f"vm:{record.spec.name}",
             hidden=UNSHARED,
+            stores=[native.decode() for native in NATIVE_DIRECTORIES],
             progress=op.progress,
             now=engine.now(),
         )

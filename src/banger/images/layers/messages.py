@@ -21,6 +21,8 @@ class Job(Struct, frozen=True, kw_only=True, tag="job"):
     archive: str | None = None
     workdir: str = ""
     """A directory that the root is to have, from the image's configuration."""
+    stores: tuple[str, ...] = ()
+    """Directories that may hold what overlayfs would obey: guests have them beside the overlay."""
 
 
 class LayerLine(Struct, frozen=True, kw_only=True, tag="layer"):
