@@ -24,6 +24,7 @@ enum {
                                under emulation pages are fastest */
     AGENT_PORT = 5005,
     REPORT_MAX = 512,
+    TAR_OUT_ALONE = 1,      /* FLAGS of TAR_OUT */
 };
 
 enum carrier_kind { CARRIER_SOCKET, CARRIER_PORT, CARRIER_VSOCK };

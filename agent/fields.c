@@ -52,7 +52,7 @@ static const struct rule rules[TAG_LIMIT] = {
     [TAG_ROOT] = {TEXT, IN(KIND_BOOT), AT(root)},
     [TAG_DATA] = {TEXT, IN(KIND_BOOT), AT(data)},
     [TAG_INIT] = {TEXT, IN(KIND_BOOT), AT(init)},
-    [TAG_NATIVE] = {LIST, IN(KIND_BOOT), AT(native)},
+    [TAG_NATIVE] = {LIST, IN(KIND_BOOT) | IN(KIND_TAR_OUT), AT(native)},
     [TAG_MODULES] = {TEXT, IN(KIND_BOOT), AT(modules)},
 };
 

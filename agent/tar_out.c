@@ -1,7 +1,6 @@
 /* TAR_OUT: pack a directory (or one file) as a PAX tar to standard output. Runs as a worker
  * (worker.c), so it may block. Names are sorted: equal trees give equal archives. */
-#include "agent.h"
-#include "tar_header.h"
+#include "tar_pack.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -11,193 +10,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/sysmacros.h>
-#include <sys/xattr.h>
 #include <unistd.h>
-
-enum { BUFFER = 65536, PAX_MAX = 131072, OCTAL_8 = 07777777 };
-
-static const int64_t OCTAL_12 = 077777777777;
-
-/* A file with several names: the first one that was packed. */
-struct seen {
-    dev_t device;
-    ino_t inode;
-    char *name;
-};
-
-struct pack {
-    struct failure *failure;
-    uint8_t *buffer; /* output that waits */
-    size_t used;
-    char *pax; /* records of the entry at hand */
-    size_t pax_size;
-    struct seen *seen; /* open addressing; `seen_room` is a power of two */
-    size_t seen_count, seen_room;
-    char name[PATH_MAX]; /* of the entry at hand, relative */
-    uint64_t entries, bytes;
-};
-
-static int broken(struct pack *pack, const char *what)
-{
-    const char *code = errno == ENOENT ? "not-found" : "io";
-    return fail(pack->failure, code, errno, "%s %.160s", what, pack->name);
-}
-
-/* --- output ------------------------------------------------------------------- */
-
-static int flush(struct pack *pack)
-{
-    size_t size = pack->used;
-    pack->used = 0;
-    if (size && write_all(STDOUT_FILENO, pack->buffer, size))
-        return broken(pack, "send");
-    return 0;
-}
-
-static int put(struct pack *pack, const void *bytes, size_t size)
-{
-    const uint8_t *at = bytes;
-    while (size) {
-        size_t n = BUFFER - pack->used < size ? BUFFER - pack->used : size;
-        if (at) {
-            memcpy(pack->buffer + pack->used, at, n);
-            at += n;
-        } else
-            memset(pack->buffer + pack->used, 0, n);
-        pack->used += n;
-        size -= n;
-        if (pack->used == BUFFER && flush(pack))
-            return -1;
-    }
-    return 0;
-}
-
-static int put_padding(struct pack *pack, uint64_t size)
-{
-    return put(pack, NULL, (size_t)((TAR_BLOCK - size % TAR_BLOCK) % TAR_BLOCK));
-}
-
-/* --- headers ------------------------------------------------------------------ */
-
-static void octal(uint8_t *at, size_t size, uint64_t value)
-{
-    for (size_t i = size - 1; i-- > 0; value >>= 3)
-        at[i] = (uint8_t)('0' + (value & 7));
-}
-
-static int put_block(struct pack *pack, const struct tar_header *header)
-{
-    uint8_t block[TAR_BLOCK] = {0};
-    uint64_t sum = 0;
-    memcpy(block, header->name, strnlen(header->name, 100));
-    octal(block + 100, 8, header->mode & 07777);
-    octal(block + 108, 8, header->uid & OCTAL_8);
-    octal(block + 116, 8, header->gid & OCTAL_8);
-    octal(block + 124, 12, header->size & (uint64_t)OCTAL_12);
-    octal(block + 136, 12, header->mtime < 0 ? 0 : (uint64_t)(header->mtime & OCTAL_12));
-    block[156] = (uint8_t)header->type;
-    memcpy(block + 157, header->link, strnlen(header->link, 100));
-    memcpy(block + 257, "ustar\00000", 8);
-    octal(block + 329, 8, header->major);
-    octal(block + 337, 8, header->minor);
-    memset(block + 148, ' ', 8);
-    for (int i = 0; i < TAR_BLOCK; i++)
-        sum += block[i];
-    octal(block + 148, 7, sum);
-    return put(pack, block, TAR_BLOCK);
-}
-
-/* Append `LENGTH KEY=VALUE\n`; the length counts its own digits. */
-static int add_record(struct pack *pack, const char *key, const void *value, size_t size)
-{
-    char digits[24];
-    size_t body = strlen(key) + size + 3, length = body + 1;
-    while ((size_t)snprintf(digits, sizeof digits, "%zu", length) + body != length)
-        length = body + strlen(digits);
-    if (length > PAX_MAX - pack->pax_size) {
-        errno = E2BIG;
-        return broken(pack, "describe");
-    }
-    char *at = pack->pax + pack->pax_size;
-    at += sprintf(at, "%zu %s=", length, key);
-    memcpy(at, value, size);
-    at[size] = '\n';
-    pack->pax_size += length;
-    return 0;
-}
-
-static int add_number(struct pack *pack, const char *key, uint64_t value)
-{
-    char text[24];
-    return add_record(pack, key, text, (size_t)sprintf(text, "%llu", (unsigned long long)value));
-}
-
-static int add_mtime(struct pack *pack, const struct stat *found)
-{
-    char text[48];
-    long long seconds = found->st_mtim.tv_sec;
-    long ns = found->st_mtim.tv_nsec;
-    const char *sign = "";
-    if (seconds < 0) { /* PAX writes a decimal number: -1.5 is 1.5 s before the epoch */
-        sign = "-";
-        seconds = ns ? -seconds - 1 : -seconds;
-        ns = ns ? 1000000000 - ns : 0;
-    }
-    int n = snprintf(text, sizeof text, "%s%lld.%09ld", sign, seconds, ns);
-    return add_record(pack, "mtime", text, (size_t)n);
-}
-
-static bool is_packed(const char *xattr)
-{
-    return strncmp(xattr, "user.", 5) == 0 || strcmp(xattr, "security.capability") == 0 ||
-           strncmp(xattr, "system.posix_acl_", 17) == 0;
-}
-
-static int add_xattrs(struct pack *pack, int fd)
-{
-    char names[4096], key[300], value[4096];
-    ssize_t size = flistxattr(fd, names, sizeof names);
-    for (char *name = names; size > 0 && name < names + size; name += strlen(name) + 1) {
-        if (!is_packed(name))
-            continue;
-        ssize_t n = fgetxattr(fd, name, value, sizeof value);
-        snprintf(key, sizeof key, "SCHILY.xattr.%s", name);
-        if (n >= 0 && add_record(pack, key, value, (size_t)n))
-            return -1;
-    }
-    return 0;
-}
-
-static int put_header(struct pack *pack, struct tar_header *header, const struct stat *found,
-                      const char *link)
-{
-    size_t length = strlen(pack->name), link_length = link ? strlen(link) : 0;
-    header->mode = found->st_mode;
-    header->uid = found->st_uid;
-    header->gid = found->st_gid;
-    header->mtime = found->st_mtim.tv_sec;
-    snprintf(header->name, 101, "%s", pack->name);
-    snprintf(header->link, sizeof header->link, "%s", link ? link : "");
-    if ((length > 100 && add_record(pack, "path", pack->name, length)) ||
-        (link_length > 100 && add_record(pack, "linkpath", link, link_length)) ||
-        (header->size > (uint64_t)OCTAL_12 && add_number(pack, "size", header->size)) ||
-        (header->uid > OCTAL_8 && add_number(pack, "uid", header->uid)) ||
-        (header->gid > OCTAL_8 && add_number(pack, "gid", header->gid)))
-        return -1;
-    bool odd_time = found->st_mtim.tv_nsec || header->mtime < 0 || header->mtime > OCTAL_12;
-    if (odd_time && add_mtime(pack, found))
-        return -1;
-    if (pack->pax_size) {
-        struct tar_header pax = {.type = 'x', .name = "pax", .mode = 0644, .size = pack->pax_size};
-        if (put_block(pack, &pax) || put(pack, pack->pax, pack->pax_size) ||
-            put_padding(pack, pack->pax_size))
-            return -1;
-    }
-    pack->pax_size = 0;
-    pack->entries++;
-    return put_block(pack, header);
-}
 
 /* --- files with several names ------------------------------------------------- */
 
@@ -233,19 +48,21 @@ static int grow_seen(struct pack *pack)
     return 0;
 }
 
-/* Set `*first` to the name under which this file was packed already, or to NULL. */
-static int find_first(struct pack *pack, const struct stat *found, const char **first)
+/* The name under which this file was packed already, or NULL. */
+static const char *find_first(const struct pack *pack, const struct stat *found)
 {
-    *first = NULL;
+    return found->st_nlink > 1 && pack->seen_count ? find_slot(pack, found)->name : NULL;
+}
+
+static int remember(struct pack *pack, const struct stat *found)
+{
     if (found->st_nlink < 2)
         return 0;
     if (grow_seen(pack))
         return -1;
     struct seen *slot = find_slot(pack, found);
-    if (slot->name) {
-        *first = slot->name;
+    if (slot->name)
         return 0;
-    }
     *slot = (struct seen){found->st_dev, found->st_ino, strdup(pack->name)};
     pack->seen_count += slot->name != NULL;
     return slot->name ? 0 : fail(pack->failure, "no-memory", 0, "no memory for the hard links");
@@ -255,49 +72,30 @@ static int find_first(struct pack *pack, const struct stat *found, const char **
 
 static int pack_directory(struct pack *pack, int fd);
 
-/* Exactly `size` bytes: a file that grows is cut, one that shrinks is filled with zeros. */
-static int put_content(struct pack *pack, int fd, uint64_t size)
+/* Programs go on meanwhile: what was removed, or has become another kind of file, since it was
+ * listed is left out. */
+static int left_out(struct pack *pack, const char *what)
 {
-    for (uint64_t left = size; left;) {
-        if (pack->used == BUFFER && flush(pack))
-            return -1;
-        size_t room = BUFFER - pack->used;
-        ssize_t n = read(fd, pack->buffer + pack->used, left < room ? (size_t)left : room);
-        if (n < 0 && errno == EINTR)
-            continue;
-        if (n < 0)
-            return broken(pack, "read");
-        if (n == 0) {
-            size_t zeros = left < BUFFER ? (size_t)left : BUFFER;
-            if (put(pack, NULL, zeros))
-                return -1;
-            left -= zeros;
-            continue;
-        }
-        pack->used += (size_t)n;
-        left -= (uint64_t)n;
-    }
-    pack->bytes += size;
-    return put_padding(pack, size);
+    return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EINVAL
+               ? 0
+               : broken(pack, what);
 }
 
 static int pack_file(struct pack *pack, int parent, const char *entry, struct stat *found)
 {
-    const char *first;
-    if (find_first(pack, found, &first))
-        return -1;
+    const char *first = find_first(pack, found);
     struct tar_header header = {.type = first ? '1' : '0'};
     if (first)
         return put_header(pack, &header, found, first);
     int fd = openat(parent, entry, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, found)) {
-        if (fd >= 0)
-            close(fd);
-        return broken(pack, "open");
+    if (fd < 0)
+        return left_out(pack, "open");
+    int failed = fstat(fd, found) ? broken(pack, "look at") : 0;
+    if (!failed && S_ISREG(found->st_mode)) {
+        header.size = (uint64_t)found->st_size;
+        failed = remember(pack, found) || put_xattrs(pack, fd) ||
+                 put_header(pack, &header, found, NULL) || put_content(pack, fd, header.size);
     }
-    header.size = (uint64_t)found->st_size;
-    int failed = add_xattrs(pack, fd) || put_header(pack, &header, found, NULL) ||
-                 put_content(pack, fd, header.size);
     close(fd);
     return failed ? -1 : 0;
 }
@@ -308,32 +106,43 @@ static int pack_symlink(struct pack *pack, int parent, const char *entry, const 
     struct tar_header header = {.type = '2'};
     ssize_t n = readlinkat(parent, entry, target, sizeof target - 1);
     if (n < 0)
-        return broken(pack, "read the link");
+        return left_out(pack, "read the link");
     target[n] = 0;
     return put_header(pack, &header, found, target);
 }
 
-static int pack_subdirectory(struct pack *pack, int parent, const char *entry,
-                             const struct stat *found)
+static int open_directory(const struct pack *pack, int parent, const char *entry)
 {
+    for (size_t i = 0; i < pack->native_count; i++)
+        if (strcmp(pack->natives[i].name, pack->name) == 0)
+            return openat(pack->natives[i].fd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return openat(parent, entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
+}
+
+/* Pack a directory, its own attributes first, and close its descriptor. */
+static int pack_whole(struct pack *pack, int fd)
+{
+    struct stat found;
     struct tar_header header = {.type = '5'};
-    int fd = openat(parent, entry, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    if (fd < 0)
-        return broken(pack, "open");
     size_t length = strlen(pack->name);
-    if (length + 2 > sizeof pack->name) {
-        close(fd);
+    pack->name[length] = '/';
+    pack->name[length + 1] = 0;
+    int failed = fstat(fd, &found) ? broken(pack, "look at")
+                                   : put_xattrs(pack, fd) || put_header(pack, &header, &found, NULL);
+    if (!failed)
+        return pack_directory(pack, fd);
+    close(fd);
+    return -1;
+}
+
+static int pack_subdirectory(struct pack *pack, int parent, const char *entry)
+{
+    if (strlen(pack->name) + 2 > sizeof pack->name) {
         errno = ENAMETOOLONG;
         return broken(pack, "pack");
     }
-    pack->name[length] = '/';
-    pack->name[length + 1] = 0;
-    int failed = add_xattrs(pack, fd) || put_header(pack, &header, found, NULL);
-    if (failed) {
-        close(fd);
-        return -1;
-    }
-    return pack_directory(pack, fd);
+    int fd = open_directory(pack, parent, entry);
+    return fd < 0 ? left_out(pack, "open") : pack_whole(pack, fd);
 }
 
 /* Pack the entry whose full name is in `pack->name`. */
@@ -347,7 +156,7 @@ static int pack_entry(struct pack *pack, int parent, const char *entry)
     case S_IFREG:
         return pack_file(pack, parent, entry, &found);
     case S_IFDIR:
-        return pack_subdirectory(pack, parent, entry, &found);
+        return pack_subdirectory(pack, parent, entry);
     case S_IFLNK:
         return pack_symlink(pack, parent, entry, &found);
     case S_IFSOCK:
@@ -418,7 +227,7 @@ static int pack_directory(struct pack *pack, int fd)
     return failed;
 }
 
-/* --- the request -------------------------------------------------------------- */
+/* --- names -------------------------------------------------------------------- */
 
 static bool is_safe(const char *name)
 {
@@ -478,30 +287,72 @@ static int pack_path(struct pack *pack, const struct request *request)
     return failed;
 }
 
+/* --- a root without what is mounted in it -------------------------------------- */
+
+/* linux/mount.h, 5.2: a mount of its own of what lies at a path, without those below it. */
+enum { TREE_CLONE = 1 };
+
+static int open_alone(const char *path)
+{
+    int tree = (int)syscall(SYS_open_tree, AT_FDCWD, path, TREE_CLONE | O_CLOEXEC);
+    if (tree < 0)
+        return -1;
+    int fd = openat(tree, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    int error = errno;
+    close(tree);
+    errno = error;
+    return fd;
+}
+
+/* Natives that the image's links lead elsewhere are found there, as the mounts are. */
+static int open_natives(struct pack *pack, const char *path, const struct list *natives)
+{
+    char real[PATH_MAX];
+    size_t above = path[1] ? strlen(path) : 0;
+    pack->natives = calloc(natives->count + 1, sizeof *pack->natives);
+    for (size_t i = 0; pack->natives && i < natives->count; i++) {
+        if (!realpath(natives->items[i], real) || strncmp(real, path, above) != 0 ||
+            real[above] != '/' || !real[above + 1])
+            continue;
+        struct native *native = &pack->natives[pack->native_count++];
+        native->name = malloc(strlen(real) + 2);
+        native->fd = open_alone(real);
+        if (native->fd < 0 || !native->name)
+            return broken(pack, "open a native directory below");
+        sprintf(native->name, ".%s", real + above);
+    }
+    return pack->natives ? 0 : fail(pack->failure, "no-memory", 0, "no memory for the natives");
+}
+
+static int pack_alone(struct pack *pack, const struct request *request)
+{
+    if (request->names.count)
+        return fail(pack->failure, "bad-request", 0, "NAME does not go with ALONE");
+    snprintf(pack->name, sizeof pack->name, "%s", request->path);
+    if (open_natives(pack, request->path, &request->native))
+        return -1;
+    int fd = open_alone(request->path);
+    if (fd < 0)
+        return broken(pack, "open");
+    strcpy(pack->name, ".");
+    return pack_whole(pack, fd);
+}
+
+/* --- the request -------------------------------------------------------------- */
+
 int tar_out(const struct agent *agent, const struct request *request, struct writer *result,
             struct failure *failure)
 {
     (void)agent;
-    struct pack *pack = calloc(1, sizeof *pack);
-    int failed = -1;
-    if (pack) {
-        pack->failure = failure;
-        pack->buffer = malloc(BUFFER);
-        pack->pax = malloc(PAX_MAX);
-    }
-    if (!pack || !pack->buffer || !pack->pax)
-        fail(failure, "no-memory", 0, "no memory to pack with");
-    else
-        failed = pack_path(pack, request) || put(pack, NULL, 2 * TAR_BLOCK) || flush(pack);
+    struct pack *pack = malloc(sizeof *pack);
     if (!pack)
-        return -1;
+        return fail(failure, "no-memory", 0, "no memory to pack with");
+    bool alone = request->flags & TAR_OUT_ALONE;
+    int failed = pack_start(pack, failure) ||
+                 (alone ? pack_alone(pack, request) : pack_path(pack, request)) || pack_end(pack);
     put_number(result, TAG_ENTRIES, pack->entries);
     put_number(result, TAG_BYTES, pack->bytes);
-    for (size_t i = 0; i < pack->seen_room; i++)
-        free(pack->seen[i].name);
-    free(pack->seen);
-    free(pack->buffer);
-    free(pack->pax);
+    pack_free(pack);
     free(pack);
     return failed ? -1 : 0;
 }

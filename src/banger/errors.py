@@ -309,6 +309,12 @@ class ImageInUse(Conflict):
     code = "image-in-use"
 
 
+class ImageChanged(OperationFailed):
+    """The file of a registered image is gone, or is not what it was when it was registered."""
+
+    code = "image-changed"
+
+
 class ImageInvalid(OperationFailed):
     """Something that an image is made of breaks its format, or exceeds a limit."""
 

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import hashlib
 import shutil
+import signal
 import struct
+import subprocess
 from pathlib import Path
 
 import pytest
 
-from tests.support.installations import Installation
+from tests.support.installations import Installation, finish, wait_for
 from tests.support.tars import (
     Member,
     directory,
@@ -96,4 +98,135 @@ def test_an_image_of_one_program(banger: Installation, tmp_path: Path) -> None:
     for shell in ("sh", "/bin/sh"):
         refused = banger.exec(vm, shell, "-c", "true", status=127)
         assert f"hint: banger image show {image}" in refused.err
+    banger.do("vm", "delete", vm)
+
+
+def test_an_image_of_a_vm(banger: Installation, tmp_path: Path) -> None:
+    """A9, D2, F2: what the guest has done is in the image, containers' overlays, too; its
+    identity and what is mounted are not."""
+    program = BUSYBOX.read_bytes()
+    applets = (*APPLETS, "chmod", "chown", "ln", "mkdir", "mount", "rm", "umount")
+    layer = make_tar(
+        Member("bin/busybox", program, mode=0o755),
+        *(symlink(f"bin/{name}", "busybox") for name in applets),
+        Member("gone", b"gone"),
+        Member("cap/cat", program, mode=0o755, xattrs={"security.capability": CAP_DAC_READ_SEARCH}),
+        Member("root/.profile", b"of the image"),
+    )
+    base = import_layers(banger, tmp_path, [layer], Env=["PATH=/bin", "A=b"], Labels={"a": "b"})
+    vm = banger.do("vm", "run", "-d", "-q", *SIZES, "--image", base).text
+    script = """
+    set -e
+    rm /gone; echo secret >/secret; chmod 600 /secret
+    echo mine >/root/mine; ln /root/mine /root/again
+    mkdir -p /mnt/x /home/me; mount -t tmpfs x /mnt/x; echo no >/mnt/x/no
+    cat /bin/busybox >/home/me/cat; chown 1000:1001 /home/me/cat; chmod 6755 /home/me/cat
+    cd /var/lib/docker; mkdir l u w m l/dir; echo 1 >l/gone; echo 1 >l/dir/hidden
+    mount -t overlay -o lowerdir=l,upperdir=u,workdir=w x m
+    rm m/gone; rm -r m/dir; mkdir m/dir; echo 2 >m/dir/kept; umount m
+    """
+    banger.exec(vm, "sh", "-c", script, status=0)
+    name = f"{base}-committed"
+    digest = banger.do("vm", "commit", "-q", vm, name).text
+    image = banger.json("image", "show", name)
+    assert (image["digest"], image["source"]) == (digest, f"vm:{vm}")
+    assert (image["env"]["A"], image["labels"]) == ("b", {"a": "b"})
+    made = banger.do("vm", "run", "-d", "-q", *SIZES, "--image", name).text
+    script = """
+    ls /gone /mnt/x/no; cat /secret /root/again /root/.profile; echo; echo "$A" /mnt/x/*
+    stat -c '%a %u %g %h' /home/me/cat /root/mine /secret; cat /etc/hostname
+    ls /proc/1/status /dev/null
+    cd /var/lib/docker; mount -t overlay -o lowerdir=l,upperdir=u,workdir=w x m
+    echo m/* m/dir/*; umount m
+    """
+    said = banger.exec(made, "sh", "-c", script)
+    assert said.text.splitlines() == [
+        "secret",
+        "mine",
+        "of the image",
+        "b /mnt/x/*",
+        "6755 1000 1001 1",
+        "644 0 0 2",
+        "600 0 0 1",
+        made,
+        "/dev/null",
+        "/proc/1/status",
+        "m/dir m/dir/kept",
+    ]
+    command = ("vm", "exec", made, "-u", "1000", "--", "/cap/cat", "/secret")
+    assert banger.do(*command).text == "secret"
+    ids = [banger.exec(each, "cat", "/etc/machine-id").text for each in (vm, made)]
+    assert len(set(ids)) == 2
+
+    banger.do("vm", "stop", "-q", vm)
+    refused = banger.run("vm", "commit", vm, "never", status=5)
+    assert f"hint: banger vm start {vm}" in refused.err
+    refused = banger.run("vm", "commit", made, "no name", status=2)
+    assert "is not an image's name" in refused.err
+    assert banger.run("image", "show", "never").status == 4
+    banger.do("vm", "delete", vm, made)
+    banger.do("image", "delete", name)
+
+
+def test_a_registered_file_is_the_root(banger: Installation, tmp_path: Path) -> None:
+    """A6, D5: VMs read it where it lies; when it is another one they are not started."""
+    program = tmp_path / "root/bin/sh"
+    program.parent.mkdir(parents=True)
+    shutil.copy(BUSYBOX, program)
+    (tmp_path / "root/mark").write_text(f"{tmp_path}\n")  # an image of its own for each run
+    file = tmp_path / "own.img"
+    command = ["mksquashfs", tmp_path / "root", file, "-quiet", "-no-progress", "-all-root"]
+    subprocess.run(command, check=True, capture_output=True)
+    content = file.read_bytes()
+    name = f"own-{hashlib.sha256(content).hexdigest()[:12]}"
+    banger.do("image", "register", "-q", name, file)
+    vm = banger.do("vm", "run", "-d", "-q", *SIZES, "--image", name, "--no-template").text
+    assert banger.exec(vm, "/bin/sh", "-c", "read line </mark; echo $line").text == str(tmp_path)
+    assert vm in banger.run("image", "delete", name, status=5).err
+    banger.do("vm", "stop", "-q", vm)
+    file.write_bytes(content[:-1] + b"x")
+    assert f"{file}, is not what it was" in banger.run("vm", "start", vm, status=1).err
+    assert banger.state(vm) == "stopped"
+    file.write_bytes(content)
+    banger.do("vm", "start", "-q", vm)
+    banger.do("image", "promote", "-q", name)
+    file.unlink()
+    banger.do("vm", "restart", "-q", vm)
+    assert banger.exec(vm, "/bin/sh", "-c", "read line </mark; echo $line").text == str(tmp_path)
+    banger.do("vm", "delete", vm)
+    banger.do("image", "delete", name)
+
+
+def test_a_commit_holds_up_nobody(banger: Installation, tmp_path: Path) -> None:
+    """C1, C5, A9: Ctrl-C ends it, and so does a stop of the VM, which does not wait for it; nothing
+    is left, and the next one is whole."""
+    layer = make_tar(
+        Member("bin/busybox", BUSYBOX.read_bytes(), mode=0o755),
+        *(symlink(f"bin/{name}", "busybox") for name in ("sh", "truncate", "rm")),
+    )
+    base = import_layers(banger, tmp_path, [layer], Env=["PATH=/bin"])
+    vm = banger.do("vm", "run", "-d", "-q", *SIZES, "--image", base).text
+    banger.exec(vm, "truncate", "-s", "1000M", "/slow", status=0)
+
+    def begin() -> subprocess.Popen[bytes]:
+        client = banger.start("vm", "commit", vm, "half")
+        wait_for(lambda: any(banger.layout.staging.glob("*/guest.tar")), "the guest to be read")
+        return client
+
+    client = begin()
+    client.send_signal(signal.SIGINT)
+    assert finish(client).status == 130
+    wait_for(lambda: not any(banger.layout.staging.iterdir()), "the staging to be empty")
+    banger.exec(vm, "rm", "/slow", status=0)
+    banger.do("vm", "commit", "-q", vm, "half")
+    banger.do("image", "delete", "half")
+
+    banger.exec(vm, "truncate", "-s", "1000M", "/slow", status=0)
+    client = begin()
+    banger.do("vm", "stop", "-q", vm)
+    ended = finish(client, status=1)
+    assert "guest" in ended.err or "VM has ended" in ended.err
+    assert not any(banger.layout.staging.iterdir())
+    assert banger.run("image", "show", "half").status == 4
+    banger.exec(vm, "true", status=125)
     banger.do("vm", "delete", vm)

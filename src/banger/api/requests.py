@@ -143,6 +143,12 @@ class VmFork(Params, frozen=True):
     """Even if the host's memory may not hold them."""
 
 
+class VmCommit(Params, frozen=True):
+    ref: str
+    name: str
+    """The image's."""
+
+
 class Terminal(Struct, frozen=True, forbid_unknown_fields=True):
     rows: int
     columns: int
@@ -217,7 +223,8 @@ class WorkspaceExportBranch(Params, frozen=True):
 
 class ImageBuild(Params, frozen=True):
     name: str
-    suite: str = "bookworm"
+    suite: str | None = None
+    """Absent: the one of the image of the catalogue that has this name, else bookworm."""
     packages: list[str] = field(default_factory=list)
     recipe: str | None = None
     """Path of a recipe file; excludes `suite` and `packages`."""
@@ -228,6 +235,14 @@ class ImageImport(Params, frozen=True):
     """An archive of `docker save`, an OCI layout or archive, or a root tar; or a pipe with one."""
     name: str | None = None
     """Absent: what the archive calls its image, else the file's name."""
+
+
+class ImageRegister(Params, frozen=True):
+    name: str
+    path: str
+    """A squashfs file, absolute; it is never changed or removed."""
+    init: str | None = None
+    """Path of its init in the guest, empty for none; absent: systemd if it has that."""
 
 
 class ImagePull(Params, frozen=True):

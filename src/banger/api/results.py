@@ -10,7 +10,7 @@ from typing import Literal
 
 from msgspec import Struct
 
-from banger.model.artifacts import Kernel
+from banger.model.artifacts import Image, ImageLayer, Kernel
 from banger.model.names import VmId
 from banger.model.vm import (
     Accel,
@@ -293,6 +293,40 @@ class OperationView(Struct, frozen=True, kw_only=True):
     started_at: float
     cancellable: bool
     """False: once it has begun it is completed."""
+
+
+class LayerView(ImageLayer, frozen=True, kw_only=True):
+    """A packed layer that an image was made of."""
+
+    kept: bool
+    """It is in the cache, for the next pull of an image that has it."""
+    images: int
+    """How many images were made of it."""
+
+
+class ImageView(Image, frozen=True, kw_only=True):
+    """An image, flat, and what is known at the moment."""
+
+    layers: tuple[LayerView, ...]
+    unique_bytes: int
+    """What it alone takes of the disk: its root, unless registered, and layers that are kept."""
+    shared_bytes: int
+    """Layers that are kept and that other images were made of, too."""
+    vms: list[str]
+    """Names of VMs that use it."""
+    templates: int
+    """How many were made with it."""
+
+
+class CatalogueView(Struct, frozen=True, kw_only=True):
+    """An image that is built when it is asked for by its name."""
+
+    name: str
+    suite: str
+    """The release of Debian that it is built from."""
+    summary: str
+    digest: str | None
+    """Of the image that has this name here; absent: there is none."""
 
 
 class KernelView(Kernel, frozen=True, kw_only=True):

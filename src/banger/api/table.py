@@ -14,6 +14,7 @@ from banger.api.requests import (
     ImagePrune,
     ImagePull,
     ImageRef,
+    ImageRegister,
     KernelImport,
     KernelPull,
     KernelRef,
@@ -25,6 +26,7 @@ from banger.api.requests import (
     SnapshotRestore,
     TemplateBuild,
     TemplateRef,
+    VmCommit,
     VmCreate,
     VmDelete,
     VmExec,
@@ -45,9 +47,11 @@ from banger.api.requests import (
 )
 from banger.api.results import (
     AvailableKernel,
+    CatalogueView,
     DaemonStatus,
     Deleted,
     ExportedBranch,
+    ImageView,
     KernelView,
     Leftover,
     Listener,
@@ -151,6 +155,12 @@ METHODS: dict[str, Method] = {
             doc="Make independent VMs that go on from where a VM is now.",
         ),
         Method(
+            name="vm.commit",
+            params=VmCommit,
+            result=Image,
+            doc="Make an image of a running VM's root file system.",
+        ),
+        Method(
             name="snapshot.create",
             params=SnapshotCreate,
             result=SnapshotView,
@@ -240,8 +250,14 @@ METHODS: dict[str, Method] = {
             result=ExportedBranch,
             doc="Fetch the guest's commits into a branch of the host's repository.",
         ),
-        Method(name="image.list", params=NoParams, result=list[Image], doc="List images."),
-        Method(name="image.show", params=ImageRef, result=Image, doc="Show one image."),
+        Method(name="image.list", params=NoParams, result=list[ImageView], doc="List images."),
+        Method(name="image.show", params=ImageRef, result=ImageView, doc="Show one image."),
+        Method(
+            name="image.catalog",
+            params=NoParams,
+            result=list[CatalogueView],
+            doc="List the images that are built when they are asked for by name.",
+        ),
         Method(
             name="image.build",
             params=ImageBuild,
@@ -253,6 +269,18 @@ METHODS: dict[str, Method] = {
             params=ImageImport,
             result=Image,
             doc="Make an image of an archive or a root tar.",
+        ),
+        Method(
+            name="image.register",
+            params=ImageRegister,
+            result=Image,
+            doc="Make an image of a file of the user's, which stays where it is.",
+        ),
+        Method(
+            name="image.promote",
+            params=ImageRef,
+            result=Image,
+            doc="Copy a registered image's file, so that it is needed no longer.",
         ),
         Method(
             name="image.pull",

@@ -65,6 +65,7 @@ COMMANDS = (
     Command("vm pause", "vm", "Stop VMs' processors; their memory is kept."),
     Command("vm resume", "vm", "Let paused VMs go on."),
     Command("vm fork", "fork", "Make independent VMs that go on from where a VM is now."),
+    Command("vm commit", "commit", "Make an image of a running VM's root file system."),
     Command("vm delete", "vm", "Delete VMs with their disks, running or not.", aliases=("vm rm",)),
     Command("vm prune", "vm", "Delete every VM that is not running."),
     Command(
@@ -87,6 +88,9 @@ COMMANDS = (
     Command("image build", "image", "Build an image from distribution packages."),
     Command("image import", "image", "Make an image of an archive or a root tar."),
     Command("image pull", "pull", "Pull an image from a registry."),
+    Command("image register", "register", "Make an image of a squashfs file where it lies."),
+    Command("image promote", "register", "Copy a registered image's file into the store."),
+    Command("image catalog", "catalog", "List the images that can be built by name."),
     Command("image list", "image", "List images.", aliases=("image ls",)),
     Command("image show", "image", "Show everything that is known of an image."),
     Command("image delete", "image", "Delete images.", aliases=("image rm",)),

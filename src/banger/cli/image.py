@@ -22,10 +22,16 @@ from banger.cli.parser import Parser, UsageError
 from banger.cli.progress import Stages
 from banger.cli.targets import add_refs, each_target
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
 COLUMNS = (
     Column("NAME", least=12),
     Column("DIGEST"),
     Column("SIZE", is_number=True),
+    Column("UNIQUE", is_number=True),
+    Column("SHARED", is_number=True),
     Column("SOURCE", least=10),
     Column("AGE", is_number=True),
 )
@@ -34,7 +40,7 @@ COLUMNS = (
 def _configure_build(parser: Parser) -> None:
     add = parser.add_argument
     add("name", metavar="NAME", help="the image's name")
-    add("--suite", metavar="NAME", help="the distribution's release (default: bookworm)")
+    add("--suite", metavar="NAME", help="Debian's release (default: bookworm, or the name's)")
     add(
         "--package",
         action="append",
@@ -120,7 +126,15 @@ def _path_for_daemon(file: str) -> str:
     return os.path.abspath(file)
 
 
+_LIST_TEXT = """\
+SIZE is the root file system's. UNIQUE is what the image alone takes of the
+disk: its root and the downloaded layers that no other image has; SHARED, the
+layers that others have, too. Layers are kept for the next pull; `banger image
+prune` removes them."""
+
+
 def _configure_list(parser: Parser) -> None:
+    parser.text = _LIST_TEXT
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="print digests only")
 
@@ -141,6 +155,8 @@ def _list(arguments: Namespace, context: Context) -> int:
                 image["name"],
                 image["digest"][:12],
                 format_bytes(image["size_bytes"]),
+                format_bytes(image["unique_bytes"]),
+                format_bytes(image["shared_bytes"]),
                 _describe_source(image["source"])["source"],
                 format_age(now - image["created_at"]),
             ]
@@ -166,23 +182,39 @@ def _show(arguments: Namespace, context: Context) -> int:
         "name": image["name"],
         "digest": image["digest"],
         "size": format_bytes(image["size_bytes"]),
+        "unique": format_bytes(image["unique_bytes"]),
+        "shared": format_bytes(image["shared_bytes"]),
         **_describe_source(image["source"]),
+        **({"copied": "no: FILE is needed"} if image["external"] else {}),
         "init": image["init"] or "(none: the agent stays PID 1)",
         "user": image["user"] or "root",
         "workdir": image["workdir"] or "(the user's home)",
         "runs": shlex.join([*image["entrypoint"], *image["cmd"]]) or "(nothing by itself)",
         "packages": len(image["packages"]),
         "created": format_age(time.time() - image["created_at"]) + " ago",
+        "vms": ", ".join(image["vms"]) or "none",
+        "templates": image["templates"],
     }
     for name, value in lines.items():
-        context.out(f"{name:<10}{printable(str(value))}")
+        context.out(f"{name:<11}{printable(str(value))}")
+    for number, layer in enumerate(image["layers"]):
+        context.out(("layers" if number == 0 else "").ljust(11) + _describe_layer(layer))
     return 0
 
 
+def _describe_layer(layer: dict[str, Any]) -> str:
+    others = layer["images"] - 1
+    shared = f"also of {others} other image{'s' if others > 1 else ''}" if others else ""
+    facts = [shared, "" if layer["kept"] else "not kept"]
+    size = format_bytes(layer["size_bytes"]).rjust(7)
+    return "  ".join((layer["digest"][:19], size, ", ".join(filter(None, facts)))).rstrip()
+
+
 def _describe_source(source: str) -> dict[str, str]:
-    """Return where an image came from, and the reference that will always mean it, if any."""
+    """Return where an image came from, and what it was there."""
     kind, _, rest = source.partition(":")
-    return {"source": kind, "pinned": rest} if kind == "registry" else {"source": source}
+    label = {"registry": "pinned", "registered": "file"}.get(kind)
+    return {"source": kind, label: rest} if label else {"source": source}
 
 
 def _configure_delete(parser: Parser) -> None:

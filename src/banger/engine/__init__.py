@@ -6,13 +6,15 @@ A verb checks its request, reads facts, asks `plan` for steps, and runs them wit
 recovery in `recovery`.
 """
 
+from banger.engine.artifacts.committing import commit_vm
 from banger.engine.artifacts.images import (
     build_image,
     delete_image,
     import_image,
-    list_images,
-    show_image,
+    promote_image,
+    register_image,
 )
+from banger.engine.artifacts.imageviews import list_catalogue, list_images, show_image
 from banger.engine.artifacts.kernels import (
     delete_kernel,
     import_kernel,
@@ -71,6 +73,7 @@ __all__ = [
     "build_template_now",
     "cancel_operation",
     "collect_garbage",
+    "commit_vm",
     "create_snapshot",
     "create_vm",
     "delete_image",
@@ -86,6 +89,7 @@ __all__ = [
     "inspect_workspace",
     "kill_vm",
     "list_available_kernels",
+    "list_catalogue",
     "list_images",
     "list_kernels",
     "list_listeners",
@@ -98,6 +102,7 @@ __all__ = [
     "open_log",
     "pause_vm",
     "prepare_workspace",
+    "promote_image",
     "prune_images",
     "prune_kernels",
     "prune_templates",
@@ -105,6 +110,7 @@ __all__ = [
     "pull_image",
     "pull_kernel",
     "read_stats",
+    "register_image",
     "restart_vm",
     "restore_snapshot",
     "resume_vm",

@@ -264,7 +264,7 @@ def _plan_machine(engine: Engine, record: VmRecord, memory: Path | None) -> vmm.
         shared=vmm.SharedFiles(
             bzimage=folder / kernel.bzimage,
             initramfs=folder / kernel.initramfs,
-            root=images.image_root(engine.layout, image),
+            root=images.require_root(engine.layout, image),
             modules=folder / kernel.tree if kernel.tree else None,
         ),
         mac=network.format_mac(record.id) if has_network else None,

@@ -6,7 +6,7 @@ Locks (order L1..L5, downwards only; `docs/architecture.md` has the whole table)
   is not waited for: a second verb is refused and told which operation holds
   it. `kill` and `delete` instead end the holder and wait for its undoing,
   which is bounded. Never held across guest I/O whose length the user controls.
-- L3, `LiveVm.workspace`: one prepare or export at a time, waited for in turn
+- L3, `LiveVm.workspace`: one prepare, export or commit at a time, waited for in turn
   and cancellable. Taken only when L2 is not held (hazard C1).
 
 If the daemon dies all of this is gone, and recovery makes it anew from rows.
@@ -151,6 +151,15 @@ class LiveVm:
     """A client is at the serial console."""
     unsaved: Unsaved | None = None
     """What is the case and the record does not say."""
+
+
+@contextlib.asynccontextmanager
+async def hold_workspace(live: LiveVm, op: Operation) -> AsyncIterator[None]:
+    """Hold L3; say so if it has to be waited for."""
+    if live.workspace.locked():
+        op.progress("wait for another workspace operation of this VM")
+    async with live.workspace:
+        yield
 
 
 async def stop_watching(live: LiveVm) -> None:

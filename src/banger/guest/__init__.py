@@ -25,7 +25,7 @@ from banger.guest.exec import (
 )
 from banger.guest.ports import GuestTcp, Listeners, connect_tcp, watch_listeners
 from banger.guest.power import ping, poweroff, sync
-from banger.guest.transfer import GuestStat, Transferred, stat, tar_in, tar_out
+from banger.guest.transfer import GuestStat, Transferred, root_out, stat, tar_in, tar_out
 
 __all__ = [
     "STDERR",
@@ -54,6 +54,7 @@ __all__ = [
     "open_connection",
     "ping",
     "poweroff",
+    "root_out",
     "run",
     "start_exec",
     "stat",

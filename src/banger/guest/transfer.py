@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from banger.errors import GuestPathNotFound
+from banger.errors import GuestPathNotFound, GuestRefused
 from banger.guest.codec import Kind
 from banger.guest.connection import GuestConnection
 from banger.guest.deadlines import deadline
@@ -18,6 +18,7 @@ from banger.guest.fields import Fields, Tag, encode_fields, name, u64
 from banger.guest.stream import BATCH_BYTES, Request, Stream
 
 EMPTY_FIRST_FLAG = 1
+ALONE_FLAG = 1
 REFUSALS = {"not-found": GuestPathNotFound}
 
 
@@ -90,6 +91,31 @@ async def tar_out(
     request = Request(Kind.TAR_OUT, what, encode_fields(fields), REFUSALS)
     async with deadline(what, deadline_s), await connection.open_stream(request) as stream:
         yield _received(stream)
+
+
+@contextlib.asynccontextmanager
+async def root_out(
+    connection: GuestConnection, natives: Sequence[bytes], *, deadline_s: float
+) -> AsyncIterator[AsyncIterator[bytes]]:
+    """As `tar_out` of the guest's root: all but what is mounted in it, save the `natives`.
+
+    Raises:
+        GuestRefused: the agent could not read it all, or is of a banger that did not ask for this.
+    """
+    what = "reading the guest's root"
+    fields = [(Tag.PATH, name(b"/")), (Tag.FLAGS, u64(ALONE_FLAG))]
+    fields += [(Tag.NATIVE, name(native)) for native in natives]
+    request = Request(Kind.TAR_OUT, what, encode_fields(fields))
+    try:
+        async with deadline(what, deadline_s), await connection.open_stream(request) as stream:
+            yield _received(stream)
+    except GuestRefused as error:
+        if error.guest_code != "bad-request":
+            raise
+        raise GuestRefused(
+            "The VM was made by an older banger, whose agent cannot read its root as a whole.",
+            hint="banger vm create",
+        ) from error
 
 
 async def stat(connection: GuestConnection, path: bytes, *, deadline_s: float) -> GuestStat:

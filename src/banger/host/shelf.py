@@ -78,7 +78,7 @@ class Shelf(Generic[A]):
     def list_all(self) -> list[A]:
         """Return every readable artefact under its current name, sorted by name and age."""
         found = [self._load(path.name) for path in self.root.glob("*") if _is_digest(path.name)]
-        names = {digest: name for name, digest in sorted(self._names().items(), reverse=True)}
+        names = {digest: name for name, digest in sorted(self.names().items(), reverse=True)}
         named = [_with_name(a, names.get(a.digest, a.name)) for a in found if a is not None]
         return sorted(named, key=lambda artifact: (artifact.name, artifact.digest))
 
@@ -115,20 +115,30 @@ class Shelf(Generic[A]):
         published = self._load(manifest.digest)
         return manifest if published is None else _with_name(published, manifest.name)
 
+    def replace(self, manifest: A) -> None:
+        """Replace the manifest of a published artefact by another of the same digest, at once."""
+        target = self.directory(manifest.digest) / MANIFEST
+        write_atomic(target, msgspec.json.format(msgspec.json.encode(manifest)))
+
     def point(self, name: str, digest: str) -> None:
         """Let `name` mean `digest` from now on."""
         write_atomic(ensure_private_dir(self.root / "names") / _encode(name), digest.encode())
 
+    def names(self) -> dict[str, str]:
+        """Return what each name means now; several may mean the same digest."""
+        names = [unquote(path.name) for path in self.root.glob("names/[!.]*")]
+        return {name: digest for name in names if (digest := self._read_name(name))}
+
     def named(self) -> frozenset[str]:
         """Return the digests that a name means now."""
-        return frozenset(self._names().values())
+        return frozenset(self.names().values())
 
     def remove(self, digest: str) -> None:
         """Remove an artefact and the names that point at it; one that is gone is fine (A6).
 
         The directory is renamed away first: nobody finds it half removed.
         """
-        for name, target in self._names().items():
+        for name, target in self.names().items():
             if target == digest:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(self.root / "names" / _encode(name))
@@ -141,10 +151,6 @@ class Shelf(Generic[A]):
             os.rename(self.directory(digest), grave / digest)
             fsync_dir(self.root)
         shutil.rmtree(grave, ignore_errors=True)
-
-    def _names(self) -> dict[str, str]:
-        names = [unquote(path.name) for path in self.root.glob("names/[!.]*")]
-        return {name: digest for name in names if (digest := self._read_name(name))}
 
     def _read_name(self, name: str) -> str | None:
         try:

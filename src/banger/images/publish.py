@@ -19,7 +19,7 @@ import msgspec
 
 from banger.host.shelf import hash_file
 from banger.images.rootinode import RootInode, set_root_inode
-from banger.images.shelf import ROOT, is_intact, open_shelf
+from banger.images.shelf import ROOT, is_intact, open_shelf, take_root
 from banger.layout import Layout
 from banger.model.artifacts import Image, ImageDraft
 
@@ -59,6 +59,9 @@ def image_digest(draft: ImageDraft, root_sha256: str) -> str:
 
 def _publish(layout: Layout, staged: Path, image: Image) -> Image:
     shelf = open_shelf(layout)
-    if shelf.find(image.digest) is not None and not is_intact(layout, image):
+    there = shelf.find(image.digest)
+    if there is not None and there.external is not None:
+        take_root(layout, there, staged / ROOT)
+    elif there is not None and not is_intact(layout, image):
         shelf.set_aside(image.digest)
     return shelf.publish(staged, image)

@@ -124,16 +124,8 @@ def load_recipe(path: Path) -> Recipe:
     return parse_recipe(text, where=str(path))
 
 
-def list_recipes() -> list[str]:
-    """Return the names of the recipes that come with banger."""
-    files = resources.files("banger.images").joinpath("recipes").iterdir()
-    return sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml"))
-
-
-def find_recipe(name: str) -> Recipe | None:
-    """Return the recipe that comes with banger under this name, or None."""
-    if name not in list_recipes():
-        return None
+def read_own_recipe(name: str) -> Recipe:
+    """Return a recipe that comes with banger."""
     file = resources.files("banger.images").joinpath("recipes", f"{name}.toml")
     return parse_recipe(file.read_text("utf-8"), where=f"the recipe {name}")
 

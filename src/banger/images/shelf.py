@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import os
 import re
 from pathlib import Path
 
+import msgspec
+
 from banger.errors import ImageNotFound, InvalidRequest, ReferenceInvalid
+from banger.host.files import fsync_dir, fsync_file
 from banger.host.shelf import Shelf, hash_file
 from banger.images.registry.reference import parse_reference
 from banger.layout import Layout
@@ -73,6 +77,8 @@ def get_image(layout: Layout, reference: str) -> Image:
 
 def image_root(layout: Layout, image: Image) -> Path:
     """Return the file that holds the image's root; read-only, shared by its VMs."""
+    if image.external is not None:
+        return Path(image.external.path)
     return open_shelf(layout).directory(image.digest) / image.root
 
 
@@ -82,7 +88,27 @@ def is_intact(layout: Layout, image: Image) -> bool:
     return root.is_file() and hash_file(root) == image.root_sha256
 
 
+def take_root(layout: Layout, image: Image, staged: Path) -> Image:
+    """Put a copy of a registered image's root onto the shelf; return the image as it is then.
+
+    Raises:
+        ImageNotFound: it was deleted meanwhile.
+    """
+    shelf = open_shelf(layout)
+    stored = msgspec.structs.replace(image, external=None)
+    fsync_file(staged)
+    try:
+        os.rename(staged, shelf.directory(image.digest) / image.root)
+        fsync_dir(shelf.directory(image.digest))
+        shelf.replace(stored)
+    except FileNotFoundError as error:
+        raise ImageNotFound(f"The image {image.name} was deleted.") from error
+    return stored
+
+
 def _has_root(layout: Layout, image: Image) -> bool:
+    if image.external is not None:
+        return True  # whether it is there still is told with the file's name, where it is used
     try:
         size = image_root(layout, image).stat().st_size
     except FileNotFoundError:
@@ -90,6 +116,12 @@ def _has_root(layout: Layout, image: Image) -> bool:
     if size != image.size_bytes:
         log.warning("the root of the image %s (%s) is damaged", image.name, image.digest)
     return size == image.size_bytes
+
+
+def image_names(layout: Layout) -> dict[str, str]:
+    """Return the digest of the image that each name means; an image may have several names."""
+    here = {image.digest for image in list_images(layout)}
+    return {name: d for name, d in open_shelf(layout).names().items() if d in here}
 
 
 def named_digests(layout: Layout) -> frozenset[str]:

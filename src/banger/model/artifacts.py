@@ -5,6 +5,14 @@ from __future__ import annotations
 from msgspec import Struct, field
 
 
+class ImageLayer(Struct, frozen=True):
+    """A packed layer that an image was made of."""
+
+    digest: str
+    """`sha256:` and 64 hex digits, of the packed layer."""
+    size_bytes: int
+
+
 class ImageDraft(Struct, frozen=True, kw_only=True):
     """What is known of an image before its root is finished."""
 
@@ -28,6 +36,16 @@ class ImageDraft(Struct, frozen=True, kw_only=True):
     """What it is for, `linux/arm64`; empty: this host."""
     packages: dict[str, str] = field(default_factory=dict)
     """Name and version of each distribution package, when known."""
+    layers: tuple[ImageLayer, ...] = ()
+    """What it was made of, the lowest first, if that came from a registry."""
+
+
+class ExternalRoot(Struct, frozen=True):
+    """A root that is a file of the user's; it is never written or removed."""
+
+    path: str
+    mtime_ns: int
+    """When it was registered: at another time it may be another file."""
 
 
 class Image(ImageDraft, frozen=True, kw_only=True):
@@ -39,6 +57,8 @@ class Image(ImageDraft, frozen=True, kw_only=True):
     root: str
     """File name of the root, relative to the image's directory."""
     root_sha256: str
+    external: ExternalRoot | None = None
+    """Where the root is instead; absent: it is in the image's directory."""
 
 
 class Kernel(Struct, frozen=True, kw_only=True):

@@ -4,6 +4,20 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+SSH_KEY_KINDS = ("rsa", "dsa", "ecdsa", "ed25519")
+UNSHARED = (
+    "etc/machine-id",
+    "etc/hostname",
+    "etc/hosts",
+    "etc/resolv.conf",
+    *(f"etc/ssh/ssh_host_{kind}_key{end}" for kind in SSH_KEY_KINDS for end in ("", ".pub")),
+    "var/lib/dbus/machine-id",
+    "var/lib/systemd/random-seed",
+    "var/lib/systemd/credential.secret",
+)
+"""Files of a guest that no image may hold: what every boot writes anew, and what programs of the
+guest make once for a machine (hazards D2, D6). Relative to its root."""
+
 
 class IdentityFile(NamedTuple):
     """A file of the guest, owned by root."""

@@ -12,7 +12,7 @@ import select
 import shutil
 import socket
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -72,11 +72,12 @@ class Agent:
         return self.process.wait(END_S)
 
 
-def start_agent(binary: Path) -> Agent:
+def start_agent(binary: Path, prefix: Sequence[str] = ()) -> Agent:
+    """Start an agent; `prefix` is the command that runs it."""
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
-            [binary, "--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()]
+            [*prefix, binary, "--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()]
         )
     return Agent(Host(ours), process)
 

@@ -6,8 +6,9 @@ import io
 import os
 import random
 import socket
+import subprocess
 import tarfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +16,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from tests.unit.agent.conftest import start_agent
 from tests.unit.agent.wire import PING, TAR_IN, TAR_OUT, WINDOW, Host, Outcome, number
 
 EMPTY_FIRST = 1
@@ -433,3 +435,99 @@ def test_many_files(host: Host, tmp_path: Path) -> None:
     found = read_archive(pack(host, tmp_path / "t").stdout)
     assert sum(info.islnk() for info in found.values()) == 2000
     assert len(found) == 4051
+
+
+# --- a root without what is mounted in it -----------------------------------------
+
+
+ALONE = 1
+MOUNTED = """
+set -e
+root=$1 disk=$2
+mount --bind "$root" "$root"
+cd "$root"
+mount -t tmpfs pseudo proc
+echo no > proc/no
+mount --bind "$disk" "$(readlink -f home)"
+mount -t tmpfs pseudo home/deep/scratch
+echo no > home/deep/scratch/no
+shift 2
+exec "$@"
+"""
+
+
+@pytest.fixture
+def mounted(agent_binary: Path, tmp_path: Path) -> Iterator[Host]:
+    """An agent that is root in namespaces of its own, with a root that has mounts."""
+    root, disk = tmp_path / "root", tmp_path / "disk"
+    for path in (root / "proc/under", root / "var/home/hidden", disk / "deep/scratch"):
+        path.mkdir(parents=True)
+    (root / "home").symlink_to("var/home")
+    (root / "f").write_bytes(b"f")
+    (disk / "deep/kept").write_bytes(b"kept")
+    (disk / "deep/kept").chmod(0o4711)
+    os.link(disk / "deep/kept", disk / "again")
+    root.chmod(0o711)
+    disk.chmod(0o750)
+    prefix = ["unshare", "--user", "--map-root-user", "--mount", "sh", "-c", MOUNTED, "sh"]
+    prefix += [str(root), str(disk)]
+    if subprocess.run([*prefix, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("this host lets users make no such namespace")
+    running = start_agent(agent_binary, prefix)
+    try:
+        running.host.connect()
+        yield running.host
+        assert running.end() == 0
+    finally:
+        running.host.sock.close()
+        running.process.kill()
+        running.process.wait()
+
+
+def test_pack_alone_leaves_out_what_is_mounted(mounted: Host, tmp_path: Path) -> None:
+    """F2: what is below a mount point comes instead; a native directory comes as it is mounted,
+    where the image's links lead, with its attributes; the root has its own."""
+    natives = [("NATIVE", str(tmp_path / "root/home")), ("NATIVE", "/no/such/directory")]
+    outcome = mounted.call(TAR_OUT, ("PATH", str(tmp_path / "root")), ("FLAGS", ALONE), *natives)
+    members = read_archive(outcome.stdout)
+    assert sorted(members) == [
+        ".",
+        "./f",
+        "./home",
+        "./proc",
+        "./proc/under",
+        "./var",
+        "./var/home",
+        "./var/home/again",
+        "./var/home/deep",
+        "./var/home/deep/kept",
+        "./var/home/deep/scratch",
+    ]
+    assert (members["."].mode, members["./var/home"].mode) == (0o711, 0o750)
+    assert members["./var/home/again"].size == 4
+    assert members["./var/home/deep/kept"].linkname == "./var/home/again"
+    assert number(outcome.result["ENTRIES"]) == 11
+
+
+def test_pack_alone_takes_no_names(mounted: Host, tmp_path: Path) -> None:
+    outcome = mounted.call(
+        TAR_OUT, ("PATH", str(tmp_path / "root")), ("FLAGS", ALONE), ("NAME", "f")
+    )
+    assert outcome.code == "bad-request"
+
+
+def test_pack_goes_on_past_what_is_removed(host: Host, tmp_path: Path) -> None:
+    """C1: programs go on while a tree is packed; a name that is gone when its turn comes is none,
+    neither as itself nor as the first name of a hard link."""
+    big = tmp_path / "a"
+    big.write_bytes(NOISE)
+    (tmp_path / "b").mkdir()
+    (tmp_path / "c").write_bytes(b"c")
+    os.link(tmp_path / "c", tmp_path / "d")
+    stream = host.open(TAR_OUT, ("PATH", str(tmp_path)))
+    host.wait_output(stream, NOISE[:100])  # the names are listed; the window is not enough for it
+    (tmp_path / "b").rmdir()
+    (tmp_path / "c").unlink()
+    members = read_archive(host.wait(stream).stdout)
+    assert sorted(members) == ["a", "d"]
+    assert members["d"].size == 1

@@ -13,8 +13,6 @@ from banger.images.recipe import (
     Recipe,
     RecipeFile,
     Units,
-    find_recipe,
-    list_recipes,
     load_recipe,
     parse_recipe,
     require_recipe,
@@ -116,14 +114,6 @@ def test_files_that_are_not_there_or_no_text(tmp_path: Path) -> None:
         load_recipe(tmp_path / "bytes.toml")
     (tmp_path / "good.toml").write_text(FULL)
     assert load_recipe(tmp_path / "good.toml").name == "small"
-
-
-def test_the_recipes_that_come_with_us_are_found() -> None:
-    assert list_recipes() == ["debian-bookworm"]
-    default = find_recipe("debian-bookworm")
-    assert default is not None
-    assert {"systemd", "git", "make", "gcc", "python3", "openssh-server"} <= set(default.packages)
-    assert find_recipe("../recipes/debian-bookworm") is None
 
 
 @given(st.text(max_size=200))

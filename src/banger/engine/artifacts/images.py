@@ -11,7 +11,7 @@ from pathlib import Path
 import msgspec
 
 from banger import images, templates
-from banger.api.requests import ImageBuild, ImageImport, ImageRef
+from banger.api.requests import ImageBuild, ImageImport, ImageRef, ImageRegister
 from banger.api.results import Deleted
 from banger.engine.artifacts.imageusers import load_image_users
 from banger.engine.artifacts.pulling import pull_reference
@@ -23,19 +23,6 @@ from banger.errors import ImageInUse, ImageNotFound, InvalidRequest
 from banger.images import platforms, registry
 from banger.model.artifacts import Image
 
-BASE_RECIPE = "debian-bookworm"
-"""What packages are added to when no recipe file is given: a machine that can be worked in."""
-
-
-async def list_images(engine: Engine) -> list[Image]:
-    """Return every image, by name."""
-    return await asyncio.to_thread(images.list_images, engine.layout)
-
-
-async def show_image(engine: Engine, params: ImageRef) -> Image:
-    """Return one image."""
-    return await asyncio.to_thread(images.get_image, engine.layout, params.ref)
-
 
 async def build_image(engine: Engine, op: Operation, params: ImageBuild) -> Image:
     """Build an image from a recipe, or from a suite and packages, under a name."""
@@ -44,9 +31,7 @@ async def build_image(engine: Engine, op: Operation, params: ImageBuild) -> Imag
 
 async def import_image(engine: Engine, op: Operation, params: ImageImport) -> Image:
     """Make an image of an archive, a layout, a root tar, or a pipe with one of them."""
-    path = Path(params.path)
-    if not path.is_absolute():
-        raise InvalidRequest(f"{params.path!r} is not an absolute path.")
+    path = _require_absolute(params.path)
 
     async def make(tell: Progress) -> Image:
         return await images.import_image(
@@ -56,6 +41,34 @@ async def import_image(engine: Engine, op: Operation, params: ImageImport) -> Im
     return await engine.shared.run(f"import:{path}:{params.name}", make, op.progress)
 
 
+async def register_image(engine: Engine, op: Operation, params: ImageRegister) -> Image:
+    """Make an image of a squashfs file that stays where it is."""
+    path = _require_absolute(params.path)
+
+    async def make(tell: Progress) -> Image:
+        return await images.register_image(
+            engine.layout,
+            path,
+            name=params.name,
+            init=params.init,
+            progress=tell,
+            now=engine.now(),
+        )
+
+    key = f"register:{path}:{params.name}:{params.init}"
+    return await engine.shared.run(key, make, op.progress)
+
+
+async def promote_image(engine: Engine, op: Operation, params: ImageRef) -> Image:
+    """Copy a registered image's file onto the shelf, so that it is needed no longer."""
+    image = await asyncio.to_thread(images.get_image, engine.layout, params.ref)
+
+    async def make(tell: Progress) -> Image:
+        return await images.promote_image(engine.layout, image, tell)
+
+    return await engine.shared.run(f"promote:{image.digest}", make, op.progress)
+
+
 async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
     """Delete an image that nobody uses, and the templates that were made from it.
 
@@ -63,7 +76,7 @@ async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
         ImageNotFound: there is none of this name or digest.
         ImageInUse: it is used; the users are named.
     """
-    image = await show_image(engine, params)
+    image = await asyncio.to_thread(images.get_image, engine.layout, params.ref)
     await _require_unused(engine, image)
     await drain_pool(engine, lambda spec: spec.image == image.digest)
     async with engine.removals:
@@ -91,20 +104,35 @@ async def ensure_image(engine: Engine, name: str, progress: Progress) -> Image:
 
     Raises:
         ImageNotFound: it is neither here nor in the catalogue, and no reference.
+        ImageChanged: it is a registered one whose file is not what it was.
     """
     image = await asyncio.to_thread(images.find_image, engine.layout, name)
     if image is not None:
+        await asyncio.to_thread(images.require_root, engine.layout, image)
         return image
     recipe = images.find_recipe(name)
     if recipe is not None:
         return await _build(engine, recipe, progress)
     if not any(mark in name for mark in "/:@"):
-        raise ImageNotFound(
-            f"There is no image {name}.", hint=f"banger image list, or: banger image pull {name}"
-        )
+        raise await asyncio.to_thread(_not_found, engine, name)
     return await pull_reference(
         engine, registry.parse_reference(name), progress, platform=platforms.host_platform()
     )
+
+
+def _not_found(engine: Engine, name: str) -> ImageNotFound:
+    """Return the error for a word that is neither an image here nor one of the catalogue."""
+    near = images.find_near_name(name, images.image_names(engine.layout))
+    meant = f" Did you mean {near}?" if near else ""
+    hint = "banger image catalog" if near else f"banger image catalog, or: banger image pull {name}"
+    return ImageNotFound(f"There is no image {name}.{meant}", hint=hint)
+
+
+def _require_absolute(untrusted: str) -> Path:
+    path = Path(untrusted)
+    if not path.is_absolute():
+        raise InvalidRequest(f"{untrusted!r} is not an absolute path.")
+    return path
 
 
 def _choose_recipe(params: ImageBuild) -> images.Recipe:
@@ -114,12 +142,12 @@ def _choose_recipe(params: ImageBuild) -> images.Recipe:
             raise InvalidRequest("A recipe file and packages exclude each other.")
         recipe = images.load_recipe(Path(params.recipe))
         return msgspec.structs.replace(recipe, name=params.name)
-    base = images.find_recipe(params.name) or images.find_recipe(BASE_RECIPE)
+    base = images.find_recipe(params.name) or images.find_recipe(images.BASE)
     assert base is not None
     recipe = msgspec.structs.replace(
         base,
         name=params.name,
-        suite=params.suite,
+        suite=params.suite or base.suite,
         packages=(*base.packages, *params.packages),
     )
     images.require_recipe(recipe)

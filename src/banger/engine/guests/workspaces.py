@@ -10,7 +10,7 @@ this process dies before, the workspace counts as not prepared and can be prepar
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator
 
 from banger import store, workspace
 from banger.api.requests import (
@@ -22,7 +22,7 @@ from banger.api.requests import (
 from banger.api.results import ExportedBranch, PreparedWorkspace, WorkspacePlan
 from banger.engine.engine import Engine
 from banger.engine.guests.guestfiles import ConnectedGuest
-from banger.engine.live import LiveVm
+from banger.engine.live import hold_workspace
 from banger.engine.lookup import get_connection, get_vm, reload_vm
 from banger.engine.operations import Operation
 from banger.errors import WorkspaceNotFound
@@ -55,7 +55,7 @@ async def prepare_workspace(
     connection = await get_connection(engine, record)
     op.progress("inspect")
     plan = await _plan(engine, params)
-    async with _one_at_a_time(engine.live_vm(record.id), op):
+    async with hold_workspace(engine.live_vm(record.id), op):
         done = await workspace.import_workspace(
             ConnectedGuest(connection),
             plan,
@@ -92,7 +92,7 @@ async def export_workspace(
     """
     record = await get_vm(engine, params.ref)
     connection = await get_connection(engine, record)
-    async with _one_at_a_time(engine.live_vm(record.id), op):
+    async with hold_workspace(engine.live_vm(record.id), op):
         prepared = _require_workspace(await reload_vm(engine, record.id))
         patch = workspace.export_patch(
             ConnectedGuest(connection),
@@ -111,7 +111,7 @@ async def export_workspace_branch(
     """Fetch the guest's commits into a branch of the host's repository."""
     record = await get_vm(engine, params.ref)
     connection = await get_connection(engine, record)
-    async with _one_at_a_time(engine.live_vm(record.id), op):
+    async with hold_workspace(engine.live_vm(record.id), op):
         op.progress("fetch")
         done = await workspace.export_branch(
             ConnectedGuest(connection),
@@ -142,15 +142,6 @@ async def _plan(
         scratch=ensure_private_dir(engine.layout.scratch),
     )
     return workspace.plan_import(facts, params.guest_path)
-
-
-@contextlib.asynccontextmanager
-async def _one_at_a_time(live: LiveVm, op: Operation) -> AsyncIterator[None]:
-    """Hold L3; say so if it has to be waited for."""
-    if live.workspace.locked():
-        op.progress("wait for another workspace operation of this VM")
-    async with live.workspace:
-        yield
 
 
 def _require_workspace(record: VmRecord) -> WorkspaceRecord:

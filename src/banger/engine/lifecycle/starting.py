@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 from sqlite3 import Connection
 
+from banger import images
 from banger.api.requests import VmStart
 from banger.api.results import VmView
 from banger.engine.engine import Engine
@@ -73,8 +74,11 @@ async def require_bootable(engine: Engine, record: VmRecord) -> None:
     Raises:
         WrongState: its record is damaged.
         ToolMissing: the host lacks programs; they are named.
+        ImageChanged: the file of its registered image is not what it was.
     """
     require_undamaged(record)
+    image = await asyncio.to_thread(images.get_image, engine.layout, record.spec.image)
+    await asyncio.to_thread(images.require_root, engine.layout, image)
     await require_programs(engine, next_spec(record.spec).network)
 
 

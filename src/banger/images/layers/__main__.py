@@ -54,6 +54,7 @@ def _do(job: Job) -> None:
         staged=Path(job.staged),
         workdir=config.working_dir if config else job.workdir,
         report=_report,
+        stores=job.stores,
     )
     _say(msgspec.structs.replace(result, config=config, tag=contents.tag))
 

@@ -72,6 +72,9 @@ class Entry(Struct, gc=False):
     place: object = None
     """The directory of the tree that it is written in (`emit`), and `name` there."""
     name: bytes = b""
+    is_overlay: bool = False
+    """It means something to overlayfs, which the guest mounts the root with: a device 0,0 hides
+    a name, some attributes hide what is below."""
 
 
 def parse_entry(header: Header, records: dict[bytes, bytes], *, offset: int) -> Entry:
@@ -104,6 +107,9 @@ def parse_entry(header: Header, records: dict[bytes, bytes], *, offset: int) -> 
         entry.link = _target(header.link, path)
     elif kind in (stat.S_IFCHR, stat.S_IFBLK):
         entry.device = _device(header, path)
+    entry.is_overlay = (kind == stat.S_IFCHR and not entry.device) or any(
+        name.startswith(_OVERLAY_ATTRIBUTES) for name, _ in entry.xattrs
+    )
     return entry
 
 
@@ -149,8 +155,6 @@ def _device(header: Header, path: bytes) -> int:
     major, minor = header.major, header.minor
     if not (0 <= major <= _MAJOR_MAX and 0 <= minor <= _MINOR_MAX):
         raise ImageInvalid(f"The device {shown(path)} in a layer has the number {major},{minor}.")
-    if header.kind == tar.CHARACTER and (major, minor) == (0, 0):
-        raise ImageUnsupported(f"{shown(path)} in a layer is a whiteout of overlayfs, not of OCI.")
     return major << MINOR_BITS | minor
 
 
@@ -158,15 +162,13 @@ def _attributes(records: dict[bytes, bytes], path: bytes) -> tuple[tuple[bytes, 
     """Return the extended attributes that can be kept.
 
     Raises:
-        ImageUnsupported: one would change what overlayfs shows of the root.
+        ImageInvalid: one is larger than can be.
     """
     found = []
     for key, value in records.items():
         name = key.removeprefix(XATTR)
         if name == key or not name.startswith(_KEPT_ATTRIBUTES):
             continue
-        if name.startswith(_OVERLAY_ATTRIBUTES):
-            raise ImageUnsupported(f"{shown(path)} in a layer has attributes of overlayfs.")
         if len(name) > 255 or len(value) > ATTRIBUTE_BYTES_MAX or b"\0" in name:
             raise ImageInvalid(f"{shown(path)} in a layer has an attribute that is too large.")
         found.append((name, value))

@@ -21,13 +21,16 @@ class Job(Struct, frozen=True, kw_only=True, tag="job"):
     archive: str | None = None
     workdir: str = ""
     """A directory that the root is to have, from the image's configuration."""
+    stores: tuple[str, ...] = ()
+    """Directories that may hold what overlayfs would obey: guests have them beside the overlay."""
 
 
 class LayerLine(Struct, frozen=True, kw_only=True, tag="layer"):
     """One layer: a file that holds it whole."""
 
     path: str
-    diff_id: str
+    diff_id: str | None = None
+    """Digest of its tar; None: nobody has said it."""
 
 
 class Progress(Struct, frozen=True, tag="progress"):

@@ -37,7 +37,7 @@ from banger.images.rootinode import RootInode
 from banger.images.rootwriter import RootWriter, open_root_writer, require_root_writer
 from banger.images.shelf import ROOT, require_image_name
 from banger.layout import Layout
-from banger.model.artifacts import Image, ImageDraft
+from banger.model.artifacts import Image, ImageDraft, ImageLayer
 
 _ERRORS: dict[str, type[BangerError]] = {
     error.code: error for error in (ImageInvalid, ImageUnsupported, InvalidRequest, NoSpace)
@@ -71,9 +71,11 @@ async def make_image(
     require_root_writer()
     with staged_dir(layout.staging, prefix="image") as staged:
         job = Job(staged=str(staged), workdir=config.working_dir)
-        result = await _write_root(job, layers, staged, progress)
+        taken: list[ImageLayer] = []
+        result = await write_root(job, _lines(layers, taken), staged, progress)
         draft = _describe(config, result, name=name, source=source, now=now)
-        return await publish_image(layout, staged, draft, _inode(result), progress)
+        draft = msgspec.structs.replace(draft, layers=tuple(taken))
+        return await publish_image(layout, staged, draft, root_inode(result), progress)
 
 
 async def import_image(
@@ -92,7 +94,7 @@ async def import_image(
         require_image_name(name)
     with staged_dir(layout.staging, prefix="image") as staged:
         job = Job(staged=str(staged), archive=str(path))
-        result = await _write_root(job, (), staged, progress)
+        result = await write_root(job, _lines((), []), staged, progress)
         draft = _describe(
             result.config,
             result,
@@ -100,7 +102,7 @@ async def import_image(
             source=f"file:{path.name}" if path.is_file() or path.is_dir() else "file:-",
             now=now,
         )
-        return await publish_image(layout, staged, draft, _inode(result), progress)
+        return await publish_image(layout, staged, draft, root_inode(result), progress)
 
 
 def _describe(
@@ -127,16 +129,21 @@ def _familiar(tag: str | None) -> str | None:
     return tag and tag.removeprefix("docker.io/").removeprefix("library/")
 
 
-def _inode(result: Result) -> RootInode:
+def root_inode(result: Result) -> RootInode:
+    """Return what the root directory is to be."""
     return RootInode(mode=result.mode, uid=result.uid, gid=result.gid, mtime=result.mtime)
 
 
-async def _write_root(
-    job: Job,
-    layers: Sequence[LayerBlob] | AsyncIterator[LayerBlob],
-    staged: Path,
-    progress: Progress,
+async def write_root(
+    job: Job, layers: AsyncIterator[LayerLine], staged: Path, progress: Progress
 ) -> Result:
+    """Write the root that the layers make into `staged`, and return what was found in it.
+
+    Raises:
+        ImageInvalid, ImageUnsupported: a layer is not what it should be, or cannot be kept.
+        InvalidRequest: what the job names cannot be read.
+        ToolFailed, NoSpace: the root cannot be written.
+    """
     async with open_root_writer(staged / ROOT) as writer:
         result = await _read_layers(job, layers, writer, progress)
         await writer.finish()
@@ -144,10 +151,7 @@ async def _write_root(
 
 
 async def _read_layers(
-    job: Job,
-    layers: Sequence[LayerBlob] | AsyncIterator[LayerBlob],
-    writer: RootWriter,
-    progress: Progress,
+    job: Job, layers: AsyncIterator[LayerLine], writer: RootWriter, progress: Progress
 ) -> Result:
     """Run the program that reads layers to its end; what it writes goes to `writer`.
 
@@ -184,17 +188,13 @@ def _environment() -> dict[str, str]:
     return {name: os.environ[name] for name in ("PYTHONPATH",) if name in os.environ}
 
 
-async def _feed(
-    stdin: asyncio.StreamWriter,
-    job: Job,
-    layers: Sequence[LayerBlob] | AsyncIterator[LayerBlob],
-) -> None:
+async def _feed(stdin: asyncio.StreamWriter, job: Job, layers: AsyncIterator[LayerLine]) -> None:
     """Tell the program its job, and each layer when it is there."""
     # It may end early; its own words say why.
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         await _tell(stdin, job)
-        async for layer in _one_by_one(layers):
-            await _tell(stdin, LayerLine(path=str(layer.path), diff_id=layer.diff_id))
+        async for layer in layers:
+            await _tell(stdin, layer)
         stdin.close()
         await stdin.wait_closed()
 
@@ -202,6 +202,15 @@ async def _feed(
 async def _tell(stdin: asyncio.StreamWriter, line: Job | LayerLine) -> None:
     stdin.write(msgspec.json.encode(line) + b"\n")
     await stdin.drain()
+
+
+async def _lines(
+    layers: Sequence[LayerBlob] | AsyncIterator[LayerBlob], taken: list[ImageLayer]
+) -> AsyncIterator[LayerLine]:
+    """Yield what the program is told of each layer; `taken` gets what is kept of it."""
+    async for layer in _one_by_one(layers):
+        taken.append(ImageLayer(digest=layer.digest, size_bytes=layer.size))
+        yield LayerLine(path=str(layer.path), diff_id=layer.diff_id)
 
 
 async def _one_by_one(

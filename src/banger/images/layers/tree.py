@@ -10,13 +10,18 @@ For each layer, from the lowest up:
 Parents that are symbolic links are followed inside the root, as overlayfs or a chroot would show
 them; missing ones are made. A hard link may name what a lower layer has even if this one hides
 it. A link's own attributes do not count. umoci does the same in all of this.
+
+What overlayfs would obey is refused: the guest mounts the root with it, so the layers would not be
+all that says what is in the root. Only in directories that guests have beside the overlay, as
+container stores are, it is kept as it is.
 """
 
 from __future__ import annotations
 
 import stat
+from collections.abc import Sequence
 
-from banger.errors import ImageInvalid
+from banger.errors import ImageInvalid, ImageUnsupported
 from banger.images.layers.entries import AUFS, LINK, OPAQUE, WHITEOUT, Entry, shown
 from banger.images.layers.limits import PATH_BYTES_MAX, SYMLINKS_MAX, Budget
 
@@ -45,7 +50,9 @@ Found = tuple[Node, Directory, bytes]
 class Tree:
     """The file system so far."""
 
-    def __init__(self, budget: Budget) -> None:
+    def __init__(self, budget: Budget, stores: Sequence[bytes] = ()) -> None:
+        """`stores` are directories that guests have beside the overlay."""
+        self._stores = tuple(store.strip(b"/") + b"/" for store in stores)
         self.root = Directory(_implied(mtime=0), None, b"")
         self._budget = budget
         self._hiding: list[Directory] = []
@@ -114,6 +121,8 @@ class Tree:
         linked = self._find_link_target(entry, path) if entry.kind == LINK else None
         parent = self._make_directories(above, mtime=entry.mtime)
         _require_length(parent, name)
+        if (linked or entry).is_overlay:
+            self._require_store(parent, name)
         present = parent.children.get(name)
         if entry.kind == stat.S_IFDIR:
             if isinstance(present, Directory):
@@ -127,6 +136,18 @@ class Tree:
             raise ImageInvalid(f"A layer has the hard link {shown(path)} to itself.")
         else:
             parent.children[name] = linked
+
+    def _require_store(self, parent: Directory, name: bytes) -> None:
+        """Check that what means something to overlayfs is where the overlay is not.
+
+        Raises:
+            ImageUnsupported: it is not.
+        """
+        path = path_of(parent, name)
+        if not path.startswith(self._stores):
+            raise ImageUnsupported(
+                f"{shown(path)} in a layer is a whiteout of overlayfs, or has its attributes."
+            )
 
     def _find_link_target(self, entry: Entry, path: bytes) -> Entry:
         parts = entry.link.split(b"/")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 
@@ -52,7 +52,13 @@ class Contents(Struct, frozen=True):
 
 
 def write_layers(
-    layers: Iterable[Layer], output: int, *, staged: Path, workdir: str, report: Report
+    layers: Iterable[Layer],
+    output: int,
+    *,
+    staged: Path,
+    workdir: str,
+    report: Report,
+    stores: Sequence[str] = (),
 ) -> Result:
     """Write the merged tar of the layers, the lowest first, and say what is in it.
 
@@ -61,7 +67,7 @@ def write_layers(
         NoSpace: the root would not fit.
     """
     budget = Budget()
-    tree = Tree(budget)
+    tree = Tree(budget, [os.fsencode(store) for store in stores])
     blobs: list[Blob] = []
     for number, index in enumerate(_index_all(layers, budget, report)):
         tree.apply_layer(index.entries, number)

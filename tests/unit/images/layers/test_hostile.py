@@ -78,7 +78,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "overlay's whiteout": (make_tar(Member("a", kind=tarfile.CHRTYPE)), "whiteout of overlayfs"),
     "overlay's attribute": (
         make_tar(Member("a", xattrs={"trusted.overlay.opaque": b"y"})),
-        "attributes of overlayfs",
+        "of overlayfs, or has its attributes",
     ),
     "large attribute": (make_tar(Member("a", xattrs={"user.a": b"x" * 70000})), "too large"),
     "device number": (

@@ -1,0 +1,54 @@
+/* A tar that is being packed, from its headers down to the bytes (tar_pack.c); what goes into it
+ * is tar_out.c's. */
+#ifndef BANGER_TAR_PACK_H
+#define BANGER_TAR_PACK_H
+
+#include "agent.h"
+#include "tar_header.h"
+
+#include <limits.h>
+#include <sys/stat.h>
+
+enum { BUFFER = 65536, XATTR_MAX = 65536 };
+
+/* A file with several names: the first one that was packed. */
+struct seen {
+    dev_t device;
+    ino_t inode;
+    char *name;
+};
+
+/* A directory that is packed from a mount of its own. */
+struct native {
+    char *name; /* as names are packed: `./root` */
+    int fd;
+};
+
+struct pack {
+    struct failure *failure;
+    uint8_t *buffer; /* output that waits */
+    size_t used;
+    char *pax; /* records of the entry at hand */
+    size_t pax_size;
+    char *xattr_names, *xattr_value; /* XATTR_MAX each, the kernel's own limit */
+    struct seen *seen; /* open addressing; `seen_room` is a power of two */
+    size_t seen_count, seen_room;
+    struct native *natives;
+    size_t native_count;
+    char name[PATH_MAX]; /* of the entry at hand, relative */
+    uint64_t entries, bytes;
+};
+
+int pack_start(struct pack *pack, struct failure *failure);
+int pack_end(struct pack *pack);
+void pack_free(struct pack *pack);
+
+/* Fill the failure with `errno` and the entry at hand. */
+int broken(struct pack *pack, const char *what);
+
+int put_xattrs(struct pack *pack, int fd);
+int put_header(struct pack *pack, struct tar_header *header, const struct stat *found,
+               const char *link);
+int put_content(struct pack *pack, int fd, uint64_t size);
+
+#endif

@@ -1,0 +1,41 @@
+"""`vm commit`."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from banger.cli.context import Context
+from banger.cli.output import format_json
+from banger.cli.parser import Parser
+from banger.cli.progress import Stages, add_timings
+
+_TEXT = """\
+The image has all files that the VM sees, but for what is mounted in it (/proc,
+/dev, /run ...) and what makes it itself: host name, machine-id, ssh host keys.
+How it is run is as for the VM's image. The VM goes on meanwhile: each file is
+as it is when it is read, so stop what writes a lot first."""
+
+
+def _configure(parser: Parser) -> None:
+    add = parser.add_argument
+    add("ref", metavar="VM", help="name, id, or the beginning of either")
+    add("name", metavar="IMAGE", help="the image's name")
+    add("--json", action="store_true", help="print JSON")
+    add("-q", "--quiet", action="store_true", help="no progress")
+    add_timings(parser)
+    parser.text = _TEXT
+
+
+def _commit(arguments: Namespace, context: Context) -> int:
+    params = {"ref": arguments.ref, "name": arguments.name}
+    with (
+        context.client() as client,
+        Stages(quiet=arguments.quiet, timings=arguments.timings) as stages,
+    ):
+        image = client.call("vm.commit", params, on_event=stages.on_event, on_tick=stages.on_tick)
+    assert isinstance(image, dict)
+    context.out(format_json(image) if arguments.json else image["digest"])
+    return 0
+
+
+COMMANDS = {"vm commit": (_configure, _commit)}

@@ -1,0 +1,54 @@
+"""The images that come by their name alone: which there are, and how each is built. Pure.
+
+All are built from signed packages of Debian. References of registries are no part of it: what one
+means is the registry's word, and `image pull` takes any.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+import msgspec
+from msgspec import Struct
+
+from banger.images.recipe import Recipe, read_own_recipe
+
+BASE = "debian-bookworm"
+"""The recipe that comes with banger, and that all of the catalogue are built by."""
+
+
+class CatalogueImage(Struct, frozen=True):
+    """An image that can be built by its name."""
+
+    name: str
+    suite: str
+    summary: str
+
+
+_TOOLS = "systemd, sshd, git, gcc, make, python3"
+CATALOGUE = {
+    image.name: image
+    for image in (
+        CatalogueImage("debian-bookworm", "bookworm", f"Debian 12: {_TOOLS}"),
+        CatalogueImage("debian-trixie", "trixie", f"Debian 13: {_TOOLS}"),
+        CatalogueImage("debian-bullseye", "bullseye", f"Debian 11: {_TOOLS}"),
+    )
+}
+"""By name; the default first. Each has been built and booted."""
+
+
+def find_recipe(name: str) -> Recipe | None:
+    """Return the recipe of an image of the catalogue, or None."""
+    known = CATALOGUE.get(name)
+    if known is None:
+        return None
+    return msgspec.structs.replace(read_own_recipe(BASE), name=known.name, suite=known.suite)
+
+
+def find_near_name(name: str, local: Iterable[str]) -> str | None:
+    """Return the image, of the catalogue or a local one, that a slip was probably meant for."""
+    names = {*CATALOGUE, *local}
+    by_end = {known.partition("-")[2]: known for known in CATALOGUE}
+    near = difflib.get_close_matches(name.lower(), [*names, *by_end], n=1)
+    return by_end.get(near[0], near[0]) if near else None
