@@ -14,7 +14,7 @@ import contextlib
 import functools
 import logging
 import shutil
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass
 from pathlib import Path
@@ -51,6 +51,7 @@ from banger.images.registry.endpoints import find_endpoints
 from banger.images.registry.reference import Reference
 from banger.images.registry.session import Session
 from banger.layout import Layout
+from banger.model.progress import Part
 from banger.model.registries import Registries
 
 log = logging.getLogger(__name__)
@@ -73,7 +74,14 @@ FAILURES_OF_A_MIRROR = (
 class Progress(Protocol):
     """Tell how far a stage is; on the event loop."""
 
-    def __call__(self, stage: str, done: int | None = None, total: int | None = None, /) -> None:
+    def __call__(
+        self,
+        stage: str,
+        done: int | None = None,
+        total: int | None = None,
+        parts: tuple[Part, ...] = (),
+        /,
+    ) -> None:
         """Report."""
 
 
@@ -172,9 +180,8 @@ class Pull:
 
         async def fetch(layer: Descriptor) -> Path:
             async with slots:
-                path = await self._fetch_blob(layer, meter.counter(layer))
-            meter.count(layer, layer.size)
-            return path
+                with meter.counting(layer) as count:
+                    return await self._fetch_blob(layer, count)
 
         tasks = {
             digest: asyncio.create_task(fetch(layer))
@@ -313,26 +320,34 @@ class ComingLayers:
 
 
 class _Meter:
-    """Adds up the bytes of all layers for one bar."""
+    """Tells of all layers together, and of each that is on its way."""
 
     def __init__(self, layers: Sequence[Descriptor], progress: Progress) -> None:
         self._done = {layer.digest: 0 for layer in layers}
         self._total = sum({layer.digest: layer.size for layer in layers}.values())
+        self._coming: dict[str, Descriptor] = {}
         self._progress = progress
 
-    def counter(self, layer: Descriptor) -> Progress:
-        """Return what takes the progress of one layer's download."""
-        return functools.partial(self._take, layer)
+    @contextlib.contextmanager
+    def counting(self, layer: Descriptor) -> Iterator[Progress]:
+        """Count a layer, which comes within the block; yield what takes its own progress."""
+        self._coming[layer.digest] = layer
+        try:
+            yield functools.partial(self._take, layer)
+            self._done[layer.digest] = layer.size
+        finally:
+            del self._coming[layer.digest]
+        self._tell()
 
-    def count(self, layer: Descriptor, done: int) -> None:
-        self._done[layer.digest] = done
-        self._progress(DOWNLOADING, sum(self._done.values()), self._total)
+    def _take(self, layer: Descriptor, _: str, done: int | None = None, *__: object) -> None:
+        self._done[layer.digest] = done or 0
+        self._tell()
 
-    def _take(
-        self, layer: Descriptor, _: str, done: int | None = None, __: int | None = None
-    ) -> None:
-        self.count(layer, done or 0)
+    def _tell(self) -> None:
+        coming = self._coming.values()
+        parts = (Part(layer.hex[:12], self._done[layer.digest], layer.size) for layer in coming)
+        self._progress(DOWNLOADING, sum(self._done.values()), self._total, tuple(parts))
 
 
-def _ignore(_: str, __: int | None = None, ___: int | None = None) -> None:
+def _ignore(*_: object) -> None:
     """Take the progress of what is too small to show."""
