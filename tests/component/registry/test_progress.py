@@ -48,8 +48,8 @@ def trickling() -> Iterator[HostileRegistry]:
         registry.add_image("x", *CONTENTS)
         for number in range(1, len(CONTENTS)):
             content = registry.blobs[registry.digests[number]]
-            registry.routes[registry.blob_path("x", number)] = (
-                lambda handler, content=content: trickle(handler, content)
+            registry.routes[registry.blob_path("x", number)] = lambda handler, content=content: (
+                trickle(handler, content)
             )
         try:
             yield registry
