@@ -43,7 +43,8 @@ def make_data_home(cache: Path) -> Path:
 
 
 NOT_MAKERS = tuple(
-    f"src/banger/images/{name}" for name in ("layers", "registry", "content.py", "platforms.py")
+    f"src/banger/images/{name}"
+    for name in ("layers", "registry", "content.py", "platforms.py", "signature.py")
 )
 """Below them, but no recipe's image depends on these."""
 

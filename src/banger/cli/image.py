@@ -167,6 +167,7 @@ def _show(arguments: Namespace, context: Context) -> int:
         "digest": image["digest"],
         "size": format_bytes(image["size_bytes"]),
         **_describe_source(image["source"]),
+        **({"signed by": image["signed_by"]} if image["signed_by"] else {}),
         "init": image["init"] or "(none: the agent stays PID 1)",
         "user": image["user"] or "root",
         "workdir": image["workdir"] or "(the user's home)",

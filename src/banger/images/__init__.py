@@ -12,6 +12,7 @@ from banger.images.shelf import (
     list_images,
     name_image,
     named_digests,
+    note_signer,
 )
 
 __all__ = [
@@ -30,6 +31,7 @@ __all__ = [
     "make_image",
     "name_image",
     "named_digests",
+    "note_signer",
     "require_image_tools",
     "require_recipe",
 ]

@@ -7,6 +7,8 @@ import logging
 import re
 from pathlib import Path
 
+import msgspec
+
 from banger.errors import ImageNotFound, InvalidRequest, ReferenceInvalid
 from banger.host.shelf import Shelf, hash_file
 from banger.images.registry.reference import parse_reference
@@ -100,6 +102,13 @@ def named_digests(layout: Layout) -> frozenset[str]:
 def name_image(layout: Layout, image: Image, name: str) -> None:
     """Let a name mean this image from now on."""
     open_shelf(layout).point(name, image.digest)
+
+
+def note_signer(layout: Layout, image: Image, signed_by: str) -> None:
+    """Write down whose signature of an image has been verified since it was pulled."""
+    shelf = open_shelf(layout)
+    with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+        shelf.amend(msgspec.structs.replace(image, signed_by=signed_by))
 
 
 def delete_image(layout: Layout, image: Image) -> None:

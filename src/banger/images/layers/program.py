@@ -57,6 +57,7 @@ async def make_image(
     *,
     name: str,
     source: str,
+    signed_by: str = "",
     progress: Progress,
     now: float,
 ) -> Image:
@@ -73,6 +74,7 @@ async def make_image(
         job = Job(staged=str(staged), workdir=config.working_dir)
         result = await _write_root(job, layers, staged, progress)
         draft = _describe(config, result, name=name, source=source, now=now)
+        draft = msgspec.structs.replace(draft, signed_by=signed_by)
         return await publish_image(layout, staged, draft, _inode(result), progress)
 
 
