@@ -353,6 +353,12 @@ class RegistryDenied(Denied):
     code = "registry-denied"
 
 
+class ImageUntrusted(Denied):
+    """An image is not signed as the configuration wants images of its repository to be."""
+
+    code = "image-untrusted"
+
+
 class KernelNotFound(NotFound):
     """No kernel has this name."""
 

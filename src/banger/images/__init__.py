@@ -23,6 +23,7 @@ from banger.images.shelf import (
     list_images,
     name_image,
     named_digests,
+    note_signer,
     require_image_name,
 )
 
@@ -48,6 +49,7 @@ __all__ = [
     "make_image",
     "name_image",
     "named_digests",
+    "note_signer",
     "promote_image",
     "register_image",
     "require_image_name",

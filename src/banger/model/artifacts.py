@@ -34,6 +34,8 @@ class ImageDraft(Struct, frozen=True, kw_only=True):
     stop_signal: str = ""
     platform: str = ""
     """What it is for, `linux/arm64`; empty: this host."""
+    signed_by: str = ""
+    """The key whose signature was verified when it was pulled; empty: none was asked for."""
     packages: dict[str, str] = field(default_factory=dict)
     """Name and version of each distribution package, when known."""
     layers: tuple[ImageLayer, ...] = ()

@@ -122,7 +122,7 @@ def test_a_process_without_a_memory_file_is_not_touched(keeper: Path, tmp_path: 
 
 
 def test_small_blocks_get_no_huge_page(keeper: Path, memory: Path) -> None:
-    """Other advice, and advice for larger blocks, reaches the kernel: it is refused if it is wrong."""
+    """Other advice, and that for larger blocks, reaches the kernel: it sees that it is wrong."""
     script = """
 import mmap
 block = mmap.mmap(-1, 2 * 2**21)

@@ -38,6 +38,7 @@ async def pull_image(engine: Engine, op: Operation, params: ImagePull) -> Image:
     Raises:
         ReferenceInvalid, InvalidRequest: the reference or the platform is none.
         ImageNotFound, ImageInvalid, ImageUnsupported: of the image.
+        ImageUntrusted: it is not signed as the configuration wants it.
         RegistryDenied, RegistryUnreachable, RegistryMisbehaved: of the registry.
         NoSpace, DeadlineExceeded: as they say.
     """
@@ -117,10 +118,15 @@ async def _pull(
     work = await registry.open_pull(source, reference, platform)
     resolved = await work.resolve(reference)
     origin = SOURCE + resolved.pinned
+    # Before anything of it is looked at, also of what is here: the policy may be younger.
+    signer = await work.require_signature(resolved)
+    signed_by = str(signer) if signer else ""
     tell("looking for it here")
     known = await asyncio.to_thread(_find_by_source, engine, origin, platform)
     if known is not None:
         images.name_image(engine.layout, known, reference.familiar)
+        if signer and known.signed_by != signed_by:
+            images.note_signer(engine.layout, known, signed_by)
         return images.get_image(engine.layout, reference.familiar)
     config = await work.fetch_config(resolved)
     async with work.open_layers(resolved, config, tell) as layers:
@@ -136,6 +142,7 @@ async def _pull(
             config,
             name=reference.familiar,
             source=origin,
+            signed_by=signed_by,
             progress=tell_conversion,
             now=engine.now(),
         )
