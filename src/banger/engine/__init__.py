@@ -15,6 +15,7 @@ from banger.engine.artifacts.images import (
 )
 from banger.engine.artifacts.kernels import (
     delete_kernel,
+    fetch_kernel,
     import_kernel,
     list_available_kernels,
     list_kernels,
@@ -80,6 +81,7 @@ __all__ = [
     "delete_vm",
     "export_workspace",
     "export_workspace_branch",
+    "fetch_kernel",
     "fork_vm",
     "import_image",
     "import_kernel",
