@@ -2,7 +2,14 @@
 
 from banger.images.build import build_image, require_image_tools
 from banger.images.layers import import_image, make_image
-from banger.images.recipe import Recipe, find_recipe, list_recipes, load_recipe, require_recipe
+from banger.images.recipe import (
+    Recipe,
+    find_recipe,
+    find_recipe_hash,
+    list_recipes,
+    load_recipe,
+    require_recipe,
+)
 from banger.images.shelf import (
     delete_image,
     find_image,
@@ -20,6 +27,7 @@ __all__ = [
     "delete_image",
     "find_image",
     "find_recipe",
+    "find_recipe_hash",
     "get_image",
     "image_root",
     "import_image",

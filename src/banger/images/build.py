@@ -22,7 +22,7 @@ from banger.host.files import staged_dir
 from banger.host.mmdebstrap import bootstrap, require_mmdebstrap
 from banger.images.plan import EPOCH, build_overlay, parse_dpkg_status, plan_bootstrap
 from banger.images.publish import Progress, publish_image
-from banger.images.recipe import Recipe, require_recipe
+from banger.images.recipe import Recipe, find_recipe_hash, require_recipe
 from banger.images.rootinode import RootInode
 from banger.images.rootwriter import open_root_writer, require_root_writer
 from banger.images.shelf import ROOT
@@ -56,6 +56,7 @@ async def build_image(layout: Layout, recipe: Recipe, *, progress: Progress, now
             source=f"recipe:{recipe.name}",
             env=recipe.env,
             packages=packages,
+            recipe=find_recipe_hash(recipe),
         )
         return await publish_image(layout, staged, draft, RootInode(mtime=EPOCH), progress)
 

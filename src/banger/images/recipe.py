@@ -25,6 +25,7 @@ content, units to enable, disable or mask, paths to leave out. There are no free
 from __future__ import annotations
 
 import difflib
+import hashlib
 import re
 import tomllib
 from collections.abc import Iterable
@@ -136,6 +137,13 @@ def find_recipe(name: str) -> Recipe | None:
         return None
     file = resources.files("banger.images").joinpath("recipes", f"{name}.toml")
     return parse_recipe(file.read_text("utf-8"), where=f"the recipe {name}")
+
+
+def find_recipe_hash(recipe: Recipe) -> str:
+    """Return a hash over all that one of our recipes says; empty for every other recipe."""
+    if recipe != find_recipe(recipe.name):
+        return ""
+    return hashlib.sha256(msgspec.json.encode(recipe, order="sorted")).hexdigest()
 
 
 def require_recipe(recipe: Recipe) -> None:

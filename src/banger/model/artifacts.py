@@ -28,6 +28,8 @@ class ImageDraft(Struct, frozen=True, kw_only=True):
     """What it is for, `linux/arm64`; empty: this host."""
     packages: dict[str, str] = field(default_factory=dict)
     """Name and version of each distribution package, when known."""
+    recipe: str = ""
+    """Hash of the recipe, if it is one that comes with banger; empty: it is never built anew."""
 
 
 class Image(ImageDraft, frozen=True, kw_only=True):

@@ -20,7 +20,14 @@ from banger.engine.engine import Engine
 from banger.engine.operations import Operation
 from banger.engine.pool.clones import drain_pool
 from banger.engine.shared import Progress
-from banger.errors import ImageInUse, ImageNotFound, InvalidRequest
+from banger.errors import (
+    DeadlineExceeded,
+    HostNotReady,
+    ImageInUse,
+    ImageNotFound,
+    InvalidRequest,
+    ToolFailed,
+)
 from banger.images import platforms, registry
 from banger.model.artifacts import Image
 
@@ -81,8 +88,10 @@ async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
     return Deleted(ids=[image.digest])
 
 
-async def ensure_image(engine: Engine, name: str, progress: Progress) -> Image:
+async def ensure_image(engine: Engine, op: Operation, name: str) -> Image:
     """Return the image of this name or digest, built or pulled now if it can be.
+
+    One of a recipe of ours that has changed is built anew; the old one stays for its VMs.
 
     A bare word is never pulled: a slip in the name of an own image must not run what a
     stranger has put under it in a public registry.
@@ -91,18 +100,36 @@ async def ensure_image(engine: Engine, name: str, progress: Progress) -> Image:
         ImageNotFound: it is neither here nor in the catalogue, and no reference.
     """
     image = await asyncio.to_thread(images.find_image, engine.layout, name)
-    if image is not None:
-        return image
     recipe = images.find_recipe(name)
+    if image is not None:
+        return await _renewed(engine, op, image, recipe)
     if recipe is not None:
-        return await _build(engine, recipe, progress)
+        return await _build(engine, recipe, op.progress)
     if not any(mark in name for mark in "/:@"):
         raise ImageNotFound(
             f"There is no image {name}.", hint=f"banger image list, or: banger image pull {name}"
         )
     return await pull_reference(
-        engine, registry.parse_reference(name), progress, platform=platforms.host_platform()
+        engine, registry.parse_reference(name), op.progress, platform=platforms.host_platform()
     )
+
+
+async def _renewed(
+    engine: Engine, op: Operation, image: Image, recipe: images.Recipe | None
+) -> Image:
+    """Return what an image's recipe gives today, if it is one of ours that has changed."""
+    if recipe is None or image.recipe in ("", images.find_recipe_hash(recipe)):
+        return image
+    if recipe.name in engine.failed_recipes:
+        op.note("notice", f"{image.name} is older than its recipe.")
+        return image
+    op.note("notice", f"The recipe of {image.name} has changed; the image is built anew.")
+    try:
+        return await _build(engine, recipe, op.progress)
+    except (HostNotReady, ToolFailed, DeadlineExceeded) as error:
+        engine.failed_recipes.add(recipe.name)
+        op.note("notice", f"{image.name} could not be built, the old one is used: {error.message}")
+        return image
 
 
 def _choose_recipe(params: ImageBuild) -> images.Recipe:
