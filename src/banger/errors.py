@@ -347,6 +347,12 @@ class RegistryMisbehaved(OperationFailed):
     code = "registry-misbehaved"
 
 
+class DownloadFailed(OperationFailed):
+    """A file cannot be had from its URL, or what came is not what its sha256 says."""
+
+    code = "download-failed"
+
+
 class RegistryDenied(Denied):
     """A registry wants other credentials than we have, or refuses them."""
 

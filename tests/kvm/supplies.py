@@ -107,14 +107,15 @@ async def gather(cache: Path, layout: Layout, work: Path) -> Supplies:
             banger.do("image", "build", DEFAULT_IMAGE, deadline_s=DOWNLOAD_DEADLINE_S)
     agent, version = find_agent()
     # By digest from here on: a run with another agent may move the name at any moment.
-    guest_kernel = await kernels.pull_kernel(
-        layout,
-        KERNEL,
+    order = kernels.Order(
+        layout=layout,
+        name=KERNEL,
         agent=agent,
         agent_version=version,
         progress=lambda *_: None,
         now=time.time(),
     )
+    guest_kernel = await kernels.pull_kernel(order)
     made_by = hash_sources(("src/banger/kernels",)).encode() + Path(__file__).read_bytes()
     key = content_hash(made_by, agent.read_bytes())
     kernel = await cached(cache, f"kvm-kernel-{key}", _make_kernel)

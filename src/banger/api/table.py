@@ -15,6 +15,7 @@ from banger.api.requests import (
     ImagePull,
     ImageRef,
     ImageRegister,
+    KernelFetch,
     KernelImport,
     KernelPull,
     KernelRef,
@@ -305,6 +306,12 @@ METHODS: dict[str, Method] = {
         ),
         Method(name="kernel.show", params=KernelRef, result=KernelView, doc="Show one kernel."),
         Method(name="kernel.pull", params=KernelPull, result=Kernel, doc="Fetch a kernel."),
+        Method(
+            name="kernel.fetch",
+            params=KernelFetch,
+            result=Kernel,
+            doc="Make a kernel of a file at a URL, whose sha256 is known.",
+        ),
         Method(
             name="kernel.import",
             params=KernelImport,

@@ -53,6 +53,8 @@ class Engine:
     """Held while a kernel or an image is removed: milliseconds."""
     template_failures: Counter[str] = field(default_factory=Counter)
     """How often a template of this key could not be made or used while this daemon lived."""
+    failed_recipes: set[str] = field(default_factory=set)
+    """Those whose images could not be built anew: the old ones do for this daemon's life."""
     demand: Demand = field(default_factory=Demand)
     transfers: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(TRANSFERS, thread_name_prefix="transfer")

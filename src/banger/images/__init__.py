@@ -7,6 +7,7 @@ from banger.images.catalogue import (
     CatalogueImage,
     find_near_name,
     find_recipe,
+    find_recipe_hash,
 )
 from banger.images.commit import commit_image, keep_root_tar
 from banger.images.layers import import_image, make_image
@@ -38,6 +39,7 @@ __all__ = [
     "find_image",
     "find_near_name",
     "find_recipe",
+    "find_recipe_hash",
     "get_image",
     "image_names",
     "image_root",

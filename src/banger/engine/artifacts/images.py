@@ -19,7 +19,14 @@ from banger.engine.engine import Engine
 from banger.engine.operations import Operation
 from banger.engine.pool.clones import drain_pool
 from banger.engine.shared import Progress
-from banger.errors import ImageInUse, ImageNotFound, InvalidRequest
+from banger.errors import (
+    DeadlineExceeded,
+    HostNotReady,
+    ImageInUse,
+    ImageNotFound,
+    InvalidRequest,
+    ToolFailed,
+)
 from banger.images import platforms, registry
 from banger.model.artifacts import Image
 
@@ -96,8 +103,10 @@ async def _require_unused(engine: Engine, image: Image) -> None:
         )
 
 
-async def ensure_image(engine: Engine, name: str, progress: Progress) -> Image:
+async def ensure_image(engine: Engine, op: Operation, name: str) -> Image:
     """Return the image of this name or digest, built or pulled now if it can be.
+
+    One of a recipe of ours that has changed is built anew; the old one stays for its VMs.
 
     A bare word is never pulled: a slip in the name of an own image must not run what a
     stranger has put under it in a public registry.
@@ -107,17 +116,35 @@ async def ensure_image(engine: Engine, name: str, progress: Progress) -> Image:
         ImageChanged: it is a registered one whose file is not what it was.
     """
     image = await asyncio.to_thread(images.find_image, engine.layout, name)
+    recipe = images.find_recipe(name)
     if image is not None:
         await asyncio.to_thread(images.require_root, engine.layout, image)
-        return image
-    recipe = images.find_recipe(name)
+        return await _renewed(engine, op, image, recipe)
     if recipe is not None:
-        return await _build(engine, recipe, progress)
+        return await _build(engine, recipe, op.progress)
     if not any(mark in name for mark in "/:@"):
         raise await asyncio.to_thread(_not_found, engine, name)
     return await pull_reference(
-        engine, registry.parse_reference(name), progress, platform=platforms.host_platform()
+        engine, registry.parse_reference(name), op.progress, platform=platforms.host_platform()
     )
+
+
+async def _renewed(
+    engine: Engine, op: Operation, image: Image, recipe: images.Recipe | None
+) -> Image:
+    """Return what an image's recipe gives today, if it is one of ours that has changed."""
+    if recipe is None or image.recipe in ("", images.find_recipe_hash(recipe)):
+        return image
+    if recipe.name in engine.failed_recipes:
+        op.note("notice", f"{image.name} is older than its recipe.")
+        return image
+    op.note("notice", f"The recipe of {image.name} has changed; the image is built anew.")
+    try:
+        return await _build(engine, recipe, op.progress)
+    except (HostNotReady, ToolFailed, DeadlineExceeded) as error:
+        engine.failed_recipes.add(recipe.name)
+        op.note("notice", f"{image.name} could not be built, the old one is used: {error.message}")
+        return image
 
 
 def _not_found(engine: Engine, name: str) -> ImageNotFound:

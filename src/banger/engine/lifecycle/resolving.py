@@ -84,7 +84,7 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
     settings = engine.settings
     network = params.network or NetworkKind(settings.text("network"))
     await require_programs(engine, network)
-    image = await ensure_image(engine, image_ref(params, settings), op.progress)
+    image = await ensure_image(engine, op, image_ref(params, settings))
     _require_platform(image)
     kernel = await ensure_kernel(engine, kernel_ref(params, settings), op.progress)
     vcpu, memory_mib, disk_mib = _sizes(params, settings)
