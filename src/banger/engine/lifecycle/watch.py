@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import signal
 
 from banger import store
 from banger.engine.engine import Engine
@@ -20,6 +21,8 @@ from banger.model.vm import VmState
 from banger.plan.lifecycle import plan_kill
 from banger.vmm import Driver, VmmHandle
 
+KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""What a VMM ends with, itself or by its sandbox's monitor."""
 LAST_WORDS_BYTES = 400
 
 log = logging.getLogger(__name__)
@@ -58,7 +61,7 @@ async def _clean_up(engine: Engine, op: Operation, vm_id: VmId, status: int | No
     await run_forward(engine, op, plan_kill(vm_id), journalled=False)
     is_clean = status in (0, None)
     state = VmState.STOPPED if is_clean else VmState.ERROR
-    why = None if is_clean else f"Its VMM ended with status {status}{_last_words(engine, vm_id)}"
+    why = None if is_clean else f"Its VMM {_say_how(status)}{_last_words(engine, vm_id)}"
     # Of a VMM that an earlier daemon started nobody can tell how it ended.
     failed = status != 0
     again = await decide_restart(engine, record, failed=failed)
@@ -67,6 +70,12 @@ async def _clean_up(engine: Engine, op: Operation, vm_id: VmId, status: int | No
     await save_or_remember(engine, op.id, vm_id, state, error=why, again=again)
     engine.ended.set()
     await sweep_snapshots(engine)
+
+
+def _say_how(status: int | None) -> str:
+    if status in KILLED:
+        return "was killed, by somebody or by the kernel for the memory that it took"
+    return f"ended with status {status}"
 
 
 def _last_words(engine: Engine, vm_id: VmId) -> str:
