@@ -11,7 +11,7 @@ import json
 from collections.abc import Awaitable, Callable
 
 from tests.kvm.limits import (
-    doctor_knows_scopes,
+    a_vm_that_takes_too_much_dies_alone,
     ending_the_daemons_unit_leaves_its_vms,
     vms_have_scopes_of_their_own,
 )
@@ -61,20 +61,24 @@ Check = Callable[[Host], Awaitable[None]]
 
 
 async def doctor_proves_kvm(host: Host) -> None:
-    """`doctor` finds a host that is ready, and has run a guest on KVM."""
+    """`doctor` finds a host that is ready, has run a guest on KVM, and knows of scopes (E5)."""
     report = json.loads((await host.banger("doctor", "--json")).expect().out)
-    fact = _find_accel(report)
-    assert fact == ("ok", "Guests run on KVM. A guest was run on KVM."), fact
+    fact = _find_check(report, "accel")
+    assert fact == ("ok", "Guests run on KVM. A guest was run on KVM.", None), fact
+    fact = _find_check(report, "limits")
+    scopes = "Each VM has a scope of its own, with limits on memory, cpu, pids."
+    assert fact == ("ok", scopes, None), fact
 
 
 async def doctor_explains_a_closed_device(host: Host) -> None:
-    """A user who may not open /dev/kvm is told so, with the command that changes it."""
+    """A user who may not open /dev/kvm, and has no manager, is told what changes that (H8)."""
     report = json.loads((await host.banger("doctor", "--json", user=STRANGER)).out)
-    state, fact = _find_accel(report)
+    state, fact, hint = _find_check(report, "accel")
     assert state == "warn", fact
     assert "/dev/kvm cannot be opened: Permission denied." in fact, fact
-    hints = [check["hint"] for check in report["checks"] if check["name"] == "accel"]
-    assert hints == [f"sudo usermod --append --groups kvm {STRANGER}"], hints
+    assert hint == f"sudo usermod --append --groups kvm {STRANGER}", hint
+    state, fact, hint = _find_check(report, "limits")
+    assert (state, hint) == ("warn", "loginctl enable-linger"), fact
 
 
 async def run_passes_the_status_on(host: Host) -> None:
@@ -259,7 +263,6 @@ async def delete_leaves_nothing(host: Host) -> None:
 CHECKS: tuple[Check, ...] = (
     doctor_proves_kvm,
     doctor_explains_a_closed_device,
-    doctor_knows_scopes,
     run_passes_the_status_on,
     systemd_settles,
     clones_are_new_machines,
@@ -272,6 +275,7 @@ CHECKS: tuple[Check, ...] = (
     workspace_goes_in_and_comes_back,
     daemon_death_leaves_the_vm,
     ending_the_daemons_unit_leaves_its_vms,
+    a_vm_that_takes_too_much_dies_alone,
     stop_keeps_what_was_written,
     crash_ends_the_vm,
     vsock_carries_the_agent,
@@ -279,7 +283,7 @@ CHECKS: tuple[Check, ...] = (
 )
 
 
-def _find_accel(report: dict[str, list[dict[str, str]]]) -> tuple[str, str]:
-    found = [(c["state"], c["fact"]) for c in report["checks"] if c["name"] == "accel"]
+def _find_check(report: dict[str, list[dict[str, str]]], name: str) -> tuple[str, ...]:
+    found = [(c["state"], c["fact"], c["hint"]) for c in report["checks"] if c["name"] == name]
     assert len(found) == 1, report
     return found[0]

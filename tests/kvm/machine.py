@@ -39,6 +39,9 @@ DISK_MIB = 16 * 1024
 DEADLINE_S = 300.0
 """For one command inside: a busy machine may be ten times slower."""
 
+ANSWER_DEADLINE_S = 60.0
+"""For one that does nothing. A host whose kernel stands still never answers."""
+
 USER = "someone"
 STRANGER = "stranger"
 """Like USER, but not in the group that may use KVM."""
@@ -110,6 +113,14 @@ class Host:
     async def banger(self, *words: str, user: str = USER) -> Ended:
         """Run banger as the ordinary user."""
         return await self._run(["banger", *words], user=user)
+
+    async def answers(self) -> bool:
+        """Tell whether it still runs programs at all."""
+        try:
+            await guest.run(self.connection, [b"true"], deadline_s=ANSWER_DEADLINE_S)
+        except BangerError:
+            return False
+        return True
 
     async def copy_in(self, path: str, source: Path) -> None:
         """Put the content of a directory at `path`; it becomes root's."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import signal
 
 from banger import store
 from banger.engine.engine import Engine
@@ -25,6 +26,8 @@ from banger.model.vm import VmRecord, VmState
 from banger.plan.lifecycle import plan_kill
 from banger.vmm import Driver, VmmHandle
 
+KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
+"""What a VMM ends with, itself or by its sandbox's monitor."""
 LAST_WORDS_BYTES = 400
 AGAIN_S = 1.0
 """Between two tries to note an end."""
@@ -102,7 +105,13 @@ async def _remove_rest(engine: Engine, op: Operation, vm_id: VmId) -> list[Bange
 
 
 def _say_status(engine: Engine, vm_id: VmId, status: int | None) -> str:
-    return f"Its VMM ended with status {status}{_last_words(engine, vm_id)}"
+    return f"Its VMM {_say_how(status)}{_last_words(engine, vm_id)}"
+
+
+def _say_how(status: int | None) -> str:
+    if status in KILLED:
+        return "was killed, by somebody or by the kernel for the memory that it took"
+    return f"ended with status {status}"
 
 
 def _last_words(engine: Engine, vm_id: VmId) -> str:
