@@ -178,14 +178,6 @@ def test_create_prints_the_name_or_the_id(daemon: Environ) -> None:
     assert stages == ["client", "boot", "total"]
 
 
-def test_a_bug_in_the_daemon(daemon: Environ) -> None:
-    """H6: exit 3, and the path of the report is printed."""
-    done = banger(daemon, "vm", "create", "--name", "bug")
-    assert done.returncode == 3
-    [report] = layout_of(daemon).reports.iterdir()
-    assert str(report).encode() in done.stderr
-
-
 def test_logs_end_with_their_reader(vm: Environ) -> None:
     """H7: `vm logs -f | head`; bytes pass unchanged when stdout is no terminal."""
     assert banger(vm, "vm", "logs", "box").stdout == b"\x1b[31mbooting\x1b[0m\x07\n"

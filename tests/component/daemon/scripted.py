@@ -55,6 +55,7 @@ from banger.api.results import (
     VmView,
     view_record,
 )
+from banger.api.wire import _classes
 from banger.daemon import connection
 from banger.daemon.__main__ import _ready_fd, main
 from banger.daemon.calls import Call, Exit, Handlers
@@ -239,6 +240,8 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             raise BootFailed("The VM did not boot.", hint="banger vm logs unbootable")
         if params.name == "bug":
             raise ZeroDivisionError("a bug of the test's own")
+        if "fails" in params.labels:
+            raise _classes()[params.labels["fails"]]("It fails.", hint="banger vm list")
         call.operation.progress("boot", 2, 2)
         view = make_view(f"{len(vms) + 1:012x}", params)
         vms[view.id] = view
