@@ -24,6 +24,7 @@ from banger.images.shelf import (
     name_image,
     named_digests,
     require_image_name,
+    unname_image,
 )
 
 __all__ = [
@@ -55,4 +56,5 @@ __all__ = [
     "require_recipe",
     "require_root",
     "require_root_writer",
+    "unname_image",
 ]

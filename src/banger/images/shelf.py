@@ -134,6 +134,11 @@ def name_image(layout: Layout, image: Image, name: str) -> None:
     open_shelf(layout).point(name, image.digest)
 
 
+def unname_image(layout: Layout, name: str) -> None:
+    """Take a name from an image, which stays. Idempotent."""
+    open_shelf(layout).unname(name)
+
+
 def delete_image(layout: Layout, image: Image) -> None:
     """Remove an image and its names; the caller has made sure that nobody uses it. Idempotent."""
     open_shelf(layout).remove(image.digest)

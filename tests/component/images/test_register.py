@@ -53,7 +53,13 @@ def test_a_file_is_used_where_it_lies(banger: Installation, tmp_path: Path) -> N
     assert stored(banger, digest) == ["manifest.json"]
     assert "registered" in banger.do("image", "list").text
     assert banger.do("image", "register", "-q", "again", file).text == digest
-    banger.do("image", "delete", "own")
+    listed = [line.split()[:2] for line in banger.do("image", "list").text.splitlines()[1:]]
+    assert listed == [["again", digest[:12]], ["own", digest[:12]]]
+    assert "deleted the name own" in banger.do("image", "delete", "own").err
+    assert banger.run("image", "show", "own").status == 4
+    assert banger.json("image", "list")[0]["names"] == ["again"]
+    banger.do("image", "register", "-q", "own", file)
+    banger.do("image", "delete", digest[:12])
     assert banger.json("image", "list") == []
     assert (file.read_bytes(), file.stat().st_mtime_ns) == before
     none = banger.do("image", "register", "-q", "own", file, "--init", "none").text
@@ -113,6 +119,8 @@ def test_prune_only_forgets_a_registered_image(banger: Installation, tmp_path: P
     """A6: neither what has lost its name nor what has one takes the user's file along."""
     files = [make_squashfs(tmp_path / f"{name}.img") for name in ("one", "two")]
     digests = [banger.do("image", "register", "-q", "own", file).text for file in files]
+    assert sorted(image["names"] for image in banger.json("image", "list")) == [[], ["own"]]
+    assert "none (was own)" in banger.do("image", "show", digests[0]).text
     assert banger.do("image", "prune", "--dry-run").text.split() == [digests[0]]
     assert banger.do("image", "prune", "--force").text.split() == [digests[0]]
     assert [image["digest"] for image in banger.json("image", "list")] == [digests[1]]
