@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from banger.host.proc import find_tool
 from tests.support.installations import Installation
+from tests.support.tars import Member, directory, make_tar
 
 pytestmark = pytest.mark.skipif(find_tool("sqfstar") is None, reason="sqfstar is not installed")
 
@@ -83,6 +85,20 @@ def test_a_promoted_image_needs_no_file(banger: Installation, tmp_path: Path) ->
     assert root.read_bytes() == content
     file.write_bytes(content)
     assert banger.do("image", "register", "-q", "own", file).text == digest
+    assert banger.json("image", "show", "own")["external"] is None
+    assert list(banger.layout.staging.iterdir()) == []
+
+
+def test_what_is_made_anew_takes_the_place_of_a_file(banger: Installation, tmp_path: Path) -> None:
+    """A7: an import that comes to the same image as a registered one brings it onto the shelf."""
+    (tmp_path / "root.tar").write_bytes(make_tar(directory("./"), Member("f", b"f")))
+    digest = banger.do("image", "import", "-q", tmp_path / "root.tar", "made").text
+    file = shutil.copy(banger.layout.images / digest / "root.squashfs", tmp_path / "own.img")
+    banger.do("image", "delete", "made")
+    assert banger.do("image", "register", "-q", "own", file).text == digest
+    assert stored(banger, digest) == ["manifest.json"]
+    assert banger.do("image", "import", "-q", tmp_path / "root.tar", "made").text == digest
+    assert stored(banger, digest) == ["manifest.json", "root.squashfs"]
     assert banger.json("image", "show", "own")["external"] is None
     assert list(banger.layout.staging.iterdir()) == []
 
