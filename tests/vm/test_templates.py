@@ -293,7 +293,7 @@ def test_switched_off(fresh: Installation) -> None:
 def test_clones_of_a_whole_system(banger: Installation, system: str) -> None:
     """D2: also what the init's services have in memory: sshd shows the clone's own key."""
     assert banger.vm(system)["template"] is not None
-    shown = guest_text(banger, system, "ssh-keyscan -t ed25519 127.0.0.1 2>/dev/null")
+    shown = guest_text(banger, system, "ssh-keyscan -T 120 -t ed25519 127.0.0.1 2>/dev/null")
     key = guest_text(banger, system, "cat /etc/ssh/ssh_host_ed25519_key.pub")
     assert shown.split()[-1] == key.split()[1]
     assert guest_text(banger, system, "systemctl is-system-running || true") in (

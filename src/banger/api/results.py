@@ -307,6 +307,8 @@ class LayerView(ImageLayer, frozen=True, kw_only=True):
 class ImageView(Image, frozen=True, kw_only=True):
     """An image, flat, and what is known at the moment."""
 
+    names: list[str]
+    """All that mean it, sorted; none: another image has taken over the name that it had."""
     layers: tuple[LayerView, ...]
     unique_bytes: int
     """What it alone takes of the disk: its root, unless registered, and layers that are kept."""

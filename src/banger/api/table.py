@@ -296,7 +296,12 @@ METHODS: dict[str, Method] = {
             doc="Delete images that nobody uses, and the cache of downloads.",
             detached=True,
         ),
-        Method(name="image.delete", params=ImageRef, result=Deleted, doc="Delete an image."),
+        Method(
+            name="image.delete",
+            params=ImageRef,
+            result=Deleted,
+            doc="Delete an image; one that has other names only loses this one.",
+        ),
         Method(name="kernel.list", params=NoParams, result=list[KernelView], doc="List kernels."),
         Method(
             name="kernel.available",

@@ -129,8 +129,8 @@ def _path_for_daemon(file: str) -> str:
 _LIST_TEXT = """\
 SIZE is the root file system's. UNIQUE is what the image alone takes of the
 disk: its root and the downloaded layers that no other image has; SHARED, the
-layers that others have, too. Layers are kept for the next pull; `banger image
-prune` removes them."""
+layers that others have, too. Layers are kept for the next pull. `banger image
+prune` removes them, and images without a name (-): another has it now."""
 
 
 def _configure_list(parser: Parser) -> None:
@@ -152,7 +152,7 @@ def _list(arguments: Namespace, context: Context) -> int:
         now = time.time()
         rows = [
             [
-                image["name"],
+                name,
                 image["digest"][:12],
                 format_bytes(image["size_bytes"]),
                 format_bytes(image["unique_bytes"]),
@@ -161,6 +161,7 @@ def _list(arguments: Namespace, context: Context) -> int:
                 format_age(now - image["created_at"]),
             ]
             for image in images
+            for name in image["names"] or ["-"]
         ]
         context.out(render_table(COLUMNS, rows, width=terminal_width()))
     return 0
@@ -179,7 +180,7 @@ def _show(arguments: Namespace, context: Context) -> int:
         context.out(format_json(image))
         return 0
     lines = {
-        "name": image["name"],
+        "name": ", ".join(image["names"]) or f"none (was {image['name']})",
         "digest": image["digest"],
         "size": format_bytes(image["size_bytes"]),
         "unique": format_bytes(image["unique_bytes"]),
@@ -219,6 +220,7 @@ def _describe_source(source: str) -> dict[str, str]:
 
 
 def _configure_delete(parser: Parser) -> None:
+    parser.text = "An image that has other names only loses the one that is given."
     add_refs(parser, what="IMAGE")
 
 
@@ -226,8 +228,9 @@ def _delete(arguments: Namespace, context: Context) -> int:
     with context.client() as client:
 
         def act(ref: str) -> None:
-            client.call("image.delete", {"ref": ref})
-            context.say(f"deleted {ref}")
+            deleted = client.call("image.delete", {"ref": ref})
+            assert isinstance(deleted, dict)
+            context.say(f"deleted {ref}" if deleted["ids"] else f"deleted the name {ref}")
 
         return each_target(arguments.refs, act, context)
 

@@ -129,6 +129,10 @@ class Shelf(Generic[A]):
         """Let `name` mean `digest` from now on."""
         write_atomic(ensure_private_dir(self.root / "names") / _encode(name), digest.encode())
 
+    def unname(self, name: str) -> None:
+        """Let a name mean nothing; what it meant stays. One that means nothing is fine."""
+        (self.root / "names" / _encode(name)).unlink(missing_ok=True)
+
     def names(self) -> dict[str, str]:
         """Return what each name means now; several may mean the same digest."""
         names = [unquote(path.name) for path in self.root.glob("names/[!.]*")]
@@ -145,8 +149,7 @@ class Shelf(Generic[A]):
         """
         for name, target in self.names().items():
             if target == digest:
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(self.root / "names" / _encode(name))
+                self.unname(name)
         self.set_aside(digest)
 
     def set_aside(self, digest: str) -> None:

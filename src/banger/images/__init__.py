@@ -26,6 +26,7 @@ from banger.images.shelf import (
     named_digests,
     note_signer,
     require_image_name,
+    unname_image,
 )
 
 __all__ = [
@@ -59,4 +60,5 @@ __all__ = [
     "require_recipe",
     "require_root",
     "require_root_writer",
+    "unname_image",
 ]

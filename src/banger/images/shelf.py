@@ -141,6 +141,11 @@ def note_signer(layout: Layout, image: Image, signed_by: str) -> None:
         shelf.amend(msgspec.structs.replace(image, signed_by=signed_by))
 
 
+def unname_image(layout: Layout, name: str) -> None:
+    """Take a name from an image, which stays. Idempotent."""
+    open_shelf(layout).unname(name)
+
+
 def delete_image(layout: Layout, image: Image) -> None:
     """Remove an image and its names; the caller has made sure that nobody uses it. Idempotent."""
     open_shelf(layout).remove(image.digest)

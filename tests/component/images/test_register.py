@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +13,7 @@ import pytest
 
 from banger.host.proc import find_tool
 from tests.support.installations import Installation
+from tests.support.tars import Member, directory, make_tar
 
 pytestmark = pytest.mark.skipif(find_tool("sqfstar") is None, reason="sqfstar is not installed")
 
@@ -53,7 +55,13 @@ def test_a_file_is_used_where_it_lies(banger: Installation, tmp_path: Path) -> N
     assert stored(banger, digest) == ["manifest.json"]
     assert "registered" in banger.do("image", "list").text
     assert banger.do("image", "register", "-q", "again", file).text == digest
-    banger.do("image", "delete", "own")
+    listed = [line.split()[:2] for line in banger.do("image", "list").text.splitlines()[1:]]
+    assert listed == [["again", digest[:12]], ["own", digest[:12]]]
+    assert "deleted the name own" in banger.do("image", "delete", "own").err
+    assert banger.run("image", "show", "own").status == 4
+    assert banger.json("image", "list")[0]["names"] == ["again"]
+    banger.do("image", "register", "-q", "own", file)
+    banger.do("image", "delete", digest[:12])
     assert banger.json("image", "list") == []
     assert (file.read_bytes(), file.stat().st_mtime_ns) == before
     none = banger.do("image", "register", "-q", "own", file, "--init", "none").text
@@ -77,6 +85,20 @@ def test_a_promoted_image_needs_no_file(banger: Installation, tmp_path: Path) ->
     assert root.read_bytes() == content
     file.write_bytes(content)
     assert banger.do("image", "register", "-q", "own", file).text == digest
+    assert banger.json("image", "show", "own")["external"] is None
+    assert list(banger.layout.staging.iterdir()) == []
+
+
+def test_what_is_made_anew_takes_the_place_of_a_file(banger: Installation, tmp_path: Path) -> None:
+    """A7: an import that comes to the same image as a registered one brings it onto the shelf."""
+    (tmp_path / "root.tar").write_bytes(make_tar(directory("./"), Member("f", b"f")))
+    digest = banger.do("image", "import", "-q", tmp_path / "root.tar", "made").text
+    file = shutil.copy(banger.layout.images / digest / "root.squashfs", tmp_path / "own.img")
+    banger.do("image", "delete", "made")
+    assert banger.do("image", "register", "-q", "own", file).text == digest
+    assert stored(banger, digest) == ["manifest.json"]
+    assert banger.do("image", "import", "-q", tmp_path / "root.tar", "made").text == digest
+    assert stored(banger, digest) == ["manifest.json", "root.squashfs"]
     assert banger.json("image", "show", "own")["external"] is None
     assert list(banger.layout.staging.iterdir()) == []
 
@@ -113,6 +135,8 @@ def test_prune_only_forgets_a_registered_image(banger: Installation, tmp_path: P
     """A6: neither what has lost its name nor what has one takes the user's file along."""
     files = [make_squashfs(tmp_path / f"{name}.img") for name in ("one", "two")]
     digests = [banger.do("image", "register", "-q", "own", file).text for file in files]
+    assert sorted(image["names"] for image in banger.json("image", "list")) == [[], ["own"]]
+    assert "none (was own)" in banger.do("image", "show", digests[0]).text
     assert banger.do("image", "prune", "--dry-run").text.split() == [digests[0]]
     assert banger.do("image", "prune", "--force").text.split() == [digests[0]]
     assert [image["digest"] for image in banger.json("image", "list")] == [digests[1]]

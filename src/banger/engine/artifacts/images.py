@@ -79,11 +79,18 @@ async def promote_image(engine: Engine, op: Operation, params: ImageRef) -> Imag
 async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
     """Delete an image that nobody uses, and the templates that were made from it.
 
+    One that has other names loses the name that it is asked for by, and stays.
+
     Raises:
         ImageNotFound: there is none of this name or digest.
         ImageInUse: it is used; the users are named.
     """
     image = await asyncio.to_thread(images.get_image, engine.layout, params.ref)
+    names = await asyncio.to_thread(images.image_names, engine.layout)
+    is_by_name = names.get(image.name) == image.digest and not image.digest.startswith(params.ref)
+    if is_by_name and list(names.values()).count(image.digest) > 1:
+        await asyncio.to_thread(images.unname_image, engine.layout, image.name)
+        return Deleted(ids=[])
     await _require_unused(engine, image)
     await drain_pool(engine, lambda spec: spec.image == image.digest)
     async with engine.removals:

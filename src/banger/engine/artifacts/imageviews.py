@@ -51,6 +51,11 @@ async def list_catalogue(engine: Engine) -> list[CatalogueView]:
 async def _view(engine: Engine, shown: Sequence[Image], found: Sequence[Image]) -> list[ImageView]:
     kept = await asyncio.to_thread(_measure_kept, engine.layout, found)
     use, owners = count_disk_use(found, kept), count_owners(found)
+    names: dict[str, list[str]] = {}
+    for name, digest in sorted(
+        (await asyncio.to_thread(images.image_names, engine.layout)).items()
+    ):
+        names.setdefault(digest, []).append(name)
     vms: dict[str, list[str]] = {}
     for record in await engine.database.read(store.load_vms):
         if record.spec.pooled is None and record.spec.builds is None:
@@ -62,6 +67,7 @@ async def _view(engine: Engine, shown: Sequence[Image], found: Sequence[Image]) 
     return [
         ImageView(
             **{key: getattr(image, key) for key in Image.__struct_fields__ if key != "layers"},
+            names=names.get(image.digest, []),
             layers=tuple(
                 LayerView(
                     digest=part.digest,
