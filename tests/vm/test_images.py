@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import shutil
 import struct
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.component.cli.terminal import Terminal
 from tests.support.installations import Installation
 from tests.support.tars import (
     Member,
@@ -101,6 +103,12 @@ def test_an_image_of_one_program(banger: Installation, tmp_path: Path) -> None:
     run = ("vm", "run", "--rm", "-q", *SIZES, "--image", image, "--entrypoint")
     assert banger.do(*run).text == "hello"
     assert banger.do(*run, "--", "you").text == "hello you"
+    # Who expects a shell is told what there is instead.
+    shell = Terminal(banger.environ, *run[:-1])
+    with contextlib.closing(shell):
+        shell.expect(b"/bin/sh", keep=True)
+        shell.expect(f"hint: banger vm run --image {image} --entrypoint".encode(), keep=True)
+        assert shell.process.wait(60) == 127
 
 
 def test_an_image_that_names_nothing_to_run(banger: Installation, tmp_path: Path) -> None:
