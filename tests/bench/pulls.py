@@ -8,16 +8,13 @@ from one registry on loopback and begin with nothing.
 
 from __future__ import annotations
 
-import re
 import shutil
-import subprocess
-import time
 from pathlib import Path
 
 from tests.bench.peaks import watched_peaks
 from tests.bench.pulledimage import ONE, SIX, make_images
 from tests.bench.result import Result
-from tests.bench.stage import BANGER, COMMAND_DEADLINE_S, Stage
+from tests.bench.stage import BANGER, Stage
 from tests.support.registries import RealRegistry, real_registry
 
 RUNS = 10
@@ -26,7 +23,6 @@ OURS, ONE_LAYER = "banger image pull", "banger image pull, one layer"
 THEIRS = "skopeo + umoci + mksquashfs"
 TOOLS = ("skopeo copy", "umoci unpack", "mksquashfs")
 PLAIN = ("-quiet", "-no-progress", "-noI", "-noD", "-noF", "-noX")
-_STAGE = re.compile(r"(?P<name>.+?)  +(?P<seconds>[0-9.]+) s")
 
 
 def measure_pulls(stage: Stage) -> Result:
@@ -77,20 +73,11 @@ def _pull(
     daemon = int(stage.json("daemon", "status")["pid"])
     argv = [BANGER, "image", "pull", "--timings", f"{registry.address}/bench:{tag}"]
     with watched_peaks(daemon) as seen:
-        started = time.perf_counter()
-        done = subprocess.run(
-            argv,
-            stdin=subprocess.DEVNULL,
-            capture_output=True,
-            env=stage.environ,
-            timeout=COMMAND_DEADLINE_S,
-            check=True,
-        )
-        seconds = time.perf_counter() - started
-    for line in done.stderr.decode().splitlines():
-        if (match := _STAGE.fullmatch(line)) and match["name"] != "total":
-            name = "asking" if match["name"].startswith("asking") else match["name"]
-            parts.setdefault(f"banger: {name}", []).append(float(match["seconds"]))
+        seconds, stages = stage.time_stages(argv)
+    for name, took in stages.items():
+        if name != "total":
+            label = "asking" if name.startswith("asking") else name
+            parts.setdefault(f"banger: {label}", []).append(took)
     for name, peak in seen.items():
         peaks[name] = max(peaks.get(name, 0), peak)
     return seconds

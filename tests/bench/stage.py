@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tests.support.artifacts import make_data_home
 
 BANGER = str(Path(sys.executable).with_name("banger"))
 COMMAND_DEADLINE_S = 900
+STAGE_ROW = re.compile(r"(?P<name>\S.*?)  +(?P<seconds>[0-9.]+) s")
 POOL = "BANGER_TEMPLATE_POOL"
 """Off but for the scenarios that are about it: a clone is made behind whatever was measured."""
 
@@ -31,6 +33,11 @@ class Stage:
 
     def run(self, *argv: str, stdin: bytes | None = None, cwd: Path | None = None) -> bytes:
         """Run a program to its end and return its stdout; it must succeed."""
+        return self._finish(argv, stdin=stdin, cwd=cwd).stdout
+
+    def _finish(
+        self, argv: Sequence[str], *, stdin: bytes | None = None, cwd: Path | None = None
+    ) -> subprocess.CompletedProcess[bytes]:
         done = subprocess.run(
             argv,
             input=stdin,
@@ -43,7 +50,7 @@ class Stage:
         )
         if done.returncode:
             raise RuntimeError(f"{argv} gave {done.returncode}: {done.stderr.decode()[-2000:]}")
-        return done.stdout
+        return done
 
     def banger(self, *argv: str, stdin: bytes | None = None) -> bytes:
         """Run banger."""
@@ -58,6 +65,14 @@ class Stage:
         started = time.perf_counter()
         self.run(*argv, stdin=stdin)
         return time.perf_counter() - started
+
+    def time_stages(self, argv: Sequence[str]) -> tuple[float, dict[str, float]]:
+        """Return the seconds of a command of ours that has `--timings`, and of its stages."""
+        started = time.perf_counter()
+        done = self._finish(argv)
+        seconds = time.perf_counter() - started
+        rows = (STAGE_ROW.fullmatch(line) for line in done.stderr.decode().splitlines())
+        return seconds, {row["name"]: float(row["seconds"]) for row in rows if row}
 
     def sample(self, argv: Sequence[str], count: int, *, stdin: bytes | None = None) -> list[float]:
         """Return the seconds of `count` runs, after one that does not count."""

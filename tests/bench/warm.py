@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import subprocess
 import time
 
 from tests.bench.result import Result
-from tests.bench.stage import BANGER, COMMAND_DEADLINE_S, Stage
+from tests.bench.stage import BANGER, Stage
 
 PACE_S = 2.0
 """From the end of a run to the start of the next: how soon somebody asks again who reads first."""
@@ -48,15 +47,5 @@ def measure_warm_run(stage: Stage) -> Result:
 
 def _run(stage: Stage) -> tuple[float, bool]:
     """Return the seconds that one run took, and whether it claimed a clone that waited."""
-    started = time.perf_counter()
-    done = subprocess.run(
-        WARM,
-        stdin=subprocess.DEVNULL,
-        capture_output=True,
-        env=stage.environ,
-        timeout=COMMAND_DEADLINE_S,
-        check=True,
-    )
-    seconds = time.perf_counter() - started
-    stages = {line.split(b"  ")[0] for line in done.stderr.splitlines()}
-    return seconds, b"claim" in stages and b"restore" not in stages
+    seconds, stages = stage.time_stages(WARM)
+    return seconds, "claim" in stages and "restore" not in stages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import re
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.component.cli.terminal import Terminal
 from tests.support.installations import Installation, finish, wait_for
 from tests.support.tars import (
     Member,
@@ -104,6 +106,12 @@ def test_an_image_of_one_program(banger: Installation, tmp_path: Path) -> None:
     run = ("vm", "run", "--rm", "-q", *SIZES, "--image", image, "--entrypoint")
     assert banger.do(*run).text == "hello"
     assert banger.do(*run, "--", "you").text == "hello you"
+    # Who expects a shell is told what there is instead.
+    shell = Terminal(banger.environ, *run[:-1])
+    with contextlib.closing(shell):
+        shell.expect(b"/bin/sh", keep=True)
+        shell.expect(f"hint: banger vm run --image {image} --entrypoint".encode(), keep=True)
+        assert shell.process.wait(60) == 127
 
 
 def test_an_image_of_a_vm(banger: Installation, tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from banger.cli.parser import Parser, UsageError
 from banger.cli.progress import Stages, add_timings
 from banger.cli.sizing import add_ending, add_force, add_no_template, add_sizing, sizing_params
 from banger.cli.values import duration_s, forks, variable
-from banger.errors import BangerError, VmNotFound
+from banger.errors import BangerError, ExecNotFound, VmNotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -203,7 +203,12 @@ def _use(
         cwd=cwd,
         timeout_s=arguments.timeout,
     )
-    return run_in_guest(command, vm_id, context)
+    try:
+        return run_in_guest(command, vm_id, context)
+    except ExecNotFound as error:
+        if not arguments.command and arguments.image is not None:
+            error.hint = f"banger vm run --image {arguments.image} --entrypoint, or: ... -- COMMAND"
+        raise
 
 
 def _fork(

@@ -9,26 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
 from banger.engine.tasks import OwnedTasks
-from banger.model.progress import Part
+from banger.model.progress import Part, Progress
+
+__all__ = ["Progress", "SharedWork"]
 
 T = TypeVar("T")
-
-
-class Progress(Protocol):
-    """Tell how far a stage is; counts are of whatever the stage counts."""
-
-    def __call__(
-        self,
-        stage: str,
-        done: int | None = None,
-        total: int | None = None,
-        parts: tuple[Part, ...] = (),
-        /,
-    ) -> None:
-        """Report."""
 
 
 class _Work:

@@ -10,7 +10,6 @@ import contextlib
 import functools
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
 
 from banger.images.content import (
     Descriptor,
@@ -19,23 +18,9 @@ from banger.images.content import (
     Manifest,
     parse_compression,
 )
-from banger.model.progress import Part
+from banger.model.progress import Part, Progress
 
 DOWNLOADING = "downloading layers"
-
-
-class Progress(Protocol):
-    """Tell how far a stage is; on the event loop."""
-
-    def __call__(
-        self,
-        stage: str,
-        done: int | None = None,
-        total: int | None = None,
-        parts: tuple[Part, ...] = (),
-        /,
-    ) -> None:
-        """Report."""
 
 
 class ComingLayers:
