@@ -14,6 +14,7 @@ from banger.api.requests import (
     ImagePrune,
     ImagePull,
     ImageRef,
+    KernelBuild,
     KernelFetch,
     KernelImport,
     KernelPull,
@@ -288,6 +289,12 @@ METHODS: dict[str, Method] = {
             params=KernelImport,
             result=Kernel,
             doc="Make a kernel of files of the user's.",
+        ),
+        Method(
+            name="kernel.build",
+            params=KernelBuild,
+            result=Kernel,
+            doc="Build a small kernel of a source, with the host's compiler.",
         ),
         Method(
             name="kernel.delete",

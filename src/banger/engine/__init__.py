@@ -14,6 +14,7 @@ from banger.engine.artifacts.images import (
     show_image,
 )
 from banger.engine.artifacts.kernels import (
+    build_kernel,
     delete_kernel,
     fetch_kernel,
     import_kernel,
@@ -69,6 +70,7 @@ from banger.engine.views.stats import read_stats
 __all__ = [
     "Engine",
     "build_image",
+    "build_kernel",
     "build_template_now",
     "cancel_operation",
     "collect_garbage",
