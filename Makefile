@@ -1,7 +1,7 @@
 # The entry points. Each installs what is missing first; root is turned into an
 # ordinary user by scripts/enter. The work is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fmt docs clean test-kvm
+.PHONY: help demo test check bench fmt docs clean test-kvm test-kernel
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -20,6 +20,9 @@ bench: ## measure; writes docs/performance.md's numbers and raw samples
 
 test-kvm: ## the KVM paths, on an emulated host with hardware virtualisation
 	@scripts/enter test-kvm
+
+test-kernel: ## build the small kernel from its source, and boot it
+	@scripts/enter test-kernel
 
 fmt: ## format the sources and fix what lint can fix
 	@scripts/in-place fmt

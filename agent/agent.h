@@ -170,6 +170,7 @@ job tar_in, tar_out, sync_disks;
 
 /* mounts.c */
 void mount_api(void);
+void open_devices(void);
 void mount_without_init(void);
 
 int copy_tree(const char *from, const char *to, struct failure *failure);

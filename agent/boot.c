@@ -243,6 +243,7 @@ int boot(struct agent *agent, const struct request *request, struct failure *fai
         (request->modules && mount_modules(request->modules, NEW, failure)) ||
         move_api(failure) || enter_root(agent, failure))
         return -1;
+    open_devices();
     if (!request->init)
         mount_without_init();
     loopback_up();

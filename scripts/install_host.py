@@ -1,4 +1,4 @@
-"""Installs the host tools that building and testing need; the Makefile's first step.
+"""Installs the host tools that a target of the Makefile needs; its first step.
 
 Runs with the system's Python, before any virtual environment exists; the work
 and the table are `banger.host.setup` and `banger.host.packages`.
@@ -11,14 +11,15 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from banger.errors import BangerError  # noqa: E402 - after the path is set
-from banger.host.packages import DEVELOPMENT, RUNTIME  # noqa: E402
+from banger.host.packages import DEVELOPMENT, KERNEL_BUILD, RUNTIME  # noqa: E402
 from banger.host.setup import run_setup  # noqa: E402
 
 
 def main() -> int:
     """Install what is missing; return banger's exit code."""
+    tools = RUNTIME + DEVELOPMENT + (KERNEL_BUILD if "test-kernel" in sys.argv else ())
     try:
-        run_setup(lambda line: print(line, flush=True), tools=RUNTIME + DEVELOPMENT)
+        run_setup(lambda line: print(line, flush=True), tools=tools)
     except BangerError as error:
         print(f"error: {error.message}", file=sys.stderr)
         if error.hint:

@@ -51,9 +51,13 @@ def test_what_containers_need_is_there_in_a_clone(banger: Installation, system: 
     assert "Read-only file system" in readonly.err
 
 
-def test_every_user_may_open_fuse_and_tun_without_an_init(banger: Installation, tiny: str) -> None:
-    """As with udev; what is behind them checks for itself who may do what."""
-    modes = banger.exec(tiny, "stat", "-c", "%a %F", "/dev/fuse", "/dev/net/tun", status=0)
+@pytest.mark.parametrize("kind", ["system", "tiny"])
+def test_every_user_may_open_fuse_and_tun(
+    banger: Installation, request: pytest.FixtureRequest, kind: str
+) -> None:
+    """Where udev does not run, as in either image."""
+    vm = request.getfixturevalue(kind)
+    modes = banger.exec(vm, "stat", "-c", "%a %F", "/dev/fuse", "/dev/net/tun", status=0)
     assert modes.text.splitlines() == ["666 character special file"] * 2
 
 

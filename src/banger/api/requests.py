@@ -320,6 +320,16 @@ class KernelImport(Params, frozen=True):
     """Absent: the kernel carries its configuration itself."""
 
 
+class KernelBuild(Params, frozen=True):
+    """All paths are absolute."""
+
+    name: str = "small"
+    source: str | None = None
+    """A kernel's source tree, or a tar of one; absent: the distribution's package."""
+    options: str | None = None
+    """A file of lines such as `CONFIG_X=y`, which come after the built-in ones."""
+
+
 class KernelRef(Params, frozen=True):
     ref: str
     """Name, digest, or a unique prefix of a digest."""

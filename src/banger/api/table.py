@@ -15,6 +15,7 @@ from banger.api.requests import (
     ImagePull,
     ImageRef,
     ImageRegister,
+    KernelBuild,
     KernelFetch,
     KernelImport,
     KernelPull,
@@ -322,6 +323,12 @@ METHODS: dict[str, Method] = {
             params=KernelImport,
             result=Kernel,
             doc="Make a kernel of files of the user's.",
+        ),
+        Method(
+            name="kernel.build",
+            params=KernelBuild,
+            result=Kernel,
+            doc="Build a small kernel of a source, with the host's compiler.",
         ),
         Method(
             name="kernel.delete",

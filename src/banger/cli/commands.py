@@ -97,6 +97,7 @@ COMMANDS = (
     Command("image prune", "pull", "Delete images that nobody uses, and downloads."),
     Command("kernel pull", "kernelmaking", "Fetch a kernel: a signed package, or a file."),
     Command("kernel import", "kernelmaking", "Make a kernel of files of your own."),
+    Command("kernel build", "kernelmaking", "Build a small kernel from a distribution's source."),
     Command("kernel list", "kernel", "List kernels.", aliases=("kernel ls",)),
     Command("kernel show", "kernel", "Show everything that is known of a kernel."),
     Command("kernel delete", "kernel", "Delete kernels.", aliases=("kernel rm",)),

@@ -16,6 +16,7 @@ from banger.engine.artifacts.images import (
 )
 from banger.engine.artifacts.imageviews import list_catalogue, list_images, show_image
 from banger.engine.artifacts.kernels import (
+    build_kernel,
     delete_kernel,
     fetch_kernel,
     import_kernel,
@@ -71,6 +72,7 @@ from banger.engine.views.stats import read_stats
 __all__ = [
     "Engine",
     "build_image",
+    "build_kernel",
     "build_template_now",
     "cancel_operation",
     "collect_garbage",

@@ -169,6 +169,32 @@ DEVELOPMENT: tuple[Tool, ...] = (
 """What the checkout needs besides, to be built and tested."""
 
 
+KERNEL_BUILD: tuple[Tool, ...] = (
+    Tool("make", "builds kernels", ("make",) * 5),
+    Tool("gcc", "compiles kernels", ("gcc",) * 5),
+    Tool("ld", "links kernels", ("binutils",) * 5),
+    Tool("flex", "reads the kernel's configuration", ("flex",) * 5),
+    Tool("bison", "reads the kernel's configuration", ("bison",) * 5),
+    Tool("bc", "computes a kernel's constants", ("bc",) * 5),
+    Tool("perl", "is what a kernel's build has scripts in", ("perl",) * 5),
+    Tool("tar", "unpacks the kernel's source", ("tar",) * 5),
+    Tool("xz", "unpacks the kernel's source", ("xz-utils", "xz", "xz", "xz", "xz")),
+    Tool(
+        "libelf's headers",
+        "let the build check its objects",
+        ("libelf-dev", "elfutils-libelf-devel", "libelf", "libelf-devel", "elfutils-dev"),
+        paths=("/usr/include/gelf.h",),
+    ),
+    Tool(
+        "the C library's headers",
+        "are what the build's own programs need",
+        ("libc6-dev", "glibc-devel", "glibc", "glibc-devel", "musl-dev"),
+        paths=("/usr/include/stdio.h",),
+    ),
+)
+"""What `kernel build` needs besides."""
+
+
 def find_package_manager(find: Callable[[str], str | None] = find_tool) -> PackageManager | None:
     """Return the package manager of this distribution, or None if we do not know it."""
     return next((manager for manager in PackageManager if find(manager)), None)

@@ -1,5 +1,6 @@
 """Kernels and the initramfs: of a distribution's package, a user's files or a URL; by digest."""
 
+from banger.kernels.building import KernelSource, build_kernel
 from banger.kernels.catalogue import KERNELS, PackagedKernel
 from banger.kernels.fetching import parse_remote, propose_name
 from banger.kernels.importing import (
@@ -21,8 +22,10 @@ from banger.kernels.shelf import (
 __all__ = [
     "KERNELS",
     "KernelFiles",
+    "KernelSource",
     "Order",
     "PackagedKernel",
+    "build_kernel",
     "fetch_kernel",
     "find_kernel",
     "get_kernel",

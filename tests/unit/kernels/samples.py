@@ -57,13 +57,17 @@ def config(without: str = "") -> str:
     return "".join(f"CONFIG_{option}=y\n" for option in options)
 
 
+def insides(*, carries: str | None = None) -> bytes:
+    """Return what is looked for within a kernel: its version, and a configuration, if any."""
+    banner = f"Linux version {VERSION} (banger@banger)\0".encode()
+    if carries is None:
+        return banner
+    return banner + b"IKCFG_ST" + gzip.compress(carries.encode(), mtime=0) + b"IKCFG_ED"
+
+
 def kernel(*, carries: str | None = None) -> bytes:
-    """Return what passes for a kernel, with the configuration that it carries, if any."""
-    embedded = b""
-    if carries is not None:
-        embedded = b"IKCFG_ST" + gzip.compress(carries.encode(), mtime=0) + b"IKCFG_ED"
-    banner = f"Linux version {VERSION} (banger@banger)".encode()
-    plain = elf({".rodata": banner + b"\0" + embedded})
+    """Return what passes for a bzImage, with the configuration that it carries, if any."""
+    plain = elf({".rodata": insides(carries=carries)})
     return bzimage(gzip.compress(plain, mtime=0) + struct.pack("<I", len(plain)))
 
 

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from banger import engine as verbs
-from banger.api.requests import KernelFetch, KernelImport, KernelPull, KernelRef, NoParams
+from banger.api.requests import (
+    KernelBuild,
+    KernelFetch,
+    KernelImport,
+    KernelPull,
+    KernelRef,
+    NoParams,
+)
 from banger.api.results import AvailableKernel, Deleted, KernelView
 from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
@@ -31,6 +38,9 @@ def kernel_handlers(engine: Engine) -> Handlers:
     async def import_(call: Call, params: KernelImport) -> Kernel:
         return await verbs.import_kernel(engine, call.operation, params)
 
+    async def build(call: Call, params: KernelBuild) -> Kernel:
+        return await verbs.build_kernel(engine, call.operation, params)
+
     async def delete(_: Call, params: KernelRef) -> Deleted:
         return await verbs.delete_kernel(engine, params)
 
@@ -44,6 +54,7 @@ def kernel_handlers(engine: Engine) -> Handlers:
         "kernel.pull": pull,
         "kernel.fetch": fetch,
         "kernel.import": import_,
+        "kernel.build": build,
         "kernel.delete": delete,
         "kernel.prune": prune,
     }

@@ -17,7 +17,7 @@ from pathlib import Path
 import msgspec
 
 from banger import guest, kernels, store, templates
-from banger.api.requests import KernelFetch, KernelImport, KernelPull, KernelRef
+from banger.api.requests import KernelBuild, KernelFetch, KernelImport, KernelPull, KernelRef
 from banger.api.results import AvailableKernel, Deleted, KernelView
 from banger.engine.artifacts.needs import needing
 from banger.engine.engine import Engine
@@ -92,6 +92,21 @@ async def import_kernel(engine: Engine, op: Operation, params: KernelImport) -> 
     async with needing_kernel(engine, op, params.name):
         order = await _order(engine, params.name, op.progress)
         return _tell_missed(op, await kernels.import_kernel(order, files))
+
+
+async def build_kernel(engine: Engine, op: Operation, params: KernelBuild) -> Kernel:
+    """Build a kernel of a source, once for all who ask for the same (C3)."""
+    source = kernels.KernelSource(
+        path=None if params.source is None else Path(params.source),
+        options=None if params.options is None else Path(params.options),
+    )
+
+    async def make(tell: Progress) -> Kernel:
+        return await kernels.build_kernel(await _order(engine, params.name, tell), source)
+
+    async with needing_kernel(engine, op, params.name):
+        work = f"kernel:{params.name}:build:{source}"
+        return await engine.shared.run(work, make, op.progress)
 
 
 async def delete_kernel(engine: Engine, params: KernelRef) -> Deleted:
