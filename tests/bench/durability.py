@@ -35,7 +35,7 @@ def measure_journal(stage: Stage) -> Result:
     samples: list[float] = []
 
     async def work(engine: Engine) -> None:
-        vm = _record(0)
+        vm = make_record(0)
         write = engine.database.write
         await write(store.insert_vm, vm)
         await write(store.begin_operation, OPERATION, "vm.start", vm.id, now=1.0)
@@ -80,12 +80,12 @@ async def _prepare_nothing(_: Engine) -> None:
 
 async def _prepare_stopped(engine: Engine) -> None:
     for number in range(VMS):
-        await engine.database.write(store.insert_vm, _record(number, VmState.STOPPED))
+        await engine.database.write(store.insert_vm, make_record(number, VmState.STOPPED))
 
 
 async def _prepare_open_create(engine: Engine) -> None:
     """All that a create makes is there, and nobody wrote that it is."""
-    vm = _record(0)
+    vm = make_record(0)
     await engine.database.write(store.insert_vm, vm)
     await engine.database.write(store.begin_operation, OPERATION, "vm.create", vm.id, now=1.0)
     for number, step in enumerate(plan_create(vm.id, vm.spec)):
@@ -108,7 +108,8 @@ def _layout(stage: Stage, name: str) -> Layout:
     )
 
 
-def _record(number: int, state: VmState = VmState.CREATED) -> VmRecord:
+def make_record(number: int, state: VmState = VmState.CREATED) -> VmRecord:
+    """Return a VM that does not run."""
     spec = VmSpec(
         name=f"many-{number}",
         image="i" * 64,

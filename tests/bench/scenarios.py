@@ -13,6 +13,7 @@ from tests.bench.clones import measure_claim, measure_clone, measure_forks, meas
 from tests.bench.cycles import measure_cycles
 from tests.bench.durability import measure_journal, measure_recovery
 from tests.bench.pulls import measure_pulls
+from tests.bench.load import measure_load
 from tests.bench.result import Result
 from tests.bench.stage import BANGER, Stage
 from tests.bench.warm import measure_warm_run
@@ -132,6 +133,7 @@ def _tar_of(top: Path) -> bytes:
 SCENARIOS: dict[str, Callable[[Stage], Result]] = {
     "client": measure_client,
     "many": measure_many_vms,
+    "load": measure_load,
     "cold": measure_cold_run,
     "warm": measure_warm_run,
     "clone": measure_clone,

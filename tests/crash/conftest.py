@@ -12,7 +12,7 @@ from tests.support.vms import TIMEOUT_S, artifacts, own, own_of_module, report_w
 
 pytest.register_assert_rewrite("tests.support.soundness", "tests.crash.verbs")
 
-from tests.support.worlds import World, open_world  # noqa: E402 - now that it is rewritten
+from tests.support.worlds import NETWORKED, SHAPE, World, open_world  # noqa: E402 - now that it is rewritten
 
 __all__ = ["artifacts", "own", "own_of_module"]
 
@@ -20,7 +20,7 @@ __all__ = ["artifacts", "own", "own_of_module"]
 @pytest.fixture(scope="module")
 def world(own_of_module: Installation) -> Iterator[World]:
     """A daemon that dies where it is told to, and a witness, for the tests of one module."""
-    with open_world(own_of_module) as world:
+    with open_world(own_of_module, SHAPE, NETWORKED) as world:
         yield world
         assert json.loads(world.banger.run("doctor", "--json").out)
 

@@ -9,8 +9,8 @@ nobody has been told.
 A point's name says what the transaction writes: `vm.stop 2 end-vmm started`, `vm.stop end`,
 `save vmm handle`; one that writes nothing of the kind is a `record`. In the control directory,
 `points` gets the name of each transaction, one a line; `die` names who is to die, the daemon or the
-youngest VMM, and the side and the point at which, when it is next reached. `killed` says which VMM
-it was.
+youngest VMM, and the side and the point at which, when it is reached the next time, or a later one.
+`killed` says which VMM it was. `calldeaths.py` adds points that are no transactions.
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from __future__ import annotations
 import json
 import os
 import signal
+from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, NoReturn
@@ -90,13 +91,12 @@ def die_at_points(control: Path) -> None:
             facts.take()
             result = function(connection, *inner, **more)
             point = facts.take()
-            with open(control / "points", "a") as file:
-                file.write(point + "\n")
-            _strike(control, point, "before")
+            note_point(control, point)
+            strike(control, point, "before")
             return result
 
         result = await write(database, observed, *args, **named)
-        _strike(control, point, "after")
+        strike(control, point, "after")
         return result
 
     Database.write = deadly_write  # type: ignore[method-assign, assignment]
@@ -107,15 +107,16 @@ def arm_death(
     side: str,
     point: str,
     *,
+    times: int = 1,
     victim: Victim = "daemon",
     spared: Sequence[int] = (),
 ) -> None:
-    """Let the daemon, or its youngest VMM, die at a point, from now on.
+    """Let the daemon, or its youngest VMM, die at a point, when it is reached so often from now on.
 
     `spared`: pids of VMMs that live on.
     """
     (control / "killed").unlink(missing_ok=True)
-    death = {"victim": victim, "at": [side, point], "spared": spared}
+    death = {"victim": victim, "at": [side, point], "times": times, "spared": spared}
     (control / "die.new").write_text(json.dumps(death))
     os.replace(control / "die.new", control / "die")
 
@@ -147,12 +148,28 @@ def _learn_open_operations(facts: Facts) -> None:
     store.load_open_operations = load_and_learn
 
 
-def _strike(control: Path, point: str, side: str) -> None:
+def note_point(control: Path, point: str) -> None:
+    """Record that a point is reached."""
+    with open(control / "points", "a") as file:
+        file.write(point + "\n")
+
+
+_reached: Counter[tuple[int, int]] = Counter()
+"""How often the point of each order was: by the order's file and its time."""
+
+
+def strike(control: Path, point: str, side: str) -> None:
+    """Kill whoever is to die at this side of this point, if it is the time."""
     try:
+        order = (control / "die").stat()
         death = json.loads((control / "die").read_bytes())
     except FileNotFoundError:
         return
     if death["at"] != [side, point]:
+        return
+    known = (order.st_ino, order.st_mtime_ns)
+    _reached[known] += 1
+    if _reached[known] < death["times"]:
         return
     if death["victim"] == "daemon":
         die()

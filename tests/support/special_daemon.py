@@ -3,8 +3,8 @@
     --available MIB the host's memory has so much left, whatever it has
     --ask-every S   ask the guests whether they live so often, and count one that does not answer
                     within as long as silent
-    --deaths DIR    kill -9 itself, or a VMM, at a point of the journal that is named there
-                    (`deaths.py`)
+    --deaths DIR    kill -9 itself, or a VMM, at a point of the journal, or of a workspace's way,
+                    that is named there (`deaths.py`, `calldeaths.py`)
     --faults DIR    let the k-th call of a request to the host fail (`faults.py`)
 
 The product knows nothing of this.
@@ -20,6 +20,7 @@ from banger.daemon.__main__ import main
 from banger.daemon.app import open_handlers
 from banger.engine.lifecycle import capacity
 from banger.engine.upkeep import health
+from tests.support.calldeaths import die_at_calls
 from tests.support.deaths import die_at_points
 from tests.support.faults import arm_requests
 
@@ -38,6 +39,7 @@ def run() -> int:
         health.ASK_EVERY_S = health.ANSWER_S = arguments.ask_every
     if arguments.deaths:
         die_at_points(arguments.deaths)
+        die_at_calls(arguments.deaths)
     if arguments.faults:
         arm_requests(arguments.faults)
     return main(open_handlers)

@@ -95,9 +95,9 @@ class World:
         if self.daemon.poll() is not None:
             self.open_daemon()
 
-    def die(self, side: str, point: str, verb: Callable[[], object]) -> bool:
-        """Run a verb whose daemon dies; True if it did."""
-        arm_death(self.control, side, point)
+    def die(self, side: str, point: str, verb: Callable[[], object], *, times: int = 1) -> bool:
+        """Run a verb whose daemon dies when it is at a point so often; True if it did."""
+        arm_death(self.control, side, point, times=times)
         with contextlib.suppress(DaemonUnreachable):
             verb()
         return self._has_died()
@@ -199,14 +199,14 @@ class World:
 
 
 @contextlib.contextmanager
-def open_world(banger: Installation) -> Iterator[World]:
-    """A world with a template and a witness."""
+def open_world(banger: Installation, *shapes: dict[str, Any]) -> Iterator[World]:
+    """A world with a witness, and templates of its shape and of these."""
     banger.environ |= {"BANGER_TEMPLATE_ENABLED": "on"}
     os.makedirs(banger.layout.state, mode=0o700, exist_ok=True)
     world = World(banger)
     world.open_daemon()
     try:
-        for shape in (SHAPE, NETWORKED):
+        for shape in shapes:
             world.call("template.build", **shape)
         world.make_witness("witness")
         yield world

@@ -24,6 +24,7 @@ from banger.api import wire
 from banger.api.requests import Params
 from banger.api.table import METHODS, Method
 from banger.daemon.calls import Call, Handlers, OnDisconnect, Stream, drain
+from banger.daemon.turns import Turns
 from banger.engine.inprogress import OperationTable
 from banger.engine.operations import (
     OPERATION_ID_BYTES,
@@ -69,13 +70,16 @@ class Connection:
         *,
         handlers: Handlers,
         operations: OperationTable,
+        turns: Turns,
         reports: Path,
     ) -> None:
         self._reader = reader
         self._writer = writer
         self._handlers = handlers
         self._operations = operations
+        self._turns = turns
         self._reports = reports
+        self._answered_at = float("-inf")
         self._stream: Stream | None = None
         self._loop_thread = threading.get_ident()
         self._loop = asyncio.get_running_loop()
@@ -141,12 +145,15 @@ class Connection:
         operation = self._new_operation(method)
         token = current_operation.set(operation.id)
         self.running = method
+        since_answer_s = time.monotonic() - self._answered_at
         try:
-            last = await self._run(operation, method, params=params, document=document)
+            async with self._turns.take(method.name, since_answer_s=since_answer_s):
+                last = await self._run(operation, method, params=params, document=document)
         finally:
             self.running = None
             current_operation.reset(token)
         await self._send_last(number, last)
+        self._answered_at = time.monotonic()
 
     async def _run(
         self, operation: Operation, method: Method, *, params: object, document: wire.Document

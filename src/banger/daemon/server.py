@@ -27,6 +27,7 @@ from pathlib import Path
 from banger.daemon.calls import Handlers, OnDisconnect
 from banger.daemon.connection import READ_LIMIT_BYTES, Connection
 from banger.daemon.hangup import HangupWatch
+from banger.daemon.turns import Turns
 from banger.engine.inprogress import OperationTable
 from banger.errors import BangerError, Cancelled, Conflict, Denied, HostNotReady
 from banger.host.files import ensure_private_dir
@@ -46,6 +47,7 @@ class Server:
     ) -> None:
         self._handlers = handlers
         self._operations = operations
+        self._turns = Turns()
         self._reports = reports
         self._owner_uid = owner_uid
         self._connections: dict[asyncio.Task[None], Connection] = {}
@@ -84,6 +86,7 @@ class Server:
             writer,
             handlers=self._handlers,
             operations=self._operations,
+            turns=self._turns,
             reports=self._reports,
         )
         if self._stopping:

@@ -77,7 +77,10 @@ class Engine:
 
     def live_vm(self, vm_id: VmId) -> LiveVm:
         """Return the momentary side of a VM, made when first asked for."""
-        return self.live.setdefault(vm_id, LiveVm())
+        live = self.live.get(vm_id)
+        if live is None:
+            live = self.live[vm_id] = LiveVm()
+        return live
 
     def new_operation(self, method: str) -> Operation:
         """Return an operation of the engine's own, which no client asked for."""

@@ -24,7 +24,7 @@ async def get_vm(engine: Engine, untrusted_ref: str) -> VmRecord:
         raise InvalidRequest("An empty text names no VM.", hint="banger vm list")
     records = {
         record.id: correct_record(engine, record)
-        for record in await engine.database.read(store.load_vms)
+        for record in await engine.database.read_kept(store.load_vms)
         if not is_hidden(record.spec)
     }
     matches = find_matches(untrusted_ref, [(r.id, r.spec.name) for r in records.values()])

@@ -30,6 +30,9 @@ class Database:
     def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
         self._connection = connection
         self._thread = thread
+        self._writes = 0
+        """Transactions so far; only the thread counts."""
+        self._kept: dict[Callable[[sqlite3.Connection], object], tuple[int, object]] = {}
 
     async def write(
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *a: P.args, **k: P.kwargs
@@ -38,13 +41,37 @@ class Database:
 
         A cancelled caller does not tear the transaction: it is finished in its thread.
         """
-        return await self._call(lambda: _in_transaction(self._connection, function, *a, **k))
+
+        def counted() -> T:
+            try:
+                return _in_transaction(self._connection, function, *a, **k)
+            finally:
+                self._writes += 1
+
+        return await self._call(counted)
 
     async def read(
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *a: P.args, **k: P.kwargs
     ) -> T:
         """Run `function(connection, ...)` for its answer."""
         return await self._call(lambda: function(self._connection, *a, **k))
+
+    async def read_kept(self, function: Callable[[sqlite3.Connection], T]) -> T:
+        """As `read`; the answer is kept until the next transaction, and must not be changed.
+
+        For what many clients ask for at once: a thread that fetches rows hands the interpreter
+        back for each of them, and while the loop is busy waits up to 5 ms to get it again.
+        """
+        kept = self._kept.get(function)
+        if kept is not None and kept[0] == self._writes:
+            return kept[1]  # type: ignore[return-value]  # the function names one kind of answer
+
+        def counted() -> tuple[int, T]:
+            return self._writes, function(self._connection)
+
+        found = await self._call(counted)
+        self._kept[function] = found
+        return found[1]
 
     async def close(self) -> None:
         """Close the connection and end the thread."""

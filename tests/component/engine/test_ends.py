@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Coroutine, Iterator
 from sqlite3 import Connection
 from typing import Any
@@ -21,7 +22,7 @@ from banger.engine.lifecycle.restartpolicy import Restart, parse_restart
 from banger.engine.live import RESTART
 from banger.engine.operations import Operation
 from banger.engine.upkeep import remembered
-from banger.errors import DatabaseFailed, HostFailed, NoSpace
+from banger.errors import DatabaseFailed, HostFailed, NoSpace, VmBusy
 from banger.host.process import ProcessIdentity
 from banger.layout import Layout, layout_from_environment
 from banger.model.vm import RestartPolicy, VmRecord, VmState
@@ -178,7 +179,15 @@ def test_what_its_user_stops_on_a_full_disk_is_not_started_again(
         full.append(True)
         watch_death(engine)
         await until(lambda: _is_remembered(engine))
-        await stop_vm(engine, engine.new_operation("vm.stop"), VmStop(ref=VM))
+
+        async def is_stopped() -> bool:
+            # The watcher, or who tries to save, may have it at this moment.
+            with contextlib.suppress(VmBusy):
+                await stop_vm(engine, engine.new_operation("vm.stop"), VmStop(ref=VM))
+                return True
+            return False
+
+        await until(is_stopped)
         full.clear()
 
         async def is_saved() -> bool:

@@ -56,6 +56,29 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "state" / "banger.db"
 
 
+def test_an_answer_is_kept_until_the_next_transaction(path: Path) -> None:
+    """B4: whoever has been told that something is written finds it in every list."""
+
+    async def work(database: store.Database) -> None:
+        assert await database.read_kept(store.load_vms) == []
+        await database.write(store.insert_vm, record(FIRST, "one"))
+        found = await database.read_kept(store.load_vms)
+        assert [vm.spec.name for vm in found] == ["one"]
+        assert await database.read_kept(store.load_vms) is found
+        assert await database.read_kept(store.load_open_operations) == []
+        with pytest.raises(NameTaken):
+            await database.write(store.insert_vm, record(SECOND, "one"))
+        assert await database.read_kept(store.load_vms) == found
+        writing = asyncio.ensure_future(database.write(store.delete_vm, FIRST))
+        await asyncio.sleep(0)
+        writing.cancel()
+        # Finished in its thread, or never begun there: in either case both tell the same.
+        now = await database.read(store.load_vms)
+        assert await database.read_kept(store.load_vms) == now
+
+    with_database(path, work)
+
+
 def test_a_record_comes_back_as_it_was(path: Path) -> None:
     async def work(database: store.Database) -> None:
         await database.write(store.insert_vm, record(SECOND, "b", 2.0))

@@ -46,7 +46,7 @@ async def list_vms(engine: Engine, params: VmList) -> list[VmView]:
         raise InvalidRequest(
             f"There is no state {', '.join(sorted(unknown))}; states are {', '.join(VmState)}."
         )
-    records, handles, lifetimes = await engine.database.read(_load_vms_and_handles)
+    records, handles, lifetimes = await engine.database.read_kept(_load_vms_and_handles)
     return [
         _view(engine, record, handles.get(record.id), lifetimes.get(record.id))
         for record in (correct_record(engine, saved) for saved in records)
