@@ -38,6 +38,15 @@ void mount_api(void)
     mount_places(places, sizeof places / sizeof *places);
 }
 
+/* The devices that every user may open: the kernel gives them to root, udev to all. */
+static void open_devices(void)
+{
+    static const char *const open[] = {"/dev/fuse", "/dev/net/tun"};
+    for (size_t i = 0; i < sizeof open / sizeof *open; i++)
+        if (chmod(open[i], 0666) && errno != ENOENT)
+            say("open %s to all: %s", open[i], strerror(errno));
+}
+
 /* What an init would mount and make, where the image has none. */
 void mount_without_init(void)
 {
@@ -51,6 +60,7 @@ void mount_without_init(void)
     if (symlink("/proc/self/fd", "/dev/fd") || symlink("fd/0", "/dev/stdin") ||
         symlink("fd/1", "/dev/stdout") || symlink("fd/2", "/dev/stderr"))
         say("links in /dev: %s", strerror(errno));
+    open_devices();
 }
 
 static pid_t start_copy(job *task, const char *path, int from, int to, int other)

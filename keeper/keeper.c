@@ -1,10 +1,13 @@
-/* A library that is preloaded into QEMU: the guest's memory file stays as it is.
+/* A library that is preloaded into QEMU: the guest's memory file stays as it is, and QEMU small.
  *
  * QEMU maps the file privately, and still opens it for writing and punches holes into it where
  * the guest gives memory back (ADR 0031): the file is the memory of other VMs as well. So the
  * file that BANGER_MEMORY names is opened for reading here, which is all that a private mapping
  * needs, and a hole in a file that is open for reading is none, and no error: the madvise
  * that QEMU calls next drops the process's own pages, and that is what is wanted.
+ *
+ * QEMU asks for huge pages for each block of memory, also for the ACPI tables, which are a few
+ * pages in a block of 2 MiB: every VM would have all of it. Blocks that small get none.
  *
  * Functions of the same names stand before libc's for all of the process. glibc gives QEMU open64
  * and fallocate64, and __open64_2 where it was built with fortified headers; musl the plain names.
@@ -20,7 +23,9 @@
 
 #define VISIBLE __attribute__((visibility("default")))
 
-enum { PUNCH_HOLE = 2 }; /* linux/falloc.h */
+enum { PUNCH_HOLE = 2 };  /* linux/falloc.h */
+enum { HUGE_PAGE = 14 };  /* asm-generic/mman-common.h */
+enum { SMALL = 2 << 20 }; /* bytes: one huge page */
 
 static int open_file(const char *path, int flags, mode_t mode)
 {
@@ -64,3 +69,10 @@ VISIBLE int fallocate(int fd, int mode, off_t offset, off_t length)
 
 VISIBLE int fallocate64(int fd, int mode, off_t offset, off_t length)
     __attribute__((alias("fallocate")));
+
+VISIBLE int madvise(void *start, size_t length, int advice)
+{
+    if (advice == HUGE_PAGE && length <= SMALL)
+        return 0;
+    return (int)syscall(SYS_madvise, start, length, advice);
+}

@@ -91,9 +91,10 @@ def render_promises() -> str:
 
 
 def find_holders() -> dict[str, list[str]]:
-    """Return hazard -> the tests whose docstrings name it, sorted."""
+    """Return hazard -> the tests (of `make test-kvm`, too) whose docstrings name it, sorted."""
     found: dict[str, set[str]] = {}
-    for path in sorted((CHECKOUT / "tests").rglob("test_*.py")):
+    tests = CHECKOUT / "tests"
+    for path in sorted((*tests.rglob("test_*.py"), *tests.joinpath("kvm").glob("*.py"))):
         name = str(path.relative_to(CHECKOUT))
         tree = ast.parse(path.read_text("utf-8"))
         for node in ast.walk(tree):

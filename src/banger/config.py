@@ -201,7 +201,7 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option(
         "registries",
-        "For each registry: mirrors that are tried first, and whether it speaks plain HTTP.",
+        "For each registry: mirrors, whether it speaks plain HTTP, and whose signatures count.",
         parse_registries,
         _fixed(Registries()),
     ),

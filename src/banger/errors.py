@@ -304,7 +304,7 @@ class ImageNotFound(NotFound):
 
 
 class ImageInUse(Conflict):
-    """The image is used; the users are named."""
+    """A VM or an operation uses the image; the users are named."""
 
     code = "image-in-use"
 
@@ -347,10 +347,22 @@ class RegistryMisbehaved(OperationFailed):
     code = "registry-misbehaved"
 
 
+class DownloadFailed(OperationFailed):
+    """A file cannot be had from its URL, or what came is not what its sha256 says."""
+
+    code = "download-failed"
+
+
 class RegistryDenied(Denied):
     """A registry wants other credentials than we have, or refuses them."""
 
     code = "registry-denied"
+
+
+class ImageUntrusted(Denied):
+    """An image is not signed as the configuration wants images of its repository to be."""
+
+    code = "image-untrusted"
 
 
 class KernelNotFound(NotFound):

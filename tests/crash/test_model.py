@@ -167,7 +167,7 @@ class Lifecycles(RuleBasedStateMachine):
         for one, other in ((first, second), (second, first)):
             between = expected(one, self.states[name])
             if between not in (None, ABSENT):
-                found.add(expected(other, between))  # type: ignore[arg-type]
+                found.add(expected(other, between))
         # A start that gave way is undone.
         found |= {"stopped"} if "start" in (first, second) else set()
         return {state for state in found if state is not None}

@@ -8,7 +8,9 @@ installed in it from its wheel and run there by an ordinary user, as on any host
     wheels.py     banger and the packages that it needs
     cache.py      what is kept between runs
     machine.py    the emulated host: booted, entered, ended
+    vms.py        its VMs, as a user handles them
     checks.py     what is proven inside
+    limits.py     of these, what the user's service manager does for VMs
     vsock.py      a program of one check: a guest that only vsock leads to
     __main__.py   one line for each check, an honest status
 """

@@ -10,10 +10,17 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 
-from tests.kvm.machine import ADDRESS, HOME, INSIDE, STRANGER, USER, Ended, Host
+from tests.kvm.limits import (
+    doctor_knows_scopes,
+    ending_the_daemons_unit_leaves_its_vms,
+    vms_have_scopes_of_their_own,
+)
+from tests.kvm.machine import ADDRESS, HOME, INSIDE, STRANGER, USER, Host
 from tests.kvm.supplies import LOOPBACK, UID
+from tests.kvm.vms import VM, banger, boot_id, exec_in, list_vms, small
 
-VM = "shared"
+SERVICE_MANAGER = ("/lib/systemd/systemd --user", "(sd-pam)", "/usr/bin/dbus-daemon --session")
+"""The user's own, which lives as long as the host."""
 PORT = 8000
 GREETING = "greeted by the emulated host"
 
@@ -75,12 +82,12 @@ async def run_passes_the_status_on(host: Host) -> None:
     script = "cat /sys/devices/system/clocksource/clocksource0/available_clocksource; exit 7"
     network = ("--network", "none")
     ended = await host.banger(
-        "vm", "run", "--rm", "--no-template", *_small(host), *network, "--", "sh", "-c", script
+        "vm", "run", "--rm", "--no-template", *small(host), *network, "--", "sh", "-c", script
     )
     ended.expect(7)
     assert "| qemu/kvm" in ended.err, ended.err
     assert "kvm-clock" in ended.out.split(), ended.out
-    assert await _list_vms(host) == []
+    assert await list_vms(host) == []
 
 
 async def systemd_settles(host: Host) -> None:
@@ -96,10 +103,10 @@ async def systemd_settles(host: Host) -> None:
 async def clones_are_new_machines(host: Host) -> None:
     """A template is made on KVM and cloned twice; each clone is itself and knows the time."""
     script = "cat /etc/machine-id /etc/hostname; date +%s"
-    run = ("vm", "run", "--rm", "--timings", *_small(host), "--network", "none")
+    run = ("vm", "run", "--rm", "--timings", *small(host), "--network", "none")
     seen = []
     for _ in range(2):
-        ended = await _banger(host, *run, "--", "sh", "-c", script)
+        ended = await banger(host, *run, "--", "sh", "-c", script)
         assert "restore" in ended.err and "notice" not in ended.err, ended.err
         now = int((await host.root("date +%s")).expect().out)
         machine, name, clock = ended.out.split()
@@ -107,33 +114,33 @@ async def clones_are_new_machines(host: Host) -> None:
         assert now - 60 <= int(clock) <= now, (clock, now)
         seen.append((machine, name))
     assert seen[0][0] != seen[1][0] and seen[0][1] != seen[1][1], seen
-    templates = json.loads((await _banger(host, "template", "list", "--json")).out)
+    templates = json.loads((await banger(host, "template", "list", "--json")).out)
     assert len(templates) == 1, templates
 
 
 async def forks_go_on_from_where_it_was(host: Host) -> None:
     """A VM on KVM is saved while it runs: its memory is in its forks and comes back (D2, D8)."""
-    await _banger(host, "vm", "create", "--name", "origin", *_small(host), "--network", "none")
-    await _banger(host, "vm", "exec", "origin", "--", "sh", "-c", "echo kept >/dev/shm/word")
-    await _banger(host, "vm", "snapshot", "create", "origin", "before")
-    await _banger(host, "vm", "fork", "origin", "-n", "2")
+    await banger(host, "vm", "create", "--name", "origin", *small(host), "--network", "none")
+    await banger(host, "vm", "exec", "origin", "--", "sh", "-c", "echo kept >/dev/shm/word")
+    await banger(host, "vm", "snapshot", "create", "origin", "before")
+    await banger(host, "vm", "fork", "origin", "-n", "2")
     script = "cat /dev/shm/word /etc/hostname; echo of $(cat /etc/hostname) >/dev/shm/word"
     for name in ("origin-1", "origin-2", "origin"):
-        ended = await _banger(host, "vm", "exec", name, "--", "sh", "-c", script)
+        ended = await banger(host, "vm", "exec", name, "--", "sh", "-c", script)
         assert ended.out.split() == ["kept", name], ended.out
-    await _banger(host, "vm", "pause", "origin")
-    await _banger(host, "vm", "snapshot", "restore", "origin", "before")
-    ended = await _banger(host, "vm", "exec", "origin", "--", "cat", "/dev/shm/word")
+    await banger(host, "vm", "pause", "origin")
+    await banger(host, "vm", "snapshot", "restore", "origin", "before")
+    ended = await banger(host, "vm", "exec", "origin", "--", "cat", "/dev/shm/word")
     assert ended.out.split() == ["kept"], ended.out
-    await _banger(host, "vm", "delete", "origin", "origin-1", "origin-2")
+    await banger(host, "vm", "delete", "origin", "origin-1", "origin-2")
 
 
 async def create_makes_a_confined_vm(host: Host) -> None:
     """QEMU runs with KVM and the host's CPU, and bubblewrap shows it the device (E5)."""
-    await _banger(
-        host, "vm", "create", "--no-template", "--name", VM, *_small(host), "--network", "user"
+    await banger(
+        host, "vm", "create", "--no-template", "--name", VM, *small(host), "--network", "user"
     )
-    assert (await _list_vms(host))[0]["state"] == "running"
+    assert (await list_vms(host))[0]["state"] == "running"
     processes = (await host.root(f"ps -u {USER} -o args= -ww")).expect().out.splitlines()
     vmms = [line for line in processes if "-accel kvm -cpu host " in line]
     assert [line.split("/")[-1] for line in vmms if "bwrap" in line.split()[0]], processes
@@ -173,9 +180,9 @@ async def user_network_reaches_the_host(host: Host) -> None:
         wait = f"timeout 60 sh -c 'until grep -q listens {HOME}/server.out; do sleep 0.1; done'"
         (await host.shell(wait)).expect()
         read = "exec 3<>/dev/tcp/{}/{} && cat <&3"
-        ended = await _exec(host, "timeout", "60", "bash", "-c", read.format(ADDRESS, PORT))
+        ended = await exec_in(host, "timeout", "60", "bash", "-c", read.format(ADDRESS, PORT))
         assert ended.expect().out.strip() == GREETING, ended
-        refused = await _exec(host, "timeout", "3", "bash", "-c", read.format("10.0.2.2", PORT))
+        refused = await exec_in(host, "timeout", "3", "bash", "-c", read.format("10.0.2.2", PORT))
         assert refused.status != 0, refused
     finally:
         await host.shell(f"kill {pid}")
@@ -185,10 +192,10 @@ async def workspace_goes_in_and_comes_back(host: Host) -> None:
     """A repository in, changes in the guest, and a patch that applies (A3, A4)."""
     (await host.shell(REPOSITORY)).expect()
     project, patch = f"{HOME}/project", f"{HOME}/patch"
-    await _banger(host, "vm", "workspace", "prepare", VM, project)
-    (await _exec(host, "./run")).expect(5)
-    (await _exec(host, "sh", "-c", CHANGE)).expect()
-    await _banger(host, "vm", "workspace", "export", VM, "-o", patch)
+    await banger(host, "vm", "workspace", "prepare", VM, project)
+    (await exec_in(host, "./run")).expect(5)
+    (await exec_in(host, "sh", "-c", CHANGE)).expect()
+    await banger(host, "vm", "workspace", "export", VM, "-o", patch)
     apply = f"cd {project} && git stash --quiet && git apply --index {patch} && cat file"
     ended = (await host.shell(apply)).expect()
     assert ended.out == "one\ntwo\nchanged on the host\nchanged in the guest\n", ended
@@ -198,31 +205,31 @@ async def workspace_goes_in_and_comes_back(host: Host) -> None:
 
 async def daemon_death_leaves_the_vm(host: Host) -> None:
     """B11: a killed daemon's VM is adopted by the next one; KVM's guest has not noticed."""
-    before = await _boot_id(host)
+    before = await boot_id(host)
     status = (await host.banger("daemon", "status", "--json")).expect()
     (await host.shell(f"kill -9 {json.loads(status.out)['pid']}")).expect()
-    assert await _boot_id(host) == before
+    assert await boot_id(host) == before
 
 
 async def stop_keeps_what_was_written(host: Host) -> None:
     """A1: `stop` and `start`: another boot, the same data."""
-    before = await _boot_id(host)
-    (await _exec(host, "sh", "-c", "echo kept >/root/kept; echo overlay >/etc/kept")).expect()
-    await _banger(host, "vm", "stop", VM)
-    assert (await _list_vms(host))[0]["state"] == "stopped"
-    await _banger(host, "vm", "start", VM)
-    ended = await _exec(host, "cat", "/root/kept", "/etc/kept")
+    before = await boot_id(host)
+    (await exec_in(host, "sh", "-c", "echo kept >/root/kept; echo overlay >/etc/kept")).expect()
+    await banger(host, "vm", "stop", VM)
+    assert (await list_vms(host))[0]["state"] == "stopped"
+    await banger(host, "vm", "start", VM)
+    ended = await exec_in(host, "cat", "/root/kept", "/etc/kept")
     assert ended.expect().out == "kept\noverlay\n", ended
-    assert await _boot_id(host) != before
+    assert await boot_id(host) != before
 
 
 async def crash_ends_the_vm(host: Host) -> None:
     """H2, `reboot=t`: a panic resets by a triple fault; KVM reports it, QEMU ends, exec wakes."""
-    ended = await _exec(host, "sh", "-c", "echo c >/proc/sysrq-trigger; sleep 7000")
+    ended = await exec_in(host, "sh", "-c", "echo c >/proc/sysrq-trigger; sleep 7000")
     ended.expect(125)
     until = "until banger vm list --quiet --filter state=stopped | grep -q .; do sleep 0.2; done"
     (await host.shell(f"timeout 60 sh -c '{until}'")).expect()
-    log = await _banger(host, "vm", "logs", "--console", VM)
+    log = await banger(host, "vm", "logs", "--console", VM)
     assert "sysrq triggered crash" in log.out, log
 
 
@@ -233,14 +240,17 @@ async def vsock_carries_the_agent(host: Host) -> None:
 
 
 async def delete_leaves_nothing(host: Host) -> None:
-    """No process, VM directory, socket or user of the KVM module is left."""
-    await _banger(host, "vm", "delete", VM)
-    assert await _list_vms(host) == []
-    await _banger(host, "daemon", "stop")
-    processes = (await host.root(f"ps -u {USER} -o args= -ww || :")).expect().out
-    assert processes == "", processes
+    """No process, scope, VM directory, socket or user of the KVM module is left."""
+    await banger(host, "vm", "delete", VM)
+    assert await list_vms(host) == []
+    await banger(host, "daemon", "stop")
+    processes = (await host.root(f"ps -u {USER} -o args= -ww")).expect().out.splitlines()
+    ours = [line for line in processes if not line.startswith(SERVICE_MANAGER)]
+    assert ours == [], ours
+    units = await host.shell("systemctl --user list-units --all --quiet 'banger-*'")
+    assert units.expect().out == "", units
     left = f"ls -A {HOME}/.local/state/banger/vms {HOME}/.local/share/banger/staging 2>/dev/null"
-    files = (await host.shell(f"{left}; find /run/user/{UID} -type s")).out.splitlines()
+    files = (await host.shell(f"{left}; find /run/user/{UID}/banger -type s")).out.splitlines()
     assert [line for line in files if line and not line.endswith(":")] == [], files
     users = (await host.root("cat /sys/module/kvm_amd/refcnt")).expect().out
     assert int(users) == 0, f"{users} users of kvm-amd are left"
@@ -249,44 +259,24 @@ async def delete_leaves_nothing(host: Host) -> None:
 CHECKS: tuple[Check, ...] = (
     doctor_proves_kvm,
     doctor_explains_a_closed_device,
+    doctor_knows_scopes,
     run_passes_the_status_on,
     systemd_settles,
     clones_are_new_machines,
     forks_go_on_from_where_it_was,
     create_makes_a_confined_vm,
+    vms_have_scopes_of_their_own,
     exec_passes_everything_on,
     guest_has_the_hosts_time,
     user_network_reaches_the_host,
     workspace_goes_in_and_comes_back,
     daemon_death_leaves_the_vm,
+    ending_the_daemons_unit_leaves_its_vms,
     stop_keeps_what_was_written,
     crash_ends_the_vm,
     vsock_carries_the_agent,
     delete_leaves_nothing,
 )
-
-
-def _small(host: Host) -> tuple[str, ...]:
-    return ("--image", host.guest_image, "--memory", "256M", "--disk", "1G", "--vcpu", "1")
-
-
-async def _banger(host: Host, *words: str) -> Ended:
-    """Run a command that has to succeed."""
-    return (await host.banger(*words)).expect()
-
-
-async def _exec(host: Host, *command: str) -> Ended:
-    """Run a command in the shared VM."""
-    return await host.banger("vm", "exec", VM, "--", *command)
-
-
-async def _list_vms(host: Host) -> list[dict[str, object]]:
-    listed: list[dict[str, object]] = json.loads((await _banger(host, "vm", "list", "--json")).out)
-    return listed
-
-
-async def _boot_id(host: Host) -> str:
-    return (await _exec(host, "cat", "/proc/sys/kernel/random/boot_id")).expect().out
 
 
 def _find_accel(report: dict[str, list[dict[str, str]]]) -> tuple[str, str]:

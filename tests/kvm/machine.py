@@ -51,16 +51,16 @@ SITE = f"/usr/local/lib/python{PYTHON}/dist-packages"
 
 SET_UP = f"""\
 set -eu
+until systemctl is-system-running --wait | grep -E 'running|degraded'; do sleep 0.2; done
 printf '127.0.0.1 localhost\\n' >/etc/hosts
 groupadd --force --system kvm
 chgrp kvm /dev/kvm /dev/vhost-vsock
 chmod 660 /dev/kvm /dev/vhost-vsock
 for name in {USER} {STRANGER}; do useradd --create-home --shell /bin/bash $name; done
 usermod --append --groups kvm {USER}
-for name in {USER} {STRANGER}; do
-    install -d -m 700 -o $name -g $name /run/user /run/user/$(id -u $name)
-done
-chmod 755 /run/user
+loginctl enable-linger {USER}
+until test -S /run/user/$(id -u {USER})/systemd/private; do sleep 0.1; done
+install -d -m 700 -o {STRANGER} -g {STRANGER} /run/user/$(id -u {STRANGER})
 cat >/usr/local/bin/banger <<'END'
 #!/usr/bin/python3
 import sys
@@ -245,7 +245,11 @@ def _boot_spec() -> guest.BootSpec:
         interface=guest.Interface(address=ADDRESS, prefix=24, gateway=GATEWAY),
     )
     return guest.BootSpec(
-        root="serial:root", data="serial:data", native=(b"/home",), identity=identity
+        root="serial:root",
+        data="serial:data",
+        init=b"/sbin/init",
+        native=(b"/home",),
+        identity=identity,
     )
 
 

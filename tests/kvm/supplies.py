@@ -51,16 +51,25 @@ name = "kvm-host"
 suite = "bookworm"
 variant = "apt"
 packages = [
-    "bubblewrap", "debian-archive-keyring", "e2fsprogs", "git", "mmdebstrap", "mount",
-    "openssh-client", "passt", "passwd", "procps", "python3", "qemu-system-x86",
-    "squashfs-tools", "uidmap",
+    "bubblewrap", "dbus-user-session", "debian-archive-keyring", "e2fsprogs", "git",
+    "libpam-systemd", "mmdebstrap", "mount", "openssh-client", "passt", "passwd", "procps",
+    "python3", "qemu-system-x86", "squashfs-tools", "systemd-sysv", "uidmap",
 ]
 drop = [
     "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*",
     "/usr/share/qemu/edk2-*", "/usr/share/qemu/*.img", "/usr/lib/x86_64-linux-gnu/dri/*",
 ]
+
+[units]
+# What waits for devices that only udev would name, and what takes emulated seconds for nothing.
+mask = [
+    "getty.target", "serial-getty@ttyS0.service", "e2scrub_reap.service", "modprobe@.service",
+    "dev-hugepages.mount", "dev-mqueue.mount", "sys-kernel-debug.mount",
+    "sys-kernel-tracing.mount", "systemd-journal-flush.service", "apt-daily.timer",
+    "apt-daily-upgrade.timer", "dpkg-db-backup.timer", "e2scrub_all.timer", "fstrim.timer",
+]
 """
-"""What `banger setup` would install, and what the checks look around with."""
+"""What `banger setup` would install on a host with systemd, and what checks look around with."""
 
 HOST_MODULES = ("kvm_amd", "vhost_vsock")
 """Of the emulated host's kernel, besides a guest's."""
@@ -98,14 +107,15 @@ async def gather(cache: Path, layout: Layout, work: Path) -> Supplies:
             banger.do("image", "build", DEFAULT_IMAGE, deadline_s=DOWNLOAD_DEADLINE_S)
     agent, version = find_agent()
     # By digest from here on: a run with another agent may move the name at any moment.
-    guest_kernel = await kernels.pull_kernel(
-        layout,
-        KERNEL,
+    order = kernels.Order(
+        layout=layout,
+        name=KERNEL,
         agent=agent,
         agent_version=version,
         progress=lambda *_: None,
         now=time.time(),
     )
+    guest_kernel = await kernels.pull_kernel(order)
     made_by = hash_sources(("src/banger/kernels",)).encode() + Path(__file__).read_bytes()
     key = content_hash(made_by, agent.read_bytes())
     kernel = await cached(cache, f"kvm-kernel-{key}", _make_kernel)

@@ -44,7 +44,7 @@ def make_data_home(cache: Path) -> Path:
 
 NOT_MAKERS = tuple(
     f"src/banger/images/{name}"
-    for name in ("layers", "registry", "commit.py", "content.py", "platforms.py")
+    for name in ("layers", "registry", "commit.py", "content.py", "platforms.py", "signature.py")
 )
 """Below them, but no recipe's image depends on these."""
 

@@ -33,11 +33,10 @@ def require_sound(client: Client, layout: Layout) -> None:
     for name, vm in records.items():
         assert bool(find_processes(layout.vm_dir(name))) == (name in live), vm
     assert bool(find_processes(layout.vms)) == bool(live)
-    named = {
-        snapshot["id"]
-        for name in records
-        for snapshot in client.call("snapshot.list", {"ref": name})  # type: ignore[attr-defined]
-    }
+    named = set()
+    for name in records:
+        snapshots: Any = client.call("snapshot.list", {"ref": name})
+        named |= {snapshot["id"] for snapshot in snapshots}
     used = {origins[name].removeprefix("snapshots/") for name in live if "snap" in origins[name]}
     assert {path.name for path in layout.snapshots.glob("*")} == named | used
     assert not list(layout.scratch.glob("*")) and not list(layout.staging.glob("*"))

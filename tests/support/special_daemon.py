@@ -1,5 +1,6 @@
 """A real daemon that behaves in one special way: `python -m tests.support.special_daemon`.
 
+    --available MIB the host's memory has so much left, whatever it has
     --ask-every S   ask the guests whether they live so often, and count one that does not answer
                     within as long as silent
     --deaths DIR    kill -9 itself, or a VMM, at a point of the journal that is named there
@@ -17,6 +18,7 @@ from pathlib import Path
 
 from banger.daemon.__main__ import main
 from banger.daemon.app import open_handlers
+from banger.engine.lifecycle import capacity
 from banger.engine.upkeep import health
 from tests.support.deaths import die_at_points
 from tests.support.faults import arm_requests
@@ -25,10 +27,13 @@ from tests.support.faults import arm_requests
 def run() -> int:
     """Run the daemon in the foreground."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--available", type=int)
     parser.add_argument("--ask-every", type=float)
     parser.add_argument("--deaths", type=Path)
     parser.add_argument("--faults", type=Path)
     arguments = parser.parse_args()
+    if arguments.available:
+        _limit_memory(arguments.available)
     if arguments.ask_every:
         health.ASK_EVERY_S = health.ANSWER_S = arguments.ask_every
     if arguments.deaths:
@@ -36,6 +41,15 @@ def run() -> int:
     if arguments.faults:
         arm_requests(arguments.faults)
     return main(open_handlers)
+
+
+def _limit_memory(available_mib: int) -> None:
+    require_room = capacity.require_room
+
+    def require_little_room(each_mib: int, **numbers: int) -> None:
+        require_room(each_mib, **{**numbers, "available_mib": available_mib})
+
+    capacity.require_room = require_little_room
 
 
 if __name__ == "__main__":

@@ -100,6 +100,10 @@ def test_an_image_of_one_program(banger: Installation, tmp_path: Path) -> None:
         refused = banger.exec(vm, shell, "-c", "true", status=127)
         assert f"hint: banger image show {image}" in refused.err
     banger.do("vm", "delete", vm)
+    # What a user of Docker has from `docker run IMAGE [WORD...]`.
+    run = ("vm", "run", "--rm", "-q", *SIZES, "--image", image, "--entrypoint")
+    assert banger.do(*run).text == "hello"
+    assert banger.do(*run, "--", "you").text == "hello you"
 
 
 def test_an_image_of_a_vm(banger: Installation, tmp_path: Path) -> None:
@@ -231,3 +235,14 @@ def test_a_commit_holds_up_nobody(banger: Installation, tmp_path: Path) -> None:
     assert banger.run("image", "show", "half").status == 4
     banger.exec(vm, "true", status=125)
     banger.do("vm", "delete", vm)
+
+
+def test_an_image_that_names_nothing_to_run(banger: Installation, tmp_path: Path) -> None:
+    """H6: its VM is there, and the message says what can be done with it."""
+    image = import_layers(banger, tmp_path, [make_tar(Member("none", b""))])
+    ended = banger.run(
+        "vm", "run", "-q", "--name", "idle", *SIZES, "--image", image, "--entrypoint"
+    )
+    assert (ended.status, ended.out) == (125, b"")
+    assert "names nothing to run" in ended.err and "vm exec idle --" in ended.err
+    banger.do("vm", "delete", "idle")

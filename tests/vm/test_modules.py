@@ -51,6 +51,12 @@ def test_what_containers_need_is_there_in_a_clone(banger: Installation, system: 
     assert "Read-only file system" in readonly.err
 
 
+def test_every_user_may_open_fuse_and_tun_without_an_init(banger: Installation, tiny: str) -> None:
+    """As with udev; what is behind them checks for itself who may do what."""
+    modes = banger.exec(tiny, "stat", "-c", "%a %F", "/dev/fuse", "/dev/net/tun", status=0)
+    assert modes.text.splitlines() == ["666 character special file"] * 2
+
+
 def make_image(own: Installation, links: Mapping[str, str]) -> str:
     """Publish an image that holds the agent as its only program, and these symbolic links."""
     name = f"test-bare-{hashlib.sha256(repr(links).encode()).hexdigest()[:12]}"

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.installations import DEADLINE_S, Installation
+from tests.support.installations import DEADLINE_S, Installation, kill_and_wait, wait_for
 from tests.support.namespaces import small_filesystem
 from tests.support.vms import TINY
 
@@ -70,6 +70,25 @@ def test_ending_a_vm_on_a_full_host(own: Installation, verb: str) -> None:
         assert own.exec("one", "echo", "alive", status=0).text == "alive"
         assert "not saved" not in own.do("vm", "kill", "one").err
         assert own.state("one") == "stopped"
+    finally:
+        own.do("vm", "delete", "one")
+    assert own.vm_processes() == []
+
+
+def test_a_vm_that_ends_by_itself_on_a_full_host(own: Installation) -> None:
+    """A10: it is not said to run, and is started again when there is room."""
+    small = small_filesystem(own.layout.state.parent, "40m")
+    options = (*TINY, "--network", "none", "--name", "one", "--restart", "always")
+    own.run("vm", "create", *options, prefix=small, status=0)
+    try:
+        filler = _fill_state_of_daemon(own)
+        died = own.vm("one")["pid"]
+        kill_and_wait(died)
+        wait_for(lambda: own.state("one") == "error", "its end to be told")
+        filler.unlink()
+        wait_for(lambda: own.vm("one").get("pid") not in (None, died), "another VMM")
+        wait_for(lambda: own.state("one") == "running", "the VM to run again")
+        assert own.exec("one", "echo", "alive", status=0).text == "alive"
     finally:
         own.do("vm", "delete", "one")
     assert own.vm_processes() == []

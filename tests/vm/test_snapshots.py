@@ -205,6 +205,26 @@ def test_memory_and_disk_are_put_back_together(banger: Installation, base: str) 
     shell(banger, vm, f"until [ $(cat /dev/shm/count) -gt {max(back, late)} ]; do sleep 0.05; done")
 
 
+def test_a_restore_that_the_host_cannot_hold_is_refused(banger: Installation, base: str) -> None:
+    """C7: with the numbers, and before the VM is ended; who knows better says --force."""
+    banger.do("vm", "snapshot", "create", base, "first")
+    boot_id = banger.boot_id(base)
+    stopped = banger.do("vm", "fork", base, "--name", "copy", "-q").text
+    banger.do("vm", "snapshot", "create", stopped, "first")
+    banger.do("vm", "stop", stopped)
+    banger.stop_daemon()
+    with banger.special_daemon("--available", "100"):
+        for vm in (base, stopped):
+            state = banger.state(vm)
+            refused = banger.run("vm", "snapshot", "restore", vm, "first", status=6)
+            assert "256 MiB of memory are needed; the host has 100 MiB" in refused.err
+            assert "--force" in refused.err
+            assert banger.state(vm) == state
+        assert banger.boot_id(base) == boot_id
+        banger.do("vm", "snapshot", "restore", stopped, "first", "--force")
+        assert banger.boot_id(stopped) == boot_id
+
+
 def test_randomness_after_a_restore_is_new(banger: Installation, base: str) -> None:
     """D2: the same snapshot twice gives two different guests."""
     (vm,) = fork(banger, base)

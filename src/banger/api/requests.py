@@ -123,6 +123,14 @@ class SnapshotRef(Params, frozen=True):
     """The snapshot's name, or its id."""
 
 
+class SnapshotRestore(Params, frozen=True):
+    ref: str
+    name: str
+    """The snapshot's name, or its id."""
+    force: bool = False
+    """Even if the host's memory may not hold it."""
+
+
 class VmFork(Params, frozen=True):
     ref: str
     number: int = 1
@@ -285,12 +293,27 @@ class KernelPull(Params, frozen=True):
     """Fetch it again even if it is here."""
 
 
+class KernelFetch(Params, frozen=True):
+    url: str
+    """What `kernel.import` takes as its `kernel`; https, or http from loopback."""
+    sha256: str
+    """Of the file, in hexadecimal digits."""
+    name: str | None = None
+    """Absent: as the file is called."""
+    config: str | None = None
+    """An absolute path; absent: the kernel carries its configuration itself."""
+    force: bool = False
+    """Fetch it again even if it is here."""
+    insecure: bool = False
+    """Plain HTTP is good enough."""
+
+
 class KernelImport(Params, frozen=True):
     """All paths are absolute."""
 
     name: str
     kernel: str
-    """A bzImage or a vmlinux (x86-64), an Image (arm64)."""
+    """A bzImage or a vmlinux (x86-64), an Image (arm64), or a Debian package or tar with one."""
     modules: str | None = None
     """A directory such as `/lib/modules/VERSION`; absent: what a guest needs is built in."""
     config: str | None = None

@@ -15,6 +15,7 @@ from banger.api.requests import (
     ImagePull,
     ImageRef,
     ImageRegister,
+    KernelFetch,
     KernelImport,
     KernelPull,
     KernelRef,
@@ -23,6 +24,7 @@ from banger.api.requests import (
     Params,
     SnapshotCreate,
     SnapshotRef,
+    SnapshotRestore,
     TemplateBuild,
     TemplateRef,
     VmCommit,
@@ -173,7 +175,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             name="snapshot.restore",
-            params=SnapshotRef,
+            params=SnapshotRestore,
             result=VmView,
             doc="Put a VM back to a snapshot of it; what came after is lost.",
         ),
@@ -309,6 +311,12 @@ METHODS: dict[str, Method] = {
         ),
         Method(name="kernel.show", params=KernelRef, result=KernelView, doc="Show one kernel."),
         Method(name="kernel.pull", params=KernelPull, result=Kernel, doc="Fetch a kernel."),
+        Method(
+            name="kernel.fetch",
+            params=KernelFetch,
+            result=Kernel,
+            doc="Make a kernel of a file at a URL, whose sha256 is known.",
+        ),
         Method(
             name="kernel.import",
             params=KernelImport,

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from banger.layout import Layout
 
 
+DETAIL_LINES = 50
+"""The last ones say why a program failed; and a kernel lacks no more options than that."""
+
+
 class Context:
     """One invocation of the command line.
 
@@ -56,7 +60,7 @@ class Context:
         sys.stdout.flush()
         self.say(f"banger: {printable(error.message)}")
         if error.details:
-            for line in error.details.strip().splitlines()[-20:]:
+            for line in error.details.strip().splitlines()[-DETAIL_LINES:]:
                 self.say(f"  | {printable(line)}")
         if error.hint:
             self.say(f"  hint: {printable(error.hint)}")

@@ -187,6 +187,7 @@ def _show(arguments: Namespace, context: Context) -> int:
         "shared": format_bytes(image["shared_bytes"]),
         **_describe_source(image["source"]),
         **({"copied": "no: FILE is needed"} if image["external"] else {}),
+        **({"signed by": image["signed_by"]} if image["signed_by"] else {}),
         "init": image["init"] or "(none: the agent stays PID 1)",
         "user": image["user"] or "root",
         "workdir": image["workdir"] or "(the user's home)",

@@ -1,24 +1,16 @@
-"""`kernel pull/import/list/show/delete/prune`."""
+"""`kernel list/show/delete/prune`."""
 
 from __future__ import annotations
 
-import os
 import time
 from argparse import Namespace
+from typing import Any
 
+from banger.cli.artifacts import add_listing, add_pruning, delete_each, print_list, prune
 from banger.cli.context import Context
-from banger.cli.output import (
-    Column,
-    format_age,
-    format_bytes,
-    format_json,
-    printable,
-    render_table,
-    terminal_width,
-)
+from banger.cli.output import Column, format_age, format_bytes, format_json, printable
 from banger.cli.parser import Parser
-from banger.cli.progress import Stages
-from banger.cli.targets import add_refs, each_target
+from banger.cli.targets import add_refs
 
 COLUMNS = (
     Column("NAME", least=12),
@@ -38,83 +30,39 @@ AVAILABLE_COLUMNS = (
 )
 
 
-def _configure_pull(parser: Parser) -> None:
-    add = parser.add_argument
-    add("name", metavar="NAME", help="such as debian-cloud (see `banger kernel list --available`)")
-    add("--force", action="store_true", help="fetch it again even if it is here")
-    add("--json", action="store_true", help="print JSON")
-    add("-q", "--quiet", action="store_true", help="no progress")
-
-
-def _pull(arguments: Namespace, context: Context) -> int:
-    params = {"name": arguments.name, "force": arguments.force}
-    return _make("kernel.pull", params, arguments, context)
-
-
-def _configure_import(parser: Parser) -> None:
-    add = parser.add_argument
-    add("name", metavar="NAME", help="what it is to be called")
-    add("--kernel", required=True, metavar="FILE", help="the bzImage, or a vmlinux with PVH")
-    add("--modules", metavar="DIR", help="its modules: /lib/modules/VERSION")
-    add("--config", metavar="FILE", help="its configuration, if it does not carry it itself")
-    add("--json", action="store_true", help="print JSON")
-    add("-q", "--quiet", action="store_true", help="no progress")
-    parser.text = "The files are copied. What guests need and it lacks is named."
-
-
-def _import(arguments: Namespace, context: Context) -> int:
-    paths = {name: getattr(arguments, name) for name in ("kernel", "modules", "config")}
-    given = {name: os.path.abspath(path) for name, path in paths.items() if path is not None}
-    return _make("kernel.import", {"name": arguments.name, **given}, arguments, context)
-
-
-def _make(method: str, params: dict[str, object], arguments: Namespace, context: Context) -> int:
-    with context.client() as client, Stages(quiet=arguments.quiet) as stages:
-        kernel = client.call(method, params, on_event=stages.on_event, on_tick=stages.on_tick)
-    assert isinstance(kernel, dict)
-    context.out(format_json(kernel) if arguments.json else kernel["digest"])
-    return 0
-
-
 def _configure_list(parser: Parser) -> None:
-    add = parser.add_argument
-    add("--available", action="store_true", help="list the kernels that can be pulled instead")
-    add("--json", action="store_true", help="print JSON")
-    add("-q", "--quiet", action="store_true", help="print digests (names, if available) only")
+    text = "list the kernels that can be pulled instead"
+    parser.add_argument("--available", action="store_true", help=text)
+    add_listing(parser, what="digests (names, if available)")
 
 
 def _list(arguments: Namespace, context: Context) -> int:
     method = "kernel.available" if arguments.available else "kernel.list"
     with context.client() as client:
         kernels = client.call(method)
-    assert isinstance(kernels, list)
-    if arguments.json:
-        context.out(format_json(kernels))
-    elif arguments.quiet:
-        for kernel in kernels:
-            context.out(kernel["name" if arguments.available else "digest"])
-    elif arguments.available:
-        rows = [
-            [k["name"], k["suite"], k["package"], "yes" if k["here"] else "no"] for k in kernels
-        ]
-        context.out(render_table(AVAILABLE_COLUMNS, rows, width=terminal_width()))
-    else:
-        now = time.time()
-        rows = [
-            [
-                kernel["name"],
-                kernel["version"],
-                kernel["arch"],
-                kernel["digest"][:12],
-                format_bytes(kernel["size_bytes"]),
-                str(len(kernel["users"])),
-                format_age(now - kernel["created_at"]),
-                "" if kernel["current"] else "replaced",
-            ]
-            for kernel in kernels
-        ]
-        context.out(render_table(COLUMNS, rows, width=terminal_width()))
-    return 0
+    if arguments.available:
+        return print_list(
+            kernels, AVAILABLE_COLUMNS, _available_row, arguments, context, key="name"
+        )
+    return print_list(kernels, COLUMNS, _row, arguments, context)
+
+
+def _available_row(kernel: dict[str, Any]) -> list[str]:
+    here = "yes" if kernel["here"] else "no"
+    return [kernel["name"], kernel["suite"], kernel["package"], here]
+
+
+def _row(kernel: dict[str, Any]) -> list[str]:
+    return [
+        kernel["name"],
+        kernel["version"],
+        kernel["arch"],
+        kernel["digest"][:12],
+        format_bytes(kernel["size_bytes"]),
+        str(len(kernel["users"])),
+        format_age(time.time() - kernel["created_at"]),
+        "" if kernel["current"] else "replaced",
+    ]
 
 
 def _configure_show(parser: Parser) -> None:
@@ -153,17 +101,11 @@ def _configure_delete(parser: Parser) -> None:
 
 
 def _delete(arguments: Namespace, context: Context) -> int:
-    with context.client() as client:
-
-        def act(ref: str) -> None:
-            client.call("kernel.delete", {"ref": ref})
-            context.say(f"deleted {ref}")
-
-        return each_target(arguments.refs, act, context)
+    return delete_each("kernel.delete", arguments, context)
 
 
 def _configure_prune(parser: Parser) -> None:
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing")
+    add_pruning(parser)
     parser.text = (
         "An update of banger or of a package leaves the kernels before it, for the VMs\n"
         "that boot them. Those that no VM uses go, with the templates made with them."
@@ -171,18 +113,10 @@ def _configure_prune(parser: Parser) -> None:
 
 
 def _prune(arguments: Namespace, context: Context) -> int:
-    with context.client() as client:
-        deleted = client.call("kernel.prune")
-    assert isinstance(deleted, dict)
-    if not arguments.quiet:
-        for digest in deleted["ids"]:
-            context.say(f"deleted {digest[:12]}")
-    return 0
+    return prune("kernel.prune", arguments, context)
 
 
 COMMANDS = {
-    "kernel pull": (_configure_pull, _pull),
-    "kernel import": (_configure_import, _import),
     "kernel list": (_configure_list, _list),
     "kernel show": (_configure_show, _show),
     "kernel delete": (_configure_delete, _delete),

@@ -17,8 +17,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from rich.progress import Progress as Bar
-
+    from banger.cli.bars import Bars
     from banger.cli.parser import Parser
 
 PATIENCE_S = 0.3
@@ -32,10 +31,11 @@ class Stages:
         self._quiet = quiet
         self._timings = timings
         self._live = not quiet and sys.stderr.isatty() and os.environ.get("TERM") != "dumb"
-        self._bar: Bar | None = None
+        self._bars: Bars | None = None
         self._stage = ""
         self._done: int | None = None
         self._total: int | None = None
+        self._parts: list[tuple[str, int, int]] = []
         self._since = time.monotonic()
         self._client_s = _age_s() if timings else 0.0
         """Our own time: the start of this process, and what lies between the stages."""
@@ -64,6 +64,7 @@ class Stages:
         elif kind == "progress":
             self.enter(str(content.get("stage")))
             self._done, self._total = _number(content, "done"), _number(content, "total")
+            self._parts = _parts(content)
             self.on_tick()
 
     def enter(self, stage: str) -> None:
@@ -121,20 +122,19 @@ class Stages:
             self._client_s += now - self._since
         self._stage, self._since, self._said_at = "", now, None
         self._done = self._total = None
+        self._parts = []
 
     def _draw(self) -> None:
-        if self._bar is None:
-            self._bar = _make_bar()
-            self._bar.add_task(printable(self._stage), total=None)
-            self._bar.start()
-        task = self._bar.task_ids[0]
-        self._bar.update(task, completed=self._done or 0, total=self._total)
-        self._bar.refresh()
+        if self._bars is None:
+            from banger.cli.bars import Bars
+
+            self._bars = Bars()
+        self._bars.show(self._stage, self._done, self._total, self._parts)
 
     def _erase(self) -> None:
-        if self._bar is not None:
-            self._bar.stop()
-            self._bar = None
+        if self._bars is not None:
+            self._bars.stop()
+            self._bars = None
 
     def _write(self, text: str) -> None:
         sys.stderr.write(printable(text) + "\n")
@@ -154,22 +154,13 @@ def _age_s() -> float:
     return max(now - start_ticks / os.sysconf("SC_CLK_TCK"), 0.0)
 
 
-def _make_bar() -> Bar:
-    from rich.console import Console
-    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
-
-    # rich itself honours NO_COLOR. Names come from the daemon, so no markup is parsed.
-    return Progress(
-        SpinnerColumn(),
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        TimeElapsedColumn(),
-        console=Console(file=sys.stderr),
-        auto_refresh=False,
-        transient=True,
-    )
-
-
 def _number(content: dict[str, object], name: str) -> int | None:
     value = content.get(name)
     return value if isinstance(value, int) else None
+
+
+def _parts(content: dict[str, object]) -> list[tuple[str, int, int]]:
+    """Return the parts that go on side by side: name, bytes done, bytes in all."""
+    found = content.get("parts")
+    parts = found if isinstance(found, list) else []
+    return [(str(part["name"]), int(part["done"]), int(part["total"])) for part in parts]

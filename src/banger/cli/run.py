@@ -37,7 +37,9 @@ failures of banger.
 When its --ttl is over the VM is stopped, or with --rm deleted, and the command
 with it.
 
-Without a command: a login shell, which needs a terminal.
+Without a command: a login shell, which needs a terminal. With --entrypoint what
+the image's maker meant to be run, as `docker run` does: its entry point, with
+the words after -- or else the image's own.
 
 With --fork the VM is prepared once, then N independent VMs go on from there and
 run the command side by side, without input; {n} in its words is the number of
@@ -46,7 +48,7 @@ committed or not; a table tells what came of each. The exit status is 0 if all
 are, else that of the first fork that failed."""
 
 FOR_PATH = ("branch", "from_ref", "include_untracked", "guest_path")
-FOR_COMMAND = ("rm", "timeout", "env", "fork")
+FOR_COMMAND = ("rm", "timeout", "env", "fork", "entrypoint")
 """Options that make no sense without a path, or together with --detach."""
 
 
@@ -76,6 +78,7 @@ def _configure(parser: Parser) -> None:
         help="set a variable; K alone takes its value from here; may be repeated",
     )
     add("--timeout", metavar="TIME", type=duration_s, help="kill the command after so long: 10m")
+    add("--entrypoint", action="store_true", help="run the image's entry point")
     add("--fork", type=forks, metavar="N", help="run the command in N forks of the VM, 1 to 64")
     parser.text = _TEXT
 
@@ -93,7 +96,8 @@ def _run(arguments: Namespace, context: Context) -> int:
         from banger.cli.dryrun import show_plan
 
         return show_plan(arguments, context, workspace=_workspace_params(arguments))
-    if not arguments.detach and not arguments.command and not has_terminal():
+    has_command = arguments.command or arguments.entrypoint
+    if not arguments.detach and not has_command and not has_terminal():
         raise UsageError(
             "Without a command `vm run` opens a shell, which needs a terminal.",
             hint="banger vm run ... -- COMMAND, or --detach",
@@ -117,7 +121,7 @@ def _refuse_contradictions(arguments: Namespace) -> None:
             raise UsageError(f"--detach and --{name} exclude each other.")
     if arguments.rm and arguments.restart not in (None, "no"):
         raise UsageError("--rm and --restart exclude each other.")
-    if arguments.fork and not arguments.command:
+    if arguments.fork and not (arguments.command or arguments.entrypoint):
         raise UsageError("--fork needs a command.", hint="banger vm run ... --fork N -- COMMAND")
     for name in FOR_PATH:
         if arguments.path is None and getattr(arguments, name):
@@ -141,6 +145,10 @@ def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> 
             if arguments.detach:
                 context.out(view["name"])
                 return 0
+            if arguments.entrypoint:
+                from banger.cli.entrypoint import plan_command
+
+                arguments.command = plan_command(owner, view, arguments.command or [])
             if arguments.fork:
                 made += _fork(arguments, vm_id, owner, stages=stages)
                 return _use_forks(arguments, made, context, stages=stages, cwd=cwd)

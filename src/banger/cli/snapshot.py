@@ -16,6 +16,7 @@ from banger.cli.output import (
 )
 from banger.cli.parser import Parser
 from banger.cli.progress import Stages
+from banger.cli.sizing import add_force
 from banger.cli.targets import each_target
 
 TYPE_CHECKING = False
@@ -96,11 +97,12 @@ def _configure_restore(parser: Parser) -> None:
     _configure(parser)
     parser.add_argument("name", metavar="NAME", help="the snapshot's name, or its id")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+    add_force(parser)
     parser.text = "What the VM did since then is lost, in its memory and on its disk."
 
 
 def _restore(arguments: Namespace, context: Context) -> int:
-    params = {"ref": arguments.ref, "name": arguments.name}
+    params = {"ref": arguments.ref, "name": arguments.name, "force": arguments.force}
     with context.client() as client, Stages(quiet=arguments.quiet) as stages:
         view = client.call(
             "snapshot.restore", params, on_event=stages.on_event, on_tick=stages.on_tick

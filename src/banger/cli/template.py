@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
+from typing import Any
 
 from banger.cli import values
-from banger.cli.context import Context
-from banger.cli.output import (
-    Column,
-    format_age,
-    format_bytes,
-    format_json,
-    format_mib,
-    render_table,
-    terminal_width,
+from banger.cli.artifacts import (
+    add_listing,
+    add_making,
+    add_pruning,
+    delete_each,
+    make_one,
+    print_list,
+    prune,
 )
+from banger.cli.context import Context
+from banger.cli.output import Column, format_age, format_bytes, format_mib
 from banger.cli.parser import Parser
-from banger.cli.progress import Stages
-from banger.cli.targets import add_refs, each_target
+from banger.cli.targets import add_refs
 
 COLUMNS = (
     Column("KEY"),
@@ -43,8 +44,7 @@ def _configure_build(parser: Parser) -> None:
     add("--memory", type=values.size_mib, metavar="SIZE", help="512M, 2G; a bare number is MiB")
     add("--disk", type=values.size_mib, metavar="SIZE", help="size of its own disk, sparse: 8G")
     add("--network", type=values.network, metavar="KIND", help="user (outgoing only) or none")
-    add("--json", action="store_true", help="print JSON")
-    add("-q", "--quiet", action="store_true", help="no progress")
+    add_making(parser)
     parser.text = (
         "VMs of the same shape start from it.\n`vm run` and `vm create` make it by themselves."
     )
@@ -60,56 +60,33 @@ def _build(arguments: Namespace, context: Context) -> int:
         "network": arguments.network,
     }
     params = {name: value for name, value in given.items() if value is not None}
-    with context.client() as client, Stages(quiet=arguments.quiet) as stages:
-        view = client.call(
-            "template.build", params, on_event=stages.on_event, on_tick=stages.on_tick
-        )
-    assert isinstance(view, dict)
-    context.out(format_json(view) if arguments.json else view["key"])
-    return 0
+    return make_one("template.build", params, arguments, context, key="key")
 
 
 def _configure_list(parser: Parser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print keys only")
+    add_listing(parser, what="keys")
 
 
 def _list(arguments: Namespace, context: Context) -> int:
     with context.client() as client:
         templates = client.call("template.list")
-    assert isinstance(templates, list)
-    if arguments.json:
-        context.out(format_json(templates))
-    elif arguments.quiet:
-        for template in templates:
-            context.out(template["key"])
-    else:
-        now = time.time()
-        rows = [_row(template, now) for template in templates]
-        context.out(render_table(COLUMNS, rows, width=terminal_width()))
-    return 0
+    return print_list(templates, COLUMNS, _row, arguments, context, key="key")
 
 
-def _row(template: dict[str, object], now: float) -> list[str]:
-    def number(name: str) -> float:
-        value = template[name]
-        assert isinstance(value, int | float)
-        return value
-
-    users = template["users"]
-    assert isinstance(users, list)
+def _row(template: dict[str, Any]) -> list[str]:
+    now = time.time()
     return [
-        str(template["key"])[:12],
-        str(template["image"]),
+        template["key"][:12],
+        template["image"],
         str(template["vcpu"]),
-        format_mib(int(number("memory_mib"))),
-        format_mib(int(number("disk_mib"))),
-        format_bytes(int(number("size_bytes"))),
-        str(len(users)),
+        format_mib(template["memory_mib"]),
+        format_mib(template["disk_mib"]),
+        format_bytes(template["size_bytes"]),
+        str(len(template["users"])),
         str(template["waiting"]),
         str(template["uses"]),
-        format_age(now - number("created_at")),
-        format_age(now - number("used_at")),
+        format_age(now - template["created_at"]),
+        format_age(now - template["used_at"]),
     ]
 
 
@@ -118,27 +95,15 @@ def _configure_delete(parser: Parser) -> None:
 
 
 def _delete(arguments: Namespace, context: Context) -> int:
-    with context.client() as client:
-
-        def act(ref: str) -> None:
-            client.call("template.delete", {"ref": ref})
-            context.say(f"deleted {ref}")
-
-        return each_target(arguments.refs, act, context)
+    return delete_each("template.delete", arguments, context)
 
 
 def _configure_prune(parser: Parser) -> None:
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing")
+    add_pruning(parser)
 
 
 def _prune(arguments: Namespace, context: Context) -> int:
-    with context.client() as client:
-        deleted = client.call("template.prune")
-    assert isinstance(deleted, dict)
-    if not arguments.quiet:
-        for key in deleted["ids"]:
-            context.say(f"deleted {key[:12]}")
-    return 0
+    return prune("template.prune", arguments, context)
 
 
 COMMANDS = {

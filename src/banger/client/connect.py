@@ -32,7 +32,7 @@ def connect(layout: Layout, *, autostart: bool) -> socket.socket:
         start_daemon(layout)
         sock = _try_connect(layout)
     if sock is None:
-        raise DaemonUnreachable("The daemon does not run.", hint="banger daemon status")
+        raise DaemonUnreachable("The daemon does not run.", hint="banger daemon restart")
     return sock
 
 

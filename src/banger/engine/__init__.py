@@ -17,6 +17,7 @@ from banger.engine.artifacts.images import (
 from banger.engine.artifacts.imageviews import list_catalogue, list_images, show_image
 from banger.engine.artifacts.kernels import (
     delete_kernel,
+    fetch_kernel,
     import_kernel,
     list_available_kernels,
     list_kernels,
@@ -83,6 +84,7 @@ __all__ = [
     "delete_vm",
     "export_workspace",
     "export_workspace_branch",
+    "fetch_kernel",
     "fork_vm",
     "import_image",
     "import_kernel",

@@ -30,6 +30,7 @@ from banger.engine.lifecycle.guestboot import (
     rehearse_guest,
     settle_guest,
 )
+from banger.engine.lifecycle.limiting import limit_vm
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
 from banger.engine.snapshots.saving import apply_saving, undo_saving
@@ -47,6 +48,7 @@ from banger.plan.steps import (
     FlushGuest,
     GrowDataDisk,
     IdentifyGuest,
+    LimitVm,
     MakeDataDisk,
     MakeHostKeys,
     MakeRuntimeDir,
@@ -122,6 +124,8 @@ async def _apply(engine: Engine, op: Operation, step: Step) -> None:  # noqa: PL
         case IdentifyGuest():
             op.progress("identify")
             await identify_guest(engine, await reload_vm(engine, step.vm_id))
+        case LimitVm():
+            await limit_vm(engine, step.vm_id)
         case RehearseGuest():
             await rehearse_guest(engine, step.vm_id)
         case BootGuest():

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +19,7 @@ from banger.engine.operations import OPERATION_ID_BYTES, Operation, format_opera
 from banger.engine.pool.demand import Demand
 from banger.engine.shared import SharedWork
 from banger.engine.tasks import OwnedTasks
+from banger.host.limits import may_move_children
 from banger.host.memory import read_available_mib
 from banger.layout import Layout
 from banger.model.names import OperationId, VmId
@@ -40,16 +41,20 @@ class Engine:
     """Watchers, shared work, what recovery does behind the open door."""
     shared: SharedWork
     operations: OperationTable
-    pins: Counter[str] = field(default_factory=Counter)
-    """How many operations need the saved machine of an origin at this moment (hazard C4)."""
+    pins: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """The operations that need the saved machine of an origin at this moment (hazard C4)."""
     promises: dict[OperationId, int] = field(default_factory=dict)
     """Memory in MiB that operations are about to give to guests (`capacity`)."""
     kernel_needs: dict[str, str] = field(default_factory=dict)
     """Name or digest of the kernel that each operation needs at this moment (hazard C4)."""
+    image_needs: dict[str, str] = field(default_factory=dict)
+    """The same of images."""
     removals: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while a kernel is removed: milliseconds."""
+    """Held while a kernel or an image is removed: milliseconds."""
     template_failures: Counter[str] = field(default_factory=Counter)
     """How often a template of this key could not be made or used while this daemon lived."""
+    failed_recipes: set[str] = field(default_factory=set)
+    """Those whose images could not be built anew: the old ones do for this daemon's life."""
     demand: Demand = field(default_factory=Demand)
     transfers: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(TRANSFERS, thread_name_prefix="transfer")
@@ -61,10 +66,14 @@ class Engine:
     """A VM runs that did not before: set for the loop that ends VMs, which clears it."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
     """A VM has ended by itself: set for the loop that starts VMs again, which clears it."""
+    remembered: asyncio.Event = field(default_factory=asyncio.Event)
+    """An outcome could not be saved: set for the loop that tries again, which clears it."""
     now: Callable[[], float] = time.time
     random_bytes: Callable[[int], bytes] = os.urandom
     available_mib: Callable[[], int] = read_available_mib
     """How much memory the host can still give to programs."""
+    may_make_scopes: Callable[[], bool] = may_move_children
+    """Whether what runs of VMs may be given to the user's service manager."""
 
     def live_vm(self, vm_id: VmId) -> LiveVm:
         """Return the momentary side of a VM, made when first asked for."""

@@ -104,6 +104,8 @@ class Unsaved:
     operation: OperationId
     state: VmState
     error: str | None
+    again: bytes | None = None
+    """The row that has it started again, of one that ended by itself."""
 
 
 @dataclass(frozen=True)

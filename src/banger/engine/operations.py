@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from banger.model.names import OperationId
+from banger.model.progress import Part
 
 OPERATION_ID_BYTES = 6
 
@@ -30,6 +31,8 @@ class Progress:
     stage: str
     done: int | None = None
     total: int | None = None
+    parts: tuple[Part, ...] = ()
+    """What is being worked at side by side; then `done` and `total` are bytes as well."""
 
 
 @dataclass(frozen=True)
@@ -56,9 +59,15 @@ class Operation:
     started_at: float
     report: Report = field(default=_ignore, repr=False, compare=False)
 
-    def progress(self, stage: str, done: int | None = None, total: int | None = None) -> None:
+    def progress(
+        self,
+        stage: str,
+        done: int | None = None,
+        total: int | None = None,
+        parts: tuple[Part, ...] = (),
+    ) -> None:
         """Say what is being done now; a new stage ends the one before it."""
-        self.report(Progress(stage, done, total))
+        self.report(Progress(stage, done, total, parts))
 
     def note(self, kind: Literal["spec", "notice"], text: str) -> None:
         """Show the user one line: `spec` before a VM is made, `notice` for the unexpected."""

@@ -2,8 +2,9 @@
 
 A user whose disk is full must be able to end VMs, and is told the truth about them. So an
 outcome that cannot be saved is kept in `LiveVm.unsaved`, stands over the record whenever that is
-looked up, and is saved by the next verb that can. If the process dies before that,
-recovery sees a record that says `running` and no such VMM, and saves the same.
+looked up, and is saved by the next verb that can, or by a loop (`upkeep.remembered`). If the
+process dies before that, recovery sees a record that says `running` and no such VMM, and saves
+the same.
 """
 
 from __future__ import annotations
@@ -91,9 +92,15 @@ async def save_or_remember(
         await save_outcome(engine, operation, vm_id, state, error=error, again=again)
     except store.UNWRITABLE as why:
         log.warning("%s is %s, which cannot be saved yet: %s", vm_id, state, why.message)
-        engine.live_vm(vm_id).unsaved = Unsaved(operation, state, error)
+        remember(engine, vm_id, Unsaved(operation, state, error, again))
         name = await engine.database.read(store.find_name, vm_id)
         _tell(engine, vm_id, name, state=state, error=error)
+
+
+def remember(engine: Engine, vm_id: VmId, unsaved: Unsaved) -> None:
+    """Keep in memory how an operation ended, until that can be saved."""
+    engine.live_vm(vm_id).unsaved = unsaved
+    engine.remembered.set()
 
 
 async def save_remembered(engine: Engine, vm_id: VmId) -> None:
@@ -103,8 +110,12 @@ async def save_remembered(engine: Engine, vm_id: VmId) -> None:
         NoSpace, DatabaseFailed: it still cannot be written.
     """
     unsaved = engine.live_vm(vm_id).unsaved
-    if unsaved is not None:
-        await save_outcome(engine, unsaved.operation, vm_id, unsaved.state, error=unsaved.error)
+    if unsaved is None:
+        return
+    operation, state = unsaved.operation, unsaved.state
+    await save_outcome(engine, operation, vm_id, state, error=unsaved.error, again=unsaved.again)
+    if unsaved.again is not None:
+        engine.ended.set()
 
 
 def correct_record(engine: Engine, record: VmRecord) -> VmRecord:

@@ -27,10 +27,11 @@ from sqlite3 import Connection
 
 import msgspec
 
-from banger import network, store
+from banger import store
 from banger.engine.actions import undo
 from banger.engine.engine import Engine
 from banger.engine.lifecycle.deleting import delete_now, forget_vm
+from banger.engine.lifecycle.limiting import limit_vm, load_processes
 from banger.engine.lifecycle.restarting import JOURNAL as RESTART
 from banger.engine.lifecycle.restarting import finish_restart
 from banger.engine.lifecycle.restartpolicy import decide_restart
@@ -42,7 +43,7 @@ from banger.engine.outcome import save_or_remember
 from banger.engine.runner import run_forward
 from banger.engine.snapshots.saving import set_clock, undo_pause
 from banger.engine.snapshots.sweeping import sweep_snapshots
-from banger.engine.views.queries import load_vmm_handle, parse_handle
+from banger.engine.views.queries import load_vmm_handle
 from banger.errors import BangerError
 from banger.host.process import ProcessIdentity
 from banger.model.names import VmId
@@ -212,6 +213,8 @@ async def _adopt_by_id(engine: Engine, vm_id: VmId) -> bool:
     if not await driver.adopt(handle, deadline_s=ADOPT_DEADLINE_S):
         return False
     start_watching(engine, driver, handle)
+    # One that an older banger started has no scope. Behind the open door: a manager may hang.
+    engine.tasks.start(_isolated(vm_id, limit_vm(engine, vm_id)))
     return True
 
 
@@ -232,11 +235,5 @@ async def load_recorded_processes(engine: Engine) -> set[ProcessIdentity]:
     """Return every process that a handle names."""
     recorded: set[ProcessIdentity] = set()
     for record in await engine.database.read(store.load_vms):
-        handle = await load_vmm_handle(engine, record.id)
-        if handle is not None:
-            recorded |= {p for p in (handle.process, handle.monitor) if p is not None}
-        handles = await engine.database.read(store.load_handles, record.id)
-        if payload := handles.get("network"):
-            net = parse_handle(payload, network.NetworkHandle)
-            recorded |= {net.guard, net.passt} if net is not None else set()
+        recorded |= set(await load_processes(engine, record.id))
     return recorded

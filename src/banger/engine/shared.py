@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable
 from typing import Protocol, TypeVar
 
 from banger.engine.tasks import OwnedTasks
+from banger.model.progress import Part
 
 T = TypeVar("T")
 
@@ -19,7 +20,14 @@ T = TypeVar("T")
 class Progress(Protocol):
     """Tell how far a stage is; counts are of whatever the stage counts."""
 
-    def __call__(self, stage: str, done: int | None = None, total: int | None = None, /) -> None:
+    def __call__(
+        self,
+        stage: str,
+        done: int | None = None,
+        total: int | None = None,
+        parts: tuple[Part, ...] = (),
+        /,
+    ) -> None:
         """Report."""
 
 
@@ -28,9 +36,15 @@ class _Work:
         self.listeners: list[Progress] = []
         self.task: asyncio.Task[object] | None = None
 
-    def tell(self, stage: str, done: int | None = None, total: int | None = None) -> None:
+    def tell(
+        self,
+        stage: str,
+        done: int | None = None,
+        total: int | None = None,
+        parts: tuple[Part, ...] = (),
+    ) -> None:
         for listener in self.listeners:
-            listener(stage, done, total)
+            listener(stage, done, total, parts)
 
 
 class SharedWork:

@@ -22,6 +22,8 @@ class OwnedTasks:
 
     def __init__(self) -> None:
         self._running: set[asyncio.Task[object]] = set()
+        self.closing = False
+        """Whoever is cancelled from now on is by the owner's end."""
 
     def start(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
         """Start a task; it is awaited by whoever wants its result, and by `close`."""
@@ -32,6 +34,7 @@ class OwnedTasks:
 
     async def close(self) -> None:
         """Cancel every task and return when all have ended."""
+        self.closing = True
         while self._running:
             for task in self._running:
                 task.cancel()

@@ -19,6 +19,7 @@ from banger.config import Settings, load_settings, probe_host_size
 from banger.errors import ConfigInvalid
 from banger.host import subids
 from banger.host.accel import KVM_DEVICE, find_proof_failure, probe_cpu, prove_kvm
+from banger.host.limits.check import probe_limits
 from banger.host.memory import read_available_mib
 from banger.host.packages import QEMU_PROGRAM, find_package_manager, format_install
 from banger.host.proc import find_tool
@@ -52,6 +53,7 @@ def _iterate_checks(layout: Layout, environ: Mapping[str, str]) -> Iterator[Chec
     yield probe_subordinate_ids(getpass.getuser(), os.getuid())
     yield probe_acceleration(settings)
     yield _probe_memory(settings)
+    yield probe_limits(layout.runtime.parent)
     yield from _probe_disks(layout)
     yield probe_runtime_dir(layout)
     yield config

@@ -102,6 +102,7 @@ RUNTIME: tuple[Tool, ...] = (
             "/usr/share/keyrings/debian-archive-bookworm-stable.gpg",
         ),
     ),
+    Tool("openssl", "verifies signatures of images", ("openssl",) * 5, required=False),
     Tool("bwrap", "confines QEMU further", ("bubblewrap",) * 5, required=False),
     Tool(
         "ssh",

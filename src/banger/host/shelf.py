@@ -2,7 +2,8 @@
 
 A shelf owns one directory:
 
-    <digest>/manifest.json   and the artefact's files; keyed by sha256, never changed in place
+    <digest>/manifest.json   and the artefact's files; keyed by sha256, never changed in place;
+                             what the manifest tells people may be amended, by a rename
     names/<name>             a one-line file that holds a digest
 
 An artefact is staged elsewhere on the same file system, its manifest is written
@@ -115,10 +116,14 @@ class Shelf(Generic[A]):
         published = self._load(manifest.digest)
         return manifest if published is None else _with_name(published, manifest.name)
 
-    def replace(self, manifest: A) -> None:
-        """Replace the manifest of a published artefact by another of the same digest, at once."""
-        target = self.directory(manifest.digest) / MANIFEST
-        write_atomic(target, msgspec.json.format(msgspec.json.encode(manifest)))
+    def amend(self, manifest: A) -> None:
+        """Replace the manifest of an artefact in one step; nothing that its digest is over changes.
+
+        Raises:
+            FileNotFoundError: the artefact is gone.
+        """
+        path = self.directory(manifest.digest) / MANIFEST
+        write_atomic(path, msgspec.json.format(msgspec.json.encode(manifest)))
 
     def point(self, name: str, digest: str) -> None:
         """Let `name` mean `digest` from now on."""

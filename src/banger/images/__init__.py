@@ -7,6 +7,7 @@ from banger.images.catalogue import (
     CatalogueImage,
     find_near_name,
     find_recipe,
+    find_recipe_hash,
 )
 from banger.images.commit import commit_image, keep_root_tar
 from banger.images.layers import import_image, make_image
@@ -23,6 +24,7 @@ from banger.images.shelf import (
     list_images,
     name_image,
     named_digests,
+    note_signer,
     require_image_name,
     unname_image,
 )
@@ -38,6 +40,7 @@ __all__ = [
     "find_image",
     "find_near_name",
     "find_recipe",
+    "find_recipe_hash",
     "get_image",
     "image_names",
     "image_root",
@@ -49,6 +52,7 @@ __all__ = [
     "make_image",
     "name_image",
     "named_digests",
+    "note_signer",
     "promote_image",
     "register_image",
     "require_image_name",

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from banger.host.files import staged_dir
 from banger.host.mmdebstrap import bootstrap, require_mmdebstrap
+from banger.images.catalogue import find_recipe_hash
 from banger.images.plan import EPOCH, build_overlay, parse_dpkg_status, plan_bootstrap
 from banger.images.publish import Progress, publish_image
 from banger.images.recipe import Recipe, require_recipe
@@ -56,6 +57,7 @@ async def build_image(layout: Layout, recipe: Recipe, *, progress: Progress, now
             source=f"recipe:{recipe.name}",
             env=recipe.env,
             packages=packages,
+            recipe=find_recipe_hash(recipe),
         )
         return await publish_image(layout, staged, draft, RootInode(mtime=EPOCH), progress)
 

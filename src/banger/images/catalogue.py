@@ -7,6 +7,7 @@ means is the registry's word, and `image pull` takes any.
 from __future__ import annotations
 
 import difflib
+import hashlib
 from collections.abc import Iterable
 
 import msgspec
@@ -44,6 +45,13 @@ def find_recipe(name: str) -> Recipe | None:
     if known is None:
         return None
     return msgspec.structs.replace(read_own_recipe(BASE), name=known.name, suite=known.suite)
+
+
+def find_recipe_hash(recipe: Recipe) -> str:
+    """Return a hash over all that one of our recipes says; empty for every other recipe."""
+    if recipe != find_recipe(recipe.name):
+        return ""
+    return hashlib.sha256(msgspec.json.encode(recipe, order="sorted")).hexdigest()
 
 
 def find_near_name(name: str, local: Iterable[str]) -> str | None:

@@ -51,7 +51,7 @@ async def publish_image(
 def image_digest(draft: ImageDraft, root_sha256: str) -> str:
     """Return the digest of an image: over the root, and what a VM is told of it."""
     facts: dict[str, object] = {"root": root_sha256, "init": draft.init, "env": draft.env}
-    for name in ("workdir", "user", "entrypoint", "cmd", "labels", "stop_signal"):
+    for name in ("workdir", "user", "entrypoint", "cmd", "labels", "stop_signal", "recipe"):
         if value := getattr(draft, name):
             facts[name] = value
     return hashlib.sha256(json.dumps(facts, sort_keys=True).encode()).hexdigest()

@@ -122,7 +122,7 @@ def _publish(layout: Layout, image: Image) -> Image:
     shelf = open_shelf(layout)
     there = shelf.find(image.digest)
     if there is not None and there.external is not None:
-        shelf.replace(image)
+        shelf.amend(image)
     with staged_dir(layout.staging, prefix="image") as staged:
         return shelf.publish(staged, image)
 

@@ -100,7 +100,7 @@ def take_root(layout: Layout, image: Image, staged: Path) -> Image:
     try:
         os.rename(staged, shelf.directory(image.digest) / image.root)
         fsync_dir(shelf.directory(image.digest))
-        shelf.replace(stored)
+        shelf.amend(stored)
     except FileNotFoundError as error:
         raise ImageNotFound(f"The image {image.name} was deleted.") from error
     return stored
@@ -137,6 +137,13 @@ def name_image(layout: Layout, image: Image, name: str) -> None:
 def unname_image(layout: Layout, name: str) -> None:
     """Take a name from an image, which stays. Idempotent."""
     open_shelf(layout).unname(name)
+
+
+def note_signer(layout: Layout, image: Image, signed_by: str) -> None:
+    """Write down whose signature of an image has been verified since it was pulled."""
+    shelf = open_shelf(layout)
+    with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
+        shelf.amend(msgspec.structs.replace(image, signed_by=signed_by))
 
 
 def delete_image(layout: Layout, image: Image) -> None:

@@ -1,7 +1,13 @@
-"""Kernels and the initramfs: from a distribution's package or a user's files, kept by digest."""
+"""Kernels and the initramfs: of a distribution's package, a user's files or a URL; by digest."""
 
 from banger.kernels.catalogue import KERNELS, PackagedKernel
-from banger.kernels.importing import KernelFiles, import_kernel
+from banger.kernels.fetching import parse_remote, propose_name
+from banger.kernels.importing import (
+    KernelFiles,
+    fetch_kernel,
+    import_kernel,
+)
+from banger.kernels.publish import Order
 from banger.kernels.pull import pull_kernel, require_pullable
 from banger.kernels.shelf import (
     find_kernel,
@@ -15,13 +21,17 @@ from banger.kernels.shelf import (
 __all__ = [
     "KERNELS",
     "KernelFiles",
+    "Order",
     "PackagedKernel",
+    "fetch_kernel",
     "find_kernel",
     "get_kernel",
     "import_kernel",
     "is_current",
     "kernel_dir",
     "list_kernels",
+    "parse_remote",
+    "propose_name",
     "pull_kernel",
     "remove_kernel",
     "require_pullable",

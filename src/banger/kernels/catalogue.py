@@ -57,6 +57,8 @@ NEEDS: tuple[Need, ...] = (
     Need("SIGNALFD", None, "the agent and systemd"),
     Need("TIMERFD", None, "systemd"),
     Need("EPOLL", None, "the agent and systemd"),
+    Need("FHANDLE", None, "systemd"),
+    Need("UNIX98_PTYS", None, "terminals"),
     Need("UNIX", "unix", "local sockets"),
     Need("INET", None, "networking"),
     Need("IPV6", "ipv6", "networking", required=False),
@@ -81,13 +83,16 @@ NEEDS: tuple[Need, ...] = (
 )
 """In load order, as far as dependencies leave a choice: what brings up disks and the port first."""
 
-CONSOLES: dict[str, Need] = {
-    "x86_64": Need("SERIAL_8250_CONSOLE", None, "the serial console"),
-    "aarch64": Need("SERIAL_AMBA_PL011_CONSOLE", None, "the serial console"),
+MACHINES: dict[str, tuple[Need, ...]] = {
+    "x86_64": (
+        Need("SERIAL_8250_CONSOLE", None, "the serial console"),
+        # QEMU's microvm tells of its devices by ACPI tables; Firecracker by words as well.
+        Need("ACPI", None, "finding the devices"),
+    ),
+    "aarch64": (Need("SERIAL_AMBA_PL011_CONSOLE", None, "the serial console"),),
 }
 
 
 def needs_of(arch: str) -> tuple[Need, ...]:
     """Return what a guest of this architecture needs."""
-    console = CONSOLES.get(arch)
-    return (*NEEDS, console) if console else NEEDS
+    return (*NEEDS, *MACHINES.get(arch, ()))

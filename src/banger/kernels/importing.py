@@ -1,4 +1,4 @@
-"""A kernel of the user's own: its file, its modules, its configuration.
+"""A kernel of the user's own: its file, its modules, its configuration; on disk, or at a URL.
 
 The files are read once, as the user who runs us, and copied: what becomes of them later
 does not matter. Stages below the staging directory; publishes through the shelf (`publish`).
@@ -7,6 +7,7 @@ does not matter. Stages below the staging directory; publishes through the shelf
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import platform
 import re
 from dataclasses import dataclass
@@ -14,17 +15,18 @@ from pathlib import Path
 
 from banger.errors import InvalidRequest, KernelUnfit
 from banger.host.files import staged_dir
+from banger.kernels.archives import take_archive
 from banger.kernels.catalogue import KERNELS
+from banger.kernels.fetching import RemoteFile, fetch_file
 from banger.kernels.kconfig import CONFIG_BYTES_MAX, find_kconfig
 from banger.kernels.package import KERNEL_BYTES_MAX, Package, take_module_tree
 from banger.kernels.parts import Parts, pack_tree, require_packer, save_parts
-from banger.kernels.publish import load_agent, publish_kernel
-from banger.kernels.pull import Progress
-from banger.kernels.shelf import open_shelf
+from banger.kernels.publish import Order, load_agent, publish_kernel
+from banger.kernels.pull import pull_kernel
 from banger.kernels.vmlinux import BadKernel, find_version, unpack_kernel
-from banger.layout import Layout
 from banger.model.artifacts import Kernel
 
+FETCHED = "fetched"
 _NAME = re.compile(r"[a-z0-9][a-z0-9._-]{0,62}")
 
 
@@ -33,23 +35,14 @@ class KernelFiles:
     """What a kernel is imported from."""
 
     kernel: Path
-    """A bzImage or a vmlinux (x86-64), an Image (arm64)."""
-    modules: Path | None
-    """A tree such as `/lib/modules/VERSION`; None: what a guest needs is built in."""
-    config: Path | None
-    """None: the kernel carries its configuration (IKCONFIG)."""
+    """A bzImage or a vmlinux (x86-64), an Image (arm64), or an archive that holds one."""
+    modules: Path | None = None
+    """A tree such as `/lib/modules/VERSION`; None: what a guest needs is built in or with it."""
+    config: Path | None = None
+    """None: the kernel carries its configuration (IKCONFIG), or it lies beside it."""
 
 
-async def import_kernel(
-    layout: Layout,
-    name: str,
-    files: KernelFiles,
-    *,
-    agent: Path,
-    agent_version: str,
-    progress: Progress,
-    now: float,
-) -> Kernel:
+async def import_kernel(order: Order, files: KernelFiles) -> Kernel:
     """Make a kernel of a user's files under a name, which moves on to it if it meant another.
 
     Raises:
@@ -58,20 +51,48 @@ async def import_kernel(
         ToolMissing: the host cannot pack the modules.
         NoSpace: the file system is full.
     """
-    require_importable(name)
-    if files.modules is not None:
-        require_packer()
-    ours = await asyncio.to_thread(load_agent, agent, agent_version)
-    with staged_dir(layout.staging, prefix="kernel") as staged:
-        tree = staged / "unpacked"
-        tree.mkdir()
-        progress("reading the kernel", None, None)
-        package, parts = await asyncio.to_thread(_stage, name, files, tree)
-        progress("packing the modules", None, None)
-        await pack_tree(package, staged)
-        progress("building the initramfs", None, None)
-        shelf = open_shelf(layout)
-        return await asyncio.to_thread(publish_kernel, shelf, staged, parts, agent=ours, now=now)
+    _require_ready(order)
+    with staged_dir(order.layout.staging, prefix="kernel") as staged:
+        return await make_kernel(order, files, staged, source=f"file:{files.kernel}")
+
+
+async def fetch_kernel(
+    order: Order, remote: RemoteFile, *, config: Path | None, force: bool
+) -> Kernel:
+    """Make a kernel of a file at a URL. Idempotent; `force` downloads in any case.
+
+    Raises:
+        DownloadFailed, DeadlineExceeded: the file cannot be had, or is another one.
+        Else as `import_kernel`.
+    """
+    _require_ready(order)
+    known = None if force else order.shelf.find(order.name)
+    if known is not None and known.source == remote.source:
+        with contextlib.suppress(KernelUnfit):  # it is damaged
+            return await pull_kernel(order)
+    with staged_dir(order.layout.staging, prefix="kernel") as staged:
+        fetched = KernelFiles(kernel=staged / FETCHED, config=config)
+        await fetch_file(remote, fetched.kernel, order.progress)
+        return await make_kernel(order, fetched, staged, source=remote.source)
+
+
+async def make_kernel(order: Order, files: KernelFiles, staged: Path, *, source: str) -> Kernel:
+    """As `import_kernel`, with a name that is known to be right; `staged` is published."""
+    agent = await asyncio.to_thread(load_agent, order)
+    tree = staged / "unpacked"
+    tree.mkdir()
+    order.progress("reading the kernel", None, None)
+    package, parts = await asyncio.to_thread(_stage, order.name, files, tree, source)
+    order.progress("packing the modules", None, None)
+    await pack_tree(package, staged)
+    order.progress("building the initramfs", None, None)
+    (staged / FETCHED).unlink(missing_ok=True)
+    return await asyncio.to_thread(publish_kernel, order, staged, parts, agent=agent)
+
+
+def _require_ready(order: Order) -> None:
+    require_importable(order.name)
+    require_packer()
 
 
 def require_importable(name: str) -> None:
@@ -89,29 +110,34 @@ def require_importable(name: str) -> None:
         raise InvalidRequest(f"{name} is the name of a kernel that is pulled; choose another.")
 
 
-def _stage(name: str, files: KernelFiles, tree: Path) -> tuple[Package, Parts]:
+def _stage(name: str, files: KernelFiles, tree: Path, source: str) -> tuple[Package, Parts]:
     """Read the files; write the parts beside `tree`, and the modules into it."""
     arch = platform.machine()
-    package = Package(tree=tree, kernel=_read(files.kernel, KERNEL_BYTES_MAX))
+    what = source.partition(":")[2]
+    package = take_archive(files.kernel, tree, what=what)
+    if package is None:
+        package = Package(tree=tree, kernel=_read(files.kernel, KERNEL_BYTES_MAX))
+    elif package.modules and files.modules is not None:
+        raise InvalidRequest(f"{what} has the kernel's modules in it; give no others.")
     try:
         plain = unpack_kernel(package.kernel, arch=arch)
         package.version = find_version(plain)
     except BadKernel as error:
-        raise KernelUnfit(f"{files.kernel} cannot be used: {error}.") from error
-    package.config = _config(files, plain, package.version)
+        raise KernelUnfit(f"{what} cannot be used: {error}.") from error
+    if files.config is not None:
+        package.config = _read(files.config, CONFIG_BYTES_MAX).decode("utf-8", "replace")
+    elif not package.config:
+        package.config = _find_config(what, plain, package.version)
     if files.modules is not None:
         take_module_tree(package, files.modules)
-    parts = save_parts(package, tree.parent, name=name, arch=arch, source=f"file:{files.kernel}")
-    return package, parts
+    return package, save_parts(package, tree.parent, name=name, arch=arch, source=source)
 
 
-def _config(files: KernelFiles, plain: bytes, version: str) -> str:
-    if files.config is not None:
-        return _read(files.config, CONFIG_BYTES_MAX).decode("utf-8", "replace")
+def _find_config(what: str, plain: bytes, version: str) -> str:
     config = find_kconfig(plain)
     if config is None:
         raise KernelUnfit(
-            f"{files.kernel} does not carry its configuration, so it cannot be checked.",
+            f"{what} does not carry its configuration, so it cannot be checked.",
             hint=f"--config /boot/config-{version}",
         )
     return config

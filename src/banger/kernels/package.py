@@ -72,23 +72,31 @@ def take_package(descriptor: int, directory: Path) -> Package:
         KernelUnfit: the stream is broken, or does not hold exactly one kernel.
         NoSpace: the file system is full.
     """
+    with open(descriptor, "rb", closefd=False) as stream:
+        package = take_members(stream, directory)
+        # The writer may still pad: it must not meet a closed pipe.
+        while stream.read(65536):
+            pass
+    _require_whole(package)
+    return package
+
+
+def take_members(stream: IO[bytes], directory: Path) -> Package:
+    """Read a tar to its end mark and return what it has of a kernel; modules go to `directory`.
+
+    Raises:
+        KernelUnfit: the stream is broken, or holds parts of two kernels.
+        NoSpace: the file system is full.
+    """
     package = Package(tree=directory)
     try:
-        with (
-            open(descriptor, "rb", closefd=False) as stream,
-            tarfile.open(fileobj=stream, mode="r|") as tar,
-            space_errors(directory),
-        ):
+        with tarfile.open(fileobj=stream, mode="r|") as tar, space_errors(directory):
             for member in tar:
                 content = tar.extractfile(member) if member.isreg() else None
                 if content is not None:
                     _take(package, member, content)
-            # The writer may still pad: it must not meet a closed pipe.
-            while stream.read(65536):
-                pass
     except tarfile.TarError as error:
         raise KernelUnfit(f"The kernel package's archive cannot be read: {error}.") from error
-    _require_whole(package)
     return package
 
 

@@ -17,6 +17,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -25,7 +26,29 @@ from banger.host.files import space_errors
 from banger.host.shelf import Shelf, hash_file
 from banger.kernels.initramfs import build_initramfs
 from banger.kernels.parts import CONFIG, INITRAMFS, MODULES, VMLINUX, Parts
+from banger.kernels.shelf import open_shelf
+from banger.layout import Layout
 from banger.model.artifacts import Kernel
+
+Progress = Callable[[str, int | None, int | None], None]
+"""Called with a stage, how much of it is done, and of how much; on the event loop."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Order:
+    """What every way of getting a kernel needs to know."""
+
+    layout: Layout
+    name: str
+    agent: Path
+    agent_version: str
+    progress: Progress
+    now: float
+
+    @property
+    def shelf(self) -> Shelf[Kernel]:
+        """Return where the kernel is to stand."""
+        return open_shelf(self.layout)
 
 
 @dataclass(frozen=True)
@@ -36,16 +59,16 @@ class Agent:
     version: str
 
 
-def load_agent(path: Path, version: str) -> Agent:
-    """Return the agent of a file.
+def load_agent(order: Order) -> Agent:
+    """Return the agent that is to go in.
 
     Raises:
         ToolMissing: it cannot be read.
     """
     try:
-        return Agent(path.read_bytes(), version)
+        return Agent(order.agent.read_bytes(), order.agent_version)
     except OSError as error:
-        raise ToolMissing(f"The agent {path} cannot be read.", hint="make demo") from error
+        raise ToolMissing(f"The agent {order.agent} cannot be read.", hint="make demo") from error
 
 
 def has_agent(shelf: Shelf[Kernel], kernel: Kernel, agent: Agent) -> bool:
@@ -82,10 +105,9 @@ def link_parts(shelf: Shelf[Kernel], kernel: Kernel, staged: Path) -> Parts | No
     )
 
 
-def publish_kernel(
-    shelf: Shelf[Kernel], staged: Path, parts: Parts, *, agent: Agent, now: float
-) -> Kernel:
+def publish_kernel(order: Order, staged: Path, parts: Parts, *, agent: Agent) -> Kernel:
     """Add initramfs and manifest, and publish. The digest covers the name and every file."""
+    shelf = order.shelf
     with space_errors(staged):
         (staged / INITRAMFS).write_bytes(_build_initramfs(staged, parts.modules, agent))
     names = {parts.boot, VMLINUX, CONFIG, INITRAMFS, *(f"{MODULES}/{m}" for m in parts.modules)}
@@ -99,7 +121,7 @@ def publish_kernel(
         name=parts.name,
         version=parts.version,
         arch=parts.arch,
-        created_at=now,
+        created_at=order.now,
         bzimage=parts.boot,
         vmlinux=VMLINUX,
         initramfs=INITRAMFS,

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import platform
-from collections.abc import Callable
 from pathlib import Path
 
 from banger.errors import InvalidRequest, KernelNotFound, KernelUnfit
@@ -17,29 +16,23 @@ from banger.host.mmdebstrap import Bootstrap, bootstrap
 from banger.kernels.catalogue import KERNELS, PackagedKernel
 from banger.kernels.package import take_package
 from banger.kernels.parts import Parts, pack_tree, require_packer, save_parts
-from banger.kernels.publish import has_agent, link_parts, load_agent, publish_kernel
-from banger.kernels.shelf import open_shelf
-from banger.layout import Layout
+from banger.kernels.publish import (
+    Agent,
+    Order,
+    Progress,
+    has_agent,
+    link_parts,
+    load_agent,
+    publish_kernel,
+)
 from banger.model.artifacts import Kernel
 
-Progress = Callable[[str, int | None, int | None], None]
 
-
-async def pull_kernel(
-    layout: Layout,
-    reference: str,
-    *,
-    agent: Path,
-    agent_version: str,
-    force: bool = False,
-    progress: Progress,
-    now: float,
-) -> Kernel:
+async def pull_kernel(order: Order, *, force: bool = False) -> Kernel:
     """Return the kernel of this name with this agent, downloading it only if it must be.
 
     Idempotent. `force` downloads in any case; the same package then gives the same kernel.
     A digest, or the beginning of one, means that very kernel, whatever agent it carries.
-    `progress` is called with a stage and no counts, on the event loop.
 
     Raises:
         KernelNotFound: no kernel of this name is here or can be pulled.
@@ -48,24 +41,33 @@ async def pull_kernel(
         KernelUnfit: it is not what a guest needs.
         NoSpace: the file system is full.
     """
-    shelf = open_shelf(layout)
-    packaged = require_pullable(reference) if force else KERNELS.get(reference)
-    ours = await asyncio.to_thread(load_agent, agent, agent_version)
-    known = None if force else shelf.find(reference)
-    if known is not None and known.name != reference:
+    packaged = require_pullable(order.name) if force else KERNELS.get(order.name)
+    agent = await asyncio.to_thread(load_agent, order)
+    known = None if force else order.shelf.find(order.name)
+    if known is not None and known.name != order.name:
         return known
-    reusable = known is not None and (known.tree is not None or packaged is None)
-    if known is not None and reusable and await asyncio.to_thread(has_agent, shelf, known, ours):
-        return known
-    with staged_dir(layout.staging, prefix="kernel") as staged:
-        parts = None
-        if known is not None and reusable:
-            progress("reusing the kernel", None, None)
-            parts = await asyncio.to_thread(link_parts, shelf, known, staged)
+    is_reusable = known is not None and (known.tree is not None or packaged is None)
+    if known is not None and is_reusable:
+        if await asyncio.to_thread(has_agent, order.shelf, known, agent):
+            return known
+        if renewed := await _renew(order, known, agent):
+            return renewed
+    source = _require_source(order.name, known)
+    with staged_dir(order.layout.staging, prefix="kernel") as staged:
+        parts = await _download_parts(source, staged, order.progress)
+        order.progress("building the initramfs", None, None)
+        return await asyncio.to_thread(publish_kernel, order, staged, parts, agent=agent)
+
+
+async def _renew(order: Order, known: Kernel, agent: Agent) -> Kernel | None:
+    """Return the same kernel with another agent; None: it is damaged."""
+    order.progress("reusing the kernel", None, None)
+    with staged_dir(order.layout.staging, prefix="kernel") as staged:
+        parts = await asyncio.to_thread(link_parts, order.shelf, known, staged)
         if parts is None:
-            parts = await _download_parts(_require_source(reference, known), staged, progress)
-        progress("building the initramfs", None, None)
-        return await asyncio.to_thread(publish_kernel, shelf, staged, parts, agent=ours, now=now)
+            return None
+        order.progress("building the initramfs", None, None)
+        return await asyncio.to_thread(publish_kernel, order, staged, parts, agent=agent)
 
 
 def require_pullable(name: str) -> PackagedKernel:
@@ -86,10 +88,21 @@ def _require_source(name: str, known: Kernel | None) -> PackagedKernel:
     """Return where a kernel can be downloaded from; one that was imported cannot."""
     if known is not None and name not in KERNELS:
         raise KernelUnfit(
-            f"The kernel {name} is damaged; it was imported from {known.source}.",
-            hint=f"banger kernel import {name} --kernel FILE",
+            f"The kernel {name} is damaged; it was made of {known.source}.",
+            hint=_plan_remake(known),
         )
     return require_pullable(name)
+
+
+def _plan_remake(known: Kernel) -> str:
+    """Return the command that makes a kernel again that is not in the catalogue."""
+    kind, _, rest = known.source.partition(":")
+    if kind == "url":
+        url, _, digest = rest.partition(" sha256:")
+        return f"banger kernel pull {url} --sha256 {digest} --name {known.name} --force"
+    if kind == "build":
+        return f"banger kernel build --name {known.name}"
+    return f"banger kernel import {known.name} --kernel FILE"
 
 
 async def _download_parts(packaged: PackagedKernel, staged: Path, progress: Progress) -> Parts:

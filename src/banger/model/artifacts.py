@@ -34,8 +34,12 @@ class ImageDraft(Struct, frozen=True, kw_only=True):
     stop_signal: str = ""
     platform: str = ""
     """What it is for, `linux/arm64`; empty: this host."""
+    signed_by: str = ""
+    """The key whose signature was verified when it was pulled; empty: none was asked for."""
     packages: dict[str, str] = field(default_factory=dict)
     """Name and version of each distribution package, when known."""
+    recipe: str = ""
+    """Hash of the recipe, if it is one that comes with banger; empty: it is never built anew."""
     layers: tuple[ImageLayer, ...] = ()
     """What it was made of, the lowest first, if that came from a registry."""
 

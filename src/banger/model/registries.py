@@ -1,9 +1,11 @@
-"""What the configuration says of registries: mirrors, and which speak plain HTTP. Pure.
+"""What the configuration says of registries: mirrors, plain HTTP, and who signs images. Pure.
 
 [registries."docker.io"]
 mirrors = ["mirror.example:5000/hub"]   # tried first, in this order
 [registries."mirror.example:5000"]
 insecure = true                         # plain HTTP; false: TLS, also on loopback
+[registries."ghcr.io/team"]             # a registry, or the beginning of its repositories' names
+signed_by = ["/etc/keys/team.pub"]      # one of these has signed each image; []: none need have
 """
 
 from __future__ import annotations
@@ -15,8 +17,12 @@ from dataclasses import dataclass, field
 
 _LABEL = r"[A-Za-z0-9](?:[A-Za-z0-9-]*[A-Za-z0-9])?"
 REGISTRY_HOST = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:.]+\])(?::[0-9]{{1,5}})?")
-_MIRROR_PATH = re.compile(r"(?:/[a-z0-9._-]+)*")
-_EXPECTED = "a table with mirrors = [HOST ...] and insecure = true or false for each registry"
+_PATH = re.compile(r"(?:/[a-z0-9._-]+)*")
+_KEYS = {"mirrors", "insecure", "signed_by"}
+_EXPECTED = (
+    "a table with mirrors = [HOST ...], insecure = true or false and signed_by = [FILE ...] "
+    "for each registry, or with signed_by for a part of one"
+)
 
 
 @dataclass(frozen=True)
@@ -27,21 +33,36 @@ class RegistrySettings:
     """`HOST[:PORT][/PATH]`."""
     insecure: bool | None = None
     """None: TLS; on loopback whatever it speaks."""
+    signed_by: tuple[str, ...] | None = None
+    """Files of public keys. None: nothing is said."""
 
 
 @dataclass(frozen=True)
 class Registries:
-    """All registries that the configuration names."""
+    """All registries, and parts of registries (`HOST/PATH`), that the configuration names."""
 
-    by_host: Mapping[str, RegistrySettings] = field(default_factory=dict)
+    by_name: Mapping[str, RegistrySettings] = field(default_factory=dict)
 
     def find(self, host: str) -> RegistrySettings:
         """Return what is set for a registry, which may be nothing."""
-        return self.by_host.get(host, RegistrySettings())
+        return self.by_name.get(host, RegistrySettings())
+
+    def signers(self, host: str, repository: str) -> tuple[str, ...]:
+        """Return the keys of which one has to have signed a repository's images; none: any image.
+
+        The longest name that says something of it counts.
+        """
+        name = f"{host}/{repository}"
+        while name:
+            found = self.find(name).signed_by
+            if found is not None:
+                return found
+            name = name.rpartition("/")[0]
+        return ()
 
     def as_document(self) -> dict[str, dict[str, object]]:
         """Return the table as it can be written in the configuration."""
-        return {host: _as_table(settings) for host, settings in sorted(self.by_host.items())}
+        return {host: _as_table(settings) for host, settings in sorted(self.by_name.items())}
 
     def __str__(self) -> str:
         return ", ".join(
@@ -63,27 +84,42 @@ def parse_registries(untrusted_value: object) -> Registries:
             raise ValueError(_EXPECTED) from error
     if not isinstance(untrusted_value, dict):
         raise ValueError(_EXPECTED)  # noqa: TRY004 - what every parser of a setting raises
-    return Registries({host: _parse_one(host, table) for host, table in untrusted_value.items()})
+    return Registries({name: _parse_one(name, table) for name, table in untrusted_value.items()})
 
 
-def _parse_one(host: str, untrusted: object) -> RegistrySettings:
-    if not REGISTRY_HOST.fullmatch(host):
-        raise ValueError(f"{_EXPECTED}; {host!r} is no HOST or HOST:PORT (write it in quotes)")
-    if not isinstance(untrusted, dict) or untrusted.keys() - {"mirrors", "insecure"}:
-        raise ValueError(f"{_EXPECTED}, which {host} is not")
+def _parse_one(name: str, untrusted: object) -> RegistrySettings:
+    host, slash, path = name.partition("/")
+    if not REGISTRY_HOST.fullmatch(host) or not _PATH.fullmatch(slash + path):
+        raise ValueError(f"{_EXPECTED}; {name!r} is no HOST[:PORT][/PATH] (write it in quotes)")
+    possible = {"signed_by"} if slash else _KEYS
+    if not isinstance(untrusted, dict) or untrusted.keys() - possible:
+        raise ValueError(f"{_EXPECTED}, which {name} is not")
     mirrors, insecure = untrusted.get("mirrors", []), untrusted.get("insecure")
     if not isinstance(mirrors, list) or not all(_is_mirror(mirror) for mirror in mirrors):
-        raise ValueError(f"{_EXPECTED}; the mirrors of {host} are not HOST[:PORT][/PATH]")
+        raise ValueError(f"{_EXPECTED}; the mirrors of {name} are not HOST[:PORT][/PATH]")
     if insecure is not None and not isinstance(insecure, bool):
-        raise ValueError(f"{_EXPECTED}; insecure of {host} is neither")
-    return RegistrySettings(mirrors=tuple(mirrors), insecure=insecure)
+        raise ValueError(f"{_EXPECTED}; insecure of {name} is neither")
+    return RegistrySettings(
+        mirrors=tuple(mirrors),
+        insecure=insecure,
+        signed_by=_parse_signers(name, untrusted.get("signed_by")),
+    )
+
+
+def _parse_signers(name: str, untrusted: object) -> tuple[str, ...] | None:
+    if untrusted is None:
+        return None
+    files = untrusted if isinstance(untrusted, list) else [None]
+    if not all(isinstance(file, str) and file.startswith(("/", "~/")) for file in files):
+        raise ValueError(f"{_EXPECTED}; signed_by of {name} is no list of /FILE or ~/FILE")
+    return tuple(files)
 
 
 def _is_mirror(untrusted: object) -> bool:
     if not isinstance(untrusted, str):
         return False
     host, slash, path = untrusted.partition("/")
-    return bool(REGISTRY_HOST.fullmatch(host) and _MIRROR_PATH.fullmatch(slash + path))
+    return bool(REGISTRY_HOST.fullmatch(host) and _PATH.fullmatch(slash + path))
 
 
 def _as_table(settings: RegistrySettings) -> dict[str, object]:
@@ -92,6 +128,8 @@ def _as_table(settings: RegistrySettings) -> dict[str, object]:
         table["mirrors"] = list(settings.mirrors)
     if settings.insecure is not None:
         table["insecure"] = settings.insecure
+    if settings.signed_by is not None:
+        table["signed_by"] = list(settings.signed_by)
     return table
 
 

@@ -13,6 +13,7 @@ from banger.plan.steps import (
     FlushGuest,
     GrowDataDisk,
     IdentifyGuest,
+    LimitVm,
     MakeDataDisk,
     MakeHostKeys,
     MakeRuntimeDir,
@@ -50,14 +51,14 @@ def plan_create(vm_id: VmId, spec: VmSpec) -> tuple[Step, ...]:
     )
 
 
-def plan_start(vm_id: VmId, spec: VmSpec) -> tuple[Step, ...]:
+def plan_start(vm_id: VmId, spec: VmSpec) -> Plan:
     """From nothing running to a guest that is ready."""
     return (
         GrowDataDisk(vm_id=vm_id, size_mib=spec.disk_mib),
         MakeRuntimeDir(vm_id=vm_id),
         *_network(vm_id, spec),
         SpawnVmm(vm_id=vm_id),
-        BootGuest(vm_id=vm_id),
+        (LimitVm(vm_id=vm_id), BootGuest(vm_id=vm_id)),
         SettleGuest(vm_id=vm_id),
     )
 
@@ -74,7 +75,7 @@ def plan_clone(vm_id: VmId, spec: VmSpec) -> Plan:
         MakeRuntimeDir(vm_id=vm_id),
         (CloneDataDisk(vm_id=vm_id, origin=origin), *_network(vm_id, spec)),
         (RestoreVmm(vm_id=vm_id, origin=origin), MakeHostKeys(vm_id=vm_id)),
-        IdentifyGuest(vm_id=vm_id),
+        (LimitVm(vm_id=vm_id), IdentifyGuest(vm_id=vm_id)),
     )
 
 
@@ -89,7 +90,7 @@ def plan_restore(vm_id: VmId, spec: VmSpec, *, origin: str) -> Plan:
         MakeRuntimeDir(vm_id=vm_id),
         (ReplaceDataDisk(vm_id=vm_id, origin=origin), *_network(vm_id, spec)),
         RestoreVmm(vm_id=vm_id, origin=origin),
-        IdentifyGuest(vm_id=vm_id),
+        (LimitVm(vm_id=vm_id), IdentifyGuest(vm_id=vm_id)),
     )
 
 

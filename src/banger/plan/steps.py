@@ -70,6 +70,11 @@ class RestoreVmm(_Step, frozen=True, tag="restore-vmm"):
     origin: str
 
 
+class LimitVm(_Step, frozen=True, tag="limit-vm"):
+    """The VM's processes are in a scope of their own, where the host has any. Undo: it ends with
+    them."""
+
+
 class IdentifyGuest(_Step, frozen=True, tag="identify-guest"):
     """The agent of a clone has confirmed that the guest is a machine of its own (D1, D2)."""
 
@@ -162,6 +167,7 @@ Step = (
     | StartNetwork
     | SpawnVmm
     | RestoreVmm
+    | LimitVm
     | IdentifyGuest
     | RehearseGuest
     | BootGuest

@@ -26,6 +26,7 @@ from banger.api.requests import (
     NoParams,
     SnapshotCreate,
     SnapshotRef,
+    SnapshotRestore,
     Terminal,
     VmCreate,
     VmDelete,
@@ -297,7 +298,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         vm_id = find(params.ref).id
         return [snapshot for snapshot in snapshots.values() if snapshot.vm_id == vm_id]
 
-    async def restore(_: Call, params: SnapshotRef) -> VmView:
+    async def restore(_: Call, params: SnapshotRestore) -> VmView:
         happened(f"restored {snapshots[params.name].name}")
         return find(params.ref)
 

@@ -108,6 +108,12 @@ def test_a_vm_counts_with_what_it_has_not_taken_yet(
         with pytest.raises(NotEnoughMemory):
             async with promised_memory(engine, op, 900, force=False):
                 pass
+        # Put in its own place it gives back what it has.
+        async with promised_memory(engine, op, 1150, instead_of=record().id, force=False):
+            pass
+        with pytest.raises(NotEnoughMemory, match="1400 MiB of memory are needed"):
+            async with promised_memory(engine, op, 1400, instead_of=record().id, force=False):
+                pass
 
     with_engine(work)
 

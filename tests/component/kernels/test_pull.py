@@ -27,6 +27,7 @@ from banger.host.shelf import hash_file
 from banger.kernels import (
     KERNELS,
     KernelFiles,
+    Order,
     PackagedKernel,
     find_kernel,
     get_kernel,
@@ -37,7 +38,7 @@ from banger.kernels import (
     remove_kernel,
 )
 from banger.kernels.elf import MACHINES, read_machine
-from banger.kernels.pull import Progress
+from banger.kernels.publish import Progress
 from banger.layout import Layout
 from banger.model.artifacts import Kernel
 
@@ -58,19 +59,19 @@ class Puller:
         self.stages: list[str] = []
         self.progress: Progress = lambda stage, done, total: self.stages.append(stage)
 
+    def order(self, name: str = NAME) -> Order:
+        return Order(
+            layout=self.layout,
+            name=name,
+            agent=self.agent,
+            agent_version="1",
+            progress=self.progress,
+            now=12.0,
+        )
+
     def pull(self, *, name: str = NAME, force: bool = False) -> Kernel:
         self.stages.clear()
-        return asyncio.run(
-            pull_kernel(
-                self.layout,
-                name,
-                agent=self.agent,
-                agent_version="1",
-                force=force,
-                progress=self.progress,
-                now=12.0,
-            )
-        )
+        return asyncio.run(pull_kernel(self.order(name), force=force))
 
     @property
     def downloaded(self) -> bool:
@@ -204,17 +205,7 @@ def files_of(puller: Puller, **changed: Path | None) -> KernelFiles:
 
 
 def import_files(puller: Puller, files: KernelFiles, *, name: str = "mine") -> Kernel:
-    return asyncio.run(
-        import_kernel(
-            puller.layout,
-            name,
-            files,
-            agent=puller.agent,
-            agent_version="1",
-            progress=lambda stage, done, total: None,
-            now=13.0,
-        )
-    )
+    return asyncio.run(import_kernel(puller.order(name), files))
 
 
 def test_files_of_the_users_become_a_kernel(puller: Puller) -> None:
@@ -238,7 +229,7 @@ def test_an_imported_kernel_gets_a_new_agent_and_cannot_be_fetched(puller: Pulle
     assert puller.pull(name=mine.digest[:12]) == mine  # a digest means that very kernel
     (kernel_dir(puller.layout, renewed) / renewed.config).write_bytes(b"altered")
     puller.agent.write_bytes(b"agent three")
-    with pytest.raises(KernelUnfit, match="damaged; it was imported from file:"):
+    with pytest.raises(KernelUnfit, match="damaged; it was made of file:"):
         puller.pull(name="mine")
 
 
@@ -322,18 +313,10 @@ def test_a_cancelled_pull_leaves_nothing(
 
     async def scenario() -> None:
         begun = asyncio.Event()
-        task = asyncio.ensure_future(
-            pull_kernel(
-                puller.layout,
-                NAME,
-                agent=puller.agent,
-                agent_version="1",
-                progress=lambda stage, done, total: (
-                    begun.set() if stage == "extracting archives" else None
-                ),
-                now=1.0,
-            )
+        puller.progress = lambda stage, done, total: (
+            begun.set() if stage == "extracting archives" else None
         )
+        task = asyncio.ensure_future(pull_kernel(puller.order()))
         await asyncio.wait_for(begun.wait(), 100)
         assert count_bootstraps() > 0
         task.cancel()

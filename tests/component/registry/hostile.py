@@ -29,15 +29,22 @@ class HostileRegistry:
     requests: list[tuple[str, dict[str, str]]] = field(default_factory=list)
     digests: list[str] = field(default_factory=list)
     """Of the layers of the last image."""
+    manifest_digest: str = ""
+    """Of the last image."""
+    blobs: dict[str, bytes] = field(default_factory=dict)
+    """By digest."""
 
     def add_image(self, name: str, *contents: bytes, tag: str = "latest") -> None:
         """Offer an honest image with a layer for each file content."""
         layers = [make_layer({"file": content}, compression="none") for content in contents]
         self.digests = [self.add_blob(name, layer.content)["digest"] for layer in layers]
-        self.add_manifest(name, make_manifest(self, name, layers), tag=tag)
+        manifest = make_manifest(self, name, layers)
+        self.manifest_digest = f"sha256:{hashlib.sha256(manifest).hexdigest()}"
+        self.add_manifest(name, manifest, tag=tag)
 
     def add_blob(self, name: str, content: bytes, media_type: str = "") -> dict[str, Any]:
         digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+        self.blobs[digest] = content
         self.routes[f"/v2/{name}/blobs/{digest}"] = lambda handler: handler.send(content)
         return {"mediaType": media_type, "digest": digest, "size": len(content)}
 

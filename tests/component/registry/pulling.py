@@ -41,7 +41,7 @@ def make_layout(root: Path) -> Layout:
     )
 
 
-def ignore(stage: str, done: int | None = None, total: int | None = None) -> None:
+def ignore(*_: object) -> None:
     """Nobody listens."""
 
 
@@ -54,6 +54,8 @@ class Puller:
     threads: ThreadPoolExecutor
     registries: Registries = field(default_factory=Registries)
     environ: Mapping[str, str] = field(default_factory=dict)
+    signer: str | None = None
+    """Who has signed what was pulled last."""
 
     async def pull(
         self,
@@ -75,6 +77,8 @@ class Puller:
         async with pull_deadline(parsed):
             work = await open_pull(source, parsed, platform)
             resolved = await work.resolve(parsed)
+            signer = await work.require_signature(resolved)
+            self.signer = str(signer) if signer else None
             config = await work.fetch_config(resolved)
             async with work.open_layers(resolved, config, progress) as layers:
                 return resolved, Pulled(config, [layer async for layer in layers])

@@ -20,8 +20,9 @@ from banger.errors import (
     RegistryMisbehaved,
     RegistryUnreachable,
 )
+from banger.host import exchange
 from banger.images.content import OCI_INDEX
-from banger.images.registry import pull, retries, transport
+from banger.images.registry import pull, retries
 from banger.model.registries import Registries, RegistrySettings
 from tests.component.registry.hostile import (
     Handler,
@@ -38,7 +39,7 @@ CONTENT = bytes(range(256)) * 2000
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait shorter between tries, and for an answer, than one does in the world."""
     monkeypatch.setattr(retries, "FIRST_DELAY_S", 0.01)
-    monkeypatch.setattr(transport, "PROBE_S", 0.5)
+    monkeypatch.setattr(exchange, "PROBE_S", 0.5)
 
 
 @pytest.fixture

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import dataclasses
 import os
+import resource
 import signal
 import stat
 import sys
@@ -17,9 +18,11 @@ import pytest
 
 from banger.errors import HostNotReady, VmmFailed
 from banger.host import proc
+from banger.host.limits import read_stack_bytes
 from banger.host.process import is_alive, send_signal
 from banger.layout import Layout
 from banger.vmm import MachineConfig, VmmHandle, end_leftover, find_leftovers
+from banger.vmm.limits import plan_vmm_limits
 from banger.vmm.qemu import QemuDriver, probe_qemu
 from tests.component.vmm.machines import CRASHES, make_layout, make_machine
 
@@ -37,10 +40,13 @@ def config(layout: Layout) -> MachineConfig:
 
 
 @contextlib.asynccontextmanager
-async def running(config: MachineConfig) -> AsyncIterator[tuple[QemuDriver, VmmHandle]]:
+async def running(
+    config: MachineConfig, *, is_sandboxed: bool = True
+) -> AsyncIterator[tuple[QemuDriver, VmmHandle]]:
     """A VMM that answers, ended on leaving; the whole within a deadline."""
     async with asyncio.timeout(DEADLINE_S):
-        driver = QemuDriver(await probe_qemu())
+        facts = await probe_qemu()
+        driver = QemuDriver(facts if is_sandboxed else dataclasses.replace(facts, sandbox=None))
         handle = await driver.spawn(config, network=None)
         try:
             await driver.wait_ready(handle, deadline_s=30)
@@ -143,6 +149,24 @@ def test_the_sandbox_holds(config: MachineConfig) -> None:
             for kind in ("user", "net", "ipc", "uts", "mnt"):
                 assert os.readlink(process / f"ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")
             assert_sees_only_its_files(process / "root", config)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("is_sandboxed", [True, False])
+def test_the_vmm_is_held_to_limits(config: MachineConfig, *, is_sandboxed: bool) -> None:
+    """E5, G6: on every host; the guest's memory fits, a core or another thousand files do not."""
+
+    async def scenario() -> None:
+        async with running(config, is_sandboxed=is_sandboxed) as (_, handle):
+            limits = plan_vmm_limits(
+                vcpu=config.vcpu,
+                memory_mib=config.memory_mib,
+                accel=config.accel,
+                stack_bytes=read_stack_bytes(),
+            )
+            for number, limit in limits.items():
+                assert resource.prlimit(handle.process.pid, number) == (limit, limit)
 
     asyncio.run(scenario())
 

@@ -16,7 +16,7 @@ def run(work: Coroutine[object, object, None]) -> None:
     asyncio.run(asyncio.wait_for(work, 10))
 
 
-def ignore(stage: str, done: int | None = None, total: int | None = None) -> None:
+def ignore(*_: object) -> None:
     """Nobody listens."""
 
 

@@ -39,7 +39,7 @@ def test_everything_is_checked_and_nothing_is_changed(private_environ: dict[str,
     names = [check.name for check in checks]
     for name in (
         "python user git qemu passt mmdebstrap newuidmap sqfstar mke2fs bwrap subuid accel memory "
-        "disk runtime config daemon"
+        "limits disk runtime config daemon"
     ).split():
         assert name in names
     config = checks[names.index("config")]

@@ -15,11 +15,17 @@ network = "none"
 mirrors = ["m.example:5000/hub", "n.example"]
 [registries."m.example:5000"]
 insecure = true
+[registries."m.example:5000/team"]
+signed_by = ["/keys/a.pub", "~/b.pub"]
+[registries."m.example:5000/team/free"]
+signed_by = []
 """
 EXPECTED = Registries(
     {
         "docker.io": RegistrySettings(mirrors=("m.example:5000/hub", "n.example")),
         "m.example:5000": RegistrySettings(insecure=True),
+        "m.example:5000/team": RegistrySettings(signed_by=("/keys/a.pub", "~/b.pub")),
+        "m.example:5000/team/free": RegistrySettings(signed_by=()),
     }
 )
 
@@ -27,18 +33,40 @@ EXPECTED = Registries(
 def test_tables_are_read() -> None:
     assert parse_config(TABLES, "f")["registries"] == EXPECTED
     assert str(EXPECTED) == (
-        "docker.io: mirrors=m.example:5000/hub,n.example, m.example:5000: insecure=true"
+        "docker.io: mirrors=m.example:5000/hub,n.example, m.example:5000: insecure=true, "
+        "m.example:5000/team: signed_by=/keys/a.pub,~/b.pub, m.example:5000/team/free: signed_by="
     )
     assert parse_registries(EXPECTED.as_document()) == EXPECTED
 
 
 def test_a_variable_is_an_inline_table() -> None:
-    inline = '{"docker.io" = {mirrors = ["m.example:5000/hub", "n.example"]}, '
-    assert parse_registries(inline + '"m.example:5000" = {insecure = true}}') == EXPECTED
+    inline = '{"docker.io" = {mirrors = ["m.example:5000/hub"]}, "m.example/x" = {signed_by = []}}'
+    assert parse_registries(inline) == Registries(
+        {
+            "docker.io": RegistrySettings(mirrors=("m.example:5000/hub",)),
+            "m.example/x": RegistrySettings(signed_by=()),
+        }
+    )
 
 
 def test_what_is_not_named_is_not_set() -> None:
     assert EXPECTED.find("x.example") == RegistrySettings()
+
+
+def test_the_longest_name_says_who_signs() -> None:
+    keys = ("/keys/a.pub", "~/b.pub")
+    for repository, signers in (
+        ("team", keys),
+        ("team/app", keys),
+        ("team/app/free", keys),
+        ("team/free", ()),
+        ("team/free/x", ()),
+        ("team/freedom", keys),
+        ("teams", ()),
+        ("x/team", ()),
+    ):
+        assert EXPECTED.signers("m.example:5000", repository) == signers, repository
+    assert EXPECTED.signers("m.example", "team") == ()
 
 
 @pytest.mark.parametrize(
@@ -54,6 +82,11 @@ def test_what_is_not_named_is_not_set() -> None:
         '[registries."docker.io"]\ninsecure = 1',
         '[registries."docker.io/x"]\ninsecure = true',
         "[registries.docker.io]\ninsecure = true",
+        '[registries."docker.io"]\nsigned_by = "/k"',
+        '[registries."docker.io"]\nsigned_by = ["k"]',
+        '[registries."docker.io"]\nsigned_by = [1]',
+        '[registries."docker.io/X"]\nsigned_by = []',
+        '[registries."docker.io/"]\nsigned_by = []',
     ],
 )
 def test_what_is_wrong_is_one_sentence(text: str) -> None:

@@ -19,7 +19,7 @@ from banger.plan.lifecycle import (
     plan_start,
     plan_stop,
 )
-from banger.plan.steps import FlushGuest, ShutDownGuest, Step
+from banger.plan.steps import FlushGuest, IdentifyGuest, LimitVm, ShutDownGuest, Step
 
 VM = VmId("00ff10203040")
 
@@ -62,6 +62,7 @@ def test_start_has_the_network_up_before_the_vmm() -> None:
         "MakeRuntimeDir",
         "StartNetwork",
         "SpawnVmm",
+        "LimitVm",
         "BootGuest",
         "SettleGuest",
     ]
@@ -93,7 +94,7 @@ def test_delete_ends_what_runs_before_it_removes_files() -> None:
     "step",
     [
         *plan_create(VM, spec()),
-        *plan_start(VM, spec()),
+        *flatten(plan_start(VM, spec())),
         *plan_stop(VM, deadline_s=2),
         *snapshot_plan(is_paused=False),
         *flatten(plan_prepare(VM, spec(origin="snapshots/s"))),
@@ -114,9 +115,10 @@ def test_a_clone_is_identified_last_and_boots_nothing() -> None:
         "StartNetwork",
         "RestoreVmm",
         "MakeHostKeys",
+        "LimitVm",
         "IdentifyGuest",
     ]
-    assert plan[-1] == flatten(plan)[-1]
+    assert plan[-1] == (LimitVm(vm_id=VM), IdentifyGuest(vm_id=VM))
 
 
 def test_a_restore_keeps_the_directory_and_replaces_the_disk() -> None:
@@ -125,6 +127,7 @@ def test_a_restore_keeps_the_directory_and_replaces_the_disk() -> None:
         "MakeRuntimeDir",
         "ReplaceDataDisk",
         "RestoreVmm",
+        "LimitVm",
         "IdentifyGuest",
     ]
 

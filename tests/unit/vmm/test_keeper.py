@@ -119,3 +119,18 @@ def test_a_process_without_a_memory_file_is_not_touched(keeper: Path, tmp_path: 
         timeout=60,
     )
     assert disk.read_bytes() == bytes(8192) + b"d" * 8192
+
+
+def test_small_blocks_get_no_huge_page(keeper: Path, memory: Path) -> None:
+    """Other advice, and that for larger blocks, reaches the kernel: it sees that it is wrong."""
+    script = """
+import mmap
+block = mmap.mmap(-1, 2 * 2**21)
+start = ctypes.addressof(ctypes.c_char.from_buffer(block))
+def advise(length, advice):
+    return libc.madvise(ctypes.c_void_p(start + 1), ctypes.c_size_t(length), advice)
+assert advise(2**21, 14) == 0  # not aligned: the kernel would not have it
+assert advise(2**21 + 1, 14) == -1 and ctypes.get_errno() == errno.EINVAL
+assert advise(4096, mmap.MADV_DONTNEED) == -1 and ctypes.get_errno() == errno.EINVAL
+"""
+    run(keeper, memory, script)

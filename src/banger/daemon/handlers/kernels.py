@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from banger import engine as verbs
-from banger.api.requests import KernelImport, KernelPull, KernelRef, NoParams
+from banger.api.requests import KernelFetch, KernelImport, KernelPull, KernelRef, NoParams
 from banger.api.results import AvailableKernel, Deleted, KernelView
 from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
@@ -25,6 +25,9 @@ def kernel_handlers(engine: Engine) -> Handlers:
     async def pull(call: Call, params: KernelPull) -> Kernel:
         return await verbs.pull_kernel(engine, call.operation, params)
 
+    async def fetch(call: Call, params: KernelFetch) -> Kernel:
+        return await verbs.fetch_kernel(engine, call.operation, params)
+
     async def import_(call: Call, params: KernelImport) -> Kernel:
         return await verbs.import_kernel(engine, call.operation, params)
 
@@ -39,6 +42,7 @@ def kernel_handlers(engine: Engine) -> Handlers:
         "kernel.available": available,
         "kernel.show": show,
         "kernel.pull": pull,
+        "kernel.fetch": fetch,
         "kernel.import": import_,
         "kernel.delete": delete,
         "kernel.prune": prune,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from banger import engine as verbs
-from banger.api.requests import SnapshotCreate, SnapshotRef, VmFork, VmRef
+from banger.api.requests import SnapshotCreate, SnapshotRef, SnapshotRestore, VmFork, VmRef
 from banger.api.results import Deleted, SnapshotView, VmView
 from banger.daemon.calls import Call, Handlers
 from banger.daemon.handlers.vm import delete_with_connection
@@ -32,7 +32,7 @@ def snapshot_handlers(engine: Engine) -> Handlers:
     async def list_(_: Call, params: VmRef) -> list[SnapshotView]:
         return await verbs.list_snapshots(engine, params.ref)
 
-    async def restore(call: Call, params: SnapshotRef) -> VmView:
+    async def restore(call: Call, params: SnapshotRestore) -> VmView:
         return await verbs.restore_snapshot(engine, call.operation, params)
 
     async def delete(call: Call, params: SnapshotRef) -> Deleted:

@@ -1,8 +1,6 @@
 """Images: made when first asked for, once for all askers (lock L4).
 
-A VM pins what it uses by naming its digest in its record: `delete_image` refuses
-while one does, and the check and the deletion are made under the same key of L4
-as builds (hazards C3, C4).
+What is used is not deleted: `imageusers` tells by whom it is (hazards C3, C4).
 """
 
 from __future__ import annotations
@@ -12,15 +10,23 @@ from pathlib import Path
 
 import msgspec
 
-from banger import images, store, templates
+from banger import images, templates
 from banger.api.requests import ImageBuild, ImageImport, ImageRef, ImageRegister
 from banger.api.results import Deleted
+from banger.engine.artifacts.imageusers import load_image_users
 from banger.engine.artifacts.pulling import pull_reference
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
 from banger.engine.pool.clones import drain_pool
 from banger.engine.shared import Progress
-from banger.errors import ImageInUse, ImageNotFound, InvalidRequest
+from banger.errors import (
+    DeadlineExceeded,
+    HostNotReady,
+    ImageInUse,
+    ImageNotFound,
+    InvalidRequest,
+    ToolFailed,
+)
 from banger.images import platforms, registry
 from banger.model.artifacts import Image
 
@@ -71,13 +77,13 @@ async def promote_image(engine: Engine, op: Operation, params: ImageRef) -> Imag
 
 
 async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
-    """Delete an image that no VM uses, and the templates that were made from it.
+    """Delete an image that nobody uses, and the templates that were made from it.
 
     One that has other names loses the name that it is asked for by, and stays.
 
     Raises:
         ImageNotFound: there is none of this name or digest.
-        ImageInUse: VMs use it; they are named.
+        ImageInUse: it is used; the users are named.
     """
     image = await asyncio.to_thread(images.get_image, engine.layout, params.ref)
     names = await asyncio.to_thread(images.image_names, engine.layout)
@@ -85,24 +91,29 @@ async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
     if is_by_name and list(names.values()).count(image.digest) > 1:
         await asyncio.to_thread(images.unname_image, engine.layout, image.name)
         return Deleted(ids=[])
-    users = [
-        record.spec.name
-        for record in await engine.database.read(store.load_vms)
-        if record.spec.image == image.digest and record.spec.pooled is None
-    ]
-    if users:
-        raise ImageInUse(
-            f"The image {image.name} is used by: {', '.join(users)}.",
-            hint=f"banger vm delete {' '.join(users)}",
-        )
+    await _require_unused(engine, image)
     await drain_pool(engine, lambda spec: spec.image == image.digest)
-    await asyncio.to_thread(images.delete_image, engine.layout, image)
-    await asyncio.to_thread(templates.remove_templates_of, engine.layout, image.digest)
+    async with engine.removals:
+        await _require_unused(engine, image)
+        await asyncio.to_thread(images.delete_image, engine.layout, image)
+        await asyncio.to_thread(templates.remove_templates_of, engine.layout, image.digest)
     return Deleted(ids=[image.digest])
 
 
-async def ensure_image(engine: Engine, name: str, progress: Progress) -> Image:
+async def _require_unused(engine: Engine, image: Image) -> None:
+    users = await load_image_users(engine)
+    vms = users.vms(image)
+    if named := [*vms, *users.operations(image)]:
+        raise ImageInUse(
+            f"The image {image.name} is used by: {', '.join(named)}.",
+            hint=f"banger vm delete {' '.join(vms)}" if vms else "banger operations list",
+        )
+
+
+async def ensure_image(engine: Engine, op: Operation, name: str) -> Image:
     """Return the image of this name or digest, built or pulled now if it can be.
+
+    One of a recipe of ours that has changed is built anew; the old one stays for its VMs.
 
     A bare word is never pulled: a slip in the name of an own image must not run what a
     stranger has put under it in a public registry.
@@ -112,17 +123,35 @@ async def ensure_image(engine: Engine, name: str, progress: Progress) -> Image:
         ImageChanged: it is a registered one whose file is not what it was.
     """
     image = await asyncio.to_thread(images.find_image, engine.layout, name)
+    recipe = images.find_recipe(name)
     if image is not None:
         await asyncio.to_thread(images.require_root, engine.layout, image)
-        return image
-    recipe = images.find_recipe(name)
+        return await _renewed(engine, op, image, recipe)
     if recipe is not None:
-        return await _build(engine, recipe, progress)
+        return await _build(engine, recipe, op.progress)
     if not any(mark in name for mark in "/:@"):
         raise await asyncio.to_thread(_not_found, engine, name)
     return await pull_reference(
-        engine, registry.parse_reference(name), progress, platform=platforms.host_platform()
+        engine, registry.parse_reference(name), op.progress, platform=platforms.host_platform()
     )
+
+
+async def _renewed(
+    engine: Engine, op: Operation, image: Image, recipe: images.Recipe | None
+) -> Image:
+    """Return what an image's recipe gives today, if it is one of ours that has changed."""
+    if recipe is None or image.recipe in ("", images.find_recipe_hash(recipe)):
+        return image
+    if recipe.name in engine.failed_recipes:
+        op.note("notice", f"{image.name} is older than its recipe.")
+        return image
+    op.note("notice", f"The recipe of {image.name} has changed; the image is built anew.")
+    try:
+        return await _build(engine, recipe, op.progress)
+    except (HostNotReady, ToolFailed, DeadlineExceeded) as error:
+        engine.failed_recipes.add(recipe.name)
+        op.note("notice", f"{image.name} could not be built, the old one is used: {error.message}")
+        return image
 
 
 def _not_found(engine: Engine, name: str) -> ImageNotFound:

@@ -2,9 +2,7 @@
 
 Who needs one: VMs, by the digest in their records; templates, by that in their manifests; and
 operations that make one of these, which say so with `needing_kernel` from before they look for
-the kernel until its digest is in a record. A removal holds `Engine.removals` while it asks all
-three and removes, and an operation waits for a removal that is under way: no kernel goes between
-being found and being recorded (hazard C4).
+the kernel until its digest is in a record (hazard C4; `needs`).
 """
 
 from __future__ import annotations
@@ -19,8 +17,9 @@ from pathlib import Path
 import msgspec
 
 from banger import guest, kernels, store, templates
-from banger.api.requests import KernelImport, KernelPull, KernelRef
+from banger.api.requests import KernelFetch, KernelImport, KernelPull, KernelRef
 from banger.api.results import AvailableKernel, Deleted, KernelView
+from banger.engine.artifacts.needs import needing
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
 from banger.engine.shared import Progress
@@ -68,24 +67,31 @@ async def pull_kernel(engine: Engine, op: Operation, params: KernelPull) -> Kern
         return await _pull(engine, params.name, op.progress, force=params.force)
 
 
+async def fetch_kernel(engine: Engine, op: Operation, params: KernelFetch) -> Kernel:
+    """Make a kernel of a file at a URL, once for all who ask for the same (C3)."""
+    remote = kernels.parse_remote(params.url, params.sha256, insecure=params.insecure)
+    name = params.name or kernels.propose_name(remote.url)
+    config = None if params.config is None else Path(params.config)
+
+    async def make(tell: Progress) -> Kernel:
+        order = await _order(engine, name, tell)
+        return await kernels.fetch_kernel(order, remote, config=config, force=params.force)
+
+    async with needing_kernel(engine, op, name):
+        work = f"kernel:{name}:{remote.source}:{params.config}"
+        return _tell_missed(op, await engine.shared.run(work, make, op.progress))
+
+
 async def import_kernel(engine: Engine, op: Operation, params: KernelImport) -> Kernel:
     """Make a kernel of files of the user's."""
-    agent, version = await asyncio.to_thread(find_agent)
     files = kernels.KernelFiles(
         kernel=Path(params.kernel),
         modules=None if params.modules is None else Path(params.modules),
         config=None if params.config is None else Path(params.config),
     )
     async with needing_kernel(engine, op, params.name):
-        return await kernels.import_kernel(
-            engine.layout,
-            params.name,
-            files,
-            agent=agent,
-            agent_version=version,
-            progress=op.progress,
-            now=engine.now(),
-        )
+        order = await _order(engine, params.name, op.progress)
+        return _tell_missed(op, await kernels.import_kernel(order, files))
 
 
 async def delete_kernel(engine: Engine, params: KernelRef) -> Deleted:
@@ -134,14 +140,8 @@ async def ensure_kernel(engine: Engine, name: str, progress: Progress) -> Kernel
 @contextlib.asynccontextmanager
 async def needing_kernel(engine: Engine, op: Operation, ref: str) -> AsyncIterator[None]:
     """Keep whatever kernel a name or digest means from being removed for a block."""
-    user = f"{op.method} ({op.id})"
-    engine.kernel_needs[user] = ref
-    try:
-        async with engine.removals:
-            pass  # the one that is under way ends; a later one sees us
+    async with needing(engine, op, engine.kernel_needs, ref):
         yield
-    finally:
-        del engine.kernel_needs[user]
 
 
 @functools.cache
@@ -161,20 +161,28 @@ def find_agent() -> tuple[Path, str]:
 
 
 async def _pull(engine: Engine, name: str, progress: Progress, *, force: bool) -> Kernel:
-    agent, version = await asyncio.to_thread(find_agent)
-
     async def make(tell: Progress) -> Kernel:
-        return await kernels.pull_kernel(
-            engine.layout,
-            name,
-            agent=agent,
-            agent_version=version,
-            force=force,
-            progress=tell,
-            now=engine.now(),
-        )
+        return await kernels.pull_kernel(await _order(engine, name, tell), force=force)
 
     return await engine.shared.run(f"kernel:{name}", make, progress)
+
+
+def _tell_missed(op: Operation, kernel: Kernel) -> Kernel:
+    for line in kernel.missed:
+        op.note("notice", f"Guests run, but {line}.")
+    return kernel
+
+
+async def _order(engine: Engine, name: str, progress: Progress) -> kernels.Order:
+    agent, version = await asyncio.to_thread(find_agent)
+    return kernels.Order(
+        layout=engine.layout,
+        name=name,
+        agent=agent,
+        agent_version=version,
+        progress=progress,
+        now=engine.now(),
+    )
 
 
 # --- who uses what -------------------------------------------------------------------

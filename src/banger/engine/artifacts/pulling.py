@@ -14,9 +14,10 @@ import logging
 import os
 from collections.abc import Iterator
 
-from banger import images, store, templates
+from banger import images, templates
 from banger.api.requests import ImagePrune, ImagePull
 from banger.api.results import Pruned
+from banger.engine.artifacts.imageusers import ImageUsers, load_image_users, needing_image
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
 from banger.engine.shared import Progress
@@ -37,6 +38,7 @@ async def pull_image(engine: Engine, op: Operation, params: ImagePull) -> Image:
     Raises:
         ReferenceInvalid, InvalidRequest: the reference or the platform is none.
         ImageNotFound, ImageInvalid, ImageUnsupported: of the image.
+        ImageUntrusted: it is not signed as the configuration wants it.
         RegistryDenied, RegistryUnreachable, RegistryMisbehaved: of the registry.
         NoSpace, DeadlineExceeded: as they say.
     """
@@ -44,9 +46,10 @@ async def pull_image(engine: Engine, op: Operation, params: ImagePull) -> Image:
     platform = (
         platforms.parse_platform(params.platform) if params.platform else platforms.host_platform()
     )
-    return await pull_reference(
-        engine, reference, op.progress, platform=platform, insecure=params.insecure
-    )
+    async with needing_image(engine, op, reference.familiar):
+        return await pull_reference(
+            engine, reference, op.progress, platform=platform, insecure=params.insecure
+        )
 
 
 async def pull_reference(
@@ -78,25 +81,30 @@ async def pull_reference(
 
 
 async def prune_images(engine: Engine, params: ImagePrune) -> Pruned:
-    """Delete images that have lost their name, or all that no VM uses; and the blob cache.
+    """Delete images that have lost their name, or all that nobody uses; and the blob cache.
 
     Templates that were made from a deleted image go with it.
     """
-    used = {record.spec.image for record in await engine.database.read(store.load_vms)}
-
-    def prune() -> list[str]:
-        found = images.list_images(engine.layout)
-        named = images.named_digests(engine.layout)
-        unused = [image for image in found if image.digest not in used]
-        going = [image for image in unused if params.all or image.digest not in named]
-        for image in going if not params.dry_run else []:
-            images.delete_image(engine.layout, image)
-            templates.remove_templates_of(engine.layout, image.digest)
-        return [image.digest for image in going]
-
-    ids = await asyncio.to_thread(prune)
+    async with engine.removals:
+        users = await load_image_users(engine)
+        ids = await asyncio.to_thread(_prune, engine, params, users)
     freed = 0 if params.dry_run else await _trim_blobs(engine, keep_bytes=0)
     return Pruned(ids=ids, blob_bytes=freed)
+
+
+def _prune(engine: Engine, params: ImagePrune, users: ImageUsers) -> list[str]:
+    named = images.named_digests(engine.layout)
+    going = [
+        image
+        for image in images.list_images(engine.layout)
+        if (params.all or image.digest not in named)
+        and not users.vms(image)
+        and not users.operations(image)
+    ]
+    for image in going if not params.dry_run else []:
+        images.delete_image(engine.layout, image)
+        templates.remove_templates_of(engine.layout, image.digest)
+    return [image.digest for image in going]
 
 
 async def _pull(
@@ -110,10 +118,15 @@ async def _pull(
     work = await registry.open_pull(source, reference, platform)
     resolved = await work.resolve(reference)
     origin = SOURCE + resolved.pinned
+    # Before anything of it is looked at, also of what is here: the policy may be younger.
+    signer = await work.require_signature(resolved)
+    signed_by = str(signer) if signer else ""
     tell("looking for it here")
     known = await asyncio.to_thread(_find_by_source, engine, origin, platform)
     if known is not None:
         images.name_image(engine.layout, known, reference.familiar)
+        if signer and known.signed_by != signed_by:
+            images.note_signer(engine.layout, known, signed_by)
         return images.get_image(engine.layout, reference.familiar)
     config = await work.fetch_config(resolved)
     async with work.open_layers(resolved, config, tell) as layers:
@@ -129,6 +142,7 @@ async def _pull(
             config,
             name=reference.familiar,
             source=origin,
+            signed_by=signed_by,
             progress=tell_conversion,
             now=engine.now(),
         )
@@ -148,16 +162,16 @@ def _find_by_source(engine: Engine, origin: str, platform: Platform) -> Image | 
 @contextlib.contextmanager
 def _pinned_blobs(engine: Engine) -> Iterator[None]:
     """Keep every blob of the cache for a block."""
-    engine.pins[BLOB_PIN] += 1
+    engine.pins[BLOB_PIN].append("image.pull")
     try:
         yield
     finally:
-        engine.pins[BLOB_PIN] -= 1
+        engine.pins[BLOB_PIN].pop()
 
 
 async def _trim_blobs(engine: Engine, *, keep_bytes: int) -> int:
     """Make the cache small, unless a pull runs; return the bytes freed."""
-    if engine.pins[BLOB_PIN] > 0:
+    if engine.pins[BLOB_PIN]:
         return 0
     # Not in a thread: no pull can begin meanwhile. It is a look at a few files.
     return registry.trim_blobs(engine.layout, now=engine.now(), keep_bytes=keep_bytes)

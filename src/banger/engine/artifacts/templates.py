@@ -11,7 +11,6 @@ import asyncio
 import contextlib
 import logging
 from collections import Counter
-from collections.abc import Iterator
 
 import msgspec
 
@@ -19,9 +18,8 @@ from banger import store, templates
 from banger.api.requests import TemplateBuild, TemplateRef, VmCreate
 from banger.api.results import Deleted, TemplateView
 from banger.engine.artifacts.building import build_template
-from banger.engine.artifacts.kernels import needing_kernel
 from banger.engine.engine import Engine
-from banger.engine.lifecycle.resolving import kernel_ref, require_valid, resolve_spec
+from banger.engine.lifecycle.resolving import needing_parts, require_valid, resolve_spec
 from banger.engine.operations import Operation
 from banger.engine.pool.clones import drain_pool, drain_template, is_ready, load_waiting
 from banger.engine.shared import Progress
@@ -33,7 +31,7 @@ from banger.errors import (
     TemplateNotFound,
     TemplateUnusable,
 )
-from banger.model.vm import LIVE, VmSpec, is_hidden, template_of
+from banger.model.vm import LIVE, VmSpec, is_hidden, template_of, template_origin
 from banger.templates import Template, Uses
 from banger.vmm import Capability
 
@@ -94,7 +92,7 @@ async def build_template_now(engine: Engine, op: Operation, params: TemplateBuil
     given = msgspec.structs.asdict(params)
     request = VmCreate(**given)
     require_valid(request, engine.settings)
-    async with needing_kernel(engine, op, kernel_ref(request, engine.settings)):
+    async with needing_parts(engine, op, request):
         spec = await resolve_spec(engine, op, request)
         template = await ensure_template(engine, op, spec)
     for view in await list_templates(engine):
@@ -115,19 +113,6 @@ async def template_key(engine: Engine, spec: VmSpec) -> str:
     return templates.make_key(spec, facts)
 
 
-@contextlib.contextmanager
-def pinned(engine: Engine, origin: str | None) -> Iterator[None]:
-    """Keep a saved machine from being removed for a block."""
-    if origin is None:
-        yield
-        return
-    engine.pins[origin] += 1
-    try:
-        yield
-    finally:
-        engine.pins[origin] -= 1
-
-
 async def list_templates(engine: Engine) -> list[TemplateView]:
     """Return every usable template, the last used first. Changes nothing (B8)."""
     users = await _users(engine)
@@ -141,11 +126,11 @@ async def list_templates(engine: Engine) -> list[TemplateView]:
 
 
 async def delete_template(engine: Engine, params: TemplateRef) -> Deleted:
-    """Delete a template that no VM runs on.
+    """Delete a template that no VM runs on, and that no operation is about to clone.
 
     Raises:
         TemplateNotFound: there is none of this key.
-        TemplateInUse: VMs run on it; they are named.
+        TemplateInUse: it is used; the users are named.
     """
     known = [key for _, key, _ in await asyncio.to_thread(templates.list_templates, engine.layout)]
     matches = [key for key in known if params.ref and key.startswith(params.ref)]
@@ -156,11 +141,12 @@ async def delete_template(engine: Engine, params: TemplateRef) -> Deleted:
             f"{params.ref} may be any of: {', '.join(key[:12] for key in matches)}."
         )
     (key,) = matches
-    users = (await _users(engine)).get(key)
-    if users is not None:
+    busy = engine.pins.get(template_origin(key), [])
+    vms = (await _vms_on_templates(engine)).get(key, [])
+    if users := [*vms, *busy]:
         raise TemplateInUse(
             f"The template {key[:12]} is used by: {', '.join(users)}.",
-            hint=f"banger vm delete {' '.join(users)}",
+            hint=f"banger vm delete {' '.join(vms)}" if vms else "banger operations list",
         )
     await drain_template(engine, key)
     await asyncio.to_thread(templates.remove_template, engine.layout, key)
@@ -208,9 +194,17 @@ async def _keys_in_use(engine: Engine) -> frozenset[str]:
 
 
 async def _users(engine: Engine) -> dict[str, list[str]]:
-    """Return the names of the VMs that need each template that is needed."""
-    pinned_now = (template_of(origin) for origin, pins in engine.pins.items() if pins > 0)
-    users: dict[str, list[str]] = {key: [] for key in pinned_now if key is not None}
+    """Return the VMs and operations that need each template that is needed."""
+    operations = {template_of(origin): list(users) for origin, users in engine.pins.items()}
+    users = await _vms_on_templates(engine)
+    for key, named in operations.items():
+        if key is not None:
+            users[key] = users.get(key, []) + named
+    return users
+
+
+async def _vms_on_templates(engine: Engine) -> dict[str, list[str]]:
+    users: dict[str, list[str]] = {}
     for record in await engine.database.read(store.load_vms):
         key = template_of(record.spec.origin)
         if key is not None and record.state in LIVE and not is_hidden(record.spec):

@@ -28,17 +28,27 @@ from banger.model.vm import LIVE, VmRecord, is_hidden
 
 @contextlib.asynccontextmanager
 async def promised_memory(
-    engine: Engine, op: Operation, each_mib: int, *, number: int = 1, force: bool
+    engine: Engine,
+    op: Operation,
+    each_mib: int,
+    *,
+    number: int = 1,
+    instead_of: VmId | None = None,
+    force: bool,
 ) -> AsyncIterator[None]:
     """Have memory for guests of one size set aside for a block that starts them.
+
+    `instead_of`: a VM that is ended first; what it has is there for them.
 
     Raises:
         NotEnoughMemory: the host does not have it; the message has the numbers.
     """
     records = await engine.database.read(store.load_vms)
     handles = await engine.database.read(store.load_handles_of_kind, "vmm")
-    running_mib = await asyncio.to_thread(_still_to_take, _others(engine, records), handles)
-    available_mib = engine.available_mib()
+    others = [record for record in _others(engine, records) if record.id != instead_of]
+    running_mib = await asyncio.to_thread(_still_to_take, others, handles)
+    given_back_mib = 0 if instead_of is None else _taken_mib(handles.get(instead_of))
+    available_mib = engine.available_mib() + given_back_mib
     spoken_for_mib = running_mib + sum(engine.promises.values())
     if not force:
         require_room(
@@ -93,8 +103,10 @@ def _still_to_take(records: list[VmRecord], handles: dict[VmId, bytes]) -> int:
     """Return the memory that running VMs may take yet, in MiB."""
     total = 0
     for record in records:
-        payload = handles.get(record.id)
-        handle = None if payload is None else parse_handle(payload, vmm.VmmHandle)
-        taken = 0 if handle is None else read_taken_mib(handle.process)
-        total += max(record.spec.memory_mib - taken, 0)
+        total += max(record.spec.memory_mib - _taken_mib(handles.get(record.id)), 0)
     return total
+
+
+def _taken_mib(untrusted_handle: bytes | None) -> int:
+    handle = None if untrusted_handle is None else parse_handle(untrusted_handle, vmm.VmmHandle)
+    return 0 if handle is None else read_taken_mib(handle.process)

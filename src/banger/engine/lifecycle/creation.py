@@ -18,14 +18,14 @@ import msgspec
 from banger import store
 from banger.api.requests import VmCreate
 from banger.api.results import VmView
-from banger.engine.artifacts.kernels import needing_kernel
-from banger.engine.artifacts.templates import choose_template, pinned
+from banger.engine.artifacts.needs import pinned
+from banger.engine.artifacts.templates import choose_template
 from banger.engine.engine import Engine
 from banger.engine.lifecycle.capacity import promised_memory
 from banger.engine.lifecycle.cloning import clone_held
 from banger.engine.lifecycle.deleting import delete_now
 from banger.engine.lifecycle.making import claim_vm, make_parts
-from banger.engine.lifecycle.resolving import kernel_ref, require_valid, resolve_spec
+from banger.engine.lifecycle.resolving import needing_parts, require_valid, resolve_spec
 from banger.engine.lifecycle.starting import default_boot_deadline_s, start_held
 from banger.engine.operations import Operation
 from banger.engine.pool.clones import claim_prepared
@@ -53,7 +53,7 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
     if params.name is not None:
         # The claim decides; asked here too, so that no image is built for nothing.
         await engine.database.read(store.require_name_free, params.name)
-    async with needing_kernel(engine, op, kernel_ref(params, engine.settings)):
+    async with needing_parts(engine, op, params):
         spec = await resolve_spec(engine, op, params)
         record = await _create(engine, op, params, spec)
     # To the end: a VM that nobody was told of would be nobody's (C5).
@@ -99,7 +99,7 @@ async def _make_from_template(
     """Claim a clone that waits, or else make one; boot if neither can be done."""
     origin = template_origin(key)
     spec = msgspec.structs.replace(spec, origin=origin)
-    with pinned(engine, origin):
+    with pinned(engine, op, origin):
         record = await claim_prepared(engine, op, spec)
         if record is None:
             record = await _make(engine, op, spec, start=True, deadline_s=deadline_s)

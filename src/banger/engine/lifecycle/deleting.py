@@ -15,9 +15,7 @@ from banger.engine.lifecycle.transitions import save_failed_end
 from banger.engine.live import Unsaved
 from banger.engine.lookup import get_vm
 from banger.engine.operations import Operation
-from banger.engine.outcome import (
-    correct_record,
-)
+from banger.engine.outcome import correct_record, remember
 from banger.engine.runner import finish_shielded, run_forward
 from banger.engine.snapshots.sweeping import sweep_snapshots
 from banger.errors import BangerError, VmNotFound
@@ -63,7 +61,7 @@ async def delete_now(engine: Engine, op: Operation, vm_id: VmId) -> None:
     try:
         await forget(engine, op, vm_id)
     except store.UNWRITABLE:
-        engine.live_vm(vm_id).unsaved = Unsaved(op.id, VmState.ERROR, ONLY_A_RECORD)
+        remember(engine, vm_id, Unsaved(op.id, VmState.ERROR, ONLY_A_RECORD))
         raise
     gone = engine.live.pop(vm_id, None)
     if gone is not None and gone.restart is not None:

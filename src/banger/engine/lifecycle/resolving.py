@@ -6,13 +6,15 @@ programs, then image and kernel, which may be built now.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 
 from banger.api.requests import VmCreate
 from banger.config import Settings
 from banger.durations import parse_duration
 from banger.engine.artifacts.images import ensure_image
-from banger.engine.artifacts.kernels import ensure_kernel
+from banger.engine.artifacts.imageusers import needing_image
+from banger.engine.artifacts.kernels import ensure_kernel, needing_kernel
 from banger.engine.engine import Engine
 from banger.engine.lifecycle.preflight import require_programs
 from banger.engine.operations import Operation
@@ -53,11 +55,26 @@ def kernel_ref(params: VmCreate, settings: Settings) -> str:
     return params.kernel or settings.text("default_kernel")
 
 
+def image_ref(params: VmCreate, settings: Settings) -> str:
+    """Return the name, reference or digest of the image that a request asks for."""
+    return params.image or settings.text("default_image")
+
+
+@contextlib.asynccontextmanager
+async def needing_parts(engine: Engine, op: Operation, params: VmCreate) -> AsyncIterator[None]:
+    """Keep the image and the kernel that a request asks for from being removed for a block."""
+    async with (
+        needing_kernel(engine, op, kernel_ref(params, engine.settings)),
+        needing_image(engine, op, image_ref(params, engine.settings)),
+    ):
+        yield
+
+
 async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpec:
     """Return the whole spec for a valid request, with image and kernel made; shows it as a note.
 
-    The name is empty if none was asked for. The caller says that it needs the kernel
-    (`needing_kernel`) until the spec is recorded.
+    The name is empty if none was asked for. The caller holds `needing_parts` until the spec is
+    recorded.
 
     Raises:
         ToolMissing: the host lacks programs; they are named.
@@ -67,7 +84,7 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
     settings = engine.settings
     network = params.network or NetworkKind(settings.text("network"))
     await require_programs(engine, network)
-    image = await ensure_image(engine, params.image or settings.text("default_image"), op.progress)
+    image = await ensure_image(engine, op, image_ref(params, settings))
     _require_platform(image)
     kernel = await ensure_kernel(engine, kernel_ref(params, settings), op.progress)
     vcpu, memory_mib, disk_mib = _sizes(params, settings)

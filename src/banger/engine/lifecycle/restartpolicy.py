@@ -10,6 +10,7 @@ first wait again.
 from __future__ import annotations
 
 import time
+from dataclasses import dataclass, replace
 
 import msgspec
 from msgspec import Struct
@@ -19,6 +20,7 @@ from banger.engine.engine import Engine
 from banger.engine.lifecycle.lifetime import LIFETIME
 from banger.engine.live import RESTART
 from banger.engine.views.queries import parse_handle, parse_lifetime
+from banger.model.names import VmId
 from banger.model.vm import RestartPolicy, VmRecord, VmSpec
 
 FIRST_WAIT_S = 1.0
@@ -34,6 +36,18 @@ class Restart(Struct, frozen=True):
     """The row: which start in a row the next one is."""
 
     number: int
+
+
+@dataclass(frozen=True)
+class Wish:
+    """The rows that have a VM started again, by how a start of it ends. None: it is not."""
+
+    after_failure: bytes | None = None
+    after_cancel: bytes | None = None
+    """Its daemon ends: the next one begins the same start anew."""
+
+
+NO_WISH = Wish()
 
 
 def wants_restart(spec: VmSpec, *, failed: bool) -> bool:
@@ -69,6 +83,19 @@ async def decide_restart(engine: Engine, record: VmRecord, *, failed: bool) -> b
         last=parse_restart(handles.get(RESTART)),
     )
     return None if restart is None else msgspec.json.encode(restart)
+
+
+async def drop_wish(engine: Engine, vm_id: VmId) -> None:
+    """Have a VM that ended by itself, and whose lifecycle lock is held, not started again."""
+    live = engine.live_vm(vm_id)
+    if live.restart is not None:
+        live.restart.task.cancel()
+        live.restart = None
+    if live.unsaved is not None:
+        live.unsaved = replace(live.unsaved, again=None)
+    # Only then: to stop what has ended must work on a full disk, too (A10).
+    if RESTART in await engine.database.read(store.load_handles, vm_id):
+        await engine.database.write(store.delete_handle, vm_id, RESTART)
 
 
 def parse_restart(untrusted_payload: bytes | None) -> Restart | None:

@@ -15,6 +15,7 @@ from banger.engine.engine import Engine
 from banger.engine.lifecycle.capacity import promised_memory
 from banger.engine.lifecycle.pausing import resume_held
 from banger.engine.lifecycle.preflight import require_programs
+from banger.engine.lifecycle.restartpolicy import GIVEN_UP, NO_WISH, Wish
 from banger.engine.lifecycle.transitions import begin_held
 from banger.engine.lifecycle.watch import start_watching
 from banger.engine.lookup import get_vm, reload_vm, require_undamaged
@@ -88,8 +89,11 @@ async def start_held(
     *,
     deadline_s: float,
     journal: str = "vm.start",
+    wish: Wish = NO_WISH,
 ) -> VmRecord:
     """Boot a VM whose lifecycle lock is held, as what it was changed to while it ran.
+
+    What becomes of a wish to start it again is saved with the start's end, in one transaction.
 
     Raises:
         BootFailed: it did not become ready; it is kept, in state `error`.
@@ -97,9 +101,9 @@ async def start_held(
     require_undamaged(record)
     # It boots from its own disk: what it was started from before is not needed any more.
     spec = next_spec(record.spec)
-    await _begin_start(engine, op, record, journal=journal, spec=spec)
+    await _begin_start(engine, op, record, journal=journal, spec=spec, wish=wish)
     plan = plan_start(record.id, spec)
-    return await _start(engine, op, record, plan=plan, deadline_s=deadline_s)
+    return await _start(engine, op, record, plan=plan, deadline_s=deadline_s, wish=wish)
 
 
 async def restore_held(
@@ -111,9 +115,9 @@ async def restore_held(
         BootFailed: it did not become ready; it is kept, in state `error`.
     """
     assert spec.origin is not None
-    await _begin_start(engine, op, record, journal="vm.start", spec=spec)
+    await _begin_start(engine, op, record, journal="vm.start", spec=spec, wish=NO_WISH)
     plan = plan_restore(record.id, spec, origin=spec.origin)
-    return await _start(engine, op, record, plan=plan, deadline_s=deadline_s)
+    return await _start(engine, op, record, plan=plan, deadline_s=deadline_s, wish=NO_WISH)
 
 
 async def watch_vm(engine: Engine, vm_id: VmId) -> None:
@@ -124,20 +128,27 @@ async def watch_vm(engine: Engine, vm_id: VmId) -> None:
 
 
 async def _begin_start(
-    engine: Engine, op: Operation, record: VmRecord, *, journal: str, spec: VmSpec
+    engine: Engine, op: Operation, record: VmRecord, *, journal: str, spec: VmSpec, wish: Wish
 ) -> None:
     try:
         await begin_held(engine, op, record, journal=journal, state=VmState.STARTING, spec=spec)
     except asyncio.CancelledError:
         # It may have been written nevertheless.
+        state, error, again = record.state, record.error, wish.after_cancel
         await finish_shielded(
-            save_or_remember(engine, op.id, record.id, record.state, error=record.error)
+            save_or_remember(engine, op.id, record.id, state, error=error, again=again)
         )
         raise
 
 
 async def _start(
-    engine: Engine, op: Operation, record: VmRecord, *, plan: Plan, deadline_s: float
+    engine: Engine,
+    op: Operation,
+    record: VmRecord,
+    *,
+    plan: Plan,
+    deadline_s: float,
+    wish: Wish,
 ) -> VmRecord:
     def save(connection: Connection) -> None:
         write_outcome(connection, op.id, record.id, VmState.RUNNING)
@@ -147,11 +158,12 @@ async def _start(
             await run_undoable(engine, op, plan, save=save)
     except TimeoutError as error:
         slow = DeadlineExceeded(f"It was not ready within {deadline_s:g} s.")
-        raise await _boot_failed(engine, op, record, slow) from error
+        raise await _boot_failed(engine, op, record, slow, wish) from error
     except BangerError as error:
-        raise await _boot_failed(engine, op, record, error) from error
+        raise await _boot_failed(engine, op, record, error, wish) from error
     except BaseException:
-        await finish_shielded(save_or_remember(engine, op.id, record.id, VmState.STOPPED))
+        stopped, again = VmState.STOPPED, wish.after_cancel
+        await finish_shielded(save_or_remember(engine, op.id, record.id, stopped, again=again))
         raise
     engine.events.publish(EventKind.STATE, record.id, record.spec.name, state=VmState.RUNNING)
     await watch_vm(engine, record.id)
@@ -159,10 +171,13 @@ async def _start(
 
 
 async def _boot_failed(
-    engine: Engine, op: Operation, record: VmRecord, cause: BangerError
+    engine: Engine, op: Operation, record: VmRecord, cause: BangerError, wish: Wish
 ) -> BootFailed:
     """Save why a VM did not become ready, and return the error that says so (hazard H5)."""
-    await save_or_remember(engine, op.id, record.id, VmState.ERROR, error=cause.message)
+    why, again = cause.message, wish.after_failure
+    if wish.after_cancel and not again:
+        why = f"{why} {GIVEN_UP}"
+    await save_or_remember(engine, op.id, record.id, VmState.ERROR, error=why, again=again)
     log = engine.layout.vm_console_log(record.id)
     return BootFailed(
         f"{record.spec.name} did not become ready: {cause.message} Its console log is {log}.",

@@ -10,26 +10,19 @@ from banger.api.requests import VmStop
 from banger.api.results import VmView
 from banger.engine.engine import Engine
 from banger.engine.lifecycle.pausing import resume_held
+from banger.engine.lifecycle.restartpolicy import drop_wish
 from banger.engine.lifecycle.transitions import begin_held, save_failed_end
-from banger.engine.live import RESTART, RESTARTING
+from banger.engine.live import RESTARTING
 from banger.engine.lookup import get_vm, reload_vm
 from banger.engine.operations import Operation
-from banger.engine.outcome import (
-    save_or_remember,
-)
+from banger.engine.outcome import save_or_remember
 from banger.engine.runner import finish_shielded, run_forward
 from banger.engine.snapshots.sweeping import sweep_snapshots
 from banger.engine.views.queries import view_vm
 from banger.errors import BangerError
 from banger.model.names import VmId
-from banger.model.vm import (
-    VmRecord,
-    VmState,
-)
-from banger.plan.lifecycle import (
-    plan_kill,
-    plan_stop,
-)
+from banger.model.vm import VmRecord, VmState
+from banger.plan.lifecycle import plan_kill, plan_stop
 from banger.plan.steps import Step
 
 STOP_DEADLINE_S = 60.0
@@ -50,7 +43,7 @@ async def stop_vm(engine: Engine, op: Operation, params: VmStop) -> VmView:
     takes_over = holder is not None and holder.method == RESTARTING
     async with live.lifecycle.hold(op, preempt=takes_over):
         if not await stop_held(engine, op, vm_id, deadline_s=params.deadline_s):
-            await _leave_ended(engine, vm_id)
+            await drop_wish(engine, vm_id)
             return await view_vm(engine, await reload_vm(engine, vm_id))
         said = [UNFLUSHED] * (not live.flush_confirmed) + [UNSAVED] * (live.unsaved is not None)
     await sweep_snapshots(engine)
@@ -94,7 +87,7 @@ async def kill_vm(engine: Engine, op: Operation, ref: str) -> VmView:
         if record.state in (VmState.RUNNING, VmState.PAUSED):
             await kill_held(engine, op, record)
         else:
-            await _leave_ended(engine, vm_id)
+            await drop_wish(engine, vm_id)
         notice = UNSAVED if engine.live_vm(vm_id).unsaved else None
     await sweep_snapshots(engine)
     return await view_vm(engine, await reload_vm(engine, vm_id), notice=notice)
@@ -104,17 +97,6 @@ async def kill_held(engine: Engine, op: Operation, record: VmRecord) -> None:
     """End the VMM of a VM whose lifecycle lock is held."""
     journalled = await _begin_ending(engine, op, record, journal="vm.kill")
     await _end_vm(engine, op, record.id, plan_kill(record.id), journalled=journalled)
-
-
-async def _leave_ended(engine: Engine, vm_id: VmId) -> None:
-    """Have a VM that ended by itself, and whose lifecycle lock is held, not started again."""
-    live = engine.live_vm(vm_id)
-    if live.restart is not None:
-        live.restart.task.cancel()
-        live.restart = None
-    # Only then: to stop what has ended must work on a full disk, too (A10).
-    if RESTART in await engine.database.read(store.load_handles, vm_id):
-        await engine.database.write(store.delete_handle, vm_id, RESTART)
 
 
 async def _begin_ending(engine: Engine, op: Operation, record: VmRecord, *, journal: str) -> bool:

@@ -1,7 +1,13 @@
-"""Watch the VMMs: when one ends, everyone who waits on its guest is woken at once (H2)."""
+"""Watch the VMMs: when one ends, everyone who waits on its guest is woken at once (H2).
+
+What is left of the VM is then removed, and its state saved, under its lifecycle lock (L2). What
+the host refuses of the first is part of the second; where the records cannot be read, both are
+tried again until they can. If the process dies before, recovery sees that there is no VMM.
+"""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 
@@ -9,18 +15,19 @@ from banger import store
 from banger.engine.engine import Engine
 from banger.engine.lifecycle.restartpolicy import GIVEN_UP, decide_restart, wants_restart
 from banger.engine.live import close_connection
-from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
-from banger.engine.outcome import save_or_remember
+from banger.engine.outcome import correct_record, save_or_remember
 from banger.engine.runner import run_forward
 from banger.engine.snapshots.sweeping import sweep_snapshots
-from banger.errors import Cancelled
+from banger.errors import BangerError, Cancelled
 from banger.model.names import VmId
-from banger.model.vm import VmState
+from banger.model.vm import VmRecord, VmState
 from banger.plan.lifecycle import plan_kill
 from banger.vmm import Driver, VmmHandle
 
 LAST_WORDS_BYTES = 400
+AGAIN_S = 1.0
+"""Between two tries to note an end."""
 
 log = logging.getLogger(__name__)
 
@@ -45,28 +52,57 @@ async def _watch(engine: Engine, driver: Driver, handle: VmmHandle) -> None:
     await close_connection(live)
     # A verb that ends the VMM itself cancels this task and saves the outcome; one that takes the
     # lock away ends what is left.
+    while True:
+        try:
+            await _note_end(engine, vm_id, status)
+        except (BangerError, OSError) as error:
+            log.error("the end of %s cannot be noted yet: %s", vm_id, error)
+            await asyncio.sleep(AGAIN_S)
+        else:
+            return
+
+
+async def _note_end(engine: Engine, vm_id: VmId, status: int | None) -> None:
+    """Clean up after a VMM, unless a verb has."""
+    live = engine.live_vm(vm_id)
     with contextlib.suppress(Cancelled), engine.operations.own("vm.ended", vm_id) as op:
         async with live.lifecycle.hold(op, wait=True):
-            record = await engine.database.read(store.find_vm, vm_id)
+            saved = await engine.database.read(store.find_vm, vm_id)
+            record = saved and correct_record(engine, saved)
             if record is not None and record.state in (VmState.RUNNING, VmState.PAUSED):
-                await _clean_up(engine, op, vm_id, status)
+                await _clean_up(engine, op, record, status)
 
 
-async def _clean_up(engine: Engine, op: Operation, vm_id: VmId, status: int | None) -> None:
+async def _clean_up(engine: Engine, op: Operation, record: VmRecord, status: int | None) -> None:
     """Save that a guest powered itself off, or that its VMM failed, and remove what is left."""
-    record = await reload_vm(engine, vm_id)
-    await run_forward(engine, op, plan_kill(vm_id), journalled=False)
-    is_clean = status in (0, None)
-    state = VmState.STOPPED if is_clean else VmState.ERROR
-    why = None if is_clean else f"Its VMM ended with status {status}{_last_words(engine, vm_id)}"
     # Of a VMM that an earlier daemon started nobody can tell how it ended.
     failed = status != 0
     again = await decide_restart(engine, record, failed=failed)
+    said = [] if status in (0, None) else [_say_status(engine, record.id, status)]
+    said += [error.message for error in await _remove_rest(engine, op, record.id)]
+    state = VmState.ERROR if said else VmState.STOPPED
     if again is None and wants_restart(record.spec, failed=failed):
-        why = f"{why or ''} {GIVEN_UP}".strip()
-    await save_or_remember(engine, op.id, vm_id, state, error=why, again=again)
+        said.append(GIVEN_UP)
+    await save_or_remember(
+        engine, op.id, record.id, state, error=" ".join(said) or None, again=again
+    )
     engine.ended.set()
     await sweep_snapshots(engine)
+
+
+async def _remove_rest(engine: Engine, op: Operation, vm_id: VmId) -> list[BangerError]:
+    """Remove what a VMM that has ended leaves, each thing whatever becomes of the others (B3)."""
+    errors = []
+    for step in plan_kill(vm_id):
+        try:
+            await run_forward(engine, op, (step,), journalled=False)
+        except BangerError as error:
+            errors.append(error)
+    return errors
+
+
+def _say_status(engine: Engine, vm_id: VmId, status: int | None) -> str:
+    return f"Its VMM ended with status {status}{_last_words(engine, vm_id)}"
 
 
 def _last_words(engine: Engine, vm_id: VmId) -> str:

@@ -17,7 +17,7 @@ import msgspec
 from banger import store
 from banger.api.requests import VmFork
 from banger.api.results import VmView
-from banger.engine.artifacts.templates import pinned
+from banger.engine.artifacts.needs import pinned
 from banger.engine.engine import Engine
 from banger.engine.lifecycle.capacity import promised_memory
 from banger.engine.lifecycle.cloning import clone_exactly
@@ -63,7 +63,7 @@ async def _fork(
     snapshot_id = new_snapshot_id(engine)
     origin = snapshot_origin(snapshot_id)
     try:
-        with pinned(engine, origin):
+        with pinned(engine, op, origin):
             source = await _save(engine, op, source, snapshot=snapshot_id)
             changed: dict[str, object] = {"origin": origin, "ephemeral": ephemeral, "pending": None}
             if ephemeral:

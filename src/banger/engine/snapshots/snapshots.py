@@ -17,10 +17,12 @@ from sqlite3 import Connection
 import msgspec
 
 from banger import store, templates
-from banger.api.requests import SnapshotCreate, SnapshotRef
+from banger.api.requests import SnapshotCreate, SnapshotRef, SnapshotRestore
 from banger.api.results import Deleted, SnapshotView, VmView
-from banger.engine.artifacts.templates import pinned, template_key
+from banger.engine.artifacts.needs import pinned
+from banger.engine.artifacts.templates import template_key
 from banger.engine.engine import Engine
+from banger.engine.lifecycle.capacity import promised_memory
 from banger.engine.lifecycle.pausing import require_running_or_paused
 from banger.engine.lifecycle.preflight import require_programs
 from banger.engine.lifecycle.starting import restore_held
@@ -70,7 +72,7 @@ async def create_snapshot(engine: Engine, op: Operation, params: SnapshotCreate)
                 hint=f"banger vm snapshot rm {params.ref} {name}",
             )
         snapshot_id = new_snapshot_id(engine)
-        with pinned(engine, snapshot_origin(snapshot_id)):
+        with pinned(engine, op, snapshot_origin(snapshot_id)):
             await take_snapshot(engine, op, vm_id, snapshot=snapshot_id, name=name)
     return next(view for view in await list_snapshots(engine, vm_id) if view.id == snapshot_id)
 
@@ -89,7 +91,7 @@ async def take_snapshot(
     await save_remembered(engine, vm_id)
     record = await reload_vm(engine, vm_id)
     require_running_or_paused(record)
-    with pinned(engine, record.spec.origin):
+    with pinned(engine, op, record.spec.origin):
         plan = plan_snapshot(
             vm_id,
             snapshot=snapshot,
@@ -133,12 +135,13 @@ async def list_snapshots(engine: Engine, ref: str) -> list[SnapshotView]:
     ]
 
 
-async def restore_snapshot(engine: Engine, op: Operation, params: SnapshotRef) -> VmView:
+async def restore_snapshot(engine: Engine, op: Operation, params: SnapshotRestore) -> VmView:
     """Put a VM, whatever it does, back to a snapshot of it; what came after is lost.
 
     Raises:
         SnapshotNotFound: the VM has none of this name.
         SnapshotUnusable: it is damaged, or was made by another VMM or for another machine.
+        NotEnoughMemory: the host's does not hold it; the VM goes on.
         BootFailed: it did not start; the VM is kept, in state `error`.
     """
     vm_id = (await get_vm(engine, params.ref)).id
@@ -150,15 +153,20 @@ async def restore_snapshot(engine: Engine, op: Operation, params: SnapshotRef) -
         await _require_fit(engine, spec, snapshot)
         await require_programs(engine, spec.network)
         spec = msgspec.structs.replace(spec, origin=snapshot_origin(snapshot.id))
-        with pinned(engine, spec.origin):
-            if record.state in LIVE:
-                await kill_held(engine, op, record)
-                record = await reload_vm(engine, vm_id)
-            record = await restore_held(
-                engine, op, record, spec=spec, deadline_s=RESTORE_DEADLINE_S
-            )
+        async with promised_memory(
+            engine, op, spec.memory_mib, instead_of=vm_id, force=params.force
+        ):
+            record = await _restore(engine, op, record, spec)
     await sweep_snapshots(engine)
     return await view_vm(engine, record)
+
+
+async def _restore(engine: Engine, op: Operation, record: VmRecord, spec: VmSpec) -> VmRecord:
+    with pinned(engine, op, spec.origin):
+        if record.state in LIVE:
+            await kill_held(engine, op, record)
+            record = await reload_vm(engine, record.id)
+        return await restore_held(engine, op, record, spec=spec, deadline_s=RESTORE_DEADLINE_S)
 
 
 async def delete_snapshot(engine: Engine, op: Operation, params: SnapshotRef) -> Deleted:

@@ -31,7 +31,7 @@ async def _sweep(engine: Engine) -> None:
     if not present:
         return
     named = await asyncio.to_thread(templates.list_snapshots, engine.layout)
-    held = {snapshot_of(origin) for origin, pins in engine.pins.items() if pins > 0}
+    held = {snapshot_of(origin) for origin in engine.pins}
     records = await engine.database.read(store.load_vms)
     known = {record.id for record in records}
     held |= {snapshot_of(record.spec.origin) for record in records if record.state in LIVE}

@@ -10,6 +10,7 @@ from banger.engine.pool.refilling import keep_pool
 from banger.engine.upkeep.consoles import keep_consoles_short
 from banger.engine.upkeep.expiry import end_what_is_over
 from banger.engine.upkeep.health import look_after_guests
+from banger.engine.upkeep.remembered import save_remembered_outcomes
 from banger.engine.upkeep.restarts import start_again
 
 Loop = Callable[[Engine], Coroutine[object, object, None]]
@@ -19,6 +20,7 @@ LOOPS: tuple[Loop, ...] = (
     end_what_is_over,
     look_after_guests,
     start_again,
+    save_remembered_outcomes,
     keep_pool,
 )
 AGAIN_S = 30.0

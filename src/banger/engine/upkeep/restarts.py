@@ -9,6 +9,7 @@ daemon begins the wait anew.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from sqlite3 import Connection
 
@@ -19,7 +20,9 @@ from banger.engine.lifecycle.restartpolicy import (
     GIVEN_UP,
     LIMIT,
     Restart,
+    Wish,
     decide_restart,
+    drop_wish,
     parse_restart,
     wait_before,
 )
@@ -28,8 +31,9 @@ from banger.engine.live import RESTART, RESTARTING, PendingRestart
 from banger.engine.lookup import reload_vm
 from banger.engine.notices import notify
 from banger.engine.operations import Operation
-from banger.engine.outcome import save_outcome
-from banger.errors import BangerError, Cancelled, VmNotFound
+from banger.engine.outcome import save_or_remember
+from banger.engine.runner import finish_shielded
+from banger.errors import BangerError, BootFailed, Cancelled, VmNotFound
 from banger.model.names import VmId
 from banger.model.vm import VmRecord, VmState
 
@@ -87,15 +91,25 @@ async def _start(engine: Engine, op: Operation, vm_id: VmId) -> None:
     handles = await engine.database.read(store.load_handles, vm_id)
     if record.state not in ENDED or RESTART not in handles:
         return
-    # Decided before: a start that fails removes the row, as every end that is not asked about.
+    # Decided before: the wish must not be gone at any moment between this start and the next.
     again = await decide_restart(engine, record, failed=True)
+    wish = Wish(after_failure=again, after_cancel=handles[RESTART])
+    limit_s = default_boot_deadline_s(record)
     try:
         async with promised_memory(engine, op, record.spec.memory_mib, force=False):
-            await start_held(engine, op, record, deadline_s=default_boot_deadline_s(record))
+            await start_held(engine, op, record, deadline_s=limit_s, wish=wish)
+    except asyncio.CancelledError:
+        if not engine.tasks.closing:
+            # A user's end of it, which is the wish's, too.
+            with contextlib.suppress(*store.UNWRITABLE):
+                await finish_shielded(drop_wish(engine, vm_id))
+        raise
     except Cancelled:
         raise
     except BangerError as error:
         log.error("%s could not be started again: %s", record.spec.name, error.message)
-        why = error.message if again else f"{error.message} {GIVEN_UP}"
-        await save_outcome(engine, op.id, vm_id, VmState.ERROR, error=why, again=again)
+        if not isinstance(error, BootFailed):
+            # Nothing was begun.
+            why = error.message if again else f"{error.message} {GIVEN_UP}"
+            await save_or_remember(engine, op.id, vm_id, VmState.ERROR, error=why, again=again)
         engine.ended.set()

@@ -96,7 +96,8 @@ def next_entry(stream: TarStream) -> Entry | None:
             else:
                 records |= found
         elif header.kind in (LONG_NAME, LONG_LINK):
-            names[header.kind] = _read_extension(stream, header).rstrip(b"\0")
+            # A text of C, as the names in a header are: nobody sees what is behind its NUL.
+            names[header.kind] = _read_extension(stream, header).partition(b"\0")[0]
         else:
             return _finish_entry(stream, header, records, names)
     if records or names:

@@ -57,6 +57,7 @@ async def make_image(
     *,
     name: str,
     source: str,
+    signed_by: str = "",
     progress: Progress,
     now: float,
 ) -> Image:
@@ -74,7 +75,7 @@ async def make_image(
         taken: list[ImageLayer] = []
         result = await write_root(job, _lines(layers, taken), staged, progress)
         draft = _describe(config, result, name=name, source=source, now=now)
-        draft = msgspec.structs.replace(draft, layers=tuple(taken))
+        draft = msgspec.structs.replace(draft, layers=tuple(taken), signed_by=signed_by)
         return await publish_image(layout, staged, draft, root_inode(result), progress)
 
 

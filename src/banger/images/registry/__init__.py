@@ -1,8 +1,8 @@
 """The registry client: references, ways in, downloads, the blob cache."""
 
 from banger.images.registry.blobs import KEPT_BYTES_MAX, trim_blobs
+from banger.images.registry.coming import ComingLayers
 from banger.images.registry.pull import (
-    ComingLayers,
     Pull,
     Resolved,
     Source,

@@ -13,8 +13,8 @@ from banger.errors import (
     RegistryMisbehaved,
     RegistryUnreachable,
 )
+from banger.host.exchange import Answer
 from banger.images.registry.retries import parse_retry_after
-from banger.images.registry.transport import Answer
 
 ERROR_BYTES_MAX = 64 * 1024
 TEMPORARY = (408, 429)

@@ -17,10 +17,10 @@ import msgspec
 from msgspec import Struct
 
 from banger.errors import RegistryDenied, RegistryMisbehaved
+from banger.host.exchange import Abort, open_answer
 from banger.images.registry.answers import Missing, Unauthorized, require_success
 from banger.images.registry.challenge import Challenge, choose_challenge, parse_challenges
 from banger.images.registry.credentials import Credentials
-from banger.images.registry.transport import Abort, open_answer
 
 TOKEN_BYTES_MAX = 256 * 1024
 CLIENT_ID = "banger"

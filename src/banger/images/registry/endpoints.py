@@ -7,15 +7,14 @@ may speak either, as Docker has it: a handshake tells.
 from __future__ import annotations
 
 import functools
-import ipaddress
 import logging
 from collections.abc import Iterator
 from concurrent.futures import Executor
 
 from banger.errors import RegistryUnreachable
+from banger.host.exchange import in_thread, is_loopback, speaks_tls
 from banger.images.registry.reference import DOCKER_HUB, DOCKER_HUB_API, Reference
 from banger.images.registry.session import Endpoint
-from banger.images.registry.transport import in_thread, speaks_tls
 from banger.model.registries import Registries
 
 log = logging.getLogger(__name__)
@@ -53,17 +52,6 @@ async def find_endpoints(
             )
         )
     return endpoints
-
-
-def is_loopback(host: str) -> bool:
-    """Tell whether `HOST[:PORT]` is this very machine."""
-    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
-    if name == "localhost":
-        return True
-    try:
-        return ipaddress.ip_address(name.strip("[]")).is_loopback
-    except ValueError:
-        return False
 
 
 def _list_hosts(reference: Reference, registries: Registries) -> Iterator[tuple[str, str]]:

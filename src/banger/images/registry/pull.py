@@ -27,6 +27,7 @@ from banger.errors import (
     ImageInvalid,
     ImageNotFound,
     ImageUnsupported,
+    ImageUntrusted,
     NoSpace,
     RegistryDenied,
     RegistryMisbehaved,
@@ -37,19 +38,20 @@ from banger.images.content import (
     Descriptor,
     ImageConfig,
     Index,
-    LayerBlob,
     Manifest,
     Platform,
-    parse_compression,
     parse_config,
     parse_manifest_or_index,
     require_same_layers,
 )
 from banger.images.platforms import choose_manifest, is_for
 from banger.images.registry.blobs import find_blob
+from banger.images.registry.coming import ComingLayers, Meter, Progress, ignore
 from banger.images.registry.endpoints import find_endpoints
 from banger.images.registry.reference import Reference
 from banger.images.registry.session import Session
+from banger.images.registry.trust import Policy, load_keys, require_signature
+from banger.images.signature import PublicKey
 from banger.layout import Layout
 from banger.model.registries import Registries
 
@@ -57,24 +59,17 @@ log = logging.getLogger(__name__)
 
 PULL_DEADLINE_S = 3600.0
 PARALLEL_LAYERS = 4
-DOWNLOADING = "downloading layers"
 
 T = TypeVar("T")
 FAILURES_OF_A_MIRROR = (
     ImageInvalid,
     ImageNotFound,
+    ImageUntrusted,
     RegistryDenied,
     RegistryMisbehaved,
     RegistryUnreachable,
 )
 """After which the next endpoint is asked."""
-
-
-class Progress(Protocol):
-    """Tell how far a stage is; on the event loop."""
-
-    def __call__(self, stage: str, done: int | None = None, total: int | None = None, /) -> None:
-        """Report."""
 
 
 class Share(Protocol):
@@ -106,6 +101,7 @@ class Resolved(Struct, frozen=True, kw_only=True):
     reference: Reference
     digest: str
     """Of the manifest, which an index may have led to."""
+    index_digest: str | None = None
     manifest: Manifest
 
     @property
@@ -115,7 +111,7 @@ class Resolved(Struct, frozen=True, kw_only=True):
 
 
 class Pull:
-    """One pull: `resolve`, `fetch_config`, `open_layers`."""
+    """One pull: `resolve`, `require_signature`, `fetch_config`, `open_layers`."""
 
     def __init__(self, source: Source, sessions: Sequence[Session], platform: Platform) -> None:
         self._source = source
@@ -139,6 +135,29 @@ class Pull:
 
         return await self._at_first(ask)
 
+    async def require_signature(self, resolved: Resolved) -> PublicKey | None:
+        """Return the key that has signed the image; None if it need not be signed.
+
+        Raises:
+            ImageUntrusted: it is to be signed, and is not.
+            ConfigInvalid, ToolMissing: a key cannot be read, or used.
+            RegistryDenied, RegistryUnreachable: as they say.
+        """
+        reference = resolved.reference
+        names = self._source.registries.signers(reference.registry, reference.repository)
+        if not names:
+            return None
+        policy = Policy(
+            reference=reference,
+            digests=tuple(d for d in (resolved.index_digest, resolved.digest) if d),
+            keys=await asyncio.to_thread(load_keys, names),
+        )
+        fetch = functools.partial(self._fetch_blob, progress=ignore)
+        staging = self._source.layout.staging
+        return await self._at_first(
+            lambda session: require_signature(session, policy, fetch=fetch, staging=staging)
+        )
+
     async def fetch_config(self, resolved: Resolved) -> ImageConfig:
         """Return the configuration, which is for the platform that was asked for.
 
@@ -146,7 +165,7 @@ class Pull:
             ImageUnsupported: it is for another.
             ImageInvalid, RegistryDenied, RegistryUnreachable, RegistryMisbehaved: as they say.
         """
-        path = await self._fetch_blob(resolved.manifest.config, _ignore)
+        path = await self._fetch_blob(resolved.manifest.config, ignore)
         config = parse_config(await asyncio.to_thread(path.read_bytes))
         require_same_layers(resolved.manifest, config)
         if not is_for(config.platform, self._platform):
@@ -167,14 +186,13 @@ class Pull:
         """
         manifest = resolved.manifest
         await asyncio.to_thread(self._require_space, manifest.layers)
-        meter = _Meter(manifest.layers, progress)
+        meter = Meter(manifest.layers, progress)
         slots = asyncio.Semaphore(PARALLEL_LAYERS)
 
         async def fetch(layer: Descriptor) -> Path:
             async with slots:
-                path = await self._fetch_blob(layer, meter.counter(layer))
-            meter.count(layer, layer.size)
-            return path
+                with meter.counting(layer) as count:
+                    return await self._fetch_blob(layer, count)
 
         tasks = {
             digest: asyncio.create_task(fetch(layer))
@@ -190,7 +208,9 @@ class Pull:
     async def _resolve_at(self, session: Session, reference: Reference) -> Resolved:
         document = await session.fetch_manifest(reference.wanted)
         found = parse_manifest_or_index(document.untrusted, media_type=document.media_type)
+        index_digest = None
         if isinstance(found, Index):
+            index_digest = document.digest
             chosen = choose_manifest(found, self._platform)
             document = await session.fetch_manifest(chosen.digest)
             found = parse_manifest_or_index(
@@ -198,7 +218,12 @@ class Pull:
             )
         if isinstance(found, Index):
             raise ImageUnsupported(f"{reference.familiar} is an index of indexes.")
-        return Resolved(reference=reference, digest=document.digest, manifest=found)
+        return Resolved(
+            reference=reference,
+            digest=document.digest,
+            index_digest=index_digest,
+            manifest=found,
+        )
 
     async def _fetch_blob(self, wanted: Descriptor, progress: Progress) -> Path:
         """Return the file of a blob, from the cache or from the first endpoint that has it."""
@@ -271,68 +296,3 @@ async def pull_deadline(reference: Reference) -> AsyncIterator[None]:
             f"{reference.familiar} did not come within {PULL_DEADLINE_S / 60:g} minutes.",
             retryable=True,
         ) from error
-
-
-class ComingLayers:
-    """The layers of an image in their order, the lowest first, each as soon as it is here."""
-
-    def __init__(
-        self, manifest: Manifest, config: ImageConfig, tasks: Mapping[str, asyncio.Task[Path]]
-    ) -> None:
-        self._manifest = manifest
-        self._config = config
-        self._tasks = tasks
-
-    @property
-    def are_here(self) -> bool:
-        """Whether no download is going on."""
-        return all(task.done() for task in self._tasks.values())
-
-    async def __aiter__(self) -> AsyncIterator[LayerBlob]:
-        """Yield the layers.
-
-        Raises:
-            BangerError: a download failed, be it the next layer's or a later one's.
-        """
-        for layer, diff_id in zip(self._manifest.layers, self._config.diff_ids, strict=True):
-            yield LayerBlob(
-                path=await self._wait_for(self._tasks[layer.digest]),
-                digest=layer.digest,
-                diff_id=diff_id,
-                compression=parse_compression(layer.media_type),
-                size=layer.size,
-            )
-
-    async def _wait_for(self, task: asyncio.Task[Path]) -> Path:
-        while not task.done():
-            going_on = [other for other in self._tasks.values() if not other.done()]
-            done, _ = await asyncio.wait(going_on, return_when=asyncio.FIRST_COMPLETED)
-            for other in done:
-                other.result()
-        return task.result()
-
-
-class _Meter:
-    """Adds up the bytes of all layers for one bar."""
-
-    def __init__(self, layers: Sequence[Descriptor], progress: Progress) -> None:
-        self._done = {layer.digest: 0 for layer in layers}
-        self._total = sum({layer.digest: layer.size for layer in layers}.values())
-        self._progress = progress
-
-    def counter(self, layer: Descriptor) -> Progress:
-        """Return what takes the progress of one layer's download."""
-        return functools.partial(self._take, layer)
-
-    def count(self, layer: Descriptor, done: int) -> None:
-        self._done[layer.digest] = done
-        self._progress(DOWNLOADING, sum(self._done.values()), self._total)
-
-    def _take(
-        self, layer: Descriptor, _: str, done: int | None = None, __: int | None = None
-    ) -> None:
-        self.count(layer, done or 0)
-
-
-def _ignore(_: str, __: int | None = None, ___: int | None = None) -> None:
-    """Take the progress of what is too small to show."""

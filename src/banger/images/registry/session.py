@@ -26,6 +26,7 @@ from banger.errors import (
     RegistryMisbehaved,
     RegistryUnreachable,
 )
+from banger.host.exchange import Abort, Answer, in_thread, open_answer
 from banger.images.content import (
     INDEX_TYPES,
     MANIFEST_BYTES_MAX,
@@ -38,7 +39,6 @@ from banger.images.registry.authorization import authorize, deny
 from banger.images.registry.blobs import PartialBlob, open_partial
 from banger.images.registry.credentials import Credentials, find_credentials
 from banger.images.registry.retries import retried
-from banger.images.registry.transport import Abort, Answer, in_thread, open_answer
 from banger.layout import Layout
 
 READ_BYTES = 256 * 1024

@@ -15,7 +15,7 @@ from banger.model.vm import Accel
 from banger.vmm.driver import MachineConfig
 
 AGENT_PORT = "banger.agent.0"
-FORMAT = 5
+FORMAT = 6
 """Raised with every change of these arguments: templates of another machine are not used (D5)."""
 SAVED_FORM = "suppress-vmdesc=on"
 """With `send-configuration=off` below: a saved state is the devices' sections and nothing else,
@@ -124,6 +124,9 @@ def _memory(config: MachineConfig) -> list[str]:
 
 
 def _kernel(config: MachineConfig) -> list[str]:
+    if config.memory is not None:
+        # It runs already. QEMU would keep a copy of both files for a firmware that never asks.
+        return []
     return [
         *("-kernel", str(config.shared.bzimage)),
         *("-initrd", str(config.shared.initramfs)),

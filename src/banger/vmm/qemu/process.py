@@ -22,8 +22,10 @@ from msgspec.json import decode
 from banger.errors import HostNotReady, VmmFailed
 from banger.host import proc
 from banger.host.files import ensure_private_dir
+from banger.host.limits import limit_process, read_stack_bytes
 from banger.host.process import ProcessIdentity, identify, send_signal, wait_gone
 from banger.vmm.driver import MachineConfig, VmmHandle
+from banger.vmm.limits import plan_vmm_limits
 from banger.vmm.qemu.argv import Descriptors, plan_argv
 from banger.vmm.qemu.keeper import find_keeper, keeper_variables
 from banger.vmm.qemu.probe import QemuFacts
@@ -66,6 +68,13 @@ async def start(
         else:
             command = plan_sandbox(facts.sandbox, argv, config=config, keeper=keeper)
             process, monitor = await _spawn_sandboxed(command, config=config, inherited=inherited)
+    limits = plan_vmm_limits(
+        vcpu=config.vcpu,
+        memory_mib=config.memory_mib,
+        accel=config.accel,
+        stack_bytes=read_stack_bytes(),
+    )
+    limit_process(process, limits)
     return VmmHandle(
         driver=DRIVER_NAME,
         vm_id=config.vm_id,

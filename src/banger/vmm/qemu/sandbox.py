@@ -51,11 +51,13 @@ def plan_sandbox(
     `keeper` is the library for a machine whose memory begins as a file.
     """
     files = config.shared
-    shown = _files("--ro-bind", files.bzimage, files.initramfs, files.root)
+    shown = _files("--ro-bind", files.root)
     if files.modules is not None:
         shown += _files("--ro-bind", files.modules)
     shown += _files("--bind", config.data, config.console_log)
-    if config.memory is not None and keeper is not None:
+    if config.memory is None:
+        shown += _files("--ro-bind", files.bzimage, files.initramfs)
+    elif keeper is not None:
         shown += _files("--ro-bind", config.memory)
         shown += ["--ro-bind", os.fspath(keeper), KEEPER]
         for name, value in keeper_variables(KEEPER, config.memory).items():

@@ -248,3 +248,13 @@ def test_a_layer_without_anything_is_one(tmp_path: Path) -> None:
 def test_modes_hold_nothing_but_permissions(tmp_path: Path) -> None:
     merged = merge(tmp_path, make_tar(Member("a", mode=stat.S_IFDIR | 0o644)))
     assert read(merged)[b"a"].mode == 0o644
+
+
+def test_a_long_name_ends_at_its_nul(tmp_path: Path) -> None:
+    """F1: GNU's long names are texts of C: what is behind the NUL is no part of another name."""
+    name = b"x" * 110
+    upper = make_tar(Member("x" * 150, b"2"), form=tarfile.GNU_FORMAT)
+    upper = upper.replace(b"x" * 150 + b"\0", name + b"\0" + b"y" * 40)
+    merged = merge(tmp_path, make_tar(Member(name, b"1")), upper)
+    assert contents(merged)[name] == b"2"
+    assert names(merged) == [name]

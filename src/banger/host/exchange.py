@@ -1,4 +1,4 @@
-"""One HTTP exchange with a registry, in a thread, under the rules of hazard F5.
+"""One HTTP exchange with a registry or another server, in a thread, under the rules of hazard F5.
 
 - Redirects are followed five times, never from TLS to plain HTTP, never to another scheme; an
   Authorization header stays with the host that it was for.
@@ -16,6 +16,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import http.client
+import ipaddress
 import logging
 import socket
 import ssl
@@ -68,8 +69,11 @@ class Abort:
                 raise RegistryUnreachable("The request was given up.")
 
 
-async def in_thread(threads: Executor, work: Callable[[Abort], T]) -> T:
-    """Run blocking work and return its result; a cancellation aborts it and waits for its end."""
+async def in_thread(threads: Executor | None, work: Callable[[Abort], T]) -> T:
+    """Run blocking work and return its result; a cancellation aborts it and waits for its end.
+
+    `threads`: None for the loop's own.
+    """
     abort = Abort()
     future = asyncio.get_running_loop().run_in_executor(threads, work, abort)
     try:
@@ -175,7 +179,7 @@ def transport_errors(host: str) -> Iterator[None]:
     except ssl.SSLError as error:
         raise RegistryUnreachable(
             f"{host} does not speak TLS as it should: {error.reason or error}.",
-            hint="banger image pull --insecure (if it speaks plain HTTP)",
+            hint="--insecure (if it speaks plain HTTP)",
         ) from error
     except TimeoutError as error:
         raise RegistryUnreachable(f"{host} does not answer.", retryable=True) from error
@@ -202,6 +206,17 @@ def speaks_tls(host: str, abort: Abort) -> bool:
         except (ssl.SSLError, ConnectionResetError, TimeoutError):
             return False
     return True
+
+
+def is_loopback(host: str) -> bool:
+    """Tell whether `HOST[:PORT]` is this very machine. Pure."""
+    name = host.rpartition(":")[0] if not host.endswith("]") and ":" in host else host
+    if name == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(name.strip("[]")).is_loopback
+    except ValueError:
+        return False
 
 
 class _Connection(http.client.HTTPConnection):

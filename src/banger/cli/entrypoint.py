@@ -1,0 +1,29 @@
+"""What an image's maker meant to be run: `vm run --entrypoint`."""
+
+from __future__ import annotations
+
+from banger.errors import InvalidRequest
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from banger.client import Client
+
+
+def plan_command(client: Client, view: dict[str, Any], words: list[str]) -> list[str]:
+    """Return the entry point of a VM's image with these words, or else with the image's own.
+
+    Raises:
+        InvalidRequest: the image names nothing to run.
+        ImageNotFound: it has been deleted meanwhile.
+    """
+    image = client.call("image.show", {"ref": view["image_digest"]})
+    assert isinstance(image, dict)
+    command = [*image["entrypoint"], *(words or image["cmd"])]
+    if not command:
+        raise InvalidRequest(
+            f"The image {view['image']} names nothing to run.",
+            hint=f"banger vm exec {view['name']} -- COMMAND",
+        )
+    return command
