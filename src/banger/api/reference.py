@@ -31,8 +31,8 @@ after the other. `banger api-spec` prints the same as an OpenRPC document.
   the client. A daemon of another version answers `version-mismatch` and does nothing;
   `daemon.status` and `daemon.stop` are always answered.
 - **Progress.** Before the reply may come notifications: `progress` with `operation_id`,
-  `stage`, `done`, `total` (both may be null) and `parts` (what goes on side by side, each with
-  `name`, `done` and `total` in bytes), and `note` with `operation_id`, `kind`
+  `stage`, `done`, `total` (both may be null) and, where things go on side by side, `parts`, each
+  with `name`, `done` and `total` in bytes; and `note` with `operation_id`, `kind`
   (`spec` or `notice`) and `text`.
 - **Stopping.** A daemon that stops sends the notification `goodbye` on connections where no
   request runs: what it has not answered there it has not begun.

@@ -285,6 +285,8 @@ class _ReportSender:
             self._stage, self._sent_at = item.stage, now
         kind = "progress" if isinstance(item, Progress) else "note"
         content = {"operation_id": self._operation_id, **msgspec.to_builtins(item)}
+        if not content.get("parts"):
+            content.pop("parts", None)
         self._send(wire.format_notification(kind, content))
 
 

@@ -21,7 +21,7 @@ OLDEST: dict[str, tuple[int, ...]] = {
     "sqfstar": (4, 5),  # the first release with sqfstar
 }
 _VERSION = re.compile(rb"(?<![0-9.])(\d+(?:\.\d+)+)")
-_VERSION_OPTIONS = {"ssh": "-V", "mke2fs": "-V", "sqfstar": "-version"}
+_VERSION_OPTIONS = {"ssh": "-V", "mke2fs": "-V", "sqfstar": "-version", "openssl": "version"}
 
 
 class CheckState(StrEnum):
@@ -84,7 +84,8 @@ def _probe_version(tool: Tool, name: str, program: str) -> Check:
     finished = _run_briefly([program, _VERSION_OPTIONS.get(name, "--version")])
     if finished is None or finished.status != 0:
         said = _last_line(finished) if finished else "it did not end in time"
-        return Check(name, CheckState.FAIL, f"{program} does not run: {said}.")
+        state = CheckState.FAIL if tool.required else CheckState.WARN
+        return Check(name, state, f"{program} does not run: {said}.")
     version = parse_version(finished.stdout + finished.stderr)
     oldest = OLDEST.get(name)
     if version is None:

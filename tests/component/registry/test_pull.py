@@ -42,7 +42,7 @@ def test_an_image_comes_whole(stocked: Stocked, tmp_path: Path) -> None:
             assert (pulled.config.cmd, pulled.config.working_dir) == (("/c",), "/w")
             assert resolved.pinned == f"{stocked.address}/test/x@{resolved.digest}"
             whole = sum(len(layer.content) for layer in stocked.layers)
-            assert heard[-1][:3] == ("downloading layers", whole, whole)
+            assert heard[-1] == ("downloading layers", whole, whole, ())
             assert puller.partial() == []
 
     run(work())

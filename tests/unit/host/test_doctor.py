@@ -113,6 +113,21 @@ def test_qemu_must_run_and_be_new_enough(
     assert (check.state, part in check.fact) == (state, True), check.fact
 
 
+def test_what_is_installed_is_asked_as_it_wants_to_be() -> None:
+    found = programs.probe_tools(PackageManager.APT, qemu="qemu-system-x86_64")
+    assert [check.fact for check in found if "does not run" in check.fact] == []
+
+
+def test_a_program_that_is_not_needed_and_does_not_run_is_a_warning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _program(tmp_path / "openssl", "exit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    found = programs.probe_tools(PackageManager.APT, qemu="qemu-system-x86_64")
+    check = next(check for check in found if check.name == "openssl")
+    assert (check.state, "does not run" in check.fact) == (CheckState.WARN, True)
+
+
 @pytest.mark.parametrize(
     ("said", "version"),
     [
