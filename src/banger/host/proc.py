@@ -60,6 +60,7 @@ PASSED_ON = (
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 """Appended to PATH: an ordinary user's often lacks sbin, where mke2fs lives."""
 
+LOWEST_PRIORITY = 19
 OUTPUT_LIMIT = 16 * 1024 * 1024
 TAIL_IN_ERRORS = 2000
 
@@ -279,6 +280,17 @@ def kill_group(pid: int) -> None:
     """Send SIGKILL to the process group of a child that we started with its own session."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
+
+
+def lower_priority(pid: int) -> None:
+    """Let a child of ours, and what it starts, have only what others leave of the processors.
+
+    Where the kernel groups processes by session (sched(7), "autogroup") a nice value counts within
+    the session alone, and the group has one of its own.
+    """
+    with contextlib.suppress(OSError):
+        os.setpriority(os.PRIO_PROCESS, pid, LOWEST_PRIORITY)
+        Path(f"/proc/{pid}/autogroup").write_text(str(LOWEST_PRIORITY), "ascii")
 
 
 async def _communicate(

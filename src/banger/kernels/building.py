@@ -172,7 +172,7 @@ def _take_source(descriptor: int, target: Path) -> Path:
 
 
 def _make(tree: Path, out: Path) -> list[str]:
-    return ["nice", "-n", "19", "make", "-C", str(tree), f"O={out}"]
+    return ["make", "-C", str(tree), f"O={out}"]
 
 
 async def _compile(tree: Path, out: Path, order: Order) -> None:
@@ -197,6 +197,7 @@ async def _follow(
 ) -> proc.Finished:
     """Run a program that says a line for each step; keep the end of what it says."""
     async with proc.piped(argv, env=env) as process:
+        proc.lower_priority(process.pid)
         assert process.stdin and process.stdout and process.stderr
         process.stdin.close()
         _, errors = await asyncio.gather(

@@ -8,6 +8,7 @@ source is more than CI should fetch each time. `make test-kernel` builds and boo
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import subprocess
 from collections.abc import Callable
@@ -142,7 +143,7 @@ def test_what_lacks_something_is_no_kernel(builder: Builder) -> None:
 
 
 def test_a_cancelled_build_ends_its_compilers(builder: Builder) -> None:
-    """C5, H3."""
+    """C5, H3; and while they run they have what others leave."""
     (builder.tree / "slow").touch()
     pid = builder.tree / "pid"
 
@@ -153,7 +154,11 @@ def test_a_cancelled_build_ends_its_compilers(builder: Builder) -> None:
         )  # make names its directory first
         task = asyncio.ensure_future(builder.build_soon())
         await asyncio.wait_for(compiles.wait(), 60)
-        assert identify(int(pid.read_text())) is not None
+        compiler = int(pid.read_text())
+        assert identify(compiler) is not None
+        assert os.getpriority(os.PRIO_PROCESS, compiler) == 19
+        with contextlib.suppress(FileNotFoundError):  # a kernel without groups of sessions
+            assert Path(f"/proc/{compiler}/autogroup").read_text().endswith("nice 19\n")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
