@@ -12,8 +12,8 @@ from pathlib import Path
 from tests.bench.clones import measure_claim, measure_clone, measure_forks, measure_memory
 from tests.bench.cycles import measure_cycles
 from tests.bench.durability import measure_journal, measure_recovery
-from tests.bench.pulls import measure_pulls
 from tests.bench.load import measure_load
+from tests.bench.pulls import measure_pulls
 from tests.bench.result import Result
 from tests.bench.stage import BANGER, Stage
 from tests.bench.warm import measure_warm_run
