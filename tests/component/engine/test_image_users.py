@@ -139,6 +139,17 @@ def test_an_image_that_a_vm_is_made_of_is_kept(layout: Layout) -> None:
     with_engine(layout, work)
 
 
+def test_a_clone_that_waits_keeps_its_image_from_a_prune(layout: Layout) -> None:
+    """C4: it may be claimed a moment later; a deletion ends it first."""
+
+    async def work(engine: Engine) -> None:
+        made = record(VmState.PAUSED)
+        await insert(engine, replace(made, spec=replace(made.spec, image=NEW, pooled="calm-otter")))
+        assert (await prune_images(engine, ImagePrune(all=True))).ids == [OLD]
+
+    with_engine(layout, work)
+
+
 def test_a_template_that_is_about_to_be_cloned_is_not_deleted(layout: Layout) -> None:
     """C4, H6: whoever pins it is named, also when no VM runs on it yet."""
     key = "c3" * 32

@@ -1,6 +1,6 @@
 """Who uses an image: VMs, by the digest in their records; and operations that are about to (C4).
 
-The pool's clones are no users: whoever removes an image drains the pool of them first.
+The pool's clones are not named: whoever deletes an image drains the pool of them first.
 """
 
 from __future__ import annotations
@@ -32,7 +32,13 @@ class ImageUsers:
 
     def vms(self, image: Image) -> list[str]:
         """Return the names of the VMs that an image is in."""
-        return [record.spec.name for record in self.records if record.spec.image == image.digest]
+        users = [record.spec for record in self.records if record.spec.image == image.digest]
+        return [spec.name for spec in users if spec.pooled is None]
+
+    def is_used(self, image: Image) -> bool:
+        """Tell whether anything uses an image, a clone of the pool's, too."""
+        in_records = any(record.spec.image == image.digest for record in self.records)
+        return in_records or bool(self.operations(image))
 
     def operations(self, image: Image) -> list[str]:
         """Return the operations that need what may be this image: its name may have moved."""
@@ -55,8 +61,7 @@ async def load_image_users(engine: Engine) -> ImageUsers:
     # First the operations: what one of them has recorded meanwhile is seen in the records.
     needs = dict(engine.image_needs)
     meant = await asyncio.to_thread(_find_all, engine, needs)
-    records = await engine.database.read(store.load_vms)
-    return ImageUsers(needs, meant, [r for r in records if r.spec.pooled is None])
+    return ImageUsers(needs, meant, await engine.database.read(store.load_vms))
 
 
 def _find_all(engine: Engine, needs: dict[str, str]) -> dict[str, str]:

@@ -97,9 +97,7 @@ def _prune(engine: Engine, params: ImagePrune, users: ImageUsers) -> list[str]:
     going = [
         image
         for image in images.list_images(engine.layout)
-        if (params.all or image.digest not in named)
-        and not users.vms(image)
-        and not users.operations(image)
+        if (params.all or image.digest not in named) and not users.is_used(image)
     ]
     for image in going if not params.dry_run else []:
         images.delete_image(engine.layout, image)
