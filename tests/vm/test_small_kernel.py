@@ -37,6 +37,7 @@ unshare --mount --uts --ipc --net --pid --user --cgroup --fork --map-root-user t
 test -c /dev/fuse
 test ! -e /sys/module/ext4/holders
 ls /lib/modules 2>/dev/null | grep -c banger || true
+ls /sys/class/net
 uname -r
 """
 
@@ -59,7 +60,7 @@ def test_it_lacks_nothing_but_modules(small: Installation) -> None:
 def test_the_default_image_settles_and_containers_find_what_they_need(small: Installation) -> None:
     vm = small.do("vm", "create", "--kernel", "small", "--memory", "1G", "--vcpu", "1").text
     used = small.exec(vm, "sh", "-c", USE, status=0).text.split()
-    assert used[:-1] == ["running", "1", "overlay", "ext2", "0"]
+    assert used[:-1] == ["running", "1", "overlay", "ext2", "0", "eth0", "lo"]
     assert used[-1].endswith("-banger")
     assert b"BUG" not in small.do("vm", "logs", vm).out
 

@@ -283,13 +283,14 @@ def kill_group(pid: int) -> None:
 
 
 def lower_priority(pid: int) -> None:
-    """Let a child of ours, and what it starts, have only what others leave of the processors.
+    """Let the group of a child of ours have only what others leave of the processors.
 
     Where the kernel groups processes by session (sched(7), "autogroup") a nice value counts within
-    the session alone, and the group has one of its own.
+    the session alone, and the group has one of its own, which may be set ten times a second on the
+    whole host. When it is too soon, or may not be, that is no failure.
     """
     with contextlib.suppress(OSError):
-        os.setpriority(os.PRIO_PROCESS, pid, LOWEST_PRIORITY)
+        os.setpriority(os.PRIO_PGRP, pid, LOWEST_PRIORITY)
         Path(f"/proc/{pid}/autogroup").write_text(str(LOWEST_PRIORITY), "ascii")
 
 

@@ -91,7 +91,7 @@ async def build_kernel(order: Order, source: KernelSource) -> Kernel:
         order.progress("configuring the kernel", None, None)
         await configure(tree, out, wanted)
         await _compile(tree, out, order)
-        built = KernelFiles(kernel=out / "kernel")
+        built = KernelFiles(kernel=work / "vmlinux")
         # Not compressed: a guest would have to unpack it at each boot (ADR 0012).
         argv = ["strip", "--strip-all", "-o", str(built.kernel), str(out / "vmlinux")]
         check_with_space(await proc.run(argv, deadline_s=STEP_DEADLINE_S, ok=range(256)), str(out))

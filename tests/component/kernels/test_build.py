@@ -8,7 +8,6 @@ source is more than CI should fetch each time. `make test-kernel` builds and boo
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import subprocess
 from collections.abc import Callable
@@ -33,6 +32,7 @@ allnoconfig:
 	cp $(KCONFIG_ALLCONFIG) $(O)/.config
 	@test ! -e refused || sed -i -f refused $(O)/.config
 vmlinux:
+	@mkdir $(O)/kernel
 	@test ! -e broken || { echo "a.c:1: error: it is broken" >&2; exit 2; }
 	@echo "  CC      a.o"
 	@test ! -e slow || { echo $$$$ > pid; echo "  CC      b.o"; exec sleep 600; }
@@ -149,16 +149,13 @@ def test_a_cancelled_build_ends_its_compilers(builder: Builder) -> None:
 
     async def work() -> None:
         compiles = asyncio.Event()
-        builder.on_progress = lambda _, done: (
-            compiles.set() if done == 3 else None
-        )  # make names its directory first
+        # The third line: make names its directory first.
+        builder.on_progress = lambda _, done: compiles.set() if done == 3 else None
         task = asyncio.ensure_future(builder.build_soon())
         await asyncio.wait_for(compiles.wait(), 60)
         compiler = int(pid.read_text())
         assert identify(compiler) is not None
         assert os.getpriority(os.PRIO_PROCESS, compiler) == 19
-        with contextlib.suppress(FileNotFoundError):  # a kernel without groups of sessions
-            assert Path(f"/proc/{compiler}/autogroup").read_text().endswith("nice 19\n")
         task.cancel()
         with pytest.raises(asyncio.CancelledError):
             await task
