@@ -103,25 +103,6 @@ def test_a_create_needs_its_image_until_it_is_recorded(
     with_engine(layout, work)
 
 
-def test_an_operation_waits_for_a_removal_that_is_under_way(layout: Layout) -> None:
-    """C4: it would find an image that is gone when it is used."""
-
-    async def work(engine: Engine) -> None:
-        async def need() -> set[str]:
-            async with needing_image(engine, engine.new_operation("vm.create"), "busybox:1.36"):
-                return await digests(engine)
-
-        async with engine.removals:
-            waiting = asyncio.ensure_future(need())
-            await asyncio.sleep(0)
-            assert engine.image_needs  # a removal that begins now would see it
-            await asyncio.to_thread(open_shelf(layout).remove, NEW)
-        assert NEW not in await waiting
-        assert engine.image_needs == {}
-
-    with_engine(layout, work)
-
-
 def test_an_image_that_a_vm_is_made_of_is_kept(layout: Layout) -> None:
     """C4: the VM is named; what nobody uses and no name means goes."""
 
