@@ -44,7 +44,7 @@ def take_archive(path: Path, directory: Path, *, what: str) -> Package | None:
         NoSpace: the file system is full.
     """
     with _archive_errors(what), _open(path) as file:
-        packed: IO[bytes] = file
+        packed = file
         if file.peek(len(_AR_MAGIC)).startswith(_AR_MAGIC):
             packed = _open_data(file, what)
         plain = _bounded(_decompress(packed), what)
@@ -70,7 +70,10 @@ def _open(path: Path) -> Iterator[io.BufferedReader]:
 def _archive_errors(what: str) -> Iterator[None]:
     try:
         yield
-    except (EOFError, gzip.BadGzipFile, lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
+    except (EOFError, OSError, lzma.LZMAError, zlib.error, zstandard.ZstdError) as error:
+        # gzip and bz2 tell of broken content by an OSError that no system call has given.
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
         raise KernelUnfit(f"{what} cannot be unpacked: {error}.") from error
 
 
@@ -89,19 +92,18 @@ def _open_data(file: IO[bytes], what: str) -> io.BufferedReader:
     raise KernelUnfit(f"{what} is no whole Debian package.")
 
 
-def _decompress(packed: IO[bytes]) -> IO[bytes]:
+def _decompress(packed: io.BufferedReader) -> IO[bytes]:
     """Return the content of a stream, whichever of the usual compressions it has."""
-    reader = packed if isinstance(packed, io.BufferedReader) else io.BufferedReader(packed)  # type: ignore[type-var]
-    magic = reader.peek(6)
+    magic = packed.peek(6)
     if magic.startswith(b"\x1f\x8b"):
-        return cast(IO[bytes], gzip.GzipFile(fileobj=reader))
+        return cast(IO[bytes], gzip.GzipFile(fileobj=packed))
     if magic.startswith(b"\xfd7zXZ\0"):
-        return cast(IO[bytes], lzma.LZMAFile(reader))
+        return cast(IO[bytes], lzma.LZMAFile(packed))
     if magic.startswith(b"BZh"):
-        return cast(IO[bytes], bz2.BZ2File(reader))
+        return cast(IO[bytes], bz2.BZ2File(packed))
     if magic.startswith(b"\x28\xb5\x2f\xfd"):
-        return cast(IO[bytes], zstandard.ZstdDecompressor().stream_reader(reader))
-    return reader
+        return cast(IO[bytes], zstandard.ZstdDecompressor().stream_reader(packed))
+    return packed
 
 
 def _bounded(plain: IO[bytes], what: str) -> io.BufferedReader:
@@ -120,7 +122,7 @@ class _Window(io.RawIOBase):
     def readable(self) -> bool:
         return True
 
-    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
+    def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]  # any buffer is one
         if self._left == 0 and self._complaint is not None:
             raise KernelUnfit(self._complaint)
         part = self._stream.read(min(len(buffer), self._left))

@@ -106,7 +106,8 @@ async def fetch_file(remote: RemoteFile, target: Path, progress: Progress) -> No
         async with asyncio.timeout(DEADLINE_S):
             await in_thread(None, lambda abort: _fetch(remote, target, tell, abort))
     except TimeoutError as error:
-        raise DeadlineExceeded(f"{remote.url} took longer than {DEADLINE_S:g} s.") from error
+        address = remote.url.partition("?")[0]
+        raise DeadlineExceeded(f"{address} took longer than {DEADLINE_S:g} s.") from error
     except (RegistryUnreachable, RegistryMisbehaved) as error:
         raise DownloadFailed(error.message, hint=error.hint, retryable=error.retryable) from error
 

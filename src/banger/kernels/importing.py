@@ -59,14 +59,16 @@ async def import_kernel(order: Order, files: KernelFiles) -> Kernel:
 async def fetch_kernel(
     order: Order, remote: RemoteFile, *, config: Path | None, force: bool
 ) -> Kernel:
-    """Make a kernel of a file at a URL. Idempotent; `force` downloads in any case.
+    """Make a kernel of a file at a URL. Idempotent.
+
+    `force`, or a configuration to check it by, downloads it in any case.
 
     Raises:
         DownloadFailed, DeadlineExceeded: the file cannot be had, or is another one.
         Else as `import_kernel`.
     """
     _require_ready(order)
-    known = None if force else order.shelf.find(order.name)
+    known = None if force or config else order.shelf.find(order.name)
     if known is not None and known.source == remote.source:
         with contextlib.suppress(KernelUnfit):  # it is damaged
             return await pull_kernel(order)

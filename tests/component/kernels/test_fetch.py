@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.errors import DownloadFailed, InvalidRequest, KernelUnfit
+from banger.errors import DeadlineExceeded, DownloadFailed, InvalidRequest, KernelUnfit
 from banger.host import exchange
 from banger.kernels import (
     Order,
@@ -64,7 +64,7 @@ class Fetcher:
         )
         remote = parse_remote(f"http://{self.server.address}{path}", digest, insecure=False)
         options = {"config": None, "force": False, **more}
-        return await fetch_kernel(order, remote, **options)  # type: ignore[arg-type]
+        return await fetch_kernel(order, remote, **options)  # type: ignore[arg-type]  # of any kind
 
     def get(self, path: str = "/k", digest: str = sha256(KERNEL), **more: object) -> Kernel:
         return asyncio.run(self.fetch(path, digest, **more))
@@ -151,6 +151,18 @@ def test_what_a_server_may_do_instead(
     assert fetcher.left() == []
 
 
+def test_a_deadline_tells_no_secret(fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch) -> None:
+    """G6: what signed addresses have in their query."""
+    monkeypatch.setattr(fetching, "DEADLINE_S", 0.2)
+    told = threading.Event()
+    fetcher.server.routes["/late"] = lambda handler: bool(told.wait(60)) and None
+    with pytest.raises(DeadlineExceeded, match="/late took longer than") as caught:
+        fetcher.get("/late?token=secret")
+    told.set()
+    assert "secret" not in caught.value.message
+    assert fetcher.left() == []
+
+
 def test_a_redirect_is_followed(fetcher: Fetcher) -> None:
     fetcher.server.routes["/moved"] = lambda handler: handler.redirect("/k")
     assert fetcher.get("/moved").source.startswith(f"url:http://{fetcher.server.address}/moved ")
@@ -208,6 +220,10 @@ def test_what_it_lacks_is_named(fetcher: Fetcher, tmp_path: Path) -> None:
     assert caught.value.hint == f"--config /boot/config-{VERSION}"
     (tmp_path / "config").write_text(config())
     fetcher.get("/silent", sha256(silent), config=tmp_path / "config")
+    # By another one it is checked anew, though it is here.
+    (tmp_path / "config").write_text("CONFIG_TMPFS=y\n")
+    with pytest.raises(KernelUnfit, match="of the things"):
+        fetcher.get("/silent", sha256(silent), config=tmp_path / "config")
     assert [kernel.name for kernel in list_kernels(fetcher.layout)] == ["mine"]
 
 

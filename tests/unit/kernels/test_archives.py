@@ -22,6 +22,7 @@ from tests.unit.kernels.samples import deb, kernel, module, tar
 
 BOOT = {"./boot/vmlinuz-6.1.0-test": b"the kernel", "./boot/config-6.1.0-test": b"CONFIG_X=y\n"}
 FILES = BOOT | {"./usr/lib/modules/6.1.0-test/kernel/fs/x.ko": module()}
+MAGICS = (b"!<arch>\n", b"\xfd7zXZ\0", b"\x1f\x8b", b"BZh9", b"\x28\xb5\x2f\xfd", b"")
 PACKERS: dict[str, Callable[[bytes], bytes]] = {
     "": bytes,
     ".gz": gzip.compress,
@@ -67,6 +68,10 @@ def test_what_is_no_archive_is_left_to_others(tmp_path: Path, content: bytes) ->
         (deb(lzma.compress(tar(FILES))[:-40], ".xz"), "cannot be unpacked|cannot be read"),
         (lzma.compress(tar(FILES))[:200], "cannot be unpacked|cannot be read"),
         (b"\xfd7zXZ\0" + bytes(100), "cannot be unpacked"),
+        (b"BZh9" + bytes(100), "cannot be unpacked"),
+        (deb(b"BZh9" + bytes(100), ".bz2"), "cannot be unpacked"),
+        (b"\x1f\x8b" + bytes(100), "cannot be unpacked"),
+        (b"\x28\xb5\x2f\xfd" + b"\xff" * 100, "cannot be unpacked"),
         (tar(BOOT)[:700], "cannot be read"),
         (tar({"./boot/config-6.1.0-test": b""}), "no kernel in the archive"),
         (tar(FILES | {"./boot/vmlinuz-6.2": b""}), "two kernels"),
@@ -91,7 +96,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
 
 
 @settings(max_examples=150, deadline=None)
-@given(st.binary(max_size=300), st.sampled_from([b"!<arch>\n", b"\xfd7zXZ\0", b"\x1f\x8b", b""]))
+@given(st.binary(max_size=300), st.sampled_from(MAGICS))
 def test_any_bytes_give_a_package_nothing_or_our_error(
     tmp_path_factory: pytest.TempPathFactory, content: bytes, magic: bytes
 ) -> None:
