@@ -112,6 +112,14 @@ def test_memory_that_the_host_does_not_have(own: Installation) -> None:
     assert "1048576 MiB of memory are needed; the host has" in refused.err
     assert "--force" in refused.err
     assert own.vms() == []
+    # What counts is what it is to boot with: it was given more while it ran.
+    own.do("vm", "create", "--name", "grown", *LOCAL)
+    own.do("vm", "set", "grown", "--memory", "1024G")
+    own.do("vm", "stop", "grown")
+    refused = own.run("vm", "start", "grown", status=6)
+    assert "1048576 MiB of memory are needed" in refused.err
+    assert own.state("grown") == "stopped"
+    own.do("vm", "delete", "grown")
     daemon = own.daemon_pid()
     limits = Path(f"/proc/{daemon}/limits").read_text().splitlines()
     (core,) = [line.split() for line in limits if line.startswith("Max core file size")]

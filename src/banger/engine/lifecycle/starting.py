@@ -63,7 +63,8 @@ async def start_vm(engine: Engine, op: Operation, params: VmStart) -> VmView:
         elif record.state is not VmState.RUNNING:
             await require_bootable(engine, record)
             limit = default_boot_deadline_s(record)
-            async with promised_memory(engine, op, record.spec.memory_mib, force=params.force):
+            wanted_mib = next_spec(record.spec).memory_mib
+            async with promised_memory(engine, op, wanted_mib, force=params.force):
                 record = await start_held(engine, op, record, deadline_s=limit)
     return await view_vm(engine, record)
 

@@ -35,7 +35,7 @@ from banger.engine.outcome import save_or_remember
 from banger.engine.runner import finish_shielded
 from banger.errors import BangerError, BootFailed, Cancelled, VmNotFound
 from banger.model.names import VmId
-from banger.model.vm import VmRecord, VmState
+from banger.model.vm import VmRecord, VmState, next_spec
 
 log = logging.getLogger(__name__)
 
@@ -96,7 +96,7 @@ async def _start(engine: Engine, op: Operation, vm_id: VmId) -> None:
     wish = Wish(after_failure=again, after_cancel=handles[RESTART])
     limit_s = default_boot_deadline_s(record)
     try:
-        async with promised_memory(engine, op, record.spec.memory_mib, force=False):
+        async with promised_memory(engine, op, next_spec(record.spec).memory_mib, force=False):
             await start_held(engine, op, record, deadline_s=limit_s, wish=wish)
     except asyncio.CancelledError:
         if not engine.tasks.closing:
