@@ -149,7 +149,7 @@ int put_xattrs(struct pack *pack, int fd)
 }
 
 int put_header(struct pack *pack, struct tar_header *header, const struct stat *found,
-                      const char *link)
+               const char *link)
 {
     size_t length = strlen(pack->name), link_length = link ? strlen(link) : 0;
     header->mode = found->st_mode;

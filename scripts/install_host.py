@@ -11,8 +11,8 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from banger.errors import BangerError  # noqa: E402 - after the path is set
-from banger.host.packages import DEVELOPMENT, KERNEL_BUILD, RUNTIME  # noqa: E402
-from banger.host.setup import run_setup  # noqa: E402
+from banger.host.packages import DEVELOPMENT, KERNEL_BUILD, RUNTIME  # noqa: E402 - as above
+from banger.host.setup import run_setup  # noqa: E402 - as above
 
 
 def main() -> int:

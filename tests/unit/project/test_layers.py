@@ -17,6 +17,7 @@ def test_layers_are_kept() -> None:
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
+        timeout=120,
         check=False,
     )
     assert linted.returncode == 0, linted.stdout

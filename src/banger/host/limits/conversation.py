@@ -13,15 +13,15 @@ import struct
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 
-from jeepney import (  # type: ignore[import-untyped]
+from jeepney import (  # type: ignore[import-untyped]  # it has no types
     DBusAddress,
     HeaderFields,
     Message,
     MessageType,
     new_method_call,
 )
-from jeepney.auth import BEGIN, Authenticator  # type: ignore[import-untyped]
-from jeepney.io.asyncio import DBusConnection  # type: ignore[import-untyped]
+from jeepney.auth import BEGIN, Authenticator  # type: ignore[import-untyped]  # nor here
+from jeepney.io.asyncio import DBusConnection  # type: ignore[import-untyped]  # nor here
 
 from banger.errors import HostFailed
 from banger.host.limits.servicemanager import read_peer
