@@ -30,8 +30,12 @@ def add_making(parser: Parser) -> None:
 def make_one(
     method: str, params: Item, arguments: Namespace, context: Context, *, key: str = "digest"
 ) -> int:
-    """Call a method that makes one, show its progress, and print what was made."""
-    with context.client() as client, Stages(quiet=arguments.quiet) as stages:
+    """Call a method that makes one, show its progress, and print what was made.
+
+    With the times of its stages, if the command has that option (`add_timings`) and it is given.
+    """
+    timings = getattr(arguments, "timings", False)
+    with context.client() as client, Stages(quiet=arguments.quiet, timings=timings) as stages:
         made = client.call(method, params, on_event=stages.on_event, on_tick=stages.on_tick)
     assert isinstance(made, dict)
     context.out(format_json(made) if arguments.json else made[key])

@@ -4,9 +4,14 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from banger.cli.artifacts import add_listing, print_list
 from banger.cli.context import Context
-from banger.cli.output import Column, format_json, render_table, terminal_width
+from banger.cli.output import Column
 from banger.cli.parser import Parser
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
 
 COLUMNS = (
     Column("NAME", is_vital=True),
@@ -21,32 +26,18 @@ an image of a registry goes by its reference (`banger image pull`)."""
 
 
 def _configure(parser: Parser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print names only")
+    add_listing(parser, what="names")
     parser.text = _TEXT
 
 
 def _catalog(arguments: Namespace, context: Context) -> int:
     with context.client() as client:
         known = client.call("image.catalog")
-    assert isinstance(known, list)
-    if arguments.json:
-        context.out(format_json(known))
-    elif arguments.quiet:
-        for image in known:
-            context.out(image["name"])
-    else:
-        rows = [
-            [
-                image["name"],
-                "build",
-                "yes" if image["digest"] else "no",
-                image["summary"],
-            ]
-            for image in known
-        ]
-        context.out(render_table(COLUMNS, rows, width=terminal_width()))
-    return 0
+    return print_list(known, COLUMNS, _row, arguments, context, key="name")
+
+
+def _row(image: dict[str, Any]) -> list[str]:
+    return [image["name"], "build", "yes" if image["digest"] else "no", image["summary"]]
 
 
 COMMANDS = {"image catalog": (_configure, _catalog)}

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from banger.cli.artifacts import add_making, make_one
 from banger.cli.context import Context
-from banger.cli.output import format_json
 from banger.cli.parser import Parser
-from banger.cli.progress import Stages, add_timings
+from banger.cli.progress import add_timings
 
 _TEXT = """\
 The image has all files that the VM sees, but for what is mounted in it (/proc,
@@ -20,22 +20,14 @@ def _configure(parser: Parser) -> None:
     add = parser.add_argument
     add("ref", metavar="VM", help="name, id, or the beginning of either")
     add("name", metavar="IMAGE", help="the image's name")
-    add("--json", action="store_true", help="print JSON")
-    add("-q", "--quiet", action="store_true", help="no progress")
+    add_making(parser)
     add_timings(parser)
     parser.text = _TEXT
 
 
 def _commit(arguments: Namespace, context: Context) -> int:
     params = {"ref": arguments.ref, "name": arguments.name}
-    with (
-        context.client() as client,
-        Stages(quiet=arguments.quiet, timings=arguments.timings) as stages,
-    ):
-        image = client.call("vm.commit", params, on_event=stages.on_event, on_tick=stages.on_tick)
-    assert isinstance(image, dict)
-    context.out(format_json(image) if arguments.json else image["digest"])
-    return 0
+    return make_one("vm.commit", params, arguments, context)
 
 
 COMMANDS = {"vm commit": (_configure, _commit)}

@@ -8,6 +8,7 @@ import stat
 import time
 from argparse import Namespace
 
+from banger.cli.artifacts import add_making, make_one
 from banger.cli.context import Context
 from banger.cli.output import (
     Column,
@@ -19,7 +20,6 @@ from banger.cli.output import (
     terminal_width,
 )
 from banger.cli.parser import Parser, UsageError
-from banger.cli.progress import Stages
 from banger.cli.targets import add_refs, each_target
 
 TYPE_CHECKING = False
@@ -49,8 +49,7 @@ def _configure_build(parser: Parser) -> None:
         help="add a package; may be repeated",
     )
     add("--file", metavar="RECIPE", help="build from a recipe file (TOML) instead")
-    add("--json", action="store_true", help="print JSON")
-    add("-q", "--quiet", action="store_true", help="no progress")
+    add_making(parser)
 
 
 def _build(arguments: Namespace, context: Context) -> int:
@@ -63,16 +62,7 @@ def _build(arguments: Namespace, context: Context) -> int:
         params["packages"] = arguments.package
         if arguments.suite:
             params["suite"] = arguments.suite
-    return _make("image.build", params, arguments, context)
-
-
-def _make(method: str, params: dict[str, object], arguments: Namespace, context: Context) -> int:
-    """Call a method that makes an image, show its progress, print what was made."""
-    with context.client() as client, Stages(quiet=arguments.quiet) as stages:
-        image = client.call(method, params, on_event=stages.on_event, on_tick=stages.on_tick)
-    assert isinstance(image, dict)
-    context.out(format_json(image) if arguments.json else image["digest"])
-    return 0
+    return make_one("image.build", params, arguments, context)
 
 
 _IMPORT_TEXT = """\
@@ -87,8 +77,7 @@ def _configure_import(parser: Parser) -> None:
     add = parser.add_argument
     add("file", metavar="FILE", help="the file, or - for stdin")
     add("name", nargs="?", metavar="NAME", help="the image's name")
-    add("--json", action="store_true", help="print JSON")
-    add("-q", "--quiet", action="store_true", help="no progress")
+    add_making(parser)
     parser.text = _IMPORT_TEXT
 
 
@@ -96,7 +85,7 @@ def _import(arguments: Namespace, context: Context) -> int:
     params: dict[str, object] = {"path": _path_for_daemon(arguments.file)}
     if arguments.name:
         params["name"] = arguments.name
-    return _make("image.import", params, arguments, context)
+    return make_one("image.import", params, arguments, context)
 
 
 def _path_for_daemon(file: str) -> str:

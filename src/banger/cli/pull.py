@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from argparse import Namespace
 
+from banger.cli.artifacts import add_making, make_one
 from banger.cli.context import Context
-from banger.cli.output import format_bytes, format_json
+from banger.cli.output import format_bytes
 from banger.cli.parser import Parser
-from banger.cli.progress import Stages, add_timings
+from banger.cli.progress import add_timings
 from banger.cli.targets import confirm_deletion
 
 _PULL_TEXT = """\
@@ -25,8 +26,7 @@ def _configure_pull(parser: Parser) -> None:
     add("ref", metavar="REF", help="the image, such as alpine:3.20 or ghcr.io/a/b@sha256:...")
     add("--platform", metavar="OS/ARCH", help="another platform than this host's")
     add("--insecure", action="store_true", help="the registry speaks plain HTTP")
-    add("--json", action="store_true", help="print JSON")
-    add("-q", "--quiet", action="store_true", help="no progress")
+    add_making(parser)
     add_timings(parser)
     parser.text = _PULL_TEXT
 
@@ -35,14 +35,7 @@ def _pull(arguments: Namespace, context: Context) -> int:
     params = {"ref": arguments.ref, "insecure": arguments.insecure}
     if arguments.platform is not None:
         params["platform"] = arguments.platform
-    with (
-        context.client() as client,
-        Stages(quiet=arguments.quiet, timings=arguments.timings) as stages,
-    ):
-        image = client.call("image.pull", params, on_event=stages.on_event, on_tick=stages.on_tick)
-    assert isinstance(image, dict)
-    context.out(format_json(image) if arguments.json else image["digest"])
-    return 0
+    return make_one("image.pull", params, arguments, context)
 
 
 def _configure_prune(parser: Parser) -> None:
