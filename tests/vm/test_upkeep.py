@@ -115,6 +115,9 @@ def test_memory_that_the_host_does_not_have(own: Installation) -> None:
     # What counts is what it is to boot with: it was given more while it ran.
     own.do("vm", "create", "--name", "grown", *LOCAL)
     own.do("vm", "set", "grown", "--memory", "1024G")
+    refused = own.run("vm", "restart", "grown", status=6)
+    assert "1048576 MiB of memory are needed" in refused.err
+    assert own.state("grown") == "running"
     own.do("vm", "stop", "grown")
     refused = own.run("vm", "start", "grown", status=6)
     assert "1048576 MiB of memory are needed" in refused.err

@@ -93,6 +93,11 @@ class VmStop(Params, frozen=True):
     """
 
 
+class VmRestart(VmStop, frozen=True):
+    force: bool = False
+    """Even if the host's memory may not hold what it is to boot with."""
+
+
 class VmSet(Params, frozen=True):
     """What is absent stays as it is.
 

@@ -37,6 +37,7 @@ from banger.api.requests import (
     VmLogs,
     VmPrune,
     VmRef,
+    VmRestart,
     VmSet,
     VmStart,
     VmStats,
@@ -113,7 +114,7 @@ METHODS: dict[str, Method] = {
         ),
         Method(
             name="vm.restart",
-            params=VmStop,
+            params=VmRestart,
             result=VmView,
             doc="As `vm.stop`, then boot the VM; one that does not run is booted.",
             detached=True,

@@ -45,6 +45,11 @@ def _configure_stop(parser: Parser) -> None:
     )
 
 
+def _configure_restart(parser: Parser) -> None:
+    _configure_stop(parser)
+    add_force(parser)
+
+
 def _verb(method: str, done: str) -> Callable[[Namespace, Context], int]:
     """Return the function of a verb: call `method` for each VM and print its name."""
 
@@ -129,7 +134,7 @@ def _confirm(lines: list[str], context: Context) -> bool:
 COMMANDS = {
     "vm start": (_configure_start, _verb("vm.start", "started")),
     "vm stop": (_configure_stop, _verb("vm.stop", "stopped")),
-    "vm restart": (_configure_stop, _verb("vm.restart", "restarted")),
+    "vm restart": (_configure_restart, _verb("vm.restart", "restarted")),
     "vm kill": (_configure, _verb("vm.kill", "killed")),
     "vm pause": (_configure, _verb("vm.pause", "paused")),
     "vm resume": (_configure, _verb("vm.resume", "resumed")),

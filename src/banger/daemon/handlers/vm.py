@@ -3,7 +3,16 @@
 from __future__ import annotations
 
 from banger import engine as verbs
-from banger.api.requests import VmCreate, VmDelete, VmPrune, VmRef, VmSet, VmStart, VmStop
+from banger.api.requests import (
+    VmCreate,
+    VmDelete,
+    VmPrune,
+    VmRef,
+    VmRestart,
+    VmSet,
+    VmStart,
+    VmStop,
+)
 from banger.api.results import Deleted, VmView
 from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
@@ -27,7 +36,7 @@ def vm_handlers(engine: Engine) -> Handlers:
     async def stop(call: Call, params: VmStop) -> VmView:
         return await verbs.stop_vm(engine, call.operation, params)
 
-    async def restart(call: Call, params: VmStop) -> VmView:
+    async def restart(call: Call, params: VmRestart) -> VmView:
         return await verbs.restart_vm(engine, call.operation, params)
 
     async def set_(call: Call, params: VmSet) -> VmView:

@@ -10,9 +10,10 @@ from __future__ import annotations
 
 import asyncio
 
-from banger.api.requests import VmStop
+from banger.api.requests import VmRestart
 from banger.api.results import VmView
 from banger.engine.engine import Engine
+from banger.engine.lifecycle.capacity import promised_memory
 from banger.engine.lifecycle.pausing import resume_held
 from banger.engine.lifecycle.starting import default_boot_deadline_s, require_bootable, start_held
 from banger.engine.lifecycle.stopping import STOP_DEADLINE_S, UNFLUSHED
@@ -25,19 +26,20 @@ from banger.engine.snapshots.sweeping import sweep_snapshots
 from banger.engine.views.queries import view_vm
 from banger.errors import BangerError
 from banger.model.names import VmId
-from banger.model.vm import VmRecord, VmState
+from banger.model.vm import LIVE, VmRecord, VmState, next_spec
 from banger.plan.lifecycle import plan_stop
 
 JOURNAL = "vm.restart"
 
 
-async def restart_vm(engine: Engine, op: Operation, params: VmStop) -> VmView:
+async def restart_vm(engine: Engine, op: Operation, params: VmRestart) -> VmView:
     """Stop a VM without losing what its guest wrote, and boot it; one that does not run is booted.
 
     The view has a notice if the guest did not confirm the flush in time.
 
     Raises:
-        ToolMissing, NoSpace: it could not be booted afterwards; it was not stopped.
+        ToolMissing, NoSpace, NotEnoughMemory: it could not be booted afterwards; it was not
+            stopped.
         BootFailed: it was stopped, and did not become ready; it is kept, in state `error`.
     """
     vm_id = (await get_vm(engine, params.ref)).id
@@ -46,12 +48,15 @@ async def restart_vm(engine: Engine, op: Operation, params: VmStop) -> VmView:
         await save_remembered(engine, vm_id)
         record = await reload_vm(engine, vm_id)
         await require_bootable(engine, record)
-        # A guest that stands still could not flush.
-        record = await resume_held(engine, op, record)
-        runs = record.state is VmState.RUNNING
-        if runs:
-            await begin_held(engine, op, record, journal=JOURNAL, state=VmState.STOPPING)
-        record = await finish_restart(engine, op, vm_id, deadline_s=params.deadline_s)
+        wanted_mib = next_spec(record.spec).memory_mib
+        before = vm_id if record.state in LIVE else None
+        async with promised_memory(engine, op, wanted_mib, instead_of=before, force=params.force):
+            # A guest that stands still could not flush.
+            record = await resume_held(engine, op, record)
+            runs = record.state is VmState.RUNNING
+            if runs:
+                await begin_held(engine, op, record, journal=JOURNAL, state=VmState.STOPPING)
+            record = await finish_restart(engine, op, vm_id, deadline_s=params.deadline_s)
         notice = UNFLUSHED if runs and not live.flush_confirmed else None
     await sweep_snapshots(engine)
     return await view_vm(engine, record, notice=notice)
