@@ -22,7 +22,7 @@ import hypothesis
 import pytest
 
 from banger.layout import Layout, layout_from_environment
-from tests.support.artifacts import CHECKOUT, make_data_home
+from tests.support.artifacts import CHECKOUT, enter_cache, make_data_home
 from tests.support.environs import make_environ, make_short_dir
 from tests.support.leaks import end_processes, find_leaks, find_processes
 
@@ -38,20 +38,13 @@ def pytest_configure(config: pytest.Config) -> None:
     # good: no client that we start would be interrupted.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
-    cache = _cache_dir()
+    cache = enter_cache()
     run = Path(tempfile.mkdtemp(prefix="bt.", dir="/tmp"))
     config.stash[RUN] = run
     _enter(run, cache)
     # Time limits belong to `make bench`: this machine may be busy with anything.
     hypothesis.settings.register_profile("banger", deadline=None)
     hypothesis.settings.load_profile("banger")
-
-
-def _cache_dir() -> Path:
-    default = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    cache = Path(os.environ.get("BANGER_TEST_CACHE") or f"{default}/banger-tests")
-    cache.mkdir(parents=True, exist_ok=True)
-    return cache
 
 
 def _enter(run: Path, cache: Path) -> None:

@@ -15,7 +15,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from tests.support.artifacts import make_data_home
+from tests.support.artifacts import enter_cache, make_data_home
 
 BANGER = str(Path(sys.executable).with_name("banger"))
 COMMAND_DEADLINE_S = 900
@@ -104,10 +104,8 @@ class Stage:
 @contextlib.contextmanager
 def open_stage() -> Iterator[Stage]:
     """Make the directories; end the daemon and remove them afterwards."""
-    default = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
-    cache = Path(os.environ.get("BANGER_TEST_CACHE") or f"{default}/banger-tests")
     directory = Path(tempfile.mkdtemp(prefix="bb.", dir="/tmp"))
-    data_home = make_data_home(cache)
+    data_home = make_data_home(enter_cache())
     environ = {**os.environ, "XDG_DATA_HOME": str(data_home), POOL: "0"}
     names = {"XDG_RUNTIME_DIR": "r", "XDG_STATE_HOME": "s", "XDG_CONFIG_HOME": "c"}
     for variable, name in names.items():

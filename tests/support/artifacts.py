@@ -26,6 +26,19 @@ MAKERS = {
 
 SOURCES = {".py", ".c", ".h", ".toml", ".json"}
 KEEP_UNUSED_S = 14 * 86400
+CACHE = "BANGER_TEST_CACHE"
+
+
+def enter_cache() -> Path:
+    """Return the cache of the tests, and name it to everything that this process starts.
+
+    BANGER_TEST_CACHE moves it. A run has an XDG_CACHE_HOME of its own later on.
+    """
+    default = os.environ.get("XDG_CACHE_HOME") or os.path.expanduser("~/.cache")
+    cache = Path(os.environ.get(CACHE) or f"{default}/banger-tests")
+    cache.mkdir(parents=True, exist_ok=True)
+    os.environ[CACHE] = str(cache)
+    return cache
 
 
 def make_data_home(cache: Path) -> Path:

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.artifacts import enter_cache
+
 USER, PASSWORD = "banger", "secret"
 HTPASSWD = "banger:$2b$05$abcdefghijklmnopqrstuuOQiyCxlgf/oeuTqixKmWdcYUh4Hjl0a\n"
 DEADLINE_S = 60.0
@@ -79,18 +81,21 @@ def real_registry(
 def find_registry() -> str | None:
     """Return the registry's program, or None.
 
-    It is taken out of its package where it is not installed: to install it would start a service
-    on the developer's machine.
+    It is taken out of its package, once, where it is not installed: to install it would start a
+    service on the developer's machine.
     """
     installed = shutil.which("docker-registry")
     if installed is not None or shutil.which("apt-get") is None:
         return installed
-    folder = Path(tempfile.mkdtemp())
-    fetch = ["apt-get", "-qq", "download", "docker-registry"]
-    subprocess.run(fetch, cwd=folder, timeout=DEADLINE_S, check=True)
-    (package,) = folder.glob("*.deb")
-    subprocess.run(["dpkg-deb", "-x", package, folder], timeout=DEADLINE_S, check=True)
-    return str(folder / "usr/bin/docker-registry")
+    program = enter_cache() / "docker-registry"
+    if not program.exists():
+        with tempfile.TemporaryDirectory(dir=program.parent) as folder:
+            fetch = ["apt-get", "-qq", "download", "docker-registry"]
+            subprocess.run(fetch, cwd=folder, timeout=DEADLINE_S, check=True)
+            (package,) = Path(folder).glob("*.deb")
+            subprocess.run(["dpkg-deb", "-x", package, folder], timeout=DEADLINE_S, check=True)
+            os.replace(f"{folder}/usr/bin/docker-registry", program)
+    return str(program)
 
 
 def htpasswd_auth(folder: Path) -> str:
