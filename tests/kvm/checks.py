@@ -17,7 +17,7 @@ from tests.kvm.limits import (
 )
 from tests.kvm.machine import ADDRESS, HOME, INSIDE, STRANGER, USER, Host
 from tests.kvm.supplies import LOOPBACK, UID
-from tests.kvm.vms import VM, banger, boot_id, exec_in, list_vms, small
+from tests.kvm.vms import VM, banger, boot_id, exec_in, list_vms, small, state_of
 
 SERVICE_MANAGER = ("/lib/systemd/systemd --user", "(sd-pam)", "/usr/bin/dbus-daemon --session")
 """The user's own, which lives as long as the host."""
@@ -144,7 +144,7 @@ async def create_makes_a_confined_vm(host: Host) -> None:
     await banger(
         host, "vm", "create", "--no-template", "--name", VM, *small(host), "--network", "user"
     )
-    assert (await list_vms(host))[0]["state"] == "running"
+    assert await state_of(host, VM) == "running"
     processes = (await host.root(f"ps -u {USER} -o args= -ww")).expect().out.splitlines()
     vmms = [line for line in processes if "-accel kvm -cpu host " in line]
     assert [line.split("/")[-1] for line in vmms if "bwrap" in line.split()[0]], processes
@@ -220,7 +220,7 @@ async def stop_keeps_what_was_written(host: Host) -> None:
     before = await boot_id(host)
     (await exec_in(host, "sh", "-c", "echo kept >/root/kept; echo overlay >/etc/kept")).expect()
     await banger(host, "vm", "stop", VM)
-    assert (await list_vms(host))[0]["state"] == "stopped"
+    assert await state_of(host, VM) == "stopped"
     await banger(host, "vm", "start", VM)
     ended = await exec_in(host, "cat", "/root/kept", "/etc/kept")
     assert ended.expect().out == "kept\noverlay\n", ended

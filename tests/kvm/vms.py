@@ -31,6 +31,19 @@ async def list_vms(host: Host) -> list[dict[str, object]]:
     return listed
 
 
+async def state_of(host: Host, vm: str) -> object:
+    """Return the state of the VM with a name, which is there."""
+    (state,) = [view["state"] for view in await list_vms(host) if view["name"] == vm]
+    return state
+
+
+async def delete_others(host: Host) -> None:
+    """Delete what a check that failed has left, so that it is no other check's failure."""
+    names = [str(view["name"]) for view in await list_vms(host) if view["name"] != VM]
+    if names:
+        await banger(host, "vm", "delete", *names)
+
+
 async def boot_id(host: Host, vm: str = VM) -> str:
     """Return the id of a guest's boot."""
     asked = ("vm", "exec", vm, "--", "cat", "/proc/sys/kernel/random/boot_id")
