@@ -18,7 +18,8 @@ stored is used, credential helpers too. Mirrors, registries without TLS and keys
 that images have to be signed with can be set in the configuration (registries)."""
 _PRUNE_TEXT = """\
 An image loses its name when another is pulled or built under it; those that no
-VM uses are deleted. Downloads that are kept for the next pull go, too."""
+VM uses are deleted, with the templates that were made from them. Downloads that
+are kept for the next pull go, too."""
 
 
 def _configure_pull(parser: Parser) -> None:

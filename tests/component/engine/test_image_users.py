@@ -131,6 +131,21 @@ def test_a_clone_that_waits_keeps_its_image_from_a_prune(layout: Layout) -> None
     with_engine(layout, work)
 
 
+def test_templates_go_with_their_image(layout: Layout) -> None:
+    """C4: a prune does not leave what can be started no more, and takes nothing else."""
+    gone, kept = "c3" * 32, "d4" * 32
+    make_template(layout, gone, "k" * 64, OLD)
+    make_template(layout, kept, "k" * 64, NEW)
+
+    async def work(engine: Engine) -> None:
+        assert (await prune_images(engine, ImagePrune(dry_run=True))).ids == [OLD]
+        assert {view.key for view in await list_templates(engine)} == {gone, kept}
+        assert (await prune_images(engine, ImagePrune())).ids == [OLD]
+        assert {view.key for view in await list_templates(engine)} == {kept}
+
+    with_engine(layout, work)
+
+
 def test_a_template_that_is_about_to_be_cloned_is_not_deleted(layout: Layout) -> None:
     """C4, H6: whoever pins it is named, also when no VM runs on it yet."""
     key = "c3" * 32

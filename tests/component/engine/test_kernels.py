@@ -75,14 +75,14 @@ async def insert_vm(engine: Engine, kernel: str) -> None:
     await engine.database.write(store.insert_vm, record)
 
 
-def make_template(layout: Layout, key: str, kernel: str) -> None:
+def make_template(layout: Layout, key: str, kernel: str, image: str = "i" * 64) -> None:
     staged = layout.staging / key
     staged.mkdir(parents=True)
     for name in (MEMORY, STATE, DATA):
         (staged / name).write_bytes(b"x")
     template = Template(
         key=key,
-        image="i" * 64,
+        image=image,
         image_name="debian-bookworm",
         kernel=kernel,
         vcpu=1,

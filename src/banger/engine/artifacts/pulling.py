@@ -120,12 +120,13 @@ async def _pull(
     signer = await work.require_signature(resolved)
     signed_by = str(signer) if signer else ""
     tell("looking for it here")
-    known = await asyncio.to_thread(_find_by_source, engine, origin, platform)
-    if known is not None:
-        images.name_image(engine.layout, known, reference.familiar)
-        if signer and known.signed_by != signed_by:
-            images.note_signer(engine.layout, known, signed_by)
-        return images.get_image(engine.layout, reference.familiar)
+    async with engine.removals:  # Nobody takes away what is found before it has this name, too.
+        known = await asyncio.to_thread(_find_by_source, engine, origin, platform)
+        if known is not None:
+            images.name_image(engine.layout, known, reference.familiar)
+            if signer and known.signed_by != signed_by:
+                images.note_signer(engine.layout, known, signed_by)
+            return images.get_image(engine.layout, reference.familiar)
     config = await work.fetch_config(resolved)
     async with work.open_layers(resolved, config, tell) as layers:
 
