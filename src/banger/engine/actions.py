@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import assert_never
 
@@ -34,6 +34,7 @@ from banger.engine.lifecycle.limiting import limit_vm
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
 from banger.engine.snapshots.saving import apply_saving, undo_saving
+from banger.engine.tasks import finish_shielded
 from banger.host import proc
 from banger.host.files import clone_file, ensure_private_dir, name_os_error
 from banger.layout import Layout
@@ -221,8 +222,9 @@ async def _start_network(engine: Engine, vm_id: VmId) -> None:
         network.user_interface(vm_id), log_file=engine.layout.vm_network_log(vm_id)
     )
     live.network_socket = started.guest
-    payload = msgspec.json.encode(started.handle)
-    await engine.database.write(store.save_handle, vm_id, "network", payload)
+    async with _ended_unless_saved(lambda: network.end_network(started.handle)):
+        payload = msgspec.json.encode(started.handle)
+        await engine.database.write(store.save_handle, vm_id, "network", payload)
 
 
 async def _spawn_vmm(engine: Engine, vm_id: VmId) -> None:
@@ -248,8 +250,22 @@ async def _spawn(engine: Engine, record: VmRecord, memory: Path | None) -> vmm.V
         handle = await driver.spawn(config, network=live.network_socket)
     finally:
         close_network_socket(engine, record.id)
-    await engine.database.write(store.save_handle, record.id, "vmm", msgspec.json.encode(handle))
+    async with _ended_unless_saved(lambda: driver.kill(handle)):
+        payload = msgspec.json.encode(handle)
+        await engine.database.write(store.save_handle, record.id, "vmm", payload)
     return handle
+
+
+@contextlib.asynccontextmanager
+async def _ended_unless_saved(
+    end: Callable[[], Coroutine[object, object, None]],
+) -> AsyncIterator[None]:
+    """End what was started if the block, which saves its handle, fails: nobody could find it."""
+    try:
+        yield
+    except BaseException:
+        await finish_shielded(end())
+        raise
 
 
 def _plan_machine(engine: Engine, record: VmRecord, memory: Path | None) -> vmm.MachineConfig:

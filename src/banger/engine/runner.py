@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from sqlite3 import Connection
 from typing import TypeVar
 
@@ -21,6 +21,7 @@ from banger import store
 from banger.engine.actions import apply, undo
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
+from banger.engine.tasks import finish_shielded
 from banger.errors import BangerError, HostFailed, NoSpace
 from banger.plan.lifecycle import Plan
 from banger.plan.steps import EndVmm, Step
@@ -114,15 +115,6 @@ async def _apply_twice(engine: Engine, op: Operation, step: Step) -> BangerError
     except BangerError as error:
         return error
     return None
-
-
-async def finish_shielded(work: Coroutine[object, object, T]) -> T:
-    """Await `work` to its end, however often the caller is cancelled meanwhile."""
-    task = asyncio.ensure_future(work)
-    while not task.done():
-        with contextlib.suppress(asyncio.CancelledError):
-            await asyncio.wait({task})
-    return task.result()
 
 
 async def _apply_together(engine: Engine, op: Operation, steps: tuple[Step, ...]) -> None:

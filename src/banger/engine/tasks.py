@@ -8,6 +8,7 @@ end the daemon. Here a failure is logged, and closing cancels and awaits all.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Coroutine
 from typing import TypeVar
@@ -44,3 +45,12 @@ class OwnedTasks:
         self._running.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
             log.error("a background task failed", exc_info=error)
+
+
+async def finish_shielded(work: Coroutine[object, object, T]) -> T:
+    """Await `work` to its end, however often the caller is cancelled meanwhile."""
+    task = asyncio.ensure_future(work)
+    while not task.done():
+        with contextlib.suppress(asyncio.CancelledError):
+            await asyncio.wait({task})
+    return task.result()

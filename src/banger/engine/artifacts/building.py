@@ -29,9 +29,9 @@ from banger.engine.operations import (
     Progress,
     format_operation_id,
 )
-from banger.engine.runner import finish_shielded
 from banger.engine.shared import Progress as Tell
 from banger.engine.snapshots.saving import begin_saving, pause_vmm, save_machine
+from banger.engine.tasks import finish_shielded
 from banger.errors import ExecNotFound, VmmFailed
 from banger.model.names import ID_BYTES, VmId, format_vm_id
 from banger.model.vm import VmRecord, VmSpec, VmState, hide

@@ -16,8 +16,9 @@ from banger.engine.live import Unsaved
 from banger.engine.lookup import get_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import correct_record, remember
-from banger.engine.runner import finish_shielded, run_forward
+from banger.engine.runner import run_forward
 from banger.engine.snapshots.sweeping import sweep_snapshots
+from banger.engine.tasks import finish_shielded
 from banger.errors import BangerError, VmNotFound
 from banger.model.names import VmId
 from banger.model.vm import (

@@ -11,7 +11,8 @@ from banger import store
 from banger.engine.engine import Engine
 from banger.engine.lifecycle.deleting import forget
 from banger.engine.operations import Operation
-from banger.engine.runner import finish_shielded, run_undoable
+from banger.engine.runner import run_undoable
+from banger.engine.tasks import finish_shielded
 from banger.errors import NameTaken
 from banger.model.names import ID_BYTES, format_vm_id, format_word_pair
 from banger.model.vm import EventKind, VmRecord, VmSpec, VmState, WorkspaceRecord

@@ -13,7 +13,8 @@ from banger.engine.engine import Engine
 from banger.engine.lookup import get_vm, reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_or_remember, save_remembered, write_outcome
-from banger.engine.runner import finish_shielded, run_forward, run_undoable
+from banger.engine.runner import run_forward, run_undoable
+from banger.engine.tasks import finish_shielded
 from banger.engine.views.queries import view_vm
 from banger.errors import WrongState
 from banger.model.vm import EventKind, VmRecord, VmState

@@ -21,8 +21,9 @@ from banger.engine.lifecycle.transitions import begin_held
 from banger.engine.lookup import get_vm, reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_or_remember, save_remembered
-from banger.engine.runner import finish_shielded, run_forward
+from banger.engine.runner import run_forward
 from banger.engine.snapshots.sweeping import sweep_snapshots
+from banger.engine.tasks import finish_shielded
 from banger.engine.views.queries import view_vm
 from banger.errors import BangerError
 from banger.model.names import VmId

@@ -25,7 +25,8 @@ from banger.engine.outcome import (
     save_remembered,
     write_outcome,
 )
-from banger.engine.runner import finish_shielded, run_undoable
+from banger.engine.runner import run_undoable
+from banger.engine.tasks import finish_shielded
 from banger.engine.views.queries import load_vmm_handle, view_vm
 from banger.errors import BangerError, BootFailed, DeadlineExceeded
 from banger.model.names import VmId

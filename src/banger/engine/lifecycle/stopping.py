@@ -16,8 +16,9 @@ from banger.engine.live import RESTARTING
 from banger.engine.lookup import get_vm, reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_or_remember
-from banger.engine.runner import finish_shielded, run_forward
+from banger.engine.runner import run_forward
 from banger.engine.snapshots.sweeping import sweep_snapshots
+from banger.engine.tasks import finish_shielded
 from banger.engine.views.queries import view_vm
 from banger.errors import BangerError
 from banger.model.names import VmId

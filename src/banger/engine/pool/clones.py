@@ -39,8 +39,8 @@ from banger.engine.lifecycle.guestboot import hand_out_guest
 from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_outcome
-from banger.engine.runner import finish_shielded
 from banger.engine.snapshots.saving import require_vmm
+from banger.engine.tasks import finish_shielded
 from banger.errors import BangerError, NameTaken
 from banger.model.names import VmId, format_word_pair
 from banger.model.vm import EventKind, VmRecord, VmSpec, VmState, template_origin

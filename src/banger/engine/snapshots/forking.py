@@ -26,9 +26,9 @@ from banger.engine.lifecycle.making import claim_vm
 from banger.engine.lifecycle.preflight import require_programs
 from banger.engine.lookup import get_vm
 from banger.engine.operations import Operation
-from banger.engine.runner import finish_shielded
 from banger.engine.snapshots.snapshots import new_snapshot_id, take_snapshot
 from banger.engine.snapshots.sweeping import sweep_snapshots
+from banger.engine.tasks import finish_shielded
 from banger.engine.views.queries import view_vm
 from banger.errors import BangerError, InvalidRequest, VmBusy
 from banger.model.names import parse_vm_name

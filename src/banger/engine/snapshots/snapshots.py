@@ -30,8 +30,9 @@ from banger.engine.lifecycle.stopping import kill_held
 from banger.engine.lookup import get_vm, reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_remembered
-from banger.engine.runner import finish_shielded, run_undoable
+from banger.engine.runner import run_undoable
 from banger.engine.snapshots.sweeping import sweep_snapshots
+from banger.engine.tasks import finish_shielded
 from banger.engine.views.queries import view_vm
 from banger.errors import SnapshotExists, SnapshotNotFound, SnapshotUnusable, TemplateUnusable
 from banger.model.names import VmId, parse_vm_name

@@ -32,7 +32,7 @@ from banger.engine.lookup import reload_vm
 from banger.engine.notices import notify
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_or_remember
-from banger.engine.runner import finish_shielded
+from banger.engine.tasks import finish_shielded
 from banger.errors import BangerError, BootFailed, Cancelled, VmNotFound
 from banger.model.names import VmId
 from banger.model.vm import VmRecord, VmState, next_spec
