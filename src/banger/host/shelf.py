@@ -88,9 +88,10 @@ class Shelf(Generic[A]):
 
         Raises:
             InvalidRequest: the prefix fits several.
+            OSError: it is there, and cannot be read.
         """
         digest = self._read_name(reference)
-        if digest is not None and (artifact := self._load(digest)) is not None:
+        if digest is not None and (artifact := self._load(digest, strict=True)) is not None:
             return _with_name(artifact, reference)
         if not PREFIX.fullmatch(reference):
             return None
@@ -167,14 +168,19 @@ class Shelf(Generic[A]):
             return None
         return text if _is_digest(text) else None
 
-    def _load(self, digest: str) -> A | None:
+    def _load(self, digest: str, *, strict: bool = False) -> A | None:
+        """Return an artefact, or None if it is not there or damaged.
+
+        `strict`: one that is there and cannot be read is an OSError. In a list it is left out, but
+        when the host has reached a limit.
+        """
         path = self.directory(digest) / MANIFEST
         try:
             manifest = msgspec.json.decode(path.read_bytes(), type=self.kind)
         except FileNotFoundError:
             return None
         except (msgspec.DecodeError, OSError) as error:
-            if isinstance(error, OSError) and error.errno in LIMITS:
+            if isinstance(error, OSError) and (strict or error.errno in LIMITS):
                 raise
             log.warning("the manifest %s cannot be used: %s", path, error)
             return None
