@@ -168,6 +168,12 @@ int worker_start(struct agent *agent, struct stream *stream, const struct reques
                  job *task, bool reads, bool writes, struct failure *failure);
 job tar_in, tar_out, sync_disks;
 
+/* supervise.c: a program that is started again when it fails. `start` starts it, in a process of its
+ * own, with that one's standard descriptors, and returns its pid or -1. Returns the pid of the
+ * process when the first start is over; what that has said is in `program`: shared memory. */
+typedef pid_t starter(void *program);
+pid_t supervise(starter *start, void *program, const char *name, const int *stdio);
+
 /* mounts.c */
 void mount_api(void);
 void open_devices(void);

@@ -48,7 +48,7 @@ static int check(const struct agent *agent, enum kind kind, const struct request
         [KIND_STAT] = TAG_PATH,  [KIND_CONNECT] = TAG_HOST, [KIND_BOOT] = TAG_ROOT,
     };
     static const uint8_t flags[KIND_LAST + 1] = {
-        [KIND_EXEC] = 1 | 2 | 4, [KIND_TAR_IN] = 1, [KIND_TAR_OUT] = TAR_OUT_ALONE,
+        [KIND_EXEC] = 1 | 2 | 4 | 8, [KIND_TAR_IN] = 1, [KIND_TAR_OUT] = TAR_OUT_ALONE,
         [KIND_POWEROFF] = POWEROFF_NOW};
     if (request->flags & ~(uint64_t)flags[kind])
         return fail(failure, "bad-request", 0, "FLAGS %llu", (unsigned long long)request->flags);

@@ -8,19 +8,21 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
+#include <sys/mman.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
-enum { EXEC_TTY = 1, EXEC_STDIN = 2, EXEC_DETACH = 4 };
+enum { EXEC_TTY = 1, EXEC_STDIN = 2, EXEC_DETACH = 4, EXEC_SUPERVISE = 8 };
 
 static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 enum step { STEP_USER, STEP_DIRECTORY, STEP_PROGRAM };
 
 /* Everything the child needs, made before the fork: the child shares our memory until it
- * executes (vfork), so it only makes system calls. */
+ * executes (vfork), so it only makes system calls. In memory that a supervisor shares. */
 struct plan {
     char **args, **env;
     const char *directory; /* NULL: the home, else / */
@@ -170,7 +172,16 @@ static int open_terminal(struct plan *plan, const struct request *request)
     return 0;
 }
 
-static int open_stdio(struct plan *plan, const struct request *request, struct failure *failure)
+/* Where a program speaks that nobody listens to: the console, which is in a log of the host's. */
+static int open_log(const struct agent *agent)
+{
+    if (!agent->is_guest)
+        return fcntl(STDERR_FILENO, F_DUPFD_CLOEXEC, 3);
+    return open("/dev/console", O_WRONLY | O_NOCTTY | O_CLOEXEC);
+}
+
+static int open_stdio(const struct agent *agent, struct plan *plan, const struct request *request,
+                      struct failure *failure)
 {
     int failed = 0;
     int null = plan->far[3] = open("/dev/null", O_RDWR | O_CLOEXEC);
@@ -178,7 +189,10 @@ static int open_stdio(struct plan *plan, const struct request *request, struct f
         return fail(failure, "io", errno, "open /dev/null");
     for (int i = 0; i < 3; i++)
         plan->stdio[i] = null;
-    if (request->flags & EXEC_TTY)
+    if (request->flags & EXEC_SUPERVISE) {
+        plan->stdio[1] = plan->stdio[2] = plan->far[1] = open_log(agent);
+        failed = plan->far[1] < 0;
+    } else if (request->flags & EXEC_TTY)
         failed = open_terminal(plan, request);
     else if (!(request->flags & EXEC_DETACH))
         failed = open_pipes(plan, request->flags & EXEC_STDIN);
@@ -269,6 +283,21 @@ static __attribute__((noinline)) pid_t spawn(struct plan *volatile plan)
     return pid;
 }
 
+static pid_t respawn(void *program)
+{
+    struct plan *plan = program;
+    for (int i = 0; i < 3; i++)
+        plan->stdio[i] = i;
+    pid_t pid = spawn(plan);
+    if (pid < 0) {
+        plan->step = STEP_PROGRAM;
+        plan->error = errno;
+    } else if (plan->error) {
+        waitpid(pid, NULL, 0);
+    }
+    return plan->error ? -1 : pid;
+}
+
 static int explain(const struct plan *plan, struct failure *failure)
 {
     int error = plan->error;
@@ -299,7 +328,8 @@ static int explain(const struct plan *plan, struct failure *failure)
 static int check_request(const struct request *request, struct failure *failure)
 {
     uint64_t flags = request->flags;
-    if ((flags & EXEC_DETACH) && flags != EXEC_DETACH)
+    if ((flags & (EXEC_DETACH | EXEC_SUPERVISE)) && flags != EXEC_DETACH &&
+        flags != (EXEC_DETACH | EXEC_SUPERVISE))
         return fail(failure, "bad-request", 0, "FLAGS %llu", (unsigned long long)flags);
     if (request->cwd && *request->cwd != '/')
         return fail(failure, "bad-request", 0, "CWD is not absolute");
@@ -339,12 +369,14 @@ static int started(struct agent *agent, struct stream *stream, const struct requ
 static int run(struct agent *agent, struct stream *stream, const struct request *request,
                struct plan *plan, struct failure *failure)
 {
-    if (open_stdio(plan, request, failure)) {
+    if (open_stdio(agent, plan, request, failure)) {
         close_ends(plan->far);
         close_ends(plan->near);
         return -1;
     }
-    pid_t pid = spawn(plan);
+    pid_t pid = request->flags & EXEC_SUPERVISE
+                    ? supervise(respawn, plan, plan->args[0], plan->stdio)
+                    : spawn(plan);
     int fork_error = pid < 0 ? errno : 0;
     close_ends(plan->far);
     if (pid > 0 && !plan->error)
@@ -363,8 +395,9 @@ int exec_start(struct agent *agent, struct stream *stream, const struct request 
     struct list env = {0};
     if (check_request(request, failure))
         return -1;
-    struct plan *plan = calloc(1, sizeof *plan);
-    if (!plan)
+    struct plan *plan = mmap(NULL, sizeof *plan, PROT_READ | PROT_WRITE,
+                             MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    if (plan == MAP_FAILED)
         return fail(failure, "no-memory", 0, "no memory for the program");
     *plan = (struct plan){.args = request->args.items,
                           .directory = request->cwd,
@@ -383,7 +416,7 @@ int exec_start(struct agent *agent, struct stream *stream, const struct request 
         put_number(result, TAG_STATUS, 0);
     if (env.items)
         free_environment(request, &env);
-    free(plan);
+    munmap(plan, sizeof *plan);
     return outcome;
 }
 

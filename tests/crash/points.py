@@ -57,6 +57,9 @@ PAUSED_SNAPSHOT = lifecycle.plan_snapshot(
 )
 CLONE_WITHOUT_NETWORK = lifecycle.plan_clone(VM, msgspec.structs.replace(SPEC, origin=ORIGIN))
 START_WITHOUT_NETWORK = lifecycle.plan_start(VM, SPEC)
+CLONE_WITH_ENTRYPOINT = lifecycle.plan_clone(
+    VM, msgspec.structs.replace(SPEC, origin="templates/t", entrypoint=("serve",))
+)
 RECORD = "record"
 SAVES = {"start-network": "network", "spawn-vmm": "vmm", "restore-vmm": "vmm"}
 FORGETS = {"end-vmm": "vmm"}
@@ -108,6 +111,7 @@ SCENARIOS: dict[str, Scenario] = {
     "create": Scenario([("vm.create", PLANS["plan_create"])]),
     "start": Scenario([("vm.start", PLANS["plan_start"])], every=2),
     "clone": Scenario([("vm.create", PLANS["plan_clone"])], every=2),
+    "clone with an entry point": Scenario([("vm.create", CLONE_WITH_ENTRYPOINT)], every=3),
     "stop": Scenario([("vm.stop", PLANS["plan_stop"])], every=2),
     "kill": Scenario([("vm.kill", PLANS["plan_kill"])], every=2),
     "delete": Scenario([("vm.delete", PLANS["plan_delete"])], every=2),

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import itertools
+import tempfile
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, NamedTuple
 
 from banger.client import Client
+from tests.support.imports import BUSYBOX, import_layers
 from tests.support.installations import wait_for
+from tests.support.tars import Member, make_tar, symlink
 from tests.support.worlds import NETWORKED, SHAPE, World
 
 Act = Callable[[World], object]
@@ -74,6 +78,19 @@ def ensure_unsaved_data(world: World) -> None:
 
 
 NUMBERS = itertools.count()
+ENTRYPOINT = ["sh", "-c", "echo started >>/starts; exec sleep 9999"]
+
+
+def ensure_entrypoint_image(world: World) -> None:
+    """Have an image, and a template of it, that names a program to run."""
+    world.delete_others()
+    if world.entrypoint_image is None:
+        programs = (symlink(f"bin/{name}", "busybox") for name in ("sh", "cat", "sleep"))
+        layer = make_tar(Member("bin/busybox", BUSYBOX.read_bytes(), mode=0o755), *programs)
+        config = {"Env": ["PATH=/bin"], "Entrypoint": ENTRYPOINT}
+        with tempfile.TemporaryDirectory() as folder:
+            world.entrypoint_image = import_layers(world.banger, Path(folder), [layer], **config)
+    world.call("template.build", **{**SHAPE, "image": world.entrypoint_image})
 
 
 def ensure_no_snapshot(world: World) -> None:
@@ -142,6 +159,11 @@ def run_and_leave(world: World) -> None:
     wait_for(lambda: not world.states(), "the VM to be deleted")
 
 
+def create_with_entrypoint(world: World) -> None:
+    image = world.entrypoint_image
+    world.call("vm.create", **{**SHAPE, "image": image}, name="one", entrypoint=True)
+
+
 def claim_and_let_fill(world: World) -> None:
     """Claim the clone that waits, and wait for the next one."""
     world.call("vm.create", **NETWORKED, name="one")
@@ -170,6 +192,12 @@ def is_grown_if_it_runs(world: World) -> None:
     if world.states() == RUNS:
         size_mib = int(world.exec("one", "df -m /srv | tail -n 1").split()[1])
         assert size_mib > GROWN_MIB * 0.8
+
+
+def has_one_entrypoint_if_it_runs(world: World) -> None:
+    one_of(GONE, RUNS)(world)
+    if world.states() == RUNS:
+        assert world.exec("one", "cat /starts") == "started\n"
 
 
 def has_all_data(*allowed: dict[str, str]) -> Act:
@@ -207,6 +235,9 @@ VERBS: dict[str, Verb] = {
     "start": Verb(ensure_grown, call("vm.start", ref="one"), is_grown_if_it_runs),
     "clone": Verb(
         World.delete_others, call("vm.create", **NETWORKED, name="one"), one_of(GONE, RUNS)
+    ),
+    "clone with an entry point": Verb(
+        ensure_entrypoint_image, create_with_entrypoint, has_one_entrypoint_if_it_runs
     ),
     "run --rm": Verb(World.delete_others, run_and_leave, one_of(GONE)),
     "stop": Verb(ensure_unsaved_data, call("vm.stop", ref="one"), has_all_data(ENDED, RUNS)),

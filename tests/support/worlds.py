@@ -53,6 +53,8 @@ class World:
         self.client = Client(banger.layout, autostart=False)
         self.recoveries: list[float] = []
         """Seconds from the start of a daemon until it could be connected to."""
+        self.entrypoint_image: str | None = None
+        """Of whoever has imported one."""
         self.written = ""
         """What the last test has written into a guest."""
         self._stack = contextlib.ExitStack()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import json
 import re
 import shutil
 import signal
@@ -14,33 +15,22 @@ from pathlib import Path
 import pytest
 
 from tests.component.cli.terminal import Terminal
+from tests.support.imports import BUSYBOX, import_layers
 from tests.support.installations import Installation, finish, wait_for
 from tests.support.tars import (
     Member,
     directory,
-    docker_archive,
     hard_link,
-    image_config,
     make_tar,
     symlink,
 )
 
-BUSYBOX = Path(shutil.which("busybox") or "/nonexistent")
 pytestmark = pytest.mark.skipif(not BUSYBOX.exists(), reason="busybox is not installed")
 
 SIZES = ("--memory", "256M", "--disk", "1G", "--vcpu", "1", "--network", "none")
 CAP_DAC_READ_SEARCH = struct.pack("<5I", 0x02000001, 1 << 2, 0, 0, 0)
 APPLETS = ("sh", "cat", "id", "ls", "pwd", "stat")
 PASSWD = b"root:x:0:0:root:/root:/bin/sh\napp:x:1000:1000:app:/home/app:/bin/sh\n"
-
-
-def import_layers(banger: Installation, folder: Path, layers: list[bytes], **config: object) -> str:
-    """Import an image under a name that goes with its content: runs share images."""
-    archive = docker_archive(layers, config=image_config(layers, **config))
-    name = f"test-{hashlib.sha256(archive).hexdigest()[:12]}"
-    (folder / "image.tar").write_bytes(archive)
-    banger.do("image", "import", "-q", folder / "image.tar", name)
-    return name
 
 
 def test_an_image_like_busybox(banger: Installation, tmp_path: Path) -> None:
@@ -112,6 +102,65 @@ def test_an_image_of_one_program(banger: Installation, tmp_path: Path) -> None:
         shell.expect(b"/bin/sh", keep=True)
         shell.expect(f"hint: banger vm run --image {image} --entrypoint".encode(), keep=True)
         assert shell.process.wait(60) == 127
+
+
+def test_an_entry_point_that_is_kept_running(banger: Installation, tmp_path: Path) -> None:
+    """H2, H5: as the image says, in a clone, again when it fails, and after each boot."""
+    layer = make_tar(
+        Member("bin/busybox", BUSYBOX.read_bytes(), mode=0o755),
+        *(symlink(f"bin/{name}", "busybox") for name in ("sh", "cat", "id", "kill", "sleep")),
+        directory("srv", uid=1000, gid=1000),
+    )
+    script = "echo $$ >pid; echo this is $GREETING of $(id -u) in $PWD; exec sleep 9999"
+    image = import_layers(
+        banger,
+        tmp_path,
+        [layer],
+        Env=["PATH=/bin", "GREETING=hello there"],
+        WorkingDir="/srv",
+        User="1000:1000",
+        Entrypoint=["sh", "-c"],
+        Cmd=[script],
+    )
+    created = banger.do("vm", "create", "-q", *SIZES, "--image", image, "--entrypoint")
+    vm = created.text
+    assert banger.vm(vm)["template"] and banger.vm(vm)["entrypoint"] == ["sh", "-c", script]
+
+    def said() -> int:
+        log = banger.do("vm", "logs", "--console", vm).text
+        return log.count("this is hello there of 1000 in /srv")
+
+    wait_for(lambda: said() == 1, "what it says")
+    banger.exec(vm, "sh", "-c", "kill -9 $(cat pid)", status=0)
+    wait_for(lambda: said() == 2, "it to be started again")
+    assert "sh was killed by signal 9" in banger.do("vm", "logs", "--console", vm).text
+    # A fork goes on with what runs.
+    banger.do("vm", "fork", vm, "--name", "copy")
+    banger.exec("copy-1", "sh", "-c", "kill -0 $(cat pid)", status=0)
+    banger.do("vm", "stop", vm)
+    banger.do("vm", "start", vm)
+    wait_for(lambda: said() == 1, "it to be started after a boot, which has a log of its own")
+    banger.do("vm", "delete", vm, "copy-1")
+    detached = banger.do("vm", "run", "-d", "-q", *SIZES, "--image", image, "--entrypoint")
+    assert banger.vm(detached.text)["entrypoint"]
+    banger.do("vm", "delete", detached.text)
+
+
+def test_an_entry_point_that_cannot_be_kept_running(banger: Installation, tmp_path: Path) -> None:
+    """H5, C7: what cannot be is refused before anything exists; what fails is told."""
+    create = ("vm", "create", *SIZES, "--entrypoint", "--name", "one", "--image")
+    nothing = import_layers(banger, tmp_path, [make_tar(Member("none", b""))])
+    refused = banger.run(*create, nothing, status=2)
+    assert "names nothing to run" in refused.err
+    wrong = import_layers(
+        banger, tmp_path, [make_tar(Member("none", b""))], Entrypoint=["/no/such"]
+    )
+    failed = banger.run(*create, wrong)
+    assert failed.status == 1 and "/no/such" in failed.err, failed
+    # Its template is not to blame.
+    templates = json.loads(banger.do("template", "list", "--json").text)
+    assert wrong in {template["image"] for template in templates}
+    banger.run("vm", "delete", "one")
 
 
 def test_an_image_of_a_vm(banger: Installation, tmp_path: Path) -> None:

@@ -48,6 +48,8 @@ class VmCreate(Params, frozen=True):
     template: bool = True
     """Start from a template if there is or can be one; false: boot."""
     start: bool = True
+    entrypoint: bool = False
+    """Keep the image's entry point running in it; for an image without an init."""
     force: bool = False
     """Even if the host's memory may not hold it."""
     ephemeral: bool = False

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from banger.model.artifacts import Image, ImageLayer, Kernel
 from banger.model.names import VmId
@@ -57,6 +57,8 @@ class VmView(Struct, frozen=True, kw_only=True):
     created_at: float
     """Seconds of the Unix epoch."""
     workspace: WorkspaceRecord | None
+    entrypoint: list[str] = field(default_factory=list)
+    """What its guest keeps running; empty: nothing."""
     pending: Shape | None = None
     """What its machine becomes when it boots next, if that is something else."""
     template: str | None = None
@@ -115,6 +117,7 @@ def view_record(
         labels=spec.labels,
         created_at=record.created_at,
         workspace=record.workspace,
+        entrypoint=list(spec.entrypoint),
         ttl_s=spec.ttl_s,
         auto_stop_s=spec.auto_stop_s,
         restart=spec.restart,

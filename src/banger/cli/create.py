@@ -11,6 +11,12 @@ from banger.cli.progress import Stages, add_timings
 from banger.cli.sizing import add_ending, add_force, add_no_template, add_sizing, sizing_params
 from banger.cli.values import duration_s
 
+_TEXT = """\
+Ready means: the guest's agent answers and the image's init has settled.
+
+An entry point, of an image without an init, is started after each boot, and
+again when it fails; what it says is in `banger vm logs --console`."""
+
 
 def _configure(parser: Parser) -> None:
     add_sizing(parser)
@@ -19,15 +25,19 @@ def _configure(parser: Parser) -> None:
     add_force(parser)
     add = parser.add_argument
     add("--no-start", action="store_true", help="only make it")
+    add("--entrypoint", action="store_true", help="keep the image's entry point running")
     add("--boot-timeout", metavar="TIME", type=duration_s, help="how long it may take to be ready")
     add_timings(parser)
     add("--json", action="store_true", help="print JSON")
     add("-q", "--quiet", action="store_true", help="no progress; print the id instead of the name")
-    parser.text = "Ready means: the guest's agent answers and the image's init has settled."
+    parser.text = _TEXT
 
 
 def _create(arguments: Namespace, context: Context) -> int:
-    params = sizing_params(arguments) | {"start": not arguments.no_start}
+    params = sizing_params(arguments) | {
+        "start": not arguments.no_start,
+        "entrypoint": arguments.entrypoint,
+    }
     if arguments.boot_timeout is not None:
         if arguments.no_start:
             raise UsageError("--boot-timeout and --no-start exclude each other.")

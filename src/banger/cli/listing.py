@@ -172,6 +172,7 @@ def _describe(view: View) -> str:
         "address": view["address"],
         "pid": view["pid"],
         "workspace": workspace and f"{workspace['guest_path']} from {workspace['host_path']}",
+        "runs": " ".join(view["entrypoint"]),
         "health": view["health"] and HEALTH[view["health"]],
         "ends": _ends(view),
         "restart": view["restart"] if view["restart"] != "no" else None,

@@ -39,7 +39,8 @@ with it.
 
 Without a command: a login shell, which needs a terminal. With --entrypoint what
 the image's maker meant to be run, as `docker run` does: its entry point, with
-the words after -- or else the image's own.
+the words after -- or else the image's own. With --detach, too, the VM is left
+with that running, as `banger vm create --entrypoint` does.
 
 With --fork the VM is prepared once, then N independent VMs go on from there and
 run the command side by side, without input; {n} in its words is the number of
@@ -48,7 +49,7 @@ committed or not; a table tells what came of each. The exit status is 0 if all
 are, else that of the first fork that failed."""
 
 FOR_PATH = ("branch", "from_ref", "include_untracked", "guest_path")
-FOR_COMMAND = ("rm", "timeout", "env", "fork", "entrypoint")
+FOR_COMMAND = ("rm", "timeout", "env", "fork")
 """Options that make no sense without a path, or together with --detach."""
 
 
@@ -132,7 +133,10 @@ def _refuse_contradictions(arguments: Namespace) -> None:
 
 
 def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> int:
-    params = sizing_params(arguments) | {"ephemeral": arguments.rm}
+    params = sizing_params(arguments) | {
+        "ephemeral": arguments.rm,
+        "entrypoint": arguments.entrypoint and arguments.detach,
+    }
     with context.client() as owner:
         view = owner.call("vm.create", params, on_event=stages.on_event, on_tick=stages.on_tick)
         assert isinstance(view, dict)

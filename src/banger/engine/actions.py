@@ -29,6 +29,7 @@ from banger.engine.lifecycle.guestboot import (
     identify_guest,
     rehearse_guest,
     settle_guest,
+    start_entrypoint,
 )
 from banger.engine.lifecycle.limiting import limit_vm
 from banger.engine.lookup import reload_vm
@@ -66,6 +67,7 @@ from banger.plan.steps import (
     SettleGuest,
     ShutDownGuest,
     SpawnVmm,
+    StartEntrypoint,
     StartNetwork,
     Step,
 )
@@ -135,6 +137,9 @@ async def _apply(engine: Engine, op: Operation, step: Step) -> None:  # noqa: PL
         case SettleGuest():
             op.progress("settle")
             await settle_guest(engine, await reload_vm(engine, step.vm_id))
+        case StartEntrypoint():
+            op.progress("entry point")
+            await start_entrypoint(engine, await reload_vm(engine, step.vm_id))
         case BeginSaving() | PauseVmm() | SaveMachine() | ResumeVmm() | PublishSnapshot():
             await apply_saving(engine, op, step)
         case (

@@ -32,7 +32,7 @@ from banger.guest.stream import Request, Stream
 
 STDOUT = 1
 STDERR = 2
-TTY_FLAG, STDIN_FLAG, DETACH_FLAG = 1, 2, 4
+TTY_FLAG, STDIN_FLAG, DETACH_FLAG, SUPERVISE_FLAG = 1, 2, 4, 8
 
 KILL_GRACE_S = 5.0
 """How long the agent may take to confirm that a process group was killed."""
@@ -53,7 +53,8 @@ class ExecSpec:
 
     `terminal`: (rows, columns) of a TTY; both outputs then come on channel 1. Without
     `stdin` it reads /dev/null. `detach`: output goes to /dev/null and it outlives the stream;
-    not with `terminal` or `stdin`. `cwd` is absolute.
+    not with `terminal` or `stdin`. `supervise`, with `detach`: output goes to the console, and
+    it is started again when it fails. `cwd` is absolute.
     """
 
     argv: tuple[bytes, ...]
@@ -63,6 +64,7 @@ class ExecSpec:
     terminal: tuple[int, int] | None = None
     stdin: bool = False
     detach: bool = False
+    supervise: bool = False
 
 
 @dataclass(frozen=True)
@@ -247,6 +249,7 @@ def _exec_fields(spec: ExecSpec) -> Iterator[tuple[Tag, bytes]]:
         (TTY_FLAG if spec.terminal else 0)
         | (STDIN_FLAG if spec.stdin else 0)
         | (DETACH_FLAG if spec.detach else 0)
+        | (SUPERVISE_FLAG if spec.supervise else 0)
     )
     yield Tag.FLAGS, u64(flags)
     if spec.terminal:

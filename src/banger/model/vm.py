@@ -104,6 +104,8 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     """The image's directory for commands that are told none, while there is no workspace."""
     user: str = ""
     """The image's user for commands that are told none, while there is no workspace."""
+    entrypoint: tuple[str, ...] = ()
+    """What the guest's agent keeps running from each boot on; empty: nothing."""
     origin: str | None = None
     """The saved machine that the VM's memory comes from (`template_origin`,
     `snapshot_origin`); None once it has booted itself."""
@@ -139,6 +141,7 @@ def hide(
         builds=builds,
         pooled=pooled,
         labels={},
+        entrypoint=(),
         ephemeral=True,
         pending=None,
         ttl_s=None,

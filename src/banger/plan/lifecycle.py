@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from banger.model.names import VmId
-from banger.model.vm import NetworkKind, VmSpec
+from banger.model.vm import NetworkKind, VmSpec, template_of
 from banger.plan.steps import (
     BeginSaving,
     BootGuest,
@@ -30,6 +30,7 @@ from banger.plan.steps import (
     SettleGuest,
     ShutDownGuest,
     SpawnVmm,
+    StartEntrypoint,
     StartNetwork,
     Step,
 )
@@ -60,13 +61,15 @@ def plan_start(vm_id: VmId, spec: VmSpec) -> Plan:
         SpawnVmm(vm_id=vm_id),
         (LimitVm(vm_id=vm_id), BootGuest(vm_id=vm_id)),
         SettleGuest(vm_id=vm_id),
+        *_entrypoint(vm_id, spec),
     )
 
 
 def plan_clone(vm_id: VmId, spec: VmSpec) -> Plan:
     """From nothing at all to a guest that is ready, without booting.
 
-    The host keys are needed by the last step only: they are made while the VMM starts.
+    The host keys are needed by the last step only: they are made while the VMM starts. What a
+    snapshot's guest ran it goes on with.
     """
     origin = spec.origin
     assert origin is not None
@@ -76,6 +79,7 @@ def plan_clone(vm_id: VmId, spec: VmSpec) -> Plan:
         (CloneDataDisk(vm_id=vm_id, origin=origin), *_network(vm_id, spec)),
         (RestoreVmm(vm_id=vm_id, origin=origin), MakeHostKeys(vm_id=vm_id)),
         (LimitVm(vm_id=vm_id), IdentifyGuest(vm_id=vm_id)),
+        *(_entrypoint(vm_id, spec) if template_of(origin) else ()),
     )
 
 
@@ -112,6 +116,10 @@ def plan_snapshot(
 
 def _network(vm_id: VmId, spec: VmSpec) -> tuple[Step, ...]:
     return (StartNetwork(vm_id=vm_id),) if spec.network is NetworkKind.USER else ()
+
+
+def _entrypoint(vm_id: VmId, spec: VmSpec) -> tuple[Step, ...]:
+    return (StartEntrypoint(vm_id=vm_id),) if spec.entrypoint else ()
 
 
 def plan_stop(vm_id: VmId, *, deadline_s: float) -> tuple[Step, ...]:

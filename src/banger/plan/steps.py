@@ -91,6 +91,10 @@ class SettleGuest(_Step, frozen=True, tag="settle-guest"):
     """The image's init has started what it starts."""
 
 
+class StartEntrypoint(_Step, frozen=True, tag="start-entrypoint"):
+    """The image's entry point runs, and the guest's agent starts it again when it fails."""
+
+
 # --- saving a machine ---------------------------------------------------------------
 
 
@@ -169,6 +173,7 @@ Step = (
     | RestoreVmm
     | LimitVm
     | IdentifyGuest
+    | StartEntrypoint
     | RehearseGuest
     | BootGuest
     | SettleGuest

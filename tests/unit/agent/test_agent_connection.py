@@ -275,6 +275,7 @@ def test_the_65th_stream_is_refused(host: Host) -> None:
         pytest.param(bytes([EXEC]) + fields(("ARG", "true"), ("FLAGS", b"1")), id="no number"),
         pytest.param(bytes([EXEC]) + fields(("ARG", "true"), ("FLAGS", 64)), id="unknown flag"),
         pytest.param(bytes([EXEC]) + fields(("ARG", "true"), ("FLAGS", 5)), id="DETACH and TTY"),
+        pytest.param(bytes([EXEC]) + fields(("ARG", "true"), ("FLAGS", 8)), id="SUPERVISE alone"),
         pytest.param(bytes([EXEC]) + fields(("ARG", "true"), ("CWD", "tmp")), id="relative CWD"),
         pytest.param(bytes([EXEC]) + fields(("ARG", "true"), ("ENV", "novalue")), id="no value"),
         pytest.param(bytes([9]) + fields(("FLAGS", 2)), id="unknown POWEROFF flag"),

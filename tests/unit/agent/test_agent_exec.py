@@ -18,6 +18,7 @@ from tests.unit.agent.wire import (
     DETACH,
     PING,
     STDIN,
+    SUPERVISE,
     TTY,
     WINDOW,
     Host,
@@ -406,6 +407,39 @@ def test_detached_outlives_the_connection(host: Host, tmp_path: Path) -> None:
 
 def test_detached_not_found_is_an_error(host: Host) -> None:
     assert host.exec("no-such-program", flags=DETACH).code == "not-found"
+
+
+def test_supervised_is_started_again_until_it_ends_well(host: Host, tmp_path: Path) -> None:
+    """Also while nobody is connected; what it writes does not come to the host."""
+    runs = tmp_path / "runs"
+    script = f"echo said; echo $$ >> {runs}; test $(wc -l < {runs}) = 3 || kill -9 $$"
+    outcome = host.exec("sh", "-c", script, flags=DETACH | SUPERVISE)
+    assert (outcome.status, outcome.stdout) == (0, b"")
+    host.connect()
+    wait_gone(number(outcome.events[0].fields["PID"]))
+    first, second, third = runs.read_text().split()
+    assert len({first, second, third}) == 3
+
+
+def test_what_is_supervised_may_end_with_its_supervisor(host: Host, tmp_path: Path) -> None:
+    """A shutdown ends everything, and nothing comes back after it."""
+    pid = tmp_path / "pid"
+    script = f"echo $$ > {pid}.new && mv {pid}.new {pid}; exec sleep 1000"
+    outcome = host.exec("sh", "-c", script, flags=DETACH | SUPERVISE)
+    deadline = time.monotonic() + 20
+    while not pid.exists():
+        assert time.monotonic() < deadline
+    supervisor, program = number(outcome.events[0].fields["PID"]), int(pid.read_text())
+    os.kill(supervisor, signal.SIGTERM)
+    os.kill(program, signal.SIGTERM)
+    wait_gone(supervisor)
+    wait_gone(program)
+
+
+def test_supervised_not_found_is_an_error(host: Host) -> None:
+    outcome = host.exec("no-such-program", flags=DETACH | SUPERVISE)
+    assert outcome.code == "not-found"
+    assert host.exec("sh", "-c", "exit 3").status == 3
 
 
 # --- terminals -------------------------------------------------------------------------

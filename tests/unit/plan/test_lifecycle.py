@@ -72,6 +72,17 @@ def test_without_a_network_none_is_started() -> None:
     assert "StartNetwork" not in names(plan_start(VM, spec(NetworkKind.NONE)))
 
 
+def test_an_entry_point_is_started_by_a_boot_and_in_a_clone_of_a_template() -> None:
+    """D2: last, as everything of the guest's own; a snapshot's guest has it already."""
+    with_one = msgspec.structs.replace(spec(), entrypoint=("serve",))
+    of_template = msgspec.structs.replace(with_one, origin="templates/t")
+    of_snapshot = msgspec.structs.replace(with_one, origin="snapshots/s")
+    assert names(plan_start(VM, with_one)) == [*names(plan_start(VM, spec())), "StartEntrypoint"]
+    assert names(plan_clone(VM, of_template))[-1] == "StartEntrypoint"
+    assert names(plan_clone(VM, of_snapshot))[-1] == "IdentifyGuest"
+    assert "StartEntrypoint" not in names(plan_restore(VM, with_one, origin="snapshots/s"))
+
+
 def test_stop_flushes_before_it_ends_anything() -> None:
     """A1."""
     steps = names(plan_stop(VM, deadline_s=1))

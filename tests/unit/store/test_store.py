@@ -290,5 +290,5 @@ def test_the_specs_format_is_frozen(path: Path) -> None:
     assert set(msgspec.json.decode(msgspec.json.encode(record(FIRST, "a").spec))) == {
         "name", "image", "image_name", "kernel", "vcpu", "memory_mib", "disk_mib", "network",
         "driver", "accel", "labels", "env", "ephemeral", "origin", "builds", "pending", "pooled",
-        "ttl_s", "auto_stop_s", "restart", "workdir", "user",
+        "ttl_s", "auto_stop_s", "restart", "workdir", "user", "entrypoint",
     }  # fmt: skip

@@ -19,15 +19,34 @@ from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import write_outcome
 from banger.engine.pool.clones import drain_template
-from banger.engine.runner import finish_shielded, run_undoable
-from banger.errors import BangerError, DatabaseFailed, DeadlineExceeded, HostFailed, NoSpace
+from banger.engine.runner import run_undoable
+from banger.engine.tasks import finish_shielded
+from banger.errors import (
+    BangerError,
+    DatabaseFailed,
+    DeadlineExceeded,
+    ExecBadDirectory,
+    ExecNoSuchUser,
+    ExecNotExecutable,
+    ExecNotFound,
+    HostFailed,
+    NoSpace,
+)
 from banger.model.vm import EventKind, VmRecord, VmState, template_of
 from banger.plan.lifecycle import Plan, plan_clone, plan_prepare
 
 CLONE_DEADLINE_S = 60.0
 """A clone that takes longer than this on a busy host would sooner be booted."""
 
-NOT_THE_TEMPLATE = (DatabaseFailed, HostFailed, NoSpace)
+NOT_THE_TEMPLATE = (
+    DatabaseFailed,
+    ExecBadDirectory,
+    ExecNoSuchUser,
+    ExecNotExecutable,
+    ExecNotFound,
+    HostFailed,
+    NoSpace,
+)
 """What says nothing of the template that was to be cloned: it stays."""
 
 

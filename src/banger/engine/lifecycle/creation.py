@@ -29,7 +29,7 @@ from banger.engine.lifecycle.resolving import needing_parts, require_valid, reso
 from banger.engine.lifecycle.starting import default_boot_deadline_s, start_held
 from banger.engine.operations import Operation
 from banger.engine.pool.clones import claim_prepared
-from banger.engine.runner import finish_shielded
+from banger.engine.tasks import finish_shielded
 from banger.engine.views.queries import view_vm
 from banger.errors import BangerError, Cancelled
 from banger.model.vm import VmRecord, VmSpec, VmState, template_origin
@@ -100,7 +100,8 @@ async def _make_from_template(
     origin = template_origin(key)
     spec = msgspec.structs.replace(spec, origin=origin)
     with pinned(engine, op, origin):
-        record = await claim_prepared(engine, op, spec)
+        # A claim starts no entry point: it is too short for that.
+        record = None if spec.entrypoint else await claim_prepared(engine, op, spec)
         if record is None:
             record = await _make(engine, op, spec, start=True, deadline_s=deadline_s)
     if record.spec.origin == origin:

@@ -119,6 +119,27 @@ async def settle_guest(engine: Engine, record: VmRecord) -> None:
         await asyncio.sleep(SETTLE_POLL_S)
 
 
+async def start_entrypoint(engine: Engine, record: VmRecord) -> None:
+    """Have the agent run the image's entry point from now on, as the image says.
+
+    Raises:
+        ExecNotFound, ExecNotExecutable, ExecBadDirectory, ExecNoSuchUser: it cannot be run.
+    """
+    connection, spec = engine.live_vm(record.id).connection, record.spec
+    if connection is None:
+        raise GuestGone("The connection to the guest's agent is lost.")
+    program = guest.ExecSpec(
+        argv=tuple(word.encode() for word in spec.entrypoint),
+        env=tuple((name.encode(), value.encode()) for name, value in spec.env.items()),
+        cwd=spec.workdir.encode() or None,
+        user=spec.user or None,
+        detach=True,
+        supervise=True,
+    )
+    async with await guest.start_exec(connection, program, deadline_s=STEP_DEADLINE_S) as process:
+        await process.wait()
+
+
 def _identity(engine: Engine, record: VmRecord) -> guest.Identity:
     key = engine.layout.vm_host_key(record.id)
     has_network = record.spec.network is not NetworkKind.NONE

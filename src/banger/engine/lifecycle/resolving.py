@@ -80,6 +80,7 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         ToolMissing: the host lacks programs; they are named.
         ImageNotFound, KernelNotFound: and it cannot be made.
         ImageUnsupported: the image is for another platform.
+        InvalidRequest: its entry point is asked for, and there is none that could be run.
     """
     settings = engine.settings
     network = params.network or NetworkKind(settings.text("network"))
@@ -103,6 +104,7 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         env=image.env,
         workdir=image.workdir,
         user=image.user,
+        entrypoint=_entrypoint(image) if params.entrypoint else (),
         ephemeral=params.ephemeral,
         ttl_s=params.ttl_s,
         auto_stop_s=parse_duration(settings.text("auto_stop_after")),
@@ -116,6 +118,20 @@ def _require_platform(image: Image) -> None:
     here = host_platform()
     if image.platform and not is_for(parse_platform(image.platform), here):
         raise ImageUnsupported(f"The image {image.name} is for {image.platform}, this host {here}.")
+
+
+def _entrypoint(image: Image) -> tuple[str, ...]:
+    if image.init is not None:
+        raise InvalidRequest(
+            f"The image {image.name} has an init, which starts what is to run.",
+            hint="banger vm create without --entrypoint",
+        )
+    command = (*image.entrypoint, *image.cmd)
+    if not command:
+        raise InvalidRequest(
+            f"The image {image.name} names nothing to run.", hint=f"banger image show {image.name}"
+        )
+    return command
 
 
 def _describe(spec: VmSpec) -> str:
