@@ -23,7 +23,7 @@ from banger.engine.lifecycle.lifetime import LIFETIME, Lifetime, plan_ending, re
 from banger.engine.live import LiveVm
 from banger.engine.lookup import get_vm
 from banger.engine.outcome import correct_record
-from banger.errors import DatabaseFailed, InvalidRequest
+from banger.errors import InvalidRequest
 from banger.model.names import VmId
 from banger.model.vm import LIVE, NetworkKind, VmRecord, VmState, is_hidden
 
@@ -67,7 +67,7 @@ async def view_vm(engine: Engine, record: VmRecord, *, notice: str | None = None
     Also where that cannot be read: a verb is told of what it has done.
     """
     handles: dict[str, bytes] = {}
-    with contextlib.suppress(DatabaseFailed):
+    with contextlib.suppress(*store.UNWRITABLE):
         handles = await engine.database.read(store.load_handles, record.id)
     return _view(engine, record, handles.get("vmm"), handles.get(LIFETIME), notice=notice)
 
