@@ -79,7 +79,7 @@ class Shelf(Generic[A]):
     def list_all(self) -> list[A]:
         """Return every readable artefact under its current name, sorted by name and age."""
         found = [self._load(path.name) for path in self.root.glob("*") if _is_digest(path.name)]
-        names = {digest: name for name, digest in sorted(self.names().items(), reverse=True)}
+        names = self._names_of_digests()
         named = [_with_name(a, names.get(a.digest, a.name)) for a in found if a is not None]
         return sorted(named, key=lambda artifact: (artifact.name, artifact.digest))
 
@@ -93,6 +93,8 @@ class Shelf(Generic[A]):
         digest = self._read_name(reference)
         if digest is not None and (artifact := self._load(digest, strict=True)) is not None:
             return _with_name(artifact, reference)
+        if _is_digest(reference) and (artifact := self._load(reference, strict=True)) is not None:
+            return _with_name(artifact, self._names_of_digests().get(reference, artifact.name))
         if not PREFIX.fullmatch(reference):
             return None
         matches = [a for a in self.list_all() if a.digest.startswith(reference)]
@@ -138,6 +140,10 @@ class Shelf(Generic[A]):
         """Return what each name means now; several may mean the same digest."""
         names = [unquote(path.name) for path in self.root.glob("names/[!.]*")]
         return {name: digest for name in names if (digest := self._read_name(name))}
+
+    def _names_of_digests(self) -> dict[str, str]:
+        """Return the name under which each artefact is shown: the first of its own."""
+        return {digest: name for name, digest in sorted(self.names().items(), reverse=True)}
 
     def named(self) -> frozenset[str]:
         """Return the digests that a name means now."""
