@@ -10,11 +10,13 @@ The k are a sample drawn with SEED, SAMPLE of each verb; BANGER_TEST_FAULTS=all 
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import random
 import re
+import sqlite3
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -22,7 +24,7 @@ import pytest
 
 from banger.client import Client
 from banger.errors import BangerError
-from tests.support.installations import Installation
+from tests.support.installations import Installation, wait_for
 from tests.support.soundness import require_sound
 from tests.support.vms import TINY_IMAGE
 
@@ -69,6 +71,13 @@ class Faulty:
     def vms(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.call("vm.list")
         return found
+
+    def wait_saved(self) -> None:
+        """Wait for an outcome that could not be saved: that is tried again every 5 s (A10)."""
+        database = f"file:{self.banger.layout.database}?mode=ro"
+        with contextlib.closing(sqlite3.connect(database, uri=True)) as rows:
+            count = lambda: rows.execute("SELECT count(*) FROM operations").fetchone()  # noqa: E731
+            wait_for(lambda: count() == (0,), "the outcome to be saved", deadline_s=30)
 
     def delete_all(self) -> None:
         for vm in self.vms():
@@ -119,6 +128,7 @@ def survive(
         try:
             assert outcome == "ok" or REFUSAL.fullmatch(outcome)
             check(outcome)
+            faulty.wait_saved()
             if outcome == "ok" or leaves_nothing:
                 require_sound(faulty.client, faulty.banger.layout)
             faulty.delete_all()

@@ -95,6 +95,7 @@ async def build_template_now(engine: Engine, op: Operation, params: TemplateBuil
     async with needing_parts(engine, op, request):
         spec = await resolve_spec(engine, op, request)
         template = await ensure_template(engine, op, spec)
+    engine.template_failures.pop(template.key, None)  # it is worth a try again
     for view in await list_templates(engine):
         if view.key == template.key:
             return view

@@ -31,7 +31,7 @@ from banger.engine.operations import Operation
 from banger.engine.pool.clones import claim_prepared
 from banger.engine.tasks import finish_shielded
 from banger.engine.views.queries import view_vm
-from banger.errors import BangerError, Cancelled
+from banger.errors import BangerError, BootFailed
 from banger.model.vm import VmRecord, VmSpec, VmState, template_origin
 
 
@@ -130,7 +130,7 @@ async def _start_or_delete(
     try:
         return await start_held(engine, op, record, deadline_s=limit)
     except BangerError as error:
-        if isinstance(error, Cancelled):
+        if not isinstance(error, BootFailed):  # then nothing has begun that could be looked at
             await finish_shielded(delete_now(engine, op, record.id))
         raise
     except BaseException:
