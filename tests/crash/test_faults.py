@@ -34,6 +34,7 @@ REFUSAL = re.compile(r"(?!internal-error|daemon-unreachable)[a-z-]+ \([1-9]\): .
 SEED = 4
 SAMPLE = 12
 ALL = os.environ.get("BANGER_TEST_FAULTS") == "all"
+pytestmark = pytest.mark.timeout(7200)
 SHAPE = {
     "image": TINY_IMAGE,
     "memory_mib": 256,
@@ -136,6 +137,7 @@ def survive(
             assert faulty.vms() == []
         except (AssertionError, BangerError) as error:
             wrong.append(f"{case}\n    {error!r}"[:700])
+            print(f"WRONG: {error!r}"[:700])
             faulty.delete_all()
     assert not wrong, f"{len(wrong)} of {verb}'s faults:\n" + "\n".join(wrong)
 

@@ -4,8 +4,8 @@ The nemesis kills the daemon (between requests and in the middle of one), kills 
 client in the middle of its request, and lets two clients ask for different things at once. After
 each step records and machine agree, and the VMs are in a state that the model allows.
 
-Which of the allowed states it is depends on time, so no rule has a precondition: what Hypothesis draws
-must not depend on anything but what it drew before.
+Which of the allowed states it is depends on time, so no rule has a precondition: what Hypothesis
+draws must not depend on anything but what it drew before.
 
 In CI EXAMPLES runs of STEPS steps, always the same; BANGER_TEST_MODEL=RUNSxSTEPS makes that many
 others.
