@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import os
 import signal
+import socket
 import threading
 import time
 from pathlib import Path
@@ -73,6 +74,16 @@ def expected(verb: str, state: str) -> str | None:
             return "paused"
         case _:
             return "running"
+
+
+def leave(client: Client) -> None:
+    """Have a client end, and wait until the daemon has noticed: it may not have read yet."""
+    assert client._socket is not None
+    client._socket.shutdown(socket.SHUT_WR)
+    client._socket.settimeout(60)
+    while client._socket.recv(65536):
+        pass
+    client.close()
 
 
 class Lifecycles(RuleBasedStateMachine):
@@ -148,7 +159,7 @@ class Lifecycles(RuleBasedStateMachine):
         params = {"ref": name} if verb != "create" else {**SHAPE, "name": name}
         leaving._send(f"vm.{verb}", params)
         time.sleep(delay_s)
-        leaving.close()
+        leave(leaving)
         self.agree({name: {before, ABSENT if verb == "create" else "stopped", *AFTER[verb]}})
 
     @rule(number=ONE_VM, verb=ONE_VERB, delay_s=DELAYS)
