@@ -76,6 +76,7 @@ from banger.plan.steps import (
 
 log = logging.getLogger(__name__)
 
+LOOKS = 10
 TOOL_DEADLINE_S = 60.0
 VMM_READY_DEADLINE_S = 30.0
 
@@ -279,9 +280,14 @@ async def _nothing_unrecorded(engine: Engine, vm_id: VmId) -> AsyncIterator[None
 
 
 async def _end_processes(engine: Engine, vm_id: VmId) -> None:
+    """End them until there is none: one that is ended may have started another meanwhile."""
     try:
-        for process in await asyncio.to_thread(vmm.find_leftovers, engine.layout, ()):
-            if process.vm_id == vm_id:
+        for _ in range(LOOKS):
+            found = await asyncio.to_thread(vmm.find_leftovers, engine.layout, ())
+            ours = [process for process in found if process.vm_id == vm_id]
+            if not ours:
+                return
+            for process in ours:
                 await vmm.end_leftover(process)
     except (OSError, BangerError) as error:
         log.warning("processes of VM %s may be left (banger gc): %s", vm_id, error)
