@@ -68,13 +68,17 @@ async def start(
         else:
             command = plan_sandbox(facts.sandbox, argv, config=config, keeper=keeper)
             process, monitor = await _spawn_sandboxed(command, config=config, inherited=inherited)
-    limits = plan_vmm_limits(
-        vcpu=config.vcpu,
-        memory_mib=config.memory_mib,
-        accel=config.accel,
-        stack_bytes=read_stack_bytes(),
-    )
-    limit_process(process, limits)
+    try:
+        limits = plan_vmm_limits(
+            vcpu=config.vcpu,
+            memory_mib=config.memory_mib,
+            accel=config.accel,
+            stack_bytes=read_stack_bytes(),
+        )
+        limit_process(process, limits)
+    except BaseException:
+        _abandon((monitor or process).pid)
+        raise
     return VmmHandle(
         driver=DRIVER_NAME,
         vm_id=config.vm_id,
@@ -161,12 +165,23 @@ def _spawn(
 ) -> ProcessIdentity:
     """Start a process of its own session; no await stands between the fork and its identity."""
     pid = proc.spawn_detached(argv, log_file=config.vmm_log, pass_fds=inherited, env=env)
-    identity = identify(pid)
+    try:
+        identity = identify(pid)
+    except BaseException:
+        _abandon(pid)
+        raise
     if identity is None:
         with contextlib.suppress(ChildProcessError):
             os.waitpid(pid, os.WNOHANG)
         raise VmmFailed(f"{argv[0]} ended as soon as it was started.", details=_log(config))
     return identity
+
+
+def _abandon(pid: int) -> None:
+    """End a child of ours that nobody knows yet, with its children: its group is its session."""
+    proc.kill_group(pid)
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
 
 
 async def _spawn_sandboxed(
@@ -184,9 +199,7 @@ async def _spawn_sandboxed(
         try:
             process = await _read_child(reader, config)
         except BaseException:
-            # Nobody knows the processes yet; their group is the session that we made.
-            proc.kill_group(monitor.pid)
-            await asyncio.shield(wait_gone(monitor))
+            _abandon(monitor.pid)
             raise
     finally:
         os.close(reader)
