@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
 from banger import store
 from banger.engine.engine import Engine
 from banger.engine.outcome import correct_record
@@ -11,6 +16,9 @@ from banger.model.names import VmId, find_matches
 from banger.model.vm import VmRecord, VmState, is_hidden
 
 RECONNECT_DEADLINE_S = 15.0
+TRIES, PAUSE_S = 5, 0.2
+
+T = TypeVar("T")
 
 
 async def get_vm(engine: Engine, untrusted_ref: str) -> VmRecord:
@@ -47,6 +55,18 @@ async def reload_vm(engine: Engine, vm_id: VmId) -> VmRecord:
     if record is None:
         raise VmNotFound(f"The VM {vm_id} was deleted.", hint="banger vm list")
     return correct_record(engine, record)
+
+
+async def insist(ask: Callable[[], Awaitable[T]]) -> T:
+    """Return what the database answers, asked again for a second where it cannot be read.
+
+    For whoever has done something that cannot be undone any more, and has to tell of it.
+    """
+    for _ in range(TRIES - 1):
+        with contextlib.suppress(*store.UNWRITABLE):
+            return await ask()
+        await asyncio.sleep(PAUSE_S)
+    return await ask()
 
 
 def require_running(record: VmRecord) -> None:

@@ -15,7 +15,7 @@ from banger import store, templates
 from banger.engine.engine import Engine
 from banger.engine.lifecycle.deleting import forget
 from banger.engine.lifecycle.starting import watch_vm
-from banger.engine.lookup import reload_vm
+from banger.engine.lookup import insist, reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import write_outcome
 from banger.engine.pool.clones import drain_template
@@ -113,8 +113,8 @@ async def _clone(
 
 async def _hand_out(engine: Engine, record: VmRecord, state: VmState) -> VmRecord:
     engine.events.publish(EventKind.STATE, record.id, record.spec.name, state=state)
-    await watch_vm(engine, record.id)
-    return await reload_vm(engine, record.id)
+    await insist(lambda: watch_vm(engine, record.id))
+    return await insist(lambda: reload_vm(engine, record.id))
 
 
 async def _give_up(engine: Engine, op: Operation, record: VmRecord, error: BangerError) -> VmRecord:

@@ -18,7 +18,7 @@ from banger.engine.lifecycle.preflight import require_programs
 from banger.engine.lifecycle.restartpolicy import GIVEN_UP, NO_WISH, Wish
 from banger.engine.lifecycle.transitions import begin_held
 from banger.engine.lifecycle.watch import start_watching
-from banger.engine.lookup import get_vm, reload_vm, require_undamaged
+from banger.engine.lookup import get_vm, insist, reload_vm, require_undamaged
 from banger.engine.operations import Operation
 from banger.engine.outcome import (
     save_or_remember,
@@ -168,8 +168,8 @@ async def _start(
         await finish_shielded(save_or_remember(engine, op.id, record.id, stopped, again=again))
         raise
     engine.events.publish(EventKind.STATE, record.id, record.spec.name, state=VmState.RUNNING)
-    await watch_vm(engine, record.id)
-    return await reload_vm(engine, record.id)
+    await insist(lambda: watch_vm(engine, record.id))
+    return await insist(lambda: reload_vm(engine, record.id))
 
 
 async def _boot_failed(

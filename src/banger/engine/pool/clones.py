@@ -36,7 +36,7 @@ from banger import store
 from banger.engine.engine import Engine
 from banger.engine.lifecycle.deleting import delete_now
 from banger.engine.lifecycle.guestboot import hand_out_guest
-from banger.engine.lookup import reload_vm
+from banger.engine.lookup import insist, reload_vm
 from banger.engine.operations import Operation
 from banger.engine.outcome import save_outcome
 from banger.engine.snapshots.saving import require_vmm
@@ -77,8 +77,12 @@ async def _claim_one(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord | 
                 continue
             # One that cannot be used is not followed by another: its asker has waited enough.
             is_out = await _hand_out(engine, op, claimed, waiting.spec)
-            return await reload_vm(engine, claimed.id) if is_out else None
+            return await _reload(engine, claimed.id) if is_out else None
     return None
+
+
+async def _reload(engine: Engine, vm_id: VmId) -> VmRecord:
+    return await insist(lambda: reload_vm(engine, vm_id))
 
 
 async def _wait_for_fill(engine: Engine, op: Operation, spec: VmSpec) -> bool:
