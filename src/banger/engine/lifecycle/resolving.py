@@ -124,7 +124,7 @@ def _entrypoint(image: Image) -> tuple[str, ...]:
     if image.init is not None:
         raise InvalidRequest(
             f"The image {image.name} has an init, which starts what is to run.",
-            hint="banger vm create without --entrypoint",
+            hint=f"banger vm create --image {image.name}",
         )
     command = (*image.entrypoint, *image.cmd)
     if not command:
