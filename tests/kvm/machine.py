@@ -167,25 +167,6 @@ async def open_host(supplies: Supplies, directory: Path) -> AsyncIterator[Host]:
         await asyncio.shield(driver.kill(handle))
 
 
-DIED = ("Kernel panic - not syncing", "stack guard page was hit")
-STOOD_STILL = ("detected stalls on CPUs", "self-detected stall on CPU", "soft lockup - CPU#")
-"""What a kernel says of a processor that the emulation did not run for 20 s."""
-
-
-def has_failed(directory: Path) -> bool:
-    """Tell whether the machine's own kernel said that it could not go on, or not as it should."""
-    try:
-        console = (directory / "console.log").read_text("utf-8", "replace")
-    except OSError:
-        return False
-    return any(words in console for words in (*DIED, *STOOD_STILL))
-
-
-def stood_still(logs: Sequence[tuple[str, str]]) -> bool:
-    """Tell whether a kernel of one of the inner guests has missed a processor's time."""
-    return any(words in text for _, text in logs for words in STOOD_STILL)
-
-
 def describe(directory: Path) -> list[tuple[str, str]]:
     """Return the ends of the machine's own logs, for a failure's report."""
     found = []
