@@ -119,7 +119,8 @@ def _field_texts(kind: type[msgspec.Struct]) -> dict[str, str]:
     """Return the string below each field, which Python itself does not keep."""
     [cls] = ast.parse(inspect.getsource(kind)).body
     assert isinstance(cls, ast.ClassDef)
-    texts: dict[str, str] = {}
+    [base] = kind.__bases__
+    texts = _field_texts(base) if msgspec.structs.fields(base) else {}
     for field, below in zip(cls.body, cls.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             match below:

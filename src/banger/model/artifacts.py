@@ -29,7 +29,7 @@ class ImageDraft(Struct, frozen=True, kw_only=True):
     """Who runs commands that are told no user: `user`, `uid`, with or without `:group`."""
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
-    """What the image's maker meant to be run, for people: nothing starts it."""
+    """What the image's maker meant to be run: the words of `entrypoint`, then these."""
     labels: dict[str, str] = field(default_factory=dict)
     stop_signal: str = ""
     platform: str = ""
