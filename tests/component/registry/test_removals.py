@@ -5,33 +5,21 @@ from __future__ import annotations
 import asyncio
 import concurrent.futures
 import contextlib
-from collections.abc import Callable, Coroutine
 from dataclasses import replace
 
 import pytest
 
 from banger.api.requests import ImagePrune, ImagePull, ImageRef
 from banger.api.results import Deleted, Pruned
-from banger.config import load_settings
-from banger.engine import Engine, delete_image, list_images, open_engine, prune_images, pull_image
+from banger.engine import Engine, delete_image, list_images, prune_images, pull_image
 from banger.engine.artifacts import pulling
 from banger.engine.operations import Note, Progress
 from banger.errors import ImageInUse
 from banger.images.content import Platform
 from banger.layout import layout_from_environment
 from banger.model.artifacts import Image
+from tests.component.engine.test_image_users import with_engine
 from tests.component.registry.conftest import Stocked
-
-
-def with_engine(
-    environ: dict[str, str], work: Callable[[Engine], Coroutine[object, object, None]]
-) -> None:
-    async def run() -> None:
-        layout = layout_from_environment(environ)
-        async with open_engine(layout, load_settings(layout.config_file, {})) as engine:
-            await work(engine)
-
-    asyncio.run(asyncio.wait_for(run(), 60))
 
 
 def test_what_a_pull_finds_is_not_deleted_before_it_has_its_name(
@@ -61,7 +49,7 @@ def test_what_a_pull_finds_is_not_deleted_before_it_has_its_name(
         with contextlib.suppress(ImageInUse):  # or it comes after the pull, and is fine
             await asyncio.wrap_future(deletions[0])
 
-    with_engine(private_environ, work)
+    with_engine(layout_from_environment(private_environ), work)
 
 
 def test_a_prune_leaves_a_pull_what_has_come(
@@ -83,4 +71,4 @@ def test_a_prune_leaves_a_pull_what_has_come(
         pruned = await prune_images(engine, ImagePrune())
         assert pruned.ids == [] and pruned.blob_bytes > 3_000_000
 
-    with_engine(private_environ, work)
+    with_engine(layout_from_environment(private_environ), work)

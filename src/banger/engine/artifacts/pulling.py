@@ -120,9 +120,9 @@ async def _pull(
     signer = await work.require_signature(resolved)
     signed_by = str(signer) if signer else ""
     tell("looking for it here")
-    async with engine.removals:  # Nobody takes away what is found before it has this name, too.
-        known = await asyncio.to_thread(_find_by_source, engine, origin, platform)
-        if known is not None:
+    known = await asyncio.to_thread(_find_by_source, engine, origin, platform)
+    async with engine.removals:  # What was found may be gone; while it gets its name it stays.
+        if known is not None and images.find_image(engine.layout, known.digest) is not None:
             images.name_image(engine.layout, known, reference.familiar)
             if signer and known.signed_by != signed_by:
                 images.note_signer(engine.layout, known, signed_by)
