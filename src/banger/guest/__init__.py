@@ -14,6 +14,7 @@ from banger.guest.connection import (
 )
 from banger.guest.deadlines import deadline
 from banger.guest.exec import (
+    EXEC_REFUSALS,
     STDERR,
     STDOUT,
     Completed,
@@ -28,6 +29,7 @@ from banger.guest.power import ping, poweroff, sync
 from banger.guest.transfer import GuestStat, Transferred, root_out, stat, tar_in, tar_out
 
 __all__ = [
+    "EXEC_REFUSALS",
     "STDERR",
     "STDOUT",
     "AgentState",

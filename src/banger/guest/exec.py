@@ -39,7 +39,7 @@ KILL_GRACE_S = 5.0
 
 OUTPUT_LIMIT = 16 * 1024 * 1024
 
-REFUSALS = {
+EXEC_REFUSALS = {
     "not-found": ExecNotFound,
     "not-executable": ExecNotExecutable,
     "bad-directory": ExecBadDirectory,
@@ -162,7 +162,7 @@ async def start_exec(
     what = f"running {_shown(spec.argv)} in the guest"
     fields = encode_fields(_exec_fields(spec))
     async with deadline(f"starting {_shown(spec.argv)} in the guest", deadline_s):
-        stream = await connection.open_stream(Request(Kind.EXEC, what, fields, REFUSALS))
+        stream = await connection.open_stream(Request(Kind.EXEC, what, fields, EXEC_REFUSALS))
         event = await stream.first_event()
     try:
         return GuestProcess(stream, event.u64(Tag.PID, most=2**31 - 1))

@@ -11,7 +11,7 @@ from sqlite3 import Connection
 
 import msgspec
 
-from banger import store, templates
+from banger import guest, store, templates
 from banger.engine.engine import Engine
 from banger.engine.lifecycle.deleting import forget
 from banger.engine.lifecycle.starting import watch_vm
@@ -21,32 +21,14 @@ from banger.engine.outcome import write_outcome
 from banger.engine.pool.clones import drain_template
 from banger.engine.runner import run_undoable
 from banger.engine.tasks import finish_shielded
-from banger.errors import (
-    BangerError,
-    DatabaseFailed,
-    DeadlineExceeded,
-    ExecBadDirectory,
-    ExecNoSuchUser,
-    ExecNotExecutable,
-    ExecNotFound,
-    HostFailed,
-    NoSpace,
-)
+from banger.errors import BangerError, DatabaseFailed, DeadlineExceeded, HostFailed, NoSpace
 from banger.model.vm import EventKind, VmRecord, VmState, template_of
 from banger.plan.lifecycle import Plan, plan_clone, plan_prepare
 
 CLONE_DEADLINE_S = 60.0
 """A clone that takes longer than this on a busy host would sooner be booted."""
 
-NOT_THE_TEMPLATE = (
-    DatabaseFailed,
-    ExecBadDirectory,
-    ExecNoSuchUser,
-    ExecNotExecutable,
-    ExecNotFound,
-    HostFailed,
-    NoSpace,
-)
+NOT_THE_TEMPLATE = (DatabaseFailed, HostFailed, NoSpace, *guest.EXEC_REFUSALS.values())
 """What says nothing of the template that was to be cloned: it stays."""
 
 
