@@ -26,7 +26,7 @@ from banger.client import Client
 from banger.errors import BangerError
 from tests.support.installations import Installation, wait_for
 from tests.support.soundness import require_sound
-from tests.support.vms import TINY_IMAGE
+from tests.support.vms import TIMEOUT_S, TINY_IMAGE
 
 ERRNOS = (errno.ENOSPC, errno.EIO, errno.EMFILE, errno.ENOMEM, errno.EPERM)
 REFUSAL = re.compile(r"(?!internal-error|daemon-unreachable)[a-z-]+ \([1-9]\): .*\.", re.DOTALL)
@@ -34,7 +34,7 @@ REFUSAL = re.compile(r"(?!internal-error|daemon-unreachable)[a-z-]+ \([1-9]\): .
 SEED = 4
 SAMPLE = 12
 ALL = os.environ.get("BANGER_TEST_FAULTS") == "all"
-pytestmark = pytest.mark.timeout(7200)
+pytestmark = pytest.mark.timeout(7200 if ALL else TIMEOUT_S)
 SHAPE = {
     "image": TINY_IMAGE,
     "memory_mib": 256,
@@ -57,10 +57,11 @@ class Faulty:
         return self.client.call(method, params)
 
     def attempt(
-        self, number: int, k: int, verb: Callable[[], object]
+        self, number: int, k: int, verb: Callable[[], object], *, only: str = ""
     ) -> tuple[str, dict[str, Any]]:
         """Run a verb whose k-th call fails; return how it ended, and what was counted."""
-        (self.control / "arm.new").write_text(json.dumps({"errno": number, "k": k}))
+        asked = {"errno": number, "k": k, "only": only}
+        (self.control / "arm.new").write_text(json.dumps(asked))
         os.replace(self.control / "arm.new", self.control / "arm")
         try:
             verb()
@@ -77,8 +78,8 @@ class Faulty:
         """Wait for an outcome that could not be saved: that is tried again every 5 s (A10)."""
         database = f"file:{self.banger.layout.database}?mode=ro"
         with contextlib.closing(sqlite3.connect(database, uri=True)) as rows:
-            count = lambda: rows.execute("SELECT count(*) FROM operations").fetchone()  # noqa: E731
-            wait_for(lambda: count() == (0,), "the outcome to be saved", deadline_s=30)
+            left = "SELECT 1 FROM operations"
+            wait_for(lambda: not rows.execute(left).fetchall(), "the outcome", deadline_s=30)
 
     def delete_all(self) -> None:
         for vm in self.vms():
@@ -112,18 +113,22 @@ def survive(
     prepare: Callable[[], object] = lambda: None,
     check: Callable[[str], object] = lambda _: None,
     leaves_nothing: bool = True,
+    only: str = "",
 ) -> None:
     """Let a verb meet every fault; collect what went wrong, so that one run shows all of it.
 
-    `leaves_nothing`: also when it fails; else what it leaves goes with the VM.
+    `leaves_nothing`: also when it fails; else what it leaves goes with the VM. `only`: of the calls
+    with this text in their description, all, in CI, too.
     """
     prepare()
-    _, counted = faulty.attempt(0, -1, act)
+    _, counted = faulty.attempt(0, -1, act, only=only)
     faulty.delete_all()
     wrong = []
-    for k, number in each_k(counted["calls"], verb):
+    calls: int = counted["calls"]
+    assert calls
+    for k, number in [(k, errno.EIO) for k in range(1, calls + 1)] if only else each_k(calls, verb):
         prepare()
-        outcome, hit = faulty.attempt(number, k, act)
+        outcome, hit = faulty.attempt(number, k, act, only=only)
         case = f"{verb} k={k} {errno.errorcode[number]} at {hit['hit']}: {outcome}"
         print(case)
         try:
@@ -174,6 +179,19 @@ def test_faults_of_clone(faulty: Faulty) -> None:
         lambda: faulty.call("vm.create", **SHAPE, name="one"),
         prepare=prepare,
         check=check,
+    )
+
+
+@pytest.mark.parametrize("only", ["open /proc/", "INTO handles"])
+def test_what_a_clone_starts_is_ended_if_it_cannot_be_recorded(faulty: Faulty, only: str) -> None:
+    """B3, B4: a process that cannot be identified, or whose handle cannot be saved."""
+    shape = {**SHAPE, "network": "user"}
+    survive(
+        faulty,
+        f"clone, {only}",
+        lambda: faulty.call("vm.create", **shape, name="one"),
+        prepare=lambda: faulty.call("template.build", **shape),
+        only=only,
     )
 
 

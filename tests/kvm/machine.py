@@ -23,7 +23,7 @@ from banger import guest
 from banger.errors import BangerError, VmmFailed
 from banger.host import proc
 from banger.host.accel import probe_cpu
-from banger.host.process import identify
+from banger.host.process import spawn_identified
 from banger.model.names import VmId
 from banger.model.vm import Accel
 from banger.vmm.driver import MachineConfig, SharedFiles, VmmHandle
@@ -223,8 +223,7 @@ def _spawn(config: MachineConfig, binary: str, *, artifacts: Path) -> VmmHandle:
         argv += ["-drive", f"if=none,id=artifacts,format=raw,readonly=on,file={artifacts}"]
         argv += ["-device", "virtio-blk-device,drive=artifacts,serial=artifacts"]
         argv += ["-device", "virtio-net-device"]
-        pid = proc.spawn_detached(argv, log_file=config.vmm_log, pass_fds=numbers)
-    process = identify(pid)
+        process = spawn_identified(argv, log_file=config.vmm_log, pass_fds=numbers)
     if process is None:
         raise VmmFailed("QEMU ended as soon as it was started.")
     return VmmHandle(

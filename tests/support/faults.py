@@ -1,8 +1,9 @@
 """Faults in a real daemon: the k-th file, process or database call of one request fails.
 
 `arm_requests` makes the daemon look, before each request, for the file `arm` in a control
-directory: `{"errno": 28, "k": 7}`. While that request runs, every call to the host is counted, and
-the k-th one fails with the errno. Afterwards `calls` says how many there were, and which failed.
+directory: `{"errno": 28, "k": 7, "only": ""}`. While that request runs, every call to the host
+with the text `only` in its description is counted, and the k-th one fails with the errno.
+Afterwards `calls` says how many there were, and which failed.
 
 What counts: whatever raises an audit event of files, sockets and processes (PEP 578), the few
 calls of `os` that raise none, and every statement of SQLite. The import of modules does not.
@@ -49,10 +50,12 @@ class Faults:
         self._armed = False
         self._number = self._k = 0
         self.errno = 0
+        self._only = ""
         self.hit: str | None = None
 
-    def arm(self, number: int, k: int) -> None:
+    def arm(self, number: int, k: int, only: str) -> None:
         self.errno, self._k, self._number, self.hit = number, k, 0, None
+        self._only = only
         self._armed = True
 
     def disarm(self) -> dict[str, Any]:
@@ -61,7 +64,7 @@ class Faults:
 
     def is_due(self, what: str) -> bool:
         """Count a call; tell whether it is the one that fails."""
-        if not self._armed:
+        if not self._armed or self._only not in what:
             return False
         with self._lock:
             self._number += 1
@@ -132,7 +135,7 @@ def _wrap_requests(faults: Faults, control: Path) -> None:
             return await call_handler(self, *args, **named)
         asked = json.loads(file.read_bytes())
         file.unlink()
-        faults.arm(asked["errno"], asked["k"])
+        faults.arm(asked["errno"], asked["k"], asked["only"])
         try:
             return await call_handler(self, *args, **named)
         finally:

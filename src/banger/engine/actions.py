@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import os
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import assert_never
 
@@ -37,7 +36,6 @@ from banger.engine.lookup import reload_vm
 from banger.engine.operations import Operation
 from banger.engine.snapshots.saving import apply_saving, undo_saving
 from banger.engine.tasks import finish_shielded
-from banger.errors import BangerError
 from banger.host import proc
 from banger.host.files import clone_file, ensure_private_dir, name_os_error
 from banger.layout import Layout
@@ -74,9 +72,6 @@ from banger.plan.steps import (
     Step,
 )
 
-log = logging.getLogger(__name__)
-
-LOOKS = 10
 TOOL_DEADLINE_S = 60.0
 VMM_READY_DEADLINE_S = 30.0
 
@@ -228,11 +223,11 @@ async def _make_host_keys(path: Path) -> None:
 
 async def _start_network(engine: Engine, vm_id: VmId) -> None:
     live = engine.live_vm(vm_id)
-    async with _nothing_unrecorded(engine, vm_id):
-        started = await network.start_user_network(
-            network.user_interface(vm_id), log_file=engine.layout.vm_network_log(vm_id)
-        )
-        live.network_socket = started.guest
+    started = await network.start_user_network(
+        network.user_interface(vm_id), log_file=engine.layout.vm_network_log(vm_id)
+    )
+    live.network_socket = started.guest
+    async with _ended_unless_saved(lambda: network.end_network(started.handle)):
         payload = msgspec.json.encode(started.handle)
         await engine.database.write(store.save_handle, vm_id, "network", payload)
 
@@ -256,41 +251,26 @@ async def _spawn(engine: Engine, record: VmRecord, memory: Path | None) -> vmm.V
     live = engine.live_vm(record.id)
     driver = await engine.host.driver()
     config = await asyncio.to_thread(_plan_machine, engine, record, memory)
-    async with _nothing_unrecorded(engine, record.id):
-        try:
-            handle = await driver.spawn(config, network=live.network_socket)
-        finally:
-            close_network_socket(engine, record.id)
+    try:
+        handle = await driver.spawn(config, network=live.network_socket)
+    finally:
+        close_network_socket(engine, record.id)
+    async with _ended_unless_saved(lambda: driver.kill(handle)):
         payload = msgspec.json.encode(handle)
         await engine.database.write(store.save_handle, record.id, "vmm", payload)
     return handle
 
 
 @contextlib.asynccontextmanager
-async def _nothing_unrecorded(engine: Engine, vm_id: VmId) -> AsyncIterator[None]:
-    """End a VM's processes if a block fails that starts one and saves its handle.
-
-    What is in no record the undo does not find; the others it would end next.
-    """
+async def _ended_unless_saved(
+    end: Callable[[], Coroutine[object, object, None]],
+) -> AsyncIterator[None]:
+    """End what was started if the block, which saves its handle, fails: nobody could find it."""
     try:
         yield
     except BaseException:
-        await finish_shielded(_end_processes(engine, vm_id))
+        await finish_shielded(end())
         raise
-
-
-async def _end_processes(engine: Engine, vm_id: VmId) -> None:
-    """End them until there is none: one that is ended may have started another meanwhile."""
-    try:
-        for _ in range(LOOKS):
-            found = await asyncio.to_thread(vmm.find_leftovers, engine.layout, ())
-            ours = [process for process in found if process.vm_id == vm_id]
-            if not ours:
-                return
-            for process in ours:
-                await vmm.end_leftover(process)
-    except (OSError, BangerError) as error:
-        log.warning("processes of VM %s may be left (banger gc): %s", vm_id, error)
 
 
 def _plan_machine(engine: Engine, record: VmRecord, memory: Path | None) -> vmm.MachineConfig:

@@ -5,7 +5,7 @@ host every record is stale (B10). A process is named by pid, start time and the
 host's boot id; signals go through a pidfd that was opened before the identity
 was compared, so that nobody else can be hit.
 
-Reads /proc; sends signals; owns nothing.
+Reads /proc; sends signals; owns nothing but a process whose identity cannot be read, which it ends.
 """
 
 from __future__ import annotations
@@ -16,15 +16,18 @@ import functools
 import logging
 import os
 import signal
-from collections.abc import Iterator
+import time
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from banger.host import proc
 from banger.host.files import REFUSALS
 
 log = logging.getLogger(__name__)
 
 RETRY_S = 0.2
+REAP_S, REAP_POLL_S = 1.0, 0.005
 
 
 @dataclass(frozen=True)
@@ -49,6 +52,36 @@ def identify(pid: int) -> ProcessIdentity | None:
     """Return the identity of a live process, or None (gone, or a zombie)."""
     start = _read_start_ticks(pid)
     return None if start is None else ProcessIdentity(pid, start, read_boot_id())
+
+
+def spawn_identified(
+    argv: Sequence[str],
+    *,
+    log_file: Path,
+    pass_fds: Sequence[int] = (),
+    env: Mapping[str, str] | None = None,
+) -> ProcessIdentity | None:
+    """Start a process that outlives us (`proc.spawn_detached`); None: it has ended already.
+
+    No await stands between the fork and the identity. One whose identity cannot be read is ended,
+    with its children: nobody could find it.
+
+    Raises:
+        ToolMissing, HostFailed: it could not be started.
+        OSError: /proc cannot be read.
+    """
+    pid = proc.spawn_detached(argv, log_file=log_file, pass_fds=pass_fds, env=env)
+    try:
+        identity = identify(pid)
+    except BaseException:
+        proc.kill_group(pid)
+        end = time.monotonic() + REAP_S
+        while _reap(pid) is None and time.monotonic() < end:
+            time.sleep(REAP_POLL_S)
+        raise
+    if identity is None:
+        _reap(pid)
+    return identity
 
 
 def is_alive(identity: ProcessIdentity) -> bool:

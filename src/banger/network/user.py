@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 import platform
 import signal
 import socket
@@ -27,7 +26,13 @@ from msgspec import Struct
 from banger.errors import BangerError, HostNotReady, ToolMissing, VmmFailed
 from banger.host import proc
 from banger.host.files import ensure_private_dir
-from banger.host.process import ProcessIdentity, identify, is_alive, send_signal, wait_gone
+from banger.host.process import (
+    ProcessIdentity,
+    is_alive,
+    send_signal,
+    spawn_identified,
+    wait_gone,
+)
 from banger.network.argv import plan_guard, plan_passt
 from banger.network.interface import Interface
 from banger.network.probe import knock
@@ -82,6 +87,7 @@ async def start_user_network(interface: Interface, *, log_file: Path) -> UserNet
                 handle = NetworkHandle(guard=guard, passt=passt)
             except BaseException:
                 guest.close()
+                await asyncio.shield(_abandon(passt))
                 raise
     return UserNetwork(handle, guest)
 
@@ -151,11 +157,18 @@ async def _start_passt(
         await _wait_answer(ours, interface, log_file)
     except BaseException:
         ours.close()
-        send_signal(identity, signal.SIGKILL)
-        await asyncio.shield(wait_gone(identity))
+        await asyncio.shield(_abandon(identity))
         raise
     ours.setblocking(True)
     return identity, ours
+
+
+async def _abandon(passt: ProcessIdentity) -> None:
+    """End a passt that is in no handle yet."""
+    send_signal(passt, signal.SIGKILL)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(KILL_DEADLINE_S):
+            await wait_gone(passt)
 
 
 async def _wait_answer(side: socket.socket, interface: Interface, log_file: Path) -> None:
@@ -179,11 +192,8 @@ def _start_guard(
 
 
 def _spawn(argv: Sequence[str], *, log_file: Path, inherited: Sequence[int]) -> ProcessIdentity:
-    pid = proc.spawn_detached(argv, log_file=log_file, pass_fds=inherited)
-    identity = identify(pid)
+    identity = spawn_identified(argv, log_file=log_file, pass_fds=inherited)
     if identity is None:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
         raise _early_death(log_file)
     return identity
 

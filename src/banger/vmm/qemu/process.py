@@ -23,7 +23,13 @@ from banger.errors import HostNotReady, VmmFailed
 from banger.host import proc
 from banger.host.files import ensure_private_dir
 from banger.host.limits import limit_process, read_stack_bytes
-from banger.host.process import ProcessIdentity, identify, send_signal, wait_gone
+from banger.host.process import (
+    ProcessIdentity,
+    identify,
+    send_signal,
+    spawn_identified,
+    wait_gone,
+)
 from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.limits import plan_vmm_limits
 from banger.vmm.qemu.argv import Descriptors, plan_argv
@@ -77,7 +83,7 @@ async def start(
         )
         limit_process(process, limits)
     except BaseException:
-        _abandon((monitor or process).pid)
+        await asyncio.shield(_abandon(monitor or process))
         raise
     return VmmHandle(
         driver=DRIVER_NAME,
@@ -163,25 +169,18 @@ def _spawn(
     inherited: Sequence[int],
     env: Mapping[str, str] | None = None,
 ) -> ProcessIdentity:
-    """Start a process of its own session; no await stands between the fork and its identity."""
-    pid = proc.spawn_detached(argv, log_file=config.vmm_log, pass_fds=inherited, env=env)
-    try:
-        identity = identify(pid)
-    except BaseException:
-        _abandon(pid)
-        raise
+    identity = spawn_identified(argv, log_file=config.vmm_log, pass_fds=inherited, env=env)
     if identity is None:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
         raise VmmFailed(f"{argv[0]} ended as soon as it was started.", details=_log(config))
     return identity
 
 
-def _abandon(pid: int) -> None:
+async def _abandon(leader: ProcessIdentity) -> None:
     """End a child of ours that nobody knows yet, with its children: its group is its session."""
-    proc.kill_group(pid)
-    with contextlib.suppress(ChildProcessError):
-        os.waitpid(pid, 0)
+    proc.kill_group(leader.pid)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(KILL_DEADLINE_S):
+            await wait_gone(leader)
 
 
 async def _spawn_sandboxed(
@@ -199,7 +198,7 @@ async def _spawn_sandboxed(
         try:
             process = await _read_child(reader, config)
         except BaseException:
-            _abandon(monitor.pid)
+            await asyncio.shield(_abandon(monitor))
             raise
     finally:
         os.close(reader)
