@@ -4,12 +4,16 @@ A verb opens a journal, records each step (or group of steps) as started and as 
 handles in between, and closes the journal. `PLANS` has each function of `banger.plan` that makes
 a plan; `SCENARIOS` what each verb runs through, in order. `test_points.py` compares both with the
 code: a plan, a step or a journal that is not here fails it.
+
+CI tries one death of each kind (`kind_of`): each edge of a journal, each step, each handle. Which
+one, of which verb and on which side, rotates with the sample (tests/support/sampling.py).
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import msgspec
@@ -20,6 +24,7 @@ from banger.plan import lifecycle
 from banger.plan.lifecycle import Plan
 from banger.plan.steps import PauseVmm, ResumeVmm, Step
 from tests.support.deaths import SIDES
+from tests.support.sampling import NUMBER
 
 VM = VmId("0123456789ab")
 ORIGIN = "snapshots/0123456789abcdef"
@@ -79,11 +84,8 @@ class Scenario:
     """What one verb runs through."""
 
     journals: Sequence[tuple[str, Plan]]
-    every: int = 1
-    """Of its deaths, how many apart are tried in CI. 2: each step right before and right after it
-    has acted, which is after `started` and before `done`. Else an odd number: sides alternate."""
     has_record: bool = False
-    """It begins with a transaction that writes none of a journal."""
+    """The first transaction of the verb writes to no journal."""
 
     @property
     def points(self) -> list[str]:
@@ -98,46 +100,39 @@ class Scenario:
 
     @property
     def deaths(self) -> list[Death]:
-        """Those that are tried. A point that comes twice is the first of the two."""
-        pairs = [Death(p, side) for p in dict.fromkeys(self.points) for side in SIDES]
-        if ALL or self.every == 1:
-            return pairs
-        if self.every == 2:
-            return [d for d in pairs if d.side == _telling_side(d.point)]
-        return pairs[:: self.every]
+        """Every point on both sides. Of a point that occurs twice, the first occurrence."""
+        return [Death(point, side) for point in dict.fromkeys(self.points) for side in SIDES]
 
 
 SCENARIOS: dict[str, Scenario] = {
     "create": Scenario([("vm.create", PLANS["plan_create"])]),
-    "start": Scenario([("vm.start", PLANS["plan_start"])], every=2),
-    "clone": Scenario([("vm.create", PLANS["plan_clone"])], every=2),
-    "clone with an entry point": Scenario([("vm.create", CLONE_WITH_ENTRYPOINT)], every=3),
-    "stop": Scenario([("vm.stop", PLANS["plan_stop"])], every=2),
-    "kill": Scenario([("vm.kill", PLANS["plan_kill"])], every=2),
-    "delete": Scenario([("vm.delete", PLANS["plan_delete"])], every=2),
-    "prune": Scenario([("vm.delete", PLANS["plan_delete"])], every=3),
+    "start": Scenario([("vm.start", PLANS["plan_start"])]),
+    "clone": Scenario([("vm.create", PLANS["plan_clone"])]),
+    "clone with an entry point": Scenario([("vm.create", CLONE_WITH_ENTRYPOINT)]),
+    "stop": Scenario([("vm.stop", PLANS["plan_stop"])]),
+    "kill": Scenario([("vm.kill", PLANS["plan_kill"])]),
+    "delete": Scenario([("vm.delete", PLANS["plan_delete"])]),
+    "prune": Scenario([("vm.delete", PLANS["plan_delete"])]),
     "pause": Scenario([("vm.pause", (PauseVmm(vm_id=VM),))]),
     "resume": Scenario([("vm.resume", (ResumeVmm(vm_id=VM),))]),
-    "snapshot": Scenario([("vm.snapshot", PLANS["plan_snapshot"])], every=2),
-    "snapshot of a paused VM": Scenario([("vm.snapshot", PAUSED_SNAPSHOT)], every=3),
+    "snapshot": Scenario([("vm.snapshot", PLANS["plan_snapshot"])]),
+    "snapshot of a paused VM": Scenario([("vm.snapshot", PAUSED_SNAPSHOT)]),
     "restart": Scenario(
-        [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)], every=5
+        [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)]
     ),
     "restart of a VM whose client leaves": Scenario(
-        [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)], every=7
+        [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)]
     ),
     "run --rm": Scenario(
-        [("vm.create", CLONE_WITHOUT_NETWORK), ("vm.delete", PLANS["plan_delete"])], every=5
+        [("vm.create", CLONE_WITHOUT_NETWORK), ("vm.delete", PLANS["plan_delete"])]
     ),
     "set": Scenario([], has_record=True),
     "claim": Scenario([("vm.claim", ())]),
-    "fill": Scenario([("vm.claim", ()), ("vm.create", PLANS["plan_prepare"])], every=3),
-    "drain": Scenario([("vm.delete", PLANS["plan_delete"])], every=3),
-    "restore": Scenario(
-        [("vm.kill", PLANS["plan_kill"]), ("vm.start", PLANS["plan_restore"])], every=3
-    ),
+    "fill": Scenario([("vm.claim", ()), ("vm.create", PLANS["plan_prepare"])]),
+    "drain": Scenario([("vm.delete", PLANS["plan_delete"])]),
+    "restore": Scenario([("vm.kill", PLANS["plan_kill"]), ("vm.start", PLANS["plan_restore"])]),
     "fork": Scenario(
-        [("vm.snapshot", PLANS["plan_snapshot"]), ("vm.create", CLONE_WITHOUT_NETWORK)], every=5
+        [("vm.snapshot", PLANS["plan_snapshot"]), ("vm.create", CLONE_WITHOUT_NETWORK)]
     ),
     "template build": Scenario(
         [
@@ -145,9 +140,42 @@ SCENARIOS: dict[str, Scenario] = {
             ("vm.start", START_WITHOUT_NETWORK),
             ("vm.delete", PLANS["plan_delete"]),
         ],
-        every=7,
     ),
 }
+
+
+def choose_deaths(number: int = NUMBER) -> dict[str, list[Death]]:
+    """Return the deaths to try, by scenario: one of each kind; BANGER_TEST_CRASH=all: every one."""
+    if ALL:
+        return {name: scenario.deaths for name, scenario in SCENARIOS.items()}
+    chosen: dict[str, list[Death]] = {name: [] for name in SCENARIOS}
+    for position, candidates in enumerate(deaths_by_kind().values()):
+        name, death = candidates[(number + position) % len(candidates)]
+        chosen[name].append(death)
+    return chosen
+
+
+def deaths_by_kind() -> dict[str, list[tuple[str, Death]]]:
+    """Return every death with the name of its scenario, grouped by kind."""
+    kinds: dict[str, list[tuple[str, Death]]] = {}
+    for name, scenario in SCENARIOS.items():
+        for death in scenario.deaths:
+            kinds.setdefault(kind_of(death.point), []).append((name, death))
+    return kinds
+
+
+def kind_of(point: str) -> str:
+    """Return what a point is about: `vm.stop begin`, `save vmm handle`, or the tags of its steps.
+
+    A step is one kind whether it is started or done, and whichever journal it is in.
+    """
+    return " + ".join(tags) if (tags := list(_find_tags(point))) else point
+
+
+def _find_tags(point: str) -> Iterator[str]:
+    for part in point.split(" + "):
+        if match := re.fullmatch(r"vm\.\S+ \d+ (\S+) (?:started|done)", part):
+            yield match[1]
 
 
 def _transactions(journal: str, plan: Plan) -> list[str]:
@@ -162,10 +190,6 @@ def _transactions(journal: str, plan: Plan) -> list[str]:
         names += [f"delete {FORGETS[tag]} handle" for tag in tags if tag in FORGETS]
         names.append(_record(journal, numbered, "done"))
     return [*names, f"{journal} end"]
-
-
-def _telling_side(point: str) -> str:
-    return "after" if point.endswith(("begin", "started")) else "before"
 
 
 def _record(journal: str, numbered: list[tuple[int, Step]], status: str) -> str:

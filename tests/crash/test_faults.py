@@ -5,7 +5,8 @@ one fails with ENOSPC, EIO, EMFILE, ENOMEM or EPERM. The request succeeds or ans
 that has a code and a sentence, and is not called a bug; the daemon lives; records and
 machine agree; and the VM can be deleted.
 
-The k are a sample drawn with SEED, SAMPLE of each verb; BANGER_TEST_FAULTS=all takes every k.
+The k are a sample, SAMPLE of each verb, that rotates (tests/support/sampling.py);
+BANGER_TEST_FAULTS=all takes every k.
 """
 
 from __future__ import annotations
@@ -25,13 +26,13 @@ import pytest
 from banger.client import Client
 from banger.errors import BangerError
 from tests.support.installations import Installation, wait_for
+from tests.support.sampling import NUMBER
 from tests.support.soundness import require_sound
 from tests.support.vms import TIMEOUT_S, TINY_IMAGE
 
 ERRNOS = (errno.ENOSPC, errno.EIO, errno.EMFILE, errno.ENOMEM, errno.EPERM)
 REFUSAL = re.compile(r"(?!internal-error|daemon-unreachable)[a-z-]+ \([1-9]\): .*\.", re.DOTALL)
 """A code, an exit code and a sentence; and not one that says that banger has a bug, or died."""
-SEED = 4
 SAMPLE = 12
 ALL = os.environ.get("BANGER_TEST_FAULTS") == "all"
 pytestmark = pytest.mark.timeout(7200 if ALL else TIMEOUT_S)
@@ -102,7 +103,7 @@ def faulty(own_of_module: Installation) -> Iterator[Faulty]:
 def each_k(calls: int, verb: str) -> list[tuple[int, int]]:
     """Return the pairs of k and errno to try."""
     pairs = [(k, number) for k in range(1, calls + 1) for number in ERRNOS]
-    return pairs if ALL else sorted(random.Random(f"{SEED} {verb}").sample(pairs, SAMPLE))
+    return pairs if ALL else sorted(random.Random(f"{NUMBER} {verb}").sample(pairs, SAMPLE))
 
 
 def survive(
@@ -144,7 +145,7 @@ def survive(
             wrong.append(f"{case}\n    {error!r}"[:700])
             print(f"WRONG: {error!r}"[:700])
             faulty.delete_all()
-    assert not wrong, f"{len(wrong)} of {verb}'s faults:\n" + "\n".join(wrong)
+    assert not wrong, f"{len(wrong)} of {verb}'s faults in sample {NUMBER}:\n" + "\n".join(wrong)
 
 
 def test_faults_of_create(faulty: Faulty) -> None:

@@ -9,7 +9,14 @@ from pathlib import Path
 import banger
 from banger.plan import lifecycle
 from banger.plan.steps import Step
-from tests.crash.points import PLANS, SCENARIOS, tag_of
+from tests.crash.points import (
+    PLANS,
+    SCENARIOS,
+    choose_deaths,
+    deaths_by_kind,
+    kind_of,
+    tag_of,
+)
 
 SOURCES = Path(banger.__file__).parent
 
@@ -22,16 +29,26 @@ def test_every_plan_is_tried() -> None:
     assert [name for name, plan in PLANS.items() if id(plan) not in tried] == []
 
 
-def test_every_step_is_tried_on_both_sides() -> None:
-    """B5: each tag of the journal's format, started and done, before and after."""
+def test_every_step_is_in_each_sample() -> None:
+    """B5: each tag of the journal's format, whatever the number of the sample."""
     known = {str(kind.__struct_config__.tag) for kind in typing.get_args(Step)}
-    deaths = [death for scenario in SCENARIOS.values() for death in scenario.deaths]
-    for side in ("before", "after"):
-        words = [
-            " ".join(death.point.split(" + ")).split() for death in deaths if death.side == side
-        ]
-        tried = {word for point in words for word in point}
-        assert known - tried == set(), side
+    for number in (0, 1, 2):
+        deaths = [death for chosen in choose_deaths(number).values() for death in chosen]
+        tried = {tag for death in deaths for tag in kind_of(death.point).split(" + ")}
+        assert known - tried == set(), number
+
+
+def test_the_samples_together_are_all_deaths() -> None:
+    """B5: as many samples as the commonest kind has deaths try every one."""
+    kinds = deaths_by_kind()
+    rounds = max(map(len, kinds.values()))
+    tried = {
+        (name, death)
+        for number in range(rounds)
+        for name, chosen in choose_deaths(number).items()
+        for death in chosen
+    }
+    assert tried == {pair for pairs in kinds.values() for pair in pairs}
 
 
 def test_every_journal_is_tried() -> None:
@@ -42,7 +59,8 @@ def test_every_journal_is_tried() -> None:
 
 def test_there_are_enough_points() -> None:
     """B5."""
-    assert sum(len(scenario.deaths) for scenario in SCENARIOS.values()) >= 150
+    assert sum(len(scenario.deaths) for scenario in SCENARIOS.values()) >= 600
+    assert len(deaths_by_kind()) >= 50
     assert all(
         tag_of(step) for plan in PLANS.values() for step in plan if not isinstance(step, tuple)
     )
