@@ -8,12 +8,12 @@ die() { say "error: $*"; exit 1; }
 
 # The first Python 3.11 or newer that this user can run, in the order of PATH.
 find_python() {
-    local candidate
+    local candidate ask='
+import os, sys
+sys.exit(1) if sys.version_info < (3, 11) else print(os.path.realpath(sys._base_executable))'
     for candidate in ${PYTHON:-} python3 /usr/bin/python3 python3.14 python3.13 python3.12 python3.11; do
-        if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
-            command -v "$candidate"
-            return
-        fi
+        # Inside an activated .venv, its base interpreter: scripts/venv may remove .venv.
+        if "$candidate" -c "$ask" 2>/dev/null; then return; fi
     done
     die "no Python 3.11 or newer was found; PYTHON=/path/to/python3 names one."
 }
