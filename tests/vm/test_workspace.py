@@ -67,6 +67,15 @@ def test_status_agrees_on_both_sides(
     assert banger.exec(system, "test", "-e", "build/ignored.o").status == 1
 
 
+def test_commands_run_in_the_directory_that_was_named(
+    banger: Installation, system: str, repository: Path, place: str
+) -> None:
+    banger.do("vm", "workspace", "prepare", system, repository / "src/part1")
+    assert banger.exec(system, "pwd", status=0).text == f"{place}/src/part1"
+    banger.do("vm", "workspace", "prepare", system, repository)
+    assert banger.exec(system, "pwd", status=0).text == place
+
+
 def test_untracked_files_when_asked_for(
     banger: Installation, system: str, repository: Path, place: str
 ) -> None:

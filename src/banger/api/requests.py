@@ -203,6 +203,8 @@ class WorkspacePrepare(Params, frozen=True):
     """Start this new branch in the guest ..."""
     from_ref: str | None = None
     """... at this commit of the repository (with `branch` only)."""
+    directory: str | None = None
+    """Directory of the repository, relative to its top, that later commands run in by default."""
 
 
 class WorkspaceInspect(Params, frozen=True):

@@ -33,9 +33,11 @@ def _prepare(arguments: Namespace, context: Context) -> int:
 
     if arguments.from_ref and not arguments.branch:
         raise UsageError("--from needs --branch.", hint="--branch NAME --from REF")
+    top = os.path.realpath(locate_repository(arguments.path))
     given = {
         "ref": arguments.ref,
-        "path": os.path.abspath(locate_repository(arguments.path)),
+        "path": top,
+        "directory": os.path.relpath(os.path.realpath(arguments.path), top),
         "guest_path": arguments.guest_path,
         "include_untracked": arguments.include_untracked,
         "branch": arguments.branch,

@@ -163,6 +163,8 @@ class WorkspaceRecord(Struct, frozen=True, kw_only=True):
     commit: str
     """The commit that exports are compared with (hazard A3)."""
     branch: str | None = None
+    directory: str | None = None
+    """Where commands run by default, relative to `guest_path`; None: in `guest_path` itself."""
 
 
 class VmRecord(Struct, frozen=True, kw_only=True):

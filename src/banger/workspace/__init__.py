@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from banger.workspace.importing import import_workspace, plan_import
     from banger.workspace.inspect import inspect_repository
     from banger.workspace.locate import locate_repository
+    from banger.workspace.names import parse_directory
 
 _HOMES = {
     "Completed": "guestfiles",
@@ -41,6 +42,7 @@ _HOMES = {
     "import_workspace": "importing",
     "inspect_repository": "inspect",
     "locate_repository": "locate",
+    "parse_directory": "names",
     "plan_import": "importing",
 }
 
@@ -57,6 +59,7 @@ __all__ = [
     "import_workspace",
     "inspect_repository",
     "locate_repository",
+    "parse_directory",
     "plan_import",
 ]
 

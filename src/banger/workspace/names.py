@@ -9,7 +9,10 @@ with the code points that HFS+ ignores.
 
 from __future__ import annotations
 
+import posixpath
 import re
+
+from banger.errors import InvalidRequest
 
 NAME_BYTES_MAX = 4096
 """Linux's PATH_MAX."""
@@ -30,6 +33,20 @@ def is_safe_name(untrusted_name: bytes) -> bool:
     if b"\\" in untrusted_name:
         parts += untrusted_name.replace(b"\\", b"/").strip(b"/").split(b"/")
     return all(_is_safe_part(part) for part in parts)
+
+
+def parse_directory(untrusted_directory: str | None) -> str | None:
+    """Return the normal form of a directory of the repository; None for its top.
+
+    Raises:
+        InvalidRequest: the directory is absolute or leads out of the repository.
+    """
+    path = posixpath.normpath(untrusted_directory or ".")
+    if path.startswith(("/", "../")) or path == ".." or "\0" in path:
+        raise InvalidRequest(
+            f"{untrusted_directory!r} is not a directory relative to the repository's top."
+        )
+    return None if path == "." else path
 
 
 def is_gitmodules(untrusted_name: bytes) -> bool:

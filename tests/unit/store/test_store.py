@@ -93,7 +93,7 @@ def test_a_record_comes_back_as_it_was(path: Path) -> None:
 
 
 def test_what_is_saved_of_a_vm_is_found_again(path: Path) -> None:
-    workspace = WorkspaceRecord(host_path="/h", guest_path="/g", commit="c" * 40)
+    workspace = WorkspaceRecord(host_path="/h", guest_path="/g", commit="c" * 40, directory="d/e")
 
     async def work(database: store.Database) -> None:
         await database.write(store.insert_vm, record(FIRST, "a"))

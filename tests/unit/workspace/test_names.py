@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banger.workspace.names import is_gitmodules, is_safe_name, parents
+from banger.errors import InvalidRequest
+from banger.workspace.names import is_gitmodules, is_safe_name, parents, parse_directory
 
 UNSAFE = [
     b"",
@@ -96,3 +97,17 @@ def test_gitmodules_elsewhere_is_an_ordinary_file() -> None:
 def test_parents_are_outermost_first() -> None:
     assert parents(b"a/b/c") == [b"a", b"a/b"]
     assert parents(b"a") == []
+
+
+@pytest.mark.parametrize(
+    ("given", "parsed"),
+    [(None, None), ("", None), (".", None), ("a/..", None), ("a", "a"), ("./a//b/", "a/b")],
+)
+def test_a_directory_of_the_repository_is_normal(given: str | None, parsed: str | None) -> None:
+    assert parse_directory(given) == parsed
+
+
+@pytest.mark.parametrize("path", ["/", "/etc", "..", "../x", "a/../../x", "a\0b", "//etc"])
+def test_a_directory_outside_of_the_repository_is_refused(path: str) -> None:
+    with pytest.raises(InvalidRequest, match="relative to the repository's top"):
+        parse_directory(path)

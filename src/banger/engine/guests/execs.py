@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import posixpath
+
 from banger import guest
 from banger.api.requests import VmExec
 from banger.engine.engine import Engine
 from banger.engine.lookup import get_connection, get_vm
 from banger.errors import ExecBadDirectory, ExecNotFound, InvalidRequest
-from banger.model.vm import VmRecord
+from banger.model.vm import VmRecord, WorkspaceRecord
 
 START_DEADLINE_S = 30.0
 """For the program to be running; a busy emulated guest takes a second."""
@@ -41,7 +43,7 @@ async def start_exec(engine: Engine, params: VmExec) -> guest.GuestProcess:
 def _plan_exec(params: VmExec, record: VmRecord) -> guest.ExecSpec:
     # A workspace belongs to root, in whose home it is: there the image's user could do nothing.
     workspace, spec = record.workspace, record.spec
-    cwd = params.cwd or (workspace.guest_path if workspace else spec.workdir)
+    cwd = params.cwd or (_default_directory(workspace) if workspace else spec.workdir)
     user = params.user or (spec.user if workspace is None else "")
     terminal = params.terminal
     variables = spec.env | params.env
@@ -54,6 +56,10 @@ def _plan_exec(params: VmExec, record: VmRecord) -> guest.ExecSpec:
         stdin=params.stdin,
         detach=params.detach,
     )
+
+
+def _default_directory(workspace: WorkspaceRecord) -> str:
+    return posixpath.join(workspace.guest_path, workspace.directory or "")
 
 
 def _encode(text: str) -> bytes:

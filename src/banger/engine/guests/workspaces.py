@@ -51,6 +51,7 @@ async def prepare_workspace(
     engine: Engine, op: Operation, params: WorkspacePrepare
 ) -> PreparedWorkspace:
     """Make the workspace of a repository in a running VM."""
+    directory = workspace.parse_directory(params.directory)
     record = await get_vm(engine, params.ref)
     connection = await get_connection(engine, record)
     op.progress("inspect")
@@ -68,6 +69,7 @@ async def prepare_workspace(
             guest_path=done.guest_path,
             commit=done.commit,
             branch=done.branch,
+            directory=directory,
         )
         await engine.database.write(store.update_workspace, record.id, saved)
     return PreparedWorkspace(
