@@ -11,7 +11,6 @@ one sentence with the file, the key and the line.
 
 from __future__ import annotations
 
-import difflib
 import os
 import re
 import tomllib
@@ -23,6 +22,7 @@ from banger.durations import parse_duration
 from banger.errors import ConfigInvalid
 from banger.model.registries import Registries, parse_registries
 from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
+from banger.nearnames import format_near_hint
 
 Value = str | int | Registries
 
@@ -252,7 +252,8 @@ def parse_config(untrusted_text: str, where: str) -> dict[str, Value]:
         option = _BY_KEY.get(key)
         if option is None:
             raise ConfigInvalid(
-                f"{where}, line {line}: there is no setting {key}.", hint=_near_match(key)
+                f"{where}, line {line}: there is no setting {key}.",
+                hint=format_near_hint(key, _BY_KEY, see="banger config show"),
             )
         try:
             values[key] = option.parse(untrusted_value)
@@ -312,10 +313,3 @@ def _find_line(text: str, key: str) -> int:
         if (current == table and left == name) or (not current and left == key):
             return number
     return 1
-
-
-def _near_match(key: str) -> str | None:
-    near = difflib.get_close_matches(key, _BY_KEY, n=1)
-    return (
-        f"did you mean {near[0]}? (banger config show lists all)" if near else "banger config show"
-    )

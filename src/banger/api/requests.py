@@ -179,6 +179,8 @@ class VmLogs(Params, frozen=True):
     ref: str
     log: Literal["console", "vmm"] = "console"
     follow: bool = False
+    tail: int | None = None
+    """So many of the last lines only."""
 
 
 class VmWatch(Params, frozen=True):

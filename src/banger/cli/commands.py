@@ -7,15 +7,24 @@ command's module is loaded for another's sake.
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Callable
 
-from banger.cli.parser import Parser, UsageError, find_near
+from banger.cli.parser import Parser
 
 
 class Command:
     """One command. Its module has `COMMANDS[name] = (configure, run)`."""
 
-    __slots__ = ("aliases", "is_guest_command", "module", "path", "summary", "takes_command")
+    __slots__ = (
+        "aliases",
+        "command_after",
+        "is_guest_command",
+        "module",
+        "path",
+        "summary",
+        "takes_command",
+    )
 
     def __init__(
         self,
@@ -25,6 +34,7 @@ class Command:
         *,
         aliases: tuple[str, ...] = (),
         takes_command: bool = False,
+        command_after: int | None = None,
         is_guest_command: bool = False,
     ) -> None:
         self.path = path
@@ -33,6 +43,8 @@ class Command:
         self.aliases = aliases
         self.takes_command = takes_command
         """Words after `--` are a command."""
+        self.command_after = command_after
+        """... and so are those after so many arguments, without `--`."""
         self.is_guest_command = is_guest_command
         """The exit status is the guest's; our own failures are 125."""
 
@@ -40,7 +52,12 @@ class Command:
         """Import the command's module; return its parser and its function."""
         module = importlib.import_module(f"banger.cli.{self.module}")
         configure, run = module.COMMANDS[self.path]
-        parser = Parser(self.path, self.summary, takes_command=self.takes_command)
+        parser = Parser(
+            self.path,
+            self.summary,
+            takes_command=self.takes_command,
+            command_after=self.command_after,
+        )
         configure(parser)
         return parser, run
 
@@ -73,6 +90,7 @@ COMMANDS = (
         "exec",
         "Run a command in a VM and exit with its status.",
         takes_command=True,
+        command_after=1,
         is_guest_command=True,
     ),
     Command("vm shell", "exec", "Open a login shell in a VM.", is_guest_command=True),
@@ -124,7 +142,7 @@ COMMANDS = (
     Command("gc", "gc", "Remove what has our name and belongs to no VM."),
     Command("completion", "completion", "Print the completion script of a shell."),
     Command("api-spec", "version", "Print the OpenRPC document of the daemon's API."),
-    Command("version", "version", "Print the version.", aliases=("--version",)),
+    Command("version", "version", "Print the version.", aliases=("--version", "-V")),
 )
 
 GROUPS = {
@@ -157,22 +175,53 @@ OFTEN = ("vm run", "vm list", "vm shell", "vm exec", "vm stop", "vm delete")
 def find_command(words: list[str]) -> tuple[Command, list[str]]:
     """Return the command that `words` begin with, and the words after it.
 
+    The verbs of `vm` need no `vm`, and the words of other tools are known.
+
     Raises:
-        UsageError: there is no such command; the hint is the nearest one.
+        UsageError: there is no such command; the hint is what was probably meant.
     """
     by_name = {name: c for c in COMMANDS for name in (c.path, *c.aliases)}
+    found = _find(words, by_name)
+    if found is not None:
+        return found
+    from banger.cli.otherwords import find_words, plan_refusal
+
+    ours = find_words(words, by_name)
+    found = _find(ours, by_name) if ours else None
+    if found is None:
+        raise plan_refusal(words, by_name, GROUPS)
+    return found
+
+
+def _find(words: list[str], by_name: dict[str, Command]) -> tuple[Command, list[str]] | None:
     for length in (3, 2, 1):
         found = by_name.get(" ".join(words[:length]))
         if found and len(words) >= length:
             return found, words[length:]
-    raise _unknown(words, list(by_name))
+    return None
+
+
+def move_help(words: list[str]) -> list[str]:
+    """Return `help vm run`, `vm help run` and `vm run help` as `vm run --help`."""
+    if "help" not in words:
+        return words
+    place = words.index("help")
+    before, after = words[:place], words[place + 1 :]
+    if not before or " ".join(before) in GROUPS or " ".join(["vm", *before]) in GROUPS:
+        return [*before, *after, "--help"]
+    names = {name for c in COMMANDS for name in (c.path, *c.aliases)}
+    is_command = " ".join(before) in names or " ".join(["vm", *before]) in names
+    # A directory of that name may be what `vm run help` means.
+    return [*before, "--help"] if is_command and not after and not os.path.exists("help") else words
 
 
 def find_group(words: list[str]) -> str | None:
     """Return the group's name if `words` are one, with or without a help option; else None."""
-    names = [word for word in words if word not in ("-h", "--help", "help")]
+    names = [word for word in words if word not in ("-h", "--help")]
     group = " ".join(names)
-    return group if group in GROUPS or not names else None
+    if group in GROUPS or not names:
+        return group
+    return f"vm {group}" if f"vm {group}" in GROUPS else None
 
 
 def render_group(group: str) -> str:
@@ -199,17 +248,3 @@ def _line(name: str, summary: str) -> str:
 
     text = textwrap.wrap(summary, 80 - 20)
     return "\n".join([f"  {name.ljust(18)}{text[0]}", *(" " * 20 + line for line in text[1:])])
-
-
-def _unknown(words: list[str], known: list[str]) -> UsageError:
-    """Return the error for words that are no command."""
-    depth = 1
-    while " ".join(words[:depth]) in GROUPS:
-        depth += 1
-    typed = " ".join(words[:depth])
-    candidates = [" ".join(name.split()[:depth]) for name in known]
-    near = find_near(typed, candidates)
-    # `banger run` is what a newcomer tries first.
-    near = near or next((name for name in known if name.split()[-1] == words[0]), None)
-    hint = f"banger {near}" if near else "banger --help"
-    return UsageError(f"There is no command `banger {typed}`.", hint=hint)

@@ -6,7 +6,8 @@ from argparse import Namespace
 
 from banger.cli.commands import COMMANDS as TABLE
 from banger.cli.context import Context
-from banger.cli.parser import Parser, UsageError, find_near
+from banger.cli.parser import Parser, UsageError
+from banger.nearnames import find_near
 
 SHELLS = ("bash", "zsh", "fish")
 

@@ -9,6 +9,7 @@ from argparse import Namespace
 from banger.cli.context import Context
 from banger.cli.output import format_age, format_json
 from banger.cli.parser import Parser
+from banger.cli.values import line_count
 from banger.errors import DaemonUnreachable, NotFound
 
 LINES = 50
@@ -95,7 +96,7 @@ def _restart(_: Namespace, context: Context) -> int:
 def _configure_logs(parser: Parser) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="print what is added, too")
     parser.add_argument(
-        "-n", "--lines", metavar="N", type=int, default=LINES, help=f"how many (default: {LINES})"
+        "-n", "--tail", metavar="N", type=line_count, default=LINES, help="only the last N lines"
     )
 
 
@@ -107,7 +108,7 @@ def _logs(arguments: Namespace, context: Context) -> int:
     except FileNotFoundError as error:
         raise NotFound(f"There is no log yet: {path}.", hint="banger daemon status") from error
     with file:
-        for line in file.readlines()[-max(arguments.lines, 0) :]:
+        for line in file.readlines()[-arguments.tail or sys.maxsize :]:
             sys.stdout.buffer.write(line)
         sys.stdout.flush()
         if arguments.follow:

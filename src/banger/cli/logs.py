@@ -9,6 +9,7 @@ from argparse import Namespace
 
 from banger.cli.context import Context
 from banger.cli.parser import Parser
+from banger.cli.values import line_count
 from banger.client.relay import Relay
 from banger.client.stream import ClientStream
 
@@ -19,6 +20,9 @@ _STEERING = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 def _configure(parser: Parser) -> None:
     parser.add_argument("ref", metavar="VM", help="name, id, or the beginning of either")
     parser.add_argument("-f", "--follow", action="store_true", help="print what is added, too")
+    parser.add_argument(
+        "-n", "--tail", metavar="N", type=line_count, help="only the last N lines of what is there"
+    )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
         "--console", dest="log", action="store_const", const="console", help="the serial console"
@@ -30,6 +34,8 @@ def _configure(parser: Parser) -> None:
 
 def _logs(arguments: Namespace, context: Context) -> int:
     params = {"ref": arguments.ref, "log": arguments.log, "follow": arguments.follow}
+    if arguments.tail is not None:
+        params["tail"] = arguments.tail
     with context.client() as client:
         stream = client.stream("vm.logs", params)
     with contextlib.closing(stream):

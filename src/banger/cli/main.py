@@ -10,7 +10,7 @@ import os
 import signal
 import sys
 
-from banger.cli.commands import Command, find_command, find_group, render_group
+from banger.cli.commands import Command, find_command, find_group, move_help, render_group
 from banger.cli.parser import HelpAsked
 from banger.errors import BangerError
 
@@ -37,6 +37,7 @@ def main() -> int:
 
 
 def _main(words: list[str]) -> int:
+    words = move_help(words)
     group = find_group(words)
     if group is not None:
         sys.stdout.write(render_group(group))

@@ -24,9 +24,19 @@ class HelpAsked(Exception):
 
 
 class Parser(argparse.ArgumentParser):
-    """One command's parser. `takes_command`: words after `--` are a command for the guest."""
+    """One command's parser. `takes_command`: words after `--` are a command for the guest.
 
-    def __init__(self, name: str, summary: str, *, takes_command: bool = False) -> None:
+    With `command_after` the command needs no `--` if it comes after so many arguments.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        summary: str,
+        *,
+        takes_command: bool = False,
+        command_after: int | None = None,
+    ) -> None:
         # With a usage and a width of our own argparse neither lays one out nor asks for the
         # terminal's width at every start, which takes it 5 ms.
         super().__init__(
@@ -36,32 +46,72 @@ class Parser(argparse.ArgumentParser):
             add_help=False,
             allow_abbrev=False,
         )
+        self.name = name
         self.summary = summary
         self.text = ""
         """More about the command, below its options."""
         self.takes_command = takes_command
+        self.command_after = command_after
         self.add_argument("-h", "--help", action=_Help, help="show this page")
 
     def parse(self, words: list[str]) -> argparse.Namespace:
-        """Return the arguments; `command` is what came after `--` (None without `--`).
+        """Return the arguments; `command` is the guest's command (None if there is none).
+
+        Options by which other tools call ours are taken as ours.
 
         Raises:
             UsageError: they are not valid; the hint is the nearest right word, or the help.
             HelpAsked: help was asked for.
         """
-        own, command = words, None
-        if self.takes_command and "--" in words:
-            middle = words.index("--")
-            own, command = words[:middle], words[middle + 1 :]
+        own, command = self._split(words) if self.takes_command else (words, None)
+        try:
+            namespace = self._parse(own)
+        except UsageError:
+            from banger.cli.otheroptions import translate_options
+
+            translated = translate_options(self.name, own)
+            if translated == own:
+                raise
+            namespace = self._parse(translated)
+        namespace.command = command
+        return namespace
+
+    def _parse(self, own: list[str]) -> argparse.Namespace:
         try:
             namespace, unknown = self.parse_known_intermixed_args(own)
         except HelpAsked:
             # Only now: argparse hides the arguments' shapes while it looks for options.
             raise HelpAsked(self.format_help()) from None
         if unknown:
-            self._refuse_unknown(unknown[0])
-        namespace.command = command
+            self._refuse_unknown(unknown)
         return namespace
+
+    def _split(self, words: list[str]) -> tuple[list[str], list[str] | None]:
+        """Return our own words, and the guest's command."""
+        arguments, position = 0, 0
+        while position < len(words):
+            word = words[position]
+            if word == "--":
+                return words[:position], words[position + 1 :]
+            if word.startswith("-"):
+                position += self._has_value_next(word)
+            elif arguments == self.command_after:
+                return words[:position], words[position:]
+            else:
+                arguments += 1
+            position += 1
+        return words, None
+
+    def _has_value_next(self, word: str) -> bool:
+        """Tell whether an option's value is the next word: not for `--a=b`, `-ab` or a flag."""
+        actions = self._option_string_actions
+        if word.startswith("--"):
+            return word in actions and actions[word].nargs is None
+        for place, letter in enumerate(word[1:], start=2):
+            action = actions.get(f"-{letter}")
+            if action is None or action.nargs is None:
+                return action is not None and place == len(word)
+        return False
 
     def error(self, message: str) -> None:  # type: ignore[override]  # argparse exits here
         """Turn argparse's complaint into our error."""
@@ -84,18 +134,22 @@ class Parser(argparse.ArgumentParser):
         """Return the one line that shows the command's shape."""
         words = [self.prog, "[options]"]
         words += [_shape(action) for action in self._actions if not action.option_strings]
-        return " ".join(words + ["[-- COMMAND...]"] * self.takes_command)
+        if self.takes_command:
+            words.append("[--] COMMAND..." if self.command_after else "[-- COMMAND...]")
+        return " ".join(words)
 
-    def _refuse_unknown(self, word: str) -> None:
-        known = [text for action in self._actions for text in action.option_strings]
-        if not word.startswith("-"):
-            hint = f"{self.prog} --help"
-            if self.takes_command:
-                hint = f"put -- before the command: {self.prog} ... -- {word}"
-            raise UsageError(f"{self.prog}: {word!r} is one argument too many.", hint=hint)
-        near = find_near(word.partition("=")[0], known)
-        hint = f"did you mean {near}?" if near else f"{self.prog} --help"
-        raise UsageError(f"{self.prog} has no option {word}.", hint=hint)
+    def _refuse_unknown(self, unknown: list[str]) -> None:
+        from banger.nearnames import format_near_hint
+
+        help_page = f"{self.prog} --help"
+        option = next((word for word in unknown if word.startswith("-")), None)
+        if option is not None:
+            known = [text for action in self._actions for text in action.option_strings]
+            hint = format_near_hint(option.partition("=")[0], known, see=help_page)
+            raise UsageError(f"{self.prog} has no option {option}.", hint=hint)
+        if self.takes_command:
+            help_page = f"put -- before the command: {self.prog} ... -- {' '.join(unknown)}"
+        raise UsageError(f"{self.prog}: {unknown[0]!r} is one argument too many.", hint=help_page)
 
 
 class _Help(argparse.Action):
@@ -104,13 +158,6 @@ class _Help(argparse.Action):
 
     def __call__(self, *_: object) -> None:
         raise HelpAsked
-
-
-def find_near(word: str, known: list[str]) -> str | None:
-    """Return the known word that was probably meant, or None."""
-    import difflib
-
-    return next(iter(difflib.get_close_matches(word, known, n=1, cutoff=0.6)), None)
 
 
 def _shape(action: argparse.Action) -> str:

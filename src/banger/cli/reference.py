@@ -14,6 +14,9 @@ _INTRODUCTION = """\
 
 <!-- Made by `python -m banger.cli.reference > docs/cli.md`; do not edit. -->
 
+The verbs of `vm` need no `vm`: `banger run`, `banger ls`, `banger stop web1`. Words and options
+that other tools have for the same are taken as well: `banger vm inspect`, `--cpus 2`, `-m 2g`.
+
 Results go to stdout, everything else to stderr. Where several VMs may be named, the good ones
 are done even if others fail, and the exit status says so.
 

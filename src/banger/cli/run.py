@@ -79,6 +79,8 @@ def _configure(parser: Parser) -> None:
         help="set a variable; K alone takes its value from here; may be repeated",
     )
     add("--timeout", metavar="TIME", type=duration_s, help="kill the command after so long: 10m")
+    add("-t", "--tty", action="store_true", help="give it a terminal, even when stdin is none")
+    add("-i", "--interactive", action="store_true", help="pass stdin on, even from a terminal")
     add("--entrypoint", action="store_true", help="run the image's entry point")
     add("--fork", type=forks, metavar="N", help="run the command in N forks of the VM, 1 to 64")
     parser.text = _TEXT
@@ -198,12 +200,12 @@ def _use(
 ) -> int:
     """Run the command, or a shell, in `cwd` (None: the user's home); return its status."""
     stages.enter("command" if arguments.command else "shell")
-    tty = has_terminal()
+    tty = arguments.tty or has_terminal()
     command = GuestCommand(
         arguments.command or list(LOGIN_SHELL),
         env=dict(arguments.env),
         tty=tty,
-        stdin=tty or has_input(),
+        stdin=tty or arguments.interactive or has_input(),
         cwd=cwd,
         timeout_s=arguments.timeout,
     )

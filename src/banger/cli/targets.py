@@ -17,17 +17,25 @@ def add_refs(
     parser.add_argument("refs", nargs="+", metavar=what, help=text)
 
 
-def each_target(refs: list[str], act: Callable[[str], None], context: Context) -> int:
+def each_target(
+    refs: list[str],
+    act: Callable[[str], None],
+    context: Context,
+    *,
+    passed_over: type[BangerError] | tuple[()] = (),
+) -> int:
     """Call `act` for each target; say what failed; return the exit status.
 
-    0 if all went well; the errors' own status if they agree; else 1. Without a daemon
-    the rest is not tried.
+    0 if all went well; the errors' own status if they agree; else 1. Errors to be `passed_over`
+    count as success. Without a daemon the rest is not tried.
     """
     failures: list[int] = []
     # A target that was named twice is done once.
     for ref in dict.fromkeys(refs):
         try:
             act(ref)
+        except passed_over:
+            continue
         except DaemonUnreachable:
             raise
         except BangerError as error:

@@ -8,13 +8,13 @@ from argparse import ArgumentTypeError
 
 from banger.durations import parse_duration
 
-_SIZE = re.compile(r"([0-9]{1,9})(|m|mi|mib|g|gi|gib|t|ti|tib)", re.IGNORECASE)
+_SIZE = re.compile(r"([0-9]{1,9})(|mi?b?|gi?b?|ti?b?)", re.IGNORECASE)
 _FACTORS = {"": 1, "m": 1, "g": 1024, "t": 1024 * 1024}
 FORKS_MAX = 64
 
 
 def size_mib(untrusted_text: str) -> int:
-    """Return MiB for `2048`, `512M`, `8G`."""
+    """Return MiB for `2048`, `512M`, `8G`, `8GB`, `8GiB`: all are powers of 1024."""
     match = _SIZE.fullmatch(untrusted_text)
     if not match or int(match[1]) == 0:
         raise ArgumentTypeError(f"{untrusted_text!r} is not a size such as 512M or 8G")
@@ -26,6 +26,13 @@ def count(untrusted_text: str) -> int:
     if re.fullmatch(r"[0-9]{1,6}", untrusted_text) and int(untrusted_text) > 0:
         return int(untrusted_text)
     raise ArgumentTypeError(f"{untrusted_text!r} is not a number of at least 1")
+
+
+def line_count(untrusted_text: str) -> int:
+    """Return a number of lines, which may be 0."""
+    if re.fullmatch(r"[0-9]{1,9}", untrusted_text):
+        return int(untrusted_text)
+    raise ArgumentTypeError(f"{untrusted_text!r} is not a number of lines")
 
 
 def forks(untrusted_text: str) -> int:

@@ -13,6 +13,7 @@ from banger.cli.progress import Stages
 from banger.cli.sizing import add_force
 from banger.cli.targets import add_refs, confirm_deletion, each_target
 from banger.cli.values import duration_s
+from banger.errors import VmNotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +30,12 @@ def _configure(parser: Parser) -> None:
 def _configure_start(parser: Parser) -> None:
     _configure(parser)
     add_force(parser)
+
+
+def _configure_delete(parser: Parser) -> None:
+    _configure(parser)
+    parser.add_argument("-f", "--force", action="store_true", help="a VM that is gone is no error")
+    parser.text = "Nothing is asked: neither of a VM that runs, nor of its disk and snapshots."
 
 
 def _configure_stop(parser: Parser) -> None:
@@ -50,7 +57,15 @@ def _configure_restart(parser: Parser) -> None:
     add_force(parser)
 
 
-def _verb(method: str, done: str) -> Callable[[Namespace, Context], int]:
+def _delete(arguments: Namespace, context: Context) -> int:
+    gone = VmNotFound if arguments.force else ()
+    arguments.force = False
+    return _verb("vm.delete", "deleted", passed_over=gone)(arguments, context)
+
+
+def _verb(
+    method: str, done: str, *, passed_over: type[VmNotFound] | tuple[()] = ()
+) -> Callable[[Namespace, Context], int]:
     """Return the function of a verb: call `method` for each VM and print its name."""
 
     def run(arguments: Namespace, context: Context) -> int:
@@ -75,7 +90,7 @@ def _verb(method: str, done: str) -> Callable[[Namespace, Context], int]:
                 if not arguments.quiet:
                     context.say(f"{done} {_name(result, ref)}")
 
-            return each_target(arguments.refs, act, context)
+            return each_target(arguments.refs, act, context, passed_over=passed_over)
 
     return run
 
@@ -138,6 +153,6 @@ COMMANDS = {
     "vm kill": (_configure, _verb("vm.kill", "killed")),
     "vm pause": (_configure, _verb("vm.pause", "paused")),
     "vm resume": (_configure, _verb("vm.resume", "resumed")),
-    "vm delete": (_configure, _verb("vm.delete", "deleted")),
+    "vm delete": (_configure_delete, _delete),
     "vm prune": (_configure_prune, _prune),
 }

@@ -14,6 +14,7 @@ from banger.errors import InvalidRequest, VmAmbiguous, VmNotFound, WrongState
 from banger.guest import GuestConnection, connect
 from banger.model.names import VmId, find_matches
 from banger.model.vm import VmRecord, VmState, is_hidden
+from banger.nearnames import format_near_hint
 
 RECONNECT_DEADLINE_S = 15.0
 TRIES, PAUSE_S = 5, 0.2
@@ -37,7 +38,9 @@ async def get_vm(engine: Engine, untrusted_ref: str) -> VmRecord:
     }
     matches = find_matches(untrusted_ref, [(r.id, r.spec.name) for r in records.values()])
     if not matches:
-        raise VmNotFound(f"There is no VM {untrusted_ref}.", hint="banger vm list")
+        names = [record.spec.name for record in records.values()]
+        hint = format_near_hint(untrusted_ref, names, see="banger vm list")
+        raise VmNotFound(f"There is no VM {untrusted_ref}.", hint=hint)
     if len(matches) > 1:
         candidates = ", ".join(f"{name} ({vm_id})" for vm_id, name in matches)
         raise VmAmbiguous(f"{untrusted_ref} may be any of: {candidates}.")
@@ -92,7 +95,7 @@ def require_undamaged(record: VmRecord) -> None:
     if record.spec.vcpu == 0:
         raise WrongState(
             f"The record of {record.spec.name} is damaged.",
-            hint=f"banger vm delete {record.spec.name}",
+            hint=f"banger vm show {record.spec.name}",
         )
 
 

@@ -6,14 +6,15 @@ means is the registry's word, and `image pull` takes any.
 
 from __future__ import annotations
 
-import difflib
 import hashlib
+import re
 from collections.abc import Iterable
 
 import msgspec
 from msgspec import Struct
 
 from banger.images.recipe import Recipe, read_own_recipe
+from banger.nearnames import find_near
 
 BASE = "debian-bookworm"
 """The recipe that comes with banger, and that all of the catalogue are built by."""
@@ -38,6 +39,16 @@ CATALOGUE = {
 }
 """By name; the default first. Each has been built and booted."""
 
+RELEASES = {
+    "debian": "bookworm",
+    "stable": "trixie",
+    "oldstable": "bookworm",
+    "11": "bullseye",
+    "12": "bookworm",
+    "13": "trixie",
+}
+"""Other words for the suites of the catalogue."""
+
 
 def find_recipe(name: str) -> Recipe | None:
     """Return the recipe of an image of the catalogue, or None."""
@@ -55,8 +66,13 @@ def find_recipe_hash(recipe: Recipe) -> str:
 
 
 def find_near_name(name: str, local: Iterable[str]) -> str | None:
-    """Return the image, of the catalogue or a local one, that a slip was probably meant for."""
-    names = {*CATALOGUE, *local}
-    by_end = {known.partition("-")[2]: known for known in CATALOGUE}
-    near = difflib.get_close_matches(name.lower(), [*names, *by_end], n=1)
-    return by_end.get(near[0], near[0]) if near else None
+    """Return the image, of the catalogue or a local one, that a slip was probably meant for.
+
+    Debian's releases are known by their numbers, too: `debian-12`, `debian12`, `12`.
+    """
+    release = re.fullmatch(r"(?:debian)?[-:/_]?([0-9]{1,2}|[a-z]+)(?:-slim)?", name.lower())
+    if release is None:
+        return find_near(name, [*CATALOGUE, *local])
+    by_suite = {image.suite: image.name for image in CATALOGUE.values()}
+    suite = RELEASES.get(release[1]) or find_near(release[1], by_suite)
+    return by_suite[suite] if suite in by_suite else find_near(name, [*CATALOGUE, *local])

@@ -56,7 +56,7 @@ async def keep_root_tar(
                 raise ImageInvalid(
                     f"The guest's files are more than {limit_bytes // 2**30} GiB: those that have "
                     "holes count as if they had none.",
-                    hint="truncate -s 0 FILE",
+                    hint="banger vm exec VM -- find / -xdev -size +100M",
                 )
             await asyncio.to_thread(_write_all, file, piece)
             progress(READING, kept, None)

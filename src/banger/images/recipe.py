@@ -24,7 +24,6 @@ content, units to enable, disable or mask, paths to leave out. There are no free
 
 from __future__ import annotations
 
-import difflib
 import re
 import tomllib
 from collections.abc import Iterable
@@ -35,6 +34,7 @@ import msgspec
 from msgspec import Struct, field
 
 from banger.errors import RecipeInvalid
+from banger.nearnames import find_near
 
 RECIPE_BYTES_MAX = 1024 * 1024
 
@@ -166,11 +166,11 @@ def _invalid(message: str, text: str, where: str) -> RecipeInvalid:
     """Turn msgspec's message into ours: with the line, and a near match for an unknown key."""
     found = _FIELD_IN_MESSAGE.search(message)
     key = (found[1] or found[2]) if found else None
-    near: list[str] = []
+    hint = None
     if found and found[1]:
-        near = difflib.get_close_matches(found[1], _keys(), n=1)
+        near = find_near(found[1], _keys())
+        hint = f"did you mean {near}?" if near else None
         message = f"the key {found[1]!r} is unknown"
-    hint = f"Did you mean {near[0]!r}?" if near else None
     line = _find_line(key, text) if key else None
     return RecipeInvalid(f"{where}{_at(line)}: {message}.", hint=hint)
 

@@ -16,6 +16,7 @@ from banger.host.shelf import Shelf, hash_file
 from banger.images.registry.reference import parse_reference
 from banger.layout import Layout
 from banger.model.artifacts import Image
+from banger.nearnames import format_near_hint
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +72,8 @@ def get_image(layout: Layout, reference: str) -> Image:
     """
     image = find_image(layout, reference)
     if image is None:
-        raise ImageNotFound(f"There is no image {reference!r}.", hint="banger image list")
+        hint = format_near_hint(reference, image_names(layout), see="banger image list")
+        raise ImageNotFound(f"There is no image {reference!r}.", hint=hint)
     return image
 
 

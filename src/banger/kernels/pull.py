@@ -26,6 +26,7 @@ from banger.kernels.publish import (
     publish_kernel,
 )
 from banger.model.artifacts import Kernel
+from banger.nearnames import format_near_hint
 
 
 async def pull_kernel(order: Order, *, force: bool = False) -> Kernel:
@@ -80,7 +81,7 @@ def require_pullable(name: str) -> PackagedKernel:
         return KERNELS[name]
     raise KernelNotFound(
         f"No kernel is called {name!r}; {', '.join(sorted(KERNELS))} can be pulled.",
-        hint="banger kernel list --available",
+        hint=format_near_hint(name, KERNELS, see="banger kernel list --available"),
     )
 
 

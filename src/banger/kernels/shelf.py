@@ -8,6 +8,7 @@ from banger.errors import KernelNotFound
 from banger.host.shelf import Shelf
 from banger.layout import Layout
 from banger.model.artifacts import Kernel
+from banger.nearnames import format_near_hint
 
 
 def open_shelf(layout: Layout) -> Shelf[Kernel]:
@@ -36,7 +37,9 @@ def get_kernel(layout: Layout, reference: str) -> Kernel:
     """
     kernel = find_kernel(layout, reference)
     if kernel is None:
-        raise KernelNotFound(f"There is no kernel {reference!r}.", hint="banger kernel list")
+        names = open_shelf(layout).names()
+        hint = format_near_hint(reference, names, see="banger kernel list")
+        raise KernelNotFound(f"There is no kernel {reference!r}.", hint=hint)
     return kernel
 
 

@@ -48,7 +48,8 @@ def require_name_free(connection: sqlite3.Connection, name: str) -> None:
 
 
 def _name_taken(name: str) -> NameTaken:
-    return NameTaken(f"A VM named {name} exists already.", hint=f"banger vm delete {name}")
+    hint = f"banger vm shell {name} opens a shell in it; or choose another --name"
+    return NameTaken(f"A VM named {name} exists already.", hint=hint)
 
 
 def update_state(

@@ -268,7 +268,7 @@ async def _require_forward(
         return
     raise BranchConflict(
         f"The branch {branch} has commits that the guest does not have.",
-        hint=f"choose another name, or: git -C {places.top} branch -D {branch}",
+        hint=f"choose another name, or look at it: git -C {places.top} log {branch}",
     )
 
 

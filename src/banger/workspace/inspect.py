@@ -218,7 +218,7 @@ async def _with_other_commit(
         raise RepositoryRefused(
             f"{len(listing.changes)} tracked files in {facts.top} have changes, and --from names "
             "another commit than the one that is checked out.",
-            hint=f"git -C {facts.top} stash (or commit), or leave out --from",
+            hint=f"commit first (git -C {facts.top} status), or leave out --from",
         )
     listed = await shadow_git(git_dir, facts.top, "ls-tree", "-r", "-z", "--long", facts.commit)
     modes, sizes = parse_tree(listed.stdout)

@@ -95,7 +95,9 @@ def _paths(*names: str) -> list[str]:
 def _require_directory(path: str | os.PathLike[str]) -> Path:
     start = Path(os.path.abspath(path))
     if not os.path.lexists(start):
-        raise NotARepository(f"{str(path)!r} does not exist.", hint=f"ls {start.parent}")
+        is_name = os.sep not in str(path)
+        hint = f"banger vm run --image {path} (if that is an image)" if is_name else None
+        raise NotARepository(f"{str(path)!r} does not exist.", hint=hint or f"ls {start.parent}")
     if not start.is_dir():
         raise NotARepository(
             f"{str(path)!r} is not a directory.", hint=f"banger vm run {start.parent}"
@@ -116,7 +118,7 @@ def _refusal(start: Path, lines: list[str], said: str) -> NotARepository:
     if lines[:1] == ["true"]:
         return NotARepository(
             f"{start} is a bare repository: it has no work tree.",
-            hint=f"git clone {start} and run banger in the clone",
+            hint=f"git clone {start} CLONE, then: banger vm run CLONE",
         )
     if lines[1:2] == ["true"]:
         return NotARepository(f"{start} is inside a git directory, not in a work tree.")

@@ -111,7 +111,7 @@ def test_an_image_that_a_vm_is_made_of_is_kept(layout: Layout) -> None:
         await insert(engine, replace(made, spec=replace(made.spec, image=NEW)))
         with pytest.raises(ImageInUse, match="is used by: calm-otter") as caught:
             await delete_image(engine, ImageRef(ref="busybox:1.36"))
-        assert caught.value.hint == "banger vm delete calm-otter"
+        assert caught.value.hint == "banger vm list"
         pruned = await prune_images(engine, ImagePrune(all=True))
         assert pruned.ids == [OLD]
         with pytest.raises(ImageNotFound):

@@ -106,7 +106,7 @@ def test_a_kernel_that_a_vm_or_a_template_uses_is_not_deleted(layout: Layout) ->
         await insert_vm(engine, OTHER)
         with pytest.raises(KernelInUse, match="calm-otter, template bbbbbbbbbbbb") as caught:
             await delete_kernel(engine, KernelRef(ref="other"))
-        assert caught.value.hint == "banger vm delete calm-otter"
+        assert caught.value.hint == "banger vm list"
         views = {view.digest: view for view in await list_kernels(engine)}
         assert views[OTHER].users == ["calm-otter", "template bbbbbbbbbbbb"]
         assert [views[digest].current for digest in (OLD, NEW, OTHER)] == [False, True, True]

@@ -106,7 +106,7 @@ async def _require_unused(engine: Engine, image: Image) -> None:
     if named := [*vms, *users.operations(image)]:
         raise ImageInUse(
             f"The image {image.name} is used by: {', '.join(named)}.",
-            hint=f"banger vm delete {' '.join(vms)}" if vms else "banger operations list",
+            hint="banger vm list" if vms else "banger operations list",
         )
 
 
@@ -157,9 +157,9 @@ async def _renewed(
 def _not_found(engine: Engine, name: str) -> ImageNotFound:
     """Return the error for a word that is neither an image here nor one of the catalogue."""
     near = images.find_near_name(name, images.image_names(engine.layout))
-    meant = f" Did you mean {near}?" if near else ""
-    hint = "banger image catalog" if near else f"banger image catalog, or: banger image pull {name}"
-    return ImageNotFound(f"There is no image {name}.{meant}", hint=hint)
+    meant = f"did you mean {near}? (" if near else f"banger image pull {name} ("
+    hint = f"{meant}banger image catalog lists what can be built by name)"
+    return ImageNotFound(f"There is no image {name}.", hint=hint)
 
 
 def _require_absolute(untrusted: str) -> Path:

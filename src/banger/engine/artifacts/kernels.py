@@ -215,12 +215,10 @@ class _Users(msgspec.Struct):
 
     @property
     def hint(self) -> str | None:
-        """What removes the users; VMs first, since they may run on the templates."""
+        """What shows the users; VMs first, since they may run on the templates."""
         if self.vms:
-            return f"banger vm delete {' '.join(self.vms)}"
-        if self.templates:
-            return f"banger template delete {' '.join(key[:12] for key in self.templates)}"
-        return None
+            return "banger vm list"
+        return "banger template list" if self.templates else None
 
 
 async def _users(engine: Engine) -> dict[str, _Users]:

@@ -147,7 +147,7 @@ async def delete_template(engine: Engine, params: TemplateRef) -> Deleted:
     if users := [*vms, *busy]:
         raise TemplateInUse(
             f"The template {key[:12]} is used by: {', '.join(users)}.",
-            hint=f"banger vm delete {' '.join(vms)}" if vms else "banger operations list",
+            hint="banger vm list" if vms else "banger operations list",
         )
     await drain_template(engine, key)
     await asyncio.to_thread(templates.remove_template, engine.layout, key)

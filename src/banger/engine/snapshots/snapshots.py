@@ -46,6 +46,7 @@ from banger.model.vm import (
     snapshot_of,
     snapshot_origin,
 )
+from banger.nearnames import format_near_hint
 from banger.plan.lifecycle import plan_snapshot
 from banger.templates import Snapshot
 
@@ -70,7 +71,7 @@ async def create_snapshot(engine: Engine, op: Operation, params: SnapshotCreate)
         if name in taken:
             raise SnapshotExists(
                 f"The VM {params.ref} has a snapshot {name} already.",
-                hint=f"banger vm snapshot rm {params.ref} {name}",
+                hint=f"banger vm snapshot create {params.ref} {_free_name(taken)}",
             )
         snapshot_id = new_snapshot_id(engine)
         with pinned(engine, op, snapshot_origin(snapshot_id)):
@@ -190,18 +191,21 @@ async def _snapshots_of(engine: Engine, vm_id: VmId) -> list[Snapshot]:
 
 
 async def _find(engine: Engine, record: VmRecord, untrusted_name: str) -> Snapshot:
-    for snapshot in await _snapshots_of(engine, record.id):
+    snapshots = await _snapshots_of(engine, record.id)
+    for snapshot in snapshots:
         if untrusted_name in (snapshot.name, snapshot.id):
             return snapshot
+    names = [snapshot.name for snapshot in snapshots if snapshot.name]
+    see = f"banger vm snapshot list {record.spec.name}"
     raise SnapshotNotFound(
         f"The VM {record.spec.name} has no snapshot {untrusted_name}.",
-        hint=f"banger vm snapshot list {record.spec.name}",
+        hint=format_near_hint(untrusted_name, names, see=see),
     )
 
 
 async def _require_fit(engine: Engine, spec: VmSpec, snapshot: Snapshot) -> None:
     """Check that a snapshot is whole and that this host's VMM can load it (D5)."""
-    hint = f"banger vm snapshot rm {spec.name} {snapshot.name}"
+    hint = f"banger vm snapshot list {spec.name}"
     if snapshot.machine != await template_key(engine, spec):
         raise SnapshotUnusable(
             f"The snapshot {snapshot.name} was made by another QEMU, for another CPU or machine.",

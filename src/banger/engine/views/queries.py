@@ -24,6 +24,7 @@ from banger.engine.live import LiveVm
 from banger.engine.lookup import get_vm
 from banger.engine.outcome import correct_record
 from banger.errors import InvalidRequest
+from banger.host.tails import find_tail
 from banger.model.names import VmId
 from banger.model.vm import LIVE, NetworkKind, VmRecord, VmState, is_hidden
 
@@ -196,12 +197,16 @@ async def open_log(engine: Engine, params: VmLogs) -> AsyncGenerator[bytes, None
     layout = engine.layout
     console = params.log == "console"
     path = layout.vm_console_log(record.id) if console else layout.vm_vmm_log(record.id)
-    return _read_log(engine, path, record.id if params.follow else None)
-
-
-async def _read_log(engine: Engine, path: Path, follow: VmId | None) -> AsyncGenerator[bytes, None]:
-    """Yield a file's bytes; then, while the VM to follow lives, what is added to it."""
     offset = 0
+    if params.tail is not None:
+        offset = await asyncio.to_thread(find_tail, path, max(params.tail, 0))
+    return _read_log(engine, path, record.id if params.follow else None, offset=offset)
+
+
+async def _read_log(
+    engine: Engine, path: Path, follow: VmId | None, *, offset: int
+) -> AsyncGenerator[bytes, None]:
+    """Yield a file's bytes; then, while the VM to follow lives, what is added to it."""
     with engine.events.listening(follow) as listener:
         # Asked before reading, so that the last bytes of a VM that ends are not missed.
         live = follow is not None and await _is_live(engine, follow)

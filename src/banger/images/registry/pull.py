@@ -265,7 +265,7 @@ class Pull:
         if missing > free:
             raise NoSpace(
                 f"The layers take {missing // 2**20} MiB; {free // 2**20} MiB are free at {blobs}.",
-                hint="banger image prune",
+                hint="banger image prune --dry-run",
             )
 
 
