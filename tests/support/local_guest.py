@@ -55,6 +55,10 @@ class LocalGuest:
         )
         return Completed(done.status, done.stdout, done.stderr)
 
+    def run_sync(self, argv: Sequence[str], *, deadline_s: float = 60) -> Completed:
+        """As `run`, for tests that are not asynchronous."""
+        return asyncio.run(self.run(argv, deadline_s=deadline_s))
+
     async def tar_in(
         self, path: str, chunks: AsyncIterable[bytes], *, empty_first: bool, deadline_s: float
     ) -> None:

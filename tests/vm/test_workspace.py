@@ -76,6 +76,14 @@ def test_commands_run_in_the_directory_that_was_named(
     assert banger.exec(system, "pwd", status=0).text == place
 
 
+def test_other_users_reach_it(
+    banger: Installation, system: str, repository: Path, place: str
+) -> None:
+    banger.do("vm", "workspace", "prepare", system, repository)
+    done = banger.do("vm", "exec", "--user", "nobody", system, "--", "head", "-n1", "windows.crlf")
+    assert done.out == b"one\r\n"
+
+
 def test_untracked_files_when_asked_for(
     banger: Installation, system: str, repository: Path, place: str
 ) -> None:

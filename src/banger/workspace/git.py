@@ -13,7 +13,7 @@ a promisor remote with an `ext::` URL ...). Two doors keep them shut:
   or attributes uses it, so filters have names but no commands.
 
 The user's own global configuration is read by `host_git` (identity, `safe.directory`)
-and never by `shadow_git`; the system's by neither.
+and never by `shadow_git`; the system's only for an identity that the user's does not have.
 """
 
 from __future__ import annotations
@@ -73,9 +73,15 @@ def host_environment() -> dict[str, str]:
 
 
 async def host_git(
-    top: Path, *args: str, ok: Sequence[int] = (0,), stdin: bytes = b""
+    top: Path,
+    *args: str,
+    ok: Sequence[int] = (0,),
+    stdin: bytes = b"",
+    system: bool = False,
 ) -> proc.Finished:
     """Run git in the real repository whose work tree is `top`.
+
+    `system`: read the system's configuration too.
 
     Raises:
         ToolMissing: git is not installed.
@@ -85,7 +91,7 @@ async def host_git(
         host_argv(*args),
         deadline_s=GIT_DEADLINE_S,
         cwd=top,
-        env=host_environment(),
+        env=host_environment() | ({"GIT_CONFIG_NOSYSTEM": "0"} if system else {}),
         ok=ok,
         stdin=stdin,
         output_limit=OUTPUT_LIMIT,

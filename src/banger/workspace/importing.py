@@ -41,6 +41,7 @@ from banger.workspace.facts import (
 )
 from banger.workspace.guestfiles import Completed, GuestFiles
 from banger.workspace.packing import Material, gather_material, make_pack
+from banger.workspace.settings import render_identity
 from banger.workspace.shadow import private_dir
 from banger.workspace.skeleton import MARKER, git_dir_chunks
 from banger.workspace.tarstream import gathered, work_tree_chunks
@@ -69,9 +70,15 @@ elif [ -d "$1" ]; then
 fi
 mv "$3" "$1"
 echo "$moved"
+# From here on nothing may fail. Users other than root reach a workspace in root's home.
+set +e
+case $1 in "$HOME"/*) chmod o+x "$HOME" ;; esac
+[ -z "$5" ] || [ -e ~/.gitconfig ] || [ -e ~/.config/git/config ] || printf %s "$5" >~/.gitconfig
+exit 0
 """
 )
-"""$1 the workspace, $2 our marker in it, $3 the new one, $4 where the old one goes."""
+"""$1 the workspace, $2 our marker in it, $3 the new one, $4 where the old one goes, $5 a user's
+git configuration with the host's identity, for repositories that are made in the guest."""
 
 
 def plan_import(facts: RepositoryFacts, guest_path: str | None = None) -> ImportPlan:
@@ -134,7 +141,10 @@ async def _import(
                 contextlib.aclosing(_stream(plan, material, packing, count)) as chunks,
             ):
                 await guest.tar_in(staging, chunks, empty_first=True, deadline_s=deadline_s)
-        published = await _script(guest, _PUBLISH, plan.guest_path, MARKER, staging, previous)
+        identity = render_identity(plan.facts.settings)
+        published = await _script(
+            guest, _PUBLISH, plan.guest_path, MARKER, staging, previous, identity
+        )
         _require_ok(published, plan)
     except BaseException:
         # Best effort, in the caller's last moments: the next import empties it anyway.

@@ -20,7 +20,9 @@ from banger.workspace.locate import Places
 SIDE_FILE_BYTES_MAX = 4 * 1024 * 1024
 """An ignore or attribute file larger than this is left out; git reads at most 100 MiB."""
 
-_TEXT_KEYS = ("user.name", "user.email")
+_IDENTITY = ("user.name", "user.email")
+_IDENT = re.compile(rb"(?P<name>[^<\n]+) <(?P<email>[^>\n]+)> [0-9]+ [+-][0-9]{4}\n")
+"""What `git var` prints of an identity; the end is a time."""
 _CHOICES = {
     "core.filemode": ("true", "false"),
     "core.ignorecase": ("true", "false"),
@@ -39,7 +41,7 @@ _URL = re.compile(
 
 async def load_settings(places: Places, config: Mapping[str, bytes]) -> Settings:
     """Return what follows, given the repository's `config` (see `load_config`)."""
-    options = {key: config[key] for key in _TEXT_KEYS if config.get(key)}
+    options = await _load_identity(places, config)
     for key, allowed in _CHOICES.items():
         value = _normal(config[key]) if key in config else None
         if value in allowed:
@@ -70,6 +72,20 @@ async def load_config(places: Places) -> dict[str, bytes]:
         key, separator, value = entry.partition(b"\n")
         config[os.fsdecode(key)] = value if separator else b"true"
     return config
+
+
+async def _load_identity(places: Places, config: Mapping[str, bytes]) -> dict[str, bytes]:
+    """Return the name and e-mail address that the host's git puts into a commit.
+
+    If the configuration lacks either, git is asked: it may know them from the system's
+    configuration, or from the account and the host's full name. Git may know none.
+    """
+    identity = {key: config[key] for key in _IDENTITY if config.get(key)}
+    if len(identity) == len(_IDENTITY):
+        return identity
+    asked = await host_git(places.top, "var", "GIT_AUTHOR_IDENT", ok=(0, 128), system=True)
+    known = _IDENT.fullmatch(asked.stdout)
+    return {"user.name": known["name"], "user.email": known["email"]} if known else identity
 
 
 def is_partial_clone(config: Mapping[str, bytes]) -> bool:
@@ -106,6 +122,13 @@ def render_config(options: Mapping[str, bytes]) -> bytes:
         line = b'\t%s = "%s"\n' % (variable.encode(), escaped)
         sections.setdefault(section, []).append(line)
     return b"".join(_heading(name) + b"".join(lines) for name, lines in sections.items())
+
+
+def render_identity(settings: Settings) -> str:
+    """Return a git configuration file that holds the identity only; empty if there is none."""
+    options = dict(settings.options)
+    identity = {key: options[key] for key in _IDENTITY if key in options}
+    return os.fsdecode(render_config(identity))
 
 
 def _heading(section: str) -> bytes:
