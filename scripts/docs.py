@@ -29,8 +29,10 @@ ERRORS_INTRODUCTION = """\
 <!-- Made by `make docs` from src/banger/errors.py; do not edit. -->
 
 Every error that a user or a client can see. The code is stable: it never comes to mean
-something else. `--json` and the API carry it, with one sentence of fact, often a hint (a command
-to run), and the id of the operation.
+something else. The API carries it, with one sentence of fact, often a hint (a command to run), and
+the id of the operation. With `--json` the command line prints an error as one line of JSON on
+stderr, an object `error` with `code`, `message`, `hint`, `details`, `operation_id`, `retryable` and
+`exit_code`.
 
 The command line ends with the exit code, except where a command of the guest runs (`vm run`,
 `vm exec`, `vm shell`): there the guest's status passes through, and our own failures are 125.

@@ -35,6 +35,18 @@ class BangerError(Exception):
         self.retryable = retryable
         self.operation_id = operation_id
 
+    def as_document(self) -> dict[str, object]:
+        """Return what a program is told of the error."""
+        return {
+            "code": self.code,
+            "message": self.message,
+            "hint": self.hint,
+            "details": self.details,
+            "operation_id": self.operation_id,
+            "retryable": self.retryable,
+            "exit_code": self.exit_code,
+        }
+
 
 # --- families: one for each exit code -------------------------------------
 

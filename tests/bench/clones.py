@@ -86,7 +86,7 @@ def measure_memory(stage: Stage) -> Result:
 
 
 def _look(stage: Stage, name: str, samples: dict[str, list[float]], prefix: str) -> None:
-    (view,) = stage.json("vm", "show", name)
+    view = stage.json("vm", "show", name)
     with open(f"/proc/{view['pid']}/smaps_rollup", encoding="ascii") as rollup:
         fields = dict(line.split(":", 1) for line in rollup if ":" in line)
     for label, field in (("dirty", "Private_Dirty"), ("clean", "Private_Clean")):

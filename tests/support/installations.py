@@ -116,7 +116,7 @@ class Installation:
 
     def vm(self, ref: str) -> dict[str, Any]:
         """Return one VM."""
-        found: dict[str, Any] = self.json("vm", "show", ref)[0]
+        found: dict[str, Any] = self.json("vm", "show", ref)
         return found
 
     def state(self, ref: str) -> str:

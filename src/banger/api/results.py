@@ -317,7 +317,7 @@ class ImageView(Image, frozen=True, kw_only=True):
     """What it alone takes of the disk: its root, unless registered, and layers that are kept."""
     shared_bytes: int
     """Layers that are kept and that other images were made of, too."""
-    vms: list[str]
+    users: list[str]
     """Names of VMs that use it."""
     templates: int
     """How many were made with it."""
@@ -349,8 +349,8 @@ class AvailableKernel(Struct, frozen=True, kw_only=True):
     name: str
     suite: str
     package: str
-    here: bool
-    """True: it has been pulled."""
+    digest: str | None
+    """Of the kernel that has this name here; absent: it has not been pulled."""
 
 
 class Leftover(Struct, frozen=True, kw_only=True):

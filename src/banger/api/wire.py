@@ -99,14 +99,7 @@ def error_to_wire(error: BangerError) -> Document:
     return {
         "code": _NUMBERS.get(error.code, FAILED),
         "message": error.message,
-        "data": {
-            "code": error.code,
-            "hint": error.hint,
-            "details": error.details,
-            "operation_id": error.operation_id,
-            "retryable": error.retryable,
-            "exit_code": error.exit_code,
-        },
+        "data": {name: value for name, value in error.as_document().items() if name != "message"},
     }
 
 

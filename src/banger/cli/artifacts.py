@@ -42,12 +42,6 @@ def make_one(
     return 0
 
 
-def add_listing(parser: Parser, *, what: str) -> None:
-    """Add the options of a list; `what` is printed with --quiet."""
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("-q", "--quiet", action="store_true", help=f"print {what} only")
-
-
 def print_list(
     items: object,
     columns: Sequence[Column],
@@ -83,7 +77,7 @@ def delete_each(method: str, arguments: Namespace, context: Context) -> int:
 
 def add_pruning(parser: Parser) -> None:
     """Add the option of a command that prunes."""
-    parser.add_argument("-q", "--quiet", action="store_true", help="say nothing")
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress, no notices")
 
 
 def prune(method: str, arguments: Namespace, context: Context) -> int:

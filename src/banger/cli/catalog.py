@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from argparse import Namespace
 
-from banger.cli.artifacts import add_listing, print_list
+from banger.cli.artifacts import print_list
 from banger.cli.context import Context
 from banger.cli.output import Column
 from banger.cli.parser import Parser
+from banger.cli.showing import add_list_options
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -26,7 +27,7 @@ an image of a registry goes by its reference (`banger image pull`)."""
 
 
 def _configure(parser: Parser) -> None:
-    add_listing(parser, what="names")
+    add_list_options(parser, what="names")
     parser.text = _TEXT
 
 

@@ -27,7 +27,7 @@ def _configure(parser: Parser) -> None:
         help="take a label away; may be repeated",
     )
     add("--name", help="a new name, for one VM")
-    add("-q", "--quiet", action="store_true", help="print nothing but errors")
+    add("-q", "--quiet", action="store_true", help="no progress, no notices")
     parser.text = _TEXT
 
 

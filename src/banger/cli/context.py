@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import sys
 
-from banger.cli.output import printable
+from banger.cli.output import format_json, printable
 from banger.errors import BangerError, OperationFailed
 
 TYPE_CHECKING = False
@@ -23,6 +23,10 @@ class Context:
 
     Imports are made where they are used: `banger version` needs neither of them.
     """
+
+    def __init__(self) -> None:
+        self.errors_as_json = False
+        """An error is one line of JSON: the command line has --json."""
 
     @property
     def layout(self) -> Layout:
@@ -58,6 +62,9 @@ class Context:
     def complain(self, error: BangerError) -> None:
         """Print an error: the fact, what to do, and where to look."""
         sys.stdout.flush()
+        if self.errors_as_json:
+            self.say(format_json({"error": error.as_document()}, indent=None))
+            return
         self.say(f"banger: {printable(error.message)}")
         if error.details:
             for line in error.details.strip().splitlines()[-DETAIL_LINES:]:

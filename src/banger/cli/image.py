@@ -20,6 +20,7 @@ from banger.cli.output import (
     terminal_width,
 )
 from banger.cli.parser import Parser, UsageError
+from banger.cli.showing import add_list_options, add_show_options, show_each
 from banger.cli.targets import add_refs, each_target
 
 TYPE_CHECKING = False
@@ -124,8 +125,7 @@ prune` removes them, and images without a name (-): another has it now."""
 
 def _configure_list(parser: Parser) -> None:
     parser.text = _LIST_TEXT
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print digests only")
+    add_list_options(parser, what="digests")
 
 
 def _list(arguments: Namespace, context: Context) -> int:
@@ -157,18 +157,15 @@ def _list(arguments: Namespace, context: Context) -> int:
 
 
 def _configure_show(parser: Parser) -> None:
-    parser.add_argument("ref", metavar="IMAGE", help="name, digest, or the beginning of one")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_show_options(parser, what="IMAGE", text="name, digest, or the beginning of one")
 
 
 def _show(arguments: Namespace, context: Context) -> int:
-    with context.client() as client:
-        image = client.call("image.show", {"ref": arguments.ref})
-    assert isinstance(image, dict)
-    if arguments.json:
-        context.out(format_json(image))
-        return 0
-    lines = {
+    return show_each("image.show", _describe, arguments, context)
+
+
+def _describe(image: dict[str, Any]) -> str:
+    rows = {
         "name": ", ".join(image["names"]) or f"none (was {image['name']})",
         "digest": image["digest"],
         "size": format_bytes(image["size_bytes"]),
@@ -183,14 +180,13 @@ def _show(arguments: Namespace, context: Context) -> int:
         "runs": shlex.join([*image["entrypoint"], *image["cmd"]]) or "(nothing by itself)",
         "packages": len(image["packages"]),
         "created": format_age(time.time() - image["created_at"]) + " ago",
-        "vms": ", ".join(image["vms"]) or "none",
+        "users": ", ".join(image["users"]) or "none",
         "templates": image["templates"],
     }
-    for name, value in lines.items():
-        context.out(f"{name:<11}{printable(str(value))}")
+    lines = [f"{name:<11}{printable(str(value))}" for name, value in rows.items()]
     for number, layer in enumerate(image["layers"]):
-        context.out(("layers" if number == 0 else "").ljust(11) + _describe_layer(layer))
-    return 0
+        lines.append(("layers" if number == 0 else "").ljust(11) + _describe_layer(layer))
+    return "\n".join(lines)
 
 
 def _describe_layer(layer: dict[str, Any]) -> str:

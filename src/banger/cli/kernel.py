@@ -6,10 +6,11 @@ import time
 from argparse import Namespace
 from typing import Any
 
-from banger.cli.artifacts import add_listing, add_pruning, delete_each, print_list, prune
+from banger.cli.artifacts import add_pruning, delete_each, print_list, prune
 from banger.cli.context import Context
-from banger.cli.output import Column, format_age, format_bytes, format_json, printable
+from banger.cli.output import Column, format_age, format_bytes, printable
 from banger.cli.parser import Parser
+from banger.cli.showing import add_list_options, add_show_options, show_each
 from banger.cli.targets import add_refs
 
 COLUMNS = (
@@ -33,7 +34,7 @@ AVAILABLE_COLUMNS = (
 def _configure_list(parser: Parser) -> None:
     text = "list the kernels that can be pulled instead"
     parser.add_argument("--available", action="store_true", help=text)
-    add_listing(parser, what="digests (names, if available)")
+    add_list_options(parser, what="digests (names, if available)")
 
 
 def _list(arguments: Namespace, context: Context) -> int:
@@ -48,7 +49,7 @@ def _list(arguments: Namespace, context: Context) -> int:
 
 
 def _available_row(kernel: dict[str, Any]) -> list[str]:
-    here = "yes" if kernel["here"] else "no"
+    here = "yes" if kernel["digest"] else "no"
     return [kernel["name"], kernel["suite"], kernel["package"], here]
 
 
@@ -66,17 +67,14 @@ def _row(kernel: dict[str, Any]) -> list[str]:
 
 
 def _configure_show(parser: Parser) -> None:
-    parser.add_argument("ref", metavar="KERNEL", help="name, digest, or the beginning of one")
-    parser.add_argument("--json", action="store_true", help="print JSON")
+    add_show_options(parser, what="KERNEL", text="name, digest, or the beginning of one")
 
 
 def _show(arguments: Namespace, context: Context) -> int:
-    with context.client() as client:
-        kernel = client.call("kernel.show", {"ref": arguments.ref})
-    assert isinstance(kernel, dict)
-    if arguments.json:
-        context.out(format_json(kernel))
-        return 0
+    return show_each("kernel.show", _describe, arguments, context)
+
+
+def _describe(kernel: dict[str, Any]) -> str:
     name = kernel["name"] + ("" if kernel["current"] else " (replaced by another one)")
     lines = {
         "name": name,
@@ -91,9 +89,7 @@ def _show(arguments: Namespace, context: Context) -> int:
         "users": ", ".join(kernel["users"]) or "none",
         "created": format_age(time.time() - kernel["created_at"]) + " ago",
     }
-    for label, value in lines.items():
-        context.out(f"{label:<10}{printable(str(value))}")
-    return 0
+    return "\n".join(f"{label:<10}{printable(str(value))}" for label, value in lines.items())
 
 
 def _configure_delete(parser: Parser) -> None:

@@ -18,7 +18,7 @@ from banger.cli.output import (
     terminal_width,
 )
 from banger.cli.parser import Parser, UsageError
-from banger.cli.targets import add_refs, each_target
+from banger.cli.showing import add_list_options, add_show_options, show_each
 from banger.cli.values import label
 from banger.durations import format_duration
 
@@ -60,8 +60,7 @@ def _configure_list(parser: Parser) -> None:
         type=label,
         help="only VMs with this label; may be repeated: all of them",
     )
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print ids only")
+    add_list_options(parser)
 
 
 def _list(arguments: Namespace, context: Context) -> int:
@@ -127,25 +126,11 @@ def _remark(view: View, *, now: float) -> str:
 
 
 def _configure_show(parser: Parser) -> None:
-    add_refs(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON: one array")
+    add_show_options(parser, what="VM", text="name, id, or the beginning of either")
 
 
 def _show(arguments: Namespace, context: Context) -> int:
-    views: list[View] = []
-    with context.client() as client:
-
-        def show(ref: str) -> None:
-            view = client.call("vm.show", {"ref": ref})
-            assert isinstance(view, dict)
-            views.append(view)
-
-        status = each_target(arguments.refs, show, context)
-    if arguments.json:
-        context.out(format_json(views))
-    elif views:
-        context.out("\n\n".join(_describe(view) for view in views))
-    return status
+    return show_each("vm.show", _describe, arguments, context)
 
 
 def _describe_size(view: View) -> str:

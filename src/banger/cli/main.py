@@ -14,6 +14,10 @@ from banger.cli.commands import Command, find_command, find_group, move_help, re
 from banger.cli.parser import HelpAsked
 from banger.errors import BangerError
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.cli.context import Context
+
 INTERRUPTED = 130
 OWN_FAILURE = 125
 """Our own failure where the status is otherwise the guest command's."""
@@ -42,35 +46,34 @@ def _main(words: list[str]) -> int:
     if group is not None:
         sys.stdout.write(render_group(group))
         return 0
+    from banger.cli.context import Context
+
     command: Command | None = None
+    context = Context()
     try:
         command, rest = find_command(words)
-        return _run(command, rest)
+        context.errors_as_json = not command.is_guest_command and "--json" in rest
+        return _run(command, rest, context)
     except HelpAsked as page:
         sys.stdout.write(str(page))
         return 0
     except BangerError as error:
-        return _fail(command, error)
+        return _fail(command, error, context)
     except KeyboardInterrupt:
         return INTERRUPTED
     except BrokenPipeError:
         raise
     except Exception as error:  # noqa: BLE001 - the boundary: becomes a report
-        return _fail(command, _report(error))
+        return _fail(command, _report(error), context)
 
 
-def _run(command: Command, rest: list[str]) -> int:
+def _run(command: Command, rest: list[str], context: Context) -> int:
     parser, run = command.load()
-    arguments = parser.parse(rest)
-    from banger.cli.context import Context
-
-    return run(arguments, Context())
+    return run(parser.parse(rest), context)
 
 
-def _fail(command: Command | None, error: BangerError) -> int:
-    from banger.cli.context import Context
-
-    Context().complain(error)
+def _fail(command: Command | None, error: BangerError, context: Context) -> int:
+    context.complain(error)
     if command is not None and command.is_guest_command:
         return error.exit_code if error.exit_code in (*PASSED_ON, INTERRUPTED) else OWN_FAILURE
     return error.exit_code

@@ -8,6 +8,7 @@ from argparse import Namespace
 from banger.cli.context import Context
 from banger.cli.output import Column, format_age, format_json, render_table, terminal_width
 from banger.cli.parser import Parser
+from banger.cli.showing import add_list_options
 from banger.cli.targets import add_refs, each_target
 from banger.errors import DaemonUnreachable
 
@@ -25,8 +26,7 @@ COLUMNS = (
 
 
 def _configure_list(parser: Parser) -> None:
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print ids only")
+    add_list_options(parser)
 
 
 def _list(arguments: Namespace, context: Context) -> int:

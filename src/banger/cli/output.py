@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Sequence
 
 ELLIPSIS = "~"
@@ -59,11 +60,33 @@ def terminal_width() -> int | None:
         return 80
 
 
-def format_json(value: object) -> str:
-    """Return one document, for people and programs."""
+def format_json(value: object, *, indent: int | None = 2) -> str:
+    """Return one document, for people and programs; without `indent` it is one line.
+
+    What the daemon tells as seconds of the epoch (`..._at`) is a time of RFC 3339 here.
+    """
     import json
 
-    return json.dumps(value, indent=2, ensure_ascii=True)
+    return json.dumps(_with_times(value), indent=indent, ensure_ascii=True)
+
+
+def _with_times(value: object) -> object:
+    if isinstance(value, list):
+        return [_with_times(item) for item in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        key: format_time(item)
+        if key.endswith("_at") and isinstance(item, float)
+        else _with_times(item)
+        for key, item in value.items()
+    }
+
+
+def format_time(epoch_s: float) -> str:
+    """Return a time as RFC 3339 has it: `2026-01-31T12:00:00.250Z`."""
+    whole, milliseconds = divmod(int(epoch_s * 1000), 1000)
+    return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{milliseconds:03d}Z"
 
 
 def format_mib(mib: int) -> str:

@@ -17,6 +17,18 @@ _INTRODUCTION = """\
 The verbs of `vm` need no `vm`: `banger run`, `banger ls`, `banger stop web1`. Words and options
 that other tools have for the same are taken as well: `banger vm inspect`, `--cpus 2`, `-m 2g`.
 
+An option means the same in every command:
+
+| option | meaning |
+|---|---|
+| `-q`, `--quiet` | where a command lists: ids only; elsewhere: no progress and no notices |
+| `-f` | `--follow` where a command prints, `--force` where it deletes |
+| `--force` | do it although something speaks against it, which the help page names; never asks |
+| `--json` | one JSON document |
+
+With `--json` a list is an array; one thing is an object, several are an array; `--follow` prints a
+line each time. Times are those of RFC 3339. An error is a line of JSON on stderr (errors.md).
+
 Results go to stdout, everything else to stderr. Where several VMs may be named, the good ones
 are done even if others fail, and the exit status says so.
 

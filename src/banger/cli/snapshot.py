@@ -16,6 +16,7 @@ from banger.cli.output import (
 )
 from banger.cli.parser import Parser
 from banger.cli.progress import Stages
+from banger.cli.showing import add_list_options
 from banger.cli.sizing import add_force
 from banger.cli.targets import each_target
 
@@ -63,8 +64,7 @@ def _create(arguments: Namespace, context: Context) -> int:
 
 def _configure_list(parser: Parser) -> None:
     _configure(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.add_argument("-q", "--quiet", action="store_true", help="print ids only")
+    add_list_options(parser)
 
 
 def _list(arguments: Namespace, context: Context) -> int:

@@ -49,9 +49,8 @@ NOTHING: Mapping[str, Any] = {
 def _configure(parser: Parser) -> None:
     add = parser.add_argument
     add("refs", nargs="*", metavar="VM", help="default: every VM that runs or is paused")
-    either = parser.add_mutually_exclusive_group()
-    either.add_argument("-f", "--follow", action="store_true", help="again every 2 s, until ctrl-C")
-    either.add_argument("--json", action="store_true", help="print JSON")
+    add("-f", "--follow", action="store_true", help="again every 2 s, until ctrl-C")
+    add("--json", action="store_true", help="print JSON; with --follow a line each time")
     parser.text = (
         f"CPU: percent of one core, over {INTERVAL_S:g} s ({FOLLOW_INTERVAL_S:g} s with -f).\n"
         "MEMORY: of the host's. PRIVATE is what no other VM has, SHARED what others have\n"
@@ -69,7 +68,7 @@ def _stats(arguments: Namespace, context: Context) -> int:
         if arguments.refs:
             refs, status = _find(client, arguments.refs, context)
         if arguments.follow and refs != []:
-            _follow(client, refs, context)
+            _follow(client, refs, context, as_json=arguments.json)
         _print(_ask(client, refs, INTERVAL_S), arguments, context)
     return status
 
@@ -93,12 +92,16 @@ def _ask(client: Client, refs: list[str] | None, interval_s: float) -> Mapping[s
     return stats
 
 
-def _follow(client: Client, refs: list[str] | None, context: Context) -> NoReturn:
-    """Print a table for each interval, for ever; on a terminal in the same place."""
-    on_terminal = sys.stdout.isatty()
+def _follow(client: Client, refs: list[str] | None, context: Context, *, as_json: bool) -> NoReturn:
+    """Print a table, or a line of JSON, for each interval, for ever.
+
+    On a terminal tables are printed in the same place.
+    """
+    on_terminal = sys.stdout.isatty() and not as_json
     interval_s, before = INTERVAL_S, CLEAR + HOME
     while True:
-        table = _render(_ask(client, refs, interval_s))
+        stats = _ask(client, refs, interval_s)
+        table = format_json(stats, indent=None) if as_json else _render(stats)
         if on_terminal:
             lines = table.replace("\n", f"{CLEAR_LINE}\n")
             table = f"{before}{lines}{CLEAR_LINE}{CLEAR_REST}"

@@ -8,7 +8,6 @@ from typing import Any
 
 from banger.cli import values
 from banger.cli.artifacts import (
-    add_listing,
     add_making,
     add_pruning,
     delete_each,
@@ -19,6 +18,7 @@ from banger.cli.artifacts import (
 from banger.cli.context import Context
 from banger.cli.output import Column, format_age, format_bytes, format_mib
 from banger.cli.parser import Parser
+from banger.cli.showing import add_list_options
 from banger.cli.targets import add_refs
 
 COLUMNS = (
@@ -64,7 +64,7 @@ def _build(arguments: Namespace, context: Context) -> int:
 
 
 def _configure_list(parser: Parser) -> None:
-    add_listing(parser, what="keys")
+    add_list_options(parser, what="keys")
 
 
 def _list(arguments: Namespace, context: Context) -> int:

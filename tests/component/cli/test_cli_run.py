@@ -164,7 +164,7 @@ def test_lists(daemon: Environ) -> None:
     assert banger(daemon, "ps", "-q").stdout == b"000000000001\n"
     [view] = json.loads(banger(daemon, "vm", "ls", "--json").stdout)
     assert (view["name"], view["memory_mib"]) == (name, 2048)
-    [view] = json.loads(banger(daemon, "vm", "show", "--json", name).stdout)
+    view = json.loads(banger(daemon, "vm", "show", "--json", name).stdout)
     assert view["id"] == "000000000001"
     assert b"2G memory" in banger(daemon, "vm", "show", name).stdout
 

@@ -69,9 +69,13 @@ def test_following_on_a_terminal_stays_in_its_place(vm: Environ) -> None:
         assert terminal.process.wait(60) == 130
 
 
-def test_following_has_no_json(vm: Environ) -> None:
-    done = banger(vm, "vm", "stats", "-f", "--json")
-    assert done.returncode == 2 and b"not allowed with" in done.stderr
+def test_following_as_json_is_a_line_each_time(vm: Environ) -> None:
+    with popen(vm, "vm", "stats", "-f", "--json") as following:
+        assert following.stdout is not None
+        documents = [json.loads(following.stdout.readline()) for _ in range(2)]
+        following.send_signal(signal.SIGINT)
+        assert following.wait(60) == 130
+    assert [[use["name"] for use in document["vms"]] for document in documents] == [["box"]] * 2
 
 
 def test_a_look_at_nothing_starts_nothing(private_environ: Environ) -> None:

@@ -45,7 +45,7 @@ def test_layers_in_common_count_once(banger: Installation, tmp_path: Path) -> No
         assert [layer["images"] for layer in image["layers"]] == [2, 1]
         assert image["unique_bytes"] == image["size_bytes"] + sizes[1]
         assert image["shared_bytes"] == sizes[0]
-        assert (image["vms"], image["templates"]) == ([], 0)
+        assert (image["users"], image["templates"]) == ([], 0)
     shown = banger.do("image", "show", names[0]).text.splitlines()
     assert any(line.startswith(f"layers     {digest(base.content)[:19]}") for line in shown)
     assert any("also of 1 other image" in line for line in shown)

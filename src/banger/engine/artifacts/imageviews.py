@@ -78,7 +78,7 @@ async def _view(engine: Engine, shown: Sequence[Image], found: Sequence[Image]) 
                 for part in image.layers
             ),
             **msgspec.structs.asdict(use[image.digest]),
-            vms=vms.get(image.digest, []),
+            users=vms.get(image.digest, []),
             templates=made.get(image.digest, 0),
         )
         for image in shown

@@ -41,13 +41,16 @@ async def list_kernels(engine: Engine) -> list[KernelView]:
 async def list_available_kernels(engine: Engine) -> list[AvailableKernel]:
     """Return what `pull_kernel` knows for this architecture."""
     arch = platform.machine()
-    here = {kernel.name for kernel in await asyncio.to_thread(kernels.list_kernels, engine.layout)}
+    layout = engine.layout
+    here = {
+        name: await asyncio.to_thread(kernels.find_kernel, layout, name) for name in kernels.KERNELS
+    }
     return [
         AvailableKernel(
             name=packaged.name,
             suite=packaged.suite,
             package=packaged.packages[arch],
-            here=packaged.name in here,
+            digest=kernel.digest if (kernel := here[packaged.name]) else None,
         )
         for packaged in kernels.KERNELS.values()
         if arch in packaged.packages
