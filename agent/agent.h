@@ -195,6 +195,7 @@ int make_parents(const char *path);
 int make_directories(const char *path);
 int open_in_root(const char *root, const char *path);
 int make_in_root(const char *root, const char *path);
+bool is_occupied(int error);
 int write_all(int fd, const void *bytes, size_t size);
 ssize_t read_file(const char *path, char *text, size_t size);
 int empty_directory(int fd);

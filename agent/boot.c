@@ -148,15 +148,22 @@ static int fill_native(struct agent *agent, const char *path, const char *home,
     return 0;
 }
 
+/* A root that has a file or a link to nowhere on the path boots without the native directory. */
 static int mount_native(struct agent *agent, const char *path, struct failure *failure)
 {
     char home[PATH_MAX], target[64];
-    snprintf(home, sizeof home, DISK "/native%.3900s", path);
-    if (access(home, F_OK) && fill_native(agent, path, home, failure))
-        return -1;
     int fd = make_in_root(NEW, path);
-    if (fd < 0)
+    if (fd < 0 && !is_occupied(errno))
         return fail(failure, "io", errno, "find %.128s in the root", path);
+    if (fd < 0) {
+        say("no directory at %s: %s", path, strerror(errno));
+        return 0;
+    }
+    snprintf(home, sizeof home, DISK "/native%.3900s", path);
+    if (access(home, F_OK) && fill_native(agent, path, home, failure)) {
+        close(fd);
+        return -1;
+    }
     snprintf(target, sizeof target, "/proc/self/fd/%d", fd);
     int failed = mount(home, target, NULL, MS_BIND, NULL);
     int error = errno;

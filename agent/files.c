@@ -80,6 +80,14 @@ int make_in_root(const char *root, const char *path)
     return -1;
 }
 
+/* Whether making a path failed with `error` because of what the root has in its place: a file where
+ * a directory is needed, a directory where a file is, a link that leads nowhere. */
+bool is_occupied(int error)
+{
+    return error == ENOTDIR || error == EISDIR || error == ELOOP || error == EEXIST ||
+           error == ENOENT;
+}
+
 /* Write everything to a blocking descriptor. */
 int write_all(int fd, const void *bytes, size_t size)
 {

@@ -127,12 +127,17 @@ static int replace(const struct request *file, struct look look)
     return failed ? -1 : 0;
 }
 
+/* A root that has no room for the file, such as one whose /etc is a file, lives without. */
 static int write_file(const struct request *file, struct failure *failure)
 {
     struct look look = wanted(file);
     int outcome = overwrite(file, look);
     if (outcome > 0)
         outcome = replace(file, look);
+    if (outcome && is_occupied(errno)) {
+        say("write %s: %s", file->path, strerror(errno));
+        return 0;
+    }
     return outcome ? fail(failure, "io", errno, "write %.128s", file->path) : 0;
 }
 

@@ -304,15 +304,17 @@ static int open_alone(const char *path)
     return fd;
 }
 
-/* Natives that the image's links lead elsewhere are found there, as the mounts are. */
+/* Natives that the image's links lead elsewhere are found there, as the mounts are. What is no
+ * directory was never mounted, and is packed with the root. */
 static int open_natives(struct pack *pack, const char *path, const struct list *natives)
 {
     char real[PATH_MAX];
+    struct stat found;
     size_t above = path[1] ? strlen(path) : 0;
     pack->natives = calloc(natives->count + 1, sizeof *pack->natives);
     for (size_t i = 0; pack->natives && i < natives->count; i++) {
         if (!realpath(natives->items[i], real) || strncmp(real, path, above) != 0 ||
-            real[above] != '/' || !real[above + 1])
+            real[above] != '/' || !real[above + 1] || stat(real, &found) || !S_ISDIR(found.st_mode))
             continue;
         struct native *native = &pack->natives[pack->native_count++];
         native->name = malloc(strlen(real) + 2);

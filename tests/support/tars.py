@@ -111,6 +111,30 @@ def docker_archive(
     )
 
 
+def docker_v1_archive(
+    layers: list[bytes], *, tag: str | None = "made:1", **config: object
+) -> bytes:
+    """Return what `docker save` wrote before version 1.10; the lowest layer is the first."""
+    members: list[Member] = []
+    parent: str | None = None
+    for number, layer in enumerate(layers):
+        layer_id = f"{number + 1:064x}"
+        is_top = number == len(layers) - 1
+        above = {"id": layer_id, "os": "linux", "architecture": ARCHITECTURE}
+        document = {**above, "parent": parent, "config": config if is_top else None}
+        members += [
+            directory(layer_id),
+            Member(f"{layer_id}/VERSION", b"1.0"),
+            Member(f"{layer_id}/json", json.dumps(document).encode()),
+            Member(f"{layer_id}/layer.tar", layer),
+        ]
+        parent = layer_id
+    name, _, version = (tag or "").partition(":")
+    repositories = {name: {version: parent}} if tag else {}
+    # Each layer is written below the one that it stands on.
+    return make_tar(*members[::-1], Member("repositories", json.dumps(repositories).encode()))
+
+
 def oci_files(
     blobs: list[tuple[str, bytes]], config: bytes, *, platform: bool = True
 ) -> dict[str, bytes]:

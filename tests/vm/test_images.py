@@ -163,6 +163,41 @@ def test_an_entry_point_that_cannot_be_kept_running(banger: Installation, tmp_pa
     banger.run("vm", "delete", "one")
 
 
+def test_an_image_whose_directories_are_files(banger: Installation, tmp_path: Path) -> None:
+    """F1, H6: what a run does not need is not insisted on; the console names what is missing."""
+    layer = make_tar(
+        Member("bin/busybox", BUSYBOX.read_bytes(), mode=0o755),
+        *(symlink(f"bin/{name}", "busybox") for name in ("sh", "cat", "pwd")),
+        Member("home", b"a file\n"),
+        Member("var", b"a file\n"),
+        Member("mnt", b"a file\n"),
+        symlink("root", "nowhere"),
+        directory("etc/machine-id"),
+        Member("etc/ssh", b"a file\n"),
+    )
+    image = import_layers(banger, tmp_path, [layer], WorkingDir="app", Env=["PATH=/bin"])
+    vm = banger.do("vm", "run", "-d", "-q", *SIZES, "--image", image).text
+    assert banger.vm(vm)["template"]
+    said = banger.exec(vm, "sh", "-c", "pwd; cat /home /var /mnt /etc/ssh /etc/hostname")
+    assert said.text.splitlines() == ["/app", *["a file"] * 4, vm]
+    made = banger.do("vm", "commit", "-q", vm, f"{image}-committed")
+    banger.do("vm", "delete", vm)
+    vm = banger.do("vm", "run", "-d", "-q", *SIZES, "--image", made.text, "--no-template").text
+    assert banger.exec(vm, "cat", "/home").text == "a file"
+    console = banger.do("vm", "logs", "--console", vm).text
+    for path in ("/root", "/home", "/var/lib/docker", "/etc/ssh"):
+        assert path in console
+    banger.do("vm", "delete", vm)
+
+
+def test_an_image_whose_etc_is_a_file(banger: Installation, tmp_path: Path) -> None:
+    """F1: such a guest has its host name from the kernel alone."""
+    layer = make_tar(Member("busybox", BUSYBOX.read_bytes(), mode=0o755), Member("etc", b"x"))
+    image = import_layers(banger, tmp_path, [layer])
+    run = ("vm", "run", "--rm", "-q", "--name", "odd", *SIZES, "--image", image)
+    assert banger.do(*run, "--", "/busybox", "hostname").text == "odd"
+
+
 def test_an_image_of_a_vm(banger: Installation, tmp_path: Path) -> None:
     """A9, D2, F2: what the guest has done is in the image, containers' overlays, too; its
     identity and what is mounted are not."""

@@ -94,6 +94,7 @@ async def commit_image(
         name=name,
         created_at=now,
         init=base.init or result.init,
+        has_programs=result.has_programs,
         source=source,
         platform=str(host_platform()),
         packages={},

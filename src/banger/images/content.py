@@ -14,6 +14,7 @@ would run two images (CVE-2021-41190).
 
 from __future__ import annotations
 
+import posixpath
 import re
 from enum import StrEnum
 from pathlib import Path
@@ -187,7 +188,7 @@ def parse_config(untrusted: bytes) -> ImageConfig:
         variant=_platform_word(shape.variant or ""),
         diff_ids=tuple(parse_digest(digest) for digest in shape.rootfs.diff_ids),
         env=_parse_env(run.env or []),
-        working_dir=_word(run.working_dir),
+        working_dir=_working_dir(run.working_dir),
         user=_word(run.user),
         entrypoint=_words(run.entrypoint),
         cmd=_words(run.cmd),
@@ -380,6 +381,12 @@ def _parse_env(untrusted: list[str]) -> dict[str, str]:
     """Return the variables; as in a shell, the last of a name wins."""
     pairs = (_word(entry).partition("=") for entry in untrusted)
     return {name: value for name, equals, value in pairs if name and equals}
+
+
+def _working_dir(untrusted: str | None) -> str:
+    """Return an absolute path without `..`; a relative one begins at the root, as for Docker."""
+    path = _word(untrusted)
+    return posixpath.normpath("/" + path.lstrip("/")) if path else ""
 
 
 def _words(untrusted: list[str] | str | None) -> tuple[str, ...]:

@@ -20,6 +20,8 @@ class ImageDraft(Struct, frozen=True, kw_only=True):
     created_at: float
     init: str | None
     """Path of the image's init in the guest, or None: the agent stays PID 1."""
+    has_programs: bool = True
+    """False: no file of the root can be executed, so commands cannot run in the image."""
     source: str
     """Where it came from, for people: `recipe:debian-bookworm`."""
     env: dict[str, str] = field(default_factory=dict)

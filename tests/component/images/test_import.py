@@ -23,6 +23,7 @@ from tests.support.tars import (
     Member,
     directory,
     docker_archive,
+    docker_v1_archive,
     hard_link,
     image_config,
     make_tar,
@@ -144,6 +145,33 @@ def test_pipes(banger: Installation, tmp_path: Path) -> None:
     assert [banger.json("image", "show", name)["name"] for name in "abc"] == ["a", "b", "c"]
 
 
+def test_the_oldest_archives_of_docker(banger: Installation, tmp_path: Path) -> None:
+    """F1, F2: layers by their parents, empty ones among them, and the configuration of the top."""
+    empty = make_tar()
+    v1 = docker_v1_archive(
+        [LOWER, empty, UPPER], Env=["A=1"], WorkingDir="srv", Entrypoint=["/bin/tool"]
+    )
+    write_files(tmp_path, {"v1.tar": v1, "v1.tgz": gzip.compress(v1)})
+    banger.do("image", "import", "-q", tmp_path / "v1.tar")
+    image = banger.json("image", "show", "made:1")
+    assert (image["env"], image["workdir"]) == ({"A": "1"}, "/srv")
+    assert image["entrypoint"] == ["/bin/tool"]
+    root = list_root(banger.layout.images / image["digest"] / "root.squashfs")
+    assert "/bin/same" in root and "/srv" in root and "/old" not in root
+    packed = banger.do("image", "import", "-q", tmp_path / "v1.tgz", "packed")
+    assert packed.text == image["digest"]
+
+
+def test_an_image_without_a_program_is_told(banger: Installation, tmp_path: Path) -> None:
+    """H6: data alone is kept, and said to be it."""
+    (tmp_path / "data.tar").write_bytes(make_tar(Member("etc/motd", b"hello"), directory("bin")))
+    ended = banger.do("image", "import", tmp_path / "data.tar")
+    assert "data holds no program" in ended.err
+    assert banger.json("image", "show", "data")["has_programs"] is False
+    (tmp_path / "tool.tar").write_bytes(LOWER)
+    assert "no program" not in banger.do("image", "import", tmp_path / "tool.tar").err
+
+
 BAD_LAYER = docker_archive([LOWER, make_tar(Member("../x"))])
 REFUSED: dict[str, tuple[dict[str, bytes], int, str]] = {
     "escape": ({"a": BAD_LAYER}, 1, "may leave the root"),
@@ -151,7 +179,30 @@ REFUSED: dict[str, tuple[dict[str, bytes], int, str]] = {
     "cut gzip": ({"a": gzip.compress(DOCKER)[:-20]}, 1, "too early"),
     "empty": ({"a": b""}, 1, "empty"),
     "no layers": ({"a": make_tar()}, 1, "empty"),
-    "text": ({"a": b"hello " * 200}, 1, "not a tar"),
+    "text": ({"a": b"hello " * 200}, 1, "/text/a is not an image archive"),
+    "short text": ({"a": b"hello"}, 1, "/short-text/a is not an image archive"),
+    "zeros": ({"a": bytes(512 * 3)}, 1, "empty"),
+    "packed text": ({"a": gzip.compress(b"hello")}, 1, "a is not an image archive"),
+    "squashfs": ({"a": b"hsqs" + bytes(4096)}, 1, "is a squashfs"),
+    "no proc": ({"a": make_tar(Member("proc", b"x"))}, 1, "/proc in the image is not a directory"),
+    "linked dev": ({"a": make_tar(symlink("dev", "/etc"))}, 1, "/dev in the image"),
+    "v1 of nothing": ({"a": docker_v1_archive([LOWER], tag=None)}, 1, "must hold one image"),
+    "v1 without its parent": (
+        {"a": make_tar(
+            Member("repositories", json.dumps({"a": {"b": "1" * 64}}).encode()),
+            Member(f"{1:064}/layer.tar", LOWER), Member("1" * 64 + "/layer.tar", LOWER),
+            Member("1" * 64 + "/json", json.dumps({"parent": "../../etc"}).encode()))},
+        1,
+        "may leave the root",
+    ),
+    "v1 in a circle": (
+        {"a": make_tar(
+            Member("repositories", json.dumps({"a": {"b": "1" * 64}}).encode()),
+            Member("1" * 64 + "/layer.tar", LOWER),
+            Member("1" * 64 + "/json", json.dumps({"parent": "1" * 64}).encode()))},
+        1,
+        "more than 512 layers",
+    ),
     "wrong diff_id": ({"a": docker_archive([UPPER, LOWER], config=CONFIG)}, 1, "not what the"),
     "missing layer": ({"a": docker_archive([], config=CONFIG)}, 1, "differ in their layers"),
     "other machine": (
@@ -173,7 +224,7 @@ REFUSED: dict[str, tuple[dict[str, bytes], int, str]] = {
         "may leave the root",
     ),
     "layout without image": ({"a/index.json": b'{"schemaVersion":2,"manifests":[]}'}, 1, "none"),
-    "directory of something": ({"a/file": b"x"}, 1, "no image"),
+    "directory of something": ({"a/file": b"x"}, 1, "not an image"),
     "wrong manifest": (
         {f"a/{n}": c[:-1] + b" " if b"rootfs" in c else c for n, c in OCI.items()},
         1,

@@ -96,6 +96,28 @@ def test_identity_files_are_whole(host: Host, tmp_path: Path) -> None:
     assert sorted(os.listdir(tmp_path)) == ["a", "keep", "link", "none"]
 
 
+def test_identity_files_that_have_no_place_are_left_out(host: Host, tmp_path: Path) -> None:
+    """F1: a root may have a directory for /etc/machine-id, or a file for /etc."""
+    (tmp_path / "taken").mkdir()
+    (tmp_path / "file").write_bytes(b"keep")
+    (tmp_path / "loop").symlink_to("loop")
+    (tmp_path / "gone").symlink_to("nowhere")
+    outcome = host.call(
+        IDENTITY,
+        *(
+            ("FILE", fields(("PATH", str(tmp_path / name)), ("CONTENT", b"new")))
+            for name in ("taken", "file/below", "loop/below", "gone/below", "last")
+        ),
+    )
+    assert outcome.result == {}
+    assert (tmp_path / "file").read_bytes() == b"keep"
+    assert (tmp_path / "last").read_bytes() == b"new"
+    assert sorted(os.listdir(tmp_path)) == ["file", "gone", "last", "loop", "taken"]
+    (tmp_path / "closed").mkdir(mode=0o500)
+    refused = ("FILE", fields(("PATH", str(tmp_path / "closed/x")), ("CONTENT", b"new")))
+    assert host.call(IDENTITY, refused).code == "io"
+
+
 def test_identity_needs_nothing(host: Host) -> None:
     assert host.call(IDENTITY).result == {}
 

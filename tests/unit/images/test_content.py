@@ -208,6 +208,15 @@ def test_absent_and_null_are_empty() -> None:
     assert parse_config(a_config(config=nothing)) == plain
 
 
+@pytest.mark.parametrize(
+    ("written", "path"),
+    [("app", "/app"), ("./a/../b/", "/b"), ("//srv", "/srv"), ("../..", "/"), ("", "")],
+)
+def test_a_relative_working_directory_begins_at_the_root(written: str, path: str) -> None:
+    """F1: as Docker has it, and never above the root."""
+    assert parse_config(a_config(config={"WorkingDir": written})).working_dir == path
+
+
 def test_a_command_written_as_a_text_is_one_word() -> None:
     assert parse_config(a_config(config={"Cmd": "a b"})).cmd == ("a b",)
 

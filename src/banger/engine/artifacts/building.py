@@ -44,6 +44,7 @@ HOST_KEYS = (b"/etc/ssh/ssh_host_ed25519_key", b"/etc/ssh/ssh_host_ed25519_key.p
 QUIESCE = """
 rm -f /var/lib/systemd/random-seed /root/.bash_history
 for file in /etc/ssh/ssh_host_*; do
+    [ -e "$file" ] || continue
     case $file in
     /etc/ssh/ssh_host_ed25519_key*) : >"$file" ;;
     *) rm -f "$file" ;;

@@ -45,7 +45,10 @@ async def import_image(engine: Engine, op: Operation, params: ImageImport) -> Im
             engine.layout, path, name=params.name, progress=tell, now=engine.now()
         )
 
-    return await engine.shared.run(f"import:{path}:{params.name}", make, op.progress)
+    image = await engine.shared.run(f"import:{path}:{params.name}", make, op.progress)
+    if not image.has_programs:
+        op.note("notice", f"{image.name} holds no program: commands cannot run in it.")
+    return image
 
 
 async def register_image(engine: Engine, op: Operation, params: ImageRegister) -> Image:

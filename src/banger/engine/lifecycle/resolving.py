@@ -7,6 +7,7 @@ programs, then image and kernel, which may be built now.
 from __future__ import annotations
 
 import contextlib
+import posixpath
 from collections.abc import AsyncIterator, Mapping
 
 from banger.api.requests import VmCreate
@@ -102,7 +103,8 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         accel=await engine.host.accel(),
         labels=params.labels,
         env=image.env,
-        workdir=image.workdir,
+        # Images of earlier versions have relative ones.
+        workdir=image.workdir and posixpath.join("/", image.workdir),
         user=image.user,
         entrypoint=_entrypoint(image) if params.entrypoint else (),
         ephemeral=params.ephemeral,

@@ -3,6 +3,7 @@
     a directory                                 an OCI layout
     a tar with manifest.json at its top         an archive of `docker save`
     ... with index.json and oci-layout          an OCI layout
+    ... with ID/layer.tar                       an archive of an old `docker save` (`dockerv1`)
     any other tar                               the root itself, as one layer
 
 Each may be packed with gzip or zstd, and come through a pipe. A tar that has to be read in
@@ -19,28 +20,36 @@ import stat
 import tempfile
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Protocol
 
 import msgspec
 from msgspec import Struct
 
 from banger.errors import ImageInvalid, ImageUnsupported, InvalidRequest
 from banger.host.files import space_errors
+from banger.host.tarformat import BLOCK
 from banger.images.content import (
     CONFIG_BYTES_MAX,
     INDEX_TYPES,
     MANIFEST_BYTES_MAX,
     Descriptor,
-    ImageConfig,
     Index,
     Manifest,
-    parse_config,
     parse_manifest_or_index,
     require_same_layers,
 )
-from banger.images.layers.entries import LINK, Entry, parse_path, shown
-from banger.images.layers.index import next_entry, read_entries
-from banger.images.layers.limits import TAR_BYTES_MAX, Budget
+from banger.images.layers.dockerv1 import REPOSITORIES, is_layer_tar, open_v1
+from banger.images.layers.entries import shown
+from banger.images.layers.files import (
+    DirectoryFiles,
+    Files,
+    TarFiles,
+    get_file,
+    parse_host_config,
+    read_whole,
+)
+from banger.images.layers.header import is_header
+from banger.images.layers.index import next_entry
+from banger.images.layers.limits import TAR_BYTES_MAX
 from banger.images.layers.unpacking import CHUNK_BYTES, Blob, TarStream
 from banger.images.layers.work import Contents, Layer, Report, open_blob
 from banger.images.platforms import choose_manifest, host_platform, is_for
@@ -50,15 +59,8 @@ OCI_INDEX = "index.json"
 _OF_DOCKER, _OF_OCI = {b"manifest.json"}, {b"index.json", b"oci-layout"}
 ARCHIVE_ENTRIES_MAX = 2048
 """A tar that has not shown by then that it is an archive is a root."""
-LINKS_MAX = 4
 INDEX_DEPTH_MAX = 3
-
-
-class Files(Protocol):
-    """The files of an archive or a layout."""
-
-    def find(self, name: str) -> Blob | None:
-        """Return a file."""
+SQUASHFS_MAGIC = b"hsqs"
 
 
 def open_archive(path: str, *, staged: Path, report: Report) -> Contents:
@@ -70,17 +72,18 @@ def open_archive(path: str, *, staged: Path, report: Report) -> Contents:
         NoSpace: it has to be copied, and there is no room.
     """
     if os.path.isdir(path):
-        return _open_image(_DirectoryFiles(path))
+        return _open_image(DirectoryFiles(path), path)
     blob = _open_file(path, staged, report)
-    stream = TarStream(blob)
     if not blob.size:
         raise ImageInvalid("The archive is empty.")
+    _require_tar(blob, path)
+    stream = TarStream(blob)
     if not _is_archive(stream):
         return Contents([Layer(blob, None)], None, None)
     if stream.is_packed:
         unpacked = TarStream(blob)
         blob = _keep(iter(lambda: unpacked.read(CHUNK_BYTES), b""), staged, report)
-    return _open_image(_TarFiles(blob))
+    return _open_image(TarFiles(blob), path)
 
 
 def _open_file(path: str, staged: Path, report: Report) -> Blob:
@@ -109,6 +112,26 @@ def _keep(pieces: Iterable[bytes], staged: Path, report: Report) -> Blob:
         return Blob(os.dup(file.fileno()), 0, size)
 
 
+def _require_tar(blob: Blob, path: str) -> None:
+    """Check that a file begins as a tar does.
+
+    Raises:
+        ImageInvalid: it does not.
+    """
+    first = TarStream(blob).read(BLOCK)
+    if first.startswith(SQUASHFS_MAGIC):
+        raise ImageInvalid(
+            f"{_called(path)} is a squashfs, not an archive.", hint="banger image register --help"
+        )
+    if not is_header(first):
+        raise ImageInvalid(f"{_called(path)} is not an image archive.")
+
+
+def _called(path: str) -> str:
+    """Return a path for a message; a pipe's own means nothing to its user."""
+    return "The input" if path.startswith("/proc/") else path
+
+
 def _is_archive(stream: TarStream) -> bool:
     """Tell by the names at its top whether a tar holds an image."""
     seen: set[bytes] = set()
@@ -117,55 +140,21 @@ def _is_archive(stream: TarStream) -> bool:
         if entry is None:
             return False
         seen.add(entry.path)
-        if seen >= _OF_DOCKER or seen >= _OF_OCI:
+        if seen >= _OF_DOCKER or seen >= _OF_OCI or is_layer_tar(entry.path):
             return True
     return False
 
 
-class _TarFiles:
-    """The files of a tar that is not packed."""
-
-    def __init__(self, blob: Blob) -> None:
-        self._blob = blob
-        self._entries = {e.path: e for e in read_entries(TarStream(blob), Budget())}
-
-    def find(self, name: str) -> Blob | None:
-        entry = self._entries.get(parse_path(name.encode("utf-8", "surrogateescape")))
-        for _ in range(LINKS_MAX):
-            # Older `docker save` wrote a layer once, and links to it.
-            if entry is None or entry.kind not in (stat.S_IFLNK, LINK):
-                break
-            entry = self._entries.get(_link_target(entry))
-        if entry is None or entry.kind != stat.S_IFREG:
-            return None
-        return Blob(self._blob.fd, self._blob.offset + entry.offset, entry.size)
-
-
-def _link_target(entry: Entry) -> bytes:
-    if entry.kind == LINK:
-        return entry.link
-    return os.path.normpath(os.path.join(os.path.dirname(entry.path), entry.link))
-
-
-class _DirectoryFiles:
-    """The files of a directory."""
-
-    def __init__(self, top: str) -> None:
-        self._top = top
-
-    def find(self, name: str) -> Blob | None:
-        path = os.path.join(self._top, os.fsdecode(parse_path(name.encode())))
-        return open_blob(path) if os.path.lexists(path) else None
-
-
-def _open_image(files: Files) -> Contents:
-    docker = files.find(DOCKER_MANIFEST)
-    if docker is not None:
+def _open_image(files: Files, path: str) -> Contents:
+    if docker := files.find(DOCKER_MANIFEST):
         return _open_docker(files, docker)
-    index = files.find(OCI_INDEX)
-    if index is None:
-        raise ImageInvalid("There is neither manifest.json nor index.json: this is no image.")
-    return _open_layout(files, _read(index, MANIFEST_BYTES_MAX, OCI_INDEX))
+    if index := files.find(OCI_INDEX):
+        return _open_layout(files, read_whole(index, MANIFEST_BYTES_MAX, OCI_INDEX))
+    if repositories := files.find(REPOSITORIES):
+        return open_v1(files, repositories)
+    raise ImageInvalid(
+        f"{_called(path)} is not an image: it has no manifest.json, index.json or repositories."
+    )
 
 
 # --- docker save -------------------------------------------------------------------
@@ -178,7 +167,7 @@ class _DockerImage(Struct, rename="pascal"):
 
 
 def _open_docker(files: Files, manifest: Blob) -> Contents:
-    untrusted = _read(manifest, MANIFEST_BYTES_MAX, DOCKER_MANIFEST)
+    untrusted = read_whole(manifest, MANIFEST_BYTES_MAX, DOCKER_MANIFEST)
     try:
         images = msgspec.json.decode(untrusted, type=list[_DockerImage])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
@@ -189,11 +178,13 @@ def _open_docker(files: Files, manifest: Blob) -> Contents:
             f"The archive must hold one image; it has {len(images)}: {', '.join(tags[:10])}."
         )
     (image,) = images
-    config = _parse_config(_read(_get(files, image.config), CONFIG_BYTES_MAX, image.config))
+    config = parse_host_config(
+        read_whole(get_file(files, image.config), CONFIG_BYTES_MAX, image.config)
+    )
     if len(image.layers) != len(config.diff_ids):
         raise ImageInvalid("manifest.json and the image's configuration differ in their layers.")
     layers = [
-        Layer(_get(files, name), diff_id)
+        Layer(get_file(files, name), diff_id)
         for name, diff_id in zip(image.layers, config.diff_ids, strict=True)
     ]
     return Contents(layers, config, image.repo_tags[0] if image.repo_tags else None)
@@ -214,7 +205,7 @@ def _open_layout(files: Files, untrusted_index: bytes) -> Contents:
         )
     if not isinstance(document, Manifest):
         raise ImageInvalid("The layout's indexes lead to no image.")
-    config = _parse_config(_read_verified(files, document.config, CONFIG_BYTES_MAX))
+    config = parse_host_config(_read_verified(files, document.config, CONFIG_BYTES_MAX))
     require_same_layers(document, config)
     layers = [
         Layer(_get_sized(files, layer), diff_id)
@@ -243,7 +234,7 @@ def _choose(index: Index) -> Descriptor:
 
 
 def _get_sized(files: Files, descriptor: Descriptor) -> Blob:
-    blob = _get(files, f"blobs/sha256/{descriptor.hex}")
+    blob = get_file(files, f"blobs/sha256/{descriptor.hex}")
     if blob.size != descriptor.size:
         raise ImageInvalid(
             f"{descriptor.digest} has {blob.size} bytes, not {descriptor.size} as the image says."
@@ -252,30 +243,7 @@ def _get_sized(files: Files, descriptor: Descriptor) -> Blob:
 
 
 def _read_verified(files: Files, descriptor: Descriptor, limit: int) -> bytes:
-    content = _read(_get_sized(files, descriptor), limit, descriptor.digest)
+    content = read_whole(_get_sized(files, descriptor), limit, descriptor.digest)
     if hashlib.sha256(content).hexdigest() != descriptor.hex:
         raise ImageInvalid(f"{descriptor.digest} has another content than its digest says.")
     return content
-
-
-# --- both --------------------------------------------------------------------------
-
-
-def _parse_config(untrusted: bytes) -> ImageConfig:
-    config = parse_config(untrusted)
-    if not is_for(config.platform, host_platform()):
-        raise ImageUnsupported(f"The image is for {config.platform}, not for {host_platform()}.")
-    return config
-
-
-def _get(files: Files, name: str) -> Blob:
-    blob = files.find(name)
-    if blob is None:
-        raise ImageInvalid(f"The image names {shown(name.encode())}, which is not there.")
-    return blob
-
-
-def _read(blob: Blob, limit: int, name: str) -> bytes:
-    if blob.size > limit:
-        raise ImageInvalid(f"{name} is larger than {limit // 2**20} MiB.")
-    return os.pread(blob.fd, blob.size, blob.offset)

@@ -12,7 +12,7 @@ import re
 from msgspec import Struct
 
 from banger.errors import ImageInvalid
-from banger.host.tarformat import FILE
+from banger.host.tarformat import BLOCK, FILE
 
 CONTIGUOUS, PAX_GLOBAL = b"7", b"g"
 EXTENSION_BYTES_MAX = 1024 * 1024
@@ -46,9 +46,7 @@ def parse_header(untrusted: bytes) -> Header:
     Raises:
         ImageInvalid: it is none.
     """
-    checksum = _number(untrusted[148:156], "checksum")
-    # The checksum's own field counts as eight spaces.
-    if sum(untrusted) - sum(untrusted[148:156]) + 8 * 32 != checksum:
+    if _sum(untrusted) != _number(untrusted[148:156], "checksum"):
         raise ImageInvalid("A layer is not a tar archive, or is damaged: a checksum is wrong.")
     header = Header(
         kind=untrusted[156:157],
@@ -72,6 +70,14 @@ def parse_header(untrusted: bytes) -> Header:
     if header.kind in (b"\0", CONTIGUOUS):
         header.kind = FILE
     return header
+
+
+def is_header(untrusted: bytes) -> bool:
+    """Tell whether a block is a header, or the zeros that end a tar."""
+    digits = untrusted[148:156].strip(b" \0")
+    if not digits:
+        return untrusted == bytes(BLOCK)
+    return _OCTAL.fullmatch(digits) is not None and int(digits, 8) == _sum(untrusted)
 
 
 def parse_pax(untrusted: bytes) -> dict[bytes, bytes]:
@@ -132,6 +138,11 @@ def require_harmless(records: dict[bytes, bytes]) -> None:
     for key in records:
         if key in _MEANINGFUL or key.startswith((b"GNU.sparse.", XATTR)):
             raise ImageInvalid(f"A layer has a global pax header with {key[:40]!r}.")
+
+
+def _sum(block: bytes) -> int:
+    """Return a header's checksum, to which its own field counts as eight spaces."""
+    return sum(block) - sum(block[148:156]) + 8 * 32
 
 
 def _text(field: bytes) -> bytes:

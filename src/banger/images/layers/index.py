@@ -29,11 +29,13 @@ class LayerIndex(Struct, frozen=True):
     unpacked_bytes: int
 
 
-def index_layer(blob: Blob, budget: Budget, *, diff_id: str | None) -> LayerIndex:
+def index_layer(
+    blob: Blob, budget: Budget, *, diff_id: str | None, may_be_empty: bool = False
+) -> LayerIndex:
     """Return a layer's entries; all of it is read and checked. For threads.
 
     `diff_id` is the digest of the tar (`sha256:...`); None when nobody has said it, as for
-    a tar that is no image.
+    a tar that is no image. Such a tar must have entries, unless it `may_be_empty`.
 
     Raises:
         ImageInvalid: it is damaged, breaks its format or a limit, or has another digest.
@@ -43,7 +45,7 @@ def index_layer(blob: Blob, budget: Budget, *, diff_id: str | None) -> LayerInde
     stream = TarStream(blob, on_bytes=digest.update)
     entries = read_entries(stream, budget)
     stream.drain()
-    if not entries and diff_id is None:
+    if not entries and diff_id is None and not may_be_empty:
         raise ImageInvalid("The archive is empty.")
     if diff_id not in (None, f"sha256:{digest.hexdigest()}"):
         raise ImageInvalid(

@@ -50,6 +50,7 @@ class Result(Struct, frozen=True, kw_only=True, tag="result"):
     mtime: int
     """Of the root directory."""
     init: str | None
+    has_programs: bool
     config: ImageConfig | None = None
     """Of an archive that is an image."""
     tag: str | None = None

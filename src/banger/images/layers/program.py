@@ -109,7 +109,13 @@ async def import_image(
 def _describe(
     config: ImageConfig | None, result: Result, *, name: str, source: str, now: float
 ) -> ImageDraft:
-    draft = ImageDraft(name=name, created_at=now, init=result.init, source=source)
+    draft = ImageDraft(
+        name=name,
+        created_at=now,
+        init=result.init,
+        has_programs=result.has_programs,
+        source=source,
+    )
     if config is None:
         return draft
     return msgspec.structs.replace(

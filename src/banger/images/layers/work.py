@@ -7,6 +7,7 @@ indexed as soon as it is named, while the next may still be on its way.
 from __future__ import annotations
 
 import contextlib
+import functools
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -15,23 +16,21 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from banger.errors import ImageInvalid, InvalidRequest, NoSpace
+from banger.errors import InvalidRequest, NoSpace
 from banger.host.tarformat import END_OF_TAR
 from banger.images.content import ImageConfig
 from banger.images.layers.emit import plan_stream, write_stream
-from banger.images.layers.entries import Entry
 from banger.images.layers.index import LayerIndex, index_layer
 from banger.images.layers.limits import Budget
 from banger.images.layers.messages import Result
-from banger.images.layers.tree import Directory, Tree, path_of
+from banger.images.layers.root import find_init, has_program, require_mount_points
+from banger.images.layers.tree import Tree
 from banger.images.layers.unpacking import Blob
 
 READERS = 2
 """Threads that index: unpacking and hashing leave Python's lock, parsing does not."""
 WRITE_BYTES = 1024 * 1024
 REPORT_BYTES = 16 * 1024 * 1024
-INIT = b"sbin/init"
-SYSTEMD = b"lib/systemd/systemd"
 
 Report = Callable[[str, int | None, int | None], None]
 
@@ -41,6 +40,8 @@ class Layer(Struct, frozen=True):
 
     blob: Blob
     diff_id: str | None
+    may_be_empty: bool = False
+    """Old Docker made a layer without an entry for each change of the configuration alone."""
 
 
 class Contents(Struct, frozen=True):
@@ -74,13 +75,19 @@ def write_layers(
         blobs.append(index.blob)
     if workdir.strip("/"):
         tree.ensure_directory(workdir.encode("utf-8", "surrogateescape"))
+    require_mount_points(tree)
     plan = plan_stream(tree, len(blobs))
     _require_space(staged, plan.content_bytes)
     with _writing(output) as write:
         write_stream(plan, blobs, write, _in_steps(report, plan.content_bytes))
     root = tree.root.entry
     return Result(
-        mode=root.mode, uid=root.uid, gid=root.gid, mtime=root.mtime, init=_find_init(tree)
+        mode=root.mode,
+        uid=root.uid,
+        gid=root.gid,
+        mtime=root.mtime,
+        init=find_init(tree),
+        has_programs=has_program(tree),
     )
 
 
@@ -108,7 +115,10 @@ def _index_all(layers: Iterable[Layer], budget: Budget, report: Report) -> Itera
             if len(reading) >= READERS:
                 yield reading.pop(0).result()
             report("reading layers", number, None)
-            reading.append(pool.submit(index_layer, layer.blob, budget, diff_id=layer.diff_id))
+            index = functools.partial(
+                index_layer, diff_id=layer.diff_id, may_be_empty=layer.may_be_empty
+            )
+            reading.append(pool.submit(index, layer.blob, budget))
         for future in reading:
             yield future.result()
 
@@ -150,21 +160,3 @@ def _in_steps(report: Report, total: int) -> Callable[[int], None]:
             report("writing the root", written, total)
 
     return on_bytes
-
-
-def _find_init(tree: Tree) -> str | None:
-    """Return the image's init if it is systemd.
-
-    Others have an init for other reasons: of busybox it is one of many names, without anything
-    that it could start.
-    """
-    try:
-        found = tree.find(INIT)
-    except ImageInvalid:
-        return None  # a loop of links
-    if found is None or isinstance(found[0], Directory):
-        return None
-    entry, directory, name = found
-    assert isinstance(entry, Entry)
-    is_systemd = path_of(directory, name).endswith(SYSTEMD) and stat.S_ISREG(entry.kind)
-    return "/" + INIT.decode() if is_systemd else None
