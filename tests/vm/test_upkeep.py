@@ -109,18 +109,18 @@ def test_a_guests_clock_is_kept_right_and_its_silence_seen(own: Installation) ->
 def test_memory_that_the_host_does_not_have(own: Installation) -> None:
     """C7: refused before anything exists, with what there is; no core holds a guest's memory."""
     refused = own.run("vm", "create", "--name", "big", *LOCAL, "--memory", "1024G", status=6)
-    assert "1048576 MiB of memory are needed; the host has" in refused.err
+    assert "1 TiB of memory are needed; the host has" in refused.err
     assert "--force" in refused.err
     assert own.vms() == []
     # What counts is what it is to boot with: it was given more while it ran.
     own.do("vm", "create", "--name", "grown", *LOCAL)
     own.do("vm", "set", "grown", "--memory", "1024G")
     refused = own.run("vm", "restart", "grown", status=6)
-    assert "1048576 MiB of memory are needed" in refused.err
+    assert "1 TiB of memory are needed" in refused.err
     assert own.state("grown") == "running"
     own.do("vm", "stop", "grown")
     refused = own.run("vm", "start", "grown", status=6)
-    assert "1048576 MiB of memory are needed" in refused.err
+    assert "1 TiB of memory are needed" in refused.err
     assert own.state("grown") == "stopped"
     own.do("vm", "delete", "grown")
     daemon = own.daemon_pid()

@@ -242,7 +242,7 @@ class Deleted(Struct, frozen=True, kw_only=True):
 class Pruned(Struct, frozen=True, kw_only=True):
     ids: list[str]
     blob_bytes: int
-    """What was freed of the cache of downloads."""
+    """What was, or with `dry_run` would be, freed of the cache of downloads."""
 
 
 class TemplateView(Struct, frozen=True, kw_only=True):

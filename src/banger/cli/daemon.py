@@ -11,6 +11,7 @@ from banger.cli.output import format_age, format_json
 from banger.cli.parser import Parser
 from banger.cli.values import line_count
 from banger.errors import DaemonUnreachable, NotFound
+from banger.sizes import format_size
 
 LINES = 50
 
@@ -32,7 +33,7 @@ def _status(arguments: Namespace, context: Context) -> int:
         "socket": status["socket"],
         "up": format_age(status["uptime_s"]),
         "VMs": status["vms"],
-        "memory": f"{status['resident_mib']} MiB",
+        "memory": format_size(round(status["resident_mib"])),
     }
     for name, value in rows.items():
         context.out(f"{name:<9}{value}")

@@ -31,9 +31,9 @@ COLUMNS = (
     Column("NAME", least=12),
     Column("DIGEST"),
     Column("SIZE", is_number=True),
-    Column("UNIQUE", is_number=True),
-    Column("SHARED", is_number=True),
-    Column("SOURCE", least=10),
+    Column("UNIQUE", is_number=True, spare=2),
+    Column("SHARED", is_number=True, spare=1),
+    Column("SOURCE", least=10, spare=3),
     Column("AGE", is_number=True),
 )
 

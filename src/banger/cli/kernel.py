@@ -16,7 +16,7 @@ from banger.cli.targets import add_refs
 COLUMNS = (
     Column("NAME", least=12),
     Column("VERSION", least=12),
-    Column("ARCH"),
+    Column("ARCH", spare=1),
     Column("DIGEST"),
     Column("SIZE", is_number=True),
     Column("USERS", is_number=True),

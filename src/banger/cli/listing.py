@@ -23,16 +23,16 @@ from banger.cli.values import label
 from banger.durations import format_duration
 
 COLUMNS = (
-    Column("ID", least=6),
+    Column("ID"),
     Column("NAME", least=8, is_vital=True),
     Column("STATE"),
-    Column("IMAGE", least=6),
-    Column("ADDRESS"),
-    Column("VCPU", is_number=True),
-    Column("MEM", is_number=True),
-    Column("DISK", is_number=True),
-    Column("WORKSPACE", least=9),
-    Column("AGE", is_number=True),
+    Column("IMAGE", least=6, spare=6),
+    Column("ADDRESS", spare=1),
+    Column("VCPU", is_number=True, spare=4),
+    Column("MEM", is_number=True, spare=5),
+    Column("DISK", is_number=True, spare=3),
+    Column("WORKSPACE", least=9, spare=2),
+    Column("AGE", is_number=True, spare=7),
 )
 
 HEALTH = {"ok": "its agent answers", "no-answer": "its agent does not answer"}

@@ -15,35 +15,57 @@ NARROW_GAP = " "
 class Column:
     """A table's column. `least`: it may be cut to so many characters (0: never cut).
 
-    `is_vital`: cut only when nothing else can be.
+    `is_vital`: cut only when nothing else can be cut or left out. `spare`: left out of a table
+    that is too wide, the smallest number first (0: never).
     """
 
-    __slots__ = ("is_number", "is_vital", "least", "title")
+    __slots__ = ("is_number", "is_vital", "least", "spare", "title")
 
     def __init__(
-        self, title: str, *, least: int = 0, is_number: bool = False, is_vital: bool = False
+        self,
+        title: str,
+        *,
+        least: int = 0,
+        is_number: bool = False,
+        is_vital: bool = False,
+        spare: int = 0,
     ) -> None:
         self.title = title
         self.least = least
         self.is_number = is_number
         self.is_vital = is_vital
+        self.spare = spare
 
 
 def render_table(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], *, width: int | None
 ) -> str:
     """Return the table; with `width` it moves together, then columns are cut, until it fits."""
-    cells = [[printable(cell) for cell in row] for row in rows]
-    widths = [
-        max([len(column.title), *(len(row[i]) for row in cells)])
-        for i, column in enumerate(columns)
-    ]
-    gap = GAP
-    if width is not None and _total(widths, gap) > width:
-        gap = NARROW_GAP
-        _shrink(widths, columns, width)
-    lines = [[column.title for column in columns], *cells]
-    return "\n".join(_line(line, columns, widths, gap=gap) for line in lines)
+    lines = [[column.title for column in columns], *([printable(c) for c in row] for row in rows)]
+    widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
+    if width is None or _total(widths, GAP) <= width:
+        return "\n".join(_line(line, columns, widths, gap=GAP) for line in lines)
+    kept, widths = _fit(columns, widths, width)
+    shown = [columns[i] for i in kept]
+    return "\n".join(
+        _line([line[i] for i in kept], shown, widths, gap=NARROW_GAP) for line in lines
+    )
+
+
+def _fit(
+    columns: Sequence[Column], natural: Sequence[int], width: int
+) -> tuple[list[int], list[int]]:
+    """Return which columns are shown, and how wide each of them is."""
+    kept = list(range(len(columns)))
+    spare = sorted((i for i in kept if columns[i].spare), key=lambda i: columns[i].spare)
+    while True:
+        widths = [natural[i] for i in kept]
+        _shrink(widths, [columns[i] for i in kept], width, vital=False)
+        if _total(widths, NARROW_GAP) <= width or not spare:
+            break
+        kept.remove(spare.pop(0))
+    _shrink(widths, [columns[i] for i in kept], width, vital=True)
+    return kept, widths
 
 
 def _total(widths: Sequence[int], gap: str) -> int:
@@ -128,13 +150,14 @@ def _escape(char: str) -> str:
     return char.encode("unicode_escape").decode("ascii") if ord(char) < 0xD800 else "?"
 
 
-def _shrink(widths: list[int], columns: Sequence[Column], width: int) -> None:
+def _shrink(widths: list[int], columns: Sequence[Column], width: int, *, vital: bool) -> None:
     """Take characters off the widest column that may be cut, until the line fits."""
+    able = [i for i, c in enumerate(columns) if c.least and c.is_vital == vital]
     while _total(widths, NARROW_GAP) > width:
-        candidates = [i for i, c in enumerate(columns) if c.least and widths[i] > c.least]
+        candidates = [i for i in able if widths[i] > columns[i].least]
         if not candidates:
             return
-        widths[max(candidates, key=lambda i: (not columns[i].is_vital, widths[i]))] -= 1
+        widths[max(candidates, key=lambda i: widths[i])] -= 1
 
 
 def _line(

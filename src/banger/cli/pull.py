@@ -6,10 +6,16 @@ from argparse import Namespace
 
 from banger.cli.artifacts import add_making, make_one
 from banger.cli.context import Context
-from banger.cli.output import format_bytes
+from banger.cli.output import format_bytes, printable
 from banger.cli.parser import Parser
 from banger.cli.progress import add_timings
 from banger.cli.targets import confirm_deletion
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from banger.client import Client
 
 _PULL_TEXT = """\
 REF is [HOST[:PORT]/]PATH[:TAG][@sha256:DIGEST], by Docker's rules: without a
@@ -52,19 +58,37 @@ def _prune(arguments: Namespace, context: Context) -> int:
     with context.client() as client:
         found = client.call("image.prune", {**params, "dry_run": True})
         assert isinstance(found, dict)
-        number = len(found["ids"])
-        if not arguments.dry_run:
-            what = f"{number} image{'s' if number > 1 else ''} that no VM uses"
-            is_sure = arguments.force or number == 0
-            if not is_sure and not confirm_deletion(what, "banger image prune", context):
-                return 1
+        is_empty = not found["ids"] and not found["blob_bytes"]
+        if not arguments.dry_run and not is_empty:
+            if not arguments.force:
+                context.say("\n".join(_describe(found, client)))
+                if not confirm_deletion("all of these", "banger image prune", context):
+                    return 1
             found = client.call("image.prune", params)
             assert isinstance(found, dict)
     for digest in found["ids"]:
         context.out(digest)
     if found["blob_bytes"]:
-        context.say(f"downloads: {format_bytes(found['blob_bytes'])} freed")
+        done = "to be freed" if arguments.dry_run else "freed"
+        context.say(f"downloads: {format_bytes(found['blob_bytes'])} {done}")
+    if is_empty:
+        context.say("Every image is used or named, and no downloads are kept.")
     return 0
+
+
+def _describe(found: dict[str, Any], client: Client) -> list[str]:
+    """Return a line for each image that would go, by name and size, and one for downloads."""
+    images = client.call("image.list")
+    assert isinstance(images, list)
+    lines = [
+        f"  {printable(', '.join(image['names']) or image['name'])} "
+        f"({image['digest'][:12]}, {format_bytes(image['size_bytes'])})"
+        for image in images
+        if image["digest"] in found["ids"]
+    ]
+    if found["blob_bytes"]:
+        lines.append(f"  downloads kept for later pulls ({format_bytes(found['blob_bytes'])})")
+    return lines
 
 
 COMMANDS = {

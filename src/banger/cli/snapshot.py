@@ -26,9 +26,9 @@ if TYPE_CHECKING:
 
 COLUMNS = (
     Column("NAME", least=8, is_vital=True),
-    Column("ID", least=6),
+    Column("ID"),
     Column("SIZE", is_number=True),
-    Column("USERS", least=5),
+    Column("USERS", least=5, spare=1),
     Column("AGE", is_number=True),
 )
 

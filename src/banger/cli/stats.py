@@ -28,9 +28,9 @@ COLUMNS = (
     Column("CPU", is_number=True),
     Column("MEMORY", is_number=True),
     Column("PRIVATE", is_number=True),
-    Column("SHARED", is_number=True),
+    Column("SHARED", is_number=True, spare=2),
     Column("DISK", is_number=True),
-    Column("AGENT", is_number=True),
+    Column("AGENT", is_number=True, spare=1),
 )
 NOTHING: Mapping[str, Any] = {
     "interval_s": INTERVAL_S,

@@ -53,7 +53,9 @@ def confirm_deletion(what: str, command: str, context: Context) -> bool:
         UsageError: there is nobody to ask.
     """
     if not sys.stdin.isatty():
-        raise UsageError("There is no terminal to ask on.", hint=f"{command} --force")
+        raise UsageError(
+            "There is no terminal to ask on; --force deletes unasked.", hint=f"{command} --dry-run"
+        )
     sys.stderr.write(f"Delete {what}? [y/N] ")
     sys.stderr.flush()
     if sys.stdin.readline().strip().lower() in ("y", "yes"):

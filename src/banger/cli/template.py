@@ -24,13 +24,13 @@ from banger.cli.targets import add_refs
 COLUMNS = (
     Column("KEY"),
     Column("IMAGE", least=12),
-    Column("VCPU", is_number=True),
+    Column("VCPU", is_number=True, spare=3),
     Column("MEMORY", is_number=True),
-    Column("DISK", is_number=True),
+    Column("DISK", is_number=True, spare=4),
     Column("SIZE", is_number=True),
     Column("USERS", is_number=True),
-    Column("READY", is_number=True),
-    Column("USES", is_number=True),
+    Column("READY", is_number=True, spare=2),
+    Column("USES", is_number=True, spare=1),
     Column("AGE", is_number=True),
     Column("USED", is_number=True),
 )

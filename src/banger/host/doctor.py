@@ -26,6 +26,7 @@ from banger.host.proc import find_tool
 from banger.host.programs import Check, CheckState, probe_tools
 from banger.layout import SUN_PATH_MAX, Layout
 from banger.model.vm import Accel
+from banger.sizes import format_size
 
 DISK_WARN_MIB = 10 * 1024
 DISK_FAIL_MIB = 3 * 1024
@@ -136,7 +137,10 @@ def _probe_memory(settings: Settings | None) -> Check:
     total = probe_host_size().memory_mib
     free = read_available_mib()
     wanted = settings.number("vm_defaults.memory_mib") if settings else 0
-    fact = f"{free} of {total} MiB of memory are free; a VM gets {wanted} MiB."
+    fact = (
+        f"{format_size(free)} of {format_size(total)} of memory are free; "
+        f"a VM gets {format_size(wanted)}."
+    )
     return Check("memory", CheckState.WARN if free < wanted else CheckState.OK, fact)
 
 
@@ -152,7 +156,7 @@ def _probe_disks(layout: Layout) -> Iterator[Check]:
 
 
 def _probe_space(path: Path, free_mib: int) -> Check:
-    fact = f"{free_mib} MiB are free for {path}."
+    fact = f"{format_size(free_mib)} are free for {path}."
     if free_mib >= DISK_WARN_MIB:
         return Check("disk", CheckState.OK, fact)
     state = CheckState.FAIL if free_mib < DISK_FAIL_MIB else CheckState.WARN

@@ -9,6 +9,7 @@ from msgspec.structs import replace
 
 from banger.errors import InvalidRequest
 from banger.model.names import VmId
+from banger.sizes import format_size
 
 
 class VmState(StrEnum):
@@ -268,15 +269,15 @@ def require_sizes(*, vcpu: int, memory_mib: int, disk_mib: int) -> None:
     Raises:
         InvalidRequest: one of them is out of range.
     """
-    for what, value, allowed, unit, example in (
-        ("vcpu", vcpu, VCPU_RANGE, "", "2"),
-        ("memory", memory_mib, MEMORY_MIB_RANGE, " MiB", "2G"),
-        ("disk", disk_mib, DISK_MIB_RANGE, " MiB", "8G"),
+    for what, value, allowed, shown, example in (
+        ("vcpu", vcpu, VCPU_RANGE, str, "2"),
+        ("memory", memory_mib, MEMORY_MIB_RANGE, format_size, "2G"),
+        ("disk", disk_mib, DISK_MIB_RANGE, format_size, "8G"),
     ):
         if value not in allowed:
             raise InvalidRequest(
-                f"{what} {value}{unit} is out of range: "
-                f"{allowed.start} to {allowed.stop - 1}{unit} are possible.",
+                f"{what} {shown(value)} is out of range: "
+                f"{shown(allowed.start)} to {shown(allowed.stop - 1)} are possible.",
                 hint=f"--{what} {example}",
             )
 

@@ -18,6 +18,7 @@ from banger.host.memory import read_available_mib, read_taken_mib
 from banger.host.process import ProcessIdentity, identify
 from banger.layout import layout_from_environment
 from banger.model.vm import VmState
+from banger.sizes import format_size
 from tests.component.engine.test_recovery import handle, insert, record
 
 STRICT = {"BANGER_MEMORY_OVERCOMMIT": "1"}
@@ -57,7 +58,7 @@ def test_what_fits(each: int, number: int, spoken_for: int, overcommit: int, fit
     if fits:
         require_room(each, number=number, **numbers)
     else:
-        with pytest.raises(NotEnoughMemory, match=f"{each * number} MiB .* has 1000 MiB"):
+        with pytest.raises(NotEnoughMemory, match=f"{format_size(each * number)} .* has 1000 MiB"):
             require_room(each, number=number, **numbers)
 
 
@@ -111,7 +112,7 @@ def test_a_vm_counts_with_what_it_has_not_taken_yet(
         # Put in its own place it gives back what it has.
         async with promised_memory(engine, op, 1150, instead_of=record().id, force=False):
             pass
-        with pytest.raises(NotEnoughMemory, match="1400 MiB of memory are needed"):
+        with pytest.raises(NotEnoughMemory, match=r"1\.367 GiB of memory are needed"):
             async with promised_memory(engine, op, 1400, instead_of=record().id, force=False):
                 pass
 

@@ -55,6 +55,9 @@ def test_layers_in_common_count_once(banger: Installation, tmp_path: Path) -> No
     banger.do("image", "delete", names[1])
     (image,) = banger.json("image", "list")
     assert (image["shared_bytes"], image["layers"][0]["images"]) == (0, 1)
+    refused = banger.run("image", "prune", status=2)
+    assert "  downloads kept for later pulls (" in refused.err
+    assert banger.json("image", "list") == [image], "nothing went unasked"
     banger.do("image", "prune", "--force")
     (image,) = banger.json("image", "list")
     assert image["unique_bytes"] == image["size_bytes"]

@@ -88,7 +88,7 @@ async def prune_images(engine: Engine, params: ImagePrune) -> Pruned:
     async with engine.removals:
         users = await load_image_users(engine)
         ids = await asyncio.to_thread(_prune, engine, params, users)
-    freed = 0 if params.dry_run else await _trim_blobs(engine, keep_bytes=0)
+    freed = await _trim_blobs(engine, keep_bytes=0, dry_run=params.dry_run)
     return Pruned(ids=ids, blob_bytes=freed)
 
 
@@ -168,9 +168,11 @@ def _pinned_blobs(engine: Engine) -> Iterator[None]:
         engine.pins[BLOB_PIN].pop()
 
 
-async def _trim_blobs(engine: Engine, *, keep_bytes: int) -> int:
+async def _trim_blobs(engine: Engine, *, keep_bytes: int, dry_run: bool = False) -> int:
     """Make the cache small, unless a pull runs; return the bytes freed."""
     if engine.pins[BLOB_PIN]:
         return 0
     # Not in a thread: no pull can begin meanwhile. It is a look at a few files.
-    return registry.trim_blobs(engine.layout, now=engine.now(), keep_bytes=keep_bytes)
+    return registry.trim_blobs(
+        engine.layout, now=engine.now(), keep_bytes=keep_bytes, dry_run=dry_run
+    )

@@ -24,6 +24,7 @@ from banger.errors import NotEnoughMemory
 from banger.host.memory import read_taken_mib
 from banger.model.names import VmId
 from banger.model.vm import LIVE, VmRecord, is_hidden
+from banger.sizes import format_size
 
 
 @contextlib.asynccontextmanager
@@ -77,11 +78,13 @@ def require_room(
     fits_together = wanted_mib + spoken_for_mib <= available_mib * overcommit
     if each_mib <= available_mib and fits_together:
         return
-    others = f", of which other VMs may take {spoken_for_mib} MiB" if spoken_for_mib else ""
+    others = (
+        f", of which other VMs may take {format_size(spoken_for_mib)}" if spoken_for_mib else ""
+    )
     allowed = f" (overcommitted {overcommit} times)" if overcommit > 1 else ""
     raise NotEnoughMemory(
-        f"{wanted_mib} MiB of memory are needed; the host has {available_mib} MiB "
-        f"available{allowed}{others}.",
+        f"{format_size(wanted_mib)} of memory are needed; the host has "
+        f"{format_size(available_mib)} available{allowed}{others}.",
         hint="banger vm list, and stop one; or less --memory; or --force",
     )
 

@@ -29,6 +29,7 @@ from banger.model.vm import (
     reshape,
     shape_of,
 )
+from banger.sizes import format_size
 
 
 async def set_vm(engine: Engine, op: Operation, params: VmSet) -> VmView:
@@ -84,9 +85,9 @@ def _change_shape(spec: VmSpec, params: VmSet) -> Shape:
     require_sizes(vcpu=shape.vcpu, memory_mib=shape.memory_mib, disk_mib=shape.disk_mib)
     if shape.disk_mib < spec.disk_mib:
         raise InvalidRequest(
-            f"The disk of {spec.name} has {spec.disk_mib} MiB and can only grow; "
-            f"{shape.disk_mib} MiB are less.",
-            hint=f"banger vm set {spec.name} --disk {spec.disk_mib * 2}M",
+            f"The disk of {spec.name} has {format_size(spec.disk_mib)} and can only grow; "
+            f"{format_size(shape.disk_mib)} are less.",
+            hint=f"banger vm set {spec.name} --disk {-(-spec.disk_mib // 512)}G",
         )
     return shape
 

@@ -26,6 +26,7 @@ from banger.images.layers.messages import Result
 from banger.images.layers.root import find_init, has_program, require_mount_points
 from banger.images.layers.tree import Tree
 from banger.images.layers.unpacking import Blob
+from banger.sizes import format_size
 
 READERS = 2
 """Threads that index: unpacking and hashing leave Python's lock, parsing does not."""
@@ -132,7 +133,7 @@ def _require_space(staged: Path, content_bytes: int) -> None:
     status = os.statvfs(staged)
     if content_bytes > status.f_bavail * status.f_frsize:
         raise NoSpace(
-            f"The image's files have {content_bytes // 2**20} MiB, more than is free.",
+            f"The image's files have {format_size(content_bytes // 2**20)}, more than is free.",
             hint=f"df -h {staged}",
         )
 

@@ -147,8 +147,13 @@ def _lock(path: Path) -> int:
         os.close(fd)
 
 
-def trim_blobs(layout: Layout, *, now: float, keep_bytes: int = KEPT_BYTES_MAX) -> int:
-    """Remove old partial blobs, then the least recently used; return the bytes freed."""
+def trim_blobs(
+    layout: Layout, *, now: float, keep_bytes: int = KEPT_BYTES_MAX, dry_run: bool = False
+) -> int:
+    """Remove old partial blobs, then the least recently used; return the bytes freed.
+
+    With `dry_run` nothing is removed, and the bytes are those that would be.
+    """
     freed = 0
     partial = _by_age(layout.partial_blobs)
     blobs = _by_age(layout.blobs / "sha256")
@@ -156,7 +161,8 @@ def trim_blobs(layout: Layout, *, now: float, keep_bytes: int = KEPT_BYTES_MAX) 
     for used_at, size, path in (*partial, *blobs):
         is_stale = path.parent == layout.partial_blobs and now - used_at > PARTIAL_AGE_MAX_S
         if kept > keep_bytes or is_stale:
-            path.unlink(missing_ok=True)
+            if not dry_run:
+                path.unlink(missing_ok=True)
             kept -= size
             freed += size
     return freed

@@ -55,6 +55,7 @@ from banger.images.signature import PublicKey
 from banger.layout import Layout
 from banger.model.progress import Progress
 from banger.model.registries import Registries
+from banger.sizes import format_size
 
 log = logging.getLogger(__name__)
 
@@ -264,7 +265,8 @@ class Pull:
         free = shutil.disk_usage(blobs).free
         if missing > free:
             raise NoSpace(
-                f"The layers take {missing // 2**20} MiB; {free // 2**20} MiB are free at {blobs}.",
+                f"The layers take {format_size(missing // 2**20)}; "
+                f"{format_size(free // 2**20)} are free at {blobs}.",
                 hint="banger image prune --dry-run",
             )
 
