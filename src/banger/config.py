@@ -273,7 +273,9 @@ def _load_file(path: Path) -> dict[str, Value]:
     except FileNotFoundError:
         return {}
     except OSError as error:
-        raise ConfigInvalid(f"{path} cannot be read: {error.strerror}.") from error
+        raise ConfigInvalid(
+            f"{path} cannot be read: {error.strerror}.", hint=f"ls -ld {path.parent}"
+        ) from error
     except UnicodeDecodeError as error:
         raise ConfigInvalid(f"{path} is not UTF-8 text.") from error
 

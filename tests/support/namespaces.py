@@ -14,6 +14,9 @@ from pathlib import Path
 import pytest
 
 SMALL = 'mount -t tmpfs -o "size=$2,mode=700" banger-test "$1"'
+FULL = f'{SMALL}; cat /dev/zero >"$1/filled" 2>/dev/null || true'
+WITHOUT_INODES = 'mount -t tmpfs -o "nr_inodes=$2,mode=700" banger-test "$1"'
+READ_ONLY = f'{SMALL}; mount -o remount,ro "$1"'
 MISSING = """
 mount -t tmpfs banger-test "$2"
 mkdir "$2/upper" "$2/work"
@@ -31,6 +34,21 @@ exec unshare --user --map-user="$user" --map-group="$group" -- "$@"
 def small_filesystem(directory: Path, size: str) -> list[str]:
     """Return the prefix for which `directory` is a new file system of that size."""
     return _prefix(SMALL, str(directory), size)
+
+
+def full_filesystem(directory: Path) -> list[str]:
+    """Return the prefix for which `directory` is a file system without a free block."""
+    return _prefix(FULL, str(directory), "64k")
+
+
+def filesystem_without_inodes(directory: Path) -> list[str]:
+    """Return the prefix for which no file can be made in `directory`."""
+    return _prefix(WITHOUT_INODES, str(directory), "1")
+
+
+def read_only_filesystem(directory: Path) -> list[str]:
+    """Return the prefix for which `directory` is a file system that cannot be written."""
+    return _prefix(READ_ONLY, str(directory), "64k")
 
 
 def missing_program(path: str, scratch: Path) -> list[str]:

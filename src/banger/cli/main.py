@@ -63,8 +63,8 @@ def _main(words: list[str]) -> int:
         return INTERRUPTED
     except BrokenPipeError:
         raise
-    except Exception as error:  # noqa: BLE001 - the boundary: becomes a report
-        return _fail(command, _report(error), context)
+    except Exception as error:  # noqa: BLE001 - the boundary: becomes a sentence or a report
+        return _fail(command, _explain(error) or _report(error), context)
 
 
 def _run(command: Command, rest: list[str], context: Context) -> int:
@@ -77,6 +77,15 @@ def _fail(command: Command | None, error: BangerError, context: Context) -> int:
     if command is not None and command.is_guest_command:
         return error.exit_code if error.exit_code in (*PASSED_ON, INTERRUPTED) else OWN_FAILURE
     return error.exit_code
+
+
+def _explain(error: Exception) -> BangerError | None:
+    """Return what the host refused, if that is all: no bug of ours."""
+    if not isinstance(error, (OSError, MemoryError)):
+        return None
+    from banger.host.refusals import explain_refusal
+
+    return explain_refusal(error)
 
 
 def _report(error: Exception) -> BangerError:

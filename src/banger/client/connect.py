@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 
-from banger.errors import DaemonUnreachable, Denied
+from banger.errors import BangerError, DaemonUnreachable, Denied
 from banger.layout import Layout
 
 
@@ -22,6 +22,7 @@ def connect(layout: Layout, *, autostart: bool) -> socket.socket:
 
     Raises:
         DaemonUnreachable: none runs, or it could not be started.
+        HostNotReady: the path of the socket cannot be used.
         Denied: what listens there is somebody else's.
         BangerError: why the daemon could not start, such as ConfigInvalid.
     """
@@ -45,16 +46,23 @@ def _try_connect(layout: Layout) -> socket.socket | None:
     except (FileNotFoundError, ConnectionRefusedError):
         sock.close()
         return None
-    except PermissionError as error:
-        sock.close()
-        raise Denied(f"You may not use the socket {path}.", hint=f"ls -l {path}") from error
     except OSError as error:
         sock.close()
-        raise DaemonUnreachable(f"The socket {path} cannot be used: {error.strerror}.") from error
+        raise _name_fault(error, path) from error
     except Denied:
         sock.close()
         raise
     return sock
+
+
+def _name_fault(error: OSError, path: str) -> BangerError:
+    from banger.host.refusals import explain_refusal, require_socket_path
+
+    require_socket_path(path)
+    named = OSError(error.errno, error.strerror, path)
+    return explain_refusal(named) or DaemonUnreachable(
+        f"The socket {path} cannot be used: {error.strerror}."
+    )
 
 
 def _require_own_peer(sock: socket.socket, path: str) -> None:

@@ -24,6 +24,7 @@ from banger.daemon.lifecycle import AlreadyRuns, OpenHandlers, daemon_lock, run_
 from banger.daemon.logs import start_logging
 from banger.errors import BangerError
 from banger.host.files import ensure_private_dir
+from banger.host.refusals import explain_refusal, require_socket_path
 from banger.layout import layout_from_environment
 from banger.reports import report_bug
 
@@ -36,6 +37,8 @@ def main(open_handlers: OpenHandlers, *, ready_fd: int | None = None) -> int:
     # Inherited by every VMM: a core would hold its guest's memory, secrets and all (G6).
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     try:
+        # The longest of all: what cannot be served later is refused now.
+        require_socket_path(os.fspath(layout.vm_console_socket("0" * 12)))
         settings = load_settings(layout.config_file, os.environ)
         ensure_private_dir(layout.daemon_log.parent)
         level = settings.text("log_level")
@@ -55,6 +58,8 @@ def main(open_handlers: OpenHandlers, *, ready_fd: int | None = None) -> int:
     except BangerError as error:
         return _fail(error, tell)
     except Exception as error:  # noqa: BLE001 - the process's own boundary
+        if isinstance(error, (OSError, MemoryError)) and (refusal := explain_refusal(error)):
+            return _fail(refusal, tell)
         what = "The daemon"
         bug = report_bug(error, reports=layout.reports, what=what, name=f"daemon-{os.getpid()}")
         return _fail(bug, tell)
@@ -76,8 +81,10 @@ def _teller(ready_fd: int | None) -> Callable[[wire.Document], None]:
 
 
 def _fail(error: BangerError, tell: Callable[[wire.Document], None]) -> int:
-    sys.stderr.write(f"banger: {error.message}\n")
     tell({"error": wire.error_to_wire(error)})
+    # The disk may be full: what the starter was told is enough.
+    with contextlib.suppress(OSError):
+        sys.stderr.write(f"banger: {error.message}\n")
     return error.exit_code
 
 

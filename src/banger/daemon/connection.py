@@ -44,6 +44,7 @@ from banger.errors import (
     VersionMismatch,
 )
 from banger.host.files import REFUSALS, name_os_error
+from banger.host.refusals import explain_refusal
 from banger.reports import report_bug
 from banger.version import VERSION
 
@@ -196,7 +197,7 @@ class Connection:
         if isinstance(error, MemoryError):
             return HostFailed("The daemon has no memory left.", hint="banger doctor")
         if error.errno in REFUSALS:
-            return name_os_error(error, where=self._reports.parent)
+            return explain_refusal(error) or name_os_error(error, where=self._reports.parent)
         return None
 
     def _bug(self, operation: Operation, method: Method, error: Exception) -> InternalError:

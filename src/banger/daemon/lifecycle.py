@@ -31,7 +31,7 @@ from banger.daemon.calls import Handlers
 from banger.daemon.server import Server, bound_socket, can_connect
 from banger.engine.inprogress import OperationTable
 from banger.errors import Conflict
-from banger.host.files import ensure_private_dir
+from banger.host.files import ensure_private_dir, space_errors
 from banger.layout import Layout
 from banger.version import VERSION
 
@@ -114,9 +114,8 @@ def daemon_lock(layout: Layout, *, deadline_s: float = LOCK_DEADLINE_S) -> Itera
     fd = os.open(layout.daemon_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     try:
         _wait_for_lock(fd, layout, deadline_s=deadline_s)
-        note = json.dumps({"pid": os.getpid(), "socket": str(layout.daemon_socket)})
-        os.ftruncate(fd, 0)
-        os.pwrite(fd, note.encode(), 0)
+        with space_errors(layout.daemon_lock):
+            _write_holder(fd, layout)
         yield
     finally:
         os.close(fd)
@@ -139,6 +138,12 @@ def _wait_for_lock(fd: int, layout: Layout, *, deadline_s: float) -> None:
                 hint="Is XDG_RUNTIME_DIR the same as where that daemon was started?",
             )
         time.sleep(LOCK_POLL_S)
+
+
+def _write_holder(fd: int, layout: Layout) -> None:
+    note = json.dumps({"pid": os.getpid(), "socket": str(layout.daemon_socket)})
+    os.ftruncate(fd, 0)
+    os.pwrite(fd, note.encode(), 0)
 
 
 def _read_holder(lock_file: Path) -> str:

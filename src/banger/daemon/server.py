@@ -29,9 +29,9 @@ from banger.daemon.connection import READ_LIMIT_BYTES, Connection
 from banger.daemon.hangup import HangupWatch
 from banger.daemon.turns import Turns
 from banger.engine.inprogress import OperationTable
-from banger.errors import BangerError, Cancelled, Conflict, Denied, HostNotReady
+from banger.errors import BangerError, Cancelled, Conflict, Denied
 from banger.host.files import ensure_private_dir
-from banger.layout import SUN_PATH_MAX
+from banger.host.refusals import require_socket_path
 
 log = logging.getLogger(__name__)
 
@@ -176,11 +176,7 @@ def bound_socket(path: Path) -> Iterator[socket.socket]:
         Conflict: something that is not ours is at this path, or listens there.
         HostNotReady: the path is too long for a socket.
     """
-    if len(os.fsencode(path)) > SUN_PATH_MAX:
-        raise HostNotReady(
-            f"The path {path} is too long for a socket: {SUN_PATH_MAX} bytes are possible.",
-            hint="export XDG_RUNTIME_DIR=/run/user/$(id -u)",
-        )
+    require_socket_path(os.fspath(path))
     _ensure_own_directory(path.parent)
     remove_stale_socket(path)
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as listener:

@@ -24,11 +24,18 @@ FICLONE = 0x40049409
 
 
 def ensure_private_dir(path: Path) -> Path:
-    """Make `path` (mode 0700 from birth, parents too) and return it; existing is fine."""
-    missing = [p for p in (path, *path.parents) if not p.exists()]
+    """Make `path` (mode 0700 from birth, parents too) and return it; existing is fine.
+
+    An error names `path`, whichever of its parents could not be made.
+    """
+    missing = [p for p in (path, *path.parents) if not os.path.isdir(p)]
     for directory in reversed(missing):
-        with contextlib.suppress(FileExistsError):
+        try:
             os.mkdir(directory, 0o700)
+        except OSError as error:
+            if isinstance(error, FileExistsError) and os.path.isdir(directory):
+                continue  # Somebody was faster.
+            raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     return path
 
 
@@ -126,19 +133,57 @@ def space_errors(where: Path) -> Iterator[None]:
     except OSError as error:
         if error.errno not in NO_SPACE:
             raise
-        raise _no_space(where) from error
+        raise no_space(os.fspath(where)) from error
 
 
 def name_os_error(error: OSError, *, where: Path) -> NoSpace | HostFailed:
     """Return our error for one of the host's; `where` is named if the host names no file."""
     if error.errno in NO_SPACE:
-        return _no_space(where)
+        return no_space(os.fspath(where))
     name = error.filename if error.filename is not None else where
     return HostFailed(f"{name}: {error.strerror or error}.", hint="banger doctor")
 
 
-def _no_space(where: Path) -> NoSpace:
-    return NoSpace(f"The file system of {where} is full.", hint=f"df -h {where}")
+def no_space(path: str) -> NoSpace:
+    """Return the error for a file system that is full, by its cause."""
+    near = nearest_existing(path)
+    lacks_inodes = _lacks_inodes(near)
+    what = "has no inodes left" if lacks_inodes else "is full"
+    mounted = _find_mount(near)
+    return NoSpace(
+        f"The file system of {path} (mounted on {mounted}) {what}.",
+        hint=f"df -{'i' if lacks_inodes else 'h'} {near}",
+        details="These can be deleted: images and templates that nothing uses (banger image prune,"
+        f" banger template prune), and downloads in {_cache()}/banger.",
+    )
+
+
+def nearest_existing(path: str) -> str:
+    """Return `path` or the nearest of its parents that can be seen."""
+    while not os.path.exists(path) and path != os.path.dirname(path):
+        path = os.path.dirname(path)
+    return path
+
+
+def _cache() -> str:
+    return os.environ.get("XDG_CACHE_HOME") or "~/.cache"
+
+
+def is_full(directory: Path) -> bool:
+    """Tell whether a file system has no room, or no inodes, for another file."""
+    return os.statvfs(directory).f_bavail == 0 or _lacks_inodes(os.fspath(directory))
+
+
+def _lacks_inodes(path: str) -> bool:
+    found = os.statvfs(path)
+    return found.f_files > 0 and found.f_favail == 0
+
+
+def _find_mount(path: str) -> str:
+    path = os.path.realpath(path)
+    while not os.path.ismount(path) and path != "/":
+        path = os.path.dirname(path)
+    return path
 
 
 def clone_file(source: Path, target: Path) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import sqlite3
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -10,7 +12,7 @@ from pathlib import Path
 from typing import Concatenate, ParamSpec, TypeVar
 
 from banger.errors import BangerError, DatabaseFailed, NoSpace
-from banger.host.files import ensure_private_dir
+from banger.host.files import ensure_private_dir, is_full, no_space
 from banger.store.migrations import migrate
 
 P = ParamSpec("P")
@@ -18,6 +20,8 @@ T = TypeVar("T")
 
 UNWRITABLE = (NoSpace, DatabaseFailed)
 """Why a row could not be written: the disk is full, or it fails."""
+PATH_MAX = 500
+"""SQLite's own limit is 512 bytes, with what it appends for its other files."""
 
 
 class Database:
@@ -102,6 +106,10 @@ async def open_database(path: Path) -> Database:
 
 def _open(path: Path) -> sqlite3.Connection:
     ensure_private_dir(path.parent)
+    # SQLite tells neither the path nor the cause.
+    os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    if len(os.fsencode(path)) > PATH_MAX:
+        raise OSError(errno.ENAMETOOLONG, "too long for SQLite", os.fspath(path))
     connection = sqlite3.connect(path, isolation_level=None, timeout=10)
     try:
         path.chmod(0o600)
@@ -112,8 +120,10 @@ def _open(path: Path) -> sqlite3.Connection:
         # a power cut may lose the last transactions, and with them every running VM anyway.
         connection.execute("PRAGMA synchronous = NORMAL")
         migrate(connection)
-    except BaseException:
+    except BaseException as error:
         connection.close()
+        if isinstance(error, sqlite3.Error) and is_full(path.parent):
+            raise no_space(os.fspath(path)) from error
         raise
     return connection
 

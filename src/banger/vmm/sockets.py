@@ -13,9 +13,8 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from banger.errors import HostNotReady
 from banger.host.files import ensure_private_dir
-from banger.layout import SUN_PATH_MAX
+from banger.host.refusals import require_socket_path
 
 
 @contextlib.contextmanager
@@ -27,11 +26,7 @@ def listening_socket(path: Path) -> Iterator[socket.socket]:
     Raises:
         HostNotReady: the path is too long for a socket.
     """
-    if len(os.fsencode(path)) > SUN_PATH_MAX:
-        raise HostNotReady(
-            f"{path} is longer than a socket's path may be ({SUN_PATH_MAX} bytes).",
-            hint="export XDG_RUNTIME_DIR=/run/user/$(id -u)",
-        )
+    require_socket_path(os.fspath(path))
     ensure_private_dir(path.parent)
     with contextlib.suppress(FileNotFoundError):
         os.unlink(path)
