@@ -11,15 +11,26 @@ sys.dont_write_bytecode = True
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent / "src"))
 
 from banger.errors import BangerError  # noqa: E402 - after the path is set
-from banger.host.packages import DEVELOPMENT, KERNEL_BUILD, RUNTIME  # noqa: E402 - as above
+from banger.host.packages import BUILD, KERNEL_BUILD, RUNTIME, TESTS, find_providers  # noqa: E402 - as above
 from banger.host.setup import run_setup  # noqa: E402 - as above
+
+NEEDS = {
+    "fmt": BUILD,
+    "docs": BUILD,
+    "demo": BUILD + RUNTIME,
+    "check": BUILD + RUNTIME + TESTS,
+    "test": BUILD + RUNTIME + TESTS,
+    "bench": BUILD + RUNTIME + TESTS,
+    "test-kvm": BUILD + RUNTIME + TESTS,
+    "test-kernel": BUILD + RUNTIME + TESTS + KERNEL_BUILD,
+    "trixie": find_providers(["mmdebstrap", "Debian's archive keys"]),
+}
 
 
 def main() -> int:
     """Install what is missing; return banger's exit code."""
-    tools = RUNTIME + DEVELOPMENT + (KERNEL_BUILD if "test-kernel" in sys.argv else ())
     try:
-        run_setup(lambda line: print(line, flush=True), tools=tools)
+        run_setup(lambda line: print(line, flush=True), tools=NEEDS[sys.argv[1]])
     except BangerError as error:
         print(f"error: {error.message}", file=sys.stderr)
         if error.hint:

@@ -105,14 +105,23 @@ def test_an_image_in_use(own: Installation) -> None:
     own.do("image", "show", TINY_IMAGE)
 
 
-@pytest.mark.parametrize("tool", ["qemu-system-x86_64", "passt", "mke2fs", "ssh-keygen"])
-def test_a_missing_tool(own: Installation, tmp_path: Path, tool: str) -> None:
-    """H8: named with what installs it; nothing half-made stays."""
+@pytest.mark.parametrize(
+    ("tool", "package"),
+    [
+        ("qemu-system-x86_64", "qemu-system-x86"),
+        ("passt", "passt"),
+        ("mke2fs", "e2fsprogs"),
+        ("ssh-keygen", "openssh-client"),
+    ],
+)
+def test_a_missing_tool(own: Installation, tmp_path: Path, tool: str, package: str) -> None:
+    """H8: named with the line that installs it; nothing half-made stays."""
     path = find_tool(tool)
     assert path is not None
     ended = own.run("vm", "create", *TINY, prefix=missing_program(path, tmp_path))
     own.stop_daemon()
     require_refusal(ended, 6, tool)
+    assert f" {package}" in ended.err.partition("install")[2]
     require_untouched(own)
 
 

@@ -25,8 +25,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-from banger.errors import DeadlineExceeded, HostNotReady, NoSpace, ToolMissing
-from banger.host.proc import Finished, check, find_tool, piped, run
+from banger.errors import DeadlineExceeded, HostNotReady, NoSpace
+from banger.host.proc import Finished, check, piped, run
+from banger.host.setup import require_programs
 from banger.host.subids import find_lacking
 
 DEADLINE_S = 1800.0
@@ -77,9 +78,7 @@ def require_mmdebstrap(*, etc: Path = Path("/etc"), keyrings: Path = KEYRINGS) -
         ToolMissing: a program is not installed.
         HostNotReady: the user has no range of subordinate ids, or the archive's keyring is missing.
     """
-    tools = ("mmdebstrap", "newuidmap", "newgidmap")
-    if missing := [tool for tool in tools if find_tool(tool) is None]:
-        raise ToolMissing(f"{', '.join(missing)} not installed.", hint="banger setup")
+    require_programs("mmdebstrap", "newuidmap", "newgidmap")
     user = pwd.getpwuid(os.getuid())
     files = (etc / "subuid", etc / "subgid")
     if lacking := find_lacking(user.pw_name, user.pw_uid, files=files):

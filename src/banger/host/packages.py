@@ -50,14 +50,15 @@ class Tool:
     """A program that banger starts, and the packages that bring it.
 
     `packages` is in the order of `PackageManager`; None where a distribution
-    has none that we know of. `paths` are patterns of files; one of them must exist,
-    instead of a program.
+    has none that we know of. `others` are further programs of the same packages. `paths`
+    are patterns of files; one of them must exist, instead of a program.
     """
 
     program: str
     why: str
     packages: tuple[str | None, str | None, str | None, str | None, str | None]
     required: bool = True
+    others: tuple[str, ...] = ()
     paths: tuple[str, ...] = ()
 
     def package(self, manager: PackageManager) -> str | None:
@@ -86,11 +87,13 @@ RUNTIME: tuple[Tool, ...] = (
         "newuidmap",
         "lets an ordinary user build images",
         ("uidmap", "shadow-utils", "shadow", "shadow", "shadow-uidmap"),
+        others=("newgidmap",),
     ),
     Tool(
         "sqfstar",
         "packs images",
         ("squashfs-tools", "squashfs-tools", "squashfs-tools", "squashfs", "squashfs-tools"),
+        others=("mksquashfs", "unsquashfs"),
     ),
     Tool("mke2fs", "makes data disks", ("e2fsprogs",) * 5),
     Tool(
@@ -106,14 +109,14 @@ RUNTIME: tuple[Tool, ...] = (
     Tool("bwrap", "confines QEMU further", ("bubblewrap",) * 5, required=False),
     Tool(
         "ssh",
-        "is the client of VMs' SSH",
+        "makes VMs' host keys and logs in to them",
         ("openssh-client", "openssh-clients", "openssh", "openssh-clients", "openssh-client"),
-        required=False,
+        others=("ssh-keygen",),
     ),
 )
 """What banger itself needs."""
 
-DEVELOPMENT: tuple[Tool, ...] = (
+BUILD: tuple[Tool, ...] = (
     Tool("make", "runs the entry points", ("make",) * 5),
     Tool("gcc", "builds the agent", ("gcc",) * 5),
     Tool(
@@ -122,6 +125,25 @@ DEVELOPMENT: tuple[Tool, ...] = (
         ("musl-tools", "musl-gcc", "musl", None, "musl-dev"),
         required=False,  # the ziglang wheel does as well
     ),
+    Tool(
+        "ensurepip",
+        "makes the virtual environment",
+        ("python3-venv", "python3-pip", "python", "python3-pip", "py3-pip"),
+    ),
+    Tool(
+        "CA certificates",
+        "verify downloads",
+        ("ca-certificates",) * 5,
+        paths=(
+            "/etc/ssl/certs/ca-certificates.crt",
+            "/etc/pki/tls/certs/ca-bundle.crt",
+            "/etc/ssl/ca-bundle.pem",
+        ),
+    ),
+)
+"""What a checkout needs besides, to be built."""
+
+TESTS: tuple[Tool, ...] = (
     Tool(
         "ps",
         "is what tests look at processes with",
@@ -150,29 +172,14 @@ DEVELOPMENT: tuple[Tool, ...] = (
         required=False,
         paths=("/usr/lib/llvm-*/lib/clang/*/lib/linux", "/usr/lib*/clang/*/lib"),
     ),
-    Tool(
-        "ensurepip",
-        "makes the virtual environment",
-        ("python3-venv", "python3-pip", "python", "python3-pip", "py3-pip"),
-    ),
-    Tool(
-        "CA certificates",
-        "verify downloads",
-        ("ca-certificates",) * 5,
-        paths=(
-            "/etc/ssl/certs/ca-certificates.crt",
-            "/etc/pki/tls/certs/ca-bundle.crt",
-            "/etc/ssl/ca-bundle.pem",
-        ),
-    ),
 )
-"""What the checkout needs besides, to be built and tested."""
+"""What a checkout needs besides, to be tested."""
 
 
 KERNEL_BUILD: tuple[Tool, ...] = (
     Tool("make", "builds kernels", ("make",) * 5),
     Tool("gcc", "compiles kernels", ("gcc",) * 5),
-    Tool("ld", "links kernels", ("binutils",) * 5),
+    Tool("ld", "links kernels", ("binutils",) * 5, others=("strip",)),
     Tool("flex", "reads the kernel's configuration", ("flex",) * 5),
     Tool("bison", "reads the kernel's configuration", ("bison",) * 5),
     Tool("bc", "computes a kernel's constants", ("bc",) * 5),
@@ -204,7 +211,24 @@ def find_missing(
     tools: Iterable[Tool], find: Callable[[str], str | None] = find_tool
 ) -> tuple[Tool, ...]:
     """Return the tools that this host lacks, in the order given."""
-    return tuple(tool for tool in tools if not _is_present(tool, find))
+    return tuple(tool for tool in tools if name_missing(tool, find))
+
+
+def name_missing(tool: Tool, find: Callable[[str], str | None] = find_tool) -> tuple[str, ...]:
+    """Return the names of what this host lacks of a tool; none if it has all of it."""
+    if tool.paths:
+        there = any(any(Path("/").glob(path.lstrip("/"))) for path in tool.paths)
+        return () if there else (tool.program,)
+    # Debian's python3 has no ensurepip until python3-venv is installed; it is no program.
+    if tool.program == "ensurepip":
+        return () if find_spec("ensurepip") else (tool.program,)
+    return tuple(name for name in (tool.program, *tool.others) if find(name) is None)
+
+
+def find_providers(programs: Iterable[str]) -> tuple[Tool, ...]:
+    """Return the tools that bring these programs."""
+    wanted = set(programs)
+    return tuple(tool for tool in RUNTIME + KERNEL_BUILD if wanted & {tool.program, *tool.others})
 
 
 def plan_install(
@@ -222,12 +246,3 @@ def plan_install(
 def format_install(commands: Sequence[Sequence[str]]) -> str:
     """Return the commands as one line for a shell."""
     return " && ".join(shlex.join(command) for command in commands)
-
-
-def _is_present(tool: Tool, find: Callable[[str], str | None]) -> bool:
-    if tool.paths:
-        return any(any(Path("/").glob(path.lstrip("/"))) for path in tool.paths)
-    # Debian's python3 has no ensurepip until python3-venv is installed; it is no program.
-    if tool.program == "ensurepip":
-        return find_spec("ensurepip") is not None
-    return find(tool.program) is not None

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from banger.errors import BangerError
-from banger.host.packages import RUNTIME, PackageManager, Tool, find_missing
-from banger.host.proc import Finished, find_tool, run_sync
+from banger.host.packages import RUNTIME, PackageManager, Tool, name_missing
+from banger.host.proc import Finished, run_sync
 
 VERSION_DEADLINE_S = 10.0
 OLDEST: dict[str, tuple[int, ...]] = {
@@ -50,8 +50,8 @@ def probe_tools(manager: PackageManager | None, *, qemu: str) -> Iterator[Check]
     for tool in RUNTIME:
         name = _name(tool)
         program = qemu if name == "qemu" else tool.program
-        if _is_missing(tool, program):
-            yield _missing(tool, name, program, manager)
+        if missing := name_missing(replace(tool, program=program)):
+            yield _missing(tool, name, missing, manager)
         elif tool.paths or program == "newuidmap":
             yield Check(name, CheckState.OK, f"{tool.program} {_verb(tool)} here.")
         elif program == "bwrap":
@@ -102,16 +102,15 @@ def format_version(version: tuple[int, ...]) -> str:
     return ".".join(str(part) for part in version)
 
 
-def _is_missing(tool: Tool, program: str) -> bool:
-    return not find_tool(program) if not tool.paths else bool(find_missing([tool]))
-
-
-def _missing(tool: Tool, name: str, program: str, manager: PackageManager | None) -> Check:
+def _missing(
+    tool: Tool, name: str, missing: tuple[str, ...], manager: PackageManager | None
+) -> Check:
     state = CheckState.FAIL if tool.required else CheckState.WARN
     package = tool.package(manager) if manager else None
     where = f"package {package}" if package else "this distribution has no package of it we know"
-    verb = "are" if tool.paths else "is"
-    return Check(name, state, f"{program} {verb} not installed ({where}); needed: {tool.why}.")
+    verb = "are" if tool.paths or len(missing) > 1 else "is"
+    lacking = " and ".join(missing)
+    return Check(name, state, f"{lacking} {verb} not installed ({where}); needed: {tool.why}.")
 
 
 def _name(tool: Tool) -> str:

@@ -13,17 +13,19 @@ import os
 import time
 from collections.abc import Callable, Sequence
 
-from banger.errors import HostNotReady, ToolFailed
+from banger.errors import HostNotReady, ToolFailed, ToolMissing
 from banger.host import subids
 from banger.host.packages import (
     RUNTIME,
     Tool,
     find_missing,
     find_package_manager,
+    find_providers,
     format_install,
+    name_missing,
     plan_install,
 )
-from banger.host.proc import run_foreground
+from banger.host.proc import find_tool, run_foreground
 
 Commands = tuple[tuple[str, ...], ...]
 
@@ -67,12 +69,34 @@ def require_setup(tools: Sequence[Tool] = RUNTIME) -> None:
     Raises:
         HostNotReady: with the one line that installs it.
     """
-    lacking = [tool.program for tool in find_missing(tools) if tool.required]
+    required = [tool for tool in tools if tool.required]
+    lacking = [name for tool in required for name in name_missing(tool)]
     if os.geteuid() != 0 and subids.find_lacking(getpass.getuser(), os.getuid()):
         lacking.append("subordinate ids")
     if lacking:
         names = ", ".join(lacking)
         raise HostNotReady(f"This host lacks: {names}.", hint=find_setup_command(tools))
+
+
+def require_programs(*programs: str) -> None:
+    """Check that all of these programs are installed (hazard H8).
+
+    Raises:
+        ToolMissing: names all that are not, and the command that installs everything that is
+            missing here, so that the next command does not ask for something else.
+    """
+    missing = [program for program in programs if find_tool(program) is None]
+    if not missing:
+        return
+    raise ToolMissing(f"This host lacks: {', '.join(missing)}.", hint=_hint_for(missing))
+
+
+def _hint_for(missing: Sequence[str]) -> str:
+    providers = find_providers(missing)
+    if not providers:
+        return "banger doctor"  # a program that the user's configuration names
+    tools = dict.fromkeys((*RUNTIME, *providers))
+    return find_setup_command(tuple(tools)) or "banger setup"
 
 
 def _run_with_retries(command: Sequence[str], say: Callable[[str], None]) -> None:

@@ -13,9 +13,9 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from banger.errors import ToolMissing
 from banger.host.mmdebstrap import check_with_space, watch
-from banger.host.proc import Finished, find_tool, piped
+from banger.host.proc import Finished, piped
+from banger.host.setup import require_programs
 from banger.images.plan import plan_sqfstar
 
 
@@ -23,10 +23,9 @@ def require_root_writer() -> None:
     """Check that `open_root_writer` has its program (H8).
 
     Raises:
-        ToolMissing: it has not.
+        ToolMissing: sqfstar is not installed.
     """
-    if find_tool("sqfstar") is None:
-        raise ToolMissing("sqfstar (squashfs-tools 4.5) is not installed.", hint="banger setup")
+    require_programs("sqfstar")
 
 
 @dataclass

@@ -11,10 +11,11 @@ import shutil
 from dataclasses import dataclass
 from pathlib import Path
 
-from banger.errors import KernelUnfit, ToolMissing
+from banger.errors import KernelUnfit
 from banger.host import proc
 from banger.host.files import space_errors
 from banger.host.mmdebstrap import check_with_space
+from banger.host.setup import require_programs
 from banger.kernels.catalogue import needs_of
 from banger.kernels.indexes import render_tables
 from banger.kernels.kconfig import Fit, parse_kconfig, plan_modules
@@ -99,10 +100,9 @@ def require_packer() -> None:
     """Check that `pack_tree` can work.
 
     Raises:
-        ToolMissing: it cannot.
+        ToolMissing: mksquashfs is not installed.
     """
-    if proc.find_tool("mksquashfs") is None:
-        raise ToolMissing("mksquashfs (squashfs-tools) is not installed.", hint="banger setup")
+    require_programs("mksquashfs")
 
 
 async def pack_tree(package: Package, staged: Path) -> None:

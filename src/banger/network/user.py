@@ -23,7 +23,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from banger.errors import BangerError, HostNotReady, ToolMissing, VmmFailed
+from banger.errors import BangerError, HostNotReady, VmmFailed
 from banger.host import proc
 from banger.host.files import ensure_private_dir
 from banger.host.process import (
@@ -33,6 +33,7 @@ from banger.host.process import (
     spawn_identified,
     wait_gone,
 )
+from banger.host.setup import require_programs
 from banger.network.argv import plan_guard, plan_passt
 from banger.network.interface import Interface
 from banger.network.probe import knock
@@ -144,9 +145,8 @@ async def _start_passt(
     interface: Interface, log_file: Path
 ) -> tuple[ProcessIdentity, socket.socket]:
     """Start passt; return it and our end of its stream when it has answered."""
-    binary = proc.find_tool("passt")
-    if binary is None:
-        raise ToolMissing("passt is not installed.", hint="banger setup")
+    require_programs("passt")
+    binary = proc.find_tool("passt") or "passt"
     ours, theirs = socket.socketpair()
     # As much as the host allows: passt drops what does not fit (guard/backlog.h).
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

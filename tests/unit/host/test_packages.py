@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from banger.errors import HostNotReady, ToolFailed
 from banger.host import packages, setup, subids
-from banger.host.packages import DEVELOPMENT, RUNTIME, PackageManager, Tool
+from banger.host.packages import BUILD, RUNTIME, TESTS, PackageManager, Tool
+from tests.support.artifacts import CHECKOUT
 
 
 def _only(*present: str) -> object:
@@ -41,7 +44,7 @@ def test_the_first_known_package_manager_is_taken() -> None:
 
 
 def _tools(*names: str) -> list[Tool]:
-    return [tool for tool in RUNTIME + DEVELOPMENT if tool.program in names]
+    return [tool for tool in BUILD + RUNTIME + TESTS if tool.program in names]
 
 
 @pytest.mark.parametrize(
@@ -118,6 +121,47 @@ def test_a_failing_package_manager_is_tried_again(
         setup.run_setup(lambda _: None, tools=[tool])
     expected = "sudo env DEBIAN_FRONTEND=noninteractive apt-get update"
     assert calls.read_text().splitlines() == [expected] * setup.TRIES
+
+
+STARTERS = ("require_programs", "run", "run_sync", "piped", "spawn_identified")
+
+
+def _named_programs() -> set[str]:
+    """Return the programs that our sources ask for, or start on the host, by name."""
+    names: set[str] = set()
+    for file in (CHECKOUT / "src/banger").rglob("*.py"):
+        for node in ast.walk(ast.parse(file.read_text())):
+            names.update(_programs_of(node))
+    return names - {"sh", "rm"}  # the guest's
+
+
+def _programs_of(node: ast.AST) -> Iterator[str]:
+    match node:
+        case ast.Call(func=ast.Name(id="require_programs"), args=arguments):
+            yield from (each.value for each in arguments if isinstance(each, ast.Constant))
+        case ast.Call(
+            func=ast.Name(id=name) | ast.Attribute(attr=name), args=[ast.List() as argv, *_]
+        ) if name in STARTERS:
+            yield from _first_word(argv)
+        case ast.Assign(targets=[ast.Name(id="argv" | "programs")], value=ast.List() as argv):
+            yield from _first_word(argv)
+        case ast.FunctionDef(name=name) if name.startswith("plan_"):
+            for each in ast.walk(node):
+                if isinstance(each, ast.Return) and isinstance(each.value, ast.List):
+                    yield from _first_word(each.value)
+
+
+def _first_word(argv: ast.List) -> Iterator[str]:
+    match argv.elts:
+        case [ast.Constant(value=str(word)), *_]:
+            yield word
+
+
+def test_each_program_that_is_asked_for_is_in_the_table_of_packages() -> None:
+    """H8: what a check misses is what its hint installs."""
+    named = _named_programs()
+    assert {"ssh-keygen", "mke2fs", "sqfstar", "unsquashfs", "newgidmap", "passt"} <= named
+    assert [name for name in sorted(named) if not packages.find_providers([name])] == []
 
 
 def test_the_bootstrap_needs_nothing_but_the_standard_library(run_dir: Path) -> None:

@@ -8,10 +8,7 @@ from __future__ import annotations
 import asyncio
 
 from banger.engine.engine import Engine
-from banger.errors import ToolMissing
-from banger.host.packages import RUNTIME
-from banger.host.proc import find_tool
-from banger.host.setup import find_setup_command
+from banger.host import setup
 from banger.model.vm import NetworkKind
 
 
@@ -24,14 +21,4 @@ async def require_programs(engine: Engine, network: NetworkKind) -> None:
     programs = [engine.settings.text("qemu.binary"), "mke2fs", "ssh-keygen"]
     if network is NetworkKind.USER:
         programs.append("passt")
-    await asyncio.to_thread(_require, programs)
-
-
-def _require(programs: list[str]) -> None:
-    missing = [program for program in programs if find_tool(program) is None]
-    if missing:
-        tools = [tool for tool in RUNTIME if tool.program in missing]
-        raise ToolMissing(
-            f"This host lacks: {', '.join(missing)}.",
-            hint=find_setup_command(tools) or "banger setup",
-        )
+    await asyncio.to_thread(setup.require_programs, *programs)

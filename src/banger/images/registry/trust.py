@@ -26,10 +26,10 @@ from banger.errors import (
     ImageUntrusted,
     ReferenceInvalid,
     RegistryMisbehaved,
-    ToolMissing,
 )
 from banger.host import proc
 from banger.host.files import staged_dir
+from banger.host.setup import require_programs
 from banger.images.content import Descriptor
 from banger.images.registry.reference import Reference, parse_reference
 from banger.images.registry.session import Session
@@ -65,10 +65,7 @@ def load_keys(names: Sequence[str]) -> tuple[PublicKey, ...]:
         ConfigInvalid: one of them cannot be used.
         ToolMissing: there is nothing to verify with.
     """
-    if proc.find_tool("openssl") is None:
-        raise ToolMissing(
-            "openssl, which verifies images' signatures, is not installed.", hint="banger setup"
-        )
+    require_programs("openssl")
     return tuple(load_key(name) for name in names)
 
 

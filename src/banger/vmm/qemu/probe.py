@@ -12,8 +12,9 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from banger.errors import BangerError, HostNotReady, ToolFailed, ToolMissing
+from banger.errors import BangerError, HostNotReady, ToolFailed
 from banger.host import proc
+from banger.host.setup import require_programs
 from banger.vmm.qemu.sandbox import SandboxFacts, plan_sandboxed
 
 log = logging.getLogger(__name__)
@@ -96,10 +97,8 @@ def parse_version(untrusted_text: str) -> tuple[int, int, int]:
 
 
 def _find_binary(name: str) -> str:
-    found = proc.find_tool(name)
-    if found is None:
-        raise ToolMissing(f"{name} is not installed.", hint="banger setup")
-    return os.path.realpath(found)
+    require_programs(name)
+    return os.path.realpath(proc.find_tool(name) or name)
 
 
 async def _probe_sandbox(binary: str) -> tuple[SandboxFacts | None, str]:
