@@ -1,6 +1,7 @@
 """How VMs reach the world."""
 
 from banger.network.interface import Interface, format_mac, user_interface
+from banger.network.routes import require_route
 from banger.network.user import (
     NetworkHandle,
     UserNetwork,
@@ -17,6 +18,7 @@ __all__ = [
     "end_network",
     "format_mac",
     "is_network_alive",
+    "require_route",
     "start_user_network",
     "user_interface",
     "wait_network_gone",

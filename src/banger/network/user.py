@@ -37,6 +37,7 @@ from banger.host.setup import require_programs
 from banger.network.argv import plan_guard, plan_passt
 from banger.network.interface import Interface
 from banger.network.probe import knock
+from banger.network.routes import NO_DEFAULT_ROUTE, refuse_without_route, require_route
 
 GUARD_FOLDER = Path(__file__).with_name("guard")
 READY_DEADLINE_S = 10.0
@@ -44,7 +45,6 @@ TERM_DEADLINE_S = 2.0
 KILL_DEADLINE_S = 10.0
 LOG_TAIL_BYTES = 2000
 SEND_BUFFER_BYTES = 4 * 1024 * 1024
-NO_ROUTE = "No external routable interface"
 
 
 class NetworkHandle(Struct, frozen=True, kw_only=True):
@@ -77,6 +77,7 @@ async def start_user_network(interface: Interface, *, log_file: Path) -> UserNet
         VmmFailed: passt does not start.
     """
     program = find_guard()
+    require_route()
     ensure_private_dir(log_file.parent)
     log_file.unlink(missing_ok=True)
     passt, world = await _start_passt(interface, log_file)
@@ -200,12 +201,8 @@ def _spawn(argv: Sequence[str], *, log_file: Path, inherited: Sequence[int]) -> 
 
 def _early_death(log_file: Path) -> BangerError:
     said = _tail(log_file)
-    if NO_ROUTE in said:
-        return HostNotReady(
-            "This host has no route to any network, so its VMs cannot have one.",
-            hint="banger vm run --network none",
-            details=said,
-        )
+    if NO_DEFAULT_ROUTE in said:
+        return refuse_without_route(said)
     return VmmFailed("The network back end ended as soon as it was started.", details=said)
 
 
