@@ -156,50 +156,75 @@ def migration(status: object) -> bytes:
     return msgspec.json.encode({"event": "MIGRATION", "data": {"status": status}}) + b"\n"
 
 
-LOADING = GREETING + DONE * 4
+OLD, NEW = (7, 2, 0), (10, 0, 0)
+LOADING = {OLD: GREETING + DONE * 4, NEW: GREETING + DONE * 2 + FDSET + DONE}
+"""Up to the answer that QEMU begins to load, for each way to hand over the state."""
+both_ways = pytest.mark.parametrize("version", [OLD, NEW], ids=["fd", "file"])
 
 
-def load(short_dir: Path, said: bytes, *, deadline_s: float = 10, close: bool = True) -> None:
+def load(
+    short_dir: Path,
+    said: bytes,
+    *,
+    version: tuple[int, int, int],
+    deadline_s: float = 10,
+    close: bool = True,
+) -> None:
     """Load a state into a peer."""
 
     async def scenario(fd: int) -> None:
         async with peer(short_dir, said, close=close) as path:
-            await restore(path, fd, deadline_s=deadline_s)
+            await restore(path, fd, version=version, deadline_s=deadline_s)
 
     with open(os.devnull, "rb") as state:
         asyncio.run(scenario(state.fileno()))
 
 
-def test_a_state_is_loaded_when_the_event_says_so(short_dir: Path) -> None:
+@both_ways
+def test_a_state_is_loaded_when_the_event_says_so(
+    short_dir: Path, version: tuple[int, int, int]
+) -> None:
     events = migration("setup") + EVENT + migration("active") + migration("completed")
-    load(short_dir, LOADING + events + EVENT + DONE)
+    load(short_dir, LOADING[version] + events + EVENT + DONE * 2, version=version)
 
 
+@both_ways
+@pytest.mark.parametrize("answers", [GREETING + DONE + REFUSED, GREETING + DONE * 2 + REFUSED])
+def test_a_refusal_before_a_state_is_loaded_is_an_error_of_ours(
+    short_dir: Path, answers: bytes, version: tuple[int, int, int]
+) -> None:
+    """E2, D3: a clone whose VMM did not confirm is not handed out."""
+    with pytest.raises(VmmFailed):
+        load(short_dir, answers, version=version)
+
+
+@both_ways
 @pytest.mark.parametrize(
     "said",
     [
-        GREETING + DONE + REFUSED,
-        GREETING + DONE * 3 + REFUSED,
-        LOADING,
-        LOADING + migration("failed"),
-        LOADING + migration("setup") + migration("failed") + migration("completed") + DONE,
-        LOADING + migration(["completed"]),
-        LOADING + migration(None),
-        LOADING + b'{"event": "MIGRATION", "data": "completed"}\n',
-        LOADING + b'{"event": "MIGRATION"}\n',
-        LOADING + DONE + b'{"event": "STOP", "data": {"status": "completed"}}\n',
-        LOADING + EVENT * 1001,
-        LOADING + migration("completed"),
-        LOADING + migration("completed") + REFUSED,
+        b"",
+        migration("failed"),
+        migration("setup") + migration("failed") + migration("completed") + DONE,
+        migration(["completed"]),
+        migration(None),
+        b'{"event": "MIGRATION", "data": "completed"}\n',
+        b'{"event": "MIGRATION"}\n',
+        DONE + b'{"event": "STOP", "data": {"status": "completed"}}\n',
+        EVENT * 1001,
+        migration("completed"),
+        migration("completed") + REFUSED,
     ],
 )
-def test_nonsense_while_a_state_is_loaded_is_an_error_of_ours(short_dir: Path, said: bytes) -> None:
+def test_nonsense_while_a_state_is_loaded_is_an_error_of_ours(
+    short_dir: Path, said: bytes, version: tuple[int, int, int]
+) -> None:
     """E2, D3: a clone whose VMM did not confirm is not handed out."""
     with pytest.raises(VmmFailed):
-        load(short_dir, said)
+        load(short_dir, LOADING[version] + said, version=version)
 
 
 def test_a_load_that_never_ends_costs_no_more_than_the_deadline(short_dir: Path) -> None:
     """A2, D4."""
+    said = LOADING[OLD] + migration("active")
     with pytest.raises(DeadlineExceeded, match=r"0\.1 s"):
-        load(short_dir, LOADING + migration("active"), deadline_s=0.1, close=False)
+        load(short_dir, said, version=OLD, deadline_s=0.1, close=False)

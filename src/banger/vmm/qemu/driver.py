@@ -80,7 +80,10 @@ class QemuDriver:
         """Load a saved state into a QEMU that waits for it; returns when the guest runs."""
         fd = os.open(state, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
         try:
-            await _or_death(handle, qmp.restore(handle.control_socket, fd, deadline_s=deadline_s))
+            talk = qmp.restore(
+                handle.control_socket, fd, version=self.facts.version, deadline_s=deadline_s
+            )
+            await _or_death(handle, talk)
         finally:
             os.close(fd)
 

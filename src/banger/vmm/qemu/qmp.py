@@ -28,6 +28,8 @@ LINE_BYTES = 64 * 1024
 MESSAGES = 1000
 """Events that may come before an answer."""
 STATUS_CHARACTERS = 40
+NAMED_DESCRIPTORS = (9, 1, 0)
+"""From this version on QEMU warns of a plain file behind `fd:`, and loads `file:/dev/fdset/1`."""
 _ADDRESS = re.compile(r" is 0x([0-9a-f]{1,16})\s*$")
 
 
@@ -169,21 +171,20 @@ async def save_devices(socket_path: str, fd: int, *, deadline_s: float) -> int:
     async with _talk(socket_path, deadline_s=deadline_s) as conversation:
         if (await conversation.execute("query-status")).get("running") is not False:
             raise VmmFailed("A VM that runs cannot be saved: it must be paused first.")
-        # A descriptor, since the sandbox shows QEMU no file that it could write. In a set of its
-        # own number: an earlier conversation that was cut off may have left one.
-        given = await conversation.execute("add-fd", fd=fd)
-        try:
-            path = f"/dev/fdset/{int(str(given.get('fdset-id')))}"
+        # A descriptor, since the sandbox shows QEMU no file that it could write.
+        async with _lent(conversation, fd) as path:
             # Its name tells of its first user; it is how a state without memory is written.
             arguments = {"filename": path, "live": False}
             await conversation.execute("xen-save-devices-state", arguments)
-        finally:
-            await conversation.execute("remove-fd", {"fdset-id": given.get("fdset-id")})
         return await _memory_address(conversation)
 
 
-async def restore(socket_path: str, fd: int, *, deadline_s: float) -> None:
+async def restore(
+    socket_path: str, fd: int, *, version: tuple[int, int, int], deadline_s: float
+) -> None:
     """Load devices' state from a descriptor into a machine that waits; return when it runs.
+
+    `version` is QEMU's: how a file's descriptor is handed over has changed.
 
     Raises:
         VmmFailed: it does not load.
@@ -193,10 +194,33 @@ async def restore(socket_path: str, fd: int, *, deadline_s: float) -> None:
         capabilities = [{"capability": "events", "state": True}]
         await conversation.execute("migrate-set-capabilities", {"capabilities": capabilities})
         # A descriptor, since the sandbox forbids QEMU to start what would open the file for it.
-        await conversation.execute("getfd", {"fdname": "state"}, fd=fd)
-        await conversation.execute("migrate-incoming", {"uri": "fd:state"})
-        await conversation.wait_completed()
+        if version < NAMED_DESCRIPTORS:
+            await conversation.execute("getfd", {"fdname": "state"}, fd=fd)
+            await _load(conversation, "fd:state")
+        else:
+            async with _lent(conversation, fd) as path:
+                await _load(conversation, f"file:{path}")
         await conversation.execute("cont")
+
+
+async def _load(conversation: _Conversation, uri: str) -> None:
+    await conversation.execute("migrate-incoming", {"uri": uri})
+    await conversation.wait_completed()
+
+
+@contextlib.asynccontextmanager
+async def _lent(conversation: _Conversation, fd: int) -> AsyncIterator[str]:
+    """Lend QEMU a descriptor for the block; yields the path by which QEMU opens it.
+
+    It is in a set whose number QEMU chooses: an earlier conversation that was cut off may
+    have left one.
+    """
+    given = await conversation.execute("add-fd", fd=fd)
+    number = int(str(given.get("fdset-id")))
+    try:
+        yield f"/dev/fdset/{number}"
+    finally:
+        await conversation.execute("remove-fd", {"fdset-id": number})
 
 
 async def _memory_address(conversation: _Conversation) -> int:
