@@ -140,21 +140,21 @@ COMMANDS = (
     Command("daemon logs", "daemon", "Print the daemon's log."),
     Command("config show", "config", "Print every setting and where it came from."),
     Command("gc", "gc", "Remove what has our name and belongs to no VM."),
-    Command("completion", "completion", "Print the completion script of a shell."),
+    Command("completion", "completion", "Complete in a shell: print its script, or install it."),
     Command("api-spec", "version", "Print the OpenRPC document of the daemon's API."),
     Command("version", "version", "Print the version.", aliases=("--version", "-V")),
 )
 
 GROUPS = {
-    "vm": "VMs: run, list, stop, delete ...",
+    "vm": "Virtual machines: run, list, stop, delete.",
     "vm snapshot": "A VM's memory and disk at one moment: keep, put back.",
-    "vm workspace": "A repository in a VM: put in, take out.",
-    "image": "Images: the root file systems of VMs.",
-    "kernel": "Kernels: what VMs boot, with their modules.",
-    "template": "Templates: memory of images already booted, for fast starts.",
+    "vm workspace": "A git repository in a VM: put it in, bring its changes back.",
+    "image": "The root file systems of VMs: pull, build, import.",
+    "kernel": "What VMs boot, with their modules.",
+    "template": "Memory of images already booted, for fast starts.",
     "operations": "What is in progress: list, cancel.",
-    "daemon": "The process that holds your VMs' records.",
-    "config": "Settings.",
+    "daemon": "The process that keeps your VMs' records.",
+    "config": "Settings, and where each comes from.",
 }
 
 OVERVIEW = """\
@@ -167,9 +167,18 @@ A Linux machine of its own for your code, in one command.
   banger vm run ./repo -- make test      ... run this, exit with its status
   banger vm run --rm ./repo -- make test ... and delete the machine afterwards
 
-commands you will need:
+commands you will need (`vm` may be left out: banger run, banger ls):
 """
-OFTEN = ("vm run", "vm list", "vm shell", "vm exec", "vm stop", "vm delete")
+MORE = "\n\nall commands and groups (banger GROUP --help lists what is in one):\n"
+OFTEN = (
+    "vm run",
+    "vm list",
+    "vm shell",
+    "vm exec",
+    "vm workspace export",
+    "vm stop",
+    "vm delete",
+)
 
 
 def find_command(words: list[str]) -> tuple[Command, list[str]]:
@@ -227,24 +236,24 @@ def find_group(words: list[str]) -> str | None:
 def render_group(group: str) -> str:
     """Return the help page of a group, or the overview for ``."""
     if not group:
-        import textwrap
-
-        lines = [_line(c.path, c.summary) for c in COMMANDS if c.path in OFTEN]
-        others = sorted({c.path.split()[0] for c in COMMANDS} - {"vm"})
-        return (
-            OVERVIEW
-            + "\n".join(lines)
-            + "\n\nmore: banger vm --help, and\n"
-            + textwrap.indent(textwrap.fill(" ".join(others), 76, break_on_hyphens=False), "  ")
-            + "\n"
-        )
+        often = [_line(c.path, c.summary) for c in COMMANDS if c.path in OFTEN]
+        others = {c.path.split()[0]: c.summary for c in COMMANDS}
+        others |= {name: text for name, text in GROUPS.items() if " " not in name}
+        lines = [_line(name, text) for name, text in others.items()]
+        return OVERVIEW + "\n".join(often) + MORE + "\n".join(lines) + "\n"
     inside = [c for c in COMMANDS if c.path.startswith(f"{group} ")]
     lines = [_line(c.path.removeprefix(f"{group} "), c.summary) for c in inside]
     return f"usage: banger {group} COMMAND ...\n\n{GROUPS[group]}\n\n" + "\n".join(lines) + "\n"
 
 
+WIDTH = 20
+"""Of the names in a list of commands."""
+
+
 def _line(name: str, summary: str) -> str:
     import textwrap
 
-    text = textwrap.wrap(summary, 80 - 20)
-    return "\n".join([f"  {name.ljust(18)}{text[0]}", *(" " * 20 + line for line in text[1:])])
+    text = textwrap.wrap(summary, 78 - WIDTH)
+    return "\n".join(
+        [f"  {name.ljust(WIDTH)}{text[0]}", *(" " * (WIDTH + 2) + line for line in text[1:])]
+    )

@@ -97,7 +97,12 @@ def _restart(_: Namespace, context: Context) -> int:
 def _configure_logs(parser: Parser) -> None:
     parser.add_argument("-f", "--follow", action="store_true", help="print what is added, too")
     parser.add_argument(
-        "-n", "--tail", metavar="N", type=line_count, default=LINES, help="only the last N lines"
+        "-n",
+        "--tail",
+        metavar="N",
+        type=line_count,
+        default=LINES,
+        help=f"only the last N lines (default: {LINES})",
     )
 
 

@@ -28,7 +28,8 @@ def main() -> int:
     """Run the command line of this process and return its exit status."""
     _open_standard_descriptors()
     try:
-        status = _main(sys.argv[1:])
+        words = sys.argv[1:]
+        status = _complete(words[1:]) if words[:1] == ["__complete"] else _main(words)
         sys.stdout.flush()
     except BrokenPipeError:
         _die_of_sigpipe()
@@ -65,6 +66,13 @@ def _main(words: list[str]) -> int:
         raise
     except Exception as error:  # noqa: BLE001 - the boundary: becomes a sentence or a report
         return _fail(command, _explain(error) or _report(error), context)
+
+
+def _complete(words: list[str]) -> int:
+    from banger.cli.completing import print_candidates
+    from banger.cli.context import Context
+
+    return print_candidates(words, Context())
 
 
 def _run(command: Command, rest: list[str], context: Context) -> int:

@@ -63,7 +63,7 @@ class Parser(argparse.ArgumentParser):
             UsageError: they are not valid; the hint is the nearest right word, or the help.
             HelpAsked: help was asked for.
         """
-        own, command = self._split(words) if self.takes_command else (words, None)
+        own, command = self.split(words) if self.takes_command else (words, None)
         try:
             namespace = self._parse(own)
         except UsageError:
@@ -86,7 +86,7 @@ class Parser(argparse.ArgumentParser):
             self._refuse_unknown(unknown)
         return namespace
 
-    def _split(self, words: list[str]) -> tuple[list[str], list[str] | None]:
+    def split(self, words: list[str]) -> tuple[list[str], list[str] | None]:
         """Return our own words, and the guest's command."""
         arguments, position = 0, 0
         while position < len(words):
@@ -94,7 +94,7 @@ class Parser(argparse.ArgumentParser):
             if word == "--":
                 return words[:position], words[position + 1 :]
             if word.startswith("-"):
-                position += self._has_value_next(word)
+                position += self.has_value_next(word)
             elif arguments == self.command_after:
                 return words[:position], words[position:]
             else:
@@ -102,7 +102,21 @@ class Parser(argparse.ArgumentParser):
             position += 1
         return words, None
 
-    def _has_value_next(self, word: str) -> bool:
+    def count_arguments(self, words: list[str]) -> int:
+        """Return how many of the words are arguments, not options nor their values."""
+        count, position = 0, 0
+        while position < len(words):
+            is_option = words[position].startswith("-")
+            count += not is_option
+            position += 1 + (is_option and self.has_value_next(words[position]))
+        return count
+
+    def find_option(self, word: str) -> argparse.Action | None:
+        """Return the option whose value comes after this word."""
+        actions = self._option_string_actions
+        return actions.get(word if word.startswith("--") else f"-{word[-1]}")
+
+    def has_value_next(self, word: str) -> bool:
         """Tell whether an option's value is the next word: not for `--a=b`, `-ab` or a flag."""
         actions = self._option_string_actions
         if word.startswith("--"):

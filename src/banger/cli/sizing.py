@@ -12,10 +12,10 @@ def add_sizing(parser: Parser) -> None:
     """Add the options."""
     add = parser.add_argument
     add("--name", help="the VM's name (default: a word pair such as calm-otter)")
-    add("--image", help="image to start from (see `banger image list`)")
-    add("--kernel", help="kernel to boot (see `banger kernel list`)")
-    add("--driver", type=values.driver, help="auto or qemu")
-    add_shape(parser)
+    add("--image", help="image to start from (default: setting default_image)")
+    add("--kernel", help="kernel to boot (default: setting default_kernel)")
+    add("--driver", type=values.driver, help="auto or qemu (default: setting driver)")
+    add_shape(parser, has_defaults=True)
     add_labels(parser)
 
 
@@ -27,7 +27,7 @@ def add_ending(parser: Parser) -> None:
         "--restart",
         metavar="POLICY",
         type=values.restart_policy,
-        help="start it again when it ends by itself: no, on-failure or always",
+        help="start it again when it ends by itself: no (default), on-failure or always",
     )
 
 
@@ -38,13 +38,22 @@ def add_force(parser: Parser) -> None:
     )
 
 
-def add_shape(parser: Parser, *, disk: str = "size of its own disk, sparse: 8G") -> None:
-    """Add the options that can be changed later, too."""
+def add_shape(
+    parser: Parser, *, disk: str = "size of its own disk, sparse: 8G", has_defaults: bool = False
+) -> None:
+    """Add the options that can be changed later, too; for a new VM settings are their defaults."""
+
+    def text(what: str, setting: str) -> str:
+        return f"{what} (default: setting {setting})" if has_defaults else what
+
+    vcpu = text("virtual CPUs", "vm_defaults.vcpu")
+    memory = text("512M, 2G; a bare number is MiB", "vm_defaults.memory_mib")
+    network = text("user (outgoing only) or none", "network")
     add = parser.add_argument
-    add("--vcpu", type=values.count, metavar="N", help="virtual CPUs")
-    add("--memory", type=values.size_mib, metavar="SIZE", help="512M, 2G; a bare number is MiB")
-    add("--disk", type=values.size_mib, metavar="SIZE", help=disk)
-    add("--network", type=values.network, metavar="KIND", help="user (outgoing only) or none")
+    add("--vcpu", type=values.count, metavar="N", help=vcpu)
+    add("--memory", type=values.size_mib, metavar="SIZE", help=memory)
+    add("--disk", type=values.size_mib, metavar="SIZE", help=text(disk, "vm_defaults.disk_gib"))
+    add("--network", type=values.network, metavar="KIND", help=network)
 
 
 def add_labels(parser: Parser) -> None:

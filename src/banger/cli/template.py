@@ -6,7 +6,6 @@ import time
 from argparse import Namespace
 from typing import Any
 
-from banger.cli import values
 from banger.cli.artifacts import (
     add_making,
     add_pruning,
@@ -19,6 +18,7 @@ from banger.cli.context import Context
 from banger.cli.output import Column, format_age, format_bytes, format_mib
 from banger.cli.parser import Parser
 from banger.cli.showing import add_list_options
+from banger.cli.sizing import add_shape, shape_params
 from banger.cli.targets import add_refs
 
 COLUMNS = (
@@ -38,12 +38,9 @@ COLUMNS = (
 
 def _configure_build(parser: Parser) -> None:
     add = parser.add_argument
-    add("image", nargs="?", metavar="IMAGE", help="image to boot (see `banger image list`)")
-    add("--kernel", help="kernel to boot (see `banger kernel list`)")
-    add("--vcpu", type=values.count, metavar="N", help="virtual CPUs")
-    add("--memory", type=values.size_mib, metavar="SIZE", help="512M, 2G; a bare number is MiB")
-    add("--disk", type=values.size_mib, metavar="SIZE", help="size of its own disk, sparse: 8G")
-    add("--network", type=values.network, metavar="KIND", help="user (outgoing only) or none")
+    add("image", nargs="?", metavar="IMAGE", help="image to boot (default: setting default_image)")
+    add("--kernel", help="kernel to boot (default: setting default_kernel)")
+    add_shape(parser, has_defaults=True)
     add_making(parser)
     parser.text = (
         "VMs of the same shape start from it.\n`vm run` and `vm create` make it by themselves."
@@ -51,15 +48,8 @@ def _configure_build(parser: Parser) -> None:
 
 
 def _build(arguments: Namespace, context: Context) -> int:
-    given = {
-        "image": arguments.image,
-        "kernel": arguments.kernel,
-        "vcpu": arguments.vcpu,
-        "memory_mib": arguments.memory,
-        "disk_mib": arguments.disk,
-        "network": arguments.network,
-    }
-    params = {name: value for name, value in given.items() if value is not None}
+    given = {"image": arguments.image, "kernel": arguments.kernel}
+    params = shape_params(arguments) | {k: v for k, v in given.items() if v is not None}
     return make_one("template.build", params, arguments, context, key="key")
 
 

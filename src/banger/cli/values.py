@@ -11,6 +11,10 @@ from banger.durations import parse_duration
 _SIZE = re.compile(r"([0-9]{1,9})(|mi?b?|gi?b?|ti?b?)", re.IGNORECASE)
 _FACTORS = {"": 1, "m": 1, "g": 1024, "t": 1024 * 1024}
 FORKS_MAX = 64
+DRIVERS = ("auto", "qemu")
+NETWORKS = ("user", "none")
+RESTART_POLICIES = ("no", "on-failure", "always")
+VM_STATES = ("created", "starting", "running", "paused", "stopping", "stopped", "error")
 
 
 def size_mib(untrusted_text: str) -> int:
@@ -69,17 +73,17 @@ def variable(untrusted_text: str) -> tuple[str, str]:
 
 def driver(untrusted_text: str) -> str:
     """Return the name of a driver."""
-    return _one_of(untrusted_text, "driver", ("auto", "qemu"))
+    return _one_of(untrusted_text, "driver", DRIVERS)
 
 
 def network(untrusted_text: str) -> str:
     """Return the name of a kind of network."""
-    return _one_of(untrusted_text, "network", ("user", "none"))
+    return _one_of(untrusted_text, "network", NETWORKS)
 
 
 def restart_policy(untrusted_text: str) -> str:
     """Return the name of a restart policy."""
-    return _one_of(untrusted_text, "restart policy", ("no", "on-failure", "always"))
+    return _one_of(untrusted_text, "restart policy", RESTART_POLICIES)
 
 
 def _one_of(text: str, what: str, known: tuple[str, ...]) -> str:

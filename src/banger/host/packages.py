@@ -156,6 +156,8 @@ TESTS: tuple[Tool, ...] = (
         ("iproute2", "iproute", "iproute2", "iproute2", "iproute2"),
         required=False,
     ),
+    Tool("zsh", "is a shell whose completion is tested", ("zsh",) * 5, required=False),
+    Tool("fish", "is a shell whose completion is tested", ("fish",) * 5, required=False),
     Tool("skopeo", "fills the registries of tests", ("skopeo",) * 5, required=False),
     Tool("umoci", "is what merged layers are compared with", ("umoci",) * 5, required=False),
     Tool(

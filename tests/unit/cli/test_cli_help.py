@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import subprocess
 from pathlib import Path
 
 import pytest
 
 from banger.cli.commands import COMMANDS, GROUPS, Command, find_command, find_group, render_group
-from banger.cli.completion import load_words
 from banger.cli.main import _main
 from banger.cli.parser import HelpAsked, UsageError
 from banger.cli.reference import render_reference
@@ -99,48 +97,3 @@ def test_words_after_two_dashes_are_the_commands_own() -> None:
     arguments = parser.parse(rest)
     assert arguments.command == ["ls", "--json", "--", "-x"]
     assert arguments.env == [("A", "1")]
-
-
-def test_completion_knows_every_command_and_option() -> None:
-    words = load_words()
-    assert "run" in words["vm"]
-    assert "--rm" in words["vm run"]
-    assert set(words["vm workspace"]) == {"prepare", "export"}
-    assert {"create", "list", "restore", "delete", "rm"} <= set(words["vm snapshot"])
-    assert {"pause", "resume", "fork"} <= set(words["vm"])
-    for command in COMMANDS:
-        assert "--help" in words[command.path]
-
-
-@pytest.mark.parametrize(
-    ("line", "wanted"),
-    [
-        ("banger v", {"vm", "version"}),
-        ("banger vm wo", {"workspace"}),
-        ("banger vm run --d", {"--detach", "--dry-run", "--driver", "--disk"}),
-        ("banger daemon st", {"status", "stop"}),
-        ("banger vm exec box --det", {"--detach"}),
-        ("banger vm exec box -- --det", set()),
-    ],
-)
-def test_bash_completes(line: str, wanted: set[str], capsys: pytest.CaptureFixture[str]) -> None:
-    """A real bash runs the script."""
-    assert _main(["completion", "bash"]) == 0
-    script = capsys.readouterr().out + (
-        '\nCOMP_WORDS=("$@"); COMP_CWORD=$(( $# - 1 )); _banger; printf "%s\\n" "${COMPREPLY[@]}"'
-    )
-    done = subprocess.run(
-        ["bash", "-c", script, "bash", *line.split(" ")],
-        capture_output=True,
-        timeout=30,
-        check=True,
-    )
-    assert set(done.stdout.decode().split()) == wanted
-
-
-@pytest.mark.parametrize("shell", ["zsh", "fish"])
-def test_other_shells_have_a_script(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert _main(["completion", shell]) == 0
-    printed = capsys.readouterr().out
-    assert "workspace" in printed
-    assert printed.startswith("#compdef banger" if shell == "zsh" else "complete -c banger")
