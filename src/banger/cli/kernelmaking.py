@@ -22,7 +22,8 @@ def _configure_pull(parser: Parser) -> None:
     add_making(parser)
     parser.text = (
         "At the URL is what `kernel import` takes: a kernel, or a Debian package or tar\n"
-        "that holds one. Nothing of it is used unless its sha256 is the given one."
+        "that holds one. Nothing of it is used unless its sha256 is the given one.\n"
+        "Proxies are those of HTTP_PROXY, HTTPS_PROXY and NO_PROXY."
     )
 
 

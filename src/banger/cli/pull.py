@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 _PULL_TEXT = """\
 REF is [HOST[:PORT]/]PATH[:TAG][@sha256:DIGEST], by Docker's rules: without a
 host it is of Docker Hub, without a tag it is `latest`. What `docker login` has
-stored is used, credential helpers too. Mirrors, registries without TLS and keys
-that images have to be signed with can be set in the configuration (registries)."""
+stored is used, credential helpers too; so are HTTP_PROXY, HTTPS_PROXY and
+NO_PROXY. Mirrors, registries without TLS and keys that images have to be signed
+with can be set in the configuration (registries)."""
 _PRUNE_TEXT = """\
 An image loses its name when another is pulled or built under it; those that no
 VM uses are deleted, with the templates that were made from them. Downloads that

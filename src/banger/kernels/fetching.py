@@ -11,7 +11,7 @@ import asyncio
 import hashlib
 import http
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -23,8 +23,10 @@ from banger.errors import (
     RegistryMisbehaved,
     RegistryUnreachable,
 )
-from banger.host.exchange import Abort, Answer, in_thread, is_loopback, open_answer
+from banger.host.connection import Abort, in_thread
+from banger.host.exchange import Answer, open_answer
 from banger.host.files import space_errors
+from banger.host.proxies import is_loopback
 from banger.kernels.publish import Progress
 
 FILE_BYTES_MAX = 1024**3
@@ -88,8 +90,10 @@ def propose_name(url: str) -> str:
     return _NOT_IN_NAMES.sub("-", file).strip("._-")[:63] or "kernel"
 
 
-async def fetch_file(remote: RemoteFile, target: Path, progress: Progress) -> None:
-    """Download a file; whole and right, or an error.
+async def fetch_file(
+    remote: RemoteFile, target: Path, progress: Progress, *, environ: Mapping[str, str]
+) -> None:
+    """Download a file; whole and right, or an error. `environ` is the caller's, for its proxies.
 
     Raises:
         DownloadFailed: it is not to be had, or is not what its sha256 says.
@@ -104,7 +108,7 @@ async def fetch_file(remote: RemoteFile, target: Path, progress: Progress) -> No
     progress(FETCHING, None, None)
     try:
         async with asyncio.timeout(DEADLINE_S):
-            await in_thread(None, lambda abort: _fetch(remote, target, tell, abort))
+            await in_thread(None, lambda abort: _fetch(remote, target, tell, environ, abort))
     except TimeoutError as error:
         address = remote.url.partition("?")[0]
         raise DeadlineExceeded(f"{address} took longer than {DEADLINE_S:g} s.") from error
@@ -113,9 +117,13 @@ async def fetch_file(remote: RemoteFile, target: Path, progress: Progress) -> No
 
 
 def _fetch(
-    remote: RemoteFile, target: Path, tell: Callable[[int, int | None], None], abort: Abort
+    remote: RemoteFile,
+    target: Path,
+    tell: Callable[[int, int | None], None],
+    environ: Mapping[str, str],
+    abort: Abort,
 ) -> None:
-    with open_answer(remote.url, headers={}, abort=abort) as answer:
+    with open_answer(remote.url, headers={}, environ=environ, abort=abort) as answer:
         _require_found(answer)
         _require_size(answer, answer.length or 0)
         found, done = hashlib.sha256(), 0

@@ -74,7 +74,7 @@ async def fetch_kernel(
             return await pull_kernel(order)
     with staged_dir(order.layout.staging, prefix="kernel") as staged:
         fetched = KernelFiles(kernel=staged / FETCHED, config=config)
-        await fetch_file(remote, fetched.kernel, order.progress)
+        await fetch_file(remote, fetched.kernel, order.progress, environ=order.environ)
         return await make_kernel(order, fetched, staged, source=remote.source)
 
 

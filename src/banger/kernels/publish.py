@@ -17,8 +17,8 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from banger.errors import ToolMissing
@@ -44,6 +44,8 @@ class Order:
     agent_version: str
     progress: Progress
     now: float
+    environ: Mapping[str, str] = field(default_factory=dict)
+    """The caller's, for its proxies."""
 
     @property
     def shelf(self) -> Shelf[Kernel]:

@@ -11,8 +11,14 @@ from pathlib import Path
 
 import pytest
 
-from banger.errors import DeadlineExceeded, DownloadFailed, InvalidRequest, KernelUnfit
-from banger.host import exchange
+from banger.errors import (
+    ConfigInvalid,
+    DeadlineExceeded,
+    DownloadFailed,
+    InvalidRequest,
+    KernelUnfit,
+)
+from banger.host import connection
 from banger.kernels import (
     Order,
     fetch_kernel,
@@ -25,6 +31,7 @@ from banger.kernels import (
 from banger.layout import Layout
 from banger.model.artifacts import Kernel
 from tests.component.registry.hostile import Handler, HostileRegistry, hostile_registry
+from tests.support.proxies import forward_proxy
 from tests.unit.kernels.samples import VERSION, config, deb, kernel, module, tar
 
 KERNEL = kernel(carries=config())
@@ -52,6 +59,7 @@ class Fetcher:
         self.agent.write_bytes(b"agent one")
         self.server = server
         self.stages: list[str] = []
+        self.environ: dict[str, str] = {}
 
     async def fetch(self, path: str = "/k", digest: str = sha256(KERNEL), **more: object) -> Kernel:
         order = Order(
@@ -61,8 +69,10 @@ class Fetcher:
             agent_version="1",
             progress=lambda stage, done, total: self.stages.append(stage),
             now=12.0,
+            environ=self.environ,
         )
-        remote = parse_remote(f"http://{self.server.address}{path}", digest, insecure=False)
+        url = path if "://" in path else f"http://{self.server.address}{path}"
+        remote = parse_remote(url, digest, insecure="://" in path)
         options = {"config": None, "force": False, **more}
         return await fetch_kernel(order, remote, **options)  # type: ignore[arg-type]  # of any kind
 
@@ -94,6 +104,19 @@ def test_a_kernel_with_everything_built_in(fetcher: Fetcher) -> None:
     fetcher.get(force=True)
     assert len(fetcher.server.requests) == 2
     assert list(fetcher.layout.staging.iterdir()) == []
+
+
+def test_a_server_behind_a_proxy(fetcher: Fetcher, server: HostileRegistry) -> None:
+    """The name of the server means something to the proxy alone."""
+    with forward_proxy() as proxy:
+        proxy.places["kernels.test:80"] = server.address
+        fetcher.environ = {"http_proxy": proxy.url}
+        assert fetcher.get("http://kernels.test/k").version == VERSION
+        assert proxy.asked == ["GET http://kernels.test/k"]
+        fetcher.environ = {"http_proxy": f"socks5://me:secret@{proxy.address}"}
+        with pytest.raises(ConfigInvalid, match="http_proxy"):
+            fetcher.get("http://kernels.test/k", force=True)
+    assert fetcher.left()
 
 
 def test_a_package_with_modules(fetcher: Fetcher) -> None:
@@ -171,7 +194,7 @@ def test_a_redirect_is_followed(fetcher: Fetcher) -> None:
 def test_a_server_that_says_nothing_is_left(
     fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(exchange, "STALL_S", 0.2)
+    monkeypatch.setattr(connection, "STALL_S", 0.2)
     told = threading.Event()
     fetcher.server.routes["/stall"] = lambda handler: bool(told.wait(60)) and None
     with pytest.raises(DownloadFailed, match="does not answer") as caught:

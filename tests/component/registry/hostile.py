@@ -167,12 +167,12 @@ def hostile_registry(certificate: Path | None = None) -> Iterator[HostileRegistr
         thread.join()
 
 
-def make_certificate(folder: Path) -> Path:
-    """Make a certificate for 127.0.0.1 that signs itself; key and certificate in one file."""
+def make_certificate(folder: Path, name: str = "IP:127.0.0.1") -> Path:
+    """Make a certificate for a name that signs itself; key and certificate in one file."""
     path = folder / "server.pem"
     assert shutil.which("openssl")
     words = "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -days 2".split()
-    words += ["-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1"]
+    words += ["-subj", "/CN=test", "-addext", f"subjectAltName={name}"]
     subprocess.run(
         ["openssl", *words, "-keyout", str(path), "-out", str(folder / "cert.pem")],
         check=True,

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from banger.errors import (
+    ConfigInvalid,
     DeadlineExceeded,
     ImageInvalid,
     ImageUnsupported,
@@ -20,7 +21,7 @@ from banger.errors import (
     RegistryMisbehaved,
     RegistryUnreachable,
 )
-from banger.host import exchange
+from banger.host import connection
 from banger.images.content import OCI_INDEX
 from banger.images.registry import pull, retries
 from banger.model.registries import Registries, RegistrySettings
@@ -39,7 +40,7 @@ CONTENT = bytes(range(256)) * 2000
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait shorter between tries, and for an answer, than one does in the world."""
     monkeypatch.setattr(retries, "FIRST_DELAY_S", 0.01)
-    monkeypatch.setattr(exchange, "PROBE_S", 0.5)
+    monkeypatch.setattr(connection, "PROBE_S", 0.5)
 
 
 @pytest.fixture
@@ -400,13 +401,23 @@ def over_tls(registry: HostileRegistry) -> Registries:
 
 
 def test_the_systems_certificates_are_what_counts(
-    secure: HostileRegistry, certificate: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    secure: HostileRegistry, certificate: Path, tmp_path: Path
 ) -> None:
+    """Or those that the caller names, as for other programs."""
     with pytest.raises(RegistryUnreachable, match=r"certificate of .* is not accepted"):
         pull_x(secure, tmp_path, registries=over_tls(secure))
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
-    pull_x(secure, tmp_path, registries=over_tls(secure))
-    pull_x(secure, tmp_path, registries=Registries())  # on loopback it is found out
+    trusting = {"HOME": str(tmp_path), "SSL_CERT_FILE": str(certificate)}
+    pull_x(secure, tmp_path, registries=over_tls(secure), environ=trusting)
+    # On loopback it is found out.
+    pull_x(secure, tmp_path, registries=Registries(), environ=trusting)
+    (tmp_path / "empty").touch()
+    with pytest.raises(ConfigInvalid, match="/empty does not hold certificates"):
+        pull_x(
+            secure,
+            tmp_path / "another",
+            registries=over_tls(secure),
+            environ={"SSL_CERT_FILE": str(tmp_path / "empty")},
+        )
 
 
 def test_tls_is_not_given_up_on_the_way(
@@ -414,19 +425,18 @@ def test_tls_is_not_given_up_on_the_way(
     other: HostileRegistry,
     certificate: Path,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """F5: neither by a redirect nor for a token."""
-    monkeypatch.setenv("SSL_CERT_FILE", str(certificate))
+    trusting = {"HOME": str(tmp_path), "SSL_CERT_FILE": str(certificate)}
     manifest = "/v2/x/manifests/latest"
     secure.routes[manifest] = lambda h: h.redirect(f"http://{other.address}{manifest}")
     with pytest.raises(RegistryMisbehaved, match="from TLS to plain HTTP"):
-        pull_x(secure, tmp_path, registries=over_tls(secure))
+        pull_x(secure, tmp_path, registries=over_tls(secure), environ=trusting)
     secure.routes[manifest] = lambda h: h.send(
         b"", status=401, WWW_Authenticate=f'Bearer realm="http://{other.address}/token"'
     )
     with pytest.raises(RegistryMisbehaved, match="token server that will not be asked"):
-        pull_x(secure, tmp_path, registries=over_tls(secure))
+        pull_x(secure, tmp_path, registries=over_tls(secure), environ=trusting)
     assert other.requests == []
 
 

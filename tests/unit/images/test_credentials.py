@@ -65,10 +65,25 @@ def test_no_file_is_no_credentials(tmp_path: Path) -> None:
     assert asyncio.run(find_credentials("x", {"HOME": str(tmp_path)})) is None
 
 
+NULLS: list[Any] = [
+    b"",
+    b" \n",
+    {"auths": None, "credHelpers": None, "credsStore": ""},
+    {"auths": {}, "credHelpers": {"r.example:5000": None}, "credsStore": None},
+    {"auths": {"r.example:5000": None}},
+    {"auths": {"r.example:5000": dict.fromkeys(("auth", "username", "password"))}},
+]
+
+
+@pytest.mark.parametrize("document", NULLS)
+def test_null_and_nothing_are_no_credentials(tmp_path: Path, document: Any) -> None:
+    """F6: as Docker takes its file."""
+    assert find(tmp_path, document) is None
+
+
 @pytest.mark.parametrize(
     "document",
     [
-        b"",
         b"[]",
         b"\xff",
         {"auths": []},

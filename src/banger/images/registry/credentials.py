@@ -10,7 +10,6 @@ from __future__ import annotations
 import base64
 import binascii
 import logging
-import os
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -57,17 +56,19 @@ class Credentials:
 
 
 class _Auth(Struct):
-    auth: str = ""
-    username: str = ""
-    password: str = ""
-    identitytoken: str = ""
-    registrytoken: str = ""
+    """An entry as it is written; Docker takes null for what is empty, anywhere in the file."""
+
+    auth: str | None = None
+    username: str | None = None
+    password: str | None = None
+    identitytoken: str | None = None
+    registrytoken: str | None = None
 
 
 class _DockerConfig(Struct, rename="camel"):
-    auths: dict[str, _Auth] = {}
-    cred_helpers: dict[str, str] = {}
-    creds_store: str = ""
+    auths: dict[str, _Auth | None] | None = None
+    cred_helpers: dict[str, str | None] | None = None
+    creds_store: str | None = None
 
 
 class _HelperAnswer(Struct, rename="pascal"):
@@ -89,9 +90,10 @@ async def find_credentials(registry: str, environ: Mapping[str, str]) -> Credent
         return None
     except OSError as error:
         raise ConfigInvalid(f"{path} cannot be read: {error.strerror}.") from error
-    helper = config.cred_helpers.get(registry) or config.creds_store
+    helper = (config.cred_helpers or {}).get(registry) or config.creds_store
     if helper:
-        found = await _ask_helper(helper, HUB_KEY if registry == DOCKER_HUB else registry)
+        server = HUB_KEY if registry == DOCKER_HUB else registry
+        found = await _ask_helper(helper, server, environ)
         if found is not None:
             return found
     return _find_auth(config, registry, str(path))
@@ -111,22 +113,23 @@ def parse_docker_config(untrusted: bytes, *, where: str) -> _DockerConfig:
     """
     if len(untrusted) > CONFIG_BYTES_MAX:
         raise ConfigInvalid(f"{where} is larger than {CONFIG_BYTES_MAX // 2**20} MiB.")
-    return _decode(untrusted, _DockerConfig, where)
+    return _decode(untrusted, _DockerConfig, where) if untrusted.strip() else _DockerConfig()
 
 
 def _find_auth(config: _DockerConfig, registry: str, where: str) -> Credentials | None:
     """Return the file's own credentials; keys may be written as URLs."""
+    auths = config.auths or {}
     names = (registry, HUB_KEY) if registry == DOCKER_HUB else (registry,)
-    auth = next((config.auths[name] for name in names if name in config.auths), None)
+    auth = next((auths[name] for name in names if name in auths), None)
     if auth is None:
         wanted = "index.docker.io" if registry == DOCKER_HUB else registry
-        auth = next((a for key, a in config.auths.items() if _host_of(key) == wanted), None)
-    if auth is None or auth == _Auth():
+        auth = next((a for key, a in auths.items() if _host_of(key) == wanted), None)
+    if auth is None or not any(msgspec.structs.astuple(auth)):
         return None
-    user, password = auth.username, auth.password
+    user, password = auth.username or "", auth.password or ""
     if auth.auth:
         user, password = _parse_auth(auth.auth, f"{where}: the credentials of {registry}")
-    return Credentials(user, password, auth.identitytoken, auth.registrytoken)
+    return Credentials(user, password, auth.identitytoken or "", auth.registrytoken or "")
 
 
 def _host_of(key: str) -> str:
@@ -144,7 +147,7 @@ def _parse_auth(untrusted: str, where: str) -> tuple[str, str]:
     return user, password
 
 
-async def _ask_helper(name: str, server: str) -> Credentials | None:
+async def _ask_helper(name: str, server: str, environ: Mapping[str, str]) -> Credentials | None:
     """Return what a credential helper has for a server, or None if it has nothing."""
     if not _HELPER.fullmatch(name):
         raise ConfigInvalid(f"{name[:60]!r} is not the name of a credential helper.")
@@ -153,12 +156,12 @@ async def _ask_helper(name: str, server: str) -> Credentials | None:
         raise RegistryDenied(
             f"Docker's configuration names {program} for {server}, which is not installed."
         )
-    # The whole environment: it is the user's program, and its store is found by variables.
+    # The caller's environment: the program is the user's, and finds its store by variables.
     finished = await proc.run(
         [program, "get"],
         stdin=server.encode(),
         deadline_s=HELPER_DEADLINE_S,
-        env=dict(os.environ),
+        env=environ,
         ok=range(-64, 256),
         output_limit=CONFIG_BYTES_MAX,
     )

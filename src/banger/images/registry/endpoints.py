@@ -12,7 +12,8 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 
 from banger.errors import RegistryUnreachable
-from banger.host.exchange import in_thread, is_loopback, speaks_tls
+from banger.host.connection import in_thread, speaks_tls
+from banger.host.proxies import is_loopback
 from banger.images.registry.reference import DOCKER_HUB, DOCKER_HUB_API, Reference
 from banger.images.registry.session import Endpoint
 from banger.model.registries import Registries

@@ -26,7 +26,8 @@ from banger.errors import (
     RegistryMisbehaved,
     RegistryUnreachable,
 )
-from banger.host.exchange import Abort, Answer, in_thread, open_answer
+from banger.host.connection import Abort, in_thread
+from banger.host.exchange import Answer, open_answer
 from banger.images.content import (
     INDEX_TYPES,
     MANIFEST_BYTES_MAX,
@@ -79,6 +80,7 @@ class Session:
     endpoint: Endpoint
     threads: Executor
     environ: Mapping[str, str]
+    """The caller's: Docker's configuration, proxies, certificates."""
     _authorization: str | None = None
     _entry: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while the way in is asked for: requests side by side ask once."""
@@ -180,7 +182,9 @@ class Session:
 
         def exchange(abort: Abort) -> T:
             allowed = {"Authorization": used} if used else {}
-            with open_answer(url, headers={**headers, **allowed}, abort=abort) as answer:
+            with open_answer(
+                url, headers={**headers, **allowed}, environ=self.environ, abort=abort
+            ) as answer:
                 return read(answer)
 
         try:
@@ -205,6 +209,7 @@ class Session:
                         scheme=self.endpoint.scheme,
                         repository=self.endpoint.repository,
                         credentials=credentials,
+                        environ=self.environ,
                         abort=abort,
                     )
 
