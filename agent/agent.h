@@ -166,7 +166,7 @@ typedef int job(const struct agent *agent, const struct request *request, struct
                 struct failure *failure);
 int worker_start(struct agent *agent, struct stream *stream, const struct request *request,
                  job *task, bool reads, bool writes, struct failure *failure);
-job tar_in, tar_out, sync_disks;
+job tar_in, tar_out, sync_disks, list_files, read_files;
 
 /* supervise.c: a program that is started again when it fails. `start` starts it, in a process of its
  * own, with that one's standard descriptors, and returns its pid or -1. Returns the pid of the
@@ -194,6 +194,7 @@ int init_ask(const struct agent *agent, enum init_word word, const char *path);
 int make_parents(const char *path);
 int make_directories(const char *path);
 int open_in_root(const char *root, const char *path);
+int open_beneath(int base, const char *name, int flags);
 int make_in_root(const char *root, const char *path);
 bool is_occupied(int error);
 int write_all(int fd, const void *bytes, size_t size);

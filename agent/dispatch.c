@@ -46,6 +46,7 @@ static int check(const struct agent *agent, enum kind kind, const struct request
     static const uint8_t needed[KIND_LAST + 1] = {
         [KIND_EXEC] = TAG_ARG,   [KIND_TAR_IN] = TAG_PATH,  [KIND_TAR_OUT] = TAG_PATH,
         [KIND_STAT] = TAG_PATH,  [KIND_CONNECT] = TAG_HOST, [KIND_BOOT] = TAG_ROOT,
+        [KIND_LIST] = TAG_PATH,  [KIND_READ] = TAG_PATH,
     };
     static const uint8_t flags[KIND_LAST + 1] = {
         [KIND_EXEC] = 1 | 2 | 4 | 8, [KIND_TAR_IN] = 1, [KIND_TAR_OUT] = TAR_OUT_ALONE,
@@ -92,6 +93,10 @@ static int serve(struct agent *agent, struct stream *stream, const struct reques
         return worker_start(agent, stream, request, tar_in, true, false, failure);
     case KIND_TAR_OUT:
         return worker_start(agent, stream, request, tar_out, false, true, failure);
+    case KIND_LIST:
+        return worker_start(agent, stream, request, list_files, false, true, failure);
+    case KIND_READ:
+        return worker_start(agent, stream, request, read_files, false, true, failure);
     case KIND_SYNC:
         return worker_start(agent, stream, request, sync_disks, false, false, failure);
     case KIND_CONNECT:

@@ -21,6 +21,7 @@ struct rule {
 #define AT(member) offsetof(struct request, member)
 #define IDENTITIES (IN(KIND_BOOT) | IN(KIND_IDENTITY))
 #define TREES (IN(KIND_TAR_IN) | IN(KIND_TAR_OUT))
+#define LISTS (IN(KIND_LIST) | IN(KIND_READ))
 #define WINDOWS (IN(KIND_EXEC) | IN(KIND_CONTROL))
 
 static const struct rule rules[TAG_LIMIT] = {
@@ -32,8 +33,8 @@ static const struct rule rules[TAG_LIMIT] = {
     [TAG_ROWS] = {NUMBER, WINDOWS, AT(rows)},
     [TAG_COLUMNS] = {NUMBER, WINDOWS, AT(columns)},
     [TAG_SIGNAL] = {NUMBER, IN(KIND_CONTROL), AT(signal)},
-    [TAG_PATH] = {TEXT, TREES | IN(KIND_STAT) | IN(KIND_FILE), AT(path)},
-    [TAG_NAME] = {LIST, IN(KIND_TAR_OUT), AT(names)},
+    [TAG_PATH] = {TEXT, TREES | LISTS | IN(KIND_STAT) | IN(KIND_FILE), AT(path)},
+    [TAG_NAME] = {LIST, IN(KIND_TAR_OUT) | LISTS, AT(names)},
     [TAG_UID] = {NUMBER, IN(KIND_TAR_IN) | IN(KIND_FILE), AT(uid)},
     [TAG_GID] = {NUMBER, IN(KIND_TAR_IN) | IN(KIND_FILE), AT(gid)},
     [TAG_MODE] = {NUMBER, IN(KIND_FILE), AT(mode)},

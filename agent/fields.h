@@ -68,7 +68,9 @@ enum kind {
     KIND_POWEROFF,
     KIND_CONNECT,
     KIND_LISTENERS,
-    KIND_LAST = KIND_LISTENERS,
+    KIND_LIST,
+    KIND_READ,
+    KIND_LAST = KIND_READ,
     /* not requests, but parsed by the same rules: */
     KIND_CONTROL,
     KIND_FILE,

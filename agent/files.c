@@ -40,7 +40,7 @@ int make_directories(const char *path)
 struct how {
     uint64_t flags, mode, resolve;
 };
-enum { IN_ROOT = 0x10 };
+enum { NO_MAGIC_LINKS = 2, NO_SYMLINKS = 4, BENEATH = 8, IN_ROOT = 0x10 };
 
 /* Open a directory of another root as a process in that root would: an image's links lead to
  * where they lead in the guest. */
@@ -86,6 +86,17 @@ bool is_occupied(int error)
 {
     return error == ENOTDIR || error == EISDIR || error == ELOOP || error == EEXIST ||
            error == ENOENT;
+}
+
+/* Open a name below a directory; no link is followed, on the way (ELOOP) or at the end, where
+ * O_PATH | O_NOFOLLOW opens the link itself. */
+int open_beneath(int base, const char *name, int flags)
+{
+    struct how how = {(uint64_t)(flags | O_CLOEXEC), 0, BENEATH | NO_SYMLINKS | NO_MAGIC_LINKS};
+    int fd = (int)syscall(SYS_openat2, base, name, &how, sizeof how);
+    if (fd < 0 && errno == EXDEV)
+        errno = ENOENT; /* the name leads out of the directory */
+    return fd;
 }
 
 /* Write everything to a blocking descriptor. */

@@ -24,6 +24,7 @@ from banger.guest.exec import (
     run,
     start_exec,
 )
+from banger.guest.listing import list_directories, read_files
 from banger.guest.ports import GuestTcp, Listeners, connect_tcp, watch_listeners
 from banger.guest.power import ping, poweroff, sync
 from banger.guest.transfer import GuestStat, Transferred, root_out, stat, tar_in, tar_out
@@ -53,9 +54,11 @@ __all__ = [
     "connect_tcp",
     "deadline",
     "identify",
+    "list_directories",
     "open_connection",
     "ping",
     "poweroff",
+    "read_files",
     "root_out",
     "run",
     "start_exec",

@@ -83,6 +83,8 @@ class Kind(IntEnum):
     POWEROFF = 9
     CONNECT = 10
     LISTENERS = 11
+    LIST = 12
+    READ = 13
 
 
 class AgentState(StrEnum):

@@ -38,8 +38,14 @@ BATCH_BYTES = 8 * MAX_PAYLOAD
 """Data that goes into one write, at most: a window. One frame a write cost a fifth more CPU."""
 
 _SENDS = frozenset({Kind.EXEC, Kind.TAR_IN, Kind.CONNECT})
-_WORK = _SENDS | {Kind.TAR_OUT}
-_RECEIVES = {Kind.EXEC: (1, 2), Kind.TAR_OUT: (1,), Kind.CONNECT: (1,)}
+_WORK = _SENDS | {Kind.TAR_OUT, Kind.LIST, Kind.READ}
+_RECEIVES = {
+    Kind.EXEC: (1, 2),
+    Kind.TAR_OUT: (1,),
+    Kind.CONNECT: (1,),
+    Kind.LIST: (1,),
+    Kind.READ: (1,),
+}
 
 
 @dataclass(frozen=True)

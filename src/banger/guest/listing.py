@@ -1,0 +1,177 @@
+"""What files a guest has, and their bytes: LIST and READ (guest protocol, section 6).
+
+Owns the stream of each request. A hostile guest may send any record (hazard E2): names are checked
+to stay below the directory that was asked for, and what is kept of them is bounded.
+A request is at most 1 MiB, so many names become several requests, one after the other.
+"""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+
+from banger.errors import GuestPathNotFound, GuestProtocolError, GuestRefused
+from banger.guest.codec import Kind
+from banger.guest.connection import GuestConnection
+from banger.guest.deadlines import deadline
+from banger.guest.fields import Tag, encode_fields, name
+from banger.guest.stream import Request, Stream
+from banger.model.entries import GuestEntry
+
+RECORD = struct.Struct("<IIIIQQqq")
+NAME_BYTES_MAX = 4096
+"""Linux's PATH_MAX."""
+ENTRIES_MAX = 2_000_000
+"""Of all directories in one call: the memory that a guest can make us use is about 1 GiB."""
+REQUEST_BYTES = 512 * 1024
+SIZE_MAX = 2**63 - 1
+
+
+async def list_directories(
+    connection: GuestConnection, path: bytes, names: Sequence[bytes], *, deadline_s: float
+) -> list[GuestEntry]:
+    """Return what is in directories below `path`; an empty name is `path` itself.
+
+    A name that is gone, no directory, or behind a link has no entries.
+
+    Raises:
+        GuestPathNotFound: `path` is no directory.
+        GuestRefused: the agent could not, or is too old for it.
+    """
+    what = "listing files in the guest"
+    found: list[GuestEntry] = []
+    async with deadline(what, deadline_s):
+        for part in _requests(Kind.LIST, what, path, names):
+            records = Records()
+            async for untrusted_chunk in _received(connection, part):
+                records.feed(untrusted_chunk)
+                while (entry := records.next_entry()) is not None:
+                    found.append(entry)
+                if len(found) > ENTRIES_MAX:
+                    raise GuestProtocolError(f"The guest lists more than {ENTRIES_MAX} files.")
+            records.require_end()
+    return found
+
+
+async def read_files(
+    connection: GuestConnection, path: bytes, names: Sequence[bytes], *, deadline_s: float
+) -> AsyncIterator[GuestEntry | bytes]:
+    """Yield each file or symbolic link below `path`: its entry, then its bytes in chunks.
+
+    The chunks of an entry are `size` bytes in all, and none if that is 0. A name that is gone
+    is left out; the others come in the order of `names`. The deadline is for all of it.
+
+    Raises: as `list_directories`.
+    """
+    what = "reading files in the guest"
+    async with deadline(what, deadline_s):
+        for part in _requests(Kind.READ, what, path, names):
+            records = Records()
+            async for untrusted_chunk in _received(connection, part):
+                records.feed(untrusted_chunk)
+                for item in records.items():
+                    yield item
+            records.require_end()
+
+
+@dataclass
+class Records:
+    """Takes a stream of records apart. `left` is how much content is still to come."""
+
+    left: int = 0
+
+    def __post_init__(self) -> None:
+        self._untrusted = b""
+        self._at = 0
+
+    def feed(self, untrusted_chunk: bytes) -> None:
+        """Add the next bytes."""
+        self._untrusted = self._untrusted[self._at :] + untrusted_chunk
+        self._at = 0
+
+    def next_entry(self) -> GuestEntry | None:
+        """Return the next record, or None until more has come.
+
+        Raises:
+            GuestProtocolError: it is not one that an agent sends.
+        """
+        start = self._at + RECORD.size
+        if len(self._untrusted) < start:
+            return None
+        length, mode, uid, gid, size, *rest = RECORD.unpack_from(self._untrusted, self._at)
+        if length > NAME_BYTES_MAX or size > SIZE_MAX:
+            raise GuestProtocolError("The guest sent a file record that is out of range.")
+        if len(self._untrusted) < start + length:
+            return None
+        untrusted_name = self._untrusted[start : start + length]
+        if not _is_below(untrusted_name):
+            raise GuestProtocolError(f"The guest sent a bad file name: {untrusted_name!r:.200}.")
+        self._at = start + length
+        return GuestEntry(untrusted_name, mode, uid, gid, size, *rest)
+
+    def items(self) -> Iterator[GuestEntry | bytes]:
+        """Yield what is complete of records that are each followed by their content."""
+        while True:
+            if self.left:
+                chunk = self._untrusted[self._at : self._at + self.left]
+                if not chunk:
+                    return
+                self._at += len(chunk)
+                self.left -= len(chunk)
+                yield chunk
+            elif (entry := self.next_entry()) is not None:
+                self.left = entry.size
+                yield entry
+            else:
+                return
+
+    def require_end(self) -> None:
+        """Check that nothing is left over.
+
+        Raises:
+            GuestProtocolError: the last record or content was cut off.
+        """
+        if self.left or self._at < len(self._untrusted):
+            raise GuestProtocolError("The guest sent a file record that is cut off.")
+
+
+def _is_below(untrusted_name: bytes) -> bool:
+    parts = untrusted_name.split(b"/")
+    return b"\0" not in untrusted_name and not {b"", b".", b".."}.intersection(parts)
+
+
+def _requests(kind: Kind, what: str, path: bytes, names: Sequence[bytes]) -> Iterator[Request]:
+    """Yield requests that together ask for all names; at least one."""
+    head = (Tag.PATH, name(path))
+    fields, size = [head], 0
+    for each in names:
+        if size > REQUEST_BYTES:
+            yield Request(kind, what, encode_fields(fields), _REFUSALS)
+            fields, size = [head], 0
+        fields.append((Tag.NAME, name(each)))
+        size += len(each) + 6
+    yield Request(kind, what, encode_fields(fields), _REFUSALS)
+
+
+_REFUSALS = {"not-found": GuestPathNotFound}
+
+
+async def _received(connection: GuestConnection, request: Request) -> AsyncIterator[bytes]:
+    try:
+        async with await connection.open_stream(request) as stream:
+            async for chunk in _chunks(stream):
+                yield chunk
+    except GuestRefused as error:
+        if error.guest_code != "bad-request":
+            raise
+        raise GuestRefused(
+            "The VM runs the agent of an older banger, which cannot list files.",
+            hint="banger vm restart NAME",
+        ) from error
+
+
+async def _chunks(stream: Stream) -> AsyncIterator[bytes]:
+    while (taken := await stream.read()) is not None:
+        yield taken[1]
+    await stream.result()
