@@ -452,6 +452,12 @@ class UnsafePatch(Denied):
     code = "unsafe-patch"
 
 
+class ExportTooLarge(OperationFailed):
+    """The guest's work tree holds more than an export may; the message names a file."""
+
+    code = "export-too-large"
+
+
 class UnsafeBranch(Denied):
     """The commits that the guest sent are broken or hold names that no work tree may have."""
 

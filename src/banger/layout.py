@@ -106,6 +106,11 @@ class Layout:
         """What one request needs while it runs; emptied when a daemon starts."""
         return self.state / "scratch"
 
+    @property
+    def workspaces(self) -> Path:
+        """What was put into guests, to compare exports with: one directory each, by rename."""
+        return self.state / "workspaces"
+
     # --- images and kernels: published whole, by rename, keyed by digest or name ---
 
     @property

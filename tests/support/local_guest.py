@@ -12,9 +12,11 @@ import shutil
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
-from banger.errors import GuestRefused
+from banger.errors import GuestPathNotFound, GuestRefused
 from banger.host import proc
+from banger.model.entries import GuestEntry
 from banger.workspace.guestfiles import Completed
+from banger.workspace.names import parents
 
 READ_BYTES = 32768
 """As large as a frame of the agent."""
@@ -78,6 +80,38 @@ class LocalGuest:
             if await process.wait():
                 raise GuestRefused("tar failed.", details=said.decode())
 
+    async def list_directories(
+        self, path: str, names: Sequence[bytes], *, deadline_s: float
+    ) -> list[GuestEntry]:
+        if not os.path.isdir(path):
+            raise GuestPathNotFound(f"There is no directory {path}.")
+        found: list[GuestEntry] = []
+        for name in names:
+            directory = os.path.join(os.fsencode(path), name)
+            if not _is_behind_a_link(os.fsencode(path), name) and os.path.isdir(directory):
+                for base in os.listdir(directory):
+                    full = name + b"/" + base if name else base
+                    found.append(_entry(os.fsencode(path), full))
+        return found
+
+    async def read_files(
+        self, path: str, names: Sequence[bytes], *, deadline_s: float
+    ) -> AsyncIterator[GuestEntry | bytes]:
+        if not os.path.isdir(path):
+            raise GuestPathNotFound(f"There is no directory {path}.")
+        for name in names:
+            full = os.path.join(os.fsencode(path), name)
+            if _is_behind_a_link(os.fsencode(path), os.path.dirname(name)):
+                continue
+            if os.path.islink(full):
+                yield _entry(os.fsencode(path), name)
+                yield os.readlink(full)
+            elif os.path.isfile(full):
+                yield _entry(os.fsencode(path), name)
+                with open(full, "rb") as file:  # noqa: ASYNC230 - a test's
+                    while chunk := file.read(READ_BYTES):
+                        yield chunk
+
     @contextlib.asynccontextmanager
     async def open_output(
         self,
@@ -93,6 +127,24 @@ class LocalGuest:
             proc.piped(argv, cwd=Path(cwd or self.home), env=self.environment(env)) as process,
         ):
             yield LocalOutput(process)
+
+
+def _entry(top: bytes, name: bytes) -> GuestEntry:
+    seen = os.lstat(os.path.join(top, name))
+    return GuestEntry(
+        name,
+        seen.st_mode,
+        seen.st_uid,
+        seen.st_gid,
+        seen.st_size,
+        seen.st_ino,
+        seen.st_mtime_ns,
+        seen.st_ctime_ns,
+    )
+
+
+def _is_behind_a_link(top: bytes, name: bytes) -> bool:
+    return any(os.path.islink(os.path.join(top, each)) for each in (*parents(name), name) if each)
 
 
 class LocalOutput:

@@ -221,6 +221,8 @@ class WorkspaceExport(Params, frozen=True):
     """The patch comes as channel 1 of the stream."""
 
     ref: str
+    since_commit: bool = False
+    """Compare with the prepared commit instead of the tree as it was put in."""
 
 
 class WorkspaceExportBranch(Params, frozen=True):

@@ -213,6 +213,8 @@ class ExportedBranch(Struct, frozen=True, kw_only=True):
     """How many differ from the prepared commit."""
     uncommitted: int
     """Changed or untracked files in the guest that are not part of the branch."""
+    notices: list[str]
+    """Sentences about what cannot come back."""
 
 
 class StartedExec(Struct, frozen=True, kw_only=True):
@@ -222,6 +224,13 @@ class StartedExec(Struct, frozen=True, kw_only=True):
 
 class StartedStream(Struct, frozen=True, kw_only=True):
     """The connection is a stream from here on."""
+
+
+class StartedExport(Struct, frozen=True, kw_only=True):
+    """The connection is a stream from here on."""
+
+    notices: list[str]
+    """Sentences about what is in the guest's work tree and not in the patch."""
 
 
 class Listener(Struct, frozen=True, kw_only=True):

@@ -63,6 +63,7 @@ from banger.api.results import (
     Pruned,
     SnapshotView,
     StartedExec,
+    StartedExport,
     StartedStream,
     TemplateView,
     VmsUse,
@@ -243,8 +244,8 @@ METHODS: dict[str, Method] = {
         Method(
             name="workspace.export",
             params=WorkspaceExport,
-            result=StartedStream,
-            doc="Everything that changed since the prepared commit, as one patch.",
+            result=StartedExport,
+            doc="Everything that changed since the repository was put in, as one patch.",
             stream=True,
         ),
         Method(

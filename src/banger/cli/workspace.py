@@ -76,16 +76,23 @@ def _configure_export(parser: Parser) -> None:
         action="store_true",
         help="put what is not committed there into one commit on top (with --branch)",
     )
+    add(
+        "--since-commit",
+        action="store_true",
+        help="compare with the commit, so that your own changes from before are in the patch, too",
+    )
     add("--json", action="store_true", help="print JSON (with --branch)")
     parser.text = (
-        "The patch holds everything that changed since the repository was put in,\n"
-        "committed or not. Apply it with `git apply`."
+        "The patch holds everything that changed in the guest since the repository was\n"
+        "put in, committed or not. Apply it with `git apply`."
     )
 
 
 def _export(arguments: Namespace, context: Context) -> int:
     if arguments.branch and arguments.output:
         raise UsageError("--branch and --output exclude each other.")
+    if arguments.branch and arguments.since_commit:
+        raise UsageError("--branch and --since-commit exclude each other.")
     if arguments.json and not arguments.branch:
         raise UsageError("--json needs --branch: a patch is no JSON.")
     if arguments.include_uncommitted and not arguments.branch:
@@ -95,9 +102,13 @@ def _export(arguments: Namespace, context: Context) -> int:
         )
     if arguments.branch:
         return _export_branch(arguments, context)
+    params = {"ref": arguments.ref, "since_commit": arguments.since_commit}
     with context.client() as client:
-        stream = client.stream("workspace.export", {"ref": arguments.ref})
+        stream = client.stream("workspace.export", params)
     with contextlib.closing(stream):
+        assert isinstance(stream.result, dict)
+        for notice in stream.result["notices"]:
+            context.say(printable(notice))
         if arguments.output is None:
             copy_out(stream)
         else:
@@ -118,6 +129,8 @@ def _export_branch(arguments: Namespace, context: Context) -> int:
             on_tick=stages.on_tick,
         )
     assert isinstance(done, dict)
+    for notice in done["notices"]:
+        context.say(printable(notice))
     if arguments.json:
         context.out(format_json(done))
     else:

@@ -30,6 +30,7 @@ import msgspec
 from banger import store
 from banger.engine.actions import undo
 from banger.engine.engine import Engine
+from banger.engine.guests.bases import sweep_bases
 from banger.engine.lifecycle.deleting import delete_now, forget_vm
 from banger.engine.lifecycle.limiting import limit_vm, load_processes
 from banger.engine.lifecycle.restarting import JOURNAL as RESTART
@@ -78,6 +79,7 @@ async def recover(engine: Engine) -> None:
     for unfinished in (engine.layout.scratch, engine.layout.staging):
         await asyncio.to_thread(shutil.rmtree, unfinished, ignore_errors=True)
     await sweep_snapshots(engine)
+    await sweep_bases(engine)
     for operation in later:
         engine.tasks.start(_isolated(operation.vm_id, _finish_later(engine, operation)))
 

@@ -162,10 +162,12 @@ class WorkspaceRecord(Struct, frozen=True, kw_only=True):
     host_path: str
     guest_path: str
     commit: str
-    """The commit that exports are compared with (hazard A3)."""
+    """The commit that is checked out there (hazard A3)."""
     branch: str | None = None
     directory: str | None = None
     """Where commands run by default, relative to `guest_path`; None: in `guest_path` itself."""
+    base: str | None = None
+    """The id of what exports are compared with; None: an older banger put the workspace in."""
 
 
 class VmRecord(Struct, frozen=True, kw_only=True):

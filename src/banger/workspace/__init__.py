@@ -3,7 +3,7 @@
 Prepare is `inspect_repository` (reads the host, needs no VM), `plan_import` (pure) and
 `import_workspace` (guest I/O, under the VM's workspace lock only). Export is
 `export_patch` or `export_branch`. Repositories and guests are hostile alike: see `git.py`
-for the first, `patch.py` and `branches.py` for the second.
+for the first, `guesttree.py` and `branches.py` for the second.
 
 Names are loaded when they are used: the command line needs `locate_repository`
 and must not pay for the rest.
@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from banger.workspace.base import list_bases, remove_base
     from banger.workspace.branches import export_branch
     from banger.workspace.exporting import export_patch
     from banger.workspace.facts import (
@@ -41,9 +42,11 @@ _HOMES = {
     "export_patch": "exporting",
     "import_workspace": "importing",
     "inspect_repository": "inspect",
+    "list_bases": "base",
     "locate_repository": "locate",
     "parse_directory": "names",
     "plan_import": "importing",
+    "remove_base": "base",
 }
 
 __all__ = [
@@ -58,9 +61,11 @@ __all__ = [
     "export_patch",
     "import_workspace",
     "inspect_repository",
+    "list_bases",
     "locate_repository",
     "parse_directory",
     "plan_import",
+    "remove_base",
 ]
 
 

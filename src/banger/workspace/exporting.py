@@ -1,15 +1,15 @@
 """Everything that changed in a guest's workspace, as one patch.
 
-The patch is against the prepared commit (hazard A3), whatever the guest committed,
-staged or left lying about; untracked files that are not ignored are part of it.
-The guest's index and files stay as they are (A4): git works on a copy of the index, and
-writes objects, in `.git/banger/export.TOKEN`, on the same file system, which the script
-removes when it ends or is told to end. If it is killed instead (cancellation, a lost
-client), the directory is removed by a command of its own; if the guest or the daemon
-dies, by the next export. The caller holds the workspace lock, so there is one export at a time.
+The patch is from the tree as it was put in (`base.py`) to the tree that is there now
+(`guesttree.py`), whatever the guest committed, staged or left lying about (hazard A3), and
+whatever its git is set to. Both trees and the patch are made by the host's own git, in a
+private git directory and from names that were checked (hazard E1); the guest only says which
+files there are and sends bytes. Nothing is written in it (A4).
 
-On the host nothing runs but a listing of the prepared commit's symbolic links; the
-patch is checked as it passes (`patch.py`).
+`since_commit` compares with the prepared commit instead; then contents are converted
+as the host's git would on `git add` (`converting.py`).
+
+The caller holds the workspace lock. Nothing is written on the host but in `scratch`.
 """
 
 from __future__ import annotations
@@ -17,65 +17,39 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import re
-import secrets
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from banger.errors import (
-    BangerError,
-    GuestRefused,
-    GuestToolMissing,
-    InternalError,
-    RepositoryRefused,
-    ToolFailed,
-    WorkspaceNotFound,
-)
+from banger.errors import DeadlineExceeded, InternalError, RepositoryRefused
 from banger.model.vm import WorkspaceRecord
+from banger.workspace.base import Base, base_dir
+from banger.workspace.converting import stage_onto
 from banger.workspace.facts import Settings
-from banger.workspace.git import shadow_git
-from banger.workspace.guestfiles import Completed, GuestFiles, read_output
-from banger.workspace.locate import locate_places
-from banger.workspace.patch import PatchChecker
+from banger.workspace.fitting import fit_to_host
+from banger.workspace.git import GIT_DEADLINE_S, shadow_git, shadow_output
+from banger.workspace.guestfiles import GuestFiles
+from banger.workspace.guesttree import GuestTree, load_base_of, read_guest_tree
+from banger.workspace.locate import Places, locate_places
 from banger.workspace.shadow import make_shadow, private_dir
+from banger.workspace.trees import write_tree
 
-NO_GIT, NO_WORKSPACE, NO_COMMIT = 91, 92, 94
-CLEAN_UP_DEADLINE_S = 30.0
 _OBJECT_ID = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
-
-ENTER = f"""
-set -eu
-command -v git >/dev/null 2>&1 || exit {NO_GIT}
-cd "$1" 2>/dev/null && [ -d .git/objects ] || exit {NO_WORKSPACE}
-export GIT_DIR="$PWD/.git" GIT_WORK_TREE="$PWD" GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 LC_ALL=C
-git cat-file -e "$2" 2>/dev/null || exit {NO_COMMIT}
-"""
-"""$1 the workspace, $2 the prepared commit. GIT_DIR is given, so its owner does not matter."""
-
-STAGE = """
-umask 077
-rm -rf .git/banger/export.*
-temporary=".git/banger/$3"
-trap 'rm -rf "$temporary"' EXIT
-trap 'exit 143' HUP INT TERM PIPE
-mkdir -p "$temporary/objects/info"
-echo ../../../objects > "$temporary/objects/info/alternates"
-[ ! -f .git/index ] || cp -p .git/index "$temporary/index"
-export GIT_INDEX_FILE="$PWD/$temporary/index" GIT_OBJECT_DIRECTORY="$PWD/$temporary/objects"
-git -c core.splitIndex=false -c core.fsmonitor=false -c core.untrackedCache=false \\
-    -c core.safecrlf=false -c advice.addEmbeddedRepo=false add --all . >&2
-"""
-"""Stage everything in a copy of the index; $3 is the temporary directory's name."""
-
-_EXPORT = (
-    ENTER
-    + STAGE
-    + """
-git -c core.quotePath=true -c diff.suppressBlankEmpty=false -c core.splitIndex=false \\
-    diff-index --cached --patch --binary --full-index --no-color --no-ext-diff --no-textconv \\
-    --find-renames=100% --unified=3 --inter-hunk-context=0 --src-prefix=a/ --dst-prefix=b/ \\
-    --submodule=short --ignore-submodules=none "$2"
-"""
+_DIFF = (
+    *("-c", "core.quotePath=true", "-c", "diff.suppressBlankEmpty=false"),
+    *("diff-tree", "-r", "--patch", "--binary", "--full-index", "--no-color", "--no-ext-diff"),
+    *("--no-textconv", "--find-renames=100%", "--unified=3", "--inter-hunk-context=0"),
+    *("--src-prefix=a/", "--dst-prefix=b/", "--submodule=short", "--ignore-submodules=none"),
 )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A private git directory that has the base's objects, and the base."""
+
+    places: Places
+    git_dir: Path
+    base: Base
 
 
 async def export_patch(
@@ -83,59 +57,104 @@ async def export_patch(
     record: WorkspaceRecord,
     *,
     deadline_s: float,
+    bases: Path,
+    since_commit: bool = False,
+    notify: Callable[[str], None] | None = None,
     scratch: Path | None = None,
 ) -> AsyncGenerator[bytes, None]:
     """Yield the patch of everything that changed since the prepare; nothing if nothing did.
 
+    `bases` is where the import put the base. `since_commit`: since the prepared commit.
+    `notify` is called with a sentence for each kind of thing that cannot come back, before the
+    first byte.
+
     Raises:
-        WorkspaceNotFound: it is gone from the guest, or the prepared commit from it.
-        GuestToolMissing: there is no git in the guest.
-        UnsafePatch: the patch would write outside the work tree; what came before it was safe.
-        GuestRefused: git failed in the guest.
+        WorkspaceNotFound: it is gone from the guest.
+        RepositoryRefused: the prepared commit or the base is gone from the host.
+        ExportTooLarge: there is more than a patch may hold.
+        GuestGone, GuestRefused: the guest could not tell.
         DeadlineExceeded: it took longer than `deadline_s`.
     """
-    checker = PatchChecker(await list_symlinks(record, scratch=scratch))
-    name = new_temporary()
-    argv = ["sh", "-c", _EXPORT, "banger", record.guest_path, record.commit, name]
-    finished = False
-    try:
-        async with (
-            guest.open_output(argv, deadline_s=deadline_s) as output,
-            contextlib.aclosing(
-                read_output(output, what="The export", deadline_s=deadline_s)
-            ) as all_news,
-        ):
-            async for news in all_news:
-                if isinstance(news, Completed):
-                    require_exported(news, record)
-                elif safe := checker.feed(news):
-                    yield safe
-            finished = True
-        if rest := checker.finish():
-            yield rest
-    finally:
-        if not finished:
-            await remove_temporary(guest, record, name)
+    async with open_comparison(record, bases=bases, scratch=scratch) as compared:
+        tree = await find_changes(guest, record, compared, deadline_s=deadline_s)
+        for notice in tree.notices:
+            (notify or _silent)(notice)
+        if since_commit:
+            old = f"{record.commit}^{{tree}}"
+            new = await stage_onto(compared.git_dir, record.commit, record.commit, tree)
+        elif tree.is_untouched:
+            return
+        else:
+            old, new = await _write_both(compared.git_dir, record.commit, tree)
+        # An empty directory and no index: so there are no attributes of the guest's.
+        (compared.git_dir / "index").unlink(missing_ok=True)
+        nothing = compared.git_dir.parent / "nothing"
+        nothing.mkdir()
+        patch = shadow_output(
+            compared.git_dir, nothing, *_DIFF, old, new, deadline_s=GIT_DEADLINE_S
+        )
+        async with contextlib.aclosing(patch) as chunks:
+            async for chunk in chunks:
+                yield chunk
 
 
-async def list_symlinks(record: WorkspaceRecord, *, scratch: Path | None) -> frozenset[bytes]:
-    """Return the names of symbolic links in the prepared commit, from the host's repository.
+async def _write_both(git_dir: Path, commit: str, tree: GuestTree) -> tuple[str, str]:
+    """Return the tree as it was put in, and the guest's, as a patch between them has to be."""
+    base = tree.base.tree
+    fitted_old, fitted_new = await fit_to_host(git_dir, commit, tree)
+    changed = (tree.changed | fitted_new).items()
+    new = await write_tree(git_dir, base, removed=tree.removed, changed=changed)
+    if fitted_old:
+        base = await write_tree(git_dir, base, changed=fitted_old.items())
+    return base, new
+
+
+@contextlib.asynccontextmanager
+async def open_comparison(
+    record: WorkspaceRecord, *, bases: Path, scratch: Path | None
+) -> AsyncIterator[Comparison]:
+    """A private git directory for one export, removed on leaving.
 
     Raises:
-        NotARepository, RepositoryRefused: the repository or the commit is gone.
+        NotARepository, RepositoryRefused: the repository, the commit or the base is gone.
     """
     require_object_id(record.commit)
     places = await asyncio.to_thread(locate_places, record.host_path)
+    more = [] if record.base is None else [base_dir(bases, record.base) / "objects"]
     with private_dir(scratch) as directory:
-        git_dir = make_shadow(directory, places, commit=record.commit, settings=Settings())
-        try:
-            listed = await shadow_git(
-                git_dir, places.top, "ls-tree", "-r", "-z", "--full-tree", record.commit
+        git_dir = make_shadow(
+            directory, places, commit=record.commit, settings=Settings(), more=more
+        )
+        tree = f"{record.commit}^{{tree}}"
+        found = await shadow_git(git_dir, git_dir, "cat-file", "-e", tree, ok=(0, 1, 128))
+        if found.status:
+            raise commit_gone(record)
+        base = await load_base_of(record, bases, git_dir)
+        make_shadow(directory, places, commit=record.commit, settings=base.settings, more=more)
+        yield Comparison(places, git_dir, base)
+
+
+async def find_changes(
+    guest: GuestFiles, record: WorkspaceRecord, compared: Comparison, *, deadline_s: float
+) -> GuestTree:
+    """Return what differs from the base.
+
+    Raises:
+        DeadlineExceeded: it took longer than `deadline_s`.
+        others: as `read_guest_tree`.
+    """
+    try:
+        async with asyncio.timeout(deadline_s):
+            return await read_guest_tree(
+                guest,
+                record,
+                compared.base,
+                compared.git_dir,
+                object_format=compared.places.object_format,
+                deadline_s=deadline_s,
             )
-        except ToolFailed as error:
-            raise commit_gone(record) from error
-    entries = (entry.partition(b"\t") for entry in listed.stdout.split(b"\0")[:-1])
-    return frozenset(name for facts, _, name in entries if facts.startswith(b"120000 "))
+    except TimeoutError as error:
+        raise DeadlineExceeded(f"The export did not finish within {deadline_s:g} s.") from error
 
 
 def require_object_id(text: str) -> None:
@@ -155,41 +174,5 @@ def commit_gone(record: WorkspaceRecord) -> RepositoryRefused:
     )
 
 
-def require_exported(completed: Completed, record: WorkspaceRecord) -> None:
-    """Check how a script of an export ended.
-
-    Raises:
-        GuestToolMissing, WorkspaceNotFound, GuestRefused: it did not end well.
-    """
-    status = completed.status
-    if status == NO_GIT:
-        raise GuestToolMissing(
-            "There is no git in the guest, and an export needs it there.",
-            hint="install git in the guest, or use an image that has it",
-        )
-    if status in (NO_WORKSPACE, NO_COMMIT):
-        what = "a git directory" if status == NO_WORKSPACE else f"commit {record.commit[:12]}"
-        raise WorkspaceNotFound(
-            f"The workspace {record.guest_path} is no longer in the guest (it has no {what}).",
-            hint="banger vm workspace prepare",
-        )
-    if status:
-        said = completed.untrusted_stderr[-2000:].decode("utf-8", "replace")
-        last = next((line for line in reversed(said.splitlines()) if line.strip()), "no reason")
-        raise GuestRefused(
-            f"git failed in {record.guest_path} of the guest: {last!r}.",
-            details=said,
-            hint=f"banger vm exec VM -w {record.guest_path} -- git status",
-        )
-
-
-def new_temporary() -> str:
-    """Return the name of a temporary directory for `STAGE`."""
-    return f"export.{secrets.token_hex(8)}"
-
-
-async def remove_temporary(guest: GuestFiles, record: WorkspaceRecord, name: str) -> None:
-    """Remove what an export left; a guest that is gone has nothing to remove."""
-    path = f"{record.guest_path}/.git/banger/{name}"
-    with contextlib.suppress(BangerError):
-        await guest.run(["rm", "-rf", "--", path], deadline_s=CLEAN_UP_DEADLINE_S)
+def _silent(notice: str) -> None:
+    """Take notices from those who did not ask for them."""

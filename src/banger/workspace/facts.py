@@ -145,6 +145,8 @@ class PreparedWorkspace:
     files: int
     bytes: int
     untracked_left_out: int
+    base: str
+    """The id of what an export is compared with (`base.py`)."""
     notices: tuple[str, ...]
     """Sentences that the user should see."""
 
@@ -161,3 +163,5 @@ class ExportedBranch:
     """How many differ from the prepared commit."""
     uncommitted: int
     """Changed or untracked files in the guest that are not part of the branch."""
+    notices: tuple[str, ...] = ()
+    """Sentences about what cannot come back."""

@@ -19,21 +19,23 @@ and never by `shadow_git`; the system's only for an identity that the user's doe
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, BinaryIO
+from typing import IO, TYPE_CHECKING, BinaryIO
 
 from banger.errors import DeadlineExceeded
 from banger.host import proc
 
 if TYPE_CHECKING:
     import asyncio
+    import contextlib
 
 GIT_DEADLINE_S = 300.0
 OUTPUT_LIMIT = 1024 * 1024 * 1024
 """Names of a repository with millions of files fit; an endless output does not."""
 
 _KEPT_BYTES = 64 * 1024
+_CHUNK_BYTES = 256 * 1024
 
 _FLAGS = ("git", "--no-pager", "--literal-pathspecs", "--no-replace-objects")
 _OFF = (
@@ -118,6 +120,46 @@ async def shadow_git(
         stdin=stdin,
         output_limit=OUTPUT_LIMIT,
     )
+
+
+def shadow_program(
+    git_dir: Path, *args: str, stdin: IO[bytes]
+) -> contextlib.AbstractAsyncContextManager[asyncio.subprocess.Process]:
+    """Start git with a private git directory and no work tree; it is killed on leaving."""
+    environment = shadow_environment(git_dir, git_dir)
+    return proc.piped([*_FLAGS, *args], stdin=stdin, cwd=git_dir, env=environment)
+
+
+async def shadow_output(
+    git_dir: Path, work_tree: Path, *args: str, deadline_s: float
+) -> AsyncGenerator[bytes, None]:
+    """Yield what git writes, with a private git directory over a work tree, as it comes.
+
+    The deadline is for each wait: the consumer's time is its own.
+
+    Raises:
+        ToolFailed: it failed.
+        DeadlineExceeded: it stood still for `deadline_s`.
+    """
+    import asyncio
+
+    argv = [*_FLAGS, *args]
+    environment = shadow_environment(git_dir, work_tree)
+    try:
+        async with proc.piped(argv, cwd=work_tree, env=environment) as process:
+            assert process.stdout and process.stderr
+            complaints = asyncio.create_task(_tail(process.stderr))
+            while True:
+                async with asyncio.timeout(deadline_s):
+                    chunk = await process.stdout.read(_CHUNK_BYTES)
+                if not chunk:
+                    break
+                yield chunk
+            async with asyncio.timeout(deadline_s):
+                status, said = await process.wait(), await complaints
+    except TimeoutError as error:
+        raise DeadlineExceeded(f"git {args[0]} did not finish within {deadline_s:g} s.") from error
+    proc.check(proc.Finished(tuple(argv), status, b"", said))
 
 
 async def index_pack(

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from banger.errors import DeadlineExceeded
+from banger.model.entries import GuestEntry
 
 
 @dataclass(frozen=True)
@@ -53,6 +54,24 @@ class GuestFiles(Protocol):
         self, path: str, chunks: AsyncIterable[bytes], *, empty_first: bool, deadline_s: float
     ) -> None:
         """Unpack a tar stream below `path`, which is made if missing, and emptied if asked for."""
+
+    async def list_directories(
+        self, path: str, names: Sequence[bytes], *, deadline_s: float
+    ) -> list[GuestEntry]:
+        """Return what is in directories below `path`; an empty name is `path` itself.
+
+        A name that is gone, no directory, or behind a link has no entries.
+        Raises GuestPathNotFound if `path` is no directory.
+        """
+
+    def read_files(
+        self, path: str, names: Sequence[bytes], *, deadline_s: float
+    ) -> AsyncIterator[GuestEntry | bytes]:
+        """Yield each file or symbolic link below `path`: its entry, then its bytes in chunks.
+
+        The chunks of an entry are exactly `size` bytes. A name that is gone is left out; the
+        others come in the order of `names`.
+        """
 
     def open_output(
         self,

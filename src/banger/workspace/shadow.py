@@ -16,7 +16,7 @@ import contextlib
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from banger.host.files import ensure_private_dir, space_errors
@@ -40,14 +40,20 @@ def private_dir(scratch: Path | None) -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
-def make_shadow(directory: Path, places: Places, *, commit: str, settings: Settings) -> Path:
-    """Make a private git directory in `directory`, with HEAD detached at `commit`; return it."""
+def make_shadow(
+    directory: Path, places: Places, *, commit: str, settings: Settings, more: Sequence[Path] = ()
+) -> Path:
+    """Make a private git directory in `directory`, with HEAD detached at `commit`; return it.
+
+    `more`: object directories that it borrows from besides the repository's.
+    """
     git_dir = directory / "git"
     for name in ("objects/info", "objects/pack", "refs/heads", "info"):
         (git_dir / name).mkdir(parents=True, exist_ok=True)
     (git_dir / "HEAD").write_text(f"{commit}\n")
     (git_dir / "config").write_bytes(render_config(_options(places, settings)))
-    (git_dir / "objects/info/alternates").write_bytes(_quoted(os.fsencode(places.objects)) + b"\n")
+    borrowed = [_quoted(os.fsencode(path)) + b"\n" for path in (places.objects, *more)]
+    (git_dir / "objects/info/alternates").write_bytes(b"".join(borrowed))
     (git_dir / "info/exclude").write_bytes(settings.exclude)
     (git_dir / "info/attributes").write_bytes(settings.attributes)
     if settings.sparse_patterns:

@@ -3,12 +3,9 @@
 Files of the guest's git directory: HEAD, config, the branch's ref, `shallow`, info/*, the
 index, one pack with its index, and `banger/workspace`, by which we know our own.
 
-The index is the host's, with the host's stat data. Device, inode and change time
-cannot match in the guest, so its config says `core.checkStat=minimal` and
-`core.trustctime=false`: git then compares size and modification time in seconds, which
-the tar carries. So the first `git status` there reads no file. The index's own time is
-carried as well: an entry not older than it is racily clean and compared by content, on
-both sides alike.
+The index is the host's, with the stat data of the guest's files (`guestindex.py`), so the first
+`git status` there reads no file. The index's own time is carried as well: an entry not
+older than it is racily clean and compared by content, on both sides alike.
 
 Pure but for reading the pack that it sends.
 """
@@ -91,8 +88,6 @@ def _config(facts: RepositoryFacts) -> dict[str, bytes]:
         "core.filemode": b"true",
         "core.bare": b"false",
         "core.logallrefupdates": b"true",
-        "core.checkStat": b"minimal",
-        "core.trustctime": b"false",
     }
     if hashes != "sha1":
         options["extensions.objectFormat"] = hashes.encode()

@@ -1,6 +1,6 @@
 """Tar entries that belong to root, and a work tree as a stream of them.
 
-Times are whole seconds; the guest's git compares no finer (see `skeleton.py`).
+Times are whole seconds: what a plain header carries.
 
 Reads the work tree while it streams: a file that is gone by then is left out, as git
 would see it; one that shrinks under our hands is an error, since its header is gone
@@ -13,10 +13,12 @@ import contextlib
 import os
 import stat
 from collections.abc import Callable, Generator, Iterable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 from banger.errors import RepositoryRefused
 from banger.host.tarformat import DIRECTORY, FILE, SYMLINK, header, padding
+from banger.workspace.blobs import blob_hash
 from banger.workspace.facts import FileKind, WorkFile
 from banger.workspace.names import parents
 from banger.workspace.worktree import WorkTree, open_work_tree
@@ -43,13 +45,39 @@ def symlink_entry(name: bytes, target: bytes, *, mtime_s: int = 0) -> bytes:
     return header(name, SYMLINK, mode=0o777, size=0, mtime_s=mtime_s, link=target)
 
 
-def file_chunks(name: bytes, fd: int, *, mode: int | None = None) -> Iterator[bytes]:
+@dataclass(frozen=True)
+class SentFile:
+    """One name as it was sent. `blob` is the id of exactly the bytes that were (a submodule's: ``).
+
+    `status` is what lstat(2) on the host said of it; `top` is the tree that it came from.
+    """
+
+    name: bytes
+    top: Path
+    status: os.stat_result
+    blob: str
+
+    @property
+    def size(self) -> int:
+        return self.status.st_size if stat.S_ISREG(self.status.st_mode) else 0
+
+
+def file_chunks(
+    name: bytes,
+    fd: int,
+    *,
+    mode: int | None = None,
+    status: os.stat_result | None = None,
+    on_content: Callable[[bytes], None] | None = None,
+) -> Iterator[bytes]:
     """Yield the entry of an open regular file of any size, as long as it is now.
+
+    `status` is its fstat(2), if that is known; `on_content` is called with each part of it.
 
     Raises:
         RepositoryRefused: it became shorter meanwhile.
     """
-    status = os.fstat(fd)
+    status = status or os.fstat(fd)
     size = left = status.st_size
     mode = stat.S_IMODE(status.st_mode) & 0o777 if mode is None else mode
     yield header(name, FILE, mode=mode, size=size, mtime_s=int(status.st_mtime))
@@ -61,16 +89,22 @@ def file_chunks(name: bytes, fd: int, *, mode: int | None = None) -> Iterator[by
                 hint="banger vm workspace prepare again, when nothing writes to it",
             )
         left -= len(part)
+        if on_content is not None:
+            on_content(part)
         yield part
     yield padding(size)
 
 
 def work_tree_chunks(
-    top: Path, files: Iterable[WorkFile], *, on_file: Callable[[int], None]
+    top: Path,
+    files: Iterable[WorkFile],
+    *,
+    on_file: Callable[[SentFile], None],
+    object_format: str = "sha1",
 ) -> Generator[bytes, None, None]:
     """Yield the entries of `files` (sorted by name) as they are now, in chunks.
 
-    `on_file` is called with the size of each file that was sent. No end mark.
+    `on_file` is called with each file that was sent. No end mark.
 
     Raises:
         RepositoryRefused: a file may not be read or changed while it was.
@@ -78,7 +112,7 @@ def work_tree_chunks(
     made: set[bytes] = set()
     with open_work_tree(top) as tree:
         for file in files:
-            entry = _work_file(tree, file)
+            entry = _work_file(tree, file, object_format)
             first = next(entry, None)
             if first is None:
                 continue
@@ -87,8 +121,8 @@ def work_tree_chunks(
                     made.add(above)
                     yield directory_entry(above)
             yield first
-            yield from entry
-            on_file(file.size_bytes)
+            status, blob = yield from entry
+            on_file(SentFile(file.name, top, status, blob))
 
 
 def gathered(parts: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
@@ -111,19 +145,38 @@ def _gathered(parts: Iterable[bytes]) -> Iterator[bytes]:
         yield b"".join(waiting)
 
 
-def _work_file(tree: WorkTree, file: WorkFile) -> Iterator[bytes]:
-    """Yield one name's entry; nothing if it is gone or no longer something git could track."""
+def _work_file(
+    tree: WorkTree, file: WorkFile, object_format: str
+) -> Generator[bytes, None, tuple[os.stat_result, str]]:
+    """Yield one name's entry; nothing if it is gone or no longer something git could track.
+
+    Returns the status and the blob of what was yielded.
+    """
     status = tree.status(file.name)
     if status is None:
-        return
+        return os.stat_result(range(10)), ""
     if file.kind is FileKind.GITLINK:
         if stat.S_ISDIR(status.st_mode):
             yield directory_entry(file.name)
     elif stat.S_ISLNK(status.st_mode):
-        yield symlink_entry(file.name, tree.read_link(file.name), mtime_s=int(status.st_mtime))
+        target = tree.read_link(file.name)
+        yield symlink_entry(file.name, target, mtime_s=int(status.st_mtime))
+        digest = blob_hash(object_format, len(target))
+        digest.update(target)
+        return status, digest.hexdigest()
     elif stat.S_ISREG(status.st_mode):
-        fd = tree.open(file.name)
-        try:
-            yield from file_chunks(file.name, fd)
-        finally:
-            os.close(fd)
+        return (yield from _regular_file(tree, file.name, object_format))
+    return status, ""
+
+
+def _regular_file(
+    tree: WorkTree, name: bytes, object_format: str
+) -> Generator[bytes, None, tuple[os.stat_result, str]]:
+    fd = tree.open(name)
+    try:
+        status = os.fstat(fd)
+        digest = blob_hash(object_format, status.st_size)
+        yield from file_chunks(name, fd, status=status, on_content=digest.update)
+        return status, digest.hexdigest()
+    finally:
+        os.close(fd)

@@ -49,6 +49,7 @@ from banger.api.results import (
     PreparedWorkspace,
     SnapshotView,
     StartedExec,
+    StartedExport,
     StartedStream,
     VmsUse,
     VmUse,
@@ -336,6 +337,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             commits=int(changed),
             files=int(changed),
             uncommitted=0,
+            notices=[],
         )
 
     async def delete(_: Call, params: VmDelete) -> Deleted:
@@ -402,7 +404,8 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
 
     async def export(call: Call, params: WorkspaceExport) -> Exit:
         find(params.ref)
-        stream = await call.start_stream(StartedStream())
+        notices = list(find(params.ref).labels.get("notices", "").split())
+        stream = await call.start_stream(StartedExport(notices=notices))
         await stream.write(1, PATCH)
         if find(params.ref).labels.get("unsafe"):
             raise BootFailed("The patch is not safe.")

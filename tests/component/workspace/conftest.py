@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
@@ -35,6 +35,11 @@ class Trip:
     guest: LocalGuest
     scratch: Path
     prepared: PreparedWorkspace | None = None
+    notices: list[str] = field(default_factory=list)
+
+    @property
+    def bases(self) -> Path:
+        return self.scratch.with_name("bases")
 
     def inspect(self, **options: object) -> RepositoryFacts:
         inspect: Callable[..., object] = inspect_repository
@@ -45,7 +50,9 @@ class Trip:
     def prepare(self, **options: object) -> PreparedWorkspace:
         plan = plan_import(self.inspect(**options), str(self.work))
         self.prepared = asyncio.run(
-            import_workspace(self.guest, plan, deadline_s=DEADLINE_S, scratch=self.scratch)
+            import_workspace(
+                self.guest, plan, deadline_s=DEADLINE_S, bases=self.bases, scratch=self.scratch
+            )
         )
         assert list(self.scratch.iterdir()) == []
         return self.prepared
@@ -58,12 +65,21 @@ class Trip:
             guest_path=self.prepared.guest_path,
             commit=self.prepared.commit,
             branch=self.prepared.branch,
+            base=self.prepared.base,
         )
 
-    def export(self, guest: GuestFiles | None = None) -> bytes:
+    def export(self, guest: GuestFiles | None = None, *, since_commit: bool = False) -> bytes:
+        self.notices.clear()
+
         async def collect() -> bytes:
             stream = export_patch(
-                guest or self.guest, self.record, deadline_s=DEADLINE_S, scratch=self.scratch
+                guest or self.guest,
+                self.record,
+                deadline_s=DEADLINE_S,
+                bases=self.bases,
+                since_commit=since_commit,
+                notify=self.notices.append,
+                scratch=self.scratch,
             )
             async with aclosing(stream) as chunks:
                 return b"".join([chunk async for chunk in chunks])

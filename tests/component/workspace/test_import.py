@@ -479,7 +479,11 @@ def test_a_stalled_import_ends_at_its_deadline(trip: Trip) -> None:
     with pytest.raises(DeadlineExceeded, match="did not finish within"):
         asyncio.run(
             import_workspace(
-                SilentGuest(trip.guest.home), plan, deadline_s=1.0, scratch=trip.scratch
+                SilentGuest(trip.guest.home),
+                plan,
+                deadline_s=1.0,
+                bases=trip.bases,
+                scratch=trip.scratch,
             )
         )
     assert list(trip.work.parent.iterdir()) == [] and list(trip.scratch.iterdir()) == []
@@ -562,6 +566,7 @@ def test_progress_is_told(trip: Trip) -> None:
             trip.guest,
             plan,
             deadline_s=60,
+            bases=trip.bases,
             scratch=trip.scratch,
             progress=lambda *news: told.append(news),
         )

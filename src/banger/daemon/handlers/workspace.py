@@ -11,7 +11,7 @@ from banger.api.requests import (
     WorkspaceInspect,
     WorkspacePrepare,
 )
-from banger.api.results import ExportedBranch, PreparedWorkspace, StartedStream, WorkspacePlan
+from banger.api.results import ExportedBranch, PreparedWorkspace, StartedExport, WorkspacePlan
 from banger.api.stream import STDOUT
 from banger.daemon.calls import Call, Exit, Handlers
 from banger.engine import Engine
@@ -27,12 +27,13 @@ def workspace_handlers(engine: Engine) -> Handlers:
         return await verbs.prepare_workspace(engine, call.operation, params)
 
     async def export(call: Call, params: WorkspaceExport) -> Exit:
-        patch = verbs.export_workspace(engine, call.operation, params)
+        notices: list[str] = []
+        patch = verbs.export_workspace(engine, call.operation, params, notify=notices.append)
         # Closed at once when the client leaves: it holds the workspace's lock.
         async with contextlib.aclosing(patch) as chunks:
             # What is wrong at the start is so an error reply, not the end of a stream.
             chunk = await anext(chunks, None)
-            stream = await call.start_stream(StartedStream())
+            stream = await call.start_stream(StartedExport(notices=notices))
             while chunk is not None:
                 await stream.write(STDOUT, chunk)
                 chunk = await anext(chunks, None)

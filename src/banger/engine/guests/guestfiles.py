@@ -7,6 +7,7 @@ import os
 from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 
 from banger import guest
+from banger.model.entries import GuestEntry
 from banger.workspace import Completed
 
 STDERR_LIMIT = 64 * 1024
@@ -50,6 +51,20 @@ class ConnectedGuest:
             empty_first=empty_first,
             deadline_s=deadline_s,
         )
+
+    async def list_directories(
+        self, path: str, names: Sequence[bytes], *, deadline_s: float
+    ) -> list[GuestEntry]:
+        """Return what is in directories below `path`."""
+        return await guest.list_directories(
+            self._connection, os.fsencode(path), names, deadline_s=deadline_s
+        )
+
+    def read_files(
+        self, path: str, names: Sequence[bytes], *, deadline_s: float
+    ) -> AsyncIterator[GuestEntry | bytes]:
+        """Yield the entries and bytes of files below `path`."""
+        return guest.read_files(self._connection, os.fsencode(path), names, deadline_s=deadline_s)
 
     @contextlib.asynccontextmanager
     async def open_output(

@@ -10,7 +10,7 @@ this process dies before, the workspace counts as not prepared and can be prepar
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Callable
 
 from banger import store, workspace
 from banger.api.requests import (
@@ -21,6 +21,7 @@ from banger.api.requests import (
 )
 from banger.api.results import ExportedBranch, PreparedWorkspace, WorkspacePlan
 from banger.engine.engine import Engine
+from banger.engine.guests.bases import sweep_bases
 from banger.engine.guests.guestfiles import ConnectedGuest
 from banger.engine.live import hold_workspace
 from banger.engine.lookup import get_connection, get_vm, reload_vm
@@ -61,6 +62,7 @@ async def prepare_workspace(
             ConnectedGuest(connection),
             plan,
             deadline_s=TRANSFER_DEADLINE_S,
+            bases=engine.layout.workspaces,
             progress=op.progress,
             scratch=ensure_private_dir(engine.layout.scratch),
         )
@@ -70,8 +72,10 @@ async def prepare_workspace(
             commit=done.commit,
             branch=done.branch,
             directory=directory,
+            base=done.base,
         )
         await engine.database.write(store.update_workspace, record.id, saved)
+    await sweep_bases(engine)
     return PreparedWorkspace(
         guest_path=done.guest_path,
         commit=done.commit,
@@ -84,13 +88,15 @@ async def prepare_workspace(
 
 
 async def export_workspace(
-    engine: Engine, op: Operation, params: WorkspaceExport
+    engine: Engine, op: Operation, params: WorkspaceExport, *, notify: Callable[[str], None]
 ) -> AsyncGenerator[bytes, None]:
-    """Yield everything that changed since the prepared commit, as one patch (A3).
+    """Yield everything that changed since the repository was put in, as one patch (A3).
+
+    `notify` gets a sentence for each kind of thing that cannot come back, before the first byte.
 
     Raises:
         WorkspaceNotFound: the VM has none.
-        UnsafePatch: the guest's patch would write outside the work tree (E1).
+        ExportTooLarge: there is more than a patch may hold.
     """
     record = await get_vm(engine, params.ref)
     connection = await get_connection(engine, record)
@@ -100,6 +106,9 @@ async def export_workspace(
             ConnectedGuest(connection),
             prepared,
             deadline_s=TRANSFER_DEADLINE_S,
+            bases=engine.layout.workspaces,
+            since_commit=params.since_commit,
+            notify=notify,
             scratch=ensure_private_dir(engine.layout.scratch),
         )
         async with contextlib.aclosing(patch) as chunks:
@@ -122,6 +131,7 @@ async def export_workspace_branch(
             include_uncommitted=params.include_uncommitted,
             fresh=params.fresh,
             deadline_s=TRANSFER_DEADLINE_S,
+            bases=engine.layout.workspaces,
             scratch=ensure_private_dir(engine.layout.scratch),
         )
     return ExportedBranch(
@@ -130,6 +140,7 @@ async def export_workspace_branch(
         commits=done.commits,
         files=done.files,
         uncommitted=done.uncommitted,
+        notices=list(done.notices),
     )
 
 

@@ -11,6 +11,7 @@ from banger import store
 from banger.api.requests import VmPrune
 from banger.api.results import Deleted
 from banger.engine.engine import Engine
+from banger.engine.guests.bases import sweep_bases
 from banger.engine.lifecycle.transitions import save_failed_end
 from banger.engine.live import Unsaved
 from banger.engine.lookup import get_vm
@@ -68,6 +69,7 @@ async def delete_now(engine: Engine, op: Operation, vm_id: VmId) -> None:
     if gone is not None and gone.restart is not None:
         gone.restart.task.cancel()
     await sweep_snapshots(engine)
+    await sweep_bases(engine)
 
 
 async def prune_vms(engine: Engine, op: Operation, params: VmPrune) -> Deleted:

@@ -1,0 +1,199 @@
+"""Make the base of an import: what was sent, so that an export can tell what the guest changed.
+
+Reads again what the repository itself does not have (contents that are not committed), and
+checks that it is what was sent. Works in a private temporary directory, then publishes
+the base by one rename. No lock: a base has a name of its own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import stat
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from banger.errors import RepositoryRefused
+from banger.host.files import ensure_private_dir, publish_dir
+from banger.model.entries import GuestEntry
+from banger.workspace.base import (
+    MODE_EXECUTABLE,
+    MODE_FILE,
+    MODE_GITLINK,
+    Base,
+    BaseFile,
+    Seen,
+    base_dir,
+    encode_base,
+    file_mode,
+    seen_of,
+)
+from banger.workspace.blobs import BlobPack, index_blobs
+from banger.workspace.facts import RepositoryFacts
+from banger.workspace.gitindex import IndexEntry, parse_index
+from banger.workspace.shadow import make_shadow
+from banger.workspace.tarstream import SentFile
+from banger.workspace.trees import TreeEntry, list_tree, write_tree
+from banger.workspace.worktree import WorkTree, open_work_tree
+
+_COPY_BYTES = 512 * 1024
+_REGULAR = {MODE_FILE, MODE_EXECUTABLE}
+
+
+@dataclass(frozen=True)
+class PutIn:
+    """What an import has sent, and what the guest says that has become of it, by name."""
+
+    sent: Mapping[bytes, SentFile]
+    entries: Mapping[bytes, GuestEntry]
+
+    def find(self, name: bytes) -> GuestEntry | None:
+        """Return the guest's entry of a file, if that is still what was sent."""
+        sent, entry = self.sent.get(name), self.entries.get(name)
+        if sent is None or entry is None:
+            return None
+        status = sent.status
+        same = stat.S_IFMT(entry.mode) == stat.S_IFMT(status.st_mode)
+        if same and stat.S_ISREG(status.st_mode):
+            mtime_ns = int(status.st_mtime) * 10**9
+            same = (entry.size, entry.mtime_ns) == (status.st_size, mtime_ns)
+        return entry if same else None
+
+
+async def save_base(
+    facts: RepositoryFacts, put_in: PutIn, *, index: bytes | None, directory: Path, bases: Path
+) -> str:
+    """Make the base and publish it; return its id. `directory` is private and temporary.
+
+    Raises:
+        RepositoryRefused: a file is no longer what was sent.
+    """
+    work = ensure_private_dir(directory / "base")
+    git_dir = make_shadow(work, facts.places, commit=facts.commit, settings=facts.settings)
+    committed = await list_tree(git_dir, facts.commit)
+    tracked = {} if index is None else _tracked(index, facts.places.object_format)
+    files = _base_files(facts, put_in, committed, tracked)
+    known = {entry.blob for entry in committed.values()}
+    unknown = [file for file in files if file.blob not in known and file.mode != MODE_GITLINK]
+    if unknown:
+        await asyncio.to_thread(_pack, git_dir, put_in, unknown, facts.places.object_format)
+        await index_blobs(git_dir, git_dir / _PACK)
+    tree = await _write(git_dir, facts.commit, files, committed)
+    changed = {change.name for change in facts.changes}
+    base = Base(
+        tree,
+        files,
+        list(facts.settings.options),
+        facts.settings.exclude,
+        facts.settings.attributes,
+        sparse=[name for name in committed if name not in put_in.sent and name not in changed],
+    )
+    return await asyncio.to_thread(_publish, work, git_dir, base, bases)
+
+
+_PACK = "objects/pack/pack-raw.pack"
+
+
+def _tracked(index: bytes, object_format: str) -> dict[bytes, IndexEntry]:
+    return {entry.name: entry for entry in parse_index(index, object_format)}
+
+
+def _base_files(
+    facts: RepositoryFacts,
+    put_in: PutIn,
+    committed: Mapping[bytes, TreeEntry],
+    tracked: Mapping[bytes, IndexEntry],
+) -> list[BaseFile]:
+    changed = {change.name for change in facts.changes}
+    trusts_modes = dict(facts.settings.options).get("core.filemode") != b"false"
+    files = []
+    for name, sent in sorted(put_in.sent.items()):
+        known = tracked.get(name)
+        if stat.S_ISDIR(sent.status.st_mode):
+            blob = known.blob if known else committed[name].blob
+            files.append(BaseFile(name, MODE_GITLINK, blob))
+            continue
+        mode = file_mode(sent.status.st_mode)
+        if known and not trusts_modes and {mode, known.mode} <= _REGULAR:
+            mode = known.mode
+        entry = put_in.find(name)
+        seen: Seen | None = None if entry is None else seen_of(entry)
+        clean = name in committed and name not in changed
+        files.append(BaseFile(name, mode, sent.blob, seen, clean))
+    return files
+
+
+def _pack(git_dir: Path, put_in: PutIn, files: list[BaseFile], object_format: str) -> None:
+    """Write the contents of these files into a pack.
+
+    Raises:
+        RepositoryRefused: one is no longer what was sent.
+    """
+    with open(git_dir / _PACK, "w+b") as output:
+        pack = BlobPack(output, object_format, level=1)
+        for top in sorted({put_in.sent[file.name].top for file in files}):
+            with open_work_tree(top) as tree:
+                for file in files:
+                    if put_in.sent[file.name].top == top:
+                        _add(pack, tree, put_in.sent[file.name])
+        pack.finish()
+
+
+def _add(pack: BlobPack, tree: WorkTree, sent: SentFile) -> None:
+    status = tree.status(sent.name)
+    blob = ""
+    if status is not None and stat.S_ISLNK(status.st_mode):
+        target = tree.read_link(sent.name)
+        pack.begin(len(target))
+        pack.write(target)
+        blob = pack.end()
+    elif status is not None and stat.S_ISREG(status.st_mode):
+        blob = _add_regular(pack, tree, sent)
+    if blob != sent.blob:
+        raise RepositoryRefused(
+            f"{os.fsdecode(sent.name)!r} changed while it was sent.",
+            hint="banger vm workspace prepare again, when nothing writes to it",
+        )
+
+
+def _add_regular(pack: BlobPack, tree: WorkTree, sent: SentFile) -> str:
+    """Add what is in a file, up to the size that was sent; return its blob."""
+    fd = tree.open(sent.name)
+    with os.fdopen(fd, "rb") as file:
+        left = sent.status.st_size
+        if os.fstat(fd).st_size != left:
+            return ""
+        pack.begin(left)
+        while left:
+            chunk = file.read(min(left, _COPY_BYTES))
+            if not chunk:
+                return ""
+            left -= len(chunk)
+            pack.write(chunk)
+    return pack.end()
+
+
+async def _write(
+    git_dir: Path, commit: str, files: list[BaseFile], committed: Mapping[bytes, TreeEntry]
+) -> str:
+    """Return the tree of what was put in."""
+    wanted = {file.name: TreeEntry(file.mode, file.blob) for file in files}
+    if wanted == committed:
+        return f"{commit}^{{tree}}"
+    changed = [(name, e) for name, e in wanted.items() if committed.get(name) != e]
+    return await write_tree(
+        git_dir, commit, removed=committed.keys() - wanted.keys(), changed=changed
+    )
+
+
+def _publish(work: Path, git_dir: Path, base: Base, bases: Path) -> str:
+    base_id = secrets.token_hex(16)
+    staged = ensure_private_dir(work / "staged")
+    # Only objects: the borrowed ones are found by each export anew.
+    (git_dir / "objects/info/alternates").unlink()
+    os.rename(git_dir / "objects", staged / "objects")
+    (staged / "manifest").write_bytes(encode_base(base))
+    publish_dir(staged, base_dir(bases, base_id))
+    return base_id

@@ -1,0 +1,91 @@
+"""The guest's files as the host's git would commit them: on top of a commit of either side.
+
+A file that was put in clean, that the guest did not touch, and that the commit has as the prepared
+one did, keeps the commit's blob. Every other one is written into a directory of ours and added
+there by the host's git, which converts it: line ends and encodings by the repository's
+settings and attributes, filters by none, since they have names but no commands (`shadow.py`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+from banger.workspace.base import MODE_EXECUTABLE, MODE_GITLINK, MODE_SYMLINK
+from banger.workspace.blobs import read_blobs
+from banger.workspace.git import shadow_git
+from banger.workspace.guesttree import GuestTree
+from banger.workspace.names import parents
+from banger.workspace.trees import TreeEntry, list_index, list_tree, write_tree
+
+_ATTRIBUTES = b".gitattributes"
+
+
+async def stage_onto(git_dir: Path, commit: str, prepared: str, tree: GuestTree) -> str:
+    """Return the tree of `commit` with the guest's work tree on it.
+
+    `git_dir` has the objects of both commits, of the base and of what the guest changed.
+    """
+    committed = await list_tree(git_dir, commit)
+    before = committed if commit == prepared else await list_tree(git_dir, prepared)
+    there = tree.work_tree
+    clean = {file.name for file in tree.base.files if file.clean} - tree.changed.keys()
+    # What a sparse checkout does not have is as the commit says.
+    absent = tree.kept.union(tree.base.sparse) - tree.changed.keys()
+    kept = {name for name in clean if committed.get(name) == before.get(name)}
+    wanted = {name: entry for name, entry in there.items() if name not in kept}
+    removed = [name for name in committed if name not in there and name not in absent]
+    converted = await convert(git_dir, commit, wanted, rules=find_rules(there))
+    return await write_tree(git_dir, commit, removed=removed, changed=converted.items())
+
+
+def find_rules(files: Mapping[bytes, TreeEntry]) -> dict[bytes, TreeEntry]:
+    """Return the files that say how others are converted."""
+    return {name: e for name, e in files.items() if name.rpartition(b"/")[2] == _ATTRIBUTES}
+
+
+async def convert(
+    git_dir: Path,
+    commit: str,
+    files: Mapping[bytes, TreeEntry],
+    *,
+    rules: Mapping[bytes, TreeEntry],
+) -> dict[bytes, TreeEntry]:
+    """Return the files as `git add` makes them on top of `commit`. Submodules stay as they are."""
+    plain = {name: entry for name, entry in files.items() if entry.mode != MODE_GITLINK}
+    if not plain:
+        return dict(files)
+    work = git_dir.parent / "work"
+    await _check_out(git_dir, work, {**rules, **plain})
+    await shadow_git(git_dir, work, "read-tree", commit)
+    stdin = b"".join(name + b"\0" for name in plain)
+    add = ("update-index", "--add", "--replace", "-z", "--stdin")
+    await shadow_git(git_dir, work, *add, stdin=stdin)
+    made = await list_index(git_dir)
+    await asyncio.to_thread(shutil.rmtree, work)
+    return {name: made[name] if name in plain else entry for name, entry in files.items()}
+
+
+async def _check_out(git_dir: Path, work: Path, files: Mapping[bytes, TreeEntry]) -> None:
+    """Write these files into the new directory `work`, byte for byte."""
+    work.mkdir()
+    top = os.fsencode(work)
+    for above in sorted({above for name in files for above in parents(name)}):
+        os.mkdir(os.path.join(top, above))
+    names = iter(sorted(files))
+    wanted = [files[name].blob for name in sorted(files)]
+    async for blob in read_blobs(git_dir, wanted, scratch=git_dir.parent):
+        name = next(names)
+        path = os.path.join(top, name)
+        if files[name].mode == MODE_SYMLINK:
+            os.symlink(b"".join([chunk async for chunk in blob]), path)
+            continue
+        mode = 0o755 if files[name].mode == MODE_EXECUTABLE else 0o644
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode)
+        with os.fdopen(fd, "wb") as file:
+            async for chunk in blob:
+                file.write(chunk)
+            os.fchmod(fd, mode)

@@ -1,0 +1,90 @@
+"""Bring the bytes of the guest's files to the host, into a pack of a private git directory.
+
+Bounded: what a guest may send is known from its records before it comes.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+from banger.errors import ExportTooLarge
+from banger.model.entries import GuestEntry
+from banger.workspace.base import file_mode
+from banger.workspace.blobs import BlobPack, index_blobs
+from banger.workspace.guestfiles import GuestFiles
+from banger.workspace.trees import TreeEntry
+
+FILE_BYTES_MAX = 1024**3
+"""Git's own limit for a file in a patch."""
+EXPORT_BYTES_MAX = 4 * 1024**3
+_PACK = "objects/pack/pack-untrusted.pack"
+
+
+async def gather(
+    guest: GuestFiles,
+    path: str,
+    names: Sequence[bytes],
+    git_dir: Path,
+    *,
+    object_format: str,
+    deadline_s: float,
+) -> dict[bytes, TreeEntry]:
+    """Read files and links; return their modes and blobs, which are in `git_dir` now.
+
+    A name that is gone meanwhile is not there.
+
+    Raises:
+        ExportTooLarge: a file, or all of them, are larger than an export may be.
+    """
+    if not names:
+        return {}
+    with await asyncio.to_thread(open, git_dir / _PACK, "w+b") as output:
+        gathered = _Gathered(BlobPack(output, object_format, level=0))
+        async for item in guest.read_files(path, names, deadline_s=deadline_s):
+            if isinstance(item, GuestEntry):
+                gathered.begin(item)
+            else:
+                gathered.pack.write(item)
+        gathered.finish()
+    if gathered.pack.count:
+        await index_blobs(git_dir, git_dir / _PACK)
+    else:
+        (git_dir / _PACK).unlink()
+    return gathered.found
+
+
+class _Gathered:
+    """What has come so far."""
+
+    def __init__(self, pack: BlobPack) -> None:
+        self.pack = pack
+        self.found: dict[bytes, TreeEntry] = {}
+        self._current: GuestEntry | None = None
+        self._bytes = 0
+
+    def begin(self, entry: GuestEntry) -> None:
+        """Take the next file's entry; its bytes follow."""
+        self._end()
+        self._bytes += entry.size
+        if entry.size > FILE_BYTES_MAX or self._bytes > EXPORT_BYTES_MAX:
+            raise ExportTooLarge(
+                f"The export is too large: {os.fsdecode(entry.name)!r} in the guest has "
+                f"{entry.size} bytes.",
+                hint="add it to .gitignore in the guest, or delete it there",
+            )
+        self.pack.begin(entry.size)
+        self._current = entry
+
+    def finish(self) -> None:
+        """Take the end."""
+        self._end()
+        self.pack.finish()
+
+    def _end(self) -> None:
+        if self._current is not None:
+            entry = TreeEntry(file_mode(self._current.mode), self.pack.end())
+            self.found[self._current.name] = entry
+            self._current = None

@@ -1,0 +1,43 @@
+"""The host's index as the guest's git would have written it: with the guest's own stat data.
+
+An entry gets it if the host's git takes the file for unchanged; every other one keeps the
+host's, which fits no file of the guest, so git reads the file there and sees the change. Then
+git in the guest sees every change, also one of the same size and modification time. Pure.
+"""
+
+from __future__ import annotations
+
+from banger.model.entries import GuestEntry
+from banger.workspace.base import MODE_GITLINK
+from banger.workspace.basemaking import PutIn
+from banger.workspace.facts import RepositoryFacts
+from banger.workspace.gitindex import IndexEntry, restat_index
+from banger.workspace.tarstream import SentFile
+
+_LOW = 0xFFFFFFFF
+
+
+def guest_index(facts: RepositoryFacts, index: bytes, put_in: PutIn) -> bytes:
+    """Return the index for the guest."""
+    changed = {change.name for change in facts.changes if change.unstaged != " "}
+
+    def find(entry: IndexEntry) -> GuestEntry | None:
+        sent = put_in.sent.get(entry.name)
+        if sent is None or entry.stage or entry.mode == MODE_GITLINK:
+            return None
+        unchanged = entry.name not in changed and _is_as_git_saw_it(entry, sent)
+        return put_in.find(entry.name) if unchanged or sent.blob == entry.blob else None
+
+    return restat_index(index, facts.places.object_format, find=find)
+
+
+def _is_as_git_saw_it(entry: IndexEntry, sent: SentFile) -> bool:
+    """Tell whether the file on the host is one that the index knows, by its stat data."""
+    status = sent.status
+    seen = (int(status.st_ctime), int(status.st_mtime), status.st_ino, status.st_size)
+    return tuple(number & _LOW for number in seen) == (
+        entry.ctime_s,
+        entry.mtime_s,
+        entry.inode,
+        entry.size,
+    )

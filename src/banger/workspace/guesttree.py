@@ -1,0 +1,167 @@
+"""The guest's work tree as a tree of the host's git, byte for byte, and what cannot be in it.
+
+Nothing is written in the guest (hazard A4), and its git is asked only which names it tracks, and
+where submodules are: without it, with a full disk, or with `.git` gone, the files come all the
+same.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from banger.errors import GuestPathNotFound, WorkspaceNotFound
+from banger.model.vm import WorkspaceRecord
+from banger.workspace.base import (
+    MODE_EXECUTABLE,
+    MODE_FILE,
+    MODE_GITLINK,
+    Base,
+    BaseFile,
+    load_base,
+)
+from banger.workspace.gathering import gather
+from banger.workspace.guestfiles import GuestFiles
+from banger.workspace.guesttracked import (
+    Tracked,
+    has_submodule_changes,
+    load_tracked,
+    read_submodule_head,
+)
+from banger.workspace.ignoring import IgnoreRules
+from banger.workspace.trees import Entries, TreeEntry, list_tree
+from banger.workspace.walking import Findings, read_small, walk
+from banger.workspace.workspacenotices import sum_up
+
+_STASH = (b".git/refs/stash", b".git/logs/refs/stash")
+
+
+@dataclass(frozen=True)
+class GuestTree:
+    """What the guest made of the base."""
+
+    base: Base
+    changed: Entries
+    """Changed and new files, with blobs of exactly the guest's bytes."""
+    removed: frozenset[bytes]
+    """Names of the base that are gone, or under which there is something else."""
+    kept: frozenset[bytes] = field(default_factory=frozenset)
+    """Names that are not in the work tree, since the guest's checkout is sparse."""
+    notices: tuple[str, ...] = ()
+
+    @property
+    def work_tree(self) -> Entries:
+        """All of the guest's work tree, in the bytes that are there."""
+        gone = self.removed | self.kept
+        files = (file for file in self.base.files if file.name not in gone)
+        return {file.name: TreeEntry(file.mode, file.blob) for file in files} | self.changed
+
+    @property
+    def is_untouched(self) -> bool:
+        return not self.changed and not self.removed
+
+
+async def read_guest_tree(
+    guest: GuestFiles,
+    record: WorkspaceRecord,
+    base: Base,
+    git_dir: Path,
+    *,
+    object_format: str,
+    deadline_s: float,
+) -> GuestTree:
+    """Return what differs from the base; its blobs are in `git_dir`, a shadow with that base.
+
+    Raises:
+        WorkspaceNotFound: its directory is gone from the guest.
+        ExportTooLarge: there is more than an export may hold.
+    """
+    path = record.guest_path
+    rules = IgnoreRules(git_dir, git_dir.parent / "mirror")
+    try:
+        found = await walk(guest, path, base, rules, deadline_s=deadline_s)
+    except GuestPathNotFound as error:
+        raise WorkspaceNotFound(
+            f"The workspace {path} is no longer in the guest.",
+            hint="banger vm workspace prepare VM PATH",
+        ) from error
+    tracked = await _ask_tracked(guest, path, base, found)
+    files = {file.name: file for file in base.files}
+    known = found.unchanged.union(found.to_read, found.submodules)
+    names = found.to_read + sorted(tracked.names - known - tracked.skipped - files.keys())
+    read = await gather(
+        guest, path, names, git_dir, object_format=object_format, deadline_s=deadline_s
+    )
+    moved, busy = await _look_at_submodules(guest, path, files, found)
+    changed = {name: _keep_mode(e, files.get(name)) for name, e in read.items()} | moved
+    same = {name for name, e in changed.items() if _is_same(e, files.get(name))}
+    there = found.unchanged.union(changed, found.submodules)
+    return GuestTree(
+        base,
+        {name: entry for name, entry in changed.items() if name not in same},
+        frozenset(files.keys() - there - tracked.skipped),
+        tracked.skipped,
+        sum_up(found, busy, stash=await _has_stash(guest, path, deadline_s)),
+    )
+
+
+async def load_base_of(record: WorkspaceRecord, bases: Path, git_dir: Path) -> Base:
+    """Return the base of a workspace; that of an older banger is the commit, its files unseen."""
+    if record.base is not None:
+        return load_base(bases, record.base)
+    committed = await list_tree(git_dir, record.commit)
+    files = [BaseFile(name, e.mode, e.blob) for name, e in sorted(committed.items())]
+    return Base(f"{record.commit}^{{tree}}", files)
+
+
+async def _ask_tracked(guest: GuestFiles, path: str, base: Base, found: Findings) -> Tracked:
+    """Ask the guest's git only when something is ignored or missing."""
+    there = len(found.unchanged) + len(found.submodules)
+    there += len({file.name for file in base.files}.intersection(found.to_read))
+    if found.some_ignored or there < len(base.files):
+        return await load_tracked(guest, path)
+    return Tracked()
+
+
+def _keep_mode(entry: TreeEntry, file: BaseFile | None) -> TreeEntry:
+    """Return the entry with the base's mode, if the guest did not change the file's.
+
+    They differ where the host's git does not trust modes.
+    """
+    regular = (MODE_FILE, MODE_EXECUTABLE)
+    if file is None or file.seen is None or {entry.mode, file.mode} - set(regular):
+        return entry
+    put_in = MODE_EXECUTABLE if file.seen.mode & 0o100 else MODE_FILE
+    return TreeEntry(file.mode, entry.blob) if entry.mode == put_in else entry
+
+
+def _is_same(entry: TreeEntry, file: BaseFile | None) -> bool:
+    return file is not None and (entry.mode, entry.blob) == (file.mode, file.blob)
+
+
+async def _look_at_submodules(
+    guest: GuestFiles, path: str, files: dict[bytes, BaseFile], found: Findings
+) -> tuple[dict[bytes, TreeEntry], list[bytes]]:
+    """Return the submodules that are at another commit, and those with changes of their own."""
+    moved: dict[bytes, TreeEntry] = {}
+    busy: list[bytes] = []
+    if not found.submodules:
+        return moved, busy
+    entries = await guest.list_directories(path, found.submodules, deadline_s=60.0)
+    full = {entry.name.rpartition(b"/")[0] for entry in entries}
+    with_git = {e.name.rpartition(b"/")[0] for e in entries if e.name.endswith(b"/.git")}
+    for name in sorted(full.intersection(found.submodules)):
+        below = f"{path}/{name.decode('utf-8', 'surrogateescape')}"
+        head = await read_submodule_head(guest, below) if name in with_git else None
+        if head is None:
+            busy.append(name)
+            continue
+        if head != files[name].blob and len(head) == len(files[name].blob):
+            moved[name] = TreeEntry(MODE_GITLINK, head)
+        if await has_submodule_changes(guest, below):
+            busy.append(name)
+    return moved, busy
+
+
+async def _has_stash(guest: GuestFiles, path: str, deadline_s: float) -> bool:
+    return bool(await read_small(guest, path, _STASH, deadline_s=deadline_s))

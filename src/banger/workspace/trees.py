@@ -1,0 +1,62 @@
+"""Trees of a private git directory: written from names, listed as names. The host's own git."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import NamedTuple
+
+from banger.workspace.git import shadow_git
+
+
+class TreeEntry(NamedTuple):
+    """What git's trees say of one name."""
+
+    mode: int
+    blob: str
+
+
+Entries = dict[bytes, TreeEntry]
+
+
+async def list_index(git_dir: Path) -> Entries:
+    """Return all names of a git directory's index."""
+    listed = await shadow_git(git_dir, git_dir, "ls-files", "--stage", "-z")
+    found: Entries = {}
+    for record in listed.stdout.split(b"\0")[:-1]:
+        facts, _, name = record.partition(b"\t")
+        mode, blob, _ = facts.split()
+        found[name] = TreeEntry(int(mode, 8), blob.decode("ascii"))
+    return found
+
+
+async def list_tree(git_dir: Path, tree: str) -> Entries:
+    """Return all names of a commit or tree but directories."""
+    listed = await shadow_git(git_dir, git_dir, "ls-tree", "-r", "-z", "--full-tree", tree)
+    found: Entries = {}
+    for record in listed.stdout.split(b"\0")[:-1]:
+        facts, _, name = record.partition(b"\t")
+        mode, _, blob = facts.split()
+        found[name] = TreeEntry(int(mode, 8), blob.decode("ascii"))
+    return found
+
+
+async def write_tree(
+    git_dir: Path,
+    onto: str,
+    *,
+    removed: Iterable[bytes] = (),
+    changed: Iterable[tuple[bytes, TreeEntry]] = (),
+) -> str:
+    """Return the tree that `onto` becomes; what is removed goes first.
+
+    Uses the git directory's index, and leaves the new tree in it.
+    """
+    await shadow_git(git_dir, git_dir, "read-tree", onto)
+    gone = b"0" * 40
+    lines = [b"0 %s\t%s\0" % (gone, name) for name in removed]
+    lines += [b"%o %s\t%s\0" % (e.mode, e.blob.encode(), name) for name, e in changed]
+    if lines:
+        stdin = b"".join(lines)
+        await shadow_git(git_dir, git_dir, "update-index", "-z", "--index-info", stdin=stdin)
+    return (await shadow_git(git_dir, git_dir, "write-tree")).text.strip()

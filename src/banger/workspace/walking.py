@@ -1,0 +1,171 @@
+"""Find out what is in the guest's work tree: which files are as they were put in, which are not.
+
+Lists all directories that were put in with one request, then new ones, level by level. Reads
+no file but `.gitignore`, and never enters `.git`, a submodule or an ignored directory. A
+file is unchanged if its mode, size, inode and both times are: every write and every
+replacement changes one of them. The names were checked by the guest room; what git could not
+hold or nobody may write is left out here, and noted.
+"""
+
+from __future__ import annotations
+
+import stat
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from banger.model.entries import GuestEntry
+from banger.workspace.base import MODE_GITLINK, Base, seen_of
+from banger.workspace.guestfiles import GuestFiles
+from banger.workspace.ignoring import IgnoreRules
+from banger.workspace.names import is_gitmodules, is_safe_name, parents
+from banger.workspace.settings import SIDE_FILE_BYTES_MAX
+
+_GIT_DIR = b".git"
+_GITIGNORE = b".gitignore"
+
+
+@dataclass
+class Findings:
+    """What there is in the work tree; every name is safe, or in `unsafe`."""
+
+    unchanged: set[bytes] = field(default_factory=set)
+    to_read: list[bytes] = field(default_factory=list)
+    """Files and links that differ from what was put in, or are new and not ignored."""
+    submodules: list[bytes] = field(default_factory=list)
+    """Directories of submodules that are there."""
+    some_ignored: bool = False
+    nested: list[bytes] = field(default_factory=list)
+    """Directories that have a `.git` of their own."""
+    special: list[bytes] = field(default_factory=list)
+    """Pipes, sockets and devices."""
+    empty: list[bytes] = field(default_factory=list)
+    unsafe: list[bytes] = field(default_factory=list)
+
+
+@dataclass
+class _Level:
+    """New names of one round, before it is known which are ignored."""
+
+    files: list[bytes] = field(default_factory=list)
+    directories: list[bytes] = field(default_factory=list)
+    special: list[bytes] = field(default_factory=list)
+    ignore_files: list[bytes] = field(default_factory=list)
+
+    @property
+    def names(self) -> list[bytes]:
+        return self.files + self.special
+
+
+async def walk(
+    guest: GuestFiles, path: str, base: Base, rules: IgnoreRules, *, deadline_s: float
+) -> Findings:
+    """Return what differs from the base.
+
+    Raises:
+        GuestPathNotFound: there is no directory at `path`.
+    """
+    walker = _Walker(base)
+    directories = [b"", *sorted(walker.known_directories)]
+    while directories:
+        entries = await guest.list_directories(path, directories, deadline_s=deadline_s)
+        level = walker.take(entries, directories)
+        ignored: frozenset[bytes] = frozenset()
+        if level.names or level.directories:
+            rules.add(await read_small(guest, path, level.ignore_files, deadline_s=deadline_s))
+            ignored = await rules.find_ignored(level.names, level.directories)
+        directories = walker.keep(level, ignored)
+    walker.note_empty()
+    return walker.findings
+
+
+async def read_small(
+    guest: GuestFiles, path: str, names: Iterable[bytes], *, deadline_s: float
+) -> dict[bytes, bytes]:
+    """Return the contents of regular files; one that is too large counts as empty."""
+    found: dict[bytes, bytes] = {}
+    wanted = sorted(names)
+    if not wanted:
+        return found
+    last = b""
+    async for item in guest.read_files(path, wanted, deadline_s=deadline_s):
+        if isinstance(item, GuestEntry):
+            last = item.name
+            if stat.S_ISREG(item.mode) and item.size <= SIDE_FILE_BYTES_MAX:
+                found[last] = b""
+        elif last in found:
+            found[last] += item
+    return found
+
+
+class _Walker:
+    """Compares entries with the base."""
+
+    def __init__(self, base: Base) -> None:
+        self.findings = Findings()
+        self._files = {file.name: file for file in base.files}
+        self._links = {file.name for file in base.files if file.mode == MODE_GITLINK}
+        self._sparse = set(base.sparse)
+        self.known_directories = {above for name in self._files for above in parents(name)}
+        self._full: set[bytes] = set()
+        """Directories in which there is something."""
+        self._listed: set[bytes] = set()
+
+    def take(self, entries: Iterable[GuestEntry], asked: Iterable[bytes]) -> _Level:
+        """Take what is in the directories that were asked for; return what is new."""
+        level = _Level()
+        allowed = set(asked)
+        for entry in entries:
+            above, _, last = entry.name.rpartition(b"/")
+            if above not in allowed:
+                continue  # not asked for: a lying guest
+            self._full.add(above)
+            if last == _GIT_DIR:
+                if above and above not in self.findings.nested:
+                    self.findings.nested.append(above)
+            elif not is_safe_name(entry.name) or _is_linked_gitmodules(entry):
+                self.findings.unsafe.append(entry.name)
+            else:
+                self._take(entry, last, level)
+        return level
+
+    def keep(self, level: _Level, ignored: frozenset[bytes]) -> list[bytes]:
+        """Note the new names that are not ignored; return the directories to list next."""
+        self.findings.some_ignored |= bool(ignored)
+        self.findings.to_read += (name for name in level.files if name not in ignored)
+        self.findings.special += (name for name in level.special if name not in ignored)
+        kept = [name for name in level.directories if name not in ignored]
+        self._listed.update(kept)
+        return kept
+
+    def note_empty(self) -> None:
+        """Note the directories in which there is nothing."""
+        self.findings.empty = sorted(self._listed - self._full)
+
+    def _take(self, entry: GuestEntry, last: bytes, level: _Level) -> None:
+        name = entry.name
+        if stat.S_ISDIR(entry.mode):
+            if name in self._links:
+                self.findings.submodules.append(name)
+            elif name in self.known_directories:
+                self._listed.add(name)
+            else:
+                level.directories.append(name)
+        elif not (stat.S_ISREG(entry.mode) or stat.S_ISLNK(entry.mode)):
+            level.special.append(name)
+        else:
+            if last == _GITIGNORE and stat.S_ISREG(entry.mode):
+                level.ignore_files.append(name)
+            self._take_file(entry, level)
+
+    def _take_file(self, entry: GuestEntry, level: _Level) -> None:
+        known = self._files.get(entry.name)
+        if known is not None and known.seen is not None and known.seen == seen_of(entry):
+            self.findings.unchanged.add(entry.name)
+        elif known is not None or entry.name in self._sparse:
+            self.findings.to_read.append(entry.name)
+        else:
+            level.files.append(entry.name)
+
+
+def _is_linked_gitmodules(entry: GuestEntry) -> bool:
+    return stat.S_ISLNK(entry.mode) and is_gitmodules(entry.name.rpartition(b"/")[2])

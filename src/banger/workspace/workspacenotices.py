@@ -1,0 +1,37 @@
+"""Sentences about what is in a guest's work tree and cannot come back. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from banger.workspace.walking import Findings
+
+_SHOWN = 3
+
+
+def sum_up(found: Findings, busy_submodules: Sequence[bytes], *, stash: bool) -> tuple[str, ...]:
+    """Return one sentence for each kind of thing that an export leaves out."""
+    counted = [
+        (found.nested, "Repositories made in the guest, which came back without their history"),
+        (busy_submodules, "Submodules with changes of their own, which did not come back"),
+        (found.empty, "Empty directories, which git cannot hold"),
+        (found.special, "Pipes, sockets and devices, which git cannot hold"),
+        (found.unsafe, "Names that no patch may carry, left out"),
+    ]
+    notices = [_sentence(what, names) for names, what in counted if names]
+    if stash:
+        notices.append("There is a stash in the guest, which did not come back.")
+    return tuple(notices)
+
+
+def _sentence(what: str, names: Sequence[bytes]) -> str:
+    shown = ", ".join(_shown(name) for name in sorted(names)[:_SHOWN])
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    return f"{what}: {shown}{more}."
+
+
+def _shown(untrusted_name: bytes) -> str:
+    """Return a name that is safe on a terminal (hazard E3)."""
+    text = untrusted_name.decode("utf-8", "backslashreplace")
+    plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
+    return plain if len(plain) <= 100 else f"{plain[:100]}..."
