@@ -216,12 +216,23 @@ def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
     Raises:
         ConfigInvalid: the file or a variable is not valid; names file, key and line.
     """
+    return decide_settings(load_file(path), path, environ)
+
+
+def decide_settings(
+    from_file: Mapping[str, Value], path: Path, environ: Mapping[str, str]
+) -> Settings:
+    """Return the settings for what `path` held and the variables of `environ`.
+
+    Raises:
+        ConfigInvalid: a variable is not valid.
+    """
     host = probe_host_size()
     values: dict[str, Value] = {}
     origins: dict[str, str] = {}
     for option in OPTIONS:
         values[option.key], origins[option.key] = option.default(host)
-    for key, value in _load_file(path).items():
+    for key, value in from_file.items():
         values[key], origins[key] = value, f"file: {path}"
     for option in OPTIONS:
         if option.variable in environ:
@@ -264,7 +275,12 @@ def parse_config(untrusted_text: str, where: str) -> dict[str, Value]:
     return values
 
 
-def _load_file(path: Path) -> dict[str, Value]:
+def load_file(path: Path) -> dict[str, Value]:
+    """Return what the configuration file sets, by key; nothing if there is no file.
+
+    Raises:
+        ConfigInvalid: it cannot be read or is not valid.
+    """
     try:
         owner = path.stat().st_uid
         if owner not in (os.getuid(), 0):

@@ -68,7 +68,7 @@ def measure_recovery(stage: Stage) -> Result:
 
 async def _time_recovery(layout: Layout) -> float:
     started = time.perf_counter()
-    async with open_engine(layout, load_settings(layout.config_file, {})) as engine:
+    async with open_engine(layout, lambda: load_settings(layout.config_file, {})) as engine:
         took = time.perf_counter() - started
         assert await engine.database.read(store.load_open_operations) == []
     return took
@@ -97,7 +97,7 @@ async def _prepare_open_create(engine: Engine) -> None:
 async def _with_engine(
     layout: Layout, work: Callable[[Engine], Coroutine[object, object, None]]
 ) -> None:
-    async with open_engine(layout, load_settings(layout.config_file, {})) as engine:
+    async with open_engine(layout, lambda: load_settings(layout.config_file, {})) as engine:
         await work(engine)
 
 

@@ -220,7 +220,7 @@ def in_this_process(own: Installation, work: Callable[[Engine], Coroutine[Any, A
     settings = load_settings(own.layout.config_file, own.environ | ON)
 
     async def run() -> None:
-        async with engine.open_engine(own.layout, settings) as opened:
+        async with engine.open_engine(own.layout, lambda: settings) as opened:
             opened.now = lambda: time.time() - 3600
             op = opened.new_operation("template.build")
             await engine.build_template_now(opened, op, TemplateBuild(**SHAPE))

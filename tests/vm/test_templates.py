@@ -134,7 +134,7 @@ def test_the_clock_after_an_old_template(fresh: Installation) -> None:
     shape = {"image": TINY_IMAGE, "vcpu": vcpu, "memory_mib": memory, "disk_mib": disk}
 
     async def make() -> None:
-        async with engine.open_engine(layout, settings) as opened:
+        async with engine.open_engine(layout, lambda: settings) as opened:
             opened.now = lambda: time.time() - 90 * 86400
             op = opened.new_operation("template.build")
             await engine.build_template_now(opened, op, TemplateBuild(**shape))

@@ -30,6 +30,9 @@ after the other. `banger api-spec` prints the same as an OpenRPC document.
 - **Version.** A request may carry the member `client` (next to `method`): the version of
   the client. A daemon of another version answers `version-mismatch` and does nothing;
   `daemon.status` and `daemon.stop` are always answered.
+- **Caller.** A request may carry the member `caller`: a table of the client's variables `BANGER_*`,
+  `DOCKER_CONFIG`, `SSL_CERT_*` and those of proxies, which hold for this request. Without it
+  those of the daemon hold.
 - **Progress.** Before the reply may come notifications: `progress` with `operation_id`,
   `stage`, `done`, `total` (both may be null) and, where things go on side by side, `parts`, each
   with `name`, `done` and `total` in bytes; and `note` with `operation_id`, `kind`

@@ -6,9 +6,10 @@ the line was parsed here. The standard `json` is used on both sides on purpose:
 it carries lone surrogates (`\\udc80`), which is how arguments and file names that
 are no UTF-8 travel; `msgspec.json` refuses them.
 
-A request may carry one member more than JSON-RPC has: `client`, the version of
-the client. The daemon refuses another version's request with
-`version-mismatch` before it has done anything, so the handshake costs no round trip.
+A request may carry two members more than JSON-RPC has. `client` is the version of
+the client: the daemon refuses another version's request with `version-mismatch` before it
+has done anything, so the handshake costs no round trip. `caller` has variables of the
+client's environment that concern the request (`api.caller`).
 """
 
 from __future__ import annotations
@@ -59,11 +60,20 @@ def parse_line(untrusted_line: bytes) -> Document:
     return document
 
 
-def format_request(number: int, method: str, *, params: Document, version: str) -> bytes:
-    """Return the line of a request."""
-    return format_line(
-        {"jsonrpc": "2.0", "id": number, "method": method, "params": params, "client": version}
-    )
+def format_request(
+    number: int,
+    method: str,
+    *,
+    params: Document,
+    version: str,
+    caller: dict[str, str] | None = None,
+) -> bytes:
+    """Return the line of a request; `caller`: the variables that travel with it (`api.caller`)."""
+    document: Document = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
+    document["client"] = version
+    if caller is not None:
+        document["caller"] = caller
+    return format_line(document)
 
 
 def format_reply(number: object, result: object) -> bytes:

@@ -7,10 +7,12 @@ classes. Imports little: every command pays for it (`tests/unit/cli/test_cli_imp
 
 from __future__ import annotations
 
+import os
 import select
 import socket
 
 from banger.api import wire
+from banger.api.caller import select_caller
 from banger.client.connect import connect
 from banger.errors import DaemonUnreachable, VersionMismatch
 from banger.layout import Layout
@@ -124,7 +126,9 @@ class Client:
 
     def _send(self, method: str, params: wire.Document) -> None:
         self._number += 1
-        line = wire.format_request(self._number, method, params=params, version=VERSION)
+        line = wire.format_request(
+            self._number, method, params=params, version=VERSION, caller=select_caller(os.environ)
+        )
         if self._socket is None:
             self._socket = connect(self._layout, autostart=self._autostart)
         try:

@@ -19,9 +19,9 @@ import sys
 from collections.abc import Callable
 
 from banger.api import wire
-from banger.config import load_settings
 from banger.daemon.lifecycle import AlreadyRuns, OpenHandlers, daemon_lock, run_daemon
 from banger.daemon.logs import start_logging
+from banger.engine.settings import SettingsInForce
 from banger.errors import BangerError
 from banger.host.files import ensure_private_dir
 from banger.host.refusals import explain_refusal, require_socket_path
@@ -39,9 +39,9 @@ def main(open_handlers: OpenHandlers, *, ready_fd: int | None = None) -> int:
     try:
         # The longest of all: what cannot be served later is refused now.
         require_socket_path(os.fspath(layout.vm_console_socket("0" * 12)))
-        settings = load_settings(layout.config_file, os.environ)
+        settings = SettingsInForce(layout.config_file, os.environ)
         ensure_private_dir(layout.daemon_log.parent)
-        level = settings.text("log_level")
+        level = settings().text("log_level")
         start_logging(layout.daemon_log, level=level, foreground=ready_fd is None)
         with daemon_lock(layout):
             asyncio.run(

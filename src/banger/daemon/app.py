@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from banger import engine as verbs
 from banger.api.requests import VmList
-from banger.daemon.calls import Handlers
+from banger.daemon.calls import Call, Handler, Handlers
 from banger.daemon.handlers.artifacts import artifact_handlers
 from banger.daemon.handlers.daemon import daemon_handlers
 from banger.daemon.handlers.events import event_handlers
@@ -20,6 +20,7 @@ from banger.daemon.handlers.snapshots import snapshot_handlers
 from banger.daemon.handlers.vm import vm_handlers
 from banger.daemon.handlers.workspace import workspace_handlers
 from banger.daemon.lifecycle import Control
+from banger.engine.settings import SettingsInForce
 
 
 @contextlib.asynccontextmanager
@@ -32,7 +33,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         async def count_vms() -> int:
             return len(await verbs.list_vms(engine, VmList()))
 
-        yield {
+        handlers: Handlers = {
             **daemon_handlers(control, count_vms=count_vms),
             **vm_handlers(engine),
             **query_handlers(engine),
@@ -45,3 +46,17 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             **event_handlers(engine),
             **image_handlers(engine),
         }
+        yield {name: _telling(control.settings, handler) for name, handler in handlers.items()}
+
+
+def _telling(settings: SettingsInForce, handler: Handler) -> Handler:
+    """Return the handler with a notice before it when the configuration file is not in force."""
+
+    async def handle(call: Call, params: object) -> object:
+        settings.refresh()
+        if settings.fault is not None:
+            text = f"{settings.fault.message} The settings of before stay in force."
+            call.operation.note("notice", text)
+        return await handler(call, params)
+
+    return handle

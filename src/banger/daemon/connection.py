@@ -21,9 +21,9 @@ from pathlib import Path
 import msgspec
 
 from banger.api import wire
-from banger.api.requests import Params
-from banger.api.table import METHODS, Method
+from banger.api.table import Method
 from banger.daemon.calls import Call, Handlers, OnDisconnect, Stream, drain
+from banger.daemon.envelope import check_caller, check_envelope, check_params
 from banger.daemon.turns import Turns
 from banger.engine.inprogress import OperationTable
 from banger.engine.operations import (
@@ -31,6 +31,7 @@ from banger.engine.operations import (
     Note,
     Operation,
     Progress,
+    current_caller,
     current_operation,
     format_operation_id,
 )
@@ -138,13 +139,15 @@ class Connection:
             return
         number = document.get("id")
         try:
-            method, params = _check_envelope(document)
+            method, params = check_envelope(document)
+            caller = check_caller(document)
         except InvalidRequest as error:
             code = wire.UNKNOWN_METHOD if isinstance(error, UnknownMethod) else wire.BAD_REQUEST
             await self._send(wire.format_error(number, error, rpc_code=code))
             return
         operation = self._new_operation(method)
         token = current_operation.set(operation.id)
+        current_caller.set(caller)
         self.running = method
         since_answer_s = time.monotonic() - self._answered_at
         try:
@@ -220,7 +223,7 @@ class Connection:
 
         call = Call(operation, start_stream=start_stream, on_disconnect=self.goodbyes.append)
         # A task of its own: it can be cancelled without this connection, which then answers.
-        task = asyncio.ensure_future(handler(call, _check_params(method, params)))
+        task = asyncio.ensure_future(handler(call, check_params(method, params)))
         with self._operations.running(operation, task, is_cancellable=not method.detached):
             return await task
 
@@ -291,26 +294,6 @@ class _ReportSender:
         self._send(wire.format_notification(kind, content))
 
 
-def _check_envelope(document: wire.Document) -> tuple[Method, object]:
-    """Return the method and its raw parameters.
-
-    Raises:
-        InvalidRequest: it is no JSON-RPC request.
-        UnknownMethod: no such method.
-    """
-    if document.get("jsonrpc") != "2.0" or not isinstance(document.get("id"), int | str):
-        raise InvalidRequest('A request needs "jsonrpc": "2.0" and an "id".')
-    extra = document.keys() - {"jsonrpc", "id", "method", "params", "client"}
-    if extra:
-        raise InvalidRequest(f"A request has the unknown member {min(extra)!r}.")
-    name = document.get("method")
-    if not isinstance(name, str):
-        raise InvalidRequest('A request needs a "method".')
-    if name not in METHODS:
-        raise UnknownMethod(f"There is no method {name!r}.", hint="banger api-spec")
-    return METHODS[name], document.get("params", {})
-
-
 def _require_same_version(document: wire.Document, method: Method) -> None:
     client = document.get("client")
     if client in (None, VERSION) or method.name in ANY_VERSION:
@@ -320,20 +303,6 @@ def _require_same_version(document: wire.Document, method: Method) -> None:
         hint="banger daemon restart",
         retryable=True,
     )
-
-
-def _check_params(method: Method, untrusted_params: object) -> Params:
-    """Return the typed parameters.
-
-    Raises:
-        InvalidRequest: they do not fit; the message names the field.
-    """
-    try:
-        return msgspec.convert(untrusted_params, method.params)
-    except msgspec.ValidationError as error:
-        raise InvalidRequest(
-            f"The parameters of {method.name} are not valid: {error}.", hint="banger api-spec"
-        ) from error
 
 
 def _format_result(number: object, result: object) -> bytes:

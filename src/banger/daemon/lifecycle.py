@@ -26,10 +26,10 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from banger.config import Settings
 from banger.daemon.calls import Handlers
 from banger.daemon.server import Server, bound_socket, can_connect
 from banger.engine.inprogress import OperationTable
+from banger.engine.settings import SettingsInForce
 from banger.errors import Conflict
 from banger.host.files import ensure_private_dir, space_errors
 from banger.layout import Layout
@@ -51,7 +51,7 @@ class Control:
     """What the daemon's own methods need of it."""
 
     layout: Layout
-    settings: Settings
+    settings: SettingsInForce
     started_at: float
     operations: OperationTable = field(default_factory=OperationTable)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
@@ -66,7 +66,7 @@ OpenHandlers = Callable[[Control], AbstractAsyncContextManager[Handlers]]
 
 async def run_daemon(
     layout: Layout,
-    settings: Settings,
+    settings: SettingsInForce,
     *,
     open_handlers: OpenHandlers,
     ready: Callable[[], None],

@@ -10,13 +10,20 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
+from banger.api.caller import merge_caller
 from banger.config import Settings
 from banger.engine.events import Events
 from banger.engine.hostfacts import HostFacts
 from banger.engine.inprogress import OperationTable
 from banger.engine.live import LiveVm
-from banger.engine.operations import OPERATION_ID_BYTES, Operation, format_operation_id
+from banger.engine.operations import (
+    OPERATION_ID_BYTES,
+    Operation,
+    current_caller,
+    format_operation_id,
+)
 from banger.engine.pool.demand import Demand
+from banger.engine.settings import SettingsNow
 from banger.engine.shared import SharedWork
 from banger.engine.tasks import OwnedTasks
 from banger.host.limits import may_move_children
@@ -34,7 +41,7 @@ class Engine:
     """Everything that verbs share."""
 
     layout: Layout
-    settings: Settings
+    settings_now: SettingsNow
     database: Database
     host: HostFacts
     tasks: OwnedTasks
@@ -74,6 +81,16 @@ class Engine:
     """How much memory the host can still give to programs."""
     may_make_scopes: Callable[[], bool] = may_move_children
     """Whether what runs of VMs may be given to the user's service manager."""
+
+    @property
+    def settings(self) -> Settings:
+        """The settings that hold now, for the request that this task works for."""
+        return self.settings_now()
+
+    def caller_environ(self) -> dict[str, str]:
+        """Return our environment with the variables of the request's caller in place of ours."""
+        caller = current_caller.get()
+        return dict(os.environ) if caller is None else merge_caller(os.environ, caller)
 
     def live_vm(self, vm_id: VmId) -> LiveVm:
         """Return the momentary side of a VM, made when first asked for."""

@@ -1,4 +1,5 @@
-"""What the engine knows of its host: probed when first needed, once per daemon.
+"""What the engine knows of its host: probed when first needed, once per daemon
+and setting.
 
 A read-only verb never probes (hazard B8); the first create or start does.
 """
@@ -7,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 
-from banger.config import Settings
+from banger.engine.settings import SettingsNow
 from banger.errors import HostNotReady
 from banger.host.accel import probe_cpu, prove_kvm
 from banger.model.vm import Accel
@@ -18,11 +19,11 @@ from banger.vmm.qemu import QemuDriver, probe_qemu
 class HostFacts:
     """Probes with memory."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: SettingsNow) -> None:
         self._settings = settings
         self._lock = asyncio.Lock()
-        self._driver: Driver | None = None
-        self._accel: Accel | None = None
+        self._drivers: dict[str, Driver] = {}
+        self._accels: dict[tuple[str, str], Accel] = {}
         self.cpu = probe_cpu()
 
     async def driver(self) -> Driver:
@@ -32,10 +33,10 @@ class HostFacts:
             HostNotReady: QEMU is missing or too old.
         """
         async with self._lock:
-            if self._driver is None:
-                facts = await probe_qemu(self._settings.text("qemu.binary"))
-                self._driver = QemuDriver(facts)
-            return self._driver
+            binary = self._settings().text("qemu.binary")
+            if binary not in self._drivers:
+                self._drivers[binary] = QemuDriver(await probe_qemu(binary))
+            return self._drivers[binary]
 
     async def accel(self) -> Accel:
         """Return how guests are run here: KVM if it is proven, unless the configuration decides.
@@ -44,15 +45,16 @@ class HostFacts:
             HostNotReady: the configuration asks for KVM and it does not work.
         """
         async with self._lock:
-            if self._accel is None:
-                self._accel = await self._decide()
-            return self._accel
+            settings = self._settings()
+            wanted, binary = settings.text("accel"), settings.text("qemu.binary")
+            if (wanted, binary) not in self._accels:
+                self._accels[wanted, binary] = await self._decide(wanted, binary)
+            return self._accels[wanted, binary]
 
-    async def _decide(self) -> Accel:
-        wanted = self._settings.text("accel")
+    async def _decide(self, wanted: str, binary: str) -> Accel:
         if wanted == "tcg":
             return Accel.TCG
-        proof = await prove_kvm(self._settings.text("qemu.binary"), cpu=self.cpu)
+        proof = await prove_kvm(binary, cpu=self.cpu)
         if wanted == "kvm" and not proof.usable:
             raise HostNotReady(
                 f"The configuration asks for KVM, which does not work here: {proof.reason}",

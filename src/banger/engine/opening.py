@@ -10,13 +10,13 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from banger.config import Settings
 from banger.engine.engine import Engine
 from banger.engine.hostfacts import HostFacts
 from banger.engine.inprogress import OperationTable
 from banger.engine.live import close_connection
 from banger.engine.pool.clones import drain_pool
 from banger.engine.recovery import recover
+from banger.engine.settings import SettingsNow
 from banger.engine.shared import SharedWork
 from banger.engine.tasks import OwnedTasks
 from banger.engine.upkeep import start_upkeep
@@ -26,7 +26,7 @@ from banger.store import open_database
 
 @contextlib.asynccontextmanager
 async def open_engine(
-    layout: Layout, settings: Settings, *, operations: OperationTable | None = None
+    layout: Layout, settings: SettingsNow, *, operations: OperationTable | None = None
 ) -> AsyncIterator[Engine]:
     """Hold the engine for a block; needs the daemon's lock (L1).
 

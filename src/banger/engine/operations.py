@@ -10,7 +10,7 @@ Pure but for the callback; owns no files and takes no locks.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Literal
@@ -22,6 +22,9 @@ OPERATION_ID_BYTES = 6
 
 current_operation: ContextVar[str] = ContextVar("current_operation", default="-")
 """The id of the operation that this task or thread works for; log lines carry it."""
+
+current_caller: ContextVar[Mapping[str, str] | None] = ContextVar("current_caller", default=None)
+"""Variables of whoever sent the request that this task works for (`api.caller`); None: nobody."""
 
 
 @dataclass(frozen=True)

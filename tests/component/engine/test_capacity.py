@@ -33,7 +33,9 @@ def with_engine(
 
     def with_engine(work: Callable[[Engine], Coroutine[object, object, None]]) -> None:
         async def run() -> None:
-            async with open_engine(layout, load_settings(layout.config_file, STRICT)) as engine:
+            async with open_engine(
+                layout, lambda: load_settings(layout.config_file, STRICT)
+            ) as engine:
                 engine.available_mib = lambda: 1000
                 await work(engine)
 

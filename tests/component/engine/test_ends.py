@@ -53,7 +53,7 @@ def layout(private_environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> 
 
 def with_engine(layout: Layout, work: Callable[[Engine], Coroutine[object, object, None]]) -> None:
     async def run() -> None:
-        async with open_engine(layout, load_settings(layout.config_file, {})) as engine:
+        async with open_engine(layout, lambda: load_settings(layout.config_file, {})) as engine:
             await work(engine)
 
     asyncio.run(asyncio.wait_for(run(), 60))

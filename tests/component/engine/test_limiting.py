@@ -48,7 +48,7 @@ def limit(
             path = layout.runtime.parent / SOCKET
             calls = await stack.enter_async_context(service_manager(path, part))
             settings = load_settings(layout.config_file, {})
-            engine = await stack.enter_async_context(open_engine(layout, settings))
+            engine = await stack.enter_async_context(open_engine(layout, lambda: settings))
             engine.may_make_scopes = lambda: may_make_scopes
             await insert(engine, record(VmState.RUNNING))
             payload = msgspec.json.encode(handle(program))

@@ -50,7 +50,7 @@ def test_a_bug_in_one_vm_holds_up_nobody(
     layout = layout_from_environment(private_environ)
 
     async def work() -> None:
-        async with open_engine(layout, load_settings(layout.config_file, {})) as engine:
+        async with open_engine(layout, lambda: load_settings(layout.config_file, {})) as engine:
             for number in (1, 2):
                 await insert(engine, vm(number))
             with engine.events.listening() as listener:
@@ -80,7 +80,7 @@ def test_a_loop_that_fails_is_begun_anew(
     layout = layout_from_environment(private_environ)
 
     async def work() -> None:
-        async with open_engine(layout, load_settings(layout.config_file, {})):
+        async with open_engine(layout, lambda: load_settings(layout.config_file, {})):
             await begun.wait()
 
     asyncio.run(asyncio.wait_for(work(), 60))
@@ -96,13 +96,13 @@ def test_a_start_that_waits_outlives_the_daemon_and_not_its_users_stop(
     ended = replace(ended, spec=replace(ended.spec, restart=RestartPolicy.ALWAYS))
 
     async def end() -> None:
-        async with open_engine(layout, settings) as engine:
+        async with open_engine(layout, lambda: settings) as engine:
             await insert(engine, ended)
             row = msgspec.json.encode(Restart(9))
             await engine.database.write(store.save_handle, ended.id, RESTART, row)
 
     async def stop() -> None:
-        async with open_engine(layout, settings) as engine:
+        async with open_engine(layout, lambda: settings) as engine:
             live = engine.live_vm(ended.id)
             while live.restart is None:  # noqa: ASYNC110 - nobody else needs such an event
                 await asyncio.sleep(0)

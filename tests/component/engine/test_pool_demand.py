@@ -48,7 +48,7 @@ def test_what_is_prepared_next(private_environ: dict[str, str]) -> None:
     settings = load_settings(layout.config_file, {"BANGER_TEMPLATE_POOL": "3"})
 
     async def look() -> None:
-        async with open_engine(layout, settings) as engine:
+        async with open_engine(layout, lambda: settings) as engine:
             engine.available_mib = lambda: PLENTY_MIB
             for key in KEYS:
                 layout.template_dir(key).mkdir(parents=True)

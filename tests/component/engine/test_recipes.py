@@ -70,7 +70,7 @@ def builds(monkeypatch: pytest.MonkeyPatch) -> Builds:
 
 def with_engine(layout: Layout, work: Callable[[Engine], Coroutine[object, object, None]]) -> None:
     async def run() -> None:
-        async with open_engine(layout, load_settings(layout.config_file, {})) as engine:
+        async with open_engine(layout, lambda: load_settings(layout.config_file, {})) as engine:
             await work(engine)
 
     asyncio.run(run())

@@ -41,7 +41,7 @@ def layout(private_environ: dict[str, str]) -> Layout:
 def with_engine(layout: Layout, work: Callable[[Engine], Coroutine[object, object, None]]) -> None:
     async def run() -> None:
         settings = load_settings(layout.config_file, {})
-        async with open_engine(layout, settings) as engine:
+        async with open_engine(layout, lambda: settings) as engine:
             await work(engine)
 
     asyncio.run(run())

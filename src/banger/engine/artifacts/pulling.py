@@ -11,7 +11,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import os
 from collections.abc import Iterator
 
 from banger import images, templates
@@ -61,14 +60,17 @@ async def pull_reference(
     insecure: bool = False,
 ) -> Image:
     """As `pull_image`; the image is named as the reference is written in short."""
+    # Of this request: the work may be done in another one's task.
+    environ = engine.caller_environ()
+    registries = engine.settings.registries
 
     async def make(tell: Progress) -> Image:
         source = registry.Source(
             layout=engine.layout,
-            registries=engine.settings.registries,
+            registries=registries,
             threads=engine.transfers,
             share=engine.shared.run,
-            environ=os.environ,
+            environ=environ,
             insecure=insecure,
         )
         async with registry.pull_deadline(reference):
@@ -77,7 +79,8 @@ async def pull_reference(
         await _trim_blobs(engine, keep_bytes=registry.KEPT_BYTES_MAX)
         return image
 
-    return await engine.shared.run(f"pull:{reference}:{platform}:{insecure}", make, progress)
+    who = hash(frozenset(environ.items()))
+    return await engine.shared.run(f"pull:{reference}:{platform}:{insecure}:{who}", make, progress)
 
 
 async def prune_images(engine: Engine, params: ImagePrune) -> Pruned:

@@ -1,0 +1,62 @@
+"""A request's members, checked before anything is done for it. Pure."""
+
+from __future__ import annotations
+
+import msgspec
+
+from banger.api import wire
+from banger.api.caller import is_callers
+from banger.api.requests import Params
+from banger.api.table import METHODS, Method
+from banger.errors import InvalidRequest, UnknownMethod
+
+
+def check_envelope(document: wire.Document) -> tuple[Method, object]:
+    """Return the method and its raw parameters.
+
+    Raises:
+        InvalidRequest: it is no JSON-RPC request.
+        UnknownMethod: no such method.
+    """
+    if document.get("jsonrpc") != "2.0" or not isinstance(document.get("id"), int | str):
+        raise InvalidRequest('A request needs "jsonrpc": "2.0" and an "id".')
+    extra = document.keys() - {"jsonrpc", "id", "method", "params", "client", "caller"}
+    if extra:
+        raise InvalidRequest(f"A request has the unknown member {min(extra)!r}.")
+    name = document.get("method")
+    if not isinstance(name, str):
+        raise InvalidRequest('A request needs a "method".')
+    if name not in METHODS:
+        raise UnknownMethod(f"There is no method {name!r}.", hint="banger api-spec")
+    return METHODS[name], document.get("params", {})
+
+
+def check_caller(document: wire.Document) -> dict[str, str] | None:
+    """Return the variables of the caller's environment; None: it did not tell them.
+
+    Raises:
+        InvalidRequest: they are none of those that a caller may set.
+    """
+    if "caller" not in document:
+        return None
+    try:
+        caller = msgspec.convert(document["caller"], dict[str, str])
+    except msgspec.ValidationError as error:
+        raise InvalidRequest('A request\'s "caller" is not a table of texts.') from error
+    if strange := [name for name in caller if not is_callers(name)]:
+        raise InvalidRequest(f'A request\'s "caller" has the unknown variable {min(strange)!r}.')
+    return caller
+
+
+def check_params(method: Method, untrusted_params: object) -> Params:
+    """Return the typed parameters.
+
+    Raises:
+        InvalidRequest: they do not fit; the message names the field.
+    """
+    try:
+        return msgspec.convert(untrusted_params, method.params)
+    except msgspec.ValidationError as error:
+        raise InvalidRequest(
+            f"The parameters of {method.name} are not valid: {error}.", hint="banger api-spec"
+        ) from error
