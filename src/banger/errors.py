@@ -294,6 +294,12 @@ class NotEnoughMemory(HostNotReady):
     code = "not-enough-memory"
 
 
+class NotEnoughProcessors(HostNotReady):
+    """The host has far fewer processors than a VM is to have."""
+
+    code = "not-enough-processors"
+
+
 class HostFailed(OperationFailed):
     """The host refused a file, a process or memory: a limit, a permission, a failing device."""
 

@@ -22,19 +22,13 @@ KEPT = 50
 
 def report_bug(error: BaseException, *, reports: Path, what: str, name: str) -> InternalError:
     """Write the report `name` and return the error that tells its path; never raises."""
-    path = reports / f"{name}.txt"
     text = (
         f"banger {VERSION}, Python {platform.python_version()}, {platform.platform()}\n"
         f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {what} pid {os.getpid()}\n\n"
         + "".join(traceback.format_exception(error))
     )
-    try:
-        ensure_private_dir(reports)
-        _drop_oldest(reports)
-        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-        with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
-            file.write(text)
-    except OSError:
+    path = write_report(reports, name, text)
+    if path is None:
         return InternalError(
             f"{what} met a bug in banger ({type(error).__name__}), and no report could be written.",
             details=text,
@@ -42,6 +36,20 @@ def report_bug(error: BaseException, *, reports: Path, what: str, name: str) -> 
     return InternalError(
         f"{what} met a bug in banger ({type(error).__name__}). A report was written to {path}."
     )
+
+
+def write_report(reports: Path, name: str, text: str) -> Path | None:
+    """Write the report `name` and return its path; None if the file system refuses."""
+    path = reports / f"{name}.txt"
+    try:
+        ensure_private_dir(reports)
+        _drop_oldest(reports)
+        fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+        with os.fdopen(fd, "w", encoding="utf-8", errors="backslashreplace") as file:
+            file.write(text)
+    except OSError:
+        return None
+    return path
 
 
 def _drop_oldest(reports: Path) -> None:

@@ -128,9 +128,16 @@ def test_interrupted_while_the_forks_are_made(banger: Installation) -> None:
     finish(process, status=130)
 
 
-def test_without_rm_they_run_on(banger: Installation) -> None:
+def test_without_a_repository_nothing_is_kept(banger: Installation) -> None:
+    """H4: what the commands print is the whole result."""
+    ended = banger.run(*RUN, "--name", "gone", "--fork", "2", "--", "true", status=0)
+    assert "left" not in ended.err
+
+
+def test_without_rm_they_run_on(banger: Installation, project: Path) -> None:
     """H4: one line says so, it is true, and its command deletes them all."""
-    ended = banger.run(*RUN, "--name", "stay", "--fork", "2", "--", "true", status=0)
+    words = ("vm", "run", *SYSTEM, "--name", "stay", "--fork", "2", project)
+    ended = banger.run(*words, "--", "true", status=0)
     [line] = [line for line in ended.err.splitlines() if "delete them: " in line]
     assert line == "3 VMs are left, 3 running; delete them: banger vm delete stay stay-1 stay-2"
     assert [banger.state(name) for name in ("stay", "stay-1", "stay-2")] == ["running"] * 3

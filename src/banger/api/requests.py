@@ -116,6 +116,8 @@ class VmSet(Params, frozen=True):
     labels: dict[str, str | None] = field(default_factory=dict)
     """Labels to set; null takes one away."""
     name: str | None = None
+    keep: bool = False
+    """Keep a VM that was made to be deleted (`ephemeral`): it then outlives its client."""
 
 
 class SnapshotCreate(Params, frozen=True):
@@ -215,6 +217,8 @@ class WorkspaceInspect(Params, frozen=True):
     include_untracked: bool = False
     branch: str | None = None
     from_ref: str | None = None
+    result: str | None = None
+    """Branch that the result is to be brought back as; refused now if that cannot be done."""
 
 
 class WorkspaceExport(Params, frozen=True):

@@ -192,6 +192,21 @@ class PreparedWorkspace(Struct, frozen=True, kw_only=True):
     """Sentences that the user should see."""
 
 
+class VmPlan(Struct, frozen=True, kw_only=True):
+    """What `vm.create` would make."""
+
+    name: str | None
+    """Absent: a free one is chosen when the VM is made."""
+    image: str
+    kernel: str
+    vcpu: int
+    memory_mib: int
+    disk_mib: int
+    network: NetworkKind
+    driver: str
+    accel: Accel
+
+
 class WorkspacePlan(Struct, frozen=True, kw_only=True):
     """What a prepare would send."""
 

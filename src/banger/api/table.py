@@ -66,6 +66,7 @@ from banger.api.results import (
     StartedExport,
     StartedStream,
     TemplateView,
+    VmPlan,
     VmsUse,
     VmView,
     WorkspacePlan,
@@ -97,6 +98,12 @@ METHODS: dict[str, Method] = {
             detached=True,
         ),
         Method(name="vm.create", params=VmCreate, result=VmView, doc="Make a VM and start it."),
+        Method(
+            name="vm.plan",
+            params=VmCreate,
+            result=VmPlan,
+            doc="Tell what `vm.create` would make, or refuse as it would; make nothing.",
+        ),
         Method(name="vm.list", params=VmList, result=list[VmView], doc="List VMs, oldest first."),
         Method(name="vm.show", params=VmRef, result=VmView, doc="Show one VM."),
         Method(

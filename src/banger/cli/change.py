@@ -27,6 +27,7 @@ def _configure(parser: Parser) -> None:
         help="take a label away; may be repeated",
     )
     add("--name", help="a new name, for one VM")
+    add("--keep", action="store_true", help="keep a VM that --rm was to delete")
     add("-q", "--quiet", action="store_true", help="no progress, no notices")
     parser.text = _TEXT
 
@@ -38,6 +39,8 @@ def _set(arguments: Namespace, context: Context) -> int:
         params["labels"] = labels
     if arguments.name is not None:
         params["name"] = arguments.name
+    if arguments.keep:
+        params["keep"] = True
     if not params:
         raise UsageError("There is nothing to change.", hint="banger vm set --help")
     if arguments.name is not None and len(arguments.refs) > 1:

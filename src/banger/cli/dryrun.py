@@ -1,13 +1,13 @@
-"""`vm run --dry-run`: what would be made and sent. Without a path no daemon is needed (B8)."""
+"""`vm run --dry-run`: what would be made and sent, refused as the run itself would be."""
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import Namespace
 
 from banger.cli.context import Context
 from banger.cli.output import format_bytes, printable
+from banger.cli.sizing import sizing_params
 
 
 def show_plan(arguments: Namespace, context: Context, *, workspace: dict[str, object]) -> int:
@@ -15,38 +15,39 @@ def show_plan(arguments: Namespace, context: Context, *, workspace: dict[str, ob
 
     `workspace`: the parameters of `workspace.inspect`.
     """
-    from banger.config import load_settings
-
-    settings = load_settings(context.layout.config_file, os.environ)
-    context.say(
-        f"spec: {arguments.vcpu or settings.number('vm_defaults.vcpu')} vcpu"
-        f" | {arguments.memory or settings.number('vm_defaults.memory_mib')} MiB"
-        f" | {_disk(arguments.disk or settings.number('vm_defaults.disk_gib') * 1024)} disk"
-        f" | {arguments.image or settings.text('default_image')}"
-        f" | {arguments.driver or settings.text('driver')}"
-    )
-    if arguments.path is not None:
-        with context.client() as client:
-            plan = client.call("workspace.inspect", workspace)
-        assert isinstance(plan, dict)
-        branch = f"branch {plan['branch']}" if plan["branch"] else "no branch"
+    params = sizing_params(arguments) | {"ephemeral": arguments.rm}
+    with context.client() as client:
+        vm = client.call("vm.plan", params)
+        assert isinstance(vm, dict)
         context.say(
-            f"workspace: {printable(plan['host_path'])} to {printable(plan['guest_path'])}, "
-            f"{branch}, commit {plan['commit'][:12]}, {len(plan['files'])} files, "
-            f"{format_bytes(plan['bytes'])}"
+            f"spec: {vm['vcpu']} vcpu | {vm['memory_mib']} MiB | {_disk(vm['disk_mib'])} disk"
+            f" | {printable(vm['image'])} | {vm['driver']}/{vm['accel']}"
         )
-        if plan["untracked_left_out"]:
-            context.say(
-                f"untracked files that stay on the host: {plan['untracked_left_out']} "
-                "(--include-untracked sends them)"
-            )
-        for name in plan["files"]:
-            context.out(printable(name))
+        if arguments.path is not None:
+            plan = client.call("workspace.inspect", workspace)
+            assert isinstance(plan, dict)
+            _show_workspace(plan, context)
     if arguments.fork:
         context.say(f"forks: {arguments.fork}")
     context.say("Nothing was done (--dry-run).")
     sys.stdout.flush()
     return 0
+
+
+def _show_workspace(plan: dict[str, object], context: Context) -> None:
+    files, size, untracked = plan["files"], plan["bytes"], plan["untracked_left_out"]
+    assert isinstance(files, list) and isinstance(size, int)
+    branch = f"branch {plan['branch']}" if plan["branch"] else "no branch"
+    context.say(
+        f"workspace: {printable(str(plan['host_path']))} to {printable(str(plan['guest_path']))}, "
+        f"{branch}, commit {str(plan['commit'])[:12]}, {len(files)} files, {format_bytes(size)}"
+    )
+    if untracked:
+        context.say(
+            f"untracked files that stay on the host: {untracked} (--include-untracked sends them)"
+        )
+    for name in files:
+        context.out(printable(name))
 
 
 def _disk(mib: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 from argparse import Namespace
 
 from banger.cli.context import Context
@@ -119,8 +120,9 @@ def require_terminal(hint: str) -> None:
     Raises:
         UsageError: stdin or stdout is no terminal.
     """
-    if not has_terminal():
-        raise UsageError("A shell needs a terminal: stdin or stdout is none.", hint=hint)
+    for fd, name in ((0, "stdin"), (1, "stdout")):
+        if not os.isatty(fd):
+            raise UsageError(f"A shell needs a terminal, and {name} is not a terminal.", hint=hint)
 
 
 COMMANDS = {"vm exec": (_configure_exec, _exec), "vm shell": (_add_common, _shell)}

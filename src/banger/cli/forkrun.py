@@ -24,6 +24,8 @@ from banger.cli.guestcommand import TIMED_OUT, GuestCommand
 from banger.cli.labelled import Lines, Output, OutputClosed
 from banger.cli.output import Column, printable, render_table, terminal_width
 from banger.cli.progress import Stages
+from banger.cli.results import collect_branch, describe_kept
+from banger.cli.runvms import RunVms
 from banger.client.stream import ClientStream
 from banger.errors import BangerError, DeadlineExceeded
 
@@ -48,13 +50,15 @@ COLUMNS = (
 class Fork:
     """One fork's command, and what came of it."""
 
-    def __init__(self, number: int, vm_id: str, command: GuestCommand) -> None:
+    def __init__(self, number: int, view: dict[str, Any], command: GuestCommand) -> None:
         self.number = number
-        self.vm_id = vm_id
+        self.vm_id = str(view["id"])
+        self.vm_name = str(view["name"])
         self.command = command
         self.status = OWN_FAILURE
         """The command's, as a shell gives it."""
-        self.has_run = False
+        self.has_begun = False
+        """The command may have left something to keep."""
         self.seconds = 0.0
         self.files = NOTHING
         self.branch = NOTHING
@@ -78,6 +82,7 @@ def run_in_forks(
     stages: Stages,
     base: str,
     views: list[dict[str, Any]],
+    vms: RunVms,
     cwd: str | None,
 ) -> int:
     """Run the command in every fork and print the table; return the status of the whole.
@@ -86,7 +91,7 @@ def run_in_forks(
     or 125 if its result could not be kept.
     """
     forks = [
-        Fork(number, view["id"], _number_command(arguments, number, cwd=cwd))
+        Fork(number, view, _number_command(arguments, number, cwd=cwd))
         for number, view in enumerate(views, 1)
     ]
     sys.stdout.flush()
@@ -96,6 +101,9 @@ def run_in_forks(
     for fork in forks:
         if fork.complaint is not None:
             context.say(_describe(fork, fork.complaint))
+            if vms.keep(fork.vm_id):
+                kept = describe_kept(fork.vm_name, f"{branches}-{fork.number}")
+                context.say(f"[{fork.number}]   {kept}")
     rows = [fork.row() for fork in forks]
     context.out(render_table(COLUMNS, rows, width=terminal_width()))
     statuses = [fork.status or (OWN_FAILURE if fork.complaint else 0) for fork in forks]
@@ -124,8 +132,8 @@ def _run_all(forks: list[Fork], context: Context, *, branches: str | None, stage
             with contextlib.suppress(OutputClosed):
                 _run_one(fork, context, output=output)
             ran.put(fork)
-            if fork.has_run and branches is not None:
-                _keep(fork, context, branch=f"{branches}-{fork.number}")
+            if fork.has_begun and branches is not None:
+                _collect(fork, context, branch=f"{branches}-{fork.number}")
         except BaseException as error:
             fork.bug = error
             ran.put(fork)
@@ -184,14 +192,14 @@ def _execute(fork: Fork, context: Context, *, output: Output) -> None:
     except BangerError as error:
         fork.status = error.exit_code if error.exit_code in PASSED_ON else OWN_FAILURE
         raise
+    fork.has_begun = True
     with contextlib.closing(stream):
         try:
             ended = _copy(stream, fork, output)
         except DeadlineExceeded:
-            fork.status, fork.has_run = TIMED_OUT, True
+            fork.status = TIMED_OUT
             raise
     fork.status = 128 + ended["signal"] if ended.get("signal") else ended.get("status", 0)
-    fork.has_run = True
 
 
 def _copy(stream: ClientStream, fork: Fork, output: Output) -> dict[str, int]:
@@ -207,22 +215,13 @@ def _copy(stream: ClientStream, fork: Fork, output: Output) -> dict[str, int]:
     return stream.require_exit()
 
 
-def _keep(fork: Fork, context: Context, *, branch: str) -> None:
+def _collect(fork: Fork, context: Context, *, branch: str) -> None:
     """Make a branch of what the command has done; an error is for the end."""
-    params = {
-        "ref": fork.vm_id,
-        "branch": branch,
-        "include_uncommitted": True,
-        # Whatever has this name is somebody's work: a name is found that is free.
-        "fresh": True,
-    }
     try:
-        with context.client() as client:
-            done = client.call("workspace.export_branch", params)
+        done = collect_branch(context, fork.vm_id, branch)
     except BangerError as error:
         fork.complaint = error
         return
-    assert isinstance(done, dict)
     fork.files = str(done["files"])
     fork.branch = done["branch"] or "none: nothing changed"
 

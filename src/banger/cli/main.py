@@ -6,6 +6,7 @@ statuses are those of the product contract, section 4.4.
 
 from __future__ import annotations
 
+import io
 import os
 import signal
 import sys
@@ -16,6 +17,8 @@ from banger.errors import BangerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
     from banger.cli.context import Context
 
 INTERRUPTED = 130
@@ -116,7 +119,28 @@ def _open_standard_descriptors() -> None:
         except OSError:
             os.open(os.devnull, os.O_RDWR)
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
-    sys.stderr = sys.stderr or open(2, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = _open_stderr()
+
+
+class _LossyFile(io.FileIO):
+    """A file whose failing writes are dropped."""
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Write, or pretend to."""
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def _open_stderr() -> io.TextIOWrapper:
+    """Return a stderr that never fails: a full disk or a closed window is not the command's end.
+
+    Else messages that nobody can read would change the exit status, which is the guest command's
+    own (hazard H1).
+    """
+    raw = io.BufferedWriter(_LossyFile(2, "w", closefd=False))
+    return io.TextIOWrapper(raw, errors="backslashreplace", line_buffering=True)
 
 
 def _die_of_sigpipe() -> None:

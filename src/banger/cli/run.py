@@ -10,6 +10,7 @@ import os
 from argparse import Namespace
 
 from banger.cli.context import Context
+from banger.cli.exec import require_terminal
 from banger.cli.guestcommand import (
     LOGIN_SHELL,
     GuestCommand,
@@ -19,9 +20,10 @@ from banger.cli.guestcommand import (
 )
 from banger.cli.parser import Parser, UsageError
 from banger.cli.progress import Stages, add_timings
+from banger.cli.runvms import RunVms
 from banger.cli.sizing import add_ending, add_force, add_no_template, add_sizing, sizing_params
 from banger.cli.values import duration_s, forks, variable
-from banger.errors import BangerError, ExecNotFound, VmNotFound
+from banger.errors import BangerError, ExecNotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -46,8 +48,15 @@ With --fork the VM is prepared once, then N independent VMs go on from there and
 run the command side by side, without input; {n} in its words is the number of
 the fork, 1 to N. Each result is kept as branch banger/NAME-n of the repository,
 committed or not; a table tells what came of each. The exit status is 0 if all
-are, else that of the first fork that failed."""
+are, else that of the first fork that failed. Without a PATH there is no result
+to keep, and the VMs are deleted.
 
+With --rm and --branch NAME what the VM holds at the end, committed or not, is
+brought back as the branch NAME before the VM is deleted. A VM whose result
+could not be brought back is never deleted."""
+
+OWN_FAILURE = 125
+"""Exit status when the result could not be collected."""
 FOR_PATH = ("branch", "from_ref", "include_untracked", "guest_path")
 FOR_COMMAND = ("rm", "timeout", "env", "fork")
 """Options that make no sense without a path, or together with --detach."""
@@ -87,6 +96,9 @@ def _configure(parser: Parser) -> None:
 
 
 def _run(arguments: Namespace, context: Context) -> int:
+    if arguments.fork and arguments.path is None:
+        # There is no result to bring back: what the commands print is all.
+        arguments.rm = True
     _refuse_contradictions(arguments)
     if arguments.path is not None:
         from banger.workspace import locate_repository
@@ -98,14 +110,13 @@ def _run(arguments: Namespace, context: Context) -> int:
     if arguments.dry_run:
         from banger.cli.dryrun import show_plan
 
-        return show_plan(arguments, context, workspace=_workspace_params(arguments))
+        return show_plan(arguments, context, workspace=_inspect_params(arguments))
     has_command = arguments.command or arguments.entrypoint
-    if not arguments.detach and not has_command and not has_terminal():
-        raise UsageError(
-            "Without a command `vm run` opens a shell, which needs a terminal.",
-            hint="banger vm run ... -- COMMAND, or --detach",
-        )
+    if not arguments.detach and not has_command:
+        require_terminal("banger vm run ... -- COMMAND, or --detach")
     with Stages(quiet=arguments.quiet, timings=arguments.timings) as stages:
+        if arguments.path is not None:
+            _require_possible(arguments, context, stages=stages)
         return _make_and_use(arguments, context, stages=stages)
 
 
@@ -134,45 +145,91 @@ def _refuse_contradictions(arguments: Namespace) -> None:
         raise UsageError("--from needs --branch.", hint="--branch NAME --from REF")
 
 
+def _require_possible(arguments: Namespace, context: Context, *, stages: Stages) -> None:
+    """Check all that is known before there is a VM (hazard C7): what goes in, what comes back.
+
+    Raises:
+        BangerError: the repository cannot be sent, or a result could not be brought back.
+    """
+    stages.enter("inspect")
+    with context.client() as client:
+        client.call("workspace.inspect", _inspect_params(arguments), on_tick=stages.on_tick)
+
+
+def _inspect_params(arguments: Namespace) -> dict[str, object]:
+    params = _workspace_params(arguments)
+    if arguments.fork:
+        params["result"] = f"banger/{arguments.name or 'run'}-1"
+    elif arguments.rm and arguments.branch:
+        params["result"] = arguments.branch
+    return params
+
+
 def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> int:
     params = sizing_params(arguments) | {
         "ephemeral": arguments.rm,
         "entrypoint": arguments.entrypoint and arguments.detach,
     }
     with context.client() as owner:
-        view = owner.call("vm.create", params, on_event=stages.on_event, on_tick=stages.on_tick)
-        assert isinstance(view, dict)
-        made = [view]
-        vm_id, cwd = view["id"], None
-        try:
+        view = _create(owner, params, stages=stages)
+        with RunVms(context, stages=stages, views=[view], ephemeral=arguments.rm) as vms:
+            cwd = None
             if arguments.path is not None:
-                guest_path = _prepare(arguments, vm_id, context, stages=stages)
+                guest_path = _prepare(arguments, view["id"], context, stages=stages)
                 cwd = os.path.normpath(os.path.join(guest_path, arguments.inside))
-            if arguments.detach:
-                context.out(view["name"])
-                return 0
-            if arguments.entrypoint:
+            if arguments.entrypoint and not arguments.detach:
                 from banger.cli.entrypoint import plan_command
 
                 arguments.command = plan_command(owner, view, arguments.command or [])
             if arguments.fork:
-                made += _fork(arguments, vm_id, owner, stages=stages)
-                return _use_forks(arguments, made, context, stages=stages, cwd=cwd)
-            return _use(arguments, vm_id, context, stages=stages, cwd=cwd)
-        finally:
-            if arguments.rm:
-                stages.enter("delete")
-                for vm in reversed(made):
-                    _delete(vm["id"], context, stages=stages)
-            else:
-                stages.end()
-                _tell_state(made, context, quiet=arguments.quiet)
+                forks = _fork(arguments, view["id"], owner, stages=stages)
+                vms.add(forks)
+                return _use_forks(arguments, view, forks, vms, context, stages=stages, cwd=cwd)
+            vms.use()
+            if arguments.detach:
+                context.out(view["name"])
+                return 0
+            status = _use(arguments, view["id"], context, stages=stages, cwd=cwd)
+            if arguments.rm and arguments.branch:
+                status = _bring_back(arguments.branch, view, vms, context, stages=stages) or status
+            return status
+
+
+def _create(owner: Client, params: dict[str, object], *, stages: Stages) -> dict[str, Any]:
+    try:
+        view = owner.call("vm.create", params, on_event=stages.on_event, on_tick=stages.on_tick)
+    except KeyboardInterrupt:
+        stages.end()
+        stages.say("Interrupted; no VM was made.")
+        raise
+    assert isinstance(view, dict)
+    return view
+
+
+def _bring_back(
+    branch: str, view: dict[str, Any], vms: RunVms, context: Context, *, stages: Stages
+) -> int:
+    """Make the branch that the VM was made for, before the VM is deleted; return 0 or 125."""
+    from banger.cli.results import collect_branch, describe_kept
+
+    stages.enter("branch")
+    try:
+        done = collect_branch(context, view["id"], branch)
+    except BangerError as error:
+        stages.end()
+        context.complain(error)
+        if vms.keep(view["id"]):
+            context.say(describe_kept(view["name"], branch))
+        return OWN_FAILURE
+    stages.end()
+    stages.say(f"branch {done['branch']}" if done["branch"] else f"no branch {branch}: no changes")
+    return 0
 
 
 def _prepare(arguments: Namespace, vm_id: str, context: Context, *, stages: Stages) -> str:
     """Put the repository into the guest; return where it is there."""
     stages.enter("workspace")
-    params = {"ref": vm_id, **_workspace_params(arguments)}
+    params = {"ref": vm_id, "directory": arguments.inside, **_workspace_params(arguments)}
     with context.client() as client:
         done = client.call(
             "workspace.prepare", params, on_event=stages.on_event, on_tick=stages.on_tick
@@ -235,58 +292,22 @@ def _fork(
 
 def _use_forks(
     arguments: Namespace,
-    made: list[dict[str, Any]],
+    base: dict[str, Any],
+    forks: list[dict[str, Any]],
+    vms: RunVms,
     context: Context,
     *,
     stages: Stages,
     cwd: str | None,
 ) -> int:
-    """Run the command in all that was made but the first, of which the rest are forks."""
+    """Run the command in the forks of `base`."""
     from banger.cli.forkrun import run_in_forks
 
     stages.enter("command")
-    base, *views = made
-    return run_in_forks(arguments, context, stages=stages, base=base["name"], views=views, cwd=cwd)
-
-
-def _delete(vm_id: str, context: Context, *, stages: Stages) -> None:
-    """Delete the VM; a failure is told and does not hide the command's status."""
-    try:
-        with context.client() as client:
-            client.call(
-                "vm.delete", {"ref": vm_id}, on_event=stages.on_event, on_tick=stages.on_tick
-            )
-    except VmNotFound:
-        pass
-    except BangerError as error:
-        context.complain(error)
-
-
-def _tell_state(made: list[dict[str, Any]], context: Context, *, quiet: bool) -> None:
-    """Say what is left and how to be rid of it; asked for, not assumed (hazard H4)."""
-    if quiet:
-        return
-    ids = [view["id"] for view in made]
-    try:
-        with context.client() as client:
-            listed = client.call("vm.list")
-    except BangerError:
-        return
-    assert isinstance(listed, list)
-    left = [view for view in listed if view["id"] in ids]
-    if not left:
-        return
-    name, state = left[0]["name"], left[0]["state"]
-    if len(left) > 1:
-        names = " ".join(view["name"] for view in left)
-        running = sum(view["state"] == "running" for view in left)
-        context.say(
-            f"{len(left)} VMs are left, {running} running; delete them: banger vm delete {names}"
-        )
-    elif state == "running":
-        context.say(f"{name} still runs; stop it: banger vm stop {name}")
-    else:
-        context.say(f"{name} is {state}; delete it: banger vm delete {name}")
+    vms.use()
+    return run_in_forks(
+        arguments, context, stages=stages, base=base["name"], views=forks, vms=vms, cwd=cwd
+    )
 
 
 COMMANDS = {"vm run": (_configure, _run)}

@@ -46,8 +46,9 @@ from banger.engine.guests.workspaces import (
 )
 from banger.engine.lifecycle.changing import set_vm
 from banger.engine.lifecycle.creation import create_vm
-from banger.engine.lifecycle.deleting import delete_vm, prune_vms
+from banger.engine.lifecycle.deleting import delete_ephemeral_vm, delete_vm, prune_vms
 from banger.engine.lifecycle.pausing import pause_vm, resume_vm
+from banger.engine.lifecycle.resolving import plan_vm
 from banger.engine.lifecycle.restarting import restart_vm
 from banger.engine.lifecycle.starting import start_vm
 from banger.engine.lifecycle.stopping import kill_vm, stop_vm
@@ -79,6 +80,7 @@ __all__ = [
     "commit_vm",
     "create_snapshot",
     "create_vm",
+    "delete_ephemeral_vm",
     "delete_image",
     "delete_kernel",
     "delete_snapshot",
@@ -105,6 +107,7 @@ __all__ = [
     "open_engine",
     "open_log",
     "pause_vm",
+    "plan_vm",
     "prepare_workspace",
     "promote_image",
     "prune_images",

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from banger.workspace.inspect import inspect_repository
     from banger.workspace.locate import locate_repository
     from banger.workspace.names import parse_directory
+    from banger.workspace.precheck import require_branch_possible
 
 _HOMES = {
     "Completed": "guestfiles",
@@ -47,6 +48,7 @@ _HOMES = {
     "parse_directory": "names",
     "plan_import": "importing",
     "remove_base": "base",
+    "require_branch_possible": "precheck",
 }
 
 __all__ = [
@@ -66,6 +68,7 @@ __all__ = [
     "parse_directory",
     "plan_import",
     "remove_base",
+    "require_branch_possible",
 ]
 
 

@@ -100,7 +100,11 @@ def gitlinks(tracked: dict[bytes, int]) -> tuple[bytes, ...]:
 
 
 def survey(top: Path, wanted: dict[bytes, int]) -> tuple[tuple[WorkFile, ...], tuple[bytes, ...]]:
-    """Return which of these names exist and can be sent, and which exist and cannot."""
+    """Return which of these names exist and can be sent, and which exist and cannot.
+
+    Raises:
+        RepositoryRefused: the user may not read one of the files.
+    """
     files: list[WorkFile] = []
     left_out: list[bytes] = []
     with open_work_tree(top) as tree:
@@ -113,6 +117,8 @@ def survey(top: Path, wanted: dict[bytes, int]) -> tuple[tuple[WorkFile, ...], t
                     files.append(WorkFile(name, FileKind.GITLINK, 0))
             elif is_sendable(status):
                 link = stat.S_ISLNK(status.st_mode)
+                if not link:
+                    tree.require_readable(name)
                 kind = FileKind.SYMLINK if link else FileKind.FILE
                 files.append(WorkFile(name, kind, 0 if link else status.st_size))
             elif not stat.S_ISDIR(status.st_mode):

@@ -40,6 +40,16 @@ class WorkTree:
         except FileNotFoundError:
             return None
 
+    def require_readable(self, name: bytes) -> None:
+        """Check that a regular file can be opened for reading.
+
+        Raises:
+            PermissionError: the user may not read the file.
+        """
+        directory, base = self._parent(name)
+        if directory is not None and not os.access(base, os.R_OK, dir_fd=directory):
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
+
     def read_link(self, name: bytes) -> bytes:
         directory, base = self._parent(name)
         return os.readlink(base, dir_fd=directory)

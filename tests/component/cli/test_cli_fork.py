@@ -71,10 +71,17 @@ def test_every_word_of_the_command_has_the_number(daemon: Environ) -> None:
     assert said_by(done.stdout, 2) == b"2|x22|\n"
 
 
-def test_without_rm_one_line_says_what_is_left(daemon: Environ) -> None:
-    """H4."""
+def test_without_a_repository_nothing_is_left(daemon: Environ) -> None:
+    """H4: what the commands print is the whole result."""
     done = banger(daemon, *FORK, "--", "true")
-    assert done.returncode == 0
+    assert done.returncode == 0 and b"left" not in done.stderr
+    assert json.loads(banger(daemon, "vm", "list", "--json").stdout) == []
+
+
+def test_without_rm_one_line_says_what_is_left(daemon: Environ, tmp_path: Path) -> None:
+    """H4."""
+    top = repositories.init(tmp_path / "project")
+    done = banger(daemon, *FORK, str(top), "--", "true")
     line = b"4 VMs are left, 4 running; delete them: banger vm delete box box-1 box-2 box-3\n"
     assert line in done.stderr
     assert len(json.loads(banger(daemon, "vm", "list", "--json").stdout)) == 4
@@ -93,8 +100,13 @@ def test_results_become_branches(daemon: Environ, tmp_path: Path) -> None:
     ]
     assert said_by(done.stdout, 1) == f"{top}/below\n".encode()
     assert b"[3] banger: There is a conflict.\n[3]   hint: none\n" in done.stderr
+    fetch = b"banger vm workspace export box-3 --branch banger-box-3 --include-uncommitted\n"
+    assert fetch in done.stderr
     events = read_events(daemon)
     assert events.count("prepared box") == 1
+    assert [event for event in events if event.startswith(("kept", "deleted"))] == [
+        *("kept box-3", "deleted box-2", "deleted box-1", "deleted box"),
+    ]
     exported = sorted(event for event in events if event.startswith("exported"))
     assert exported == [f"exported box-{number} True True" for number in (1, 2, 3)]
 
@@ -125,11 +137,14 @@ def test_much_output_of_all_is_whole_lines(daemon: Environ) -> None:
 def test_ctrl_c_ends_all_commands(daemon: Environ, tmp_path: Path, rm: bool) -> None:
     """C5, H3, H4: 130; the commands are killed, and with --rm all is deleted before we end."""
     script = "echo $$ >$1/{n}; exec sleep 1000"
+    top = repositories.init(tmp_path / "project")
+    pids = tmp_path / "pids"
+    pids.mkdir()
     options = ["--rm"] if rm else []
-    process = popen(daemon, *FORK, *options, "--", "sh", "-c", script, "sh", str(tmp_path))
+    process = popen(daemon, *FORK, *options, str(top), "--", "sh", "-c", script, "sh", str(pids))
 
     def find_pids() -> list[int]:
-        return [int(text) for f in tmp_path.iterdir() if (text := f.read_text().strip())]
+        return [int(text) for f in pids.iterdir() if (text := f.read_text().strip())]
 
     wait_until(lambda: len(find_pids()) == 3, "all run")
     process.send_signal(signal.SIGINT)
@@ -213,8 +228,8 @@ def test_while_results_are_kept_a_stage_is_shown(daemon: Environ, tmp_path: Path
     assert len(read_table(out)) == 3
 
 
-def test_dry_run_names_the_forks(private_environ: Environ) -> None:
-    done = banger(private_environ, "vm", "run", "--dry-run", "--fork", "3", "--", "true")
+def test_dry_run_names_the_forks(daemon: Environ) -> None:
+    done = banger(daemon, "vm", "run", "--dry-run", "--fork", "3", "--", "true")
     assert done.returncode == 0
     assert b"forks: 3\n" in done.stderr
 

@@ -40,6 +40,7 @@ from banger.api.requests import (
     VmStats,
     WorkspaceExport,
     WorkspaceExportBranch,
+    WorkspaceInspect,
     WorkspacePrepare,
 )
 from banger.api.results import (
@@ -51,9 +52,11 @@ from banger.api.results import (
     StartedExec,
     StartedExport,
     StartedStream,
+    VmPlan,
     VmsUse,
     VmUse,
     VmView,
+    WorkspacePlan,
     view_record,
 )
 from banger.api.wire import _classes
@@ -323,6 +326,19 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             notices=[],
         )
 
+    async def inspect(_: Call, params: WorkspaceInspect) -> WorkspacePlan:
+        if params.result is not None and params.result.startswith("taken"):
+            raise BranchConflict("A branch is in the way.", hint="none")
+        return WorkspacePlan(
+            host_path=params.path,
+            guest_path=params.path,
+            commit="0" * 40,
+            branch="main",
+            files=["a"],
+            bytes=1,
+            untracked_left_out=0,
+        )
+
     async def export_branch(_: Call, params: WorkspaceExportBranch) -> ExportedBranch:
         name = find(params.ref).name
         happened(f"exported {name} {params.include_uncommitted} {params.fresh}")
@@ -391,12 +407,28 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
 
     async def set_(_: Call, params: VmSet) -> VmView:
         view = find(params.ref)
+        if params.keep:
+            happened(f"kept {view.name}")
+            return view
         given = {"vcpu": params.vcpu, "name": params.name}
         changed = {key: value for key, value in given.items() if value is not None}
         vms[view.id] = replace(view, **changed)
         kept = {key: value for key, value in params.labels.items() if value is not None}
         happened(f"changed {view.name} {params.vcpu} {kept} {sorted(params.labels)}")
         return replace(vms[view.id], notice="Changes when it is restarted: vcpu.")
+
+    async def plan(_: Call, params: VmCreate) -> VmPlan:
+        return VmPlan(
+            name=params.name,
+            image="debian-bookworm",
+            kernel="debian-cloud",
+            vcpu=params.vcpu or 1,
+            memory_mib=params.memory_mib or 512,
+            disk_mib=params.disk_mib or 8192,
+            network=NetworkKind.USER,
+            driver="qemu",
+            accel=Accel.TCG,
+        )
 
     async def ports(_: Call, params: VmRef) -> list[Listener]:
         name = find(params.ref).name
@@ -417,6 +449,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
     yield {
         **daemon_handlers(control, count_vms=count),
         "vm.create": create,
+        "vm.plan": plan,
         "vm.delete": delete,
         "vm.prune": prune,
         "vm.list": list_,
@@ -434,6 +467,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         "snapshot.list": list_snapshots,
         "snapshot.restore": restore,
         "snapshot.delete": delete_snapshot,
+        "workspace.inspect": inspect,
         "workspace.prepare": prepare,
         "workspace.export": export,
         "workspace.export_branch": export_branch,

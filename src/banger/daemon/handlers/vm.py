@@ -13,7 +13,7 @@ from banger.api.requests import (
     VmStart,
     VmStop,
 )
-from banger.api.results import Deleted, VmView
+from banger.api.results import Deleted, VmPlan, VmView
 from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
 from banger.errors import BangerError, VmNotFound
@@ -25,10 +25,13 @@ def vm_handlers(engine: Engine) -> Handlers:
 
     async def create(call: Call, params: VmCreate) -> VmView:
         view = await verbs.create_vm(engine, call.operation, params)
-        # Only now: a VM that did not become ready is kept, for its console log (hazard H5).
+        # Only now: until here a client that leaves cancels the making.
         if params.ephemeral:
             delete_with_connection(engine, call, vm_ids=[view.id])
         return view
+
+    async def plan(call: Call, params: VmCreate) -> VmPlan:
+        return await verbs.plan_vm(engine, call.operation, params)
 
     async def start(call: Call, params: VmStart) -> VmView:
         return await verbs.start_vm(engine, call.operation, params)
@@ -53,6 +56,7 @@ def vm_handlers(engine: Engine) -> Handlers:
 
     return {
         "vm.create": create,
+        "vm.plan": plan,
         "vm.start": start,
         "vm.stop": stop,
         "vm.restart": restart,
@@ -64,14 +68,14 @@ def vm_handlers(engine: Engine) -> Handlers:
 
 
 def delete_with_connection(engine: Engine, call: Call, *, vm_ids: list[VmId]) -> None:
-    """Delete VMs when the connection of this call ends, however it ends."""
+    """Delete ephemeral VMs when the connection of this call ends, however it ends."""
 
     async def delete() -> None:
         failures: list[BangerError] = []
         # In turn: they share the operation, which has one journal.
         for vm_id in vm_ids:
             try:
-                await verbs.delete_vm(engine, call.operation, vm_id)
+                await verbs.delete_ephemeral_vm(engine, call.operation, vm_id)
             except VmNotFound:
                 # The client usually deletes them itself, and is told of what goes wrong.
                 continue

@@ -113,30 +113,51 @@ async def _require_unused(engine: Engine, image: Image) -> None:
         )
 
 
+async def require_image_possible(engine: Engine, name: str) -> None:
+    """Check that an image of this name is here, or can be built or pulled. Makes nothing.
+
+    Raises: as `ensure_image`, but for what goes wrong while an image is made.
+    """
+    image, recipe = await _find_image_or_recipe(engine, name)
+    if image is None and recipe is None:
+        registry.parse_reference(name)
+
+
 async def ensure_image(engine: Engine, op: Operation, name: str) -> Image:
     """Return the image of this name or digest, built or pulled now if it can be.
 
     One of a recipe of ours that has changed is built anew; the old one stays for its VMs.
 
-    A bare word is never pulled: a slip in the name of an own image must not run what a
-    stranger has put under it in a public registry.
-
     Raises:
         ImageNotFound: it is neither here nor in the catalogue, and no reference.
         ImageChanged: it is a registered one whose file is not what it was.
+        ReferenceInvalid: it is no reference that a registry could know.
+    """
+    image, recipe = await _find_image_or_recipe(engine, name)
+    if image is not None:
+        return await _renewed(engine, op, image, recipe)
+    if recipe is not None:
+        return await _build(engine, recipe, op.progress)
+    return await pull_reference(
+        engine, registry.parse_reference(name), op.progress, platform=platforms.host_platform()
+    )
+
+
+async def _find_image_or_recipe(
+    engine: Engine, name: str
+) -> tuple[Image | None, images.Recipe | None]:
+    """Return what there is under a name; neither if the name is a reference to pull.
+
+    A bare word is never pulled: a slip in the name of an own image must not run what a
+    stranger has put under it in a public registry.
     """
     image = await asyncio.to_thread(images.find_image, engine.layout, name)
     recipe = images.find_recipe(name)
     if image is not None:
         await asyncio.to_thread(images.require_root, engine.layout, image)
-        return await _renewed(engine, op, image, recipe)
-    if recipe is not None:
-        return await _build(engine, recipe, op.progress)
-    if not any(mark in name for mark in "/:@"):
+    elif recipe is None and not any(mark in name for mark in "/:@"):
         raise await asyncio.to_thread(_not_found, engine, name)
-    return await pull_reference(
-        engine, registry.parse_reference(name), op.progress, platform=platforms.host_platform()
-    )
+    return image, recipe
 
 
 async def _renewed(

@@ -151,6 +151,16 @@ async def prune_kernels(engine: Engine) -> Deleted:
     return Deleted(ids=removed)
 
 
+async def require_kernel_possible(engine: Engine, name: str) -> None:
+    """Check that a kernel of this name is here or can be pulled. Makes nothing.
+
+    Raises:
+        KernelNotFound: neither.
+    """
+    if await asyncio.to_thread(kernels.find_kernel, engine.layout, name) is None:
+        kernels.require_pullable(name)
+
+
 async def ensure_kernel(engine: Engine, name: str, progress: Progress) -> Kernel:
     """Return the kernel of this name with an initramfs that carries our agent."""
     return await _pull(engine, name, progress, force=False)

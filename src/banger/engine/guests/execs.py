@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import posixpath
+import shlex
 
 from banger import guest
 from banger.api.requests import VmExec
@@ -11,6 +12,7 @@ from banger.engine.lookup import get_connection, get_vm
 from banger.errors import ExecBadDirectory, ExecNotFound, InvalidRequest
 from banger.model.vm import VmRecord, WorkspaceRecord
 
+SHELLS = ("sh", "bash")
 START_DEADLINE_S = 30.0
 """For the program to be running; a busy emulated guest takes a second."""
 
@@ -35,9 +37,18 @@ async def start_exec(engine: Engine, params: VmExec) -> guest.GuestProcess:
             error.hint = f"banger vm exec -w / {record.spec.name} -- ls -la"
         raise
     except ExecNotFound as error:
-        # Images without a shell are common: what one has instead is in its entrypoint.
-        error.hint = f"banger image show {record.spec.image_name}"
-        raise
+        raise _describe_not_found(record, params.argv[0]) from error
+
+
+def _describe_not_found(record: VmRecord, program: str) -> ExecNotFound:
+    vm, hint = record.spec.name, None
+    if " " in program:
+        hint = f"banger vm exec {vm} -- sh -c {shlex.quote(program)}"
+    elif posixpath.basename(program) in SHELLS:
+        # Images without a shell are common: their entrypoint says what they have instead.
+        hint = f"banger image show {record.spec.image_name}"
+    what = "no such file" if "/" in program else "command not found"
+    return ExecNotFound(f"{program}: {what} in {vm}.", hint=hint)
 
 
 def _plan_exec(params: VmExec, record: VmRecord) -> guest.ExecSpec:

@@ -37,6 +37,8 @@ TRANSFER_DEADLINE_S = 3600.0
 async def inspect_workspace(engine: Engine, params: WorkspaceInspect) -> WorkspacePlan:
     """Tell what a prepare would send, and do nothing else."""
     plan = await _plan(engine, params)
+    if params.result is not None:
+        await workspace.require_branch_possible(params.path, params.result)
     return WorkspacePlan(
         host_path=plan.host_path,
         guest_path=plan.guest_path,

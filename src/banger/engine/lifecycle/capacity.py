@@ -14,17 +14,21 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import AsyncIterator
 
 from banger import store, vmm
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
 from banger.engine.views.queries import parse_handle
-from banger.errors import NotEnoughMemory
+from banger.errors import NotEnoughMemory, NotEnoughProcessors
 from banger.host.memory import read_taken_mib
 from banger.model.names import VmId
 from banger.model.vm import LIVE, VmRecord, is_hidden
 from banger.sizes import format_size
+
+FEW_PROCESSORS = 4
+"""So many are possible on any host."""
 
 
 @contextlib.asynccontextmanager
@@ -87,6 +91,25 @@ def require_room(
         f"{format_size(available_mib)} available{allowed}{others}.",
         hint="banger vm list, and stop one; or less --memory; or --force",
     )
+
+
+def require_processors(vcpu: int, *, force: bool) -> None:
+    """Check that a guest's processors are not many times the host's.
+
+    A guest waits for each of its processors in turn: with many more than the host has, booting
+    alone takes minutes.
+
+    Raises:
+        NotEnoughProcessors: they are more than twice the host's, and more than a few.
+    """
+    cores = len(os.sched_getaffinity(0))
+    most = max(FEW_PROCESSORS, 2 * cores)
+    if vcpu > most and not force:
+        raise NotEnoughProcessors(
+            f"{vcpu} virtual CPUs are too many for this host, which has {cores}; "
+            f"up to {most} are possible.",
+            hint=f"--vcpu {cores}, or --force",
+        )
 
 
 def _others(engine: Engine, records: list[VmRecord]) -> list[VmRecord]:

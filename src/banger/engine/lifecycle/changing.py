@@ -63,6 +63,8 @@ def change_spec(record: VmRecord, params: VmSet) -> VmSpec:
     spec = record.spec
     if params.name is not None:
         spec = structs.replace(spec, name=parse_vm_name(params.name))
+    if params.keep:
+        spec = structs.replace(spec, ephemeral=False)
     changed = {key: value for key, value in params.labels.items() if value is not None}
     require_labels(changed)
     kept = {key: value for key, value in spec.labels.items() if key not in params.labels}

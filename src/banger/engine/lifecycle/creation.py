@@ -24,6 +24,7 @@ from banger.engine.engine import Engine
 from banger.engine.lifecycle.capacity import promised_memory
 from banger.engine.lifecycle.cloning import clone_held
 from banger.engine.lifecycle.deleting import delete_now
+from banger.engine.lifecycle.evidence import replace_by_report
 from banger.engine.lifecycle.making import claim_vm, make_parts
 from banger.engine.lifecycle.resolving import needing_parts, require_valid, resolve_spec
 from banger.engine.lifecycle.starting import default_boot_deadline_s, start_held
@@ -38,8 +39,8 @@ from banger.model.vm import VmRecord, VmSpec, VmState, template_origin
 async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
     """Make a VM and, unless told otherwise, start it.
 
-    A VM whose making fails or is cancelled is gone; one that was made but did not
-    boot is kept for its console log, in state `error`.
+    A VM whose making fails or is cancelled is gone. One that was made but did not boot is kept
+    for its console log, in state `error`; an ephemeral one is replaced by a report with its logs.
 
     Raises:
         InvalidRequest: a size, the name or a label is not possible.
@@ -47,7 +48,7 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
         ToolMissing: the host lacks programs; they are named.
         ImageNotFound, KernelNotFound: and it cannot be made.
         NotEnoughMemory: the host's does not hold it.
-        BootFailed: it was made and kept, but is not ready.
+        BootFailed: it is not ready. It was kept, or if ephemeral its logs were.
     """
     require_valid(params, engine.settings)
     if params.name is not None:
@@ -125,13 +126,20 @@ async def _make(
 async def _start_or_delete(
     engine: Engine, op: Operation, record: VmRecord, deadline_s: float | None
 ) -> VmRecord:
-    """Start a new VM; one whose client went away meanwhile is deleted, one that failed is kept."""
+    """Start a new VM; one whose client went away meanwhile is deleted, one that failed is kept.
+
+    Of an ephemeral one that failed the logs are kept.
+    """
     limit = default_boot_deadline_s(record) if deadline_s is None else deadline_s
     try:
         return await start_held(engine, op, record, deadline_s=limit)
-    except BangerError as error:
-        if not isinstance(error, BootFailed):  # then nothing has begun that could be looked at
-            await finish_shielded(delete_now(engine, op, record.id))
+    except BootFailed as error:
+        if record.spec.ephemeral:
+            raise await finish_shielded(replace_by_report(engine, op, record, error)) from error
+        raise
+    except BangerError:
+        # Nothing has begun that could be looked at.
+        await finish_shielded(delete_now(engine, op, record.id))
         raise
     except BaseException:
         await finish_shielded(delete_now(engine, op, record.id))

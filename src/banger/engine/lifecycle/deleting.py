@@ -45,6 +45,12 @@ async def delete_vm(engine: Engine, op: Operation, ref: str) -> Deleted:
     return Deleted(ids=[vm_id])
 
 
+async def delete_ephemeral_vm(engine: Engine, op: Operation, vm_id: VmId) -> None:
+    """Delete a VM whose client has left, unless the VM was kept meanwhile (`vm.set`)."""
+    if (await get_vm(engine, vm_id)).spec.ephemeral:
+        await delete_vm(engine, op, vm_id)
+
+
 async def delete_now(engine: Engine, op: Operation, vm_id: VmId) -> None:
     """Delete a VM whose lifecycle lock is held. Its row goes last, when all else is gone."""
     begin, now = store.begin_operation, engine.now()

@@ -10,13 +10,20 @@ import contextlib
 import posixpath
 from collections.abc import AsyncIterator, Mapping
 
+from banger import store
 from banger.api.requests import VmCreate
+from banger.api.results import VmPlan
 from banger.config import Settings
 from banger.durations import parse_duration
-from banger.engine.artifacts.images import ensure_image
+from banger.engine.artifacts.images import ensure_image, require_image_possible
 from banger.engine.artifacts.imageusers import needing_image
-from banger.engine.artifacts.kernels import ensure_kernel, needing_kernel
+from banger.engine.artifacts.kernels import (
+    ensure_kernel,
+    needing_kernel,
+    require_kernel_possible,
+)
 from banger.engine.engine import Engine
+from banger.engine.lifecycle.capacity import promised_memory, require_processors
 from banger.engine.lifecycle.preflight import require_programs
 from banger.engine.operations import Operation
 from banger.errors import ImageUnsupported, InvalidRequest
@@ -31,11 +38,13 @@ def require_valid(params: VmCreate, settings: Settings) -> None:
 
     Raises:
         InvalidRequest: a size, the name or a label is not possible.
+        NotEnoughProcessors: the host has far fewer, and `force` is not given.
     """
     if params.name is not None:
         parse_vm_name(params.name)
     vcpu, memory_mib, disk_mib = _sizes(params, settings)
     require_sizes(vcpu=vcpu, memory_mib=memory_mib, disk_mib=disk_mib)
+    require_processors(vcpu, force=params.force)
     require_ending(ttl_s=params.ttl_s, restart=params.restart, ephemeral=params.ephemeral)
     require_labels(params.labels)
 
@@ -86,6 +95,8 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
     settings = engine.settings
     network = params.network or NetworkKind(settings.text("network"))
     await require_programs(engine, network)
+    # Before an image is built for nothing.
+    await require_kernel_possible(engine, kernel_ref(params, settings))
     image = await ensure_image(engine, op, image_ref(params, settings))
     _require_platform(image)
     kernel = await ensure_kernel(engine, kernel_ref(params, settings), op.progress)
@@ -114,6 +125,35 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
     )
     op.note("spec", _describe(spec))
     return spec
+
+
+async def plan_vm(engine: Engine, op: Operation, params: VmCreate) -> VmPlan:
+    """Return what `create_vm` would make, or refuse what it would refuse. Makes nothing.
+
+    Raises: as `create_vm`, but for what goes wrong while something is made.
+    """
+    settings = engine.settings
+    require_valid(params, settings)
+    if params.name is not None:
+        await engine.database.read(store.require_name_free, params.name)
+    network = params.network or NetworkKind(settings.text("network"))
+    await require_programs(engine, network)
+    image, kernel = image_ref(params, settings), kernel_ref(params, settings)
+    await require_kernel_possible(engine, kernel)
+    await require_image_possible(engine, image)
+    vcpu, memory_mib, disk_mib = _sizes(params, settings)
+    async with promised_memory(engine, op, memory_mib, force=params.force or not params.start):
+        return VmPlan(
+            name=params.name,
+            image=image,
+            kernel=kernel,
+            vcpu=vcpu,
+            memory_mib=memory_mib,
+            disk_mib=disk_mib,
+            network=network,
+            driver="qemu",
+            accel=await engine.host.accel(),
+        )
 
 
 def _require_platform(image: Image) -> None:

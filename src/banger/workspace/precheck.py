@@ -1,0 +1,70 @@
+"""Ask before a command runs whether its result can be brought back as a branch afterwards.
+
+Reads the repository only. What is asked here may change while the command runs, so bringing the
+result back asks again; this is so that nobody waits an hour for a refusal that was certain.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+
+from banger.errors import BranchConflict, NoSpace, RepositoryRefused
+from banger.workspace.git import host_git
+from banger.workspace.inspect import require_branch_name
+from banger.workspace.locate import Places, locate_places
+from banger.workspace.names import parents
+
+ROOM_BYTES = 16 * 1024 * 1024
+"""Less free space than this is called none: git needs some for any pack."""
+
+
+async def require_branch_possible(path: str | os.PathLike[str], branch: str) -> None:
+    """Check that a branch can be added to the repository that `path` is in.
+
+    Whether there is a branch of this very name is not asked.
+
+    Raises:
+        NotARepository: see `locate_repository`.
+        InvalidRequest: git does not allow the name.
+        BranchConflict: another branch stands where a directory of branches would have to be.
+        RepositoryRefused: the git directory cannot be written.
+        NoSpace: its file system is full.
+    """
+    places = await asyncio.to_thread(locate_places, path)
+    await require_branch_name(places, branch)
+    await _require_no_branch_above(places, branch)
+    await asyncio.to_thread(_require_writable, places)
+
+
+async def _require_no_branch_above(places: Places, branch: str) -> None:
+    for above in parents(os.fsencode(branch)):
+        name = os.fsdecode(above)
+        ref = f"refs/heads/{name}"
+        found = await host_git(places.top, "show-ref", "--verify", "--quiet", ref, ok=(0, 1))
+        if found.status == 0:
+            raise BranchConflict(
+                f"The branch {name} in {places.top} is in the way of a branch {branch}.",
+                hint=f"git -C {places.top} branch -m {name} NEW-NAME",
+            )
+
+
+def _require_writable(places: Places) -> None:
+    common = places.objects.parent
+    for directory in (places.objects, common / "refs", common / "refs/heads"):
+        if directory.is_dir() and not os.access(directory, os.W_OK | os.X_OK):
+            raise RepositoryRefused(
+                f"{directory} cannot be written, so no branch could be brought back.",
+                hint=f"ls -ld {directory}",
+            )
+    _require_room(places.objects)
+
+
+def _require_room(directory: Path) -> None:
+    status = os.statvfs(directory)
+    if status.f_bavail * status.f_frsize < ROOM_BYTES:
+        raise NoSpace(
+            f"The file system of {directory} is full, so no branch could be brought back.",
+            hint=f"df -h {directory}",
+        )
