@@ -128,11 +128,11 @@ def plan_refusal(
     words: Sequence[str], known: Collection[str], groups: Collection[str]
 ) -> UsageError:
     """Return the error for words that name no command; its hint is what was probably meant."""
-    group = _find_group(words, groups)
-    typed = " ".join(words[: len(group.split()) + 1])
-    return UsageError(
-        f"There is no command `banger {typed}`.", hint=_plan_hint(words, group, known)
-    )
+    typed = " ".join(words[: len(_find_group(words, groups).split()) + 1])
+    if f"vm {words[0]}" in groups:
+        words = ["vm", *words]
+    hint = _plan_hint(words, _find_group(words, groups), known)
+    return UsageError(f"There is no command `banger {typed}`.", hint=hint)
 
 
 def _plan_hint(words: Sequence[str], group: str, known: Collection[str]) -> str:

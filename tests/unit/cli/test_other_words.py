@@ -67,6 +67,7 @@ WORKS = {
 }
 HINTS = {
     "vm snapshot web1": "banger vm snapshot create web1",
+    "snapshot web1": "banger vm snapshot create web1",
     "vm snapshot craete web1": "banger vm snapshot create web1",
     "vm rename web1 web2": "banger vm set web1 --name web2",
     "rename web1": "banger vm set web1 --name NAME",
