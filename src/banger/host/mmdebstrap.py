@@ -20,8 +20,8 @@ import os
 import pwd
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
@@ -54,6 +54,8 @@ class Bootstrap:
     components: tuple[str, ...] = ("main",)
     options: tuple[str, ...] = ()
     epoch: int = 0
+    proxies: Mapping[str, str] = field(default_factory=dict)
+    """Variables that tell apt its proxies (`render_proxies`)."""
 
 
 def plan_argv(request: Bootstrap) -> list[str]:
@@ -107,7 +109,11 @@ async def bootstrap(
     """
     require_mmdebstrap()
     async with _workdir() as tmp:
-        env = {"TMPDIR": str(tmp), "SOURCE_DATE_EPOCH": str(request.epoch)}
+        env = {
+            **request.proxies,
+            "TMPDIR": str(tmp),
+            "SOURCE_DATE_EPOCH": str(request.epoch),
+        }
         try:
             async with asyncio.timeout(DEADLINE_S):
                 return await _stream(plan_argv(request), env, consume, on_stage)

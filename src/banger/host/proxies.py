@@ -54,6 +54,17 @@ def find_proxy(target: SplitResult, environ: Mapping[str, str]) -> Proxy | None:
     return _parse_proxy(value, variable)
 
 
+def render_proxies(environ: Mapping[str, str]) -> dict[str, str]:
+    """Return the variables by which apt finds the proxies: in lower case, and with a scheme."""
+    rendered = {}
+    for variable in ("HTTP_PROXY", "HTTPS_PROXY"):
+        if value := _find(variable, environ)[1]:
+            rendered[variable.lower()] = value if "://" in value else f"http://{value}"
+    if no_proxy := _find("NO_PROXY", environ)[1]:
+        rendered["no_proxy"] = no_proxy
+    return rendered
+
+
 def is_loopback(host: str) -> bool:
     """Tell whether `HOST[:PORT]` is this very machine."""
     name, _ = _split_port(host)

@@ -13,8 +13,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import dataclasses
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -35,10 +36,18 @@ REPORT_BYTES = 16 * 1024 * 1024
 WRITING_ROOT = "writing the root"
 
 
-async def build_image(layout: Layout, recipe: Recipe, *, progress: Progress, now: float) -> Image:
+async def build_image(
+    layout: Layout,
+    recipe: Recipe,
+    *,
+    progress: Progress,
+    now: float,
+    proxies: Mapping[str, str] | None = None,
+) -> Image:
     """Build a recipe, name the image after it and return it. The same packages: the same image.
 
     `progress` is called on the event loop with a stage, and bytes while the root is written.
+    `proxies` are variables that tell apt its proxies (`render_proxies`).
 
     Raises:
         RecipeInvalid: a value of the recipe has the wrong shape.
@@ -49,7 +58,7 @@ async def build_image(layout: Layout, recipe: Recipe, *, progress: Progress, now
     require_recipe(recipe)
     require_image_tools()
     with staged_dir(layout.staging, prefix="image") as staged:
-        packages = await _build_root(recipe, staged, progress)
+        packages = await _build_root(recipe, staged, progress, proxies or {})
         draft = ImageDraft(
             name=recipe.name,
             created_at=now,
@@ -72,14 +81,17 @@ def require_image_tools() -> None:
     require_mmdebstrap()
 
 
-async def _build_root(recipe: Recipe, staged: Path, progress: Progress) -> dict[str, str]:
+async def _build_root(
+    recipe: Recipe, staged: Path, progress: Progress, proxies: Mapping[str, str]
+) -> dict[str, str]:
     """Make the root below `staged`; return the packages that are in it."""
     overlay, status = staged / "overlay.tar", staged / "dpkg-status"
     overlay.write_bytes(build_overlay(recipe))
     async with open_root_writer(staged / ROOT) as writer:
         pump = _Pump(writer.sink, _on_loop(progress))
+        plan = plan_bootstrap(recipe, overlay=overlay, status=status)
         await bootstrap(
-            plan_bootstrap(recipe, overlay=overlay, status=status),
+            dataclasses.replace(plan, proxies=proxies),
             consume=pump.run,
             on_stage=lambda stage: progress(stage, None, None),
         )

@@ -26,6 +26,7 @@ from banger.host import proc
 from banger.host.files import space_errors, staged_dir
 from banger.host.mmdebstrap import Bootstrap, bootstrap, check_with_space
 from banger.host.packages import KERNEL_BUILD
+from banger.host.proxies import render_proxies
 from banger.host.setup import require_setup
 from banger.kernels.importing import KernelFiles, make_kernel, require_importable
 from banger.kernels.publish import Order
@@ -138,7 +139,12 @@ async def _find_tree(source: KernelSource, work: Path, order: Order) -> Path:
     if archive is None:
         order.progress("fetching the kernel's source", None, None)
         archive = await bootstrap(
-            Bootstrap(suite=SUITE, variant="extract", packages=(PACKAGE,)),
+            Bootstrap(
+                suite=SUITE,
+                variant="extract",
+                packages=(PACKAGE,),
+                proxies=render_proxies(order.environ),
+            ),
             consume=lambda descriptor: _take_source(descriptor, work / "source.tar.xz"),
             on_stage=lambda stage: order.progress(stage, None, None),
         )

@@ -13,13 +13,13 @@ from pathlib import Path
 from banger.errors import InvalidRequest, KernelNotFound, KernelUnfit
 from banger.host.files import staged_dir
 from banger.host.mmdebstrap import Bootstrap, bootstrap
+from banger.host.proxies import render_proxies
 from banger.kernels.catalogue import KERNELS, PackagedKernel
 from banger.kernels.package import take_package
 from banger.kernels.parts import Parts, pack_tree, require_packer, save_parts
 from banger.kernels.publish import (
     Agent,
     Order,
-    Progress,
     has_agent,
     link_parts,
     load_agent,
@@ -55,7 +55,7 @@ async def pull_kernel(order: Order, *, force: bool = False) -> Kernel:
             return renewed
     source = _require_source(order.name, known)
     with staged_dir(order.layout.staging, prefix="kernel") as staged:
-        parts = await _download_parts(source, staged, order.progress)
+        parts = await _download_parts(source, staged, order)
         order.progress("building the initramfs", None, None)
         return await asyncio.to_thread(publish_kernel, order, staged, parts, agent=agent)
 
@@ -106,13 +106,19 @@ def _plan_remake(known: Kernel) -> str:
     return f"banger kernel import {known.name} --kernel FILE"
 
 
-async def _download_parts(packaged: PackagedKernel, staged: Path, progress: Progress) -> Parts:
+async def _download_parts(packaged: PackagedKernel, staged: Path, order: Order) -> Parts:
+    progress = order.progress
     arch = platform.machine()
     if arch not in packaged.packages:
         raise InvalidRequest(f"The kernel {packaged.name} does not exist for {arch}.")
     require_packer()
     name = packaged.packages[arch]
-    request = Bootstrap(suite=packaged.suite, variant="extract", packages=(name,))
+    request = Bootstrap(
+        suite=packaged.suite,
+        variant="extract",
+        packages=(name,),
+        proxies=render_proxies(order.environ),
+    )
     unpacked = staged / "unpacked"
     unpacked.mkdir()
     progress("fetching the kernel package", None, None)

@@ -20,7 +20,7 @@ from pathlib import Path
 import pytest
 
 from banger.errors import HostNotReady, ImageNotFound, RecipeInvalid, ToolFailed
-from banger.host.mmdebstrap import bootstrap
+from banger.host.mmdebstrap import Bootstrap, bootstrap, require_mmdebstrap
 from banger.host.shelf import hash_file
 from banger.images import (
     Recipe,
@@ -65,6 +65,26 @@ class Built:
     image: Image
     progress: list[tuple[str, int | None]]
     root: Path
+
+
+def test_apt_is_told_the_proxies(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """By its environment, which a program in mmdebstrap's place prints."""
+    try:
+        require_mmdebstrap()
+    except HostNotReady as error:
+        pytest.skip(str(error))
+    (tmp_path / "mmdebstrap").write_text("#!/bin/sh\nenv\n")
+    (tmp_path / "mmdebstrap").chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    request = Bootstrap(
+        suite="none", variant="extract", packages=(), proxies={"http_proxy": "http://p.test:1"}
+    )
+
+    def consume(source: int) -> bytes:
+        return b"".join(iter(lambda: os.read(source, 65536), b""))
+
+    said = asyncio.run(bootstrap(request, consume=consume, on_stage=lambda _: None))
+    assert b"http_proxy=http://p.test:1\n" in said
 
 
 @pytest.fixture(scope="module")

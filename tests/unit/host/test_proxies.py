@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banger.errors import ConfigInvalid
-from banger.host.proxies import Proxy, find_proxy, is_loopback
+from banger.host.proxies import Proxy, find_proxy, is_loopback, render_proxies
 
 BOTH = {"HTTP_PROXY": "http://plain.example:3128", "HTTPS_PROXY": "secure.example"}
 
@@ -83,6 +83,16 @@ def test_what_is_no_proxy_is_one_sentence_without_secrets(value: str) -> None:
     with pytest.raises(ConfigInvalid, match="HTTP_PROXY") as caught:
         find("http://r.example/", {"HTTP_PROXY": value})
     assert "secret" not in f"{caught.value} {caught.value.hint}"
+
+
+def test_what_apt_is_told() -> None:
+    """Apt knows the names in lower case only, and takes URLs only."""
+    assert render_proxies({**BOTH, "NO_PROXY": "x", "PATH": "/"}) == {
+        "http_proxy": "http://plain.example:3128",
+        "https_proxy": "http://secure.example",
+        "no_proxy": "x",
+    }
+    assert render_proxies({}) == {}
 
 
 @given(st.text(max_size=40), st.text(max_size=40))

@@ -14,7 +14,7 @@ from banger import images, templates
 from banger.api.requests import ImageBuild, ImageImport, ImageRef, ImageRegister
 from banger.api.results import Deleted
 from banger.engine.artifacts.imageusers import load_image_users
-from banger.engine.artifacts.pulling import pull_reference
+from banger.engine.artifacts.pulling import pull_reference, tell_unrunnable
 from banger.engine.engine import Engine
 from banger.engine.operations import Operation
 from banger.engine.pool.clones import drain_pool
@@ -27,6 +27,7 @@ from banger.errors import (
     InvalidRequest,
     ToolFailed,
 )
+from banger.host.proxies import render_proxies
 from banger.images import platforms, registry
 from banger.model.artifacts import Image
 
@@ -46,8 +47,7 @@ async def import_image(engine: Engine, op: Operation, params: ImageImport) -> Im
         )
 
     image = await engine.shared.run(f"import:{path}:{params.name}", make, op.progress)
-    if not image.has_programs:
-        op.note("notice", f"{image.name} holds no program: commands cannot run in it.")
+    tell_unrunnable(op, image)
     return image
 
 
@@ -214,6 +214,12 @@ def _choose_recipe(params: ImageBuild) -> images.Recipe:
 
 async def _build(engine: Engine, recipe: images.Recipe, progress: Progress) -> Image:
     async def make(tell: Progress) -> Image:
-        return await images.build_image(engine.layout, recipe, progress=tell, now=engine.now())
+        return await images.build_image(
+            engine.layout,
+            recipe,
+            progress=tell,
+            now=engine.now(),
+            proxies=render_proxies(engine.caller_environ()),
+        )
 
     return await engine.shared.run(f"image:{recipe.name}", make, progress)

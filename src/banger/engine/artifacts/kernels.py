@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import functools
-import os
 import platform
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -211,7 +210,7 @@ async def _order(engine: Engine, name: str, progress: Progress) -> kernels.Order
         agent_version=version,
         progress=progress,
         now=engine.now(),
-        environ=os.environ,
+        environ=engine.caller_environ(),
     )
 
 

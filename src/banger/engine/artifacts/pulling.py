@@ -46,9 +46,17 @@ async def pull_image(engine: Engine, op: Operation, params: ImagePull) -> Image:
         platforms.parse_platform(params.platform) if params.platform else platforms.host_platform()
     )
     async with needing_image(engine, op, reference.familiar):
-        return await pull_reference(
+        image = await pull_reference(
             engine, reference, op.progress, platform=platform, insecure=params.insecure
         )
+    tell_unrunnable(op, image)
+    return image
+
+
+def tell_unrunnable(op: Operation, image: Image) -> None:
+    """Tell the user of an image that commands cannot run in it, if that is so."""
+    if not image.has_programs:
+        op.note("notice", f"{image.name} holds no program: commands cannot run in it.")
 
 
 async def pull_reference(
