@@ -12,6 +12,7 @@
 
 enum {
     STREAMS = 64,
+    CGROUPS = 192,          /* for running programs, and for those that left something running */
     REQUEST_MAX = 1 << 20,
     WINDOW = 262144,        /* what the host may send on a channel before it gets credit */
     CREDIT_STEP = 65536,    /* how much is passed on before credit is granted */
@@ -60,6 +61,12 @@ struct sink {
     bool eof;
 };
 
+/* A control group. */
+struct cgroup {
+    int directory; /* 0: not made yet */
+    bool is_claimed;
+};
+
 enum stream_phase { STREAM_REQUESTED, STREAM_CONNECTING, STREAM_RUNNING };
 
 struct stream {
@@ -71,6 +78,7 @@ struct stream {
     uint8_t *request; /* the OPEN payload so far */
     size_t request_size;
     pid_t pid; /* leader of the process group, 0 if there is none */
+    struct cgroup *cgroup; /* NULL: it has none */
     int status;
     int report; /* a worker's last word; -1 */
     struct sink in;
@@ -85,6 +93,8 @@ struct agent {
     int init;        /* socket to PID 1, our parent; -1 */
     int data;        /* the data disk's root, for syncfs; -1 */
     int signals;     /* signalfd for SIGCHLD */
+    int cgroups;     /* directory of the control groups; -1 */
+    struct cgroup cgroup[CGROUPS];
     uint32_t last_stream;
     struct carrier carrier;
     struct stream streams[STREAMS];
@@ -159,6 +169,12 @@ void connect_shut(const struct stream *stream);
 void connect_settle(struct agent *agent, struct stream *stream);
 void listeners_serve(struct agent *agent, struct stream *stream);
 void power_off(struct agent *agent);
+
+/* cgroups.c */
+void cgroups_open(struct agent *agent);
+struct cgroup *cgroup_claim(struct agent *agent);
+pid_t cgroup_fork(const struct cgroup *cgroup);
+void cgroup_kill(const struct cgroup *cgroup);
 
 /* worker.c: requests that block on disks run in a process of their own. The job's return
  * value is 0 for RESULT (with the writer's fields) or -1 for ERROR. */

@@ -245,6 +245,7 @@ int boot(struct agent *agent, const struct request *request, struct failure *fai
     mkdir(IMAGE, 0755);
     mkdir(DISK, 0755);
     mkdir(NEW, 0755);
+    cgroups_open(agent);
     if (mount_image(request->root, failure) || mount_data(agent, request->data, failure) ||
         mount_overlay(failure) || mount_natives(agent, request, failure) ||
         (request->modules && mount_modules(request->modules, NEW, failure)) ||

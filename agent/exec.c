@@ -30,6 +30,7 @@ struct plan {
     char candidate[2 * PATH_MAX];
     struct user user;
     bool tty;
+    struct cgroup *cgroup; /* NULL: none */
     int stdio[3];
     int far[4], near[4]; /* ends of the pipes: the program's (and /dev/null), ours; -1 */
     enum step step;      /* what failed, and how (0: nothing did) */
@@ -275,7 +276,9 @@ static void child(struct plan *plan)
 static __attribute__((noinline)) pid_t spawn(struct plan *volatile plan)
 {
     plan->error = 0;
-    pid_t pid = vfork();
+    pid_t pid = plan->cgroup ? cgroup_fork(plan->cgroup) : -1;
+    if (pid < 0)
+        pid = vfork();
     if (pid == 0) {
         child(plan);
         _exit(127);
@@ -366,6 +369,16 @@ static int started(struct agent *agent, struct stream *stream, const struct requ
     return 1;
 }
 
+/* A program that is detached needs no control group: nobody gives it up. */
+static pid_t start(struct agent *agent, struct stream *stream, uint64_t flags, struct plan *plan)
+{
+    if (flags & EXEC_SUPERVISE)
+        return supervise(respawn, plan, plan->args[0], plan->stdio);
+    if (!(flags & EXEC_DETACH))
+        plan->cgroup = stream->cgroup = cgroup_claim(agent);
+    return spawn(plan);
+}
+
 static int run(struct agent *agent, struct stream *stream, const struct request *request,
                struct plan *plan, struct failure *failure)
 {
@@ -374,9 +387,7 @@ static int run(struct agent *agent, struct stream *stream, const struct request 
         close_ends(plan->near);
         return -1;
     }
-    pid_t pid = request->flags & EXEC_SUPERVISE
-                    ? supervise(respawn, plan, plan->args[0], plan->stdio)
-                    : spawn(plan);
+    pid_t pid = start(agent, stream, request->flags, plan);
     int fork_error = pid < 0 ? errno : 0;
     close_ends(plan->far);
     if (pid > 0 && !plan->error)

@@ -114,7 +114,7 @@ static void __attribute__((noreturn)) serve(int init)
         _exit(1);
     agent->is_guest = true;
     agent->init = init;
-    agent->data = -1;
+    agent->data = agent->cgroups = -1;
     for (bool told = false; carrier_open(agent); told = true) {
         if (!told)
             say("there is neither a port banger.agent.0 nor vsock yet");

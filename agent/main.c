@@ -49,7 +49,7 @@ static int serve_descriptor(const char *text)
     struct agent *agent = calloc(1, sizeof *agent);
     if (!agent)
         return 1;
-    agent->init = agent->data = -1;
+    agent->init = agent->data = agent->cgroups = -1;
     agent->booted = true;
     agent->carrier.kind = CARRIER_SOCKET;
     agent->carrier.fd = (int)fd;

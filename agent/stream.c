@@ -95,8 +95,10 @@ void reap(struct agent *agent)
             i++;
 }
 
-static void kill_group(const struct stream *stream)
+static void kill_all(const struct stream *stream)
 {
+    if (stream->cgroup)
+        cgroup_kill(stream->cgroup);
     if (stream->pid > 1)
         kill(-stream->pid, SIGKILL);
 }
@@ -124,6 +126,8 @@ static void release(struct agent *agent, struct stream *stream)
         waitpid(stream->pid, NULL, 0);
     else if (stream->pid)
         orphan_add(agent, stream->pid);
+    if (stream->cgroup)
+        stream->cgroup->is_claimed = false;
     clear(stream); /* a caller that still looks at it finds nothing open */
 }
 
@@ -145,7 +149,7 @@ void stream_error(struct agent *agent, struct stream *stream, const struct failu
 /* End a stream without a word. */
 void stream_drop(struct agent *agent, struct stream *stream)
 {
-    kill_group(stream);
+    kill_all(stream);
     release(agent, stream);
 }
 
@@ -203,7 +207,7 @@ void stream_close(struct agent *agent, struct stream *stream)
     struct writer nothing = {0};
     stream->closed = true;
     if (stream->pid) {
-        kill_group(stream);
+        kill_all(stream);
         close_fd(&stream->in.fd);
         close_fd(&stream->out[0].fd);
         close_fd(&stream->out[1].fd);

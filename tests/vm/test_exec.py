@@ -138,6 +138,25 @@ def test_a_timeout_kills_the_whole_group(banger: Installation, system: str) -> N
     assert find_in_guest(banger, system, "sleep 7777") == ""
 
 
+def test_a_timeout_kills_what_has_left_the_group(banger: Installation, system: str) -> None:
+    """H3: a child with a session and an ended parent of its own does not outlive the timeout."""
+    script = "setsid sh -c 'sleep 7773 & sleep 7773' & echo started; sleep 7773"
+    ended = banger.run("vm", "exec", "--timeout", "5s", system, "--", "sh", "-c", script)
+    assert (ended.status, ended.text) == (124, "started")
+    wait_for(lambda: not find_in_guest(banger, system, "sleep 7773"), "the processes to end")
+
+
+def test_what_a_command_leaves_in_the_background_lives_on(
+    banger: Installation, system: str
+) -> None:
+    """As with docker exec and ssh: a command that ended by itself has its children spared."""
+    script = "setsid sleep 7771 >/dev/null 2>&1 & echo $!"
+    pid = banger.exec(system, "sh", "-c", script, status=0).text
+    ended = banger.run("vm", "exec", "--timeout", "1s", system, "--", "sleep", "60")
+    assert ended.status == 124
+    banger.exec(system, "kill", pid, status=0)
+
+
 def test_a_client_that_is_killed_takes_its_command_along(banger: Installation, system: str) -> None:
     """C5, H2: nothing runs on for nobody."""
     process = banger.start("vm", "exec", system, "--", "sh", "-c", "echo started; sleep 7776")

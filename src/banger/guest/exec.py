@@ -1,9 +1,9 @@
 """Running programs in the guest: a live process, and `run` for small commands of ours.
 
-Owns the stream of each process. The program has a process group of its own in the
-guest; giving the stream up kills it. So a deadline, a cancellation, or the end of this
-daemon never leaves a command running that nobody waits for (hazard H3), unless it
-was detached.
+Owns the stream of each process. The program has a process group and a control group of its own
+in the guest; giving the stream up kills all that is in either. So a deadline, a cancellation, or
+the end of this daemon never leaves a command running that nobody waits for (hazard H3), unless
+it was detached.
 """
 
 from __future__ import annotations
