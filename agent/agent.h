@@ -176,6 +176,9 @@ struct cgroup *cgroup_claim(struct agent *agent);
 pid_t cgroup_fork(const struct cgroup *cgroup);
 void cgroup_kill(const struct cgroup *cgroup);
 
+/* term.c */
+int settle_term(struct list *env, const char *home);
+
 /* worker.c: requests that block on disks run in a process of their own. The job's return
  * value is 0 for RESULT (with the writer's fields) or -1 for ERROR. */
 typedef int job(const struct agent *agent, const struct request *request, struct writer *result,

@@ -416,7 +416,8 @@ int exec_start(struct agent *agent, struct stream *stream, const struct request 
                           .far = {-1, -1, -1, -1},
                           .near = {-1, -1, -1, -1}};
     int outcome = find_user(request->user, &plan->user, failure);
-    if (outcome == 0 && make_environment(request, &plan->user, &env))
+    if (outcome == 0 && (make_environment(request, &plan->user, &env) ||
+                         (plan->tty && settle_term(&env, plan->user.home))))
         outcome = fail(failure, "no-memory", 0, "no memory for the environment");
     if (outcome == 0) {
         plan->env = env.items;

@@ -64,7 +64,11 @@ class Terminal:
 
 @contextlib.contextmanager
 def terminal(
-    banger: Installation, *args: str, rows: int = 24, columns: int = 80
+    banger: Installation,
+    *args: str,
+    rows: int = 24,
+    columns: int = 80,
+    term: str = "xterm-256color",
 ) -> Iterator[Terminal]:
     """Run a command of ours as the leader of a terminal of its own."""
     master, slave = pty.openpty()
@@ -75,7 +79,7 @@ def terminal(
         stdout=slave,
         stderr=slave,
         preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
-        env={"TERM": "xterm-256color"},
+        env={"TERM": term},
     )
     os.close(slave)
     try:
@@ -97,6 +101,16 @@ def test_a_terminal_here_is_a_terminal_there(banger: Installation, system: str) 
         t.expect(b"33 111\r\n")
         t.expect(b"xterm-256color\r\n")
         assert t.wait() == 7
+
+
+def test_programs_run_in_a_terminal_that_the_guest_does_not_know(
+    banger: Installation, system: str
+) -> None:
+    """H7: top refuses to run where the terminal has no description."""
+    with terminal(banger, "vm", "exec", system, "--", "top", term="xterm-kitty") as t:
+        t.expect(b"load average")
+        t.type(b"q")
+        assert t.wait() == 0
 
 
 def test_resizing(banger: Installation, system: str) -> None:

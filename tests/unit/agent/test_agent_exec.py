@@ -460,6 +460,29 @@ def test_terminal_is_one(host: Host) -> None:
     assert lines[3].startswith(b"pts/")
 
 
+@pytest.mark.parametrize(
+    ("variables", "expected"),
+    [
+        (("TERM=xterm-new",), "xterm-256color"),
+        (("TERM=../x/xterm",), "xterm-256color"),
+        (("TERM=xterm",), "xterm"),
+        (("TERM=xterm-new", "TERMINFO=/mine"), "xterm-new"),
+    ],
+)
+def test_terminal_kind_is_one_that_programs_know(
+    host: Host, variables: tuple[str, ...], expected: str
+) -> None:
+    """H7: a kind without a description would keep full-screen programs from running."""
+    more = [("ENV", variable) for variable in variables]
+    stream = host.start("sh", "-c", "echo $TERM", flags=TTY, more=more)
+    assert host.wait(stream).stdout.split() == [expected.encode()]
+
+
+def test_term_is_left_alone_without_a_terminal(host: Host) -> None:
+    outcome = host.wait(host.start("sh", "-c", "echo $TERM", more=[("ENV", "TERM=xterm-new")]))
+    assert outcome.stdout == b"xterm-new\n"
+
+
 def test_terminal_resize(host: Host) -> None:
     """H7: the program is told by SIGWINCH."""
     stream = start_terminal(host, f"trap 'stty size; exit' WINCH; echo ready; {FOREVER}")
