@@ -121,9 +121,6 @@ class Cancelled(BangerError):
     exit_code = 130
 
 
-# --- requests --------------------------------------------------------------
-
-
 class UnknownMethod(InvalidRequest):
     """The daemon has no such method."""
 
@@ -134,6 +131,13 @@ class ConfigInvalid(InvalidRequest):
     """The configuration file or a BANGER_* variable is not valid."""
 
     code = "config-invalid"
+
+
+class DaemonSilent(DaemonUnreachable):
+    """A daemon runs, but answers nothing or listens nowhere; its pid is named."""
+
+    code = "daemon-silent"
+    pid = 0
 
 
 class VersionMismatch(DaemonUnreachable):
@@ -203,9 +207,6 @@ class VmmFailed(OperationFailed):
     """The VMM process could not be started or ended unexpectedly."""
 
     code = "vmm-failed"
-
-
-# --- guest ------------------------------------------------------------------
 
 
 class GuestGone(OperationFailed):
@@ -441,9 +442,6 @@ class RecipeInvalid(InvalidRequest):
     """An image recipe is not valid; the message names the file, the line and the key."""
 
     code = "recipe-invalid"
-
-
-# --- workspaces -------------------------------------------------------------
 
 
 class NotARepository(InvalidRequest):

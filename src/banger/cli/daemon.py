@@ -10,7 +10,7 @@ from banger.cli.context import Context
 from banger.cli.output import format_age, format_json
 from banger.cli.parser import Parser
 from banger.cli.values import line_count
-from banger.errors import DaemonUnreachable, NotFound
+from banger.errors import DaemonSilent, DaemonUnreachable, NotFound
 from banger.sizes import format_size
 
 LINES = 50
@@ -62,11 +62,24 @@ def _end_daemon(context: Context) -> bool:
     with context.client(autostart=False) as client:
         try:
             status = client.call("daemon.stop")
+        except DaemonSilent:
+            raise
         except DaemonUnreachable:
             return False
     assert isinstance(status, dict)
     _wait_gone(int(status["pid"]))
     return True
+
+
+def _kill(pid: int) -> None:
+    import signal
+
+    assert pid > 1
+    try:
+        os.kill(pid, signal.SIGKILL)
+    except ProcessLookupError:
+        return
+    _wait_gone(pid)
 
 
 def _wait_gone(pid: int) -> None:
@@ -86,7 +99,12 @@ def _wait_gone(pid: int) -> None:
 
 
 def _restart(_: Namespace, context: Context) -> int:
-    _end_daemon(context)
+    try:
+        _end_daemon(context)
+    except DaemonSilent as error:
+        # VMs outlive it, and the next daemon finishes or undoes what it had begun.
+        context.say(f"{error.message} It is killed.")
+        _kill(error.pid)
     with context.client() as client:
         status = client.call("daemon.status")
     assert isinstance(status, dict)

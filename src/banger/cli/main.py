@@ -30,6 +30,8 @@ PASSED_ON = (126, 127)
 def main() -> int:
     """Run the command line of this process and return its exit status."""
     _open_standard_descriptors()
+    # Who ignores it (trap '' CHLD) never learns how a child ended; we start some.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         words = sys.argv[1:]
         status = _complete(words[1:]) if words[:1] == ["__complete"] else _main(words)

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 READ_BYTES = 256 * 1024
 TICK_MS = 100
+SILENCE_MS = 3000
+"""After so much, and then four times as much, the daemon is looked at: it may stand still."""
 TRIES = 3
 """How many daemons that stop at this very moment are met before we give up."""
 
@@ -150,8 +152,7 @@ class Client:
     def _read_line(self, method: str, on_tick: OnTick | None) -> bytes:
         assert self._socket is not None
         while (end := self._buffer.find(b"\n")) < 0:
-            if on_tick is not None:
-                _wait_readable(self._socket, on_tick)
+            _wait_readable(self._socket, on_tick)
             try:
                 data = self._socket.recv(READ_BYTES)
             except ConnectionResetError as error:
@@ -182,11 +183,25 @@ class Client:
             self.close()
 
 
-def _wait_readable(sock: socket.socket, on_tick: OnTick) -> None:
+def _wait_readable(sock: socket.socket, on_tick: OnTick | None) -> None:
+    """Wait for the daemon's next word.
+
+    Raises:
+        DaemonSilent: it stands still.
+    """
     poller = select.poll()
     poller.register(sock, select.POLLIN)
-    while not poller.poll(TICK_MS):
-        on_tick()
+    waited_ms, limit_ms = 0, SILENCE_MS
+    step_ms = TICK_MS if on_tick is not None else SILENCE_MS
+    while not poller.poll(step_ms):
+        waited_ms += step_ms
+        if on_tick is not None:
+            on_tick()
+        if waited_ms >= limit_ms:
+            from banger.client.silence import require_alive
+
+            require_alive(sock)
+            limit_ms *= 4
 
 
 def _gone(method: str) -> DaemonUnreachable:

@@ -13,7 +13,7 @@ import os
 import socket
 import sys
 
-from banger.errors import BangerError, DaemonUnreachable, Denied
+from banger.errors import BangerError, DaemonUnreachable, Denied, HostNotReady
 from banger.layout import Layout
 
 
@@ -22,23 +22,41 @@ def connect(layout: Layout, *, autostart: bool) -> socket.socket:
 
     Raises:
         DaemonUnreachable: none runs, or it could not be started.
+        DaemonSilent: one lives, but listens nowhere.
         HostNotReady: the path of the socket cannot be used.
         Denied: what listens there is somebody else's.
         BangerError: why the daemon could not start, such as ConfigInvalid.
     """
-    sock = _try_connect(layout)
+    sock = fault = None
+    try:
+        sock = _try_connect(layout.daemon_socket_name)
+    except HostNotReady as error:
+        fault = error
+    if sock is None:
+        from banger.client.holder import find_elsewhere
+
+        sock = find_elsewhere(layout, _try_existing, autostart=autostart)
+    if sock is None and fault is not None:
+        raise fault
     if sock is None and autostart:
         from banger.client.start import start_daemon
 
         start_daemon(layout)
-        sock = _try_connect(layout)
+        sock = _try_connect(layout.daemon_socket_name)
     if sock is None:
         raise DaemonUnreachable("The daemon does not run.", hint="banger daemon restart")
     return sock
 
 
-def _try_connect(layout: Layout) -> socket.socket | None:
-    path = layout.daemon_socket_name
+def _try_existing(path: str) -> socket.socket | None:
+    """As `_try_connect`; None also where the path cannot be used."""
+    try:
+        return _try_connect(path)
+    except HostNotReady:
+        return None
+
+
+def _try_connect(path: str) -> socket.socket | None:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         sock.connect(path)

@@ -23,7 +23,7 @@ START_DEADLINE_S = 60.0
 
 TAIL_BYTES = 2000
 
-PASSED_ON = ("XDG_", "BANGER_", "PYTHON")
+PASSED_ON = ("XDG_", "BANGER_", "DOCKER_CONFIG", "PYTHONPATH", "PYTHONHOME", "PYTHONWARNINGS")
 """Beginnings of the variables that the daemon gets besides those of `host.proc`."""
 
 

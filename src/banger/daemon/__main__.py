@@ -4,8 +4,7 @@ Started by the command line, detached (`client.start`), or in the foreground by
 `banger daemon run`. With `--ready-fd N` one JSON line on that descriptor tells the
 starter how it went: `{"ready": true}`, or `{"error": {...}}` as on the wire.
 
-Changes the process: working directory `/`, log handlers, no core dumps. If it dies, VMs keep
-running.
+Changes the process: log handlers, and what `daemon.ownstate` lists. If it dies, VMs keep running.
 """
 
 from __future__ import annotations
@@ -14,13 +13,13 @@ import asyncio
 import contextlib
 import json
 import os
-import resource
 import sys
 from collections.abc import Callable
 
 from banger.api import wire
 from banger.daemon.lifecycle import AlreadyRuns, OpenHandlers, daemon_lock, run_daemon
 from banger.daemon.logs import start_logging
+from banger.daemon.ownstate import take_own_state
 from banger.engine.settings import SettingsInForce
 from banger.errors import BangerError
 from banger.host.files import ensure_private_dir
@@ -33,9 +32,7 @@ def main(open_handlers: OpenHandlers, *, ready_fd: int | None = None) -> int:
     """Run a daemon to its end and return the exit status."""
     tell = _teller(ready_fd)
     layout = layout_from_environment(os.environ)
-    os.chdir("/")
-    # Inherited by every VMM: a core would hold its guest's memory, secrets and all (G6).
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    take_own_state()
     try:
         # The longest of all: what cannot be served later is refused now.
         require_socket_path(os.fspath(layout.vm_console_socket("0" * 12)))

@@ -7,8 +7,8 @@ fails, those before it are undone, and the reason goes to whoever started us.
 L1, the flock on `layout.daemon_lock`, makes the daemon single (B7). The kernel frees it
 when the process dies, however it dies. A daemon that finds it held waits: either
 the holder answers on its socket (then there is nothing to do), or it is on its way
-out and the lock comes free. The file holds the holder's pid and socket for
-messages; nothing relies on them.
+out and the lock comes free. The file holds the holder's pid and socket: clients whose runtime
+directory is another one find the daemon by them (`client.holder`).
 """
 
 from __future__ import annotations
@@ -16,10 +16,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import functools
 import json
 import logging
 import os
 import signal
+import socket
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
@@ -30,7 +32,7 @@ from banger.daemon.calls import Handlers
 from banger.daemon.server import Server, bound_socket, can_connect
 from banger.engine.inprogress import OperationTable
 from banger.engine.settings import SettingsInForce
-from banger.errors import Conflict
+from banger.errors import BangerError, Conflict
 from banger.host.files import ensure_private_dir, space_errors
 from banger.layout import Layout
 from banger.version import VERSION
@@ -74,7 +76,8 @@ async def run_daemon(
     """Serve until a signal or `daemon.stop`; needs the lock. Calls `ready` when connectable."""
     control = Control(layout, settings, time.time())
     async with open_handlers(control) as handlers, _stopping_on_signals(control.stop):
-        with bound_socket(layout.daemon_socket) as listener:
+        with contextlib.ExitStack() as sockets:
+            listener = sockets.enter_context(bound_socket(layout.daemon_socket))
             log.info(
                 "serves version=%s pid=%d socket=%s", VERSION, os.getpid(), layout.daemon_socket
             )
@@ -85,8 +88,22 @@ async def run_daemon(
                 reports=layout.reports,
                 owner_uid=os.getuid(),
             )
-            await server.run(listener, stop=control.stop, deaf=control.deaf)
+            remake = functools.partial(_remake_socket, layout.daemon_socket, sockets)
+            await server.run(listener, stop=control.stop, deaf=control.deaf, remake=remake)
     log.info("stopped")
+
+
+def _remake_socket(path: Path, sockets: contextlib.ExitStack) -> socket.socket | None:
+    """Listen anew if the socket's file is gone, as when its user logged out; else return None."""
+    if os.path.lexists(path):
+        return None
+    try:
+        listener = sockets.enter_context(bound_socket(path))
+    except (OSError, BangerError):
+        # Its directory cannot be made before the user logs in again.
+        return None
+    log.warning("made %s anew: it was gone", path)
+    return listener
 
 
 @contextlib.asynccontextmanager

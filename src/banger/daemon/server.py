@@ -16,12 +16,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import logging
 import os
 import socket
 import stat
 import struct
-from collections.abc import AsyncIterator, Coroutine, Iterator
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 
 from banger.daemon.calls import Handlers, OnDisconnect
@@ -37,6 +38,7 @@ log = logging.getLogger(__name__)
 
 GRACE_S = 10.0
 BACKLOG = 128
+LOOK_EVERY_S = 1.0
 
 
 class Server:
@@ -55,21 +57,31 @@ class Server:
         self._stopping = False
 
     async def run(
-        self, listener: socket.socket, *, stop: asyncio.Event, deaf: asyncio.Event
+        self,
+        listener: socket.socket,
+        *,
+        stop: asyncio.Event,
+        deaf: asyncio.Event,
+        remake: Callable[[], socket.socket | None] = lambda: None,
     ) -> None:
-        """Serve until `stop` is set; then accept nobody, set `deaf`, end every connection."""
+        """Serve until `stop` is set; then accept nobody, set `deaf`, end every connection.
+
+        `remake` is asked every second for another listener, to be served as well.
+        """
         with contextlib.closing(HangupWatch()) as watch:
 
             def accepted(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
                 self._accept(reader, writer, watch=watch)
 
-            server = await asyncio.start_unix_server(
-                accepted, sock=listener, limit=READ_LIMIT_BYTES
-            )
+            start = functools.partial(asyncio.start_unix_server, accepted, limit=READ_LIMIT_BYTES)
+            servers = [await start(sock=listener)]
             try:
-                await stop.wait()
+                while not await _is_set_within(stop, LOOK_EVERY_S):
+                    if (another := remake()) is not None:
+                        servers.append(await start(sock=another))
             finally:
-                server.close()
+                for server in servers:
+                    server.close()
                 deaf.set()
                 await self._end_all()
 
@@ -131,6 +143,13 @@ class Server:
             for task in late:
                 task.cancel()
             await asyncio.gather(*late, return_exceptions=True)
+
+
+async def _is_set_within(event: asyncio.Event, time_s: float) -> bool:
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(time_s):
+            await event.wait()
+    return event.is_set()
 
 
 @contextlib.asynccontextmanager

@@ -20,6 +20,7 @@ from banger.errors import ConfigInvalid
 from banger.host import subids
 from banger.host.accel import KVM_DEVICE, find_proof_failure, probe_cpu, prove_kvm
 from banger.host.limits.check import probe_limits
+from banger.host.lockholder import is_held, is_stopped, peer_pid, read_holder
 from banger.host.memory import read_available_mib
 from banger.host.packages import QEMU_PROGRAM, find_package_manager, format_install
 from banger.host.proc import find_tool
@@ -195,7 +196,12 @@ def probe_daemon(layout: Layout) -> Check:
         connection.settimeout(CONNECT_DEADLINE_S)
         try:
             connection.connect(os.fspath(path))
+            pid = peer_pid(connection)
         except FileNotFoundError:
+            if is_held(layout):
+                pid, where = read_holder(layout)
+                fact = f"The daemon (pid {pid}) listens on {where}, where it is found."
+                return Check("daemon", CheckState.OK, fact)
             fact = "The daemon is not running; the first command that needs it starts it."
             return Check("daemon", CheckState.OK, fact)
         except ConnectionRefusedError:
@@ -204,4 +210,7 @@ def probe_daemon(layout: Layout) -> Check:
         except OSError as error:
             fact = f"The daemon's socket {path} cannot be reached: {error.strerror or error}."
             return Check("daemon", CheckState.FAIL, fact, "banger daemon logs")
+    if is_stopped(pid):
+        fact = f"The daemon (pid {pid}) is stopped and answers nothing."
+        return Check("daemon", CheckState.FAIL, fact, "banger daemon restart")
     return Check("daemon", CheckState.OK, f"The daemon listens on {path}.")

@@ -1,0 +1,38 @@
+"""Tell a daemon that works from one that stands still; imported when one has said nothing.
+
+A request may take long without a word, so a second connection asks `daemon.status`, which takes
+milliseconds. A process that was stopped (SIGSTOP, ctrl-Z) is told at once.
+"""
+
+from __future__ import annotations
+
+import select
+import socket
+
+from banger.api import wire
+from banger.client.holder import silent
+from banger.host.lockholder import is_stopped, peer_pid
+from banger.version import VERSION
+
+ANSWER_S = 20.0
+
+
+def require_alive(sock: socket.socket) -> None:
+    """Check that the daemon at the other end works.
+
+    Raises:
+        DaemonSilent: it stands still, or is far too slow.
+    """
+    pid = peer_pid(sock)
+    if is_stopped(pid):
+        raise silent(pid, f"The daemon (pid {pid}) is stopped and answers nothing.")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
+        probe.settimeout(ANSWER_S)
+        try:
+            probe.connect(sock.getpeername())
+            probe.sendall(wire.format_request(1, "daemon.status", params={}, version=VERSION))
+        except OSError:
+            # It is ending, or has begun to listen elsewhere: the first connection will tell.
+            return
+        if not select.select([probe], [], [], ANSWER_S)[0]:
+            raise silent(pid, f"The daemon (pid {pid}) has answered nothing for {ANSWER_S:g} s.")
