@@ -233,7 +233,7 @@ def test_death_of_an_export(world: World, workspaces: Workspaces) -> None:
         workspaces.require_unchanged_guest()
 
     tried = world.recorded(workspaces.export)
-    assert "guest output chunk" in tried
+    assert "guest list" in tried and "guest read chunk" in tried
     die_at_all(world, deaths(tried), workspaces.export, check)
 
 

@@ -44,6 +44,7 @@ def _wrap_git(control: Path) -> None:
 
 def _wrap_guest(control: Path) -> None:
     run, tar_in, open_output = ConnectedGuest.run, ConnectedGuest.tar_in, ConnectedGuest.open_output
+    list_directories, read_files = ConnectedGuest.list_directories, ConnectedGuest.read_files
     read = RunningOutput.__aiter__
 
     async def deadly_run(self: Any, argv: Sequence[str], **named: Any) -> Any:
@@ -65,6 +66,19 @@ def _wrap_guest(control: Path) -> None:
         async for chunk in _deadly_chunks(control, "guest output chunk", _Reading(read(self))):
             yield chunk
 
+    async def deadly_list(self: Any, path: str, names: Sequence[bytes], **named: Any) -> Any:
+        async with _point(control, "guest list"):
+            return await list_directories(self, path, names, **named)
+
+    async def deadly_read_files(
+        self: Any, path: str, names: Sequence[bytes], **named: Any
+    ) -> AsyncIterator[Any]:
+        items = _Reading(read_files(self, path, names, **named))
+        async for item in _deadly_chunks(control, "guest read chunk", items):
+            yield item
+
+    ConnectedGuest.list_directories = deadly_list  # type: ignore[method-assign]
+    ConnectedGuest.read_files = deadly_read_files  # type: ignore[method-assign]
     ConnectedGuest.run = deadly_run  # type: ignore[method-assign]
     ConnectedGuest.tar_in = deadly_tar_in  # type: ignore[method-assign]
     ConnectedGuest.open_output = deadly_open  # type: ignore[method-assign]
@@ -82,8 +96,8 @@ class _Reading:
 
 
 async def _deadly_chunks(
-    control: Path, point: str, chunks: AsyncIterable[bytes]
-) -> AsyncIterator[bytes]:
+    control: Path, point: str, chunks: AsyncIterable[Any]
+) -> AsyncIterator[Any]:
     async for chunk in chunks:
         async with _point(control, point):
             yield chunk

@@ -7,10 +7,11 @@ same.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from banger.errors import GuestPathNotFound, WorkspaceNotFound
+from banger.errors import GuestPathNotFound, GuestProtocolError, WorkspaceNotFound
 from banger.model.vm import WorkspaceRecord
 from banger.workspace.base import (
     MODE_EXECUTABLE,
@@ -29,6 +30,7 @@ from banger.workspace.guesttracked import (
     read_submodule_head,
 )
 from banger.workspace.ignoring import IgnoreRules
+from banger.workspace.names import parents
 from banger.workspace.trees import Entries, TreeEntry, list_tree
 from banger.workspace.walking import Findings, read_small, walk
 from banger.workspace.workspacenotices import sum_up
@@ -88,7 +90,8 @@ async def read_guest_tree(
     tracked = await _ask_tracked(guest, path, base, found)
     files = {file.name: file for file in base.files}
     known = found.unchanged.union(found.to_read, found.submodules)
-    names = found.to_read + sorted(tracked.names - known - tracked.skipped - files.keys())
+    unseen = tracked.names - known - tracked.skipped - files.keys()
+    names = found.to_read + sorted(n for n in unseen if not known.intersection(parents(n)))
     read = await gather(
         guest, path, names, git_dir, object_format=object_format, deadline_s=deadline_s
     )
@@ -96,6 +99,7 @@ async def read_guest_tree(
     changed = {name: _keep_mode(e, files.get(name)) for name, e in read.items()} | moved
     same = {name for name, e in changed.items() if _is_same(e, files.get(name))}
     there = found.unchanged.union(changed, found.submodules)
+    _require_tree(changed, there)
     return GuestTree(
         base,
         {name: entry for name, entry in changed.items() if name not in same},
@@ -112,6 +116,17 @@ async def load_base_of(record: WorkspaceRecord, bases: Path, git_dir: Path) -> B
     committed = await list_tree(git_dir, record.commit)
     files = [BaseFile(name, e.mode, e.blob) for name, e in sorted(committed.items())]
     return Base(f"{record.commit}^{{tree}}", files)
+
+
+def _require_tree(changed: Iterable[bytes], there: Set[bytes]) -> None:
+    """Check that no file is below another one, or below a link (hazard E1).
+
+    Raises:
+        GuestProtocolError: the guest lies.
+    """
+    for name in changed:
+        if not there.isdisjoint(parents(name)):
+            raise GuestProtocolError(f"The guest named a file as a directory, above {name!r:.200}.")
 
 
 async def _ask_tracked(guest: GuestFiles, path: str, base: Base, found: Findings) -> Tracked:
