@@ -59,7 +59,7 @@ async def convert(
     if not plain:
         return dict(files)
     work = git_dir.parent / "work"
-    await _check_out(git_dir, work, {**rules, **plain})
+    await check_out(git_dir, work, {**rules, **plain})
     await shadow_git(git_dir, work, "read-tree", commit)
     stdin = b"".join(name + b"\0" for name in plain)
     add = ("update-index", "--add", "--replace", "-z", "--stdin")
@@ -69,9 +69,11 @@ async def convert(
     return {name: made[name] if name in plain else entry for name, entry in files.items()}
 
 
-async def _check_out(git_dir: Path, work: Path, files: Mapping[bytes, TreeEntry]) -> None:
+async def check_out(git_dir: Path, work: Path, files: Mapping[bytes, TreeEntry]) -> None:
     """Write these files into the new directory `work`, byte for byte."""
     work.mkdir()
+    if not files:
+        return
     top = os.fsencode(work)
     for above in sorted({above for name in files for above in parents(name)}):
         os.mkdir(os.path.join(top, above))

@@ -14,12 +14,13 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from banger.workspace.base import Base
 from banger.workspace.blobs import read_blobs
-from banger.workspace.converting import convert, find_rules
+from banger.workspace.converting import check_out, convert, find_rules
+from banger.workspace.git import shadow_git
 from banger.workspace.guesttree import GuestTree
 from banger.workspace.trees import Entries, TreeEntry, list_tree
 
+_ATTRIBUTES = ("text", "crlf", "eol", "ident", "filter", "working-tree-encoding")
 _BINARY_BYTES = 8000
 """Git takes a content with a NUL in so many first bytes for binary."""
 
@@ -35,26 +36,27 @@ class _Content:
 
 async def fit_to_host(git_dir: Path, commit: str, tree: GuestTree) -> tuple[Entries, Entries]:
     """Return what goes into a patch otherwise than its bytes: of the base, and of the guest."""
-    if not _converts(tree.base):
-        return {}, {}
     before = {file.name: TreeEntry(file.mode, file.blob) for file in tree.base.files}
     rules = find_rules(before)
-    old = {name: before[name] for name in tree.removed.union(tree.changed) if name in before}
+    touched = await _find_converted(git_dir, tree, rules)
+    if not touched:
+        return {}, {}
+    old = {name: before[name] for name in touched if name in before}
+    new = {name: tree.changed[name] for name in touched if name in tree.changed}
     old_made = await convert(git_dir, commit, old, rules=rules)
-    new_made = await convert(git_dir, commit, tree.changed, rules=rules)
+    new_made = await convert(git_dir, commit, new, rules=rules)
     committed = await list_tree(git_dir, commit)
     # Filters have no commands here, but what they made of a clean file is known.
     clean = {file.name for file in tree.base.files if file.clean}
     old_made |= {name: committed[name] for name in old if name in clean}
-    differ = [_different(old, old_made), _different(tree.changed, new_made)]
+    differ = [_different(old, old_made), _different(new, new_made)]
     blobs = {blob for pair in (*differ[0].values(), *differ[1].values()) for blob in pair}
-    blobs |= {tree.changed[name].blob for name in differ[0] if name in tree.changed}
+    blobs |= {new[name].blob for name in differ[0] if name in new}
     contents = await _load(git_dir, sorted(blobs))
 
     def keeps_old(name: bytes) -> bool:
         raw, made = differ[0][name]
-        new = tree.changed.get(name)
-        binary = contents[raw].is_binary or (new is not None and contents[new.blob].is_binary)
+        binary = contents[raw].is_binary or (name in new and contents[new[name].blob].is_binary)
         return contents[raw].with_lf == contents[made].with_lf and not binary
 
     def keeps_new(name: bytes) -> bool:
@@ -67,11 +69,23 @@ async def fit_to_host(git_dir: Path, commit: str, tree: GuestTree) -> tuple[Entr
     )
 
 
-def _converts(base: Base) -> bool:
-    """Tell whether the host's git may convert anything at all."""
-    autocrlf = dict(base.options).get("core.autocrlf", b"false")
-    attributes = find_rules({file.name: TreeEntry(file.mode, file.blob) for file in base.files})
-    return autocrlf != b"false" or bool(base.attributes or attributes)
+async def _find_converted(git_dir: Path, tree: GuestTree, rules: Entries) -> list[bytes]:
+    """Return the changed and removed names that the host's git may convert."""
+    names = sorted(tree.removed.union(tree.changed))
+    autocrlf = dict(tree.base.options).get("core.autocrlf", b"false") != b"false"
+    if not names or not (autocrlf or rules or tree.base.attributes):
+        return []
+    work = git_dir.parent / "rules"
+    await check_out(git_dir, work, rules)
+    command = ("check-attr", "--stdin", "-z", *_ATTRIBUTES)
+    stdin = b"".join(name + b"\0" for name in names)
+    said = (await shadow_git(git_dir, work, *command, stdin=stdin)).stdout.split(b"\0")
+    found: dict[bytes, set[bytes]] = {name: set() for name in names}
+    for name, attribute, value in zip(said[0::3], said[1::3], said[2::3], strict=False):
+        by_setting = autocrlf and (attribute, value) == (b"text", b"unspecified")
+        if by_setting or value not in (b"unspecified", b"unset"):
+            found[name].add(attribute)
+    return [name for name in names if found[name]]
 
 
 def _different(raw: Entries, made: Entries) -> dict[bytes, tuple[str, str]]:
