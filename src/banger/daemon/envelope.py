@@ -10,6 +10,9 @@ from banger.api.requests import Params
 from banger.api.table import METHODS, Method
 from banger.errors import InvalidRequest, UnknownMethod
 
+TEXTS = frozenset({"branch", "from_ref", "image", "kernel", "key", "labels", "name", "ref", "vm"})
+"""Members of any request that hold names or labels."""
+
 
 def check_envelope(document: wire.Document) -> tuple[Method, object]:
     """Return the method and its raw parameters.
@@ -48,12 +51,28 @@ def check_caller(document: wire.Document) -> dict[str, str] | None:
     return caller
 
 
+def _require_text_names(untrusted_params: object) -> None:
+    """Check that names and labels are text. Paths, words and variables may be any bytes.
+
+    Raises:
+        InvalidRequest: one has bytes that are not UTF-8.
+    """
+    members = untrusted_params if isinstance(untrusted_params, dict) else {}
+    for member in TEXTS & members.keys():
+        value = members[member]
+        texts = [*value.keys(), *value.values()] if isinstance(value, dict) else [value]
+        for text in texts:
+            if isinstance(text, str) and any("\ud800" <= char <= "\udfff" for char in text):
+                raise InvalidRequest(f"{member} {text} is not UTF-8 text.")
+
+
 def check_params(method: Method, untrusted_params: object) -> Params:
     """Return the typed parameters.
 
     Raises:
         InvalidRequest: they do not fit; the message names the field.
     """
+    _require_text_names(untrusted_params)
     try:
         return msgspec.convert(untrusted_params, method.params)
     except msgspec.ValidationError as error:

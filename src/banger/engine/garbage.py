@@ -54,7 +54,8 @@ async def _directories(folder: Path, known: set[VmId], *, remove: bool) -> list[
     def look() -> list[Leftover]:
         found = []
         for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            if VM_ID.fullmatch(path.name) and path.name not in known:
+            is_ours = VM_ID.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
+            if is_ours and path.name not in known:
                 if remove:
                     shutil.rmtree(path)
                 found.append(Leftover(kind="directory", name=str(path), removed=remove))

@@ -89,6 +89,16 @@ def publish_dir(staged: Path, target: Path) -> bool:
     return True
 
 
+def list_folders(directory: Path) -> list[str]:
+    """Return the names of the folders in a directory of ours; none if it is not there.
+
+    A file that somebody has left there is nothing of ours.
+    """
+    if not directory.is_dir():
+        return []
+    return [path.name for path in directory.iterdir() if path.is_dir() and not path.is_symlink()]
+
+
 def fsync_file(path: Path) -> None:
     """Flush one file's data to its device."""
     fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC)

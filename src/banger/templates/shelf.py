@@ -18,7 +18,7 @@ import msgspec
 from msgspec import Struct
 
 from banger.errors import TemplateUnusable
-from banger.host.files import LIMITS, publish_dir, space_errors, write_atomic
+from banger.host.files import LIMITS, list_folders, publish_dir, space_errors, write_atomic
 from banger.layout import Layout
 from banger.templates.saved import (
     MANIFEST,
@@ -78,8 +78,7 @@ class Uses(NamedTuple):
 def list_templates(layout: Layout) -> list[tuple[Template | None, str, Uses]]:
     """Return each template (None: damaged), its key and its uses, the last used first."""
     found = []
-    keys = [path.name for path in layout.templates.iterdir()] if layout.templates.is_dir() else []
-    for key in keys:
+    for key in list_folders(layout.templates):
         try:
             template = find_template(layout, key)
         except TemplateUnusable:

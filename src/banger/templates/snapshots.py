@@ -13,7 +13,13 @@ from pathlib import Path
 import msgspec
 from msgspec import Struct
 
-from banger.host.files import ensure_private_dir, publish_dir, space_errors, write_atomic
+from banger.host.files import (
+    ensure_private_dir,
+    list_folders,
+    publish_dir,
+    space_errors,
+    write_atomic,
+)
 from banger.layout import Layout
 from banger.model.names import VmId
 from banger.model.vm import Shape
@@ -54,17 +60,14 @@ def publish_snapshot(layout: Layout, staged: Path, snapshot: Snapshot) -> None:
 
 def list_snapshots(layout: Layout) -> list[Snapshot]:
     """Return every snapshot whose manifest can be read, oldest first."""
-    try:
-        folders = list(layout.snapshots.iterdir())
-    except FileNotFoundError:
-        return []
+    folders = [layout.snapshots / name for name in list_folders(layout.snapshots)]
     found = [snapshot for folder in folders if (snapshot := _read(folder))]
     return sorted(found, key=lambda snapshot: (snapshot.created_at, snapshot.id))
 
 
 def list_ids(layout: Layout) -> list[str]:
     """Return the id of every snapshot, damaged ones, too."""
-    return [path.name for path in layout.snapshots.iterdir()] if layout.snapshots.is_dir() else []
+    return list_folders(layout.snapshots)
 
 
 def forget_name(layout: Layout, snapshot: Snapshot) -> None:

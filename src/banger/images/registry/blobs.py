@@ -168,9 +168,13 @@ def trim_blobs(
     return freed
 
 
+def _is_file(path: Path) -> bool:
+    return path.is_file() and not path.is_symlink()
+
+
 def _by_age(folder: Path) -> list[tuple[float, int, Path]]:
     """Return (last use, size, path) of the files in a folder, the oldest first."""
     if not folder.is_dir():
         return []
-    stats = [(path.stat(), path) for path in folder.iterdir()]
+    stats = [(path.stat(), path) for path in folder.iterdir() if _is_file(path)]
     return sorted((stat.st_mtime, stat.st_size, path) for stat, path in stats)
