@@ -34,9 +34,13 @@ class RealRegistry:
     credentials: str | None = None
 
     def push(self, layout: Path, tag: str, name: str) -> None:
-        """Copy an image of an OCI layout, with all its platforms, to `name`."""
-        argv = ["skopeo", "--insecure-policy", "copy", "--quiet", "--all", "--preserve-digests"]
-        argv += ["--dest-tls-verify=false"]
+        """Copy an image of an OCI layout to `name`; of an index only itself.
+
+        With an index's images, later releases of skopeo would note in it which are packed with
+        zstd, and it would be another one.
+        """
+        argv = ["skopeo", "--insecure-policy", "copy", "--quiet", "--preserve-digests"]
+        argv += ["--multi-arch=index-only", "--dest-tls-verify=false"]
         argv += ["--dest-creds", self.credentials] if self.credentials else []
         argv += [f"oci:{layout}:{tag}", f"docker://{self.address}/{name}"]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S, check=False)

@@ -53,8 +53,12 @@ async def service_manager(
 ) -> AsyncIterator[list[tuple[Any, ...]]]:
     """A manager that listens at `path` for a block; yields the bodies of the calls to it."""
     calls: list[tuple[Any, ...]] = []
+    callers: list[asyncio.Task[object]] = []
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        served = asyncio.current_task()
+        assert served is not None
+        callers.append(served)
         with contextlib.closing(writer), contextlib.suppress(EOFError, ConnectionError):
             if await _greet(reader, writer, greeting):
                 connection = DBusConnection(reader, writer)
@@ -64,8 +68,15 @@ async def service_manager(
 
     path.parent.mkdir(parents=True, exist_ok=True)
     server = await asyncio.start_unix_server(serve, path)
-    async with server:
+    try:
         yield calls
+    finally:
+        server.close()
+        # A part may hang, and Python from 3.12.1 on waits for those who are served.
+        for each in callers:
+            each.cancel()
+        await asyncio.gather(*callers, return_exceptions=True)
+        await server.wait_closed()
 
 
 async def _greet(

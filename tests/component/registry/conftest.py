@@ -12,7 +12,8 @@ import pytest
 from tests.support.oci_layouts import MadeLayer, OciLayout, make_layer
 from tests.support.registries import RealRegistry, real_registry
 
-BASE = {"a": b"1" * 200_000}
+TAGS = ("image", "sister", "arm64", "index")
+"""An index comes after the images that it names: a registry checks that they are there."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +45,7 @@ def stock(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[MadeLaye
     amd64 = layout.add_image(layers, config=config)
     arm64 = layout.add_image(
         [make_layer({"arm": b"64"})],
+        tag="arm64",
         platform={"os": "linux", "architecture": "arm64", "variant": "v8"},
     )
     layout.add_index([arm64, amd64], tag="index")
@@ -57,6 +59,6 @@ def stocked(
     """A registry without authentication."""
     root, layers = stock
     with real_registry(tmp_path_factory.mktemp("registry")) as registry:
-        for tag in ("image", "sister", "index"):
+        for tag in TAGS:
             registry.push(root, tag, f"test/x:{tag}")
         yield Stocked(registry, root, layers)

@@ -17,7 +17,7 @@ from banger.errors import ConfigInvalid, ImageNotFound, ImageUntrusted
 from banger.host.proc import find_tool
 from banger.images.registry import Resolved
 from banger.model.registries import Registries, RegistrySettings
-from tests.component.registry.conftest import Stocked
+from tests.component.registry.conftest import TAGS, Stocked
 from tests.component.registry.hostile import Handler, HostileRegistry, hostile_registry
 from tests.component.registry.pulling import a_puller, run
 from tests.support.installations import Installation
@@ -82,7 +82,7 @@ def shop(
     stocked: Stocked, keys: tuple[SigningKey, SigningKey], request: pytest.FixtureRequest
 ) -> Shop:
     repository = "team/" + re.sub("[^a-z0-9]+", "-", request.node.name)[:60].strip("-")
-    for tag in ("image", "sister", "index"):
+    for tag in TAGS:
         stocked.registry.push(stocked.layout, tag, f"{repository}:{tag}")
     return Shop(stocked, repository, *keys)
 
