@@ -15,23 +15,23 @@ from banger.host.proc import Finished, run_sync
 from tests.support.artifacts import CHECKOUT
 
 BLOCK_DEADLINE_S = 900.0
-TOUR = re.search(
-    r"^## A 60-second tour$(.*?)^## ", (CHECKOUT / "README.md").read_text("utf-8"), re.M | re.S
-)
+README = (CHECKOUT / "README.md").read_text("utf-8")
+TOUR = re.search(r"^## A 60-second tour$(.*?)^## ", README, re.M | re.S)
+INTO_PATH = re.search(r"^```sh\n(export PATH=.*?)^```", README, re.M | re.S)
 
 
 @pytest.fixture
 def newcomer(short_dir: Path, private_environ: dict[str, str]) -> Iterator[dict[str, str]]:
-    """A user with a checkout and the command in PATH; images and kernels are there."""
+    """A user with a checkout in which it was built; images and kernels are there."""
     shutil.copytree(CHECKOUT / "examples", short_dir / "checkout/examples")
     _run(["git", "init", "--quiet"], private_environ, short_dir)
     _run(["git", "add", "--all"], private_environ, short_dir)
     identity = ["-c", "user.name=A", "-c", "user.email=a@localhost"]
     _run(["git", *identity, "commit", "--quiet", "-m", "Begin"], private_environ, short_dir)
     private_environ["XDG_DATA_HOME"] = os.environ["XDG_DATA_HOME"]
-    private_environ["PATH"] = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    (short_dir / "checkout/.venv").symlink_to(sys.prefix)
     yield private_environ
-    _run(["banger", "daemon", "stop"], private_environ, short_dir)
+    _run([".venv/bin/banger", "daemon", "stop"], private_environ, short_dir)
 
 
 def _run(argv: list[str], environ: dict[str, str], short_dir: Path) -> Finished:
@@ -43,11 +43,14 @@ def _run(argv: list[str], environ: dict[str, str], short_dir: Path) -> Finished:
 @pytest.mark.timeout(4 * BLOCK_DEADLINE_S)
 def test_the_tour_works(newcomer: dict[str, str], short_dir: Path) -> None:
     assert TOUR
+    assert INTO_PATH
     blocks = re.findall(r"^```sh\n(.*?)^```", TOUR[1], re.M | re.S)
     assert len(blocks) == 5
     said = []
     for block in blocks:
-        finished = _run(["bash", "-euo", "pipefail", "-c", block], newcomer, short_dir)
+        finished = _run(
+            ["bash", "-euo", "pipefail", "-c", INTO_PATH[1] + block], newcomer, short_dir
+        )
         said.append(finished.text)
         assert finished.status == 0, f"{block}\n{finished.text}\n{finished.stderr.decode()}"
     assert "4 tests passed" in said[0]

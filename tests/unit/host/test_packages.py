@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 import os
+import re
+import runpy
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -162,6 +164,15 @@ def test_each_program_that_is_asked_for_is_in_the_table_of_packages() -> None:
     named = _named_programs()
     assert {"ssh-keygen", "mke2fs", "sqfstar", "unsquashfs", "newgidmap", "passt"} <= named
     assert [name for name in sorted(named) if not packages.find_providers([name])] == []
+
+
+def test_each_target_installs_what_it_needs_and_a_demo_nothing_of_the_tests() -> None:
+    needs = runpy.run_path(str(CHECKOUT / "scripts/install_host.py"))["NEEDS"]
+    makefile = (CHECKOUT / "Makefile").read_text()
+    targets = re.findall(r"scripts/(?:enter|in-place) ([a-z-]+)", makefile)
+    assert set(targets) | {"trixie"} == set(needs)
+    assert set(needs["demo"]).isdisjoint(TESTS)
+    assert set(RUNTIME) < set(needs["demo"]) < set(needs["test"])
 
 
 def test_the_bootstrap_needs_nothing_but_the_standard_library(run_dir: Path) -> None:
