@@ -1,8 +1,11 @@
-"""Build our programs in C for the wheel's architecture and put them into the package.
+"""Build our programs in C for the wheel's architectures and put them into the package.
 
 A hatchling build hook; also a small command: `python hatch_build.py --version`
 prints the agent's version string (for the Makefile), `python hatch_build.py`
-builds all of them into the source tree (for editable installs and tests).
+builds all of them for this machine into the source tree (for editable installs and tests).
+
+A wheel has the programs of every architecture, built by zig's wheel, which a build requires;
+with BANGER_AGENT_ARCH only that one's.
 
 Owns the folders below src/banger that PROGRAMS names, which are never committed. A
 binary is compiled aside and renamed, so a build that dies leaves the old one.
@@ -17,6 +20,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -54,26 +58,46 @@ def agent_version() -> str:
     return f"{project['version']}+{digest.hexdigest()[:12]}"
 
 
-def target_architecture() -> str:
-    """Return the architecture to build for: BANGER_AGENT_ARCH, else this machine's."""
-    name = os.environ.get("BANGER_AGENT_ARCH") or platform.machine()
+def parse_architecture(name: str) -> str:
+    """Return the architecture's one name, as `uname -m` says it; ends the build if unknown."""
     if name.lower() not in ARCHITECTURES:
         raise SystemExit(f"banger: no support for the architecture {name}")
     return ARCHITECTURES[name.lower()]
 
 
+def target_architecture() -> str:
+    """Return the one architecture to build for: BANGER_AGENT_ARCH, else this machine's."""
+    return parse_architecture(os.environ.get("BANGER_AGENT_ARCH") or platform.machine())
+
+
+def wheel_architectures() -> list[str]:
+    """Return the architectures of a wheel: BANGER_AGENT_ARCH, else all."""
+    name = os.environ.get("BANGER_AGENT_ARCH")
+    return [parse_architecture(name)] if name else sorted(set(ARCHITECTURES.values()))
+
+
+def wheel_tag(architectures: list[str]) -> str:
+    """Return the tag of a wheel with the programs of these architectures.
+
+    The programs are static, and the library asks for three functions that every libc has:
+    nothing binds them to a release of one. 2.17 is the oldest that installers still know.
+    """
+    systems = ("manylinux_2_17", "manylinux2014", "musllinux_1_1")
+    platforms = [f"{system}_{each}" for each in architectures for system in systems]
+    return f"py3-none-{'.'.join(sorted(platforms))}"
+
+
 def compiler(architecture: str) -> list[str]:
-    """Return the C compiler: musl-gcc if it builds for `architecture`, else zig's wheel."""
+    """Return the C compiler: zig where its wheel is installed, else musl-gcc."""
+    if find_spec("ziglang"):
+        return [sys.executable, "-m", "ziglang", "cc", "-target", f"{architecture}-linux-musl"]
     native = ARCHITECTURES.get(platform.machine().lower())
     if architecture == native and shutil.which("musl-gcc"):
         return ["musl-gcc"]
-    try:
-        import ziglang  # type: ignore[import-not-found]  # noqa: F401
-    except ImportError:
-        raise SystemExit(
-            "banger: no musl compiler: install musl-tools, or pip install ziglang"
-        ) from None
-    return [sys.executable, "-m", "ziglang", "cc", "-target", f"{architecture}-linux-musl"]
+    raise SystemExit(
+        f"banger: no compiler for {architecture}: pip install ziglang"
+        + (", or install musl-tools" if architecture == native else "")
+    )
 
 
 def build(program: Program, architecture: str) -> Path:
@@ -91,6 +115,11 @@ def build(program: Program, architecture: str) -> Path:
     ]
     subprocess.run(command, check=True)
     return binary
+
+
+def build_all(architecture: str) -> dict[str, str]:
+    """Compile every program; return the place in a wheel of each binary."""
+    return {str(build(each, architecture)): each.inside(architecture) for each in PROGRAMS}
 
 
 def _hook_interface() -> type:
@@ -111,18 +140,19 @@ class ProgramsBuildHook(_hook_interface()):  # type: ignore[misc]  # any class
         """Called by hatchling for each target; the source distribution needs nothing."""
         if self.target_name != "wheel":
             return
-        architecture = target_architecture()
-        binaries = {str(build(each, architecture)): each.inside(architecture) for each in PROGRAMS}
         if version == "editable":
-            return  # the source tree is what is imported, and the binaries are in it
-        build_data["force_include"].update(binaries)
+            build_all(target_architecture())  # into the source tree, which is what is imported
+            return
+        architectures = wheel_architectures()
+        for each in architectures:
+            build_data["force_include"].update(build_all(each))
         build_data["pure_python"] = False
-        build_data["tag"] = f"py3-none-linux_{architecture}"
+        build_data["tag"] = wheel_tag(architectures)
 
 
 if __name__ == "__main__":
     if sys.argv[1:] == ["--version"]:
         print(agent_version())  # noqa: T201 - a command's output
     else:
-        for each in PROGRAMS:
-            print(build(each, target_architecture()))  # noqa: T201 - a command's output
+        for binary in build_all(target_architecture()):
+            print(binary)  # noqa: T201 - a command's output

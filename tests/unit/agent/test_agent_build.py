@@ -55,16 +55,20 @@ def test_hook_builds_into_the_package(copy: Path) -> None:
 
 
 def test_a_wheel_has_every_program(copy: Path, tmp_path: Path) -> None:
-    """And only those, of one architecture."""
-    shutil.copy(CHECKOUT / "README.md", copy)
+    """And only those; with BANGER_AGENT_ARCH of that architecture alone."""
+    for name in ("README.md", "LICENSE", "THIRD_PARTY_NOTICES.txt"):
+        shutil.copy(CHECKOUT / name, copy)
     package = copy / "src/banger/__init__.py"
     package.parent.mkdir(parents=True, exist_ok=True)
     package.touch()
     command = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(tmp_path)]
-    subprocess.run(command, cwd=copy, check=True, timeout=300)
-    [wheel] = tmp_path.glob("*.whl")
     machine = os.uname().machine
-    assert wheel.name.endswith(f"-py3-none-linux_{machine}.whl")
+    environ = {**os.environ, "BANGER_AGENT_ARCH": machine}
+    subprocess.run(command, cwd=copy, env=environ, check=True, timeout=300)
+    [wheel] = tmp_path.glob("*.whl")
+    assert wheel.name.endswith(
+        f"-py3-none-manylinux2014_{machine}.manylinux_2_17_{machine}.musllinux_1_1_{machine}.whl"
+    )
     with zipfile.ZipFile(wheel) as archive:
         programs = [each for each in archive.infolist() if each.external_attr >> 16 & 0o111]
         names = [each.filename for each in programs]

@@ -1,0 +1,130 @@
+"""The package as users get it: sources, a wheel built of them alone, an install without a checkout.
+
+Needs a package index: the build requires zig, which compiles for both architectures. The first
+build takes minutes, since zig builds its C library. Later ones find that in the tests' cache, if
+zig itself is where it was: so the environment of the build is kept there as well.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tarfile
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+
+from tests.support.artifacts import CACHE, CHECKOUT
+
+pytestmark = pytest.mark.timeout(1800)
+PROGRAMS = ("guest/agent/{}/banger-agent", "network/guard/{}/banger-guard")
+LIBRARY = "vmm/qemu/keeper/{}/banger-keeper.so"
+ELF_MACHINES = {"x86_64": 0x3E, "aarch64": 0xB7}
+FIND_PROGRAMS = """
+from banger.network.user import find_guard
+from banger.vmm.qemu.keeper import find_keeper
+print(find_guard().is_file(), find_keeper().is_file())
+"""
+
+
+def run(*argv: str | Path, cwd: Path, environ: dict[str, str] | None = None) -> str:
+    done = subprocess.run(
+        [str(word) for word in argv],
+        cwd=cwd,
+        env=environ,
+        stdout=subprocess.PIPE,
+        text=True,
+        check=True,
+        timeout=1500,
+    )
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The source distribution."""
+    target = tmp_path_factory.mktemp("sdist")
+    run(sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-d", target, cwd=CHECKOUT)
+    [sdist] = target.glob("*.tar.gz")
+    return sdist
+
+
+@pytest.fixture(scope="module")
+def builder() -> Path:
+    """The Python of an environment that has what pyproject.toml requires for a build, no more."""
+    folder = Path(os.environ[CACHE], "zig")
+    python = folder / "venv/bin/python"
+    if not python.exists():
+        run(sys.executable, "-m", "venv", folder / "venv", cwd=CHECKOUT)
+    project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
+    run(python, "-m", "pip", "install", "-q", *project["build-system"]["requires"], cwd=folder)
+    return python
+
+
+@pytest.fixture(scope="module")
+def wheel(builder: Path, sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A wheel of the source distribution."""
+    target = tmp_path_factory.mktemp("wheel")
+    environ = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(builder.parents[2] / "cache")}
+    command = [builder, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "-w", target]
+    run(*command, sources, cwd=target, environ=environ)
+    [built] = target.glob("*.whl")
+    return built
+
+
+def test_the_sources_hold_no_built_program(sources: Path) -> None:
+    with tarfile.open(sources) as archive:
+        names = archive.getnames()
+    assert any(name.endswith("agent/exec.c") for name in names)
+    assert not [name for name in names if name.endswith(("banger-agent", "banger-guard", ".so"))]
+
+
+def test_a_wheel_has_the_programs_of_both_architectures(wheel: Path) -> None:
+    """They need nothing of the system that they are installed on, as the tag says."""
+    for machine, number in ELF_MACHINES.items():
+        assert f"manylinux_2_17_{machine}" in wheel.name
+        assert f"musllinux_1_1_{machine}" in wheel.name
+        with zipfile.ZipFile(wheel) as archive:
+            for place in (*PROGRAMS, LIBRARY):
+                name = f"banger/{place.format(machine)}"
+                binary = archive.read(name)
+                assert binary[:4] == b"\x7fELF"
+                assert int.from_bytes(binary[18:20], "little") == number
+                assert archive.getinfo(name).external_attr >> 16 & 0o111
+                assert b"/ld-" not in binary, "no program interpreter"
+                assert b"libc.so" not in binary, "no library"
+
+
+def test_a_wheel_says_that_it_has_types_and_whose_code_is_in_it(wheel: Path) -> None:
+    with zipfile.ZipFile(wheel) as archive:
+        assert "banger/py.typed" in archive.namelist()
+        [notices] = [each for each in archive.namelist() if each.endswith("NOTICES.txt")]
+        assert "Rich Felker" in archive.read(notices).decode()
+        [metadata] = [each for each in archive.namelist() if each.endswith("/METADATA")]
+        text = archive.read(metadata).decode()
+    assert "Classifier: Programming Language :: Python :: 3.13" in text
+    assert "License-File: THIRD_PARTY_NOTICES.txt" in text
+
+
+def test_an_install_works_without_a_checkout(
+    wheel: Path, short_dir: Path, private_environ: dict[str, str]
+) -> None:
+    run(sys.executable, "-m", "venv", short_dir / "venv", cwd=short_dir)
+    banger = short_dir / "venv/bin/banger"
+    run(short_dir / "venv/bin/python", "-m", "pip", "install", "-q", wheel, cwd=short_dir)
+    assert run(banger, "version", cwd=short_dir, environ=private_environ).startswith("banger 0.")
+    doctor = subprocess.run(
+        [banger, "doctor"],
+        cwd=short_dir,
+        env=private_environ,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=120,
+    )
+    assert doctor.returncode in {0, 6}, doctor.stderr  # 6: this host lacks something
+    assert f" at {short_dir}/venv/bin/python." in doctor.stdout
+    assert run(short_dir / "venv/bin/python", "-c", FIND_PROGRAMS, cwd=short_dir) == "True True\n"
