@@ -16,7 +16,7 @@ import pytest
 SMALL = 'mount -t tmpfs -o "size=$2,mode=700" banger-test "$1"'
 FULL = f'{SMALL}; cat /dev/zero >"$1/filled" 2>/dev/null || true'
 WITHOUT_INODES = 'mount -t tmpfs -o "nr_inodes=$2,mode=700" banger-test "$1"'
-READ_ONLY = f'{SMALL}; mount -o remount,ro "$1"'
+READ_ONLY = 'mount -t tmpfs -o "ro,size=$2,mode=700" banger-test "$1"'
 MISSING = """
 mount -t tmpfs banger-test "$2"
 mkdir "$2/upper" "$2/work"
