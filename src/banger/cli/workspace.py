@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import contextlib
 import os
-import tempfile
 from argparse import Namespace
 
 from banger.cli.context import Context
 from banger.cli.logs import copy_out
+from banger.cli.outfile import open_output
 from banger.cli.output import format_bytes, format_json, printable
 from banger.cli.parser import Parser, UsageError
 from banger.cli.progress import Stages
-from banger.client.stream import ClientStream
-from banger.errors import OperationFailed
 
 
 def _configure_prepare(parser: Parser) -> None:
@@ -65,7 +63,7 @@ def _prepare(arguments: Namespace, context: Context) -> int:
 def _configure_export(parser: Parser) -> None:
     add = parser.add_argument
     add("ref", metavar="VM", help="name, id, or the beginning of either")
-    add("-o", "--output", metavar="FILE", help="write the patch to FILE instead of stdout")
+    add("-o", "--output", metavar="FILE", help="write the patch to FILE; -: stdout")
     add(
         "--branch",
         metavar="NAME",
@@ -109,10 +107,12 @@ def _export(arguments: Namespace, context: Context) -> int:
         assert isinstance(stream.result, dict)
         for notice in stream.result["notices"]:
             context.say(printable(notice))
-        if arguments.output is None:
+        if arguments.output in (None, "-"):
             copy_out(stream)
         else:
-            _save(stream, os.path.abspath(arguments.output))
+            with open_output(arguments.output) as file:
+                for _, data in stream:
+                    file.write(data)
     return 0
 
 
@@ -143,35 +143,6 @@ def _export_branch(arguments: Namespace, context: Context) -> int:
                 "(--include-uncommitted puts them in)."
             )
     return 0
-
-
-def _save(stream: ClientStream, path: str) -> None:
-    """Write the patch beside `path`, then rename: half a patch never has its name.
-
-    Raises:
-        OperationFailed: the file cannot be written.
-    """
-    try:
-        fd, aside = tempfile.mkstemp(dir=os.path.dirname(path), prefix=".banger-patch.")
-    except OSError as error:
-        raise OperationFailed(f"{path} cannot be written: {error.strerror}.") from error
-    try:
-        with os.fdopen(fd, "wb") as file:
-            for _, data in stream:
-                file.write(data)
-            os.fchmod(fd, 0o666 & ~_umask())
-        os.replace(aside, path)
-    except OSError as error:
-        raise OperationFailed(f"{path} cannot be written: {error.strerror}.") from error
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(aside)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask
 
 
 COMMANDS = {

@@ -12,6 +12,7 @@ from banger.api.requests import Gc
 from banger.api.results import Leftover
 from banger.engine.engine import Engine
 from banger.engine.recovery import load_recorded_processes
+from banger.host.files import list_own
 from banger.model.names import VmId
 from banger.model.vm import LIVE
 from banger.vmm import end_leftover, find_leftovers
@@ -53,9 +54,8 @@ async def _processes(engine: Engine, busy: set[VmId], *, remove: bool) -> list[L
 async def _directories(folder: Path, known: set[VmId], *, remove: bool) -> list[Leftover]:
     def look() -> list[Leftover]:
         found = []
-        for path in sorted(folder.iterdir()) if folder.is_dir() else []:
-            is_ours = VM_ID.fullmatch(path.name) and path.is_dir() and not path.is_symlink()
-            if is_ours and path.name not in known:
+        for path in sorted(list_own(folder, VM_ID)):
+            if path.name not in known:
                 if remove:
                     shutil.rmtree(path)
                 found.append(Leftover(kind="directory", name=str(path), removed=remove))

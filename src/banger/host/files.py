@@ -12,6 +12,7 @@ import contextlib
 import errno
 import fcntl
 import os
+import re
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -89,14 +90,14 @@ def publish_dir(staged: Path, target: Path) -> bool:
     return True
 
 
-def list_folders(directory: Path) -> list[str]:
-    """Return the names of the folders in a directory of ours; none if it is not there.
-
-    A file that somebody has left there is nothing of ours.
-    """
-    if not directory.is_dir():
+def list_own(folder: Path, name: re.Pattern[str]) -> list[Path]:
+    """Return the directories of a folder whose names are of our form; the rest is not ours."""
+    try:
+        found = list(os.scandir(folder))
+    except FileNotFoundError:
         return []
-    return [path.name for path in directory.iterdir() if path.is_dir() and not path.is_symlink()]
+    ours = [e for e in found if name.fullmatch(e.name) and e.is_dir()]
+    return [folder / entry.name for entry in ours]
 
 
 def fsync_file(path: Path) -> None:

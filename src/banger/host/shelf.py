@@ -38,6 +38,7 @@ from banger.host.files import (
     LIMITS,
     ensure_private_dir,
     fsync_dir,
+    list_own,
     publish_dir,
     space_errors,
     write_atomic,
@@ -78,7 +79,7 @@ class Shelf(Generic[A]):
 
     def list_all(self) -> list[A]:
         """Return every readable artefact under its current name, sorted by name and age."""
-        found = [self._load(path.name) for path in self.root.glob("*") if _is_digest(path.name)]
+        found = [self._load(path.name) for path in list_own(self.root, DIGEST)]
         names = self._names_of_digests()
         named = [_with_name(a, names.get(a.digest, a.name)) for a in found if a is not None]
         return sorted(named, key=lambda artifact: (artifact.name, artifact.digest))
@@ -170,7 +171,7 @@ class Shelf(Generic[A]):
     def _read_name(self, name: str) -> str | None:
         try:
             text = (self.root / "names" / _encode(name)).read_text("ascii").strip()
-        except (FileNotFoundError, UnicodeDecodeError, InvalidRequest):
+        except (FileNotFoundError, IsADirectoryError, UnicodeDecodeError, InvalidRequest):
             return None
         return text if _is_digest(text) else None
 
@@ -216,7 +217,9 @@ def _encode(name: str) -> str:
     Raises:
         InvalidRequest: it is empty or too long for a file name.
     """
-    encoded = quote(name, safe="").replace(".", "%2E") if name.startswith(".") else quote(name, "")
+    encoded = quote(os.fsencode(name), safe="")
+    if name.startswith("."):
+        encoded = encoded.replace(".", "%2E")
     if not 0 < len(encoded) <= NAME_BYTES_MAX:
         raise InvalidRequest(f"{name[:40]!r} is not a usable name: it is empty or too long.")
     return encoded

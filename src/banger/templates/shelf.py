@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from banger.errors import TemplateUnusable
-from banger.host.files import LIMITS, list_folders, publish_dir, space_errors, write_atomic
+from banger.host.files import LIMITS, list_own, publish_dir, space_errors, write_atomic
 from banger.layout import Layout
 from banger.templates.saved import (
     MANIFEST,
@@ -30,6 +31,7 @@ from banger.templates.saved import (
 )
 
 USES = "uses"
+KEY = re.compile(r"[0-9a-f]{64}")
 
 
 class Template(Struct, frozen=True, kw_only=True):
@@ -54,7 +56,7 @@ def find_template(layout: Layout, key: str) -> Template | None:
         TemplateUnusable: it is there and is not what it should be.
     """
     folder = layout.template_dir(key)
-    if not folder.exists():
+    if not folder.is_dir():
         return None
     try:
         template = msgspec.json.decode((folder / MANIFEST).read_bytes(), type=Template)
@@ -78,7 +80,7 @@ class Uses(NamedTuple):
 def list_templates(layout: Layout) -> list[tuple[Template | None, str, Uses]]:
     """Return each template (None: damaged), its key and its uses, the last used first."""
     found = []
-    for key in list_folders(layout.templates):
+    for key in (path.name for path in list_own(layout.templates, KEY)):
         try:
             template = find_template(layout, key)
         except TemplateUnusable:

@@ -8,22 +8,19 @@ the engine holds the VM's lifecycle lock when one is made.
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import msgspec
 from msgspec import Struct
 
-from banger.host.files import (
-    ensure_private_dir,
-    list_folders,
-    publish_dir,
-    space_errors,
-    write_atomic,
-)
+from banger.host.files import ensure_private_dir, list_own, publish_dir, space_errors, write_atomic
 from banger.layout import Layout
 from banger.model.names import VmId
 from banger.model.vm import Shape
 from banger.templates.saved import MANIFEST, SavedFiles, seal_files
+
+SNAPSHOT_ID = re.compile(r"[0-9a-f]{16}")
 
 
 class Snapshot(Struct, frozen=True, kw_only=True):
@@ -60,14 +57,14 @@ def publish_snapshot(layout: Layout, staged: Path, snapshot: Snapshot) -> None:
 
 def list_snapshots(layout: Layout) -> list[Snapshot]:
     """Return every snapshot whose manifest can be read, oldest first."""
-    folders = [layout.snapshots / name for name in list_folders(layout.snapshots)]
+    folders = list_own(layout.snapshots, SNAPSHOT_ID)
     found = [snapshot for folder in folders if (snapshot := _read(folder))]
     return sorted(found, key=lambda snapshot: (snapshot.created_at, snapshot.id))
 
 
 def list_ids(layout: Layout) -> list[str]:
     """Return the id of every snapshot, damaged ones, too."""
-    return list_folders(layout.snapshots)
+    return [path.name for path in list_own(layout.snapshots, SNAPSHOT_ID)]
 
 
 def forget_name(layout: Layout, snapshot: Snapshot) -> None:

@@ -23,6 +23,7 @@ from banger.templates import (
     require_intact,
 )
 
+A, B, C = (letter * 16 for letter in "abc")
 VM = VmId("00ff10203040")
 
 
@@ -51,29 +52,29 @@ def publish(layout: Layout, snapshot_id: str, *, name: str | None, created_at: f
 
 def test_what_was_published_is_listed_oldest_first(layout: Layout) -> None:
     assert list_snapshots(layout) == [] and list_ids(layout) == []
-    publish(layout, "b", name="later", created_at=2.0)
-    publish(layout, "a", name=None, created_at=3.0)
-    publish(layout, "c", name="first", created_at=1.0)
+    publish(layout, B, name="later", created_at=2.0)
+    publish(layout, A, name=None, created_at=3.0)
+    publish(layout, C, name="first", created_at=1.0)
     assert [(found.id, found.name) for found in list_snapshots(layout)] == [
-        ("c", "first"),
-        ("b", "later"),
-        ("a", None),
+        (C, "first"),
+        (B, "later"),
+        (A, None),
     ]
-    assert sorted(list_ids(layout)) == ["a", "b", "c"]
+    assert sorted(list_ids(layout)) == [A, B, C]
 
 
 def test_one_that_cannot_be_read_is_nobodys_but_is_known(layout: Layout) -> None:
     """B9: the others are listed, and its id is there to be swept."""
-    folder = publish(layout, "a", name="one")
-    publish(layout, "b", name="two")
+    folder = publish(layout, A, name="one")
+    publish(layout, B, name="two")
     (folder / "manifest.json").write_bytes(b"{")
-    assert [found.id for found in list_snapshots(layout)] == ["b"]
-    assert sorted(list_ids(layout)) == ["a", "b"]
+    assert [found.id for found in list_snapshots(layout)] == [B]
+    assert sorted(list_ids(layout)) == [A, B]
 
 
 def test_without_its_name_it_is_still_intact(layout: Layout) -> None:
     """C4: VMs may run on it."""
-    folder = publish(layout, "a", name="one")
+    folder = publish(layout, A, name="one")
     (found,) = list_snapshots(layout)
     forget_name(layout, found)
     (nameless,) = list_snapshots(layout)
@@ -86,7 +87,7 @@ def test_without_its_name_it_is_still_intact(layout: Layout) -> None:
 
 
 def test_removal_leaves_nothing(layout: Layout) -> None:
-    folder = publish(layout, "a", name="one")
+    folder = publish(layout, A, name="one")
     assert remove_saved(layout, folder)
     assert not remove_saved(layout, folder)
     assert list_ids(layout) == []
