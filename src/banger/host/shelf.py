@@ -43,6 +43,7 @@ from banger.host.files import (
     space_errors,
     write_atomic,
 )
+from banger.model.jsontext import decode_json, encode_json
 
 log = logging.getLogger(__name__)
 
@@ -111,7 +112,7 @@ class Shelf(Generic[A]):
         one without a readable manifest is replaced.
         """
         with space_errors(self.root):
-            write_atomic(staged / MANIFEST, msgspec.json.format(msgspec.json.encode(manifest)))
+            write_atomic(staged / MANIFEST, _format(manifest))
             target = self.directory(manifest.digest)
             if not publish_dir(staged, target) and self._load(manifest.digest) is None:
                 self.set_aside(manifest.digest)
@@ -127,7 +128,7 @@ class Shelf(Generic[A]):
             FileNotFoundError: the artefact is gone.
         """
         path = self.directory(manifest.digest) / MANIFEST
-        write_atomic(path, msgspec.json.format(msgspec.json.encode(manifest)))
+        write_atomic(path, _format(manifest))
 
     def point(self, name: str, digest: str) -> None:
         """Let `name` mean `digest` from now on."""
@@ -183,7 +184,7 @@ class Shelf(Generic[A]):
         """
         path = self.directory(digest) / MANIFEST
         try:
-            manifest = msgspec.json.decode(path.read_bytes(), type=self.kind)
+            manifest = decode_json(path.read_bytes(), self.kind)
         except FileNotFoundError:
             return None
         except (msgspec.DecodeError, OSError) as error:
@@ -192,6 +193,12 @@ class Shelf(Generic[A]):
             log.warning("the manifest %s cannot be used: %s", path, error)
             return None
         return manifest if manifest.digest == digest else None
+
+
+def _format(manifest: Artifact) -> bytes:
+    """Return a manifest as people can read it; msgspec's formatter takes no lone surrogates."""
+    text = encode_json(manifest)
+    return text if b"\\ud" in text else msgspec.json.format(text)
 
 
 def hash_file(path: Path) -> str:

@@ -7,13 +7,12 @@ import sqlite3
 import msgspec
 
 from banger.errors import NameTaken
+from banger.model.jsontext import decode_json, encode_json
 from banger.model.names import VmId
 from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState, WorkspaceRecord
 from banger.store.journal import forget_operations
 
 # Made once: `vm list` parses every row there is.
-_SPECS = msgspec.json.Decoder(VmSpec)
-_WORKSPACES = msgspec.json.Decoder(WorkspaceRecord)
 
 
 def insert_vm(connection: sqlite3.Connection, record: VmRecord) -> None:
@@ -28,7 +27,7 @@ def insert_vm(connection: sqlite3.Connection, record: VmRecord) -> None:
             (
                 record.id,
                 record.spec.name,
-                msgspec.json.encode(record.spec),
+                encode_json(record.spec),
                 record.state.value,
                 record.created_at,
             ),
@@ -72,7 +71,7 @@ def replace_vm(connection: sqlite3.Connection, record: VmRecord) -> None:
             "UPDATE vms SET name = ?, spec = ?, state = ?, created_at = ? WHERE id = ?",
             (
                 record.spec.name,
-                msgspec.json.encode(record.spec),
+                encode_json(record.spec),
                 record.state.value,
                 record.created_at,
                 record.id,
@@ -91,7 +90,7 @@ def update_spec(connection: sqlite3.Connection, vm_id: VmId, spec: VmSpec) -> No
     try:
         connection.execute(
             "UPDATE vms SET name = ?, spec = ? WHERE id = ?",
-            (spec.name, msgspec.json.encode(spec), vm_id),
+            (spec.name, encode_json(spec), vm_id),
         )
     except sqlite3.IntegrityError as error:
         raise _name_taken(spec.name) from error
@@ -101,9 +100,7 @@ def update_workspace(
     connection: sqlite3.Connection, vm_id: VmId, workspace: WorkspaceRecord
 ) -> None:
     """Save which workspace a VM holds."""
-    connection.execute(
-        "UPDATE vms SET workspace = ? WHERE id = ?", (msgspec.json.encode(workspace), vm_id)
-    )
+    connection.execute("UPDATE vms SET workspace = ? WHERE id = ?", (encode_json(workspace), vm_id))
 
 
 def delete_vm(connection: sqlite3.Connection, vm_id: VmId) -> None:
@@ -134,11 +131,11 @@ def _parse_row(row: sqlite3.Row) -> VmRecord:
     try:
         return VmRecord(
             id=VmId(row["id"]),
-            spec=_SPECS.decode(row["spec"]),
+            spec=decode_json(row["spec"], VmSpec),
             state=VmState(row["state"]),
             created_at=row["created_at"],
             error=row["error"],
-            workspace=row["workspace"] and _WORKSPACES.decode(row["workspace"]),
+            workspace=row["workspace"] and decode_json(row["workspace"], WorkspaceRecord),
         )
     except (msgspec.DecodeError, ValueError) as error:
         return _damaged(row, str(error))

@@ -58,6 +58,8 @@ def require_labels(labels: Mapping[str, str]) -> None:
     for key, value in labels.items():
         if not key or "=" in key or "\0" in key + value or len(key) + len(value) > 1024:
             raise InvalidRequest(f"{key!r} is not a label: a name without = is needed.")
+        if not (key + value).isprintable():
+            raise InvalidRequest(f"{key}={value} is not a label: it is not a readable text.")
 
 
 def kernel_ref(params: VmCreate, settings: Settings) -> str:

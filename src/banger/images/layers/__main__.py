@@ -20,6 +20,7 @@ from banger.errors import BangerError, ImageInvalid
 from banger.images.layers.archive import open_archive
 from banger.images.layers.messages import Failure, Job, LayerLine, Message, Progress
 from banger.images.layers.work import Contents, Layer, open_blob, write_layers
+from banger.model.jsontext import decode_json
 
 MEMORY_MAX = 512 * 2**20
 """What `limits` allows takes less than 150 MiB; beyond this, the program fails alone."""
@@ -30,7 +31,7 @@ def main() -> int:
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_MAX, MEMORY_MAX))
     gc.disable()  # the tree is one large web of objects that live until the end
     try:
-        _do(msgspec.json.decode(sys.stdin.buffer.readline(), type=Job))
+        _do(decode_json(sys.stdin.buffer.readline(), Job))
     except BangerError as error:
         _say(Failure(error.code, error.message, error.hint))
     except MemoryError:
@@ -61,7 +62,7 @@ def _do(job: Job) -> None:
 
 def _named_layers() -> Iterator[Layer]:
     for line in sys.stdin.buffer:
-        layer = msgspec.json.decode(line, type=LayerLine)
+        layer = decode_json(line, LayerLine)
         yield Layer(open_blob(layer.path), layer.diff_id)
 
 

@@ -38,6 +38,7 @@ from banger.images.rootwriter import RootWriter, open_root_writer, require_root_
 from banger.images.shelf import ROOT, require_image_name
 from banger.layout import Layout
 from banger.model.artifacts import Image, ImageDraft, ImageLayer
+from banger.model.jsontext import encode_json
 
 _ERRORS: dict[str, type[BangerError]] = {
     error.code: error for error in (ImageInvalid, ImageUnsupported, InvalidRequest, NoSpace)
@@ -207,7 +208,7 @@ async def _feed(stdin: asyncio.StreamWriter, job: Job, layers: AsyncIterator[Lay
 
 
 async def _tell(stdin: asyncio.StreamWriter, line: Job | LayerLine) -> None:
-    stdin.write(msgspec.json.encode(line) + b"\n")
+    stdin.write(encode_json(line) + b"\n")
     await stdin.drain()
 
 
