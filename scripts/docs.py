@@ -1,7 +1,8 @@
 """Writes the generated pages of docs/; with --check, only tells which are out of date.
 
 The pages: errors.md (from `banger.errors`), api.md (from the method table), cli.md (from
-the command line's help pages), promises.md (from hazards.toml and the docstrings of the tests).
+the command line's help pages), configuration.md (from the table of settings), promises.md (from
+hazards.toml and the docstrings of the tests).
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ from pathlib import Path
 from banger import errors
 from banger.api.reference import render_reference as render_api
 from banger.cli.reference import render_reference as render_cli
+from banger.config import OPTIONS, HostSize
 from banger.errors import BangerError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -92,6 +94,39 @@ def render_promises() -> str:
     return "\n".join(parts)
 
 
+CONFIGURATION = """# Configuration
+
+Settings stand in `~/.config/banger/config.toml`; `banger config path` prints where, `banger
+config edit` opens the file in `$VISUAL` or `$EDITOR` and checks what was written. A flag of a
+command beats an environment variable, which beats the file, which beats the default; `banger
+config show` prints each value and where it came from. The daemon follows the file without a
+restart, and takes variables from whoever calls it; work of its own (the log, the pool, the
+template cache) follows the environment it was started in. A file that became invalid is told, and
+the last good settings stay in force. `log_level` is read when the daemon starts.
+
+```toml
+default_image = "debian-trixie"
+vm_defaults.memory_mib = "2G"
+template.enabled = false
+```
+
+| key | variable | what it sets | without being set |
+|---|---|---|---|
+"""
+
+
+def render_configuration() -> str:
+    """Return the page of settings, from their table."""
+    host = HostSize(cores=8, memory_mib=16384)
+    rows = []
+    for option in OPTIONS:
+        value, why = option.default(host)
+        default = "scales with the host" if why.startswith("default:") else f"`{value}`"
+        shown = default if str(value) else "nothing"
+        rows.append(f"| `{option.key}` | `{option.variable}` | {option.doc} | {shown} |\n")
+    return CONFIGURATION + "".join(rows)
+
+
 def find_holders() -> dict[str, list[str]]:
     """Return hazard -> the tests (of `make test-kvm`, too) whose docstrings name it, sorted."""
     found: dict[str, set[str]] = {}
@@ -119,6 +154,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": render_errors,
     "api.md": render_api,
     "cli.md": render_cli,
+    "configuration.md": render_configuration,
     "promises.md": render_promises,
 }
 

@@ -18,11 +18,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from banger.durations import parse_duration
 from banger.errors import ConfigInvalid
 from banger.model.registries import Registries, parse_registries
 from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
 from banger.nearnames import format_near_hint
+from banger.settingvalues import duration_or_off, one_of, size, switch, text, whole_number
 
 Value = str | int | Registries
 
@@ -84,45 +84,6 @@ class Settings:
             yield option.key, self.values[option.key], self.origins[option.key]
 
 
-def _one_of(*allowed: str) -> Callable[[object], str]:
-    def parse(untrusted_value: object) -> str:
-        if untrusted_value in allowed:
-            return str(untrusted_value)
-        raise ValueError("one of " + ", ".join(allowed))
-
-    return parse
-
-
-def _text(untrusted_value: object) -> str:
-    if isinstance(untrusted_value, str) and untrusted_value:
-        return untrusted_value
-    raise ValueError("a text")
-
-
-def _integer(allowed: range) -> Callable[[object], int]:
-    def parse(untrusted_value: object) -> int:
-        expected = f"a whole number from {allowed.start} to {allowed.stop - 1}"
-        number = None
-        if type(untrusted_value) is int:
-            number = untrusted_value
-        elif isinstance(untrusted_value, str) and re.fullmatch(r"[0-9]{1,9}", untrusted_value):
-            number = int(untrusted_value)
-        if number not in allowed:
-            raise ValueError(expected)
-        assert number is not None
-        return number
-
-    return parse
-
-
-def _duration_or_off(untrusted_value: object) -> str:
-    if untrusted_value == "off" or (
-        isinstance(untrusted_value, str) and parse_duration(untrusted_value) is not None
-    ):
-        return str(untrusted_value)
-    raise ValueError("a duration such as 30m or 2h, or off")
-
-
 def _fixed(value: Value) -> Callable[[HostSize], tuple[Value, str]]:
     return lambda _: (value, "default")
 
@@ -146,57 +107,60 @@ OPTIONS: tuple[Option, ...] = (
     Option(
         "log_level",
         "How much the daemon logs.",
-        _one_of("debug", "info", "warning", "error"),
+        one_of("debug", "info", "warning", "error"),
         _fixed("info"),
     ),
-    Option("driver", "What runs VMs.", _one_of("auto", "qemu"), _fixed("auto")),
+    Option("driver", "What runs VMs.", one_of("auto", "qemu"), _fixed("auto")),
     Option(
         "accel",
         "Hardware virtualisation (kvm), emulation (tcg), or what works (auto).",
-        _one_of("auto", "kvm", "tcg"),
+        one_of("auto", "kvm", "tcg"),
         _fixed("auto"),
     ),
-    Option("default_image", "The image without --image.", _text, _fixed("debian-bookworm")),
-    Option("default_kernel", "The kernel without --kernel.", _text, _fixed("debian-cloud")),
-    Option("network", "The network without --network.", _one_of("user", "none"), _fixed("user")),
-    Option("vm_defaults.vcpu", "Virtual CPUs of a VM.", _integer(VCPU_RANGE), _default_vcpu),
+    Option("default_image", "The image without --image.", text, _fixed("debian-bookworm")),
+    Option("default_kernel", "The kernel without --kernel.", text, _fixed("debian-cloud")),
+    Option("network", "The network without --network.", one_of("user", "none"), _fixed("user")),
+    Option("vm_defaults.vcpu", "Virtual CPUs of a VM.", whole_number(VCPU_RANGE), _default_vcpu),
     Option(
-        "vm_defaults.memory_mib", "Memory of a VM.", _integer(MEMORY_MIB_RANGE), _default_memory
+        "vm_defaults.memory_mib",
+        'Memory of a VM: MiB, or a text such as "2G".',
+        size(MEMORY_MIB_RANGE, unit_mib=1),
+        _default_memory,
     ),
     Option(
         "vm_defaults.disk_gib",
-        "Size of a VM's data disk; sparse.",
-        _integer(range(1, DISK_MIB_RANGE.stop // 1024 + 1)),
+        'Size of a VM\'s data disk, sparse: GiB, or a text such as "20G".',
+        size(range(1, DISK_MIB_RANGE.stop // 1024 + 1), unit_mib=1024),
         _fixed(8),
     ),
     Option(
         "memory_overcommit",
         "How many times the host's available memory the guests' may add up to.",
-        _integer(range(1, 101)),
+        whole_number(range(1, 101)),
         _fixed(2),
     ),
     Option(
         "auto_stop_after",
         "How long a VM that is made from now on may be idle before it is stopped, or off.",
-        _duration_or_off,
+        duration_or_off,
         _fixed("off"),
     ),
     Option(
         "template.enabled",
-        "Start VMs from templates: memory of the image already booted (on or off).",
-        _one_of("on", "off"),
+        "Start VMs from templates: memory of the image already booted (true or false).",
+        switch,
         _fixed("on"),
     ),
     Option(
         "template.cache_gib",
-        "Disk space for templates; the least recently used go first.",
-        _integer(range(1, 100_001)),
+        'Disk space for templates: GiB, or a text such as "20G"; the least recently used go first.',
+        size(range(1, 100_001), unit_mib=1024),
         _fixed(10),
     ),
     Option(
         "template.pool",
         "Clones of a template in use that are made before they are asked for; 0: none.",
-        _integer(range(5)),
+        whole_number(range(5)),
         _default_pool,
     ),
     Option(
@@ -205,7 +169,7 @@ OPTIONS: tuple[Option, ...] = (
         parse_registries,
         _fixed(Registries()),
     ),
-    Option("qemu.binary", "QEMU's program, a name or a path.", _text, _fixed("qemu-system-x86_64")),
+    Option("qemu.binary", "QEMU's program, a name or a path.", text, _fixed("qemu-system-x86_64")),
 )
 _BY_KEY = {option.key: option for option in OPTIONS}
 

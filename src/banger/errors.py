@@ -1,10 +1,9 @@
 """Every error that a user or a client can see.
 
-One tree. Each class has a stable kebab-case `code` (the contract: codes are
-never reused for something else) and an `exit_code` for the command line. An
-instance says one sentence of fact that names the object, and may carry a hint:
-a command that the user can run. Rooms raise these and translate foreign errors
-(`OSError`, `CalledProcessError`, ...) at their own edge, with `from`.
+One tree. Each class has a stable kebab-case `code` (the contract: codes are never reused for
+something else) and an `exit_code` for the command line. An instance says one sentence of fact that
+names the object, and may carry a hint: a command that the user can run. Rooms raise these and
+translate foreign errors (`OSError`, `CalledProcessError`, ...) at their own edge, with `from`.
 
 The docstring of each class says when it is raised; `docs/errors.md` is made
 from them. This module imports nothing: the command line loads it every time.

@@ -1,6 +1,19 @@
-"""Sizes as messages have them: `512 MiB`, `8 GiB`, `2.75 GiB`. Pure."""
+"""Sizes as people write them (`2048`, `512M`, `8G`) and read them (`2.75 GiB`): powers of 1024. Pure."""
 
 from __future__ import annotations
+
+import re
+
+_SIZE = re.compile(r"([0-9]{1,9})(|mi?b?|gi?b?|ti?b?)", re.IGNORECASE)
+_FACTORS = {"": 1, "m": 1, "g": 1024, "t": 1024 * 1024}
+
+
+def parse_size_mib(untrusted_text: str) -> int | None:
+    """Return MiB, or None if the text is no size of at least 1."""
+    match = _SIZE.fullmatch(untrusted_text)
+    if not match or int(match[1]) == 0:
+        return None
+    return int(match[1]) * _FACTORS[match[2][:1].lower()]
 
 
 def format_size(mib: int) -> str:

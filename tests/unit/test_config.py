@@ -89,6 +89,37 @@ def test_a_file_that_is_no_text_is_refused(config_file: Path) -> None:
         load_settings(config_file, {})
 
 
+@pytest.mark.parametrize(
+    ("line", "key", "value"),
+    [
+        ('vm_defaults.memory_mib = "2G"', "vm_defaults.memory_mib", 2048),
+        ("vm_defaults.memory_mib = 2048", "vm_defaults.memory_mib", 2048),
+        ('vm_defaults.disk_gib = "20GiB"', "vm_defaults.disk_gib", 20),
+        ('template.cache_gib = "1T"', "template.cache_gib", 1024),
+        ("template.enabled = true", "template.enabled", "on"),
+        ("template.enabled = false", "template.enabled", "off"),
+        ('template.enabled = "off"', "template.enabled", "off"),
+    ],
+)
+def test_sizes_and_switches_are_written_as_people_do(line: str, key: str, value: object) -> None:
+    assert parse_config(line, "f") == {key: value}
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        'vm_defaults.disk_gib = "512M"',
+        'vm_defaults.memory_mib = "2X"',
+        'vm_defaults.memory_mib = "9999T"',
+        "template.enabled = 1",
+        'template.enabled = "yes"',
+    ],
+)
+def test_other_sizes_and_switches_are_refused(line: str) -> None:
+    with pytest.raises(ConfigInvalid, match="expected"):
+        parse_config(line, "f")
+
+
 @given(st.text(max_size=200))
 def test_any_text_is_parsed_or_refused(text: str) -> None:
     try:

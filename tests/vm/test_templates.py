@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import resource
 import tempfile
 import time
 from collections.abc import Iterator
@@ -300,3 +301,20 @@ def test_clones_of_a_whole_system(banger: Installation, system: str) -> None:
         "running",
         "degraded",
     )
+
+
+def test_what_the_host_refuses_costs_no_template_and_leaves_no_vm(fresh: Installation) -> None:
+    """D3, A10: a limit on memory that neither a clone nor a boot fits into, and then none."""
+    key = fresh.do("template", "build", *_build_args("2048M")).text
+    pid = fresh.json("daemon", "status")["pid"]
+    before = resource.prlimit(pid, resource.RLIMIT_AS)
+    resource.prlimit(pid, resource.RLIMIT_AS, (2 * 2**30, before[1]))
+    tiny = [word.replace("256M", "2048M") for word in TINY]
+    done = fresh.run("vm", "create", "--name", "v", *tiny)
+    assert done.status == 1
+    assert "Cannot allocate memory" in done.err
+    assert fresh.json("vm", "list") == []
+    assert [found["key"] for found in fresh.json("template", "list")] == [key]
+    resource.prlimit(pid, resource.RLIMIT_AS, before)
+    fresh.do("vm", "create", "--name", "v", *tiny)
+    assert fresh.vm("v")["template"] == key

@@ -139,6 +139,8 @@ COMMANDS = (
     Command("daemon restart", "daemon", "End the daemon and start it anew; VMs keep running."),
     Command("daemon logs", "daemon", "Print the daemon's log."),
     Command("config show", "config", "Print every setting and where it came from."),
+    Command("config path", "config", "Print where the configuration file is, or would be."),
+    Command("config edit", "config", "Edit the configuration file, and check what was written."),
     Command("gc", "gc", "Remove what has our name and belongs to no VM."),
     Command("completion", "completion", "Complete in a shell: print its script, or install it."),
     Command("api-spec", "version", "Print the OpenRPC document of the daemon's API."),

@@ -6,6 +6,7 @@ statuses are those of the product contract, section 4.4.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 import signal
@@ -25,6 +26,8 @@ INTERRUPTED = 130
 OWN_FAILURE = 125
 """Our own failure where the status is otherwise the guest command's."""
 PASSED_ON = (126, 127)
+HOST_NOT_READY = 6
+TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 
 
 def main() -> int:
@@ -39,6 +42,10 @@ def main() -> int:
     except BrokenPipeError:
         _die_of_sigpipe()
     except OSError as error:
+        if error.errno in TOO_MANY_FILES:
+            # Not even a module can be imported that would say more.
+            os.write(2, b"banger: The limit of open files is too low.\n  hint: ulimit -n 1024\n")
+            return HOST_NOT_READY
         # Only the flush gets here; what is left in the buffer must not be tried again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.stderr.write(f"banger: The output cannot be written: {error.strerror}.\n")

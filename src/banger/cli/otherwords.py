@@ -50,13 +50,11 @@ COMMANDS = {
 }
 """Other tools' command -> ours, with the same arguments."""
 
-SETTING = "banger config show (settings stand in ~/.config/banger/config.toml)"
+SETTING = "banger config edit"
 
 INSTEAD = {
     "build": "banger image build --file RECIPE NAME",
-    "config edit": SETTING,
     "config get": SETTING,
-    "config path": SETTING,
     "config set": SETTING,
     "config view": SETTING,
     "events": "banger operations list",

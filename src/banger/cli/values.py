@@ -7,9 +7,8 @@ import re
 from argparse import ArgumentTypeError
 
 from banger.durations import parse_duration
+from banger.sizes import parse_size_mib
 
-_SIZE = re.compile(r"([0-9]{1,9})(|mi?b?|gi?b?|ti?b?)", re.IGNORECASE)
-_FACTORS = {"": 1, "m": 1, "g": 1024, "t": 1024 * 1024}
 FORKS_MAX = 64
 DRIVERS = ("auto", "qemu")
 NETWORKS = ("user", "none")
@@ -19,10 +18,10 @@ VM_STATES = ("created", "starting", "running", "paused", "stopping", "stopped", 
 
 def size_mib(untrusted_text: str) -> int:
     """Return MiB for `2048`, `512M`, `8G`, `8GB`, `8GiB`: all are powers of 1024."""
-    match = _SIZE.fullmatch(untrusted_text)
-    if not match or int(match[1]) == 0:
+    size = parse_size_mib(untrusted_text)
+    if size is None:
         raise ArgumentTypeError(f"{untrusted_text!r} is not a size such as 512M or 8G")
-    return int(match[1]) * _FACTORS[match[2][:1].lower()]
+    return size
 
 
 def count(untrusted_text: str) -> int:

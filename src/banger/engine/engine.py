@@ -60,6 +60,8 @@ class Engine:
     """Held while a kernel or an image is removed: milliseconds."""
     template_failures: Counter[str] = field(default_factory=Counter)
     """How often a template of this key could not be made or used while this daemon lived."""
+    suspects: set[str] = field(default_factory=set)
+    """Templates that a VM could not be made of, and whose host might be at fault."""
     failed_recipes: set[str] = field(default_factory=set)
     """Those whose images could not be built anew: the old ones do for this daemon's life."""
     demand: Demand = field(default_factory=Demand)

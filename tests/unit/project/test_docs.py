@@ -6,6 +6,7 @@ import re
 import sys
 from collections import Counter
 
+from banger.config import OPTIONS
 from banger.errors import BangerError
 from banger.host.proc import run_sync
 from tests.unit.project.sources import CHECKOUT
@@ -32,6 +33,12 @@ def test_every_error_has_a_code_of_its_own_and_says_when() -> None:
         assert re.fullmatch(r"[a-z]+(-[a-z]+)*", kind.code), kind
         assert kind.__doc__, kind
         assert kind is BangerError or f"| `{kind.code}` |" in page, kind
+
+
+def test_every_setting_has_a_line() -> None:
+    page = (DOCS / "configuration.md").read_text("utf-8")
+    for option in OPTIONS:
+        assert f"| `{option.key}` | `{option.variable}` | {option.doc} |" in page, option.key
 
 
 def _iterate_kinds(kind: type[BangerError]) -> list[type[BangerError]]:

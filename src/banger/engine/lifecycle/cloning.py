@@ -21,7 +21,14 @@ from banger.engine.outcome import write_outcome
 from banger.engine.pool.clones import drain_template
 from banger.engine.runner import run_undoable
 from banger.engine.tasks import finish_shielded
-from banger.errors import BangerError, DatabaseFailed, DeadlineExceeded, HostFailed, NoSpace
+from banger.errors import (
+    BangerError,
+    DatabaseFailed,
+    DeadlineExceeded,
+    HostFailed,
+    NoSpace,
+    TemplateUnusable,
+)
 from banger.model.vm import EventKind, VmRecord, VmState, template_of
 from banger.plan.lifecycle import Plan, plan_clone, plan_prepare
 
@@ -35,8 +42,9 @@ NOT_THE_TEMPLATE = (DatabaseFailed, HostFailed, NoSpace, *guest.EXEC_REFUSALS.va
 async def clone_held(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
     """Start a VM, whose lifecycle lock is held and whose journal is open, from its template.
 
-    If it does not work a notice says so, the template is gone unless it was the host's fault, and
-    the record, whose journal is still open, is returned in state `created` and has no origin (D3).
+    If it does not work a notice says so, a damaged template is gone, another one is suspected until
+    a boot has been tried (`judge_template`), and the record, whose journal is still open, is
+    returned in state `created` and has no origin (D3).
     """
     try:
         await _clone(engine, op, record, plan_clone(record.id, record.spec), VmState.RUNNING)
@@ -99,14 +107,33 @@ async def _hand_out(engine: Engine, record: VmRecord, state: VmState) -> VmRecor
     return await insist(lambda: reload_vm(engine, record.id))
 
 
+async def judge_template(engine: Engine, origin: str | None, *, booted: bool) -> None:
+    """Remove the template of an origin that failed where a boot did not: the fault is its own.
+
+    Where the boot failed, too, the host is at fault, such as by a limit on memory: it stays.
+    """
+    key = template_of(origin)
+    if key is None or key not in engine.suspects:
+        return
+    engine.suspects.discard(key)
+    if booted:
+        await _remove(engine, key)
+
+
+async def _remove(engine: Engine, key: str) -> None:
+    engine.template_failures[key] += 1
+    await drain_template(engine, key)
+    await asyncio.to_thread(templates.remove_template, engine.layout, key)
+
+
 async def _give_up(engine: Engine, op: Operation, record: VmRecord, error: BangerError) -> VmRecord:
     key = template_of(record.spec.origin)
     assert key is not None
     op.note("notice", f"The template could not be used, booting instead: {error.message}")
-    if not isinstance(error, NOT_THE_TEMPLATE):
-        engine.template_failures[key] += 1
-        await drain_template(engine, key)
-        await asyncio.to_thread(templates.remove_template, engine.layout, key)
+    if isinstance(error, TemplateUnusable):
+        await _remove(engine, key)
+    elif not isinstance(error, NOT_THE_TEMPLATE):
+        engine.suspects.add(key)
 
     def save(connection: Connection) -> None:
         store.update_state(connection, record.id, VmState.CREATED)

@@ -22,7 +22,7 @@ from banger.engine.artifacts.needs import pinned
 from banger.engine.artifacts.templates import choose_template
 from banger.engine.engine import Engine
 from banger.engine.lifecycle.capacity import promised_memory
-from banger.engine.lifecycle.cloning import clone_held
+from banger.engine.lifecycle.cloning import clone_held, judge_template
 from banger.engine.lifecycle.deleting import delete_now
 from banger.engine.lifecycle.evidence import replace_by_report
 from banger.engine.lifecycle.making import claim_vm, make_parts
@@ -32,7 +32,7 @@ from banger.engine.operations import Operation
 from banger.engine.pool.clones import claim_prepared
 from banger.engine.tasks import finish_shielded
 from banger.engine.views.queries import view_vm
-from banger.errors import BangerError, BootFailed
+from banger.errors import BangerError, BootFailed, HostFailed
 from banger.model.vm import VmRecord, VmSpec, VmState, template_origin
 
 
@@ -119,8 +119,15 @@ async def _make(
             record = await clone_held(engine, op, record)
             if record.state is VmState.RUNNING:
                 return record
-        await make_parts(engine, op, record)
-        return await _start_or_delete(engine, op, record, deadline_s) if start else record
+        booted = False
+        try:
+            await make_parts(engine, op, record)
+            if start:
+                record = await _start_or_delete(engine, op, record, deadline_s)
+                booted = True
+        finally:
+            await judge_template(engine, spec.origin, booted=booted)
+        return record
 
 
 async def _start_or_delete(
@@ -133,14 +140,25 @@ async def _start_or_delete(
     limit = default_boot_deadline_s(record) if deadline_s is None else deadline_s
     try:
         return await start_held(engine, op, record, deadline_s=limit)
-    except BootFailed as error:
-        if record.spec.ephemeral:
-            raise await finish_shielded(replace_by_report(engine, op, record, error)) from error
-        raise
-    except BangerError:
-        # Nothing has begun that could be looked at.
-        await finish_shielded(delete_now(engine, op, record.id))
-        raise
+    except BangerError as error:
+        told = await finish_shielded(_settle_failure(engine, op, record, error))
+        if told is error:
+            raise
+        raise told from None
     except BaseException:
         await finish_shielded(delete_now(engine, op, record.id))
         raise
+
+
+async def _settle_failure(
+    engine: Engine, op: Operation, record: VmRecord, error: BangerError
+) -> BangerError:
+    """Keep what can be looked at of a VM whose start has failed; return the error to raise."""
+    cause = error.__cause__
+    if isinstance(error, BootFailed) and not isinstance(cause, HostFailed):
+        if record.spec.ephemeral:
+            return await replace_by_report(engine, op, record, error)
+        return error
+    # Nothing has begun that could be looked at.
+    await delete_now(engine, op, record.id)
+    return cause if isinstance(cause, HostFailed) else error

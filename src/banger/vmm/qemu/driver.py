@@ -12,8 +12,8 @@ from typing import TypeVar
 
 import msgspec
 
-from banger.errors import BangerError, VmmFailed
-from banger.host.files import space_errors
+from banger.errors import BangerError, HostFailed, VmmFailed
+from banger.host.files import LIMITS, space_errors
 from banger.host.process import is_alive
 from banger.vmm.driver import Capability, MachineConfig, VmmHandle
 from banger.vmm.memory import write_memory
@@ -133,10 +133,7 @@ async def _or_death(handle: VmmHandle, talk: Coroutine[object, object, T]) -> T:
         if answer.done() and answer.exception() is not None:
             await asyncio.wait((death,), timeout=1.0)
         if death.done():
-            raise VmmFailed(
-                f"QEMU of VM {handle.vm_id} has ended{_last_line(handle)}",
-                details=process.read_log_tail(handle),
-            )
+            raise _name_end(handle)
         return await answer
     finally:
         for task in (death, answer):
@@ -144,6 +141,15 @@ async def _or_death(handle: VmmHandle, talk: Coroutine[object, object, T]) -> T:
         await asyncio.gather(death, answer, return_exceptions=True)
 
 
-def _last_line(handle: VmmHandle) -> str:
-    lines = process.read_log_tail(handle).strip().splitlines()
-    return f": {lines[-1]}" if lines else "."
+def _name_end(handle: VmmHandle) -> VmmFailed | HostFailed:
+    """Return why QEMU has ended: by itself, or because the host refused it something."""
+    said = process.read_log_tail(handle)
+    lines = said.strip().splitlines()
+    last = f": {lines[-1]}" if lines else "."
+    if any(os.strerror(number) in last for number in LIMITS):
+        return HostFailed(
+            f"The host refuses QEMU of VM {handle.vm_id} what it needs{last}",
+            hint="ulimit -a",
+            details=said,
+        )
+    return VmmFailed(f"QEMU of VM {handle.vm_id} has ended{last}", details=said)

@@ -1,0 +1,81 @@
+"""Values of settings. Each parser returns the value, or raises ValueError with what was expected.
+
+Pure.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+
+from banger.durations import parse_duration
+from banger.sizes import parse_size_mib
+
+_SWITCHES = {True: "on", False: "off", "on": "on", "off": "off", "true": "on", "false": "off"}
+
+
+def one_of(*allowed: str) -> Callable[[object], str]:
+    """Return the parser of a text out of a few."""
+
+    def parse(untrusted_value: object) -> str:
+        if untrusted_value in allowed:
+            return str(untrusted_value)
+        raise ValueError("one of " + ", ".join(allowed))
+
+    return parse
+
+
+def text(untrusted_value: object) -> str:
+    """Return a text that is not empty."""
+    if isinstance(untrusted_value, str) and untrusted_value:
+        return untrusted_value
+    raise ValueError("a text")
+
+
+def whole_number(allowed: range) -> Callable[[object], int]:
+    """Return the parser of a whole number, or of its digits."""
+
+    def parse(untrusted_value: object) -> int:
+        expected = f"a whole number from {allowed.start} to {allowed.stop - 1}"
+        number = None
+        if type(untrusted_value) is int:
+            number = untrusted_value
+        elif isinstance(untrusted_value, str) and re.fullmatch(r"[0-9]{1,9}", untrusted_value):
+            number = int(untrusted_value)
+        if number not in allowed:
+            raise ValueError(expected)
+        assert number is not None
+        return number
+
+    return parse
+
+
+def duration_or_off(untrusted_value: object) -> str:
+    """Return a duration as it was written, or `off`."""
+    if untrusted_value == "off" or (
+        isinstance(untrusted_value, str) and parse_duration(untrusted_value) is not None
+    ):
+        return str(untrusted_value)
+    raise ValueError("a duration such as 30m or 2h, or off")
+
+
+def size(allowed: range, *, unit_mib: int) -> Callable[[object], int]:
+    """Return the parser of a size in units, or of a text such as `2G`, as options take it."""
+    number = whole_number(allowed)
+
+    def parse(untrusted_value: object) -> int:
+        size_mib = None
+        if isinstance(untrusted_value, str) and not untrusted_value.isdecimal():
+            size_mib = parse_size_mib(untrusted_value)
+        if size_mib is None or size_mib % unit_mib:
+            return number(untrusted_value)
+        return number(size_mib // unit_mib)
+
+    return parse
+
+
+def switch(untrusted_value: object) -> str:
+    """Return `on` or `off` for a TOML boolean, or for a word that an environment can hold."""
+    if isinstance(untrusted_value, bool | str) and untrusted_value in _SWITCHES:
+        return _SWITCHES[untrusted_value]
+    raise ValueError("true or false")
