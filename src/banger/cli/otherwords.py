@@ -54,9 +54,9 @@ SETTING = "banger config edit"
 
 INSTEAD = {
     "build": "banger image build --file RECIPE NAME",
-    "config get": SETTING,
+    "config get": "banger config show",
     "config set": SETTING,
-    "config view": SETTING,
+    "config view": "banger config show",
     "events": "banger operations list",
     "image push": "banger image --help",
     "image save": "banger image --help",
