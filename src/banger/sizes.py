@@ -1,4 +1,4 @@
-"""Sizes as people write them (`2048`, `512M`, `8G`) and read them (`2.75 GiB`): powers of 1024. Pure."""
+"""Sizes as people write them (`2048`, `8G`) and read them (`2.75 GiB`): powers of 1024. Pure."""
 
 from __future__ import annotations
 

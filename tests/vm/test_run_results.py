@@ -68,6 +68,9 @@ WAYS = {
     ),
     "a git directory that cannot be written": Way(host=change_mode("a-w"), mend=change_mode("u+w")),
     "a repository that was moved": Way(host=move_away, mend=move_back),
+    "a repository without a commit within": Way(guest="git init -q within"),
+    "a full disk in the guest": Way(guest=FILL, mend_guest="rm /root/fill.*"),
+    "no git directory in the guest": Way(guest="rm -rf .git"),
 }
 
 
