@@ -31,14 +31,14 @@ ENVIRONMENT = {
 }
 
 
-def git(directory: Path, *args: str | bytes, check: bool = True) -> bytes:
+def git(directory: Path, *args: str | bytes, check: bool = True, stdin: bytes = b"") -> bytes:
     """Run git as a user would in `directory`; return its output."""
     done = subprocess.run(
         [b"git", *(os.fsencode(arg) for arg in args)],
         cwd=directory,
         env={"PATH": os.environ["PATH"], "HOME": "/nonexistent"} | ENVIRONMENT,
         capture_output=True,
-        stdin=subprocess.DEVNULL,
+        input=stdin,
         check=False,
     )
     if check and done.returncode:

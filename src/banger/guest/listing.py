@@ -23,6 +23,7 @@ RECORD = struct.Struct("<IIIIQQqq")
 NAME_BYTES_MAX = 4096
 """Linux's PATH_MAX."""
 ENTRIES_MAX = 2_000_000
+NAMES_BYTES_MAX = 512 * 1024 * 1024
 """Of all directories in one call: the memory that a guest can make us use is about 1 GiB."""
 REQUEST_BYTES = 512 * 1024
 SIZE_MAX = 2**63 - 1
@@ -41,6 +42,7 @@ async def list_directories(
     """
     what = "listing files in the guest"
     found: list[GuestEntry] = []
+    size = 0
     async with deadline(what, deadline_s):
         for part in _requests(Kind.LIST, what, path, names):
             records = Records()
@@ -48,8 +50,9 @@ async def list_directories(
                 records.feed(untrusted_chunk)
                 while (entry := records.next_entry()) is not None:
                     found.append(entry)
-                if len(found) > ENTRIES_MAX:
-                    raise GuestProtocolError(f"The guest lists more than {ENTRIES_MAX} files.")
+                    size += len(entry.name)
+                if len(found) > ENTRIES_MAX or size > NAMES_BYTES_MAX:
+                    raise GuestProtocolError("The guest lists more files than there can be.")
             records.require_end()
     return found
 

@@ -14,7 +14,7 @@ from banger.errors import ExportTooLarge
 from banger.model.entries import GuestEntry
 from banger.workspace.base import file_mode
 from banger.workspace.blobs import BlobPack, index_blobs
-from banger.workspace.guestfiles import GuestFiles
+from banger.workspace.guestfiles import GuestFiles, read_asked
 from banger.workspace.trees import TreeEntry
 
 FILE_BYTES_MAX = 1024**3
@@ -43,7 +43,7 @@ async def gather(
         return {}
     with await asyncio.to_thread(open, git_dir / _PACK, "w+b") as output:
         gathered = _Gathered(BlobPack(output, object_format, level=0))
-        async for item in guest.read_files(path, names, deadline_s=deadline_s):
+        async for item in read_asked(guest, path, names, deadline_s=deadline_s):
             if isinstance(item, GuestEntry):
                 gathered.begin(item)
             else:

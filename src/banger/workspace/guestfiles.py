@@ -13,7 +13,7 @@ from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
-from banger.errors import DeadlineExceeded
+from banger.errors import DeadlineExceeded, GuestProtocolError
 from banger.model.entries import GuestEntry
 
 
@@ -85,6 +85,22 @@ class GuestFiles(Protocol):
 
         The deadline is for its start; `read_output` holds one for the rest.
         """
+
+
+async def read_asked(
+    guest: GuestFiles, path: str, names: Sequence[bytes], *, deadline_s: float
+) -> AsyncGenerator[GuestEntry | bytes, None]:
+    """Yield what `read_files` does, and nothing that was not asked for (hazard E1).
+
+    Raises:
+        GuestProtocolError: the guest sent another name, or one name twice.
+    """
+    left = iter(names)
+    async for item in guest.read_files(path, names, deadline_s=deadline_s):
+        # Looking for a name takes all names up to it from `left`.
+        if isinstance(item, GuestEntry) and item.name not in left:
+            raise GuestProtocolError(f"The guest sent a file unasked: {item.name!r:.200}.")
+        yield item
 
 
 async def read_output(

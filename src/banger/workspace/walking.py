@@ -4,7 +4,7 @@ Lists all directories that were put in with one request, then new ones, level by
 no file but `.gitignore`, and never enters `.git`, a submodule or an ignored directory. A
 file is unchanged if its mode, size, inode and both times are: every write and every
 replacement changes one of them. The names were checked by the guest room; what git could not
-hold or nobody may write is left out here, and noted.
+hold or nobody may write is left out here, and noted. All of it is bounded (hazard E2).
 """
 
 from __future__ import annotations
@@ -13,13 +13,20 @@ import stat
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
+from banger.errors import ExportTooLarge
 from banger.model.entries import GuestEntry
 from banger.workspace.base import MODE_GITLINK, Base, seen_of
-from banger.workspace.guestfiles import GuestFiles
+from banger.workspace.guestfiles import GuestFiles, read_asked
 from banger.workspace.ignoring import IgnoreRules
 from banger.workspace.names import is_gitmodules, is_safe_name, parents
 from banger.workspace.settings import SIDE_FILE_BYTES_MAX
 
+ENTRIES_MAX = 2_000_000
+"""Of all directories together."""
+PATTERNS_BYTES_MAX = 64 * 1024 * 1024
+"""Of all .gitignore files together."""
+LENGTH_MAX, PART_MAX, DEPTH_MAX = 3000, 255, 200
+"""Of a new name, whose directories are made below one of ours: bytes, of each part, and parts."""
 _GIT_DIR = b".git"
 _GITIGNORE = b".gitignore"
 
@@ -66,12 +73,16 @@ async def walk(
     """
     walker = _Walker(base)
     directories = [b"", *sorted(walker.known_directories)]
+    patterns_bytes = 0
     while directories:
         entries = await guest.list_directories(path, directories, deadline_s=deadline_s)
         level = walker.take(entries, directories)
         ignored: frozenset[bytes] = frozenset()
         if level.names or level.directories:
-            rules.add(await read_small(guest, path, level.ignore_files, deadline_s=deadline_s))
+            patterns = await read_small(guest, path, level.ignore_files, deadline_s=deadline_s)
+            patterns_bytes += sum(map(len, patterns.values()))
+            _require_room(patterns_bytes)
+            rules.add(patterns)
             ignored = await rules.find_ignored(level.names, level.directories)
         directories = walker.keep(level, ignored)
     walker.note_empty()
@@ -81,20 +92,35 @@ async def walk(
 async def read_small(
     guest: GuestFiles, path: str, names: Iterable[bytes], *, deadline_s: float
 ) -> dict[bytes, bytes]:
-    """Return the contents of regular files; one that is too large counts as empty."""
+    """Return the contents of regular files; one that is too large is left out.
+
+    Raises:
+        ExportTooLarge: together they are too large.
+    """
     found: dict[bytes, bytes] = {}
+    size = 0
     wanted = sorted(names)
     if not wanted:
         return found
     last = b""
-    async for item in guest.read_files(path, wanted, deadline_s=deadline_s):
+    async for item in read_asked(guest, path, wanted, deadline_s=deadline_s):
         if isinstance(item, GuestEntry):
             last = item.name
             if stat.S_ISREG(item.mode) and item.size <= SIDE_FILE_BYTES_MAX:
                 found[last] = b""
         elif last in found:
+            size += len(item)
+            _require_room(size)
             found[last] += item
     return found
+
+
+def _require_room(patterns_bytes: int) -> None:
+    if patterns_bytes > PATTERNS_BYTES_MAX:
+        raise ExportTooLarge(
+            f"The .gitignore files in the guest have more than {PATTERNS_BYTES_MAX} bytes.",
+            hint="banger vm exec VM -- find . -name .gitignore -size +1M",
+        )
 
 
 class _Walker:
@@ -106,6 +132,7 @@ class _Walker:
         self._links = {file.name for file in base.files if file.mode == MODE_GITLINK}
         self._sparse = set(base.sparse)
         self.known_directories = {above for name in self._files for above in parents(name)}
+        self._count = 0
         self._full: set[bytes] = set()
         """Directories in which there is something."""
         self._listed: set[bytes] = set()
@@ -119,13 +146,19 @@ class _Walker:
             if above not in allowed:
                 continue  # not asked for: a lying guest
             self._full.add(above)
+            self._count += 1
             if last == _GIT_DIR:
                 if above and above not in self.findings.nested:
                     self.findings.nested.append(above)
-            elif not is_safe_name(entry.name) or _is_linked_gitmodules(entry):
+            elif not self._can_be_taken(entry):
                 self.findings.unsafe.append(entry.name)
             else:
                 self._take(entry, last, level)
+        if self._count > ENTRIES_MAX:
+            raise ExportTooLarge(
+                f"The work tree in the guest has more than {ENTRIES_MAX} files.",
+                hint="banger vm exec VM -- du --inodes -d 2 .",
+            )
         return level
 
     def keep(self, level: _Level, ignored: frozenset[bytes]) -> list[bytes]:
@@ -140,6 +173,12 @@ class _Walker:
     def note_empty(self) -> None:
         """Note the directories in which there is nothing."""
         self.findings.empty = sorted(self._listed - self._full)
+
+    def _can_be_taken(self, entry: GuestEntry) -> bool:
+        name = entry.name
+        known = name in self._files or name in self.known_directories
+        fits = known or _is_short(name)
+        return fits and is_safe_name(name) and not _is_linked_gitmodules(entry)
 
     def _take(self, entry: GuestEntry, last: bytes, level: _Level) -> None:
         name = entry.name
@@ -165,6 +204,11 @@ class _Walker:
             self.findings.to_read.append(entry.name)
         else:
             level.files.append(entry.name)
+
+
+def _is_short(name: bytes) -> bool:
+    parts = name.split(b"/")
+    return len(name) <= LENGTH_MAX and len(parts) <= DEPTH_MAX and max(map(len, parts)) <= PART_MAX
 
 
 def _is_linked_gitmodules(entry: GuestEntry) -> bool:

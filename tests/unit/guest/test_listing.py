@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banger.errors import GuestProtocolError
-from banger.guest.listing import RECORD, Records
+from banger.guest.listing import NAME_BYTES_MAX, RECORD, Records
 from banger.model.entries import GuestEntry
 
 PART = st.binary(min_size=1, max_size=8).filter(
@@ -69,3 +69,14 @@ def test_a_cut_is_noticed(cut: int) -> None:
     list(records.items())
     with pytest.raises(GuestProtocolError, match="cut off"):
         records.require_end()
+
+
+@pytest.mark.parametrize(
+    ("length", "size"), [(NAME_BYTES_MAX + 1, 0), (2**32 - 1, 0), (1, 2**63), (1, 2**64 - 1)]
+)
+def test_a_length_that_is_out_of_range_is_refused(length: int, size: int) -> None:
+    """E2: at once, not when so many bytes have come."""
+    records = Records()
+    records.feed(RECORD.pack(length, 0o100644, 0, 0, size, 0, 0, 0) + b"a")
+    with pytest.raises(GuestProtocolError, match="out of range"):
+        records.next_entry()
