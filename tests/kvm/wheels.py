@@ -59,6 +59,8 @@ _FOR_DEBIAN = (
 
 async def _pip(command: str, *words: str | Path) -> None:
     passed_on = {name: value for name, value in os.environ.items() if name.startswith("PIP_")}
+    # A wheel for this machine alone needs no cross compiler.
+    passed_on["BANGER_AGENT_ARCH"] = platform.machine()
     argv = [sys.executable, "-m", "pip", command, "--quiet", "--disable-pip-version-check"]
     await proc.run([*argv, *map(str, words)], deadline_s=DOWNLOAD_DEADLINE_S, env=passed_on)
 
