@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from banger.api import wire
-from banger.api.requests import NoParams, VmCreate, VmExec, VmRef
+from banger.api.requests import NoParams, VmCreate, VmExec, VmRef, WorkspaceInspect
 from banger.api.results import StartedStream
 from banger.api.stream import format_control, format_frame
 from banger.daemon.calls import Call, Handlers
@@ -243,14 +243,20 @@ def test_what_is_wrong_with_a_request_is_said(
     run(test)
 
 
-@pytest.mark.parametrize("ref", ["plain", "b\u00fccher \u2028 \U0001f40b", "no text: \udcff", "\n"])
-def test_a_result_comes_back_whatever_its_characters(short_dir: Path, ref: str) -> None:
-    """H7, F4: names that are no UTF-8 travel in results, too."""
+@pytest.mark.parametrize(
+    "path", ["plain", "b\u00fccher \u2028 \U0001f40b", "no text: \udcff", "\n"]
+)
+def test_a_result_comes_back_whatever_its_characters(short_dir: Path, path: str) -> None:
+    """H7, F4: paths that are no UTF-8 travel in results, too."""
+
+    async def echo_path(_: Call, params: WorkspaceInspect) -> object:
+        return {"path": params.path}
 
     async def test() -> None:
-        async with running(short_dir, {"vm.show": echo}) as server:
+        async with running(short_dir, {"workspace.inspect": echo_path}) as server:
             peer = await server.connect()
-            assert (await peer.call("vm.show", {"ref": ref}))["result"] == {"ref": ref}
+            reply = await peer.call("workspace.inspect", {"path": path})
+            assert reply["result"] == {"path": path}
             peer.close()
 
     run(test)
