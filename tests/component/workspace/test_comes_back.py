@@ -98,9 +98,13 @@ def require_named(trip: Trip, expected: Tree) -> None:
         assert (notice is None) <= (not required)
         assert (notice is None) >= (not there)
         for name in required:
-            assert notice and (
-                name.decode("utf-8", "backslashreplace") in notice or "more." in notice
-            )
+            assert notice and (printed(name) in notice or "more." in notice)
+
+
+def printed(name: bytes) -> str:
+    """Return a name as a notice has it."""
+    text = name.decode("utf-8", "backslashreplace")
+    return "".join(each if each.isprintable() else ascii(each)[1:-1] for each in text)
 
 
 def with_files(directories: set[bytes], tree: Tree) -> set[bytes]:
