@@ -14,7 +14,7 @@ import socket
 from banger.api import wire
 from banger.api.caller import select_caller
 from banger.client.connect import connect
-from banger.errors import DaemonUnreachable, VersionMismatch
+from banger.errors import DaemonUnreachable, InvalidRequest, VersionMismatch
 from banger.layout import Layout
 from banger.version import VERSION
 
@@ -36,6 +36,10 @@ SILENCE_MS = 3000
 """After so much, and then four times as much, the daemon is looked at: it may stand still."""
 TRIES = 3
 """How many daemons that stop at this very moment are met before we give up."""
+
+
+CALLER_UNKNOWN = "A request has the unknown member 'caller'."
+"""What a daemon answers that is older than this member, whatever version it says it is."""
 
 
 class _NotBegun(Exception):
@@ -128,8 +132,10 @@ class Client:
 
     def _send(self, method: str, params: wire.Document) -> None:
         self._number += 1
+        # A daemon of before this member must understand what asks for it and ends it.
+        caller = None if method.startswith("daemon.") else select_caller(os.environ)
         line = wire.format_request(
-            self._number, method, params=params, version=VERSION, caller=select_caller(os.environ)
+            self._number, method, params=params, version=VERSION, caller=caller
         )
         if self._socket is None:
             self._socket = connect(self._layout, autostart=self._autostart)
@@ -142,12 +148,20 @@ class Client:
         while True:
             document = wire.parse_line(self._read_line(method, on_tick))
             if "id" in document or "error" in document:
-                return wire.require_result(document, self._number)
+                return self._require_result(document)
             if document.get("method") == wire.GOODBYE:
                 raise _NotBegun
             content = document.get("params")
             if on_event is not None and isinstance(content, dict):
                 on_event(str(document.get("method")), content)
+
+    def _require_result(self, document: wire.Document) -> object:
+        try:
+            return wire.require_result(document, self._number)
+        except InvalidRequest as error:
+            if error.message == CALLER_UNKNOWN:
+                raise VersionMismatch("The daemon is older than this client.") from error
+            raise
 
     def _read_line(self, method: str, on_tick: OnTick | None) -> bytes:
         assert self._socket is not None
