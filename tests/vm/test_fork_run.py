@@ -72,7 +72,8 @@ def test_each_result_is_kept_as_a_branch(banger: Installation, project: Path) ->
         assert f"[{number}] to stderr {number}" in ended.err.splitlines()
     assert read_table(ended.out) == [
         ["1", "0", "3", "banger/team-1"],
-        ["2", "3", "0", "none:", "nothing", "changed"],
+        # It took back what the host had not committed: its tree is the prepared commit's.
+        ["2", "3", "0", "banger/team-2"],
         ["3", "5", "2", "banger/team-3-2"],
     ]
     assert (repositories.snapshot(project), repositories.status(project)) == before
@@ -83,7 +84,8 @@ def test_each_result_is_kept_as_a_branch(banger: Installation, project: Path) ->
     assert git(project, "show", "banger/team-3-2:binary") == b"fork\0three"
     assert git(project, "show", "banger/team-3-2:answer") == b"42\n"
     branches = git(project, "branch", "--list", "banger/*", "--format=%(refname:short)").split()
-    assert branches == [b"banger/team-1", b"banger/team-3", b"banger/team-3-2"]
+    assert branches == [f"banger/team-{end}".encode() for end in ("1", "2", "3", "3-2")]
+    assert git(project, "rev-parse", "banger/team-2") == git(project, "rev-parse", "main")
 
 
 def test_a_fork_that_dies_does_not_hold_the_others(banger: Installation) -> None:
