@@ -219,6 +219,8 @@ class WorkspaceInspect(Params, frozen=True):
     from_ref: str | None = None
     result: str | None = None
     """Branch that the result is to be brought back as; refused now if that cannot be done."""
+    names: bool = True
+    """List the files that would be sent."""
 
 
 class WorkspaceExport(Params, frozen=True):

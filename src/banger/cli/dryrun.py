@@ -8,6 +8,7 @@ from argparse import Namespace
 from banger.cli.context import Context
 from banger.cli.output import format_bytes, printable
 from banger.cli.sizing import sizing_params
+from banger.sizes import format_size
 
 
 def show_plan(arguments: Namespace, context: Context, *, workspace: dict[str, object]) -> int:
@@ -20,7 +21,7 @@ def show_plan(arguments: Namespace, context: Context, *, workspace: dict[str, ob
         vm = client.call("vm.plan", params)
         assert isinstance(vm, dict)
         context.say(
-            f"spec: {vm['vcpu']} vcpu | {vm['memory_mib']} MiB | {_disk(vm['disk_mib'])} disk"
+            f"spec: {vm['vcpu']} vcpu | {vm['memory_mib']} MiB | {format_size(vm['disk_mib'])} disk"
             f" | {printable(vm['image'])} | {vm['driver']}/{vm['accel']}"
         )
         if arguments.path is not None:
@@ -48,7 +49,3 @@ def _show_workspace(plan: dict[str, object], context: Context) -> None:
         )
     for name in files:
         context.out(printable(name))
-
-
-def _disk(mib: int) -> str:
-    return f"{mib // 1024} GiB" if mib % 1024 == 0 else f"{mib} MiB"

@@ -10,7 +10,9 @@ from banger.api.requests import Params
 from banger.api.table import METHODS, Method
 from banger.errors import InvalidRequest, UnknownMethod
 
-TEXTS = frozenset({"branch", "from_ref", "image", "kernel", "key", "labels", "name", "ref", "vm"})
+TEXTS = frozenset(
+    {"branch", "from_ref", "image", "kernel", "key", "labels", "name", "ref", "result", "vm"}
+)
 """Members of any request that hold names or labels."""
 
 

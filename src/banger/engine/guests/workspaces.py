@@ -44,7 +44,10 @@ async def inspect_workspace(engine: Engine, params: WorkspaceInspect) -> Workspa
         guest_path=plan.guest_path,
         commit=plan.commit,
         branch=plan.branch,
-        files=[file.name.decode("utf-8", "backslashreplace") for file in plan.files],
+        files=[
+            file.name.decode("utf-8", "backslashreplace")
+            for file in (plan.files if params.names else ())
+        ],
         bytes=plan.bytes,
         untracked_left_out=plan.untracked_left_out,
     )

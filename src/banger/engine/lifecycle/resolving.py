@@ -31,6 +31,7 @@ from banger.images.platforms import host_platform, is_for, parse_platform
 from banger.model.artifacts import Image
 from banger.model.names import parse_vm_name
 from banger.model.vm import NetworkKind, VmSpec, require_ending, require_sizes
+from banger.sizes import format_size
 
 
 def require_valid(params: VmCreate, settings: Settings) -> None:
@@ -179,11 +180,9 @@ def _entrypoint(image: Image) -> tuple[str, ...]:
 
 
 def _describe(spec: VmSpec) -> str:
-    disk_mib = spec.disk_mib
-    disk = f"{disk_mib // 1024} GiB" if disk_mib % 1024 == 0 else f"{disk_mib} MiB"
     return (
-        f"{spec.vcpu} vcpu | {spec.memory_mib} MiB | {disk} disk | {spec.image_name} | "
-        f"{spec.driver}/{spec.accel}"
+        f"{spec.vcpu} vcpu | {spec.memory_mib} MiB | {format_size(spec.disk_mib)} disk | "
+        f"{spec.image_name} | {spec.driver}/{spec.accel}"
     )
 
 
