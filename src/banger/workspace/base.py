@@ -58,6 +58,8 @@ class Base(msgspec.Struct, frozen=True):
     attributes: bytes = b""
     sparse: list[bytes] = []
     """Names of the commit that a sparse checkout of the host does not have."""
+    is_commit: bool = False
+    """What was put in is not known: this is the prepared commit."""
 
     @property
     def settings(self) -> Settings:

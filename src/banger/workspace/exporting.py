@@ -70,7 +70,7 @@ async def export_patch(
 
     Raises:
         WorkspaceNotFound: it is gone from the guest.
-        RepositoryRefused: the prepared commit or the base is gone from the host.
+        RepositoryRefused: the prepared commit is gone from the host.
         ExportTooLarge: there is more than a patch may hold.
         GuestGone, GuestRefused: the guest could not tell.
         DeadlineExceeded: it took longer than `deadline_s`.
@@ -116,11 +116,12 @@ async def open_comparison(
     """A private git directory for one export, removed on leaving.
 
     Raises:
-        NotARepository, RepositoryRefused: the repository, the commit or the base is gone.
+        NotARepository, RepositoryRefused: the repository or the commit is gone.
     """
     require_object_id(record.commit)
     places = await asyncio.to_thread(locate_places, record.host_path)
-    more = [] if record.base is None else [base_dir(bases, record.base) / "objects"]
+    own = None if record.base is None else base_dir(bases, record.base) / "objects"
+    more = [own] if own is not None and own.is_dir() else []
     with private_dir(scratch) as directory:
         git_dir = make_shadow(
             directory, places, commit=record.commit, settings=Settings(), more=more

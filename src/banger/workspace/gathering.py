@@ -48,7 +48,8 @@ async def gather(
                 gathered.begin(item)
             else:
                 gathered.pack.write(item)
-        gathered.finish()
+        # It reads the whole pack once more.
+        await asyncio.to_thread(gathered.finish)
     if gathered.pack.count:
         await index_blobs(git_dir, git_dir / _PACK)
     else:

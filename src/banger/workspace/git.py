@@ -149,14 +149,17 @@ async def shadow_output(
         async with proc.piped(argv, cwd=work_tree, env=environment) as process:
             assert process.stdout and process.stderr
             complaints = asyncio.create_task(_tail(process.stderr))
-            while True:
+            try:
+                while True:
+                    async with asyncio.timeout(deadline_s):
+                        chunk = await process.stdout.read(_CHUNK_BYTES)
+                    if not chunk:
+                        break
+                    yield chunk
                 async with asyncio.timeout(deadline_s):
-                    chunk = await process.stdout.read(_CHUNK_BYTES)
-                if not chunk:
-                    break
-                yield chunk
-            async with asyncio.timeout(deadline_s):
-                status, said = await process.wait(), await complaints
+                    status, said = await process.wait(), await complaints
+            finally:
+                complaints.cancel()
     except TimeoutError as error:
         raise DeadlineExceeded(f"git {args[0]} did not finish within {deadline_s:g} s.") from error
     proc.check(proc.Finished(tuple(argv), status, b"", said))

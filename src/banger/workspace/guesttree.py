@@ -7,11 +7,17 @@ same.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from banger.errors import GuestPathNotFound, GuestProtocolError, WorkspaceNotFound
+from banger.errors import (
+    GuestPathNotFound,
+    GuestProtocolError,
+    RepositoryRefused,
+    WorkspaceNotFound,
+)
 from banger.model.vm import WorkspaceRecord
 from banger.workspace.base import (
     MODE_EXECUTABLE,
@@ -105,17 +111,21 @@ async def read_guest_tree(
         {name: entry for name, entry in changed.items() if name not in same},
         frozenset(files.keys() - there - tracked.skipped),
         tracked.skipped,
-        sum_up(found, busy, stash=await _has_stash(guest, path, deadline_s)),
+        sum_up(base, found, busy, stash=await _has_stash(guest, path, deadline_s)),
     )
 
 
 async def load_base_of(record: WorkspaceRecord, bases: Path, git_dir: Path) -> Base:
-    """Return the base of a workspace; that of an older banger is the commit, its files unseen."""
+    """Return the base of a workspace; if it is not known, the commit, its files unseen.
+
+    An older banger kept no base; a base that is gone must not make the guest's work unreachable.
+    """
     if record.base is not None:
-        return load_base(bases, record.base)
+        with contextlib.suppress(RepositoryRefused):
+            return load_base(bases, record.base)
     committed = await list_tree(git_dir, record.commit)
     files = [BaseFile(name, e.mode, e.blob) for name, e in sorted(committed.items())]
-    return Base(f"{record.commit}^{{tree}}", files)
+    return Base(f"{record.commit}^{{tree}}", files, is_commit=True)
 
 
 def _require_tree(changed: Iterable[bytes], there: Set[bytes]) -> None:

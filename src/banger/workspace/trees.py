@@ -50,10 +50,12 @@ async def write_tree(
 ) -> str:
     """Return the tree that `onto` becomes; what is removed goes first.
 
-    Uses the git directory's index, and leaves the new tree in it.
+    `onto` is an object's id, or such an id and `^{tree}`. Uses the git directory's index, and
+    leaves the new tree in it.
     """
     await shadow_git(git_dir, git_dir, "read-tree", onto)
-    gone = b"0" * 40
+    # As many digits as the repository's ids have, or git refuses the line.
+    gone = b"0" * len(onto.partition("^")[0])
     lines = [b"0 %s\t%s\0" % (gone, name) for name in removed]
     lines += [b"%o %s\t%s\0" % (e.mode, e.blob.encode(), name) for name, e in changed]
     if lines:

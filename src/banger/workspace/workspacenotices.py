@@ -4,12 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from banger.workspace.base import Base
 from banger.workspace.walking import Findings
 
 _SHOWN = 3
 
 
-def sum_up(found: Findings, busy_submodules: Sequence[bytes], *, stash: bool) -> tuple[str, ...]:
+_UNKNOWN_BASE = (
+    "What was put in is not known on the host: everything since the prepared commit came back."
+)
+
+
+def sum_up(
+    base: Base, found: Findings, busy_submodules: Sequence[bytes], *, stash: bool
+) -> tuple[str, ...]:
     """Return one sentence for each kind of thing that an export leaves out."""
     counted = [
         (found.nested, "Repositories made in the guest, which came back without their history"),
@@ -19,6 +27,8 @@ def sum_up(found: Findings, busy_submodules: Sequence[bytes], *, stash: bool) ->
         (found.unsafe, "Names that no patch may carry, left out"),
     ]
     notices = [_sentence(what, names) for names, what in counted if names]
+    if base.is_commit:
+        notices.insert(0, _UNKNOWN_BASE)
     if stash:
         notices.append("There is a stash in the guest, which did not come back.")
     return tuple(notices)

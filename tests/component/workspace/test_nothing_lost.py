@@ -361,3 +361,35 @@ def test_the_hosts_own_changes_are_part_of_a_branch(trip: Trip) -> None:
     repo.write(trip.work, "new", b"x\n")
     assert export_to(trip, "b", include_uncommitted=True).files == 2
     assert repo.git(trip.top, "show", "b:README") == b"of the host\n"
+
+
+# --- what the host keeps -----------------------------------------------------------
+
+
+def test_files_are_removed_from_a_repository_with_long_ids(trip: Trip) -> None:
+    """F4: objects of a sha256 repository have ids of 64 digits, also in what removes a file."""
+    shutil.rmtree(trip.top)
+    repo.git(trip.top.parent, "init", "-q", "-b", "main", "--object-format=sha256", str(trip.top))
+    repo.write(trip.top, "kept", b"1\n")
+    repo.write(trip.top, "removed", b"2\n")
+    repo.commit(trip.top)
+    prepare(trip)
+    (trip.work / "removed").unlink()
+    repo.write(trip.work, "kept", b"changed\n")
+    same(trip)
+    export_to(trip, "b", include_uncommitted=True)
+    assert repo.git(trip.top, "ls-tree", "--name-only", "b") == b"kept\n"
+
+
+def test_a_base_that_is_gone_costs_no_work(trip: Trip) -> None:
+    """A11, I10: the prepared commit takes its place, and a notice says so."""
+    repo.write(trip.top, "README", b"changed on the host\n")
+    prepare(trip)
+    repo.write(trip.work, "new", b"made in the guest\n")
+    shutil.rmtree(trip.bases)
+    patch = trip.export()
+    assert b"+made in the guest" in patch and b"+changed on the host" in patch
+    assert trip.notices[0].startswith("What was put in is not known on the host")
+    exported = export_to(trip, "b", include_uncommitted=True)
+    assert repo.git(trip.top, "show", "b:new") == b"made in the guest\n"
+    assert exported.notices[0] == trip.notices[0]
