@@ -136,6 +136,18 @@ def test_a_branchs_result_is_never_lost(banger: Installation, project: Path, way
     require_result(banger, project, way, ended, "way")
 
 
+def test_a_daemons_death_costs_no_result(banger: Installation, project: Path) -> None:
+    """A11, B11: how the command ended is not known then; what it has made is."""
+    process = banger.start(
+        *("vm", "run", *SYSTEM, "--rm", "--name", "way", "--fork", "1", project),
+        *("--", "sh", "-c", WORK.format(":")),
+    )
+    assert read_line(process).endswith(b"ready\n")
+    banger.kill_daemon()
+    finish(process, status=125)
+    assert git(project, "show", "banger/way-1:result") == b"made in the guest\n"
+
+
 def test_what_can_be_known_is_refused_before_there_is_a_vm(
     banger: Installation, project: Path
 ) -> None:

@@ -24,7 +24,7 @@ from banger.cli.guestcommand import TIMED_OUT, GuestCommand
 from banger.cli.labelled import Lines, Output, OutputClosed
 from banger.cli.output import Column, printable, render_table, terminal_width
 from banger.cli.progress import Stages
-from banger.cli.results import collect_branch, describe_kept
+from banger.cli.results import OWN_FAILURE, collect_branch, describe_kept
 from banger.cli.runvms import RunVms
 from banger.client.stream import ClientStream
 from banger.errors import BangerError, DeadlineExceeded
@@ -33,7 +33,6 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-OWN_FAILURE = 125
 PASSED_ON = (126, 127)
 NOTHING = "-"
 TICK_S = 0.1

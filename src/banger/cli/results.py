@@ -4,10 +4,16 @@ from __future__ import annotations
 
 from banger.cli.context import Context
 from banger.cli.output import printable
+from banger.cli.progress import Stages
+from banger.cli.runvms import RunVms
+from banger.errors import BangerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
+
+OWN_FAILURE = 125
+"""Exit status when a result could not be collected."""
 
 
 def collect_branch(context: Context, vm_id: str, branch: str) -> dict[str, Any]:
@@ -34,3 +40,21 @@ def describe_kept(name: str, branch: str) -> str:
         f"The result is in the VM {name}, which is kept; once this is mended: "
         f"banger vm workspace export {name} --branch {other} --include-uncommitted"
     )
+
+
+def bring_back(
+    branch: str, view: dict[str, Any], vms: RunVms, context: Context, *, stages: Stages
+) -> int:
+    """Make the branch that the VM was made for, before the VM is deleted; return 0 or 125."""
+    stages.enter("branch")
+    try:
+        done = collect_branch(context, view["id"], branch)
+    except BangerError as error:
+        stages.end()
+        context.complain(error)
+        if vms.keep(view["id"]):
+            context.say(describe_kept(view["name"], branch))
+        return OWN_FAILURE
+    stages.end()
+    stages.say(f"branch {done['branch']}" if done["branch"] else f"no branch {branch}: no changes")
+    return 0

@@ -55,8 +55,6 @@ With --rm and --branch NAME what the VM holds at the end, committed or not, is
 brought back as the branch NAME before the VM is deleted. A VM whose result
 could not be brought back is never deleted."""
 
-OWN_FAILURE = 125
-"""Exit status when the result could not be collected."""
 FOR_PATH = ("branch", "from_ref", "include_untracked", "guest_path")
 FOR_COMMAND = ("rm", "timeout", "env", "fork")
 """Options that make no sense without a path, or together with --detach."""
@@ -152,8 +150,9 @@ def _require_possible(arguments: Namespace, context: Context, *, stages: Stages)
         BangerError: the repository cannot be sent, or a result could not be brought back.
     """
     stages.enter("inspect")
+    params = _inspect_params(arguments) | {"names": False}
     with context.client() as client:
-        client.call("workspace.inspect", _inspect_params(arguments), on_tick=stages.on_tick)
+        client.call("workspace.inspect", params, on_tick=stages.on_tick)
 
 
 def _inspect_params(arguments: Namespace) -> dict[str, object]:
@@ -185,14 +184,34 @@ def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> 
                 forks = _fork(arguments, view["id"], owner, stages=stages)
                 vms.add(forks)
                 return _use_forks(arguments, view, forks, vms, context, stages=stages, cwd=cwd)
-            vms.use()
+            has_result = arguments.rm and arguments.branch
+            vms.use([view["id"]] if has_result else ())
             if arguments.detach:
                 context.out(view["name"])
                 return 0
-            status = _use(arguments, view["id"], context, stages=stages, cwd=cwd)
-            if arguments.rm and arguments.branch:
-                status = _bring_back(arguments.branch, view, vms, context, stages=stages) or status
-            return status
+            if has_result:
+                return _use_and_bring_back(arguments, view, vms, context, stages=stages, cwd=cwd)
+            return _use(arguments, view["id"], context, stages=stages, cwd=cwd)
+
+
+def _use_and_bring_back(
+    arguments: Namespace,
+    view: dict[str, Any],
+    vms: RunVms,
+    context: Context,
+    *,
+    stages: Stages,
+    cwd: str | None,
+) -> int:
+    """As `_use`; then make the branch, also if it is not known how the command ended."""
+    from banger.cli.results import bring_back
+
+    try:
+        status = _use(arguments, view["id"], context, stages=stages, cwd=cwd)
+    except BangerError:
+        bring_back(arguments.branch, view, vms, context, stages=stages)
+        raise
+    return bring_back(arguments.branch, view, vms, context, stages=stages) or status
 
 
 def _create(owner: Client, params: dict[str, object], *, stages: Stages) -> dict[str, Any]:
@@ -204,26 +223,6 @@ def _create(owner: Client, params: dict[str, object], *, stages: Stages) -> dict
         raise
     assert isinstance(view, dict)
     return view
-
-
-def _bring_back(
-    branch: str, view: dict[str, Any], vms: RunVms, context: Context, *, stages: Stages
-) -> int:
-    """Make the branch that the VM was made for, before the VM is deleted; return 0 or 125."""
-    from banger.cli.results import collect_branch, describe_kept
-
-    stages.enter("branch")
-    try:
-        done = collect_branch(context, view["id"], branch)
-    except BangerError as error:
-        stages.end()
-        context.complain(error)
-        if vms.keep(view["id"]):
-            context.say(describe_kept(view["name"], branch))
-        return OWN_FAILURE
-    stages.end()
-    stages.say(f"branch {done['branch']}" if done["branch"] else f"no branch {branch}: no changes")
-    return 0
 
 
 def _prepare(arguments: Namespace, vm_id: str, context: Context, *, stages: Stages) -> str:
@@ -303,8 +302,8 @@ def _use_forks(
     """Run the command in the forks of `base`."""
     from banger.cli.forkrun import run_in_forks
 
+    vms.use([fork["id"] for fork in forks] if arguments.path is not None else ())
     stages.enter("command")
-    vms.use()
     return run_in_forks(
         arguments, context, stages=stages, base=base["name"], views=forks, vms=vms, cwd=cwd
     )

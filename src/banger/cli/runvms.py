@@ -4,11 +4,14 @@ With `--rm` they are deleted, except one whose result could not be collected: th
 whatever the options, since it holds the only copy. Without `--rm` they stay, except when no
 command ever began in them. What becomes of them is said in one line (hazards H4, H5).
 
-The daemon deletes ephemeral VMs when the connection that made them ends; so a VM that is to be
-kept is changed first (`vm.set`), and only then is that connection closed.
+The daemon deletes ephemeral VMs when the connection that made them ends, or when it finds them
+after a death of its own. So a VM whose result is to be brought back is ephemeral only until its
+command begins (`use`): from then on it is deleted by us, and by nobody else if we are killed.
 """
 
 from __future__ import annotations
+
+from collections.abc import Iterable
 
 from banger.cli.context import Context
 from banger.cli.progress import Stages
@@ -60,26 +63,30 @@ class RunVms:
         """Take in VMs that were made later."""
         self._views += views
 
-    def use(self) -> None:
-        """Note that a command is about to begin: from now on there may be something to lose."""
+    def use(self, results: Iterable[str] = ()) -> None:
+        """Note that a command is about to begin: from now on there may be something to lose.
+
+        `results`: ids of the VMs whose results are to be brought back.
+
+        Raises:
+            BangerError: the daemon would go on deleting one of them.
+        """
+        if self._ephemeral:
+            with self._context.client() as client:
+                for vm_id in results:
+                    client.call("vm.set", {"ref": vm_id, "keep": True})
         self._is_used = True
 
     def keep(self, vm_id: str) -> bool:
-        """Keep a VM that holds a result which was not collected; False if the VM is gone.
-
-        Tells an error that is not about the VM's absence.
-        """
-        if not self._ephemeral:
-            return True
+        """Keep a VM that holds a result which was not collected; False if the VM is gone."""
+        self._kept.add(vm_id)
         try:
             with self._context.client() as client:
-                client.call("vm.set", {"ref": vm_id, "keep": True})
+                client.call("vm.show", {"ref": vm_id})
         except VmNotFound:
             return False
-        except BangerError as error:
-            self._context.complain(error)
-        # Even then we do not delete it ourselves.
-        self._kept.add(vm_id)
+        except BangerError:
+            return True  # nobody can say; we have not deleted it
         return True
 
     def _delete(self, vm_id: str) -> None:
