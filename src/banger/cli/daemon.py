@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from argparse import Namespace
+from collections.abc import Iterator
 
 from banger.cli.context import Context
 from banger.cli.output import format_age, format_json
@@ -71,31 +73,48 @@ def _end_daemon(context: Context) -> bool:
     return True
 
 
-def _kill(pid: int) -> None:
+def _kill(pid: int, context: Context) -> None:
+    """Kill the daemon, if this process still is the daemon (hazard B2)."""
     import signal
 
-    assert pid > 1
-    try:
-        os.kill(pid, signal.SIGKILL)
-    except ProcessLookupError:
-        return
-    _wait_gone(pid)
+    from banger.host.lockholder import is_held, read_holder
+
+    with _process(pid) as fd:
+        # The descriptor stays with this very process, and the lock is the daemon's.
+        layout = context.layout
+        if fd is not None and is_held(layout) and read_holder(layout)[0] == pid:
+            signal.pidfd_send_signal(fd, signal.SIGKILL)
+            _wait_ended(fd)
 
 
 def _wait_gone(pid: int) -> None:
-    """Wait until a process has ended; its deadline is the daemon's own."""
-    import select
+    """Wait until a process has ended."""
+    with _process(pid) as fd:
+        if fd is not None:
+            _wait_ended(fd)
 
+
+@contextlib.contextmanager
+def _process(pid: int) -> Iterator[int | None]:
+    """A descriptor of a process for a `with` block; None if there is no such process."""
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:
+        yield None
         return
     try:
-        poller = select.poll()
-        poller.register(fd, select.POLLIN)
-        poller.poll(60_000)
+        yield fd
     finally:
         os.close(fd)
+
+
+def _wait_ended(fd: int) -> None:
+    """Wait until a process has ended; the deadline is the daemon's own."""
+    import select
+
+    poller = select.poll()
+    poller.register(fd, select.POLLIN)
+    poller.poll(60_000)
 
 
 def _restart(_: Namespace, context: Context) -> int:
@@ -104,7 +123,7 @@ def _restart(_: Namespace, context: Context) -> int:
     except DaemonSilent as error:
         # VMs outlive it, and the next daemon finishes or undoes what it had begun.
         context.say(f"{error.message} It is killed.")
-        _kill(error.pid)
+        _kill(error.pid, context)
     with context.client() as client:
         status = client.call("daemon.status")
     assert isinstance(status, dict)
