@@ -449,12 +449,6 @@ class NotARepository(InvalidRequest):
     code = "not-a-repository"
 
 
-class UnsafePatch(Denied):
-    """What the guest exported would write outside the work tree."""
-
-    code = "unsafe-patch"
-
-
 class ExportTooLarge(OperationFailed):
     """The guest's work tree holds more than an export may; the message names a file."""
 

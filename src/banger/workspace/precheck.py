@@ -10,7 +10,8 @@ import asyncio
 import os
 from pathlib import Path
 
-from banger.errors import BranchConflict, NoSpace, RepositoryRefused
+from banger.errors import BranchConflict, RepositoryRefused
+from banger.host.files import no_space
 from banger.workspace.git import host_git
 from banger.workspace.inspect import require_branch_name
 from banger.workspace.locate import Places, locate_places
@@ -64,7 +65,4 @@ def _require_writable(places: Places) -> None:
 def _require_room(directory: Path) -> None:
     status = os.statvfs(directory)
     if status.f_bavail * status.f_frsize < ROOM_BYTES:
-        raise NoSpace(
-            f"The file system of {directory} is full, so no branch could be brought back.",
-            hint=f"df -h {directory}",
-        )
+        raise no_space(os.fspath(directory))
