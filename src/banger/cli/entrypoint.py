@@ -24,6 +24,6 @@ def plan_command(client: Client, view: dict[str, Any], words: list[str]) -> list
     if not command:
         raise InvalidRequest(
             f"The image {view['image']} names nothing to run.",
-            hint=f"banger vm exec {view['name']} -- COMMAND",
+            hint=f"banger vm run --image {view['image']} -- COMMAND",
         )
     return command

@@ -122,11 +122,13 @@ async def _apply_together(engine: Engine, op: Operation, steps: tuple[Step, ...]
     tasks = [asyncio.ensure_future(apply(engine, op, step)) for step in steps]
     try:
         await asyncio.gather(*tasks)
-    finally:
+    except BaseException:
         for task in tasks:
             task.cancel()
-        # A second cancellation must not leave a step that acts while it is being undone.
+        # A second cancellation must not leave a step that acts while it is being undone. (After a
+        # success nothing is waited for: a first cancellation would be lost in it.)
         await finish_shielded(_settled(tasks))
+        raise
 
 
 async def _settled(tasks: Sequence[asyncio.Future[None]]) -> None:

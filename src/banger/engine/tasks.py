@@ -48,7 +48,11 @@ class OwnedTasks:
 
 
 async def finish_shielded(work: Coroutine[object, object, T]) -> T:
-    """Await `work` to its end, however often the caller is cancelled meanwhile."""
+    """Await `work` to its end, however often the caller is cancelled meanwhile.
+
+    Those cancellations are gone afterwards. So it is for what undoes, with a `raise` after it, and
+    for what has become too late to undo.
+    """
     task = asyncio.ensure_future(work)
     while not task.done():
         with contextlib.suppress(asyncio.CancelledError):

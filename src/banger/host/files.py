@@ -126,10 +126,12 @@ REFUSALS = NO_SPACE | {
     errno.EMFILE,
     errno.ENFILE,
     errno.ENOMEM,
+    errno.ENOTDIR,
     errno.EPERM,
     errno.EROFS,
 }
-"""What a host says that is out of something, broken or forbids it: no bug of whoever asked."""
+"""What a host says that is out of something, broken, forbids it or has a file where our directory
+must be: no bug of whoever asked."""
 
 
 LIMITS = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})

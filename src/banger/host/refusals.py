@@ -18,7 +18,6 @@ from banger.layout import SUN_PATH_MAX
 SHAPES = frozenset(
     {
         errno.ENOENT,
-        errno.ENOTDIR,
         errno.EISDIR,
         errno.EEXIST,
         errno.ELOOP,

@@ -107,7 +107,7 @@ def test_a_socket_path_that_is_too_long_is_refused(config: MachineConfig, layout
     async def scenario() -> None:
         driver = QemuDriver(await probe_qemu())
         long = dataclasses.replace(config, agent_socket=layout.runtime / ("x" * 100) / "a.sock")
-        with pytest.raises(HostNotReady, match="longer"):
+        with pytest.raises(HostNotReady, match="too long"):
             await driver.spawn(long, network=None)
         assert find_leftovers(layout, []) == []
 
