@@ -196,6 +196,6 @@ def test_a_dry_run_refuses_as_the_run(banger: Installation, system: str, project
         dry = banger.run("vm", "run", "-q", "--dry-run", *options, project)
         real = banger.run("vm", "run", "-q", *options, project, "--", "true", status=125)
         # The memory that is available changes meanwhile.
-        said, would_say = (re.sub(r"[0-9]+ MiB", "MiB", ended.err) for ended in (real, dry))
+        said, would_say = (re.sub(r"[0-9.]+ [MG]iB", "SIZE", ended.err) for ended in (real, dry))
         assert dry.status == 125 and said == would_say, (dry, real)
     assert [vm["id"] for vm in banger.vms()] == before
