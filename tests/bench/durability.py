@@ -15,7 +15,8 @@ import msgspec
 from banger import store
 from banger.config import load_settings
 from banger.engine import Engine, open_engine
-from banger.engine.actions import apply
+from banger.engine.state.machine import load_machine
+from banger.engine.steps.runner import apply
 from banger.layout import Layout
 from banger.model.names import OperationId, VmId
 from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState
@@ -91,7 +92,7 @@ async def _prepare_open_create(engine: Engine) -> None:
     for number, step in enumerate(plan_create(vm.id, vm.spec)):
         payload = msgspec.json.encode(step)
         await engine.database.write(store.record_step, OPERATION, number, payload, "started")
-        await apply(engine, engine.new_operation("vm.create"), step)
+        await apply(await load_machine(engine, vm.id), engine.new_operation("vm.create"), step)
 
 
 async def _with_engine(

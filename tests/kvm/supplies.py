@@ -19,7 +19,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger import images, kernels
-from banger.engine.artifacts.kernels import find_agent
+from banger.engine.verbs.kernels import find_agent
 from banger.host import proc
 from banger.host.mmdebstrap import Bootstrap, bootstrap
 from banger.kernels.initramfs import build_initramfs

@@ -18,7 +18,7 @@ from pathlib import Path
 
 from banger.daemon.__main__ import main
 from banger.daemon.app import open_handlers
-from banger.engine.lifecycle import capacity
+from banger.engine.transitions import capacity
 from banger.engine.upkeep import health
 from tests.support.calldeaths import die_at_calls
 from tests.support.deaths import die_at_points

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 
 import pytest
 
-from banger.engine.artifacts.kernels import find_agent
+from banger.engine.verbs.kernels import find_agent
 from banger.host.shelf import hash_file
 from banger.images.plan import plan_sqfstar
 from banger.images.shelf import ROOT, open_shelf

@@ -23,8 +23,8 @@ import pytest
 from banger import engine
 from banger.api.requests import TemplateBuild, VmCreate
 from banger.config import load_settings
-from banger.engine.engine import Engine
-from banger.engine.pool.refilling import IDLE_S
+from banger.engine.state.engine import Engine
+from banger.engine.upkeep.refilling import IDLE_S
 from tests.support.installations import Ended, Installation, share_artifacts, wait_for
 from tests.support.vms import TINY, TINY_IMAGE
 

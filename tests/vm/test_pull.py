@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.engine.artifacts.kernels import find_agent
+from banger.engine.verbs.kernels import find_agent
 from tests.support.installations import Installation
 from tests.support.oci_layouts import OciLayout, make_layer
 from tests.support.registries import RealRegistry, real_registry

@@ -20,7 +20,7 @@ from banger.api import wire
 from banger.daemon.lifecycle import AlreadyRuns, OpenHandlers, daemon_lock, run_daemon
 from banger.daemon.logs import start_logging
 from banger.daemon.ownstate import take_own_state
-from banger.engine.settings import SettingsInForce
+from banger.engine.state.settings import SettingsInForce
 from banger.errors import BangerError
 from banger.host.files import ensure_private_dir
 from banger.host.refusals import explain_refusal, require_socket_path

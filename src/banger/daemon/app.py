@@ -20,7 +20,7 @@ from banger.daemon.handlers.snapshots import snapshot_handlers
 from banger.daemon.handlers.vm import vm_handlers
 from banger.daemon.handlers.workspace import workspace_handlers
 from banger.daemon.lifecycle import Control
-from banger.engine.settings import SettingsInForce
+from banger.engine.state.settings import SettingsInForce
 
 
 @contextlib.asynccontextmanager

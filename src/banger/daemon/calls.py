@@ -25,7 +25,7 @@ from banger.api.stream import (
     format_frame,
     parse_header,
 )
-from banger.engine.operations import Operation
+from banger.engine.state.operations import Operation
 from banger.errors import Cancelled, InvalidRequest
 
 Exit = dict[str, int]

@@ -25,8 +25,7 @@ from banger.api.table import Method
 from banger.daemon.calls import Call, Handlers, OnDisconnect, Stream, drain
 from banger.daemon.envelope import check_caller, check_envelope, check_params
 from banger.daemon.turns import Turns
-from banger.engine.inprogress import OperationTable
-from banger.engine.operations import (
+from banger.engine.state.operations import (
     OPERATION_ID_BYTES,
     Note,
     Operation,
@@ -35,6 +34,7 @@ from banger.engine.operations import (
     current_operation,
     format_operation_id,
 )
+from banger.engine.state.running import OperationTable
 from banger.errors import (
     BangerError,
     Cancelled,

@@ -30,8 +30,8 @@ from pathlib import Path
 
 from banger.daemon.calls import Handlers
 from banger.daemon.server import Server, bound_socket, can_connect
-from banger.engine.inprogress import OperationTable
-from banger.engine.settings import SettingsInForce
+from banger.engine.state.running import OperationTable
+from banger.engine.state.settings import SettingsInForce
 from banger.errors import BangerError, Conflict
 from banger.host.files import ensure_private_dir, space_errors
 from banger.layout import Layout

@@ -17,7 +17,7 @@ import time
 from logging.handlers import RotatingFileHandler
 from pathlib import Path
 
-from banger.engine.operations import current_operation
+from banger.engine.state.operations import current_operation
 
 LOG_BYTES = 4 * 1024 * 1024
 OLD_LOGS = 3

@@ -29,7 +29,7 @@ from banger.daemon.calls import Handlers, OnDisconnect
 from banger.daemon.connection import READ_LIMIT_BYTES, Connection
 from banger.daemon.hangup import HangupWatch
 from banger.daemon.turns import Turns
-from banger.engine.inprogress import OperationTable
+from banger.engine.state.running import OperationTable
 from banger.errors import BangerError, Cancelled, Conflict, Denied
 from banger.host.files import ensure_private_dir
 from banger.host.refusals import require_socket_path

@@ -1,21 +1,33 @@
-"""The verbs: one function each, with what they need to be safe against each other and a crash.
+"""The engine: every change of a VM, safe against the others and against a crash.
 
-A verb checks its request, reads facts, asks `plan` for steps, and runs them with a journal
-(`runner`, `actions`). The verbs are in rooms: `lifecycle`, `guests`, `snapshots`, `artifacts`,
-`pool` and `views`; what the daemon does by itself is in `upkeep`. Locks are described in `live`,
-recovery in `recovery`.
+Six floors, each of which imports only those below it (import-linter holds them to that):
+
+- `verbs`: what clients ask for. A verb checks its request, takes locks, runs transitions and
+  returns a view.
+- `upkeep`: what the daemon does by itself: opening, recovery, and the loops.
+- `views`: what is there, for those who ask. Changes nothing.
+- `transitions`: changes of one VM, and of the templates and snapshots that VMs start from, under
+  the lifecycle lock, which the caller holds.
+- `steps`: what each step of a plan does and undoes, and the runner that journals them.
+- `state`: what is in memory: runtimes of VMs and their locks, operations, pins, settings.
 """
 
-from banger.engine.artifacts.committing import commit_vm
-from banger.engine.artifacts.images import (
+from banger.engine.state.engine import Engine
+from banger.engine.upkeep.opening import open_engine
+from banger.engine.verbs.commit import commit_vm
+from banger.engine.verbs.consoles import open_console
+from banger.engine.verbs.create import create_vm
+from banger.engine.verbs.execs import start_exec
+from banger.engine.verbs.fork import fork_vm
+from banger.engine.verbs.garbage import collect_garbage
+from banger.engine.verbs.images import (
     build_image,
     delete_image,
     import_image,
     promote_image,
     register_image,
 )
-from banger.engine.artifacts.imageviews import list_catalogue, list_images, show_image
-from banger.engine.artifacts.kernels import (
+from banger.engine.verbs.kernels import (
     build_kernel,
     delete_kernel,
     fetch_kernel,
@@ -26,49 +38,44 @@ from banger.engine.artifacts.kernels import (
     pull_kernel,
     show_kernel,
 )
-from banger.engine.artifacts.pulling import prune_images, pull_image
-from banger.engine.artifacts.templates import (
-    build_template_now,
-    delete_template,
-    list_templates,
-    prune_templates,
-)
-from banger.engine.engine import Engine
-from banger.engine.garbage import collect_garbage
-from banger.engine.guests.consoles import open_console
-from banger.engine.guests.execs import start_exec
-from banger.engine.guests.listeners import list_listeners
-from banger.engine.guests.workspaces import (
-    export_workspace,
-    export_workspace_branch,
-    inspect_workspace,
-    prepare_workspace,
-)
-from banger.engine.lifecycle.changing import set_vm
-from banger.engine.lifecycle.creation import create_vm
-from banger.engine.lifecycle.deleting import delete_ephemeral_vm, delete_vm, prune_vms
-from banger.engine.lifecycle.pausing import pause_vm, resume_vm
-from banger.engine.lifecycle.resolving import plan_vm
-from banger.engine.lifecycle.restarting import restart_vm
-from banger.engine.lifecycle.starting import start_vm
-from banger.engine.lifecycle.stopping import kill_vm, stop_vm
-from banger.engine.opening import open_engine
-from banger.engine.snapshots.forking import fork_vm
-from banger.engine.snapshots.snapshots import (
+from banger.engine.verbs.listeners import list_listeners
+from banger.engine.verbs.pull import prune_images, pull_image
+from banger.engine.verbs.resolve import plan_vm
+from banger.engine.verbs.set import set_vm
+from banger.engine.verbs.snapshots import (
     create_snapshot,
     delete_snapshot,
     list_snapshots,
     restore_snapshot,
 )
-from banger.engine.views.queries import (
-    cancel_operation,
-    list_operations,
-    list_vms,
-    open_log,
-    show_vm,
-    watch_vms,
+from banger.engine.verbs.templates import (
+    build_template_now,
+    delete_template,
+    list_templates,
+    prune_templates,
 )
+from banger.engine.verbs.vms import (
+    delete_ephemeral_vm,
+    delete_vm,
+    kill_vm,
+    pause_vm,
+    prune_vms,
+    restart_vm,
+    resume_vm,
+    start_vm,
+    stop_vm,
+)
+from banger.engine.verbs.workspaces import (
+    export_workspace,
+    export_workspace_branch,
+    inspect_workspace,
+    prepare_workspace,
+)
+from banger.engine.views.images import list_catalogue, list_images, show_image
+from banger.engine.views.logs import open_log
+from banger.engine.views.operations import cancel_operation, list_operations
 from banger.engine.views.stats import read_stats
+from banger.engine.views.vms import list_vms, show_vm, watch_vms
 
 __all__ = [
     "Engine",

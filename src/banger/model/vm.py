@@ -116,7 +116,7 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     """What the machine becomes when it boots next, while a VMM runs with what is said above."""
     pooled: str | None = None
     """Of a clone that was made before anybody asked for it: what its guest is called. It is the
-    engine's, and in no list, until it is claimed (`engine/pool`)."""
+    engine's, and in no list, until it is claimed (`transitions.pool`)."""
     ephemeral: bool = False
     """Deleted when the client connection that created it ends (`vm run --rm`)."""
     ttl_s: float | None = None

@@ -23,7 +23,7 @@ from banger.api.results import StartedStream
 from banger.api.stream import format_control, format_frame
 from banger.daemon.calls import Call, Handlers
 from banger.daemon.server import Server, bound_socket, remove_stale_socket
-from banger.engine.inprogress import OperationTable, cancel_running
+from banger.engine.state.running import OperationTable, cancel_running
 from banger.errors import Conflict, Denied, HostNotReady, NotCancellable, VmNotFound
 from banger.version import VERSION
 

@@ -8,9 +8,11 @@ import pytest
 
 from banger import store
 from banger.config import load_settings
-from banger.engine import Engine, open_engine, runner
-from banger.engine.actions import apply
-from banger.engine.operations import Operation
+from banger.engine import open_engine
+from banger.engine.state.machine import Machine, load_machine
+from banger.engine.state.operations import Operation
+from banger.engine.steps import runner
+from banger.engine.steps.runner import apply
 from banger.layout import layout_from_environment
 from banger.plan.steps import MakeRuntimeDir, MakeVmDir, Step
 from tests.component.engine.test_recovery import VM, insert, record
@@ -40,16 +42,17 @@ def test_a_cancellation_between_two_steps_is_not_lost(
             )
             cancelling: list[asyncio.Task[None]] = []
 
-            async def act(engine: Engine, op: Operation, step: Step) -> None:
-                await apply(engine, op, step)
+            async def act(machine: Machine, op: Operation, step: Step) -> None:
+                await apply(machine, op, step)
                 if isinstance(step, MakeVmDir):
                     cancelling.append(asyncio.create_task(cancel(task)))
 
             monkeypatch.setattr(runner, "apply", act)
             saved: list[bool] = []
             plan = (MakeVmDir(vm_id=VM), MakeRuntimeDir(vm_id=VM))
+            machine = await load_machine(engine, VM)
             task = asyncio.create_task(
-                runner.run_undoable(engine, op, plan, save=lambda _: saved.append(True))
+                runner.run_undoable(machine, op, plan, save=lambda _: saved.append(True))
             )
             with pytest.raises(asyncio.CancelledError):
                 await task

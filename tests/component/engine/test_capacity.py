@@ -12,7 +12,7 @@ import pytest
 from banger import store
 from banger.config import load_settings
 from banger.engine import Engine, open_engine
-from banger.engine.lifecycle.capacity import promised_memory, require_room
+from banger.engine.transitions.capacity import promised_memory, require_room
 from banger.errors import NotEnoughMemory
 from banger.host.memory import read_available_mib, read_taken_mib
 from banger.host.process import ProcessIdentity, identify

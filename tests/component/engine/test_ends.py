@@ -16,12 +16,13 @@ from banger import store
 from banger.api.requests import VmList, VmStop
 from banger.config import load_settings
 from banger.engine import Engine, list_vms, open_engine, stop_vm
-from banger.engine.actions import apply
-from banger.engine.lifecycle import restartpolicy, watch
-from banger.engine.lifecycle.restartpolicy import Restart, parse_restart
-from banger.engine.live import RESTART
-from banger.engine.operations import Operation
-from banger.engine.upkeep import remembered
+from banger.engine.state import restartpolicy
+from banger.engine.state.machine import Machine
+from banger.engine.state.operations import Operation
+from banger.engine.state.restartpolicy import Restart, parse_restart
+from banger.engine.state.runtime import RESTART
+from banger.engine.transitions import watch
+from banger.engine.upkeep import deferred_saves as remembered
 from banger.errors import DatabaseFailed, HostFailed, NoSpace, VmBusy
 from banger.host.process import ProcessIdentity
 from banger.layout import Layout, layout_from_environment
@@ -29,8 +30,8 @@ from banger.model.vm import RestartPolicy, VmRecord, VmState
 from banger.plan.lifecycle import plan_create
 from banger.plan.steps import Step
 from banger.store import Database
-from banger.vmm import VmmHandle
-from tests.component.engine.test_recovery import VM, handle, insert, record
+from banger.vmm import Driver, VmmHandle
+from tests.component.engine.test_recovery import VM, act, handle, insert, record
 
 NOBODY = ProcessIdentity(2**22 + 1, 1, "another boot")
 FULL = NoSpace("The file system of the database is full.")
@@ -41,6 +42,13 @@ class Ended:
 
     async def wait_gone(self, _: VmmHandle) -> int:
         return 1
+
+
+class EndedMachine(Machine):
+    """A VM whose VMM has ended."""
+
+    async def driver(self) -> Driver:
+        return Ended()  # type: ignore[return-value]  # half a driver
 
 
 @pytest.fixture
@@ -66,7 +74,7 @@ def wishing(state: VmState) -> VmRecord:
 
 
 def watch_death(engine: Engine) -> None:
-    watch.start_watching(engine, Ended(), handle(NOBODY))  # type: ignore[arg-type]  # half a driver
+    watch.start_watching(EndedMachine(engine, wishing(VmState.RUNNING), handle(NOBODY), None))
 
 
 def load_wish(connection: Connection) -> Restart | None:
@@ -90,11 +98,11 @@ def test_what_a_dead_vmm_leaves_and_the_host_refuses_to_remove(
     to be started again is there."""
     tried = []
 
-    async def refuse(_: Engine, __: Operation, step: Step) -> None:
+    async def refuse(_: Machine, __: Operation, step: Step) -> None:
         tried.append(type(step).__name__)
         raise HostFailed("Too many open files.")
 
-    monkeypatch.setattr("banger.engine.runner.apply", refuse)
+    monkeypatch.setattr("banger.engine.steps.runner.apply", refuse)
     monkeypatch.setattr(restartpolicy, "FIRST_WAIT_S", 60.0)
 
     async def work(engine: Engine) -> None:
@@ -233,13 +241,13 @@ def test_a_start_that_is_cut_off(layout: Layout, monkeypatch: pytest.MonkeyPatch
     """B5: the next daemon makes it if this one ends; nobody does if its user ends it."""
     begun = asyncio.Event()
 
-    async def hang(_: Engine, __: Operation, ___: Step) -> None:
+    async def hang(_: Machine, __: Operation, ___: Step) -> None:
         begun.set()
         await asyncio.Event().wait()
 
     async def work(engine: Engine) -> None:
         await _insert_ended(engine)
-        monkeypatch.setattr("banger.engine.runner.apply", hang)
+        monkeypatch.setattr("banger.engine.steps.runner.apply", hang)
         engine.ended.set()
         await begun.wait()
         if who == "user":
@@ -261,7 +269,7 @@ async def _insert_ended(engine: Engine) -> None:
     """Insert a VM that ended by itself and waits for its first start."""
     await insert(engine, wishing(VmState.ERROR))
     for step in plan_create(VM, record().spec):
-        await apply(engine, engine.new_operation("vm.create"), step)
+        await act(engine, step)
     row = msgspec.json.encode(Restart(1))
     await engine.database.write(store.save_handle, VM, RESTART, row)
 

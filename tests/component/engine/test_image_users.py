@@ -11,11 +11,11 @@ from msgspec.structs import replace
 from banger.api.requests import ImagePrune, ImageRef, TemplateRef, VmCreate
 from banger.config import load_settings
 from banger.engine import Engine, create_vm, delete_image, list_images, open_engine, prune_images
-from banger.engine.artifacts.imageusers import needing_image
-from banger.engine.artifacts.needs import pinned
-from banger.engine.artifacts.templates import delete_template, list_templates
-from banger.engine.lifecycle import creation
-from banger.engine.operations import Operation
+from banger.engine.state.operations import Operation
+from banger.engine.state.pins import pinned
+from banger.engine.verbs import create as creation
+from banger.engine.verbs.imageusers import needing_image
+from banger.engine.verbs.templates import delete_template, list_templates
 from banger.errors import Cancelled, ImageInUse, ImageNotFound, TemplateInUse
 from banger.images.shelf import name_image, open_shelf
 from banger.layout import Layout, layout_from_environment

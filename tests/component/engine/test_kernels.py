@@ -11,7 +11,7 @@ from banger import store
 from banger.api.requests import KernelRef
 from banger.config import load_settings
 from banger.engine import Engine, delete_kernel, list_kernels, open_engine, prune_kernels
-from banger.engine.artifacts.kernels import needing_kernel
+from banger.engine.verbs.kernels import needing_kernel
 from banger.errors import KernelInUse, KernelNotFound
 from banger.kernels.shelf import open_shelf
 from banger.layout import Layout, layout_from_environment

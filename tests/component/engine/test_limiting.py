@@ -16,13 +16,12 @@ from jeepney import Message
 from banger import store
 from banger.config import load_settings
 from banger.engine import open_engine
-from banger.engine.actions import apply
 from banger.host.limits.servicemanager import SOCKET
 from banger.host.process import ProcessIdentity, identify
 from banger.layout import Layout
 from banger.model.vm import VmState
 from banger.plan.steps import LimitVm
-from tests.component.engine.test_recovery import VM, handle, insert, layout, record
+from tests.component.engine.test_recovery import VM, act, handle, insert, layout, record
 from tests.component.limits.scripted import Caller, Part, service_manager
 
 __all__ = ["layout"]  # a fixture
@@ -53,7 +52,7 @@ def limit(
             await insert(engine, record(VmState.RUNNING))
             payload = msgspec.json.encode(handle(program))
             await engine.database.write(store.save_handle, VM, "vmm", payload)
-            await apply(engine, engine.new_operation("vm.start"), LimitVm(vm_id=VM))
+            await act(engine, LimitVm(vm_id=VM))
             return calls
 
     return asyncio.run(run())

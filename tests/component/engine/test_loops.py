@@ -12,10 +12,10 @@ from banger import store
 from banger.api.requests import VmStop
 from banger.config import load_settings
 from banger.engine import open_engine, show_vm, stop_vm
-from banger.engine.engine import Engine
-from banger.engine.lifecycle.lifetime import Clock, Ending, Lifetime, plan_ending
-from banger.engine.lifecycle.restartpolicy import Restart
-from banger.engine.live import RESTART, LiveVm
+from banger.engine.state.engine import Engine
+from banger.engine.state.lifetime import Clock, Ending, Lifetime, plan_ending
+from banger.engine.state.restartpolicy import Restart
+from banger.engine.state.runtime import RESTART, LiveVm
 from banger.engine.upkeep import expiry, loops
 from banger.layout import layout_from_environment
 from banger.model.names import VmId

@@ -9,7 +9,7 @@ import msgspec
 from banger import store, templates
 from banger.config import load_settings
 from banger.engine import Engine, open_engine
-from banger.engine.pool.refilling import TOTAL, choose_shape
+from banger.engine.upkeep.refilling import TOTAL, choose_shape
 from banger.layout import layout_from_environment
 from banger.model.names import VmId
 from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState

@@ -12,8 +12,8 @@ import pytest
 from banger import images
 from banger.config import load_settings
 from banger.engine import Engine, open_engine
-from banger.engine.artifacts.images import ensure_image
-from banger.engine.operations import Note, Operation
+from banger.engine.state.operations import Note, Operation
+from banger.engine.verbs.images import ensure_image
 from banger.errors import ToolFailed
 from banger.images import Recipe, find_image, find_recipe, find_recipe_hash
 from banger.images.shelf import ROOT, open_shelf

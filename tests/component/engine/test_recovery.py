@@ -17,10 +17,10 @@ from banger import store
 from banger.api.requests import Gc, VmList
 from banger.config import load_settings
 from banger.engine import Engine, collect_garbage, delete_vm, list_vms, open_engine
-from banger.engine.actions import apply, undo
-from banger.engine.lifecycle.making import claim_vm
-from banger.engine.operations import Operation
-from banger.engine.runner import run_forward, run_undoable
+from banger.engine.state.machine import Machine, load_machine
+from banger.engine.state.operations import Operation
+from banger.engine.steps.runner import apply, run_forward, run_undoable, undo
+from banger.engine.transitions.make import claim_vm
 from banger.errors import DatabaseFailed, HostFailed, OperationFailed, VmNotFound
 from banger.host.process import ProcessIdentity, identify
 from banger.layout import Layout, layout_from_environment
@@ -68,6 +68,12 @@ async def insert(engine: Engine, vm: VmRecord) -> None:
     await engine.database.write(store.insert_vm, vm)
 
 
+async def act(engine: Engine, step: Step) -> None:
+    """Apply one step to the VM."""
+    machine = await load_machine(engine, VM)
+    await apply(machine, engine.new_operation("test"), step)
+
+
 async def leave_operation(engine: Engine, method: str, steps: tuple[Step, ...]) -> None:
     """Do steps as a daemon would that is killed right after the last of them has begun."""
     operation = OperationId("op-dead")
@@ -75,7 +81,7 @@ async def leave_operation(engine: Engine, method: str, steps: tuple[Step, ...]) 
     for number, step in enumerate(steps):
         payload = msgspec.json.encode(step)
         await engine.database.write(store.record_step, operation, number, payload, "started")
-        await apply(engine, engine.new_operation(method), step)
+        await act(engine, step)
 
 
 async def states(engine: Engine) -> list[VmState]:
@@ -108,7 +114,7 @@ def test_a_start_or_an_end_that_was_cut_off_leaves_a_stopped_vm(
     async def crash(engine: Engine) -> None:
         await insert(engine, record(VmState.STARTING))
         for step in plan_create(VM, record().spec):
-            await apply(engine, engine.new_operation("vm.create"), step)
+            await act(engine, step)
         await leave_operation(engine, method, ())
 
     async def look(engine: Engine) -> None:
@@ -127,7 +133,7 @@ def test_a_restart_that_was_cut_off_boots_the_vm(layout: Layout, state: VmState)
     async def crash(engine: Engine) -> None:
         await insert(engine, record(state))
         for step in plan_create(VM, record().spec):
-            await apply(engine, engine.new_operation("vm.create"), step)
+            await act(engine, step)
         await leave_operation(engine, "vm.restart", ())
 
     async def look(engine: Engine) -> None:
@@ -160,7 +166,7 @@ def test_a_delete_that_was_cut_off_is_completed(layout: Layout) -> None:
 
     async def crash(engine: Engine) -> None:
         await insert(engine, record(VmState.STOPPED))
-        await apply(engine, engine.new_operation("vm.create"), MakeVmDir(vm_id=VM))
+        await act(engine, MakeVmDir(vm_id=VM))
         await leave_operation(engine, "vm.delete", plan_kill(VM))
 
     async def look(engine: Engine) -> None:
@@ -285,13 +291,13 @@ def test_undoing_goes_on_after_an_error(layout: Layout, monkeypatch: pytest.Monk
     """B3: the directory goes although undoing what is in it failed."""
     undone: list[str] = []
 
-    async def failing_undo(engine: Engine, step: Step) -> None:
+    async def failing_undo(machine: Machine, step: Step) -> None:
         undone.append(type(step).__name__)
         if isinstance(step, MakeDataDisk):
             raise OperationFailed("No.")
-        await undo(engine, step)
+        await undo(machine, step)
 
-    monkeypatch.setattr("banger.engine.runner.undo", failing_undo)
+    monkeypatch.setattr("banger.engine.steps.runner.undo", failing_undo)
 
     def nothing(_: Connection) -> None:
         raise AssertionError("there is no outcome to save")
@@ -302,8 +308,9 @@ def test_undoing_goes_on_after_an_error(layout: Layout, monkeypatch: pytest.Monk
         await engine.database.write(store.begin_operation, op.id, op.method, VM, now=1.0)
         # More than the file system can hold, so that mke2fs fails.
         broken = MakeDataDisk(vm_id=VM, size_mib=2**60)
+        machine = await load_machine(engine, VM)
         with pytest.raises(OperationFailed, match="mke2fs"):
-            await run_undoable(engine, op, (MakeVmDir(vm_id=VM), broken), save=nothing)
+            await run_undoable(machine, op, (MakeVmDir(vm_id=VM), broken), save=nothing)
         assert undone == ["MakeDataDisk", "MakeVmDir"]
         assert not layout.vm_dir(VM).exists()
 
@@ -320,8 +327,9 @@ def test_what_cannot_be_saved_is_undone(layout: Layout) -> None:
         op = engine.new_operation("vm.create")
         await insert(engine, record())
         await engine.database.write(store.begin_operation, op.id, op.method, VM, now=1.0)
+        machine = await load_machine(engine, VM)
         with pytest.raises(DatabaseFailed):
-            await run_undoable(engine, op, plan_create(VM, record().spec), save=refuse)
+            await run_undoable(machine, op, plan_create(VM, record().spec), save=refuse)
         assert not layout.vm_dir(VM).exists()
 
     with_engine(layout, work)
@@ -350,22 +358,24 @@ def test_a_step_that_ends_something_is_tried_twice(
     tried: list[str] = []
     failures = 1
 
-    async def failing(engine: Engine, op: Operation, step: Step) -> None:
+    async def failing(machine: Machine, op: Operation, step: Step) -> None:
         tried.append(type(step).__name__)
         if isinstance(step, EndVmm) and tried.count("EndVmm") <= failures:
             raise HostFailed("Too many open files.")
 
-    monkeypatch.setattr("banger.engine.runner.apply", failing)
+    monkeypatch.setattr("banger.engine.steps.runner.apply", failing)
 
     async def work(engine: Engine) -> None:
         nonlocal failures
         op = engine.new_operation("vm.kill")
-        await run_forward(engine, op, plan_kill(VM), journalled=False)
+        await insert(engine, record())
+        machine = await load_machine(engine, VM)
+        await run_forward(machine, op, plan_kill(VM), journalled=False)
         assert tried == ["EndVmm", "EndVmm", "EndNetwork", "RemoveRuntimeDir"]
         tried.clear()
         failures = 2
         with pytest.raises(HostFailed):
-            await run_forward(engine, op, plan_kill(VM), journalled=False)
+            await run_forward(machine, op, plan_kill(VM), journalled=False)
         # The VMM may live: what it needs stays.
         assert tried == ["EndVmm", "EndVmm"]
 
@@ -377,14 +387,16 @@ def test_steps_may_be_repeated(layout: Layout) -> None:
 
     async def work(engine: Engine) -> None:
         op = engine.new_operation("vm.create")
+        await insert(engine, record())
+        machine = await load_machine(engine, VM)
         steps = plan_create(VM, record().spec)
         for step in (*steps, *steps):
-            await apply(engine, op, step)
+            await apply(machine, op, step)
         disk = layout.vm_data_disk(VM).stat()
         assert disk.st_size == 64 * 2**20
         assert disk.st_blocks * 512 < 16 * 2**20  # sparse
         for step in (*reversed(steps), *reversed(steps)):
-            await undo(engine, step)
+            await undo(machine, step)
         assert not layout.vm_dir(VM).exists()
 
     with_engine(layout, work)

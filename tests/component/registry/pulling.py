@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeVar
 
-from banger.engine.shared import SharedWork
-from banger.engine.tasks import OwnedTasks
+from banger.engine.state.shared import SharedWork
+from banger.engine.state.tasks import OwnedTasks
 from banger.images.content import ImageConfig, LayerBlob, Platform
 from banger.images.registry import (
     Resolved,

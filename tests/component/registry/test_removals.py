@@ -12,8 +12,8 @@ import pytest
 from banger.api.requests import ImagePrune, ImagePull, ImageRef
 from banger.api.results import Deleted, Pruned
 from banger.engine import Engine, delete_image, list_images, prune_images, pull_image
-from banger.engine.artifacts import pulling
-from banger.engine.operations import Note, Progress
+from banger.engine.state.operations import Note, Progress
+from banger.engine.verbs import pull as pulling
 from banger.errors import ImageInUse
 from banger.images.content import Platform
 from banger.layout import layout_from_environment

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from banger.api.requests import VmSet
-from banger.engine.lifecycle.changing import change_spec
+from banger.engine.verbs.set import change_spec
 from banger.errors import InvalidRequest
 from banger.model.names import VmId
 from banger.model.vm import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 
-from banger.engine.events import QUEUE, Events
+from banger.engine.state.events import QUEUE, Events
 from banger.model.names import VmId
 from banger.model.vm import EventKind, VmState
 

@@ -8,8 +8,8 @@ from collections.abc import Coroutine, Iterator
 
 import pytest
 
-from banger.engine.inprogress import OperationTable, Running, cancel_running
-from banger.engine.operations import Operation, Progress, current_operation
+from banger.engine.state.operations import Operation, Progress, current_operation
+from banger.engine.state.running import OperationTable, Running, cancel_running
 from banger.errors import NotCancellable, OperationFailed, OperationNotFound
 from banger.model.names import OperationId, VmId
 

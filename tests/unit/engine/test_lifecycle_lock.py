@@ -7,8 +7,8 @@ from collections.abc import Coroutine
 
 import pytest
 
-from banger.engine.live import LifecycleLock
-from banger.engine.operations import Operation
+from banger.engine.state.operations import Operation
+from banger.engine.state.runtime import LifecycleLock
 from banger.errors import Cancelled, VmBusy
 from banger.model.names import OperationId
 

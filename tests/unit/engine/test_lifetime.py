@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from banger.engine.lifecycle.lifetime import Clock, Ending, Lifetime, plan_ending, say_why
-from banger.engine.live import LiveVm
+from banger.engine.state.lifetime import Clock, Ending, Lifetime, plan_ending, say_why
+from banger.engine.state.runtime import LiveVm
 from banger.model.vm import Accel, NetworkKind, VmSpec, VmState
 
 BOOT = "this-boot"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 
 from banger.config import OPTIONS, HostSize
-from banger.engine.pool.demand import Demand
-from banger.engine.pool.refilling import has_room, is_short
+from banger.engine.state.demand import Demand
+from banger.engine.upkeep.refilling import has_room, is_short
 from banger.model.vm import Accel, NetworkKind, VmSpec, is_hidden
 
 TOTAL_MIB = 8000

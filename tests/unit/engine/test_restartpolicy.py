@@ -5,13 +5,7 @@ from __future__ import annotations
 import pytest
 from msgspec.structs import replace
 
-from banger.engine.lifecycle.restartpolicy import (
-    LIMIT,
-    STEADY_S,
-    Restart,
-    plan_restart,
-    wait_before,
-)
+from banger.engine.state.restartpolicy import LIMIT, STEADY_S, Restart, plan_restart, wait_before
 from banger.errors import InvalidRequest
 from banger.model.vm import RestartPolicy, require_ending
 from tests.unit.engine.test_lifetime import spec

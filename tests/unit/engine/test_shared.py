@@ -7,8 +7,8 @@ from collections.abc import Coroutine
 
 import pytest
 
-from banger.engine.shared import Progress, SharedWork
-from banger.engine.tasks import OwnedTasks
+from banger.engine.state.shared import Progress, SharedWork
+from banger.engine.state.tasks import OwnedTasks
 from banger.errors import OperationFailed
 
 

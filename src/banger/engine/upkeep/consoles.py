@@ -13,7 +13,7 @@ import logging
 import os
 from pathlib import Path
 
-from banger.engine.engine import Engine
+from banger.engine.state.engine import Engine
 
 log = logging.getLogger(__name__)
 

@@ -17,9 +17,9 @@ import logging
 from sqlite3 import Connection
 
 from banger import store, vmm
-from banger.engine.engine import Engine
-from banger.engine.lifecycle.deleting import delete_now
-from banger.engine.lifecycle.lifetime import (
+from banger.engine.state.engine import Engine
+from banger.engine.state.handles import parse_handle, parse_lifetime
+from banger.engine.state.lifetime import (
     LIFETIME,
     WARN_S,
     Clock,
@@ -31,11 +31,11 @@ from banger.engine.lifecycle.lifetime import (
     say_left,
     say_why,
 )
-from banger.engine.lifecycle.stopping import stop_held
-from banger.engine.live import LiveVm
-from banger.engine.notices import notify
-from banger.engine.outcome import correct_record
-from banger.engine.views.queries import parse_handle, parse_lifetime
+from banger.engine.state.notices import notify
+from banger.engine.state.outcome import correct_record
+from banger.engine.state.runtime import LiveVm
+from banger.engine.transitions.delete import delete_now
+from banger.engine.transitions.stop import stop_held
 from banger.errors import BangerError
 from banger.host.usage import read_cpu_s
 from banger.model.names import VmId

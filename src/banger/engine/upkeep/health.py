@@ -16,11 +16,11 @@ import logging
 import time
 
 from banger import guest, store
-from banger.engine.engine import Engine
-from banger.engine.live import LiveVm
-from banger.engine.lookup import get_connection
-from banger.engine.notices import notify
-from banger.engine.snapshots.saving import set_clock
+from banger.engine.state.engine import Engine
+from banger.engine.state.lookup import get_connection
+from banger.engine.state.notices import notify
+from banger.engine.state.runtime import LiveVm
+from banger.engine.steps.saving import set_clock
 from banger.errors import BangerError
 from banger.model.vm import VmRecord, VmState, is_hidden
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine
 
-from banger.engine.engine import Engine
-from banger.engine.pool.refilling import keep_pool
+from banger.engine.state.engine import Engine
 from banger.engine.upkeep.consoles import keep_consoles_short
+from banger.engine.upkeep.deferred_saves import save_remembered_outcomes
 from banger.engine.upkeep.expiry import end_what_is_over
 from banger.engine.upkeep.health import look_after_guests
-from banger.engine.upkeep.remembered import save_remembered_outcomes
+from banger.engine.upkeep.refilling import keep_pool
 from banger.engine.upkeep.restarts import start_again
 
 Loop = Callable[[Engine], Coroutine[object, object, None]]

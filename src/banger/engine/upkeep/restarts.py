@@ -14,9 +14,12 @@ import logging
 from sqlite3 import Connection
 
 from banger import store
-from banger.engine.engine import Engine
-from banger.engine.lifecycle.capacity import promised_memory
-from banger.engine.lifecycle.restartpolicy import (
+from banger.engine.state.engine import Engine
+from banger.engine.state.lookup import reload_vm
+from banger.engine.state.notices import notify
+from banger.engine.state.operations import Operation
+from banger.engine.state.outcome import save_or_remember
+from banger.engine.state.restartpolicy import (
     GIVEN_UP,
     LIMIT,
     Restart,
@@ -26,13 +29,10 @@ from banger.engine.lifecycle.restartpolicy import (
     parse_restart,
     wait_before,
 )
-from banger.engine.lifecycle.starting import default_boot_deadline_s, start_held
-from banger.engine.live import RESTART, RESTARTING, PendingRestart
-from banger.engine.lookup import reload_vm
-from banger.engine.notices import notify
-from banger.engine.operations import Operation
-from banger.engine.outcome import save_or_remember
-from banger.engine.tasks import finish_shielded
+from banger.engine.state.runtime import RESTART, RESTARTING, PendingRestart
+from banger.engine.state.tasks import finish_shielded
+from banger.engine.transitions.boot import default_boot_deadline_s, start_held
+from banger.engine.transitions.capacity import promised_memory
 from banger.errors import BangerError, BootFailed, Cancelled, VmNotFound
 from banger.model.names import VmId
 from banger.model.vm import VmRecord, VmState, next_spec

@@ -15,10 +15,10 @@ from dataclasses import dataclass
 from banger import guest, store, vmm
 from banger.api.requests import VmStats
 from banger.api.results import TotalUse, VmsUse, VmUse
-from banger.engine.engine import Engine
-from banger.engine.lookup import get_connection, get_vm
-from banger.engine.outcome import correct_record
-from banger.engine.views.queries import load_vmm_handle
+from banger.engine.state.engine import Engine
+from banger.engine.state.handles import load_vmm_handle
+from banger.engine.state.lookup import get_connection, get_vm
+from banger.engine.state.outcome import correct_record
 from banger.errors import BangerError, InvalidRequest
 from banger.host.usage import MemoryUse, read_cpu_s, read_memory
 from banger.model.vm import LIVE, VmRecord, VmState, is_hidden

@@ -1,1 +1,0 @@
-"""Machines saved: snapshots, what they are removed by, and the forks made of them."""

@@ -1,0 +1,124 @@
+"""Find a VM by what its user typed, and its guest by what is known of it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+from banger import store
+from banger.engine.state.engine import Engine
+from banger.engine.state.outcome import correct_record
+from banger.errors import InvalidRequest, VmAmbiguous, VmNotFound, WrongState
+from banger.guest import GuestConnection, connect
+from banger.model.names import VmId, find_matches
+from banger.model.vm import VmRecord, VmState, is_hidden
+from banger.nearnames import format_near_hint
+
+RECONNECT_DEADLINE_S = 15.0
+TRIES, PAUSE_S = 5, 0.2
+
+T = TypeVar("T")
+
+
+async def get_vm(engine: Engine, untrusted_ref: str) -> VmRecord:
+    """Return the VM that a name, an id or a unique prefix means.
+
+    Raises:
+        VmNotFound: none.
+        VmAmbiguous: several; the message lists them.
+    """
+    if not untrusted_ref:
+        raise InvalidRequest("An empty text names no VM.", hint="banger vm list")
+    records = {
+        record.id: correct_record(engine, record)
+        for record in await engine.database.read_kept(store.load_vms)
+        if not is_hidden(record.spec)
+    }
+    matches = find_matches(untrusted_ref, [(r.id, r.spec.name) for r in records.values()])
+    if not matches:
+        names = [record.spec.name for record in records.values()]
+        hint = format_near_hint(untrusted_ref, names, see="banger vm list")
+        raise VmNotFound(f"There is no VM {untrusted_ref}.", hint=hint)
+    if len(matches) > 1:
+        candidates = ", ".join(f"{name} ({vm_id})" for vm_id, name in matches)
+        raise VmAmbiguous(f"{untrusted_ref} may be any of: {candidates}.")
+    engine.operations.concerns(matches[0][0])
+    return records[matches[0][0]]
+
+
+async def reload_vm(engine: Engine, vm_id: VmId) -> VmRecord:
+    """Return a VM that was found before, as it is now.
+
+    Raises:
+        VmNotFound: it was deleted meanwhile.
+    """
+    record = await engine.database.read(store.find_vm, vm_id)
+    if record is None:
+        raise VmNotFound(f"The VM {vm_id} was deleted.", hint="banger vm list")
+    return correct_record(engine, record)
+
+
+async def insist(ask: Callable[[], Awaitable[T]]) -> T:
+    """Return what the database answers, asked again for a second where it cannot be read.
+
+    For whoever has done something that cannot be undone any more, and has to tell of it.
+    """
+    for _ in range(TRIES - 1):
+        with contextlib.suppress(*store.UNWRITABLE):
+            return await ask()
+        await asyncio.sleep(PAUSE_S)
+    return await ask()
+
+
+def require_running(record: VmRecord) -> None:
+    """Check that a VM runs.
+
+    Raises:
+        WrongState: it does not.
+    """
+    if record.state is not VmState.RUNNING:
+        verb = "resume" if record.state is VmState.PAUSED else "start"
+        raise WrongState(
+            f"The VM {record.spec.name} is {record.state}, not running.",
+            hint=f"banger vm {verb} {record.spec.name}",
+        )
+
+
+def require_undamaged(record: VmRecord) -> None:
+    """Check that a VM's record says what it is made of (B9).
+
+    Raises:
+        WrongState: it does not.
+    """
+    if record.spec.vcpu == 0:
+        raise WrongState(
+            f"The record of {record.spec.name} is damaged.",
+            hint=f"banger vm show {record.spec.name}",
+        )
+
+
+async def get_connection(engine: Engine, record: VmRecord) -> GuestConnection:
+    """Return the connection to a running VM's agent, made anew if it was lost.
+
+    Raises:
+        WrongState: the VM does not run.
+        GuestGone: the agent does not answer.
+    """
+    require_running(record)
+    return await reach_agent(engine, record.id, deadline_s=RECONNECT_DEADLINE_S)
+
+
+async def reach_agent(engine: Engine, vm_id: VmId, *, deadline_s: float) -> GuestConnection:
+    """Return the connection to the agent of a VM that has a VMM, made anew if it was lost.
+
+    Raises:
+        GuestGone: the agent does not answer.
+    """
+    live = engine.live_vm(vm_id)
+    async with live.connecting:
+        if live.connection is None or live.connection.closed:
+            socket = engine.layout.vm_agent_socket(vm_id)
+            live.connection = await connect(socket, deadline_s=deadline_s)
+        return live.connection

@@ -1,0 +1,91 @@
+"""A VM while a plan is run on it: its record and the handles of what runs of it, read once.
+
+Whoever starts or ends a process of the VM saves or deletes the handle's row first and then sets
+it here, so that the value says what the rows say. The lifecycle lock (L2) is held meanwhile, or
+nobody else can change them. If the process dies the rows are what is left, and the next daemon
+loads another value of them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from banger import store
+from banger.engine.state.engine import Engine
+from banger.engine.state.handles import parse_handle
+from banger.engine.state.lookup import insist, reload_vm
+from banger.engine.state.runtime import LiveVm
+from banger.errors import VmmFailed
+from banger.host.process import ProcessIdentity
+from banger.model.names import VmId
+from banger.model.vm import VmRecord
+from banger.network import NetworkHandle
+from banger.vmm import Driver, VmmHandle
+
+
+@dataclass
+class Machine:
+    """What every step of a plan is given."""
+
+    engine: Engine
+    record: VmRecord
+    vmm: VmmHandle | None
+    """None: the VM has no VMM, or the handle's row is damaged (B9)."""
+    network: NetworkHandle | None
+    """The same of its network back end."""
+
+    @property
+    def id(self) -> VmId:
+        """The VM's id."""
+        return self.record.id
+
+    @property
+    def runtime(self) -> LiveVm:
+        """The VM's locks and its connection."""
+        return self.engine.live_vm(self.record.id)
+
+    @property
+    def processes(self) -> tuple[ProcessIdentity, ...]:
+        """Every process that a handle names."""
+        found: list[ProcessIdentity | None] = []
+        if self.vmm is not None:
+            found += [self.vmm.process, self.vmm.monitor]
+        if self.network is not None:
+            found += [self.network.guard, self.network.passt]
+        return tuple(process for process in found if process is not None)
+
+    async def driver(self) -> Driver:
+        """Return the driver of the VM's VMM.
+
+        Raises:
+            HostNotReady: the VMM's program is missing or too old.
+        """
+        return await self.engine.host.driver()
+
+    def require_vmm(self) -> VmmHandle:
+        """Return the handle of the VM's VMM.
+
+        Raises:
+            VmmFailed: it has none.
+        """
+        if self.vmm is None:
+            raise VmmFailed(f"The VM {self.id} has ended.", hint="banger vm list")
+        return self.vmm
+
+
+async def load_machine(engine: Engine, vm_id: VmId) -> Machine:
+    """Return a VM that was found before, as its rows have it now.
+
+    Raises:
+        VmNotFound: it was deleted meanwhile.
+        DatabaseFailed, NoSpace: the rows cannot be read, tried for a second.
+    """
+    record = await insist(lambda: reload_vm(engine, vm_id))
+    handles = await insist(lambda: engine.database.read(store.load_handles, vm_id))
+    of_vmm, of_network = handles.get("vmm"), handles.get("network")
+    return Machine(
+        engine=engine,
+        record=record,
+        vmm=None if of_vmm is None else parse_handle(of_vmm, VmmHandle),
+        network=None if of_network is None else parse_handle(of_network, NetworkHandle),
+    )

@@ -1,0 +1,179 @@
+"""What is true of a VM only while this daemon lives: locks and the guest connection.
+
+Locks (order L1..L5, downwards only; `docs/architecture.md` has the whole table):
+
+- L2, `LiveVm.lifecycle`: one start, stop, set or delete of a VM at a time. It
+  is not waited for: a second verb is refused and told which operation holds
+  it. `kill` and `delete` instead end the holder and wait for its undoing,
+  which is bounded. Never held across guest I/O whose length the user controls.
+- L3, `LiveVm.workspace`: one prepare, export or commit at a time, waited for in turn
+  and cancellable. Taken only when L2 is not held (hazard C1).
+
+If the daemon dies all of this is gone, and recovery makes it anew from rows.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+from banger.engine.state.operations import Operation
+from banger.errors import Cancelled, GuestGone, VmBusy
+from banger.guest import GuestConnection
+from banger.model.names import OperationId
+from banger.model.vm import VmState
+
+
+class LifecycleLock:
+    """Lock L2 of one VM: held by one operation, which can be asked to give way."""
+
+    def __init__(self) -> None:
+        self._holder: Operation | None = None
+        self._task: asyncio.Task[object] | None = None
+        self._preempted_by: Operation | None = None
+        self._free = asyncio.Event()
+        self._free.set()
+
+    @property
+    def holder(self) -> Operation | None:
+        """The operation in progress, if any."""
+        return self._holder
+
+    @contextlib.asynccontextmanager
+    async def hold(
+        self, op: Operation, *, preempt: bool = False, wait: bool = False
+    ) -> AsyncIterator[None]:
+        """Hold the lock for a block.
+
+        With `preempt` the operation that has it is cancelled and its undoing awaited; with
+        `wait`, which is for the engine's own tasks, it is left to its end.
+
+        Raises:
+            VmBusy: it is held, and neither was asked for.
+            Cancelled: a later operation took the lock away from this one.
+        """
+        while self._holder is not None:
+            if preempt:
+                await self._take_over(op)
+            elif wait:
+                await self._wait_free()
+            else:
+                raise VmBusy(
+                    f"The VM is busy: {self._holder.method} is in progress "
+                    f"(operation {self._holder.id}).",
+                    retryable=True,
+                )
+        self._holder, self._task = op, asyncio.current_task()
+        self._free.clear()
+        try:
+            yield
+        except asyncio.CancelledError:
+            if self._preempted_by is None or self._task is None:
+                raise
+            self._task.uncancel()
+            raise Cancelled(f"{op.method} was ended by {self._preempted_by.method}.") from None
+        finally:
+            self._holder = self._task = self._preempted_by = None
+            self._free.set()
+
+    async def _wait_free(self) -> None:
+        while self._holder is not None:
+            await self._free.wait()
+
+    async def _take_over(self, op: Operation) -> None:
+        if self._preempted_by is None and self._task is not None:
+            self._preempted_by = op
+            self._task.cancel()
+        await self._wait_free()
+
+
+RESTART = "restart"
+"""The kind of the row, among a VM's handles, that has it started again (`restartpolicy`)."""
+
+RESTARTING = "vm.start_again"
+"""The operation that does."""
+
+
+@dataclass(frozen=True)
+class Unsaved:
+    """How an operation ended that could not be saved: no room (A10); see `outcome.py`."""
+
+    operation: OperationId
+    state: VmState
+    error: str | None
+    again: bytes | None = None
+    """The row that has it started again, of one that ended by itself."""
+
+
+@dataclass(frozen=True)
+class PendingRestart:
+    """A VM that ended by itself waits for its next start."""
+
+    due_at: float
+    """By the loop's clock."""
+    task: asyncio.Task[None]
+
+
+@dataclass
+class LiveVm:
+    """One VM's momentary side."""
+
+    lifecycle: LifecycleLock = field(default_factory=LifecycleLock)
+    workspace: asyncio.Lock = field(default_factory=asyncio.Lock)
+    connection: GuestConnection | None = None
+    """Made by boot or by recovery; closed by whoever ends the VM."""
+    connecting: asyncio.Lock = field(default_factory=asyncio.Lock)
+    """So that two askers of a lost connection make one new one."""
+    watcher: asyncio.Task[None] | None = None
+    """Wakes every waiter when the VMM ends; belongs to the engine's tasks."""
+    network_socket: socket.socket | None = None
+    """The network's end for a VMM that is about to be spawned."""
+    ending_since: float = 0.0
+    """When the last stop began, by the loop's clock: its steps share one deadline (A2)."""
+    flush_confirmed: bool = True
+    """False: the last stop could not confirm that the guest's data was flushed (A1)."""
+    restart: PendingRestart | None = None
+    """It ended by itself and is to be started again."""
+    answers: bool | None = None
+    """Whether its agent answered when it was last asked; None: it was not, since its start."""
+    question: asyncio.Task[None] | None = None
+    """It is being asked at this moment."""
+    used_at: float | None = None
+    """When it was last seen in use, by the loop's clock, CLOCK_MONOTONIC; None: not looked yet."""
+    cpu_seen: tuple[float, float] = (0.0, 0.0)
+    """When its VMM's processor time was last looked at, and what that was then, in seconds."""
+    warned_by: str | None = None
+    """Why its user was told that it is about to end."""
+    console_taken: bool = False
+    """A client is at the serial console."""
+    unsaved: Unsaved | None = None
+    """What is the case and the record does not say."""
+
+
+@contextlib.asynccontextmanager
+async def hold_workspace(live: LiveVm, op: Operation) -> AsyncIterator[None]:
+    """Hold L3; say so if it has to be waited for."""
+    if live.workspace.locked():
+        op.progress("wait for another workspace operation of this VM")
+    async with live.workspace:
+        yield
+
+
+async def stop_watching(live: LiveVm) -> None:
+    """End the watcher of a VMM that is gone, and close the connection to its guest."""
+    watcher, live.watcher = live.watcher, None
+    if watcher is not None and watcher is not asyncio.current_task():
+        watcher.cancel()
+        await asyncio.wait({watcher})
+    await close_connection(live)
+
+
+async def close_connection(live: LiveVm) -> None:
+    """Close the connection to a guest, if there is one; whoever waits on it gets GuestGone."""
+    connection, live.connection = live.connection, None
+    if connection is not None:
+        connection.fail(GuestGone("The VM has ended.", hint="banger vm list"))
+        await connection.close()

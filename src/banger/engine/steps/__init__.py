@@ -1,0 +1,1 @@
+"""What each step of a plan does and undoes, and the runner that journals them."""

@@ -1,0 +1,47 @@
+"""The network back end of a VM: started before its VMM, which gets one end, and ended after it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from banger import network, store
+from banger.engine.state.machine import Machine
+from banger.engine.steps.actor import Actor
+from banger.engine.steps.handles import ended_unless_saved
+from banger.plan.steps import EndNetwork, StartNetwork, Step
+
+
+async def _start_network(machine: Machine, _: StartNetwork) -> None:
+    log_file = machine.engine.layout.vm_network_log(machine.id)
+    started = await network.start_user_network(
+        network.user_interface(machine.id), log_file=log_file
+    )
+    machine.runtime.network_socket = started.guest
+    async with ended_unless_saved(lambda: network.end_network(started.handle)):
+        payload = msgspec.json.encode(started.handle)
+        await machine.engine.database.write(store.save_handle, machine.id, "network", payload)
+    machine.network = started.handle
+
+
+async def _end_network(machine: Machine, _: Step) -> None:
+    """End the back end and forget its handle; fine if there is none."""
+    close_network_socket(machine)
+    if machine.network is not None:
+        await network.end_network(machine.network)
+    await machine.engine.database.write(store.delete_handle, machine.id, "network")
+    machine.network = None
+
+
+def close_network_socket(machine: Machine) -> None:
+    """Close the network's end for a VMM, which has it by now or was not spawned."""
+    socket, machine.runtime.network_socket = machine.runtime.network_socket, None
+    if socket is not None:
+        socket.close()
+
+
+ACTORS: tuple[Actor[Any], ...] = (
+    Actor(StartNetwork, _start_network, undo=_end_network, stage="network"),
+    Actor(EndNetwork, _end_network),
+)

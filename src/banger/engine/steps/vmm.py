@@ -1,0 +1,88 @@
+"""The VMM of a VM: spawned, or restored from a saved machine, and ended."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import msgspec
+
+from banger import images, kernels, network, store, templates, vmm
+from banger.engine.state.machine import Machine
+from banger.engine.state.runtime import stop_watching
+from banger.engine.steps.actor import Actor
+from banger.engine.steps.handles import ended_unless_saved
+from banger.engine.steps.network import close_network_socket
+from banger.model.vm import NetworkKind
+from banger.plan.steps import EndVmm, RestoreVmm, SpawnVmm, Step
+
+READY_DEADLINE_S = 30.0
+QUIT_DEADLINE_S = 5.0
+
+
+async def _spawn_vmm(machine: Machine, _: SpawnVmm) -> None:
+    driver = await machine.driver()
+    handle = await _spawn(machine, driver, memory=None)
+    await driver.wait_ready(handle, deadline_s=READY_DEADLINE_S)
+
+
+async def _restore_vmm(machine: Machine, step: RestoreVmm) -> None:
+    """Start a VMM on a saved machine's memory and load its state: the guest goes on from there."""
+    folder = machine.engine.layout.origin_dir(step.origin)
+    driver = await machine.driver()
+    handle = await _spawn(machine, driver, memory=folder / templates.MEMORY)
+    await driver.restore(handle, folder / templates.STATE, deadline_s=READY_DEADLINE_S)
+
+
+async def _spawn(machine: Machine, driver: vmm.Driver, *, memory: Path | None) -> vmm.VmmHandle:
+    config = await asyncio.to_thread(_plan_machine, machine, memory)
+    try:
+        handle = await driver.spawn(config, network=machine.runtime.network_socket)
+    finally:
+        close_network_socket(machine)
+    async with ended_unless_saved(lambda: driver.kill(handle)):
+        payload = msgspec.json.encode(handle)
+        await machine.engine.database.write(store.save_handle, machine.id, "vmm", payload)
+    machine.vmm = handle
+    return handle
+
+
+def _plan_machine(machine: Machine, memory: Path | None) -> vmm.MachineConfig:
+    engine, spec = machine.engine, machine.record.spec
+    image = images.get_image(engine.layout, spec.image)
+    kernel = kernels.get_kernel(engine.layout, spec.kernel)
+    folder = kernels.kernel_dir(engine.layout, kernel)
+    has_network = spec.network is not NetworkKind.NONE
+    return vmm.plan_machine(
+        layout=engine.layout,
+        vm_id=machine.id,
+        spec=spec,
+        shared=vmm.SharedFiles(
+            bzimage=folder / kernel.bzimage,
+            initramfs=folder / kernel.initramfs,
+            root=images.require_root(engine.layout, image),
+            modules=folder / kernel.tree if kernel.tree else None,
+        ),
+        mac=network.format_mac(machine.id) if has_network else None,
+        tsc_khz=engine.host.cpu.tsc_khz,
+        memory=memory,
+    )
+
+
+async def _end_vmm(machine: Machine, _: Step) -> None:
+    """End the VMM and forget its handle; fine if there is none."""
+    if machine.vmm is not None:
+        driver = await machine.driver()
+        if not await driver.quit(machine.vmm, deadline_s=QUIT_DEADLINE_S):
+            await driver.kill(machine.vmm)
+    await stop_watching(machine.runtime)
+    await machine.engine.database.write(store.delete_handle, machine.id, "vmm")
+    machine.vmm = None
+
+
+ACTORS: tuple[Actor[Any], ...] = (
+    Actor(SpawnVmm, _spawn_vmm, undo=_end_vmm, stage="vmm"),
+    Actor(RestoreVmm, _restore_vmm, undo=_end_vmm, stage="restore"),
+    Actor(EndVmm, _end_vmm),
+)

@@ -1,0 +1,89 @@
+"""What a VM begins with: its row with an open journal, and its durable parts."""
+
+from __future__ import annotations
+
+import asyncio
+from sqlite3 import Connection
+
+import msgspec
+
+from banger import store
+from banger.engine.state.engine import Engine
+from banger.engine.state.machine import load_machine
+from banger.engine.state.operations import Operation
+from banger.engine.state.tasks import finish_shielded
+from banger.engine.steps.runner import run_undoable
+from banger.engine.transitions.delete import forget
+from banger.errors import NameTaken
+from banger.model.names import ID_BYTES, format_vm_id, format_word_pair
+from banger.model.vm import EventKind, VmRecord, VmSpec, VmState, WorkspaceRecord
+from banger.plan.lifecycle import plan_create
+
+NAME_TRIES = 20
+"""How often another word pair is tried when a generated name is taken."""
+
+
+async def claim_vm(
+    engine: Engine, op: Operation, spec: VmSpec, *, workspace: WorkspaceRecord | None = None
+) -> VmRecord:
+    """Insert the VM's row; a generated name that is taken is generated again (C6).
+
+    A VM that starts from a saved machine is `starting` from its first moment.
+
+    Raises:
+        NameTaken: another VM has the name that the spec asks for.
+    """
+    state = VmState.CREATED if spec.origin is None else VmState.STARTING
+    tries = 1 if spec.name else NAME_TRIES
+    while True:
+        tries -= 1
+        name = spec.name or format_word_pair(int.from_bytes(engine.random_bytes(4)))
+        record = VmRecord(
+            id=format_vm_id(engine.random_bytes(ID_BYTES)),
+            spec=msgspec.structs.replace(spec, name=name),
+            state=state,
+            created_at=engine.now(),
+            workspace=workspace,
+        )
+        try:
+            await _insert_or_forget(engine, op, record)
+        except NameTaken:
+            if not tries:
+                raise
+        else:
+            engine.operations.concerns(record.id)
+            engine.events.publish(EventKind.CREATED, record.id, name, state=state)
+            return record
+
+
+async def _insert_or_forget(engine: Engine, op: Operation, record: VmRecord) -> None:
+    """Insert a VM's row; a caller that is cancelled meanwhile leaves none (C5)."""
+    try:
+        await engine.database.write(insert_claimed, op, record)
+    except asyncio.CancelledError:
+        # The transaction is written to its end in its thread, whoever waits for it.
+        await finish_shielded(forget(engine, op, record.id))
+        raise
+
+
+def insert_claimed(connection: Connection, op: Operation, record: VmRecord) -> None:
+    """Claim a VM's name by its row, and open the journal of its making, in one transaction."""
+    store.insert_vm(connection, record)
+    if record.workspace is not None:
+        store.update_workspace(connection, record.id, record.workspace)
+    store.begin_operation(connection, op.id, "vm.create", record.id, now=record.created_at)
+
+
+async def make_parts(engine: Engine, op: Operation, record: VmRecord) -> None:
+    """Make the durable parts of a claimed VM, or leave nothing of it."""
+    op.progress("create")
+
+    def close(connection: Connection) -> None:
+        store.end_operation(connection, op.id)
+
+    try:
+        machine = await load_machine(engine, record.id)
+        await run_undoable(machine, op, plan_create(record.id, record.spec), save=close)
+    except BaseException:
+        await finish_shielded(forget(engine, op, record.id))
+        raise

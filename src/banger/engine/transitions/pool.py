@@ -1,0 +1,214 @@
+"""The pool: clones of a template that were made before anybody asked for them.
+
+A waiting clone is a VM whose guest has its own id, keys, addresses and a generated name, and
+stands still (paused: it takes no processor time, and about 90 MiB of memory). Its row has
+`VmSpec.pooled`, so it is in no list, reached by no name, and not among the users of its template
+or image: whoever removes one of those drains the pool of it first. `refilling` decides how many
+there are; here they are claimed and ended.
+
+A claim, under the clone's lifecycle lock (L2), which is also what two askers or a drain decide by:
+
+    one transaction: the row gets the name, labels and age that were asked for and the state
+                     `starting`; journal vm.claim
+    the guest goes on; it is given the time and random numbers of now (D1, D2), and its name if
+                     that is not the one it has; its agent has to confirm within a deadline (D3)
+    one transaction: `running`; journal closed
+
+If the process dies before the last transaction recovery deletes the VM, as it does with one whose
+`vm.create` was not finished; after it the VM is there. Whatever goes wrong before it, the VM is
+deleted and the asker makes a clone. A drain is a `vm.delete` like any other.
+
+What waits when a daemon dies is deleted by the next one, since its row is ephemeral; a daemon that
+stops in good order ends it itself. So no waiting clone is older than the daemon that lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from sqlite3 import Connection
+
+import msgspec
+
+from banger import store
+from banger.engine.state.engine import Engine
+from banger.engine.state.lookup import insist, reload_vm
+from banger.engine.state.machine import load_machine
+from banger.engine.state.operations import Operation
+from banger.engine.state.outcome import save_outcome
+from banger.engine.state.tasks import finish_shielded
+from banger.engine.steps.guest import hand_out_guest
+from banger.engine.transitions.delete import delete_now
+from banger.errors import BangerError, NameTaken
+from banger.model.names import VmId, format_word_pair
+from banger.model.vm import EventKind, VmRecord, VmSpec, VmState, template_origin
+
+log = logging.getLogger(__name__)
+
+CLAIM_DEADLINE_S = 3.0
+"""For each of a waiting guest's two answers; one that takes longer is sooner made anew."""
+
+IsChosen = Callable[[VmSpec], bool]
+
+
+async def claim_prepared(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord | None:
+    """Return a waiting clone as the VM of this spec, handed out; None if there is none.
+
+    Raises:
+        NameTaken: another VM has the name that the spec asks for.
+    """
+    claimed = await _claim_one(engine, op, spec)
+    if claimed is None and await _wait_for_fill(engine, op, spec):
+        claimed = await _claim_one(engine, op, spec)
+    return claimed
+
+
+async def _claim_one(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord | None:
+    for waiting in await load_waiting(engine):
+        live = engine.live.get(waiting.id)
+        fits = is_ready(waiting) and waiting.spec.origin == spec.origin
+        if not fits or live is None or live.lifecycle.holder is not None:
+            continue
+        async with live.lifecycle.hold(op):
+            claimed = await _claim(engine, op, waiting.id, spec)
+            if claimed is None:
+                continue
+            # One that cannot be used is not followed by another: its asker has waited enough.
+            is_out = await _hand_out(engine, op, claimed, waiting.spec)
+            return await _reload(engine, claimed.id) if is_out else None
+    return None
+
+
+async def _reload(engine: Engine, vm_id: VmId) -> VmRecord:
+    return await insist(lambda: reload_vm(engine, vm_id))
+
+
+async def _wait_for_fill(engine: Engine, op: Operation, spec: VmSpec) -> bool:
+    """Wait for a clone that is being prepared, unless somebody does already.
+
+    It was begun before, so it is ready sooner than one that would be begun now.
+    """
+    fill = engine.demand.fills.get(spec.origin or "")
+    if fill is None or fill.awaited:
+        return False
+    fill.awaited = True
+    op.progress("claim")
+    await asyncio.wait({fill.task})
+    return True
+
+
+async def _claim(engine: Engine, op: Operation, vm_id: VmId, spec: VmSpec) -> VmRecord | None:
+    """Make a waiting clone the VM of this spec and open the journal, unless it waits no more."""
+    op.progress("claim")
+    another = format_word_pair(int.from_bytes(engine.random_bytes(4)))
+    now = engine.now()
+
+    def claim(connection: Connection) -> VmRecord | None:
+        waiting = store.find_vm(connection, vm_id)
+        if waiting is None or not is_ready(waiting):
+            return None
+        assert waiting.spec.pooled is not None
+        store.begin_operation(connection, op.id, "vm.claim", vm_id, now=now)
+        names = (spec.name,) if spec.name else (waiting.spec.pooled, another)
+        for name in names:
+            named = msgspec.structs.replace(spec, name=name)
+            record = VmRecord(id=vm_id, spec=named, state=VmState.STARTING, created_at=now)
+            try:
+                store.replace_vm(connection, record)
+            except NameTaken:
+                if name == names[-1]:
+                    raise
+            else:
+                return record
+        return None
+
+    try:
+        claimed = await engine.database.write(claim)
+    except asyncio.CancelledError:
+        # It may have been written nevertheless, for nobody (C5).
+        await finish_shielded(_give_up(engine, op, vm_id))
+        raise
+    if claimed is not None:
+        engine.operations.concerns(vm_id)
+        engine.events.publish(EventKind.CREATED, vm_id, claimed.spec.name, state=VmState.STARTING)
+    return claimed
+
+
+async def _hand_out(engine: Engine, op: Operation, record: VmRecord, waited: VmSpec) -> bool:
+    """Let a claimed guest go on as what it is now; False if it does not, and is gone."""
+    assert waited.pooled is not None
+    try:
+        machine = await load_machine(engine, record.id)
+        driver = await machine.driver()
+        await driver.resume(machine.require_vmm(), deadline_s=CLAIM_DEADLINE_S)
+        await hand_out_guest(machine, called=waited.pooled, deadline_s=CLAIM_DEADLINE_S)
+        await save_outcome(engine, op.id, record.id, VmState.RUNNING)
+        engine.started.set()
+    except BangerError as error:
+        log.warning("the prepared VM %s cannot be used: %s", record.id, error.message)
+        await finish_shielded(_give_up(engine, op, record.id))
+        return False
+    except BaseException:
+        await finish_shielded(_give_up(engine, op, record.id))
+        raise
+    return True
+
+
+async def _give_up(engine: Engine, op: Operation, vm_id: VmId) -> None:
+    """Delete a VM that was claimed in vain. Its VMM is not asked to end: it may hang."""
+    with contextlib.suppress(BangerError):
+        machine = await load_machine(engine, vm_id)
+        driver = await machine.driver()
+        await driver.kill(machine.require_vmm())
+    await delete_now(engine, engine.new_operation("vm.delete"), vm_id)
+    await engine.database.write(store.end_operation, op.id)
+
+
+def is_ready(record: VmRecord) -> bool:
+    """Tell whether a VM waits to be claimed; its VMM may have died a moment ago."""
+    return record.spec.pooled is not None and record.state is VmState.PAUSED
+
+
+async def load_waiting(engine: Engine) -> list[VmRecord]:
+    """Return the rows of the pool, the longest waiting first; some are being made or ended."""
+    records = await engine.database.read(store.load_vms)
+    return [record for record in records if record.spec.pooled is not None]
+
+
+async def drain_template(engine: Engine, key: str) -> None:
+    """End the waiting clones of a template that is about to go."""
+    origin = template_origin(key)
+    await drain_pool(engine, lambda spec: spec.origin == origin)
+
+
+async def drain_pool(engine: Engine, is_chosen: IsChosen) -> None:
+    """End the waiting clones of the chosen shapes, and want no more until they are asked for."""
+    demand = engine.demand
+    for origin in [origin for origin, spec in demand.shapes.items() if is_chosen(spec)]:
+        demand.forget(origin)
+        if fill := demand.fills.get(origin):
+            fill.task.cancel()
+            await asyncio.wait({fill.task})
+    await end_waiting(engine, [r for r in await load_waiting(engine) if is_chosen(r.spec)])
+
+
+async def end_waiting(engine: Engine, waiting: list[VmRecord]) -> None:
+    """End clones that wait, but for those that somebody claims, makes or ends at this moment."""
+    for record in waiting:
+        try:
+            await finish_shielded(_end_one(engine, record.id))
+        except BangerError as error:
+            log.warning("the prepared VM %s was not ended: %s", record.id, error.message)
+
+
+async def _end_one(engine: Engine, vm_id: VmId) -> None:
+    lifecycle = engine.live_vm(vm_id).lifecycle
+    if lifecycle.holder is not None:
+        return
+    op = engine.new_operation("vm.delete")
+    async with lifecycle.hold(op):
+        now = await engine.database.read(store.find_vm, vm_id)
+        if now is not None and now.spec.pooled is not None:
+            await delete_now(engine, op, vm_id)

@@ -1,0 +1,28 @@
+"""What a VM needs of its host, checked before anything is made of it (hazard H8).
+
+Reads PATH and the routes; changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from banger.engine.state.engine import Engine
+from banger.host import setup
+from banger.model.vm import NetworkKind
+from banger.network import require_route
+
+
+async def require_programs(engine: Engine, network: NetworkKind) -> None:
+    """Check every program that making and running a VM takes, all at once, and the network.
+
+    Raises:
+        ToolMissing: names all that are missing, and the command that installs them.
+        HostNotReady: the VM is to have a network, and the host has none.
+    """
+    programs = [engine.settings.text("qemu.binary"), "mke2fs", "ssh-keygen"]
+    if network is NetworkKind.USER:
+        programs.append("passt")
+    await asyncio.to_thread(setup.require_programs, *programs)
+    if network is NetworkKind.USER:
+        require_route()

@@ -1,0 +1,138 @@
+"""Find the template for a shape, or build it when a VM is to be started from one.
+
+One build for each key at a time, whose result all askers get (lock L4, hazard C3). A template
+that a VM runs on, or is being started from, is not removed (C4): the first is in the VM's
+record, the second in `Engine.pins`, which needs no more than this process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+
+from banger import store, templates
+from banger.engine.state.engine import Engine
+from banger.engine.state.operations import Operation
+from banger.engine.state.shared import Progress
+from banger.engine.transitions.build import build_template
+from banger.engine.transitions.pool import drain_template, load_waiting
+from banger.errors import (
+    BangerError,
+    Cancelled,
+    TemplateUnusable,
+)
+from banger.model.vm import LIVE, VmSpec, is_hidden, template_of
+from banger.templates import Template
+from banger.vmm import Capability
+
+TRIES = 2
+"""So often a shape may fail before its VMs boot for the rest of the daemon's life: on a host where
+templates do not work each start would else cost a boot more. Two, since one may be damage."""
+
+log = logging.getLogger(__name__)
+
+
+async def choose_template(engine: Engine, op: Operation, spec: VmSpec) -> str | None:
+    """Return the key of a template for VMs of this shape, made now if there is none.
+
+    None: they are to boot. Then a notice has said why, unless it was configured so.
+    """
+    if engine.settings.text("template.enabled") == "off":
+        return None
+    driver = await engine.host.driver()
+    if Capability.SNAPSHOTS not in driver.capabilities:
+        return None
+    key = await template_key(engine, spec)
+    if engine.template_failures[key] >= TRIES:
+        op.note("notice", "Templates of this shape have failed before; booting instead.")
+        return None
+    try:
+        return (await ensure_template(engine, op, spec)).key
+    except Cancelled:
+        raise
+    except BangerError as error:
+        engine.template_failures[key] += 1
+        op.note("notice", f"No template could be made, booting instead: {error.message}")
+        return None
+
+
+async def ensure_template(engine: Engine, op: Operation, spec: VmSpec) -> Template:
+    """Return the template for VMs of this shape, made now if there is none.
+
+    Raises:
+        BootFailed, NoSpace, VmmFailed: it cannot be made.
+    """
+    key = await template_key(engine, spec)
+    found = await _find_intact(engine, op, key)
+    if found is not None:
+        return found
+
+    async def make(tell: Progress) -> Template:
+        # Asked again: it may have been published while we waited for the key (A8).
+        there = await _find_intact(engine, op, key)
+        built = there or await build_template(engine, key, spec, tell)
+        await asyncio.to_thread(_make_room, engine, await _keys_in_use(engine) | {key})
+        return built
+
+    return await engine.shared.run(f"template:{key}", make, op.progress)
+
+
+async def template_key(engine: Engine, spec: VmSpec) -> str:
+    """Return the key of the template for VMs of this shape on this host."""
+    driver = await engine.host.driver()
+    facts = templates.TemplateFacts(
+        vmm=await driver.fingerprint(),
+        cpu_model=engine.host.cpu.model,
+        cpu_flags=engine.host.cpu.flags,
+        tsc_khz=engine.host.cpu.tsc_khz,
+    )
+    return templates.make_key(spec, facts)
+
+
+async def _find_intact(engine: Engine, op: Operation, key: str) -> Template | None:
+    """Return the template; one that is damaged is removed, with a notice, and counts as none."""
+    try:
+        found = await asyncio.to_thread(templates.find_template, engine.layout, key)
+    except TemplateUnusable as error:
+        op.note("notice", f"{error.message} It is removed.")
+        await drain_template(engine, key)
+        await asyncio.to_thread(templates.remove_template, engine.layout, key)
+        return None
+    if found is not None:
+        # Removed at this moment: a restore tells. No room: it is not counted.
+        with contextlib.suppress(OSError):
+            await asyncio.to_thread(templates.mark_used, engine.layout, key)
+    return found
+
+
+def _make_room(engine: Engine, keep: frozenset[str]) -> None:
+    limit = engine.settings.number("template.cache_gib") * 2**30
+    removed = templates.make_room(engine.layout, limit_bytes=limit, keep=keep)
+    for key in removed:
+        log.info("removed the template %s: the cache is full", key)
+
+
+async def _keys_in_use(engine: Engine) -> frozenset[str]:
+    """Return the keys of the templates that VMs need, or clones that wait for their user."""
+    waiting = {template_of(record.spec.origin) for record in await load_waiting(engine)}
+    return frozenset(await _users(engine)) | frozenset(filter(None, waiting))
+
+
+async def _users(engine: Engine) -> dict[str, list[str]]:
+    """Return the VMs and operations that need each template that is needed."""
+    operations = {template_of(origin): list(users) for origin, users in engine.pins.items()}
+    users = await _vms_on_templates(engine)
+    for key, named in operations.items():
+        if key is not None:
+            users[key] = users.get(key, []) + named
+    return users
+
+
+async def _vms_on_templates(engine: Engine) -> dict[str, list[str]]:
+    users: dict[str, list[str]] = {}
+    for record in await engine.database.read(store.load_vms):
+        key = template_of(record.spec.origin)
+        if key is not None and record.state in LIVE and not is_hidden(record.spec):
+            users.setdefault(key, []).append(record.spec.name)
+    return users

@@ -1,0 +1,247 @@
+"""Bring records, journal and machine together after a daemon ended, however it ended.
+
+In this order, each VM by itself, so that a damaged one holds up nobody (B9):
+
+1. Operations in the journal: create, start, pause and snapshot are undone; kill, delete
+   and resume are completed; what was being claimed from the pool is deleted. A stop is completed
+   too, but behind the open door: its flush may take long, and without it the guest's last writes
+   would be lost (A1). So is a restart, whose boot takes long in any case.
+2. Records that say `running`: the VMM is adopted if it is that very process
+   (B2, B10), else the VM is `stopped` and what was left of it is removed.
+3. VMs that lived only for a client's connection (`run --rm`), or waited in the pool for one
+   that would claim them, are deleted.
+4. Processes with our VMs' directories in their arguments and no handle: ended.
+   A fork whose handle was not written yet leaves one (B4).
+5. The directories of requests and builds that were in progress are emptied (A9).
+
+Holds lock L1 by being called before the socket exists; nobody else works on VMs.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shutil
+from collections.abc import Coroutine
+from sqlite3 import Connection
+
+import msgspec
+
+from banger import store
+from banger.engine.state.engine import Engine
+from banger.engine.state.lookup import get_connection
+from banger.engine.state.machine import Machine, load_machine
+from banger.engine.state.operations import Operation
+from banger.engine.state.outcome import save_or_remember
+from banger.engine.state.restartpolicy import decide_restart
+from banger.engine.steps.limits import limit_vm
+from banger.engine.steps.runner import run_forward, undo
+from banger.engine.steps.saving import set_clock, undo_pause
+from banger.engine.transitions.delete import delete_now, forget_vm
+from banger.engine.transitions.restart import JOURNAL as RESTART
+from banger.engine.transitions.restart import finish_restart
+from banger.engine.transitions.stop import finish_stop
+from banger.engine.transitions.sweep import sweep_bases, sweep_snapshots
+from banger.engine.transitions.watch import start_watching
+from banger.errors import BangerError, VmNotFound
+from banger.host.process import ProcessIdentity
+from banger.model.names import VmId
+from banger.model.vm import LIVE, VmRecord, VmState, is_hidden
+from banger.plan.lifecycle import plan_kill
+from banger.plan.steps import Step
+from banger.vmm import end_leftover, find_leftovers
+
+log = logging.getLogger(__name__)
+
+ADOPT_DEADLINE_S = 3.0
+_STEPS: msgspec.json.Decoder[Step] = msgspec.json.Decoder(Step)
+
+
+async def recover(engine: Engine) -> None:
+    """Make the machine and the records agree."""
+    later = []
+    for operation in await engine.database.read(store.load_open_operations):
+        log.info("recovers %s of %s (%s)", operation.method, operation.vm_id, operation.id)
+        if await _is_ending(engine, operation):
+            later.append(operation)
+            continue
+        await _isolated(operation.vm_id, _finish(engine, operation))
+        if await _is_to_boot(engine, operation):
+            later.append(operation)
+    left = {operation.vm_id for operation in later}
+    records = await engine.database.read(store.load_vms)
+    await asyncio.gather(
+        *(_isolated(r.id, _reconcile(engine, r)) for r in records if r.id not in left)
+    )
+    await _end_leftovers(engine)
+    for unfinished in (engine.layout.scratch, engine.layout.staging):
+        await asyncio.to_thread(shutil.rmtree, unfinished, ignore_errors=True)
+    await sweep_snapshots(engine)
+    await sweep_bases(engine)
+    for operation in later:
+        engine.tasks.start(_isolated(operation.vm_id, _finish_later(engine, operation)))
+
+
+async def _isolated(vm_id: VmId, work: Coroutine[object, object, None]) -> None:
+    """Await work on one VM; its failure is logged and is the others' no business."""
+    try:
+        await work
+    except (BangerError, OSError) as error:
+        log.error("recovery of %s failed: %s", vm_id, error)
+
+
+async def _finish(engine: Engine, operation: store.OpenOperation) -> None:
+    """Undo or complete what a dead daemon had begun on one VM."""
+    op = Operation(operation.id, operation.method, engine.now())
+    try:
+        machine = await load_machine(engine, operation.vm_id)
+    except VmNotFound:
+        # A VM's row goes last: only the end of this journal is missing.
+        await engine.database.write(store.end_operation, op.id)
+        return
+    match operation.method:
+        case "vm.create":
+            await _undo(machine, operation)
+            await engine.database.write(forget_vm, op, operation.vm_id)
+        case "vm.start":
+            await _undo(machine, operation)
+            await _save_stopped(engine, operation)
+        case "vm.restart":
+            await _undo(machine, operation)
+            if await _is_to_boot(engine, operation):
+                # Its journal stays open: whoever dies before the boot leaves that to the next one.
+                await run_forward(machine, op, plan_kill(operation.vm_id), journalled=False)
+                stopped = VmState.STOPPED
+                await engine.database.write(store.update_state, operation.vm_id, stopped)
+            else:
+                await _end(machine, op)
+        case "vm.snapshot":
+            # The VM goes on, unless it was paused before.
+            await _undo(machine, operation)
+            await engine.database.write(store.end_operation, op.id)
+        case "vm.pause" | "vm.resume":
+            await undo_pause(machine)
+            await _save_running(engine, operation)
+        case "vm.delete" | "vm.claim":
+            # Under a journal of its own: dying in here must not lose that it was to be deleted.
+            await delete_now(engine, engine.new_operation(op.method), operation.vm_id)
+            await engine.database.write(store.end_operation, op.id)
+        case _:
+            await _end(machine, op)
+
+
+async def _end(machine: Machine, op: Operation, *, again: bytes | None = None) -> None:
+    """End what is left of a VM, also where the disk is too full to save that (A10)."""
+    await run_forward(machine, op, plan_kill(machine.id), journalled=False)
+    await save_or_remember(machine.engine, op.id, machine.id, VmState.STOPPED, again=again)
+
+
+async def _is_ending(engine: Engine, operation: store.OpenOperation) -> bool:
+    """Tell whether a stop, or a restart's first half, still has a guest to flush."""
+    if operation.method not in ("vm.stop", RESTART):
+        return False
+    record = await engine.database.read(store.find_vm, operation.vm_id)
+    if record is not None and (record.spec.ephemeral or record.state is VmState.STARTING):
+        # One that is to be deleted has nothing worth a flush.
+        return False
+    return record is not None and await _adopt(await load_machine(engine, record.id))
+
+
+async def _is_to_boot(engine: Engine, operation: store.OpenOperation) -> bool:
+    """Tell whether a VM was being restarted, and not for a client that has left."""
+    record = await engine.database.read(store.find_vm, operation.vm_id)
+    return operation.method == RESTART and record is not None and not record.spec.ephemeral
+
+
+async def _finish_later(engine: Engine, operation: store.OpenOperation) -> None:
+    """Complete a stop or a restart in the background, under the VM's lock like any other."""
+    with engine.operations.own(operation.method, operation.vm_id, number=operation.id) as op:
+        async with engine.live_vm(operation.vm_id).lifecycle.hold(op):
+            if operation.method == RESTART:
+                await finish_restart(engine, op, operation.vm_id)
+            else:
+                await finish_stop(engine, op, operation.vm_id)
+
+
+async def _undo(machine: Machine, operation: store.OpenOperation) -> None:
+    """Undo all that may have been done, also after an error (B3); `gc` shows what is left."""
+    for entry in reversed(operation.entries):
+        if entry.status == "undone":
+            continue
+        try:
+            await undo(machine, _STEPS.decode(entry.step))
+        except msgspec.DecodeError:
+            log.warning("a step that this banger does not know is left: %r", entry.step[:200])
+        except BangerError as error:
+            log.warning("%s: undoing %r failed: %s", operation.id, entry.step[:200], error.message)
+
+
+async def _save_stopped(engine: Engine, operation: store.OpenOperation) -> None:
+    def save(connection: Connection) -> None:
+        store.update_state(connection, operation.vm_id, VmState.STOPPED)
+        store.end_operation(connection, operation.id)
+
+    await engine.database.write(save)
+
+
+async def _save_running(engine: Engine, operation: store.OpenOperation) -> None:
+    """Close the journal; a VM that was paused, or was about to be, runs (if its VMM does)."""
+
+    def save(connection: Connection) -> None:
+        store.update_state(connection, operation.vm_id, VmState.RUNNING)
+        store.end_operation(connection, operation.id)
+
+    await engine.database.write(save)
+
+
+async def _reconcile(engine: Engine, record: VmRecord) -> None:
+    """Compare one record with the machine."""
+    if record.state in LIVE:
+        machine = await load_machine(engine, record.id)
+        lives = record.state in (VmState.RUNNING, VmState.PAUSED)
+        if lives and await _adopt(machine) and not record.spec.ephemeral:
+            if record.state is VmState.RUNNING:
+                engine.tasks.start(_isolated(record.id, _reconnect(engine, record)))
+            return
+        # Nobody saw how it ended, a reboot of the host for one: that counts as a failure.
+        again = await decide_restart(engine, record, failed=True) if lives else None
+        await _end(machine, engine.new_operation("recover"), again=again)
+    kept = record.state is VmState.ERROR and not is_hidden(record.spec)
+    if record.spec.ephemeral and not kept:
+        await delete_now(engine, engine.new_operation("vm.delete"), record.id)
+
+
+async def _adopt(machine: Machine) -> bool:
+    """Take over the VMM of a VM, if it is that very process and answers."""
+    if machine.vmm is None:
+        return False
+    driver = await machine.driver()
+    if not await driver.adopt(machine.vmm, deadline_s=ADOPT_DEADLINE_S):
+        return False
+    start_watching(machine)
+    # One that an older banger started has no scope. Behind the open door: a manager may hang.
+    machine.engine.tasks.start(_isolated(machine.id, limit_vm(machine)))
+    return True
+
+
+async def _reconnect(engine: Engine, record: VmRecord) -> None:
+    await get_connection(engine, record)
+    # It may have stood still: a daemon that died while it had the VM paused.
+    await set_clock(engine, record.id)
+
+
+async def _end_leftovers(engine: Engine) -> None:
+    recorded = await load_recorded_processes(engine)
+    for leftover in await asyncio.to_thread(find_leftovers, engine.layout, recorded):
+        log.warning("ends %s (pid %s), which no record knows", leftover.program, leftover.process)
+        await _isolated(leftover.vm_id, end_leftover(leftover))
+
+
+async def load_recorded_processes(engine: Engine) -> set[ProcessIdentity]:
+    """Return every process that a handle names."""
+    recorded: set[ProcessIdentity] = set()
+    for record in await engine.database.read(store.load_vms):
+        with contextlib.suppress(VmNotFound):  # deleted meanwhile
+            recorded |= set((await load_machine(engine, record.id)).processes)
+    return recorded

@@ -1,0 +1,43 @@
+"""The serial consoles of VMs, for one client at a time.
+
+Takes no lock: a VM may be ended while somebody is at its console, who then sees it close. Whether
+a console is taken is known only while this daemon lives, as its client's connection is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+
+from banger.engine.state.engine import Engine
+from banger.engine.state.lookup import get_vm
+from banger.errors import ConsoleTaken, WrongState
+from banger.model.vm import LIVE
+from banger.vmm import Console, connect_console
+
+
+@contextlib.asynccontextmanager
+async def open_console(engine: Engine, ref: str) -> AsyncIterator[Console]:
+    """Have a VM's console for a block, also while it starts.
+
+    Raises:
+        WrongState: it does not run.
+        VmmFailed: it has no console: an older banger started it.
+        ConsoleTaken: somebody else has it.
+    """
+    record = await get_vm(engine, ref)
+    name, live, layout = record.spec.name, engine.live_vm(record.id), engine.layout
+    if record.state not in LIVE:
+        raise WrongState(
+            f"The VM {name} is {record.state}, not running.", hint=f"banger vm start {name}"
+        )
+    if live.console_taken:
+        raise ConsoleTaken(
+            f"Somebody is at the console of {name} already.", hint=f"banger vm logs -f {name}"
+        )
+    live.console_taken = True
+    try:
+        async with connect_console(layout.vm_console_socket(record.id), name=name) as console:
+            yield console
+    finally:
+        live.console_taken = False

@@ -1,0 +1,84 @@
+"""Run programs in a guest. Takes no lock: the length is the user's (hazard C1)."""
+
+from __future__ import annotations
+
+import posixpath
+import shlex
+
+from banger import guest
+from banger.api.requests import VmExec
+from banger.engine.state.engine import Engine
+from banger.engine.state.lookup import get_connection, get_vm
+from banger.errors import ExecBadDirectory, ExecNotFound, InvalidRequest
+from banger.model.vm import VmRecord, WorkspaceRecord
+
+SHELLS = ("sh", "bash")
+START_DEADLINE_S = 30.0
+"""For the program to be running; a busy emulated guest takes a second."""
+
+
+async def start_exec(engine: Engine, params: VmExec) -> guest.GuestProcess:
+    """Start a program in a running VM; the caller owns the process and closes it.
+
+    Raises:
+        WrongState: the VM does not run.
+        ExecNotFound, ExecNotExecutable: the program cannot be run.
+    """
+    if not params.argv or "" in params.argv[:1]:
+        raise InvalidRequest("There is no command to run.", hint="banger vm exec NAME -- ls")
+    record = await get_vm(engine, params.ref)
+    connection = await get_connection(engine, record)
+    spec = _plan_exec(params, record)
+    try:
+        return await guest.start_exec(connection, spec, deadline_s=START_DEADLINE_S)
+    except ExecBadDirectory as error:
+        if params.cwd is None:
+            # The workspace was removed in the guest: there must be a way in to see why.
+            error.hint = f"banger vm exec -w / {record.spec.name} -- ls -la"
+        raise
+    except ExecNotFound as error:
+        raise _describe_not_found(record, params.argv[0]) from error
+
+
+def _describe_not_found(record: VmRecord, program: str) -> ExecNotFound:
+    vm, hint = record.spec.name, None
+    if " " in program:
+        hint = f"banger vm exec {vm} -- sh -c {shlex.quote(program)}"
+    elif posixpath.basename(program) in SHELLS:
+        # Images without a shell are common: their entrypoint says what they have instead.
+        hint = f"banger image show {record.spec.image_name}"
+    what = "no such file" if "/" in program else "command not found"
+    return ExecNotFound(f"{program}: {what} in {vm}.", hint=hint)
+
+
+def _plan_exec(params: VmExec, record: VmRecord) -> guest.ExecSpec:
+    # A workspace belongs to root, in whose home it is: there the image's user could do nothing.
+    workspace, spec = record.workspace, record.spec
+    cwd = params.cwd or (_default_directory(workspace) if workspace else spec.workdir)
+    user = params.user or (spec.user if workspace is None else "")
+    terminal = params.terminal
+    variables = spec.env | params.env
+    return guest.ExecSpec(
+        argv=tuple(_encode(word) for word in params.argv),
+        env=tuple((_encode(name), _encode(value)) for name, value in variables.items()),
+        cwd=_encode(cwd) if cwd else None,
+        user=user or None,
+        terminal=None if terminal is None else (terminal.rows, terminal.columns),
+        stdin=params.stdin,
+        detach=params.detach,
+    )
+
+
+def _default_directory(workspace: WorkspaceRecord) -> str:
+    return posixpath.join(workspace.guest_path, workspace.directory or "")
+
+
+def _encode(text: str) -> bytes:
+    """Return the bytes that the client had; those that are no UTF-8 come as surrogates.
+
+    Raises:
+        InvalidRequest: a NUL, which no argument can hold.
+    """
+    if "\0" in text:
+        raise InvalidRequest("An argument, variable or directory holds a NUL character.")
+    return text.encode("utf-8", "surrogateescape")

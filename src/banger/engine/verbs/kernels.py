@@ -1,0 +1,262 @@
+"""Kernels: made when first asked for, once for all askers (L4); removed when nobody needs them.
+
+Who needs one: VMs, by the digest in their records; templates, by that in their manifests; and
+operations that make one of these, which say so with `needing_kernel` from before they look for
+the kernel until its digest is in a record (hazard C4; `pins`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import platform
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import msgspec
+
+from banger import guest, kernels, store, templates
+from banger.api.requests import KernelBuild, KernelFetch, KernelImport, KernelPull, KernelRef
+from banger.api.results import AvailableKernel, Deleted, KernelView
+from banger.engine.state.engine import Engine
+from banger.engine.state.operations import Operation
+from banger.engine.state.pins import needing
+from banger.engine.state.shared import Progress
+from banger.errors import HostNotReady, KernelInUse
+from banger.host import proc
+from banger.model.artifacts import Kernel
+
+AGENT_FOLDER = Path(guest.__file__).with_name("agent")
+"""Where the package's build puts the agent, by architecture."""
+
+
+async def list_kernels(engine: Engine) -> list[KernelView]:
+    """Return every kernel, by name. Changes nothing (B8)."""
+    users = await _users(engine)
+    found = await asyncio.to_thread(kernels.list_kernels, engine.layout)
+    return [await _view(engine, kernel, users) for kernel in found]
+
+
+async def list_available_kernels(engine: Engine) -> list[AvailableKernel]:
+    """Return what `pull_kernel` knows for this architecture."""
+    arch = platform.machine()
+    layout = engine.layout
+    here = {
+        name: await asyncio.to_thread(kernels.find_kernel, layout, name) for name in kernels.KERNELS
+    }
+    return [
+        AvailableKernel(
+            name=packaged.name,
+            suite=packaged.suite,
+            package=packaged.packages[arch],
+            digest=kernel.digest if (kernel := here[packaged.name]) else None,
+        )
+        for packaged in kernels.KERNELS.values()
+        if arch in packaged.packages
+    ]
+
+
+async def show_kernel(engine: Engine, params: KernelRef) -> KernelView:
+    """Return one kernel."""
+    kernel = await asyncio.to_thread(kernels.get_kernel, engine.layout, params.ref)
+    return await _view(engine, kernel, await _users(engine))
+
+
+async def pull_kernel(engine: Engine, op: Operation, params: KernelPull) -> Kernel:
+    """Fetch a kernel of the catalogue and build its initramfs."""
+    kernels.require_pullable(params.name)
+    async with needing_kernel(engine, op, params.name):
+        return await _pull(engine, params.name, op.progress, force=params.force)
+
+
+async def fetch_kernel(engine: Engine, op: Operation, params: KernelFetch) -> Kernel:
+    """Make a kernel of a file at a URL, once for all who ask for the same (C3)."""
+    remote = kernels.parse_remote(params.url, params.sha256, insecure=params.insecure)
+    name = params.name or kernels.propose_name(remote.url)
+    config = None if params.config is None else Path(params.config)
+
+    async def make(tell: Progress) -> Kernel:
+        order = await _order(engine, name, tell)
+        return await kernels.fetch_kernel(order, remote, config=config, force=params.force)
+
+    async with needing_kernel(engine, op, name):
+        work = f"kernel:{name}:{remote.source}:{params.config}"
+        return _tell_missed(op, await engine.shared.run(work, make, op.progress))
+
+
+async def import_kernel(engine: Engine, op: Operation, params: KernelImport) -> Kernel:
+    """Make a kernel of files of the user's."""
+    files = kernels.KernelFiles(
+        kernel=Path(params.kernel),
+        modules=None if params.modules is None else Path(params.modules),
+        config=None if params.config is None else Path(params.config),
+    )
+    async with needing_kernel(engine, op, params.name):
+        order = await _order(engine, params.name, op.progress)
+        return _tell_missed(op, await kernels.import_kernel(order, files))
+
+
+async def build_kernel(engine: Engine, op: Operation, params: KernelBuild) -> Kernel:
+    """Build a kernel of a source, once for all who ask for the same (C3)."""
+    source = kernels.KernelSource(
+        path=None if params.source is None else Path(params.source),
+        options=None if params.options is None else Path(params.options),
+    )
+
+    async def make(tell: Progress) -> Kernel:
+        return await kernels.build_kernel(await _order(engine, params.name, tell), source)
+
+    async with needing_kernel(engine, op, params.name):
+        work = f"kernel:{params.name}:build:{source}"
+        return await engine.shared.run(work, make, op.progress)
+
+
+async def delete_kernel(engine: Engine, params: KernelRef) -> Deleted:
+    """Delete a kernel that no VM, template or operation uses.
+
+    Raises:
+        KernelNotFound: there is none of this name or digest.
+        KernelInUse: it is used; the users are named.
+    """
+    async with engine.removals:
+        kernel = await asyncio.to_thread(kernels.get_kernel, engine.layout, params.ref)
+        # First the operations: what one of them has recorded meanwhile is seen in the records.
+        busy = _operations(engine, kernel)
+        users = (await _users(engine)).get(kernel.digest, _Users())
+        if named := [*users.names, *busy]:
+            raise KernelInUse(
+                f"The kernel {kernel.name} is used by: {', '.join(named)}.", hint=users.hint
+            )
+        await asyncio.to_thread(kernels.remove_kernel, engine.layout, kernel)
+    return Deleted(ids=[kernel.digest])
+
+
+async def prune_kernels(engine: Engine) -> Deleted:
+    """Delete kernels that another one has replaced, and their templates, unless a VM uses them."""
+    removed = []
+    async with engine.removals:
+        for kernel in await asyncio.to_thread(kernels.list_kernels, engine.layout):
+            if await asyncio.to_thread(kernels.is_current, engine.layout, kernel):
+                continue
+            busy = _operations(engine, kernel)
+            users = (await _users(engine)).get(kernel.digest, _Users())
+            if busy or users.vms:
+                continue
+            for key in users.templates:
+                await asyncio.to_thread(templates.remove_template, engine.layout, key)
+            await asyncio.to_thread(kernels.remove_kernel, engine.layout, kernel)
+            removed.append(kernel.digest)
+    return Deleted(ids=removed)
+
+
+async def require_kernel_possible(engine: Engine, name: str) -> None:
+    """Check that a kernel of this name is here or can be pulled. Makes nothing.
+
+    Raises:
+        KernelNotFound: neither.
+    """
+    if await asyncio.to_thread(kernels.find_kernel, engine.layout, name) is None:
+        kernels.require_pullable(name)
+
+
+async def ensure_kernel(engine: Engine, name: str, progress: Progress) -> Kernel:
+    """Return the kernel of this name with an initramfs that carries our agent."""
+    return await _pull(engine, name, progress, force=False)
+
+
+@contextlib.asynccontextmanager
+async def needing_kernel(engine: Engine, op: Operation, ref: str) -> AsyncIterator[None]:
+    """Keep whatever kernel a name or digest means from being removed for a block."""
+    async with needing(engine, op, engine.kernel_needs, ref):
+        yield
+
+
+@functools.cache
+def find_agent() -> tuple[Path, str]:
+    """Return the agent for this machine's architecture, and its version.
+
+    Raises:
+        HostNotReady: the package was built without it.
+    """
+    path = AGENT_FOLDER / platform.machine() / "banger-agent"
+    if not path.exists():
+        raise HostNotReady(
+            f"This banger has no guest agent for {platform.machine()}.",
+            hint="pipx reinstall banger (in a checkout: scripts/venv)",
+        )
+    return path, proc.run_sync([str(path), "--version"], deadline_s=10).text.strip()
+
+
+async def _pull(engine: Engine, name: str, progress: Progress, *, force: bool) -> Kernel:
+    async def make(tell: Progress) -> Kernel:
+        return await kernels.pull_kernel(await _order(engine, name, tell), force=force)
+
+    return await engine.shared.run(f"kernel:{name}", make, progress)
+
+
+def _tell_missed(op: Operation, kernel: Kernel) -> Kernel:
+    for line in kernel.missed:
+        op.note("notice", f"Guests run, but {line}.")
+    return kernel
+
+
+async def _order(engine: Engine, name: str, progress: Progress) -> kernels.Order:
+    agent, version = await asyncio.to_thread(find_agent)
+    return kernels.Order(
+        layout=engine.layout,
+        name=name,
+        agent=agent,
+        agent_version=version,
+        progress=progress,
+        now=engine.now(),
+        environ=engine.caller_environ(),
+    )
+
+
+# --- who uses what -------------------------------------------------------------------
+
+
+class _Users(msgspec.Struct):
+    """Names of VMs and keys of templates that use one kernel."""
+
+    vms: list[str] = msgspec.field(default_factory=list)
+    templates: list[str] = msgspec.field(default_factory=list)
+
+    @property
+    def names(self) -> list[str]:
+        return [*self.vms, *(f"template {key[:12]}" for key in self.templates)]
+
+    @property
+    def hint(self) -> str | None:
+        """What shows the users; VMs first, since they may run on the templates."""
+        if self.vms:
+            return "banger vm list"
+        return "banger template list" if self.templates else None
+
+
+async def _users(engine: Engine) -> dict[str, _Users]:
+    """Return the users that are recorded, by the kernel's digest."""
+    found: dict[str, _Users] = {}
+    for record in await engine.database.read(store.load_vms):
+        found.setdefault(record.spec.kernel, _Users()).vms.append(record.spec.name)
+    for template, key, _ in await asyncio.to_thread(templates.list_templates, engine.layout):
+        if template is not None:
+            found.setdefault(template.kernel, _Users()).templates.append(key)
+    return found
+
+
+def _operations(engine: Engine, kernel: Kernel) -> list[str]:
+    """Return the operations that need whatever their reference means, if that may be this one."""
+    return [
+        user
+        for user, ref in engine.kernel_needs.items()
+        if ref == kernel.name or kernel.digest.startswith(ref)
+    ]
+
+
+async def _view(engine: Engine, kernel: Kernel, users: dict[str, _Users]) -> KernelView:
+    current = await asyncio.to_thread(kernels.is_current, engine.layout, kernel)
+    names = users.get(kernel.digest, _Users()).names
+    fields = {name: getattr(kernel, name) for name in kernel.__struct_fields__}
+    return KernelView(**fields, current=current, users=[*names, *_operations(engine, kernel)])

@@ -1,0 +1,193 @@
+"""Decide what a VM is to be made of: a request, the configuration and the host, into a spec.
+
+Everything is checked before anything exists (hazard C7): sizes and name first, then the host's
+programs, then image and kernel, which may be built now.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+from collections.abc import AsyncIterator, Mapping
+
+from banger import store
+from banger.api.requests import VmCreate
+from banger.api.results import VmPlan
+from banger.config import Settings
+from banger.durations import parse_duration
+from banger.engine.state.engine import Engine
+from banger.engine.state.operations import Operation
+from banger.engine.transitions.capacity import promised_memory, require_processors
+from banger.engine.transitions.preflight import require_programs
+from banger.engine.verbs.images import ensure_image, require_image_possible
+from banger.engine.verbs.imageusers import needing_image
+from banger.engine.verbs.kernels import ensure_kernel, needing_kernel, require_kernel_possible
+from banger.errors import ImageUnsupported, InvalidRequest
+from banger.images.platforms import host_platform, is_for, parse_platform
+from banger.model.artifacts import Image
+from banger.model.names import parse_vm_name
+from banger.model.vm import NetworkKind, VmSpec, require_ending, require_sizes
+from banger.sizes import format_size
+
+
+def require_valid(params: VmCreate, settings: Settings) -> None:
+    """Check everything in a request that can be checked without looking at the host.
+
+    Raises:
+        InvalidRequest: a size, the name or a label is not possible.
+        NotEnoughProcessors: the host has far fewer, and `force` is not given.
+    """
+    if params.name is not None:
+        parse_vm_name(params.name)
+    vcpu, memory_mib, disk_mib = _sizes(params, settings)
+    require_sizes(vcpu=vcpu, memory_mib=memory_mib, disk_mib=disk_mib)
+    require_processors(vcpu, force=params.force)
+    require_ending(ttl_s=params.ttl_s, restart=params.restart, ephemeral=params.ephemeral)
+    require_labels(params.labels)
+
+
+def require_labels(labels: Mapping[str, str]) -> None:
+    """Check a VM's labels.
+
+    Raises:
+        InvalidRequest: one is not possible.
+    """
+    for key, value in labels.items():
+        if not key or "=" in key or "\0" in key + value or len(key) + len(value) > 1024:
+            raise InvalidRequest(f"{key!r} is not a label: a name without = is needed.")
+        if not (key + value).isprintable():
+            raise InvalidRequest(f"{key}={value} is not a label: it is not a readable text.")
+
+
+def kernel_ref(params: VmCreate, settings: Settings) -> str:
+    """Return the name or digest of the kernel that a request asks for."""
+    return params.kernel or settings.text("default_kernel")
+
+
+def image_ref(params: VmCreate, settings: Settings) -> str:
+    """Return the name, reference or digest of the image that a request asks for."""
+    return params.image or settings.text("default_image")
+
+
+@contextlib.asynccontextmanager
+async def needing_parts(engine: Engine, op: Operation, params: VmCreate) -> AsyncIterator[None]:
+    """Keep the image and the kernel that a request asks for from being removed for a block."""
+    async with (
+        needing_kernel(engine, op, kernel_ref(params, engine.settings)),
+        needing_image(engine, op, image_ref(params, engine.settings)),
+    ):
+        yield
+
+
+async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpec:
+    """Return the whole spec for a valid request, with image and kernel made; shows it as a note.
+
+    The name is empty if none was asked for. The caller holds `needing_parts` until the spec is
+    recorded.
+
+    Raises:
+        ToolMissing: the host lacks programs; they are named.
+        ImageNotFound, KernelNotFound: and it cannot be made.
+        ImageUnsupported: the image is for another platform.
+        InvalidRequest: its entry point is asked for, and there is none that could be run.
+    """
+    settings = engine.settings
+    network = params.network or NetworkKind(settings.text("network"))
+    await require_programs(engine, network)
+    # Before an image is built for nothing.
+    await require_kernel_possible(engine, kernel_ref(params, settings))
+    image = await ensure_image(engine, op, image_ref(params, settings))
+    _require_platform(image)
+    kernel = await ensure_kernel(engine, kernel_ref(params, settings), op.progress)
+    vcpu, memory_mib, disk_mib = _sizes(params, settings)
+    spec = VmSpec(
+        name=params.name or "",
+        image=image.digest,
+        image_name=image.name,
+        kernel=kernel.digest,
+        vcpu=vcpu,
+        memory_mib=memory_mib,
+        disk_mib=disk_mib,
+        network=network,
+        driver="qemu",
+        accel=await engine.host.accel(),
+        labels=params.labels,
+        env=image.env,
+        # Images of earlier versions have relative ones.
+        workdir=image.workdir and posixpath.join("/", image.workdir),
+        user=image.user,
+        entrypoint=_entrypoint(image) if params.entrypoint else (),
+        ephemeral=params.ephemeral,
+        ttl_s=params.ttl_s,
+        auto_stop_s=parse_duration(settings.text("auto_stop_after")),
+        restart=params.restart,
+    )
+    op.note("spec", _describe(spec))
+    return spec
+
+
+async def plan_vm(engine: Engine, op: Operation, params: VmCreate) -> VmPlan:
+    """Return what `create_vm` would make, or refuse what it would refuse. Makes nothing.
+
+    Raises: as `create_vm`, but for what goes wrong while something is made.
+    """
+    settings = engine.settings
+    require_valid(params, settings)
+    if params.name is not None:
+        await engine.database.read(store.require_name_free, params.name)
+    network = params.network or NetworkKind(settings.text("network"))
+    await require_programs(engine, network)
+    image, kernel = image_ref(params, settings), kernel_ref(params, settings)
+    await require_kernel_possible(engine, kernel)
+    await require_image_possible(engine, image)
+    vcpu, memory_mib, disk_mib = _sizes(params, settings)
+    async with promised_memory(engine, op, memory_mib, force=params.force or not params.start):
+        return VmPlan(
+            name=params.name,
+            image=image,
+            kernel=kernel,
+            vcpu=vcpu,
+            memory_mib=memory_mib,
+            disk_mib=disk_mib,
+            network=network,
+            driver="qemu",
+            accel=await engine.host.accel(),
+        )
+
+
+def _require_platform(image: Image) -> None:
+    here = host_platform()
+    if image.platform and not is_for(parse_platform(image.platform), here):
+        raise ImageUnsupported(f"The image {image.name} is for {image.platform}, this host {here}.")
+
+
+def _entrypoint(image: Image) -> tuple[str, ...]:
+    if image.init is not None:
+        raise InvalidRequest(
+            f"The image {image.name} has an init, which starts what is to run.",
+            hint=f"banger vm create --image {image.name}",
+        )
+    command = (*image.entrypoint, *image.cmd)
+    if not command:
+        raise InvalidRequest(
+            f"The image {image.name} names nothing to run.", hint=f"banger image show {image.name}"
+        )
+    return command
+
+
+def _describe(spec: VmSpec) -> str:
+    return (
+        f"{spec.vcpu} vcpu | {spec.memory_mib} MiB | {format_size(spec.disk_mib)} disk | "
+        f"{spec.image_name} | {spec.driver}/{spec.accel}"
+    )
+
+
+def _sizes(params: VmCreate, settings: Settings) -> tuple[int, int, int]:
+    def chosen(asked: int | None, default: int) -> int:
+        return default if asked is None else asked
+
+    return (
+        chosen(params.vcpu, settings.number("vm_defaults.vcpu")),
+        chosen(params.memory_mib, settings.number("vm_defaults.memory_mib")),
+        chosen(params.disk_mib, settings.number("vm_defaults.disk_gib") * 1024),
+    )

@@ -1,0 +1,112 @@
+"""Change what VMs are made of: `vm set`. Holds the VM's lifecycle lock (L2) for one transaction.
+
+Name and labels change at once. The machine's shape cannot change under a VMM, and what is saved
+of a running VM must fit the machine as it is: while there is one the new shape is
+`VmSpec.pending`, and the next boot makes it so. If the process dies the change was saved, or it
+was not.
+"""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from banger import store
+from banger.api.requests import VmSet
+from banger.api.results import VmView
+from banger.engine.state.engine import Engine
+from banger.engine.state.lookup import get_vm, reload_vm, require_undamaged
+from banger.engine.state.operations import Operation
+from banger.engine.verbs.resolve import require_labels
+from banger.engine.views.vms import view_vm
+from banger.errors import InvalidRequest
+from banger.model.names import parse_vm_name
+from banger.model.vm import (
+    LIVE,
+    Shape,
+    VmRecord,
+    VmSpec,
+    require_sizes,
+    reshape,
+    shape_of,
+)
+from banger.sizes import format_size
+
+
+async def set_vm(engine: Engine, op: Operation, params: VmSet) -> VmView:
+    """Change a VM; all of it or nothing.
+
+    The view has a notice if some of it waits for the next boot.
+
+    Raises:
+        InvalidRequest: a value is out of range, or the disk would become smaller.
+        NameTaken: another VM has the name.
+    """
+    vm_id = (await get_vm(engine, params.ref)).id
+    async with engine.live_vm(vm_id).lifecycle.hold(op):
+        record = await reload_vm(engine, vm_id)
+        require_undamaged(record)
+        spec = change_spec(record, params)
+        await engine.database.write(store.update_spec, vm_id, spec)
+        record = await reload_vm(engine, vm_id)
+    waits = record.state in LIVE and (params.name is not None or _asks_for_shape(params))
+    return await view_vm(
+        engine, record, notice=_describe_waiting(record, params) if waits else None
+    )
+
+
+def change_spec(record: VmRecord, params: VmSet) -> VmSpec:
+    """Return the spec that a VM is to have. Pure.
+
+    Raises:
+        InvalidRequest: it cannot have it.
+    """
+    spec = record.spec
+    if params.name is not None:
+        spec = structs.replace(spec, name=parse_vm_name(params.name))
+    if params.keep:
+        spec = structs.replace(spec, ephemeral=False)
+    changed = {key: value for key, value in params.labels.items() if value is not None}
+    require_labels(changed)
+    kept = {key: value for key, value in spec.labels.items() if key not in params.labels}
+    spec = structs.replace(spec, labels=kept | changed)
+    shape = _change_shape(spec, params)
+    if record.state not in LIVE:
+        return structs.replace(reshape(spec, shape), pending=None)
+    return structs.replace(spec, pending=None if shape == shape_of(spec) else shape)
+
+
+def _change_shape(spec: VmSpec, params: VmSet) -> Shape:
+    asked = {
+        "vcpu": params.vcpu,
+        "memory_mib": params.memory_mib,
+        "disk_mib": params.disk_mib,
+        "network": params.network,
+    }
+    given = {key: value for key, value in asked.items() if value is not None}
+    shape = structs.replace(spec.pending or shape_of(spec), **given)
+    require_sizes(vcpu=shape.vcpu, memory_mib=shape.memory_mib, disk_mib=shape.disk_mib)
+    if shape.disk_mib < spec.disk_mib:
+        raise InvalidRequest(
+            f"The disk of {spec.name} has {format_size(spec.disk_mib)} and can only grow; "
+            f"{format_size(shape.disk_mib)} are less.",
+            hint=f"banger vm set {spec.name} --disk {-(-spec.disk_mib // 512)}G",
+        )
+    return shape
+
+
+def _asks_for_shape(params: VmSet) -> bool:
+    return (params.vcpu, params.memory_mib, params.disk_mib, params.network) != (None,) * 4
+
+
+def _describe_waiting(record: VmRecord, params: VmSet) -> str | None:
+    """Return what waits for the next boot, or None."""
+    before, after = shape_of(record.spec), record.spec.pending
+    waiting = [] if params.name is None else ["the host name in the guest"]
+    if after is not None:
+        names = {"vcpu": "vcpu", "memory_mib": "memory", "disk_mib": "disk", "network": "network"}
+        waiting += [
+            name for field, name in names.items() if getattr(before, field) != getattr(after, field)
+        ]
+    if not waiting:
+        return None
+    return f"Changes when {record.spec.name} is restarted: {', '.join(waiting)}."

@@ -1,0 +1,178 @@
+"""Make, list, restore and delete a VM's snapshots. `transitions.snapshots` says what keeps one.
+
+A restore is an end of the VM and a start, each with its own journal: if the process dies in
+between or later the VM is `stopped`, and the snapshot is there to be restored again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+import msgspec
+
+from banger import store, templates
+from banger.api.requests import SnapshotCreate, SnapshotRef, SnapshotRestore
+from banger.api.results import Deleted, SnapshotView, VmView
+from banger.engine.state.engine import Engine
+from banger.engine.state.lookup import get_vm, reload_vm
+from banger.engine.state.operations import Operation
+from banger.engine.state.pins import pinned
+from banger.engine.transitions.boot import restore_held
+from banger.engine.transitions.capacity import promised_memory
+from banger.engine.transitions.preflight import require_programs
+from banger.engine.transitions.snapshots import new_snapshot_id, take_snapshot
+from banger.engine.transitions.stop import kill_held
+from banger.engine.transitions.sweep import sweep_snapshots
+from banger.engine.transitions.templates import template_key
+from banger.engine.views.vms import view_vm
+from banger.errors import SnapshotExists, SnapshotNotFound, SnapshotUnusable, TemplateUnusable
+from banger.model.names import VmId, parse_vm_name
+from banger.model.vm import (
+    LIVE,
+    VmRecord,
+    VmSpec,
+    reshape,
+    shape_of,
+    snapshot_of,
+    snapshot_origin,
+)
+from banger.nearnames import format_near_hint
+from banger.templates import Snapshot
+
+RESTORE_DEADLINE_S = 60.0
+
+
+async def create_snapshot(engine: Engine, op: Operation, params: SnapshotCreate) -> SnapshotView:
+    """Keep a VM's memory and disk as they are now; it goes on.
+
+    Raises:
+        WrongState: the VM does not run.
+        SnapshotExists: the VM has one of this name.
+        NoSpace: there is no room for it.
+    """
+    if params.name is not None:
+        parse_vm_name(params.name)
+    vm_id = (await get_vm(engine, params.ref)).id
+    async with engine.live_vm(vm_id).lifecycle.hold(op):
+        taken = {snapshot.name for snapshot in await _snapshots_of(engine, vm_id)}
+        name = params.name or _free_name(taken)
+        if name in taken:
+            raise SnapshotExists(
+                f"The VM {params.ref} has a snapshot {name} already.",
+                hint=f"banger vm snapshot create {params.ref} {_free_name(taken)}",
+            )
+        snapshot_id = new_snapshot_id(engine)
+        with pinned(engine, op, snapshot_origin(snapshot_id)):
+            await take_snapshot(engine, op, vm_id, snapshot=snapshot_id, name=name)
+    return next(view for view in await list_snapshots(engine, vm_id) if view.id == snapshot_id)
+
+
+async def list_snapshots(engine: Engine, ref: str) -> list[SnapshotView]:
+    """Return a VM's snapshots, oldest first. Changes nothing (B8)."""
+    record = await get_vm(engine, ref)
+    users: dict[str, list[str]] = {}
+    for other in await engine.database.read(store.load_vms):
+        used = snapshot_of(other.spec.origin)
+        if used is not None and other.state in LIVE:
+            users.setdefault(used, []).append(other.spec.name)
+    return [
+        SnapshotView(
+            id=snapshot.id,
+            name=snapshot.name or "",
+            vm_id=snapshot.vm_id,
+            created_at=snapshot.created_at,
+            size_bytes=templates.disk_bytes(engine.layout.snapshot_dir(snapshot.id)),
+            users=users.get(snapshot.id, []),
+        )
+        for snapshot in await _snapshots_of(engine, record.id)
+    ]
+
+
+async def restore_snapshot(engine: Engine, op: Operation, params: SnapshotRestore) -> VmView:
+    """Put a VM, whatever it does, back to a snapshot of it; what came after is lost.
+
+    Raises:
+        SnapshotNotFound: the VM has none of this name.
+        SnapshotUnusable: it is damaged, or was made by another VMM or for another machine.
+        NotEnoughMemory: the host's does not hold it; the VM goes on.
+        BootFailed: it did not start; the VM is kept, in state `error`.
+    """
+    vm_id = (await get_vm(engine, params.ref)).id
+    async with engine.live_vm(vm_id).lifecycle.hold(op):
+        record = await reload_vm(engine, vm_id)
+        snapshot = await _find(engine, record, params.name)
+        # The machine as it was then, also where it was changed since.
+        spec = reshape(record.spec, snapshot.shape or shape_of(record.spec))
+        await _require_fit(engine, spec, snapshot)
+        await require_programs(engine, spec.network)
+        spec = msgspec.structs.replace(spec, origin=snapshot_origin(snapshot.id))
+        async with promised_memory(
+            engine, op, spec.memory_mib, instead_of=vm_id, force=params.force
+        ):
+            record = await _restore(engine, op, record, spec)
+    await sweep_snapshots(engine)
+    return await view_vm(engine, record)
+
+
+async def _restore(engine: Engine, op: Operation, record: VmRecord, spec: VmSpec) -> VmRecord:
+    with pinned(engine, op, spec.origin):
+        if record.state in LIVE:
+            await kill_held(engine, op, record)
+            record = await reload_vm(engine, record.id)
+        return await restore_held(engine, op, record, spec=spec, deadline_s=RESTORE_DEADLINE_S)
+
+
+async def delete_snapshot(engine: Engine, op: Operation, params: SnapshotRef) -> Deleted:
+    """Delete a snapshot; a VM that runs on it keeps what it needs of it.
+
+    Raises:
+        SnapshotNotFound: the VM has none of this name.
+    """
+    record = await get_vm(engine, params.ref)
+    async with engine.live_vm(record.id).lifecycle.hold(op):
+        snapshot = await _find(engine, record, params.name)
+        await asyncio.to_thread(templates.forget_name, engine.layout, snapshot)
+    await sweep_snapshots(engine)
+    return Deleted(ids=[snapshot.id])
+
+
+async def _snapshots_of(engine: Engine, vm_id: VmId) -> list[Snapshot]:
+    found = await asyncio.to_thread(templates.list_snapshots, engine.layout)
+    return [snapshot for snapshot in found if snapshot.vm_id == vm_id and snapshot.name]
+
+
+async def _find(engine: Engine, record: VmRecord, untrusted_name: str) -> Snapshot:
+    snapshots = await _snapshots_of(engine, record.id)
+    for snapshot in snapshots:
+        if untrusted_name in (snapshot.name, snapshot.id):
+            return snapshot
+    names = [snapshot.name for snapshot in snapshots if snapshot.name]
+    see = f"banger vm snapshot list {record.spec.name}"
+    raise SnapshotNotFound(
+        f"The VM {record.spec.name} has no snapshot {untrusted_name}.",
+        hint=format_near_hint(untrusted_name, names, see=see),
+    )
+
+
+async def _require_fit(engine: Engine, spec: VmSpec, snapshot: Snapshot) -> None:
+    """Check that a snapshot is whole and that this host's VMM can load it (D5)."""
+    hint = f"banger vm snapshot list {spec.name}"
+    if snapshot.machine != await template_key(engine, spec):
+        raise SnapshotUnusable(
+            f"The snapshot {snapshot.name} was made by another QEMU, for another CPU or machine.",
+            hint=hint,
+        )
+    folder = engine.layout.snapshot_dir(snapshot.id)
+    try:
+        await asyncio.to_thread(
+            templates.require_intact, folder, snapshot.saved, what=f"snapshot {snapshot.name}"
+        )
+    except TemplateUnusable as error:
+        raise SnapshotUnusable(error.message, hint=hint) from error
+
+
+def _free_name(taken: set[str | None]) -> str:
+    number = 1
+    while f"snapshot-{number}" in taken:
+        number += 1
+    return f"snapshot-{number}"

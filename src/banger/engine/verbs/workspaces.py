@@ -1,0 +1,171 @@
+"""Put a repository into a guest and bring the result back.
+
+Two phases (hazard C1): that the VM runs, and its connection, are looked up without
+any lock; then L3 is held for the guest I/O, which may take long, while `stop`, `delete`
+and the rest go on as they like: ending the VM ends the connection, and that ends
+the import. The record is saved last, so an export never sees a half-made import; if
+this process dies before, the workspace counts as not prepared and can be prepared again.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncGenerator, Callable
+
+from banger import store, workspace
+from banger.api.requests import (
+    WorkspaceExport,
+    WorkspaceExportBranch,
+    WorkspaceInspect,
+    WorkspacePrepare,
+)
+from banger.api.results import ExportedBranch, PreparedWorkspace, WorkspacePlan
+from banger.engine.state.engine import Engine
+from banger.engine.state.lookup import get_connection, get_vm, reload_vm
+from banger.engine.state.operations import Operation
+from banger.engine.state.runtime import hold_workspace
+from banger.engine.transitions.sweep import sweep_bases
+from banger.engine.verbs.guestfiles import ConnectedGuest
+from banger.errors import WorkspaceNotFound
+from banger.host.files import ensure_private_dir
+from banger.model.vm import VmRecord, WorkspaceRecord
+
+TRANSFER_DEADLINE_S = 3600.0
+"""For one import or export: a repository of many GB into an emulated guest takes this long."""
+
+
+async def inspect_workspace(engine: Engine, params: WorkspaceInspect) -> WorkspacePlan:
+    """Tell what a prepare would send, and do nothing else."""
+    plan = await _plan(engine, params)
+    if params.result is not None:
+        await workspace.require_branch_possible(params.path, params.result)
+    return WorkspacePlan(
+        host_path=plan.host_path,
+        guest_path=plan.guest_path,
+        commit=plan.commit,
+        branch=plan.branch,
+        files=[
+            file.name.decode("utf-8", "backslashreplace")
+            for file in (plan.files if params.names else ())
+        ],
+        bytes=plan.bytes,
+        untracked_left_out=plan.untracked_left_out,
+    )
+
+
+async def prepare_workspace(
+    engine: Engine, op: Operation, params: WorkspacePrepare
+) -> PreparedWorkspace:
+    """Make the workspace of a repository in a running VM."""
+    directory = workspace.parse_directory(params.directory)
+    record = await get_vm(engine, params.ref)
+    connection = await get_connection(engine, record)
+    op.progress("inspect")
+    plan = await _plan(engine, params)
+    async with hold_workspace(engine.live_vm(record.id), op):
+        done = await workspace.import_workspace(
+            ConnectedGuest(connection),
+            plan,
+            deadline_s=TRANSFER_DEADLINE_S,
+            bases=engine.layout.workspaces,
+            progress=op.progress,
+            scratch=ensure_private_dir(engine.layout.scratch),
+        )
+        saved = WorkspaceRecord(
+            host_path=done.host_path,
+            guest_path=done.guest_path,
+            commit=done.commit,
+            branch=done.branch,
+            directory=directory,
+            base=done.base,
+        )
+        await engine.database.write(store.update_workspace, record.id, saved)
+    await sweep_bases(engine)
+    return PreparedWorkspace(
+        guest_path=done.guest_path,
+        commit=done.commit,
+        branch=done.branch,
+        files=done.files,
+        bytes=done.bytes,
+        untracked_left_out=done.untracked_left_out,
+        notices=list(done.notices),
+    )
+
+
+async def export_workspace(
+    engine: Engine, op: Operation, params: WorkspaceExport, *, notify: Callable[[str], None]
+) -> AsyncGenerator[bytes, None]:
+    """Yield everything that changed since the repository was put in, as one patch (A3).
+
+    `notify` gets a sentence for each kind of thing that cannot come back, before the first byte.
+
+    Raises:
+        WorkspaceNotFound: the VM has none.
+        ExportTooLarge: there is more than a patch may hold.
+    """
+    record = await get_vm(engine, params.ref)
+    connection = await get_connection(engine, record)
+    async with hold_workspace(engine.live_vm(record.id), op):
+        prepared = _require_workspace(await reload_vm(engine, record.id))
+        patch = workspace.export_patch(
+            ConnectedGuest(connection),
+            prepared,
+            deadline_s=TRANSFER_DEADLINE_S,
+            bases=engine.layout.workspaces,
+            since_commit=params.since_commit,
+            notify=notify,
+            scratch=ensure_private_dir(engine.layout.scratch),
+        )
+        async with contextlib.aclosing(patch) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+
+async def export_workspace_branch(
+    engine: Engine, op: Operation, params: WorkspaceExportBranch
+) -> ExportedBranch:
+    """Fetch the guest's commits into a branch of the host's repository."""
+    record = await get_vm(engine, params.ref)
+    connection = await get_connection(engine, record)
+    async with hold_workspace(engine.live_vm(record.id), op):
+        op.progress("fetch")
+        done = await workspace.export_branch(
+            ConnectedGuest(connection),
+            _require_workspace(await reload_vm(engine, record.id)),
+            branch=params.branch,
+            include_uncommitted=params.include_uncommitted,
+            fresh=params.fresh,
+            deadline_s=TRANSFER_DEADLINE_S,
+            bases=engine.layout.workspaces,
+            scratch=ensure_private_dir(engine.layout.scratch),
+        )
+    return ExportedBranch(
+        branch=done.branch,
+        commit=done.commit,
+        commits=done.commits,
+        files=done.files,
+        uncommitted=done.uncommitted,
+        notices=list(done.notices),
+    )
+
+
+async def _plan(
+    engine: Engine, params: WorkspacePrepare | WorkspaceInspect
+) -> workspace.ImportPlan:
+    facts = await workspace.inspect_repository(
+        params.path,
+        include_untracked=params.include_untracked,
+        branch=params.branch,
+        from_ref=params.from_ref,
+        scratch=ensure_private_dir(engine.layout.scratch),
+    )
+    return workspace.plan_import(facts, params.guest_path)
+
+
+def _require_workspace(record: VmRecord) -> WorkspaceRecord:
+    if record.workspace is None:
+        raise WorkspaceNotFound(
+            f"The VM {record.spec.name} has no workspace.",
+            hint=f"banger vm workspace prepare {record.spec.name} PATH",
+        )
+    return record.workspace

@@ -1,0 +1,126 @@
+"""VMs as their users see them, and what happens to them. Changes nothing (B8)."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import AsyncIterator
+from sqlite3 import Connection
+from typing import Literal
+
+from banger import network, store, vmm
+from banger.api.requests import VmList, VmWatch
+from banger.api.results import VmView, view_record
+from banger.engine.state.engine import Engine
+from banger.engine.state.events import Listener
+from banger.engine.state.handles import parse_handle, parse_lifetime
+from banger.engine.state.lifetime import LIFETIME, plan_ending, read_clock
+from banger.engine.state.lookup import get_vm
+from banger.engine.state.outcome import correct_record
+from banger.engine.state.runtime import LiveVm
+from banger.errors import InvalidRequest
+from banger.model.names import VmId
+from banger.model.vm import LIVE, NetworkKind, VmRecord, VmState, is_hidden
+
+log = logging.getLogger(__name__)
+
+
+async def list_vms(engine: Engine, params: VmList) -> list[VmView]:
+    """Return the VMs in any of the states and with all of the labels, oldest first.
+
+    Raises:
+        InvalidRequest: there is no such state.
+    """
+    unknown = set(params.states) - set(VmState)
+    if unknown:
+        raise InvalidRequest(
+            f"There is no state {', '.join(sorted(unknown))}; states are {', '.join(VmState)}."
+        )
+    records, handles, lifetimes = await engine.database.read_kept(_load_vms_and_handles)
+    return [
+        _view(engine, record, handles.get(record.id), lifetimes.get(record.id))
+        for record in (correct_record(engine, saved) for saved in records)
+        if not is_hidden(record.spec)
+        and (not params.states or record.state in params.states)
+        and params.labels.items() <= record.spec.labels.items()
+    ]
+
+
+async def show_vm(engine: Engine, ref: str) -> VmView:
+    """Return one VM."""
+    return await view_vm(engine, await get_vm(engine, ref))
+
+
+async def view_vm(engine: Engine, record: VmRecord, *, notice: str | None = None) -> VmView:
+    """Return a record with what is only known at the moment.
+
+    Also where that cannot be read: a verb is told of what it has done.
+    """
+    handles: dict[str, bytes] = {}
+    with contextlib.suppress(*store.UNWRITABLE):
+        handles = await engine.database.read(store.load_handles, record.id)
+    return _view(engine, record, handles.get("vmm"), handles.get(LIFETIME), notice=notice)
+
+
+def _load_vms_and_handles(
+    connection: Connection,
+) -> tuple[list[VmRecord], dict[VmId, bytes], dict[VmId, bytes]]:
+    """Return every VM, their VMMs and lifetimes: one turn of the database for any number."""
+    return (
+        store.load_vms(connection),
+        store.load_handles_of_kind(connection, "vmm"),
+        store.load_handles_of_kind(connection, LIFETIME),
+    )
+
+
+def _view(
+    engine: Engine,
+    record: VmRecord,
+    untrusted_handle: bytes | None,
+    untrusted_lifetime: bytes | None,
+    *,
+    notice: str | None = None,
+) -> VmView:
+    live = engine.live_vm(record.id)
+    ending = None
+    if record.spec.ttl_s or record.spec.auto_stop_s:
+        lifetime = parse_lifetime(untrusted_lifetime)
+        ending = plan_ending(record.spec, record.state, lifetime, live, read_clock())
+    reachable = record.state is VmState.RUNNING and record.spec.network is NetworkKind.USER
+    handle = None
+    if untrusted_handle is not None and record.state in LIVE:
+        handle = parse_handle(untrusted_handle, vmm.VmmHandle)
+    holder = live.lifecycle.holder
+    return view_record(
+        record,
+        address=network.user_interface(record.id).address if reachable else None,
+        pid=handle.process.pid if handle else None,
+        busy=holder.method if holder else None,
+        operation=holder.id if holder else None,
+        health=_health(record, live),
+        ends_at=engine.now() + max(ending.left_s, 0) if ending else None,
+        ends_by=ending.by if ending else None,
+        notice=notice or _say_restart(live),
+    )
+
+
+def _health(record: VmRecord, live: LiveVm) -> Literal["ok", "no-answer"] | None:
+    if record.state is not VmState.RUNNING or live.answers is None:
+        return None
+    return "ok" if live.answers else "no-answer"
+
+
+def _say_restart(live: LiveVm) -> str | None:
+    if live.restart is None:
+        return None
+    left_s = max(live.restart.due_at - asyncio.get_running_loop().time(), 0)
+    return f"It is started again in {left_s:.0f} s."
+
+
+@contextlib.asynccontextmanager
+async def watch_vms(engine: Engine, params: VmWatch) -> AsyncIterator[Listener]:
+    """Listen for a block to what happens to all VMs, or to one."""
+    vm_id = (await get_vm(engine, params.ref)).id if params.ref is not None else None
+    with engine.events.listening(vm_id) as listener:
+        yield listener
