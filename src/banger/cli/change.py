@@ -5,9 +5,10 @@ from __future__ import annotations
 from argparse import Namespace
 
 from banger.cli.context import Context
-from banger.cli.parser import Parser, UsageError
+from banger.cli.parser import Parser
 from banger.cli.sizing import add_labels, add_shape, shape_params
 from banger.cli.targets import add_refs, each_target
+from banger.cli.usage import UsageError
 
 _TEXT = """\
 Name and labels change at once. The other values of a VM that runs change when

@@ -14,7 +14,8 @@ from banger.cli.candidates import CHOICES, SOURCES, Candidate, find_kind
 from banger.cli.commands import COMMANDS, GROUPS, OFTEN, Command, find_command
 from banger.cli.context import Context
 from banger.cli.output import printable
-from banger.cli.parser import Parser, UsageError
+from banger.cli.parser import Parser
+from banger.cli.usage import UsageError
 
 
 def print_candidates(words: list[str], context: Context) -> int:

@@ -7,7 +7,8 @@ from argparse import Namespace
 from pathlib import Path
 
 from banger.cli.context import Context
-from banger.cli.parser import Parser, UsageError
+from banger.cli.parser import Parser
+from banger.cli.usage import UsageError
 from banger.errors import OperationFailed
 from banger.nearnames import find_near
 

@@ -8,8 +8,9 @@ from argparse import Namespace
 
 from banger.cli.context import Context
 from banger.cli.guestcommand import STDIN, has_terminal
-from banger.cli.parser import Parser, UsageError
+from banger.cli.parser import Parser
 from banger.cli.terminal import GaveUp, GuestSignals, raw_mode
+from banger.cli.usage import UsageError
 from banger.client.relay import Relay
 
 DETACH = b"\x1d"

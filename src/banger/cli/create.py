@@ -6,9 +6,10 @@ from argparse import Namespace
 
 from banger.cli.context import Context
 from banger.cli.output import format_json
-from banger.cli.parser import Parser, UsageError
+from banger.cli.parser import Parser
 from banger.cli.progress import Stages, add_timings
 from banger.cli.sizing import add_ending, add_force, add_no_template, add_sizing, sizing_params
+from banger.cli.usage import UsageError
 from banger.cli.values import duration_s
 
 _TEXT = """\

@@ -14,7 +14,8 @@ from banger.cli.guestcommand import (
     has_terminal,
     run_in_guest,
 )
-from banger.cli.parser import Parser, UsageError
+from banger.cli.parser import Parser
+from banger.cli.usage import UsageError
 from banger.cli.values import duration_s, variable
 
 _EXEC_TEXT = """\

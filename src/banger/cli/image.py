@@ -19,9 +19,10 @@ from banger.cli.output import (
     render_table,
     terminal_width,
 )
-from banger.cli.parser import Parser, UsageError
+from banger.cli.parser import Parser
 from banger.cli.showing import add_list_options, add_show_options, show_each
 from banger.cli.targets import add_refs, each_target
+from banger.cli.usage import UsageError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:

@@ -7,7 +7,8 @@ from argparse import Namespace
 
 from banger.cli.artifacts import add_making, make_one
 from banger.cli.context import Context
-from banger.cli.parser import Parser, UsageError
+from banger.cli.parser import Parser
+from banger.cli.usage import UsageError
 
 
 def _configure_pull(parser: Parser) -> None:

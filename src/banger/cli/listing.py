@@ -17,8 +17,9 @@ from banger.cli.output import (
     render_table,
     terminal_width,
 )
-from banger.cli.parser import Parser, UsageError
+from banger.cli.parser import Parser
 from banger.cli.showing import add_list_options, add_show_options, show_each
+from banger.cli.usage import UsageError
 from banger.cli.values import label
 from banger.durations import format_duration
 

@@ -6,7 +6,7 @@ is taken as ours; one that asks for what banger does otherwise gets a hint.
 
 from __future__ import annotations
 
-from banger.cli.parser import UsageError
+from banger.cli.usage import UsageError
 
 _SIZED = ("vm run", "vm create", "vm set", "template build")
 _MADE = ("vm run", "vm create")

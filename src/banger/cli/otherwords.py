@@ -9,7 +9,7 @@ from __future__ import annotations
 import shlex
 from collections.abc import Collection, Sequence
 
-from banger.cli.parser import UsageError
+from banger.cli.usage import UsageError
 from banger.nearnames import find_near
 
 VERBS = {

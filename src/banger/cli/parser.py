@@ -9,14 +9,10 @@ from __future__ import annotations
 import argparse
 import textwrap
 
-from banger.errors import InvalidRequest
+from banger.cli.usage import UsageError
 
 WIDTH = 80
 TEXT_COLUMN = 26
-
-
-class UsageError(InvalidRequest):
-    """The command line itself is not valid; nothing was done."""
 
 
 class HelpAsked(Exception):

@@ -18,10 +18,11 @@ from banger.cli.guestcommand import (
     has_terminal,
     run_in_guest,
 )
-from banger.cli.parser import Parser, UsageError
+from banger.cli.parser import Parser
 from banger.cli.progress import Stages, add_timings
 from banger.cli.runvms import RunVms
 from banger.cli.sizing import add_ending, add_force, add_no_template, add_sizing, sizing_params
+from banger.cli.usage import UsageError
 from banger.cli.values import duration_s, forks, variable
 from banger.errors import BangerError, ExecNotFound
 

@@ -6,7 +6,8 @@ import sys
 from collections.abc import Callable
 
 from banger.cli.context import Context
-from banger.cli.parser import Parser, UsageError
+from banger.cli.parser import Parser
+from banger.cli.usage import UsageError
 from banger.errors import BangerError, DaemonUnreachable
 
 

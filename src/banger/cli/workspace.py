@@ -10,8 +10,9 @@ from banger.cli.context import Context
 from banger.cli.logs import copy_out
 from banger.cli.outfile import open_output
 from banger.cli.output import format_bytes, format_json, printable
-from banger.cli.parser import Parser, UsageError
+from banger.cli.parser import Parser
 from banger.cli.progress import Stages
+from banger.cli.usage import UsageError
 
 
 def _configure_prepare(parser: Parser) -> None:

@@ -8,8 +8,9 @@ import pytest
 
 from banger.cli.commands import COMMANDS, GROUPS, Command, find_command, find_group, render_group
 from banger.cli.main import _main
-from banger.cli.parser import HelpAsked, UsageError
+from banger.cli.parser import HelpAsked
 from banger.cli.reference import render_reference
+from banger.cli.usage import UsageError
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 

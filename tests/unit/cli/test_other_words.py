@@ -13,7 +13,7 @@ import pytest
 from banger.cli import otheroptions, otherwords
 from banger.cli.commands import COMMANDS, GROUPS, find_command, move_help
 from banger.cli.main import _main
-from banger.cli.parser import UsageError
+from banger.cli.usage import UsageError
 from tests.unit.project.hints import find_faults
 
 WORKS = {
