@@ -29,6 +29,7 @@ from banger.model.vm import Accel
 from banger.vmm.driver import MachineConfig, SharedFiles, VmmHandle
 from banger.vmm.qemu import QemuDriver, probe_qemu
 from banger.vmm.qemu.argv import Descriptors, plan_argv
+from banger.vmm.qemu.probe import QemuFacts
 from banger.vmm.sockets import listening_socket
 from tests.kvm.supplies import UID, Supplies
 from tests.kvm.wheels import PYTHON
@@ -153,7 +154,7 @@ async def open_host(supplies: Supplies, directory: Path) -> AsyncIterator[Host]:
     config = _plan(supplies, directory)
     await _make_disk(config.data)
     driver = QemuDriver(await probe_qemu())
-    handle = _spawn(config, driver.facts.binary, artifacts=supplies.artifacts)
+    handle = _spawn(config, driver.facts, artifacts=supplies.artifacts)
     try:
         await driver.wait_ready(handle, deadline_s=DEADLINE_S)
         async with guest.open_connection(config.agent_socket, deadline_s=DEADLINE_S) as connection:
@@ -204,7 +205,7 @@ async def _make_disk(path: Path) -> None:
     await proc.run(["mke2fs", *options, str(path), f"{DISK_MIB}M"], deadline_s=DEADLINE_S)
 
 
-def _spawn(config: MachineConfig, binary: str, *, artifacts: Path) -> VmmHandle:
+def _spawn(config: MachineConfig, facts: QemuFacts, *, artifacts: Path) -> VmmHandle:
     """Start QEMU: the product's machine, with SVM, a disk, and an interface that leads nowhere."""
     with (
         listening_socket(config.control_socket) as control,
@@ -215,7 +216,9 @@ def _spawn(config: MachineConfig, binary: str, *, artifacts: Path) -> VmmHandle:
         descriptors = Descriptors(
             control=numbers[0], agent=numbers[1], console=numbers[2], network=None
         )
-        argv = plan_argv(config, binary=binary, descriptors=descriptors)
+        argv = plan_argv(
+            config, binary=facts.binary, version=facts.version, descriptors=descriptors
+        )
         argv[argv.index("-cpu") + 1] = CPU
         # Pages come and go under the inner guests' page tables often enough without it.
         balloon = next(i for i, word in enumerate(argv) if word.startswith("virtio-balloon"))
@@ -230,7 +233,7 @@ def _spawn(config: MachineConfig, binary: str, *, artifacts: Path) -> VmmHandle:
         driver=QemuDriver.name,
         vm_id=config.vm_id,
         process=process,
-        program=os.path.basename(binary)[:15],
+        program=os.path.basename(facts.binary)[:15],
         control_socket=str(config.control_socket),
         agent_socket=str(config.agent_socket),
         vmm_log=str(config.vmm_log),

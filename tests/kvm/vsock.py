@@ -156,7 +156,9 @@ async def _open_machine(config: MachineConfig) -> AsyncIterator[Process]:
     ):
         numbers = (control.fileno(), console.fileno())
         descriptors = Descriptors(control=numbers[0], agent=-1, console=numbers[1], network=None)
-        argv = plan_argv(config, binary=facts.binary, descriptors=descriptors)
+        argv = plan_argv(
+            config, binary=facts.binary, version=facts.version, descriptors=descriptors
+        )
         port = argv.index(SERIAL_DEVICE) - 1
         argv[port : port + SERIAL_WORDS] = ["-device", f"vhost-vsock-device,guest-cid={CID}"]
         assert "virtserialport" not in " ".join(argv), argv

@@ -15,11 +15,14 @@ from banger.model.vm import Accel
 from banger.vmm.driver import MachineConfig
 
 AGENT_PORT = "banger.agent.0"
-FORMAT = 6
+FORMAT = 7
 """Raised with every change of these arguments: templates of another machine are not used (D5)."""
 SAVED_FORM = "suppress-vmdesc=on"
 """With `send-configuration=off` below: a saved state is the devices' sections and nothing else,
 which is what `xen-save-devices-state` writes. ADR 0031."""
+FAST_RANDOMIZED = (8, 0)
+"""The first QEMU that emulates a guest with address space randomization as fast as without. Older
+ones translate a program anew for each address that it is loaded at."""
 SANDBOX = "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny"
 
 
@@ -33,14 +36,16 @@ class Descriptors:
     network: int | None
 
 
-def plan_argv(config: MachineConfig, *, binary: str, descriptors: Descriptors) -> list[str]:
-    """Return the whole command."""
+def plan_argv(
+    config: MachineConfig, *, binary: str, version: tuple[int, ...], descriptors: Descriptors
+) -> list[str]:
+    """Return the whole command for a QEMU of this version."""
     return [
         binary,
         *_process(config),
         *_machine(config),
         *_memory(config),
-        *_kernel(config),
+        *_kernel(config, version),
         *_console(config, descriptors),
         *_control(descriptors),
         *_disks(config),
@@ -51,8 +56,8 @@ def plan_argv(config: MachineConfig, *, binary: str, descriptors: Descriptors) -
     ]
 
 
-def plan_kernel_command_line(config: MachineConfig) -> str:
-    """Return the kernel's command line."""
+def plan_kernel_command_line(config: MachineConfig, *, version: tuple[int, ...]) -> str:
+    """Return the kernel's command line, for a QEMU of this version."""
     words = [
         "console=ttyS0",
         "quiet",  # errors and worse still reach the console
@@ -62,16 +67,18 @@ def plan_kernel_command_line(config: MachineConfig) -> str:
         "rdinit=/init",
     ]
     if config.accel is Accel.TCG:
-        words += _emulated_words(config)
+        words += _emulated_words(config, version)
     return " ".join(words)
 
 
-def _emulated_words(config: MachineConfig) -> list[str]:
+def _emulated_words(config: MachineConfig, version: tuple[int, ...]) -> list[str]:
     words = [
         "mitigations=off",  # nothing speculates under emulation
         "cryptomgr.notests",  # the one word that makes the boot itself faster
         "tsc=reliable",  # its watchdog compares with emulated timers, which lag on a busy host
     ]
+    if version < FAST_RANDOMIZED:
+        words.append("norandmaps")
     if config.tsc_khz is not None:
         # Without it the kernel calibrates the TSC against the emulated PIT, and hangs.
         words.append(f"tsc_early_khz={config.tsc_khz}")
@@ -123,14 +130,14 @@ def _memory(config: MachineConfig) -> list[str]:
     return ["-object", json.dumps(backend), "-incoming", "defer", "-S"]
 
 
-def _kernel(config: MachineConfig) -> list[str]:
+def _kernel(config: MachineConfig, version: tuple[int, ...]) -> list[str]:
     if config.memory is not None:
         # It runs already. QEMU would keep a copy of both files for a firmware that never asks.
         return []
     return [
         *("-kernel", str(config.shared.bzimage)),
         *("-initrd", str(config.shared.initramfs)),
-        *("-append", plan_kernel_command_line(config)),
+        *("-append", plan_kernel_command_line(config, version=version)),
     ]
 
 

@@ -66,7 +66,9 @@ async def start(
             console=console.fileno(),
             network=None if network is None else network.fileno(),
         )
-        argv = plan_argv(config, binary=facts.binary, descriptors=descriptors)
+        argv = plan_argv(
+            config, binary=facts.binary, version=facts.version, descriptors=descriptors
+        )
         inherited = [fd for fd in vars(descriptors).values() if fd is not None]
         keeper = None if config.memory is None else find_keeper()
         if facts.sandbox is None:
