@@ -23,6 +23,7 @@ from banger.model.registries import Registries, parse_registries
 from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
 from banger.nearnames import format_near_hint
 from banger.settingvalues import duration_or_off, one_of, size, switch, text, whole_number
+from banger.words import network_words
 
 Value = str | int | Registries
 
@@ -119,7 +120,12 @@ OPTIONS: tuple[Option, ...] = (
     ),
     Option("default_image", "The image without --image.", text, _fixed("debian-bookworm")),
     Option("default_kernel", "The kernel without --kernel.", text, _fixed("debian-cloud")),
-    Option("network", "The network without --network.", one_of("user", "none"), _fixed("user")),
+    Option(
+        "network",
+        "The network without --network.",
+        one_of(*network_words()),
+        _fixed(network_words()[0]),
+    ),
     Option("vm_defaults.vcpu", "Virtual CPUs of a VM.", whole_number(VCPU_RANGE), _default_vcpu),
     Option(
         "vm_defaults.memory_mib",

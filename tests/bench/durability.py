@@ -19,7 +19,7 @@ from banger.engine.state.machine import load_machine
 from banger.engine.steps.runner import apply
 from banger.layout import Layout
 from banger.model.names import OperationId, VmId
-from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState
+from banger.model.vm import Accel, VmRecord, VmSpec, VmState
 from banger.plan.lifecycle import plan_create
 from banger.plan.steps import EndVmm
 from tests.bench.result import Result
@@ -119,7 +119,7 @@ def make_record(number: int, state: VmState = VmState.CREATED) -> VmRecord:
         vcpu=1,
         memory_mib=512,
         disk_mib=64,
-        network=NetworkKind.USER,
+        network="user",
         driver="qemu",
         accel=Accel.TCG,
     )

@@ -19,7 +19,7 @@ from dataclasses import dataclass
 import msgspec
 
 from banger.model.names import VmId
-from banger.model.vm import Accel, NetworkKind, VmSpec
+from banger.model.vm import Accel, VmSpec
 from banger.plan import lifecycle
 from banger.plan.lifecycle import Plan
 from banger.plan.steps import PauseVmm, ResumeVmm, Step
@@ -36,11 +36,11 @@ SPEC = VmSpec(
     vcpu=1,
     memory_mib=256,
     disk_mib=1024,
-    network=NetworkKind.NONE,
+    network="none",
     driver="qemu",
     accel=Accel.TCG,
 )
-NETWORKED = msgspec.structs.replace(SPEC, network=NetworkKind.USER)
+NETWORKED = msgspec.structs.replace(SPEC, network="user")
 CLONE = msgspec.structs.replace(NETWORKED, origin=ORIGIN)
 ALL = os.environ.get("BANGER_TEST_CRASH") == "all"
 

@@ -11,7 +11,6 @@ from typing import Literal
 from msgspec import Struct, field
 
 from banger.model.vm import (
-    NetworkKind,
     RestartPolicy,
 )
 
@@ -39,7 +38,8 @@ class VmCreate(Params, frozen=True):
     vcpu: int | None = None
     memory_mib: int | None = None
     disk_mib: int | None = None
-    network: NetworkKind | None = None
+    network: str | None = None
+    """A kind of network, or `none`."""
     labels: dict[str, str] = field(default_factory=dict)
     ttl_s: float | None = None
     """How long it may run after each start; then it is stopped, or deleted if `ephemeral`."""
@@ -112,7 +112,8 @@ class VmSet(Params, frozen=True):
     memory_mib: int | None = None
     disk_mib: int | None = None
     """It can only grow."""
-    network: NetworkKind | None = None
+    network: str | None = None
+    """A kind of network, or `none`."""
     labels: dict[str, str | None] = field(default_factory=dict)
     """Labels to set; null takes one away."""
     name: str | None = None
@@ -293,7 +294,8 @@ class TemplateBuild(Params, frozen=True):
     vcpu: int | None = None
     memory_mib: int | None = None
     disk_mib: int | None = None
-    network: NetworkKind | None = None
+    network: str | None = None
+    """A kind of network, or `none`."""
 
 
 class TemplateRef(Params, frozen=True):

@@ -14,7 +14,6 @@ from banger.model.artifacts import Image, ImageLayer, Kernel
 from banger.model.names import VmId
 from banger.model.vm import (
     Accel,
-    NetworkKind,
     RestartPolicy,
     Shape,
     VmRecord,
@@ -50,7 +49,7 @@ class VmView(Struct, frozen=True, kw_only=True):
     vcpu: int
     memory_mib: int
     disk_mib: int
-    network: NetworkKind
+    network: str
     driver: str
     accel: Accel
     labels: dict[str, str]
@@ -202,7 +201,7 @@ class VmPlan(Struct, frozen=True, kw_only=True):
     vcpu: int
     memory_mib: int
     disk_mib: int
-    network: NetworkKind
+    network: str
     driver: str
     accel: Accel
 

@@ -9,6 +9,7 @@ from banger.cli import values
 from banger.cli.context import Context
 from banger.cli.output import format_bytes
 from banger.errors import BangerError
+from banger.words import network_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +20,7 @@ Candidate = tuple[str, str]
 
 CHOICES = {
     "driver": values.DRIVERS,
-    "network": values.NETWORKS,
+    "network": network_words(),
     "restart": values.RESTART_POLICIES,
     "state": tuple(f"state={state}" for state in values.VM_STATES),
     "shell": ("bash", "zsh", "fish", "install"),

@@ -6,6 +6,7 @@ from argparse import Namespace
 
 from banger.cli import values
 from banger.cli.parser import Parser
+from banger.words import network_words
 
 
 def add_sizing(parser: Parser) -> None:
@@ -48,7 +49,7 @@ def add_shape(
 
     vcpu = text("virtual CPUs", "vm_defaults.vcpu")
     memory = text("512M, 2G; a bare number is MiB", "vm_defaults.memory_mib")
-    network = text("user (outgoing only) or none", "network")
+    network = text(" or ".join(network_words()), "network")
     add = parser.add_argument
     add("--vcpu", type=values.count, metavar="N", help=vcpu)
     add("--memory", type=values.size_mib, metavar="SIZE", help=memory)

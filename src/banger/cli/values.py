@@ -8,10 +8,10 @@ from argparse import ArgumentTypeError
 
 from banger.durations import parse_duration
 from banger.sizes import parse_size_mib
+from banger.words import network_words
 
 FORKS_MAX = 64
 DRIVERS = ("auto", "qemu")
-NETWORKS = ("user", "none")
 RESTART_POLICIES = ("no", "on-failure", "always")
 VM_STATES = ("created", "starting", "running", "paused", "stopping", "stopped", "error")
 
@@ -77,7 +77,7 @@ def driver(untrusted_text: str) -> str:
 
 def network(untrusted_text: str) -> str:
     """Return the name of a kind of network."""
-    return _one_of(untrusted_text, "network", NETWORKS)
+    return _one_of(untrusted_text, "network", network_words())
 
 
 def restart_policy(untrusted_text: str) -> str:

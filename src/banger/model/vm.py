@@ -24,13 +24,6 @@ class VmState(StrEnum):
     ERROR = "error"
 
 
-class NetworkKind(StrEnum):
-    """How a VM reaches the world: through passt, or not at all."""
-
-    USER = "user"
-    NONE = "none"
-
-
 class RestartPolicy(StrEnum):
     """Whether a VM that has ended by itself is started again. A stop by its user stands."""
 
@@ -79,7 +72,8 @@ class Shape(Struct, frozen=True, kw_only=True):
     vcpu: int
     memory_mib: int
     disk_mib: int
-    network: NetworkKind
+    network: str
+    """A kind of network, or `none`."""
 
 
 class VmSpec(Struct, frozen=True, kw_only=True):
@@ -95,7 +89,8 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     vcpu: int
     memory_mib: int
     disk_mib: int
-    network: NetworkKind
+    network: str
+    """A kind of network, or `none`."""
     driver: str
     accel: Accel
     labels: dict[str, str] = field(default_factory=dict)

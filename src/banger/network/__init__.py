@@ -1,25 +1,13 @@
-"""How VMs reach the world."""
+"""How VMs reach the world: one protocol, one folder for each kind of network."""
 
-from banger.network.interface import Interface, format_mac, user_interface
-from banger.network.routes import require_route
-from banger.network.user import (
-    NetworkHandle,
-    UserNetwork,
-    end_network,
-    is_network_alive,
-    start_user_network,
-    wait_network_gone,
-)
+from banger.network.port import Interface, Network, NetworkHandle, StartedNetwork
+from banger.network.table import decode_handle, find_network
 
 __all__ = [
     "Interface",
+    "Network",
     "NetworkHandle",
-    "UserNetwork",
-    "end_network",
-    "format_mac",
-    "is_network_alive",
-    "require_route",
-    "start_user_network",
-    "user_interface",
-    "wait_network_gone",
+    "StartedNetwork",
+    "decode_handle",
+    "find_network",
 ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from banger.model.names import VmId
-from banger.model.vm import NetworkKind, VmSpec, template_of
+from banger.model.vm import VmSpec, template_of
 from banger.plan.steps import (
     BeginSaving,
     BootGuest,
@@ -34,6 +34,7 @@ from banger.plan.steps import (
     StartNetwork,
     Step,
 )
+from banger.words import NO_NETWORK
 
 FLUSH_SHARE = 0.9
 """Of a stop's deadline: 54 s of the default 60, while 500 MiB of dirty pages at an emulated disk's
@@ -115,7 +116,7 @@ def plan_snapshot(
 
 
 def _network(vm_id: VmId, spec: VmSpec) -> tuple[Step, ...]:
-    return (StartNetwork(vm_id=vm_id),) if spec.network is NetworkKind.USER else ()
+    return (StartNetwork(vm_id=vm_id),) if spec.network != NO_NETWORK else ()
 
 
 def _entrypoint(vm_id: VmId, spec: VmSpec) -> tuple[Step, ...]:

@@ -9,8 +9,9 @@ import msgspec
 from banger.errors import NameTaken
 from banger.model.jsontext import decode_json, encode_json
 from banger.model.names import VmId
-from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState, WorkspaceRecord
+from banger.model.vm import Accel, VmRecord, VmSpec, VmState, WorkspaceRecord
 from banger.store.journal import forget_operations
+from banger.words import NO_NETWORK
 
 # Made once: `vm list` parses every row there is.
 
@@ -153,7 +154,7 @@ def _damaged(row: sqlite3.Row, why: str) -> VmRecord:
             vcpu=0,
             memory_mib=0,
             disk_mib=0,
-            network=NetworkKind.NONE,
+            network=NO_NETWORK,
             driver="qemu",
             accel=Accel.TCG,
         ),

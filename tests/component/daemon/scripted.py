@@ -69,7 +69,7 @@ from banger.daemon.relay import relay
 from banger.engine.views.stats import sum_uses
 from banger.errors import BootFailed, BranchConflict, ExecNotExecutable, ExecNotFound, VmNotFound
 from banger.model.names import VmId
-from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState
+from banger.model.vm import Accel, VmRecord, VmSpec, VmState
 
 PATCH = bytes(range(256)) * 4096
 
@@ -425,7 +425,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             vcpu=params.vcpu or 1,
             memory_mib=params.memory_mib or 512,
             disk_mib=params.disk_mib or 8192,
-            network=NetworkKind.USER,
+            network="user",
             driver="qemu",
             accel=Accel.TCG,
         )
@@ -485,7 +485,7 @@ def make_view(vm_id: str, params: VmCreate) -> VmView:
         vcpu=params.vcpu or 1,
         memory_mib=params.memory_mib or 512,
         disk_mib=params.disk_mib or 8192,
-        network=NetworkKind.USER,
+        network="user",
         driver="qemu",
         accel=Accel.TCG,
         labels=params.labels,

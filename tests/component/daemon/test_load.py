@@ -26,7 +26,7 @@ from banger.daemon.server import can_connect
 from banger.errors import BangerError, VmNotFound
 from banger.layout import Layout, layout_from_environment
 from banger.model.names import VmId
-from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState
+from banger.model.vm import Accel, VmRecord, VmSpec, VmState
 from banger.version import VERSION
 from tests.component.daemon.running import wait_until, with_sources
 
@@ -45,7 +45,7 @@ def record(number: int) -> VmRecord:
         vcpu=1,
         memory_mib=512,
         disk_mib=64,
-        network=NetworkKind.NONE,
+        network="none",
         driver="qemu",
         accel=Accel.TCG,
         labels={"number": str(number)},

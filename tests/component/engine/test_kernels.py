@@ -17,7 +17,7 @@ from banger.kernels.shelf import open_shelf
 from banger.layout import Layout, layout_from_environment
 from banger.model.artifacts import Kernel
 from banger.model.names import VmId
-from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState
+from banger.model.vm import Accel, VmRecord, VmSpec, VmState
 from banger.templates import DATA, MEMORY, STATE, SavedFiles, Template, publish_template
 
 OLD, NEW, OTHER = "1" * 64, "2" * 64, "3" * 64
@@ -67,7 +67,7 @@ async def insert_vm(engine: Engine, kernel: str) -> None:
         vcpu=1,
         memory_mib=512,
         disk_mib=64,
-        network=NetworkKind.NONE,
+        network="none",
         driver="qemu",
         accel=Accel.TCG,
     )

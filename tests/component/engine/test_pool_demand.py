@@ -12,7 +12,7 @@ from banger.engine import Engine, open_engine
 from banger.engine.upkeep.refilling import TOTAL, choose_shape
 from banger.layout import layout_from_environment
 from banger.model.names import VmId
-from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState
+from banger.model.vm import Accel, VmRecord, VmSpec, VmState
 
 KEYS = ("a" * 64, "b" * 64)
 PLENTY_MIB = 10**7
@@ -27,7 +27,7 @@ def spec(key: str) -> VmSpec:
         vcpu=1,
         memory_mib=512,
         disk_mib=64,
-        network=NetworkKind.NONE,
+        network="none",
         driver="qemu",
         accel=Accel.TCG,
         origin=f"templates/{key}",

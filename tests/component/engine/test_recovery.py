@@ -25,7 +25,7 @@ from banger.errors import DatabaseFailed, HostFailed, OperationFailed, VmNotFoun
 from banger.host.process import ProcessIdentity, identify
 from banger.layout import Layout, layout_from_environment
 from banger.model.names import OperationId, VmId
-from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState
+from banger.model.vm import Accel, VmRecord, VmSpec, VmState
 from banger.plan.lifecycle import plan_create, plan_kill
 from banger.plan.steps import EndVmm, MakeDataDisk, MakeVmDir, Step
 from banger.vmm import VmmHandle
@@ -56,7 +56,7 @@ def record(state: VmState = VmState.CREATED, *, ephemeral: bool = False) -> VmRe
         vcpu=1,
         memory_mib=512,
         disk_mib=64,
-        network=NetworkKind.NONE,
+        network="none",
         driver="qemu",
         accel=Accel.TCG,
         ephemeral=ephemeral,

@@ -24,7 +24,7 @@ PROGRAMS = ("guest/agent/{}/banger-agent", "network/guard/{}/banger-guard")
 LIBRARY = "vmm/qemu/keeper/{}/banger-keeper.so"
 ELF_MACHINES = {"x86_64": 0x3E, "aarch64": 0xB7}
 FIND_PROGRAMS = """
-from banger.network.user import find_guard
+from banger.network.user.process import find_guard
 from banger.vmm.qemu.keeper import find_keeper
 print(find_guard().is_file(), find_keeper().is_file())
 """

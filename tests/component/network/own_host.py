@@ -14,7 +14,8 @@ from pathlib import Path
 
 from banger.host import proc
 from banger.model.names import VmId
-from banger.network import start_user_network, user_interface, wait_network_gone
+from banger.network.user import NETWORK
+from banger.network.user.process import wait_network_gone
 from tests.component.network.frames import Guest
 
 RESOLVER = "127.0.0.53"
@@ -47,8 +48,8 @@ async def main(directory: Path) -> None:
     resolver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
     resolver.bind((RESOLVER, 53))
     threading.Thread(target=serve_queries, args=(resolver,), daemon=True).start()
-    interface = user_interface(VmId("0123456789ab"))
-    network = await start_user_network(interface, log_file=directory / "network.log")
+    interface = NETWORK.plan_interface(VmId("0123456789ab"))
+    network = await NETWORK.start(interface, log_file=directory / "network.log")
     guest = Guest(network.guest, interface)
     for nameserver in (*interface.dns, RESOLVER):
         answer = await asyncio.to_thread(guest.ask, nameserver, 53, b"query")

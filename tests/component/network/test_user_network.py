@@ -20,22 +20,15 @@ from banger.host import proc
 from banger.host.process import is_alive, send_signal
 from banger.layout import Layout
 from banger.model.names import VmId
-from banger.network import (
-    NetworkHandle,
-    UserNetwork,
-    end_network,
-    is_network_alive,
-    start_user_network,
-    user,
-    user_interface,
-    wait_network_gone,
-)
+from banger.network.port import StartedNetwork
+from banger.network.user import NETWORK, process
+from banger.network.user.process import UserNetworkHandle, is_network_alive, wait_network_gone
 from banger.vmm import find_leftovers
 from tests.component.network.frames import Guest
 from tests.component.vmm.machines import make_layout
 
 VM = VmId("0123456789ab")
-INTERFACE = user_interface(VM)
+INTERFACE = NETWORK.plan_interface(VM)
 DEADLINE_S = 60.0
 NOT_FOR_GUESTS = ("127.0.0.1", "127.77.3.4", "0.0.0.0", "10.0.2.2", "169.254.169.254")
 OWN_NAMESPACE = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
@@ -47,10 +40,10 @@ def layout(short_dir: Path) -> Layout:
 
 
 @contextlib.asynccontextmanager
-async def running(layout: Layout) -> AsyncIterator[UserNetwork]:
+async def running(layout: Layout) -> AsyncIterator[StartedNetwork]:
     """A network that is gone when the block ends; the whole within a deadline."""
     async with asyncio.timeout(DEADLINE_S):
-        network = await start_user_network(INTERFACE, log_file=layout.vm_network_log(VM))
+        network = await NETWORK.start(INTERFACE, log_file=layout.vm_network_log(VM))
         try:
             yield network
         finally:
@@ -121,7 +114,7 @@ def test_both_processes_have_sessions_of_their_own_and_end_with_the_stream(layou
                 assert os.getsid(identity.pid) == identity.pid
             assert is_network_alive(network.handle)
             payload = msgspec.json.encode(network.handle)
-            assert msgspec.json.decode(payload, type=NetworkHandle) == network.handle
+            assert msgspec.json.decode(payload, type=UserNetworkHandle) == network.handle
         assert not is_network_alive(network.handle)
         assert find_leftovers(layout, []) == []
 
@@ -160,9 +153,9 @@ def test_a_network_that_hangs_is_ended(layout: Layout) -> None:
     async def scenario() -> None:
         async with running(layout) as network:
             send_signal(network.handle.guard, signal.SIGSTOP)
-            await end_network(network.handle)
+            await network.handle.end()
             assert not is_alive(network.handle.guard)
-            await end_network(network.handle)
+            await network.handle.end()
 
     asyncio.run(scenario())
 
@@ -186,7 +179,7 @@ def test_a_host_without_passt_says_so(layout: Layout, monkeypatch: pytest.Monkey
 
     async def scenario() -> None:
         with pytest.raises(ToolMissing, match="passt"):
-            await start_user_network(INTERFACE, log_file=layout.vm_network_log(VM))
+            await NETWORK.start(INTERFACE, log_file=layout.vm_network_log(VM))
 
     asyncio.run(scenario())
 
@@ -195,11 +188,11 @@ def test_a_banger_without_the_guard_says_so(
     layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """E4: there is no network without it."""
-    monkeypatch.setattr(user, "GUARD_FOLDER", tmp_path)
+    monkeypatch.setattr(process, "GUARD_FOLDER", tmp_path)
 
     async def scenario() -> None:
         with pytest.raises(HostNotReady, match="guard"):
-            await start_user_network(INTERFACE, log_file=layout.vm_network_log(VM))
+            await NETWORK.start(INTERFACE, log_file=layout.vm_network_log(VM))
 
     asyncio.run(scenario())
     assert find_leftovers(layout, []) == []
@@ -208,10 +201,10 @@ def test_a_banger_without_the_guard_says_so(
 NO_NETWORK = """
 import asyncio, pathlib, sys
 from banger.errors import HostNotReady
-from banger.network import start_user_network, user_interface
+from banger.network.user import NETWORK
 try:
     log = pathlib.Path(sys.argv[1])
-    asyncio.run(start_user_network(user_interface("0123456789ab"), log_file=log))
+    asyncio.run(NETWORK.start(NETWORK.plan_interface("0123456789ab"), log_file=log))
 except HostNotReady as error:
     print(error.message, error.hint)
 """

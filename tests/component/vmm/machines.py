@@ -12,7 +12,7 @@ from pathlib import Path
 from banger.host.accel import render_pvh_guest
 from banger.layout import Layout
 from banger.model.names import VmId, format_vm_id
-from banger.model.vm import Accel, NetworkKind, VmSpec
+from banger.model.vm import Accel, VmSpec
 from banger.vmm import MachineConfig, SharedFiles, plan_machine
 
 HALTS = bytes.fromhex(
@@ -57,7 +57,7 @@ def make_machine(layout: Layout, code: bytes = HALTS, *, mac: str | None = None)
         vcpu=1,
         memory_mib=128,
         disk_mib=64,
-        network=NetworkKind.NONE,
+        network="none",
         driver="qemu",
         accel=Accel.TCG,
     )

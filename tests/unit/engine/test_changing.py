@@ -14,7 +14,6 @@ from banger.model.names import VmId
 from banger.model.vm import (
     LIVE,
     Accel,
-    NetworkKind,
     Shape,
     VmRecord,
     VmSpec,
@@ -23,6 +22,7 @@ from banger.model.vm import (
     reshape,
     shape_of,
 )
+from banger.words import network_words
 
 SPEC = VmSpec(
     name="calm-otter",
@@ -32,7 +32,7 @@ SPEC = VmSpec(
     vcpu=1,
     memory_mib=512,
     disk_mib=1024,
-    network=NetworkKind.USER,
+    network="user",
     driver="qemu",
     accel=Accel.TCG,
     labels={"team": "a", "old": ""},
@@ -47,8 +47,8 @@ def change(state: VmState, spec: VmSpec = SPEC, **changes: object) -> VmSpec:
 
 @pytest.mark.parametrize("state", sorted(set(VmState) - LIVE))
 def test_without_a_vmm_the_machine_changes_at_once(state: VmState) -> None:
-    changed = change(state, vcpu=2, network=NetworkKind.NONE)
-    assert (changed.vcpu, changed.memory_mib, changed.network) == (2, 512, NetworkKind.NONE)
+    changed = change(state, vcpu=2, network="none")
+    assert (changed.vcpu, changed.memory_mib, changed.network) == (2, 512, "none")
     assert changed.pending is None
 
 
@@ -118,7 +118,7 @@ SHAPES = st.builds(
     vcpu=st.integers(1, 64),
     memory_mib=st.integers(128, 4096),
     disk_mib=st.integers(64, 9999),
-    network=st.sampled_from(NetworkKind),
+    network=st.sampled_from(network_words()),
 )
 
 

@@ -8,7 +8,7 @@ import pytest
 
 from banger.engine.state.lifetime import Clock, Ending, Lifetime, plan_ending, say_why
 from banger.engine.state.runtime import LiveVm
-from banger.model.vm import Accel, NetworkKind, VmSpec, VmState
+from banger.model.vm import Accel, VmSpec, VmState
 
 BOOT = "this-boot"
 NOW = Clock(BOOT, boot_s=1000.0, monotonic_s=600.0)
@@ -24,7 +24,7 @@ def spec(**more: Any) -> VmSpec:
         vcpu=1,
         memory_mib=512,
         disk_mib=64,
-        network=NetworkKind.NONE,
+        network="none",
         driver="qemu",
         accel=Accel.TCG,
         **more,

@@ -7,7 +7,7 @@ import pytest
 from banger.config import OPTIONS, HostSize
 from banger.engine.state.demand import Demand
 from banger.engine.upkeep.refilling import has_room, is_short
-from banger.model.vm import Accel, NetworkKind, VmSpec, is_hidden
+from banger.model.vm import Accel, VmSpec, is_hidden
 
 TOTAL_MIB = 8000
 
@@ -21,7 +21,7 @@ def spec(**given: str | None) -> VmSpec:
         vcpu=1,
         memory_mib=512,
         disk_mib=1024,
-        network=NetworkKind.USER,
+        network="user",
         driver="qemu",
         accel=Accel.TCG,
         **given,  # type: ignore[arg-type]

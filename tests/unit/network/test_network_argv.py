@@ -9,8 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banger.model.names import VmId, format_vm_id
-from banger.network import format_mac, user_interface
-from banger.network.argv import plan_guard, plan_passt
+from banger.network.port import format_mac
+from banger.network.user import NETWORK
+from banger.network.user.argv import plan_guard, plan_passt
 from tests.support.golden import check_golden
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -20,7 +21,9 @@ LOG = Path("/home/u/s/vms/0123456789ab/network.log")
 
 def test_passt_arguments_are_the_golden_ones() -> None:
     """E4: no gateway map, no way in, IPv4 only."""
-    argv = plan_passt(user_interface(VM), binary="/usr/bin/passt", descriptor=7, log_file=LOG)
+    argv = plan_passt(
+        NETWORK.plan_interface(VM), binary="/usr/bin/passt", descriptor=7, log_file=LOG
+    )
     check_golden(GOLDEN / "passt.txt", "".join(f"{word}\n" for word in argv))
 
 
@@ -30,7 +33,7 @@ def test_guard_arguments_are_the_golden_ones() -> None:
 
 
 def test_every_address_of_the_interface_is_in_its_network() -> None:
-    interface = user_interface(VM)
+    interface = NETWORK.plan_interface(VM)
     network = ipaddress.ip_interface(f"{interface.address}/{interface.prefix}").network
     for address in (interface.gateway, *interface.dns):
         assert ipaddress.ip_address(address) in network

@@ -9,11 +9,11 @@ from collections.abc import Coroutine
 import pytest
 
 from banger.model.names import VmId
-from banger.network import user_interface
-from banger.network.probe import knock, render_arp_request
+from banger.network.user import NETWORK
+from banger.network.user.probe import knock, render_arp_request
 from tests.unit.network.wire import Guard
 
-INTERFACE = user_interface(VmId("0123456789ab"))
+INTERFACE = NETWORK.plan_interface(VmId("0123456789ab"))
 REPLY = bytes(12) + b"\x08\x06" + bytes(28)
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from banger.network.routes import has_route
+from banger.network.user.routes import has_route
 
 HEAD = "Iface\tDestination\tGateway \tFlags\tRefCnt\tUse\tMetric\tMask\t\tMTU\tWindow\tIRTT\n"
 

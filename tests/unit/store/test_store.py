@@ -14,7 +14,7 @@ import pytest
 from banger import store
 from banger.errors import DatabaseFailed, HostNotReady, NameTaken, OperationFailed
 from banger.model.names import OperationId, VmId
-from banger.model.vm import Accel, NetworkKind, VmRecord, VmSpec, VmState, WorkspaceRecord
+from banger.model.vm import Accel, VmRecord, VmSpec, VmState, WorkspaceRecord
 from banger.store.migrations import MIGRATIONS
 
 FIRST = VmId("000000000001")
@@ -30,7 +30,7 @@ def record(vm_id: VmId, name: str, created_at: float = 1.0) -> VmRecord:
         vcpu=1,
         memory_mib=512,
         disk_mib=1024,
-        network=NetworkKind.USER,
+        network="user",
         driver="qemu",
         accel=Accel.TCG,
         labels={"a": "b"},

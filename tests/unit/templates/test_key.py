@@ -7,7 +7,7 @@ from dataclasses import replace
 import msgspec
 import pytest
 
-from banger.model.vm import Accel, NetworkKind, VmSpec
+from banger.model.vm import Accel, VmSpec
 from banger.templates import TemplateFacts, make_key
 
 SPEC = VmSpec(
@@ -18,7 +18,7 @@ SPEC = VmSpec(
     vcpu=1,
     memory_mib=512,
     disk_mib=1024,
-    network=NetworkKind.USER,
+    network="user",
     driver="qemu",
     accel=Accel.TCG,
 )
@@ -35,7 +35,7 @@ FACTS = TemplateFacts(
         {"vcpu": 2},
         {"memory_mib": 513},
         {"disk_mib": 1025},
-        {"network": NetworkKind.NONE},
+        {"network": "none"},
         {"driver": "other"},
         {"accel": Accel.KVM},
     ],

@@ -9,7 +9,7 @@ import pytest
 
 from banger.layout import Layout
 from banger.model.names import VmId
-from banger.model.vm import Accel, NetworkKind, VmSpec
+from banger.model.vm import Accel, VmSpec
 from banger.vmm import MachineConfig, SharedFiles, plan_machine
 from banger.vmm.qemu.argv import Descriptors, plan_argv, plan_kernel_command_line
 from banger.vmm.qemu.sandbox import SandboxFacts, plan_sandbox, with_info
@@ -41,7 +41,7 @@ def make_config(accel: Accel, *, mac: str | None = MAC) -> MachineConfig:
         vcpu=2,
         memory_mib=1024,
         disk_mib=8192,
-        network=NetworkKind.USER,
+        network="user",
         driver="qemu",
         accel=accel,
     )

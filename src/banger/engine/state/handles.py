@@ -7,9 +7,10 @@ from typing import TypeVar
 
 import msgspec
 
-from banger import store, vmm
+from banger import network, store, vmm
 from banger.engine.state.engine import Engine
 from banger.engine.state.lifetime import Lifetime
+from banger.errors import HostNotReady
 from banger.model.names import VmId
 
 log = logging.getLogger(__name__)
@@ -28,6 +29,15 @@ async def load_vmm_handle(engine: Engine, vm_id: VmId) -> vmm.VmmHandle | None:
 def parse_lifetime(untrusted_payload: bytes | None) -> Lifetime | None:
     """Return a VM's lifetime; None if there is none, or its row is damaged."""
     return None if untrusted_payload is None else parse_handle(untrusted_payload, Lifetime)
+
+
+def parse_network(untrusted_payload: bytes) -> network.NetworkHandle | None:
+    """Return the handle of a network, as `parse_handle`."""
+    try:
+        return network.decode_handle(untrusted_payload)
+    except (msgspec.DecodeError, HostNotReady):
+        log.error("a damaged handle is ignored: %r", untrusted_payload[:200])
+        return None
 
 
 def parse_handle(untrusted_payload: bytes, kind: type[H]) -> H | None:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from banger import store
 from banger.engine.state.engine import Engine
-from banger.engine.state.handles import parse_handle
+from banger.engine.state.handles import parse_handle, parse_network
 from banger.engine.state.lookup import insist, reload_vm
 from banger.engine.state.runtime import LiveVm
 from banger.errors import VmmFailed
@@ -51,7 +51,7 @@ class Machine:
         if self.vmm is not None:
             found += [self.vmm.process, self.vmm.monitor]
         if self.network is not None:
-            found += [self.network.guard, self.network.passt]
+            found += self.network.processes
         return tuple(process for process in found if process is not None)
 
     async def driver(self) -> Driver:
@@ -87,5 +87,5 @@ async def load_machine(engine: Engine, vm_id: VmId) -> Machine:
         engine=engine,
         record=record,
         vmm=None if of_vmm is None else parse_handle(of_vmm, VmmHandle),
-        network=None if of_network is None else parse_handle(of_network, NetworkHandle),
+        network=None if of_network is None else parse_network(of_network),
     )

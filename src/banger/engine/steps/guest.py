@@ -11,7 +11,7 @@ from banger import guest, images, kernels, network
 from banger.engine.state.machine import Machine
 from banger.engine.steps.actor import Actor
 from banger.errors import ExecNotExecutable, ExecNotFound, GuestGone
-from banger.model.vm import NetworkKind, VmSpec
+from banger.model.vm import VmSpec
 from banger.plan.identity import IdentityFile, render_identity_files, render_name_files
 from banger.plan.steps import (
     BootGuest,
@@ -156,8 +156,8 @@ async def _start_entrypoint(machine: Machine, _: StartEntrypoint) -> None:
 def _identity(machine: Machine) -> guest.Identity:
     engine, record = machine.engine, machine.record
     key = engine.layout.vm_host_key(record.id)
-    has_network = record.spec.network is not NetworkKind.NONE
-    interface = network.user_interface(record.id) if has_network else None
+    found = network.find_network(record.spec.network)
+    interface = None if found is None else found.plan_interface(record.id)
     hostname = _hostname(record.spec)
     files = render_identity_files(
         hostname=hostname,

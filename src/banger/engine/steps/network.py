@@ -14,12 +14,12 @@ from banger.plan.steps import EndNetwork, StartNetwork, Step
 
 
 async def _start_network(machine: Machine, _: StartNetwork) -> None:
+    chosen = network.find_network(machine.record.spec.network)
+    assert chosen is not None, "its plan would have no such step"
     log_file = machine.engine.layout.vm_network_log(machine.id)
-    started = await network.start_user_network(
-        network.user_interface(machine.id), log_file=log_file
-    )
+    started = await chosen.start(chosen.plan_interface(machine.id), log_file=log_file)
     machine.runtime.network_socket = started.guest
-    async with ended_unless_saved(lambda: network.end_network(started.handle)):
+    async with ended_unless_saved(started.handle.end):
         payload = msgspec.json.encode(started.handle)
         await machine.engine.database.write(store.save_handle, machine.id, "network", payload)
     machine.network = started.handle
@@ -29,7 +29,7 @@ async def _end_network(machine: Machine, _: Step) -> None:
     """End the back end and forget its handle; fine if there is none."""
     close_network_socket(machine)
     if machine.network is not None:
-        await network.end_network(machine.network)
+        await machine.network.end()
     await machine.engine.database.write(store.delete_handle, machine.id, "network")
     machine.network = None
 

@@ -14,7 +14,6 @@ from banger.engine.state.runtime import stop_watching
 from banger.engine.steps.actor import Actor
 from banger.engine.steps.handles import ended_unless_saved
 from banger.engine.steps.network import close_network_socket
-from banger.model.vm import NetworkKind
 from banger.plan.steps import EndVmm, RestoreVmm, SpawnVmm, Step
 
 READY_DEADLINE_S = 30.0
@@ -53,7 +52,7 @@ def _plan_machine(machine: Machine, memory: Path | None) -> vmm.MachineConfig:
     image = images.get_image(engine.layout, spec.image)
     kernel = kernels.get_kernel(engine.layout, spec.kernel)
     folder = kernels.kernel_dir(engine.layout, kernel)
-    has_network = spec.network is not NetworkKind.NONE
+    found = network.find_network(spec.network)
     return vmm.plan_machine(
         layout=engine.layout,
         vm_id=machine.id,
@@ -64,7 +63,7 @@ def _plan_machine(machine: Machine, memory: Path | None) -> vmm.MachineConfig:
             root=images.require_root(engine.layout, image),
             modules=folder / kernel.tree if kernel.tree else None,
         ),
-        mac=network.format_mac(machine.id) if has_network else None,
+        mac=None if found is None else found.plan_interface(machine.id).mac,
         tsc_khz=engine.host.cpu.tsc_khz,
         memory=memory,
     )

@@ -9,11 +9,10 @@ import asyncio
 
 from banger.engine.state.engine import Engine
 from banger.host import setup
-from banger.model.vm import NetworkKind
-from banger.network import require_route
+from banger.network import find_network
 
 
-async def require_programs(engine: Engine, network: NetworkKind) -> None:
+async def require_programs(engine: Engine, network: str) -> None:
     """Check every program that making and running a VM takes, all at once, and the network.
 
     Raises:
@@ -21,8 +20,9 @@ async def require_programs(engine: Engine, network: NetworkKind) -> None:
         HostNotReady: the VM is to have a network, and the host has none.
     """
     programs = [engine.settings.text("qemu.binary"), "mke2fs", "ssh-keygen"]
-    if network is NetworkKind.USER:
-        programs.append("passt")
+    chosen = find_network(network)
+    if chosen is not None:
+        programs += chosen.programs
     await asyncio.to_thread(setup.require_programs, *programs)
-    if network is NetworkKind.USER:
-        require_route()
+    if chosen is not None:
+        chosen.require_host()

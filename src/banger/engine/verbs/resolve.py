@@ -26,8 +26,9 @@ from banger.errors import ImageUnsupported, InvalidRequest
 from banger.images.platforms import host_platform, is_for, parse_platform
 from banger.model.artifacts import Image
 from banger.model.names import parse_vm_name
-from banger.model.vm import NetworkKind, VmSpec, require_ending, require_sizes
+from banger.model.vm import VmSpec, require_ending, require_sizes
 from banger.sizes import format_size
+from banger.words import require_network
 
 
 def require_valid(params: VmCreate, settings: Settings) -> None:
@@ -44,6 +45,8 @@ def require_valid(params: VmCreate, settings: Settings) -> None:
     require_processors(vcpu, force=params.force)
     require_ending(ttl_s=params.ttl_s, restart=params.restart, ephemeral=params.ephemeral)
     require_labels(params.labels)
+    if params.network is not None:
+        require_network(params.network)
 
 
 def require_labels(labels: Mapping[str, str]) -> None:
@@ -92,7 +95,7 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         InvalidRequest: its entry point is asked for, and there is none that could be run.
     """
     settings = engine.settings
-    network = params.network or NetworkKind(settings.text("network"))
+    network = params.network or settings.text("network")
     await require_programs(engine, network)
     # Before an image is built for nothing.
     await require_kernel_possible(engine, kernel_ref(params, settings))
@@ -135,7 +138,7 @@ async def plan_vm(engine: Engine, op: Operation, params: VmCreate) -> VmPlan:
     require_valid(params, settings)
     if params.name is not None:
         await engine.database.read(store.require_name_free, params.name)
-    network = params.network or NetworkKind(settings.text("network"))
+    network = params.network or settings.text("network")
     await require_programs(engine, network)
     image, kernel = image_ref(params, settings), kernel_ref(params, settings)
     await require_kernel_possible(engine, kernel)

@@ -30,6 +30,7 @@ from banger.model.vm import (
     shape_of,
 )
 from banger.sizes import format_size
+from banger.words import require_network
 
 
 async def set_vm(engine: Engine, op: Operation, params: VmSet) -> VmView:
@@ -80,7 +81,7 @@ def _change_shape(spec: VmSpec, params: VmSet) -> Shape:
         "vcpu": params.vcpu,
         "memory_mib": params.memory_mib,
         "disk_mib": params.disk_mib,
-        "network": params.network,
+        "network": params.network and require_network(params.network),
     }
     given = {key: value for key, value in asked.items() if value is not None}
     shape = structs.replace(spec.pending or shape_of(spec), **given)

@@ -21,7 +21,7 @@ from banger.engine.state.outcome import correct_record
 from banger.engine.state.runtime import LiveVm
 from banger.errors import InvalidRequest
 from banger.model.names import VmId
-from banger.model.vm import LIVE, NetworkKind, VmRecord, VmState, is_hidden
+from banger.model.vm import LIVE, VmRecord, VmState, is_hidden
 
 log = logging.getLogger(__name__)
 
@@ -87,14 +87,13 @@ def _view(
     if record.spec.ttl_s or record.spec.auto_stop_s:
         lifetime = parse_lifetime(untrusted_lifetime)
         ending = plan_ending(record.spec, record.state, lifetime, live, read_clock())
-    reachable = record.state is VmState.RUNNING and record.spec.network is NetworkKind.USER
     handle = None
     if untrusted_handle is not None and record.state in LIVE:
         handle = parse_handle(untrusted_handle, vmm.VmmHandle)
     holder = live.lifecycle.holder
     return view_record(
         record,
-        address=network.user_interface(record.id).address if reachable else None,
+        address=_address(record),
         pid=handle.process.pid if handle else None,
         busy=holder.method if holder else None,
         operation=holder.id if holder else None,
@@ -103,6 +102,12 @@ def _view(
         ends_by=ending.by if ending else None,
         notice=notice or _say_restart(live),
     )
+
+
+def _address(record: VmRecord) -> str | None:
+    """Return the address of a guest that runs and has a network."""
+    found = network.find_network(record.spec.network) if record.state is VmState.RUNNING else None
+    return None if found is None else found.plan_interface(record.id).address
 
 
 def _health(record: VmRecord, live: LiveVm) -> Literal["ok", "no-answer"] | None:

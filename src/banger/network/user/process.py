@@ -18,7 +18,6 @@ import platform
 import signal
 import socket
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from msgspec import Struct
@@ -34,12 +33,12 @@ from banger.host.process import (
     wait_gone,
 )
 from banger.host.setup import require_programs
-from banger.network.argv import plan_guard, plan_passt
-from banger.network.interface import Interface
-from banger.network.probe import knock
-from banger.network.routes import NO_DEFAULT_ROUTE, refuse_without_route, require_route
+from banger.network.port import Interface, StartedNetwork
+from banger.network.user.argv import plan_guard, plan_passt
+from banger.network.user.probe import knock
+from banger.network.user.routes import NO_DEFAULT_ROUTE, refuse_without_route, require_route
 
-GUARD_FOLDER = Path(__file__).with_name("guard")
+GUARD_FOLDER = Path(__file__).parent.with_name("guard")
 READY_DEADLINE_S = 10.0
 TERM_DEADLINE_S = 2.0
 KILL_DEADLINE_S = 10.0
@@ -47,29 +46,25 @@ LOG_TAIL_BYTES = 2000
 SEND_BUFFER_BYTES = 4 * 1024 * 1024
 
 
-class NetworkHandle(Struct, frozen=True, kw_only=True):
-    """A user network that was started: plain values, so that a later daemon knows it."""
+class UserNetworkHandle(Struct, frozen=True, kw_only=True):
+    """A user network that was started; see `network.port.NetworkHandle`."""
 
+    network: str = "user"
     guard: ProcessIdentity
     passt: ProcessIdentity
 
+    @property
+    def processes(self) -> tuple[ProcessIdentity, ...]:
+        """The guard and passt."""
+        return self.guard, self.passt
 
-@dataclass(frozen=True)
-class UserNetwork:
-    """A network that waits for its VMM.
-
-    `guest` is the VMM's end of the stream: give it to `Driver.spawn` and close it
-    afterwards. Closing it without a VMM ends the network.
-    """
-
-    handle: NetworkHandle
-    guest: socket.socket
+    async def end(self) -> None:
+        """End both processes."""
+        await end(self)
 
 
-async def start_user_network(interface: Interface, *, log_file: Path) -> UserNetwork:
+async def start(interface: Interface, *, log_file: Path) -> StartedNetwork:
     """Start a VM's network and return when it answers.
-
-    `log_file` is below the VM's directory, which also marks the processes as the VM's.
 
     Raises:
         ToolMissing: passt is not installed.
@@ -86,12 +81,12 @@ async def start_user_network(interface: Interface, *, log_file: Path) -> UserNet
         with guarded:
             try:
                 guard = _start_guard(program, guarded, world, log_file=log_file)
-                handle = NetworkHandle(guard=guard, passt=passt)
+                handle = UserNetworkHandle(guard=guard, passt=passt)
             except BaseException:
                 guest.close()
                 await asyncio.shield(_abandon(passt))
                 raise
-    return UserNetwork(handle, guest)
+    return StartedNetwork(handle, guest)
 
 
 def find_guard() -> Path:
@@ -109,18 +104,18 @@ def find_guard() -> Path:
     return path
 
 
-def is_network_alive(handle: NetworkHandle) -> bool:
+def is_network_alive(handle: UserNetworkHandle) -> bool:
     """Tell whether the network still runs whole (hazards B2, B10)."""
     return is_alive(handle.guard) and is_alive(handle.passt)
 
 
-async def wait_network_gone(handle: NetworkHandle) -> None:
+async def wait_network_gone(handle: UserNetworkHandle) -> None:
     """Return when both processes have ended; they are reaped if they are our children."""
-    for identity in (handle.guard, handle.passt):
+    for identity in handle.processes:
         await wait_gone(identity)
 
 
-async def end_network(handle: NetworkHandle) -> None:
+async def end(handle: UserNetworkHandle) -> None:
     """End a network whatever it does; fine if it has ended.
 
     Raises:
@@ -130,7 +125,7 @@ async def end_network(handle: NetworkHandle) -> None:
         (signal.SIGTERM, TERM_DEADLINE_S),
         (signal.SIGKILL, KILL_DEADLINE_S),
     ):
-        for identity in (handle.guard, handle.passt):
+        for identity in handle.processes:
             send_signal(identity, number)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(deadline_s):

@@ -11,7 +11,7 @@ import asyncio
 import socket
 import struct
 
-from banger.network.interface import Interface
+from banger.network.port import Interface
 
 _ARP_REQUEST = 1
 _ETHERTYPE_ARP = b"\x08\x06"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 
-from banger.network.interface import Interface
+from banger.network.port import Interface
 
 
 def plan_passt(interface: Interface, *, binary: str, descriptor: int, log_file: Path) -> list[str]:

@@ -1,0 +1,101 @@
+"""What the engine asks of a network, and the values that pass between them. Pure."""
+
+from __future__ import annotations
+
+import hashlib
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+from banger.host.process import ProcessIdentity
+from banger.model.names import VmId
+
+
+@dataclass(frozen=True, kw_only=True)
+class Interface:
+    """A guest's interface: the facts that both sides must agree on."""
+
+    mac: str
+    address: str
+    prefix: int
+    gateway: str
+    dns: tuple[str, ...]
+
+
+class NetworkHandle(Protocol):
+    """A network that was started: plain values, saved as JSON, so that a later daemon knows it."""
+
+    @property
+    def network(self) -> str:
+        """The word of its kind."""
+        ...
+
+    @property
+    def processes(self) -> tuple[ProcessIdentity, ...]:
+        """The processes that it consists of."""
+        ...
+
+    async def end(self) -> None:
+        """End the network whatever it does; fine if it has ended.
+
+        Raises:
+            VmmFailed: not even SIGKILL ended it.
+        """
+        ...
+
+
+@dataclass(frozen=True)
+class StartedNetwork:
+    """A network that waits for its VMM.
+
+    `guest` is the VMM's end of the stream: give it to `Driver.spawn` and close it
+    afterwards. Closing it without a VMM ends the network.
+    """
+
+    handle: NetworkHandle
+    guest: socket.socket
+
+
+class Network(Protocol):
+    """How the engine gives VMs a network of one kind."""
+
+    @property
+    def handle_type(self) -> type[NetworkHandle]:
+        """What its handles are decoded as."""
+        ...
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The programs that it needs on the host."""
+        ...
+
+    def require_host(self) -> None:
+        """Check that this host can give a VM such a network now.
+
+        Raises:
+            HostNotReady: it cannot.
+        """
+        ...
+
+    def plan_interface(self, vm_id: VmId) -> Interface:
+        """Return the interface of a VM: the same at each of its starts."""
+        ...
+
+    async def start(self, interface: Interface, *, log_file: Path) -> StartedNetwork:
+        """Start a VM's network and return when it answers.
+
+        `log_file` is below the VM's directory, which also marks the processes as the VM's.
+
+        Raises:
+            ToolMissing: a program is not installed.
+            HostNotReady: the host lacks something else.
+            VmmFailed: a process does not start.
+        """
+        ...
+
+
+def format_mac(vm_id: VmId) -> str:
+    """Return a VM's MAC address: locally administered, and the VM's own (hazard D2)."""
+    digest = hashlib.sha256(vm_id.encode()).digest()
+    return ":".join(f"{byte:02x}" for byte in (0x02, *digest[:5]))

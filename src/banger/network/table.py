@@ -1,0 +1,45 @@
+"""The networks by their words, loaded when first asked for."""
+
+from __future__ import annotations
+
+import importlib
+
+import msgspec
+from msgspec import Struct
+
+from banger.errors import HostNotReady
+from banger.network.port import Network, NetworkHandle
+from banger.words import NETWORKS, NO_NETWORK
+
+
+class _Kind(Struct):
+    network: str = "user"
+    """Handles of the first releases do not say it: there was one kind."""
+
+
+def find_network(word: str) -> Network | None:
+    """Return the network of this word; None: VMs of it have none.
+
+    Raises:
+        HostNotReady: the word is of another release.
+    """
+    if word == NO_NETWORK:
+        return None
+    if word not in NETWORKS:
+        raise HostNotReady(f"This release of banger has no network {word!r}.")
+    network: Network = importlib.import_module(NETWORKS[word]).NETWORK
+    return network
+
+
+def decode_handle(untrusted_payload: bytes) -> NetworkHandle | None:
+    """Return the handle of a network from its row.
+
+    Raises:
+        DecodeError: the row is damaged.
+        HostNotReady: it is of another release.
+    """
+    kind = msgspec.json.decode(untrusted_payload, type=_Kind)
+    network = find_network(kind.network)
+    if network is None:
+        return None
+    return msgspec.json.decode(untrusted_payload, type=network.handle_type)

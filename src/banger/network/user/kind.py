@@ -1,0 +1,42 @@
+"""What the engine is given of the `user` network."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from banger.model.names import VmId
+from banger.network.port import Interface, StartedNetwork, format_mac
+from banger.network.user.process import UserNetworkHandle, start
+from banger.network.user.routes import require_route
+
+
+class UserNetwork:
+    """A network of its own for each VM, made by passt."""
+
+    handle_type = UserNetworkHandle
+    programs = ("passt",)
+
+    def require_host(self) -> None:
+        """Check that this host has a network itself."""
+        require_route()
+
+    def plan_interface(self, vm_id: VmId) -> Interface:
+        """Return the same addresses for every VM, since each has a network of its own.
+
+        The nameserver is the network's: it passes queries on to the host's resolver, also where
+        that listens on the host's loopback only.
+        """
+        return Interface(
+            mac=format_mac(vm_id),
+            address="10.0.2.15",
+            prefix=24,
+            gateway="10.0.2.2",
+            dns=("10.0.2.3",),
+        )
+
+    async def start(self, interface: Interface, *, log_file: Path) -> StartedNetwork:
+        """Start passt, and the guard in front of it; see `network.port.Network`."""
+        return await start(interface, log_file=log_file)
+
+
+NETWORK = UserNetwork()

@@ -1,0 +1,31 @@
+"""The kinds of networks, by the words that the configuration, the API and the command line take.
+
+A kind is a package of its room, and a row here; nothing else names it. Pure.
+"""
+
+from __future__ import annotations
+
+from banger.errors import InvalidRequest
+
+NETWORKS = {"user": "banger.network.user"}
+"""The package of each kind of network."""
+
+NO_NETWORK = "none"
+
+
+def network_words() -> tuple[str, ...]:
+    """Return what may be asked for as a network, the default first."""
+    return (*NETWORKS, NO_NETWORK)
+
+
+def require_network(untrusted_word: str) -> str:
+    """Return the word of a network.
+
+    Raises:
+        InvalidRequest: there is no such network.
+    """
+    if untrusted_word not in network_words():
+        raise InvalidRequest(
+            f"There is no network {untrusted_word!r}; networks are {', '.join(network_words())}."
+        )
+    return untrusted_word
