@@ -23,7 +23,7 @@ from banger.model.registries import Registries, parse_registries
 from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
 from banger.nearnames import format_near_hint
 from banger.settingvalues import duration_or_off, one_of, size, switch, text, whole_number
-from banger.words import network_words
+from banger.words import AUTO, driver_words, network_words
 
 Value = str | int | Registries
 
@@ -111,7 +111,7 @@ OPTIONS: tuple[Option, ...] = (
         one_of("debug", "info", "warning", "error"),
         _fixed("info"),
     ),
-    Option("driver", "What runs VMs.", one_of("auto", "qemu"), _fixed("auto")),
+    Option("driver", "What runs VMs.", one_of(*driver_words()), _fixed(AUTO)),
     Option(
         "accel",
         "Hardware virtualisation (kvm), emulation (tcg), or what works (auto).",

@@ -1,4 +1,4 @@
-"""The kinds of networks, by the words that the configuration, the API and the command line take.
+"""The kinds of drivers and networks, by the words that configuration, API and command line take.
 
 A kind is a package of its room, and a row here; nothing else names it. Pure.
 """
@@ -6,6 +6,11 @@ A kind is a package of its room, and a row here; nothing else names it. Pure.
 from __future__ import annotations
 
 from banger.errors import InvalidRequest
+
+DRIVERS = {"qemu": "banger.vmm.qemu"}
+"""The package of each kind of driver; the first is what `auto` means."""
+
+AUTO = "auto"
 
 NETWORKS = {"user": "banger.network.user"}
 """The package of each kind of network."""
@@ -16,6 +21,24 @@ NO_NETWORK = "none"
 def network_words() -> tuple[str, ...]:
     """Return what may be asked for as a network, the default first."""
     return (*NETWORKS, NO_NETWORK)
+
+
+def driver_words() -> tuple[str, ...]:
+    """Return what may be asked for as a driver, the default first."""
+    return (AUTO, *DRIVERS)
+
+
+def require_driver(untrusted_word: str) -> str:
+    """Return the word of a driver, or `auto`.
+
+    Raises:
+        InvalidRequest: there is no such driver.
+    """
+    if untrusted_word not in driver_words():
+        raise InvalidRequest(
+            f"There is no driver {untrusted_word!r}; drivers are {', '.join(driver_words())}."
+        )
+    return untrusted_word
 
 
 def require_network(untrusted_word: str) -> str:

@@ -34,7 +34,8 @@ class VmCreate(Params, frozen=True):
     name: str | None = None
     image: str | None = None
     kernel: str | None = None
-    driver: Literal["auto", "qemu"] | None = None
+    driver: str | None = None
+    """A kind of driver, or `auto`."""
     vcpu: int | None = None
     memory_mib: int | None = None
     disk_mib: int | None = None

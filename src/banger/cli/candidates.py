@@ -9,7 +9,7 @@ from banger.cli import values
 from banger.cli.context import Context
 from banger.cli.output import format_bytes
 from banger.errors import BangerError
-from banger.words import network_words
+from banger.words import driver_words, network_words
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ Candidate = tuple[str, str]
 """A word, and what it is."""
 
 CHOICES = {
-    "driver": values.DRIVERS,
+    "driver": driver_words(),
     "network": network_words(),
     "restart": values.RESTART_POLICIES,
     "state": tuple(f"state={state}" for state in values.VM_STATES),

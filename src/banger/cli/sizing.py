@@ -6,7 +6,7 @@ from argparse import Namespace
 
 from banger.cli import values
 from banger.cli.parser import Parser
-from banger.words import network_words
+from banger.words import driver_words, network_words
 
 
 def add_sizing(parser: Parser) -> None:
@@ -15,7 +15,11 @@ def add_sizing(parser: Parser) -> None:
     add("--name", help="the VM's name (default: a word pair such as calm-otter)")
     add("--image", help="image to start from (default: setting default_image)")
     add("--kernel", help="kernel to boot (default: setting default_kernel)")
-    add("--driver", type=values.driver, help="auto or qemu (default: setting driver)")
+    add(
+        "--driver",
+        type=values.driver,
+        help=f"{' or '.join(driver_words())} (default: setting driver)",
+    )
     add_shape(parser, has_defaults=True)
     add_labels(parser)
 

@@ -8,10 +8,9 @@ from argparse import ArgumentTypeError
 
 from banger.durations import parse_duration
 from banger.sizes import parse_size_mib
-from banger.words import network_words
+from banger.words import driver_words, network_words
 
 FORKS_MAX = 64
-DRIVERS = ("auto", "qemu")
 RESTART_POLICIES = ("no", "on-failure", "always")
 VM_STATES = ("created", "starting", "running", "paused", "stopping", "stopped", "error")
 
@@ -72,7 +71,7 @@ def variable(untrusted_text: str) -> tuple[str, str]:
 
 def driver(untrusted_text: str) -> str:
     """Return the name of a driver."""
-    return _one_of(untrusted_text, "driver", DRIVERS)
+    return _one_of(untrusted_text, "driver", driver_words())
 
 
 def network(untrusted_text: str) -> str:

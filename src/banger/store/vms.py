@@ -155,7 +155,7 @@ def _damaged(row: sqlite3.Row, why: str) -> VmRecord:
             memory_mib=0,
             disk_mib=0,
             network=NO_NETWORK,
-            driver="qemu",
+            driver="",
             accel=Accel.TCG,
         ),
         state=VmState.ERROR,

@@ -21,6 +21,8 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from banger.config import Settings
+from banger.host.accel import CpuFacts, KvmVerdict
 from banger.host.process import ProcessIdentity
 from banger.layout import Layout
 from banger.model.names import VmId
@@ -187,6 +189,27 @@ class Driver(Protocol):
         Raises:
             VmmFailed: not even SIGKILL ended it (a process stuck in the kernel).
         """
+        ...
+
+
+class DriverKind(Protocol):
+    """What the engine knows of a kind of VMM before it has one."""
+
+    def list_programs(self, settings: Settings) -> tuple[str, ...]:
+        """Return the programs that it needs on the host, by these settings."""
+        ...
+
+    async def open(self, settings: Settings) -> Driver:
+        """Return the driver of this host's VMM.
+
+        Raises:
+            ToolMissing: it is not installed.
+            HostNotReady: it is too old.
+        """
+        ...
+
+    async def prove_kvm(self, settings: Settings, cpu: CpuFacts) -> KvmVerdict:
+        """Tell whether it can run guests on KVM here, by running one."""
         ...
 
 

@@ -10,10 +10,12 @@ import asyncio
 
 from banger.engine.state.settings import SettingsNow
 from banger.errors import HostNotReady
-from banger.host.accel import probe_cpu, prove_kvm
+from banger.host.accel import probe_cpu
 from banger.model.vm import Accel
-from banger.vmm import Driver
-from banger.vmm.qemu import QemuDriver, probe_qemu
+from banger.vmm import Driver, DriverKind, find_driver_kind
+
+Programs = tuple[str, ...]
+"""A driver's word and the programs that the settings name for it."""
 
 
 class HostFacts:
@@ -22,40 +24,45 @@ class HostFacts:
     def __init__(self, settings: SettingsNow) -> None:
         self._settings = settings
         self._lock = asyncio.Lock()
-        self._drivers: dict[str, Driver] = {}
-        self._accels: dict[tuple[str, str], Accel] = {}
+        self._drivers: dict[Programs, Driver] = {}
+        self._accels: dict[tuple[str, Programs], Accel] = {}
         self.cpu = probe_cpu()
 
-    async def driver(self) -> Driver:
-        """Return the driver for this host's QEMU.
+    async def driver(self, word: str) -> Driver:
+        """Return the driver of this word, for this host's VMM.
 
         Raises:
-            HostNotReady: QEMU is missing or too old.
+            HostNotReady: the VMM is missing or too old.
         """
         async with self._lock:
-            binary = self._settings().text("qemu.binary")
-            if binary not in self._drivers:
-                self._drivers[binary] = QemuDriver(await probe_qemu(binary))
-            return self._drivers[binary]
+            kind, programs = self._find(word)
+            if programs not in self._drivers:
+                self._drivers[programs] = await kind.open(self._settings())
+            return self._drivers[programs]
 
-    async def accel(self) -> Accel:
-        """Return how guests are run here: KVM if it is proven, unless the configuration decides.
+    async def accel(self, word: str) -> Accel:
+        """Return how a driver's guests are run here: KVM if it is proven, unless the configuration
+        decides.
 
         Raises:
             HostNotReady: the configuration asks for KVM and it does not work.
         """
         async with self._lock:
-            settings = self._settings()
-            wanted, binary = settings.text("accel"), settings.text("qemu.binary")
-            if (wanted, binary) not in self._accels:
-                self._accels[wanted, binary] = await self._decide(wanted, binary)
-            return self._accels[wanted, binary]
+            kind, programs = self._find(word)
+            wanted = self._settings().text("accel")
+            if (wanted, programs) not in self._accels:
+                self._accels[wanted, programs] = await self._decide(kind, wanted)
+            return self._accels[wanted, programs]
 
-    async def _decide(self, wanted: str, binary: str) -> Accel:
-        if wanted == "tcg":
+    def _find(self, word: str) -> tuple[DriverKind, Programs]:
+        kind = find_driver_kind(word)
+        return kind, (word, *kind.list_programs(self._settings()))
+
+    async def _decide(self, kind: DriverKind, wanted: str) -> Accel:
+        if wanted == Accel.TCG:
             return Accel.TCG
-        proof = await prove_kvm(binary, cpu=self.cpu)
-        if wanted == "kvm" and not proof.usable:
+        proof = await kind.prove_kvm(self._settings(), self.cpu)
+        if wanted == Accel.KVM and not proof.usable:
             raise HostNotReady(
                 f"The configuration asks for KVM, which does not work here: {proof.reason}",
                 hint="banger doctor",

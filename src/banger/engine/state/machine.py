@@ -60,7 +60,8 @@ class Machine:
         Raises:
             HostNotReady: the VMM's program is missing or too old.
         """
-        return await self.engine.host.driver()
+        word = self.record.spec.driver if self.vmm is None else self.vmm.driver
+        return await self.engine.host.driver(word)
 
     def require_vmm(self) -> VmmHandle:
         """Return the handle of the VM's VMM.

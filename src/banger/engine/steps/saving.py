@@ -84,8 +84,11 @@ async def _resume_vmm(machine: Machine, _: ResumeVmm) -> None:
 async def undo_pause(machine: Machine) -> None:
     """Let the guest go on, if it is there. Without a connection recovery makes one, and then sets
     the clock: here nobody waits for a guest."""
-    driver, handle = await machine.driver(), machine.vmm
-    if handle is not None and await driver.adopt(handle, deadline_s=ALIVE_DEADLINE_S):
+    handle = machine.vmm
+    if handle is None:
+        return
+    driver = await machine.driver()
+    if await driver.adopt(handle, deadline_s=ALIVE_DEADLINE_S):
         await driver.resume(handle, deadline_s=PAUSE_DEADLINE_S)
         await set_clock(machine.engine, machine.id)
 

@@ -54,7 +54,8 @@ async def require_bootable(engine: Engine, record: VmRecord) -> None:
     require_undamaged(record)
     image = await asyncio.to_thread(images.get_image, engine.layout, record.spec.image)
     await asyncio.to_thread(images.require_root, engine.layout, image)
-    await require_programs(engine, next_spec(record.spec).network)
+    spec = next_spec(record.spec)
+    await require_programs(engine, driver=spec.driver, network=spec.network)
 
 
 async def start_held(

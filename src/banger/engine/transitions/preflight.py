@@ -10,16 +10,17 @@ import asyncio
 from banger.engine.state.engine import Engine
 from banger.host import setup
 from banger.network import find_network
+from banger.vmm import find_driver_kind
 
 
-async def require_programs(engine: Engine, network: str) -> None:
+async def require_programs(engine: Engine, *, driver: str, network: str) -> None:
     """Check every program that making and running a VM takes, all at once, and the network.
 
     Raises:
         ToolMissing: names all that are missing, and the command that installs them.
         HostNotReady: the VM is to have a network, and the host has none.
     """
-    programs = [engine.settings.text("qemu.binary"), "mke2fs", "ssh-keygen"]
+    programs = [*find_driver_kind(driver).list_programs(engine.settings), "mke2fs", "ssh-keygen"]
     chosen = find_network(network)
     if chosen is not None:
         programs += chosen.programs

@@ -40,7 +40,7 @@ async def choose_template(engine: Engine, op: Operation, spec: VmSpec) -> str | 
     """
     if engine.settings.text("template.enabled") == "off":
         return None
-    driver = await engine.host.driver()
+    driver = await engine.host.driver(spec.driver)
     if Capability.SNAPSHOTS not in driver.capabilities:
         return None
     key = await template_key(engine, spec)
@@ -80,7 +80,7 @@ async def ensure_template(engine: Engine, op: Operation, spec: VmSpec) -> Templa
 
 async def template_key(engine: Engine, spec: VmSpec) -> str:
     """Return the key of the template for VMs of this shape on this host."""
-    driver = await engine.host.driver()
+    driver = await engine.host.driver(spec.driver)
     facts = templates.TemplateFacts(
         vmm=await driver.fingerprint(),
         cpu_model=engine.host.cpu.model,

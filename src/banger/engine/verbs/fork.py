@@ -49,7 +49,7 @@ async def fork_vm(engine: Engine, op: Operation, params: VmFork) -> list[VmView]
     """
     source = await get_vm(engine, params.ref)
     names = await _choose_names(engine, source, params)
-    await require_programs(engine, source.spec.network)
+    await require_programs(engine, driver=source.spec.driver, network=source.spec.network)
     each_mib = source.spec.memory_mib
     async with promised_memory(engine, op, each_mib, number=params.number, force=params.force):
         made = await _fork(engine, op, source, names=names, ephemeral=params.ephemeral)

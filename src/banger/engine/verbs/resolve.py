@@ -28,7 +28,7 @@ from banger.model.artifacts import Image
 from banger.model.names import parse_vm_name
 from banger.model.vm import VmSpec, require_ending, require_sizes
 from banger.sizes import format_size
-from banger.words import require_network
+from banger.words import AUTO, DRIVERS, require_driver, require_network
 
 
 def require_valid(params: VmCreate, settings: Settings) -> None:
@@ -47,6 +47,8 @@ def require_valid(params: VmCreate, settings: Settings) -> None:
     require_labels(params.labels)
     if params.network is not None:
         require_network(params.network)
+    if params.driver is not None:
+        require_driver(params.driver)
 
 
 def require_labels(labels: Mapping[str, str]) -> None:
@@ -95,8 +97,8 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         InvalidRequest: its entry point is asked for, and there is none that could be run.
     """
     settings = engine.settings
-    network = params.network or settings.text("network")
-    await require_programs(engine, network)
+    driver, network = _driver(params, settings), params.network or settings.text("network")
+    await require_programs(engine, driver=driver, network=network)
     # Before an image is built for nothing.
     await require_kernel_possible(engine, kernel_ref(params, settings))
     image = await ensure_image(engine, op, image_ref(params, settings))
@@ -112,8 +114,8 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         memory_mib=memory_mib,
         disk_mib=disk_mib,
         network=network,
-        driver="qemu",
-        accel=await engine.host.accel(),
+        driver=driver,
+        accel=await engine.host.accel(driver),
         labels=params.labels,
         env=image.env,
         # Images of earlier versions have relative ones.
@@ -138,8 +140,8 @@ async def plan_vm(engine: Engine, op: Operation, params: VmCreate) -> VmPlan:
     require_valid(params, settings)
     if params.name is not None:
         await engine.database.read(store.require_name_free, params.name)
-    network = params.network or settings.text("network")
-    await require_programs(engine, network)
+    driver, network = _driver(params, settings), params.network or settings.text("network")
+    await require_programs(engine, driver=driver, network=network)
     image, kernel = image_ref(params, settings), kernel_ref(params, settings)
     await require_kernel_possible(engine, kernel)
     await require_image_possible(engine, image)
@@ -153,9 +155,14 @@ async def plan_vm(engine: Engine, op: Operation, params: VmCreate) -> VmPlan:
             memory_mib=memory_mib,
             disk_mib=disk_mib,
             network=network,
-            driver="qemu",
-            accel=await engine.host.accel(),
+            driver=driver,
+            accel=await engine.host.accel(driver),
         )
+
+
+def _driver(params: VmCreate, settings: Settings) -> str:
+    asked = params.driver or settings.text("driver")
+    return next(iter(DRIVERS)) if asked == AUTO else asked
 
 
 def _require_platform(image: Image) -> None:

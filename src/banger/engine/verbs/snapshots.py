@@ -104,7 +104,7 @@ async def restore_snapshot(engine: Engine, op: Operation, params: SnapshotRestor
         # The machine as it was then, also where it was changed since.
         spec = reshape(record.spec, snapshot.shape or shape_of(record.spec))
         await _require_fit(engine, spec, snapshot)
-        await require_programs(engine, spec.network)
+        await require_programs(engine, driver=spec.driver, network=spec.network)
         spec = msgspec.structs.replace(spec, origin=snapshot_origin(snapshot.id))
         async with promised_memory(
             engine, op, spec.memory_mib, instead_of=vm_id, force=params.force
