@@ -6,6 +6,7 @@
     --deaths DIR    kill -9 itself, or a VMM, at a point of the journal, or of a workspace's way,
                     that is named there (`deaths.py`, `calldeaths.py`)
     --faults DIR    let the k-th call of a request to the host fail (`faults.py`)
+    --toys          know a driver and a network more (`toys`)
 
 The product knows nothing of this.
 """
@@ -23,6 +24,7 @@ from banger.engine.upkeep import health
 from tests.support.calldeaths import die_at_calls
 from tests.support.deaths import die_at_points
 from tests.support.faults import arm_requests
+from tests.support.toys import add_toys
 
 
 def run() -> int:
@@ -32,6 +34,7 @@ def run() -> int:
     parser.add_argument("--ask-every", type=float)
     parser.add_argument("--deaths", type=Path)
     parser.add_argument("--faults", type=Path)
+    parser.add_argument("--toys", action="store_true")
     arguments = parser.parse_args()
     if arguments.available:
         _limit_memory(arguments.available)
@@ -42,6 +45,8 @@ def run() -> int:
         die_at_calls(arguments.deaths)
     if arguments.faults:
         arm_requests(arguments.faults)
+    if arguments.toys:
+        add_toys()
     return main(open_handlers)
 
 
