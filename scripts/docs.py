@@ -17,7 +17,7 @@ from pathlib import Path
 
 from banger import errors
 from banger.api.reference import render_reference as render_api
-from banger.cli.reference import render_reference as render_cli
+from banger.cli.app.reference import render_reference as render_cli
 from banger.config import OPTIONS, HostSize
 from banger.errors import BangerError
 

@@ -2,6 +2,6 @@
 
 import sys
 
-from banger.cli.main import main
+from banger.cli.app.main import main
 
 sys.exit(main())

@@ -68,7 +68,7 @@ install -d -m 700 -o {STRANGER} -g {STRANGER} /run/user/$(id -u {STRANGER})
 cat >/usr/local/bin/banger <<'END'
 #!/usr/bin/python3
 import sys
-from banger.cli.main import main
+from banger.cli.app.main import main
 sys.exit(main())
 END
 chmod 755 /usr/local/bin/banger

@@ -1,1 +1,1 @@
-"""The command line: one module for each command group, loaded when it is asked for."""
+"""The command line."""

@@ -16,7 +16,7 @@ from tests.component.daemon.running import CHECKOUT
 
 PROGRAM = """
 import sys
-from banger.cli.bars import Bars
+from banger.cli.terminal.bars import Bars
 print("a line before", file=sys.stderr)
 bars = Bars()
 parts = [("sha256:0123456789ab", 1_500_000, 48_000_000)]

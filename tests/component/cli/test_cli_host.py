@@ -14,7 +14,7 @@ EXIT_HOST_NOT_READY = 6
 
 def _banger(environ: dict[str, str], *words: str, **more: str) -> Finished:
     env = environ | more | {"PYTHONPATH": str(CHECKOUT / "src")}
-    argv = [sys.executable, "-m", "banger.cli.main", *words]
+    argv = [sys.executable, "-m", "banger.cli.app.main", *words]
     return run_sync(argv, deadline_s=60, env=env, ok=range(256))
 
 

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from banger.cli.candidates import CHOICES, SOURCES, find_kind
-from banger.cli.commands import COMMANDS
+from banger.cli.app.candidates import CHOICES, SOURCES, find_kind
+from banger.cli.app.table import COMMANDS
 from tests.component.cli.terminal import Terminal
 from tests.component.daemon.running import banger, with_sources
 

@@ -109,8 +109,8 @@ def test_what_cannot_be_run(vm: Environ) -> None:
 def test_the_command_lines_own_bug(private_environ: Environ) -> None:
     """H6: 3; the report's path is printed, and what failed is in the report, for nobody else."""
     program = (
-        "import sys; from banger.cli import commands, main\n"
-        "commands.Command.load = lambda self: 1 / 0\n"
+        "import sys; from banger.cli.app import main, table\n"
+        "table.Command.load = lambda self: 1 / 0\n"
         "sys.argv = ['banger', 'version']; sys.exit(main.main())"
     )
     done = subprocess.run(

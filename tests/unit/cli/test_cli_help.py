@@ -6,17 +6,17 @@ from pathlib import Path
 
 import pytest
 
-from banger.cli.commands import COMMANDS, GROUPS, Command, find_command, find_group, render_group
-from banger.cli.main import _main
-from banger.cli.parser import HelpAsked
-from banger.cli.reference import render_reference
-from banger.cli.usage import UsageError
+from banger.cli.app.main import _main
+from banger.cli.app.parser import HelpAsked
+from banger.cli.app.reference import render_reference
+from banger.cli.app.table import COMMANDS, GROUPS, Command, find_command, find_group, render_group
+from banger.cli.app.usage import UsageError
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 
 
 def test_the_page_of_commands_is_up_to_date() -> None:
-    """H10. It is the golden file of every help page: `python -m banger.cli.reference`."""
+    """H10. It is the golden file of every help page: `python -m banger.cli.app.reference`."""
     assert (CHECKOUT / "docs/cli.md").read_text("utf-8") == render_reference()
 
 

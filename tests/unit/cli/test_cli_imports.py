@@ -42,7 +42,7 @@ HEAVY = {
 PROGRAM = """
 import sys
 before = set(sys.modules)
-from banger.cli import main
+from banger.cli.app import main
 from banger.client import client, connect
 from banger.errors import DaemonUnreachable
 def refuse(layout, *, autostart):
@@ -119,19 +119,23 @@ def test_a_command_does_not_load_another() -> None:
         [sys.executable, "-c", PROGRAM, "version"], capture_output=True, timeout=60, check=True
     )
     modules = done.stdout.decode().split()
-    assert "banger.cli.version" in modules
-    assert not {"banger.cli.vm", "banger.cli.run", "banger.cli.daemon"} & set(modules)
+    assert "banger.cli.commands.version" in modules
+    assert not {
+        "banger.cli.commands.vm",
+        "banger.cli.commands.run",
+        "banger.cli.commands.daemon",
+    } & set(modules)
 
 
 def test_the_version_needs_no_client() -> None:
     program = (
         f"import sys; sys.path[:] = {sys.path!r}; sys.argv = ['banger', 'version'];"
-        "from banger.cli.main import main; main();"
+        "from banger.cli.app.main import main; main();"
         "print('MODULES', *sys.modules)"
     )
     done = subprocess.run(
         [sys.executable, "-S", "-c", program], capture_output=True, timeout=60, check=True
     )
     modules = set(done.stdout.decode().split())
-    assert "banger.cli.version" in modules
+    assert "banger.cli.commands.version" in modules
     assert not {"banger.client", "banger.layout", "json", "socket", "shutil"} & modules

@@ -10,17 +10,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banger.cli import progress, values
-from banger.cli.listing import COLUMNS
-from banger.cli.logs import harmless
-from banger.cli.output import (
+from banger.cli.app import values
+from banger.cli.commands.list import COLUMNS
+from banger.cli.terminal import progress
+from banger.cli.terminal.guest_text import harmless
+from banger.cli.terminal.output import (
     format_age,
     format_bytes,
     format_mib,
     printable,
     render_table,
 )
-from banger.cli.progress import Stages
+from banger.cli.terminal.progress import Stages
 
 ROW = [
     *["0123456789ab", "golden-linden", "running", "debian-bookworm", "10.0.2.15"],

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 
 import pytest
 
-from banger.cli.commands import COMMANDS, Command
-from banger.cli.main import _main
-from banger.cli.output import format_json, format_time
+from banger.cli.app.main import _main
+from banger.cli.app.table import COMMANDS, Command
+from banger.cli.terminal.output import format_json, format_time
 
 DELETES = ("delete", "prune")
 

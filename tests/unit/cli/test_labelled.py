@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banger.cli import labelled
-from banger.cli.labelled import Lines, Output, OutputClosed
+from banger.cli.terminal import prefixed_output as labelled
+from banger.cli.terminal.prefixed_output import Lines, Output, OutputClosed
 from banger.errors import OperationFailed
 
 PIECES = st.lists(st.binary(max_size=40) | st.sampled_from([b"\n", b"a\n", b"", b"\n\n"]))

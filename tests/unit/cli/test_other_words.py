@@ -10,10 +10,11 @@ import shlex
 
 import pytest
 
-from banger.cli import otheroptions, otherwords
-from banger.cli.commands import COMMANDS, GROUPS, find_command, move_help
-from banger.cli.main import _main
-from banger.cli.usage import UsageError
+from banger.cli.app import foreign_options as otheroptions
+from banger.cli.app import foreign_words as otherwords
+from banger.cli.app.main import _main
+from banger.cli.app.table import COMMANDS, GROUPS, find_command, move_help
+from banger.cli.app.usage import UsageError
 from tests.unit.project.hints import find_faults
 
 WORKS = {

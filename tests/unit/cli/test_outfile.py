@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.cli.outfile import open_output
+from banger.cli.terminal.outfile import open_output
 from banger.errors import OperationFailed
 
 OLD, NEW = b"old", b"new"
@@ -81,7 +81,7 @@ def test_names_of_open_descriptors_are_the_descriptors(
 ) -> None:
     """Also one that is a file: what the shell wrote there before stays before."""
     program = (
-        "import os, sys; from banger.cli.outfile import open_output\n"
+        "import os, sys; from banger.cli.terminal.outfile import open_output\n"
         "os.write(1, b'first ')\n"
         "with open_output(sys.argv[1]) as file: file.write(b'new')\n"
     )

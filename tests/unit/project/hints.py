@@ -6,7 +6,7 @@ import ast
 import re
 from collections.abc import Iterator
 
-from banger.cli.commands import COMMANDS, GROUPS
+from banger.cli.app.table import COMMANDS, GROUPS
 from banger.config import load_settings
 from tests.unit.project.sources import CHECKOUT, iterate_modules
 

@@ -1,0 +1,75 @@
+"""What every command gets: where files are, the daemon, and where to print."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+from banger.cli.terminal.output import format_json, printable
+from banger.errors import BangerError, OperationFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client import Client
+    from banger.layout import Layout
+
+
+DETAIL_LINES = 50
+"""The last ones say why a program failed; and a kernel lacks no more options than that."""
+
+
+class Context:
+    """One invocation of the command line.
+
+    Imports are made where they are used: `banger version` needs neither of them.
+    """
+
+    def __init__(self) -> None:
+        self.errors_as_json = False
+        """An error is one line of JSON: the command line has --json."""
+
+    @property
+    def layout(self) -> Layout:
+        """Where everything of this user lives."""
+        from banger.layout import layout_from_environment
+
+        return layout_from_environment(os.environ)
+
+    def client(self, *, autostart: bool = True) -> Client:
+        """Return a client; the daemon is started by its first call."""
+        from banger.client import Client
+
+        return Client(self.layout, autostart=autostart)
+
+    def out(self, text: str) -> None:
+        """Print a result.
+
+        Raises:
+            OperationFailed: stdout cannot be written, as on a full disk.
+        """
+        try:
+            sys.stdout.write(text + "\n")
+        except BrokenPipeError:
+            raise
+        except OSError as error:
+            raise OperationFailed(f"The output cannot be written: {error.strerror}.") from error
+
+    def say(self, text: str) -> None:
+        """Print anything else."""
+        sys.stderr.write(text + "\n")
+        sys.stderr.flush()
+
+    def complain(self, error: BangerError) -> None:
+        """Print an error: the fact, what to do, and where to look."""
+        sys.stdout.flush()
+        if self.errors_as_json:
+            self.say(format_json({"error": error.as_document()}, indent=None))
+            return
+        self.say(f"banger: {printable(error.message)}")
+        if error.details:
+            for line in error.details.strip().splitlines()[-DETAIL_LINES:]:
+                self.say(f"  | {printable(line)}")
+        if error.hint:
+            self.say(f"  hint: {printable(error.hint)}")
+        if error.operation_id and error.exit_code in (1, 3, 8):
+            self.say(f"  operation: {error.operation_id} (banger daemon logs)")

@@ -1,0 +1,196 @@
+"""Commands as docker, podman, kubectl, lima, multipass, vagrant and git call them. Pure.
+
+Loaded only when there is no command of the typed name. A word that means the same as one of ours
+is taken as ours; for what banger does otherwise there is a hint.
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Collection, Sequence
+
+from banger.cli.app.usage import UsageError
+from banger.nearnames import find_near
+
+VERBS = {
+    "attach": "console",
+    "describe": "show",
+    "destroy": "delete",
+    "enter": "shell",
+    "get": "list",
+    "halt": "stop",
+    "info": "show",
+    "inspect": "show",
+    "load": "import",
+    "log": "logs",
+    "new": "create",
+    "poweroff": "stop",
+    "reboot": "restart",
+    "reload": "restart",
+    "remove": "delete",
+    "revert": "restore",
+    "sh": "shell",
+    "shutdown": "stop",
+    "suspend": "pause",
+    "take": "create",
+    "terminate": "delete",
+    "top": "stats",
+    "unpause": "resume",
+}
+"""Other tools' verb -> ours, in every group that has ours."""
+
+COMMANDS = {
+    "images": "image list",
+    "kernels": "kernel list",
+    "load": "image import",
+    "pull": "image pull",
+    "rmi": "image delete",
+    "templates": "template list",
+    "vms": "vm list",
+}
+"""Other tools' command -> ours, with the same arguments."""
+
+SETTING = "banger config edit"
+
+INSTEAD = {
+    "build": "banger image build --file RECIPE NAME",
+    "config get": "banger config show",
+    "config set": SETTING,
+    "config view": "banger config show",
+    "events": "banger operations list",
+    "image push": "banger image --help",
+    "image save": "banger image --help",
+    "image search": "banger image catalog",
+    "image tag": "banger image import FILE NAME",
+    "info": "banger doctor",
+    "login": "docker login REGISTRY (what docker has stored is used)",
+    "logout": "docker logout REGISTRY (what docker has stored is used)",
+    "prune": "banger gc --dry-run",
+    "push": "banger image --help",
+    "save": "banger image --help",
+    "search": "banger image catalog",
+    "status": "banger vm list",
+    "system": "banger gc --dry-run",
+    "tag": "banger image import FILE NAME",
+    "upgrade": "pipx upgrade banger",
+    "vm build": "banger image build --file RECIPE NAME",
+    "vm clone": "banger vm fork {0:VM}",
+    "vm diff": "banger vm workspace export {0:VM}",
+    "vm edit": "banger vm set {0:VM} --memory 4G",
+    "vm export": "banger vm commit {0:VM} IMAGE",
+    "vm forward": "banger vm ports {0:VM}",
+    "vm images": "banger image list",
+    "vm init": "banger vm run PATH",
+    "vm ip": "banger vm show {0:VM}",
+    "vm launch": "banger vm run --image {0:IMAGE}",
+    "vm mount": "banger vm workspace prepare VM PATH",
+    "vm port": "banger vm ports {0:VM}",
+    "vm pull": "banger image pull {0:IMAGE}",
+    "vm rename": "banger vm set {0:VM} --name {1:NAME}",
+    "vm scale": "banger vm set {0:VM} --vcpu 2",
+    "vm snapshots": "banger vm snapshot list {0:VM}",
+    "vm ssh": "banger vm shell {0:VM}",
+    "vm sync": "banger vm workspace prepare VM PATH",
+    "vm up": "banger vm run PATH",
+    "vm update": "banger vm set {0:VM} --memory 4G",
+    "vm workspace apply": "banger vm workspace export {0:VM} | git apply",
+    "vm workspace diff": "banger vm workspace export {0:VM}",
+    "vm workspace pull": "banger vm workspace export {0:VM}",
+    "vm workspace push": "banger vm workspace prepare {0:VM} PATH",
+}
+"""Typed words -> what does it here; {N:WORD} is the Nth word after them, or WORD.
+
+What begins with `vm` is meant without that as well.
+"""
+NOT_ALONE = ("prune",)
+"""Verbs that need their group: alone they may mean more than VMs."""
+COPIES = ("cp", "scp", "copy", "rsync", "transfer", "push-file", "pull-file")
+
+
+def find_words(words: Sequence[str], known: Collection[str]) -> list[str] | None:
+    """Return the words by which banger calls what was typed; None: there is nothing like it."""
+    if words[0] in NOT_ALONE or (words[0] in INSTEAD and len(words) == 1):
+        return None
+    for own in (words, ["vm", *words]):
+        for depth in (3, 2, 1):
+            group, _, verb = " ".join(own[:depth]).rpartition(" ")
+            command = f"{group} {VERBS.get(verb, verb)}".strip()
+            if len(own) >= depth and command in known:
+                return [*command.split(), *own[depth:]]
+    if words[0] in COMMANDS:
+        return [*COMMANDS[words[0]].split(), *words[1:]]
+    return None
+
+
+def plan_refusal(
+    words: Sequence[str], known: Collection[str], groups: Collection[str]
+) -> UsageError:
+    """Return the error for words that name no command; its hint is what was probably meant."""
+    typed = " ".join(words[: len(_find_group(words, groups).split()) + 1])
+    if f"vm {words[0]}" in groups:
+        words = ["vm", *words]
+    hint = _plan_hint(words, _find_group(words, groups), known)
+    return UsageError(f"There is no command `banger {typed}`.", hint=hint)
+
+
+def _plan_hint(words: Sequence[str], group: str, known: Collection[str]) -> str:
+    if words[0].startswith("-"):
+        return _plan_for_option(words, known)
+    if hint := _find_instead(words):
+        return hint
+    typed, *rest = words[len(group.split()) :]
+    for own in (group, "vm"):
+        names = {name[len(own) :].split()[0] for name in known if name.startswith(own)}
+        if near := find_near(typed, names):
+            return "banger " + shlex.join([*own.split(), near, *rest])
+    if group == "vm snapshot":
+        return f"banger vm snapshot create {shlex.join([typed, *rest])}"
+    return f"banger {group} --help".replace("  ", " ")
+
+
+def _find_group(words: Sequence[str], groups: Collection[str]) -> str:
+    """Return the group that the words begin with, or nothing."""
+    depth = 0
+    while depth < len(words) and " ".join(words[: depth + 1]) in groups:
+        depth += 1
+    return " ".join(words[:depth])
+
+
+def _find_instead(words: Sequence[str]) -> str | None:
+    for own in (words, ["vm", *words]):
+        for depth in (3, 2, 1):
+            hint = INSTEAD.get(" ".join(own[:depth]))
+            if hint is not None and len(own) >= depth:
+                return _fill(hint, own[depth:])
+        if own[0] == "vm" and len(own) > 1 and own[1] in COPIES:
+            return _plan_copy(own[2:])
+    return None
+
+
+def _fill(hint: str, words: Sequence[str]) -> str:
+    for place in (0, 1):
+        before, found, after = hint.partition(f"{{{place}:")
+        if found:
+            default, _, after = after.partition("}")
+            typed = shlex.quote(words[place]) if place < len(words) else default
+            hint = before + typed + after
+    return hint
+
+
+def _plan_copy(words: Sequence[str]) -> str:
+    """Return how a file is copied by way of a command's input or output."""
+    source, target = (*words, "FILE", "VM:PATH")[:2]
+    if ":" in source and ":" not in target:
+        vm, _, path = source.partition(":")
+        return f"banger vm exec {vm} -- cat {shlex.quote(path)} > {shlex.quote(target)}"
+    vm, _, path = target.partition(":")
+    return f"banger vm exec {vm} -- tee {shlex.quote(path or 'PATH')} < {shlex.quote(source)}"
+
+
+def _plan_for_option(words: Sequence[str], known: Collection[str]) -> str:
+    """Return the command line with the option that stands before the command after it."""
+    if words[0] == "-v":
+        return "banger --version"
+    rest = [word for word in words if not word.startswith("-")]
+    command = find_words(rest, known) if rest else None
+    return f"banger {shlex.join([*command, words[0]])}" if command else "banger --help"

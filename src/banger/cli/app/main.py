@@ -1,0 +1,162 @@
+"""The entry point: find the command, run it, turn what it raises into an exit status.
+
+The boundary of the command line: here, and nowhere below, everything is caught. Exit
+statuses are those of the product contract, section 4.4.
+"""
+
+from __future__ import annotations
+
+import errno
+import io
+import os
+import signal
+import sys
+
+from banger.cli.app.parser import HelpAsked
+from banger.cli.app.table import Command, find_command, find_group, move_help, render_group
+from banger.errors import BangerError
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _typeshed import ReadableBuffer
+
+    from banger.cli.app.context import Context
+
+INTERRUPTED = 130
+OWN_FAILURE = 125
+"""Our own failure where the status is otherwise the guest command's."""
+PASSED_ON = (126, 127)
+HOST_NOT_READY = 6
+TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
+
+
+def main() -> int:
+    """Run the command line of this process and return its exit status."""
+    _open_standard_descriptors()
+    # Who ignores it (trap '' CHLD) never learns how a child ended; we start some.
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    try:
+        words = sys.argv[1:]
+        status = _complete(words[1:]) if words[:1] == ["__complete"] else _main(words)
+        sys.stdout.flush()
+    except BrokenPipeError:
+        _die_of_sigpipe()
+    except OSError as error:
+        if error.errno in TOO_MANY_FILES:
+            # Not even a module can be imported that would say more.
+            os.write(2, b"banger: The limit of open files is too low.\n  hint: ulimit -n 1024\n")
+            return HOST_NOT_READY
+        # Only the flush gets here; what is left in the buffer must not be tried again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        sys.stderr.write(f"banger: The output cannot be written: {error.strerror}.\n")
+        return 1
+    return status
+
+
+def _main(words: list[str]) -> int:
+    words = move_help(words)
+    group = find_group(words)
+    if group is not None:
+        sys.stdout.write(render_group(group))
+        return 0
+    from banger.cli.app.context import Context
+
+    command: Command | None = None
+    context = Context()
+    try:
+        command, rest = find_command(words)
+        context.errors_as_json = not command.is_guest_command and "--json" in rest
+        return _run(command, rest, context)
+    except HelpAsked as page:
+        sys.stdout.write(str(page))
+        return 0
+    except BangerError as error:
+        return _fail(command, error, context)
+    except KeyboardInterrupt:
+        return INTERRUPTED
+    except BrokenPipeError:
+        raise
+    except Exception as error:  # noqa: BLE001 - the boundary: becomes a sentence or a report
+        return _fail(command, _explain(error) or _report(error), context)
+
+
+def _complete(words: list[str]) -> int:
+    from banger.cli.app.complete import print_candidates
+    from banger.cli.app.context import Context
+
+    return print_candidates(words, Context())
+
+
+def _run(command: Command, rest: list[str], context: Context) -> int:
+    parser, run = command.load()
+    return run(parser.parse(rest), context)
+
+
+def _fail(command: Command | None, error: BangerError, context: Context) -> int:
+    context.complain(error)
+    if command is not None and command.is_guest_command:
+        return error.exit_code if error.exit_code in (*PASSED_ON, INTERRUPTED) else OWN_FAILURE
+    return error.exit_code
+
+
+def _explain(error: Exception) -> BangerError | None:
+    """Return what the host refused, if that is all: no bug of ours."""
+    if not isinstance(error, (OSError, MemoryError)):
+        return None
+    from banger.host.refusals import explain_refusal
+
+    return explain_refusal(error)
+
+
+def _report(error: Exception) -> BangerError:
+    from banger.layout import layout_from_environment
+    from banger.reports import report_bug
+
+    reports = layout_from_environment(os.environ).reports
+    return report_bug(error, reports=reports, what="This command", name=f"cli-{os.getpid()}")
+
+
+def _open_standard_descriptors() -> None:
+    """Put /dev/null where 0, 1 or 2 is closed.
+
+    Else the first socket that we open would become stdout, and a guest's output be
+    written into our own protocol (hazard H7).
+    """
+    for fd in (0, 1, 2):
+        try:
+            os.fstat(fd)
+        except OSError:
+            os.open(os.devnull, os.O_RDWR)
+    sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115
+    sys.stderr = _open_stderr()
+
+
+class _LossyFile(io.FileIO):
+    """A file whose failing writes are dropped."""
+
+    def write(self, data: ReadableBuffer) -> int:
+        """Write, or pretend to."""
+        try:
+            return super().write(data) or 0
+        except OSError:
+            return memoryview(data).nbytes
+
+
+def _open_stderr() -> io.TextIOWrapper:
+    """Return a stderr that never fails: a full disk or a closed window is not the command's end.
+
+    Else messages that nobody can read would change the exit status, which is the guest command's
+    own (hazard H1).
+    """
+    raw = io.BufferedWriter(_LossyFile(2, "w", closefd=False))
+    return io.TextIOWrapper(raw, errors="backslashreplace", line_buffering=True)
+
+
+def _die_of_sigpipe() -> None:
+    """End as any Unix tool does whose reader has gone: silently, by the signal (H7)."""
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
+    os.kill(os.getpid(), signal.SIGPIPE)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,187 @@
+"""Argument parsing with our own help pages and messages.
+
+`argparse` parses; the help pages are laid out here, so that they look the same under every
+Python version (golden files, `docs/cli.md`). Pure, but for the terminal's width.
+"""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+
+from banger.cli.app.usage import UsageError
+
+WIDTH = 80
+TEXT_COLUMN = 26
+
+
+class HelpAsked(Exception):
+    """`--help` was given; `parse` puts the page in."""
+
+
+class Parser(argparse.ArgumentParser):
+    """One command's parser. `takes_command`: words after `--` are a command for the guest.
+
+    With `command_after` the command needs no `--` if it comes after so many arguments.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        summary: str,
+        *,
+        takes_command: bool = False,
+        command_after: int | None = None,
+    ) -> None:
+        # With a usage and a width of our own argparse neither lays one out nor asks for the
+        # terminal's width at every start, which takes it 5 ms.
+        super().__init__(
+            prog=f"banger {name}",
+            usage="",
+            formatter_class=lambda prog: argparse.HelpFormatter(prog, width=WIDTH),
+            add_help=False,
+            allow_abbrev=False,
+        )
+        self.name = name
+        self.summary = summary
+        self.text = ""
+        """More about the command, below its options."""
+        self.takes_command = takes_command
+        self.command_after = command_after
+        self.add_argument("-h", "--help", action=_Help, help="show this page")
+
+    def parse(self, words: list[str]) -> argparse.Namespace:
+        """Return the arguments; `command` is the guest's command (None if there is none).
+
+        Options by which other tools call ours are taken as ours.
+
+        Raises:
+            UsageError: they are not valid; the hint is the nearest right word, or the help.
+            HelpAsked: help was asked for.
+        """
+        own, command = self.split(words) if self.takes_command else (words, None)
+        try:
+            namespace = self._parse(own)
+        except UsageError:
+            from banger.cli.app.foreign_options import translate_options
+
+            translated = translate_options(self.name, own)
+            if translated == own:
+                raise
+            namespace = self._parse(translated)
+        namespace.command = command
+        return namespace
+
+    def _parse(self, own: list[str]) -> argparse.Namespace:
+        try:
+            namespace, unknown = self.parse_known_intermixed_args(own)
+        except HelpAsked:
+            # Only now: argparse hides the arguments' shapes while it looks for options.
+            raise HelpAsked(self.format_help()) from None
+        if unknown:
+            self._refuse_unknown(unknown)
+        return namespace
+
+    def split(self, words: list[str]) -> tuple[list[str], list[str] | None]:
+        """Return our own words, and the guest's command."""
+        arguments, position = 0, 0
+        while position < len(words):
+            word = words[position]
+            if word == "--":
+                return words[:position], words[position + 1 :]
+            if word.startswith("-"):
+                position += self.has_value_next(word)
+            elif arguments == self.command_after:
+                return words[:position], words[position:]
+            else:
+                arguments += 1
+            position += 1
+        return words, None
+
+    def count_arguments(self, words: list[str]) -> int:
+        """Return how many of the words are arguments, not options nor their values."""
+        count, position = 0, 0
+        while position < len(words):
+            is_option = words[position].startswith("-")
+            count += not is_option
+            position += 1 + (is_option and self.has_value_next(words[position]))
+        return count
+
+    def find_option(self, word: str) -> argparse.Action | None:
+        """Return the option whose value comes after this word."""
+        actions = self._option_string_actions
+        return actions.get(word if word.startswith("--") else f"-{word[-1]}")
+
+    def has_value_next(self, word: str) -> bool:
+        """Tell whether an option's value is the next word: not for `--a=b`, `-ab` or a flag."""
+        actions = self._option_string_actions
+        if word.startswith("--"):
+            return word in actions and actions[word].nargs is None
+        for place, letter in enumerate(word[1:], start=2):
+            action = actions.get(f"-{letter}")
+            if action is None or action.nargs is None:
+                return action is not None and place == len(word)
+        return False
+
+    def error(self, message: str) -> None:  # type: ignore[override]  # argparse exits here
+        """Turn argparse's complaint into our error."""
+        raise UsageError(f"{self.prog}: {message}.", hint=f"{self.prog} --help")
+
+    def format_help(self) -> str:
+        """Return the help page."""
+        positional = [action for action in self._actions if not action.option_strings]
+        options = [action for action in self._actions if action.option_strings]
+        parts = [f"usage: {self.format_short_usage()}\n", textwrap.fill(self.summary, WIDTH) + "\n"]
+        for title, actions in (("arguments", positional), ("options", options)):
+            lines = [line for a in actions if a.help != argparse.SUPPRESS for line in _entry(a)]
+            if lines:
+                parts.append("\n".join([f"{title}:", *lines]) + "\n")
+        if self.text:
+            parts.append(self.text.strip("\n") + "\n")
+        return "\n".join(parts)
+
+    def format_short_usage(self) -> str:
+        """Return the one line that shows the command's shape."""
+        words = [self.prog, "[options]"]
+        words += [_shape(action) for action in self._actions if not action.option_strings]
+        if self.takes_command:
+            words.append("[--] COMMAND..." if self.command_after else "[-- COMMAND...]")
+        return " ".join(words)
+
+    def _refuse_unknown(self, unknown: list[str]) -> None:
+        from banger.nearnames import format_near_hint
+
+        help_page = f"{self.prog} --help"
+        option = next((word for word in unknown if word.startswith("-")), None)
+        if option is not None:
+            known = [text for action in self._actions for text in action.option_strings]
+            hint = format_near_hint(option.partition("=")[0], known, see=help_page)
+            raise UsageError(f"{self.prog} has no option {option}.", hint=hint)
+        if self.takes_command:
+            help_page = f"put -- before the command: {self.prog} ... -- {' '.join(unknown)}"
+        raise UsageError(f"{self.prog}: {unknown[0]!r} is one argument too many.", hint=help_page)
+
+
+class _Help(argparse.Action):
+    def __init__(self, option_strings: list[str], dest: str, help: str) -> None:  # noqa: A002
+        super().__init__(option_strings, dest=dest, nargs=0, help=help)
+
+    def __call__(self, *_: object) -> None:
+        raise HelpAsked
+
+
+def _shape(action: argparse.Action) -> str:
+    name = str(action.metavar or action.dest.upper())
+    return {"?": f"[{name}]", "*": f"[{name}...]", "+": f"{name}..."}.get(str(action.nargs), name)
+
+
+def _entry(action: argparse.Action) -> list[str]:
+    """Return the lines of one argument or option."""
+    head = "  " + (", ".join(action.option_strings) or _shape(action))
+    if action.option_strings and action.nargs != 0:
+        head += f" {action.metavar or action.dest.upper()}"
+    text = textwrap.wrap(action.help or "", WIDTH - TEXT_COLUMN, break_on_hyphens=False)
+    if len(head) + 2 > TEXT_COLUMN:
+        return [head, *(" " * TEXT_COLUMN + line for line in text)]
+    first = head.ljust(TEXT_COLUMN) + (text[0] if text else "")
+    return [first.rstrip(), *(" " * TEXT_COLUMN + line for line in text[1:])]

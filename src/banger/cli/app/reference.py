@@ -1,0 +1,82 @@
+"""The page `docs/cli.md`, made from the commands' own help pages.
+
+`python -m banger.cli.app.reference` prints it; a test compares it with the file.
+"""
+
+from __future__ import annotations
+
+import sys
+
+from banger.cli.app.table import COMMANDS, GROUPS, render_group
+
+_INTRODUCTION = """\
+# The command line
+
+<!-- Made by `python -m banger.cli.app.reference > docs/cli.md`; do not edit. -->
+
+The verbs of `vm` need no `vm`: `banger run`, `banger ls`, `banger stop web1`. Words and options
+that other tools have for the same are taken as well: `banger vm inspect`, `--cpus 2`, `-m 2g`.
+
+An option means the same in every command:
+
+| option | meaning |
+|---|---|
+| `-q`, `--quiet` | where a command lists: ids only; elsewhere: no progress and no notices |
+| `-f` | `--follow` where a command prints, `--force` where it deletes |
+| `--force` | do it although something speaks against it, which the help page names; never asks |
+| `--json` | one JSON document |
+
+With `--json` a list is an array; one thing is an object, several are an array; `--follow` prints a
+line each time. Times are those of RFC 3339. An error is a line of JSON on stderr (errors.md).
+
+Results go to stdout, everything else to stderr. Where several VMs may be named, the good ones
+are done even if others fail, and the exit status says so.
+
+| status | meaning |
+|---|---|
+| 0 | ok |
+| 1 | failed |
+| 2 | usage, or an invalid request |
+| 3 | a bug in banger; a report was written |
+| 4 | not found |
+| 5 | conflict, or busy |
+| 6 | this host is not ready |
+| 7 | the daemon is unreachable |
+| 8 | a deadline has passed |
+| 9 | denied |
+| 130 | interrupted |
+
+`vm run`, `vm exec` and `vm shell` exit with the status of the command in the guest; 128+N
+if signal N ended it. Their own failures are 125 whatever they are (also usage), 126 if the
+command cannot be executed, 127 if it is not found, and 124 if `--timeout` has passed, as
+timeout(1) has it.
+"""
+
+
+def render_reference() -> str:
+    """Return the whole page."""
+    parts = [_INTRODUCTION, _block("banger", render_group(""))]
+    shown: set[str] = set()
+    for command in COMMANDS:
+        group = command.path.rpartition(" ")[0]
+        if group in GROUPS and group not in shown:
+            shown.add(group)
+            parts.append(f"## banger {group}\n\n{GROUPS[group]}\n")
+        parser, _ = command.load()
+        level = "###" if group else "##"
+        also = ", ".join(f"`banger {name}`" for name in command.aliases)
+        parts.append(f"{level} banger {command.path}\n" + (f"\nAlso: {also}.\n" if also else ""))
+        parts.append(_fence(parser.format_help()))
+    return "\n".join(parts)
+
+
+def _block(title: str, text: str) -> str:
+    return f"## {title}\n\n{_fence(text)}"
+
+
+def _fence(text: str) -> str:
+    return f"```text\n{text.rstrip()}\n```\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(render_reference())

@@ -1,0 +1,61 @@
+"""`vm console`: our terminal becomes a VM's serial console."""
+
+from __future__ import annotations
+
+import contextlib
+import signal
+from argparse import Namespace
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.app.usage import UsageError
+from banger.cli.commands.guest_command import STDIN, has_terminal
+from banger.cli.terminal.raw import GaveUp, GuestSignals, raw_mode
+from banger.client.relay import Relay
+
+DETACH = b"\x1d"
+"""ctrl-], as telnet and virsh have it."""
+
+HUNG_UP = 128 + signal.SIGHUP
+
+_TEXT = """\
+For a guest that cannot be reached otherwise, and to watch it boot. On the
+default image Enter opens a shell of root. One client at a time; ctrl-] lets go."""
+
+
+def _configure(parser: Parser) -> None:
+    parser.add_argument("ref", metavar="VM", help="name, id, or the beginning of either")
+    parser.text = _TEXT
+
+
+def _console(arguments: Namespace, context: Context) -> int:
+    if not has_terminal():
+        raise UsageError(
+            "The console needs a terminal: stdin or stdout is none.",
+            hint=f"banger vm logs --follow {arguments.ref}",
+        )
+    with context.client() as client:
+        stream = client.stream("vm.console", {"ref": arguments.ref})
+    context.say(f"This is the console of {arguments.ref}. Press Enter; ctrl-] lets go of it.")
+    signals = GuestSignals(stream, terminal=STDIN)
+    with contextlib.closing(stream):
+        try:
+            with signals.caught(), raw_mode(STDIN):
+                relay = Relay(
+                    stream,
+                    stdin=STDIN,
+                    end_key=DETACH,
+                    wakeup=signals.fd,
+                    on_wakeup=signals.obey,
+                )
+                relay.run()
+        except GaveUp as gave_up:
+            return gave_up.status
+    if relay.stdin_ended:
+        return HUNG_UP
+    how = "was let go of" if relay.end_key_typed else "has closed"
+    context.say(f"\nThe console {how}.")
+    return 0
+
+
+COMMANDS = {"vm console": (_configure, _console)}

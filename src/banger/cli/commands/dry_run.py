@@ -1,0 +1,51 @@
+"""`vm run --dry-run`: what would be made and sent, refused as the run itself would be."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+from banger.cli.app.context import Context
+from banger.cli.options.vm import sizing_params
+from banger.cli.terminal.output import format_bytes, printable
+from banger.sizes import format_size
+
+
+def show_plan(arguments: Namespace, context: Context, *, workspace: dict[str, object]) -> int:
+    """Print what would be done: the plan to stderr, the files to stdout.
+
+    `workspace`: the parameters of `workspace.inspect`.
+    """
+    params = sizing_params(arguments) | {"ephemeral": arguments.rm}
+    with context.client() as client:
+        vm = client.call("vm.plan", params)
+        assert isinstance(vm, dict)
+        context.say(
+            f"spec: {vm['vcpu']} vcpu | {vm['memory_mib']} MiB | {format_size(vm['disk_mib'])} disk"
+            f" | {printable(vm['image'])} | {vm['driver']}/{vm['accel']}"
+        )
+        if arguments.path is not None:
+            plan = client.call("workspace.inspect", workspace)
+            assert isinstance(plan, dict)
+            _show_workspace(plan, context)
+    if arguments.fork:
+        context.say(f"forks: {arguments.fork}")
+    context.say("Nothing was done (--dry-run).")
+    sys.stdout.flush()
+    return 0
+
+
+def _show_workspace(plan: dict[str, object], context: Context) -> None:
+    files, size, untracked = plan["files"], plan["bytes"], plan["untracked_left_out"]
+    assert isinstance(files, list) and isinstance(size, int)
+    branch = f"branch {plan['branch']}" if plan["branch"] else "no branch"
+    context.say(
+        f"workspace: {printable(str(plan['host_path']))} to {printable(str(plan['guest_path']))}, "
+        f"{branch}, commit {str(plan['commit'])[:12]}, {len(files)} files, {format_bytes(size)}"
+    )
+    if untracked:
+        context.say(
+            f"untracked files that stay on the host: {untracked} (--include-untracked sends them)"
+        )
+    for name in files:
+        context.out(printable(name))

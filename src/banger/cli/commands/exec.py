@@ -1,0 +1,129 @@
+"""`vm exec`, `vm shell`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from argparse import Namespace
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.app.usage import UsageError
+from banger.cli.app.values import duration_s, variable
+from banger.cli.commands.guest_command import (
+    LOGIN_SHELL,
+    GuestCommand,
+    has_input,
+    has_terminal,
+    run_in_guest,
+)
+
+_EXEC_TEXT = """\
+Without -t or -T the command gets a terminal when stdin and stdout are
+terminals. Input that is a pipe or a file is passed on by itself.
+
+The exit status is the command's own; 128+N if signal N ended it; 126 if it
+cannot be executed, 127 if it is not found, 124 if its time was over, 125 for
+failures of banger."""
+
+
+def _add_common(parser: Parser) -> None:
+    add = parser.add_argument
+    add("ref", metavar="VM", help="name, id, or the beginning of either")
+    add("-u", "--user", metavar="USER", help="USER or USER:GROUP, names or numbers (default: root)")
+    add("-w", "--workdir", metavar="DIR", help="default: the workspace, else the user's home")
+    add(
+        "-e",
+        "--env",
+        action="append",
+        default=[],
+        metavar="K=V",
+        type=variable,
+        help="set a variable; K alone takes its value from here; may be repeated",
+    )
+
+
+def _configure_exec(parser: Parser) -> None:
+    _add_common(parser)
+    add = parser.add_argument
+    add("-t", "--tty", action="store_true", help="give it a terminal, even when stdin is none")
+    add("-T", "--no-tty", action="store_true", help="give it none, even when stdin is one")
+    add("-i", "--interactive", action="store_true", help="pass stdin on, even from a terminal")
+    add("-d", "--detach", action="store_true", help="leave it running; print its pid in the guest")
+    add("--timeout", metavar="TIME", type=duration_s, help="kill it after so long: 90s, 10m")
+    parser.text = _EXEC_TEXT
+
+
+def _exec(arguments: Namespace, context: Context) -> int:
+    if not arguments.command:
+        raise UsageError(
+            "There is no command to run.", hint=f"banger vm exec {arguments.ref} -- COMMAND"
+        )
+    _refuse_contradictions(arguments)
+    if arguments.detach:
+        return _start_detached(arguments, context)
+    tty = arguments.tty or (has_terminal() and not arguments.no_tty)
+    command = GuestCommand(
+        arguments.command,
+        env=dict(arguments.env),
+        tty=tty,
+        stdin=tty or arguments.interactive or has_input(),
+        user=arguments.user,
+        cwd=arguments.workdir,
+        timeout_s=arguments.timeout,
+    )
+    return run_in_guest(command, arguments.ref, context)
+
+
+def _refuse_contradictions(arguments: Namespace) -> None:
+    if arguments.tty and arguments.no_tty:
+        raise UsageError("-t and -T exclude each other.")
+    for name in ("tty", "no_tty", "interactive", "timeout"):
+        if arguments.detach and getattr(arguments, name):
+            raise UsageError(f"--detach and --{name.replace('_', '-')} exclude each other.")
+
+
+def _start_detached(arguments: Namespace, context: Context) -> int:
+    command = GuestCommand(
+        arguments.command,
+        env=dict(arguments.env),
+        tty=False,
+        stdin=False,
+        user=arguments.user,
+        cwd=arguments.workdir,
+    )
+    with context.client() as client:
+        stream = client.stream("vm.exec", command.params(arguments.ref) | {"detach": True})
+    with contextlib.closing(stream):
+        for _ in stream:
+            pass
+    assert isinstance(stream.result, dict)
+    context.out(str(stream.result["pid"]))
+    return 0
+
+
+def _shell(arguments: Namespace, context: Context) -> int:
+    require_terminal(f"banger vm exec {arguments.ref} -- COMMAND")
+    command = GuestCommand(
+        list(LOGIN_SHELL),
+        env=dict(arguments.env),
+        tty=True,
+        stdin=True,
+        user=arguments.user,
+        cwd=arguments.workdir,
+    )
+    return run_in_guest(command, arguments.ref, context)
+
+
+def require_terminal(hint: str) -> None:
+    """Check that a shell makes sense.
+
+    Raises:
+        UsageError: stdin or stdout is no terminal.
+    """
+    for fd, name in ((0, "stdin"), (1, "stdout")):
+        if not os.isatty(fd):
+            raise UsageError(f"A shell needs a terminal, and {name} is not a terminal.", hint=hint)
+
+
+COMMANDS = {"vm exec": (_configure_exec, _exec), "vm shell": (_add_common, _shell)}

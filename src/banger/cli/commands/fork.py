@@ -1,0 +1,49 @@
+"""`vm fork`: independent VMs from a running one."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from banger.cli.app import values
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.options.timings import add_timings
+from banger.cli.options.vm import add_force
+from banger.cli.terminal.output import format_json
+from banger.cli.terminal.progress import Stages
+
+_TEXT = """\
+A fork has the memory, the programs and the disk of the VM as they are at this
+moment, and an identity and a network of its own: connections to the outside do
+not go on in it. The VM itself goes on, and neither sees what the other does."""
+
+
+def _configure(parser: Parser) -> None:
+    add = parser.add_argument
+    add("ref", metavar="VM", help="name, id, or the beginning of either")
+    add("-n", "--number", type=values.forks, default=1, metavar="N", help="how many (default: 1)")
+    add("--name", help="they are NAME-1, NAME-2 ... (default: the VM's own name)")
+    add_force(parser)
+    add_timings(parser)
+    add("--json", action="store_true", help="print JSON: one array")
+    add("-q", "--quiet", action="store_true", help="no progress; print ids instead of names")
+    parser.text = _TEXT
+
+
+def _fork(arguments: Namespace, context: Context) -> int:
+    params = {"ref": arguments.ref, "number": arguments.number, "force": arguments.force}
+    if arguments.name is not None:
+        params["name"] = arguments.name
+    stages = Stages(quiet=arguments.quiet, timings=arguments.timings)
+    with context.client() as client, stages:
+        views = client.call("vm.fork", params, on_event=stages.on_event, on_tick=stages.on_tick)
+    assert isinstance(views, list)
+    if arguments.json:
+        context.out(format_json(views))
+    else:
+        for view in views:
+            context.out(view["id"] if arguments.quiet else view["name"])
+    return 0
+
+
+COMMANDS = {"vm fork": (_configure, _fork)}

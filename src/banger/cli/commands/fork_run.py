@@ -1,0 +1,233 @@
+"""`vm run --fork N`: one command in N forks of a VM that was prepared once.
+
+A thread for each fork, with connections of its own: it runs the command, copies the output
+with the fork's number before each line, then keeps the result as a branch. None waits for another,
+so a fork whose VM dies ends alone (hazard H2). While commands run their output is the news;
+once all have ended a stage is shown (H9). The threads are daemons: when we are
+interrupted we do not wait for them, and our end closes their connections, which kills the
+commands.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sys
+import threading
+import time
+from argparse import Namespace
+from queue import Empty, SimpleQueue
+
+from banger.api.stream import STDERR, STDOUT
+from banger.cli.app.context import Context
+from banger.cli.commands.guest_command import TIMED_OUT, GuestCommand
+from banger.cli.commands.results import OWN_FAILURE, collect_branch, describe_kept
+from banger.cli.commands.run_vms import RunVms
+from banger.cli.terminal.output import Column, printable, render_table, terminal_width
+from banger.cli.terminal.prefixed_output import Lines, Output, OutputClosed
+from banger.cli.terminal.progress import Stages
+from banger.client.stream import ClientStream
+from banger.errors import BangerError, DeadlineExceeded
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+PASSED_ON = (126, 127)
+NOTHING = "-"
+TICK_S = 0.1
+
+COLUMNS = (
+    Column("N", is_number=True),
+    Column("STATUS", is_number=True),
+    Column("SECONDS", is_number=True),
+    Column("FILES", is_number=True),
+    Column("BRANCH", least=12),
+)
+
+
+class Fork:
+    """One fork's command, and what came of it."""
+
+    def __init__(self, number: int, view: dict[str, Any], command: GuestCommand) -> None:
+        self.number = number
+        self.vm_id = str(view["id"])
+        self.vm_name = str(view["name"])
+        self.command = command
+        self.status = OWN_FAILURE
+        """The command's, as a shell gives it."""
+        self.has_begun = False
+        """The command may have left something to keep."""
+        self.seconds = 0.0
+        self.files = NOTHING
+        self.branch = NOTHING
+        self.complaint: BangerError | None = None
+        """Why its result, which should have become a branch, did not."""
+        self.bug: BaseException | None = None
+        self.lines = {
+            fd: Lines(f"[{number}] ", for_terminal=os.isatty(fd)) for fd in (STDOUT, STDERR)
+        }
+
+    def row(self) -> list[str]:
+        """Return the fork's line of the table."""
+        seconds = f"{self.seconds:.1f}"
+        return [str(self.number), str(self.status), seconds, self.files, self.branch]
+
+
+def run_in_forks(
+    arguments: Namespace,
+    context: Context,
+    *,
+    stages: Stages,
+    base: str,
+    views: list[dict[str, Any]],
+    vms: RunVms,
+    cwd: str | None,
+) -> int:
+    """Run the command in every fork and print the table; return the status of the whole.
+
+    That is 0 if all went well, else that of the first fork that did not: its command's,
+    or 125 if its result could not be kept.
+    """
+    forks = [
+        Fork(number, view, _number_command(arguments, number, cwd=cwd))
+        for number, view in enumerate(views, 1)
+    ]
+    sys.stdout.flush()
+    branches = None if arguments.path is None else f"banger/{base}"
+    _run_all(forks, context, branches=branches, stages=stages)
+    stages.end()
+    for fork in forks:
+        if fork.complaint is not None:
+            context.say(_describe(fork, fork.complaint))
+            if vms.keep(fork.vm_id):
+                kept = describe_kept(fork.vm_name, f"{branches}-{fork.number}")
+                context.say(f"[{fork.number}]   {kept}")
+    rows = [fork.row() for fork in forks]
+    context.out(render_table(COLUMNS, rows, width=terminal_width()))
+    statuses = [fork.status or (OWN_FAILURE if fork.complaint else 0) for fork in forks]
+    return next((status for status in statuses if status), 0)
+
+
+def _number_command(arguments: Namespace, number: int, *, cwd: str | None) -> GuestCommand:
+    return GuestCommand(
+        [word.replace("{n}", str(number)) for word in arguments.command],
+        env=dict(arguments.env),
+        tty=False,
+        stdin=False,
+        cwd=cwd,
+        timeout_s=arguments.timeout,
+    )
+
+
+def _run_all(forks: list[Fork], context: Context, *, branches: str | None, stages: Stages) -> None:
+    """Return when every fork is through; at once when the output cannot be written."""
+    output = Output()
+    ran: SimpleQueue[Fork] = SimpleQueue()
+    done: SimpleQueue[Fork] = SimpleQueue()
+
+    def work(fork: Fork) -> None:
+        try:
+            with contextlib.suppress(OutputClosed):
+                _run_one(fork, context, output=output)
+            ran.put(fork)
+            if fork.has_begun and branches is not None:
+                _collect(fork, context, branch=f"{branches}-{fork.number}")
+        except BaseException as error:
+            fork.bug = error
+            ran.put(fork)
+            raise
+        finally:
+            done.put(fork)
+
+    for fork in forks:
+        threading.Thread(target=work, args=(fork,), daemon=True).start()
+    try:
+        for _ in forks:
+            _require_sound(ran.get(), output)
+        if branches is not None:
+            stages.enter("branches")
+        for _ in forks:
+            _require_sound(_wait(done, stages), output)
+    finally:
+        output.close()
+
+
+def _wait(done: SimpleQueue[Fork], stages: Stages) -> Fork:
+    while True:
+        try:
+            return done.get(timeout=TICK_S)
+        except Empty:
+            stages.on_tick()
+
+
+def _require_sound(fork: Fork, output: Output) -> None:
+    """Raise what ends all forks: output that cannot be written, a bug."""
+    output.require_written()
+    if fork.bug is not None:
+        raise fork.bug
+
+
+def _run_one(fork: Fork, context: Context, *, output: Output) -> None:
+    """Run one fork's command; an error is printed, and is the status.
+
+    Raises:
+        OutputClosed: nobody reads what it writes.
+    """
+    begun = time.monotonic()
+    try:
+        _execute(fork, context, output=output)
+    except BangerError as error:
+        output.write(STDERR, (_describe(fork, error) + "\n").encode())
+    finally:
+        fork.seconds = time.monotonic() - begun
+
+
+def _execute(fork: Fork, context: Context, *, output: Output) -> None:
+    """Run the command; leave its status in `fork`, also when there is an error to raise."""
+    try:
+        with context.client() as client:
+            stream = client.stream("vm.exec", fork.command.params(fork.vm_id))
+    except BangerError as error:
+        fork.status = error.exit_code if error.exit_code in PASSED_ON else OWN_FAILURE
+        raise
+    fork.has_begun = True
+    with contextlib.closing(stream):
+        try:
+            ended = _copy(stream, fork, output)
+        except DeadlineExceeded:
+            fork.status = TIMED_OUT
+            raise
+    fork.status = 128 + ended["signal"] if ended.get("signal") else ended.get("status", 0)
+
+
+def _copy(stream: ClientStream, fork: Fork, output: Output) -> dict[str, int]:
+    """Copy what a command writes, labelled; return how it ended."""
+    try:
+        for channel, untrusted_data in stream:
+            if lines := fork.lines[channel].feed(untrusted_data):
+                output.write(channel, lines)
+    finally:
+        for channel, last in fork.lines.items():
+            if line := last.finish():
+                output.write(channel, line)
+    return stream.require_exit()
+
+
+def _collect(fork: Fork, context: Context, *, branch: str) -> None:
+    """Make a branch of what the command has done; an error is for the end."""
+    try:
+        done = collect_branch(context, fork.vm_id, branch)
+    except BangerError as error:
+        fork.complaint = error
+        return
+    fork.files = str(done["files"])
+    fork.branch = done["branch"] or "none: nothing changed"
+
+
+def _describe(fork: Fork, error: BangerError) -> str:
+    """Return an error as lines with the fork's label."""
+    lines = [f"[{fork.number}] banger: {printable(error.message)}"]
+    if error.hint:
+        lines.append(f"[{fork.number}]   hint: {printable(error.hint)}")
+    return "\n".join(lines)

@@ -1,0 +1,105 @@
+"""Run one command in a VM with our own terminal, input and output; `exec`, `shell`, `run`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import sys
+
+from banger.cli.app.context import Context
+from banger.cli.terminal.raw import GaveUp, GuestSignals, raw_mode, terminal_size
+from banger.client.relay import Relay
+from banger.client.stream import ClientStream
+from banger.errors import DeadlineExceeded
+
+TIMED_OUT = 124
+"""As timeout(1); our other failures are 125."""
+
+LOGIN_SHELL = ("/bin/sh", "-c", 'exec "${SHELL:-/bin/sh}" -l')
+"""The guest's agent sets SHELL from its user data base."""
+
+STDIN = 0
+STDOUT = 1
+
+
+class GuestCommand:
+    """What to run, and how it is joined with us."""
+
+    def __init__(
+        self,
+        argv: list[str],
+        *,
+        env: dict[str, str],
+        tty: bool,
+        stdin: bool,
+        user: str | None = None,
+        cwd: str | None = None,
+        timeout_s: float | None = None,
+    ) -> None:
+        self.argv = argv
+        self.env = env
+        self.tty = tty
+        self.stdin = stdin
+        self.user = user
+        self.cwd = cwd
+        self.timeout_s = timeout_s
+
+    def params(self, ref: str) -> dict[str, object]:
+        """Return the parameters of `vm.exec`."""
+        env = self.env
+        if self.tty and "TERM" in os.environ:
+            env = {"TERM": os.environ["TERM"], **env}
+        given = {
+            "ref": ref,
+            "argv": self.argv,
+            "env": env,
+            "stdin": self.stdin,
+            "terminal": terminal_size(STDOUT) if self.tty else None,
+            "user": self.user,
+            "cwd": self.cwd,
+            "timeout_s": self.timeout_s,
+        }
+        return {name: value for name, value in given.items() if value is not None}
+
+
+def has_terminal() -> bool:
+    """Tell whether both stdin and stdout are terminals."""
+    return os.isatty(STDIN) and os.isatty(STDOUT)
+
+
+def has_input() -> bool:
+    """Tell whether stdin is worth passing on unasked: a pipe, a file or a socket.
+
+    Not a terminal, whose keys are for the shell unless there is a TTY in the guest,
+    and not /dev/null, which the guest has itself.
+    """
+    return not stat.S_ISCHR(os.fstat(STDIN).st_mode)
+
+
+def run_in_guest(command: GuestCommand, ref: str, context: Context) -> int:
+    """Return the command's exit status as a shell gives it; 124 if its time was over."""
+    sys.stdout.flush()
+    with context.client() as client:
+        stream = client.stream("vm.exec", command.params(ref))
+    with contextlib.closing(stream):
+        try:
+            ended = _join(stream, command)
+        except GaveUp as gave_up:
+            return gave_up.status
+        except DeadlineExceeded as error:
+            context.complain(error)
+            return TIMED_OUT
+    return 128 + ended["signal"] if ended.get("signal") else ended.get("status", 0)
+
+
+def _join(stream: ClientStream, command: GuestCommand) -> dict[str, int]:
+    signals = GuestSignals(stream, terminal=STDOUT if command.tty else None)
+    raw = raw_mode(STDIN) if command.tty else contextlib.nullcontext()
+    with signals.caught(), raw:
+        return Relay(
+            stream,
+            stdin=STDIN if command.stdin else None,
+            wakeup=signals.fd,
+            on_wakeup=signals.obey,
+        ).run()

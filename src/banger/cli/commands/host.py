@@ -1,0 +1,80 @@
+"""`doctor`, `setup`: is this host ready, and making it so. Neither needs the daemon."""
+
+from __future__ import annotations
+
+import os
+import sys
+from argparse import Namespace
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.terminal.output import format_json, printable
+from banger.errors import HostNotReady
+
+COLOURS = {"ok": "32", "warn": "33", "fail": "31"}
+
+
+def _configure_doctor(parser: Parser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.text = "It changes nothing. It exits with 6 when something that banger needs is missing."
+
+
+def _doctor(arguments: Namespace, context: Context) -> int:
+    from banger.host.doctor import is_ready, probe_host
+    from banger.host.setup import find_setup_command
+
+    checks = probe_host(context.layout, os.environ)
+    install = find_setup_command()
+    ready = is_ready(checks)
+    if arguments.json:
+        document = {
+            "ready": ready,
+            "install": install,
+            "checks": [
+                {"name": c.name, "state": c.state.value, "fact": c.fact, "hint": c.hint}
+                for c in checks
+            ],
+        }
+        context.out(format_json(document))
+        return 0 if ready else HostNotReady.exit_code
+    for check in checks:
+        context.out(f"{_mark(check.state.value)}  {check.name:<12}  {printable(check.fact)}")
+        if check.hint:
+            context.out(f"{'':<20}{printable(check.hint)}")
+    context.say(_verdict(ready=ready, install=install))
+    return 0 if ready else HostNotReady.exit_code
+
+
+def _verdict(*, ready: bool, install: str | None) -> str:
+    verdict = "This host is ready." if ready else "This host is not ready."
+    return f"{verdict} What is missing is installed by:\n  {install}" if install else verdict
+
+
+def _mark(state: str) -> str:
+    text = f"{state:<4}"
+    if not sys.stdout.isatty() or os.environ.get("NO_COLOR"):
+        return text
+    return f"\x1b[{COLOURS[state]}m{text}\x1b[0m"
+
+
+def _configure_setup(parser: Parser) -> None:
+    parser.add_argument("--yes", action="store_true", help="run the command (with sudo)")
+    parser.text = "Without --yes it prints the command that installs what is missing, and stops."
+
+
+def _setup(arguments: Namespace, context: Context) -> int:
+    from banger.host.packages import RUNTIME, find_missing
+    from banger.host.setup import find_setup_command, require_setup, run_setup
+
+    for tool in find_missing(RUNTIME):
+        context.say(f"missing: {tool.program} ({tool.why})")
+    if arguments.yes:
+        run_setup(context.say)
+    elif command := find_setup_command():
+        context.out(command)
+    require_setup()
+    context.say("Nothing that banger needs is missing.")
+    return 0
+
+
+COMMANDS = {"doctor": (_configure_doctor, _doctor), "setup": (_configure_setup, _setup)}

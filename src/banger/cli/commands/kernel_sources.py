@@ -1,0 +1,113 @@
+"""`kernel pull/import/build`: where kernels come from."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.app.usage import UsageError
+from banger.cli.commands.artifacts import add_making, make_one
+
+
+def _configure_pull(parser: Parser) -> None:
+    add = parser.add_argument
+    text = "such as debian-cloud (see `banger kernel list --available`), or a file's URL"
+    add("name", metavar="NAME", help=text)
+    add("--sha256", metavar="HEX", help="what the file at the URL must be")
+    add("--name", dest="as_name", metavar="NAME", help="what it is to be called, if it has a URL")
+    add("--config", metavar="FILE", help="its configuration, if it does not carry it itself")
+    add("--insecure", action="store_true", help="fetch from an http URL of another machine")
+    add("--force", action="store_true", help="fetch it again even if it is here")
+    add_making(parser)
+    parser.text = (
+        "At the URL is what `kernel import` takes: a kernel, or a Debian package or tar\n"
+        "that holds one. Nothing of it is used unless its sha256 is the given one.\n"
+        "Proxies are those of HTTP_PROXY, HTTPS_PROXY and NO_PROXY."
+    )
+
+
+def _pull(arguments: Namespace, context: Context) -> int:
+    if "://" in arguments.name:
+        return make_one("kernel.fetch", _fetching(arguments), arguments, context)
+    given = {
+        "--sha256": arguments.sha256,
+        "--name": arguments.as_name,
+        "--config": arguments.config,
+        "--insecure": arguments.insecure,
+    }
+    if wrong := [option for option, value in given.items() if value]:
+        raise UsageError(
+            f"{' and '.join(wrong)} can be given with a URL only, and {arguments.name} is none.",
+            hint="banger kernel pull https://HOST/FILE --sha256 HEX",
+        )
+    params: dict[str, object] = {"name": arguments.name, "force": arguments.force}
+    return make_one("kernel.pull", params, arguments, context)
+
+
+def _fetching(arguments: Namespace) -> dict[str, object]:
+    if arguments.sha256 is None:
+        raise UsageError(
+            "A file from a URL needs its sha256, from whoever publishes it.",
+            hint=f"banger kernel pull {arguments.name} --sha256 HEX",
+        )
+    params = {
+        "url": arguments.name,
+        "sha256": arguments.sha256,
+        "name": arguments.as_name,
+        "force": arguments.force,
+        "insecure": arguments.insecure,
+        **_absolute(arguments, "config"),
+    }
+    return {name: value for name, value in params.items() if value is not None}
+
+
+def _configure_import(parser: Parser) -> None:
+    add = parser.add_argument
+    add("name", metavar="NAME", help="what it is to be called")
+    text = "a bzImage, a vmlinux with PVH, or a Debian package or tar that holds a kernel"
+    add("--kernel", required=True, metavar="FILE", help=text)
+    add("--modules", metavar="DIR", help="its modules: /lib/modules/VERSION")
+    add("--config", metavar="FILE", help="its configuration, if it does not carry it itself")
+    add_making(parser)
+    parser.text = "The files are copied. What guests need and it lacks is named."
+
+
+def _import(arguments: Namespace, context: Context) -> int:
+    params = {"name": arguments.name, **_absolute(arguments, "kernel", "modules", "config")}
+    return make_one("kernel.import", params, arguments, context)
+
+
+_BUILD_TEXT = """\
+Everything that guests need is built in, and little else: it boots faster and
+takes less memory, but loads no modules. The source is Debian's signed package,
+unless another is given. It is compiled as you, by this host's compiler, at the
+lowest priority; that takes all processors for minutes, and 2 GB of disk."""
+
+
+def _configure_build(parser: Parser) -> None:
+    add = parser.add_argument
+    add("--name", default="small", metavar="NAME", help="what it is to be called (small)")
+    add("--source", metavar="PATH", help="a kernel's source tree, or a tar of one")
+    add("--options", metavar="FILE", help="more options: lines such as CONFIG_XFS_FS=y")
+    add_making(parser)
+    parser.text = _BUILD_TEXT
+
+
+def _build(arguments: Namespace, context: Context) -> int:
+    params = {"name": arguments.name, **_absolute(arguments, "source", "options")}
+    return make_one("kernel.build", params, arguments, context)
+
+
+def _absolute(arguments: Namespace, *names: str) -> dict[str, object]:
+    """Return the paths that were given, as they mean the same to the daemon."""
+    paths = {name: getattr(arguments, name) for name in names}
+    return {name: os.path.abspath(path) for name, path in paths.items() if path is not None}
+
+
+COMMANDS = {
+    "kernel pull": (_configure_pull, _pull),
+    "kernel import": (_configure_import, _import),
+    "kernel build": (_configure_build, _build),
+}

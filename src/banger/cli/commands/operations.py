@@ -1,0 +1,95 @@
+"""`operations list/cancel`: what is in progress."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.options.show import add_list_options
+from banger.cli.options.targets import add_refs, each_target
+from banger.cli.terminal.output import (
+    Column,
+    format_age,
+    format_json,
+    render_table,
+    terminal_width,
+)
+from banger.errors import DaemonUnreachable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+COLUMNS = (
+    Column("ID", is_vital=True),
+    Column("METHOD", least=8),
+    Column("VM", least=8),
+    Column("STAGE", least=8),
+    Column("SINCE", is_number=True),
+)
+
+
+def _configure_list(parser: Parser) -> None:
+    add_list_options(parser)
+
+
+def _list(arguments: Namespace, context: Context) -> int:
+    found = _load(context)
+    if arguments.json:
+        context.out(format_json(found))
+    elif arguments.quiet:
+        for operation in found:
+            context.out(operation["id"])
+    else:
+        now = time.time()
+        rows = [
+            [
+                operation["id"],
+                operation["method"],
+                operation["vm"] or operation["vm_id"] or "-",
+                operation["stage"] or "-",
+                format_age(now - operation["started_at"]),
+            ]
+            for operation in found
+        ]
+        context.out(render_table(COLUMNS, rows, width=terminal_width()))
+    return 0
+
+
+def _load(context: Context) -> list[dict[str, Any]]:
+    """Return what is in progress; without a daemon that is nothing."""
+    try:
+        with context.client(autostart=False) as client:
+            found = client.call("operations.list")
+    except DaemonUnreachable:
+        return []
+    assert isinstance(found, list)
+    return found
+
+
+def _configure_cancel(parser: Parser) -> None:
+    add_refs(parser, what="ID", text="as `banger operations list` shows it, or its beginning")
+    parser.text = (
+        "Whoever asked for the operation is told that it was cancelled (exit status 130).\n"
+        "A stop, a kill and a delete cannot be cancelled: they are completed."
+    )
+
+
+def _cancel(arguments: Namespace, context: Context) -> int:
+    with context.client(autostart=False) as client:
+
+        def cancel(ref: str) -> None:
+            was = client.call("operations.cancel", {"id": ref})
+            assert isinstance(was, dict)
+            of = f" of {was['vm']}" if was["vm"] else ""
+            context.say(f"cancelled {was['method']}{of}")
+
+        return each_target(arguments.refs, cancel, context)
+
+
+COMMANDS = {
+    "operations list": (_configure_list, _list),
+    "operations cancel": (_configure_cancel, _cancel),
+}

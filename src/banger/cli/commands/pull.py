@@ -1,0 +1,98 @@
+"""`image pull` and `image prune`: images from registries, and what is left of them."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.commands.artifacts import add_making, make_one
+from banger.cli.options.targets import confirm_deletion
+from banger.cli.options.timings import add_timings
+from banger.cli.terminal.output import format_bytes, printable
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from banger.client import Client
+
+_PULL_TEXT = """\
+REF is [HOST[:PORT]/]PATH[:TAG][@sha256:DIGEST], by Docker's rules: without a
+host it is of Docker Hub, without a tag it is `latest`. What `docker login` has
+stored is used, credential helpers too; so are HTTP_PROXY, HTTPS_PROXY and
+NO_PROXY. Mirrors, registries without TLS and keys that images have to be signed
+with can be set in the configuration (registries)."""
+_PRUNE_TEXT = """\
+An image loses its name when another is pulled or built under it; those that no
+VM uses are deleted, with the templates that were made from them. Downloads that
+are kept for the next pull go, too."""
+
+
+def _configure_pull(parser: Parser) -> None:
+    add = parser.add_argument
+    add("ref", metavar="REF", help="the image, such as alpine:3.20 or ghcr.io/a/b@sha256:...")
+    add("--platform", metavar="OS/ARCH", help="another platform than this host's")
+    add("--insecure", action="store_true", help="the registry speaks plain HTTP")
+    add_making(parser)
+    add_timings(parser)
+    parser.text = _PULL_TEXT
+
+
+def _pull(arguments: Namespace, context: Context) -> int:
+    params = {"ref": arguments.ref, "insecure": arguments.insecure}
+    if arguments.platform is not None:
+        params["platform"] = arguments.platform
+    return make_one("image.pull", params, arguments, context)
+
+
+def _configure_prune(parser: Parser) -> None:
+    add = parser.add_argument
+    add("-a", "--all", action="store_true", help="every image that no VM uses, named or not")
+    add("-f", "--force", action="store_true", help="do not ask")
+    add("--dry-run", action="store_true", help="print the digests that would go, and do nothing")
+    parser.text = _PRUNE_TEXT
+
+
+def _prune(arguments: Namespace, context: Context) -> int:
+    params = {"all": arguments.all}
+    with context.client() as client:
+        found = client.call("image.prune", {**params, "dry_run": True})
+        assert isinstance(found, dict)
+        is_empty = not found["ids"] and not found["blob_bytes"]
+        if not arguments.dry_run and not is_empty:
+            if not arguments.force:
+                context.say("\n".join(_describe(found, client)))
+                if not confirm_deletion("all of these", "banger image prune", context):
+                    return 1
+            found = client.call("image.prune", params)
+            assert isinstance(found, dict)
+    for digest in found["ids"]:
+        context.out(digest)
+    if found["blob_bytes"]:
+        done = "to be freed" if arguments.dry_run else "freed"
+        context.say(f"downloads: {format_bytes(found['blob_bytes'])} {done}")
+    if is_empty:
+        context.say("Every image is used or named, and no downloads are kept.")
+    return 0
+
+
+def _describe(found: dict[str, Any], client: Client) -> list[str]:
+    """Return a line for each image that would go, by name and size, and one for downloads."""
+    images = client.call("image.list")
+    assert isinstance(images, list)
+    lines = [
+        f"  {printable(', '.join(image['names']) or image['name'])} "
+        f"({image['digest'][:12]}, {format_bytes(image['size_bytes'])})"
+        for image in images
+        if image["digest"] in found["ids"]
+    ]
+    if found["blob_bytes"]:
+        lines.append(f"  downloads kept for later pulls ({format_bytes(found['blob_bytes'])})")
+    return lines
+
+
+COMMANDS = {
+    "image pull": (_configure_pull, _pull),
+    "image prune": (_configure_prune, _prune),
+}

@@ -1,0 +1,50 @@
+"""`image register` and `image promote`: files of the user's as images."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.commands.artifacts import add_making, make_one
+
+_REGISTER_TEXT = """\
+FILE is a squashfs, such as mksquashfs makes; it stays where it is and is only
+read. When it has changed or is gone, VMs of the image are not started. What
+else holds a root file system can be imported (banger image import).
+
+`banger image delete` only forgets it."""
+
+
+def _configure_register(parser: Parser) -> None:
+    add = parser.add_argument
+    add("name", metavar="NAME", help="the image's name")
+    add("file", metavar="FILE", help="the squashfs file")
+    add("--init", metavar="PATH", help="its init, or none (default: systemd if it has that)")
+    add_making(parser)
+    parser.text = _REGISTER_TEXT
+
+
+def _register(arguments: Namespace, context: Context) -> int:
+    params: dict[str, object] = {"name": arguments.name, "path": os.path.abspath(arguments.file)}
+    if arguments.init is not None:
+        params["init"] = "" if arguments.init == "none" else arguments.init
+    return make_one("image.register", params, arguments, context)
+
+
+def _configure_promote(parser: Parser) -> None:
+    add = parser.add_argument
+    add("ref", metavar="IMAGE", help="name, digest, or the beginning of one")
+    add_making(parser)
+    parser.text = "The file that was registered stays where it is and is needed no longer."
+
+
+def _promote(arguments: Namespace, context: Context) -> int:
+    return make_one("image.promote", {"ref": arguments.ref}, arguments, context)
+
+
+COMMANDS = {
+    "image register": (_configure_register, _register),
+    "image promote": (_configure_promote, _promote),
+}

@@ -1,0 +1,314 @@
+"""`vm run`: a machine, a repository in it, a shell or a command (product contract, section 5).
+
+Two connections: the one that made an ephemeral VM, and its forks, stays open until the end, so
+that the daemon deletes them if we are killed; everything else goes through others.
+"""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.app.usage import UsageError
+from banger.cli.app.values import duration_s, forks, variable
+from banger.cli.commands.exec import require_terminal
+from banger.cli.commands.guest_command import (
+    LOGIN_SHELL,
+    GuestCommand,
+    has_input,
+    has_terminal,
+    run_in_guest,
+)
+from banger.cli.commands.run_vms import RunVms
+from banger.cli.options.timings import add_timings
+from banger.cli.options.vm import add_ending, add_force, add_no_template, add_sizing, sizing_params
+from banger.cli.terminal.progress import Stages
+from banger.errors import BangerError, ExecNotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    from banger.client import Client
+
+_TEXT = """\
+The exit status is the command's own; 128+N if signal N ended it; 126 if it
+cannot be executed, 127 if it is not found, 124 if its time was over, 125 for
+failures of banger.
+
+When its --ttl is over the VM is stopped, or with --rm deleted, and the command
+with it.
+
+Without a command: a login shell, which needs a terminal. With --entrypoint what
+the image's maker meant to be run, as `docker run` does: its entry point, with
+the words after -- or else the image's own. With --detach, too, the VM is left
+with that running, as `banger vm create --entrypoint` does.
+
+With --fork the VM is prepared once, then N independent VMs go on from there and
+run the command side by side, without input; {n} in its words is the number of
+the fork, 1 to N. Each result is kept as branch banger/NAME-n of the repository,
+committed or not; a table tells what came of each. The exit status is 0 if all
+are, else that of the first fork that failed. Without a PATH there is no result
+to keep, and the VMs are deleted.
+
+With --rm and --branch NAME what the VM holds at the end, committed or not, is
+brought back as the branch NAME before the VM is deleted. A VM whose result
+could not be brought back is never deleted."""
+
+FOR_PATH = ("branch", "from_ref", "include_untracked", "guest_path")
+FOR_COMMAND = ("rm", "timeout", "env", "fork")
+"""Options that make no sense without a path, or together with --detach."""
+
+
+def _configure(parser: Parser) -> None:
+    add = parser.add_argument
+    add("path", nargs="?", metavar="PATH", help="a directory in a git repository")
+    add("-d", "--detach", action="store_true", help="leave it running; print its name")
+    add("--rm", action="store_true", help="delete the VM at the end, whatever the status")
+    add("--dry-run", action="store_true", help="print the plan and the files, and do nothing")
+    add("-q", "--quiet", action="store_true", help="no progress, no notices")
+    add_timings(parser)
+    add_sizing(parser)
+    add_no_template(parser)
+    add_ending(parser)
+    add_force(parser)
+    add("--guest-path", metavar="DIR", help="where the repository goes (default: /root/NAME)")
+    add("--branch", metavar="NAME", help="start a new branch of this name in the guest")
+    add("--from", dest="from_ref", metavar="REF", help="... at this commit (with --branch)")
+    add("--include-untracked", action="store_true", help="send untracked files, too")
+    add(
+        "-e",
+        "--env",
+        action="append",
+        default=[],
+        metavar="K=V",
+        type=variable,
+        help="set a variable; K alone takes its value from here; may be repeated",
+    )
+    add("--timeout", metavar="TIME", type=duration_s, help="kill the command after so long: 10m")
+    add("-t", "--tty", action="store_true", help="give it a terminal, even when stdin is none")
+    add("-i", "--interactive", action="store_true", help="pass stdin on, even from a terminal")
+    add("--entrypoint", action="store_true", help="run the image's entry point")
+    add("--fork", type=forks, metavar="N", help="run the command in N forks of the VM, 1 to 64")
+    parser.text = _TEXT
+
+
+def _run(arguments: Namespace, context: Context) -> int:
+    if arguments.fork and arguments.path is None:
+        # There is no result to bring back: what the commands print is all.
+        arguments.rm = True
+    _refuse_contradictions(arguments)
+    if arguments.path is not None:
+        from banger.workspace import locate_repository
+
+        top = os.path.realpath(locate_repository(arguments.path))
+        # A directory below the top: all of the repository goes in, and that is where we run.
+        arguments.inside = os.path.relpath(os.path.realpath(arguments.path), top)
+        arguments.path = top
+    if arguments.dry_run:
+        from banger.cli.commands.dry_run import show_plan
+
+        return show_plan(arguments, context, workspace=_inspect_params(arguments))
+    has_command = arguments.command or arguments.entrypoint
+    if not arguments.detach and not has_command:
+        require_terminal("banger vm run ... -- COMMAND, or --detach")
+    with Stages(quiet=arguments.quiet, timings=arguments.timings) as stages:
+        if arguments.path is not None:
+            _require_possible(arguments, context, stages=stages)
+        return _make_and_use(arguments, context, stages=stages)
+
+
+def _refuse_contradictions(arguments: Namespace) -> None:
+    """Refuse what makes no sense together, before anything exists (hazard C7).
+
+    Raises:
+        UsageError: names both.
+    """
+    if arguments.command is not None and not arguments.command:
+        raise UsageError("There is no command after --.", hint="banger vm run ... -- COMMAND")
+    if arguments.detach and arguments.command:
+        raise UsageError("--detach and a command exclude each other.")
+    for name in FOR_COMMAND:
+        if arguments.detach and getattr(arguments, name):
+            raise UsageError(f"--detach and --{name} exclude each other.")
+    if arguments.rm and arguments.restart not in (None, "no"):
+        raise UsageError("--rm and --restart exclude each other.")
+    if arguments.fork and not (arguments.command or arguments.entrypoint):
+        raise UsageError("--fork needs a command.", hint="banger vm run ... --fork N -- COMMAND")
+    for name in FOR_PATH:
+        if arguments.path is None and getattr(arguments, name):
+            option = name.removesuffix("_ref").replace("_", "-")
+            raise UsageError(f"--{option} needs a PATH.", hint=f"banger vm run PATH --{option} ...")
+    if arguments.from_ref and not arguments.branch:
+        raise UsageError("--from needs --branch.", hint="--branch NAME --from REF")
+
+
+def _require_possible(arguments: Namespace, context: Context, *, stages: Stages) -> None:
+    """Check all that is known before there is a VM (hazard C7): what goes in, what comes back.
+
+    Raises:
+        BangerError: the repository cannot be sent, or a result could not be brought back.
+    """
+    stages.enter("inspect")
+    params = _inspect_params(arguments) | {"names": False}
+    with context.client() as client:
+        client.call("workspace.inspect", params, on_tick=stages.on_tick)
+
+
+def _inspect_params(arguments: Namespace) -> dict[str, object]:
+    params = _workspace_params(arguments)
+    if arguments.fork:
+        params["result"] = f"banger/{arguments.name or 'run'}-1"
+    elif arguments.rm and arguments.branch:
+        params["result"] = arguments.branch
+    return params
+
+
+def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> int:
+    params = sizing_params(arguments) | {
+        "ephemeral": arguments.rm,
+        "entrypoint": arguments.entrypoint and arguments.detach,
+    }
+    with context.client() as owner:
+        view = _create(owner, params, stages=stages)
+        with RunVms(context, stages=stages, views=[view], ephemeral=arguments.rm) as vms:
+            cwd = None
+            if arguments.path is not None:
+                guest_path = _prepare(arguments, view["id"], context, stages=stages)
+                cwd = os.path.normpath(os.path.join(guest_path, arguments.inside))
+            if arguments.entrypoint and not arguments.detach:
+                from banger.cli.commands.entrypoint import plan_command
+
+                arguments.command = plan_command(owner, view, arguments.command or [])
+            if arguments.fork:
+                forks = _fork(arguments, view["id"], owner, stages=stages)
+                vms.add(forks)
+                return _use_forks(arguments, view, forks, vms, context, stages=stages, cwd=cwd)
+            has_result = arguments.rm and arguments.branch
+            vms.use([view["id"]] if has_result else ())
+            if arguments.detach:
+                context.out(view["name"])
+                return 0
+            if has_result:
+                return _use_and_bring_back(arguments, view, vms, context, stages=stages, cwd=cwd)
+            return _use(arguments, view["id"], context, stages=stages, cwd=cwd)
+
+
+def _use_and_bring_back(
+    arguments: Namespace,
+    view: dict[str, Any],
+    vms: RunVms,
+    context: Context,
+    *,
+    stages: Stages,
+    cwd: str | None,
+) -> int:
+    """As `_use`; then make the branch, also if it is not known how the command ended."""
+    from banger.cli.commands.results import bring_back
+
+    try:
+        status = _use(arguments, view["id"], context, stages=stages, cwd=cwd)
+    except BangerError:
+        bring_back(arguments.branch, view, vms, context, stages=stages)
+        raise
+    return bring_back(arguments.branch, view, vms, context, stages=stages) or status
+
+
+def _create(owner: Client, params: dict[str, object], *, stages: Stages) -> dict[str, Any]:
+    try:
+        view = owner.call("vm.create", params, on_event=stages.on_event, on_tick=stages.on_tick)
+    except KeyboardInterrupt:
+        stages.end()
+        stages.say("Interrupted; no VM was made.")
+        raise
+    assert isinstance(view, dict)
+    return view
+
+
+def _prepare(arguments: Namespace, vm_id: str, context: Context, *, stages: Stages) -> str:
+    """Put the repository into the guest; return where it is there."""
+    stages.enter("workspace")
+    params = {"ref": vm_id, "directory": arguments.inside, **_workspace_params(arguments)}
+    with context.client() as client:
+        done = client.call(
+            "workspace.prepare", params, on_event=stages.on_event, on_tick=stages.on_tick
+        )
+    stages.end()
+    assert isinstance(done, dict)
+    for notice in done["notices"]:
+        stages.say(notice)
+    return str(done["guest_path"])
+
+
+def _workspace_params(arguments: Namespace) -> dict[str, object]:
+    given = {
+        "path": arguments.path,
+        "guest_path": arguments.guest_path,
+        "include_untracked": arguments.include_untracked,
+        "branch": arguments.branch,
+        "from_ref": arguments.from_ref,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _use(
+    arguments: Namespace, vm_id: str, context: Context, *, stages: Stages, cwd: str | None
+) -> int:
+    """Run the command, or a shell, in `cwd` (None: the user's home); return its status."""
+    stages.enter("command" if arguments.command else "shell")
+    tty = arguments.tty or has_terminal()
+    command = GuestCommand(
+        arguments.command or list(LOGIN_SHELL),
+        env=dict(arguments.env),
+        tty=tty,
+        stdin=tty or arguments.interactive or has_input(),
+        cwd=cwd,
+        timeout_s=arguments.timeout,
+    )
+    try:
+        return run_in_guest(command, vm_id, context)
+    except ExecNotFound as error:
+        if not arguments.command and arguments.image is not None:
+            error.hint = f"banger vm run --image {arguments.image} --entrypoint, or: ... -- COMMAND"
+        raise
+
+
+def _fork(
+    arguments: Namespace, vm_id: str, owner: Client, *, stages: Stages
+) -> list[dict[str, Any]]:
+    """Make the forks, through the connection that they are to live as long as."""
+    stages.end()
+    params = {
+        "ref": vm_id,
+        "number": arguments.fork,
+        "ephemeral": arguments.rm,
+        "force": arguments.force,
+    }
+    views = owner.call("vm.fork", params, on_event=stages.on_event, on_tick=stages.on_tick)
+    assert isinstance(views, list)
+    return views
+
+
+def _use_forks(
+    arguments: Namespace,
+    base: dict[str, Any],
+    forks: list[dict[str, Any]],
+    vms: RunVms,
+    context: Context,
+    *,
+    stages: Stages,
+    cwd: str | None,
+) -> int:
+    """Run the command in the forks of `base`."""
+    from banger.cli.commands.fork_run import run_in_forks
+
+    vms.use([fork["id"] for fork in forks] if arguments.path is not None else ())
+    stages.enter("command")
+    return run_in_forks(
+        arguments, context, stages=stages, base=base["name"], views=forks, vms=vms, cwd=cwd
+    )
+
+
+COMMANDS = {"vm run": (_configure, _run)}

@@ -1,0 +1,63 @@
+"""`vm set`: change what VMs are made of."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.app.usage import UsageError
+from banger.cli.options.targets import add_refs, each_target
+from banger.cli.options.vm import add_labels, add_shape, shape_params
+
+_TEXT = """\
+Name and labels change at once. The other values of a VM that runs change when
+it boots next (banger vm restart VM); you are told which."""
+
+
+def _configure(parser: Parser) -> None:
+    add_refs(parser)
+    add = parser.add_argument
+    add_shape(parser, disk="new size of its own disk, which can only grow: 16G")
+    add_labels(parser)
+    add(
+        "--no-label",
+        action="append",
+        default=[],
+        metavar="K",
+        help="take a label away; may be repeated",
+    )
+    add("--name", help="a new name, for one VM")
+    add("--keep", action="store_true", help="keep a VM that --rm was to delete")
+    add("-q", "--quiet", action="store_true", help="no progress, no notices")
+    parser.text = _TEXT
+
+
+def _set(arguments: Namespace, context: Context) -> int:
+    params = shape_params(arguments)
+    labels: dict[str, object] = dict.fromkeys(arguments.no_label) | dict(arguments.label)
+    if labels:
+        params["labels"] = labels
+    if arguments.name is not None:
+        params["name"] = arguments.name
+    if arguments.keep:
+        params["keep"] = True
+    if not params:
+        raise UsageError("There is nothing to change.", hint="banger vm set --help")
+    if arguments.name is not None and len(arguments.refs) > 1:
+        raise UsageError("--name can be given to one VM only.")
+    with context.client() as client:
+
+        def change(ref: str) -> None:
+            view = client.call("vm.set", {"ref": ref, **params})
+            assert isinstance(view, dict)
+            if arguments.quiet:
+                return
+            context.say(f"changed {view['name']}")
+            if view["notice"]:
+                context.say(f"  {view['notice']} (banger vm restart {view['name']})")
+
+        return each_target(arguments.refs, change, context)
+
+
+COMMANDS = {"vm set": (_configure, _set)}

@@ -1,0 +1,173 @@
+"""`vm stats`: what VMs take of the host, once or again and again."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+from collections.abc import Mapping
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.commands.list import has_nothing
+from banger.cli.options.targets import each_target
+from banger.cli.terminal.output import (
+    Column,
+    format_json,
+    format_mib,
+    render_table,
+    terminal_width,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any, NoReturn
+
+    from banger.client import Client
+
+INTERVAL_S = 0.5
+FOLLOW_INTERVAL_S = 2.0
+CLEAR, HOME = "\x1b[2J", "\x1b[H"
+CLEAR_LINE, CLEAR_REST = "\x1b[K", "\x1b[J"
+COLUMNS = (
+    Column("NAME", least=8, is_vital=True),
+    Column("STATE"),
+    Column("CPU", is_number=True),
+    Column("MEMORY", is_number=True),
+    Column("PRIVATE", is_number=True),
+    Column("SHARED", is_number=True, spare=2),
+    Column("DISK", is_number=True),
+    Column("AGENT", is_number=True, spare=1),
+)
+NOTHING: Mapping[str, Any] = {
+    "interval_s": INTERVAL_S,
+    "vms": [],
+    "total": {
+        "vms": 0,
+        "cpu_percent": 0.0,
+        "memory_bytes": 0,
+        "private_bytes": 0,
+        "shared_bytes": 0,
+        "disk_allocated_bytes": 0,
+    },
+}
+
+
+def _configure(parser: Parser) -> None:
+    add = parser.add_argument
+    add("refs", nargs="*", metavar="VM", help="default: every VM that runs or is paused")
+    add("-f", "--follow", action="store_true", help="again every 2 s, until ctrl-C")
+    add("--json", action="store_true", help="print JSON; with --follow a line each time")
+    parser.text = (
+        f"CPU: percent of one core, over {INTERVAL_S:g} s ({FOLLOW_INTERVAL_S:g} s with -f).\n"
+        "MEMORY: of the host's. PRIVATE is what no other VM has, SHARED what others have\n"
+        "as well, such as what is still as in the template. TOTAL counts it once.\n"
+        "DISK: what the data disk takes, and its size. AGENT: how long it took to answer."
+    )
+
+
+def _stats(arguments: Namespace, context: Context) -> int:
+    if not arguments.refs and has_nothing(context):
+        _print(NOTHING, arguments, context)
+        return 0
+    with context.client() as client:
+        refs, status = None, 0
+        if arguments.refs:
+            refs, status = _find(client, arguments.refs, context)
+        if arguments.follow and refs != []:
+            _follow(client, refs, context, as_json=arguments.json)
+        _print(_ask(client, refs, INTERVAL_S), arguments, context)
+    return status
+
+
+def _find(client: Client, refs: list[str], context: Context) -> tuple[list[str], int]:
+    """Return the ids of those that are there, and the exit status: the others were named."""
+    ids: list[str] = []
+
+    def find(ref: str) -> None:
+        view = client.call("vm.show", {"ref": ref})
+        assert isinstance(view, dict)
+        ids.append(view["id"])
+
+    status = each_target(refs, find, context)
+    return ids, status
+
+
+def _ask(client: Client, refs: list[str] | None, interval_s: float) -> Mapping[str, Any]:
+    stats = client.call("vm.stats", {"refs": refs, "interval_s": interval_s})
+    assert isinstance(stats, dict)
+    return stats
+
+
+def _follow(client: Client, refs: list[str] | None, context: Context, *, as_json: bool) -> NoReturn:
+    """Print a table, or a line of JSON, for each interval, for ever.
+
+    On a terminal tables are printed in the same place.
+    """
+    on_terminal = sys.stdout.isatty() and not as_json
+    interval_s, before = INTERVAL_S, CLEAR + HOME
+    while True:
+        stats = _ask(client, refs, interval_s)
+        table = format_json(stats, indent=None) if as_json else _render(stats)
+        if on_terminal:
+            lines = table.replace("\n", f"{CLEAR_LINE}\n")
+            table = f"{before}{lines}{CLEAR_LINE}{CLEAR_REST}"
+        context.out(table)
+        sys.stdout.flush()
+        interval_s, before = FOLLOW_INTERVAL_S, HOME
+
+
+def _print(stats: Mapping[str, Any], arguments: Namespace, context: Context) -> None:
+    if arguments.json:
+        context.out(format_json(stats))
+        return
+    if stats["vms"] or not arguments.refs:
+        context.out(_render(stats))
+    for use in stats["vms"]:
+        if use["notice"]:
+            context.say(f"banger: {use['name']}: {use['notice']}")
+
+
+def _render(stats: Mapping[str, Any]) -> str:
+    rows = [_row(use) for use in stats["vms"]]
+    if len(rows) > 1:
+        rows.append(_total(stats["total"]))
+    return render_table(COLUMNS, rows, width=terminal_width())
+
+
+def _row(use: Mapping[str, Any]) -> list[str]:
+    return [
+        use["name"],
+        use["state"],
+        _percent(use["cpu_percent"]),
+        *(_size(use[f"{kind}_bytes"]) for kind in ("resident", "private", "shared")),
+        f"{_size(use['disk_allocated_bytes'])}/{_size(use['disk_bytes'])}",
+        _answer(use),
+    ]
+
+
+def _total(total: Mapping[str, Any]) -> list[str]:
+    return [
+        "TOTAL",
+        "",
+        _percent(total["cpu_percent"]),
+        *(_size(total[f"{kind}_bytes"]) for kind in ("memory", "private", "shared")),
+        _size(total["disk_allocated_bytes"]),
+        "",
+    ]
+
+
+def _percent(value: float | None) -> str:
+    return "-" if value is None else f"{value:.1f}%"
+
+
+def _size(value: int | None) -> str:
+    return "-" if value is None else format_mib(round(value / 2**20))
+
+
+def _answer(use: Mapping[str, Any]) -> str:
+    if use["agent_ms"] is not None:
+        return f"{use['agent_ms']:.1f} ms"
+    return "silent" if use["state"] == "running" else "-"
+
+
+COMMANDS = {"vm stats": (_configure, _stats)}

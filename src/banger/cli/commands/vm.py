@@ -1,0 +1,158 @@
+"""`vm start/stop/restart/kill/pause/resume/delete/prune`: one verb on several VMs."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Callable
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.app.values import duration_s
+from banger.cli.options.targets import add_refs, confirm_deletion, each_target
+from banger.cli.options.vm import add_force
+from banger.cli.terminal.output import format_age
+from banger.cli.terminal.progress import Stages
+from banger.errors import VmNotFound
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client import Client
+
+Params = dict[str, object]
+
+
+def _configure(parser: Parser) -> None:
+    add_refs(parser)
+    parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
+
+
+def _configure_start(parser: Parser) -> None:
+    _configure(parser)
+    add_force(parser)
+
+
+def _configure_delete(parser: Parser) -> None:
+    _configure(parser)
+    parser.add_argument("-f", "--force", action="store_true", help="a VM that is gone is no error")
+    parser.text = "Nothing is asked: neither of a VM that runs, nor of its disk and snapshots."
+
+
+def _configure_stop(parser: Parser) -> None:
+    _configure(parser)
+    parser.add_argument(
+        "--timeout",
+        metavar="TIME",
+        type=duration_s,
+        help="how long a guest may take before it is ended (default: 60s)",
+    )
+    parser.text = (
+        "Nearly all of that time is for a guest to write to disk what it holds back. You\n"
+        "are told if it was not enough and a guest's last writes may be missing."
+    )
+
+
+def _configure_restart(parser: Parser) -> None:
+    _configure_stop(parser)
+    add_force(parser)
+
+
+def _delete(arguments: Namespace, context: Context) -> int:
+    gone = VmNotFound if arguments.force else ()
+    arguments.force = False
+    return _verb("vm.delete", "deleted", passed_over=gone)(arguments, context)
+
+
+def _verb(
+    method: str, done: str, *, passed_over: type[VmNotFound] | tuple[()] = ()
+) -> Callable[[Namespace, Context], int]:
+    """Return the function of a verb: call `method` for each VM and print its name."""
+
+    def run(arguments: Namespace, context: Context) -> int:
+        params: Params = {}
+        if getattr(arguments, "timeout", None) is not None:
+            params["deadline_s"] = arguments.timeout
+        if getattr(arguments, "force", False):
+            params["force"] = True
+        with context.client() as client, Stages(quiet=arguments.quiet) as stages:
+
+            def act(ref: str) -> None:
+                result = client.call(
+                    method,
+                    {"ref": ref, **params},
+                    on_event=stages.on_event,
+                    on_tick=stages.on_tick,
+                )
+                stages.end()
+                assert isinstance(result, dict)
+                if result.get("notice"):
+                    context.say(f"banger: {result['notice']}")
+                if not arguments.quiet:
+                    context.say(f"{done} {_name(result, ref)}")
+
+            return each_target(arguments.refs, act, context, passed_over=passed_over)
+
+    return run
+
+
+def _name(result: dict[str, object], ref: str) -> str:
+    return str(result.get("name", ref))
+
+
+def _configure_prune(parser: Parser) -> None:
+    parser.add_argument("-f", "--force", action="store_true", help="do not ask")
+    parser.add_argument(
+        "--dry-run", action="store_true", help="print the ids that would go, and do nothing"
+    )
+    parser.text = "The ids of what was deleted are printed."
+
+
+def _prune(arguments: Namespace, context: Context) -> int:
+    with context.client() as client:
+        found = client.call("vm.prune", {"dry_run": True})
+        assert isinstance(found, dict)
+        ids = found["ids"]
+        if ids and not arguments.dry_run:
+            if not arguments.force and not _confirm(_describe(ids, client), context):
+                return 1
+            # These and no others: what has stopped since was not asked about.
+            deleted = client.call("vm.prune", {"ids": ids})
+            assert isinstance(deleted, dict)
+            ids = deleted["ids"]
+        for vm_id in ids:
+            context.out(vm_id)
+    if not ids:
+        context.say("Every VM runs, or there is none.")
+    return 0
+
+
+def _describe(ids: list[str], client: Client) -> list[str]:
+    """Return a line for each VM: its name, and what it is."""
+    views = client.call("vm.list", {})
+    assert isinstance(views, list)
+    now = time.time()
+    return [
+        f"  {view['name']} ({view['state']}, made {format_age(now - view['created_at'])} ago)"
+        for view in views
+        if view["id"] in ids
+    ]
+
+
+def _confirm(lines: list[str], context: Context) -> bool:
+    context.say("\n".join(lines))
+    what = (
+        "this VM with its disk" if len(lines) == 1 else f"these {len(lines)} VMs with their disks"
+    )
+    return confirm_deletion(what, "banger vm prune", context)
+
+
+COMMANDS = {
+    "vm start": (_configure_start, _verb("vm.start", "started")),
+    "vm stop": (_configure_stop, _verb("vm.stop", "stopped")),
+    "vm restart": (_configure_restart, _verb("vm.restart", "restarted")),
+    "vm kill": (_configure, _verb("vm.kill", "killed")),
+    "vm pause": (_configure, _verb("vm.pause", "paused")),
+    "vm resume": (_configure, _verb("vm.resume", "resumed")),
+    "vm delete": (_configure_delete, _delete),
+    "vm prune": (_configure_prune, _prune),
+}

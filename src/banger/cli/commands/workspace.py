@@ -1,0 +1,152 @@
+"""`vm workspace prepare/export`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from argparse import Namespace
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.app.usage import UsageError
+from banger.cli.terminal.guest_text import copy_out
+from banger.cli.terminal.outfile import open_output
+from banger.cli.terminal.output import format_bytes, format_json, printable
+from banger.cli.terminal.progress import Stages
+
+
+def _configure_prepare(parser: Parser) -> None:
+    add = parser.add_argument
+    add("ref", metavar="VM", help="name, id, or the beginning of either")
+    add("path", nargs="?", default=".", metavar="PATH", help="a directory in a repository")
+    add("--guest-path", metavar="DIR", help="where the repository goes (default: /root/NAME)")
+    add("--branch", metavar="NAME", help="start a new branch of this name in the guest")
+    add("--from", dest="from_ref", metavar="REF", help="... at this commit (with --branch)")
+    add("--include-untracked", action="store_true", help="send untracked files, too")
+    add("--json", action="store_true", help="print JSON")
+    add("-q", "--quiet", action="store_true", help="no progress, no notices")
+
+
+def _prepare(arguments: Namespace, context: Context) -> int:
+    from banger.workspace import locate_repository
+
+    if arguments.from_ref and not arguments.branch:
+        raise UsageError("--from needs --branch.", hint="--branch NAME --from REF")
+    top = os.path.realpath(locate_repository(arguments.path))
+    given = {
+        "ref": arguments.ref,
+        "path": top,
+        "directory": os.path.relpath(os.path.realpath(arguments.path), top),
+        "guest_path": arguments.guest_path,
+        "include_untracked": arguments.include_untracked,
+        "branch": arguments.branch,
+        "from_ref": arguments.from_ref,
+    }
+    params = {name: value for name, value in given.items() if value is not None}
+    with context.client() as client, Stages(quiet=arguments.quiet) as stages:
+        done = client.call(
+            "workspace.prepare", params, on_event=stages.on_event, on_tick=stages.on_tick
+        )
+        stages.end()
+        assert isinstance(done, dict)
+        for notice in done["notices"]:
+            stages.say(notice)
+    if arguments.json:
+        context.out(format_json(done))
+    elif not arguments.quiet:
+        context.say(
+            f"{done['files']} files, {format_bytes(done['bytes'])}, "
+            f"are at {printable(done['guest_path'])}"
+        )
+    return 0
+
+
+def _configure_export(parser: Parser) -> None:
+    add = parser.add_argument
+    add("ref", metavar="VM", help="name, id, or the beginning of either")
+    add("-o", "--output", metavar="FILE", help="write the patch to FILE; -: stdout")
+    add(
+        "--branch",
+        metavar="NAME",
+        help="instead of a patch, fetch the guest's commits into this branch of the repository",
+    )
+    add(
+        "--include-uncommitted",
+        action="store_true",
+        help="put what is not committed there into one commit on top (with --branch)",
+    )
+    add(
+        "--since-commit",
+        action="store_true",
+        help="compare with the commit, so that your own changes from before are in the patch, too",
+    )
+    add("--json", action="store_true", help="print JSON (with --branch)")
+    parser.text = (
+        "The patch holds everything that changed in the guest since the repository was\n"
+        "put in, committed or not. Apply it with `git apply`."
+    )
+
+
+def _export(arguments: Namespace, context: Context) -> int:
+    if arguments.branch and arguments.output:
+        raise UsageError("--branch and --output exclude each other.")
+    if arguments.branch and arguments.since_commit:
+        raise UsageError("--branch and --since-commit exclude each other.")
+    if arguments.json and not arguments.branch:
+        raise UsageError("--json needs --branch: a patch is no JSON.")
+    if arguments.include_uncommitted and not arguments.branch:
+        raise UsageError(
+            "--include-uncommitted needs --branch: the patch has everything anyway.",
+            hint="--branch NAME --include-uncommitted",
+        )
+    if arguments.branch:
+        return _export_branch(arguments, context)
+    params = {"ref": arguments.ref, "since_commit": arguments.since_commit}
+    with context.client() as client:
+        stream = client.stream("workspace.export", params)
+    with contextlib.closing(stream):
+        assert isinstance(stream.result, dict)
+        for notice in stream.result["notices"]:
+            context.say(printable(notice))
+        if arguments.output in (None, "-"):
+            copy_out(stream)
+        else:
+            with open_output(arguments.output) as file:
+                for _, data in stream:
+                    file.write(data)
+    return 0
+
+
+def _export_branch(arguments: Namespace, context: Context) -> int:
+    with context.client() as client, Stages() as stages:
+        done = client.call(
+            "workspace.export_branch",
+            {
+                "ref": arguments.ref,
+                "branch": arguments.branch,
+                "include_uncommitted": arguments.include_uncommitted,
+            },
+            on_event=stages.on_event,
+            on_tick=stages.on_tick,
+        )
+    assert isinstance(done, dict)
+    for notice in done["notices"]:
+        context.say(printable(notice))
+    if arguments.json:
+        context.out(format_json(done))
+    else:
+        count = done["commits"]
+        commits = "commit" if count == 1 else "commits"
+        context.say(f"branch {printable(done['branch'])}: {count} {commits}, {done['commit'][:12]}")
+        if done["uncommitted"]:
+            context.say(
+                f"Not in it: {done['uncommitted']} changed or untracked in the guest "
+                "(--include-uncommitted puts them in)."
+            )
+    return 0
+
+
+COMMANDS = {
+    "vm workspace prepare": (_configure_prepare, _prepare),
+    "vm workspace export": (_configure_export, _export),
+}

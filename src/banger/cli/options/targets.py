@@ -1,0 +1,65 @@
+"""Verbs on several targets: the good ones are done even if others fail; asking first."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.app.usage import UsageError
+from banger.errors import BangerError, DaemonUnreachable
+
+
+def add_refs(
+    parser: Parser, *, what: str = "VM", text: str = "name, id, or the beginning of either"
+) -> None:
+    """Add the argument that takes one or more names."""
+    parser.add_argument("refs", nargs="+", metavar=what, help=text)
+
+
+def each_target(
+    refs: list[str],
+    act: Callable[[str], None],
+    context: Context,
+    *,
+    passed_over: type[BangerError] | tuple[()] = (),
+) -> int:
+    """Call `act` for each target; say what failed; return the exit status.
+
+    0 if all went well; the errors' own status if they agree; else 1. Errors to be `passed_over`
+    count as success. Without a daemon the rest is not tried.
+    """
+    failures: list[int] = []
+    # A target that was named twice is done once.
+    for ref in dict.fromkeys(refs):
+        try:
+            act(ref)
+        except passed_over:
+            continue
+        except DaemonUnreachable:
+            raise
+        except BangerError as error:
+            context.complain(error)
+            failures.append(error.exit_code)
+    if not failures:
+        return 0
+    return failures[0] if len(set(failures)) == 1 else 1
+
+
+def confirm_deletion(what: str, command: str, context: Context) -> bool:
+    """Ask on the terminal whether `what` is to be deleted.
+
+    Raises:
+        UsageError: there is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "There is no terminal to ask on; --force deletes unasked.", hint=f"{command} --dry-run"
+        )
+    sys.stderr.write(f"Delete {what}? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    context.say("Nothing was deleted.")
+    return False

@@ -1,0 +1,108 @@
+"""The options that say what a VM is made of; `vm create` and `vm run` share them."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from banger.cli.app import values
+from banger.cli.app.parser import Parser
+from banger.words import driver_words, network_words
+
+
+def add_sizing(parser: Parser) -> None:
+    """Add the options."""
+    add = parser.add_argument
+    add("--name", help="the VM's name (default: a word pair such as calm-otter)")
+    add("--image", help="image to start from (default: setting default_image)")
+    add("--kernel", help="kernel to boot (default: setting default_kernel)")
+    add(
+        "--driver",
+        type=values.driver,
+        help=f"{' or '.join(driver_words())} (default: setting driver)",
+    )
+    add_shape(parser, has_defaults=True)
+    add_labels(parser)
+
+
+def add_ending(parser: Parser) -> None:
+    """Add the options that say what is to become of a VM by itself."""
+    add = parser.add_argument
+    add("--ttl", metavar="TIME", type=values.duration_s, help="end it when it has run so long: 2h")
+    add(
+        "--restart",
+        metavar="POLICY",
+        type=values.restart_policy,
+        help="start it again when it ends by itself: no (default), on-failure or always",
+    )
+
+
+def add_force(parser: Parser) -> None:
+    """Add the option that starts a VM although the host's memory may not hold it."""
+    parser.add_argument(
+        "--force", action="store_true", help="even if the host's memory may not hold it"
+    )
+
+
+def add_shape(
+    parser: Parser, *, disk: str = "size of its own disk, sparse: 8G", has_defaults: bool = False
+) -> None:
+    """Add the options that can be changed later, too; for a new VM settings are their defaults."""
+
+    def text(what: str, setting: str) -> str:
+        return f"{what} (default: setting {setting})" if has_defaults else what
+
+    vcpu = text("virtual CPUs", "vm_defaults.vcpu")
+    memory = text("512M, 2G; a bare number is MiB", "vm_defaults.memory_mib")
+    network = text(" or ".join(network_words()), "network")
+    add = parser.add_argument
+    add("--vcpu", type=values.count, metavar="N", help=vcpu)
+    add("--memory", type=values.size_mib, metavar="SIZE", help=memory)
+    add("--disk", type=values.size_mib, metavar="SIZE", help=text(disk, "vm_defaults.disk_gib"))
+    add("--network", type=values.network, metavar="KIND", help=network)
+
+
+def add_labels(parser: Parser) -> None:
+    """Add the option that sets labels."""
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="K=V",
+        type=values.label,
+        help="a label, for `vm list --label`; may be repeated",
+    )
+
+
+def shape_params(arguments: Namespace) -> dict[str, object]:
+    """Return the parameters for what of these was given."""
+    given = {
+        "vcpu": arguments.vcpu,
+        "memory_mib": arguments.memory,
+        "disk_mib": arguments.disk,
+        "network": arguments.network,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def add_no_template(parser: Parser) -> None:
+    """Add the option that makes a VM boot."""
+    parser.add_argument(
+        "--no-template", action="store_true", help="boot, even if there is a template"
+    )
+
+
+def sizing_params(arguments: Namespace) -> dict[str, object]:
+    """Return the parameters of `vm.create` for what was given."""
+    given = {
+        "name": arguments.name,
+        "image": arguments.image,
+        "kernel": arguments.kernel,
+        "driver": arguments.driver,
+        "labels": dict(arguments.label) or None,
+        "ttl_s": arguments.ttl,
+        "restart": arguments.restart,
+        "force": arguments.force or None,
+        "template": False if arguments.no_template else None,
+        **shape_params(arguments),
+    }
+    return {name: value for name, value in given.items() if value is not None}

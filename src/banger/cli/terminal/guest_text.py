@@ -1,0 +1,35 @@
+"""Text that comes from a guest: copied as it is, or made harmless where a terminal shows it."""
+
+from __future__ import annotations
+
+import os
+import re
+
+from banger.client.relay import Relay
+from banger.client.stream import ClientStream
+
+_SEQUENCES = re.compile(rb"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\-_])")
+_STEERING = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
+
+
+def copy_out(stream: ClientStream) -> None:
+    """Copy a stream to stdout: byte by byte, or made harmless when that is a terminal."""
+    if not os.isatty(1):
+        Relay(stream, stdin=None).run()
+        return
+    line = b""
+    for _, data in stream:
+        # Whole lines only, so that no sequence is cut in two.
+        *lines, line = (line + data).split(b"\n")
+        _write_all(b"".join(harmless(one) + b"\n" for one in lines))
+    _write_all(harmless(line))
+
+
+def harmless(line: bytes) -> bytes:
+    """Return a line without what could steer a terminal (hazard E3)."""
+    return _STEERING.sub(b"", _SEQUENCES.sub(b"", line.rstrip(b"\r")))
+
+
+def _write_all(data: bytes) -> None:
+    while data:
+        data = data[os.write(1, data) :]
