@@ -18,7 +18,7 @@ from pathlib import Path
 from banger import errors
 from banger.api.reference import render_reference as render_api
 from banger.cli.app.reference import render_reference as render_cli
-from banger.config import OPTIONS, HostSize
+from banger.config import OPTIONS, HostSize, format_value
 from banger.errors import BangerError
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -121,7 +121,9 @@ def render_configuration() -> str:
     rows = []
     for option in OPTIONS:
         value, why = option.default(host)
-        default = "scales with the host" if why.startswith("default:") else f"`{value}`"
+        default = (
+            "scales with the host" if why.startswith("default:") else f"`{format_value(value)}`"
+        )
         shown = default if str(value) else "nothing"
         rows.append(f"| `{option.key}` | `{option.variable}` | {option.doc} | {shown} |\n")
     return CONFIGURATION + "".join(rows)

@@ -16,8 +16,11 @@ import re
 import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from operator import attrgetter
 from pathlib import Path
+from typing import Any
 
+from banger.durations import parse_duration
 from banger.errors import ConfigInvalid
 from banger.model.registries import Registries, parse_registries
 from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
@@ -25,7 +28,7 @@ from banger.nearnames import format_near_hint
 from banger.settingvalues import duration_or_off, one_of, size, switch, text, whole_number
 from banger.words import AUTO, driver_words, network_words
 
-Value = str | int | Registries
+Value = str | int | bool | Registries
 
 POOL_HOST_MIB = 4000
 """Nominally 4 GiB: a host with so much has some for clones that nobody has asked for yet."""
@@ -55,34 +58,79 @@ class Option:
         return "BANGER_" + self.key.upper().replace(".", "_")
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
+class VmDefaults:
+    """The size of a VM that is asked for without one."""
+
+    vcpu: int
+    memory_mib: int
+    disk_gib: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateSettings:
+    """What is kept of machines that have booted."""
+
+    enabled: bool
+    cache_gib: int
+    pool: int
+    """Clones of each template in use that wait to be claimed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QemuSettings:
+    """Where QEMU is."""
+
+    binary: str
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Every setting, decided. `origins` maps each key to where its value came from."""
+    """Every setting, decided: an attribute for each key of `OPTIONS`."""
 
-    values: Mapping[str, Value]
+    log_level: str
+    driver: str
+    accel: str
+    default_image: str
+    default_kernel: str
+    network: str
+    vm_defaults: VmDefaults
+    memory_overcommit: int
+    auto_stop_after: str
+    """A duration as it was written, or `off`."""
+    template: TemplateSettings
+    registries: Registries
+    qemu: QemuSettings
     origins: Mapping[str, str]
-
-    def text(self, key: str) -> str:
-        """Return a setting that is a text."""
-        return str(self.values[key])
-
-    def number(self, key: str) -> int:
-        """Return a setting that is a whole number."""
-        value = self.values[key]
-        assert isinstance(value, int)
-        return value
+    """Where the value of each key came from."""
 
     @property
-    def registries(self) -> Registries:
-        """What is set for registries."""
-        value = self.values["registries"]
-        assert isinstance(value, Registries)
-        return value
+    def auto_stop_s(self) -> float | None:
+        """Return after how many idle seconds a VM is stopped; None: never."""
+        return parse_duration(self.auto_stop_after)
 
     def items(self) -> Iterator[tuple[str, Value, str]]:
         """Yield (key, value, origin) in the table's order."""
         for option in OPTIONS:
-            yield option.key, self.values[option.key], self.origins[option.key]
+            yield option.key, attrgetter(option.key)(self), self.origins[option.key]
+
+
+def format_value(value: Value) -> str:
+    """Return a value for a person, as the file has it."""
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+_GROUPS = {"vm_defaults": VmDefaults, "template": TemplateSettings, "qemu": QemuSettings}
+
+
+def _build(values: Mapping[str, Value], origins: Mapping[str, str]) -> Settings:
+    """Return the settings with these values, by key."""
+    grouped: dict[str, Any] = {name: {} for name in _GROUPS}
+    for key, value in values.items():
+        group, _, name = key.rpartition(".")
+        (grouped[group] if group else grouped)[name] = value
+    parts = {name: kind(**grouped.pop(name)) for name, kind in _GROUPS.items()}
+    return Settings(**grouped, **parts, origins=origins)
 
 
 def _fixed(value: Value) -> Callable[[HostSize], tuple[Value, str]]:
@@ -155,7 +203,7 @@ OPTIONS: tuple[Option, ...] = (
         "template.enabled",
         "Start VMs from templates: memory of the image already booted (true or false).",
         switch,
-        _fixed("on"),
+        _fixed(True),
     ),
     Option(
         "template.cache_gib",
@@ -208,7 +256,7 @@ def decide_settings(
         if option.variable in environ:
             values[option.key] = _parse_variable(option, environ[option.variable])
             origins[option.key] = f"environment: {option.variable}"
-    return Settings(values, origins)
+    return _build(values, origins)
 
 
 def probe_host_size() -> HostSize:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from banger.durations import parse_duration
 from banger.sizes import parse_size_mib
 
-_SWITCHES = {True: "on", False: "off", "on": "on", "off": "off", "true": "on", "false": "off"}
+_SWITCHES = {"on": True, "off": False, "true": True, "false": False}
 
 
 def one_of(*allowed: str) -> Callable[[object], str]:
@@ -74,8 +74,10 @@ def size(allowed: range, *, unit_mib: int) -> Callable[[object], int]:
     return parse
 
 
-def switch(untrusted_value: object) -> str:
-    """Return `on` or `off` for a TOML boolean, or for a word that an environment can hold."""
-    if isinstance(untrusted_value, bool | str) and untrusted_value in _SWITCHES:
+def switch(untrusted_value: object) -> bool:
+    """Return a TOML boolean, or what a word that an environment can hold means."""
+    if isinstance(untrusted_value, bool):
+        return untrusted_value
+    if isinstance(untrusted_value, str) and untrusted_value in _SWITCHES:
         return _SWITCHES[untrusted_value]
     raise ValueError("true or false")

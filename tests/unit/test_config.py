@@ -21,15 +21,15 @@ def config_file(tmp_path: Path) -> Path:
 def test_without_a_file_everything_is_a_default(config_file: Path) -> None:
     settings = load_settings(config_file, {})
     assert {origin.partition(":")[0] for _, _, origin in settings.items()} == {"default"}
-    assert settings.text("default_image") == "debian-bookworm"
+    assert settings.default_image == "debian-bookworm"
 
 
 def test_the_environment_beats_the_file_and_the_file_the_default(config_file: Path) -> None:
     config_file.write_text('network = "none"\n[vm_defaults]\nvcpu = 3\nmemory_mib = 1024\n')
     settings = load_settings(config_file, {"BANGER_VM_DEFAULTS_VCPU": "5"})
-    assert settings.number("vm_defaults.vcpu") == 5
+    assert settings.vm_defaults.vcpu == 5
     assert settings.origins["vm_defaults.vcpu"] == "environment: BANGER_VM_DEFAULTS_VCPU"
-    assert settings.number("vm_defaults.memory_mib") == 1024
+    assert settings.vm_defaults.memory_mib == 1024
     assert settings.origins["network"] == f"file: {config_file}"
 
 
@@ -96,9 +96,9 @@ def test_a_file_that_is_no_text_is_refused(config_file: Path) -> None:
         ("vm_defaults.memory_mib = 2048", "vm_defaults.memory_mib", 2048),
         ('vm_defaults.disk_gib = "20GiB"', "vm_defaults.disk_gib", 20),
         ('template.cache_gib = "1T"', "template.cache_gib", 1024),
-        ("template.enabled = true", "template.enabled", "on"),
-        ("template.enabled = false", "template.enabled", "off"),
-        ('template.enabled = "off"', "template.enabled", "off"),
+        ("template.enabled = true", "template.enabled", True),
+        ("template.enabled = false", "template.enabled", False),
+        ('template.enabled = "off"', "template.enabled", False),
     ],
 )
 def test_sizes_and_switches_are_written_as_people_do(line: str, key: str, value: object) -> None:

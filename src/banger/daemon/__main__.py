@@ -38,7 +38,7 @@ def main(open_handlers: OpenHandlers, *, ready_fd: int | None = None) -> int:
         require_socket_path(os.fspath(layout.vm_console_socket("0" * 12)))
         settings = SettingsInForce(layout.config_file, os.environ)
         ensure_private_dir(layout.daemon_log.parent)
-        level = settings().text("log_level")
+        level = settings().log_level
         start_logging(layout.daemon_log, level=level, foreground=ready_fd is None)
         with daemon_lock(layout):
             asyncio.run(

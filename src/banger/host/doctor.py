@@ -50,7 +50,7 @@ def _iterate_checks(layout: Layout, environ: Mapping[str, str]) -> Iterator[Chec
     yield _probe_python()
     yield _probe_user()
     yield from probe_tools(
-        find_package_manager(), qemu=settings.text("qemu.binary") if settings else QEMU_PROGRAM
+        find_package_manager(), qemu=settings.qemu.binary if settings else QEMU_PROGRAM
     )
     yield probe_subordinate_ids(getpass.getuser(), os.getuid())
     yield probe_acceleration(settings)
@@ -107,8 +107,8 @@ def probe_acceleration(settings: Settings | None) -> Check:
     """Tell how guests are run: on hardware, proven by a guest, or emulated, and why."""
     import asyncio
 
-    wanted = settings.text("accel") if settings else "auto"
-    qemu = settings.text("qemu.binary") if settings else QEMU_PROGRAM
+    wanted = settings.accel if settings else "auto"
+    qemu = settings.qemu.binary if settings else QEMU_PROGRAM
     if find_tool(qemu) is None:
         return Check("accel", CheckState.FAIL, "Without QEMU no guest can be tried.")
     verdict = asyncio.run(prove_kvm(qemu, cpu=probe_cpu()))
@@ -137,7 +137,7 @@ def _kvm_hint() -> str | None:
 def _probe_memory(settings: Settings | None) -> Check:
     total = probe_host_size().memory_mib
     free = read_available_mib()
-    wanted = settings.number("vm_defaults.memory_mib") if settings else 0
+    wanted = settings.vm_defaults.memory_mib if settings else 0
     fact = (
         f"{format_size(free)} of {format_size(total)} of memory are free; "
         f"a VM gets {format_size(wanted)}."

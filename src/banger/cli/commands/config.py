@@ -23,14 +23,14 @@ def _configure(parser: Parser) -> None:
 
 
 def _show(arguments: Namespace, context: Context) -> int:
-    from banger.config import load_settings
+    from banger.config import format_value, load_settings
 
     items = list(load_settings(context.layout.config_file, os.environ).items())
     if arguments.json:
         rows = {key: {"value": _plain(value), "origin": origin} for key, value, origin in items}
         context.out(format_json(rows))
     else:
-        table = [[key, str(value), origin] for key, value, origin in items]
+        table = [[key, format_value(value), origin] for key, value, origin in items]
         context.out(render_table(COLUMNS, table, width=terminal_width()))
     return 0
 

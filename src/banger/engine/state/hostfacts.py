@@ -49,7 +49,7 @@ class HostFacts:
         """
         async with self._lock:
             kind, programs = self._find(word)
-            wanted = self._settings().text("accel")
+            wanted = self._settings().accel
             if (wanted, programs) not in self._accels:
                 self._accels[wanted, programs] = await self._decide(kind, wanted)
             return self._accels[wanted, programs]

@@ -61,7 +61,7 @@ async def promised_memory(
             number=number,
             available_mib=available_mib,
             spoken_for_mib=spoken_for_mib,
-            overcommit=engine.settings.number("memory_overcommit"),
+            overcommit=engine.settings.memory_overcommit,
         )
     engine.promises[op.id] = each_mib * number
     try:

@@ -38,7 +38,7 @@ async def choose_template(engine: Engine, op: Operation, spec: VmSpec) -> str | 
 
     None: they are to boot. Then a notice has said why, unless it was configured so.
     """
-    if engine.settings.text("template.enabled") == "off":
+    if not engine.settings.template.enabled:
         return None
     driver = await engine.host.driver(spec.driver)
     if Capability.SNAPSHOTS not in driver.capabilities:
@@ -107,7 +107,7 @@ async def _find_intact(engine: Engine, op: Operation, key: str) -> Template | No
 
 
 def _make_room(engine: Engine, keep: frozenset[str]) -> None:
-    limit = engine.settings.number("template.cache_gib") * 2**30
+    limit = engine.settings.template.cache_gib * 2**30
     removed = templates.make_room(engine.layout, limit_bytes=limit, keep=keep)
     for key in removed:
         log.info("removed the template %s: the cache is full", key)

@@ -42,7 +42,7 @@ WAITS = (VmState.PAUSED, VmState.STARTING)
 
 async def keep_pool(engine: Engine) -> None:
     """Look after the pool, for ever."""
-    if engine.settings.number("template.pool") == 0:
+    if engine.settings.template.pool == 0:
         return
     rest_s: float | None = None
     while True:
@@ -85,7 +85,7 @@ async def choose_shape(engine: Engine) -> VmSpec | None:
     waiting = await load_waiting(engine)
     if len(waiting) >= TOTAL:
         return None
-    limit = engine.settings.number("template.pool")
+    limit = engine.settings.template.pool
     for origin, spec in reversed(engine.demand.shapes.items()):
         number = sum(record.spec.origin == origin for record in waiting)
         if number < limit and _was_used(engine, origin) and _has_room_for(engine, spec):

@@ -14,7 +14,6 @@ from banger import store
 from banger.api.requests import VmCreate
 from banger.api.results import VmPlan
 from banger.config import Settings
-from banger.durations import parse_duration
 from banger.engine.state.engine import Engine
 from banger.engine.state.operations import Operation
 from banger.engine.transitions.capacity import promised_memory, require_processors
@@ -66,12 +65,12 @@ def require_labels(labels: Mapping[str, str]) -> None:
 
 def kernel_ref(params: VmCreate, settings: Settings) -> str:
     """Return the name or digest of the kernel that a request asks for."""
-    return params.kernel or settings.text("default_kernel")
+    return params.kernel or settings.default_kernel
 
 
 def image_ref(params: VmCreate, settings: Settings) -> str:
     """Return the name, reference or digest of the image that a request asks for."""
-    return params.image or settings.text("default_image")
+    return params.image or settings.default_image
 
 
 @contextlib.asynccontextmanager
@@ -97,7 +96,7 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         InvalidRequest: its entry point is asked for, and there is none that could be run.
     """
     settings = engine.settings
-    driver, network = _driver(params, settings), params.network or settings.text("network")
+    driver, network = _driver(params, settings), params.network or settings.network
     await require_programs(engine, driver=driver, network=network)
     # Before an image is built for nothing.
     await require_kernel_possible(engine, kernel_ref(params, settings))
@@ -124,7 +123,7 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         entrypoint=_entrypoint(image) if params.entrypoint else (),
         ephemeral=params.ephemeral,
         ttl_s=params.ttl_s,
-        auto_stop_s=parse_duration(settings.text("auto_stop_after")),
+        auto_stop_s=settings.auto_stop_s,
         restart=params.restart,
     )
     op.note("spec", _describe(spec))
@@ -140,7 +139,7 @@ async def plan_vm(engine: Engine, op: Operation, params: VmCreate) -> VmPlan:
     require_valid(params, settings)
     if params.name is not None:
         await engine.database.read(store.require_name_free, params.name)
-    driver, network = _driver(params, settings), params.network or settings.text("network")
+    driver, network = _driver(params, settings), params.network or settings.network
     await require_programs(engine, driver=driver, network=network)
     image, kernel = image_ref(params, settings), kernel_ref(params, settings)
     await require_kernel_possible(engine, kernel)
@@ -161,7 +160,7 @@ async def plan_vm(engine: Engine, op: Operation, params: VmCreate) -> VmPlan:
 
 
 def _driver(params: VmCreate, settings: Settings) -> str:
-    asked = params.driver or settings.text("driver")
+    asked = params.driver or settings.driver
     return next(iter(DRIVERS)) if asked == AUTO else asked
 
 
@@ -197,7 +196,7 @@ def _sizes(params: VmCreate, settings: Settings) -> tuple[int, int, int]:
         return default if asked is None else asked
 
     return (
-        chosen(params.vcpu, settings.number("vm_defaults.vcpu")),
-        chosen(params.memory_mib, settings.number("vm_defaults.memory_mib")),
-        chosen(params.disk_mib, settings.number("vm_defaults.disk_gib") * 1024),
+        chosen(params.vcpu, settings.vm_defaults.vcpu),
+        chosen(params.memory_mib, settings.vm_defaults.memory_mib),
+        chosen(params.disk_mib, settings.vm_defaults.disk_gib * 1024),
     )

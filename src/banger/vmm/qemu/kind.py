@@ -13,15 +13,15 @@ class Qemu:
 
     def list_programs(self, settings: Settings) -> tuple[str, ...]:
         """Return QEMU's program."""
-        return (settings.text("qemu.binary"),)
+        return (settings.qemu.binary,)
 
     async def open(self, settings: Settings) -> QemuDriver:
         """Return the driver of this host's QEMU, which is asked for its version."""
-        return QemuDriver(await probe_qemu(settings.text("qemu.binary")))
+        return QemuDriver(await probe_qemu(settings.qemu.binary))
 
     async def prove_kvm(self, settings: Settings, cpu: CpuFacts) -> KvmVerdict:
         """Run a guest of a few instructions on KVM."""
-        return await prove_kvm(settings.text("qemu.binary"), cpu=cpu)
+        return await prove_kvm(settings.qemu.binary, cpu=cpu)
 
 
 DRIVER = Qemu()

@@ -30,7 +30,7 @@ class Toy(Qemu):
     """The kind of driver that a test adds."""
 
     async def open(self, settings: Settings) -> ToyDriver:
-        facts = await probe_qemu(settings.text("qemu.binary"))
+        facts = await probe_qemu(settings.qemu.binary)
         return ToyDriver(dataclasses.replace(facts, sandbox=None))
 
 
