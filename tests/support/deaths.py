@@ -29,7 +29,7 @@ from banger import store
 from banger.host.process import send_signal
 from banger.layout import layout_from_environment
 from banger.store import Database
-from banger.vmm import find_leftovers
+from tests.support.leftovers import find_leftovers
 
 SIDES = ("before", "after")
 PROCESSES = ("vmm", "network")

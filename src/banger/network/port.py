@@ -66,6 +66,11 @@ class Network(Protocol):
         ...
 
     @property
+    def process_names(self) -> tuple[str, ...]:
+        """Patterns of the names that its processes' files have."""
+        ...
+
+    @property
     def programs(self) -> tuple[str, ...]:
         """The programs that it needs on the host."""
         ...

@@ -195,6 +195,11 @@ class Driver(Protocol):
 class DriverKind(Protocol):
     """What the engine knows of a kind of VMM before it has one."""
 
+    @property
+    def process_names(self) -> tuple[str, ...]:
+        """Patterns of the names that its processes' files have."""
+        ...
+
     def list_programs(self, settings: Settings) -> tuple[str, ...]:
         """Return the programs that it needs on the host, by these settings."""
         ...

@@ -28,8 +28,6 @@ from banger.host.process import ProcessIdentity, identify, send_signal, wait_gon
 from banger.layout import Layout
 from banger.model.names import VmId
 
-OURS = re.compile(r"qemu-system-|bwrap$|passt(\.avx2)?$|banger-guard$")
-"""Programs that we start for a VM, by the name of their file."""
 KILL_DEADLINE_S = 10.0
 
 
@@ -42,14 +40,19 @@ class Leftover:
     program: str
 
 
-def find_leftovers(layout: Layout, recorded: Collection[ProcessIdentity]) -> list[Leftover]:
+def find_leftovers(
+    layout: Layout, recorded: Collection[ProcessIdentity], *, programs: Collection[str]
+) -> list[Leftover]:
     """Return every process of this layout's VMs that is not among `recorded`.
+
+    `programs`: what is started for VMs, as patterns that match the name of its file.
 
     A VM that is being started at this moment has a process that is not recorded
     yet: the caller leaves out VMs whose lifecycle lock is held.
     """
     known = set(recorded)
-    return [found for found in _vm_processes(layout) if found.process not in known]
+    ours = re.compile("|".join(programs))
+    return [found for found in _vm_processes(layout, ours) if found.process not in known]
 
 
 async def end_leftover(leftover: Leftover) -> None:
@@ -69,14 +72,14 @@ async def end_leftover(leftover: Leftover) -> None:
         ) from error
 
 
-def _vm_processes(layout: Layout) -> Iterator[Leftover]:
+def _vm_processes(layout: Layout, ours: re.Pattern[str]) -> Iterator[Leftover]:
     marker = re.compile(re.escape(f"{layout.vms}/") + r"([0-9a-f]+)/")
     for pid in _own_pids():
         identity = identify(pid)  # before its arguments: they are of nobody else then
         arguments = _read_arguments(pid)
         program = os.path.basename(arguments[0])
         match = marker.search("\0".join(arguments))
-        if identity and match and OURS.match(program):
+        if identity and match and ours.match(program):
             yield Leftover(VmId(match[1]), identity, program)
 
 
@@ -86,7 +89,7 @@ def _own_pids() -> list[int]:
         if not entry.name.isdigit() or int(entry.name) == os.getpid():
             continue
         try:
-            # passt makes itself undumpable: its directory is root's, its status names its user.
+            # A program may make itself undumpable: its directory is root's, its status its user's.
             status = (entry / "status").read_text("utf-8", "replace")
         except OSError:
             continue  # ended while we looked

@@ -23,9 +23,9 @@ from banger.model.names import VmId
 from banger.network.port import StartedNetwork
 from banger.network.user import NETWORK, process
 from banger.network.user.process import UserNetworkHandle, is_network_alive, wait_network_gone
-from banger.vmm import find_leftovers
 from tests.component.network.frames import Guest
 from tests.component.vmm.machines import make_layout
+from tests.support.leftovers import find_leftovers
 
 VM = VmId("0123456789ab")
 INTERFACE = NETWORK.plan_interface(VM)

@@ -21,10 +21,11 @@ from banger.host import proc
 from banger.host.limits import read_stack_bytes
 from banger.host.process import is_alive, send_signal
 from banger.layout import Layout
-from banger.vmm import MachineConfig, VmmHandle, end_leftover, find_leftovers
+from banger.vmm import MachineConfig, VmmHandle, end_leftover
 from banger.vmm.limits import plan_vmm_limits
 from banger.vmm.qemu import QemuDriver, probe_qemu
 from tests.component.vmm.machines import CRASHES, make_layout, make_machine
+from tests.support.leftovers import find_leftovers
 
 DEADLINE_S = 60.0
 

@@ -55,7 +55,7 @@ async def save_machine(machine: Machine, folder: Path) -> None:
     if handle.fingerprint != await driver.fingerprint():
         # An upgrade while it ran: its state would be taken for one of the new VMM's (D5).
         raise SnapshotUnusable(
-            "The VM runs in another QEMU than the one that is installed now.",
+            f"The VM runs in another {driver.name} than the one that is installed now.",
             hint="stop it and start it (banger vm stop, banger vm start)",
         )
     with contextlib.suppress(FileNotFoundError):

@@ -20,7 +20,6 @@ Holds lock L1 by being called before the socket exists; nobody else works on VMs
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import shutil
 from collections.abc import Coroutine
@@ -44,13 +43,13 @@ from banger.engine.transitions.restart import finish_restart
 from banger.engine.transitions.stop import finish_stop
 from banger.engine.transitions.sweep import sweep_bases, sweep_snapshots
 from banger.engine.transitions.watch import start_watching
+from banger.engine.upkeep.leftovers import find_unrecorded
 from banger.errors import BangerError, VmNotFound
-from banger.host.process import ProcessIdentity
 from banger.model.names import VmId
 from banger.model.vm import LIVE, VmRecord, VmState, is_hidden
 from banger.plan.lifecycle import plan_kill
 from banger.plan.steps import Step
-from banger.vmm import end_leftover, find_leftovers
+from banger.vmm import end_leftover
 
 log = logging.getLogger(__name__)
 
@@ -232,16 +231,6 @@ async def _reconnect(engine: Engine, record: VmRecord) -> None:
 
 
 async def _end_leftovers(engine: Engine) -> None:
-    recorded = await load_recorded_processes(engine)
-    for leftover in await asyncio.to_thread(find_leftovers, engine.layout, recorded):
+    for leftover in await find_unrecorded(engine):
         log.warning("ends %s (pid %s), which no record knows", leftover.program, leftover.process)
         await _isolated(leftover.vm_id, end_leftover(leftover))
-
-
-async def load_recorded_processes(engine: Engine) -> set[ProcessIdentity]:
-    """Return every process that a handle names."""
-    recorded: set[ProcessIdentity] = set()
-    for record in await engine.database.read(store.load_vms):
-        with contextlib.suppress(VmNotFound):  # deleted meanwhile
-            recorded |= set((await load_machine(engine, record.id)).processes)
-    return recorded

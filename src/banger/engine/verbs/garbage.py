@@ -11,11 +11,11 @@ from banger import store
 from banger.api.requests import Gc
 from banger.api.results import Leftover
 from banger.engine.state.engine import Engine
-from banger.engine.upkeep.recovery import load_recorded_processes
+from banger.engine.upkeep.leftovers import find_unrecorded
 from banger.host.files import list_own
 from banger.model.names import VmId
 from banger.model.vm import LIVE
-from banger.vmm import end_leftover, find_leftovers
+from banger.vmm import end_leftover
 
 VM_ID = re.compile(r"[0-9a-f]{12}")
 """Only names of this shape are looked at, so that nothing of the user's is (hazard A6)."""
@@ -39,9 +39,8 @@ async def collect_garbage(engine: Engine, params: Gc) -> list[Leftover]:
 
 
 async def _processes(engine: Engine, busy: set[VmId], *, remove: bool) -> list[Leftover]:
-    recorded = await load_recorded_processes(engine)
     found = []
-    for process in await asyncio.to_thread(find_leftovers, engine.layout, recorded):
+    for process in await find_unrecorded(engine):
         if process.vm_id in busy:
             continue
         if remove:

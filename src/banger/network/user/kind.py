@@ -14,6 +14,7 @@ class UserNetwork:
     """A network of its own for each VM, made by passt."""
 
     handle_type = UserNetworkHandle
+    process_names = (r"passt(\.avx2)?$", "banger-guard$")
     programs = ("passt",)
 
     def require_host(self) -> None:

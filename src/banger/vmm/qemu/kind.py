@@ -11,6 +11,8 @@ from banger.vmm.qemu.probe import probe_qemu
 class Qemu:
     """The QEMU that the settings name."""
 
+    process_names = ("qemu-system-", "bwrap$")
+
     def list_programs(self, settings: Settings) -> tuple[str, ...]:
         """Return QEMU's program."""
         return (settings.qemu.binary,)

@@ -35,6 +35,7 @@ class ToyNetwork:
     """The kind of network that a test adds."""
 
     handle_type = ToyHandle
+    process_names = ("sleep$",)
     programs = ("sleep",)
 
     def require_host(self) -> None:
