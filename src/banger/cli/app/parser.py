@@ -48,7 +48,7 @@ class Parser(argparse.ArgumentParser):
         """More about the command, below its options."""
         self.takes_command = takes_command
         self.command_after = command_after
-        self.add_argument("-h", "--help", action=_Help, help="show this page")
+        self.add_argument("-h", "--help", action=_Help, help="show this help")
 
     def parse(self, words: list[str]) -> argparse.Namespace:
         """Return the arguments; `command` is the guest's command (None if there is none).

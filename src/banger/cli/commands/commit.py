@@ -18,8 +18,8 @@ as it is when it is read, so stop what writes a lot first."""
 
 def _configure(parser: Parser) -> None:
     add = parser.add_argument
-    add("ref", metavar="VM", help="name, id, or the beginning of either")
-    add("name", metavar="IMAGE", help="the image's name")
+    add("ref", metavar="VM", help="name, ID or unique prefix")
+    add("name", metavar="IMAGE", help="name of the image")
     add_making(parser)
     add_timings(parser)
     parser.text = _TEXT

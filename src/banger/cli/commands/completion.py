@@ -88,7 +88,7 @@ looks for it; without a second word that is the shell in $SHELL."""
 def _configure(parser: Parser) -> None:
     add = parser.add_argument
     add("shell", metavar="SHELL|install", help=f"{', '.join(SCRIPTS)}, or install")
-    add("install_for", nargs="?", metavar="SHELL", help="the shell to install it for")
+    add("install_for", nargs="?", metavar="SHELL", help="shell to install for")
     parser.text = _TEXT
 
 

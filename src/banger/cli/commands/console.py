@@ -24,7 +24,7 @@ default image Enter opens a shell of root. One client at a time; ctrl-] lets go.
 
 
 def _configure(parser: Parser) -> None:
-    parser.add_argument("ref", metavar="VM", help="name, id, or the beginning of either")
+    parser.add_argument("ref", metavar="VM", help="name, ID or unique prefix")
     parser.text = _TEXT
 
 

@@ -26,12 +26,12 @@ def _configure(parser: Parser) -> None:
     add_ending(parser)
     add_force(parser)
     add = parser.add_argument
-    add("--no-start", action="store_true", help="only make it")
+    add("--no-start", action="store_true", help="create the VM without starting it")
     add("--entrypoint", action="store_true", help="keep the image's entry point running")
-    add("--boot-timeout", metavar="TIME", type=duration_s, help="how long it may take to be ready")
+    add("--boot-timeout", metavar="TIME", type=duration_s, help="time for the VM to become ready")
     add_timings(parser)
     add("--json", action="store_true", help="print JSON")
-    add("-q", "--quiet", action="store_true", help="no progress; print the id instead of the name")
+    add("-q", "--quiet", action="store_true", help="no progress; print the ID instead of the name")
     parser.text = _TEXT
 
 

@@ -132,7 +132,9 @@ def _restart(_: Namespace, context: Context) -> int:
 
 
 def _configure_logs(parser: Parser) -> None:
-    parser.add_argument("-f", "--follow", action="store_true", help="print what is added, too")
+    parser.add_argument(
+        "-f", "--follow", action="store_true", help="follow: print new output as it comes"
+    )
     parser.add_argument(
         "-n",
         "--tail",

@@ -29,9 +29,14 @@ failures of banger."""
 
 def _add_common(parser: Parser) -> None:
     add = parser.add_argument
-    add("ref", metavar="VM", help="name, id, or the beginning of either")
+    add("ref", metavar="VM", help="name, ID or unique prefix")
     add("-u", "--user", metavar="USER", help="USER or USER:GROUP, names or numbers (default: root)")
-    add("-w", "--workdir", metavar="DIR", help="default: the workspace, else the user's home")
+    add(
+        "-w",
+        "--workdir",
+        metavar="DIR",
+        help="working directory (default: the workspace, else the user's home)",
+    )
     add(
         "-e",
         "--env",
@@ -39,18 +44,28 @@ def _add_common(parser: Parser) -> None:
         default=[],
         metavar="K=V",
         type=variable,
-        help="set a variable; K alone takes its value from here; may be repeated",
+        help="set an environment variable; K alone copies it from the host; repeatable",
     )
 
 
 def _configure_exec(parser: Parser) -> None:
     _add_common(parser)
     add = parser.add_argument
-    add("-t", "--tty", action="store_true", help="give it a terminal, even when stdin is none")
-    add("-T", "--no-tty", action="store_true", help="give it none, even when stdin is one")
-    add("-i", "--interactive", action="store_true", help="pass stdin on, even from a terminal")
-    add("-d", "--detach", action="store_true", help="leave it running; print its pid in the guest")
-    add("--timeout", metavar="TIME", type=duration_s, help="kill it after so long: 90s, 10m")
+    add("-t", "--tty", action="store_true", help="allocate a terminal even if stdin is not one")
+    add("-T", "--no-tty", action="store_true", help="do not allocate a terminal")
+    add("-i", "--interactive", action="store_true", help="forward stdin even from a terminal")
+    add(
+        "-d",
+        "--detach",
+        action="store_true",
+        help="run in the background; print the PID in the guest",
+    )
+    add(
+        "--timeout",
+        metavar="TIME",
+        type=duration_s,
+        help="kill the command after this time, such as 90s or 10m",
+    )
     parser.text = _EXEC_TEXT
 
 

@@ -20,13 +20,20 @@ not go on in it. The VM itself goes on, and neither sees what the other does."""
 
 def _configure(parser: Parser) -> None:
     add = parser.add_argument
-    add("ref", metavar="VM", help="name, id, or the beginning of either")
-    add("-n", "--number", type=values.forks, default=1, metavar="N", help="how many (default: 1)")
-    add("--name", help="they are NAME-1, NAME-2 ... (default: the VM's own name)")
+    add("ref", metavar="VM", help="name, ID or unique prefix")
+    add(
+        "-n",
+        "--number",
+        type=values.forks,
+        default=1,
+        metavar="N",
+        help="number of clones (default: 1)",
+    )
+    add("--name", help="name of the clones: NAME-1, NAME-2 ... (default: the VM's name)")
     add_force(parser)
     add_timings(parser)
-    add("--json", action="store_true", help="print JSON: one array")
-    add("-q", "--quiet", action="store_true", help="no progress; print ids instead of names")
+    add("--json", action="store_true", help="print JSON (an array)")
+    add("-q", "--quiet", action="store_true", help="no progress; print IDs instead of names")
     parser.text = _TEXT
 
 

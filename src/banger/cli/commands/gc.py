@@ -10,7 +10,7 @@ from banger.cli.terminal.output import format_json, printable
 
 
 def _configure(parser: Parser) -> None:
-    parser.add_argument("--dry-run", action="store_true", help="list it, and remove nothing")
+    parser.add_argument("--dry-run", action="store_true", help="list leftovers, remove nothing")
     parser.add_argument("--json", action="store_true", help="print JSON")
 
 

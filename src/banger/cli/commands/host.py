@@ -58,7 +58,9 @@ def _mark(state: str) -> str:
 
 
 def _configure_setup(parser: Parser) -> None:
-    parser.add_argument("--yes", action="store_true", help="run the command (with sudo)")
+    parser.add_argument(
+        "--yes", action="store_true", help="run the command without asking (with sudo)"
+    )
     parser.text = "Without --yes it prints the command that installs what is missing, and stops."
 
 

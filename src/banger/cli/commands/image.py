@@ -41,14 +41,14 @@ COLUMNS = (
 
 def _configure_build(parser: Parser) -> None:
     add = parser.add_argument
-    add("name", metavar="NAME", help="the image's name")
-    add("--suite", metavar="NAME", help="Debian's release (default: bookworm, or the name's)")
+    add("name", metavar="NAME", help="name of the image")
+    add("--suite", metavar="NAME", help="Debian release (default: bookworm, or the one in NAME)")
     add(
         "--package",
         action="append",
         default=[],
         metavar="P",
-        help="add a package; may be repeated",
+        help="add a package; repeatable",
     )
     add("--file", metavar="RECIPE", help="build from a recipe file (TOML) instead")
     add_making(parser)
@@ -77,8 +77,8 @@ Without NAME the image gets the archive's name for it, else the file's."""
 
 def _configure_import(parser: Parser) -> None:
     add = parser.add_argument
-    add("file", metavar="FILE", help="the file, or - for stdin")
-    add("name", nargs="?", metavar="NAME", help="the image's name")
+    add("file", metavar="FILE", help="archive, or - for stdin")
+    add("name", nargs="?", metavar="NAME", help="name of the image")
     add_making(parser)
     parser.text = _IMPORT_TEXT
 
@@ -158,7 +158,7 @@ def _list(arguments: Namespace, context: Context) -> int:
 
 
 def _configure_show(parser: Parser) -> None:
-    add_show_options(parser, what="IMAGE", text="name, digest, or the beginning of one")
+    add_show_options(parser, what="IMAGE", text="name, digest or unique prefix")
 
 
 def _show(arguments: Namespace, context: Context) -> int:

@@ -67,7 +67,7 @@ def _row(kernel: dict[str, Any]) -> list[str]:
 
 
 def _configure_show(parser: Parser) -> None:
-    add_show_options(parser, what="KERNEL", text="name, digest, or the beginning of one")
+    add_show_options(parser, what="KERNEL", text="name, digest or unique prefix")
 
 
 def _show(arguments: Namespace, context: Context) -> int:

@@ -15,11 +15,11 @@ def _configure_pull(parser: Parser) -> None:
     add = parser.add_argument
     text = "such as debian-cloud (see `banger kernel list --available`), or a file's URL"
     add("name", metavar="NAME", help=text)
-    add("--sha256", metavar="HEX", help="what the file at the URL must be")
-    add("--name", dest="as_name", metavar="NAME", help="what it is to be called, if it has a URL")
-    add("--config", metavar="FILE", help="its configuration, if it does not carry it itself")
-    add("--insecure", action="store_true", help="fetch from an http URL of another machine")
-    add("--force", action="store_true", help="fetch it again even if it is here")
+    add("--sha256", metavar="HEX", help="expected hash of the file at the URL")
+    add("--name", dest="as_name", metavar="NAME", help="name of a kernel from a URL")
+    add("--config", metavar="FILE", help="kernel configuration, if the kernel does not contain it")
+    add("--insecure", action="store_true", help="allow an http URL of another machine")
+    add("--force", action="store_true", help="download again even if present")
     add_making(parser)
     parser.text = (
         "At the URL is what `kernel import` takes: a kernel, or a Debian package or tar\n"
@@ -65,11 +65,11 @@ def _fetching(arguments: Namespace) -> dict[str, object]:
 
 def _configure_import(parser: Parser) -> None:
     add = parser.add_argument
-    add("name", metavar="NAME", help="what it is to be called")
+    add("name", metavar="NAME", help="name of the result")
     text = "a bzImage, a vmlinux with PVH, or a Debian package or tar that holds a kernel"
     add("--kernel", required=True, metavar="FILE", help=text)
-    add("--modules", metavar="DIR", help="its modules: /lib/modules/VERSION")
-    add("--config", metavar="FILE", help="its configuration, if it does not carry it itself")
+    add("--modules", metavar="DIR", help="module directory: /lib/modules/VERSION")
+    add("--config", metavar="FILE", help="kernel configuration, if the kernel does not contain it")
     add_making(parser)
     parser.text = "The files are copied. What guests need and it lacks is named."
 
@@ -88,9 +88,11 @@ lowest priority; that takes all processors for minutes, and 2 GB of disk."""
 
 def _configure_build(parser: Parser) -> None:
     add = parser.add_argument
-    add("--name", default="small", metavar="NAME", help="what it is to be called (small)")
-    add("--source", metavar="PATH", help="a kernel's source tree, or a tar of one")
-    add("--options", metavar="FILE", help="more options: lines such as CONFIG_XFS_FS=y")
+    add("--name", default="small", metavar="NAME", help="name of the kernel (default: small)")
+    add("--source", metavar="PATH", help="kernel source tree, or a tar of one")
+    add(
+        "--options", metavar="FILE", help="additional kernel options, lines such as CONFIG_XFS_FS=y"
+    )
     add_making(parser)
     parser.text = _BUILD_TEXT
 

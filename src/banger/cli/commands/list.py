@@ -51,7 +51,7 @@ def _configure_list(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="state=STATE",
-        help="only VMs in this state; may be repeated: any of them",
+        help="only VMs in this state; repeatable (any matches)",
     )
     parser.add_argument(
         "--label",
@@ -59,7 +59,7 @@ def _configure_list(parser: Parser) -> None:
         default=[],
         metavar="K=V",
         type=label,
-        help="only VMs with this label; may be repeated: all of them",
+        help="only VMs with this label; repeatable (all must match)",
     )
     add_list_options(parser)
 
@@ -127,7 +127,7 @@ def _remark(view: View, *, now: float) -> str:
 
 
 def _configure_show(parser: Parser) -> None:
-    add_show_options(parser, what="VM", text="name, id, or the beginning of either")
+    add_show_options(parser, what="VM", text="name, ID or unique prefix")
 
 
 def _show(arguments: Namespace, context: Context) -> int:

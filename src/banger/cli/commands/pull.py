@@ -31,9 +31,9 @@ are kept for the next pull go, too."""
 
 def _configure_pull(parser: Parser) -> None:
     add = parser.add_argument
-    add("ref", metavar="REF", help="the image, such as alpine:3.20 or ghcr.io/a/b@sha256:...")
-    add("--platform", metavar="OS/ARCH", help="another platform than this host's")
-    add("--insecure", action="store_true", help="the registry speaks plain HTTP")
+    add("ref", metavar="REF", help="image reference, such as alpine:3.20 or ghcr.io/a/b@sha256:...")
+    add("--platform", metavar="OS/ARCH", help="platform (default: this host's)")
+    add("--insecure", action="store_true", help="use plain HTTP for the registry")
     add_making(parser)
     add_timings(parser)
     parser.text = _PULL_TEXT
@@ -48,9 +48,9 @@ def _pull(arguments: Namespace, context: Context) -> int:
 
 def _configure_prune(parser: Parser) -> None:
     add = parser.add_argument
-    add("-a", "--all", action="store_true", help="every image that no VM uses, named or not")
+    add("-a", "--all", action="store_true", help="all images that no VM uses, named ones too")
     add("-f", "--force", action="store_true", help="do not ask")
-    add("--dry-run", action="store_true", help="print the digests that would go, and do nothing")
+    add("--dry-run", action="store_true", help="print the digests to delete; do nothing")
     parser.text = _PRUNE_TEXT
 
 

@@ -19,9 +19,9 @@ else holds a root file system can be imported (banger image import).
 
 def _configure_register(parser: Parser) -> None:
     add = parser.add_argument
-    add("name", metavar="NAME", help="the image's name")
-    add("file", metavar="FILE", help="the squashfs file")
-    add("--init", metavar="PATH", help="its init, or none (default: systemd if it has that)")
+    add("name", metavar="NAME", help="name of the image")
+    add("file", metavar="FILE", help="squashfs file")
+    add("--init", metavar="PATH", help="path of the init, or none (default: systemd if present)")
     add_making(parser)
     parser.text = _REGISTER_TEXT
 
@@ -35,7 +35,7 @@ def _register(arguments: Namespace, context: Context) -> int:
 
 def _configure_promote(parser: Parser) -> None:
     add = parser.add_argument
-    add("ref", metavar="IMAGE", help="name, digest, or the beginning of one")
+    add("ref", metavar="IMAGE", help="name, digest or unique prefix")
     add_making(parser)
     parser.text = "The file that was registered stays where it is and is needed no longer."
 

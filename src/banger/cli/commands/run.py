@@ -65,19 +65,19 @@ FOR_COMMAND = ("rm", "timeout", "env", "fork")
 def _configure(parser: Parser) -> None:
     add = parser.add_argument
     add("path", nargs="?", metavar="PATH", help="a directory in a git repository")
-    add("-d", "--detach", action="store_true", help="leave it running; print its name")
-    add("--rm", action="store_true", help="delete the VM at the end, whatever the status")
-    add("--dry-run", action="store_true", help="print the plan and the files, and do nothing")
+    add("-d", "--detach", action="store_true", help="leave the VM running; print its name")
+    add("--rm", action="store_true", help="delete the VM at the end, whatever the exit status")
+    add("--dry-run", action="store_true", help="print the plan and the files to copy; do nothing")
     add("-q", "--quiet", action="store_true", help="no progress, no notices")
     add_timings(parser)
     add_sizing(parser)
     add_no_template(parser)
     add_ending(parser)
     add_force(parser)
-    add("--guest-path", metavar="DIR", help="where the repository goes (default: /root/NAME)")
-    add("--branch", metavar="NAME", help="start a new branch of this name in the guest")
-    add("--from", dest="from_ref", metavar="REF", help="... at this commit (with --branch)")
-    add("--include-untracked", action="store_true", help="send untracked files, too")
+    add("--guest-path", metavar="DIR", help="path of the copy in the guest (default: /root/NAME)")
+    add("--branch", metavar="NAME", help="create this branch in the guest")
+    add("--from", dest="from_ref", metavar="REF", help="start point of --branch")
+    add("--include-untracked", action="store_true", help="also copy untracked files")
     add(
         "-e",
         "--env",
@@ -85,11 +85,16 @@ def _configure(parser: Parser) -> None:
         default=[],
         metavar="K=V",
         type=variable,
-        help="set a variable; K alone takes its value from here; may be repeated",
+        help="set an environment variable; K alone copies it from the host; repeatable",
     )
-    add("--timeout", metavar="TIME", type=duration_s, help="kill the command after so long: 10m")
-    add("-t", "--tty", action="store_true", help="give it a terminal, even when stdin is none")
-    add("-i", "--interactive", action="store_true", help="pass stdin on, even from a terminal")
+    add(
+        "--timeout",
+        metavar="TIME",
+        type=duration_s,
+        help="kill the command after this time, such as 10m",
+    )
+    add("-t", "--tty", action="store_true", help="allocate a terminal even if stdin is not one")
+    add("-i", "--interactive", action="store_true", help="forward stdin even from a terminal")
     add("--entrypoint", action="store_true", help="run the image's entry point")
     add("--fork", type=forks, metavar="N", help="run the command in N forks of the VM, 1 to 64")
     parser.text = _TEXT

@@ -25,10 +25,10 @@ def _configure(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="K",
-        help="take a label away; may be repeated",
+        help="remove a label; repeatable",
     )
-    add("--name", help="a new name, for one VM")
-    add("--keep", action="store_true", help="keep a VM that --rm was to delete")
+    add("--name", help="new name (one VM only)")
+    add("--keep", action="store_true", help="keep a VM that was created with --rm")
     add("-q", "--quiet", action="store_true", help="no progress, no notices")
     parser.text = _TEXT
 

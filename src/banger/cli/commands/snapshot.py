@@ -34,15 +34,20 @@ COLUMNS = (
 
 
 def _configure(parser: Parser) -> None:
-    parser.add_argument("ref", metavar="VM", help="name, id, or the beginning of either")
+    parser.add_argument("ref", metavar="VM", help="name, ID or unique prefix")
 
 
 def _configure_create(parser: Parser) -> None:
     _configure(parser)
     add = parser.add_argument
-    add("name", nargs="?", metavar="NAME", help="default: snapshot-1, snapshot-2 ...")
+    add(
+        "name",
+        nargs="?",
+        metavar="NAME",
+        help="name of the snapshot (default: snapshot-1, snapshot-2 ...)",
+    )
     add("--json", action="store_true", help="print JSON")
-    add("-q", "--quiet", action="store_true", help="no progress; print the id instead of the name")
+    add("-q", "--quiet", action="store_true", help="no progress; print the ID instead of the name")
     parser.text = "The VM goes on meanwhile, but for a moment."
 
 
@@ -95,7 +100,7 @@ def _row(snapshot: dict[str, Any], *, now: float) -> list[str]:
 
 def _configure_restore(parser: Parser) -> None:
     _configure(parser)
-    parser.add_argument("name", metavar="NAME", help="the snapshot's name, or its id")
+    parser.add_argument("name", metavar="NAME", help="name or ID of the snapshot")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     add_force(parser)
     parser.text = "What the VM did since then is lost, in its memory and on its disk."
@@ -117,7 +122,7 @@ def _restore(arguments: Namespace, context: Context) -> int:
 
 def _configure_delete(parser: Parser) -> None:
     _configure(parser)
-    parser.add_argument("names", nargs="+", metavar="NAME", help="the snapshot's name, or its id")
+    parser.add_argument("names", nargs="+", metavar="NAME", help="name or ID of the snapshot")
 
 
 def _delete(arguments: Namespace, context: Context) -> int:

@@ -54,9 +54,9 @@ NOTHING: Mapping[str, Any] = {
 
 def _configure(parser: Parser) -> None:
     add = parser.add_argument
-    add("refs", nargs="*", metavar="VM", help="default: every VM that runs or is paused")
-    add("-f", "--follow", action="store_true", help="again every 2 s, until ctrl-C")
-    add("--json", action="store_true", help="print JSON; with --follow a line each time")
+    add("refs", nargs="*", metavar="VM", help="VMs to show (default: all that run or are paused)")
+    add("-f", "--follow", action="store_true", help="refresh every 2 s until ctrl-C")
+    add("--json", action="store_true", help="print JSON; with --follow one line per refresh")
     parser.text = (
         f"CPU: percent of one core, over {INTERVAL_S:g} s ({FOLLOW_INTERVAL_S:g} s with -f).\n"
         "MEMORY: of the host's. PRIVATE is what no other VM has, SHARED what others have\n"

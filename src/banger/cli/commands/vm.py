@@ -34,7 +34,7 @@ def _configure_start(parser: Parser) -> None:
 
 def _configure_delete(parser: Parser) -> None:
     _configure(parser)
-    parser.add_argument("-f", "--force", action="store_true", help="a VM that is gone is no error")
+    parser.add_argument("-f", "--force", action="store_true", help="ignore VMs that do not exist")
     parser.text = "Nothing is asked: neither of a VM that runs, nor of its disk and snapshots."
 
 
@@ -44,7 +44,7 @@ def _configure_stop(parser: Parser) -> None:
         "--timeout",
         metavar="TIME",
         type=duration_s,
-        help="how long a guest may take before it is ended (default: 60s)",
+        help="time to shut down before the VM is killed (default: 60s)",
     )
     parser.text = (
         "Nearly all of that time is for a guest to write to disk what it holds back. You\n"
@@ -102,7 +102,7 @@ def _name(result: dict[str, object], ref: str) -> str:
 def _configure_prune(parser: Parser) -> None:
     parser.add_argument("-f", "--force", action="store_true", help="do not ask")
     parser.add_argument(
-        "--dry-run", action="store_true", help="print the ids that would go, and do nothing"
+        "--dry-run", action="store_true", help="print the IDs to delete; do nothing"
     )
     parser.text = "The ids of what was deleted are printed."
 

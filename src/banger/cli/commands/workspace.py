@@ -17,12 +17,12 @@ from banger.cli.terminal.progress import Stages
 
 def _configure_prepare(parser: Parser) -> None:
     add = parser.add_argument
-    add("ref", metavar="VM", help="name, id, or the beginning of either")
+    add("ref", metavar="VM", help="name, ID or unique prefix")
     add("path", nargs="?", default=".", metavar="PATH", help="a directory in a repository")
-    add("--guest-path", metavar="DIR", help="where the repository goes (default: /root/NAME)")
-    add("--branch", metavar="NAME", help="start a new branch of this name in the guest")
-    add("--from", dest="from_ref", metavar="REF", help="... at this commit (with --branch)")
-    add("--include-untracked", action="store_true", help="send untracked files, too")
+    add("--guest-path", metavar="DIR", help="path of the copy in the guest (default: /root/NAME)")
+    add("--branch", metavar="NAME", help="create this branch in the guest")
+    add("--from", dest="from_ref", metavar="REF", help="start point of --branch")
+    add("--include-untracked", action="store_true", help="also copy untracked files")
     add("--json", action="store_true", help="print JSON")
     add("-q", "--quiet", action="store_true", help="no progress, no notices")
 
@@ -63,22 +63,22 @@ def _prepare(arguments: Namespace, context: Context) -> int:
 
 def _configure_export(parser: Parser) -> None:
     add = parser.add_argument
-    add("ref", metavar="VM", help="name, id, or the beginning of either")
-    add("-o", "--output", metavar="FILE", help="write the patch to FILE; -: stdout")
+    add("ref", metavar="VM", help="name, ID or unique prefix")
+    add("-o", "--output", metavar="FILE", help="write the patch to FILE (-: stdout)")
     add(
         "--branch",
         metavar="NAME",
-        help="instead of a patch, fetch the guest's commits into this branch of the repository",
+        help="fetch the guest's commits into this branch instead of writing a patch",
     )
     add(
         "--include-uncommitted",
         action="store_true",
-        help="put what is not committed there into one commit on top (with --branch)",
+        help="commit uncommitted changes on top (with --branch)",
     )
     add(
         "--since-commit",
         action="store_true",
-        help="compare with the commit, so that your own changes from before are in the patch, too",
+        help="diff against the commit, so that your own uncommitted changes are included",
     )
     add("--json", action="store_true", help="print JSON (with --branch)")
     parser.text = (

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def add_list_options(parser: Parser, *, what: str = "ids") -> None:
     """Add the options of a list; `what` is printed with --quiet."""
     either = parser.add_mutually_exclusive_group()
-    either.add_argument("--json", action="store_true", help="print JSON: an array")
+    either.add_argument("--json", action="store_true", help="print JSON (an array)")
     either.add_argument("-q", "--quiet", action="store_true", help=f"print {what} only")
 
 
@@ -30,7 +30,7 @@ def add_show_options(parser: Parser, *, what: str, text: str) -> None:
     """Add the arguments and the options of `show`."""
     add_refs(parser, what=what, text=text)
     parser.add_argument(
-        "--json", action="store_true", help="print JSON: an object, or an array for several"
+        "--json", action="store_true", help="print JSON (an object, or an array for several)"
     )
 
 

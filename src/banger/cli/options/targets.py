@@ -11,9 +11,7 @@ from banger.cli.app.usage import UsageError
 from banger.errors import BangerError, DaemonUnreachable
 
 
-def add_refs(
-    parser: Parser, *, what: str = "VM", text: str = "name, id, or the beginning of either"
-) -> None:
+def add_refs(parser: Parser, *, what: str = "VM", text: str = "name, ID or unique prefix") -> None:
     """Add the argument that takes one or more names."""
     parser.add_argument("refs", nargs="+", metavar=what, help=text)
 

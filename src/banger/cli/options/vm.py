@@ -12,7 +12,7 @@ from banger.words import driver_words, network_words
 def add_sizing(parser: Parser) -> None:
     """Add the options."""
     add = parser.add_argument
-    add("--name", help="the VM's name (default: a word pair such as calm-otter)")
+    add("--name", help="name of the VM (default: a word pair such as calm-otter)")
     add("--image", help="image to start from (default: setting default_image)")
     add("--kernel", help="kernel to boot (default: setting default_kernel)")
     add(
@@ -27,19 +27,24 @@ def add_sizing(parser: Parser) -> None:
 def add_ending(parser: Parser) -> None:
     """Add the options that say what is to become of a VM by itself."""
     add = parser.add_argument
-    add("--ttl", metavar="TIME", type=values.duration_s, help="end it when it has run so long: 2h")
+    add(
+        "--ttl",
+        metavar="TIME",
+        type=values.duration_s,
+        help="stop the VM (with --rm: delete it) after this time, such as 2h",
+    )
     add(
         "--restart",
         metavar="POLICY",
         type=values.restart_policy,
-        help="start it again when it ends by itself: no (default), on-failure or always",
+        help="restart policy: no (default), on-failure or always",
     )
 
 
 def add_force(parser: Parser) -> None:
     """Add the option that starts a VM although the host's memory may not hold it."""
     parser.add_argument(
-        "--force", action="store_true", help="even if the host's memory may not hold it"
+        "--force", action="store_true", help="skip the checks of the host's memory and CPUs"
     )
 
 
@@ -69,7 +74,7 @@ def add_labels(parser: Parser) -> None:
         default=[],
         metavar="K=V",
         type=values.label,
-        help="a label, for `vm list --label`; may be repeated",
+        help="add a label; repeatable",
     )
 
 
@@ -87,7 +92,7 @@ def shape_params(arguments: Namespace) -> dict[str, object]:
 def add_no_template(parser: Parser) -> None:
     """Add the option that makes a VM boot."""
     parser.add_argument(
-        "--no-template", action="store_true", help="boot, even if there is a template"
+        "--no-template", action="store_true", help="boot instead of using a template"
     )
 
 
