@@ -316,18 +316,31 @@ def test_prune_asks(vm: Environ) -> None:
 
 @pytest.mark.parametrize(
     ("words", "status"),
-    [("vm list --json", 1), ("vm exec box -- yes", 125), ("vm logs -f box", 1), ("--help", 1)],
+    [
+        ("vm list", 1),
+        ("vm list --json", 1),
+        ("vm exec box -- yes", 125),
+        ("vm logs -f box", 1),
+        ("--help", 1),
+    ],
 )
-def test_output_that_cannot_be_written(vm: Environ, words: str, status: int) -> None:
-    """A10, H6: a full disk is said in one sentence, and is no bug."""
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_output_that_cannot_be_written(
+    vm: Environ, words: str, status: int, unbuffered: str
+) -> None:
+    """A10, H6: a full disk is said in one sentence, and is no bug, whenever it is noticed."""
+    sentence = "The output cannot be written: No space left on device."
     with open("/dev/full", "wb") as full:
         done = subprocess.run(
             [sys.executable, "-m", "banger", *words.split()],
-            env=with_sources(vm),
+            env=with_sources(vm) | {"PYTHONUNBUFFERED": unbuffered},
             stdout=full,
             stderr=subprocess.PIPE,
             timeout=60,
             check=False,
         )
     assert done.returncode == status
-    assert done.stderr == b"banger: The output cannot be written: No space left on device.\n"
+    if "--json" in words:
+        assert json.loads(done.stderr)["error"]["message"] == sentence
+    else:
+        assert done.stderr.decode() == f"banger: {sentence}\n"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 
@@ -10,6 +11,8 @@ from banger.errors import BangerError, OperationFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from banger.client import Client
     from banger.layout import Layout
 
@@ -47,12 +50,17 @@ class Context:
         Raises:
             OperationFailed: stdout cannot be written, as on a full disk.
         """
-        try:
+        with _written():
             sys.stdout.write(text + "\n")
-        except BrokenPipeError:
-            raise
-        except OSError as error:
-            raise OperationFailed(f"The output cannot be written: {error.strerror}.") from error
+
+    def flush(self) -> None:
+        """Write what was printed so far.
+
+        Raises:
+            OperationFailed: stdout cannot be written.
+        """
+        with _written():
+            sys.stdout.flush()
 
     def say(self, text: str) -> None:
         """Print anything else."""
@@ -61,7 +69,8 @@ class Context:
 
     def complain(self, error: BangerError) -> None:
         """Print an error: the fact, what to do, and where to look."""
-        sys.stdout.flush()
+        with contextlib.suppress(OperationFailed):
+            self.flush()
         if self.errors_as_json:
             self.say(format_json({"error": error.as_document()}, indent=None))
             return
@@ -73,3 +82,16 @@ class Context:
             self.say(f"  hint: {printable(error.hint)}")
         if error.operation_id and error.exit_code in (1, 3, 8):
             self.say(f"  operation: {error.operation_id} (banger daemon logs)")
+
+
+@contextlib.contextmanager
+def _written() -> Iterator[None]:
+    """Turn a failure to write stdout into an error of ours."""
+    try:
+        yield
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        # What is left in the buffer must not be tried again.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        raise OperationFailed(f"The output cannot be written: {error.strerror}.") from error

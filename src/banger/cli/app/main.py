@@ -46,7 +46,7 @@ def main() -> int:
             # Not even a module can be imported that would say more.
             os.write(2, b"banger: The limit of open files is too low.\n  hint: ulimit -n 1024\n")
             return HOST_NOT_READY
-        # Only the flush gets here; what is left in the buffer must not be tried again.
+        # Only the flush of a help page gets here, which must not be tried again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.stderr.write(f"banger: The output cannot be written: {error.strerror}.\n")
         return 1
@@ -66,7 +66,9 @@ def _main(words: list[str]) -> int:
     try:
         command, rest = find_command(words)
         context.errors_as_json = not command.is_guest_command and "--json" in rest
-        return _run(command, rest, context)
+        status = _run(command, rest, context)
+        context.flush()
+        return status
     except HelpAsked as page:
         sys.stdout.write(str(page))
         return 0
