@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import sys
 
@@ -11,7 +10,7 @@ from banger.errors import BangerError, OperationFailed
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable
 
     from banger.client import Client
     from banger.layout import Layout
@@ -50,8 +49,7 @@ class Context:
         Raises:
             OperationFailed: stdout cannot be written, as on a full disk.
         """
-        with _written():
-            sys.stdout.write(text + "\n")
+        _attempt(lambda: sys.stdout.write(text + "\n"))
 
     def flush(self) -> None:
         """Write what was printed so far.
@@ -59,8 +57,7 @@ class Context:
         Raises:
             OperationFailed: stdout cannot be written.
         """
-        with _written():
-            sys.stdout.flush()
+        _attempt(sys.stdout.flush)
 
     def say(self, text: str) -> None:
         """Print anything else."""
@@ -69,8 +66,10 @@ class Context:
 
     def complain(self, error: BangerError) -> None:
         """Print an error: the fact, what to do, and where to look."""
-        with contextlib.suppress(OperationFailed):
+        try:
             self.flush()
+        except OperationFailed:
+            pass
         if self.errors_as_json:
             self.say(format_json({"error": error.as_document()}, indent=None))
             return
@@ -84,11 +83,10 @@ class Context:
             self.say(f"  operation: {error.operation_id} (banger daemon logs)")
 
 
-@contextlib.contextmanager
-def _written() -> Iterator[None]:
-    """Turn a failure to write stdout into an error of ours."""
+def _attempt(write: Callable[[], object]) -> None:
+    """Write to stdout; a failure becomes an error of ours."""
     try:
-        yield
+        write()
     except BrokenPipeError:
         raise
     except OSError as error:

@@ -66,9 +66,7 @@ def _main(words: list[str]) -> int:
     try:
         command, rest = find_command(words)
         context.errors_as_json = not command.is_guest_command and "--json" in rest
-        status = _run(command, rest, context)
-        context.flush()
-        return status
+        return _run(command, rest, context)
     except HelpAsked as page:
         sys.stdout.write(str(page))
         return 0
@@ -91,7 +89,9 @@ def _complete(words: list[str]) -> int:
 
 def _run(command: Command, rest: list[str], context: Context) -> int:
     parser, run = command.load()
-    return run(parser.parse(rest), context)
+    status = run(parser.parse(rest), context)
+    context.flush()
+    return status
 
 
 def _fail(command: Command | None, error: BangerError, context: Context) -> int:
