@@ -49,7 +49,7 @@ class Context:
         Raises:
             OperationFailed: stdout cannot be written, as on a full disk.
         """
-        _attempt(lambda: sys.stdout.write(text + "\n"))
+        _require_written(_write(lambda: sys.stdout.write(text + "\n")))
 
     def flush(self) -> None:
         """Write what was printed so far.
@@ -57,7 +57,7 @@ class Context:
         Raises:
             OperationFailed: stdout cannot be written.
         """
-        _attempt(sys.stdout.flush)
+        _require_written(_write(sys.stdout.flush))
 
     def say(self, text: str) -> None:
         """Print anything else."""
@@ -66,10 +66,7 @@ class Context:
 
     def complain(self, error: BangerError) -> None:
         """Print an error: the fact, what to do, and where to look."""
-        try:
-            self.flush()
-        except OperationFailed:
-            pass
+        _write(sys.stdout.flush)
         if self.errors_as_json:
             self.say(format_json({"error": error.as_document()}, indent=None))
             return
@@ -83,8 +80,8 @@ class Context:
             self.say(f"  operation: {error.operation_id} (banger daemon logs)")
 
 
-def _attempt(write: Callable[[], object]) -> None:
-    """Write to stdout; a failure becomes an error of ours."""
+def _write(write: Callable[[], object]) -> str | None:
+    """Write to stdout; return why that is not possible."""
     try:
         write()
     except BrokenPipeError:
@@ -92,4 +89,10 @@ def _attempt(write: Callable[[], object]) -> None:
     except OSError as error:
         # What is left in the buffer must not be tried again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
-        raise OperationFailed(f"The output cannot be written: {error.strerror}.") from error
+        return error.strerror
+    return None
+
+
+def _require_written(reason: str | None) -> None:
+    if reason is not None:
+        raise OperationFailed(f"The output cannot be written: {reason}.")
