@@ -70,14 +70,15 @@ class GuestSignals:
         """Catch the signals for a block."""
         self.fd, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         numbers = [*PASSED_ON, *([signal.SIGWINCH] if self._terminal is not None else [])]
-        old = {number: signal.signal(number, _wake) for number in numbers if _is_wanted(number)}
+        # In this order: a signal between the two must not be caught and then told to nobody.
         old_fd = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+        old = {number: signal.signal(number, _wake) for number in numbers if _is_wanted(number)}
         try:
             yield
         finally:
-            signal.set_wakeup_fd(old_fd)
             for number, handler in old.items():
                 signal.signal(number, handler)
+            signal.set_wakeup_fd(old_fd)
             os.close(self.fd)
             os.close(writing)
 
