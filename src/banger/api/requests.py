@@ -25,11 +25,11 @@ class NoParams(Params, frozen=True):
 
 class VmRef(Params, frozen=True):
     ref: str
-    """Name, id, or a prefix of either that only one VM has."""
+    """Name, ID, or a unique prefix of either."""
 
 
 class VmCreate(Params, frozen=True):
-    """Absent values are decided by the configuration, then by the host's size."""
+    """Defaults come from the configuration, then from the host's size."""
 
     name: str | None = None
     image: str | None = None
@@ -43,25 +43,25 @@ class VmCreate(Params, frozen=True):
     """A kind of network, or `none`."""
     labels: dict[str, str] = field(default_factory=dict)
     ttl_s: float | None = None
-    """How long it may run after each start; then it is stopped, or deleted if `ephemeral`."""
+    """Seconds from each start after which the VM is stopped, or deleted if `ephemeral`."""
     restart: RestartPolicy = RestartPolicy.NO
-    """Whether it is started again when it has ended by itself; not with `ephemeral`."""
+    """Restart policy after the VM ended by itself; not with `ephemeral`."""
     template: bool = True
-    """Start from a template if there is or can be one; false: boot."""
+    """Start from a template, built if needed; false: always boot."""
     start: bool = True
     entrypoint: bool = False
-    """Keep the image's entry point running in it; for an image without an init."""
+    """Keep the image's entry point running; only for images without an init."""
     force: bool = False
-    """Even if the host's memory may not hold it."""
+    """Skip the checks of the host's memory and CPUs."""
     ephemeral: bool = False
     deadline_s: float | None = None
-    """For the boot; absent: 300 s emulated, 60 s on KVM."""
+    """Boot timeout; default: 300 s emulated, 60 s on KVM."""
 
 
 class VmStart(Params, frozen=True):
     ref: str
     force: bool = False
-    """Even if the host's memory may not hold it."""
+    """Skip the check of the host's memory."""
 
 
 class VmList(Params, frozen=True):
@@ -71,9 +71,9 @@ class VmList(Params, frozen=True):
 
 class VmStats(Params, frozen=True):
     refs: list[str] | None = None
-    """Absent: every VM that has a VMM."""
+    """Default: all VMs that have a VMM."""
     interval_s: float = 0.5
-    """For how long the use of processors is watched: up to 60 s."""
+    """Sampling interval of CPU usage, at most 60 s."""
 
 
 class VmDelete(Params, frozen=True):
@@ -82,82 +82,82 @@ class VmDelete(Params, frozen=True):
 
 class VmPrune(Params, frozen=True):
     dry_run: bool = False
-    """True: only tell which VMs would be deleted."""
+    """Return the VMs to delete, delete none."""
     ids: list[str] | None = None
-    """Of these VMs only, such as a user has agreed to; absent: of all."""
+    """Only consider these VMs, for example those that a user confirmed; default: all."""
 
 
 class VmStop(Params, frozen=True):
     ref: str
     deadline_s: float = 60.0
-    """How long the guest may take to write what it holds back and to shut down; then it is ended.
+    """Seconds to flush and shut down before the VMM is killed.
 
-    A notice in the result says so if the time was not enough for the writing.
+    A notice in the result says if the flush was not confirmed in time.
     """
 
 
 class VmRestart(VmStop, frozen=True):
     force: bool = False
-    """Even if the host's memory may not hold what it is to boot with."""
+    """Skip the check of the host's memory."""
 
 
 class VmSet(Params, frozen=True):
-    """What is absent stays as it is.
+    """Absent values are not changed.
 
-    Name and labels change at once. Sizes and network of a VM that does not run do, too; of one that
-    runs they change when it boots next, by `vm.restart` for example: a notice says so.
+    Name and labels change at once; so do size and network of a stopped VM. Size and network of a
+    running VM change at its next boot, for example by `vm.restart`: a notice says so.
     """
 
     ref: str
     vcpu: int | None = None
     memory_mib: int | None = None
     disk_mib: int | None = None
-    """It can only grow."""
+    """Can only grow."""
     network: str | None = None
     """A kind of network, or `none`."""
     labels: dict[str, str | None] = field(default_factory=dict)
-    """Labels to set; null takes one away."""
+    """Labels to set; null removes a label."""
     name: str | None = None
     keep: bool = False
-    """Keep a VM that was made to be deleted (`ephemeral`): it then outlives its client."""
+    """Make an `ephemeral` VM permanent: it outlives its client."""
 
 
 class SnapshotCreate(Params, frozen=True):
     ref: str
     name: str | None = None
-    """As a VM's name; absent: `snapshot-N` with the lowest free N from 1 on."""
+    """Same rules as for VM names; default: `snapshot-N` with the lowest free N from 1."""
 
 
 class SnapshotRef(Params, frozen=True):
     ref: str
     name: str
-    """The snapshot's name, or its id."""
+    """Name or ID of the snapshot."""
 
 
 class SnapshotRestore(Params, frozen=True):
     ref: str
     name: str
-    """The snapshot's name, or its id."""
+    """Name or ID of the snapshot."""
     force: bool = False
-    """Even if the host's memory may not hold it."""
+    """Skip the check of the host's memory."""
 
 
 class VmFork(Params, frozen=True):
     ref: str
     number: int = 1
-    """How many VMs to make of it: 1 to 64."""
+    """Number of clones, 1 to 64."""
     name: str | None = None
-    """The forks are NAME-1, NAME-2 ...; absent: the VM's own name."""
+    """The clones are NAME-1, NAME-2 ...; default: the VM's name."""
     ephemeral: bool = False
-    """Deleted when the connection that asked for them ends."""
+    """Delete the clones when the client's connection ends."""
     force: bool = False
-    """Even if the host's memory may not hold them."""
+    """Skip the check of the host's memory."""
 
 
 class VmCommit(Params, frozen=True):
     ref: str
     name: str
-    """The image's."""
+    """Name of the image."""
 
 
 class Terminal(Struct, frozen=True, forbid_unknown_fields=True):
@@ -168,10 +168,10 @@ class Terminal(Struct, frozen=True, forbid_unknown_fields=True):
 class VmExec(Params, frozen=True):
     ref: str
     argv: list[str]
-    """Arguments with bytes that are no UTF-8 use surrogate escapes."""
+    """Bytes that are not UTF-8 are written as surrogate escapes."""
     env: dict[str, str] = field(default_factory=dict)
     cwd: str | None = None
-    """Absent: the workspace, else the user's home."""
+    """Default: the workspace, else the user's home."""
     user: str | None = None
     terminal: Terminal | None = None
     stdin: bool = False
@@ -184,7 +184,7 @@ class VmLogs(Params, frozen=True):
     log: Literal["console", "vmm"] = "console"
     follow: bool = False
     tail: int | None = None
-    """So many of the last lines only."""
+    """Start with the last N lines."""
 
 
 class VmWatch(Params, frozen=True):
@@ -193,11 +193,12 @@ class VmWatch(Params, frozen=True):
     Its members: `kind` (created, state, deleted, notice, missed), `at`, `vm_id`, `name`, `state`,
     `text`; what does not apply is null.
 
-    Listen first, then ask `vm.list`: so nothing is missed. After an event `missed` ask again.
+    Call `vm.watch` before `vm.list`, so that nothing is missed. After an event `missed` call
+    `vm.list` again.
     """
 
     ref: str | None = None
-    """Only this VM, until it is deleted; absent: all, without an end."""
+    """Only this VM, until it is deleted; default: all VMs, without an end."""
 
 
 class WorkspacePrepare(Params, frozen=True):
@@ -206,11 +207,11 @@ class WorkspacePrepare(Params, frozen=True):
     guest_path: str | None = None
     include_untracked: bool = False
     branch: str | None = None
-    """Start this new branch in the guest ..."""
+    """Create this branch in the guest."""
     from_ref: str | None = None
-    """... at this commit of the repository (with `branch` only)."""
+    """Start point of `branch`."""
     directory: str | None = None
-    """Directory of the repository, relative to its top, that later commands run in by default."""
+    """Default directory of later commands, relative to the top of the repository."""
 
 
 class WorkspaceInspect(Params, frozen=True):
@@ -220,32 +221,32 @@ class WorkspaceInspect(Params, frozen=True):
     branch: str | None = None
     from_ref: str | None = None
     result: str | None = None
-    """Branch that the result is to be brought back as; refused now if that cannot be done."""
+    """Branch for the result; refused now if it cannot be created later."""
     names: bool = True
-    """List the files that would be sent."""
+    """Return the names of the files."""
 
 
 class WorkspaceExport(Params, frozen=True):
-    """The patch comes as channel 1 of the stream."""
+    """The patch is channel 1 of the stream."""
 
     ref: str
     since_commit: bool = False
-    """Compare with the prepared commit instead of the tree as it was put in."""
+    """Diff against the prepared commit instead of the tree as it was copied in."""
 
 
 class WorkspaceExportBranch(Params, frozen=True):
     ref: str
     branch: str
     include_uncommitted: bool = False
-    """Put what is not committed in the guest into one commit on top; the guest is not changed."""
+    """Commit uncommitted changes on top; the guest is not changed."""
     fresh: bool = False
-    """Never advance a branch: NAME-2, NAME-3 ... if NAME exists; and none if nothing changed."""
+    """Never advance an existing branch: use NAME-2, NAME-3 ...; no branch if nothing changed."""
 
 
 class ImageBuild(Params, frozen=True):
     name: str
     suite: str | None = None
-    """Absent: the one of the image of the catalogue that has this name, else bookworm."""
+    """Default: the suite of the catalogue image of this name, else bookworm."""
     packages: list[str] = field(default_factory=list)
     recipe: str | None = None
     """Path of a recipe file; excludes `suite` and `packages`."""
@@ -255,31 +256,31 @@ class ImageImport(Params, frozen=True):
     path: str
     """An archive of `docker save`, an OCI layout or archive, or a root tar; or a pipe with one."""
     name: str | None = None
-    """Absent: what the archive calls its image, else the file's name."""
+    """Default: the name in the archive, else the file's name."""
 
 
 class ImageRegister(Params, frozen=True):
     name: str
     path: str
-    """A squashfs file, absolute; it is never changed or removed."""
+    """Absolute path of a squashfs file, which is never changed or removed."""
     init: str | None = None
-    """Path of its init in the guest, empty for none; absent: systemd if it has that."""
+    """Path of the init in the guest, empty for none; default: systemd if present."""
 
 
 class ImagePull(Params, frozen=True):
     ref: str
     """`[HOST[:PORT]/]PATH[:TAG][@DIGEST]`, by Docker's rules."""
     platform: str | None = None
-    """`OS/ARCH[/VARIANT]`; absent: this host's."""
+    """`OS/ARCH[/VARIANT]`; default: this host's."""
     insecure: bool = False
-    """The registry speaks plain HTTP."""
+    """Use plain HTTP."""
 
 
 class ImagePrune(Params, frozen=True):
     all: bool = False
-    """Every image that no VM uses; false: only those that have lost their name to a newer one."""
+    """All images that no VM uses; false: only those whose name moved to a newer image."""
     dry_run: bool = False
-    """True: only tell which images would be deleted."""
+    """Return the images to delete, delete none."""
 
 
 class ImageRef(Params, frozen=True):
@@ -288,7 +289,7 @@ class ImageRef(Params, frozen=True):
 
 
 class TemplateBuild(Params, frozen=True):
-    """Absent values are decided as for `vm.create`."""
+    """Defaults are those of `vm.create`."""
 
     image: str | None = None
     kernel: str | None = None
@@ -301,33 +302,33 @@ class TemplateBuild(Params, frozen=True):
 
 class TemplateRef(Params, frozen=True):
     ref: str
-    """Key, or a unique prefix of one."""
+    """Key, or a unique prefix."""
 
 
 class OperationRef(Params, frozen=True):
     id: str
-    """Id of an operation, or a unique prefix of one."""
+    """Operation ID, or a unique prefix."""
 
 
 class KernelPull(Params, frozen=True):
     name: str
     force: bool = False
-    """Fetch it again even if it is here."""
+    """Download again even if present."""
 
 
 class KernelFetch(Params, frozen=True):
     url: str
-    """What `kernel.import` takes as its `kernel`; https, or http from loopback."""
+    """A file that `kernel.import` accepts; https, or http from loopback."""
     sha256: str
-    """Of the file, in hexadecimal digits."""
+    """Hash of the file, hexadecimal."""
     name: str | None = None
-    """Absent: as the file is called."""
+    """Default: the file's name."""
     config: str | None = None
-    """An absolute path; absent: the kernel carries its configuration itself."""
+    """Absolute path of the configuration; default: the one inside the kernel."""
     force: bool = False
-    """Fetch it again even if it is here."""
+    """Download again even if present."""
     insecure: bool = False
-    """Plain HTTP is good enough."""
+    """Allow plain HTTP."""
 
 
 class KernelImport(Params, frozen=True):
@@ -337,9 +338,9 @@ class KernelImport(Params, frozen=True):
     kernel: str
     """A bzImage or a vmlinux (x86-64), an Image (arm64), or a Debian package or tar with one."""
     modules: str | None = None
-    """A directory such as `/lib/modules/VERSION`; absent: what a guest needs is built in."""
+    """A directory such as `/lib/modules/VERSION`; default: everything is built in."""
     config: str | None = None
-    """Absent: the kernel carries its configuration itself."""
+    """Default: the configuration inside the kernel."""
 
 
 class KernelBuild(Params, frozen=True):
@@ -347,9 +348,9 @@ class KernelBuild(Params, frozen=True):
 
     name: str = "small"
     source: str | None = None
-    """A kernel's source tree, or a tar of one; absent: the distribution's package."""
+    """Kernel source tree or a tar of one; default: the distribution's source package."""
     options: str | None = None
-    """A file of lines such as `CONFIG_X=y`, which come after the built-in ones."""
+    """File with lines such as `CONFIG_X=y`, applied after the built-in options."""
 
 
 class KernelRef(Params, frozen=True):

@@ -35,7 +35,7 @@ class DaemonStatus(Struct, frozen=True, kw_only=True):
 
 
 class VmView(Struct, frozen=True, kw_only=True):
-    """A VM: its record, flat, so that a script finds `.name`; and what is known at the moment."""
+    """A VM: its record and its current state, as one flat object."""
 
     id: VmId
     name: str
@@ -43,7 +43,7 @@ class VmView(Struct, frozen=True, kw_only=True):
     error: str | None
     """Why the state is `error`."""
     image: str
-    """The name that it was asked for by."""
+    """Image name as given at creation."""
     image_digest: str
     kernel_digest: str
     vcpu: int
@@ -57,32 +57,32 @@ class VmView(Struct, frozen=True, kw_only=True):
     """Seconds of the Unix epoch."""
     workspace: WorkspaceRecord | None
     entrypoint: list[str] = field(default_factory=list)
-    """What its guest keeps running; empty: nothing."""
+    """Supervised entry point; empty: none."""
     pending: Shape | None = None
-    """What its machine becomes when it boots next, if that is something else."""
+    """Size and network from the next boot on, if different."""
     template: str | None = None
-    """Key of the template that it is a clone of; absent once it has booted itself."""
+    """Key of the template that the VM is a clone of; null once it has booted."""
     snapshot: str | None = None
-    """Id of the snapshot that it runs on: it is a fork, or was restored; absent as above."""
+    """ID of the snapshot that the VM was cloned or restored from; null once it has booted."""
     address: str | None = None
-    """The address in the guest's network, while it runs."""
+    """Guest address while the VM runs."""
     pid: int | None = None
-    """The VMM's process id, while it runs."""
+    """PID of the VMM while the VM runs."""
     busy: str | None = None
-    """The operation in progress, if any."""
+    """Method of the operation in progress, if any."""
     ttl_s: float | None = None
     auto_stop_s: float | None = None
-    """It is stopped when nobody has used it for so long."""
+    """Idle seconds after which the VM is stopped."""
     restart: RestartPolicy = RestartPolicy.NO
     health: Literal["ok", "no-answer"] | None = None
-    """Whether the guest's agent answers; absent: it does not run, or was not asked yet."""
+    """Whether the guest agent answers; null: not running, or not asked yet."""
     ends_at: float | None = None
-    """When it ends by itself, as things stand: its time to live is over, or it stays idle."""
+    """When the VM will end by its time to live or by being idle."""
     ends_by: Literal["ttl", "idle"] | None = None
     operation: str | None = None
-    """Its id, for `operations.cancel` and the daemon's log."""
+    """ID of the operation in progress, for `operations.cancel` and the daemon's log."""
     notice: str | None = None
-    """One sentence that the user should see, such as an unconfirmed flush (hazard A1)."""
+    """One sentence for the user, such as an unconfirmed flush (hazard A1)."""
 
 
 def view_record(
@@ -135,41 +135,41 @@ def view_record(
 
 
 class VmUse(Struct, frozen=True, kw_only=True):
-    """What one VM takes of the host. Memory and time are its VMM's, which has the guest's."""
+    """Host resources of one VM. Memory and CPU time are the VMM's, guest included."""
 
     id: VmId
     name: str
     state: VmState
     cpu_percent: float | None
-    """Of one core, over the interval; absent, as the rest, while there is no VMM."""
+    """Percent of one core over the interval; null, like the rest, without a VMM."""
     resident_bytes: int | None
     """`private_bytes` and `shared_bytes` together."""
     private_bytes: int | None
-    """Memory that only this VM has."""
+    """Memory of this VM only."""
     shared_bytes: int | None
-    """Memory that others have as well: what was not written to since the template, programs."""
+    """Memory shared with others: pages unchanged since the template, programs."""
     proportional_bytes: int | None
-    """`private_bytes`, and of each shared page one part in as many as share it."""
+    """`private_bytes` plus each shared page divided by the number of its users."""
     disk_bytes: int
     disk_allocated_bytes: int
-    """What its data disk takes of the host's."""
+    """Host disk space of the data disk."""
     agent_ms: float | None
-    """How long the agent took to answer; absent: it was not asked, or did not within 2 s."""
+    """Response time of the agent; null: not asked, or no answer within 2 s."""
     notice: str | None = None
-    """Why something is absent that should not be."""
+    """Why an expected value is missing."""
 
 
 class TotalUse(Struct, frozen=True, kw_only=True):
-    """What VMs take together."""
+    """Host resources of all VMs together."""
 
     vms: int
-    """How many of them had a VMM."""
+    """Number of VMs with a VMM."""
     cpu_percent: float
     memory_bytes: int
     """`private_bytes` and `shared_bytes` together."""
     private_bytes: int
     shared_bytes: int
-    """A page that several share counts once; one that is shared with others, in part."""
+    """Each shared page counts once; pages shared with other processes in part."""
     disk_allocated_bytes: int
 
 
@@ -188,14 +188,14 @@ class PreparedWorkspace(Struct, frozen=True, kw_only=True):
     untracked_left_out: int
     """Untracked files that stayed on the host (hazard A5)."""
     notices: list[str]
-    """Sentences that the user should see."""
+    """Sentences for the user."""
 
 
 class VmPlan(Struct, frozen=True, kw_only=True):
     """What `vm.create` would make."""
 
     name: str | None
-    """Absent: a free one is chosen when the VM is made."""
+    """Null: a free name is chosen at creation."""
     image: str
     kernel: str
     vcpu: int
@@ -207,7 +207,7 @@ class VmPlan(Struct, frozen=True, kw_only=True):
 
 
 class WorkspacePlan(Struct, frozen=True, kw_only=True):
-    """What a prepare would send."""
+    """What `workspace.prepare` would copy."""
 
     host_path: str
     guest_path: str
@@ -220,20 +220,20 @@ class WorkspacePlan(Struct, frozen=True, kw_only=True):
 
 class ExportedBranch(Struct, frozen=True, kw_only=True):
     branch: str | None
-    """Absent: nothing has changed since the prepare, so no `fresh` one was made."""
+    """Null: nothing changed, so no `fresh` branch was created."""
     commit: str
     commits: int
     files: int
-    """How many differ from the prepared commit."""
+    """Number of files that differ from the prepared commit."""
     uncommitted: int
-    """Changed or untracked files in the guest that are not part of the branch."""
+    """Number of changed or untracked files that are not in the branch."""
     notices: list[str]
-    """Sentences about what cannot come back."""
+    """Sentences about what cannot be exported."""
 
 
 class StartedExec(Struct, frozen=True, kw_only=True):
     pid: int
-    """In the guest. The connection is a stream from here on (see `stream`)."""
+    """PID in the guest. The connection is a stream from here on (see `stream`)."""
 
 
 class StartedStream(Struct, frozen=True, kw_only=True):
@@ -244,17 +244,17 @@ class StartedExport(Struct, frozen=True, kw_only=True):
     """The connection is a stream from here on."""
 
     notices: list[str]
-    """Sentences about what is in the guest's work tree and not in the patch."""
+    """Sentences about what is in the work tree and not in the patch."""
 
 
 class Listener(Struct, frozen=True, kw_only=True):
-    """A socket in a guest that waits for connections."""
+    """A listening socket in a guest."""
 
     vm: str
     """The VM's name."""
     protocol: Literal["tcp"]
     address: str
-    """The guest's address that it is bound to; `0.0.0.0` or `::` for all of them."""
+    """Bound guest address; `0.0.0.0` or `::` for all."""
     port: int
 
 
@@ -265,115 +265,115 @@ class Deleted(Struct, frozen=True, kw_only=True):
 class Pruned(Struct, frozen=True, kw_only=True):
     ids: list[str]
     blob_bytes: int
-    """What was, or with `dry_run` would be, freed of the cache of downloads."""
+    """Bytes freed, or with `dry_run` to be freed, in the download cache."""
 
 
 class TemplateView(Struct, frozen=True, kw_only=True):
-    """A template: the memory and disk of a machine that had booted."""
+    """A template: memory and disk of a booted machine."""
 
     key: str
     image: str
-    """The name that the image had."""
+    """Name of the image at build time."""
     image_digest: str
     kernel_digest: str
     vcpu: int
     memory_mib: int
     disk_mib: int
     size_bytes: int
-    """What it takes on the host's disk."""
+    """Size on the host's disk."""
     created_at: float
     used_at: float
-    """When it was last asked for."""
+    """Time of last use."""
     uses: int
-    """How often it was asked for after it was made."""
+    """Number of uses."""
     users: list[str]
-    """Names of VMs that run on it."""
+    """Names of VMs that use it."""
     waiting: int
-    """How many clones of it are ready to be claimed (`template.pool`)."""
+    """Number of pooled clones that are ready (`template.pool`)."""
 
 
 class SnapshotView(Struct, frozen=True, kw_only=True):
-    """A snapshot: the memory and disk of one VM at one moment."""
+    """A snapshot: saved memory and disk of a VM."""
 
     id: str
     name: str
     vm_id: VmId
-    """The VM that it was made of, and goes with."""
+    """The VM that the snapshot belongs to."""
     created_at: float
     size_bytes: int
-    """What it takes on the host's disk."""
+    """Size on the host's disk."""
     users: list[str]
-    """Names of VMs that run on it."""
+    """Names of VMs that use it."""
 
 
 class OperationView(Struct, frozen=True, kw_only=True):
-    """A request, or work of the daemon's own, while it runs."""
+    """A request, or work of the daemon's own, in progress."""
 
     id: str
     method: str
     vm: str | None
-    """Name of the VM that it is about, if there is one."""
+    """Name of the VM concerned, if any."""
     vm_id: VmId | None
     stage: str | None
-    """What it is doing, as its client's progress says."""
+    """Current stage, as in the client's progress."""
     started_at: float
     cancellable: bool
-    """False: once it has begun it is completed."""
+    """False: always completed once begun."""
 
 
 class LayerView(ImageLayer, frozen=True, kw_only=True):
-    """A packed layer that an image was made of."""
+    """A packed layer of an image."""
 
     kept: bool
-    """It is in the cache, for the next pull of an image that has it."""
+    """Whether the layer is in the download cache."""
     images: int
-    """How many images were made of it."""
+    """Number of images with this layer."""
 
 
 class ImageView(Image, frozen=True, kw_only=True):
-    """An image, flat, and what is known at the moment."""
+    """An image and its current state, as one flat object."""
 
     names: list[str]
-    """All that mean it, sorted; none: another image has taken over the name that it had."""
+    """All names, sorted; empty: its name moved to another image."""
     layers: tuple[LayerView, ...]
     unique_bytes: int
-    """What it alone takes of the disk: its root, unless registered, and layers that are kept."""
+    """Disk space of this image alone: its root, unless registered, and cached layers."""
     shared_bytes: int
-    """Layers that are kept and that other images were made of, too."""
+    """Disk space of cached layers that other images share."""
     users: list[str]
     """Names of VMs that use it."""
     templates: int
-    """How many were made with it."""
+    """Number of templates built from it."""
 
 
 class CatalogueView(Struct, frozen=True, kw_only=True):
-    """An image that is built when it is asked for by its name."""
+    """An image that is built on first use of its name."""
 
     name: str
     suite: str
-    """The release of Debian that it is built from."""
+    """Debian release."""
     summary: str
     digest: str | None
-    """Of the image that has this name here; absent: there is none."""
+    """Digest of the local image of this name; null: none."""
 
 
 class KernelView(Kernel, frozen=True, kw_only=True):
-    """A kernel, flat, and what is known at the moment."""
+    """A kernel and its current state, as one flat object."""
 
     current: bool
-    """False: its name has moved on to another one, such as one with a newer agent."""
+    """False: its name moved to another kernel, such as one with a newer agent."""
     users: list[str]
-    """Names of VMs that use it, templates that were made with it, operations that need it."""
+    """VMs, templates and operations that use the kernel."""
 
 
 class AvailableKernel(Struct, frozen=True, kw_only=True):
-    """A kernel that `kernel.pull` knows."""
+    """A kernel that `kernel.pull` offers."""
 
     name: str
     suite: str
     package: str
     digest: str | None
-    """Of the kernel that has this name here; absent: it has not been pulled."""
+    """Digest of the local kernel of this name; null: not pulled."""
 
 
 class Leftover(Struct, frozen=True, kw_only=True):

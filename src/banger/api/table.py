@@ -75,7 +75,7 @@ from banger.model.artifacts import Image, Kernel
 
 
 class Method(Struct, frozen=True, kw_only=True):
-    """One method. `stream`: after the reply the connection carries binary frames."""
+    """One method. `stream`: binary frames follow the reply."""
 
     name: str
     params: type[Params]
@@ -83,62 +83,67 @@ class Method(Struct, frozen=True, kw_only=True):
     doc: str
     stream: bool = False
     detached: bool = False
-    """True: goes on when its client goes away."""
+    """True: the method completes even if its client disconnects."""
 
 
 METHODS: dict[str, Method] = {
     method.name: method
     for method in (
-        Method(name="daemon.status", params=NoParams, result=DaemonStatus, doc="Tell who runs."),
+        Method(
+            name="daemon.status",
+            params=NoParams,
+            result=DaemonStatus,
+            doc="Return the daemon's status.",
+        ),
         Method(
             name="daemon.stop",
             params=NoParams,
             result=DaemonStatus,
-            doc="End the daemon; VMs keep running.",
+            doc="Stop the daemon; VMs keep running.",
             detached=True,
         ),
-        Method(name="vm.create", params=VmCreate, result=VmView, doc="Make a VM and start it."),
+        Method(name="vm.create", params=VmCreate, result=VmView, doc="Create and start a VM."),
         Method(
             name="vm.plan",
             params=VmCreate,
             result=VmPlan,
-            doc="Tell what `vm.create` would make, or refuse as it would; make nothing.",
+            doc="Check a `vm.create` request and return the resulting plan; creates nothing.",
         ),
         Method(name="vm.list", params=VmList, result=list[VmView], doc="List VMs, oldest first."),
-        Method(name="vm.show", params=VmRef, result=VmView, doc="Show one VM."),
+        Method(name="vm.show", params=VmRef, result=VmView, doc="Return one VM."),
         Method(
             name="vm.stats",
             params=VmStats,
             result=VmsUse,
-            doc="Tell what VMs take of the host: processors, memory, disk.",
+            doc="Return the CPU, memory and disk usage of VMs.",
         ),
-        Method(name="vm.start", params=VmStart, result=VmView, doc="Boot a stopped VM."),
+        Method(name="vm.start", params=VmStart, result=VmView, doc="Start a stopped VM."),
         Method(
             name="vm.stop",
             params=VmStop,
             result=VmView,
-            doc="Flush the guest's file systems, shut it down, end the VMM.",
+            doc="Stop a VM: flush the guest's file systems, shut it down, end the VMM.",
             detached=True,
         ),
         Method(
             name="vm.restart",
             params=VmRestart,
             result=VmView,
-            doc="As `vm.stop`, then boot the VM; one that does not run is booted.",
+            doc="Stop a VM as `vm.stop` does, if it runs, then start it.",
             detached=True,
         ),
         Method(
             name="vm.kill",
             params=VmRef,
             result=VmView,
-            doc="End the VMM at once; what the guest had not written is lost.",
+            doc="Kill the VMM at once; unflushed guest writes are lost.",
             detached=True,
         ),
         Method(
             name="vm.set",
             params=VmSet,
             result=VmView,
-            doc="Change a VM's name, labels, sizes or network.",
+            doc="Change a VM's name, labels, size or network.",
         ),
         Method(
             name="vm.delete",
@@ -151,31 +156,31 @@ METHODS: dict[str, Method] = {
             name="vm.pause",
             params=VmRef,
             result=VmView,
-            doc="Stop a VM's processors; its memory is kept.",
+            doc="Pause a VM; memory is kept.",
         ),
         Method(
             name="vm.resume",
             params=VmRef,
             result=VmView,
-            doc="Let a paused VM go on, with the host's time.",
+            doc="Resume a paused VM and set its clock.",
         ),
         Method(
             name="vm.fork",
             params=VmFork,
             result=list[VmView],
-            doc="Make independent VMs that go on from where a VM is now.",
+            doc="Clone a running or paused VM, memory included.",
         ),
         Method(
             name="vm.commit",
             params=VmCommit,
             result=Image,
-            doc="Make an image of a running VM's root file system.",
+            doc="Create an image from a running VM's root file system.",
         ),
         Method(
             name="snapshot.create",
             params=SnapshotCreate,
             result=SnapshotView,
-            doc="Keep a VM's memory and disk as they are now; the VM goes on.",
+            doc="Save a VM's memory and disk as a snapshot; the VM keeps running.",
         ),
         Method(
             name="snapshot.list",
@@ -187,7 +192,7 @@ METHODS: dict[str, Method] = {
             name="snapshot.restore",
             params=SnapshotRestore,
             result=VmView,
-            doc="Put a VM back to a snapshot of it; what came after is lost.",
+            doc="Restore a VM from one of its snapshots; later changes are lost.",
         ),
         Method(
             name="snapshot.delete",
@@ -199,60 +204,60 @@ METHODS: dict[str, Method] = {
             name="vm.prune",
             params=VmPrune,
             result=Deleted,
-            doc="Delete every VM that is not running.",
+            doc="Delete all VMs that are not running.",
             detached=True,
         ),
         Method(
             name="vm.exec",
             params=VmExec,
             result=StartedExec,
-            doc="Run a program in the guest.",
+            doc="Run a command in the guest.",
             stream=True,
         ),
         Method(
             name="vm.logs",
             params=VmLogs,
             result=StartedStream,
-            doc="Read the console's or the VMM's log.",
+            doc="Read a VM's console log or its VMM's log.",
             stream=True,
         ),
         Method(
             name="vm.watch",
             params=VmWatch,
             result=StartedStream,
-            doc="Tell what happens to VMs: created, another state, deleted, notices.",
+            doc="Stream events of VMs: created, state changed, deleted, notices.",
             stream=True,
         ),
         Method(
             name="vm.console",
             params=VmRef,
             result=StartedStream,
-            doc="Talk to a VM's serial console, one client at a time; EOF lets go of it.",
+            doc="Attach to a VM's serial console, one client at a time; EOF detaches.",
             stream=True,
         ),
         Method(
             name="vm.ports",
             params=VmRef,
             result=list[Listener],
-            doc="List the TCP ports that something listens on in a guest.",
+            doc="List the TCP ports that a guest listens on.",
         ),
         Method(
             name="workspace.inspect",
             params=WorkspaceInspect,
             result=WorkspacePlan,
-            doc="Tell what a prepare would send; needs no VM.",
+            doc="Return what `workspace.prepare` would copy; needs no VM.",
         ),
         Method(
             name="workspace.prepare",
             params=WorkspacePrepare,
             result=PreparedWorkspace,
-            doc="Put a git repository into the guest.",
+            doc="Copy a git repository into the guest.",
         ),
         Method(
             name="workspace.export",
             params=WorkspaceExport,
             result=StartedExport,
-            doc="Everything that changed since the repository was put in, as one patch.",
+            doc="Export everything that changed since `workspace.prepare` as one patch.",
             stream=True,
         ),
         Method(
@@ -262,12 +267,12 @@ METHODS: dict[str, Method] = {
             doc="Fetch the guest's commits into a branch of the host's repository.",
         ),
         Method(name="image.list", params=NoParams, result=list[ImageView], doc="List images."),
-        Method(name="image.show", params=ImageRef, result=ImageView, doc="Show one image."),
+        Method(name="image.show", params=ImageRef, result=ImageView, doc="Return one image."),
         Method(
             name="image.catalog",
             params=NoParams,
             result=list[CatalogueView],
-            doc="List the images that are built when they are asked for by name.",
+            doc="List the images that are built on first use of their name.",
         ),
         Method(
             name="image.build",
@@ -279,19 +284,19 @@ METHODS: dict[str, Method] = {
             name="image.import",
             params=ImageImport,
             result=Image,
-            doc="Make an image of an archive or a root tar.",
+            doc="Import an image archive or a root file system tar.",
         ),
         Method(
             name="image.register",
             params=ImageRegister,
             result=Image,
-            doc="Make an image of a file of the user's, which stays where it is.",
+            doc="Register a squashfs file as an image, without a copy.",
         ),
         Method(
             name="image.promote",
             params=ImageRef,
             result=Image,
-            doc="Copy a registered image's file, so that it is needed no longer.",
+            doc="Copy the file of a registered image into the image store.",
         ),
         Method(
             name="image.pull",
@@ -303,14 +308,14 @@ METHODS: dict[str, Method] = {
             name="image.prune",
             params=ImagePrune,
             result=Pruned,
-            doc="Delete images that nobody uses, and the cache of downloads.",
+            doc="Delete unused images and cached downloads.",
             detached=True,
         ),
         Method(
             name="image.delete",
             params=ImageRef,
             result=Deleted,
-            doc="Delete an image; one that has other names only loses this one.",
+            doc="Delete an image, or only this name if it has others.",
         ),
         Method(name="kernel.list", params=NoParams, result=list[KernelView], doc="List kernels."),
         Method(
@@ -319,79 +324,84 @@ METHODS: dict[str, Method] = {
             result=list[AvailableKernel],
             doc="List the kernels that can be pulled.",
         ),
-        Method(name="kernel.show", params=KernelRef, result=KernelView, doc="Show one kernel."),
-        Method(name="kernel.pull", params=KernelPull, result=Kernel, doc="Fetch a kernel."),
+        Method(name="kernel.show", params=KernelRef, result=KernelView, doc="Return one kernel."),
+        Method(
+            name="kernel.pull",
+            params=KernelPull,
+            result=Kernel,
+            doc="Download a kernel from a signed package.",
+        ),
         Method(
             name="kernel.fetch",
             params=KernelFetch,
             result=Kernel,
-            doc="Make a kernel of a file at a URL, whose sha256 is known.",
+            doc="Download a kernel from a URL and check its sha256.",
         ),
         Method(
             name="kernel.import",
             params=KernelImport,
             result=Kernel,
-            doc="Make a kernel of files of the user's.",
+            doc="Import a kernel from files.",
         ),
         Method(
             name="kernel.build",
             params=KernelBuild,
             result=Kernel,
-            doc="Build a small kernel of a source, with the host's compiler.",
+            doc="Build a small kernel from source with the host's compiler.",
         ),
         Method(
             name="kernel.delete",
             params=KernelRef,
             result=Deleted,
-            doc="Delete a kernel that nothing uses.",
+            doc="Delete an unused kernel.",
         ),
         Method(
             name="kernel.prune",
             params=NoParams,
             result=Deleted,
-            doc="Delete kernels that were replaced, and their templates, unless a VM uses them.",
+            doc="Delete replaced kernels and their templates, unless a VM uses them.",
         ),
         Method(
             name="template.list",
             params=NoParams,
             result=list[TemplateView],
-            doc="List templates, the last used first.",
+            doc="List templates, most recently used first.",
         ),
         Method(
             name="template.build",
             params=TemplateBuild,
             result=TemplateView,
-            doc="Make the template for VMs of this shape, unless it is here.",
+            doc="Build the template for VMs of this size, unless it exists.",
         ),
         Method(
             name="template.delete",
             params=TemplateRef,
             result=Deleted,
-            doc="Delete a template that no VM runs on.",
+            doc="Delete an unused template.",
         ),
         Method(
             name="template.prune",
             params=NoParams,
             result=Deleted,
-            doc="Delete every template that no VM runs on.",
+            doc="Delete all templates that no VM uses.",
         ),
         Method(
             name="operations.list",
             params=NoParams,
             result=list[OperationView],
-            doc="List what is in progress, oldest first.",
+            doc="List operations in progress, oldest first.",
         ),
         Method(
             name="operations.cancel",
             params=OperationRef,
             result=OperationView,
-            doc="End an operation and undo what it has begun; its client gets `cancelled`.",
+            doc="Cancel an operation and undo what it did; its client gets `cancelled`.",
         ),
         Method(
             name="gc",
             params=Gc,
             result=list[Leftover],
-            doc="List, or remove, what has our name and no record.",
+            doc="List or remove leftover processes and directories that belong to no VM.",
         ),
     )
 }
