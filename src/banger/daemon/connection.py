@@ -107,10 +107,7 @@ class Connection:
         self.say_goodbye()
 
     def say_goodbye(self) -> None:
-        """Tell the client, unless a request runs, that no request will be begun any more.
-
-        So it knows that one which it has just sent may be sent to the next daemon.
-        """
+        """On an idle connection, announce shutdown so that the client can resend elsewhere."""
         if self.running is None and self._stream is None and not self._writer.is_closing():
             self._writer.write(wire.format_notification(wire.GOODBYE, {}))
 

@@ -283,11 +283,11 @@ def kill_group(pid: int) -> None:
 
 
 def lower_priority(pid: int) -> None:
-    """Let the group of a child of ours have only what others leave of the processors.
+    """Lower the child's process group to the lowest CPU priority.
 
     Where the kernel groups processes by session (sched(7), "autogroup") a nice value counts within
-    the session alone, and the group has one of its own, which may be set ten times a second on the
-    whole host. When it is too soon, or may not be, that is no failure.
+    the session alone, and the group has one of its own, which the kernel accepts ten times a second
+    on the whole host. A refusal is ignored.
     """
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PGRP, pid, LOWEST_PRIORITY)

@@ -1,4 +1,4 @@
-"""`gc`: what has our name and belongs to no VM."""
+"""`gc`: leftover processes and directories that belong to no VM."""
 
 from __future__ import annotations
 

@@ -40,11 +40,11 @@ class Restart(Struct, frozen=True):
 
 @dataclass(frozen=True)
 class Wish:
-    """The rows that have a VM started again, by how a start of it ends. None: it is not."""
+    """Restart rows to save after a start attempt, by outcome; None means do not restart."""
 
     after_failure: bytes | None = None
     after_cancel: bytes | None = None
-    """Its daemon ends: the next one begins the same start anew."""
+    """Saved when the daemon ends meanwhile: the next daemon repeats the start."""
 
 
 NO_WISH = Wish()

@@ -91,7 +91,7 @@ class LifecycleLock:
 
 
 RESTART = "restart"
-"""The kind of the row, among a VM's handles, that has it started again (`restartpolicy`)."""
+"""Handle kind that schedules an automatic restart (`restartpolicy`)."""
 
 RESTARTING = "vm.start_again"
 """The operation that does."""

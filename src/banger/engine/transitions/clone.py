@@ -56,7 +56,7 @@ async def clone_held(engine: Engine, op: Operation, record: VmRecord) -> VmRecor
 
 
 async def clone_exactly(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
-    """Start a VM as above, but from a snapshot, which a boot is no substitute for.
+    """Start a VM from a snapshot. Unlike `clone_held`, never falls back to booting.
 
     Raises:
         BangerError: it could not be started; nothing of it is left.

@@ -48,7 +48,7 @@ from banger.model.vm import EventKind, VmRecord, VmSpec, VmState, template_origi
 log = logging.getLogger(__name__)
 
 CLAIM_DEADLINE_S = 3.0
-"""For each of a waiting guest's two answers; one that takes longer is sooner made anew."""
+"""Limit per agent reply during a claim; past it a new clone is faster."""
 
 IsChosen = Callable[[VmSpec], bool]
 
