@@ -199,11 +199,11 @@ def test_what_its_user_stops_on_a_full_disk_is_not_started_again(
         full.clear()
 
         async def is_saved() -> bool:
-            return engine.live_vm(VM).unsaved is None
+            return engine.runtime(VM).unsaved is None
 
         await until(is_saved)
         assert await engine.database.read(load_wish) is None
-        assert engine.live_vm(VM).restart is None
+        assert engine.runtime(VM).restart is None
 
     with_engine(layout, work)
 
@@ -275,7 +275,7 @@ async def _insert_ended(engine: Engine) -> None:
 
 
 async def _is_remembered(engine: Engine) -> bool:
-    return engine.live_vm(VM).unsaved is not None
+    return engine.runtime(VM).unsaved is not None
 
 
 async def _has_wish(engine: Engine, *, number: int) -> bool:

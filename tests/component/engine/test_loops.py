@@ -15,7 +15,7 @@ from banger.engine import open_engine, show_vm, stop_vm
 from banger.engine.state.engine import Engine
 from banger.engine.state.lifetime import Clock, Ending, Lifetime, plan_ending
 from banger.engine.state.restartpolicy import Restart
-from banger.engine.state.runtime import RESTART, LiveVm
+from banger.engine.state.runtime import RESTART, VmRuntime
 from banger.engine.upkeep import expiry, loops
 from banger.layout import layout_from_environment
 from banger.model.names import VmId
@@ -40,7 +40,7 @@ def test_a_bug_in_one_vm_holds_up_nobody(
     """
 
     def buggy(
-        spec: VmSpec, state: VmState, lifetime: Lifetime | None, live: LiveVm, now: Clock
+        spec: VmSpec, state: VmState, lifetime: Lifetime | None, live: VmRuntime, now: Clock
     ) -> Ending | None:
         if spec.name == "vm-1":
             raise ZeroDivisionError("a bug of the test's own")
@@ -103,7 +103,7 @@ def test_a_start_that_waits_outlives_the_daemon_and_not_its_users_stop(
 
     async def stop() -> None:
         async with open_engine(layout, lambda: settings) as engine:
-            live = engine.live_vm(ended.id)
+            live = engine.runtime(ended.id)
             while live.restart is None:  # noqa: ASYNC110 - nobody else needs such an event
                 await asyncio.sleep(0)
             waiting = live.restart.task

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from banger.engine.state.lifetime import Clock, Ending, Lifetime, plan_ending, say_why
-from banger.engine.state.runtime import LiveVm
+from banger.engine.state.runtime import VmRuntime
 from banger.model.vm import Accel, VmSpec, VmState
 
 BOOT = "this-boot"
@@ -31,8 +31,8 @@ def spec(**more: Any) -> VmSpec:
     )
 
 
-def used(at: float | None) -> LiveVm:
-    return LiveVm(used_at=at)
+def used(at: float | None) -> VmRuntime:
+    return VmRuntime(used_at=at)
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def used(at: float | None) -> LiveVm:
     ],
 )
 def test_what_comes_first(
-    vm: VmSpec, state: VmState, lifetime: Lifetime | None, live: LiveVm, expected: Ending | None
+    vm: VmSpec, state: VmState, lifetime: Lifetime | None, live: VmRuntime, expected: Ending | None
 ) -> None:
     assert plan_ending(vm, state, lifetime, live, NOW) == expected
 

@@ -22,7 +22,7 @@ from banger.engine.state.operations import (
     format_operation_id,
 )
 from banger.engine.state.running import OperationTable
-from banger.engine.state.runtime import LiveVm
+from banger.engine.state.runtime import VmRuntime
 from banger.engine.state.settings import SettingsNow
 from banger.engine.state.shared import SharedWork
 from banger.engine.state.tasks import OwnedTasks
@@ -69,7 +69,7 @@ class Engine:
         default_factory=lambda: ThreadPoolExecutor(TRANSFERS, thread_name_prefix="transfer")
     )
     """Threads that wait for registries; a download may outlive the request that began it."""
-    live: dict[VmId, LiveVm] = field(default_factory=dict)
+    runtimes: dict[VmId, VmRuntime] = field(default_factory=dict)
     events: Events = field(default_factory=lambda: Events(time.time))
     started: asyncio.Event = field(default_factory=asyncio.Event)
     """A VM runs that did not before: set for the loop that ends VMs, which clears it."""
@@ -94,11 +94,11 @@ class Engine:
         caller = current_caller.get()
         return dict(os.environ) if caller is None else merge_caller(os.environ, caller)
 
-    def live_vm(self, vm_id: VmId) -> LiveVm:
+    def runtime(self, vm_id: VmId) -> VmRuntime:
         """Return the momentary side of a VM, made when first asked for."""
-        live = self.live.get(vm_id)
+        live = self.runtimes.get(vm_id)
         if live is None:
-            live = self.live[vm_id] = LiveVm()
+            live = self.runtimes[vm_id] = VmRuntime()
         return live
 
     def new_operation(self, method: str) -> Operation:

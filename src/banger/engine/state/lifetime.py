@@ -21,7 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from banger.durations import format_duration
-from banger.engine.state.runtime import LiveVm
+from banger.engine.state.runtime import VmRuntime
 from banger.host.process import read_boot_id
 from banger.model.vm import VmSpec, VmState
 
@@ -64,14 +64,14 @@ def begin_lifetime() -> bytes:
     return msgspec.json.encode(Lifetime(boot_id=now.boot_id, started_s=now.boot_s))
 
 
-def is_working(live: LiveVm) -> bool:
+def is_working(live: VmRuntime) -> bool:
     """Tell whether somebody uses the VM at this moment: a command, a copy, a connection."""
     connection = live.connection
     return live.workspace.locked() or (connection is not None and connection.is_working)
 
 
 def plan_ending(
-    spec: VmSpec, state: VmState, lifetime: Lifetime | None, live: LiveVm, now: Clock
+    spec: VmSpec, state: VmState, lifetime: Lifetime | None, live: VmRuntime, now: Clock
 ) -> Ending | None:
     """Return when a VM ends by itself, as things stand; None: not at all."""
     endings = []

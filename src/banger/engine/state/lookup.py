@@ -116,7 +116,7 @@ async def reach_agent(engine: Engine, vm_id: VmId, *, deadline_s: float) -> Gues
     Raises:
         GuestGone: the agent does not answer.
     """
-    live = engine.live_vm(vm_id)
+    live = engine.runtime(vm_id)
     async with live.connecting:
         if live.connection is None or live.connection.closed:
             socket = engine.layout.vm_agent_socket(vm_id)

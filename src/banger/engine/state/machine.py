@@ -14,7 +14,7 @@ from banger import store
 from banger.engine.state.engine import Engine
 from banger.engine.state.handles import parse_handle, parse_network
 from banger.engine.state.lookup import insist, reload_vm
-from banger.engine.state.runtime import LiveVm
+from banger.engine.state.runtime import VmRuntime
 from banger.errors import VmmFailed
 from banger.host.process import ProcessIdentity
 from banger.model.names import VmId
@@ -40,9 +40,9 @@ class Machine:
         return self.record.id
 
     @property
-    def runtime(self) -> LiveVm:
+    def runtime(self) -> VmRuntime:
         """The VM's locks and its connection."""
-        return self.engine.live_vm(self.record.id)
+        return self.engine.runtime(self.record.id)
 
     @property
     def processes(self) -> tuple[ProcessIdentity, ...]:

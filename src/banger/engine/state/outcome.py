@@ -1,7 +1,7 @@
 """Save how a verb or a VMM ended; remember it where the database is full or fails (hazard A10).
 
 A user whose disk is full must be able to end VMs, and is told the truth about them. So an
-outcome that cannot be saved is kept in `LiveVm.unsaved`, stands over the record whenever that is
+outcome that cannot be saved is kept in `VmRuntime.unsaved`, stands over the record whenever that is
 looked up, and is saved by the next verb that can, or by a loop (`upkeep.remembered`). If the
 process dies before that, recovery sees a record that says `running` and no such VMM, and saves
 the same.
@@ -44,7 +44,7 @@ async def save_outcome(
     name = await engine.database.write(
         write_outcome, operation, vm_id, state, error=error, again=again
     )
-    engine.live_vm(vm_id).unsaved = None
+    engine.runtime(vm_id).unsaved = None
     _tell(engine, vm_id, name, state=state, error=error)
 
 
@@ -99,7 +99,7 @@ async def save_or_remember(
 
 def remember(engine: Engine, vm_id: VmId, unsaved: Unsaved) -> None:
     """Keep in memory how an operation ended, until that can be saved."""
-    engine.live_vm(vm_id).unsaved = unsaved
+    engine.runtime(vm_id).unsaved = unsaved
     engine.remembered.set()
 
 
@@ -109,7 +109,7 @@ async def save_remembered(engine: Engine, vm_id: VmId) -> None:
     Raises:
         NoSpace, DatabaseFailed: it still cannot be written.
     """
-    unsaved = engine.live_vm(vm_id).unsaved
+    unsaved = engine.runtime(vm_id).unsaved
     if unsaved is None:
         return
     operation, state = unsaved.operation, unsaved.state
@@ -120,7 +120,7 @@ async def save_remembered(engine: Engine, vm_id: VmId) -> None:
 
 def correct_record(engine: Engine, record: VmRecord) -> VmRecord:
     """Return a record as it would be had everything been saved."""
-    live = engine.live.get(record.id)
+    live = engine.runtimes.get(record.id)
     if live is None or live.unsaved is None:
         return record
     return msgspec.structs.replace(record, state=live.unsaved.state, error=live.unsaved.error)

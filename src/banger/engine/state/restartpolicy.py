@@ -87,7 +87,7 @@ async def decide_restart(engine: Engine, record: VmRecord, *, failed: bool) -> b
 
 async def drop_wish(engine: Engine, vm_id: VmId) -> None:
     """Have a VM that ended by itself, and whose lifecycle lock is held, not started again."""
-    live = engine.live_vm(vm_id)
+    live = engine.runtime(vm_id)
     if live.restart is not None:
         live.restart.task.cancel()
         live.restart = None

@@ -2,11 +2,11 @@
 
 Locks (order L1..L5, downwards only; `docs/architecture.md` has the whole table):
 
-- L2, `LiveVm.lifecycle`: one start, stop, set or delete of a VM at a time. It
+- L2, `VmRuntime.lifecycle`: one start, stop, set or delete of a VM at a time. It
   is not waited for: a second verb is refused and told which operation holds
   it. `kill` and `delete` instead end the holder and wait for its undoing,
   which is bounded. Never held across guest I/O whose length the user controls.
-- L3, `LiveVm.workspace`: one prepare, export or commit at a time, waited for in turn
+- L3, `VmRuntime.workspace`: one prepare, export or commit at a time, waited for in turn
   and cancellable. Taken only when L2 is not held (hazard C1).
 
 If the daemon dies all of this is gone, and recovery makes it anew from rows.
@@ -118,7 +118,7 @@ class PendingRestart:
 
 
 @dataclass
-class LiveVm:
+class VmRuntime:
     """One VM's momentary side."""
 
     lifecycle: LifecycleLock = field(default_factory=LifecycleLock)
@@ -154,7 +154,7 @@ class LiveVm:
 
 
 @contextlib.asynccontextmanager
-async def hold_workspace(live: LiveVm, op: Operation) -> AsyncIterator[None]:
+async def hold_workspace(live: VmRuntime, op: Operation) -> AsyncIterator[None]:
     """Hold L3; say so if it has to be waited for."""
     if live.workspace.locked():
         op.progress("wait for another workspace operation of this VM")
@@ -162,7 +162,7 @@ async def hold_workspace(live: LiveVm, op: Operation) -> AsyncIterator[None]:
         yield
 
 
-async def stop_watching(live: LiveVm) -> None:
+async def stop_watching(live: VmRuntime) -> None:
     """End the watcher of a VMM that is gone, and close the connection to its guest."""
     watcher, live.watcher = live.watcher, None
     if watcher is not None and watcher is not asyncio.current_task():
@@ -171,7 +171,7 @@ async def stop_watching(live: LiveVm) -> None:
     await close_connection(live)
 
 
-async def close_connection(live: LiveVm) -> None:
+async def close_connection(live: VmRuntime) -> None:
     """Close the connection to a guest, if there is one; whoever waits on it gets GuestGone."""
     connection, live.connection = live.connection, None
     if connection is not None:

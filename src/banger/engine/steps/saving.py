@@ -95,7 +95,7 @@ async def undo_pause(machine: Machine) -> None:
 
 async def set_clock(engine: Engine, vm_id: VmId) -> None:
     """Give a guest the host's time. One whose agent does not answer keeps its own."""
-    connection = engine.live_vm(vm_id).connection
+    connection = engine.runtime(vm_id).connection
     if connection is not None and not connection.closed:
         identity = guest.Identity(clock_ns=int(engine.now() * 1e9))
         with contextlib.suppress(BangerError):

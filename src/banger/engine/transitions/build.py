@@ -70,7 +70,7 @@ async def build_template(engine: Engine, key: str, spec: VmSpec, tell: Tell) -> 
     try:
         await engine.database.write(insert_claimed, op, record)
         try:
-            async with engine.live_vm(record.id).lifecycle.hold(op):
+            async with engine.runtime(record.id).lifecycle.hold(op):
                 await make_parts(engine, op, record)
                 limit = default_boot_deadline_s(record)
                 started = await start_held(engine, op, record, deadline_s=limit)
@@ -127,7 +127,7 @@ async def _quiesce(connection: guest.GuestConnection) -> None:
 
 async def _save(engine: Engine, record: VmRecord, staged: Path) -> None:
     # Closed first: the saved agent then waits for a host, as every clone's does (D6).
-    await close_connection(engine.live_vm(record.id))
+    await close_connection(engine.runtime(record.id))
     machine = await load_machine(engine, record.id)
     await begin_saving(machine, staged)
     await pause_vmm(machine)
@@ -136,7 +136,7 @@ async def _save(engine: Engine, record: VmRecord, staged: Path) -> None:
 
 async def _delete_builder(engine: Engine, vm_id: VmId) -> None:
     op = engine.new_operation("vm.delete")
-    async with engine.live_vm(vm_id).lifecycle.hold(op, preempt=True):
+    async with engine.runtime(vm_id).lifecycle.hold(op, preempt=True):
         if await engine.database.read(store.find_vm, vm_id):
             await delete_now(engine, op, vm_id)
 

@@ -50,7 +50,7 @@ async def delete_now(engine: Engine, op: Operation, vm_id: VmId) -> None:
     except store.UNWRITABLE:
         remember(engine, vm_id, Unsaved(op.id, VmState.ERROR, ONLY_A_RECORD))
         raise
-    gone = engine.live.pop(vm_id, None)
+    gone = engine.runtimes.pop(vm_id, None)
     if gone is not None and gone.restart is not None:
         gone.restart.task.cancel()
     await sweep_snapshots(engine)

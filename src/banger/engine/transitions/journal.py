@@ -52,7 +52,7 @@ async def begin_held(
 
     await engine.database.write(begin)
     # What had to be remembered is superseded.
-    engine.live_vm(record.id).unsaved = None
+    engine.runtime(record.id).unsaved = None
     engine.events.publish(EventKind.STATE, record.id, record.spec.name, state=state)
 
 

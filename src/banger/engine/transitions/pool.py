@@ -67,7 +67,7 @@ async def claim_prepared(engine: Engine, op: Operation, spec: VmSpec) -> VmRecor
 
 async def _claim_one(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord | None:
     for waiting in await load_waiting(engine):
-        live = engine.live.get(waiting.id)
+        live = engine.runtimes.get(waiting.id)
         fits = is_ready(waiting) and waiting.spec.origin == spec.origin
         if not fits or live is None or live.lifecycle.holder is not None:
             continue
@@ -204,7 +204,7 @@ async def end_waiting(engine: Engine, waiting: list[VmRecord]) -> None:
 
 
 async def _end_one(engine: Engine, vm_id: VmId) -> None:
-    lifecycle = engine.live_vm(vm_id).lifecycle
+    lifecycle = engine.runtime(vm_id).lifecycle
     if lifecycle.holder is not None:
         return
     op = engine.new_operation("vm.delete")

@@ -27,8 +27,8 @@ from banger.templates import Template
 from banger.vmm import Capability
 
 TRIES = 2
-"""Template failures tolerated per shape; after that its VMs cold-boot until the daemon restarts. Where
-templates do not work, each start would otherwise cost a second boot; one failure may be damage."""
+"""Template failures tolerated per shape; after that its VMs cold-boot until the daemon restarts.
+Where templates do not work, each start would otherwise cost a second boot; one may be damage."""
 
 log = logging.getLogger(__name__)
 

@@ -67,7 +67,7 @@ async def _watch(machine: Machine) -> None:
 
 async def _note_end(engine: Engine, vm_id: VmId, status: int | None) -> None:
     """Clean up after a VMM, unless a verb has."""
-    live = engine.live_vm(vm_id)
+    live = engine.runtime(vm_id)
     with contextlib.suppress(Cancelled), engine.operations.own("vm.ended", vm_id) as op:
         async with live.lifecycle.hold(op, wait=True):
             saved = await engine.database.read(store.find_vm, vm_id)

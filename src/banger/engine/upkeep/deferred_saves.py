@@ -24,13 +24,13 @@ async def save_remembered_outcomes(engine: Engine) -> None:
     while True:
         await engine.remembered.wait()
         engine.remembered.clear()
-        while any(live.unsaved for live in engine.live.values()):
+        while any(live.unsaved for live in engine.runtimes.values()):
             await asyncio.sleep(AGAIN_S)
             await _save_all(engine)
 
 
 async def _save_all(engine: Engine) -> None:
-    for vm_id, live in list(engine.live.items()):
+    for vm_id, live in list(engine.runtimes.items()):
         if live.unsaved is None or live.lifecycle.holder is not None:
             continue
         # Taken away by a kill or a delete, or still no room.

@@ -33,7 +33,7 @@ from banger.engine.state.lifetime import (
 )
 from banger.engine.state.notices import notify
 from banger.engine.state.outcome import correct_record
-from banger.engine.state.runtime import LiveVm
+from banger.engine.state.runtime import VmRuntime
 from banger.engine.transitions.delete import delete_now
 from banger.engine.transitions.stop import stop_held
 from banger.errors import BangerError
@@ -82,7 +82,7 @@ async def _look(
     engine: Engine, record: VmRecord, untrusted_lifetime: bytes | None, vmm_row: bytes | None
 ) -> float:
     """Look at one VM; end it if it is due. Return the seconds until the next look."""
-    live, spec, now = engine.live_vm(record.id), record.spec, read_clock()
+    live, spec, now = engine.runtime(record.id), record.spec, read_clock()
     sleep_s = SLEEP_MAX_S
     if spec.auto_stop_s:
         sleep_s = spec.auto_stop_s / LOOKS
@@ -114,7 +114,7 @@ def _load(connection: Connection) -> tuple[list[VmRecord], Handles, Handles]:
     )
 
 
-def _note_use(live: LiveVm, untrusted_handle: bytes | None, window_s: float, now: Clock) -> None:
+def _note_use(live: VmRuntime, untrusted_handle: bytes | None, window_s: float, now: Clock) -> None:
     """Note that a VM is in use at this moment, or was since the last look."""
     if live.used_at is None or is_working(live):
         live.used_at = now.monotonic_s
@@ -133,7 +133,7 @@ def _note_use(live: LiveVm, untrusted_handle: bytes | None, window_s: float, now
 
 def _warn(engine: Engine, record: VmRecord, ending: Ending) -> None:
     """Say once, shortly before, that a VM is going to end."""
-    live = engine.live_vm(record.id)
+    live = engine.runtime(record.id)
     if live.warned_by != ending.by:
         live.warned_by = ending.by
         notify(engine, record, say_left(record.spec, ending))
@@ -142,7 +142,7 @@ def _warn(engine: Engine, record: VmRecord, ending: Ending) -> None:
 async def _end(engine: Engine, record: VmRecord, ending: Ending) -> None:
     """Stop a VM, or delete it if it was to go with its client's connection."""
     why = say_why(record.spec, ending)
-    live = engine.live_vm(record.id)
+    live = engine.runtime(record.id)
     method = "vm.delete" if record.spec.ephemeral else "vm.stop"
     with (
         contextlib.suppress(BangerError),  # logged step by step; it is tried again
@@ -165,6 +165,6 @@ async def _is_due(engine: Engine, vm_id: VmId) -> bool:
         return False
     handles = await engine.database.read(store.load_handles, vm_id)
     lifetime = parse_lifetime(handles.get(LIFETIME))
-    live = engine.live_vm(vm_id)
+    live = engine.runtime(vm_id)
     ending = plan_ending(record.spec, record.state, lifetime, live, read_clock())
     return ending is not None and ending.left_s <= 0

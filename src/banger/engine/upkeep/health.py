@@ -19,7 +19,7 @@ from banger import guest, store
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_connection
 from banger.engine.state.notices import notify
-from banger.engine.state.runtime import LiveVm
+from banger.engine.state.runtime import VmRuntime
 from banger.engine.steps.saving import set_clock
 from banger.errors import BangerError
 from banger.model.vm import VmRecord, VmState, is_hidden
@@ -53,7 +53,7 @@ def _suspended_s() -> float:
 
 
 def _ask(engine: Engine, record: VmRecord) -> None:
-    live = engine.live_vm(record.id)
+    live = engine.runtime(record.id)
     is_ours = not is_hidden(record.spec) and live.lifecycle.holder is None
     if record.state is VmState.RUNNING and is_ours and live.question is None:
         live.question = engine.tasks.start(_look(engine, record))
@@ -61,7 +61,7 @@ def _ask(engine: Engine, record: VmRecord) -> None:
 
 async def _look(engine: Engine, record: VmRecord) -> None:
     """Ask one guest; returns when it has answered, or its VM has ended."""
-    live = engine.live_vm(record.id)
+    live = engine.runtime(record.id)
     answer = asyncio.ensure_future(_ping(engine, record))
     try:
         await asyncio.wait({answer}, timeout=ANSWER_S)
@@ -96,7 +96,7 @@ def find_drift(*, sent: float, received: float, guest: float) -> float:
     return max(guest - received, 0.0)
 
 
-async def _note_silence(engine: Engine, record: VmRecord, live: LiveVm) -> None:
+async def _note_silence(engine: Engine, record: VmRecord, live: VmRuntime) -> None:
     """Note that an agent is silent, unless its VM has ended or stands still."""
     now = await engine.database.read(store.find_vm, record.id)
     runs = now is not None and now.state is VmState.RUNNING and live.lifecycle.holder is None
@@ -105,7 +105,7 @@ async def _note_silence(engine: Engine, record: VmRecord, live: LiveVm) -> None:
         notify(engine, record, "The guest's agent does not answer.")
 
 
-def _note_answer(engine: Engine, record: VmRecord, live: LiveVm) -> None:
+def _note_answer(engine: Engine, record: VmRecord, live: VmRuntime) -> None:
     if live.answers is False:
         notify(engine, record, "The guest's agent answers again.")
     live.answers = True

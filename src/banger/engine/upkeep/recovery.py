@@ -156,7 +156,7 @@ async def _is_to_boot(engine: Engine, operation: store.OpenOperation) -> bool:
 async def _finish_later(engine: Engine, operation: store.OpenOperation) -> None:
     """Complete a stop or a restart in the background, under the VM's lock like any other."""
     with engine.operations.own(operation.method, operation.vm_id, number=operation.id) as op:
-        async with engine.live_vm(operation.vm_id).lifecycle.hold(op):
+        async with engine.runtime(operation.vm_id).lifecycle.hold(op):
             if operation.method == RESTART:
                 await finish_restart(engine, op, operation.vm_id)
             else:

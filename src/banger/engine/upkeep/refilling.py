@@ -114,7 +114,7 @@ def is_short(available_mib: int, total_mib: int) -> bool:
 
 
 def _rest_left_s(engine: Engine) -> float:
-    if any(live.lifecycle.holder is not None for live in engine.live.values()):
+    if any(live.lifecycle.holder is not None for live in engine.runtimes.values()):
         return REST_S
     now = asyncio.get_running_loop().time()
     return max(engine.demand.asked_at.values(), default=0.0) + REST_S - now
@@ -139,7 +139,7 @@ async def _prepare(engine: Engine, spec: VmSpec) -> None:
     own = hide(spec, name=name, origin=spec.origin, pooled=format_word_pair(number))
     try:
         record = await claim_vm(engine, op, own)
-        async with engine.live_vm(record.id).lifecycle.hold(op):
+        async with engine.runtime(record.id).lifecycle.hold(op):
             await prepare_clone(engine, op, record)
     except BangerError as error:
         # Whoever asks next makes a clone, and is told what is the matter.

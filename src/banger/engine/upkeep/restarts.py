@@ -59,7 +59,7 @@ def _load(connection: Connection) -> tuple[list[VmRecord], dict[VmId, bytes]]:
 
 
 def _schedule(engine: Engine, record: VmRecord, restart: Restart) -> None:
-    live, wait_s = engine.live_vm(record.id), wait_before(restart)
+    live, wait_s = engine.runtime(record.id), wait_before(restart)
     if live.restart is not None:
         return
     text = f"It ended by itself; start {restart.number} of {LIMIT} is in {wait_s:g} s."
@@ -70,7 +70,7 @@ def _schedule(engine: Engine, record: VmRecord, restart: Restart) -> None:
 
 
 async def _start_later(engine: Engine, vm_id: VmId, wait_s: float) -> None:
-    live = engine.live_vm(vm_id)
+    live = engine.runtime(vm_id)
     try:
         await asyncio.sleep(wait_s)
         with engine.operations.own(RESTARTING, vm_id, is_cancellable=True) as op:

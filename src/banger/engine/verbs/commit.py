@@ -50,7 +50,7 @@ async def commit_vm(engine: Engine, op: Operation, params: VmCommit) -> Image:
     most = base.size_bytes + record.spec.disk_mib * 2**20 + TAR_BYTES_EXTRA
     with staged_dir(engine.layout.staging, prefix="image") as staged:
         async with (
-            hold_workspace(engine.live_vm(record.id), op),
+            hold_workspace(engine.runtime(record.id), op),
             guest.root_out(connection, NATIVE_DIRECTORIES, deadline_s=READ_DEADLINE_S) as chunks,
         ):
             await images.keep_root_tar(staged, chunks, limit_bytes=most, progress=op.progress)

@@ -26,7 +26,7 @@ async def open_console(engine: Engine, ref: str) -> AsyncIterator[Console]:
         ConsoleTaken: somebody else has it.
     """
     record = await get_vm(engine, ref)
-    name, live, layout = record.spec.name, engine.live_vm(record.id), engine.layout
+    name, live, layout = record.spec.name, engine.runtime(record.id), engine.layout
     if record.state not in LIVE:
         raise WrongState(
             f"The VM {name} is {record.state}, not running.", hint=f"banger vm start {name}"

@@ -114,7 +114,7 @@ async def _make(
     engine: Engine, op: Operation, spec: VmSpec, *, start: bool, deadline_s: float | None
 ) -> VmRecord:
     record = await claim_vm(engine, op, spec)
-    async with engine.live_vm(record.id).lifecycle.hold(op):
+    async with engine.runtime(record.id).lifecycle.hold(op):
         if record.spec.origin is not None:
             record = await clone_held(engine, op, record)
             if record.state is VmState.RUNNING:

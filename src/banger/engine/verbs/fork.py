@@ -93,7 +93,7 @@ async def _choose_names(engine: Engine, source: VmRecord, params: VmFork) -> lis
 
 
 async def _save(engine: Engine, op: Operation, source: VmRecord, *, snapshot: str) -> VmRecord:
-    live = engine.live_vm(source.id)
+    live = engine.runtime(source.id)
     async with live.lifecycle.hold(op):
         if live.workspace.locked():
             raise VmBusy(
@@ -133,7 +133,7 @@ async def _make_all(
 async def _make(engine: Engine, spec: VmSpec, *, workspace: WorkspaceRecord | None) -> VmRecord:
     op = engine.new_operation("vm.create")
     record = await claim_vm(engine, op, spec, workspace=workspace)
-    async with engine.live_vm(record.id).lifecycle.hold(op):
+    async with engine.runtime(record.id).lifecycle.hold(op):
         return await clone_exactly(engine, op, record)
 
 
@@ -141,5 +141,5 @@ async def _delete_all(engine: Engine, records: list[VmRecord]) -> None:
     for record in records:
         op = engine.new_operation("vm.delete")
         with contextlib.suppress(BangerError):  # logged step by step; `gc` shows what is left
-            async with engine.live_vm(record.id).lifecycle.hold(op, preempt=True):
+            async with engine.runtime(record.id).lifecycle.hold(op, preempt=True):
                 await delete_now(engine, op, record.id)

@@ -43,7 +43,7 @@ async def set_vm(engine: Engine, op: Operation, params: VmSet) -> VmView:
         NameTaken: another VM has the name.
     """
     vm_id = (await get_vm(engine, params.ref)).id
-    async with engine.live_vm(vm_id).lifecycle.hold(op):
+    async with engine.runtime(vm_id).lifecycle.hold(op):
         record = await reload_vm(engine, vm_id)
         require_undamaged(record)
         spec = change_spec(record, params)

@@ -53,7 +53,7 @@ async def create_snapshot(engine: Engine, op: Operation, params: SnapshotCreate)
     if params.name is not None:
         parse_vm_name(params.name)
     vm_id = (await get_vm(engine, params.ref)).id
-    async with engine.live_vm(vm_id).lifecycle.hold(op):
+    async with engine.runtime(vm_id).lifecycle.hold(op):
         taken = {snapshot.name for snapshot in await _snapshots_of(engine, vm_id)}
         name = params.name or _free_name(taken)
         if name in taken:
@@ -98,7 +98,7 @@ async def restore_snapshot(engine: Engine, op: Operation, params: SnapshotRestor
         BootFailed: it did not start; the VM is kept, in state `error`.
     """
     vm_id = (await get_vm(engine, params.ref)).id
-    async with engine.live_vm(vm_id).lifecycle.hold(op):
+    async with engine.runtime(vm_id).lifecycle.hold(op):
         record = await reload_vm(engine, vm_id)
         snapshot = await _find(engine, record, params.name)
         # The machine as it was then, also where it was changed since.
@@ -129,7 +129,7 @@ async def delete_snapshot(engine: Engine, op: Operation, params: SnapshotRef) ->
         SnapshotNotFound: the VM has none of this name.
     """
     record = await get_vm(engine, params.ref)
-    async with engine.live_vm(record.id).lifecycle.hold(op):
+    async with engine.runtime(record.id).lifecycle.hold(op):
         snapshot = await _find(engine, record, params.name)
         await asyncio.to_thread(templates.forget_name, engine.layout, snapshot)
     await sweep_snapshots(engine)

@@ -37,7 +37,7 @@ from banger.model.vm import (
 async def start_vm(engine: Engine, op: Operation, params: VmStart) -> VmView:
     """Boot a VM that is not running; one that runs already is left as it is."""
     vm_id = (await get_vm(engine, params.ref)).id
-    async with engine.live_vm(vm_id).lifecycle.hold(op):
+    async with engine.runtime(vm_id).lifecycle.hold(op):
         await save_remembered(engine, vm_id)
         record = await reload_vm(engine, vm_id)
         if record.state is VmState.PAUSED:
@@ -57,7 +57,7 @@ async def stop_vm(engine: Engine, op: Operation, params: VmStop) -> VmView:
     The view has a notice if the guest did not confirm the flush in time.
     """
     vm_id = (await get_vm(engine, params.ref)).id
-    live = engine.live_vm(vm_id)
+    live = engine.runtime(vm_id)
     holder = live.lifecycle.holder
     # What the daemon does by itself does not keep a user waiting.
     takes_over = holder is not None and holder.method == RESTARTING
@@ -74,13 +74,13 @@ async def stop_vm(engine: Engine, op: Operation, params: VmStop) -> VmView:
 async def kill_vm(engine: Engine, op: Operation, ref: str) -> VmView:
     """End the VMM at once, whatever holds the VM."""
     vm_id = (await get_vm(engine, ref)).id
-    async with engine.live_vm(vm_id).lifecycle.hold(op, preempt=True):
+    async with engine.runtime(vm_id).lifecycle.hold(op, preempt=True):
         record = await reload_vm(engine, vm_id)
         if record.state in (VmState.RUNNING, VmState.PAUSED):
             await kill_held(engine, op, record)
         else:
             await drop_wish(engine, vm_id)
-        notice = UNSAVED if engine.live_vm(vm_id).unsaved else None
+        notice = UNSAVED if engine.runtime(vm_id).unsaved else None
     await sweep_snapshots(engine)
     return await view_vm(engine, await reload_vm(engine, vm_id), notice=notice)
 
@@ -92,7 +92,7 @@ async def pause_vm(engine: Engine, op: Operation, ref: str) -> VmView:
         WrongState: it does not run.
     """
     vm_id = (await get_vm(engine, ref)).id
-    async with engine.live_vm(vm_id).lifecycle.hold(op):
+    async with engine.runtime(vm_id).lifecycle.hold(op):
         record = await reload_vm(engine, vm_id)
         if record.state is not VmState.PAUSED:
             require_running_or_paused(record)
@@ -107,7 +107,7 @@ async def resume_vm(engine: Engine, op: Operation, ref: str) -> VmView:
         WrongState: it is neither.
     """
     vm_id = (await get_vm(engine, ref)).id
-    async with engine.live_vm(vm_id).lifecycle.hold(op):
+    async with engine.runtime(vm_id).lifecycle.hold(op):
         record = await reload_vm(engine, vm_id)
         require_running_or_paused(record)
         await resume_held(engine, op, record)
@@ -125,7 +125,7 @@ async def restart_vm(engine: Engine, op: Operation, params: VmRestart) -> VmView
         BootFailed: it was stopped, and did not become ready; it is kept, in state `error`.
     """
     vm_id = (await get_vm(engine, params.ref)).id
-    live = engine.live_vm(vm_id)
+    live = engine.runtime(vm_id)
     async with live.lifecycle.hold(op):
         await save_remembered(engine, vm_id)
         record = await reload_vm(engine, vm_id)
@@ -147,7 +147,7 @@ async def restart_vm(engine: Engine, op: Operation, params: VmRestart) -> VmView
 async def delete_vm(engine: Engine, op: Operation, ref: str) -> Deleted:
     """Delete a VM in whatever state it is; what it was doing is ended first."""
     vm_id = (await get_vm(engine, ref)).id
-    async with engine.live_vm(vm_id).lifecycle.hold(op, preempt=True):
+    async with engine.runtime(vm_id).lifecycle.hold(op, preempt=True):
         # A create that just gave way to us has removed its VM itself.
         if await engine.database.read(store.find_vm, vm_id):
             # To the end: half of a VM can be neither used nor seen to be half.
@@ -169,7 +169,7 @@ async def prune_vms(engine: Engine, op: Operation, params: VmPrune) -> Deleted:
         for record in await engine.database.read(store.load_vms)
         if correct_record(engine, record).state in idle
         and not is_hidden(record.spec)
-        and engine.live_vm(record.id).lifecycle.holder is None
+        and engine.runtime(record.id).lifecycle.holder is None
         and (params.ids is None or record.id in params.ids)
     ]
     failures: list[BangerError] = []

@@ -62,7 +62,7 @@ async def prepare_workspace(
     connection = await get_connection(engine, record)
     op.progress("inspect")
     plan = await _plan(engine, params)
-    async with hold_workspace(engine.live_vm(record.id), op):
+    async with hold_workspace(engine.runtime(record.id), op):
         done = await workspace.import_workspace(
             ConnectedGuest(connection),
             plan,
@@ -105,7 +105,7 @@ async def export_workspace(
     """
     record = await get_vm(engine, params.ref)
     connection = await get_connection(engine, record)
-    async with hold_workspace(engine.live_vm(record.id), op):
+    async with hold_workspace(engine.runtime(record.id), op):
         prepared = _require_workspace(await reload_vm(engine, record.id))
         patch = workspace.export_patch(
             ConnectedGuest(connection),
@@ -127,7 +127,7 @@ async def export_workspace_branch(
     """Fetch the guest's commits into a branch of the host's repository."""
     record = await get_vm(engine, params.ref)
     connection = await get_connection(engine, record)
-    async with hold_workspace(engine.live_vm(record.id), op):
+    async with hold_workspace(engine.runtime(record.id), op):
         op.progress("fetch")
         done = await workspace.export_branch(
             ConnectedGuest(connection),

@@ -18,7 +18,7 @@ from banger.engine.state.handles import parse_handle, parse_lifetime
 from banger.engine.state.lifetime import LIFETIME, plan_ending, read_clock
 from banger.engine.state.lookup import get_vm
 from banger.engine.state.outcome import correct_record
-from banger.engine.state.runtime import LiveVm
+from banger.engine.state.runtime import VmRuntime
 from banger.errors import InvalidRequest
 from banger.model.names import VmId
 from banger.model.vm import LIVE, VmRecord, VmState, is_hidden
@@ -82,7 +82,7 @@ def _view(
     *,
     notice: str | None = None,
 ) -> VmView:
-    live = engine.live_vm(record.id)
+    live = engine.runtime(record.id)
     ending = None
     if record.spec.ttl_s or record.spec.auto_stop_s:
         lifetime = parse_lifetime(untrusted_lifetime)
@@ -110,13 +110,13 @@ def _address(record: VmRecord) -> str | None:
     return None if found is None else found.plan_interface(record.id).address
 
 
-def _health(record: VmRecord, live: LiveVm) -> Literal["ok", "no-answer"] | None:
+def _health(record: VmRecord, live: VmRuntime) -> Literal["ok", "no-answer"] | None:
     if record.state is not VmState.RUNNING or live.answers is None:
         return None
     return "ok" if live.answers else "no-answer"
 
 
-def _say_restart(live: LiveVm) -> str | None:
+def _say_restart(live: VmRuntime) -> str | None:
     if live.restart is None:
         return None
     left_s = max(live.restart.due_at - asyncio.get_running_loop().time(), 0)
