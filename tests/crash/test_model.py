@@ -35,7 +35,7 @@ from banger.errors import (
     VmNotFound,
     WrongState,
 )
-from banger.host.process import identify
+from banger.host.identity import identify
 from tests.support.installations import wait_for
 from tests.support.worlds import SHAPE, World
 

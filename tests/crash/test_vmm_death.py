@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from banger.host.process import identify
+from banger.host.identity import identify
 from tests.crash.points import SCENARIOS
 from tests.crash.verbs import RUNS, ensure_no_template, ensure_waiting
 from tests.support.installations import wait_for

@@ -23,7 +23,7 @@ from banger import guest
 from banger.errors import BangerError, VmmFailed
 from banger.host import proc
 from banger.host.accel import probe_cpu
-from banger.host.process import spawn_identified
+from banger.host.identity import spawn_identified
 from banger.model.names import VmId
 from banger.model.vm import Accel
 from banger.vmm.driver import MachineConfig, SharedFiles, VmmHandle

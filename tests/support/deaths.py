@@ -26,7 +26,7 @@ from typing import Any, Literal, NoReturn
 import msgspec
 
 from banger import store
-from banger.host.process import send_signal
+from banger.host.identity import send_signal
 from banger.layout import layout_from_environment
 from banger.store import Database
 from tests.support.leftovers import find_leftovers

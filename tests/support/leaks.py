@@ -15,7 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from banger.host.process import ProcessIdentity, identify, send_signal
+from banger.host.identity import ProcessIdentity, identify, send_signal
 
 SETTLE_S = 10.0
 """How long ended programs may take to be gone."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 
 from banger.engine.upkeep.leftovers import list_process_names
-from banger.host.process import ProcessIdentity
+from banger.host.identity import ProcessIdentity
 from banger.layout import Layout
 from banger.vmm import Leftover, leftovers
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from banger.api.table import METHODS
-from banger.daemon.turns import EAGER_S, QUICK, Turns
+from banger.daemon.fairness import EAGER_S, QUICK, Turns
 
 
 def test_who_pauses_goes_ahead_of_those_who_do_not() -> None:

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
-from banger.host.process import ProcessIdentity, identify
+from banger.host.identity import ProcessIdentity, identify
 from tests.support.installations import Installation, finish, wait_for
 from tests.support.vms import TINY
 

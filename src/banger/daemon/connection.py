@@ -24,7 +24,7 @@ from banger.api import wire
 from banger.api.table import Method
 from banger.daemon.calls import Call, Handlers, OnDisconnect, Stream, drain
 from banger.daemon.envelope import check_caller, check_envelope, check_params
-from banger.daemon.turns import Turns
+from banger.daemon.fairness import Turns
 from banger.engine.state.operations import (
     OPERATION_ID_BYTES,
     Note,

@@ -27,8 +27,8 @@ from pathlib import Path
 
 from banger.daemon.calls import Handlers, OnDisconnect
 from banger.daemon.connection import READ_LIMIT_BYTES, Connection
-from banger.daemon.hangup import HangupWatch
-from banger.daemon.turns import Turns
+from banger.daemon.disconnects import HangupWatch
+from banger.daemon.fairness import Turns
 from banger.engine.state.running import OperationTable
 from banger.errors import BangerError, Cancelled, Conflict, Denied
 from banger.host.files import ensure_private_dir

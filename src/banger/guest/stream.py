@@ -30,8 +30,8 @@ from banger.guest.codec import (
     parse_credit,
 )
 from banger.guest.fields import Fields, Tag, encode_fields, parse_fields
+from banger.guest.flow_control import WINDOW, Inbox
 from banger.guest.link import Link
-from banger.guest.windows import WINDOW, Inbox
 
 HOST_TO_GUEST = 0
 BATCH_BYTES = 8 * MAX_PAYLOAD

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from banger.host.process import ProcessIdentity, is_alive
+from banger.host.identity import ProcessIdentity, is_alive
 
 
 def read_available_mib() -> int:

@@ -229,8 +229,8 @@ def spawn_detached(
     """Start a process that outlives us and return its pid.
 
     It has its own session, no terminal, and writes to `log_file`. The caller
-    records its identity (`host.process.identify`) before it relies on the
-    process, and reaps it (`host.process.wait_gone`).
+    records its identity (`host.identity.identify`) before it relies on the
+    process, and reaps it (`host.identity.wait_gone`).
 
     Raises:
         ToolMissing: the program is not installed.

@@ -10,7 +10,7 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-from banger.host.process import ProcessIdentity, is_alive
+from banger.host.identity import ProcessIdentity, is_alive
 
 _CPUCLOCK_SCHED = 2
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from banger.host.process import ProcessIdentity
+from banger.host.identity import ProcessIdentity
 from banger.model.names import VmId
 
 

@@ -23,7 +23,7 @@ from msgspec import Struct
 
 from banger.config import Settings
 from banger.host.accel import CpuFacts, KvmVerdict
-from banger.host.process import ProcessIdentity
+from banger.host.identity import ProcessIdentity
 from banger.layout import Layout
 from banger.model.names import VmId
 from banger.model.vm import Accel, VmSpec

@@ -24,7 +24,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger.errors import VmmFailed
-from banger.host.process import ProcessIdentity, identify, send_signal, wait_gone
+from banger.host.identity import ProcessIdentity, identify, send_signal, wait_gone
 from banger.layout import Layout
 from banger.model.names import VmId
 

@@ -25,7 +25,7 @@ from pathlib import Path
 
 from banger.errors import HostNotReady, VmmFailed
 from banger.host.files import space_errors
-from banger.host.process import ProcessIdentity, is_alive
+from banger.host.identity import ProcessIdentity, is_alive
 
 PAGE = os.sysconf("SC_PAGE_SIZE")
 ENTRY = 8

@@ -14,8 +14,8 @@ from banger.config import load_settings
 from banger.engine import Engine, open_engine
 from banger.engine.transitions.capacity import promised_memory, require_room
 from banger.errors import NotEnoughMemory
+from banger.host.identity import ProcessIdentity, identify
 from banger.host.memory import read_available_mib, read_taken_mib
-from banger.host.process import ProcessIdentity, identify
 from banger.layout import layout_from_environment
 from banger.model.vm import VmState
 from banger.sizes import format_size

@@ -24,7 +24,7 @@ from banger.engine.state.runtime import RESTART
 from banger.engine.transitions import watch
 from banger.engine.upkeep import deferred_saves as remembered
 from banger.errors import DatabaseFailed, HostFailed, NoSpace, VmBusy
-from banger.host.process import ProcessIdentity
+from banger.host.identity import ProcessIdentity
 from banger.layout import Layout, layout_from_environment
 from banger.model.vm import RestartPolicy, VmRecord, VmState
 from banger.plan.lifecycle import plan_create

@@ -16,8 +16,8 @@ from jeepney import Message
 from banger import store
 from banger.config import load_settings
 from banger.engine import open_engine
+from banger.host.identity import ProcessIdentity, identify
 from banger.host.limits.servicemanager import SOCKET
-from banger.host.process import ProcessIdentity, identify
 from banger.layout import Layout
 from banger.model.vm import VmState
 from banger.plan.steps import LimitVm

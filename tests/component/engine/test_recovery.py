@@ -22,7 +22,7 @@ from banger.engine.state.operations import Operation
 from banger.engine.steps.runner import apply, run_forward, run_undoable, undo
 from banger.engine.transitions.make import claim_vm
 from banger.errors import DatabaseFailed, HostFailed, OperationFailed, VmNotFound
-from banger.host.process import ProcessIdentity, identify
+from banger.host.identity import ProcessIdentity, identify
 from banger.layout import Layout, layout_from_environment
 from banger.model.names import OperationId, VmId
 from banger.model.vm import Accel, VmRecord, VmSpec, VmState

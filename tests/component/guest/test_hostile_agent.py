@@ -33,7 +33,7 @@ from banger.guest import (
 )
 from banger.guest.codec import MAX_PAYLOAD, FrameType
 from banger.guest.fields import Tag, encode_fields, u64
-from banger.guest.windows import WINDOW
+from banger.guest.flow_control import WINDOW
 from tests.component.guest.scripted import (
     HELLO_FIELDS,
     PATIENCE_S,

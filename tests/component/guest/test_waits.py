@@ -29,7 +29,7 @@ from banger.guest import exec as guest_exec
 from banger.guest.codec import MAX_PAYLOAD, FrameType
 from banger.guest.connection import MAX_STREAMS
 from banger.guest.fields import Tag, encode_fields, u64
-from banger.guest.windows import WINDOW
+from banger.guest.flow_control import WINDOW
 from tests.component.guest.scripted import Agent, frame, play, refusal, result
 
 

@@ -14,9 +14,9 @@ from jeepney import Message
 
 from banger.errors import DeadlineExceeded, HostFailed
 from banger.host import proc
+from banger.host.identity import ProcessIdentity, identify
 from banger.host.limits import Scope, find_service_manager, start_scope
 from banger.host.limits.servicemanager import SOCKET
-from banger.host.process import ProcessIdentity, identify
 from tests.component.limits.scripted import JOB, Caller, Part, service_manager
 
 DEADLINE_S = 30.0

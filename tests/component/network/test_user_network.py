@@ -17,7 +17,7 @@ import pytest
 
 from banger.errors import HostNotReady, ToolMissing
 from banger.host import proc
-from banger.host.process import is_alive, send_signal
+from banger.host.identity import is_alive, send_signal
 from banger.layout import Layout
 from banger.model.names import VmId
 from banger.network.port import StartedNetwork

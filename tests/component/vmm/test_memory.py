@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from banger.errors import VmmFailed
-from banger.host.process import ProcessIdentity, identify
+from banger.host.identity import ProcessIdentity, identify
 from banger.vmm.memory import PAGE, write_memory
 
 PAGES = 3000

@@ -18,8 +18,8 @@ import pytest
 
 from banger.errors import HostNotReady, VmmFailed
 from banger.host import proc
+from banger.host.identity import is_alive, send_signal
 from banger.host.limits import read_stack_bytes
-from banger.host.process import is_alive, send_signal
 from banger.layout import Layout
 from banger.vmm import MachineConfig, VmmHandle, end_leftover
 from banger.vmm.limits import plan_vmm_limits

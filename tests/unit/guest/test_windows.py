@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banger.errors import GuestProtocolError
-from banger.guest.windows import GRANT_STEP, WINDOW, Inbox
+from banger.guest.flow_control import GRANT_STEP, WINDOW, Inbox
 
 pieces = st.lists(st.tuples(st.sampled_from([1, 2]), st.integers(0, 9000)), max_size=60)
 

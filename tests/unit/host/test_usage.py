@@ -9,7 +9,7 @@ import sys
 import time
 from dataclasses import replace
 
-from banger.host.process import identify
+from banger.host.identity import identify
 from banger.host.usage import MemoryUse, parse_rollup, read_cpu_s, read_memory
 
 ROLLUP = """\

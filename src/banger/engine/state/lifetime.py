@@ -22,7 +22,7 @@ from msgspec import Struct
 
 from banger.durations import format_duration
 from banger.engine.state.runtime import VmRuntime
-from banger.host.process import read_boot_id
+from banger.host.identity import read_boot_id
 from banger.model.vm import VmSpec, VmState
 
 LIFETIME = "lifetime"

@@ -16,7 +16,7 @@ from banger.engine.state.handles import parse_handle, parse_network
 from banger.engine.state.lookup import insist, reload_vm
 from banger.engine.state.runtime import VmRuntime
 from banger.errors import VmmFailed
-from banger.host.process import ProcessIdentity
+from banger.host.identity import ProcessIdentity
 from banger.model.names import VmId
 from banger.model.vm import VmRecord
 from banger.network import NetworkHandle

@@ -15,7 +15,7 @@ from banger.engine.state.lifetime import LIFETIME
 from banger.engine.state.operations import Operation
 from banger.engine.state.outcome import save_or_remember
 from banger.errors import BangerError
-from banger.host.process import is_alive
+from banger.host.identity import is_alive
 from banger.model.names import VmId
 from banger.model.vm import (
     EventKind,

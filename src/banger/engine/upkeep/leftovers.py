@@ -9,7 +9,7 @@ from banger import store
 from banger.engine.state.engine import Engine
 from banger.engine.state.machine import load_machine
 from banger.errors import VmNotFound
-from banger.host.process import ProcessIdentity
+from banger.host.identity import ProcessIdentity
 from banger.network import find_network
 from banger.vmm import Leftover, find_driver_kind, find_leftovers
 from banger.words import DRIVERS, NETWORKS

@@ -10,7 +10,7 @@ import logging
 import resource
 from collections.abc import Mapping
 
-from banger.host.process import ProcessIdentity, is_alive
+from banger.host.identity import ProcessIdentity, is_alive
 
 log = logging.getLogger(__name__)
 

@@ -25,7 +25,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger.errors import DeadlineExceeded, HostFailed
-from banger.host.process import ProcessIdentity, is_alive
+from banger.host.identity import ProcessIdentity, is_alive
 
 RETRY_S = 0.05
 """Until the last scope of this name is gone: its manager has to see that its processes ended."""

@@ -1,7 +1,7 @@
 """The registry client: references, ways in, downloads, the blob cache."""
 
 from banger.images.registry.blobs import KEPT_BYTES_MAX, trim_blobs
-from banger.images.registry.coming import ComingLayers
+from banger.images.registry.layer_downloads import ComingLayers
 from banger.images.registry.pull import (
     Pull,
     Resolved,

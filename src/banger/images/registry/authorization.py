@@ -20,9 +20,9 @@ from msgspec import Struct
 from banger.errors import RegistryDenied, RegistryMisbehaved
 from banger.host.connection import Abort
 from banger.host.exchange import open_answer
-from banger.images.registry.answers import Missing, Unauthorized, require_success
 from banger.images.registry.challenge import Challenge, choose_challenge, parse_challenges
 from banger.images.registry.credentials import Credentials
+from banger.images.registry.responses import Missing, Unauthorized, require_success
 
 TOKEN_BYTES_MAX = 256 * 1024
 CLIENT_ID = "banger"

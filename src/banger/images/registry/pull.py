@@ -46,11 +46,11 @@ from banger.images.content import (
 )
 from banger.images.platforms import choose_manifest, is_for
 from banger.images.registry.blobs import find_blob
-from banger.images.registry.coming import ComingLayers, Meter, ignore
 from banger.images.registry.endpoints import find_endpoints
+from banger.images.registry.layer_downloads import ComingLayers, Meter, ignore
 from banger.images.registry.reference import Reference
 from banger.images.registry.session import Session
-from banger.images.registry.trust import Policy, load_keys, require_signature
+from banger.images.registry.signature_policy import Policy, load_keys, require_signature
 from banger.images.signature import PublicKey
 from banger.layout import Layout
 from banger.model.progress import Progress

@@ -35,10 +35,10 @@ from banger.images.content import (
     Descriptor,
     parse_digest,
 )
-from banger.images.registry.answers import Missing, Unauthorized, require_success
 from banger.images.registry.authorization import authorize, deny
 from banger.images.registry.blobs import PartialBlob, open_partial
 from banger.images.registry.credentials import Credentials, find_credentials
+from banger.images.registry.responses import Missing, Unauthorized, require_success
 from banger.images.registry.retries import retried
 from banger.layout import Layout
 

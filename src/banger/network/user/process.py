@@ -25,13 +25,7 @@ from msgspec import Struct
 from banger.errors import BangerError, HostNotReady, VmmFailed
 from banger.host import proc
 from banger.host.files import ensure_private_dir
-from banger.host.process import (
-    ProcessIdentity,
-    is_alive,
-    send_signal,
-    spawn_identified,
-    wait_gone,
-)
+from banger.host.identity import ProcessIdentity, is_alive, send_signal, spawn_identified, wait_gone
 from banger.host.setup import require_programs
 from banger.network.port import Interface, StartedNetwork
 from banger.network.user.argv import plan_guard, plan_passt

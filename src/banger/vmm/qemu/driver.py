@@ -14,7 +14,7 @@ import msgspec
 
 from banger.errors import BangerError, HostFailed, VmmFailed
 from banger.host.files import LIMITS, space_errors
-from banger.host.process import is_alive
+from banger.host.identity import is_alive
 from banger.vmm.driver import Capability, MachineConfig, VmmHandle
 from banger.vmm.memory import write_memory
 from banger.vmm.qemu import argv, process, qmp

@@ -22,14 +22,8 @@ from msgspec.json import decode
 from banger.errors import HostNotReady, VmmFailed
 from banger.host import proc
 from banger.host.files import ensure_private_dir
+from banger.host.identity import ProcessIdentity, identify, send_signal, spawn_identified, wait_gone
 from banger.host.limits import limit_process, read_stack_bytes
-from banger.host.process import (
-    ProcessIdentity,
-    identify,
-    send_signal,
-    spawn_identified,
-    wait_gone,
-)
 from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.limits import plan_vmm_limits
 from banger.vmm.qemu.argv import Descriptors, plan_argv

@@ -9,7 +9,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from banger.host.files import ensure_private_dir
-from banger.host.process import ProcessIdentity, send_signal, spawn_identified, wait_gone
+from banger.host.identity import ProcessIdentity, send_signal, spawn_identified, wait_gone
 from banger.model.names import VmId
 from banger.network.port import Interface, StartedNetwork, format_mac
 
