@@ -1,0 +1,97 @@
+"""Rows of an earlier release: understood, and recovered, by this one.
+
+`released/` has databases as text, written by the release that a file is named after: VMs of users
+in several states, one with handles, and the engine's own, one of them with an open journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from banger import network, store
+from banger.api.requests import Gc, VmList
+from banger.config import load_settings
+from banger.engine import collect_garbage, list_vms, open_engine
+from banger.engine.state import restartpolicy
+from banger.layout import Layout, layout_from_environment
+from banger.model.names import VmId
+from banger.model.vm import RestartPolicy, Shape, VmState, is_hidden, snapshot_of, template_of
+from banger.vmm import VmmHandle
+
+RELEASED = Path(__file__).with_name("released")
+RELEASES = sorted(path.stem for path in RELEASED.glob("*.sql"))
+RUNNING = VmId("000000000002")
+
+
+@pytest.fixture(params=RELEASES)
+def layout(request: pytest.FixtureRequest, private_environ: dict[str, str]) -> Layout:
+    """A user whose database is of an earlier release."""
+    layout = layout_from_environment(private_environ)
+    layout.database.parent.mkdir(parents=True, mode=0o700)
+    connection = sqlite3.connect(layout.database)
+    connection.executescript((RELEASED / f"{request.param}.sql").read_text("utf-8"))
+    connection.close()
+    return layout
+
+
+def test_rows_are_understood(layout: Layout) -> None:
+    """B9: none counts as damaged, and each says what it said."""
+
+    async def run() -> None:
+        database = await store.open_database(layout.database)
+        try:
+            records = {r.spec.name: r for r in await database.read(store.load_vms)}
+            handles = await database.read(store.load_handles, RUNNING)
+        finally:
+            await database.close()
+        assert {name for name, r in records.items() if r.error} == {"served"}
+        plain, running, served = records["plain"], records["busy-clone"], records["served"]
+        assert (plain.spec.vcpu, plain.spec.memory_mib, plain.spec.network) == (2, 1024, "user")
+        assert (plain.spec.env["LANG"], plain.spec.workdir, plain.spec.user) == (
+            "C.UTF-8",
+            "/srv",
+            "app",
+        )
+        assert plain.spec.labels == {"team": "core"}
+        assert running.spec.pending == Shape(
+            vcpu=4, memory_mib=2048, disk_mib=16384, network="none"
+        )
+        assert template_of(running.spec.origin) == "a" * 64
+        assert (running.spec.ttl_s, running.spec.auto_stop_s) == (7200.0, 1800.0)
+        assert running.spec.restart is RestartPolicy.ON_FAILURE
+        assert running.workspace is not None and running.workspace.guest_path == "/root/repo"
+        assert served.spec.entrypoint == ("/bin/serve", "--port", "80")
+        assert snapshot_of(records["restored"].spec.origin) == "0123456789abcdef"
+        assert {name for name, r in records.items() if is_hidden(r.spec)} == {
+            "template/000000000004",
+            "pool/000000000005",
+        }
+        assert msgspec.json.decode(handles["vmm"], type=VmmHandle).driver == "qemu"
+        found = network.decode_handle(handles["network"])
+        assert found is not None and len(found.processes) == 2
+
+    asyncio.run(run())
+
+
+def test_they_are_recovered(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+    """B5, B9: what no process runs for is stopped, what was the engine's own or a client's is
+    gone with its journal."""
+    monkeypatch.setattr(restartpolicy, "FIRST_WAIT_S", 60.0)
+
+    async def run() -> None:
+        async with open_engine(layout, lambda: load_settings(layout.config_file, {})) as engine:
+            states = {view.name: view.state for view in await list_vms(engine, VmList())}
+            assert states == {
+                "plain": VmState.STOPPED,
+                "busy-clone": VmState.STOPPED,
+                "served": VmState.ERROR,
+            }
+            assert await engine.database.read(store.load_open_operations) == []
+            assert await collect_garbage(engine, Gc()) == []
+
+    asyncio.run(asyncio.wait_for(run(), 60))
