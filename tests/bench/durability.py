@@ -19,11 +19,12 @@ from banger.engine.state.machine import load_machine
 from banger.engine.steps.runner import apply
 from banger.layout import Layout
 from banger.model.names import OperationId, VmId
-from banger.model.vm import Accel, VmRecord, VmSpec, VmState
+from banger.model.vm import Accel, VmRecord, VmState
 from banger.plan.lifecycle import plan_create
 from banger.plan.steps import EndVmm
 from tests.bench.result import Result
 from tests.bench.stage import Stage
+from tests.support.specs import make_spec
 
 STEPS = 1000
 STARTS = 20
@@ -111,7 +112,7 @@ def _layout(stage: Stage, name: str) -> Layout:
 
 def make_record(number: int, state: VmState = VmState.CREATED) -> VmRecord:
     """Return a VM that does not run."""
-    spec = VmSpec(
+    spec = make_spec(
         name=f"many-{number}",
         image="i" * 64,
         image_name="debian-bookworm",

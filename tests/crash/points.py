@@ -16,19 +16,18 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
-import msgspec
-
 from banger.model.names import VmId
-from banger.model.vm import Accel, VmSpec
+from banger.model.vm import Accel
 from banger.plan import lifecycle
 from banger.plan.lifecycle import Plan
 from banger.plan.steps import PauseVmm, ResumeVmm, Step
 from tests.support.deaths import SIDES
 from tests.support.sampling import NUMBER
+from tests.support.specs import change_spec, make_spec
 
 VM = VmId("0123456789ab")
 ORIGIN = "snapshots/0123456789abcdef"
-SPEC = VmSpec(
+SPEC = make_spec(
     name="one",
     image="i" * 64,
     image_name="tiny",
@@ -40,15 +39,14 @@ SPEC = VmSpec(
     driver="qemu",
     accel=Accel.TCG,
 )
-NETWORKED = msgspec.structs.replace(SPEC, network="user")
-CLONE = msgspec.structs.replace(NETWORKED, origin=ORIGIN)
+NETWORKED = change_spec(SPEC, network="user")
 ALL = os.environ.get("BANGER_TEST_CRASH") == "all"
 
 PLANS: dict[str, Plan] = {
     "plan_create": lifecycle.plan_create(VM, SPEC),
     "plan_start": lifecycle.plan_start(VM, NETWORKED),
-    "plan_clone": lifecycle.plan_clone(VM, CLONE),
-    "plan_prepare": lifecycle.plan_prepare(VM, CLONE),
+    "plan_clone": lifecycle.plan_clone(VM, NETWORKED, origin=ORIGIN),
+    "plan_prepare": lifecycle.plan_prepare(VM, NETWORKED, origin=ORIGIN),
     "plan_restore": lifecycle.plan_restore(VM, SPEC, origin=ORIGIN),
     "plan_snapshot": lifecycle.plan_snapshot(
         VM, snapshot="s", machine="m", name="first", is_paused=False
@@ -60,10 +58,10 @@ PLANS: dict[str, Plan] = {
 PAUSED_SNAPSHOT = lifecycle.plan_snapshot(
     VM, snapshot="s", machine="m", name="first", is_paused=True
 )
-CLONE_WITHOUT_NETWORK = lifecycle.plan_clone(VM, msgspec.structs.replace(SPEC, origin=ORIGIN))
+CLONE_WITHOUT_NETWORK = lifecycle.plan_clone(VM, SPEC, origin=ORIGIN)
 START_WITHOUT_NETWORK = lifecycle.plan_start(VM, SPEC)
 CLONE_WITH_ENTRYPOINT = lifecycle.plan_clone(
-    VM, msgspec.structs.replace(SPEC, origin="templates/t", entrypoint=("serve",))
+    VM, change_spec(SPEC, entrypoint=("serve",)), origin="templates/t"
 )
 RECORD = "record"
 SAVES = {"start-network": "network", "spawn-vmm": "vmm", "restore-vmm": "vmm"}

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 
-from msgspec import Struct, field, structs
+from msgspec import Struct, field
 from msgspec.structs import replace
 
 from banger.errors import InvalidRequest
@@ -76,6 +76,31 @@ class Shape(Struct, frozen=True, kw_only=True):
     """A kind of network, or `none`."""
 
 
+class Program(Struct, frozen=True, kw_only=True):
+    """What an image says of the commands in its VMs."""
+
+    env: dict[str, str] = field(default_factory=dict)
+    """Variables of every command."""
+    workdir: str = ""
+    """Default directory of commands while there is no workspace."""
+    user: str = ""
+    """Default user of commands while there is no workspace."""
+    entrypoint: tuple[str, ...] = ()
+    """What the guest's agent keeps running from each boot on; empty: nothing."""
+
+
+class Ending(Struct, frozen=True, kw_only=True):
+    """How a VM ends without a request, and what follows."""
+
+    ephemeral: bool = False
+    """Deleted when the client connection that created it ends (`vm run --rm`)."""
+    ttl_s: float | None = None
+    """Seconds after each start after which it is stopped, or deleted if it is ephemeral."""
+    auto_stop_s: float | None = None
+    """Idle seconds after which it is stopped."""
+    restart: RestartPolicy = RestartPolicy.NO
+
+
 class VmSpec(Struct, frozen=True, kw_only=True):
     """What a VM is made of. Complete: every default has been decided."""
 
@@ -86,69 +111,33 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     """The name that it was asked for by; for people."""
     kernel: str
     """Digest of the kernel."""
-    vcpu: int
-    memory_mib: int
-    disk_mib: int
-    network: str
-    """A kind of network, or `none`."""
+    shape: Shape
     driver: str
     accel: Accel
     labels: dict[str, str] = field(default_factory=dict)
-    env: dict[str, str] = field(default_factory=dict)
-    """The image's own variables, for every command that is run."""
-    workdir: str = ""
-    """The image's directory for commands that are told none, while there is no workspace."""
-    user: str = ""
-    """The image's user for commands that are told none, while there is no workspace."""
-    entrypoint: tuple[str, ...] = ()
-    """What the guest's agent keeps running from each boot on; empty: nothing."""
-    origin: str | None = None
-    """The saved machine that the VM's memory comes from (`template_origin`,
-    `snapshot_origin`); None once it has booted itself."""
-    builds: str | None = None
-    """Key of the template that this VM is to become: it is the engine's, and in no list."""
-    pending: Shape | None = None
-    """What the machine becomes when it boots next, while a VMM runs with what is said above."""
-    pooled: str | None = None
-    """Of a clone that was made before anybody asked for it: what its guest is called. It is the
-    engine's, and in no list, until it is claimed (`transitions.pool`)."""
-    ephemeral: bool = False
-    """Deleted when the client connection that created it ends (`vm run --rm`)."""
-    ttl_s: float | None = None
-    """How long it may run after each start; then it is stopped, or deleted if it is ephemeral."""
-    auto_stop_s: float | None = None
-    """It is stopped when nobody has used it for so long."""
-    restart: RestartPolicy = RestartPolicy.NO
+    program: Program = field(default_factory=Program)
+    ending: Ending = field(default_factory=Ending)
 
 
-def hide(
-    spec: VmSpec,
-    *,
-    name: str,
-    origin: str | None,
-    builds: str | None = None,
-    pooled: str | None = None,
-) -> VmSpec:
-    """Return the spec of a VM of the same shape that is the engine's own; `is_hidden` tells."""
-    return replace(
-        spec,
-        name=name,
-        origin=origin,
-        builds=builds,
-        pooled=pooled,
-        labels={},
-        entrypoint=(),
-        ephemeral=True,
-        pending=None,
-        ttl_s=None,
-        auto_stop_s=None,
-        restart=RestartPolicy.NO,
-    )
+class User(Struct, frozen=True, tag="user"):
+    """A VM that a user asked for."""
 
 
-def is_hidden(spec: VmSpec) -> bool:
-    """Tell whether a VM is the engine's own: in no list, and reached by no name."""
-    return spec.builds is not None or spec.pooled is not None
+class TemplateBuild(Struct, frozen=True, tag="template-build"):
+    """A VM that is to become a template: the engine's own, and in no list."""
+
+    key: str
+
+
+class Pooled(Struct, frozen=True, tag="pooled"):
+    """A clone made in advance: the engine's own, and in no list, until it is claimed
+    (`transitions.pool`)."""
+
+    hostname: str
+    """What its guest is called; a user's VM that claims it gets this name if it has none."""
+
+
+Role = User | TemplateBuild | Pooled
 
 
 class WorkspaceRecord(Struct, frozen=True, kw_only=True):
@@ -173,9 +162,31 @@ class VmRecord(Struct, frozen=True, kw_only=True):
     state: VmState
     created_at: float
     """Seconds of the Unix epoch."""
+    origin: str | None = None
+    """The saved machine that its memory comes from (`template_origin`, `snapshot_origin`); None
+    once it has booted itself."""
+    role: Role = field(default_factory=User)
+    pending: Shape | None = None
+    """The shape that it gets at its next boot, while a VMM runs with the spec's."""
     error: str | None = None
     """Why the state is `error`, or why it was stopped if its user did not: one sentence."""
     workspace: WorkspaceRecord | None = None
+
+
+def hide(spec: VmSpec, *, name: str) -> VmSpec:
+    """Return the spec of the engine's own VM of the same shape: nothing of it is a user's."""
+    return replace(
+        spec,
+        name=name,
+        labels={},
+        program=replace(spec.program, entrypoint=()),
+        ending=Ending(ephemeral=True),
+    )
+
+
+def is_hidden(record: VmRecord) -> bool:
+    """Tell whether a VM is the engine's own: in no list, and reached by no name."""
+    return not isinstance(record.role, User)
 
 
 class EventKind(StrEnum):
@@ -204,25 +215,9 @@ class VmEvent(Struct, frozen=True, kw_only=True):
     """Of `notice`; and why, of `state`."""
 
 
-def shape_of(spec: VmSpec) -> Shape:
-    """Return the shape of the machine as it is."""
-    return Shape(
-        vcpu=spec.vcpu, memory_mib=spec.memory_mib, disk_mib=spec.disk_mib, network=spec.network
-    )
-
-
-def reshape(spec: VmSpec, shape: Shape) -> VmSpec:
-    """Return the spec for another shape; what was pending stays so unless it is that very shape."""
-    return replace(
-        spec,
-        **structs.asdict(shape),
-        pending=None if spec.pending == shape else spec.pending,
-    )
-
-
-def next_spec(spec: VmSpec) -> VmSpec:
-    """Return the spec that the next boot is to have: what was pending is so; no saved machine."""
-    return replace(reshape(spec, spec.pending or shape_of(spec)), origin=None)
+def next_spec(record: VmRecord) -> VmSpec:
+    """Return the spec of a VM's next boot: with the shape that was pending."""
+    return replace(record.spec, shape=record.pending or record.spec.shape)
 
 
 def template_of(origin: str | None) -> str | None:

@@ -48,7 +48,7 @@ def plan_create(vm_id: VmId, spec: VmSpec) -> tuple[Step, ...]:
     """Everything durable that a VM is made of."""
     return (
         MakeVmDir(vm_id=vm_id),
-        MakeDataDisk(vm_id=vm_id, size_mib=spec.disk_mib),
+        MakeDataDisk(vm_id=vm_id, size_mib=spec.shape.disk_mib),
         MakeHostKeys(vm_id=vm_id),
     )
 
@@ -56,7 +56,7 @@ def plan_create(vm_id: VmId, spec: VmSpec) -> tuple[Step, ...]:
 def plan_start(vm_id: VmId, spec: VmSpec) -> Plan:
     """From nothing running to a guest that is ready."""
     return (
-        GrowDataDisk(vm_id=vm_id, size_mib=spec.disk_mib),
+        GrowDataDisk(vm_id=vm_id, size_mib=spec.shape.disk_mib),
         MakeRuntimeDir(vm_id=vm_id),
         *_network(vm_id, spec),
         SpawnVmm(vm_id=vm_id),
@@ -66,14 +66,12 @@ def plan_start(vm_id: VmId, spec: VmSpec) -> Plan:
     )
 
 
-def plan_clone(vm_id: VmId, spec: VmSpec) -> Plan:
+def plan_clone(vm_id: VmId, spec: VmSpec, *, origin: str) -> Plan:
     """From nothing at all to a guest that is ready, without booting.
 
     The host keys are needed by the last step only: they are made while the VMM starts. What a
     snapshot's guest ran it goes on with.
     """
-    origin = spec.origin
-    assert origin is not None
     return (
         MakeVmDir(vm_id=vm_id),
         MakeRuntimeDir(vm_id=vm_id),
@@ -84,9 +82,13 @@ def plan_clone(vm_id: VmId, spec: VmSpec) -> Plan:
     )
 
 
-def plan_prepare(vm_id: VmId, spec: VmSpec) -> Plan:
+def plan_prepare(vm_id: VmId, spec: VmSpec, *, origin: str) -> Plan:
     """From nothing at all to a guest that is ready, and stands still until it is wanted."""
-    return (*plan_clone(vm_id, spec), RehearseGuest(vm_id=vm_id), PauseVmm(vm_id=vm_id))
+    return (
+        *plan_clone(vm_id, spec, origin=origin),
+        RehearseGuest(vm_id=vm_id),
+        PauseVmm(vm_id=vm_id),
+    )
 
 
 def plan_restore(vm_id: VmId, spec: VmSpec, *, origin: str) -> Plan:
@@ -116,11 +118,11 @@ def plan_snapshot(
 
 
 def _network(vm_id: VmId, spec: VmSpec) -> tuple[Step, ...]:
-    return (StartNetwork(vm_id=vm_id),) if spec.network != NO_NETWORK else ()
+    return (StartNetwork(vm_id=vm_id),) if spec.shape.network != NO_NETWORK else ()
 
 
 def _entrypoint(vm_id: VmId, spec: VmSpec) -> tuple[Step, ...]:
-    return (StartEntrypoint(vm_id=vm_id),) if spec.entrypoint else ()
+    return (StartEntrypoint(vm_id=vm_id),) if spec.program.entrypoint else ()
 
 
 def plan_stop(vm_id: VmId, *, deadline_s: float) -> tuple[Step, ...]:

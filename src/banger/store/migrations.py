@@ -62,6 +62,50 @@ MIGRATIONS: tuple[str, ...] = (
     WHERE CASE WHEN json_valid(CAST(step AS TEXT))
         THEN json_extract(CAST(step AS TEXT), '$.template') END IS NOT NULL;
     """,
+    # 3: what is no part of a spec has columns: where the memory comes from, whose VM it is, the
+    # next shape. The spec has its parts: shape, program, ending. What is no JSON stays as it is.
+    """
+    ALTER TABLE vms ADD COLUMN origin TEXT;
+    ALTER TABLE vms ADD COLUMN role BLOB NOT NULL  -- JSON of model.vm.Role; here: a user's
+        DEFAULT X'7B2274797065223A2275736572227D';
+    ALTER TABLE vms ADD COLUMN pending BLOB;  -- JSON of model.vm.Shape
+    UPDATE vms SET
+        origin = CAST(spec AS TEXT) ->> '$.origin',
+        pending = CAST(CAST(spec AS TEXT) -> '$.pending' AS BLOB),
+        role = CAST(CASE
+            WHEN CAST(spec AS TEXT) ->> '$.builds' IS NOT NULL THEN
+                json_object('type', 'template-build', 'key', CAST(spec AS TEXT) ->> '$.builds')
+            WHEN CAST(spec AS TEXT) ->> '$.pooled' IS NOT NULL THEN
+                json_object('type', 'pooled', 'hostname', CAST(spec AS TEXT) ->> '$.pooled')
+            ELSE json_object('type', 'user') END AS BLOB),
+        spec = CAST(json_object(
+            'name', CAST(spec AS TEXT) ->> '$.name',
+            'image', CAST(spec AS TEXT) ->> '$.image',
+            'image_name', CAST(spec AS TEXT) ->> '$.image_name',
+            'kernel', CAST(spec AS TEXT) ->> '$.kernel',
+            'shape', json_object(
+                'vcpu', CAST(spec AS TEXT) ->> '$.vcpu',
+                'memory_mib', CAST(spec AS TEXT) ->> '$.memory_mib',
+                'disk_mib', CAST(spec AS TEXT) ->> '$.disk_mib',
+                'network', CAST(spec AS TEXT) ->> '$.network'),
+            'driver', CAST(spec AS TEXT) ->> '$.driver',
+            'accel', CAST(spec AS TEXT) ->> '$.accel',
+            'labels', json(coalesce(CAST(spec AS TEXT) -> '$.labels', '{}')),
+            'program', json_object(
+                'env', json(coalesce(CAST(spec AS TEXT) -> '$.env', '{}')),
+                'workdir', coalesce(CAST(spec AS TEXT) ->> '$.workdir', ''),
+                'user', coalesce(CAST(spec AS TEXT) ->> '$.user', ''),
+                'entrypoint', json(coalesce(CAST(spec AS TEXT) -> '$.entrypoint', '[]'))),
+            'ending', json_object(
+                'ephemeral', json(coalesce(CAST(spec AS TEXT) -> '$.ephemeral', 'false')),
+                'ttl_s', CAST(spec AS TEXT) ->> '$.ttl_s',
+                'auto_stop_s', CAST(spec AS TEXT) ->> '$.auto_stop_s',
+                'restart', coalesce(CAST(spec AS TEXT) ->> '$.restart', 'no'))
+        ) AS BLOB)
+    WHERE CASE WHEN json_valid(CAST(spec AS TEXT))
+        THEN json_type(CAST(spec AS TEXT), '$.vcpu') END IS NOT NULL;
+    UPDATE vms SET pending = NULL WHERE CAST(pending AS TEXT) = 'null';
+    """,
 )
 
 

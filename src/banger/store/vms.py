@@ -9,7 +9,15 @@ import msgspec
 from banger.errors import NameTaken
 from banger.model.jsontext import decode_json, encode_json
 from banger.model.names import VmId
-from banger.model.vm import Accel, VmRecord, VmSpec, VmState, WorkspaceRecord
+from banger.model.vm import (
+    Accel,
+    Role,
+    Shape,
+    VmRecord,
+    VmSpec,
+    VmState,
+    WorkspaceRecord,
+)
 from banger.store.journal import forget_operations
 from banger.words import NO_NETWORK
 
@@ -24,13 +32,15 @@ def insert_vm(connection: sqlite3.Connection, record: VmRecord) -> None:
     """
     try:
         connection.execute(
-            "INSERT INTO vms (id, name, spec, state, created_at) VALUES (?, ?, ?, ?, ?)",
+            "INSERT INTO vms (id, name, spec, state, created_at, origin, role, pending)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 record.id,
                 record.spec.name,
                 encode_json(record.spec),
                 record.state.value,
                 record.created_at,
+                *_machine(record),
             ),
         )
     except sqlite3.IntegrityError as error:
@@ -69,12 +79,14 @@ def replace_vm(connection: sqlite3.Connection, record: VmRecord) -> None:
     """
     try:
         connection.execute(
-            "UPDATE vms SET name = ?, spec = ?, state = ?, created_at = ? WHERE id = ?",
+            "UPDATE vms SET name = ?, spec = ?, state = ?, created_at = ?,"
+            " origin = ?, role = ?, pending = ? WHERE id = ?",
             (
                 record.spec.name,
                 encode_json(record.spec),
                 record.state.value,
                 record.created_at,
+                *_machine(record),
                 record.id,
             ),
         )
@@ -82,19 +94,24 @@ def replace_vm(connection: sqlite3.Connection, record: VmRecord) -> None:
         raise _name_taken(record.spec.name) from error
 
 
-def update_spec(connection: sqlite3.Connection, vm_id: VmId, spec: VmSpec) -> None:
-    """Save a changed spec, and claim its name.
+def update_spec(connection: sqlite3.Connection, record: VmRecord) -> None:
+    """Save a changed spec with its origin and what is pending, and claim its name.
 
     Raises:
         NameTaken: another VM has the name.
     """
     try:
         connection.execute(
-            "UPDATE vms SET name = ?, spec = ? WHERE id = ?",
-            (spec.name, encode_json(spec), vm_id),
+            "UPDATE vms SET name = ?, spec = ?, origin = ?, role = ?, pending = ? WHERE id = ?",
+            (record.spec.name, encode_json(record.spec), *_machine(record), record.id),
         )
     except sqlite3.IntegrityError as error:
-        raise _name_taken(spec.name) from error
+        raise _name_taken(record.spec.name) from error
+
+
+def _machine(record: VmRecord) -> tuple[str | None, bytes, bytes | None]:
+    pending = None if record.pending is None else encode_json(record.pending)
+    return record.origin, encode_json(record.role), pending
 
 
 def update_workspace(
@@ -135,6 +152,9 @@ def _parse_row(row: sqlite3.Row) -> VmRecord:
             spec=decode_json(row["spec"], VmSpec),
             state=VmState(row["state"]),
             created_at=row["created_at"],
+            origin=row["origin"],
+            role=decode_json(row["role"], Role),  # type: ignore[arg-type]  # a union
+            pending=row["pending"] and decode_json(row["pending"], Shape),
             error=row["error"],
             workspace=row["workspace"] and decode_json(row["workspace"], WorkspaceRecord),
         )
@@ -151,10 +171,7 @@ def _damaged(row: sqlite3.Row, why: str) -> VmRecord:
             image="",
             image_name="?",
             kernel="",
-            vcpu=0,
-            memory_mib=0,
-            disk_mib=0,
-            network=NO_NETWORK,
+            shape=Shape(vcpu=0, memory_mib=0, disk_mib=0, network=NO_NETWORK),
             driver="",
             accel=Accel.TCG,
         ),

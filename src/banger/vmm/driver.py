@@ -231,8 +231,8 @@ def plan_machine(
     """Return the machine for a VM's spec, with the files where the layout has them."""
     return MachineConfig(
         vm_id=vm_id,
-        vcpu=spec.vcpu,
-        memory_mib=spec.memory_mib,
+        vcpu=spec.shape.vcpu,
+        memory_mib=spec.shape.memory_mib,
         accel=spec.accel,
         tsc_khz=tsc_khz,
         shared=shared,

@@ -69,7 +69,8 @@ from banger.daemon.relay import relay
 from banger.engine.views.stats import sum_uses
 from banger.errors import BootFailed, BranchConflict, ExecNotExecutable, ExecNotFound, VmNotFound
 from banger.model.names import VmId
-from banger.model.vm import Accel, VmRecord, VmSpec, VmState
+from banger.model.vm import Accel, VmRecord, VmState
+from tests.support.specs import make_spec
 
 PATCH = bytes(range(256)) * 4096
 
@@ -477,7 +478,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
 
 def make_view(vm_id: str, params: VmCreate) -> VmView:
     """Return a VM that says it runs."""
-    spec = VmSpec(
+    spec = make_spec(
         name=params.name or f"vm-{vm_id[-2:]}",
         image="0" * 64,
         image_name="debian-bookworm",

@@ -26,9 +26,10 @@ from banger.daemon.server import can_connect
 from banger.errors import BangerError, VmNotFound
 from banger.layout import Layout, layout_from_environment
 from banger.model.names import VmId
-from banger.model.vm import Accel, VmRecord, VmSpec, VmState
+from banger.model.vm import Accel, VmRecord, VmState
 from banger.version import VERSION
 from tests.component.daemon.running import wait_until, with_sources
+from tests.support.specs import make_spec
 
 VMS, CLIENTS, CALLS = 200, 50, 12
 BOUND_KIB = 64 * 1024
@@ -37,7 +38,7 @@ PATIENCE_S = 1.0
 
 
 def record(number: int) -> VmRecord:
-    spec = VmSpec(
+    spec = make_spec(
         name=f"vm-{number:03}",
         image="i" * 64,
         image_name="debian-bookworm",

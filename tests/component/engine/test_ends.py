@@ -32,6 +32,7 @@ from banger.plan.steps import Step
 from banger.store import Database
 from banger.vmm import Driver, VmmHandle
 from tests.component.engine.test_recovery import VM, act, handle, insert, record
+from tests.support.specs import change_spec
 
 NOBODY = ProcessIdentity(2**22 + 1, 1, "another boot")
 FULL = NoSpace("The file system of the database is full.")
@@ -70,7 +71,7 @@ def with_engine(layout: Layout, work: Callable[[Engine], Coroutine[object, objec
 def wishing(state: VmState) -> VmRecord:
     """A VM that is to be started again whatever ends it."""
     made = record(state)
-    return replace(made, spec=replace(made.spec, restart=RestartPolicy.ALWAYS))
+    return replace(made, spec=change_spec(made.spec, restart=RestartPolicy.ALWAYS))
 
 
 def watch_death(engine: Engine) -> None:

@@ -20,7 +20,7 @@ from banger.errors import Cancelled, ImageInUse, ImageNotFound, TemplateInUse
 from banger.images.shelf import name_image, open_shelf
 from banger.layout import Layout, layout_from_environment
 from banger.model.artifacts import Image
-from banger.model.vm import VmSpec, VmState, template_origin
+from banger.model.vm import Pooled, VmSpec, VmState, template_origin
 from tests.component.engine.test_kernels import make_template
 from tests.component.engine.test_recovery import insert, record
 
@@ -125,7 +125,9 @@ def test_a_clone_that_waits_keeps_its_image_from_a_prune(layout: Layout) -> None
 
     async def work(engine: Engine) -> None:
         made = record(VmState.PAUSED)
-        await insert(engine, replace(made, spec=replace(made.spec, image=NEW, pooled="calm-otter")))
+        await insert(
+            engine, replace(made, spec=replace(made.spec, image=NEW), role=Pooled("calm-otter"))
+        )
         assert (await prune_images(engine, ImagePrune(all=True))).ids == [OLD]
 
     with_engine(layout, work)

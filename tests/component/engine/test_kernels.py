@@ -17,8 +17,9 @@ from banger.kernels.shelf import open_shelf
 from banger.layout import Layout, layout_from_environment
 from banger.model.artifacts import Kernel
 from banger.model.names import VmId
-from banger.model.vm import Accel, VmRecord, VmSpec, VmState
+from banger.model.vm import Accel, VmRecord, VmState
 from banger.templates import DATA, MEMORY, STATE, SavedFiles, Template, publish_template
+from tests.support.specs import make_spec
 
 OLD, NEW, OTHER = "1" * 64, "2" * 64, "3" * 64
 
@@ -59,7 +60,7 @@ def with_engine(layout: Layout, work: Callable[[Engine], Coroutine[object, objec
 
 
 async def insert_vm(engine: Engine, kernel: str) -> None:
-    spec = VmSpec(
+    spec = make_spec(
         name="calm-otter",
         image="i" * 64,
         image_name="debian-bookworm",

@@ -13,7 +13,7 @@ from banger.api.requests import VmStop
 from banger.config import load_settings
 from banger.engine import open_engine, show_vm, stop_vm
 from banger.engine.state.engine import Engine
-from banger.engine.state.lifetime import Clock, Ending, Lifetime, plan_ending
+from banger.engine.state.lifetime import Clock, Lifetime, NextEnd, plan_ending
 from banger.engine.state.restartpolicy import Restart
 from banger.engine.state.runtime import RESTART, VmRuntime
 from banger.engine.upkeep import expiry, loops
@@ -21,11 +21,12 @@ from banger.layout import layout_from_environment
 from banger.model.names import VmId
 from banger.model.vm import RestartPolicy, VmRecord, VmSpec, VmState
 from tests.component.engine.test_recovery import insert, record
+from tests.support.specs import change_spec
 
 
 def vm(number: int) -> VmRecord:
     made = record(VmState.RUNNING)
-    spec = replace(made.spec, name=f"vm-{number}", ttl_s=30.0)
+    spec = change_spec(made.spec, name=f"vm-{number}", ttl_s=30.0)
     return replace(made, id=VmId(f"{number:012x}"), spec=spec)
 
 
@@ -41,7 +42,7 @@ def test_a_bug_in_one_vm_holds_up_nobody(
 
     def buggy(
         spec: VmSpec, state: VmState, lifetime: Lifetime | None, live: VmRuntime, now: Clock
-    ) -> Ending | None:
+    ) -> NextEnd | None:
         if spec.name == "vm-1":
             raise ZeroDivisionError("a bug of the test's own")
         return plan_ending(spec, state, lifetime, live, now)
@@ -93,7 +94,7 @@ def test_a_start_that_waits_outlives_the_daemon_and_not_its_users_stop(
     layout = layout_from_environment(private_environ)
     settings = load_settings(layout.config_file, {})
     ended = replace(vm(1), state=VmState.ERROR)
-    ended = replace(ended, spec=replace(ended.spec, restart=RestartPolicy.ALWAYS))
+    ended = replace(ended, spec=change_spec(ended.spec, restart=RestartPolicy.ALWAYS))
 
     async def end() -> None:
         async with open_engine(layout, lambda: settings) as engine:

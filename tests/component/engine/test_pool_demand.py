@@ -4,41 +4,34 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
 from banger import store, templates
 from banger.config import load_settings
 from banger.engine import Engine, open_engine
-from banger.engine.upkeep.refilling import TOTAL, choose_shape
+from banger.engine.upkeep.refilling import TOTAL, choose_origin
 from banger.layout import layout_from_environment
 from banger.model.names import VmId
-from banger.model.vm import Accel, VmRecord, VmSpec, VmState
+from banger.model.vm import Pooled, VmRecord, VmState
+from tests.support.specs import make_spec
 
 KEYS = ("a" * 64, "b" * 64)
 PLENTY_MIB = 10**7
 
 
-def spec(key: str) -> VmSpec:
-    return VmSpec(
-        name="calm-otter",
-        image="i" * 64,
-        image_name="debian-bookworm",
-        kernel="k" * 64,
-        vcpu=1,
-        memory_mib=512,
-        disk_mib=64,
-        network="none",
-        driver="qemu",
-        accel=Accel.TCG,
-        origin=f"templates/{key}",
-    )
+def origin(key: str) -> str:
+    return f"templates/{key}"
 
 
 async def wait_in_row(engine: Engine, key: str, number: int) -> None:
     """Have a clone wait, as far as the records go."""
     vm_id = VmId(f"{KEYS.index(key)}{number:011x}")
-    changed = msgspec.structs.replace(spec(key), name=f"pool/{vm_id}", pooled="calm-otter")
-    record = VmRecord(id=vm_id, spec=changed, state=VmState.PAUSED, created_at=1.0)
+    record = VmRecord(
+        id=vm_id,
+        spec=make_spec(f"pool/{vm_id}"),
+        state=VmState.PAUSED,
+        created_at=1.0,
+        origin=origin(key),
+        role=Pooled("calm-otter"),
+    )
     await engine.database.write(store.insert_vm, record)
 
 
@@ -53,19 +46,19 @@ def test_what_is_prepared_next(private_environ: dict[str, str]) -> None:
             for key in KEYS:
                 layout.template_dir(key).mkdir(parents=True)
                 # Not by `note`, which wakes who would make them.
-                engine.demand.shapes[f"templates/{key}"] = spec(key)
-            assert await choose_shape(engine) is None, "nobody has asked a second time"
+                engine.demand.shapes[origin(key)] = make_spec()
+            assert await choose_origin(engine) is None, "nobody has asked a second time"
             templates.mark_used(layout, KEYS[0])
-            assert await choose_shape(engine) == spec(KEYS[0])
+            assert await choose_origin(engine) == origin(KEYS[0])
             templates.mark_used(layout, KEYS[1])
-            assert await choose_shape(engine) == spec(KEYS[1])
+            assert await choose_origin(engine) == origin(KEYS[1])
             for number in range(3):
                 await wait_in_row(engine, KEYS[1], number)
-            assert await choose_shape(engine) == spec(KEYS[0]), "the other has its three"
+            assert await choose_origin(engine) == origin(KEYS[0]), "the other has its three"
             engine.available_mib = lambda: 512
-            assert await choose_shape(engine) is None, "its guest might need all there is"
+            assert await choose_origin(engine) is None, "its guest might need all there is"
             engine.available_mib = lambda: PLENTY_MIB
             await wait_in_row(engine, KEYS[0], 0)
-            assert TOTAL == 4 and await choose_shape(engine) is None
+            assert TOTAL == 4 and await choose_origin(engine) is None
 
     asyncio.run(look())

@@ -25,10 +25,11 @@ from banger.errors import DatabaseFailed, HostFailed, OperationFailed, VmNotFoun
 from banger.host.identity import ProcessIdentity, identify
 from banger.layout import Layout, layout_from_environment
 from banger.model.names import OperationId, VmId
-from banger.model.vm import Accel, VmRecord, VmSpec, VmState
+from banger.model.vm import Accel, VmRecord, VmState
 from banger.plan.lifecycle import plan_create, plan_kill
 from banger.plan.steps import EndVmm, MakeDataDisk, MakeVmDir, Step
 from banger.vmm import VmmHandle
+from tests.support.specs import make_spec
 
 VM = VmId("0123456789ab")
 
@@ -48,7 +49,7 @@ def with_engine(layout: Layout, work: Callable[[Engine], Coroutine[object, objec
 
 
 def record(state: VmState = VmState.CREATED, *, ephemeral: bool = False) -> VmRecord:
-    spec = VmSpec(
+    spec = make_spec(
         name="calm-otter",
         image="i" * 64,
         image_name="debian-bookworm",

@@ -51,23 +51,25 @@ def test_rows_are_understood(layout: Layout) -> None:
             await database.close()
         assert {name for name, r in records.items() if r.error} == {"served"}
         plain, running, served = records["plain"], records["busy-clone"], records["served"]
-        assert (plain.spec.vcpu, plain.spec.memory_mib, plain.spec.network) == (2, 1024, "user")
-        assert (plain.spec.env["LANG"], plain.spec.workdir, plain.spec.user) == (
+        assert plain.spec.shape == Shape(vcpu=2, memory_mib=1024, disk_mib=8192, network="user")
+        assert (
+            plain.spec.program.env["LANG"],
+            plain.spec.program.workdir,
+            plain.spec.program.user,
+        ) == (
             "C.UTF-8",
             "/srv",
             "app",
         )
         assert plain.spec.labels == {"team": "core"}
-        assert running.spec.pending == Shape(
-            vcpu=4, memory_mib=2048, disk_mib=16384, network="none"
-        )
-        assert template_of(running.spec.origin) == "a" * 64
-        assert (running.spec.ttl_s, running.spec.auto_stop_s) == (7200.0, 1800.0)
-        assert running.spec.restart is RestartPolicy.ON_FAILURE
+        assert running.pending == Shape(vcpu=4, memory_mib=2048, disk_mib=16384, network="none")
+        assert template_of(running.origin) == "a" * 64
+        assert (running.spec.ending.ttl_s, running.spec.ending.auto_stop_s) == (7200.0, 1800.0)
+        assert running.spec.ending.restart is RestartPolicy.ON_FAILURE
         assert running.workspace is not None and running.workspace.guest_path == "/root/repo"
-        assert served.spec.entrypoint == ("/bin/serve", "--port", "80")
-        assert snapshot_of(records["restored"].spec.origin) == "0123456789abcdef"
-        assert {name for name, r in records.items() if is_hidden(r.spec)} == {
+        assert served.spec.program.entrypoint == ("/bin/serve", "--port", "80")
+        assert snapshot_of(records["restored"].origin) == "0123456789abcdef"
+        assert {name for name, r in records.items() if is_hidden(r)} == {
             "template/000000000004",
             "pool/000000000005",
         }

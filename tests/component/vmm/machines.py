@@ -12,8 +12,9 @@ from pathlib import Path
 from banger.host.accel import render_pvh_guest
 from banger.layout import Layout
 from banger.model.names import VmId, format_vm_id
-from banger.model.vm import Accel, VmSpec
+from banger.model.vm import Accel
 from banger.vmm import MachineConfig, SharedFiles, plan_machine
+from tests.support.specs import make_spec
 
 HALTS = bytes.fromhex(
     "66baf803"  # mov $0x3f8, %dx
@@ -49,7 +50,7 @@ def make_machine(layout: Layout, code: bytes = HALTS, *, mac: str | None = None)
     disk.parent.mkdir(parents=True)
     disk.touch()
     os.truncate(disk, 1 << 20)
-    spec = VmSpec(
+    spec = make_spec(
         name="test",
         image="",
         image_name="",

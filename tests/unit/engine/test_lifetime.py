@@ -6,9 +6,10 @@ from typing import Any
 
 import pytest
 
-from banger.engine.state.lifetime import Clock, Ending, Lifetime, plan_ending, say_why
+from banger.engine.state.lifetime import Clock, Lifetime, NextEnd, plan_ending, say_why
 from banger.engine.state.runtime import VmRuntime
 from banger.model.vm import Accel, VmSpec, VmState
+from tests.support.specs import make_spec
 
 BOOT = "this-boot"
 NOW = Clock(BOOT, boot_s=1000.0, monotonic_s=600.0)
@@ -16,7 +17,7 @@ STARTED = Lifetime(boot_id=BOOT, started_s=990.0)
 
 
 def spec(**more: Any) -> VmSpec:
-    return VmSpec(
+    return make_spec(
         name="one",
         image="i",
         image_name="i",
@@ -39,19 +40,19 @@ def used(at: float | None) -> VmRuntime:
     ("vm", "state", "lifetime", "live", "expected"),
     [
         (spec(), VmState.RUNNING, STARTED, used(0.0), None),
-        (spec(ttl_s=60), VmState.RUNNING, STARTED, used(None), Ending(50.0, "ttl")),
-        (spec(ttl_s=5), VmState.PAUSED, STARTED, used(None), Ending(-5.0, "ttl")),
+        (spec(ttl_s=60), VmState.RUNNING, STARTED, used(None), NextEnd(50.0, "ttl")),
+        (spec(ttl_s=5), VmState.PAUSED, STARTED, used(None), NextEnd(-5.0, "ttl")),
         (spec(ttl_s=5), VmState.STOPPED, STARTED, used(None), None),
         (spec(ttl_s=5), VmState.RUNNING, None, used(None), None),
-        (spec(auto_stop_s=60), VmState.RUNNING, STARTED, used(590.0), Ending(50.0, "idle")),
+        (spec(auto_stop_s=60), VmState.RUNNING, STARTED, used(590.0), NextEnd(50.0, "idle")),
         (spec(auto_stop_s=60), VmState.RUNNING, STARTED, used(None), None),
         (spec(auto_stop_s=60), VmState.PAUSED, STARTED, used(500.0), None),
-        (spec(ttl_s=60, auto_stop_s=9), VmState.RUNNING, STARTED, used(600.0), Ending(9, "idle")),
-        (spec(ttl_s=12, auto_stop_s=9), VmState.RUNNING, STARTED, used(600.0), Ending(2, "ttl")),
+        (spec(ttl_s=60, auto_stop_s=9), VmState.RUNNING, STARTED, used(600.0), NextEnd(9, "idle")),
+        (spec(ttl_s=12, auto_stop_s=9), VmState.RUNNING, STARTED, used(600.0), NextEnd(2, "ttl")),
     ],
 )
 def test_what_comes_first(
-    vm: VmSpec, state: VmState, lifetime: Lifetime | None, live: VmRuntime, expected: Ending | None
+    vm: VmSpec, state: VmState, lifetime: Lifetime | None, live: VmRuntime, expected: NextEnd | None
 ) -> None:
     assert plan_ending(vm, state, lifetime, live, NOW) == expected
 
@@ -64,5 +65,5 @@ def test_a_row_of_another_boot_ends_nobody() -> None:
 
 def test_why() -> None:
     vm = spec(ttl_s=7200, auto_stop_s=90)
-    assert say_why(vm, Ending(0, "ttl")) == "Its time to live of 2h was over."
-    assert say_why(vm, Ending(0, "idle")) == "Nobody had used it for 90s."
+    assert say_why(vm, NextEnd(0, "ttl")) == "Its time to live of 2h was over."
+    assert say_why(vm, NextEnd(0, "idle")) == "Nobody had used it for 90s."

@@ -7,25 +7,11 @@ import pytest
 from banger.config import OPTIONS, HostSize
 from banger.engine.state.demand import Demand
 from banger.engine.upkeep.refilling import has_room, is_short
-from banger.model.vm import Accel, VmSpec, is_hidden
+from banger.model.names import VmId
+from banger.model.vm import Pooled, Role, TemplateBuild, User, VmRecord, VmState, is_hidden
+from tests.support.specs import make_spec
 
 TOTAL_MIB = 8000
-
-
-def spec(**given: str | None) -> VmSpec:
-    return VmSpec(
-        name="calm-otter",
-        image="i" * 64,
-        image_name="debian-bookworm",
-        kernel="k" * 64,
-        vcpu=1,
-        memory_mib=512,
-        disk_mib=1024,
-        network="user",
-        driver="qemu",
-        accel=Accel.TCG,
-        **given,  # type: ignore[arg-type]
-    )
 
 
 @pytest.mark.parametrize(("memory_mib", "size"), [(2048, 0), (3900, 0), (4000, 1), (64000, 1)])
@@ -43,7 +29,7 @@ def test_what_lets_one_be_made_does_not_end_it_at_once() -> None:
 def test_the_last_shape_that_was_asked_for_comes_first() -> None:
     demand = Demand()
     for origin in ("templates/a", "templates/b", "templates/a"):
-        demand.note(origin, spec(origin=origin), at=1.0)
+        demand.note(origin, make_spec(), at=1.0)
     assert list(demand.shapes) == ["templates/b", "templates/a"]
     assert demand.changed.is_set()
     demand.forget("templates/a")
@@ -51,6 +37,8 @@ def test_the_last_shape_that_was_asked_for_comes_first() -> None:
     assert list(demand.shapes) == list(demand.asked_at) == ["templates/b"]
 
 
-def test_what_is_the_engines_own_is_hidden() -> None:
-    assert is_hidden(spec(builds="k")) and is_hidden(spec(pooled="calm-otter"))
-    assert not is_hidden(spec())
+@pytest.mark.parametrize("role", [TemplateBuild("k"), Pooled("calm-otter"), User()])
+def test_what_is_the_engines_own_is_hidden(role: Role) -> None:
+    vm_id = VmId("0123456789ab")
+    record = VmRecord(id=vm_id, spec=make_spec(), state=VmState.PAUSED, created_at=0.0, role=role)
+    assert is_hidden(record) == (role != User())

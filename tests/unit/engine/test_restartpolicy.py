@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import pytest
-from msgspec.structs import replace
 
 from banger.engine.state.restartpolicy import LIMIT, STEADY_S, Restart, plan_restart, wait_before
 from banger.errors import InvalidRequest
 from banger.model.vm import RestartPolicy, require_ending
+from tests.support.specs import change_spec
 from tests.unit.engine.test_lifetime import spec
 
 
@@ -23,13 +23,13 @@ from tests.unit.engine.test_lifetime import spec
     ],
 )
 def test_the_policies(policy: RestartPolicy, failed: bool, again: bool) -> None:
-    vm = replace(spec(), restart=policy)
+    vm = change_spec(spec(), restart=policy)
     planned = plan_restart(vm, failed=failed, ran_s=0, last=None)
     assert planned == (Restart(1) if again else None)
 
 
 def test_each_waits_longer_and_after_some_it_is_given_up() -> None:
-    vm = replace(spec(), restart=RestartPolicy.ALWAYS)
+    vm = change_spec(spec(), restart=RestartPolicy.ALWAYS)
     waits, last = [], plan_restart(vm, failed=True, ran_s=0, last=None)
     while last is not None:
         waits.append(wait_before(last))

@@ -6,7 +6,7 @@ import msgspec
 import pytest
 
 from banger.model.names import VmId
-from banger.model.vm import Accel, VmSpec
+from banger.model.vm import VmSpec
 from banger.plan.lifecycle import (
     Plan,
     plan_clone,
@@ -20,24 +20,13 @@ from banger.plan.lifecycle import (
     plan_stop,
 )
 from banger.plan.steps import FlushGuest, IdentifyGuest, LimitVm, ShutDownGuest, Step
+from tests.support.specs import make_spec
 
 VM = VmId("00ff10203040")
 
 
-def spec(network: str = "user", *, origin: str | None = None) -> VmSpec:
-    return VmSpec(
-        name="calm-otter",
-        image="i" * 64,
-        image_name="debian-bookworm",
-        kernel="k" * 64,
-        vcpu=1,
-        memory_mib=512,
-        disk_mib=1024,
-        network=network,
-        driver="qemu",
-        accel=Accel.TCG,
-        origin=origin,
-    )
+def spec(network: str = "user") -> VmSpec:
+    return make_spec(network=network)
 
 
 def flatten(plan: Plan) -> list[Step]:
@@ -74,12 +63,12 @@ def test_without_a_network_none_is_started() -> None:
 
 def test_an_entry_point_is_started_by_a_boot_and_in_a_clone_of_a_template() -> None:
     """D2: last, as everything of the guest's own; a snapshot's guest has it already."""
-    with_one = msgspec.structs.replace(spec(), entrypoint=("serve",))
-    of_template = msgspec.structs.replace(with_one, origin="templates/t")
-    of_snapshot = msgspec.structs.replace(with_one, origin="snapshots/s")
+    with_one = make_spec(entrypoint=("serve",))
+    of_template = plan_clone(VM, with_one, origin="templates/t")
+    of_snapshot = plan_clone(VM, with_one, origin="snapshots/s")
     assert names(plan_start(VM, with_one)) == [*names(plan_start(VM, spec())), "StartEntrypoint"]
-    assert names(plan_clone(VM, of_template))[-1] == "StartEntrypoint"
-    assert names(plan_clone(VM, of_snapshot))[-1] == "IdentifyGuest"
+    assert names(of_template)[-1] == "StartEntrypoint"
+    assert names(of_snapshot)[-1] == "IdentifyGuest"
     assert "StartEntrypoint" not in names(plan_restore(VM, with_one, origin="snapshots/s"))
 
 
@@ -108,7 +97,7 @@ def test_delete_ends_what_runs_before_it_removes_files() -> None:
         *flatten(plan_start(VM, spec())),
         *plan_stop(VM, deadline_s=2),
         *snapshot_plan(is_paused=False),
-        *flatten(plan_prepare(VM, spec(origin="snapshots/s"))),
+        *flatten(plan_prepare(VM, spec(), origin="snapshots/s")),
         *flatten(plan_restore(VM, spec(), origin="snapshots/s")),
     ],
 )
@@ -118,7 +107,7 @@ def test_a_step_survives_the_journal(step: Step) -> None:
 
 def test_a_clone_is_identified_last_and_boots_nothing() -> None:
     """D2: whatever else went side by side."""
-    plan = plan_clone(VM, spec(origin="templates/t"))
+    plan = plan_clone(VM, spec(), origin="templates/t")
     assert names(plan) == [
         "MakeVmDir",
         "MakeRuntimeDir",
@@ -161,9 +150,8 @@ def test_a_snapshot_of_a_paused_vm_leaves_it_paused() -> None:
 
 def test_a_prepared_clone_has_run_something_and_stands_still() -> None:
     """It takes no processor time while it waits to be claimed."""
-    of_template = spec(origin="templates/t")
-    assert names(plan_prepare(VM, of_template)) == [
-        *names(plan_clone(VM, of_template)),
+    assert names(plan_prepare(VM, spec(), origin="templates/t")) == [
+        *names(plan_clone(VM, spec(), origin="templates/t")),
         "RehearseGuest",
         "PauseVmm",
     ]

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-import msgspec
 import pytest
 
-from banger.model.vm import Accel, VmSpec
+from banger.model.vm import Accel
 from banger.templates import TemplateFacts, make_key
+from tests.support.specs import change_spec, make_spec
 
-SPEC = VmSpec(
+SPEC = make_spec(
     name="calm-otter",
     image="i" * 64,
     image_name="debian-bookworm",
@@ -41,7 +41,7 @@ FACTS = TemplateFacts(
     ],
 )
 def test_another_machine_has_another_key(change: dict[str, object]) -> None:
-    assert make_key(msgspec.structs.replace(SPEC, **change), FACTS) != make_key(SPEC, FACTS)
+    assert make_key(change_spec(SPEC, **change), FACTS) != make_key(SPEC, FACTS)
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_another_host_or_vmm_has_another_key(facts: TemplateFacts) -> None:
 
 
 def test_names_and_labels_do_not_count() -> None:
-    other = msgspec.structs.replace(SPEC, name="other", labels={"a": "b"}, ephemeral=True)
+    other = change_spec(SPEC, name="other", labels={"a": "b"}, ephemeral=True)
     assert make_key(other, FACTS) == make_key(SPEC, FACTS)
     again = replace(FACTS, cpu_flags=frozenset({"b", "a"}))
     assert make_key(SPEC, again) == make_key(SPEC, FACTS)

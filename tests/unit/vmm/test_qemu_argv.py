@@ -9,11 +9,12 @@ import pytest
 
 from banger.layout import Layout
 from banger.model.names import VmId
-from banger.model.vm import Accel, VmSpec
+from banger.model.vm import Accel
 from banger.vmm import MachineConfig, SharedFiles, plan_machine
 from banger.vmm.qemu.argv import Descriptors, plan_argv, plan_kernel_command_line
 from banger.vmm.qemu.sandbox import SandboxFacts, plan_sandbox, with_info
 from tests.support.golden import check_golden
+from tests.support.specs import make_spec
 
 GOLDEN = Path(__file__).parent / "golden"
 MAC = "02:ce:0f:c8:74:61"
@@ -33,7 +34,7 @@ def make_config(accel: Accel, *, mac: str | None = MAC) -> MachineConfig:
         cache=home / "k",
         runtime=Path("/run/u"),
     )
-    spec = VmSpec(
+    spec = make_spec(
         name="calm-otter",
         image="1" * 64,
         image_name="debian-bookworm",

@@ -46,7 +46,7 @@ class Clock(NamedTuple):
     monotonic_s: float
 
 
-class Ending(NamedTuple):
+class NextEnd(NamedTuple):
     """When a VM is to end by itself; `left_s` may be negative: it is overdue."""
 
     left_s: float
@@ -72,29 +72,29 @@ def is_working(live: VmRuntime) -> bool:
 
 def plan_ending(
     spec: VmSpec, state: VmState, lifetime: Lifetime | None, live: VmRuntime, now: Clock
-) -> Ending | None:
+) -> NextEnd | None:
     """Return when a VM ends by itself, as things stand; None: not at all."""
     endings = []
     lives = state in (VmState.RUNNING, VmState.PAUSED)
-    if lives and spec.ttl_s and lifetime is not None and lifetime.boot_id == now.boot_id:
-        endings.append(Ending(lifetime.started_s + spec.ttl_s - now.boot_s, "ttl"))
+    if lives and spec.ending.ttl_s and lifetime is not None and lifetime.boot_id == now.boot_id:
+        endings.append(NextEnd(lifetime.started_s + spec.ending.ttl_s - now.boot_s, "ttl"))
     is_idle = state is VmState.RUNNING and live.used_at is not None and not is_working(live)
-    if spec.auto_stop_s and is_idle:
+    if spec.ending.auto_stop_s and is_idle:
         assert live.used_at is not None
         used_at = max(live.used_at, live.connection.used_at if live.connection else 0.0)
-        endings.append(Ending(used_at + spec.auto_stop_s - now.monotonic_s, "idle"))
+        endings.append(NextEnd(used_at + spec.ending.auto_stop_s - now.monotonic_s, "idle"))
     return min(endings, default=None)
 
 
-def say_left(spec: VmSpec, ending: Ending) -> str:
+def say_left(spec: VmSpec, ending: NextEnd) -> str:
     """Return what is going to happen to a VM, for its user."""
-    verb = "deleted" if spec.ephemeral else "stopped"
+    verb = "deleted" if spec.ending.ephemeral else "stopped"
     why = "its time to live is over then" if ending.by == "ttl" else "unless somebody uses it"
     return f"It is {verb} in {max(round(ending.left_s), 0)} s: {why}."
 
 
-def say_why(spec: VmSpec, ending: Ending) -> str:
+def say_why(spec: VmSpec, ending: NextEnd) -> str:
     """Return why a VM ended, as its user is told."""
     if ending.by == "ttl":
-        return f"Its time to live of {format_duration(spec.ttl_s or 0)} was over."
-    return f"Nobody had used it for {format_duration(spec.auto_stop_s or 0)}."
+        return f"Its time to live of {format_duration(spec.ending.ttl_s or 0)} was over."
+    return f"Nobody had used it for {format_duration(spec.ending.auto_stop_s or 0)}."

@@ -34,7 +34,7 @@ async def get_vm(engine: Engine, untrusted_ref: str) -> VmRecord:
     records = {
         record.id: correct_record(engine, record)
         for record in await engine.database.read_kept(store.load_vms)
-        if not is_hidden(record.spec)
+        if not is_hidden(record)
     }
     matches = find_matches(untrusted_ref, [(r.id, r.spec.name) for r in records.values()])
     if not matches:
@@ -92,7 +92,7 @@ def require_undamaged(record: VmRecord) -> None:
     Raises:
         WrongState: it does not.
     """
-    if record.spec.vcpu == 0:
+    if record.spec.shape.vcpu == 0:
         raise WrongState(
             f"The record of {record.spec.name} is damaged.",
             hint=f"banger vm show {record.spec.name}",

@@ -52,9 +52,9 @@ NO_WISH = Wish()
 
 def wants_restart(spec: VmSpec, *, failed: bool) -> bool:
     """Tell whether the policy has a VM that ended by itself started again. Pure."""
-    if spec.restart is RestartPolicy.ON_FAILURE:
+    if spec.ending.restart is RestartPolicy.ON_FAILURE:
         return failed
-    return spec.restart is RestartPolicy.ALWAYS
+    return spec.ending.restart is RestartPolicy.ALWAYS
 
 
 def plan_restart(

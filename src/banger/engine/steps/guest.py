@@ -11,7 +11,7 @@ from banger import guest, images, kernels, network
 from banger.engine.state.machine import Machine
 from banger.engine.steps.actor import Actor
 from banger.errors import ExecNotExecutable, ExecNotFound, GuestGone
-from banger.model.vm import VmSpec
+from banger.model.vm import Pooled, TemplateBuild, VmRecord
 from banger.plan.identity import IdentityFile, render_identity_files, render_name_files
 from banger.plan.steps import (
     BootGuest,
@@ -142,10 +142,10 @@ async def _start_entrypoint(machine: Machine, _: StartEntrypoint) -> None:
     """
     connection, spec = _require_connection(machine), machine.record.spec
     program = guest.ExecSpec(
-        argv=tuple(word.encode() for word in spec.entrypoint),
-        env=tuple((name.encode(), value.encode()) for name, value in spec.env.items()),
-        cwd=spec.workdir.encode() or None,
-        user=spec.user or None,
+        argv=tuple(word.encode() for word in spec.program.entrypoint),
+        env=tuple((name.encode(), value.encode()) for name, value in spec.program.env.items()),
+        cwd=spec.program.workdir.encode() or None,
+        user=spec.program.user or None,
         detach=True,
         supervise=True,
     )
@@ -156,9 +156,9 @@ async def _start_entrypoint(machine: Machine, _: StartEntrypoint) -> None:
 def _identity(machine: Machine) -> guest.Identity:
     engine, record = machine.engine, machine.record
     key = engine.layout.vm_host_key(record.id)
-    found = network.find_network(record.spec.network)
+    found = network.find_network(record.spec.shape.network)
     interface = None if found is None else found.plan_interface(record.id)
-    hostname = _hostname(record.spec)
+    hostname = _hostname(record)
     files = render_identity_files(
         hostname=hostname,
         # Derived, so that a VM keeps its machine-id over restarts; D2 wants it unlike others'.
@@ -183,8 +183,14 @@ def _identity(machine: Machine) -> guest.Identity:
     )
 
 
-def _hostname(spec: VmSpec) -> str:
-    return TEMPLATE_HOSTNAME if spec.builds is not None else spec.pooled or spec.name
+def _hostname(record: VmRecord) -> str:
+    match record.role:
+        case TemplateBuild():
+            return TEMPLATE_HOSTNAME
+        case Pooled(hostname=hostname):
+            return hostname
+        case _:
+            return record.spec.name
 
 
 def _guest_files(files: tuple[IdentityFile, ...]) -> tuple[guest.GuestFile, ...]:

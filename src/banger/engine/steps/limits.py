@@ -40,7 +40,7 @@ async def limit_vm(machine: Machine) -> None:
 
 def _plan_scope(machine: Machine) -> Scope:
     spec = machine.record.spec
-    limits = plan_limits(vcpu=spec.vcpu, memory_mib=spec.memory_mib, accel=spec.accel)
+    limits = plan_limits(vcpu=spec.shape.vcpu, memory_mib=spec.shape.memory_mib, accel=spec.accel)
     return Scope(
         name=name_scope(machine.id),
         description=f"VM {machine.id} of banger",

@@ -14,7 +14,7 @@ from banger.plan.steps import EndNetwork, StartNetwork, Step
 
 
 async def _start_network(machine: Machine, _: StartNetwork) -> None:
-    chosen = network.find_network(machine.record.spec.network)
+    chosen = network.find_network(machine.record.spec.shape.network)
     assert chosen is not None, "its plan would have no such step"
     log_file = machine.engine.layout.vm_network_log(machine.id)
     started = await chosen.start(chosen.plan_interface(machine.id), log_file=log_file)

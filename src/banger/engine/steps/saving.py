@@ -21,7 +21,6 @@ from banger.engine.steps.actor import Actor
 from banger.errors import BangerError, SnapshotUnusable
 from banger.host.files import clone_file, ensure_private_dir, space_errors
 from banger.model.names import VmId
-from banger.model.vm import shape_of
 from banger.plan.steps import BeginSaving, PauseVmm, PublishSnapshot, ResumeVmm, SaveMachine, Step
 from banger.templates import SavedFiles, Snapshot
 
@@ -34,11 +33,11 @@ ALIVE_DEADLINE_S = 3.0
 async def begin_saving(machine: Machine, folder: Path) -> None:
     """Make the directory, with a memory file that has what the VM's memory began as."""
     ensure_private_dir(folder)
-    memory, spec = folder / templates.MEMORY, machine.record.spec
-    if spec.origin is None:
-        await asyncio.to_thread(_make_empty, memory, spec.memory_mib * 2**20)
+    memory, record = folder / templates.MEMORY, machine.record
+    if record.origin is None:
+        await asyncio.to_thread(_make_empty, memory, record.spec.shape.memory_mib * 2**20)
     else:
-        base = machine.engine.layout.origin_dir(spec.origin) / templates.MEMORY
+        base = machine.engine.layout.origin_dir(record.origin) / templates.MEMORY
         await asyncio.to_thread(clone_file, base, memory)
 
 
@@ -112,7 +111,7 @@ async def _publish_snapshot(machine: Machine, step: PublishSnapshot) -> None:
         machine=step.machine,
         created_at=engine.now(),
         saved=SavedFiles(state_sha256="", files={}),
-        shape=shape_of(machine.record.spec),
+        shape=machine.record.spec.shape,
     )
     staged = engine.layout.saving_dir(step.snapshot)
     if staged.exists():

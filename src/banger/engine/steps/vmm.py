@@ -52,7 +52,7 @@ def _plan_machine(machine: Machine, memory: Path | None) -> vmm.MachineConfig:
     image = images.get_image(engine.layout, spec.image)
     kernel = kernels.get_kernel(engine.layout, spec.kernel)
     folder = kernels.kernel_dir(engine.layout, kernel)
-    found = network.find_network(spec.network)
+    found = network.find_network(spec.shape.network)
     return vmm.plan_machine(
         layout=engine.layout,
         vm_id=machine.id,

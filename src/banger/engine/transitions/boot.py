@@ -8,6 +8,8 @@ from __future__ import annotations
 import asyncio
 from sqlite3 import Connection
 
+from msgspec import structs
+
 from banger import images
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import require_undamaged
@@ -23,8 +25,8 @@ from banger.engine.transitions.preflight import require_programs
 from banger.errors import BangerError, BootFailed, DeadlineExceeded
 from banger.model.vm import (
     Accel,
+    Shape,
     VmRecord,
-    VmSpec,
     VmState,
     next_spec,
 )
@@ -54,8 +56,8 @@ async def require_bootable(engine: Engine, record: VmRecord) -> None:
     require_undamaged(record)
     image = await asyncio.to_thread(images.get_image, engine.layout, record.spec.image)
     await asyncio.to_thread(images.require_root, engine.layout, image)
-    spec = next_spec(record.spec)
-    await require_programs(engine, driver=spec.driver, network=spec.network)
+    spec = next_spec(record)
+    await require_programs(engine, driver=spec.driver, network=spec.shape.network)
 
 
 async def start_held(
@@ -76,31 +78,44 @@ async def start_held(
     """
     require_undamaged(record)
     # It boots from its own disk: what it was started from before is not needed any more.
-    spec = next_spec(record.spec)
-    await _begin_start(engine, op, record, journal=journal, spec=spec, wish=wish)
-    plan = plan_start(record.id, spec)
+    changed = structs.replace(record, spec=next_spec(record), origin=None, pending=None)
+    await _begin_start(engine, op, record, journal=journal, changed=changed, wish=wish)
+    plan = plan_start(record.id, changed.spec)
     return await _start(engine, op, record, plan=plan, deadline_s=deadline_s, wish=wish)
 
 
 async def restore_held(
-    engine: Engine, op: Operation, record: VmRecord, *, spec: VmSpec, deadline_s: float
+    engine: Engine,
+    op: Operation,
+    record: VmRecord,
+    *,
+    shape: Shape,
+    origin: str,
+    deadline_s: float,
 ) -> VmRecord:
-    """Start a VM that does not run, and whose lifecycle lock is held, from the spec's origin.
+    """Start a VM that does not run, and whose lifecycle lock is held, from a saved machine.
 
     Raises:
         BootFailed: it did not become ready; it is kept, in state `error`.
     """
-    assert spec.origin is not None
-    await _begin_start(engine, op, record, journal="vm.start", spec=spec, wish=NO_WISH)
-    plan = plan_restore(record.id, spec, origin=spec.origin)
+    changed = structs.replace(
+        record,
+        spec=structs.replace(record.spec, shape=shape),
+        origin=origin,
+        pending=None if record.pending == shape else record.pending,
+    )
+    await _begin_start(engine, op, record, journal="vm.start", changed=changed, wish=NO_WISH)
+    plan = plan_restore(record.id, changed.spec, origin=origin)
     return await _start(engine, op, record, plan=plan, deadline_s=deadline_s, wish=NO_WISH)
 
 
 async def _begin_start(
-    engine: Engine, op: Operation, record: VmRecord, *, journal: str, spec: VmSpec, wish: Wish
+    engine: Engine, op: Operation, record: VmRecord, *, journal: str, changed: VmRecord, wish: Wish
 ) -> None:
     try:
-        await begin_held(engine, op, record, journal=journal, state=VmState.STARTING, spec=spec)
+        await begin_held(
+            engine, op, record, journal=journal, state=VmState.STARTING, changed=changed
+        )
     except asyncio.CancelledError:
         # It may have been written nevertheless.
         state, error, again = record.state, record.error, wish.after_cancel

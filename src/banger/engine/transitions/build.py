@@ -35,7 +35,7 @@ from banger.engine.transitions.delete import delete_now
 from banger.engine.transitions.make import insert_claimed, make_parts
 from banger.errors import ExecNotFound, VmmFailed
 from banger.model.names import ID_BYTES, VmId, format_vm_id
-from banger.model.vm import VmRecord, VmSpec, VmState, hide
+from banger.model.vm import TemplateBuild, VmRecord, VmSpec, VmState, hide
 from banger.templates import SavedFiles, Template
 
 log = logging.getLogger(__name__)
@@ -102,9 +102,10 @@ def _plan_builder(engine: Engine, key: str, spec: VmSpec) -> VmRecord:
     name = f"template/{vm_id}"  # not one that a user can give
     return VmRecord(
         id=vm_id,
-        spec=hide(spec, name=name, origin=None, builds=key),
+        spec=hide(spec, name=name),
         state=VmState.CREATED,
         created_at=engine.now(),
+        role=TemplateBuild(key),
     )
 
 
@@ -147,9 +148,9 @@ def _describe(engine: Engine, key: str, spec: VmSpec) -> Template:
         image=spec.image,
         image_name=spec.image_name,
         kernel=spec.kernel,
-        vcpu=spec.vcpu,
-        memory_mib=spec.memory_mib,
-        disk_mib=spec.disk_mib,
+        vcpu=spec.shape.vcpu,
+        memory_mib=spec.shape.memory_mib,
+        disk_mib=spec.shape.disk_mib,
         created_at=engine.now(),
         saved=SavedFiles(state_sha256="", files={}),
     )

@@ -119,7 +119,7 @@ def _others(engine: Engine, records: list[VmRecord]) -> list[VmRecord]:
         live = engine.runtimes.get(record.id)
         holder = live.lifecycle.holder if live else None
         # The engine's own are in their asker's promise, or go when memory is short.
-        is_users = record.state in LIVE and not is_hidden(record.spec)
+        is_users = record.state in LIVE and not is_hidden(record)
         if is_users and (holder is None or holder.id not in engine.promises):
             found.append(record)
     return found
@@ -129,7 +129,7 @@ def _still_to_take(records: list[VmRecord], handles: dict[VmId, bytes]) -> int:
     """Return the memory that running VMs may take yet, in MiB."""
     total = 0
     for record in records:
-        total += max(record.spec.memory_mib - _taken_mib(handles.get(record.id)), 0)
+        total += max(record.spec.shape.memory_mib - _taken_mib(handles.get(record.id)), 0)
     return total
 
 

@@ -47,7 +47,7 @@ async def clone_held(engine: Engine, op: Operation, record: VmRecord) -> VmRecor
     returned in state `created` and has no origin (D3).
     """
     try:
-        return await _clone(engine, op, record, plan_clone(record.id, record.spec), VmState.RUNNING)
+        return await _clone(engine, op, record, _plan(record), VmState.RUNNING)
     except BangerError as error:
         return await _give_up(engine, op, record, error)
     except BaseException:
@@ -61,8 +61,7 @@ async def clone_exactly(engine: Engine, op: Operation, record: VmRecord) -> VmRe
     Raises:
         BangerError: it could not be started; nothing of it is left.
     """
-    plan = plan_clone(record.id, record.spec)
-    return await _clone_or_forget(engine, op, record, plan, VmState.RUNNING)
+    return await _clone_or_forget(engine, op, record, _plan(record), VmState.RUNNING)
 
 
 async def prepare_clone(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
@@ -71,8 +70,14 @@ async def prepare_clone(engine: Engine, op: Operation, record: VmRecord) -> VmRe
     Raises:
         BangerError: it could not be started; nothing of it is left.
     """
-    plan = plan_prepare(record.id, record.spec)
+    assert record.origin is not None
+    plan = plan_prepare(record.id, record.spec, origin=record.origin)
     return await _clone_or_forget(engine, op, record, plan, VmState.PAUSED)
+
+
+def _plan(record: VmRecord) -> Plan:
+    assert record.origin is not None
+    return plan_clone(record.id, record.spec, origin=record.origin)
 
 
 async def _clone_or_forget(
@@ -122,7 +127,7 @@ async def _remove(engine: Engine, key: str) -> None:
 
 
 async def _give_up(engine: Engine, op: Operation, record: VmRecord, error: BangerError) -> VmRecord:
-    key = template_of(record.spec.origin)
+    key = template_of(record.origin)
     assert key is not None
     op.note("notice", f"The template could not be used, booting instead: {error.message}")
     if isinstance(error, TemplateUnusable):
@@ -132,8 +137,8 @@ async def _give_up(engine: Engine, op: Operation, record: VmRecord, error: Bange
 
     def save(connection: Connection) -> None:
         store.update_state(connection, record.id, VmState.CREATED)
-        store.update_spec(connection, record.id, spec)
+        store.update_spec(connection, booting)
 
-    spec = msgspec.structs.replace(record.spec, origin=None)
+    booting = msgspec.structs.replace(record, origin=None, state=VmState.CREATED)
     await engine.database.write(save)
-    return msgspec.structs.replace(record, spec=spec, state=VmState.CREATED)
+    return booting

@@ -20,7 +20,6 @@ from banger.model.names import VmId
 from banger.model.vm import (
     EventKind,
     VmRecord,
-    VmSpec,
     VmState,
     require_transition,
 )
@@ -33,9 +32,10 @@ async def begin_held(
     *,
     journal: str,
     state: VmState,
-    spec: VmSpec | None = None,
+    changed: VmRecord | None = None,
 ) -> None:
-    """Open the journal under the name that recovery goes by, save the passing state and the spec.
+    """Open the journal under the name that recovery goes by, save the passing state and what
+    was changed.
 
     The lifecycle lock is held. Of a restart the second half's journal replaces the first's. The
     time to live is counted from this start, whatever there was before.
@@ -47,8 +47,8 @@ async def begin_held(
         store.update_state(connection, record.id, state)
         if state is VmState.STARTING:
             store.delete_handle(connection, record.id, LIFETIME)
-        if spec is not None and spec != record.spec:
-            store.update_spec(connection, record.id, spec)
+        if changed is not None and changed != record:
+            store.update_spec(connection, changed)
 
     await engine.database.write(begin)
     # What had to be remembered is superseded.

@@ -16,7 +16,7 @@ from banger.engine.steps.runner import run_undoable
 from banger.engine.transitions.delete import forget
 from banger.errors import NameTaken
 from banger.model.names import ID_BYTES, format_vm_id, format_word_pair
-from banger.model.vm import EventKind, VmRecord, VmSpec, VmState, WorkspaceRecord
+from banger.model.vm import EventKind, Role, User, VmRecord, VmSpec, VmState, WorkspaceRecord
 from banger.plan.lifecycle import plan_create
 
 NAME_TRIES = 20
@@ -24,7 +24,13 @@ NAME_TRIES = 20
 
 
 async def claim_vm(
-    engine: Engine, op: Operation, spec: VmSpec, *, workspace: WorkspaceRecord | None = None
+    engine: Engine,
+    op: Operation,
+    spec: VmSpec,
+    *,
+    origin: str | None = None,
+    role: Role = User(),  # noqa: B008 - frozen
+    workspace: WorkspaceRecord | None = None,
 ) -> VmRecord:
     """Insert the VM's row; a generated name that is taken is generated again (C6).
 
@@ -33,7 +39,7 @@ async def claim_vm(
     Raises:
         NameTaken: another VM has the name that the spec asks for.
     """
-    state = VmState.CREATED if spec.origin is None else VmState.STARTING
+    state = VmState.CREATED if origin is None else VmState.STARTING
     tries = 1 if spec.name else NAME_TRIES
     while True:
         tries -= 1
@@ -43,6 +49,8 @@ async def claim_vm(
             spec=msgspec.structs.replace(spec, name=name),
             state=state,
             created_at=engine.now(),
+            origin=origin,
+            role=role,
             workspace=workspace,
         )
         try:

@@ -43,32 +43,35 @@ from banger.engine.steps.guest import hand_out_guest
 from banger.engine.transitions.delete import delete_now
 from banger.errors import BangerError, NameTaken
 from banger.model.names import VmId, format_word_pair
-from banger.model.vm import EventKind, VmRecord, VmSpec, VmState, template_origin
+from banger.model.vm import EventKind, Pooled, VmRecord, VmSpec, VmState, template_origin
 
 log = logging.getLogger(__name__)
 
 CLAIM_DEADLINE_S = 3.0
 """Limit per agent reply during a claim; past it a new clone is faster."""
 
-IsChosen = Callable[[VmSpec], bool]
+IsChosen = Callable[[str | None, VmSpec], bool]
+"""Tells by its origin and its spec whether a clone is meant."""
 
 
-async def claim_prepared(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord | None:
-    """Return a waiting clone as the VM of this spec, handed out; None if there is none.
+async def claim_prepared(
+    engine: Engine, op: Operation, spec: VmSpec, origin: str
+) -> VmRecord | None:
+    """Return a waiting clone of a template as the VM of this spec, handed out; None: there is none.
 
     Raises:
         NameTaken: another VM has the name that the spec asks for.
     """
-    claimed = await _claim_one(engine, op, spec)
-    if claimed is None and await _wait_for_fill(engine, op, spec):
-        claimed = await _claim_one(engine, op, spec)
+    claimed = await _claim_one(engine, op, spec, origin)
+    if claimed is None and await _wait_for_fill(engine, op, origin):
+        claimed = await _claim_one(engine, op, spec, origin)
     return claimed
 
 
-async def _claim_one(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord | None:
+async def _claim_one(engine: Engine, op: Operation, spec: VmSpec, origin: str) -> VmRecord | None:
     for waiting in await load_waiting(engine):
         live = engine.runtimes.get(waiting.id)
-        fits = is_ready(waiting) and waiting.spec.origin == spec.origin
+        fits = is_ready(waiting) and waiting.origin == origin
         if not fits or live is None or live.lifecycle.holder is not None:
             continue
         async with live.lifecycle.hold(op):
@@ -76,7 +79,7 @@ async def _claim_one(engine: Engine, op: Operation, spec: VmSpec) -> VmRecord | 
             if claimed is None:
                 continue
             # One that cannot be used is not followed by another: its asker has waited enough.
-            is_out = await _hand_out(engine, op, claimed, waiting.spec)
+            is_out = await _hand_out(engine, op, claimed, called=_hostname(waiting))
             return await _reload(engine, claimed.id) if is_out else None
     return None
 
@@ -85,12 +88,12 @@ async def _reload(engine: Engine, vm_id: VmId) -> VmRecord:
     return await insist(lambda: reload_vm(engine, vm_id))
 
 
-async def _wait_for_fill(engine: Engine, op: Operation, spec: VmSpec) -> bool:
+async def _wait_for_fill(engine: Engine, op: Operation, origin: str) -> bool:
     """Wait for a clone that is being prepared, unless somebody does already.
 
     It was begun before, so it is ready sooner than one that would be begun now.
     """
-    fill = engine.demand.fills.get(spec.origin or "")
+    fill = engine.demand.fills.get(origin)
     if fill is None or fill.awaited:
         return False
     fill.awaited = True
@@ -109,12 +112,17 @@ async def _claim(engine: Engine, op: Operation, vm_id: VmId, spec: VmSpec) -> Vm
         waiting = store.find_vm(connection, vm_id)
         if waiting is None or not is_ready(waiting):
             return None
-        assert waiting.spec.pooled is not None
         store.begin_operation(connection, op.id, "vm.claim", vm_id, now=now)
-        names = (spec.name,) if spec.name else (waiting.spec.pooled, another)
+        names = (spec.name,) if spec.name else (_hostname(waiting), another)
         for name in names:
             named = msgspec.structs.replace(spec, name=name)
-            record = VmRecord(id=vm_id, spec=named, state=VmState.STARTING, created_at=now)
+            record = VmRecord(
+                id=vm_id,
+                spec=named,
+                state=VmState.STARTING,
+                created_at=now,
+                origin=waiting.origin,
+            )
             try:
                 store.replace_vm(connection, record)
             except NameTaken:
@@ -136,14 +144,13 @@ async def _claim(engine: Engine, op: Operation, vm_id: VmId, spec: VmSpec) -> Vm
     return claimed
 
 
-async def _hand_out(engine: Engine, op: Operation, record: VmRecord, waited: VmSpec) -> bool:
+async def _hand_out(engine: Engine, op: Operation, record: VmRecord, *, called: str) -> bool:
     """Let a claimed guest go on as what it is now; False if it does not, and is gone."""
-    assert waited.pooled is not None
     try:
         machine = await load_machine(engine, record.id)
         driver = await machine.driver()
         await driver.resume(machine.require_vmm(), deadline_s=CLAIM_DEADLINE_S)
-        await hand_out_guest(machine, called=waited.pooled, deadline_s=CLAIM_DEADLINE_S)
+        await hand_out_guest(machine, called=called, deadline_s=CLAIM_DEADLINE_S)
         await save_outcome(engine, op.id, record.id, VmState.RUNNING)
         engine.started.set()
     except BangerError as error:
@@ -166,32 +173,39 @@ async def _give_up(engine: Engine, op: Operation, vm_id: VmId) -> None:
     await engine.database.write(store.end_operation, op.id)
 
 
+def _hostname(waiting: VmRecord) -> str:
+    assert isinstance(waiting.role, Pooled)
+    return waiting.role.hostname
+
+
 def is_ready(record: VmRecord) -> bool:
     """Tell whether a VM waits to be claimed; its VMM may have died a moment ago."""
-    return record.spec.pooled is not None and record.state is VmState.PAUSED
+    return isinstance(record.role, Pooled) and record.state is VmState.PAUSED
 
 
 async def load_waiting(engine: Engine) -> list[VmRecord]:
     """Return the rows of the pool, the longest waiting first; some are being made or ended."""
     records = await engine.database.read(store.load_vms)
-    return [record for record in records if record.spec.pooled is not None]
+    return [record for record in records if isinstance(record.role, Pooled)]
 
 
 async def drain_template(engine: Engine, key: str) -> None:
     """End the waiting clones of a template that is about to go."""
     origin = template_origin(key)
-    await drain_pool(engine, lambda spec: spec.origin == origin)
+    await drain_pool(engine, lambda other, _: other == origin)
 
 
 async def drain_pool(engine: Engine, is_chosen: IsChosen) -> None:
     """End the waiting clones of the chosen shapes, and want no more until they are asked for."""
     demand = engine.demand
-    for origin in [origin for origin, spec in demand.shapes.items() if is_chosen(spec)]:
+    for origin in [origin for origin, spec in demand.shapes.items() if is_chosen(origin, spec)]:
         demand.forget(origin)
         if fill := demand.fills.get(origin):
             fill.task.cancel()
             await asyncio.wait({fill.task})
-    await end_waiting(engine, [r for r in await load_waiting(engine) if is_chosen(r.spec)])
+    await end_waiting(
+        engine, [r for r in await load_waiting(engine) if is_chosen(r.origin, r.spec)]
+    )
 
 
 async def end_waiting(engine: Engine, waiting: list[VmRecord]) -> None:
@@ -210,5 +224,5 @@ async def _end_one(engine: Engine, vm_id: VmId) -> None:
     op = engine.new_operation("vm.delete")
     async with lifecycle.hold(op):
         now = await engine.database.read(store.find_vm, vm_id)
-        if now is not None and now.spec.pooled is not None:
+        if now is not None and isinstance(now.role, Pooled):
             await delete_now(engine, op, vm_id)

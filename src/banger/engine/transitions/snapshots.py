@@ -47,7 +47,7 @@ async def take_snapshot(
     await save_remembered(engine, vm_id)
     record = await reload_vm(engine, vm_id)
     require_running_or_paused(record)
-    with pinned(engine, op, record.spec.origin):
+    with pinned(engine, op, record.origin):
         plan = plan_snapshot(
             vm_id,
             snapshot=snapshot,

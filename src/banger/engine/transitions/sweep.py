@@ -38,7 +38,7 @@ async def _sweep_snapshots(engine: Engine) -> None:
     held = {snapshot_of(origin) for origin in engine.pins}
     records = await engine.database.read(store.load_vms)
     known = {record.id for record in records}
-    held |= {snapshot_of(record.spec.origin) for record in records if record.state in LIVE}
+    held |= {snapshot_of(record.origin) for record in records if record.state in LIVE}
     held |= {snapshot.id for snapshot in named if snapshot.name and snapshot.vm_id in known}
     for snapshot_id in set(present) - held:
         log.info("removes the snapshot %s, which nobody needs", snapshot_id)

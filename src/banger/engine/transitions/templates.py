@@ -115,7 +115,7 @@ def _make_room(engine: Engine, keep: frozenset[str]) -> None:
 
 async def _keys_in_use(engine: Engine) -> frozenset[str]:
     """Return the keys of the templates that VMs need, or clones that wait for their user."""
-    waiting = {template_of(record.spec.origin) for record in await load_waiting(engine)}
+    waiting = {template_of(record.origin) for record in await load_waiting(engine)}
     return frozenset(await _users(engine)) | frozenset(filter(None, waiting))
 
 
@@ -132,7 +132,7 @@ async def _users(engine: Engine) -> dict[str, list[str]]:
 async def _vms_on_templates(engine: Engine) -> dict[str, list[str]]:
     users: dict[str, list[str]] = {}
     for record in await engine.database.read(store.load_vms):
-        key = template_of(record.spec.origin)
-        if key is not None and record.state in LIVE and not is_hidden(record.spec):
+        key = template_of(record.origin)
+        if key is not None and record.state in LIVE and not is_hidden(record):
             users.setdefault(key, []).append(record.spec.name)
     return users

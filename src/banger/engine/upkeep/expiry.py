@@ -23,7 +23,7 @@ from banger.engine.state.lifetime import (
     LIFETIME,
     WARN_S,
     Clock,
-    Ending,
+    NextEnd,
     begin_lifetime,
     is_working,
     plan_ending,
@@ -71,7 +71,7 @@ async def _look_at_all(engine: Engine) -> float:
         engine.tasks.start(_look(engine, record, lifetimes.get(record.id), vmms.get(record.id)))
         for record in (correct_record(engine, saved) for saved in records)
         if record.state in (VmState.RUNNING, VmState.PAUSED)
-        and (record.spec.ttl_s or record.spec.auto_stop_s)
+        and (record.spec.ending.ttl_s or record.spec.ending.auto_stop_s)
     }
     if looks:
         await asyncio.wait(looks)
@@ -84,8 +84,8 @@ async def _look(
     """Look at one VM; end it if it is due. Return the seconds until the next look."""
     live, spec, now = engine.runtime(record.id), record.spec, read_clock()
     sleep_s = SLEEP_MAX_S
-    if spec.auto_stop_s:
-        sleep_s = spec.auto_stop_s / LOOKS
+    if spec.ending.auto_stop_s:
+        sleep_s = spec.ending.auto_stop_s / LOOKS
         _note_use(live, vmm_row, sleep_s, now)
     lifetime = parse_lifetime(untrusted_lifetime)
     if lifetime is None:
@@ -131,7 +131,7 @@ def _note_use(live: VmRuntime, untrusted_handle: bytes | None, window_s: float, 
         live.used_at = now.monotonic_s
 
 
-def _warn(engine: Engine, record: VmRecord, ending: Ending) -> None:
+def _warn(engine: Engine, record: VmRecord, ending: NextEnd) -> None:
     """Say once, shortly before, that a VM is going to end."""
     live = engine.runtime(record.id)
     if live.warned_by != ending.by:
@@ -139,11 +139,11 @@ def _warn(engine: Engine, record: VmRecord, ending: Ending) -> None:
         notify(engine, record, say_left(record.spec, ending))
 
 
-async def _end(engine: Engine, record: VmRecord, ending: Ending) -> None:
+async def _end(engine: Engine, record: VmRecord, ending: NextEnd) -> None:
     """Stop a VM, or delete it if it was to go with its client's connection."""
     why = say_why(record.spec, ending)
     live = engine.runtime(record.id)
-    method = "vm.delete" if record.spec.ephemeral else "vm.stop"
+    method = "vm.delete" if record.spec.ending.ephemeral else "vm.stop"
     with (
         contextlib.suppress(BangerError),  # logged step by step; it is tried again
         engine.operations.own(method, record.id) as op,
@@ -152,7 +152,7 @@ async def _end(engine: Engine, record: VmRecord, ending: Ending) -> None:
             if not await _is_due(engine, record.id):
                 return  # its user has started it anew, or has used it
             notify(engine, record, why)
-            if record.spec.ephemeral:
+            if record.spec.ending.ephemeral:
                 await delete_now(engine, op, record.id)
             else:
                 await stop_held(engine, op, record.id, why=why)

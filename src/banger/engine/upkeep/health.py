@@ -54,7 +54,7 @@ def _suspended_s() -> float:
 
 def _ask(engine: Engine, record: VmRecord) -> None:
     live = engine.runtime(record.id)
-    is_ours = not is_hidden(record.spec) and live.lifecycle.holder is None
+    is_ours = not is_hidden(record) and live.lifecycle.holder is None
     if record.state is VmState.RUNNING and is_ours and live.question is None:
         live.question = engine.tasks.start(_look(engine, record))
 

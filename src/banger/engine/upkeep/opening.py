@@ -53,7 +53,7 @@ async def open_engine(
             yield engine
         finally:
             await tasks.close()
-            await drain_pool(engine, lambda _: True)
+            await drain_pool(engine, lambda _, __: True)
             # No thread is busy any more: the tasks have waited for theirs.
             engine.transfers.shutdown(wait=False)
             for live in engine.runtimes.values():

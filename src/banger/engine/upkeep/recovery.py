@@ -141,7 +141,7 @@ async def _is_ending(engine: Engine, operation: store.OpenOperation) -> bool:
     if operation.method not in ("vm.stop", RESTART):
         return False
     record = await engine.database.read(store.find_vm, operation.vm_id)
-    if record is not None and (record.spec.ephemeral or record.state is VmState.STARTING):
+    if record is not None and (record.spec.ending.ephemeral or record.state is VmState.STARTING):
         # One that is to be deleted has nothing worth a flush.
         return False
     return record is not None and await _adopt(await load_machine(engine, record.id))
@@ -150,7 +150,7 @@ async def _is_ending(engine: Engine, operation: store.OpenOperation) -> bool:
 async def _is_to_boot(engine: Engine, operation: store.OpenOperation) -> bool:
     """Tell whether a VM was being restarted, and not for a client that has left."""
     record = await engine.database.read(store.find_vm, operation.vm_id)
-    return operation.method == RESTART and record is not None and not record.spec.ephemeral
+    return operation.method == RESTART and record is not None and not record.spec.ending.ephemeral
 
 
 async def _finish_later(engine: Engine, operation: store.OpenOperation) -> None:
@@ -199,15 +199,15 @@ async def _reconcile(engine: Engine, record: VmRecord) -> None:
     if record.state in LIVE:
         machine = await load_machine(engine, record.id)
         lives = record.state in (VmState.RUNNING, VmState.PAUSED)
-        if lives and await _adopt(machine) and not record.spec.ephemeral:
+        if lives and await _adopt(machine) and not record.spec.ending.ephemeral:
             if record.state is VmState.RUNNING:
                 engine.tasks.start(_isolated(record.id, _reconnect(engine, record)))
             return
         # Nobody saw how it ended, a reboot of the host for one: that counts as a failure.
         again = await decide_restart(engine, record, failed=True) if lives else None
         await _end(machine, engine.new_operation("recover"), again=again)
-    kept = record.state is VmState.ERROR and not is_hidden(record.spec)
-    if record.spec.ephemeral and not kept:
+    kept = record.state is VmState.ERROR and not is_hidden(record)
+    if record.spec.ending.ephemeral and not kept:
         await delete_now(engine, engine.new_operation("vm.delete"), record.id)
 
 

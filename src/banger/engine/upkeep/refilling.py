@@ -26,7 +26,7 @@ from banger.engine.transitions.make import claim_vm
 from banger.engine.transitions.pool import drain_pool, end_waiting, load_waiting
 from banger.errors import BangerError
 from banger.model.names import format_word_pair
-from banger.model.vm import VmSpec, VmState, hide, template_of
+from banger.model.vm import Pooled, VmSpec, VmState, hide, template_of
 
 log = logging.getLogger(__name__)
 
@@ -60,12 +60,12 @@ async def keep_pool(engine: Engine) -> None:
 async def _look_after(engine: Engine) -> float | None:
     """End and make what is to be ended and made; return when to look again, in seconds."""
     await _tidy(engine)
-    shape = await choose_shape(engine)
-    if shape is not None:
+    chosen = await choose_origin(engine)
+    if chosen is not None:
         rest_s = _rest_left_s(engine)
         if rest_s > 0:
             return rest_s
-        await _fill(engine, shape)
+        await _fill(engine, chosen)
         return 0.0
     return TICK_S if engine.demand.shapes else None
 
@@ -74,22 +74,22 @@ async def _tidy(engine: Engine) -> None:
     """End what has died, was not asked for long enough, or takes memory that is short."""
     now = asyncio.get_running_loop().time()
     idle = {o for o, at in engine.demand.asked_at.items() if now - at > IDLE_S}
-    await drain_pool(engine, lambda spec: spec.origin in idle)
+    await drain_pool(engine, lambda origin, _: origin in idle)
     must_shrink = is_short(engine.available_mib(), probe_host_size().memory_mib)
     waiting = await load_waiting(engine)
     await end_waiting(engine, [r for r in waiting if must_shrink or r.state not in WAITS])
 
 
-async def choose_shape(engine: Engine) -> VmSpec | None:
-    """Return what the next clone is to be made of, the last asked for first; None: no clone."""
+async def choose_origin(engine: Engine) -> str | None:
+    """Return the template of the next clone, the last asked for first; None: no clone."""
     waiting = await load_waiting(engine)
     if len(waiting) >= TOTAL:
         return None
     limit = engine.settings.template.pool
     for origin, spec in reversed(engine.demand.shapes.items()):
-        number = sum(record.spec.origin == origin for record in waiting)
+        number = sum(record.origin == origin for record in waiting)
         if number < limit and _was_used(engine, origin) and _has_room_for(engine, spec):
-            return spec
+            return origin
     return None
 
 
@@ -99,7 +99,7 @@ def _was_used(engine: Engine, origin: str) -> bool:
 
 
 def _has_room_for(engine: Engine, spec: VmSpec) -> bool:
-    left_mib = engine.available_mib() - spec.memory_mib
+    left_mib = engine.available_mib() - spec.shape.memory_mib
     return has_room(left_mib, probe_host_size().memory_mib)
 
 
@@ -120,11 +120,9 @@ def _rest_left_s(engine: Engine) -> float:
     return max(engine.demand.asked_at.values(), default=0.0) + REST_S - now
 
 
-async def _fill(engine: Engine, spec: VmSpec) -> None:
+async def _fill(engine: Engine, origin: str) -> None:
     """Make one clone that waits, as a task that a drain can end and an asker can wait for."""
-    origin = spec.origin
-    assert origin is not None
-    fill = Fill(engine.tasks.start(_prepare(engine, spec)))
+    fill = Fill(engine.tasks.start(_prepare(engine, origin, engine.demand.shapes[origin])))
     engine.demand.fills[origin] = fill
     try:
         await asyncio.wait({fill.task})
@@ -132,16 +130,17 @@ async def _fill(engine: Engine, spec: VmSpec) -> None:
         del engine.demand.fills[origin]
 
 
-async def _prepare(engine: Engine, spec: VmSpec) -> None:
+async def _prepare(engine: Engine, origin: str, spec: VmSpec) -> None:
     op = engine.new_operation("vm.create")
     number = int.from_bytes(engine.random_bytes(4))
     name = f"pool/{op.id}"  # not one that a user can give
-    own = hide(spec, name=name, origin=spec.origin, pooled=format_word_pair(number))
+    own = hide(spec, name=name)
+    role = Pooled(format_word_pair(number))
     try:
-        record = await claim_vm(engine, op, own)
+        record = await claim_vm(engine, op, own, origin=origin, role=role)
         async with engine.runtime(record.id).lifecycle.hold(op):
             await prepare_clone(engine, op, record)
     except BangerError as error:
         # Whoever asks next makes a clone, and is told what is the matter.
         log.warning("no clone could be prepared: %s", error.message)
-        engine.demand.forget(spec.origin or "")
+        engine.demand.forget(origin)

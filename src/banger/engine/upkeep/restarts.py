@@ -96,7 +96,7 @@ async def _start(engine: Engine, op: Operation, vm_id: VmId) -> None:
     wish = Wish(after_failure=again, after_cancel=handles[RESTART])
     limit_s = default_boot_deadline_s(record)
     try:
-        async with promised_memory(engine, op, next_spec(record.spec).memory_mib, force=False):
+        async with promised_memory(engine, op, next_spec(record).shape.memory_mib, force=False):
             await start_held(engine, op, record, deadline_s=limit_s, wish=wish)
     except asyncio.CancelledError:
         if not engine.tasks.closing:

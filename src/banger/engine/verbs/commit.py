@@ -47,7 +47,7 @@ async def commit_vm(engine: Engine, op: Operation, params: VmCommit) -> Image:
     record = await get_vm(engine, params.ref)
     connection = await get_connection(engine, record)
     base = await asyncio.to_thread(images.get_image, engine.layout, record.spec.image)
-    most = base.size_bytes + record.spec.disk_mib * 2**20 + TAR_BYTES_EXTRA
+    most = base.size_bytes + record.spec.shape.disk_mib * 2**20 + TAR_BYTES_EXTRA
     with staged_dir(engine.layout.staging, prefix="image") as staged:
         async with (
             hold_workspace(engine.runtime(record.id), op),

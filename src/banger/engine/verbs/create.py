@@ -13,8 +13,6 @@ from __future__ import annotations
 
 import asyncio
 
-import msgspec
-
 from banger import store
 from banger.api.requests import VmCreate
 from banger.api.results import VmView
@@ -64,7 +62,7 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
 async def _create(engine: Engine, op: Operation, params: VmCreate, spec: VmSpec) -> VmRecord:
     if not params.start:
         return await _claim_and_make(engine, op, params, spec)
-    async with promised_memory(engine, op, spec.memory_mib, force=params.force):
+    async with promised_memory(engine, op, spec.shape.memory_mib, force=params.force):
         return await _claim_and_make(engine, op, params, spec)
 
 
@@ -99,23 +97,28 @@ async def _make_from_template(
 ) -> VmRecord:
     """Claim a clone that waits, or else make one; boot if neither can be done."""
     origin = template_origin(key)
-    spec = msgspec.structs.replace(spec, origin=origin)
     with pinned(engine, op, origin):
         # A claim starts no entry point: it is too short for that.
-        record = None if spec.entrypoint else await claim_prepared(engine, op, spec)
+        record = None if spec.program.entrypoint else await claim_prepared(engine, op, spec, origin)
         if record is None:
-            record = await _make(engine, op, spec, start=True, deadline_s=deadline_s)
-    if record.spec.origin == origin:
+            record = await _make(engine, op, spec, origin=origin, start=True, deadline_s=deadline_s)
+    if record.origin == origin:
         engine.demand.note(origin, spec, at=asyncio.get_running_loop().time())
     return record
 
 
 async def _make(
-    engine: Engine, op: Operation, spec: VmSpec, *, start: bool, deadline_s: float | None
+    engine: Engine,
+    op: Operation,
+    spec: VmSpec,
+    *,
+    origin: str | None = None,
+    start: bool,
+    deadline_s: float | None,
 ) -> VmRecord:
-    record = await claim_vm(engine, op, spec)
+    record = await claim_vm(engine, op, spec, origin=origin)
     async with engine.runtime(record.id).lifecycle.hold(op):
-        if record.spec.origin is not None:
+        if record.origin is not None:
             record = await clone_held(engine, op, record)
             if record.state is VmState.RUNNING:
                 return record
@@ -126,7 +129,7 @@ async def _make(
                 record = await _start_or_delete(engine, op, record, deadline_s)
                 booted = True
         finally:
-            await judge_template(engine, spec.origin, booted=booted)
+            await judge_template(engine, origin, booted=booted)
         return record
 
 
@@ -156,7 +159,7 @@ async def _settle_failure(
     """Keep what can be looked at of a VM whose start has failed; return the error to raise."""
     cause = error.__cause__
     if isinstance(error, BootFailed) and not isinstance(cause, HostFailed):
-        if record.spec.ephemeral:
+        if record.spec.ending.ephemeral:
             return await replace_by_report(engine, op, record, error)
         return error
     # Nothing has begun that could be looked at.

@@ -54,10 +54,10 @@ def _describe_not_found(record: VmRecord, program: str) -> ExecNotFound:
 def _plan_exec(params: VmExec, record: VmRecord) -> guest.ExecSpec:
     # A workspace belongs to root, in whose home it is: there the image's user could do nothing.
     workspace, spec = record.workspace, record.spec
-    cwd = params.cwd or (_default_directory(workspace) if workspace else spec.workdir)
-    user = params.user or (spec.user if workspace is None else "")
+    cwd = params.cwd or (_default_directory(workspace) if workspace else spec.program.workdir)
+    user = params.user or (spec.program.user if workspace is None else "")
     terminal = params.terminal
-    variables = spec.env | params.env
+    variables = spec.program.env | params.env
     return guest.ExecSpec(
         argv=tuple(_encode(word) for word in params.argv),
         env=tuple((_encode(name), _encode(value)) for name, value in variables.items()),

@@ -49,8 +49,8 @@ async def fork_vm(engine: Engine, op: Operation, params: VmFork) -> list[VmView]
     """
     source = await get_vm(engine, params.ref)
     names = await _choose_names(engine, source, params)
-    await require_programs(engine, driver=source.spec.driver, network=source.spec.network)
-    each_mib = source.spec.memory_mib
+    await require_programs(engine, driver=source.spec.driver, network=source.spec.shape.network)
+    each_mib = source.spec.shape.memory_mib
     async with promised_memory(engine, op, each_mib, number=params.number, force=params.force):
         made = await _fork(engine, op, source, names=names, ephemeral=params.ephemeral)
     # To the end: forks that nobody was told of would be nobody's (C5).
@@ -65,11 +65,13 @@ async def _fork(
     try:
         with pinned(engine, op, origin):
             source = await _save(engine, op, source, snapshot=snapshot_id)
-            changed: dict[str, object] = {"origin": origin, "ephemeral": ephemeral, "pending": None}
+            ending = msgspec.structs.replace(source.spec.ending, ephemeral=ephemeral)
             if ephemeral:
-                changed["restart"] = RestartPolicy.NO
-            specs = [msgspec.structs.replace(source.spec, name=name, **changed) for name in names]
-            return await _make_all(engine, op, specs, workspace=source.workspace)
+                ending = msgspec.structs.replace(ending, restart=RestartPolicy.NO)
+            specs = [
+                msgspec.structs.replace(source.spec, name=name, ending=ending) for name in names
+            ]
+            return await _make_all(engine, op, specs, origin=origin, workspace=source.workspace)
     finally:
         await finish_shielded(sweep_snapshots(engine))
 
@@ -105,7 +107,12 @@ async def _save(engine: Engine, op: Operation, source: VmRecord, *, snapshot: st
 
 
 async def _make_all(
-    engine: Engine, op: Operation, specs: list[VmSpec], *, workspace: WorkspaceRecord | None
+    engine: Engine,
+    op: Operation,
+    specs: list[VmSpec],
+    *,
+    origin: str,
+    workspace: WorkspaceRecord | None,
 ) -> list[VmRecord]:
     """Start a VM for each spec, a few at a time; if one fails none is left."""
     made: dict[str, VmRecord] = {}
@@ -113,7 +120,7 @@ async def _make_all(
 
     async def make(spec: VmSpec) -> None:
         async with turns:
-            made[spec.name] = await _make(engine, spec, workspace=workspace)
+            made[spec.name] = await _make(engine, spec, origin=origin, workspace=workspace)
         op.progress("fork", len(made), len(specs))
 
     op.progress("fork", 0, len(specs))
@@ -130,9 +137,11 @@ async def _make_all(
     return [made[spec.name] for spec in specs]
 
 
-async def _make(engine: Engine, spec: VmSpec, *, workspace: WorkspaceRecord | None) -> VmRecord:
+async def _make(
+    engine: Engine, spec: VmSpec, *, origin: str, workspace: WorkspaceRecord | None
+) -> VmRecord:
     op = engine.new_operation("vm.create")
-    record = await claim_vm(engine, op, spec, workspace=workspace)
+    record = await claim_vm(engine, op, spec, origin=origin, workspace=workspace)
     async with engine.runtime(record.id).lifecycle.hold(op):
         return await clone_exactly(engine, op, record)
 

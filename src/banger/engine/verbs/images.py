@@ -95,7 +95,7 @@ async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
         await asyncio.to_thread(images.unname_image, engine.layout, image.name)
         return Deleted(ids=[])
     await _require_unused(engine, image)
-    await drain_pool(engine, lambda spec: spec.image == image.digest)
+    await drain_pool(engine, lambda _, spec: spec.image == image.digest)
     async with engine.removals:
         await _require_unused(engine, image)
         await asyncio.to_thread(images.delete_image, engine.layout, image)

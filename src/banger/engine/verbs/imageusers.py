@@ -17,7 +17,7 @@ from banger.engine.state.pins import needing
 from banger.errors import InvalidRequest, ReferenceInvalid
 from banger.images import registry
 from banger.model.artifacts import Image
-from banger.model.vm import VmRecord
+from banger.model.vm import Pooled, VmRecord
 
 
 @dataclass(frozen=True)
@@ -32,8 +32,8 @@ class ImageUsers:
 
     def vms(self, image: Image) -> list[str]:
         """Return the names of the VMs that an image is in."""
-        users = [record.spec for record in self.records if record.spec.image == image.digest]
-        return [spec.name for spec in users if spec.pooled is None]
+        users = [record for record in self.records if record.spec.image == image.digest]
+        return [user.spec.name for user in users if not isinstance(user.role, Pooled)]
 
     def is_used(self, image: Image) -> bool:
         """Tell whether anything uses an image, a clone of the pool's, too."""

@@ -25,7 +25,7 @@ from banger.errors import ImageUnsupported, InvalidRequest
 from banger.images.platforms import host_platform, is_for, parse_platform
 from banger.model.artifacts import Image
 from banger.model.names import parse_vm_name
-from banger.model.vm import VmSpec, require_ending, require_sizes
+from banger.model.vm import Ending, Program, Shape, VmSpec, require_ending, require_sizes
 from banger.sizes import format_size
 from banger.words import AUTO, DRIVERS, require_driver, require_network
 
@@ -109,22 +109,23 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         image=image.digest,
         image_name=image.name,
         kernel=kernel.digest,
-        vcpu=vcpu,
-        memory_mib=memory_mib,
-        disk_mib=disk_mib,
-        network=network,
+        shape=Shape(vcpu=vcpu, memory_mib=memory_mib, disk_mib=disk_mib, network=network),
         driver=driver,
         accel=await engine.host.accel(driver),
         labels=params.labels,
-        env=image.env,
-        # Images of earlier versions have relative ones.
-        workdir=image.workdir and posixpath.join("/", image.workdir),
-        user=image.user,
-        entrypoint=_entrypoint(image) if params.entrypoint else (),
-        ephemeral=params.ephemeral,
-        ttl_s=params.ttl_s,
-        auto_stop_s=settings.auto_stop_s,
-        restart=params.restart,
+        program=Program(
+            env=image.env,
+            # Images of earlier versions have relative ones.
+            workdir=image.workdir and posixpath.join("/", image.workdir),
+            user=image.user,
+            entrypoint=_entrypoint(image) if params.entrypoint else (),
+        ),
+        ending=Ending(
+            ephemeral=params.ephemeral,
+            ttl_s=params.ttl_s,
+            auto_stop_s=settings.auto_stop_s,
+            restart=params.restart,
+        ),
     )
     op.note("spec", _describe(spec))
     return spec
@@ -185,8 +186,9 @@ def _entrypoint(image: Image) -> tuple[str, ...]:
 
 
 def _describe(spec: VmSpec) -> str:
+    shape = spec.shape
     return (
-        f"{spec.vcpu} vcpu | {spec.memory_mib} MiB | {format_size(spec.disk_mib)} disk | "
+        f"{shape.vcpu} vcpu | {shape.memory_mib} MiB | {format_size(shape.disk_mib)} disk | "
         f"{spec.image_name} | {spec.driver}/{spec.accel}"
     )
 

@@ -2,7 +2,7 @@
 
 Name and labels change at once. The machine's shape cannot change under a VMM, and what is saved
 of a running VM must fit the machine as it is: while there is one the new shape is
-`VmSpec.pending`, and the next boot makes it so. If the process dies the change was saved, or it
+`VmRecord.pending`, and the next boot makes it so. If the process dies the change was saved, or it
 was not.
 """
 
@@ -24,10 +24,7 @@ from banger.model.vm import (
     LIVE,
     Shape,
     VmRecord,
-    VmSpec,
     require_sizes,
-    reshape,
-    shape_of,
 )
 from banger.sizes import format_size
 from banger.words import require_network
@@ -46,8 +43,8 @@ async def set_vm(engine: Engine, op: Operation, params: VmSet) -> VmView:
     async with engine.runtime(vm_id).lifecycle.hold(op):
         record = await reload_vm(engine, vm_id)
         require_undamaged(record)
-        spec = change_spec(record, params)
-        await engine.database.write(store.update_spec, vm_id, spec)
+        changed = change_record(record, params)
+        await engine.database.write(store.update_spec, changed)
         record = await reload_vm(engine, vm_id)
     waits = record.state in LIVE and (params.name is not None or _asks_for_shape(params))
     return await view_vm(
@@ -55,8 +52,8 @@ async def set_vm(engine: Engine, op: Operation, params: VmSet) -> VmView:
     )
 
 
-def change_spec(record: VmRecord, params: VmSet) -> VmSpec:
-    """Return the spec that a VM is to have. Pure.
+def change_record(record: VmRecord, params: VmSet) -> VmRecord:
+    """Return what a VM is to be. Pure.
 
     Raises:
         InvalidRequest: it cannot have it.
@@ -65,18 +62,19 @@ def change_spec(record: VmRecord, params: VmSet) -> VmSpec:
     if params.name is not None:
         spec = structs.replace(spec, name=parse_vm_name(params.name))
     if params.keep:
-        spec = structs.replace(spec, ephemeral=False)
+        spec = structs.replace(spec, ending=structs.replace(spec.ending, ephemeral=False))
     changed = {key: value for key, value in params.labels.items() if value is not None}
     require_labels(changed)
     kept = {key: value for key, value in spec.labels.items() if key not in params.labels}
     spec = structs.replace(spec, labels=kept | changed)
-    shape = _change_shape(spec, params)
+    shape = _change_shape(record, params)
     if record.state not in LIVE:
-        return structs.replace(reshape(spec, shape), pending=None)
-    return structs.replace(spec, pending=None if shape == shape_of(spec) else shape)
+        return structs.replace(record, spec=structs.replace(spec, shape=shape), pending=None)
+    return structs.replace(record, spec=spec, pending=None if shape == spec.shape else shape)
 
 
-def _change_shape(spec: VmSpec, params: VmSet) -> Shape:
+def _change_shape(record: VmRecord, params: VmSet) -> Shape:
+    spec = record.spec
     asked = {
         "vcpu": params.vcpu,
         "memory_mib": params.memory_mib,
@@ -84,13 +82,13 @@ def _change_shape(spec: VmSpec, params: VmSet) -> Shape:
         "network": params.network and require_network(params.network),
     }
     given = {key: value for key, value in asked.items() if value is not None}
-    shape = structs.replace(spec.pending or shape_of(spec), **given)
+    shape = structs.replace(record.pending or spec.shape, **given)
     require_sizes(vcpu=shape.vcpu, memory_mib=shape.memory_mib, disk_mib=shape.disk_mib)
-    if shape.disk_mib < spec.disk_mib:
+    if shape.disk_mib < spec.shape.disk_mib:
         raise InvalidRequest(
-            f"The disk of {spec.name} has {format_size(spec.disk_mib)} and can only grow; "
+            f"The disk of {spec.name} has {format_size(spec.shape.disk_mib)} and can only grow; "
             f"{format_size(shape.disk_mib)} are less.",
-            hint=f"banger vm set {spec.name} --disk {-(-spec.disk_mib // 512)}G",
+            hint=f"banger vm set {spec.name} --disk {-(-spec.shape.disk_mib // 512)}G",
         )
     return shape
 
@@ -101,7 +99,7 @@ def _asks_for_shape(params: VmSet) -> bool:
 
 def _describe_waiting(record: VmRecord, params: VmSet) -> str | None:
     """Return what waits for the next boot, or None."""
-    before, after = shape_of(record.spec), record.spec.pending
+    before, after = record.spec.shape, record.pending
     waiting = [] if params.name is None else ["the host name in the guest"]
     if after is not None:
         names = {"vcpu": "vcpu", "memory_mib": "memory", "disk_mib": "disk", "network": "network"}

@@ -29,10 +29,9 @@ from banger.errors import SnapshotExists, SnapshotNotFound, SnapshotUnusable, Te
 from banger.model.names import VmId, parse_vm_name
 from banger.model.vm import (
     LIVE,
+    Shape,
     VmRecord,
     VmSpec,
-    reshape,
-    shape_of,
     snapshot_of,
     snapshot_origin,
 )
@@ -72,7 +71,7 @@ async def list_snapshots(engine: Engine, ref: str) -> list[SnapshotView]:
     record = await get_vm(engine, ref)
     users: dict[str, list[str]] = {}
     for other in await engine.database.read(store.load_vms):
-        used = snapshot_of(other.spec.origin)
+        used = snapshot_of(other.origin)
         if used is not None and other.state in LIVE:
             users.setdefault(used, []).append(other.spec.name)
     return [
@@ -102,24 +101,28 @@ async def restore_snapshot(engine: Engine, op: Operation, params: SnapshotRestor
         record = await reload_vm(engine, vm_id)
         snapshot = await _find(engine, record, params.name)
         # The machine as it was then, also where it was changed since.
-        spec = reshape(record.spec, snapshot.shape or shape_of(record.spec))
+        shape = snapshot.shape or record.spec.shape
+        spec = msgspec.structs.replace(record.spec, shape=shape)
         await _require_fit(engine, spec, snapshot)
-        await require_programs(engine, driver=spec.driver, network=spec.network)
-        spec = msgspec.structs.replace(spec, origin=snapshot_origin(snapshot.id))
+        await require_programs(engine, driver=spec.driver, network=spec.shape.network)
         async with promised_memory(
-            engine, op, spec.memory_mib, instead_of=vm_id, force=params.force
+            engine, op, shape.memory_mib, instead_of=vm_id, force=params.force
         ):
-            record = await _restore(engine, op, record, spec)
+            record = await _restore(engine, op, record, shape, snapshot_origin(snapshot.id))
     await sweep_snapshots(engine)
     return await view_vm(engine, record)
 
 
-async def _restore(engine: Engine, op: Operation, record: VmRecord, spec: VmSpec) -> VmRecord:
-    with pinned(engine, op, spec.origin):
+async def _restore(
+    engine: Engine, op: Operation, record: VmRecord, shape: Shape, origin: str
+) -> VmRecord:
+    with pinned(engine, op, origin):
         if record.state in LIVE:
             await kill_held(engine, op, record)
             record = await reload_vm(engine, record.id)
-        return await restore_held(engine, op, record, spec=spec, deadline_s=RESTORE_DEADLINE_S)
+        return await restore_held(
+            engine, op, record, shape=shape, origin=origin, deadline_s=RESTORE_DEADLINE_S
+        )
 
 
 async def delete_snapshot(engine: Engine, op: Operation, params: SnapshotRef) -> Deleted:

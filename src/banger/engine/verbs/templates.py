@@ -42,7 +42,7 @@ async def build_template_now(engine: Engine, op: Operation, params: TemplateBuil
 async def list_templates(engine: Engine) -> list[TemplateView]:
     """Return every usable template, the last used first. Changes nothing (B8)."""
     users = await _users(engine)
-    waiting = Counter(template_of(r.spec.origin) for r in await load_waiting(engine) if is_ready(r))
+    waiting = Counter(template_of(r.origin) for r in await load_waiting(engine) if is_ready(r))
     found = await asyncio.to_thread(templates.list_templates, engine.layout)
     return [
         _view(engine, template, uses=uses, users=users.get(key, []), waiting=waiting[key])
@@ -82,7 +82,7 @@ async def delete_template(engine: Engine, params: TemplateRef) -> Deleted:
 async def prune_templates(engine: Engine) -> Deleted:
     """Delete every template that no VM runs on, damaged ones, too."""
     keep = frozenset(await _users(engine))
-    await drain_pool(engine, lambda spec: template_of(spec.origin) not in keep)
+    await drain_pool(engine, lambda origin, _: template_of(origin) not in keep)
 
     def prune() -> list[str]:
         return templates.make_room(engine.layout, limit_bytes=-1, keep=keep)

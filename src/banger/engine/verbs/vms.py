@@ -45,7 +45,7 @@ async def start_vm(engine: Engine, op: Operation, params: VmStart) -> VmView:
         elif record.state is not VmState.RUNNING:
             await require_bootable(engine, record)
             limit = default_boot_deadline_s(record)
-            wanted_mib = next_spec(record.spec).memory_mib
+            wanted_mib = next_spec(record).shape.memory_mib
             async with promised_memory(engine, op, wanted_mib, force=params.force):
                 record = await start_held(engine, op, record, deadline_s=limit)
     return await view_vm(engine, record)
@@ -130,7 +130,7 @@ async def restart_vm(engine: Engine, op: Operation, params: VmRestart) -> VmView
         await save_remembered(engine, vm_id)
         record = await reload_vm(engine, vm_id)
         await require_bootable(engine, record)
-        wanted_mib = next_spec(record.spec).memory_mib
+        wanted_mib = next_spec(record).shape.memory_mib
         before = vm_id if record.state in LIVE else None
         async with promised_memory(engine, op, wanted_mib, instead_of=before, force=params.force):
             # A guest that stands still could not flush.
@@ -157,7 +157,7 @@ async def delete_vm(engine: Engine, op: Operation, ref: str) -> Deleted:
 
 async def delete_ephemeral_vm(engine: Engine, op: Operation, vm_id: VmId) -> None:
     """Delete a VM whose client has left, unless the VM was kept meanwhile (`vm.set`)."""
-    if (await get_vm(engine, vm_id)).spec.ephemeral:
+    if (await get_vm(engine, vm_id)).spec.ending.ephemeral:
         await delete_vm(engine, op, vm_id)
 
 
@@ -168,7 +168,7 @@ async def prune_vms(engine: Engine, op: Operation, params: VmPrune) -> Deleted:
         record.id
         for record in await engine.database.read(store.load_vms)
         if correct_record(engine, record).state in idle
-        and not is_hidden(record.spec)
+        and not is_hidden(record)
         and engine.runtime(record.id).lifecycle.holder is None
         and (params.ids is None or record.id in params.ids)
     ]

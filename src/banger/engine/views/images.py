@@ -14,6 +14,7 @@ from banger.engine.state.engine import Engine
 from banger.images.accounting import count_disk_use, count_owners
 from banger.layout import Layout
 from banger.model.artifacts import Image
+from banger.model.vm import is_hidden
 
 
 async def list_images(engine: Engine) -> list[ImageView]:
@@ -58,7 +59,7 @@ async def _view(engine: Engine, shown: Sequence[Image], found: Sequence[Image]) 
         names.setdefault(digest, []).append(name)
     vms: dict[str, list[str]] = {}
     for record in await engine.database.read(store.load_vms):
-        if record.spec.pooled is None and record.spec.builds is None:
+        if not is_hidden(record):
             vms.setdefault(record.spec.image, []).append(record.spec.name)
     made: dict[str, int] = {}
     for template, _, _ in await asyncio.to_thread(templates.list_templates, engine.layout):

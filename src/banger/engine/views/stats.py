@@ -49,7 +49,7 @@ async def read_stats(engine: Engine, params: VmStats) -> VmsUse:
         raise InvalidRequest(f"An interval is more than 0 and at most {INTERVAL_MAX_S:g} seconds.")
     if params.refs is None:
         saved = await engine.database.read(store.load_vms)
-        records = [correct_record(engine, each) for each in saved if not is_hidden(each.spec)]
+        records = [correct_record(engine, each) for each in saved if not is_hidden(each)]
         records = [each for each in records if each.state in LIVE]
     else:
         found = [await get_vm(engine, ref) for ref in params.refs]
@@ -133,5 +133,5 @@ def _disk(engine: Engine, record: VmRecord) -> tuple[int, int]:
     try:
         facts = engine.layout.vm_data_disk(record.id).stat()
     except FileNotFoundError:  # not made yet, or deleted at this moment
-        return record.spec.disk_mib * 2**20, 0
+        return record.spec.shape.disk_mib * 2**20, 0
     return facts.st_size, facts.st_blocks * 512

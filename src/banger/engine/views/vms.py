@@ -41,7 +41,7 @@ async def list_vms(engine: Engine, params: VmList) -> list[VmView]:
     return [
         _view(engine, record, handles.get(record.id), lifetimes.get(record.id))
         for record in (correct_record(engine, saved) for saved in records)
-        if not is_hidden(record.spec)
+        if not is_hidden(record)
         and (not params.states or record.state in params.states)
         and params.labels.items() <= record.spec.labels.items()
     ]
@@ -84,7 +84,7 @@ def _view(
 ) -> VmView:
     live = engine.runtime(record.id)
     ending = None
-    if record.spec.ttl_s or record.spec.auto_stop_s:
+    if record.spec.ending.ttl_s or record.spec.ending.auto_stop_s:
         lifetime = parse_lifetime(untrusted_lifetime)
         ending = plan_ending(record.spec, record.state, lifetime, live, read_clock())
     handle = None
@@ -106,7 +106,9 @@ def _view(
 
 def _address(record: VmRecord) -> str | None:
     """Return the address of a guest that runs and has a network."""
-    found = network.find_network(record.spec.network) if record.state is VmState.RUNNING else None
+    found = (
+        network.find_network(record.spec.shape.network) if record.state is VmState.RUNNING else None
+    )
     return None if found is None else found.plan_interface(record.id).address
 
 
