@@ -28,6 +28,11 @@ def driver_words() -> tuple[str, ...]:
     return (AUTO, *DRIVERS)
 
 
+def choose_driver(word: str) -> str:
+    """Return the driver that a word means: `auto` is the first."""
+    return next(iter(DRIVERS)) if word == AUTO else word
+
+
 def require_driver(untrusted_word: str) -> str:
     """Return the word of a driver, or `auto`.
 

@@ -22,14 +22,14 @@ from typing import IO
 from banger import guest
 from banger.errors import BangerError, VmmFailed
 from banger.host import proc
-from banger.host.accel import probe_cpu
+from banger.host.cpu import probe_cpu
 from banger.host.identity import spawn_identified
 from banger.model.names import VmId
 from banger.model.vm import Accel
 from banger.vmm.driver import MachineConfig, SharedFiles, VmmHandle
-from banger.vmm.qemu import QemuDriver, probe_qemu
 from banger.vmm.qemu.argv import Descriptors, plan_argv
-from banger.vmm.qemu.probe import QemuFacts
+from banger.vmm.qemu.driver import QemuDriver
+from banger.vmm.qemu.probe import QemuFacts, probe_qemu
 from banger.vmm.sockets import listening_socket
 from tests.kvm.supplies import UID, Supplies
 from tests.kvm.wheels import PYTHON

@@ -27,8 +27,8 @@ from banger.layout import layout_from_environment
 from banger.model.names import VmId
 from banger.model.vm import Accel
 from banger.vmm.driver import MachineConfig, SharedFiles
-from banger.vmm.qemu import probe_qemu
 from banger.vmm.qemu.argv import Descriptors, plan_argv
+from banger.vmm.qemu.probe import probe_qemu
 from banger.vmm.sockets import listening_socket
 
 CID, PORT = 3, 5005

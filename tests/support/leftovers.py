@@ -7,7 +7,8 @@ from collections.abc import Collection
 from banger.engine.upkeep.leftovers import list_process_names
 from banger.host.identity import ProcessIdentity
 from banger.layout import Layout
-from banger.vmm import Leftover, leftovers
+from banger.vmm import leftovers
+from banger.vmm.leftovers import Leftover
 
 
 def find_leftovers(layout: Layout, recorded: Collection[ProcessIdentity]) -> list[Leftover]:

@@ -9,7 +9,7 @@ import pytest
 from banger.client import Client
 from banger.errors import InvalidRequest
 from tests.support.installations import Installation
-from tests.support.toys.network import ADDRESS
+from tests.support.toys.network.kind import ADDRESS
 from tests.support.vms import TINY_IMAGE
 
 REQUEST: dict[str, Any] = {

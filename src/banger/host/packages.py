@@ -8,29 +8,15 @@ virtual environment exists.
 
 from __future__ import annotations
 
-import platform
 import shlex
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from enum import StrEnum
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
 from banger.host.proc import find_tool
-
-_ARM = platform.machine() == "aarch64"
-QEMU_PROGRAM = "qemu-system-aarch64" if _ARM else "qemu-system-x86_64"
-
-
-class PackageManager(StrEnum):
-    """A distribution's installer; the value is its program."""
-
-    APT = "apt-get"
-    DNF = "dnf"
-    PACMAN = "pacman"
-    ZYPPER = "zypper"
-    APK = "apk"
-
+from banger.host.tools import PackageManager, Tool
+from banger.words import DRIVERS, NETWORKS
 
 _INSTALL: dict[PackageManager, tuple[tuple[str, ...], ...]] = {
     PackageManager.APT: (
@@ -45,43 +31,16 @@ _INSTALL: dict[PackageManager, tuple[tuple[str, ...], ...]] = {
 """The commands, in order; the packages go to the end of the last one."""
 
 
-@dataclass(frozen=True)
-class Tool:
-    """A program that banger starts, and the packages that bring it.
-
-    `packages` is in the order of `PackageManager`; None where a distribution
-    has none that we know of. `others` are further programs of the same packages. `paths`
-    are patterns of files; one of them must exist, instead of a program.
-    """
-
-    program: str
-    why: str
-    packages: tuple[str | None, str | None, str | None, str | None, str | None]
-    required: bool = True
-    others: tuple[str, ...] = ()
-    paths: tuple[str, ...] = ()
-
-    def package(self, manager: PackageManager) -> str | None:
-        """Return the package's name on a distribution, or None."""
-        return self.packages[list(PackageManager).index(manager)]
+def _load_kinds() -> tuple[Tool, ...]:
+    """Return the tools of every kind of driver and network."""
+    packages = (*DRIVERS.values(), *NETWORKS.values())
+    modules = [import_module(f"{package}.tools") for package in packages]
+    return tuple(tool for module in modules for tool in module.TOOLS)
 
 
 RUNTIME: tuple[Tool, ...] = (
     Tool("git", "inspects and exports workspaces", ("git",) * 5),
-    Tool(
-        QEMU_PROGRAM,
-        "runs VMs",
-        ("qemu-system-arm",) + ("qemu-system-aarch64",) * 2 + ("qemu-arm", "qemu-system-aarch64")
-        if _ARM
-        else (
-            "qemu-system-x86",
-            "qemu-system-x86-core",
-            "qemu-system-x86",
-            "qemu-x86",
-            "qemu-system-x86_64",
-        ),
-    ),
-    Tool("passt", "gives VMs a network without privilege", ("passt",) * 5),
+    *_load_kinds(),
     Tool("mmdebstrap", "builds images and kernels", ("mmdebstrap", None, None, None, None)),
     Tool(
         "newuidmap",
@@ -94,6 +53,7 @@ RUNTIME: tuple[Tool, ...] = (
         "packs images",
         ("squashfs-tools", "squashfs-tools", "squashfs-tools", "squashfs", "squashfs-tools"),
         others=("mksquashfs", "unsquashfs"),
+        oldest=(4, 5),  # the first with sqfstar
     ),
     Tool("mke2fs", "makes data disks", ("e2fsprogs",) * 5),
     Tool(
@@ -104,9 +64,9 @@ RUNTIME: tuple[Tool, ...] = (
             "/usr/share/keyrings/debian-archive-keyring.gpg",
             "/usr/share/keyrings/debian-archive-bookworm-stable.gpg",
         ),
+        name="archive-keys",
     ),
     Tool("openssl", "verifies signatures of images", ("openssl",) * 5, required=False),
-    Tool("bwrap", "confines QEMU further", ("bubblewrap",) * 5, required=False),
     Tool(
         "ssh",
         "makes VMs' host keys and logs in to them",

@@ -17,7 +17,6 @@ from banger.errors import HostNotReady, ToolFailed, ToolMissing
 from banger.host import subids
 from banger.host.packages import (
     RUNTIME,
-    Tool,
     find_missing,
     find_package_manager,
     find_providers,
@@ -26,6 +25,7 @@ from banger.host.packages import (
     plan_install,
 )
 from banger.host.proc import find_tool, run_foreground
+from banger.host.tools import Tool
 
 Commands = tuple[tuple[str, ...], ...]
 

@@ -27,7 +27,7 @@ def find_network(word: str) -> Network | None:
         return None
     if word not in NETWORKS:
         raise HostNotReady(f"This release of banger has no network {word!r}.")
-    network: Network = importlib.import_module(NETWORKS[word]).NETWORK
+    network: Network = importlib.import_module(f"{NETWORKS[word]}.kind").NETWORK
     return network
 
 

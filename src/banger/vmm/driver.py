@@ -22,7 +22,6 @@ from typing import Protocol
 from msgspec import Struct
 
 from banger.config import Settings
-from banger.host.accel import CpuFacts, KvmVerdict
 from banger.host.identity import ProcessIdentity
 from banger.layout import Layout
 from banger.model.names import VmId
@@ -213,8 +212,8 @@ class DriverKind(Protocol):
         """
         ...
 
-    async def prove_kvm(self, settings: Settings, cpu: CpuFacts) -> KvmVerdict:
-        """Tell whether it can run guests on KVM here, by running one."""
+    async def find_proof_failure(self, settings: Settings, accel: Accel) -> str | None:
+        """Run a guest; return in one sentence why it did not run to its end, or None."""
         ...
 
 

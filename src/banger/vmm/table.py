@@ -17,5 +17,5 @@ def find_driver_kind(word: str) -> DriverKind:
     """
     if word not in DRIVERS:
         raise HostNotReady(f"This release of banger has no driver {word!r}.")
-    kind: DriverKind = importlib.import_module(DRIVERS[word]).DRIVER
+    kind: DriverKind = importlib.import_module(f"{DRIVERS[word]}.kind").DRIVER
     return kind

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from banger.host.doctor import probe_daemon
-from banger.host.programs import CheckState
+from banger.doctor.checks import probe_daemon
+from banger.doctor.programs import CheckState
 from tests.component.daemon.running import (
     banger,
     is_alive,

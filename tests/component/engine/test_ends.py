@@ -30,7 +30,7 @@ from banger.model.vm import RestartPolicy, VmRecord, VmState
 from banger.plan.lifecycle import plan_create
 from banger.plan.steps import Step
 from banger.store import Database
-from banger.vmm import Driver, VmmHandle
+from banger.vmm.driver import Driver, VmmHandle
 from tests.component.engine.test_recovery import VM, act, handle, insert, record
 from tests.support.specs import change_spec
 

@@ -28,7 +28,7 @@ from banger.model.names import OperationId, VmId
 from banger.model.vm import Accel, VmRecord, VmState
 from banger.plan.lifecycle import plan_create, plan_kill
 from banger.plan.steps import EndVmm, MakeDataDisk, MakeVmDir, Step
-from banger.vmm import VmmHandle
+from banger.vmm.driver import VmmHandle
 from tests.support.specs import make_spec
 
 VM = VmId("0123456789ab")

@@ -13,7 +13,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from banger import network, store
+from banger import store
 from banger.api.requests import Gc, VmList
 from banger.config import load_settings
 from banger.engine import collect_garbage, list_vms, open_engine
@@ -21,7 +21,8 @@ from banger.engine.state import restartpolicy
 from banger.layout import Layout, layout_from_environment
 from banger.model.names import VmId
 from banger.model.vm import RestartPolicy, Shape, VmState, is_hidden, snapshot_of, template_of
-from banger.vmm import VmmHandle
+from banger.network.table import decode_handle
+from banger.vmm.driver import VmmHandle
 
 RELEASED = Path(__file__).with_name("released")
 RELEASES = sorted(path.stem for path in RELEASED.glob("*.sql"))
@@ -74,7 +75,7 @@ def test_rows_are_understood(layout: Layout) -> None:
             "pool/000000000005",
         }
         assert msgspec.json.decode(handles["vmm"], type=VmmHandle).driver == "qemu"
-        found = network.decode_handle(handles["network"])
+        found = decode_handle(handles["network"])
         assert found is not None and len(found.processes) == 2
 
     asyncio.run(run())

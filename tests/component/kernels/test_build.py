@@ -17,7 +17,7 @@ import pytest
 
 from banger.errors import HostNotReady, InvalidRequest, KernelUnfit, ToolFailed
 from banger.host.identity import identify
-from banger.host.packages import Tool
+from banger.host.tools import Tool
 from banger.kernels import KernelSource, Order, build_kernel, building, kernel_dir, list_kernels
 from banger.kernels.building import configure
 from banger.kernels.smallconfig import load_options

@@ -10,7 +10,7 @@ import socket
 import struct
 import time
 
-from banger.network import Interface
+from banger.network.port import Interface
 
 SYN_ACK = 0x12
 BROADCAST = b"\xff" * 6

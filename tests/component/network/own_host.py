@@ -14,7 +14,7 @@ from pathlib import Path
 
 from banger.host import proc
 from banger.model.names import VmId
-from banger.network.user import NETWORK
+from banger.network.user.kind import NETWORK
 from banger.network.user.process import wait_network_gone
 from tests.component.network.frames import Guest
 

@@ -21,7 +21,8 @@ from banger.host.identity import is_alive, send_signal
 from banger.layout import Layout
 from banger.model.names import VmId
 from banger.network.port import StartedNetwork
-from banger.network.user import NETWORK, process
+from banger.network.user import process
+from banger.network.user.kind import NETWORK
 from banger.network.user.process import UserNetworkHandle, is_network_alive, wait_network_gone
 from tests.component.network.frames import Guest
 from tests.component.vmm.machines import make_layout

@@ -9,11 +9,11 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from banger.host.accel import render_pvh_guest
 from banger.layout import Layout
 from banger.model.names import VmId, format_vm_id
 from banger.model.vm import Accel
-from banger.vmm import MachineConfig, SharedFiles, plan_machine
+from banger.vmm.driver import MachineConfig, SharedFiles, plan_machine
+from banger.vmm.qemu.proof import render_pvh_guest
 from tests.support.specs import make_spec
 
 HALTS = bytes.fromhex(

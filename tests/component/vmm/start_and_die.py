@@ -11,7 +11,8 @@ from pathlib import Path
 
 import msgspec
 
-from banger.vmm.qemu import QemuDriver, probe_qemu
+from banger.vmm.qemu.driver import QemuDriver
+from banger.vmm.qemu.probe import probe_qemu
 from tests.component.vmm.machines import make_layout, make_machine
 
 

@@ -11,8 +11,12 @@ import pytest
 
 from banger.engine.upkeep import consoles
 from banger.errors import VmmFailed
-from banger.vmm import Console, MachineConfig, connect_console, console
-from banger.vmm.qemu import QemuDriver, probe_qemu, qmp
+from banger.vmm import console
+from banger.vmm.console import Console, connect_console
+from banger.vmm.driver import MachineConfig
+from banger.vmm.qemu import qmp
+from banger.vmm.qemu.driver import QemuDriver
+from banger.vmm.qemu.probe import probe_qemu
 from tests.component.vmm.machines import make_layout, make_machine
 
 DEADLINE_S = 120.0

@@ -13,8 +13,10 @@ from pathlib import Path
 import pytest
 
 from banger.errors import HostNotReady, VmmFailed
-from banger.vmm import MachineConfig, VmmHandle
-from banger.vmm.qemu import QemuDriver, keeper, probe_qemu, qmp
+from banger.vmm.driver import MachineConfig, VmmHandle
+from banger.vmm.qemu import keeper, qmp
+from banger.vmm.qemu.driver import QemuDriver
+from banger.vmm.qemu.probe import probe_qemu
 from tests.component.vmm.machines import make_layout, make_machine
 
 DEADLINE_S = 60.0

@@ -21,9 +21,11 @@ from banger.host import proc
 from banger.host.identity import is_alive, send_signal
 from banger.host.limits import read_stack_bytes
 from banger.layout import Layout
-from banger.vmm import MachineConfig, VmmHandle, end_leftover
+from banger.vmm.driver import MachineConfig, VmmHandle
+from banger.vmm.leftovers import end_leftover
 from banger.vmm.limits import plan_vmm_limits
-from banger.vmm.qemu import QemuDriver, probe_qemu
+from banger.vmm.qemu.driver import QemuDriver
+from banger.vmm.qemu.probe import probe_qemu
 from tests.component.vmm.machines import CRASHES, make_layout, make_machine
 from tests.support.leftovers import find_leftovers
 

@@ -3,19 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banger.host import proc
-from banger.host.accel import (
-    CpuFacts,
-    find_proof_failure,
-    parse_cpuinfo,
-    probe_cpu,
-    prove_kvm,
-)
+from banger.config import load_settings
+from banger.host.cpu import CpuFacts, parse_cpuinfo, probe_cpu
 from banger.model.vm import Accel
+from banger.vmm.acceleration import prove_kvm
+from banger.vmm.qemu.kind import DRIVER
 
 CPUINFO = """processor\t: 0
 model name\t: AMD EPYC
@@ -28,7 +25,7 @@ model name\t: another
 flags\t\t: fpu
 bogomips\t: 1.00
 """
-QEMU = proc.find_tool("qemu-system-x86_64")
+SETTINGS = load_settings(Path("/nonexistent"), {})
 
 
 def test_the_tsc_frequency_is_half_of_bogomips_and_not_the_current_clock() -> None:
@@ -49,21 +46,19 @@ def test_any_cpuinfo_gives_facts(text: str) -> None:
 
 def test_the_proofs_guest_runs_to_its_end_under_emulation() -> None:
     """So a failure with KVM is KVM's."""
-    assert QEMU is not None
-    assert asyncio.run(find_proof_failure(QEMU, Accel.TCG)) is None
+    assert asyncio.run(DRIVER.find_proof_failure(SETTINGS, Accel.TCG)) is None
 
 
 def test_kvm_is_not_believed_without_the_cpus_flags() -> None:
     """A device node and an API version are no proof."""
     cpu = CpuFacts("some CPU", frozenset({"tsc"}), 1)
-    verdict = asyncio.run(prove_kvm("/nonexistent", cpu=cpu))
+    verdict = asyncio.run(prove_kvm(DRIVER, SETTINGS, cpu))
     assert not verdict.usable
     assert "vmx" in verdict.reason
 
 
 def test_the_verdict_on_this_host_is_what_qemu_does() -> None:
-    assert QEMU is not None
-    verdict = asyncio.run(prove_kvm(QEMU, cpu=probe_cpu()))
-    runs = asyncio.run(find_proof_failure(QEMU, Accel.KVM)) is None
+    verdict = asyncio.run(prove_kvm(DRIVER, SETTINGS, probe_cpu()))
+    runs = asyncio.run(DRIVER.find_proof_failure(SETTINGS, Accel.KVM)) is None
     assert runs or not verdict.usable
     assert verdict.reason

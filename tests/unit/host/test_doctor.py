@@ -9,9 +9,10 @@ from pathlib import Path
 import pytest
 
 from banger.config import Settings, load_settings
-from banger.host import doctor, programs
-from banger.host.packages import PackageManager
-from banger.host.programs import Check, CheckState
+from banger.doctor import checks as doctor
+from banger.doctor import programs
+from banger.doctor.programs import Check, CheckState
+from banger.host.tools import PackageManager
 from banger.layout import Layout, layout_from_environment
 
 
@@ -87,9 +88,13 @@ def test_defaults_come_with_their_origin(private_environ: dict[str, str]) -> Non
     assert "disk_gib 8 (default)" in fact
 
 
+def _with_qemu(program: str) -> Settings:
+    return _settings({}, BANGER_QEMU_BINARY=program)
+
+
 def test_missing_program_is_named_with_its_package() -> None:
     """H8: with the name that the package has on this distribution."""
-    found = list(programs.probe_tools(PackageManager.DNF, qemu="/nonexistent/qemu"))
+    found = list(programs.probe_tools(PackageManager.DNF, _with_qemu("/nonexistent/qemu")))
     qemu = next(check for check in found if check.name == "qemu")
     assert qemu.state is CheckState.FAIL
     assert "/nonexistent/qemu is not installed (package qemu-system-x86-core)" in qemu.fact
@@ -108,13 +113,13 @@ def test_missing_program_is_named_with_its_package() -> None:
 def test_qemu_must_run_and_be_new_enough(
     tmp_path: Path, text: str, state: CheckState, part: str
 ) -> None:
-    found = programs.probe_tools(PackageManager.APT, qemu=_program(tmp_path / "qemu", text))
+    found = programs.probe_tools(PackageManager.APT, _with_qemu(_program(tmp_path / "qemu", text)))
     check = next(check for check in found if check.name == "qemu")
     assert (check.state, part in check.fact) == (state, True), check.fact
 
 
 def test_what_is_installed_is_asked_as_it_wants_to_be() -> None:
-    found = programs.probe_tools(PackageManager.APT, qemu="qemu-system-x86_64")
+    found = programs.probe_tools(PackageManager.APT, _with_qemu("qemu-system-x86_64"))
     assert [check.fact for check in found if "does not run" in check.fact] == []
 
 
@@ -123,7 +128,7 @@ def test_a_program_that_is_not_needed_and_does_not_run_is_a_warning(
 ) -> None:
     _program(tmp_path / "openssl", "exit 1")
     monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
-    found = programs.probe_tools(PackageManager.APT, qemu="qemu-system-x86_64")
+    found = programs.probe_tools(PackageManager.APT, _with_qemu("qemu-system-x86_64"))
     check = next(check for check in found if check.name == "openssl")
     assert (check.state, "does not run" in check.fact) == (CheckState.WARN, True)
 

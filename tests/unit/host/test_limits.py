@@ -10,14 +10,14 @@ from pathlib import Path
 
 import pytest
 
-from banger.host.limits.check import probe_limits
+from banger.doctor.limits import probe_limits
+from banger.doctor.programs import CheckState
 from banger.host.limits.servicemanager import (
     SOCKET,
     is_own_manager,
     may_move_children,
     parse_cgroup,
 )
-from banger.host.programs import CheckState
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,8 @@ import pytest
 
 from banger.errors import HostNotReady, ToolFailed
 from banger.host import packages, setup, subids
-from banger.host.packages import BUILD, RUNTIME, TESTS, PackageManager, Tool
+from banger.host.packages import BUILD, RUNTIME, TESTS
+from banger.host.tools import PackageManager, Tool
 from tests.support.artifacts import CHECKOUT
 
 

@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from banger.model.names import VmId, format_vm_id
 from banger.network.port import format_mac
-from banger.network.user import NETWORK
 from banger.network.user.argv import plan_guard, plan_passt
+from banger.network.user.kind import NETWORK
 from tests.support.golden import check_golden
 
 GOLDEN = Path(__file__).parent / "golden"

@@ -9,7 +9,7 @@ from collections.abc import Coroutine
 import pytest
 
 from banger.model.names import VmId
-from banger.network.user import NETWORK
+from banger.network.user.kind import NETWORK
 from banger.network.user.probe import knock, render_arp_request
 from tests.unit.network.wire import Guard
 

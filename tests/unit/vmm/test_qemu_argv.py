@@ -10,7 +10,7 @@ import pytest
 from banger.layout import Layout
 from banger.model.names import VmId
 from banger.model.vm import Accel
-from banger.vmm import MachineConfig, SharedFiles, plan_machine
+from banger.vmm.driver import MachineConfig, SharedFiles, plan_machine
 from banger.vmm.qemu.argv import Descriptors, plan_argv, plan_kernel_command_line
 from banger.vmm.qemu.sandbox import SandboxFacts, plan_sandbox, with_info
 from tests.support.golden import check_golden

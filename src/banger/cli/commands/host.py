@@ -20,7 +20,7 @@ def _configure_doctor(parser: Parser) -> None:
 
 
 def _doctor(arguments: Namespace, context: Context) -> int:
-    from banger.host.doctor import is_ready, probe_host
+    from banger.doctor.checks import is_ready, probe_host
     from banger.host.setup import find_setup_command
 
     checks = probe_host(context.layout, os.environ)

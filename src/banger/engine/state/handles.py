@@ -7,11 +7,14 @@ from typing import TypeVar
 
 import msgspec
 
-from banger import network, store, vmm
+from banger import store
 from banger.engine.state.engine import Engine
 from banger.engine.state.lifetime import Lifetime
 from banger.errors import HostNotReady
 from banger.model.names import VmId
+from banger.network.port import NetworkHandle
+from banger.network.table import decode_handle
+from banger.vmm.driver import VmmHandle
 
 log = logging.getLogger(__name__)
 
@@ -19,11 +22,11 @@ log = logging.getLogger(__name__)
 H = TypeVar("H")
 
 
-async def load_vmm_handle(engine: Engine, vm_id: VmId) -> vmm.VmmHandle | None:
+async def load_vmm_handle(engine: Engine, vm_id: VmId) -> VmmHandle | None:
     """Return the saved handle of a VM's VMM; a damaged one counts as none (B9)."""
     handles = await engine.database.read(store.load_handles, vm_id)
     payload = handles.get("vmm")
-    return None if payload is None else parse_handle(payload, vmm.VmmHandle)
+    return None if payload is None else parse_handle(payload, VmmHandle)
 
 
 def parse_lifetime(untrusted_payload: bytes | None) -> Lifetime | None:
@@ -31,10 +34,10 @@ def parse_lifetime(untrusted_payload: bytes | None) -> Lifetime | None:
     return None if untrusted_payload is None else parse_handle(untrusted_payload, Lifetime)
 
 
-def parse_network(untrusted_payload: bytes) -> network.NetworkHandle | None:
+def parse_network(untrusted_payload: bytes) -> NetworkHandle | None:
     """Return the handle of a network, as `parse_handle`."""
     try:
-        return network.decode_handle(untrusted_payload)
+        return decode_handle(untrusted_payload)
     except (msgspec.DecodeError, HostNotReady):
         log.error("a damaged handle is ignored: %r", untrusted_payload[:200])
         return None

@@ -10,9 +10,11 @@ import asyncio
 
 from banger.engine.state.settings import SettingsNow
 from banger.errors import HostNotReady
-from banger.host.accel import probe_cpu
+from banger.host.cpu import probe_cpu
 from banger.model.vm import Accel
-from banger.vmm import Driver, DriverKind, find_driver_kind
+from banger.vmm.acceleration import prove_kvm
+from banger.vmm.driver import Driver, DriverKind
+from banger.vmm.table import find_driver_kind
 
 Programs = tuple[str, ...]
 """A driver's word and the programs that the settings name for it."""
@@ -61,7 +63,7 @@ class HostFacts:
     async def _decide(self, kind: DriverKind, wanted: str) -> Accel:
         if wanted == Accel.TCG:
             return Accel.TCG
-        proof = await kind.prove_kvm(self._settings(), self.cpu)
+        proof = await prove_kvm(kind, self._settings(), self.cpu)
         if wanted == Accel.KVM and not proof.usable:
             raise HostNotReady(
                 f"The configuration asks for KVM, which does not work here: {proof.reason}",

@@ -19,8 +19,8 @@ from banger.errors import VmmFailed
 from banger.host.identity import ProcessIdentity
 from banger.model.names import VmId
 from banger.model.vm import VmRecord
-from banger.network import NetworkHandle
-from banger.vmm import Driver, VmmHandle
+from banger.network.port import NetworkHandle
+from banger.vmm.driver import Driver, VmmHandle
 
 
 @dataclass

@@ -7,11 +7,12 @@ import contextlib
 import hashlib
 from typing import Any
 
-from banger import guest, images, kernels, network
+from banger import guest, images, kernels
 from banger.engine.state.machine import Machine
 from banger.engine.steps.actor import Actor
 from banger.errors import ExecNotExecutable, ExecNotFound, GuestGone
 from banger.model.vm import Pooled, TemplateBuild, VmRecord
+from banger.network.table import find_network
 from banger.plan.identity import IdentityFile, render_identity_files, render_name_files
 from banger.plan.steps import (
     BootGuest,
@@ -156,7 +157,7 @@ async def _start_entrypoint(machine: Machine, _: StartEntrypoint) -> None:
 def _identity(machine: Machine) -> guest.Identity:
     engine, record = machine.engine, machine.record
     key = engine.layout.vm_host_key(record.id)
-    found = network.find_network(record.spec.shape.network)
+    found = find_network(record.spec.shape.network)
     interface = None if found is None else found.plan_interface(record.id)
     hostname = _hostname(record)
     files = render_identity_files(

@@ -6,15 +6,16 @@ from typing import Any
 
 import msgspec
 
-from banger import network, store
+from banger import store
 from banger.engine.state.machine import Machine
 from banger.engine.steps.actor import Actor
 from banger.engine.steps.handles import ended_unless_saved
+from banger.network.table import find_network
 from banger.plan.steps import EndNetwork, StartNetwork, Step
 
 
 async def _start_network(machine: Machine, _: StartNetwork) -> None:
-    chosen = network.find_network(machine.record.spec.shape.network)
+    chosen = find_network(machine.record.spec.shape.network)
     assert chosen is not None, "its plan would have no such step"
     log_file = machine.engine.layout.vm_network_log(machine.id)
     started = await chosen.start(chosen.plan_interface(machine.id), log_file=log_file)

@@ -8,13 +8,15 @@ from typing import Any
 
 import msgspec
 
-from banger import images, kernels, network, store, templates, vmm
+from banger import images, kernels, store, templates
 from banger.engine.state.machine import Machine
 from banger.engine.state.runtime import stop_watching
 from banger.engine.steps.actor import Actor
 from banger.engine.steps.handles import ended_unless_saved
 from banger.engine.steps.network import close_network_socket
+from banger.network.table import find_network
 from banger.plan.steps import EndVmm, RestoreVmm, SpawnVmm, Step
+from banger.vmm.driver import Driver, MachineConfig, SharedFiles, VmmHandle, plan_machine
 
 READY_DEADLINE_S = 30.0
 QUIT_DEADLINE_S = 5.0
@@ -34,7 +36,7 @@ async def _restore_vmm(machine: Machine, step: RestoreVmm) -> None:
     await driver.restore(handle, folder / templates.STATE, deadline_s=READY_DEADLINE_S)
 
 
-async def _spawn(machine: Machine, driver: vmm.Driver, *, memory: Path | None) -> vmm.VmmHandle:
+async def _spawn(machine: Machine, driver: Driver, *, memory: Path | None) -> VmmHandle:
     config = await asyncio.to_thread(_plan_machine, machine, memory)
     try:
         handle = await driver.spawn(config, network=machine.runtime.network_socket)
@@ -47,17 +49,17 @@ async def _spawn(machine: Machine, driver: vmm.Driver, *, memory: Path | None) -
     return handle
 
 
-def _plan_machine(machine: Machine, memory: Path | None) -> vmm.MachineConfig:
+def _plan_machine(machine: Machine, memory: Path | None) -> MachineConfig:
     engine, spec = machine.engine, machine.record.spec
     image = images.get_image(engine.layout, spec.image)
     kernel = kernels.get_kernel(engine.layout, spec.kernel)
     folder = kernels.kernel_dir(engine.layout, kernel)
-    found = network.find_network(spec.shape.network)
-    return vmm.plan_machine(
+    found = find_network(spec.shape.network)
+    return plan_machine(
         layout=engine.layout,
         vm_id=machine.id,
         spec=spec,
-        shared=vmm.SharedFiles(
+        shared=SharedFiles(
             bzimage=folder / kernel.bzimage,
             initramfs=folder / kernel.initramfs,
             root=images.require_root(engine.layout, image),

@@ -17,7 +17,7 @@ import contextlib
 import os
 from collections.abc import AsyncIterator
 
-from banger import store, vmm
+from banger import store
 from banger.engine.state.engine import Engine
 from banger.engine.state.handles import parse_handle
 from banger.engine.state.operations import Operation
@@ -26,6 +26,7 @@ from banger.host.memory import read_taken_mib
 from banger.model.names import VmId
 from banger.model.vm import LIVE, VmRecord, is_hidden
 from banger.sizes import format_size
+from banger.vmm.driver import VmmHandle
 
 FEW_PROCESSORS = 4
 """So many are possible on any host."""
@@ -134,5 +135,5 @@ def _still_to_take(records: list[VmRecord], handles: dict[VmId, bytes]) -> int:
 
 
 def _taken_mib(untrusted_handle: bytes | None) -> int:
-    handle = None if untrusted_handle is None else parse_handle(untrusted_handle, vmm.VmmHandle)
+    handle = None if untrusted_handle is None else parse_handle(untrusted_handle, VmmHandle)
     return 0 if handle is None else read_taken_mib(handle.process)

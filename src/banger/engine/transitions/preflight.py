@@ -9,8 +9,8 @@ import asyncio
 
 from banger.engine.state.engine import Engine
 from banger.host import setup
-from banger.network import find_network
-from banger.vmm import find_driver_kind
+from banger.network.table import find_network
+from banger.vmm.table import find_driver_kind
 
 
 async def require_programs(engine: Engine, *, driver: str, network: str) -> None:

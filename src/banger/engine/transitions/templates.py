@@ -24,7 +24,7 @@ from banger.errors import (
 )
 from banger.model.vm import LIVE, VmSpec, is_hidden, template_of
 from banger.templates import Template
-from banger.vmm import Capability
+from banger.vmm.driver import Capability
 
 TRIES = 2
 """Template failures tolerated per shape; after that its VMs cold-boot until the daemon restarts.

@@ -16,7 +16,7 @@ import contextlib
 import logging
 from sqlite3 import Connection
 
-from banger import store, vmm
+from banger import store
 from banger.engine.state.engine import Engine
 from banger.engine.state.handles import parse_handle, parse_lifetime
 from banger.engine.state.lifetime import (
@@ -40,6 +40,7 @@ from banger.errors import BangerError
 from banger.host.usage import read_cpu_s
 from banger.model.names import VmId
 from banger.model.vm import VmRecord, VmState
+from banger.vmm.driver import VmmHandle
 
 log = logging.getLogger(__name__)
 
@@ -121,7 +122,7 @@ def _note_use(live: VmRuntime, untrusted_handle: bytes | None, window_s: float, 
     looked_at, cpu_s = live.cpu_seen
     if now.monotonic_s - looked_at < window_s * 0.9 or untrusted_handle is None:
         return
-    handle = parse_handle(untrusted_handle, vmm.VmmHandle)
+    handle = parse_handle(untrusted_handle, VmmHandle)
     used_s = None if handle is None else read_cpu_s(handle.process)
     if used_s is None:
         return

@@ -10,8 +10,9 @@ from banger.engine.state.engine import Engine
 from banger.engine.state.machine import load_machine
 from banger.errors import VmNotFound
 from banger.host.identity import ProcessIdentity
-from banger.network import find_network
-from banger.vmm import Leftover, find_driver_kind, find_leftovers
+from banger.network.table import find_network
+from banger.vmm.leftovers import Leftover, find_leftovers
+from banger.vmm.table import find_driver_kind
 from banger.words import DRIVERS, NETWORKS
 
 

@@ -49,7 +49,7 @@ from banger.model.names import VmId
 from banger.model.vm import LIVE, VmRecord, VmState, is_hidden
 from banger.plan.lifecycle import plan_kill
 from banger.plan.steps import Step
-from banger.vmm import end_leftover
+from banger.vmm.leftovers import end_leftover
 
 log = logging.getLogger(__name__)
 

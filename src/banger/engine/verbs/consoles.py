@@ -13,7 +13,7 @@ from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_vm
 from banger.errors import ConsoleTaken, WrongState
 from banger.model.vm import LIVE
-from banger.vmm import Console, connect_console
+from banger.vmm.console import Console, connect_console
 
 
 @contextlib.asynccontextmanager

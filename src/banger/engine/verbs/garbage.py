@@ -15,7 +15,7 @@ from banger.engine.upkeep.leftovers import find_unrecorded
 from banger.host.files import list_own
 from banger.model.names import VmId
 from banger.model.vm import LIVE
-from banger.vmm import end_leftover
+from banger.vmm.leftovers import end_leftover
 
 VM_ID = re.compile(r"[0-9a-f]{12}")
 """Only names of this shape are looked at, so that nothing of the user's is (hazard A6)."""

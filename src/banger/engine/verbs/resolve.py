@@ -27,7 +27,7 @@ from banger.model.artifacts import Image
 from banger.model.names import parse_vm_name
 from banger.model.vm import Ending, Program, Shape, VmSpec, require_ending, require_sizes
 from banger.sizes import format_size
-from banger.words import AUTO, DRIVERS, require_driver, require_network
+from banger.words import choose_driver, require_driver, require_network
 
 
 def require_valid(params: VmCreate, settings: Settings) -> None:
@@ -161,8 +161,7 @@ async def plan_vm(engine: Engine, op: Operation, params: VmCreate) -> VmPlan:
 
 
 def _driver(params: VmCreate, settings: Settings) -> str:
-    asked = params.driver or settings.driver
-    return next(iter(DRIVERS)) if asked == AUTO else asked
+    return choose_driver(params.driver or settings.driver)
 
 
 def _require_platform(image: Image) -> None:

@@ -12,7 +12,7 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from banger import guest, store, vmm
+from banger import guest, store
 from banger.api.requests import VmStats
 from banger.api.results import TotalUse, VmsUse, VmUse
 from banger.engine.state.engine import Engine
@@ -22,6 +22,7 @@ from banger.engine.state.outcome import correct_record
 from banger.errors import BangerError, InvalidRequest
 from banger.host.usage import MemoryUse, read_cpu_s, read_memory
 from banger.model.vm import LIVE, VmRecord, VmState, is_hidden
+from banger.vmm.driver import VmmHandle
 
 AGENT_DEADLINE_S = 2.0
 INTERVAL_MAX_S = 60.0
@@ -98,7 +99,7 @@ async def _use(engine: Engine, record: VmRecord, interval_s: float) -> VmUse:
     )
 
 
-async def _look(handle: vmm.VmmHandle | None, interval_s: float) -> Look:
+async def _look(handle: VmmHandle | None, interval_s: float) -> Look:
     """Watch a VMM for an interval."""
     if handle is None:
         return Look()

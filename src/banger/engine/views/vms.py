@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 from sqlite3 import Connection
 from typing import Literal
 
-from banger import network, store, vmm
+from banger import store
 from banger.api.requests import VmList, VmWatch
 from banger.api.results import VmView, view_record
 from banger.engine.state.engine import Engine
@@ -22,6 +22,8 @@ from banger.engine.state.runtime import VmRuntime
 from banger.errors import InvalidRequest
 from banger.model.names import VmId
 from banger.model.vm import LIVE, VmRecord, VmState, is_hidden
+from banger.network.table import find_network
+from banger.vmm.driver import VmmHandle
 
 log = logging.getLogger(__name__)
 
@@ -89,7 +91,7 @@ def _view(
         ending = plan_ending(record.spec, record.state, lifetime, live, read_clock())
     handle = None
     if untrusted_handle is not None and record.state in LIVE:
-        handle = parse_handle(untrusted_handle, vmm.VmmHandle)
+        handle = parse_handle(untrusted_handle, VmmHandle)
     holder = live.lifecycle.holder
     return view_record(
         record,
@@ -106,9 +108,7 @@ def _view(
 
 def _address(record: VmRecord) -> str | None:
     """Return the address of a guest that runs and has a network."""
-    found = (
-        network.find_network(record.spec.shape.network) if record.state is VmState.RUNNING else None
-    )
+    found = find_network(record.spec.shape.network) if record.state is VmState.RUNNING else None
     return None if found is None else found.plan_interface(record.id).address
 
 

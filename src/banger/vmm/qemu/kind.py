@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from banger.config import Settings
-from banger.host.accel import CpuFacts, KvmVerdict, prove_kvm
+from banger.model.vm import Accel
 from banger.vmm.qemu.driver import QemuDriver
 from banger.vmm.qemu.probe import probe_qemu
+from banger.vmm.qemu.proof import find_failure
 
 
 class Qemu:
@@ -21,9 +22,9 @@ class Qemu:
         """Return the driver of this host's QEMU, which is asked for its version."""
         return QemuDriver(await probe_qemu(settings.qemu.binary))
 
-    async def prove_kvm(self, settings: Settings, cpu: CpuFacts) -> KvmVerdict:
-        """Run a guest of a few instructions on KVM."""
-        return await prove_kvm(settings.qemu.binary, cpu=cpu)
+    async def find_proof_failure(self, settings: Settings, accel: Accel) -> str | None:
+        """Run a guest of a few instructions."""
+        return await find_failure(settings.qemu.binary, accel)
 
 
 DRIVER = Qemu()

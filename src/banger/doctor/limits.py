@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from banger.doctor.programs import Check, CheckState
 from banger.host.limits.servicemanager import (
     CONTROLLERS,
     LINGER,
@@ -16,7 +17,6 @@ from banger.host.limits.servicemanager import (
     may_move_children,
     probe_controllers,
 )
-from banger.host.programs import Check, CheckState
 
 NAME = "limits"
 SYSTEMD = Path("/run/systemd/system")

@@ -15,19 +15,22 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from banger.config import Settings, load_settings, probe_host_size
+from banger.config import Settings, decide_settings, load_settings, probe_host_size
+from banger.doctor.limits import probe_limits
+from banger.doctor.programs import Check, CheckState, probe_tools
 from banger.errors import ConfigInvalid
 from banger.host import subids
-from banger.host.accel import KVM_DEVICE, find_proof_failure, probe_cpu, prove_kvm
-from banger.host.limits.check import probe_limits
+from banger.host.cpu import KVM_DEVICE, probe_cpu
 from banger.host.lockholder import is_held, is_stopped, peer_pid, read_holder
 from banger.host.memory import read_available_mib
-from banger.host.packages import QEMU_PROGRAM, find_package_manager, format_install
+from banger.host.packages import find_package_manager, format_install
 from banger.host.proc import find_tool
-from banger.host.programs import Check, CheckState, probe_tools
 from banger.layout import SUN_PATH_MAX, Layout
 from banger.model.vm import Accel
 from banger.sizes import format_size
+from banger.vmm.acceleration import prove_kvm
+from banger.vmm.table import find_driver_kind
+from banger.words import choose_driver
 
 DISK_WARN_MIB = 10 * 1024
 DISK_FAIL_MIB = 3 * 1024
@@ -49,12 +52,11 @@ def _iterate_checks(layout: Layout, environ: Mapping[str, str]) -> Iterator[Chec
     settings, config = _probe_config(layout, environ)
     yield _probe_python()
     yield _probe_user()
-    yield from probe_tools(
-        find_package_manager(), qemu=settings.qemu.binary if settings else QEMU_PROGRAM
-    )
+    probed = settings or decide_settings({}, layout.config_file, {})
+    yield from probe_tools(find_package_manager(), probed)
     yield probe_subordinate_ids(getpass.getuser(), os.getuid())
-    yield probe_acceleration(settings)
-    yield _probe_memory(settings)
+    yield probe_acceleration(probed)
+    yield _probe_memory(probed)
     yield probe_limits(layout.runtime.parent)
     yield from _probe_disks(layout)
     yield probe_runtime_dir(layout)
@@ -86,7 +88,7 @@ def _probe_user() -> Check:
     return Check(
         "user",
         CheckState.WARN,
-        "You are root, and passt gives root no network for VMs; banger is for ordinary users.",
+        "You are root, whose VMs have no network; banger is for ordinary users.",
     )
 
 
@@ -103,21 +105,21 @@ def probe_subordinate_ids(user: str, uid: int, *, files: tuple[Path, ...] = subi
     return Check("subuid", CheckState.FAIL, fact, grant)
 
 
-def probe_acceleration(settings: Settings | None) -> Check:
+def probe_acceleration(settings: Settings) -> Check:
     """Tell how guests are run: on hardware, proven by a guest, or emulated, and why."""
     import asyncio
 
-    wanted = settings.accel if settings else "auto"
-    qemu = settings.qemu.binary if settings else QEMU_PROGRAM
-    if find_tool(qemu) is None:
-        return Check("accel", CheckState.FAIL, "Without QEMU no guest can be tried.")
-    verdict = asyncio.run(prove_kvm(qemu, cpu=probe_cpu()))
+    wanted, kind = settings.accel, find_driver_kind(choose_driver(settings.driver))
+    lacking = [name for name in kind.list_programs(settings) if find_tool(name) is None]
+    if lacking:
+        return Check("accel", CheckState.FAIL, f"Without {lacking[0]} no guest can be tried.")
+    verdict = asyncio.run(prove_kvm(kind, settings, probe_cpu()))
     if verdict.usable and wanted != "tcg":
         return Check("accel", CheckState.OK, f"Guests run on KVM. {verdict.reason}")
     if wanted == "kvm":
         fact = f"The configuration wants KVM. {verdict.reason}"
         return Check("accel", CheckState.FAIL, fact, _kvm_hint())
-    failure = asyncio.run(find_proof_failure(qemu, Accel.TCG))
+    failure = asyncio.run(kind.find_proof_failure(settings, Accel.TCG))
     if failure is not None:
         return Check("accel", CheckState.FAIL, failure)
     if wanted == "tcg":
@@ -134,10 +136,10 @@ def _kvm_hint() -> str | None:
     return f"sudo usermod --append --groups kvm {getpass.getuser()}"
 
 
-def _probe_memory(settings: Settings | None) -> Check:
+def _probe_memory(settings: Settings) -> Check:
     total = probe_host_size().memory_mib
     free = read_available_mib()
-    wanted = settings.vm_defaults.memory_mib if settings else 0
+    wanted = settings.vm_defaults.memory_mib
     fact = (
         f"{format_size(free)} of {format_size(total)} of memory are free; "
         f"a VM gets {format_size(wanted)}."

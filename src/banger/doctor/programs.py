@@ -10,16 +10,15 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from operator import attrgetter
 
+from banger.config import Settings
 from banger.errors import BangerError
-from banger.host.packages import RUNTIME, PackageManager, Tool, name_missing
+from banger.host.packages import RUNTIME, name_missing
 from banger.host.proc import Finished, run_sync
+from banger.host.tools import PackageManager, Tool
 
 VERSION_DEADLINE_S = 10.0
-OLDEST: dict[str, tuple[int, ...]] = {
-    "qemu": (7, 2),  # -netdev stream over a Unix socket
-    "sqfstar": (4, 5),  # the first release with sqfstar
-}
 _VERSION = re.compile(rb"(?<![0-9.])(\d+(?:\.\d+)+)")
 _VERSION_OPTIONS = {"ssh": "-V", "mke2fs": "-V", "sqfstar": "-version", "openssl": "version"}
 
@@ -45,11 +44,11 @@ class Check:
     hint: str | None = None
 
 
-def probe_tools(manager: PackageManager | None, *, qemu: str) -> Iterator[Check]:
-    """Yield a check for each program or file that banger needs; `qemu` is its program."""
+def probe_tools(manager: PackageManager | None, settings: Settings) -> Iterator[Check]:
+    """Yield a check for each program or file that banger needs."""
     for tool in RUNTIME:
         name = _name(tool)
-        program = qemu if name == "qemu" else tool.program
+        program = attrgetter(tool.setting)(settings) if tool.setting else tool.program
         if missing := name_missing(replace(tool, program=program)):
             yield _missing(tool, name, missing, manager)
         elif tool.paths or program == "newuidmap":
@@ -71,12 +70,12 @@ def probe_bubblewrap() -> Check:
     argv = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"]
     finished = _run_briefly(argv)
     if finished and finished.status == 0:
-        return Check("bwrap", CheckState.OK, "bubblewrap works and will confine QEMU.")
+        return Check("bwrap", CheckState.OK, "bubblewrap works and will confine VMMs.")
     said = _last_line(finished) if finished else "it did not end in time"
     return Check(
         "bwrap",
         CheckState.WARN,
-        f"bubblewrap cannot be used here ({said}); QEMU is confined by its own sandbox only.",
+        f"bubblewrap cannot be used here ({said}); VMMs are confined by their own sandbox only.",
     )
 
 
@@ -87,12 +86,11 @@ def _probe_version(tool: Tool, name: str, program: str) -> Check:
         state = CheckState.FAIL if tool.required else CheckState.WARN
         return Check(name, state, f"{program} does not run: {said}.")
     version = parse_version(finished.stdout + finished.stderr)
-    oldest = OLDEST.get(name)
     if version is None:
         return Check(name, CheckState.OK, f"{program} is here; it {tool.why}.")
     text = format_version(version)
-    if oldest and version < oldest:
-        need = format_version(oldest)
+    if tool.oldest and version < tool.oldest:
+        need = format_version(tool.oldest)
         return Check(name, CheckState.FAIL, f"{program} is {text}; {need} or newer is needed.")
     return Check(name, CheckState.OK, f"{program} {text} {tool.why}.")
 
@@ -114,9 +112,7 @@ def _missing(
 
 
 def _name(tool: Tool) -> str:
-    if tool.program.startswith("qemu-system"):
-        return "qemu"
-    return "archive-keys" if tool.paths else tool.program
+    return tool.name or tool.program
 
 
 def _verb(tool: Tool) -> str:
