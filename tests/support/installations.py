@@ -137,9 +137,9 @@ class Installation:
             return {}
         with self.database() as connection:
             rows = connection.execute(
-                "SELECT id, state, spec FROM vms ORDER BY created_at"
+                "SELECT id, state, role FROM vms ORDER BY created_at"
             ).fetchall()
-        return {vm_id: state for vm_id, state, spec in rows if json.loads(spec)["pooled"]}
+        return {vm_id: state for vm_id, state, role in rows if json.loads(role)["type"] == "pooled"}
 
     def database(self) -> contextlib.closing[sqlite3.Connection]:
         """Open the database as somebody who tampers with it; no daemon should run."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import sqlite3
 from typing import Any
 
@@ -21,9 +20,9 @@ def require_sound(client: Client, layout: Layout) -> None:
         assert rows.execute("SELECT * FROM operations").fetchall() == []
         assert rows.execute("SELECT * FROM journal").fetchall() == []
         owners = {row[0] for row in rows.execute("SELECT vm_id FROM handles")}
-        specs = rows.execute("SELECT id, state, spec FROM vms").fetchall()
+        specs = rows.execute("SELECT id, state, origin FROM vms").fetchall()
     saved = {row[0]: row[1] for row in specs}
-    origins = {row[0]: str(json.loads(row[2])["origin"]) for row in specs}
+    origins = {row[0]: str(row[2]) for row in specs}
     assert saved == {name: vm["state"] for name, vm in records.items()}
     assert not set(saved.values()) & {"starting", "stopping"}, saved
     live = {name for name, vm in records.items() if vm["state"] in ("running", "paused")}

@@ -59,7 +59,7 @@ def start_logging(log_file: Path, *, level: str, foreground: bool) -> None:
         handler.setFormatter(LineFormatter())
     logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
     # The loop's debug chatter and QMP's every message would fill the log in a day.
-    for noisy in ("asyncio", "qemu"):
+    for noisy in ("asyncio",):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
