@@ -202,7 +202,7 @@ def test_a_banger_without_the_guard_says_so(
 NO_NETWORK = """
 import asyncio, pathlib, sys
 from banger.errors import HostNotReady
-from banger.network.user import NETWORK
+from banger.network.user.kind import NETWORK
 try:
     log = pathlib.Path(sys.argv[1])
     asyncio.run(NETWORK.start(NETWORK.plan_interface("0123456789ab"), log_file=log))
