@@ -41,7 +41,8 @@ def require_driver(untrusted_word: str) -> str:
     """
     if untrusted_word not in driver_words():
         raise InvalidRequest(
-            f"There is no driver {untrusted_word!r}; drivers are {', '.join(driver_words())}."
+            f"There is no driver {untrusted_word!r}; drivers are {', '.join(driver_words())}.",
+            hint=f"--driver {AUTO}",
         )
     return untrusted_word
 
@@ -54,6 +55,7 @@ def require_network(untrusted_word: str) -> str:
     """
     if untrusted_word not in network_words():
         raise InvalidRequest(
-            f"There is no network {untrusted_word!r}; networks are {', '.join(network_words())}."
+            f"There is no network {untrusted_word!r}; networks are {', '.join(network_words())}.",
+            hint=f"--network {network_words()[0]}",
         )
     return untrusted_word

@@ -26,7 +26,9 @@ def find_network(word: str) -> Network | None:
     if word == NO_NETWORK:
         return None
     if word not in NETWORKS:
-        raise HostNotReady(f"This release of banger has no network {word!r}.")
+        raise HostNotReady(
+            f"This release of banger has no network {word!r}.", hint="pipx upgrade banger"
+        )
     network: Network = importlib.import_module(f"{NETWORKS[word]}.kind").NETWORK
     return network
 

@@ -107,7 +107,7 @@ class Driver(Protocol):
     async def spawn(self, config: MachineConfig, *, network: socket.socket | None) -> VmmHandle:
         """Start a VMM and return its handle at once; if that fails nothing of it runs.
 
-        `network` is the guest's side of a `network.user` socket; the VMM gets a
+        `network` is the guest's side of a network's socket; the VMM gets a
         copy, and the caller closes its own afterwards.
 
         Raises:

@@ -16,6 +16,8 @@ def find_driver_kind(word: str) -> DriverKind:
         HostNotReady: the word is of another release.
     """
     if word not in DRIVERS:
-        raise HostNotReady(f"This release of banger has no driver {word!r}.")
+        raise HostNotReady(
+            f"This release of banger has no driver {word!r}.", hint="pipx upgrade banger"
+        )
     kind: DriverKind = importlib.import_module(f"{DRIVERS[word]}.kind").DRIVER
     return kind

@@ -31,7 +31,7 @@ RECORD = VmRecord(
 
 
 def change(state: VmState, record: VmRecord = RECORD, **changes: object) -> VmRecord:
-    params = VmSet(ref="x", **changes)  # type: ignore[arg-type]
+    params = VmSet(ref="x", **changes)  # type: ignore[arg-type]  # of any field
     return change_record(replace(record, state=state), params)
 
 

@@ -44,7 +44,7 @@ def add_ending(parser: Parser) -> None:
 def add_force(parser: Parser) -> None:
     """Add the option that starts a VM although the host's memory may not hold it."""
     parser.add_argument(
-        "--force", action="store_true", help="skip the checks of the host's memory and CPUs"
+        "--force", action="store_true", help="skip the checks of the host's resources"
     )
 
 

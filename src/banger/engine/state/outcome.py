@@ -2,7 +2,7 @@
 
 A user whose disk is full must be able to end VMs, and is told the truth about them. So an
 outcome that cannot be saved is kept in `VmRuntime.unsaved`, stands over the record whenever that is
-looked up, and is saved by the next verb that can, or by a loop (`upkeep.remembered`). If the
+looked up, and is saved by the next verb that can, or by a loop (`upkeep.deferred_saves`). If the
 process dies before that, recovery sees a record that says `running` and no such VMM, and saves
 the same.
 """

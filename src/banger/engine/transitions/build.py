@@ -1,8 +1,8 @@
 """Make a template: boot a VM that nobody sees, save it, publish what is left of it.
 
-The VM has a row like any other, with `builds` set: it is in no list, its journal is read
-by recovery, and it is deleted when the daemon starts anew, whatever it was doing. What is saved
-of it lies in `staging/`, which recovery empties after that. So a build that is killed leaves
+The VM has a row like any other, with the role `TemplateBuild`: it is in no list, its journal is
+read by recovery, and it is deleted when the daemon starts anew, whatever it was doing. What is
+saved of it lies in `staging/`, which recovery empties after that. So a build that is killed leaves
 nothing (hazards A9, D9); what is published appears by one rename.
 
 Runs under lock L4 with the template's key, and holds L2 of its own VM.
@@ -11,7 +11,6 @@ Runs under lock L4 with the template's key, and holds L2 of its own VM.
 from __future__ import annotations
 
 import asyncio
-import logging
 import shutil
 from pathlib import Path
 
@@ -37,8 +36,6 @@ from banger.errors import ExecNotFound, VmmFailed
 from banger.model.names import ID_BYTES, VmId, format_vm_id
 from banger.model.vm import TemplateBuild, VmRecord, VmSpec, VmState, hide
 from banger.templates import SavedFiles, Template
-
-log = logging.getLogger(__name__)
 
 QUIESCE_DEADLINE_S = 60.0
 HOST_KEYS = (b"/etc/ssh/ssh_host_ed25519_key", b"/etc/ssh/ssh_host_ed25519_key.pub")

@@ -1,8 +1,8 @@
 """The pool: clones of a template that were made before anybody asked for them.
 
 A waiting clone is a VM whose guest has its own id, keys, addresses and a generated name, and
-stands still (paused: it takes no processor time, and about 90 MiB of memory). Its row has
-`VmSpec.pooled`, so it is in no list, reached by no name, and not among the users of its template
+stands still (paused: it takes no processor time, and about 90 MiB of memory). Its role
+is `Pooled`, so it is in no list, reached by no name, and not among the users of its template
 or image: whoever removes one of those drains the pool of it first. `refilling` decides how many
 there are; here they are claimed and ended.
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from sqlite3 import Connection
 
 from banger import store
@@ -41,8 +40,6 @@ from banger.host.usage import read_cpu_s
 from banger.model.names import VmId
 from banger.model.vm import VmRecord, VmState
 from banger.vmm.driver import VmmHandle
-
-log = logging.getLogger(__name__)
 
 Handles = dict[VmId, bytes]
 

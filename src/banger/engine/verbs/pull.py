@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Iterator
 
 from banger import images, templates
@@ -23,8 +22,6 @@ from banger.engine.verbs.imageusers import ImageUsers, load_image_users, needing
 from banger.images import platforms, registry
 from banger.images.content import Platform
 from banger.model.artifacts import Image
-
-log = logging.getLogger(__name__)
 
 BLOB_PIN = "blobs"
 SOURCE = "registry:"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import AsyncIterator
 from sqlite3 import Connection
 from typing import Literal
@@ -24,8 +23,6 @@ from banger.model.names import VmId
 from banger.model.vm import LIVE, VmRecord, VmState, is_hidden
 from banger.network.table import find_network
 from banger.vmm.driver import VmmHandle
-
-log = logging.getLogger(__name__)
 
 
 async def list_vms(engine: Engine, params: VmList) -> list[VmView]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import base64
 import binascii
-import logging
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -22,8 +21,6 @@ from msgspec import Struct
 from banger.errors import ConfigInvalid, RegistryDenied
 from banger.host import proc
 from banger.images.registry.reference import DOCKER_HUB
-
-log = logging.getLogger(__name__)
 
 CONFIG_BYTES_MAX = 1024 * 1024
 HELPER_DEADLINE_S = 60.0
