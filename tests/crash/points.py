@@ -65,8 +65,8 @@ CLONE_WITH_ENTRYPOINT = lifecycle.plan_clone(
 )
 RECORD = "record"
 SAVES = {"start-network": "network", "spawn-vmm": "vmm", "restore-vmm": "vmm"}
-FORGETS = {"end-vmm": "vmm"}
-"""Handles that steps save and forget. (`end-network` has one to forget only if there is one.)"""
+FORGETS = {"end-vmm": "vmm", "end-network": "network"}
+"""Handles that steps save and forget."""
 
 
 @dataclass(frozen=True)
