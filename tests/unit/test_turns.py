@@ -27,6 +27,7 @@ def test_who_pauses_goes_ahead_of_those_who_do_not() -> None:
             asyncio.create_task(ask("second", "vm.show", 0.0)),
             asyncio.create_task(ask("third", "vm.list", EAGER_S / 2)),
             asyncio.create_task(ask("pauses", "vm.list", EAGER_S)),
+            asyncio.create_task(ask("also pauses", "vm.show", 60.0)),
             asyncio.create_task(ask("creates", "vm.create", 0.0)),
         ]
         for _ in range(10):
@@ -34,7 +35,26 @@ def test_who_pauses_goes_ahead_of_those_who_do_not() -> None:
         asked[1].cancel()
         done.set()
         await asyncio.gather(*asked, return_exceptions=True)
-        assert order == ["first", "pauses", "creates", "second", "third"]
+        assert order == ["first", "creates", "pauses", "also pauses", "second", "third"]
+
+    asyncio.run(asyncio.wait_for(work(), 10))
+
+
+def test_the_patient_are_answered_one_at_a_time() -> None:
+    """C2: answers that come in heaps would make a flood look patient."""
+
+    async def work() -> None:
+        turns, inside = Turns(), 0
+
+        async def ask() -> None:
+            nonlocal inside
+            async with turns.take("vm.list", since_answer_s=60.0):
+                inside += 1
+                await asyncio.sleep(0)
+                assert inside == 1
+                inside -= 1
+
+        await asyncio.gather(*(ask() for _ in range(5)))
 
     asyncio.run(asyncio.wait_for(work(), 10))
 

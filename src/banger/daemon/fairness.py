@@ -1,9 +1,12 @@
 """Turns for clients that ask without a pause, so that they hold up each other and nobody else.
 
-A request that comes within `EAGER_S` of its connection's last answer waits in one queue with those
-of all connections that do the same; any other goes ahead of them. Only what is answered from the
-records (`QUICK`) takes turns: it has the processor for a millisecond or two, while a create or a
-stream may take long, and does so beside others.
+What is answered from the records (`QUICK`) is answered one at a time: each has the processor for a
+millisecond or two. A request that comes within `EAGER_S` of its connection's last answer waits in a
+queue with those of all connections that do the same; any other goes ahead of that queue. A create
+or a stream takes no turn: it may take long, and does so beside others.
+
+One at a time also for the patient ones: fifty answers at once keep their readers busy for longer
+than `EAGER_S`, so that those would count as patient, and be answered at once again.
 
 In memory; a waiting request whose client leaves is out of the queue.
 """
@@ -23,13 +26,16 @@ class Turns:
     """The queue of one daemon."""
 
     def __init__(self) -> None:
-        self._queue = asyncio.Lock()  # lets in who waits longest
+        # Each lets in who waits longest.
+        self._eager = asyncio.Lock()
+        self._turn = asyncio.Lock()
 
     @contextlib.asynccontextmanager
     async def take(self, method: str, *, since_answer_s: float) -> AsyncIterator[None]:
         """Have a turn for a block, if the request needs one."""
-        if method not in QUICK or since_answer_s >= EAGER_S:
+        if method not in QUICK:
             yield
             return
-        async with self._queue:
+        is_eager = since_answer_s < EAGER_S
+        async with self._eager if is_eager else contextlib.nullcontext(), self._turn:
             yield
