@@ -199,8 +199,8 @@ class Layout:
     def vm_control_socket(self, vm_id: str) -> Path:
         return self.vm_runtime(vm_id) / "qmp.sock"
 
-    def vm_console_socket(self, vm_id: str) -> Path:
-        return self.vm_runtime(vm_id) / "console.sock"
+    def vm_console_input(self, vm_id: str) -> Path:
+        return self.vm_runtime(vm_id) / "console.in"
 
 
 def layout_from_environment(environ: Mapping[str, str], *, uid: int | None = None) -> Layout:

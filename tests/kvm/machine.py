@@ -26,6 +26,7 @@ from banger.host.cpu import probe_cpu
 from banger.host.identity import spawn_identified
 from banger.model.names import VmId
 from banger.model.vm import Accel
+from banger.vmm.console import console_files
 from banger.vmm.driver import MachineConfig, SharedFiles, VmmHandle
 from banger.vmm.qemu.argv import Descriptors, plan_argv
 from banger.vmm.qemu.driver import QemuDriver
@@ -196,7 +197,7 @@ def _plan(supplies: Supplies, directory: Path) -> MachineConfig:
         vmm_log=directory / "vmm.log",
         agent_socket=directory / "agent.sock",
         control_socket=directory / "qmp.sock",
-        console_socket=directory / "console.sock",
+        console_input=directory / "console.in",
     )
 
 
@@ -210,12 +211,10 @@ def _spawn(config: MachineConfig, facts: QemuFacts, *, artifacts: Path) -> VmmHa
     with (
         listening_socket(config.control_socket) as control,
         listening_socket(config.agent_socket) as agent,
-        listening_socket(config.console_socket) as console,
+        console_files(config.console_input, config.console_log) as console,
     ):
-        numbers = (control.fileno(), agent.fileno(), console.fileno())
-        descriptors = Descriptors(
-            control=numbers[0], agent=numbers[1], console=numbers[2], network=None
-        )
+        numbers = (control.fileno(), agent.fileno())
+        descriptors = Descriptors(control=numbers[0], agent=numbers[1], network=None)
         argv = plan_argv(
             config, binary=facts.binary, version=facts.version, descriptors=descriptors
         )
@@ -226,7 +225,13 @@ def _spawn(config: MachineConfig, facts: QemuFacts, *, artifacts: Path) -> VmmHa
         argv += ["-drive", f"if=none,id=artifacts,format=raw,readonly=on,file={artifacts}"]
         argv += ["-device", "virtio-blk-device,drive=artifacts,serial=artifacts"]
         argv += ["-device", "virtio-net-device"]
-        process = spawn_identified(argv, log_file=config.vmm_log, pass_fds=numbers)
+        process = spawn_identified(
+            argv,
+            log_file=config.vmm_log,
+            stdin=console.stdin,
+            stdout=console.stdout,
+            pass_fds=numbers,
+        )
     if process is None:
         raise VmmFailed("QEMU ended as soon as it was started.")
     return VmmHandle(

@@ -26,6 +26,7 @@ from banger.host import proc
 from banger.layout import layout_from_environment
 from banger.model.names import VmId
 from banger.model.vm import Accel
+from banger.vmm.console import console_files
 from banger.vmm.driver import MachineConfig, SharedFiles
 from banger.vmm.qemu.argv import Descriptors, plan_argv
 from banger.vmm.qemu.probe import probe_qemu
@@ -152,17 +153,19 @@ async def _open_machine(config: MachineConfig) -> AsyncIterator[Process]:
     facts = await probe_qemu()
     with (
         listening_socket(config.control_socket) as control,
-        listening_socket(config.console_socket) as console,
+        console_files(config.console_input, config.console_log) as console,
     ):
-        numbers = (control.fileno(), console.fileno())
-        descriptors = Descriptors(control=numbers[0], agent=-1, console=numbers[1], network=None)
+        number = control.fileno()
+        descriptors = Descriptors(control=number, agent=-1, network=None)
         argv = plan_argv(
             config, binary=facts.binary, version=facts.version, descriptors=descriptors
         )
         port = argv.index(SERIAL_DEVICE) - 1
         argv[port : port + SERIAL_WORDS] = ["-device", f"vhost-vsock-device,guest-cid={CID}"]
         assert "virtserialport" not in " ".join(argv), argv
-        async with proc.piped(argv, pass_fds=numbers) as vmm:
+        async with proc.piped(
+            argv, stdin=console.stdin, stdout=console.stdout, pass_fds=(number,)
+        ) as vmm:
             yield vmm
 
 
@@ -187,7 +190,7 @@ def _plan(image: str, directory: Path) -> MachineConfig:
         vmm_log=directory / "vmm.log",
         agent_socket=directory / "agent.sock",
         control_socket=directory / "qmp.sock",
-        console_socket=directory / "console.sock",
+        console_input=directory / "console.in",
     )
 
 

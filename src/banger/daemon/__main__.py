@@ -35,7 +35,7 @@ def main(open_handlers: OpenHandlers, *, ready_fd: int | None = None) -> int:
     take_own_state()
     try:
         # The longest of all: what cannot be served later is refused now.
-        require_socket_path(os.fspath(layout.vm_console_socket("0" * 12)))
+        require_socket_path(os.fspath(layout.vm_control_socket("0" * 12)))
         settings = SettingsInForce(layout.config_file, os.environ)
         ensure_private_dir(layout.daemon_log.parent)
         level = settings().log_level

@@ -172,7 +172,7 @@ def _nearest_existing(path: Path) -> Path:
 
 def probe_runtime_dir(layout: Layout) -> Check:
     """Tell whether sockets will be private (hazard G1) and their paths short enough."""
-    longest = len(os.fsencode(layout.vm_console_socket("0" * 12)))
+    longest = len(os.fsencode(layout.vm_control_socket("0" * 12)))
     if longest > SUN_PATH_MAX:
         fact = f"Sockets below {layout.runtime} would have {longest} bytes; {SUN_PATH_MAX} fit."
         return Check("runtime", CheckState.FAIL, fact, "export XDG_RUNTIME_DIR=/run/user/$(id -u)")

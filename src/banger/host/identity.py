@@ -58,6 +58,8 @@ def spawn_identified(
     argv: Sequence[str],
     *,
     log_file: Path,
+    stdin: int | None = None,
+    stdout: int | None = None,
     pass_fds: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
 ) -> ProcessIdentity | None:
@@ -70,7 +72,9 @@ def spawn_identified(
         ToolMissing, HostFailed: it could not be started.
         OSError: /proc cannot be read.
     """
-    pid = proc.spawn_detached(argv, log_file=log_file, pass_fds=pass_fds, env=env)
+    pid = proc.spawn_detached(
+        argv, log_file=log_file, stdin=stdin, stdout=stdout, pass_fds=pass_fds, env=env
+    )
     try:
         identity = identify(pid)
     except BaseException:

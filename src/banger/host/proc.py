@@ -223,14 +223,16 @@ def spawn_detached(
     argv: Sequence[str],
     *,
     log_file: Path,
+    stdin: int | None = None,
+    stdout: int | None = None,
     pass_fds: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
 ) -> int:
     """Start a process that outlives us and return its pid.
 
-    It has its own session, no terminal, and writes to `log_file`. The caller
-    records its identity (`host.identity.identify`) before it relies on the
-    process, and reaps it (`host.identity.wait_gone`).
+    The process has its own session and no terminal; stderr is `log_file`, and so is stdout
+    unless it is given. The caller records the process's identity (`host.identity.identify`)
+    before it relies on the process, and reaps it (`host.identity.wait_gone`).
 
     Raises:
         ToolMissing: the program is not installed.
@@ -242,8 +244,8 @@ def spawn_detached(
     with open(log_file, "ab", opener=_private) as output, _tool_errors(argv):
         child = subprocess.Popen(
             argv,
-            stdin=subprocess.DEVNULL,
-            stdout=output,
+            stdin=subprocess.DEVNULL if stdin is None else stdin,
+            stdout=output if stdout is None else stdout,
             stderr=output,
             cwd="/",
             env=environment(env),

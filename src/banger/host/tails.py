@@ -1,11 +1,47 @@
-"""Where the last lines of a file begin. Reads the file from its end."""
+"""Logs that others write: where their last lines begin, and what is added to them."""
 
 from __future__ import annotations
 
+import contextlib
 import os
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 BLOCK = 65536
+
+
+@dataclass
+class LogReader:
+    """A place in a log. Every read opens the file anew, so the file may come later, or go."""
+
+    path: Path
+    offset: int = 0
+
+    @classmethod
+    def at_end(cls, path: Path) -> Self:
+        """Return a reader of what is added from now on."""
+        with contextlib.suppress(FileNotFoundError):
+            return cls(path, path.stat().st_size)
+        return cls(path)
+
+    def read(self) -> bytes:
+        """Return the next bytes, at most `BLOCK`; none at the log's end.
+
+        A log that was cut is read from its beginning, which says so.
+        """
+        try:
+            fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
+        except FileNotFoundError:
+            return b""
+        try:
+            if os.fstat(fd).st_size < self.offset:
+                self.offset = 0
+            data = os.pread(fd, BLOCK, self.offset)
+        finally:
+            os.close(fd)
+        self.offset += len(data)
+        return data
 
 
 def find_tail(path: Path, lines: int) -> int:

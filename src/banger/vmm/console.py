@@ -1,71 +1,101 @@
-"""The serial console of a VMM: both ways, for one client.
+"""The serial console of a VMM: a FIFO for what is typed, a file for all that the guest writes.
 
-What the guest says is taken at once, whether our client is as fast or not: a guest whose console
-nobody takes stands still in it, and its log would lack what it could not say (hazard E2). What
-the client has no time for is left out, with a line that says so; the log has it.
+The VMM has the FIFO as its stdin and the file as its stdout. A file takes everything at once, so a
+guest never waits for a reader, and each byte is logged once whoever is attached (hazard E2). A
+client reads the file from where it ends, at its own pace; nothing is held for it.
 
-Owns the connection to the VMM's socket. If the process dies the VMM sees the end of the connection,
-and goes on as before.
+The VMM's own descriptor of the FIFO is open for reading and writing, so the VMM never sees the end
+of its input. `attach_console` owns the client's end. If the process dies the VMM goes on.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+import os
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import NamedTuple
 
 from banger.errors import VmmFailed
+from banger.host.files import ensure_private_dir
+from banger.host.tails import LogReader
 
-HELD_BYTES = 256 * 1024
-CHUNK_BYTES = 65536
-LEFT_OUT = b"\r\n[banger: some output was left out here; it is in the log]\r\n"
+POLL_S = 0.02
+"""How often the log is looked at while a client is attached."""
+
+
+class ConsoleFiles(NamedTuple):
+    """The descriptors that a VMM inherits."""
+
+    stdin: int
+    stdout: int
+
+
+@contextlib.contextmanager
+def console_files(typed: Path, log: Path) -> Iterator[ConsoleFiles]:
+    """Make both files anew and open them for a VMM; our copies are closed on leaving."""
+    ensure_private_dir(typed.parent)
+    ensure_private_dir(log.parent)
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(typed)
+    os.mkfifo(typed, 0o600)
+    stdin = os.open(typed, os.O_RDWR | os.O_CLOEXEC)
+    try:
+        # Appending, since the log is cut in place when it grows too long.
+        anew = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_TRUNC
+        stdout = os.open(log, anew | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            yield ConsoleFiles(stdin, stdout)
+        finally:
+            os.close(stdout)
+    finally:
+        os.close(stdin)
 
 
 @dataclass(frozen=True)
 class ConsoleEnd:
-    """How it ended; a console has no status of its own."""
+    """How a console ended; consoles have no status of their own."""
 
     status: int = 0
     signal: int | None = None
 
 
-@dataclass
+@dataclass(frozen=True)
 class Console:
-    """A connection to a console; shaped like a program that runs in a guest."""
+    """A client's end of a console; shaped like a program that runs in a guest."""
 
-    reader: asyncio.StreamReader
     writer: asyncio.StreamWriter
-    held: bytearray = field(default_factory=bytearray)
-    changed: asyncio.Event = field(default_factory=asyncio.Event)
-    ended: bool = False
+    log: LogReader
+    ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def write(self, data: bytes) -> object:
-        """Type; waits while the guest takes nothing."""
+        """Type `data`; waits while the guest takes nothing."""
         with contextlib.suppress(ConnectionError):
             self.writer.write(data)
             await self.writer.drain()
         return True
 
     async def write_eof(self) -> None:
-        """Let go of the console."""
+        """Detach."""
         await self.close()
 
     async def output(self) -> AsyncIterator[tuple[int, bytes]]:
-        """Yield what the guest says, until it ends or the console is let go of."""
+        """Yield what the guest writes, until the VMM ends or the client detaches."""
         while True:
-            await self.changed.wait()
-            self.changed.clear()
-            data, ended = bytes(self.held), self.ended
-            self.held.clear()
-            if data:
+            # Asked before reading, so that the last bytes of a VMM are not missed.
+            ended = self.ended.is_set()
+            while data := await asyncio.to_thread(self.log.read):
                 yield 1, data
             if ended:
                 return
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(POLL_S):
+                    await self.ended.wait()
 
     async def wait(self) -> ConsoleEnd:
-        """Return how it ended."""
+        """Return how the console ended."""
         return ConsoleEnd()
 
     async def resize(self, rows: int, columns: int) -> None:
@@ -75,46 +105,46 @@ class Console:
         """Do nothing: what ends a program is typed."""
 
     async def close(self) -> object:
-        """End the connection; again is fine."""
+        """Detach; doing so again is fine."""
         self.writer.close()
+        self.ended.set()
         return None
-
-    async def take(self) -> None:
-        """Take what the guest says until the connection ends."""
-        with contextlib.suppress(ConnectionError):
-            while data := await self.reader.read(CHUNK_BYTES):
-                self._hold(data)
-        self.ended = True
-        self.changed.set()
-
-    def _hold(self, data: bytes) -> None:
-        if len(self.held) + len(data) <= HELD_BYTES:
-            self.held += data
-        elif not self.held.endswith(LEFT_OUT):
-            self.held += LEFT_OUT
-        self.changed.set()
 
 
 @contextlib.asynccontextmanager
-async def connect_console(path: Path, *, name: str) -> AsyncIterator[Console]:
-    """Be the one client of a VMM's console for a block; `name` is the VM's, for people.
+async def attach_console(typed: Path, log: Path, *, name: str) -> AsyncIterator[Console]:
+    """Attach to a VMM's console for a block; `name` is the VM's, for people.
 
     Raises:
-        VmmFailed: there is no console at `path`.
+        VmmFailed: no VMM reads from `typed`.
     """
     try:
-        reader, writer = await asyncio.open_unix_connection(path)
+        # Without a reader this fails instead of waiting for one.
+        fd = os.open(typed, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
         raise VmmFailed(
             f"The console of {name} is not there: the VM has just ended, or an older banger "
             "started it.",
             hint=f"banger vm restart {name}",
         ) from error
-    console = Console(reader, writer)
-    taker = asyncio.create_task(console.take())
+    # Nothing comes in; the end of the stream is the end of the VMM.
+    reader = asyncio.StreamReader()
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.connect_write_pipe(
+        lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "wb", buffering=0)
+    )
+    writer = asyncio.StreamWriter(transport, protocol, reader, loop)
+    console = Console(writer, await asyncio.to_thread(LogReader.at_end, log))
+    watcher = asyncio.create_task(_tell_end(reader, console.ended))
     try:
         yield console
     finally:
-        taker.cancel()
-        await asyncio.wait({taker})
+        watcher.cancel()
+        await asyncio.wait({watcher})
         writer.close()
+
+
+async def _tell_end(reader: asyncio.StreamReader, ended: asyncio.Event) -> None:
+    with contextlib.suppress(ConnectionError):
+        await reader.read()
+    ended.set()

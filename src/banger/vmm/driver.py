@@ -67,11 +67,12 @@ class MachineConfig:
     mac: str | None
     """None: the machine has no network interface."""
     console_log: Path
+    """All that the guest writes to its serial console."""
+    console_input: Path
+    """A FIFO: what is typed at the serial console."""
     vmm_log: Path
     agent_socket: Path
     control_socket: Path
-    console_socket: Path
-    """Both ways, one client at a time; what the guest says is in `console_log` in any case."""
     memory: Path | None = None
     """The file that the guest's memory begins as. It is only read: what the guest writes is its
     own (hazard D8), and the VMM waits for `restore` instead of booting."""
@@ -238,9 +239,9 @@ def plan_machine(
         data=layout.vm_data_disk(vm_id),
         mac=mac,
         console_log=layout.vm_console_log(vm_id),
+        console_input=layout.vm_console_input(vm_id),
         vmm_log=layout.vm_vmm_log(vm_id),
         agent_socket=layout.vm_agent_socket(vm_id),
         control_socket=layout.vm_control_socket(vm_id),
-        console_socket=layout.vm_console_socket(vm_id),
         memory=memory,
     )

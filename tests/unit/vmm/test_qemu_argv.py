@@ -72,7 +72,7 @@ def render(argv: list[str]) -> str:
 @pytest.mark.parametrize("network", [True, False])
 def test_qemu_arguments_are_the_golden_ones(accel: Accel, network: bool) -> None:
     config = make_config(accel, mac=MAC if network else None)
-    descriptors = Descriptors(control=3, agent=4, console=6, network=5 if network else None)
+    descriptors = Descriptors(control=3, agent=4, network=5 if network else None)
     argv = plan_argv(
         config, binary="/usr/bin/qemu-system-x86_64", version=QEMU, descriptors=descriptors
     )
@@ -84,14 +84,14 @@ def test_a_memory_file_is_private_and_a_saved_state_is_awaited() -> None:
     """D8, E5: what a clone writes to its memory is not written to the file, nor can be."""
     memory = Path("/home/u/d/templates/3/memory")
     config = dataclasses.replace(make_config(Accel.TCG), memory=memory)
-    descriptors = Descriptors(control=3, agent=4, console=6, network=5)
+    descriptors = Descriptors(control=3, agent=4, network=5)
     argv = plan_argv(
         config, binary="/usr/bin/qemu-system-x86_64", version=QEMU, descriptors=descriptors
     )
     check_golden(GOLDEN / "qemu-tcg-clone.txt", render(argv))
     command = plan_sandbox(SANDBOX, ["qemu"], config=config, keeper=Path("/opt/a b/keeper.so"))
     check_golden(GOLDEN / "sandbox-tcg-clone.txt", render(command))
-    assert writable(command) == [str(config.data), str(config.console_log)]
+    assert writable(command) == [str(config.data)]
 
 
 @pytest.mark.parametrize("accel", list(Accel))
@@ -101,11 +101,11 @@ def test_sandbox_arguments_are_the_golden_ones(accel: Accel) -> None:
     check_golden(GOLDEN / f"sandbox-{accel}.txt", render(with_info(command, 6)))
 
 
-def test_nothing_but_the_disk_and_the_console_can_be_written_to() -> None:
+def test_nothing_but_the_disk_can_be_written_to() -> None:
     """E5: the image's root and the kernel are shared by many VMs."""
     config = make_config(Accel.KVM)
     command = plan_sandbox(SANDBOX, ["qemu"], config=config, keeper=None)
-    assert writable(command) == [str(config.data), str(config.console_log)]
+    assert writable(command) == [str(config.data)]
 
 
 def writable(command: list[str]) -> list[str]:
@@ -116,7 +116,7 @@ def writable(command: list[str]) -> list[str]:
 def test_a_kernel_without_a_module_tree_has_no_disk_for_it() -> None:
     config = make_config(Accel.TCG)
     bare = dataclasses.replace(config, shared=dataclasses.replace(config.shared, modules=None))
-    descriptors = Descriptors(control=3, agent=4, console=6, network=None)
+    descriptors = Descriptors(control=3, agent=4, network=None)
     argv = plan_argv(bare, binary="qemu", version=QEMU, descriptors=descriptors)
     assert not any("serial=modules" in word for word in argv)
     assert str(config.shared.modules) not in plan_sandbox(
@@ -125,13 +125,9 @@ def test_a_kernel_without_a_module_tree_has_no_disk_for_it() -> None:
 
 
 def test_a_comma_in_a_path_does_not_end_an_option() -> None:
-    config = dataclasses.replace(
-        make_config(Accel.TCG), console_log=Path("/a,b/console.log"), data=Path("/a,b/data.img")
-    )
-    descriptors = Descriptors(control=3, agent=4, console=6, network=None)
+    config = dataclasses.replace(make_config(Accel.TCG), data=Path("/a,b/data.img"))
+    descriptors = Descriptors(control=3, agent=4, network=None)
     argv = plan_argv(config, binary="qemu", version=QEMU, descriptors=descriptors)
-    console = "socket,id=console,fd=6,server=on,wait=off,logfile=/a,,b/console.log,logappend=on"
-    assert console in argv
     assert any('"filename": "/a,b/data.img"' in word for word in argv)
 
 

@@ -13,7 +13,7 @@ from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_vm
 from banger.errors import ConsoleTaken, WrongState
 from banger.model.vm import LIVE
-from banger.vmm.console import Console, connect_console
+from banger.vmm.console import Console, attach_console
 
 
 @contextlib.asynccontextmanager
@@ -37,7 +37,8 @@ async def open_console(engine: Engine, ref: str) -> AsyncIterator[Console]:
         )
     live.console_taken = True
     try:
-        async with connect_console(layout.vm_console_socket(record.id), name=name) as console:
+        typed, log = layout.vm_console_input(record.id), layout.vm_console_log(record.id)
+        async with attach_console(typed, log, name=name) as console:
             yield console
     finally:
         live.console_taken = False

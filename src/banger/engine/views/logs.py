@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import AsyncGenerator
-from pathlib import Path
 
 from banger import store
 from banger.api.requests import VmLogs
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_vm
 from banger.engine.state.outcome import correct_record
-from banger.host.tails import find_tail
+from banger.host.tails import LogReader, find_tail
 from banger.model.names import VmId
 from banger.model.vm import LIVE
-
-LOG_CHUNK = 65536
-
 
 FOLLOW_INTERVAL_S = 0.2
 
@@ -35,35 +30,23 @@ async def open_log(engine: Engine, params: VmLogs) -> AsyncGenerator[bytes, None
     offset = 0
     if params.tail is not None:
         offset = await asyncio.to_thread(find_tail, path, max(params.tail, 0))
-    return _read_log(engine, path, record.id if params.follow else None, offset=offset)
+    return _read_log(engine, LogReader(path, offset), record.id if params.follow else None)
 
 
 async def _read_log(
-    engine: Engine, path: Path, follow: VmId | None, *, offset: int
+    engine: Engine, log: LogReader, follow: VmId | None
 ) -> AsyncGenerator[bytes, None]:
-    """Yield a file's bytes; then, while the VM to follow lives, what is added to it."""
+    """Yield a log's bytes; then, while the VM to follow lives, what is added to it."""
     with engine.events.listening(follow) as listener:
         # Asked before reading, so that the last bytes of a VM that ends are not missed.
         live = follow is not None and await _is_live(engine, follow)
         while True:
-            while chunk := await asyncio.to_thread(_read_at, path, offset):
-                offset += len(chunk)
+            while chunk := await asyncio.to_thread(log.read):
                 yield chunk
             if not live:
                 return
             if await listener.wait(FOLLOW_INTERVAL_S):
                 live = follow is not None and await _is_live(engine, follow)
-
-
-def _read_at(path: Path, offset: int) -> bytes:
-    try:
-        fd = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
-    except FileNotFoundError:
-        return b""
-    try:
-        return os.pread(fd, LOG_CHUNK, offset)
-    finally:
-        os.close(fd)
 
 
 async def _is_live(engine: Engine, vm_id: VmId) -> bool:

@@ -16,7 +16,8 @@ from banger.vmm.driver import MachineConfig
 
 AGENT_PORT = "banger.agent.0"
 FORMAT = 7
-"""Raised with every change of these arguments: templates of another machine are not used (D5)."""
+"""Raised with every change of the machine that a guest sees: templates of another one are not used
+(D5)."""
 SAVED_FORM = "suppress-vmdesc=on"
 """With `send-configuration=off` below: a saved state is the devices' sections and nothing else,
 which is what `xen-save-devices-state` writes. ADR 0031."""
@@ -32,7 +33,6 @@ class Descriptors:
 
     control: int
     agent: int
-    console: int
     network: int | None
 
 
@@ -46,7 +46,7 @@ def plan_argv(
         *_machine(config),
         *_memory(config),
         *_kernel(config, version),
-        *_console(config, descriptors),
+        *_console(),
         *_control(descriptors),
         *_disks(config),
         *_agent(descriptors),
@@ -141,13 +141,10 @@ def _kernel(config: MachineConfig, version: tuple[int, ...]) -> list[str]:
     ]
 
 
-def _console(config: MachineConfig, descriptors: Descriptors) -> list[str]:
-    # Everything goes to the log, whether somebody is connected or not.
-    log = f"logfile={_escaped(str(config.console_log))},logappend=on"
-    return [
-        *("-chardev", f"{_listening('console', descriptors.console)},{log}"),
-        *("-serial", "chardev:console"),
-    ]
+def _console() -> list[str]:
+    # A FIFO and a file (vmm.console). As a socket with a log the guest's bytes are logged twice
+    # whenever the socket takes none.
+    return ["-chardev", "stdio,id=console,signal=off", "-serial", "chardev:console"]
 
 
 def _control(descriptors: Descriptors) -> list[str]:
@@ -220,8 +217,3 @@ def _free_pages() -> list[str]:
 
 def _listening(name: str, descriptor: int) -> str:
     return f"socket,id={name},fd={descriptor},server=on,wait=off"
-
-
-def _escaped(value: str) -> str:
-    """Double the commas, as QEMU's option syntax wants them in values."""
-    return value.replace(",", ",,")

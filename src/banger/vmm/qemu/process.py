@@ -1,6 +1,6 @@
 """QEMU as a host process: started, identified, ended.
 
-Writes the console log and the VMM log of the VM, and its three sockets. Takes no
+Writes the console log and the VMM log of the VM, its two sockets and the console's FIFO. Takes no
 locks: the engine holds the VM's lifecycle lock around every call. If the daemon
 dies between the fork and the return of the handle, QEMU runs on without a record;
 its arguments name the VM (`vmm.leftovers`).
@@ -15,6 +15,7 @@ import signal
 import socket
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from msgspec import DecodeError, Struct
 from msgspec.json import decode
@@ -24,6 +25,7 @@ from banger.host import proc
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, identify, send_signal, spawn_identified, wait_gone
 from banger.host.limits import limit_process, read_stack_bytes
+from banger.vmm.console import ConsoleFiles, console_files
 from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.limits import plan_vmm_limits
 from banger.vmm.qemu.argv import Descriptors, plan_argv
@@ -44,26 +46,31 @@ class _SandboxInfo(Struct, frozen=True, rename="kebab"):
     child_pid: int
 
 
+class _Inherited(NamedTuple):
+    console: ConsoleFiles
+    numbers: Sequence[int]
+
+
 async def start(
     config: MachineConfig, *, facts: QemuFacts, network: socket.socket | None
 ) -> VmmHandle:
     """Start QEMU for a machine and return its handle; it may still fail to come up."""
-    _make_files(config)
+    _begin_log(config.vmm_log)
     with (
         listening_socket(config.control_socket) as control,
         listening_socket(config.agent_socket) as agent,
-        listening_socket(config.console_socket) as console,
+        console_files(config.console_input, config.console_log) as console,
     ):
         descriptors = Descriptors(
             control=control.fileno(),
             agent=agent.fileno(),
-            console=console.fileno(),
             network=None if network is None else network.fileno(),
         )
         argv = plan_argv(
             config, binary=facts.binary, version=facts.version, descriptors=descriptors
         )
-        inherited = [fd for fd in vars(descriptors).values() if fd is not None]
+        numbers = [fd for fd in vars(descriptors).values() if fd is not None]
+        inherited = _Inherited(console, numbers)
         keeper = None if config.memory is None else find_keeper()
         if facts.sandbox is None:
             process, monitor = _spawn_open(argv, keeper, config=config, inherited=inherited), None
@@ -138,16 +145,15 @@ def read_log_tail(handle: VmmHandle) -> str:
     return ""
 
 
-def _make_files(config: MachineConfig) -> None:
-    """Start both logs anew: each tells of one start of the VM."""
-    for log_file in (config.console_log, config.vmm_log):
-        ensure_private_dir(log_file.parent)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
-        os.close(os.open(log_file, flags, 0o600))
+def _begin_log(path: Path) -> None:
+    """Empty the log: a log tells of one start of the VM."""
+    ensure_private_dir(path.parent)
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC | os.O_NOFOLLOW
+    os.close(os.open(path, flags, 0o600))
 
 
 def _spawn_open(
-    argv: Sequence[str], keeper: Path | None, *, config: MachineConfig, inherited: Sequence[int]
+    argv: Sequence[str], keeper: Path | None, *, config: MachineConfig, inherited: _Inherited
 ) -> ProcessIdentity:
     """Start QEMU without a sandbox; the keeper is found by its descriptor, wherever it is."""
     if keeper is None or config.memory is None:
@@ -155,17 +161,25 @@ def _spawn_open(
     with open(keeper, "rb") as library:
         number = library.fileno()
         variables = keeper_variables(f"/proc/self/fd/{number}", config.memory)
-        return _spawn(argv, config=config, inherited=[*inherited, number], env=variables)
+        return _spawn(argv, config=config, inherited=inherited, also=number, env=variables)
 
 
 def _spawn(
     argv: Sequence[str],
     *,
     config: MachineConfig,
-    inherited: Sequence[int],
+    inherited: _Inherited,
+    also: int | None = None,
     env: Mapping[str, str] | None = None,
 ) -> ProcessIdentity:
-    identity = spawn_identified(argv, log_file=config.vmm_log, pass_fds=inherited, env=env)
+    identity = spawn_identified(
+        argv,
+        log_file=config.vmm_log,
+        stdin=inherited.console.stdin,
+        stdout=inherited.console.stdout,
+        pass_fds=[*inherited.numbers, *([] if also is None else [also])],
+        env=env,
+    )
     if identity is None:
         raise VmmFailed(f"{argv[0]} ended as soon as it was started.", details=_log(config))
     return identity
@@ -180,14 +194,14 @@ async def _abandon(leader: ProcessIdentity) -> None:
 
 
 async def _spawn_sandboxed(
-    command: Sequence[str], *, config: MachineConfig, inherited: Sequence[int]
+    command: Sequence[str], *, config: MachineConfig, inherited: _Inherited
 ) -> tuple[ProcessIdentity, ProcessIdentity]:
     """Start the sandbox; return QEMU's identity and the sandbox monitor's."""
     reader, writer = os.pipe()
     try:
         try:
             monitor = _spawn(
-                with_info(command, writer), config=config, inherited=[*inherited, writer]
+                with_info(command, writer), config=config, inherited=inherited, also=writer
             )
         finally:
             os.close(writer)

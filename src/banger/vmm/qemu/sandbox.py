@@ -54,7 +54,7 @@ def plan_sandbox(
     shown = _files("--ro-bind", files.root)
     if files.modules is not None:
         shown += _files("--ro-bind", files.modules)
-    shown += _files("--bind", config.data, config.console_log)
+    shown += _files("--bind", config.data)
     if config.memory is None:
         shown += _files("--ro-bind", files.bzimage, files.initramfs)
     elif keeper is not None:
