@@ -1,10 +1,13 @@
 """The ground that every test stands on.
 
-One private directory for each run (short: a Unix socket's path has 107 bytes)
+One private directory for each process that runs tests (short: a Unix socket's path has 107 bytes)
 holds HOME, the XDG directories and TMPDIR, so that no test can touch the
 user's own; images and kernels come from a cache that outlives the run. At the
 end the leak audit fails the run if anything of ours is left, and in CI a
 skip that `tests/allowed-skips.txt` does not list is a failure.
+
+`pytest -n 2` runs whole files side by side, the slowest folders first. Each worker has an
+installation, shared VMs and a leak audit of its own; the controller tells what they found.
 
 BANGER_TEST_KEEP=1 keeps the private directory; BANGER_TEST_CACHE moves the cache.
 """
@@ -17,6 +20,7 @@ import signal
 import tempfile
 from collections.abc import Generator
 from pathlib import Path
+from typing import Any
 
 import hypothesis
 import pytest
@@ -25,6 +29,7 @@ from banger.layout import Layout, layout_from_environment
 from tests.support.artifacts import CHECKOUT, enter_cache, make_data_home
 from tests.support.environs import make_environ, make_short_dir
 from tests.support.leaks import end_processes, find_leaks, find_processes
+from tests.support.templates import enter_templates
 
 RUN = pytest.StashKey[Path]()
 LEAKS = pytest.StashKey[list[str]]()
@@ -41,7 +46,9 @@ def pytest_configure(config: pytest.Config) -> None:
     cache = enter_cache()
     run = Path(tempfile.mkdtemp(prefix="bt.", dir="/tmp"))
     config.stash[RUN] = run
+    config.stash[LEAKS] = []
     _enter(run, cache)
+    enter_templates(run)
     # Time limits belong to `make bench`: this machine may be busy with anything.
     hypothesis.settings.register_profile("banger", deadline=None)
     hypothesis.settings.load_profile("banger")
@@ -66,6 +73,16 @@ def _enter(run: Path, cache: Path) -> None:
     # on a small machine; tests of the pool switch it on.
     os.environ["BANGER_TEMPLATE_POOL"] = "0"
     tempfile.tempdir = None
+
+
+FIRST = ("crash", "vm", "component", "fuzz", "unit")
+"""Folders, the slowest first, so that workers end at about the same time."""
+
+
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    tests = CHECKOUT / "tests"
+    items.sort(key=lambda item: FIRST.index(item.path.relative_to(tests).parts[0]))
 
 
 # --- fixtures ----------------------------------------------------------------
@@ -127,22 +144,38 @@ def _must_run(nodeid: str) -> bool:
 @pytest.hookimpl(tryfirst=True)
 def pytest_sessionfinish(session: pytest.Session) -> None:
     """After the last fixture was torn down: nothing of ours may be left."""
+    if session.config.pluginmanager.has_plugin("dsession"):
+        # The controller has run no test, and its workers have told what they found.
+        _fail_for_leaks(session)
+        return
     run = session.config.stash[RUN]
     layout = layout_from_environment(os.environ)
     ours = [layout.runtime, layout.state, layout.data, layout.config, layout.cache]
     leaks = find_leaks(run, ours)
     strays = [*(run / "home").iterdir(), *(run / "tmp").iterdir()]
     leaks += [f"file: {path}" for path in strays if not path.name.startswith("pytest-of-")]
-    session.config.stash[LEAKS] = leaks
+    session.config.stash[LEAKS] += leaks
+    if output := getattr(session.config, "workeroutput", None):
+        output["leaks"] = leaks
     end_processes(find_processes(run))
-    if leaks and session.exitstatus == pytest.ExitCode.OK:
+    _fail_for_leaks(session)
+
+
+def _fail_for_leaks(session: pytest.Session) -> None:
+    if session.config.stash[LEAKS] and session.exitstatus == pytest.ExitCode.OK:
         session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_testnodedown(node: Any) -> None:
+    """Take over what a worker found. One that died has told nothing, and its test has failed."""
+    node.config.stash[LEAKS] += getattr(node, "workeroutput", {}).get("leaks", [])
 
 
 def pytest_terminal_summary(
     terminalreporter: pytest.TerminalReporter, config: pytest.Config
 ) -> None:
-    leaks = config.stash.get(LEAKS, [])
+    leaks = config.stash[LEAKS]
     if leaks:
         terminalreporter.section("leak audit: FAILED")
         for line in leaks:

@@ -91,7 +91,6 @@ class Faulty:
 def faulty(own_of_module: Installation) -> Iterator[Faulty]:
     """A daemon with faults, and a template to clone."""
     banger = own_of_module
-    banger.environ |= {"BANGER_TEMPLATE_ENABLED": "on"}
     with banger.special_daemon("--faults", str(banger.layout.state)) as daemon:
         faulty = Faulty(banger, daemon.pid)
         faulty.call("template.build", **SHAPE)

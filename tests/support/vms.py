@@ -8,6 +8,7 @@ init (the agent stays PID 1), which boots in three and is for tests that end or 
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import hashlib
 import os
 import tempfile
@@ -16,8 +17,10 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.artifacts import CACHE
 from tests.support.environs import make_environ, make_short_dir
 from tests.support.installations import OPEN, Installation, share_artifacts
+from tests.support.templates import keep_templates, lend_templates
 
 TIMEOUT_S = 900
 """For one test: the first one builds the images."""
@@ -57,29 +60,38 @@ def artifacts(run_dir: Path) -> None:
     environ = dict(os.environ)
     for variable in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
         environ[variable] = tempfile.mkdtemp(dir=base)
-    with contextlib.closing(Installation(environ)) as banger:
+    with contextlib.closing(Installation(environ)) as banger, _alone():
         ensure_image(banger, TINY_IMAGE, TINY_RECIPE, base)
         banger.do("kernel", "pull", "debian-cloud", deadline_s=TIMEOUT_S)
 
 
+@contextlib.contextmanager
+def _alone() -> Iterator[None]:
+    """For a block, have every other run of this user wait: what this one makes serves all."""
+    with open(Path(os.environ[CACHE], "artifacts.lock"), "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
+
+
 @pytest.fixture
 def own(artifacts: None, private_environ: dict[str, str]) -> Iterator[Installation]:
-    """An installation for one test alone, with the run's images."""
+    """An installation for one test alone, with the run's images and templates."""
     yield from _own(private_environ)
 
 
 @pytest.fixture(scope="module")
 def own_of_module(artifacts: None, run_dir: Path) -> Iterator[Installation]:
-    """An installation for the tests of one module, with the run's images."""
+    """An installation for the tests of one module, with the run's images and templates."""
     yield from _own(make_environ(make_short_dir(run_dir)))
 
 
 def _own(private_environ: dict[str, str]) -> Iterator[Installation]:
-    # Its data directory has no template yet; making one for each test would double the boots.
-    # What clones are like is seen on the shared VMs, and in test_templates.py.
-    environ = share_artifacts(private_environ) | {"BANGER_TEMPLATE_ENABLED": "off"}
-    with contextlib.closing(Installation(environ)) as banger:
-        yield banger
+    with contextlib.closing(Installation(share_artifacts(private_environ))) as banger:
+        lend_templates(banger.layout)
+        try:
+            yield banger
+        finally:
+            keep_templates(banger.layout)
 
 
 def make_vm_factory(banger: Installation) -> Callable[..., str]:

@@ -203,7 +203,6 @@ class World:
 @contextlib.contextmanager
 def open_world(banger: Installation, *shapes: dict[str, Any]) -> Iterator[World]:
     """A world with a witness, and templates of its shape and of these."""
-    banger.environ |= {"BANGER_TEMPLATE_ENABLED": "on"}
     os.makedirs(banger.layout.state, mode=0o700, exist_ok=True)
     world = World(banger)
     world.open_daemon()

@@ -1,0 +1,56 @@
+"""Templates that the installations of one run share, as a user's VMs share theirs.
+
+A boot takes ten times as long as a clone. `lend_templates` gives a new installation what others of
+the run have built, by hard links: a template's files are never written again. `keep_templates`
+takes over what an installation has built since. The controller's directory serves all workers.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+
+from banger.layout import Layout
+from banger.templates.shelf import USES
+
+SHARED = "BANGER_TEST_TEMPLATES"
+"""Names the run's directory to its workers."""
+
+
+def enter_templates(run: Path) -> None:
+    """Make the directory, unless this is a worker, whose controller has made one."""
+    if SHARED not in os.environ:
+        os.environ[SHARED] = str(run / "templates")
+        os.mkdir(os.environ[SHARED], 0o700)
+
+
+def lend_templates(layout: Layout) -> None:
+    """Give an installation that has none the templates of the run."""
+    layout.templates.mkdir(mode=0o700)
+    for folder in Path(os.environ[SHARED]).iterdir():
+        _link(folder, layout.templates / folder.name)
+
+
+def keep_templates(layout: Layout) -> None:
+    """Take over what an installation has built."""
+    shared = Path(os.environ[SHARED])
+    for folder in layout.templates.glob("*"):
+        if not (shared / folder.name).exists():
+            _link(folder, shared / folder.name)
+
+
+def _link(source: Path, target: Path) -> None:
+    """Publish a copy by one rename. Another worker may be first, and files may be gone by now."""
+    aside = Path(tempfile.mkdtemp(dir=target.parent.parent))
+    try:
+        done = subprocess.run(["cp", "--archive", "--link", f"{source}/.", aside], check=False)
+        (aside / USES).unlink(missing_ok=True)
+        if done.returncode == 0:
+            with contextlib.suppress(OSError):
+                aside.rename(target)
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
