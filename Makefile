@@ -1,7 +1,7 @@
 # The entry points. Each installs what is missing first; root is turned into an
 # ordinary user by scripts/enter. The work is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fmt docs clean test-kvm test-kernel test-trixie
+.PHONY: help demo test check bench fmt docs clean test-kvm test-kernel test-trixie test-long
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -23,6 +23,9 @@ test-kvm: ## the KVM paths, on an emulated host with hardware virtualisation
 
 test-kernel: ## build the small kernel from its source, and boot it
 	@scripts/enter test-kernel
+
+test-long: ## hours: all that `make test` tries samples of; RUNS="matrix kvm" for some
+	@scripts/enter test-long
 
 test-trixie: ## make test in a Debian 13 root; as root. TARGET=demo for another target
 	@scripts/trixie $(or $(TARGET),test)

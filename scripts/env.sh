@@ -23,7 +23,7 @@ sys.exit(1) if sys.version_info < (3, 11) else print(os.path.realpath(sys._base_
 read_passed_on() {
     local name
     passed_on=()
-    for name in CI TERM LANG NO_COLOR PYTEST_ARGS PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED TZ \
+    for name in CI TERM LANG NO_COLOR PYTEST_ARGS RUNS PYTHONDONTWRITEBYTECODE PYTHONUNBUFFERED TZ \
         "${!PIP_@}" "${!BANGER_@}" SSL_CERT_FILE SSL_CERT_DIR REQUESTS_CA_BUNDLE CURL_CA_BUNDLE \
         GIT_SSL_CAINFO http_proxy https_proxy no_proxy HTTP_PROXY HTTPS_PROXY NO_PROXY; do
         [ -z "${!name+set}" ] || passed_on+=("$name=${!name}")

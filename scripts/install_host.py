@@ -22,6 +22,7 @@ NEEDS = {
     "test": BUILD + RUNTIME + TESTS,
     "bench": BUILD + RUNTIME + TESTS,
     "test-kvm": BUILD + RUNTIME + TESTS,
+    "test-long": BUILD + RUNTIME + TESTS + KERNEL_BUILD,
     "test-kernel": BUILD + RUNTIME + TESTS + KERNEL_BUILD,
     "trixie": find_providers(["mmdebstrap", "Debian's archive keys"]),
 }
