@@ -1,8 +1,8 @@
 """Writes the generated pages of docs/; with --check, only tells which are out of date.
 
-The pages: errors.md (from `banger.errors`), api.md (from the method table), cli.md (from
-the command line's help pages), configuration.md (from the table of settings), promises.md (from
-hazards.toml and the docstrings of the tests).
+The pages: errors.md (from `banger.errors`), api.md (from the method table), cli.md and banger.1
+(from the command line's help pages), configuration.md (from the table of settings), promises.md
+(from hazards.toml and the docstrings of the tests).
 """
 
 from __future__ import annotations
@@ -20,6 +20,9 @@ from banger.api.reference import render_reference as render_api
 from banger.cli.app.reference import render_reference as render_cli
 from banger.config import OPTIONS, HostSize, format_value
 from banger.errors import BangerError
+
+sys.path.insert(0, str(Path(__file__).parent))
+from manual import render_manual
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 DOCS = CHECKOUT / "docs"
@@ -156,6 +159,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "errors.md": render_errors,
     "api.md": render_api,
     "cli.md": render_cli,
+    "banger.1": render_manual,
     "configuration.md": render_configuration,
     "promises.md": render_promises,
 }

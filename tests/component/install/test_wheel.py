@@ -17,6 +17,7 @@ from pathlib import Path
 
 import pytest
 
+from banger.version import VERSION
 from tests.support.artifacts import CACHE, CHECKOUT
 
 pytestmark = pytest.mark.timeout(1800)
@@ -105,6 +106,8 @@ def test_a_wheel_says_that_it_has_types_and_whose_code_is_in_it(wheel: Path) -> 
         assert "Rich Felker" in archive.read(notices).decode()
         [metadata] = [each for each in archive.namelist() if each.endswith("/METADATA")]
         text = archive.read(metadata).decode()
+        manual = f"banger-{VERSION}.data/data/share/man/man1/banger.1"
+        assert b"\n.SH EXIT STATUS\n" in archive.read(manual)
     assert "Classifier: Programming Language :: Python :: 3.13" in text
     assert "License-File: THIRD_PARTY_NOTICES.txt" in text
 

@@ -9,6 +9,26 @@ import sys
 
 from banger.cli.app.table import COMMANDS, GROUPS, render_group
 
+EXIT_STATUSES = {
+    0: "ok",
+    1: "failed",
+    2: "usage, or an invalid request",
+    3: "a bug in banger; a report was written",
+    4: "not found",
+    5: "conflict, or busy",
+    6: "this host is not ready",
+    7: "the daemon is unreachable",
+    8: "a deadline has passed",
+    9: "denied",
+    130: "interrupted",
+}
+GUEST_STATUSES = """\
+`vm run`, `vm exec` and `vm shell` exit with the status of the command in the guest; 128+N
+if signal N ended it. Their own failures are 125 whatever they are (also usage), 126 if the
+command cannot be executed, 127 if it is not found, and 124 if `--timeout` has passed, as
+timeout(1) has it.
+"""
+
 _INTRODUCTION = """\
 # The command line
 
@@ -32,30 +52,16 @@ line each time. Times are those of RFC 3339. An error is a line of JSON on stder
 Results go to stdout, everything else to stderr. Where several VMs may be named, the good ones
 are done even if others fail, and the exit status says so.
 
-| status | meaning |
-|---|---|
-| 0 | ok |
-| 1 | failed |
-| 2 | usage, or an invalid request |
-| 3 | a bug in banger; a report was written |
-| 4 | not found |
-| 5 | conflict, or busy |
-| 6 | this host is not ready |
-| 7 | the daemon is unreachable |
-| 8 | a deadline has passed |
-| 9 | denied |
-| 130 | interrupted |
-
-`vm run`, `vm exec` and `vm shell` exit with the status of the command in the guest; 128+N
-if signal N ended it. Their own failures are 125 whatever they are (also usage), 126 if the
-command cannot be executed, 127 if it is not found, and 124 if `--timeout` has passed, as
-timeout(1) has it.
-"""
+{statuses}
+{passed_on}"""
 
 
 def render_reference() -> str:
     """Return the whole page."""
-    parts = [_INTRODUCTION, _block("banger", render_group(""))]
+    rows = "".join(f"| {status} | {text} |\n" for status, text in EXIT_STATUSES.items())
+    statuses = f"| status | meaning |\n|---|---|\n{rows}"
+    introduction = _INTRODUCTION.format(statuses=statuses, passed_on=GUEST_STATUSES)
+    parts = [introduction, _block("banger", render_group(""))]
     shown: set[str] = set()
     for command in COMMANDS:
         group = command.path.rpartition(" ")[0]
