@@ -24,9 +24,9 @@ from pathlib import Path
 from banger.errors import DeadlineExceeded, InvalidRequest, KernelUnfit
 from banger.host import proc
 from banger.host.files import space_errors, staged_dir
+from banger.host.http.proxies import render_proxies
 from banger.host.mmdebstrap import Bootstrap, bootstrap, check_with_space
 from banger.host.packages import KERNEL_BUILD
-from banger.host.proxies import render_proxies
 from banger.host.setup import require_setup
 from banger.kernels.importing import KernelFiles, make_kernel, require_importable
 from banger.kernels.publish import Order

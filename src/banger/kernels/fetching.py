@@ -8,12 +8,14 @@ file that the caller names, below a staging directory; no locks.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import hashlib
 import http
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from banger.errors import (
@@ -23,11 +25,14 @@ from banger.errors import (
     RegistryMisbehaved,
     RegistryUnreachable,
 )
-from banger.host.connection import Abort, in_thread
-from banger.host.exchange import Answer, open_answer
 from banger.host.files import space_errors
-from banger.host.proxies import is_loopback
+from banger.host.http.abort import in_thread
+from banger.host.http.client import Client
+from banger.host.http.proxies import is_loopback
 from banger.kernels.publish import Progress
+
+if TYPE_CHECKING:
+    from banger.host.http.exchange import Answer
 
 FILE_BYTES_MAX = 1024**3
 DEADLINE_S = 1800.0
@@ -108,7 +113,7 @@ async def fetch_file(
     progress(FETCHING, None, None)
     try:
         async with asyncio.timeout(DEADLINE_S):
-            await in_thread(None, lambda abort: _fetch(remote, target, tell, environ, abort))
+            await in_thread(None, lambda: _fetch(remote, target, tell, environ))
     except TimeoutError as error:
         address = remote.url.partition("?")[0]
         raise DeadlineExceeded(f"{address} took longer than {DEADLINE_S:g} s.") from error
@@ -121,9 +126,8 @@ def _fetch(
     target: Path,
     tell: Callable[[int, int | None], None],
     environ: Mapping[str, str],
-    abort: Abort,
 ) -> None:
-    with open_answer(remote.url, headers={}, environ=environ, abort=abort) as answer:
+    with contextlib.closing(Client(environ)) as client, client.open(remote.url) as answer:
         _require_found(answer)
         _require_size(answer, answer.length or 0)
         found, done = hashlib.sha256(), 0
@@ -134,8 +138,6 @@ def _fetch(
                 file.write(part)
                 found.update(part)
                 tell(done, answer.length)
-        if answer.length is not None and done < answer.length:
-            raise RegistryUnreachable(f"{answer.host} broke off.", retryable=True)
     if found.hexdigest() != remote.sha256:
         raise DownloadFailed(
             f"What {answer.host} sent is something else than what was asked for.",

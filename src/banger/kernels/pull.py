@@ -12,8 +12,8 @@ from pathlib import Path
 
 from banger.errors import InvalidRequest, KernelNotFound, KernelUnfit
 from banger.host.files import staged_dir
+from banger.host.http.proxies import render_proxies
 from banger.host.mmdebstrap import Bootstrap, bootstrap
-from banger.host.proxies import render_proxies
 from banger.kernels.catalogue import KERNELS, PackagedKernel
 from banger.kernels.package import take_package
 from banger.kernels.parts import Parts, pack_tree, require_packer, save_parts

@@ -18,7 +18,7 @@ from banger.errors import (
     InvalidRequest,
     KernelUnfit,
 )
-from banger.host import connection
+from banger.host.http import exchange
 from banger.kernels import (
     Order,
     fetch_kernel,
@@ -194,7 +194,7 @@ def test_a_redirect_is_followed(fetcher: Fetcher) -> None:
 def test_a_server_that_says_nothing_is_left(
     fetcher: Fetcher, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(connection, "STALL_S", 0.2)
+    monkeypatch.setattr(exchange, "STALL_S", 0.2)
     told = threading.Event()
     fetcher.server.routes["/stall"] = lambda handler: bool(told.wait(60)) and None
     with pytest.raises(DownloadFailed, match="does not answer") as caught:

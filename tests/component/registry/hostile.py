@@ -33,6 +33,10 @@ class HostileRegistry:
     """Of the last image."""
     blobs: dict[str, bytes] = field(default_factory=dict)
     """By digest."""
+    keeps_connections: bool = False
+    """As real registries do; else each is closed after its answer, without a word."""
+    connections: int = 0
+    """How many were accepted."""
 
     def add_image(self, name: str, *contents: bytes, tag: str = "latest") -> None:
         """Offer an honest image with a layer for each file content."""
@@ -91,7 +95,12 @@ class Handler(http.server.BaseHTTPRequestHandler):
     registry: HostileRegistry
     protocol_version = "HTTP/1.1"
 
+    def setup(self) -> None:
+        super().setup()
+        self.registry.connections += 1
+
     def do_GET(self) -> None:
+        self.close_connection = not self.registry.keeps_connections
         self.registry.requests.append((self.path, dict(self.headers)))
         path = self.path.partition("?")[0]
         answer = self.registry.routes.get(path) or self.registry.routes.get(
@@ -99,7 +108,6 @@ class Handler(http.server.BaseHTTPRequestHandler):
         )
         with contextlib.suppress(BrokenPipeError, ConnectionResetError, ssl.SSLError):
             answer(self)
-        self.close_connection = True
 
     do_POST = do_GET
 

@@ -74,8 +74,7 @@ class Puller:
             insecure=insecure,
         )
         parsed = parse_reference(reference)
-        async with pull_deadline(parsed):
-            work = await open_pull(source, parsed, platform)
+        async with pull_deadline(parsed), open_pull(source, parsed, platform) as work:
             resolved = await work.resolve(parsed)
             signer = await work.require_signature(resolved)
             self.signer = str(signer) if signer else None

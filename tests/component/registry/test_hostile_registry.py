@@ -21,7 +21,7 @@ from banger.errors import (
     RegistryMisbehaved,
     RegistryUnreachable,
 )
-from banger.host import connection
+from banger.host.http import tls
 from banger.images.content import OCI_INDEX
 from banger.images.registry import pull, retries
 from banger.model.registries import Registries, RegistrySettings
@@ -40,7 +40,7 @@ CONTENT = bytes(range(256)) * 2000
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
     """Wait shorter between tries, and for an answer, than one does in the world."""
     monkeypatch.setattr(retries, "FIRST_DELAY_S", 0.01)
-    monkeypatch.setattr(connection, "PROBE_S", 0.5)
+    monkeypatch.setattr(tls, "PROBE_S", 0.5)
 
 
 @pytest.fixture

@@ -32,6 +32,7 @@ HEAVY = {
     "tempfile": True,
     "tomllib": True,
     "typing": True,
+    "urllib3": True,
     "banger.config": True,
     "banger.daemon": True,
     "banger.engine": True,

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banger.errors import ConfigInvalid
-from banger.host.proxies import Proxy, find_proxy, is_loopback, render_proxies
+from banger.host.http.proxies import Proxy, find_proxy, is_loopback, render_proxies
 
 BOTH = {"HTTP_PROXY": "http://plain.example:3128", "HTTPS_PROXY": "secure.example"}
 

@@ -27,7 +27,7 @@ from banger.errors import (
     InvalidRequest,
     ToolFailed,
 )
-from banger.host.proxies import render_proxies
+from banger.host.http.proxies import render_proxies
 from banger.images import platforms, registry
 from banger.model.artifacts import Image
 

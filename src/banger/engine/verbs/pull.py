@@ -79,8 +79,10 @@ async def pull_reference(
             insecure=insecure,
         )
         async with registry.pull_deadline(reference):
+            tell(f"asking {reference.registry}")
             with _pinned_blobs(engine):
-                image = await _pull(engine, source, reference, platform, tell)
+                async with registry.open_pull(source, reference, platform) as work:
+                    image = await _pull(engine, work, reference, platform, tell)
         await _trim_blobs(engine, keep_bytes=registry.KEPT_BYTES_MAX)
         return image
 
@@ -115,13 +117,11 @@ def _prune(engine: Engine, params: ImagePrune, users: ImageUsers) -> list[str]:
 
 async def _pull(
     engine: Engine,
-    source: registry.Source,
+    work: registry.Pull,
     reference: registry.Reference,
     platform: Platform,
     tell: Progress,
 ) -> Image:
-    tell(f"asking {reference.registry}")
-    work = await registry.open_pull(source, reference, platform)
     resolved = await work.resolve(reference)
     origin = SOURCE + resolved.pinned
     # Before anything of it is looked at, also of what is here: the policy may be younger.

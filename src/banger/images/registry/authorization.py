@@ -11,15 +11,13 @@ realm without TLS when it has TLS itself.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from urllib.parse import urlencode, urlsplit
 
 import msgspec
 from msgspec import Struct
 
 from banger.errors import RegistryDenied, RegistryMisbehaved
-from banger.host.connection import Abort
-from banger.host.exchange import open_answer
+from banger.host.http.client import Client
 from banger.images.registry.challenge import Challenge, choose_challenge, parse_challenges
 from banger.images.registry.credentials import Credentials
 from banger.images.registry.responses import Missing, Unauthorized, require_success
@@ -40,8 +38,7 @@ def authorize(
     scheme: str,
     repository: str,
     credentials: Credentials | None,
-    environ: Mapping[str, str],
-    abort: Abort,
+    client: Client,
 ) -> str:
     """Return the value of the Authorization header that a registry wants. In a thread.
 
@@ -63,7 +60,7 @@ def authorize(
     if credentials is not None and credentials.user and not body:
         headers["Authorization"] = credentials.basic
     try:
-        with open_answer(url, headers=headers, environ=environ, abort=abort, body=body) as answer:
+        with client.open(url, headers=headers, body=body) as answer:
             require_success(answer, 200)
             untrusted = answer.read_whole(TOKEN_BYTES_MAX)
     except (Unauthorized, Missing) as error:

@@ -12,8 +12,9 @@ from collections.abc import Iterator
 from concurrent.futures import Executor
 
 from banger.errors import RegistryUnreachable
-from banger.host.connection import in_thread, speaks_tls
-from banger.host.proxies import is_loopback
+from banger.host.http.abort import in_thread
+from banger.host.http.proxies import is_loopback
+from banger.host.http.tls import speaks_tls
 from banger.images.registry.reference import DOCKER_HUB, DOCKER_HUB_API, Reference
 from banger.images.registry.session import Endpoint
 from banger.model.registries import Registries

@@ -34,6 +34,7 @@ from banger.errors import (
     RegistryUnreachable,
 )
 from banger.host.files import ensure_private_dir
+from banger.host.http.client import Client
 from banger.images.content import (
     Descriptor,
     ImageConfig,
@@ -271,8 +272,11 @@ class Pull:
             )
 
 
-async def open_pull(source: Source, reference: Reference, platform: Platform) -> Pull:
-    """Find out where a reference is to be had.
+@contextlib.asynccontextmanager
+async def open_pull(
+    source: Source, reference: Reference, platform: Platform
+) -> AsyncIterator[Pull]:
+    """Find out where a reference is to be had; keep connections to there for the block.
 
     Raises:
         RegistryUnreachable: a registry on loopback cannot be reached.
@@ -280,8 +284,9 @@ async def open_pull(source: Source, reference: Reference, platform: Platform) ->
     endpoints = await find_endpoints(
         reference, source.registries, insecure=source.insecure, threads=source.threads
     )
-    sessions = [Session(at, source.threads, source.environ) for at in endpoints]
-    return Pull(source, sessions, platform)
+    with contextlib.closing(Client(source.environ)) as client:
+        sessions = [Session(at, source.threads, client, source.environ) for at in endpoints]
+        yield Pull(source, sessions, platform)
 
 
 @contextlib.asynccontextmanager

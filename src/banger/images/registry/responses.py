@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import TYPE_CHECKING
 
 import msgspec
 from msgspec import Struct
@@ -13,8 +14,10 @@ from banger.errors import (
     RegistryMisbehaved,
     RegistryUnreachable,
 )
-from banger.host.exchange import Answer
 from banger.images.registry.retries import parse_retry_after
+
+if TYPE_CHECKING:
+    from banger.host.http.exchange import Answer
 
 ERROR_BYTES_MAX = 64 * 1024
 TEMPORARY = (408, 429)

@@ -16,7 +16,7 @@ from collections.abc import Callable, Mapping
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from msgspec import Struct
 
@@ -26,8 +26,8 @@ from banger.errors import (
     RegistryMisbehaved,
     RegistryUnreachable,
 )
-from banger.host.connection import Abort, in_thread
-from banger.host.exchange import Answer, open_answer
+from banger.host.http.abort import in_thread
+from banger.host.http.client import Client
 from banger.images.content import (
     INDEX_TYPES,
     MANIFEST_BYTES_MAX,
@@ -41,6 +41,9 @@ from banger.images.registry.credentials import Credentials, find_credentials
 from banger.images.registry.responses import Missing, Unauthorized, require_success
 from banger.images.registry.retries import retried
 from banger.layout import Layout
+
+if TYPE_CHECKING:
+    from banger.host.http.exchange import Answer
 
 READ_BYTES = 256 * 1024
 ACCEPTED = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
@@ -79,8 +82,9 @@ class Session:
 
     endpoint: Endpoint
     threads: Executor
+    client: Client
     environ: Mapping[str, str]
-    """The caller's: Docker's configuration, proxies, certificates."""
+    """The caller's, with Docker's configuration."""
     _authorization: str | None = None
     _entry: asyncio.Lock = field(default_factory=asyncio.Lock)
     """Held while the way in is asked for: requests side by side ask once."""
@@ -180,11 +184,9 @@ class Session:
         url = f"{self.endpoint.base}/v2/{self.endpoint.repository}/{path}"
         used = self._authorization
 
-        def exchange(abort: Abort) -> T:
+        def exchange() -> T:
             allowed = {"Authorization": used} if used else {}
-            with open_answer(
-                url, headers={**headers, **allowed}, environ=self.environ, abort=abort
-            ) as answer:
+            with self.client.open(url, headers={**headers, **allowed}) as answer:
                 return read(answer)
 
         try:
@@ -202,15 +204,14 @@ class Session:
             if self._authorization is None or self._authorization == used:
                 credentials = await self._find_credentials()
 
-                def ask(abort: Abort) -> str:
+                def ask() -> str:
                     return authorize(
                         untrusted_headers,
                         registry=self.endpoint.registry,
                         scheme=self.endpoint.scheme,
                         repository=self.endpoint.repository,
                         credentials=credentials,
-                        environ=self.environ,
-                        abort=abort,
+                        client=self.client,
                     )
 
                 self._authorization = await in_thread(self.threads, ask)

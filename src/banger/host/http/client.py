@@ -1,0 +1,143 @@
+"""Requests to registries and other servers for one caller, under the rules of hazard F5.
+
+- Redirects are followed five times, never from TLS to plain HTTP, never to another scheme; an
+  Authorization header stays with the host that it was for.
+- Each hop goes through the proxy that the caller's environment names for it (`proxies`); what the
+  proxy is told to let us in, no server is told.
+- Bodies are read by the caller, who knows how long they may be.
+
+Synchronous, for threads; touches the network only.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import re
+import threading
+from collections.abc import Iterator, Mapping
+from typing import TYPE_CHECKING
+from urllib.parse import SplitResult, urljoin, urlsplit
+
+from banger.errors import RegistryMisbehaved
+from banger.host.http.proxies import DEFAULT_PORTS, Proxy, find_proxy
+from banger.host.http.tls import load_trust
+from banger.version import VERSION
+
+if TYPE_CHECKING:
+    from urllib3 import PoolManager
+
+    from banger.host.http.exchange import Answer
+
+log = logging.getLogger(__name__)
+
+REDIRECTS_MAX = 5
+REDIRECTS = (301, 302, 303, 307, 308)
+_HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
+"""Every parser of URLs takes these for the same host."""
+
+
+class Client:
+    """Asks servers by the proxies and the certificates of a caller's environment.
+
+    Threads may share a client. It keeps connections until it is closed; what is asked afterwards
+    keeps its own only for as long as the client is in use.
+    """
+
+    def __init__(self, environ: Mapping[str, str]) -> None:
+        self._environ = environ
+        self._pools: dict[tuple[str, Proxy | None], PoolManager] = {}
+        self._lock = threading.Lock()
+
+    def close(self) -> None:
+        """Close the connections that nobody uses now; the others close when they are done."""
+        with self._lock:
+            for pools in self._pools.values():
+                pools.clear()
+            self._pools.clear()
+
+    @contextlib.contextmanager
+    def open(
+        self, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
+    ) -> Iterator[Answer]:
+        """Send a request (POST with a body, else GET), follow redirects, hold the last answer.
+
+        Raises:
+            ConfigInvalid: the environment names no usable proxy or certificates.
+            RegistryUnreachable: the server cannot be reached, or breaks off.
+            RegistryMisbehaved: it redirects where it may not, or speaks no HTTP.
+        """
+        sent, target = dict(headers or {}), _require_target(url)
+        for _ in range(REDIRECTS_MAX + 1):
+            with contextlib.closing(self._exchange(target, sent, body)) as answer:
+                location = answer.header("Location")
+                if answer.status not in REDIRECTS or location is None:
+                    yield answer
+                    return
+            if body is not None:
+                raise RegistryMisbehaved(
+                    f"{target.netloc} redirects what must not be sent elsewhere."
+                )
+            following = _follow(target, location)
+            if _origin(following) != _origin(target):
+                sent.pop("Authorization", None)
+            target = following
+        raise RegistryMisbehaved(f"{target.netloc} redirects more than {REDIRECTS_MAX} times.")
+
+    def _exchange(
+        self, target: SplitResult, headers: Mapping[str, str], body: bytes | None
+    ) -> Answer:
+        from banger.host.http.exchange import exchange
+
+        proxy = find_proxy(target, self._environ)
+        # Identity: a body is to be the very bytes whose digest is known.
+        sent = {"User-Agent": f"banger/{VERSION}", "Accept-Encoding": "identity", **headers}
+        pools = self._find_pools(target.scheme, proxy)
+        answer = exchange(pools, target, proxy=proxy, headers=sent, body=body)
+        # Without the query, which may be a secret of its own: signed addresses are.
+        log.debug("%s%s: %d", target.netloc, target.path, answer.status)
+        return answer
+
+    def _find_pools(self, scheme: str, proxy: Proxy | None) -> PoolManager:
+        from banger.host.http.exchange import open_pools
+
+        with self._lock:
+            if (scheme, proxy) not in self._pools:
+                trust = load_trust(self._environ) if scheme == "https" else None
+                self._pools[scheme, proxy] = open_pools(proxy, trust)
+            return self._pools[scheme, proxy]
+
+
+def _require_target(url: str) -> SplitResult:
+    """Return the parts of a URL that a request can be sent to."""
+    try:
+        target = urlsplit(url)
+        is_usable = target.scheme in DEFAULT_PORTS and target.port != 0
+    except ValueError:
+        is_usable = False
+    if (
+        not is_usable
+        or not _HOST.fullmatch(target.hostname or "")
+        or any(not "!" <= letter <= "~" for letter in url)
+    ):
+        raise RegistryMisbehaved(f"{url.partition('?')[0][:200]!r} is not a URL that can be asked.")
+    return target
+
+
+def _follow(target: SplitResult, untrusted_location: str) -> SplitResult:
+    """Return where a redirect leads."""
+    try:
+        url = urljoin(target.geturl(), untrusted_location)
+        scheme = urlsplit(url).scheme
+    except ValueError:
+        scheme = ""
+    if scheme not in DEFAULT_PORTS:
+        shown = untrusted_location.partition("?")[0][:200]
+        raise RegistryMisbehaved(f"{target.netloc} redirects to {shown!r}.")
+    if target.scheme == "https" and scheme != "https":
+        raise RegistryMisbehaved(f"{target.netloc} redirects from TLS to plain HTTP.")
+    return _require_target(url)
+
+
+def _origin(target: SplitResult) -> tuple[str, str | None, int | None]:
+    return target.scheme, target.hostname, target.port or DEFAULT_PORTS.get(target.scheme)
