@@ -51,7 +51,7 @@ name = "kvm-host"
 suite = "bookworm"
 variant = "apt"
 packages = [
-    "bubblewrap", "dbus-user-session", "debian-archive-keyring", "e2fsprogs", "git",
+    "bubblewrap", "dbus-user-session", "debian-archive-keyring", "e2fsprogs", "git", "kmod",
     "libpam-systemd", "mmdebstrap", "mount", "openssh-client", "passt", "passwd", "procps",
     "python3", "qemu-system-x86", "squashfs-tools", "systemd-sysv", "uidmap",
 ]

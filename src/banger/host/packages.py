@@ -55,6 +55,7 @@ RUNTIME: tuple[Tool, ...] = (
         others=("mksquashfs", "unsquashfs"),
         oldest=(4, 5),  # the first with sqfstar
     ),
+    Tool("depmod", "makes the tables of kernel modules", ("kmod",) * 5),
     Tool("mke2fs", "makes data disks", ("e2fsprogs",) * 5),
     Tool(
         "Debian's archive keys",

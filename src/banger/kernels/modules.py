@@ -19,8 +19,6 @@ from banger.kernels.elf import NotElf, read_section
 
 MODULE_BYTES_MAX = 64 * 1024 * 1024
 """No module of a distribution comes near; a bomb would."""
-WORD_CHARS_MAX = 256
-"""Longest name or alias that is taken; the kernel's own limit for what it asks for is below."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +32,6 @@ class Module:
     vermagic: str
     aliases: tuple[str, ...] = ()
     """Patterns of what it drives, as the kernel asks for it."""
-    softdeps: tuple[str, ...] = ()
-    """Its `softdep` lines: `pre: a post: b`."""
 
 
 class BadModule(ValueError):
@@ -96,15 +92,8 @@ def parse_module(untrusted_file: bytes, *, name: str) -> Module:
         depends=tuple(canonical(d) for d in values.get("depends", "").split(",") if d),
         soft_depends=tuple(d for text in soft for d in _parse_softdep(text)),
         vermagic=values.get("vermagic", ""),
-        aliases=tuple(value for key, _, value in pairs if key == "alias" and is_word(value)),
-        softdeps=tuple(" ".join(t.split()) for t in soft if all(map(is_word, t.split()))),
+        aliases=tuple(value for key, _, value in pairs if key == "alias"),
     )
-
-
-def is_word(untrusted_text: str) -> bool:
-    """Tell whether a text can stand in a line of a table: printable ASCII without blanks."""
-    fits = 0 < len(untrusted_text) <= WORD_CHARS_MAX
-    return fits and all("!" <= char <= "~" for char in untrusted_text)
 
 
 Aliases = Mapping[str, Sequence[str]]

@@ -1,7 +1,7 @@
 """The parts of a kernel that do not depend on our agent: chosen, checked and staged.
 
 Writes below the staging directory that the caller gives; synchronous, for a thread, but for
-`pack_tree`, which runs mksquashfs.
+`pack_tree`, which runs depmod and mksquashfs.
 """
 
 from __future__ import annotations
@@ -17,7 +17,6 @@ from banger.host.files import space_errors
 from banger.host.mmdebstrap import check_with_space
 from banger.host.setup import require_programs
 from banger.kernels.catalogue import needs_of
-from banger.kernels.indexes import render_tables
 from banger.kernels.kconfig import Fit, parse_kconfig, plan_modules
 from banger.kernels.modules import (
     BadModule,
@@ -27,7 +26,7 @@ from banger.kernels.modules import (
     order_modules,
     parse_module,
 )
-from banger.kernels.package import BUILTIN, BUILTIN_MODINFO, Package
+from banger.kernels.package import Package
 from banger.kernels.vmlinux import BadKernel, is_elf, unpack_kernel
 
 BZIMAGE, VMLINUX, CONFIG, INITRAMFS, MODULES, TREE = (
@@ -39,6 +38,8 @@ BZIMAGE, VMLINUX, CONFIG, INITRAMFS, MODULES, TREE = (
     "modules.squashfs",
 )
 PACK_DEADLINE_S = 600.0
+DEPMOD_VERSION = "0.0"
+"""Where depmod looks for a tree: it takes only numbers, and writes the version nowhere."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +61,7 @@ class Parts:
 
 
 def save_parts(package: Package, staged: Path, *, name: str, arch: str, source: str) -> Parts:
-    """Write kernel, configuration and the needed modules below `staged`, and tables to the tree.
+    """Write kernel, configuration and the needed modules below `staged`, and lists to the tree.
 
     Raises:
         KernelUnfit: it is no kernel, or lacks something; everything that it lacks is named.
@@ -83,7 +84,8 @@ def save_parts(package: Package, staged: Path, *, name: str, arch: str, source: 
         if boot == BZIMAGE:
             (staged / BZIMAGE).write_bytes(package.kernel)
         (staged / CONFIG).write_text(package.config, "utf-8")
-        _save_tables(package, modules)
+        for list_name, content in package.lists.items():
+            (package.tree / list_name).write_bytes(content)
     return Parts(
         name=name,
         version=package.version,
@@ -100,23 +102,48 @@ def require_packer() -> None:
     """Check that `pack_tree` can work.
 
     Raises:
-        ToolMissing: mksquashfs is not installed.
+        ToolMissing: depmod or mksquashfs is not installed.
     """
-    require_programs("mksquashfs")
+    require_programs("depmod", "mksquashfs")
 
 
 async def pack_tree(package: Package, staged: Path) -> None:
-    """Make the squashfs of a package's module tree, if it has modules; the tree goes.
+    """Make the squashfs of a package's module tree, with the tables that modprobe reads, if it has
+    modules; the tree goes.
 
     Raises:
-        ToolMissing, ToolFailed, DeadlineExceeded: mksquashfs did not make it.
+        ToolMissing, ToolFailed, DeadlineExceeded: depmod or mksquashfs did not make it.
         NoSpace: the file system is full.
     """
     if package.modules:
+        await _make_tables(package.tree, staged)
         argv = plan_mksquashfs(package.tree, staged / TREE, parse_kconfig(package.config))
         finished = await proc.run(argv, deadline_s=PACK_DEADLINE_S, ok=range(256))
         check_with_space(finished, str(staged / TREE))
     await asyncio.to_thread(shutil.rmtree, package.tree)
+
+
+async def _make_tables(tree: Path, staged: Path) -> None:
+    """Have depmod write the tables of modprobe to a tree of modules."""
+    root = staged / "depmod"
+    await asyncio.to_thread(_make_depmod_root, root, tree)
+    finished = await proc.run(plan_depmod(root), deadline_s=PACK_DEADLINE_S, ok=range(256))
+    check_with_space(finished, str(tree))
+    await asyncio.to_thread(shutil.rmtree, root)
+
+
+def _make_depmod_root(root: Path, tree: Path) -> None:
+    """Make a root in which depmod finds the tree, and no configuration."""
+    modules = root / "lib/modules"
+    modules.mkdir(parents=True)
+    (modules / DEPMOD_VERSION).symlink_to(tree)
+    (root / "usr").symlink_to(".")  # some distributions' depmod looks below /usr
+    (root / "config").mkdir()
+
+
+def plan_depmod(root: Path) -> list[str]:
+    """Return the arguments that make the tables of the tree in a root. Pure."""
+    return ["depmod", "-b", str(root), "-C", f"{root}/config", DEPMOD_VERSION]
 
 
 def plan_mksquashfs(tree: Path, target: Path, options: dict[str, str]) -> list[str]:
@@ -177,20 +204,3 @@ def _choose_modules(
             hint=None if modules else f"--modules /lib/modules/{package.version}",
         )
     return fit, order
-
-
-def _save_tables(package: Package, modules: dict[str, Module]) -> None:
-    """Write what modprobe looks up into the tree."""
-    if not modules:
-        return
-    paths = {
-        name: (package.modules[name].relative_to(package.tree).as_posix(), module)
-        for name, module in modules.items()
-    }
-    tables = package.lists | render_tables(
-        paths,
-        builtin=package.lists.get(BUILTIN, b"").decode("ascii", "replace"),
-        builtin_modinfo=package.lists.get(BUILTIN_MODINFO, b""),
-    )
-    for name, content in tables.items():
-        (package.tree / name).write_bytes(content)

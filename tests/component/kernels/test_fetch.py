@@ -18,6 +18,7 @@ from banger.errors import (
     InvalidRequest,
     KernelUnfit,
 )
+from banger.host import proc
 from banger.host.http import exchange
 from banger.kernels import (
     Order,
@@ -28,6 +29,8 @@ from banger.kernels import (
     list_kernels,
     parse_remote,
 )
+from banger.kernels.package import Package
+from banger.kernels.parts import TREE, pack_tree
 from banger.layout import Layout
 from banger.model.artifacts import Kernel
 from tests.component.registry.hostile import Handler, HostileRegistry, hostile_registry
@@ -132,6 +135,20 @@ def test_a_package_with_modules(fetcher: Fetcher) -> None:
     made = fetcher.get("/p.deb", sha256(package))
     assert (made.modules, made.missed) == (("squashfs.ko",), ())
     assert made.tree in made.hashes
+
+
+def test_a_version_that_depmod_would_not_take(fetcher: Fetcher, tmp_path: Path) -> None:
+    """depmod takes versions that begin with numbers; a kernel may have any."""
+    tree = tmp_path / "tree"
+    (tree / "kernel").mkdir(parents=True)
+    (tree / "kernel/a.ko").write_bytes(module())
+    package = Package(tree=tree, version="mine", modules={"a": tree / "kernel/a.ko"})
+    asyncio.run(pack_tree(package, tmp_path))
+    shown = proc.run_sync(
+        ["unsquashfs", "-cat", str(tmp_path / TREE), "modules.dep"], deadline_s=60
+    )
+    assert shown.text == "kernel/a.ko:\n"
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["agent", TREE]
 
 
 def test_a_damaged_one_is_fetched_again(fetcher: Fetcher) -> None:

@@ -8,7 +8,9 @@ from __future__ import annotations
 import asyncio
 import os
 import shutil
+import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import msgspec
@@ -38,6 +40,7 @@ from banger.kernels import (
     remove_kernel,
 )
 from banger.kernels.elf import MACHINES, read_machine
+from banger.kernels.modules import order_modules, parse_module
 from banger.kernels.publish import Progress
 from banger.layout import Layout
 from banger.model.artifacts import Kernel
@@ -116,6 +119,31 @@ def test_the_directory_holds_what_the_manifest_says(downloaded: Puller) -> None:
     assert kernel.modules.index("virtio.ko") < kernel.modules.index("virtio_blk.ko")
     assert directory.stat().st_mode & 0o077 == 0
     assert downloaded.staged() == []
+
+
+def test_the_tree_has_the_tables_of_modprobe(downloaded: Puller, tmp_path: Path) -> None:
+    """Each module with all that it depends on, by its alias and by the device that it drives."""
+    kernel = get_kernel(downloaded.layout, NAME)
+    tree = tmp_path / "tree"
+    file = kernel_dir(downloaded.layout, kernel) / (kernel.tree or "")
+    unpack = ["unsquashfs", "-quiet", "-no-progress", "-d", str(tree), str(file)]
+    subprocess.run(unpack, check=True, capture_output=True, timeout=120)
+    paths = {path.stem.replace("-", "_"): path for path in tree.rglob("*.ko")}
+    modules = {name: parse_module(path.read_bytes(), name=name) for name, path in paths.items()}
+    hard = {name: replace(module, soft_depends=()) for name, module in modules.items()}
+    lines = (tree / "modules.dep").read_text().splitlines()
+    assert len(lines) == len(modules) > 500
+    for line in lines:
+        path, _, rest = line.partition(":")
+        name = Path(path).stem.replace("-", "_")
+        needed, _ = order_modules([name], find=hard.get)
+        depends = {Path(word).stem.replace("-", "_") for word in rest.split()}
+        assert depends == {module.name for module in needed} - {name}
+    assert "alias fs-fuse fuse" in (tree / "modules.alias").read_text().splitlines()
+    assert "tun net/tun c10:200" in (tree / "modules.devname").read_text().splitlines()
+    for index in ("dep", "alias", "symbols", "builtin", "builtin.alias"):
+        assert (tree / f"modules.{index}.bin").stat().st_size > 12
+    assert not (tree / "lib").exists()
 
 
 def test_a_second_pull_does_nothing(puller: Puller) -> None:

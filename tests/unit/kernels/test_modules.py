@@ -30,7 +30,6 @@ def test_modinfo_is_read() -> None:
         depends=("virtio", "virtio_ring"),
         soft_depends=("crc32c", "other"),
         vermagic="6.1.0-test SMP",
-        softdeps=("pre: crc32c other post: late",),
     )
 
 
