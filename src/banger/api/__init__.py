@@ -1,2 +1,2 @@
-"""The API: its methods and their types (`table`, `requests`, `results`, daemon's side only), and
-how they look on the wire (`wire`, `stream`: light, for every client)."""
+"""The API: methods and their types (`table`, `requests`, `results`: daemon only), and the wire
+format (`wire`, `stream`: light, for every client)."""

@@ -1,8 +1,8 @@
-"""What a request takes from the environment of whoever sends it.
+"""Environment variables that a client sends along with a request.
 
-The daemon serves many shells. Settings (`BANGER_*`), Docker's configuration and proxies that
-concern one request are those of the shell that it was typed in, not of the shell that happened to
-start the daemon. Pure, and light: the command line loads this module on every call.
+The daemon serves many shells. Settings (`BANGER_*`), Docker's configuration and proxies come from
+the shell that sent the request, not from the shell that started the daemon. Pure, and light: the
+command line loads this module on every call.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ NAMES = frozenset(
 
 
 def select_caller(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables that travel with a request."""
+    """Return the variables to send with a request."""
     return {name: value for name, value in environ.items() if is_callers(name)}
 
 
@@ -38,6 +38,6 @@ def is_callers(name: str) -> bool:
 
 
 def merge_caller(own: Mapping[str, str], caller: Mapping[str, str]) -> dict[str, str]:
-    """Return the daemon's own environment with the caller's variables in place of its own."""
+    """Return the daemon's environment with its caller variables replaced by the caller's."""
     kept = {name: value for name, value in own.items() if not is_callers(name)}
     return {**kept, **caller}

@@ -1,8 +1,7 @@
 """The page `docs/api.md`, made from the method table.
 
-Reads the sources of the modules that define the types, for the texts below
-their fields. `python -m banger.api.reference` prints the page; a test compares it with
-the file.
+Field descriptions are read from the sources of the modules that define the types.
+`python -m banger.api.reference` prints the page; a test compares it with the file.
 """
 
 from __future__ import annotations
@@ -69,7 +68,7 @@ def _render_method(method: Method) -> str:
 
 def _render_type(kind: type[msgspec.Struct]) -> str:
     doc = inspect.cleandoc(kind.__doc__ or "")
-    # Without a docstring of its own a struct shows its signature, which says nothing more.
+    # The docstring of a struct without one is its signature, which adds nothing here.
     about = [] if not doc or doc.startswith(f"{kind.__name__}(") else [doc, ""]
     return "\n".join([f"### {kind.__name__}", "", *about, *_render_fields(kind), ""])
 
@@ -89,14 +88,14 @@ def _render_default(item: msgspec.structs.FieldInfo) -> str:
 
 
 def _type_name(kind: object) -> str:
-    """Return the type as it is written in Python, without module names."""
+    """Return the type in Python syntax, without module names."""
     if isinstance(kind, type) and not hasattr(kind, "__args__"):
         return kind.__name__
     return re.sub(r"\b(?:[a-z_]+\.)+", "", str(kind))
 
 
 def _result_types() -> list[type[msgspec.Struct]]:
-    """Return the structs that results are made of, in the order of first use."""
+    """Return the structs that results contain, in order of first use."""
     params = {method.params for method in METHODS.values()}
     return [kind for kind in _all_types() if kind not in params]
 
@@ -119,7 +118,7 @@ def _collect(kind: object, found: dict[type[msgspec.Struct], None]) -> None:
 
 
 def _field_texts(kind: type[msgspec.Struct]) -> dict[str, str]:
-    """Return the string below each field, which Python itself does not keep."""
+    """Return the docstring of each field, which Python discards at run time."""
     [cls] = ast.parse(inspect.getsource(kind)).body
     assert isinstance(cls, ast.ClassDef)
     [base] = kind.__bases__

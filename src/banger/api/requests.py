@@ -1,7 +1,7 @@
-"""What the API's methods take; which methods there are is in `table`.
+"""Parameters of the API's methods; `table` lists the methods.
 
-From these come validation, the OpenRPC document and the reference page. Unknown fields are
-refused. Only the daemon and the documentation import this module, as they do `results`.
+Validation, the OpenRPC document and the reference page are derived from these structs. Unknown
+fields are refused. Only the daemon and the documentation import this module and `results`.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from banger.model.vm import (
 
 
 class Params(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """Base of all requests."""
+    """Base class of all parameters."""
 
 
 class NoParams(Params, frozen=True):
@@ -105,7 +105,7 @@ class VmSet(Params, frozen=True):
     """Absent values are not changed.
 
     Name and labels change at once; so do size and network of a stopped VM. Size and network of a
-    running VM change at its next boot, for example by `vm.restart`: a notice says so.
+    running VM change at its next boot, for example by `vm.restart`; a notice then says so.
     """
 
     ref: str
@@ -188,12 +188,12 @@ class VmLogs(Params, frozen=True):
 
 
 class VmWatch(Params, frozen=True):
-    """Each event comes as one line of JSON on channel 1 of the stream.
+    """Each event is one line of JSON on channel 1 of the stream.
 
     Its members: `kind` (created, state, deleted, notice, missed), `at`, `vm_id`, `name`, `state`,
-    `text`; what does not apply is null.
+    `text`; members that do not apply are null.
 
-    Call `vm.watch` before `vm.list`, so that nothing is missed. After an event `missed` call
+    Call `vm.watch` before `vm.list`, so that no event is missed. After an event `missed` call
     `vm.list` again.
     """
 
@@ -227,7 +227,7 @@ class WorkspaceInspect(Params, frozen=True):
 
 
 class WorkspaceExport(Params, frozen=True):
-    """The patch is channel 1 of the stream."""
+    """The patch is sent on channel 1 of the stream."""
 
     ref: str
     since_commit: bool = False

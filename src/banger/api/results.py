@@ -1,7 +1,7 @@
-"""What the API's methods return; which methods there are is in `table`.
+"""Results of the API's methods; `table` lists the methods.
 
-Clients ignore unknown fields. Only the daemon and the documentation import this module: `msgspec`
-costs a client 40 ms.
+Clients ignore unknown fields. Only the daemon and the documentation import this module: importing
+`msgspec` would cost a client 40 ms.
 """
 
 from __future__ import annotations
@@ -97,7 +97,7 @@ def view_record(
     ends_by: Literal["ttl", "idle"] | None = None,
     notice: str | None = None,
 ) -> VmView:
-    """Return what a client sees of a record."""
+    """Return a record as clients see it."""
     spec = record.spec
     return VmView(
         id=record.id,
@@ -192,7 +192,7 @@ class PreparedWorkspace(Struct, frozen=True, kw_only=True):
 
 
 class VmPlan(Struct, frozen=True, kw_only=True):
-    """What `vm.create` would make."""
+    """The VM that `vm.create` would make."""
 
     name: str | None
     """Null: a free name is chosen at creation."""
@@ -207,7 +207,7 @@ class VmPlan(Struct, frozen=True, kw_only=True):
 
 
 class WorkspacePlan(Struct, frozen=True, kw_only=True):
-    """What `workspace.prepare` would copy."""
+    """The files and commit that `workspace.prepare` would copy."""
 
     host_path: str
     guest_path: str
@@ -244,7 +244,7 @@ class StartedExport(Struct, frozen=True, kw_only=True):
     """The connection is a stream from here on."""
 
     notices: list[str]
-    """Sentences about what is in the work tree and not in the patch."""
+    """Sentences about work tree content that is not in the patch."""
 
 
 class Listener(Struct, frozen=True, kw_only=True):
@@ -307,7 +307,7 @@ class SnapshotView(Struct, frozen=True, kw_only=True):
 
 
 class OperationView(Struct, frozen=True, kw_only=True):
-    """A request, or work of the daemon's own, in progress."""
+    """A request or a background job of the daemon, in progress."""
 
     id: str
     method: str

@@ -1,4 +1,4 @@
-"""Binary frames: what a connection carries after the reply of a `stream` method.
+"""Binary frames, which a connection carries after the reply of a `stream` method.
 
     u8 channel | u32 length, big-endian | payload, at most 1 MiB
 
@@ -10,14 +10,14 @@
 | 3 | both | one JSON object (control) |
 
 Control, client to daemon: `{"resize": {"rows": R, "columns": C}}`, `{"signal": N}`,
-`{"eof": true}` (no more stdin). Daemon to client: `{"credit": N}`, and last of all
+`{"eof": true}` (no more stdin). Daemon to client: `{"credit": N}`, and as the last frame
 `{"exit": {"status": N}}`, `{"exit": {"signal": N}}` or `{"error": {...}}` (as in a reply).
 After the last frame the daemon closes the connection.
 
-Flow control: stdout and stderr are held back by the socket itself. Stdin is not:
-a signal must not wait behind input that the guest does not read. So the client sends
-at most `STDIN_WINDOW` bytes of channel 0, and more as `credit` allows; the daemon keeps
-reading and never holds more than the window. More than that ends the connection.
+Flow control: for stdout and stderr the socket itself applies backpressure. Stdin has a window,
+since a signal must not wait behind input that the guest does not read: the client sends at most
+`STDIN_WINDOW` bytes of channel 0, and more as `credit` allows; the daemon keeps reading and never
+buffers more than the window. A client that exceeds the window is disconnected.
 
 Pure and light, like `api.wire`.
 """
@@ -41,7 +41,7 @@ Control = dict[str, object]
 
 
 def format_frame(channel: int, payload: bytes) -> bytes:
-    """Return one frame; the payload must fit."""
+    """Return one frame; the payload must not exceed the limit."""
     if len(payload) > MAX_PAYLOAD_BYTES:
         raise ValueError(f"a frame of {len(payload)} bytes is too long")
     return bytes((channel,)) + len(payload).to_bytes(4, "big") + payload
@@ -53,10 +53,10 @@ def format_control(content: Control) -> bytes:
 
 
 def parse_header(untrusted_header: bytes) -> tuple[int, int]:
-    """Return channel and length of a frame.
+    """Return the channel and payload length of a frame.
 
     Raises:
-        InvalidRequest: the channel does not exist, or the payload would be too long.
+        InvalidRequest: the channel does not exist, or the payload is too long.
     """
     channel, length = untrusted_header[0], int.from_bytes(untrusted_header[1:HEADER_BYTES], "big")
     if channel > CONTROL or length > MAX_PAYLOAD_BYTES:
@@ -68,7 +68,7 @@ def parse_control(untrusted_payload: bytes) -> Control:
     """Return the object of a control frame.
 
     Raises:
-        InvalidRequest: it is not a JSON object.
+        InvalidRequest: the payload is not a JSON object.
     """
     try:
         content = json.loads(untrusted_payload)
@@ -80,13 +80,13 @@ def parse_control(untrusted_payload: bytes) -> Control:
 
 
 class FrameReader:
-    """Cuts a byte stream into frames; holds at most one unfinished frame and one read."""
+    """Splits a byte stream into frames; buffers at most one partial frame and one read."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
 
     def feed(self, untrusted_bytes: bytes) -> list[tuple[int, bytes]]:
-        """Return the frames that are complete now, as (channel, payload).
+        """Return the frames that these bytes complete, as (channel, payload).
 
         Raises:
             InvalidRequest: see `parse_header`.

@@ -1,6 +1,6 @@
-"""Every method of the API, declared once: its parameters, its result, what it does.
+"""Every method of the API, declared once: parameters, result and description.
 
-Only the daemon and the documentation import this module, as they do `requests` and `results`.
+Only the daemon and the documentation import this module, `requests` and `results`.
 """
 
 from __future__ import annotations

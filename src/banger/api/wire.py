@@ -1,15 +1,14 @@
-"""JSON-RPC 2.0, one document per line: how requests, replies and errors look.
+"""JSON-RPC 2.0, one document per line: the format of requests, replies and errors.
 
-Pure, and light: the command line loads this module on every call, so it knows
-nothing of `msgspec`; the daemon checks parameters against `api.requests` after
-the line was parsed here. The standard `json` is used on both sides on purpose:
-it carries lone surrogates (`\\udc80`), which is how arguments and file names that
-are no UTF-8 travel; `msgspec.json` refuses them.
+Pure, and light: the command line loads this module on every call, so the module does not import
+`msgspec`; the daemon checks parameters against `api.requests` after parsing the line here. Both
+sides use the standard `json` on purpose: arguments and file names that are not UTF-8 are sent as
+lone surrogates (`\\udc80`), which `msgspec.json` refuses.
 
-A request may carry two members more than JSON-RPC has. `client` is the version of
-the client: the daemon refuses another version's request with `version-mismatch` before it
-has done anything, so the handshake costs no round trip. `caller` has variables of the
-client's environment that concern the request (`api.caller`).
+A request may carry two members beyond JSON-RPC. `client` is the version of the client: the daemon
+refuses a request of another version with `version-mismatch` before acting on it, so the handshake
+costs no round trip. `caller` has variables of the client's environment that concern the request
+(`api.caller`).
 """
 
 from __future__ import annotations
@@ -25,10 +24,10 @@ BAD_REQUEST = -32600
 UNKNOWN_METHOD = -32601
 INVALID_PARAMS = -32602
 FAILED = -32000
-"""JSON-RPC's own numbers where they fit, else FAILED; the stable code is `data.code`."""
+"""JSON-RPC's own numbers where one fits, else FAILED; the stable code is `data.code`."""
 
 GOODBYE = "goodbye"
-"""The daemon's last notification when it stops: what it has not answered it has not begun."""
+"""Last notification of a stopping daemon: requests without a reply were not begun."""
 
 _NUMBERS = {"unknown-method": UNKNOWN_METHOD, "invalid-request": INVALID_PARAMS}
 
@@ -49,7 +48,7 @@ def parse_line(untrusted_line: bytes) -> Document:
     """Return the JSON object of one line.
 
     Raises:
-        InvalidRequest: it is not UTF-8, not JSON, not an object, or nested too deep.
+        InvalidRequest: the line is not UTF-8, not JSON, not an object, or nested too deep.
     """
     try:
         document = json.loads(untrusted_line, parse_constant=_refuse_constant)
@@ -68,7 +67,7 @@ def format_request(
     version: str,
     caller: dict[str, str] | None = None,
 ) -> bytes:
-    """Return the line of a request; `caller`: the variables that travel with it (`api.caller`)."""
+    """Return the line of a request; `caller`: environment variables to send (`api.caller`)."""
     document: Document = {"jsonrpc": "2.0", "id": number, "method": method, "params": params}
     document["client"] = version
     if caller is not None:
@@ -82,7 +81,7 @@ def format_reply(number: object, result: object) -> bytes:
 
 
 def format_encoded_reply(number: object, result_json: bytes) -> bytes:
-    """Return the line of a result that is JSON already: a fast encoder's, UTF-8, on one line.
+    """Return the line of a result that is already encoded: JSON in UTF-8 on one line.
 
     Raises:
         InvalidRequest: the line would be longer than the other side accepts.
@@ -97,7 +96,7 @@ def format_notification(method: str, params: Document) -> bytes:
 
 
 def format_error(number: object, error: BangerError, *, rpc_code: int | None = None) -> bytes:
-    """Return the line of an error; `rpc_code` where the envelope itself was wrong."""
+    """Return the line of an error; pass `rpc_code` if the envelope itself was invalid."""
     content = error_to_wire(error)
     if rpc_code is not None:
         content["code"] = rpc_code
@@ -116,7 +115,7 @@ def error_to_wire(error: BangerError) -> Document:
 def error_from_wire(untrusted_error: object) -> BangerError:
     """Return the error as an instance of its own class.
 
-    A code that this client does not know becomes a BangerError with that code and exit code.
+    An unknown code becomes a BangerError with that code and exit code.
     """
     content = untrusted_error if isinstance(untrusted_error, dict) else {}
     found = content.get("data")
@@ -141,7 +140,7 @@ def require_result(untrusted_reply: Document, number: int) -> object:
 
     Raises:
         BangerError: the error that the reply carries.
-        InternalError: it is no reply to this request.
+        InternalError: the document is not a reply to this request.
     """
     if "error" in untrusted_reply:
         raise error_from_wire(untrusted_reply["error"])
@@ -170,7 +169,7 @@ def _classes() -> dict[str, type[BangerError]]:
     waiting = [BangerError]
     while waiting:
         cls = waiting.pop()
-        # A subclass that only refines its parent inherits the code; the parent keeps it.
+        # A subclass that only refines its parent shares the code, which maps to the parent.
         found.setdefault(cls.code, cls)
         waiting = cls.__subclasses__() + waiting
     return found
