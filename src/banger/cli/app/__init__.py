@@ -1,1 +1,1 @@
-"""The command line itself: the table of commands, parsing, help, completion, exit statuses."""
+"""The core of the command line: command table, parsing, help, completion, exit statuses."""

@@ -1,4 +1,4 @@
-"""Names and values for completion: which argument takes what, and where that is asked."""
+"""Names and values for completion: the kind of each argument, and the source of each kind."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from typing import Any
 
 Candidate = tuple[str, str]
-"""A word, and what it is."""
+"""A word and its description."""
 
 CHOICES = {
     "driver": driver_words(),
@@ -59,7 +59,7 @@ _BY_DEST = {
 
 
 def find_kind(command: str, dest: str, metavar: str) -> str:
-    """Return what an argument takes: a key of `CHOICES` or `SOURCES`, `files`, `dirs` or `none`."""
+    """Return an argument's kind: a key of `CHOICES` or `SOURCES`, `files`, `dirs` or `none`."""
     kind = _BY_COMMAND.get((command, dest)) or _BY_METAVAR.get(metavar)
     return kind or _BY_DEST.get(dest, "none")
 
@@ -67,7 +67,7 @@ def find_kind(command: str, dest: str, metavar: str) -> str:
 def _ask(
     context: Context, method: str, params: dict[str, object] | None = None
 ) -> list[dict[str, Any]]:
-    """Return what the daemon lists; nothing if it does not run or refuses."""
+    """Return the daemon's list; empty if the daemon does not run or refuses."""
     with contextlib.suppress(BangerError), context.client(autostart=False) as client:
         found = client.call(method, params or {})
         assert isinstance(found, list)
@@ -108,7 +108,7 @@ def _operations(context: Context, _: list[str]) -> list[Candidate]:
 
 
 def _snapshots(context: Context, own: list[str]) -> list[Candidate]:
-    """Return the snapshots of the VM that the command line names first."""
+    """Return the snapshots of the first VM on the command line."""
     ref = next((word for word in own if not word.startswith("-")), "")
     return [
         (one["name"], format_bytes(one["size_bytes"]))

@@ -1,9 +1,9 @@
-"""What may follow the words of an unfinished command line: `banger __complete WORD...`.
+"""Candidates for the last word of an unfinished command line: `banger __complete WORD...`.
 
-The shells' scripts (`completion`) call that for each press of the tab key. The last word is the
-unfinished one, perhaps empty. Each candidate is a line, with a description after a tab; the last
-line says whether the shell is to offer its own `:files` or `:dirs`, or `:none`. Names are asked of
-the daemon if it runs; it is never started for them, and what goes wrong offers nothing.
+The shell scripts (`completion`) run this command on each press of the tab key. The last word is
+unfinished, perhaps empty. Each candidate is a line, with a description after a tab; the last line
+tells the shell to add its own `:files` or `:dirs`, or `:none`. Names come from the daemon if the
+daemon runs; completion never starts a daemon, and on any error offers nothing.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from banger.cli.terminal.output import printable
 
 
 def print_candidates(words: list[str], context: Context) -> int:
-    """Print what may stand for the last word."""
+    """Print the candidates for the last word."""
     found, kind = complete(words or [""], context)
     begun = words[-1] if words else ""
     for word, text in found:
@@ -30,7 +30,7 @@ def print_candidates(words: list[str], context: Context) -> int:
 
 
 def complete(words: list[str], context: Context) -> tuple[list[Candidate], str]:
-    """Return candidates for the last word, and what the shell itself is to offer."""
+    """Return candidates for the last word, and the kind that the shell itself is to complete."""
     *before, begun = words
     if following := _list_following(before):
         return following, "none"
@@ -42,7 +42,7 @@ def complete(words: list[str], context: Context) -> tuple[list[Candidate], str]:
 
 
 def _list_following(before: list[str]) -> list[Candidate]:
-    """Return the groups and commands that may come after the words; none if they are no group."""
+    """Return the groups and commands that can follow the words; empty after a non-group."""
     group = " ".join(before)
     if before and group not in GROUPS:
         group = f"vm {group}"
@@ -95,7 +95,7 @@ def _list_options(parser: Parser) -> list[Candidate]:
 
 
 def _find_positional(parser: Parser, own: list[str]) -> argparse.Action | None:
-    """Return the argument that the next word would be."""
+    """Return the positional argument that the next word belongs to."""
     actions = [action for action in parser._actions if not action.option_strings]
     for _ in range(parser.count_arguments(own)):
         if actions and actions[0].nargs not in ("*", "+"):

@@ -1,4 +1,4 @@
-"""What every command gets: where files are, the daemon, and where to print."""
+"""The context of every command: the file layout, the daemon's client, and the output."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ if TYPE_CHECKING:
 
 
 DETAIL_LINES = 50
-"""The last ones say why a program failed; and a kernel lacks no more options than that."""
+"""Number of last lines of an error's details to print; a kernel lacks no more options than that."""
 
 
 class Context:
     """One invocation of the command line.
 
-    Imports are made where they are used: `banger version` needs neither of them.
+    The layout and the client are imported on first use: `banger version` needs neither.
     """
 
     def __init__(self) -> None:
         self.errors_as_json = False
-        """An error is one line of JSON: the command line has --json."""
+        """Print an error as one line of JSON: the command line has --json."""
 
     @property
     def layout(self) -> Layout:
-        """Where everything of this user lives."""
+        """Paths of this user's files."""
         from banger.layout import layout_from_environment
 
         return layout_from_environment(os.environ)
 
     def client(self, *, autostart: bool = True) -> Client:
-        """Return a client; the daemon is started by its first call."""
+        """Return a client, whose first call starts the daemon."""
         from banger.client import Client
 
         return Client(self.layout, autostart=autostart)
@@ -52,7 +52,7 @@ class Context:
         _require_written(_write(lambda: sys.stdout.write(text + "\n")))
 
     def flush(self) -> None:
-        """Write what was printed so far.
+        """Write buffered output to stdout.
 
         Raises:
             OperationFailed: stdout cannot be written.
@@ -60,12 +60,12 @@ class Context:
         _require_written(_write(sys.stdout.flush))
 
     def say(self, text: str) -> None:
-        """Print anything else."""
+        """Print a message that is not a result."""
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
     def complain(self, error: BangerError) -> None:
-        """Print an error: the fact, what to do, and where to look."""
+        """Print an error: the fact, the hint, and where to find more."""
         _write(sys.stdout.flush)
         if self.errors_as_json:
             self.say(format_json({"error": error.as_document()}, indent=None))
@@ -81,13 +81,13 @@ class Context:
 
 
 def _write(write: Callable[[], object]) -> str | None:
-    """Write to stdout; return why that is not possible."""
+    """Write to stdout; return the reason if writing fails."""
     try:
         write()
     except BrokenPipeError:
         raise
     except OSError as error:
-        # What is left in the buffer must not be tried again.
+        # The rest of the buffer must not be written again at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         return error.strerror
     return None

@@ -1,7 +1,7 @@
-"""Options as docker, podman, kubectl, lima and multipass call them, and what becomes of each. Pure.
+"""Options of docker, podman, kubectl, lima and multipass, and how banger treats each. Pure.
 
-Loaded only when a command line could not be parsed. An option that means the same as one of ours
-is taken as ours; one that asks for what banger does otherwise gets a hint.
+Loaded only when a command line could not be parsed. An option with the meaning of a banger option
+is accepted as that option; an option for something that banger does in another way gets a hint.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ RENAMED: Table = (
     (("vm logs", "daemon logs"), "--lines", "--tail"),
     (("vm fork",), "-c --count", "--number"),
 )
-"""For these commands, these options are ours."""
+"""Commands, other tools' options, and the banger option with the same meaning."""
 
 DROPPED: tuple[tuple[tuple[str, ...], str], ...] = (
-    (_LISTS, "-a --all"),  # a list has all of them
-    (("vm shell",), "-i -t -it -ti --interactive --tty"),  # a shell has both
-    (("vm delete",), "-v --volumes -p --purge -y --yes"),  # a disk goes with its VM, unasked
+    (_LISTS, "-a --all"),  # a list is always complete
+    (("vm shell",), "-i -t -it -ti --interactive --tty"),  # a shell always has both
+    (("vm delete",), "-v --volumes -p --purge -y --yes"),  # deletes the disk, never asks
 )
-"""These commands always do what these options ask for."""
+"""Commands, and options that ask for a command's default behaviour."""
 
 _COPIED = "banger vm run PATH (nothing is mounted: a copy of the git repository goes in)"
 _PORTS = "banger vm ports VM (lists what listens in a VM; no port is published)"
@@ -52,14 +52,14 @@ INSTEAD: Table = (
     (("daemon logs",), "--since --until", "banger daemon logs --tail 20"),
     (("image build",), "-t --tag", "banger image build --file RECIPE NAME"),
 )
-"""What these commands do instead of what these options ask for."""
+"""Commands, options that banger does not have, and the hint to give."""
 
 
 def translate_options(command: str, words: list[str]) -> list[str]:
-    """Return the words with other tools' options as ours.
+    """Return the words with other tools' options replaced by banger's.
 
     Raises:
-        UsageError: one asks for what banger does otherwise; the hint says how.
+        UsageError: banger has no such option; the hint names the alternative.
     """
     translated: list[str] = []
     for word in _split_values(command, _name_json(command, words)):

@@ -1,7 +1,7 @@
-"""Commands as docker, podman, kubectl, lima, multipass, vagrant and git call them. Pure.
+"""Commands of docker, podman, kubectl, lima, multipass, vagrant and git. Pure.
 
-Loaded only when there is no command of the typed name. A word that means the same as one of ours
-is taken as ours; for what banger does otherwise there is a hint.
+Loaded only when no command has the typed name. A word with the meaning of a banger command is
+accepted as that command; for something that banger does in another way there is a hint.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ VERBS = {
     "top": "stats",
     "unpause": "resume",
 }
-"""Other tools' verb -> ours, in every group that has ours."""
+"""Other tools' verb -> banger's, in every group that has the verb."""
 
 COMMANDS = {
     "images": "image list",
@@ -48,7 +48,7 @@ COMMANDS = {
     "templates": "template list",
     "vms": "vm list",
 }
-"""Other tools' command -> ours, with the same arguments."""
+"""Other tools' command -> banger's, with the same arguments."""
 
 SETTING = "banger config edit"
 
@@ -98,17 +98,18 @@ INSTEAD = {
     "vm workspace pull": "banger vm workspace export {0:VM}",
     "vm workspace push": "banger vm workspace prepare {0:VM} PATH",
 }
-"""Typed words -> what does it here; {N:WORD} is the Nth word after them, or WORD.
+"""Typed words -> the banger command to suggest.
 
-What begins with `vm` is meant without that as well.
+{N:WORD} stands for the Nth word after the typed words, default WORD. Entries that begin with `vm`
+also match without that word.
 """
 NOT_ALONE = ("prune",)
-"""Verbs that need their group: alone they may mean more than VMs."""
+"""Verbs that need their group: without a group the object might not be a VM."""
 COPIES = ("cp", "scp", "copy", "rsync", "transfer", "push-file", "pull-file")
 
 
 def find_words(words: Sequence[str], known: Collection[str]) -> list[str] | None:
-    """Return the words by which banger calls what was typed; None: there is nothing like it."""
+    """Return the equivalent banger words; None if banger has no equivalent."""
     if words[0] in NOT_ALONE or (words[0] in INSTEAD and len(words) == 1):
         return None
     for own in (words, ["vm", *words]):
@@ -125,7 +126,7 @@ def find_words(words: Sequence[str], known: Collection[str]) -> list[str] | None
 def plan_refusal(
     words: Sequence[str], known: Collection[str], groups: Collection[str]
 ) -> UsageError:
-    """Return the error for words that name no command; its hint is what was probably meant."""
+    """Return the error for words that name no command; its hint is the most likely command."""
     typed = " ".join(words[: len(_find_group(words, groups).split()) + 1])
     if f"vm {words[0]}" in groups:
         words = ["vm", *words]
@@ -149,7 +150,7 @@ def _plan_hint(words: Sequence[str], group: str, known: Collection[str]) -> str:
 
 
 def _find_group(words: Sequence[str], groups: Collection[str]) -> str:
-    """Return the group that the words begin with, or nothing."""
+    """Return the group at the start of the words, or an empty string."""
     depth = 0
     while depth < len(words) and " ".join(words[: depth + 1]) in groups:
         depth += 1
@@ -178,7 +179,7 @@ def _fill(hint: str, words: Sequence[str]) -> str:
 
 
 def _plan_copy(words: Sequence[str]) -> str:
-    """Return how a file is copied by way of a command's input or output."""
+    """Return a command line that copies a file through a guest command's stdin or stdout."""
     source, target = (*words, "FILE", "VM:PATH")[:2]
     if ":" in source and ":" not in target:
         vm, _, path = source.partition(":")
@@ -188,7 +189,7 @@ def _plan_copy(words: Sequence[str]) -> str:
 
 
 def _plan_for_option(words: Sequence[str], known: Collection[str]) -> str:
-    """Return the command line with the option that stands before the command after it."""
+    """Return the command line with the leading option moved behind the command."""
     if words[0] == "-v":
         return "banger --version"
     rest = [word for word in words if not word.startswith("-")]

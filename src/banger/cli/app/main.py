@@ -1,7 +1,7 @@
-"""The entry point: find the command, run it, turn what it raises into an exit status.
+"""The entry point: find the command, run it, turn exceptions into an exit status.
 
-The boundary of the command line: here, and nowhere below, everything is caught. Exit
-statuses are those of the product contract, section 4.4.
+The boundary of the command line: only this module catches every exception. Exit statuses are
+those of the product contract, section 4.4.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 INTERRUPTED = 130
 OWN_FAILURE = 125
-"""Our own failure where the status is otherwise the guest command's."""
+"""Status of banger's own failure where a status is otherwise the guest command's."""
 PASSED_ON = (126, 127)
 HOST_NOT_READY = 6
 TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
@@ -33,7 +33,7 @@ TOO_MANY_FILES = (errno.EMFILE, errno.ENFILE)
 def main() -> int:
     """Run the command line of this process and return its exit status."""
     _open_standard_descriptors()
-    # Who ignores it (trap '' CHLD) never learns how a child ended; we start some.
+    # While SIGCHLD is ignored (trap '' CHLD) the exit statuses of our children would be lost.
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     try:
         words = sys.argv[1:]
@@ -43,10 +43,10 @@ def main() -> int:
         _die_of_sigpipe()
     except OSError as error:
         if error.errno in TOO_MANY_FILES:
-            # Not even a module can be imported that would say more.
+            # Importing a module for a better message would fail too.
             os.write(2, b"banger: The limit of open files is too low.\n  hint: ulimit -n 1024\n")
             return HOST_NOT_READY
-        # Only the flush of a help page gets here, which must not be tried again.
+        # Only the flush of a help page fails here; the flush at exit must not fail again.
         os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
         sys.stderr.write(f"banger: The output cannot be written: {error.strerror}.\n")
         return 1
@@ -102,7 +102,7 @@ def _fail(command: Command | None, error: BangerError, context: Context) -> int:
 
 
 def _explain(error: Exception) -> BangerError | None:
-    """Return what the host refused, if that is all: no bug of ours."""
+    """Return the error for a refusal by the host; None if the error is a bug of ours."""
     if not isinstance(error, (OSError, MemoryError)):
         return None
     from banger.host.refusals import explain_refusal
@@ -119,10 +119,10 @@ def _report(error: Exception) -> BangerError:
 
 
 def _open_standard_descriptors() -> None:
-    """Put /dev/null where 0, 1 or 2 is closed.
+    """Open /dev/null in place of each of descriptors 0, 1 and 2 that is closed.
 
-    Else the first socket that we open would become stdout, and a guest's output be
-    written into our own protocol (hazard H7).
+    Otherwise the first socket would become stdout, and a guest's output would be written into our
+    own protocol (hazard H7).
     """
     for fd in (0, 1, 2):
         try:
@@ -134,10 +134,10 @@ def _open_standard_descriptors() -> None:
 
 
 class _LossyFile(io.FileIO):
-    """A file whose failing writes are dropped."""
+    """A file that drops writes that fail."""
 
     def write(self, data: ReadableBuffer) -> int:
-        """Write, or pretend to."""
+        """Write the data; report success even if the write fails."""
         try:
             return super().write(data) or 0
         except OSError:
@@ -145,17 +145,17 @@ class _LossyFile(io.FileIO):
 
 
 def _open_stderr() -> io.TextIOWrapper:
-    """Return a stderr that never fails: a full disk or a closed window is not the command's end.
+    """Return a stderr that never fails: a full disk or a closed window must not end the command.
 
-    Else messages that nobody can read would change the exit status, which is the guest command's
-    own (hazard H1).
+    Otherwise messages that nobody can read would change the exit status, which belongs to the
+    guest command (hazard H1).
     """
     raw = io.BufferedWriter(_LossyFile(2, "w", closefd=False))
     return io.TextIOWrapper(raw, errors="backslashreplace", line_buffering=True)
 
 
 def _die_of_sigpipe() -> None:
-    """End as any Unix tool does whose reader has gone: silently, by the signal (H7)."""
+    """Die of SIGPIPE, silently, like any Unix tool whose reader has closed the pipe (H7)."""
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     os.kill(os.getpid(), signal.SIGPIPE)
 

@@ -1,7 +1,7 @@
 """Argument parsing with our own help pages and messages.
 
-`argparse` parses; the help pages are laid out here, so that they look the same under every
-Python version (golden files, `docs/cli.md`). Pure, but for the terminal's width.
+`argparse` parses; this module lays out the help pages, so that they look the same under every
+Python version (golden files, `docs/cli.md`). Pure, except for reading the terminal's width.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ TEXT_COLUMN = 26
 
 
 class HelpAsked(Exception):
-    """`--help` was given; `parse` puts the page in."""
+    """`--help` was given; `parse` adds the page."""
 
 
 class Parser(argparse.ArgumentParser):
     """One command's parser. `takes_command`: words after `--` are a command for the guest.
 
-    With `command_after` the command needs no `--` if it comes after so many arguments.
+    `command_after`: number of arguments after which a command needs no `--`.
     """
 
     def __init__(
@@ -33,8 +33,8 @@ class Parser(argparse.ArgumentParser):
         takes_command: bool = False,
         command_after: int | None = None,
     ) -> None:
-        # With a usage and a width of our own argparse neither lays one out nor asks for the
-        # terminal's width at every start, which takes it 5 ms.
+        # Our own usage and width keep argparse from formatting a usage line and reading the
+        # terminal's width at every start, which takes 5 ms.
         super().__init__(
             prog=f"banger {name}",
             usage="",
@@ -45,19 +45,19 @@ class Parser(argparse.ArgumentParser):
         self.name = name
         self.summary = summary
         self.text = ""
-        """More about the command, below its options."""
+        """Text of the help page below the options."""
         self.takes_command = takes_command
         self.command_after = command_after
         self.add_argument("-h", "--help", action=_Help, help="show this help")
 
     def parse(self, words: list[str]) -> argparse.Namespace:
-        """Return the arguments; `command` is the guest's command (None if there is none).
+        """Return the arguments; `command` is the guest command, or None.
 
-        Options by which other tools call ours are taken as ours.
+        Other tools' names for banger's options are accepted.
 
         Raises:
-            UsageError: they are not valid; the hint is the nearest right word, or the help.
-            HelpAsked: help was asked for.
+            UsageError: the words are not valid; the hint is the nearest valid word, or the help.
+            HelpAsked: the words ask for help.
         """
         own, command = self.split(words) if self.takes_command else (words, None)
         try:
@@ -76,14 +76,14 @@ class Parser(argparse.ArgumentParser):
         try:
             namespace, unknown = self.parse_known_intermixed_args(own)
         except HelpAsked:
-            # Only now: argparse hides the arguments' shapes while it looks for options.
+            # Only now: argparse hides `nargs` of the arguments while it parses options.
             raise HelpAsked(self.format_help()) from None
         if unknown:
             self._refuse_unknown(unknown)
         return namespace
 
     def split(self, words: list[str]) -> tuple[list[str], list[str] | None]:
-        """Return our own words, and the guest's command."""
+        """Split the words into banger's own and the guest command."""
         arguments, position = 0, 0
         while position < len(words):
             word = words[position]
@@ -99,7 +99,7 @@ class Parser(argparse.ArgumentParser):
         return words, None
 
     def count_arguments(self, words: list[str]) -> int:
-        """Return how many of the words are arguments, not options nor their values."""
+        """Return the number of positional arguments among the words."""
         count, position = 0, 0
         while position < len(words):
             is_option = words[position].startswith("-")
@@ -108,12 +108,12 @@ class Parser(argparse.ArgumentParser):
         return count
 
     def find_option(self, word: str) -> argparse.Action | None:
-        """Return the option whose value comes after this word."""
+        """Return the option that this word names, if its value follows as the next word."""
         actions = self._option_string_actions
         return actions.get(word if word.startswith("--") else f"-{word[-1]}")
 
     def has_value_next(self, word: str) -> bool:
-        """Tell whether an option's value is the next word: not for `--a=b`, `-ab` or a flag."""
+        """Tell whether an option's value is the next word: false for `--a=b`, `-ab`, a flag."""
         actions = self._option_string_actions
         if word.startswith("--"):
             return word in actions and actions[word].nargs is None
@@ -124,7 +124,7 @@ class Parser(argparse.ArgumentParser):
         return False
 
     def error(self, message: str) -> None:  # type: ignore[override]  # argparse exits here
-        """Turn argparse's complaint into our error."""
+        """Turn argparse's message into our error."""
         raise UsageError(f"{self.prog}: {message}.", hint=f"{self.prog} --help")
 
     def format_help(self) -> str:
@@ -141,7 +141,7 @@ class Parser(argparse.ArgumentParser):
         return "\n".join(parts)
 
     def format_short_usage(self) -> str:
-        """Return the one line that shows the command's shape."""
+        """Return the usage line."""
         words = [self.prog, "[options]"]
         words += [_shape(action) for action in self._actions if not action.option_strings]
         if self.takes_command:

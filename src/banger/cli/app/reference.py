@@ -1,6 +1,6 @@
 """The page `docs/cli.md`, made from the commands' own help pages.
 
-`python -m banger.cli.app.reference` prints it; a test compares it with the file.
+`python -m banger.cli.app.reference` prints the page; a test compares it with the file.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
-"""The table of commands: names, one-line summaries, and which module has them.
+"""The table of commands: names, one-line summaries, and modules.
 
-Help pages of groups, completion and near matches need only this table, so that no
-command's module is loaded for another's sake.
+Help pages of groups, completion and near matches need only this table, so a command loads no
+other command's module.
 """
 
 from __future__ import annotations
@@ -42,11 +42,11 @@ class Command:
         self.summary = summary
         self.aliases = aliases
         self.takes_command = takes_command
-        """Words after `--` are a command."""
+        """Words after `--` are a guest command."""
         self.command_after = command_after
-        """... and so are those after so many arguments, without `--`."""
+        """Number of arguments after which the words are a guest command, without `--`."""
         self.is_guest_command = is_guest_command
-        """The exit status is the guest's; our own failures are 125."""
+        """The exit status is the guest command's; banger's own failures are 125."""
 
     def load(self) -> tuple[Parser, Callable[..., int]]:
         """Import the command's module; return its parser and its function."""
@@ -192,12 +192,12 @@ OFTEN = (
 
 
 def find_command(words: list[str]) -> tuple[Command, list[str]]:
-    """Return the command that `words` begin with, and the words after it.
+    """Return the command at the start of `words`, and the words after the command.
 
-    The verbs of `vm` need no `vm`, and the words of other tools are known.
+    The verbs of `vm` work without `vm`, and other tools' names for commands are accepted.
 
     Raises:
-        UsageError: there is no such command; the hint is what was probably meant.
+        UsageError: there is no such command; the hint is the most likely command.
     """
     by_name = {name: c for c in COMMANDS for name in (c.path, *c.aliases)}
     found = _find(words, by_name)
@@ -230,12 +230,12 @@ def move_help(words: list[str]) -> list[str]:
         return [*before, *after, "--help"]
     names = {name for c in COMMANDS for name in (c.path, *c.aliases)}
     is_command = " ".join(before) in names or " ".join(["vm", *before]) in names
-    # A directory of that name may be what `vm run help` means.
+    # In `vm run help` the word may be a directory of that name.
     return [*before, "--help"] if is_command and not after and not os.path.exists("help") else words
 
 
 def find_group(words: list[str]) -> str | None:
-    """Return the group's name if `words` are one, with or without a help option; else None."""
+    """Return the group's name if `words` name a group, with or without a help option; else None."""
     names = [word for word in words if word not in ("-h", "--help")]
     group = " ".join(names)
     if group in GROUPS or not names:
@@ -244,7 +244,7 @@ def find_group(words: list[str]) -> str | None:
 
 
 def render_group(group: str) -> str:
-    """Return the help page of a group, or the overview for ``."""
+    """Return the help page of a group; for an empty name, the overview."""
     if not group:
         often = [_line(c.path, c.summary) for c in COMMANDS if c.path in OFTEN]
         others = {c.path.split()[0]: c.summary for c in COMMANDS}
@@ -257,7 +257,7 @@ def render_group(group: str) -> str:
 
 
 WIDTH = 20
-"""Of the names in a list of commands."""
+"""Width of the names in a list of commands."""
 
 
 def _line(name: str, summary: str) -> str:

@@ -1,7 +1,7 @@
-"""What is wrong with a command line."""
+"""The error for an invalid command line."""
 
 from banger.errors import InvalidRequest
 
 
 class UsageError(InvalidRequest):
-    """The command line itself is not valid; nothing was done."""
+    """The command line is not valid; nothing was done."""

@@ -16,7 +16,7 @@ VM_STATES = ("created", "starting", "running", "paused", "stopping", "stopped", 
 
 
 def size_mib(untrusted_text: str) -> int:
-    """Return MiB for `2048`, `512M`, `8G`, `8GB`, `8GiB`: all are powers of 1024."""
+    """Return MiB for `2048`, `512M`, `8G`, `8GB`, `8GiB`: all units are powers of 1024."""
     size = parse_size_mib(untrusted_text)
     if size is None:
         raise ArgumentTypeError(f"{untrusted_text!r} is not a size such as 512M or 8G")
@@ -53,7 +53,7 @@ def duration_s(untrusted_text: str) -> float:
 
 
 def label(untrusted_text: str) -> tuple[str, str]:
-    """Return key and value of `K=V`; `K` alone has an empty value."""
+    """Return the key and value of `K=V`; `K` alone has an empty value."""
     key, _, value = untrusted_text.partition("=")
     if not key:
         raise ArgumentTypeError(f"{untrusted_text!r} is not KEY=VALUE")
@@ -61,21 +61,21 @@ def label(untrusted_text: str) -> tuple[str, str]:
 
 
 def variable(untrusted_text: str) -> tuple[str, str]:
-    """Return name and value of `K=V`; `K` alone takes the value of our own environment."""
+    """Return the name and value of `K=V`; `K` alone takes its value from our environment."""
     name, equals, value = untrusted_text.partition("=")
     if not name or (not equals and name not in os.environ):
-        # The text may hold a secret that was meant to be a value: only the name is repeated.
+        # The text may hold a secret that was meant as a value: print only the name.
         raise ArgumentTypeError(f"{name!r} is not NAME=VALUE, nor a variable that is set here")
     return name, value if equals else os.environ[name]
 
 
 def driver(untrusted_text: str) -> str:
-    """Return the name of a driver."""
+    """Return the word of a driver."""
     return _one_of(untrusted_text, "driver", driver_words())
 
 
 def network(untrusted_text: str) -> str:
-    """Return the name of a kind of network."""
+    """Return the word of a kind of network."""
     return _one_of(untrusted_text, "network", network_words())
 
 

@@ -1,1 +1,1 @@
-"""One module for each group of commands, loaded when one of them is asked for."""
+"""One module for each group of commands, loaded when a command of the group is run."""

@@ -1,6 +1,6 @@
-"""What commands on kept things have in common: make one, list, delete, prune them.
+"""Shared parts of the commands on images, kernels and templates: make, list, delete, prune.
 
-Images, kernels and templates have a digest or key of 64 digits, of which people see twelve.
+Images, kernels and templates have a digest or key of 64 digits; twelve are shown.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ Item = dict[str, object]
 
 
 def add_making(parser: Parser) -> None:
-    """Add the options of a command that makes one."""
+    """Add the options of a command that makes an image, kernel or template."""
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
 
@@ -30,9 +30,10 @@ def add_making(parser: Parser) -> None:
 def make_one(
     method: str, params: Item, arguments: Namespace, context: Context, *, key: str = "digest"
 ) -> int:
-    """Call a method that makes one, show its progress, and print what was made.
+    """Call a method that makes an artifact, show progress, and print the artifact's key.
 
-    With the times of its stages, if the command has that option (`add_timings`) and it is given.
+    Also print the times of the stages if the command has `--timings` (`add_timings`) and the
+    option is given.
     """
     timings = getattr(arguments, "timings", False)
     with context.client() as client, Stages(quiet=arguments.quiet, timings=timings) as stages:
@@ -65,7 +66,7 @@ def print_list(
 
 
 def delete_each(method: str, arguments: Namespace, context: Context) -> int:
-    """Delete what the command line names, and say so."""
+    """Delete each artifact on the command line, and say so."""
     with context.client() as client:
 
         def act(ref: str) -> None:
@@ -81,7 +82,7 @@ def add_pruning(parser: Parser) -> None:
 
 
 def prune(method: str, arguments: Namespace, context: Context) -> int:
-    """Delete what nobody needs, and say what went."""
+    """Delete unused artifacts, and print which were deleted."""
     with context.client() as client:
         deleted = client.call(method)
     assert isinstance(deleted, dict)

@@ -1,4 +1,4 @@
-"""`completion`: the scripts by which shells ask `banger __complete` what may come next."""
+"""`completion`: shell scripts that ask `banger __complete` for candidates."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from banger.cli.app.usage import UsageError
 from banger.errors import OperationFailed
 from banger.nearnames import find_near
 
-# The words are taken from the line: bash itself would cut them at : and =, and it replaces only
-# what comes after the last of these.
+# The script splits the line itself: bash would also split words at : and =, and replaces only the
+# text after the last of these.
 _BASH = r"""_banger() {
     local line kind=none words begun cut
     read -ra words <<< "${COMP_LINE:0:COMP_POINT}"

@@ -1,6 +1,6 @@
-"""`config`: every setting and where it came from; the file, which the daemon follows.
+"""`config`: every setting and its origin; the configuration file, which the daemon rereads.
 
-`config edit` makes the configuration's directory; the editor writes the file.
+`config edit` makes the configuration directory; the editor writes the file.
 """
 
 from __future__ import annotations
@@ -36,14 +36,14 @@ def _show(arguments: Namespace, context: Context) -> int:
 
 
 def _plain(value: object) -> object:
-    """Return a value as JSON has it."""
+    """Return a setting's value as a JSON type."""
     from banger.model.registries import Registries
 
     return value.as_document() if isinstance(value, Registries) else value
 
 
 def _configure_nothing(_: Parser) -> None:
-    """There are no options."""
+    """Add no options: these commands have none."""
 
 
 def _path(_: Namespace, context: Context) -> int:
@@ -52,7 +52,7 @@ def _path(_: Namespace, context: Context) -> int:
 
 
 def _edit(_: Namespace, context: Context) -> int:
-    """Run the person's editor on the file; what was written is kept, and what is wrong told."""
+    """Run the user's editor on the file; keep the file even if invalid, and report the error."""
     from banger.config import load_settings
     from banger.host.files import ensure_private_dir
     from banger.host.proc import run_foreground

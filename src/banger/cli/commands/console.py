@@ -1,4 +1,4 @@
-"""`vm console`: our terminal becomes a VM's serial console."""
+"""`vm console`: attach our terminal to a VM's serial console."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from banger.cli.terminal.raw import GaveUp, GuestSignals, raw_mode
 from banger.client.relay import Relay
 
 DETACH = b"\x1d"
-"""ctrl-], as telnet and virsh have it."""
+"""ctrl-], as in telnet and virsh."""
 
 HUNG_UP = 128 + signal.SIGHUP
 

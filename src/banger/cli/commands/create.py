@@ -1,4 +1,4 @@
-"""`vm create`: a VM without anything in it."""
+"""`vm create`: a VM without a workspace."""
 
 from __future__ import annotations
 

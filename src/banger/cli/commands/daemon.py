@@ -1,4 +1,4 @@
-"""`daemon`: the process itself."""
+"""`daemon`: run, stop and inspect the daemon's process."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def _status(arguments: Namespace, context: Context) -> int:
 
 
 def _configure_nothing(_: Parser) -> None:
-    """It has no options."""
+    """Add no options: these commands have none."""
 
 
 def _run(_: Namespace, __: Context) -> int:
@@ -60,7 +60,7 @@ def _stop(_: Namespace, context: Context) -> int:
 
 
 def _end_daemon(context: Context) -> bool:
-    """End the daemon and wait until it has gone; False if there is none."""
+    """Stop the daemon and wait for its exit; return False if no daemon runs."""
     with context.client(autostart=False) as client:
         try:
             status = client.call("daemon.stop")
@@ -74,13 +74,13 @@ def _end_daemon(context: Context) -> bool:
 
 
 def _kill(pid: int, context: Context) -> None:
-    """Kill the daemon, if this process still is the daemon (hazard B2)."""
+    """Kill the process if that process is still the daemon (hazard B2)."""
     import signal
 
     from banger.host.lockholder import is_held, read_holder
 
     with _process(pid) as fd:
-        # The descriptor stays with this very process, and the lock is the daemon's.
+        # A pidfd never refers to another process; the lock proves that this one is the daemon.
         layout = context.layout
         if fd is not None and is_held(layout) and read_holder(layout)[0] == pid:
             signal.pidfd_send_signal(fd, signal.SIGKILL)
@@ -96,7 +96,7 @@ def _wait_gone(pid: int) -> None:
 
 @contextlib.contextmanager
 def _process(pid: int) -> Iterator[int | None]:
-    """A descriptor of a process for a `with` block; None if there is no such process."""
+    """Yield a pidfd; None if there is no such process."""
     try:
         fd = os.pidfd_open(pid)
     except ProcessLookupError:
@@ -109,7 +109,7 @@ def _process(pid: int) -> Iterator[int | None]:
 
 
 def _wait_ended(fd: int) -> None:
-    """Wait until a process has ended; the deadline is the daemon's own."""
+    """Wait for a process to end, at most 60 s: a stopping daemon has a deadline of its own."""
     import select
 
     poller = select.poll()
@@ -121,7 +121,7 @@ def _restart(_: Namespace, context: Context) -> int:
     try:
         _end_daemon(context)
     except DaemonSilent as error:
-        # VMs outlive it, and the next daemon finishes or undoes what it had begun.
+        # VMs outlive the daemon; the next daemon finishes or undoes operations in progress.
         context.say(f"{error.message} It is killed.")
         _kill(error.pid, context)
     with context.client() as client:
@@ -146,7 +146,7 @@ def _configure_logs(parser: Parser) -> None:
 
 
 def _logs(arguments: Namespace, context: Context) -> int:
-    """Print the end of the log; from the file, since a daemon in trouble may not answer."""
+    """Print the end of the log, read from the file: a broken daemon may not answer."""
     path = context.layout.daemon_log
     try:
         file = open(path, "rb")  # noqa: SIM115 - closed below
@@ -162,7 +162,7 @@ def _logs(arguments: Namespace, context: Context) -> int:
 
 
 def _follow(path: str, offset: int) -> None:
-    """Print what is added, until interrupted; a rotated log is read from its start."""
+    """Print new lines until interrupted; after rotation, read the new file from its start."""
     import time
 
     while True:

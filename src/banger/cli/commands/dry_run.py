@@ -1,4 +1,4 @@
-"""`vm run --dry-run`: what would be made and sent, refused as the run itself would be."""
+"""`vm run --dry-run`: print the VM and files of a run; fail where the run would be refused."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from banger.sizes import format_size
 
 
 def show_plan(arguments: Namespace, context: Context, *, workspace: dict[str, object]) -> int:
-    """Print what would be done: the plan to stderr, the files to stdout.
+    """Print the plan to stderr and the names of the files to stdout.
 
     `workspace`: the parameters of `workspace.inspect`.
     """

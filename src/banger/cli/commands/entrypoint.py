@@ -1,4 +1,4 @@
-"""What an image's maker meant to be run: `vm run --entrypoint`."""
+"""The entry point of a VM's image: `vm run --entrypoint`."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ if TYPE_CHECKING:
 
 
 def plan_command(client: Client, view: dict[str, Any], words: list[str]) -> list[str]:
-    """Return the entry point of a VM's image with these words, or else with the image's own.
+    """Return the image's entry point followed by `words`, or by the image's command if empty.
 
     Raises:
-        InvalidRequest: the image names nothing to run.
-        ImageNotFound: it has been deleted meanwhile.
+        InvalidRequest: the image has neither an entry point nor a command.
+        ImageNotFound: the image has been deleted since.
     """
     image = client.call("image.show", {"ref": view["image_digest"]})
     assert isinstance(image, dict)

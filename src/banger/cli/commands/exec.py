@@ -131,10 +131,10 @@ def _shell(arguments: Namespace, context: Context) -> int:
 
 
 def require_terminal(hint: str) -> None:
-    """Check that a shell makes sense.
+    """Check that there is a terminal for a shell.
 
     Raises:
-        UsageError: stdin or stdout is no terminal.
+        UsageError: stdin or stdout is not a terminal.
     """
     for fd, name in ((0, "stdin"), (1, "stdout")):
         if not os.isatty(fd):

@@ -1,11 +1,10 @@
-"""`vm run --fork N`: one command in N forks of a VM that was prepared once.
+"""`vm run --fork N`: run one command in N forks of a VM that is prepared once.
 
-A thread for each fork, with connections of its own: it runs the command, copies the output
-with the fork's number before each line, then keeps the result as a branch. None waits for another,
-so a fork whose VM dies ends alone (hazard H2). While commands run their output is the news;
-once all have ended a stage is shown (H9). The threads are daemons: when we are
-interrupted we do not wait for them, and our end closes their connections, which kills the
-commands.
+Each fork has a thread with its own connections, which runs the command, copies the output with
+the fork's number before each line, then exports the result as a branch. Threads do not wait for
+each other, so a fork whose VM dies fails alone (hazard H2). While commands run, their output shows
+progress; after the last command, a stage does (H9). The threads are daemon threads: an interrupt
+does not wait for them, and our exit closes their connections, which kills the commands.
 """
 
 from __future__ import annotations
@@ -47,7 +46,7 @@ COLUMNS = (
 
 
 class Fork:
-    """One fork's command, and what came of it."""
+    """One fork's command and its outcome."""
 
     def __init__(self, number: int, view: dict[str, Any], command: GuestCommand) -> None:
         self.number = number
@@ -55,21 +54,21 @@ class Fork:
         self.vm_name = str(view["name"])
         self.command = command
         self.status = OWN_FAILURE
-        """The command's, as a shell gives it."""
+        """Exit status of the command, as a shell reports it."""
         self.has_begun = False
-        """The command may have left something to keep."""
+        """True: the command has started, so there may be a result to keep."""
         self.seconds = 0.0
         self.files = NOTHING
         self.branch = NOTHING
         self.complaint: BangerError | None = None
-        """Why its result, which should have become a branch, did not."""
+        """Why the result could not be exported as a branch."""
         self.bug: BaseException | None = None
         self.lines = {
             fd: Lines(f"[{number}] ", for_terminal=os.isatty(fd)) for fd in (STDOUT, STDERR)
         }
 
     def row(self) -> list[str]:
-        """Return the fork's line of the table."""
+        """Return the fork's row of the table."""
         seconds = f"{self.seconds:.1f}"
         return [str(self.number), str(self.status), seconds, self.files, self.branch]
 
@@ -84,10 +83,10 @@ def run_in_forks(
     vms: RunVms,
     cwd: str | None,
 ) -> int:
-    """Run the command in every fork and print the table; return the status of the whole.
+    """Run the command in every fork and print the table; return the exit status of the run.
 
-    That is 0 if all went well, else that of the first fork that did not: its command's,
-    or 125 if its result could not be kept.
+    The status is 0 if all forks succeeded, else that of the first failed fork: the command's
+    status, or 125 if the result could not be exported.
     """
     forks = [
         Fork(number, view, _number_command(arguments, number, cwd=cwd))
@@ -121,7 +120,7 @@ def _number_command(arguments: Namespace, number: int, *, cwd: str | None) -> Gu
 
 
 def _run_all(forks: list[Fork], context: Context, *, branches: str | None, stages: Stages) -> None:
-    """Return when every fork is through; at once when the output cannot be written."""
+    """Run every fork to its end; raise at once if the output cannot be written."""
     output = Output()
     ran: SimpleQueue[Fork] = SimpleQueue()
     done: SimpleQueue[Fork] = SimpleQueue()
@@ -162,17 +161,17 @@ def _wait(done: SimpleQueue[Fork], stages: Stages) -> Fork:
 
 
 def _require_sound(fork: Fork, output: Output) -> None:
-    """Raise what ends all forks: output that cannot be written, a bug."""
+    """Raise an error that ends all forks: output that cannot be written, or a bug."""
     output.require_written()
     if fork.bug is not None:
         raise fork.bug
 
 
 def _run_one(fork: Fork, context: Context, *, output: Output) -> None:
-    """Run one fork's command; an error is printed, and is the status.
+    """Run one fork's command; print an error, whose status becomes the fork's.
 
     Raises:
-        OutputClosed: nobody reads what it writes.
+        OutputClosed: the output can no longer be written.
     """
     begun = time.monotonic()
     try:
@@ -184,7 +183,7 @@ def _run_one(fork: Fork, context: Context, *, output: Output) -> None:
 
 
 def _execute(fork: Fork, context: Context, *, output: Output) -> None:
-    """Run the command; leave its status in `fork`, also when there is an error to raise."""
+    """Run the command and store its status in `fork`, also if an error is raised."""
     try:
         with context.client() as client:
             stream = client.stream("vm.exec", fork.command.params(fork.vm_id))
@@ -202,7 +201,7 @@ def _execute(fork: Fork, context: Context, *, output: Output) -> None:
 
 
 def _copy(stream: ClientStream, fork: Fork, output: Output) -> dict[str, int]:
-    """Copy what a command writes, labelled; return how it ended."""
+    """Copy a command's output with labels; return the exit of the command."""
     try:
         for channel, untrusted_data in stream:
             if lines := fork.lines[channel].feed(untrusted_data):
@@ -215,7 +214,7 @@ def _copy(stream: ClientStream, fork: Fork, output: Output) -> dict[str, int]:
 
 
 def _collect(fork: Fork, context: Context, *, branch: str) -> None:
-    """Make a branch of what the command has done; an error is for the end."""
+    """Export the fork's result as a branch; keep an error for the end of the run."""
     try:
         done = collect_branch(context, fork.vm_id, branch)
     except BangerError as error:
@@ -226,7 +225,7 @@ def _collect(fork: Fork, context: Context, *, branch: str) -> None:
 
 
 def _describe(fork: Fork, error: BangerError) -> str:
-    """Return an error as lines with the fork's label."""
+    """Format an error as lines with the fork's label."""
     lines = [f"[{fork.number}] banger: {printable(error.message)}"]
     if error.hint:
         lines.append(f"[{fork.number}]   hint: {printable(error.hint)}")

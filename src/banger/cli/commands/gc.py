@@ -1,4 +1,4 @@
-"""`gc`: leftover processes and directories that belong to no VM."""
+"""`gc`: remove leftover processes and directories that belong to no VM."""
 
 from __future__ import annotations
 

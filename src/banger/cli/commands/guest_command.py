@@ -1,4 +1,4 @@
-"""Run one command in a VM with our own terminal, input and output; `exec`, `shell`, `run`."""
+"""Run a command in a VM on our own terminal, stdin and stdout: `exec`, `shell`, `run`."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from banger.client.stream import ClientStream
 from banger.errors import DeadlineExceeded
 
 TIMED_OUT = 124
-"""As timeout(1); our other failures are 125."""
+"""Same status as timeout(1); banger's other failures are 125."""
 
 LOGIN_SHELL = ("/bin/sh", "-c", 'exec "${SHELL:-/bin/sh}" -l')
-"""The guest's agent sets SHELL from its user data base."""
+"""The agent sets SHELL from the guest's user database."""
 
 STDIN = 0
 STDOUT = 1
 
 
 class GuestCommand:
-    """What to run, and how it is joined with us."""
+    """A guest command, and how its input and output are attached."""
 
     def __init__(
         self,
@@ -69,16 +69,16 @@ def has_terminal() -> bool:
 
 
 def has_input() -> bool:
-    """Tell whether stdin is worth passing on unasked: a pipe, a file or a socket.
+    """Tell whether to forward stdin by default: true for a pipe, a file or a socket.
 
-    Not a terminal, whose keys are for the shell unless there is a TTY in the guest,
-    and not /dev/null, which the guest has itself.
+    A terminal's keys belong to the shell, unless the guest command has a TTY; /dev/null exists in
+    the guest too.
     """
     return not stat.S_ISCHR(os.fstat(STDIN).st_mode)
 
 
 def run_in_guest(command: GuestCommand, ref: str, context: Context) -> int:
-    """Return the command's exit status as a shell gives it; 124 if its time was over."""
+    """Run the command; return its exit status as a shell reports it, 124 after a timeout."""
     sys.stdout.flush()
     with context.client() as client:
         stream = client.stream("vm.exec", command.params(ref))

@@ -1,4 +1,4 @@
-"""`doctor`, `setup`: is this host ready, and making it so. Neither needs the daemon."""
+"""`doctor`, `setup`: check this host, and prepare it. Neither needs the daemon."""
 
 from __future__ import annotations
 

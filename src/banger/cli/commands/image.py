@@ -91,10 +91,10 @@ def _import(arguments: Namespace, context: Context) -> int:
 
 
 def _path_for_daemon(file: str) -> str:
-    """Return a path by which the daemon can open what was named, which may be a pipe of ours.
+    """Return a path by which the daemon can open `file`, which may be a pipe of this process.
 
     Raises:
-        UsageError: it is neither a file, nor a directory, nor a pipe.
+        UsageError: `file` is neither a file, nor a directory, nor a pipe.
     """
     if file == "-" and os.isatty(0):
         raise UsageError("stdin is a terminal.", hint="banger image import - NAME < FILE")
@@ -112,7 +112,7 @@ def _path_for_daemon(file: str) -> str:
     if file == "-":
         return f"/proc/{os.getpid()}/fd/0"
     if stat.S_ISFIFO(mode):
-        # As a shell's <(...) is: its name means something else to the daemon.
+        # A shell's <(...) is /dev/fd/N, which in the daemon names another descriptor.
         return f"/proc/{os.getpid()}/fd/{os.open(file, os.O_RDONLY)}"
     return os.path.abspath(file)
 
@@ -199,7 +199,7 @@ def _describe_layer(layer: dict[str, Any]) -> str:
 
 
 def _describe_source(source: str) -> dict[str, str]:
-    """Return where an image came from, and what it was there."""
+    """Return the fields of an image's source: kind, and pinned reference or file."""
     kind, _, rest = source.partition(":")
     label = {"registry": "pinned", "registered": "file"}.get(kind)
     return {"source": kind, label: rest} if label else {"source": source}

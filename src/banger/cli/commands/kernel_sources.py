@@ -1,4 +1,4 @@
-"""`kernel pull/import/build`: where kernels come from."""
+"""`kernel pull/import/build`: get or build kernels."""
 
 from __future__ import annotations
 
@@ -103,7 +103,7 @@ def _build(arguments: Namespace, context: Context) -> int:
 
 
 def _absolute(arguments: Namespace, *names: str) -> dict[str, object]:
-    """Return the paths that were given, as they mean the same to the daemon."""
+    """Return the given paths made absolute, since the daemon has another working directory."""
     paths = {name: getattr(arguments, name) for name in names}
     return {name: os.path.abspath(path) for name, path in paths.items() if path is not None}
 

@@ -1,4 +1,4 @@
-"""`vm list`, `vm show`: what is there."""
+"""`vm list`, `vm show`."""
 
 from __future__ import annotations
 
@@ -92,7 +92,7 @@ def _load(arguments: Namespace, context: Context) -> list[View]:
 
 
 def has_nothing(context: Context) -> bool:
-    """Tell whether banger was never used: a look must not start a daemon that writes (B8)."""
+    """Tell whether banger was never used: a query must not start a daemon, which writes (B8)."""
     layout = context.layout
     return not (os.path.exists(layout.daemon_socket_name) or os.path.exists(layout.database_name))
 
@@ -120,7 +120,7 @@ def _row(view: View, *, now: float) -> list[str]:
 
 
 def _remark(view: View, *, now: float) -> str:
-    """Return the one thing that is most worth knowing beside the state."""
+    """Return the most important remark to print beside the state."""
     if view["health"] == "no-answer":
         return " (silent)"
     return f" ({format_age(view['ends_at'] - now)} left)" if view["ends_at"] else ""
@@ -170,7 +170,7 @@ def _describe(view: View) -> str:
 
 
 def _ends(view: View) -> str | None:
-    """Return what becomes of a VM by itself; None: nothing."""
+    """Describe when a VM will end by itself; empty if never."""
     rules = []
     if view["ttl_s"]:
         rules.append(f"{format_duration(view['ttl_s'])} after its start")

@@ -1,4 +1,4 @@
-"""`operations list/cancel`: what is in progress."""
+"""`operations list/cancel`."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ def _list(arguments: Namespace, context: Context) -> int:
 
 
 def _load(context: Context) -> list[dict[str, Any]]:
-    """Return what is in progress; without a daemon that is nothing."""
+    """Return the operations in progress; without a daemon there are none."""
     try:
         with context.client(autostart=False) as client:
             found = client.call("operations.list")

@@ -1,4 +1,4 @@
-"""`vm ports`: what listens for connections in VMs."""
+"""`vm ports`: listening sockets in VMs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`image pull` and `image prune`: images from registries, and what is left of them."""
+"""`image pull` and `image prune`: download images from registries, delete unused images."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ def _prune(arguments: Namespace, context: Context) -> int:
 
 
 def _describe(found: dict[str, Any], client: Client) -> list[str]:
-    """Return a line for each image that would go, by name and size, and one for downloads."""
+    """Return a line for each image to delete, with name and size, and a line for the cache."""
     images = client.call("image.list")
     assert isinstance(images, list)
     lines = [

@@ -1,4 +1,4 @@
-"""`image register` and `image promote`: files of the user's as images."""
+"""`image register` and `image promote`: use the user's own files as images."""
 
 from __future__ import annotations
 

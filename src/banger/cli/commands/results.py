@@ -1,4 +1,4 @@
-"""Bring a run's result back as a branch, and say where it is when that cannot be done."""
+"""Export a run's result as a branch, or say which VM holds the result if that fails."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ OWN_FAILURE = 125
 
 
 def collect_branch(context: Context, vm_id: str, branch: str) -> dict[str, Any]:
-    """Make a branch of all that a VM's workspace has, committed or not.
+    """Export a VM's workspace as a branch, uncommitted changes included.
 
-    A branch of that name is somebody's work: a free name is found (NAME-2 ...). Its name in the
+    An existing branch is never touched: the next free name is used (NAME-2 ...). The name in the
     reply is null if nothing changed.
 
     Raises:
-        BangerError: the result could not be collected; nothing in the repository has changed.
+        BangerError: the export failed; the repository is unchanged.
     """
     params = {"ref": vm_id, "branch": branch, "include_uncommitted": True, "fresh": True}
     with context.client() as client:
@@ -33,8 +33,8 @@ def collect_branch(context: Context, vm_id: str, branch: str) -> dict[str, Any]:
 
 
 def describe_kept(name: str, branch: str) -> str:
-    """Return the line that says how to get a result out of the VM that holds it."""
-    # Another name than the one that failed, which may be what was in the way.
+    """Return the line that says how to export a result from the VM that holds it."""
+    # The name itself may have caused the failure, so suggest another name.
     other = printable(branch.replace("/", "-"))
     return (
         f"The result is in the VM {name}, which is kept; once this is mended: "
@@ -45,7 +45,7 @@ def describe_kept(name: str, branch: str) -> str:
 def bring_back(
     branch: str, view: dict[str, Any], vms: RunVms, context: Context, *, stages: Stages
 ) -> int:
-    """Make the branch that the VM was made for, before the VM is deleted; return 0 or 125."""
+    """Export the result of the VM as `branch` before the VM is deleted; return 0 or 125."""
     stages.enter("branch")
     try:
         done = collect_branch(context, view["id"], branch)

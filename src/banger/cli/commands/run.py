@@ -1,7 +1,7 @@
-"""`vm run`: a machine, a repository in it, a shell or a command (product contract, section 5).
+"""`vm run`: make a VM, copy a repository into it, run a shell or command (contract, section 5).
 
-Two connections: the one that made an ephemeral VM, and its forks, stays open until the end, so
-that the daemon deletes them if we are killed; everything else goes through others.
+The connection that made an ephemeral VM and its forks stays open until the end, so that the daemon
+deletes the VMs if this process is killed; other calls use connections of their own.
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ could not be brought back is never deleted."""
 
 FOR_PATH = ("branch", "from_ref", "include_untracked", "guest_path")
 FOR_COMMAND = ("rm", "timeout", "env", "fork")
-"""Options that make no sense without a path, or together with --detach."""
+"""Options that exclude --detach; the options in `FOR_PATH` need a PATH."""
 
 
 def _configure(parser: Parser) -> None:
@@ -102,14 +102,14 @@ def _configure(parser: Parser) -> None:
 
 def _run(arguments: Namespace, context: Context) -> int:
     if arguments.fork and arguments.path is None:
-        # There is no result to bring back: what the commands print is all.
+        # Without a repository there is no result to export, so the VMs need not be kept.
         arguments.rm = True
     _refuse_contradictions(arguments)
     if arguments.path is not None:
         from banger.workspace import locate_repository
 
         top = os.path.realpath(locate_repository(arguments.path))
-        # A directory below the top: all of the repository goes in, and that is where we run.
+        # For a directory below the top: copy the whole repository, run in the directory.
         arguments.inside = os.path.relpath(os.path.realpath(arguments.path), top)
         arguments.path = top
     if arguments.dry_run:
@@ -126,10 +126,10 @@ def _run(arguments: Namespace, context: Context) -> int:
 
 
 def _refuse_contradictions(arguments: Namespace) -> None:
-    """Refuse what makes no sense together, before anything exists (hazard C7).
+    """Refuse contradictory options before anything is made (hazard C7).
 
     Raises:
-        UsageError: names both.
+        UsageError: two options exclude each other, or an option lacks another that it needs.
     """
     if arguments.command is not None and not arguments.command:
         raise UsageError("There is no command after --.", hint="banger vm run ... -- COMMAND")
@@ -151,10 +151,10 @@ def _refuse_contradictions(arguments: Namespace) -> None:
 
 
 def _require_possible(arguments: Namespace, context: Context, *, stages: Stages) -> None:
-    """Check all that is known before there is a VM (hazard C7): what goes in, what comes back.
+    """Check before making a VM (hazard C7) that the copy and the export of a result can work.
 
     Raises:
-        BangerError: the repository cannot be sent, or a result could not be brought back.
+        BangerError: the repository cannot be copied, or a result could not be exported.
     """
     stages.enter("inspect")
     params = _inspect_params(arguments) | {"names": False}
@@ -210,7 +210,7 @@ def _use_and_bring_back(
     stages: Stages,
     cwd: str | None,
 ) -> int:
-    """As `_use`; then make the branch, also if it is not known how the command ended."""
+    """Run `_use`, then export the branch, also if the command's exit is unknown."""
     from banger.cli.commands.results import bring_back
 
     try:
@@ -233,7 +233,7 @@ def _create(owner: Client, params: dict[str, object], *, stages: Stages) -> dict
 
 
 def _prepare(arguments: Namespace, vm_id: str, context: Context, *, stages: Stages) -> str:
-    """Put the repository into the guest; return where it is there."""
+    """Copy the repository into the guest; return its path there."""
     stages.enter("workspace")
     params = {"ref": vm_id, "directory": arguments.inside, **_workspace_params(arguments)}
     with context.client() as client:
@@ -261,7 +261,7 @@ def _workspace_params(arguments: Namespace) -> dict[str, object]:
 def _use(
     arguments: Namespace, vm_id: str, context: Context, *, stages: Stages, cwd: str | None
 ) -> int:
-    """Run the command, or a shell, in `cwd` (None: the user's home); return its status."""
+    """Run the command, or a shell, in `cwd` (None: the user's home); return the exit status."""
     stages.enter("command" if arguments.command else "shell")
     tty = arguments.tty or has_terminal()
     command = GuestCommand(
@@ -283,7 +283,7 @@ def _use(
 def _fork(
     arguments: Namespace, vm_id: str, owner: Client, *, stages: Stages
 ) -> list[dict[str, Any]]:
-    """Make the forks, through the connection that they are to live as long as."""
+    """Make the forks through `owner`, the connection whose end deletes ephemeral forks."""
     stages.end()
     params = {
         "ref": vm_id,

@@ -1,12 +1,12 @@
-"""The VMs that one `vm run` makes, and what becomes of each when the run ends.
+"""The VMs of one `vm run`: which are deleted and which are kept when the run ends.
 
-With `--rm` they are deleted, except one whose result could not be collected: that VM is kept
-whatever the options, since it holds the only copy. Without `--rm` they stay, except when no
-command ever began in them. What becomes of them is said in one line (hazards H4, H5).
+With `--rm` all VMs are deleted, except a VM whose result could not be exported: it is kept whatever
+the options, since it holds the only copy. Without `--rm` all VMs are kept, unless no command ever
+started in them. One line tells the user which VMs are left (hazards H4, H5).
 
-The daemon deletes ephemeral VMs when the connection that made them ends, or when it finds them
-after a death of its own. So a VM whose result is to be brought back is ephemeral only until its
-command begins (`use`): from then on it is deleted by us, and by nobody else if we are killed.
+The daemon deletes ephemeral VMs when the connection that made them ends, and during recovery after
+a crash. So a VM whose result is to be exported is ephemeral only until its command starts (`use`):
+from then on only this process deletes the VM, and nobody does if this process is killed.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 
 class RunVms:
-    """The VMs of one run, for a `with` block at whose end they go or stay."""
+    """The VMs of one run: a context manager that deletes or keeps them on exit."""
 
     def __init__(
         self, context: Context, *, stages: Stages, views: list[dict[str, Any]], ephemeral: bool
@@ -56,20 +56,20 @@ class RunVms:
         if doomed and kind is not None:
             self._say_deleted(doomed, interrupted=issubclass(kind, KeyboardInterrupt))
         gone = {view["id"] for view in doomed}
-        # Where the kept ones are was said with the reason, and is no invitation to delete them.
+        # Kept VMs were announced with the reason; do not suggest deleting them.
         self._say_left({view["id"] for view in self._views} - gone - self._kept)
 
     def add(self, views: list[dict[str, Any]]) -> None:
-        """Take in VMs that were made later."""
+        """Add VMs that were made later, such as forks."""
         self._views += views
 
     def use(self, results: Iterable[str] = ()) -> None:
-        """Note that a command is about to begin: from now on there may be something to lose.
+        """Record that a command is about to start: from now on the VMs may hold results.
 
-        `results`: ids of the VMs whose results are to be brought back.
+        `results`: IDs of the VMs whose results are to be exported, which become permanent.
 
         Raises:
-            BangerError: the daemon would go on deleting one of them.
+            BangerError: a VM could not be made permanent.
         """
         if self._ephemeral:
             with self._context.client() as client:
@@ -78,7 +78,7 @@ class RunVms:
         self._is_used = True
 
     def keep(self, vm_id: str) -> bool:
-        """Keep a VM that holds a result which was not collected; False if the VM is gone."""
+        """Keep a VM whose result was not exported; return False if the VM no longer exists."""
         self._kept.add(vm_id)
         try:
             with self._context.client() as client:
@@ -86,11 +86,11 @@ class RunVms:
         except VmNotFound:
             return False
         except BangerError:
-            return True  # nobody can say; we have not deleted it
+            return True  # unknown, but not deleted by this process
         return True
 
     def _delete(self, vm_id: str) -> None:
-        """Delete a VM; a failure is told and does not hide the command's status."""
+        """Delete a VM; print a failure without changing the command's exit status."""
         try:
             with self._context.client() as client:
                 client.call(
@@ -112,7 +112,7 @@ class RunVms:
             self._stages.say(f"Interrupted; deleted {names} with everything in it (--rm).")
 
     def _say_left(self, ids: set[str]) -> None:
-        """Say which VMs are left and how to stop or delete them; asked for, not assumed."""
+        """Print which VMs are left, as listed by the daemon, and how to stop or delete them."""
         try:
             with self._context.client() as client:
                 listed = client.call("vm.list") if ids else []

@@ -1,4 +1,4 @@
-"""`vm set`: change what VMs are made of."""
+"""`vm set`: change a VM's shape, name and labels."""
 
 from __future__ import annotations
 

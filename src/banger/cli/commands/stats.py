@@ -1,4 +1,4 @@
-"""`vm stats`: what VMs take of the host, once or again and again."""
+"""`vm stats`: the VMs' use of host resources, once or repeatedly."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ def _stats(arguments: Namespace, context: Context) -> int:
 
 
 def _find(client: Client, refs: list[str], context: Context) -> tuple[list[str], int]:
-    """Return the ids of those that are there, and the exit status: the others were named."""
+    """Return the IDs of the VMs found, and the exit status; print an error for each other."""
     ids: list[str] = []
 
     def find(ref: str) -> None:
@@ -99,9 +99,9 @@ def _ask(client: Client, refs: list[str] | None, interval_s: float) -> Mapping[s
 
 
 def _follow(client: Client, refs: list[str] | None, context: Context, *, as_json: bool) -> NoReturn:
-    """Print a table, or a line of JSON, for each interval, for ever.
+    """Print a table, or a line of JSON, for each interval until interrupted.
 
-    On a terminal tables are printed in the same place.
+    On a terminal each table replaces the last.
     """
     on_terminal = sys.stdout.isatty() and not as_json
     interval_s, before = INTERVAL_S, CLEAR + HOME

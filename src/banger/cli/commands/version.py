@@ -1,4 +1,4 @@
-"""`version`, `api-spec`: what this program is."""
+"""`version`, `api-spec`: the program's version, and the OpenRPC document of its API."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def _version(arguments: Namespace, context: Context) -> int:
 
 
 def _configure_api_spec(_: Parser) -> None:
-    """It has no options."""
+    """Add no options: the command has none."""
 
 
 def _api_spec(_: Namespace, context: Context) -> int:

@@ -66,7 +66,7 @@ def _delete(arguments: Namespace, context: Context) -> int:
 def _verb(
     method: str, done: str, *, passed_over: type[VmNotFound] | tuple[()] = ()
 ) -> Callable[[Namespace, Context], int]:
-    """Return the function of a verb: call `method` for each VM and print its name."""
+    """Return a verb's function, which calls `method` for each VM and prints the VM's name."""
 
     def run(arguments: Namespace, context: Context) -> int:
         params: Params = {}
@@ -115,7 +115,7 @@ def _prune(arguments: Namespace, context: Context) -> int:
         if ids and not arguments.dry_run:
             if not arguments.force and not _confirm(_describe(ids, client), context):
                 return 1
-            # These and no others: what has stopped since was not asked about.
+            # Only the VMs that were confirmed: others may have stopped since.
             deleted = client.call("vm.prune", {"ids": ids})
             assert isinstance(deleted, dict)
             ids = deleted["ids"]
@@ -127,7 +127,7 @@ def _prune(arguments: Namespace, context: Context) -> int:
 
 
 def _describe(ids: list[str], client: Client) -> list[str]:
-    """Return a line for each VM: its name, and what it is."""
+    """Return a line for each VM: its name and a description."""
     views = client.call("vm.list", {})
     assert isinstance(views, list)
     now = time.time()

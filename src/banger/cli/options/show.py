@@ -1,6 +1,6 @@
-"""What `list` and `show` of every kind of thing share: their options and their shapes.
+"""Options and output formats shared by all `list` and `show` commands.
 
-A list is one JSON array. `show` prints an object for one thing, an array for several.
+A list is one JSON array. `show` prints an object for one name, an array for several.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def add_list_options(parser: Parser, *, what: str = "ids") -> None:
-    """Add the options of a list; `what` is printed with --quiet."""
+    """Add the options of a list; `what` names the values that --quiet prints."""
     either = parser.add_mutually_exclusive_group()
     either.add_argument("--json", action="store_true", help="print JSON (an array)")
     either.add_argument("-q", "--quiet", action="store_true", help=f"print {what} only")
@@ -40,7 +40,7 @@ def show_each(
     arguments: Namespace,
     context: Context,
 ) -> int:
-    """Print each thing that the command line names; return the exit status."""
+    """Print each object named on the command line; return the exit status."""
     views: list[dict[str, Any]] = []
     with context.client() as client:
 

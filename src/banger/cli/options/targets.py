@@ -1,4 +1,4 @@
-"""Verbs on several targets: the good ones are done even if others fail; asking first."""
+"""Verbs on several targets, where a failed target does not stop the others; confirmation."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ def each_target(
     *,
     passed_over: type[BangerError] | tuple[()] = (),
 ) -> int:
-    """Call `act` for each target; say what failed; return the exit status.
+    """Call `act` for each target; print errors; return the exit status.
 
-    0 if all went well; the errors' own status if they agree; else 1. Errors to be `passed_over`
-    count as success. Without a daemon the rest is not tried.
+    The status is 0 if all calls succeeded, the errors' status if all errors have the same, else 1.
+    Errors of a class in `passed_over` count as success. If the daemon is unreachable, stop.
     """
     failures: list[int] = []
-    # A target that was named twice is done once.
+    # A target that is named twice is processed once.
     for ref in dict.fromkeys(refs):
         try:
             act(ref)
@@ -46,10 +46,10 @@ def each_target(
 
 
 def confirm_deletion(what: str, command: str, context: Context) -> bool:
-    """Ask on the terminal whether `what` is to be deleted.
+    """Ask on the terminal whether to delete `what`.
 
     Raises:
-        UsageError: there is nobody to ask.
+        UsageError: stdin is not a terminal.
     """
     if not sys.stdin.isatty():
         raise UsageError(

@@ -1,4 +1,4 @@
-"""`--timings`, of commands that take long."""
+"""`--timings`, an option of long-running commands."""
 
 from __future__ import annotations
 
@@ -8,5 +8,5 @@ if TYPE_CHECKING:
 
 
 def add_timings(parser: Parser) -> None:
-    """Add the option that asks for the table of the stages' times."""
+    """Add the option that prints a table of the stages' times."""
     parser.add_argument("--timings", action="store_true", help="print how long each stage took")

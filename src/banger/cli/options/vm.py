@@ -1,4 +1,4 @@
-"""The options that say what a VM is made of; `vm create` and `vm run` share them."""
+"""Options for a VM's shape and lifetime, shared by `vm create` and `vm run`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from banger.words import driver_words, network_words
 
 
 def add_sizing(parser: Parser) -> None:
-    """Add the options."""
+    """Add all options that define a new VM."""
     add = parser.add_argument
     add("--name", help="name of the VM (default: a word pair such as calm-otter)")
     add("--image", help="image to start from (default: setting default_image)")
@@ -25,7 +25,7 @@ def add_sizing(parser: Parser) -> None:
 
 
 def add_ending(parser: Parser) -> None:
-    """Add the options that say what is to become of a VM by itself."""
+    """Add the options for time to live and restart policy."""
     add = parser.add_argument
     add(
         "--ttl",
@@ -42,7 +42,7 @@ def add_ending(parser: Parser) -> None:
 
 
 def add_force(parser: Parser) -> None:
-    """Add the option that starts a VM although the host's memory may not hold it."""
+    """Add the option that skips the check of the host's memory."""
     parser.add_argument(
         "--force", action="store_true", help="skip the checks of the host's resources"
     )
@@ -51,7 +51,7 @@ def add_force(parser: Parser) -> None:
 def add_shape(
     parser: Parser, *, disk: str = "size of its own disk, sparse: 8G", has_defaults: bool = False
 ) -> None:
-    """Add the options that can be changed later, too; for a new VM settings are their defaults."""
+    """Add the options that `vm set` has too; for a new VM, settings are their defaults."""
 
     def text(what: str, setting: str) -> str:
         return f"{what} (default: setting {setting})" if has_defaults else what
@@ -79,7 +79,7 @@ def add_labels(parser: Parser) -> None:
 
 
 def shape_params(arguments: Namespace) -> dict[str, object]:
-    """Return the parameters for what of these was given."""
+    """Return the parameters for the shape options that were given."""
     given = {
         "vcpu": arguments.vcpu,
         "memory_mib": arguments.memory,
@@ -90,14 +90,14 @@ def shape_params(arguments: Namespace) -> dict[str, object]:
 
 
 def add_no_template(parser: Parser) -> None:
-    """Add the option that makes a VM boot."""
+    """Add the option that boots a VM instead of cloning a template."""
     parser.add_argument(
         "--no-template", action="store_true", help="boot instead of using a template"
     )
 
 
 def sizing_params(arguments: Namespace) -> dict[str, object]:
-    """Return the parameters of `vm.create` for what was given."""
+    """Return the parameters of `vm.create` for the options that were given."""
     given = {
         "name": arguments.name,
         "image": arguments.image,

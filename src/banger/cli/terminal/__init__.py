@@ -1,1 +1,1 @@
-"""The terminal: what is printed, progress, and a guest's program at the other end."""
+"""The terminal: output, progress, and the relay to a program in a guest."""

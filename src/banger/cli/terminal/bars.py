@@ -1,7 +1,7 @@
-"""The live display of a stage: its own bar, and one for each part that goes on side by side.
+"""The live display of a stage: a bar for the stage, and a bar for each parallel part.
 
-Writes to stderr, which is a terminal; takes its last lines, and leaves them empty. `rich` is
-imported with this module, so whoever draws imports it.
+Draws in the last lines of stderr, a terminal, and erases them afterwards. This module imports
+`rich`, so import the module only to draw.
 """
 
 from __future__ import annotations
@@ -25,31 +25,31 @@ from banger.cli.terminal.output import ELLIPSIS, format_bytes, printable
 
 BAR_WIDTH = 24
 BAR_LEAST = 4
-"""A shorter bar is left out."""
+"""Least width of a bar; a narrower bar is omitted."""
 ROWS_KEPT = 2
-"""Of the terminal, for the stage's own bar and the cursor."""
+"""Rows of the terminal reserved for the stage's own bar and the cursor."""
 TEXT_LEAST = 4
 CLEAR_REST = "\x1b[J"
 NO_CURSOR, CURSOR = "\x1b[?25l", "\x1b[?25h"
 NO_WRAP, WRAP = "\x1b[?7l", "\x1b[?7h"
-"""A line that has become too long is cut, not broken: the picture keeps its number of rows."""
+"""Escape sequences: truncate long lines instead of wrapping, which would add rows."""
 OTHERS = 1 + len("0:00:00") + 4
-"""What the spinner, the time and the spaces between five columns take of a row."""
+"""Width of the spinner, the time and the spaces between five columns."""
 
 Part = tuple[str, int, int]
-"""A part's name, how many bytes of it are done, and how many there are."""
+"""A part's name, bytes done and total bytes."""
 Row = tuple[str, int | None, int | None, str]
-"""What is drawn in one row: a text, how much is done, how much there is, both as a text."""
+"""Content of one row: text, amount done, total, and the share of both as text."""
 
 
 class Bars:
-    """The bars of one stage, from its first look until `stop`.
+    """The bars of one stage, from the first `show` to `stop`.
 
-    A narrow terminal costs the bar first, then the end of the text, never numbers or times.
+    A narrow terminal omits the bar first, then truncates the text, never numbers or times.
     """
 
     def __init__(self) -> None:
-        # rich itself honours NO_COLOR. Names come from the daemon, so no markup is parsed.
+        # rich itself honours NO_COLOR. Markup is off, since names come from the daemon.
         uncut = Column(no_wrap=True)
         self._bar = BarColumn(bar_width=BAR_WIDTH, table_column=uncut)
         self._before_bar = (
@@ -60,15 +60,15 @@ class Bars:
             TextColumn("{task.fields[share]}", markup=False, table_column=uncut),
             TimeElapsedColumn(table_column=uncut),
         )
-        # Never started: rich only lays the rows out, since it could not follow a resize.
+        # Never started: rich only lays out the rows, since its live display ignores a resize.
         self._progress = Progress(console=Console(file=sys.stderr), auto_refresh=False)
         self._tasks: dict[str, TaskID] = {}
 
     def show(
         self, stage: str, done: int | None, total: int | None, parts: Sequence[Part] = ()
     ) -> None:
-        """Draw how far the stage is, and as many of its parts as there is room for."""
-        # Not as rich has it: COLUMNS, if it is set, is what the window had once.
+        """Draw the progress of the stage and of as many parts as fit."""
+        # Unlike rich, ignore COLUMNS, which may hold an old size of the window.
         size = os.get_terminal_size(sys.stderr.fileno())
         columns, lines = size.columns or 80, size.lines or 24
         self._progress.console.size = ConsoleDimensions(columns, lines)
@@ -83,13 +83,13 @@ class Bars:
         self._draw()
 
     def stop(self) -> None:
-        """Erase them."""
+        """Erase the bars."""
         _write(f"\r{CLEAR_REST}{CURSOR}")
 
     def _lay_out(self, rows: Collection[Row], width: int) -> int:
-        """Choose the columns for this width of the terminal; return how long a text may be."""
+        """Choose the columns for this terminal width; return the maximum length of a text."""
         text = max(len(printable(row[0])) for row in rows)
-        # The last column of the terminal stays free: some wrap a line that fills it.
+        # Leave the terminal's last column free: some terminals wrap a line that fills it.
         room = width - 1 - OTHERS - max(len(row[3]) for row in rows)
         self._bar.bar_width = min(BAR_WIDTH, room - text)
         if self._bar.bar_width >= BAR_LEAST:
@@ -110,10 +110,10 @@ class Bars:
         )
 
     def _draw(self) -> None:
-        """Write the rows, and leave the cursor at the first of them.
+        """Write the rows, and leave the cursor at the start of the first row.
 
-        There it stays when the window changes and the terminal breaks lines anew, so that erasing
-        what is behind it always erases all of the picture and nothing else.
+        The cursor stays there when a resize makes the terminal rewrap lines, so erasing from the
+        cursor onwards always erases all rows and nothing else.
         """
         console = self._progress.console
         with console.capture() as picture:
@@ -130,7 +130,7 @@ def _write(text: str) -> None:
 
 
 def _format_share(done: int | None, total: int | None, *, are_bytes: bool) -> str:
-    """Return `12 MB / 50 MB`, `24 %`, or nothing where it cannot be counted."""
+    """Return `12 MB / 50 MB`, `24 %`, or an empty string if the total is unknown."""
     if done is None or not total:
         return ""
     if are_bytes:

@@ -1,4 +1,4 @@
-"""Text that comes from a guest: copied as it is, or made harmless where a terminal shows it."""
+"""Text from a guest: copied unchanged, or escaped for a terminal."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ _STEERING = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def copy_out(stream: ClientStream) -> None:
-    """Copy a stream to stdout: byte by byte, or made harmless when that is a terminal."""
+    """Copy a stream to stdout: unchanged, or escaped if stdout is a terminal."""
     if not os.isatty(1):
         Relay(stream, stdin=None).run()
         return
     line = b""
     for _, data in stream:
-        # Whole lines only, so that no sequence is cut in two.
+        # Whole lines only, so that no escape sequence is split.
         *lines, line = (line + data).split(b"\n")
         _write_all(b"".join(harmless(one) + b"\n" for one in lines))
     _write_all(harmless(line))
 
 
 def harmless(line: bytes) -> bytes:
-    """Return a line without what could steer a terminal (hazard E3)."""
+    """Return a line with terminal control sequences escaped (hazard E3)."""
     return _STEERING.sub(b"", _SEQUENCES.sub(b"", line.rstrip(b"\r")))
 
 

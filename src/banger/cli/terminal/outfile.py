@@ -1,8 +1,9 @@
-"""Write a result to where the user's word for a file leads: `-o FILE` of every command.
+"""Write a result to the file of `-o FILE`, for every command.
 
-A plain file, or nothing there: written beside and renamed, so that half a result never has the
-name; an existing file keeps its mode, and a symbolic link stays a link. A pipe, a terminal or
-another device is written to. `-` is stdout, and so is what /dev names of an open descriptor.
+A regular or new file is written under a temporary name and renamed, so that a partial result never
+has the final name; an existing file keeps its mode, and a symbolic link stays a link. A pipe, a
+terminal or another device is written directly. `-` is stdout; /dev/stdout and /dev/fd/N are the
+open descriptors.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ OPEN_DESCRIPTOR = re.compile(r"/(?:dev|proc/self)/fd/([0-9]{1,9})")
 
 @contextlib.contextmanager
 def open_output(name: str) -> Iterator[BinaryIO]:
-    """Yield a file to write to; what was written is there only if the block ends well.
+    """Yield a file to write to; commit the content only if the block succeeds.
 
     Raises:
-        OperationFailed: it cannot be written; names it.
+        OperationFailed: the file, which the message names, cannot be written.
     """
     try:
         with _open(name) as file:

@@ -1,4 +1,4 @@
-"""Printing: tables that fit, JSON, sizes, ages, and text that may come from a guest."""
+"""Output formats: tables that fit the terminal, JSON, sizes, ages, and escaped guest text."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ NARROW_GAP = " "
 
 
 class Column:
-    """A table's column. `least`: it may be cut to so many characters (0: never cut).
+    """A table's column. `least`: minimum width when truncated (0: never truncated).
 
-    `is_vital`: cut only when nothing else can be cut or left out. `spare`: left out of a table
-    that is too wide, the smallest number first (0: never).
+    `is_vital`: truncate only when no other column can be truncated or omitted. `spare`: order in
+    which columns are omitted from a table that is too wide, smallest first (0: never).
     """
 
     __slots__ = ("is_number", "is_vital", "least", "spare", "title")
@@ -40,7 +40,7 @@ class Column:
 def render_table(
     columns: Sequence[Column], rows: Sequence[Sequence[str]], *, width: int | None
 ) -> str:
-    """Return the table; with `width` it moves together, then columns are cut, until it fits."""
+    """Return the table; with `width`, narrow the gaps, then truncate columns, until it fits."""
     lines = [[column.title for column in columns], *([printable(c) for c in row] for row in rows)]
     widths = [max(len(line[i]) for line in lines) for i in range(len(columns))]
     if width is None or _total(widths, GAP) <= width:
@@ -55,7 +55,7 @@ def render_table(
 def _fit(
     columns: Sequence[Column], natural: Sequence[int], width: int
 ) -> tuple[list[int], list[int]]:
-    """Return which columns are shown, and how wide each of them is."""
+    """Return the indexes and widths of the columns to show."""
     kept = list(range(len(columns)))
     spare = sorted((i for i in kept if columns[i].spare), key=lambda i: columns[i].spare)
     while True:
@@ -73,7 +73,7 @@ def _total(widths: Sequence[int], gap: str) -> int:
 
 
 def terminal_width() -> int | None:
-    """Return the width of the terminal that stdout is, or None: then nothing is cut."""
+    """Return the width of the terminal on stdout; None (no truncation) if not a terminal."""
     if not sys.stdout.isatty():
         return None
     try:
@@ -83,9 +83,9 @@ def terminal_width() -> int | None:
 
 
 def format_json(value: object, *, indent: int | None = 2) -> str:
-    """Return one document, for people and programs; without `indent` it is one line.
+    """Return a value as one JSON document; without `indent`, on one line.
 
-    What the daemon tells as seconds of the epoch (`..._at`) is a time of RFC 3339 here.
+    Times, which the daemon sends as seconds of the epoch (`..._at`), are formatted as RFC 3339.
     """
     import json
 
@@ -106,7 +106,7 @@ def _with_times(value: object) -> object:
 
 
 def format_time(epoch_s: float) -> str:
-    """Return a time as RFC 3339 has it: `2026-01-31T12:00:00.250Z`."""
+    """Return a time in RFC 3339 format: `2026-01-31T12:00:00.250Z`."""
     whole, milliseconds = divmod(int(epoch_s * 1000), 1000)
     return time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(whole)) + f".{milliseconds:03d}Z"
 
@@ -138,7 +138,7 @@ def format_age(seconds: float) -> str:
 
 
 def printable(text: str) -> str:
-    """Return `text` with everything replaced that could steer a terminal (hazard E3)."""
+    """Return `text` with all non-printable characters escaped (hazard E3)."""
     if text.isprintable():
         return text
     return "".join(char if char.isprintable() else _escape(char) for char in text)
@@ -151,7 +151,7 @@ def _escape(char: str) -> str:
 
 
 def _shrink(widths: list[int], columns: Sequence[Column], width: int, *, vital: bool) -> None:
-    """Take characters off the widest column that may be cut, until the line fits."""
+    """Narrow the widest column that may be truncated, repeatedly, until the line fits."""
     able = [i for i, c in enumerate(columns) if c.least and c.is_vital == vital]
     while _total(widths, NARROW_GAP) > width:
         candidates = [i for i in able if widths[i] > columns[i].least]

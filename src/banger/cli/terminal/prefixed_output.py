@@ -1,7 +1,7 @@
-"""Output of several programs side by side: whole lines, each with its program's label.
+"""Merged output of several programs: whole lines, each with its program's label.
 
-Threads share one `Output`: a lock is held while lines are written, so that no two are mixed.
-What a program has not ended with a newline yet is held back, at most `LINE_BYTES` of it.
+Threads share one `Output`, whose lock is held while lines are written, so that lines never mix.
+An unfinished line is buffered until its newline, at most `LINE_BYTES` of it.
 """
 
 from __future__ import annotations
@@ -14,11 +14,11 @@ from banger.cli.terminal.guest_text import harmless
 from banger.errors import OperationFailed
 
 LINE_BYTES = 64 * 1024
-"""A longer line is cut into pieces of this size, each with the label."""
+"""Longer lines are split into pieces of this size, each with the label."""
 
 
 class OutputClosed(Exception):
-    """There is nobody to write for any more; the thread that meets it ends."""
+    """The output can no longer be written; a writing thread must end."""
 
 
 class Output:
@@ -33,7 +33,7 @@ class Output:
         """Write whole lines.
 
         Raises:
-            OutputClosed: nothing can be written, now or since earlier.
+            OutputClosed: this write or an earlier one failed, or the output was closed.
         """
         with self._lock:
             if self._closed:
@@ -45,14 +45,14 @@ class Output:
                 raise OutputClosed from error
 
     def close(self) -> None:
-        """Drop what comes from here on. Waits for no one: a writer may be stuck with its reader."""
+        """Refuse further writes. Takes no lock, since a writer may be blocked by its reader."""
         self._closed = True
 
     def require_written(self) -> None:
-        """Check that nothing was lost.
+        """Check that all output was written.
 
         Raises:
-            BrokenPipeError: the reader went away.
+            BrokenPipeError: the reader has closed the pipe.
             OperationFailed: the output cannot be written, as on a full disk.
         """
         if isinstance(self._failure, BrokenPipeError):
@@ -64,9 +64,9 @@ class Output:
 
 
 class Lines:
-    """Turns one program's bytes into labelled lines; pure.
+    """Splits one program's output into labelled lines; pure.
 
-    For a terminal they are made harmless (hazard E3); elsewhere every byte is kept.
+    Lines for a terminal are escaped (hazard E3); otherwise every byte is kept.
     """
 
     def __init__(self, label: str, *, for_terminal: bool) -> None:
@@ -75,7 +75,7 @@ class Lines:
         self._rest = b""
 
     def feed(self, untrusted_data: bytes) -> bytes:
-        """Take the next bytes; return the lines that they complete."""
+        """Add the next bytes; return the lines that they complete."""
         *lines, self._rest = (self._rest + untrusted_data).split(b"\n")
         pieces = [piece for line in lines for piece in _cut(line)]
         while len(self._rest) > LINE_BYTES:
@@ -84,7 +84,7 @@ class Lines:
         return b"".join(self._render(piece) for piece in pieces)
 
     def finish(self) -> bytes:
-        """Return the last line, if there is one without a newline."""
+        """Return the last line if it has no newline, else nothing."""
         rest, self._rest = self._rest, b""
         return self._render(rest) if rest else b""
 
@@ -103,7 +103,7 @@ def _write_all(fd: int, data: bytes) -> None:
         try:
             view = view[os.write(fd, view) :]
         except BlockingIOError:
-            # Somebody else, with whom we share it, has made it non-blocking.
+            # Another process that shares the descriptor has made it non-blocking.
             poller = select.poll()
             poller.register(fd, select.POLLOUT)
             poller.poll()

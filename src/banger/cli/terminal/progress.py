@@ -1,8 +1,8 @@
-"""Show what a long request is doing: live on a terminal, plain lines elsewhere (hazard H9).
+"""Progress of a long request: a live display on a terminal, plain lines elsewhere (hazard H9).
 
-`rich` is imported only when something is drawn: on a terminal, and only when a stage lasts longer
-than `PATIENCE_S`. Elsewhere each stage that lasts so long gets a line, and another
-one every `REMIND_S`. Quiet: nothing. In every case the stages' times are kept, for `--timings`.
+`rich` is imported only to draw: on a terminal, when a stage lasts longer than `PATIENCE_S`.
+Elsewhere each stage that lasts that long prints a line, and another line every `REMIND_S`. Quiet
+prints nothing. The times of the stages are always recorded, for `--timings`.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REMIND_S = 30.0
 
 
 class Stages:
-    """The stages of one command. Its methods are a client's `on_event` and `on_tick`."""
+    """The stages of one command. Pass `on_event` and `on_tick` to the client's calls."""
 
     def __init__(self, *, quiet: bool = False, timings: bool = False) -> None:
         self._quiet = quiet
@@ -37,7 +37,7 @@ class Stages:
         self._parts: list[tuple[str, int, int]] = []
         self._since = time.monotonic()
         self._client_s = _age_s() if timings else 0.0
-        """Our own time: the start of this process, and what lies between the stages."""
+        """The client's own time: the start of this process, and the time between stages."""
         self._said_at: float | None = None
         self._spec_shown = False
         self.times: list[tuple[str, float]] = []
@@ -57,7 +57,7 @@ class Stages:
                 self._write(line)
 
     def on_event(self, kind: str, content: dict[str, object]) -> None:
-        """Take a notification of the daemon."""
+        """Handle a notification from the daemon."""
         if kind == "note":
             self._note(str(content.get("kind")), str(content.get("text")))
         elif kind == "progress":
@@ -67,13 +67,13 @@ class Stages:
             self.on_tick()
 
     def enter(self, stage: str) -> None:
-        """Begin a stage, which ends the one before; the same again is fine."""
+        """Begin a stage and end the last stage; no effect if the stage is already current."""
         if stage != self._stage:
             self._close_stage()
             self._stage = stage
 
     def on_tick(self) -> None:
-        """Show that the stage lives."""
+        """Refresh the display, or print a reminder that is due."""
         lasted = time.monotonic() - self._since
         if self._quiet or not self._stage or lasted < PATIENCE_S:
             return
@@ -95,7 +95,7 @@ class Stages:
         self._close_stage()
 
     def render_times(self) -> str:
-        """Return the stage table: the client's own time, the stages, and all together."""
+        """Return the stage table: the client's own time, each stage, and the total."""
         rows = [("client", self._client_s), *self.times]
         rows.append(("total", sum(seconds for _, seconds in rows)))
         width = max(len(stage) for stage, _ in rows)
@@ -141,7 +141,7 @@ class Stages:
 
 
 def _age_s() -> float:
-    """Return how long this process runs already; proc_pid_stat(5), to a hundredth of a second."""
+    """Return the age of this process, to a hundredth of a second; see proc_pid_stat(5)."""
     with open("/proc/self/stat", "rb") as stat:
         start_ticks = int(stat.read().rpartition(b")")[2].split()[19])
     now = time.clock_gettime(time.CLOCK_BOOTTIME)
@@ -154,7 +154,7 @@ def _number(content: dict[str, object], name: str) -> int | None:
 
 
 def _parts(content: dict[str, object]) -> list[tuple[str, int, int]]:
-    """Return the parts that go on side by side: name, bytes done, bytes in all."""
+    """Return the parallel parts: name, bytes done, total bytes."""
     found = content.get("parts")
     parts = found if isinstance(found, list) else []
     return [(str(part["name"]), int(part["done"]), int(part["total"])) for part in parts]

@@ -1,7 +1,7 @@
 """Our own terminal and signals while a program runs in a guest.
 
-Raw mode is undone in every case that leaves us a chance. Signals wake the relay's poll
-through a pipe and are dealt with there, never in a handler.
+The terminal's mode is restored on every exit but an uncaught signal. Signals wake the relay's poll
+through a pipe and are handled there, never in a signal handler.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ PASSED_ON = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 
 
 class GaveUp(Exception):
-    """We were told to end while the program in the guest still runs."""
+    """A signal told us to end while the program in the guest still runs."""
 
     def __init__(self, number: int) -> None:
         super().__init__(number)
@@ -27,7 +27,7 @@ class GaveUp(Exception):
 
 
 def terminal_size(fd: int) -> dict[str, int]:
-    """Return `rows` and `columns`; 24 by 80 where there is no terminal."""
+    """Return `rows` and `columns`; 24 by 80 without a terminal."""
     try:
         size = os.get_terminal_size(fd)
     except OSError:
@@ -37,7 +37,7 @@ def terminal_size(fd: int) -> dict[str, int]:
 
 @contextlib.contextmanager
 def raw_mode(fd: int) -> Iterator[None]:
-    """Pass every key on to the guest for a block; nothing if `fd` is no terminal."""
+    """Set raw mode for a block, so that every key goes to the guest; no-op without a terminal."""
     if not os.isatty(fd):
         yield
         return
@@ -46,16 +46,16 @@ def raw_mode(fd: int) -> Iterator[None]:
         tty.setraw(fd, termios.TCSADRAIN)
         yield
     finally:
-        with contextlib.suppress(termios.error):  # a terminal that has gone needs no mode
+        with contextlib.suppress(termios.error):  # the terminal may be gone
             termios.tcsetattr(fd, termios.TCSADRAIN, saved)
 
 
 class GuestSignals:
-    """Passes signals on to a stream.
+    """Forwards signals to a stream.
 
-    On a terminal the keys themselves are passed on as bytes, so a signal
-    comes from elsewhere and means: end. Without one the first goes to the guest's program,
-    and the second makes us give up, which kills it.
+    On a terminal keys are forwarded as bytes, so a signal comes from another process and means:
+    end. Without a terminal the first signal goes to the program in the guest; the second ends us,
+    which kills the program.
     """
 
     def __init__(self, stream: ClientStream, *, terminal: int | None) -> None:
@@ -63,14 +63,14 @@ class GuestSignals:
         self._terminal = terminal
         self._received = False
         self.fd = -1
-        """Readable when a signal has come."""
+        """Readable after a signal has arrived."""
 
     @contextlib.contextmanager
     def caught(self) -> Iterator[None]:
         """Catch the signals for a block."""
         self.fd, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
         numbers = [*PASSED_ON, *([signal.SIGWINCH] if self._terminal is not None else [])]
-        # In this order: a signal between the two must not be caught and then told to nobody.
+        # In this order: a signal caught before the wakeup descriptor is set would be lost.
         old_fd = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
         old = {number: signal.signal(number, _wake) for number in numbers if _is_wanted(number)}
         try:
@@ -83,10 +83,10 @@ class GuestSignals:
             os.close(writing)
 
     def obey(self, numbers: bytes) -> None:
-        """Deal with the signals that have come.
+        """Handle the signals that have arrived.
 
         Raises:
-            GaveUp: it is time to end.
+            GaveUp: a signal tells us to end.
         """
         for number in numbers:
             if number == signal.SIGWINCH:
@@ -100,9 +100,9 @@ class GuestSignals:
 
 
 def _is_wanted(number: signal.Signals) -> bool:
-    """A signal that we were started to ignore (nohup) stays ignored."""
+    """Return False for a signal that was ignored at our start (nohup): it stays ignored."""
     return signal.getsignal(number) is not signal.SIG_IGN
 
 
 def _wake(_: int, __: object) -> None:
-    """The wakeup descriptor tells; a handler must exist for that."""
+    """Do nothing: the wakeup descriptor is written only if a Python handler exists."""
