@@ -1,6 +1,6 @@
-"""The client: synchronous, standard library only; holds no state but its connection.
+"""The client: synchronous, standard library only; its only state is the connection.
 
-Streams are in `banger.client.stream`, which most commands do not need.
+Streams are in `banger.client.stream`, which most commands do not import.
 """
 
 from banger.client.client import Client

@@ -1,8 +1,8 @@
-"""Call the daemon's methods; start the daemon when there is none.
+"""Call the daemon's methods; start the daemon if none runs.
 
-One connection, used for one request at a time and kept open: what the daemon ties to it
-(an ephemeral VM) lives as long as this object. Errors come back as instances of their own
-classes. Imports little: every command pays for it (`tests/unit/cli/test_cli_imports.py`).
+One connection, kept open and used for one request at a time: an ephemeral VM, which the daemon
+ties to the connection, lives as long as the client object. Errors are raised as instances of their
+own classes. Imports little, since every command pays (`tests/unit/cli/test_cli_imports.py`).
 """
 
 from __future__ import annotations
@@ -26,24 +26,24 @@ if TYPE_CHECKING:
     from banger.client.stream import ClientStream
 
     OnEvent = Callable[[str, wire.Document], None]
-    """Gets a notification: `progress` or `note`, and its members."""
+    """Called with each notification: `progress` or `note`, and its members."""
     OnTick = Callable[[], None]
-    """Called ten times a second while a reply is waited for."""
+    """Called ten times a second while the client waits for a reply."""
 
 READ_BYTES = 256 * 1024
 TICK_MS = 100
 SILENCE_MS = 3000
-"""After so much, and then four times as much, the daemon is looked at: it may stand still."""
+"""Silence after which the client checks that the daemon is alive; four times longer each time."""
 TRIES = 3
-"""How many daemons that stop at this very moment are met before we give up."""
+"""Attempts to send a request; each may meet a daemon that is just stopping."""
 
 
 CALLER_UNKNOWN = "A request has the unknown member 'caller'."
-"""What a daemon answers that is older than this member, whatever version it says it is."""
+"""Error of a daemon older than the member `caller`, whatever version the daemon reports."""
 
 
 class _NotBegun(Exception):
-    """The daemon stopped before it began our request."""
+    """The daemon stopped before beginning our request."""
 
 
 class Client:
@@ -68,7 +68,7 @@ class Client:
         self.close()
 
     def close(self) -> None:
-        """Close the connection, which cancels what runs on it."""
+        """Close the connection, which cancels a request in progress."""
         if self._socket is not None:
             self._socket.close()
         self._socket = None
@@ -85,8 +85,8 @@ class Client:
         """Return the result of a method.
 
         Raises:
-            BangerError: whatever the daemon answered.
-            DaemonUnreachable: there is none and none could be started, or it went away.
+            BangerError: the daemon's error reply.
+            DaemonUnreachable: no daemon runs or could be started, or the connection was lost.
         """
         try:
             return self._request(method, params or {}, on_event=on_event, on_tick=on_tick)
@@ -99,11 +99,11 @@ class Client:
     def stream(
         self, method: str, params: wire.Document, *, on_event: OnEvent | None = None
     ) -> ClientStream:
-        """Call a `stream` method; the connection becomes the stream and this object is fresh.
+        """Call a `stream` method. The stream takes the connection; the next call opens another.
 
         Raises: as `call`.
         """
-        # Most commands have no stream.
+        # Imported here, since most commands have no stream.
         from banger.client.stream import ClientStream
 
         result = self.call(method, params, on_event=on_event)
@@ -121,7 +121,7 @@ class Client:
         on_event: OnEvent | None,
         on_tick: OnTick | None,
     ) -> object:
-        """Send a request and return its result; again if a stopping daemon did not begin it."""
+        """Send a request and return its result; retry if a stopping daemon did not begin it."""
         for _ in range(TRIES):
             try:
                 self._send(method, params)
@@ -132,7 +132,7 @@ class Client:
 
     def _send(self, method: str, params: wire.Document) -> None:
         self._number += 1
-        # A daemon of before this member must understand what asks for it and ends it.
+        # Daemons older than `caller` refuse it, but must accept `daemon.status` and `daemon.stop`.
         caller = None if method.startswith("daemon.") else select_caller(os.environ)
         line = wire.format_request(
             self._number, method, params=params, version=VERSION, caller=caller
@@ -170,7 +170,7 @@ class Client:
             try:
                 data = self._socket.recv(READ_BYTES)
             except ConnectionResetError as error:
-                # The kernel says so when the other end was closed with our request unread.
+                # The kernel reports a reset if the daemon closed with our request unread.
                 raise _NotBegun from error
             if not data or len(self._buffer) > wire.MAX_LINE_BYTES:
                 self.close()
@@ -181,27 +181,27 @@ class Client:
         return line
 
     def _end_other_version(self) -> None:
-        """Stop the daemon at the other end of this very connection.
+        """Stop the daemon at the other end of this connection.
 
-        On this connection and no other: a second client that does the same at the same time
-        must not stop the daemon that the first one has just started.
+        Never reconnect for this: a second client in the same situation must not stop the daemon
+        that the first client has just started.
         """
         try:
             if self._socket is not None:
                 self._send("daemon.stop", {})
                 self._wait("daemon.stop", on_event=None, on_tick=None)
         except (DaemonUnreachable, _NotBegun):
-            # Somebody else has stopped it already.
+            # Another client has stopped the daemon already.
             pass
         finally:
             self.close()
 
 
 def _wait_readable(sock: socket.socket, on_tick: OnTick | None) -> None:
-    """Wait for the daemon's next word.
+    """Wait until the daemon has sent something.
 
     Raises:
-        DaemonSilent: it stands still.
+        DaemonSilent: the daemon hangs.
     """
     poller = select.poll()
     poller.register(sock, select.POLLIN)

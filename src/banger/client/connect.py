@@ -1,8 +1,8 @@
-"""Connect to this user's daemon; start one if there is none.
+"""Connect to this user's daemon; start a daemon if none runs.
 
-Starting: `python -m banger.daemon` in a session of its own (hazard B1), which tells on a
-pipe how it went. Two clients that do so at once end with one daemon (B7): the loser's
-process sees that the winner answers, says the same, and ends.
+To start, run `python -m banger.daemon` in its own session (hazard B1); the process reports success
+or failure on a pipe. If two clients start a daemon at once, one daemon remains (B7): the losing
+process sees that the winner answers, reports success, and exits.
 
 Writes the directory of the daemon's log, and `layout.daemon_output`.
 """
@@ -21,11 +21,11 @@ def connect(layout: Layout, *, autostart: bool) -> socket.socket:
     """Return a connection to the daemon.
 
     Raises:
-        DaemonUnreachable: none runs, or it could not be started.
-        DaemonSilent: one lives, but listens nowhere.
+        DaemonUnreachable: no daemon runs, or none could be started.
+        DaemonSilent: a daemon lives, but does not listen.
         HostNotReady: the path of the socket cannot be used.
-        Denied: what listens there is somebody else's.
-        BangerError: why the daemon could not start, such as ConfigInvalid.
+        Denied: another user's process listens on the socket.
+        BangerError: the daemon's own error at its start, such as ConfigInvalid.
     """
     sock = fault = None
     try:
@@ -49,7 +49,7 @@ def connect(layout: Layout, *, autostart: bool) -> socket.socket:
 
 
 def _try_existing(path: str) -> socket.socket | None:
-    """As `_try_connect`; None also where the path cannot be used."""
+    """Call `_try_connect`; return None also if the path cannot be used."""
     try:
         return _try_connect(path)
     except HostNotReady:
@@ -84,7 +84,7 @@ def _name_fault(error: OSError, path: str) -> BangerError:
 
 
 def _require_own_peer(sock: socket.socket, path: str) -> None:
-    """Check that the daemon runs as us: it is told where our repositories are."""
+    """Check that the daemon runs as our user, since requests contain the user's paths."""
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     uid = int.from_bytes(credentials[4:8], sys.byteorder)
     if uid != os.getuid():

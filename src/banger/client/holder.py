@@ -1,8 +1,9 @@
-"""Find a daemon that does not listen where we look; imported only when none answers there.
+"""Find a daemon on another socket path; imported only when none answers on the usual path.
 
-The daemon's lock names its pid and its socket. While somebody holds the lock, a daemon lives: one
-that was started with another runtime directory (before `su`, outside of cron) is used where it
-listens, one whose directory was removed makes its socket anew, and one that does neither is named.
+The daemon's lock file names its pid and socket. While the lock is held, a daemon lives. A daemon
+that was started with another runtime directory (before `su`, outside of cron) is reached on its own
+socket; a daemon whose directory was removed recreates its socket; otherwise the error names the
+daemon's pid.
 """
 
 from __future__ import annotations
@@ -16,18 +17,18 @@ from banger.host.lockholder import is_held, read_holder
 from banger.layout import Layout
 
 DEADLINE_S = 5.0
-"""The daemon looks for its socket every second; one that is starting or ending is quicker."""
+"""The daemon checks for its socket every second; starting and stopping take less."""
 POLL_S = 0.05
 
 
 def find_elsewhere(
     layout: Layout, try_connect: Callable[[str], socket.socket | None], *, autostart: bool
 ) -> socket.socket | None:
-    """Return a connection to the daemon that holds the lock; None: one may be started.
+    """Return a connection to the daemon that holds the lock; None if a daemon may be started.
 
     Raises:
-        DaemonSilent: the holder listens nowhere. With `autostart` it may be starting or ending, and
-            the daemon that is started waits for it.
+        DaemonSilent: the holder does not listen. Not raised with `autostart`: the holder may be
+            starting or stopping, and the new daemon waits for the lock.
     """
     end = time.monotonic() + DEADLINE_S
     while is_held(layout):
@@ -45,7 +46,7 @@ def find_elsewhere(
 
 
 def silent(pid: int, message: str) -> DaemonSilent:
-    """Return the error for a daemon that lives and does nothing."""
+    """Return the error for a daemon that lives but does not answer."""
     error = DaemonSilent(message, hint="banger daemon restart")
     error.pid = pid
     return error

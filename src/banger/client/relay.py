@@ -1,8 +1,7 @@
-"""Join a stream with our own standard descriptors, by one poll loop.
+"""Connect a stream to our own standard descriptors in one poll loop.
 
-Nothing here may block but the poll: what cannot be written yet is kept, and its source
-is not read meanwhile, so all buffers are bounded and both directions are held back
-by whoever is slow (hazard H7).
+Only the poll may block: data that cannot be written yet is buffered, and its source is not read
+meanwhile, so all buffers are bounded and each direction has backpressure (hazard H7).
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from banger.client.stream import ClientStream
 from banger.errors import OperationFailed
 
 HELD_BYTES = 1024 * 1024
-"""Of output that waits for its reader; above it the daemon has to wait."""
+"""Limit of buffered output; above the limit the stream is not read and the daemon waits."""
 BACKGROUND_CHECK_MS = 500
 
 Exit = dict[str, int]
@@ -26,9 +25,8 @@ Exit = dict[str, int]
 class Relay:
     """One program's input and output.
 
-    `stdin` is None when there is none to pass on. `wakeup` is a descriptor that becomes
-    readable when a signal has come; `on_wakeup` then gets what could be read from it.
-    `end_key` is a byte of stdin that stands for its end.
+    `stdin`: descriptor to forward, or None. `wakeup`: descriptor that becomes readable after a
+    signal; its bytes are passed to `on_wakeup`. `end_key`: byte that ends stdin.
     """
 
     def __init__(
@@ -47,17 +45,17 @@ class Relay:
         self._on_wakeup = on_wakeup
         self.end_key_typed = False
         self.stdin_ended = False
-        """By itself: of a terminal that means that it has gone."""
+        """End of file, not `end_key`; for a terminal, end of file means a hangup."""
         self._held = {STDOUT: bytearray(), STDERR: bytearray()}
         self._write_bytes = {fd: _write_size(fd) for fd in self._held}
 
     def run(self) -> Exit:
-        """Return how the program ended, when all its output has been written.
+        """Relay until the program has ended and all output is written; return the exit.
 
         Raises:
-            BangerError: as the stream's last frame says.
+            BangerError: the error of the stream's last frame.
             OperationFailed: our output cannot be written.
-        BrokenPipeError: nobody reads it any more.
+            BrokenPipeError: the reader of our output has closed the pipe.
         """
         while not self._stream.ended or any(self._held.values()):
             ready = self._poll()
@@ -76,10 +74,10 @@ class Relay:
         return self._stream.require_exit()
 
     def _poll(self) -> dict[int, int]:
-        """Wait until something can be done; return the descriptors and their events."""
+        """Wait for an event; return the descriptors that are ready, with their events."""
         poller = select.poll()
         for fd, held in self._held.items():
-            # Without output to write this still reports a reader that has gone.
+            # With no events requested, poll still reports that the reader has closed the pipe.
             poller.register(fd, select.POLLOUT if held else 0)
         timeout_ms: int | None = None
         if not self._stream.ended:
@@ -89,14 +87,14 @@ class Relay:
         return dict(poller.poll(timeout_ms))
 
     def _poll_stream(self, poller: select.poll) -> int | None:
-        """Register the stream and stdin; return how long may be waited."""
+        """Register the stream and stdin; return the timeout of the poll."""
         is_full = any(len(held) > HELD_BYTES for held in self._held.values())
         events = 0 if is_full else select.POLLIN
         poller.register(self._stream, events | (select.POLLOUT if self._stream.unsent else 0))
         timeout_ms = 0 if self._stream.has_unread else None
         if self._stdin is not None and self._stream.window > 0 and not self._stream.unsent:
             if _is_in_background(self._stdin):
-                # Reading would stop the whole job (SIGTTIN).
+                # Reading from the background would stop the whole job (SIGTTIN).
                 return BACKGROUND_CHECK_MS if timeout_ms is None else timeout_ms
             poller.register(self._stdin, select.POLLIN)
         return timeout_ms
@@ -105,7 +103,7 @@ class Relay:
         try:
             data = os.read(fd, min(self._stream.window, 65536))
         except OSError:
-            # A terminal that has gone away reads as an error; for the program it is the end.
+            # Reading a terminal after a hangup fails; send the program an end of file.
             data = b""
         self.stdin_ended = not data
         if self._end_key and self._end_key in data:
@@ -127,15 +125,15 @@ class Relay:
 
 
 def _write(fd: int, data: bytearray) -> int:
-    """Return how much could be written.
+    """Write without waiting; return the number of bytes written.
 
     Raises:
-        OperationFailed: nothing can be, as on a full disk.
+        OperationFailed: the write fails, as on a full disk.
     """
     try:
         return os.write(fd, data)
     except BlockingIOError:
-        # Somebody else, with whom we share it, has made it non-blocking.
+        # Another process that shares the descriptor has made it non-blocking.
         return 0
     except BrokenPipeError:
         raise
@@ -144,10 +142,10 @@ def _write(fd: int, data: bytearray) -> int:
 
 
 def _write_size(fd: int) -> int:
-    """Return how much can be written without blocking once poll says that some can.
+    """Return how many bytes can be written without blocking after poll reports POLLOUT.
 
-    A pipe promises PIPE_BUF only. Making it non-blocking instead would
-    change it for every other process that has it.
+    A pipe guarantees only PIPE_BUF. Setting O_NONBLOCK instead would affect every other process
+    that shares the descriptor.
     """
     return select.PIPE_BUF if stat.S_ISFIFO(os.fstat(fd).st_mode) else 65536
 

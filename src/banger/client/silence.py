@@ -1,7 +1,7 @@
-"""Tell a daemon that works from one that stands still; imported when one has said nothing.
+"""Tell whether a silent daemon is alive or hangs; imported only when a daemon is silent.
 
-A request may take long without a word, so a second connection asks `daemon.status`, which takes
-milliseconds. A process that was stopped (SIGSTOP, ctrl-Z) is told at once.
+A request may take long without progress, so a second connection asks `daemon.status`, which takes
+milliseconds. A stopped process (SIGSTOP, ctrl-Z) is reported at once.
 """
 
 from __future__ import annotations
@@ -18,10 +18,10 @@ ANSWER_S = 20.0
 
 
 def require_alive(sock: socket.socket) -> None:
-    """Check that the daemon at the other end works.
+    """Check that the daemon at the other end answers.
 
     Raises:
-        DaemonSilent: it stands still, or is far too slow.
+        DaemonSilent: the daemon is stopped, or has not answered within `ANSWER_S`.
     """
     pid = peer_pid(sock)
     if is_stopped(pid):
@@ -32,7 +32,7 @@ def require_alive(sock: socket.socket) -> None:
             probe.connect(sock.getpeername())
             probe.sendall(wire.format_request(1, "daemon.status", params={}, version=VERSION))
         except OSError:
-            # It is ending, or has begun to listen elsewhere: the first connection will tell.
+            # The daemon is stopping or has moved its socket: the first connection will tell.
             return
         if not select.select([probe], [], [], ANSWER_S)[0]:
             raise silent(pid, f"The daemon (pid {pid}) has answered nothing for {ANSWER_S:g} s.")

@@ -1,7 +1,7 @@
-"""Start a daemon; imported only when there is none.
+"""Start a daemon; imported only when none runs.
 
-The child writes one JSON line to a pipe when it can be connected to, or why it cannot
-start; the pipe's end without a line means that it died.
+The child writes one JSON line to a pipe: ready for connections, or the error of its start. End of
+file without a line means that the child died.
 """
 
 from __future__ import annotations
@@ -19,27 +19,27 @@ from banger.host.proc import spawn_detached
 from banger.layout import Layout
 
 START_DEADLINE_S = 60.0
-"""The daemon waits up to 30 s for one that is ending, and recovery takes up to 5 s."""
+"""The new daemon waits up to 30 s for a stopping daemon, and recovery takes up to 5 s."""
 
 TAIL_BYTES = 2000
 
 PASSED_ON = ("XDG_", "BANGER_", "DOCKER_CONFIG", "PYTHONPATH", "PYTHONHOME", "PYTHONWARNINGS")
-"""Beginnings of the variables that the daemon gets besides those of `host.proc`."""
+"""Prefixes of environment variables passed to the daemon, besides those of `host.proc`."""
 
 
 def start_daemon(layout: Layout) -> None:
-    """Return when a daemon answers, ours or one that was faster.
+    """Start a daemon and wait until a daemon answers: the new one, or another that was faster.
 
     Raises:
-        BangerError: why it could not start, as it says itself.
-        DaemonUnreachable: it died without saying.
-        DeadlineExceeded: it did not say anything in time.
+        BangerError: the daemon's own error at its start.
+        DaemonUnreachable: the daemon died without reporting an error.
+        DeadlineExceeded: the daemon reported nothing in time.
     """
     ensure_private_dir(layout.daemon_output.parent)
     said_before = _size(layout.daemon_output.as_posix())
     reading, writing = os.pipe()
     try:
-        # -P: the directory that the user happens to be in must not be imported from.
+        # -P: never import from the user's current directory.
         argv = [sys.executable, "-P", "-m", "banger.daemon", "--ready-fd", str(writing)]
         spawn_detached(argv, log_file=layout.daemon_output, pass_fds=(writing,), env=_environment())
     finally:
@@ -54,7 +54,7 @@ def start_daemon(layout: Layout) -> None:
 def _environment() -> dict[str, str]:
     env = {name: value for name, value in os.environ.items() if name.startswith(PASSED_ON)}
     if "PYTHONPATH" in env:
-        # The daemon's working directory is another one.
+        # Relative paths would break, since the daemon changes its working directory.
         parts = env["PYTHONPATH"].split(os.pathsep)
         env["PYTHONPATH"] = os.pathsep.join(os.path.abspath(part) for part in parts if part)
     return env
@@ -97,7 +97,7 @@ def _size(path: str) -> int:
 
 
 def _read_tail(path: str, start: int) -> str:
-    """Return what was said since `start`, at most the last bytes of it."""
+    """Return the output after offset `start`, at most the last `TAIL_BYTES`."""
     with open(path, "rb") as file:
         file.seek(max(start, _size(path) - TAIL_BYTES))
         return file.read(TAIL_BYTES).decode("utf-8", "replace").strip()

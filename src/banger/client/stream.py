@@ -22,14 +22,14 @@ READ_BYTES = 256 * 1024
 
 
 class ClientStream:
-    """A stream. Iterate over its output, or `receive` and `send` by a poll loop."""
+    """A stream. Iterate over the output, or call `receive` and `send` in a poll loop."""
 
     def __init__(self, sock: socket.socket, result: object, *, unread: bytes = b"") -> None:
         self.result = result
         self.ended = False
-        """True: the last frame has been received, or the daemon went away."""
+        """True: the last frame has been received, or the connection was lost."""
         self.window = STDIN_WINDOW
-        """How many bytes of stdin may be sent now."""
+        """Bytes of stdin that may be sent now."""
         self._exit: dict[str, int] = {}
         self._failure: BangerError | None = None
         self._socket = sock
@@ -38,20 +38,20 @@ class ClientStream:
         self._unsent = bytearray()
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        """Yield (channel, data) of the output until the stream has ended.
+        """Yield (channel, data) of the output until the stream ends.
 
         Raises:
-            BangerError: why it ended, when it ended badly.
+            BangerError: the stream ended with this error.
         """
         while not self.ended:
             yield from self.receive()
         self.require_exit()
 
     def require_exit(self) -> dict[str, int]:
-        """Return how it ended: `status` or `signal`. To be asked once it has `ended`.
+        """Return the program's exit: `status` or `signal`. Call only after `ended`.
 
         Raises:
-            BangerError: why it ended, when it ended badly.
+            BangerError: the stream ended with this error.
         """
         if self._failure is not None:
             raise self._failure
@@ -62,11 +62,11 @@ class ClientStream:
         return self._socket.fileno()
 
     def close(self) -> None:
-        """Give the stream up; a program that it runs is killed."""
+        """Close the connection, which kills the program if still running."""
         self._socket.close()
 
     def receive(self) -> list[tuple[int, bytes]]:
-        """Return the output that is there, waiting for some if there is none."""
+        """Return available output; block until there is some."""
         data, self._unread = self._unread, b""
         if not data:
             try:
@@ -89,12 +89,12 @@ class ClientStream:
 
     @property
     def has_unread(self) -> bool:
-        """True: `receive` returns at once, whatever the socket says."""
+        """True: `receive` returns at once, even if the socket is not readable."""
         return bool(self._unread)
 
     @property
     def unsent(self) -> int:
-        """How many bytes wait to be sent; poll for writing, then `send`."""
+        """Number of queued bytes; poll for writing, then call `send`."""
         return len(self._unsent)
 
     def put_stdin(self, data: bytes) -> None:
@@ -107,13 +107,13 @@ class ClientStream:
         self._unsent += format_control(content)
 
     def send(self) -> None:
-        """Send what the socket takes now."""
+        """Send as much as the socket accepts now."""
         try:
             sent = self._socket.send(self._unsent, socket.MSG_DONTWAIT)
         except BlockingIOError:
             return
         except (BrokenPipeError, ConnectionResetError):
-            # The daemon has ended the stream; why is in what it sent last.
+            # The daemon has closed the stream; its last frame gives the reason.
             sent = len(self._unsent)
         del self._unsent[:sent]
 
