@@ -1,10 +1,11 @@
 """`python -m banger.daemon`: the daemon's process.
 
-Started by the command line, detached (`client.start`), or in the foreground by
-`banger daemon run`. With `--ready-fd N` one JSON line on that descriptor tells the
-starter how it went: `{"ready": true}`, or `{"error": {...}}` as on the wire.
+Started detached by a client (`client.start`), or in the foreground by `banger daemon run`. With
+`--ready-fd N` the daemon reports its start to the parent by one JSON line on that descriptor:
+`{"ready": true}`, or `{"error": {...}}` as on the wire.
 
-Changes the process: log handlers, and what `daemon.ownstate` lists. If it dies, VMs keep running.
+Changes process state: log handlers, and the state listed in `daemon.ownstate`. VMs outlive the
+daemon.
 """
 
 from __future__ import annotations
@@ -34,7 +35,7 @@ def main(open_handlers: OpenHandlers, *, ready_fd: int | None = None) -> int:
     layout = layout_from_environment(os.environ)
     take_own_state()
     try:
-        # The longest of all: what cannot be served later is refused now.
+        # The longest socket path of all: refuse now a path that would fail later.
         require_socket_path(os.fspath(layout.vm_control_socket("0" * 12)))
         settings = SettingsInForce(layout.config_file, os.environ)
         ensure_private_dir(layout.daemon_log.parent)
@@ -64,11 +65,11 @@ def main(open_handlers: OpenHandlers, *, ready_fd: int | None = None) -> int:
 
 
 def _teller(ready_fd: int | None) -> Callable[[wire.Document], None]:
-    """Return a function that tells the starter how it went: once, and then never again."""
+    """Return a function that reports the start's outcome to the parent; only once."""
     waiting = [] if ready_fd is None else [ready_fd]
 
     def tell(outcome: wire.Document) -> None:
-        # The starter may have given up meanwhile; that must not end the daemon.
+        # The parent may have given up meanwhile, which must not end the daemon.
         with contextlib.suppress(BrokenPipeError):
             while waiting:
                 with os.fdopen(waiting.pop(), "w") as pipe:
@@ -79,7 +80,7 @@ def _teller(ready_fd: int | None) -> Callable[[wire.Document], None]:
 
 def _fail(error: BangerError, tell: Callable[[wire.Document], None]) -> int:
     tell({"error": wire.error_to_wire(error)})
-    # The disk may be full: what the starter was told is enough.
+    # The disk may be full; the report to the parent is enough.
     with contextlib.suppress(OSError):
         sys.stderr.write(f"banger: {error.message}\n")
     return error.exit_code

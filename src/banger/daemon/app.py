@@ -1,4 +1,4 @@
-"""The composition root: the one place that builds the daemon's object graph."""
+"""The composition root: builds the daemon's object graph."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
 
 
 def _telling(settings: SettingsInForce, handler: Handler) -> Handler:
-    """Return the handler with a notice before it when the configuration file is not in force."""
+    """Wrap the handler: first send a notice if the configuration file is not in force."""
 
     async def handle(call: Call, params: object) -> object:
         settings.refresh()

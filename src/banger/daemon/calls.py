@@ -1,9 +1,9 @@
-"""What a handler sees of its request: the operation, the client's end, the stream.
+"""A handler's view of its request: the operation, the disconnect hook, the stream.
 
-A handler is `async (call, params) -> result`. For a `stream` method it calls
-`call.start_stream(result)` once, talks through the returned `Stream`, and returns the
-exit (`{"status": 0}`, `{"signal": 9}`), which becomes the last frame. What it raises
-becomes the error: as the reply, or as the last frame.
+A handler is `async (call, params) -> result`. The handler of a `stream` method calls
+`call.start_stream(result)` once, sends and receives through the returned `Stream`, and returns the
+exit (`{"status": 0}`, `{"signal": 9}`), which becomes the last frame. An exception becomes the
+error reply, or the last frame of a stream.
 
 Touches the client's connection only.
 """
@@ -33,10 +33,10 @@ OnDisconnect = Callable[[], Awaitable[None]]
 
 
 async def drain(writer: asyncio.StreamWriter) -> None:
-    """Wait until the client has read enough.
+    """Wait until the client has read enough of the write buffer.
 
     Raises:
-        Cancelled: the client is gone.
+        Cancelled: the client has disconnected.
     """
     try:
         await writer.drain()
@@ -53,7 +53,7 @@ class Stream:
         self._window = STDIN_WINDOW
 
     async def write(self, channel: int, data: bytes) -> None:
-        """Send bytes; waits while the client does not read."""
+        """Send bytes; wait while the client does not read."""
         for start in range(0, len(data), MAX_PAYLOAD_BYTES):
             self._writer.write(format_frame(channel, data[start : start + MAX_PAYLOAD_BYTES]))
             await drain(self._writer)
@@ -64,7 +64,7 @@ class Stream:
         await drain(self._writer)
 
     def grant(self, size_bytes: int) -> None:
-        """Let the client send so many more bytes of stdin."""
+        """Allow the client to send `size_bytes` more of stdin."""
         self._window += size_bytes
         self._writer.write(format_control({"credit": size_bytes}))
 
@@ -72,7 +72,7 @@ class Stream:
         """Yield the client's frames (channels 0 and 3) until it stops sending.
 
         Raises:
-            InvalidRequest: a frame is not valid, or stdin was sent beyond the window.
+            InvalidRequest: a frame is not valid, or stdin exceeds the window.
         """
         while True:
             try:
@@ -104,18 +104,18 @@ class Call:
         self._on_disconnect = on_disconnect
 
     def on_disconnect(self, callback: OnDisconnect) -> None:
-        """Run `callback` when this connection ends, however it ends.
+        """Run `callback` when this connection ends, for whatever reason.
 
-        It is not run when the daemon itself stops: VMs outlive the daemon.
+        The callback is not run when the daemon stops: VMs outlive the daemon.
         """
         self._on_disconnect(callback)
 
     async def start_stream(self, result: object) -> Stream:
-        """Send the reply and turn the connection into frames; `stream` methods only."""
+        """Send the reply and switch the connection to frames; `stream` methods only."""
         return await self._start_stream(result)
 
 
 Handler = Callable[[Call, Any], Awaitable[object]]
-"""The second argument is the method's own params struct (`api.requests`)."""
+"""The second argument is the method's params struct (`api.requests`)."""
 
 Handlers = Mapping[str, Handler]

@@ -1,11 +1,11 @@
-"""One client's connection: requests in turn, their progress, their end.
+"""One client's connection: requests, their progress, their replies.
 
-Requests run one after the other; a client may send more ahead, and the socket's
-own buffers bound how much. A client that is gone cancels what it runs, unless the
-method is declared detached. Whatever a request raises becomes an error reply here: this
-is the request boundary, the one place of the daemon that catches everything.
+Requests run one after the other; a client may pipeline requests, bounded by the socket's buffers.
+A disconnect cancels the request in progress, unless the method is declared detached. Every
+exception becomes an error reply here: this module is the request boundary, the only place in the
+daemon that catches everything.
 
-Touches its socket, and `reports` when a bug is met. Takes no locks.
+Touches its socket, and `reports` after a bug. Takes no locks.
 """
 
 from __future__ import annotations
@@ -52,13 +52,13 @@ from banger.version import VERSION
 log = logging.getLogger(__name__)
 
 READ_LIMIT_BYTES = 256 * 1024
-"""What asyncio buffers (twice); longer lines are put together in `_read_line`."""
+"""Read limit of asyncio, which buffers twice as much; `_read_line` assembles longer lines."""
 
 ANY_VERSION = frozenset({"daemon.status", "daemon.stop"})
-"""Answered whatever the client's version is: how a client finds out and restarts us."""
+"""Methods for clients of any version, with which a client detects and replaces the daemon."""
 
 UNREAD_LIMIT_BYTES = 256 * 1024
-"""Above this much unread output progress is dropped: a client that does not read costs nothing."""
+"""Unread output above which progress is dropped: a client that does not read costs no memory."""
 REPORT_INTERVAL_S = 0.05
 
 
@@ -86,18 +86,18 @@ class Connection:
         self._loop_thread = threading.get_ident()
         self._loop = asyncio.get_running_loop()
         self.goodbyes: list[OnDisconnect] = []
-        """What to run when the connection has ended."""
+        """Callbacks to run after the connection has ended."""
         self.running: Method | None = None
         self.closing = False
         """True: end after the request in progress."""
 
     async def serve(self) -> None:
-        """Answer requests until the client leaves, or `closing`, or a stream has ended."""
+        """Answer requests until the client disconnects, `closing` is set, or a stream has ended."""
         while not self.closing and self._stream is None:
             try:
                 line = await self._read_line()
             except InvalidRequest as error:
-                # Where the next line would start is unknown: answer, and leave.
+                # The start of the next line is unknown: send the error, then disconnect.
                 await self._send(wire.format_error(None, error, rpc_code=wire.PARSE_ERROR))
                 return
             if line is None:
@@ -112,7 +112,7 @@ class Connection:
             self._writer.write(wire.format_notification(wire.GOODBYE, {}))
 
     async def _read_line(self) -> bytes | None:
-        """Return the next line, or None at the end."""
+        """Return the next line, or None at end of file."""
         parts: list[bytes] = []
         size = 0
         while True:
@@ -159,7 +159,7 @@ class Connection:
     async def _run(
         self, operation: Operation, method: Method, *, params: object, document: wire.Document
     ) -> object:
-        """Return the result, or the error as a value; only cancellation passes."""
+        """Return the result, or the error as a value; only cancellation is raised."""
         started = time.monotonic()
         outcome: object
         try:
@@ -172,7 +172,7 @@ class Connection:
             task = asyncio.current_task()
             if task is None or task.cancelling():
                 raise
-            # Not us but the handler, or what it waited for, was cancelled: the client is there.
+            # Only the handler's task, or a task that it awaits, was cancelled; the client waits.
             outcome = Cancelled(f"{method.name} was cancelled.", retryable=True)
         except (OSError, MemoryError) as error:
             outcome = self._refused_by_host(error, method) or self._bug(operation, method, error)
@@ -192,7 +192,7 @@ class Connection:
         return outcome
 
     def _refused_by_host(self, error: OSError | MemoryError, method: Method) -> BangerError | None:
-        """Return an error of ours if the host is out of something, or broken: that is no bug."""
+        """Return an error if the host lacks a resource or is broken; None if this is a bug."""
         log.warning("%s", method.name, exc_info=error)
         if isinstance(error, MemoryError):
             return HostFailed("The daemon has no memory left.", hint="banger doctor")
@@ -219,13 +219,13 @@ class Connection:
             return self._stream
 
         call = Call(operation, start_stream=start_stream, on_disconnect=self.goodbyes.append)
-        # A task of its own: it can be cancelled without this connection, which then answers.
+        # A separate task can be cancelled alone, so that this connection can still reply.
         task = asyncio.ensure_future(handler(call, check_params(method, params)))
         with self._operations.running(operation, task, is_cancellable=not method.detached):
             return await task
 
     async def _send_last(self, number: object, outcome: object) -> None:
-        """Send the reply, or the last frame of a stream."""
+        """Send the reply, or a stream's last frame."""
         if self._stream is not None:
             if isinstance(outcome, BangerError):
                 await self._stream.finish({"error": wire.error_to_wire(outcome)})
@@ -260,7 +260,7 @@ class Connection:
         return operation
 
     def _send_report(self, line: bytes) -> None:
-        # After the reply, or within a stream, a line would be taken for something else.
+        # After the reply or within a stream, the client would misread a notification.
         if self.running is None or self._stream is not None or self._writer.is_closing():
             return
         if self._writer.transport.get_write_buffer_size() < UNREAD_LIMIT_BYTES:
@@ -268,7 +268,10 @@ class Connection:
 
 
 class _ReportSender:
-    """Turns one operation's reports into notifications, not more often than one can see."""
+    """Turns one operation's reports into notifications, at most one per `REPORT_INTERVAL_S`.
+
+    Notes, a stage's first report and its completion are always sent.
+    """
 
     def __init__(self, operation_id: str, send: Callable[[bytes], None]) -> None:
         self._operation_id = operation_id
@@ -313,7 +316,7 @@ def _format_reply(number: object, result: object) -> bytes:
     try:
         result_json = msgspec.json.encode(result)
     except UnicodeEncodeError:
-        # A name that is no UTF-8: only the standard encoder, which is slower, carries it.
+        # A name is not UTF-8: only the standard encoder, which is slower, accepts surrogates.
         return wire.format_reply(number, msgspec.to_builtins(result))
     return wire.format_encoded_reply(number, result_json)
 

@@ -1,10 +1,9 @@
-"""Notice at once that a client is gone, also while nobody reads its connection.
+"""Detect a client's disconnect at once, even while its connection is not read.
 
-A request that runs for minutes does not read from its connection, and a stream
-with a full buffer must not. Yet its client may leave at any moment, and then the work
-has to be cancelled (hazards C5, H2). So one epoll instance watches all connections for
-EPOLLHUP only, which a Unix socket reports when the other end is closed whole, and not
-when it is merely shut down for sending. The event loop watches the epoll instance.
+A request that runs for minutes does not read from its connection, and a stream with a full buffer
+must not. Yet a disconnect must cancel the request (hazards C5, H2). So one epoll instance watches
+all connections for EPOLLHUP only, which a Unix socket reports when the peer has closed the
+connection, not when the peer has only shut down sending. The event loop watches the epoll instance.
 
 Owns one descriptor. Touches nothing else.
 """
@@ -27,16 +26,16 @@ class HangupWatch:
         self._loop.add_reader(self._epoll.fileno(), self._collect)
 
     def watch(self, fd: int, callback: Callable[[], None]) -> None:
-        """Call `callback` when the peer of `fd` is gone."""
-        # No event is asked for: EPOLLHUP and EPOLLERR are always reported.
+        """Call `callback` when the peer of `fd` disconnects."""
+        # No events are requested: EPOLLHUP and EPOLLERR are always reported.
         self._epoll.register(fd, 0)
         self._callbacks[fd] = callback
 
     def forget(self, fd: int, callback: Callable[[], None]) -> None:
-        """Stop watching for this callback; fine if the descriptor was closed meanwhile.
+        """Stop watching for this callback; no effect if the descriptor was closed meanwhile.
 
-        asyncio closes a socket by itself when a write to it fails, and the number may be another
-        connection's by now, which has a callback of its own.
+        asyncio itself closes a socket after a failed write, so `fd` may by now belong to another
+        connection with its own callback.
         """
         if self._callbacks.get(fd) is callback:
             del self._callbacks[fd]
@@ -44,7 +43,7 @@ class HangupWatch:
                 self._epoll.unregister(fd)
 
     def close(self) -> None:
-        """Give the descriptor back."""
+        """Close the epoll descriptor."""
         self._loop.remove_reader(self._epoll.fileno())
         self._epoll.close()
 

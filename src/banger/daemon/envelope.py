@@ -1,4 +1,4 @@
-"""A request's members, checked before anything is done for it. Pure."""
+"""Checks of a request's members before the request runs. Pure."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def check_envelope(document: wire.Document) -> tuple[Method, object]:
     """Return the method and its raw parameters.
 
     Raises:
-        InvalidRequest: it is no JSON-RPC request.
+        InvalidRequest: the document is not a JSON-RPC request.
         UnknownMethod: no such method.
     """
     if document.get("jsonrpc") != "2.0" or not isinstance(document.get("id"), int | str):
@@ -37,10 +37,10 @@ def check_envelope(document: wire.Document) -> tuple[Method, object]:
 
 
 def check_caller(document: wire.Document) -> dict[str, str] | None:
-    """Return the variables of the caller's environment; None: it did not tell them.
+    """Return the caller's environment variables; None if the request has none.
 
     Raises:
-        InvalidRequest: they are none of those that a caller may set.
+        InvalidRequest: a variable is not among those that a caller may set.
     """
     if "caller" not in document:
         return None
@@ -54,10 +54,10 @@ def check_caller(document: wire.Document) -> dict[str, str] | None:
 
 
 def _require_text_names(untrusted_params: object) -> None:
-    """Check that names and labels are text. Paths, words and variables may be any bytes.
+    """Check that names and labels are text. Paths, arguments and variables may be any bytes.
 
     Raises:
-        InvalidRequest: one has bytes that are not UTF-8.
+        InvalidRequest: a name or label has bytes that are not UTF-8.
     """
     members = untrusted_params if isinstance(untrusted_params, dict) else {}
     for member in TEXTS & members.keys():
@@ -72,7 +72,7 @@ def check_params(method: Method, untrusted_params: object) -> Params:
     """Return the typed parameters.
 
     Raises:
-        InvalidRequest: they do not fit; the message names the field.
+        InvalidRequest: the parameters do not match the struct; the message names the field.
     """
     _require_text_names(untrusted_params)
     try:

@@ -1,14 +1,14 @@
-"""Turns for clients that ask without a pause, so that they hold up each other and nobody else.
+"""Queue the requests of clients that flood the daemon, so that they delay only each other.
 
-What is answered from the records (`QUICK`) is answered one at a time: each has the processor for a
-millisecond or two. A request that comes within `EAGER_S` of its connection's last answer waits in a
-queue with those of all connections that do the same; any other goes ahead of that queue. A create
-or a stream takes no turn: it may take long, and does so beside others.
+Queries answered from the records (`QUICK`) run one at a time, each for a millisecond or two. A
+query sent within `EAGER_S` of its connection's last reply is eager and waits in a queue with the
+eager queries of all connections; any other query skips that queue. Other methods, such as a create
+or a stream, are not queued: they may take long and run in parallel.
 
-One at a time also for the patient ones: fifty answers at once keep their readers busy for longer
-than `EAGER_S`, so that those would count as patient, and be answered at once again.
+Patient queries also run one at a time: fifty replies at once would keep their clients busy for
+longer than `EAGER_S`, so a flood would count as patient and skip the queue again.
 
-In memory; a waiting request whose client leaves is out of the queue.
+In memory; a queued request is dropped when its client disconnects.
 """
 
 from __future__ import annotations
@@ -19,20 +19,20 @@ from collections.abc import AsyncIterator
 
 QUICK = frozenset({"vm.list", "vm.show", "image.list", "kernel.list", "operations.list"})
 EAGER_S = 0.02
-"""A person, or a program that looks every so often, pauses for longer."""
+"""Shorter than the pauses of a person, or of a program that polls."""
 
 
 class Turns:
-    """The queue of one daemon."""
+    """The queues of one daemon."""
 
     def __init__(self) -> None:
-        # Each lets in who waits longest.
+        # Both locks are fair: the longest waiter is next.
         self._eager = asyncio.Lock()
         self._turn = asyncio.Lock()
 
     @contextlib.asynccontextmanager
     async def take(self, method: str, *, since_answer_s: float) -> AsyncIterator[None]:
-        """Have a turn for a block, if the request needs one."""
+        """Hold a turn for a block, if the method needs a turn."""
         if method not in QUICK:
             yield
             return

@@ -1,14 +1,14 @@
-"""One daemon from its lock to its end.
+"""The lifecycle of a daemon: lock, start, serve, stop.
 
-Opening is all or nothing (hazard B6): lock L1, then what the handlers need (the engine,
-with recovery), then the socket. Until the socket exists nobody can connect; when a step
-fails, those before it are undone, and the reason goes to whoever started us.
+Starting is all or nothing (hazard B6): lock L1, then the handlers (the engine, with recovery), then
+the socket. Until the socket exists no client can connect; if a step fails, the steps before it are
+undone, and the error goes to the parent process.
 
-L1, the flock on `layout.daemon_lock`, makes the daemon single (B7). The kernel frees it
-when the process dies, however it dies. A daemon that finds it held waits: either
-the holder answers on its socket (then there is nothing to do), or it is on its way
-out and the lock comes free. The file holds the holder's pid and socket: clients whose runtime
-directory is another one find the daemon by them (`client.holder`).
+L1, the flock on `layout.daemon_lock`, admits a single daemon (B7). The kernel releases the lock
+when the process dies, whatever the cause. A daemon that finds the lock held waits: either the
+holder answers on its socket (then the new daemon exits), or the holder is stopping and releases the
+lock. The lock file holds the holder's pid and socket, by which clients with another runtime
+directory find the daemon (`client.holder`).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from banger.version import VERSION
 log = logging.getLogger(__name__)
 
 LOCK_DEADLINE_S = 30.0
-"""More than a stopping daemon's grace and recovery together."""
+"""Longer than a stopping daemon's grace period plus recovery."""
 LOCK_POLL_S = 0.02
 
 
@@ -50,7 +50,7 @@ class AlreadyRuns(Conflict):
 
 @dataclass(frozen=True)
 class Control:
-    """What the daemon's own methods need of it."""
+    """State shared with the handlers of `daemon.*` and with the engine."""
 
     layout: Layout
     settings: SettingsInForce
@@ -59,11 +59,11 @@ class Control:
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     """Set to end the daemon."""
     deaf: asyncio.Event = field(default_factory=asyncio.Event)
-    """Set when the socket no longer accepts anybody."""
+    """Set once the socket no longer accepts connections."""
 
 
 OpenHandlers = Callable[[Control], AbstractAsyncContextManager[Handlers]]
-"""Builds the object graph for the time of the block."""
+"""Builds the object graph for the duration of the block."""
 
 
 async def run_daemon(
@@ -73,7 +73,7 @@ async def run_daemon(
     open_handlers: OpenHandlers,
     ready: Callable[[], None],
 ) -> None:
-    """Serve until a signal or `daemon.stop`; needs the lock. Calls `ready` when connectable."""
+    """Serve until a signal or `daemon.stop`; call `ready` once listening. The lock must be held."""
     control = Control(layout, settings, time.time())
     async with open_handlers(control) as handlers, _stopping_on_signals(control.stop):
         with contextlib.ExitStack() as sockets:
@@ -94,13 +94,13 @@ async def run_daemon(
 
 
 def _remake_socket(path: Path, sockets: contextlib.ExitStack) -> socket.socket | None:
-    """Listen anew if the socket's file is gone, as when its user logged out; else return None."""
+    """Recreate the socket if its file was removed, as by a logout; else return None."""
     if os.path.lexists(path):
         return None
     try:
         listener = sockets.enter_context(bound_socket(path))
     except (OSError, BangerError):
-        # Its directory cannot be made before the user logs in again.
+        # The runtime directory cannot be created before the user logs in again.
         return None
     log.warning("made %s anew: it was gone", path)
     return listener
@@ -125,7 +125,7 @@ def daemon_lock(layout: Layout, *, deadline_s: float = LOCK_DEADLINE_S) -> Itera
 
     Raises:
         AlreadyRuns: the holder answers on our socket.
-        Conflict: the holder neither answered nor ended within the deadline.
+        Conflict: the holder neither answered nor exited within the deadline.
     """
     ensure_private_dir(layout.daemon_lock.parent)
     fd = os.open(layout.daemon_lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -139,7 +139,7 @@ def daemon_lock(layout: Layout, *, deadline_s: float = LOCK_DEADLINE_S) -> Itera
 
 
 def _wait_for_lock(fd: int, layout: Layout, *, deadline_s: float) -> None:
-    """Take the lock; nothing else runs in this process yet, so sleeping is fine."""
+    """Wait for the lock; may sleep, since nothing else runs in this process yet."""
     end = time.monotonic() + deadline_s
     while True:
         with contextlib.suppress(BlockingIOError):
@@ -164,7 +164,7 @@ def _write_holder(fd: int, layout: Layout) -> None:
 
 
 def _read_holder(lock_file: Path) -> str:
-    """Return what the holder wrote of itself, for messages."""
+    """Return the holder's description from the lock file, for messages."""
     try:
         content = json.loads(lock_file.read_bytes())
         return f"pid {int(content['pid'])}, socket {content['socket']}"

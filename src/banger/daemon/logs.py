@@ -2,10 +2,9 @@
 
     2026-01-31T12:00:00.123Z INFO op=op-1f2e3d4c5b6a banger.daemon.connection: vm.create ok ms=12
 
-Standard `logging`, with the operation's id from a context variable, so that every
-line a verb causes carries it, in threads too. Values of a request are never
-logged, only names of methods (hazard G6). Writes `layout.daemon_log` and up to three
-older ones of 4 MiB each, mode 0600.
+Standard `logging`, with the operation's ID from a context variable, so that every line logged by a
+verb carries the ID, in threads too. Values of a request are never logged, only names of methods
+(hazard G6). Writes `layout.daemon_log` and up to three rotated logs of 4 MiB each, mode 0600.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ OLD_LOGS = 3
 
 
 class LineFormatter(logging.Formatter):
-    """Formats a record as one line; an exception's lines follow, indented."""
+    """Formats a record as one line, followed by the indented lines of an exception."""
 
     def format(self, record: logging.LogRecord) -> str:
         """Return the line."""
@@ -32,7 +31,7 @@ class LineFormatter(logging.Formatter):
         text = record.getMessage()
         if record.exc_info:
             text += "\n" + self.formatException(record.exc_info)
-        # A line break in a value must not look like another event.
+        # A line break in a value must not look like a new event.
         text = text.replace("\n", "\n    ")
         operation = current_operation.get()
         return (
@@ -49,7 +48,7 @@ class _PrivateLog(RotatingFileHandler):
 
 
 def start_logging(log_file: Path, *, level: str, foreground: bool) -> None:
-    """Send all records of `level` and above to `log_file`, and to stderr in the foreground."""
+    """Log records of `level` and above to `log_file`; in the foreground, also to stderr."""
     handlers: list[logging.Handler] = [
         _PrivateLog(log_file, maxBytes=LOG_BYTES, backupCount=OLD_LOGS)
     ]
@@ -58,7 +57,7 @@ def start_logging(log_file: Path, *, level: str, foreground: bool) -> None:
     for handler in handlers:
         handler.setFormatter(LineFormatter())
     logging.basicConfig(level=level.upper(), handlers=handlers, force=True)
-    # The loop's debug chatter and QMP's every message would fill the log in a day.
+    # asyncio's debug messages and every QMP message would fill the log in a day.
     for noisy in ("asyncio",):
         logging.getLogger(noisy).setLevel(logging.WARNING)
 

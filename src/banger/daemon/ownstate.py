@@ -1,7 +1,7 @@
-"""A process state of the daemon's own, whatever shell happened to start it.
+"""Process state of the daemon, independent of the shell that started it.
 
-A daemon lives longer than that shell and serves others: what the shell had ignored or limited would
-hold for all of them, and for every VMM. A nice value stays, since only root can take it back.
+A daemon outlives that shell and serves others: the shell's ignored signals and limits would apply
+to all of them, and to every VMM. A nice value stays, since only root can lower it again.
 """
 
 from __future__ import annotations
@@ -12,10 +12,10 @@ import resource
 import signal
 
 IGNORED = frozenset({signal.SIGPIPE, signal.SIGXFSZ})
-"""Python ignores these itself, and reports what they would tell as errors."""
+"""Ignored by Python itself, which raises the corresponding errors instead."""
 UMASK = 0o022
 OPEN_FILES = 65536
-"""Enough; with millions, programs that close every possible descriptor take minutes."""
+"""Soft limit; with millions, programs that close every possible descriptor take minutes."""
 RAISED = (
     resource.RLIMIT_AS,
     resource.RLIMIT_CPU,
@@ -27,14 +27,14 @@ RAISED = (
 
 
 def take_own_state() -> None:
-    """Set directory, umask, signals and limits of this process."""
+    """Set the directory, umask, signals and limits of this process."""
     os.chdir("/")
     os.umask(UMASK)
     _reset_signals()
     for limit in RAISED:
         _raise_to(limit, resource.RLIM_INFINITY)
     _raise_to(resource.RLIMIT_NOFILE, OPEN_FILES)
-    # Inherited by every VMM: a core would hold its guest's memory, secrets and all (G6).
+    # Inherited by every VMM: a core dump would contain its guest's memory with all secrets (G6).
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
 
 
@@ -47,7 +47,7 @@ def _reset_signals() -> None:
 
 
 def _raise_to(limit: int, wanted: int) -> None:
-    """Raise a soft limit to `wanted`, or as far as the hard limit allows; never lower it."""
+    """Raise a soft limit to `wanted` or to the hard limit if that is lower; never lower it."""
     soft, hard = resource.getrlimit(limit)
     infinity = resource.RLIM_INFINITY
     if wanted == infinity or (hard != infinity and hard < wanted):

@@ -1,9 +1,9 @@
-"""Join a program in a guest with the client's stream, until one of them ends.
+"""Relay between a program in a guest and the client's stream, until either ends.
 
-Output goes as fast as the client reads. Input is taken from the client at once, at most
-a window of it is held, and the client may send more when the program has taken some; so
-a signal never waits behind input (`api.stream`). The program is always given up on
-leaving, which kills its group: client gone, deadline, daemon stopping (hazards H2, H3, C5).
+Output is sent as fast as the client reads. Input is read from the client at once and buffered up to
+the window, and the client may send more as the program consumes it, so a signal never waits behind
+input (`api.stream`). The session is always closed at the end, which kills the program's group:
+after a disconnect, a deadline, a stop of the daemon (hazards H2, H3, C5).
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from banger.errors import Cancelled, DeadlineExceeded, InvalidRequest
 
 
 class ExitLike(Protocol):
-    """How a program ended."""
+    """A program's exit: status or signal."""
 
     @property
     def status(self) -> int: ...
@@ -27,7 +27,7 @@ class ExitLike(Protocol):
 
 
 class Session(Protocol):
-    """A running program: one in a guest, or in tests one of the host."""
+    """A running program in a guest, or in tests on the host."""
 
     async def write(self, data: bytes, /) -> object: ...
     async def write_eof(self) -> None: ...
@@ -39,11 +39,11 @@ class Session(Protocol):
 
 
 async def relay(stream: Stream, session: Session, *, timeout_s: float | None) -> Exit:
-    """Return how the program ended; it is given up in every case.
+    """Return the program's exit; always close the session.
 
     Raises:
-        DeadlineExceeded: it ran longer than `timeout_s` and its group was killed.
-        Cancelled: the client stopped sending, which is how it leaves.
+        DeadlineExceeded: the program ran longer than `timeout_s` and its group was killed.
+        Cancelled: the client closed its sending side, which counts as a disconnect.
     """
     taker = asyncio.create_task(_take_input(stream, session))
     giver = asyncio.create_task(_give_output(stream, session))
@@ -73,7 +73,7 @@ async def _give_output(stream: Stream, session: Session) -> Exit:
 
 
 async def _take_input(stream: Stream, session: Session) -> None:
-    """Take frames until the client stops sending."""
+    """Handle the client's frames until the client stops sending."""
     waiting: asyncio.Queue[bytes | None] = asyncio.Queue()
     feeder = asyncio.create_task(_feed(stream, session, waiting=waiting))
     try:
@@ -97,10 +97,10 @@ async def _feed(stream: Stream, session: Session, *, waiting: asyncio.Queue[byte
 async def _obey(
     untrusted: Control, session: Session, *, waiting: asyncio.Queue[bytes | None]
 ) -> None:
-    """Do what a control frame says.
+    """Execute a control frame.
 
     Raises:
-        InvalidRequest: it says something else than `api.stream` allows.
+        InvalidRequest: the frame is not one that `api.stream` defines.
     """
     match untrusted:
         case {"resize": {"rows": int(rows), "columns": int(columns)}} if (

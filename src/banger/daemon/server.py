@@ -1,15 +1,15 @@
-"""The socket and everything that is connected to it.
+"""The daemon's socket and its connections.
 
-`bound_socket` makes the socket: private from birth (hazard G1: in a directory of
-mode 0700 that is ours, under umask 077), and only while the daemon's lock is
-held, so a file that is in the way is stale if nobody answers on it.
+`bound_socket` creates the socket: private from the start (hazard G1: in a directory of mode 0700
+that we own, under umask 077), and only while the daemon's lock is held, so an existing file is
+stale if nobody answers on it.
 
-`Server` owns one task for each connection and cancels and awaits them all when it
-stops. Another user's process is turned away before a byte is read. A detached method, and
-what a connection registered for its end, outlive their connection; when the daemon
-stops they get `GRACE_S` to finish, and the journal brings the rest to an end later.
+`Server` owns one task for each connection, and cancels and awaits all tasks on stopping. A
+connection from another user is closed before a byte is read. A detached method, and the callbacks
+that a connection registered, outlive their connection; when the daemon stops they have `GRACE_S` to
+finish, and the next daemon completes the rest from the journal.
 
-If the process dies the socket file stays; the next daemon removes it.
+If the process dies the socket file stays; the next daemon removes the file.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ class Server:
         deaf: asyncio.Event,
         remake: Callable[[], socket.socket | None] = lambda: None,
     ) -> None:
-        """Serve until `stop` is set; then accept nobody, set `deaf`, end every connection.
+        """Serve until `stop` is set; then stop listening, set `deaf`, end every connection.
 
-        `remake` is asked every second for another listener, to be served as well.
+        `remake` is called every second and may return another listener to serve as well.
         """
         with contextlib.closing(HangupWatch()) as watch:
 
@@ -130,7 +130,7 @@ class Server:
                 await connection.serve()
 
     async def _end_all(self) -> None:
-        """End idle and cancellable requests now, detached ones within the grace."""
+        """Cancel idle connections and cancellable requests; give detached methods `GRACE_S`."""
         self._stopping = True
         for task, connection in self._connections.items():
             connection.closing = True
@@ -156,7 +156,7 @@ async def _is_set_within(event: asyncio.Event, time_s: float) -> bool:
 async def _watched(
     connection: Connection, writer: asyncio.StreamWriter, *, watch: HangupWatch
 ) -> AsyncIterator[None]:
-    """Cancel this task when the client is gone, unless it runs a detached method."""
+    """Cancel this task when the client disconnects, unless a detached method runs."""
     task = asyncio.current_task()
     assert task is not None
     fd = writer.get_extra_info("socket").fileno()
@@ -188,11 +188,11 @@ def _log_failure(task: asyncio.Task[None]) -> None:
 
 @contextlib.contextmanager
 def bound_socket(path: Path) -> Iterator[socket.socket]:
-    """Listen on `path`; the file is removed on leaving. Needs the daemon's lock.
+    """Listen on `path` for a block, then remove the file. The daemon's lock must be held.
 
     Raises:
-        Denied: the directory belongs to somebody else.
-        Conflict: something that is not ours is at this path, or listens there.
+        Denied: the directory belongs to another user.
+        Conflict: the path exists and is not a stale socket.
         HostNotReady: the path is too long for a socket.
     """
     require_socket_path(os.fspath(path))
@@ -226,10 +226,10 @@ def _ensure_own_directory(directory: Path) -> None:
 
 
 def remove_stale_socket(path: Path) -> None:
-    """Remove the socket of a daemon that is gone; nothing else is ever removed.
+    """Remove the socket file of a dead daemon; never remove anything else.
 
     Raises:
-        Conflict: it is no socket, or somebody listens.
+        Conflict: the file is not a socket, or a process listens on it.
     """
     with contextlib.suppress(FileNotFoundError):
         if not stat.S_ISSOCK(path.lstat().st_mode):
@@ -240,7 +240,7 @@ def remove_stale_socket(path: Path) -> None:
 
 
 def can_connect(path: Path) -> bool:
-    """Tell whether somebody listens on the socket."""
+    """Tell whether a process listens on the socket."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
         try:
             probe.connect(str(path))
@@ -250,7 +250,7 @@ def can_connect(path: Path) -> bool:
 
 
 def _peer_uid(writer: asyncio.StreamWriter) -> int:
-    """Return the user id of the process at the other end (SO_PEERCRED: pid, uid, gid)."""
+    """Return the user ID of the peer process (SO_PEERCRED: pid, uid, gid)."""
     sock = writer.get_extra_info("socket")
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     uid: int = struct.unpack("3i", credentials)[1]

@@ -1,1 +1,1 @@
-"""Thin adapters, one module for each group of methods: call a verb, return its result."""
+"""Thin adapters from methods to verbs, one module for each group of methods."""

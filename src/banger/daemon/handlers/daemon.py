@@ -1,4 +1,4 @@
-"""`daemon.*`: who runs, and the end of it."""
+"""`daemon.*`: status of the daemon, and its stop."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def daemon_handlers(control: Control, *, count_vms: CountVms) -> Handlers:
     async def stop(call: Call, params: NoParams) -> DaemonStatus:
         last = await status(call, params)
         control.stop.set()
-        # So that who reads the reply and starts another daemon cannot meet this one again.
+        # Reply only now: a client that then starts a new daemon must never reach this one.
         await control.deaf.wait()
         return last
 

@@ -1,4 +1,4 @@
-"""`vm.exec`, `vm.logs`, `vm.console`, `vm.ports`: what goes on in a guest."""
+"""`vm.exec`, `vm.logs`, `vm.console`, `vm.ports`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`image.*`, `vm.commit`: what makes, lists and removes images."""
+"""`image.*`, `vm.commit`: make, list and remove images."""
 
 from __future__ import annotations
 

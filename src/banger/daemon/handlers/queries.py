@@ -1,4 +1,4 @@
-"""`vm.list`, `vm.show`, `vm.stats`: what is there. Nothing here changes anything (B8)."""
+"""`vm.list`, `vm.show`, `vm.stats`: queries, which never change anything (B8)."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from banger.engine import Engine
 
 
 def query_handlers(engine: Engine) -> Handlers:
-    """Return the handlers of everything that only looks at VMs."""
+    """Return the handlers of queries on VMs."""
 
     async def list_(_: Call, params: VmList) -> list[VmView]:
         return await verbs.list_vms(engine, params)

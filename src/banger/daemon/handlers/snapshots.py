@@ -11,7 +11,7 @@ from banger.engine import Engine
 
 
 def snapshot_handlers(engine: Engine) -> Handlers:
-    """Return the handlers of everything that keeps or copies a VM's memory."""
+    """Return the handlers of pausing, forking and snapshots."""
 
     async def pause(call: Call, params: VmRef) -> VmView:
         return await verbs.pause_vm(engine, call.operation, params.ref)
@@ -21,7 +21,7 @@ def snapshot_handlers(engine: Engine) -> Handlers:
 
     async def fork(call: Call, params: VmFork) -> list[VmView]:
         views = await verbs.fork_vm(engine, call.operation, params)
-        # As an ephemeral VM that is created; until here a client that leaves cancels the verb.
+        # Only now, as in `vm.create`: until here a disconnect cancels the verb.
         if params.ephemeral:
             delete_with_connection(engine, call, vm_ids=[view.id for view in views])
         return views

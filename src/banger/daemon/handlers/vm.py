@@ -1,4 +1,4 @@
-"""`vm.*`: from a VM's making to its end."""
+"""`vm.*`: the lifecycle of a VM."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from banger.model.names import VmId
 
 
 def vm_handlers(engine: Engine) -> Handlers:
-    """Return the handlers of everything that runs or ends a VM."""
+    """Return the handlers of a VM's lifecycle."""
 
     async def create(call: Call, params: VmCreate) -> VmView:
         view = await verbs.create_vm(engine, call.operation, params)
-        # Only now: until here a client that leaves cancels the making.
+        # Only now: until here a disconnect cancels the creation.
         if params.ephemeral:
             delete_with_connection(engine, call, vm_ids=[view.id])
         return view
@@ -68,16 +68,16 @@ def vm_handlers(engine: Engine) -> Handlers:
 
 
 def delete_with_connection(engine: Engine, call: Call, *, vm_ids: list[VmId]) -> None:
-    """Delete ephemeral VMs when the connection of this call ends, however it ends."""
+    """Delete ephemeral VMs when the connection of this call ends, for whatever reason."""
 
     async def delete() -> None:
         failures: list[BangerError] = []
-        # In turn: they share the operation, which has one journal.
+        # One after the other, since the deletions share an operation and its journal.
         for vm_id in vm_ids:
             try:
                 await verbs.delete_ephemeral_vm(engine, call.operation, vm_id)
             except VmNotFound:
-                # The client usually deletes them itself, and is told of what goes wrong.
+                # The client usually has deleted its VMs already and reported any failure.
                 continue
             except BangerError as error:
                 failures.append(error)

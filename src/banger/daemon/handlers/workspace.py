@@ -29,9 +29,9 @@ def workspace_handlers(engine: Engine) -> Handlers:
     async def export(call: Call, params: WorkspaceExport) -> Exit:
         notices: list[str] = []
         patch = verbs.export_workspace(engine, call.operation, params, notify=notices.append)
-        # Closed at once when the client leaves: it holds the workspace's lock.
+        # Close the generator at once on a disconnect, since it holds the workspace's lock.
         async with contextlib.aclosing(patch) as chunks:
-            # What is wrong at the start is so an error reply, not the end of a stream.
+            # Fetch the first chunk early: an error at the start becomes a plain error reply.
             chunk = await anext(chunks, None)
             stream = await call.start_stream(StartedExport(notices=notices))
             while chunk is not None:
