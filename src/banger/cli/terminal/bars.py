@@ -60,7 +60,7 @@ class Bars:
             TextColumn("{task.fields[share]}", markup=False, table_column=uncut),
             TimeElapsedColumn(table_column=uncut),
         )
-        # Never started: rich only lays out the rows, since its live display ignores a resize.
+        # Never started: rich only lays out the rows, since its live display cannot follow a resize.
         self._progress = Progress(console=Console(file=sys.stderr), auto_refresh=False)
         self._tasks: dict[str, TaskID] = {}
 

@@ -1,4 +1,4 @@
-"""Text from a guest: copied unchanged, or escaped for a terminal."""
+"""Text from a guest: copied unchanged, or sanitized for a terminal."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _STEERING = re.compile(rb"[\x00-\x08\x0b-\x1f\x7f]")
 
 
 def copy_out(stream: ClientStream) -> None:
-    """Copy a stream to stdout: unchanged, or escaped if stdout is a terminal."""
+    """Copy a stream to stdout: unchanged, or sanitized if stdout is a terminal."""
     if not os.isatty(1):
         Relay(stream, stdin=None).run()
         return
@@ -26,7 +26,7 @@ def copy_out(stream: ClientStream) -> None:
 
 
 def harmless(line: bytes) -> bytes:
-    """Return a line with terminal control sequences escaped (hazard E3)."""
+    """Return a line without terminal control sequences and control characters (hazard E3)."""
     return _STEERING.sub(b"", _SEQUENCES.sub(b"", line.rstrip(b"\r")))
 
 

@@ -66,7 +66,7 @@ class Output:
 class Lines:
     """Splits one program's output into labelled lines; pure.
 
-    Lines for a terminal are escaped (hazard E3); otherwise every byte is kept.
+    Lines for a terminal are sanitized (hazard E3); otherwise every byte is kept.
     """
 
     def __init__(self, label: str, *, for_terminal: bool) -> None:
