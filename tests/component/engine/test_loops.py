@@ -41,11 +41,11 @@ def test_a_bug_in_one_vm_holds_up_nobody(
     """
 
     def buggy(
-        spec: VmSpec, state: VmState, lifetime: Lifetime | None, live: VmRuntime, now: Clock
+        spec: VmSpec, state: VmState, lifetime: Lifetime | None, runtime: VmRuntime, now: Clock
     ) -> NextEnd | None:
         if spec.name == "vm-1":
             raise ZeroDivisionError("a bug of the test's own")
-        return plan_ending(spec, state, lifetime, live, now)
+        return plan_ending(spec, state, lifetime, runtime, now)
 
     monkeypatch.setattr(expiry, "plan_ending", buggy)
     layout = layout_from_environment(private_environ)
@@ -104,15 +104,15 @@ def test_a_start_that_waits_outlives_the_daemon_and_not_its_users_stop(
 
     async def stop() -> None:
         async with open_engine(layout, lambda: settings) as engine:
-            live = engine.runtime(ended.id)
-            while live.restart is None:  # noqa: ASYNC110 - nobody else needs such an event
+            runtime = engine.runtime(ended.id)
+            while runtime.restart is None:  # noqa: ASYNC110 - nobody else needs such an event
                 await asyncio.sleep(0)
-            waiting = live.restart.task
+            waiting = runtime.restart.task
             assert (await show_vm(engine, "vm-1")).notice == "It is started again in 60 s."
             await stop_vm(engine, engine.new_operation("vm.stop"), VmStop(ref="vm-1"))
             await asyncio.wait({waiting})
             assert waiting.cancelled()
-            assert live.restart is None
+            assert runtime.restart is None
             assert await engine.database.read(store.load_handles, ended.id) == {}
 
     asyncio.run(asyncio.wait_for(end(), 60))

@@ -52,9 +52,9 @@ def used(at: float | None) -> VmRuntime:
     ],
 )
 def test_what_comes_first(
-    vm: VmSpec, state: VmState, lifetime: Lifetime | None, live: VmRuntime, expected: NextEnd | None
+    vm: VmSpec, state: VmState, lifetime: Lifetime | None, runtime: VmRuntime, expected: NextEnd | None
 ) -> None:
-    assert plan_ending(vm, state, lifetime, live, NOW) == expected
+    assert plan_ending(vm, state, lifetime, runtime, NOW) == expected
 
 
 def test_a_row_of_another_boot_ends_nobody() -> None:

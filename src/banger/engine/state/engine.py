@@ -96,10 +96,10 @@ class Engine:
 
     def runtime(self, vm_id: VmId) -> VmRuntime:
         """Return the momentary side of a VM, made when first asked for."""
-        live = self.runtimes.get(vm_id)
-        if live is None:
-            live = self.runtimes[vm_id] = VmRuntime()
-        return live
+        runtime = self.runtimes.get(vm_id)
+        if runtime is None:
+            runtime = self.runtimes[vm_id] = VmRuntime()
+        return runtime
 
     def new_operation(self, method: str) -> Operation:
         """Return an operation of the engine's own, which no client asked for."""

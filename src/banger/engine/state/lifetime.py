@@ -64,24 +64,24 @@ def begin_lifetime() -> bytes:
     return msgspec.json.encode(Lifetime(boot_id=now.boot_id, started_s=now.boot_s))
 
 
-def is_working(live: VmRuntime) -> bool:
+def is_working(runtime: VmRuntime) -> bool:
     """Tell whether somebody uses the VM at this moment: a command, a copy, a connection."""
-    connection = live.connection
-    return live.workspace.locked() or (connection is not None and connection.is_working)
+    connection = runtime.connection
+    return runtime.workspace.locked() or (connection is not None and connection.is_working)
 
 
 def plan_ending(
-    spec: VmSpec, state: VmState, lifetime: Lifetime | None, live: VmRuntime, now: Clock
+    spec: VmSpec, state: VmState, lifetime: Lifetime | None, runtime: VmRuntime, now: Clock
 ) -> NextEnd | None:
     """Return when a VM ends by itself, as things stand; None: not at all."""
     endings = []
     lives = state in (VmState.RUNNING, VmState.PAUSED)
     if lives and spec.ending.ttl_s and lifetime is not None and lifetime.boot_id == now.boot_id:
         endings.append(NextEnd(lifetime.started_s + spec.ending.ttl_s - now.boot_s, "ttl"))
-    is_idle = state is VmState.RUNNING and live.used_at is not None and not is_working(live)
+    is_idle = state is VmState.RUNNING and runtime.used_at is not None and not is_working(runtime)
     if spec.ending.auto_stop_s and is_idle:
-        assert live.used_at is not None
-        used_at = max(live.used_at, live.connection.used_at if live.connection else 0.0)
+        assert runtime.used_at is not None
+        used_at = max(runtime.used_at, runtime.connection.used_at if runtime.connection else 0.0)
         endings.append(NextEnd(used_at + spec.ending.auto_stop_s - now.monotonic_s, "idle"))
     return min(endings, default=None)
 

@@ -116,9 +116,9 @@ async def reach_agent(engine: Engine, vm_id: VmId, *, deadline_s: float) -> Gues
     Raises:
         GuestGone: the agent does not answer.
     """
-    live = engine.runtime(vm_id)
-    async with live.connecting:
-        if live.connection is None or live.connection.closed:
+    runtime = engine.runtime(vm_id)
+    async with runtime.connecting:
+        if runtime.connection is None or runtime.connection.closed:
             socket = engine.layout.vm_agent_socket(vm_id)
-            live.connection = await connect(socket, deadline_s=deadline_s)
-        return live.connection
+            runtime.connection = await connect(socket, deadline_s=deadline_s)
+        return runtime.connection

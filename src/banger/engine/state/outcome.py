@@ -120,7 +120,7 @@ async def save_remembered(engine: Engine, vm_id: VmId) -> None:
 
 def correct_record(engine: Engine, record: VmRecord) -> VmRecord:
     """Return a record as it would be had everything been saved."""
-    live = engine.runtimes.get(record.id)
-    if live is None or live.unsaved is None:
+    runtime = engine.runtimes.get(record.id)
+    if runtime is None or runtime.unsaved is None:
         return record
-    return msgspec.structs.replace(record, state=live.unsaved.state, error=live.unsaved.error)
+    return msgspec.structs.replace(record, state=runtime.unsaved.state, error=runtime.unsaved.error)

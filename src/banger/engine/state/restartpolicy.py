@@ -87,12 +87,12 @@ async def decide_restart(engine: Engine, record: VmRecord, *, failed: bool) -> b
 
 async def drop_wish(engine: Engine, vm_id: VmId) -> None:
     """Have a VM that ended by itself, and whose lifecycle lock is held, not started again."""
-    live = engine.runtime(vm_id)
-    if live.restart is not None:
-        live.restart.task.cancel()
-        live.restart = None
-    if live.unsaved is not None:
-        live.unsaved = replace(live.unsaved, again=None)
+    runtime = engine.runtime(vm_id)
+    if runtime.restart is not None:
+        runtime.restart.task.cancel()
+        runtime.restart = None
+    if runtime.unsaved is not None:
+        runtime.unsaved = replace(runtime.unsaved, again=None)
     # Only then: to stop what has ended must work on a full disk, too (A10).
     if RESTART in await engine.database.read(store.load_handles, vm_id):
         await engine.database.write(store.delete_handle, vm_id, RESTART)

@@ -154,26 +154,26 @@ class VmRuntime:
 
 
 @contextlib.asynccontextmanager
-async def hold_workspace(live: VmRuntime, op: Operation) -> AsyncIterator[None]:
+async def hold_workspace(runtime: VmRuntime, op: Operation) -> AsyncIterator[None]:
     """Hold L3; say so if it has to be waited for."""
-    if live.workspace.locked():
+    if runtime.workspace.locked():
         op.progress("wait for another workspace operation of this VM")
-    async with live.workspace:
+    async with runtime.workspace:
         yield
 
 
-async def stop_watching(live: VmRuntime) -> None:
+async def stop_watching(runtime: VmRuntime) -> None:
     """End the watcher of a VMM that is gone, and close the connection to its guest."""
-    watcher, live.watcher = live.watcher, None
+    watcher, runtime.watcher = runtime.watcher, None
     if watcher is not None and watcher is not asyncio.current_task():
         watcher.cancel()
         await asyncio.wait({watcher})
-    await close_connection(live)
+    await close_connection(runtime)
 
 
-async def close_connection(live: VmRuntime) -> None:
+async def close_connection(runtime: VmRuntime) -> None:
     """Close the connection to a guest, if there is one; whoever waits on it gets GuestGone."""
-    connection, live.connection = live.connection, None
+    connection, runtime.connection = runtime.connection, None
     if connection is not None:
         connection.fail(GuestGone("The VM has ended.", hint="banger vm list"))
         await connection.close()

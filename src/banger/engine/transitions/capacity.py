@@ -117,8 +117,8 @@ def _others(engine: Engine, records: list[VmRecord]) -> list[VmRecord]:
     """Return the VMs that run, without those that an operation with a promise works on."""
     found = []
     for record in records:
-        live = engine.runtimes.get(record.id)
-        holder = live.lifecycle.holder if live else None
+        runtime = engine.runtimes.get(record.id)
+        holder = runtime.lifecycle.holder if runtime else None
         # The engine's own are in their asker's promise, or go when memory is short.
         is_users = record.state in LIVE and not is_hidden(record)
         if is_users and (holder is None or holder.id not in engine.promises):

@@ -70,11 +70,11 @@ async def claim_prepared(
 
 async def _claim_one(engine: Engine, op: Operation, spec: VmSpec, origin: str) -> VmRecord | None:
     for waiting in await load_waiting(engine):
-        live = engine.runtimes.get(waiting.id)
+        runtime = engine.runtimes.get(waiting.id)
         fits = is_ready(waiting) and waiting.origin == origin
-        if not fits or live is None or live.lifecycle.holder is not None:
+        if not fits or runtime is None or runtime.lifecycle.holder is not None:
             continue
-        async with live.lifecycle.hold(op):
+        async with runtime.lifecycle.hold(op):
             claimed = await _claim(engine, op, waiting.id, spec)
             if claimed is None:
                 continue

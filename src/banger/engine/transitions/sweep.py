@@ -57,7 +57,7 @@ async def sweep_bases(engine: Engine) -> None:
 async def _sweep_bases(engine: Engine) -> None:
     # In this order: a prepare that ends in between has saved its record before the last look.
     present = await asyncio.to_thread(workspace.list_bases, engine.layout.workspaces)
-    if not present or any(live.workspace.locked() for live in engine.runtimes.values()):
+    if not present or any(runtime.workspace.locked() for runtime in engine.runtimes.values()):
         return
     records = await engine.database.read(store.load_vms)
     needed = {record.workspace.base for record in records if record.workspace is not None}

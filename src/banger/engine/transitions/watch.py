@@ -41,10 +41,15 @@ def start_watching(machine: Machine) -> None:
     While a VM starts this is not needed: its death closes the agent's socket, and
     that ends the start.
     """
-    engine, live = machine.engine, machine.runtime
-    live.used_at, live.cpu_seen, live.warned_by, live.answers = None, (0.0, 0.0), None, None
+    engine, runtime = machine.engine, machine.runtime
+    runtime.used_at, runtime.cpu_seen, runtime.warned_by, runtime.answers = (
+        None,
+        (0.0, 0.0),
+        None,
+        None,
+    )
     engine.started.set()
-    live.watcher = engine.tasks.start(_watch(machine))
+    runtime.watcher = engine.tasks.start(_watch(machine))
 
 
 async def _watch(machine: Machine) -> None:
@@ -67,9 +72,9 @@ async def _watch(machine: Machine) -> None:
 
 async def _note_end(engine: Engine, vm_id: VmId, status: int | None) -> None:
     """Clean up after a VMM, unless a verb has."""
-    live = engine.runtime(vm_id)
+    runtime = engine.runtime(vm_id)
     with contextlib.suppress(Cancelled), engine.operations.own("vm.ended", vm_id) as op:
-        async with live.lifecycle.hold(op, wait=True):
+        async with runtime.lifecycle.hold(op, wait=True):
             saved = await engine.database.read(store.find_vm, vm_id)
             record = saved and correct_record(engine, saved)
             if record is not None and record.state in (VmState.RUNNING, VmState.PAUSED):

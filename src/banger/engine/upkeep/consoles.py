@@ -28,7 +28,9 @@ async def keep_consoles_short(engine: Engine) -> None:
     """Look at the console logs of running VMs, for ever."""
     while True:
         await asyncio.sleep(INTERVAL_S)
-        running = [vm_id for vm_id, live in engine.runtimes.items() if live.watcher is not None]
+        running = [
+            vm_id for vm_id, runtime in engine.runtimes.items() if runtime.watcher is not None
+        ]
         # One turn of a thread for all: a turn for each was half of what an idle daemon did.
         await asyncio.to_thread(_shorten, [engine.layout.vm_console_log(v) for v in running])
 

@@ -24,16 +24,16 @@ async def save_remembered_outcomes(engine: Engine) -> None:
     while True:
         await engine.remembered.wait()
         engine.remembered.clear()
-        while any(live.unsaved for live in engine.runtimes.values()):
+        while any(runtime.unsaved for runtime in engine.runtimes.values()):
             await asyncio.sleep(AGAIN_S)
             await _save_all(engine)
 
 
 async def _save_all(engine: Engine) -> None:
-    for vm_id, live in list(engine.runtimes.items()):
-        if live.unsaved is None or live.lifecycle.holder is not None:
+    for vm_id, runtime in list(engine.runtimes.items()):
+        if runtime.unsaved is None or runtime.lifecycle.holder is not None:
             continue
         # Taken away by a kill or a delete, or still no room.
         with contextlib.suppress(Cancelled, *store.UNWRITABLE):
-            async with live.lifecycle.hold(engine.new_operation("vm.ended")):
+            async with runtime.lifecycle.hold(engine.new_operation("vm.ended")):
                 await save_remembered(engine, vm_id)

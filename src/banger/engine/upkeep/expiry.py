@@ -80,18 +80,18 @@ async def _look(
     engine: Engine, record: VmRecord, untrusted_lifetime: bytes | None, vmm_row: bytes | None
 ) -> float:
     """Look at one VM; end it if it is due. Return the seconds until the next look."""
-    live, spec, now = engine.runtime(record.id), record.spec, read_clock()
+    runtime, spec, now = engine.runtime(record.id), record.spec, read_clock()
     sleep_s = SLEEP_MAX_S
     if spec.ending.auto_stop_s:
         sleep_s = spec.ending.auto_stop_s / LOOKS
-        _note_use(live, vmm_row, sleep_s, now)
+        _note_use(runtime, vmm_row, sleep_s, now)
     lifetime = parse_lifetime(untrusted_lifetime)
     if lifetime is None:
         # Damaged (B9): counted from now, so that it ends at all, and not too early.
         await engine.database.write(store.save_handle, record.id, LIFETIME, begin_lifetime())
-    ending = plan_ending(spec, record.state, lifetime, live, now)
+    ending = plan_ending(spec, record.state, lifetime, runtime, now)
     if ending is None or ending.left_s > WARN_S:
-        live.warned_by = None
+        runtime.warned_by = None
     if ending is None:
         return sleep_s
     if ending.left_s > WARN_S:
@@ -99,7 +99,7 @@ async def _look(
     if ending.left_s > 0:
         _warn(engine, record, ending)
         return min(sleep_s, ending.left_s)
-    if live.lifecycle.holder is None:
+    if runtime.lifecycle.holder is None:
         engine.tasks.start(_end(engine, record, ending))
     return sleep_s
 
@@ -112,41 +112,43 @@ def _load(connection: Connection) -> tuple[list[VmRecord], Handles, Handles]:
     )
 
 
-def _note_use(live: VmRuntime, untrusted_handle: bytes | None, window_s: float, now: Clock) -> None:
+def _note_use(
+    runtime: VmRuntime, untrusted_handle: bytes | None, window_s: float, now: Clock
+) -> None:
     """Note that a VM is in use at this moment, or was since the last look."""
-    if live.used_at is None or is_working(live):
-        live.used_at = now.monotonic_s
-    looked_at, cpu_s = live.cpu_seen
+    if runtime.used_at is None or is_working(runtime):
+        runtime.used_at = now.monotonic_s
+    looked_at, cpu_s = runtime.cpu_seen
     if now.monotonic_s - looked_at < window_s * 0.9 or untrusted_handle is None:
         return
     handle = parse_handle(untrusted_handle, VmmHandle)
     used_s = None if handle is None else read_cpu_s(handle.process)
     if used_s is None:
         return
-    live.cpu_seen = (now.monotonic_s, used_s)
+    runtime.cpu_seen = (now.monotonic_s, used_s)
     # The first look after a start has nothing to compare with: that is use enough.
     if not looked_at or used_s - cpu_s > IN_USE * (now.monotonic_s - looked_at):
-        live.used_at = now.monotonic_s
+        runtime.used_at = now.monotonic_s
 
 
 def _warn(engine: Engine, record: VmRecord, ending: NextEnd) -> None:
     """Say once, shortly before, that a VM is going to end."""
-    live = engine.runtime(record.id)
-    if live.warned_by != ending.by:
-        live.warned_by = ending.by
+    runtime = engine.runtime(record.id)
+    if runtime.warned_by != ending.by:
+        runtime.warned_by = ending.by
         notify(engine, record, say_left(record.spec, ending))
 
 
 async def _end(engine: Engine, record: VmRecord, ending: NextEnd) -> None:
     """Stop a VM, or delete it if it was to go with its client's connection."""
     why = say_why(record.spec, ending)
-    live = engine.runtime(record.id)
+    runtime = engine.runtime(record.id)
     method = "vm.delete" if record.spec.ending.ephemeral else "vm.stop"
     with (
         contextlib.suppress(BangerError),  # logged step by step; it is tried again
         engine.operations.own(method, record.id) as op,
     ):
-        async with live.lifecycle.hold(op):
+        async with runtime.lifecycle.hold(op):
             if not await _is_due(engine, record.id):
                 return  # its user has started it anew, or has used it
             notify(engine, record, why)
@@ -163,6 +165,6 @@ async def _is_due(engine: Engine, vm_id: VmId) -> bool:
         return False
     handles = await engine.database.read(store.load_handles, vm_id)
     lifetime = parse_lifetime(handles.get(LIFETIME))
-    live = engine.runtime(vm_id)
-    ending = plan_ending(record.spec, record.state, lifetime, live, read_clock())
+    runtime = engine.runtime(vm_id)
+    ending = plan_ending(record.spec, record.state, lifetime, runtime, read_clock())
     return ending is not None and ending.left_s <= 0

@@ -53,30 +53,30 @@ def _suspended_s() -> float:
 
 
 def _ask(engine: Engine, record: VmRecord) -> None:
-    live = engine.runtime(record.id)
-    is_ours = not is_hidden(record) and live.lifecycle.holder is None
-    if record.state is VmState.RUNNING and is_ours and live.question is None:
-        live.question = engine.tasks.start(_look(engine, record))
+    runtime = engine.runtime(record.id)
+    is_ours = not is_hidden(record) and runtime.lifecycle.holder is None
+    if record.state is VmState.RUNNING and is_ours and runtime.question is None:
+        runtime.question = engine.tasks.start(_look(engine, record))
 
 
 async def _look(engine: Engine, record: VmRecord) -> None:
     """Ask one guest; returns when it has answered, or its VM has ended."""
-    live = engine.runtime(record.id)
+    runtime = engine.runtime(record.id)
     answer = asyncio.ensure_future(_ping(engine, record))
     try:
         await asyncio.wait({answer}, timeout=ANSWER_S)
         if not answer.done():
-            await _note_silence(engine, record, live)
+            await _note_silence(engine, record, runtime)
         drift_s = await answer
-        _note_answer(engine, record, live)
+        _note_answer(engine, record, runtime)
         if drift_s is not None and abs(drift_s) > DRIFT_S:
             log.info("the clock of %s is off by %.3g s: set", record.spec.name, drift_s)
             await set_clock(engine, record.id)
     except BangerError:
-        await _note_silence(engine, record, live)
+        await _note_silence(engine, record, runtime)
     finally:
         answer.cancel()
-        live.question = None
+        runtime.question = None
 
 
 async def _ping(engine: Engine, record: VmRecord) -> float | None:
@@ -96,16 +96,16 @@ def find_drift(*, sent: float, received: float, guest: float) -> float:
     return max(guest - received, 0.0)
 
 
-async def _note_silence(engine: Engine, record: VmRecord, live: VmRuntime) -> None:
+async def _note_silence(engine: Engine, record: VmRecord, runtime: VmRuntime) -> None:
     """Note that an agent is silent, unless its VM has ended or stands still."""
     now = await engine.database.read(store.find_vm, record.id)
-    runs = now is not None and now.state is VmState.RUNNING and live.lifecycle.holder is None
-    if runs and live.answers is not False and live.watcher is not None:
-        live.answers = False
+    runs = now is not None and now.state is VmState.RUNNING and runtime.lifecycle.holder is None
+    if runs and runtime.answers is not False and runtime.watcher is not None:
+        runtime.answers = False
         notify(engine, record, "The guest's agent does not answer.")
 
 
-def _note_answer(engine: Engine, record: VmRecord, live: VmRuntime) -> None:
-    if live.answers is False:
+def _note_answer(engine: Engine, record: VmRecord, runtime: VmRuntime) -> None:
+    if runtime.answers is False:
         notify(engine, record, "The guest's agent answers again.")
-    live.answers = True
+    runtime.answers = True

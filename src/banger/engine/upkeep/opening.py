@@ -56,7 +56,7 @@ async def open_engine(
             await drain_pool(engine, lambda _, __: True)
             # No thread is busy any more: the tasks have waited for theirs.
             engine.transfers.shutdown(wait=False)
-            for live in engine.runtimes.values():
-                await close_connection(live)
+            for runtime in engine.runtimes.values():
+                await close_connection(runtime)
     finally:
         await database.close()

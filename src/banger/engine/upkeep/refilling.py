@@ -114,7 +114,7 @@ def is_short(available_mib: int, total_mib: int) -> bool:
 
 
 def _rest_left_s(engine: Engine) -> float:
-    if any(live.lifecycle.holder is not None for live in engine.runtimes.values()):
+    if any(runtime.lifecycle.holder is not None for runtime in engine.runtimes.values()):
         return REST_S
     now = asyncio.get_running_loop().time()
     return max(engine.demand.asked_at.values(), default=0.0) + REST_S - now

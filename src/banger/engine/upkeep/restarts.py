@@ -59,30 +59,30 @@ def _load(connection: Connection) -> tuple[list[VmRecord], dict[VmId, bytes]]:
 
 
 def _schedule(engine: Engine, record: VmRecord, restart: Restart) -> None:
-    live, wait_s = engine.runtime(record.id), wait_before(restart)
-    if live.restart is not None:
+    runtime, wait_s = engine.runtime(record.id), wait_before(restart)
+    if runtime.restart is not None:
         return
     text = f"It ended by itself; start {restart.number} of {LIMIT} is in {wait_s:g} s."
     notify(engine, record, text)
     due_at = asyncio.get_running_loop().time() + wait_s
     task = engine.tasks.start(_start_later(engine, record.id, wait_s))
-    live.restart = PendingRestart(due_at, task)
+    runtime.restart = PendingRestart(due_at, task)
 
 
 async def _start_later(engine: Engine, vm_id: VmId, wait_s: float) -> None:
-    live = engine.runtime(vm_id)
+    runtime = engine.runtime(vm_id)
     try:
         await asyncio.sleep(wait_s)
         with engine.operations.own(RESTARTING, vm_id, is_cancellable=True) as op:
-            async with live.lifecycle.hold(op, wait=True):
-                live.restart = None
+            async with runtime.lifecycle.hold(op, wait=True):
+                runtime.restart = None
                 await _start(engine, op, vm_id)
     except (VmNotFound, Cancelled) as error:
         log.info("%s is not started again: %s", vm_id, error.message)
     finally:
         # Ended before it began: nobody else's wait is forgotten.
-        if live.restart is not None and live.restart.task is asyncio.current_task():
-            live.restart = None
+        if runtime.restart is not None and runtime.restart.task is asyncio.current_task():
+            runtime.restart = None
 
 
 async def _start(engine: Engine, op: Operation, vm_id: VmId) -> None:

@@ -26,19 +26,19 @@ async def open_console(engine: Engine, ref: str) -> AsyncIterator[Console]:
         ConsoleTaken: somebody else has it.
     """
     record = await get_vm(engine, ref)
-    name, live, layout = record.spec.name, engine.runtime(record.id), engine.layout
+    name, runtime, layout = record.spec.name, engine.runtime(record.id), engine.layout
     if record.state not in LIVE:
         raise WrongState(
             f"The VM {name} is {record.state}, not running.", hint=f"banger vm start {name}"
         )
-    if live.console_taken:
+    if runtime.console_taken:
         raise ConsoleTaken(
             f"Somebody is at the console of {name} already.", hint=f"banger vm logs -f {name}"
         )
-    live.console_taken = True
+    runtime.console_taken = True
     try:
         typed, log = layout.vm_console_input(record.id), layout.vm_console_log(record.id)
         async with attach_console(typed, log, name=name) as console:
             yield console
     finally:
-        live.console_taken = False
+        runtime.console_taken = False

@@ -95,9 +95,9 @@ async def _choose_names(engine: Engine, source: VmRecord, params: VmFork) -> lis
 
 
 async def _save(engine: Engine, op: Operation, source: VmRecord, *, snapshot: str) -> VmRecord:
-    live = engine.runtime(source.id)
-    async with live.lifecycle.hold(op):
-        if live.workspace.locked():
+    runtime = engine.runtime(source.id)
+    async with runtime.lifecycle.hold(op):
+        if runtime.workspace.locked():
             raise VmBusy(
                 f"A workspace of {source.spec.name} is being prepared or exported.",
                 retryable=True,

@@ -27,7 +27,9 @@ async def collect_garbage(engine: Engine, params: Gc) -> list[Leftover]:
     VMs that an operation works on at this moment are left out.
     """
     records = await engine.database.read(store.load_vms)
-    busy = {vm_id for vm_id, live in engine.runtimes.items() if live.lifecycle.holder is not None}
+    busy = {
+        vm_id for vm_id, runtime in engine.runtimes.items() if runtime.lifecycle.holder is not None
+    }
     known = {record.id for record in records} | busy
     live = {record.id for record in records if record.state in LIVE} | busy
     found = [

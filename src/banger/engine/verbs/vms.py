@@ -57,15 +57,17 @@ async def stop_vm(engine: Engine, op: Operation, params: VmStop) -> VmView:
     The view has a notice if the guest did not confirm the flush in time.
     """
     vm_id = (await get_vm(engine, params.ref)).id
-    live = engine.runtime(vm_id)
-    holder = live.lifecycle.holder
+    runtime = engine.runtime(vm_id)
+    holder = runtime.lifecycle.holder
     # What the daemon does by itself does not keep a user waiting.
     takes_over = holder is not None and holder.method == RESTARTING
-    async with live.lifecycle.hold(op, preempt=takes_over):
+    async with runtime.lifecycle.hold(op, preempt=takes_over):
         if not await stop_held(engine, op, vm_id, deadline_s=params.deadline_s):
             await drop_wish(engine, vm_id)
             return await view_vm(engine, await reload_vm(engine, vm_id))
-        said = [UNFLUSHED] * (not live.flush_confirmed) + [UNSAVED] * (live.unsaved is not None)
+        said = [UNFLUSHED] * (not runtime.flush_confirmed) + [UNSAVED] * (
+            runtime.unsaved is not None
+        )
     await sweep_snapshots(engine)
     record = await reload_vm(engine, vm_id)
     return await view_vm(engine, record, notice=" ".join(said) or None)
@@ -125,8 +127,8 @@ async def restart_vm(engine: Engine, op: Operation, params: VmRestart) -> VmView
         BootFailed: it was stopped, and did not become ready; it is kept, in state `error`.
     """
     vm_id = (await get_vm(engine, params.ref)).id
-    live = engine.runtime(vm_id)
-    async with live.lifecycle.hold(op):
+    runtime = engine.runtime(vm_id)
+    async with runtime.lifecycle.hold(op):
         await save_remembered(engine, vm_id)
         record = await reload_vm(engine, vm_id)
         await require_bootable(engine, record)
@@ -139,7 +141,7 @@ async def restart_vm(engine: Engine, op: Operation, params: VmRestart) -> VmView
             if runs:
                 await begin_held(engine, op, record, journal=JOURNAL, state=VmState.STOPPING)
             record = await finish_restart(engine, op, vm_id, deadline_s=params.deadline_s)
-        notice = UNFLUSHED if runs and not live.flush_confirmed else None
+        notice = UNFLUSHED if runs and not runtime.flush_confirmed else None
     await sweep_snapshots(engine)
     return await view_vm(engine, record, notice=notice)
 

@@ -81,25 +81,25 @@ def _view(
     *,
     notice: str | None = None,
 ) -> VmView:
-    live = engine.runtime(record.id)
+    runtime = engine.runtime(record.id)
     ending = None
     if record.spec.ending.ttl_s or record.spec.ending.auto_stop_s:
         lifetime = parse_lifetime(untrusted_lifetime)
-        ending = plan_ending(record.spec, record.state, lifetime, live, read_clock())
+        ending = plan_ending(record.spec, record.state, lifetime, runtime, read_clock())
     handle = None
     if untrusted_handle is not None and record.state in LIVE:
         handle = parse_handle(untrusted_handle, VmmHandle)
-    holder = live.lifecycle.holder
+    holder = runtime.lifecycle.holder
     return view_record(
         record,
         address=_address(record),
         pid=handle.process.pid if handle else None,
         busy=holder.method if holder else None,
         operation=holder.id if holder else None,
-        health=_health(record, live),
+        health=_health(record, runtime),
         ends_at=engine.now() + max(ending.left_s, 0) if ending else None,
         ends_by=ending.by if ending else None,
-        notice=notice or _say_restart(live),
+        notice=notice or _say_restart(runtime),
     )
 
 
@@ -109,16 +109,16 @@ def _address(record: VmRecord) -> str | None:
     return None if found is None else found.plan_interface(record.id).address
 
 
-def _health(record: VmRecord, live: VmRuntime) -> Literal["ok", "no-answer"] | None:
-    if record.state is not VmState.RUNNING or live.answers is None:
+def _health(record: VmRecord, runtime: VmRuntime) -> Literal["ok", "no-answer"] | None:
+    if record.state is not VmState.RUNNING or runtime.answers is None:
         return None
-    return "ok" if live.answers else "no-answer"
+    return "ok" if runtime.answers else "no-answer"
 
 
-def _say_restart(live: VmRuntime) -> str | None:
-    if live.restart is None:
+def _say_restart(runtime: VmRuntime) -> str | None:
+    if runtime.restart is None:
         return None
-    left_s = max(live.restart.due_at - asyncio.get_running_loop().time(), 0)
+    left_s = max(runtime.restart.due_at - asyncio.get_running_loop().time(), 0)
     return f"It is started again in {left_s:.0f} s."
 
 
