@@ -1,5 +1,6 @@
 """A real daemon that behaves in one special way: `python -m tests.support.special_daemon`.
 
+    --attend FILE   have an attendant more, which says in the file when it begins and ends
     --available MIB the host's memory has so much left, whatever it has
     --ask-every S   ask the guests whether they live so often, and count one that does not answer
                     within as long as silent
@@ -21,6 +22,7 @@ from banger.daemon.__main__ import main
 from banger.daemon.app import open_handlers
 from banger.engine.transitions import capacity
 from banger.engine.upkeep import health
+from tests.support.attending import attend_openly
 from tests.support.calldeaths import die_at_calls
 from tests.support.deaths import die_at_points
 from tests.support.faults import arm_requests
@@ -30,12 +32,15 @@ from tests.support.toys import add_toys
 def run() -> int:
     """Run the daemon in the foreground."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--attend", type=Path)
     parser.add_argument("--available", type=int)
     parser.add_argument("--ask-every", type=float)
     parser.add_argument("--deaths", type=Path)
     parser.add_argument("--faults", type=Path)
     parser.add_argument("--toys", action="store_true")
     arguments = parser.parse_args()
+    if arguments.attend:
+        attend_openly(arguments.attend)
     if arguments.available:
         _limit_memory(arguments.available)
     if arguments.ask_every:

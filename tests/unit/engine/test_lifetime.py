@@ -37,7 +37,7 @@ def used(at: float | None) -> VmRuntime:
 
 
 @pytest.mark.parametrize(
-    ("vm", "state", "lifetime", "live", "expected"),
+    ("vm", "state", "lifetime", "runtime", "expected"),
     [
         (spec(), VmState.RUNNING, STARTED, used(0.0), None),
         (spec(ttl_s=60), VmState.RUNNING, STARTED, used(None), NextEnd(50.0, "ttl")),
@@ -52,7 +52,11 @@ def used(at: float | None) -> VmRuntime:
     ],
 )
 def test_what_comes_first(
-    vm: VmSpec, state: VmState, lifetime: Lifetime | None, runtime: VmRuntime, expected: NextEnd | None
+    vm: VmSpec,
+    state: VmState,
+    lifetime: Lifetime | None,
+    runtime: VmRuntime,
+    expected: NextEnd | None,
 ) -> None:
     assert plan_ending(vm, state, lifetime, runtime, NOW) == expected
 

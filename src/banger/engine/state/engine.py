@@ -6,7 +6,7 @@ import asyncio
 import os
 import time
 from collections import Counter, defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
@@ -31,9 +31,19 @@ from banger.host.memory import read_available_mib
 from banger.layout import Layout
 from banger.model.names import OperationId, VmId
 from banger.store import Database
+from banger.vmm.driver import VmmHandle
 
 TRANSFERS = 8
 """How many requests to registries go on at once, over all pulls."""
+
+
+@dataclass(frozen=True)
+class Attendant:
+    """Work that goes on for a VM while it has a VMM; `attendants` starts and ends it."""
+
+    name: str
+    attend: Callable[[Engine, VmId, VmmHandle], Coroutine[object, object, None]]
+    """Cancelled when the VM has ended, and when the daemon stops."""
 
 
 @dataclass
@@ -48,6 +58,8 @@ class Engine:
     """Watchers, shared work, what recovery does behind the open door."""
     shared: SharedWork
     operations: OperationTable
+    attendants: tuple[Attendant, ...]
+    """What goes on for each VM that has a VMM."""
     pins: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """The operations that need the saved machine of an origin at this moment (hazard C4)."""
     promises: dict[OperationId, int] = field(default_factory=dict)
@@ -72,9 +84,9 @@ class Engine:
     runtimes: dict[VmId, VmRuntime] = field(default_factory=dict)
     events: Events = field(default_factory=lambda: Events(time.time))
     started: asyncio.Event = field(default_factory=asyncio.Event)
-    """A VM runs that did not before: set for the loop that ends VMs, which clears it."""
+    """A VM runs: set for the loop that ends VMs, which clears it."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    """A VM has ended by itself: set for the loop that starts VMs again, which clears it."""
+    """A VM has ended: set for the loop that starts VMs again, which clears it."""
     remembered: asyncio.Event = field(default_factory=asyncio.Event)
     """An outcome could not be saved: set for the loop that tries again, which clears it."""
     now: Callable[[], float] = time.time

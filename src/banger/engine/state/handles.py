@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
+import functools
 import logging
+from collections.abc import Callable
 from typing import TypeVar
 
 import msgspec
 
-from banger import store
-from banger.engine.state.engine import Engine
-from banger.engine.state.lifetime import Lifetime
 from banger.errors import HostNotReady
-from banger.model.names import VmId
 from banger.network.port import NetworkHandle
 from banger.network.table import decode_handle
-from banger.vmm.driver import VmmHandle
 
 log = logging.getLogger(__name__)
 
@@ -22,31 +19,21 @@ log = logging.getLogger(__name__)
 H = TypeVar("H")
 
 
-async def load_vmm_handle(engine: Engine, vm_id: VmId) -> VmmHandle | None:
-    """Return the saved handle of a VM's VMM; a damaged one counts as none (B9)."""
-    handles = await engine.database.read(store.load_handles, vm_id)
-    payload = handles.get("vmm")
-    return None if payload is None else parse_handle(payload, VmmHandle)
+def parse_handle(untrusted_payload: bytes | None, kind: type[H]) -> H | None:
+    """Return a saved handle; None if there is none, or its row is damaged (B9)."""
+    return _parse(untrusted_payload, functools.partial(msgspec.json.decode, type=kind))
 
 
-def parse_lifetime(untrusted_payload: bytes | None) -> Lifetime | None:
-    """Return a VM's lifetime; None if there is none, or its row is damaged."""
-    return None if untrusted_payload is None else parse_handle(untrusted_payload, Lifetime)
-
-
-def parse_network(untrusted_payload: bytes) -> NetworkHandle | None:
+def parse_network(untrusted_payload: bytes | None) -> NetworkHandle | None:
     """Return the handle of a network, as `parse_handle`."""
-    try:
-        return decode_handle(untrusted_payload)
-    except (msgspec.DecodeError, HostNotReady):
-        log.error("a damaged handle is ignored: %r", untrusted_payload[:200])
+    return _parse(untrusted_payload, decode_handle)
+
+
+def _parse(untrusted_payload: bytes | None, decode: Callable[[bytes], H]) -> H | None:
+    if untrusted_payload is None:
         return None
-
-
-def parse_handle(untrusted_payload: bytes, kind: type[H]) -> H | None:
-    """Return a saved handle, or None if its row is damaged: it then counts as lost (B9)."""
     try:
-        return msgspec.json.decode(untrusted_payload, type=kind)
-    except msgspec.DecodeError:
+        return decode(untrusted_payload)
+    except (msgspec.DecodeError, HostNotReady):
         log.error("a damaged handle is ignored: %r", untrusted_payload[:200])
         return None

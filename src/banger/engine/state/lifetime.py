@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from banger.durations import format_duration
+from banger.engine.state.handles import parse_handle
 from banger.engine.state.runtime import VmRuntime
 from banger.host.identity import read_boot_id
 from banger.model.vm import VmSpec, VmState
@@ -56,6 +57,11 @@ class NextEnd(NamedTuple):
 def read_clock() -> Clock:
     """Return this moment."""
     return Clock(read_boot_id(), time.clock_gettime(time.CLOCK_BOOTTIME), time.monotonic())
+
+
+def parse_lifetime(untrusted_payload: bytes | None) -> Lifetime | None:
+    """Return a VM's lifetime; None if there is none, or its row is damaged."""
+    return parse_handle(untrusted_payload, Lifetime)
 
 
 def begin_lifetime() -> bytes:

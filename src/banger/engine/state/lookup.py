@@ -7,9 +7,10 @@ import contextlib
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
 
+import msgspec
+
 from banger import store
 from banger.engine.state.engine import Engine
-from banger.engine.state.outcome import correct_record
 from banger.errors import InvalidRequest, VmAmbiguous, VmNotFound, WrongState
 from banger.guest import GuestConnection, connect
 from banger.model.names import VmId, find_matches
@@ -54,10 +55,27 @@ async def reload_vm(engine: Engine, vm_id: VmId) -> VmRecord:
     Raises:
         VmNotFound: it was deleted meanwhile.
     """
-    record = await engine.database.read(store.find_vm, vm_id)
-    if record is None:
+    return require_found(engine, vm_id, await engine.database.read(store.find_vm, vm_id))
+
+
+def require_found(engine: Engine, vm_id: VmId, saved: VmRecord | None) -> VmRecord:
+    """Return a VM's record as it is now, from its row.
+
+    Raises:
+        VmNotFound: it has no row: it was deleted meanwhile.
+    """
+    if saved is None:
         raise VmNotFound(f"The VM {vm_id} was deleted.", hint="banger vm list")
-    return correct_record(engine, record)
+    return correct_record(engine, saved)
+
+
+def correct_record(engine: Engine, record: VmRecord) -> VmRecord:
+    """Return a record as it would be had everything been saved (`outcome`)."""
+    runtime = engine.runtimes.get(record.id)
+    if runtime is None or runtime.unsaved is None:
+        return record
+    unsaved = runtime.unsaved
+    return msgspec.structs.replace(record, state=unsaved.state, error=unsaved.error)
 
 
 async def insist(ask: Callable[[], Awaitable[T]]) -> T:

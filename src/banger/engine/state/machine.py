@@ -9,11 +9,12 @@ loads another value of them.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from sqlite3 import Connection
 
 from banger import store
 from banger.engine.state.engine import Engine
 from banger.engine.state.handles import parse_handle, parse_network
-from banger.engine.state.lookup import insist, reload_vm
+from banger.engine.state.lookup import insist, require_found
 from banger.engine.state.runtime import VmRuntime
 from banger.errors import VmmFailed
 from banger.host.identity import ProcessIdentity
@@ -29,9 +30,9 @@ class Machine:
 
     engine: Engine
     record: VmRecord
-    vmm: VmmHandle | None
+    vmm: VmmHandle | None = None
     """None: the VM has no VMM, or the handle's row is damaged (B9)."""
-    network: NetworkHandle | None
+    network: NetworkHandle | None = None
     """The same of its network back end."""
 
     @property
@@ -81,12 +82,15 @@ async def load_machine(engine: Engine, vm_id: VmId) -> Machine:
         VmNotFound: it was deleted meanwhile.
         DatabaseFailed, NoSpace: the rows cannot be read, tried for a second.
     """
-    record = await insist(lambda: reload_vm(engine, vm_id))
-    handles = await insist(lambda: engine.database.read(store.load_handles, vm_id))
-    of_vmm, of_network = handles.get("vmm"), handles.get("network")
+    saved, handles = await insist(lambda: engine.database.read(load_rows, vm_id))
     return Machine(
         engine=engine,
-        record=record,
-        vmm=None if of_vmm is None else parse_handle(of_vmm, VmmHandle),
-        network=None if of_network is None else parse_network(of_network),
+        record=require_found(engine, vm_id, saved),
+        vmm=parse_handle(handles.get("vmm"), VmmHandle),
+        network=parse_network(handles.get("network")),
     )
+
+
+def load_rows(connection: Connection, vm_id: VmId) -> tuple[VmRecord | None, dict[str, bytes]]:
+    """Return a VM's row and its handles, as one moment has them."""
+    return store.find_vm(connection, vm_id), store.load_handles(connection, vm_id)

@@ -12,22 +12,20 @@ from __future__ import annotations
 import logging
 from sqlite3 import Connection
 
-import msgspec
-
 from banger import store
-from banger.engine.state.engine import Engine
+from banger.engine.state.became import became
 from banger.engine.state.lifetime import LIFETIME, begin_lifetime
+from banger.engine.state.machine import Machine
 from banger.engine.state.runtime import RESTART, Unsaved
 from banger.model.names import OperationId, VmId
-from banger.model.vm import LIVE, EventKind, VmRecord, VmState
+from banger.model.vm import LIVE, VmState
 
 log = logging.getLogger(__name__)
 
 
 async def save_outcome(
-    engine: Engine,
+    machine: Machine,
     operation: OperationId,
-    vm_id: VmId,
     state: VmState,
     *,
     error: str | None = None,
@@ -41,18 +39,11 @@ async def save_outcome(
     Raises:
         NoSpace, DatabaseFailed: it cannot be written.
     """
-    name = await engine.database.write(
-        write_outcome, operation, vm_id, state, error=error, again=again
+    await machine.engine.database.write(
+        write_outcome, operation, machine.id, state, error=error, again=again
     )
-    engine.runtime(vm_id).unsaved = None
-    _tell(engine, vm_id, name, state=state, error=error)
-
-
-def _tell(
-    engine: Engine, vm_id: VmId, name: str | None, *, state: VmState, error: str | None
-) -> None:
-    if name is not None:
-        engine.events.publish(EventKind.STATE, vm_id, name, state=state, text=error)
+    machine.runtime.unsaved = None
+    became(machine, state, error=error)
 
 
 def write_outcome(
@@ -63,8 +54,8 @@ def write_outcome(
     *,
     error: str | None = None,
     again: bytes | None = None,
-) -> str | None:
-    """The transaction of `save_outcome`; return the VM's name if it is there."""
+) -> None:
+    """The transaction of `save_outcome`."""
     store.update_state(connection, vm_id, state, error=error)
     if state is VmState.RUNNING:
         store.begin_handle(connection, vm_id, LIFETIME, begin_lifetime())
@@ -75,13 +66,11 @@ def write_outcome(
         else:
             store.save_handle(connection, vm_id, RESTART, again)
     store.end_operation(connection, operation)
-    return store.find_name(connection, vm_id)
 
 
 async def save_or_remember(
-    engine: Engine,
+    machine: Machine,
     operation: OperationId,
-    vm_id: VmId,
     state: VmState,
     *,
     error: str | None = None,
@@ -89,38 +78,27 @@ async def save_or_remember(
 ) -> None:
     """As `save_outcome`; what cannot be written is kept in memory."""
     try:
-        await save_outcome(engine, operation, vm_id, state, error=error, again=again)
+        await save_outcome(machine, operation, state, error=error, again=again)
     except store.UNWRITABLE as why:
-        log.warning("%s is %s, which cannot be saved yet: %s", vm_id, state, why.message)
-        remember(engine, vm_id, Unsaved(operation, state, error, again))
-        name = await engine.database.read(store.find_name, vm_id)
-        _tell(engine, vm_id, name, state=state, error=error)
+        log.warning("%s is %s, which cannot be saved yet: %s", machine.id, state, why.message)
+        remember(machine, Unsaved(operation, state, error, again))
 
 
-def remember(engine: Engine, vm_id: VmId, unsaved: Unsaved) -> None:
+def remember(machine: Machine, unsaved: Unsaved) -> None:
     """Keep in memory how an operation ended, until that can be saved."""
-    engine.runtime(vm_id).unsaved = unsaved
-    engine.remembered.set()
+    machine.runtime.unsaved = unsaved
+    machine.engine.remembered.set()
+    became(machine, unsaved.state, error=unsaved.error)
 
 
-async def save_remembered(engine: Engine, vm_id: VmId) -> None:
-    """Save what could not be saved before, if there is something; its lock is held.
+async def save_remembered(machine: Machine) -> None:
+    """Save what could not be saved before, if there is something; the VM's lock is held.
 
     Raises:
         NoSpace, DatabaseFailed: it still cannot be written.
     """
-    unsaved = engine.runtime(vm_id).unsaved
-    if unsaved is None:
-        return
-    operation, state = unsaved.operation, unsaved.state
-    await save_outcome(engine, operation, vm_id, state, error=unsaved.error, again=unsaved.again)
-    if unsaved.again is not None:
-        engine.ended.set()
-
-
-def correct_record(engine: Engine, record: VmRecord) -> VmRecord:
-    """Return a record as it would be had everything been saved."""
-    runtime = engine.runtimes.get(record.id)
-    if runtime is None or runtime.unsaved is None:
-        return record
-    return msgspec.structs.replace(record, state=runtime.unsaved.state, error=runtime.unsaved.error)
+    unsaved = machine.runtime.unsaved
+    if unsaved is not None:
+        await save_outcome(
+            machine, unsaved.operation, unsaved.state, error=unsaved.error, again=unsaved.again
+        )

@@ -17,8 +17,8 @@ from msgspec import Struct
 
 from banger import store
 from banger.engine.state.engine import Engine
-from banger.engine.state.handles import parse_handle, parse_lifetime
-from banger.engine.state.lifetime import LIFETIME
+from banger.engine.state.handles import parse_handle
+from banger.engine.state.lifetime import LIFETIME, parse_lifetime
 from banger.engine.state.runtime import RESTART
 from banger.model.names import VmId
 from banger.model.vm import RestartPolicy, VmRecord, VmSpec
@@ -100,4 +100,4 @@ async def drop_wish(engine: Engine, vm_id: VmId) -> None:
 
 def parse_restart(untrusted_payload: bytes | None) -> Restart | None:
     """Return the next start that a row asks for; None if there is none, or it is damaged."""
-    return None if untrusted_payload is None else parse_handle(untrusted_payload, Restart)
+    return parse_handle(untrusted_payload, Restart)

@@ -127,8 +127,8 @@ class VmRuntime:
     """Made by boot or by recovery; closed by whoever ends the VM."""
     connecting: asyncio.Lock = field(default_factory=asyncio.Lock)
     """So that two askers of a lost connection make one new one."""
-    watcher: asyncio.Task[None] | None = None
-    """Wakes every waiter when the VMM ends; belongs to the engine's tasks."""
+    attendants: dict[str, asyncio.Task[object]] = field(default_factory=dict)
+    """What goes on for the VM while it has a VMM, by name; `became` starts and ends them."""
     network_socket: socket.socket | None = None
     """The network's end for a VMM that is about to be spawned."""
     ending_since: float = 0.0
@@ -160,15 +160,6 @@ async def hold_workspace(runtime: VmRuntime, op: Operation) -> AsyncIterator[Non
         op.progress("wait for another workspace operation of this VM")
     async with runtime.workspace:
         yield
-
-
-async def stop_watching(runtime: VmRuntime) -> None:
-    """End the watcher of a VMM that is gone, and close the connection to its guest."""
-    watcher, runtime.watcher = runtime.watcher, None
-    if watcher is not None and watcher is not asyncio.current_task():
-        watcher.cancel()
-        await asyncio.wait({watcher})
-    await close_connection(runtime)
 
 
 async def close_connection(runtime: VmRuntime) -> None:

@@ -10,7 +10,7 @@ import msgspec
 
 from banger import images, kernels, store, templates
 from banger.engine.state.machine import Machine
-from banger.engine.state.runtime import stop_watching
+from banger.engine.state.runtime import close_connection
 from banger.engine.steps.actor import Actor
 from banger.engine.steps.handles import ended_unless_saved
 from banger.engine.steps.network import close_network_socket
@@ -77,7 +77,7 @@ async def _end_vmm(machine: Machine, _: Step) -> None:
         driver = await machine.driver()
         if not await driver.quit(machine.vmm, deadline_s=QUIT_DEADLINE_S):
             await driver.kill(machine.vmm)
-    await stop_watching(machine.runtime)
+    await close_connection(machine.runtime)
     await machine.engine.database.write(store.delete_handle, machine.id, "vmm")
     machine.vmm = None
 

@@ -6,20 +6,23 @@ If the process dies during a start, recovery undoes it and the VM is `stopped`.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator, Callable
 from sqlite3 import Connection
 
 from msgspec import structs
 
 from banger import images
+from banger.engine.state.became import became
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import require_undamaged
-from banger.engine.state.machine import load_machine
+from banger.engine.state.machine import Machine
 from banger.engine.state.operations import Operation
 from banger.engine.state.outcome import save_or_remember, write_outcome
 from banger.engine.state.restartpolicy import GIVEN_UP, NO_WISH, Wish
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.steps.runner import run_undoable
-from banger.engine.transitions.became import became
 from banger.engine.transitions.journal import begin_held
 from banger.engine.transitions.preflight import require_programs
 from banger.errors import BangerError, BootFailed, DeadlineExceeded
@@ -30,11 +33,7 @@ from banger.model.vm import (
     VmState,
     next_spec,
 )
-from banger.plan.lifecycle import (
-    Plan,
-    plan_restore,
-    plan_start,
-)
+from banger.plan.lifecycle import plan_restore, plan_start
 
 BOOT_DEADLINE_S = {Accel.TCG: 300.0, Accel.KVM: 60.0}
 """From the VMM's start until the guest's init has settled."""
@@ -61,14 +60,13 @@ async def require_bootable(engine: Engine, record: VmRecord) -> None:
 
 
 async def start_held(
-    engine: Engine,
+    machine: Machine,
     op: Operation,
-    record: VmRecord,
     *,
     deadline_s: float,
     journal: str = "vm.start",
     wish: Wish = NO_WISH,
-) -> VmRecord:
+) -> None:
     """Boot a VM whose lifecycle lock is held, as what it was changed to while it ran.
 
     What becomes of a wish to start it again is saved with the start's end, in one transaction.
@@ -76,95 +74,90 @@ async def start_held(
     Raises:
         BootFailed: it did not become ready; it is kept, in state `error`.
     """
+    record = machine.record
     require_undamaged(record)
     # It boots from its own disk: what it was started from before is not needed any more.
     changed = structs.replace(record, spec=next_spec(record), origin=None, pending=None)
-    await _begin_start(engine, op, record, journal=journal, changed=changed, wish=wish)
-    plan = plan_start(record.id, changed.spec)
-    return await _start(engine, op, record, plan=plan, deadline_s=deadline_s, wish=wish)
+    await _begin_start(machine, op, journal=journal, changed=changed, wish=wish)
+    plan = plan_start(machine.id, changed.spec)
+    async with _starting(machine, op, deadline_s=deadline_s, wish=wish):
+        await run_undoable(machine, op, plan, save=_save_running(machine, op))
 
 
 async def restore_held(
-    engine: Engine,
-    op: Operation,
-    record: VmRecord,
-    *,
-    shape: Shape,
-    origin: str,
-    deadline_s: float,
-) -> VmRecord:
+    machine: Machine, op: Operation, *, shape: Shape, origin: str, deadline_s: float
+) -> None:
     """Start a VM that does not run, and whose lifecycle lock is held, from a saved machine.
 
     Raises:
         BootFailed: it did not become ready; it is kept, in state `error`.
     """
+    record = machine.record
     changed = structs.replace(
         record,
         spec=structs.replace(record.spec, shape=shape),
         origin=origin,
         pending=None if record.pending == shape else record.pending,
     )
-    await _begin_start(engine, op, record, journal="vm.start", changed=changed, wish=NO_WISH)
-    plan = plan_restore(record.id, changed.spec, origin=origin)
-    return await _start(engine, op, record, plan=plan, deadline_s=deadline_s, wish=NO_WISH)
+    await _begin_start(machine, op, journal="vm.start", changed=changed, wish=NO_WISH)
+    plan = plan_restore(machine.id, changed.spec, origin=origin)
+    async with _starting(machine, op, deadline_s=deadline_s, wish=NO_WISH):
+        await run_undoable(machine, op, plan, save=_save_running(machine, op))
 
 
 async def _begin_start(
-    engine: Engine, op: Operation, record: VmRecord, *, journal: str, changed: VmRecord, wish: Wish
+    machine: Machine, op: Operation, *, journal: str, changed: VmRecord, wish: Wish
 ) -> None:
+    before = machine.record
     try:
-        await begin_held(
-            engine, op, record, journal=journal, state=VmState.STARTING, changed=changed
-        )
+        await begin_held(machine, op, journal=journal, state=VmState.STARTING, changed=changed)
     except asyncio.CancelledError:
         # It may have been written nevertheless.
-        state, error, again = record.state, record.error, wish.after_cancel
         await finish_shielded(
-            save_or_remember(engine, op.id, record.id, state, error=error, again=again)
+            save_or_remember(
+                machine, op.id, before.state, error=before.error, again=wish.after_cancel
+            )
         )
         raise
 
 
-async def _start(
-    engine: Engine,
-    op: Operation,
-    record: VmRecord,
-    *,
-    plan: Plan,
-    deadline_s: float,
-    wish: Wish,
-) -> VmRecord:
-    def save(connection: Connection) -> None:
-        write_outcome(connection, op.id, record.id, VmState.RUNNING)
+def _save_running(machine: Machine, op: Operation) -> Callable[[Connection], None]:
+    return functools.partial(
+        write_outcome, operation=op.id, vm_id=machine.id, state=VmState.RUNNING
+    )
 
+
+@contextlib.asynccontextmanager
+async def _starting(
+    machine: Machine, op: Operation, *, deadline_s: float, wish: Wish
+) -> AsyncIterator[None]:
+    """Have a block that starts a VM end in time; save why it failed, or tell that the VM runs."""
     try:
         async with asyncio.timeout(deadline_s):
-            machine = await load_machine(engine, record.id)
-            await run_undoable(machine, op, plan, save=save)
+            yield
     except TimeoutError as error:
         slow = DeadlineExceeded(f"It was not ready within {deadline_s:g} s.")
-        raise await _boot_failed(engine, op, record, slow, wish) from error
+        raise await _boot_failed(machine, op, slow, wish) from error
     except BangerError as error:
-        raise await _boot_failed(engine, op, record, error, wish) from error
+        raise await _boot_failed(machine, op, error, wish) from error
     except BaseException:
         stopped, again = VmState.STOPPED, wish.after_cancel
-        await finish_shielded(save_or_remember(engine, op.id, record.id, stopped, again=again))
+        await finish_shielded(save_or_remember(machine, op.id, stopped, again=again))
         raise
     became(machine, VmState.RUNNING)
-    return machine.record
 
 
 async def _boot_failed(
-    engine: Engine, op: Operation, record: VmRecord, cause: BangerError, wish: Wish
+    machine: Machine, op: Operation, cause: BangerError, wish: Wish
 ) -> BootFailed:
     """Save why a VM did not become ready, and return the error that says so (hazard H5)."""
     why, again = cause.message, wish.after_failure
     if wish.after_cancel and not again:
         why = f"{why} {GIVEN_UP}"
-    await save_or_remember(engine, op.id, record.id, VmState.ERROR, error=why, again=again)
-    log = engine.layout.vm_console_log(record.id)
+    await save_or_remember(machine, op.id, VmState.ERROR, error=why, again=again)
+    name, log = machine.record.spec.name, machine.engine.layout.vm_console_log(machine.id)
     return BootFailed(
-        f"{record.spec.name} did not become ready: {cause.message} Its console log is {log}.",
-        hint=f"banger vm logs {record.spec.name}",
+        f"{name} did not become ready: {cause.message} Its console log is {log}.",
+        hint=f"banger vm logs {name}",
         details=cause.details,
     )

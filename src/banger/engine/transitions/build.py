@@ -17,7 +17,7 @@ from pathlib import Path
 from banger import guest, store, templates
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_connection
-from banger.engine.state.machine import load_machine
+from banger.engine.state.machine import Machine
 from banger.engine.state.operations import (
     OPERATION_ID_BYTES,
     Note,
@@ -62,20 +62,20 @@ async def build_template(engine: Engine, key: str, spec: VmSpec, tell: Tell) -> 
         VmmFailed: it could not be saved.
     """
     op = _operation(engine, tell)
-    record = _plan_builder(engine, key, spec)
-    staged = engine.layout.saving_dir(record.id)
+    machine = Machine(engine, _plan_builder(engine, key, spec))
+    staged = engine.layout.saving_dir(machine.id)
     try:
-        await engine.database.write(insert_claimed, op, record)
+        await engine.database.write(insert_claimed, op, machine.record)
         try:
-            async with engine.runtime(record.id).lifecycle.hold(op):
-                await make_parts(engine, op, record)
-                limit = default_boot_deadline_s(record)
-                started = await start_held(engine, op, record, deadline_s=limit)
+            async with machine.runtime.lifecycle.hold(op):
+                await make_parts(machine, op)
+                limit = default_boot_deadline_s(machine.record)
+                await start_held(machine, op, deadline_s=limit)
                 op.progress("save template")
-                await _quiesce(await get_connection(engine, started))
-                await _save(engine, record, staged)
+                await _quiesce(await get_connection(engine, machine.record))
+                await _save(machine, staged)
         finally:
-            await finish_shielded(_delete_builder(engine, record.id))
+            await finish_shielded(_delete_builder(engine, machine.id))
         template = _describe(engine, key, spec)
         await asyncio.to_thread(templates.publish_template, engine.layout, staged, template)
     finally:
@@ -123,10 +123,9 @@ async def _quiesce(connection: guest.GuestConnection) -> None:
     await guest.sync(connection, deadline_s=QUIESCE_DEADLINE_S)
 
 
-async def _save(engine: Engine, record: VmRecord, staged: Path) -> None:
+async def _save(machine: Machine, staged: Path) -> None:
     # Closed first: the saved agent then waits for a host, as every clone's does (D6).
-    await close_connection(engine.runtime(record.id))
-    machine = await load_machine(engine, record.id)
+    await close_connection(machine.runtime)
     await begin_saving(machine, staged)
     await pause_vmm(machine)
     await save_machine(machine, staged)

@@ -135,5 +135,5 @@ def _still_to_take(records: list[VmRecord], handles: dict[VmId, bytes]) -> int:
 
 
 def _taken_mib(untrusted_handle: bytes | None) -> int:
-    handle = None if untrusted_handle is None else parse_handle(untrusted_handle, VmmHandle)
+    handle = parse_handle(untrusted_handle, VmmHandle)
     return 0 if handle is None else read_taken_mib(handle.process)

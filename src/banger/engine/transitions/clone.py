@@ -7,18 +7,21 @@ its own: if the process dies before that, recovery undoes all of it and the VM n
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import functools
+from collections.abc import AsyncIterator
 from sqlite3 import Connection
 
 import msgspec
 
 from banger import guest, store, templates
+from banger.engine.state.became import became
 from banger.engine.state.engine import Engine
-from banger.engine.state.machine import load_machine
+from banger.engine.state.machine import Machine
 from banger.engine.state.operations import Operation
 from banger.engine.state.outcome import write_outcome
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.steps.runner import run_undoable
-from banger.engine.transitions.became import became
 from banger.engine.transitions.delete import forget
 from banger.engine.transitions.pool import drain_template
 from banger.errors import (
@@ -29,8 +32,8 @@ from banger.errors import (
     NoSpace,
     TemplateUnusable,
 )
-from banger.model.vm import VmRecord, VmState, template_of
-from banger.plan.lifecycle import Plan, plan_clone, plan_prepare
+from banger.model.vm import VmState, template_of
+from banger.plan.lifecycle import plan_clone, plan_prepare
 
 CLONE_DEADLINE_S = 60.0
 """A clone that takes longer than this on a busy host would sooner be booted."""
@@ -39,84 +42,68 @@ NOT_THE_TEMPLATE = (DatabaseFailed, HostFailed, NoSpace, *guest.EXEC_REFUSALS.va
 """What says nothing of the template that was to be cloned: it stays."""
 
 
-async def clone_held(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
-    """Start a VM, whose lifecycle lock is held and whose journal is open, from its template.
+async def clone_vm(machine: Machine, op: Operation, *, state: VmState = VmState.RUNNING) -> None:
+    """Start a VM, whose lifecycle lock is held and whose journal is open, from its origin.
 
-    If it does not work a notice says so, a damaged template is gone, another one is suspected until
-    a boot has been tried (`judge_template`), and the record, whose journal is still open, is
-    returned in state `created` and has no origin (D3).
-    """
-    try:
-        return await _clone(engine, op, record, _plan(record), VmState.RUNNING)
-    except BangerError as error:
-        return await _give_up(engine, op, record, error)
-    except BaseException:
-        await finish_shielded(forget(engine, op, record.id))
-        raise
-
-
-async def clone_exactly(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
-    """Start a VM from a snapshot. Unlike `clone_held`, never falls back to booting.
+    In state `paused` it is ready, has rehearsed, and stands still (`pool`).
 
     Raises:
-        BangerError: it could not be started; nothing of it is left.
+        BangerError: it could not be started; its row is left, for the caller to remove.
     """
-    return await _clone_or_forget(engine, op, record, _plan(record), VmState.RUNNING)
-
-
-async def prepare_clone(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
-    """Start a VM as above that nobody has asked for yet: it is ready, and stands still (`pool`).
-
-    Raises:
-        BangerError: it could not be started; nothing of it is left.
-    """
+    record = machine.record
     assert record.origin is not None
-    plan = plan_prepare(record.id, record.spec, origin=record.origin)
-    return await _clone_or_forget(engine, op, record, plan, VmState.PAUSED)
-
-
-def _plan(record: VmRecord) -> Plan:
-    assert record.origin is not None
-    return plan_clone(record.id, record.spec, origin=record.origin)
-
-
-async def _clone_or_forget(
-    engine: Engine, op: Operation, record: VmRecord, plan: Plan, state: VmState
-) -> VmRecord:
-    try:
-        return await _clone(engine, op, record, plan, state)
-    except BaseException:
-        await finish_shielded(forget(engine, op, record.id))
-        raise
-
-
-async def _clone(
-    engine: Engine, op: Operation, record: VmRecord, plan: Plan, state: VmState
-) -> VmRecord:
-    def save(connection: Connection) -> None:
-        write_outcome(connection, op.id, record.id, state)
-
+    plan = plan_clone if state is VmState.RUNNING else plan_prepare
+    steps = plan(machine.id, record.spec, origin=record.origin)
+    save = functools.partial(write_outcome, operation=op.id, vm_id=machine.id, state=state)
     try:
         async with asyncio.timeout(CLONE_DEADLINE_S):
-            machine = await load_machine(engine, record.id)
-            await run_undoable(machine, op, plan, save=save)
+            await run_undoable(machine, op, steps, save=save)
     except TimeoutError as error:
         slow = f"The clone was not ready within {CLONE_DEADLINE_S:g} s."
         raise DeadlineExceeded(slow) from error
     became(machine, state)
-    return machine.record
 
 
-async def judge_template(engine: Engine, origin: str | None, *, booted: bool) -> None:
-    """Remove the template of an origin that failed where a boot did not: the fault is its own.
+@contextlib.asynccontextmanager
+async def forgotten_if_failed(machine: Machine, op: Operation) -> AsyncIterator[None]:
+    """Remove the row of a VM that a block could not start: nothing is left of it."""
+    try:
+        yield
+    except BaseException:
+        await finish_shielded(forget(machine.engine, op, machine.id))
+        raise
 
-    Where the boot failed, too, the host is at fault, such as by a limit on memory: it stays.
+
+@contextlib.asynccontextmanager
+async def booted_if_failed(machine: Machine, op: Operation) -> AsyncIterator[None]:
+    """Take back that a block could not clone a VM's template: the VM is to be booted.
+
+    A notice says so. A damaged template is removed; another template is suspected until a boot has
+    been tried (`judged_template`). The journal stays open; the record is in state `created` and has
+    no origin (D3).
+    """
+    async with forgotten_if_failed(machine, op):
+        try:
+            yield
+        except BangerError as error:
+            await _give_up(machine, op, error)
+
+
+@contextlib.asynccontextmanager
+async def judged_template(engine: Engine, origin: str | None) -> AsyncIterator[None]:
+    """Remove the template of an origin that failed where a block, which boots, does not.
+
+    The fault is the template's own then. Where the boot fails, too, the host is at fault, such as
+    by a limit on memory: the template stays.
     """
     key = template_of(origin)
-    if key is None or key not in engine.suspects:
-        return
-    engine.suspects.discard(key)
-    if booted:
+    try:
+        yield
+    except BaseException:
+        engine.suspects -= {key}
+        raise
+    if key is not None and key in engine.suspects:
+        engine.suspects.discard(key)
         await _remove(engine, key)
 
 
@@ -126,19 +113,20 @@ async def _remove(engine: Engine, key: str) -> None:
     await asyncio.to_thread(templates.remove_template, engine.layout, key)
 
 
-async def _give_up(engine: Engine, op: Operation, record: VmRecord, error: BangerError) -> VmRecord:
-    key = template_of(record.origin)
+async def _give_up(machine: Machine, op: Operation, error: BangerError) -> None:
+    engine, key = machine.engine, template_of(machine.record.origin)
     assert key is not None
     op.note("notice", f"The template could not be used, booting instead: {error.message}")
     if isinstance(error, TemplateUnusable):
         await _remove(engine, key)
     elif not isinstance(error, NOT_THE_TEMPLATE):
         engine.suspects.add(key)
+    booting = msgspec.structs.replace(machine.record, origin=None)
 
     def save(connection: Connection) -> None:
-        store.update_state(connection, record.id, VmState.CREATED)
+        store.update_state(connection, machine.id, VmState.CREATED)
         store.update_spec(connection, booting)
 
-    booting = msgspec.structs.replace(record, origin=None, state=VmState.CREATED)
     await engine.database.write(save)
-    return booting
+    machine.record = booting
+    became(machine, VmState.CREATED)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from sqlite3 import Connection
 
 from banger import store
+from banger.engine.state.became import vanished
 from banger.engine.state.engine import Engine
 from banger.engine.state.machine import load_machine
 from banger.engine.state.operations import Operation
@@ -18,13 +19,8 @@ from banger.engine.transitions.journal import save_failed_end
 from banger.engine.transitions.sweep import sweep_bases, sweep_snapshots
 from banger.errors import BangerError
 from banger.model.names import VmId
-from banger.model.vm import (
-    EventKind,
-    VmState,
-)
-from banger.plan.lifecycle import (
-    plan_delete,
-)
+from banger.model.vm import VmState
+from banger.plan.lifecycle import plan_delete
 
 ONLY_A_RECORD = "All of it is deleted but its record, which could not be written; delete it again."
 
@@ -43,16 +39,13 @@ async def delete_now(engine: Engine, op: Operation, vm_id: VmId) -> None:
     try:
         await run_forward(machine, op, plan_delete(vm_id), journalled=journalled)
     except BangerError as error:
-        await save_failed_end(engine, op, vm_id, error)
+        await save_failed_end(machine, op, error)
         raise
     try:
         await forget(engine, op, vm_id)
     except store.UNWRITABLE:
-        remember(engine, vm_id, Unsaved(op.id, VmState.ERROR, ONLY_A_RECORD))
+        remember(machine, Unsaved(op.id, VmState.ERROR, ONLY_A_RECORD))
         raise
-    gone = engine.runtimes.pop(vm_id, None)
-    if gone is not None and gone.restart is not None:
-        gone.restart.task.cancel()
     await sweep_snapshots(engine)
     await sweep_bases(engine)
 
@@ -61,7 +54,7 @@ async def forget(engine: Engine, op: Operation, vm_id: VmId) -> None:
     """Remove a VM's row, and tell."""
     name = await engine.database.write(forget_vm, op, vm_id)
     if name is not None:
-        engine.events.publish(EventKind.DELETED, vm_id, name)
+        vanished(engine, vm_id, name)
 
 
 def forget_vm(connection: Connection, op: Operation, vm_id: VmId) -> str | None:

@@ -11,8 +11,7 @@ import asyncio
 import os
 from pathlib import Path
 
-from banger.engine.state.engine import Engine
-from banger.engine.state.lookup import reload_vm
+from banger.engine.state.machine import Machine
 from banger.engine.state.operations import Operation
 from banger.engine.transitions.delete import delete_now
 from banger.errors import BootFailed
@@ -27,11 +26,10 @@ SHOWN_LINES = 12
 """Shown of the end of each log."""
 
 
-async def replace_by_report(
-    engine: Engine, op: Operation, record: VmRecord, failure: BootFailed
-) -> BootFailed:
+async def replace_by_report(machine: Machine, op: Operation, failure: BootFailed) -> BootFailed:
     """Keep a VM's logs in a report and delete the VM; return the error that says so."""
-    cause = (await reload_vm(engine, record.id)).error or failure.message
+    engine, record = machine.engine, machine.record
+    cause = record.error or failure.message
     name = record.spec.name
     shown = await asyncio.to_thread(_render_ends, engine.layout, record)
     path = await asyncio.to_thread(_save_logs, engine.layout, record, op=op, cause=cause)

@@ -9,16 +9,14 @@ from __future__ import annotations
 from sqlite3 import Connection
 
 from banger import store
-from banger.engine.state.engine import Engine
-from banger.engine.state.handles import load_vmm_handle
+from banger.engine.state.became import became
 from banger.engine.state.lifetime import LIFETIME
+from banger.engine.state.machine import Machine
 from banger.engine.state.operations import Operation
 from banger.engine.state.outcome import save_or_remember
 from banger.errors import BangerError
 from banger.host.identity import is_alive
-from banger.model.names import VmId
 from banger.model.vm import (
-    EventKind,
     VmRecord,
     VmState,
     require_transition,
@@ -26,9 +24,8 @@ from banger.model.vm import (
 
 
 async def begin_held(
-    engine: Engine,
+    machine: Machine,
     op: Operation,
-    record: VmRecord,
     *,
     journal: str,
     state: VmState,
@@ -40,33 +37,34 @@ async def begin_held(
     The lifecycle lock is held. Of a restart the second half's journal replaces the first's. The
     time to live is counted from this start, whatever there was before.
     """
-    require_transition(record.state, state)
+    require_transition(machine.record.state, state)
+    now = machine.engine.now()
 
     def begin(connection: Connection) -> None:
-        store.begin_operation(connection, op.id, journal, record.id, now=engine.now())
-        store.update_state(connection, record.id, state)
+        store.begin_operation(connection, op.id, journal, machine.id, now=now)
+        store.update_state(connection, machine.id, state)
         if state is VmState.STARTING:
-            store.delete_handle(connection, record.id, LIFETIME)
-        if changed is not None and changed != record:
+            store.delete_handle(connection, machine.id, LIFETIME)
+        if changed is not None and changed != machine.record:
             store.update_spec(connection, changed)
 
-    await engine.database.write(begin)
+    await machine.engine.database.write(begin)
     # What had to be remembered is superseded.
-    engine.runtime(record.id).unsaved = None
-    engine.events.publish(EventKind.STATE, record.id, record.spec.name, state=state)
+    machine.runtime.unsaved = None
+    machine.record = changed or machine.record
+    became(machine, state)
 
 
-async def save_failed_end(engine: Engine, op: Operation, vm_id: VmId, error: BangerError) -> None:
+async def save_failed_end(machine: Machine, op: Operation, error: BangerError) -> None:
     """Save what is true of a VM that could not be ended: it runs still, or is in state `error`."""
-    lives = await _has_live_vmm(engine, vm_id)
+    lives = _has_live_vmm(machine)
     state, why = (VmState.RUNNING, None) if lives else (VmState.ERROR, error.message)
-    await save_or_remember(engine, op.id, vm_id, state, error=why)
+    await save_or_remember(machine, op.id, state, error=why)
 
 
-async def _has_live_vmm(engine: Engine, vm_id: VmId) -> bool:
+def _has_live_vmm(machine: Machine) -> bool:
     """Tell whether a VM's VMM runs; if that cannot be found out it may."""
     try:
-        handle = await load_vmm_handle(engine, vm_id)
-        return handle is not None and is_alive(handle.process)
-    except (BangerError, OSError):
+        return machine.vmm is not None and is_alive(machine.vmm.process)
+    except OSError:
         return True

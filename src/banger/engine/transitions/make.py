@@ -8,15 +8,16 @@ from sqlite3 import Connection
 import msgspec
 
 from banger import store
+from banger.engine.state.became import appeared
 from banger.engine.state.engine import Engine
-from banger.engine.state.machine import load_machine
+from banger.engine.state.machine import Machine
 from banger.engine.state.operations import Operation
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.steps.runner import run_undoable
 from banger.engine.transitions.delete import forget
 from banger.errors import NameTaken
 from banger.model.names import ID_BYTES, format_vm_id, format_word_pair
-from banger.model.vm import EventKind, Role, User, VmRecord, VmSpec, VmState, WorkspaceRecord
+from banger.model.vm import Role, User, VmRecord, VmSpec, VmState, WorkspaceRecord
 from banger.plan.lifecycle import plan_create
 
 NAME_TRIES = 20
@@ -31,7 +32,7 @@ async def claim_vm(
     origin: str | None = None,
     role: Role = User(),  # noqa: B008 - frozen
     workspace: WorkspaceRecord | None = None,
-) -> VmRecord:
+) -> Machine:
     """Insert the VM's row; a generated name that is taken is generated again (C6).
 
     A VM that starts from a saved machine is `starting` from its first moment.
@@ -60,8 +61,8 @@ async def claim_vm(
                 raise
         else:
             engine.operations.concerns(record.id)
-            engine.events.publish(EventKind.CREATED, record.id, name, state=state)
-            return record
+            appeared(engine, record)
+            return Machine(engine, record)
 
 
 async def _insert_or_forget(engine: Engine, op: Operation, record: VmRecord) -> None:
@@ -82,7 +83,7 @@ def insert_claimed(connection: Connection, op: Operation, record: VmRecord) -> N
     store.begin_operation(connection, op.id, "vm.create", record.id, now=record.created_at)
 
 
-async def make_parts(engine: Engine, op: Operation, record: VmRecord) -> None:
+async def make_parts(machine: Machine, op: Operation) -> None:
     """Make the durable parts of a claimed VM, or leave nothing of it."""
     op.progress("create")
 
@@ -90,8 +91,8 @@ async def make_parts(engine: Engine, op: Operation, record: VmRecord) -> None:
         store.end_operation(connection, op.id)
 
     try:
-        machine = await load_machine(engine, record.id)
-        await run_undoable(machine, op, plan_create(record.id, record.spec), save=close)
+        plan = plan_create(machine.id, machine.record.spec)
+        await run_undoable(machine, op, plan, save=close)
     except BaseException:
-        await finish_shielded(forget(engine, op, record.id))
+        await finish_shielded(forget(machine.engine, op, machine.id))
         raise

@@ -5,40 +5,35 @@ If the process dies during a pause recovery lets the VM go on; during a resume, 
 
 from __future__ import annotations
 
-from sqlite3 import Connection
+import functools
 
 from banger import store
-from banger.engine.state.engine import Engine
-from banger.engine.state.lookup import reload_vm
-from banger.engine.state.machine import load_machine
+from banger.engine.state.became import became
+from banger.engine.state.machine import Machine
 from banger.engine.state.operations import Operation
 from banger.engine.state.outcome import save_or_remember, save_remembered, write_outcome
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.steps.runner import run_forward, run_undoable
-from banger.engine.transitions.became import became
 from banger.errors import WrongState
 from banger.model.vm import VmRecord, VmState
 from banger.plan.steps import PauseVmm, ResumeVmm
 
 
-async def resume_held(engine: Engine, op: Operation, record: VmRecord) -> VmRecord:
+async def resume_held(machine: Machine, op: Operation) -> None:
     """Let a VM whose lifecycle lock is held go on, if it is paused."""
-    if record.state is not VmState.PAUSED:
-        return record
+    if machine.record.state is VmState.PAUSED:
+        await finish_shielded(_resume(machine, op))
 
-    async def finish() -> None:
-        now = engine.now()
-        await engine.database.write(store.begin_operation, op.id, "vm.resume", record.id, now=now)
-        try:
-            machine = await load_machine(engine, record.id)
-            await run_forward(machine, op, (ResumeVmm(vm_id=record.id),))
-        except BaseException:
-            await engine.database.write(store.end_operation, op.id)
-            raise
-        await save_or_remember(engine, op.id, record.id, VmState.RUNNING)
 
-    await finish_shielded(finish())
-    return await reload_vm(engine, record.id)
+async def _resume(machine: Machine, op: Operation) -> None:
+    database, now = machine.engine.database, machine.engine.now()
+    await database.write(store.begin_operation, op.id, "vm.resume", machine.id, now=now)
+    try:
+        await run_forward(machine, op, (ResumeVmm(vm_id=machine.id),))
+    except BaseException:
+        await database.write(store.end_operation, op.id)
+        raise
+    await save_or_remember(machine, op.id, VmState.RUNNING)
 
 
 def require_running_or_paused(record: VmRecord) -> None:
@@ -54,21 +49,18 @@ def require_running_or_paused(record: VmRecord) -> None:
         )
 
 
-async def pause_held(engine: Engine, op: Operation, record: VmRecord) -> None:
+async def pause_held(machine: Machine, op: Operation) -> None:
     """Stop the processors of a VM that runs, and whose lifecycle lock is held."""
-    vm_id = record.id
-
-    def save(connection: Connection) -> None:
-        write_outcome(connection, op.id, vm_id, VmState.PAUSED)
-
-    await save_remembered(engine, vm_id)
-    begin, now = store.begin_operation, engine.now()
+    await save_remembered(machine)
+    begin, now = store.begin_operation, machine.engine.now()
+    paused = functools.partial(
+        write_outcome, operation=op.id, vm_id=machine.id, state=VmState.PAUSED
+    )
     try:
-        await engine.database.write(begin, op.id, "vm.pause", vm_id, now=now)
-        machine = await load_machine(engine, vm_id)
-        await run_undoable(machine, op, (PauseVmm(vm_id=vm_id),), save=save)
+        await machine.engine.database.write(begin, op.id, "vm.pause", machine.id, now=now)
+        await run_undoable(machine, op, (PauseVmm(vm_id=machine.id),), save=paused)
     except BaseException:
         # It may be saved that the VM is paused, if this was cancelled at the last moment.
-        await finish_shielded(save_or_remember(engine, op.id, vm_id, VmState.RUNNING))
+        await finish_shielded(save_or_remember(machine, op.id, VmState.RUNNING))
         raise
     became(machine, VmState.PAUSED)

@@ -33,9 +33,9 @@ from sqlite3 import Connection
 import msgspec
 
 from banger import store
+from banger.engine.state.became import appeared
 from banger.engine.state.engine import Engine
-from banger.engine.state.lookup import insist, reload_vm
-from banger.engine.state.machine import load_machine
+from banger.engine.state.machine import Machine, load_machine
 from banger.engine.state.operations import Operation
 from banger.engine.state.outcome import save_outcome
 from banger.engine.state.tasks import finish_shielded
@@ -43,7 +43,7 @@ from banger.engine.steps.guest import hand_out_guest
 from banger.engine.transitions.delete import delete_now
 from banger.errors import BangerError, NameTaken
 from banger.model.names import VmId, format_word_pair
-from banger.model.vm import EventKind, Pooled, VmRecord, VmSpec, VmState, template_origin
+from banger.model.vm import Pooled, VmRecord, VmSpec, VmState, template_origin
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +56,7 @@ IsChosen = Callable[[str | None, VmSpec], bool]
 
 async def claim_prepared(
     engine: Engine, op: Operation, spec: VmSpec, origin: str
-) -> VmRecord | None:
+) -> Machine | None:
     """Return a waiting clone of a template as the VM of this spec, handed out; None: there is none.
 
     Raises:
@@ -68,7 +68,7 @@ async def claim_prepared(
     return claimed
 
 
-async def _claim_one(engine: Engine, op: Operation, spec: VmSpec, origin: str) -> VmRecord | None:
+async def _claim_one(engine: Engine, op: Operation, spec: VmSpec, origin: str) -> Machine | None:
     for waiting in await load_waiting(engine):
         runtime = engine.runtimes.get(waiting.id)
         fits = is_ready(waiting) and waiting.origin == origin
@@ -79,13 +79,8 @@ async def _claim_one(engine: Engine, op: Operation, spec: VmSpec, origin: str) -
             if claimed is None:
                 continue
             # One that cannot be used is not followed by another: its asker has waited enough.
-            is_out = await _hand_out(engine, op, claimed, called=_hostname(waiting))
-            return await _reload(engine, claimed.id) if is_out else None
+            return await _hand_out(engine, op, claimed, called=_hostname(waiting))
     return None
-
-
-async def _reload(engine: Engine, vm_id: VmId) -> VmRecord:
-    return await insist(lambda: reload_vm(engine, vm_id))
 
 
 async def _wait_for_fill(engine: Engine, op: Operation, origin: str) -> bool:
@@ -140,27 +135,28 @@ async def _claim(engine: Engine, op: Operation, vm_id: VmId, spec: VmSpec) -> Vm
         raise
     if claimed is not None:
         engine.operations.concerns(vm_id)
-        engine.events.publish(EventKind.CREATED, vm_id, claimed.spec.name, state=VmState.STARTING)
+        appeared(engine, claimed)
     return claimed
 
 
-async def _hand_out(engine: Engine, op: Operation, record: VmRecord, *, called: str) -> bool:
-    """Let a claimed guest go on as what it is now; False if it does not, and is gone."""
+async def _hand_out(
+    engine: Engine, op: Operation, record: VmRecord, *, called: str
+) -> Machine | None:
+    """Let a claimed guest go on as what it is now; None if it does not, and is gone."""
     try:
         machine = await load_machine(engine, record.id)
         driver = await machine.driver()
         await driver.resume(machine.require_vmm(), deadline_s=CLAIM_DEADLINE_S)
         await hand_out_guest(machine, called=called, deadline_s=CLAIM_DEADLINE_S)
-        await save_outcome(engine, op.id, record.id, VmState.RUNNING)
-        engine.started.set()
+        await save_outcome(machine, op.id, VmState.RUNNING)
     except BangerError as error:
         log.warning("the prepared VM %s cannot be used: %s", record.id, error.message)
         await finish_shielded(_give_up(engine, op, record.id))
-        return False
+        return None
     except BaseException:
         await finish_shielded(_give_up(engine, op, record.id))
         raise
-    return True
+    return machine
 
 
 async def _give_up(engine: Engine, op: Operation, vm_id: VmId) -> None:

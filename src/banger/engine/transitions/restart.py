@@ -10,9 +10,7 @@ from __future__ import annotations
 
 import asyncio
 
-from banger.engine.state.engine import Engine
-from banger.engine.state.lookup import reload_vm
-from banger.engine.state.machine import load_machine
+from banger.engine.state.machine import Machine
 from banger.engine.state.operations import Operation
 from banger.engine.state.outcome import save_or_remember
 from banger.engine.state.tasks import finish_shielded
@@ -20,34 +18,31 @@ from banger.engine.steps.runner import run_forward
 from banger.engine.transitions.boot import default_boot_deadline_s, start_held
 from banger.engine.transitions.stop import STOP_DEADLINE_S
 from banger.errors import BangerError
-from banger.model.names import VmId
-from banger.model.vm import VmRecord, VmState
+from banger.model.vm import VmState
 from banger.plan.lifecycle import plan_stop
 
 JOURNAL = "vm.restart"
 
 
 async def finish_restart(
-    engine: Engine, op: Operation, vm_id: VmId, *, deadline_s: float = STOP_DEADLINE_S
-) -> VmRecord:
+    machine: Machine, op: Operation, *, deadline_s: float = STOP_DEADLINE_S
+) -> None:
     """Do what is left of a restart whose lifecycle lock is held: the record's state tells."""
-    record = await reload_vm(engine, vm_id)
     try:
-        if record.state is VmState.STOPPING:
-            await finish_shielded(_stop(engine, op, vm_id, deadline_s=deadline_s))
+        if machine.record.state is VmState.STOPPING:
+            await finish_shielded(_stop(machine, op, deadline_s=deadline_s))
             _give_way()
-        limit = default_boot_deadline_s(record)
-        return await start_held(engine, op, record, deadline_s=limit, journal=JOURNAL)
+        limit = default_boot_deadline_s(machine.record)
+        await start_held(machine, op, deadline_s=limit, journal=JOURNAL)
     finally:
-        await finish_shielded(_save_stopped(engine, op, vm_id))
+        await finish_shielded(_save_stopped(machine, op))
 
 
-async def _stop(engine: Engine, op: Operation, vm_id: VmId, *, deadline_s: float) -> None:
+async def _stop(machine: Machine, op: Operation, *, deadline_s: float) -> None:
     try:
-        machine = await load_machine(engine, vm_id)
-        await run_forward(machine, op, plan_stop(vm_id, deadline_s=deadline_s))
+        await run_forward(machine, op, plan_stop(machine.id, deadline_s=deadline_s))
     except BangerError as error:
-        await save_or_remember(engine, op.id, vm_id, VmState.ERROR, error=error.message)
+        await save_or_remember(machine, op.id, VmState.ERROR, error=error.message)
         raise
 
 
@@ -58,7 +53,7 @@ def _give_way() -> None:
         raise asyncio.CancelledError
 
 
-async def _save_stopped(engine: Engine, op: Operation, vm_id: VmId) -> None:
+async def _save_stopped(machine: Machine, op: Operation) -> None:
     """Save that a restart ended between its halves."""
-    if (await reload_vm(engine, vm_id)).state is VmState.STOPPING:
-        await save_or_remember(engine, op.id, vm_id, VmState.STOPPED)
+    if machine.record.state is VmState.STOPPING:
+        await save_or_remember(machine, op.id, VmState.STOPPED)

@@ -14,7 +14,6 @@ from sqlite3 import Connection
 
 from banger import store
 from banger.engine.state.engine import Engine
-from banger.engine.state.lookup import reload_vm
 from banger.engine.state.machine import load_machine
 from banger.engine.state.operations import Operation
 from banger.engine.state.outcome import save_remembered
@@ -44,8 +43,9 @@ async def take_snapshot(
     def close(connection: Connection) -> None:
         store.end_operation(connection, op.id)
 
-    await save_remembered(engine, vm_id)
-    record = await reload_vm(engine, vm_id)
+    machine = await load_machine(engine, vm_id)
+    await save_remembered(machine)
+    record = machine.record
     require_running_or_paused(record)
     with pinned(engine, op, record.origin):
         plan = plan_snapshot(
@@ -58,7 +58,7 @@ async def take_snapshot(
         begin, now = store.begin_operation, engine.now()
         try:
             await engine.database.write(begin, op.id, "vm.snapshot", vm_id, now=now)
-            await run_undoable(await load_machine(engine, vm_id), op, plan, save=close)
+            await run_undoable(machine, op, plan, save=close)
         except BaseException:
             await finish_shielded(engine.database.write(store.end_operation, op.id))
             raise

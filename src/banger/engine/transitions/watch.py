@@ -1,4 +1,4 @@
-"""Watch the VMMs: when one ends, everyone who waits on its guest is woken at once (H2).
+"""Watch the VMMs, as an attendant: when one ends, whoever waits on its guest is woken at once (H2).
 
 What is left of the VM is then removed, and its state saved, under its lifecycle lock (L2). What
 the host refuses of the first is part of the second; where the records cannot be read, both are
@@ -12,19 +12,19 @@ import contextlib
 import logging
 import signal
 
-from banger import store
 from banger.engine.state.engine import Engine
 from banger.engine.state.machine import Machine, load_machine
 from banger.engine.state.operations import Operation
-from banger.engine.state.outcome import correct_record, save_or_remember
+from banger.engine.state.outcome import save_or_remember
 from banger.engine.state.restartpolicy import GIVEN_UP, decide_restart, wants_restart
 from banger.engine.state.runtime import close_connection
 from banger.engine.steps.runner import run_forward
 from banger.engine.transitions.sweep import sweep_snapshots
-from banger.errors import BangerError, Cancelled
+from banger.errors import BangerError, Cancelled, VmNotFound
 from banger.model.names import VmId
-from banger.model.vm import VmRecord, VmState
+from banger.model.vm import VmState
 from banger.plan.lifecycle import plan_kill
+from banger.vmm.driver import VmmHandle
 
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 """What a VMM ends with, itself or by its sandbox's monitor."""
@@ -35,31 +35,18 @@ AGAIN_S = 1.0
 log = logging.getLogger(__name__)
 
 
-def start_watching(machine: Machine) -> None:
-    """Watch the VMM of a running VM from now on; the task belongs to the engine.
+async def watch_vmm(engine: Engine, vm_id: VmId, vmm: VmmHandle) -> None:
+    """Return when a VMM has ended and its VM's end is saved.
 
-    While a VM starts this is not needed: its death closes the agent's socket, and
+    While a VM starts nobody has to watch: the death of its VMM closes the agent's socket, and
     that ends the start.
     """
-    engine, runtime = machine.engine, machine.runtime
-    runtime.used_at, runtime.cpu_seen, runtime.warned_by, runtime.answers = (
-        None,
-        (0.0, 0.0),
-        None,
-        None,
-    )
-    engine.started.set()
-    runtime.watcher = engine.tasks.start(_watch(machine))
-
-
-async def _watch(machine: Machine) -> None:
-    engine, vm_id, handle = machine.engine, machine.id, machine.require_vmm()
-    driver = await machine.driver()
-    status = await driver.wait_gone(handle)
-    log.info("VMM of %s (pid %d) ended with status %s", vm_id, handle.process.pid, status)
-    await close_connection(machine.runtime)
-    # A verb that ends the VMM itself cancels this task and saves the outcome; one that takes the
-    # lock away ends what is left.
+    driver = await engine.host.driver(vmm.driver)
+    status = await driver.wait_gone(vmm)
+    log.info("VMM of %s (pid %d) ended with status %s", vm_id, vmm.process.pid, status)
+    await close_connection(engine.runtime(vm_id))
+    # A verb that ends the VMM saves the outcome itself, and so ends this task; a verb that takes
+    # the lock away ends what is left.
     while True:
         try:
             await _note_end(engine, vm_id, status)
@@ -72,37 +59,35 @@ async def _watch(machine: Machine) -> None:
 
 async def _note_end(engine: Engine, vm_id: VmId, status: int | None) -> None:
     """Clean up after a VMM, unless a verb has."""
-    runtime = engine.runtime(vm_id)
-    with contextlib.suppress(Cancelled), engine.operations.own("vm.ended", vm_id) as op:
-        async with runtime.lifecycle.hold(op, wait=True):
-            saved = await engine.database.read(store.find_vm, vm_id)
-            record = saved and correct_record(engine, saved)
-            if record is not None and record.state in (VmState.RUNNING, VmState.PAUSED):
-                await _clean_up(engine, op, record, status)
+    with (
+        contextlib.suppress(Cancelled, VmNotFound),
+        engine.operations.own("vm.ended", vm_id) as op,
+    ):
+        async with engine.runtime(vm_id).lifecycle.hold(op, wait=True):
+            machine = await load_machine(engine, vm_id)
+            if machine.record.state in (VmState.RUNNING, VmState.PAUSED):
+                await _clean_up(machine, op, status)
 
 
-async def _clean_up(engine: Engine, op: Operation, record: VmRecord, status: int | None) -> None:
+async def _clean_up(machine: Machine, op: Operation, status: int | None) -> None:
     """Save that a guest powered itself off, or that its VMM failed, and remove what is left."""
+    engine, record = machine.engine, machine.record
     # Of a VMM that an earlier daemon started nobody can tell how it ended.
     failed = status != 0
     again = await decide_restart(engine, record, failed=failed)
-    said = [] if status in (0, None) else [_say_status(engine, record.id, status)]
-    said += [error.message for error in await _remove_rest(engine, op, record.id)]
+    said = [] if status in (0, None) else [_say_status(engine, machine.id, status)]
+    said += [error.message for error in await _remove_rest(machine, op)]
     state = VmState.ERROR if said else VmState.STOPPED
     if again is None and wants_restart(record.spec, failed=failed):
         said.append(GIVEN_UP)
-    await save_or_remember(
-        engine, op.id, record.id, state, error=" ".join(said) or None, again=again
-    )
-    engine.ended.set()
+    await save_or_remember(machine, op.id, state, error=" ".join(said) or None, again=again)
     await sweep_snapshots(engine)
 
 
-async def _remove_rest(engine: Engine, op: Operation, vm_id: VmId) -> list[BangerError]:
+async def _remove_rest(machine: Machine, op: Operation) -> list[BangerError]:
     """Remove what a VMM that has ended leaves, each thing whatever becomes of the others (B3)."""
     errors = []
-    machine = await load_machine(engine, vm_id)
-    for step in plan_kill(vm_id):
+    for step in plan_kill(machine.id):
         try:
             await run_forward(machine, op, (step,), journalled=False)
         except BangerError as error:

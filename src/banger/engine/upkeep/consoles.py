@@ -28,9 +28,7 @@ async def keep_consoles_short(engine: Engine) -> None:
     """Look at the console logs of running VMs, for ever."""
     while True:
         await asyncio.sleep(INTERVAL_S)
-        running = [
-            vm_id for vm_id, runtime in engine.runtimes.items() if runtime.watcher is not None
-        ]
+        running = [vm_id for vm_id, runtime in engine.runtimes.items() if runtime.attendants]
         # One turn of a thread for all: a turn for each was half of what an idle daemon did.
         await asyncio.to_thread(_shorten, [engine.layout.vm_console_log(v) for v in running])
 

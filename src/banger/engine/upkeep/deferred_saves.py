@@ -12,8 +12,9 @@ import contextlib
 
 from banger import store
 from banger.engine.state.engine import Engine
+from banger.engine.state.machine import load_machine
 from banger.engine.state.outcome import save_remembered
-from banger.errors import Cancelled
+from banger.errors import Cancelled, VmNotFound
 
 AGAIN_S = 5.0
 """Between two tries: a write into a database that is full costs little, and tells."""
@@ -34,6 +35,6 @@ async def _save_all(engine: Engine) -> None:
         if runtime.unsaved is None or runtime.lifecycle.holder is not None:
             continue
         # Taken away by a kill or a delete, or still no room.
-        with contextlib.suppress(Cancelled, *store.UNWRITABLE):
+        with contextlib.suppress(Cancelled, VmNotFound, *store.UNWRITABLE):
             async with runtime.lifecycle.hold(engine.new_operation("vm.ended")):
-                await save_remembered(engine, vm_id)
+                await save_remembered(await load_machine(engine, vm_id))

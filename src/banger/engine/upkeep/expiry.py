@@ -17,7 +17,7 @@ from sqlite3 import Connection
 
 from banger import store
 from banger.engine.state.engine import Engine
-from banger.engine.state.handles import parse_handle, parse_lifetime
+from banger.engine.state.handles import parse_handle
 from banger.engine.state.lifetime import (
     LIFETIME,
     WARN_S,
@@ -25,14 +25,17 @@ from banger.engine.state.lifetime import (
     NextEnd,
     begin_lifetime,
     is_working,
+    parse_lifetime,
     plan_ending,
     read_clock,
     say_left,
     say_why,
 )
+from banger.engine.state.lookup import correct_record
+from banger.engine.state.machine import load_machine
 from banger.engine.state.notices import notify
-from banger.engine.state.outcome import correct_record
 from banger.engine.state.runtime import VmRuntime
+from banger.engine.state.tasks import finish_shielded
 from banger.engine.transitions.delete import delete_now
 from banger.engine.transitions.stop import stop_held
 from banger.errors import BangerError
@@ -119,7 +122,7 @@ def _note_use(
     if runtime.used_at is None or is_working(runtime):
         runtime.used_at = now.monotonic_s
     looked_at, cpu_s = runtime.cpu_seen
-    if now.monotonic_s - looked_at < window_s * 0.9 or untrusted_handle is None:
+    if now.monotonic_s - looked_at < window_s * 0.9:
         return
     handle = parse_handle(untrusted_handle, VmmHandle)
     used_s = None if handle is None else read_cpu_s(handle.process)
@@ -155,7 +158,8 @@ async def _end(engine: Engine, record: VmRecord, ending: NextEnd) -> None:
             if record.spec.ending.ephemeral:
                 await delete_now(engine, op, record.id)
             else:
-                await stop_held(engine, op, record.id, why=why)
+                machine = await load_machine(engine, record.id)
+                await finish_shielded(stop_held(machine, op, why=why))
 
 
 async def _is_due(engine: Engine, vm_id: VmId) -> bool:

@@ -100,7 +100,7 @@ async def _note_silence(engine: Engine, record: VmRecord, runtime: VmRuntime) ->
     """Note that an agent is silent, unless its VM has ended or stands still."""
     now = await engine.database.read(store.find_vm, record.id)
     runs = now is not None and now.state is VmState.RUNNING and runtime.lifecycle.holder is None
-    if runs and runtime.answers is not False and runtime.watcher is not None:
+    if runs and runtime.answers is not False and runtime.attendants:
         runtime.answers = False
         notify(engine, record, "The guest's agent does not answer.")
 

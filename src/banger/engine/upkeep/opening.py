@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncIterator
 
-from banger.engine.state.engine import Engine
+from banger.engine.state.engine import Attendant, Engine
 from banger.engine.state.hostfacts import HostFacts
 from banger.engine.state.running import OperationTable
 from banger.engine.state.runtime import close_connection
@@ -18,10 +18,14 @@ from banger.engine.state.settings import SettingsNow
 from banger.engine.state.shared import SharedWork
 from banger.engine.state.tasks import OwnedTasks
 from banger.engine.transitions.pool import drain_pool
+from banger.engine.transitions.watch import watch_vmm
 from banger.engine.upkeep import start_upkeep
 from banger.engine.upkeep.recovery import recover
 from banger.layout import Layout
 from banger.store import open_database
+
+ATTENDANTS = (Attendant("watcher", watch_vmm),)
+"""What goes on for each VM that has a VMM, in the order of being started."""
 
 
 @contextlib.asynccontextmanager
@@ -46,6 +50,7 @@ async def open_engine(
             tasks,
             SharedWork(tasks),
             operations or OperationTable(),
+            ATTENDANTS,
         )
         try:
             await recover(engine)

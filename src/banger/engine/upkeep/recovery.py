@@ -28,12 +28,14 @@ from sqlite3 import Connection
 import msgspec
 
 from banger import store
+from banger.engine.state.became import became
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_connection
 from banger.engine.state.machine import Machine, load_machine
 from banger.engine.state.operations import Operation
 from banger.engine.state.outcome import save_or_remember
 from banger.engine.state.restartpolicy import decide_restart
+from banger.engine.state.tasks import finish_shielded
 from banger.engine.steps.limits import limit_vm
 from banger.engine.steps.runner import run_forward, undo
 from banger.engine.steps.saving import set_clock, undo_pause
@@ -42,7 +44,6 @@ from banger.engine.transitions.restart import JOURNAL as RESTART
 from banger.engine.transitions.restart import finish_restart
 from banger.engine.transitions.stop import finish_stop
 from banger.engine.transitions.sweep import sweep_bases, sweep_snapshots
-from banger.engine.transitions.watch import start_watching
 from banger.engine.upkeep.leftovers import find_unrecorded
 from banger.errors import BangerError, VmNotFound
 from banger.model.names import VmId
@@ -133,7 +134,7 @@ async def _finish(engine: Engine, operation: store.OpenOperation) -> None:
 async def _end(machine: Machine, op: Operation, *, again: bytes | None = None) -> None:
     """End what is left of a VM, also where the disk is too full to save that (A10)."""
     await run_forward(machine, op, plan_kill(machine.id), journalled=False)
-    await save_or_remember(machine.engine, op.id, machine.id, VmState.STOPPED, again=again)
+    await save_or_remember(machine, op.id, VmState.STOPPED, again=again)
 
 
 async def _is_ending(engine: Engine, operation: store.OpenOperation) -> bool:
@@ -157,10 +158,11 @@ async def _finish_later(engine: Engine, operation: store.OpenOperation) -> None:
     """Complete a stop or a restart in the background, under the VM's lock like any other."""
     with engine.operations.own(operation.method, operation.vm_id, number=operation.id) as op:
         async with engine.runtime(operation.vm_id).lifecycle.hold(op):
+            machine = await load_machine(engine, operation.vm_id)
             if operation.method == RESTART:
-                await finish_restart(engine, op, operation.vm_id)
+                await finish_restart(machine, op)
             else:
-                await finish_stop(engine, op, operation.vm_id)
+                await finish_shielded(finish_stop(machine, op))
 
 
 async def _undo(machine: Machine, operation: store.OpenOperation) -> None:
@@ -218,7 +220,7 @@ async def _adopt(machine: Machine) -> bool:
     driver = await machine.driver()
     if not await driver.adopt(machine.vmm, deadline_s=ADOPT_DEADLINE_S):
         return False
-    start_watching(machine)
+    became(machine, machine.record.state, error=machine.record.error)
     # One that an older banger started has no scope. Behind the open door: a manager may hang.
     machine.engine.tasks.start(_isolated(machine.id, limit_vm(machine)))
     return True

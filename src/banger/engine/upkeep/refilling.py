@@ -21,7 +21,7 @@ from banger import templates
 from banger.config import probe_host_size
 from banger.engine.state.demand import Fill
 from banger.engine.state.engine import Engine
-from banger.engine.transitions.clone import prepare_clone
+from banger.engine.transitions.clone import clone_vm, forgotten_if_failed
 from banger.engine.transitions.make import claim_vm
 from banger.engine.transitions.pool import drain_pool, end_waiting, load_waiting
 from banger.errors import BangerError
@@ -137,9 +137,9 @@ async def _prepare(engine: Engine, origin: str, spec: VmSpec) -> None:
     own = hide(spec, name=name)
     role = Pooled(format_word_pair(number))
     try:
-        record = await claim_vm(engine, op, own, origin=origin, role=role)
-        async with engine.runtime(record.id).lifecycle.hold(op):
-            await prepare_clone(engine, op, record)
+        machine = await claim_vm(engine, op, own, origin=origin, role=role)
+        async with machine.runtime.lifecycle.hold(op), forgotten_if_failed(machine, op):
+            await clone_vm(machine, op, state=VmState.PAUSED)
     except BangerError as error:
         # Whoever asks next makes a clone, and is told what is the matter.
         log.warning("no clone could be prepared: %s", error.message)

@@ -14,8 +14,9 @@ import logging
 from sqlite3 import Connection
 
 from banger import store
+from banger.engine.state.became import ENDED
 from banger.engine.state.engine import Engine
-from banger.engine.state.lookup import reload_vm
+from banger.engine.state.machine import load_machine
 from banger.engine.state.notices import notify
 from banger.engine.state.operations import Operation
 from banger.engine.state.outcome import save_or_remember
@@ -38,8 +39,6 @@ from banger.model.names import VmId
 from banger.model.vm import VmRecord, VmState, next_spec
 
 log = logging.getLogger(__name__)
-
-ENDED = (VmState.STOPPED, VmState.ERROR)
 
 
 async def start_again(engine: Engine) -> None:
@@ -87,7 +86,8 @@ async def _start_later(engine: Engine, vm_id: VmId, wait_s: float) -> None:
 
 async def _start(engine: Engine, op: Operation, vm_id: VmId) -> None:
     """Start a VM, unless somebody has started or stopped it since; a failure is another end."""
-    record = await reload_vm(engine, vm_id)
+    machine = await load_machine(engine, vm_id)
+    record = machine.record
     handles = await engine.database.read(store.load_handles, vm_id)
     if record.state not in ENDED or RESTART not in handles:
         return
@@ -97,7 +97,7 @@ async def _start(engine: Engine, op: Operation, vm_id: VmId) -> None:
     limit_s = default_boot_deadline_s(record)
     try:
         async with promised_memory(engine, op, next_spec(record).shape.memory_mib, force=False):
-            await start_held(engine, op, record, deadline_s=limit_s, wish=wish)
+            await start_held(machine, op, deadline_s=limit_s, wish=wish)
     except asyncio.CancelledError:
         if not engine.tasks.closing:
             # A user's end of it, which is the wish's, too.
@@ -111,5 +111,4 @@ async def _start(engine: Engine, op: Operation, vm_id: VmId) -> None:
         if not isinstance(error, BootFailed):
             # Nothing was begun.
             why = error.message if again else f"{error.message} {GIVEN_UP}"
-            await save_or_remember(engine, op.id, vm_id, VmState.ERROR, error=why, again=again)
-        engine.ended.set()
+            await save_or_remember(machine, op.id, VmState.ERROR, error=why, again=again)

@@ -12,17 +12,20 @@ that was not ready is gone: it has nothing to boot from that was not the templat
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 
 from banger import store
 from banger.api.requests import VmCreate
 from banger.api.results import VmView
 from banger.engine.state.engine import Engine
+from banger.engine.state.machine import Machine
 from banger.engine.state.operations import Operation
 from banger.engine.state.pins import pinned
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.transitions.boot import default_boot_deadline_s, start_held
 from banger.engine.transitions.capacity import promised_memory
-from banger.engine.transitions.clone import clone_held, judge_template
+from banger.engine.transitions.clone import booted_if_failed, clone_vm, judged_template
 from banger.engine.transitions.delete import delete_now
 from banger.engine.transitions.evidence import replace_by_report
 from banger.engine.transitions.make import claim_vm, make_parts
@@ -31,7 +34,7 @@ from banger.engine.transitions.templates import choose_template
 from banger.engine.verbs.resolve import needing_parts, require_valid, resolve_spec
 from banger.engine.views.vms import view_vm
 from banger.errors import BangerError, BootFailed, HostFailed
-from banger.model.vm import VmRecord, VmSpec, VmState, template_origin
+from banger.model.vm import VmSpec, template_origin
 
 
 async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
@@ -52,34 +55,29 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
     if params.name is not None:
         # The claim decides; asked here too, so that no image is built for nothing.
         await engine.database.read(store.require_name_free, params.name)
-    async with needing_parts(engine, op, params):
+    now = asyncio.get_running_loop().time
+    async with contextlib.AsyncExitStack() as held:
+        await held.enter_async_context(needing_parts(engine, op, params))
         spec = await resolve_spec(engine, op, params)
-        record = await _create(engine, op, params, spec)
+        if params.start:
+            promise = promised_memory(engine, op, spec.shape.memory_mib, force=params.force)
+            await held.enter_async_context(promise)
+        begun = now()
+        origin = await _choose_origin(engine, op, params, spec)
+        held.enter_context(pinned(engine, op, origin))
+        machine = await _claim_prepared(engine, op, spec, origin)
+        if machine is None:
+            left_s = params.deadline_s
+            if left_s is not None:
+                left_s = max(left_s - (now() - begun), 0.01)
+            machine = await _make(engine, op, spec, origin, start=params.start, deadline_s=left_s)
+        if origin is not None and machine.record.origin == origin:
+            engine.demand.note(origin, spec, at=now())
     # To the end: a VM that nobody was told of would be nobody's (C5).
-    return await finish_shielded(view_vm(engine, record))
+    return await finish_shielded(view_vm(engine, machine.record))
 
 
-async def _create(engine: Engine, op: Operation, params: VmCreate, spec: VmSpec) -> VmRecord:
-    if not params.start:
-        return await _claim_and_make(engine, op, params, spec)
-    async with promised_memory(engine, op, spec.shape.memory_mib, force=params.force):
-        return await _claim_and_make(engine, op, params, spec)
-
-
-async def _claim_and_make(
-    engine: Engine, op: Operation, params: VmCreate, spec: VmSpec
-) -> VmRecord:
-    begun = asyncio.get_running_loop().time()
-    key = await _choose_template(engine, op, params, spec)
-    left = params.deadline_s
-    if left is not None and params.template:
-        left = max(left - (asyncio.get_running_loop().time() - begun), 0.01)
-    if key is None:
-        return await _make(engine, op, spec, start=params.start, deadline_s=left)
-    return await _make_from_template(engine, op, spec, key=key, deadline_s=left)
-
-
-async def _choose_template(
+async def _choose_origin(
     engine: Engine, op: Operation, params: VmCreate, spec: VmSpec
 ) -> str | None:
     """Return the template to start from; the request's deadline holds for making one, too."""
@@ -87,81 +85,73 @@ async def _choose_template(
         return None
     try:
         async with asyncio.timeout(params.deadline_s):
-            return await choose_template(engine, op, spec)
+            key = await choose_template(engine, op, spec)
     except TimeoutError:
         return None  # what follows fails by the deadline, and keeps a VM to look at
+    return None if key is None else template_origin(key)
 
 
-async def _make_from_template(
-    engine: Engine, op: Operation, spec: VmSpec, *, key: str, deadline_s: float | None
-) -> VmRecord:
-    """Claim a clone that waits, or else make one; boot if neither can be done."""
-    origin = template_origin(key)
-    with pinned(engine, op, origin):
-        # A claim starts no entry point: it is too short for that.
-        record = None if spec.program.entrypoint else await claim_prepared(engine, op, spec, origin)
-        if record is None:
-            record = await _make(engine, op, spec, origin=origin, start=True, deadline_s=deadline_s)
-    if record.origin == origin:
-        engine.demand.note(origin, spec, at=asyncio.get_running_loop().time())
-    return record
+async def _claim_prepared(
+    engine: Engine, op: Operation, spec: VmSpec, origin: str | None
+) -> Machine | None:
+    """Return a clone that waited for this; a claim starts no entry point, being too short."""
+    if origin is None or spec.program.entrypoint:
+        return None
+    return await claim_prepared(engine, op, spec, origin)
 
 
 async def _make(
     engine: Engine,
     op: Operation,
     spec: VmSpec,
+    origin: str | None,
     *,
-    origin: str | None = None,
     start: bool,
     deadline_s: float | None,
-) -> VmRecord:
-    record = await claim_vm(engine, op, spec, origin=origin)
-    async with engine.runtime(record.id).lifecycle.hold(op):
-        if record.origin is not None:
-            record = await clone_held(engine, op, record)
-            if record.state is VmState.RUNNING:
-                return record
-        booted = False
-        try:
-            await make_parts(engine, op, record)
+) -> Machine:
+    """Make a VM, as a clone of its origin if that can be done, else by a boot."""
+    machine = await claim_vm(engine, op, spec, origin=origin)
+    async with machine.runtime.lifecycle.hold(op):
+        if origin is not None:
+            async with booted_if_failed(machine, op):
+                await clone_vm(machine, op)
+                return machine
+        async with judged_template(engine, origin):
+            await make_parts(machine, op)
             if start:
-                record = await _start_or_delete(engine, op, record, deadline_s)
-                booted = True
-        finally:
-            await judge_template(engine, origin, booted=booted)
-        return record
+                limit = deadline_s
+                if limit is None:
+                    limit = default_boot_deadline_s(machine.record)
+                async with _deleted_or_kept(machine, op):
+                    await start_held(machine, op, deadline_s=limit)
+    return machine
 
 
-async def _start_or_delete(
-    engine: Engine, op: Operation, record: VmRecord, deadline_s: float | None
-) -> VmRecord:
-    """Start a new VM; one whose client went away meanwhile is deleted, one that failed is kept.
+@contextlib.asynccontextmanager
+async def _deleted_or_kept(machine: Machine, op: Operation) -> AsyncIterator[None]:
+    """Delete a new VM whose client went away in a block that starts it; keep one that failed.
 
     Of an ephemeral one that failed the logs are kept.
     """
-    limit = default_boot_deadline_s(record) if deadline_s is None else deadline_s
     try:
-        return await start_held(engine, op, record, deadline_s=limit)
+        yield
     except BangerError as error:
-        told = await finish_shielded(_settle_failure(engine, op, record, error))
+        told = await finish_shielded(_settle_failure(machine, op, error))
         if told is error:
             raise
         raise told from None
     except BaseException:
-        await finish_shielded(delete_now(engine, op, record.id))
+        await finish_shielded(delete_now(machine.engine, op, machine.id))
         raise
 
 
-async def _settle_failure(
-    engine: Engine, op: Operation, record: VmRecord, error: BangerError
-) -> BangerError:
+async def _settle_failure(machine: Machine, op: Operation, error: BangerError) -> BangerError:
     """Keep what can be looked at of a VM whose start has failed; return the error to raise."""
     cause = error.__cause__
     if isinstance(error, BootFailed) and not isinstance(cause, HostFailed):
-        if record.spec.ending.ephemeral:
-            return await replace_by_report(engine, op, record, error)
+        if machine.record.spec.ending.ephemeral:
+            return await replace_by_report(machine, op, error)
         return error
     # Nothing has begun that could be looked at.
-    await delete_now(engine, op, record.id)
+    await delete_now(machine.engine, op, machine.id)
     return cause if isinstance(cause, HostFailed) else error

@@ -23,7 +23,7 @@ from banger.engine.state.operations import Operation
 from banger.engine.state.pins import pinned
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.transitions.capacity import promised_memory
-from banger.engine.transitions.clone import clone_exactly
+from banger.engine.transitions.clone import clone_vm, forgotten_if_failed
 from banger.engine.transitions.delete import delete_now
 from banger.engine.transitions.make import claim_vm
 from banger.engine.transitions.preflight import require_programs
@@ -141,9 +141,10 @@ async def _make(
     engine: Engine, spec: VmSpec, *, origin: str, workspace: WorkspaceRecord | None
 ) -> VmRecord:
     op = engine.new_operation("vm.create")
-    record = await claim_vm(engine, op, spec, origin=origin, workspace=workspace)
-    async with engine.runtime(record.id).lifecycle.hold(op):
-        return await clone_exactly(engine, op, record)
+    machine = await claim_vm(engine, op, spec, origin=origin, workspace=workspace)
+    async with machine.runtime.lifecycle.hold(op), forgotten_if_failed(machine, op):
+        await clone_vm(machine, op)
+    return machine.record
 
 
 async def _delete_all(engine: Engine, records: list[VmRecord]) -> None:

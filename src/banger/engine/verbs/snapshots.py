@@ -14,9 +14,11 @@ from banger import store, templates
 from banger.api.requests import SnapshotCreate, SnapshotRef, SnapshotRestore
 from banger.api.results import Deleted, SnapshotView, VmView
 from banger.engine.state.engine import Engine
-from banger.engine.state.lookup import get_vm, reload_vm
+from banger.engine.state.lookup import get_vm
+from banger.engine.state.machine import Machine, load_machine
 from banger.engine.state.operations import Operation
 from banger.engine.state.pins import pinned
+from banger.engine.state.tasks import finish_shielded
 from banger.engine.transitions.boot import restore_held
 from banger.engine.transitions.capacity import promised_memory
 from banger.engine.transitions.preflight import require_programs
@@ -98,7 +100,8 @@ async def restore_snapshot(engine: Engine, op: Operation, params: SnapshotRestor
     """
     vm_id = (await get_vm(engine, params.ref)).id
     async with engine.runtime(vm_id).lifecycle.hold(op):
-        record = await reload_vm(engine, vm_id)
+        machine = await load_machine(engine, vm_id)
+        record = machine.record
         snapshot = await _find(engine, record, params.name)
         # The machine as it was then, also where it was changed since.
         shape = snapshot.shape or record.spec.shape
@@ -108,21 +111,17 @@ async def restore_snapshot(engine: Engine, op: Operation, params: SnapshotRestor
         async with promised_memory(
             engine, op, shape.memory_mib, instead_of=vm_id, force=params.force
         ):
-            record = await _restore(engine, op, record, shape, snapshot_origin(snapshot.id))
+            await _restore(machine, op, shape, snapshot_origin(snapshot.id))
     await sweep_snapshots(engine)
-    return await view_vm(engine, record)
+    return await view_vm(engine, machine.record)
 
 
-async def _restore(
-    engine: Engine, op: Operation, record: VmRecord, shape: Shape, origin: str
-) -> VmRecord:
-    with pinned(engine, op, origin):
-        if record.state in LIVE:
-            await kill_held(engine, op, record)
-            record = await reload_vm(engine, record.id)
-        return await restore_held(
-            engine, op, record, shape=shape, origin=origin, deadline_s=RESTORE_DEADLINE_S
-        )
+async def _restore(machine: Machine, op: Operation, shape: Shape, origin: str) -> None:
+    with pinned(machine.engine, op, origin):
+        if machine.record.state in LIVE:
+            await finish_shielded(kill_held(machine, op))
+        limit = RESTORE_DEADLINE_S
+        await restore_held(machine, op, shape=shape, origin=origin, deadline_s=limit)
 
 
 async def delete_snapshot(engine: Engine, op: Operation, params: SnapshotRef) -> Deleted:

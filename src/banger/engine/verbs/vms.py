@@ -6,12 +6,10 @@ from banger import store
 from banger.api.requests import VmPrune, VmRestart, VmStart, VmStop
 from banger.api.results import Deleted, VmView
 from banger.engine.state.engine import Engine
-from banger.engine.state.lookup import get_vm, reload_vm
+from banger.engine.state.lookup import correct_record, get_vm
+from banger.engine.state.machine import load_machine
 from banger.engine.state.operations import Operation
-from banger.engine.state.outcome import (
-    correct_record,
-    save_remembered,
-)
+from banger.engine.state.outcome import save_remembered
 from banger.engine.state.restartpolicy import drop_wish
 from banger.engine.state.runtime import RESTARTING
 from banger.engine.state.tasks import finish_shielded
@@ -38,17 +36,18 @@ async def start_vm(engine: Engine, op: Operation, params: VmStart) -> VmView:
     """Boot a VM that is not running; one that runs already is left as it is."""
     vm_id = (await get_vm(engine, params.ref)).id
     async with engine.runtime(vm_id).lifecycle.hold(op):
-        await save_remembered(engine, vm_id)
-        record = await reload_vm(engine, vm_id)
+        machine = await load_machine(engine, vm_id)
+        await save_remembered(machine)
+        record = machine.record
         if record.state is VmState.PAUSED:
-            record = await resume_held(engine, op, record)
+            await resume_held(machine, op)
         elif record.state is not VmState.RUNNING:
             await require_bootable(engine, record)
             limit = default_boot_deadline_s(record)
             wanted_mib = next_spec(record).shape.memory_mib
             async with promised_memory(engine, op, wanted_mib, force=params.force):
-                record = await start_held(engine, op, record, deadline_s=limit)
-    return await view_vm(engine, record)
+                await start_held(machine, op, deadline_s=limit)
+    return await view_vm(engine, machine.record)
 
 
 async def stop_vm(engine: Engine, op: Operation, params: VmStop) -> VmView:
@@ -62,29 +61,28 @@ async def stop_vm(engine: Engine, op: Operation, params: VmStop) -> VmView:
     # What the daemon does by itself does not keep a user waiting.
     takes_over = holder is not None and holder.method == RESTARTING
     async with runtime.lifecycle.hold(op, preempt=takes_over):
-        if not await stop_held(engine, op, vm_id, deadline_s=params.deadline_s):
+        machine = await load_machine(engine, vm_id)
+        if not await finish_shielded(stop_held(machine, op, deadline_s=params.deadline_s)):
             await drop_wish(engine, vm_id)
-            return await view_vm(engine, await reload_vm(engine, vm_id))
-        said = [UNFLUSHED] * (not runtime.flush_confirmed) + [UNSAVED] * (
-            runtime.unsaved is not None
-        )
+            return await view_vm(engine, machine.record)
+        said = [] if runtime.flush_confirmed else [UNFLUSHED]
+        said += [] if runtime.unsaved is None else [UNSAVED]
     await sweep_snapshots(engine)
-    record = await reload_vm(engine, vm_id)
-    return await view_vm(engine, record, notice=" ".join(said) or None)
+    return await view_vm(engine, machine.record, notice=" ".join(said) or None)
 
 
 async def kill_vm(engine: Engine, op: Operation, ref: str) -> VmView:
     """End the VMM at once, whatever holds the VM."""
     vm_id = (await get_vm(engine, ref)).id
     async with engine.runtime(vm_id).lifecycle.hold(op, preempt=True):
-        record = await reload_vm(engine, vm_id)
-        if record.state in (VmState.RUNNING, VmState.PAUSED):
-            await kill_held(engine, op, record)
+        machine = await load_machine(engine, vm_id)
+        if machine.record.state in (VmState.RUNNING, VmState.PAUSED):
+            await finish_shielded(kill_held(machine, op))
         else:
             await drop_wish(engine, vm_id)
-        notice = UNSAVED if engine.runtime(vm_id).unsaved else None
+        notice = UNSAVED if machine.runtime.unsaved else None
     await sweep_snapshots(engine)
-    return await view_vm(engine, await reload_vm(engine, vm_id), notice=notice)
+    return await view_vm(engine, machine.record, notice=notice)
 
 
 async def pause_vm(engine: Engine, op: Operation, ref: str) -> VmView:
@@ -95,11 +93,11 @@ async def pause_vm(engine: Engine, op: Operation, ref: str) -> VmView:
     """
     vm_id = (await get_vm(engine, ref)).id
     async with engine.runtime(vm_id).lifecycle.hold(op):
-        record = await reload_vm(engine, vm_id)
-        if record.state is not VmState.PAUSED:
-            require_running_or_paused(record)
-            await pause_held(engine, op, record)
-    return await view_vm(engine, await reload_vm(engine, vm_id))
+        machine = await load_machine(engine, vm_id)
+        if machine.record.state is not VmState.PAUSED:
+            require_running_or_paused(machine.record)
+            await pause_held(machine, op)
+    return await view_vm(engine, machine.record)
 
 
 async def resume_vm(engine: Engine, op: Operation, ref: str) -> VmView:
@@ -110,10 +108,10 @@ async def resume_vm(engine: Engine, op: Operation, ref: str) -> VmView:
     """
     vm_id = (await get_vm(engine, ref)).id
     async with engine.runtime(vm_id).lifecycle.hold(op):
-        record = await reload_vm(engine, vm_id)
-        require_running_or_paused(record)
-        await resume_held(engine, op, record)
-    return await view_vm(engine, await reload_vm(engine, vm_id))
+        machine = await load_machine(engine, vm_id)
+        require_running_or_paused(machine.record)
+        await resume_held(machine, op)
+    return await view_vm(engine, machine.record)
 
 
 async def restart_vm(engine: Engine, op: Operation, params: VmRestart) -> VmView:
@@ -127,23 +125,22 @@ async def restart_vm(engine: Engine, op: Operation, params: VmRestart) -> VmView
         BootFailed: it was stopped, and did not become ready; it is kept, in state `error`.
     """
     vm_id = (await get_vm(engine, params.ref)).id
-    runtime = engine.runtime(vm_id)
-    async with runtime.lifecycle.hold(op):
-        await save_remembered(engine, vm_id)
-        record = await reload_vm(engine, vm_id)
-        await require_bootable(engine, record)
-        wanted_mib = next_spec(record).shape.memory_mib
-        before = vm_id if record.state in LIVE else None
+    async with engine.runtime(vm_id).lifecycle.hold(op):
+        machine = await load_machine(engine, vm_id)
+        await save_remembered(machine)
+        await require_bootable(engine, machine.record)
+        wanted_mib = next_spec(machine.record).shape.memory_mib
+        before = vm_id if machine.record.state in LIVE else None
         async with promised_memory(engine, op, wanted_mib, instead_of=before, force=params.force):
             # A guest that stands still could not flush.
-            record = await resume_held(engine, op, record)
-            runs = record.state is VmState.RUNNING
+            await resume_held(machine, op)
+            runs = machine.record.state is VmState.RUNNING
             if runs:
-                await begin_held(engine, op, record, journal=JOURNAL, state=VmState.STOPPING)
-            record = await finish_restart(engine, op, vm_id, deadline_s=params.deadline_s)
-        notice = UNFLUSHED if runs and not runtime.flush_confirmed else None
+                await begin_held(machine, op, journal=JOURNAL, state=VmState.STOPPING)
+            await finish_restart(machine, op, deadline_s=params.deadline_s)
+        notice = UNFLUSHED if runs and not machine.runtime.flush_confirmed else None
     await sweep_snapshots(engine)
-    return await view_vm(engine, record, notice=notice)
+    return await view_vm(engine, machine.record, notice=notice)
 
 
 async def delete_vm(engine: Engine, op: Operation, ref: str) -> Deleted:

@@ -8,8 +8,7 @@ from collections.abc import AsyncGenerator
 from banger import store
 from banger.api.requests import VmLogs
 from banger.engine.state.engine import Engine
-from banger.engine.state.lookup import get_vm
-from banger.engine.state.outcome import correct_record
+from banger.engine.state.lookup import correct_record, get_vm
 from banger.host.tails import LogReader, find_tail
 from banger.model.names import VmId
 from banger.model.vm import LIVE

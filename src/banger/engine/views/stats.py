@@ -16,9 +16,8 @@ from banger import guest, store
 from banger.api.requests import VmStats
 from banger.api.results import TotalUse, VmsUse, VmUse
 from banger.engine.state.engine import Engine
-from banger.engine.state.handles import load_vmm_handle
-from banger.engine.state.lookup import get_connection, get_vm
-from banger.engine.state.outcome import correct_record
+from banger.engine.state.handles import parse_handle
+from banger.engine.state.lookup import correct_record, get_connection, get_vm
 from banger.errors import BangerError, InvalidRequest
 from banger.host.usage import MemoryUse, read_cpu_s, read_memory
 from banger.model.vm import LIVE, VmRecord, VmState, is_hidden
@@ -74,8 +73,8 @@ def sum_uses(uses: Sequence[VmUse]) -> TotalUse:
 
 
 async def _use(engine: Engine, record: VmRecord, interval_s: float) -> VmUse:
-    is_live = record.state in LIVE
-    handle = await load_vmm_handle(engine, record.id) if is_live else None
+    handles = await engine.database.read(store.load_handles, record.id)
+    handle = parse_handle(handles.get("vmm"), VmmHandle) if record.state in LIVE else None
     is_running = record.state is VmState.RUNNING
     look, agent_ms = await asyncio.gather(
         _look(handle, interval_s),

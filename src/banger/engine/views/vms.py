@@ -13,10 +13,9 @@ from banger.api.requests import VmList, VmWatch
 from banger.api.results import VmView, view_record
 from banger.engine.state.engine import Engine
 from banger.engine.state.events import Listener
-from banger.engine.state.handles import parse_handle, parse_lifetime
-from banger.engine.state.lifetime import LIFETIME, plan_ending, read_clock
-from banger.engine.state.lookup import get_vm
-from banger.engine.state.outcome import correct_record
+from banger.engine.state.handles import parse_handle
+from banger.engine.state.lifetime import LIFETIME, parse_lifetime, plan_ending, read_clock
+from banger.engine.state.lookup import correct_record, get_vm
 from banger.engine.state.runtime import VmRuntime
 from banger.errors import InvalidRequest
 from banger.model.names import VmId
@@ -86,9 +85,7 @@ def _view(
     if record.spec.ending.ttl_s or record.spec.ending.auto_stop_s:
         lifetime = parse_lifetime(untrusted_lifetime)
         ending = plan_ending(record.spec, record.state, lifetime, runtime, read_clock())
-    handle = None
-    if untrusted_handle is not None and record.state in LIVE:
-        handle = parse_handle(untrusted_handle, VmmHandle)
+    handle = parse_handle(untrusted_handle, VmmHandle) if record.state in LIVE else None
     holder = runtime.lifecycle.holder
     return view_record(
         record,
