@@ -60,13 +60,13 @@ def artifacts(run_dir: Path) -> None:
     environ = dict(os.environ)
     for variable in ("XDG_STATE_HOME", "XDG_RUNTIME_DIR"):
         environ[variable] = tempfile.mkdtemp(dir=base)
-    with contextlib.closing(Installation(environ)) as banger, _alone():
+    with contextlib.closing(Installation(environ)) as banger, alone():
         ensure_image(banger, TINY_IMAGE, TINY_RECIPE, base)
         banger.do("kernel", "pull", "debian-cloud", deadline_s=TIMEOUT_S)
 
 
 @contextlib.contextmanager
-def _alone() -> Iterator[None]:
+def alone() -> Iterator[None]:
     """For a block, have every other run of this user wait: what this one makes serves all."""
     with open(Path(os.environ[CACHE], "artifacts.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)

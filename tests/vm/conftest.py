@@ -13,7 +13,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from tests.support.installations import Installation
-from tests.support.vms import TIMEOUT_S, TINY, artifacts, own, report_with_logs
+from tests.support.vms import TIMEOUT_S, TINY, alone, artifacts, own, report_with_logs
 
 __all__ = ["artifacts", "own"]
 
@@ -40,7 +40,9 @@ def banger(artifacts: None) -> Iterator[Installation]:
 @pytest.fixture(scope="session")
 def system(banger: Installation) -> str:
     """A running VM of the default image."""
-    banger.do("vm", "create", "--name", "system", "--memory", "1024M", "--vcpu", "1")
+    with alone():
+        # The first one builds the image.
+        banger.do("vm", "create", "--name", "system", "--memory", "1024M", "--vcpu", "1")
     return "system"
 
 

@@ -2,20 +2,11 @@
 
 from __future__ import annotations
 
-import hashlib
-import io
-import shutil
-import subprocess
-import tarfile
 from collections.abc import Mapping
 
 import pytest
 
-from banger.engine.verbs.kernels import find_agent
-from banger.host.shelf import hash_file
-from banger.images.plan import plan_sqfstar
-from banger.images.shelf import ROOT, open_shelf
-from banger.model.artifacts import Image
+from tests.support.bare_images import make_bare_image
 from tests.support.installations import Installation
 
 USE = """
@@ -61,42 +52,10 @@ def test_every_user_may_open_fuse_and_tun(
     assert modes.text.splitlines() == ["666 character special file"] * 2
 
 
-def make_image(own: Installation, links: Mapping[str, str]) -> str:
-    """Publish an image that holds the agent as its only program, and these symbolic links."""
-    name = f"test-bare-{hashlib.sha256(repr(links).encode()).hexdigest()[:12]}"
-    buffer = io.BytesIO()
-    program = find_agent()[0].read_bytes()
-    with tarfile.open(fileobj=buffer, mode="w") as tar:
-        member = tarfile.TarInfo("program")
-        member.mode, member.size = 0o755, len(program)
-        tar.addfile(member, io.BytesIO(program))
-        for link, target in links.items():
-            member = tarfile.TarInfo(link)
-            member.type, member.linkname = tarfile.SYMTYPE, target
-            tar.addfile(member)
-    staged = own.layout.staging / name
-    staged.mkdir(parents=True)
-    subprocess.run(plan_sqfstar(staged / ROOT), input=buffer.getvalue(), check=True)
-    digest = hash_file(staged / ROOT)
-    image = Image(
-        digest=digest,
-        name=name,
-        created_at=1.0,
-        size_bytes=(staged / ROOT).stat().st_size,
-        root=ROOT,
-        root_sha256=digest,
-        init=None,
-        source="test",
-    )
-    open_shelf(own.layout).publish(staged, image)
-    shutil.rmtree(staged, ignore_errors=True)
-    return name
-
-
 def boot_bare(own: Installation, links: Mapping[str, str]) -> tuple[str, int, bytes]:
     """Boot such an image; return the VM, and how a program in its tree of modules ended."""
-    size = ("--memory", "256M", "--disk", "1G", "--vcpu", "1", "--network", "none")
-    vm = own.do("vm", "create", "--image", make_image(own, links), *size).text
+    size = ("--memory", "256M", "--disk", "1G", "--vcpu", "1", "--network", "none", "--no-template")
+    vm = own.do("vm", "create", "--image", make_bare_image(own, links), *size).text
     kernel = own.json("kernel", "show", "debian-cloud")
     tree = f"/lib/modules/{kernel['version']}/kernel/drivers"
     ended = own.run("vm", "exec", "-w", tree, vm, "--", "/program", "--version")

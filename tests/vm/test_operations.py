@@ -17,7 +17,7 @@ def find(own: Installation, method: str) -> dict[str, Any] | None:
 
 def test_a_create_that_is_cancelled(own: Installation) -> None:
     """C5, H6: found by the id that `show` tells; undone, and its client learns why it ended."""
-    creating = own.start("vm", "create", "--name", "one", *TINY, "--network", "none")
+    creating = own.start("vm", "create", "--name", "one", *TINY, "--no-template")
     wait_for(lambda: (find(own, "vm.create") or {}).get("stage") == "boot", "the boot")
     found = find(own, "vm.create")
     assert found is not None

@@ -11,8 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import repositories
+from tests.support.bare_images import make_bare_image
 from tests.support.installations import Installation, finish, read_line, wait_for
-from tests.support.vms import TINY, TINY_IMAGE, TINY_RECIPE, ensure_image, name_image
+from tests.support.vms import TINY, TINY_IMAGE
 
 RUN = ("vm", "run", *TINY, "--network", "none")
 
@@ -111,17 +112,10 @@ def test_two_at_once(banger: Installation) -> None:
     assert finish(both[1], stdin=b"two\n", status=0).text == "two"
 
 
-def test_a_boot_that_fails_keeps_the_evidence(banger: Installation, tmp_path: Path) -> None:
+def test_a_boot_that_fails_keeps_the_evidence(banger: Installation) -> None:
     """H5, H9: with --rm the VM goes, and its logs are shown and kept in a report."""
-    recipe = (
-        TINY_RECIPE
-        + """init = "/no/such/init"
-[[file]]
-path = "/etc/motd"
-content = "another root, since a root is what an image is known by"
-"""
-    )
-    image = ensure_image(banger, name_image(recipe), recipe, tmp_path)
+    # The link makes another root: an image is known by it.
+    image = make_bare_image(banger, {"nowhere": "init"}, init="/no/such/init")
     options = ("--image", image, "--memory", "256M", "--name", "broken")
     for _ in range(2):  # the name is free again
         ended = banger.run("vm", "run", "--rm", *options, "--", "true", status=125)
@@ -166,11 +160,12 @@ def test_dry_run_does_nothing(banger: Installation, tmp_path: Path) -> None:
 
 def test_dry_run_makes_nothing(own: Installation) -> None:
     """B8: no VM, no image, no template."""
-    before = own.json("image", "list"), own.json("kernel", "list")
+    kinds = ("image", "kernel", "template")
+    before = [own.json(kind, "list") for kind in kinds]
     ended = own.run("vm", "run", "--dry-run", "--image", "debian-trixie", status=0)
     assert ended.out == b"" and "Nothing was done" in ended.err
-    assert (own.json("image", "list"), own.json("kernel", "list")) == before
-    assert own.vms() == [] and own.json("template", "list") == []
+    assert [own.json(kind, "list") for kind in kinds] == before
+    assert own.vms() == []
 
 
 def test_timings_and_quiet(banger: Installation) -> None:
