@@ -18,8 +18,9 @@ from pathlib import Path
 from banger import errors
 from banger.api.reference import render_reference as render_api
 from banger.cli.app.reference import render_reference as render_cli
-from banger.config import OPTIONS, HostSize, format_value
 from banger.errors import BangerError
+from banger.setting import HostSize, format_value
+from banger.settings import OPTIONS
 
 sys.path.insert(0, str(Path(__file__).parent))
 from manual import render_manual

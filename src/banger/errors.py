@@ -184,6 +184,12 @@ class WrongState(Conflict):
     code = "wrong-state"
 
 
+class NotSupported(Conflict):
+    """The VM's driver cannot do what is asked; another driver may."""
+
+    code = "not-supported"
+
+
 class OperationNotFound(NotFound):
     """No operation in progress has this id."""
 

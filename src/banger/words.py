@@ -18,6 +18,11 @@ NETWORKS = {"user": "banger.network.user"}
 NO_NETWORK = "none"
 
 
+def kind_packages() -> tuple[str, ...]:
+    """Return the packages of all kinds of drivers and networks."""
+    return (*DRIVERS.values(), *NETWORKS.values())
+
+
 def network_words() -> tuple[str, ...]:
     """Return what may be asked for as a network, the default first."""
     return (*NETWORKS, NO_NETWORK)

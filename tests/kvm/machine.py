@@ -30,6 +30,7 @@ from banger.vmm.console import console_files
 from banger.vmm.driver import MachineConfig, SharedFiles, VmmHandle
 from banger.vmm.qemu.argv import Descriptors, plan_argv
 from banger.vmm.qemu.driver import QemuDriver
+from banger.vmm.qemu.kind import DRIVER
 from banger.vmm.qemu.probe import QemuFacts, probe_qemu
 from banger.vmm.sockets import listening_socket
 from tests.kvm.supplies import UID, Supplies
@@ -158,7 +159,10 @@ async def open_host(supplies: Supplies, directory: Path) -> AsyncIterator[Host]:
     handle = _spawn(config, driver.facts, artifacts=supplies.artifacts)
     try:
         await driver.wait_ready(handle, deadline_s=DEADLINE_S)
-        async with guest.open_connection(config.agent_socket, deadline_s=DEADLINE_S) as connection:
+        sock = await DRIVER.connect_agent(handle, deadline_s=DEADLINE_S)
+        connection = await guest.connect(sock, deadline_s=DEADLINE_S)
+        async with contextlib.AsyncExitStack() as stack:
+            stack.push_async_callback(connection.close)
             await guest.boot(connection, _boot_spec(), deadline_s=DEADLINE_S)
             host = Host(connection, supplies.guest_image)
             await host.copy_in(SITE, supplies.site)

@@ -139,7 +139,7 @@ async def _connect(vmm: Process) -> guest.GuestConnection:
             sock.close()
             raise
         else:
-            return await guest.connect_socket(sock, deadline_s=DEADLINE_S)
+            return await guest.connect(sock, deadline_s=DEADLINE_S)
 
 
 async def _read_errors(vmm: Process) -> str:

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from banger.guest import GuestConnection, connect_socket
+from banger.guest import GuestConnection, connect
 from tests.support.artifacts import CHECKOUT
 
 END_S = 20
@@ -71,7 +71,7 @@ def running_agent(binary: Path, *, status: int = 0) -> Iterator[RunningAgent]:
 async def agent_connection(binary: Path) -> AsyncIterator[GuestConnection]:
     """A connection to an agent of its own."""
     with running_agent(binary) as agent:
-        connection = await connect_socket(agent.socket.dup(), deadline_s=END_S)
+        connection = await connect(agent.socket.dup(), deadline_s=END_S)
         agent.socket.close()
         try:
             yield connection

@@ -159,12 +159,14 @@ class Installation:
         kill_and_wait(pid)
 
     @contextlib.contextmanager
-    def special_daemon(self, *options: str) -> Iterator[subprocess.Popen[bytes]]:
-        """Run a daemon that does something special (`tests.support.special_daemon`)."""
+    def special_daemon(
+        self, *options: str, program: str = "tests.support.special_daemon"
+    ) -> Iterator[subprocess.Popen[bytes]]:
+        """Run a daemon that does something special."""
         ensure_private_dir(self.layout.state)
         with open(self.layout.state / "special-daemon.out", "ab") as output:
             process = subprocess.Popen(
-                [sys.executable, "-m", "tests.support.special_daemon", *options],
+                [sys.executable, "-m", program, *options],
                 env=self.environ,
                 stdin=subprocess.DEVNULL,
                 stdout=output,

@@ -7,7 +7,6 @@
     --deaths DIR    kill -9 itself, or a VMM, at a point of the journal, or of a workspace's way,
                     that is named there (`deaths.py`, `calldeaths.py`)
     --faults DIR    let the k-th call of a request to the host fail (`faults.py`)
-    --toys          know a driver and a network more (`toys`)
 
 The product knows nothing of this.
 """
@@ -26,7 +25,6 @@ from tests.support.attending import attend_openly
 from tests.support.calldeaths import die_at_calls
 from tests.support.deaths import die_at_points
 from tests.support.faults import arm_requests
-from tests.support.toys import add_toys
 
 
 def run() -> int:
@@ -37,7 +35,6 @@ def run() -> int:
     parser.add_argument("--ask-every", type=float)
     parser.add_argument("--deaths", type=Path)
     parser.add_argument("--faults", type=Path)
-    parser.add_argument("--toys", action="store_true")
     arguments = parser.parse_args()
     if arguments.attend:
         attend_openly(arguments.attend)
@@ -50,8 +47,6 @@ def run() -> int:
         die_at_calls(arguments.deaths)
     if arguments.faults:
         arm_requests(arguments.faults)
-    if arguments.toys:
-        add_toys()
     return main(open_handlers)
 
 

@@ -9,8 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banger.config import OPTIONS, HostSize, load_settings, parse_config
+from banger.config import load_settings, parse_config
 from banger.errors import ConfigInvalid
+from banger.setting import HostSize
+from banger.settings import OPTIONS
 
 
 @pytest.fixture

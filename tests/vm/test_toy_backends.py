@@ -7,7 +7,9 @@ from typing import Any
 import pytest
 
 from banger.client import Client
+from banger.config import load_settings
 from banger.errors import InvalidRequest
+from banger.vmm.qemu.settings import QemuSettings
 from tests.support.installations import Installation
 from tests.support.toys.network.kind import ADDRESS
 from tests.support.vms import TINY_IMAGE
@@ -30,10 +32,16 @@ def test_a_kind_that_is_in_no_table_is_refused(own: Installation, kind: str) -> 
     assert own.vms() == []
 
 
-def test_a_row_in_each_table_is_all_that_a_vm_needs(own: Installation) -> None:
+def test_a_row_in_each_table_is_all_that_a_vm_needs(
+    own: Installation, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """B3, E4: made, stopped, started, forked and deleted with the real agent, by the engine as it
     is; what was started is ended by the kind that started it."""
-    with own.special_daemon("--toys"):
+    program = load_settings(own.layout.config_file, own.environ).of(QemuSettings).binary
+    # Not in the file: the command line does not know the toys.
+    own.environ["BANGER_TOY_BINARY"] = program
+    monkeypatch.setenv("BANGER_TOY_BINARY", program)
+    with own.special_daemon(program="tests.support.toys"):
         with Client(own.layout) as client:
             client.call("vm.create", REQUEST | {"driver": "toy", "network": "toy"})
         made = own.vm("toy")

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from banger.config import Settings, decide_settings, load_settings, probe_host_size
+from banger.config import decide_settings, load_settings, probe_host_size
 from banger.doctor.limits import probe_limits
 from banger.doctor.programs import Check, CheckState, probe_tools
 from banger.errors import ConfigInvalid
@@ -27,6 +27,7 @@ from banger.host.packages import find_package_manager, format_install
 from banger.host.proc import find_tool
 from banger.layout import SUN_PATH_MAX, Layout
 from banger.model.vm import Accel
+from banger.settings import Settings
 from banger.sizes import format_size
 from banger.vmm.acceleration import prove_kvm
 from banger.vmm.table import find_driver_kind

@@ -10,13 +10,12 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from enum import StrEnum
-from operator import attrgetter
 
-from banger.config import Settings
 from banger.errors import BangerError
 from banger.host.packages import RUNTIME, name_missing
 from banger.host.proc import Finished, run_sync
 from banger.host.tools import PackageManager, Tool
+from banger.settings import Settings
 
 VERSION_DEADLINE_S = 10.0
 _VERSION = re.compile(rb"(?<![0-9.])(\d+(?:\.\d+)+)")
@@ -48,7 +47,7 @@ def probe_tools(manager: PackageManager | None, settings: Settings) -> Iterator[
     """Yield a check for each program or file that banger needs."""
     for tool in RUNTIME:
         name = _name(tool)
-        program = attrgetter(tool.setting)(settings) if tool.setting else tool.program
+        program = str(settings.values[tool.setting]) if tool.setting else tool.program
         if missing := name_missing(replace(tool, program=program)):
             yield _missing(tool, name, missing, manager)
         elif tool.paths or program == "newuidmap":

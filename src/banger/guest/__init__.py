@@ -1,6 +1,6 @@
 """The host side of the guest protocol (docs/guest-protocol.md, version 1).
 
-`connect` or `open_connection` gives a GuestConnection; every verb takes one. What
+`connect` gives a GuestConnection; every verb takes one. What
 comes from the guest is checked where it enters and bounded everywhere.
 """
 
@@ -9,8 +9,6 @@ from banger.guest.codec import AgentState, Hello
 from banger.guest.connection import (
     GuestConnection,
     connect,
-    connect_socket,
-    open_connection,
 )
 from banger.guest.deadlines import deadline
 from banger.guest.exec import (
@@ -50,12 +48,10 @@ __all__ = [
     "Transferred",
     "boot",
     "connect",
-    "connect_socket",
     "connect_tcp",
     "deadline",
     "identify",
     "list_directories",
-    "open_connection",
     "ping",
     "poweroff",
     "read_files",

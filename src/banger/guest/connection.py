@@ -12,11 +12,8 @@ error for each of its waiters. H2: `fail` wakes them all when the VMM has died.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import socket
-from collections.abc import AsyncIterator
-from pathlib import Path
 
 from banger.errors import BangerError, GuestGone, GuestProtocolError, GuestRefused
 from banger.guest.codec import (
@@ -137,32 +134,17 @@ class GuestConnection:
         self._streams.clear()
 
 
-async def connect(socket_path: Path, *, deadline_s: float) -> GuestConnection:
-    """Connect to the agent behind a Unix socket of the VMM; the owner closes it.
+async def connect(sock: socket.socket, *, deadline_s: float) -> GuestConnection:
+    """Connect to the agent over a stream socket that leads to it; the owner closes the connection.
 
-    Returns when the agent has answered, which may take as long as the guest boots.
+    The socket is the connection's from now on. Returns when the agent has answered, which may
+    take as long as the guest boots.
 
     Raises:
-        GuestGone: nobody listens there, or the VMM closed the socket.
+        GuestGone: the VMM closed the socket.
         GuestProtocolError: what answers is no agent of ours.
         DeadlineExceeded: no answer in time.
     """
-    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
-    try:
-        sock.setblocking(False)
-        async with deadline("reaching the guest's agent", deadline_s):
-            await asyncio.get_running_loop().sock_connect(sock, os.fspath(socket_path))
-    except OSError as error:
-        sock.close()
-        raise GuestGone(f"The agent's socket {socket_path} cannot be reached: {error}.") from error
-    except BaseException:
-        sock.close()
-        raise
-    return await connect_socket(sock, deadline_s=deadline_s)
-
-
-async def connect_socket(sock: socket.socket, *, deadline_s: float) -> GuestConnection:
-    """As `connect`, over a connected stream socket, which is ours from now on."""
     connection = GuestConnection(os.urandom(NONCE_BYTES))
     sock.setblocking(False)
     await asyncio.get_running_loop().create_connection(lambda: connection._link, sock=sock)
@@ -173,18 +155,6 @@ async def connect_socket(sock: socket.socket, *, deadline_s: float) -> GuestConn
         await connection.close()
         raise
     return connection
-
-
-@contextlib.asynccontextmanager
-async def open_connection(
-    socket_path: Path, *, deadline_s: float
-) -> AsyncIterator[GuestConnection]:
-    """As `connect`, for a `with` block."""
-    connection = await connect(socket_path, deadline_s=deadline_s)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 def _too_many_streams() -> GuestRefused:

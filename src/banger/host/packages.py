@@ -16,7 +16,7 @@ from pathlib import Path
 
 from banger.host.proc import find_tool
 from banger.host.tools import PackageManager, Tool
-from banger.words import DRIVERS, NETWORKS
+from banger.words import kind_packages
 
 _INSTALL: dict[PackageManager, tuple[tuple[str, ...], ...]] = {
     PackageManager.APT: (
@@ -33,8 +33,7 @@ _INSTALL: dict[PackageManager, tuple[tuple[str, ...], ...]] = {
 
 def _load_kinds() -> tuple[Tool, ...]:
     """Return the tools of every kind of driver and network."""
-    packages = (*DRIVERS.values(), *NETWORKS.values())
-    modules = [import_module(f"{package}.tools") for package in packages]
+    modules = [import_module(f"{package}.tools") for package in kind_packages()]
     return tuple(tool for module in modules for tool in module.TOOLS)
 
 

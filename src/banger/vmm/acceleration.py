@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from banger.config import Settings
 from banger.host.cpu import CpuFacts, KvmVerdict, find_kvm_obstacle
 from banger.model.vm import Accel
+from banger.settings import Settings
 from banger.vmm.driver import DriverKind
 
 

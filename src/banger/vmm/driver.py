@@ -21,22 +21,20 @@ from typing import Protocol
 
 from msgspec import Struct
 
-from banger.config import Settings
 from banger.host.identity import ProcessIdentity
 from banger.layout import Layout
 from banger.model.names import VmId
 from banger.model.vm import Accel, VmSpec
+from banger.settings import Settings
 
 
 class Capability(StrEnum):
-    """What only some drivers can do; a request for a missing one is refused when it is made."""
+    """What only some drivers can do; the value completes "the driver cannot"."""
 
-    EMULATION = "emulation"
-    """Runs guests where there is no KVM."""
-    DISCARD = "discard"
-    """Space that the guest frees is given back to the host's file system."""
-    SNAPSHOTS = "snapshots"
-    """`save` and `restore`: a VM's memory becomes a file that others start from."""
+    PAUSE = "pause VMs"
+    """`pause` and `resume`."""
+    SNAPSHOTS = "save VMs"
+    """`pause`, `save` and `restore`: a VM's memory becomes a file that others start from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +76,28 @@ class MachineConfig:
     own (hazard D8), and the VMM waits for `restore` instead of booting."""
 
 
+@dataclass(frozen=True, kw_only=True)
+class DiskNames:
+    """How a guest finds its disks: device files such as `/dev/vda`, or `serial:NAME`."""
+
+    root: str
+    data: str
+    modules: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """How much of the host a VM's processes together may take.
+
+    The limits are wide: a guest that does what it may never meets one. They are there for a VMM
+    that was taken over by its guest, or has a bug (E5), and is then killed, throttled or refused.
+    """
+
+    memory_bytes: int
+    cpu_percent: int
+    tasks: int
+
+
 class VmmHandle(Struct, frozen=True, kw_only=True):
     """A VMM that was started: plain values, so that a later daemon can adopt it."""
 
@@ -101,9 +121,6 @@ class Driver(Protocol):
 
     @property
     def name(self) -> str: ...
-
-    @property
-    def capabilities(self) -> frozenset[Capability]: ...
 
     async def spawn(self, config: MachineConfig, *, network: socket.socket | None) -> VmmHandle:
         """Start a VMM and return its handle at once; if that fails nothing of it runs.
@@ -196,12 +213,37 @@ class DriverKind(Protocol):
     """What the engine knows of a kind of VMM before it has one."""
 
     @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What it can do beyond starting and ending VMs."""
+        ...
+
+    @property
     def process_names(self) -> tuple[str, ...]:
         """Patterns of the names that its processes' files have."""
         ...
 
+    @property
+    def disk_names(self) -> DiskNames:
+        """How its guests find their disks."""
+        ...
+
     def list_programs(self, settings: Settings) -> tuple[str, ...]:
         """Return the programs that it needs on the host, by these settings."""
+        ...
+
+    def plan_limits(self, spec: VmSpec) -> Limits:
+        """Return the limits of all processes of a VM, those of its network too. Pure."""
+        ...
+
+    async def connect_agent(self, handle: VmmHandle, *, deadline_s: float) -> socket.socket:
+        """Return a stream socket that leads to the agent in a VMM's guest; the caller owns it.
+
+        The guest may still boot: then the first answer takes as long.
+
+        Raises:
+            GuestGone: the VMM ended.
+            DeadlineExceeded: it was not reached in time.
+        """
         ...
 
     async def open(self, settings: Settings) -> Driver:

@@ -53,7 +53,7 @@ def write_memory(process: ProcessIdentity, *, address: int, target: Path) -> Non
                 raise VmmFailed(f"The VMM with pid {process.pid} has ended.") from error
             raise HostNotReady(
                 "The host does not let us read the memory of our own VMM.",
-                hint="apt-get install bubblewrap (or: sysctl kernel.yama.ptrace_scope=0)",
+                hint="banger setup (or: sysctl kernel.yama.ptrace_scope=0)",
             ) from error
         except OSError as error:
             raise VmmFailed(f"The VMM with pid {process.pid} has ended.") from error

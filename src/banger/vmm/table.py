@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import importlib
 
-from banger.errors import HostNotReady
-from banger.vmm.driver import DriverKind
+from banger.errors import HostNotReady, NotSupported
+from banger.vmm.driver import Capability, DriverKind
 from banger.words import DRIVERS
 
 
@@ -21,3 +21,18 @@ def find_driver_kind(word: str) -> DriverKind:
         )
     kind: DriverKind = importlib.import_module(f"{DRIVERS[word]}.kind").DRIVER
     return kind
+
+
+def require_capability(word: str, capability: Capability) -> None:
+    """Check that the driver of this word can do something.
+
+    Raises:
+        NotSupported: it cannot; the hint has a driver that can.
+    """
+    if capability in find_driver_kind(word).capabilities:
+        return
+    able = [other for other in DRIVERS if capability in find_driver_kind(other).capabilities]
+    raise NotSupported(
+        f"The driver {word} cannot {capability}.",
+        hint=f"banger vm create --driver {able[0]}" if able else None,
+    )

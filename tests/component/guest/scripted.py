@@ -12,7 +12,7 @@ import struct
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import NamedTuple
 
-from banger.guest import GuestConnection, connect_socket
+from banger.guest import GuestConnection, connect
 from banger.guest.codec import MAGIC, PREAMBLE, FrameType
 from banger.guest.fields import Tag, encode_fields
 
@@ -112,7 +112,7 @@ def play(script: Script, body: Body, *, deadline_s: float = PATIENCE_S) -> None:
 
 async def _play(script: Script, body: Body, deadline_s: float) -> None:
     async with asyncio.timeout(PATIENCE_S), scripted(script) as ours:
-        connection = await connect_socket(ours, deadline_s=deadline_s)
+        connection = await connect(ours, deadline_s=deadline_s)
         try:
             await body(connection)
         finally:

@@ -26,7 +26,7 @@ from banger.errors import (
 from banger.guest import (
     ExecSpec,
     GuestConnection,
-    connect_socket,
+    connect,
     ping,
     run,
     start_exec,
@@ -95,7 +95,7 @@ async def meet(answer: Callable[[bytes], bytes]) -> None:
         await agent.reader.read()
 
     async with asyncio.timeout(PATIENCE_S), scripted(script) as ours:
-        connection = await connect_socket(ours, deadline_s=5)
+        connection = await connect(ours, deadline_s=5)
         try:
             # The answers may be there already, and belong to stream 1.
             await run_true(connection)
@@ -123,7 +123,7 @@ def test_closing_at_any_byte_is_guest_gone() -> None:
             await agent.reader.read()
 
         async with asyncio.timeout(PATIENCE_S), scripted(script) as ours:
-            connection = await connect_socket(ours, deadline_s=5)
+            connection = await connect(ours, deadline_s=5)
             with pytest.raises(GuestGone):
                 await run_true(connection)
             assert connection.closed
@@ -150,7 +150,7 @@ def test_mutated_exchanges_end_in_a_typed_error_or_an_answer() -> None:
             await agent.reader.read()
 
         async with asyncio.timeout(PATIENCE_S), scripted(script) as ours:
-            connection = await connect_socket(ours, deadline_s=5)
+            connection = await connect(ours, deadline_s=5)
             with contextlib.suppress(GuestGone, GuestProtocolError, GuestRefused):
                 done = await run(connection, [b"x"], stdin=b"i", deadline_s=5)
                 assert done.status <= 255
@@ -271,8 +271,8 @@ def test_the_other_connections_go_on() -> None:
 
     async def both() -> None:
         async with scripted(after_hello(b"\xff" * 12)) as bad_end, scripted(good) as good_end:
-            bad = await connect_socket(bad_end, deadline_s=5)
-            other = await connect_socket(good_end, deadline_s=5)
+            bad = await connect(bad_end, deadline_s=5)
+            other = await connect(good_end, deadline_s=5)
             with pytest.raises(GuestProtocolError):
                 await ping(bad, deadline_s=5)
             await ping(other, deadline_s=5)

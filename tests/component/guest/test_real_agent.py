@@ -33,7 +33,7 @@ from banger.guest import (
     AgentState,
     ExecSpec,
     GuestConnection,
-    connect_socket,
+    connect,
     connect_tcp,
     ping,
     run,
@@ -297,7 +297,7 @@ def test_a_killed_agent_wakes_everyone(agent_binary: Path) -> None:
 
     async def body() -> None:
         with running_agent(agent_binary, status=-signal.SIGKILL) as agent:
-            connection = await connect_socket(agent.socket.dup(), deadline_s=D)
+            connection = await connect(agent.socket.dup(), deadline_s=D)
             waits = [
                 asyncio.create_task(run(connection, [b"sleep", b"60"], deadline_s=D))
                 for _ in range(5)
@@ -336,14 +336,14 @@ def test_a_new_host_takes_over_in_the_middle_of_a_frame(agent_binary: Path) -> N
 
     async def body() -> None:
         with running_agent(agent_binary) as agent:
-            first = await connect_socket(agent.socket.dup(), deadline_s=D)
+            first = await connect(agent.socket.dup(), deadline_s=D)
             await start_exec(first, ExecSpec((b"yes",)), deadline_s=D)
             first._link.send(b"\x03\0\0\0\x01\0\0\0\x00\x80\0\0half a frame")
             # The carrier stays, as a virtio-serial port does; its next host reads on.
             transport = first._link._transport
             assert transport is not None
             transport.pause_reading()
-            second = await connect_socket(agent.socket.dup(), deadline_s=D)
+            second = await connect(agent.socket.dup(), deadline_s=D)
             assert (await run(second, [b"echo", b"hi"], deadline_s=D)).stdout == b"hi\n"
             transport.abort()
             await first.wait_closed()
@@ -536,7 +536,7 @@ def test_the_socket_is_ours_after_connecting(agent_binary: Path) -> None:
         ours, theirs = socket.socketpair()
         theirs.close()
         with pytest.raises(GuestGone):
-            await connect_socket(ours, deadline_s=D)
+            await connect(ours, deadline_s=D)
         assert ours.fileno() == -1
 
     asyncio.run(body())

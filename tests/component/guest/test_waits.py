@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Coroutine
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,9 +13,7 @@ from banger.errors import DeadlineExceeded, GuestGone, GuestRefused, VmmFailed
 from banger.guest import (
     ExecSpec,
     GuestConnection,
-    connect,
     connect_tcp,
-    open_connection,
     ping,
     run,
     start_exec,
@@ -331,27 +328,3 @@ def test_a_program_that_closed_its_outputs_still_gets_its_input() -> None:
         assert done.status == 0
 
     play(script, body)
-
-
-def test_a_socket_that_is_not_there(tmp_path: Path) -> None:
-    with pytest.raises(GuestGone, match="cannot be reached"):
-        asyncio.run(connect(tmp_path / "agent.sock", deadline_s=5))
-
-
-def test_open_connection_closes(tmp_path: Path) -> None:
-    path = tmp_path / "agent.sock"
-
-    async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await Agent(reader, writer).greet()
-        assert await reader.read() == b""
-        writer.close()
-
-    async def body() -> None:
-        async with await asyncio.start_unix_server(serve, path):
-            async with open_connection(path, deadline_s=5) as connection:
-                assert not connection.closed
-            assert connection.closed
-            with pytest.raises(GuestGone):
-                await ping(connection, deadline_s=5)
-
-    asyncio.run(body())

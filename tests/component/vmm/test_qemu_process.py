@@ -23,8 +23,8 @@ from banger.host.limits import read_stack_bytes
 from banger.layout import Layout
 from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.leftovers import end_leftover
-from banger.vmm.limits import plan_vmm_limits
 from banger.vmm.qemu.driver import QemuDriver
+from banger.vmm.qemu.limits import plan_vmm_limits
 from banger.vmm.qemu.probe import probe_qemu
 from tests.component.vmm.machines import CRASHES, make_layout, make_machine
 from tests.support.leftovers import find_leftovers

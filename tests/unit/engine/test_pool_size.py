@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from banger.config import OPTIONS, HostSize
 from banger.engine.state.demand import Demand
 from banger.engine.upkeep.refilling import has_room, is_short
 from banger.model.names import VmId
 from banger.model.vm import Pooled, Role, TemplateBuild, User, VmRecord, VmState, is_hidden
+from banger.setting import HostSize
+from banger.settings import OPTIONS
 from tests.support.specs import make_spec
 
 TOTAL_MIB = 8000

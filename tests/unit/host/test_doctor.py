@@ -8,12 +8,13 @@ from pathlib import Path
 
 import pytest
 
-from banger.config import Settings, load_settings
+from banger.config import load_settings
 from banger.doctor import checks as doctor
 from banger.doctor import programs
 from banger.doctor.programs import Check, CheckState
 from banger.host.tools import PackageManager
 from banger.layout import Layout, layout_from_environment
+from banger.settings import Settings
 
 
 def _layout(environ: dict[str, str]) -> Layout:

@@ -6,9 +6,9 @@ import re
 import sys
 from collections import Counter
 
-from banger.config import OPTIONS
 from banger.errors import BangerError
 from banger.host.proc import run_sync
+from banger.settings import OPTIONS
 from tests.unit.project.sources import CHECKOUT
 
 DOCS = CHECKOUT / "docs"

@@ -23,7 +23,8 @@ def _configure(parser: Parser) -> None:
 
 
 def _show(arguments: Namespace, context: Context) -> int:
-    from banger.config import format_value, load_settings
+    from banger.config import load_settings
+    from banger.setting import format_value
 
     items = list(load_settings(context.layout.config_file, os.environ).items())
     if arguments.json:

@@ -11,7 +11,6 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from banger.api.caller import merge_caller
-from banger.config import Settings
 from banger.engine.state.demand import Demand
 from banger.engine.state.events import Events
 from banger.engine.state.hostfacts import HostFacts
@@ -30,6 +29,7 @@ from banger.host.limits import may_move_children
 from banger.host.memory import read_available_mib
 from banger.layout import Layout
 from banger.model.names import OperationId, VmId
+from banger.settings import Settings
 from banger.store import Database
 from banger.vmm.driver import VmmHandle
 

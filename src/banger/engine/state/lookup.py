@@ -10,12 +10,15 @@ from typing import TypeVar
 import msgspec
 
 from banger import store
+from banger.engine.state.agent import reach_agent
 from banger.engine.state.engine import Engine
-from banger.errors import InvalidRequest, VmAmbiguous, VmNotFound, WrongState
-from banger.guest import GuestConnection, connect
+from banger.engine.state.handles import parse_handle
+from banger.errors import GuestGone, InvalidRequest, VmAmbiguous, VmNotFound, WrongState
+from banger.guest import GuestConnection
 from banger.model.names import VmId, find_matches
 from banger.model.vm import VmRecord, VmState, is_hidden
 from banger.nearnames import format_near_hint
+from banger.vmm.driver import VmmHandle
 
 RECONNECT_DEADLINE_S = 15.0
 TRIES, PAUSE_S = 5, 0.2
@@ -125,18 +128,11 @@ async def get_connection(engine: Engine, record: VmRecord) -> GuestConnection:
         GuestGone: the agent does not answer.
     """
     require_running(record)
-    return await reach_agent(engine, record.id, deadline_s=RECONNECT_DEADLINE_S)
-
-
-async def reach_agent(engine: Engine, vm_id: VmId, *, deadline_s: float) -> GuestConnection:
-    """Return the connection to the agent of a VM that has a VMM, made anew if it was lost.
-
-    Raises:
-        GuestGone: the agent does not answer.
-    """
-    runtime = engine.runtime(vm_id)
-    async with runtime.connecting:
-        if runtime.connection is None or runtime.connection.closed:
-            socket = engine.layout.vm_agent_socket(vm_id)
-            runtime.connection = await connect(socket, deadline_s=deadline_s)
+    runtime = engine.runtime(record.id)
+    if runtime.connection is not None and not runtime.connection.closed:
         return runtime.connection
+    handles = await engine.database.read(store.load_handles, record.id)
+    handle = parse_handle(handles.get("vmm"), VmmHandle)
+    if handle is None:
+        raise GuestGone(f"The VM {record.spec.name} has ended.", hint="banger vm list")
+    return await reach_agent(runtime, handle, deadline_s=RECONNECT_DEADLINE_S)

@@ -21,7 +21,8 @@ from banger.host.identity import ProcessIdentity
 from banger.model.names import VmId
 from banger.model.vm import VmRecord
 from banger.network.port import NetworkHandle
-from banger.vmm.driver import Driver, VmmHandle
+from banger.vmm.driver import Driver, DriverKind, VmmHandle
+from banger.vmm.table import find_driver_kind
 
 
 @dataclass
@@ -54,6 +55,11 @@ class Machine:
         if self.network is not None:
             found += self.network.processes
         return tuple(process for process in found if process is not None)
+
+    @property
+    def kind(self) -> DriverKind:
+        """The kind of driver of the VM's VMM."""
+        return find_driver_kind(self.record.spec.driver if self.vmm is None else self.vmm.driver)
 
     async def driver(self) -> Driver:
         """Return the driver of the VM's VMM.

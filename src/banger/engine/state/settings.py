@@ -12,9 +12,11 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from banger.api.caller import PREFIX, merge_caller
-from banger.config import Settings, Value, decide_settings, load_file
+from banger.config import decide_settings, load_file
 from banger.engine.state.operations import current_caller
 from banger.errors import ConfigInvalid
+from banger.setting import Value
+from banger.settings import Settings
 
 log = logging.getLogger(__name__)
 

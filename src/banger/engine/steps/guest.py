@@ -8,6 +8,7 @@ import hashlib
 from typing import Any
 
 from banger import guest, images, kernels
+from banger.engine.state.agent import connect_agent
 from banger.engine.state.machine import Machine
 from banger.engine.steps.actor import Actor
 from banger.errors import ExecNotExecutable, ExecNotFound, GuestGone
@@ -47,10 +48,11 @@ async def _boot_guest(machine: Machine, _: BootGuest) -> None:
     connection = await _connect(machine, deadline_s=STEP_DEADLINE_S)
     image = await asyncio.to_thread(images.get_image, layout, spec.image)
     kernel = await asyncio.to_thread(kernels.get_kernel, layout, spec.kernel)
+    disks = machine.kind.disk_names
     boot = guest.BootSpec(
-        root="serial:root",
-        data="serial:data",
-        modules="serial:modules" if kernel.tree else None,
+        root=disks.root,
+        data=disks.data,
+        modules=disks.modules if kernel.tree else None,
         init=None if image.init is None else image.init.encode(),
         native=NATIVE_DIRECTORIES,
         identity=await asyncio.to_thread(_identity, machine),
@@ -59,8 +61,7 @@ async def _boot_guest(machine: Machine, _: BootGuest) -> None:
 
 
 async def _connect(machine: Machine, *, deadline_s: float) -> guest.GuestConnection:
-    socket = machine.engine.layout.vm_agent_socket(machine.id)
-    connection = await guest.connect(socket, deadline_s=deadline_s)
+    connection = await connect_agent(machine.require_vmm(), deadline_s=deadline_s)
     machine.runtime.connection = connection
     return connection
 

@@ -16,7 +16,6 @@ from banger.engine.steps.actor import Actor
 from banger.errors import BangerError
 from banger.host.limits import Scope, find_service_manager, is_in_scope, name_scope, start_scope
 from banger.plan.steps import LimitVm
-from banger.vmm.limits import plan_limits
 
 SCOPE_DEADLINE_S = 5.0
 """A manager answers within milliseconds; a VM is not kept longer by one that hangs."""
@@ -39,8 +38,7 @@ async def limit_vm(machine: Machine) -> None:
 
 
 def _plan_scope(machine: Machine) -> Scope:
-    spec = machine.record.spec
-    limits = plan_limits(vcpu=spec.shape.vcpu, memory_mib=spec.shape.memory_mib, accel=spec.accel)
+    limits = machine.kind.plan_limits(machine.record.spec)
     return Scope(
         name=name_scope(machine.id),
         description=f"VM {machine.id} of banger",

@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from banger import guest, templates
+from banger.engine.state.agent import reach_agent
 from banger.engine.state.engine import Engine
-from banger.engine.state.lookup import reach_agent
 from banger.engine.state.machine import Machine
 from banger.engine.steps.actor import Actor
 from banger.errors import BangerError, SnapshotUnusable
@@ -76,7 +76,7 @@ async def _resume_vmm(machine: Machine, _: ResumeVmm) -> None:
     await driver.resume(machine.require_vmm(), deadline_s=PAUSE_DEADLINE_S)
     with contextlib.suppress(BangerError):
         # One that was adopted while it stood still has no connection yet.
-        await reach_agent(machine.engine, machine.id, deadline_s=CLOCK_DEADLINE_S)
+        await reach_agent(machine.runtime, machine.require_vmm(), deadline_s=CLOCK_DEADLINE_S)
     await set_clock(machine.engine, machine.id)
 
 

@@ -10,7 +10,7 @@ import contextlib
 from typing import Any
 
 from banger import guest
-from banger.engine.state.lookup import reach_agent
+from banger.engine.state.agent import reach_agent
 from banger.engine.state.machine import Machine
 from banger.engine.steps.actor import Actor
 from banger.errors import BangerError
@@ -35,7 +35,7 @@ async def _flush(machine: Machine, deadline_s: float) -> None:
     with contextlib.suppress(BangerError, TimeoutError):
         async with asyncio.timeout(deadline_s):
             connection = await reach_agent(
-                machine.engine, machine.id, deadline_s=POWEROFF_DEADLINE_S
+                machine.runtime, machine.require_vmm(), deadline_s=POWEROFF_DEADLINE_S
             )
             # An agent that hangs is told apart from a flush that takes long.
             await guest.ping(connection, deadline_s=min(PING_DEADLINE_S, deadline_s))
@@ -55,7 +55,7 @@ async def _shut_down_guest(machine: Machine, step: ShutDownGuest) -> None:
         async with asyncio.timeout(left_s - last_flush_s):
             with contextlib.suppress(BangerError):
                 connection = await reach_agent(
-                    machine.engine, machine.id, deadline_s=POWEROFF_DEADLINE_S
+                    machine.runtime, machine.require_vmm(), deadline_s=POWEROFF_DEADLINE_S
                 )
                 await guest.poweroff(connection, deadline_s=POWEROFF_DEADLINE_S)
             await driver.wait_gone(machine.vmm)

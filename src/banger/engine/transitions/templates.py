@@ -25,6 +25,7 @@ from banger.errors import (
 from banger.model.vm import LIVE, VmSpec, is_hidden, template_of
 from banger.templates import Template
 from banger.vmm.driver import Capability
+from banger.vmm.table import find_driver_kind
 
 TRIES = 2
 """Template failures tolerated per shape; after that its VMs cold-boot until the daemon restarts.
@@ -40,8 +41,7 @@ async def choose_template(engine: Engine, op: Operation, spec: VmSpec) -> str | 
     """
     if not engine.settings.template.enabled:
         return None
-    driver = await engine.host.driver(spec.driver)
-    if Capability.SNAPSHOTS not in driver.capabilities:
+    if Capability.SNAPSHOTS not in find_driver_kind(spec.driver).capabilities:
         return None
     key = await template_key(engine, spec)
     if engine.template_failures[key] >= TRIES:

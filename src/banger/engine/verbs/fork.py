@@ -18,7 +18,7 @@ from banger import store
 from banger.api.requests import VmFork
 from banger.api.results import VmView
 from banger.engine.state.engine import Engine
-from banger.engine.state.lookup import get_vm
+from banger.engine.state.lookup import get_vm, require_undamaged
 from banger.engine.state.operations import Operation
 from banger.engine.state.pins import pinned
 from banger.engine.state.tasks import finish_shielded
@@ -33,6 +33,8 @@ from banger.engine.views.vms import view_vm
 from banger.errors import BangerError, InvalidRequest, VmBusy
 from banger.model.names import parse_vm_name
 from banger.model.vm import RestartPolicy, VmRecord, VmSpec, WorkspaceRecord, snapshot_origin
+from banger.vmm.driver import Capability
+from banger.vmm.table import require_capability
 
 FORKS = range(1, 65)
 
@@ -42,12 +44,15 @@ async def fork_vm(engine: Engine, op: Operation, params: VmFork) -> list[VmView]
 
     Raises:
         InvalidRequest: the number or the name is not possible.
+        NotSupported: the VM's driver cannot save it.
         NameTaken: a VM has one of the names.
         WrongState: the VM does not run.
         NotEnoughMemory: the host's does not hold the forks.
         NoSpace: there is no room for its memory.
     """
     source = await get_vm(engine, params.ref)
+    require_undamaged(source)
+    require_capability(source.spec.driver, Capability.SNAPSHOTS)
     names = await _choose_names(engine, source, params)
     await require_programs(engine, driver=source.spec.driver, network=source.spec.shape.network)
     each_mib = source.spec.shape.memory_mib

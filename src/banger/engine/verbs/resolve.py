@@ -13,7 +13,6 @@ from collections.abc import AsyncIterator, Mapping
 from banger import store
 from banger.api.requests import VmCreate
 from banger.api.results import VmPlan
-from banger.config import Settings
 from banger.engine.state.engine import Engine
 from banger.engine.state.operations import Operation
 from banger.engine.transitions.capacity import promised_memory, require_processors
@@ -26,6 +25,7 @@ from banger.images.platforms import host_platform, is_for, parse_platform
 from banger.model.artifacts import Image
 from banger.model.names import parse_vm_name
 from banger.model.vm import Ending, Program, Shape, VmSpec, require_ending, require_sizes
+from banger.settings import Settings
 from banger.sizes import format_size
 from banger.words import choose_driver, require_driver, require_network
 

@@ -14,7 +14,7 @@ from banger import store, templates
 from banger.api.requests import SnapshotCreate, SnapshotRef, SnapshotRestore
 from banger.api.results import Deleted, SnapshotView, VmView
 from banger.engine.state.engine import Engine
-from banger.engine.state.lookup import get_vm
+from banger.engine.state.lookup import get_vm, require_undamaged
 from banger.engine.state.machine import Machine, load_machine
 from banger.engine.state.operations import Operation
 from banger.engine.state.pins import pinned
@@ -39,6 +39,8 @@ from banger.model.vm import (
 )
 from banger.nearnames import format_near_hint
 from banger.templates import Snapshot
+from banger.vmm.driver import Capability
+from banger.vmm.table import require_capability
 
 RESTORE_DEADLINE_S = 60.0
 
@@ -47,13 +49,14 @@ async def create_snapshot(engine: Engine, op: Operation, params: SnapshotCreate)
     """Keep a VM's memory and disk as they are now; it goes on.
 
     Raises:
+        NotSupported: its driver cannot save it.
         WrongState: the VM does not run.
         SnapshotExists: the VM has one of this name.
         NoSpace: there is no room for it.
     """
     if params.name is not None:
         parse_vm_name(params.name)
-    vm_id = (await get_vm(engine, params.ref)).id
+    vm_id = (await _get_able(engine, params.ref)).id
     async with engine.runtime(vm_id).lifecycle.hold(op):
         taken = {snapshot.name for snapshot in await _snapshots_of(engine, vm_id)}
         name = params.name or _free_name(taken)
@@ -93,12 +96,13 @@ async def restore_snapshot(engine: Engine, op: Operation, params: SnapshotRestor
     """Put a VM, whatever it does, back to a snapshot of it; what came after is lost.
 
     Raises:
+        NotSupported: its driver cannot.
         SnapshotNotFound: the VM has none of this name.
         SnapshotUnusable: it is damaged, or was made by another VMM or for another machine.
         NotEnoughMemory: the host's does not hold it; the VM goes on.
         BootFailed: it did not start; the VM is kept, in state `error`.
     """
-    vm_id = (await get_vm(engine, params.ref)).id
+    vm_id = (await _get_able(engine, params.ref)).id
     async with engine.runtime(vm_id).lifecycle.hold(op):
         machine = await load_machine(engine, vm_id)
         record = machine.record
@@ -136,6 +140,14 @@ async def delete_snapshot(engine: Engine, op: Operation, params: SnapshotRef) ->
         await asyncio.to_thread(templates.forget_name, engine.layout, snapshot)
     await sweep_snapshots(engine)
     return Deleted(ids=[snapshot.id])
+
+
+async def _get_able(engine: Engine, ref: str) -> VmRecord:
+    """Return a VM whose driver can save and restore it."""
+    record = await get_vm(engine, ref)
+    require_undamaged(record)
+    require_capability(record.spec.driver, Capability.SNAPSHOTS)
+    return record
 
 
 async def _snapshots_of(engine: Engine, vm_id: VmId) -> list[Snapshot]:

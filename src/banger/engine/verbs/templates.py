@@ -22,6 +22,8 @@ from banger.errors import (
 )
 from banger.model.vm import template_of, template_origin
 from banger.templates import Template, Uses
+from banger.vmm.driver import Capability
+from banger.vmm.table import require_capability
 
 
 async def build_template_now(engine: Engine, op: Operation, params: TemplateBuild) -> TemplateView:
@@ -31,6 +33,7 @@ async def build_template_now(engine: Engine, op: Operation, params: TemplateBuil
     require_valid(request, engine.settings)
     async with needing_parts(engine, op, request):
         spec = await resolve_spec(engine, op, request)
+        require_capability(spec.driver, Capability.SNAPSHOTS)
         template = await ensure_template(engine, op, spec)
     engine.template_failures.pop(template.key, None)  # it is worth a try again
     for view in await list_templates(engine):

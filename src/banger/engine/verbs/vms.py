@@ -30,6 +30,8 @@ from banger.model.vm import (
     is_hidden,
     next_spec,
 )
+from banger.vmm.driver import Capability
+from banger.vmm.table import require_capability
 
 
 async def start_vm(engine: Engine, op: Operation, params: VmStart) -> VmView:
@@ -89,6 +91,7 @@ async def pause_vm(engine: Engine, op: Operation, ref: str) -> VmView:
     """Stop a running VM's processors; one that is paused is left as it is.
 
     Raises:
+        NotSupported: its driver cannot.
         WrongState: it does not run.
     """
     vm_id = (await get_vm(engine, ref)).id
@@ -96,6 +99,7 @@ async def pause_vm(engine: Engine, op: Operation, ref: str) -> VmView:
         machine = await load_machine(engine, vm_id)
         if machine.record.state is not VmState.PAUSED:
             require_running_or_paused(machine.record)
+            require_capability(machine.record.spec.driver, Capability.PAUSE)
             await pause_held(machine, op)
     return await view_vm(engine, machine.record)
 

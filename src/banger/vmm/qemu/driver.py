@@ -15,7 +15,7 @@ import msgspec
 from banger.errors import BangerError, HostFailed, VmmFailed
 from banger.host.files import LIMITS, space_errors
 from banger.host.identity import is_alive
-from banger.vmm.driver import Capability, MachineConfig, VmmHandle
+from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.memory import write_memory
 from banger.vmm.qemu import argv, process, qmp
 from banger.vmm.qemu.probe import ProgramHash, QemuFacts
@@ -29,7 +29,6 @@ class QemuDriver:
     """Starts and ends QEMU processes, with the QEMU that was probed."""
 
     name = process.DRIVER_NAME
-    capabilities = frozenset({Capability.EMULATION, Capability.DISCARD, Capability.SNAPSHOTS})
 
     def __init__(self, facts: QemuFacts) -> None:
         self.facts = facts

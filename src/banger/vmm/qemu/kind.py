@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
-from banger.config import Settings
-from banger.model.vm import Accel
+import socket
+
+from banger.model.vm import Accel, VmSpec
+from banger.settings import Settings
+from banger.vmm.driver import Capability, DiskNames, Limits, VmmHandle
 from banger.vmm.qemu.driver import QemuDriver
+from banger.vmm.qemu.limits import plan_limits
 from banger.vmm.qemu.probe import probe_qemu
 from banger.vmm.qemu.proof import find_failure
+from banger.vmm.qemu.settings import QemuSettings
+from banger.vmm.sockets import connect_agent_socket
 
 
 class Qemu:
     """The QEMU that the settings name."""
 
+    capabilities = frozenset({Capability.PAUSE, Capability.SNAPSHOTS})
+    disk_names = DiskNames(root="serial:root", data="serial:data", modules="serial:modules")
     process_names = ("qemu-system-", "bwrap$")
 
     def list_programs(self, settings: Settings) -> tuple[str, ...]:
         """Return QEMU's program."""
-        return (settings.qemu.binary,)
+        return (settings.of(QemuSettings).binary,)
+
+    def plan_limits(self, spec: VmSpec) -> Limits:
+        """Return what QEMU needs for a guest of this size, and no more."""
+        shape = spec.shape
+        return plan_limits(vcpu=shape.vcpu, memory_mib=shape.memory_mib, accel=spec.accel)
+
+    async def connect_agent(self, handle: VmmHandle, *, deadline_s: float) -> socket.socket:
+        """Connect to the Unix socket that the guest's virtio port is."""
+        return await connect_agent_socket(handle.agent_socket, deadline_s=deadline_s)
 
     async def open(self, settings: Settings) -> QemuDriver:
         """Return the driver of this host's QEMU, which is asked for its version."""
-        return QemuDriver(await probe_qemu(settings.qemu.binary))
+        return QemuDriver(await probe_qemu(settings.of(QemuSettings).binary))
 
     async def find_proof_failure(self, settings: Settings, accel: Accel) -> str | None:
         """Run a guest of a few instructions."""
-        return await find_failure(settings.qemu.binary, accel)
+        return await find_failure(settings.of(QemuSettings).binary, accel)
 
 
 DRIVER = Qemu()

@@ -27,9 +27,9 @@ from banger.host.identity import ProcessIdentity, identify, send_signal, spawn_i
 from banger.host.limits import limit_process, read_stack_bytes
 from banger.vmm.console import ConsoleFiles, console_files
 from banger.vmm.driver import MachineConfig, VmmHandle
-from banger.vmm.limits import plan_vmm_limits
 from banger.vmm.qemu.argv import Descriptors, plan_argv
 from banger.vmm.qemu.keeper import find_keeper, keeper_variables
+from banger.vmm.qemu.limits import plan_vmm_limits
 from banger.vmm.qemu.probe import QemuFacts
 from banger.vmm.qemu.sandbox import plan_sandbox, with_info
 from banger.vmm.sockets import listening_socket

@@ -7,7 +7,7 @@ import resource
 import pytest
 
 from banger.model.vm import Accel
-from banger.vmm.limits import MIB, plan_limits, plan_vmm_limits
+from banger.vmm.qemu.limits import MIB, plan_limits, plan_vmm_limits
 
 STACK_BYTES = 8 * MIB
 

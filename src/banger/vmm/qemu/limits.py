@@ -1,41 +1,28 @@
-"""How much of the host a VM may take, from what it was promised. Pure; figures in ADR 0052.
-
-The fences are wide: what meets one is killed, throttled or refused, and a guest that does what it
-may never should. They are there for a VMM that was taken over by its guest, or has a bug (E5).
-"""
+"""How much of the host a VM in QEMU may take, by its size. Pure; figures in ADR 0052."""
 
 from __future__ import annotations
 
 import resource
-from dataclasses import dataclass
 
 from banger.model.vm import Accel
+from banger.vmm.driver import Limits
 
 MIB = 2**20
 OWN_MIB = 512
-"""A VMM's, its sandbox's and its network's own memory, and room for the pages of files that were
+"""Memory of QEMU itself, its sandbox and its network, and room for the pages of files that were
 read for it, which the kernel takes back before it kills anybody."""
 TRANSLATED_MIB = 1024
-"""The most that QEMU keeps of translated code (`tb-size`'s default)."""
+"""The most that it keeps of translated code (`tb-size`'s default)."""
 EMULATED_CPU_MIB = 256
 """Of each emulated processor: its TLBs, which grow with what the guest touches, and the lists of
 what was translated for it."""
 OWN_CPU_PERCENT = 100
 """One processor for what is no processor of the guest: disks, consoles, the network's frames."""
 IO_THREADS = 64
-"""QEMU's pool of threads for disks grows to this."""
+"""The pool of threads for disks grows to this."""
 OWN_TASKS = 64
-"""Its other threads (a handful), the sandbox, the network's two processes; and room."""
+"""The other threads (a handful), the sandbox, the network's processes; and room."""
 OPEN_FILES = 1024
-
-
-@dataclass(frozen=True, kw_only=True)
-class Limits:
-    """What a VM's processes together may take."""
-
-    memory_bytes: int
-    cpu_percent: int
-    tasks: int
 
 
 def plan_limits(*, vcpu: int, memory_mib: int, accel: Accel) -> Limits:

@@ -1,0 +1,196 @@
+"""Every setting: the table of them, and what they are once decided.
+
+`OPTIONS` is the source for parsing, for `banger config show` and for the documentation. What a kind
+of driver or network can be told is declared in its folder; its rows are the last. Pure, but for
+loading those declarations.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any, TypeVar
+
+from banger.durations import parse_duration
+from banger.model.registries import Registries, parse_registries
+from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
+from banger.setting import Group, HostSize, Option, Value, fixed
+from banger.settingvalues import duration_or_off, one_of, size, switch, text, whole_number
+from banger.words import AUTO, driver_words, kind_packages, network_words
+
+POOL_HOST_MIB = 4000
+"""Nominally 4 GiB: a host with so much has some for clones that nobody has asked for yet."""
+
+F = TypeVar("F")
+
+
+@dataclass(frozen=True, kw_only=True)
+class VmDefaults:
+    """The size of a VM that is asked for without one."""
+
+    vcpu: int
+    memory_mib: int
+    disk_gib: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class TemplateSettings:
+    """What is kept of machines that have booted."""
+
+    enabled: bool
+    cache_gib: int
+    pool: int
+    """Clones of each template in use that wait to be claimed."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings:
+    """Every setting, decided: an attribute for each key of `OPTIONS`."""
+
+    log_level: str
+    driver: str
+    accel: str
+    default_image: str
+    default_kernel: str
+    network: str
+    vm_defaults: VmDefaults
+    memory_overcommit: int
+    auto_stop_after: str
+    """A duration as it was written, or `off`."""
+    template: TemplateSettings
+    registries: Registries
+    kinds: tuple[object, ...]
+    """The group of each kind that has settings; ask `of` for one."""
+    values: Mapping[str, Value]
+    """The same by key."""
+    origins: Mapping[str, str]
+    """Where the value of each key came from."""
+
+    @property
+    def auto_stop_s(self) -> float | None:
+        """Return after how many idle seconds a VM is stopped; None: never."""
+        return parse_duration(self.auto_stop_after)
+
+    def of(self, fields: type[F]) -> F:
+        """Return the settings of a kind, which its folder declares with the class `fields`."""
+        return next(group for group in self.kinds if isinstance(group, fields))
+
+    def items(self) -> Iterator[tuple[str, Value, str]]:
+        """Yield (key, value, origin) in the table's order."""
+        for option in OPTIONS:
+            yield option.key, self.values[option.key], self.origins[option.key]
+
+
+def build_settings(values: Mapping[str, Value], origins: Mapping[str, str]) -> Settings:
+    """Return the settings with these values, by key."""
+    fields: dict[str, dict[str, Any]] = {"": {}}
+    for key, value in values.items():
+        group, _, name = key.rpartition(".")
+        fields.setdefault(group, {})[name] = value
+    return Settings(
+        **fields[""],
+        vm_defaults=VmDefaults(**fields["vm_defaults"]),
+        template=TemplateSettings(**fields["template"]),
+        kinds=tuple(group.fields(**fields[group.name]) for group in _GROUPS),
+        values=values,
+        origins=origins,
+    )
+
+
+def _load_groups() -> tuple[Group, ...]:
+    """Return the settings that kinds of drivers and networks declare."""
+    modules = [import_module(f"{package}.settings") for package in kind_packages()]
+    return tuple(group for module in modules for group in module.GROUPS)
+
+
+def _default_vcpu(host: HostSize) -> tuple[int, str]:
+    return min(max(host.cores // 4, 1), 4), f"default: {host.cores} cores / 4, within 1..4"
+
+
+def _default_memory(host: HostSize) -> tuple[int, str]:
+    # A multiple of 256 MiB, so that the number on the screen is a round one.
+    size = min(max(host.memory_mib // 8, 512), 8192) // 256 * 256
+    return size, f"default: {host.memory_mib} MiB / 8, within 512..8192"
+
+
+def _default_pool(host: HostSize) -> tuple[int, str]:
+    size = 1 if host.memory_mib >= POOL_HOST_MIB else 0
+    return size, f"default: {host.memory_mib} MiB; 1 from {POOL_HOST_MIB} on"
+
+
+_OWN: tuple[Option, ...] = (
+    Option(
+        "log_level",
+        "How much the daemon logs.",
+        one_of("debug", "info", "warning", "error"),
+        fixed("info"),
+    ),
+    Option("driver", "What runs VMs.", one_of(*driver_words()), fixed(AUTO)),
+    Option(
+        "accel",
+        "Hardware virtualisation (kvm), emulation (tcg), or what works (auto).",
+        one_of("auto", "kvm", "tcg"),
+        fixed("auto"),
+    ),
+    Option("default_image", "The image without --image.", text, fixed("debian-bookworm")),
+    Option("default_kernel", "The kernel without --kernel.", text, fixed("debian-cloud")),
+    Option(
+        "network",
+        "The network without --network.",
+        one_of(*network_words()),
+        fixed(network_words()[0]),
+    ),
+    Option("vm_defaults.vcpu", "Virtual CPUs of a VM.", whole_number(VCPU_RANGE), _default_vcpu),
+    Option(
+        "vm_defaults.memory_mib",
+        'Memory of a VM: MiB, or a text such as "2G".',
+        size(MEMORY_MIB_RANGE, unit_mib=1),
+        _default_memory,
+    ),
+    Option(
+        "vm_defaults.disk_gib",
+        'Size of a VM\'s data disk, sparse: GiB, or a text such as "20G".',
+        size(range(1, DISK_MIB_RANGE.stop // 1024 + 1), unit_mib=1024),
+        fixed(8),
+    ),
+    Option(
+        "memory_overcommit",
+        "How many times the host's available memory the guests' may add up to.",
+        whole_number(range(1, 101)),
+        fixed(2),
+    ),
+    Option(
+        "auto_stop_after",
+        "How long a VM that is made from now on may be idle before it is stopped, or off.",
+        duration_or_off,
+        fixed("off"),
+    ),
+    Option(
+        "template.enabled",
+        "Start VMs from templates: memory of the image already booted (true or false).",
+        switch,
+        fixed(True),
+    ),
+    Option(
+        "template.cache_gib",
+        'Disk space for templates: GiB, or a text such as "20G"; the least recently used go first.',
+        size(range(1, 100_001), unit_mib=1024),
+        fixed(10),
+    ),
+    Option(
+        "template.pool",
+        "Clones of a template in use that are made before they are asked for; 0: none.",
+        whole_number(range(5)),
+        _default_pool,
+    ),
+    Option(
+        "registries",
+        "For each registry: mirrors, whether it speaks plain HTTP, and whose signatures count.",
+        parse_registries,
+        fixed(Registries()),
+    ),
+)
+_GROUPS = _load_groups()
+
+OPTIONS = (*_OWN, *(option for group in _GROUPS for option in group.options))

@@ -1,0 +1,3 @@
+"""There is nothing to tell."""
+
+GROUPS = ()

@@ -1,0 +1,1 @@
+"""A driver that starts and ends VMs, and nothing else."""

@@ -1,0 +1,3 @@
+"""Nothing has to be installed."""
+
+TOOLS = ()
