@@ -40,8 +40,8 @@ _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
 class Client:
     """Asks servers by the proxies and the certificates of a caller's environment.
 
-    Threads may share a client. It keeps connections until it is closed; what is asked afterwards
-    keeps its own only for as long as the client is in use.
+    Threads may share a client. Connections are kept for later requests until `close`. A download
+    that outlives its pull may go on with a closed client, which then opens new connections.
     """
 
     def __init__(self, environ: Mapping[str, str]) -> None:
@@ -50,7 +50,7 @@ class Client:
         self._lock = threading.Lock()
 
     def close(self) -> None:
-        """Close the connections that nobody uses now; the others close when they are done."""
+        """Close idle connections; busy ones close at the end of their request."""
         with self._lock:
             for pools in self._pools.values():
                 pools.clear()

@@ -39,11 +39,11 @@ from banger.host.http.proxies import DEFAULT_PORTS, Proxy
 
 CONNECT_S = 15.0
 STALL_S = 30.0
-"""No silence is longer."""
+"""Longest silence of a server before its request fails."""
 KEPT_CONNECTIONS = 8
-"""Kept per server; as many as a daemon has threads for transfers."""
+"""Idle connections per server: one for each of a daemon's transfer threads."""
 DRAINED_BYTES_MAX = 64 * 1024
-"""So much of a body that nobody wants is read to keep its connection."""
+"""An unread rest up to this size is read, so that the connection can be kept."""
 
 
 class Answer:
@@ -55,7 +55,7 @@ class Answer:
         self.host = target.netloc
         self.status = response.status
         self.length = response.length_remaining
-        """What it says of its body's length, or None."""
+        """Bytes of the body by its Content-Length; None if the header is missing."""
         self._target = target
         self._proxy = proxy
         self._response = response
@@ -117,7 +117,7 @@ class _Connection(HTTPConnection):
         super().connect()
 
     def _new_conn(self) -> socket.socket:
-        # The place for it: urllib3's own SOCKS connections are made here, too.
+        # urllib3 overrides this method itself, for SOCKS proxies.
         require_wanted()
         connected = super()._new_conn()
         try:
@@ -146,7 +146,7 @@ class _Connection(HTTPConnection):
 
 
 class _TlsConnection(_Connection, HTTPSConnection):
-    """The same for TLS."""
+    """A TLS connection under the `Abort` of the thread that uses it."""
 
 
 class _Pool(urllib3.HTTPConnectionPool):
