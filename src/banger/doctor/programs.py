@@ -1,7 +1,7 @@
 """What `banger doctor` says about programs: there or not, new enough, usable.
 
-Read-only (hazard B8): starts each program with its version option, and bubblewrap
-on `true`. Standard library only.
+Read-only (hazard B8): starts each program with its version option, or tries it on nothing.
+Standard library only.
 """
 
 from __future__ import annotations
@@ -52,8 +52,8 @@ def probe_tools(manager: PackageManager | None, settings: Settings) -> Iterator[
             yield _missing(tool, name, missing, manager)
         elif tool.paths or program == "newuidmap":
             yield Check(name, CheckState.OK, f"{tool.program} {_verb(tool)} here.")
-        elif program == "bwrap":
-            yield probe_bubblewrap()
+        elif tool.trial:
+            yield _probe_trial(tool, name, program)
         else:
             yield _probe_version(tool, name, program)
 
@@ -64,18 +64,14 @@ def parse_version(untrusted_output: bytes) -> tuple[int, ...] | None:
     return tuple(int(part) for part in match[1].split(b".")[:3]) if match else None
 
 
-def probe_bubblewrap() -> Check:
-    """Tell whether bubblewrap can make its namespaces here; containers often forbid it."""
-    argv = ["bwrap", "--unshare-all", "--ro-bind", "/", "/", "true"]
-    finished = _run_briefly(argv)
+def _probe_trial(tool: Tool, name: str, program: str) -> Check:
+    """Tell whether a program can be used here, by using it."""
+    finished = _run_briefly([program, *tool.trial])
     if finished and finished.status == 0:
-        return Check("bwrap", CheckState.OK, "bubblewrap works and will confine VMMs.")
+        return Check(name, CheckState.OK, f"{program} works and {tool.why}.")
     said = _last_line(finished) if finished else "it did not end in time"
-    return Check(
-        "bwrap",
-        CheckState.WARN,
-        f"bubblewrap cannot be used here ({said}); VMMs are confined by their own sandbox only.",
-    )
+    state = CheckState.FAIL if tool.required else CheckState.WARN
+    return Check(name, state, f"{program} cannot be used here ({said}); {tool.otherwise}.")
 
 
 def _probe_version(tool: Tool, name: str, program: str) -> Check:

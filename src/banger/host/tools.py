@@ -37,6 +37,10 @@ class Tool:
     """The setting that names the program, if it is not the one above."""
     oldest: tuple[int, ...] | None = None
     """The first release that does."""
+    trial: tuple[str, ...] = ()
+    """Arguments with which it succeeds where it can be used, for a program that hosts forbid."""
+    otherwise: str = ""
+    """What happens where it cannot be used; completes a sentence."""
 
     def package(self, manager: PackageManager) -> str | None:
         """Return the package's name on a distribution, or None."""

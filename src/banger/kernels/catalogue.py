@@ -63,7 +63,7 @@ NEEDS: tuple[Need, ...] = (
     Need("INET", None, "networking"),
     Need("IPV6", "ipv6", "networking", required=False),
     Need("PACKET", "af_packet", "DHCP clients and packet capture", required=False),
-    Need("VIRTIO_MMIO", "virtio_mmio", "devices of microvm and Firecracker"),
+    Need("VIRTIO_MMIO", "virtio_mmio", "devices of machines without PCI"),
     Need("VIRTIO_PCI", "virtio_pci", "devices of PCI machines", required=False),
     Need("VIRTIO_BLK", "virtio_blk", "disks"),
     Need("VIRTIO_CONSOLE", "virtio_console", "the agent's port"),
@@ -73,7 +73,7 @@ NEEDS: tuple[Need, ...] = (
     Need(
         "VIRTIO_VSOCKETS",
         "vmw_vsock_virtio_transport",
-        "the agent's socket on Firecracker",
+        "sockets between guest and host",
         required=False,
     ),
     Need("EXT4_FS", "ext4", "the data disk"),
@@ -86,7 +86,7 @@ NEEDS: tuple[Need, ...] = (
 MACHINES: dict[str, tuple[Need, ...]] = {
     "x86_64": (
         Need("SERIAL_8250_CONSOLE", None, "the serial console"),
-        # QEMU's microvm tells of its devices by ACPI tables; Firecracker by words as well.
+        # Packaged kernels take no devices from their command line.
         Need("ACPI", None, "finding the devices"),
     ),
     "aarch64": (Need("SERIAL_AMBA_PL011_CONSOLE", None, "the serial console"),),

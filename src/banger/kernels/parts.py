@@ -51,7 +51,7 @@ class Parts:
     arch: str
     source: str
     boot: str
-    """File name of the kernel that QEMU boots: the compressed one, if there is one."""
+    """File name of the kernel as it came: the compressed one, if there is one."""
     modules: tuple[str, ...]
     """File names in load order."""
     tree: str | None
@@ -162,7 +162,7 @@ def plan_mksquashfs(tree: Path, target: Path, options: dict[str, str]) -> list[s
 def _require_pvh(package: Package) -> None:
     if parse_kconfig(package.config).get("PVH") != "y":
         raise KernelUnfit(
-            "QEMU boots an uncompressed kernel only if it was built with CONFIG_PVH.",
+            "An uncompressed kernel boots only if it was built with CONFIG_PVH.",
             hint="banger kernel import NAME --kernel BZIMAGE",
         )
 

@@ -134,6 +134,18 @@ def test_a_program_that_is_not_needed_and_does_not_run_is_a_warning(
     assert (check.state, "does not run" in check.fact) == (CheckState.WARN, True)
 
 
+def test_a_program_that_this_host_forbids_is_a_warning_that_says_what_follows(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As containers do with new namespaces."""
+    _program(tmp_path / "bwrap", "echo Operation not permitted >&2; exit 1")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    found = programs.probe_tools(PackageManager.APT, _with_qemu("qemu-system-x86_64"))
+    check = next(check for check in found if check.name == "bwrap")
+    assert check.state is CheckState.WARN
+    assert "(Operation not permitted); VMMs are confined by their own sandbox only" in check.fact
+
+
 @pytest.mark.parametrize(
     ("said", "version"),
     [

@@ -26,5 +26,12 @@ TOOLS = (
         setting="qemu.binary",
         oldest=(7, 2),  # -netdev stream over a Unix socket
     ),
-    Tool("bwrap", "confines QEMU further", ("bubblewrap",) * 5, required=False),
+    Tool(
+        "bwrap",
+        "confines QEMU further",
+        ("bubblewrap",) * 5,
+        required=False,
+        trial=("--unshare-all", "--ro-bind", "/", "/", "true"),  # containers often forbid it
+        otherwise="VMMs are confined by their own sandbox only",
+    ),
 )

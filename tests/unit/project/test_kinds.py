@@ -1,0 +1,52 @@
+"""A kind of driver or network is named in its folder and in the tables, and nowhere else."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+from banger import words
+from tests.unit.project.sources import PACKAGE
+
+TABLES = {"words.py", "vmm/table.py", "network/table.py"}
+PLAIN_ENGLISH = {"user"}
+"""Words of kinds that mean something else as well."""
+OTHERS = {"firecracker", "bubblewrap"}
+"""Names that no table says: a driver to come, and what a package is called."""
+SOURCES = {".py", ".config", ".toml", ".c", ".h"}
+
+
+def find_names(text: str) -> set[str]:
+    """Return the names of kinds, and of the programs that only they start, in a text."""
+    return {name for name in _names() if re.search(name, text, re.IGNORECASE)}
+
+
+def _names() -> set[str]:
+    modules = [import_module(f"{package}.tools") for package in words.kind_packages()]
+    programs = {tool.program for module in modules for tool in module.TOOLS}
+    kinds = {*words.DRIVERS, *words.NETWORKS} - PLAIN_ENGLISH
+    return {*kinds, *programs, *OTHERS}
+
+
+def _sources() -> Iterator[tuple[str, str]]:
+    """Yield what is of no kind: the path below the package, the text."""
+    homes = [Path(package.replace(".", "/")) for package in words.kind_packages()]
+    for path in sorted(PACKAGE.rglob("*")):
+        below = path.relative_to(PACKAGE.parent)
+        is_kinds = any(below.is_relative_to(home) for home in homes)
+        if path.suffix in SOURCES and not is_kinds and str(path.relative_to(PACKAGE)) not in TABLES:
+            yield str(below), path.read_text("utf-8")
+
+
+def test_nothing_names_a_kind_but_its_folder_and_the_tables() -> None:
+    found = {path: sorted(names) for path, text in _sources() if (names := find_names(text))}
+    assert found == {}
+
+
+@pytest.mark.parametrize("line", ["settings.qemu.binary", "# as QEMU does", '["passt", "-f"]'])
+def test_a_name_is_found(line: str) -> None:
+    assert find_names(line)
