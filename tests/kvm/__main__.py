@@ -1,7 +1,8 @@
 """`python -m tests.kvm`: one line for each check; status 0 only if all of them passed.
 
 Makes a private directory for the run and removes it; BANGER_TEST_KEEP=1 keeps it, and
-BANGER_TEST_CACHE moves the cache. On a failure the logs of both machines follow.
+BANGER_TEST_CACHE moves the cache. BANGER_TEST_KVM_QEMU is the QEMU that emulates the host: a path,
+or `backports` for that of Debian 12's backports. On a failure the logs of both machines follow.
 """
 
 from __future__ import annotations

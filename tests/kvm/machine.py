@@ -155,7 +155,7 @@ async def open_host(supplies: Supplies, directory: Path) -> AsyncIterator[Host]:
     """Boot the emulated host with banger installed and its user's artefacts in place."""
     config = _plan(supplies, directory)
     await _make_disk(config.data)
-    driver = QemuDriver(await probe_qemu())
+    driver = QemuDriver(await probe_qemu(supplies.qemu))
     handle = _spawn(config, driver.facts, artifacts=supplies.artifacts)
     try:
         await driver.wait_ready(handle, deadline_s=DEADLINE_S)

@@ -27,15 +27,19 @@ from banger.kernels.modules import order_modules, parse_module, unpack_module
 from banger.kernels.package import Package, take_package
 from banger.kernels.parts import MODULES, save_parts
 from banger.layout import Layout
+from banger.vmm.qemu.upgrade import find_suite
 from tests.kvm.cache import cached, content_hash, forget_unused
 from tests.kvm.wheels import DOWNLOAD_DEADLINE_S, download, install
 from tests.support.artifacts import hash_sources
 from tests.support.installations import Installation
+from tests.support.newer_qemu import ensure_newer_qemu
 from tests.support.vms import DEFAULT_IMAGE, ensure_image
 
 UID = 1000
 """Of the emulated host's ordinary user."""
 KERNEL = "debian-cloud"
+QEMU, BACKPORTS = "BANGER_TEST_KVM_QEMU", "backports"
+"""Names the emulated host's own QEMU: a path, or that of this distribution's backports."""
 
 GUEST_RECIPE = """\
 name = "kvm-guest"
@@ -93,6 +97,8 @@ class Supplies:
     guest_image: str
     inside: Path
     """A directory of what checks run inside."""
+    qemu: str | None
+    """The QEMU of the emulated host itself; None: this host's."""
 
 
 async def gather(cache: Path, layout: Layout, work: Path) -> Supplies:
@@ -132,7 +138,18 @@ async def gather(cache: Path, layout: Layout, work: Path) -> Supplies:
         ),
         guest_image=guest_image,
         inside=work / "inside",
+        qemu=await _find_qemu(cache),
     )
+
+
+async def _find_qemu(cache: Path) -> str | None:
+    """Return the QEMU that the caller wants for the emulated host."""
+    wanted = os.environ.get(QEMU)
+    if wanted != BACKPORTS:
+        return wanted
+    suite = find_suite()
+    assert suite, f"{QEMU}={BACKPORTS}: this distribution's backports have no newer QEMU"
+    return str(await ensure_newer_qemu(cache, suite))
 
 
 def _ensure(banger: Installation, recipe: str, work: Path) -> str:

@@ -13,9 +13,17 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from tests.support.installations import Installation
-from tests.support.vms import TIMEOUT_S, TINY, alone, artifacts, own, report_with_logs
+from tests.support.vms import (
+    TIMEOUT_S,
+    TINY,
+    alone,
+    artifacts,
+    own,
+    own_of_module,
+    report_with_logs,
+)
 
-__all__ = ["artifacts", "own"]
+__all__ = ["artifacts", "own", "own_of_module"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -16,22 +16,17 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from banger.config import decide_settings, load_settings, probe_host_size
+from banger.doctor.acceleration import probe_acceleration
 from banger.doctor.limits import probe_limits
 from banger.doctor.programs import Check, CheckState, probe_tools
 from banger.errors import ConfigInvalid
 from banger.host import subids
-from banger.host.cpu import KVM_DEVICE, probe_cpu
 from banger.host.lockholder import is_held, is_stopped, peer_pid, read_holder
 from banger.host.memory import read_available_mib
 from banger.host.packages import find_package_manager, format_install
-from banger.host.proc import find_tool
 from banger.layout import SUN_PATH_MAX, Layout
-from banger.model.vm import Accel
 from banger.settings import Settings
 from banger.sizes import format_size
-from banger.vmm.acceleration import prove_kvm
-from banger.vmm.table import find_driver_kind
-from banger.words import choose_driver
 
 DISK_WARN_MIB = 10 * 1024
 DISK_FAIL_MIB = 3 * 1024
@@ -56,7 +51,7 @@ def _iterate_checks(layout: Layout, environ: Mapping[str, str]) -> Iterator[Chec
     probed = settings or decide_settings({}, layout.config_file, {})
     yield from probe_tools(find_package_manager(), probed)
     yield probe_subordinate_ids(getpass.getuser(), os.getuid())
-    yield probe_acceleration(probed)
+    yield from probe_acceleration(probed)
     yield _probe_memory(probed)
     yield probe_limits(layout.runtime.parent)
     yield from _probe_disks(layout)
@@ -104,37 +99,6 @@ def probe_subordinate_ids(user: str, uid: int, *, files: tuple[Path, ...] = subi
     fact = f"{user} has fewer than {subids.COUNT} subordinate ids in {names}."
     grant = format_install(subids.plan_grant(user, as_root=False, files=files))
     return Check("subuid", CheckState.FAIL, fact, grant)
-
-
-def probe_acceleration(settings: Settings) -> Check:
-    """Tell how guests are run: on hardware, proven by a guest, or emulated, and why."""
-    import asyncio
-
-    wanted, kind = settings.accel, find_driver_kind(choose_driver(settings.driver))
-    lacking = [name for name in kind.list_programs(settings) if find_tool(name) is None]
-    if lacking:
-        return Check("accel", CheckState.FAIL, f"Without {lacking[0]} no guest can be tried.")
-    verdict = asyncio.run(prove_kvm(kind, settings, probe_cpu()))
-    if verdict.usable and wanted != "tcg":
-        return Check("accel", CheckState.OK, f"Guests run on KVM. {verdict.reason}")
-    if wanted == "kvm":
-        fact = f"The configuration wants KVM. {verdict.reason}"
-        return Check("accel", CheckState.FAIL, fact, _kvm_hint())
-    failure = asyncio.run(kind.find_proof_failure(settings, Accel.TCG))
-    if failure is not None:
-        return Check("accel", CheckState.FAIL, failure)
-    if wanted == "tcg":
-        return Check("accel", CheckState.OK, "Guests are emulated, as the configuration says.")
-    return Check("accel", CheckState.WARN, f"Guests are emulated. {verdict.reason}", _kvm_hint())
-
-
-def _kvm_hint() -> str | None:
-    """Return the command that opens /dev/kvm for this user, if that is what is lacking."""
-    if not KVM_DEVICE.exists() or os.access(KVM_DEVICE, os.R_OK | os.W_OK):
-        return None
-    if not probe_cpu().flags & {"vmx", "svm"}:
-        return None
-    return f"sudo usermod --append --groups kvm {getpass.getuser()}"
 
 
 def _probe_memory(settings: Settings) -> Check:

@@ -209,6 +209,16 @@ class Driver(Protocol):
         ...
 
 
+@dataclass(frozen=True, kw_only=True)
+class Upgrade:
+    """A newer VMM that this distribution offers."""
+
+    fact: str
+    """One sentence: the installed VMM, and what the newer one does better."""
+    command: str
+    """The command line that installs the newer one."""
+
+
 class DriverKind(Protocol):
     """What the engine knows of a kind of VMM before it has one."""
 
@@ -257,6 +267,14 @@ class DriverKind(Protocol):
 
     async def find_proof_failure(self, settings: Settings, accel: Accel) -> str | None:
         """Run a guest; return in one sentence why it did not run to its end, or None."""
+        ...
+
+    async def find_upgrade(self, settings: Settings) -> Upgrade | None:
+        """Return a newer VMM of the distribution that emulates guests better, or None.
+
+        Raises:
+            ToolMissing, ToolFailed: the installed VMM does not run.
+        """
         ...
 
 

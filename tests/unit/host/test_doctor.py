@@ -11,6 +11,7 @@ import pytest
 from banger.config import load_settings
 from banger.doctor import checks as doctor
 from banger.doctor import programs
+from banger.doctor.acceleration import probe_acceleration
 from banger.doctor.programs import Check, CheckState
 from banger.host.tools import PackageManager
 from banger.layout import Layout, layout_from_environment
@@ -64,11 +65,11 @@ def _settings(environ: dict[str, str], **values: str) -> Settings:
 def test_acceleration_is_tried_and_not_assumed(
     tmp_path: Path, private_environ: dict[str, str]
 ) -> None:
-    emulated = doctor.probe_acceleration(_settings(private_environ, BANGER_ACCEL="tcg"))
+    emulated, *_ = probe_acceleration(_settings(private_environ, BANGER_ACCEL="tcg"))
     assert (emulated.state, "emulated" in emulated.fact) == (CheckState.OK, True)
     broken = _program(tmp_path / "qemu", "echo no firmware >&2; exit 1")
     settings = _settings(private_environ, BANGER_ACCEL="tcg", BANGER_QEMU_BINARY=broken)
-    check = doctor.probe_acceleration(settings)
+    (check,) = probe_acceleration(settings)
     assert check.state is CheckState.FAIL
     assert "no firmware" in check.fact
 
@@ -78,7 +79,8 @@ def test_wanted_kvm_that_does_not_work_is_a_failure(
 ) -> None:
     broken = _program(tmp_path / "qemu", "exit 1")
     settings = _settings(private_environ, BANGER_ACCEL="kvm", BANGER_QEMU_BINARY=broken)
-    assert doctor.probe_acceleration(settings).state is CheckState.FAIL
+    (check,) = probe_acceleration(settings)
+    assert check.state is CheckState.FAIL
 
 
 def test_defaults_come_with_their_origin(private_environ: dict[str, str]) -> None:

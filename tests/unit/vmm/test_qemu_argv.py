@@ -20,7 +20,7 @@ GOLDEN = Path(__file__).parent / "golden"
 MAC = "02:ce:0f:c8:74:61"
 SANDBOX = SandboxFacts(
     binary="/usr/bin/bwrap",
-    directories=("/usr", "/etc/ld.so.cache"),
+    shown=("/usr", "/etc/ld.so.cache"),
     links=(("usr/lib", "/lib"), ("usr/lib64", "/lib64")),
 )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
 from argparse import Namespace
@@ -9,7 +10,7 @@ from argparse import Namespace
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.terminal.output import format_json, printable
-from banger.errors import HostNotReady
+from banger.errors import ConfigInvalid, HostNotReady
 
 COLOURS = {"ok": "32", "warn": "33", "fail": "31"}
 
@@ -76,7 +77,20 @@ def _setup(arguments: Namespace, context: Context) -> int:
         context.out(command)
     require_setup()
     context.say("Nothing that banger needs is missing.")
+    _say_upgrade(context)
     return 0
+
+
+def _say_upgrade(context: Context) -> None:
+    """Name the newer VMM of the distribution, if guests are emulated by an old one."""
+    from banger.config import load_settings
+    from banger.doctor.acceleration import UPGRADE, probe_acceleration
+
+    with contextlib.suppress(ConfigInvalid):  # doctor reports an invalid configuration
+        settings = load_settings(context.layout.config_file, os.environ)
+        for check in probe_acceleration(settings):
+            if check.name == UPGRADE:
+                context.say(f"{check.fact}\n  {check.hint}")
 
 
 COMMANDS = {"doctor": (_configure_doctor, _doctor), "setup": (_configure_setup, _setup)}

@@ -6,12 +6,13 @@ import socket
 
 from banger.model.vm import Accel, VmSpec
 from banger.settings import Settings
-from banger.vmm.driver import Capability, DiskNames, Limits, VmmHandle
+from banger.vmm.driver import Capability, DiskNames, Limits, Upgrade, VmmHandle
 from banger.vmm.qemu.driver import QemuDriver
 from banger.vmm.qemu.limits import plan_limits
 from banger.vmm.qemu.probe import probe_qemu
 from banger.vmm.qemu.proof import find_failure
 from banger.vmm.qemu.settings import QemuSettings
+from banger.vmm.qemu.upgrade import find_upgrade
 from banger.vmm.sockets import connect_agent_socket
 
 
@@ -42,6 +43,10 @@ class Qemu:
     async def find_proof_failure(self, settings: Settings, accel: Accel) -> str | None:
         """Run a guest of a few instructions."""
         return await find_failure(settings.of(QemuSettings).binary, accel)
+
+    async def find_upgrade(self, settings: Settings) -> Upgrade | None:
+        """Return the newer QEMU of the distribution's backports, if this one is old."""
+        return await find_upgrade(settings)
 
 
 DRIVER = Qemu()

@@ -70,8 +70,7 @@ async def probe_qemu(configured: str | None = None) -> QemuFacts:
         HostNotReady: it is too old.
     """
     binary = _find_binary(configured or f"qemu-system-{os.uname().machine}")
-    finished = await proc.run([binary, "--version"], deadline_s=PROBE_DEADLINE_S)
-    version = parse_version(finished.text)
+    version = await read_version(binary)
     if version < OLDEST:
         raise HostNotReady(
             f"{binary} is version {'.'.join(map(str, version))}; "
@@ -82,6 +81,16 @@ async def probe_qemu(configured: str | None = None) -> QemuFacts:
     if sandbox is None:
         log.warning("QEMU runs without bubblewrap: %s", reason)
     return QemuFacts(binary=binary, version=version, sandbox=sandbox, sandbox_reason=reason)
+
+
+async def read_version(binary: str) -> tuple[int, int, int]:
+    """Ask a QEMU for its version.
+
+    Raises:
+        ToolMissing, ToolFailed: it does not run.
+    """
+    finished = await proc.run([binary, "--version"], deadline_s=PROBE_DEADLINE_S)
+    return parse_version(finished.text)
 
 
 def parse_version(untrusted_text: str) -> tuple[int, int, int]:
@@ -106,7 +115,7 @@ async def _probe_sandbox(binary: str) -> tuple[SandboxFacts | None, str]:
     bwrap = proc.find_tool("bwrap")
     if bwrap is None:
         return None, "bubblewrap is not installed."
-    facts = _sandbox_facts(bwrap)
+    facts = _sandbox_facts(bwrap, binary)
     try:
         await proc.run(plan_sandboxed(facts, [binary, "--version"]), deadline_s=PROBE_DEADLINE_S)
     except BangerError as error:
@@ -114,10 +123,12 @@ async def _probe_sandbox(binary: str) -> tuple[SandboxFacts | None, str]:
     return facts, ""
 
 
-def _sandbox_facts(bwrap: str) -> SandboxFacts:
+def _sandbox_facts(bwrap: str, binary: str) -> SandboxFacts:
     paths = [Path(name) for name in SYSTEM_DIRECTORIES if Path(name).exists()]
+    if not any(Path(binary).is_relative_to(path) for path in paths):
+        paths.append(Path(binary))
     return SandboxFacts(
         binary=bwrap,
-        directories=tuple(str(path) for path in paths if not path.is_symlink()),
+        shown=tuple(str(path) for path in paths if not path.is_symlink()),
         links=tuple((os.readlink(path), str(path)) for path in paths if path.is_symlink()),
     )

@@ -37,8 +37,8 @@ class SandboxFacts:
     """A bubblewrap that was seen to work, and the shape of this host's system directories."""
 
     binary: str
-    directories: tuple[str, ...]
-    """System directories to show as they are."""
+    shown: tuple[str, ...]
+    """System directories, and QEMU itself if it is in none of them, to show as they are."""
     links: tuple[tuple[str, str], ...]
     """Symbolic links of the root directory: target, name."""
 
@@ -71,7 +71,7 @@ def plan_sandboxed(
     facts: SandboxFacts, argv: Sequence[str], *, shown: Sequence[str] = ()
 ) -> list[str]:
     """Return the command that runs `argv` with the system directories and `shown`."""
-    system = [word for path in facts.directories for word in ("--ro-bind", path, path)]
+    system = [word for path in facts.shown for word in ("--ro-bind", path, path)]
     links = [word for target, name in facts.links for word in ("--symlink", target, name)]
     return [facts.binary, *NAMESPACES, *system, *links, "--dev", "/dev", *shown, "--", *argv]
 

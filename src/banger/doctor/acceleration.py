@@ -1,0 +1,69 @@
+"""What `banger doctor` says about running guests: on hardware or emulated, and how to do better.
+
+Starts guests of a few instructions; changes nothing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import getpass
+import os
+from collections.abc import Iterator
+
+from banger.doctor.programs import Check, CheckState
+from banger.host.cpu import KVM_DEVICE, probe_cpu
+from banger.host.proc import find_tool
+from banger.model.vm import Accel
+from banger.settings import Settings
+from banger.vmm.acceleration import prove_kvm
+from banger.vmm.driver import DriverKind
+from banger.vmm.table import find_driver_kind
+from banger.words import choose_driver
+
+NAME = "accel"
+UPGRADE = "emulator"
+"""The check that names a newer VMM; only there if the distribution has one."""
+
+
+def probe_acceleration(settings: Settings) -> Iterator[Check]:
+    """Yield how guests are run: on hardware, proven by a guest, or emulated, and why.
+
+    If they are emulated, a second check names the newer VMM that the distribution has.
+    """
+    kind = find_driver_kind(choose_driver(settings.driver))
+    lacking = [name for name in kind.list_programs(settings) if find_tool(name) is None]
+    if lacking:
+        yield Check(NAME, CheckState.FAIL, f"Without {lacking[0]} no guest can be tried.")
+        return
+    accel, check = asyncio.run(_try_guests(kind, settings))
+    yield check
+    if accel is Accel.TCG and (upgrade := asyncio.run(kind.find_upgrade(settings))):
+        yield Check(UPGRADE, CheckState.WARN, upgrade.fact, upgrade.command)
+
+
+async def _try_guests(kind: DriverKind, settings: Settings) -> tuple[Accel | None, Check]:
+    """Run a guest; None: no guest runs as the configuration wants."""
+    wanted = settings.accel
+    verdict = await prove_kvm(kind, settings, probe_cpu())
+    if verdict.usable and wanted != "tcg":
+        return Accel.KVM, Check(NAME, CheckState.OK, f"Guests run on KVM. {verdict.reason}")
+    if wanted == "kvm":
+        fact = f"The configuration wants KVM. {verdict.reason}"
+        return None, Check(NAME, CheckState.FAIL, fact, _kvm_hint())
+    failure = await kind.find_proof_failure(settings, Accel.TCG)
+    if failure is not None:
+        return None, Check(NAME, CheckState.FAIL, failure)
+    if wanted == "tcg":
+        fact = "Guests are emulated, as the configuration says."
+        return Accel.TCG, Check(NAME, CheckState.OK, fact)
+    fact = f"Guests are emulated. {verdict.reason}"
+    return Accel.TCG, Check(NAME, CheckState.WARN, fact, _kvm_hint())
+
+
+def _kvm_hint() -> str | None:
+    """Return the command that opens /dev/kvm for this user, if that is what is lacking."""
+    if not KVM_DEVICE.exists() or os.access(KVM_DEVICE, os.R_OK | os.W_OK):
+        return None
+    if not probe_cpu().flags & {"vmx", "svm"}:
+        return None
+    return f"sudo usermod --append --groups kvm {getpass.getuser()}"
