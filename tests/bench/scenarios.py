@@ -12,6 +12,7 @@ from pathlib import Path
 from tests.bench.clones import measure_claim, measure_clone, measure_forks, measure_memory
 from tests.bench.cycles import measure_cycles
 from tests.bench.durability import measure_journal, measure_recovery
+from tests.bench.emulation import measure_emulation
 from tests.bench.load import measure_load
 from tests.bench.pulls import measure_pulls
 from tests.bench.result import Result
@@ -141,6 +142,7 @@ SCENARIOS: dict[str, Callable[[Stage], Result]] = {
     "forks": measure_forks,
     "cycles": measure_cycles,
     "memory": measure_memory,
+    "emulation": measure_emulation,
     "exec": measure_exec,
     "workspace": measure_workspace,
     "journal": measure_journal,

@@ -38,7 +38,7 @@ def probe_acceleration(settings: Settings) -> Iterator[Check]:
     accel, check = asyncio.run(_try_guests(kind, settings))
     yield check
     if accel is Accel.TCG and (upgrade := asyncio.run(kind.find_upgrade(settings))):
-        yield Check(UPGRADE, CheckState.WARN, upgrade.fact, upgrade.command)
+        yield Check(UPGRADE, CheckState.OK, upgrade.fact, upgrade.command)
 
 
 async def _try_guests(kind: DriverKind, settings: Settings) -> tuple[Accel | None, Check]:

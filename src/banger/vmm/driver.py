@@ -270,7 +270,7 @@ class DriverKind(Protocol):
         ...
 
     async def find_upgrade(self, settings: Settings) -> Upgrade | None:
-        """Return a newer VMM of the distribution that emulates guests better, or None.
+        """Return a newer VMM of the distribution that is better for emulated guests, or None.
 
         Raises:
             ToolMissing, ToolFailed: the installed VMM does not run.

@@ -23,7 +23,7 @@ def test_the_archive_that_has_the_suite_is_asked_for_its_backports() -> None:
     command = plan_upgrade("bookworm", [("http://other.example/", "x"), (MIRROR, "bookworm")])
     line = f"deb {MIRROR} bookworm-backports main"
     file = "/etc/apt/sources.list.d/bookworm-backports.list"
-    assert command == f"echo '{line}' | sudo tee {file} && sudo apt-get update && {INSTALL}"
+    assert command == f"echo '{line}' | sudo tee -a {file} && sudo apt-get update && {INSTALL}"
 
 
 def test_backports_that_apt_knows_are_not_added_again() -> None:

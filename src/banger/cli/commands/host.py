@@ -90,7 +90,8 @@ def _say_upgrade(context: Context) -> None:
         settings = load_settings(context.layout.config_file, os.environ)
         for check in probe_acceleration(settings):
             if check.name == UPGRADE:
-                context.say(f"{check.fact}\n  {check.hint}")
+                context.say(printable(check.fact))
+                context.say(f"  {printable(str(check.hint))}")
 
 
 COMMANDS = {"doctor": (_configure_doctor, _doctor), "setup": (_configure_setup, _setup)}

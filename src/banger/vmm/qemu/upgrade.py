@@ -1,4 +1,4 @@
-"""The newer QEMU of the distribution's backports, where it emulates guests better. Read-only.
+"""The newer QEMU of the distribution's backports, where this host has an old one. Read-only.
 
 Asks apt for the package indexes of its configuration; downloads nothing. Figures: ADR 0003.
 """
@@ -26,7 +26,6 @@ LIST_INDEXES = (
 SUITES = {("debian", "12"): "bookworm"}
 """Suites with an old QEMU and a newer one in backports, by ID and VERSION_ID of os-release."""
 ADDED_FILE = "/etc/apt/sources.list.d/{suite}.list"
-GAIN = "runs guests faster and with random addresses"
 
 Index = tuple[str, str]
 """The address and the suite of an archive."""
@@ -50,7 +49,10 @@ async def find_upgrade(
     if command is None:
         return None
     used = ".".join(map(str, version))
-    fact = f"QEMU {used} emulates them; the newer QEMU of {suite}-backports {GAIN}."
+    fact = (
+        f"QEMU {used} is slow with random addresses, so guests have fixed ones; "
+        f"the QEMU of {suite}-backports starts programs as fast with random ones."
+    )
     return Upgrade(fact=fact, command=command)
 
 
@@ -77,7 +79,7 @@ def plan_upgrade(suite: str, indexes: Iterable[Index]) -> str | None:
         return install
     line = shlex.quote(f"deb {archives[suite]} {backports} main")
     file = ADDED_FILE.format(suite=backports)
-    return f"echo {line} | sudo tee {file} && sudo apt-get update && {install}"
+    return f"echo {line} | sudo tee -a {file} && sudo apt-get update && {install}"
 
 
 def _read_release() -> Mapping[str, str]:
