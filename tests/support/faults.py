@@ -11,6 +11,7 @@ calls of `os` that raise none, and every statement of SQLite. The import of modu
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
 import json
@@ -127,20 +128,27 @@ def _wrap_sqlite(faults: Faults) -> None:
 
 
 def _wrap_requests(faults: Faults, control: Path) -> None:
-    call_handler = connection.Connection._call_handler
+    start_handler = connection.Connection._start_handler
 
-    async def call_armed(self: Any, *args: Any, **named: Any) -> object:
+    def start_armed(self: Any, *args: Any, **named: Any) -> asyncio.Future[object]:
         file = control / "arm"
         if not file.exists():
-            return await call_handler(self, *args, **named)
+            return start_handler(self, *args, **named)
         asked = json.loads(file.read_bytes())
         file.unlink()
         faults.arm(asked["errno"], asked["k"], asked["only"])
-        try:
-            return await call_handler(self, *args, **named)
-        finally:
+
+        def disarm(_: object = None) -> None:
             counted = faults.disarm()
             with contextlib.suppress(OSError):
                 (control / "calls").write_text(json.dumps(counted))
 
-    connection.Connection._call_handler = call_armed  # type: ignore[method-assign]
+        try:
+            task = start_handler(self, *args, **named)
+        except BaseException:
+            disarm()
+            raise
+        task.add_done_callback(disarm)
+        return task
+
+    connection.Connection._start_handler = start_armed  # type: ignore[method-assign]

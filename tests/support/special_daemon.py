@@ -7,6 +7,7 @@
     --deaths DIR    kill -9 itself, or a VMM, at a point of the journal, or of a workspace's way,
                     that is named there (`deaths.py`, `calldeaths.py`)
     --faults DIR    let the k-th call of a request to the host fail (`faults.py`)
+    --walks FILE    write down by which functions each process is started and each guest is reached
 
 The product knows nothing of this.
 """
@@ -25,6 +26,7 @@ from tests.support.attending import attend_openly
 from tests.support.calldeaths import die_at_calls
 from tests.support.deaths import die_at_points
 from tests.support.faults import arm_requests
+from tests.support.walks import record_walks
 
 
 def run() -> int:
@@ -35,6 +37,7 @@ def run() -> int:
     parser.add_argument("--ask-every", type=float)
     parser.add_argument("--deaths", type=Path)
     parser.add_argument("--faults", type=Path)
+    parser.add_argument("--walks", type=Path)
     arguments = parser.parse_args()
     if arguments.attend:
         attend_openly(arguments.attend)
@@ -47,6 +50,8 @@ def run() -> int:
         die_at_calls(arguments.deaths)
     if arguments.faults:
         arm_requests(arguments.faults)
+    if arguments.walks:
+        record_walks(arguments.walks)
     return main(open_handlers)
 
 

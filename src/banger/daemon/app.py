@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 
 from banger import engine as verbs
 from banger.api.requests import VmList
-from banger.daemon.calls import Call, Handler, Handlers
+from banger.daemon.calls import Handlers
 from banger.daemon.handlers.artifacts import artifact_handlers
 from banger.daemon.handlers.daemon import daemon_handlers
 from banger.daemon.handlers.events import event_handlers
@@ -20,7 +20,6 @@ from banger.daemon.handlers.snapshots import snapshot_handlers
 from banger.daemon.handlers.vm import vm_handlers
 from banger.daemon.handlers.workspace import workspace_handlers
 from banger.daemon.lifecycle import Control
-from banger.engine.state.settings import SettingsInForce
 
 
 @contextlib.asynccontextmanager
@@ -46,17 +45,4 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             **event_handlers(engine),
             **image_handlers(engine),
         }
-        yield {name: _telling(control.settings, handler) for name, handler in handlers.items()}
-
-
-def _telling(settings: SettingsInForce, handler: Handler) -> Handler:
-    """Wrap the handler: first send a notice if the configuration file is not in force."""
-
-    async def handle(call: Call, params: object) -> object:
-        settings.refresh()
-        if settings.fault is not None:
-            text = f"{settings.fault.message} The settings of before stay in force."
-            call.operation.note("notice", text)
-        return await handler(call, params)
-
-    return handle
+        yield handlers

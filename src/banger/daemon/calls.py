@@ -119,3 +119,6 @@ Handler = Callable[[Call, Any], Awaitable[object]]
 """The second argument is the method's params struct (`api.requests`)."""
 
 Handlers = Mapping[str, Handler]
+
+Before = Callable[[Operation], None]
+"""Called with the operation of every request, before its handler."""

@@ -22,7 +22,7 @@ import msgspec
 
 from banger.api import wire
 from banger.api.table import Method
-from banger.daemon.calls import Call, Handlers, OnDisconnect, Stream, drain
+from banger.daemon.calls import Before, Call, Handlers, OnDisconnect, Stream, drain
 from banger.daemon.envelope import check_caller, check_envelope, check_params
 from banger.daemon.fairness import Turns
 from banger.engine.state.operations import (
@@ -74,6 +74,7 @@ class Connection:
         operations: OperationTable,
         turns: Turns,
         reports: Path,
+        before: Before,
     ) -> None:
         self._reader = reader
         self._writer = writer
@@ -81,6 +82,7 @@ class Connection:
         self._operations = operations
         self._turns = turns
         self._reports = reports
+        self._before = before
         self._answered_at = float("-inf")
         self._stream: Stream | None = None
         self._loop_thread = threading.get_ident()
@@ -164,7 +166,9 @@ class Connection:
         outcome: object
         try:
             _require_same_version(document, method)
-            outcome = await self._call_handler(operation, method, params=params, document=document)
+            work = self._start_handler(operation, method, params=params, document=document)
+            with self._operations.running(operation, work, is_cancellable=not method.detached):
+                outcome = await work
         except BangerError as error:
             outcome = error
         except asyncio.CancelledError:
@@ -205,9 +209,11 @@ class Connection:
         name = f"daemon-{operation.id}"
         return report_bug(error, reports=self._reports, what=method.name, name=name)
 
-    async def _call_handler(
+    def _start_handler(
         self, operation: Operation, method: Method, *, params: object, document: wire.Document
-    ) -> object:
+    ) -> asyncio.Future[object]:
+        """Start a separate task: cancelled alone, it leaves this connection able to reply."""
+        self._before(operation)
         handler = self._handlers.get(method.name)
         if handler is None:
             raise UnknownMethod(f"This daemon does not serve {method.name}.")
@@ -219,10 +225,7 @@ class Connection:
             return self._stream
 
         call = Call(operation, start_stream=start_stream, on_disconnect=self.goodbyes.append)
-        # A separate task can be cancelled alone, so that this connection can still reply.
-        task = asyncio.ensure_future(handler(call, check_params(method, params)))
-        with self._operations.running(operation, task, is_cancellable=not method.detached):
-            return await task
+        return asyncio.ensure_future(handler(call, check_params(method, params)))
 
     async def _send_last(self, number: object, outcome: object) -> None:
         """Send the reply, or a stream's last frame."""

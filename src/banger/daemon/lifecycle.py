@@ -30,6 +30,7 @@ from pathlib import Path
 
 from banger.daemon.calls import Handlers
 from banger.daemon.server import Server, bound_socket, can_connect
+from banger.engine.state.operations import Operation
 from banger.engine.state.running import OperationTable
 from banger.engine.state.settings import SettingsInForce
 from banger.errors import BangerError, Conflict
@@ -87,10 +88,18 @@ async def run_daemon(
                 operations=control.operations,
                 reports=layout.reports,
                 owner_uid=os.getuid(),
+                before=functools.partial(_refresh_settings, settings),
             )
             remake = functools.partial(_remake_socket, layout.daemon_socket, sockets)
             await server.run(listener, stop=control.stop, deaf=control.deaf, remake=remake)
     log.info("stopped")
+
+
+def _refresh_settings(settings: SettingsInForce, op: Operation) -> None:
+    """Read the configuration file anew; a notice says that a file with a fault is not in force."""
+    settings.refresh()
+    if settings.fault is not None:
+        op.note("notice", f"{settings.fault.message} The settings of before stay in force.")
 
 
 def _remake_socket(path: Path, sockets: contextlib.ExitStack) -> socket.socket | None:

@@ -25,7 +25,7 @@ import struct
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 
-from banger.daemon.calls import Handlers, OnDisconnect
+from banger.daemon.calls import Before, Handlers, OnDisconnect
 from banger.daemon.connection import READ_LIMIT_BYTES, Connection
 from banger.daemon.disconnects import HangupWatch
 from banger.daemon.fairness import Turns
@@ -45,13 +45,20 @@ class Server:
     """All connections of the daemon."""
 
     def __init__(
-        self, handlers: Handlers, *, operations: OperationTable, reports: Path, owner_uid: int
+        self,
+        handlers: Handlers,
+        *,
+        operations: OperationTable,
+        reports: Path,
+        owner_uid: int,
+        before: Before = lambda _: None,
     ) -> None:
         self._handlers = handlers
         self._operations = operations
         self._turns = Turns()
         self._reports = reports
         self._owner_uid = owner_uid
+        self._before = before
         self._connections: dict[asyncio.Task[None], Connection] = {}
         self._farewells: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -100,6 +107,7 @@ class Server:
             operations=self._operations,
             turns=self._turns,
             reports=self._reports,
+            before=self._before,
         )
         if self._stopping:
             connection.say_goodbye()

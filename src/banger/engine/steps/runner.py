@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from sqlite3 import Connection
 from typing import TypeVar
 
@@ -79,7 +79,9 @@ async def run_undoable(
             numbered = list(enumerate(steps, len(begun)))
             await _record(machine, op, numbered, "started")
             begun += numbered
-            await _apply_together(machine, op, steps)
+            tasks = [asyncio.ensure_future(apply(machine, op, step)) for step in steps]
+            async with _settled_if_failed(tasks):
+                await asyncio.gather(*tasks)
             await _record(machine, op, numbered, "done")
         await machine.engine.database.write(save)
     except BaseException:
@@ -110,46 +112,40 @@ async def run_forward(
 
     for number, step in enumerate(steps):
         await record(number, step, "started")
-        error = await _apply_twice(machine, op, step)
-        if error is None:
+        try:
+            with _refused_once(op, step):
+                await apply(machine, op, step)
+                await record(number, step, "done")
+                continue
+            with contextlib.suppress(NoSpace):  # what lacks space for its row has acted
+                await apply(machine, op, step)
             await record(number, step, "done")
-            continue
-        log.error("%s: step %s failed: %s", op.id, type(step).__name__, error)
-        errors.append(error)
-        if isinstance(step, EndVmm):
-            break
+        except BangerError as error:
+            log.error("%s: step %s failed: %s", op.id, type(step).__name__, error)
+            errors.append(error)
+            if isinstance(step, EndVmm):
+                break
     if errors:
         raise errors[0]
 
 
-async def _apply_twice(machine: Machine, op: Operation, step: Step) -> BangerError | None:
-    """Apply a step, once more if the host refused something; return what was wrong then.
+@contextlib.contextmanager
+def _refused_once(op: Operation, step: Step) -> Iterator[None]:
+    """Let pass that the host refuses a block, which applies a step, something: it is tried again.
 
-    A limit that was reached for a moment must not leave a VM half ended. What lacks space for its
-    row a second time has acted.
+    A limit that was reached for a moment must not leave a VM half ended.
     """
     try:
-        await apply(machine, op, step)
+        yield
     except (HostFailed, *store.UNWRITABLE) as error:
         log.warning("%s: step %s again: %s", op.id, type(step).__name__, error.message)
-    except BangerError as error:
-        return error
-    else:
-        return None
-    try:
-        await apply(machine, op, step)
-    except NoSpace:
-        return None
-    except BangerError as error:
-        return error
-    return None
 
 
-async def _apply_together(machine: Machine, op: Operation, steps: tuple[Step, ...]) -> None:
-    """Apply steps side by side; when one fails the others are ended, and have ended."""
-    tasks = [asyncio.ensure_future(apply(machine, op, step)) for step in steps]
+@contextlib.asynccontextmanager
+async def _settled_if_failed(tasks: Sequence[asyncio.Future[None]]) -> AsyncIterator[None]:
+    """When a block, which waits for steps side by side, fails: end the steps, and wait for that."""
     try:
-        await asyncio.gather(*tasks)
+        yield
     except BaseException:
         for task in tasks:
             task.cancel()

@@ -25,12 +25,9 @@ POWEROFF_DEADLINE_S = 10.0
 
 
 async def _flush_guest(machine: Machine, step: FlushGuest) -> None:
-    machine.runtime.ending_since = asyncio.get_running_loop().time()
-    await _flush(machine, step.deadline_s)
-
-
-async def _flush(machine: Machine, deadline_s: float) -> None:
     """Ask the guest to flush; that it confirmed in time, or did not, is part of the result (A1)."""
+    deadline_s = step.deadline_s
+    machine.runtime.ending_since = asyncio.get_running_loop().time()
     machine.runtime.flush_confirmed = False
     with contextlib.suppress(BangerError, TimeoutError):
         async with asyncio.timeout(deadline_s):
@@ -60,7 +57,7 @@ async def _shut_down_guest(machine: Machine, step: ShutDownGuest) -> None:
                 await guest.poweroff(connection, deadline_s=POWEROFF_DEADLINE_S)
             await driver.wait_gone(machine.vmm)
     except TimeoutError:
-        await _flush(machine, last_flush_s)
+        await _flush_guest(machine, FlushGuest(vm_id=machine.id, deadline_s=last_flush_s))
 
 
 ACTORS: tuple[Actor[Any], ...] = (

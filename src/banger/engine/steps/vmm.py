@@ -16,27 +16,19 @@ from banger.engine.steps.handles import ended_unless_saved
 from banger.engine.steps.network import close_network_socket
 from banger.network.table import find_network
 from banger.plan.steps import EndVmm, RestoreVmm, SpawnVmm, Step
-from banger.vmm.driver import Driver, MachineConfig, SharedFiles, VmmHandle, plan_machine
+from banger.vmm.driver import MachineConfig, SharedFiles, plan_machine
 
 READY_DEADLINE_S = 30.0
 QUIT_DEADLINE_S = 5.0
 
 
-async def _spawn_vmm(machine: Machine, _: SpawnVmm) -> None:
+async def _start_vmm(machine: Machine, step: SpawnVmm | RestoreVmm) -> None:
+    """Start a VMM, and its guest: from the beginning, or from a saved machine."""
+    saved = None
+    if isinstance(step, RestoreVmm):
+        saved = machine.engine.layout.origin_dir(step.origin)
     driver = await machine.driver()
-    handle = await _spawn(machine, driver, memory=None)
-    await driver.wait_ready(handle, deadline_s=READY_DEADLINE_S)
-
-
-async def _restore_vmm(machine: Machine, step: RestoreVmm) -> None:
-    """Start a VMM on a saved machine's memory and load its state: the guest goes on from there."""
-    folder = machine.engine.layout.origin_dir(step.origin)
-    driver = await machine.driver()
-    handle = await _spawn(machine, driver, memory=folder / templates.MEMORY)
-    await driver.restore(handle, folder / templates.STATE, deadline_s=READY_DEADLINE_S)
-
-
-async def _spawn(machine: Machine, driver: Driver, *, memory: Path | None) -> VmmHandle:
+    memory = None if saved is None else saved / templates.MEMORY
     config = await asyncio.to_thread(_plan_machine, machine, memory)
     try:
         handle = await driver.spawn(config, network=machine.runtime.network_socket)
@@ -46,7 +38,10 @@ async def _spawn(machine: Machine, driver: Driver, *, memory: Path | None) -> Vm
         payload = msgspec.json.encode(handle)
         await machine.engine.database.write(store.save_handle, machine.id, "vmm", payload)
     machine.vmm = handle
-    return handle
+    if saved is None:
+        await driver.wait_ready(handle, deadline_s=READY_DEADLINE_S)
+    else:
+        await driver.restore(handle, saved / templates.STATE, deadline_s=READY_DEADLINE_S)
 
 
 def _plan_machine(machine: Machine, memory: Path | None) -> MachineConfig:
@@ -83,7 +78,7 @@ async def _end_vmm(machine: Machine, _: Step) -> None:
 
 
 ACTORS: tuple[Actor[Any], ...] = (
-    Actor(SpawnVmm, _spawn_vmm, undo=_end_vmm, stage="vmm"),
-    Actor(RestoreVmm, _restore_vmm, undo=_end_vmm, stage="restore"),
+    Actor(SpawnVmm, _start_vmm, undo=_end_vmm, stage="vmm"),
+    Actor(RestoreVmm, _start_vmm, undo=_end_vmm, stage="restore"),
     Actor(EndVmm, _end_vmm),
 )
