@@ -49,12 +49,9 @@ class Machine:
     @property
     def processes(self) -> tuple[ProcessIdentity, ...]:
         """Every process that a handle names."""
-        found: list[ProcessIdentity | None] = []
-        if self.vmm is not None:
-            found += [self.vmm.process, self.vmm.monitor]
-        if self.network is not None:
-            found += self.network.processes
-        return tuple(process for process in found if process is not None)
+        of_vmm = () if self.vmm is None else (self.vmm.process, self.vmm.monitor)
+        of_network = () if self.network is None else self.network.processes
+        return tuple(process for process in (*of_vmm, *of_network) if process is not None)
 
     @property
     def kind(self) -> DriverKind:

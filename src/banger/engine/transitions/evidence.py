@@ -57,12 +57,9 @@ def _save_logs(layout: Layout, record: VmRecord, *, op: Operation, cause: str) -
 
 def _render_ends(layout: Layout, record: VmRecord) -> str:
     """Return the last lines of each log, under its name."""
-    ends = []
-    for log in _logs(layout, record):
-        text = _read_end(log, find_tail(log, SHOWN_LINES)).strip()
-        if text:
-            ends.append(f"{log.name}:\n{text}")
-    return "\n".join(ends)
+    logs = _logs(layout, record)
+    ends = [(log.name, _read_end(log, find_tail(log, SHOWN_LINES)).strip()) for log in logs]
+    return "\n".join(f"{name}:\n{text}" for name, text in ends if text)
 
 
 def _size(log: Path) -> int:

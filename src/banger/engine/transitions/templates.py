@@ -121,11 +121,10 @@ async def _keys_in_use(engine: Engine) -> frozenset[str]:
 
 async def _users(engine: Engine) -> dict[str, list[str]]:
     """Return the VMs and operations that need each template that is needed."""
-    operations = {template_of(origin): list(users) for origin, users in engine.pins.items()}
     users = await _vms_on_templates(engine)
-    for key, named in operations.items():
-        if key is not None:
-            users[key] = users.get(key, []) + named
+    for origin, operations in engine.pins.items():
+        if key := template_of(origin):
+            users.setdefault(key, []).extend(operations)
     return users
 
 

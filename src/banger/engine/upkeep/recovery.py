@@ -106,7 +106,7 @@ async def _finish(engine: Engine, operation: store.OpenOperation) -> None:
             await engine.database.write(forget_vm, op, operation.vm_id)
         case "vm.start":
             await _undo(machine, operation)
-            await _save_stopped(engine, operation)
+            await engine.database.write(_save_state, operation, VmState.STOPPED)
         case "vm.restart":
             await _undo(machine, operation)
             if await _is_to_boot(engine, operation):
@@ -122,7 +122,8 @@ async def _finish(engine: Engine, operation: store.OpenOperation) -> None:
             await engine.database.write(store.end_operation, op.id)
         case "vm.pause" | "vm.resume":
             await undo_pause(machine)
-            await _save_running(engine, operation)
+            # It runs, if its VMM does: it was paused, or was about to be.
+            await engine.database.write(_save_state, operation, VmState.RUNNING)
         case "vm.delete" | "vm.claim":
             # Under a journal of its own: dying in here must not lose that it was to be deleted.
             await delete_now(engine, engine.new_operation(op.method), operation.vm_id)
@@ -178,22 +179,10 @@ async def _undo(machine: Machine, operation: store.OpenOperation) -> None:
             log.warning("%s: undoing %r failed: %s", operation.id, entry.step[:200], error.message)
 
 
-async def _save_stopped(engine: Engine, operation: store.OpenOperation) -> None:
-    def save(connection: Connection) -> None:
-        store.update_state(connection, operation.vm_id, VmState.STOPPED)
-        store.end_operation(connection, operation.id)
-
-    await engine.database.write(save)
-
-
-async def _save_running(engine: Engine, operation: store.OpenOperation) -> None:
-    """Close the journal; a VM that was paused, or was about to be, runs (if its VMM does)."""
-
-    def save(connection: Connection) -> None:
-        store.update_state(connection, operation.vm_id, VmState.RUNNING)
-        store.end_operation(connection, operation.id)
-
-    await engine.database.write(save)
+def _save_state(connection: Connection, operation: store.OpenOperation, state: VmState) -> None:
+    """Save a VM's state and close the journal, in one transaction."""
+    store.update_state(connection, operation.vm_id, state)
+    store.end_operation(connection, operation.id)
 
 
 async def _reconcile(engine: Engine, record: VmRecord) -> None:

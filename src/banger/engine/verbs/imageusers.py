@@ -68,8 +68,7 @@ def _find_all(engine: Engine, needs: dict[str, str]) -> dict[str, str]:
     meant = {}
     for user, ref in needs.items():
         with contextlib.suppress(InvalidRequest):
-            image = images.find_image(engine.layout, ref)
-            if image is not None:
+            if image := images.find_image(engine.layout, ref):
                 meant[user] = image.digest
     return meant
 

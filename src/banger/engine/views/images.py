@@ -88,9 +88,6 @@ async def _view(engine: Engine, shown: Sequence[Image], found: Sequence[Image]) 
 
 def _measure_kept(layout: Layout, found: Sequence[Image]) -> dict[str, int]:
     """Return the sizes of the layers that are in the cache, by digest."""
-    kept = {}
-    for digest in {part.digest for image in found for part in image.layers}:
-        path = layout.blob(digest.removeprefix("sha256:"))
-        if path.is_file():
-            kept[digest] = path.stat().st_size
-    return kept
+    digests = {part.digest for image in found for part in image.layers}
+    blobs = {digest: layout.blob(digest.removeprefix("sha256:")) for digest in digests}
+    return {digest: blob.stat().st_size for digest, blob in blobs.items() if blob.is_file()}
