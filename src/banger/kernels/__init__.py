@@ -16,6 +16,7 @@ from banger.kernels.shelf import (
     is_current,
     kernel_dir,
     list_kernels,
+    load_form,
     remove_kernel,
 )
 
@@ -33,6 +34,7 @@ __all__ = [
     "is_current",
     "kernel_dir",
     "list_kernels",
+    "load_form",
     "parse_remote",
     "propose_name",
     "pull_kernel",

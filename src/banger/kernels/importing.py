@@ -84,7 +84,7 @@ async def make_kernel(order: Order, files: KernelFiles, staged: Path, *, source:
     tree = staged / "unpacked"
     tree.mkdir()
     order.progress("reading the kernel", None, None)
-    package, parts = await asyncio.to_thread(_stage, order.name, files, tree, source)
+    package, parts = await asyncio.to_thread(_stage, order, files, tree, source)
     order.progress("packing the modules", None, None)
     await pack_tree(package, staged)
     order.progress("building the initramfs", None, None)
@@ -112,7 +112,7 @@ def require_importable(name: str) -> None:
         raise InvalidRequest(f"{name} is the name of a kernel that is pulled; choose another.")
 
 
-def _stage(name: str, files: KernelFiles, tree: Path, source: str) -> tuple[Package, Parts]:
+def _stage(order: Order, files: KernelFiles, tree: Path, source: str) -> tuple[Package, Parts]:
     """Read the files; write the parts beside `tree`, and the modules into it."""
     arch = platform.machine()
     what = source.partition(":")[2]
@@ -132,7 +132,14 @@ def _stage(name: str, files: KernelFiles, tree: Path, source: str) -> tuple[Pack
         package.config = _find_config(what, plain, package.version)
     if files.modules is not None:
         take_module_tree(package, files.modules)
-    return package, save_parts(package, tree.parent, name=name, arch=arch, source=source)
+    return package, save_parts(
+        package,
+        tree.parent,
+        name=order.name,
+        arch=arch,
+        source=source,
+        find_obstacle=order.find_obstacle,
+    )
 
 
 def _find_config(what: str, plain: bytes, version: str) -> str:

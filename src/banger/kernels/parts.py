@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import shutil
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -28,6 +29,7 @@ from banger.kernels.modules import (
 )
 from banger.kernels.package import Package
 from banger.kernels.vmlinux import BadKernel, is_elf, unpack_kernel
+from banger.model.artifacts import KernelForm
 
 BZIMAGE, VMLINUX, CONFIG, INITRAMFS, MODULES, TREE = (
     "bzimage",
@@ -40,6 +42,10 @@ BZIMAGE, VMLINUX, CONFIG, INITRAMFS, MODULES, TREE = (
 PACK_DEADLINE_S = 600.0
 DEPMOD_VERSION = "0.0"
 """Where depmod looks for a tree: it takes only numbers, and writes the version nowhere."""
+
+
+FindObstacle = Callable[[KernelForm], str | None]
+"""Returns in one sentence why no driver boots such a kernel, or None."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +66,15 @@ class Parts:
     """What guests run without; a line each."""
 
 
-def save_parts(package: Package, staged: Path, *, name: str, arch: str, source: str) -> Parts:
+def save_parts(
+    package: Package,
+    staged: Path,
+    *,
+    name: str,
+    arch: str,
+    source: str,
+    find_obstacle: FindObstacle,
+) -> Parts:
     """Write kernel, configuration and the needed modules below `staged`, and lists to the tree.
 
     Raises:
@@ -70,22 +84,13 @@ def save_parts(package: Package, staged: Path, *, name: str, arch: str, source: 
     modules = _parse_modules(package)
     fit, order = _choose_modules(package, modules, arch)
     boot = VMLINUX if is_elf(package.kernel) else BZIMAGE
-    if boot == VMLINUX:
-        _require_pvh(package)
+    _require_bootable(package, find_obstacle)
     try:
         plain = unpack_kernel(package.kernel, arch=arch)
     except BadKernel as error:
         raise KernelUnfit(f"The kernel {package.version} cannot be used: {error}.") from error
     with space_errors(staged):
-        (staged / MODULES).mkdir()
-        for module in order:
-            shutil.copyfile(package.modules[module.name], staged / MODULES / f"{module.name}.ko")
-        (staged / VMLINUX).write_bytes(plain)
-        if boot == BZIMAGE:
-            (staged / BZIMAGE).write_bytes(package.kernel)
-        (staged / CONFIG).write_text(package.config, "utf-8")
-        for list_name, content in package.lists.items():
-            (package.tree / list_name).write_bytes(content)
+        _write_files(package, staged, plain=plain, modules=order)
     return Parts(
         name=name,
         version=package.version,
@@ -96,6 +101,20 @@ def save_parts(package: Package, staged: Path, *, name: str, arch: str, source: 
         tree=TREE if package.modules else None,
         missed=tuple(fit.missed),
     )
+
+
+def _write_files(
+    package: Package, staged: Path, *, plain: bytes, modules: Sequence[Module]
+) -> None:
+    (staged / MODULES).mkdir()
+    for module in modules:
+        shutil.copyfile(package.modules[module.name], staged / MODULES / f"{module.name}.ko")
+    (staged / VMLINUX).write_bytes(plain)
+    if not is_elf(package.kernel):
+        (staged / BZIMAGE).write_bytes(package.kernel)
+    (staged / CONFIG).write_text(package.config, "utf-8")
+    for list_name, content in package.lists.items():
+        (package.tree / list_name).write_bytes(content)
 
 
 def require_packer() -> None:
@@ -159,12 +178,14 @@ def plan_mksquashfs(tree: Path, target: Path, options: dict[str, str]) -> list[s
     ]
 
 
-def _require_pvh(package: Package) -> None:
-    if parse_kconfig(package.config).get("PVH") != "y":
-        raise KernelUnfit(
-            "An uncompressed kernel boots only if it was built with CONFIG_PVH.",
-            hint="banger kernel import NAME --kernel BZIMAGE",
-        )
+def _require_bootable(package: Package, find_obstacle: FindObstacle) -> None:
+    options = parse_kconfig(package.config)
+    form = KernelForm(
+        is_compressed=not is_elf(package.kernel),
+        has_option=lambda option: options.get(option) == "y",
+    )
+    if obstacle := find_obstacle(form):
+        raise KernelUnfit(obstacle, hint="banger kernel import NAME --kernel BZIMAGE")
 
 
 def _parse_modules(package: Package) -> dict[str, Module]:

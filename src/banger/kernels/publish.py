@@ -25,7 +25,7 @@ from banger.errors import ToolMissing
 from banger.host.files import space_errors
 from banger.host.shelf import Shelf, hash_file
 from banger.kernels.initramfs import build_initramfs
-from banger.kernels.parts import CONFIG, INITRAMFS, MODULES, VMLINUX, Parts
+from banger.kernels.parts import CONFIG, INITRAMFS, MODULES, VMLINUX, FindObstacle, Parts
 from banger.kernels.shelf import open_shelf
 from banger.layout import Layout
 from banger.model.artifacts import Kernel
@@ -44,6 +44,7 @@ class Order:
     agent_version: str
     progress: Progress
     now: float
+    find_obstacle: FindObstacle
     environ: Mapping[str, str] = field(default_factory=dict)
     """The caller's, for its proxies."""
 

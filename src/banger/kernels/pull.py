@@ -135,6 +135,7 @@ async def _download_parts(packaged: PackagedKernel, staged: Path, order: Order) 
         name=packaged.name,
         arch=arch,
         source=f"package:{name} of {packaged.suite}",
+        find_obstacle=order.find_obstacle,
     )
     progress("packing the modules", None, None)
     await pack_tree(package, staged)

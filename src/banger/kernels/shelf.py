@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from banger.errors import KernelNotFound
+from banger.errors import KernelNotFound, KernelUnfit
 from banger.host.shelf import Shelf
+from banger.kernels.kconfig import parse_kconfig
 from banger.layout import Layout
-from banger.model.artifacts import Kernel
+from banger.model.artifacts import Kernel, KernelForm
 from banger.nearnames import format_near_hint
 
 
@@ -52,6 +53,25 @@ def is_current(layout: Layout, kernel: Kernel) -> bool:
 def kernel_dir(layout: Layout, kernel: Kernel) -> Path:
     """Return the directory that the kernel's file names are relative to."""
     return open_shelf(layout).directory(kernel.digest)
+
+
+def load_form(layout: Layout, kernel: Kernel) -> KernelForm:
+    """Return what decides whether a driver boots a kernel.
+
+    `has_option` raises KernelUnfit if the configuration cannot be read.
+    """
+
+    def has_option(option: str) -> bool:
+        try:
+            text = (kernel_dir(layout, kernel) / kernel.config).read_text("utf-8", "replace")
+        except OSError as error:
+            raise KernelUnfit(
+                f"The configuration of the kernel {kernel.name} cannot be read: {error.strerror}.",
+                hint=f"banger kernel show {kernel.name}",
+            ) from error
+        return parse_kconfig(text).get(option) == "y"
+
+    return KernelForm(is_compressed=kernel.bzimage != kernel.vmlinux, has_option=has_option)
 
 
 def remove_kernel(layout: Layout, kernel: Kernel) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+
 from msgspec import Struct, field
 
 
@@ -65,6 +68,16 @@ class Image(ImageDraft, frozen=True, kw_only=True):
     root_sha256: str
     external: ExternalRoot | None = None
     """Where the root is instead; absent: it is in the image's directory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class KernelForm:
+    """What decides whether a driver boots a kernel."""
+
+    is_compressed: bool
+    """There is a bzImage (x86-64), not only an ELF file."""
+    has_option: Callable[[str], bool]
+    """Tells whether an option is built in; may read the kernel's configuration."""
 
 
 class Kernel(Struct, frozen=True, kw_only=True):

@@ -23,6 +23,7 @@ from msgspec import Struct
 
 from banger.host.identity import ProcessIdentity
 from banger.layout import Layout
+from banger.model.artifacts import KernelForm
 from banger.model.names import VmId
 from banger.model.vm import Accel, VmSpec
 from banger.settings import Settings
@@ -243,6 +244,10 @@ class DriverKind(Protocol):
 
     def plan_limits(self, spec: VmSpec) -> Limits:
         """Return the limits of all processes of a VM, those of its network too. Pure."""
+        ...
+
+    def find_kernel_obstacle(self, form: KernelForm) -> str | None:
+        """Return in one sentence why it does not boot such a kernel, or None."""
         ...
 
     async def connect_agent(self, handle: VmmHandle, *, deadline_s: float) -> socket.socket:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 
 from banger.errors import HostNotReady, NotSupported
+from banger.model.artifacts import KernelForm
 from banger.vmm.driver import Capability, DriverKind
 from banger.words import DRIVERS
 
@@ -21,6 +22,12 @@ def find_driver_kind(word: str) -> DriverKind:
         )
     kind: DriverKind = importlib.import_module(f"{DRIVERS[word]}.kind").DRIVER
     return kind
+
+
+def find_kernel_obstacle(form: KernelForm) -> str | None:
+    """Return in one sentence why no driver boots such a kernel, or None if there is one."""
+    obstacles = [find_driver_kind(word).find_kernel_obstacle(form) for word in DRIVERS]
+    return None if None in obstacles else obstacles[0]
 
 
 def require_capability(word: str, capability: Capability) -> None:

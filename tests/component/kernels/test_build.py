@@ -23,6 +23,7 @@ from banger.kernels.building import configure
 from banger.kernels.smallconfig import load_options
 from banger.layout import Layout
 from banger.model.artifacts import Kernel
+from banger.vmm.table import find_kernel_obstacle
 from tests.unit.kernels.samples import VERSION, config, insides
 
 SOURCE = "BANGER_TEST_KERNEL_SOURCE"
@@ -69,6 +70,7 @@ class Builder:
             agent_version="1",
             progress=self.progress,
             now=12.0,
+            find_obstacle=find_kernel_obstacle,
         )
         return await build_kernel(order, KernelSource(**{"path": self.tree, **source}))
 

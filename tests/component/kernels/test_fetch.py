@@ -33,6 +33,7 @@ from banger.kernels.package import Package
 from banger.kernels.parts import TREE, pack_tree
 from banger.layout import Layout
 from banger.model.artifacts import Kernel
+from banger.vmm.table import find_kernel_obstacle
 from tests.component.registry.hostile import Handler, HostileRegistry, hostile_registry
 from tests.support.proxies import forward_proxy
 from tests.unit.kernels.samples import VERSION, config, deb, kernel, module, tar
@@ -72,6 +73,7 @@ class Fetcher:
             agent_version="1",
             progress=lambda stage, done, total: self.stages.append(stage),
             now=12.0,
+            find_obstacle=find_kernel_obstacle,
             environ=self.environ,
         )
         url = path if "://" in path else f"http://{self.server.address}{path}"
@@ -276,6 +278,7 @@ def test_names_that_are_pulled_are_not_given_away(fetcher: Fetcher) -> None:
         agent_version="1",
         progress=lambda *_: None,
         now=1.0,
+        find_obstacle=find_kernel_obstacle,
     )
     remote = parse_remote(f"http://{fetcher.server.address}/k", sha256(KERNEL), insecure=False)
     with pytest.raises(InvalidRequest, match="name of a kernel that is pulled"):

@@ -44,6 +44,7 @@ from banger.kernels.modules import order_modules, parse_module
 from banger.kernels.publish import Progress
 from banger.layout import Layout
 from banger.model.artifacts import Kernel
+from banger.vmm.table import find_kernel_obstacle
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -70,6 +71,7 @@ class Puller:
             agent_version="1",
             progress=self.progress,
             now=12.0,
+            find_obstacle=find_kernel_obstacle,
         )
 
     def pull(self, *, name: str = NAME, force: bool = False) -> Kernel:

@@ -23,9 +23,10 @@ from banger.engine.state.engine import Engine
 from banger.engine.state.operations import Operation
 from banger.engine.state.pins import needing
 from banger.engine.state.shared import Progress
-from banger.errors import HostNotReady, KernelInUse
+from banger.errors import HostNotReady, KernelInUse, KernelUnfit
 from banger.host import proc
 from banger.model.artifacts import Kernel
+from banger.vmm.table import find_driver_kind, find_kernel_obstacle
 
 AGENT_FOLDER = Path(guest.__file__).with_name("agent")
 """Where the package's build puts the agent, by architecture."""
@@ -150,19 +151,36 @@ async def prune_kernels(engine: Engine) -> Deleted:
     return Deleted(ids=removed)
 
 
-async def require_kernel_possible(engine: Engine, name: str) -> None:
+async def require_kernel_possible(engine: Engine, name: str, *, driver: str) -> None:
     """Check that a kernel of this name is here or can be pulled. Makes nothing.
 
     Raises:
         KernelNotFound: neither.
+        KernelUnfit: it is here, and the driver does not boot it.
     """
-    if await asyncio.to_thread(kernels.find_kernel, engine.layout, name) is None:
+    found = await asyncio.to_thread(kernels.find_kernel, engine.layout, name)
+    if found is None:
         kernels.require_pullable(name)
+    else:
+        await asyncio.to_thread(require_boots, engine, found, driver)
 
 
 async def ensure_kernel(engine: Engine, name: str, progress: Progress) -> Kernel:
     """Return the kernel of this name with an initramfs that carries our agent."""
     return await _pull(engine, name, progress, force=False)
+
+
+def require_boots(engine: Engine, kernel: Kernel, driver: str) -> None:
+    """Check that a VM's driver boots its kernel; another driver may have been why it was kept.
+
+    Raises:
+        KernelUnfit: it does not.
+    """
+    obstacle = find_driver_kind(driver).find_kernel_obstacle(
+        kernels.load_form(engine.layout, kernel)
+    )
+    if obstacle is not None:
+        raise KernelUnfit(obstacle, hint="banger kernel list")
 
 
 @contextlib.asynccontextmanager
@@ -210,6 +228,7 @@ async def _order(engine: Engine, name: str, progress: Progress) -> kernels.Order
         agent_version=version,
         progress=progress,
         now=engine.now(),
+        find_obstacle=find_kernel_obstacle,
         environ=engine.caller_environ(),
     )
 

@@ -6,6 +6,7 @@ programs, then image and kernel, which may be built now.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import posixpath
 from collections.abc import AsyncIterator, Mapping
@@ -19,7 +20,12 @@ from banger.engine.transitions.capacity import promised_memory, require_processo
 from banger.engine.transitions.preflight import require_programs
 from banger.engine.verbs.images import ensure_image, require_image_possible
 from banger.engine.verbs.imageusers import needing_image
-from banger.engine.verbs.kernels import ensure_kernel, needing_kernel, require_kernel_possible
+from banger.engine.verbs.kernels import (
+    ensure_kernel,
+    needing_kernel,
+    require_boots,
+    require_kernel_possible,
+)
 from banger.errors import ImageUnsupported, InvalidRequest
 from banger.images.platforms import host_platform, is_for, parse_platform
 from banger.model.artifacts import Image
@@ -93,16 +99,18 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         ToolMissing: the host lacks programs; they are named.
         ImageNotFound, KernelNotFound: and it cannot be made.
         ImageUnsupported: the image is for another platform.
+        KernelUnfit: the driver does not boot the kernel.
         InvalidRequest: its entry point is asked for, and there is none that could be run.
     """
     settings = engine.settings
     driver, network = _driver(params, settings), params.network or settings.network
     await require_programs(engine, driver=driver, network=network)
     # Before an image is built for nothing.
-    await require_kernel_possible(engine, kernel_ref(params, settings))
+    await require_kernel_possible(engine, kernel_ref(params, settings), driver=driver)
     image = await ensure_image(engine, op, image_ref(params, settings))
     _require_platform(image)
     kernel = await ensure_kernel(engine, kernel_ref(params, settings), op.progress)
+    await asyncio.to_thread(require_boots, engine, kernel, driver)
     vcpu, memory_mib, disk_mib = _sizes(params, settings)
     spec = VmSpec(
         name=params.name or "",
@@ -143,7 +151,7 @@ async def plan_vm(engine: Engine, op: Operation, params: VmCreate) -> VmPlan:
     driver, network = _driver(params, settings), params.network or settings.network
     await require_programs(engine, driver=driver, network=network)
     image, kernel = image_ref(params, settings), kernel_ref(params, settings)
-    await require_kernel_possible(engine, kernel)
+    await require_kernel_possible(engine, kernel, driver=driver)
     await require_image_possible(engine, image)
     vcpu, memory_mib, disk_mib = _sizes(params, settings)
     async with promised_memory(engine, op, memory_mib, force=params.force or not params.start):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+from banger.model.artifacts import KernelForm
 from banger.model.vm import Accel, VmSpec
 from banger.settings import Settings
 from banger.vmm.driver import Capability, DiskNames, Limits, Upgrade, VmmHandle
@@ -31,6 +32,12 @@ class Qemu:
         """Return what QEMU needs for a guest of this size, and no more."""
         shape = spec.shape
         return plan_limits(vcpu=shape.vcpu, memory_mib=shape.memory_mib, accel=spec.accel)
+
+    def find_kernel_obstacle(self, form: KernelForm) -> str | None:
+        """An ELF file is entered by PVH only."""
+        if form.is_compressed or form.has_option("PVH"):
+            return None
+        return "QEMU boots an uncompressed kernel only if it was built with CONFIG_PVH."
 
     async def connect_agent(self, handle: VmmHandle, *, deadline_s: float) -> socket.socket:
         """Connect to the Unix socket that the guest's virtio port is."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from banger.model.artifacts import KernelForm
 from tests.support.toys.driver.kind import Toy
 
 
@@ -9,6 +10,11 @@ class Plain(Toy):
     """The toy driver without anything that only some drivers can do."""
 
     capabilities = frozenset()
+
+    def find_kernel_obstacle(self, form: KernelForm) -> str | None:
+        if form.has_option("PLAIN"):
+            return None
+        return "A plain driver boots only kernels with CONFIG_PLAIN."
 
 
 DRIVER = Plain()
