@@ -6,6 +6,7 @@ import json
 import sys
 from pathlib import Path
 
+from banger.doctor.acceleration import UPGRADE
 from banger.host.proc import Finished, run_sync
 from tests.support.artifacts import CHECKOUT
 
@@ -48,3 +49,12 @@ def test_setup_changes_nothing_when_nothing_is_missing(private_environ: dict[str
     finished = _banger(private_environ, "setup")
     assert (finished.status, finished.stdout) == (0, b"")
     assert "Nothing that banger needs is missing." in finished.stderr.decode()
+
+
+def test_setup_names_the_newer_vmm_that_doctor_names(private_environ: dict[str, str]) -> None:
+    """On stderr: what is on stdout would be run by `sh`."""
+    document = json.loads(_banger(private_environ, "doctor", "--json").stdout)
+    named = [check for check in document["checks"] if check["name"] == UPGRADE]
+    finished = _banger(private_environ, "setup")
+    rest = finished.stderr.decode().partition("Nothing that banger needs is missing.\n")[2]
+    assert rest == "".join(f"{check['fact']}\n  {check['hint']}\n" for check in named)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 from pathlib import Path
@@ -11,11 +12,13 @@ import pytest
 from banger.config import load_settings
 from banger.doctor import checks as doctor
 from banger.doctor import programs
-from banger.doctor.acceleration import probe_acceleration
+from banger.doctor.acceleration import UPGRADE, probe_acceleration
 from banger.doctor.programs import Check, CheckState
 from banger.host.tools import PackageManager
 from banger.layout import Layout, layout_from_environment
 from banger.settings import Settings
+from banger.vmm.table import find_driver_kind
+from banger.words import choose_driver
 
 
 def _layout(environ: dict[str, str]) -> Layout:
@@ -72,6 +75,15 @@ def test_acceleration_is_tried_and_not_assumed(
     (check,) = probe_acceleration(settings)
     assert check.state is CheckState.FAIL
     assert "no firmware" in check.fact
+
+
+def test_the_newer_vmm_of_the_distribution_is_named(private_environ: dict[str, str]) -> None:
+    """Where guests are emulated, and the distribution has one (Debian 12)."""
+    settings = _settings(private_environ, BANGER_ACCEL="tcg")
+    upgrade = asyncio.run(find_driver_kind(choose_driver(settings.driver)).find_upgrade(settings))
+    _, *others = probe_acceleration(settings)
+    told = [(check.name, check.fact, check.hint) for check in others]
+    assert told == ([(UPGRADE, upgrade.fact, upgrade.command)] if upgrade else [])
 
 
 def test_wanted_kvm_that_does_not_work_is_a_failure(
