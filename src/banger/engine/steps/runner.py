@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from sqlite3 import Connection
 from typing import TypeVar
 
@@ -33,13 +33,12 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-async def apply(machine: Machine, op: Operation, step: Step) -> None:
-    """Make what the step says true."""
+def applying(machine: Machine, op: Operation, step: Step) -> Awaitable[None]:
+    """Tell the step's stage; return what makes true what the step says when it is awaited."""
     actor = ACTORS[type(step)]
     if actor.stage is not None:
         op.progress(actor.stage)
-    with _file_errors(machine.engine.layout):
-        await actor.apply(machine, step)
+    return actor.apply(machine, step)
 
 
 async def undo(machine: Machine, step: Step) -> None:
@@ -79,9 +78,10 @@ async def run_undoable(
             numbered = list(enumerate(steps, len(begun)))
             await _record(machine, op, numbered, "started")
             begun += numbered
-            tasks = [asyncio.ensure_future(apply(machine, op, step)) for step in steps]
-            async with _settled_if_failed(tasks):
-                await asyncio.gather(*tasks)
+            tasks = [asyncio.ensure_future(applying(machine, op, step)) for step in steps]
+            with _file_errors(machine.engine.layout):
+                async with _settled_if_failed(tasks):
+                    await asyncio.gather(*tasks)
             await _record(machine, op, numbered, "done")
         await machine.engine.database.write(save)
     except BaseException:
@@ -113,12 +113,13 @@ async def run_forward(
     for number, step in enumerate(steps):
         await record(number, step, "started")
         try:
-            with _refused_once(op, step):
-                await apply(machine, op, step)
+            with _refused_once(op, step), _file_errors(machine.engine.layout):
+                await applying(machine, op, step)
                 await record(number, step, "done")
                 continue
-            with contextlib.suppress(NoSpace):  # what lacks space for its row has acted
-                await apply(machine, op, step)
+            # What lacks space for its row has acted.
+            with contextlib.suppress(NoSpace), _file_errors(machine.engine.layout):
+                await applying(machine, op, step)
             await record(number, step, "done")
         except BangerError as error:
             log.error("%s: step %s failed: %s", op.id, type(step).__name__, error)

@@ -13,9 +13,9 @@ import contextlib
 import os
 import signal
 import socket
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, TypedDict
 
 from msgspec import DecodeError, Struct
 from msgspec.json import decode
@@ -49,6 +49,13 @@ class _SandboxInfo(Struct, frozen=True, rename="kebab"):
 class _Inherited(NamedTuple):
     console: ConsoleFiles
     numbers: Sequence[int]
+
+
+class _Options(TypedDict):
+    log_file: Path
+    stdin: int
+    stdout: int
+    pass_fds: Sequence[int]
 
 
 async def start(
@@ -157,31 +164,26 @@ def _spawn_open(
 ) -> ProcessIdentity:
     """Start QEMU without a sandbox; the keeper is found by its descriptor, wherever it is."""
     if keeper is None or config.memory is None:
-        return _spawn(argv, config=config, inherited=inherited)
+        return _alive(spawn_identified(argv, **_options(config, inherited)), config)
     with open(keeper, "rb") as library:
         number = library.fileno()
         variables = keeper_variables(f"/proc/self/fd/{number}", config.memory)
-        return _spawn(argv, config=config, inherited=inherited, also=number, env=variables)
+        options = _options(config, inherited, number)
+        return _alive(spawn_identified(argv, env=variables, **options), config)
 
 
-def _spawn(
-    argv: Sequence[str],
-    *,
-    config: MachineConfig,
-    inherited: _Inherited,
-    also: int | None = None,
-    env: Mapping[str, str] | None = None,
-) -> ProcessIdentity:
-    identity = spawn_identified(
-        argv,
-        log_file=config.vmm_log,
-        stdin=inherited.console.stdin,
-        stdout=inherited.console.stdout,
-        pass_fds=[*inherited.numbers, *([] if also is None else [also])],
-        env=env,
-    )
+def _options(config: MachineConfig, inherited: _Inherited, *also: int) -> _Options:
+    return {
+        "log_file": config.vmm_log,
+        "stdin": inherited.console.stdin,
+        "stdout": inherited.console.stdout,
+        "pass_fds": [*inherited.numbers, *also],
+    }
+
+
+def _alive(identity: ProcessIdentity | None, config: MachineConfig) -> ProcessIdentity:
     if identity is None:
-        raise VmmFailed(f"{argv[0]} ended as soon as it was started.", details=_log(config))
+        raise VmmFailed("QEMU ended as soon as it was started.", details=_log(config))
     return identity
 
 
@@ -200,9 +202,8 @@ async def _spawn_sandboxed(
     reader, writer = os.pipe()
     try:
         try:
-            monitor = _spawn(
-                with_info(command, writer), config=config, inherited=inherited, also=writer
-            )
+            options = _options(config, inherited, writer)
+            monitor = _alive(spawn_identified(with_info(command, writer), **options), config)
         finally:
             os.close(writer)
         try:
@@ -228,9 +229,7 @@ async def _read_child(reader: int, config: MachineConfig) -> ProcessIdentity:
         raise HostNotReady(
             "The sandbox could not be made.", details=_log(config), hint="banger doctor"
         ) from error
-    if identity is None:
-        raise VmmFailed("QEMU ended as soon as it was started.", details=_log(config))
-    return identity
+    return _alive(identity, config)
 
 
 async def _read_all(descriptor: int) -> bytes:
