@@ -103,7 +103,7 @@ def test_what_a_dead_vmm_leaves_and_the_host_refuses_to_remove(
         tried.append(type(step).__name__)
         raise HostFailed("Too many open files.")
 
-    monkeypatch.setattr("banger.engine.steps.runner.applying", refuse)
+    monkeypatch.setattr("banger.engine.steps.runner.apply", refuse)
     monkeypatch.setattr(restartpolicy, "FIRST_WAIT_S", 60.0)
 
     async def work(engine: Engine) -> None:
@@ -248,7 +248,7 @@ def test_a_start_that_is_cut_off(layout: Layout, monkeypatch: pytest.MonkeyPatch
 
     async def work(engine: Engine) -> None:
         await _insert_ended(engine)
-        monkeypatch.setattr("banger.engine.steps.runner.applying", hang)
+        monkeypatch.setattr("banger.engine.steps.runner.apply", hang)
         engine.ended.set()
         await begun.wait()
         if who == "user":

@@ -33,7 +33,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
-def applying(machine: Machine, op: Operation, step: Step) -> Awaitable[None]:
+def apply(machine: Machine, op: Operation, step: Step) -> Awaitable[None]:
     """Tell the step's stage; return what makes true what the step says when it is awaited."""
     actor = ACTORS[type(step)]
     if actor.stage is not None:
@@ -78,7 +78,7 @@ async def run_undoable(
             numbered = list(enumerate(steps, len(begun)))
             await _record(machine, op, numbered, "started")
             begun += numbered
-            tasks = [asyncio.ensure_future(applying(machine, op, step)) for step in steps]
+            tasks = [asyncio.ensure_future(apply(machine, op, step)) for step in steps]
             with _file_errors(machine.engine.layout):
                 async with _settled_if_failed(tasks):
                     await asyncio.gather(*tasks)
@@ -114,12 +114,12 @@ async def run_forward(
         await record(number, step, "started")
         try:
             with _refused_once(op, step), _file_errors(machine.engine.layout):
-                await applying(machine, op, step)
+                await apply(machine, op, step)
                 await record(number, step, "done")
                 continue
             # What lacks space for its row has acted.
             with contextlib.suppress(NoSpace), _file_errors(machine.engine.layout):
-                await applying(machine, op, step)
+                await apply(machine, op, step)
             await record(number, step, "done")
         except BangerError as error:
             log.error("%s: step %s failed: %s", op.id, type(step).__name__, error)
