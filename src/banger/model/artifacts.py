@@ -9,7 +9,7 @@ from msgspec import Struct, field
 
 
 class ImageLayer(Struct, frozen=True):
-    """A packed layer that an image was made of."""
+    """A packed layer of an image."""
 
     digest: str
     """`sha256:` and 64 hex digits, of the packed layer."""
@@ -17,7 +17,7 @@ class ImageLayer(Struct, frozen=True):
 
 
 class ImageDraft(Struct, frozen=True, kw_only=True):
-    """What is known of an image before its root is finished."""
+    """The facts of an image that are known before its root is finished."""
 
     name: str
     created_at: float
@@ -26,48 +26,48 @@ class ImageDraft(Struct, frozen=True, kw_only=True):
     has_programs: bool = True
     """False: no file of the root can be executed, so commands cannot run in the image."""
     source: str
-    """Where it came from, for people: `recipe:debian-bookworm`."""
+    """Origin, as shown to people: `recipe:debian-bookworm`."""
     env: dict[str, str] = field(default_factory=dict)
     workdir: str = ""
-    """Where commands start that are told no directory; empty: in their user's home."""
+    """Default working directory of commands; empty means the user's home."""
     user: str = ""
-    """Who runs commands that are told no user: `user`, `uid`, with or without `:group`."""
+    """Default user of commands: `user` or `uid`, with or without `:group`."""
     entrypoint: tuple[str, ...] = ()
     cmd: tuple[str, ...] = ()
-    """What the image's maker meant to be run: the words of `entrypoint`, then these."""
+    """Arguments that follow `entrypoint` in the image's default command."""
     labels: dict[str, str] = field(default_factory=dict)
     stop_signal: str = ""
     platform: str = ""
-    """What it is for, `linux/arm64`; empty: this host."""
+    """Platform of the image, such as `linux/arm64`; empty means the host's."""
     signed_by: str = ""
-    """The key whose signature was verified when it was pulled; empty: none was asked for."""
+    """The key whose signature was verified at the pull; empty means that none was required."""
     packages: dict[str, str] = field(default_factory=dict)
     """Name and version of each distribution package, when known."""
     recipe: str = ""
-    """Hash of the recipe, if it is one that comes with banger; empty: it is never built anew."""
+    """Hash of the built-in recipe; empty means that the image is never rebuilt."""
     layers: tuple[ImageLayer, ...] = ()
-    """What it was made of, the lowest first, if that came from a registry."""
+    """Layers of an image that came from a registry, lowest first."""
 
 
 class ExternalRoot(Struct, frozen=True):
-    """A root that is a file of the user's; it is never written or removed."""
+    """A root that is the user's own file; banger never writes or removes it."""
 
     path: str
     mtime_ns: int
-    """When it was registered: at another time it may be another file."""
+    """Modification time at registration; any other time means that the file may have changed."""
 
 
 class Image(ImageDraft, frozen=True, kw_only=True):
     """An image: a root file system that any number of VMs read."""
 
     digest: str
-    """sha256 over the root and all of the draft that a VM depends on, in hex."""
+    """sha256, in hex, over the root and every field of the draft that a VM depends on."""
     size_bytes: int
     root: str
     """File name of the root, relative to the image's directory."""
     root_sha256: str
     external: ExternalRoot | None = None
-    """Where the root is instead; absent: it is in the image's directory."""
+    """The user's file that is the root; None means a root in the image's directory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,14 +81,14 @@ class KernelForm:
 
 
 class Kernel(Struct, frozen=True, kw_only=True):
-    """A kernel with the initramfs that carries our agent and its modules."""
+    """A kernel with its initramfs, which holds the agent and the modules needed at boot."""
 
     digest: str
     """sha256 over the name and the files' hashes: the identity."""
     name: str
-    """What it is called by: `debian-cloud`."""
+    """Name that users refer to, such as `debian-cloud`."""
     version: str
-    """As `uname -r` says in the guest."""
+    """Output of `uname -r` in the guest."""
     arch: str
     created_at: float
     bzimage: str
@@ -101,10 +101,10 @@ class Kernel(Struct, frozen=True, kw_only=True):
     """sha256 of each file, in hex."""
     agent_version: str
     source: str = "package"
-    """Where it came from, for people: `package:linux-image-cloud-amd64 of bookworm`."""
+    """Origin, as shown to people: `package:linux-image-cloud-amd64 of bookworm`."""
     size_bytes: int = 0
-    """Of all files; what two kernels share is on the disk once."""
+    """Size of all files; a file that two kernels share is on the disk once."""
     tree: str | None = None
-    """The squashfs of all its modules, for `/lib/modules/VERSION`; None: it has none."""
+    """The squashfs of all modules, for `/lib/modules/VERSION`; None if the kernel has none."""
     missed: tuple[str, ...] = ()
-    """What it lacks and guests run without, a line each."""
+    """Optional features that the kernel lacks, one line each."""

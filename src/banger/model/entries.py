@@ -1,4 +1,4 @@
-"""A file of a guest as the guest describes it. Pure."""
+"""A guest's file, as the guest describes it. Pure."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import NamedTuple
 
 
 class GuestEntry(NamedTuple):
-    """One name in the guest, as lstat(2) there says. `name` is relative to what was asked.
+    """A file as the guest's lstat(2) describes it; `name` is relative to the requested directory.
 
-    The name was checked to stay below that directory; nothing else in it can be trusted.
+    The name is checked to stay below that directory; trust nothing else in an entry.
     """
 
     name: bytes

@@ -1,7 +1,7 @@
-"""JSON of our own that may hold host paths: any bytes of a file name survive.
+"""banger's own JSON, which may hold host paths: any bytes of a file name survive.
 
-Python reads a byte that is not UTF-8 as a lone surrogate, which `msgspec` neither writes nor reads;
-the standard library does both. It is slower, and so asked only for those. Pure.
+Python decodes a byte that is not UTF-8 to a lone surrogate, which `msgspec` neither writes nor
+reads. The slower standard library does both, and is used only for texts with surrogates. Pure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def encode_json(value: object) -> bytes:
-    """Return the JSON of a value of ours, on one line."""
+    """Return a value as JSON on one line."""
     try:
         return msgspec.json.encode(value)
     except UnicodeEncodeError:
@@ -23,10 +23,10 @@ def encode_json(value: object) -> bytes:
 
 
 def decode_json(text: bytes, kind: type[T]) -> T:
-    """Return what `encode_json` wrote.
+    """Parse a text that `encode_json` wrote.
 
     Raises:
-        msgspec.DecodeError: the text is not that.
+        msgspec.DecodeError: the text is not JSON, or not of this type.
     """
     try:
         return msgspec.json.decode(text, type=kind)

@@ -1,4 +1,4 @@
-"""Names and ids: their shapes, and how a reference finds its object. Pure."""
+"""Names and ids: their syntax, and how a reference finds its object. Pure."""
 
 from __future__ import annotations
 
@@ -31,10 +31,10 @@ _NOUNS = (
 
 
 def parse_vm_name(untrusted_name: str) -> str:
-    """Return the name if it is a valid one.
+    """Return the name if it is valid.
 
     Raises:
-        InvalidRequest: it does not match `[a-z0-9][a-z0-9-]{0,62}`.
+        InvalidRequest: the name does not match `[a-z0-9][a-z0-9-]{0,62}`.
     """
     if NAME.fullmatch(untrusted_name):
         return untrusted_name
@@ -57,7 +57,7 @@ def format_word_pair(number: int) -> str:
 
 
 def find_matches(reference: str, known: Iterable[tuple[VmId, str]]) -> list[tuple[VmId, str]]:
-    """Return the (id, name) pairs that a reference means: exact name or id first, then prefixes.
+    """Return the (id, name) pairs that match a reference: an exact name or id, else prefixes.
 
     An exact name wins over any prefix, so that naming a VM in full always works.
     """

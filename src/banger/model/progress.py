@@ -1,4 +1,4 @@
-"""How far a stage of an operation is, and its parts where they go on side by side. Pure."""
+"""Progress of a stage of an operation, and of its parallel parts. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from msgspec import Struct
 
 
 class Part(Struct, frozen=True):
-    """One of the parts that are being worked at, such as a layer that is on its way; in bytes."""
+    """A part of a stage that is in progress, such as a layer's download; counts are bytes."""
 
     name: str
     done: int
@@ -16,7 +16,7 @@ class Part(Struct, frozen=True):
 
 
 class Progress(Protocol):
-    """Tell how far a stage is; counts are of whatever the stage counts. On the event loop."""
+    """Report a stage's progress, in the unit that the stage counts. Call on the event loop."""
 
     def __call__(
         self,

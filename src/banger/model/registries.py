@@ -1,11 +1,11 @@
-"""What the configuration says of registries: mirrors, plain HTTP, and who signs images. Pure.
+"""The configuration of registries: mirrors, plain HTTP, and the keys that sign images. Pure.
 
 [registries."docker.io"]
 mirrors = ["mirror.example:5000/hub"]   # tried first, in this order
 [registries."mirror.example:5000"]
 insecure = true                         # plain HTTP; false: TLS, also on loopback
-[registries."ghcr.io/team"]             # a registry, or the beginning of its repositories' names
-signed_by = ["/etc/keys/team.pub"]      # one of these has signed each image; []: none need have
+[registries."ghcr.io/team"]             # a registry, or a prefix of its repositories' names
+signed_by = ["/etc/keys/team.pub"]      # each image needs a signature by one of these; []: by none
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ _EXPECTED = (
 
 @dataclass(frozen=True)
 class RegistrySettings:
-    """One registry."""
+    """Settings of a registry, or of a part of a registry."""
 
     mirrors: tuple[str, ...] = ()
     """`HOST[:PORT][/PATH]`."""
     insecure: bool | None = None
-    """None: TLS; on loopback whatever it speaks."""
+    """None: TLS, but on loopback whatever the registry speaks."""
     signed_by: tuple[str, ...] | None = None
-    """Files of public keys. None: nothing is said."""
+    """Files of public keys. None: not set."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,13 @@ class Registries:
     by_name: Mapping[str, RegistrySettings] = field(default_factory=dict)
 
     def find(self, host: str) -> RegistrySettings:
-        """Return what is set for a registry, which may be nothing."""
+        """Return a registry's settings; defaults if the configuration does not name it."""
         return self.by_name.get(host, RegistrySettings())
 
     def signers(self, host: str, repository: str) -> tuple[str, ...]:
-        """Return the keys of which one has to have signed a repository's images; none: any image.
+        """Return the keys, one of which must have signed each image of a repository.
 
-        The longest name that says something of it counts.
+        Empty: images need no signature. The longest name with a `signed_by` wins.
         """
         name = f"{host}/{repository}"
         while name:
@@ -61,7 +61,7 @@ class Registries:
         return ()
 
     def as_document(self) -> dict[str, dict[str, object]]:
-        """Return the table as it can be written in the configuration."""
+        """Return the table as written in the configuration."""
         return {host: _as_table(settings) for host, settings in sorted(self.by_name.items())}
 
     def __str__(self) -> str:
@@ -72,10 +72,10 @@ class Registries:
 
 
 def parse_registries(untrusted_value: object) -> Registries:
-    """Return the settings in a table; a text is a table as TOML writes it inline.
+    """Return the settings in a table; a string holds an inline TOML table.
 
     Raises:
-        ValueError: with what was expected.
+        ValueError: not such a table; the message says what was expected.
     """
     if isinstance(untrusted_value, str):
         try:

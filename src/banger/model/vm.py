@@ -1,4 +1,4 @@
-"""The VM: what was asked for, what is recorded, and which states follow which. Pure."""
+"""The VM: its spec, its record and its state machine. Pure."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from banger.sizes import format_size
 
 
 class VmState(StrEnum):
-    """What a VM is doing, as its user sees it."""
+    """State of a VM, as users see it."""
 
     CREATED = "created"
     STARTING = "starting"
@@ -25,17 +25,17 @@ class VmState(StrEnum):
 
 
 class RestartPolicy(StrEnum):
-    """Whether a VM that has ended by itself is started again. A stop by its user stands."""
+    """Restart policy of a VM that exits by itself. A user's stop is never undone."""
 
     NO = "no"
     ON_FAILURE = "on-failure"
-    """If its VMM failed, or nobody saw how it ended."""
+    """Restart if the VMM failed, or if its exit was not observed."""
     ALWAYS = "always"
-    """Also if its guest powered itself off."""
+    """Restart also if the guest powered itself off."""
 
 
 class Accel(StrEnum):
-    """How the guest's instructions are run."""
+    """How the guest's instructions are executed."""
 
     KVM = "kvm"
     TCG = "tcg"
@@ -52,13 +52,13 @@ FOLLOWS: dict[VmState, frozenset[VmState]] = {
     VmState.STOPPED: frozenset({VmState.STARTING, VmState.ERROR}),
     VmState.ERROR: frozenset({VmState.STARTING, VmState.STOPPED}),
 }
-"""The state machine. A VM may be deleted in every state but `starting` and `stopping`."""
+"""The state machine. A VM can be deleted in every state but `starting` and `stopping`."""
 
 LIVE = frozenset({VmState.STARTING, VmState.RUNNING, VmState.PAUSED, VmState.STOPPING})
 """States in which a VMM process may exist."""
 
 TEMPLATES, SNAPSHOTS = "templates", "snapshots"
-"""The two kinds of saved machines, and the directories that they are in."""
+"""The two kinds of saved machines, which are also the names of their directories."""
 
 VCPU_RANGE = range(1, 65)
 MEMORY_MIB_RANGE = range(128, 1024 * 1024 + 1)
@@ -67,7 +67,7 @@ TTL_MAX_S = 10 * 365 * 86400.0
 
 
 class Shape(Struct, frozen=True, kw_only=True):
-    """What can be changed of a machine that was made."""
+    """The part of a spec that can be changed after creation."""
 
     vcpu: int
     memory_mib: int
@@ -77,38 +77,38 @@ class Shape(Struct, frozen=True, kw_only=True):
 
 
 class Program(Struct, frozen=True, kw_only=True):
-    """What an image says of the commands in its VMs."""
+    """An image's defaults for the commands in its VMs."""
 
     env: dict[str, str] = field(default_factory=dict)
-    """Variables of every command."""
+    """Environment of every command."""
     workdir: str = ""
     """Default directory of commands while there is no workspace."""
     user: str = ""
     """Default user of commands while there is no workspace."""
     entrypoint: tuple[str, ...] = ()
-    """What the guest's agent keeps running from each boot on; empty: nothing."""
+    """Command that the agent keeps running from each boot on; empty means none."""
 
 
 class Ending(Struct, frozen=True, kw_only=True):
-    """How a VM ends without a request, and what follows."""
+    """When a VM ends without a request, and whether it is then deleted or restarted."""
 
     ephemeral: bool = False
     """Deleted when the client connection that created it ends (`vm run --rm`)."""
     ttl_s: float | None = None
-    """Seconds after each start after which it is stopped, or deleted if it is ephemeral."""
+    """Seconds from each start until the VM is stopped, or deleted if ephemeral."""
     auto_stop_s: float | None = None
-    """Idle seconds after which it is stopped."""
+    """Idle seconds after which the VM is stopped."""
     restart: RestartPolicy = RestartPolicy.NO
 
 
 class VmSpec(Struct, frozen=True, kw_only=True):
-    """What a VM is made of. Complete: every default has been decided."""
+    """The complete definition of a VM: every default is filled in."""
 
     name: str
     image: str
     """Digest of the image's root."""
     image_name: str
-    """The name that it was asked for by; for people."""
+    """The image's name in the request, as shown to people."""
     kernel: str
     """Digest of the kernel."""
     shape: Shape
@@ -124,17 +124,17 @@ class User(Struct, frozen=True, tag="user"):
 
 
 class TemplateBuild(Struct, frozen=True, tag="template-build"):
-    """A VM that is to become a template: the engine's own, and in no list."""
+    """A VM that will become a template: the engine's own, and in no list."""
 
     key: str
 
 
 class Pooled(Struct, frozen=True, tag="pooled"):
-    """A clone made in advance: the engine's own, and in no list, until it is claimed
+    """A clone made in advance: the engine's own, and in no list, until claimed
     (`transitions.pool`)."""
 
     hostname: str
-    """What its guest is called; a user's VM that claims it gets this name if it has none."""
+    """The guest's hostname, and the name of a user's VM that claims the clone without a name."""
 
 
 Role = User | TemplateBuild | Pooled
@@ -146,16 +146,16 @@ class WorkspaceRecord(Struct, frozen=True, kw_only=True):
     host_path: str
     guest_path: str
     commit: str
-    """The commit that is checked out there (hazard A3)."""
+    """The commit that is checked out in the guest (hazard A3)."""
     branch: str | None = None
     directory: str | None = None
-    """Where commands run by default, relative to `guest_path`; None: in `guest_path` itself."""
+    """Default directory of commands, relative to `guest_path`; None means `guest_path` itself."""
     base: str | None = None
-    """The id of what exports are compared with; None: an older banger put the workspace in."""
+    """Id of the base that exports compare with; None if an older banger made the workspace."""
 
 
 class VmRecord(Struct, frozen=True, kw_only=True):
-    """A VM as the database knows it."""
+    """A VM's row in the database."""
 
     id: VmId
     spec: VmSpec
@@ -163,18 +163,18 @@ class VmRecord(Struct, frozen=True, kw_only=True):
     created_at: float
     """Seconds of the Unix epoch."""
     origin: str | None = None
-    """The saved machine that its memory comes from (`template_origin`, `snapshot_origin`); None
-    once it has booted itself."""
+    """The saved machine that the memory comes from (`template_origin`, `snapshot_origin`); None
+    once the VM has booted itself."""
     role: Role = field(default_factory=User)
     pending: Shape | None = None
-    """The shape that it gets at its next boot, while a VMM runs with the spec's."""
+    """The shape for the next boot, while a VMM runs with the spec's."""
     error: str | None = None
-    """Why the state is `error`, or why it was stopped if its user did not: one sentence."""
+    """One sentence: why the state is `error`, or why a VM stopped that its user did not stop."""
     workspace: WorkspaceRecord | None = None
 
 
 def hide(spec: VmSpec, *, name: str) -> VmSpec:
-    """Return the spec of the engine's own VM of the same shape: nothing of it is a user's."""
+    """Return the spec of the engine's own VM of the same shape, without anything of a user's."""
     return replace(
         spec,
         name=name,
@@ -185,24 +185,24 @@ def hide(spec: VmSpec, *, name: str) -> VmSpec:
 
 
 def is_hidden(record: VmRecord) -> bool:
-    """Tell whether a VM is the engine's own: in no list, and reached by no name."""
+    """Tell whether a VM is the engine's own: in no list, and found by no name."""
     return not isinstance(record.role, User)
 
 
 class EventKind(StrEnum):
-    """What an event tells."""
+    """Kind of an event."""
 
     CREATED = "created"
     STATE = "state"
     DELETED = "deleted"
     NOTICE = "notice"
-    """Something that its user should know: it is about to end, its agent is silent."""
+    """News for the VM's user: it is about to end, or its agent is silent."""
     MISSED = "missed"
     """The listener was too slow: events before this one are lost."""
 
 
 class VmEvent(Struct, frozen=True, kw_only=True):
-    """Something that has happened to a VM."""
+    """An event of a VM."""
 
     kind: EventKind
     at: float
@@ -210,23 +210,23 @@ class VmEvent(Struct, frozen=True, kw_only=True):
     vm_id: VmId | None = None
     name: str | None = None
     state: VmState | None = None
-    """The new one, of `created` and `state`."""
+    """The new state, of `created` and `state`."""
     text: str | None = None
-    """Of `notice`; and why, of `state`."""
+    """The text of a `notice`; the reason of a `state`."""
 
 
 def next_spec(record: VmRecord) -> VmSpec:
-    """Return the spec of a VM's next boot: with the shape that was pending."""
+    """Return the spec of a VM's next boot, with the pending shape."""
     return replace(record.spec, shape=record.pending or record.spec.shape)
 
 
 def template_of(origin: str | None) -> str | None:
-    """Return the key of the template that an origin names, if it names one."""
+    """Return the key of the template that an origin names, or None."""
     return _member(origin, TEMPLATES)
 
 
 def snapshot_of(origin: str | None) -> str | None:
-    """Return the id of the snapshot that an origin names, if it names one."""
+    """Return the id of the snapshot that an origin names, or None."""
     return _member(origin, SNAPSHOTS)
 
 
@@ -249,7 +249,7 @@ def require_transition(before: VmState, after: VmState) -> None:
     """Check a change of state.
 
     Raises:
-        ValueError: the state machine has no such arrow (a bug in the caller).
+        ValueError: the state machine has no such transition (a bug in the caller).
     """
     if after not in FOLLOWS[before]:
         raise ValueError(f"a VM cannot go from {before} to {after}")
@@ -259,7 +259,7 @@ def require_sizes(*, vcpu: int, memory_mib: int, disk_mib: int) -> None:
     """Check a VM's sizes before anything is made (hazard C7).
 
     Raises:
-        InvalidRequest: one of them is out of range.
+        InvalidRequest: a size is out of range.
     """
     for what, value, allowed, shown, example in (
         ("vcpu", vcpu, VCPU_RANGE, str, "2"),
@@ -275,10 +275,10 @@ def require_sizes(*, vcpu: int, memory_mib: int, disk_mib: int) -> None:
 
 
 def require_ending(*, ttl_s: float | None, restart: RestartPolicy, ephemeral: bool) -> None:
-    """Check what is to become of a VM by itself (hazard C7).
+    """Check when a VM is to end, and whether it is then restarted (hazard C7).
 
     Raises:
-        InvalidRequest: it is not possible, or does not go together.
+        InvalidRequest: a value is out of range, or two exclude each other.
     """
     if ttl_s is not None and not 1 <= ttl_s <= TTL_MAX_S:
         raise InvalidRequest(
