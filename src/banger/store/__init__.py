@@ -1,12 +1,11 @@
 """SQLite: records, handles, operations and their journal.
 
 Owns the database file and its numbered migrations. Everything durable that the
-daemon knows is here; what is only true at the moment (connections, tasks,
-locks) is in the engine. A transaction holds statements only: no process,
-network or file work is done inside one.
+daemon knows is here; runtime state (connections, tasks, locks) is in the
+engine. A transaction holds statements only: no process, network or file work.
 
-`Database` runs functions of a connection in one thread of its own. If the
-process dies, SQLite's write-ahead log keeps what was committed and nothing else.
+`Database` runs functions of a connection in a thread of its own. If the process
+dies, SQLite's write-ahead log keeps every committed transaction and nothing else.
 """
 
 from banger.store.database import UNWRITABLE, Database, open_database

@@ -1,4 +1,4 @@
-"""One SQLite connection in one thread, and functions that are run on it."""
+"""One SQLite connection, and the one thread that runs functions on it."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 UNWRITABLE = (NoSpace, DatabaseFailed)
-"""Why a row could not be written: the disk is full, or it fails."""
+"""Errors of a write that was not possible: the disk is full, or SQLite failed."""
 PATH_MAX = 500
-"""SQLite's own limit is 512 bytes, with what it appends for its other files."""
+"""Bytes. SQLite's own limit is 512, with the suffixes of its other files."""
 
 
 class Database:
-    """The door to SQLite for the asyncio world.
+    """Asyncio access to SQLite.
 
-    Functions given to `write` run inside one `BEGIN IMMEDIATE` transaction: all of it
-    or nothing. They are synchronous, short, and do nothing but statements.
+    Each function given to `write` runs inside one `BEGIN IMMEDIATE` transaction: all or
+    nothing. Such functions are synchronous, short, and do nothing but execute statements.
     """
 
     def __init__(self, connection: sqlite3.Connection, thread: ThreadPoolExecutor) -> None:
         self._connection = connection
         self._thread = thread
         self._writes = 0
-        """Transactions so far; only the thread counts."""
+        """Transactions so far; only the thread increments this."""
         self._kept: dict[Callable[[sqlite3.Connection], object], tuple[int, object]] = {}
 
     async def write(
@@ -43,7 +43,7 @@ class Database:
     ) -> T:
         """Run `function(connection, ...)` in a transaction.
 
-        A cancelled caller does not tear the transaction: it is finished in its thread.
+        Cancelling the caller does not tear the transaction: the thread finishes it.
         """
 
         def counted() -> T:
@@ -57,14 +57,14 @@ class Database:
     async def read(
         self, function: Callable[Concatenate[sqlite3.Connection, P], T], *a: P.args, **k: P.kwargs
     ) -> T:
-        """Run `function(connection, ...)` for its answer."""
+        """Run `function(connection, ...)` and return its result."""
         return await self._call(lambda: function(self._connection, *a, **k))
 
     async def read_kept(self, function: Callable[[sqlite3.Connection], T]) -> T:
-        """As `read`; the answer is kept until the next transaction, and must not be changed.
+        """Like `read`, but cache the result until the next transaction. Do not modify it.
 
-        For what many clients ask for at once: a thread that fetches rows hands the interpreter
-        back for each of them, and while the loop is busy waits up to 5 ms to get it again.
+        For reads that many clients request at once: a thread that fetches rows releases the
+        interpreter lock for each row, and waits up to 5 ms to regain it from a busy loop.
         """
         kept = self._kept.get(function)
         if kept is not None and kept[0] == self._writes:
@@ -88,11 +88,11 @@ class Database:
 
 
 async def open_database(path: Path) -> Database:
-    """Open (and make, and migrate) the database.
+    """Open the database; create and migrate it first if needed.
 
     Raises:
-        HostNotReady: it was written by a newer banger.
-        NoSpace, DatabaseFailed: it cannot be read or written.
+        HostNotReady: the database was written by a newer banger.
+        NoSpace, DatabaseFailed: the database cannot be read or written.
     """
     thread = ThreadPoolExecutor(1, thread_name_prefix="sqlite")
     loop = asyncio.get_running_loop()
@@ -106,7 +106,7 @@ async def open_database(path: Path) -> Database:
 
 def _open(path: Path) -> sqlite3.Connection:
     ensure_private_dir(path.parent)
-    # SQLite tells neither the path nor the cause.
+    # SQLite's errors name neither the path nor the cause.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
     if len(os.fsencode(path)) > PATH_MAX:
         raise OSError(errno.ENAMETOOLONG, "too long for SQLite", os.fspath(path))
@@ -116,8 +116,8 @@ def _open(path: Path) -> sqlite3.Connection:
         connection.row_factory = sqlite3.Row
         connection.execute("PRAGMA journal_mode = WAL")
         connection.execute("PRAGMA foreign_keys = ON")
-        # WAL with `normal` survives the death of a process, which is what we recover from;
-        # a power cut may lose the last transactions, and with them every running VM anyway.
+        # WAL with `normal` survives the death of the process, which recovery is for. A power
+        # cut may lose the last transactions, but also ends every VM.
         connection.execute("PRAGMA synchronous = NORMAL")
         migrate(connection)
     except BaseException as error:
@@ -137,7 +137,7 @@ def _in_transaction(
     connection.execute("BEGIN IMMEDIATE")
     try:
         result = function(connection, *a, **k)
-        # On a full disk this fails, too, and leaves the transaction open.
+        # On a full disk COMMIT also fails, and leaves the transaction open.
         connection.execute("COMMIT")
     except BaseException:
         # SQLite may have rolled back by itself.
@@ -148,7 +148,7 @@ def _in_transaction(
 
 
 def _translated(function: Callable[[], T]) -> Callable[[], T]:
-    """Wrap `function` so that SQLite's errors leave this room as ours."""
+    """Wrap `function` so that SQLite's errors are raised as banger's."""
 
     def call() -> T:
         try:
@@ -156,7 +156,7 @@ def _translated(function: Callable[[], T]) -> Callable[[], T]:
         except sqlite3.Error as error:
             raise _translate(error) from error
         except MemoryError as error:
-            # What Python makes of SQLITE_NOMEM.
+            # Python raises MemoryError for SQLITE_NOMEM.
             raise _refused("out of memory") from error
 
     return call

@@ -1,8 +1,8 @@
-"""Operations in progress and their steps: what recovery reads after a crash.
+"""Operations in progress and their steps, which recovery reads after a crash.
 
 An operation's rows exist only while it runs. The runner writes `started` before
-a step acts and `done` after it; undoing writes `undone`. So for any kill the
-journal names every step that may have had an effect.
+a step acts and `done` afterwards; undoing a step writes `undone`. So whenever
+the daemon is killed, the journal names every step that may have had an effect.
 """
 
 from __future__ import annotations
@@ -40,8 +40,9 @@ def begin_operation(
 ) -> None:
     """Open the journal of one operation on one VM.
 
-    A VM has one at a time: one that is open still could not be closed when it had ended, and
-    recovery must not undo or complete it after what comes now.
+    A VM has one open operation at a time. An older journal that is still open belongs to an
+    operation that has ended but could not close it; drop it, so that recovery neither undoes
+    nor completes that operation after the new one.
     """
     forget_operations(connection, vm_id)
     connection.execute(
@@ -56,7 +57,7 @@ def record_step(
     step: bytes,
     status: StepStatus,
 ) -> None:
-    """Write how far a step is."""
+    """Record a step's progress."""
     connection.execute(
         "INSERT OR REPLACE INTO journal VALUES (?, ?, ?, ?)",
         (operation_id, number, step, status),
@@ -64,17 +65,17 @@ def record_step(
 
 
 def end_operation(connection: sqlite3.Connection, operation_id: OperationId) -> None:
-    """Close an operation: its journal is not needed any more."""
+    """Close an operation, whose journal is no longer needed."""
     connection.execute("DELETE FROM operations WHERE id = ?", (operation_id,))
 
 
 def forget_operations(connection: sqlite3.Connection, vm_id: VmId) -> None:
-    """Close whatever is open for a VM; nothing is fine."""
+    """Close a VM's open operations, if any."""
     connection.execute("DELETE FROM operations WHERE vm_id = ?", (vm_id,))
 
 
 def load_open_operations(connection: sqlite3.Connection) -> list[OpenOperation]:
-    """Return what was in progress, oldest first, with its entries in order."""
+    """Return the open operations, oldest first, each with its entries in order."""
     operations = connection.execute("SELECT * FROM operations ORDER BY started_at, id").fetchall()
     return [
         OpenOperation(

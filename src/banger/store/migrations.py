@@ -10,7 +10,7 @@ import sqlite3
 from banger.errors import HostNotReady
 
 MIGRATIONS: tuple[str, ...] = (
-    # 1: VMs, their momentary handles, operations and their journal.
+    # 1: VMs, their runtime handles, operations and their journal.
     """
     CREATE TABLE vms (
         id         TEXT PRIMARY KEY,
@@ -45,9 +45,9 @@ MIGRATIONS: tuple[str, ...] = (
         PRIMARY KEY (operation_id, number)
     ) STRICT, WITHOUT ROWID;
     """,
-    # 2: what a VM starts from is named by `origin`, templates/KEY or snapshots/ID, no longer by
-    # `template`. Without it a snapshot of a clone that runs would lack what the clone has not
-    # written itself. What is no JSON stays as it is: it concerns its own VM (hazard B9).
+    # 2: `origin`, templates/KEY or snapshots/ID, replaces `template` as the name of a VM's saved
+    # machine. Without it a snapshot of a running clone would lack the pages that the clone has
+    # not written itself. Invalid JSON stays unchanged: it affects only its own VM (hazard B9).
     """
     UPDATE vms SET spec = CAST(json_set(
         json_remove(CAST(spec AS TEXT), '$.template'),
@@ -62,8 +62,8 @@ MIGRATIONS: tuple[str, ...] = (
     WHERE CASE WHEN json_valid(CAST(step AS TEXT))
         THEN json_extract(CAST(step AS TEXT), '$.template') END IS NOT NULL;
     """,
-    # 3: what is no part of a spec has columns: where the memory comes from, whose VM it is, the
-    # next shape. The spec has its parts: shape, program, ending. What is no JSON stays as it is.
+    # 3: the origin, the role and the pending shape leave the spec for columns of their own. The
+    # spec is divided into shape, program and ending. Invalid JSON stays unchanged.
     """
     ALTER TABLE vms ADD COLUMN origin TEXT;
     ALTER TABLE vms ADD COLUMN role BLOB NOT NULL  -- JSON of model.vm.Role; here: a user's
@@ -110,7 +110,7 @@ MIGRATIONS: tuple[str, ...] = (
 
 
 def migrate(connection: sqlite3.Connection) -> None:
-    """Bring the schema to the newest version, each step in a transaction of its own.
+    """Migrate the schema to the newest version, each step in a transaction of its own.
 
     Raises:
         HostNotReady: the database was written by a newer banger.

@@ -1,4 +1,4 @@
-"""Rows of VMs. Synchronous functions of a connection; run them through `Database`."""
+"""Rows of VMs: synchronous functions of a connection, to be run through `Database`."""
 
 from __future__ import annotations
 
@@ -21,11 +21,9 @@ from banger.model.vm import (
 from banger.store.journal import forget_operations
 from banger.words import NO_NETWORK
 
-# Made once: `vm list` parses every row there is.
-
 
 def insert_vm(connection: sqlite3.Connection, record: VmRecord) -> None:
-    """Claim the VM's name and id by its row.
+    """Insert a VM's row, which claims its name and id.
 
     Raises:
         NameTaken: another VM has the name.
@@ -48,10 +46,10 @@ def insert_vm(connection: sqlite3.Connection, record: VmRecord) -> None:
 
 
 def require_name_free(connection: sqlite3.Connection, name: str) -> None:
-    """Check that no VM has the name at this moment.
+    """Check that no VM has the name now.
 
     Raises:
-        NameTaken: one has.
+        NameTaken: a VM has the name.
     """
     if connection.execute("SELECT 1 FROM vms WHERE name = ?", (name,)).fetchone():
         raise _name_taken(name)
@@ -65,14 +63,14 @@ def _name_taken(name: str) -> NameTaken:
 def update_state(
     connection: sqlite3.Connection, vm_id: VmId, state: VmState, *, error: str | None = None
 ) -> None:
-    """Save a VM's state, and why it is `error`."""
+    """Save a VM's state, and the reason for `error`."""
     connection.execute(
         "UPDATE vms SET state = ?, error = ? WHERE id = ?", (state.value, error, vm_id)
     )
 
 
 def replace_vm(connection: sqlite3.Connection, record: VmRecord) -> None:
-    """Save a VM whose id stays as another: with a name, a spec and an age of its own.
+    """Turn a VM into another VM with the same id: replace its name, spec, age and state.
 
     Raises:
         NameTaken: another VM has the name.
@@ -95,7 +93,7 @@ def replace_vm(connection: sqlite3.Connection, record: VmRecord) -> None:
 
 
 def update_spec(connection: sqlite3.Connection, record: VmRecord) -> None:
-    """Save a changed spec with its origin and what is pending, and claim its name.
+    """Save a changed spec with its origin, role and pending shape, and claim its name.
 
     Raises:
         NameTaken: another VM has the name.
@@ -117,12 +115,12 @@ def _machine(record: VmRecord) -> tuple[str | None, bytes, bytes | None]:
 def update_workspace(
     connection: sqlite3.Connection, vm_id: VmId, workspace: WorkspaceRecord
 ) -> None:
-    """Save which workspace a VM holds."""
+    """Save the workspace that a VM holds."""
     connection.execute("UPDATE vms SET workspace = ? WHERE id = ?", (encode_json(workspace), vm_id))
 
 
 def delete_vm(connection: sqlite3.Connection, vm_id: VmId) -> None:
-    """Remove a VM's row, handles and journal; a row that is gone already is fine."""
+    """Remove a VM's row, handles and journal; do nothing if the row is absent."""
     connection.execute("DELETE FROM vms WHERE id = ?", (vm_id,))
     forget_operations(connection, vm_id)
 
@@ -134,13 +132,13 @@ def load_vms(connection: sqlite3.Connection) -> list[VmRecord]:
 
 
 def find_name(connection: sqlite3.Connection, vm_id: VmId) -> str | None:
-    """Return a VM's name by its full id."""
+    """Return the name of the VM with this full id."""
     row = connection.execute("SELECT name FROM vms WHERE id = ?", (vm_id,)).fetchone()
     return None if row is None else str(row["name"])
 
 
 def find_vm(connection: sqlite3.Connection, vm_id: VmId) -> VmRecord | None:
-    """Return one VM by its full id."""
+    """Return the VM with this full id."""
     row = connection.execute("SELECT * FROM vms WHERE id = ?", (vm_id,)).fetchone()
     return None if row is None else _parse_row(row)
 
@@ -163,7 +161,7 @@ def _parse_row(row: sqlite3.Row) -> VmRecord:
 
 
 def _damaged(row: sqlite3.Row, why: str) -> VmRecord:
-    """Return a record that can be listed and deleted, and nothing else."""
+    """Return a stand-in for a damaged row, which can only be listed and deleted."""
     return VmRecord(
         id=VmId(row["id"]),
         spec=VmSpec(
