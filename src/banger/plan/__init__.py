@@ -1,1 +1,1 @@
-"""Pure: facts and specs in, steps and file contents out. Touches no machine, clock or loop."""
+"""Pure functions from facts and specs to steps and file contents. No machine, clock or loop."""

@@ -1,4 +1,4 @@
-"""What makes a guest itself: the files that carry its name, ids and keys. Pure."""
+"""A guest's identity: the files with its name, ids and keys. Pure."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ UNSHARED = (
     "var/lib/systemd/random-seed",
     "var/lib/systemd/credential.secret",
 )
-"""Files of a guest that no image may hold: what every boot writes anew, and what programs of the
-guest make once for a machine (hazards D2, D6). Relative to its root."""
+"""Files of a guest, relative to its root, that no image may contain: those rewritten by each boot,
+and those that the guest's programs create once per machine (hazards D2, D6)."""
 
 
 class IdentityFile(NamedTuple):
@@ -35,9 +35,9 @@ def render_identity_files(
     host_key: bytes,
     host_key_public: bytes,
 ) -> tuple[IdentityFile, ...]:
-    """Return the files that no two guests may share (hazard D2), and those that follow from them.
+    """Return the files that no two guests may share (hazard D2), and those derived from them.
 
-    `machine_id` is 32 hex digits, as machine-id(5) wants it.
+    `machine_id` is 32 hex digits, as in machine-id(5).
     """
     resolver = "".join(f"nameserver {address}\n" for address in nameservers)
     return (
@@ -50,7 +50,7 @@ def render_identity_files(
 
 
 def render_name_files(hostname: str) -> tuple[IdentityFile, ...]:
-    """Return the files that say what a guest is called."""
+    """Return the files that contain a guest's hostname."""
     hosts = f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n::1 localhost ip6-localhost\n"
     return (
         IdentityFile("/etc/hostname", 0o644, f"{hostname}\n".encode()),

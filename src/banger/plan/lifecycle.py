@@ -1,4 +1,4 @@
-"""Which steps each verb takes, and in which order. Pure."""
+"""The steps of each verb, in order. Pure."""
 
 from __future__ import annotations
 
@@ -37,15 +37,15 @@ from banger.plan.steps import (
 from banger.words import NO_NETWORK
 
 FLUSH_SHARE = 0.9
-"""Of a stop's deadline: 54 s of the default 60, while 500 MiB of dirty pages at an emulated disk's
-27 MB/s take 20 s."""
+"""The flush's share of a stop's deadline: 54 s of the default 60. Measured: an emulated disk writes
+27 MB/s, so 500 MiB of dirty pages take 20 s."""
 
 Plan = tuple[Step | tuple[Step, ...], ...]
-"""Steps in order; those of an inner tuple do not depend on each other and go side by side."""
+"""Steps in order; those in an inner tuple are independent and run concurrently."""
 
 
 def plan_create(vm_id: VmId, spec: VmSpec) -> tuple[Step, ...]:
-    """Everything durable that a VM is made of."""
+    """Create a VM's durable files."""
     return (
         MakeVmDir(vm_id=vm_id),
         MakeDataDisk(vm_id=vm_id, size_mib=spec.shape.disk_mib),
@@ -54,7 +54,7 @@ def plan_create(vm_id: VmId, spec: VmSpec) -> tuple[Step, ...]:
 
 
 def plan_start(vm_id: VmId, spec: VmSpec) -> Plan:
-    """From nothing running to a guest that is ready."""
+    """Boot a stopped VM until its guest is ready."""
     return (
         GrowDataDisk(vm_id=vm_id, size_mib=spec.shape.disk_mib),
         MakeRuntimeDir(vm_id=vm_id),
@@ -67,10 +67,10 @@ def plan_start(vm_id: VmId, spec: VmSpec) -> Plan:
 
 
 def plan_clone(vm_id: VmId, spec: VmSpec, *, origin: str) -> Plan:
-    """From nothing at all to a guest that is ready, without booting.
+    """Create a VM and bring its guest to readiness from a saved machine, without booting.
 
-    The host keys are needed by the last step only: they are made while the VMM starts. What a
-    snapshot's guest ran it goes on with.
+    Only the last steps need the host keys, so they are made while the VMM starts. The entry
+    point starts only from a template; a snapshot's guest keeps running its processes.
     """
     return (
         MakeVmDir(vm_id=vm_id),
@@ -83,7 +83,7 @@ def plan_clone(vm_id: VmId, spec: VmSpec, *, origin: str) -> Plan:
 
 
 def plan_prepare(vm_id: VmId, spec: VmSpec, *, origin: str) -> Plan:
-    """From nothing at all to a guest that is ready, and stands still until it is wanted."""
+    """Clone a VM for the pool: like `plan_clone`, then pause it until it is claimed."""
     return (
         *plan_clone(vm_id, spec, origin=origin),
         RehearseGuest(vm_id=vm_id),
@@ -92,7 +92,7 @@ def plan_prepare(vm_id: VmId, spec: VmSpec, *, origin: str) -> Plan:
 
 
 def plan_restore(vm_id: VmId, spec: VmSpec, *, origin: str) -> Plan:
-    """From a VM that does not run to the guest that was saved."""
+    """Restore a stopped VM to its saved guest."""
     return (
         MakeRuntimeDir(vm_id=vm_id),
         (ReplaceDataDisk(vm_id=vm_id, origin=origin), *_network(vm_id, spec)),
@@ -104,10 +104,10 @@ def plan_restore(vm_id: VmId, spec: VmSpec, *, origin: str) -> Plan:
 def plan_snapshot(
     vm_id: VmId, *, snapshot: str, machine: str, name: str | None, is_paused: bool
 ) -> tuple[Step, ...]:
-    """Save a VM as it is, and let it go on if it did.
+    """Save a VM's current state; resume it unless it was paused already.
 
-    What its memory began as is copied before it is paused, and a named snapshot reaches the
-    disk after: the guest stands still for what it has written itself.
+    The memory that the VM started from is copied before the pause, and a named snapshot is
+    flushed to disk after it: the pause lasts only as long as saving the guest's own writes.
     """
     saved = SaveMachine(vm_id=vm_id, snapshot=snapshot)
     return (
@@ -126,10 +126,10 @@ def _entrypoint(vm_id: VmId, spec: VmSpec) -> tuple[Step, ...]:
 
 
 def plan_stop(vm_id: VmId, *, deadline_s: float) -> tuple[Step, ...]:
-    """End a guest without losing what it wrote, if that can be done in time.
+    """Stop a guest without losing its writes, if the deadline allows.
 
-    Nearly all of the time is the flush's, if it needs it: a guest whose data is flushed loses
-    nothing by being ended without its own shutdown; one whose flush was cut does.
+    The flush may take nearly all of the time: a guest that is killed after its flush loses no
+    data, but a guest whose flush was cut short does.
     """
     return (
         FlushGuest(vm_id=vm_id, deadline_s=deadline_s * FLUSH_SHARE),
@@ -139,10 +139,10 @@ def plan_stop(vm_id: VmId, *, deadline_s: float) -> tuple[Step, ...]:
 
 
 def plan_kill(vm_id: VmId) -> tuple[Step, ...]:
-    """End everything of a VM that runs."""
+    """End a VM's processes and remove its runtime directory."""
     return (EndVmm(vm_id=vm_id), EndNetwork(vm_id=vm_id), RemoveRuntimeDir(vm_id=vm_id))
 
 
 def plan_delete(vm_id: VmId) -> tuple[Step, ...]:
-    """End everything of a VM that runs, and remove what it was made of."""
+    """End a VM's processes and remove all of its files."""
     return (*plan_kill(vm_id), RemoveVmDir(vm_id=vm_id))
