@@ -1,8 +1,8 @@
-"""Saved machines: the memory, devices' state and data disk of a VM, which others start from.
+"""Saved machines: a VM's memory, device state and data disk, from which other VMs start.
 
-A template is kept by key, for every VM of a shape; a snapshot is one VM's. Both are published by
-rename and never written again; a clone maps the memory privately. ADR 0031 has the reasons
-and figures.
+A template is found by key and serves every VM of a shape; a snapshot belongs to one VM. Both are
+published by rename and never written again; a clone maps the memory privately. ADR 0031 has the
+reasons and figures.
 """
 
 from banger.templates.key import TemplateFacts, make_key

@@ -1,7 +1,7 @@
-"""The key of a template: everything that a saved machine depends on. Pure.
+"""The key of a template: a hash of everything that a saved machine depends on. Pure.
 
-Hazard D5: a template that was made by another VMM, for another CPU or shape, is never
-found, since its key is another one.
+Hazard D5: a template made by another VMM, or for another CPU or shape, has another key
+and is never found.
 """
 
 from __future__ import annotations
@@ -14,18 +14,18 @@ import msgspec
 from banger.model.vm import VmSpec
 
 FORMAT = 2
-"""Raised when templates are made differently: what is left in the guest, which files there are."""
+"""Increment whenever templates change: the state left in the guest, or the set of files."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateFacts:
-    """What counts besides the VM's spec."""
+    """The parts of a key besides the VM's spec."""
 
     vmm: str
-    """The driver's fingerprint: version, program, form of its arguments."""
+    """The driver's fingerprint: its version, program and form of arguments."""
     cpu_model: str
     cpu_flags: frozenset[str]
-    """Software in the guest has chosen its code by them."""
+    """The guest's software has already chosen its code by these flags."""
     tsc_khz: int | None
 
 

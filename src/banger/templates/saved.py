@@ -1,12 +1,12 @@
-"""The files of a saved machine, which templates and snapshots are both made of.
+"""The files of a saved machine, which templates and snapshots share.
 
-`memory` is what a clone's memory begins as, `state` its devices' state, `data.img` its data disk.
-They are written in `staging/`, appear by one rename with a manifest that has their sizes and
-times of change, and are never written again.
+`memory` holds a clone's initial memory, `state` its device state and `data.img` its data disk.
+They are written in `staging/`, published by one rename with a manifest of their sizes and
+modification times, and never written again.
 
-Every use compares those, and the hash of the small state file. A memory file is too large to be
-read for each clone: nothing of ours writes it after it was published, so a changed time says
-that somebody else did.
+Every use compares the sizes, the times and the hash of the small state file. A memory file is too
+large to be read for each clone; banger never writes it once published, so a changed time means
+that another program did.
 """
 
 from __future__ import annotations
@@ -36,16 +36,16 @@ class SavedFile(Struct, frozen=True, kw_only=True):
 
 
 class SavedFiles(Struct, frozen=True, kw_only=True):
-    """What a manifest says of the files."""
+    """The manifest's facts about the files."""
 
     state_sha256: str
     files: dict[str, SavedFile]
 
 
 def seal_files(staged: Path, *, is_durable: bool) -> SavedFiles:
-    """Return what the manifest is to say of complete files, which are not written from now on.
+    """Make complete files read-only and return the manifest's facts about them.
 
-    `is_durable`: they are on the disk when this returns.
+    `is_durable`: flush the files to disk first.
     """
     for name in FILES:
         (staged / name).chmod(0o400)
@@ -59,10 +59,10 @@ def seal_files(staged: Path, *, is_durable: bool) -> SavedFiles:
 
 
 def require_intact(folder: Path, saved: SavedFiles, *, what: str) -> None:
-    """Check that the files are as they were sealed.
+    """Check that the files are unchanged since they were sealed.
 
     Raises:
-        TemplateUnusable: they are not; `what` says whose they are.
+        TemplateUnusable: a file changed; `what` names the template or snapshot.
     """
     try:
         intact = all(_look(folder / name) == saved.files[name] for name in FILES)
@@ -76,7 +76,7 @@ def require_intact(folder: Path, saved: SavedFiles, *, what: str) -> None:
 
 
 def remove_saved(layout: Layout, folder: Path) -> bool:
-    """Remove a saved machine; False if there is none. Clones that run keep what they have open."""
+    """Remove a saved machine; False if there is none. Running clones keep their open files."""
     ensure_private_dir(layout.staging)
     aside = tempfile.mkdtemp(dir=layout.staging, prefix="removed.")
     try:
@@ -89,7 +89,7 @@ def remove_saved(layout: Layout, folder: Path) -> bool:
 
 
 def disk_bytes(folder: Path) -> int:
-    """Return the disk space that a saved machine takes."""
+    """Return the disk space of a saved machine, in bytes."""
     try:
         return sum(path.stat().st_blocks * 512 for path in list(folder.iterdir()))
     except FileNotFoundError:

@@ -1,10 +1,10 @@
-"""Templates on disk: found, published, removed.
+"""Templates on disk: find, publish and remove them.
 
-Owns `templates/KEY/`: the files of `saved`, `manifest.json`, and `uses`, which gets a byte for
-each use: its size is their number, its time of change the last. A template appears by one rename
-and goes by one (into `staging/`), so that half of one is never seen (hazards A9, D9). If the
-process dies in between, what is in `staging/` goes at the daemon's next start. Takes no locks: the
-engine sees to it that one build for a key runs at a time, and that what VMs need is not removed.
+Owns `templates/KEY/`: the files of `saved`, `manifest.json`, and `uses`, which grows by a byte for
+each use: its size counts the uses, and its modification time is the last use. One rename publishes
+a template and one (into `staging/`) removes it, so that no reader sees half a template (hazards
+A9, D9). If the process dies in between, the daemon empties `staging/` at its next start. Takes no
+locks: the engine runs one build per key at a time, and never removes a template that VMs need.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ class Template(Struct, frozen=True, kw_only=True):
 
     key: str
     image: str
-    """Digest of the image that it has booted."""
+    """Digest of the booted image."""
     image_name: str
     kernel: str
     vcpu: int
@@ -50,10 +50,10 @@ class Template(Struct, frozen=True, kw_only=True):
 
 
 def find_template(layout: Layout, key: str) -> Template | None:
-    """Return a template whose files are as they were published, or None if there is none.
+    """Return a template whose files are unchanged since publication, or None if there is none.
 
     Raises:
-        TemplateUnusable: it is there and is not what it should be.
+        TemplateUnusable: the template is damaged or was changed.
     """
     folder = layout.template_dir(key)
     if not folder.is_dir():
@@ -71,14 +71,14 @@ def find_template(layout: Layout, key: str) -> Template | None:
 
 
 class Uses(NamedTuple):
-    """How often a template was used, and when last (seconds of the Unix epoch)."""
+    """Number of uses of a template, and the time of the last (seconds of the Unix epoch)."""
 
     number: int
     last: float
 
 
 def list_templates(layout: Layout) -> list[tuple[Template | None, str, Uses]]:
-    """Return each template (None: damaged), its key and its uses, the last used first."""
+    """Return each template (None: damaged), its key and its uses, most recently used first."""
     found = []
     for key in (path.name for path in list_own(layout.templates, KEY)):
         try:
@@ -90,7 +90,7 @@ def list_templates(layout: Layout) -> list[tuple[Template | None, str, Uses]]:
 
 
 def mark_used(layout: Layout, key: str) -> None:
-    """Count that a template is used now."""
+    """Record a use of a template."""
     flags = os.O_WRONLY | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC
     fd = os.open(layout.template_dir(key) / USES, flags, 0o600)
     try:
@@ -100,7 +100,7 @@ def mark_used(layout: Layout, key: str) -> None:
 
 
 def read_uses(layout: Layout, key: str) -> Uses:
-    """Return how often a template was used; never, if it is gone."""
+    """Return a template's uses; zero if the template is gone."""
     folder = layout.template_dir(key)
     for name in (USES, MANIFEST):
         with contextlib.suppress(OSError):
@@ -110,7 +110,7 @@ def read_uses(layout: Layout, key: str) -> Uses:
 
 
 def publish_template(layout: Layout, staged: Path, template: Template) -> bool:
-    """Make a template of `staged`, which has its files; False if somebody was first."""
+    """Publish the directory `staged` as a template; False if the key was published before."""
     with space_errors(staged):
         saved = seal_files(staged, is_durable=True)
         complete = msgspec.structs.replace(template, saved=saved)
@@ -119,21 +119,21 @@ def publish_template(layout: Layout, staged: Path, template: Template) -> bool:
 
 
 def remove_template(layout: Layout, key: str) -> bool:
-    """Remove a template; False if there is none. Clones that run keep what they have open."""
+    """Remove a template; False if there is none. Running clones keep their open files."""
     return remove_saved(layout, layout.template_dir(key))
 
 
 def remove_templates_of(layout: Layout, image: str) -> None:
-    """Remove every template of an image, by its digest: no VM can start from them any more."""
+    """Remove every template of the image with this digest, from which no VM can start any more."""
     for template, key, _ in list_templates(layout):
         if template is not None and template.image == image:
             remove_template(layout, key)
 
 
 def make_room(layout: Layout, *, limit_bytes: int, keep: frozenset[str]) -> list[str]:
-    """Remove the least recently used templates until all take at most `limit_bytes`.
+    """Remove the least recently used templates until the total is at most `limit_bytes`.
 
-    Those in `keep` count and stay. Returns the keys that were removed.
+    Templates in `keep` count but stay. Returns the removed keys.
     """
     sizes = {key: disk_bytes(layout.template_dir(key)) for _, key, _ in list_templates(layout)}
     total, removed = sum(sizes.values()), []

@@ -1,9 +1,9 @@
-"""Snapshots on disk: one VM's memory, devices' state and data disk at one moment.
+"""Snapshots on disk: a VM's memory, device state and data disk at one moment.
 
-Owns `snapshots/ID/`: the files of `saved` and a manifest. One that has a name belongs to its VM
-and goes with it, or when its user says so; one without is there for the forks that run on it.
-Which are needed the engine knows (`engine.snapshots`), and removes the others. Takes no locks:
-the engine holds the VM's lifecycle lock when one is made.
+Owns `snapshots/ID/`: the files of `saved` and a manifest. A named snapshot belongs to its VM and
+is deleted with the VM or on request; an unnamed snapshot serves the forks that run from it. The
+engine (`transitions.sweep`) removes snapshots that are no longer needed. Takes no locks: the engine
+holds the VM's lifecycle lock while making a snapshot.
 """
 
 from __future__ import annotations
@@ -30,15 +30,15 @@ class Snapshot(Struct, frozen=True, kw_only=True):
     vm_id: VmId
     name: str | None
     machine: str
-    """The key that a template of the VM would have had: it fits no other machine (D5)."""
+    """The key that a template of the VM would have; a snapshot fits no other machine (D5)."""
     created_at: float
     saved: SavedFiles
     shape: Shape | None = None
-    """The machine's; None: a banger that did not write it down, when it could not change."""
+    """The VM's shape; None if an older banger, in which shapes were fixed, made the snapshot."""
 
 
 def publish_snapshot(layout: Layout, staged: Path, snapshot: Snapshot) -> None:
-    """Make a snapshot of `staged`, which has its files; one with a name is made durable."""
+    """Publish the directory `staged` as a snapshot; flush it to disk if it has a name."""
     with space_errors(staged):
         is_durable = snapshot.name is not None
         saved = seal_files(staged, is_durable=is_durable)
@@ -48,8 +48,8 @@ def publish_snapshot(layout: Layout, staged: Path, snapshot: Snapshot) -> None:
             write_atomic(staged / MANIFEST, complete)
             publish_dir(staged, target)
         else:
-            # A power cut ends every VM that could need it. To flush even this file alone would
-            # take as long as the memory beside it takes to be written.
+            # A power cut ends every VM that could need this snapshot. Flushing even the manifest
+            # alone would take as long as writing out the memory file beside it.
             (staged / MANIFEST).write_bytes(complete)
             ensure_private_dir(target.parent)
             staged.rename(target)
@@ -63,12 +63,12 @@ def list_snapshots(layout: Layout) -> list[Snapshot]:
 
 
 def list_ids(layout: Layout) -> list[str]:
-    """Return the id of every snapshot, damaged ones, too."""
+    """Return the id of every snapshot, including damaged ones."""
     return [path.name for path in list_own(layout.snapshots, SNAPSHOT_ID)]
 
 
 def forget_name(layout: Layout, snapshot: Snapshot) -> None:
-    """Take its name from a snapshot: it goes when no VM runs on it any more."""
+    """Remove a snapshot's name, so that it is removed once no VM runs from it."""
     changed = msgspec.structs.replace(snapshot, name=None)
     write_atomic(layout.snapshot_dir(snapshot.id) / MANIFEST, msgspec.json.encode(changed))
 
