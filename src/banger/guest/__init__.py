@@ -1,7 +1,7 @@
 """The host side of the guest protocol (docs/guest-protocol.md, version 1).
 
-`connect` gives a GuestConnection; every verb takes one. What
-comes from the guest is checked where it enters and bounded everywhere.
+`connect` returns a GuestConnection, which every other function takes. Data
+from the guest is checked where it enters and bounded everywhere.
 """
 
 from banger.guest.boot import BootSpec, GuestFile, Identity, Interface, boot, identify

@@ -1,7 +1,7 @@
-"""Making the guest a machine, and another one: the BOOT and IDENTITY requests.
+"""Boot a guest, or give a clone its identity: the BOOT and IDENTITY requests.
 
-Owns nothing. Hazard D2: a clone that does not confirm its new identity is not
-handed out, so `identify` either returns after the agent did everything, or raises.
+Owns nothing. Hazard D2: a clone is handed out only after it has confirmed its new
+identity, so `identify` returns only when the agent has done everything, or raises.
 """
 
 from __future__ import annotations
@@ -17,7 +17,10 @@ from banger.guest.stream import Request
 
 @dataclass(frozen=True)
 class GuestFile:
-    """A file that the agent writes whole, by rename; parents are made. `mode`: permission bits."""
+    """A file that the agent writes atomically, by rename, after creating its parents.
+
+    `mode`: permission bits.
+    """
 
     path: bytes
     content: bytes
@@ -28,7 +31,10 @@ class GuestFile:
 
 @dataclass(frozen=True)
 class Interface:
-    """The guest's one network interface. Without `gateway` no default route; `mac` None: as is."""
+    """The guest's one network interface.
+
+    `gateway` None: no default route. `mac` None: keep the current address.
+    """
 
     address: str
     prefix: int
@@ -38,7 +44,7 @@ class Interface:
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes this machine itself; everything that is None is left as it is.
+    """A guest's identity; None leaves the guest's value unchanged.
 
     `clock_ns` is CLOCK_REALTIME; `entropy` is 32 to 512 random bytes.
     """
@@ -52,10 +58,10 @@ class Identity:
 
 @dataclass(frozen=True)
 class BootSpec:
-    """How the agent puts the guest together.
+    """How the agent assembles and starts the guest.
 
     `root`, `data` and `modules` are devices of the guest: `/dev/vda`, or `serial:NAME`. Without
-    `init` the agent stays PID 1. `native`: directories on the data disk itself.
+    `init` the agent stays PID 1. `native`: directories that lie on the data disk itself.
     """
 
     root: str
@@ -67,18 +73,18 @@ class BootSpec:
 
 
 async def boot(connection: GuestConnection, spec: BootSpec, *, deadline_s: float) -> None:
-    """Put the root together and start the image's init; once, in a waiting guest.
+    """Assemble the root and start the image's init; possible once, in a waiting guest.
 
     Raises:
-        GuestRefused: a step failed, the message names it. Unless `guest_code` is
-            `bad-request` the VM is to be thrown away.
+        GuestRefused: a step, which the message names, failed. Unless `guest_code` is
+            `bad-request`, discard the VM.
     """
     fields = encode_fields((*_boot_fields(spec), *_identity_fields(spec.identity)))
     await connection.ask(Request(Kind.BOOT, "booting the guest", fields), deadline_s=deadline_s)
 
 
 async def identify(connection: GuestConnection, identity: Identity, *, deadline_s: float) -> None:
-    """Give the guest this identity; returns when all of it was done."""
+    """Give the guest this identity; return when the agent has applied all of it."""
     fields = encode_fields(_identity_fields(identity))
     what = "giving the guest its identity"
     await connection.ask(Request(Kind.IDENTITY, what, fields), deadline_s=deadline_s)

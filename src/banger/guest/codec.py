@@ -1,16 +1,16 @@
 """Frames of the guest protocol: encoding, incremental decoding, the HELLO.
 
 Pure: bytes in, values out. `docs/guest-protocol.md` (version 1) is the
-definition, its section numbers are named below. The decoder owns one buffer of
-fixed size, so a guest that floods or lies about lengths (hazard E2) costs no more
+definition; the section numbers below refer to it. The decoder owns one buffer of
+fixed size, so a guest that floods or lies about lengths (hazard E2) can use no more
 memory than that; every violation raises GuestProtocolError.
 
-The buffer is filled in place by the reader (`space`, then `advance`), and a
-payload is copied once, out of it. Sending copies once as well, into one string
-for several frames. Measured with the agent over a socket pair, both on two slow cores:
-1.1 GB/s out of the guest, 0.95 GB/s into it, at 0.3 to 0.4 s of our CPU per GB;
-tar in 470-570 MB/s and out 840 MB/s (2,000 files, 60 MB, in memory). So the guest
-is the limit, and nothing cleverer is needed here.
+The reader fills the buffer in place (`space`, then `advance`), and each payload is
+copied once, out of the buffer. Sending also copies once, into one string for several
+frames. Measured with the agent over a socket pair, both on two slow cores: 1.1 GB/s
+out of the guest, 0.95 GB/s into it, at 0.3 to 0.4 s of this process's CPU per GB; tar
+in 470-570 MB/s and out 840 MB/s (2,000 files, 60 MB, in memory). So the guest is the
+limit, and the codec needs no further tuning.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ MAX_PAYLOAD = 32768
 MAX_REQUEST = 1024 * 1024
 END = 0xE5
 MORE = 1
-"""Flag of an OPEN frame: the request goes on in the next one (section 4)."""
+"""Flag of an OPEN frame: the request continues in the next OPEN frame (section 4)."""
 
 HEADER = struct.Struct("<BBBBII")
 MAX_FRAME = HEADER.size + MAX_PAYLOAD + 1
 PREAMBLE = bytes(MAX_FRAME)
-"""Zeros that complete whatever frame the agent was in the middle of (section 3)."""
+"""Zeros that complete any frame that the agent has received only in part (section 3)."""
 
 MAX_SKIPPED = 16 * 1024 * 1024
-"""Bytes of an earlier connection that are skipped while looking for our HELLO."""
+"""Limit of the bytes from an earlier connection that are skipped before the HELLO."""
 
 BUFFER_BYTES = 4 * MAX_FRAME
-"""One receive fills at most this. Half and twice as much were the same within the noise, and a
-daemon has hundreds of connections."""
+"""Largest receive. Half and double this size measured the same within noise, and a daemon has
+hundreds of connections."""
 
 _END_BYTE = bytes([END])
 _HELLO_VERSIONS = struct.Struct("<HH")
@@ -52,7 +52,7 @@ _CREDIT = struct.Struct("<I")
 
 
 class FrameType(IntEnum):
-    """Section 2."""
+    """Type of a frame (section 2)."""
 
     HELLO = 1
     OPEN = 2
@@ -70,7 +70,7 @@ _ON_CHANNELS = frozenset({FrameType.DATA, FrameType.EOF, FrameType.CREDIT})
 
 
 class Kind(IntEnum):
-    """What a request asks for (section 6)."""
+    """Kind of a request (section 6)."""
 
     PING = 1
     BOOT = 2
@@ -88,14 +88,14 @@ class Kind(IntEnum):
 
 
 class AgentState(StrEnum):
-    """What the agent says of its machine."""
+    """State of the guest, as reported by its agent."""
 
     WAITING = "waiting"
     BOOTED = "booted"
 
 
 class Frame(NamedTuple):
-    """One whole frame from the guest; its header and end byte were checked."""
+    """A complete frame from the guest, with its header and end byte checked."""
 
     type: int
     channel: int
@@ -105,7 +105,7 @@ class Frame(NamedTuple):
 
 @dataclass(frozen=True)
 class Hello:
-    """How the agent introduced itself. `boot_id` is new at each boot of the guest's kernel."""
+    """The content of the agent's HELLO. Each boot of the guest's kernel has a new `boot_id`."""
 
     version: int
     agent_version: str
@@ -115,15 +115,15 @@ class Hello:
 
 
 class FrameDecoder:
-    """Turns a byte stream into frames, within one buffer.
+    """Decodes a byte stream into frames, within one buffer.
 
-    With a nonce it first skips what an earlier connection left behind, up to
-    the HELLO that carries this nonce.
+    With a nonce, first skips the remains of an earlier connection, up to the
+    HELLO that carries this nonce.
     """
 
     def __init__(self, nonce: bytes | None = None) -> None:
-        # Mapped, not a bytearray: that would be zeroed, and so resident, from its first day.
-        # 200 idle connections cost 26 MiB less.
+        # Mapped, since a bytearray would be zeroed, and so resident, from the start: this saves
+        # 26 MiB with 200 idle connections.
         self._buffer = mmap.mmap(-1, BUFFER_BYTES, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
         self._view = memoryview(self._buffer)
         self._start = 0
@@ -132,19 +132,19 @@ class FrameDecoder:
         self._skipped = 0
 
     def space(self) -> memoryview:
-        """Return where the next bytes go; never empty."""
-        # An empty buffer starts again at its first page, so an idle connection touches one.
+        """Return the free part of the buffer, for the next bytes; never empty."""
+        # An empty buffer restarts at its first page, so an idle connection keeps one page resident.
         if self._start == self._end or BUFFER_BYTES - self._end < MAX_FRAME:
             self._compact()
         return self._view[self._end :]
 
     def advance(self, count: int) -> Iterator[Frame]:
-        """Yield the frames that are complete now that `count` bytes were put into `space()`.
+        """Yield the frames completed by the `count` bytes that were written to `space()`.
 
-        Exhaust it before the next `space()`.
+        Exhaust the iterator before the next `space()`.
 
         Raises:
-            GuestProtocolError: the bytes are not what the protocol allows.
+            GuestProtocolError: the bytes violate the protocol.
         """
         self._end += count
         if self._marker is not None and not self._find_hello(self._marker):
@@ -160,9 +160,9 @@ class FrameDecoder:
     def _next_frame(self) -> Frame | None:
         if self._end - self._start < HEADER.size:
             return None
-        # Flags that version 1 does not name are not looked at (section 2).
+        # Flags that version 1 does not define are ignored (section 2).
         kind, channel, _, zero, stream, length = HEADER.unpack_from(self._buffer, self._start)
-        # Checked before the payload is here: a lying length must not make us wait for it.
+        # Checked before the payload arrives: a false length must not keep the host waiting.
         if not FrameType.HELLO <= kind <= FrameType.CLOSE:
             raise GuestProtocolError(f"The guest sent a frame of unknown type {kind}.")
         if zero or length > MAX_PAYLOAD or (channel and kind not in _ON_CHANNELS):
@@ -177,7 +177,7 @@ class FrameDecoder:
         return Frame(kind, channel, stream, bytes(self._view[first:last]))
 
     def _find_hello(self, marker: bytes) -> bool:
-        """Move to the HELLO with our nonce; drop what cannot belong to it."""
+        """Move to the HELLO with the nonce; drop bytes that cannot be part of it."""
         while (at := self._buffer.find(marker, self._start, self._end)) >= 0:
             begin = at - HEADER.size
             if begin >= self._start and _is_hello_header(self._buffer, begin):
@@ -204,7 +204,7 @@ def encode_frame(
 
 
 def encode_data(stream: int, channel: int, *, data: memoryview) -> bytes:
-    """Return `data` as DATA frames, joined for one write."""
+    """Return `data` as DATA frames, concatenated for one write."""
     parts: list[bytes | memoryview] = []
     for at in range(0, len(data), MAX_PAYLOAD):
         piece = data[at : at + MAX_PAYLOAD]
@@ -213,10 +213,10 @@ def encode_data(stream: int, channel: int, *, data: memoryview) -> bytes:
 
 
 def encode_request(stream: int, kind: Kind, *, fields: bytes) -> bytes:
-    """Return a request as OPEN frames, joined.
+    """Return a request as concatenated OPEN frames.
 
     Raises:
-        InvalidRequest: it is larger than the protocol allows.
+        InvalidRequest: the request is larger than the protocol allows.
     """
     request = bytes([kind]) + fields
     if len(request) > MAX_REQUEST:
@@ -243,7 +243,7 @@ def encode_credit(stream: int, channel: int, *, size: int) -> bytes:
 
 
 def parse_credit(untrusted_payload: bytes) -> int:
-    """Return how many more bytes the guest lets us send."""
+    """Return how many more bytes the guest allows the host to send."""
     if len(untrusted_payload) != _CREDIT.size:
         raise GuestProtocolError("The guest sent a CREDIT that is not 4 bytes.")
     (size,) = _CREDIT.unpack(untrusted_payload)
@@ -257,10 +257,10 @@ def encode_hello(nonce: bytes) -> bytes:
 
 
 def parse_hello(frame: Frame, *, nonce: bytes) -> Hello:
-    """Return the agent's HELLO.
+    """Parse the agent's HELLO.
 
     Raises:
-        GuestProtocolError: it is not one, or the agent speaks no version that we do.
+        GuestProtocolError: the frame is no HELLO, or the agent speaks another version.
     """
     body = len(MAGIC) + NONCE_BYTES
     if frame.type != FrameType.HELLO or frame.payload[:body] != MAGIC + nonce:

@@ -1,12 +1,12 @@
-"""One connection to one guest's agent: HELLO, the table of streams, the end.
+"""One connection to one guest's agent: HELLO, the table of streams, closing.
 
-Owns the link and the streams on it; whoever connected owns the connection and
-closes it. If this process dies the socket closes, and the agent drops what was in
-flight when the next host says HELLO (guest protocol, section 3): nothing is left to
-clean up here.
+Owns the link and its streams; the caller of `connect` owns the connection and
+closes it. If this process dies the socket closes, and the agent drops requests in
+progress when the next host sends HELLO (guest protocol, section 3): nothing is
+left to clean up here.
 
-Hazard E2: whatever the guest sends, this connection alone breaks, with a typed
-error for each of its waiters. H2: `fail` wakes them all when the VMM has died.
+Hazard E2: whatever the guest sends breaks only this connection, with a typed error
+for each waiter. H2: `fail` wakes all waiters when the VMM has died.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ MAX_STREAMS = 64
 
 
 class GuestConnection:
-    """A connection whose HELLO was answered. Made by `connect`."""
+    """A connection whose HELLO was answered. Create it with `connect`."""
 
     def __init__(self, nonce: bytes) -> None:
         self._nonce = nonce
@@ -45,39 +45,39 @@ class GuestConnection:
         self._streams: dict[int, Stream] = {}
         self._next_number = 1
         self.used_at = 0.0
-        """When the last such request began or ended, by the loop's clock."""
+        """Time, by the loop's clock, when a request that is work last began or ended."""
 
     @property
     def hello(self) -> Hello:
-        """How the agent introduced itself when this connection was made."""
+        """The agent's HELLO on this connection."""
         assert self._hello is not None
         return self._hello
 
     @property
     def closed(self) -> bool:
-        """The connection has failed or was closed."""
+        """Whether the connection has failed or was closed."""
         return self._link.failure is not None
 
     @property
     def is_working(self) -> bool:
-        """A command, a copy or a forwarded connection is open."""
+        """Whether a command, a copy or a forwarded connection is open."""
         return any(stream.is_work for stream in self._streams.values())
 
     async def wait_closed(self) -> None:
-        """Return when the connection is closed, by whichever side."""
+        """Return when the connection is closed, by either side."""
         await self._link.wait_lost()
 
     def fail(self, error: BangerError) -> None:
-        """Break the connection: every waiter, now and later, gets `error`."""
+        """Break the connection: every present and later waiter gets `error`."""
         self._link.fail(error)
 
     async def close(self) -> None:
-        """Close the connection; whoever still waits on it gets GuestGone."""
+        """Close the connection; every waiter gets GuestGone."""
         self.fail(GuestGone("The connection to the guest's agent was closed."))
         await self.wait_closed()
 
     async def open_stream(self, request: Request) -> Stream:
-        """Send a request; the stream stands for it.
+        """Send a request and return its stream.
 
         Raises:
             GuestRefused: 64 streams are open.
@@ -98,14 +98,14 @@ class GuestConnection:
         """Make a request without data and return its RESULT.
 
         Raises:
-            GuestRefused: the agent could not do it.
-            DeadlineExceeded: it did not answer in time; the request was given up.
+            GuestRefused: the request failed in the agent.
+            DeadlineExceeded: no answer in time; the request was given up.
         """
         async with deadline(request.what, deadline_s), await self.open_stream(request) as stream:
             return await stream.result()
 
     async def _greet(self) -> None:
-        """Send our HELLO and wait for the agent's."""
+        """Send the host's HELLO and wait for the agent's."""
         self._link.send(encode_hello(self._nonce))
         await self._greeted.wait()
         self._link.check()
@@ -135,14 +135,14 @@ class GuestConnection:
 
 
 async def connect(sock: socket.socket, *, deadline_s: float) -> GuestConnection:
-    """Connect to the agent over a stream socket that leads to it; the owner closes the connection.
+    """Connect to the agent over a connected stream socket; the caller closes the connection.
 
-    The socket is the connection's from now on. Returns when the agent has answered, which may
-    take as long as the guest boots.
+    Takes ownership of the socket. Returns when the agent has answered, which may take as long
+    as the guest's boot.
 
     Raises:
         GuestGone: the VMM closed the socket.
-        GuestProtocolError: what answers is no agent of ours.
+        GuestProtocolError: the answer is not banger's agent's.
         DeadlineExceeded: no answer in time.
     """
     connection = GuestConnection(os.urandom(NONCE_BYTES))

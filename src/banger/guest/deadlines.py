@@ -1,4 +1,4 @@
-"""Deadlines with names: each error says which wait it was (hazard H9). Owns nothing."""
+"""Named deadlines: each error says which wait has expired (hazard H9). Owns nothing."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from banger.errors import DeadlineExceeded
 
 @contextlib.asynccontextmanager
 async def deadline(what: str, seconds: float) -> AsyncIterator[None]:
-    """Turn the end of the time into DeadlineExceeded with the name of what was not done."""
+    """Raise DeadlineExceeded, which names the unfinished work, after `seconds`."""
     try:
         async with asyncio.timeout(seconds) as scope:
             yield

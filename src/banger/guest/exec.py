@@ -1,9 +1,9 @@
-"""Running programs in the guest: a live process, and `run` for small commands of ours.
+"""Run programs in the guest: a live process, or `run` for banger's own small commands.
 
 Owns the stream of each process. The program has a process group and a control group of its own
-in the guest; giving the stream up kills all that is in either. So a deadline, a cancellation, or
-the end of this daemon never leaves a command running that nobody waits for (hazard H3), unless
-it was detached.
+in the guest; giving the stream up kills every process in either. So a deadline, a cancellation or
+the end of this daemon leaves no command running without a client (hazard H3), unless the command
+was detached.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ STDERR = 2
 TTY_FLAG, STDIN_FLAG, DETACH_FLAG, SUPERVISE_FLAG = 1, 2, 4, 8
 
 KILL_GRACE_S = 5.0
-"""How long the agent may take to confirm that a process group was killed."""
+"""Seconds for the agent to confirm that a process group was killed."""
 
 OUTPUT_LIMIT = 16 * 1024 * 1024
 
@@ -51,10 +51,10 @@ EXEC_REFUSALS = {
 class ExecSpec:
     """A program to run. `user`: `user`, `uid`, `user:group` or `uid:gid`.
 
-    `terminal`: (rows, columns) of a TTY; both outputs then come on channel 1. Without
-    `stdin` it reads /dev/null. `detach`: output goes to /dev/null and it outlives the stream;
-    not with `terminal` or `stdin`. `supervise`, with `detach`: output goes to the console, and
-    it is started again when it fails. `cwd` is absolute.
+    `terminal`: (rows, columns) of a TTY; both outputs then arrive on channel 1. Without `stdin`
+    the program reads /dev/null. `detach`: the program outlives the stream and writes to
+    /dev/null; not with `terminal` or `stdin`. `supervise`, with `detach`: the program writes to
+    the console and is restarted when it fails. `cwd` is absolute.
     """
 
     argv: tuple[bytes, ...]
@@ -69,20 +69,20 @@ class ExecSpec:
 
 @dataclass(frozen=True)
 class ExitStatus:
-    """How a program ended: with a status, or by a signal (then `status` is 0)."""
+    """The end of a program: a status, or a signal (then `status` is 0)."""
 
     status: int
     signal: int | None = None
 
     @property
     def shell_status(self) -> int:
-        """As a shell gives it: 128+N for signal N."""
+        """The status as a shell reports it: 128+N for signal N."""
         return self.status if self.signal is None else 128 + self.signal
 
 
 @dataclass(frozen=True)
 class Completed:
-    """A command that ended, and what it wrote. `status` is as a shell gives it."""
+    """The result of a command that has ended. `status` is as a shell reports it."""
 
     status: int
     stdout: bytes
@@ -92,7 +92,7 @@ class Completed:
 class GuestProcess:
     """A program in the guest. Use it in an `async with`, or call `close`.
 
-    Any wait on it that is cancelled kills its process group.
+    Cancelling any wait on the program kills its process group.
     """
 
     def __init__(self, stream: Stream, pid: int) -> None:
@@ -111,23 +111,23 @@ class GuestProcess:
         await self.close()
 
     async def write(self, data: bytes | memoryview) -> bool:
-        """Send to its stdin, as fast as it reads; False if it has ended and took no more."""
+        """Write to the program's stdin, as fast as it reads; False if it ended too early."""
         return await self._stream.write(data)
 
     async def write_eof(self) -> None:
-        """Close its stdin; on a terminal, send the end-of-file character."""
+        """Close the program's stdin; on a terminal, send the end-of-file character."""
         await self._stream.write_eof()
 
     async def output(self) -> AsyncGenerator[tuple[int, bytes], None]:
         """Yield (channel, data): 1 stdout or terminal, 2 stderr, in order of arrival.
 
-        Read it: a program whose output nobody reads stops when the window is full.
+        Always read the output: the program blocks once the window is full.
         """
         while (taken := await self._stream.read()) is not None:
             yield taken
 
     async def wait(self) -> ExitStatus:
-        """Return how it ended.
+        """Wait for the program's end and return its exit status.
 
         Raises:
             GuestRefused: the process was given up, or the agent lost it.
@@ -135,29 +135,29 @@ class GuestProcess:
         return _parse_exit_status(await self._stream.result())
 
     async def resize(self, rows: int, columns: int) -> None:
-        """Tell its terminal the new size."""
+        """Resize the program's terminal."""
         await self._stream.control((Tag.ROWS, u64(rows)), (Tag.COLUMNS, u64(columns)))
 
     async def signal(self, number: int) -> None:
-        """Send a signal (1..64) to its process group; nothing if it has ended."""
+        """Send a signal (1..64) to the process group; do nothing if the program has ended."""
         await self._stream.control((Tag.SIGNAL, u64(number)))
 
     async def close(self) -> bool:
-        """Kill its process group unless it has ended; again is fine. False: not confirmed."""
+        """Kill the process group unless the program has ended. Idempotent. False: not confirmed."""
         try:
             return await self._stream.finish(grace_s=KILL_GRACE_S)
         except BangerError:
-            # The connection broke, and the agent kills what was on it.
+            # The connection broke, so the agent kills its commands.
             return False
 
 
 async def start_exec(
     connection: GuestConnection, spec: ExecSpec, *, deadline_s: float
 ) -> GuestProcess:
-    """Start a program; returns when it runs.
+    """Start a program; return once it runs.
 
     Raises:
-        ExecNotFound, ExecNotExecutable, ExecBadDirectory, ExecNoSuchUser: it cannot be run.
+        ExecNotFound, ExecNotExecutable, ExecBadDirectory, ExecNoSuchUser: the guest refuses.
     """
     what = f"running {_shown(spec.argv)} in the guest"
     fields = encode_fields(_exec_fields(spec))
@@ -182,12 +182,12 @@ async def run(
     env: Sequence[tuple[bytes, bytes]] = (),
     output_limit: int = OUTPUT_LIMIT,
 ) -> Completed:
-    """Run a command to its end and return what it wrote.
+    """Run a command to its end and return its status and output.
 
     Raises:
-        DeadlineExceeded: it took longer; its process group was killed.
-        GuestOutputTooBig: it wrote more than `output_limit` bytes; likewise.
-        GuestRefused: it could not be run, as `start_exec` says.
+        DeadlineExceeded: the command took longer; its process group was killed.
+        GuestOutputTooBig: the command wrote more than `output_limit` bytes and was killed likewise.
+        GuestRefused: the command could not be started, as in `start_exec`.
     """
     spec = ExecSpec(tuple(argv), env=tuple(env), cwd=cwd, user=user, stdin=bool(stdin))
     what = f"running {_shown(spec.argv)} in the guest"
@@ -208,14 +208,14 @@ async def run(
 
 @contextlib.asynccontextmanager
 async def _feeding(process: GuestProcess, stdin: bytes) -> AsyncIterator[None]:
-    """Write stdin while the output is read: neither may wait for the other (hazard H7)."""
+    """Write stdin while the caller reads the output: neither may wait for the other (hazard H7)."""
     if not stdin:
         yield
         return
     feeder = asyncio.create_task(_feed(process, stdin))
     try:
         yield
-        # A program may close its outputs and go on reading.
+        # A program may close its outputs and keep reading.
         await feeder
     finally:
         feeder.cancel()
@@ -265,5 +265,5 @@ def _parse_exit_status(fields: Fields) -> ExitStatus:
 
 
 def _shown(argv: tuple[bytes, ...]) -> str:
-    """The program's name for messages; arguments may hold secrets (hazard G6)."""
+    """Return the program's name for messages, without arguments: they may be secret (hazard G6)."""
     return ascii(argv[0].decode("utf-8", "replace"))[1:-1][:80] if argv else "nothing"

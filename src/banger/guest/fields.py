@@ -1,7 +1,7 @@
 """Fields of requests and answers (guest protocol, section 5).
 
-Pure. Values for the guest are encoded from trusted types; values from the guest
-are checked once, here, and leave as `str`, `int` or bounded `bytes`. Unknown tags
+Pure. Values for the guest are encoded from trusted types. Values from the guest are
+checked once, here, and returned as `str`, `int` or bounded `bytes`. Unknown tags
 from the agent are ignored, as the protocol says; everything else that is wrong
 raises GuestProtocolError.
 """
@@ -20,7 +20,7 @@ _I64 = struct.Struct("<q")
 
 
 class Tag(IntEnum):
-    """What a field is."""
+    """Tag of a field."""
 
     CODE = 1
     MESSAGE = 2
@@ -70,7 +70,7 @@ class Tag(IntEnum):
 
 
 class Fields:
-    """The fields of one message from the guest, by tag, in their order."""
+    """The fields of one message from the guest, by tag, in the order sent."""
 
     def __init__(self, untrusted_values: Mapping[int, list[bytes]]) -> None:
         self._untrusted_values = untrusted_values
@@ -80,21 +80,21 @@ class Fields:
         return tuple(self._untrusted_values.get(tag, ()))
 
     def find(self, tag: Tag) -> bytes | None:
-        """Return the value of a field that may be missing, and may not repeat."""
+        """Return the value of an optional field, which may not repeat."""
         values = self._untrusted_values.get(tag, ())
         if len(values) > 1:
             raise GuestProtocolError(f"The guest sent the field {tag.name} more than once.")
         return values[0] if values else None
 
     def bytes(self, tag: Tag) -> bytes:
-        """Return the value of a field that must be there."""
+        """Return the value of a required field."""
         value = self.find(tag)
         if value is None:
             raise GuestProtocolError(f"The guest sent no field {tag.name}.")
         return value
 
     def text(self, tag: Tag) -> str:
-        """Return a text that must be there: UTF-8, printable, at most 255 characters."""
+        """Return a required text: UTF-8, printable, at most 255 characters."""
         try:
             text = self.bytes(tag).decode("utf-8")
         except UnicodeDecodeError as error:
@@ -104,28 +104,28 @@ class Fields:
         return text
 
     def u64(self, tag: Tag, *, most: int = 2**64 - 1) -> int:
-        """Return a number that must be there and at most `most`."""
+        """Return a required number, at most `most`."""
         value = self.find_u64(tag, most=most)
         if value is None:
             raise GuestProtocolError(f"The guest sent no field {tag.name}.")
         return value
 
     def find_u64(self, tag: Tag, *, most: int = 2**64 - 1) -> int | None:
-        """Return a number that may be missing and is at most `most`."""
+        """Return an optional number, at most `most`."""
         value = self._number(tag, _U64)
         if value is not None and value > most:
             raise GuestProtocolError(f"The guest's field {tag.name} is out of range: {value}.")
         return value
 
     def i64(self, tag: Tag) -> int:
-        """Return a signed number that must be there."""
+        """Return a required signed number."""
         value = self.find_i64(tag)
         if value is None:
             raise GuestProtocolError(f"The guest sent no field {tag.name}.")
         return value
 
     def find_i64(self, tag: Tag) -> int | None:
-        """Return a signed number that may be missing."""
+        """Return an optional signed number."""
         return self._number(tag, _I64)
 
     def _number(self, tag: Tag, shape: struct.Struct) -> int | None:
@@ -138,7 +138,7 @@ class Fields:
 
 
 def parse_fields(untrusted: bytes) -> Fields:
-    """Return the fields in a payload (so at most 32768 bytes).
+    """Return the fields of a payload (at most 32768 bytes).
 
     Raises:
         GuestProtocolError: a length does not fit.
@@ -158,7 +158,7 @@ def parse_fields(untrusted: bytes) -> Fields:
 
 
 def encode_fields(fields: Iterable[tuple[Tag, bytes]]) -> bytes:
-    """Return fields in their order; the values are encoded already."""
+    """Return the fields as bytes, in order; their values are already encoded."""
     return b"".join(_HEAD.pack(tag, len(value)) + value for tag, value in fields)
 
 
@@ -176,7 +176,7 @@ def text(value: str) -> bytes:
     """Return a `text` value.
 
     Raises:
-        InvalidRequest: it holds a NUL or is not Unicode.
+        InvalidRequest: the text contains a NUL or is not Unicode.
     """
     try:
         return name(value.encode("utf-8"))
@@ -188,7 +188,7 @@ def name(value: bytes) -> bytes:
     """Return a `bytes` value that names a path, argument or variable.
 
     Raises:
-        InvalidRequest: it holds a NUL, which no path, argument or variable can.
+        InvalidRequest: the value contains a NUL, which no path, argument or variable can.
     """
     if b"\0" in value:
         raise InvalidRequest(f"A NUL byte cannot be part of a name or argument: {value[:80]!r}.")

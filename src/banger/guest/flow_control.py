@@ -1,11 +1,11 @@
-"""What one stream has received and nobody has read yet (guest protocol, section 4).
+"""Received but unread data of one stream (guest protocol, section 4).
 
 Pure. Each channel has a window: the guest may send 262144 bytes, and more only as
-what was taken is granted again. That bounds the memory of a stream whatever the
-guest sends (hazard E2), and a slow reader stops its own stream only. Small pieces are
-joined as they come: a window full of one-byte frames would else cost a hundred
-times its size in objects. Order of arrival is kept within a channel always, and
-between channels while few pieces wait.
+the host grants the bytes that it has taken. So a stream's memory is bounded whatever
+the guest sends (hazard E2), and a slow reader blocks only its own stream. Small pieces
+are joined on arrival: a window full of one-byte frames would otherwise cost a hundred
+times its size in objects. The order of arrival is kept within each channel always,
+and between channels while few pieces wait.
 """
 
 from __future__ import annotations
@@ -16,10 +16,10 @@ from collections.abc import Iterable
 from banger.errors import GuestProtocolError
 
 WINDOW = 262144
-"""Bytes that a sender may send on a channel before the first grant."""
+"""Bytes that may be sent on a channel before the first grant."""
 
 GRANT_STEP = 65536
-"""Taken bytes are granted again in steps of this size: one small frame for each two full ones."""
+"""Taken bytes are granted in steps of this size: one small frame for every two full frames."""
 
 _JOIN_BELOW = 4096
 _JOINED_MOST = 32768
@@ -37,10 +37,10 @@ class Inbox:
         self._newest: dict[int, bytes | bytearray] = {}
 
     def put(self, channel: int, untrusted_data: bytes) -> None:
-        """Add what the guest sent on a channel.
+        """Add data that the guest sent on a channel.
 
         Raises:
-            GuestProtocolError: there is no such channel, it has ended, or it sent too much.
+            GuestProtocolError: no such channel, or it has ended, or its window is exceeded.
         """
         self._require_open(channel)
         if len(untrusted_data) > self._left[channel]:
@@ -58,7 +58,7 @@ class Inbox:
         self._newest[channel] = piece
 
     def end(self, channel: int) -> None:
-        """Note that the guest sends no more on a channel."""
+        """Record the end of a channel."""
         self._require_open(channel)
         self._ended.add(channel)
 
@@ -73,7 +73,7 @@ class Inbox:
         return channel, bytes(data)
 
     def claim_grant(self, channel: int) -> int:
-        """Return how much the guest is to be granted now (often 0), and count it as granted."""
+        """Return how many bytes to grant the guest now (often 0), and count them as granted."""
         size = self._taken[channel]
         if size < GRANT_STEP or channel in self._ended:
             return 0
@@ -87,7 +87,7 @@ class Inbox:
 
     @property
     def all_ended(self) -> bool:
-        """Every channel has ended, and all was taken."""
+        """Whether every channel has ended and all data was taken."""
         return not self._queue and len(self._ended) == len(self._left)
 
     def clear(self) -> None:
@@ -96,7 +96,7 @@ class Inbox:
         self._newest.clear()
 
     def _joinable(self, channel: int) -> bytearray | None:
-        """Return the channel's newest piece if small data may be added to it."""
+        """Return the channel's newest piece if small data may be appended to it."""
         newest = self._newest.get(channel)
         if not isinstance(newest, bytearray) or len(newest) >= _JOINED_MOST:
             return None

@@ -1,13 +1,13 @@
-"""Frames over one socket: receiving, sending with back pressure, failing.
+"""Frames over one socket: receive, send with back pressure, fail.
 
-Owns the socket. Works in the event loop's callbacks, so there is no reader task
-that somebody has to own, and a frame costs no task switch. Reading is never
-paused: what the guest may send is bounded by the windows of its streams
-(`windows.py`), and what does not fit there breaks the connection.
+Owns the socket. Works in the event loop's callbacks, so there is no reader task to
+own, and a frame costs no task switch. Reading is never paused: the windows of the
+streams (`flow_control.py`) bound the guest's data, and data beyond a window breaks
+the connection.
 
-The first failure counts and is kept: the peer closed, it broke the protocol, the
-owner closed, or the owner said that the VMM died (`fail`). From then on
-every send and every wait raises it.
+The first failure is kept: the peer closed, the peer broke the protocol, the owner
+closed, or the owner reported that the VMM died (`fail`). Every later send and wait
+raises that failure.
 """
 
 from __future__ import annotations
@@ -21,12 +21,12 @@ from banger.errors import BangerError, GuestGone, GuestProtocolError
 from banger.guest.codec import Frame, FrameDecoder
 
 HIGH_WATER = 512 * 1024
-"""Unsent bytes at which senders of data wait: two batches of `Stream.write`."""
+"""Unsent bytes from which data senders wait: two batches of `Stream.write`."""
 
 LOW_WATER = 128 * 1024
 
 MAX_BACKLOG = 4 * 1024 * 1024
-"""Unsent bytes that we hold for a guest that does not read; small frames do not wait."""
+"""Most unsent bytes held for a guest that does not read; small frames do not wait."""
 
 
 class Link(asyncio.BufferedProtocol):
@@ -85,10 +85,10 @@ class Link(asyncio.BufferedProtocol):
     # --- called by streams and the connection ---
 
     def send(self, data: bytes) -> None:
-        """Send whole frames now; what the socket does not take is kept, in bounds.
+        """Send complete frames now; buffer, within bounds, bytes that the socket does not accept.
 
         Raises:
-            BangerError: the link has failed, with this or before.
+            BangerError: the link has failed, now or earlier.
         """
         self.check()
         assert self._transport is not None
@@ -115,13 +115,13 @@ class Link(asyncio.BufferedProtocol):
             self.check()
 
     def check(self) -> None:
-        """Raise the failure, if there is one; each caller gets its own copy."""
+        """Raise a copy of the failure, if there is one."""
         if self.failure is not None:
-            # A shared exception would gather the tracebacks of all that it woke.
+            # A shared exception would collect the tracebacks of all its waiters.
             raise copy.copy(self.failure)
 
     def fail(self, error: BangerError) -> None:
-        """Break the link; wake every waiter. Only the first failure counts."""
+        """Break the link and wake every waiter. Only the first failure is kept."""
         if self.failure is not None:
             return
         self.failure = error
@@ -146,5 +146,5 @@ def _because(error: Exception | None) -> str:
 
 
 def _gone(how: str) -> GuestGone:
-    """Say what it means: the VMM holds the other end for as long as it lives."""
+    """Return the error for a lost link: the VMM, which holds the other end, has ended."""
     return GuestGone(f"The VM ended: the connection to its agent {how}.", hint="banger vm list")

@@ -1,8 +1,8 @@
-"""What files a guest has, and their bytes: LIST and READ (guest protocol, section 6).
+"""List a guest's files and read their bytes: LIST and READ (guest protocol, section 6).
 
 Owns the stream of each request. A hostile guest may send any record (hazard E2): names are checked
-to stay below the directory that was asked for, and what is kept of them is bounded.
-A request is at most 1 MiB, so many names become several requests, one after the other.
+to stay below the requested directory, and their total size is bounded.
+A request is at most 1 MiB, so many names are split into several successive requests.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NAME_BYTES_MAX = 4096
 """Linux's PATH_MAX."""
 ENTRIES_MAX = 2_000_000
 NAMES_BYTES_MAX = 512 * 1024 * 1024
-"""Of all directories in one call: the memory that a guest can make us use is about 1 GiB."""
+"""Limit for all directories of one call: a guest can make the host use about 1 GiB of memory."""
 REQUEST_BYTES = 512 * 1024
 SIZE_MAX = 2**63 - 1
 
@@ -32,13 +32,13 @@ SIZE_MAX = 2**63 - 1
 async def list_directories(
     connection: GuestConnection, path: bytes, names: Sequence[bytes], *, deadline_s: float
 ) -> list[GuestEntry]:
-    """Return what is in directories below `path`; an empty name is `path` itself.
+    """Return the entries of directories below `path`; an empty name means `path` itself.
 
-    A name that is gone, no directory, or behind a link has no entries.
+    A name that is gone, is no directory, or lies behind a link has no entries.
 
     Raises:
         GuestPathNotFound: `path` is no directory.
-        GuestRefused: the agent could not, or is too old for it.
+        GuestRefused: the agent failed, or is too old to list files.
     """
     what = "listing files in the guest"
     found: list[GuestEntry] = []
@@ -62,8 +62,8 @@ async def read_files(
 ) -> AsyncIterator[GuestEntry | bytes]:
     """Yield each file or symbolic link below `path`: its entry, then its bytes in chunks.
 
-    The chunks of an entry are `size` bytes in all, and none if that is 0. A name that is gone
-    is left out; the others come in the order of `names`. The deadline is for all of it.
+    An entry's chunks add up to its `size` bytes; an empty file has none. A name that is gone is
+    left out; the others come in the order of `names`. The deadline covers the whole iteration.
 
     Raises: as `list_directories`.
     """
@@ -80,7 +80,7 @@ async def read_files(
 
 @dataclass
 class Records:
-    """Takes a stream of records apart. `left` is how much content is still to come."""
+    """Parses a stream of records. `left`: bytes of the current content still to come."""
 
     left: int = 0
 
@@ -94,10 +94,10 @@ class Records:
         self._at = 0
 
     def next_entry(self) -> GuestEntry | None:
-        """Return the next record, or None until more has come.
+        """Return the next record, or None if more bytes are needed.
 
         Raises:
-            GuestProtocolError: it is not one that an agent sends.
+            GuestProtocolError: the record is invalid.
         """
         start = self._at + RECORD.size
         if len(self._untrusted) < start:
@@ -114,7 +114,7 @@ class Records:
         return GuestEntry(untrusted_name, mode, uid, gid, size, *rest)
 
     def items(self) -> Iterator[GuestEntry | bytes]:
-        """Yield what is complete of records that are each followed by their content."""
+        """Yield the available records and chunks, where its content follows each record."""
         while True:
             if self.left:
                 chunk = self._untrusted[self._at : self._at + self.left]
@@ -130,7 +130,7 @@ class Records:
                 return
 
     def require_end(self) -> None:
-        """Check that nothing is left over.
+        """Check that no incomplete record or content is left.
 
         Raises:
             GuestProtocolError: the last record or content was cut off.
@@ -145,7 +145,7 @@ def _is_below(untrusted_name: bytes) -> bool:
 
 
 def _requests(kind: Kind, what: str, path: bytes, names: Sequence[bytes]) -> Iterator[Request]:
-    """Yield requests that together ask for all names; at least one."""
+    """Yield at least one request; together they cover all names."""
     head = (Tag.PATH, name(path))
     fields, size = [head], 0
     for each in names:

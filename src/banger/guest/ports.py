@@ -1,4 +1,4 @@
-"""TCP inside the guest: connections to its ports, and who listens there.
+"""TCP inside the guest: connect to its ports, and watch its listening sockets.
 
 Owns the stream of each connection and of each watch.
 """
@@ -17,7 +17,7 @@ from banger.guest.fields import Fields, Tag, encode_fields, parse_fields, text, 
 from banger.guest.stream import Request, Stream
 
 Listeners = frozenset[tuple[str, int]]
-"""Addresses and ports that TCP sockets of the guest listen on."""
+"""Addresses and ports of the guest's listening TCP sockets."""
 
 
 class GuestTcp:
@@ -38,20 +38,20 @@ class GuestTcp:
         self.close()
 
     async def read(self) -> bytes:
-        """Return the next data, or b"" after the last."""
+        """Return the next data, or b"" at the end."""
         taken = await self._stream.read()
         return b"" if taken is None else taken[1]
 
     async def write(self, data: bytes | memoryview) -> bool:
-        """Send data as fast as the guest takes it; False if the connection has ended."""
+        """Send data as fast as the guest accepts it; False if the connection has ended."""
         return await self._stream.write(data)
 
     async def write_eof(self) -> None:
-        """Shut our direction down; the other one goes on."""
+        """Shut down the direction to the guest; the other stays open."""
         await self._stream.write_eof()
 
     def close(self) -> None:
-        """Reset the connection unless both directions have ended; again is fine."""
+        """Reset the connection unless both directions have ended. Idempotent."""
         self._stream.give_up()
 
 
@@ -74,7 +74,7 @@ async def connect_tcp(
 async def watch_listeners(connection: GuestConnection) -> AsyncGenerator[Listeners, None]:
     """Yield the listening sockets now, and again after changes; a slow reader gets the newest.
 
-    Ends with the connection's failure only. Leave it with `contextlib.aclosing`.
+    Ends only with the connection's failure. Close the generator with `contextlib.aclosing`.
     """
     request = Request(Kind.LISTENERS, "watching the guest's listeners")
     async with await connection.open_stream(request) as stream:

@@ -1,4 +1,4 @@
-"""Is it alive, is its data on the disk, turn it off: PING, SYNC, POWEROFF. Owns nothing."""
+"""Ping a guest, flush its data, power it off: PING, SYNC, POWEROFF. Owns nothing."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ NOW_FLAG = 1
 
 
 async def ping(connection: GuestConnection, *, deadline_s: float) -> int | None:
-    """Return the guest's CLOCK_REALTIME in ns when the agent has answered; None: it is an old one.
+    """Return the guest's CLOCK_REALTIME in ns; None if the agent is too old to report it.
 
-    What the guest says is any number of 64 bits.
+    Do not trust the value: the guest may send any 64-bit number.
     """
     request = Request(Kind.PING, "pinging the guest")
     answer = await connection.ask(request, deadline_s=deadline_s)
@@ -21,16 +21,16 @@ async def ping(connection: GuestConnection, *, deadline_s: float) -> int | None:
 
 
 async def sync(connection: GuestConnection, *, deadline_s: float) -> None:
-    """Return when everything that was written in the guest is in the host's files (hazard A1)."""
+    """Flush the guest: return when all its writes are in the host's files (hazard A1)."""
     what = "flushing the guest's file systems"
     await connection.ask(Request(Kind.SYNC, what), deadline_s=deadline_s)
 
 
 async def poweroff(connection: GuestConnection, *, deadline_s: float, now: bool = False) -> None:
-    """Ask the guest's init to power off, or, `now`, sync and power off without it.
+    """Ask the guest's init to power off; with `now`, sync and power off without init.
 
-    Returns when the agent has taken the request; the VMM ends later (hazard A2: the
-    caller waits for that with a deadline).
+    Returns when the agent has accepted the request. The VMM ends later (hazard A2: the caller
+    waits for its end with a deadline).
     """
     fields = encode_fields([(Tag.FLAGS, u64(NOW_FLAG if now else 0))])
     request = Request(Kind.POWEROFF, "powering the guest off", fields)

@@ -1,13 +1,12 @@
-"""One stream of a connection: a request, its data both ways, and its end.
+"""One stream of a connection: a request, its data in both directions, and its end.
 
-Owns the stream's windows and waiters; touches the link it was opened on. A stream
-ends with the agent's RESULT or ERROR and with nothing else, so it stays in the
-connection's table until then, also after we gave it up (CLOSE).
+Owns the stream's windows and waiters; touches the link it was opened on. Only the
+agent's RESULT or ERROR ends a stream, so it stays in the connection's table until
+then, even after the host has given it up (CLOSE).
 
-Whoever waits here is woken by the stream's end, by the link's failure (hazard
-H2), or by what it waits for. A wait that is cancelled, by a deadline too, gives the stream
-up: CLOSE is sent at once, which kills a command's process group (H3), and the
-connection goes on.
+A waiter is woken by its condition, by the stream's end, or by the link's failure
+(hazard H2). Cancelling a wait, also by a deadline, gives the stream up: CLOSE is sent
+at once, which kills a command's process group (H3), and the connection stays usable.
 """
 
 from __future__ import annotations
@@ -35,7 +34,7 @@ from banger.guest.link import Link
 
 HOST_TO_GUEST = 0
 BATCH_BYTES = 8 * MAX_PAYLOAD
-"""Data that goes into one write, at most: a window. One frame a write cost a fifth more CPU."""
+"""Most data in one write: a window. Writing one frame at a time cost a fifth more CPU."""
 
 _SENDS = frozenset({Kind.EXEC, Kind.TAR_IN, Kind.CONNECT})
 _WORK = _SENDS | {Kind.TAR_OUT, Kind.LIST, Kind.READ}
@@ -50,9 +49,9 @@ _RECEIVES = {
 
 @dataclass(frozen=True)
 class Request:
-    """What is asked of the agent. `what` names it in errors: "running `make` in the guest".
+    """A request to the agent. `what` describes it in errors: "running `make` in the guest".
 
-    `refusals`: the error class for an agent's code, where GuestRefused says too little.
+    `refusals`: the error class for an agent's code, where GuestRefused is too general.
     """
 
     kind: Kind
@@ -62,7 +61,7 @@ class Request:
 
 
 class Stream:
-    """One request on its way. Use it in an `async with`, or call `finish`."""
+    """One open request. Use it in an `async with`, or call `finish`."""
 
     def __init__(self, link: Link, number: int, *, request: Request) -> None:
         self._link = link
@@ -91,19 +90,19 @@ class Stream:
 
     @property
     def is_work(self) -> bool:
-        """The request is somebody's use of the guest, not a look at it."""
+        """Whether the request uses the guest, rather than only observing it."""
         return self._request.kind in _WORK
 
     @property
     def ended(self) -> bool:
-        """The agent has sent the last frame of this stream."""
+        """Whether the agent has sent the last frame of this stream."""
         return self._result is not None or self._refusal is not None
 
     def accept(self, frame: Frame) -> None:
-        """Take a frame from the guest.
+        """Accept a frame from the guest.
 
         Raises:
-            GuestProtocolError: it is not allowed on this stream.
+            GuestProtocolError: the frame is not allowed on this stream.
         """
         match frame.type:
             case FrameType.DATA:
@@ -125,16 +124,16 @@ class Stream:
         self.wake()
 
     def wake(self) -> None:
-        """Let every waiter look again."""
+        """Wake every waiter to check its condition again."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():
                 waiter.set_result(None)
 
-    # --- called by whoever made the request ---
+    # --- called by the request's owner ---
 
     async def write(self, data: bytes | memoryview) -> bool:
-        """Send data as the guest grants it; False if the stream ended and took no more of it."""
+        """Send data as the guest grants credit; False if the stream ended before all was sent."""
         rest = memoryview(data)
         while rest:
             await self._until(lambda: self._credit > 0 or self._is_over)
@@ -148,13 +147,13 @@ class Stream:
         return True
 
     async def write_eof(self) -> None:
-        """Tell the guest that no more data comes."""
+        """Send the end of the data."""
         await self._drain()
         if not self._is_over:
             self._link.send(encode_frame(FrameType.EOF, stream=self._number, channel=HOST_TO_GUEST))
 
     async def control(self, *fields: tuple[Tag, bytes]) -> None:
-        """Send a CONTROL frame; nothing if the stream has ended."""
+        """Send a CONTROL frame; do nothing if the stream has ended."""
         await self._drain()
         if not self._is_over:
             self._link.send(
@@ -162,7 +161,7 @@ class Stream:
             )
 
     async def read(self) -> tuple[int, bytes] | None:
-        """Return the next data and its channel, or None after all of it.
+        """Return the next data and its channel, or None at the end.
 
         Raises:
             GuestRefused: the request failed.
@@ -177,7 +176,7 @@ class Stream:
         return taken
 
     async def next_event(self) -> Fields | None:
-        """Return the next EVENT, or None if the request has succeeded without another one.
+        """Return the next EVENT, or None if the request has succeeded without another EVENT.
 
         Raises:
             GuestRefused: the request failed.
@@ -189,7 +188,7 @@ class Stream:
         return event
 
     async def first_event(self) -> Fields:
-        """Return the EVENT that says that the request has begun; give up if none comes.
+        """Return the EVENT that reports the request's start; give the stream up on failure.
 
         Raises:
             GuestRefused: the request failed.
@@ -216,18 +215,18 @@ class Stream:
         return self._result
 
     def give_up(self) -> None:
-        """Send CLOSE, once, unless the stream has ended. What was not read is dropped."""
+        """Send CLOSE, once, unless the stream has ended. Unread data is dropped."""
         if self._is_over or self._link.failure is not None:
             return
         self._given_up = True
         self._inbox.clear()
-        # A link that breaks right here tells its waiters by itself.
+        # A link that breaks at this point wakes its waiters itself.
         with contextlib.suppress(BangerError):
             self._link.send(encode_frame(FrameType.CLOSE, stream=self._number))
         self.wake()
 
     async def finish(self, *, grace_s: float) -> bool:
-        """Give the stream up and wait for the agent's word; True if it came in time."""
+        """Give the stream up and wait for the agent's answer; True if it came in time."""
         self.give_up()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(grace_s):
@@ -239,7 +238,7 @@ class Stream:
         return self.ended or self._given_up
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        """Wait for `condition`; look again after each frame. The link's failure is raised."""
+        """Wait for `condition`, checked again after each frame. Raise the link's failure."""
         while not condition():
             self._link.check()
             waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -265,8 +264,8 @@ class Stream:
         self._credit += parse_credit(frame.payload)
 
     def _accept_event(self, frame: Frame) -> None:
-        # One unread event is kept. The set of listeners is whole in each event, so
-        # the newest replaces it; of the others there is only one.
+        # One unread event is kept. Each LISTENERS event holds the whole set, so the
+        # newest replaces it; other requests have only one event.
         if self._event is not None and self._request.kind is not Kind.LISTENERS:
             raise GuestProtocolError("The guest sent an event that was not asked for.")
         self._event = parse_fields(frame.payload)
@@ -285,6 +284,6 @@ def _parse_refusal(untrusted: bytes, request: Request) -> GuestRefused:
 
 
 def _plain(untrusted_text: str) -> str:
-    """Return a text that is safe on a terminal, without a full stop at its end."""
+    """Return the text made safe for a terminal, without a trailing full stop."""
     plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in untrusted_text)
     return plain.rstrip(".")

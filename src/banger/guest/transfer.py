@@ -1,7 +1,7 @@
-"""Trees into and out of the guest as tar streams, and looking at one file.
+"""Copy trees into and out of the guest as tar streams, and stat one file.
 
-Owns the stream of each transfer. What comes out of the guest is bytes of an archive that
-a hostile guest may have made up: whoever unpacks it checks it (hazards E1, E3).
+Owns the stream of each transfer. A hostile guest may forge the archive that it sends: the
+code that unpacks an archive checks it (hazards E1, E3).
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ REFUSALS = {"not-found": GuestPathNotFound}
 
 @dataclass(frozen=True)
 class Transferred:
-    """What the agent counted."""
+    """The agent's count of a transfer."""
 
     entries: int
     bytes: int
@@ -32,7 +32,10 @@ class Transferred:
 
 @dataclass(frozen=True)
 class GuestStat:
-    """As lstat(2) in the guest. `mode` is the whole st_mode; `target` of a symbolic link."""
+    """The result of lstat(2) in the guest.
+
+    `mode` is the whole st_mode; `untrusted_target` is a symbolic link's.
+    """
 
     mode: int
     size: int
@@ -53,8 +56,8 @@ async def tar_in(
 ) -> Transferred:
     """Unpack a tar stream below `path`; `owner` (uid, gid) replaces the archive's owners.
 
-    If `chunks` raises or this is cancelled, the agent stops where it is; what it had
-    unpacked stays. Whoever made `chunks` closes it.
+    If `chunks` raises or the call is cancelled, the agent stops, and files unpacked so far
+    stay. The caller closes `chunks`.
 
     Raises:
         GuestRefused: `bad-archive`, `unsafe-path`, `io` (also a full disk).
@@ -77,14 +80,14 @@ async def tar_out(
     *,
     deadline_s: float,
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """Pack `path`, or only `names` below it, and give the archive's bytes.
+    """Pack `path`, or only `names` below it, and yield an iterator of the archive's bytes.
 
-    The iterator ends only when the agent confirmed that the archive is whole. The deadline
-    is for the whole block; leaving it early gives the transfer up.
+    The iterator ends only after the agent has confirmed that the archive is complete. The
+    deadline covers the whole block; leaving the block early gives the transfer up.
 
     Raises:
         GuestPathNotFound: there is no such file.
-        GuestRefused: the agent could not read it all.
+        GuestRefused: the agent could not read all files.
     """
     what = f"copying {_shown(path)} out of the guest"
     fields = [(Tag.PATH, name(path)), *((Tag.NAME, name(each)) for each in names)]
@@ -97,10 +100,10 @@ async def tar_out(
 async def root_out(
     connection: GuestConnection, natives: Sequence[bytes], *, deadline_s: float
 ) -> AsyncIterator[AsyncIterator[bytes]]:
-    """As `tar_out` of the guest's root: all but what is mounted in it, save the `natives`.
+    """Like `tar_out` of the guest's root, without the file systems mounted in it but `natives`.
 
     Raises:
-        GuestRefused: the agent could not read it all, or is of a banger that did not ask for this.
+        GuestRefused: the agent could not read all files, or is too old for this request.
     """
     what = "reading the guest's root"
     fields = [(Tag.PATH, name(b"/")), (Tag.FLAGS, u64(ALONE_FLAG))]
@@ -119,10 +122,10 @@ async def root_out(
 
 
 async def stat(connection: GuestConnection, path: bytes, *, deadline_s: float) -> GuestStat:
-    """Look at one file of the guest.
+    """Stat one file of the guest.
 
     Raises:
-        GuestPathNotFound: there is none.
+        GuestPathNotFound: there is no such file.
     """
     what = f"looking at {_shown(path)} of the guest"
     request = Request(Kind.STAT, what, encode_fields([(Tag.PATH, name(path))]), REFUSALS)
@@ -138,13 +141,13 @@ async def stat(connection: GuestConnection, path: bytes, *, deadline_s: float) -
 
 
 async def _send_all(stream: Stream, chunks: AsyncIterator[bytes]) -> None:
-    """Send the chunks and EOF. Stops early if the agent has answered: then it has failed."""
+    """Send the chunks and EOF. Stop early if the agent has answered, which means it failed."""
     held: list[bytes] = []
     size = 0
     async for chunk in chunks:
         held.append(chunk)
         size += len(chunk)
-        # Tar writers give 512-byte headers and 10 KiB blocks; a frame for each is dear.
+        # Tar writers yield 512-byte headers and 10 KiB blocks; a frame for each costs too much.
         if size >= BATCH_BYTES:
             if not await stream.write(b"".join(held)):
                 return
