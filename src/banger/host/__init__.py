@@ -1,1 +1,1 @@
-"""The only room that starts processes or probes the machine."""
+"""Processes and probes of the host: the only package that starts or uses them."""

@@ -1,7 +1,7 @@
-"""What this host's CPU can do for guests: hardware virtualisation, and the TSC's frequency.
+"""Facts about this host's CPU: hardware virtualisation, and the TSC's frequency.
 
-Reads /proc/cpuinfo, opens /dev/kvm. That a guest really runs on KVM each driver proves by itself:
-a host may offer /dev/kvm, answer its version and create VMs, and still not run one.
+Reads /proc/cpuinfo, opens /dev/kvm. Each driver proves for itself that guests run on KVM: a host
+may offer /dev/kvm, answer its version and create VMs, and still not run any.
 """
 
 from __future__ import annotations
@@ -22,12 +22,12 @@ class CpuFacts:
     model: str
     flags: frozenset[str]
     tsc_khz: int | None
-    """Frequency of the time stamp counter; None if the kernel does not tell."""
+    """Frequency of the time stamp counter; None if the kernel does not report it."""
 
 
 @dataclass(frozen=True)
 class KvmVerdict:
-    """Whether guests can run on hardware, and why not, in one sentence."""
+    """Whether guests can run on KVM, and one sentence that says why or why not."""
 
     usable: bool
     reason: str
@@ -39,10 +39,10 @@ def probe_cpu() -> CpuFacts:
 
 
 def parse_cpuinfo(text: str) -> CpuFacts:
-    """Return the facts in a /proc/cpuinfo.
+    """Parse the text of /proc/cpuinfo.
 
-    bogomips is twice the TSC's frequency in MHz: the kernel derives it from the TSC where
-    there is one (x86), and it stays what it is when the clock is scaled, unlike `cpu MHz`.
+    bogomips is twice the TSC's frequency in MHz: on x86 the kernel derives it from the TSC. Unlike
+    `cpu MHz`, bogomips does not change when the clock is scaled.
     """
     fields: dict[str, str] = {}
     for line in text.splitlines():
@@ -55,7 +55,7 @@ def parse_cpuinfo(text: str) -> CpuFacts:
 
 
 def find_kvm_obstacle(cpu: CpuFacts) -> str | None:
-    """Return why no guest can run on KVM here, in one sentence, as far as the host tells."""
+    """Return one sentence that says why no guest can run on KVM here, or None if none is known."""
     if not cpu.flags & {"vmx", "svm"}:
         return "The CPU offers no hardware virtualisation (neither vmx nor svm in its flags)."
     return _why_not_openable()

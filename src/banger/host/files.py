@@ -1,8 +1,8 @@
-"""Files that are whole or not there: private directories, atomic writes, publishing.
+"""Files that are complete or absent: private directories, atomic writes, publishing.
 
 Hazards A7-A9: an artefact is made in a staging directory on the same file
-system, flushed, and renamed into place; a reader sees all of it or nothing. If the
-process dies before the rename, only the staging directory is left, which the
+system, flushed, and renamed into place, so a reader sees all of it or nothing. If
+the process dies before the rename, only the staging directory is left, which the
 daemon empties at its next start.
 """
 
@@ -21,13 +21,13 @@ from pathlib import Path
 from banger.errors import HostFailed, NoSpace
 
 FICLONE = 0x40049409
-"""ioctl(2): share the blocks of another file (btrfs, XFS). Python has no name for it."""
+"""ioctl(2) that shares the blocks of another file (btrfs, XFS). Python has no name for it."""
 
 
 def ensure_private_dir(path: Path) -> Path:
-    """Make `path` (mode 0700 from birth, parents too) and return it; existing is fine.
+    """Create `path` and its parents, unless they exist, with mode 0700 from birth; return `path`.
 
-    An error names `path`, whichever of its parents could not be made.
+    An error names `path`, even if one of its parents could not be created.
     """
     missing = [p for p in (path, *path.parents) if not os.path.isdir(p)]
     for directory in reversed(missing):
@@ -35,7 +35,7 @@ def ensure_private_dir(path: Path) -> Path:
             os.mkdir(directory, 0o700)
         except OSError as error:
             if isinstance(error, FileExistsError) and os.path.isdir(directory):
-                continue  # Somebody was faster.
+                continue  # Another process created it first.
             raise OSError(error.errno, error.strerror, os.fspath(path)) from error
     return path
 
@@ -60,7 +60,7 @@ def write_atomic(path: Path, content: bytes, *, mode: int = 0o600) -> None:
 
 @contextlib.contextmanager
 def staged_dir(staging: Path, *, prefix: str) -> Iterator[Path]:
-    """A fresh private directory below `staging`, removed on leaving unless published."""
+    """Create a private directory below `staging`; remove it on leaving unless published."""
     ensure_private_dir(staging)
     directory = Path(tempfile.mkdtemp(dir=staging, prefix=f"{prefix}."))
     try:
@@ -71,9 +71,9 @@ def staged_dir(staging: Path, *, prefix: str) -> Iterator[Path]:
 
 
 def publish_dir(staged: Path, target: Path) -> bool:
-    """Flush a staged directory and rename it to `target`; False if somebody was first.
+    """Flush a staged directory and rename it to `target`; False if `target` exists.
 
-    The target is never replaced: an artefact that may be in use stays as it is.
+    The target is never replaced: an artefact that may be in use stays unchanged.
     """
     for file in staged.rglob("*"):
         if file.is_file() and not file.is_symlink():
@@ -91,7 +91,7 @@ def publish_dir(staged: Path, target: Path) -> bool:
 
 
 def list_own(folder: Path, name: re.Pattern[str]) -> list[Path]:
-    """Return the directories of a folder whose names are of our form; the rest is not ours."""
+    """Return the directories of a folder whose names match; others are not banger's."""
     try:
         found = list(os.scandir(folder))
     except FileNotFoundError:
@@ -130,17 +130,17 @@ REFUSALS = NO_SPACE | {
     errno.EPERM,
     errno.EROFS,
 }
-"""What a host says that is out of something, broken, forbids it or has a file where our directory
-must be: no bug of whoever asked."""
+"""Errors of a host that is out of a resource, broken, forbids the call, or has a file in place of
+banger's directory: no bug of the caller."""
 
 
 LIMITS = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})
-"""Those of them that say nothing of the file that was asked for."""
+"""The members of `REFUSALS` that say nothing about the requested file."""
 
 
 @contextlib.contextmanager
 def space_errors(where: Path) -> Iterator[None]:
-    """Turn ENOSPC and EDQUOT into NoSpace; everything else passes."""
+    """Raise NoSpace for ENOSPC and EDQUOT; let every other error pass."""
     try:
         yield
     except OSError as error:
@@ -150,7 +150,7 @@ def space_errors(where: Path) -> Iterator[None]:
 
 
 def name_os_error(error: OSError, *, where: Path) -> NoSpace | HostFailed:
-    """Return our error for one of the host's; `where` is named if the host names no file."""
+    """Return banger's error for an OSError, naming `where` if the OSError names no file."""
     if error.errno in NO_SPACE:
         return no_space(os.fspath(where))
     name = error.filename if error.filename is not None else where
@@ -158,7 +158,7 @@ def name_os_error(error: OSError, *, where: Path) -> NoSpace | HostFailed:
 
 
 def no_space(path: str) -> NoSpace:
-    """Return the error for a file system that is full, by its cause."""
+    """Return the error for a full file system: out of blocks or out of inodes."""
     near = nearest_existing(path)
     lacks_inodes = _lacks_inodes(near)
     what = "has no inodes left" if lacks_inodes else "is full"
@@ -172,7 +172,7 @@ def no_space(path: str) -> NoSpace:
 
 
 def nearest_existing(path: str) -> str:
-    """Return `path` or the nearest of its parents that can be seen."""
+    """Return `path`, or the nearest parent that exists and is visible."""
     while not os.path.exists(path) and path != os.path.dirname(path):
         path = os.path.dirname(path)
     return path
@@ -183,7 +183,7 @@ def _cache() -> str:
 
 
 def is_full(directory: Path) -> bool:
-    """Tell whether a file system has no room, or no inodes, for another file."""
+    """Tell whether a file system has no space or no inodes for another file."""
     return os.statvfs(directory).f_bavail == 0 or _lacks_inodes(os.fspath(directory))
 
 
@@ -200,9 +200,9 @@ def _find_mount(path: str) -> str:
 
 
 def clone_file(source: Path, target: Path) -> None:
-    """Make `target` (new, mode 0600) a copy of `source`: shared blocks, else only its data.
+    """Copy `source` to `target` (new, mode 0600): share its blocks, or else copy only its data.
 
-    Holes stay holes. The file appears whole, by rename.
+    Holes stay holes. The target appears complete, by rename.
     """
     partial = target.with_name(f"{target.name}.partial")
     with space_errors(target), contextlib.ExitStack() as stack:
@@ -222,7 +222,7 @@ def clone_file(source: Path, target: Path) -> None:
 
 
 def _copy_sparse(reader: int, writer: int) -> None:
-    """Copy what is not a hole."""
+    """Copy the data between the holes."""
     size = os.fstat(reader).st_size
     os.ftruncate(writer, size)
     end = 0

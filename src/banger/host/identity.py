@@ -1,11 +1,11 @@
-"""Identity of processes that may outlive us.
+"""Identity of processes that may outlive this one.
 
-A pid alone names nobody: it is reused (hazard B2), and after a reboot of the
-host every record is stale (B10). A process is named by pid, start time and the
-host's boot id; signals go through a pidfd that was opened before the identity
-was compared, so that nobody else can be hit.
+A pid alone identifies no process: the kernel reuses pids (hazard B2), and after a
+reboot of the host every recorded pid is stale (B10). A process is identified by
+pid, start time and the host's boot id. Signals go through a pidfd that is opened
+before the identity is compared, so that they never reach another process.
 
-Reads /proc; sends signals; owns nothing but a process whose identity cannot be read, which it ends.
+Reads /proc and sends signals; kills a new process whose identity cannot be read.
 """
 
 from __future__ import annotations
@@ -44,12 +44,12 @@ class ProcessIdentity:
 
 @functools.cache
 def read_boot_id() -> str:
-    """Return the kernel's random id of this boot; no process sees two."""
+    """Return the kernel's random id of this boot, which never changes within a process's life."""
     return Path("/proc/sys/kernel/random/boot_id").read_text("ascii").strip()
 
 
 def identify(pid: int) -> ProcessIdentity | None:
-    """Return the identity of a live process, or None (gone, or a zombie)."""
+    """Return the identity of a live process, or None if it is gone or a zombie."""
     start = _read_start_ticks(pid)
     return None if start is None else ProcessIdentity(pid, start, read_boot_id())
 
@@ -63,13 +63,13 @@ def spawn_identified(
     pass_fds: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
 ) -> ProcessIdentity | None:
-    """Start a process that outlives us (`proc.spawn_detached`); None: it has ended already.
+    """Start a process that outlives this one (`proc.spawn_detached`); None: it has already ended.
 
-    No await stands between the fork and the identity. One whose identity cannot be read is ended,
-    with its children: nobody could find it.
+    No await separates the fork from reading the identity. A process whose identity cannot be read
+    is killed with its children, since it could not be found later.
 
     Raises:
-        ToolMissing, HostFailed: it could not be started.
+        ToolMissing, HostFailed: the process could not be started.
         OSError: /proc cannot be read.
     """
     pid = proc.spawn_detached(
@@ -89,12 +89,12 @@ def spawn_identified(
 
 
 def is_alive(identity: ProcessIdentity) -> bool:
-    """Tell whether this very process still runs."""
+    """Tell whether exactly this process still runs."""
     return identify(identity.pid) == identity
 
 
 def send_signal(identity: ProcessIdentity, number: signal.Signals) -> bool:
-    """Signal this very process; False if it is gone. Never hits another one."""
+    """Signal exactly this process, never another with its pid; False if it is gone."""
     with _open_pidfd(identity) as fd:
         if fd is None:
             return False
@@ -105,11 +105,11 @@ def send_signal(identity: ProcessIdentity, number: signal.Signals) -> bool:
 
 
 async def wait_gone(identity: ProcessIdentity) -> int | None:
-    """Return when this very process has ended; reap it if it is our child.
+    """Wait until exactly this process has ended; reap it if it is this process's child.
 
-    The value is its exit status (-N for signal N), or None if it was not our
-    child, so that nobody can tell. A host that has no descriptor left is asked again: who
-    waits for an end must not miss it.
+    Returns its exit status (-N for signal N), or None if it was not a child, whose status
+    only its parent can read. Retries while the host is out of descriptors, since a waiter
+    must not miss the end.
     """
     while True:
         try:
@@ -127,21 +127,21 @@ async def wait_gone(identity: ProcessIdentity) -> int | None:
 
 @contextlib.contextmanager
 def _open_pidfd(identity: ProcessIdentity) -> Iterator[int | None]:
-    """A pidfd of `identity` for a block, or None if that process is gone."""
+    """Open a pidfd of `identity` for a block; yield None if that process is gone."""
     try:
         fd = os.pidfd_open(identity.pid)
     except ProcessLookupError:
         yield None
         return
     try:
-        # Compared after opening: from here on the descriptor names what we compared.
+        # Compared after opening: the descriptor now refers to the compared process for good.
         yield fd if is_alive(identity) else None
     finally:
         os.close(fd)
 
 
 async def _readable(fd: int) -> None:
-    """Wait until the descriptor is readable; a pidfd is when its process has ended."""
+    """Wait until the descriptor is readable; a pidfd becomes readable when its process ends."""
     loop = asyncio.get_running_loop()
     done: asyncio.Future[None] = loop.create_future()
     loop.add_reader(fd, lambda: None if done.done() else done.set_result(None))
@@ -164,7 +164,7 @@ def _read_start_ticks(pid: int) -> int | None:
         stat = Path(f"/proc/{pid}/stat").read_bytes()
     except (FileNotFoundError, ProcessLookupError):
         return None
-    # The command name is in brackets and may hold anything, brackets too.
+    # The command name is in brackets and may contain any byte, even brackets.
     fields = stat[stat.rindex(b")") + 2 :].split()
     state, start = fields[0], fields[19]
     return None if state in (b"Z", b"X") else int(start)

@@ -1,4 +1,4 @@
-"""Who holds the daemon's lock, and whether that process works. Reads only."""
+"""The process that holds the daemon's lock, and whether it is stopped. Reads only."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def is_held(layout: Layout) -> bool:
 
 
 def read_holder(layout: Layout) -> tuple[int, str]:
-    """Return the pid and the socket that the holder wrote; 0 and nothing while it writes."""
+    """Return the pid and socket that the holder wrote; 0 and "" if they are not yet written."""
     try:
         content = json.loads(layout.daemon_lock.read_bytes())
         return int(content["pid"]), str(content["socket"])
@@ -37,13 +37,13 @@ def read_holder(layout: Layout) -> tuple[int, str]:
 
 
 def peer_pid(sock: socket.socket) -> int:
-    """Return the process that listens at the other end."""
+    """Return the pid of the process that listens at the other end."""
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     return int.from_bytes(credentials[:4], sys.byteorder)
 
 
 def is_stopped(pid: int) -> bool:
-    """Tell whether a process was stopped by a signal: it does nothing until it gets another."""
+    """Tell whether a process was stopped by a signal, and so does nothing until continued."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_bytes().rpartition(b")")[2].split()
     except OSError:

@@ -1,4 +1,4 @@
-"""How much memory the host has left, and how much of it a process has taken. Reads /proc only."""
+"""The host's available memory, and the memory that a process has taken. Reads /proc only."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from banger.host.identity import ProcessIdentity, is_alive
 
 
 def read_available_mib() -> int:
-    """Return what the kernel thinks new programs can have without swapping (MemAvailable)."""
+    """Return the kernel's estimate of the memory available without swapping (MemAvailable)."""
     return _read_kib(Path("/proc/meminfo"), "MemAvailable") // 1024
 
 
 def read_taken_mib(identity: ProcessIdentity) -> int:
-    """Return the memory that a process has for itself (RssAnon); 0 if it is gone.
+    """Return a process's anonymous memory (RssAnon); 0 if the process is gone.
 
-    Pages of files, such as what a clone has not written of its template's memory, are not part
-    of it: the kernel counts them as available.
+    Pages of files, such as those of a template's memory that a clone has not written, do not
+    count: for the kernel they are available.
     """
     if not is_alive(identity):
         return 0

@@ -1,15 +1,14 @@
-"""The adapter of mmdebstrap: distribution packages to a tar stream, as an ordinary user.
+"""Run mmdebstrap: distribution packages to a tar stream, as an ordinary user.
 
-mmdebstrap runs apt in a user namespace of its own; apt verifies the
-archive's signature with the distribution's keyring and every package against
-it, so what comes out is signed by the distribution. No option here weakens
-that.
+mmdebstrap runs apt in a user namespace of its own. apt verifies the archive's
+signature with the distribution's keyring, and every package against the archive,
+so the distribution has signed the whole result. No option here weakens that.
 
-Touches a directory of its own below TMPDIR or /var/tmp (root and apt caches
-while it works; it must be reachable by the mapped users, which nothing below a
-private home is), removed on leaving, also after a failure or a cancellation: what is in it
-belongs to mapped users, so mmdebstrap's own helper removes it. If we die half-way,
-`/var/tmp/banger-bootstrap.*` is left, which is for gc. No locks.
+Works in a directory of its own below TMPDIR or /var/tmp (root and apt caches),
+since the mapped users must be able to reach it and could not below a private home.
+The directory is removed on leaving, also after a failure or a cancellation, by
+mmdebstrap's own helper, since its files belong to mapped users. If this process
+dies, `gc` removes the leftover `/var/tmp/banger-bootstrap.*`. No locks.
 """
 
 from __future__ import annotations
@@ -31,7 +30,7 @@ from banger.host.setup import require_programs
 from banger.host.subids import find_lacking
 
 DEADLINE_S = 1800.0
-"""A slow mirror may take long; one that hangs must end."""
+"""Long enough for a slow mirror; ends a build whose mirror hangs."""
 LAST_WORDS_S = 5.0
 SPACE_MESSAGES = (b"No space left on device", b"not enough space", b"enough free space")
 WORK_PREFIX = "banger-bootstrap."
@@ -42,10 +41,10 @@ T = TypeVar("T")
 
 @dataclass(frozen=True)
 class Bootstrap:
-    """What mmdebstrap is asked for.
+    """A request to mmdebstrap.
 
-    `epoch` is the latest file time in the result (SOURCE_DATE_EPOCH): with it the same
-    packages give the same stream.
+    `epoch` (SOURCE_DATE_EPOCH) is the latest file time in the result, so that the same
+    packages always give the same stream.
     """
 
     suite: str
@@ -55,7 +54,7 @@ class Bootstrap:
     options: tuple[str, ...] = ()
     epoch: int = 0
     proxies: Mapping[str, str] = field(default_factory=dict)
-    """Variables that tell apt its proxies (`render_proxies`)."""
+    """Environment variables with apt's proxies (`render_proxies`)."""
 
 
 def plan_argv(request: Bootstrap) -> list[str]:
@@ -74,7 +73,7 @@ def plan_argv(request: Bootstrap) -> list[str]:
 
 
 def require_mmdebstrap(*, etc: Path = Path("/etc"), keyrings: Path = KEYRINGS) -> None:
-    """Check at once everything that building from packages needs (hazard H8).
+    """Check all requirements of building from packages at once (hazard H8).
 
     Raises:
         ToolMissing: a program is not installed.
@@ -96,16 +95,16 @@ def require_mmdebstrap(*, etc: Path = Path("/etc"), keyrings: Path = KEYRINGS) -
 async def bootstrap(
     request: Bootstrap, *, consume: Callable[[int], T], on_stage: Callable[[str], None]
 ) -> T:
-    """Run mmdebstrap and return what `consume` makes of its tar stream.
+    """Run mmdebstrap and return the result of `consume` for its tar stream.
 
     `consume` gets the descriptor to read from and runs in a thread; it must read to the
-    end of the file and need not close it. Its result counts only if mmdebstrap
-    succeeds. A failure of either, the deadline or a cancellation ends both.
+    end of the file and need not close it. Its result counts only if mmdebstrap succeeds.
+    A failure of either, the deadline or a cancellation ends both.
 
     Raises:
         ToolMissing, HostNotReady: see `require_mmdebstrap`.
-        ToolFailed: mmdebstrap failed; the details hold the end of what it said.
-        DeadlineExceeded: it took longer than `DEADLINE_S`.
+        ToolFailed: mmdebstrap failed; the details hold the end of its stderr.
+        DeadlineExceeded: the build took longer than `DEADLINE_S`.
     """
     require_mmdebstrap()
     async with _workdir() as tmp:
@@ -129,7 +128,7 @@ async def _stream(
     consume: Callable[[int], T],
     on_stage: Callable[[str], None],
 ) -> T:
-    """Run the two ends of the pipe; return when both have ended."""
+    """Run both ends of the pipe; return when both have ended."""
     source, sink = os.pipe2(os.O_CLOEXEC)
     tasks: set[asyncio.Task[bytes] | asyncio.Task[T]] = set()
     try:
@@ -146,7 +145,7 @@ async def _stream(
                 check_with_space(Finished(tuple(argv), status, b"", await watcher), env["TMPDIR"])
             return await consumer
     finally:
-        # The program is dead by now, so its pipes are at their end and both finish.
+        # The program is dead, so its pipes have reached their end and both tasks finish.
         if tasks:
             await asyncio.wait(tasks)
             [task.exception() for task in tasks if not task.cancelled()]
@@ -156,9 +155,9 @@ async def _stream(
 
 
 def check_with_space(finished: Finished, where: str) -> Finished:
-    """As `host.proc.check`, but a program that failed for want of space raises NoSpace (A10).
+    """Like `host.proc.check`, but raise NoSpace for a program that ran out of disk space (A10).
 
-    `where` names what it was writing to. Programs only say so in words; ours run in the C locale.
+    `where` names the directory written to. Only a program's messages tell; all run in the C locale.
     """
     if finished.status != 0 and any(text in finished.stderr for text in SPACE_MESSAGES):
         raise NoSpace(
@@ -172,8 +171,8 @@ def check_with_space(finished: Finished, where: str) -> Finished:
 async def _last_words(process: asyncio.subprocess.Process, *, failed: bool) -> int | None:
     """Return the program's status.
 
-    When the reader failed, that may be because the program did (a stream that ends early): it
-    gets a moment to end by itself and so to say why; None means it did not.
+    A reader may have failed because the program did (a stream that ends early). So after a failure
+    give the program a moment to exit and report the reason; None means that it did not exit.
     """
     if not failed:
         return await process.wait()
@@ -191,7 +190,7 @@ async def watch(pipe: asyncio.StreamReader, on_stage: Callable[[str], None]) -> 
     """Read a program's messages to their end; return the last 64 KiB.
 
     Lines of the form `I: text...` are stages, unless they name a file. The pipe is always
-    drained: a full one would stop the program.
+    drained, since a full pipe would block the program.
     """
     tail = b""
     rest = b""
@@ -209,7 +208,7 @@ async def watch(pipe: asyncio.StreamReader, on_stage: Callable[[str], None]) -> 
 async def _workdir() -> AsyncIterator[Path]:
     parent = os.environ.get("TMPDIR") or ("/var/tmp" if os.path.isdir("/var/tmp") else None)  # noqa: S108 - mkdtemp makes it private
     directory = Path(tempfile.mkdtemp(prefix=WORK_PREFIX, dir=parent))
-    directory.chmod(0o711)  # the mapped users pass through it
+    directory.chmod(0o711)  # the mapped users must be able to traverse it
     try:
         yield directory
     finally:
@@ -217,9 +216,9 @@ async def _workdir() -> AsyncIterator[Path]:
 
 
 async def _remove_workdir(directory: Path) -> None:
-    """Remove what is left there; a killed mmdebstrap leaves files of mapped users."""
+    """Remove the work directory, with the mapped users' files that a killed mmdebstrap leaves."""
     if left := [str(path) for path in directory.iterdir()]:
-        # Processes of the namespace may still be dying and writing: rm may need a second round.
+        # Dying processes of the namespace may still write, so rm may need a second round.
         for _ in range(2):
             await run(
                 ["mmdebstrap", "--unshare-helper", "rm", "-rf", "--one-file-system", "--", *left],

@@ -1,4 +1,4 @@
-"""Which distribution package brings which host tool, and the command that installs them.
+"""The distribution package of each host tool, and the command that installs packages.
 
 Tables and pure functions; only `find_package_manager` and `find_missing` look
 at the machine (PATH, and whether Python can make virtual environments). Standard
@@ -28,7 +28,7 @@ _INSTALL: dict[PackageManager, tuple[tuple[str, ...], ...]] = {
     PackageManager.ZYPPER: (("zypper", "--non-interactive", "install"),),
     PackageManager.APK: (("apk", "add"),),
 }
-"""The commands, in order; the packages go to the end of the last one."""
+"""The commands, in order; the packages are appended to the last command."""
 
 
 def _load_kinds() -> tuple[Tool, ...]:
@@ -74,7 +74,7 @@ RUNTIME: tuple[Tool, ...] = (
         others=("ssh-keygen",),
     ),
 )
-"""What banger itself needs."""
+"""Tools that banger itself needs."""
 
 BUILD: tuple[Tool, ...] = (
     Tool("make", "runs the entry points", ("make",) * 5),
@@ -101,7 +101,7 @@ BUILD: tuple[Tool, ...] = (
         ),
     ),
 )
-"""What a checkout needs besides, to be built."""
+"""Further tools, for building a checkout."""
 
 TESTS: tuple[Tool, ...] = (
     Tool(
@@ -136,7 +136,7 @@ TESTS: tuple[Tool, ...] = (
         paths=("/usr/lib/llvm-*/lib/clang/*/lib/linux", "/usr/lib*/clang/*/lib"),
     ),
 )
-"""What a checkout needs besides, to be tested."""
+"""Further tools, for testing a checkout."""
 
 
 KERNEL_BUILD: tuple[Tool, ...] = (
@@ -162,11 +162,11 @@ KERNEL_BUILD: tuple[Tool, ...] = (
         paths=("/usr/include/stdio.h",),
     ),
 )
-"""What `kernel build` needs besides."""
+"""Further tools, for `kernel build`."""
 
 
 def find_package_manager(find: Callable[[str], str | None] = find_tool) -> PackageManager | None:
-    """Return the package manager of this distribution, or None if we do not know it."""
+    """Return the package manager of this distribution, or None if unknown."""
     return next((manager for manager in PackageManager if find(manager)), None)
 
 
@@ -178,18 +178,18 @@ def find_missing(
 
 
 def name_missing(tool: Tool, find: Callable[[str], str | None] = find_tool) -> tuple[str, ...]:
-    """Return the names of what this host lacks of a tool; none if it has all of it."""
+    """Return the names of a tool's parts that this host lacks; empty if the tool is complete."""
     if tool.paths:
         there = any(any(Path("/").glob(path.lstrip("/"))) for path in tool.paths)
         return () if there else (tool.program,)
-    # Debian's python3 has no ensurepip until python3-venv is installed; it is no program.
+    # ensurepip is a module, which Debian's python3 lacks until python3-venv is installed.
     if tool.program == "ensurepip":
         return () if find_spec("ensurepip") else (tool.program,)
     return tuple(name for name in (tool.program, *tool.others) if find(name) is None)
 
 
 def find_providers(programs: Iterable[str]) -> tuple[Tool, ...]:
-    """Return the tools that bring these programs."""
+    """Return the tools that provide these programs."""
     wanted = set(programs)
     return tuple(tool for tool in RUNTIME + KERNEL_BUILD if wanted & {tool.program, *tool.others})
 
@@ -197,7 +197,7 @@ def find_providers(programs: Iterable[str]) -> tuple[Tool, ...]:
 def plan_install(
     manager: PackageManager, tools: Sequence[Tool], *, as_root: bool
 ) -> tuple[tuple[str, ...], ...]:
-    """Return the commands that install the packages of `tools`; none if there are none."""
+    """Return the commands that install the packages of `tools`; empty if there are none."""
     packages = sorted({name for tool in tools if (name := tool.package(manager))})
     if not packages:
         return ()

@@ -1,23 +1,23 @@
-"""The door to other programs: the only place that starts processes.
+"""Start other programs: the only module that starts processes.
 
-Owns nothing; touches whatever the program that it starts touches. Every call
-takes a list of arguments (never a shell line), gives the program a small fixed
-environment, has a deadline and a bound on what it keeps of the output, and is
-logged as one line that can be pasted into a shell.
+Owns nothing; touches whatever the started program touches. Every call takes a
+list of arguments (never a shell line), gives the program a small fixed
+environment, has a deadline and a limit for the kept output, and is logged as
+one line that can be pasted into a shell.
 
 Three shapes:
 
 - `run` (async) and `run_sync`: start, wait, collect. A deadline or a
-  cancellation kills the program's whole process group, so nothing that it
-  started lives on. `run_foreground`: the same on the person's terminal.
+  cancellation kills the program's whole process group, so no child of the
+  program survives. `run_foreground`: the same on the user's terminal.
 - `piped` (async): start with live pipes, for pipelines; killed on leaving.
 - `spawn_detached`: a process with a session and a log of its own, which
-  outlives us (VMMs, network back ends, the daemon). If we die right after the fork
-  the child lives without a record: `gc` finds it by its arguments, which
-  carry our VM id.
+  outlives this one (VMMs, networks, the daemon). If this process dies right
+  after the fork the child has no record: `gc` finds it by its arguments,
+  which contain the VM's id.
 
-`asyncio` and `subprocess` are imported by the functions that need them, since
-the command line loads this module and starts nothing on most of its paths.
+The functions that need `asyncio` and `subprocess` import them, since the
+command line loads this module and on most paths starts nothing.
 """
 
 from __future__ import annotations
@@ -55,10 +55,10 @@ PASSED_ON = (
     "SSL_CERT_FILE",
     "SSL_CERT_DIR",
 )
-"""What a program sees of our environment, besides PATH and a fixed locale."""
+"""Environment variables passed on to programs, besides PATH and a fixed locale."""
 
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-"""Appended to PATH: an ordinary user's often lacks sbin, where mke2fs lives."""
+"""Appended to PATH, since an ordinary user's PATH often lacks sbin, where mke2fs is."""
 
 LOWEST_PRIORITY = 19
 OUTPUT_LIMIT = 16 * 1024 * 1024
@@ -67,7 +67,7 @@ TAIL_IN_ERRORS = 2000
 
 @dataclass(frozen=True)
 class Finished:
-    """A program that ended. `status` is its exit status, or -N for signal N."""
+    """The result of a program. `status` is its exit status, or -N for signal N."""
 
     argv: tuple[str, ...]
     status: int
@@ -108,10 +108,10 @@ async def run(
     """Run a program to its end.
 
     Raises:
-        ToolMissing: it is not installed.
-        HostFailed: the host could not start it.
+        ToolMissing: the program is not installed.
+        HostFailed: the host could not start the program.
         ToolFailed: its status is not in `ok`, or it wrote more than `output_limit` bytes.
-        DeadlineExceeded: it took longer than `deadline_s`; its group was killed.
+        DeadlineExceeded: it took longer than `deadline_s`; its process group was killed.
     """
     import asyncio
 
@@ -136,7 +136,7 @@ def run_sync(
     env: Mapping[str, str] | None = None,
     ok: Sequence[int] = (0,),
 ) -> Finished:
-    """As `run`, for the synchronous rooms (the command line)."""
+    """Like `run`, for synchronous code (the command line)."""
     import subprocess
 
     log.debug("run %s", shlex.join(argv))
@@ -164,14 +164,14 @@ def run_sync(
 
 
 def run_foreground(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> int:
-    """Run a program on our own terminal and return its status (-N for signal N).
+    """Run a program on the current terminal and return its status (-N for signal N).
 
-    For what a person must see or answer: package managers, sudo's password. Same
-    session and no deadline: it ends when it ends, or by the person's Ctrl-C.
+    For programs that a person must see or answer: package managers, sudo's password prompt.
+    Runs in the same session without a deadline, so Ctrl-C reaches the program.
 
     Raises:
-        ToolMissing: it is not installed.
-        HostFailed: the host could not start it.
+        ToolMissing: the program is not installed.
+        HostFailed: the host could not start the program.
     """
     import subprocess
 
@@ -193,8 +193,8 @@ async def piped(
     """Start a program with pipes (or the given descriptors) and kill its group on leaving.
 
     Raises:
-        ToolMissing: it is not installed.
-        HostFailed: the host could not start it.
+        ToolMissing: the program is not installed.
+        HostFailed: the host could not start the program.
     """
     import asyncio
     import subprocess
@@ -228,11 +228,11 @@ def spawn_detached(
     pass_fds: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
 ) -> int:
-    """Start a process that outlives us and return its pid.
+    """Start a process that outlives this one and return its pid.
 
-    The process has its own session and no terminal; stderr is `log_file`, and so is stdout
-    unless it is given. The caller records the process's identity (`host.identity.identify`)
-    before it relies on the process, and reaps it (`host.identity.wait_gone`).
+    The process has its own session and no terminal; stderr goes to `log_file`, and so does
+    stdout by default. The caller records the process's identity (`host.identity.identify`)
+    before relying on the process, and reaps it (`host.identity.wait_gone`).
 
     Raises:
         ToolMissing: the program is not installed.
@@ -252,14 +252,14 @@ def spawn_detached(
             pass_fds=pass_fds,
             start_new_session=True,
         )
-    # The process is not ours to wait for in this object: without this, Popen's
-    # finalizer would complain, and later Popen calls would reap it behind our back.
+    # The caller reaps the process, not this object: without this, Popen's finalizer
+    # would warn, and later Popen calls would reap the process first.
     child.returncode = 0
     return child.pid
 
 
 def check(finished: Finished, ok: Sequence[int] = (0,)) -> Finished:
-    """Return `finished` if its status is expected, else raise ToolFailed, or NoSpace (A10)."""
+    """Return `finished` if its status is in `ok`, else raise ToolFailed, or NoSpace (A10)."""
     if finished.status in ok:
         return finished
     how = (
@@ -279,7 +279,7 @@ def check(finished: Finished, ok: Sequence[int] = (0,)) -> Finished:
 
 
 def kill_group(pid: int) -> None:
-    """Send SIGKILL to the process group of a child that we started with its own session."""
+    """Send SIGKILL to the process group of a child that was started with its own session."""
     with contextlib.suppress(ProcessLookupError):
         os.killpg(pid, signal.SIGKILL)
 
@@ -287,9 +287,9 @@ def kill_group(pid: int) -> None:
 def lower_priority(pid: int) -> None:
     """Lower the child's process group to the lowest CPU priority.
 
-    Where the kernel groups processes by session (sched(7), "autogroup") a nice value counts within
-    the session alone, and the group has one of its own, which the kernel accepts ten times a second
-    on the whole host. A refusal is ignored.
+    Where the kernel groups processes by session (sched(7), "autogroup"), a nice value counts only
+    within the session, and the group has a nice value of its own. The kernel accepts ten changes of
+    group values a second on the whole host. A refusal is ignored.
     """
     with contextlib.suppress(OSError):
         os.setpriority(os.PRIO_PGRP, pid, LOWEST_PRIORITY)
@@ -299,7 +299,7 @@ def lower_priority(pid: int) -> None:
 async def _communicate(
     process: asyncio.subprocess.Process, argv: Sequence[str], stdin: bytes, limit: int
 ) -> tuple[bytes, bytes]:
-    """Feed stdin and read both outputs at once; neither side can block the other."""
+    """Feed stdin and read both outputs concurrently, so that neither side blocks the other."""
     import asyncio
 
     assert process.stdin and process.stdout and process.stderr
@@ -339,7 +339,7 @@ def _tool_errors(argv: Sequence[str]) -> Iterator[None]:
     except FileNotFoundError as error:
         raise ToolMissing(f"{argv[0]} is not installed.", hint="banger setup") from error
     except PermissionError as error:
-        # Also what exec says when a directory of PATH may not be searched and no other has it.
+        # exec also fails so if a directory of PATH is not searchable and no other has the program.
         if find_tool(argv[0]) is not None:
             raise _not_started(argv, error) from error
         raise ToolMissing(f"{argv[0]} is not installed.", hint="banger setup") from error

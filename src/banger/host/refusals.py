@@ -1,8 +1,8 @@
-"""What the host refuses of a user's files, as a sentence with the path and a remedy.
+"""The host's refusals about a user's files, each as a sentence with the path and a remedy.
 
-A home that cannot be written, a variable that leads to nowhere, a full disk: each is the user's
-situation and no bug of ours. The boundaries of the command line and of the daemon ask here before
-they write a report. Reads the file system to tell the cause; changes nothing.
+A read-only home, a variable with a missing path, a full disk: each is the user's situation, not
+a bug in banger. The command line and the daemon check here before they write a report. Reads the
+file system to find the cause; changes nothing.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SHAPES = frozenset(
         errno.ESTALE,
     }
 )
-"""What says that a path leads to nothing, or to something else than is needed."""
+"""Errors for a path that leads to nothing, or to a file of the wrong type."""
 VARIABLES = (
     "XDG_RUNTIME_DIR",
     "XDG_STATE_HOME",
@@ -39,11 +39,11 @@ VARIABLES = (
     "HOME",
 )
 SHOWN = 80
-"""Characters of a path that a sentence has room for when the path is the fault itself."""
+"""Characters shown of a path that is too long."""
 
 
 def explain_refusal(error: OSError | MemoryError) -> HostNotReady | NoSpace | None:
-    """Return the sentence for an error of the host; None: nothing tells that it is no bug."""
+    """Return the user's error for an error of the host; None if the error may be a bug."""
     if isinstance(error, MemoryError):
         return HostNotReady("The host refuses more memory.", hint="ulimit -a")
     if error.errno in LIMITS:
@@ -63,7 +63,7 @@ def require_socket_path(path: str) -> None:
     """Check that a socket can have this path.
 
     Raises:
-        HostNotReady: it is too long.
+        HostNotReady: the path is too long.
     """
     if len(os.fsencode(path)) > SUN_PATH_MAX:
         shown = path if len(path) <= 2 * SUN_PATH_MAX else f"{path[:SHOWN]}..."
@@ -74,7 +74,7 @@ def require_socket_path(path: str) -> None:
 
 
 def _describe(error: OSError, path: str) -> str:
-    """Return the path and why it cannot be used."""
+    """Return a sentence with the path and the reason why it cannot be used."""
     if error.errno == errno.ENAMETOOLONG:
         size = len(os.fsencode(path))
         return f"The path {path[:SHOWN]}... is too long for this host: {size} bytes."
@@ -94,7 +94,7 @@ def _describe(error: OSError, path: str) -> str:
 
 
 def _find_remedy(error: OSError, path: str) -> str:
-    """Return a command: the one that corrects the variable, else one that shows the cause."""
+    """Return a command that corrects the variable, else a command that shows the cause."""
     near = nearest_existing(path)
     if error.errno == errno.EROFS:
         return f"findmnt --target {near}"
@@ -107,7 +107,7 @@ def _find_remedy(error: OSError, path: str) -> str:
 
 
 def _find_variable(path: str) -> str | None:
-    """Return the variable that made us look there."""
+    """Return the variable that the path comes from."""
     for name in VARIABLES:
         value = os.environ.get(name, "").rstrip("/")
         if value and (path == value or path.startswith(f"{value}/")):
@@ -123,7 +123,7 @@ def _home_of_record() -> str | None:
 
 
 def _first_missing(path: str, near: str) -> str:
-    """Return what is not there, right below what is."""
+    """Return the first missing part of a path, directly below `near`, which exists."""
     while os.path.dirname(path) != near and path != near and path != os.path.dirname(path):
         path = os.path.dirname(path)
     return path

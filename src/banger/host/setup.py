@@ -1,4 +1,4 @@
-"""Installing what the host lacks: the changing half of `banger setup`.
+"""Install packages that the host lacks: the half of `banger setup` that makes changes.
 
 Changes the host only by the commands that `plan_setup` returns (packages, a range
 of subordinate ids), each shown before it runs; takes no locks (package managers
@@ -34,7 +34,7 @@ PAUSE_BEFORE_RETRY_S = 5.0
 
 
 def plan_setup(tools: Sequence[Tool] = RUNTIME) -> Commands:
-    """Return the commands that make this host ready; none if it is, or if none are known."""
+    """Return the commands that make this host ready; empty if it is, or if none are known."""
     as_root = os.geteuid() == 0
     manager = find_package_manager()
     commands: Commands = ()
@@ -51,10 +51,10 @@ def find_setup_command(tools: Sequence[Tool] = RUNTIME) -> str | None:
 
 
 def run_setup(say: Callable[[str], None], *, tools: Sequence[Tool] = RUNTIME) -> None:
-    """Make this host ready. Idempotent; `say` is told each command before it runs.
+    """Make this host ready. Idempotent; pass each command to `say` before it runs.
 
     Raises:
-        HostNotReady: something is still missing afterwards.
+        HostNotReady: a tool is still missing afterwards.
         ToolFailed: a command failed, three times.
     """
     for command in plan_setup(tools):
@@ -64,10 +64,10 @@ def run_setup(say: Callable[[str], None], *, tools: Sequence[Tool] = RUNTIME) ->
 
 
 def require_setup(tools: Sequence[Tool] = RUNTIME) -> None:
-    """Check that everything required is there; names all that is not (hazard H8).
+    """Check that all required tools are installed; name all that are missing (hazard H8).
 
     Raises:
-        HostNotReady: with the one line that installs it.
+        HostNotReady: a tool is missing; the hint is the command line that installs all.
     """
     required = [tool for tool in tools if tool.required]
     lacking = [name for tool in required for name in name_missing(tool)]
@@ -82,8 +82,8 @@ def require_programs(*programs: str) -> None:
     """Check that all of these programs are installed (hazard H8).
 
     Raises:
-        ToolMissing: names all that are not, and the command that installs everything that is
-            missing here, so that the next command does not ask for something else.
+        ToolMissing: names all missing programs; the hint installs everything that this host
+            lacks, so that the next command does not fail for another tool.
     """
     missing = [program for program in programs if find_tool(program) is None]
     if not missing:
@@ -94,13 +94,13 @@ def require_programs(*programs: str) -> None:
 def _hint_for(missing: Sequence[str]) -> str:
     providers = find_providers(missing)
     if not providers:
-        return "banger doctor"  # a program that the user's configuration names
+        return "banger doctor"  # a program named by the user's configuration
     tools = dict.fromkeys((*RUNTIME, *providers))
     return find_setup_command(tuple(tools)) or "banger setup"
 
 
 def _run_with_retries(command: Sequence[str], say: Callable[[str], None]) -> None:
-    """Run one command; mirrors and package locks fail for moments."""
+    """Run one command, with retries: mirrors and package locks fail temporarily."""
     for attempt in range(1, TRIES + 1):
         status = run_foreground(_without_questions(command))
         if status == 0:
@@ -113,6 +113,6 @@ def _run_with_retries(command: Sequence[str], say: Callable[[str], None]) -> Non
 
 
 def _without_questions(command: Sequence[str]) -> tuple[str, ...]:
-    """Keep debconf from asking; set by `env` since sudo passes no environment on."""
+    """Keep debconf from asking questions; use `env`, since sudo passes no environment on."""
     sudo = ("sudo",) if command[0] == "sudo" else ()
     return (*sudo, "env", "DEBIAN_FRONTEND=noninteractive", *command[len(sudo) :])

@@ -1,21 +1,21 @@
-"""Shelves: published artefacts of one kind (images, kernels), and the names that point at them.
+"""Shelves: published artefacts of one kind (images, kernels), and the names that point to them.
 
 A shelf owns one directory:
 
     <digest>/manifest.json   and the artefact's files; keyed by sha256, never changed in place;
-                             what the manifest tells people may be amended, by a rename
+                             the manifest's fields for people may be amended, by a rename
     names/<name>             a one-line file that holds a digest
 
 An artefact is staged elsewhere on the same file system, its manifest is written
-last, and a rename publishes it (hazards A7-A9): a directory named by a digest
-is whole. Two publishers of one digest are harmless: the first wins, the other's
+last, and a rename publishes it (hazards A7-A9): a directory named by a digest is
+complete. Two publishers of one digest are harmless: the first wins, and the other's
 work is dropped (C3). A name is a file replaced atomically, so a reader sees the old
-digest or the new one. If the process dies between the two, the artefact is
-there without its name; doing the same again finds it and names it.
+digest or the new one. If the process dies between publishing and naming, the
+artefact has no name; repeating the command finds and names it.
 
-No locks: callers that must not remove what others use ask for the users first.
-A manifest that cannot be read hides its artefact only (B9). Synchronous; reads are
-small, `remove` and `publish` belong in a thread.
+No locks: callers check an artefact's users before they remove it. A manifest that
+cannot be read hides only its own artefact (B9). Synchronous; reads are small,
+`remove` and `publish` belong in a thread.
 """
 
 from __future__ import annotations
@@ -50,12 +50,12 @@ log = logging.getLogger(__name__)
 MANIFEST = "manifest.json"
 DIGEST = re.compile(r"[0-9a-f]{64}")
 PREFIX = re.compile(r"[0-9a-f]{6,64}")
-"""Shortest prefix of a digest that is taken for one."""
+"""A prefix of a digest: at least 6 digits."""
 NAME_BYTES_MAX = 200
 
 
 class Artifact(Protocol):
-    """What a shelf must know of a manifest."""
+    """The fields of a manifest that a shelf uses."""
 
     @property
     def digest(self) -> str: ...
@@ -89,8 +89,8 @@ class Shelf(Generic[A]):
         """Return the artefact of this name, digest or unique prefix of a digest, or None.
 
         Raises:
-            InvalidRequest: the prefix fits several.
-            OSError: it is there, and cannot be read.
+            InvalidRequest: the prefix is ambiguous.
+            OSError: the artefact exists but cannot be read.
         """
         digest = self._read_name(reference)
         if digest is not None and (artifact := self._load(digest, strict=True)) is not None:
@@ -106,10 +106,10 @@ class Shelf(Generic[A]):
         return matches[0] if matches else None
 
     def publish(self, staged: Path, manifest: A) -> A:
-        """Publish a staged directory as `manifest`, name it, and return what is on the shelf.
+        """Publish a staged directory as `manifest`, name it, and return the published artefact.
 
-        If the digest is there already, that artefact stays as it is and is returned;
-        one without a readable manifest is replaced.
+        An artefact that already has the digest stays unchanged and is returned, or is
+        replaced if its manifest cannot be read.
         """
         with space_errors(self.root):
             write_atomic(staged / MANIFEST, _format(manifest))
@@ -122,7 +122,7 @@ class Shelf(Generic[A]):
         return manifest if published is None else _with_name(published, manifest.name)
 
     def amend(self, manifest: A) -> None:
-        """Replace the manifest of an artefact in one step; nothing that its digest is over changes.
+        """Replace an artefact's manifest in one step, without changing anything that it hashes.
 
         Raises:
             FileNotFoundError: the artefact is gone.
@@ -131,30 +131,30 @@ class Shelf(Generic[A]):
         write_atomic(path, _format(manifest))
 
     def point(self, name: str, digest: str) -> None:
-        """Let `name` mean `digest` from now on."""
+        """Point `name` to `digest`."""
         write_atomic(ensure_private_dir(self.root / "names") / _encode(name), digest.encode())
 
     def unname(self, name: str) -> None:
-        """Let a name mean nothing; what it meant stays. One that means nothing is fine."""
+        """Remove a name, if it exists, but not its artefact."""
         (self.root / "names" / _encode(name)).unlink(missing_ok=True)
 
     def names(self) -> dict[str, str]:
-        """Return what each name means now; several may mean the same digest."""
+        """Return the digest of each name; several names may point to the same digest."""
         names = [unquote(path.name) for path in self.root.glob("names/[!.]*")]
         return {name: digest for name in names if (digest := self._read_name(name))}
 
     def _names_of_digests(self) -> dict[str, str]:
-        """Return the name under which each artefact is shown: the first of its own."""
+        """Return the name under which each artefact is shown: the first of its names."""
         return {digest: name for name, digest in sorted(self.names().items(), reverse=True)}
 
     def named(self) -> frozenset[str]:
-        """Return the digests that a name means now."""
+        """Return the digests that have a name."""
         return frozenset(self.names().values())
 
     def remove(self, digest: str) -> None:
-        """Remove an artefact and the names that point at it; one that is gone is fine (A6).
+        """Remove an artefact, if it exists, and its names (A6).
 
-        The directory is renamed away first: nobody finds it half removed.
+        The directory is renamed away first, so that no reader sees it half removed.
         """
         for name, target in self.names().items():
             if target == digest:
@@ -177,10 +177,10 @@ class Shelf(Generic[A]):
         return text if _is_digest(text) else None
 
     def _load(self, digest: str, *, strict: bool = False) -> A | None:
-        """Return an artefact, or None if it is not there or damaged.
+        """Return an artefact, or None if it is absent or damaged.
 
-        `strict`: one that is there and cannot be read is an OSError. In a list it is left out, but
-        when the host has reached a limit.
+        `strict`: raise OSError for an artefact that exists but cannot be read. Otherwise leave it
+        out, unless the host has reached a limit.
         """
         path = self.directory(digest) / MANIFEST
         try:
@@ -196,19 +196,19 @@ class Shelf(Generic[A]):
 
 
 def _format(manifest: Artifact) -> bytes:
-    """Return a manifest as people can read it; msgspec's formatter takes no lone surrogates."""
+    """Return a manifest formatted for people; not formatted if it has lone surrogates."""
     text = encode_json(manifest)
     return text if b"\\ud" in text else msgspec.json.format(text)
 
 
 def hash_file(path: Path) -> str:
-    """Return a file's sha256 in hex. Reads all of it: for threads."""
+    """Return a file's sha256 in hex. Reads the whole file: run in a thread."""
     with open(path, "rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _with_name(artifact: A, name: str) -> A:
-    """Return the artefact under the name that points at it now; its manifest keeps the first."""
+    """Return the artefact under its current name; the manifest keeps the original."""
     if artifact.name == name:
         return artifact
     return msgspec.structs.replace(artifact, name=name)  # type: ignore[type-var]
@@ -219,10 +219,10 @@ def _is_digest(text: str) -> bool:
 
 
 def _encode(name: str) -> str:
-    """Return the file name for a name: no separators, no leading dot.
+    """Encode a name as a file name, without separators or a leading dot.
 
     Raises:
-        InvalidRequest: it is empty or too long for a file name.
+        InvalidRequest: the name is empty or too long for a file name.
     """
     encoded = quote(os.fsencode(name), safe="")
     if name.startswith("."):

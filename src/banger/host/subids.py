@@ -1,7 +1,7 @@
 """Subordinate ids: the ranges of ids in which an ordinary user's image builds are root.
 
-`useradd` gives them to new users; users that came another way may lack them. Reads
-/etc/subuid and /etc/subgid (subuid(5)); plans the command that grants a range, and
+`useradd` grants ranges to new users; users created otherwise may lack them. Reads
+/etc/subuid and /etc/subgid (subuid(5)); plans the command that grants a range, but
 runs nothing. Standard library only.
 """
 
@@ -12,19 +12,19 @@ from pathlib import Path
 
 FILES = (Path("/etc/subuid"), Path("/etc/subgid"))
 COUNT = 65536
-"""Ids that an image may use; mmdebstrap needs as many."""
+"""Number of ids that an image may use, which mmdebstrap also requires."""
 LOWEST = 100_000
 
 
 def find_lacking(user: str, uid: int, *, files: Iterable[Path] = FILES) -> list[Path]:
-    """Return the files that give the user no range of `COUNT` ids."""
+    """Return the files that grant the user no range of `COUNT` ids."""
     return [path for path in files if _largest(_load(path), user, uid) < COUNT]
 
 
 def plan_grant(
     user: str, *, as_root: bool, files: Iterable[Path] = FILES
 ) -> tuple[tuple[str, ...], ...]:
-    """Return the command that gives the user a range that nobody has yet."""
+    """Return the command that grants the user a range that no user has yet."""
     ends = [first + count for path in files for _, first, count in _load(path)]
     first = max([LOWEST, *ends])
     ids = f"{first}-{first + COUNT - 1}"
@@ -38,7 +38,7 @@ def _largest(ranges: list[tuple[str, int, int]], user: str, uid: int) -> int:
 
 
 def _load(path: Path) -> list[tuple[str, int, int]]:
-    """Return (owner, first, count) of each line that is one; a missing file has none."""
+    """Return (owner, first, count) of each valid line; none for a missing file."""
     try:
         lines = path.read_text("utf-8", "replace").splitlines()
     except OSError:

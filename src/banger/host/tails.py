@@ -1,4 +1,4 @@
-"""Logs that others write: where their last lines begin, and what is added to them."""
+"""Logs of other processes: find the last lines, and follow new ones."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ BLOCK = 65536
 
 @dataclass
 class LogReader:
-    """A place in a log. Every read opens the file anew, so the file may come later, or go."""
+    """A position in a log. Each read reopens the file, which may appear later or disappear."""
 
     path: Path
     offset: int = 0
 
     @classmethod
     def at_end(cls, path: Path) -> Self:
-        """Return a reader of what is added from now on."""
+        """Return a reader of lines added from now on."""
         with contextlib.suppress(FileNotFoundError):
             return cls(path, path.stat().st_size)
         return cls(path)
 
     def read(self) -> bytes:
-        """Return the next bytes, at most `BLOCK`; none at the log's end.
+        """Return the next bytes, at most `BLOCK`; b"" at the log's end.
 
-        A log that was cut is read from its beginning, which says so.
+        A log that was truncated is read from its beginning, which notes the truncation.
         """
         try:
             fd = os.open(self.path, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -47,7 +47,7 @@ class LogReader:
 def find_tail(path: Path, lines: int) -> int:
     """Return the offset at which the last `lines` lines begin; 0 if there are no more.
 
-    A last line without a line break counts as a line.
+    A last line without a newline counts as a line.
     """
     try:
         file = open(path, "rb")  # noqa: SIM115 - closed below
@@ -61,7 +61,7 @@ def find_tail(path: Path, lines: int) -> int:
         for start in range(max(end - BLOCK, 0), -BLOCK, -BLOCK):
             file.seek(max(start, 0))
             block = file.read(min(BLOCK, start + BLOCK))
-            # The break that ends the file begins no line.
+            # The newline at the end of the file begins no line.
             edge = len(block) - (max(start, 0) + len(block) == end)
             while (edge := block.rfind(b"\n", 0, edge)) >= 0:
                 missing -= 1

@@ -1,6 +1,6 @@
-"""Tar headers as bytes: GNU's format, and pax records for what it cannot say. Pure.
+"""Tar headers as bytes: GNU's format, with pax records for other attributes. Pure.
 
-Made by hand: names are bytes of any length, and nothing is looked up for owners.
+Written by hand: names are bytes of any length, and owners' names are not looked up.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ def header(
     owner: tuple[int, int] = (0, 0),
     device: tuple[int, int] = (0, 0),
 ) -> bytes:
-    """Return a header block, after GNU's extra entries for names longer than 100 bytes."""
+    """Return a header block, preceded by GNU's extra entries for names longer than 100 bytes."""
     extra = b""
     if len(link) > 100:
         extra += _long(LONG_LINK, link)
@@ -58,7 +58,7 @@ def header(
 
 
 def pax_header(records: Iterable[tuple[bytes, bytes]]) -> bytes:
-    """Return a pax header with its content, for the entry behind it."""
+    """Return a pax header with its content, for the entry that follows."""
     content = b"".join(_record(key, value) for key, value in records)
     return (
         header(b"././@PaxHeader", PAX, mode=0, size=len(content), mtime_s=0)
@@ -68,12 +68,12 @@ def pax_header(records: Iterable[tuple[bytes, bytes]]) -> bytes:
 
 
 def padding(size: int) -> bytes:
-    """Return what fills the last block of a content of this size."""
+    """Return the padding of the last block of a content of this size."""
     return bytes(-size % BLOCK)
 
 
 def _record(key: bytes, value: bytes) -> bytes:
-    """Return `LENGTH KEY=VALUE` and a newline; LENGTH counts its own digits, too."""
+    """Return `LENGTH KEY=VALUE` and a newline; LENGTH includes its own digits."""
     rest = len(key) + len(value) + 3
     length = rest + len(str(rest))
     length = rest + len(str(length))

@@ -1,7 +1,7 @@
-"""What a process takes of the host, as its kernel counts it: processor time and memory.
+"""A process's use of the host, as the kernel counts it: CPU time and memory.
 
-Reads a clock and /proc; changes nothing, takes no locks. To read of another process's memory
-takes the permission that reading the memory itself does (`vmm.memory`).
+Reads a clock and /proc; changes nothing, takes no locks. Reading a process's memory use needs the
+same permission as reading its memory (`vmm.memory`).
 """
 
 from __future__ import annotations
@@ -20,20 +20,20 @@ class MemoryUse:
     """A process's memory, in bytes; proc(5) has the words, under `smaps`."""
 
     resident: int
-    """Everything that it has in memory; `private` and `shared` are its parts."""
+    """All resident memory: the sum of `private` and `shared`."""
     private: int
-    """Pages that no other process has. They are free when it ends."""
+    """Pages that no other process maps, which are freed when the process ends."""
     shared: int
-    """Pages that others have as well: of a template's memory, of programs."""
+    """Pages that other processes also map, such as a template's memory and programs."""
     proportional: int
-    """`private`, and of each shared page one part in as many as have it. Over all who have them
-    shared pages so add up to what they take once."""
+    """`private`, plus each shared page divided by the number of processes that map it. So summed
+    over those processes, each shared page counts once."""
 
 
 def read_cpu_s(process: ProcessIdentity) -> float | None:
-    """Return the processor time that this very process has used so far; None if it has ended.
+    """Return the CPU seconds that exactly this process has used so far; None if it has ended.
 
-    In nanoseconds, and with that of its threads which have ended: /proc counts in hundredths.
+    Has nanosecond resolution, where /proc counts hundredths of a second; includes ended threads.
     """
     # The clock's number is the kernel's ABI: MAKE_PROCESS_CPUCLOCK in linux/posix-timers.h, which
     # clock_getcpuclockid(3) returns.
@@ -46,24 +46,24 @@ def read_cpu_s(process: ProcessIdentity) -> float | None:
 
 
 def read_memory(process: ProcessIdentity) -> MemoryUse | None:
-    """Return the memory that this very process has now; None if it has ended.
+    """Return the memory that exactly this process uses now; None if it has ended.
 
     Raises:
-        PermissionError: the host does not let us look.
+        PermissionError: the host does not allow reading it.
     """
     try:
         text = Path(f"/proc/{process.pid}/smaps_rollup").read_text("ascii")
     except (FileNotFoundError, ProcessLookupError):
         return None
     except PermissionError:
-        if not is_alive(process):  # nobody has waited for it yet
+        if not is_alive(process):  # a zombie
             return None
         raise
     return parse_rollup(text) if is_alive(process) else None
 
 
 def parse_rollup(text: str) -> MemoryUse | None:
-    """Return what a `smaps_rollup` says; None for the empty one of a process that is ending."""
+    """Parse a `smaps_rollup`; None if it is empty, as for a process that is ending."""
     kib: dict[str, int] = {}
     for line in text.splitlines()[1:]:
         name, _, value = line.partition(":")

@@ -1,1 +1,1 @@
-"""HTTP for registries and downloads: urllib3's connections under our own rules (ADR 0040)."""
+"""HTTP for registries and downloads: urllib3's connections under banger's rules (ADR 0040)."""

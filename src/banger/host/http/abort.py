@@ -1,9 +1,9 @@
-"""Network work in a thread that a cancellation ends at once.
+"""Network work in a thread, which a cancellation ends at once.
 
-A thread that waits for a socket cannot be cancelled. So each connection that a thread waits for is
-watched by the thread's `Abort`, and `Abort.set` shuts it down, which wakes the thread.
-urllib3's `HTTPResponse.shutdown` does that for the body of a response only; a handshake, a proxy's
-answer and headers keep a thread waiting as well. Opens no connection itself.
+A thread that waits for a socket cannot be cancelled. So the thread's `Abort` watches each
+connection that the thread waits for, and `Abort.set` shuts that connection down, which wakes the
+thread. urllib3's `HTTPResponse.shutdown` covers only the body of a response; a thread may also wait
+for a handshake, a proxy's answer or headers. Opens no connection itself.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 
 class Abort:
-    """A switch by which the event loop ends what a thread waits for."""
+    """A switch with which the event loop ends a thread's wait."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -32,7 +32,7 @@ class Abort:
         self._is_set = False
 
     def set(self) -> None:
-        """End the exchange: its reads return nothing, its next connection is refused."""
+        """End the exchange: its reads return nothing, and its next connection is refused."""
         with self._lock:
             self._is_set = True
             if self._watched is not None:
@@ -40,7 +40,7 @@ class Abort:
                     self._watched.shutdown(socket.SHUT_RDWR)
 
     def watch(self, connected: socket.socket) -> None:
-        """Watch this connection instead of the one before.
+        """Watch this connection instead of the previous one.
 
         Raises:
             RegistryUnreachable: the switch is set.
@@ -48,8 +48,8 @@ class Abort:
         with self._lock:
             self.require_unset()
             self._forget()
-            # A descriptor of our own: TLS takes the first one away from its socket, and to shut a
-            # TLS socket down would pull its state from under the thread that reads.
+            # A duplicate descriptor: TLS detaches the original from its socket, and shutting a TLS
+            # socket down would destroy its state under the reading thread.
             self._watched = socket.socket(fileno=os.dup(connected.fileno()))
 
     def require_unset(self) -> None:
@@ -62,7 +62,7 @@ class Abort:
             raise RegistryUnreachable("The request was given up.")
 
     def close(self) -> None:
-        """Watch nothing any more."""
+        """Stop watching."""
         with self._lock:
             self._forget()
 
@@ -73,11 +73,11 @@ class Abort:
 
 
 _abort: ContextVar[Abort] = ContextVar("abort")
-"""Of the thread that works under `in_thread`."""
+"""The `Abort` of a thread that works under `in_thread`."""
 
 
 def watch(connected: socket.socket) -> None:
-    """Have the current thread's `Abort` watch a connection; outside of `in_thread` nothing does.
+    """Let the current thread's `Abort` watch a connection; do nothing outside of `in_thread`.
 
     Raises:
         RegistryUnreachable: the work was given up.
@@ -87,10 +87,10 @@ def watch(connected: socket.socket) -> None:
 
 
 def require_wanted() -> None:
-    """Check that nobody has given up the current thread's work.
+    """Check that the current thread's work was not cancelled.
 
     Raises:
-        RegistryUnreachable: it was given up.
+        RegistryUnreachable: the work was given up.
     """
     if (abort := _abort.get(None)) is not None:
         abort.require_unset()
@@ -99,7 +99,7 @@ def require_wanted() -> None:
 async def in_thread(threads: Executor | None, work: Callable[[], T]) -> T:
     """Run blocking work and return its result; a cancellation aborts it and waits for its end.
 
-    `threads`: None for the loop's own.
+    `threads`: None for the loop's default executor.
     """
     abort = Abort()
 
@@ -115,7 +115,7 @@ async def in_thread(threads: Executor | None, work: Callable[[], T]) -> T:
     try:
         return await asyncio.shield(future)
     except asyncio.CancelledError:
-        # How it ends is of no interest, also if this wait is cancelled in its turn.
+        # Ignore the outcome, even if this wait is cancelled in turn.
         future.add_done_callback(lambda ended: ended.cancelled() or ended.exception())
         abort.set()
         await asyncio.wait({future})

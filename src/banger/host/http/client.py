@@ -1,10 +1,10 @@
 """Requests to registries and other servers for one caller, under the rules of hazard F5.
 
 - Redirects are followed five times, never from TLS to plain HTTP, never to another scheme; an
-  Authorization header stays with the host that it was for.
-- Each hop goes through the proxy that the caller's environment names for it (`proxies`); what the
-  proxy is told to let us in, no server is told.
-- Bodies are read by the caller, who knows how long they may be.
+  Authorization header goes only to the origin that it was meant for.
+- Each hop goes through the proxy that the caller's environment names for it (`proxies`); a
+  proxy's credentials are never sent to a server.
+- The caller, which knows the largest size, reads the bodies.
 
 Synchronous, for threads; touches the network only.
 """
@@ -34,11 +34,11 @@ log = logging.getLogger(__name__)
 REDIRECTS_MAX = 5
 REDIRECTS = (301, 302, 303, 307, 308)
 _HOST = re.compile(r"[a-z0-9._-]+|[0-9a-f:.]+")
-"""Every parser of URLs takes these for the same host."""
+"""Hosts that every URL parser reads alike."""
 
 
 class Client:
-    """Asks servers by the proxies and the certificates of a caller's environment.
+    """Sends requests with the proxies and certificates of a caller's environment.
 
     Threads may share a client. Connections are kept for later requests until `close`. A download
     that outlives its pull may go on with a closed client, which then opens new connections.
@@ -60,12 +60,12 @@ class Client:
     def open(
         self, url: str, *, headers: Mapping[str, str] | None = None, body: bytes | None = None
     ) -> Iterator[Answer]:
-        """Send a request (POST with a body, else GET), follow redirects, hold the last answer.
+        """Send a request (POST with a body, else GET), follow redirects, yield the last answer.
 
         Raises:
             ConfigInvalid: the environment names no usable proxy or certificates.
-            RegistryUnreachable: the server cannot be reached, or breaks off.
-            RegistryMisbehaved: it redirects where it may not, or speaks no HTTP.
+            RegistryUnreachable: the server cannot be reached, or closes the connection early.
+            RegistryMisbehaved: the server redirects to a forbidden place, or speaks no HTTP.
         """
         sent, target = dict(headers or {}), _require_target(url)
         for _ in range(REDIRECTS_MAX + 1):
@@ -90,11 +90,11 @@ class Client:
         from banger.host.http.exchange import exchange
 
         proxy = find_proxy(target, self._environ)
-        # Identity: a body is to be the very bytes whose digest is known.
+        # Identity: a body must be exactly the bytes whose digest is known.
         sent = {"User-Agent": f"banger/{VERSION}", "Accept-Encoding": "identity", **headers}
         pools = self._find_pools(target.scheme, proxy)
         answer = exchange(pools, target, proxy=proxy, headers=sent, body=body)
-        # Without the query, which may be a secret of its own: signed addresses are.
+        # Without the query, which may be secret, as in signed URLs.
         log.debug("%s%s: %d", target.netloc, target.path, answer.status)
         return answer
 
@@ -109,7 +109,7 @@ class Client:
 
 
 def _require_target(url: str) -> SplitResult:
-    """Return the parts of a URL that a request can be sent to."""
+    """Split a URL; raise RegistryMisbehaved unless a request can be sent to it."""
     try:
         target = urlsplit(url)
         is_usable = target.scheme in DEFAULT_PORTS and target.port != 0
@@ -125,7 +125,7 @@ def _require_target(url: str) -> SplitResult:
 
 
 def _follow(target: SplitResult, untrusted_location: str) -> SplitResult:
-    """Return where a redirect leads."""
+    """Return the target of a redirect."""
     try:
         url = urljoin(target.geturl(), untrusted_location)
         scheme = urlsplit(url).scheme

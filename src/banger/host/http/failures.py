@@ -1,4 +1,4 @@
-"""What goes wrong between us and a server, or a proxy, as a sentence. Pure."""
+"""Errors of connections to servers and proxies, each as a sentence. Pure."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from banger.errors import BangerError, RegistryMisbehaved, RegistryUnreachable
 from banger.host.http.proxies import Proxy
 
 _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
-"""How Python's http.client, and urllib3 after it, say that a proxy refuses CONNECT."""
+"""The message of Python's http.client, and so of urllib3, when a proxy refuses CONNECT."""
 
 
 def explain_failure(error: Exception | None, host: str) -> BangerError:
-    """Return our error for what a socket, TLS or HTTP raised while `host` was asked."""
+    """Return banger's error for a socket, TLS or HTTP exception during a request to `host`."""
     match error:
         case ssl.SSLCertVerificationError():
             return RegistryUnreachable(
@@ -37,7 +37,7 @@ def explain_failure(error: Exception | None, host: str) -> BangerError:
 
 
 def explain_proxy_failure(error: Exception | None, proxy: Proxy, host: str) -> BangerError:
-    """Return our error for a proxy that gives no connection to `host`."""
+    """Return the error for a proxy that does not connect to `host`."""
     refusal = _REFUSED_TUNNEL.match(str(error))
     if refusal is None:
         return explain_failure(error, str(proxy))

@@ -1,14 +1,14 @@
-"""Which proxy a request goes through, by the variables that curl, git and docker know. Pure.
+"""The proxy of a request, from the variables that curl, git and docker use. Pure.
 
     HTTP_PROXY, HTTPS_PROXY    http://[USER:PASSWORD@]HOST[:PORT], for http and for https URLs
     NO_PROXY                   hosts that are reached directly
 
-The rules of NO_PROXY are those of Go's `httpproxy`, so docker's: an entry is `*`, an address, a
-network, or a name, which stands for its subdomains, too (`.example.com` for those alone), each with
-or without a port. This machine itself is never reached through a proxy. Names in lower case count
-where those in upper case are not set.
+NO_PROXY follows the rules of Go's `httpproxy`, and so of docker: an entry is `*`, an address, a
+network, or a name that includes its subdomains (`.example.com` matches only the subdomains), each
+with or without a port. The host itself is never reached through a proxy. A variable in lower case
+is used if the one in upper case is not set.
 
-A proxy's password is in no message, log or repr (G6).
+A proxy's password appears in no message, log or repr (G6).
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ DEFAULT_PORTS = {"http": 80, "https": 443}
 
 @dataclass(frozen=True)
 class Proxy:
-    """A proxy that speaks plain HTTP itself, as nearly all do; `https` goes through by CONNECT."""
+    """A proxy that speaks plain HTTP itself, as nearly all do; `https` is tunnelled by CONNECT."""
 
     host: str
     port: int
     variable: str
-    """Which of the variables named it."""
+    """The variable that names the proxy."""
     authorization: str = field(default="", repr=False)
     """The value of a Proxy-Authorization header; empty: none."""
 
@@ -43,7 +43,7 @@ def find_proxy(target: SplitResult, environ: Mapping[str, str]) -> Proxy | None:
     """Return the proxy for a URL, or None if the URL is reached directly.
 
     Raises:
-        ConfigInvalid: the variable does not name a proxy that can be used.
+        ConfigInvalid: the variable does not name a usable proxy.
     """
     variable, value = _find(f"{target.scheme.upper()}_PROXY", environ)
     if not value or not target.hostname or is_loopback(target.hostname):
@@ -55,7 +55,7 @@ def find_proxy(target: SplitResult, environ: Mapping[str, str]) -> Proxy | None:
 
 
 def render_proxies(environ: Mapping[str, str]) -> dict[str, str]:
-    """Return the variables by which apt finds the proxies: in lower case, and with a scheme."""
+    """Return the proxy variables as apt reads them: in lower case, and with a scheme."""
     rendered = {}
     for variable in ("HTTP_PROXY", "HTTPS_PROXY"):
         if value := _find(variable, environ)[1]:
@@ -66,7 +66,7 @@ def render_proxies(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether `HOST[:PORT]` is this very machine."""
+    """Tell whether `HOST[:PORT]` is the host itself."""
     name, _ = _split_port(host)
     if name == "localhost":
         return True
@@ -77,7 +77,7 @@ def is_loopback(host: str) -> bool:
 
 
 def _find(variable: str, environ: Mapping[str, str]) -> tuple[str, str]:
-    """Return the name that is set, in upper or lower case, and its value."""
+    """Return the variable's value and its name as set, in upper or lower case."""
     name = variable if environ.get(variable) else variable.lower()
     return name, environ.get(name, "").strip()
 
@@ -126,7 +126,7 @@ def _matches(entry: str, host: str, port: int) -> bool:
 
 
 def _split_port(text: str) -> tuple[str, str]:
-    """Return host and port of `HOST[:PORT]`; an address with colons has a port only in brackets."""
+    """Split `HOST[:PORT]`; an address with colons needs brackets before a port."""
     if text.startswith("["):
         host, _, rest = text[1:].partition("]")
         return host, rest.removeprefix(":")
@@ -141,7 +141,7 @@ def _matches_name(entry: str, host: str) -> bool:
 
 
 def _parse_network(text: str) -> ipaddress.IPv4Network | ipaddress.IPv6Network | None:
-    """Return an address, as a network of its own, or a network; None: the text is neither."""
+    """Parse a network, or an address as a network of one; None if the text is neither."""
     try:
         return ipaddress.ip_network(text, strict=False)
     except ValueError:

@@ -1,6 +1,6 @@
-"""TLS of HTTP connections: whose certificates are trusted, and whether a server speaks TLS at all.
+"""TLS of HTTP connections: the trusted certificates, and a probe whether a server speaks TLS.
 
-Servers are verified with the store of the system, or the one that the caller's SSL_CERT_FILE names.
+Servers are verified with the system's store, or the store that the caller's SSL_CERT_FILE names.
 """
 
 from __future__ import annotations
@@ -17,11 +17,11 @@ from banger.host.http.failures import explain_failure
 from banger.host.http.proxies import DEFAULT_PORTS
 
 PROBE_S = 5.0
-"""For a handshake on loopback."""
+"""Deadline of a handshake on loopback."""
 
 
 def load_trust(environ: Mapping[str, str]) -> ssl.SSLContext:
-    """Return a context that verifies servers with the store that an environment names.
+    """Return a context that verifies servers with the store of an environment.
 
     Raises:
         ConfigInvalid: a file that the environment names holds no certificates.
@@ -39,10 +39,10 @@ def load_trust(environ: Mapping[str, str]) -> ssl.SSLContext:
 
 
 def speaks_tls(host: str) -> bool:
-    """Tell whether `HOST[:PORT]` answers a TLS handshake, whatever its certificate.
+    """Tell whether `HOST[:PORT]` answers a TLS handshake, with any certificate.
 
     Raises:
-        RegistryUnreachable: nothing listens there.
+        RegistryUnreachable: no connection is possible.
     """
     target = urlsplit(f"https://{host}")
     address = (target.hostname or "", target.port or DEFAULT_PORTS["https"])

@@ -1,4 +1,4 @@
-"""Limits that the host holds a VM to: all its processes together, and its VMM alone."""
+"""Limits that the host enforces on a VM: on all its processes together, and on its VMM alone."""
 
 from banger.host.limits.processes import limit_process, read_stack_bytes
 from banger.host.limits.scopes import Scope, is_in_scope, name_scope, start_scope

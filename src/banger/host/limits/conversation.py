@@ -1,8 +1,8 @@
-"""One question to the user's service manager, by D-Bus on its own socket.
+"""One call to the user's service manager, by D-Bus on the manager's own socket.
 
-A connection for each: a VM's start has one question, and no connection has to be kept alive.
-Nothing is subscribed to: on this socket the manager tells everybody of its jobs.
-Imported when there is a manager to ask. Owns the connection for the time of the call.
+Each call opens a connection: a VM's start makes one call, and no connection has to be kept alive.
+No subscription is needed: on this socket the manager announces its jobs to every client.
+Imported only if there is a manager. Owns the connection during the call.
 """
 
 from __future__ import annotations
@@ -38,10 +38,10 @@ LINE_BYTES = 1024
 async def start_unit(
     manager: Path, name: str, properties: Sequence[tuple[str, tuple[str, object]]]
 ) -> bool:
-    """Start a transient unit and return when its job is done; False: there is one of this name.
+    """Start a transient unit and return when its job is done; False: a unit has this name already.
 
     Raises:
-        HostFailed: the manager refuses, or is not what it seems.
+        HostFailed: the manager refuses, or the socket is no service manager's.
     """
     body: tuple[object, ...] = (name, "fail", list(properties), [])
     call = new_method_call(MANAGER, "StartTransientUnit", "ssa(sv)a(sa(sv))", body)
@@ -70,18 +70,18 @@ async def _wait_done(connection: DBusConnection, name: str) -> bool:
                 if path == job:
                     return True
             case _:
-                pass  # what it tells of its other units
+                pass  # an announcement about another unit
 
 
 def _say(untrusted_error: Message) -> str:
-    """Return what an error says, its text if it has one."""
+    """Return an error's text, or its name if it has no text."""
     words = untrusted_error.body or [untrusted_error.header.fields.get(HeaderFields.error_name)]
     return str(words[0]).rstrip(".")
 
 
 @contextlib.asynccontextmanager
 async def _connected(manager: Path) -> AsyncIterator[DBusConnection]:
-    """A connection that both sides have agreed on, closed on leaving."""
+    """Open an authenticated connection; close it on leaving."""
     reader, writer = await asyncio.open_unix_connection(manager)
     try:
         if read_peer(writer.get_extra_info("socket")) is None:
@@ -107,7 +107,7 @@ async def _read_some(reader: asyncio.StreamReader) -> bytes:
 
 @contextlib.contextmanager
 def _protocol_errors(manager: Path) -> Iterator[None]:
-    """Turn what a broken manager, or no manager at all, leads to into one error of ours."""
+    """Raise HostFailed for every error that a broken or missing manager leads to."""
     try:
         yield
     except (EOFError, OSError) as error:

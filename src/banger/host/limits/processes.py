@@ -1,7 +1,7 @@
-"""Limits of one process, as the kernel keeps them for each (setrlimit(2)).
+"""The kernel's limits of one process (setrlimit(2)).
 
-They hold on every host and cost one system call each. Changes the process that it is given, and
-nothing else; what they are stays with it if we die.
+Such limits work on every host and cost one system call each. Changes only the given process,
+which keeps its limits if the caller dies.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from banger.host.identity import ProcessIdentity, is_alive
 log = logging.getLogger(__name__)
 
 STACK_BYTES = 8 * 2**20
-"""What a thread gets, at most, where stacks have no limit (pthread_create(3))."""
+"""Largest default stack of a thread where stacks are unlimited (pthread_create(3))."""
 
 
 def read_stack_bytes() -> int:
-    """Return what each thread's stack has in programs that we start."""
+    """Return the stack size of each thread in programs that banger starts."""
     soft, _ = resource.getrlimit(resource.RLIMIT_STACK)
     return STACK_BYTES if soft == resource.RLIM_INFINITY else soft
 
 
 def limit_process(process: ProcessIdentity, limits: Mapping[int, int]) -> None:
-    """Hold a process of ours to `limits`, by RLIMIT_ number; fine if it has ended.
+    """Apply `limits`, by RLIMIT_ number, to a process; do nothing if it has ended.
 
-    Never raises a limit that is lower already, and the process cannot raise one either. One that
-    is another user's at this moment, as the child of a sandbox that is setuid, stays as it is.
+    Never raises a limit that is already lower; nor can the process raise a limit again. A process
+    that currently belongs to another user, such as a setuid sandbox's child, stays unchanged.
     """
     if not is_alive(process):
         return

@@ -1,18 +1,19 @@
-"""A scope for each VM: a control group with limits, kept by the user's service manager.
+"""A scope for each VM: a control group with limits, managed by the user's service manager.
 
-What is started by a daemon is in the daemon's control group, and ends when somebody ends that: a
-service, a login session, a terminal (hazard B12). A scope takes processes that run already:
+A daemon's children are in the daemon's control group and end with it: with a service, a login
+session, a terminal (hazard B12). A scope adopts processes that already run:
 
     StartTransientUnit(name, "fail", [PIDs, limits]) -> job
     JobRemoved(job, result)
 
-The manager moves them before it says that the job is done; those of a login session, which are
-not its own, by way of the system's manager. The scope ends with its last process, also after a
-failure, so there is nothing to remove. If we die before the answer it was made or was not: either
-is fine, and the next daemon looks again.
+The manager moves the processes before it reports that the job is done; it moves processes of a
+login session, which it does not own, through the system's manager. The scope ends with its last
+process, also after a failure, so there is nothing to remove. If this process dies before the
+answer, the scope may or may not exist: both are correct, and the next daemon checks again.
 
-It takes pids. One that is not our child's could be another process's by the time it is looked at
-(B2): of all of the same user, which then has limits, so that is left to the shortness of the time.
+The call takes pids. The pid of a process that is not a child may be reused before the manager
+reads it (B2). The risk is accepted: the window is short, and at worst another process of the same
+user gets limits.
 
 Starts no process, writes no file, takes no locks.
 """
@@ -28,7 +29,7 @@ from banger.errors import DeadlineExceeded, HostFailed
 from banger.host.identity import ProcessIdentity, is_alive
 
 RETRY_S = 0.05
-"""Until the last scope of this name is gone: its manager has to see that its processes ended."""
+"""Pause before a retry while an old scope has the name: the manager must first notice its end."""
 
 Property = tuple[str, tuple[str, object]]
 """Name, D-Bus type, value."""
@@ -36,17 +37,17 @@ Property = tuple[str, tuple[str, object]]
 
 @dataclass(frozen=True, kw_only=True)
 class Scope:
-    """A scope that is to be."""
+    """A scope to start."""
 
     name: str
     description: str
     processes: tuple[ProcessIdentity, ...]
     memory_bytes: int
-    """Of all processes together, with the pages of files that were read for them."""
+    """Limit for all processes together, including the page cache of their files."""
     cpu_percent: int
-    """Of one processor: 200 is two of them."""
+    """Per cent of one CPU: 200 is two CPUs."""
     tasks: int
-    """Processes and threads."""
+    """Limit for processes and threads."""
 
 
 def name_scope(vm_id: str) -> str:
@@ -55,24 +56,24 @@ def name_scope(vm_id: str) -> str:
 
 
 def render_properties(scope: Scope) -> list[Property]:
-    """Return the unit's properties, as org.freedesktop.systemd1(5) has them. Pure."""
+    """Return the unit's properties, as in org.freedesktop.systemd1(5). Pure."""
     return [
         ("Description", ("s", scope.description)),
         ("PIDs", ("au", [process.pid for process in scope.processes])),
         ("MemoryMax", ("t", scope.memory_bytes)),
         ("CPUQuotaPerSecUSec", ("t", scope.cpu_percent * 10_000)),
         ("TasksMax", ("t", scope.tasks)),
-        # Also one that failed: it would stay until somebody looked.
+        # Collect failed scopes, too: they would stay until reset by hand.
         ("CollectMode", ("s", "inactive-or-failed")),
     ]
 
 
 async def start_scope(manager: Path, scope: Scope, *, deadline_s: float) -> None:
-    """Have the processes moved into a scope of their own; returns when they are in it.
+    """Move the processes into a scope of their own; return when they are in it.
 
     Raises:
-        HostFailed: the manager refuses, or does not do it.
-        DeadlineExceeded: it does not answer in time.
+        HostFailed: the manager refuses, or does not move them all.
+        DeadlineExceeded: the manager does not answer in time.
     """
     from banger.host.limits import conversation
 

@@ -1,9 +1,9 @@
-"""The user's own service manager: whether there is one, how long it lives, what it may limit.
+"""The user's own service manager: its presence, its lifetime, and the limits it can set.
 
 `systemd --user` listens on a socket of its own wherever it runs; the session bus, which not every
-host has, is not needed. Unless its user lingers it ends with the user's last session, and so does
-all that it keeps. Most distributions let what a session started go on after it, so a process is
-not to be moved into its hands for a shorter life than it had.
+host has, is not needed. Unless lingering is enabled, the manager ends with the user's last
+session, and so do its units. On most distributions a session's processes outlive the session, so
+moving a process to the manager must not shorten its life.
 
 Reads /proc and /sys and looks for files; starts nothing, changes nothing. Standard library only:
 `doctor` loads it.
@@ -18,45 +18,45 @@ import struct
 from pathlib import Path
 
 SOCKET = "systemd/private"
-"""Below the user's runtime directory."""
+"""Path relative to the user's runtime directory."""
 CONNECT_DEADLINE_S = 2.0
 CGROUPS = Path("/sys/fs/cgroup")
 LINGER = Path("/var/lib/systemd/linger")
-"""A file for each user whose manager runs without a session (loginctl(1))."""
+"""Directory with a file for each user whose manager runs without a session (loginctl(1))."""
 OWN = Path("/proc/self/cgroup")
 CONTROLLERS = ("memory", "cpu", "pids")
-"""What a VM's limits need."""
+"""Controllers that a VM's limits need."""
 
 
 def find_service_manager(runtime: Path) -> Path | None:
-    """Return the socket of the manager whose runtime directory this is; None: there is none.
+    """Return the socket of the manager with this runtime directory, or None if there is none.
 
-    Costs one look for a file.
+    Costs one stat(2).
     """
     path = runtime / SOCKET
     return path if path.is_socket() else None
 
 
 def is_lasting(*, linger: Path = LINGER) -> bool:
-    """Tell whether this user's manager goes on when the user has logged out."""
+    """Tell whether this user's manager keeps running after the user has logged out."""
     return (linger / pwd.getpwuid(os.getuid()).pw_name).exists()
 
 
 def is_own_manager(cgroups: str) -> bool:
-    """Tell whether a process, by its /proc/PID/cgroup, is in the hands of this user's manager."""
+    """Tell whether this user's manager owns a process, given its /proc/PID/cgroup."""
     return f"/user@{os.getuid()}.service/" in cgroups
 
 
 def may_move_children(*, own: Path = OWN, linger: Path = LINGER) -> bool:
-    """Tell whether what we start may be given to the manager: it lives no shorter for that."""
+    """Tell whether children may be moved to the manager without shortening their lives."""
     return is_own_manager(own.read_text("utf-8", "replace")) or is_lasting(linger=linger)
 
 
 def read_peer(connection: socket.socket) -> int | None:
-    """Return the pid of the manager at the other end; None if it is not ours to ask.
+    """Return the pid of the manager at the other end; None if it must not be used.
 
-    One in another process namespace, whose runtime directory was passed into a container, would
-    take our pids for those of other processes: the kernel then gives its own as 0.
+    A manager in another pid namespace, whose runtime directory was passed into a container, would
+    mistake pids of this namespace for other processes. The kernel reports its pid as 0.
     """
     raw = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, struct.calcsize("3i"))
     pid, uid, _ = struct.unpack("3i", raw)
@@ -64,7 +64,7 @@ def read_peer(connection: socket.socket) -> int | None:
 
 
 def probe_controllers(manager: Path) -> tuple[str, ...] | None:
-    """Return which of `CONTROLLERS` the manager may use; None if it does not answer us."""
+    """Return the `CONTROLLERS` that the manager may use; None if it cannot be reached."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(CONNECT_DEADLINE_S)
         try:
@@ -80,14 +80,14 @@ def probe_controllers(manager: Path) -> tuple[str, ...] | None:
 
 
 def _read_controllers(group: Path) -> list[str]:
-    """Return what units beside a manager that is in this group may be limited in."""
+    """Return the controllers of units beside a manager in this control group."""
     try:
         return (group.parent / "cgroup.controllers").read_text("ascii").split()
     except FileNotFoundError:
-        return []  # control groups of before version 2: no user may
+        return []  # control groups version 1: users have no controllers
 
 
 def parse_cgroup(text: str) -> str:
-    """Return a process's control group (v2) from what /proc/PID/cgroup says; "/" without one."""
+    """Return a process's control group (v2) from the text of /proc/PID/cgroup; "/" if none."""
     lines = (line.partition("::") for line in text.splitlines())
     return next((path for number, _, path in lines if number == "0"), "/")
