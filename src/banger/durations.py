@@ -9,13 +9,13 @@ _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def parse_duration(untrusted_text: str) -> float | None:
-    """Return seconds for `90`, `1.5s`, `10m`, `2h`; None if it is no duration, or zero."""
+    """Return seconds for `90`, `1.5s`, `10m`, `2h`; None if the text is no duration, or zero."""
     match = _DURATION.fullmatch(untrusted_text)
     return float(match[1]) * _SECONDS[match[2]] or None if match else None
 
 
 def format_duration(seconds: float) -> str:
-    """Return the duration in the largest unit that it is a whole number of."""
+    """Format a duration as a whole number of the largest unit possible."""
     for unit in ("d", "h", "m"):
         if seconds and seconds % _SECONDS[unit] == 0:
             return f"{seconds / _SECONDS[unit]:.0f}{unit}"

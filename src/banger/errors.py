@@ -1,19 +1,19 @@
 """Every error that a user or a client can see.
 
-One tree. Each class has a stable kebab-case `code` (the contract: codes are never reused for
-something else) and an `exit_code` for the command line. An instance says one sentence of fact that
-names the object, and may carry a hint: a command that the user can run. Rooms raise these and
-translate foreign errors (`OSError`, `CalledProcessError`, ...) at their own edge, with `from`.
+One tree. Each class has a stable kebab-case `code` (codes are never reused with another meaning)
+and an `exit_code` for the command line. An instance's message is one sentence of fact that names
+the object; it may have a hint: a command that the user can run. Packages raise these errors and
+translate foreign errors (`OSError`, `CalledProcessError`, ...) at their own boundary, with `from`.
 
-The docstring of each class says when it is raised; `docs/errors.md` is made
-from them. This module imports nothing: the command line loads it every time.
+The docstring of each class says when it is raised; `docs/errors.md` is generated
+from the docstrings. Imports nothing, since every command loads this module.
 """
 
 from __future__ import annotations
 
 
 class BangerError(Exception):
-    """The root of the tree; never raised itself."""
+    """The root of the tree; only its subclasses are raised."""
 
     code = "failed"
     exit_code = 1
@@ -35,7 +35,7 @@ class BangerError(Exception):
         self.operation_id = operation_id
 
     def as_document(self) -> dict[str, object]:
-        """Return what a program is told of the error."""
+        """Return the error as a document for programs."""
         return {
             "code": self.code,
             "message": self.message,
@@ -58,7 +58,7 @@ class OperationFailed(BangerError):
 
 
 class InvalidRequest(BangerError):
-    """A request or a value in it is not valid; nothing was done."""
+    """A request, or a value in it, is not valid; nothing was changed."""
 
     code = "invalid-request"
     exit_code = 2
@@ -100,7 +100,7 @@ class DaemonUnreachable(BangerError):
 
 
 class DeadlineExceeded(BangerError):
-    """Something did not finish in its time; the message names it and the time."""
+    """An action did not finish within its deadline; the message names both."""
 
     code = "deadline-exceeded"
     exit_code = 8
@@ -133,14 +133,14 @@ class ConfigInvalid(InvalidRequest):
 
 
 class DaemonSilent(DaemonUnreachable):
-    """A daemon runs, but answers nothing or listens nowhere; its pid is named."""
+    """A daemon runs, but does not answer or listen; the message names its pid."""
 
     code = "daemon-silent"
     pid = 0
 
 
 class VersionMismatch(DaemonUnreachable):
-    """The daemon is of another version than the client; the client restarts it."""
+    """The daemon and the client have different versions; the client restarts the daemon."""
 
     code = "version-mismatch"
 
@@ -155,7 +155,7 @@ class VmNotFound(NotFound):
 
 
 class VmAmbiguous(InvalidRequest):
-    """A prefix matches more than one VM; the candidates are listed."""
+    """A prefix matches more than one VM; the message lists them."""
 
     code = "vm-ambiguous"
 
@@ -173,7 +173,7 @@ class VmBusy(Conflict):
 
 
 class ConsoleTaken(Conflict):
-    """Another client is at the VM's serial console."""
+    """Another client is attached to the VM's serial console."""
 
     code = "console-taken"
 
@@ -185,7 +185,7 @@ class WrongState(Conflict):
 
 
 class NotSupported(Conflict):
-    """The VM's driver cannot do what is asked; another driver may."""
+    """The VM's driver does not support the request; another driver may."""
 
     code = "not-supported"
 
@@ -197,7 +197,7 @@ class OperationNotFound(NotFound):
 
 
 class NotCancellable(Conflict):
-    """The operation is of a kind that is always completed, or had been completed already."""
+    """The operation cannot be cancelled, or has already completed."""
 
     code = "not-cancellable"
 
@@ -221,13 +221,13 @@ class GuestGone(OperationFailed):
 
 
 class GuestProtocolError(OperationFailed):
-    """The guest sent something that the protocol does not allow."""
+    """The guest violated the protocol."""
 
     code = "guest-protocol"
 
 
 class GuestRefused(OperationFailed):
-    """The guest's agent could not do what was asked; its reason is given."""
+    """The guest's agent could not carry out the request; the message has its reason."""
 
     code = "guest-refused"
     guest_code = ""
@@ -250,13 +250,13 @@ class ExecNotExecutable(GuestRefused):
 
 
 class ExecBadDirectory(GuestRefused):
-    """The guest cannot enter the directory that the program was to start in."""
+    """The guest cannot enter the program's working directory."""
 
     code = "exec-bad-directory"
 
 
 class ExecNoSuchUser(GuestRefused):
-    """The guest does not know the user that the program was to run as."""
+    """The guest has no such user to run the program as."""
 
     code = "exec-no-such-user"
 
@@ -268,7 +268,7 @@ class GuestPathNotFound(GuestRefused):
 
 
 class GuestOutputTooBig(OperationFailed):
-    """A command of ours in the guest wrote more than we keep; it was killed."""
+    """A command that banger ran in the guest exceeded its output limit and was killed."""
 
     code = "guest-output-too-big"
 
@@ -283,7 +283,7 @@ class ToolMissing(HostNotReady):
 
 
 class ToolFailed(OperationFailed):
-    """A host tool failed; the details hold the end of what it said."""
+    """A host tool failed; the details hold the end of its output."""
 
     code = "tool-failed"
 
@@ -295,13 +295,13 @@ class NoSpace(HostNotReady):
 
 
 class NotEnoughMemory(HostNotReady):
-    """The host's memory does not hold another VM; the message has the numbers."""
+    """The host has too little memory for another VM; the message has the numbers."""
 
     code = "not-enough-memory"
 
 
 class NotEnoughProcessors(HostNotReady):
-    """The host has far fewer processors than a VM is to have."""
+    """The host has far fewer CPUs than the requested VM."""
 
     code = "not-enough-processors"
 
@@ -322,31 +322,31 @@ class DatabaseFailed(OperationFailed):
 
 
 class ImageNotFound(NotFound):
-    """No image has this name or digest, and none can be built under it."""
+    """No image has this name or digest, and none of this name can be built or pulled."""
 
     code = "image-not-found"
 
 
 class ImageInUse(Conflict):
-    """A VM or an operation uses the image; the users are named."""
+    """A VM or an operation uses the image; the message names them."""
 
     code = "image-in-use"
 
 
 class ImageChanged(OperationFailed):
-    """The file of a registered image is gone, or is not what it was when it was registered."""
+    """The file of a registered image is gone, or has changed since it was registered."""
 
     code = "image-changed"
 
 
 class ImageInvalid(OperationFailed):
-    """Something that an image is made of breaks its format, or exceeds a limit."""
+    """A part of an image violates its format or exceeds a limit."""
 
     code = "image-invalid"
 
 
 class ImageUnsupported(OperationFailed):
-    """An image is of a kind, or for a platform, that cannot be used here."""
+    """An image has a type or platform that cannot be used here."""
 
     code = "image-unsupported"
 
@@ -358,33 +358,33 @@ class ReferenceInvalid(InvalidRequest):
 
 
 class RegistryUnreachable(OperationFailed):
-    """A registry cannot be reached, is busy, or broke off; trying again later may help."""
+    """A registry cannot be reached, is busy, or closed the connection; retry later."""
 
     code = "registry-unreachable"
     retry_after_s: float | None = None
-    """How long it asked us to wait."""
+    """Seconds to wait, as requested by the registry."""
 
 
 class RegistryMisbehaved(OperationFailed):
-    """A registry answered what its protocol does not allow, or what we do not accept."""
+    """A registry's answer violates the protocol, or is not acceptable to banger."""
 
     code = "registry-misbehaved"
 
 
 class DownloadFailed(OperationFailed):
-    """A file cannot be had from its URL, or what came is not what its sha256 says."""
+    """A file cannot be downloaded from its URL, or its sha256 does not match."""
 
     code = "download-failed"
 
 
 class RegistryDenied(Denied):
-    """A registry wants other credentials than we have, or refuses them."""
+    """A registry needs credentials, or refuses the ones given."""
 
     code = "registry-denied"
 
 
 class ImageUntrusted(Denied):
-    """An image is not signed as the configuration wants images of its repository to be."""
+    """An image lacks the signature that the configuration requires for its repository."""
 
     code = "image-untrusted"
 
@@ -396,25 +396,25 @@ class KernelNotFound(NotFound):
 
 
 class KernelInUse(Conflict):
-    """A VM, a template or an operation uses the kernel; the users are named."""
+    """A VM, a template or an operation uses the kernel; the message names them."""
 
     code = "kernel-in-use"
 
 
 class TemplateNotFound(NotFound):
-    """No template has this key, and none begins with it alone."""
+    """No template has this key, and it is not the prefix of exactly one key."""
 
     code = "template-not-found"
 
 
 class TemplateInUse(Conflict):
-    """A VM runs on the template, or is being started from it; the users are named."""
+    """A VM runs from the template, or is being started from it; the message names the VMs."""
 
     code = "template-in-use"
 
 
 class TemplateUnusable(OperationFailed):
-    """A template is damaged, or is not what its manifest says; it is removed."""
+    """A template is damaged, or does not match its manifest; it is removed."""
 
     code = "template-unusable"
 
@@ -432,13 +432,13 @@ class SnapshotExists(Conflict):
 
 
 class SnapshotUnusable(OperationFailed):
-    """A snapshot is damaged, or it or its VM is another VMM's, or for another CPU or machine."""
+    """A snapshot is damaged, or it or its VM belongs to another VMM, CPU or machine."""
 
     code = "snapshot-unusable"
 
 
 class KernelUnfit(OperationFailed):
-    """A kernel cannot be used for guests: it lacks something, or its package is not as expected."""
+    """A kernel lacks a feature that guests need, or its package is not as expected."""
 
     code = "kernel-unfit"
 
@@ -456,7 +456,7 @@ class NotARepository(InvalidRequest):
 
 
 class ExportTooLarge(OperationFailed):
-    """The guest's work tree holds more than an export may; the message names a file."""
+    """The guest's work tree exceeds the limits of an export; the message names a file."""
 
     code = "export-too-large"
 
@@ -468,13 +468,13 @@ class UnsafeBranch(Denied):
 
 
 class RepositoryRefused(InvalidRequest):
-    """The repository is in a state that cannot be put into a guest; the message says which."""
+    """The repository's state, which the message describes, cannot be copied into a guest."""
 
     code = "repository-refused"
 
 
 class GuestPathTaken(Conflict):
-    """The guest directory for a workspace holds something that is not a workspace of ours."""
+    """The guest directory for a workspace holds something other than a banger workspace."""
 
     code = "guest-path-taken"
 

@@ -2,9 +2,10 @@
 
 Five roots, from the XDG variables (product contract: config, data, state,
 cache, sockets). `docs/architecture.md` lists the files; a test compares.
-Pure: nothing here touches the disk. Standard library only, and little of it:
-the command line loads this module on every call. It needs two names as texts; `pathlib`,
-which takes a tenth of `vm list`, is imported when a path is asked for as one.
+Touches the disk only to find the runtime directory. Standard library only, and
+little of it: the command line loads this module on every call. Most calls need only
+two names as strings, so `pathlib`, a tenth of the time of `vm list`, is imported when
+a `Path` is first needed.
 """
 
 from __future__ import annotations
@@ -17,11 +18,11 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SUN_PATH_MAX = 107
-"""Longest usable Unix socket path in bytes (Linux: 108 with the final NUL)."""
+"""Longest usable path of a Unix socket in bytes (Linux: 108 with the final NUL)."""
 
 
 class Layout:
-    """Where everything of one user lives."""
+    """The paths of one user's files."""
 
     def __init__(
         self,
@@ -60,7 +61,7 @@ class Layout:
     def runtime(self) -> Path:
         return _path(self._runtime)
 
-    # --- what every command needs, without `pathlib` ---
+    # --- names that every command needs, without `pathlib` ---
 
     @property
     def daemon_socket_name(self) -> str:
@@ -94,7 +95,7 @@ class Layout:
 
     @property
     def daemon_output(self) -> Path:
-        """What a daemon says before it has a log, or when the interpreter itself fails."""
+        """A daemon's output before it has a log, or when the interpreter itself fails."""
         return self.state / "logs" / "bangerd.out"
 
     @property
@@ -103,15 +104,15 @@ class Layout:
 
     @property
     def scratch(self) -> Path:
-        """What one request needs while it runs; emptied when a daemon starts."""
+        """Temporary files of running requests; emptied when a daemon starts."""
         return self.state / "scratch"
 
     @property
     def workspaces(self) -> Path:
-        """What was put into guests, to compare exports with: one directory each, by rename."""
+        """Bases of workspaces, which exports compare with; each directory appears by rename."""
         return self.state / "workspaces"
 
-    # --- images and kernels: published whole, by rename, keyed by digest or name ---
+    # --- images and kernels: published by rename, keyed by digest or name ---
 
     @property
     def images(self) -> Path:
@@ -123,7 +124,7 @@ class Layout:
 
     @property
     def staging(self) -> Path:
-        """Half-made artefacts; on the same file system as what they become."""
+        """Unfinished artefacts, on the same file system as the finished ones."""
         return self.data / "staging"
 
     @property
@@ -139,19 +140,21 @@ class Layout:
         return self.data / "snapshots"
 
     def snapshot_dir(self, snapshot_id: str) -> Path:
-        """As a template's."""
+        """Has the same files as a template's directory."""
         return self.snapshots / snapshot_id
 
     def origin_dir(self, origin: str) -> Path:
-        """The saved machine that a VM's memory comes from: a template's directory or a snapshot's,
-        named by the parts of its path below the data directory."""
+        """The saved machine that a VM's memory comes from: the directory of a template or snapshot.
+
+        `origin` is the path relative to the data directory.
+        """
         return self.data / origin
 
     def saving_dir(self, owner: str) -> Path:
-        """A machine while it is being saved, for a template or a snapshot."""
+        """A machine that is being saved as a template or snapshot."""
         return self.staging / f"saving.{owner}"
 
-    # --- blobs of registries: named by what they hold, verified at each use ---
+    # --- blobs of registries: named by their digest, verified at each use ---
 
     @property
     def blobs(self) -> Path:
@@ -162,7 +165,7 @@ class Layout:
 
     @property
     def partial_blobs(self) -> Path:
-        """The beginnings of blobs whose download was broken off, to go on from."""
+        """Incomplete blobs of interrupted downloads, which a later pull resumes."""
         return self.blobs / "partial"
 
     # --- one VM ---
@@ -206,8 +209,8 @@ class Layout:
 def layout_from_environment(environ: Mapping[str, str], *, uid: int | None = None) -> Layout:
     """Return the layout for `environ` (XDG variables, HOME).
 
-    Without XDG_RUNTIME_DIR the sockets are in /run/user/UID if that exists for
-    this user, else below the state directory.
+    Without XDG_RUNTIME_DIR the sockets are in /run/user/UID if this user has that
+    directory, else below the state directory.
     """
     uid = os.getuid() if uid is None else uid
     home = environ.get("HOME") or os.path.expanduser("~")
@@ -228,7 +231,7 @@ def _path(name: str) -> Path:
 
 
 def _xdg(environ: Mapping[str, str], name: str, default: str) -> str:
-    """Return our part of the XDG directory; a relative value is ignored, as the XDG text says."""
+    """Return banger's directory in an XDG directory; ignore a relative value, as XDG demands."""
     value = environ.get(name, "")
     return f"{value if value.startswith('/') else default}/banger"
 

@@ -1,6 +1,6 @@
-"""Near names: which known word a mistyped one was probably meant to be. Pure.
+"""Near names: the known word that a mistyped word probably stands for. Pure.
 
-Loaded only where something was not found, never on the way to a command that works.
+Imported only after a lookup has failed, never by a command that succeeds.
 """
 
 from __future__ import annotations
@@ -8,14 +8,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 ALIKE = 0.7
-"""Share of letters in common, as difflib counts. At 0.6 `top` was taken for `stop`."""
+"""Least similarity, as difflib's ratio. At 0.6 `top` matched `stop`."""
 LENGTH_MAX = 100
-"""Longer words are compared with nothing: the comparison takes the square of their length."""
+"""Longer words are not compared: the comparison takes quadratic time."""
 
 
 def find_near(untrusted_word: str, known: Iterable[str]) -> str | None:
-    """Return the known word that was probably meant: one with a slip, or the only one that
-    begins like it; None if there is none.
+    """Return the known word that was probably meant, or None: a word that differs by a typo, or
+    the only word with this prefix.
     """
     import difflib
 

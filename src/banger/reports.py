@@ -1,8 +1,8 @@
-"""Bug reports: what a process writes when something happened that should be impossible.
+"""Bug reports: files that describe an error which should be impossible.
 
-Both the daemon and the command line use it. A report holds the traceback, the
+The daemon and the command line write them. A report contains the traceback, the
 versions and the operation, never values of a request (hazard G6). Writes one file in
-`layout.reports`, mode 0600. Standard library only; imported when a bug is met.
+`layout.reports`, mode 0600. Standard library only; imported only after a bug.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ KEPT = 50
 
 
 def report_bug(error: BaseException, *, reports: Path, what: str, name: str) -> InternalError:
-    """Write the report `name` and return the error that tells its path; never raises."""
+    """Write the report `name` and return an error with its path; never raise."""
     text = (
         f"banger {VERSION}, Python {platform.python_version()}, {platform.platform()}\n"
         f"{time.strftime('%Y-%m-%dT%H:%M:%SZ', time.gmtime())} {what} pid {os.getpid()}\n\n"
@@ -53,7 +53,7 @@ def write_report(reports: Path, name: str, text: str) -> Path | None:
 
 
 def _drop_oldest(reports: Path) -> None:
-    """Keep the directory bounded: a bug in a loop must not fill the disk."""
+    """Delete the oldest reports, so that a bug in a loop does not fill the disk."""
     found = sorted(reports.glob("*.txt"), key=lambda path: path.stat().st_mtime)
     for path in found[: -KEPT + 1]:
         path.unlink(missing_ok=True)

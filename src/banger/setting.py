@@ -1,7 +1,7 @@
-"""One setting: its key, how a value of it is checked, what it is without being set. Pure.
+"""One setting: its key, the parser of its values and its default. Pure.
 
-Kinds of drivers and networks declare theirs with this (`settings.py` in their folders), and
-`banger.settings` reads those: so this imports nothing that knows of a kind.
+Drivers and networks declare their settings with this module (in the `settings.py` of their
+folders), and `banger.settings` reads those. So this module imports no code of a driver or network.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ Value = str | int | bool | Registries
 
 @dataclass(frozen=True)
 class HostSize:
-    """What defaults scale with."""
+    """Size of the host, which defaults scale with."""
 
     cores: int
     memory_mib: int
@@ -24,14 +24,14 @@ class HostSize:
 
 @dataclass(frozen=True)
 class Option:
-    """One key: how its value is checked, and what it is without being set."""
+    """One key, with its parser and its default."""
 
     key: str
     doc: str
     parse: Callable[[object], Value]
-    """Returns the value or raises ValueError with what was expected."""
+    """Returns the value, or raises ValueError whose text says what was expected."""
     default: Callable[[HostSize], tuple[Value, str]]
-    """Returns the value and why."""
+    """Returns the value and a text that explains it."""
 
     @property
     def variable(self) -> str:
@@ -43,17 +43,17 @@ class Group:
     """The settings of one kind of driver or network."""
 
     name: str
-    """What their keys begin with."""
+    """Prefix of the keys."""
     fields: type
-    """A frozen dataclass with a field for each; `Settings.of` returns one."""
+    """A frozen dataclass with a field for each setting; `Settings.of` returns an instance."""
     options: tuple[Option, ...]
 
 
 def fixed(value: Value) -> Callable[[HostSize], tuple[Value, str]]:
-    """Return the default that is the same on every host."""
+    """Return a default that is the same on every host."""
     return lambda _: (value, "default")
 
 
 def format_value(value: Value) -> str:
-    """Return a value for a person, as the file has it."""
+    """Format a value for people, as written in the configuration file."""
     return str(value).lower() if isinstance(value, bool) else str(value)

@@ -1,8 +1,8 @@
-"""Every setting: the table of them, and what they are once decided.
+"""All settings: the table of options, and the resolved values.
 
-`OPTIONS` is the source for parsing, for `banger config show` and for the documentation. What a kind
-of driver or network can be told is declared in its folder; its rows are the last. Pure, but for
-loading those declarations.
+`OPTIONS` is the source for parsing, for `banger config show` and for the documentation. The
+settings of a driver or network are declared in its folder; their rows come last. Pure, except for
+importing those declarations.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ from banger.settingvalues import duration_or_off, one_of, size, switch, text, wh
 from banger.words import AUTO, driver_words, kind_packages, network_words
 
 POOL_HOST_MIB = 4000
-"""Nominally 4 GiB: a host with so much has some for clones that nobody has asked for yet."""
+"""Nominally 4 GiB: a host with this much memory can afford clones in advance."""
 
 F = TypeVar("F")
 
 
 @dataclass(frozen=True, kw_only=True)
 class VmDefaults:
-    """The size of a VM that is asked for without one."""
+    """Default size of a VM."""
 
     vcpu: int
     memory_mib: int
@@ -36,17 +36,17 @@ class VmDefaults:
 
 @dataclass(frozen=True, kw_only=True)
 class TemplateSettings:
-    """What is kept of machines that have booted."""
+    """Settings of templates and of the pool."""
 
     enabled: bool
     cache_gib: int
     pool: int
-    """Clones of each template in use that wait to be claimed."""
+    """Pooled clones per template in use."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Settings:
-    """Every setting, decided: an attribute for each key of `OPTIONS`."""
+    """The resolved settings: an attribute for each key of `OPTIONS`."""
 
     log_level: str
     driver: str
@@ -57,23 +57,23 @@ class Settings:
     vm_defaults: VmDefaults
     memory_overcommit: int
     auto_stop_after: str
-    """A duration as it was written, or `off`."""
+    """A duration as written, or `off`."""
     template: TemplateSettings
     registries: Registries
     kinds: tuple[object, ...]
-    """The group of each kind that has settings; ask `of` for one."""
+    """The groups of the drivers and networks that have settings; `of` returns one."""
     values: Mapping[str, Value]
-    """The same by key."""
+    """The same values, by key."""
     origins: Mapping[str, str]
-    """Where the value of each key came from."""
+    """Origin of the value of each key."""
 
     @property
     def auto_stop_s(self) -> float | None:
-        """Return after how many idle seconds a VM is stopped; None: never."""
+        """Return the idle seconds after which a VM is stopped, or None for never."""
         return parse_duration(self.auto_stop_after)
 
     def of(self, fields: type[F]) -> F:
-        """Return the settings of a kind, which its folder declares with the class `fields`."""
+        """Return the settings of a driver or network, declared in its folder as class `fields`."""
         return next(group for group in self.kinds if isinstance(group, fields))
 
     def items(self) -> Iterator[tuple[str, Value, str]]:
@@ -99,7 +99,7 @@ def build_settings(values: Mapping[str, Value], origins: Mapping[str, str]) -> S
 
 
 def _load_groups() -> tuple[Group, ...]:
-    """Return the settings that kinds of drivers and networks declare."""
+    """Return the settings that drivers and networks declare."""
     modules = [import_module(f"{package}.settings") for package in kind_packages()]
     return tuple(group for module in modules for group in module.GROUPS)
 
@@ -109,7 +109,7 @@ def _default_vcpu(host: HostSize) -> tuple[int, str]:
 
 
 def _default_memory(host: HostSize) -> tuple[int, str]:
-    # A multiple of 256 MiB, so that the number on the screen is a round one.
+    # A multiple of 256 MiB, so that the displayed number is round.
     size = min(max(host.memory_mib // 8, 512), 8192) // 256 * 256
     return size, f"default: {host.memory_mib} MiB / 8, within 512..8192"
 

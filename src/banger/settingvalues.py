@@ -1,6 +1,6 @@
-"""Values of settings. Each parser returns the value, or raises ValueError with what was expected.
+"""Parsers of settings' values: each returns the value, or raises ValueError.
 
-Pure.
+The error's text says what was expected. Pure.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ _SWITCHES = {"on": True, "off": False, "true": True, "false": False}
 
 
 def one_of(*allowed: str) -> Callable[[object], str]:
-    """Return the parser of a text out of a few."""
+    """Return a parser that accepts only the allowed texts."""
 
     def parse(untrusted_value: object) -> str:
         if untrusted_value in allowed:
@@ -26,14 +26,14 @@ def one_of(*allowed: str) -> Callable[[object], str]:
 
 
 def text(untrusted_value: object) -> str:
-    """Return a text that is not empty."""
+    """Parse a text that is not empty."""
     if isinstance(untrusted_value, str) and untrusted_value:
         return untrusted_value
     raise ValueError("a text")
 
 
 def whole_number(allowed: range) -> Callable[[object], int]:
-    """Return the parser of a whole number, or of its digits."""
+    """Return a parser of whole numbers, also given as a string of digits."""
 
     def parse(untrusted_value: object) -> int:
         expected = f"a whole number from {allowed.start} to {allowed.stop - 1}"
@@ -51,7 +51,7 @@ def whole_number(allowed: range) -> Callable[[object], int]:
 
 
 def duration_or_off(untrusted_value: object) -> str:
-    """Return a duration as it was written, or `off`."""
+    """Parse a duration, or `off`; return the text as written."""
     if untrusted_value == "off" or (
         isinstance(untrusted_value, str) and parse_duration(untrusted_value) is not None
     ):
@@ -60,7 +60,7 @@ def duration_or_off(untrusted_value: object) -> str:
 
 
 def size(allowed: range, *, unit_mib: int) -> Callable[[object], int]:
-    """Return the parser of a size in units, or of a text such as `2G`, as options take it."""
+    """Return a parser of sizes: a number of units, or a text such as `2G`, as in options."""
     number = whole_number(allowed)
 
     def parse(untrusted_value: object) -> int:
@@ -75,7 +75,7 @@ def size(allowed: range, *, unit_mib: int) -> Callable[[object], int]:
 
 
 def switch(untrusted_value: object) -> bool:
-    """Return a TOML boolean, or what a word that an environment can hold means."""
+    """Parse a TOML boolean, or a word from an environment variable."""
     if isinstance(untrusted_value, bool):
         return untrusted_value
     if isinstance(untrusted_value, str) and untrusted_value in _SWITCHES:

@@ -9,7 +9,7 @@ _FACTORS = {"": 1, "m": 1, "g": 1024, "t": 1024 * 1024}
 
 
 def parse_size_mib(untrusted_text: str) -> int | None:
-    """Return MiB, or None if the text is no size of at least 1."""
+    """Return MiB, or None if the text is not a size of at least 1 MiB."""
     match = _SIZE.fullmatch(untrusted_text)
     if not match or int(match[1]) == 0:
         return None
@@ -17,7 +17,7 @@ def parse_size_mib(untrusted_text: str) -> int | None:
 
 
 def format_size(mib: int) -> str:
-    """Return a size in the largest unit of which it has at least one."""
+    """Format a size in the largest unit that fits at least once."""
     for unit, factor in (("TiB", 1024 * 1024), ("GiB", 1024)):
         if mib >= factor:
             return f"{mib / factor:.4g} {unit}"

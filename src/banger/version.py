@@ -1,4 +1,4 @@
-"""The version of this package; `pyproject.toml` holds the same, and a test compares.
+"""The version of this package; a test compares it with `pyproject.toml`.
 
 A constant, because `importlib.metadata` costs the command line 15 ms.
 """
