@@ -1,11 +1,11 @@
-"""Workspaces: a git repository of the host goes into a guest and comes back.
+"""Workspaces: copy a git repository of the host into a guest, and export its changes.
 
 Prepare is `inspect_repository` (reads the host, needs no VM), `plan_import` (pure) and
 `import_workspace` (guest I/O, under the VM's workspace lock only). Export is
-`export_patch` or `export_branch`. Repositories and guests are hostile alike: see `git.py`
-for the first, `guesttree.py` and `branches.py` for the second.
+`export_patch` or `export_branch`. Repositories and guests are both hostile: see `git.py`
+for repositories, `guesttree.py` and `branches.py` for guests.
 
-Names are loaded when they are used: the command line needs `locate_repository`
+Names are imported on first use: the command line needs only `locate_repository`
 and must not pay for the rest.
 """
 

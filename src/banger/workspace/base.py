@@ -1,9 +1,9 @@
-"""What was put into a guest, kept on the host: what an export is compared with.
+"""Bases: the host's record of a workspace as copied into a guest, which exports compare with.
 
-A base is a directory `state/workspaces/ID`: `manifest`, and `objects` with what the repository
-itself does not have: contents that are not committed, and the tree of everything that was put in.
-It is published whole, by rename (hazards A8, A9), never changed, and shared by the forks
-of a VM. `docs/compatibility.md` has its format.
+A base is a directory `state/workspaces/ID`: `manifest`, and `objects` with the objects that the
+repository lacks: uncommitted contents, and the tree of the whole workspace.
+A base is published by rename (hazards A8, A9), never changed, and shared by the forks
+of a VM. `docs/compatibility.md` describes its format.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ BASE_ID = re.compile(r"[0-9a-f]{32}")
 
 
 class Seen(msgspec.Struct, frozen=True, array_like=True):
-    """What stat(2) in the guest said of a file right after it was put in."""
+    """The guest's stat(2) of a file directly after the import."""
 
     mode: int
     size: int
@@ -35,21 +35,21 @@ class Seen(msgspec.Struct, frozen=True, array_like=True):
 
 
 class BaseFile(msgspec.Struct, frozen=True, array_like=True):
-    """One name that was put in."""
+    """One imported name."""
 
     name: bytes
     mode: int
-    """As in git's trees."""
+    """Mode as in git's trees."""
     blob: str
-    """The id of the bytes as they were put in; of a submodule, its commit."""
+    """The id of the imported bytes; of a submodule, its commit."""
     seen: Seen | None = None
-    """None: not known, so the file has to be read."""
+    """None: unknown, so an export has to read the file."""
     clean: bool = True
-    """The host's git saw no change since the commit."""
+    """Whether the host's git saw no change since the commit."""
 
 
 class Base(msgspec.Struct, frozen=True):
-    """What was put in. `files` are sorted by name."""
+    """The imported workspace. `files` are sorted by name."""
 
     tree: str
     files: list[BaseFile]
@@ -57,23 +57,23 @@ class Base(msgspec.Struct, frozen=True):
     exclude: bytes = b""
     attributes: bytes = b""
     sparse: list[bytes] = []
-    """Names of the commit that a sparse checkout of the host does not have."""
+    """Names of the commit that the host's sparse checkout omits."""
     is_commit: bool = False
-    """What was put in is not known: this is the prepared commit."""
+    """Whether the imported files are unknown, and this is the prepared commit instead."""
 
     @property
     def settings(self) -> Settings:
-        """The repository's settings, as they were when it was put in."""
+        """The repository's settings at the time of the import."""
         return Settings(tuple(self.options), self.exclude, self.attributes)
 
 
 def seen_of(entry: GuestEntry) -> Seen:
-    """Return what is remembered of an entry."""
+    """Return the recorded part of an entry."""
     return Seen(entry.mode, entry.size, entry.inode, entry.mtime_ns, entry.ctime_ns)
 
 
 def file_mode(mode: int) -> int:
-    """Return the mode that a file of this st_mode has in git's trees."""
+    """Return the mode in git's trees of a file with this st_mode."""
     if stat.S_ISLNK(mode):
         return MODE_SYMLINK
     return MODE_EXECUTABLE if mode & stat.S_IXUSR else MODE_FILE
@@ -88,7 +88,7 @@ def load_base(bases: Path, base_id: str) -> Base:
     """Return a base.
 
     Raises:
-        RepositoryRefused: it is gone, or cannot be read.
+        RepositoryRefused: the base is gone or cannot be read.
     """
     try:
         content = (base_dir(bases, base_id) / "manifest").read_bytes()
@@ -109,7 +109,7 @@ def list_bases(bases: Path) -> list[str]:
 
 
 def remove_base(bases: Path, base_id: str) -> None:
-    """Remove a base. One that is half removed is removed by the next call, or never used."""
+    """Remove a base. A base that is only half removed is never used; the next call removes it."""
     shutil.rmtree(base_dir(bases, base_id), ignore_errors=True)
 
 

@@ -1,8 +1,8 @@
-"""Make the base of an import: what was sent, so that an export can tell what the guest changed.
+"""Make the base of an import, with which an export finds the guest's changes.
 
-Reads again what the repository itself does not have (contents that are not committed), and
-checks that it is what was sent. Works in a private temporary directory, then publishes
-the base by one rename. No lock: a base has a name of its own.
+Reads uncommitted contents, which the repository lacks, a second time, and checks that they are
+the bytes that were sent. Works in a private temporary directory, then publishes the base by one
+rename. No lock: a base has a unique name.
 """
 
 from __future__ import annotations
@@ -44,13 +44,13 @@ _REGULAR = {MODE_FILE, MODE_EXECUTABLE}
 
 @dataclass(frozen=True)
 class PutIn:
-    """What an import has sent, and what the guest says that has become of it, by name."""
+    """The files that an import has sent, and the guest's entries for them, by name."""
 
     sent: Mapping[bytes, SentFile]
     entries: Mapping[bytes, GuestEntry]
 
     def find(self, name: bytes) -> GuestEntry | None:
-        """Return the guest's entry of a file, if that is still what was sent."""
+        """Return the guest's entry of a file, if it still matches the sent file."""
         sent, entry = self.sent.get(name), self.entries.get(name)
         if sent is None or entry is None:
             return None
@@ -65,10 +65,10 @@ class PutIn:
 async def save_base(
     facts: RepositoryFacts, put_in: PutIn, *, index: bytes | None, directory: Path, bases: Path
 ) -> str:
-    """Make the base and publish it; return its id. `directory` is private and temporary.
+    """Make and publish the base; return its id. `directory` is private and temporary.
 
     Raises:
-        RepositoryRefused: a file is no longer what was sent.
+        RepositoryRefused: a file changed after it was sent.
     """
     work = ensure_private_dir(directory / "base")
     git_dir = make_shadow(work, facts.places, commit=facts.commit, settings=facts.settings)
@@ -129,7 +129,7 @@ def _pack(git_dir: Path, put_in: PutIn, files: list[BaseFile], object_format: st
     """Write the contents of these files into a pack.
 
     Raises:
-        RepositoryRefused: one is no longer what was sent.
+        RepositoryRefused: a file changed after it was sent.
     """
     with open(git_dir / _PACK, "w+b") as output:
         pack = BlobPack(output, object_format, level=1)
@@ -159,7 +159,7 @@ def _add(pack: BlobPack, tree: WorkTree, sent: SentFile) -> None:
 
 
 def _add_regular(pack: BlobPack, tree: WorkTree, sent: SentFile) -> str:
-    """Add what is in a file, up to the size that was sent; return its blob."""
+    """Add a file's content, up to the size sent; return its blob, or "" if the size differs."""
     fd = tree.open(sent.name)
     with os.fdopen(fd, "rb") as file:
         left = sent.status.st_size
@@ -178,7 +178,7 @@ def _add_regular(pack: BlobPack, tree: WorkTree, sent: SentFile) -> str:
 async def _write(
     git_dir: Path, commit: str, files: list[BaseFile], committed: Mapping[bytes, TreeEntry]
 ) -> str:
-    """Return the tree of what was put in."""
+    """Write the tree of the imported files and return its id."""
     wanted = {file.name: TreeEntry(file.mode, file.blob) for file in files}
     if wanted == committed:
         return f"{commit}^{{tree}}"
@@ -191,7 +191,7 @@ async def _write(
 def _publish(work: Path, git_dir: Path, base: Base, bases: Path) -> str:
     base_id = secrets.token_hex(16)
     staged = ensure_private_dir(work / "staged")
-    # Only objects: the borrowed ones are found by each export anew.
+    # Without alternates: each export finds the borrowed objects anew.
     (git_dir / "objects/info/alternates").unlink()
     os.rename(git_dir / "objects", staged / "objects")
     (staged / "manifest").write_bytes(encode_base(base))

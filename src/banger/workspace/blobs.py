@@ -1,7 +1,7 @@
-"""Contents as git's blobs: their ids, and a pack of them that is written as they come.
+"""Contents as git's blobs: their ids, and a pack of blobs that is written as a stream.
 
-A pack needs no git and no file of its own for each content, and git finds in it what it needs.
-Writes into the one file that it is given.
+A pack needs neither git nor a file for each content, and git can look up blobs in it.
+Writes only into the given file.
 """
 
 from __future__ import annotations
@@ -26,12 +26,12 @@ _COPY_BYTES = 1024 * 1024
 
 
 def blob_hash(object_format: str, size: int) -> _Hash:
-    """Return a hash that takes a content of `size` bytes and gives the id of its blob."""
+    """Return a hash object which, updated with `size` bytes of content, gives the blob's id."""
     return hashlib.new(object_format, b"blob %d\0" % size, usedforsecurity=False)
 
 
 class BlobPack:
-    """A pack of blobs in the making. `level` is zlib's: 0 for a pack that is soon gone."""
+    """Writes a pack of blobs. `level` is zlib's: 0 for a short-lived pack."""
 
     def __init__(self, file: BinaryIO, object_format: str, *, level: int) -> None:
         self.count = 0
@@ -47,7 +47,7 @@ class BlobPack:
         self._file.write(_entry_header(size))
 
     def write(self, chunk: bytes) -> None:
-        """Add to the blob."""
+        """Append to the blob."""
         self._hash.update(chunk)
         self._file.write(self._deflate.compress(chunk))
 
@@ -58,7 +58,7 @@ class BlobPack:
         return self._hash.hexdigest()
 
     def finish(self) -> None:
-        """Write the number of blobs into the header, and the checksum behind the last one."""
+        """Write the number of blobs into the header, and the checksum after the last blob."""
         self._file.seek(0)
         self._write_header()
         self._file.seek(0)
@@ -74,14 +74,14 @@ class BlobPack:
 
 
 async def index_blobs(git_dir: Path, pack: Path) -> None:
-    """Make a finished pack part of a private git directory; `pack` lies in `objects/pack`."""
+    """Index a finished pack, which is in the `objects/pack` of a private git directory."""
     await shadow_git(git_dir, pack.parent, "index-pack", str(pack))
 
 
 async def read_blobs(
     git_dir: Path, blobs: Sequence[str], *, scratch: Path
 ) -> AsyncGenerator[AsyncGenerator[bytes, None], None]:
-    """Yield the contents of blobs, each in chunks; each is read to its end before the next."""
+    """Yield the content of each blob, in chunks. Read each content to its end before the next."""
     with tempfile.TemporaryFile(dir=scratch) as names:
         names.write("".join(f"{blob}\n" for blob in blobs).encode())
         names.seek(0)
@@ -97,7 +97,7 @@ async def read_blobs(
 
 
 async def _content(output: asyncio.StreamReader, size: int) -> AsyncGenerator[bytes, None]:
-    left = size + 1  # a line break follows
+    left = size + 1  # a newline follows
     while left:
         async with asyncio.timeout(GIT_DEADLINE_S):
             chunk = await output.read(min(left, _COPY_BYTES))
@@ -108,7 +108,7 @@ async def _content(output: asyncio.StreamReader, size: int) -> AsyncGenerator[by
 
 
 def _entry_header(size: int) -> bytes:
-    """Return type and size as a pack has them: 4 bits, then 7 in each further byte."""
+    """Encode type and size as in a pack: 4 bits of the size, then 7 in each further byte."""
     header = bytearray()
     byte, size = _BLOB << 4 | size & 15, size >> 4
     while size:

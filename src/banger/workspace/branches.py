@@ -1,15 +1,15 @@
-"""The guest's commits, as a branch of the host's repository.
+"""Export the guest's commits as a branch of the host's repository.
 
-The guest sends a pack of what it has beyond the prepared commit. It is hostile (hazard E1):
+The guest sends a pack of its commits since the prepared one. The pack is hostile (hazard E1):
 bounded in size, received into a private file, then unpacked in quarantine (`quarantine.py`), where
-git checks it, and the new commit must descend from the prepared one. Only then is it
-added to the repository, and the branch set, from the value it was seen with. Work tree,
-index and HEAD are never touched; a branch that is checked out anywhere, or that has
-commits which the guest does not know, is refused.
+git checks it. The new commit must descend from the prepared one. Only then is the pack
+added to the repository and the branch moved, if it still has the value read before. Work tree,
+index and HEAD are never touched. A branch that is checked out anywhere, or that has
+commits unknown to the guest, is refused.
 
-What is not committed in the guest can be added as one commit on top (`include_uncommitted`). The
-host makes it, from the guest's files (`guesttree.py`, `converting.py`), so nothing is written in
-the guest (A4), and files come back if its git directory is gone.
+Uncommitted changes in the guest can be added as one commit on top (`include_uncommitted`). The
+host makes that commit from the guest's files (`guesttree.py`, `converting.py`), so nothing is
+written in the guest (A4), and files can be exported even if the guest's git directory is gone.
 
 If the process dies in between, at most an unreferenced pack stays in the repository, which
 git's own housekeeping removes. The caller holds the workspace lock.
@@ -53,14 +53,15 @@ async def export_branch(
 ) -> ExportedBranch:
     """Set `branch` of the host's repository to the guest's HEAD, creating or advancing it.
 
-    `fresh`: only create; under the next free name (NAME-2 ...) if there is such a branch, and
-    not at all if the guest has what was prepared.
+    `fresh`: only create a branch, under the next free name (NAME-2 ...) if `branch` exists; create
+    none if the guest has changed nothing.
 
     Raises:
-        BranchConflict: it is checked out, or is not an ancestor of the guest's HEAD.
-        UnsafeBranch: the guest's objects are broken, unsafe, or do not build on the prepare.
-        InvalidRequest: the name is not one that git allows.
-        WorkspaceNotFound, GuestToolMissing, GuestRefused: the guest's git cannot tell its commits.
+        BranchConflict: the branch is checked out, or is not an ancestor of the guest's HEAD.
+        UnsafeBranch: the guest's objects are broken or unsafe, or do not descend from the
+            prepared commit.
+        InvalidRequest: git does not allow the name.
+        WorkspaceNotFound, GuestToolMissing, GuestRefused: the guest's git cannot list its commits.
     """
     async with open_comparison(record, bases=bases, scratch=scratch) as compared:
         places = compared.places
@@ -92,7 +93,7 @@ async def _choose(places: Places, branch: str, *, fresh: bool) -> str:
 
 
 async def _find_free(places: Places, wanted: str) -> str:
-    """Return the first of NAME, NAME-2, NAME-3 ... that is no branch, nor a folder of branches."""
+    """Return the first of NAME, NAME-2, NAME-3 ... that is neither a branch nor a prefix of one."""
     for number in itertools.count(1):
         branch = wanted if number == 1 else f"{wanted}-{number}"
         found = await host_git(places.top, "for-each-ref", "--count=1", f"refs/heads/{branch}")
@@ -119,7 +120,7 @@ async def _read_branch(places: Places, branch: str) -> str | None:
 async def _ask(
     guest: GuestFiles, record: WorkspaceRecord, *, include_uncommitted: bool
 ) -> GuestHead:
-    """Return the guest's commit; the prepared one if its git is gone and files alone will do."""
+    """Return the guest's commit, or the prepared one if the guest's git is gone and not needed."""
     try:
         head = await ask_head(guest, record)
     except (GuestToolMissing, WorkspaceNotFound):
@@ -137,7 +138,7 @@ async def _fetch(
     *,
     deadline_s: float,
 ) -> None:
-    """Bring the guest's commits into quarantine, and check them."""
+    """Receive the guest's commits into quarantine and check them."""
     pack = _received(compared)
     if commit != record.commit:
         await receive_commits(guest, record, commit, pack, deadline_s=deadline_s)
@@ -151,7 +152,7 @@ def _received(compared: Comparison) -> Path:
 
 
 async def _store(compared: Comparison, record: WorkspaceRecord, extra: ExtraCommit) -> None:
-    """Add the checked commits to the repository: as they came, or packed anew with ours."""
+    """Add the checked commits to the repository: as received, or repacked with the extra commit."""
     pack = _received(compared)
     if extra.commit is not None:
         pack = await extra.pack(compared, record)
@@ -169,7 +170,7 @@ async def _store(compared: Comparison, record: WorkspaceRecord, extra: ExtraComm
 async def _require_forward(
     compared: Comparison, branch: str, *, before: str | None, commit: str, head: str
 ) -> None:
-    """Check that nothing is lost from the branch but an earlier export of ours."""
+    """Check that moving the branch drops no commits, except the extra commit of an older export."""
     places, git_dir = compared.places, compared.git_dir
     if before is None or await is_ancestor(git_dir, places, before, commit):
         return
@@ -183,7 +184,7 @@ async def _require_forward(
 
 
 async def _set_branch(places: Places, branch: str, *, commit: str, before: str | None) -> None:
-    """Set the branch if it is still what it was, and still not checked out."""
+    """Set the branch if it still has the value `before` and is still not checked out."""
     await _require_not_checked_out(places, branch)
     expected = before or "0" * len(commit)
     ref = f"refs/heads/{branch}"

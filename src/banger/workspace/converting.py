@@ -1,9 +1,9 @@
-"""The guest's files as the host's git would commit them: on top of a commit of either side.
+"""Convert the guest's files as the host's git would commit them, on top of any commit.
 
-A file that was put in clean, that the guest did not touch, and that the commit has as the prepared
-one did, keeps the commit's blob. Every other one is written into a directory of ours and added
-there by the host's git, which converts it: line ends and encodings by the repository's
-settings and attributes, filters by none, since they have names but no commands (`shadow.py`).
+A file keeps the commit's blob if it was clean at the import, the guest did not touch it, and the
+prepared commit has the same blob. Every other file is written into a private directory, where the
+host's git adds and so converts it: line endings and encodings by the repository's settings and
+attributes. Filters have no effect, since they have names but no commands (`shadow.py`).
 """
 
 from __future__ import annotations
@@ -25,15 +25,15 @@ _ATTRIBUTES = b".gitattributes"
 
 
 async def stage_onto(git_dir: Path, commit: str, prepared: str, tree: GuestTree) -> str:
-    """Return the tree of `commit` with the guest's work tree on it.
+    """Return the tree of `commit` with the guest's work tree applied.
 
-    `git_dir` has the objects of both commits, of the base and of what the guest changed.
+    `git_dir` has the objects of both commits, of the base and of the guest's changes.
     """
     committed = await list_tree(git_dir, commit)
     before = committed if commit == prepared else await list_tree(git_dir, prepared)
     there = tree.work_tree
     clean = {file.name for file in tree.base.files if file.clean} - tree.changed.keys()
-    # What a sparse checkout does not have is as the commit says.
+    # Files that a sparse checkout omits stay as in the commit.
     absent = tree.kept.union(tree.base.sparse) - tree.changed.keys()
     kept = {name for name in clean if committed.get(name) == before.get(name)}
     wanted = {name: entry for name, entry in there.items() if name not in kept}
@@ -43,7 +43,7 @@ async def stage_onto(git_dir: Path, commit: str, prepared: str, tree: GuestTree)
 
 
 def find_rules(files: Mapping[bytes, TreeEntry]) -> dict[bytes, TreeEntry]:
-    """Return the files that say how others are converted."""
+    """Return the `.gitattributes` files, which control the conversion of other files."""
     return {name: e for name, e in files.items() if name.rpartition(b"/")[2] == _ATTRIBUTES}
 
 
@@ -54,7 +54,7 @@ async def convert(
     *,
     rules: Mapping[bytes, TreeEntry],
 ) -> dict[bytes, TreeEntry]:
-    """Return the files as `git add` makes them on top of `commit`. Submodules stay as they are."""
+    """Return the files as `git add` converts them on top of `commit`. Submodules stay unchanged."""
     plain = {name: entry for name, entry in files.items() if entry.mode != MODE_GITLINK}
     if not plain:
         return dict(files)

@@ -1,7 +1,7 @@
-"""One commit on top of the guest's, with what is not committed there.
+"""An extra commit on top of the guest's, with the guest's uncommitted changes.
 
-The host's git makes it in quarantine, from the guest's files. Its author is banger, by which
-an export that is repeated knows the commit of the one before, and may replace it.
+The host's git makes the commit in quarantine, from the guest's files. By its author, banger, a
+repeated export recognises the previous export's extra commit and may replace it.
 """
 
 from __future__ import annotations
@@ -22,15 +22,15 @@ _IDENTITY = ("-c", "user.name=banger", "-c", "user.email=banger@localhost")
 
 @dataclass(frozen=True)
 class ExtraCommit:
-    """The commit, if there is one, and what could not be part of it."""
+    """The commit, if there is one, and notices about changes that it could not include."""
 
     commit: str | None
     is_change: bool
-    """Whether the guest changed anything since the prepare that is not committed."""
+    """Whether the guest has uncommitted changes since the prepare."""
     notices: tuple[str, ...]
 
     async def pack(self, compared: Comparison, record: WorkspaceRecord) -> Path:
-        """Pack all commits since the prepared one; return the file."""
+        """Pack all commits since the prepared one; return the pack's path."""
         assert self.commit is not None
         made = await shadow_git(
             compared.git_dir,
@@ -56,9 +56,9 @@ async def make_extra_commit(
     *,
     before: str | None,
 ) -> ExtraCommit:
-    """Make the commit on top of `head`; none if it would change nothing.
+    """Make the commit on top of `head`, unless it would change nothing.
 
-    `before` is where the branch is: an equal commit is not made twice.
+    `before` is the branch's current commit, which is reused if equal.
     """
     git_dir, places = compared.git_dir, compared.places
     made = await stage_onto(git_dir, head, record.commit, tree)

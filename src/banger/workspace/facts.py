@@ -1,7 +1,7 @@
-"""What was read from a host repository, what an import will send, and what came of it.
+"""Values of imports and exports: a repository's facts, an import's plan, and the results.
 
-Frozen values; nothing here touches the machine. Names are bytes as git has them:
-relative to the top of the work tree, separated by slashes.
+Frozen values; nothing here touches the machine. Names are bytes as in git: relative
+to the top of the work tree, separated by slashes.
 """
 
 from __future__ import annotations
@@ -14,21 +14,21 @@ from pathlib import Path
 from banger.workspace.locate import Places
 
 Progress = Callable[[str, int, int], None]
-"""Called with a stage, bytes done and bytes in all (0: not known)."""
+"""Called with a stage, the bytes done and the total bytes (0: unknown)."""
 
 
 class FileKind(StrEnum):
-    """What a name of the work tree is on the host at the moment."""
+    """Type of a file in the host's work tree."""
 
     FILE = "file"
     SYMLINK = "symlink"
     GITLINK = "gitlink"
-    """A submodule: arrives as an empty directory, as after a plain `git clone`."""
+    """A submodule, which arrives as an empty directory, as after a plain `git clone`."""
 
 
 @dataclass(frozen=True)
 class WorkFile:
-    """One name that will be sent."""
+    """A file to send."""
 
     name: bytes
     kind: FileKind
@@ -37,7 +37,7 @@ class WorkFile:
 
 @dataclass(frozen=True)
 class Change:
-    """One tracked name that differs; the letters are those of `git status --short`."""
+    """A tracked file with changes; the letters are those of `git status --short`."""
 
     name: bytes
     staged: str
@@ -46,10 +46,10 @@ class Change:
 
 @dataclass(frozen=True)
 class Settings:
-    """What of the repository's configuration follows into the guest."""
+    """The part of the repository's configuration that is copied into the guest."""
 
     options: tuple[tuple[str, bytes], ...] = ()
-    """Keys such as `user.name` with their values; only those that `settings.py` names."""
+    """Keys such as `user.name` with their values; only keys that `settings.py` lists."""
     exclude: bytes = b""
     """The user's and the repository's own ignore patterns, for `info/exclude`."""
     attributes: bytes = b""
@@ -58,30 +58,30 @@ class Settings:
 
 @dataclass(frozen=True)
 class RepositoryFacts:
-    """A repository as it was at one moment. Holding it needs no file and no lock."""
+    """A repository at one moment. Needs no open file and no lock."""
 
     places: Places
     head_commit: str | None
     head_branch: str | None
-    """The branch that is checked out; None: detached."""
+    """The branch that is checked out; None if HEAD is detached."""
     commit: str
-    """What will be checked out in the guest: `head_commit`, or that of `--from`."""
+    """The commit to check out in the guest: `head_commit`, or the commit of `--from`."""
     branch: str | None
-    """The branch in the guest: `head_branch`, or the new one."""
+    """The branch in the guest: `head_branch`, or the new branch."""
     has_parents: bool
     index: bytes | None
-    """A private copy, refreshed; None: there is none, or another commit is checked out."""
+    """A private, refreshed copy; None if there is no index or `--from` names another commit."""
     index_mtime_s: int
-    """With the index, since git compares the two to find racily clean entries."""
+    """The index's time, since git compares entries with it to find racily clean ones."""
     files: tuple[WorkFile, ...]
-    """Tracked files that exist, and untracked ones if they were asked for; sorted."""
+    """Tracked files that exist, and untracked files if requested; sorted."""
     changes: tuple[Change, ...]
     untracked: tuple[bytes, ...]
     untracked_included: bool
     conflicts: tuple[bytes, ...]
     submodules: tuple[bytes, ...]
     left_out: tuple[bytes, ...]
-    """Names that cannot be sent: sockets, pipes, devices, repositories within."""
+    """Names that cannot be sent: sockets, pipes, devices, nested repositories."""
     settings: Settings
 
     @property
@@ -90,7 +90,7 @@ class RepositoryFacts:
 
     @property
     def other_commit(self) -> bool:
-        """Whether the guest gets another commit than the one that is checked out here."""
+        """Whether the guest gets another commit than the host's HEAD."""
         return self.commit != self.head_commit
 
     @property
@@ -104,7 +104,7 @@ class RepositoryFacts:
 
 @dataclass(frozen=True)
 class ImportPlan:
-    """What a prepare will do. Complete: acting on it asks nobody anything."""
+    """The complete plan of a prepare, which needs no further input."""
 
     facts: RepositoryFacts
     guest_path: str
@@ -136,7 +136,7 @@ class ImportPlan:
 
 @dataclass(frozen=True)
 class PreparedWorkspace:
-    """What arrived in the guest."""
+    """The result of a prepare."""
 
     host_path: str
     guest_path: str
@@ -146,9 +146,9 @@ class PreparedWorkspace:
     bytes: int
     untracked_left_out: int
     base: str
-    """The id of what an export is compared with (`base.py`)."""
+    """The id of the base that exports compare with (`base.py`)."""
     notices: tuple[str, ...]
-    """Sentences that the user should see."""
+    """Sentences to show to the user."""
 
 
 @dataclass(frozen=True)
@@ -156,12 +156,12 @@ class ExportedBranch:
     """A branch of the host's repository that now has the guest's commits."""
 
     branch: str | None
-    """None: nothing has changed since the prepare, so there is no `fresh` one."""
+    """None if nothing has changed since the prepare, so that no `fresh` branch was created."""
     commit: str
     commits: int
     files: int
-    """How many differ from the prepared commit."""
+    """Number of files that differ from the prepared commit."""
     uncommitted: int
-    """Changed or untracked files in the guest that are not part of the branch."""
+    """Number of changed or untracked files in the guest that the branch does not include."""
     notices: tuple[str, ...] = ()
-    """Sentences about what cannot come back."""
+    """Sentences about changes that cannot be exported."""

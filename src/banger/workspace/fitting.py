@@ -1,10 +1,9 @@
-"""Two trees whose patch `git apply` takes on the host, where the host's git converts files.
+"""Choose two trees whose patch `git apply` accepts on the host, where git converts files.
 
-`git apply` converts a file when it reads it (line ends, encodings, filters) and again when it
-writes it. The exception are texts with CRLF: such lines in a patch are compared as they are.
-So a file goes into the patch with the bytes that it has, unless its conversion is more
-than one of line ends, or it is binary; then the old side is what the host's git makes of
-the file that was put in.
+`git apply` converts a file when reading it (line endings, encodings, filters) and again when
+writing it. Text with CRLF is the exception: such lines of a patch are compared unconverted.
+So a file enters the patch with its own bytes, unless it is binary or its conversion changes
+more than line endings; then the old side is the imported file as converted by the host's git.
 """
 
 from __future__ import annotations
@@ -22,20 +21,20 @@ from banger.workspace.trees import Entries, TreeEntry, list_tree
 
 _ATTRIBUTES = ("text", "crlf", "eol", "ident", "filter", "working-tree-encoding")
 _BINARY_BYTES = 8000
-"""Git takes a content with a NUL in so many first bytes for binary."""
+"""Git treats a content with a NUL in its first 8000 bytes as binary."""
 
 
 @dataclass(frozen=True)
 class _Content:
-    """What is compared of a content."""
+    """The compared properties of a content."""
 
     with_lf: bytes
-    """A digest of it with LF for each CRLF."""
+    """A digest of the content with each CRLF replaced by LF."""
     is_binary: bool
 
 
 async def fit_to_host(git_dir: Path, commit: str, tree: GuestTree) -> tuple[Entries, Entries]:
-    """Return what goes into a patch otherwise than its bytes: of the base, and of the guest."""
+    """Return the entries that replace a file's own bytes in a patch: of the base, of the guest."""
     before = {file.name: TreeEntry(file.mode, file.blob) for file in tree.base.files}
     rules = find_rules(before)
     touched = await _find_converted(git_dir, tree, rules)
@@ -46,7 +45,7 @@ async def fit_to_host(git_dir: Path, commit: str, tree: GuestTree) -> tuple[Entr
     old_made = await convert(git_dir, commit, old, rules=rules)
     new_made = await convert(git_dir, commit, new, rules=rules)
     committed = await list_tree(git_dir, commit)
-    # Filters have no commands here, but what they made of a clean file is known.
+    # Filters have no commands here, but the commit has their result for a clean file.
     clean = {file.name for file in tree.base.files if file.clean}
     old_made |= {name: committed[name] for name in old if name in clean}
     differ = [_different(old, old_made), _different(new, new_made)]
@@ -89,7 +88,7 @@ async def _find_converted(git_dir: Path, tree: GuestTree, rules: Entries) -> lis
 
 
 def _different(raw: Entries, made: Entries) -> dict[bytes, tuple[str, str]]:
-    """Return the blobs, by name, of what a conversion changes."""
+    """Return the (raw, converted) blobs of the names that a conversion changes."""
     pairs = {name: (entry.blob, made[name].blob) for name, entry in raw.items()}
     return {name: pair for name, pair in pairs.items() if pair[0] != pair[1]}
 

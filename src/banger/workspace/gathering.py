@@ -1,6 +1,6 @@
-"""Bring the bytes of the guest's files to the host, into a pack of a private git directory.
+"""Fetch the bytes of the guest's files into a pack of a private git directory.
 
-Bounded: what a guest may send is known from its records before it comes.
+Bounded: each file's record announces its size before the bytes arrive.
 """
 
 from __future__ import annotations
@@ -32,12 +32,12 @@ async def gather(
     object_format: str,
     deadline_s: float,
 ) -> dict[bytes, TreeEntry]:
-    """Read files and links; return their modes and blobs, which are in `git_dir` now.
+    """Read files and links into `git_dir`; return their modes and blobs.
 
-    A name that is gone meanwhile is not there.
+    A name that is gone meanwhile is left out.
 
     Raises:
-        ExportTooLarge: a file, or all of them, are larger than an export may be.
+        ExportTooLarge: a file, or the total, exceeds the limit of an export.
     """
     if not names:
         return {}
@@ -48,7 +48,7 @@ async def gather(
                 gathered.begin(item)
             else:
                 gathered.pack.write(item)
-        # It reads the whole pack once more.
+        # `finish` reads the whole pack once more.
         await asyncio.to_thread(gathered.finish)
     if gathered.pack.count:
         await index_blobs(git_dir, git_dir / _PACK)
@@ -58,7 +58,7 @@ async def gather(
 
 
 class _Gathered:
-    """What has come so far."""
+    """The entries and the pack so far."""
 
     def __init__(self, pack: BlobPack) -> None:
         self.pack = pack
@@ -67,7 +67,7 @@ class _Gathered:
         self._bytes = 0
 
     def begin(self, entry: GuestEntry) -> None:
-        """Take the next file's entry; its bytes follow."""
+        """Start the next file; its bytes follow."""
         self._end()
         self._bytes += entry.size
         if entry.size > FILE_BYTES_MAX or self._bytes > EXPORT_BYTES_MAX:
@@ -80,7 +80,7 @@ class _Gathered:
         self._current = entry
 
     def finish(self) -> None:
-        """Take the end."""
+        """Finish the last file and the pack."""
         self._end()
         self.pack.finish()
 

@@ -1,19 +1,19 @@
-"""The door to git on the host: the only place of this room that runs it.
+"""Run git on the host: the only module of this package that does.
 
 A repository may be hostile (hazard F4): its configuration can name programs
 that git runs (hooks, `core.fsmonitor`, filters, external diff, `core.sshCommand`,
-a promisor remote with an `ext::` URL ...). Two doors keep them shut:
+a promisor remote with an `ext::` URL ...). Two functions keep such programs from running:
 
-- `host_git` runs in the real repository, with what can be switched off
-  switched off, and only commands that read references and configuration or add
-  a verified pack. No transport is allowed, so a missing object fails instead of
-  being fetched by a command of the repository's choice.
-- `shadow_git` (see `shadow.py`) runs in a private git directory with a configuration
-  of our own: the repository's is never read there. Everything that looks at files
+- `host_git` runs in the real repository, with every feature disabled that can be,
+  and only commands that read references and configuration or add a verified pack.
+  No transport is allowed, so git fails on a missing object instead of fetching it
+  by a command of the repository's choice.
+- `shadow_git` (see `shadow.py`) runs in a private git directory with banger's
+  configuration, and never reads the repository's. Every command that reads files
   or attributes uses it, so filters have names but no commands.
 
-The user's own global configuration is read by `host_git` (identity, `safe.directory`)
-and never by `shadow_git`; the system's only for an identity that the user's does not have.
+`host_git` reads the user's own global configuration (identity, `safe.directory`), and
+the system's only for an identity that the user's lacks; `shadow_git` reads neither.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ _ENVIRONMENT = {
     "GIT_ATTR_NOSYSTEM": "1",
     "GIT_OPTIONAL_LOCKS": "0",
     "GIT_TERMINAL_PROMPT": "0",
-    # An empty list of allowed transports; 2.44 and newer have a switch of their own.
+    # An empty list of allowed transports; git 2.44 and newer have GIT_NO_LAZY_FETCH.
     "GIT_ALLOW_PROTOCOL": "",
     "GIT_NO_LAZY_FETCH": "1",
     "LC_ALL": "C",
@@ -69,7 +69,7 @@ def host_argv(*args: str) -> list[str]:
 
 
 def host_environment() -> dict[str, str]:
-    """Return what git's environment has on top of `host.proc`'s."""
+    """Return git's environment variables in addition to those of `host.proc`."""
     own = os.environ.get("XDG_CONFIG_HOME")
     return _ENVIRONMENT | ({"XDG_CONFIG_HOME": own} if own else {})
 
@@ -83,11 +83,11 @@ async def host_git(
 ) -> proc.Finished:
     """Run git in the real repository whose work tree is `top`.
 
-    `system`: read the system's configuration too.
+    `system`: also read the system's configuration.
 
     Raises:
         ToolMissing: git is not installed.
-        ToolFailed: its status is not in `ok`.
+        ToolFailed: git's status is not in `ok`.
     """
     return await proc.run(
         host_argv(*args),
@@ -125,7 +125,7 @@ async def shadow_git(
 def shadow_program(
     git_dir: Path, *args: str, stdin: IO[bytes]
 ) -> contextlib.AbstractAsyncContextManager[asyncio.subprocess.Process]:
-    """Start git with a private git directory and no work tree; it is killed on leaving."""
+    """Start git with a private git directory and no work tree; kill it on leaving."""
     environment = shadow_environment(git_dir, git_dir)
     return proc.piped([*_FLAGS, *args], stdin=stdin, cwd=git_dir, env=environment)
 
@@ -133,13 +133,13 @@ def shadow_program(
 async def shadow_output(
     git_dir: Path, work_tree: Path, *args: str, deadline_s: float
 ) -> AsyncGenerator[bytes, None]:
-    """Yield what git writes, with a private git directory over a work tree, as it comes.
+    """Run git with a private git directory over a work tree; yield its output as it comes.
 
-    The deadline is for each wait: the consumer's time is its own.
+    The deadline applies to each wait, not to the consumer's own time.
 
     Raises:
-        ToolFailed: it failed.
-        DeadlineExceeded: it stood still for `deadline_s`.
+        ToolFailed: git failed.
+        DeadlineExceeded: git wrote nothing for `deadline_s`.
     """
     import asyncio
 
@@ -171,8 +171,8 @@ async def index_pack(
     """Check a received pack strictly and store it: in quarantine, or in the repository itself.
 
     Raises:
-        ToolFailed: an object is broken, has a forbidden name, or one that it needs is missing.
-        DeadlineExceeded: it took too long.
+        ToolFailed: an object is broken, has a forbidden name, or needs a missing object.
+        DeadlineExceeded: git took too long.
     """
     import asyncio
 
@@ -197,7 +197,7 @@ async def index_pack(
 
 
 async def _tail(pipe: asyncio.StreamReader) -> bytes:
-    """Read to the end and keep the last part: a broken pack may have a million complaints."""
+    """Read to the end and keep the last part: a broken pack may cause a million messages."""
     kept = b""
     while chunk := await pipe.read(_KEPT_BYTES):
         kept = (kept + chunk)[-_KEPT_BYTES:]
@@ -210,6 +210,6 @@ def shadow_environment(git_dir: Path, work_tree: Path) -> dict[str, str]:
         "GIT_CONFIG_GLOBAL": "/dev/null",
         "GIT_DIR": str(git_dir),
         "GIT_WORK_TREE": str(work_tree),
-        # The private index is ours to refresh.
+        # git may refresh the private index.
         "GIT_OPTIONAL_LOCKS": "1",
     }

@@ -1,6 +1,6 @@
-"""Git's index file, versions 2 to 4: read its entries, give them another machine's stat data.
+"""Git's index file, versions 2 to 4: parse the entries, replace their stat data.
 
-The index is the host's own; git has just read it. An index that is not understood is refused.
+The index is the host's own, and git has just read it. An index of unknown format is refused.
 Pure. The format is gitformat-index(5).
 """
 
@@ -24,7 +24,7 @@ _SKIP_WORKTREE = 0x4000
 
 @dataclass(frozen=True)
 class IndexEntry:
-    """One entry. The stat data is of the file as git saw it last; numbers are cut to 32 bits."""
+    """One entry. The stat data is from git's last look at the file, truncated to 32 bits."""
 
     name: bytes
     mode: int
@@ -36,14 +36,14 @@ class IndexEntry:
     inode: int
     size: int
     offset: int
-    """Where the entry's stat data is in the file."""
+    """Offset of the entry's stat data in the index file."""
 
 
 def parse_index(content: bytes, object_format: str) -> list[IndexEntry]:
     """Return the entries of an index.
 
     Raises:
-        RepositoryRefused: it is not of a version that is known.
+        RepositoryRefused: the index is broken or of an unknown version.
     """
     try:
         return _parse(content, hashlib.new(object_format).digest_size)
@@ -57,7 +57,7 @@ def restat_index(
     *,
     find: Callable[[IndexEntry], GuestEntry | None],
 ) -> bytes:
-    """Return the index with the stat data that `find` gives; None leaves an entry as it is."""
+    """Return the index with the stat data from `find`; None keeps an entry unchanged."""
     changed = bytearray(content)
     for entry in parse_index(content, object_format):
         seen = find(entry)
@@ -127,7 +127,7 @@ def _parse(content: bytes, id_bytes: int) -> list[IndexEntry]:
 
 
 def _prefixed_name(content: bytes, at: int, before: bytes) -> tuple[bytes, int]:
-    """Return a name of version 4: how many bytes of the one before go, and what comes."""
+    """Parse a name of version 4: bytes to drop from the name before, then bytes to append."""
     byte = content[at]
     strip = byte & 0x7F
     while byte & 0x80:

@@ -1,7 +1,7 @@
-"""The commits of the guest's git: which is checked out, and a pack of what is new in it.
+"""The commits of the guest's git: the one checked out, and a pack of those since the prepare.
 
-Scripts that run in the guest and write nothing there (hazard A4). What they answer is hostile: an
-object's name and a number are parsed, the pack is received into a private file, bounded in size.
+Scripts run in the guest and write nothing there (hazard A4). Their output is hostile: an object
+name and a number are parsed, and the pack is received into a private file, bounded in size.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ cd "$1" 2>/dev/null && [ -d .git/objects ] || exit {NO_WORKSPACE}
 export GIT_DIR="$PWD/.git" GIT_WORK_TREE="$PWD" GIT_OPTIONAL_LOCKS=0 GIT_TERMINAL_PROMPT=0 LC_ALL=C
 git cat-file -e "$2" 2>/dev/null || exit {NO_COMMIT}
 """
-"""$1 the workspace, $2 the prepared commit. GIT_DIR is given, so its owner does not matter."""
+"""$1 the workspace, $2 the prepared commit. Setting GIT_DIR skips git's check of its owner."""
 _ASK = (
     _ENTER
     + """
@@ -53,7 +53,7 @@ _ANSWER = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64})\s+([0-9]{1,9})\s*")
 
 @dataclass(frozen=True)
 class GuestHead:
-    """What is checked out in the guest, and how many names `git status` lists there."""
+    """The commit checked out in the guest, and the number of names that `git status` lists."""
 
     commit: str
     uncommitted: int
@@ -63,8 +63,8 @@ async def ask_head(guest: GuestFiles, record: WorkspaceRecord) -> GuestHead:
     """Return the commit that is checked out in the guest.
 
     Raises:
-        GuestToolMissing: there is no git in the guest.
-        WorkspaceNotFound: its git directory, or the prepared commit in it, is gone.
+        GuestToolMissing: the guest has no git.
+        WorkspaceNotFound: the git directory, or the prepared commit in it, is gone.
         GuestRefused: git failed.
     """
     answer = await guest.run(_script(_ASK, record), deadline_s=ASK_DEADLINE_S)
@@ -78,12 +78,12 @@ async def ask_head(guest: GuestFiles, record: WorkspaceRecord) -> GuestHead:
 async def receive_commits(
     guest: GuestFiles, record: WorkspaceRecord, commit: str, pack: Path, *, deadline_s: float
 ) -> None:
-    """Write a pack of what `commit` has beyond the prepared one into the new file `pack`.
+    """Write a pack of the commits from the prepared one to `commit` into the new file `pack`.
 
     Raises:
-        UnsafeBranch: it is too large.
+        UnsafeBranch: the pack is too large.
         GuestRefused: git failed.
-        DeadlineExceeded: it took longer than `deadline_s`.
+        DeadlineExceeded: the transfer took longer than `deadline_s`.
     """
     argv = _script(_SEND, record, commit)
     size = 0

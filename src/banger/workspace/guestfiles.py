@@ -1,8 +1,8 @@
-"""What this room needs of a guest: run a program, unpack a tar, read a long output.
+"""The interface to a guest: run a program, unpack a tar, list and read files, stream output.
 
-The real one speaks to the agent (`banger.guest`); the tests have one that works in
-a directory of the host. Every method raises GuestGone when the guest is gone, and
-DeadlineExceeded after `deadline_s`.
+The real implementation uses the agent (`banger.guest`); the tests' implementation
+works in a directory of the host. Every method raises GuestGone when the guest is gone,
+and DeadlineExceeded after `deadline_s`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from banger.model.entries import GuestEntry
 
 @dataclass(frozen=True)
 class Completed:
-    """A program of the guest that ended. `status` is its exit status, 128+N for signal N."""
+    """The result of a program in the guest. `status` is its exit status, 128+N for signal N."""
 
     status: int
     untrusted_stdout: bytes
@@ -27,13 +27,13 @@ class Completed:
 
 
 class GuestOutput(Protocol):
-    """A running program whose stdout is read as it comes."""
+    """A running program whose stdout is streamed."""
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         """Yield stdout in chunks until its end."""
 
     async def completed(self) -> Completed:
-        """Wait for the end; stdout in the result is empty (it went through the iterator)."""
+        """Wait for the end; stdout in the result is empty, since the iterator yielded it."""
 
 
 class GuestFiles(Protocol):
@@ -48,19 +48,19 @@ class GuestFiles(Protocol):
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> Completed:
-        """Run a program as root to its end; what it wrote is bounded by the implementation."""
+        """Run a program as root to its end; the implementation bounds the output."""
 
     async def tar_in(
         self, path: str, chunks: AsyncIterable[bytes], *, empty_first: bool, deadline_s: float
     ) -> None:
-        """Unpack a tar stream below `path`, which is made if missing, and emptied if asked for."""
+        """Unpack a tar stream below `path`; create it if missing, empty it if `empty_first`."""
 
     async def list_directories(
         self, path: str, names: Sequence[bytes], *, deadline_s: float
     ) -> list[GuestEntry]:
-        """Return what is in directories below `path`; an empty name is `path` itself.
+        """Return the entries of directories below `path`; an empty name means `path` itself.
 
-        A name that is gone, no directory, or behind a link has no entries.
+        A name that is gone, is no directory, or lies behind a link has no entries.
         Raises GuestPathNotFound if `path` is no directory.
         """
 
@@ -69,7 +69,7 @@ class GuestFiles(Protocol):
     ) -> AsyncIterator[GuestEntry | bytes]:
         """Yield each file or symbolic link below `path`: its entry, then its bytes in chunks.
 
-        The chunks of an entry are exactly `size` bytes. A name that is gone is left out; the
+        An entry's chunks add up to exactly `size` bytes. A name that is gone is left out; the
         others come in the order of `names`.
         """
 
@@ -81,23 +81,23 @@ class GuestFiles(Protocol):
         cwd: str | None = None,
         env: Mapping[str, str] | None = None,
     ) -> AbstractAsyncContextManager[GuestOutput]:
-        """Run a program for the length of a `with` block; leaving it early kills the program.
+        """Run a program during a `with` block; leaving the block early kills the program.
 
-        The deadline is for its start; `read_output` holds one for the rest.
+        The deadline covers only the start; `read_output` has a deadline for the rest.
         """
 
 
 async def read_asked(
     guest: GuestFiles, path: str, names: Sequence[bytes], *, deadline_s: float
 ) -> AsyncGenerator[GuestEntry | bytes, None]:
-    """Yield what `read_files` does, and nothing that was not asked for (hazard E1).
+    """Yield from `read_files`, and check that the guest sends only requested names (hazard E1).
 
     Raises:
-        GuestProtocolError: the guest sent another name, or one name twice.
+        GuestProtocolError: the guest sent another name, or a name twice.
     """
     left = iter(names)
     async for item in guest.read_files(path, names, deadline_s=deadline_s):
-        # Looking for a name takes all names up to it from `left`.
+        # `in` consumes all names of `left` up to the match.
         if isinstance(item, GuestEntry) and item.name not in left:
             raise GuestProtocolError(f"The guest sent a file unasked: {item.name!r:.200}.")
         yield item
@@ -106,16 +106,16 @@ async def read_asked(
 async def read_output(
     output: GuestOutput, *, what: str, deadline_s: float
 ) -> AsyncGenerator[bytes | Completed, None]:
-    """Yield what a program writes, and last how it ended; a guest that stalls is given up.
+    """Yield a program's output, and finally its result; give up a guest that stalls.
 
     Raises:
-        DeadlineExceeded: it has not ended after `deadline_s`.
+        DeadlineExceeded: the program has not ended after `deadline_s`.
     """
     end = asyncio.get_running_loop().time() + deadline_s
     chunks = aiter(output)
     try:
         while True:
-            # Around each wait, not around the yield: the consumer's time is its own.
+            # Around each wait, not around the yield: the consumer's time does not count.
             async with asyncio.timeout_at(end):
                 untrusted_chunk = await anext(chunks, None)
             if untrusted_chunk is None:

@@ -1,8 +1,8 @@
 """The host's index as the guest's git would have written it: with the guest's own stat data.
 
-An entry gets it if the host's git takes the file for unchanged; every other one keeps the
-host's, which fits no file of the guest, so git reads the file there and sees the change. Then
-git in the guest sees every change, also one of the same size and modification time. Pure.
+An entry gets the guest's stat data if the host's git regards the file as unchanged. Every other
+entry keeps the host's, which matches no file of the guest, so the guest's git reads the file and
+sees the change, even a change that keeps size and modification time. Pure.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ def guest_index(facts: RepositoryFacts, index: bytes, put_in: PutIn) -> bytes:
 
 
 def _is_as_git_saw_it(entry: IndexEntry, sent: SentFile) -> bool:
-    """Tell whether the file on the host is one that the index knows, by its stat data."""
+    """Tell whether the sent file's stat data on the host matches the index."""
     status = sent.status
     seen = (int(status.st_ctime), int(status.st_mtime), status.st_ino, status.st_size)
     return tuple(number & _LOW for number in seen) == (

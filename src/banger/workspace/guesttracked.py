@@ -1,6 +1,6 @@
-"""What the guest's own git tracks: asked only where the files alone do not say enough.
+"""The names that the guest's own git tracks, needed only if the files alone are not enough.
 
-A guest without git, or whose git fails, tracks nothing. What it says is hostile: names are
+A guest without git, or whose git fails, tracks nothing. The output is hostile: names are
 checked, and the number of bytes is bounded.
 """
 
@@ -23,15 +23,15 @@ _LINE = re.compile(rb"(?P<tag>[A-Z]) (?P<mode>[0-7]{6}) [0-9a-f]{40,64} [0-3]\t(
 
 @dataclass(frozen=True)
 class Tracked:
-    """Names in the index of the guest."""
+    """Names in the guest's index."""
 
     names: frozenset[bytes] = field(default_factory=frozenset)
     skipped: frozenset[bytes] = field(default_factory=frozenset)
-    """Those that a sparse checkout in the guest has not in the work tree."""
+    """Names that a sparse checkout in the guest omits from the work tree."""
 
 
 def guest_git_environment(path: str) -> dict[str, str]:
-    """Return an environment for git at `path`, whoever owns the files there."""
+    """Return an environment in which git works at `path`, whoever owns the files."""
     return {
         "GIT_DIR": f"{path}/.git",
         "GIT_WORK_TREE": path,
@@ -43,7 +43,7 @@ def guest_git_environment(path: str) -> dict[str, str]:
 
 
 async def load_tracked(guest: GuestFiles, path: str) -> Tracked:
-    """Return what the guest's git tracks in the repository at `path`; nothing if it cannot say."""
+    """Return the names tracked by the guest's git in the repository at `path`; none on failure."""
     argv = ["git", "-c", "core.fsmonitor=false", "ls-files", "-t", "--stage", "-z"]
     output = await _read(guest, path, argv)
     names: set[bytes] = set()
@@ -60,7 +60,7 @@ async def load_tracked(guest: GuestFiles, path: str) -> Tracked:
 
 
 async def read_submodule_head(guest: GuestFiles, path: str) -> str | None:
-    """Return the commit that is checked out in a submodule; None if git cannot say."""
+    """Return the commit that is checked out in a submodule; None if git fails."""
     argv = ["git", "rev-parse", "--verify", "HEAD^{commit}"]
     output = await _read(guest, path, argv)
     untrusted_id = (output or b"").strip()
@@ -68,14 +68,14 @@ async def read_submodule_head(guest: GuestFiles, path: str) -> str | None:
 
 
 async def has_submodule_changes(guest: GuestFiles, path: str) -> bool:
-    """Tell whether a submodule's files are not those of its commit."""
+    """Tell whether a submodule's files differ from its commit."""
     argv = ["git", "-c", "core.fsmonitor=false", "status", "--porcelain"]
     output = await _read(guest, path, argv)
     return output is None or bool(output.strip())
 
 
 async def _read(guest: GuestFiles, path: str, argv: list[str]) -> bytes | None:
-    """Return what git writes in the guest; None if it cannot be run, or fails."""
+    """Run git in the guest and return its output; None if git fails or cannot be run."""
     environment = guest_git_environment(path)
     try:
         async with guest.open_output(

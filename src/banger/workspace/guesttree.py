@@ -1,8 +1,8 @@
-"""The guest's work tree as a tree of the host's git, byte for byte, and what cannot be in it.
+"""The guest's work tree as a tree of the host's git, byte for byte, with notices about the rest.
 
-Nothing is written in the guest (hazard A4), and its git is asked only which names it tracks, and
-where submodules are: without it, with a full disk, or with `.git` gone, the files come all the
-same.
+Writes nothing in the guest (hazard A4), and runs the guest's git only for the tracked names and the
+commits of submodules: without git, with a full disk, or with `.git` gone, the files can still be
+exported.
 """
 
 from __future__ import annotations
@@ -46,20 +46,20 @@ _STASH = (b".git/refs/stash", b".git/logs/refs/stash")
 
 @dataclass(frozen=True)
 class GuestTree:
-    """What the guest made of the base."""
+    """The guest's changes to the base."""
 
     base: Base
     changed: Entries
     """Changed and new files, with blobs of exactly the guest's bytes."""
     removed: frozenset[bytes]
-    """Names of the base that are gone, or under which there is something else."""
+    """Names of the base that are gone, or that now name something else."""
     kept: frozenset[bytes] = field(default_factory=frozenset)
-    """Names that are not in the work tree, since the guest's checkout is sparse."""
+    """Names that the guest's sparse checkout omits from the work tree."""
     notices: tuple[str, ...] = ()
 
     @property
     def work_tree(self) -> Entries:
-        """All of the guest's work tree, in the bytes that are there."""
+        """The guest's whole work tree, in the guest's own bytes."""
         gone = self.removed | self.kept
         files = (file for file in self.base.files if file.name not in gone)
         return {file.name: TreeEntry(file.mode, file.blob) for file in files} | self.changed
@@ -78,11 +78,11 @@ async def read_guest_tree(
     object_format: str,
     deadline_s: float,
 ) -> GuestTree:
-    """Return what differs from the base; its blobs are in `git_dir`, a shadow with that base.
+    """Return the differences from the base; store their blobs in `git_dir`, a shadow of that base.
 
     Raises:
-        WorkspaceNotFound: its directory is gone from the guest.
-        ExportTooLarge: there is more than an export may hold.
+        WorkspaceNotFound: the workspace's directory is gone from the guest.
+        ExportTooLarge: the work tree exceeds the limits of an export.
     """
     path = record.guest_path
     rules = IgnoreRules(git_dir, git_dir.parent / "mirror")
@@ -116,9 +116,9 @@ async def read_guest_tree(
 
 
 async def load_base_of(record: WorkspaceRecord, bases: Path, git_dir: Path) -> Base:
-    """Return the base of a workspace; if it is not known, the commit, its files unseen.
+    """Return the base of a workspace, or else a base made of the commit, without stat data.
 
-    An older banger kept no base; a base that is gone must not make the guest's work unreachable.
+    An older banger kept no base, and a missing base must not make the guest's work unreachable.
     """
     if record.base is not None:
         with contextlib.suppress(RepositoryRefused):
@@ -129,7 +129,7 @@ async def load_base_of(record: WorkspaceRecord, bases: Path, git_dir: Path) -> B
 
 
 def _require_tree(changed: Iterable[bytes], there: Set[bytes]) -> None:
-    """Check that no file is below another one, or below a link (hazard E1).
+    """Check that no file lies below another file or a link (hazard E1).
 
     Raises:
         GuestProtocolError: the guest lies.
@@ -140,7 +140,7 @@ def _require_tree(changed: Iterable[bytes], there: Set[bytes]) -> None:
 
 
 async def _ask_tracked(guest: GuestFiles, path: str, base: Base, found: Findings) -> Tracked:
-    """Ask the guest's git only when something is ignored or missing."""
+    """Return the names tracked by the guest's git; run it only if a file is ignored or missing."""
     there = len(found.unchanged) + len(found.submodules)
     there += len({file.name for file in base.files}.intersection(found.to_read))
     if found.some_ignored or there < len(base.files):
@@ -149,9 +149,9 @@ async def _ask_tracked(guest: GuestFiles, path: str, base: Base, found: Findings
 
 
 def _keep_mode(entry: TreeEntry, file: BaseFile | None) -> TreeEntry:
-    """Return the entry with the base's mode, if the guest did not change the file's.
+    """Return the entry with the base's mode, unless the guest changed the file's mode.
 
-    They differ where the host's git does not trust modes.
+    The two modes differ if the host's git does not trust modes.
     """
     regular = (MODE_FILE, MODE_EXECUTABLE)
     if file is None or file.seen is None or {entry.mode, file.mode} - set(regular):
@@ -167,7 +167,7 @@ def _is_same(entry: TreeEntry, file: BaseFile | None) -> bool:
 async def _look_at_submodules(
     guest: GuestFiles, path: str, files: dict[bytes, BaseFile], found: Findings
 ) -> tuple[dict[bytes, TreeEntry], list[bytes]]:
-    """Return the submodules that are at another commit, and those with changes of their own."""
+    """Return the submodules at another commit, and the submodules with uncommitted changes."""
     moved: dict[bytes, TreeEntry] = {}
     busy: list[bytes] = []
     if not found.submodules:

@@ -1,8 +1,8 @@
-"""Which of the guest's new names are ignored: asked of the host's git, with the guest's patterns.
+"""Find the ignored ones of the guest's new names, with the host's git and the guest's patterns.
 
-Works in a mirror, a directory of ours that holds nothing but directories of the guest's
-names and its `.gitignore` files; the repository's and the user's own patterns are those of
-the import (`info/exclude` of the shadow). The patterns are hostile and only ever data.
+Works in a mirror, a private directory that contains only directories of the guest's names and
+the guest's `.gitignore` files. The patterns of the repository and the user are those of the
+import (`info/exclude` of the shadow). The patterns are hostile, but used only as data.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from banger.workspace.names import parents
 
 
 class IgnoreRules:
-    """The patterns that are known so far."""
+    """The patterns added so far."""
 
     def __init__(self, git_dir: Path, mirror: Path) -> None:
         self._git_dir = git_dir
@@ -30,7 +30,7 @@ class IgnoreRules:
         """Add `.gitignore` files, by name.
 
         Raises:
-            GuestProtocolError: the guest named one thing as a file and as a directory.
+            GuestProtocolError: the guest sent a name both as a file and as a directory.
         """
         for name, content in untrusted_files.items():
             self._make_directories(parents(name))
@@ -40,13 +40,13 @@ class IgnoreRules:
     async def find_ignored(
         self, files: Iterable[bytes], directories: Iterable[bytes]
     ) -> frozenset[bytes]:
-        """Return which of these names are ignored, by themselves or by a directory above."""
+        """Return the names that are ignored, by themselves or by a parent directory."""
         files, directories = tuple(files), tuple(directories)
         for name in files:
             self._make_directories(parents(name))
         for name in directories:
             self._make_directories([*parents(name), name])
-        # A name that starts with a colon would be magic; `./` keeps it a name.
+        # A leading colon would start a magic pathspec; `./` prevents that.
         asked = b"".join(b"./%s\0" % name for name in (*files, *directories))
         if not asked:
             return frozenset()
@@ -67,7 +67,7 @@ class IgnoreRules:
 
 @contextlib.contextmanager
 def _mirror_errors() -> Iterator[None]:
-    """Turn what only a lying guest can cause into an error of its own."""
+    """Raise GuestProtocolError for file errors that only a lying guest can cause."""
     try:
         yield
     except (FileExistsError, NotADirectoryError, IsADirectoryError) as error:

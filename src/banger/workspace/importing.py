@@ -1,16 +1,16 @@
-"""Put a repository into a guest: plan, then act.
+"""Copy a repository into a guest: plan, then act.
 
-The import is whole or absent: everything is unpacked into a directory beside the target,
-which one rename makes the workspace. An export never sees half of it; a failed import
-leaves the target as it was and can be repeated. The names are fixed
+The import is complete or absent: everything is unpacked into a directory beside the target,
+and one rename turns that directory into the workspace. An export never sees half a workspace;
+a failed import leaves the target unchanged and can be repeated. The names are fixed
 (`.NAME.banger-import`, `.NAME.banger-previous`), since prepares of one VM run one after
-the other (workspace lock L3, held by the caller); what an import that was cut off left
-behind, the next one empties.
+the other (workspace lock L3, held by the caller); each import empties the leftovers of an
+interrupted one.
 
-A directory that is not a workspace of ours is never replaced. One that is moves aside,
+A directory that is not a banger workspace is never replaced. A workspace is moved aside,
 one generation deep, so that work in it which was never exported is not lost.
 
-The guest needs a shell, no git. What is sent is in `sending.py`. Needs no VM lock (hazard C1).
+The guest needs a shell, but not git. `sending.py` sends the files. Needs no VM lock (hazard C1).
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ from banger.workspace.skeleton import MARKER
 
 GUEST_HOME = "/root"
 STEP_DEADLINE_S = 60.0
-"""For each of the small commands around the transfer."""
+"""Deadline of each small command around the transfer."""
 
 _TAKEN = 93
 _CHECK = """
@@ -72,12 +72,13 @@ case $1 in "$HOME"/*) chmod o+x "$HOME" ;; esac
 exit 0
 """
 )
-"""$1 the workspace, $2 our marker in it, $3 the new one, $4 where the old one goes, $5 a user's
-git configuration with the host's identity, for repositories that are made in the guest."""
+"""$1 the workspace, $2 its marker, $3 the new directory, $4 the place of the old workspace, $5 a
+user's git configuration with the host's identity, for repositories that are created in the
+guest."""
 
 
 def plan_import(facts: RepositoryFacts, guest_path: str | None = None) -> ImportPlan:
-    """Return what an import of these facts will do. Pure.
+    """Return the plan of an import of these facts. Pure.
 
     Raises:
         InvalidRequest: `guest_path` is not an absolute path below the guest's root.
@@ -102,16 +103,16 @@ async def import_workspace(
     progress: Progress | None = None,
     scratch: Path | None = None,
 ) -> PreparedWorkspace:
-    """Make the workspace of a plan in the guest, and its base below `bases`.
+    """Create a plan's workspace in the guest, and its base below `bases`.
 
-    The caller holds the VM's workspace lock. `scratch` is where the temporary directory goes; it
-    is on the file system of `bases`.
+    The caller holds the VM's workspace lock. `scratch` is the parent of the temporary directory
+    and is on the file system of `bases`.
 
     Raises:
-        GuestPathTaken: the guest path holds something else.
+        GuestPathTaken: the guest path holds something other than a workspace.
         RepositoryRefused: the repository changed or cannot be read.
-        DeadlineExceeded: it took longer than `deadline_s`.
-        GuestGone, GuestRefused: the guest could not do it.
+        DeadlineExceeded: the import took longer than `deadline_s`.
+        GuestGone, GuestRefused: the guest is gone, or a command in it failed.
     """
     try:
         async with asyncio.timeout(deadline_s):
@@ -139,7 +140,7 @@ async def _import(
         )
         _require_ok(published, plan)
     except BaseException:
-        # Best effort, in the caller's last moments: the next import empties it anyway.
+        # Best effort while the caller is being cancelled: the next import empties it anyway.
         with contextlib.suppress(BangerError, TimeoutError):
             async with asyncio.timeout(STEP_DEADLINE_S):
                 await guest.run(["rm", "-rf", "--", staging], deadline_s=STEP_DEADLINE_S)
@@ -159,11 +160,11 @@ async def _import(
 
 
 def _silent(stage: str, done: int, total: int) -> None:
-    """Take progress from those who did not ask for it."""
+    """Ignore progress, for callers without a callback."""
 
 
 async def _script(guest: GuestFiles, script: str, *args: str) -> Completed:
-    """Run one of the fixed scripts; its arguments stay arguments (hazard G2)."""
+    """Run one of the fixed scripts, passing its arguments as arguments only (hazard G2)."""
     return await guest.run(["sh", "-c", script, "banger", *args], deadline_s=STEP_DEADLINE_S)
 
 
@@ -186,7 +187,7 @@ def _beside(guest_path: str, what: str) -> str:
 
 
 def _notices(facts: RepositoryFacts, previous: str | None) -> tuple[str, ...]:
-    """Return what the user should know about what did not arrive."""
+    """Return notices for the user about files that were not copied or were moved."""
     notices = []
     if facts.untracked_left_out:
         notices.append(

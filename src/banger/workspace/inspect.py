@@ -1,12 +1,11 @@
-"""Read everything about a host repository that an import needs, and act on nothing.
+"""Read everything about a host repository that an import needs, and change nothing.
 
-No VM, no lock (hazard C1): the facts are a value that may be printed (`--dry-run`) or
-imported later. The names and the index in them belong together: the index is a private copy,
-refreshed by git, and git listed the names from that copy. Contents are read when
-they are sent.
+No VM, no lock (hazard C1): the facts are a value that can be printed (`--dry-run`) or
+imported later. Their names and index are consistent: the index is a private copy, refreshed
+by git, and git listed the names from that copy. Contents are read only when they are sent.
 
-Reads the repository through `git.py`'s doors; writes only in a private
-temporary directory, which is gone on return.
+Reads the repository through `git.py`; writes only in a private temporary directory,
+which is removed on return.
 """
 
 from __future__ import annotations
@@ -49,16 +48,16 @@ async def inspect_repository(
     from_ref: str | None = None,
     scratch: Path | None = None,
 ) -> RepositoryFacts:
-    """Return the facts about the repository that `path` is in.
+    """Return the facts about the repository that contains `path`.
 
-    `branch` is the new branch to start in the guest, at `from_ref` (default: the
-    commit that is checked out). `scratch` is where the temporary directory goes.
+    `branch` is the new branch to create in the guest, at `from_ref` (default: the
+    commit that is checked out). `scratch` is the parent of the temporary directory.
 
     Raises:
         NotARepository: see `locate_repository`.
         RepositoryRefused: no commit yet, objects missing, names that no file may have, ...
         InvalidRequest: `branch` or `from_ref` is not valid.
-        BranchConflict: `branch` exists already.
+        BranchConflict: `branch` already exists.
     """
     places = await asyncio.to_thread(locate_places, path)
     head, config = await asyncio.gather(_read_head(places), load_config(places))
@@ -125,7 +124,7 @@ async def require_branch_name(places: Places, branch: str) -> None:
     """Check the name of a branch.
 
     Raises:
-        InvalidRequest: git does not allow it.
+        InvalidRequest: git does not allow the name.
     """
     bad = branch.startswith("-") or branch == "HEAD" or not branch or "\0" in branch
     if not bad:
@@ -154,7 +153,7 @@ async def _resolve_ref(places: Places, ref: str) -> str:
 
 
 async def _require_commit(places: Places, git_dir: Path, commit: str, *, partial: bool) -> bool:
-    """Check that the commit and its tree are here; tell whether it has parents."""
+    """Check that the commit and its tree exist; return whether the commit has parents."""
     shown = await shadow_git(git_dir, places.top, "cat-file", "commit", commit, ok=(0, 128))
     missing = shown.status != 0
     if not missing and partial:
@@ -173,7 +172,7 @@ async def _require_commit(places: Places, git_dir: Path, commit: str, *, partial
 
 
 async def _with_names(facts: RepositoryFacts, git_dir: Path) -> RepositoryFacts:
-    """Return the facts with everything that the index and the work tree say."""
+    """Complete the facts from the index and the work tree."""
     head_of_index = facts.head_commit or facts.commit
     (git_dir / "HEAD").write_text(f"{head_of_index}\n")
     indexed = copy_index(facts.places, git_dir)
@@ -208,11 +207,11 @@ async def _with_names(facts: RepositoryFacts, git_dir: Path) -> RepositoryFacts:
 async def _with_other_commit(
     facts: RepositoryFacts, git_dir: Path, listing: Listing
 ) -> RepositoryFacts:
-    """Return the facts for `--from` another commit: its tree, not the work tree.
+    """Complete the facts for `--from` another commit: from its tree, not the work tree.
 
-    `git switch -c B REF` carries changes over where they do not collide. What
-    would collide is hard to see from outside, so changed tracked files are
-    refused; untracked ones are carried if their names are free.
+    `git switch -c B REF` carries changes over if they do not collide. Collisions are hard
+    to predict from outside, so changed tracked files are refused; untracked files are
+    carried over if their names are free.
     """
     if listing.changes:
         raise RepositoryRefused(
@@ -241,7 +240,7 @@ async def _with_other_commit(
 def _require_free(
     untracked: Iterable[bytes], tree: dict[bytes, int], facts: RepositoryFacts
 ) -> None:
-    """Check that no untracked file stands where the other commit has something."""
+    """Check that no untracked file collides with a name of the other commit."""
     directories = {above for name in tree for above in parents(name)}
     for name in untracked:
         if name in tree or name in directories or not set(parents(name)).isdisjoint(tree):

@@ -1,7 +1,7 @@
-"""Ask git for the names in an index, a work tree or a commit, and look at the files.
+"""List the names in an index, a work tree or a commit with git, and check the files.
 
 Git runs on a private index (`shadow.py`) and knows no program of the repository's
-choice. Read-only on the work tree. Names are refused here, once, if no file may have them.
+choice. Read-only on the work tree. Names that no file may have are refused here, once.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ MODE_SYMLINK = 0o120000
 
 @dataclass(frozen=True)
 class Listing:
-    """What git says about names: tracked (with mode), changed, untracked."""
+    """Git's lists of names: tracked (with mode), changed, untracked."""
 
     tracked: dict[bytes, int]
     changes: tuple[Change, ...]
@@ -34,7 +34,7 @@ class Listing:
 
 
 async def list_names(git_dir: Path, places: Places) -> Listing:
-    """Refresh the private index; return what git says about the names in it."""
+    """Refresh the private index and list its names."""
     status = await shadow_git(
         git_dir,
         places.top,
@@ -43,7 +43,7 @@ async def list_names(git_dir: Path, places: Places) -> Listing:
         "-z",
         "--untracked-files=all",
         "--no-renames",
-        # Looking into a submodule would run git with the submodule's configuration.
+        # Entering a submodule would run git with the submodule's configuration.
         "--ignore-submodules=all",
     )
     staged = await shadow_git(git_dir, places.top, "ls-files", "--stage", "-z")
@@ -67,7 +67,7 @@ def parse_status(output: bytes) -> tuple[tuple[Change, ...], tuple[bytes, ...]]:
         if kind == b"?":
             untracked.append(record[2:])
         elif kind in (b"1", b"u"):
-            # "1 XY sub mH mI mW hH hI path"; "u" has two modes and one hash more.
+            # "1 XY sub mH mI mW hH hI path"; "u" has one more mode and one more hash.
             name = record.split(b" ", 8 if kind == b"1" else 10)[-1]
             letters = record[2:4].decode("ascii").replace(".", " ")
             changes.append(Change(name, staged=letters[0], unstaged=letters[1]))
@@ -100,10 +100,10 @@ def gitlinks(tracked: dict[bytes, int]) -> tuple[bytes, ...]:
 
 
 def survey(top: Path, wanted: dict[bytes, int]) -> tuple[tuple[WorkFile, ...], tuple[bytes, ...]]:
-    """Return which of these names exist and can be sent, and which exist and cannot.
+    """Return the existing files that can be sent, and the names of those that cannot.
 
     Raises:
-        RepositoryRefused: the user may not read one of the files.
+        RepositoryRefused: the user may not read a file.
     """
     files: list[WorkFile] = []
     left_out: list[bytes] = []

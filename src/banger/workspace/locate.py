@@ -1,5 +1,5 @@
-"""Find the repository that a path is in. Synchronous and light: the command line
-calls it before anything exists (product contract, section 5, step 1).
+"""Find the repository that contains a path. Synchronous and light, since the command
+line calls it before anything else (product contract, section 5, step 1).
 
 Runs git once, read-only; writes nothing, takes no lock.
 """
@@ -19,7 +19,7 @@ LOCATE_DEADLINE_S = 30.0
 
 @dataclass(frozen=True)
 class Places:
-    """Where the parts of one repository are; a worktree or submodule has them apart."""
+    """Paths of the parts of one repository, which a worktree or submodule keeps apart."""
 
     top: Path
     git_dir: Path
@@ -33,18 +33,18 @@ class Places:
 
 
 def locate_repository(path: str | os.PathLike[str]) -> Path:
-    """Return the top of the work tree that `path` is in.
+    """Return the top of the work tree that contains `path`.
 
     Raises:
-        NotARepository: nothing there, not a directory, no repository, a bare one, inside a
-            git directory, or one that git does not trust.
+        NotARepository: `path` does not exist, is not a directory, or is in no repository, a bare
+            repository, a git directory, or a repository that git does not trust.
         ToolMissing: git is not installed.
     """
     return locate_places(path).top
 
 
 def locate_places(path: str | os.PathLike[str]) -> Places:
-    """As `locate_repository`, with every place that the import reads.
+    """Like `locate_repository`, but return all paths that an import reads.
 
     Raises: as `locate_repository`.
     """
@@ -108,7 +108,7 @@ def _require_directory(path: str | os.PathLike[str]) -> Path:
 
 
 def _refusal(start: Path, lines: list[str], said: str) -> NotARepository:
-    """Return the error for what git printed before it gave up."""
+    """Return the error for git's output."""
     last = said.strip().splitlines()[-1:] or ["git gave no reason"]
     if "dubious ownership" in said:
         return NotARepository(

@@ -1,10 +1,9 @@
-"""Which names of a repository may become files. Pure.
+"""Check which names of a repository may become files. Pure.
 
-Names in an index, a tree or a patch are bytes that anybody may have made up
-(hazards E1, F4). A name is safe if it stays below the directory that it is
-joined to and never reaches git's own directory, on any file system that the
-host may have: case folded, with NTFS's short names, streams and trailing dots, or
-with the code points that HFS+ ignores.
+Names in an index, a tree or a patch are bytes that an attacker may have chosen
+(hazards E1, F4). A name is safe if it stays below its base directory and never
+reaches git's own directory, on any file system of the host: case-insensitive, with
+NTFS's short names, streams and trailing dots, or with the code points that HFS+ ignores.
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ def is_safe_name(untrusted_name: bytes) -> bool:
     """Tell whether a slash-separated name stays below its directory and out of `.git`."""
     if not untrusted_name or len(untrusted_name) > NAME_BYTES_MAX or b"\0" in untrusted_name:
         return False
-    # A backslash is an ordinary byte here and a separator elsewhere: both readings must be safe.
+    # A backslash is an ordinary byte on Linux and a separator elsewhere; both must be safe.
     parts = untrusted_name.split(b"/")
     if b"\\" in untrusted_name:
         parts += untrusted_name.replace(b"\\", b"/").strip(b"/").split(b"/")
@@ -36,7 +35,7 @@ def is_safe_name(untrusted_name: bytes) -> bool:
 
 
 def parse_directory(untrusted_directory: str | None) -> str | None:
-    """Return the normal form of a directory of the repository; None for its top.
+    """Normalise a directory within the repository; None for the repository's top.
 
     Raises:
         InvalidRequest: the directory is absolute or leads out of the repository.
@@ -56,7 +55,7 @@ def is_gitmodules(untrusted_name: bytes) -> bool:
 
 
 def parents(name: bytes) -> list[bytes]:
-    """Return every directory above `name`, the outermost first: `a/b/c` gives `a`, `a/b`."""
+    """Return every directory above `name`, outermost first: `a/b/c` gives `a`, `a/b`."""
     return [name[: match.start()] for match in re.finditer(b"/", name)]
 
 

@@ -1,7 +1,7 @@
-"""Make what an import sends besides the files of the work tree: the pack of one commit
-and its index, and for `--from` a checkout of another commit.
+"""Prepare the rest of an import besides the work tree's files: the pack of one commit
+and the index, and for `--from` a checkout of another commit.
 
-All of it in a private temporary directory, with git in a shadow of the repository
+Works in a private temporary directory, with git in a shadow of the repository
 (`shadow.py`); reads the repository's objects and writes nothing there. No lock.
 """
 
@@ -19,12 +19,12 @@ from banger.workspace.git import shadow_git
 from banger.workspace.shadow import make_shadow, write_index
 
 _SETTLED_S = 10
-"""Checked out files are dated so far back that no entry of their index is racily clean."""
+"""Seconds by which checked out files are dated back, so that no index entry is racily clean."""
 
 
 @dataclass(frozen=True)
 class Material:
-    """Where the import reads from. Lives as long as the temporary directory."""
+    """The sources of an import. Valid as long as the temporary directory exists."""
 
     git_dir: Path
     tree: Path
@@ -34,7 +34,7 @@ class Material:
 
 
 async def gather_material(facts: RepositoryFacts, directory: Path) -> Material:
-    """Return the tree and index to send, checking another commit out if need be."""
+    """Return the tree and index to send; check out another commit first if needed."""
     git_dir = make_shadow(directory, facts.places, commit=facts.commit, settings=facts.settings)
     if facts.has_parents:
         (git_dir / "shallow").write_text(f"{facts.commit}\n")
@@ -52,8 +52,8 @@ async def gather_material(facts: RepositoryFacts, directory: Path) -> Material:
 async def make_pack(facts: RepositoryFacts, material: Material) -> Path:
     """Pack the commit, its tree and everything staged; return the path without suffix.
 
-    As cheap as it gets: what the repository has packed is copied as it is, no deltas are
-    searched, loose objects are deflated at the lowest level.
+    Made as cheaply as possible: packed objects are copied unchanged, no deltas are searched, and
+    loose objects are deflated at the lowest level.
 
     Raises:
         RepositoryRefused: an object is missing or broken.
@@ -83,7 +83,7 @@ async def make_pack(facts: RepositoryFacts, material: Material) -> Path:
 
 
 async def _check_out(git_dir: Path, tree: Path, commit: str) -> None:
-    """Write the commit's files into `tree` and an index that knows them."""
+    """Write the commit's files into `tree`, and an index with their stat data."""
     await shadow_git(git_dir, tree, "read-tree", commit)
     await shadow_git(git_dir, tree, "checkout-index", "--all", "--quiet", "--force")
     await asyncio.to_thread(_date_back, tree, int(time.time()) - _SETTLED_S)

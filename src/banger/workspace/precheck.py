@@ -1,7 +1,7 @@
-"""Ask before a command runs whether its result can be brought back as a branch afterwards.
+"""Check before a command runs whether its result can be exported as a branch afterwards.
 
-Reads the repository only. What is asked here may change while the command runs, so bringing the
-result back asks again; this is so that nobody waits an hour for a refusal that was certain.
+Reads the repository only. The answer may change while the command runs, so the export checks
+again; this check spares the user an hour's wait for a certain refusal.
 """
 
 from __future__ import annotations
@@ -18,18 +18,18 @@ from banger.workspace.locate import Places, locate_places
 from banger.workspace.names import parents
 
 ROOM_BYTES = 16 * 1024 * 1024
-"""Less free space than this is called none: git needs some for any pack."""
+"""Less free space than this counts as full: git needs some for any pack."""
 
 
 async def require_branch_possible(path: str | os.PathLike[str], branch: str) -> None:
-    """Check that a branch can be added to the repository that `path` is in.
+    """Check that a branch can be added to the repository that contains `path`.
 
-    Whether there is a branch of this very name is not asked.
+    Does not check whether a branch of exactly this name exists.
 
     Raises:
         NotARepository: see `locate_repository`.
         InvalidRequest: git does not allow the name.
-        BranchConflict: another branch stands where a directory of branches would have to be.
+        BranchConflict: another branch has the name of a parent directory of this branch.
         RepositoryRefused: the git directory cannot be written.
         NoSpace: its file system is full.
     """

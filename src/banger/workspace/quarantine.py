@@ -1,7 +1,7 @@
-"""Commits of a guest, checked before they reach the repository (hazard E1).
+"""Check a guest's commits before they reach the repository (hazard E1).
 
-A shadow git directory borrows the repository's objects and holds what the guest sent; git checks
-every object, link and name there (`index-pack --strict`). Only what passed is added to
+A shadow git directory borrows the repository's objects and holds the guest's pack; git checks
+every object, link and name there (`index-pack --strict`). Only a pack that has passed is added to
 the repository.
 """
 
@@ -22,11 +22,11 @@ from banger.workspace.names import is_safe_name
 async def verify_commits(
     git_dir: Path, places: Places, record: WorkspaceRecord, *, commit: str, pack: Path
 ) -> None:
-    """Check everything about the guest's commits, in quarantine.
+    """Check the guest's commits in quarantine.
 
     Raises:
-        UnsafeBranch: they are broken, hold names that no work tree may have, or do not build on
-            the prepared commit.
+        UnsafeBranch: the commits are broken, contain names that no work tree may have, or do not
+            descend from the prepared commit.
     """
     try:
         if pack.exists():
@@ -53,7 +53,7 @@ async def verify_commits(
 async def count_commits(
     git_dir: Path, places: Places, prepared: str, commit: str
 ) -> tuple[int, int]:
-    """Return how many commits are new, and how many files they change."""
+    """Return the number of new commits, and the number of files that they change."""
     counted = await shadow_git(git_dir, places.top, "rev-list", "--count", commit, f"^{prepared}")
     changed = await shadow_git(
         git_dir,

@@ -1,7 +1,7 @@
-"""Send a repository into a guest: its files, what they became there, then `.git`.
+"""Send a repository into a guest: first the work tree's files, then `.git`.
 
-Files of the work tree go first, while the pack is made. Then the guest says which inodes and times
-they got: for the base (`basemaking.py`), and for the index (`guestindex.py`), which goes last with
+The work tree's files are sent while the pack is made. Then the guest reports their new inodes and
+times, for the base (`basemaking.py`) and for the index (`guestindex.py`), which is sent last with
 the rest of `.git`. Writes into the staging directory of the guest, and the base on the host.
 """
 
@@ -26,7 +26,7 @@ from banger.workspace.tarstream import SentFile, gathered, work_tree_chunks
 
 @dataclass(frozen=True)
 class Transfer:
-    """Where an import goes."""
+    """The destination of an import."""
 
     guest: GuestFiles
     plan: ImportPlan
@@ -48,7 +48,7 @@ async def send_repository(transfer: Transfer, directory: Path, bases: Path, coun
 
 
 class Count:
-    """What has been sent so far, told to the progress callback."""
+    """The files and bytes sent so far, reported to the progress callback."""
 
     def __init__(self, plan: ImportPlan, progress: Progress) -> None:
         self.sent: dict[bytes, SentFile] = {}
@@ -70,7 +70,7 @@ class Count:
 
 @contextlib.asynccontextmanager
 async def _packing(facts: RepositoryFacts, material: Material) -> AsyncIterator[asyncio.Task[Path]]:
-    """The making of the pack, beside the block; ended with it."""
+    """Make the pack in a task during the block; cancel the task on leaving."""
     task = asyncio.create_task(make_pack(facts, material))
     try:
         yield task
@@ -81,9 +81,9 @@ async def _packing(facts: RepositoryFacts, material: Material) -> AsyncIterator[
 
 
 async def _send_tree(transfer: Transfer, material: Material, count: Count) -> PutIn:
-    """Send the work tree, and have the guest say what has become of it."""
+    """Send the work tree and list the resulting files in the guest."""
     guest, staging, deadline_s = transfer.guest, transfer.staging, transfer.deadline_s
-    # The stream is closed here: it reads files below the temporary directory.
+    # Close the stream here, since it reads files below the temporary directory.
     async with contextlib.aclosing(_tree_stream(transfer.plan, material, count)) as chunks:
         await guest.tar_in(staging, chunks, empty_first=True, deadline_s=deadline_s)
     names = {above for name in count.sent for above in parents(name)}
@@ -109,7 +109,7 @@ async def _tree_stream(
 async def _send_git_dir(
     transfer: Transfer, material: Material, put_in: PutIn, packing: asyncio.Task[Path]
 ) -> None:
-    """Send `.git`, with the pack when it is ready, and an index that knows the guest's files."""
+    """Send `.git`, with the pack once ready, and an index with the guest's stat data."""
     facts, index = transfer.plan.facts, material.index
     if index is not None:
         index = await asyncio.to_thread(guest_index, facts, index, put_in)
@@ -130,7 +130,7 @@ def _whole_tar(chunks: Generator[bytes, None, None]) -> Generator[bytes, None, N
 def _sources(
     facts: RepositoryFacts, material: Material
 ) -> Iterator[tuple[Path, tuple[WorkFile, ...]]]:
-    """Yield each tree with its files: for `--from`, untracked ones come from the work tree."""
+    """Yield each tree with its files; for `--from`, the work tree provides the untracked files."""
     if material.tree == facts.top:
         yield facts.top, facts.files
         return
@@ -140,7 +140,7 @@ def _sources(
 
 
 async def _threaded(chunks: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
-    """Yield from a blocking iterator, one chunk ahead, each made in a thread."""
+    """Yield from a blocking iterator, which runs one chunk ahead in a thread."""
     loop = asyncio.get_running_loop()
     ahead = loop.run_in_executor(None, next, chunks, b"")
     try:

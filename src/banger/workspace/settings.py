@@ -1,8 +1,8 @@
-"""What of a repository's configuration follows into the guest: the few keys named
-here, and nothing else (hazard F4; product contract, section 6).
+"""The part of a repository's configuration that is copied into the guest: the few keys
+listed here, and nothing else (hazard F4; product contract, section 6).
 
-Reads the configuration through git (which runs nothing), the ignore and
-attribute files that it names, and no others. Writes nothing on the host.
+Reads the configuration through git (which runs no program), the ignore and attribute
+files named there, and no other files. Writes nothing on the host.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from banger.workspace.git import host_git
 from banger.workspace.locate import Places
 
 SIDE_FILE_BYTES_MAX = 4 * 1024 * 1024
-"""An ignore or attribute file larger than this is left out; git reads at most 100 MiB."""
+"""Larger ignore and attribute files are left out; git reads at most 100 MiB."""
 
 _IDENTITY = ("user.name", "user.email")
 _IDENT = re.compile(rb"(?P<name>[^<\n]+) <(?P<email>[^>\n]+)> [0-9]+ [+-][0-9]{4}\n")
-"""What `git var` prints of an identity; the end is a time."""
+"""An identity as printed by `git var`; it ends with a time."""
 _CHOICES = {
     "core.filemode": ("true", "false"),
     "core.ignorecase": ("true", "false"),
@@ -40,7 +40,7 @@ _URL = re.compile(
 
 
 async def load_settings(places: Places, config: Mapping[str, bytes]) -> Settings:
-    """Return what follows, given the repository's `config` (see `load_config`)."""
+    """Return the settings to copy, given the repository's `config` (see `load_config`)."""
     options = await _load_identity(places, config)
     for key, allowed in _CHOICES.items():
         value = _normal(config[key]) if key in config else None
@@ -61,10 +61,10 @@ async def load_settings(places: Places, config: Mapping[str, bytes]) -> Settings
 
 
 async def load_config(places: Places) -> dict[str, bytes]:
-    """Return the configuration that holds in the repository: the user's, then its own.
+    """Return the configuration in effect in the repository: the user's, then its own.
 
-    Keys are as git prints them, section and variable in lower case; of several
-    values the last counts. A key without a value means `true`.
+    Keys are as git prints them, with section and variable in lower case. The last of several
+    values wins. A key without a value means `true`.
     """
     listed = await host_git(places.top, "config", "--list", "-z")
     config: dict[str, bytes] = {}
@@ -77,8 +77,8 @@ async def load_config(places: Places) -> dict[str, bytes]:
 async def _load_identity(places: Places, config: Mapping[str, bytes]) -> dict[str, bytes]:
     """Return the name and e-mail address that the host's git puts into a commit.
 
-    If the configuration lacks either, git is asked: it may know them from the system's
-    configuration, or from the account and the host's full name. Git may know none.
+    If the configuration lacks either, git may derive them from the system's configuration, or
+    from the account and the host's full name. Git may find none.
     """
     identity = {key: config[key] for key in _IDENTITY if config.get(key)}
     if len(identity) == len(_IDENTITY):
@@ -89,7 +89,7 @@ async def _load_identity(places: Places, config: Mapping[str, bytes]) -> dict[st
 
 
 def is_partial_clone(config: Mapping[str, bytes]) -> bool:
-    """Tell whether objects may be missing that a remote has promised."""
+    """Tell whether objects may be missing since a remote has promised them."""
     return "extensions.partialclone" in config or any(
         key.startswith("remote.") and key.endswith(".promisor") for key in config
     )
@@ -98,7 +98,7 @@ def is_partial_clone(config: Mapping[str, bytes]) -> bool:
 def strip_credentials(untrusted_url: bytes) -> bytes:
     """Return a remote's URL without user names, passwords and tokens; empty if it is a command.
 
-    The user name of `ssh` stays: it is part of the address (`git@...`), not a secret.
+    An ssh URL keeps its user name: it is part of the address (`git@...`), not a secret.
     """
     if b"::" in untrusted_url.split(b"/")[0] or untrusted_url.startswith(b"-"):
         return b""  # a remote helper, such as ext::
@@ -125,7 +125,7 @@ def render_config(options: Mapping[str, bytes]) -> bytes:
 
 
 def render_identity(settings: Settings) -> str:
-    """Return a git configuration file that holds the identity only; empty if there is none."""
+    """Return a git configuration file with only the identity; empty if there is none."""
     options = dict(settings.options)
     identity = {key: options[key] for key in _IDENTITY if key in options}
     return os.fsdecode(render_config(identity))
@@ -142,7 +142,7 @@ def _normal(value: bytes) -> str:
 
 
 def _side_file(config: Mapping[str, bytes], key: str, default: str) -> Path:
-    """Return the user's own ignore or attribute file."""
+    """Return the path of the user's own ignore or attribute file."""
     if key in config:
         return Path(os.path.expanduser(os.fsdecode(config[key])))
     base = os.environ.get("XDG_CONFIG_HOME") or os.path.expanduser("~/.config")
@@ -150,13 +150,13 @@ def _side_file(config: Mapping[str, bytes], key: str, default: str) -> Path:
 
 
 def _joined(users: Path, repositorys: Path) -> bytes:
-    """Return both files' lines; the repository's come last, since the last match wins."""
+    """Return the lines of both files, the repository's last, since the last match wins."""
     parts = (_read_side_file(users), _read_side_file(repositorys))
     return b"".join(part if part.endswith(b"\n") else part + b"\n" for part in parts if part)
 
 
 def _read_side_file(path: Path) -> bytes:
-    """Return a regular file's content; anything else, and what cannot be read, is empty."""
+    """Return a regular file's content; b"" for other types, large or unreadable files."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)
     except (OSError, ValueError):

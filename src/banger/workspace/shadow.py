@@ -1,10 +1,10 @@
-"""A private git directory that sees a repository's objects and nothing of its configuration.
+"""A private git directory that sees a repository's objects but not its configuration.
 
-Owns one temporary directory (0700, removed on leaving): HEAD, a config of ours, the
+Owns one temporary directory (0700, removed on leaving): HEAD, a config of banger's, the
 index, ignore and attribute files. Objects are borrowed from the repository through
-`objects/info/alternates`; new ones would land here and go with it. So git can
-refresh an index, list and pack without a hook, filter, monitor, external diff or
-promisor of the repository ever being known to it (hazard F4).
+`objects/info/alternates`; new objects land here and are removed with the directory. So
+git can refresh an index, list and pack without learning of any hook, filter, monitor,
+external diff or promisor of the repository (hazard F4).
 
 Takes no lock and never writes into the repository. If the process dies, the
 temporary directory stays; below the staging directory the daemon removes it.
@@ -29,7 +29,7 @@ _FOLLOWING = ("filemode", "ignorecase", "symlinks", "autocrlf", "eol", "sparsech
 
 @contextlib.contextmanager
 def private_dir(scratch: Path | None) -> Iterator[Path]:
-    """A fresh private directory below `scratch` (default: the system's), removed on leaving."""
+    """Create a private directory below `scratch` (default: the system's); remove it on leaving."""
     if scratch is not None:
         ensure_private_dir(scratch)
     directory = Path(tempfile.mkdtemp(prefix="banger-workspace.", dir=scratch))
@@ -45,7 +45,7 @@ def make_shadow(
 ) -> Path:
     """Make a private git directory in `directory`, with HEAD detached at `commit`; return it.
 
-    `more`: object directories that it borrows from besides the repository's.
+    `more`: object directories to borrow from besides the repository's.
     """
     git_dir = directory / "git"
     for name in ("objects/info", "objects/pack", "refs/heads", "info"):
@@ -62,10 +62,10 @@ def make_shadow(
 
 
 def copy_index(places: Places, git_dir: Path) -> bool:
-    """Copy the repository's index, with its time, into a shadow; False if it has none.
+    """Copy the repository's index, with its time, into a shadow; False if there is none.
 
-    The time must be the original's: an entry as new as the index is "racily clean"
-    and compared by content. A split index needs the files that it is split into.
+    The time must be the original's: an entry as new as the index is "racily clean" and
+    compared by content. The shared parts of a split index are copied, too.
     """
     try:
         fd = os.open(places.index, os.O_RDONLY | os.O_CLOEXEC)
@@ -80,7 +80,7 @@ def copy_index(places: Places, git_dir: Path) -> bool:
 
 
 def write_index(git_dir: Path, content: bytes, *, mtime_ns: int) -> None:
-    """Put an index with this time into a shadow."""
+    """Write an index with this modification time into a shadow."""
     index = git_dir / "index"
     index.write_bytes(content)
     os.utime(index, ns=(mtime_ns, mtime_ns))
@@ -106,6 +106,6 @@ def _options(places: Places, settings: Settings) -> dict[str, bytes]:
 
 
 def _quoted(path: bytes) -> bytes:
-    """Return a path as `alternates` needs it if it holds a quote or a control character."""
+    """Quote a path for `alternates`, as required for quotes and control characters."""
     octal = (b"\\%03o" % byte if byte < 32 or byte in b'"\\' else bytes((byte,)) for byte in path)
     return b'"' + b"".join(octal) + b'"'

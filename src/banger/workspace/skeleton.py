@@ -1,13 +1,13 @@
 """The guest's `.git`: a shallow repository of one commit, made without running git there.
 
 Files of the guest's git directory: HEAD, config, the branch's ref, `shallow`, info/*, the
-index, one pack with its index, and `banger/workspace`, by which we know our own.
+index, one pack with its index, and `banger/workspace`, which marks banger's workspaces.
 
 The index is the host's, with the stat data of the guest's files (`guestindex.py`), so the first
-`git status` there reads no file. The index's own time is carried as well: an entry not
-older than it is racily clean and compared by content, on both sides alike.
+`git status` there reads no file. The index keeps its modification time: an entry that is not
+older is racily clean and compared by content, on host and guest alike.
 
-Pure but for reading the pack that it sends.
+Pure, except for reading the pack.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ from banger.workspace.settings import render_config
 from banger.workspace.tarstream import directory_entry, file_chunks, file_entry
 
 MARKER = ".git/banger/workspace"
-"""Present in every workspace that we made, and so in no directory that we may not replace."""
+"""Present in every workspace that banger made; a directory without it is never replaced."""
 
 _DIRECTORIES = (
     b".git",
@@ -69,7 +69,7 @@ def render_files(facts: RepositoryFacts) -> dict[bytes, bytes]:
     else:
         ref = b"refs/heads/" + os.fsencode(facts.branch)
         files[b"HEAD"] = b"ref: " + ref + b"\n"
-        # Packed, so that a branch name needs no directories of its own.
+        # Packed, so that a branch name with slashes needs no directories.
         header = b"# pack-refs with: peeled fully-peeled sorted \n"
         files[b"packed-refs"] = header + commit + b" " + ref + b"\n"
     if facts.has_parents:

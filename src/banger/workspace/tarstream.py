@@ -1,10 +1,10 @@
-"""Tar entries that belong to root, and a work tree as a stream of them.
+"""Tar entries owned by root, and a work tree as a stream of such entries.
 
-Times are whole seconds: what a plain header carries.
+Times are whole seconds, as in a plain header.
 
-Reads the work tree while it streams: a file that is gone by then is left out, as git
-would see it; one that shrinks under our hands is an error, since its header is gone
-already. Blocking: run in a thread.
+Reads the work tree while streaming: a file that is gone by then is left out, as git
+would see it. A file that shrinks while being read is an error, since its header has
+already been sent. Blocking: run in a thread.
 """
 
 from __future__ import annotations
@@ -47,9 +47,9 @@ def symlink_entry(name: bytes, target: bytes, *, mtime_s: int = 0) -> bytes:
 
 @dataclass(frozen=True)
 class SentFile:
-    """One name as it was sent. `blob` is the id of exactly the bytes that were (a submodule's: ``).
+    """A sent file. `blob` is the id of exactly the sent bytes (empty for a submodule).
 
-    `status` is what lstat(2) on the host said of it; `top` is the tree that it came from.
+    `status` is the result of lstat(2) on the host; `top` is the tree that contains the file.
     """
 
     name: bytes
@@ -70,12 +70,12 @@ def file_chunks(
     status: os.stat_result | None = None,
     on_content: Callable[[bytes], None] | None = None,
 ) -> Iterator[bytes]:
-    """Yield the entry of an open regular file of any size, as long as it is now.
+    """Yield the entry of an open regular file of any size, at its current length.
 
-    `status` is its fstat(2), if that is known; `on_content` is called with each part of it.
+    `status` is its fstat(2), if known; `on_content` is called with each part of the content.
 
     Raises:
-        RepositoryRefused: it became shorter meanwhile.
+        RepositoryRefused: the file became shorter meanwhile.
     """
     status = status or os.fstat(fd)
     size = left = status.st_size
@@ -102,12 +102,12 @@ def work_tree_chunks(
     on_file: Callable[[SentFile], None],
     object_format: str = "sha1",
 ) -> Generator[bytes, None, None]:
-    """Yield the entries of `files` (sorted by name) as they are now, in chunks.
+    """Yield the entries of `files` (sorted by name) in their current state, in chunks.
 
-    `on_file` is called with each file that was sent. No end mark.
+    `on_file` is called with each sent file. Yields no end mark.
 
     Raises:
-        RepositoryRefused: a file may not be read or changed while it was.
+        RepositoryRefused: a file may not be read, or changed while being read.
     """
     made: set[bytes] = set()
     with open_work_tree(top) as tree:
@@ -126,7 +126,7 @@ def work_tree_chunks(
 
 
 def gathered(parts: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
-    """Yield the same bytes in chunks of about CHUNK_BYTES: each costs a thread hop."""
+    """Yield the same bytes in chunks of about CHUNK_BYTES, since each costs a thread switch."""
     with contextlib.closing(parts):
         yield from _gathered(parts)
 
@@ -148,9 +148,9 @@ def _gathered(parts: Iterable[bytes]) -> Iterator[bytes]:
 def _work_file(
     tree: WorkTree, file: WorkFile, object_format: str
 ) -> Generator[bytes, None, tuple[os.stat_result, str]]:
-    """Yield one name's entry; nothing if it is gone or no longer something git could track.
+    """Yield a file's entry; yield nothing if it is gone or has a type that git cannot track.
 
-    Returns the status and the blob of what was yielded.
+    Returns the status and the blob of the yielded content.
     """
     status = tree.status(file.name)
     if status is None:

@@ -1,4 +1,4 @@
-"""Trees of a private git directory: written from names, listed as names. The host's own git."""
+"""Write and list trees of a private git directory with the host's own git."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from banger.workspace.git import shadow_git
 
 
 class TreeEntry(NamedTuple):
-    """What git's trees say of one name."""
+    """An entry of a git tree."""
 
     mode: int
     blob: str
@@ -20,7 +20,7 @@ Entries = dict[bytes, TreeEntry]
 
 
 async def list_index(git_dir: Path) -> Entries:
-    """Return all names of a git directory's index."""
+    """Return all entries of a git directory's index, by name."""
     listed = await shadow_git(git_dir, git_dir, "ls-files", "--stage", "-z")
     found: Entries = {}
     for record in listed.stdout.split(b"\0")[:-1]:
@@ -31,7 +31,7 @@ async def list_index(git_dir: Path) -> Entries:
 
 
 async def list_tree(git_dir: Path, tree: str) -> Entries:
-    """Return all names of a commit or tree but directories."""
+    """Return all entries of a commit or tree, by name, without directories."""
     listed = await shadow_git(git_dir, git_dir, "ls-tree", "-r", "-z", "--full-tree", tree)
     found: Entries = {}
     for record in listed.stdout.split(b"\0")[:-1]:
@@ -48,13 +48,13 @@ async def write_tree(
     removed: Iterable[bytes] = (),
     changed: Iterable[tuple[bytes, TreeEntry]] = (),
 ) -> str:
-    """Return the tree that `onto` becomes; what is removed goes first.
+    """Apply removals, then changes, to the tree of `onto`; return the new tree's id.
 
-    `onto` is an object's id, or such an id and `^{tree}`. Uses the git directory's index, and
-    leaves the new tree in it.
+    `onto` is an object's id, optionally with `^{tree}`. Uses the git directory's index, and
+    leaves the new tree there.
     """
     await shadow_git(git_dir, git_dir, "read-tree", onto)
-    # As many digits as the repository's ids have, or git refuses the line.
+    # Git refuses the line unless the null id is as long as the repository's ids.
     gone = b"0" * len(onto.partition("^")[0])
     lines = [b"0 %s\t%s\0" % (gone, name) for name in removed]
     lines += [b"%o %s\t%s\0" % (e.mode, e.blob.encode(), name) for name, e in changed]

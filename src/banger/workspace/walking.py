@@ -1,10 +1,10 @@
-"""Find out what is in the guest's work tree: which files are as they were put in, which are not.
+"""Walk the guest's work tree: find the files that are unchanged, changed or new since the import.
 
-Lists all directories that were put in with one request, then new ones, level by level. Reads
-no file but `.gitignore`, and never enters `.git`, a submodule or an ignored directory. A
-file is unchanged if its mode, size, inode and both times are: every write and every
-replacement changes one of them. The names were checked by the guest room; what git could not
-hold or nobody may write is left out here, and noted. All of it is bounded (hazard E2).
+Lists all imported directories with one request, then new directories, level by level. Reads
+only `.gitignore` files, and never enters `.git`, a submodule or an ignored directory. A file is
+unchanged if its mode, size, inode and both times are: every write and every replacement changes
+at least one of them. `banger.guest` has checked the names; names that git cannot hold or that are
+unsafe are left out here, and noted. All sizes are bounded (hazard E2).
 """
 
 from __future__ import annotations
@@ -22,27 +22,28 @@ from banger.workspace.names import is_gitmodules, is_safe_name, parents
 from banger.workspace.settings import SIDE_FILE_BYTES_MAX
 
 ENTRIES_MAX = 2_000_000
-"""Of all directories together."""
+"""Limit for all directories together."""
 PATTERNS_BYTES_MAX = 64 * 1024 * 1024
-"""Of all .gitignore files together."""
+"""Limit for all .gitignore files together."""
 LENGTH_MAX, PART_MAX, DEPTH_MAX = 3000, 255, 200
-"""Of a new name, whose directories are made below one of ours: bytes, of each part, and parts."""
+"""Limits of a new name, whose directories are mirrored on the host: bytes, bytes of each part, and
+number of parts."""
 _GIT_DIR = b".git"
 _GITIGNORE = b".gitignore"
 
 
 @dataclass
 class Findings:
-    """What there is in the work tree; every name is safe, or in `unsafe`."""
+    """The names found in the work tree; each is safe, or in `unsafe`."""
 
     unchanged: set[bytes] = field(default_factory=set)
     to_read: list[bytes] = field(default_factory=list)
-    """Files and links that differ from what was put in, or are new and not ignored."""
+    """Files and links that differ from the import, or are new and not ignored."""
     submodules: list[bytes] = field(default_factory=list)
-    """Directories of submodules that are there."""
+    """Directories of submodules that exist."""
     some_ignored: bool = False
     nested: list[bytes] = field(default_factory=list)
-    """Directories that have a `.git` of their own."""
+    """Directories with a `.git` of their own."""
     special: list[bytes] = field(default_factory=list)
     """Pipes, sockets and devices."""
     empty: list[bytes] = field(default_factory=list)
@@ -51,7 +52,7 @@ class Findings:
 
 @dataclass
 class _Level:
-    """New names of one round, before it is known which are ignored."""
+    """New names of one level, before the ignored ones are known."""
 
     files: list[bytes] = field(default_factory=list)
     directories: list[bytes] = field(default_factory=list)
@@ -66,7 +67,7 @@ class _Level:
 async def walk(
     guest: GuestFiles, path: str, base: Base, rules: IgnoreRules, *, deadline_s: float
 ) -> Findings:
-    """Return what differs from the base.
+    """Compare the work tree with the base and return the findings.
 
     Raises:
         GuestPathNotFound: there is no directory at `path`.
@@ -92,10 +93,10 @@ async def walk(
 async def read_small(
     guest: GuestFiles, path: str, names: Iterable[bytes], *, deadline_s: float
 ) -> dict[bytes, bytes]:
-    """Return the contents of regular files; one that is too large is left out.
+    """Return the contents of regular files, without files that are too large.
 
     Raises:
-        ExportTooLarge: together they are too large.
+        ExportTooLarge: the total is too large.
     """
     found: dict[bytes, bytes] = {}
     size = 0
@@ -134,17 +135,17 @@ class _Walker:
         self.known_directories = {above for name in self._files for above in parents(name)}
         self._count = 0
         self._full: set[bytes] = set()
-        """Directories in which there is something."""
+        """Directories that are not empty."""
         self._listed: set[bytes] = set()
 
     def take(self, entries: Iterable[GuestEntry], asked: Iterable[bytes]) -> _Level:
-        """Take what is in the directories that were asked for; return what is new."""
+        """Process the entries of the requested directories; return the new names."""
         level = _Level()
         allowed = set(asked)
         for entry in entries:
             above, _, last = entry.name.rpartition(b"/")
             if above not in allowed:
-                continue  # not asked for: a lying guest
+                continue  # not requested: the guest lies
             self._full.add(above)
             self._count += 1
             if last == _GIT_DIR:
@@ -162,7 +163,7 @@ class _Walker:
         return level
 
     def keep(self, level: _Level, ignored: frozenset[bytes]) -> list[bytes]:
-        """Note the new names that are not ignored; return the directories to list next."""
+        """Record the new names that are not ignored; return the directories to list next."""
         self.findings.some_ignored |= bool(ignored)
         self.findings.to_read += (name for name in level.files if name not in ignored)
         self.findings.special += (name for name in level.special if name not in ignored)
@@ -171,7 +172,7 @@ class _Walker:
         return kept
 
     def note_empty(self) -> None:
-        """Note the directories in which there is nothing."""
+        """Record the empty directories."""
         self.findings.empty = sorted(self._listed - self._full)
 
     def _can_be_taken(self, entry: GuestEntry) -> bool:

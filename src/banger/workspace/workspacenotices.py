@@ -1,4 +1,4 @@
-"""Sentences about what is in a guest's work tree and cannot come back. Pure."""
+"""Notices about the parts of a guest's work tree that cannot be exported. Pure."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _UNKNOWN_BASE = (
 def sum_up(
     base: Base, found: Findings, busy_submodules: Sequence[bytes], *, stash: bool
 ) -> tuple[str, ...]:
-    """Return one sentence for each kind of thing that an export leaves out."""
+    """Return one sentence for each kind of file that an export leaves out."""
     counted = [
         (found.nested, "Repositories made in the guest, which came back without their history"),
         (busy_submodules, "Submodules with changes of their own, which did not come back"),
@@ -41,7 +41,7 @@ def _sentence(what: str, names: Sequence[bytes]) -> str:
 
 
 def _shown(untrusted_name: bytes) -> str:
-    """Return a name that is safe on a terminal (hazard E3)."""
+    """Return the name made safe for a terminal (hazard E3)."""
     text = untrusted_name.decode("utf-8", "backslashreplace")
     plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return plain if len(plain) <= 100 else f"{plain[:100]}..."

@@ -1,12 +1,12 @@
 """Read files of a work tree without ever leaving it.
 
-A tracked `a/b` is not there when `a` is a symbolic link by now: following it
-would send a file from anywhere on the host (hazard F4). So every directory on the
-way is opened without following links, relative to the one above it, as git looks
-at it too. Names in sorted order share the open directories.
+A tracked `a/b` counts as missing if `a` is now a symbolic link: following the link
+could send any file of the host (hazard F4). So every directory of a path is opened
+without following links, relative to its parent, just as git does. Names in sorted
+order share the open directories.
 
-Read-only; owns only the descriptors it has open. Blocking: callers in the daemon
-run it in a thread.
+Read-only; owns only its open descriptors. Blocking: callers in the daemon run it in
+a thread.
 """
 
 from __future__ import annotations
@@ -25,13 +25,13 @@ _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 class WorkTree:
-    """Open directories from the top down to the last name that was asked for."""
+    """Open directories from the top down to the last requested name."""
 
     def __init__(self, top_fd: int) -> None:
         self._stack: list[tuple[bytes, int]] = [(b"", top_fd)]
 
     def status(self, name: bytes) -> os.stat_result | None:
-        """Return the name's own status (links not followed), or None if it is not there."""
+        """Return the lstat(2) of a name, or None if it does not exist."""
         directory, base = self._parent(name)
         if directory is None:
             return None
@@ -64,7 +64,7 @@ class WorkTree:
             os.close(self._stack.pop()[1])
 
     def _parent(self, name: bytes) -> tuple[int | None, bytes]:
-        """Return the directory that holds `name` (None: not there, or through a link)."""
+        """Return the directory that contains `name` (None: missing, or behind a link)."""
         parts = name.split(b"/")
         depth = self._shared_depth(parts)
         while len(self._stack) > depth + 1:
@@ -91,10 +91,10 @@ class WorkTree:
 
 @contextlib.contextmanager
 def open_work_tree(top: Path) -> Iterator[WorkTree]:
-    """A reader of the work tree at `top` for a `with` block.
+    """Open a reader of the work tree at `top` for a `with` block.
 
     Raises:
-        RepositoryRefused: something in it may not be read; the file is named.
+        RepositoryRefused: a file may not be read; the message names it.
     """
     tree = WorkTree(os.open(top, _DIRECTORY & ~os.O_NOFOLLOW))
     try:
@@ -109,5 +109,5 @@ def open_work_tree(top: Path) -> Iterator[WorkTree]:
 
 
 def is_sendable(status: os.stat_result) -> bool:
-    """Tell whether git could track it: a regular file or a symbolic link."""
+    """Tell whether git can track a file of this type: a regular file or a symbolic link."""
     return stat.S_ISREG(status.st_mode) or stat.S_ISLNK(status.st_mode)
