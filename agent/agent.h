@@ -1,6 +1,6 @@
 /* The agent: one process, one host connection, up to 64 streams, one poll loop.
- * Everything that changes is in `struct agent`; all descriptors are non-blocking and
- * close-on-exec; memory is bounded by the windows below. */
+ * All mutable state is in `struct agent`; all descriptors are non-blocking and
+ * close-on-exec; the windows below bound the memory. */
 #ifndef BANGER_AGENT_H
 #define BANGER_AGENT_H
 
@@ -12,14 +12,14 @@
 
 enum {
     STREAMS = 64,
-    CGROUPS = 192,          /* for running programs, and for those that left something running */
+    CGROUPS = 192,          /* of running programs, and of ended ones with live descendants */
     REQUEST_MAX = 1 << 20,
-    WINDOW = 262144,        /* what the host may send on a channel before it gets credit */
-    CREDIT_STEP = 65536,    /* how much is passed on before credit is granted */
+    WINDOW = 262144,        /* bytes that the host may send on a channel without credit */
+    CREDIT_STEP = 65536,    /* bytes passed on before credit is granted */
     OUT_SIZE = 262144,      /* queued output */
-    OUT_DATA_HIGH = 65536,  /* above this no DATA is added */
+    OUT_DATA_HIGH = 65536,  /* above this no DATA is queued */
     OUT_HIGH = 131072,      /* above this nothing is read from the host: control frames are
-                               answers, so what is queued stays bounded */
+                               answers, so the queue stays bounded */
     PIPE_SIZE = 262144,
     PORT_WRITE = 4096,      /* the virtio console copies each write into one kernel buffer;
                                under emulation pages are fastest */
@@ -34,7 +34,7 @@ struct carrier {
     enum carrier_kind kind;
     int fd;       /* -1: no host (vsock) */
     int listener; /* vsock; else -1 */
-    int edge;     /* epoll: wakes us once when the port's host comes back; else -1 */
+    int edge;     /* epoll: wakes once when the port's host returns; else -1 */
     bool gone;    /* the host's side of the port is closed */
     struct frame_parser parser;
     uint8_t *out;
@@ -45,15 +45,15 @@ struct carrier {
 
 /* A channel from the guest to the host. */
 struct source {
-    int fd; /* -1: ended or never there */
+    int fd; /* -1: ended or never open */
     int slot;
     uint32_t credit;
-    size_t left; /* once the process has ended: what was in the pipe then */
+    size_t left; /* bytes in the pipe when the process ended */
 };
 
 /* The channel from the host to the guest. */
 struct sink {
-    int fd; /* -1: what comes is dropped */
+    int fd; /* -1: input is dropped */
     int slot;
     uint32_t allowed, passed; /* window left to the host; bytes passed on since the last CREDIT */
     uint8_t *ring;
@@ -80,17 +80,17 @@ struct stream {
     pid_t pid; /* leader of the process group, 0 if there is none */
     struct cgroup *cgroup; /* NULL: it has none */
     int status;
-    int report; /* a worker's last word; -1 */
+    int report; /* pipe for a worker's result; -1 */
     struct sink in;
     struct source out[2];
-    uint8_t *seen; /* LISTENERS: the set that was sent last */
+    uint8_t *seen; /* LISTENERS: the set last sent */
     size_t seen_size;
 };
 
 struct agent {
-    bool is_guest;   /* not started with --fd: the whole machine is ours */
+    bool is_guest;   /* not started with --fd: the agent owns the whole machine */
     bool booted, negotiated, power_off, power_off_now, quit;
-    int init;        /* socket to PID 1, our parent; -1 */
+    int init;        /* socket to PID 1, the parent; -1 */
     int data;        /* the data disk's root, for syncfs; -1 */
     int signals;     /* signalfd for SIGCHLD */
     int cgroups;     /* directory of the control groups; -1 */
@@ -98,14 +98,14 @@ struct agent {
     uint32_t last_stream;
     struct carrier carrier;
     struct stream streams[STREAMS];
-    pid_t *orphans;  /* detached or given up: only to be reaped */
+    pid_t *orphans;  /* detached or given up: only reaped */
     size_t orphan_count, orphan_room;
 };
 
 /* main.c */
 __attribute__((format(printf, 1, 2))) void say(const char *format, ...);
 
-/* user.c: who a program runs as, from the root's /etc/passwd and /etc/group */
+/* user.c: the user that a program runs as, from the root's /etc/passwd and /etc/group */
 enum { GROUPS_MAX = 256 };
 
 struct user {
@@ -127,13 +127,13 @@ void carrier_lost(struct agent *agent);
 void carrier_flush(struct agent *agent);
 size_t carrier_room(const struct agent *agent); /* for DATA */
 bool carrier_reads(const struct agent *agent);
-uint8_t *carrier_reserve(struct agent *agent);  /* room for one largest frame */
+uint8_t *carrier_reserve(struct agent *agent);  /* room for one frame of the largest size */
 void send_frame(struct agent *agent, enum frame_type type, uint32_t stream, uint8_t channel,
                 const void *payload, size_t size);
 void send_fields(struct agent *agent, enum frame_type type, const struct stream *stream,
                  const struct writer *writer);
 
-/* dispatch.c: what a frame from the host does */
+/* dispatch.c: handle a frame from the host */
 void dispatch(struct agent *agent, const struct frame *frame);
 
 /* stream.c: channels, windows, ends */
@@ -150,7 +150,7 @@ void streams_drop(struct agent *agent);
 void orphan_add(struct agent *agent, pid_t pid);
 void reap(struct agent *agent);
 
-/* one file each for the requests; those that return int fill the failure */
+/* One file for each request. Functions that return int fill the failure. */
 int boot(struct agent *agent, const struct request *request, struct failure *failure);
 int find_device(const char *text, char *path, size_t size, struct failure *failure);
 int identity(const struct request *request, struct failure *failure);
@@ -187,9 +187,9 @@ int worker_start(struct agent *agent, struct stream *stream, const struct reques
                  job *task, bool reads, bool writes, struct failure *failure);
 job tar_in, tar_out, sync_disks, list_files, read_files;
 
-/* supervise.c: a program that is started again when it fails. `start` starts it, in a process of its
- * own, with that one's standard descriptors, and returns its pid or -1. Returns the pid of the
- * process when the first start is over; what that has said is in `program`: shared memory. */
+/* supervise.c: restart a program when it fails. `start` runs in a supervisor process, starts the
+ * program with the supervisor's standard descriptors, and returns the program's pid or -1. Returns
+ * the supervisor's pid after the first start, whose result is in `program`: shared memory. */
 typedef pid_t starter(void *program);
 pid_t supervise(starter *start, void *program, const char *name, const int *stdio);
 

@@ -1,4 +1,4 @@
-/* BOOT: put the root together, move into it, start the image's init. */
+/* BOOT: assemble the root, enter it, start the image's init. */
 #include "agent.h"
 
 #include <dirent.h>
@@ -19,7 +19,7 @@ enum { DEVICE_WAIT_MS = 5000 };
 #define DISK "/disk"
 #define NEW "/newroot"
 
-/* linux/ext4.h, which is not everywhere: the new size in blocks. */
+/* From linux/ext4.h, which some systems lack: the new size in blocks. */
 #define RESIZE_EXT4 _IOW('f', 16, uint64_t)
 
 /* --- devices ------------------------------------------------------------------ */
@@ -71,9 +71,8 @@ static int mount_image(const char *text, struct failure *failure)
     return fail(failure, "io", error ? error : EINVAL, "mount the image %s", device);
 }
 
-/* Let the file system have all of a disk that was made larger. The kernel does that through the
- * journal, so whatever is cut short the next boot goes on with. If it cannot be done the disk is
- * as good as before. */
+/* Grow the file system to the size of its disk. The kernel does so through the journal, so the next
+ * boot completes an interrupted resize. After a failure the disk is usable as before. */
 static void grow_data(int data, const char *device)
 {
     struct statvfs known;
@@ -124,8 +123,8 @@ static int mount_overlay(struct failure *failure)
     return 0;
 }
 
-/* Fill a native directory from the image, aside, and rename it when it is on the disk: a
- * crash half-way leaves nothing that looks done. */
+/* Fill a native directory from the image under a temporary name, flush it, then rename it: a
+ * crash leaves no directory that looks complete. */
 static int fill_native(struct agent *agent, const char *path, const char *home,
                        struct failure *failure)
 {
@@ -148,7 +147,7 @@ static int fill_native(struct agent *agent, const char *path, const char *home,
     return 0;
 }
 
-/* A root that has a file or a link to nowhere on the path boots without the native directory. */
+/* A root with a file or a dangling link on the path boots without the native directory. */
 static int mount_native(struct agent *agent, const char *path, struct failure *failure)
 {
     char home[PATH_MAX], target[64];
@@ -195,8 +194,8 @@ static int move_api(struct failure *failure)
     return 0;
 }
 
-/* Both processes of ours change their root; then the initramfs is emptied, which gives its
- * memory back, and the two disks are only held by what is mounted from them. */
+/* Change the root of both agent processes; then empty the initramfs, which frees its memory, so
+ * that only mounts hold the two disks. */
 static int enter_root(struct agent *agent, struct failure *failure)
 {
     char path[64];

@@ -10,7 +10,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-/* linux/vm_sockets.h, which a musl without kernel headers does not have */
+/* From linux/vm_sockets.h, which a musl without kernel headers lacks */
 struct vsock_address {
     sa_family_t family;
     uint16_t reserved;
@@ -39,8 +39,8 @@ static int open_port(void)
     return fd;
 }
 
-/* Whether a vsock device is there: without one the socket exists but leads nowhere, and the
- * port, which the kernel may not have announced yet, must be waited for. */
+/* Tell whether there is a vsock device. Without a device the socket exists but leads nowhere, and
+ * the agent must wait for the port, which the kernel may not have announced yet. */
 static bool has_vsock_device(void)
 {
     uint32_t cid = (uint32_t)CID_ANY;
@@ -67,8 +67,8 @@ static int open_listener(void)
     return fd;
 }
 
-/* Find the way to the host. A port's poll says POLLHUP as long as no host is there; an
- * edge-triggered epoll is how to wait for the host without spinning. */
+/* Open the channel to the host. Polling a port returns POLLHUP while no host is connected, so an
+ * edge-triggered epoll waits for the host without spinning. */
 int carrier_open(struct agent *agent)
 {
     struct carrier *carrier = &agent->carrier;
@@ -94,8 +94,8 @@ static void look_for_port_host(struct carrier *carrier)
     carrier->gone = port.revents & POLLHUP;
 }
 
-/* A new host takes the place of an old one. Only the host may connect: a process of the
- * guest reaches the listener as well, through the loopback CID. */
+/* A new host replaces the previous one. Accept only the host: a process in the guest can also
+ * reach the listener, through the loopback CID. */
 static void accept_host(struct agent *agent)
 {
     struct vsock_address peer = {0};
@@ -112,7 +112,7 @@ static void accept_host(struct agent *agent)
     agent->carrier.fd = fd;
 }
 
-/* The host has gone: forget everything that was in flight. */
+/* The host is gone: drop all requests in progress. */
 void carrier_lost(struct agent *agent)
 {
     struct carrier *carrier = &agent->carrier;
@@ -136,13 +136,13 @@ void carrier_lost(struct agent *agent)
     }
 }
 
-/* Whether there is room for the answers to one more frame. */
+/* Tell whether there is room for the answers to one more frame. */
 bool carrier_reads(const struct agent *agent)
 {
     return agent->carrier.out_end - agent->carrier.out_start < OUT_HIGH;
 }
 
-/* Whether bytes that were read wait for such room, and there is some now. */
+/* Tell whether bytes already read wait for such room, and there is room now. */
 bool carrier_waits(const struct agent *agent)
 {
     return agent->carrier.in_start < agent->carrier.in_end && carrier_reads(agent);
@@ -213,7 +213,7 @@ size_t carrier_room(const struct agent *agent)
     return queued < OUT_DATA_HIGH ? FRAME_MAX : 0;
 }
 
-/* Return where the next frame goes, with room for the largest one, or NULL. */
+/* Return the place of the next frame, with room for the largest size, or NULL. */
 uint8_t *carrier_reserve(struct agent *agent)
 {
     struct carrier *carrier = &agent->carrier;
@@ -231,7 +231,7 @@ void send_frame(struct agent *agent, enum frame_type type, uint32_t stream, uint
                 const void *payload, size_t size)
 {
     uint8_t *at = carrier_reserve(agent);
-    if (!at) { /* OUT_HIGH makes this impossible; losing a frame silently would hang a waiter */
+    if (!at) { /* OUT_HIGH makes this impossible; a silently lost frame would hang a waiter */
         say("output overflow");
         carrier_lost(agent);
         return;

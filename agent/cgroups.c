@@ -1,10 +1,10 @@
-/* A control group for each program that the host waits for, so that giving it up ends all that it
- * has started, also what has left its process group and its session.
+/* A control group for each program that the host waits for, so that giving the program up kills all
+ * its descendants, even those that have left its process group and session.
  *
- * The groups lie in a cgroup2 tree of our own mount, which no init of the image knows or needs. They
- * hold no controllers. A group is used again once nothing lives in it: under emulation making and
- * removing one costs a quarter of a short command. A kernel that cannot end a group (before 5.14)
- * gets none: then giving a program up ends its process group. */
+ * The groups are in a cgroup2 mount of the agent's own, which no init of an image sees or needs.
+ * They have no controllers. An empty group is reused: under emulation, creating and removing a
+ * group costs a quarter of a short command. A kernel that cannot kill a group (before 5.14) gets
+ * none; then giving a program up kills only its process group. */
 #include "agent.h"
 
 #include <errno.h>
@@ -19,7 +19,7 @@
 
 #define TREE "/groups"
 
-/* linux/sched.h, which is not everywhere: the arguments of clone3 as of Linux 5.7. */
+/* From linux/sched.h, which some systems lack: the arguments of clone3 as of Linux 5.7. */
 struct clone_arguments {
     uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
         set_tid_size, cgroup;
@@ -28,7 +28,7 @@ struct clone_arguments {
 #define FLAG_VFORK 0x4000ull
 #define FLAG_INTO_GROUP 0x200000000ull
 
-/* Before the root is entered: the mount is detached at once, and lives as long as `groups`. */
+/* Call before entering the root: the mount is detached at once, and lives as long as `groups`. */
 void cgroups_open(struct agent *agent)
 {
     mkdir(TREE, 0755);
@@ -45,7 +45,7 @@ void cgroups_open(struct agent *agent)
     agent->cgroups = -1;
 }
 
-/* Tell whether a group can be used: nothing that was started in it lives. */
+/* Tell whether a group can be used: all its processes have ended. */
 static bool is_empty(const struct cgroup *cgroup)
 {
     char text[128] = "";
@@ -65,8 +65,8 @@ static int make_directory(const struct agent *agent, int number)
     return openat(agent->cgroups, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
-/* Find an empty group, or NULL where there is none. Its number is the program's until it is given
- * back; those that programs have left something running in are passed over. */
+/* Find an empty group, or return NULL. The program owns the group's number until it gives the group
+ * back. Groups in which ended programs have left processes are skipped. */
 struct cgroup *cgroup_claim(struct agent *agent)
 {
     for (int i = 0; i < CGROUPS && agent->cgroups >= 0; i++) {
@@ -84,9 +84,9 @@ struct cgroup *cgroup_claim(struct agent *agent)
     return NULL;
 }
 
-/* Fork a child that is in the group from its first moment; as after vfork the parent waits until
- * the child has executed or ended, but they share no memory. Moving it in afterwards would
- * wait for the kernel's RCU each time. */
+/* Fork a child directly into the group. As after vfork, the parent waits until the child has
+ * executed or ended, but they share no memory. Moving the child afterwards would wait for the
+ * kernel's RCU each time. */
 pid_t cgroup_fork(const struct cgroup *cgroup)
 {
     struct clone_arguments arguments = {.flags = FLAG_VFORK | FLAG_INTO_GROUP,
@@ -95,7 +95,7 @@ pid_t cgroup_fork(const struct cgroup *cgroup)
     return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
 }
 
-/* End every process in the group. */
+/* Kill every process in the group. */
 void cgroup_kill(const struct cgroup *cgroup)
 {
     int fd = openat(cgroup->directory, "cgroup.kill", O_WRONLY | O_CLOEXEC);

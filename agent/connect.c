@@ -65,7 +65,7 @@ int connect_start(struct stream *stream, const struct request *request, struct f
     return 1;
 }
 
-/* The attempt is decided. */
+/* The attempt has succeeded or failed. */
 void connect_finish(struct agent *agent, struct stream *stream)
 {
     struct failure failure;
@@ -84,7 +84,7 @@ void connect_finish(struct agent *agent, struct stream *stream)
     }
     stream->phase = STREAM_RUNNING;
     send_fields(agent, FRAME_EVENT, stream, &nothing);
-    stream_take(agent, stream, NULL, 0); /* what came while it was being connected */
+    stream_take(agent, stream, NULL, 0); /* data that arrived while connecting */
 }
 
 void connect_shut(const struct stream *stream)

@@ -60,7 +60,7 @@ static int check(const struct agent *agent, enum kind kind, const struct request
     return 0;
 }
 
-/* The clock goes with the answer, so that the host can see that it is wrong. */
+/* Answer with the clock, so that the host can see whether it is wrong. */
 static int ping(struct writer *result, struct failure *failure)
 {
     struct timespec now;
@@ -70,7 +70,7 @@ static int ping(struct writer *result, struct failure *failure)
     return 0;
 }
 
-/* Do a request, or start it. Returns 1 if the answer comes later. */
+/* Carry out a request, or start it. Returns 1 if the answer comes later. */
 static int serve(struct agent *agent, struct stream *stream, const struct request *request,
                  struct writer *result, struct failure *failure)
 {
@@ -101,7 +101,7 @@ static int serve(struct agent *agent, struct stream *stream, const struct reques
         return worker_start(agent, stream, request, sync_disks, false, false, failure);
     case KIND_CONNECT:
         return connect_start(stream, request, failure);
-    default: /* LISTENERS; there is no other, see open_request */
+    default: /* LISTENERS; no other kind gets here, see open_request */
         listeners_serve(agent, stream);
         return 1;
     }
@@ -244,5 +244,5 @@ void dispatch(struct agent *agent, const struct frame *frame)
         continue_stream(agent, stream, frame);
     else if (frame->type == FRAME_OPEN && frame->stream > agent->last_stream)
         open_request(agent, frame);
-    /* else it crossed with the end of its stream, or with the refusal of its OPEN */
+    /* else the frame crossed with the end of its stream, or with the refusal of its OPEN */
 }

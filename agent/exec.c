@@ -21,19 +21,19 @@ static const char default_path[] = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/us
 
 enum step { STEP_USER, STEP_DIRECTORY, STEP_PROGRAM };
 
-/* Everything the child needs, made before the fork: the child shares our memory until it
- * executes (vfork), so it only makes system calls. In memory that a supervisor shares. */
+/* Everything the child needs, prepared before the fork: the child shares the agent's memory until
+ * it executes (vfork), so it only makes system calls. A supervisor shares this memory, too. */
 struct plan {
     char **args, **env;
     const char *directory; /* NULL: the home, else / */
-    char path[PATH_MAX];   /* the PATH in which the program is looked up */
+    char path[PATH_MAX];   /* the PATH to search for the program */
     char candidate[2 * PATH_MAX];
     struct user user;
     bool tty;
     struct cgroup *cgroup; /* NULL: none */
     int stdio[3];
-    int far[4], near[4]; /* ends of the pipes: the program's (and /dev/null), ours; -1 */
-    enum step step;      /* what failed, and how (0: nothing did) */
+    int far[4], near[4]; /* ends of the pipes: the program's (and /dev/null), the agent's; -1 */
+    enum step step;      /* the failed step, and its errno (0: success) */
     int error;
 };
 
@@ -45,7 +45,7 @@ static bool same_name(const char *one, const char *other)
     return strncmp(one, other, n) == 0 && other[n] == '=';
 }
 
-/* `NAME=value`, unless the request sets NAME itself. Returns -1 without memory. */
+/* Add `NAME=value`, unless the request sets NAME itself. Returns -1 if out of memory. */
 static int add_default(struct list *env, size_t given, const char *name, const char *value)
 {
     char *text;
@@ -63,7 +63,7 @@ static int add_default(struct list *env, size_t given, const char *name, const c
 
 enum { DEFAULTS = 6 };
 
-/* The request's variables first (the last of equal names counts), then the defaults. */
+/* The request's variables first (the last of equal names wins), then the defaults. */
 static int make_environment(const struct request *request, const struct user *user,
                             struct list *env)
 {
@@ -148,7 +148,7 @@ static int open_master(void)
     int master = posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
     if (master >= 0 || geteuid() != 0)
         return master;
-    /* Nobody has mounted devpts (an image's init that does not, or not yet). */
+    /* devpts is not mounted: the image's init does not mount it, or has not yet. */
     mkdir("/dev/pts", 0755);
     mount("devpts", "/dev/pts", "devpts", MS_NOSUID | MS_NOEXEC, "mode=620,gid=5,ptmxmode=666");
     return posix_openpt(O_RDWR | O_NOCTTY | O_NONBLOCK | O_CLOEXEC);
@@ -173,7 +173,7 @@ static int open_terminal(struct plan *plan, const struct request *request)
     return 0;
 }
 
-/* Where a program speaks that nobody listens to: the console, which is in a log of the host's. */
+/* Open the output of a program that no client reads: the console, which the host logs. */
 static int open_log(const struct agent *agent)
 {
     if (!agent->is_guest)
@@ -205,8 +205,8 @@ static int open_stdio(const struct agent *agent, struct plan *plan, const struct
 static int become(const struct user *user)
 {
     if (geteuid() != 0 && user->uid == geteuid() && user->gid == getegid())
-        return 0; /* tests on a host: already who we shall be */
-    /* Not the library's functions: they may take locks that belong to the parent. */
+        return 0; /* tests on a host: already the right user */
+    /* Not the library's functions: they may take locks that the parent holds. */
     if (syscall(SYS_setgroups, user->group_count, user->groups) ||
         syscall(SYS_setresgid, user->gid, user->gid, user->gid))
         return -1;
@@ -220,8 +220,8 @@ static int enter_directory(const struct plan *plan)
     return chdir(plan->user.home) && chdir("/") ? -1 : 0;
 }
 
-/* Execute the program; returns the error that says most: one that was found but cannot be
- * executed counts more than one that was not found. */
+/* Execute the program; return the most useful error: failing to execute a program that was found
+ * takes precedence over not finding any. */
 static int execute(struct plan *plan)
 {
     int error = ENOENT;
@@ -257,7 +257,7 @@ static void child(struct plan *plan)
         ioctl(plan->stdio[0], TIOCSCTTY, 0);
     for (int i = 0; i < 3; i++)
         dup2(plan->stdio[i], i);
-    syscall(SYS_close_range, 3u, ~0u, 0u); /* older kernels: all of ours close on exec */
+    syscall(SYS_close_range, 3u, ~0u, 0u); /* older kernels: the agent's are all close-on-exec */
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
     plan->step = STEP_USER;
@@ -272,7 +272,7 @@ static void child(struct plan *plan)
     plan->error = errno;
 }
 
-/* Start the child; when this returns it has executed its program, or failed. */
+/* Start the child; return when it has executed its program, or failed. */
 static __attribute__((noinline)) pid_t spawn(struct plan *volatile plan)
 {
     plan->error = 0;
@@ -369,7 +369,7 @@ static int started(struct agent *agent, struct stream *stream, const struct requ
     return 1;
 }
 
-/* A program that is detached needs no control group: nobody gives it up. */
+/* A detached program needs no control group, since it is never given up. */
 static pid_t start(struct agent *agent, struct stream *stream, uint64_t flags, struct plan *plan)
 {
     if (flags & EXEC_SUPERVISE)

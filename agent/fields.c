@@ -13,7 +13,7 @@ enum shape { NOTHING, NUMBER, TEXT, BLOB, LIST, FILES, INTERFACE };
 
 struct rule {
     enum shape shape;
-    uint32_t kinds; /* a bit for each kind that the field may be in */
+    uint32_t kinds; /* a bit for each kind that may contain the field */
     size_t offset;
 };
 
@@ -71,8 +71,8 @@ int fail(struct failure *failure, const char *code, int error, const char *forma
     return -1;
 }
 
-/* Move the value one byte towards its own header, which has been read, so that a NUL
- * fits behind it without touching the next field. */
+/* Move the value one byte towards its own header, which has been read, so that a NUL fits
+ * after the value without touching the next field. */
 static char *terminate(uint8_t *value, size_t size)
 {
     memmove(value - 1, value, size);

@@ -1,5 +1,5 @@
 /* Fields of the guest protocol (docs/guest-protocol.md, section 5): requests in,
- * events and results out. Pure but for malloc. Fuzzed by fuzz/fuzz_fields.c. */
+ * events and results out. Pure except for malloc. Fuzzed by fuzz/fuzz_fields.c. */
 #ifndef BANGER_FIELDS_H
 #define BANGER_FIELDS_H
 
@@ -87,7 +87,7 @@ struct failure {
 __attribute__((format(printf, 4, 5))) int fail(struct failure *failure, const char *code, int error,
                                                const char *format, ...);
 
-/* NULL-terminated; the items point into the bytes that were parsed. */
+/* NULL-terminated; the items point into the parsed bytes. */
 struct list {
     char **items;
     size_t count;
@@ -109,13 +109,13 @@ struct request {
     size_t file_count;
 };
 
-/* Parse the fields of a request, in place: texts are moved to make room for their final
- * NUL, so `bytes` must outlive `request`. On failure nothing needs to be freed. */
+/* Parse the fields of a request in place: texts are moved to make room for their final NUL, so
+ * `bytes` must outlive `request`. On failure nothing needs to be freed. */
 int request_parse(struct request *request, enum kind kind, uint8_t *bytes, size_t size,
                   struct failure *failure);
 void request_free(struct request *request);
 
-/* Fields on their way out; what does not fit is left out and `full` is set. */
+/* Writes fields; a field that does not fit is left out, and `full` is set. */
 struct writer {
     uint8_t *at;
     size_t size, limit;

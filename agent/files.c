@@ -9,7 +9,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Make the directories above `path`; existing ones are fine. */
+/* Create the directories above `path` that do not exist. */
 int make_parents(const char *path)
 {
     char part[PATH_MAX];
@@ -42,8 +42,8 @@ struct how {
 };
 enum { NO_MAGIC_LINKS = 2, NO_SYMLINKS = 4, BENEATH = 8, IN_ROOT = 0x10 };
 
-/* Open a directory of another root as a process in that root would: an image's links lead to
- * where they lead in the guest. */
+/* Open a directory of another root as a process in that root would: an image's links resolve as in
+ * the guest. */
 int open_in_root(const char *root, const char *path)
 {
     struct how how = {O_PATH | O_DIRECTORY | O_CLOEXEC, 0, IN_ROOT};
@@ -57,7 +57,7 @@ int open_in_root(const char *root, const char *path)
     return fd;
 }
 
-/* The same, and make what is missing of an absolute path. A link that leads nowhere stays. */
+/* The same, but create the missing directories of an absolute path. A dangling link stays. */
 int make_in_root(const char *root, const char *path)
 {
     char part[PATH_MAX];
@@ -80,16 +80,16 @@ int make_in_root(const char *root, const char *path)
     return -1;
 }
 
-/* Whether making a path failed with `error` because of what the root has in its place: a file where
- * a directory is needed, a directory where a file is, a link that leads nowhere. */
+/* Tell whether creating a path failed with `error` because of the root's content: a file in place
+ * of a directory, a directory in place of a file, a dangling link. */
 bool is_occupied(int error)
 {
     return error == ENOTDIR || error == EISDIR || error == ELOOP || error == EEXIST ||
            error == ENOENT;
 }
 
-/* Open a name below a directory; no link is followed, on the way (ELOOP) or at the end, where
- * O_PATH | O_NOFOLLOW opens the link itself. */
+/* Open a name below a directory without following links, neither on the way (ELOOP) nor at the end,
+ * where O_PATH | O_NOFOLLOW opens the link itself. */
 int open_beneath(int base, const char *name, int flags)
 {
     struct how how = {(uint64_t)(flags | O_CLOEXEC), 0, BENEATH | NO_SYMLINKS | NO_MAGIC_LINKS};
@@ -135,7 +135,7 @@ int open_pipe(int ends[2])
 {
     if (pipe2(ends, O_CLOEXEC))
         return -1;
-    fcntl(ends[0], F_SETPIPE_SZ, PIPE_SIZE); /* fewer changes of process; smaller is fine too */
+    fcntl(ends[0], F_SETPIPE_SZ, PIPE_SIZE); /* for fewer process switches; may fail */
     return 0;
 }
 
@@ -159,8 +159,8 @@ static void remove_entry(int directory, const char *name, dev_t device)
     unlinkat(directory, name, AT_REMOVEDIR);
 }
 
-/* Remove what is in a directory (not what is mounted in it) and close its descriptor.
- * Returns -1 if something is left. */
+/* Remove the content of a directory, except mounts, and close its descriptor.
+ * Returns -1 if anything is left. */
 int empty_directory(int fd)
 {
     struct stat self;
@@ -168,7 +168,7 @@ int empty_directory(int fd)
     if (!directory)
         return -1;
     for (bool again = true; again;) {
-        again = false; /* names may move while entries are removed: look until none goes */
+        again = false; /* names may move while entries are removed: repeat until none is removed */
         int before = 0, after = 0;
         rewinddir(directory);
         for (struct dirent *entry; (entry = readdir(directory));) {
@@ -190,7 +190,7 @@ int empty_directory(int fd)
     return 0;
 }
 
-/* Remove a directory with all that is in it; one that is not there is fine. */
+/* Remove a directory with its content, if it exists. */
 int remove_tree(const char *path)
 {
     int fd = open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);

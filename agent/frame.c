@@ -4,7 +4,7 @@
 
 const uint8_t frame_magic[MAGIC_SIZE] = {'B', 'A', 'N', 'G', 'E', 'R', 0, 1};
 
-/* What a HELLO looks like up to its nonce: header and magic. */
+/* The start of a HELLO up to its nonce: header and magic. */
 static const uint8_t hello_pattern[FRAME_HEADER + MAGIC_SIZE] = {
     FRAME_HELLO, 0, 0, 0, 0, 0, 0, 0, HELLO_SIZE, 0, 0, 0, 'B', 'A', 'N', 'G', 'E', 'R', 0, 1,
 };
@@ -17,8 +17,8 @@ void frame_skip(struct frame_parser *parser)
     parser->in_payload = false;
 }
 
-/* Look for the pattern. Its first byte occurs again only as its last one, so after a
- * mismatch nothing but the present byte can start a new match. */
+/* Search for the pattern. Its first byte occurs again only as its last, so after a mismatch only
+ * the current byte can start a new match. */
 static size_t find_hello(struct frame_parser *parser, const uint8_t *bytes, size_t size)
 {
     for (size_t i = 0; i < size; i++) {

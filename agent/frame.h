@@ -38,7 +38,7 @@ struct frame {
 };
 
 struct frame_parser {
-    bool skipping;  /* after a protocol error: only a HELLO is looked for */
+    bool skipping;  /* after a protocol error: search only for a HELLO */
     size_t matched; /* bytes of the HELLO pattern seen while skipping */
     size_t have;    /* bytes of the header, then of payload and end byte */
     bool in_payload;
@@ -48,11 +48,11 @@ struct frame_parser {
 
 extern const uint8_t frame_magic[MAGIC_SIZE];
 
-/* Start looking for a HELLO; whatever was in progress is forgotten. */
+/* Start searching for a HELLO; drop a frame in progress. */
 void frame_skip(struct frame_parser *parser);
 
-/* Take bytes until one frame is complete or they are used up; returns how many were
- * taken. `*ready` says whether `*frame` is a whole, valid frame. */
+/* Consume bytes until one frame is complete or no bytes are left; return the number consumed.
+ * `*ready` says whether `*frame` is a complete, valid frame. */
 size_t frame_feed(struct frame_parser *parser, const uint8_t *bytes, size_t size,
                   struct frame *frame, bool *ready);
 

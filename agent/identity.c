@@ -1,4 +1,4 @@
-/* IDENTITY: make this machine another one. Also the last part of BOOT. */
+/* IDENTITY: give this machine a new identity. Also the last part of BOOT. */
 #include "agent.h"
 
 #include <errno.h>
@@ -43,7 +43,7 @@ static int add_entropy(const struct blob *entropy, struct failure *failure)
     struct pool pool = {(int)entropy->size * 8, (int)entropy->size, {0}};
     memcpy(pool.bytes, entropy->at, entropy->size);
     int fd = open("/dev/urandom", O_RDWR | O_CLOEXEC);
-    /* The reseed makes the new bytes count at once: two clones must not share a number. */
+    /* The reseed uses the new bytes at once: two clones must not share a random number. */
     int failed = fd < 0 || ioctl(fd, RNDADDENTROPY, &pool) || ioctl(fd, RNDRESEEDCRNG);
     int error = errno;
     if (fd >= 0)
@@ -57,7 +57,7 @@ static int set_clock(int64_t ns, struct failure *failure)
     return clock_settime(CLOCK_REALTIME, &time) ? fail(failure, "io", errno, "set the clock") : 0;
 }
 
-/* How a file is to look: who owns it, and its mode. */
+/* A file's owner and mode. */
 struct look {
     uid_t uid;
     gid_t gid;
@@ -73,8 +73,9 @@ static struct look wanted(const struct request *file)
     };
 }
 
-/* Overwrite a file that looks as it should already, as a clone's do. Under emulation each kernel
- * function that is run for the first time costs, and this needs few: a sixth of a clone's time.
+/* Overwrite a file that already has the right owner and mode, as in a clone. Under emulation the
+ * first run of each kernel function is slow, and this needs few: it saves a sixth of a clone's
+ * time.
  * Returns 1 if there is no such file. */
 static int overwrite(const struct request *file, struct look look)
 {
@@ -98,7 +99,7 @@ static int overwrite(const struct request *file, struct look look)
 
 static int fill_file(int fd, const struct request *file, struct look look)
 {
-    /* Not flushed: every boot gives the identity again, and a flush costs a clone its time. */
+    /* Not flushed: every boot applies the identity again, and a flush would slow a clone down. */
     return write_all(fd, file->content.at, file->content.size) ||
                    fchown(fd, look.uid, look.gid) || fchmod(fd, look.mode)
                ? -1
@@ -127,7 +128,7 @@ static int replace(const struct request *file, struct look look)
     return failed ? -1 : 0;
 }
 
-/* A root that has no room for the file, such as one whose /etc is a file, lives without. */
+/* A root without a place for the file, as when /etc is a file, boots without it. */
 static int write_file(const struct request *file, struct failure *failure)
 {
     struct look look = wanted(file);
@@ -141,7 +142,7 @@ static int write_file(const struct request *file, struct failure *failure)
     return outcome ? fail(failure, "io", errno, "write %.128s", file->path) : 0;
 }
 
-/* Apply a checked identity, in the order that the protocol says. */
+/* Apply a checked identity, in the protocol's order. */
 int identity_apply(const struct request *request, struct failure *failure)
 {
     if (request->present[TAG_ENTROPY] && add_entropy(&request->entropy, failure))

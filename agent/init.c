@@ -1,6 +1,6 @@
-/* PID 1. It forks: the child is the agent; this process waits for the child's word and
- * becomes the image's init, or stays and reaps. Both must end up in the new root, since a
- * process's root directory is its own. */
+/* PID 1. Forks: the child is the agent; the parent waits for the child's command and becomes the
+ * image's init, or stays and reaps. Both must enter the new root, since each process has a root
+ * directory of its own. */
 #include "agent.h"
 
 #include <errno.h>
@@ -23,7 +23,7 @@ struct message {
     char path[PATH_MAX];
 };
 
-/* Ours is non-blocking: a console that nobody drains must not stop the agent. */
+/* The agent's is non-blocking: a console that the host does not drain must not block the agent. */
 static void open_console(int flags)
 {
     int fd = open("/dev/console", O_RDWR | O_NOCTTY | flags);
@@ -36,7 +36,7 @@ static void open_console(int flags)
         close(fd);
 }
 
-/* As systemd does for its services: room for programs that ask for it. */
+/* Raise the hard limit for programs that ask for more, as systemd does for its services. */
 static void raise_limits(void)
 {
     struct rlimit files = {1024, 524288};
@@ -147,7 +147,7 @@ void init_main(char *name)
     wait_for_word(ends[0], child);
 }
 
-/* Called by the agent: have PID 1 do something. Returns 0, or -1 with errno. */
+/* Called by the agent: send PID 1 a command. Returns 0, or -1 with errno. */
 int init_ask(const struct agent *agent, enum init_word word, const char *path)
 {
     static struct message message;
@@ -163,7 +163,7 @@ int init_ask(const struct agent *agent, enum init_word word, const char *path)
         return -1;
     ssize_t n = recv(agent->init, &error, sizeof error, 0);
     if (n == 0)
-        return 0; /* it became the init */
+        return 0; /* PID 1 became the image's init */
     errno = n < 0 ? errno : error;
     return n < 0 || error ? -1 : 0;
 }

@@ -1,5 +1,5 @@
-/* LISTENERS: which TCP sockets listen. The kernel has no event for it, so the table is read
- * once in a while (loop.c says how often) as long as the host watches. */
+/* LISTENERS: report the listening TCP sockets. The kernel has no event for changes, so the table is
+ * read periodically (LISTENERS_MS in loop.c) while the host watches. */
 #include "agent.h"
 
 #include <arpa/inet.h>
@@ -8,7 +8,7 @@
 #include <string.h>
 #include <sys/socket.h>
 
-enum { LISTENERS_MAX = 400, TCP_LISTEN = 10 }; /* so many fit into one frame */
+enum { LISTENERS_MAX = 400, TCP_LISTEN = 10 }; /* LISTENERS_MAX fit into one frame */
 
 struct listener {
     char host[INET6_ADDRSTRLEN];
@@ -22,7 +22,7 @@ static int compare(const void *one, const void *other)
     return order ? order : (int)a->port - (int)b->port;
 }
 
-/* One line of /proc/net/tcp or tcp6: `  0: 0100007F:1F90 ... 0A ...`. The address is made of
+/* Parse a line of /proc/net/tcp or tcp6: `  0: 0100007F:1F90 ... 0A ...`. The address consists of
  * words in the machine's byte order. */
 static bool parse_line(const char *line, bool is_v6, struct listener *found)
 {
@@ -41,7 +41,7 @@ static size_t read_table(const char *path, bool is_v6, struct listener *found, s
     if (!table)
         return count;
     bool listening = fgets(line, sizeof line, table); /* the heading */
-    /* Listening sockets come first, whatever the number of others. */
+    /* Listening sockets come first, before all others. */
     while (listening && count < LISTENERS_MAX && fgets(line, sizeof line, table)) {
         listening = parse_line(line, is_v6, &found[count]);
         count += listening;
@@ -59,7 +59,7 @@ static void put_listener(struct writer *writer, const struct listener *listener)
     put_bytes(writer, TAG_LISTENER, nested.at, nested.size);
 }
 
-/* Send the set if it is not the one that was sent last. */
+/* Send the set if it differs from the set last sent. */
 void listeners_serve(struct agent *agent, struct stream *stream)
 {
     static struct listener found[LISTENERS_MAX];

@@ -1,6 +1,6 @@
-/* LIST and READ: what files there are, and what is in them, as records on standard output. Runs as
- * a worker (worker.c), so it may block. Programs go on meanwhile: what is gone when its turn
- * comes is left out. No link is followed below PATH. */
+/* LIST and READ: write files' records and contents to standard output. Runs as a worker (worker.c),
+ * so it may block. Programs run meanwhile: a file that is gone when its turn comes is left out.
+ * Follows no link below PATH. */
 #include "agent.h"
 
 #include <dirent.h>
@@ -18,7 +18,7 @@ enum { RECORD = 48, BUFFER = 65536 };
 struct listing {
     struct failure *failure;
     int base;
-    const char *name; /* the NAME at hand, relative to PATH; may be empty */
+    const char *name; /* the current NAME, relative to PATH; may be empty */
     uint64_t entries, bytes;
 };
 
@@ -29,7 +29,7 @@ static int broken(const struct listing *listing, const char *what)
     return fail(listing->failure, "io", errno, "%s %.160s", what, listing->name);
 }
 
-/* The entry was removed, or has become another kind of file, since it was seen. */
+/* Tell whether the entry was removed, or has become another type of file, since it was seen. */
 static bool is_gone(void)
 {
     return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EINVAL;
@@ -51,7 +51,7 @@ static uint64_t in_ns(const struct timespec *time)
     return (uint64_t)(time->tv_sec * 1000000000LL + time->tv_nsec);
 }
 
-/* `entry` is a name in the directory at hand; NULL: the NAME itself is meant. */
+/* `entry` is a name in the current directory; NULL means NAME itself. */
 static int put_record(struct listing *listing, const char *entry, const struct stat *found)
 {
     uint8_t record[RECORD];
@@ -111,7 +111,7 @@ static int list_directory(struct listing *listing)
 
 /* --- READ --------------------------------------------------------------------- */
 
-/* Exactly `size` bytes: a file that grows is cut, one that shrinks is filled with zeros. */
+/* Write exactly `size` bytes: cut a file that grows, pad a file that shrinks with zeros. */
 static int put_content(struct listing *listing, int fd, uint64_t size)
 {
     static uint8_t buffer[BUFFER];

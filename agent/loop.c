@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 enum {
-    LISTENERS_MS = 1000, /* how often listening sockets are looked at */
-    GONE_MS = 1000,      /* how often a port without a host is, besides its wake-ups */
+    LISTENERS_MS = 1000, /* interval for reading the listening sockets */
+    GONE_MS = 1000,      /* interval for checking a port without a host, besides its wake-ups */
 };
 
 static int open_signals(void)

@@ -11,7 +11,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-/* One line to the console (stderr on a host). */
+/* Write a line to the console (stderr on a host). */
 void say(const char *format, ...)
 {
     char line[512];
@@ -23,10 +23,10 @@ void say(const char *format, ...)
     size_t length = strlen(line);
     line[length++] = '\n';
     if (write(STDERR_FILENO, line, length) < 0)
-        return; /* nobody listens: nothing to be done about it */
+        return; /* the console cannot be written: nothing more to try */
 }
 
-/* A parent may have left signals ignored; our children must not inherit that. */
+/* A parent may have ignored signals; the agent's children must not inherit that. */
 static void reset_signals(void)
 {
     sigset_t none;

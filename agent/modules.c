@@ -1,5 +1,5 @@
-/* The kernel's modules: those that a guest boots with, from the initramfs, and the tree of all,
- * a disk of its own, which modprobe finds in the image's root. */
+/* The kernel's modules: those needed at boot, from the initramfs, and the tree of all modules, on a
+ * disk of its own, which modprobe finds in the image's root. */
 #include "agent.h"
 
 #include <errno.h>
@@ -20,14 +20,14 @@ static void load(const char *name)
     char path[300];
     snprintf(path, sizeof path, "/modules/%s", name);
     int fd = open(path, O_RDONLY | O_CLOEXEC);
-    /* EEXIST: built in or loaded before. A module that fails may not be needed here. */
+    /* EEXIST: built in, or loaded before. A module that fails may not be needed on this machine. */
     if (fd < 0 || (syscall(SYS_finit_module, fd, "", 0) && errno != EEXIST))
         say("module %s: %s", name, strerror(errno));
     if (fd >= 0)
         close(fd);
 }
 
-/* Load the modules that /modules/order lists, in its order. */
+/* Load the modules listed in /modules/order, in that order. */
 void load_modules(void)
 {
     char name[256];
@@ -67,8 +67,8 @@ static void make_nodes(void)
     fclose(file);
 }
 
-/* Mount the tree where modprobe in the new root looks for it. A root that has no room for it, since
- * its /lib is a file or a link that leads nowhere, boots without. */
+/* Mount the tree where modprobe in the new root searches for it. A root whose /lib is a file or a
+ * dangling link boots without the tree. */
 int mount_modules(const char *device, const char *root, struct failure *failure)
 {
     char path[128], place[64];

@@ -1,4 +1,4 @@
-/* Mounts that every machine needs, and copying trees between them. */
+/* Mounts that every machine needs, and copies of trees between them. */
 #include "agent.h"
 
 #include <errno.h>
@@ -25,8 +25,8 @@ static void mount_places(const struct place *places, size_t count)
     }
 }
 
-/* What is needed before anything else, whoever the init will be. An init like systemd finds
- * these mounted (they move along into the new root) and leaves them. */
+/* Mount the file systems needed first, with any init. They are moved into the new root, where an
+ * init like systemd finds them mounted and leaves them. */
 void mount_api(void)
 {
     static const struct place places[] = {
@@ -38,8 +38,8 @@ void mount_api(void)
     mount_places(places, sizeof places / sizeof *places);
 }
 
-/* The devices that every user may open: the kernel gives them to root, udev, where it runs, to
- * all. What is behind them checks for itself who may do what. */
+/* Let every user open certain devices: the kernel gives them to root, and udev, if it runs, to all
+ * users. Their drivers check permissions themselves. */
 void open_devices(void)
 {
     static const char *const open[] = {"/dev/fuse", "/dev/net/tun"};
@@ -48,7 +48,7 @@ void open_devices(void)
             say("open %s to all: %s", open[i], strerror(errno));
 }
 
-/* What an init would mount and make, where the image has none. */
+/* Mount and create what an init would, for an image without init. */
 void mount_without_init(void)
 {
     static const struct place places[] = {
@@ -83,8 +83,8 @@ static pid_t start_copy(job *task, const char *path, int from, int to, int other
     _exit(1);
 }
 
-/* Copy what is in a directory, with owners, modes, times and attributes: one process packs
- * it, another unpacks it. */
+/* Copy a directory's content, with owners, modes, times and attributes: one process packs it,
+ * another unpacks it. */
 int copy_tree(const char *from, const char *to, struct failure *failure)
 {
     int ends[2], status[2] = {1, 1};

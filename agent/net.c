@@ -56,7 +56,7 @@ static int change_mac(int fd, struct ifreq *interface, const uint8_t *mac)
     return ioctl(fd, SIOCSIFHWADDR, interface);
 }
 
-/* virtio-net takes a new one while it is up, and keeps its addresses. */
+/* virtio-net accepts a new MAC address while it is up, and keeps its IP addresses. */
 static int set_mac(int fd, struct ifreq *interface, const uint8_t *mac)
 {
     if (change_mac(fd, interface, mac) == 0)
@@ -80,7 +80,7 @@ static uint32_t ip_of(const struct ifreq *interface)
     return address.sin_addr.s_addr;
 }
 
-/* A clone has its template's address: to set it again would cost a fifth of its time. */
+/* A clone has its template's address: setting it again would cost a fifth of the clone's time. */
 static int has_address(int fd, struct ifreq *interface, uint32_t address, uint32_t mask)
 {
     return ioctl(fd, SIOCGIFFLAGS, interface) == 0 && interface->ifr_flags & IFF_UP &&
@@ -110,7 +110,7 @@ static int set_gateway(int fd, struct ifreq *interface, uint32_t gateway)
     struct rtentry route = {
         .rt_dst = ip(0), .rt_genmask = ip(0), .rt_flags = RTF_UP, .rt_dev = interface->ifr_name};
     for (int i = 0; i < 16 && ioctl(fd, SIOCDELRT, &route) == 0; i++)
-        ; /* the default routes of who this machine was before */
+        ; /* the default routes of the previous identity */
     if (!gateway)
         return 0;
     route.rt_gateway = ip(gateway);

@@ -13,12 +13,12 @@
 #include <unistd.h>
 
 enum {
-    SYSTEMD_POWEROFF = 34 + 4, /* SIGRTMIN+4 as glibc counts; musl's SIGRTMIN is another */
+    SYSTEMD_POWEROFF = 34 + 4, /* SIGRTMIN+4 of glibc; musl's SIGRTMIN differs */
     TERM_WAIT_MS = 3000,
     REMOUNT_WAIT_MS = 2000,
 };
 
-/* Have the kernel make every file system read-only, which leaves clean journals. */
+/* Let the kernel remount every file system read-only, which leaves clean journals. */
 static void remount_read_only(const struct agent *agent)
 {
     struct statvfs state;
@@ -27,7 +27,7 @@ static void remount_read_only(const struct agent *agent)
         return; /* without this the journal is replayed at the next boot */
     for (int waited = 0; agent->data >= 0 && waited < REMOUNT_WAIT_MS; waited += 5) {
         if (fstatvfs(agent->data, &state) == 0 && (state.f_flag & ST_RDONLY)) {
-            syncfs(agent->data); /* waits for the lock that the remount holds to its end */
+            syncfs(agent->data); /* waits for the lock that the remount holds until it is done */
             return;
         }
         poll(NULL, 0, 5);
@@ -51,7 +51,7 @@ static bool is_busybox(void)
     return name && strcmp(name, "/busybox") == 0;
 }
 
-/* Whether a program other than PID 1 and the agent runs. Kernel threads and zombies have
+/* Tell whether a program other than PID 1 and the agent runs. Kernel threads and zombies have
  * no command line. */
 static bool has_processes(void)
 {
@@ -68,7 +68,7 @@ static bool has_processes(void)
     return found;
 }
 
-/* Ask every process but PID 1 to end, then make it. */
+/* Ask every process but PID 1 to end, then kill the rest. */
 static void end_processes(void)
 {
     kill(-1, SIGTERM);
@@ -77,11 +77,11 @@ static void end_processes(void)
     kill(-1, SIGKILL);
 }
 
-/* POWEROFF has been answered: do it. */
+/* Power off, after POWEROFF has been answered. */
 void power_off(struct agent *agent)
 {
     agent->power_off = false;
-    if (!agent->is_guest) { /* a test on a host: never touch that machine */
+    if (!agent->is_guest) { /* a test on a host: never power off the host */
         agent->quit = true;
         return;
     }

@@ -1,4 +1,4 @@
-/* Streams: their channels, their windows, and how each kind of them ends. */
+/* Streams: their channels, their windows, and the end of each kind. */
 #include "agent.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include <termios.h>
 #include <unistd.h>
 
-enum { PTY_HOLDS = 131072 }; /* more than a terminal's buffers */
+enum { PTY_HOLDS = 131072 }; /* more than a terminal's buffers hold */
 
 struct stream *stream_find(struct agent *agent, uint32_t id)
 {
@@ -44,7 +44,7 @@ struct stream *stream_add(struct agent *agent, uint32_t id)
 
 /* --- processes ---------------------------------------------------------------- */
 
-/* Remember a process that only needs to be reaped. */
+/* Record a process that only needs to be reaped. */
 void orphan_add(struct agent *agent, pid_t pid)
 {
     if (agent->orphan_count == agent->orphan_room) {
@@ -76,8 +76,8 @@ static void process_ended(struct stream *stream, const siginfo_t *info)
     }
 }
 
-/* Look which processes have ended. Those of streams stay zombies until their stream ends,
- * so that their group's number cannot be given to others meanwhile. */
+/* Find the processes that have ended. A stream's process stays a zombie until the stream ends, so
+ * that the kernel cannot reuse the number of its process group meanwhile. */
 void reap(struct agent *agent)
 {
     for (int i = 0; i < STREAMS; i++) {
@@ -128,7 +128,7 @@ static void release(struct agent *agent, struct stream *stream)
         orphan_add(agent, stream->pid);
     if (stream->cgroup)
         stream->cgroup->is_claimed = false;
-    clear(stream); /* a caller that still looks at it finds nothing open */
+    clear(stream); /* a caller that still uses it finds nothing open */
 }
 
 void stream_result(struct agent *agent, struct stream *stream, const struct writer *writer)
@@ -146,7 +146,7 @@ void stream_error(struct agent *agent, struct stream *stream, const struct failu
     release(agent, stream);
 }
 
-/* End a stream without a word. */
+/* End a stream without an answer. */
 void stream_drop(struct agent *agent, struct stream *stream)
 {
     kill_all(stream);
@@ -171,7 +171,7 @@ static void exec_result(struct agent *agent, struct stream *stream)
     stream_result(agent, stream, &writer);
 }
 
-/* A worker's report is one frame type and its payload. */
+/* A worker's report is a frame type and the payload. */
 static void worker_result(struct agent *agent, struct stream *stream)
 {
     uint8_t bytes[REPORT_MAX];
@@ -200,7 +200,7 @@ static void settle(struct agent *agent, struct stream *stream)
         worker_result(agent, stream);
 }
 
-/* The host gives the stream up. With a process, the answer comes when it has ended. */
+/* The host gives the stream up. A stream with a process is answered once the process has ended. */
 void stream_close(struct agent *agent, struct stream *stream)
 {
     struct failure failure;
@@ -211,7 +211,7 @@ void stream_close(struct agent *agent, struct stream *stream)
         close_fd(&stream->in.fd);
         close_fd(&stream->out[0].fd);
         close_fd(&stream->out[1].fd);
-        settle(agent, stream); /* it may have ended, and its output waited for credit */
+        settle(agent, stream); /* the process may have ended while its output waited for credit */
         return;
     }
     if (stream->phase != STREAM_REQUESTED && stream->kind == KIND_LISTENERS) {
@@ -237,7 +237,7 @@ static void grant(struct agent *agent, struct stream *stream, size_t passed)
     in->passed = 0;
 }
 
-/* All that came has been passed on, and no more will come. */
+/* All input has been passed on, and no more will come. */
 static void finish_sink(struct stream *stream)
 {
     struct termios termios;
@@ -253,8 +253,8 @@ static void finish_sink(struct stream *stream)
     close_fd(&in->fd);
 }
 
-/* Write to the sink; returns how many bytes are gone (written, or dropped if nobody
- * reads: the host is never left waiting for credit). */
+/* Write to the sink; return the number of bytes consumed: written, or dropped if no process reads,
+ * so that the host never waits for credit in vain. */
 static size_t pass(struct sink *in, const uint8_t *bytes, size_t size)
 {
     if (in->fd < 0)
@@ -297,7 +297,7 @@ static bool keep(struct sink *in, const uint8_t *bytes, size_t size)
     return true;
 }
 
-/* Bytes of channel 0 (or none, when its EOF came): pass on what can be, keep the rest. */
+/* Accept bytes of channel 0 (none at its EOF): pass on as many as possible, keep the rest. */
 void stream_take(struct agent *agent, struct stream *stream, const uint8_t *bytes, size_t size)
 {
     struct sink *in = &stream->in;
@@ -317,7 +317,7 @@ void stream_take(struct agent *agent, struct stream *stream, const uint8_t *byte
     if (in->eof && !in->size && in->fd >= 0 && stream->phase == STREAM_RUNNING)
         finish_sink(stream);
     if (stream->kind == KIND_CONNECT && stream->phase == STREAM_RUNNING)
-        connect_settle(agent, stream); /* this may have been the last of both directions */
+        connect_settle(agent, stream); /* both directions may have ended now */
 }
 
 /* --- guest to host ------------------------------------------------------------ */
@@ -325,8 +325,8 @@ void stream_take(struct agent *agent, struct stream *stream, const uint8_t *byte
 static void source_end(struct agent *agent, struct stream *stream, int index)
 {
     if (stream->is_tty) {
-        /* Nobody has the terminal, and polling it would spin; but closing it hangs up a program
-         * that has closed its outputs and is about to end: kept until it has. */
+        /* No process has the terminal open, so polling it would spin. Closing it would hang up a
+         * program that has closed its outputs and is about to end: keep it until then. */
         stream->terminal = stream->out[index].fd;
         stream->out[index].fd = -1;
         close_fd(&stream->in.fd);
@@ -335,7 +335,7 @@ static void source_end(struct agent *agent, struct stream *stream, int index)
     send_frame(agent, FRAME_EOF, stream->id, (uint8_t)(index + 1), NULL, 0);
 }
 
-/* Send one frame of what the source has. Returns false if there was nothing. */
+/* Send one frame of the source's data. Returns false if there was none. */
 static bool source_read(struct agent *agent, struct stream *stream, int index)
 {
     struct source *out = &stream->out[index];
@@ -367,8 +367,8 @@ static bool source_read(struct agent *agent, struct stream *stream, int index)
     return false;
 }
 
-/* After the process has ended: send what was in its pipes then, not what a process left
- * behind may still write, and do not wait for the end of file. */
+/* After the process has ended, send the data in its pipes at that moment. Do not wait for the end
+ * of file, nor for output of processes that it left behind. */
 static void source_drain(struct agent *agent, struct stream *stream, int index)
 {
     struct source *out = &stream->out[index];
@@ -390,7 +390,7 @@ static int add_poll(struct pollfd *polls, nfds_t *count, int fd, short events)
     return (int)(*count)++;
 }
 
-/* Say what the stream waits for. */
+/* Add the descriptors that the stream waits for. */
 void stream_poll(struct agent *agent, struct stream *stream, struct pollfd *polls, nfds_t *count)
 {
     struct sink *in = &stream->in;

@@ -1,5 +1,5 @@
-/* A program that is started again when it fails, by a process of ours that does nothing else: it
- * goes on whatever becomes of the host's connection. */
+/* Supervise a program: a process of its own restarts the program when it fails, independently of
+ * the host's connection. */
 #include "agent.h"
 
 #include <errno.h>
@@ -10,7 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* Seconds until the next start, which grow while the program does not last. */
+/* Delays in seconds before a restart, which grow while the program ends within LASTS_S. */
 enum { FIRST_DELAY_S = 1, LAST_DELAY_S = 60, LASTS_S = 60 };
 
 static time_t uptime(void)
@@ -20,7 +20,7 @@ static time_t uptime(void)
     return now.tv_sec;
 }
 
-/* Wait for the program's end, and tell whether it is to be started again. */
+/* Wait for the program's end, and tell whether to restart it. */
 static bool has_failed(pid_t pid, const char *name)
 {
     int status = -1;
@@ -35,7 +35,7 @@ static bool has_failed(pid_t pid, const char *name)
     return status != 0;
 }
 
-/* `told` is closed when the first start is over: the agent waits for that. */
+/* `told` is closed after the first start, which the agent waits for. */
 static void __attribute__((noreturn))
 keep_running(starter *start, void *program, const char *name, const int *stdio, int told)
 {
@@ -47,7 +47,7 @@ keep_running(starter *start, void *program, const char *name, const int *stdio, 
         dup2(stdio[i], i);
     if (told != 3)
         dup3(told, 3, O_CLOEXEC);
-    syscall(SYS_close_range, 4u, ~0u, 0u); /* nothing of the host's is held open */
+    syscall(SYS_close_range, 4u, ~0u, 0u); /* close the agent's, such as the host's connection */
     pid_t pid = start(program);
     close(3);
     if (pid < 0)

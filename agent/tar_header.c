@@ -10,7 +10,7 @@ bool tar_is_zero(const uint8_t *block)
     return true;
 }
 
-/* An octal field, or GNU's base 256 when its first bit is set. */
+/* Parse an octal field, or GNU's base 256 if the first bit is set. */
 static bool parse_field(const uint8_t *at, size_t size, uint64_t *value)
 {
     uint64_t sum = 0;
@@ -89,7 +89,7 @@ static bool parse_decimal(const char *text, uint64_t *value)
     return !*text;
 }
 
-/* Seconds with an optional sign and fraction. Times are rounded down, as stat does. */
+/* Parse seconds with an optional sign and fraction. Round down, as stat does. */
 static bool parse_time(char *text, struct tar_extension *extension)
 {
     bool negative = *text == '-';
@@ -145,7 +145,7 @@ static bool take_record(struct tar_extension *extension, const char *key, char *
         return extension->has_gid = parse_decimal(value, &extension->gid);
     if (strcmp(key, "mtime") == 0)
         return parse_time(value, extension);
-    return true; /* others are of no use here */
+    return true; /* other keys are ignored */
 }
 
 /* A record is `LENGTH KEY=VALUE\n`; the length counts itself and the newline. */

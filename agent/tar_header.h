@@ -27,8 +27,8 @@ struct tar_xattr {
     size_t size;
 };
 
-/* What PAX and GNU extensions say about the next entry; NULL or false where they do not.
- * Points into the records that were parsed. */
+/* Values from PAX and GNU extensions for the next entry; NULL or false if absent.
+ * Points into the parsed records. */
 struct tar_extension {
     const char *name, *link;
     bool has_size, has_uid, has_gid, has_mtime;
@@ -41,7 +41,7 @@ struct tar_extension {
 
 bool tar_is_zero(const uint8_t *block);
 
-/* Parse a header block. False: it is none (wrong sum, wrong numbers). */
+/* Parse a header block. False: not a header (wrong sum, wrong numbers). */
 bool tar_parse_header(const uint8_t *block, struct tar_header *header);
 
 /* Parse the records of a PAX header, in place (values get their final NUL). False: malformed,

@@ -16,8 +16,8 @@
 
 enum { TAR_IN_EMPTY = 1, BUFFER = 65536 };
 
-/* A directory whose mode and time are set at the end: writing into it changes its time,
- * and its mode may forbid writing. */
+/* A directory whose mode and time are set last: writing into it changes its time, and its mode may
+ * forbid writing. */
 struct late {
     char *name;
     mode_t mode;
@@ -36,7 +36,7 @@ struct unpack {
     char *local_records, *global_records, *long_name, *long_link;
     struct late *lates;
     size_t late_count;
-    char parent[PATH_MAX]; /* the directory that was walked to last, and its descriptor */
+    char parent[PATH_MAX]; /* the last directory that `walk` reached, and its descriptor */
     int parent_fd;
     uint64_t entries, bytes;
 };
@@ -53,7 +53,7 @@ static int broken(struct unpack *unpack, const char *what, const char *name)
 
 /* --- the stream --------------------------------------------------------------- */
 
-/* Make at least one byte available; returns how many are, 0 at the end. */
+/* Make at least one byte available; return the number available, 0 at the end. */
 static size_t refill(struct unpack *unpack)
 {
     if (unpack->at < unpack->end)
@@ -82,7 +82,7 @@ static int take(struct unpack *unpack, uint8_t *to, size_t size)
     return 0;
 }
 
-/* Pass `size` bytes and the padding to a file, or to nothing (fd -1). */
+/* Write `size` bytes to a file, or discard them (fd -1); skip the padding. */
 static int pass(struct unpack *unpack, int fd, uint64_t size, const char *name)
 {
     uint64_t padding = (TAR_BLOCK - size % TAR_BLOCK) % TAR_BLOCK;
@@ -103,8 +103,8 @@ static int pass(struct unpack *unpack, int fd, uint64_t size, const char *name)
 
 /* --- names -------------------------------------------------------------------- */
 
-/* Make a name plain: no leading, doubled or final slash, no `.`; `..` is refused. The empty
- * name is the directory itself. */
+/* Normalise a name: no leading, doubled or final slash, no `.`; refuse `..`. The empty name is the
+ * directory itself. */
 static int normalise(struct unpack *unpack, const char *name, char plain[PATH_MAX])
 {
     size_t length = 0;
@@ -171,7 +171,7 @@ static int walk(struct unpack *unpack, const char *plain, bool make, const char 
     return unpack->parent_fd = fd;
 }
 
-/* Make way for a new entry. A directory that is not empty stays, and is an error. */
+/* Remove an old entry before a new one. A directory that is not empty stays, and is an error. */
 static int clear(int parent, const char *name)
 {
     if (unlinkat(parent, name, 0) == 0 || errno == ENOENT)
@@ -218,7 +218,7 @@ static int set_owner(const struct unpack *unpack, int at, const char *name)
                 : fchown(at, (uid_t)uid, (gid_t)gid);
 }
 
-/* Attributes that this file system or user cannot have are left out, as tar does. */
+/* Leave out attributes that this file system does not support or this user may not set, as tar. */
 static int set_xattrs(const struct unpack *unpack, int fd)
 {
     for (size_t i = 0; i < unpack->local.xattr_count; i++) {
@@ -250,7 +250,7 @@ static int unpack_file(struct unpack *unpack, int parent, const char *name)
     if (fd < 0)
         return broken(unpack, "make", name);
     int failed = pass(unpack, fd, size, name);
-    /* The owner first: changing it clears setuid bits and capabilities. */
+    /* The owner first, since changing the owner clears setuid bits and capabilities. */
     if (!failed && (set_owner(unpack, fd, NULL) || set_xattrs(unpack, fd) ||
                     fchmod(fd, unpack->header.mode & 07777) || set_mtime(unpack, fd, NULL)))
         failed = broken(unpack, "set the attributes of", name);
@@ -350,7 +350,7 @@ static int unpack_entry(struct unpack *unpack)
     size_t length = strlen(local->name ? local->name : unpack->header.name);
     bool slash = length && (local->name ? local->name : unpack->header.name)[length - 1] == '/';
     if ((type == 0 || type == '0') && slash)
-        type = '5'; /* how tar wrote directories before POSIX */
+        type = '5'; /* the form of directories before POSIX */
     if (!*plain && type != '5')
         return fail(unpack->failure, "unsafe-path", 0, "an entry without a name");
     unpack->entries++;
@@ -458,7 +458,7 @@ static int unpack_all(struct unpack *unpack)
 
 static int finish_directories(struct unpack *unpack)
 {
-    for (size_t i = unpack->late_count; i-- > 0;) { /* inner ones first */
+    for (size_t i = unpack->late_count; i-- > 0;) { /* inner directories first */
         struct late *late = &unpack->lates[i];
         const char *last;
         int parent = walk(unpack, late->name, false, &last);

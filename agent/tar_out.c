@@ -48,7 +48,7 @@ static int grow_seen(struct pack *pack)
     return 0;
 }
 
-/* The name under which this file was packed already, or NULL. */
+/* Return the name under which this file is already packed, or NULL. */
 static const char *find_first(const struct pack *pack, const struct stat *found)
 {
     return found->st_nlink > 1 && pack->seen_count ? find_slot(pack, found)->name : NULL;
@@ -72,8 +72,8 @@ static int remember(struct pack *pack, const struct stat *found)
 
 static int pack_directory(struct pack *pack, int fd);
 
-/* Programs go on meanwhile: what was removed, or has become another kind of file, since it was
- * listed is left out. */
+/* Programs run meanwhile: leave out files that were removed, or have become another type of file,
+ * since they were listed. */
 static int left_out(struct pack *pack, const char *what)
 {
     return errno == ENOENT || errno == ENOTDIR || errno == ELOOP || errno == EINVAL
@@ -198,8 +198,8 @@ static int read_names(struct pack *pack, DIR *directory, struct list *names)
     return 0;
 }
 
-/* Pack what is in a directory and close its descriptor. `pack->name` is its name with a
- * final slash (or empty), and is so again afterwards. */
+/* Pack a directory's content and close its descriptor. `pack->name` is its name with a final slash
+ * (or empty), and is restored afterwards. */
 static int pack_directory(struct pack *pack, int fd)
 {
     struct list names = {0};
@@ -240,7 +240,7 @@ static bool is_safe(const char *name)
     return *name && strlen(name) < PATH_MAX;
 }
 
-/* Pack one name below the directory; no link is followed on the way. */
+/* Pack one name below the directory, without following links on the way. */
 static int pack_name(struct pack *pack, int base, const char *name)
 {
     if (!is_safe(name))
@@ -289,7 +289,7 @@ static int pack_path(struct pack *pack, const struct request *request)
 
 /* --- a root without what is mounted in it -------------------------------------- */
 
-/* linux/mount.h, 5.2: a mount of its own of what lies at a path, without those below it. */
+/* From linux/mount.h, 5.2: make a new mount of the tree at a path, without the mounts below it. */
 enum { TREE_CLONE = 1 };
 
 static int open_alone(const char *path)
@@ -304,8 +304,8 @@ static int open_alone(const char *path)
     return fd;
 }
 
-/* Natives that the image's links lead elsewhere are found there, as the mounts are. What is no
- * directory was never mounted, and is packed with the root. */
+/* Resolve natives through the image's links, as the mounts were. A native that is no directory was
+ * never mounted, and is packed with the root. */
 static int open_natives(struct pack *pack, const char *path, const struct list *natives)
 {
     char real[PATH_MAX];

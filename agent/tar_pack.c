@@ -1,4 +1,4 @@
-/* What TAR_OUT sends: buffered output, and a header with all that PAX can say of a file. */
+/* The output of TAR_OUT: buffered, with all of a file's attributes that PAX supports. */
 #include "tar_pack.h"
 
 #include <errno.h>
@@ -82,7 +82,7 @@ static int put_block(struct pack *pack, const struct tar_header *header)
     return put(pack, block, TAR_BLOCK);
 }
 
-/* Append `LENGTH KEY=VALUE\n`; the length counts its own digits. */
+/* Append `LENGTH KEY=VALUE\n`; the length includes its own digits. */
 static int add_record(struct pack *pack, const char *key, const void *value, size_t size)
 {
     char digits[24];
@@ -180,7 +180,7 @@ int put_header(struct pack *pack, struct tar_header *header, const struct stat *
 
 /* --- content ------------------------------------------------------------------ */
 
-/* Exactly `size` bytes: a file that grows is cut, one that shrinks is filled with zeros. */
+/* Write exactly `size` bytes: cut a file that grows, pad a file that shrinks with zeros. */
 int put_content(struct pack *pack, int fd, uint64_t size)
 {
     for (uint64_t left = size; left;) {

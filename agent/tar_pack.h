@@ -1,5 +1,5 @@
-/* A tar that is being packed, from its headers down to the bytes (tar_pack.c); what goes into it
- * is tar_out.c's. */
+/* A tar that is being packed, from its headers down to the bytes (tar_pack.c); tar_out.c chooses
+ * the entries. */
 #ifndef BANGER_TAR_PACK_H
 #define BANGER_TAR_PACK_H
 
@@ -11,7 +11,7 @@
 
 enum { BUFFER = 65536, XATTR_MAX = 65536 };
 
-/* A file with several names: the first one that was packed. */
+/* A file with several names: the name that was packed first. */
 struct seen {
     dev_t device;
     ino_t inode;
@@ -20,22 +20,22 @@ struct seen {
 
 /* A directory that is packed from a mount of its own. */
 struct native {
-    char *name; /* as names are packed: `./root` */
+    char *name; /* in the form of packed names: `./root` */
     int fd;
 };
 
 struct pack {
     struct failure *failure;
-    uint8_t *buffer; /* output that waits */
+    uint8_t *buffer; /* pending output */
     size_t used;
-    char *pax; /* records of the entry at hand */
+    char *pax; /* records of the current entry */
     size_t pax_size;
     char *xattr_names, *xattr_value; /* XATTR_MAX each, the kernel's own limit */
     struct seen *seen; /* open addressing; `seen_room` is a power of two */
     size_t seen_count, seen_room;
     struct native *natives;
     size_t native_count;
-    char name[PATH_MAX]; /* of the entry at hand, relative */
+    char name[PATH_MAX]; /* of the current entry, relative */
     uint64_t entries, bytes;
 };
 
@@ -43,7 +43,7 @@ int pack_start(struct pack *pack, struct failure *failure);
 int pack_end(struct pack *pack);
 void pack_free(struct pack *pack);
 
-/* Fill the failure with `errno` and the entry at hand. */
+/* Fill the failure with `errno` and the current entry. */
 int broken(struct pack *pack, const char *what);
 
 int put_xattrs(struct pack *pack, int fd);

@@ -1,4 +1,4 @@
-/* The kind of terminal that a program is told it has. */
+/* The terminal type (TERM) of a program. */
 #include "agent.h"
 
 #include <limits.h>
@@ -6,7 +6,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Tell whether the root, or the user, has a description of a kind of terminal. */
+/* Tell whether the root or the user has a description of a terminal type. */
 static bool is_described(const char *name, const char *home)
 {
     static const char *const places[] = {"/etc", "/lib", "/usr/share", "/usr/lib",
@@ -23,10 +23,10 @@ static bool is_described(const char *name, const char *home)
     return access(path, R_OK) == 0;
 }
 
-/* Replace a TERM that the root has no description of by one that it has and that any newer terminal
- * understands; programs like top and vi refuse to run otherwise. A root without descriptions, as
- * with busybox, keeps TERM; so does a request that brings its own (TERMINFO, TERMINFO_DIRS).
- * Returns -1 without memory. */
+/* Replace a TERM without description in the root by a described type that any newer terminal
+ * understands; otherwise programs like top and vi refuse to run. A root without descriptions, as
+ * with busybox, keeps TERM; so does a request with its own (TERMINFO, TERMINFO_DIRS).
+ * Returns -1 if out of memory. */
 int settle_term(struct list *env, const char *home)
 {
     static const char *const fallbacks[] = {"xterm-256color", "xterm"};

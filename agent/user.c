@@ -9,7 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
-/* Read a decimal number; false if the text is anything else. */
+/* Parse a decimal number; false if the text is anything else. */
 static bool parse_id(const char *text, unsigned *id)
 {
     char *end;
@@ -52,8 +52,8 @@ static int find_group(const char *name, struct user *user, struct failure *failu
     return 0;
 }
 
-/* Find `user`, `uid`, `user:group` or `uid:gid`; NULL is whoever the agent runs as (root in
- * a guest). A number needs no entry in /etc/passwd. */
+/* Find `user`, `uid`, `user:group` or `uid:gid`; NULL means the agent's own user (root in a guest).
+ * A number needs no entry in /etc/passwd. */
 int find_user(const char *text, struct user *user, struct failure *failure)
 {
     char name[128];

@@ -9,13 +9,13 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* The far ends of a worker's pipes; -1 where there is none. */
+/* The worker's ends of its pipes; -1 for none. */
 struct ends {
     int in, out, report;
 };
 
-/* Arrange the descriptors and close the others: the pipes of other streams must not be held
- * open here, or their programs would never see the end of their input. */
+/* Arrange the descriptors and close all others: a worker that held other streams' pipes open would
+ * keep their programs from ever seeing the end of their input. */
 static int keep_descriptors(struct agent *agent, const struct ends *ends)
 {
     int report = fcntl(ends->report, F_DUPFD, 512);
