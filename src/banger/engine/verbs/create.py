@@ -68,7 +68,7 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
         machine = await _claim_prepared(engine, op, spec, origin)
         if machine is None:
             left_s = params.deadline_s
-            if left_s is not None:
+            if left_s is not None and params.template:
                 left_s = max(left_s - (now() - begun), 0.01)
             machine = await _make(engine, op, spec, origin, start=params.start, deadline_s=left_s)
         if origin is not None and machine.record.origin == origin:
