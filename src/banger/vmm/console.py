@@ -69,6 +69,8 @@ class Console:
     writer: asyncio.StreamWriter
     log: LogReader
     ended: asyncio.Event = field(default_factory=asyncio.Event)
+    """The VMM has ended, or the client has detached."""
+    detached: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def write(self, data: bytes) -> object:
         """Type `data`; waits while the guest takes nothing."""
@@ -86,9 +88,9 @@ class Console:
         while True:
             # Asked before reading, so that the last bytes of a VMM are not missed.
             ended = self.ended.is_set()
-            while data := await asyncio.to_thread(self.log.read):
+            while not self.detached.is_set() and (data := await asyncio.to_thread(self.log.read)):
                 yield 1, data
-            if ended:
+            if ended or self.detached.is_set():
                 return
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(POLL_S):
@@ -105,9 +107,10 @@ class Console:
         """Do nothing: what ends a program is typed."""
 
     async def close(self) -> object:
-        """Detach; doing so again is fine."""
-        self.writer.close()
+        """Detach; doing so again is fine. Input that found no room in the FIFO is dropped."""
+        self.detached.set()
         self.ended.set()
+        _abort(self.writer.transport)
         return None
 
 
@@ -118,6 +121,7 @@ async def attach_console(typed: Path, log: Path, *, name: str) -> AsyncIterator[
     Raises:
         VmmFailed: no VMM reads from `typed`.
     """
+    log_end = await asyncio.to_thread(LogReader.at, log)
     try:
         # Without a reader this fails instead of waiting for one.
         fd = os.open(typed, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
@@ -134,17 +138,23 @@ async def attach_console(typed: Path, log: Path, *, name: str) -> AsyncIterator[
         lambda: asyncio.StreamReaderProtocol(reader), os.fdopen(fd, "wb", buffering=0)
     )
     writer = asyncio.StreamWriter(transport, protocol, reader, loop)
-    console = Console(writer, await asyncio.to_thread(LogReader.at_end, log))
+    console = Console(writer, log_end)
     watcher = asyncio.create_task(_tell_end(reader, console.ended))
     try:
         yield console
     finally:
         watcher.cancel()
+        _abort(transport)
         await asyncio.wait({watcher})
-        writer.close()
 
 
 async def _tell_end(reader: asyncio.StreamReader, ended: asyncio.Event) -> None:
     with contextlib.suppress(ConnectionError):
         await reader.read()
     ended.set()
+
+
+def _abort(transport: asyncio.WriteTransport) -> None:
+    # Of a transport that is closed asyncio's `abort` raises AttributeError (Python 3.11).
+    if not transport.is_closing():
+        transport.abort()

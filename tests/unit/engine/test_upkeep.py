@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from banger.engine.upkeep import consoles
-from banger.engine.upkeep.consoles import CUT, shorten_log
+from banger.engine.upkeep.consoles import shorten_log
 from banger.engine.upkeep.health import find_drift
+from banger.host.tails import CUT
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +31,7 @@ def test_a_long_log_keeps_its_end_and_its_writer(tmp_path: Path) -> None:
         writer.write(b"x" * 200 + b"0123456789")
         shorten_log(log)
         writer.write(b"more")
-    assert log.read_bytes() == CUT + b"0123456789more"
+    assert log.read_bytes() == CUT.format(200).encode() + b"0123456789more"
 
 
 def test_a_log_that_is_gone_is_no_error(tmp_path: Path) -> None:

@@ -8,12 +8,11 @@ is cut may be lost. While no daemon runs nothing is cut: the next one does it.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
-import os
 from pathlib import Path
 
 from banger.engine.state.engine import Engine
+from banger.host.tails import cut_log
 
 log = logging.getLogger(__name__)
 
@@ -21,7 +20,6 @@ CONSOLE_LIMIT_BYTES = 8 * 1024 * 1024
 CONSOLE_KEPT_BYTES = 1024 * 1024
 """How much of the end is kept when it is cut."""
 INTERVAL_S = 5.0
-CUT = b"[banger: the console log grew too long; its beginning was cut off]\n"
 
 
 async def keep_consoles_short(engine: Engine) -> None:
@@ -42,14 +40,5 @@ def _shorten(logs: list[Path]) -> None:
 
 
 def shorten_log(path: Path) -> None:
-    """Cut a log that is longer than the limit, in place: its writer has it open for appending."""
-    with contextlib.suppress(FileNotFoundError):
-        fd = os.open(path, os.O_RDWR | os.O_APPEND | os.O_CLOEXEC | os.O_NOFOLLOW)
-        try:
-            size = os.fstat(fd).st_size
-            if size > CONSOLE_LIMIT_BYTES:
-                kept = os.pread(fd, CONSOLE_KEPT_BYTES, size - CONSOLE_KEPT_BYTES)
-                os.ftruncate(fd, 0)
-                os.write(fd, CUT + kept)
-        finally:
-            os.close(fd)
+    """Cut a console log that is longer than the limit."""
+    cut_log(path, limit_bytes=CONSOLE_LIMIT_BYTES, kept_bytes=CONSOLE_KEPT_BYTES)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from pathlib import Path
 
 from banger import store
 from banger.api.requests import VmLogs
@@ -26,10 +27,14 @@ async def open_log(engine: Engine, params: VmLogs) -> AsyncGenerator[bytes, None
     layout = engine.layout
     console = params.log == "console"
     path = layout.vm_console_log(record.id) if console else layout.vm_vmm_log(record.id)
-    offset = 0
+    log = LogReader(path)
     if params.tail is not None:
-        offset = await asyncio.to_thread(find_tail, path, max(params.tail, 0))
-    return _read_log(engine, LogReader(path, offset), record.id if params.follow else None)
+        log = await asyncio.to_thread(_read_tail, path, max(params.tail, 0))
+    return _read_log(engine, log, record.id if params.follow else None)
+
+
+def _read_tail(path: Path, lines: int) -> LogReader:
+    return LogReader.at(path, find_tail(path, lines))
 
 
 async def _read_log(
