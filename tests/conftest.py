@@ -48,7 +48,7 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[RUN] = run
     config.stash[LEAKS] = []
     _enter(run, cache)
-    enter_templates(run)
+    enter_templates()
     # Time limits belong to `make bench`: this machine may be busy with anything.
     hypothesis.settings.register_profile("banger", deadline=None)
     hypothesis.settings.load_profile("banger")

@@ -86,7 +86,7 @@ def _run(name: str, run: Run) -> Outcome:
         report = Path(folder, REPORT)
         argv = [sys.executable, "-m", *run.argv]
         if run.is_pytest:
-            options = (f"--junitxml={report}", "-o", "junit_logging=system-out", "--timeout=0")
+            options = (f"--junitxml={report}", "-o", "junit_logging=system-out")
             argv = [sys.executable, "-m", "pytest", *options, *run.argv]
         done = subprocess.run(argv, cwd=CHECKOUT, env={**os.environ, **run.environ}, check=False)
         said = list(_read_report(report)) if report.exists() else []

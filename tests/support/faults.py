@@ -151,4 +151,4 @@ def _wrap_requests(faults: Faults, control: Path) -> None:
         task.add_done_callback(disarm)
         return task
 
-    connection.Connection._start_handler = start_armed  # type: ignore[method-assign]
+    connection.Connection._start_handler = start_armed  # type: ignore[method-assign]  # to arm each call

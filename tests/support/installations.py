@@ -14,6 +14,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -262,13 +263,17 @@ def read_line(process: subprocess.Popen[bytes]) -> bytes:
 
 
 def share_artifacts(environ: dict[str, str]) -> dict[str, str]:
-    """Give a private environment the run's images and kernels; staging stays its own."""
-    run = Path(os.environ["XDG_DATA_HOME"], "banger")
-    data = Path(environ["XDG_DATA_HOME"], "banger")
-    data.mkdir(mode=0o700)
+    """Give a private environment a data home that has the run's images and kernels.
+
+    The data home is below the run's, since banger renames between its directories: `/tmp` may be
+    another file system than the cache.
+    """
+    run = Path(os.environ["XDG_DATA_HOME"])
+    home = Path(tempfile.mkdtemp(dir=run, prefix="own."))
+    (home / "banger").mkdir(mode=0o700)
     for kind in ("images", "kernels"):
-        (data / kind).symlink_to((run / kind).resolve())
-    return environ
+        (home / "banger" / kind).symlink_to((run / "banger" / kind).resolve())
+    return {**environ, "XDG_DATA_HOME": str(home)}
 
 
 def kill_and_wait(pid: int, number: signal.Signals = signal.SIGKILL) -> None:

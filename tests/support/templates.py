@@ -21,10 +21,10 @@ SHARED = "BANGER_TEST_TEMPLATES"
 """Names the run's directory to its workers."""
 
 
-def enter_templates(run: Path) -> None:
+def enter_templates() -> None:
     """Make the directory, unless this is a worker, whose controller has made one."""
     if SHARED not in os.environ:
-        os.environ[SHARED] = str(run / "templates")
+        os.environ[SHARED] = str(Path(os.environ["XDG_DATA_HOME"], "shared-templates"))
         os.mkdir(os.environ[SHARED], 0o700)
 
 

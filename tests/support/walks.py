@@ -34,7 +34,7 @@ def record_walks(file: Path) -> None:
         send(link, data)
 
     proc.spawn_detached = spawn_recorded
-    Link.send = send_recorded  # type: ignore[method-assign]
+    Link.send = send_recorded  # type: ignore[method-assign]  # as each write is noted
 
 
 def _note(file: Path, last: str) -> None:

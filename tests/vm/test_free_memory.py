@@ -27,7 +27,7 @@ SUMS = "sha256sum /dev/shm/kept /srv/kept"
 def banger(artifacts: None, run_dir: Path) -> Iterator[Installation]:
     """An installation with the VMs `booted`, `clone` and `other`, which is a clone, too."""
     environ = dict(os.environ)
-    for name in ("STATE_HOME", "DATA_HOME", "RUNTIME_DIR"):
+    for name in ("STATE_HOME", "RUNTIME_DIR"):
         folder = run_dir / "free" / name
         folder.mkdir(mode=0o700, parents=True)
         environ[f"XDG_{name}"] = str(folder)

@@ -44,7 +44,7 @@ def pool(artifacts: None, run_dir: Path) -> Iterator[Installation]:
     """An installation whose template is in use, so that clones of it wait."""
     base = Path(tempfile.mkdtemp(dir=run_dir, prefix="p"))
     environ = dict(os.environ)
-    for name in ("STATE_HOME", "DATA_HOME", "RUNTIME_DIR"):
+    for name in ("STATE_HOME", "RUNTIME_DIR"):
         (base / name).mkdir(mode=0o700)
         environ[f"XDG_{name}"] = str(base / name)
     with contextlib.closing(Installation(share_artifacts(environ) | ON)) as banger:

@@ -43,7 +43,7 @@ def banger(artifacts: None, run_dir: Path) -> Iterator[Installation]:
     """An installation for this module: its directory of snapshots is looked into."""
     environ = dict(os.environ)
     top = run_dir / "snaps"
-    for name in ("STATE_HOME", "DATA_HOME", "RUNTIME_DIR"):
+    for name in ("STATE_HOME", "RUNTIME_DIR"):
         (top / name).mkdir(mode=0o700, parents=True)
         environ[f"XDG_{name}"] = str(top / name)
     environ = share_artifacts(environ) | {"BANGER_TEMPLATE_ENABLED": "on"}

@@ -54,10 +54,8 @@ def clones(artifacts: None, run_dir: Path) -> Iterator[Installation]:
     """An installation with a template and clones of it, named c0, c1 ..., which all run."""
     base = Path(tempfile.mkdtemp(dir=run_dir, prefix="t"))
     environ = dict(os.environ)
-    for name in ("STATE_HOME", "DATA_HOME", "RUNTIME_DIR"):
+    for name in ("STATE_HOME", "RUNTIME_DIR"):
         environ[f"XDG_{name}"] = tempfile.mkdtemp(dir=base)
-    os.rmdir(environ["XDG_DATA_HOME"])
-    os.mkdir(environ["XDG_DATA_HOME"], 0o700)
     with contextlib.closing(Installation(share_artifacts(environ) | ON)) as banger:
         for number in range(CLONES):
             banger.do("vm", "create", "--name", f"c{number}", *TINY)

@@ -18,7 +18,7 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
-from banger.errors import HostFailed, NoSpace
+from banger.errors import HostFailed, HostNotReady, NoSpace
 
 FICLONE = 0x40049409
 """ioctl(2) that shares the blocks of another file (btrfs, XFS). Python has no name for it."""
@@ -74,6 +74,9 @@ def publish_dir(staged: Path, target: Path) -> bool:
     """Flush a staged directory and rename it to `target`; False if `target` exists.
 
     The target is never replaced: an artefact that may be in use stays unchanged.
+
+    Raises:
+        HostNotReady: both are not on one file system, as where a user has linked one directory.
     """
     for file in staged.rglob("*"):
         if file.is_file() and not file.is_symlink():
@@ -85,6 +88,12 @@ def publish_dir(staged: Path, target: Path) -> bool:
     except OSError as error:
         if error.errno in (errno.ENOTEMPTY, errno.EEXIST):
             return False
+        if error.errno == errno.EXDEV:
+            raise HostNotReady(
+                f"{target.parent} is on another file system than {staged.parent}; all of banger's "
+                "data must be on one.",
+                hint=f"df {staged.parent} {target.parent}",
+            ) from error
         raise
     fsync_dir(target.parent)
     return True
@@ -129,9 +138,10 @@ REFUSALS = NO_SPACE | {
     errno.ENOTDIR,
     errno.EPERM,
     errno.EROFS,
+    errno.EXDEV,
 }
-"""Errors of a host that is out of a resource, broken, forbids the call, or has a file in place of
-banger's directory: no bug of the caller."""
+"""Errors of a host that is out of a resource, broken, forbids the call, or has a file or a link to
+another file system in place of banger's directory: no bug of the caller."""
 
 
 LIMITS = frozenset({errno.EAGAIN, errno.EMFILE, errno.ENFILE, errno.ENOMEM})

@@ -39,7 +39,7 @@ def registry() -> Iterator[HostileRegistry]:
 
 def pull(address: str, root: Path, **more: object) -> None:
     async def work() -> None:
-        async with a_puller(root, **more) as puller:  # type: ignore[arg-type]
+        async with a_puller(root, **more) as puller:  # type: ignore[arg-type]  # of any kind
             await puller.pull(f"{address}/x", insecure="registries" not in more)
 
     run(work())

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import os
+import tempfile
 from pathlib import Path
 
 import pytest
 
-from banger.errors import InvalidRequest
+from banger.errors import HostNotReady, InvalidRequest
 from banger.host.files import staged_dir
 from banger.host.shelf import MANIFEST, Shelf
 from banger.model.artifacts import Image
@@ -47,6 +48,16 @@ def test_what_is_published_is_found_by_name_digest_and_prefix(shelf: Shelf[Image
     assert shelf.find("none") is None
     assert shelf.find(A[:5]) is None
     assert list(shelf.staging.iterdir()) == []
+
+
+def test_a_folder_that_is_linked_to_another_file_system_is_named(tmp_path: Path) -> None:
+    """A10: a sentence, and nothing stays."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as elsewhere:
+        (tmp_path / "images").symlink_to(elsewhere)
+        shelf = Shelf(tmp_path / "images", staging=tmp_path / "staging", kind=Image)
+        with pytest.raises(HostNotReady, match=r"images is on another file system than .*staging"):
+            publish(shelf, image(A))
+        assert [*shelf.staging.iterdir(), *Path(elsewhere).iterdir()] == []
 
 
 def test_an_ambiguous_prefix_lists_the_candidates(shelf: Shelf[Image]) -> None:
