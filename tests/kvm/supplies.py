@@ -226,11 +226,11 @@ async def _pack_artifacts(
     """Pack images and a kernel, under their names, for the emulated host's user."""
     target = work / "artifacts"
     digests = {name: images.get_image(layout, name).digest for name in image_names}
-    for shelf, named in ((layout.images, digests), (layout.kernels, {KERNEL: kernel})):
-        (target / shelf.name / "names").mkdir(parents=True)
+    for store, named in ((layout.images, digests), (layout.kernels, {KERNEL: kernel})):
+        (target / store.name / "names").mkdir(parents=True)
         for name, digest in named.items():
-            (target / shelf.name / digest).symlink_to((shelf / digest).resolve())
-            (target / shelf.name / "names" / name).write_text(digest)
+            (target / store.name / digest).symlink_to((store / digest).resolve())
+            (target / store.name / "names" / name).write_text(digest)
     await asyncio.to_thread(_pack, target, work / "artifacts.tar")
     packed = work / "artifacts.squashfs"
     with open(work / "artifacts.tar", "rb") as source:  # noqa: ASYNC230 - just written

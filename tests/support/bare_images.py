@@ -9,10 +9,10 @@ import subprocess
 import tarfile
 from collections.abc import Mapping
 
+from banger.artifacts.store import hash_file
 from banger.engine.verbs.kernels import find_agent
-from banger.host.shelf import hash_file
+from banger.images.local import ROOT, open_store
 from banger.images.plan import plan_sqfstar
-from banger.images.shelf import ROOT, open_shelf
 from banger.model.artifacts import Image
 from tests.support.installations import Installation
 
@@ -46,6 +46,6 @@ def make_bare_image(
         init=init,
         source="test",
     )
-    open_shelf(banger.layout).publish(staged, image)
+    open_store(banger.layout).publish(staged, image)
     shutil.rmtree(staged, ignore_errors=True)
     return name

@@ -15,7 +15,7 @@ import tempfile
 from pathlib import Path
 
 from banger.layout import Layout
-from banger.templates.shelf import USES
+from banger.templates.cache import USES
 
 SHARED = "BANGER_TEST_TEMPLATES"
 """Names the run's directory to its workers."""

@@ -11,10 +11,7 @@ from banger.images.catalogue import (
 )
 from banger.images.commit import commit_image, keep_root_tar
 from banger.images.layers import import_image, make_image
-from banger.images.recipe import Recipe, load_recipe, require_recipe
-from banger.images.registered import promote_image, register_image, require_root
-from banger.images.rootwriter import require_root_writer
-from banger.images.shelf import (
+from banger.images.local import (
     delete_image,
     find_image,
     get_image,
@@ -28,6 +25,9 @@ from banger.images.shelf import (
     require_image_name,
     unname_image,
 )
+from banger.images.recipe import Recipe, load_recipe, require_recipe
+from banger.images.registered import promote_image, register_image, require_root
+from banger.images.rootwriter import require_root_writer
 
 __all__ = [
     "BASE",

@@ -22,12 +22,12 @@ from pathlib import Path
 from banger.host.files import staged_dir
 from banger.host.mmdebstrap import bootstrap, require_mmdebstrap
 from banger.images.catalogue import find_recipe_hash
+from banger.images.local import ROOT
 from banger.images.plan import EPOCH, build_overlay, parse_dpkg_status, plan_bootstrap
 from banger.images.publish import Progress, publish_image
 from banger.images.recipe import Recipe, require_recipe
 from banger.images.rootinode import RootInode
 from banger.images.rootwriter import open_root_writer, require_root_writer
-from banger.images.shelf import ROOT
 from banger.layout import Layout
 from banger.model.artifacts import Image, ImageDraft
 

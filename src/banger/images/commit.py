@@ -1,6 +1,6 @@
 """A guest's root as a new image: the tar that its agent sends, made a root as any layer is.
 
-    guest.tar, then a layer of whiteouts --> images.layers --> root.squashfs --> shelf
+    guest.tar, then a layer of whiteouts --> images.layers --> root.squashfs --> store
 
 The tar is kept whole first, since layers are read twice, and so that the guest is needed
 no longer than it takes to read. It is as foreign as a registry's layers: the same parser and the

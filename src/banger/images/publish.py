@@ -1,4 +1,4 @@
-"""From a written root to an image on the shelf, whatever it was made from.
+"""Publish a written root as an image, whatever the root was made from.
 
 The root directory's inode is set, the root is hashed, the manifest is written last, and a
 rename publishes both (A7-A9). The digest is a hash over the root and all that a VM is told
@@ -17,9 +17,9 @@ from pathlib import Path
 
 import msgspec
 
-from banger.host.shelf import hash_file
+from banger.artifacts.store import hash_file
+from banger.images.local import ROOT, is_intact, open_store, take_root
 from banger.images.rootinode import RootInode, set_root_inode
-from banger.images.shelf import ROOT, is_intact, open_shelf, take_root
 from banger.layout import Layout
 from banger.model.artifacts import Image, ImageDraft
 
@@ -58,10 +58,10 @@ def image_digest(draft: ImageDraft, root_sha256: str) -> str:
 
 
 def _publish(layout: Layout, staged: Path, image: Image) -> Image:
-    shelf = open_shelf(layout)
-    there = shelf.find(image.digest)
+    store = open_store(layout)
+    there = store.find(image.digest)
     if there is not None and there.external is not None:
         take_root(layout, there, staged / ROOT)
     elif there is not None and not is_intact(layout, image):
-        shelf.set_aside(image.digest)
-    return shelf.publish(staged, image)
+        store.set_aside(image.digest)
+    return store.publish(staged, image)

@@ -1,12 +1,12 @@
 """Images whose root is a file of the user's, referenced where it lies.
 
-A registered image has a directory on the shelf as any other, with a manifest alone; the file is
+A registered image has a directory in the store as any other, with a manifest alone; the file is
 never written, moved or removed (A6). It is hashed when it is registered. Whenever a VM is to read
 it, size and time are compared; where they differ it is hashed again, so a file that was only
 touched still serves, and one that has changed is refused: templates and disks of VMs were made of
 the other content (D5). What is done to the file while a VM reads it cannot be seen.
 
-`promote_image` copies the file onto the shelf. The root is put into the image's directory first
+`promote_image` copies the file into the store. The root is put into the image's directory first
 and the manifest replaced last: if the process dies between the two the image is a registered one
 still.
 
@@ -21,12 +21,12 @@ import os
 import stat
 from pathlib import Path
 
+from banger.artifacts.store import hash_file
 from banger.errors import ImageChanged, InvalidRequest
 from banger.host import proc
 from banger.host.files import clone_file, space_errors, staged_dir
-from banger.host.shelf import hash_file
+from banger.images.local import ROOT, image_root, open_store, require_image_name, take_root
 from banger.images.publish import Progress, image_digest
-from banger.images.shelf import ROOT, image_root, open_shelf, require_image_name, take_root
 from banger.images.superblock import parse_superblock
 from banger.layout import Layout
 from banger.model.artifacts import ExternalRoot, Image, ImageDraft
@@ -74,7 +74,7 @@ async def register_image(
 
 
 async def promote_image(layout: Layout, image: Image, progress: Progress) -> Image:
-    """Copy a registered image's root onto the shelf; from then on its file is not needed.
+    """Copy a registered image's root into the store; from then on its file is not needed.
 
     One that is there already is left as it is.
 
@@ -118,13 +118,13 @@ def changed(image: Image) -> ImageChanged:
 
 
 def _publish(layout: Layout, image: Image) -> Image:
-    """Publish the manifest; a copy on the shelf is better than a file elsewhere, and stays."""
-    shelf = open_shelf(layout)
-    there = shelf.find(image.digest)
+    """Publish the manifest; a copy in the store is better than a file elsewhere, and stays."""
+    store = open_store(layout)
+    there = store.find(image.digest)
     if there is not None and there.external is not None:
-        shelf.amend(image)
+        store.amend(image)
     with staged_dir(layout.staging, prefix="image") as staged:
-        return shelf.publish(staged, image)
+        return store.publish(staged, image)
 
 
 def _copy(image: Image, target: Path) -> None:

@@ -8,9 +8,7 @@ from banger.kernels.importing import (
     fetch_kernel,
     import_kernel,
 )
-from banger.kernels.publish import Order
-from banger.kernels.pull import pull_kernel, require_pullable
-from banger.kernels.shelf import (
+from banger.kernels.local import (
     find_kernel,
     get_kernel,
     is_current,
@@ -19,6 +17,8 @@ from banger.kernels.shelf import (
     load_form,
     remove_kernel,
 )
+from banger.kernels.publish import Order
+from banger.kernels.pull import pull_kernel, require_pullable
 
 __all__ = [
     "KERNELS",

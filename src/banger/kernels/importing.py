@@ -1,7 +1,7 @@
 """A kernel of the user's own: its file, its modules, its configuration; on disk, or at a URL.
 
 The files are read once, as the user who runs us, and copied: what becomes of them later
-does not matter. Stages below the staging directory; publishes through the shelf (`publish`).
+does not matter. Stages below the staging directory; publishes through the store (`publish`).
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ async def fetch_kernel(
         Else as `import_kernel`.
     """
     _require_ready(order)
-    known = None if force or config else order.shelf.find(order.name)
+    known = None if force or config else order.store.find(order.name)
     if known is not None and known.source == remote.source:
         with contextlib.suppress(KernelUnfit):  # it is damaged
             return await pull_kernel(order)

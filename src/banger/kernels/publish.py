@@ -8,7 +8,7 @@ so a new agent needs no download: the other files are linked into a new director
 new initramfs, which is another kernel with another digest, and the name moves on
 to it (docs/adr/0010-kernel-parts.md). VMs that use the old one are not disturbed.
 
-Works below the staging directory; publishes through the shelf. Synchronous, for threads. No locks:
+Works below the staging directory; publishes through the store. Synchronous, for threads. No locks:
 the engine has one for each name, and without it the first publisher wins.
 """
 
@@ -21,12 +21,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from banger.artifacts.store import ArtifactStore, hash_file
 from banger.errors import ToolMissing
 from banger.host.files import space_errors
-from banger.host.shelf import Shelf, hash_file
 from banger.kernels.initramfs import build_initramfs
+from banger.kernels.local import open_store
 from banger.kernels.parts import CONFIG, INITRAMFS, MODULES, VMLINUX, FindObstacle, Parts
-from banger.kernels.shelf import open_shelf
 from banger.layout import Layout
 from banger.model.artifacts import Kernel
 
@@ -49,9 +49,9 @@ class Order:
     """The caller's, for its proxies."""
 
     @property
-    def shelf(self) -> Shelf[Kernel]:
+    def store(self) -> ArtifactStore[Kernel]:
         """Return where the kernel is to stand."""
-        return open_shelf(self.layout)
+        return open_store(self.layout)
 
 
 @dataclass(frozen=True)
@@ -74,9 +74,9 @@ def load_agent(order: Order) -> Agent:
         raise ToolMissing(f"The agent {order.agent} cannot be read.", hint="make demo") from error
 
 
-def has_agent(shelf: Shelf[Kernel], kernel: Kernel, agent: Agent) -> bool:
+def has_agent(store: ArtifactStore[Kernel], kernel: Kernel, agent: Agent) -> bool:
     """Tell whether the kernel's initramfs is what this agent and its modules would give."""
-    directory = shelf.directory(kernel.digest)
+    directory = store.directory(kernel.digest)
     try:
         initramfs = _build_initramfs(directory, kernel.modules, agent)
     except FileNotFoundError:
@@ -84,9 +84,9 @@ def has_agent(shelf: Shelf[Kernel], kernel: Kernel, agent: Agent) -> bool:
     return hashlib.sha256(initramfs).hexdigest() == kernel.hashes[INITRAMFS]
 
 
-def link_parts(shelf: Shelf[Kernel], kernel: Kernel, staged: Path) -> Parts | None:
+def link_parts(store: ArtifactStore[Kernel], kernel: Kernel, staged: Path) -> Parts | None:
     """Link a kernel's files but its initramfs into `staged`; None if one is not as it was (F3)."""
-    source = shelf.directory(kernel.digest)
+    source = store.directory(kernel.digest)
     (staged / MODULES).mkdir()
     for name, digest in kernel.hashes.items():
         if name == INITRAMFS:
@@ -110,7 +110,7 @@ def link_parts(shelf: Shelf[Kernel], kernel: Kernel, staged: Path) -> Parts | No
 
 def publish_kernel(order: Order, staged: Path, parts: Parts, *, agent: Agent) -> Kernel:
     """Add initramfs and manifest, and publish. The digest covers the name and every file."""
-    shelf = order.shelf
+    store = order.store
     with space_errors(staged):
         (staged / INITRAMFS).write_bytes(_build_initramfs(staged, parts.modules, agent))
     names = {parts.boot, VMLINUX, CONFIG, INITRAMFS, *(f"{MODULES}/{m}" for m in parts.modules)}
@@ -137,14 +137,14 @@ def publish_kernel(order: Order, staged: Path, parts: Parts, *, agent: Agent) ->
         tree=parts.tree,
         missed=parts.missed,
     )
-    if shelf.find(digest) is not None and damaged_files(shelf, kernel):
-        shelf.set_aside(digest)
-    return shelf.publish(staged, kernel)
+    if store.find(digest) is not None and damaged_files(store, kernel):
+        store.set_aside(digest)
+    return store.publish(staged, kernel)
 
 
-def damaged_files(shelf: Shelf[Kernel], kernel: Kernel) -> list[str]:
+def damaged_files(store: ArtifactStore[Kernel], kernel: Kernel) -> list[str]:
     """Return the names of the kernel's files that are missing or not as its manifest says (F3)."""
-    directory = shelf.directory(kernel.digest)
+    directory = store.directory(kernel.digest)
     return [
         name
         for name, digest in kernel.hashes.items()

@@ -1,6 +1,6 @@
 """Getting a kernel: what is here, with our agent, or else the distribution's signed package.
 
-Stages below the staging directory; publishes through the shelf (`publish`). No locks: the engine
+Stages below the staging directory; publishes through the store (`publish`). No locks: the engine
 has one for each name, and without it the first publisher wins.
 """
 
@@ -44,12 +44,12 @@ async def pull_kernel(order: Order, *, force: bool = False) -> Kernel:
     """
     packaged = require_pullable(order.name) if force else KERNELS.get(order.name)
     agent = await asyncio.to_thread(load_agent, order)
-    known = None if force else order.shelf.find(order.name)
+    known = None if force else order.store.find(order.name)
     if known is not None and known.name != order.name:
         return known
     is_reusable = known is not None and (known.tree is not None or packaged is None)
     if known is not None and is_reusable:
-        if await asyncio.to_thread(has_agent, order.shelf, known, agent):
+        if await asyncio.to_thread(has_agent, order.store, known, agent):
             return known
         if renewed := await _renew(order, known, agent):
             return renewed
@@ -64,7 +64,7 @@ async def _renew(order: Order, known: Kernel, agent: Agent) -> Kernel | None:
     """Return the same kernel with another agent; None: it is damaged."""
     order.progress("reusing the kernel", None, None)
     with staged_dir(order.layout.staging, prefix="kernel") as staged:
-        parts = await asyncio.to_thread(link_parts, order.shelf, known, staged)
+        parts = await asyncio.to_thread(link_parts, order.store, known, staged)
         if parts is None:
             return None
         order.progress("building the initramfs", None, None)

@@ -5,17 +5,7 @@ published by rename and never written again; a clone maps the memory privately. 
 reasons and figures.
 """
 
-from banger.templates.key import TemplateFacts, make_key
-from banger.templates.saved import (
-    DATA,
-    MEMORY,
-    STATE,
-    SavedFiles,
-    disk_bytes,
-    remove_saved,
-    require_intact,
-)
-from banger.templates.shelf import (
+from banger.templates.cache import (
     Template,
     Uses,
     find_template,
@@ -26,6 +16,16 @@ from banger.templates.shelf import (
     read_uses,
     remove_template,
     remove_templates_of,
+)
+from banger.templates.key import TemplateFacts, make_key
+from banger.templates.saved import (
+    DATA,
+    MEMORY,
+    STATE,
+    SavedFiles,
+    disk_bytes,
+    remove_saved,
+    require_intact,
 )
 from banger.templates.snapshots import (
     Snapshot,

@@ -17,7 +17,7 @@ from banger.engine.verbs import create as creation
 from banger.engine.verbs.imageusers import needing_image
 from banger.engine.verbs.templates import delete_template, list_templates
 from banger.errors import Cancelled, ImageInUse, ImageNotFound, TemplateInUse
-from banger.images.shelf import name_image, open_shelf
+from banger.images.local import name_image, open_store
 from banger.layout import Layout, layout_from_environment
 from banger.model.artifacts import Image
 from banger.model.vm import Pooled, VmSpec, VmState, template_origin
@@ -46,7 +46,7 @@ def layout(private_environ: dict[str, str]) -> Layout:
             init=None,
             source="test",
         )
-        open_shelf(layout).publish(staged, image)
+        open_store(layout).publish(staged, image)
     return layout
 
 

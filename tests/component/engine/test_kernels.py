@@ -13,7 +13,7 @@ from banger.config import load_settings
 from banger.engine import Engine, delete_kernel, list_kernels, open_engine, prune_kernels
 from banger.engine.verbs.kernels import needing_kernel
 from banger.errors import KernelInUse, KernelNotFound
-from banger.kernels.shelf import open_shelf
+from banger.kernels.local import open_store
 from banger.layout import Layout, layout_from_environment
 from banger.model.artifacts import Kernel
 from banger.model.names import VmId
@@ -47,7 +47,7 @@ def layout(private_environ: dict[str, str]) -> Layout:
             hashes={},
             agent_version="1",
         )
-        open_shelf(layout).publish(staged, kernel)
+        open_store(layout).publish(staged, kernel)
     return layout
 
 
@@ -146,7 +146,7 @@ def test_an_operation_waits_for_a_removal_that_is_under_way(layout: Layout) -> N
             waiting = asyncio.ensure_future(need())
             await asyncio.sleep(0)
             assert engine.kernel_needs  # a removal that begins now would see it
-            await asyncio.to_thread(open_shelf(layout).remove, OTHER)
+            await asyncio.to_thread(open_store(layout).remove, OTHER)
         assert OTHER not in await waiting
         assert engine.kernel_needs == {}
 

@@ -16,7 +16,7 @@ from banger.engine.state.operations import Note, Operation
 from banger.engine.verbs.images import ensure_image
 from banger.errors import ToolFailed
 from banger.images import Recipe, find_image, find_recipe, find_recipe_hash
-from banger.images.shelf import ROOT, open_shelf
+from banger.images.local import ROOT, open_store
 from banger.layout import Layout, layout_from_environment
 from banger.model.artifacts import Image
 
@@ -39,7 +39,7 @@ def publish(layout: Layout, digest: str, recipe: str) -> Image:
         source=f"recipe:{NAME}",
         recipe=recipe,
     )
-    return open_shelf(layout).publish(staged, image)
+    return open_store(layout).publish(staged, image)
 
 
 class Builds:

@@ -19,9 +19,9 @@ from pathlib import Path
 
 import pytest
 
+from banger.artifacts.store import hash_file
 from banger.errors import HostNotReady, ImageNotFound, RecipeInvalid, ToolFailed
 from banger.host.mmdebstrap import Bootstrap, bootstrap, require_mmdebstrap
-from banger.host.shelf import hash_file
 from banger.images import (
     Recipe,
     build_image,

@@ -82,7 +82,7 @@ def list_names(root: Path) -> set[str]:
 
 
 def test_the_image_is_run_as_its_base_is(layout: Layout) -> None:
-    """A9, F2: all but name, time and source is the base's; only the root lies on the shelf."""
+    """A9, F2: all but name, time and source is the base's; only the root lies in the store."""
     image = commit(
         layout,
         make_tar(

@@ -90,7 +90,7 @@ def test_a_promoted_image_needs_no_file(banger: Installation, tmp_path: Path) ->
 
 
 def test_what_is_made_anew_takes_the_place_of_a_file(banger: Installation, tmp_path: Path) -> None:
-    """A7: an import that comes to the same image as a registered one brings it onto the shelf."""
+    """A7: an import that comes to the same image as a registered one brings it into the store."""
     (tmp_path / "root.tar").write_bytes(make_tar(directory("./"), Member("f", b"f")))
     digest = banger.do("image", "import", "-q", tmp_path / "root.tar", "made").text
     file = shutil.copy(banger.layout.images / digest / "root.squashfs", tmp_path / "own.img")

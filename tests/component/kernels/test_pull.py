@@ -16,6 +16,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from banger.artifacts.store import hash_file
 from banger.errors import (
     HostNotReady,
     InvalidRequest,
@@ -25,7 +26,6 @@ from banger.errors import (
     ToolMissing,
 )
 from banger.host.mmdebstrap import require_mmdebstrap
-from banger.host.shelf import hash_file
 from banger.kernels import (
     KERNELS,
     KernelFiles,

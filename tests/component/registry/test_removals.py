@@ -1,4 +1,4 @@
-"""Removals of images while a registry's is pulled (C4): a real registry, a real shelf, no VM."""
+"""Removals of images while a registry's is pulled (C4): a real registry, a real store, no VM."""
 
 from __future__ import annotations
 

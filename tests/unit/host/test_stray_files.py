@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.host.shelf import Shelf
+from banger.artifacts.store import ArtifactStore
 from banger.layout import Layout, layout_from_environment
 from banger.model.artifacts import Image
 from banger.templates import list_ids, list_snapshots, list_templates, make_room
@@ -28,8 +28,8 @@ def _litter(folder: Path) -> list[Path]:
     return sorted(folder.iterdir())
 
 
-def _images(layout: Layout) -> Shelf[Image]:
-    return Shelf(layout.images, staging=layout.staging, kind=Image)
+def _images(layout: Layout) -> ArtifactStore[Image]:
+    return ArtifactStore(layout.images, staging=layout.staging, kind=Image)
 
 
 LISTS: dict[str, Callable[[Layout], object]] = {

@@ -70,7 +70,7 @@ async def register_image(engine: Engine, op: Operation, params: ImageRegister) -
 
 
 async def promote_image(engine: Engine, op: Operation, params: ImageRef) -> Image:
-    """Copy a registered image's file onto the shelf, so that it is needed no longer."""
+    """Copy a registered image's file into the store; the file is no longer needed."""
     image = await asyncio.to_thread(images.get_image, engine.layout, params.ref)
 
     async def make(tell: Progress) -> Image:

@@ -3,7 +3,7 @@
 L4 is held with the reference and the platform, and below it with each blob's digest. While a pull
 runs, no blob of the cache is removed (hazard C4): a note in memory is enough, since only
 the daemon touches the cache. If the daemon dies, verified and partial blobs are left, and nothing
-on the shelf of images (A9).
+in the store of images (A9).
 """
 
 from __future__ import annotations

@@ -32,10 +32,10 @@ from banger.host.proc import piped
 from banger.images.content import ImageConfig, LayerBlob
 from banger.images.layers.messages import Failure, Job, LayerLine, Message, Result
 from banger.images.layers.messages import Progress as Told
+from banger.images.local import ROOT, require_image_name
 from banger.images.publish import Progress, publish_image
 from banger.images.rootinode import RootInode
 from banger.images.rootwriter import RootWriter, open_root_writer, require_root_writer
-from banger.images.shelf import ROOT, require_image_name
 from banger.layout import Layout
 from banger.model.artifacts import Image, ImageDraft, ImageLayer
 from banger.model.jsontext import encode_json

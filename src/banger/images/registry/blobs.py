@@ -22,9 +22,9 @@ import os
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+from banger.artifacts.store import hash_file
 from banger.errors import ImageInvalid, NoSpace
 from banger.host.files import ensure_private_dir, space_errors
-from banger.host.shelf import hash_file
 from banger.images.content import Descriptor
 from banger.layout import Layout
 

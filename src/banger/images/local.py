@@ -1,4 +1,4 @@
-"""The images on disk: finding, listing, removing. `host/shelf.py` has the format."""
+"""Find, list and remove the images on disk. `artifacts/store.py` describes the format."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from pathlib import Path
 
 import msgspec
 
+from banger.artifacts.store import ArtifactStore, hash_file
 from banger.errors import ImageNotFound, InvalidRequest, ReferenceInvalid
 from banger.host.files import fsync_dir, fsync_file
-from banger.host.shelf import Shelf, hash_file
 from banger.images.registry.reference import parse_reference
 from banger.layout import Layout
 from banger.model.artifacts import Image
@@ -25,9 +25,9 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._/:@-]{0,150}")
 """As registries' references are: `busybox:1.36`, `host:5000/team/app@sha256:...`."""
 
 
-def open_shelf(layout: Layout) -> Shelf[Image]:
-    """Return the shelf of images; touches nothing."""
-    return Shelf(layout.images, staging=layout.staging, kind=Image)
+def open_store(layout: Layout) -> ArtifactStore[Image]:
+    """Return the store of images; touch nothing."""
+    return ArtifactStore(layout.images, staging=layout.staging, kind=Image)
 
 
 def require_image_name(untrusted: str) -> str:
@@ -46,7 +46,7 @@ def require_image_name(untrusted: str) -> str:
 
 def list_images(layout: Layout) -> list[Image]:
     """Return every image that is here."""
-    return [image for image in open_shelf(layout).list_all() if _has_root(layout, image)]
+    return [image for image in open_store(layout).list_all() if _has_root(layout, image)]
 
 
 def find_image(layout: Layout, reference: str) -> Image | None:
@@ -57,10 +57,10 @@ def find_image(layout: Layout, reference: str) -> Image | None:
     An image whose root is missing, empty or cut short counts as not there, so it is
     built again (F3); that costs no read of the root, as `is_intact` does.
     """
-    image = open_shelf(layout).find(reference)
+    image = open_store(layout).find(reference)
     if image is None:
         with contextlib.suppress(ReferenceInvalid):
-            image = open_shelf(layout).find(parse_reference(reference).familiar)
+            image = open_store(layout).find(parse_reference(reference).familiar)
     return image if image is not None and _has_root(layout, image) else None
 
 
@@ -81,7 +81,7 @@ def image_root(layout: Layout, image: Image) -> Path:
     """Return the file that holds the image's root; read-only, shared by its VMs."""
     if image.external is not None:
         return Path(image.external.path)
-    return open_shelf(layout).directory(image.digest) / image.root
+    return open_store(layout).directory(image.digest) / image.root
 
 
 def is_intact(layout: Layout, image: Image) -> bool:
@@ -91,18 +91,18 @@ def is_intact(layout: Layout, image: Image) -> bool:
 
 
 def take_root(layout: Layout, image: Image, staged: Path) -> Image:
-    """Put a copy of a registered image's root onto the shelf; return the image as it is then.
+    """Move a copy of a registered image's root into the store; return the changed image.
 
     Raises:
         ImageNotFound: it was deleted meanwhile.
     """
-    shelf = open_shelf(layout)
+    store = open_store(layout)
     stored = msgspec.structs.replace(image, external=None)
     fsync_file(staged)
     try:
-        os.rename(staged, shelf.directory(image.digest) / image.root)
-        fsync_dir(shelf.directory(image.digest))
-        shelf.amend(stored)
+        os.rename(staged, store.directory(image.digest) / image.root)
+        fsync_dir(store.directory(image.digest))
+        store.amend(stored)
     except FileNotFoundError as error:
         raise ImageNotFound(f"The image {image.name} was deleted.") from error
     return stored
@@ -123,31 +123,31 @@ def _has_root(layout: Layout, image: Image) -> bool:
 def image_names(layout: Layout) -> dict[str, str]:
     """Return the digest of the image that each name means; an image may have several names."""
     here = {image.digest for image in list_images(layout)}
-    return {name: d for name, d in open_shelf(layout).names().items() if d in here}
+    return {name: d for name, d in open_store(layout).names().items() if d in here}
 
 
 def named_digests(layout: Layout) -> frozenset[str]:
     """Return the digests of images that a name means; the others have been overtaken."""
-    return open_shelf(layout).named()
+    return open_store(layout).named()
 
 
 def name_image(layout: Layout, image: Image, name: str) -> None:
     """Let a name mean this image from now on."""
-    open_shelf(layout).point(name, image.digest)
+    open_store(layout).point(name, image.digest)
 
 
 def note_signer(layout: Layout, image: Image, signed_by: str) -> None:
     """Write down whose signature of an image has been verified since it was pulled."""
-    shelf = open_shelf(layout)
+    store = open_store(layout)
     with contextlib.suppress(FileNotFoundError):  # deleted meanwhile
-        shelf.amend(msgspec.structs.replace(image, signed_by=signed_by))
+        store.amend(msgspec.structs.replace(image, signed_by=signed_by))
 
 
 def unname_image(layout: Layout, name: str) -> None:
     """Take a name from an image, which stays. Idempotent."""
-    open_shelf(layout).unname(name)
+    open_store(layout).unname(name)
 
 
 def delete_image(layout: Layout, image: Image) -> None:
     """Remove an image and its names; the caller has made sure that nobody uses it. Idempotent."""
-    open_shelf(layout).remove(image.digest)
+    open_store(layout).remove(image.digest)

@@ -1,6 +1,6 @@
-"""Shelves: published artefacts of one kind (images, kernels), and the names that point to them.
+"""Published artefacts of one kind (images, kernels), and the names that point to them.
 
-A shelf owns one directory:
+A store owns one directory:
 
     <digest>/manifest.json   and the artefact's files; keyed by sha256, never changed in place;
                              the manifest's fields for people may be amended, by a rename
@@ -55,7 +55,7 @@ NAME_BYTES_MAX = 200
 
 
 class Artifact(Protocol):
-    """The fields of a manifest that a shelf uses."""
+    """The fields of a manifest that a store reads."""
 
     @property
     def digest(self) -> str: ...
@@ -67,7 +67,7 @@ class Artifact(Protocol):
 A = TypeVar("A", bound=Artifact)
 
 
-class Shelf(Generic[A]):
+class ArtifactStore(Generic[A]):
     """The artefacts of one kind below `root`."""
 
     def __init__(self, root: Path, *, staging: Path, kind: type[A]) -> None:
@@ -162,7 +162,7 @@ class Shelf(Generic[A]):
         self.set_aside(digest)
 
     def set_aside(self, digest: str) -> None:
-        """Take a (damaged) artefact off the shelf; its names stay."""
+        """Remove an artefact's directory, such as a damaged one, but not its names."""
         grave = Path(tempfile.mkdtemp(dir=ensure_private_dir(self.staging), prefix="removed."))
         with contextlib.suppress(FileNotFoundError):
             os.rename(self.directory(digest), grave / digest)

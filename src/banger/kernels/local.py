@@ -1,25 +1,25 @@
-"""The kernels on disk: finding, listing, removing. `host/shelf.py` has the format."""
+"""Find, list and remove the kernels on disk. `artifacts/store.py` describes the format."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
+from banger.artifacts.store import ArtifactStore
 from banger.errors import KernelNotFound, KernelUnfit
-from banger.host.shelf import Shelf
 from banger.kernels.kconfig import parse_kconfig
 from banger.layout import Layout
 from banger.model.artifacts import Kernel, KernelForm
 from banger.nearnames import format_near_hint
 
 
-def open_shelf(layout: Layout) -> Shelf[Kernel]:
-    """Return the shelf of kernels; touches nothing."""
-    return Shelf(layout.kernels, staging=layout.staging, kind=Kernel)
+def open_store(layout: Layout) -> ArtifactStore[Kernel]:
+    """Return the store of kernels; touch nothing."""
+    return ArtifactStore(layout.kernels, staging=layout.staging, kind=Kernel)
 
 
 def list_kernels(layout: Layout) -> list[Kernel]:
     """Return every kernel that is here."""
-    return open_shelf(layout).list_all()
+    return open_store(layout).list_all()
 
 
 def find_kernel(layout: Layout, reference: str) -> Kernel | None:
@@ -27,7 +27,7 @@ def find_kernel(layout: Layout, reference: str) -> Kernel | None:
 
     A name means the newest kernel that was pulled under it, whatever agent it carries.
     """
-    return open_shelf(layout).find(reference)
+    return open_store(layout).find(reference)
 
 
 def get_kernel(layout: Layout, reference: str) -> Kernel:
@@ -38,7 +38,7 @@ def get_kernel(layout: Layout, reference: str) -> Kernel:
     """
     kernel = find_kernel(layout, reference)
     if kernel is None:
-        names = open_shelf(layout).names()
+        names = open_store(layout).names()
         hint = format_near_hint(reference, names, see="banger kernel list")
         raise KernelNotFound(f"There is no kernel {reference!r}.", hint=hint)
     return kernel
@@ -52,7 +52,7 @@ def is_current(layout: Layout, kernel: Kernel) -> bool:
 
 def kernel_dir(layout: Layout, kernel: Kernel) -> Path:
     """Return the directory that the kernel's file names are relative to."""
-    return open_shelf(layout).directory(kernel.digest)
+    return open_store(layout).directory(kernel.digest)
 
 
 def load_form(layout: Layout, kernel: Kernel) -> KernelForm:
@@ -76,4 +76,4 @@ def load_form(layout: Layout, kernel: Kernel) -> KernelForm:
 
 def remove_kernel(layout: Layout, kernel: Kernel) -> None:
     """Remove a kernel and its name; the caller has made sure that nobody uses it. Idempotent."""
-    open_shelf(layout).remove(kernel.digest)
+    open_store(layout).remove(kernel.digest)

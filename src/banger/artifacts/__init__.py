@@ -1,0 +1,1 @@
+"""Artefacts kept by digest: the store that images and kernels share."""
