@@ -40,7 +40,7 @@ def test_the_vmm_dies_under_a_command(banger: Installation, vm: str) -> None:
     assert "The VM ended" in ended.err or "The VM has ended" in ended.err
     assert "hint: banger vm list" in ended.err
     wait_for(lambda: banger.state(vm) == "error", "the VM's state to be error")
-    assert banger.vm(vm)["error"].startswith("Its VMM was killed")
+    assert banger.vm(vm)["error"].startswith("The VMM was killed")
     assert banger.vm_processes(banger.vm(vm)["id"]) == []
     # H6: the next command says what is the case and what helps.
     ended = banger.exec(vm, "true")

@@ -87,7 +87,7 @@ class Connection:
         self._stream: Stream | None = None
         self._loop_thread = threading.get_ident()
         self._loop = asyncio.get_running_loop()
-        self.goodbyes: list[OnDisconnect] = []
+        self.on_disconnect: list[OnDisconnect] = []
         """Callbacks to run after the connection has ended."""
         self.running: Method | None = None
         self.closing = False
@@ -224,7 +224,7 @@ class Connection:
             self._stream = Stream(self._reader, self._writer)
             return self._stream
 
-        call = Call(operation, start_stream=start_stream, on_disconnect=self.goodbyes.append)
+        call = Call(operation, start_stream=start_stream, on_disconnect=self.on_disconnect.append)
         return asyncio.ensure_future(handler(call, check_params(method, params)))
 
     async def _send_last(self, number: object, outcome: object) -> None:

@@ -60,7 +60,7 @@ class Server:
         self._owner_uid = owner_uid
         self._before = before
         self._connections: dict[asyncio.Task[None], Connection] = {}
-        self._farewells: set[asyncio.Task[None]] = set()
+        self._cleanups: set[asyncio.Task[None]] = set()
         self._stopping = False
 
     async def run(
@@ -121,13 +121,13 @@ class Server:
         connection = self._connections.pop(task)
         _log_failure(task)
         if not self._stopping:
-            for goodbye in connection.goodbyes:
-                self._start_farewell(_say(goodbye))
+            for callback in connection.on_disconnect:
+                self._start_cleanup(_run(callback))
 
-    def _start_farewell(self, work: Coroutine[object, object, None]) -> None:
+    def _start_cleanup(self, work: Coroutine[object, object, None]) -> None:
         task = asyncio.create_task(work)
-        self._farewells.add(task)
-        task.add_done_callback(self._farewells.discard)
+        self._cleanups.add(task)
+        task.add_done_callback(self._cleanups.discard)
         task.add_done_callback(_log_failure)
 
     async def _serve(
@@ -145,7 +145,7 @@ class Server:
             connection.say_goodbye()
             if connection.running is None or not connection.running.detached:
                 task.cancel()
-        tasks = {*self._connections, *self._farewells}
+        tasks = {*self._connections, *self._cleanups}
         if tasks:
             _, late = await asyncio.wait(tasks, timeout=GRACE_S)
             for task in late:
@@ -182,11 +182,11 @@ async def _watched(
         writer.close()
 
 
-async def _say(goodbye: OnDisconnect) -> None:
+async def _run(callback: OnDisconnect) -> None:
     try:
-        await goodbye()
+        await callback()
     except BangerError as error:
-        log.warning("what was to be done after a client left failed: %s", error.message)
+        log.warning("cleaning up after a client that left failed: %s", error.message)
 
 
 def _log_failure(task: asyncio.Task[None]) -> None:

@@ -544,17 +544,17 @@ def test_a_detached_method_goes_on(short_dir: Path) -> None:
     run(test)
 
 
-def test_goodbyes_are_said_when_a_client_leaves_and_not_when_the_daemon_stops(
+def test_callbacks_run_when_a_client_leaves_and_not_when_the_daemon_stops(
     short_dir: Path,
 ) -> None:
     """B11: an ephemeral VM goes with its client, and survives a restart of the daemon."""
-    said: list[str] = []
+    left: list[str] = []
 
     async def create(call: Call, params: VmCreate) -> object:
-        async def goodbye() -> None:
-            said.append(str(params.name))
+        async def clean_up() -> None:
+            left.append(str(params.name))
 
-        call.on_disconnect(goodbye)
+        call.on_disconnect(clean_up)
         return {}
 
     async def test() -> None:
@@ -563,12 +563,12 @@ def test_goodbyes_are_said_when_a_client_leaves_and_not_when_the_daemon_stops(
             await leaves.call("vm.create", {"name": "leaves"})
             await stays.call("vm.create", {"name": "stays"})
             leaves.close()
-            while not said:
+            while not left:
                 await stays.call("vm.show", {"ref": "a"})
         stays.close()
 
     run(test)
-    assert said == ["leaves"]
+    assert left == ["leaves"]
 
 
 def test_stopping_ends_waiting_requests_and_finishes_detached_ones(short_dir: Path) -> None:

@@ -24,7 +24,7 @@ from banger.engine.state.operations import Operation
 from banger.engine.state.restartpolicy import Restart, parse_restart
 from banger.engine.state.runtime import RESTART
 from banger.engine.transitions import watch
-from banger.engine.upkeep import deferred_saves as remembered
+from banger.engine.upkeep import deferred_saves
 from banger.errors import DatabaseFailed, HostFailed, NoSpace, VmBusy
 from banger.host.identity import ProcessIdentity
 from banger.layout import Layout, layout_from_environment
@@ -53,7 +53,7 @@ async def find_ended(_: HostFacts, __: str) -> Driver:
 
 @pytest.fixture
 def layout(private_environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> Layout:
-    for module, name in ((watch, "AGAIN_S"), (remembered, "AGAIN_S")):
+    for module, name in ((watch, "RETRY_S"), (deferred_saves, "RETRY_S")):
         monkeypatch.setattr(module, name, 0.01)
     monkeypatch.setattr(restartpolicy, "FIRST_WAIT_S", 0.0)
     monkeypatch.setattr(HostFacts, "driver", find_ended)
@@ -68,17 +68,17 @@ def with_engine(layout: Layout, work: Callable[[Engine], Coroutine[object, objec
     asyncio.run(asyncio.wait_for(run(), 60))
 
 
-def wishing(state: VmState) -> VmRecord:
-    """A VM that is to be started again whatever ends it."""
+def restarting(state: VmState) -> VmRecord:
+    """A VM that is restarted whatever ends it."""
     made = record(state)
     return replace(made, spec=change_spec(made.spec, restart=RestartPolicy.ALWAYS))
 
 
 def watch_death(engine: Engine) -> None:
-    became(Machine(engine, wishing(VmState.RUNNING), handle(NOBODY)), VmState.RUNNING)
+    became(Machine(engine, restarting(VmState.RUNNING), handle(NOBODY)), VmState.RUNNING)
 
 
-def load_wish(connection: Connection) -> Restart | None:
+def load_restart(connection: Connection) -> Restart | None:
     return parse_restart(store.load_handles(connection, VM).get(RESTART))
 
 
@@ -95,8 +95,8 @@ async def until(condition: Callable[[], Coroutine[object, object, object]]) -> N
 def test_what_a_dead_vmm_leaves_and_the_host_refuses_to_remove(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """B3, A10: the state is saved at once, with what was wrong; each thing is tried; and the wish
-    to be started again is there."""
+    """B3, A10: the state is saved at once, with what was wrong; each thing is tried; and the
+    restart row is there."""
     tried = []
 
     async def refuse(_: Machine, __: Operation, step: Step) -> None:
@@ -107,9 +107,9 @@ def test_what_a_dead_vmm_leaves_and_the_host_refuses_to_remove(
     monkeypatch.setattr(restartpolicy, "FIRST_WAIT_S", 60.0)
 
     async def work(engine: Engine) -> None:
-        await insert(engine, wishing(VmState.RUNNING))
+        await insert(engine, restarting(VmState.RUNNING))
         watch_death(engine)
-        await until(lambda: engine.database.read(load_wish))
+        await until(lambda: engine.database.read(load_restart))
         state, why = await state_of(engine)
         assert state is VmState.ERROR
         assert "status 1" in why and why.endswith("Too many open files.")
@@ -162,18 +162,18 @@ def full(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[bool]]:
 def test_a_vm_that_ends_on_a_full_disk_is_started_again_when_there_is_room(
     layout: Layout, full: list[bool]
 ) -> None:
-    """A10: its wish is remembered with its end, and nobody has to do anything but make room."""
+    """A10: its restart is kept with its end, and nobody has to do anything but make room."""
 
     async def work(engine: Engine) -> None:
-        await insert(engine, wishing(VmState.RUNNING))
+        await insert(engine, restarting(VmState.RUNNING))
         full.append(True)
         watch_death(engine)
-        await until(lambda: _is_remembered(engine))
+        await until(lambda: _is_deferred(engine))
         assert (await state_of(engine))[0] is VmState.ERROR
-        assert await engine.database.read(load_wish) is None
+        assert await engine.database.read(load_restart) is None
         full.clear()
         # The starts fail, since there is no such image: what counts is that they are made.
-        await until(lambda: _has_wish(engine, number=3))
+        await until(lambda: _has_restart(engine, number=3))
 
     with_engine(layout, work)
 
@@ -184,10 +184,10 @@ def test_what_its_user_stops_on_a_full_disk_is_not_started_again(
     """A10: the last word is the user's, also where it cannot be saved."""
 
     async def work(engine: Engine) -> None:
-        await insert(engine, wishing(VmState.RUNNING))
+        await insert(engine, restarting(VmState.RUNNING))
         full.append(True)
         watch_death(engine)
-        await until(lambda: _is_remembered(engine))
+        await until(lambda: _is_deferred(engine))
 
         async def is_stopped() -> bool:
             # The watcher, or who tries to save, may have it at this moment.
@@ -200,26 +200,26 @@ def test_what_its_user_stops_on_a_full_disk_is_not_started_again(
         full.clear()
 
         async def is_saved() -> bool:
-            return engine.runtime(VM).unsaved is None
+            return engine.runtime(VM).pending_outcome is None
 
         await until(is_saved)
-        assert await engine.database.read(load_wish) is None
+        assert await engine.database.read(load_restart) is None
         assert engine.runtime(VM).restart is None
 
     with_engine(layout, work)
 
 
-def test_no_death_of_the_daemon_loses_a_wish(
+def test_no_death_of_the_daemon_loses_a_restart(
     layout: Layout, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """B5: after each transaction of starts that fail, the wish is in the database."""
+    """B5: after each transaction of starts that fail, the restart row is in the database."""
     seen: list[tuple[VmState, Restart | None]] = []
     write = Database.write
 
     def look(connection: Connection) -> tuple[VmState, Restart | None]:
         found = store.find_vm(connection, VM)
         assert found is not None
-        return found.state, load_wish(connection)
+        return found.state, load_restart(connection)
 
     async def watched_write(database: Database, function: Any, *a: Any, **k: Any) -> Any:
         result = await write(database, function, *a, **k)
@@ -230,11 +230,11 @@ def test_no_death_of_the_daemon_loses_a_wish(
         await _insert_ended(engine)
         monkeypatch.setattr(Database, "write", watched_write)
         engine.ended.set()
-        await until(lambda: _has_wish(engine, number=3))
+        await until(lambda: _has_restart(engine, number=3))
 
     with_engine(layout, work)
     assert (VmState.STARTING, Restart(1)) in seen and (VmState.ERROR, Restart(2)) in seen
-    assert all(wish is not None for _, wish in seen), seen
+    assert all(restart is not None for _, restart in seen), seen
 
 
 @pytest.mark.parametrize("who", ["daemon", "user"])
@@ -258,7 +258,7 @@ def test_a_start_that_is_cut_off(layout: Layout, monkeypatch: pytest.MonkeyPatch
     async def look(layout: Layout) -> Restart | None:
         database = await store.open_database(layout.database)
         try:
-            return await database.read(load_wish)
+            return await database.read(load_restart)
         finally:
             await database.close()
 
@@ -268,17 +268,17 @@ def test_a_start_that_is_cut_off(layout: Layout, monkeypatch: pytest.MonkeyPatch
 
 async def _insert_ended(engine: Engine) -> None:
     """Insert a VM that ended by itself and waits for its first start."""
-    await insert(engine, wishing(VmState.ERROR))
+    await insert(engine, restarting(VmState.ERROR))
     for step in plan_create(VM, record().spec):
         await act(engine, step)
     row = msgspec.json.encode(Restart(1))
     await engine.database.write(store.save_handle, VM, RESTART, row)
 
 
-async def _is_remembered(engine: Engine) -> bool:
-    return engine.runtime(VM).unsaved is not None
+async def _is_deferred(engine: Engine) -> bool:
+    return engine.runtime(VM).pending_outcome is not None
 
 
-async def _has_wish(engine: Engine, *, number: int) -> bool:
-    wish = await engine.database.read(load_wish)
-    return wish is not None and wish.number >= number
+async def _has_restart(engine: Engine, *, number: int) -> bool:
+    restart = await engine.database.read(load_restart)
+    return restart is not None and restart.number >= number

@@ -77,7 +77,7 @@ def test_a_loop_that_fails_is_begun_anew(
         raise ZeroDivisionError("a bug of the test's own")
 
     monkeypatch.setattr(loops, "LOOPS", (failing,))
-    monkeypatch.setattr(loops, "AGAIN_S", 0.0)
+    monkeypatch.setattr(loops, "RETRY_S", 0.0)
     layout = layout_from_environment(private_environ)
 
     async def work() -> None:
@@ -90,7 +90,7 @@ def test_a_loop_that_fails_is_begun_anew(
 def test_a_start_that_waits_outlives_the_daemon_and_not_its_users_stop(
     private_environ: dict[str, str],
 ) -> None:
-    """B5: the wish is in the database until somebody wants the VM to stay as it is."""
+    """B5: the restart row is in the database until somebody wants the VM to stay as it is."""
     layout = layout_from_environment(private_environ)
     settings = load_settings(layout.config_file, {})
     ended = replace(vm(1), state=VmState.ERROR)
@@ -108,7 +108,7 @@ def test_a_start_that_waits_outlives_the_daemon_and_not_its_users_stop(
             while runtime.restart is None:  # noqa: ASYNC110 - nobody else needs such an event
                 await asyncio.sleep(0)
             waiting = runtime.restart.task
-            assert (await show_vm(engine, "vm-1")).notice == "It is started again in 60 s."
+            assert (await show_vm(engine, "vm-1")).notice == "Restarts in 60 s."
             await stop_vm(engine, engine.new_operation("vm.stop"), VmStop(ref="vm-1"))
             await asyncio.wait({waiting})
             assert waiting.cancelled()

@@ -86,9 +86,9 @@ class Engine:
     started: asyncio.Event = field(default_factory=asyncio.Event)
     """A VM runs: set for the loop that ends VMs, which clears it."""
     ended: asyncio.Event = field(default_factory=asyncio.Event)
-    """A VM has ended: set for the loop that starts VMs again, which clears it."""
-    remembered: asyncio.Event = field(default_factory=asyncio.Event)
-    """An outcome could not be saved: set for the loop that tries again, which clears it."""
+    """A VM has ended: set for the loop that restarts VMs, which clears it."""
+    outcome_pending: asyncio.Event = field(default_factory=asyncio.Event)
+    """An outcome could not be saved: set for the loop that retries, which clears it."""
     now: Callable[[], float] = time.time
     random_bytes: Callable[[int], bytes] = os.urandom
     available_mib: Callable[[], int] = read_available_mib

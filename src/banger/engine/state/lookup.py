@@ -75,10 +75,10 @@ def require_found(engine: Engine, vm_id: VmId, saved: VmRecord | None) -> VmReco
 def correct_record(engine: Engine, record: VmRecord) -> VmRecord:
     """Return a record as it would be had everything been saved (`outcome`)."""
     runtime = engine.runtimes.get(record.id)
-    if runtime is None or runtime.unsaved is None:
+    if runtime is None or runtime.pending_outcome is None:
         return record
-    unsaved = runtime.unsaved
-    return msgspec.structs.replace(record, state=unsaved.state, error=unsaved.error)
+    pending = runtime.pending_outcome
+    return msgspec.structs.replace(record, state=pending.state, error=pending.error)
 
 
 async def insist(ask: Callable[[], Awaitable[T]]) -> T:

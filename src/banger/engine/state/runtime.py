@@ -94,23 +94,23 @@ RESTART = "restart"
 """Handle kind that schedules an automatic restart (`restartpolicy`)."""
 
 RESTARTING = "vm.start_again"
-"""The operation that does."""
+"""The method of the operation that restarts a VM."""
 
 
 @dataclass(frozen=True)
-class Unsaved:
-    """How an operation ended that could not be saved: no room (A10); see `outcome.py`."""
+class PendingOutcome:
+    """An operation's outcome that could not be saved, as on a full disk (A10); see `outcome`."""
 
     operation: OperationId
     state: VmState
     error: str | None
-    again: bytes | None = None
-    """The row that has it started again, of one that ended by itself."""
+    restart_row: bytes | None = None
+    """Schedules the restart of a VM that ended by itself."""
 
 
 @dataclass(frozen=True)
 class PendingRestart:
-    """A VM that ended by itself waits for its next start."""
+    """A VM that ended by itself waits for its restart."""
 
     due_at: float
     """By the loop's clock."""
@@ -136,7 +136,7 @@ class VmRuntime:
     flush_confirmed: bool = True
     """False: the last stop could not confirm that the guest's data was flushed (A1)."""
     restart: PendingRestart | None = None
-    """It ended by itself and is to be started again."""
+    """The restart of a VM that ended by itself."""
     answers: bool | None = None
     """Whether its agent answered when it was last asked; None: it was not, since its start."""
     question: asyncio.Task[None] | None = None
@@ -149,8 +149,8 @@ class VmRuntime:
     """Why its user was told that it is about to end."""
     console_taken: bool = False
     """A client is at the serial console."""
-    unsaved: Unsaved | None = None
-    """What is the case and the record does not say."""
+    pending_outcome: PendingOutcome | None = None
+    """The true state, while the record cannot be written."""
 
 
 @contextlib.asynccontextmanager

@@ -19,8 +19,8 @@ from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import require_undamaged
 from banger.engine.state.machine import Machine
 from banger.engine.state.operations import Operation
-from banger.engine.state.outcome import save_or_remember, write_outcome
-from banger.engine.state.restartpolicy import GIVEN_UP, NO_WISH, Wish
+from banger.engine.state.outcome import save_or_defer, write_outcome
+from banger.engine.state.restartpolicy import GIVEN_UP, NO_RESTART, RestartOutcome
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.steps.runner import run_undoable
 from banger.engine.transitions.journal import begin_held
@@ -65,11 +65,11 @@ async def start_held(
     *,
     deadline_s: float,
     journal: str = "vm.start",
-    wish: Wish = NO_WISH,
+    restart: RestartOutcome = NO_RESTART,
 ) -> None:
     """Boot a VM whose lifecycle lock is held, as what it was changed to while it ran.
 
-    What becomes of a wish to start it again is saved with the start's end, in one transaction.
+    The row of `restart` is saved with the outcome of the start, in one transaction.
 
     Raises:
         BootFailed: it did not become ready; it is kept, in state `error`.
@@ -78,9 +78,9 @@ async def start_held(
     require_undamaged(record)
     # It boots from its own disk: what it was started from before is not needed any more.
     changed = structs.replace(record, spec=next_spec(record), origin=None, pending=None)
-    await _begin_start(machine, op, journal=journal, changed=changed, wish=wish)
+    await _begin_start(machine, op, journal=journal, changed=changed, restart=restart)
     plan = plan_start(machine.id, changed.spec)
-    async with _starting(machine, op, deadline_s=deadline_s, wish=wish):
+    async with _starting(machine, op, deadline_s=deadline_s, restart=restart):
         await run_undoable(machine, op, plan, save=_save_running(machine, op))
 
 
@@ -99,14 +99,14 @@ async def restore_held(
         origin=origin,
         pending=None if record.pending == shape else record.pending,
     )
-    await _begin_start(machine, op, journal="vm.start", changed=changed, wish=NO_WISH)
+    await _begin_start(machine, op, journal="vm.start", changed=changed, restart=NO_RESTART)
     plan = plan_restore(machine.id, changed.spec, origin=origin)
-    async with _starting(machine, op, deadline_s=deadline_s, wish=NO_WISH):
+    async with _starting(machine, op, deadline_s=deadline_s, restart=NO_RESTART):
         await run_undoable(machine, op, plan, save=_save_running(machine, op))
 
 
 async def _begin_start(
-    machine: Machine, op: Operation, *, journal: str, changed: VmRecord, wish: Wish
+    machine: Machine, op: Operation, *, journal: str, changed: VmRecord, restart: RestartOutcome
 ) -> None:
     before = machine.record
     try:
@@ -114,8 +114,8 @@ async def _begin_start(
     except asyncio.CancelledError:
         # It may have been written nevertheless.
         await finish_shielded(
-            save_or_remember(
-                machine, op.id, before.state, error=before.error, again=wish.after_cancel
+            save_or_defer(
+                machine, op.id, before.state, error=before.error, restart_row=restart.after_cancel
             )
         )
         raise
@@ -129,7 +129,7 @@ def _save_running(machine: Machine, op: Operation) -> Callable[[Connection], Non
 
 @contextlib.asynccontextmanager
 async def _starting(
-    machine: Machine, op: Operation, *, deadline_s: float, wish: Wish
+    machine: Machine, op: Operation, *, deadline_s: float, restart: RestartOutcome
 ) -> AsyncIterator[None]:
     """Have a block that starts a VM end in time; save why it failed, or tell that the VM runs."""
     try:
@@ -137,24 +137,24 @@ async def _starting(
             yield
     except TimeoutError as error:
         slow = DeadlineExceeded(f"It was not ready within {deadline_s:g} s.")
-        raise await _boot_failed(machine, op, slow, wish) from error
+        raise await _boot_failed(machine, op, slow, restart) from error
     except BangerError as error:
-        raise await _boot_failed(machine, op, error, wish) from error
+        raise await _boot_failed(machine, op, error, restart) from error
     except BaseException:
-        stopped, again = VmState.STOPPED, wish.after_cancel
-        await finish_shielded(save_or_remember(machine, op.id, stopped, again=again))
+        stopped, restart_row = VmState.STOPPED, restart.after_cancel
+        await finish_shielded(save_or_defer(machine, op.id, stopped, restart_row=restart_row))
         raise
     became(machine, VmState.RUNNING)
 
 
 async def _boot_failed(
-    machine: Machine, op: Operation, cause: BangerError, wish: Wish
+    machine: Machine, op: Operation, cause: BangerError, restart: RestartOutcome
 ) -> BootFailed:
     """Save why a VM did not become ready, and return the error that says so (hazard H5)."""
-    why, again = cause.message, wish.after_failure
-    if wish.after_cancel and not again:
+    why, restart_row = cause.message, restart.after_failure
+    if restart.after_cancel and not restart_row:
         why = f"{why} {GIVEN_UP}"
-    await save_or_remember(machine, op.id, VmState.ERROR, error=why, again=again)
+    await save_or_defer(machine, op.id, VmState.ERROR, error=why, restart_row=restart_row)
     name, log = machine.record.spec.name, machine.engine.layout.vm_console_log(machine.id)
     return BootFailed(
         f"{name} did not become ready: {cause.message} Its console log is {log}.",

@@ -12,8 +12,8 @@ from banger.engine.state.became import vanished
 from banger.engine.state.engine import Engine
 from banger.engine.state.machine import load_machine
 from banger.engine.state.operations import Operation
-from banger.engine.state.outcome import remember
-from banger.engine.state.runtime import Unsaved
+from banger.engine.state.outcome import defer
+from banger.engine.state.runtime import PendingOutcome
 from banger.engine.steps.runner import run_forward
 from banger.engine.transitions.journal import save_failed_end
 from banger.engine.transitions.sweep import sweep_bases, sweep_snapshots
@@ -22,7 +22,9 @@ from banger.model.names import VmId
 from banger.model.vm import VmState
 from banger.plan.lifecycle import plan_delete
 
-ONLY_A_RECORD = "All of it is deleted but its record, which could not be written; delete it again."
+ONLY_A_RECORD = (
+    "The VM is deleted, except for its record, which could not be removed. Delete the VM again."
+)
 
 
 async def delete_now(engine: Engine, op: Operation, vm_id: VmId) -> None:
@@ -44,7 +46,7 @@ async def delete_now(engine: Engine, op: Operation, vm_id: VmId) -> None:
     try:
         await forget(engine, op, vm_id)
     except store.UNWRITABLE:
-        remember(machine, Unsaved(op.id, VmState.ERROR, ONLY_A_RECORD))
+        defer(machine, PendingOutcome(op.id, VmState.ERROR, ONLY_A_RECORD))
         raise
     await sweep_snapshots(engine)
     await sweep_bases(engine)

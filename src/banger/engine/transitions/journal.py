@@ -13,7 +13,7 @@ from banger.engine.state.became import became
 from banger.engine.state.lifetime import LIFETIME
 from banger.engine.state.machine import Machine
 from banger.engine.state.operations import Operation
-from banger.engine.state.outcome import save_or_remember
+from banger.engine.state.outcome import save_or_defer
 from banger.errors import BangerError
 from banger.host.identity import is_alive
 from banger.model.vm import (
@@ -49,8 +49,8 @@ async def begin_held(
             store.update_spec(connection, changed)
 
     await machine.engine.database.write(begin)
-    # What had to be remembered is superseded.
-    machine.runtime.unsaved = None
+    # This state supersedes an outcome that could not be saved.
+    machine.runtime.pending_outcome = None
     machine.record = changed or machine.record
     became(machine, state)
 
@@ -59,7 +59,7 @@ async def save_failed_end(machine: Machine, op: Operation, error: BangerError) -
     """Save what is true of a VM that could not be ended: it runs still, or is in state `error`."""
     lives = _has_live_vmm(machine)
     state, why = (VmState.RUNNING, None) if lives else (VmState.ERROR, error.message)
-    await save_or_remember(machine, op.id, state, error=why)
+    await save_or_defer(machine, op.id, state, error=why)
 
 
 def _has_live_vmm(machine: Machine) -> bool:

@@ -11,7 +11,7 @@ from banger import store
 from banger.engine.state.became import became
 from banger.engine.state.machine import Machine
 from banger.engine.state.operations import Operation
-from banger.engine.state.outcome import save_or_remember, save_remembered, write_outcome
+from banger.engine.state.outcome import save_or_defer, save_pending_outcome, write_outcome
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.steps.runner import run_forward, run_undoable
 from banger.errors import WrongState
@@ -33,7 +33,7 @@ async def _resume(machine: Machine, op: Operation) -> None:
     except BaseException:
         await database.write(store.end_operation, op.id)
         raise
-    await save_or_remember(machine, op.id, VmState.RUNNING)
+    await save_or_defer(machine, op.id, VmState.RUNNING)
 
 
 def require_running_or_paused(record: VmRecord) -> None:
@@ -51,7 +51,7 @@ def require_running_or_paused(record: VmRecord) -> None:
 
 async def pause_held(machine: Machine, op: Operation) -> None:
     """Stop the processors of a VM that runs, and whose lifecycle lock is held."""
-    await save_remembered(machine)
+    await save_pending_outcome(machine)
     begin, now = store.begin_operation, machine.engine.now()
     paused = functools.partial(
         write_outcome, operation=op.id, vm_id=machine.id, state=VmState.PAUSED
@@ -61,6 +61,6 @@ async def pause_held(machine: Machine, op: Operation) -> None:
         await run_undoable(machine, op, (PauseVmm(vm_id=machine.id),), save=paused)
     except BaseException:
         # It may be saved that the VM is paused, if this was cancelled at the last moment.
-        await finish_shielded(save_or_remember(machine, op.id, VmState.RUNNING))
+        await finish_shielded(save_or_defer(machine, op.id, VmState.RUNNING))
         raise
     became(machine, VmState.PAUSED)

@@ -12,7 +12,7 @@ import asyncio
 
 from banger.engine.state.machine import Machine
 from banger.engine.state.operations import Operation
-from banger.engine.state.outcome import save_or_remember
+from banger.engine.state.outcome import save_or_defer
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.steps.runner import run_forward
 from banger.engine.transitions.boot import default_boot_deadline_s, start_held
@@ -42,7 +42,7 @@ async def _stop(machine: Machine, op: Operation, *, deadline_s: float) -> None:
     try:
         await run_forward(machine, op, plan_stop(machine.id, deadline_s=deadline_s))
     except BangerError as error:
-        await save_or_remember(machine, op.id, VmState.ERROR, error=error.message)
+        await save_or_defer(machine, op.id, VmState.ERROR, error=error.message)
         raise
 
 
@@ -56,4 +56,4 @@ def _give_way() -> None:
 async def _save_stopped(machine: Machine, op: Operation) -> None:
     """Save that a restart ended between its halves."""
     if machine.record.state is VmState.STOPPING:
-        await save_or_remember(machine, op.id, VmState.STOPPED)
+        await save_or_defer(machine, op.id, VmState.STOPPED)

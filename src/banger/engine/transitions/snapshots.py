@@ -16,7 +16,7 @@ from banger import store
 from banger.engine.state.engine import Engine
 from banger.engine.state.machine import load_machine
 from banger.engine.state.operations import Operation
-from banger.engine.state.outcome import save_remembered
+from banger.engine.state.outcome import save_pending_outcome
 from banger.engine.state.pins import pinned
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.steps.runner import run_undoable
@@ -44,7 +44,7 @@ async def take_snapshot(
         store.end_operation(connection, op.id)
 
     machine = await load_machine(engine, vm_id)
-    await save_remembered(machine)
+    await save_pending_outcome(machine)
     record = machine.record
     require_running_or_paused(record)
     with pinned(engine, op, record.origin):

@@ -12,7 +12,7 @@ from collections.abc import AsyncIterator
 from banger import store
 from banger.engine.state.machine import Machine
 from banger.engine.state.operations import Operation
-from banger.engine.state.outcome import save_or_remember
+from banger.engine.state.outcome import save_or_defer
 from banger.engine.steps.runner import run_forward
 from banger.engine.transitions.journal import begin_held, save_failed_end
 from banger.engine.transitions.pause import resume_held
@@ -84,4 +84,4 @@ async def _ending(
     except BangerError as error:
         await save_failed_end(machine, op, error)
         raise
-    await save_or_remember(machine, op.id, VmState.STOPPED, error=why)
+    await save_or_defer(machine, op.id, VmState.STOPPED, error=why)

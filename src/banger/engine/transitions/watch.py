@@ -15,7 +15,7 @@ import signal
 from banger.engine.state.engine import Engine
 from banger.engine.state.machine import Machine, load_machine
 from banger.engine.state.operations import Operation
-from banger.engine.state.outcome import save_or_remember
+from banger.engine.state.outcome import save_or_defer
 from banger.engine.state.restartpolicy import GIVEN_UP, decide_restart, wants_restart
 from banger.engine.state.runtime import close_connection
 from banger.engine.steps.runner import run_forward
@@ -27,10 +27,10 @@ from banger.plan.lifecycle import plan_kill
 from banger.vmm.driver import VmmHandle
 
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
-"""What a VMM ends with, itself or by its sandbox's monitor."""
+"""Exit statuses of a killed VMM, and of its sandbox's monitor."""
 LAST_WORDS_BYTES = 400
-AGAIN_S = 1.0
-"""Between two tries to note an end."""
+RETRY_S = 1.0
+"""Between two tries to save an end."""
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ async def watch_vmm(engine: Engine, vm_id: VmId, vmm: VmmHandle) -> None:
             await _note_end(engine, vm_id, status)
         except (BangerError, OSError) as error:
             log.error("the end of %s cannot be noted yet: %s", vm_id, error)
-            await asyncio.sleep(AGAIN_S)
+            await asyncio.sleep(RETRY_S)
         else:
             return
 
@@ -70,17 +70,19 @@ async def _note_end(engine: Engine, vm_id: VmId, status: int | None) -> None:
 
 
 async def _clean_up(machine: Machine, op: Operation, status: int | None) -> None:
-    """Save that a guest powered itself off, or that its VMM failed, and remove what is left."""
+    """Save whether the guest powered itself off or its VMM failed, and remove what is left."""
     engine, record = machine.engine, machine.record
     # Of a VMM that an earlier daemon started nobody can tell how it ended.
     failed = status != 0
-    again = await decide_restart(engine, record, failed=failed)
+    restart_row = await decide_restart(engine, record, failed=failed)
     said = [] if status in (0, None) else [_say_status(engine, machine.id, status)]
     said += [error.message for error in await _remove_rest(machine, op)]
     state = VmState.ERROR if said else VmState.STOPPED
-    if again is None and wants_restart(record.spec, failed=failed):
+    if restart_row is None and wants_restart(record.spec, failed=failed):
         said.append(GIVEN_UP)
-    await save_or_remember(machine, op.id, state, error=" ".join(said) or None, again=again)
+    await save_or_defer(
+        machine, op.id, state, error=" ".join(said) or None, restart_row=restart_row
+    )
     await sweep_snapshots(engine)
 
 
@@ -96,12 +98,12 @@ async def _remove_rest(machine: Machine, op: Operation) -> list[BangerError]:
 
 
 def _say_status(engine: Engine, vm_id: VmId, status: int | None) -> str:
-    return f"Its VMM {_say_how(status)}{_last_words(engine, vm_id)}"
+    return f"The VMM {_say_how(status)}{_last_words(engine, vm_id)}"
 
 
 def _say_how(status: int | None) -> str:
     if status in KILLED:
-        return "was killed, by somebody or by the kernel for the memory that it took"
+        return "was killed, by another process or by the kernel because memory ran out"
     return f"ended with status {status}"
 
 

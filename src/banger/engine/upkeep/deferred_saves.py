@@ -1,8 +1,8 @@
-"""Save what could not be saved when it happened, as soon as that can be done (`outcome`, A10).
+"""Save pending outcomes (`state.outcome`) once the database can be written again (A10).
 
-Each VM's outcome is saved under its lifecycle lock (L2); while a verb holds that, the verb knows
-better what is the case. One that ended by itself and is to be started again is, from then on. If
-the process dies before, recovery sees what is the case, and saves that.
+Each VM's outcome is saved under its lifecycle lock (L2). While a verb holds the lock, the verb
+knows the VM's state better. A VM that ended by itself is restarted only after its outcome is saved.
+If the process dies before, recovery finds the VM's true state and saves it.
 """
 
 from __future__ import annotations
@@ -13,28 +13,28 @@ import contextlib
 from banger import store
 from banger.engine.state.engine import Engine
 from banger.engine.state.machine import load_machine
-from banger.engine.state.outcome import save_remembered
+from banger.engine.state.outcome import save_pending_outcome
 from banger.errors import Cancelled, VmNotFound
 
-AGAIN_S = 5.0
-"""Between two tries: a write into a database that is full costs little, and tells."""
+RETRY_S = 5.0
+"""Between two tries: a failing write into a full database costs little."""
 
 
-async def save_remembered_outcomes(engine: Engine) -> None:
-    """Save each outcome that had to be remembered, for ever."""
+async def save_pending_outcomes(engine: Engine) -> None:
+    """Save each pending outcome, for ever."""
     while True:
-        await engine.remembered.wait()
-        engine.remembered.clear()
-        while any(runtime.unsaved for runtime in engine.runtimes.values()):
-            await asyncio.sleep(AGAIN_S)
+        await engine.outcome_pending.wait()
+        engine.outcome_pending.clear()
+        while any(runtime.pending_outcome for runtime in engine.runtimes.values()):
+            await asyncio.sleep(RETRY_S)
             await _save_all(engine)
 
 
 async def _save_all(engine: Engine) -> None:
     for vm_id, runtime in list(engine.runtimes.items()):
-        if runtime.unsaved is None or runtime.lifecycle.holder is not None:
+        if runtime.pending_outcome is None or runtime.lifecycle.holder is not None:
             continue
-        # Taken away by a kill or a delete, or still no room.
+        # A kill or a delete took the lock, or there is still no space.
         with contextlib.suppress(Cancelled, VmNotFound, *store.UNWRITABLE):
             async with runtime.lifecycle.hold(engine.new_operation("vm.ended")):
-                await save_remembered(await load_machine(engine, vm_id))
+                await save_pending_outcome(await load_machine(engine, vm_id))

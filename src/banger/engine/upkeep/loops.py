@@ -7,7 +7,7 @@ from collections.abc import Callable, Coroutine
 
 from banger.engine.state.engine import Engine
 from banger.engine.upkeep.consoles import keep_consoles_short
-from banger.engine.upkeep.deferred_saves import save_remembered_outcomes
+from banger.engine.upkeep.deferred_saves import save_pending_outcomes
 from banger.engine.upkeep.expiry import end_what_is_over
 from banger.engine.upkeep.health import look_after_guests
 from banger.engine.upkeep.refilling import keep_pool
@@ -20,10 +20,10 @@ LOOPS: tuple[Loop, ...] = (
     end_what_is_over,
     look_after_guests,
     start_again,
-    save_remembered_outcomes,
+    save_pending_outcomes,
     keep_pool,
 )
-AGAIN_S = 30.0
+RETRY_S = 30.0
 """After a failure, which the engine's tasks log, a loop is begun anew."""
 
 
@@ -36,4 +36,4 @@ def start_upkeep(engine: Engine) -> None:
 async def _go_on(engine: Engine, loop: Loop) -> None:
     while True:
         await asyncio.wait({engine.tasks.start(loop(engine))})
-        await asyncio.sleep(AGAIN_S)
+        await asyncio.sleep(RETRY_S)

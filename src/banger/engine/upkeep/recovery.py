@@ -33,7 +33,7 @@ from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_connection
 from banger.engine.state.machine import Machine, load_machine
 from banger.engine.state.operations import Operation
-from banger.engine.state.outcome import save_or_remember
+from banger.engine.state.outcome import save_or_defer
 from banger.engine.state.restartpolicy import decide_restart
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.steps.limits import limit_vm
@@ -132,10 +132,10 @@ async def _finish(engine: Engine, operation: store.OpenOperation) -> None:
             await _end(machine, op)
 
 
-async def _end(machine: Machine, op: Operation, *, again: bytes | None = None) -> None:
+async def _end(machine: Machine, op: Operation, *, restart_row: bytes | None = None) -> None:
     """End what is left of a VM, also where the disk is too full to save that (A10)."""
     await run_forward(machine, op, plan_kill(machine.id), journalled=False)
-    await save_or_remember(machine, op.id, VmState.STOPPED, again=again)
+    await save_or_defer(machine, op.id, VmState.STOPPED, restart_row=restart_row)
 
 
 async def _is_ending(engine: Engine, operation: store.OpenOperation) -> bool:
@@ -195,8 +195,8 @@ async def _reconcile(engine: Engine, record: VmRecord) -> None:
                 engine.tasks.start(_isolated(record.id, _reconnect(engine, record)))
             return
         # Nobody saw how it ended, a reboot of the host for one: that counts as a failure.
-        again = await decide_restart(engine, record, failed=True) if lives else None
-        await _end(machine, engine.new_operation("recover"), again=again)
+        restart_row = await decide_restart(engine, record, failed=True) if lives else None
+        await _end(machine, engine.new_operation("recover"), restart_row=restart_row)
     kept = record.state is VmState.ERROR and not is_hidden(record)
     if record.spec.ending.ephemeral and not kept:
         await delete_now(engine, engine.new_operation("vm.delete"), record.id)

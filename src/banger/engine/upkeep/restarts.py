@@ -1,4 +1,4 @@
-"""Start VMs again that ended by themselves and are to run (`engine.restartpolicy`).
+"""Restart VMs that ended by themselves, as their policy says (`engine.state.restartpolicy`).
 
 The loop looks at the rows when a VM has ended, and once when the daemon starts. Each start waits
 in a task of its own, and is then an operation `vm.start_again` that holds the lifecycle lock (L2).
@@ -19,14 +19,14 @@ from banger.engine.state.engine import Engine
 from banger.engine.state.machine import load_machine
 from banger.engine.state.notices import notify
 from banger.engine.state.operations import Operation
-from banger.engine.state.outcome import save_or_remember
+from banger.engine.state.outcome import save_or_defer
 from banger.engine.state.restartpolicy import (
     GIVEN_UP,
     LIMIT,
     Restart,
-    Wish,
+    RestartOutcome,
+    cancel_restart,
     decide_restart,
-    drop_wish,
     parse_restart,
     wait_before,
 )
@@ -42,7 +42,7 @@ log = logging.getLogger(__name__)
 
 
 async def start_again(engine: Engine) -> None:
-    """Start each VM that is to be started again, for ever."""
+    """Restart each VM whose restart is due, for ever."""
     while True:
         engine.ended.clear()
         records, rows = await engine.database.read(_load)
@@ -77,7 +77,7 @@ async def _start_later(engine: Engine, vm_id: VmId, wait_s: float) -> None:
                 runtime.restart = None
                 await _start(engine, op, vm_id)
     except (VmNotFound, Cancelled) as error:
-        log.info("%s is not started again: %s", vm_id, error.message)
+        log.info("%s is not restarted: %s", vm_id, error.message)
     finally:
         # Ended before it began: nobody else's wait is forgotten.
         if runtime.restart is not None and runtime.restart.task is asyncio.current_task():
@@ -91,24 +91,24 @@ async def _start(engine: Engine, op: Operation, vm_id: VmId) -> None:
     handles = await engine.database.read(store.load_handles, vm_id)
     if record.state not in ENDED or RESTART not in handles:
         return
-    # Decided before: the wish must not be gone at any moment between this start and the next.
-    again = await decide_restart(engine, record, failed=True)
-    wish = Wish(after_failure=again, after_cancel=handles[RESTART])
+    # Decided before the start: at every moment until the next start there is a row.
+    restart_row = await decide_restart(engine, record, failed=True)
+    restart = RestartOutcome(after_failure=restart_row, after_cancel=handles[RESTART])
     limit_s = default_boot_deadline_s(record)
     try:
         async with promised_memory(engine, op, next_spec(record).shape.memory_mib, force=False):
-            await start_held(machine, op, deadline_s=limit_s, wish=wish)
+            await start_held(machine, op, deadline_s=limit_s, restart=restart)
     except asyncio.CancelledError:
         if not engine.tasks.closing:
-            # A user's end of it, which is the wish's, too.
+            # A user's stop or delete cancels the restart as well.
             with contextlib.suppress(*store.UNWRITABLE):
-                await finish_shielded(drop_wish(engine, vm_id))
+                await finish_shielded(cancel_restart(engine, vm_id))
         raise
     except Cancelled:
         raise
     except BangerError as error:
-        log.error("%s could not be started again: %s", record.spec.name, error.message)
+        log.error("%s could not be restarted: %s", record.spec.name, error.message)
         if not isinstance(error, BootFailed):
             # Nothing was begun.
-            why = error.message if again else f"{error.message} {GIVEN_UP}"
-            await save_or_remember(machine, op.id, VmState.ERROR, error=why, again=again)
+            why = error.message if restart_row else f"{error.message} {GIVEN_UP}"
+            await save_or_defer(machine, op.id, VmState.ERROR, error=why, restart_row=restart_row)

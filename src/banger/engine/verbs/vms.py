@@ -9,8 +9,8 @@ from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import correct_record, get_vm
 from banger.engine.state.machine import load_machine
 from banger.engine.state.operations import Operation
-from banger.engine.state.outcome import save_remembered
-from banger.engine.state.restartpolicy import drop_wish
+from banger.engine.state.outcome import save_pending_outcome
+from banger.engine.state.restartpolicy import cancel_restart
 from banger.engine.state.runtime import RESTARTING
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.transitions.boot import default_boot_deadline_s, require_bootable, start_held
@@ -39,7 +39,7 @@ async def start_vm(engine: Engine, op: Operation, params: VmStart) -> VmView:
     vm_id = (await get_vm(engine, params.ref)).id
     async with engine.runtime(vm_id).lifecycle.hold(op):
         machine = await load_machine(engine, vm_id)
-        await save_remembered(machine)
+        await save_pending_outcome(machine)
         record = machine.record
         if record.state is VmState.PAUSED:
             await resume_held(machine, op)
@@ -65,10 +65,10 @@ async def stop_vm(engine: Engine, op: Operation, params: VmStop) -> VmView:
     async with runtime.lifecycle.hold(op, preempt=takes_over):
         machine = await load_machine(engine, vm_id)
         if not await finish_shielded(stop_held(machine, op, deadline_s=params.deadline_s)):
-            await drop_wish(engine, vm_id)
+            await cancel_restart(engine, vm_id)
             return await view_vm(engine, machine.record)
         said = [] if runtime.flush_confirmed else [UNFLUSHED]
-        said += [] if runtime.unsaved is None else [UNSAVED]
+        said += [] if runtime.pending_outcome is None else [UNSAVED]
     await sweep_snapshots(engine)
     return await view_vm(engine, machine.record, notice=" ".join(said) or None)
 
@@ -81,8 +81,8 @@ async def kill_vm(engine: Engine, op: Operation, ref: str) -> VmView:
         if machine.record.state in (VmState.RUNNING, VmState.PAUSED):
             await finish_shielded(kill_held(machine, op))
         else:
-            await drop_wish(engine, vm_id)
-        notice = UNSAVED if machine.runtime.unsaved else None
+            await cancel_restart(engine, vm_id)
+        notice = UNSAVED if machine.runtime.pending_outcome else None
     await sweep_snapshots(engine)
     return await view_vm(engine, machine.record, notice=notice)
 
@@ -131,7 +131,7 @@ async def restart_vm(engine: Engine, op: Operation, params: VmRestart) -> VmView
     vm_id = (await get_vm(engine, params.ref)).id
     async with engine.runtime(vm_id).lifecycle.hold(op):
         machine = await load_machine(engine, vm_id)
-        await save_remembered(machine)
+        await save_pending_outcome(machine)
         await require_bootable(engine, machine.record)
         wanted_mib = next_spec(machine.record).shape.memory_mib
         before = vm_id if machine.record.state in LIVE else None

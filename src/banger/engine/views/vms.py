@@ -116,7 +116,7 @@ def _say_restart(runtime: VmRuntime) -> str | None:
     if runtime.restart is None:
         return None
     left_s = max(runtime.restart.due_at - asyncio.get_running_loop().time(), 0)
-    return f"It is started again in {left_s:.0f} s."
+    return f"Restarts in {left_s:.0f} s."
 
 
 @contextlib.asynccontextmanager
