@@ -63,7 +63,7 @@ def choose_manifest(index: Index, wanted: Platform) -> Descriptor:
     # What builders attach to an image (attestations) is for `unknown/unknown`.
     names = sorted({str(offer) for offer, _ in offers if offer.os != "unknown"})
     listed = ", ".join(names[:LISTED_MAX]) or "none"
-    raise ImageUnsupported(f"The image is not made for {wanted}; it is for: {listed}.")
+    raise ImageUnsupported(f"The image is not for {wanted}; it is for: {listed}.")
 
 
 def is_for(offer: Platform, wanted: Platform) -> bool:

@@ -123,7 +123,7 @@ def test_a_manifest_that_is_not_the_one_of_the_digest_is_refused(
     """F5."""
     digest = f"sha256:{7:064x}"
     registry.routes[f"/v2/x/manifests/{digest}"] = registry.routes["/v2/x/manifests/latest"]
-    with pytest.raises(ImageInvalid, match="something else"):
+    with pytest.raises(ImageInvalid, match="does not match its digest"):
         pull_named(f"{registry.address}/x@{digest}", tmp_path)
 
 
@@ -265,7 +265,7 @@ def test_everything_together_has_a_deadline(
     over = threading.Event()
     registry.routes["/v2/x/manifests/latest"] = trickle
     try:
-        with pytest.raises(DeadlineExceeded, match="x:latest did not come within"):
+        with pytest.raises(DeadlineExceeded, match="x:latest took longer than"):
             pull_x(registry, tmp_path)
     finally:
         over.set()

@@ -1,7 +1,7 @@
 """The registry client: references, ways in, downloads, the blob cache."""
 
 from banger.images.registry.blobs import KEPT_BYTES_MAX, trim_blobs
-from banger.images.registry.layer_downloads import ComingLayers
+from banger.images.registry.layer_downloads import LayerDownloads
 from banger.images.registry.pull import (
     Pull,
     Resolved,
@@ -13,7 +13,7 @@ from banger.images.registry.reference import Reference, parse_reference
 
 __all__ = [
     "KEPT_BYTES_MAX",
-    "ComingLayers",
+    "LayerDownloads",
     "Pull",
     "Reference",
     "Resolved",

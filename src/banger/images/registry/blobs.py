@@ -82,7 +82,7 @@ class PartialBlob:
         """
         if self.size + len(untrusted) > self._wanted.size:
             self.restart()
-            raise ImageInvalid(f"{self._wanted.digest} is longer than {self._wanted.size} bytes.")
+            raise too_long(self._wanted)
         try:
             with space_errors(self._layout.blobs):
                 view = memoryview(untrusted)
@@ -102,11 +102,20 @@ class PartialBlob:
         """
         if self.size != self._wanted.size or self._hash.hexdigest() != self._wanted.hex:
             self.restart()
-            raise ImageInvalid(f"What came as {self._wanted.digest} is something else.")
+            raise ImageInvalid(
+                f"The downloaded blob {self._wanted.digest} does not match its digest."
+            )
         target = self._layout.blob(self._wanted.hex)
         ensure_private_dir(target.parent)
         os.rename(self._layout.partial_blobs / self._wanted.hex, target)
         return target
+
+
+def too_long(wanted: Descriptor) -> ImageInvalid:
+    """Return the error for a blob that does not end where its manifest says."""
+    return ImageInvalid(
+        f"The blob {wanted.digest} is longer than the {wanted.size} bytes of its manifest."
+    )
 
 
 @contextlib.asynccontextmanager

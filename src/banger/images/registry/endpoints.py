@@ -16,7 +16,7 @@ from banger.host.http.abort import in_thread
 from banger.host.http.proxies import is_loopback
 from banger.host.http.tls import speaks_tls
 from banger.images.registry.reference import DOCKER_HUB, DOCKER_HUB_API, Reference
-from banger.images.registry.session import Endpoint
+from banger.images.registry.repository_client import Endpoint
 from banger.model.registries import Registries
 
 log = logging.getLogger(__name__)

@@ -23,7 +23,7 @@ from banger.model.progress import Part, Progress
 DOWNLOADING = "downloading layers"
 
 
-class ComingLayers:
+class LayerDownloads:
     """The layers of an image in their order, the lowest first, each as soon as it is here."""
 
     def __init__(

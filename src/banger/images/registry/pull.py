@@ -1,10 +1,10 @@
-"""Pulling: from a reference to verified blobs in the cache and a parsed configuration.
+"""Pull an image: from a reference to verified blobs in the cache and a parsed configuration.
 
     endpoints (mirrors, registry) -> manifest, maybe by an index -> configuration, layers (parallel)
 
 Each blob is fetched under lock L4 with its digest (`share`): two images with a layer in common
-download it once, and when one of two askers goes away the other's download goes on. Nothing is
-published here but blobs; if the process dies, verified blobs and partial ones are left.
+download it once, and when one of two callers is cancelled the other's download continues. Only
+blobs are published here; if the process dies, verified and partial blobs are left.
 """
 
 from __future__ import annotations
@@ -48,9 +48,9 @@ from banger.images.content import (
 from banger.images.platforms import choose_manifest, is_for
 from banger.images.registry.blobs import find_blob
 from banger.images.registry.endpoints import find_endpoints
-from banger.images.registry.layer_downloads import ComingLayers, Meter, ignore
+from banger.images.registry.layer_downloads import LayerDownloads, Meter, ignore
 from banger.images.registry.reference import Reference
-from banger.images.registry.session import Session
+from banger.images.registry.repository_client import RepositoryClient
 from banger.images.registry.signature_policy import Policy, load_keys, require_signature
 from banger.images.signature import PublicKey
 from banger.layout import Layout
@@ -72,7 +72,7 @@ FAILURES_OF_A_MIRROR = (
     RegistryMisbehaved,
     RegistryUnreachable,
 )
-"""After which the next endpoint is asked."""
+"""Failures after which the next endpoint is tried."""
 
 
 class Share(Protocol):
@@ -91,15 +91,15 @@ class Source:
     layout: Layout
     registries: Registries
     threads: Executor
-    """Of the daemon, not of one pull: a download may outlive the pull that began it."""
+    """The daemon's, not one pull's: a download may outlive the pull that began it."""
     share: Share
     environ: Mapping[str, str]
-    """Says where Docker keeps credentials."""
+    """The caller's environment, which says where Docker keeps credentials."""
     insecure: bool = False
 
 
 class Resolved(Struct, frozen=True, kw_only=True):
-    """What a reference means at this moment, for one platform."""
+    """The image that a reference means at this moment, for one platform."""
 
     reference: Reference
     digest: str
@@ -116,13 +116,15 @@ class Resolved(Struct, frozen=True, kw_only=True):
 class Pull:
     """One pull: `resolve`, `require_signature`, `fetch_config`, `open_layers`."""
 
-    def __init__(self, source: Source, sessions: Sequence[Session], platform: Platform) -> None:
+    def __init__(
+        self, source: Source, repositories: Sequence[RepositoryClient], platform: Platform
+    ) -> None:
         self._source = source
-        self._sessions = list(sessions)
+        self._repositories = list(repositories)
         self._platform = platform
 
     async def resolve(self, reference: Reference) -> Resolved:
-        """Ask which manifest the reference means; from then on its endpoint is asked first.
+        """Return the manifest that the reference means now; prefer its endpoint from then on.
 
         Raises:
             ImageNotFound: there is none.
@@ -130,10 +132,10 @@ class Pull:
             ImageInvalid, RegistryDenied, RegistryUnreachable, RegistryMisbehaved: as they say.
         """
 
-        async def ask(session: Session) -> Resolved:
-            resolved = await self._resolve_at(session, reference)
-            self._sessions.remove(session)
-            self._sessions.insert(0, session)
+        async def ask(repository: RepositoryClient) -> Resolved:
+            resolved = await self._resolve_at(repository, reference)
+            self._repositories.remove(repository)
+            self._repositories.insert(0, repository)
             return resolved
 
         return await self._at_first(ask)
@@ -158,7 +160,7 @@ class Pull:
         fetch = functools.partial(self._fetch_blob, progress=ignore)
         staging = self._source.layout.staging
         return await self._at_first(
-            lambda session: require_signature(session, policy, fetch=fetch, staging=staging)
+            lambda repository: require_signature(repository, policy, fetch=fetch, staging=staging)
         )
 
     async def fetch_config(self, resolved: Resolved) -> ImageConfig:
@@ -172,16 +174,14 @@ class Pull:
         config = parse_config(await asyncio.to_thread(path.read_bytes))
         require_same_layers(resolved.manifest, config)
         if not is_for(config.platform, self._platform):
-            raise ImageUnsupported(
-                f"The image is not made for {self._platform}; it is for {config.platform}."
-            )
+            raise ImageUnsupported(f"The image is for {config.platform}, not for {self._platform}.")
         return config
 
     @contextlib.asynccontextmanager
     async def open_layers(
         self, resolved: Resolved, config: ImageConfig, progress: Progress
-    ) -> AsyncIterator[ComingLayers]:
-        """Bring the layers into the cache, several at once, and hand each out when it is there.
+    ) -> AsyncIterator[LayerDownloads]:
+        """Download the layers into the cache, several at once, for a block that awaits each.
 
         Raises:
             NoSpace: the cache's file system has not the room.
@@ -202,25 +202,25 @@ class Pull:
             for digest, layer in {layer.digest: layer for layer in manifest.layers}.items()
         }
         try:
-            yield ComingLayers(manifest, config, tasks)
+            yield LayerDownloads(manifest, config, tasks)
         finally:
             for task in tasks.values():
                 task.cancel()
             await asyncio.gather(*tasks.values(), return_exceptions=True)
 
-    async def _resolve_at(self, session: Session, reference: Reference) -> Resolved:
-        document = await session.fetch_manifest(reference.wanted)
+    async def _resolve_at(self, repository: RepositoryClient, reference: Reference) -> Resolved:
+        document = await repository.fetch_manifest(reference.wanted)
         found = parse_manifest_or_index(document.untrusted, media_type=document.media_type)
         index_digest = None
         if isinstance(found, Index):
             index_digest = document.digest
             chosen = choose_manifest(found, self._platform)
-            document = await session.fetch_manifest(chosen.digest)
+            document = await repository.fetch_manifest(chosen.digest)
             found = parse_manifest_or_index(
                 document.untrusted, media_type=chosen.media_type or None
             )
         if isinstance(found, Index):
-            raise ImageUnsupported(f"{reference.familiar} is an index of indexes.")
+            raise ImageUnsupported(f"{reference.familiar} is an index of indexes, not an image.")
         return Resolved(
             reference=reference,
             digest=document.digest,
@@ -241,18 +241,20 @@ class Pull:
             def count(size: int) -> None:
                 loop.call_soon_threadsafe(tell, wanted.digest, size, wanted.size)
 
-            return await self._at_first(lambda session: session.download(layout, wanted, count))
+            return await self._at_first(
+                lambda repository: repository.download(layout, wanted, count)
+            )
 
         return await self._source.share(f"blob:{wanted.digest}", make, progress)
 
-    async def _at_first(self, ask: Callable[[Session], Awaitable[T]]) -> T:
+    async def _at_first(self, ask: Callable[[RepositoryClient], Awaitable[T]]) -> T:
         """Return the answer of the first endpoint that has one; the last one's failure counts."""
-        *mirrors, last = list(self._sessions)
-        for session in mirrors:
+        *mirrors, last = list(self._repositories)
+        for repository in mirrors:
             try:
-                return await ask(session)
+                return await ask(repository)
             except FAILURES_OF_A_MIRROR as error:
-                log.warning("%s is passed over: %s", session.endpoint.registry, error)
+                log.warning("skipping %s: %s", repository.endpoint.registry, error)
         return await ask(last)
 
     def _require_space(self, layers: Sequence[Descriptor]) -> None:
@@ -266,8 +268,8 @@ class Pull:
         free = shutil.disk_usage(blobs).free
         if missing > free:
             raise NoSpace(
-                f"The layers take {format_size(missing // 2**20)}; "
-                f"{format_size(free // 2**20)} are free at {blobs}.",
+                f"The layers take {format_size(missing // 2**20)}, but only "
+                f"{format_size(free // 2**20)} are free in {blobs}.",
                 hint="banger image prune --dry-run",
             )
 
@@ -276,7 +278,7 @@ class Pull:
 async def open_pull(
     source: Source, reference: Reference, platform: Platform
 ) -> AsyncIterator[Pull]:
-    """Find out where a reference is to be had; keep connections to there for the block.
+    """Find the endpoints of a reference, and keep connections to them for the block.
 
     Raises:
         RegistryUnreachable: a registry on loopback cannot be reached.
@@ -285,22 +287,24 @@ async def open_pull(
         reference, source.registries, insecure=source.insecure, threads=source.threads
     )
     with contextlib.closing(Client(source.environ)) as client:
-        sessions = [Session(at, source.threads, client, source.environ) for at in endpoints]
-        yield Pull(source, sessions, platform)
+        repositories = [
+            RepositoryClient(at, source.threads, client, source.environ) for at in endpoints
+        ]
+        yield Pull(source, repositories, platform)
 
 
 @contextlib.asynccontextmanager
 async def pull_deadline(reference: Reference) -> AsyncIterator[None]:
-    """Hold the one deadline of everything that a pull asks of registries.
+    """Limit the time that all requests of a pull may take together.
 
     Raises:
-        DeadlineExceeded: it is over.
+        DeadlineExceeded: the time is over.
     """
     try:
         async with asyncio.timeout(PULL_DEADLINE_S):
             yield
     except TimeoutError as error:
         raise DeadlineExceeded(
-            f"{reference.familiar} did not come within {PULL_DEADLINE_S / 60:g} minutes.",
+            f"Pulling {reference.familiar} took longer than {PULL_DEADLINE_S / 60:g} minutes.",
             retryable=True,
         ) from error

@@ -32,7 +32,7 @@ from banger.host.files import staged_dir
 from banger.host.setup import require_programs
 from banger.images.content import Descriptor
 from banger.images.registry.reference import Reference, parse_reference
-from banger.images.registry.session import Session
+from banger.images.registry.repository_client import RepositoryClient
 from banger.images.signature import (
     PublicKey,
     Signature,
@@ -70,7 +70,7 @@ def load_keys(names: Sequence[str]) -> tuple[PublicKey, ...]:
 
 
 async def require_signature(
-    session: Session, policy: Policy, *, fetch: Fetch, staging: Path
+    repository: RepositoryClient, policy: Policy, *, fetch: Fetch, staging: Path
 ) -> PublicKey:
     """Return the key that has signed an image.
 
@@ -80,7 +80,7 @@ async def require_signature(
     """
     name = policy.reference.familiar
     try:
-        signatures = await _find_signatures(session, policy)
+        signatures = await _find_signatures(repository, policy)
         reasons = []
         for signature in signatures:
             payload = await asyncio.to_thread((await fetch(signature.payload)).read_bytes)
@@ -101,12 +101,12 @@ async def require_signature(
     )
 
 
-async def _find_signatures(session: Session, policy: Policy) -> list[Signature]:
+async def _find_signatures(repository: RepositoryClient, policy: Policy) -> list[Signature]:
     """Return all signatures of the digests."""
     found: list[Signature] = []
     for digest in policy.digests:
         try:
-            document = await session.fetch_manifest(signature_tag(digest))
+            document = await repository.fetch_manifest(signature_tag(digest))
         except ImageNotFound:
             continue
         found += parse_signatures(document.untrusted)

@@ -1,10 +1,10 @@
-"""Talking to one repository of one registry: manifests, and blobs into the cache.
+"""Fetch manifests from one repository of one registry, and download its blobs into the cache.
 
-A session remembers how it is let in. Each request is tried again as `retries` says; a 401 in
-between (a token that ran out) is answered once for each attempt. All that comes is checked against
-the digest that asked for it.
+A client keeps its authorization. Each request is retried as `retries` says; a 401, as when a token
+has expired, is answered with a new authorization once per attempt. Every document and blob is
+checked against its digest.
 
-Blocking work runs in the session's threads. Locks: the caller holds L4 with a blob's digest
+Blocking work runs in the client's threads. Locks: the caller holds L4 with a blob's digest
 while `download` runs.
 """
 
@@ -36,7 +36,7 @@ from banger.images.content import (
     parse_digest,
 )
 from banger.images.registry.authorization import authorize, deny
-from banger.images.registry.blobs import PartialBlob, open_partial
+from banger.images.registry.blobs import PartialBlob, open_partial, too_long
 from banger.images.registry.credentials import Credentials, find_credentials
 from banger.images.registry.responses import Missing, Unauthorized, require_success
 from banger.images.registry.retries import retried
@@ -50,7 +50,7 @@ ACCEPTED = ", ".join((*MANIFEST_TYPES, *INDEX_TYPES))
 
 T = TypeVar("T")
 Count = Callable[[int], None]
-"""Told how many bytes of a blob are there; from a thread."""
+"""Called from a thread with the number of bytes of a blob that are there."""
 
 
 class Endpoint(Struct, frozen=True, kw_only=True):
@@ -77,24 +77,24 @@ class Document(Struct, frozen=True, kw_only=True):
 
 
 @dataclass
-class Session:
-    """A conversation about one repository."""
+class RepositoryClient:
+    """A client of one repository at one endpoint."""
 
     endpoint: Endpoint
     threads: Executor
     client: Client
     environ: Mapping[str, str]
-    """The caller's, with Docker's configuration."""
+    """The caller's environment, which says where Docker's configuration is."""
     _authorization: str | None = None
     _entry: asyncio.Lock = field(default_factory=asyncio.Lock)
-    """Held while the way in is asked for: requests side by side ask once."""
+    """Held while an authorization is requested: concurrent requests share it."""
 
     async def fetch_manifest(self, wanted: str) -> Document:
         """Return the manifest or index under a tag or a digest.
 
         Raises:
-            ImageNotFound: there is none.
-            ImageInvalid: it is not what the digest says.
+            ImageNotFound: the repository has no such manifest.
+            ImageInvalid: the content does not match the digest.
             RegistryDenied, RegistryUnreachable, RegistryMisbehaved: as they say.
         """
         endpoint = self.endpoint
@@ -104,7 +104,7 @@ class Session:
             untrusted = answer.read_whole(MANIFEST_BYTES_MAX)
             kind = (answer.header("Content-Type") or "").partition(";")[0].strip().lower()
             digest = f"sha256:{hashlib.sha256(untrusted).hexdigest()}"
-            # Registries of files know no kinds; then the document says which it is.
+            # Registries that are plain file servers send no type; then the document names its own.
             is_known = kind not in ("", "text/plain", "application/json")
             return Document(
                 untrusted=untrusted, digest=digest, media_type=kind if is_known else None
@@ -117,17 +117,17 @@ class Session:
             document = await retried(attempt)
         except Missing as error:
             raise ImageNotFound(
-                f"{endpoint.registry} has no {wanted} of {endpoint.repository}."
+                f"The registry {endpoint.registry} has no {wanted} of {endpoint.repository}."
             ) from error
         if ":" in wanted and document.digest != parse_digest(wanted):
-            raise ImageInvalid(f"What came as {wanted} is something else.")
+            raise ImageInvalid(f"The content of the manifest {wanted} does not match its digest.")
         return document
 
     async def download(self, layout: Layout, wanted: Descriptor, count: Count) -> Path:
-        """Bring a blob into the cache, going on from a partial one, and return its file.
+        """Download a blob into the cache, resuming a partial download, and return its file.
 
         Raises:
-            ImageInvalid: what came is not what the digest says.
+            ImageInvalid: the content does not match the digest.
             NoSpace: the cache's file system is full.
             RegistryDenied, RegistryUnreachable, RegistryMisbehaved: as they say.
         """
@@ -149,38 +149,42 @@ class Session:
                 return partial.publish()
             except Missing as error:
                 raise RegistryMisbehaved(
-                    f"{self.endpoint.registry} lacks {wanted.digest}, which is part of the image."
+                    f"{self.endpoint.registry} lacks the blob {wanted.digest} of the image."
                 ) from error
             except ImageInvalid:
                 if not is_resumed:
                     raise
-            # What an earlier download left may have been what was wrong.
+            # The earlier download may have been damaged: start from nothing.
             before = 0
             await retried(attempt, has_progressed=has_progressed)
             return partial.publish()
 
     async def _continue(self, partial: PartialBlob, wanted: Descriptor, count: Count) -> None:
-        """Ask for what is missing of a blob."""
+        """Request the missing part of a blob."""
         if partial.size == wanted.size:
             return
 
         def read(answer: Answer) -> None:
-            if answer.status == 416:  # it does not see how there could be more
+            if answer.status == 416:  # the registry says that the range is past the end
                 partial.restart()
-                raise RegistryUnreachable(f"{answer.host} cannot go on.", retryable=True)
+                raise RegistryUnreachable(
+                    f"{answer.host} cannot resume the download.", retryable=True
+                )
             require_success(answer, 200, 206)
             _take_position(answer, partial, wanted)
             while part := answer.read(READ_BYTES):
                 partial.write(part)
                 count(partial.size)
             if partial.size < wanted.size:
-                raise RegistryUnreachable(f"{answer.host} broke off.", retryable=True)
+                raise RegistryUnreachable(
+                    f"{answer.host} closed the connection during a download.", retryable=True
+                )
 
         headers = {"Range": f"bytes={partial.size}-"} if partial.size else {}
         await self._ask(f"blobs/{wanted.digest}", headers, read)
 
     async def _ask(self, path: str, headers: Mapping[str, str], read: Callable[[Answer], T]) -> T:
-        """Send one request, let in if need be, and return what `read` makes of the answer."""
+        """Send one request, authorized if necessary, and return what `read` makes of the answer."""
         url = f"{self.endpoint.base}/v2/{self.endpoint.repository}/{path}"
         used = self._authorization
 
@@ -192,13 +196,13 @@ class Session:
         try:
             return await in_thread(self.threads, exchange)
         except Unauthorized as error:
-            used = await self._enter(error.headers, used)
+            used = await self._renew_authorization(error.headers, used)
         try:
             return await in_thread(self.threads, exchange)
         except Unauthorized as error:
             raise deny(self.endpoint.registry, await self._find_credentials()) from error
 
-    async def _enter(self, untrusted_headers: list[str], used: str | None) -> str:
+    async def _renew_authorization(self, untrusted_headers: list[str], used: str | None) -> str:
         """Return an Authorization that is newer than `used`."""
         async with self._entry:
             if self._authorization is None or self._authorization == used:
@@ -222,14 +226,16 @@ class Session:
 
 
 def _take_position(answer: Answer, partial: PartialBlob, wanted: Descriptor) -> None:
-    """Bring the partial blob to where the answer begins, and check what it says of its length."""
+    """Set the partial blob to where the answer begins, and check the announced length."""
     if answer.status == 200:
         partial.restart()
     elif answer.header("Content-Range") != _content_range(partial.size, wanted.size):
         partial.restart()
-        raise RegistryUnreachable(f"{answer.host} sends another part.", retryable=True)
+        raise RegistryUnreachable(
+            f"{answer.host} sent another range than requested.", retryable=True
+        )
     if answer.length is not None and answer.length > wanted.size - partial.size:
-        raise ImageInvalid(f"{wanted.digest} is longer than {wanted.size} bytes.")
+        raise too_long(wanted)
 
 
 def _content_range(start: int, size: int) -> str:
