@@ -21,7 +21,7 @@ from typing import IO
 
 from banger import guest
 from banger.errors import BangerError, VmmFailed
-from banger.host import proc
+from banger.host import programs
 from banger.host.cpu import probe_cpu
 from banger.host.identity import spawn_identified
 from banger.model.names import VmId
@@ -207,7 +207,7 @@ def _plan(supplies: Supplies, directory: Path) -> MachineConfig:
 
 async def _make_disk(path: Path) -> None:
     options = ("-q", "-F", "-t", "ext4", "-m", "0", "-E", "lazy_itable_init=1,nodiscard")
-    await proc.run(["mke2fs", *options, str(path), f"{DISK_MIB}M"], deadline_s=DEADLINE_S)
+    await programs.run(["mke2fs", *options, str(path), f"{DISK_MIB}M"], deadline_s=DEADLINE_S)
 
 
 def _spawn(config: MachineConfig, facts: QemuFacts, *, artifacts: Path) -> VmmHandle:

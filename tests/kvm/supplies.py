@@ -20,7 +20,7 @@ from pathlib import Path
 
 from banger import images, kernels
 from banger.engine.verbs.kernels import find_agent
-from banger.host import proc
+from banger.host import programs
 from banger.host.mmdebstrap import Bootstrap, bootstrap
 from banger.kernels.initramfs import build_initramfs
 from banger.kernels.modules import order_modules, parse_module, unpack_module
@@ -236,7 +236,7 @@ async def _pack_artifacts(
     with open(work / "artifacts.tar", "rb") as source:  # noqa: ASYNC230 - just written
         options = ("-quiet", "-no-progress", "-force-uid", str(UID), "-force-gid", str(UID))
         argv = ["sqfstar", *options, "-noI", "-noD", "-noF", "-noX", str(packed)]
-        async with proc.piped(argv, stdin=source) as process:
+        async with programs.piped(argv, stdin=source) as process:
             _, said = await process.communicate()
     assert process.returncode == 0, f"sqfstar: {said.decode('utf-8', 'replace')}"
     (work / "artifacts.tar").unlink()

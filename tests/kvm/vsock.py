@@ -22,7 +22,7 @@ from pathlib import Path
 
 from banger import guest, images, kernels
 from banger.errors import GuestGone
-from banger.host import proc
+from banger.host import programs
 from banger.layout import layout_from_environment
 from banger.model.names import VmId
 from banger.model.vm import Accel
@@ -63,7 +63,7 @@ async def main(image: str, loopback: Path) -> None:
     """Boot the guest and prove everything."""
     with tempfile.TemporaryDirectory() as directory:
         config = _plan(image, Path(directory))
-        await proc.run(["mke2fs", "-q", "-t", "ext4", str(config.data), "512M"], deadline_s=60)
+        await programs.run(["mke2fs", "-q", "-t", "ext4", str(config.data), "512M"], deadline_s=60)
         try:
             async with asyncio.timeout(DEADLINE_S), _open_machine(config) as vmm:
                 await _prove(vmm, loopback)
@@ -163,7 +163,7 @@ async def _open_machine(config: MachineConfig) -> AsyncIterator[Process]:
         port = argv.index(SERIAL_DEVICE) - 1
         argv[port : port + SERIAL_WORDS] = ["-device", f"vhost-vsock-device,guest-cid={CID}"]
         assert "virtserialport" not in " ".join(argv), argv
-        async with proc.piped(
+        async with programs.piped(
             argv, stdin=console.stdin, stdout=console.stdout, pass_fds=(number,)
         ) as vmm:
             yield vmm

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from packaging.requirements import Requirement
 
-from banger.host import proc
+from banger.host import programs
 from tests.kvm.cache import cached, content_hash
 from tests.support.artifacts import CHECKOUT
 
@@ -62,7 +62,7 @@ async def _pip(command: str, *words: str | Path) -> None:
     # A wheel for this machine alone needs no cross compiler.
     passed_on["BANGER_AGENT_ARCH"] = platform.machine()
     argv = [sys.executable, "-m", "pip", command, "--quiet", "--disable-pip-version-check"]
-    await proc.run([*argv, *map(str, words)], deadline_s=DOWNLOAD_DEADLINE_S, env=passed_on)
+    await programs.run([*argv, *map(str, words)], deadline_s=DOWNLOAD_DEADLINE_S, env=passed_on)
 
 
 def _runtime_requirements(lock: str) -> str:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from banger.engine.verbs.guestfiles import ConnectedGuest, RunningOutput
-from banger.host import proc
+from banger.host import programs
 from tests.support.deaths import note_point, strike
 
 VALUED = ("-c",)
@@ -28,7 +28,7 @@ def die_at_calls(control: Path) -> None:
 
 
 def _wrap_git(control: Path) -> None:
-    piped = proc.piped
+    piped = programs.piped
 
     @contextlib.asynccontextmanager
     async def deadly_piped(argv: Sequence[str], **named: Any) -> AsyncIterator[Any]:
@@ -39,7 +39,7 @@ def _wrap_git(control: Path) -> None:
             else:
                 yield process
 
-    proc.piped = deadly_piped
+    programs.piped = deadly_piped
 
 
 def _wrap_guest(control: Path) -> None:

@@ -13,7 +13,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from banger.errors import GuestPathNotFound, GuestRefused
-from banger.host import proc
+from banger.host import programs
 from banger.model.entries import GuestEntry
 from banger.workspace.guestfiles import Completed
 from banger.workspace.names import parents
@@ -47,7 +47,7 @@ class LocalGuest:
         env: Mapping[str, str] | None = None,
     ) -> Completed:
         self.commands.append(tuple(argv))
-        done = await proc.run(
+        done = await programs.run(
             argv,
             deadline_s=deadline_s,
             stdin=stdin,
@@ -69,7 +69,7 @@ class LocalGuest:
         os.makedirs(path, exist_ok=True)
         async with (
             asyncio.timeout(deadline_s),
-            proc.piped(["tar", "-x", "-p", "-f", "-", "-C", path]) as process,
+            programs.piped(["tar", "-x", "-p", "-f", "-", "-C", path]) as process,
         ):
             assert process.stdin and process.stderr
             async for chunk in chunks:
@@ -124,7 +124,7 @@ class LocalGuest:
         self.commands.append(tuple(argv))
         async with (
             asyncio.timeout(deadline_s),
-            proc.piped(argv, cwd=Path(cwd or self.home), env=self.environment(env)) as process,
+            programs.piped(argv, cwd=Path(cwd or self.home), env=self.environment(env)) as process,
         ):
             yield LocalOutput(process)
 

@@ -15,7 +15,7 @@ from types import FrameType
 from typing import Any, cast
 
 from banger.guest.link import Link
-from banger.host import proc
+from banger.host import programs
 
 PACKAGE = "banger."
 
@@ -23,17 +23,17 @@ PACKAGE = "banger."
 def record_walks(file: Path) -> None:
     """Write a line of JSON into the file for each process that is started, each write to a guest:
     the names of the functions on the way, the outermost first."""
-    spawn, send = proc.spawn_detached, Link.send
+    spawn, send = programs.spawn_detached, Link.send
 
     def spawn_recorded(*args: Any, **named: Any) -> int:
-        _note(file, "host.proc.spawn_detached")
+        _note(file, "host.programs.spawn_detached")
         return spawn(*args, **named)
 
     def send_recorded(link: Link, data: bytes) -> None:
         _note(file, "guest.link.Link.send")
         send(link, data)
 
-    proc.spawn_detached = spawn_recorded
+    programs.spawn_detached = spawn_recorded
     Link.send = send_recorded  # type: ignore[method-assign]  # as each write is noted
 
 

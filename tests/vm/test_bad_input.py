@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.host.proc import find_tool
+from banger.host.programs import find_tool
 from tests.support import repositories
 from tests.support.installations import Ended, Installation
 from tests.support.namespaces import missing_program

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.host.proc import Finished, run_sync
+from banger.host.programs import Finished, run_sync
 from tests.support.artifacts import CHECKOUT
 
 BLOCK_DEADLINE_S = 900.0

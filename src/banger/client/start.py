@@ -15,7 +15,7 @@ import time
 from banger.api.wire import error_from_wire
 from banger.errors import DaemonUnreachable, DeadlineExceeded
 from banger.host.files import ensure_private_dir
-from banger.host.proc import spawn_detached
+from banger.host.programs import spawn_detached
 from banger.layout import Layout
 
 START_DEADLINE_S = 60.0
@@ -24,7 +24,7 @@ START_DEADLINE_S = 60.0
 TAIL_BYTES = 2000
 
 PASSED_ON = ("XDG_", "BANGER_", "DOCKER_CONFIG", "PYTHONPATH", "PYTHONHOME", "PYTHONWARNINGS")
-"""Prefixes of environment variables passed to the daemon, besides those of `host.proc`."""
+"""Prefixes of environment variables passed to the daemon, besides those of `host.programs`."""
 
 
 def start_daemon(layout: Layout) -> None:

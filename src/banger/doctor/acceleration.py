@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 from banger.doctor.programs import Check, CheckState
 from banger.host.cpu import KVM_DEVICE, probe_cpu
-from banger.host.proc import find_tool
+from banger.host.programs import find_tool
 from banger.model.vm import Accel
 from banger.settings import Settings
 from banger.vmm.acceleration import prove_kvm

@@ -13,7 +13,7 @@ from enum import StrEnum
 
 from banger.errors import BangerError
 from banger.host.packages import RUNTIME, name_missing
-from banger.host.proc import Finished, run_sync
+from banger.host.programs import Finished, run_sync
 from banger.host.tools import PackageManager, Tool
 from banger.settings import Settings
 

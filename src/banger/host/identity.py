@@ -21,7 +21,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from banger.host import proc
+from banger.host import programs
 from banger.host.files import REFUSALS
 
 log = logging.getLogger(__name__)
@@ -63,7 +63,7 @@ def spawn_identified(
     pass_fds: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
 ) -> ProcessIdentity | None:
-    """Start a process that outlives this one (`proc.spawn_detached`); None: it has already ended.
+    """Start a process that outlives this one (`spawn_detached`); None: it has already ended.
 
     No await separates the fork from reading the identity. A process whose identity cannot be read
     is killed with its children, since it could not be found later.
@@ -72,13 +72,13 @@ def spawn_identified(
         ToolMissing, HostFailed: the process could not be started.
         OSError: /proc cannot be read.
     """
-    pid = proc.spawn_detached(
+    pid = programs.spawn_detached(
         argv, log_file=log_file, stdin=stdin, stdout=stdout, pass_fds=pass_fds, env=env
     )
     try:
         identity = identify(pid)
     except BaseException:
-        proc.kill_group(pid)
+        programs.kill_group(pid)
         end = time.monotonic() + REAP_S
         while _reap(pid) is None and time.monotonic() < end:
             time.sleep(REAP_POLL_S)

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TypeVar
 
 from banger.errors import DeadlineExceeded, HostNotReady, NoSpace
-from banger.host.proc import Finished, check, piped, run
+from banger.host.programs import Finished, check, piped, run
 from banger.host.setup import require_programs
 from banger.host.subids import find_lacking
 
@@ -155,7 +155,7 @@ async def _stream(
 
 
 def check_with_space(finished: Finished, where: str) -> Finished:
-    """Like `host.proc.check`, but raise NoSpace for a program that ran out of disk space (A10).
+    """Like `host.programs.check`, but raise NoSpace for a program that ran out of disk space (A10).
 
     `where` names the directory written to. Only a program's messages tell; all run in the C locale.
     """

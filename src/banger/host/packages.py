@@ -14,7 +14,7 @@ from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
-from banger.host.proc import find_tool
+from banger.host.programs import find_tool
 from banger.host.tools import PackageManager, Tool
 from banger.words import kind_packages
 

@@ -24,7 +24,7 @@ from banger.host.packages import (
     name_missing,
     plan_install,
 )
-from banger.host.proc import find_tool, run_foreground
+from banger.host.programs import find_tool, run_foreground
 from banger.host.tools import Tool
 
 Commands = tuple[tuple[str, ...], ...]

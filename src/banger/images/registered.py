@@ -23,7 +23,7 @@ from pathlib import Path
 
 from banger.artifacts.store import hash_file
 from banger.errors import ImageChanged, InvalidRequest
-from banger.host import proc
+from banger.host import programs
 from banger.host.files import clone_file, space_errors, staged_dir
 from banger.images.local import ROOT, image_root, open_store, require_image_name, take_root
 from banger.images.publish import Progress, image_digest
@@ -167,6 +167,6 @@ async def _find_init(path: Path) -> str | None:
     """Return the root's init if it is systemd, as for layers."""
     names = sorted(_SYSTEMD | _INIT)
     argv = ["unsquashfs", "-no-progress", "-l", "-d", "", str(path), *names]
-    listed = await proc.run(argv, deadline_s=TOOL_DEADLINE_S)
+    listed = await programs.run(argv, deadline_s=TOOL_DEADLINE_S)
     found = {line.strip("/") for line in listed.stdout.decode("utf-8", "replace").splitlines()}
     return "/sbin/init" if found & _SYSTEMD and found & _INIT else None

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger.host.mmdebstrap import check_with_space, watch
-from banger.host.proc import Finished, piped
+from banger.host.programs import Finished, piped
 from banger.host.setup import require_programs
 from banger.images.plan import plan_sqfstar
 

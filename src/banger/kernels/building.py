@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger.errors import DeadlineExceeded, InvalidRequest, KernelUnfit
-from banger.host import proc
+from banger.host import programs
 from banger.host.files import space_errors, staged_dir
 from banger.host.http.proxies import render_proxies
 from banger.host.mmdebstrap import Bootstrap, bootstrap, check_with_space
@@ -95,7 +95,9 @@ async def build_kernel(order: Order, source: KernelSource) -> Kernel:
         built = KernelFiles(kernel=work / "vmlinux")
         # Not compressed: a guest would have to unpack it at each boot (ADR 0012).
         argv = ["strip", "--strip-all", "-o", str(built.kernel), str(out / "vmlinux")]
-        check_with_space(await proc.run(argv, deadline_s=STEP_DEADLINE_S, ok=range(256)), str(out))
+        check_with_space(
+            await programs.run(argv, deadline_s=STEP_DEADLINE_S, ok=range(256)), str(out)
+        )
         said = source.path or f"{PACKAGE} of {SUITE}"
         return await make_kernel(order, built, staged, source=f"build:{said}")
 
@@ -111,7 +113,7 @@ async def configure(tree: Path, out: Path, wanted: list[Options]) -> None:
     asked.write_text(render_options(wanted), "utf-8")
     env = {**BUILD_ENV, "KCONFIG_ALLCONFIG": str(asked)}
     argv = [*_make(tree, out), "allnoconfig"]
-    await proc.run(argv, deadline_s=STEP_DEADLINE_S, env=env)
+    await programs.run(argv, deadline_s=STEP_DEADLINE_S, env=env)
     if refused := find_refused(wanted, (out / ".config").read_text("utf-8", "replace")):
         raise KernelUnfit(
             f"The kernel's source does not take {len(refused)} of the options, "
@@ -153,7 +155,7 @@ async def _find_tree(source: KernelSource, work: Path, order: Order) -> Path:
     tree.mkdir()
     argv = ["tar", "-C", str(tree), "--strip-components=1", "--no-same-owner"]
     argv += ["-xf", str(archive)]
-    finished = await proc.run(argv, deadline_s=UNPACK_DEADLINE_S, ok=range(256))
+    finished = await programs.run(argv, deadline_s=UNPACK_DEADLINE_S, ok=range(256))
     check_with_space(finished, str(tree))
     return tree
 
@@ -200,16 +202,16 @@ async def _compile(tree: Path, out: Path, order: Order) -> None:
 
 async def _follow(
     argv: list[str], env: Mapping[str, str], tell: Callable[[int], None]
-) -> proc.Finished:
+) -> programs.Finished:
     """Run a program that says a line for each step; keep the end of what it says."""
-    async with proc.piped(argv, env=env) as process:
-        proc.lower_priority(process.pid)
+    async with programs.piped(argv, env=env) as process:
+        programs.lower_priority(process.pid)
         assert process.stdin and process.stdout and process.stderr
         process.stdin.close()
         _, errors = await asyncio.gather(
             _drain(process.stdout, tell), _drain(process.stderr, lambda _: None)
         )
-        return proc.Finished(tuple(argv), await process.wait(), b"", errors)
+        return programs.Finished(tuple(argv), await process.wait(), b"", errors)
 
 
 async def _drain(pipe: asyncio.StreamReader, tell: Callable[[int], None]) -> bytes:

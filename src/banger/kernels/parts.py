@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger.errors import KernelUnfit
-from banger.host import proc
+from banger.host import programs
 from banger.host.files import space_errors
 from banger.host.mmdebstrap import check_with_space
 from banger.host.setup import require_programs
@@ -137,7 +137,7 @@ async def pack_tree(package: Package, staged: Path) -> None:
     if package.modules:
         await _make_tables(package.tree, staged)
         argv = plan_mksquashfs(package.tree, staged / TREE, parse_kconfig(package.config))
-        finished = await proc.run(argv, deadline_s=PACK_DEADLINE_S, ok=range(256))
+        finished = await programs.run(argv, deadline_s=PACK_DEADLINE_S, ok=range(256))
         check_with_space(finished, str(staged / TREE))
     await asyncio.to_thread(shutil.rmtree, package.tree)
 
@@ -146,7 +146,7 @@ async def _make_tables(tree: Path, staged: Path) -> None:
     """Have depmod write the tables of modprobe to a tree of modules."""
     root = staged / "depmod"
     await asyncio.to_thread(_make_depmod_root, root, tree)
-    finished = await proc.run(plan_depmod(root), deadline_s=PACK_DEADLINE_S, ok=range(256))
+    finished = await programs.run(plan_depmod(root), deadline_s=PACK_DEADLINE_S, ok=range(256))
     check_with_space(finished, str(tree))
     await asyncio.to_thread(shutil.rmtree, root)
 

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, TYPE_CHECKING, BinaryIO
 
 from banger.errors import DeadlineExceeded
-from banger.host import proc
+from banger.host import programs
 
 if TYPE_CHECKING:
     import asyncio
@@ -69,7 +69,7 @@ def host_argv(*args: str) -> list[str]:
 
 
 def host_environment() -> dict[str, str]:
-    """Return git's environment variables in addition to those of `host.proc`."""
+    """Return git's environment variables in addition to those of `host.programs`."""
     own = os.environ.get("XDG_CONFIG_HOME")
     return _ENVIRONMENT | ({"XDG_CONFIG_HOME": own} if own else {})
 
@@ -80,7 +80,7 @@ async def host_git(
     ok: Sequence[int] = (0,),
     stdin: bytes = b"",
     system: bool = False,
-) -> proc.Finished:
+) -> programs.Finished:
     """Run git in the real repository whose work tree is `top`.
 
     `system`: also read the system's configuration.
@@ -89,7 +89,7 @@ async def host_git(
         ToolMissing: git is not installed.
         ToolFailed: git's status is not in `ok`.
     """
-    return await proc.run(
+    return await programs.run(
         host_argv(*args),
         deadline_s=GIT_DEADLINE_S,
         cwd=top,
@@ -106,12 +106,12 @@ async def shadow_git(
     *args: str,
     ok: Sequence[int] = (0,),
     stdin: bytes = b"",
-) -> proc.Finished:
+) -> programs.Finished:
     """Run git with a private git directory over a work tree.
 
     Raises: as `host_git`.
     """
-    return await proc.run(
+    return await programs.run(
         [*_FLAGS, *args],
         deadline_s=GIT_DEADLINE_S,
         cwd=work_tree,
@@ -127,7 +127,7 @@ def shadow_program(
 ) -> contextlib.AbstractAsyncContextManager[asyncio.subprocess.Process]:
     """Start git with a private git directory and no work tree; kill it on leaving."""
     environment = shadow_environment(git_dir, git_dir)
-    return proc.piped([*_FLAGS, *args], stdin=stdin, cwd=git_dir, env=environment)
+    return programs.piped([*_FLAGS, *args], stdin=stdin, cwd=git_dir, env=environment)
 
 
 async def shadow_output(
@@ -146,7 +146,7 @@ async def shadow_output(
     argv = [*_FLAGS, *args]
     environment = shadow_environment(git_dir, work_tree)
     try:
-        async with proc.piped(argv, cwd=work_tree, env=environment) as process:
+        async with programs.piped(argv, cwd=work_tree, env=environment) as process:
             assert process.stdout and process.stderr
             complaints = asyncio.create_task(_tail(process.stderr))
             try:
@@ -162,7 +162,7 @@ async def shadow_output(
                 complaints.cancel()
     except TimeoutError as error:
         raise DeadlineExceeded(f"git {args[0]} did not finish within {deadline_s:g} s.") from error
-    proc.check(proc.Finished(tuple(argv), status, b"", said))
+    programs.check(programs.Finished(tuple(argv), status, b"", said))
 
 
 async def index_pack(
@@ -184,7 +184,7 @@ async def index_pack(
     try:
         async with (
             asyncio.timeout(GIT_DEADLINE_S),
-            proc.piped(argv, stdin=pack, cwd=top, env=env) as process,
+            programs.piped(argv, stdin=pack, cwd=top, env=env) as process,
         ):
             assert process.stdout and process.stderr
             said, complaints = await asyncio.gather(_tail(process.stdout), _tail(process.stderr))
@@ -193,7 +193,7 @@ async def index_pack(
         raise DeadlineExceeded(
             f"git index-pack did not finish within {GIT_DEADLINE_S:g} s."
         ) from error
-    proc.check(proc.Finished(tuple(argv), status, said, complaints))
+    programs.check(programs.Finished(tuple(argv), status, said, complaints))
 
 
 async def _tail(pipe: asyncio.StreamReader) -> bytes:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger.errors import NotARepository
-from banger.host import proc
+from banger.host import programs
 from banger.workspace.git import host_argv, host_environment
 
 LOCATE_DEADLINE_S = 30.0
@@ -49,7 +49,7 @@ def locate_places(path: str | os.PathLike[str]) -> Places:
     Raises: as `locate_repository`.
     """
     start = _require_directory(path)
-    finished = proc.run_sync(
+    finished = programs.run_sync(
         host_argv(
             "rev-parse",
             "--is-bare-repository",

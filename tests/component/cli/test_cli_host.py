@@ -7,7 +7,7 @@ import sys
 from pathlib import Path
 
 from banger.doctor.acceleration import UPGRADE
-from banger.host.proc import Finished, run_sync
+from banger.host.programs import Finished, run_sync
 from tests.support.artifacts import CHECKOUT
 
 EXIT_HOST_NOT_READY = 6

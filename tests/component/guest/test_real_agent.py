@@ -45,7 +45,7 @@ from banger.guest import (
     watch_listeners,
 )
 from banger.guest.exec import ExitStatus
-from banger.host import proc
+from banger.host import programs
 from tests.support.agent import agent_connection, running_agent
 
 D = 20.0
@@ -410,7 +410,7 @@ def test_a_tree_goes_in_and_comes_out_the_same(with_agent: Play, tmp_path: Path)
         async with tar_out(connection, os.fsencode(target), deadline_s=D) as chunks:
             whole = b"".join([chunk async for chunk in chunks])
         back.mkdir()
-        await proc.run(["tar", "-xp", "-C", str(back)], stdin=whole, deadline_s=D)
+        await programs.run(["tar", "-xp", "-C", str(back)], stdin=whole, deadline_s=D)
         assert describe(back) == describe(source)
         async with tar_out(connection, os.fsencode(target), [b"run"], deadline_s=D) as chunks:
             only = b"".join([chunk async for chunk in chunks])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.host.proc import find_tool
+from banger.host.programs import find_tool
 from tests.support.installations import Installation
 from tests.support.oci_layouts import OciLayout, make_layer
 from tests.support.registries import real_registry

@@ -12,7 +12,7 @@ import pytest
 
 from banger.errors import BangerError, ImageInvalid, ImageUnsupported
 from banger.host.files import staged_dir
-from banger.host.proc import find_tool
+from banger.host.programs import find_tool
 from banger.images import commit_image, image_root, keep_root_tar, list_images
 from banger.layout import Layout, layout_from_environment
 from banger.model.artifacts import Image

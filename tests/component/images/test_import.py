@@ -17,7 +17,7 @@ from pathlib import Path
 import pytest
 import zstandard
 
-from banger.host.proc import find_tool
+from banger.host.programs import find_tool
 from tests.support.installations import Installation
 from tests.support.tars import (
     Member,

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.host.proc import find_tool
+from banger.host.programs import find_tool
 from tests.support.installations import Installation
 from tests.support.tars import Member, directory, make_tar
 

@@ -18,7 +18,7 @@ from banger.errors import (
     InvalidRequest,
     KernelUnfit,
 )
-from banger.host import proc
+from banger.host import programs
 from banger.host.http import exchange
 from banger.kernels import (
     Order,
@@ -146,7 +146,7 @@ def test_a_version_that_depmod_would_not_take(fetcher: Fetcher, tmp_path: Path) 
     (tree / "kernel/a.ko").write_bytes(module())
     package = Package(tree=tree, version="mine", modules={"a": tree / "kernel/a.ko"})
     asyncio.run(pack_tree(package, tmp_path))
-    shown = proc.run_sync(
+    shown = programs.run_sync(
         ["unsquashfs", "-cat", str(tmp_path / TREE), "modules.dep"], deadline_s=60
     )
     assert shown.text == "kernel/a.ko:\n"

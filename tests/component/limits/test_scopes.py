@@ -13,7 +13,7 @@ import pytest
 from jeepney import Message
 
 from banger.errors import DeadlineExceeded, HostFailed
-from banger.host import proc
+from banger.host import programs
 from banger.host.identity import ProcessIdentity, identify
 from banger.host.limits import Scope, find_service_manager, start_scope
 from banger.host.limits.servicemanager import SOCKET
@@ -174,9 +174,9 @@ def test_a_manager_of_another_process_namespace_is_not_asked(path: Path) -> None
         listener.listen()
         for wrapped, seen in (((), str(os.getpid())), (container, "None")):
             argv = [*wrapped, sys.executable, "-c", script, os.fspath(path)]
-            assert proc.run_sync(argv, deadline_s=DEADLINE_S).text.strip() == seen
+            assert programs.run_sync(argv, deadline_s=DEADLINE_S).text.strip() == seen
 
 
 def test_a_daemon_without_a_manager_does_not_load_what_would_speak_to_it() -> None:
     script = "import sys, banger.daemon.app; assert 'jeepney' not in sys.modules"
-    proc.run_sync([sys.executable, "-c", script], deadline_s=DEADLINE_S)
+    programs.run_sync([sys.executable, "-c", script], deadline_s=DEADLINE_S)

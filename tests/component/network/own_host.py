@@ -12,7 +12,7 @@ import sys
 import threading
 from pathlib import Path
 
-from banger.host import proc
+from banger.host import programs
 from banger.model.names import VmId
 from banger.network.user.kind import NETWORK
 from banger.network.user.process import wait_network_gone
@@ -34,7 +34,7 @@ def make_host(directory: Path) -> None:
         "ip route add default via 192.0.2.1",
         f"mount --bind {configuration} /etc/resolv.conf",
     ):
-        proc.run_sync(command.split(), deadline_s=10)
+        programs.run_sync(command.split(), deadline_s=10)
 
 
 def serve_queries(resolver: socket.socket) -> None:

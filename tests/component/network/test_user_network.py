@@ -16,7 +16,7 @@ import msgspec
 import pytest
 
 from banger.errors import HostNotReady, ToolMissing
-from banger.host import proc
+from banger.host import programs
 from banger.host.identity import is_alive, send_signal
 from banger.layout import Layout
 from banger.model.names import VmId
@@ -176,7 +176,7 @@ def test_a_frame_of_impossible_length_costs_that_vm_its_network(layout: Layout) 
 def test_a_host_without_passt_says_so(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """H8."""
     monkeypatch.setenv("PATH", "/nonexistent")
-    monkeypatch.setattr(proc, "SYSTEM_PATH", "/nonexistent")
+    monkeypatch.setattr(programs, "SYSTEM_PATH", "/nonexistent")
 
     async def scenario() -> None:
         with pytest.raises(ToolMissing, match="passt"):
@@ -214,7 +214,7 @@ except HostNotReady as error:
 def run_in_namespace(*argv: str) -> str:
     command = [*OWN_NAMESPACE, sys.executable, *argv]
     python = {"PYTHONPATH": ":".join(filter(None, sys.path))}
-    return asyncio.run(proc.run(command, deadline_s=DEADLINE_S, env=python)).text
+    return asyncio.run(programs.run(command, deadline_s=DEADLINE_S, env=python)).text
 
 
 def test_a_host_without_a_network_says_what_to_do(layout: Layout) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.host.proc import find_tool
+from banger.host.programs import find_tool
 from tests.component.registry.hostile import Answer, Handler, HostileRegistry, hostile_registry
 from tests.support.installations import Installation
 from tests.support.proxies import forward_proxy

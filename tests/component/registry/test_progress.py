@@ -12,7 +12,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from banger.host.proc import find_tool
+from banger.host.programs import find_tool
 from tests.component.cli.terminal import Terminal
 from tests.component.registry.hostile import Handler, HostileRegistry, hostile_registry
 from tests.support.installations import Installation

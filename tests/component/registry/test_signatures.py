@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from banger.errors import ConfigInvalid, ImageNotFound, ImageUntrusted
-from banger.host.proc import find_tool
+from banger.host.programs import find_tool
 from banger.images.registry import Resolved
 from banger.model.registries import Registries, RegistrySettings
 from tests.component.registry.conftest import TAGS, Stocked

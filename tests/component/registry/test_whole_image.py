@@ -20,7 +20,7 @@ from typing import Any
 
 import pytest
 
-from banger.host.proc import find_tool
+from banger.host.programs import find_tool
 from tests.support.artifacts import CHECKOUT
 from tests.support.bigimage import make_big_layers
 from tests.support.installations import Installation

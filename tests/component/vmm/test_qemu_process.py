@@ -17,7 +17,7 @@ import msgspec
 import pytest
 
 from banger.errors import HostNotReady, VmmFailed
-from banger.host import proc
+from banger.host import programs
 from banger.host.identity import is_alive, send_signal
 from banger.host.limits import read_stack_bytes
 from banger.layout import Layout
@@ -212,7 +212,7 @@ def test_the_vmm_outlives_its_daemon_and_the_next_one_adopts_it(short_dir: Path)
     script = Path(__file__).with_name("start_and_die.py")
 
     async def scenario() -> None:
-        async with proc.piped(
+        async with programs.piped(
             [sys.executable, str(script), str(short_dir)],
             env={"PYTHONPATH": ":".join(sys.path)},
         ) as daemon:
@@ -349,7 +349,7 @@ def test_leftovers_are_found_and_ended(config: MachineConfig, short_dir: Path) -
 async def reader_of(log_file: Path) -> AsyncIterator[None]:
     """A user's own program with our file among its arguments."""
     code = "import sys; print('up', flush=True); sys.stdin.read()"
-    async with proc.piped([sys.executable, "-c", code, str(log_file)]) as process:
+    async with programs.piped([sys.executable, "-c", code, str(log_file)]) as process:
         assert process.stdout is not None
         await process.stdout.readline()
         yield

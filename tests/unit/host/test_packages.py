@@ -178,7 +178,7 @@ def test_each_target_installs_what_it_needs_and_a_demo_nothing_of_the_tests() ->
 
 def test_the_bootstrap_needs_nothing_but_the_standard_library(run_dir: Path) -> None:
     """It runs with the system's Python before any package is installed."""
-    from banger.host.proc import run_sync
+    from banger.host.programs import run_sync
 
     source = str(Path(setup.__file__).resolve().parents[2])
     script = f"import sys; sys.path.insert(0, {source!r}); import banger.host.setup"

@@ -11,7 +11,7 @@ import pytest
 
 from banger.errors import HostNotReady, NoSpace, ToolFailed, ToolMissing
 from banger.host.mmdebstrap import check_with_space, require_mmdebstrap, watch
-from banger.host.proc import Finished
+from banger.host.programs import Finished
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def ready(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (tmp_path / "bin" / tool).write_text("#!/bin/sh\n")
         (tmp_path / "bin" / tool).chmod(0o755)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
-    monkeypatch.setattr("banger.host.proc.SYSTEM_PATH", "/nonexistent")
+    monkeypatch.setattr("banger.host.programs.SYSTEM_PATH", "/nonexistent")
     for name in ("subuid", "subgid"):
         (tmp_path / name).write_text(f"x:1:2\n{pwd.getpwuid(os.getuid()).pw_name}:100000:65536\n")
     (tmp_path / "debian-archive-keyring.gpg").touch()

@@ -7,7 +7,7 @@ import sys
 from collections import Counter
 
 from banger.errors import BangerError
-from banger.host.proc import run_sync
+from banger.host.programs import run_sync
 from banger.settings import OPTIONS
 from tests.unit.project.sources import CHECKOUT
 

@@ -7,7 +7,7 @@ import signal
 import socket
 from pathlib import Path
 
-from banger.host.proc import spawn_detached
+from banger.host.programs import spawn_detached
 from tests.support import leaks
 from tests.support.installations import wait_for
 

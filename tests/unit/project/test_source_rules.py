@@ -39,7 +39,7 @@ PROCESS_STARTERS = {
     "posix_spawnp",
     "system",
 }
-THE_DOOR = "src/banger/host/proc.py"
+THE_DOOR = "src/banger/host/programs.py"
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:

@@ -56,7 +56,7 @@ def _edit(_: Namespace, context: Context) -> int:
     """Run the user's editor on the file; keep the file even if invalid, and report the error."""
     from banger.config import load_settings
     from banger.host.files import ensure_private_dir
-    from banger.host.proc import run_foreground
+    from banger.host.programs import run_foreground
 
     path = context.layout.config_file
     ensure_private_dir(path.parent)

@@ -12,7 +12,7 @@ from typing import Any
 from banger import templates
 from banger.engine.state.machine import Machine
 from banger.engine.steps.actor import Actor
-from banger.host import proc
+from banger.host import programs
 from banger.host.files import clone_file, ensure_private_dir
 from banger.plan.steps import (
     CloneDataDisk,
@@ -53,7 +53,7 @@ async def _make_data_disk(machine: Machine, step: MakeDataDisk) -> None:
         return
     partial = path.with_suffix(".partial")
     partial.unlink(missing_ok=True)
-    await proc.run(
+    await programs.run(
         [
             "mke2fs",
             *("-q", "-F", "-t", "ext4", "-L", "banger-data", "-m", "0"),
@@ -95,7 +95,7 @@ async def _make_host_keys(machine: Machine, _: MakeHostKeys) -> None:
     if path.with_suffix(".pub").exists():
         return
     path.unlink(missing_ok=True)
-    await proc.run(
+    await programs.run(
         ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-C", "", "-f", str(path)],
         deadline_s=TOOL_DEADLINE_S,
     )

@@ -24,7 +24,7 @@ from banger.engine.state.operations import Operation
 from banger.engine.state.pins import needing
 from banger.engine.state.shared import Progress
 from banger.errors import HostNotReady, KernelInUse, KernelUnfit
-from banger.host import proc
+from banger.host import programs
 from banger.model.artifacts import Kernel
 from banger.vmm.table import find_driver_kind, find_kernel_obstacle
 
@@ -203,7 +203,7 @@ def find_agent() -> tuple[Path, str]:
             f"This banger has no guest agent for {platform.machine()}.",
             hint="pipx reinstall banger (in a checkout: scripts/venv)",
         )
-    return path, proc.run_sync([str(path), "--version"], deadline_s=10).text.strip()
+    return path, programs.run_sync([str(path), "--version"], deadline_s=10).text.strip()
 
 
 async def _pull(engine: Engine, name: str, progress: Progress, *, force: bool) -> Kernel:

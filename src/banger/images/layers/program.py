@@ -28,7 +28,7 @@ from banger.errors import (
     ToolFailed,
 )
 from banger.host.files import staged_dir
-from banger.host.proc import piped
+from banger.host.programs import piped
 from banger.images.content import ImageConfig, LayerBlob
 from banger.images.layers.messages import Failure, Job, LayerLine, Message, Result
 from banger.images.layers.messages import Progress as Told

@@ -2,7 +2,7 @@
 
 Reads `$DOCKER_CONFIG/config.json`, else `~/.docker/config.json`, each time: a login holds from the
 next pull on. `credHelpers` and `credsStore` name programs `docker-credential-NAME`, which
-are asked through `host/proc`. Writes nothing. A secret is in no message, log or repr (G6).
+are asked through `host/programs`. Writes nothing. A secret is in no message, log or repr (G6).
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import msgspec
 from msgspec import Struct
 
 from banger.errors import ConfigInvalid, RegistryDenied
-from banger.host import proc
+from banger.host import programs
 from banger.images.registry.reference import DOCKER_HUB
 
 CONFIG_BYTES_MAX = 1024 * 1024
@@ -149,12 +149,12 @@ async def _ask_helper(name: str, server: str, environ: Mapping[str, str]) -> Cre
     if not _HELPER.fullmatch(name):
         raise ConfigInvalid(f"{name[:60]!r} is not the name of a credential helper.")
     program = f"docker-credential-{name}"
-    if proc.find_tool(program) is None:
+    if programs.find_tool(program) is None:
         raise RegistryDenied(
             f"Docker's configuration names {program} for {server}, which is not installed."
         )
     # The caller's environment: the program is the user's, and finds its store by variables.
-    finished = await proc.run(
+    finished = await programs.run(
         [program, "get"],
         stdin=server.encode(),
         deadline_s=HELPER_DEADLINE_S,

@@ -27,7 +27,7 @@ from banger.errors import (
     ReferenceInvalid,
     RegistryMisbehaved,
 )
-from banger.host import proc
+from banger.host import programs
 from banger.host.files import staged_dir
 from banger.host.setup import require_programs
 from banger.images.content import Descriptor
@@ -126,7 +126,7 @@ async def _is_by(key: PublicKey, untrusted: bytes, signature: Signature, staging
         argv = ["openssl", "dgst", "-sha256", "-verify", str(folder / "key")]
         argv += ["-signature", str(folder / "signature")]
         # 1 is a signature that is another's, or none at all.
-        done = await proc.run(argv, deadline_s=OPENSSL_DEADLINE_S, stdin=untrusted, ok=(0, 1))
+        done = await programs.run(argv, deadline_s=OPENSSL_DEADLINE_S, stdin=untrusted, ok=(0, 1))
     return done.status == 0
 
 

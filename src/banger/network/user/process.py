@@ -23,7 +23,7 @@ from pathlib import Path
 from msgspec import Struct
 
 from banger.errors import BangerError, HostNotReady, VmmFailed
-from banger.host import proc
+from banger.host import programs
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, is_alive, send_signal, spawn_identified, wait_gone
 from banger.host.setup import require_programs
@@ -136,7 +136,7 @@ async def _start_passt(
 ) -> tuple[ProcessIdentity, socket.socket]:
     """Start passt; return it and our end of its stream when it has answered."""
     require_programs("passt")
-    binary = proc.find_tool("passt") or "passt"
+    binary = programs.find_tool("passt") or "passt"
     ours, theirs = socket.socketpair()
     # As much as the host allows: passt drops what does not fit (guard/backlog.h).
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger.errors import BangerError, HostNotReady, ToolFailed
-from banger.host import proc
+from banger.host import programs
 from banger.host.setup import require_programs
 from banger.vmm.qemu.sandbox import SandboxFacts, plan_sandboxed
 
@@ -89,7 +89,7 @@ async def read_version(binary: str) -> tuple[int, int, int]:
     Raises:
         ToolMissing, ToolFailed: it does not run.
     """
-    finished = await proc.run([binary, "--version"], deadline_s=PROBE_DEADLINE_S)
+    finished = await programs.run([binary, "--version"], deadline_s=PROBE_DEADLINE_S)
     return parse_version(finished.text)
 
 
@@ -107,17 +107,19 @@ def parse_version(untrusted_text: str) -> tuple[int, int, int]:
 
 def _find_binary(name: str) -> str:
     require_programs(name)
-    return os.path.realpath(proc.find_tool(name) or name)
+    return os.path.realpath(programs.find_tool(name) or name)
 
 
 async def _probe_sandbox(binary: str) -> tuple[SandboxFacts | None, str]:
     """Try the sandbox for real: some hosts have bubblewrap and forbid user namespaces."""
-    bwrap = proc.find_tool("bwrap")
+    bwrap = programs.find_tool("bwrap")
     if bwrap is None:
         return None, "bubblewrap is not installed."
     facts = _sandbox_facts(bwrap, binary)
     try:
-        await proc.run(plan_sandboxed(facts, [binary, "--version"]), deadline_s=PROBE_DEADLINE_S)
+        await programs.run(
+            plan_sandboxed(facts, [binary, "--version"]), deadline_s=PROBE_DEADLINE_S
+        )
     except BangerError as error:
         return None, f"bubblewrap does not work on this host: {error.message}"
     return facts, ""

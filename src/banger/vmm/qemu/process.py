@@ -21,7 +21,7 @@ from msgspec import DecodeError, Struct
 from msgspec.json import decode
 
 from banger.errors import HostNotReady, VmmFailed
-from banger.host import proc
+from banger.host import programs
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, identify, send_signal, spawn_identified, wait_gone
 from banger.host.limits import limit_process, read_stack_bytes
@@ -189,7 +189,7 @@ def _alive(identity: ProcessIdentity | None, config: MachineConfig) -> ProcessId
 
 async def _abandon(leader: ProcessIdentity) -> None:
     """End a child of ours that nobody knows yet, with its children: its group is its session."""
-    proc.kill_group(leader.pid)
+    programs.kill_group(leader.pid)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(KILL_DEADLINE_S):
             await wait_gone(leader)

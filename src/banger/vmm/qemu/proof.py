@@ -11,7 +11,7 @@ import tempfile
 from pathlib import Path
 
 from banger.errors import BangerError
-from banger.host import proc
+from banger.host import programs
 from banger.model.vm import Accel
 
 PROOF_DEADLINE_S = 10.0
@@ -37,7 +37,7 @@ async def find_failure(qemu_binary: str, accel: Accel) -> str | None:
         guest.write_bytes(render_pvh_guest(PROOF_CODE))
         argv = _proof_argv(qemu_binary, guest, accel)
         try:
-            await proc.run(argv, deadline_s=PROOF_DEADLINE_S, ok=(PROOF_STATUS,))
+            await programs.run(argv, deadline_s=PROOF_DEADLINE_S, ok=(PROOF_STATUS,))
         except BangerError as error:
             return f"A guest of a few instructions does not run with {accel}: {error.message}"
     return None

@@ -10,7 +10,7 @@ import shlex
 from collections.abc import Iterable, Mapping
 
 from banger.errors import BangerError
-from banger.host import proc
+from banger.host import programs
 from banger.settings import Settings
 from banger.vmm.driver import Upgrade
 from banger.vmm.qemu.argv import FAST_RANDOMIZED
@@ -91,7 +91,7 @@ def _read_release() -> Mapping[str, str]:
 
 async def _list_indexes() -> tuple[Index, ...]:
     try:
-        listed = await proc.run(LIST_INDEXES, deadline_s=APT_DEADLINE_S)
+        listed = await programs.run(LIST_INDEXES, deadline_s=APT_DEADLINE_S)
     except BangerError:
         return ()
     rows = (line.split(" ") for line in listed.text.splitlines())
