@@ -38,4 +38,4 @@ docs: ## write the generated pages: api, cli, errors
 
 clean: ## remove what was built here (the test caches of the user stay)
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis
-	@for each in agent guard keeper; do $(MAKE) --no-print-directory -C $$each clean; done
+	@for each in native/*/; do $(MAKE) --no-print-directory -C $$each clean; done

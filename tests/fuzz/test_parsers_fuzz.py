@@ -1,7 +1,7 @@
 """The parsers in C under libFuzzer with AddressSanitizer, for a few seconds each.
 
-Needs clang with its runtime (Debian: clang, libclang-rt-14-dev); `make -C agent fuzz
-FUZZ_SECONDS=600` goes deeper, and so does `make -C guard fuzz`.
+Needs clang with its runtime (Debian: clang, libclang-rt-14-dev); `make -C native/agent fuzz
+FUZZ_SECONDS=600` goes deeper, and so does `make -C native/egress-filter fuzz`.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import pytest
 from tests.support.artifacts import CHECKOUT
 
 SECONDS = 4
-PROGRAMS = ("agent", "guard")
+PROGRAMS = ("agent", "egress-filter")
 TARGETS = [
     (program, path.stem)
     for program in PROGRAMS
-    for path in sorted((CHECKOUT / program / "fuzz").glob("fuzz_*.c"))
+    for path in sorted((CHECKOUT / "native" / program / "fuzz").glob("fuzz_*.c"))
 ]
 HAS_CLANG = shutil.which("clang") is not None
 
@@ -29,7 +29,7 @@ def test_each_parser_has_a_target() -> None:
         ("agent", "fuzz_fields"),
         ("agent", "fuzz_frame"),
         ("agent", "fuzz_tar"),
-        ("guard", "fuzz_filter"),
+        ("egress-filter", "fuzz_filter"),
     ]
 
 
@@ -37,12 +37,13 @@ def test_each_parser_has_a_target() -> None:
 @pytest.mark.parametrize(("program", "target"), TARGETS)
 def test_parser_survives_the_fuzzer(program: str, target: str, tmp_path: Path) -> None:
     """E2, E4, F1: no overrun, no undefined behaviour, no lost HELLO, no frame that may not pass."""
-    make = ["make", "-s", "-C", str(CHECKOUT / program), f"OUT={tmp_path}", str(tmp_path / target)]
+    sources, built = CHECKOUT / "native" / program, tmp_path / target
+    make = ["make", "-s", "-C", str(sources), f"OUT={tmp_path}", str(built)]
     subprocess.run(make, check=True, timeout=100)
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     fuzz = [
-        str(tmp_path / target),
+        str(built),
         f"-max_total_time={SECONDS}",
         "-max_len=66000",
         "-timeout=10",

@@ -28,17 +28,14 @@ def find_or_build_agent(out: Path) -> Path:
     shipped = CHECKOUT / "src/banger/guest/agent" / machine / "banger-agent"
     if shipped.exists() and _say_version([str(shipped)]) == current_version():
         return shipped
-    subprocess.run(
-        ["make", "-s", "-C", str(CHECKOUT / "agent"), f"OUT={out}", f"PYTHON={sys.executable}"],
-        check=True,
-        timeout=300,
-    )
+    make = ["make", "-s", "-C", str(CHECKOUT / "native/agent"), f"OUT={out}"]
+    subprocess.run([*make, f"PYTHON={sys.executable}"], check=True, timeout=300)
     return out / "banger-agent"
 
 
 def current_version() -> str:
     """Return the version that the sources of now give."""
-    return _say_version([sys.executable, str(CHECKOUT / "agent/hatch_build.py")])
+    return _say_version([sys.executable, str(CHECKOUT / "native/build.py")])
 
 
 @dataclass

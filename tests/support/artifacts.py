@@ -20,7 +20,7 @@ from pathlib import Path
 CHECKOUT = Path(__file__).resolve().parents[2]
 MAKERS = {
     "images": ("src/banger/images",),
-    "kernels": ("src/banger/kernels", "agent"),
+    "kernels": ("src/banger/kernels", "native/agent"),
 }
 """What decides the content of each artefact directory."""
 

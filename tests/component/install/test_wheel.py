@@ -21,13 +21,13 @@ from banger.version import VERSION
 from tests.support.artifacts import CACHE, CHECKOUT
 
 pytestmark = pytest.mark.timeout(1800)
-PROGRAMS = ("guest/agent/{}/banger-agent", "network/guard/{}/banger-guard")
-LIBRARY = "vmm/qemu/keeper/{}/banger-keeper.so"
+PROGRAMS = ("guest/agent/{}/banger-agent", "network/egress-filter/{}/banger-egress-filter")
+LIBRARY = "vmm/qemu/memory-preload/{}/banger-memory-preload.so"
 ELF_MACHINES = {"x86_64": 0x3E, "aarch64": 0xB7}
 FIND_PROGRAMS = """
-from banger.network.user.process import find_guard
-from banger.vmm.qemu.keeper import find_keeper
-print(find_guard().is_file(), find_keeper().is_file())
+from banger.network.user.process import find_egress_filter
+from banger.vmm.qemu.memory_preload import find_memory_preload
+print(find_egress_filter().is_file(), find_memory_preload().is_file())
 """
 
 
@@ -80,7 +80,8 @@ def test_the_sources_hold_no_built_program(sources: Path) -> None:
     with tarfile.open(sources) as archive:
         names = archive.getnames()
     assert any(name.endswith("agent/exec.c") for name in names)
-    assert not [name for name in names if name.endswith(("banger-agent", "banger-guard", ".so"))]
+    built = ("banger-agent", "banger-egress-filter", ".so")
+    assert not [name for name in names if name.endswith(built)]
 
 
 def test_a_wheel_has_the_programs_of_both_architectures(wheel: Path) -> None:

@@ -1,4 +1,4 @@
-"""User networking with the real passt and the real guard."""
+"""User networking with the real passt and the real egress filter."""
 
 from __future__ import annotations
 
@@ -111,7 +111,7 @@ def test_both_processes_have_sessions_of_their_own_and_end_with_the_stream(layou
 
     async def scenario() -> None:
         async with running(layout) as network:
-            for identity in (network.handle.guard, network.handle.passt):
+            for identity in (network.handle.egress_filter, network.handle.passt):
                 assert os.getsid(identity.pid) == identity.pid
             assert is_network_alive(network.handle)
             payload = msgspec.json.encode(network.handle)
@@ -127,7 +127,7 @@ def test_a_network_without_a_record_is_found(layout: Layout) -> None:
 
     async def scenario() -> None:
         async with running(layout) as network:
-            wanted = {network.handle.guard, network.handle.passt}
+            wanted = {network.handle.egress_filter, network.handle.passt}
             # passt starts itself anew, as the program for this processor: it has no arguments
             # for a moment.
             async with asyncio.timeout(60):
@@ -138,7 +138,7 @@ def test_a_network_without_a_record_is_found(layout: Layout) -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("victim", ["guard", "passt"])
+@pytest.mark.parametrize("victim", ["egress_filter", "passt"])
 def test_one_half_does_not_outlive_the_other(layout: Layout, victim: str) -> None:
     async def scenario() -> None:
         async with running(layout) as network:
@@ -153,9 +153,9 @@ def test_a_network_that_hangs_is_ended(layout: Layout) -> None:
 
     async def scenario() -> None:
         async with running(layout) as network:
-            send_signal(network.handle.guard, signal.SIGSTOP)
+            send_signal(network.handle.egress_filter, signal.SIGSTOP)
             await network.handle.end()
-            assert not is_alive(network.handle.guard)
+            assert not is_alive(network.handle.egress_filter)
             await network.handle.end()
 
     asyncio.run(scenario())
@@ -185,14 +185,14 @@ def test_a_host_without_passt_says_so(layout: Layout, monkeypatch: pytest.Monkey
     asyncio.run(scenario())
 
 
-def test_a_banger_without_the_guard_says_so(
+def test_a_banger_without_the_egress_filter_says_so(
     layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """E4: there is no network without it."""
-    monkeypatch.setattr(process, "GUARD_FOLDER", tmp_path)
+    monkeypatch.setattr(process, "FOLDER", tmp_path)
 
     async def scenario() -> None:
-        with pytest.raises(HostNotReady, match="guard"):
+        with pytest.raises(HostNotReady, match="egress filter"):
             await NETWORK.start(INTERFACE, log_file=layout.vm_network_log(VM))
 
     asyncio.run(scenario())

@@ -1,4 +1,4 @@
-"""Machines whose memory begins as a file: real QEMU, with the keeper loaded, or not at all."""
+"""Machines whose memory begins as a file: real QEMU, with the preload library, or not at all."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 
 from banger.errors import HostNotReady, VmmFailed
 from banger.vmm.driver import MachineConfig, VmmHandle
-from banger.vmm.qemu import keeper, qmp
+from banger.vmm.qemu import memory_preload, qmp
 from banger.vmm.qemu.driver import QemuDriver
 from banger.vmm.qemu.probe import probe_qemu
 from tests.component.vmm.machines import make_layout, make_machine
@@ -58,8 +58,8 @@ def test_the_memory_file_is_open_for_reading_only(
 ) -> None:
     """D8, E5: in every VMM, from wherever banger is installed."""
     there = tmp_path / "a b:c"
-    shutil.copytree(keeper.FOLDER, there)
-    monkeypatch.setattr(keeper, "FOLDER", there)
+    shutil.copytree(memory_preload.FOLDER, there)
+    monkeypatch.setattr(memory_preload, "FOLDER", there)
 
     async def scenario() -> None:
         async with spawned(config, is_sandboxed=is_sandboxed) as (_, handle):
@@ -88,14 +88,14 @@ def open_modes(pid: int, path: Path) -> set[int]:
 
 
 @pytest.mark.parametrize("is_sandboxed", [True, False])
-def test_a_vmm_that_has_not_loaded_the_keeper_does_not_start(
+def test_a_vmm_that_has_not_loaded_the_library_does_not_start(
     config: MachineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_sandboxed: bool
 ) -> None:
     """D8: the dynamic linker goes on without it; then the file cannot be opened at all."""
-    library = tmp_path / os.uname().machine / "banger-keeper.so"
+    library = tmp_path / os.uname().machine / "banger-memory-preload.so"
     library.parent.mkdir()
     library.touch()
-    monkeypatch.setattr(keeper, "FOLDER", tmp_path)
+    monkeypatch.setattr(memory_preload, "FOLDER", tmp_path)
 
     async def scenario() -> None:
         async with spawned(config, is_sandboxed=is_sandboxed) as (driver, handle):
@@ -106,13 +106,13 @@ def test_a_vmm_that_has_not_loaded_the_keeper_does_not_start(
     asyncio.run(scenario())
 
 
-def test_a_banger_without_the_keeper_says_so(
+def test_a_banger_without_the_library_says_so(
     config: MachineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(keeper, "FOLDER", tmp_path)
+    monkeypatch.setattr(memory_preload, "FOLDER", tmp_path)
 
     async def scenario() -> None:
-        with pytest.raises(HostNotReady, match="memory keeper"):
+        with pytest.raises(HostNotReady, match="memory preload library"):
             async with spawned(config, is_sandboxed=False):
                 pass
 

@@ -32,7 +32,7 @@ def agent_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def make(out: Path, *targets: str) -> None:
-    command = ["make", "-s", "-C", str(CHECKOUT / "agent"), f"OUT={out}", *targets]
+    command = ["make", "-s", "-C", str(CHECKOUT / "native/agent"), f"OUT={out}", *targets]
     subprocess.run(command, check=True, timeout=300)
 
 

@@ -22,15 +22,14 @@ LARGEST_BYTES = 200 * 1024
 def copy(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The sources, where a build may write next to them."""
     top = tmp_path_factory.mktemp("checkout")
-    for program in ("agent", "guard", "keeper"):
-        shutil.copytree(CHECKOUT / program, top / program)
+    shutil.copytree(CHECKOUT / "native", top / "native")
     shutil.copy(CHECKOUT / "pyproject.toml", top)
     return top
 
 
 def hook(top: Path, *words: str) -> list[str]:
     """Run the hook as a command and return the lines that it says."""
-    command = [sys.executable, str(top / "agent/hatch_build.py"), *words]
+    command = [sys.executable, str(top / "native/build.py"), *words]
     done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=300)
     return done.stdout.splitlines()
 
@@ -45,11 +44,11 @@ def test_shipped_agent_is_small_and_static(agent_out: Path) -> None:
 
 
 def test_hook_builds_into_the_package(copy: Path) -> None:
-    agent, guard, keeper = map(Path, hook(copy))
+    agent, egress_filter, preload = map(Path, hook(copy))
     assert agent == copy / "src/banger/guest/agent" / os.uname().machine / "banger-agent"
-    assert guard == copy / "src/banger/network/guard" / os.uname().machine / "banger-guard"
-    assert keeper == copy / "src/banger/vmm/qemu/keeper" / os.uname().machine / "banger-keeper.so"
-    assert os.access(guard, os.X_OK)
+    assert egress_filter.parent == copy / "src/banger/network/egress-filter" / os.uname().machine
+    assert preload.parent == copy / "src/banger/vmm/qemu/memory-preload" / os.uname().machine
+    assert os.access(egress_filter, os.X_OK)
     done = subprocess.run([agent, "--version"], capture_output=True, text=True, check=True)
     assert [done.stdout.strip()] == [current_version()] == hook(copy, "--version")
 
@@ -74,15 +73,15 @@ def test_a_wheel_has_every_program(copy: Path, tmp_path: Path) -> None:
         names = [each.filename for each in programs]
     assert sorted(names) == [
         f"banger/guest/agent/{machine}/banger-agent",
-        f"banger/network/guard/{machine}/banger-guard",
-        f"banger/vmm/qemu/keeper/{machine}/banger-keeper.so",
+        f"banger/network/egress-filter/{machine}/banger-egress-filter",
+        f"banger/vmm/qemu/memory-preload/{machine}/banger-memory-preload.so",
     ]
 
 
 def test_a_changed_source_changes_the_version_and_is_built(copy: Path) -> None:
     """D5, A9: a template made with another agent must not be taken for this one's."""
     [before] = hook(copy, "--version")
-    with open(copy / "agent/stat.c", "a") as file:
+    with open(copy / "native/agent/stat.c", "a") as file:
         file.write("/* changed */\n")
     [after] = hook(copy, "--version")
     assert after != before
@@ -92,7 +91,7 @@ def test_a_changed_source_changes_the_version_and_is_built(copy: Path) -> None:
 
 
 def test_an_architecture_without_support_is_refused(copy: Path) -> None:
-    command = [sys.executable, str(copy / "agent/hatch_build.py")]
+    command = [sys.executable, str(copy / "native/build.py")]
     environ = {**os.environ, "BANGER_AGENT_ARCH": "sparc"}
     done = subprocess.run(command, capture_output=True, text=True, env=environ, check=False)
     assert done.returncode == 1

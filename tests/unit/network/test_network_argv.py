@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from banger.model.names import VmId, format_vm_id
 from banger.network.port import format_mac
-from banger.network.user.argv import plan_guard, plan_passt
+from banger.network.user.argv import plan_egress_filter, plan_passt
 from banger.network.user.kind import NETWORK
 from tests.support.golden import check_golden
 
@@ -27,9 +27,9 @@ def test_passt_arguments_are_the_golden_ones() -> None:
     check_golden(GOLDEN / "passt.txt", "".join(f"{word}\n" for word in argv))
 
 
-def test_guard_arguments_are_the_golden_ones() -> None:
-    argv = plan_guard(Path("/p/banger-guard"), guest=7, world=8, label=LOG)
-    check_golden(GOLDEN / "guard.txt", "".join(f"{word}\n" for word in argv))
+def test_egress_filter_arguments_are_the_golden_ones() -> None:
+    argv = plan_egress_filter(Path("/p/banger-egress-filter"), guest=7, world=8, label=LOG)
+    check_golden(GOLDEN / "egress-filter.txt", "".join(f"{word}\n" for word in argv))
 
 
 def test_every_address_of_the_interface_is_in_its_network() -> None:

@@ -11,7 +11,7 @@ import pytest
 from banger.model.names import VmId
 from banger.network.user.kind import NETWORK
 from banger.network.user.probe import knock, render_arp_request
-from tests.unit.network.wire import Guard
+from tests.unit.network.wire import EgressFilter
 
 INTERFACE = NETWORK.plan_interface(VmId("0123456789ab"))
 REPLY = bytes(12) + b"\x08\x06" + bytes(28)
@@ -31,9 +31,9 @@ def run(first: socket.socket, action: Coroutine[None, None, None]) -> None:
     asyncio.run(bounded())
 
 
-def test_the_question_is_one_frame_that_the_guard_lets_pass(lasting_guard: Guard) -> None:
+def test_the_question_is_one_frame_that_the_filter_lets_pass(lasting_filter: EgressFilter) -> None:
     request = render_arp_request(INTERFACE)
-    assert lasting_guard.filter(request) == request
+    assert lasting_filter.filter(request) == request
 
 
 def test_other_frames_are_skipped_and_nothing_after_the_answer_is_taken() -> None:

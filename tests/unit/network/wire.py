@@ -1,4 +1,4 @@
-"""Both ends of a guard, and the frames that go through it."""
+"""Both ends of a filter, and the frames that go through it."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def stream(*frames: bytes) -> bytes:
 
 
 @dataclass
-class Guard:
-    """A running guard: `guest` is the VMM's end, `world` is passt's."""
+class EgressFilter:
+    """A running filter: `guest` is the VMM's end, `world` is passt's."""
 
     guest: socket.socket
     world: socket.socket
@@ -46,7 +46,7 @@ class Guard:
         out = b""
         while not out.endswith(stream(SENTINEL)):
             chunk = self.world.recv(65536)
-            assert chunk, "the guard ended"
+            assert chunk, "the filter ended"
             out += chunk
         return out.removesuffix(stream(SENTINEL))
 
@@ -57,7 +57,7 @@ class Guard:
         return bool(out)
 
     def fill(self, side: socket.socket, data: bytes) -> int:
-        """Send to the guard until it takes no more, and return how much it took."""
+        """Send to the filter until it takes no more, and return how much it took."""
         sent, waits, deadline = 0, False, time.monotonic() + self.DEADLINE_S
         side.setblocking(False)
         while sent < len(data):
@@ -86,7 +86,7 @@ class Guard:
         return stat.rpartition(")")[2].split()[0] == "S"
 
     def last_words(self) -> str:
-        """Return what the guard said, once it has ended."""
+        """Return what the filter said, once it has ended."""
         assert self.process.wait(self.DEADLINE_S) == 0
         assert self.process.stderr is not None
         return self.process.stderr.read().decode()
@@ -97,6 +97,6 @@ def read_all(side: socket.socket, count: int) -> bytes:
     data = bytearray()
     while len(data) < count:
         chunk = side.recv(count - len(data))
-        assert chunk, "the guard ended"
+        assert chunk, "the filter ended"
         data += chunk
     return bytes(data)

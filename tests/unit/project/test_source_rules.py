@@ -43,7 +43,7 @@ THE_DOOR = "src/banger/host/programs.py"
 
 
 def test_no_module_has_a_name_that_says_nothing() -> None:
-    for root in ("src", "tests", "scripts", "agent", "guard", "keeper"):
+    for root in ("src", "tests", "scripts", "native"):
         for path in (CHECKOUT / root).rglob("*"):
             assert path.stem.lower() not in BANNED_NAMES, path
 

@@ -89,7 +89,7 @@ def test_a_memory_file_is_private_and_a_saved_state_is_awaited() -> None:
         config, binary="/usr/bin/qemu-system-x86_64", version=QEMU, descriptors=descriptors
     )
     check_golden(GOLDEN / "qemu-tcg-clone.txt", render(argv))
-    command = plan_sandbox(SANDBOX, ["qemu"], config=config, keeper=Path("/opt/a b/keeper.so"))
+    command = plan_sandbox(SANDBOX, ["qemu"], config=config, preload=Path("/opt/a b/preload.so"))
     check_golden(GOLDEN / "sandbox-tcg-clone.txt", render(command))
     assert writable(command) == [str(config.data)]
 
@@ -97,14 +97,14 @@ def test_a_memory_file_is_private_and_a_saved_state_is_awaited() -> None:
 @pytest.mark.parametrize("accel", list(Accel))
 def test_sandbox_arguments_are_the_golden_ones(accel: Accel) -> None:
     """E5: the files that are shown are the VM's own; /dev/kvm only where it is used."""
-    command = plan_sandbox(SANDBOX, ["qemu", "-S"], config=make_config(accel), keeper=None)
+    command = plan_sandbox(SANDBOX, ["qemu", "-S"], config=make_config(accel), preload=None)
     check_golden(GOLDEN / f"sandbox-{accel}.txt", render(with_info(command, 6)))
 
 
 def test_nothing_but_the_disk_can_be_written_to() -> None:
     """E5: the image's root and the kernel are shared by many VMs."""
     config = make_config(Accel.KVM)
-    command = plan_sandbox(SANDBOX, ["qemu"], config=config, keeper=None)
+    command = plan_sandbox(SANDBOX, ["qemu"], config=config, preload=None)
     assert writable(command) == [str(config.data)]
 
 
@@ -120,7 +120,7 @@ def test_a_kernel_without_a_module_tree_has_no_disk_for_it() -> None:
     argv = plan_argv(bare, binary="qemu", version=QEMU, descriptors=descriptors)
     assert not any("serial=modules" in word for word in argv)
     assert str(config.shared.modules) not in plan_sandbox(
-        SANDBOX, ["qemu"], config=bare, keeper=None
+        SANDBOX, ["qemu"], config=bare, preload=None
     )
 
 

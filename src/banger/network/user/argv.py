@@ -31,6 +31,6 @@ def plan_passt(interface: Interface, *, binary: str, descriptor: int, log_file: 
     ]
 
 
-def plan_guard(program: Path, *, guest: int, world: int, label: Path) -> list[str]:
-    """Return the guard's command; `label`, below the VM's directory, names the VM."""
+def plan_egress_filter(program: Path, *, guest: int, world: int, label: Path) -> list[str]:
+    """Return the filter's command; `label`, below the VM's directory, names the VM."""
     return [str(program), str(guest), str(world), str(label)]

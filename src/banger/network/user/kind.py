@@ -14,7 +14,11 @@ class UserNetwork:
     """A network of its own for each VM, made by passt."""
 
     handle_type = UserNetworkHandle
-    process_names = (r"passt(\.avx2)?$", "banger-guard$")
+    process_names = (
+        r"passt(\.avx2)?$",
+        "banger-egress-filter$",
+        "banger-guard$",  # the filter of VMs that an older banger started
+    )
     programs = ("passt",)
 
     def require_host(self) -> None:
@@ -36,7 +40,7 @@ class UserNetwork:
         )
 
     async def start(self, interface: Interface, *, log_file: Path) -> StartedNetwork:
-        """Start passt, and the guard in front of it; see `network.port.Network`."""
+        """Start passt, and the filter in front of it; see `network.port.Network`."""
         return await start(interface, log_file=log_file)
 
 

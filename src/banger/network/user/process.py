@@ -1,9 +1,9 @@
 """User networking: outgoing traffic for one VM, without privilege, and no way in.
 
-    VMM == socket pair == guard == socket pair == passt -- the host's sockets
+    VMM == socket pair == egress filter == socket pair == passt -- the host's sockets
 
-One passt and one guard (guard/main.c: why) for each VM, in sessions of their own,
-so that they outlive the daemon. Both end by themselves when the stream in front of
+One passt and one egress filter (native/egress-filter/main.c: why) for each VM, in sessions of
+their own, so that they outlive the daemon. Both end by themselves when the stream in front of
 them ends: with the VMM, or with a daemon that dies before the VMM has its socket.
 There is no socket file, so there is nothing to connect to, to race for or to remove.
 
@@ -20,7 +20,7 @@ import socket
 from collections.abc import Sequence
 from pathlib import Path
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from banger.errors import BangerError, HostNotReady, VmmFailed
 from banger.host import programs
@@ -28,11 +28,11 @@ from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, is_alive, send_signal, spawn_identified, wait_gone
 from banger.host.setup import require_programs
 from banger.network.port import Interface, StartedNetwork
-from banger.network.user.argv import plan_guard, plan_passt
+from banger.network.user.argv import plan_egress_filter, plan_passt
 from banger.network.user.probe import knock
 from banger.network.user.routes import NO_DEFAULT_ROUTE, refuse_without_route, require_route
 
-GUARD_FOLDER = Path(__file__).parent.with_name("guard")
+FOLDER = Path(__file__).parent.with_name("egress-filter")
 READY_DEADLINE_S = 10.0
 TERM_DEADLINE_S = 2.0
 KILL_DEADLINE_S = 10.0
@@ -44,13 +44,13 @@ class UserNetworkHandle(Struct, frozen=True, kw_only=True):
     """A user network that was started; see `network.port.NetworkHandle`."""
 
     network: str = "user"
-    guard: ProcessIdentity
+    egress_filter: ProcessIdentity = field(name="guard")  # its name in rows of older releases
     passt: ProcessIdentity
 
     @property
     def processes(self) -> tuple[ProcessIdentity, ...]:
-        """The guard and passt."""
-        return self.guard, self.passt
+        """The filter and passt."""
+        return self.egress_filter, self.passt
 
     async def end(self) -> None:
         """End both processes."""
@@ -62,10 +62,10 @@ async def start(interface: Interface, *, log_file: Path) -> StartedNetwork:
 
     Raises:
         ToolMissing: passt is not installed.
-        HostNotReady: the host itself has no network, or banger was built without the guard.
+        HostNotReady: the host itself has no network, or banger was built without the filter.
         VmmFailed: passt does not start.
     """
-    program = find_guard()
+    program = find_egress_filter()
     require_route()
     ensure_private_dir(log_file.parent)
     log_file.unlink(missing_ok=True)
@@ -74,8 +74,8 @@ async def start(interface: Interface, *, log_file: Path) -> StartedNetwork:
         guest, guarded = socket.socketpair()
         with guarded:
             try:
-                guard = _start_guard(program, guarded, world, log_file=log_file)
-                handle = UserNetworkHandle(guard=guard, passt=passt)
+                egress_filter = _start_egress_filter(program, guarded, world, log_file=log_file)
+                handle = UserNetworkHandle(egress_filter=egress_filter, passt=passt)
             except BaseException:
                 guest.close()
                 await asyncio.shield(_abandon(passt))
@@ -83,16 +83,16 @@ async def start(interface: Interface, *, log_file: Path) -> StartedNetwork:
     return StartedNetwork(handle, guest)
 
 
-def find_guard() -> Path:
-    """Return the guard for this machine's architecture.
+def find_egress_filter() -> Path:
+    """Return the filter for this machine's architecture.
 
     Raises:
         HostNotReady: the package was built without it.
     """
-    path = GUARD_FOLDER / platform.machine() / "banger-guard"
+    path = FOLDER / platform.machine() / "banger-egress-filter"
     if not path.exists():
         raise HostNotReady(
-            f"This banger has no network guard for {platform.machine()}.",
+            f"This banger has no egress filter for {platform.machine()}.",
             hint="banger vm run --network none",
         )
     return path
@@ -100,7 +100,7 @@ def find_guard() -> Path:
 
 def is_network_alive(handle: UserNetworkHandle) -> bool:
     """Tell whether the network still runs whole (hazards B2, B10)."""
-    return is_alive(handle.guard) and is_alive(handle.passt)
+    return is_alive(handle.egress_filter) and is_alive(handle.passt)
 
 
 async def wait_network_gone(handle: UserNetworkHandle) -> None:
@@ -126,7 +126,7 @@ async def end(handle: UserNetworkHandle) -> None:
                 await wait_network_gone(handle)
                 return
     raise VmmFailed(
-        f"The network back end (pids {handle.guard.pid}, {handle.passt.pid}) "
+        f"The network back end (pids {handle.egress_filter.pid}, {handle.passt.pid}) "
         "does not end when it is killed."
     )
 
@@ -138,7 +138,7 @@ async def _start_passt(
     require_programs("passt")
     binary = programs.find_tool("passt") or "passt"
     ours, theirs = socket.socketpair()
-    # As much as the host allows: passt drops what does not fit (guard/backlog.h).
+    # As much as the host allows: passt drops what does not fit (native/egress-filter/backlog.h).
     theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     with theirs:
         argv = plan_passt(interface, binary=binary, descriptor=theirs.fileno(), log_file=log_file)
@@ -174,10 +174,10 @@ async def _wait_answer(side: socket.socket, interface: Interface, log_file: Path
         raise _early_death(log_file) from error
 
 
-def _start_guard(
+def _start_egress_filter(
     program: Path, guarded: socket.socket, world: socket.socket, *, log_file: Path
 ) -> ProcessIdentity:
-    argv = plan_guard(program, guest=guarded.fileno(), world=world.fileno(), label=log_file)
+    argv = plan_egress_filter(program, guest=guarded.fileno(), world=world.fileno(), label=log_file)
     return _spawn(argv, log_file=log_file, inherited=(guarded.fileno(), world.fileno()))
 
 

@@ -28,8 +28,8 @@ from banger.host.limits import limit_process, read_stack_bytes
 from banger.vmm.console import ConsoleFiles, console_files
 from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.qemu.argv import Descriptors, plan_argv
-from banger.vmm.qemu.keeper import find_keeper, keeper_variables
 from banger.vmm.qemu.limits import plan_vmm_limits
+from banger.vmm.qemu.memory_preload import find_memory_preload, preload_variables
 from banger.vmm.qemu.probe import QemuFacts
 from banger.vmm.qemu.sandbox import plan_sandbox, with_info
 from banger.vmm.sockets import listening_socket
@@ -78,11 +78,11 @@ async def start(
         )
         numbers = [fd for fd in vars(descriptors).values() if fd is not None]
         inherited = _Inherited(console, numbers)
-        keeper = None if config.memory is None else find_keeper()
+        preload = None if config.memory is None else find_memory_preload()
         if facts.sandbox is None:
-            process, monitor = _spawn_open(argv, keeper, config=config, inherited=inherited), None
+            process, monitor = _spawn_open(argv, preload, config=config, inherited=inherited), None
         else:
-            command = plan_sandbox(facts.sandbox, argv, config=config, keeper=keeper)
+            command = plan_sandbox(facts.sandbox, argv, config=config, preload=preload)
             process, monitor = await _spawn_sandboxed(command, config=config, inherited=inherited)
     try:
         limits = plan_vmm_limits(
@@ -160,14 +160,14 @@ def _begin_log(path: Path) -> None:
 
 
 def _spawn_open(
-    argv: Sequence[str], keeper: Path | None, *, config: MachineConfig, inherited: _Inherited
+    argv: Sequence[str], preload: Path | None, *, config: MachineConfig, inherited: _Inherited
 ) -> ProcessIdentity:
-    """Start QEMU without a sandbox; the keeper is found by its descriptor, wherever it is."""
-    if keeper is None or config.memory is None:
+    """Start QEMU without a sandbox; the library is found by its descriptor, wherever it is."""
+    if preload is None or config.memory is None:
         return _alive(spawn_identified(argv, **_options(config, inherited)), config)
-    with open(keeper, "rb") as library:
+    with open(preload, "rb") as library:
         number = library.fileno()
-        variables = keeper_variables(f"/proc/self/fd/{number}", config.memory)
+        variables = preload_variables(f"/proc/self/fd/{number}", config.memory)
         options = _options(config, inherited, number)
         return _alive(spawn_identified(argv, env=variables, **options), config)
 

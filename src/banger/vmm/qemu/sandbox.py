@@ -18,7 +18,7 @@ from pathlib import Path
 
 from banger.model.vm import Accel
 from banger.vmm.driver import MachineConfig
-from banger.vmm.qemu.keeper import keeper_variables
+from banger.vmm.qemu.memory_preload import preload_variables
 
 NAMESPACES = (
     "--unshare-user",
@@ -28,7 +28,7 @@ NAMESPACES = (
     "--unshare-cgroup",
 )
 
-KEEPER = "/banger-keeper.so"
+PRELOAD = "/banger-memory-preload.so"
 """Where the sandbox shows it: the dynamic linker takes no path with a space or a colon."""
 
 
@@ -44,11 +44,11 @@ class SandboxFacts:
 
 
 def plan_sandbox(
-    facts: SandboxFacts, argv: Sequence[str], *, config: MachineConfig, keeper: Path | None
+    facts: SandboxFacts, argv: Sequence[str], *, config: MachineConfig, preload: Path | None
 ) -> list[str]:
     """Return the command that runs QEMU with nothing but its own files.
 
-    `keeper` is the library for a machine whose memory begins as a file.
+    `preload` is the library for a machine whose memory begins as a file.
     """
     files = config.shared
     shown = _files("--ro-bind", files.root)
@@ -57,10 +57,10 @@ def plan_sandbox(
     shown += _files("--bind", config.data)
     if config.memory is None:
         shown += _files("--ro-bind", files.bzimage, files.initramfs)
-    elif keeper is not None:
+    elif preload is not None:
         shown += _files("--ro-bind", config.memory)
-        shown += ["--ro-bind", os.fspath(keeper), KEEPER]
-        for name, value in keeper_variables(KEEPER, config.memory).items():
+        shown += ["--ro-bind", os.fspath(preload), PRELOAD]
+        for name, value in preload_variables(PRELOAD, config.memory).items():
             shown += ["--setenv", name, value]
     if config.accel is Accel.KVM:
         shown += ["--dev-bind", "/dev/kvm", "/dev/kvm"]

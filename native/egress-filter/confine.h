@@ -1,6 +1,6 @@
-/* What a guard that a guest took over could still ask of the kernel: next to nothing. */
-#ifndef BANGER_GUARD_CONFINE_H
-#define BANGER_GUARD_CONFINE_H
+/* What a filter that a guest took over could still ask of the kernel: next to nothing. */
+#ifndef BANGER_EGRESS_CONFINE_H
+#define BANGER_EGRESS_CONFINE_H
 
 #include <stdbool.h>
 

@@ -1,4 +1,4 @@
-"""The keeper in a process: the memory file stays as it is, and nothing else is different."""
+"""The memory preload library in a process: it keeps the memory file, and changes nothing else."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.vmm.qemu.keeper import keeper_variables
+from banger.vmm.qemu.memory_preload import preload_variables
 from tests.support.artifacts import CHECKOUT
 
 HEAD = """
@@ -26,12 +26,12 @@ def punch(fd):
 
 
 @pytest.fixture(scope="module")
-def keeper(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The keeper, built from the sources of now."""
-    out = tmp_path_factory.mktemp("keeper")
-    make = ["make", "-s", "-C", str(CHECKOUT / "keeper"), f"OUT={out}"]
+def preload(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The library, built from the sources of now."""
+    out = tmp_path_factory.mktemp("preload")
+    make = ["make", "-s", "-C", str(CHECKOUT / "native/memory-preload"), f"OUT={out}"]
     subprocess.run(make, check=True, timeout=60)
-    return out / "banger-keeper.so"
+    return out / "banger-memory-preload.so"
 
 
 @pytest.fixture
@@ -42,18 +42,18 @@ def memory(tmp_path: Path) -> Path:
     return path
 
 
-def run(keeper: Path, memory: Path, script: str, *arguments: Path) -> None:
-    """Run a script in a Python that has the keeper loaded for `memory`."""
+def run(preload: Path, memory: Path, script: str, *arguments: Path) -> None:
+    """Run a script in a Python that has the library loaded for `memory`."""
     subprocess.run(
         [sys.executable, "-c", HEAD + script, *map(str, arguments or (memory,))],
-        env={**os.environ, **keeper_variables(str(keeper), memory)},
+        env={**os.environ, **preload_variables(str(preload), memory)},
         check=True,
         timeout=60,
     )
 
 
 @pytest.mark.parametrize("function", ["open", "open64", "__open_2", "__open64_2"])
-def test_the_memory_file_is_opened_for_reading(keeper: Path, memory: Path, function: str) -> None:
+def test_the_memory_file_is_opened_for_reading(preload: Path, memory: Path, function: str) -> None:
     """D8, E5: whichever of libc's functions the VMM calls; it cannot tell, until it writes."""
     script = f"""
 fd = libc[{function!r}](path.encode(), os.O_RDWR | os.O_CLOEXEC)
@@ -69,17 +69,17 @@ import mmap
 area = mmap.mmap(fd, 16384, flags=mmap.MAP_PRIVATE)
 area[0] = 1
 """
-    run(keeper, memory, script)
+    run(preload, memory, script)
     assert memory.read_bytes() == b"m" * 16384
 
 
-def test_a_hole_in_the_memory_file_is_none_and_no_error(keeper: Path, memory: Path) -> None:
+def test_a_hole_in_the_memory_file_is_none_and_no_error(preload: Path, memory: Path) -> None:
     """D8: what QEMU does next is what gives a page back."""
-    run(keeper, memory, "punch(os.open(path, os.O_RDWR))")
+    run(preload, memory, "punch(os.open(path, os.O_RDWR))")
     assert memory.read_bytes() == b"m" * 16384
 
 
-def test_every_other_file_is_as_it_was(keeper: Path, memory: Path, tmp_path: Path) -> None:
+def test_every_other_file_is_as_it_was(preload: Path, memory: Path, tmp_path: Path) -> None:
     """A9: the data disk's holes are holes, and failures are failures."""
     disk = tmp_path / "disk"
     disk.write_bytes(b"d" * 16384)
@@ -102,26 +102,26 @@ except OSError as error:
 """
     old = os.umask(0)
     try:
-        run(keeper, memory, script, disk)
+        run(preload, memory, script, disk)
     finally:
         os.umask(old)
     assert disk.read_bytes() == bytes(8192) + b"d" * 8192
     assert (tmp_path / "disk.new").stat().st_mode & 0o777 == 0o640
 
 
-def test_a_process_without_a_memory_file_is_not_touched(keeper: Path, tmp_path: Path) -> None:
+def test_a_process_without_a_memory_file_is_not_touched(preload: Path, tmp_path: Path) -> None:
     disk = tmp_path / "disk"
     disk.write_bytes(b"d" * 16384)
     subprocess.run(
         [sys.executable, "-c", HEAD + "punch(os.open(path, os.O_RDWR))", str(disk)],
-        env={**os.environ, "LD_PRELOAD": str(keeper)},
+        env={**os.environ, "LD_PRELOAD": str(preload)},
         check=True,
         timeout=60,
     )
     assert disk.read_bytes() == bytes(8192) + b"d" * 8192
 
 
-def test_small_blocks_get_no_huge_page(keeper: Path, memory: Path) -> None:
+def test_small_blocks_get_no_huge_page(preload: Path, memory: Path) -> None:
     """Other advice, and that for larger blocks, reaches the kernel: it sees that it is wrong."""
     script = """
 import mmap
@@ -133,4 +133,4 @@ assert advise(2**21, 14) == 0  # not aligned: the kernel would not have it
 assert advise(2**21 + 1, 14) == -1 and ctypes.get_errno() == errno.EINVAL
 assert advise(4096, mmap.MADV_DONTNEED) == -1 and ctypes.get_errno() == errno.EINVAL
 """
-    run(keeper, memory, script)
+    run(preload, memory, script)

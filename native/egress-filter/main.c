@@ -6,9 +6,9 @@
  * 2023-03-09): every local service of the user and the ports that other VMs forward. So
  * frames pass here first (filter.h says which; hazard E4).
  *
- * Run as `banger-guard GUEST-FD PASST-FD LABEL`, one for each VM, from before the VMM starts until
- * either side closes. Frames are as QEMU and passt speak: a length of four bytes, big-endian, then
- * an Ethernet frame. A length that no frame has ends the program, and with it the VM's network: only
+ * Run as `banger-egress-filter GUEST-FD PASST-FD LABEL`, one for each VM, from before the VMM starts
+ * until either side closes. Frames are as QEMU and passt speak: a length of four bytes, big-endian,
+ * then an Ethernet frame. A length that no frame has ends the program, and with it the VM's network: only
  * a VMM that was taken over sends one. LABEL names the VM in the process list.
  *
  * Owns its two sockets; opens nothing; its last words go to stderr. If it dies, passt ends and
@@ -26,7 +26,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-struct guard {
+struct egress {
     int guest, world;
     struct backlog in;
     struct outward out;
@@ -34,7 +34,7 @@ struct guard {
 
 static void say(const char *format, ...)
 {
-    char line[256] = "guard: ";
+    char line[256] = "banger-egress-filter: ";
     size_t start = strlen(line);
     va_list arguments;
     va_start(arguments, format);
@@ -46,7 +46,7 @@ static void say(const char *format, ...)
         return; /* nobody listens: nothing to be done about it */
 }
 
-/* A side has closed, or broke the rules: that is how every guard ends. */
+/* A side has closed, or broke the rules: that is how every filter ends. */
 _Noreturn static void end(void)
 {
     _exit(0);
@@ -84,42 +84,42 @@ static size_t deliver(int fd, const uint8_t *bytes, size_t size)
 }
 
 /* The guest is read only when all that it sent before is gone: its socket holds it back. */
-static void carry_out(struct guard *guard, bool is_ready)
+static void carry_out(struct egress *egress, bool is_ready)
 {
-    struct outward *out = &guard->out;
+    struct outward *out = &egress->out;
     if (is_ready && !outward_pending(out)) {
         uint32_t length;
         size_t room;
         uint8_t *at = outward_room(out, &room);
-        if (!outward_added(out, receive(guard->guest, at, room), &length)) {
+        if (!outward_added(out, receive(egress->guest, at, room), &length)) {
             say("a frame of %lu bytes", (unsigned long)length);
             end();
         }
     }
     if (outward_pending(out))
-        out->sent += deliver(guard->world, out->bytes + out->sent, out->passed - out->sent);
+        out->sent += deliver(egress->world, out->bytes + out->sent, out->passed - out->sent);
 }
 
-static void carry_in(struct guard *guard, bool is_ready)
+static void carry_in(struct egress *egress, bool is_ready)
 {
-    struct backlog *in = &guard->in;
+    struct backlog *in = &egress->in;
     size_t room, size;
     uint8_t *at = backlog_room(in, &room);
     if (is_ready && room > 0)
-        backlog_added(in, receive(guard->world, at, room < CHUNK ? room : CHUNK));
+        backlog_added(in, receive(egress->world, at, room < CHUNK ? room : CHUNK));
     const uint8_t *oldest = backlog_oldest(in, &size);
     if (size > 0)
-        backlog_taken(in, deliver(guard->guest, oldest, size));
+        backlog_taken(in, deliver(egress->guest, oldest, size));
 }
 
 /* Wait for what can be done. A side that nothing is wanted of is left out: it would be reported
  * again and again once it has closed. */
-static void turn(struct guard *guard)
+static void turn(struct egress *egress)
 {
-    bool pending = outward_pending(&guard->out);
-    struct pollfd guest = {guard->guest, 0, 0}, world = {guard->world, 0, 0};
-    guest.events = (short)((pending ? 0 : POLLIN) | (guard->in.size > 0 ? POLLOUT : 0));
-    world.events = (short)((pending ? POLLOUT : 0) | (guard->in.size < BACKLOG ? POLLIN : 0));
+    bool pending = outward_pending(&egress->out);
+    struct pollfd guest = {egress->guest, 0, 0}, world = {egress->world, 0, 0};
+    guest.events = (short)((pending ? 0 : POLLIN) | (egress->in.size > 0 ? POLLOUT : 0));
+    world.events = (short)((pending ? POLLOUT : 0) | (egress->in.size < BACKLOG ? POLLIN : 0));
     struct pollfd polls[2] = {guest, world};
     for (int i = 0; i < 2; i++)
         if (polls[i].events == 0)
@@ -129,8 +129,8 @@ static void turn(struct guard *guard)
             return;
         fail();
     }
-    carry_out(guard, polls[0].revents & ~POLLOUT);
-    carry_in(guard, polls[1].revents & ~POLLOUT);
+    carry_out(egress, polls[0].revents & ~POLLOUT);
+    carry_in(egress, polls[1].revents & ~POLLOUT);
 }
 
 static int descriptor(const char *text)
@@ -147,19 +147,19 @@ static int descriptor(const char *text)
 
 int main(int count, char **words)
 {
-    static struct guard guard;
+    static struct egress egress;
     if (count != 4) {
-        say("usage: banger-guard GUEST-FD PASST-FD LABEL");
+        say("usage: banger-egress-filter GUEST-FD PASST-FD LABEL");
         return 2;
     }
-    guard.guest = descriptor(words[1]);
-    guard.world = descriptor(words[2]);
-    if (!backlog_open(&guard.in)) {
+    egress.guest = descriptor(words[1]);
+    egress.world = descriptor(words[2]);
+    if (!backlog_open(&egress.in)) {
         say("no memory");
         return 1;
     }
     if (!confine())
         say("goes on without seccomp: %s", strerror(errno));
     for (;;)
-        turn(&guard);
+        turn(&egress);
 }

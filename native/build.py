@@ -1,8 +1,8 @@
 """Build our programs in C for the wheel's architectures and put them into the package.
 
-A hatchling build hook; also a small command: `python hatch_build.py --version`
-prints the agent's version string (for the Makefile), `python hatch_build.py`
-builds all of them for this machine into the source tree (for editable installs and tests).
+A hatchling build hook; also a small command: `python build.py --version` prints the agent's
+version string (for its Makefile), `python build.py` builds all programs for this machine into
+the source tree (for editable installs and tests).
 
 A wheel has the programs of every architecture, built by zig's wheel, which a build requires;
 with BANGER_AGENT_ARCH only that one's.
@@ -24,7 +24,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, NamedTuple
 
-TOP = Path(__file__).resolve().parent.parent
+NATIVE = Path(__file__).resolve().parent
+TOP = NATIVE.parent
 ARCHITECTURES = {"x86_64": "x86_64", "amd64": "x86_64", "aarch64": "aarch64", "arm64": "aarch64"}
 
 
@@ -32,18 +33,25 @@ class Program(NamedTuple):
     """One program or library: a folder with a Makefile, and the binary's place in the package."""
 
     name: str
-    sources: Path
+    source: str
     folder: str
+
+    @property
+    def sources(self) -> Path:
+        """Where its sources and its Makefile are."""
+        return NATIVE / self.source
 
     def inside(self, architecture: str) -> str:
         """Return the binary's path in a wheel."""
         return f"{self.folder}/{architecture}/{self.name}"
 
 
-AGENT = Program("banger-agent", TOP / "agent", "banger/guest/agent")
-GUARD = Program("banger-guard", TOP / "guard", "banger/network/guard")
-KEEPER = Program("banger-keeper.so", TOP / "keeper", "banger/vmm/qemu/keeper")
-PROGRAMS = (AGENT, GUARD, KEEPER)
+AGENT = Program("banger-agent", "agent", "banger/guest/agent")
+PROGRAMS = (
+    AGENT,
+    Program("banger-egress-filter", "egress-filter", "banger/network/egress-filter"),
+    Program("banger-memory-preload.so", "memory-preload", "banger/vmm/qemu/memory-preload"),
+)
 
 
 def agent_version() -> str:
@@ -53,7 +61,8 @@ def agent_version() -> str:
     """
     project = tomllib.loads((TOP / "pyproject.toml").read_text("utf-8"))["project"]
     digest = hashlib.sha256()
-    for file in sorted([*AGENT.sources.glob("*.[ch]"), AGENT.sources / "Makefile"]):
+    build = [AGENT.sources / "Makefile", NATIVE / "build.mk"]
+    for file in sorted([*AGENT.sources.glob("*.[ch]"), *build]):
         digest.update(f"{file.name}\0".encode() + file.read_bytes() + b"\0")
     return f"{project['version']}+{digest.hexdigest()[:12]}"
 

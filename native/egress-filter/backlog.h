@@ -3,8 +3,8 @@
  * passt drops what it cannot send at once, and then waits two seconds for an acknowledgement
  * before it sends again; a slow (emulated) guest that is sent a whole TCP window at once would
  * stand still. So what passt sends is taken at once, and kept here. */
-#ifndef BANGER_GUARD_BACKLOG_H
-#define BANGER_GUARD_BACKLOG_H
+#ifndef BANGER_EGRESS_BACKLOG_H
+#define BANGER_EGRESS_BACKLOG_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -5,8 +5,8 @@
  * link-local addresses (169.254/16, where clouds keep credentials), not to multicast. An IPv4
  * header has its destination at the same place whatever options it has and whichever fragment
  * it is of. A VLAN tag hides what is behind it, so no tagged frame passes; nor does IPv6. */
-#ifndef BANGER_GUARD_FILTER_H
-#define BANGER_GUARD_FILTER_H
+#ifndef BANGER_EGRESS_FILTER_H
+#define BANGER_EGRESS_FILTER_H
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,0 +1,36 @@
+"""The library that is loaded into QEMU to keep the memory file of many clones as it is.
+
+`native/memory-preload/memory_preload.c` says what it does, ADR 0031 why. Memory files are not
+writable (mode 0400, read-only in the sandbox), so a QEMU without the library does not start.
+Changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+from banger.errors import HostNotReady
+
+FOLDER = Path(__file__).with_name("memory-preload")
+
+
+def find_memory_preload() -> Path:
+    """Return the library for this machine's architecture.
+
+    Raises:
+        HostNotReady: the package was built without it.
+    """
+    path = FOLDER / platform.machine() / "banger-memory-preload.so"
+    if not path.exists():
+        raise HostNotReady(
+            f"This banger has no memory preload library for {platform.machine()}.",
+            hint="banger vm run --no-template",
+        )
+    return path
+
+
+def preload_variables(library: str, memory: Path) -> dict[str, str]:
+    """Return the variables that make QEMU load `library` and keep `memory`."""
+    return {"LD_PRELOAD": library, "BANGER_MEMORY": os.fspath(memory)}
