@@ -1,5 +1,15 @@
 /* BOOT: assemble the root, enter it, start the image's init. */
+#include "boot.h"
+
 #include "agent.h"
+#include "devices.h"
+#include "files.h"
+#include "identity.h"
+#include "init.h"
+#include "modules.h"
+#include "mounts.h"
+#include "net.h"
+#include "say.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -13,47 +23,12 @@
 #include <sys/statvfs.h>
 #include <unistd.h>
 
-enum { DEVICE_WAIT_MS = 5000 };
-
 #define IMAGE "/image"
 #define DISK "/disk"
 #define NEW "/newroot"
 
 /* From linux/ext4.h, which some systems lack: the new size in blocks. */
 #define RESIZE_EXT4 _IOW('f', 16, uint64_t)
-
-/* --- devices ------------------------------------------------------------------ */
-
-static bool find_serial(const char *serial, char *path, size_t size)
-{
-    char file[300], text[64];
-    bool found = false;
-    DIR *blocks = opendir("/sys/block");
-    for (struct dirent *entry; blocks && !found && (entry = readdir(blocks));) {
-        snprintf(file, sizeof file, "/sys/block/%s/serial", entry->d_name);
-        if (read_file(file, text, sizeof text) < 0 || strcmp(text, serial) != 0)
-            continue;
-        snprintf(path, size, "/dev/%s", entry->d_name);
-        found = access(path, F_OK) == 0;
-    }
-    if (blocks)
-        closedir(blocks);
-    return found;
-}
-
-/* Find `/dev/NAME` or `serial:NAME`; wait for it, since drivers probe on their own time. */
-int find_device(const char *text, char *path, size_t size, struct failure *failure)
-{
-    static const char prefix[] = "serial:";
-    bool by_serial = strncmp(text, prefix, sizeof prefix - 1) == 0;
-    for (int waited = 0; waited <= DEVICE_WAIT_MS; waited += 10) {
-        snprintf(path, size, "%s", text);
-        if (by_serial ? find_serial(text + sizeof prefix - 1, path, size) : !access(path, F_OK))
-            return 0;
-        poll(NULL, 0, 10);
-    }
-    return fail(failure, "io", ENODEV, "find the disk %.64s", text);
-}
 
 static int mount_image(const char *text, struct failure *failure)
 {
@@ -244,7 +219,7 @@ int boot(struct agent *agent, const struct request *request, struct failure *fai
     mkdir(IMAGE, 0755);
     mkdir(DISK, 0755);
     mkdir(NEW, 0755);
-    cgroups_open(agent);
+    cgroups_open(&agent->cgroups);
     if (mount_image(request->root, failure) || mount_data(agent, request->data, failure) ||
         mount_overlay(failure) || mount_natives(agent, request, failure) ||
         (request->modules && mount_modules(request->modules, NEW, failure)) ||

@@ -1,4 +1,9 @@
+#include "carrier.h"
+
 #include "agent.h"
+#include "dispatch.h"
+#include "files.h"
+#include "say.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -18,7 +23,13 @@ struct vsock_address {
     uint8_t zero[4];
 };
 
-enum { CID_ANY = -1, CID_HOST = 2 };
+enum {
+    CID_ANY = -1,
+    CID_HOST = 2,
+    AGENT_PORT = 5005,
+    PORT_WRITE = 4096, /* the virtio console copies each write into one kernel buffer; under
+                          emulation pages are fastest */
+};
 enum { GET_LOCAL_CID = 0x7b9 }; /* IOCTL_VM_SOCKETS_GET_LOCAL_CID, _IO(7, 0xb9) */
 
 /* Open the virtio-serial port `banger.agent.0`; returns -1 if there is none. */
@@ -244,8 +255,8 @@ void send_frame(struct agent *agent, enum frame_type type, uint32_t stream, uint
     agent->carrier.out_end += FRAME_OVERHEAD + size;
 }
 
-void send_fields(struct agent *agent, enum frame_type type, const struct stream *stream,
+void send_fields(struct agent *agent, enum frame_type type, uint32_t stream,
                  const struct writer *writer)
 {
-    send_frame(agent, type, stream->id, 0, writer->at, writer->size);
+    send_frame(agent, type, stream, 0, writer->at, writer->size);
 }

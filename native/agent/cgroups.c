@@ -5,7 +5,9 @@
  * They have no controllers. An empty group is reused: under emulation, creating and removing a
  * group costs a quarter of a short command. A kernel that cannot kill a group (before 5.14) gets
  * none; then giving a program up kills only its process group. */
-#include "agent.h"
+#include "cgroups.h"
+
+#include "say.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -29,7 +31,7 @@ struct clone_arguments {
 #define FLAG_INTO_GROUP 0x200000000ull
 
 /* Call before entering the root: the mount is detached at once, and lives as long as `groups`. */
-void cgroups_open(struct agent *agent)
+void cgroups_open(struct cgroups *cgroups)
 {
     mkdir(TREE, 0755);
     if (mount("cgroup2", TREE, "cgroup2", MS_NOSUID | MS_NODEV | MS_NOEXEC, NULL)) {
@@ -37,12 +39,12 @@ void cgroups_open(struct agent *agent)
         return;
     }
     mkdir(TREE "/banger", 0755);
-    agent->cgroups = open(TREE "/banger", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    cgroups->directory = open(TREE "/banger", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     umount2(TREE, MNT_DETACH);
-    if (agent->cgroups < 0 || faccessat(agent->cgroups, "cgroup.kill", F_OK, 0) == 0)
+    if (cgroups->directory < 0 || faccessat(cgroups->directory, "cgroup.kill", F_OK, 0) == 0)
         return;
-    close(agent->cgroups);
-    agent->cgroups = -1;
+    close(cgroups->directory);
+    cgroups->directory = -1;
 }
 
 /* Tell whether a group can be used: all its processes have ended. */
@@ -56,24 +58,24 @@ static bool is_empty(const struct cgroup *cgroup)
     return n > 0 && strstr(text, "populated 0");
 }
 
-static int make_directory(const struct agent *agent, int number)
+static int make_directory(const struct cgroups *cgroups, int number)
 {
     char name[16];
     snprintf(name, sizeof name, "%d", number);
-    if (mkdirat(agent->cgroups, name, 0755) && errno != EEXIST)
+    if (mkdirat(cgroups->directory, name, 0755) && errno != EEXIST)
         return -1;
-    return openat(agent->cgroups, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    return openat(cgroups->directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 }
 
 /* Find an empty group, or return NULL. The program owns the group's number until it gives the group
  * back. Groups in which ended programs have left processes are skipped. */
-struct cgroup *cgroup_claim(struct agent *agent)
+struct cgroup *cgroup_claim(struct cgroups *cgroups)
 {
-    for (int i = 0; i < CGROUPS && agent->cgroups >= 0; i++) {
-        struct cgroup *cgroup = &agent->cgroup[i];
+    for (int i = 0; i < CGROUPS && cgroups->directory >= 0; i++) {
+        struct cgroup *cgroup = &cgroups->groups[i];
         if (cgroup->is_claimed)
             continue;
-        if (!cgroup->directory && (cgroup->directory = make_directory(agent, i)) < 0) {
+        if (!cgroup->directory && (cgroup->directory = make_directory(cgroups, i)) < 0) {
             cgroup->directory = 0;
             return NULL;
         }

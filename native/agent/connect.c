@@ -1,5 +1,8 @@
 /* CONNECT: a TCP connection from inside the guest, as two channels. */
-#include "agent.h"
+#include "connect.h"
+
+#include "carrier.h"
+#include "stream.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -83,7 +86,7 @@ void connect_finish(struct agent *agent, struct stream *stream)
         return;
     }
     stream->phase = STREAM_RUNNING;
-    send_fields(agent, FRAME_EVENT, stream, &nothing);
+    send_fields(agent, FRAME_EVENT, stream->id, &nothing);
     stream_take(agent, stream, NULL, 0); /* data that arrived while connecting */
 }
 

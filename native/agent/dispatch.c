@@ -1,4 +1,16 @@
+#include "dispatch.h"
+
 #include "agent.h"
+#include "boot.h"
+#include "connect.h"
+#include "exec.h"
+#include "files.h"
+#include "identity.h"
+#include "jobs.h"
+#include "listeners.h"
+#include "say.h"
+#include "stat.h"
+#include "worker.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -6,7 +18,7 @@
 #include <sys/utsname.h>
 #include <time.h>
 
-enum { VERSION = 1, POWEROFF_NOW = 1 };
+enum { VERSION = 1, POWEROFF_NOW = 1, REQUEST_MAX = 1 << 20 };
 
 static void protocol_error(struct agent *agent, const char *what)
 {

@@ -1,4 +1,10 @@
+#include "exec.h"
+
 #include "agent.h"
+#include "files.h"
+#include "supervise.h"
+#include "term.h"
+#include "user.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -355,7 +361,7 @@ static int started(struct agent *agent, struct stream *stream, const struct requ
     uint8_t bytes[16];
     struct writer writer = {bytes, 0, sizeof bytes, false};
     put_number(&writer, TAG_PID, (uint64_t)pid);
-    send_fields(agent, FRAME_EVENT, stream, &writer);
+    send_fields(agent, FRAME_EVENT, stream->id, &writer);
     if (request->flags & EXEC_DETACH) {
         orphan_add(agent, pid);
         return 0;
@@ -375,7 +381,7 @@ static pid_t start(struct agent *agent, struct stream *stream, uint64_t flags, s
     if (flags & EXEC_SUPERVISE)
         return supervise(respawn, plan, plan->args[0], plan->stdio);
     if (!(flags & EXEC_DETACH))
-        plan->cgroup = stream->cgroup = cgroup_claim(agent);
+        plan->cgroup = stream->cgroup = cgroup_claim(&agent->cgroups);
     return spawn(plan);
 }
 

@@ -1,5 +1,9 @@
 /* IDENTITY: give this machine a new identity. Also the last part of BOOT. */
-#include "agent.h"
+#include "identity.h"
+
+#include "files.h"
+#include "net.h"
+#include "say.h"
 
 #include <errno.h>
 #include <fcntl.h>

@@ -1,7 +1,13 @@
 /* PID 1. Forks: the child is the agent; the parent waits for the child's command and becomes the
  * image's init, or stays and reaps. Both must enter the new root, since each process has a root
  * directory of its own. */
+#include "init.h"
+
 #include "agent.h"
+#include "loop.h"
+#include "modules.h"
+#include "mounts.h"
+#include "say.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -114,7 +120,7 @@ static void __attribute__((noreturn)) serve(int init)
         _exit(1);
     agent->is_guest = true;
     agent->init = init;
-    agent->data = agent->cgroups = -1;
+    agent->data = agent->cgroups.directory = -1;
     for (bool told = false; carrier_open(agent); told = true) {
         if (!told)
             say("there is neither a port banger.agent.0 nor vsock yet");

@@ -1,6 +1,9 @@
 /* LISTENERS: report the listening TCP sockets. The kernel has no event for changes, so the table is
  * read periodically (LISTENERS_MS in loop.c) while the host watches. */
-#include "agent.h"
+#include "listeners.h"
+
+#include "carrier.h"
+#include "stream.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
@@ -82,5 +85,5 @@ void listeners_serve(struct agent *agent, struct stream *stream)
     memcpy(seen, bytes, writer.size);
     stream->seen = seen;
     stream->seen_size = writer.size;
-    send_fields(agent, FRAME_EVENT, stream, &writer);
+    send_fields(agent, FRAME_EVENT, stream->id, &writer);
 }

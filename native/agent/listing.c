@@ -1,7 +1,9 @@
 /* LIST and READ: write files' records and contents to standard output. Runs as a worker (worker.c),
  * so it may block. Programs run meanwhile: a file that is gone when its turn comes is left out.
  * Follows no link below PATH. */
-#include "agent.h"
+#include "files.h"
+#include "frame.h"
+#include "jobs.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -201,16 +203,16 @@ static int for_each_name(const struct request *request, struct writer *result,
     return failed;
 }
 
-int list_files(const struct agent *agent, const struct request *request, struct writer *result,
+int list_files(int disk, const struct request *request, struct writer *result,
                struct failure *failure)
 {
-    (void)agent;
+    (void)disk;
     return for_each_name(request, result, failure, list_directory);
 }
 
-int read_files(const struct agent *agent, const struct request *request, struct writer *result,
+int read_files(int disk, const struct request *request, struct writer *result,
                struct failure *failure)
 {
-    (void)agent;
+    (void)disk;
     return for_each_name(request, result, failure, read_name);
 }

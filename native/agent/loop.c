@@ -1,4 +1,8 @@
+#include "loop.h"
+
 #include "agent.h"
+#include "power.h"
+#include "say.h"
 
 #include <errno.h>
 #include <signal.h>

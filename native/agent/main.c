@@ -1,30 +1,18 @@
 /* Entry: PID 1 of an initramfs, or `banger-agent --fd N` on a host (tests). */
 #include "agent.h"
+#include "files.h"
+#include "init.h"
+#include "loop.h"
+#include "say.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-/* Write a line to the console (stderr on a host). */
-void say(const char *format, ...)
-{
-    char line[512];
-    va_list arguments;
-    int n = snprintf(line, sizeof line, "banger-agent: ");
-    va_start(arguments, format);
-    vsnprintf(line + n, sizeof line - (size_t)n - 1, format, arguments);
-    va_end(arguments);
-    size_t length = strlen(line);
-    line[length++] = '\n';
-    if (write(STDERR_FILENO, line, length) < 0)
-        return; /* the console cannot be written: nothing more to try */
-}
 
 /* A parent may have ignored signals; the agent's children must not inherit that. */
 static void reset_signals(void)
@@ -49,7 +37,7 @@ static int serve_descriptor(const char *text)
     struct agent *agent = calloc(1, sizeof *agent);
     if (!agent)
         return 1;
-    agent->init = agent->data = agent->cgroups = -1;
+    agent->init = agent->data = agent->cgroups.directory = -1;
     agent->booted = true;
     agent->carrier.kind = CARRIER_SOCKET;
     agent->carrier.fd = (int)fd;

@@ -1,6 +1,10 @@
 /* The kernel's modules: those needed at boot, from the initramfs, and the tree of all modules, on a
  * disk of its own, which modprobe finds in the image's root. */
-#include "agent.h"
+#include "modules.h"
+
+#include "devices.h"
+#include "files.h"
+#include "say.h"
 
 #include <errno.h>
 #include <fcntl.h>

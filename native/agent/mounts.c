@@ -1,5 +1,9 @@
 /* Mounts that every machine needs, and copies of trees between them. */
-#include "agent.h"
+#include "mounts.h"
+
+#include "files.h"
+#include "jobs.h"
+#include "say.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -65,7 +69,6 @@ void mount_without_init(void)
 
 static pid_t start_copy(job *task, const char *path, int from, int to, int other)
 {
-    struct agent none = {.data = -1};
     struct request request = {.path = (char *)(uintptr_t)path};
     uint8_t bytes[REPORT_MAX];
     struct writer writer = {bytes, 0, sizeof bytes, false};
@@ -77,7 +80,7 @@ static pid_t start_copy(job *task, const char *path, int from, int to, int other
     close(other);
     dup2(from, to);
     close(from);
-    if (task(&none, &request, &writer, &failure) == 0)
+    if (task(-1, &request, &writer, &failure) == 0)
         _exit(0);
     say("copy %s: %s", path, failure.message);
     _exit(1);

@@ -1,5 +1,7 @@
 /* The machine's one network interface, by ioctl. */
-#include "agent.h"
+#include "net.h"
+
+#include "say.h"
 
 #include <arpa/inet.h>
 #include <errno.h>

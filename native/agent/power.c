@@ -1,4 +1,8 @@
+#include "power.h"
+
 #include "agent.h"
+#include "files.h"
+#include "say.h"
 
 #include <dirent.h>
 #include <errno.h>

@@ -1,4 +1,4 @@
-#include "agent.h"
+#include "stat.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -1,5 +1,11 @@
 /* Streams: their channels, their windows, and the end of each kind. */
+#include "stream.h"
+
 #include "agent.h"
+#include "connect.h"
+#include "listeners.h"
+#include "say.h"
+#include "worker.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -133,7 +139,7 @@ static void release(struct agent *agent, struct stream *stream)
 
 void stream_result(struct agent *agent, struct stream *stream, const struct writer *writer)
 {
-    send_fields(agent, FRAME_RESULT, stream, writer);
+    send_fields(agent, FRAME_RESULT, stream->id, writer);
     release(agent, stream);
 }
 
@@ -142,7 +148,7 @@ void stream_error(struct agent *agent, struct stream *stream, const struct failu
     uint8_t bytes[REPORT_MAX];
     struct writer writer = {bytes, 0, sizeof bytes, false};
     put_failure(&writer, failure);
-    send_fields(agent, FRAME_ERROR, stream, &writer);
+    send_fields(agent, FRAME_ERROR, stream->id, &writer);
     release(agent, stream);
 }
 
@@ -179,7 +185,7 @@ static void worker_result(struct agent *agent, struct stream *stream)
     ssize_t n = read(stream->report, bytes, sizeof bytes);
     if (n > 0) {
         struct writer writer = {bytes + 1, (size_t)n - 1, sizeof bytes - 1, false};
-        send_fields(agent, bytes[0], stream, &writer);
+        send_fields(agent, bytes[0], stream->id, &writer);
         release(agent, stream);
         return;
     }

@@ -1,6 +1,9 @@
 /* Supervise a program: a process of its own restarts the program when it fails, independently of
  * the host's connection. */
-#include "agent.h"
+#include "supervise.h"
+
+#include "files.h"
+#include "say.h"
 
 #include <errno.h>
 #include <fcntl.h>

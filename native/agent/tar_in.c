@@ -1,6 +1,7 @@
 /* TAR_IN: unpack a tar stream from standard input, confined to one directory. Runs as a
  * worker (worker.c), so it may block. */
-#include "agent.h"
+#include "files.h"
+#include "jobs.h"
 #include "tar_header.h"
 
 #include <errno.h>
@@ -505,10 +506,9 @@ static void release(struct unpack *unpack)
     free(unpack);
 }
 
-int tar_in(const struct agent *agent, const struct request *request, struct writer *result,
-           struct failure *failure)
+int tar_in(int disk, const struct request *request, struct writer *result, struct failure *failure)
 {
-    (void)agent;
+    (void)disk;
     struct unpack *unpack = calloc(1, sizeof *unpack);
     if (!unpack)
         return fail(failure, "no-memory", 0, "no memory to unpack with");

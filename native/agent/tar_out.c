@@ -2,6 +2,8 @@
  * (worker.c), so it may block. Names are sorted: equal trees give equal archives. */
 #include "tar_pack.h"
 
+#include "jobs.h"
+
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -342,10 +344,9 @@ static int pack_alone(struct pack *pack, const struct request *request)
 
 /* --- the request -------------------------------------------------------------- */
 
-int tar_out(const struct agent *agent, const struct request *request, struct writer *result,
-            struct failure *failure)
+int tar_out(int disk, const struct request *request, struct writer *result, struct failure *failure)
 {
-    (void)agent;
+    (void)disk;
     struct pack *pack = malloc(sizeof *pack);
     if (!pack)
         return fail(failure, "no-memory", 0, "no memory to pack with");

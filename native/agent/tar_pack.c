@@ -1,6 +1,8 @@
 /* The output of TAR_OUT: buffered, with all of a file's attributes that PAX supports. */
 #include "tar_pack.h"
 
+#include "files.h"
+
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>

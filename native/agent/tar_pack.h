@@ -3,7 +3,7 @@
 #ifndef BANGER_TAR_PACK_H
 #define BANGER_TAR_PACK_H
 
-#include "agent.h"
+#include "fields.h"
 #include "tar_header.h"
 
 #include <limits.h>

@@ -1,5 +1,5 @@
 /* The terminal type (TERM) of a program. */
-#include "agent.h"
+#include "term.h"
 
 #include <limits.h>
 #include <stdio.h>

@@ -1,4 +1,4 @@
-#include "agent.h"
+#include "user.h"
 
 #include <ctype.h>
 #include <grp.h>

@@ -1,4 +1,7 @@
+#include "worker.h"
+
 #include "agent.h"
+#include "files.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -16,17 +19,17 @@ struct ends {
 
 /* Arrange the descriptors and close all others: a worker that held other streams' pipes open would
  * keep their programs from ever seeing the end of their input. */
-static int keep_descriptors(struct agent *agent, const struct ends *ends)
+static int keep_descriptors(int *disk, const struct ends *ends)
 {
     int report = fcntl(ends->report, F_DUPFD, 512);
-    int data = agent->data < 0 ? -1 : fcntl(agent->data, F_DUPFD, 512);
+    int data = *disk < 0 ? -1 : fcntl(*disk, F_DUPFD, 512);
     if (ends->in >= 0)
         dup2(ends->in, STDIN_FILENO);
     if (ends->out >= 0)
         dup2(ends->out, STDOUT_FILENO);
     dup2(report, 3);
     if (data >= 0)
-        agent->data = dup2(data, 4);
+        *disk = dup2(data, 4);
     if (syscall(SYS_close_range, 5u, ~0u, 0u))
         for (int fd = 5; fd < 1024; fd++)
             close(fd);
@@ -34,7 +37,7 @@ static int keep_descriptors(struct agent *agent, const struct ends *ends)
 }
 
 static void __attribute__((noreturn))
-work(struct agent *agent, const struct request *request, job *task, const struct ends *ends)
+work(int disk, const struct request *request, job *task, const struct ends *ends)
 {
     uint8_t bytes[REPORT_MAX];
     struct writer writer = {bytes + 1, 0, sizeof bytes - 1, false};
@@ -44,8 +47,8 @@ work(struct agent *agent, const struct request *request, job *task, const struct
     sigprocmask(SIG_SETMASK, &none, NULL);
     setpgid(0, 0);
     umask(0);
-    int report = keep_descriptors(agent, ends);
-    if (task(agent, request, &writer, &failure) == 0) {
+    int report = keep_descriptors(&disk, ends);
+    if (task(disk, request, &writer, &failure) == 0) {
         bytes[0] = FRAME_RESULT;
     } else {
         bytes[0] = FRAME_ERROR;
@@ -97,7 +100,7 @@ int worker_start(struct agent *agent, struct stream *stream, const struct reques
     pid_t pid = open_ends(&near, &far, reads, writes) ? -1 : fork();
     int error = errno;
     if (pid == 0)
-        work(agent, request, task, &far);
+        work(agent->data, request, task, &far);
     if (pid > 0)
         setpgid(pid, pid); /* here too: a CLOSE may come before the child has run */
     close_ends(&far);
@@ -114,12 +117,12 @@ int worker_start(struct agent *agent, struct stream *stream, const struct reques
 }
 
 /* SYNC */
-int sync_disks(const struct agent *agent, const struct request *request, struct writer *result,
+int sync_disks(int disk, const struct request *request, struct writer *result,
                struct failure *failure)
 {
     (void)request, (void)result;
     sync();
-    if (agent->data >= 0 && syncfs(agent->data))
+    if (disk >= 0 && syncfs(disk))
         return fail(failure, "io", errno, "flush the data disk");
     return 0;
 }
