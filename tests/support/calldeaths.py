@@ -13,7 +13,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from banger.engine.verbs.guestfiles import ConnectedGuest, RunningOutput
+from banger.guest import ConnectedGuest, RunningOutput
 from banger.host import programs
 from tests.support.deaths import note_point, strike
 

@@ -13,9 +13,9 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from pathlib import Path
 
 from banger.errors import GuestPathNotFound, GuestRefused
+from banger.guest import Completed
 from banger.host import programs
 from banger.model.entries import GuestEntry
-from banger.workspace.guestfiles import Completed
 from banger.workspace.names import parents
 
 READ_BYTES = 32768

@@ -22,6 +22,7 @@ from banger.guest.exec import (
     run,
     start_exec,
 )
+from banger.guest.files import ConnectedGuest, GuestFiles, GuestOutput, RunningOutput
 from banger.guest.listing import list_directories, read_files
 from banger.guest.ports import GuestTcp, Listeners, connect_tcp, watch_listeners
 from banger.guest.power import ping, poweroff, sync
@@ -34,10 +35,13 @@ __all__ = [
     "AgentState",
     "BootSpec",
     "Completed",
+    "ConnectedGuest",
     "ExecSpec",
     "ExitStatus",
     "GuestConnection",
     "GuestFile",
+    "GuestFiles",
+    "GuestOutput",
     "GuestProcess",
     "GuestStat",
     "GuestTcp",
@@ -45,6 +49,7 @@ __all__ = [
     "Identity",
     "Interface",
     "Listeners",
+    "RunningOutput",
     "Transferred",
     "boot",
     "connect",

@@ -82,11 +82,11 @@ class ExitStatus:
 
 @dataclass(frozen=True)
 class Completed:
-    """The result of a command that has ended. `status` is as a shell reports it."""
+    """The result of a program: its exit status, or 128+N for signal N, and its output."""
 
     status: int
-    stdout: bytes
-    stderr: bytes
+    untrusted_stdout: bytes
+    untrusted_stderr: bytes
 
 
 class GuestProcess:

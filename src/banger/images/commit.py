@@ -21,7 +21,6 @@ from pathlib import Path
 import msgspec
 
 from banger.errors import ImageInvalid
-from banger.host import tarformat as tar
 from banger.host.files import space_errors
 from banger.images.layers.entries import WHITEOUT
 from banger.images.layers.messages import Job, LayerLine
@@ -30,6 +29,8 @@ from banger.images.platforms import host_platform
 from banger.images.publish import Progress, publish_image
 from banger.layout import Layout
 from banger.model.artifacts import Image, ImageDraft
+from banger.tar.format import END_OF_TAR, FILE
+from banger.tar.write import header
 
 READING = "reading the guest"
 WRITE_BYTES = 1024 * 1024
@@ -109,8 +110,8 @@ def render_whiteouts(paths: Iterable[str]) -> bytes:
     for path in paths:
         above, _, name = path.encode().rpartition(b"/")
         whiteout = b"/".join(filter(None, (above, WHITEOUT + name)))
-        entries.append(tar.header(whiteout, tar.FILE, mode=0, size=0, mtime_s=0))
-    return b"".join((*entries, tar.END_OF_TAR))
+        entries.append(header(whiteout, FILE, mode=0, size=0, mtime_s=0))
+    return b"".join((*entries, END_OF_TAR))
 
 
 async def _in_pieces(chunks: AsyncIterator[bytes]) -> AsyncIterator[bytes]:

@@ -24,7 +24,6 @@ if TYPE_CHECKING:
         PreparedWorkspace,
         RepositoryFacts,
     )
-    from banger.workspace.guestfiles import Completed, GuestFiles, GuestOutput
     from banger.workspace.importing import import_workspace, plan_import
     from banger.workspace.inspect import inspect_repository
     from banger.workspace.locate import locate_repository
@@ -32,10 +31,7 @@ if TYPE_CHECKING:
     from banger.workspace.precheck import require_branch_possible
 
 _HOMES = {
-    "Completed": "guestfiles",
     "ExportedBranch": "facts",
-    "GuestFiles": "guestfiles",
-    "GuestOutput": "guestfiles",
     "ImportPlan": "facts",
     "PreparedWorkspace": "facts",
     "RepositoryFacts": "facts",
@@ -52,10 +48,7 @@ _HOMES = {
 }
 
 __all__ = [
-    "Completed",
     "ExportedBranch",
-    "GuestFiles",
-    "GuestOutput",
     "ImportPlan",
     "PreparedWorkspace",
     "RepositoryFacts",

@@ -28,13 +28,13 @@ from banger.errors import (
     UnsafeBranch,
     WorkspaceNotFound,
 )
+from banger.guest import GuestFiles
 from banger.model.vm import WorkspaceRecord
 from banger.workspace.exporting import Comparison, find_changes, open_comparison
 from banger.workspace.extracommit import EMPTY, ExtraCommit, is_extra_commit, make_extra_commit
 from banger.workspace.facts import ExportedBranch
 from banger.workspace.git import host_git
 from banger.workspace.guestcommits import GuestHead, ask_head, receive_commits
-from banger.workspace.guestfiles import GuestFiles
 from banger.workspace.inspect import require_branch_name
 from banger.workspace.locate import Places
 from banger.workspace.quarantine import count_commits, is_ancestor, store_pack, verify_commits

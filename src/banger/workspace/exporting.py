@@ -22,13 +22,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger.errors import DeadlineExceeded, InternalError, RepositoryRefused
+from banger.guest import GuestFiles
 from banger.model.vm import WorkspaceRecord
 from banger.workspace.base import Base, base_dir
 from banger.workspace.converting import stage_onto
 from banger.workspace.facts import Settings
 from banger.workspace.fitting import fit_to_host
 from banger.workspace.git import GIT_DEADLINE_S, shadow_git, shadow_output
-from banger.workspace.guestfiles import GuestFiles
 from banger.workspace.guesttree import GuestTree, load_base_of, read_guest_tree
 from banger.workspace.locate import Places, locate_places
 from banger.workspace.shadow import make_shadow, private_dir

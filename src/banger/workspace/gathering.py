@@ -11,10 +11,11 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from banger.errors import ExportTooLarge
+from banger.guest import GuestFiles
 from banger.model.entries import GuestEntry
 from banger.workspace.base import file_mode
 from banger.workspace.blobs import BlobPack, index_blobs
-from banger.workspace.guestfiles import GuestFiles, read_asked
+from banger.workspace.guestfiles import read_asked
 from banger.workspace.trees import TreeEntry
 
 FILE_BYTES_MAX = 1024**3

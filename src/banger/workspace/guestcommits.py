@@ -19,8 +19,9 @@ from banger.errors import (
     UnsafeBranch,
     WorkspaceNotFound,
 )
+from banger.guest import Completed, GuestFiles
 from banger.model.vm import WorkspaceRecord
-from banger.workspace.guestfiles import Completed, GuestFiles, read_output
+from banger.workspace.guestfiles import read_output
 
 PACK_BYTES_MAX = 4 * 1024**3
 ASK_DEADLINE_S = 300.0

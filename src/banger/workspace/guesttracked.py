@@ -11,8 +11,9 @@ import re
 from dataclasses import dataclass, field
 
 from banger.errors import GuestProtocolError, GuestRefused, HostFailed, ToolMissing
+from banger.guest import Completed, GuestFiles, GuestOutput
 from banger.workspace.base import MODE_GITLINK
-from banger.workspace.guestfiles import Completed, GuestFiles, GuestOutput, read_output
+from banger.workspace.guestfiles import read_output
 from banger.workspace.names import is_safe_name
 
 OUTPUT_BYTES_MAX = 256 * 1024 * 1024

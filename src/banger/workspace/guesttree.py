@@ -18,6 +18,7 @@ from banger.errors import (
     RepositoryRefused,
     WorkspaceNotFound,
 )
+from banger.guest import GuestFiles
 from banger.model.vm import WorkspaceRecord
 from banger.workspace.base import (
     MODE_EXECUTABLE,
@@ -28,7 +29,6 @@ from banger.workspace.base import (
     load_base,
 )
 from banger.workspace.gathering import gather
-from banger.workspace.guestfiles import GuestFiles
 from banger.workspace.guesttracked import (
     Tracked,
     has_submodule_changes,

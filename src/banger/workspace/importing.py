@@ -28,6 +28,7 @@ from banger.errors import (
     GuestRefused,
     InvalidRequest,
 )
+from banger.guest import Completed, GuestFiles
 from banger.workspace.facts import (
     FileKind,
     ImportPlan,
@@ -35,7 +36,6 @@ from banger.workspace.facts import (
     Progress,
     RepositoryFacts,
 )
-from banger.workspace.guestfiles import Completed, GuestFiles
 from banger.workspace.sending import Count, Transfer, send_repository
 from banger.workspace.settings import render_identity
 from banger.workspace.shadow import private_dir

@@ -13,10 +13,10 @@ from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from banger.host.tarformat import END_OF_TAR
+from banger.guest import GuestFiles
+from banger.tar.format import END_OF_TAR
 from banger.workspace.basemaking import PutIn, save_base
 from banger.workspace.facts import ImportPlan, Progress, RepositoryFacts, WorkFile
-from banger.workspace.guestfiles import GuestFiles
 from banger.workspace.guestindex import guest_index
 from banger.workspace.names import parents
 from banger.workspace.packing import Material, gather_material, make_pack

@@ -16,9 +16,9 @@ import os
 from collections.abc import Generator
 from pathlib import Path
 
+from banger.tar.write import directory_entry, file_chunks, file_entry
 from banger.workspace.facts import RepositoryFacts
 from banger.workspace.settings import render_config
-from banger.workspace.tarstream import directory_entry, file_chunks, file_entry
 
 MARKER = ".git/banger/workspace"
 """Present in every workspace that banger made; a directory without it is never replaced."""

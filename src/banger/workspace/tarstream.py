@@ -1,4 +1,4 @@
-"""Tar entries owned by root, and a work tree as a stream of such entries.
+"""A work tree as a stream of tar entries owned by root.
 
 Times are whole seconds, as in a plain header.
 
@@ -17,32 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger.errors import RepositoryRefused
-from banger.host.tarformat import DIRECTORY, FILE, SYMLINK, header, padding
+from banger.tar.write import (
+    CHUNK_BYTES,
+    FileShrank,
+    directory_entry,
+    file_chunks,
+    symlink_entry,
+)
 from banger.workspace.blobs import blob_hash
 from banger.workspace.facts import FileKind, WorkFile
 from banger.workspace.names import parents
 from banger.workspace.worktree import WorkTree, open_work_tree
-
-CHUNK_BYTES = 512 * 1024
-
-
-def directory_entry(name: bytes, *, mode: int = 0o755) -> bytes:
-    """Return the entry of a directory."""
-    return header(name + b"/", DIRECTORY, mode=mode, size=0, mtime_s=0)
-
-
-def file_entry(name: bytes, content: bytes, *, mode: int = 0o644, mtime_s: int = 0) -> bytes:
-    """Return the whole entry of a small file."""
-    return (
-        header(name, FILE, mode=mode, size=len(content), mtime_s=mtime_s)
-        + content
-        + padding(len(content))
-    )
-
-
-def symlink_entry(name: bytes, target: bytes, *, mtime_s: int = 0) -> bytes:
-    """Return the entry of a symbolic link."""
-    return header(name, SYMLINK, mode=0o777, size=0, mtime_s=mtime_s, link=target)
 
 
 @dataclass(frozen=True)
@@ -62,39 +47,6 @@ class SentFile:
         return self.status.st_size if stat.S_ISREG(self.status.st_mode) else 0
 
 
-def file_chunks(
-    name: bytes,
-    fd: int,
-    *,
-    mode: int | None = None,
-    status: os.stat_result | None = None,
-    on_content: Callable[[bytes], None] | None = None,
-) -> Iterator[bytes]:
-    """Yield the entry of an open regular file of any size, at its current length.
-
-    `status` is its fstat(2), if known; `on_content` is called with each part of the content.
-
-    Raises:
-        RepositoryRefused: the file became shorter meanwhile.
-    """
-    status = status or os.fstat(fd)
-    size = left = status.st_size
-    mode = stat.S_IMODE(status.st_mode) & 0o777 if mode is None else mode
-    yield header(name, FILE, mode=mode, size=size, mtime_s=int(status.st_mtime))
-    while left:
-        part = os.read(fd, min(left, CHUNK_BYTES))
-        if not part:
-            raise RepositoryRefused(
-                f"{os.fsdecode(name)!r} became shorter while it was read.",
-                hint="banger vm workspace prepare again, when nothing writes to it",
-            )
-        left -= len(part)
-        if on_content is not None:
-            on_content(part)
-        yield part
-    yield padding(size)
-
-
 def work_tree_chunks(
     top: Path,
     files: Iterable[WorkFile],
@@ -110,7 +62,7 @@ def work_tree_chunks(
         RepositoryRefused: a file may not be read, or changed while being read.
     """
     made: set[bytes] = set()
-    with open_work_tree(top) as tree:
+    with _stable_files(), open_work_tree(top) as tree:
         for file in files:
             entry = _work_file(tree, file, object_format)
             first = next(entry, None)
@@ -123,6 +75,18 @@ def work_tree_chunks(
             yield first
             status, blob = yield from entry
             on_file(SentFile(file.name, top, status, blob))
+
+
+@contextlib.contextmanager
+def _stable_files() -> Iterator[None]:
+    """Raise RepositoryRefused for a file that becomes shorter while it is read."""
+    try:
+        yield
+    except FileShrank as error:
+        raise RepositoryRefused(
+            f"{os.fsdecode(error.name)!r} became shorter while it was read.",
+            hint="banger vm workspace prepare again, when nothing writes to it",
+        ) from error
 
 
 def gathered(parts: Generator[bytes, None, None]) -> Generator[bytes, None, None]:

@@ -60,7 +60,7 @@ EXCHANGE = b"".join(
 
 async def run_true(connection: GuestConnection) -> None:
     done = await run(connection, [b"x"], stdin=b"i", deadline_s=5)
-    assert (done.status, done.stdout, done.stderr) == (3, b"out", b"err")
+    assert (done.status, done.untrusted_stdout, done.untrusted_stderr) == (3, b"out", b"err")
 
 
 async def start_and_wait(connection: GuestConnection) -> None:

@@ -118,16 +118,16 @@ def test_arguments_and_environment_are_bytes(with_agent: Play) -> None:
     async def body(connection: GuestConnection) -> None:
         odd = [b"a b", b"$(x)", b"", b"\xff\n", b"'"]
         done = await run(connection, [b"printf", b"%s|", *odd], deadline_s=D)
-        assert done.stdout == b"a b|$(x)||\xff\n|'|"
+        assert done.untrusted_stdout == b"a b|$(x)||\xff\n|'|"
         env = [(b"A", b"b=c \xfe")]
         done = await run(connection, [b"sh", b"-c", b'printf %s "$A"'], env=env, deadline_s=D)
-        assert done.stdout == b"b=c \xfe"
+        assert done.untrusted_stdout == b"b=c \xfe"
         done = await run(connection, [b"pwd"], cwd=b"/usr", deadline_s=D)
-        assert done.stdout == b"/usr\n"
+        assert done.untrusted_stdout == b"/usr\n"
         # A request of many frames.
         many = [b"x" * 1000] * 120
         done = await run(connection, [b"printf", b"%s", *many], deadline_s=D)
-        assert done.stdout == b"x" * 120_000
+        assert done.untrusted_stdout == b"x" * 120_000
         with pytest.raises(InvalidRequest):
             await run(connection, [b"nul\0"], deadline_s=D)
         with pytest.raises(InvalidRequest):
@@ -147,8 +147,8 @@ def test_data_of_any_size_goes_through_byte_exact(with_agent: Play, size: int) -
             connection, [b"sh", b"-c", b"tee /dev/stderr"], stdin=content, deadline_s=D
         )
         assert done.status == 0
-        assert done.stdout == content
-        assert done.stderr == content
+        assert done.untrusted_stdout == content
+        assert done.untrusted_stderr == content
 
     with_agent(body)
 
@@ -159,7 +159,7 @@ def test_a_command_that_does_not_read_its_input(with_agent: Play) -> None:
     async def body(connection: GuestConnection) -> None:
         content = bytes(3_000_000)
         done = await run(connection, [b"sh", b"-c", b"echo done"], stdin=content, deadline_s=D)
-        assert (done.status, done.stdout) == (0, b"done\n")
+        assert (done.status, done.untrusted_stdout) == (0, b"done\n")
         closing = [b"sh", b"-c", b"exec <&-; sleep 0.05; exit 5"]
         assert (await run(connection, closing, stdin=content, deadline_s=D)).status == 5
 
@@ -273,7 +273,7 @@ def test_a_slow_reader_stops_only_itself(with_agent: Play) -> None:
         async with await start_exec(connection, spec, deadline_s=D) as slow:
             runs = (run(connection, [b"echo", b"%d" % n], deadline_s=D) for n in range(20))
             for number, done in enumerate(await asyncio.gather(*runs)):
-                assert done.stdout == b"%d\n" % number
+                assert done.untrusted_stdout == b"%d\n" % number
             got = {STDOUT: 0, STDERR: 0}
             async for channel, data in slow.output():
                 got[channel] += len(data)
@@ -287,7 +287,7 @@ def test_a_hundred_in_a_row(with_agent: Play) -> None:
     async def body(connection: GuestConnection) -> None:
         for number in range(100):
             done = await run(connection, [b"echo", b"%d" % number], deadline_s=D)
-            assert done.stdout == b"%d\n" % number
+            assert done.untrusted_stdout == b"%d\n" % number
 
     with_agent(body)
 
@@ -344,7 +344,7 @@ def test_a_new_host_takes_over_in_the_middle_of_a_frame(agent_binary: Path) -> N
             assert transport is not None
             transport.pause_reading()
             second = await connect(agent.socket.dup(), deadline_s=D)
-            assert (await run(second, [b"echo", b"hi"], deadline_s=D)).stdout == b"hi\n"
+            assert (await run(second, [b"echo", b"hi"], deadline_s=D)).untrusted_stdout == b"hi\n"
             transport.abort()
             await first.wait_closed()
             agent.socket.close()

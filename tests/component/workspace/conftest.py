@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from banger.guest import GuestFiles
 from banger.model.vm import WorkspaceRecord
 from banger.workspace import (
     PreparedWorkspace,
@@ -19,7 +20,6 @@ from banger.workspace import (
     inspect_repository,
     plan_import,
 )
-from banger.workspace.guestfiles import GuestFiles
 from tests.support import repositories as repo
 from tests.support.local_guest import LocalGuest
 

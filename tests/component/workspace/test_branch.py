@@ -19,9 +19,9 @@ from banger.errors import (
     UnsafeBranch,
     WorkspaceNotFound,
 )
+from banger.guest import Completed, GuestFiles, GuestOutput
 from banger.model.entries import GuestEntry
-from banger.workspace import Completed, ExportedBranch, export_branch, export_patch, guestcommits
-from banger.workspace.guestfiles import GuestFiles, GuestOutput
+from banger.workspace import ExportedBranch, export_branch, export_patch, guestcommits
 from tests.component.workspace.conftest import DEADLINE_S, Trip
 from tests.support import repositories as repo
 from tests.support.local_guest import LocalGuest

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.engine.verbs.guestfiles import ConnectedGuest
+from banger.guest import ConnectedGuest
 from banger.model.vm import WorkspaceRecord
 from banger.workspace import (
     export_branch,

@@ -130,7 +130,7 @@ async def _settle_guest(machine: Machine, _: SettleGuest) -> None:
             [b"systemctl", b"is-system-running", b"--wait"],
             deadline_s=STEP_DEADLINE_S,
         )
-        state = asked.stdout.decode("ascii", "replace").strip()
+        state = asked.untrusted_stdout.decode("ascii", "replace").strip()
         if state in SETTLED:
             return
         await asyncio.sleep(SETTLE_POLL_S)

@@ -12,7 +12,7 @@ from __future__ import annotations
 import contextlib
 from collections.abc import AsyncGenerator, Callable
 
-from banger import store, workspace
+from banger import guest, store, workspace
 from banger.api.requests import (
     WorkspaceExport,
     WorkspaceExportBranch,
@@ -25,7 +25,6 @@ from banger.engine.state.lookup import get_connection, get_vm, reload_vm
 from banger.engine.state.operations import Operation
 from banger.engine.state.runtime import hold_workspace
 from banger.engine.transitions.sweep import sweep_bases
-from banger.engine.verbs.guestfiles import ConnectedGuest
 from banger.errors import WorkspaceNotFound
 from banger.host.files import ensure_private_dir
 from banger.model.vm import VmRecord, WorkspaceRecord
@@ -64,7 +63,7 @@ async def prepare_workspace(
     plan = await _plan(engine, params)
     async with hold_workspace(engine.runtime(record.id), op):
         done = await workspace.import_workspace(
-            ConnectedGuest(connection),
+            guest.ConnectedGuest(connection),
             plan,
             deadline_s=TRANSFER_DEADLINE_S,
             bases=engine.layout.workspaces,
@@ -108,7 +107,7 @@ async def export_workspace(
     async with hold_workspace(engine.runtime(record.id), op):
         prepared = _require_workspace(await reload_vm(engine, record.id))
         patch = workspace.export_patch(
-            ConnectedGuest(connection),
+            guest.ConnectedGuest(connection),
             prepared,
             deadline_s=TRANSFER_DEADLINE_S,
             bases=engine.layout.workspaces,
@@ -130,7 +129,7 @@ async def export_workspace_branch(
     async with hold_workspace(engine.runtime(record.id), op):
         op.progress("fetch")
         done = await workspace.export_branch(
-            ConnectedGuest(connection),
+            guest.ConnectedGuest(connection),
             _require_workspace(await reload_vm(engine, record.id)),
             branch=params.branch,
             include_uncommitted=params.include_uncommitted,

@@ -1,6 +1,6 @@
 """Images from layers: OCI and Docker layers, archives and root tars, merged into one root.
 
-header, entries   tar headers to checked entries; pure
+entries           tar headers (`banger.tar`) to checked entries; pure
 unpacking, index  a layer's file to its entries: digest, limits
 tree              the merge; pure
 emit              the merged tree as one tar stream

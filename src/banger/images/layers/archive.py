@@ -26,7 +26,6 @@ from msgspec import Struct
 
 from banger.errors import ImageInvalid, ImageUnsupported, InvalidRequest
 from banger.host.files import space_errors
-from banger.host.tarformat import BLOCK
 from banger.images.content import (
     CONFIG_BYTES_MAX,
     INDEX_TYPES,
@@ -38,7 +37,6 @@ from banger.images.content import (
     require_same_layers,
 )
 from banger.images.layers.dockerv1 import REPOSITORIES, is_layer_tar, open_v1
-from banger.images.layers.entries import shown
 from banger.images.layers.files import (
     DirectoryFiles,
     Files,
@@ -47,12 +45,13 @@ from banger.images.layers.files import (
     parse_host_config,
     read_whole,
 )
-from banger.images.layers.header import is_header
 from banger.images.layers.index import next_entry
 from banger.images.layers.limits import TAR_BYTES_MAX
 from banger.images.layers.unpacking import CHUNK_BYTES, Blob, TarStream
 from banger.images.layers.work import Contents, Layer, Report, open_blob
 from banger.images.platforms import choose_manifest, host_platform, is_for
+from banger.tar.format import BLOCK, shown
+from banger.tar.header import is_header
 
 DOCKER_MANIFEST = "manifest.json"
 OCI_INDEX = "index.json"

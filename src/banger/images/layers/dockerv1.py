@@ -17,10 +17,10 @@ from msgspec import Raw, Struct
 
 from banger.errors import ImageInvalid, ImageUnsupported
 from banger.images.content import CONFIG_BYTES_MAX, LAYERS_MAX, MANIFEST_BYTES_MAX, ImageConfig
-from banger.images.layers.entries import shown
 from banger.images.layers.files import Files, get_file, parse_host_config, read_whole
 from banger.images.layers.unpacking import Blob
 from banger.images.layers.work import Contents, Layer
+from banger.tar.format import shown
 
 REPOSITORIES = "repositories"
 _LAYER_TAR = re.compile(rb"[0-9a-f]{64}/layer\.tar")

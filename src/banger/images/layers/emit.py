@@ -15,12 +15,14 @@ from collections.abc import Callable, Iterator, Sequence
 from msgspec import Struct
 
 from banger.errors import ImageInvalid, ImageUnsupported
-from banger.host import tarformat as tar
-from banger.images.layers.entries import MINOR_BITS, Entry, shown
-from banger.images.layers.header import XATTR
+from banger.images.layers.entries import MINOR_BITS, Entry
 from banger.images.layers.limits import DIRECTORY_ENTRIES_MAX, OWNERS_MAX
 from banger.images.layers.tree import Directory, Tree, path_of
 from banger.images.layers.unpacking import Blob, TarStream
+from banger.tar import format as tar
+from banger.tar.format import XATTR, padding, shown
+from banger.tar.header import Malformed
+from banger.tar.write import header, pax_header
 
 _TYPES = {
     stat.S_IFREG: tar.FILE,
@@ -146,14 +148,17 @@ def _owner_carrier(root: Directory) -> Directory:
 
 
 def _content(stream: TarStream, entry: Entry) -> Iterator[memoryview | bytes]:
-    stream.skip(entry.offset - stream.position)
+    try:
+        stream.skip(entry.offset - stream.position)
+    except Malformed as error:
+        raise ImageInvalid("A layer changed while it was read.") from error
     left = entry.size
     for piece in stream.pieces(entry.size):
         left -= len(piece)
         yield piece
     if left:
         raise ImageInvalid("A layer changed while it was read.")
-    yield tar.padding(entry.size)
+    yield padding(entry.size)
 
 
 def _path(inode: Entry) -> bytes:
@@ -164,8 +169,8 @@ def _path(inode: Entry) -> bytes:
 def _header(path: bytes, entry: Entry) -> bytes:
     extra = b""
     if entry.xattrs:
-        extra = tar.pax_header((XATTR + name, value) for name, value in entry.xattrs)
-    return extra + tar.header(
+        extra = pax_header((XATTR + name, value) for name, value in entry.xattrs)
+    return extra + header(
         path,
         _TYPES[entry.kind],
         mode=entry.mode,
@@ -178,4 +183,4 @@ def _header(path: bytes, entry: Entry) -> bytes:
 
 
 def _link(path: bytes, target: bytes) -> bytes:
-    return tar.header(path, tar.HARD_LINK, mode=0, size=0, mtime_s=0, link=target)
+    return header(path, tar.HARD_LINK, mode=0, size=0, mtime_s=0, link=target)

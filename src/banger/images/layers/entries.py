@@ -13,13 +13,11 @@ import stat
 from msgspec import Struct
 
 from banger.errors import ImageInvalid, ImageUnsupported
-from banger.host import tarformat as tar
-from banger.images.layers.header import XATTR, Header
-from banger.images.layers.limits import (
-    ATTRIBUTE_BYTES_MAX,
-    COMPONENT_BYTES_MAX,
-    PATH_BYTES_MAX,
-)
+from banger.images.layers.limits import ATTRIBUTE_BYTES_MAX
+from banger.tar import format as tar
+from banger.tar.format import PATH_BYTES_MAX, XATTR, shown
+from banger.tar.header import Header
+from banger.tar.read import parse_path
 
 WHITEOUT = b".wh."
 OPAQUE = b".wh..wh..opq"
@@ -81,7 +79,7 @@ def parse_entry(header: Header, records: dict[bytes, bytes], *, offset: int) -> 
     """Return the entry of a header to which the extensions have been applied.
 
     Raises:
-        ImageInvalid: a value is not possible.
+        ImageInvalid, Malformed: a value is not possible.
         ImageUnsupported: it is of a kind that we cannot keep.
     """
     kind = _kind(header)
@@ -111,26 +109,6 @@ def parse_entry(header: Header, records: dict[bytes, bytes], *, offset: int) -> 
         name.startswith(_OVERLAY_ATTRIBUTES) for name, _ in entry.xattrs
     )
     return entry
-
-
-def parse_path(untrusted: bytes) -> bytes:
-    """Return a name without `./` and leading slashes.
-
-    Raises:
-        ImageInvalid: it leaves the root, or no file can have it.
-    """
-    parts = [part for part in untrusted.split(b"/") if part not in (b"", b".")]
-    path = b"/".join(parts)
-    if not untrusted or b".." in parts:
-        raise ImageInvalid(f"A layer has the name {shown(untrusted)}, which may leave the root.")
-    if len(path) > PATH_BYTES_MAX or any(len(part) > COMPONENT_BYTES_MAX for part in parts):
-        raise ImageInvalid(f"A layer has a name that is too long: {shown(untrusted)}.")
-    return path
-
-
-def shown(name: bytes) -> str:
-    """Return a name for a message: short, and without anything that a terminal obeys."""
-    return ascii(name[:80].decode("utf-8", "replace")) + ("..." if len(name) > 80 else "")
 
 
 def _kind(header: Header) -> int:

@@ -12,12 +12,15 @@ from typing import Protocol
 
 from banger.errors import ImageInvalid, ImageUnsupported
 from banger.images.content import ImageConfig, parse_config
-from banger.images.layers.entries import LINK, Entry, parse_path, shown
+from banger.images.layers.entries import LINK, Entry
 from banger.images.layers.index import read_entries
 from banger.images.layers.limits import Budget
 from banger.images.layers.unpacking import Blob, TarStream
 from banger.images.layers.work import open_blob
 from banger.images.platforms import host_platform, is_for
+from banger.tar.format import shown
+from banger.tar.header import Malformed
+from banger.tar.read import parse_path
 
 LINKS_MAX = 4
 
@@ -38,7 +41,7 @@ class TarFiles:
 
     def find(self, name: str) -> Blob | None:
         """Return a file; links inside the tar are followed."""
-        entry = self._entries.get(parse_path(name.encode("utf-8", "surrogateescape")))
+        entry = self._entries.get(_parse_name(name))
         for _ in range(LINKS_MAX):
             # Older `docker save` wrote a layer once, and links to it.
             if entry is None or entry.kind not in (stat.S_IFLNK, LINK):
@@ -57,7 +60,7 @@ class DirectoryFiles:
 
     def find(self, name: str) -> Blob | None:
         """Return a file."""
-        path = os.path.join(self._top, os.fsdecode(parse_path(name.encode())))
+        path = os.path.join(self._top, os.fsdecode(_parse_name(name)))
         return open_blob(path) if os.path.lexists(path) else None
 
 
@@ -95,6 +98,13 @@ def parse_host_config(untrusted: bytes) -> ImageConfig:
     if not is_for(config.platform, host_platform()):
         raise ImageUnsupported(f"The image is for {config.platform}, not for {host_platform()}.")
     return config
+
+
+def _parse_name(untrusted: str) -> bytes:
+    try:
+        return parse_path(untrusted.encode("utf-8", "surrogateescape"))
+    except Malformed as error:
+        raise ImageInvalid(f"A layer {error}.") from error
 
 
 def _link_target(entry: Entry) -> bytes:

@@ -13,8 +13,6 @@ ENTRIES_MAX = 250_000
 """Of all layers of an image, with the directories that are only implied."""
 NAME_BYTES_MAX = 24 * 1024 * 1024
 """Of all names and link targets; also of what has to be walked to place them."""
-PATH_BYTES_MAX = 4095
-COMPONENT_BYTES_MAX = 255
 ATTRIBUTE_BYTES_MAX = 64 * 1024
 """Of one extended attribute; the kernel's own limit."""
 ATTRIBUTES_MAX = 4 * 1024 * 1024

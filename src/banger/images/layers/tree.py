@@ -22,8 +22,9 @@ import stat
 from collections.abc import Sequence
 
 from banger.errors import ImageInvalid, ImageUnsupported
-from banger.images.layers.entries import AUFS, LINK, OPAQUE, WHITEOUT, Entry, shown
-from banger.images.layers.limits import PATH_BYTES_MAX, SYMLINKS_MAX, Budget
+from banger.images.layers.entries import AUFS, LINK, OPAQUE, WHITEOUT, Entry
+from banger.images.layers.limits import SYMLINKS_MAX, Budget
+from banger.tar.format import PATH_BYTES_MAX, shown
 
 
 class Directory:

@@ -16,6 +16,8 @@ from msgspec import Struct
 
 from banger.errors import ImageInvalid
 from banger.images.layers.limits import require_density
+from banger.tar.header import Malformed
+from banger.tar.read import ChunkSource
 
 CHUNK_BYTES = 512 * 1024
 READ_BYTES = 128 * 1024
@@ -35,67 +37,42 @@ class Blob(Struct, frozen=True):
     size: int
 
 
-class TarStream:
+class TarStream(ChunkSource):
     """What is unpacked of a blob, read once from beginning to end."""
 
     def __init__(self, blob: Blob, *, on_bytes: Callable[[bytes], object] | None = None) -> None:
         """`on_bytes` gets every unpacked byte once, also those that are skipped."""
         self._source = _Source(blob)
-        self._chunks, self.is_packed = _unpack(self._source)
+        chunks, self.is_packed = _unpack(self._source)
+        super().__init__(chunks)
         self._on_bytes = on_bytes
-        self._chunk = memoryview(b"")
-        self._unpacked = 0
-
-    @property
-    def position(self) -> int:
-        """How many bytes have been read or skipped."""
-        return self._unpacked - len(self._chunk)
-
-    def read(self, size: int) -> bytes:
-        """Return so many bytes; fewer only at the end."""
-        if len(self._chunk) >= size:
-            taken, self._chunk = self._chunk[:size], self._chunk[size:]
-            return bytes(taken)
-        return b"".join(self.pieces(size))
-
-    def pieces(self, size: int) -> Iterator[memoryview]:
-        """Yield so many bytes in pieces; fewer only at the end."""
-        while size and (self._chunk or self._advance()):
-            taken = self._chunk[:size]
-            self._chunk = self._chunk[len(taken) :]
-            size -= len(taken)
-            yield taken
 
     def skip(self, size: int) -> None:
         """Read so many bytes and drop them.
 
         Raises:
-            ImageInvalid: there are fewer.
+            Malformed: there are fewer.
         """
         if self._on_bytes is None and not self.is_packed:
-            if not self._unpacked:
+            if not self._taken:
                 self._advance()  # the source is behind the first piece already
             passed = max(0, size - len(self._chunk))
             self._source.pass_over(passed)
-            self._unpacked += passed
+            self._taken += passed
             size -= passed
-        left = size - sum(map(len, self.pieces(size)))
-        if left:
-            raise ImageInvalid("A layer ends in the middle of a file.")
+        super().skip(size)
 
     def drain(self) -> None:
         """Read to the end."""
         while self._advance():
             pass
 
-    def _advance(self) -> bool:
-        chunk = next(self._chunks, b"")
-        self._unpacked += len(chunk)
-        require_density(self._unpacked, self._source.position)
-        if self._on_bytes is not None:
+    def _take_chunk(self) -> bytes | None:
+        chunk = super()._take_chunk()
+        require_density(self._taken + len(chunk or b""), self._source.position)
+        if chunk and self._on_bytes is not None:
             self._on_bytes(chunk)
-        self._chunk = memoryview(chunk)
-        return bool(chunk)
+        return chunk
 
 
 class _Source:
@@ -107,7 +84,7 @@ class _Source:
 
     def pass_over(self, size: int) -> None:
         if size > self._blob.size - self.position:
-            raise ImageInvalid("A layer ends in the middle of a file.")
+            raise Malformed("ends in the middle of a file")
         self.position += size
 
     def read(self, size: int) -> bytes:

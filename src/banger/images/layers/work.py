@@ -17,7 +17,6 @@ from pathlib import Path
 from msgspec import Struct
 
 from banger.errors import InvalidRequest, NoSpace
-from banger.host.tarformat import END_OF_TAR
 from banger.images.content import ImageConfig
 from banger.images.layers.emit import plan_stream, write_stream
 from banger.images.layers.index import LayerIndex, index_layer
@@ -27,6 +26,7 @@ from banger.images.layers.root import find_init, has_program, require_mount_poin
 from banger.images.layers.tree import Tree
 from banger.images.layers.unpacking import Blob
 from banger.sizes import format_size
+from banger.tar.format import END_OF_TAR
 
 READERS = 2
 """Threads that index: unpacking and hashing leave Python's lock, parsing does not."""

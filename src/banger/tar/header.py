@@ -1,8 +1,11 @@
-"""Tar headers of layers, parsed strictly. Pure.
+"""Tar headers and pax records, parsed strictly. Pure.
 
 Formats: POSIX ustar and pax (pax(1)), GNU tar's long names and base-256 numbers, v7. Where
-readers of tar differ, so that two of them would see two images, the header is refused;
-else it means what it means to Go's archive/tar, which made nearly all images.
+readers of tar differ, so that two of them would see two trees, the header is refused;
+else it means what it means to Go's archive/tar, which wrote nearly all images.
+
+Errors are raised as `Malformed`, whose text continues a sentence ("A layer ...", "The archive
+..."); each caller makes an error of its own of it.
 """
 
 from __future__ import annotations
@@ -11,22 +14,24 @@ import re
 
 from msgspec import Struct
 
-from banger.errors import ImageInvalid
-from banger.host.tarformat import BLOCK, FILE
+from banger.tar.format import BLOCK, CONTIGUOUS, FILE, XATTR
 
-CONTIGUOUS, PAX_GLOBAL = b"7", b"g"
-EXTENSION_BYTES_MAX = 1024 * 1024
-"""Of the content of a pax or GNU header."""
-
-XATTR = b"SCHILY.xattr."
 _MEANINGFUL = (b"path", b"linkpath", b"size", b"uid", b"gid")
 _OCTAL = re.compile(rb"[0-7]+")
 _DECIMAL = re.compile(rb"[0-9]{1,20}")
-_TIME = re.compile(rb"(-?[0-9]{1,20})(?:\.[0-9]*)?")
+_TIME = re.compile(rb"(-?)([0-9]{1,20})(?:\.([0-9]*))?")
+
+
+class Malformed(ValueError):
+    """The stream violates the format; the text is a predicate: "ends in the middle of a file"."""
+
+
+Records = dict[bytes, bytes]
+"""Keys and values of a pax header."""
 
 
 class Header(Struct, gc=False):
-    """One header block, as it is written; pax records may override it."""
+    """One header block; pax records may override its fields."""
 
     kind: bytes
     name: bytes
@@ -38,16 +43,18 @@ class Header(Struct, gc=False):
     size: int
     major: int = 0
     minor: int = 0
+    mtime_fraction_ns: int = 0
+    """Nanoseconds after `mtime`; only pax records have them."""
 
 
 def parse_header(untrusted: bytes) -> Header:
     """Return a header block's fields.
 
     Raises:
-        ImageInvalid: it is none.
+        Malformed: the block is no header.
     """
     if _sum(untrusted) != _number(untrusted[148:156], "checksum"):
-        raise ImageInvalid("A layer is not a tar archive, or is damaged: a checksum is wrong.")
+        raise Malformed("is not a tar archive, or is damaged: a checksum is wrong")
     header = Header(
         kind=untrusted[156:157],
         name=_text(untrusted[:100]),
@@ -80,13 +87,13 @@ def is_header(untrusted: bytes) -> bool:
     return _OCTAL.fullmatch(digits) is not None and int(digits, 8) == _sum(untrusted)
 
 
-def parse_pax(untrusted: bytes) -> dict[bytes, bytes]:
+def parse_pax(untrusted: bytes) -> Records:
     """Return the records of a pax header: `LENGTH KEY=VALUE` and a newline, LENGTH in all.
 
     Raises:
-        ImageInvalid: they are not of this form.
+        Malformed: they are not of this form.
     """
-    records: dict[bytes, bytes] = {}
+    records: Records = {}
     at = 0
     while at < len(untrusted):
         space = untrusted.find(b" ", at, at + 21)
@@ -94,21 +101,21 @@ def parse_pax(untrusted: bytes) -> dict[bytes, bytes]:
         end = at + int(length) if _DECIMAL.fullmatch(length) else 0
         key, equals, value = untrusted[space + 1 : end - 1].partition(b"=")
         if not space < end <= len(untrusted) or untrusted[end - 1 : end] != b"\n" or not equals:
-            raise ImageInvalid("A layer has a pax header that cannot be read.")
+            raise Malformed("has a pax header that cannot be read")
         records[key] = value
         at = end
     return records
 
 
-def apply_pax(header: Header, records: dict[bytes, bytes]) -> None:
+def apply_pax(header: Header, records: Records) -> None:
     """Let pax records override a header's fields.
 
     Raises:
-        ImageInvalid: a record's value is not possible.
+        Malformed: a record's value is not possible.
     """
     for key, value in records.items():
         if key.startswith(b"GNU.sparse."):
-            raise ImageInvalid("A layer has a sparse file in a form that is not supported.")
+            raise Malformed("has a sparse file in a form that is not supported")
         if not value:  # POSIX: as if the record were not there
             continue
         match key:
@@ -123,26 +130,34 @@ def apply_pax(header: Header, records: dict[bytes, bytes]) -> None:
             case b"gid":
                 header.gid = _decimal(value, key)
             case b"mtime":
-                found = _TIME.fullmatch(value)
-                if not found:
-                    raise ImageInvalid("A layer has a pax header with a bad time.")
-                header.mtime = int(found[1])
+                header.mtime, header.mtime_fraction_ns = _time(value)
 
 
-def require_harmless(records: dict[bytes, bytes]) -> None:
+def require_harmless(records: Records) -> None:
     """Check a global pax header: readers differ in whether it changes the entries behind it.
 
     Raises:
-        ImageInvalid: it would.
+        Malformed: it would.
     """
     for key in records:
         if key in _MEANINGFUL or key.startswith((b"GNU.sparse.", XATTR)):
-            raise ImageInvalid(f"A layer has a global pax header with {key[:40]!r}.")
+            raise Malformed(f"has a global pax header with {key[:40]!r}")
 
 
 def _sum(block: bytes) -> int:
     """Return a header's checksum, to which its own field counts as eight spaces."""
     return sum(block) - sum(block[148:156]) + 8 * 32
+
+
+def _time(value: bytes) -> tuple[int, int]:
+    """Return seconds, rounded down, and the nanoseconds after them."""
+    found = _TIME.fullmatch(value)
+    if not found:
+        raise Malformed("has a pax header with a bad time")
+    seconds, fraction_ns = int(found[2]), int((found[3] or b"")[:9].ljust(9, b"0"))
+    if not found[1]:
+        return seconds, fraction_ns
+    return (-seconds - 1, 10**9 - fraction_ns) if fraction_ns else (-seconds, 0)
 
 
 def _text(field: bytes) -> bytes:
@@ -151,7 +166,7 @@ def _text(field: bytes) -> bytes:
 
 def _whole(value: bytes) -> bytes:
     if b"\0" in value:
-        raise ImageInvalid("A layer has a name with a NUL.")
+        raise Malformed("has a name with a NUL")
     return value
 
 
@@ -164,11 +179,11 @@ def _number(field: bytes, what: str) -> int:
     if not digits:
         return 0
     if not _OCTAL.fullmatch(digits):
-        raise ImageInvalid(f"A layer is not a tar archive, or is damaged: a {what} is no number.")
+        raise Malformed(f"is not a tar archive, or is damaged: a {what} is no number")
     return int(digits, 8)
 
 
 def _decimal(value: bytes, key: bytes) -> int:
     if not _DECIMAL.fullmatch(value):
-        raise ImageInvalid(f"A layer has a pax header with a bad {key.decode()}.")
+        raise Malformed(f"has a pax header with a bad {key.decode()}")
     return int(value)

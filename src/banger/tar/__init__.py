@@ -1,0 +1,15 @@
+"""Tar streams: one strict reader, one writer, one extractor for all rooms and the command line.
+
+    format    names and numbers of the format
+    write     headers and entries as bytes; pure, but for the content of an open file
+    read      a stream to headers; pure
+    extract   a stream to files beneath one directory
+    pack      a file or a tree of this host to a stream
+
+Reads and writes only below the descriptors or paths that it is given; starts no process and
+takes no lock. A stream to be read is hostile: what two readers of tar could read differently is
+refused, names never leave the top, and every header and list is bounded.
+
+`extract` creates each file under a temporary name and renames it, so a process that dies leaves no
+half file under a real name: at most one `.banger-cp.*` file beside it.
+"""
