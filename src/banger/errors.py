@@ -267,6 +267,12 @@ class GuestPathNotFound(GuestRefused):
     code = "guest-path-not-found"
 
 
+class CopyRefused(OperationFailed):
+    """A file cannot be copied as it is sent, or what is at the target is in its way."""
+
+    code = "copy-refused"
+
+
 class GuestOutputTooBig(OperationFailed):
     """A command that banger ran in the guest exceeded its output limit and was killed."""
 

@@ -179,6 +179,35 @@ class VmExec(Params, frozen=True):
     detach: bool = False
 
 
+class VmStatFile(Params, frozen=True):
+    ref: str
+    path: str
+    """A relative path is below the workspace, else the working directory of the image, else the
+    user's home. Bytes that are not UTF-8 are written as surrogate escapes."""
+    follow: bool = False
+    """Follow a symbolic link."""
+
+
+class VmCopyOut(Params, frozen=True):
+    """The stream is a tar on channel 1. It comes from the guest: extract it with care."""
+
+    ref: str
+    path: str
+    """As of `vm.stat_file`. A path that ends with `/.` means the content of the directory."""
+    follow: bool = False
+    """Follow a symbolic link at the path; links below it are copied."""
+
+
+class VmCopyIn(Params, frozen=True):
+    """Send a tar on channel 0, then the control `eof`; the exit says that all was extracted."""
+
+    ref: str
+    path: str
+    """An existing directory, as of `vm.stat_file`."""
+    keep_owners: bool = False
+    """Keep the user and group IDs of the archive; else everything is owned by root."""
+
+
 class VmLogs(Params, frozen=True):
     ref: str
     log: Literal["console", "vmm"] = "console"

@@ -240,6 +240,31 @@ class StartedStream(Struct, frozen=True, kw_only=True):
     """The connection is a stream from here on."""
 
 
+class GuestFile(Struct, frozen=True, kw_only=True):
+    """A file in a guest."""
+
+    path: str
+    """Absolute path."""
+    kind: Literal["file", "directory", "link", "other"]
+    mode: int
+    """Permission bits."""
+    size: int
+    modified_at: float
+    target: str | None
+    """Target of a symbolic link."""
+
+
+class StartedCopy(Struct, frozen=True, kw_only=True):
+    """The connection is a stream from here on."""
+
+    path: str
+    """The requested path, absolute."""
+    file: GuestFile
+    """What is copied; its path differs from `path` if a link was followed."""
+    name: str
+    """Name of the file or tree in the archive; empty if the archive has only its content."""
+
+
 class StartedExport(Struct, frozen=True, kw_only=True):
     """The connection is a stream from here on."""
 

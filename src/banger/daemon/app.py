@@ -9,6 +9,7 @@ from banger import engine as verbs
 from banger.api.requests import VmList
 from banger.daemon.calls import Handlers
 from banger.daemon.handlers.artifacts import artifact_handlers
+from banger.daemon.handlers.copies import copy_handlers
 from banger.daemon.handlers.daemon import daemon_handlers
 from banger.daemon.handlers.events import event_handlers
 from banger.daemon.handlers.guest import guest_handlers
@@ -37,6 +38,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             **vm_handlers(engine),
             **query_handlers(engine),
             **guest_handlers(engine),
+            **copy_handlers(engine),
             **snapshot_handlers(engine),
             **workspace_handlers(engine),
             **artifact_handlers(engine),

@@ -16,6 +16,7 @@ from banger.engine.state.engine import Engine
 from banger.engine.upkeep.opening import open_engine
 from banger.engine.verbs.commit import commit_vm
 from banger.engine.verbs.consoles import open_console
+from banger.engine.verbs.copies import copy_in, find_copy_target, open_copy_out, stat_file
 from banger.engine.verbs.create import create_vm
 from banger.engine.verbs.execs import start_exec
 from banger.engine.verbs.fork import fork_vm
@@ -85,6 +86,7 @@ __all__ = [
     "cancel_operation",
     "collect_garbage",
     "commit_vm",
+    "copy_in",
     "create_snapshot",
     "create_vm",
     "delete_ephemeral_vm",
@@ -96,6 +98,7 @@ __all__ = [
     "export_workspace",
     "export_workspace_branch",
     "fetch_kernel",
+    "find_copy_target",
     "fork_vm",
     "import_image",
     "import_kernel",
@@ -111,6 +114,7 @@ __all__ = [
     "list_templates",
     "list_vms",
     "open_console",
+    "open_copy_out",
     "open_engine",
     "open_log",
     "pause_vm",
@@ -134,6 +138,7 @@ __all__ = [
     "show_vm",
     "start_exec",
     "start_vm",
+    "stat_file",
     "stop_vm",
     "watch_vms",
 ]

@@ -10,13 +10,13 @@ from banger.errors import DeadlineExceeded
 
 
 @contextlib.asynccontextmanager
-async def deadline(what: str, seconds: float) -> AsyncIterator[None]:
-    """Raise DeadlineExceeded, which names the unfinished work, after `seconds`."""
+async def deadline(what: str, seconds: float | None) -> AsyncIterator[None]:
+    """Raise DeadlineExceeded, which names the unfinished work, after `seconds`; None: never."""
     try:
         async with asyncio.timeout(seconds) as scope:
             yield
     except TimeoutError as error:
-        if not scope.expired():
+        if seconds is None or not scope.expired():
             raise
         raise DeadlineExceeded(
             f"{what[:1].upper()}{what[1:]} did not finish within {seconds:g} s."

@@ -6,6 +6,7 @@ code that unpacks an archive checks it (hazards E1, E3).
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
@@ -50,14 +51,15 @@ async def tar_in(
     path: bytes,
     chunks: AsyncIterator[bytes],
     *,
-    deadline_s: float,
+    deadline_s: float | None,
     empty_first: bool = False,
     owner: tuple[int, int] | None = None,
 ) -> Transferred:
     """Unpack a tar stream below `path`; `owner` (uid, gid) replaces the archive's owners.
 
     If `chunks` raises or the call is cancelled, the agent stops, and files unpacked so far
-    stay. The caller closes `chunks`.
+    stay. If the agent or the guest fails, the call ends at once, whether `chunks` yields or not.
+    The caller closes `chunks`.
 
     Raises:
         GuestRefused: `bad-archive`, `unsafe-path`, `io` (also a full disk).
@@ -68,8 +70,17 @@ async def tar_in(
         fields += [(Tag.UID, u64(owner[0])), (Tag.GID, u64(owner[1]))]
     request = Request(Kind.TAR_IN, what, encode_fields(fields), REFUSALS)
     async with deadline(what, deadline_s), await connection.open_stream(request) as stream:
-        await _send_all(stream, chunks)
-        return _parse_transferred(await stream.result())
+        sender = asyncio.create_task(_send_all(stream, chunks))
+        answer = asyncio.create_task(stream.result())
+        try:
+            await asyncio.wait({sender, answer}, return_when=asyncio.FIRST_EXCEPTION)
+            if sender.done():
+                sender.result()
+            return _parse_transferred(answer.result())
+        finally:
+            sender.cancel()
+            answer.cancel()
+            await asyncio.gather(sender, answer, return_exceptions=True)
 
 
 @contextlib.asynccontextmanager
@@ -78,7 +89,7 @@ async def tar_out(
     path: bytes,
     names: Sequence[bytes] = (),
     *,
-    deadline_s: float,
+    deadline_s: float | None,
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """Pack `path`, or only `names` below it, and yield an iterator of the archive's bytes.
 

@@ -6,9 +6,10 @@ that `file_chunks` reads an open file.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 
 from banger.tar.format import (
     BLOCK,
@@ -31,6 +32,26 @@ class FileShrank(Exception):
     def __init__(self, name: bytes) -> None:
         super().__init__(name)
         self.name = name
+
+
+def gathered(parts: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+    """Yield the same bytes in chunks of about CHUNK_BYTES, since each costs a thread switch."""
+    with contextlib.closing(parts):
+        yield from _gathered(parts)
+
+
+def _gathered(parts: Iterable[bytes]) -> Iterator[bytes]:
+    waiting: list[bytes] = []
+    size = 0
+    for part in parts:
+        waiting.append(part)
+        size += len(part)
+        if size >= CHUNK_BYTES:
+            yield b"".join(waiting)
+            waiting.clear()
+            size = 0
+    if waiting:
+        yield b"".join(waiting)
 
 
 def header(

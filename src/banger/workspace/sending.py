@@ -15,13 +15,14 @@ from pathlib import Path
 
 from banger.guest import GuestFiles
 from banger.tar.format import END_OF_TAR
+from banger.tar.write import gathered
 from banger.workspace.basemaking import PutIn, save_base
 from banger.workspace.facts import ImportPlan, Progress, RepositoryFacts, WorkFile
 from banger.workspace.guestindex import guest_index
 from banger.workspace.names import parents
 from banger.workspace.packing import Material, gather_material, make_pack
 from banger.workspace.skeleton import git_dir_chunks
-from banger.workspace.tarstream import SentFile, gathered, work_tree_chunks
+from banger.workspace.tarstream import SentFile, work_tree_chunks
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,6 @@ from pathlib import Path
 
 from banger.errors import RepositoryRefused
 from banger.tar.write import (
-    CHUNK_BYTES,
     FileShrank,
     directory_entry,
     file_chunks,
@@ -87,26 +86,6 @@ def _stable_files() -> Iterator[None]:
             f"{os.fsdecode(error.name)!r} became shorter while it was read.",
             hint="banger vm workspace prepare again, when nothing writes to it",
         ) from error
-
-
-def gathered(parts: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
-    """Yield the same bytes in chunks of about CHUNK_BYTES, since each costs a thread switch."""
-    with contextlib.closing(parts):
-        yield from _gathered(parts)
-
-
-def _gathered(parts: Iterable[bytes]) -> Iterator[bytes]:
-    waiting: list[bytes] = []
-    size = 0
-    for part in parts:
-        waiting.append(part)
-        size += len(part)
-        if size >= CHUNK_BYTES:
-            yield b"".join(waiting)
-            waiting.clear()
-            size = 0
-    if waiting:
-        yield b"".join(waiting)
 
 
 def _work_file(

@@ -23,10 +23,12 @@ def with_sources(environ: Mapping[str, str]) -> dict[str, str]:
 
 
 @contextlib.contextmanager
-def scripted_daemon(environ: Mapping[str, str]) -> Iterator[subprocess.Popen[bytes]]:
+def scripted_daemon(
+    environ: Mapping[str, str], program: str = "tests.component.daemon.scripted"
+) -> Iterator[subprocess.Popen[bytes]]:
     """A scripted daemon that can be connected to, ended on leaving."""
     reading, writing = os.pipe()
-    argv = [sys.executable, "-m", "tests.component.daemon.scripted", "--ready-fd", str(writing)]
+    argv = [sys.executable, "-m", program, "--ready-fd", str(writing)]
     with subprocess.Popen(argv, env=with_sources(environ), pass_fds=(writing,)) as process:
         os.close(writing)
         try:

@@ -71,3 +71,8 @@ def test_a_file_that_grows_is_sent_as_long_as_it_was(tmp_path: Path) -> None:
     path.write_bytes(b"y" * 5000)
     assert read(first + b"".join(chunks))[0].size == 1000
     os.close(fd)
+
+
+@given(st.lists(st.binary(min_size=1, max_size=2000)))
+def test_gathering_changes_no_byte(parts: list[bytes]) -> None:
+    assert b"".join(write.gathered(part for part in parts)) == b"".join(parts)

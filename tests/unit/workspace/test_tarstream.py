@@ -8,8 +8,6 @@ import tarfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from banger.errors import RepositoryRefused
 from banger.tar.format import END_OF_TAR
@@ -54,11 +52,6 @@ def test_names_the_file_that_may_not_be_read(tmp_path: Path) -> None:
     files = [WorkFile(b"locked", FileKind.FILE, 1)]
     with pytest.raises(RepositoryRefused, match="'locked'"):
         list(tarstream.work_tree_chunks(tmp_path, files, on_file=lambda size: None))
-
-
-@given(st.lists(st.binary(min_size=1, max_size=2000)))
-def test_gathering_changes_no_byte(parts: list[bytes]) -> None:
-    assert b"".join(tarstream.gathered(part for part in parts)) == b"".join(parts)
 
 
 def test_a_file_that_shrinks_is_named(tmp_path: Path) -> None:

@@ -35,6 +35,7 @@ RENAMED: Table = (
 DROPPED: tuple[tuple[tuple[str, ...], str], ...] = (
     (_LISTS, "-a --all"),  # a list is always complete
     (("vm shell",), "-i -t -it -ti --interactive --tty"),  # a shell always has both
+    (("vm cp",), "-r -R --recursive -p --preserve"),  # trees, modes and times are kept always
     (("vm delete",), "-v --volumes -p --purge -y --yes"),  # deletes the disk, never asks
 )
 """Commands, and options that ask for a command's default behaviour."""

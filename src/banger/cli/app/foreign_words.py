@@ -14,6 +14,7 @@ from banger.nearnames import find_near
 
 VERBS = {
     "attach": "console",
+    "copy": "cp",
     "describe": "show",
     "destroy": "delete",
     "enter": "shell",
@@ -29,12 +30,14 @@ VERBS = {
     "reload": "restart",
     "remove": "delete",
     "revert": "restore",
+    "scp": "cp",
     "sh": "shell",
     "shutdown": "stop",
     "suspend": "pause",
     "take": "create",
     "terminate": "delete",
     "top": "stats",
+    "transfer": "cp",
     "unpause": "resume",
 }
 """Other tools' verb -> banger's, in every group that has the verb."""
@@ -105,7 +108,7 @@ also match without that word.
 """
 NOT_ALONE = ("prune",)
 """Verbs that need their group: without a group the object might not be a VM."""
-COPIES = ("cp", "scp", "copy", "rsync", "transfer", "push-file", "pull-file")
+COPIES = ("rsync", "push-file", "pull-file")
 
 
 def find_words(words: Sequence[str], known: Collection[str]) -> list[str] | None:
@@ -179,13 +182,10 @@ def _fill(hint: str, words: Sequence[str]) -> str:
 
 
 def _plan_copy(words: Sequence[str]) -> str:
-    """Return a command line that copies a file through a guest command's stdin or stdout."""
-    source, target = (*words, "FILE", "VM:PATH")[:2]
-    if ":" in source and ":" not in target:
-        vm, _, path = source.partition(":")
-        return f"banger vm exec {vm} -- cat {shlex.quote(path)} > {shlex.quote(target)}"
-    vm, _, path = target.partition(":")
-    return f"banger vm exec {vm} -- tee {shlex.quote(path or 'PATH')} < {shlex.quote(source)}"
+    """Return the command line that copies: the words without another tool's options."""
+    places = [word for word in words if not word.startswith("-")]
+    source, target = (*places, "SRC", "VM:PATH")[:2] if len(places) != 1 else (*places, "VM:PATH")
+    return f"banger vm cp {shlex.quote(source)} {shlex.quote(target)}"
 
 
 def _plan_for_option(words: Sequence[str], known: Collection[str]) -> str:

@@ -65,14 +65,21 @@ class Bars:
         self._tasks: dict[str, TaskID] = {}
 
     def show(
-        self, stage: str, done: int | None, total: int | None, parts: Sequence[Part] = ()
+        self,
+        stage: str,
+        done: int | None,
+        total: int | None,
+        parts: Sequence[Part] = (),
+        *,
+        are_bytes: bool = False,
     ) -> None:
-        """Draw the progress of the stage and of as many parts as fit."""
+        """Draw the progress of the stage and of as many parts as fit, which are always bytes."""
         # Unlike rich, ignore COLUMNS, which may hold an old size of the window.
         size = os.get_terminal_size(sys.stderr.fileno())
         columns, lines = size.columns or 80, size.lines or 24
         self._progress.console.size = ConsoleDimensions(columns, lines)
-        rows = {"": (stage, done, total, _format_share(done, total, are_bytes=bool(parts)))}
+        share = _format_share(done, total, are_bytes=are_bytes or bool(parts))
+        rows: dict[str, Row] = {"": (stage, done, total, share)}
         for name, had, whole in parts[: max(lines - ROWS_KEPT, 0)]:
             rows[name] = (f"  {name}", had, whole, _format_share(had, whole, are_bytes=True))
         for name in self._tasks.keys() - rows.keys():
@@ -130,9 +137,9 @@ def _write(text: str) -> None:
 
 
 def _format_share(done: int | None, total: int | None, *, are_bytes: bool) -> str:
-    """Return `12 MB / 50 MB`, `24 %`, or an empty string if the total is unknown."""
+    """Return `12 MB / 50 MB` or `24 %`; if the total is unknown, `12 MB` or an empty string."""
     if done is None or not total:
-        return ""
+        return format_bytes(done) if done and are_bytes else ""
     if are_bytes:
         return f"{format_bytes(done)} / {format_bytes(total)}"
     return f"{100 * done // total} %"

@@ -35,6 +35,7 @@ class Stages:
         self._done: int | None = None
         self._total: int | None = None
         self._parts: list[tuple[str, int, int]] = []
+        self._are_bytes = False
         self._since = time.monotonic()
         self._client_s = _age_s() if timings else 0.0
         """The client's own time: the start of this process, and the time between stages."""
@@ -65,6 +66,17 @@ class Stages:
             self._done, self._total = _number(content, "done"), _number(content, "total")
             self._parts = _parts(content)
             self.on_tick()
+
+    def copied(self, done_bytes: int, total_bytes: int | None) -> None:
+        """Handle the progress of a copy that this process makes itself."""
+        self.enter("copying")
+        self._done, self._total, self._are_bytes = done_bytes, total_bytes, True
+        self.on_tick()
+
+    @property
+    def is_live(self) -> bool:
+        """Whether progress is drawn, rather than printed as lines or not at all."""
+        return self._live
 
     def enter(self, stage: str) -> None:
         """Begin a stage and end the last stage; no effect if the stage is already current."""
@@ -121,14 +133,16 @@ class Stages:
             self._client_s += now - self._since
         self._stage, self._since, self._said_at = "", now, None
         self._done = self._total = None
-        self._parts = []
+        self._parts, self._are_bytes = [], False
 
     def _draw(self) -> None:
         if self._bars is None:
             from banger.cli.terminal.bars import Bars
 
             self._bars = Bars()
-        self._bars.show(self._stage, self._done, self._total, self._parts)
+        self._bars.show(
+            self._stage, self._done, self._total, self._parts, are_bytes=self._are_bytes
+        )
 
     def _erase(self) -> None:
         if self._bars is not None:

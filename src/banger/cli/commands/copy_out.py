@@ -1,0 +1,117 @@
+"""Copy a file or tree of a VM to this host, or to stdout as an archive.
+
+What comes is hostile: `banger.tar.extract` makes the files (hazard E3).
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+from collections.abc import Iterator
+
+from banger.cli.app.context import Context
+from banger.cli.terminal.copying import CopyBar, say_left_out
+from banger.client.relay import Relay
+from banger.client.stream import ClientStream
+from banger.errors import InvalidRequest, OperationFailed
+
+Params = dict[str, object]
+_TOP = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+def copy_archive_out(params: Params, context: Context) -> int:
+    """Write the archive of a file or tree to stdout."""
+    with context.client() as client:
+        stream = client.stream("vm.copy_out", params)
+    with contextlib.closing(stream):
+        Relay(stream, stdin=None).run()
+    return 0
+
+
+def copy_out(params: Params, target: str, context: Context, *, quiet: bool) -> int:
+    """Copy a file or tree of a VM to a local path."""
+    from banger.tar.extract import Renamed, extract
+
+    with context.client() as client:
+        stream = client.stream("vm.copy_out", params)
+    with contextlib.closing(stream), CopyBar(quiet=quiet) as bar:
+        source = _Source(stream)
+        if source.kind == "file":
+            bar.total = source.size
+        directory, name = _plan(source, target)
+        renamed = name and Renamed(os.fsencode(source.archive_name), os.fsencode(name))
+        with _opened(directory) as top:
+            done = extract(_content(stream), top, renamed=renamed or None, on_bytes=bar.add)
+    say_left_out(done.left_out, done.left_out_count, context.say)
+    return 0
+
+
+class _Source:
+    """What the daemon says is coming."""
+
+    def __init__(self, stream: ClientStream) -> None:
+        started = stream.result
+        assert isinstance(started, dict)
+        file = started["file"]
+        self.path = str(started["path"])
+        self.kind = file["kind"]
+        self.size = int(file["size"])
+        self.is_directory = self.kind == "directory"
+        self.base = os.path.basename(self.path)
+        self.archive_name = str(started["name"])
+        """Empty: the archive has the content of the directory."""
+
+
+def _plan(source: _Source, target: str) -> tuple[str, str | None]:
+    """Return the local directory to extract into, and the name of the source in it.
+
+    Without a name the content of the source goes there.
+
+    Raises:
+        InvalidRequest: the rules of `docker cp` have no place for it.
+    """
+    real = os.path.realpath(target)
+    above, base = os.path.split(real)
+    try:
+        mode = os.stat(real).st_mode
+    except FileNotFoundError:
+        _require_place(source, target, above)
+        if source.archive_name:
+            return above, base
+        os.mkdir(real)
+        return real, None
+    if stat.S_ISDIR(mode):
+        return real, source.base if source.archive_name else None
+    if source.is_directory:
+        raise InvalidRequest(f"{source.path} in the VM is a directory, and {target} is a file.")
+    if target.endswith("/"):
+        raise InvalidRequest(f"{target} is not a directory.")
+    if not stat.S_ISREG(mode):
+        raise InvalidRequest(f"{target} is a device, a pipe or a socket, not a file to replace.")
+    return above, base
+
+
+def _require_place(source: _Source, target: str, above: str) -> None:
+    """Check that a missing target can be made."""
+    if target.endswith("/") and not source.is_directory:
+        raise InvalidRequest(f"There is no directory {target}.", hint=f"mkdir {target}")
+    if not os.path.isdir(above):
+        raise InvalidRequest(f"There is no directory {above}.", hint=f"mkdir -p {above}")
+
+
+@contextlib.contextmanager
+def _opened(directory: str) -> Iterator[int]:
+    try:
+        fd = os.open(directory, _TOP)
+    except OSError as error:
+        raise OperationFailed(f"{directory} cannot be written: {error.strerror}.") from error
+    try:
+        yield fd
+    finally:
+        os.close(fd)
+
+
+def _content(stream: ClientStream) -> Iterator[bytes]:
+    for _, data in stream:
+        yield data

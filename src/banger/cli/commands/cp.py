@@ -1,0 +1,110 @@
+"""`vm cp`: what is copied where, by the rules of `docker cp`."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.app.usage import UsageError
+from banger.cli.commands.copy_in import copy_archive_in, copy_in
+from banger.cli.commands.copy_out import copy_archive_out, copy_out
+
+STREAM = "-"
+
+_TEXT = """\
+Either SRC or DST is a path in a VM, written VM:PATH. A relative PATH is below
+the VM's workspace, else below the home of its user. A local path with a colon
+in it is written ./PATH.
+
+The rules are those of docker cp:
+  DST is missing             SRC gets that name; its parent must exist
+  DST is a directory         SRC is copied into it, under its own name
+  DST ends with /            DST must be a directory
+  SRC ends with /.           the content of the directory SRC is copied
+  SRC or DST is -            a tar archive from stdin, or to stdout
+
+Modes, times and links are kept. What is copied into a VM is owned by root.
+Nothing leaves DST, whatever the VM sends: devices, pipes and setuid bits are
+left out, and links that were there are not followed."""
+
+
+class VmPath:
+    """A path in a VM, as typed."""
+
+    __slots__ = ("path", "vm")
+
+    def __init__(self, vm: str, path: str) -> None:
+        self.vm = vm
+        self.path = path
+
+
+def parse_place(text: str) -> VmPath | str:
+    """Return `VM:PATH` parsed, or a local path unchanged: one with a slash before any colon."""
+    vm, colon, path = text.partition(":")
+    return VmPath(vm, path) if colon and vm and "/" not in vm and vm != "." else text
+
+
+def _configure(parser: Parser) -> None:
+    add = parser.add_argument
+    add("source", metavar="SRC", help="file or directory to copy; VM:PATH, a local path, or -")
+    add("target", metavar="DST", help="where to; VM:PATH, a local path, or -")
+    add(
+        "-a",
+        "--archive",
+        action="store_true",
+        help="keep the numeric owners of what is copied into a VM",
+    )
+    add("-L", "--follow-link", action="store_true", help="follow SRC if it is a symbolic link")
+    add("-q", "--quiet", action="store_true", help="no progress")
+    parser.text = _TEXT
+
+
+def _cp(arguments: Namespace, context: Context) -> int:
+    source, target = parse_place(arguments.source), parse_place(arguments.target)
+    if isinstance(source, VmPath) and isinstance(target, VmPath):
+        raise UsageError(
+            "Files cannot be copied from VM to VM in one step.",
+            hint=f"banger vm cp {arguments.source} - | banger vm cp - {target.vm}:DIRECTORY",
+        )
+    if isinstance(source, VmPath):
+        if arguments.archive:
+            raise UsageError("--archive has a meaning only for copies into a VM.")
+        return _from_vm(source, str(arguments.target), arguments, context)
+    if isinstance(target, VmPath):
+        return _into_vm(str(arguments.source), target, arguments, context)
+    raise UsageError(
+        "Neither SRC nor DST is in a VM.",
+        hint=f"banger vm cp {arguments.source} VM:{arguments.target}",
+    )
+
+
+def _from_vm(source: VmPath, target: str, arguments: Namespace, context: Context) -> int:
+    params = {"ref": source.vm, "path": source.path, "follow": arguments.follow_link}
+    if target != STREAM:
+        return copy_out(params, target, context, quiet=arguments.quiet)
+    if os.isatty(1):
+        raise UsageError(
+            "An archive is not written to a terminal.",
+            hint=f"banger vm cp {arguments.source} - | tar t",
+        )
+    return copy_archive_out(params, context)
+
+
+def _into_vm(source: str, target: VmPath, arguments: Namespace, context: Context) -> int:
+    params = {"ref": target.vm, "path": target.path, "keep_owners": arguments.archive}
+    if source != STREAM:
+        follow = arguments.follow_link
+        return copy_in(source, params, context, follow=follow, quiet=arguments.quiet)
+    if arguments.follow_link:
+        raise UsageError("--follow-link has no meaning for an archive from stdin.")
+    if os.isatty(0):
+        raise UsageError(
+            "An archive is not read from a terminal.",
+            hint=f"tar c FILE | banger vm cp - {arguments.target}",
+        )
+    return copy_archive_in(params, context)
+
+
+COMMANDS = {"vm cp": (_configure, _cp)}

@@ -1,0 +1,181 @@
+"""Copy files into and out of running VMs. Takes no lock: the length is the user's (hazard C1).
+
+The guest's agent packs and unpacks. An archive that comes out is passed on unread: whoever
+extracts it checks it (hazard E3, `banger.tar.extract`). Nothing is kept on the host, so nothing has
+to be undone when the daemon dies: the transfer ends, and the files copied so far stay.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import posixpath
+import stat
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from typing import Literal
+
+from banger import guest
+from banger.api.requests import VmCopyIn, VmCopyOut, VmStatFile
+from banger.api.results import GuestFile, StartedCopy
+from banger.engine.state.engine import Engine
+from banger.engine.state.lookup import get_connection, get_vm
+from banger.engine.verbs.guestpaths import GuestPath, parse_guest_path
+from banger.errors import CopyRefused, GuestPathNotFound, InvalidRequest
+
+STAT_DEADLINE_S = 30.0
+"""For the agent's answer; a busy emulated guest takes a second."""
+LINKS_MAX = 40
+"""Links followed to one file; the kernel's own limit."""
+ROOT_OWNER = (0, 0)
+_KINDS: dict[int, Literal["file", "directory", "link"]] = {
+    stat.S_IFREG: "file",
+    stat.S_IFDIR: "directory",
+    stat.S_IFLNK: "link",
+}
+
+
+@dataclass(frozen=True)
+class CopyOut:
+    """An archive on its way out."""
+
+    started: StartedCopy
+    untrusted_chunks: AsyncIterator[bytes]
+
+
+@dataclass(frozen=True)
+class CopyTarget:
+    """A directory in a guest that an archive is extracted into."""
+
+    connection: guest.GuestConnection
+    path: bytes
+    owner: tuple[int, int] | None
+    """None: the owners that the archive names."""
+
+
+async def stat_file(engine: Engine, params: VmStatFile) -> GuestFile:
+    """Return what is at a path in a running VM.
+
+    Raises:
+        GuestPathNotFound: nothing is.
+        WrongState: the VM does not run.
+    """
+    place = await _open_place(engine, params.ref, params.path)
+    return await place.stat(follow=params.follow)
+
+
+@contextlib.asynccontextmanager
+async def open_copy_out(engine: Engine, params: VmCopyOut) -> AsyncIterator[CopyOut]:
+    """Have the guest pack a file or a tree during a block.
+
+    Raises:
+        GuestPathNotFound: there is no such file.
+        CopyRefused: the path is the root, or neither a file, a directory nor a link.
+        WrongState: the VM does not run.
+    """
+    place = await _open_place(engine, params.ref, params.path)
+    file = await place.stat(follow=params.follow or place.path.is_directory)
+    _require_copyable(file, place)
+    path = file.path.encode("utf-8", "surrogateescape")
+    names: tuple[bytes, ...] = ()
+    if not place.path.is_content:
+        above, name = posixpath.split(path)
+        path, names = above, (name,)
+    async with guest.tar_out(place.connection, path, names, deadline_s=None) as chunks:
+        yield CopyOut(
+            StartedCopy(path=_decode(place.path.name), file=file, name=_decode(b"".join(names))),
+            chunks,
+        )
+
+
+async def find_copy_target(engine: Engine, params: VmCopyIn) -> CopyTarget:
+    """Return the directory of a running VM that an archive is to be extracted into.
+
+    Raises:
+        GuestPathNotFound: there is no such directory.
+        WrongState: the VM does not run.
+    """
+    place = await _open_place(engine, params.ref, params.path)
+    file = await place.stat(follow=True)
+    if file.kind != "directory":
+        raise InvalidRequest(f"{file.path} in {place.vm} is not a directory.")
+    return CopyTarget(place.connection, place.path.name, None if params.keep_owners else ROOT_OWNER)
+
+
+async def copy_in(target: CopyTarget, chunks: AsyncIterator[bytes]) -> None:
+    """Have the guest extract an archive.
+
+    Raises:
+        GuestRefused: the archive is malformed, or the guest cannot write a file, as on a full disk.
+    """
+    await guest.tar_in(target.connection, target.path, chunks, owner=target.owner, deadline_s=None)
+
+
+@dataclass(frozen=True)
+class _Place:
+    """A path in a running VM."""
+
+    vm: str
+    connection: guest.GuestConnection
+    path: GuestPath
+
+    async def stat(self, *, follow: bool) -> GuestFile:
+        """Return what is there; a link is followed if asked for."""
+        path = self.path.name
+        for _ in range(LINKS_MAX):
+            found = await self._lstat(path)
+            target = found.untrusted_target
+            if not follow or target is None:
+                return _describe(path, found)
+            path = _normal_end(posixpath.join(posixpath.dirname(path), target))
+        raise InvalidRequest(f"{_decode(self.path.name)} in {self.vm} is a loop of links.")
+
+    async def _lstat(self, path: bytes) -> guest.GuestStat:
+        try:
+            return await guest.stat(self.connection, path, deadline_s=STAT_DEADLINE_S)
+        except GuestPathNotFound as error:
+            above = _decode(posixpath.dirname(path))
+            raise GuestPathNotFound(
+                f"There is no {_decode(path)} in {self.vm}.",
+                hint=f"banger vm exec {self.vm} -- ls -la {above}",
+            ) from error
+
+
+async def _open_place(engine: Engine, ref: str, untrusted_path: str) -> _Place:
+    record = await get_vm(engine, ref)
+    connection = await get_connection(engine, record)
+    path = await parse_guest_path(connection, record, untrusted_path)
+    return _Place(record.spec.name, connection, path)
+
+
+def _require_copyable(file: GuestFile, place: _Place) -> None:
+    if posixpath.normpath(file.path) == "/":
+        raise CopyRefused(
+            "The root of a VM is copied as an image, not as files.",
+            hint=f"banger vm commit {place.vm} IMAGE",
+        )
+    if file.kind == "other":
+        raise CopyRefused(f"{file.path} in {place.vm} is a device, a pipe or a socket.")
+    if place.path.is_directory and file.kind != "directory":
+        raise InvalidRequest(f"{file.path} in {place.vm} is not a directory.")
+
+
+def _describe(path: bytes, found: guest.GuestStat) -> GuestFile:
+    target = found.untrusted_target
+    return GuestFile(
+        path=_decode(path),
+        kind=_KINDS.get(stat.S_IFMT(found.mode), "other"),
+        mode=stat.S_IMODE(found.mode),
+        size=found.size,
+        modified_at=found.mtime_ns / 1e9,
+        target=None if target is None else _decode(target),
+    )
+
+
+def _normal_end(path: bytes) -> bytes:
+    """Return a path whose last component is a name; what is before it the guest resolves."""
+    path = path.rstrip(b"/") or b"/"
+    return posixpath.normpath(path) if posixpath.basename(path) in (b"", b".", b"..") else path
+
+
+def _decode(name: bytes) -> str:
+    return name.decode("utf-8", "surrogateescape")
