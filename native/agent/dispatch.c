@@ -9,6 +9,7 @@
 #include "jobs.h"
 #include "listeners.h"
 #include "say.h"
+#include "sftp.h"
 #include "stat.h"
 #include "worker.h"
 
@@ -109,6 +110,8 @@ static int serve(struct agent *agent, struct stream *stream, const struct reques
         return worker_start(agent, stream, request, list_files, false, true, failure);
     case KIND_READ:
         return worker_start(agent, stream, request, read_files, false, true, failure);
+    case KIND_SFTP:
+        return sftp_start(agent, stream, request, failure);
     case KIND_SYNC:
         return worker_start(agent, stream, request, sync_disks, false, false, failure);
     case KIND_CONNECT:

@@ -208,17 +208,6 @@ static int open_stdio(const struct agent *agent, struct plan *plan, const struct
 
 /* --- the child ---------------------------------------------------------------- */
 
-static int become(const struct user *user)
-{
-    if (geteuid() != 0 && user->uid == geteuid() && user->gid == getegid())
-        return 0; /* tests on a host: already the right user */
-    /* Not the library's functions: they may take locks that the parent holds. */
-    if (syscall(SYS_setgroups, user->group_count, user->groups) ||
-        syscall(SYS_setresgid, user->gid, user->gid, user->gid))
-        return -1;
-    return syscall(SYS_setresuid, user->uid, user->uid, user->uid) ? -1 : 0;
-}
-
 static int enter_directory(const struct plan *plan)
 {
     if (plan->directory)

@@ -22,13 +22,14 @@ struct rule {
 #define IDENTITIES (IN(KIND_BOOT) | IN(KIND_IDENTITY))
 #define TREES (IN(KIND_TAR_IN) | IN(KIND_TAR_OUT))
 #define LISTS (IN(KIND_LIST) | IN(KIND_READ))
+#define USERS (IN(KIND_EXEC) | IN(KIND_SFTP))
 #define WINDOWS (IN(KIND_EXEC) | IN(KIND_CONTROL))
 
 static const struct rule rules[TAG_LIMIT] = {
     [TAG_ARG] = {LIST, IN(KIND_EXEC), AT(args)},
     [TAG_ENV] = {LIST, IN(KIND_EXEC), AT(env)},
-    [TAG_CWD] = {TEXT, IN(KIND_EXEC), AT(cwd)},
-    [TAG_USER] = {TEXT, IN(KIND_EXEC), AT(user)},
+    [TAG_CWD] = {TEXT, USERS, AT(cwd)},
+    [TAG_USER] = {TEXT, USERS, AT(user)},
     [TAG_FLAGS] = {NUMBER, IN(KIND_EXEC) | TREES | IN(KIND_POWEROFF), AT(flags)},
     [TAG_ROWS] = {NUMBER, WINDOWS, AT(rows)},
     [TAG_COLUMNS] = {NUMBER, WINDOWS, AT(columns)},

@@ -70,7 +70,8 @@ enum kind {
     KIND_LISTENERS,
     KIND_LIST,
     KIND_READ,
-    KIND_LAST = KIND_READ,
+    KIND_SFTP,
+    KIND_LAST = KIND_SFTP,
     /* not requests, but parsed by the same rules: */
     KIND_CONTROL,
     KIND_FILE,

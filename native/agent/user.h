@@ -16,5 +16,6 @@ struct user {
 };
 
 int find_user(const char *text, struct user *user, struct failure *failure);
+int become(const struct user *user);
 
 #endif

@@ -208,6 +208,13 @@ class VmCopyIn(Params, frozen=True):
     """Keep the user and group IDs of the archive; else everything is owned by root."""
 
 
+class VmSftp(Params, frozen=True):
+    ref: str
+    user: str | None = None
+    cwd: str | None = None
+    """Where relative names begin; default: the user's home."""
+
+
 class VmLogs(Params, frozen=True):
     ref: str
     log: Literal["console", "vmm"] = "console"

@@ -41,6 +41,7 @@ from banger.api.requests import (
     VmRef,
     VmRestart,
     VmSet,
+    VmSftp,
     VmStart,
     VmStatFile,
     VmStats,
@@ -237,6 +238,13 @@ METHODS: dict[str, Method] = {
             params=VmCopyOut,
             result=StartedCopy,
             doc="Read a file or a tree of a guest as a tar stream.",
+            stream=True,
+        ),
+        Method(
+            name="vm.sftp",
+            params=VmSftp,
+            result=StartedStream,
+            doc="Open an SFTP session (version 3) in the guest, on channels 0 and 1.",
             stream=True,
         ),
         Method(

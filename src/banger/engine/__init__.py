@@ -43,6 +43,7 @@ from banger.engine.verbs.listeners import list_listeners
 from banger.engine.verbs.pull import prune_images, pull_image
 from banger.engine.verbs.resolve import plan_vm
 from banger.engine.verbs.set import set_vm
+from banger.engine.verbs.sftp import open_sftp
 from banger.engine.verbs.snapshots import (
     create_snapshot,
     delete_snapshot,
@@ -117,6 +118,7 @@ __all__ = [
     "open_copy_out",
     "open_engine",
     "open_log",
+    "open_sftp",
     "pause_vm",
     "plan_vm",
     "prepare_workspace",

@@ -26,6 +26,7 @@ from banger.guest.files import ConnectedGuest, GuestFiles, GuestOutput, RunningO
 from banger.guest.listing import list_directories, read_files
 from banger.guest.ports import GuestTcp, Listeners, connect_tcp, watch_listeners
 from banger.guest.power import ping, poweroff, sync
+from banger.guest.sftp import GuestSftp, open_sftp
 from banger.guest.transfer import GuestStat, Transferred, root_out, stat, tar_in, tar_out
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "GuestFiles",
     "GuestOutput",
     "GuestProcess",
+    "GuestSftp",
     "GuestStat",
     "GuestTcp",
     "Hello",
@@ -57,6 +59,7 @@ __all__ = [
     "deadline",
     "identify",
     "list_directories",
+    "open_sftp",
     "ping",
     "poweroff",
     "read_files",

@@ -85,6 +85,7 @@ class Kind(IntEnum):
     LISTENERS = 11
     LIST = 12
     READ = 13
+    SFTP = 14
 
 
 class AgentState(StrEnum):

@@ -16,6 +16,7 @@ from banger.guest.codec import Kind
 from banger.guest.connection import GuestConnection
 from banger.guest.deadlines import deadline
 from banger.guest.fields import Tag, encode_fields, name
+from banger.guest.outdated import explain_outdated
 from banger.guest.stream import Request, Stream
 from banger.model.entries import GuestEntry
 
@@ -166,12 +167,7 @@ async def _received(connection: GuestConnection, request: Request) -> AsyncItera
             async for chunk in _chunks(stream):
                 yield chunk
     except GuestRefused as error:
-        if error.guest_code != "bad-request":
-            raise
-        raise GuestRefused(
-            "The VM runs the agent of an older banger, which cannot list files.",
-            hint="banger vm restart NAME",
-        ) from error
+        raise explain_outdated(error, "list files") from error
 
 
 async def _chunks(stream: Stream) -> AsyncIterator[bytes]:

@@ -36,7 +36,7 @@ HOST_TO_GUEST = 0
 BATCH_BYTES = 8 * MAX_PAYLOAD
 """Most data in one write: a window. Writing one frame at a time cost a fifth more CPU."""
 
-_SENDS = frozenset({Kind.EXEC, Kind.TAR_IN, Kind.CONNECT})
+_SENDS = frozenset({Kind.EXEC, Kind.TAR_IN, Kind.CONNECT, Kind.SFTP})
 _WORK = _SENDS | {Kind.TAR_OUT, Kind.LIST, Kind.READ}
 _RECEIVES = {
     Kind.EXEC: (1, 2),
@@ -44,6 +44,7 @@ _RECEIVES = {
     Kind.CONNECT: (1,),
     Kind.LIST: (1,),
     Kind.READ: (1,),
+    Kind.SFTP: (1,),
 }
 
 

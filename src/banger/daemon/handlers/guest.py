@@ -1,11 +1,11 @@
-"""`vm.exec`, `vm.logs`, `vm.console`, `vm.ports`."""
+"""`vm.exec`, `vm.sftp`, `vm.logs`, `vm.console`, `vm.ports`."""
 
 from __future__ import annotations
 
 import contextlib
 
 from banger import engine as verbs
-from banger.api.requests import VmExec, VmLogs, VmRef
+from banger.api.requests import VmExec, VmLogs, VmRef, VmSftp
 from banger.api.results import Listener, StartedExec, StartedStream
 from banger.api.stream import STDOUT
 from banger.daemon.calls import Call, Exit, Handlers
@@ -26,6 +26,11 @@ def guest_handlers(engine: Engine) -> Handlers:
         finally:
             await session.close()
 
+    async def sftp(call: Call, params: VmSftp) -> Exit:
+        async with await verbs.open_sftp(engine, params) as session:
+            stream = await call.start_stream(StartedStream())
+            return await relay(stream, session, timeout_s=None)
+
     async def logs(call: Call, params: VmLogs) -> Exit:
         chunks = await verbs.open_log(engine, params)
         stream = await call.start_stream(StartedStream())
@@ -42,4 +47,10 @@ def guest_handlers(engine: Engine) -> Handlers:
     async def ports(_: Call, params: VmRef) -> list[Listener]:
         return await verbs.list_listeners(engine, params.ref)
 
-    return {"vm.exec": run, "vm.logs": logs, "vm.console": console, "vm.ports": ports}
+    return {
+        "vm.exec": run,
+        "vm.sftp": sftp,
+        "vm.logs": logs,
+        "vm.console": console,
+        "vm.ports": ports,
+    }

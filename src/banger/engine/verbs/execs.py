@@ -52,28 +52,34 @@ def _describe_not_found(record: VmRecord, program: str) -> ExecNotFound:
 
 
 def _plan_exec(params: VmExec, record: VmRecord) -> guest.ExecSpec:
-    # A workspace belongs to root, in whose home it is: there the image's user could do nothing.
     workspace, spec = record.workspace, record.spec
     cwd = params.cwd or (_default_directory(workspace) if workspace else spec.program.workdir)
-    user = params.user or (spec.program.user if workspace is None else "")
     terminal = params.terminal
     variables = spec.program.env | params.env
     return guest.ExecSpec(
-        argv=tuple(_encode(word) for word in params.argv),
-        env=tuple((_encode(name), _encode(value)) for name, value in variables.items()),
-        cwd=_encode(cwd) if cwd else None,
-        user=user or None,
+        argv=tuple(encode_word(word) for word in params.argv),
+        env=tuple((encode_word(name), encode_word(value)) for name, value in variables.items()),
+        cwd=encode_word(cwd) if cwd else None,
+        user=choose_user(record, params.user),
         terminal=None if terminal is None else (terminal.rows, terminal.columns),
         stdin=params.stdin,
         detach=params.detach,
     )
 
 
+def choose_user(record: VmRecord, asked: str | None) -> str | None:
+    """Return the user that was asked for, else the image's, else None: root.
+
+    A workspace belongs to root, in whose home it is: there the image's user could do nothing.
+    """
+    return asked or (record.spec.program.user if record.workspace is None else "") or None
+
+
 def _default_directory(workspace: WorkspaceRecord) -> str:
     return posixpath.join(workspace.guest_path, workspace.directory or "")
 
 
-def _encode(text: str) -> bytes:
+def encode_word(text: str) -> bytes:
     """Return the bytes that the client had; those that are no UTF-8 come as surrogates.
 
     Raises:
