@@ -1,67 +1,43 @@
-/* CONNECT: a TCP connection from inside the guest, as two channels. */
+/* CONNECT: a connection from inside the guest, as two channels. */
 #include "connect.h"
 
+#include "address.h"
 #include "carrier.h"
 #include "stream.h"
+#include "user.h"
 
-#include <arpa/inet.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <string.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
-static int parse_address(const struct request *request, struct sockaddr_storage *address,
-                         socklen_t *size)
+/* Connect with the rights of USER, if there is one: those of a Unix socket are the file's. */
+static int connect_as(int fd, const struct address *address, const struct request *request,
+                      struct failure *failure)
 {
-    struct sockaddr_in *v4 = (struct sockaddr_in *)address;
-    struct sockaddr_in6 *v6 = (struct sockaddr_in6 *)address;
-    uint16_t port = htons((uint16_t)request->port);
-    memset(address, 0, sizeof *address);
-    if (inet_pton(AF_INET, request->host, &v4->sin_addr) == 1) {
-        v4->sin_family = AF_INET;
-        v4->sin_port = port;
-        *size = sizeof *v4;
-        return 0;
-    }
-    if (inet_pton(AF_INET6, request->host, &v6->sin6_addr) != 1)
+    struct user user;
+    if (request->user && find_user(request->user, &user, failure))
         return -1;
-    v6->sin6_family = AF_INET6;
-    v6->sin6_port = port;
-    *size = sizeof *v6;
-    return 0;
-}
-
-static int explain(int error, struct failure *failure)
-{
-    switch (error) {
-    case ECONNREFUSED:
-        return fail(failure, "refused", error, "connect");
-    case ENETUNREACH:
-    case EHOSTUNREACH:
-    case EADDRNOTAVAIL:
-    case ENETDOWN:
-        return fail(failure, "unreachable", error, "connect");
-    case ETIMEDOUT:
-        return fail(failure, "timeout", error, "connect");
-    default:
-        return fail(failure, "io", error, "connect");
-    }
+    if (request->user && user_enter(&user))
+        return fail(failure, "io", errno, "become user %s", user.name);
+    int failed = connect(fd, (const struct sockaddr *)&address->at, address->size);
+    int error = failed ? errno : 0;
+    if (request->user)
+        user_leave();
+    return error && error != EINPROGRESS ? address_explain(error, "connect", failure) : 0;
 }
 
 int connect_start(struct stream *stream, const struct request *request, struct failure *failure)
 {
-    struct sockaddr_storage address;
-    socklen_t size;
-    if (request->port < 1 || request->port > 65535 || parse_address(request, &address, &size))
-        return fail(failure, "bad-request", 0, "HOST is no IP address or PORT no port");
-    int fd = socket(address.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    struct address address;
+    if (address_parse(request, 1, &address, failure))
+        return -1;
+    int fd = socket(address.at.ss_family, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return fail(failure, "io", errno, "open a socket");
-    if (connect(fd, (struct sockaddr *)&address, size) && errno != EINPROGRESS) {
-        int error = errno;
+    if (connect_as(fd, &address, request, failure)) {
         close(fd);
-        return explain(error, failure);
+        return -1;
     }
     stream->in.fd = fd;
     stream->phase = STREAM_CONNECTING;
@@ -81,7 +57,7 @@ void connect_finish(struct agent *agent, struct stream *stream)
         error = stream->out[0].fd < 0 ? errno : 0;
     }
     if (error) {
-        explain(error, &failure);
+        address_explain(error, "connect", &failure);
         stream_error(agent, stream, &failure);
         return;
     }

@@ -1,4 +1,4 @@
-/* CONNECT: a TCP connection from inside the guest, as two channels. */
+/* CONNECT: a connection from inside the guest, as two channels. */
 #ifndef BANGER_CONNECT_H
 #define BANGER_CONNECT_H
 

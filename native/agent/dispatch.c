@@ -58,7 +58,7 @@ static int check(const struct agent *agent, enum kind kind, const struct request
 {
     static const uint8_t needed[KIND_LAST + 1] = {
         [KIND_EXEC] = TAG_ARG,   [KIND_TAR_IN] = TAG_PATH,  [KIND_TAR_OUT] = TAG_PATH,
-        [KIND_STAT] = TAG_PATH,  [KIND_CONNECT] = TAG_HOST, [KIND_BOOT] = TAG_ROOT,
+        [KIND_STAT] = TAG_PATH,  [KIND_BOOT] = TAG_ROOT,
         [KIND_LIST] = TAG_PATH,  [KIND_READ] = TAG_PATH,
     };
     static const uint8_t flags[KIND_LAST + 1] = {

@@ -22,19 +22,20 @@ struct rule {
 #define IDENTITIES (IN(KIND_BOOT) | IN(KIND_IDENTITY))
 #define TREES (IN(KIND_TAR_IN) | IN(KIND_TAR_OUT))
 #define LISTS (IN(KIND_LIST) | IN(KIND_READ))
-#define USERS (IN(KIND_EXEC) | IN(KIND_SFTP))
+#define PLACES (IN(KIND_EXEC) | IN(KIND_SFTP))
+#define USERS (PLACES | IN(KIND_CONNECT))
 #define WINDOWS (IN(KIND_EXEC) | IN(KIND_CONTROL))
 
 static const struct rule rules[TAG_LIMIT] = {
     [TAG_ARG] = {LIST, IN(KIND_EXEC), AT(args)},
     [TAG_ENV] = {LIST, IN(KIND_EXEC), AT(env)},
-    [TAG_CWD] = {TEXT, USERS, AT(cwd)},
+    [TAG_CWD] = {TEXT, PLACES, AT(cwd)},
     [TAG_USER] = {TEXT, USERS, AT(user)},
     [TAG_FLAGS] = {NUMBER, IN(KIND_EXEC) | TREES | IN(KIND_POWEROFF), AT(flags)},
     [TAG_ROWS] = {NUMBER, WINDOWS, AT(rows)},
     [TAG_COLUMNS] = {NUMBER, WINDOWS, AT(columns)},
     [TAG_SIGNAL] = {NUMBER, IN(KIND_CONTROL), AT(signal)},
-    [TAG_PATH] = {TEXT, TREES | LISTS | IN(KIND_STAT) | IN(KIND_FILE), AT(path)},
+    [TAG_PATH] = {TEXT, TREES | LISTS | IN(KIND_STAT) | IN(KIND_FILE) | IN(KIND_CONNECT), AT(path)},
     [TAG_NAME] = {LIST, IN(KIND_TAR_OUT) | LISTS, AT(names)},
     [TAG_UID] = {NUMBER, IN(KIND_TAR_IN) | IN(KIND_FILE), AT(uid)},
     [TAG_GID] = {NUMBER, IN(KIND_TAR_IN) | IN(KIND_FILE), AT(gid)},

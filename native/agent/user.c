@@ -1,6 +1,7 @@
 #include "user.h"
 
 #include <ctype.h>
+#include <errno.h>
 #include <grp.h>
 #include <limits.h>
 #include <pwd.h>
@@ -92,4 +93,31 @@ int become(const struct user *user)
         syscall(SYS_setresgid, user->gid, user->gid, user->gid))
         return -1;
     return syscall(SYS_setresuid, user->uid, user->uid, user->uid) ? -1 : 0;
+}
+
+/* Have a user's rights for some system calls; `user_leave` ends that. The real and the saved user
+ * stay the agent's, so the user can neither signal nor trace it meanwhile. */
+int user_enter(const struct user *user)
+{
+    if (geteuid() != 0) {
+        errno = EPERM;
+        return user->uid == geteuid() ? 0 : -1; /* tests on a host */
+    }
+    if (syscall(SYS_setgroups, user->group_count, user->groups) ||
+        syscall(SYS_setresgid, -1, user->gid, -1) || syscall(SYS_setresuid, -1, user->uid, -1)) {
+        user_leave();
+        return -1;
+    }
+    return 0;
+}
+
+void user_leave(void)
+{
+    int error = errno;
+    if (getuid() == 0) {
+        syscall(SYS_setresuid, -1, 0, -1);
+        syscall(SYS_setresgid, -1, 0, -1);
+        syscall(SYS_setgroups, 0, NULL);
+    }
+    errno = error;
 }

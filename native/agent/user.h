@@ -17,5 +17,7 @@ struct user {
 
 int find_user(const char *text, struct user *user, struct failure *failure);
 int become(const struct user *user);
+int user_enter(const struct user *user);
+void user_leave(void);
 
 #endif

@@ -24,7 +24,7 @@ from banger.guest.exec import (
 )
 from banger.guest.files import ConnectedGuest, GuestFiles, GuestOutput, RunningOutput
 from banger.guest.listing import list_directories, read_files
-from banger.guest.ports import GuestTcp, Listeners, connect_tcp, watch_listeners
+from banger.guest.ports import GuestTcp, Listeners, connect_tcp, connect_unix, watch_listeners
 from banger.guest.power import ping, poweroff, sync
 from banger.guest.sftp import GuestSftp, open_sftp
 from banger.guest.transfer import GuestStat, Transferred, root_out, stat, tar_in, tar_out
@@ -56,6 +56,7 @@ __all__ = [
     "boot",
     "connect",
     "connect_tcp",
+    "connect_unix",
     "deadline",
     "identify",
     "list_directories",

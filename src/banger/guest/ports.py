@@ -1,4 +1,4 @@
-"""TCP inside the guest: connect to its ports, and watch its listening sockets.
+"""Sockets inside the guest: connect to its ports and Unix sockets, watch what listens.
 
 Owns the stream of each connection and of each watch.
 """
@@ -9,19 +9,25 @@ from collections.abc import AsyncGenerator
 from ipaddress import ip_address
 from types import TracebackType
 
-from banger.errors import GuestProtocolError
+from banger.errors import ExecNoSuchUser, GuestProtocolError, GuestRefused, InvalidRequest
 from banger.guest.codec import Kind
 from banger.guest.connection import GuestConnection
 from banger.guest.deadlines import deadline
-from banger.guest.fields import Fields, Tag, encode_fields, parse_fields, text, u64
+from banger.guest.fields import Fields, Tag, encode_fields, name, parse_fields, text, u64
+from banger.guest.outdated import explain_outdated
 from banger.guest.stream import Request, Stream
+
+SOCKET_PATH_MAX = 107
+"""Bytes of a Unix socket's path on Linux."""
+
+REFUSALS = {"no-such-user": ExecNoSuchUser}
 
 Listeners = frozenset[tuple[str, int]]
 """Addresses and ports of the guest's listening TCP sockets."""
 
 
 class GuestTcp:
-    """A TCP connection that the agent made inside the guest. Use it in an `async with`."""
+    """A connection that the agent made inside the guest. Use it in an `async with`."""
 
     def __init__(self, stream: Stream) -> None:
         self._stream = stream
@@ -65,10 +71,51 @@ async def connect_tcp(
     """
     what = f"connecting to {host} port {port} in the guest"
     fields = encode_fields([(Tag.HOST, text(host)), (Tag.PORT, u64(port))])
-    async with deadline(what, deadline_s):
-        stream = await connection.open_stream(Request(Kind.CONNECT, what, fields))
+    return await _connect(connection, Request(Kind.CONNECT, what, fields), deadline_s=deadline_s)
+
+
+async def connect_unix(
+    connection: GuestConnection, path: bytes, *, user: str | None = None, deadline_s: float
+) -> GuestTcp:
+    """Connect to a Unix socket in the guest, with the rights of a user; default: root.
+
+    Raises:
+        InvalidRequest: the path is not absolute, or too long for a socket.
+        ExecNoSuchUser: the guest does not know the user.
+        GuestRefused: `guest_code` is `refused`, `not-found` or `denied`, or the agent is too old.
+    """
+    what = f"connecting to {path.decode('utf-8', 'replace')} in the guest"
+    fields = encode_fields([(Tag.PATH, socket_path(path)), *user_field(user)])
+    request = Request(Kind.CONNECT, what, fields, REFUSALS)
+    try:
+        return await _connect(connection, request, deadline_s=deadline_s)
+    except GuestRefused as error:
+        raise explain_outdated(error, "connect to Unix sockets") from error
+
+
+async def _connect(connection: GuestConnection, request: Request, *, deadline_s: float) -> GuestTcp:
+    async with deadline(request.what, deadline_s):
+        stream = await connection.open_stream(request)
         await stream.first_event()
     return GuestTcp(stream)
+
+
+def socket_path(path: bytes) -> bytes:
+    """Return the value of a PATH that names a Unix socket.
+
+    Raises:
+        InvalidRequest: it is not absolute, or longer than the kernel's limit.
+    """
+    if not path.startswith(b"/") or len(path) > SOCKET_PATH_MAX:
+        raise InvalidRequest(
+            f"{path!r:.200} is no absolute path of at most {SOCKET_PATH_MAX} bytes."
+        )
+    return name(path)
+
+
+def user_field(user: str | None) -> list[tuple[Tag, bytes]]:
+    """Return the field for a user, if there is one."""
+    return [(Tag.USER, text(user))] if user else []
 
 
 async def watch_listeners(connection: GuestConnection) -> AsyncGenerator[Listeners, None]:

@@ -14,8 +14,9 @@ from banger.guest.codec import Kind
 from banger.guest.connection import GuestConnection
 from banger.guest.deadlines import deadline
 from banger.guest.exec import STDOUT, ExitStatus
-from banger.guest.fields import Tag, encode_fields, name, text
+from banger.guest.fields import Tag, encode_fields, name
 from banger.guest.outdated import explain_outdated
+from banger.guest.ports import user_field
 from banger.guest.stream import Request, Stream
 
 CLOSE_GRACE_S = 5.0
@@ -102,7 +103,7 @@ async def open_sftp(
         GuestRefused: the agent is too old to serve SFTP.
     """
     what = "opening an SFTP session in the guest"
-    fields = [(Tag.USER, text(user))] if user else []
+    fields = user_field(user)
     if cwd is not None:
         fields.append((Tag.CWD, name(cwd)))
     request = Request(Kind.SFTP, what, encode_fields(fields), _REFUSALS)
