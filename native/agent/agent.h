@@ -15,6 +15,7 @@ struct agent {
     int data;      /* the data disk's root, for syncfs; -1 */
     int signals;   /* signalfd for SIGCHLD */
     uint32_t last_stream;
+    uint64_t arrivals; /* connections that LISTEN has taken: their numbers */
     struct carrier carrier;
     struct stream streams[STREAMS];
     struct cgroups cgroups;

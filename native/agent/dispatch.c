@@ -7,10 +7,12 @@
 #include "files.h"
 #include "identity.h"
 #include "jobs.h"
+#include "listen.h"
 #include "listeners.h"
 #include "say.h"
 #include "sftp.h"
 #include "stat.h"
+#include "udp.h"
 #include "worker.h"
 
 #include <errno.h>
@@ -114,6 +116,12 @@ static int serve(struct agent *agent, struct stream *stream, const struct reques
         return sftp_start(agent, stream, request, failure);
     case KIND_SYNC:
         return worker_start(agent, stream, request, sync_disks, false, false, failure);
+    case KIND_LISTEN:
+        return listen_start(agent, stream, request, failure);
+    case KIND_ACCEPT:
+        return accept_start(agent, stream, request, failure);
+    case KIND_UDP:
+        return udp_start(agent, stream, request, failure);
     case KIND_CONNECT:
         return connect_start(stream, request, failure);
     default: /* LISTENERS; no other kind gets here, see open_request */

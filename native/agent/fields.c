@@ -23,7 +23,9 @@ struct rule {
 #define TREES (IN(KIND_TAR_IN) | IN(KIND_TAR_OUT))
 #define LISTS (IN(KIND_LIST) | IN(KIND_READ))
 #define PLACES (IN(KIND_EXEC) | IN(KIND_SFTP))
-#define USERS (PLACES | IN(KIND_CONNECT))
+#define SOCKETS (IN(KIND_CONNECT) | IN(KIND_LISTEN))
+#define PORTS (SOCKETS | IN(KIND_UDP))
+#define USERS (PLACES | SOCKETS)
 #define WINDOWS (IN(KIND_EXEC) | IN(KIND_CONTROL))
 
 static const struct rule rules[TAG_LIMIT] = {
@@ -35,13 +37,14 @@ static const struct rule rules[TAG_LIMIT] = {
     [TAG_ROWS] = {NUMBER, WINDOWS, AT(rows)},
     [TAG_COLUMNS] = {NUMBER, WINDOWS, AT(columns)},
     [TAG_SIGNAL] = {NUMBER, IN(KIND_CONTROL), AT(signal)},
-    [TAG_PATH] = {TEXT, TREES | LISTS | IN(KIND_STAT) | IN(KIND_FILE) | IN(KIND_CONNECT), AT(path)},
+    [TAG_PATH] = {TEXT, TREES | LISTS | IN(KIND_STAT) | IN(KIND_FILE) | SOCKETS, AT(path)},
     [TAG_NAME] = {LIST, IN(KIND_TAR_OUT) | LISTS, AT(names)},
     [TAG_UID] = {NUMBER, IN(KIND_TAR_IN) | IN(KIND_FILE), AT(uid)},
     [TAG_GID] = {NUMBER, IN(KIND_TAR_IN) | IN(KIND_FILE), AT(gid)},
     [TAG_MODE] = {NUMBER, IN(KIND_FILE), AT(mode)},
-    [TAG_HOST] = {TEXT, IN(KIND_CONNECT), AT(host)},
-    [TAG_PORT] = {NUMBER, IN(KIND_CONNECT), AT(port)},
+    [TAG_HOST] = {TEXT, PORTS, AT(host)},
+    [TAG_PORT] = {NUMBER, PORTS, AT(port)},
+    [TAG_NUMBER] = {NUMBER, IN(KIND_ACCEPT), AT(number)},
     [TAG_HOSTNAME] = {TEXT, IDENTITIES, AT(hostname)},
     [TAG_CLOCK_NS] = {NUMBER, IDENTITIES, AT(clock_ns)},
     [TAG_ENTROPY] = {BLOB, IDENTITIES, AT(entropy)},

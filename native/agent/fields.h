@@ -38,6 +38,8 @@ enum tag {
     TAG_HOST = 48,
     TAG_PORT = 49,
     TAG_LISTENER = 50,
+    TAG_CONNECTION = 51,
+    TAG_NUMBER = 52,
     TAG_HOSTNAME = 64,
     TAG_CLOCK_NS = 65,
     TAG_ENTROPY = 66,
@@ -71,7 +73,10 @@ enum kind {
     KIND_LIST,
     KIND_READ,
     KIND_SFTP,
-    KIND_LAST = KIND_SFTP,
+    KIND_LISTEN,
+    KIND_ACCEPT,
+    KIND_UDP,
+    KIND_LAST = KIND_UDP,
     /* not requests, but parsed by the same rules: */
     KIND_CONTROL,
     KIND_FILE,
@@ -104,7 +109,7 @@ struct request {
     struct list args, env, names, native;
     char *cwd, *user, *path, *host, *hostname, *address, *gateway, *root, *data, *modules, *init;
     struct blob entropy, content, mac;
-    uint64_t flags, rows, columns, signal, uid, gid, mode, port, prefix;
+    uint64_t flags, rows, columns, signal, uid, gid, mode, port, number, prefix;
     int64_t clock_ns;
     struct request *files, *interface;
     size_t file_count;

@@ -3,6 +3,7 @@
 
 #include "agent.h"
 #include "connect.h"
+#include "listen.h"
 #include "listeners.h"
 #include "say.h"
 #include "worker.h"
@@ -128,6 +129,7 @@ static void release(struct agent *agent, struct stream *stream)
     free(stream->in.ring);
     free(stream->request);
     free(stream->seen);
+    listen_end(stream->listening);
     if (stream->pid && stream->exited)
         waitpid(stream->pid, NULL, 0);
     else if (stream->pid)
@@ -417,6 +419,11 @@ void stream_serve(struct agent *agent, struct stream *stream, const struct pollf
     if (stream->kind == KIND_CONNECT && stream->phase == STREAM_CONNECTING) {
         if (writable)
             connect_finish(agent, stream);
+        return;
+    }
+    if (stream->kind == KIND_LISTEN) {
+        if (stream->out[0].slot >= 0 && polls[stream->out[0].slot].revents)
+            listen_serve(agent, stream);
         return;
     }
     if (writable)

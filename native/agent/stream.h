@@ -8,6 +8,7 @@
 #include <sys/types.h>
 
 struct agent;
+struct listening;
 
 enum {
     STREAMS = 64,
@@ -51,6 +52,7 @@ struct stream {
     struct source out[2];
     uint8_t *seen; /* LISTENERS: the set last sent */
     size_t seen_size;
+    struct listening *listening; /* LISTEN */
 };
 
 struct stream *stream_find(struct agent *agent, uint32_t id);

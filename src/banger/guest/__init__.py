@@ -23,11 +23,13 @@ from banger.guest.exec import (
     start_exec,
 )
 from banger.guest.files import ConnectedGuest, GuestFiles, GuestOutput, RunningOutput
+from banger.guest.incoming import GuestListener, Incoming, listen_tcp, listen_unix
 from banger.guest.listing import list_directories, read_files
 from banger.guest.ports import GuestTcp, Listeners, connect_tcp, connect_unix, watch_listeners
 from banger.guest.power import ping, poweroff, sync
 from banger.guest.sftp import GuestSftp, open_sftp
 from banger.guest.transfer import GuestStat, Transferred, root_out, stat, tar_in, tar_out
+from banger.guest.udp import GuestUdp, open_udp
 
 __all__ = [
     "EXEC_REFUSALS",
@@ -42,13 +44,16 @@ __all__ = [
     "GuestConnection",
     "GuestFile",
     "GuestFiles",
+    "GuestListener",
     "GuestOutput",
     "GuestProcess",
     "GuestSftp",
     "GuestStat",
     "GuestTcp",
+    "GuestUdp",
     "Hello",
     "Identity",
+    "Incoming",
     "Interface",
     "Listeners",
     "RunningOutput",
@@ -60,7 +65,10 @@ __all__ = [
     "deadline",
     "identify",
     "list_directories",
+    "listen_tcp",
+    "listen_unix",
     "open_sftp",
+    "open_udp",
     "ping",
     "poweroff",
     "read_files",

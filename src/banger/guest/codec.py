@@ -86,6 +86,9 @@ class Kind(IntEnum):
     LIST = 12
     READ = 13
     SFTP = 14
+    LISTEN = 15
+    ACCEPT = 16
+    UDP = 17
 
 
 class AgentState(StrEnum):

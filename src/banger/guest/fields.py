@@ -52,6 +52,8 @@ class Tag(IntEnum):
     HOST = 48
     PORT = 49
     LISTENER = 50
+    CONNECTION = 51
+    NUMBER = 52
     HOSTNAME = 64
     CLOCK_NS = 65
     ENTROPY = 66

@@ -71,7 +71,9 @@ async def connect_tcp(
     """
     what = f"connecting to {host} port {port} in the guest"
     fields = encode_fields([(Tag.HOST, text(host)), (Tag.PORT, u64(port))])
-    return await _connect(connection, Request(Kind.CONNECT, what, fields), deadline_s=deadline_s)
+    return await connect_with(
+        connection, Request(Kind.CONNECT, what, fields), deadline_s=deadline_s
+    )
 
 
 async def connect_unix(
@@ -88,12 +90,15 @@ async def connect_unix(
     fields = encode_fields([(Tag.PATH, socket_path(path)), *user_field(user)])
     request = Request(Kind.CONNECT, what, fields, REFUSALS)
     try:
-        return await _connect(connection, request, deadline_s=deadline_s)
+        return await connect_with(connection, request, deadline_s=deadline_s)
     except GuestRefused as error:
         raise explain_outdated(error, "connect to Unix sockets") from error
 
 
-async def _connect(connection: GuestConnection, request: Request, *, deadline_s: float) -> GuestTcp:
+async def connect_with(
+    connection: GuestConnection, request: Request, *, deadline_s: float
+) -> GuestTcp:
+    """Open a connection by a request that answers with an EVENT when it stands."""
     async with deadline(request.what, deadline_s):
         stream = await connection.open_stream(request)
         await stream.first_event()

@@ -36,7 +36,7 @@ HOST_TO_GUEST = 0
 BATCH_BYTES = 8 * MAX_PAYLOAD
 """Most data in one write: a window. Writing one frame at a time cost a fifth more CPU."""
 
-_SENDS = frozenset({Kind.EXEC, Kind.TAR_IN, Kind.CONNECT, Kind.SFTP})
+_SENDS = frozenset({Kind.EXEC, Kind.TAR_IN, Kind.CONNECT, Kind.SFTP, Kind.ACCEPT, Kind.UDP})
 _WORK = _SENDS | {Kind.TAR_OUT, Kind.LIST, Kind.READ}
 _RECEIVES = {
     Kind.EXEC: (1, 2),
@@ -45,6 +45,8 @@ _RECEIVES = {
     Kind.LIST: (1,),
     Kind.READ: (1,),
     Kind.SFTP: (1,),
+    Kind.ACCEPT: (1,),
+    Kind.UDP: (1,),
 }
 
 
@@ -265,9 +267,9 @@ class Stream:
         self._credit += parse_credit(frame.payload)
 
     def _accept_event(self, frame: Frame) -> None:
-        # One unread event is kept. Each LISTENERS event holds the whole set, so the
-        # newest replaces it; other requests have only one event.
-        if self._event is not None and self._request.kind is not Kind.LISTENERS:
+        # One unread event is kept. Each event of these kinds says everything, so the newest
+        # replaces it; other requests have only one event.
+        if self._event is not None and self._request.kind not in (Kind.LISTENERS, Kind.LISTEN):
             raise GuestProtocolError("The guest sent an event that was not asked for.")
         self._event = parse_fields(frame.payload)
 

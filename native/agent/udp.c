@@ -1,0 +1,108 @@
+/* A worker relays: it may block. Whatever it cannot pass on at once waits in the kernel's buffers,
+ * which drop datagrams when they are full, as a network would. */
+#include "udp.h"
+
+#include "address.h"
+#include "agent.h"
+#include "files.h"
+#include "worker.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <string.h>
+#include <unistd.h>
+
+enum { DATAGRAM_MAX = 65535, LENGTH = 4 };
+
+static struct relay {
+    int socket;
+    size_t have; /* bytes of records that have come from the host */
+    uint8_t in[LENGTH + DATAGRAM_MAX], out[LENGTH + DATAGRAM_MAX];
+} relay;
+
+/* Send the datagrams that have come whole. That one is refused, or too large, is its sender's to
+ * find out: nothing answers. */
+static int send_datagrams(struct failure *failure)
+{
+    size_t at = 0;
+    while (relay.have - at >= LENGTH) {
+        size_t size = get_u32(relay.in + at);
+        if (size > DATAGRAM_MAX)
+            return fail(failure, "bad-packet", 0, "a datagram of %zu bytes", size);
+        if (relay.have - at - LENGTH < size)
+            break;
+        send(relay.socket, relay.in + at + LENGTH, size, 0);
+        at += LENGTH + size;
+    }
+    relay.have -= at;
+    memmove(relay.in, relay.in + at, relay.have);
+    return 0;
+}
+
+/* Returns 1 at the end of the host's datagrams. */
+static int from_host(struct failure *failure)
+{
+    ssize_t n = read(STDIN_FILENO, relay.in + relay.have, sizeof relay.in - relay.have);
+    if (n < 0)
+        return fail(failure, "io", errno, "read datagrams");
+    if (n == 0 && relay.have)
+        return fail(failure, "bad-packet", 0, "the last datagram is cut short");
+    relay.have += (size_t)n;
+    return n == 0 ? 1 : send_datagrams(failure);
+}
+
+static int from_guest(struct failure *failure)
+{
+    ssize_t n = recv(relay.socket, relay.out + LENGTH, DATAGRAM_MAX, MSG_DONTWAIT);
+    if (n < 0)
+        return 0; /* also what ICMP said of a datagram before: its sender hears nothing */
+    put_u32(relay.out, (uint32_t)n);
+    if (write_all(STDOUT_FILENO, relay.out, LENGTH + (size_t)n))
+        return fail(failure, "io", errno, "pass a datagram on");
+    return 0;
+}
+
+static int run(struct failure *failure)
+{
+    struct pollfd polls[] = {{STDIN_FILENO, POLLIN, 0}, {relay.socket, POLLIN, 0}};
+    int outcome = 0;
+    while (outcome == 0) {
+        if (poll(polls, 2, -1) < 0) /* no signal is handled: nothing interrupts it */
+            return fail(failure, "io", errno, "wait for datagrams");
+        if (polls[1].revents)
+            outcome = from_guest(failure);
+        if (outcome == 0 && polls[0].revents)
+            outcome = from_host(failure);
+    }
+    return outcome < 0 ? -1 : 0;
+}
+
+/* The worker's job. */
+static int relay_datagrams(int disk, const struct request *request, struct writer *result,
+                           struct failure *failure)
+{
+    struct address address;
+    (void)disk, (void)result;
+    if (address_parse(request, 1, &address, failure))
+        return -1;
+    relay.socket = socket(address.at.ss_family, SOCK_DGRAM | SOCK_CLOEXEC, 0);
+    if (relay.socket < 0)
+        return fail(failure, "io", errno, "open a socket");
+    if (connect(relay.socket, (const struct sockaddr *)&address.at, address.size))
+        return address_explain(errno, "connect", failure);
+    return run(failure);
+}
+
+/* UDP */
+int udp_start(struct agent *agent, struct stream *stream, const struct request *request,
+              struct failure *failure)
+{
+    struct address address;
+    struct writer nothing = {0};
+    if (address_parse(request, 1, &address, failure))
+        return -1;
+    int outcome = worker_start(agent, stream, request, relay_datagrams, true, true, failure);
+    if (outcome == 1)
+        send_fields(agent, FRAME_EVENT, stream->id, &nothing);
+    return outcome;
+}
