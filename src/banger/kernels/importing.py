@@ -122,7 +122,7 @@ def _stage(order: Order, files: KernelFiles, tree: Path, source: str) -> tuple[P
     elif package.modules and files.modules is not None:
         raise InvalidRequest(f"{what} has the kernel's modules in it; give no others.")
     try:
-        plain = unpack_kernel(package.kernel, arch=arch)
+        plain = b"".join(unpack_kernel(package.kernel, arch=arch))
         package.version = find_version(plain)
     except BadKernel as error:
         raise KernelUnfit(f"{what} cannot be used: {error}.") from error

@@ -85,12 +85,9 @@ def save_parts(
     fit, order = _choose_modules(package, modules, arch)
     boot = VMLINUX if is_elf(package.kernel) else BZIMAGE
     _require_bootable(package, find_obstacle)
-    try:
-        plain = unpack_kernel(package.kernel, arch=arch)
-    except BadKernel as error:
-        raise KernelUnfit(f"The kernel {package.version} cannot be used: {error}.") from error
     with space_errors(staged):
-        _write_files(package, staged, plain=plain, modules=order)
+        _write_kernel(package, staged, arch)
+        _write_files(package, staged, modules=order)
     return Parts(
         name=name,
         version=package.version,
@@ -103,13 +100,18 @@ def save_parts(
     )
 
 
-def _write_files(
-    package: Package, staged: Path, *, plain: bytes, modules: Sequence[Module]
-) -> None:
+def _write_kernel(package: Package, staged: Path, arch: str) -> None:
+    try:
+        with open(staged / VMLINUX, "wb") as file:
+            file.writelines(unpack_kernel(package.kernel, arch=arch))
+    except BadKernel as error:
+        raise KernelUnfit(f"The kernel {package.version} cannot be used: {error}.") from error
+
+
+def _write_files(package: Package, staged: Path, *, modules: Sequence[Module]) -> None:
     (staged / MODULES).mkdir()
     for module in modules:
         shutil.copyfile(package.modules[module.name], staged / MODULES / f"{module.name}.ko")
-    (staged / VMLINUX).write_bytes(plain)
     if not is_elf(package.kernel):
         (staged / BZIMAGE).write_bytes(package.kernel)
     (staged / CONFIG).write_text(package.config, "utf-8")

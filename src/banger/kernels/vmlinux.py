@@ -11,10 +11,12 @@ arm64: the plain kernel is an `Image`, perhaps compressed with gzip as a whole.
 from __future__ import annotations
 
 import bz2
+import io
 import lzma
 import re
 import struct
 import zlib
+from collections.abc import Callable, Iterator
 
 import lz4.block  # type: ignore[import-untyped]
 import zstandard
@@ -24,6 +26,15 @@ from banger.kernels.elf import MACHINES, NotElf, read_machine
 KERNEL_BYTES_MAX = 512 * 1024 * 1024
 LZ4_LEGACY_MAGIC = b"\x02\x21\x4c\x18"
 LZ4_LEGACY_BLOCK = 8 * 1024 * 1024
+PIECE_BYTES = 1024 * 1024
+DECOMPRESSION_ERRORS = (
+    zlib.error,
+    lzma.LZMAError,
+    zstandard.ZstdError,
+    lz4.block.LZ4BlockError,
+    EOFError,
+    OSError,
+)
 ARM64_IMAGE_MAGIC = b"ARM\x64"
 _BANNER = re.compile(rb"Linux version (?P<version>[0-9][A-Za-z0-9.+~_-]{0,99}) ")
 
@@ -32,24 +43,37 @@ class BadKernel(ValueError):
     """The bytes are not a kernel that we can unpack."""
 
 
-def unpack_kernel(untrusted_file: bytes, *, arch: str) -> bytes:
-    """Return the uncompressed kernel: an ELF `vmlinux` (x86-64) or an `Image` (arm64).
+def unpack_kernel(untrusted_file: bytes, *, arch: str) -> Iterator[bytes]:
+    """Yield the uncompressed kernel in pieces: an ELF `vmlinux` (x86-64) or an `Image` (arm64).
+
+    A kernel has 50 MiB and more; a daemon that had held one would not become small again.
 
     Raises:
         BadKernel: it has another shape, or is for another machine.
     """
     if arch == "aarch64":
-        return _unpack_arm64(untrusted_file)
-    kernel = untrusted_file
-    if not is_elf(untrusted_file):
-        kernel = _decompress(_find_payload(untrusted_file))
+        pieces = _unpack_arm64(untrusted_file)
+    elif is_elf(untrusted_file):
+        pieces = iter([untrusted_file])
+    else:
+        pieces = _decompress(_find_payload(untrusted_file))
+    first = next(pieces, b"")
+    _require_arch(first, arch)
+    yield first
+    yield from pieces
+
+
+def _require_arch(untrusted_start: bytes, arch: str) -> None:
+    if arch == "aarch64":
+        if untrusted_start[0x38:0x3C] != ARM64_IMAGE_MAGIC:
+            raise BadKernel("it is no arm64 Image")
+        return
     try:
-        machine = read_machine(kernel)
+        machine = read_machine(untrusted_start)
     except NotElf as error:
         raise BadKernel(f"the unpacked kernel is no ELF file: {error}") from error
     if machine != MACHINES[arch]:
         raise BadKernel(f"the kernel is for ELF machine {machine}, not for {arch}")
-    return kernel
 
 
 def is_elf(untrusted_file: bytes) -> bool:
@@ -83,59 +107,80 @@ def _find_payload(untrusted_file: bytes) -> bytes:
     return untrusted_file[start : start + length]
 
 
-def _decompress(payload: bytes) -> bytes:
+def _decompress(payload: bytes) -> Iterator[bytes]:
     """Unpack a payload of any compression whose magic we know; the size must be as announced."""
-    size = int.from_bytes(payload[-4:], "little")
+    size, done = int.from_bytes(payload[-4:], "little"), 0
     if not 0 < size <= KERNEL_BYTES_MAX:
         raise BadKernel(f"its payload announces {size} bytes")
+    for piece in _translated(_decompress_any(payload)):
+        done += len(piece)
+        if done > size:
+            break
+        yield piece
+    if done != size:
+        raise BadKernel(f"its payload announces {size} bytes and holds {done}")
+
+
+def _translated(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    """Pass pieces on; what a decompressor complains of is a bad kernel."""
     try:
-        kernel = _decompress_to(payload, size)
-    except (zlib.error, lzma.LZMAError, zstandard.ZstdError, OSError, lz4.block.LZ4BlockError) as e:
-        raise BadKernel(f"its payload does not decompress: {e}") from e
-    if len(kernel) != size:
-        raise BadKernel(f"its payload announces {size} bytes and holds {len(kernel)}")
-    return kernel
+        yield from pieces
+    except DECOMPRESSION_ERRORS as error:
+        raise BadKernel(f"its payload does not decompress: {error}") from error
 
 
-def _decompress_to(payload: bytes, size: int) -> bytes:
-    """Return at most one byte more than `size`, so that a longer stream is noticed."""
+def _decompress_any(payload: bytes) -> Iterator[bytes]:
+    packed = io.BytesIO(payload)
     if payload.startswith(LZ4_LEGACY_MAGIC):
-        return _decompress_lz4_legacy(payload[4:-4], size)
+        return _decompress_lz4_legacy(payload[4:-4])
     if payload.startswith(b"\x1f\x8b"):
-        return zlib.decompressobj(wbits=31).decompress(payload, size + 1)
+        return _gunzip(payload)
     if payload.startswith((b"\xfd7zXZ\0", b"\x5d\0\0")):
-        return lzma.LZMADecompressor().decompress(payload, size + 1)
+        return _read_pieces(lzma.LZMAFile(packed).read)
     if payload.startswith(b"BZh"):
-        return bz2.BZ2Decompressor().decompress(payload, size + 1)
+        return _read_pieces(bz2.BZ2File(packed).read)
     if payload.startswith(b"\x28\xb5\x2f\xfd"):
-        with zstandard.ZstdDecompressor().stream_reader(payload) as reader:
-            return bytes(reader.read(size + 1))
+        return _read_pieces(zstandard.ZstdDecompressor().stream_reader(payload[:-4]).read)
     raise BadKernel(f"its payload has an unknown compression: {payload[:6].hex()}")
 
 
-def _decompress_lz4_legacy(blocks: bytes, size: int) -> bytes:
+def _gunzip(payload: bytes) -> Iterator[bytes]:
+    """Unpack the first member; whatever follows is no concern of the kernel's own decompressor."""
+    decoder, rest = zlib.decompressobj(wbits=31), payload
+    while not decoder.eof:
+        piece = decoder.decompress(rest, PIECE_BYTES)
+        rest = decoder.unconsumed_tail
+        if not piece and not rest:
+            raise EOFError("it ends early")
+        yield piece
+
+
+def _read_pieces(read: Callable[[int], bytes]) -> Iterator[bytes]:
+    return iter(lambda: read(PIECE_BYTES), b"")
+
+
+def _decompress_lz4_legacy(blocks: bytes) -> Iterator[bytes]:
     """Unpack the blocks of an LZ4 legacy frame (lz4_Frame_format.md, "Legacy frame")."""
-    parts: list[bytes] = []
-    done = 0
     at = 0
-    while at < len(blocks) and done <= size:
+    while at < len(blocks):
         length = int.from_bytes(blocks[at : at + 4], "little")
         block = blocks[at + 4 : at + 4 + length]
         if length == 0 or len(block) != length:
             raise BadKernel("an LZ4 block lies outside the payload")
-        parts.append(lz4.block.decompress(block, uncompressed_size=LZ4_LEGACY_BLOCK))
-        done += len(parts[-1])
+        yield lz4.block.decompress(block, uncompressed_size=LZ4_LEGACY_BLOCK)
         at += 4 + length
-    return b"".join(parts)
 
 
-def _unpack_arm64(untrusted_file: bytes) -> bytes:
-    kernel = untrusted_file
-    if kernel.startswith(b"\x1f\x8b"):
-        try:
-            kernel = zlib.decompressobj(wbits=31).decompress(kernel, KERNEL_BYTES_MAX)
-        except zlib.error as error:
-            raise BadKernel(f"it does not decompress: {error}") from error
-    if kernel[0x38:0x3C] != ARM64_IMAGE_MAGIC:
-        raise BadKernel("it is no arm64 Image")
-    return kernel
+def _unpack_arm64(untrusted_file: bytes) -> Iterator[bytes]:
+    if not untrusted_file.startswith(b"\x1f\x8b"):
+        return iter([untrusted_file])
+    return _bounded(_translated(_decompress_any(untrusted_file)))
+
+
+def _bounded(pieces: Iterator[bytes]) -> Iterator[bytes]:
+    done = 0
+    for piece in pieces:
+        done += len(piece)
+        if done > KERNEL_BYTES_MAX:
+            raise BadKernel(f"it has more than {KERNEL_BYTES_MAX} bytes")
+        yield piece
