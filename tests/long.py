@@ -87,7 +87,8 @@ def _run(name: str, run: Run) -> Outcome:
         argv = [sys.executable, "-m", *run.argv]
         if run.is_pytest:
             options = (f"--junitxml={report}", "-o", "junit_logging=system-out")
-            argv = [sys.executable, "-m", "pytest", *options, *run.argv]
+            side_by_side = ("-n", str(os.cpu_count()), "--dist", "load")
+            argv = [sys.executable, "-m", "pytest", *side_by_side, *options, *run.argv]
         done = subprocess.run(argv, cwd=CHECKOUT, env={**os.environ, **run.environ}, check=False)
         said = list(_read_report(report)) if report.exists() else []
     return Outcome(name, done.returncode == 0, time.monotonic() - began, said)

@@ -11,7 +11,6 @@ one, of which verb and on which side, rotates with the sample (tests/support/sam
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -22,7 +21,7 @@ from banger.plan import lifecycle
 from banger.plan.lifecycle import Plan
 from banger.plan.steps import PauseVmm, ResumeVmm, Step
 from tests.support.deaths import SIDES
-from tests.support.sampling import NUMBER
+from tests.support.sampling import ALL, NUMBER
 from tests.support.specs import change_spec, make_spec
 
 VM = VmId("0123456789ab")
@@ -40,7 +39,6 @@ SPEC = make_spec(
     accel=Accel.TCG,
 )
 NETWORKED = change_spec(SPEC, network="user")
-ALL = os.environ.get("BANGER_TEST_CRASH") == "all"
 
 PLANS: dict[str, Plan] = {
     "plan_create": lifecycle.plan_create(VM, SPEC),

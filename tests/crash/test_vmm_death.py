@@ -2,6 +2,8 @@
 
 As in `test_matrix`, but it is the youngest VMM that dies, and the daemon lives on: the verb ends
 with an answer, what is left can be used, and nothing half-made stays.
+
+SAMPLE of the points of each verb; BANGER_TEST_CRASH=all: all of them.
 """
 
 from __future__ import annotations
@@ -13,13 +15,17 @@ from tests.crash.points import SCENARIOS
 from tests.crash.verbs import RUNS, ensure_no_template, ensure_waiting
 from tests.support.installations import wait_for
 from tests.support.leaks import find_processes
+from tests.support.sampling import ALL, NUMBER, choose
 from tests.support.worlds import NETWORKED, SHAPE, Killed, World
 
 SMALL = {**SHAPE, "memory_mib": 128}
+SAMPLE = 4
 
 
-def points_of(name: str, every: int) -> list[str]:
-    return SCENARIOS[name].points[::every]
+def points_of(name: str) -> list[str]:
+    chosen = choose(SCENARIOS[name].points, SAMPLE)
+    print(f"{name}: {len(chosen)} points in sample {NUMBER}")
+    return chosen
 
 
 def kill_at(world: World, point: str, method: str, **params: Any) -> Killed:
@@ -52,7 +58,7 @@ def require_fine(world: World, name: str) -> None:
 def test_death_during_clone(world: World) -> None:
     """D3, B3: the VM boots instead, and says so; or it was ready, and has died since."""
     fell_back = 0
-    for point in points_of("clone", every=2):
+    for point in points_of("clone"):
         world.delete_others()
         # Anew, so that earlier failures do not count; a template that has failed is gone.
         world.stop_daemon()
@@ -62,7 +68,7 @@ def test_death_during_clone(world: World) -> None:
         assert killed.error is None or "did not become ready" in killed.error.message, killed
         fell_back += "booting instead" in killed.said
         require_fine(world, "one")
-    assert fell_back
+    assert fell_back or not ALL
     world.delete_others()
     world.call("vm.create", **NETWORKED, name="one")
     require_fine(world, "one")
@@ -71,7 +77,7 @@ def test_death_during_clone(world: World) -> None:
 def test_death_during_template_build(world: World) -> None:
     """A9, D9: no half of a template is left, and the next one is whole."""
     failed = 0
-    for point in points_of("template build", every=4):
+    for point in points_of("template build"):
         ensure_no_template(world)
         killed = kill_at(world, point, "template.build", **SMALL)
         world.settle()
@@ -79,7 +85,7 @@ def test_death_during_template_build(world: World) -> None:
         templates = [t for t in world.call("template.list") if t["memory_mib"] == 128]
         assert len(templates) == (killed.error is None), killed
         failed += killed.error is not None
-    assert failed
+    assert failed or not ALL
     world.call("vm.create", **SMALL, name="one")
     assert world.states() == RUNS
     require_fine(world, "one")
@@ -88,7 +94,7 @@ def test_death_during_template_build(world: World) -> None:
 def test_death_during_snapshot(world: World) -> None:
     """A9, D9: there is no snapshot, or a whole one; the VM boots again."""
     failed = 0
-    for point in points_of("snapshot", every=2):
+    for point in points_of("snapshot"):
         world.delete_others()
         world.make_witness("one")
         killed = kill_at(world, point, "snapshot.create", ref="one", name="first")
@@ -103,13 +109,13 @@ def test_death_during_snapshot(world: World) -> None:
         else:
             world.call("vm.start", ref="one")
         require_fine(world, "one")
-    assert failed
+    assert failed or not ALL
 
 
 def test_death_during_fork(world: World) -> None:
     """A9, B3: all forks or none; the VM that they are made of goes on, unless it was the one."""
     failed = 0
-    for point in points_of("fork", every=3):
+    for point in points_of("fork"):
         world.delete_others()
         world.make_witness("one")
         killed = kill_at(world, point, "vm.fork", ref="one", number=2, name="copy")
@@ -124,13 +130,13 @@ def test_death_during_fork(world: World) -> None:
         world.settle()
         for name in set(states) - set(dead):
             require_fine(world, name)
-    assert failed
+    assert failed or not ALL
 
 
 def test_death_during_claim(world: World) -> None:
     """D3, B3: whoever asked gets another VM; or it was handed out, and has died since."""
     replaced = 0
-    for point in points_of("claim", every=1):
+    for point in points_of("claim"):
         world.use_pool(1)
         ensure_waiting(world)
         waiting = set(world.banger.prepared())
@@ -142,4 +148,4 @@ def test_death_during_claim(world: World) -> None:
         # So that no clone waits any more.
         world.use_pool(0)
         require_fine(world, "one")
-    assert replaced
+    assert replaced or not ALL

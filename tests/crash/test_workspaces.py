@@ -6,7 +6,7 @@ request to the guest, each chunk between them, and the transaction at the end. T
 them; after each death the host's repository is what it was, up to the whole branch that was asked
 for, the guest is well, and the verb done again does what it does without a death.
 
-BANGER_TEST_CRASH=all dies at every point on both sides; else at every 9th, on either.
+SAMPLE deaths of each verb; BANGER_TEST_CRASH=all dies at every point on both sides.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ from typing import Any, NamedTuple
 import pytest
 
 from banger.errors import BangerError
-from tests.crash.points import ALL
 from tests.support.deaths import SIDES
 from tests.support.installations import Installation, wait_for
 from tests.support.repositories import git, make_repository, status, write
+from tests.support.sampling import NUMBER, choose
 from tests.support.worlds import World, open_world
 
-EVERY = 9
+SAMPLE = 3
 PLACE = "/root/project"
 BRANCH = "work/result"
 LOADER = '#!/bin/sh\nexec /opt/git/loader --library-path /opt/git /opt/git/git "$@"\n'
@@ -203,7 +203,7 @@ def deaths(points: list[str]) -> list[tuple[str, str, int]]:
         seen[point] += 1
         if seen[point] <= 2 or not point.endswith("chunk"):
             found += [(side, point, seen[point]) for side in SIDES]
-    return found if ALL else found[::EVERY]
+    return choose(found, SAMPLE)
 
 
 def test_death_of_a_prepare(world: World, workspaces: Workspaces) -> None:
@@ -271,5 +271,5 @@ def die_at_all(world: World, chosen: list[tuple[str, str, int]], act: Any, check
             if world.daemon.poll() is not None:
                 world.open_daemon()
     slowest = max(world.recoveries, default=0.0)
-    print(f"{len(chosen)} deaths, slowest recovery {slowest:.1f} s")
+    print(f"{len(chosen)} deaths in sample {NUMBER}, slowest recovery {slowest:.1f} s")
     assert not wrong, f"{len(wrong)} of {len(chosen)}:\n" + "\n".join(wrong)

@@ -8,6 +8,17 @@ commits; BANGER_TEST_SAMPLE=N repeats the sample of an earlier run, which a fail
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
+from typing import TypeVar
 
 NUMBER = int(os.environ.get("BANGER_TEST_SAMPLE", "0"))
 """Of this run's sample: 0 or more."""
+ALL = os.environ.get("BANGER_TEST_CRASH") == "all"
+"""Sample no deaths: die at every point."""
+T = TypeVar("T")
+
+
+def choose(things: Sequence[T], size: int, number: int = NUMBER) -> list[T]:
+    """Return about `size` of these, evenly spread, or all; successive numbers cover everything."""
+    every = 1 if ALL else max(1, -(-len(things) // size))
+    return list(things[number % every :: every])

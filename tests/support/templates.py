@@ -29,10 +29,11 @@ def enter_templates() -> None:
 
 
 def lend_templates(layout: Layout) -> None:
-    """Give an installation that has none the templates of the run."""
-    layout.templates.mkdir(mode=0o700)
+    """Give an installation the templates of the run that it has not got."""
+    layout.templates.mkdir(mode=0o700, exist_ok=True)
     for folder in Path(os.environ[SHARED]).iterdir():
-        _link(folder, layout.templates / folder.name)
+        if not (layout.templates / folder.name).exists():
+            _link(folder, layout.templates / folder.name)
 
 
 def keep_templates(layout: Layout) -> None:

@@ -73,6 +73,15 @@ def alone() -> Iterator[None]:
         yield
 
 
+@contextlib.contextmanager
+def building(banger: Installation) -> Iterator[None]:
+    """For a block that builds templates: take those of other workers, and let them have these."""
+    with alone():
+        lend_templates(banger.layout)
+        yield
+        keep_templates(banger.layout)
+
+
 @pytest.fixture
 def own(artifacts: None, private_environ: dict[str, str]) -> Iterator[Installation]:
     """An installation for one test alone, with the run's images and templates."""

@@ -18,7 +18,7 @@ from banger.errors import BangerError, DaemonUnreachable
 from tests.support.deaths import arm_death, disarm
 from tests.support.installations import Installation, wait_for
 from tests.support.soundness import require_sound
-from tests.support.vms import TINY_IMAGE
+from tests.support.vms import TINY_IMAGE, building
 
 SHAPE = {"image": TINY_IMAGE, "memory_mib": 256, "disk_mib": 1024, "vcpu": 1, "network": "none"}
 NETWORKED = {**SHAPE, "network": "user"}
@@ -207,9 +207,10 @@ def open_world(banger: Installation, *shapes: dict[str, Any]) -> Iterator[World]
     world = World(banger)
     world.open_daemon()
     try:
-        for shape in shapes:
-            world.call("template.build", **shape)
-        world.make_witness("witness")
+        with building(banger):
+            for shape in shapes:
+                world.call("template.build", **shape)
+            world.make_witness("witness")
         yield world
     finally:
         world.close()

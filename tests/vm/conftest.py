@@ -16,8 +16,8 @@ from tests.support.installations import Installation
 from tests.support.vms import (
     TIMEOUT_S,
     TINY,
-    alone,
     artifacts,
+    building,
     own,
     own_of_module,
     report_with_logs,
@@ -48,14 +48,15 @@ def banger(artifacts: None) -> Iterator[Installation]:
 @pytest.fixture(scope="session")
 def system(banger: Installation) -> str:
     """A running VM of the default image."""
-    with alone():
-        # The first one builds the image.
-        banger.do("vm", "create", "--name", "system", "--memory", "1024M", "--vcpu", "1")
+    with building(banger):
+        # The first worker builds the image and the template.
+        banger.do("vm", "create", "--name", "system")
     return "system"
 
 
 @pytest.fixture(scope="session")
 def tiny(banger: Installation) -> str:
     """A running VM of the image without an init."""
-    banger.do("vm", "create", "--name", "tiny", *TINY)
+    with building(banger):
+        banger.do("vm", "create", "--name", "tiny", *TINY)
     return "tiny"

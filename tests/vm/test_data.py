@@ -7,11 +7,11 @@ from collections.abc import Iterator
 import pytest
 
 from tests.support.installations import Installation, finish, read_line
-from tests.support.vms import DEFAULT_IMAGE, TINY
+from tests.support.vms import TINY
 
-UNSYNCED_MIB = 300
+UNSYNCED_MIB = 60
 """All of it in the guest's memory until the stop."""
-SLOW_MIB = 500
+SLOW_MIB = 200
 """Takes longer to write than the deadline allows."""
 
 HOLD_BACK = (
@@ -31,8 +31,8 @@ def small(banger: Installation) -> Iterator[str]:
 def test_unflushed_writes_survive_a_stop(banger: Installation, small: str) -> None:
     """A1: what nobody synced, in the overlay and on the data disk, is there afterwards."""
     write = (
-        f"{HOLD_BACK} mkdir -p /srv/deep; head -c 10M /dev/urandom >/root/seed;"
-        f"for i in $(seq {UNSYNCED_MIB // 10}); do cat /root/seed; echo $i; done >/srv/deep/file;"
+        f"{HOLD_BACK} mkdir -p /srv/deep; head -c 2M /dev/urandom >/root/seed;"
+        f"for i in $(seq {UNSYNCED_MIB // 2}); do cat /root/seed; echo $i; done >/srv/deep/file;"
         "mv /srv/deep/file /srv/deep/renamed; rm /etc/issue; ln -s deep /srv/link;"
         "cksum /root/seed /srv/deep/renamed"
     )
@@ -45,9 +45,9 @@ def test_unflushed_writes_survive_a_stop(banger: Installation, small: str) -> No
     assert banger.exec(small, "test", "-e", "/etc/issue").status == 1
 
 
-def test_a_guest_that_ignores_the_shutdown(banger: Installation) -> None:
+def test_a_guest_that_ignores_the_shutdown(banger: Installation, system: str) -> None:
     """A2: after the deadline it is ended, and its writes are there all the same."""
-    name = banger.do("vm", "create", "--image", DEFAULT_IMAGE, "--memory", "512M").text
+    name = banger.do("vm", "create").text
     try:
         service = (
             "[Service]\\nExecStart=/bin/sleep infinity\\nExecStop=/bin/sleep 7000\\n"
@@ -83,9 +83,9 @@ def test_a_guest_whose_agent_does_not_answer(own: Installation) -> None:
 def test_a_flush_that_takes_longer_than_the_deadline(banger: Installation, small: str) -> None:
     """A1, A2: the flush has its share of the user's deadline and no more, and the user is told."""
     banger.exec(small, "sh", "-c", f"{HOLD_BACK} echo kept >/root/kept; sync", status=0)
-    late = f"head -c 10M /dev/urandom >/root/seed; for i in $(seq {SLOW_MIB // 10});"
+    late = f"head -c 2M /dev/urandom >/root/seed; for i in $(seq {SLOW_MIB // 2});"
     banger.exec(small, "sh", "-c", f"{late} do cat /root/seed; done >/root/late", status=0)
-    ended = banger.do("vm", "stop", "--timeout", "0.2s", small)
+    ended = banger.do("vm", "stop", "--timeout", "0.05s", small)
     assert "did not confirm" in ended.err
     assert banger.state(small) == "stopped"
     banger.do("vm", "start", small)

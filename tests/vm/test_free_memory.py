@@ -21,6 +21,8 @@ from tests.support.vms import TINY_IMAGE
 MIB = 2**20
 SHAPE = ("--image", TINY_IMAGE, "--memory", "704M", "--disk", "1G", "--vcpu", "1")
 SUMS = "sha256sum /dev/shm/kept /srv/kept"
+KNOWN = "Discarding RAM in private file mappings"
+"""QEMU from 8.1 on warns so, once; the digest of the file shows that ours is not modified."""
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +85,8 @@ def test_what_a_guest_frees_is_the_hosts_again(banger: Installation, vm: str) ->
     assert shell(banger, "other", SUMS) == wanted
     assert private_bytes(banger, "other") < taken + 16 * MIB
     log = banger.layout.vm_vmm_log(banger.vm(vm)["id"]).read_text()
-    assert log == "", "every page was given back without a complaint"
+    complaints = [line for line in log.splitlines() if KNOWN not in line]
+    assert complaints == [], "every page was given back without a complaint"
 
 
 def digest(path: Path) -> str:

@@ -21,8 +21,10 @@ INTO_PATH = re.search(r"^```sh\n(export PATH=.*?)^```", README, re.M | re.S)
 
 
 @pytest.fixture
-def newcomer(short_dir: Path, private_environ: dict[str, str]) -> Iterator[dict[str, str]]:
-    """A user with a checkout in which it was built; images and kernels are there."""
+def newcomer(
+    short_dir: Path, private_environ: dict[str, str], system: str
+) -> Iterator[dict[str, str]]:
+    """A user with a checkout in which it was built; image, kernel and template are there."""
     shutil.copytree(CHECKOUT / "examples", short_dir / "checkout/examples")
     _run(["git", "init", "--quiet"], private_environ, short_dir)
     _run(["git", "add", "--all"], private_environ, short_dir)

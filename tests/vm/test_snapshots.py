@@ -29,7 +29,7 @@ from tests.support.installations import (
     share_artifacts,
     wait_for,
 )
-from tests.support.vms import TINY
+from tests.support.vms import TINY, building
 
 CYCLES = int(os.environ.get("BANGER_TEST_CYCLES", "10"))
 COUNTER = """
@@ -53,7 +53,8 @@ def banger(artifacts: None, run_dir: Path) -> Iterator[Installation]:
 
 @pytest.fixture(scope="module")
 def shared_base(banger: Installation) -> str:
-    banger.do("vm", "create", "--name", "base", *TINY)
+    with building(banger):
+        banger.do("vm", "create", "--name", "base", *TINY)
     return "base"
 
 

@@ -12,6 +12,7 @@ import contextlib
 import json
 import os
 import resource
+import subprocess
 import tempfile
 import time
 from collections.abc import Iterator
@@ -60,6 +61,16 @@ def clones(artifacts: None, run_dir: Path) -> Iterator[Installation]:
         for number in range(CLONES):
             banger.do("vm", "create", "--name", f"c{number}", *TINY)
         yield banger
+
+
+@pytest.fixture
+def built(fresh: Installation, clones: Installation) -> str:
+    """The key of a template that `fresh` has: a copy, which a test may damage."""
+    source = template_dir(clones)
+    fresh.layout.templates.mkdir(mode=0o700)
+    copy = ("cp", "--archive", "--sparse=always", source, fresh.layout.template_dir(source.name))
+    subprocess.run(copy, check=True)
+    return source.name
 
 
 def template_dir(banger: Installation) -> Path:
@@ -183,9 +194,10 @@ def test_a_clone_outlives_the_daemon(clones: Installation) -> None:
     assert "c0" in clones.json("template", "list")[0]["users"]
 
 
-def test_another_shape_has_another_template(fresh: Installation) -> None:
+def test_another_shape_has_another_template(fresh: Installation, built: str) -> None:
     """D5: memory size is part of the key; so is a VM that boots none's user."""
     key = fresh.do("template", "build", *_build_args("256M")).text
+    assert key == built
     other = fresh.do("template", "build", *_build_args("320M")).text
     assert key != other
     fresh.do("vm", "create", "--name", "boots", "--no-template", *TINY)
@@ -202,10 +214,11 @@ def _build_args(memory: str) -> list[str]:
 
 
 @pytest.mark.parametrize("name", ["memory", "state", "data.img", "manifest.json"])
-def test_a_changed_template_is_noticed_and_replaced(fresh: Installation, name: str) -> None:
+def test_a_changed_template_is_noticed_and_replaced(
+    fresh: Installation, built: str, name: str
+) -> None:
     """D9: one notice, and the next VM has a new template."""
-    fresh.do("template", "build", *_build_args("256M"))
-    file = template_dir(fresh) / name
+    file = fresh.layout.template_dir(built) / name
     file.chmod(0o600)
     with open(file, "r+b") as damaged:
         damaged.write(b"\xff" * 64)
@@ -215,10 +228,9 @@ def test_a_changed_template_is_noticed_and_replaced(fresh: Installation, name: s
     assert fresh.exec("v", "true").status == 0
 
 
-def test_a_state_that_does_not_load_means_a_boot(fresh: Installation) -> None:
+def test_a_state_that_does_not_load_means_a_boot(fresh: Installation, built: str) -> None:
     """D3: whatever is wrong with it, the VM comes up, with a notice, and the template is gone."""
-    key = fresh.do("template", "build", *_build_args("256M")).text
-    folder = fresh.layout.template_dir(key)
+    folder = fresh.layout.template_dir(built)
     manifest = json.loads((folder / "manifest.json").read_bytes())
     memory = folder / "memory"
     memory.chmod(0o600)
@@ -260,10 +272,10 @@ def test_the_build_goes_on_for_the_second_asker(fresh: Installation) -> None:
 
 
 @pytest.mark.parametrize("moment", ["build", "clone"])
-def test_the_daemon_dies(fresh: Installation, moment: str) -> None:
+def test_the_daemon_dies(fresh: Installation, moment: str, request: pytest.FixtureRequest) -> None:
     """A9, B5, D9: nothing half-made is left, and the next VM is a clone."""
     if moment == "clone":
-        fresh.do("template", "build", *_build_args("256M"))
+        request.getfixturevalue("built")
     asker = fresh.start("vm", "create", "--name", "v", *TINY)
     if moment == "build":
         wait_for(fresh.vm_processes, "the build's VMM")
