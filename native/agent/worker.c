@@ -30,8 +30,9 @@ static int keep_descriptors(int *disk, const struct ends *ends)
     dup2(report, 3);
     if (data >= 0)
         *disk = dup2(data, 4);
-    if (syscall(SYS_close_range, 5u, ~0u, 0u))
-        for (int fd = 5; fd < 1024; fd++)
+    int others = data >= 0 ? 5 : 4;
+    if (syscall(SYS_close_range, (unsigned)others, ~0u, 0u))
+        for (int fd = others; fd < 1024; fd++)
             close(fd);
     return 3;
 }

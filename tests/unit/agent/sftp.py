@@ -5,12 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.sftp import SftpClient
-from tests.unit.agent.wire import SFTP, Host
+from tests.unit.agent.wire import SFTP, Host, Value
 
 
-def open_session(host: Host, directory: Path) -> tuple[SftpClient, int]:
+def open_session(host: Host, directory: Path, *more: tuple[str, Value]) -> tuple[SftpClient, int]:
     """Open a session whose relative names begin at a directory; returns its stream, too."""
-    stream = host.open(SFTP, ("CWD", str(directory)))
+    stream = host.open(SFTP, ("CWD", str(directory)), *more)
     host.wait_event(stream)
     output = host.outcomes[stream].output[1]
 

@@ -149,9 +149,17 @@ def test_datagrams_come_whole(host: Host) -> None:
         assert host.wait(stream).result == {}
 
 
-@pytest.mark.parametrize("raw", [struct.pack("<I", 65536), struct.pack("<I", 9) + b"short", b"x"])
-def test_what_is_no_datagram_ends_the_stream(host: Host, raw: bytes) -> None:
+@pytest.mark.parametrize(
+    ("raw", "eof"),
+    [
+        (struct.pack("<I", 65536), False),
+        (struct.pack("<I", 9) + b"short", True),
+        (b"x", True),
+    ],
+    ids=["too long", "cut short", "no length"],
+)
+def test_what_is_no_datagram_ends_the_stream(host: Host, raw: bytes, eof: bool) -> None:
     """E2."""
     stream = host.open(UDP, ("HOST", "127.0.0.1"), ("PORT", 9))
-    host.write(stream, raw)
+    host.write(stream, raw, eof=eof)
     assert host.wait(stream).code == "bad-packet"
