@@ -153,8 +153,8 @@ def test_sides_that_make_no_sense(copies: Copies) -> None:
     assert "VM to VM" in copies.refused("box:a", "box:b", status=2)
     assert "Neither" in copies.refused("a", "b", status=2)
     assert "Neither" in copies.refused("./box:a", "b", status=2)
-    assert "as an image" in copies.refused("box:/", "x", status=1)
-    assert "a device" in copies.refused("box:/dev/null", "x", status=1)
+    assert "as an image" in copies.refused("box:/", "x", status=2)
+    assert "a device" in copies.refused("box:/dev/null", "x", status=2)
     (copies.there / "f").write_text("x")
     assert "is a device" in copies.refused("box:f", "/dev/null", status=2)
     assert "NUL" not in copies.refused("box:" + "n" * 300, "x", status=2)
@@ -240,10 +240,26 @@ def test_a_client_that_leaves_ends_the_copy_in(copies: Copies) -> None:
     wait_until(lambda: not _workers(copies), "the guest to stop extracting")
 
 
-def _workers(copies: Copies) -> list[str]:
+def test_a_guest_that_dies_wakes_both_ways(copies: Copies) -> None:
+    """H2: also a client that waits for its own stdin."""
+    with open(copies.there / "endless", "wb") as file:
+        file.truncate(2**40)
+    out = popen(copies.environ, "cp", "box:endless", "new", cwd=copies.here)
+    silent = popen(copies.environ, "cp", "-", "box:.", cwd=copies.here)
+    wait_until(lambda: len(_workers(copies)) == 2, "both copies to begin")
+    wait_until(lambda: list(copies.here.glob(".banger-cp.*")), "the file to begin")
+    [agent] = _children(copies.daemon.pid)
+    os.kill(agent, signal.SIGKILL)
+    for process in (out, silent):
+        said = process.communicate(timeout=60)[1]
+        assert process.returncode == 1 and b"The VM" in said, said
+    assert list(copies.here.iterdir()) == []
+
+
+def _workers(copies: Copies) -> list[int]:
     """The agent's processes for single requests."""
-    task = Path(f"/proc/{copies.daemon.pid}/task/{copies.daemon.pid}/children")
-    found = []
-    for agent in task.read_text().split():
-        found += Path(f"/proc/{agent}/task/{agent}/children").read_text().split()
-    return found
+    return [worker for agent in _children(copies.daemon.pid) for worker in _children(agent)]
+
+
+def _children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

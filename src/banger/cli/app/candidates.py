@@ -42,6 +42,8 @@ _BY_METAVAR = {
     "ID": "operations",
     "FILE": "files",
     "RECIPE": "files",
+    "SRC": "files",
+    "DST": "files",
 }
 _BY_DEST = {
     "path": "dirs",

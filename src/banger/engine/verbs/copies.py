@@ -20,7 +20,7 @@ from banger.api.results import GuestFile, StartedCopy
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_connection, get_vm
 from banger.engine.verbs.guestpaths import GuestPath, parse_guest_path
-from banger.errors import CopyRefused, GuestPathNotFound, InvalidRequest
+from banger.errors import GuestPathNotFound, InvalidRequest
 
 STAT_DEADLINE_S = 30.0
 """For the agent's answer; a busy emulated guest takes a second."""
@@ -69,7 +69,7 @@ async def open_copy_out(engine: Engine, params: VmCopyOut) -> AsyncIterator[Copy
 
     Raises:
         GuestPathNotFound: there is no such file.
-        CopyRefused: the path is the root, or neither a file, a directory nor a link.
+        InvalidRequest: the path is the root, or neither a file, a directory nor a link.
         WrongState: the VM does not run.
     """
     place = await _open_place(engine, params.ref, params.path)
@@ -149,12 +149,12 @@ async def _open_place(engine: Engine, ref: str, untrusted_path: str) -> _Place:
 
 def _require_copyable(file: GuestFile, place: _Place) -> None:
     if posixpath.normpath(file.path) == "/":
-        raise CopyRefused(
+        raise InvalidRequest(
             "The root of a VM is copied as an image, not as files.",
             hint=f"banger vm commit {place.vm} IMAGE",
         )
     if file.kind == "other":
-        raise CopyRefused(f"{file.path} in {place.vm} is a device, a pipe or a socket.")
+        raise InvalidRequest(f"{file.path} in {place.vm} is a device, a pipe or a socket.")
     if place.path.is_directory and file.kind != "directory":
         raise InvalidRequest(f"{file.path} in {place.vm} is not a directory.")
 
