@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from tests.bench.clones import measure_claim, measure_clone, measure_forks, measure_memory
+from tests.bench.copies import measure_copies
 from tests.bench.cycles import measure_cycles
 from tests.bench.durability import measure_journal, measure_recovery
 from tests.bench.emulation import measure_emulation
@@ -144,6 +145,7 @@ SCENARIOS: dict[str, Callable[[Stage], Result]] = {
     "memory": measure_memory,
     "emulation": measure_emulation,
     "exec": measure_exec,
+    "copies": measure_copies,
     "workspace": measure_workspace,
     "journal": measure_journal,
     "recovery": measure_recovery,

@@ -42,9 +42,14 @@ Control = dict[str, object]
 
 def format_frame(channel: int, payload: bytes) -> bytes:
     """Return one frame; the payload must not exceed the limit."""
-    if len(payload) > MAX_PAYLOAD_BYTES:
-        raise ValueError(f"a frame of {len(payload)} bytes is too long")
-    return bytes((channel,)) + len(payload).to_bytes(4, "big") + payload
+    return format_header(channel, len(payload)) + payload
+
+
+def format_header(channel: int, length: int) -> bytes:
+    """Return what precedes a payload of this length, which must not exceed the limit."""
+    if length > MAX_PAYLOAD_BYTES:
+        raise ValueError(f"a frame of {length} bytes is too long")
+    return bytes((channel,)) + length.to_bytes(4, "big")
 
 
 def format_control(content: Control) -> bytes:
@@ -91,16 +96,17 @@ class FrameReader:
         Raises:
             InvalidRequest: see `parse_header`.
         """
-        buffer = self._buffer
-        buffer += untrusted_bytes
+        self._buffer += untrusted_bytes
         frames: list[tuple[int, bytes]] = []
         start = 0
-        while len(buffer) - start >= HEADER_BYTES:
-            channel, length = parse_header(bytes(buffer[start : start + HEADER_BYTES]))
-            end = start + HEADER_BYTES + length
-            if len(buffer) < end:
-                break
-            frames.append((channel, bytes(buffer[start + HEADER_BYTES : end])))
-            start = end
-        del buffer[:start]
+        # A view, so that a payload is copied once.
+        with memoryview(self._buffer) as buffer:
+            while len(buffer) - start >= HEADER_BYTES:
+                channel, length = parse_header(bytes(buffer[start : start + HEADER_BYTES]))
+                end = start + HEADER_BYTES + length
+                if len(buffer) < end:
+                    break
+                frames.append((channel, bytes(buffer[start + HEADER_BYTES : end])))
+                start = end
+        del self._buffer[:start]
         return frames

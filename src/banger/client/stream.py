@@ -13,6 +13,7 @@ from banger.api.stream import (
     FrameReader,
     format_control,
     format_frame,
+    format_header,
     parse_control,
 )
 from banger.api.wire import error_from_wire
@@ -101,6 +102,19 @@ class ClientStream:
         """Queue stdin: at most `window` bytes."""
         self.window -= len(data)
         self._unsent += format_frame(STDIN, data)
+
+    def send_stdin(self, data: memoryview) -> None:
+        """Send stdin without copying what the socket accepts now; nothing may be unsent."""
+        self.window -= len(data)
+        header = format_header(STDIN, len(data))
+        try:
+            sent = self._socket.sendmsg([header, data], (), socket.MSG_DONTWAIT)
+        except BlockingIOError:
+            sent = 0
+        except (BrokenPipeError, ConnectionResetError):
+            return  # as in `send`
+        if sent < len(header) + len(data):
+            self._unsent += (header + data)[sent:]
 
     def put_control(self, content: Control) -> None:
         """Queue a control frame."""

@@ -43,7 +43,7 @@ def upload(
 def _put(
     stream: ClientStream, rest: memoryview, chunks: Iterator[bytes]
 ) -> tuple[memoryview | None, int]:
-    """Queue the next piece; return what is left of its chunk (None: all was sent), and its size."""
+    """Send the next piece; return what is left of its chunk (None: all was sent), and its size."""
     if not rest:
         chunk = next(chunks, None)
         if chunk is None:
@@ -51,7 +51,7 @@ def _put(
             return None, 0
         rest = memoryview(chunk)
     piece = rest[: min(stream.window, PIECE_BYTES)]
-    stream.put_stdin(bytes(piece))
+    stream.send_stdin(piece)
     return rest[len(piece) :], len(piece)
 
 

@@ -58,6 +58,10 @@ class Stream:
             self._writer.write(format_frame(channel, data[start : start + MAX_PAYLOAD_BYTES]))
             await drain(self._writer)
 
+    def buffer_output(self, size_bytes: int) -> None:
+        """Let `write` return while so much waits for the client, so that both go on at once."""
+        self._writer.transport.set_write_buffer_limits(high=size_bytes)
+
     async def finish(self, content: Control) -> None:
         """Send the last frame."""
         self._writer.write(format_control(content))

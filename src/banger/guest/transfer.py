@@ -20,6 +20,8 @@ from banger.guest.stream import BATCH_BYTES, Request, Stream
 
 EMPTY_FIRST_FLAG = 1
 ALONE_FLAG = 1
+ALONE_BYTES = BATCH_BYTES // 4
+"""A chunk of this size is sent without waiting for more."""
 REFUSALS = {"not-found": GuestPathNotFound}
 
 
@@ -156,6 +158,10 @@ async def _send_all(stream: Stream, chunks: AsyncIterator[bytes]) -> None:
     held: list[bytes] = []
     size = 0
     async for chunk in chunks:
+        if not held and len(chunk) >= ALONE_BYTES:
+            if not await stream.write(chunk):
+                return
+            continue
         held.append(chunk)
         size += len(chunk)
         # Tar writers yield 512-byte headers and 10 KiB blocks; a frame for each costs too much.

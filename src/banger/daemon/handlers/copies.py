@@ -14,6 +14,8 @@ from banger.engine import Engine
 from banger.errors import Cancelled, InvalidRequest
 
 DONE: Exit = {"status": 0}
+BUFFER_BYTES = 1024 * 1024
+"""Of a copy's output, for each copy: the guest packs on while the client writes."""
 
 
 def copy_handlers(engine: Engine) -> Handlers:
@@ -28,6 +30,7 @@ def copy_handlers(engine: Engine) -> Handlers:
             # Fetch the first chunk early: an error at the start becomes a plain error reply.
             chunk = await anext(chunks, None)
             stream = await call.start_stream(copy.started)
+            stream.buffer_output(BUFFER_BYTES)
             while chunk is not None:
                 await stream.write(STDOUT, chunk)
                 chunk = await anext(chunks, None)
