@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import os
 import resource
+import shlex
 import signal
 import subprocess
 import tarfile
@@ -147,6 +148,21 @@ def test_archives_by_stdin_and_stdout(copies: Copies) -> None:
     assert "not a directory" in copies.refused("-", "box:tree/file", status=2)
     done = copies.cp("-", "box:new", stdin=b"no tar at all" * 100, status=1)
     assert b"not one of a tar" in done.stderr
+
+
+def test_names_are_never_words_of_a_shell(copies: Copies) -> None:
+    """G2: on neither side, and quoted where a hint has them."""
+    name = "a b;touch new $(touch new) '"
+    (copies.here / name).write_text("x")
+    copies.cp(name, f"box:{name}2")
+    copies.cp(f"box:{name}2", f"{name}3")
+    assert (copies.here / f"{name}3").read_text() == "x"
+    said = copies.refused(f"box:{name}/missing/x", "y", status=1)
+    assert shlex.quote(f"{copies.there}/{name}/missing") in said
+    assert f"mkdir -p {shlex.quote(f'{copies.here}/{name}4')}" in copies.refused(
+        f"box:{name}2", f"{name}4/x", status=2
+    )
+    assert not (copies.here / "new").exists() and not (copies.there / "new").exists()
 
 
 def test_sides_that_make_no_sense(copies: Copies) -> None:

@@ -325,12 +325,18 @@ def test_what_was_there_before_stays_until_all_is_there(world: World) -> None:
 
 
 def test_an_interrupt_leaves_no_half_file(world: World) -> None:
+    """A6, A10: removed is the one temporary file that we made, and no other of such a name."""
+    mine = world.target / ".banger-cp.0123456789ab"
+    mine.write_text("somebody's")
+
     def interrupted() -> Iterator[bytes]:
         yield lying(5000, b"x" * 100)
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         world.extract_from(interrupted())
+    assert mine.read_text() == "somebody's"
+    mine.unlink()
     assert "f" not in world.names()
 
 

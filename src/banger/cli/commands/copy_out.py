@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shlex
 import stat
 from collections.abc import Iterator
 
@@ -95,9 +96,13 @@ def _plan(source: _Source, target: str) -> tuple[str, str | None]:
 def _require_place(source: _Source, target: str, above: str) -> None:
     """Check that a missing target can be made."""
     if target.endswith("/") and not source.is_directory:
-        raise InvalidRequest(f"There is no directory {target}.", hint=f"mkdir {target}")
+        raise InvalidRequest(
+            f"There is no directory {target}.", hint=f"mkdir {shlex.quote(target)}"
+        )
     if not os.path.isdir(above):
-        raise InvalidRequest(f"There is no directory {above}.", hint=f"mkdir -p {above}")
+        raise InvalidRequest(
+            f"There is no directory {above}.", hint=f"mkdir -p {shlex.quote(above)}"
+        )
 
 
 @contextlib.contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from argparse import Namespace
 
 from banger.cli.app.context import Context
@@ -63,10 +64,11 @@ def _configure(parser: Parser) -> None:
 
 def _cp(arguments: Namespace, context: Context) -> int:
     source, target = parse_place(arguments.source), parse_place(arguments.target)
+    typed = shlex.quote(arguments.source)
     if isinstance(source, VmPath) and isinstance(target, VmPath):
         raise UsageError(
             "Files cannot be copied from VM to VM in one step.",
-            hint=f"banger vm cp {arguments.source} - | banger vm cp - {target.vm}:DIRECTORY",
+            hint=f"banger vm cp {typed} - | banger vm cp - {target.vm}:DIRECTORY",
         )
     if isinstance(source, VmPath):
         if arguments.archive:
@@ -76,7 +78,7 @@ def _cp(arguments: Namespace, context: Context) -> int:
         return _into_vm(str(arguments.source), target, arguments, context)
     raise UsageError(
         "Neither SRC nor DST is in a VM.",
-        hint=f"banger vm cp {arguments.source} VM:{arguments.target}",
+        hint=f"banger vm cp {typed} {shlex.quote(f'VM:{arguments.target}')}",
     )
 
 
@@ -87,7 +89,7 @@ def _from_vm(source: VmPath, target: str, arguments: Namespace, context: Context
     if os.isatty(1):
         raise UsageError(
             "An archive is not written to a terminal.",
-            hint=f"banger vm cp {arguments.source} - | tar t",
+            hint=f"banger vm cp {shlex.quote(arguments.source)} - | tar t",
         )
     return copy_archive_out(params, context)
 
@@ -102,7 +104,7 @@ def _into_vm(source: str, target: VmPath, arguments: Namespace, context: Context
     if os.isatty(0):
         raise UsageError(
             "An archive is not read from a terminal.",
-            hint=f"tar c FILE | banger vm cp - {arguments.target}",
+            hint=f"tar c FILE | banger vm cp - {shlex.quote(arguments.target)}",
         )
     return copy_archive_in(params, context)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import posixpath
+import shlex
 import stat
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
@@ -133,7 +134,7 @@ class _Place:
         try:
             return await guest.stat(self.connection, path, deadline_s=STAT_DEADLINE_S)
         except GuestPathNotFound as error:
-            above = _decode(posixpath.dirname(path))
+            above = shlex.quote(_decode(posixpath.dirname(path)))
             raise GuestPathNotFound(
                 f"There is no {_decode(path)} in {self.vm}.",
                 hint=f"banger vm exec {self.vm} -- ls -la {above}",
