@@ -100,7 +100,7 @@ def test_a_session_has_nothing_of_the_agent_s(host: Host) -> None:
         # Its pipes, the console, its report, and the directory itself.
         assert found == {b".", b"..", b"0", b"1", b"2", b"3", b"4"}
         agent = shell(host, "echo $PPID")
-        worker = shell(host, f"pgrep -P {agent} | head -n 1")
+        worker = shell(host, f"cut -d ' ' -f 1 /proc/{agent}/task/{agent}/children")
         facts = shell(host, f"grep -E '^(Uid|Gid|Groups|CapEff|CapPrm)' /proc/{worker}/status")
     assert [line.split() for line in facts.splitlines()] == [
         ["Uid:", *["1000"] * 4],
