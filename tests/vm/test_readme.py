@@ -47,7 +47,7 @@ def test_the_tour_works(newcomer: dict[str, str], short_dir: Path) -> None:
     assert TOUR
     assert INTO_PATH
     blocks = re.findall(r"^```sh\n(.*?)^```", TOUR[1], re.M | re.S)
-    assert len(blocks) == 5
+    assert len(blocks) == 6
     said = []
     for block in blocks:
         finished = _run(
@@ -58,8 +58,9 @@ def test_the_tour_works(newcomer: dict[str, str], short_dir: Path) -> None:
     assert "4 tests passed" in said[0]
     assert "root" in said[1]
     assert "+Made in a VM." in (short_dir / "checkout/tour.patch").read_text()
-    assert "Made in a VM." in said[2]
+    assert (short_dir / "checkout/hostname").read_text() == "tour\n"
+    assert "Made in a VM." in said[3]
     for number in (1, 2, 3):
-        assert f"banger/try-{number}\n" in said[3]
-    assert "cc -O3" in said[3] and "4 tests passed" in said[3]
-    assert "qemu" in said[4]
+        assert f"banger/try-{number}\n" in said[4]
+    assert "cc -O3" in said[4] and "4 tests passed" in said[4]
+    assert "qemu" in said[5]
