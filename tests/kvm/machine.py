@@ -146,7 +146,8 @@ class Host:
             env=[(name.encode(), value.encode()) for name, value in environment.items()],
             deadline_s=DEADLINE_S,
         )
-        out, err = (part.decode("utf-8", "replace") for part in (done.stdout, done.stderr))
+        parts = (done.untrusted_stdout, done.untrusted_stderr)
+        out, err = (part.decode("utf-8", "replace") for part in parts)
         return Ended(shlex.join(argv), done.status, out, err)
 
 

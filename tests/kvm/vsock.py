@@ -93,7 +93,7 @@ async def _check_exec(connection: guest.GuestConnection) -> None:
     argv = (b"sh", b"-c", b"cat; exit 42")
     done = await guest.run(connection, argv, stdin=sent, deadline_s=DEADLINE_S)
     assert done.status == 42, done.status
-    assert done.stdout == sent, f"{len(done.stdout)} other bytes came back"
+    assert done.untrusted_stdout == sent, f"{len(done.untrusted_stdout)} other bytes came back"
 
 
 async def _check_strangers(connection: guest.GuestConnection, loopback: Path) -> None:
@@ -103,7 +103,7 @@ async def _check_strangers(connection: guest.GuestConnection, loopback: Path) ->
     saved = await guest.run(connection, save, stdin=module, deadline_s=DEADLINE_S)
     assert saved.status == 0, saved
     done = await guest.run(connection, (b"perl", b"-e", KNOCK.encode()), deadline_s=DEADLINE_S)
-    assert done.stdout == f"1 0\n{CID} 0\n".encode(), done
+    assert done.untrusted_stdout == f"1 0\n{CID} 0\n".encode(), done
     await guest.ping(connection, deadline_s=DEADLINE_S)
 
 
