@@ -83,7 +83,7 @@ static int bind_and_listen(int fd, struct listening *listening, const struct add
 static int open_socket(struct listening *listening, const struct request *request,
                        struct address *address, struct failure *failure)
 {
-    bool is_named = request->path || request->host;
+    bool is_named = request->path || request->host || request->present[TAG_PORT];
     if (is_named && address_parse(request, 0, address, failure))
         return -1;
     if (!is_named && make_directory(listening, address))
