@@ -3,8 +3,10 @@
     format    names and numbers of the format
     write     headers and entries as bytes; pure, but for the content of an open file
     read      a stream to headers; pure
+    beneath   directories below an open one, without following a link
     extract   a stream to files beneath one directory
     pack      a file or a tree of this host to a stream
+    leftout   what the last two leave out
 
 Reads and writes only below the descriptors or paths that it is given; starts no process and
 takes no lock. A stream to be read is hostile: what two readers of tar could read differently is

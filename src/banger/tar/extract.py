@@ -43,6 +43,7 @@ from banger.tar.format import (
     shown,
 )
 from banger.tar.header import Header, Malformed
+from banger.tar.leftout import LeftOut
 from banger.tar.read import ChunkSource, next_header, parse_path
 
 ENTRIES_MAX = 2_000_000
@@ -53,20 +54,24 @@ TAIL_BYTES_MAX = 1024 * 1024
 """Of what may follow the end mark."""
 TIME_S_MAX = 2**40
 LEFT_OUT = {CHARACTER: "a device", BLOCK_DEVICE: "a device", FIFO: "a pipe"}
-LEFT_OUT_SHOWN = 10
 
 _MAKE_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _ZEROS = bytes(64 * 1024)
 
 
 class Renamed:
-    """The one file or tree that is expected: `name` in the stream, `target` beneath the top."""
+    """The one file or tree that is expected: `name` in the stream, `target` beneath the top.
 
-    __slots__ = ("name", "target")
+    `kind` is what the guest has said that it is: FILE, DIRECTORY or SYMLINK. Another kind is
+    refused, so that nobody gets a link where a file was announced.
+    """
 
-    def __init__(self, name: bytes, target: bytes) -> None:
+    __slots__ = ("kind", "name", "target")
+
+    def __init__(self, name: bytes, target: bytes, kind: bytes) -> None:
         self.name = name
         self.target = target
+        self.kind = kind
 
     def apply(self, path: bytes) -> bytes:
         """Return where an entry goes.
@@ -87,9 +92,7 @@ class Extraction:
         self, top: int, *, renamed: Renamed | None, on_bytes: Callable[[int], None]
     ) -> None:
         self.entries = 0
-        self.left_out: list[tuple[bytes, str]] = []
-        """Name and kind of the first entries that were left out."""
-        self.left_out_count = 0
+        self.left_out = LeftOut()
         self._top = top
         self._renamed = renamed
         self._on_bytes = on_bytes
@@ -115,6 +118,8 @@ class Extraction:
         if self.entries > ENTRIES_MAX:
             raise Malformed(f"has more than {ENTRIES_MAX} files")
         path = self._place(header.name)
+        if self._renamed and path == self._renamed.target and header.kind != self._renamed.kind:
+            raise Malformed(f"has {shown(path)} as another kind of file than was announced")
         with _named(path):
             if header.kind == DIRECTORY or (header.kind == FILE and header.name.endswith(b"/")):
                 self._directory(header, path)
@@ -127,18 +132,13 @@ class Extraction:
             elif header.kind == HARD_LINK:
                 self._hard_link(header, path)
             elif header.kind in LEFT_OUT:
-                self._leave_out(path, LEFT_OUT[header.kind])
+                self.left_out.add(path, LEFT_OUT[header.kind])
             else:
                 raise Malformed(f"has {shown(path)} of the kind {shown(header.kind)}")
 
     def _place(self, untrusted_name: bytes) -> bytes:
         path = parse_path(untrusted_name)
         return path if self._renamed is None else self._renamed.apply(path)
-
-    def _leave_out(self, path: bytes, kind: str) -> None:
-        self.left_out_count += 1
-        if len(self.left_out) < LEFT_OUT_SHOWN:
-            self.left_out.append((path, kind))
 
     # --- directories -----------------------------------------------------------------
 

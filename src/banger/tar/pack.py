@@ -17,9 +17,9 @@ from collections.abc import Generator, Iterator
 from banger.errors import OperationFailed
 from banger.tar.beneath import Beneath
 from banger.tar.format import DIRECTORY, END_OF_TAR, FILE, HARD_LINK, SYMLINK
+from banger.tar.leftout import LeftOut
 from banger.tar.write import FileShrank, content_chunks, gathered, header, pax_header
 
-LEFT_OUT_SHOWN = 10
 _FILE = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _TIME_S_MAX = 8**11 - 1
 
@@ -28,9 +28,7 @@ class Packing:
     """One file or tree on its way into a stream."""
 
     def __init__(self, *, keep_owners: bool) -> None:
-        self.left_out: list[tuple[bytes, str]] = []
-        """Name and kind of the first files that were left out."""
-        self.left_out_count = 0
+        self.left_out = LeftOut()
         self._keep_owners = keep_owners
         self._names: dict[tuple[int, int], bytes] = {}
         """The first name of each file with several."""
@@ -105,9 +103,7 @@ class Packing:
             target = os.readlink(base, dir_fd=parent)
             yield self._header(name, SYMLINK, status, link=target)
         else:
-            self.left_out_count += 1
-            if len(self.left_out) < LEFT_OUT_SHOWN:
-                self.left_out.append((name, _kind(status.st_mode)))
+            self.left_out.add(name, _kind(status.st_mode))
 
     def _file(self, parent: int, base: bytes, name: bytes) -> Iterator[bytes]:
         fd = os.open(base, _FILE, dir_fd=parent)

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 
 from banger.guest import GuestConnection, tar_in, tar_out
 from banger.tar.extract import Renamed, extract
+from banger.tar.format import DIRECTORY
 from banger.tar.pack import Packing
 from tests.component.copies.conftest import picture
 from tests.support.agent import agent_connection
@@ -95,7 +96,7 @@ async def into(connection: GuestConnection, source: Path, target: Path) -> None:
             yield chunk
 
     await tar_in(connection, os.fsencode(target), chunks(), deadline_s=60)
-    assert packing.left_out == []
+    assert packing.left_out.count == 0
 
 
 async def out(connection: GuestConnection, source: Path, target: Path) -> None:
@@ -103,6 +104,6 @@ async def out(connection: GuestConnection, source: Path, target: Path) -> None:
         untrusted = [chunk async for chunk in chunks]
     target.mkdir()
     top = os.open(target, os.O_RDONLY | os.O_DIRECTORY)
-    renamed = Renamed(b"there", b"again")
+    renamed = Renamed(b"there", b"again", DIRECTORY)
     extract(iter(untrusted), top, renamed=renamed, on_bytes=lambda size: None)
     os.close(top)

@@ -21,7 +21,8 @@ from hypothesis import strategies as st
 from banger.errors import BangerError, CopyRefused, OperationFailed
 from banger.tar import extract as extracting
 from banger.tar.extract import Extraction, Renamed, extract
-from banger.tar.format import END_OF_TAR, FILE
+from banger.tar.format import DIRECTORY, END_OF_TAR, FILE
+from banger.tar.leftout import NAMED_MAX
 from banger.tar.write import header, pax_header
 from tests.support.tars import Member, directory, hard_link, make_tar, mend_checksums, symlink
 
@@ -214,13 +215,13 @@ def test_devices_and_pipes_are_left_out_and_named(world: World) -> None:
     done = world.extract(
         make_tar(*[Member(f"n{n}", kind=kind) for n, kind in enumerate(kinds)], Member("f", b"x"))
     )
-    assert done.left_out == [(b"n0", "a device"), (b"n1", "a device"), (b"n2", "a pipe")]
+    assert done.left_out.named == [(b"n0", "a device"), (b"n1", "a device"), (b"n2", "a pipe")]
     assert not {"n0", "n1", "n2"} & world.names() and "f" in world.names()
 
 
 def test_many_devices_are_counted_and_few_are_named(world: World) -> None:
     done = world.extract(make_tar(*[Member(f"n{n}", kind=tarfile.CHRTYPE) for n in range(50)]))
-    assert (done.left_out_count, len(done.left_out)) == (50, extracting.LEFT_OUT_SHOWN)
+    assert (done.left_out.count, len(done.left_out.named)) == (50, NAMED_MAX)
 
 
 def test_names_that_are_escapes_or_not_utf8_are_kept(world: World) -> None:
@@ -348,7 +349,7 @@ def test_a_refusal_of_the_host_names_the_file(world: World) -> None:
 
 
 def test_only_what_was_asked_for_comes(world: World) -> None:
-    renamed = Renamed(b"src", b"dst")
+    renamed = Renamed(b"src", b"dst", DIRECTORY)
     members = [directory("src"), Member("src/a", b"1"), hard_link("src/b", "src/a")]
     world.extract(make_tar(*members), renamed=renamed)
     assert {"dst/a", "dst/b"} <= world.names()
@@ -356,6 +357,14 @@ def test_only_what_was_asked_for_comes(world: World) -> None:
         with pytest.raises(CopyRefused, match="not asked for"):
             world.extract(make_tar(*members, member), renamed=renamed)
     assert (world.target / "mine").read_text() == "mine"
+
+
+def test_a_link_does_not_come_for_a_file(world: World) -> None:
+    """Else the next copy to the same place would go where the link leads."""
+    for member in (symlink("src", "../outside/secret"), directory("src")):
+        with pytest.raises(CopyRefused, match="another kind"):
+            world.extract(make_tar(member), renamed=Renamed(b"src", b"dst", FILE))
+    assert "dst" not in world.names()
 
 
 @pytest.mark.parametrize("limit", ["ENTRIES_MAX", "DIRECTORIES_MAX", "DIRECTORY_BYTES_MAX"])

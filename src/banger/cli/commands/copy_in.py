@@ -41,7 +41,7 @@ def copy_in(source: str, params: Params, context: Context, *, follow: bool, quie
         if bar.is_live:
             bar.total = measure(place.path)
         upload(stream, chunks, on_sent=bar.add)
-    say_left_out(packing.left_out, packing.left_out_count, context.say)
+    say_left_out(packing.left_out, context.say)
     return 0
 
 

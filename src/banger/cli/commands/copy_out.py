@@ -13,9 +13,14 @@ from collections.abc import Iterator
 
 from banger.cli.app.context import Context
 from banger.cli.terminal.copying import CopyBar, say_left_out
+from banger.cli.terminal.output import printable
 from banger.client.relay import Relay
 from banger.client.stream import ClientStream
 from banger.errors import InvalidRequest, OperationFailed
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.tar.extract import Renamed
 
 Params = dict[str, object]
 _TOP = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -32,7 +37,7 @@ def copy_archive_out(params: Params, context: Context) -> int:
 
 def copy_out(params: Params, target: str, context: Context, *, quiet: bool) -> int:
     """Copy a file or tree of a VM to a local path."""
-    from banger.tar.extract import Renamed, extract
+    from banger.tar.extract import extract
 
     with context.client() as client:
         stream = client.stream("vm.copy_out", params)
@@ -41,10 +46,13 @@ def copy_out(params: Params, target: str, context: Context, *, quiet: bool) -> i
         if source.kind == "file":
             bar.total = source.size
         directory, name = _plan(source, target)
-        renamed = name and Renamed(os.fsencode(source.archive_name), os.fsencode(name))
         with _opened(directory) as top:
-            done = extract(_content(stream), top, renamed=renamed or None, on_bytes=bar.add)
-    say_left_out(done.left_out, done.left_out_count, context.say)
+            renamed = source.renamed_to(name)
+            done = extract(_content(stream), top, renamed=renamed, on_bytes=bar.add)
+    say_left_out(done.left_out, context.say)
+    if source.kind == "link" and not quiet:
+        leads_to = printable(source.leads_to)
+        context.say(f"copied a symbolic link to {leads_to}; -L copies what it leads to")
     return 0
 
 
@@ -60,30 +68,43 @@ class _Source:
         self.size = int(file["size"])
         self.is_directory = self.kind == "directory"
         self.base = os.path.basename(self.path)
+        self.leads_to = str(file["target"])
         self.archive_name = str(started["name"])
         """Empty: the archive has the content of the directory."""
+
+    def renamed_to(self, name: str | None) -> Renamed | None:
+        """Return what is expected, to be extracted under this name."""
+        if name is None:
+            return None
+        from banger.tar import extract
+        from banger.tar import format as tar
+
+        kinds = {"file": tar.FILE, "directory": tar.DIRECTORY, "link": tar.SYMLINK}
+        names = os.fsencode(self.archive_name), os.fsencode(name)
+        return extract.Renamed(*names, kinds[self.kind])
 
 
 def _plan(source: _Source, target: str) -> tuple[str, str | None]:
     """Return the local directory to extract into, and the name of the source in it.
 
-    Without a name the content of the source goes there.
+    Without a name the content of the source goes there. A target that is a link to a directory is
+    that directory, any other link is replaced: an earlier copy may have brought it (hazard E3).
 
     Raises:
         InvalidRequest: the rules of `docker cp` have no place for it.
     """
-    real = os.path.realpath(target)
-    above, base = os.path.split(real)
+    above, base = os.path.split(target.rstrip("/") or "/")
+    above = os.path.realpath(above)
     try:
-        mode = os.stat(real).st_mode
+        mode = os.stat(target.rstrip("/") or "/").st_mode
     except FileNotFoundError:
         _require_place(source, target, above)
         if source.archive_name:
             return above, base
-        os.mkdir(real)
-        return real, None
+        os.mkdir(target)
+        return target, None
     if stat.S_ISDIR(mode):
-        return real, source.base if source.archive_name else None
+        return target, source.base if source.archive_name else None
     if source.is_directory:
         raise InvalidRequest(f"{source.path} in the VM is a directory, and {target} is a file.")
     if target.endswith("/"):

@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
 
+    from banger.tar.leftout import LeftOut
+
 REDRAW_S = 0.1
 
 
@@ -48,9 +50,10 @@ class CopyBar:
             self._stages.copied(self._done, self.total)
 
 
-def say_left_out(left_out: list[tuple[bytes, str]], count: int, say: Callable[[str], None]) -> None:
+def say_left_out(left_out: LeftOut, say: Callable[[str], None]) -> None:
     """Name the files that were not copied because of their kind."""
-    for name, kind in left_out:
+    for name, kind in left_out.named:
         say(f"not copied: {printable(os.fsdecode(name))} is {kind}")
-    if count > len(left_out):
-        say(f"not copied: {count - len(left_out)} more devices, pipes and sockets")
+    if left_out.count > len(left_out.named):
+        more = left_out.count - len(left_out.named)
+        say(f"not copied: {more} more devices, pipes and sockets")

@@ -14,11 +14,10 @@ from banger import guest
 from banger.errors import InvalidRequest
 from banger.model.entries import GuestEntry
 from banger.model.vm import VmRecord
+from banger.tar.format import COMPONENT_BYTES_MAX, PATH_BYTES_MAX
 
 PASSWD_DEADLINE_S = 30.0
 PASSWD_BYTES_MAX = 1024 * 1024
-PATH_BYTES_MAX = 4095
-"""Linux's PATH_MAX, without the final NUL."""
 
 
 @dataclass(frozen=True)
@@ -45,7 +44,7 @@ async def parse_guest_path(
         typed = posixpath.join(await _default_directory(connection, record), typed or b"./")
     name = posixpath.normpath(b"/" + typed.lstrip(b"/"))
     last = posixpath.basename(typed)
-    if len(name) > PATH_BYTES_MAX or max(map(len, name.split(b"/"))) > 255:
+    if len(name) > PATH_BYTES_MAX or max(map(len, name.split(b"/"))) > COMPONENT_BYTES_MAX:
         raise InvalidRequest("The path is longer than any in a guest can be.")
     return GuestPath(name, is_directory=last in (b"", b".", b".."), is_content=last == b".")
 
