@@ -27,7 +27,7 @@ from manual import render_manual
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 DOCS = CHECKOUT / "docs"
-HAZARD = re.compile(r"\b([A-H](?:1[0-2]|[1-9]))\b")
+HAZARD = re.compile(r"\b([A-I](?:1[0-2]|[1-9]))\b")
 
 ERRORS_INTRODUCTION = """\
 # Errors
@@ -151,7 +151,7 @@ def find_holders() -> dict[str, list[str]]:
 def expand(docstring: str) -> set[str]:
     """Return the hazards that a docstring names; `A7-A9` names three."""
     found = set(HAZARD.findall(docstring))
-    for letter, first, last in re.findall(r"\b([A-H])(\d+)-\1(\d+)\b", docstring):
+    for letter, first, last in re.findall(r"\b([A-I])(\d+)-\1(\d+)\b", docstring):
         found |= {f"{letter}{number}" for number in range(int(first), int(last) + 1)}
     return found
 

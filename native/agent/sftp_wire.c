@@ -261,7 +261,7 @@ void sftp_end(struct sftp_writer *out, size_t begin)
 void sftp_put_hello(struct sftp_writer *out)
 {
     size_t begin = sftp_begin(out, SFTP_HELLO, SFTP_VERSION);
-    for (int i = 0; i < EXTENSIONS; i++) {
+    for (size_t i = 0; i < EXTENSIONS; i++) {
         sftp_put_text(out, extensions[i].name);
         sftp_put_text(out, extensions[i].version);
     }

@@ -300,6 +300,30 @@ class NoSpace(HostNotReady):
     code = "no-space"
 
 
+class AddressesExhausted(HostNotReady):
+    """Every loopback address of VMs belongs to a VM."""
+
+    code = "addresses-exhausted"
+
+
+class PortTaken(Conflict):
+    """A port of the host is in use, or belongs to another VM; the message names the user."""
+
+    code = "port-taken"
+
+
+class PortNotPermitted(Denied):
+    """The host does not let an ordinary user listen on the port."""
+
+    code = "port-not-permitted"
+
+
+class PortNotFound(NotFound):
+    """The VM has not published the port."""
+
+    code = "port-not-found"
+
+
 class NotEnoughMemory(HostNotReady):
     """The host has too little memory for another VM; the message has the numbers."""
 

@@ -47,7 +47,7 @@ def test_a_row_in_each_table_is_all_that_a_vm_needs(
             with pytest.raises(KernelUnfit, match="CONFIG_PLAIN"):
                 client.call("vm.create", REQUEST | {"name": "plain", "driver": "plain"})
         made = own.vm("toy")
-        assert (made["driver"], made["network"], made["address"]) == ("toy", "toy", ADDRESS)
+        assert (made["driver"], made["network"], made["guest_address"]) == ("toy", "toy", ADDRESS)
         assert ADDRESS in own.exec("toy", "cat", "/proc/net/fib_trie", status=0).text
         own.do("vm", "stop", "toy")
         own.do("vm", "start", "toy")

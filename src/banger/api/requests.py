@@ -28,6 +28,16 @@ class VmRef(Params, frozen=True):
     """Name, ID, or a unique prefix of either."""
 
 
+class PortSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """A port to publish."""
+
+    guest_port: int
+    host_port: int | None = None
+    """Default: the guest's number, or where that is not free a higher one that is."""
+    host_address: str = "127.0.0.1"
+    """An address of the host; `0.0.0.0` or `::` for all, which lets other machines connect."""
+
+
 class VmCreate(Params, frozen=True):
     """Defaults come from the configuration, then from the host's size."""
 
@@ -42,6 +52,8 @@ class VmCreate(Params, frozen=True):
     network: str | None = None
     """A kind of network, or `none`."""
     labels: dict[str, str] = field(default_factory=dict)
+    ports: list[PortSpec] = field(default_factory=list)
+    """Ports to publish, as `port.add` does."""
     ttl_s: float | None = None
     """Seconds from each start after which the VM is stopped, or deleted if `ephemeral`."""
     restart: RestartPolicy = RestartPolicy.NO

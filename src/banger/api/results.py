@@ -65,7 +65,9 @@ class VmView(Struct, frozen=True, kw_only=True):
     snapshot: str | None = None
     """ID of the snapshot that the VM was cloned or restored from; null once it has booted."""
     address: str | None = None
-    """Guest address while the VM runs."""
+    """Loopback address of the host where the guest's ports appear; the VM's for life."""
+    guest_address: str | None = None
+    """Address of the guest on its own network, while the VM runs."""
     pid: int | None = None
     """PID of the VMM while the VM runs."""
     busy: str | None = None
@@ -85,19 +87,8 @@ class VmView(Struct, frozen=True, kw_only=True):
     """One sentence for the user, such as an unconfirmed flush (hazard A1)."""
 
 
-def view_record(
-    record: VmRecord,
-    *,
-    address: str | None = None,
-    pid: int | None = None,
-    busy: str | None = None,
-    operation: str | None = None,
-    health: Literal["ok", "no-answer"] | None = None,
-    ends_at: float | None = None,
-    ends_by: Literal["ttl", "idle"] | None = None,
-    notice: str | None = None,
-) -> VmView:
-    """Return a record as clients see it."""
+def view_record(record: VmRecord, *, notice: str | None = None) -> VmView:
+    """Return a record as clients see it, without what is only known at the moment."""
     spec = record.spec
     return VmView(
         id=record.id,
@@ -123,13 +114,6 @@ def view_record(
         pending=record.pending,
         template=template_of(record.origin),
         snapshot=snapshot_of(record.origin),
-        address=address,
-        pid=pid,
-        busy=busy,
-        operation=operation,
-        health=health,
-        ends_at=ends_at,
-        ends_by=ends_by,
         notice=notice or (None if record.state is VmState.ERROR else record.error),
     )
 
@@ -281,6 +265,14 @@ class Listener(Struct, frozen=True, kw_only=True):
     address: str
     """Bound guest address; `0.0.0.0` or `::` for all."""
     port: int
+    host_address: str | None = None
+    """Address of the host where the port appears."""
+    host_port: int | None = None
+    """Differs from `port` where the host keeps that number for root."""
+    state: Literal["open", "opening", "blocked"] = "opening"
+    """`opening`: it appears within a second; `blocked`: `notice` says why."""
+    notice: str | None = None
+    """One sentence."""
 
 
 class Deleted(Struct, frozen=True, kw_only=True):

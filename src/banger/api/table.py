@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
+from banger.api.ports import PortAdd, PortRemove, PublishedPort
 from banger.api.requests import (
     Gc,
     ImageBuild,
@@ -272,7 +273,25 @@ METHODS: dict[str, Method] = {
             name="vm.ports",
             params=VmRef,
             result=list[Listener],
-            doc="List the TCP ports that a guest listens on.",
+            doc="List the TCP ports that a guest listens on, and where they appear on the host.",
+        ),
+        Method(
+            name="port.add",
+            params=PortAdd,
+            result=PublishedPort,
+            doc="Publish a port of a guest on the host, for as long as the VM exists.",
+        ),
+        Method(
+            name="port.list",
+            params=VmRef,
+            result=list[PublishedPort],
+            doc="List the ports of a VM that were published.",
+        ),
+        Method(
+            name="port.remove",
+            params=PortRemove,
+            result=PublishedPort,
+            doc="Stop publishing a port; open connections go on.",
         ),
         Method(
             name="workspace.inspect",

@@ -16,6 +16,7 @@ from banger.daemon.handlers.guest import guest_handlers
 from banger.daemon.handlers.images import image_handlers
 from banger.daemon.handlers.kernels import kernel_handlers
 from banger.daemon.handlers.operations import operation_handlers
+from banger.daemon.handlers.ports import port_handlers
 from banger.daemon.handlers.queries import query_handlers
 from banger.daemon.handlers.snapshots import snapshot_handlers
 from banger.daemon.handlers.vm import vm_handlers
@@ -39,6 +40,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             **query_handlers(engine),
             **guest_handlers(engine),
             **copy_handlers(engine),
+            **port_handlers(engine),
             **snapshot_handlers(engine),
             **workspace_handlers(engine),
             **artifact_handlers(engine),

@@ -40,6 +40,7 @@ from banger.engine.verbs.kernels import (
     show_kernel,
 )
 from banger.engine.verbs.listeners import list_listeners
+from banger.engine.verbs.ports import add_port, list_ports, remove_port
 from banger.engine.verbs.pull import prune_images, pull_image
 from banger.engine.verbs.resolve import plan_vm
 from banger.engine.verbs.set import set_vm
@@ -81,6 +82,7 @@ from banger.engine.views.vms import list_vms, show_vm, watch_vms
 
 __all__ = [
     "Engine",
+    "add_port",
     "build_image",
     "build_kernel",
     "build_template_now",
@@ -111,6 +113,7 @@ __all__ = [
     "list_kernels",
     "list_listeners",
     "list_operations",
+    "list_ports",
     "list_snapshots",
     "list_templates",
     "list_vms",
@@ -131,6 +134,7 @@ __all__ = [
     "pull_kernel",
     "read_stats",
     "register_image",
+    "remove_port",
     "restart_vm",
     "restore_snapshot",
     "resume_vm",

@@ -62,9 +62,11 @@ class GuestTcp:
 
 
 async def connect_tcp(
-    connection: GuestConnection, host: str, port: int, *, deadline_s: float
+    connection: GuestConnection, host: str, port: int, *, deadline_s: float | None
 ) -> GuestTcp:
     """Connect to a port as seen from inside the guest; `host` is an IP address.
+
+    `deadline_s` None: wait as long as the guest takes, which may be paused.
 
     Raises:
         GuestRefused: `guest_code` is `refused`, `unreachable` or `timeout`.
@@ -96,7 +98,7 @@ async def connect_unix(
 
 
 async def connect_with(
-    connection: GuestConnection, request: Request, *, deadline_s: float
+    connection: GuestConnection, request: Request, *, deadline_s: float | None
 ) -> GuestTcp:
     """Open a connection by a request that answers with an EVENT when it stands."""
     async with deadline(request.what, deadline_s):

@@ -8,6 +8,7 @@ engine. A transaction holds statements only: no process, network or file work.
 dies, SQLite's write-ahead log keeps every committed transaction and nothing else.
 """
 
+from banger.store.allocations import allocate_address, find_address, load_addresses
 from banger.store.database import UNWRITABLE, Database, open_database
 from banger.store.handles import (
     begin_handle,
@@ -24,6 +25,13 @@ from banger.store.journal import (
     end_operation,
     load_open_operations,
     record_step,
+)
+from banger.store.published import (
+    load_published,
+    load_publishers,
+    port_published,
+    publish_port,
+    unpublish_port,
 )
 from banger.store.vms import (
     delete_vm,
@@ -44,23 +52,31 @@ __all__ = [
     "JournalEntry",
     "OpenOperation",
     "StepStatus",
+    "allocate_address",
     "begin_handle",
     "begin_operation",
     "delete_handle",
     "delete_vm",
     "end_operation",
+    "find_address",
     "find_name",
     "find_vm",
     "insert_vm",
+    "load_addresses",
     "load_handles",
     "load_handles_of_kind",
     "load_open_operations",
+    "load_published",
+    "load_publishers",
     "load_vms",
     "open_database",
+    "port_published",
+    "publish_port",
     "record_step",
     "replace_vm",
     "require_name_free",
     "save_handle",
+    "unpublish_port",
     "update_spec",
     "update_state",
     "update_workspace",

@@ -106,6 +106,31 @@ MIGRATIONS: tuple[str, ...] = (
         THEN json_type(CAST(spec AS TEXT), '$.vcpu') END IS NOT NULL;
     UPDATE vms SET pending = NULL WHERE CAST(pending AS TEXT) = 'null';
     """,
+    # 4: what a VM has to itself on the host: its loopback address, and the endpoints of the ports
+    # that its user published. Users' VMs of older releases get addresses in the order of their age.
+    """
+    CREATE TABLE allocations (
+        kind  TEXT NOT NULL,               -- address
+        value TEXT NOT NULL,
+        vm_id TEXT NOT NULL REFERENCES vms(id) ON DELETE CASCADE,
+        PRIMARY KEY (kind, value)          -- two VMs cannot get one address (hazard C6)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX allocations_of_vm ON allocations (vm_id, kind);
+    INSERT INTO allocations
+        SELECT 'address', '127.77.' || (number / 254 % 256) || '.' || (number % 254 + 1), id
+        FROM (
+            SELECT id, row_number() OVER (ORDER BY created_at, id) - 1 AS number
+            FROM vms WHERE CASE WHEN json_valid(CAST(role AS TEXT))
+                THEN CAST(role AS TEXT) ->> '$.type' END = 'user'
+        );
+
+    CREATE TABLE published_ports (
+        host  TEXT PRIMARY KEY,            -- such as tcp:127.0.0.1:8080
+        guest TEXT NOT NULL,               -- such as tcp:80
+        vm_id TEXT NOT NULL REFERENCES vms(id) ON DELETE CASCADE  -- dies with it (hazard I3)
+    ) STRICT, WITHOUT ROWID;
+    CREATE INDEX published_ports_of_vm ON published_ports (vm_id);
+    """,
 )
 
 

@@ -60,14 +60,29 @@ def test_what_makes_no_sense_is_refused(vm: Environ, words: list[str], why: byte
 
 def test_ports_are_a_table_or_a_document(vm: Environ) -> None:
     banger(vm, "vm", "create", "--name", "chest")
-    table = banger(vm, "vm", "ports", "box", "chest").stdout.decode().splitlines()
-    assert [line.split() for line in table] == [
-        ["VM", "PROTO", "ADDRESS", "PORT"],
-        ["box", "tcp", "0.0.0.0", "8000"],
-        ["chest", "tcp", "0.0.0.0", "8000"],
+    done = banger(vm, "vm", "ports", "box", "chest")
+    rows = [
+        ["tcp", "0.0.0.0:80", "127.77.3.9:10080", "open"],
+        ["tcp", "[::1]:8000", "127.77.3.9:8000", "blocked"],
     ]
-    listed = json.loads(banger(vm, "vm", "ports", "box", "--json").stdout)
-    assert listed == [{"vm": "box", "protocol": "tcp", "address": "0.0.0.0", "port": 8000}]
+    assert [line.split() for line in done.stdout.decode().splitlines()] == [
+        ["VM", "PROTO", "GUEST", "HOST", "STATE"],
+        *(["box", *row] for row in rows),
+        *(["chest", *row] for row in rows),
+    ]
+    assert done.stderr == b"python3 (pid 12) listens at 127.77.3.9:8000 on this host.\n"
+    open_, blocked = json.loads(banger(vm, "vm", "ports", "box", "--json").stdout)
+    assert open_ == {
+        "vm": "box",
+        "protocol": "tcp",
+        "address": "0.0.0.0",
+        "port": 80,
+        "host_address": "127.77.3.9",
+        "host_port": 10080,
+        "state": "open",
+        "notice": None,
+    }
+    assert (blocked["state"], blocked["host_port"]) == ("blocked", 8000)
     missing = banger(vm, "vm", "ports", "missing")
     assert (missing.returncode, missing.stdout) == (4, b"")
 

@@ -159,7 +159,7 @@ def test_lists(daemon: Environ) -> None:
     table = banger(daemon, "vm", "list").stdout.decode().splitlines()
     assert table[0].split() == "ID NAME STATE IMAGE ADDRESS VCPU MEM DISK WORKSPACE AGE".split()
     assert table[1].split()[:8] == [
-        *["000000000001", name, "running", "debian-bookworm", "10.0.2.15", "1", "2G", "10G"]
+        *["000000000001", name, "running", "debian-bookworm", "127.77.3.9", "1", "2G", "10G"]
     ]
     assert banger(daemon, "ps", "-q").stdout == b"000000000001\n"
     [view] = json.loads(banger(daemon, "vm", "ls", "--json").stdout)

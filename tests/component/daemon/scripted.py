@@ -433,7 +433,27 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
 
     async def ports(_: Call, params: VmRef) -> list[Listener]:
         name = find(params.ref).name
-        return [Listener(vm=name, protocol="tcp", address="0.0.0.0", port=8000)]
+        return [
+            Listener(
+                vm=name,
+                protocol="tcp",
+                address="0.0.0.0",
+                port=80,
+                host_address="127.77.3.9",
+                host_port=10080,
+                state="open",
+            ),
+            Listener(
+                vm=name,
+                protocol="tcp",
+                address="::1",
+                port=8000,
+                host_address="127.77.3.9",
+                host_port=8000,
+                state="blocked",
+                notice="python3 (pid 12) listens at 127.77.3.9:8000 on this host.",
+            ),
+        ]
 
     async def export(call: Call, params: WorkspaceExport) -> Exit:
         find(params.ref)
@@ -493,7 +513,7 @@ def make_view(vm_id: str, params: VmCreate) -> VmView:
         ephemeral=params.ephemeral,
     )
     record = VmRecord(id=VmId(vm_id), spec=spec, state=VmState.RUNNING, created_at=0.0)
-    return view_record(record, address="10.0.2.15", pid=1)
+    return replace(view_record(record), address="127.77.3.9", pid=1)
 
 
 def make_use(view: VmView) -> VmUse:

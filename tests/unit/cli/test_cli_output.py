@@ -24,7 +24,7 @@ from banger.cli.terminal.output import (
 from banger.cli.terminal.progress import Stages
 
 ROW = [
-    *["0123456789ab", "golden-linden", "running", "debian-bookworm", "10.0.2.15"],
+    *["0123456789ab", "golden-linden", "running", "debian-bookworm", "127.77.203.19"],
     *["4", "8192M", "8G", "/root/some-long-repository-name", "12d"],
 ]
 
@@ -49,8 +49,8 @@ def test_what_is_left_out_first_is_what_is_spared_first() -> None:
         return render_table(COLUMNS, [ROW], width=width).splitlines()[0].split()
 
     assert titles(200) == [column.title for column in COLUMNS]
-    assert titles(78) == [c.title for c in COLUMNS if c.title != "ADDRESS"]
-    assert titles(50) == ["ID", "NAME", "STATE", "IMAGE", "AGE"]
+    assert titles(78) == [c.title for c in COLUMNS if c.title != "WORKSPACE"]
+    assert titles(50) == ["ID", "NAME", "STATE", "ADDRESS"]
 
 
 def test_without_a_terminal_nothing_is_cut() -> None:
@@ -181,3 +181,29 @@ def test_a_process_knows_its_age() -> None:
     first = progress._age_s()
     time.sleep(0.05)
     assert 0 < first < progress._age_s()
+
+
+@pytest.mark.parametrize(
+    ("text", "address", "host", "guest"),
+    [
+        ("80", None, None, 80),
+        ("8080:80", None, 8080, 80),
+        ("8080:80/tcp", None, 8080, 80),
+        ("0.0.0.0:8080:80", "0.0.0.0", 8080, 80),
+        ("127.0.0.1::80", "127.0.0.1", None, 80),
+        ("localhost:8080:80", "127.0.0.1", 8080, 80),
+        ("[::1]:8080:80", "::1", 8080, 80),
+    ],
+)
+def test_a_published_port_is_written_as_docker_has_it(
+    text: str, address: str | None, host: int | None, guest: int
+) -> None:
+    found = {"guest_port": guest, "host_port": host, "host_address": address}
+    expected = {key: value for key, value in found.items() if value is not None}
+    assert values.published_port(text) == expected
+
+
+@pytest.mark.parametrize("text", ["", ":", "web", "80-90:80-90", "8080:80/udp", "1:2:3", "80:"])
+def test_what_is_no_published_port_is_refused(text: str) -> None:
+    with pytest.raises(ArgumentTypeError):
+        values.published_port(text)

@@ -41,11 +41,11 @@ DROPPED: tuple[tuple[tuple[str, ...], str], ...] = (
 """Commands, and options that ask for a command's default behaviour."""
 
 _COPIED = "banger vm run PATH (nothing is mounted: a copy of the git repository goes in)"
-_PORTS = "banger vm ports VM (lists what listens in a VM; no port is published)"
+_PORTS = "banger vm ports VM (what listens in a VM appears at its address by itself)"
 
 INSTEAD: Table = (
     (_MADE, "-v --volume --mount", _COPIED),
-    (_MADE, "-p --publish -P --publish-all", _PORTS),
+    (_MADE, "-P --publish-all", _PORTS),
     (_MADE, "--env-file", "banger vm run -e NAME, for each variable"),
     (_MADE, "-u --user -w --workdir", "banger vm exec --user USER --workdir DIR VM COMMAND"),
     (("vm stop",), "-f --force", "banger vm stop --timeout 5s VM"),

@@ -87,7 +87,6 @@ INSTEAD = {
     "vm ip": "banger vm show {0:VM}",
     "vm launch": "banger vm run --image {0:IMAGE}",
     "vm mount": "banger vm workspace prepare VM PATH",
-    "vm port": "banger vm ports {0:VM}",
     "vm pull": "banger image pull {0:IMAGE}",
     "vm rename": "banger vm set {0:VM} --name {1:NAME}",
     "vm scale": "banger vm set {0:VM} --vcpu 2",
@@ -106,6 +105,8 @@ INSTEAD = {
 {N:WORD} stands for the Nth word after the typed words, default WORD. Entries that begin with `vm`
 also match without that word.
 """
+OF_A_VM = {"vm port": "banger vm port list", "vm snapshot": "banger vm snapshot create"}
+"""Groups that may be followed by a VM, and the command that is meant then."""
 NOT_ALONE = ("prune",)
 """Verbs that need their group: without a group the object might not be a VM."""
 COPIES = ("rsync", "push-file", "pull-file")
@@ -147,8 +148,8 @@ def _plan_hint(words: Sequence[str], group: str, known: Collection[str]) -> str:
         names = {name[len(own) :].split()[0] for name in known if name.startswith(own)}
         if near := find_near(typed, names):
             return "banger " + shlex.join([*own.split(), near, *rest])
-    if group == "vm snapshot":
-        return f"banger vm snapshot create {shlex.join([typed, *rest])}"
+    if command := OF_A_VM.get(group):
+        return f"{command} {shlex.join([typed, *rest])}"
     return f"banger {group} --help".replace("  ", " ")
 
 

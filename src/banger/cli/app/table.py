@@ -97,7 +97,12 @@ COMMANDS = (
     Command("vm cp", "cp", "Copy files between a VM and this host."),
     Command("vm logs", "logs", "Print the console log of a VM, or its VMM's log."),
     Command("vm console", "console", "Attach to a VM's serial console."),
-    Command("vm ports", "ports", "List the ports that VMs listen on."),
+    Command("vm ports", "ports", "List the ports that VMs listen on, and where to reach them."),
+    Command("vm port add", "published", "Publish a port of a VM on this host."),
+    Command(
+        "vm port list", "published", "List the published ports of a VM.", aliases=("vm port ls",)
+    ),
+    Command("vm port delete", "published", "Stop publishing ports.", aliases=("vm port rm",)),
     Command("vm snapshot create", "snapshot", "Save a VM's memory and disk as a snapshot."),
     Command("vm snapshot list", "snapshot", "List a VM's snapshots.", aliases=("vm snapshot ls",)),
     Command("vm snapshot restore", "snapshot", "Restore a VM from one of its snapshots."),
@@ -158,6 +163,7 @@ COMMANDS = (
 
 GROUPS = {
     "vm": "Virtual machines: run, list, stop, delete.",
+    "vm port": "Published ports of a VM: add, list, delete.",
     "vm snapshot": "Snapshots of a VM: memory and disk.",
     "vm workspace": "A git repository in a VM: copy in, export changes.",
     "image": "Root file systems of VMs: pull, build, import.",

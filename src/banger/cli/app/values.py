@@ -69,6 +69,28 @@ def variable(untrusted_text: str) -> tuple[str, str]:
     return name, value if equals else os.environ[name]
 
 
+PORT = re.compile(
+    r"(?:(?P<address>\[[0-9A-Fa-f:.%]+\]|[0-9]+(?:\.[0-9]+){3}|localhost):)?"
+    r"(?:(?P<host>[0-9]{0,5}):)?(?P<guest>[0-9]{1,5})(?:/(?P<protocol>[a-z]+))?"
+)
+
+
+def published_port(untrusted_text: str) -> dict[str, object]:
+    """Return the parameters for `[ADDRESS:][HOST:]GUEST[/tcp]`, as docker's -p has it."""
+    found = PORT.fullmatch(untrusted_text)
+    if found is None:
+        raise ArgumentTypeError(f"{untrusted_text!r} is not [ADDRESS:][HOST:]GUEST such as 8080:80")
+    if found["protocol"] not in (None, "tcp"):
+        raise ArgumentTypeError(f"{untrusted_text!r}: only TCP ports can be published")
+    port: dict[str, object] = {"guest_port": int(found["guest"])}
+    if found["host"]:
+        port["host_port"] = int(found["host"])
+    if found["address"]:
+        address = found["address"].strip("[]")
+        port["host_address"] = "127.0.0.1" if address == "localhost" else address
+    return port
+
+
 def driver(untrusted_text: str) -> str:
     """Return the word of a driver."""
     return _one_of(untrusted_text, "driver", driver_words())

@@ -1,4 +1,4 @@
-"""`vm ports`: listening sockets in VMs."""
+"""`vm ports`: listening sockets in VMs, and where they appear on the host."""
 
 from __future__ import annotations
 
@@ -12,16 +12,23 @@ from banger.cli.terminal.output import Column, format_json, render_table, termin
 
 COLUMNS = (
     Column("VM", least=8, is_vital=True),
-    Column("PROTO"),
-    Column("ADDRESS", least=9),
-    Column("PORT", is_number=True),
+    Column("PROTO", spare=1),
+    Column("GUEST", least=9),
+    Column("HOST", is_vital=True),
+    Column("STATE"),
 )
+_TEXT = """\
+Each TCP port that a guest listens on appears at the VM's own address on this
+host (HOST), within a second and under the same number; where the host keeps
+numbers below 1024 for root, 10000 higher. GUEST has the guest's own addresses:
+0.0.0.0 and [::] stand for all that it has. Ports that were published besides
+are in banger vm port list."""
 
 
 def _configure(parser: Parser) -> None:
     add_refs(parser)
-    parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.text = "Addresses are the guest's own: 0.0.0.0 and :: stand for all that it has."
+    parser.add_argument("--json", action="store_true", help="print JSON (an array)")
+    parser.text = _TEXT
 
 
 def _ports(arguments: Namespace, context: Context) -> int:
@@ -37,10 +44,27 @@ def _ports(arguments: Namespace, context: Context) -> int:
     if arguments.json:
         context.out(format_json(found))
     elif found or not status:
-        fields = ("vm", "protocol", "address", "port")
-        rows = [[str(listener[field]) for field in fields] for listener in found]
-        context.out(render_table(COLUMNS, rows, width=terminal_width()))
+        context.out(render_table(COLUMNS, [_row(each) for each in found], width=terminal_width()))
+        for notice in dict.fromkeys(str(each["notice"]) for each in found if each["notice"]):
+            context.say(notice)
     return status
+
+
+def _row(listener: Mapping[str, object]) -> list[str]:
+    return [
+        str(listener["vm"]),
+        str(listener["protocol"]),
+        format_endpoint(listener["address"], listener["port"]),
+        format_endpoint(listener["host_address"], listener["host_port"]),
+        str(listener["state"]),
+    ]
+
+
+def format_endpoint(address: object, port: object) -> str:
+    """Return an address and a port as one word; `-` where there is none."""
+    if address is None:
+        return "-"
+    return f"[{address}]:{port}" if ":" in str(address) else f"{address}:{port}"
 
 
 COMMANDS = {"vm ports": (_configure, _ports)}

@@ -195,6 +195,7 @@ def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> 
             vms.use([view["id"]] if has_result else ())
             if arguments.detach:
                 context.out(view["name"])
+                stages.say(f"Its ports appear at {view['address']}: banger vm ports {view['name']}")
                 return 0
             if has_result:
                 return _use_and_bring_back(arguments, view, vms, context, stages=stages, cwd=cwd)

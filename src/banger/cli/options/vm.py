@@ -21,6 +21,7 @@ def add_sizing(parser: Parser) -> None:
         help=f"{' or '.join(driver_words())} (default: setting driver)",
     )
     add_shape(parser, has_defaults=True)
+    add_publish(parser)
     add_labels(parser)
 
 
@@ -38,6 +39,19 @@ def add_ending(parser: Parser) -> None:
         metavar="POLICY",
         type=values.restart_policy,
         help="restart policy: no (default), on-failure or always",
+    )
+
+
+def add_publish(parser: Parser) -> None:
+    """Add the option that publishes ports."""
+    parser.add_argument(
+        "-p",
+        "--publish",
+        action="append",
+        default=[],
+        metavar="PORT",
+        type=values.published_port,
+        help="publish a port on 127.0.0.1: [ADDRESS:][HOST:]GUEST; repeatable",
     )
 
 
@@ -104,6 +118,7 @@ def sizing_params(arguments: Namespace) -> dict[str, object]:
         "kernel": arguments.kernel,
         "driver": arguments.driver,
         "labels": dict(arguments.label) or None,
+        "ports": arguments.publish or None,
         "ttl_s": arguments.ttl,
         "restart": arguments.restart,
         "force": arguments.force or None,

@@ -1,4 +1,4 @@
-"""`vm.exec`, `vm.sftp`, `vm.logs`, `vm.console`, `vm.ports`."""
+"""`vm.exec`, `vm.sftp`, `vm.logs`, `vm.console`."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import contextlib
 
 from banger import engine as verbs
 from banger.api.requests import VmExec, VmLogs, VmRef, VmSftp
-from banger.api.results import Listener, StartedExec, StartedStream
+from banger.api.results import StartedExec, StartedStream
 from banger.api.stream import STDOUT
 from banger.daemon.calls import Call, Exit, Handlers
 from banger.daemon.relay import relay
@@ -44,13 +44,9 @@ def guest_handlers(engine: Engine) -> Handlers:
             stream = await call.start_stream(StartedStream())
             return await relay(stream, session, timeout_s=None)
 
-    async def ports(_: Call, params: VmRef) -> list[Listener]:
-        return await verbs.list_listeners(engine, params.ref)
-
     return {
         "vm.exec": run,
         "vm.sftp": sftp,
         "vm.logs": logs,
         "vm.console": console,
-        "vm.ports": ports,
     }

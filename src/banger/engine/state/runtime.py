@@ -22,6 +22,7 @@ from dataclasses import dataclass, field
 
 from banger.engine.state.operations import Operation
 from banger.errors import Cancelled, GuestGone, VmBusy
+from banger.forwards import PortForwards
 from banger.guest import GuestConnection
 from banger.model.names import OperationId
 from banger.model.vm import VmState
@@ -147,6 +148,8 @@ class VmRuntime:
     """When its VMM's processor time was last looked at, and what that was then, in seconds."""
     warned_by: str | None = None
     """Why its user was told that it is about to end."""
+    ports: PortForwards | None = None
+    """Its ports on the host, while its attendant keeps them."""
     console_taken: bool = False
     """A client is at the serial console."""
     pending_outcome: PendingOutcome | None = None

@@ -8,8 +8,8 @@ there are; here they are claimed and ended.
 
 A claim, under the clone's lifecycle lock (L2), which is also what two askers or a drain decide by:
 
-    one transaction: the row gets the name, labels and age that were asked for and the state
-                     `starting`; journal vm.claim
+    one transaction: the row gets the name, labels and age that were asked for, an
+                     address, its ports, and the state `starting`; journal vm.claim
     the guest goes on; it is given the time and random numbers of now (D1, D2), and its name if
                      that is not the one it has; its agent has to confirm within a deadline (D3)
     one transaction: `running`; journal closed
@@ -27,7 +27,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from sqlite3 import Connection
 
 import msgspec
@@ -41,7 +41,9 @@ from banger.engine.state.outcome import save_outcome
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.steps.guest import hand_out_guest
 from banger.engine.transitions.delete import delete_now
+from banger.engine.transitions.publishing import save_forwards
 from banger.errors import BangerError, NameTaken
+from banger.forwards import Forward
 from banger.model.names import VmId, format_word_pair
 from banger.model.vm import Pooled, VmRecord, VmSpec, VmState, template_origin
 
@@ -55,27 +57,30 @@ IsChosen = Callable[[str | None, VmSpec], bool]
 
 
 async def claim_prepared(
-    engine: Engine, op: Operation, spec: VmSpec, origin: str
+    engine: Engine, op: Operation, spec: VmSpec, origin: str, *, forwards: Sequence[Forward] = ()
 ) -> Machine | None:
     """Return a waiting clone of a template as the VM of this spec, handed out; None: there is none.
 
     Raises:
         NameTaken: another VM has the name that the spec asks for.
+        PortTaken: another VM has published one of the ports.
     """
-    claimed = await _claim_one(engine, op, spec, origin)
+    claimed = await _claim_one(engine, op, spec, origin, forwards)
     if claimed is None and await _wait_for_fill(engine, op, origin):
-        claimed = await _claim_one(engine, op, spec, origin)
+        claimed = await _claim_one(engine, op, spec, origin, forwards)
     return claimed
 
 
-async def _claim_one(engine: Engine, op: Operation, spec: VmSpec, origin: str) -> Machine | None:
+async def _claim_one(
+    engine: Engine, op: Operation, spec: VmSpec, origin: str, forwards: Sequence[Forward]
+) -> Machine | None:
     for waiting in await load_waiting(engine):
         runtime = engine.runtimes.get(waiting.id)
         fits = is_ready(waiting) and waiting.origin == origin
         if not fits or runtime is None or runtime.lifecycle.holder is not None:
             continue
         async with runtime.lifecycle.hold(op):
-            claimed = await _claim(engine, op, waiting.id, spec)
+            claimed = await _claim(engine, op, waiting.id, spec, forwards)
             if claimed is None:
                 continue
             # One that cannot be used is not followed by another: its asker has waited enough.
@@ -97,7 +102,9 @@ async def _wait_for_fill(engine: Engine, op: Operation, origin: str) -> bool:
     return True
 
 
-async def _claim(engine: Engine, op: Operation, vm_id: VmId, spec: VmSpec) -> VmRecord | None:
+async def _claim(
+    engine: Engine, op: Operation, vm_id: VmId, spec: VmSpec, forwards: Sequence[Forward]
+) -> VmRecord | None:
     """Make a waiting clone the VM of this spec and open the journal, unless it waits no more."""
     op.progress("claim")
     another = format_word_pair(int.from_bytes(engine.random_bytes(4)))
@@ -124,6 +131,8 @@ async def _claim(engine: Engine, op: Operation, vm_id: VmId, spec: VmSpec) -> Vm
                 if name == names[-1]:
                     raise
             else:
+                store.allocate_address(connection, vm_id)
+                save_forwards(connection, vm_id, forwards)
                 return record
         return None
 

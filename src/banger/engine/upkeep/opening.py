@@ -20,11 +20,12 @@ from banger.engine.state.tasks import OwnedTasks
 from banger.engine.transitions.pool import drain_pool
 from banger.engine.transitions.watch import watch_vmm
 from banger.engine.upkeep import start_upkeep
+from banger.engine.upkeep.forwarding import attend_ports
 from banger.engine.upkeep.recovery import recover
 from banger.layout import Layout
 from banger.store import open_database
 
-ATTENDANTS = (Attendant("watcher", watch_vmm),)
+ATTENDANTS = (Attendant("watcher", watch_vmm), Attendant("ports", attend_ports))
 """What goes on for each VM that has a VMM, in the order of being started."""
 
 

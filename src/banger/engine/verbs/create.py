@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 
 from banger import store
 from banger.api.requests import VmCreate
@@ -30,10 +30,12 @@ from banger.engine.transitions.delete import delete_now
 from banger.engine.transitions.evidence import replace_by_report
 from banger.engine.transitions.make import claim_vm, make_parts
 from banger.engine.transitions.pool import claim_prepared
+from banger.engine.transitions.publishing import choose_forwards
 from banger.engine.transitions.templates import choose_template
 from banger.engine.verbs.resolve import needing_parts, require_valid, resolve_spec
 from banger.engine.views.vms import view_vm
 from banger.errors import BangerError, BootFailed, HostFailed
+from banger.forwards import Forward
 from banger.model.vm import VmSpec, template_origin
 
 
@@ -46,6 +48,7 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
     Raises:
         InvalidRequest: a size, the name or a label is not possible.
         NameTaken: another VM has the name.
+        PortTaken, PortNotPermitted: a port cannot be published.
         ToolMissing: the host lacks programs; they are named.
         ImageNotFound, KernelNotFound: and it cannot be made.
         NotEnoughMemory: the host's does not hold it.
@@ -55,6 +58,7 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
     if params.name is not None:
         # The claim decides; asked here too, so that no image is built for nothing.
         await engine.database.read(store.require_name_free, params.name)
+    forwards = await choose_forwards(engine, params.ports)
     now = asyncio.get_running_loop().time
     async with contextlib.AsyncExitStack() as held:
         await held.enter_async_context(needing_parts(engine, op, params))
@@ -65,12 +69,13 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
         begun = now()
         origin = await _choose_origin(engine, op, params, spec)
         held.enter_context(pinned(engine, op, origin))
-        machine = await _claim_prepared(engine, op, spec, origin)
+        machine = await _claim_prepared(engine, op, spec, origin, forwards)
         if machine is None:
             left_s = params.deadline_s
             if left_s is not None and params.template:
                 left_s = max(left_s - (now() - begun), 0.01)
-            machine = await _make(engine, op, spec, origin, start=params.start, deadline_s=left_s)
+            machine = await claim_vm(engine, op, spec, origin=origin, forwards=forwards)
+            await _make(machine, op, start=params.start, deadline_s=left_s)
         if origin is not None and machine.record.origin == origin:
             engine.demand.note(origin, spec, at=now())
     # To the end: a VM that nobody was told of would be nobody's (C5).
@@ -92,30 +97,26 @@ async def _choose_origin(
 
 
 async def _claim_prepared(
-    engine: Engine, op: Operation, spec: VmSpec, origin: str | None
-) -> Machine | None:
-    """Return a clone that waited for this; a claim starts no entry point, being too short."""
-    if origin is None or spec.program.entrypoint:
-        return None
-    return await claim_prepared(engine, op, spec, origin)
-
-
-async def _make(
     engine: Engine,
     op: Operation,
     spec: VmSpec,
     origin: str | None,
-    *,
-    start: bool,
-    deadline_s: float | None,
-) -> Machine:
-    """Make a VM, as a clone of its origin if that can be done, else by a boot."""
-    machine = await claim_vm(engine, op, spec, origin=origin)
+    forwards: Sequence[Forward],
+) -> Machine | None:
+    """Return a clone that waited for this; a claim starts no entry point, being too short."""
+    if origin is None or spec.program.entrypoint:
+        return None
+    return await claim_prepared(engine, op, spec, origin, forwards=forwards)
+
+
+async def _make(machine: Machine, op: Operation, *, start: bool, deadline_s: float | None) -> None:
+    """Make a claimed VM, as a clone of its origin if that can be done, else by a boot."""
+    engine, origin = machine.engine, machine.record.origin
     async with machine.runtime.lifecycle.hold(op):
         if origin is not None:
             async with booted_if_failed(machine, op):
                 await clone_vm(machine, op)
-                return machine
+                return
         async with judged_template(engine, origin):
             await make_parts(machine, op)
             if start:
@@ -124,7 +125,6 @@ async def _make(
                     limit = default_boot_deadline_s(machine.record)
                 async with _deleted_or_kept(machine, op):
                     await start_held(machine, op, deadline_s=limit)
-    return machine
 
 
 @contextlib.asynccontextmanager

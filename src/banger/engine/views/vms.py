@@ -6,7 +6,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from sqlite3 import Connection
-from typing import Literal
+from typing import Literal, NamedTuple
+
+import msgspec
 
 from banger import store
 from banger.api.requests import VmList, VmWatch
@@ -35,9 +37,9 @@ async def list_vms(engine: Engine, params: VmList) -> list[VmView]:
         raise InvalidRequest(
             f"There is no state {', '.join(sorted(unknown))}; states are {', '.join(VmState)}."
         )
-    records, handles, lifetimes = await engine.database.read_kept(_load_vms_and_handles)
+    records, rows = await engine.database.read_kept(_load_all)
     return [
-        _view(engine, record, handles.get(record.id), lifetimes.get(record.id))
+        _view(engine, record, rows[record.id])
         for record in (correct_record(engine, saved) for saved in records)
         if not is_hidden(record)
         and (not params.states or record.state in params.states)
@@ -55,53 +57,62 @@ async def view_vm(engine: Engine, record: VmRecord, *, notice: str | None = None
 
     Also where that cannot be read: a verb is told of what it has done.
     """
-    handles: dict[str, bytes] = {}
+    rows = _Rows()
     with contextlib.suppress(*store.UNWRITABLE):
-        handles = await engine.database.read(store.load_handles, record.id)
-    return _view(engine, record, handles.get("vmm"), handles.get(LIFETIME), notice=notice)
+        rows = await engine.database.read(_load_rows, record.id)
+    return _view(engine, record, rows, notice=notice)
 
 
-def _load_vms_and_handles(
-    connection: Connection,
-) -> tuple[list[VmRecord], dict[VmId, bytes], dict[VmId, bytes]]:
-    """Return every VM, their VMMs and lifetimes: one turn of the database for any number."""
-    return (
-        store.load_vms(connection),
-        store.load_handles_of_kind(connection, "vmm"),
-        store.load_handles_of_kind(connection, LIFETIME),
-    )
+class _Rows(NamedTuple):
+    """What the database has of a VM besides its record."""
+
+    untrusted_handle: bytes | None = None
+    """Of its VMM."""
+    untrusted_lifetime: bytes | None = None
+    address: str | None = None
 
 
-def _view(
-    engine: Engine,
-    record: VmRecord,
-    untrusted_handle: bytes | None,
-    untrusted_lifetime: bytes | None,
-    *,
-    notice: str | None = None,
-) -> VmView:
+def _load_rows(connection: Connection, vm_id: VmId) -> _Rows:
+    handles = store.load_handles(connection, vm_id)
+    address = store.find_address(connection, vm_id)
+    return _Rows(handles.get("vmm"), handles.get(LIFETIME), address)
+
+
+def _load_all(connection: Connection) -> tuple[list[VmRecord], dict[VmId, _Rows]]:
+    """Return every VM with its rows: one turn of the database for any number."""
+    records = store.load_vms(connection)
+    handles = store.load_handles_of_kind(connection, "vmm")
+    lifetimes = store.load_handles_of_kind(connection, LIFETIME)
+    addresses = store.load_addresses(connection)
+    return records, {
+        vm_id: _Rows(handles.get(vm_id), lifetimes.get(vm_id), addresses.get(vm_id))
+        for vm_id in (record.id for record in records)
+    }
+
+
+def _view(engine: Engine, record: VmRecord, rows: _Rows, *, notice: str | None = None) -> VmView:
     runtime = engine.runtime(record.id)
     ending = None
     if record.spec.ending.ttl_s or record.spec.ending.auto_stop_s:
-        lifetime = parse_lifetime(untrusted_lifetime)
+        lifetime = parse_lifetime(rows.untrusted_lifetime)
         ending = plan_ending(record.spec, record.state, lifetime, runtime, read_clock())
-    handle = parse_handle(untrusted_handle, VmmHandle) if record.state in LIVE else None
+    handle = parse_handle(rows.untrusted_handle, VmmHandle) if record.state in LIVE else None
     holder = runtime.lifecycle.holder
-    return view_record(
-        record,
-        address=_address(record),
+    return msgspec.structs.replace(
+        view_record(record, notice=notice or _say_restart(runtime)),
+        address=rows.address,
+        guest_address=_guest_address(record),
         pid=handle.process.pid if handle else None,
         busy=holder.method if holder else None,
         operation=holder.id if holder else None,
         health=_health(record, runtime),
         ends_at=engine.now() + max(ending.left_s, 0) if ending else None,
         ends_by=ending.by if ending else None,
-        notice=notice or _say_restart(runtime),
     )
 
 
-def _address(record: VmRecord) -> str | None:
-    """Return the address of a guest that runs and has a network."""
+def _guest_address(record: VmRecord) -> str | None:
+    """Return the address that a guest has on its own network, while it runs."""
     found = find_network(record.spec.shape.network) if record.state is VmState.RUNNING else None
     return None if found is None else found.plan_interface(record.id).address
 

@@ -1,0 +1,103 @@
+"""`vm port add/list/delete`: ports of VMs that the user publishes on this host."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.app.values import published_port
+from banger.cli.commands.ports import format_endpoint
+from banger.cli.options.show import add_list_options
+from banger.cli.options.targets import each_target
+from banger.cli.terminal.output import Column, format_json, render_table, terminal_width
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+COLUMNS = (
+    Column("VM", least=8, is_vital=True),
+    Column("PROTO", spare=1),
+    Column("HOST", is_vital=True),
+    Column("GUEST", is_number=True),
+    Column("STATE"),
+)
+_ADD = """\
+PORT is [ADDRESS:][HOST:]GUEST. ADDRESS is one of this host: 127.0.0.1 unless
+given; 0.0.0.0 stands for all, which lets other machines connect. Without HOST
+it is the guest's number, or a higher one where that is not free; what became of
+it is printed. The port is published for as long as the VM exists, and open
+while the VM runs.
+
+No port has to be published to be reached from this host: see banger vm ports."""
+
+
+def _configure_add(parser: Parser) -> None:
+    parser.add_argument("ref", metavar="VM", help="name, ID or unique prefix")
+    parser.add_argument("port", metavar="PORT", type=published_port, help="such as 8080:80")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.text = _ADD
+
+
+def _add(arguments: Namespace, context: Context) -> int:
+    with context.client() as client:
+        port = client.call("port.add", {"ref": arguments.ref, "port": arguments.port})
+    assert isinstance(port, dict)
+    if arguments.json:
+        context.out(format_json(port))
+    else:
+        context.out(format_endpoint(port["host_address"], port["host_port"]))
+    return 0
+
+
+def _configure_list(parser: Parser) -> None:
+    parser.add_argument("ref", metavar="VM", help="name, ID or unique prefix")
+    add_list_options(parser, what="endpoints of the host")
+
+
+def _list(arguments: Namespace, context: Context) -> int:
+    with context.client() as client:
+        ports = client.call("port.list", {"ref": arguments.ref})
+    assert isinstance(ports, list)
+    if arguments.json:
+        context.out(format_json(ports))
+    elif arguments.quiet:
+        for port in ports:
+            context.out(format_endpoint(port["host_address"], port["host_port"]))
+    else:
+        context.out(render_table(COLUMNS, [_row(port) for port in ports], width=terminal_width()))
+        for port in ports:
+            if port["notice"]:
+                context.say(port["notice"])
+    return 0
+
+
+def _row(port: dict[str, Any]) -> list[str]:
+    host = format_endpoint(port["host_address"], port["host_port"])
+    return [port["vm"], port["protocol"], host, str(port["guest_port"]), port["state"]]
+
+
+def _configure_delete(parser: Parser) -> None:
+    parser.add_argument("ref", metavar="VM", help="name, ID or unique prefix")
+    text = "[ADDRESS:]HOST[:GUEST] as banger vm port list has it, or GUEST"
+    parser.add_argument("ports", nargs="+", metavar="PORT", help=text)
+
+
+def _delete(arguments: Namespace, context: Context) -> int:
+    with context.client() as client:
+
+        def act(text: str) -> None:
+            port = client.call("port.remove", {"ref": arguments.ref, "port": text})
+            assert isinstance(port, dict)
+            host = format_endpoint(port["host_address"], port["host_port"])
+            context.say(f"{host} is no longer published")
+
+        return each_target(arguments.ports, act, context)
+
+
+COMMANDS = {
+    "vm port add": (_configure_add, _add),
+    "vm port list": (_configure_list, _list),
+    "vm port delete": (_configure_delete, _delete),
+}

@@ -1,0 +1,31 @@
+"""Connect to a port inside a guest, whichever address family its server listens on."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from banger.errors import GuestRefused
+from banger.forwards.plan import LOOPBACKS
+from banger.guest import GuestConnection, GuestTcp, connect_tcp
+
+
+async def connect_guest_port(
+    connection: GuestConnection, port: int, *, hosts: Iterable[str] = LOOPBACKS
+) -> GuestTcp:
+    """Connect to a TCP port of the guest: to the first of these addresses that accepts (I1, I2).
+
+    Waits as long as it takes: a guest may be paused. Use the result in an `async with`.
+
+    Raises:
+        GuestRefused: no address accepted; of the last one.
+        GuestGone: the VM ended.
+    """
+    refusal = GuestRefused(f"No address of the guest is known for port {port}.")
+    for host in hosts:
+        try:
+            return await connect_tcp(connection, host, port, deadline_s=None)
+        except GuestRefused as error:
+            if error.guest_code not in ("refused", "unreachable"):
+                raise
+            refusal = error
+    raise refusal

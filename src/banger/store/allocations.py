@@ -1,0 +1,62 @@
+"""Rows of what a VM has to itself on the host, such as its loopback address (hazard C6).
+
+A value of a kind belongs to one VM, from the transaction that makes the VM until its row goes.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import sqlite3
+
+from banger.errors import AddressesExhausted
+from banger.model.names import VmId
+
+ADDRESS = "address"
+"""The kind of a VM's loopback address, which is an address of 127.77.0.0/16."""
+
+_FIRST, _LAST = 1, 254
+"""Of the last byte: .0 and .255 look like a network's and a broadcast's."""
+_HOSTS = _LAST - _FIRST + 1
+ADDRESSES = 256 * _HOSTS
+
+
+def allocate_address(connection: sqlite3.Connection, vm_id: VmId) -> str:
+    """Give a VM its loopback address, by its id; return the address. Idempotent.
+
+    Raises:
+        AddressesExhausted: other VMs have all addresses.
+    """
+    found = find_address(connection, vm_id)
+    if found is not None:
+        return found
+    first = int.from_bytes(hashlib.sha256(vm_id.encode()).digest()[:8])
+    for number in range(first, first + ADDRESSES):
+        address = format_address(number % ADDRESSES)
+        inserted = connection.execute(
+            "INSERT OR IGNORE INTO allocations VALUES (?, ?, ?)", (ADDRESS, address, vm_id)
+        )
+        if inserted.rowcount:
+            return address
+    raise AddressesExhausted(
+        f"All {ADDRESSES} loopback addresses belong to VMs.", hint="banger vm list"
+    )
+
+
+def find_address(connection: sqlite3.Connection, vm_id: VmId) -> str | None:
+    """Return a VM's loopback address; None for the engine's own VMs."""
+    row = connection.execute(
+        "SELECT value FROM allocations WHERE vm_id = ? AND kind = ?", (vm_id, ADDRESS)
+    ).fetchone()
+    return None if row is None else str(row["value"])
+
+
+def load_addresses(connection: sqlite3.Connection) -> dict[VmId, str]:
+    """Return the loopback address of every VM that has one."""
+    rows = connection.execute("SELECT vm_id, value FROM allocations WHERE kind = ?", (ADDRESS,))
+    return {VmId(row["vm_id"]): str(row["value"]) for row in rows}
+
+
+def format_address(number: int) -> str:
+    """Return the address with this number, from 0 to `ADDRESSES` - 1. Pure."""
+    third, fourth = divmod(number, _HOSTS)
+    return f"127.77.{third}.{_FIRST + fourth}"

@@ -1,0 +1,193 @@
+"""Ports that users publish: rows of VMs that do not run, on a real engine."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Coroutine, Iterator
+
+import pytest
+
+from banger import store
+from banger.api.ports import PortAdd, PortRemove
+from banger.api.requests import PortSpec, VmCreate, VmList, VmRef
+from banger.config import load_settings
+from banger.engine import (
+    Engine,
+    add_port,
+    create_vm,
+    list_ports,
+    list_vms,
+    open_engine,
+    remove_port,
+)
+from banger.engine.state.operations import Operation
+from banger.engine.transitions.make import claim_vm
+from banger.engine.verbs.ports import find_forwards
+from banger.errors import InvalidRequest, PortNotFound, PortNotPermitted, PortTaken
+from banger.forwards import Endpoint, Forward
+from banger.forwards.listening import read_first_port
+from banger.layout import Layout, layout_from_environment
+from banger.model.names import OperationId, VmId
+from banger.model.vm import Accel
+from tests.support.specs import make_spec
+
+
+@pytest.fixture
+def layout(private_environ: dict[str, str]) -> Layout:
+    return layout_from_environment(private_environ)
+
+
+@pytest.fixture
+def free_port() -> Iterator[int]:
+    """A port that nothing listens on, and that the kernel gives to nobody else."""
+    with socket.socket() as sock:
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        sock.bind(("127.0.0.1", 0))
+        yield sock.getsockname()[1]
+
+
+def with_engine(layout: Layout, work: Callable[[Engine], Coroutine[object, object, None]]) -> None:
+    async def run() -> None:
+        settings = load_settings(layout.config_file, {})
+        async with open_engine(layout, lambda: settings) as engine:
+            await work(engine)
+
+    asyncio.run(run())
+
+
+async def make(engine: Engine, *names: str) -> None:
+    """Save VMs that do not run."""
+    for name in names:
+        spec = make_spec(
+            name=name,
+            image="i" * 64,
+            image_name="debian-bookworm",
+            kernel="k" * 64,
+            vcpu=1,
+            memory_mib=512,
+            disk_mib=64,
+            network="none",
+            driver="qemu",
+            accel=Accel.TCG,
+        )
+        op = Operation(OperationId(f"op-{name}"), "vm.create", engine.now())
+        machine = await claim_vm(engine, op, spec)
+        await engine.database.write(store.end_operation, op.id)
+        assert await engine.database.read(store.find_address, machine.id) is not None
+
+
+def spec(guest: int, host: int | None = None, address: str = "127.0.0.1") -> PortSpec:
+    return PortSpec(guest_port=guest, host_port=host, host_address=address)
+
+
+def test_a_published_port_is_the_vms_until_it_is_removed(layout: Layout, free_port: int) -> None:
+    """C6, I3: it survives the daemon, no other VM gets it, and it dies with the VM."""
+
+    async def publish(engine: Engine) -> None:
+        await make(engine, "web", "other")
+        added = await add_port(engine, PortAdd(ref="web", port=spec(80, free_port)))
+        assert (added.host_address, added.host_port, added.guest_port, added.state) == (
+            "127.0.0.1",
+            free_port,
+            80,
+            "closed",
+        )
+
+    async def remove(engine: Engine) -> None:
+        (listed,) = await list_ports(engine, VmRef(ref="web"))
+        assert (listed.vm, listed.host_port, listed.guest_port) == ("web", free_port, 80)
+        with pytest.raises(PortTaken, match=r"The VM web has .* published") as caught:
+            await add_port(engine, PortAdd(ref="other", port=spec(8080, free_port)))
+        assert caught.value.hint == "banger vm port list web"
+        assert await list_ports(engine, VmRef(ref="other")) == []
+        await remove_port(engine, PortRemove(ref="web", port=str(free_port)))
+        assert await list_ports(engine, VmRef(ref="web")) == []
+        with pytest.raises(PortNotFound):
+            await remove_port(engine, PortRemove(ref="web", port=str(free_port)))
+        await add_port(engine, PortAdd(ref="other", port=spec(8080, free_port)))
+        vm_id = (await list_vms_by_name(engine))["other"]
+        await engine.database.write(store.delete_vm, vm_id)
+        await add_port(engine, PortAdd(ref="web", port=spec(80, free_port)))
+
+    with_engine(layout, publish)
+    with_engine(layout, remove)
+
+
+async def list_vms_by_name(engine: Engine) -> dict[str, VmId]:
+    return {view.name: view.id for view in await list_vms(engine, VmList())}
+
+
+def test_a_port_of_a_program_is_refused_with_its_name(layout: Layout) -> None:
+    """C6: an explicit number is refused; without a number the next one that is free is taken."""
+
+    async def work(engine: Engine) -> None:
+        await make(engine, "web")
+        with socket.create_server(("127.0.0.1", 0)) as server:
+            port = server.getsockname()[1]
+            with pytest.raises(PortTaken, match=rf"\(pid {os.getpid()}\) listens at 127.0.0.1"):
+                await add_port(engine, PortAdd(ref="web", port=spec(80, port)))
+            if port < 50000:
+                added = await add_port(engine, PortAdd(ref="web", port=spec(port)))
+                assert added.host_port > port and (added.host_port - port) % 10000 == 0
+        if read_first_port() > 80:
+            with pytest.raises(PortNotPermitted):
+                await add_port(engine, PortAdd(ref="web", port=spec(80, 80)))
+
+    with_engine(layout, work)
+
+
+@pytest.mark.parametrize(
+    ("port", "why"),
+    [
+        (spec(0), "0 is not a port"),
+        (spec(65536), "65536 is not a port"),
+        (spec(80, 70000), "70000 is not a port"),
+        (spec(80, 8080, "host.example"), "is not an IP address"),
+        (spec(80, 8080, ""), "is not an IP address"),
+        (spec(80, 8080, "127.77.0.9"), "is another VM's"),
+    ],
+)
+def test_what_cannot_be_published_is_refused(layout: Layout, port: PortSpec, why: str) -> None:
+    """C7, G1: before a VM is made, too."""
+
+    async def work(engine: Engine) -> None:
+        await make(engine, "web")
+        with pytest.raises(InvalidRequest, match=why):
+            await add_port(engine, PortAdd(ref="web", port=port))
+        assert await list_ports(engine, VmRef(ref="web")) == []
+        op = Operation(OperationId("op-2"), "vm.create", engine.now())
+        with pytest.raises(InvalidRequest, match=why):
+            await create_vm(engine, op, VmCreate(name="never", ports=[port]))
+        assert set(await list_vms_by_name(engine)) == {"web"}
+
+    with_engine(layout, work)
+
+
+def test_a_vms_own_address_can_be_published_on(layout: Layout) -> None:
+    async def work(engine: Engine) -> None:
+        await make(engine, "web")
+        vm_id = (await list_vms_by_name(engine))["web"]
+        own = await engine.database.read(store.find_address, vm_id)
+        assert own is not None
+        added = await add_port(engine, PortAdd(ref="web", port=spec(80, 8000, own)))
+        assert added.host_address == own
+
+    with_engine(layout, work)
+
+
+def test_which_port_is_meant() -> None:
+    """By its endpoint, its number on the host, with the guest's or without, else the guest's."""
+    one = Forward(Endpoint("127.0.0.1", 8080), 80)
+    two = Forward(Endpoint("0.0.0.0", 8081), 80)
+    six = Forward(Endpoint("::1", 80), 8080)
+    forwards = [one, two, six]
+    assert find_forwards(forwards, "8081") == [two]
+    assert find_forwards(forwards, "0.0.0.0:8081:80") == [two]
+    assert find_forwards(forwards, "[::1]:80") == [six]
+    assert find_forwards(forwards, "8080") == [one]
+    assert find_forwards(forwards, "8080:80") == [one]
+    assert find_forwards(forwards, "80") == [six]
+    assert find_forwards([one, two], "80") == [one, two]
+    assert find_forwards(forwards, "9") == []
