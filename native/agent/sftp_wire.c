@@ -157,7 +157,7 @@ static void take_field(struct reader *reader, char field, struct sftp_request *r
 static enum sftp_type take_extension(struct reader *reader)
 {
     const char *name = take_text(reader);
-    for (int i = 0; name && i < EXTENSIONS; i++)
+    for (size_t i = 0; name && i < EXTENSIONS; i++)
         if (strcmp(name, extensions[i].name) == 0)
             return extensions[i].type;
     return SFTP_EXTENDED;
