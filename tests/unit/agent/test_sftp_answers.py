@@ -265,7 +265,7 @@ def render_status(code: int) -> str:
 def render_name(name: bytes, line: bytes, attributes: Attributes) -> str:
     if name in (b".", b".."):
         return name.decode()
-    owner = rf" {re.escape(pwd.getpwuid(os.getuid()).pw_name)} +\S+ "
+    owner = rf" {re.escape(pwd.getpwuid(os.getuid()).pw_name)} +\S+ +"
     shown = re.sub(owner, " OWNER ", line.decode())
     return f"{name.decode()} [{shown}] {render_attributes(attributes)}"
 
