@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import gc
 import hashlib
 import os
 import socket
@@ -31,7 +30,10 @@ Serve = Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]]
 async def guest_server(serve: Serve, host: str = "127.0.0.1") -> AsyncIterator[int]:
     """A server in the guest; its port."""
 
+    writers: list[asyncio.StreamWriter] = []
+
     async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writers.append(writer)
         with contextlib.suppress(OSError):
             await serve(reader, writer)
         writer.close()
@@ -41,6 +43,10 @@ async def guest_server(serve: Serve, host: str = "127.0.0.1") -> AsyncIterator[i
         yield server.sockets[0].getsockname()[1]
     finally:
         server.close()
+        for writer in writers:
+            writer.close()
+            with contextlib.suppress(OSError):
+                await writer.wait_closed()
 
 
 @contextlib.asynccontextmanager
@@ -91,7 +97,6 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 def count_descriptors() -> int:
-    gc.collect()  # the guest's server is of this process as well, and leaves some to it
     return len(os.listdir("/proc/self/fd"))
 
 
