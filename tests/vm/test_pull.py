@@ -68,7 +68,7 @@ def test_a_vm_runs_an_image_of_a_registry(own: Installation, registry: RealRegis
 
     # What is here for this host is not taken for another's.
     ended = own.run("image", "pull", "--platform", "linux/s390x", reference)
-    assert (ended.status, "it is for linux/amd64" in ended.err) == (1, True), ended.err
+    assert (ended.status, "is for linux/amd64" in ended.err) == (1, True), ended.err
 
     other = f"{registry.address}/team/x:other"
     foreign = own.do("image", "pull", "--platform", "linux/s390x", other).text
