@@ -15,15 +15,21 @@ from tests.crash.points import SCENARIOS
 from tests.crash.verbs import RUNS, ensure_no_template, ensure_waiting
 from tests.support.installations import wait_for
 from tests.support.leaks import find_processes
-from tests.support.sampling import ALL, NUMBER, choose
+from tests.support.sampling import NUMBER, choose
 from tests.support.worlds import NETWORKED, SHAPE, Killed, World
 
 SMALL = {**SHAPE, "memory_mib": 128}
 SAMPLE = 4
+SAVED = "save vmm handle"
+"""Right after it a verb relies on the VMM that it has started."""
 
 
 def points_of(name: str) -> list[str]:
-    chosen = choose(SCENARIOS[name].points, SAMPLE)
+    """Return a sample of a verb's points, with the one whose death the verb cannot survive."""
+    points = SCENARIOS[name].points
+    sampled = choose(points, SAMPLE)
+    fatal = points[points.index(SAVED) + 1 if SAVED in points else 0]
+    chosen = [point for point in points if point in sampled or point == fatal]
     print(f"{name}: {len(chosen)} points in sample {NUMBER}")
     return chosen
 
@@ -68,7 +74,7 @@ def test_death_during_clone(world: World) -> None:
         assert killed.error is None or "did not become ready" in killed.error.message, killed
         fell_back += "booting instead" in killed.said
         require_fine(world, "one")
-    assert fell_back or not ALL
+    assert fell_back
     world.delete_others()
     world.call("vm.create", **NETWORKED, name="one")
     require_fine(world, "one")
@@ -85,7 +91,7 @@ def test_death_during_template_build(world: World) -> None:
         templates = [t for t in world.call("template.list") if t["memory_mib"] == 128]
         assert len(templates) == (killed.error is None), killed
         failed += killed.error is not None
-    assert failed or not ALL
+    assert failed
     world.call("vm.create", **SMALL, name="one")
     assert world.states() == RUNS
     require_fine(world, "one")
@@ -109,7 +115,7 @@ def test_death_during_snapshot(world: World) -> None:
         else:
             world.call("vm.start", ref="one")
         require_fine(world, "one")
-    assert failed or not ALL
+    assert failed
 
 
 def test_death_during_fork(world: World) -> None:
@@ -130,7 +136,7 @@ def test_death_during_fork(world: World) -> None:
         world.settle()
         for name in set(states) - set(dead):
             require_fine(world, name)
-    assert failed or not ALL
+    assert failed
 
 
 def test_death_during_claim(world: World) -> None:
@@ -148,4 +154,4 @@ def test_death_during_claim(world: World) -> None:
         # So that no clone waits any more.
         world.use_pool(0)
         require_fine(world, "one")
-    assert replaced or not ALL
+    assert replaced

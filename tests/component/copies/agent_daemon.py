@@ -57,7 +57,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
 
         async def copy_out(call: Call, params: VmCopyOut) -> Exit:
             if params.ref != "hostile":
-                return await handlers["vm.copy_out"](call, params)  # type: ignore[return-value]
+                return await handlers["vm.copy_out"](call, params)  # type: ignore[return-value]  # its exit
             return await _send_hostile(control, call, params)
 
         async def count() -> int:

@@ -8,6 +8,7 @@ import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -53,7 +54,7 @@ def write(top: bytes, tree: dict[bytes, object], files: list[bytes]) -> None:
         if isinstance(what, dict):
             write(path, what, files)
             continue
-        kind, content, mode, mtime_ns = what  # type: ignore[misc]
+        kind, content, mode, mtime_ns = what  # type: ignore[misc]  # it is no nested tree
         if kind == "link":
             os.symlink(content, path)
             os.utime(path, ns=(0, mtime_ns), follow_symlinks=False)
@@ -71,9 +72,9 @@ def write(top: bytes, tree: dict[bytes, object], files: list[bytes]) -> None:
 @settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
 @given(TREE)
 def test_any_tree_comes_back_as_it_was(
-    agent_binary: Path, tmp_path_factory: object, tree: dict[bytes, object]
+    agent_binary: Path, tmp_path_factory: pytest.TempPathFactory, tree: dict[bytes, object]
 ) -> None:
-    top = tmp_path_factory.mktemp("trip")  # type: ignore[attr-defined]
+    top = tmp_path_factory.mktemp("trip")
     write(os.fsencode(top / "src"), tree, [])
 
     async def go() -> None:

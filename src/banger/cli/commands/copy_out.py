@@ -118,7 +118,7 @@ def _require_place(source: _Source, target: str, above: str) -> None:
     """Check that a missing target can be made."""
     if target.endswith("/") and not source.is_directory:
         raise InvalidRequest(
-            f"There is no directory {target}.", hint=f"mkdir {shlex.quote(target)}"
+            f"There is no directory {target}.", hint=f"mkdir -p {shlex.quote(target)}"
         )
     if not os.path.isdir(above):
         raise InvalidRequest(
