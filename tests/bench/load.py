@@ -24,7 +24,7 @@ from pathlib import Path
 
 from banger import store
 from banger.api import wire
-from banger.daemon.server import can_connect
+from banger.host.socketfiles import can_connect
 from banger.layout import Layout, layout_from_environment
 from banger.version import VERSION
 from tests.bench.durability import make_record

@@ -21,9 +21,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Any
 
-from banger.daemon.server import can_connect
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, identify
+from banger.host.socketfiles import can_connect
 from banger.layout import Layout, layout_from_environment
 from tests.support.artifacts import CHECKOUT
 from tests.support.leaks import find_processes

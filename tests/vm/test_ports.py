@@ -6,12 +6,15 @@ import http.client
 import json
 import os
 import socket
+import stat
 import subprocess
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 from tests.support.installations import Installation, finish, wait_for
+from tests.support.loopbacks import free_udp_port
 from tests.support.vms import TINY
 
 SERVER = """
@@ -32,6 +35,30 @@ while (accept(my $client, $server)) {
 }
 """
 """Says its host's name to each client: in Perl, which the smallest image has."""
+
+
+DATAGRAM_SERVER = """
+use Socket qw(:all);
+socket(my $server, AF_INET6, SOCK_DGRAM, 0) or die;
+setsockopt($server, IPPROTO_IPV6, IPV6_V6ONLY, 1);
+bind($server, pack_sockaddr_in6(53, inet_pton(AF_INET6, "::1"))) or die;
+while (my $client = recv($server, my $words, 65536, 0)) { send($server, uc $words, 0, $client) }
+"""
+"""Shouts each datagram back, on port 53 of the loopback of IPv6 alone."""
+SOCKET_SERVER = """
+use Socket qw(:all);
+socket(my $server, AF_UNIX, SOCK_STREAM, 0) or die;
+unlink "/run/app.sock";
+bind($server, pack_sockaddr_un("/run/app.sock")) or die;
+listen($server, 50) or die;
+while (accept(my $client, $server)) {
+    local $/;
+    my $words = <$client>;
+    print $client uc $words;
+    close $client;
+}
+"""
+"""Shouts back what a client has said when it has said its last word."""
 
 
 def serve(banger: Installation, vm: str, host: str, port: int) -> None:
@@ -217,3 +244,74 @@ def test_a_published_port_is_kept_with_its_vm(own: Installation) -> None:
     wait_until_said("127.0.0.1", port, "ConnectionRefusedError")
     own.do("vm", "port", "add", fork, f"{port}:8000")
     wait_until_said("127.0.0.1", port, own.vm(fork)["name"])
+
+
+def shout(path: Path) -> bytes:
+    """Return what is said back at a socket of the host."""
+    with socket.socket(socket.AF_UNIX) as client:
+        client.settimeout(60)
+        try:
+            client.connect(str(path))
+            client.sendall(b"half-close")
+            client.shutdown(socket.SHUT_WR)
+            return client.makefile("rb").read()
+        except OSError as error:
+            return type(error).__name__.encode()
+
+
+def shout_by_datagram(port: int) -> bytes | None:
+    """Return the answer to a datagram, or None if it or the answer is lost."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as client:
+        client.settimeout(5)
+        client.connect(("127.0.0.1", port))
+        try:
+            client.send(b"who is it")
+            return client.recv(100)
+        except OSError:
+            return None
+
+
+def test_datagrams_and_sockets_are_published_with_their_vm(
+    own: Installation, tmp_path: Path
+) -> None:
+    """I1, I3, G1, B11: over stop, start and the daemon's death; nothing is left behind."""
+    path, port = tmp_path / "app.sock", free_udp_port()
+    published = ("-p", f"{path}:/run/app.sock", "-p", f"{port}:53/udp")
+    own.do("vm", "create", "--name", "one", "--network", "none", *published, *TINY)
+
+    def serve_and_shout() -> None:
+        own.do("vm", "exec", "-d", "one", "--", "perl", "-e", SOCKET_SERVER)
+        own.do("vm", "exec", "-d", "one", "--", "perl", "-e", DATAGRAM_SERVER)
+        wait_for(lambda: shout(path) == b"HALF-CLOSE", "the socket")
+        wait_for(lambda: shout_by_datagram(port) == b"WHO IS IT", "an answer")
+
+    serve_and_shout()
+    assert stat.S_IMODE(path.lstat().st_mode) == 0o600
+    found = [each for each in own.json("vm", "ports", "one") if each["is_published"]]
+    assert [(each["protocol"], each["port"], each["path"], each["state"]) for each in found] == [
+        ("udp", 53, None, "open"),
+        ("unix", None, "/run/app.sock", "open"),
+    ]
+    assert (found[0]["host_address"], found[0]["host_port"]) == ("127.0.0.1", port)
+    assert found[1]["host_path"] == str(path)
+    assert own.do("vm", "port", "list", "-q", "one").text.split() == [
+        f"127.0.0.1:{port}/udp",
+        str(path),
+    ]
+
+    own.kill_daemon()
+    assert shout(path) == b"ConnectionRefusedError"
+    assert str(path) in own.do("vm", "port", "list", "one").out.decode()  # starts another daemon
+    wait_for(lambda: shout(path) == b"HALF-CLOSE", "the socket")
+    wait_for(lambda: shout_by_datagram(port) == b"WHO IS IT", "an answer")
+
+    own.do("vm", "stop", "one")
+    wait_for(lambda: not path.exists(), "the end of the socket's file")
+    own.do("vm", "start", "one")
+    serve_and_shout()
+    with_path = own.run("vm", "create", "--name", "two", "-p", f"{path}:80", *TINY)
+    assert with_path.status == 5 and f"The VM one has {path} published." in with_path.err
+    own.do("vm", "port", "rm", "one", f"{port}/udp")
+    assert own.do("vm", "port", "list", "-q", "one").text == str(path)
+    own.do("vm", "delete", "one")
+    wait_for(lambda: not path.exists(), "the end of the socket's file")

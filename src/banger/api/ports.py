@@ -17,18 +17,22 @@ class PortAdd(Params, frozen=True):
 class PortRemove(Params, frozen=True):
     ref: str
     port: str
-    """`[ADDRESS:]HOST[:GUEST]`, or the guest's port alone if it is published once."""
+    """`[ADDRESS:]HOST[:GUEST][/PROTOCOL]` or a path, else the guest's if it is published once."""
 
 
 class PublishedPort(Struct, frozen=True, kw_only=True):
-    """A port of a guest that a user published on the host."""
+    """A port or a socket of a guest that a user published on the host."""
 
     vm: str
     """The VM's name."""
-    protocol: Literal["tcp"]
-    host_address: str
-    host_port: int
-    guest_port: int
+    protocol: Literal["tcp", "udp", "unix"]
+    """Of the host's end; the guest's is a Unix socket if `guest_path` is there."""
+    host_address: str | None = None
+    host_port: int | None = None
+    host_path: str | None = None
+    """Instead of address and port: a Unix socket."""
+    guest_port: int | None = None
+    guest_path: str | None = None
     state: Literal["open", "blocked", "closed"]
     """`closed`: the VM does not run; `blocked`: `notice` says why."""
     notice: str | None = None

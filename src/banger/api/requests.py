@@ -29,13 +29,19 @@ class VmRef(Params, frozen=True):
 
 
 class PortSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """A port to publish."""
+    """What of a guest to publish, and where. Either `guest_port` or `guest_path` is there."""
 
-    guest_port: int
+    guest_port: int | None = None
+    guest_path: str | None = None
+    """A Unix socket in the guest, with `host_port` or `host_path`."""
+    protocol: Literal["tcp", "udp"] = "tcp"
+    """`udp` goes from a port to a port."""
     host_port: int | None = None
     """Default: the guest's number, or where that is not free a higher one that is."""
     host_address: str = "127.0.0.1"
     """An address of the host; `0.0.0.0` or `::` for all, which lets other machines connect."""
+    host_path: str | None = None
+    """A Unix socket of the host to make instead, of mode 0600."""
 
 
 class VmCreate(Params, frozen=True):

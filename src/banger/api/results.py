@@ -257,18 +257,24 @@ class StartedExport(Struct, frozen=True, kw_only=True):
 
 
 class Listener(Struct, frozen=True, kw_only=True):
-    """A listening socket in a guest."""
+    """A listening socket in a guest, or what its user published (`is_published`)."""
 
     vm: str
     """The VM's name."""
-    protocol: Literal["tcp"]
-    address: str
-    """Bound guest address; `0.0.0.0` or `::` for all."""
-    port: int
+    protocol: Literal["tcp", "udp", "unix"]
+    """Of the guest's end."""
+    address: str | None = None
+    """Bound guest address; `0.0.0.0` or `::` for all. None: published."""
+    port: int | None = None
+    path: str | None = None
+    """Instead of address and port: a Unix socket of the guest."""
     host_address: str | None = None
     """Address of the host where the port appears."""
     host_port: int | None = None
-    """Differs from `port` where the host keeps that number for root."""
+    """Differs from `port` where the host keeps that number for root, or the user said so."""
+    host_path: str | None = None
+    """Instead of address and port: a Unix socket of the host."""
+    is_published: bool = False
     state: Literal["open", "opening", "blocked"] = "opening"
     """`opening`: it appears within a second; `blocked`: `notice` says why."""
     notice: str | None = None

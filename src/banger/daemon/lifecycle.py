@@ -29,12 +29,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from banger.daemon.calls import Handlers
-from banger.daemon.server import Server, bound_socket, can_connect
+from banger.daemon.server import Server, bound_socket
 from banger.engine.state.operations import Operation
 from banger.engine.state.running import OperationTable
 from banger.engine.state.settings import SettingsInForce
 from banger.errors import BangerError, Conflict
 from banger.host.files import ensure_private_dir, space_errors
+from banger.host.socketfiles import can_connect
 from banger.layout import Layout
 from banger.version import VERSION
 

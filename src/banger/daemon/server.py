@@ -30,9 +30,10 @@ from banger.daemon.connection import READ_LIMIT_BYTES, Connection
 from banger.daemon.disconnects import HangupWatch
 from banger.daemon.fairness import Turns
 from banger.engine.state.running import OperationTable
-from banger.errors import BangerError, Cancelled, Conflict, Denied
+from banger.errors import BangerError, Cancelled, Denied
 from banger.host.files import ensure_private_dir
 from banger.host.refusals import require_socket_path
+from banger.host.socketfiles import remove_stale_socket
 
 log = logging.getLogger(__name__)
 
@@ -231,30 +232,6 @@ def _ensure_own_directory(directory: Path) -> None:
         )
     if stat.S_IMODE(found.st_mode) != 0o700:
         directory.chmod(0o700)
-
-
-def remove_stale_socket(path: Path) -> None:
-    """Remove the socket file of a dead daemon; never remove anything else.
-
-    Raises:
-        Conflict: the file is not a socket, or a process listens on it.
-    """
-    with contextlib.suppress(FileNotFoundError):
-        if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise Conflict(f"{path} is in the way and is not a socket.", hint=f"ls -l {path}")
-        if can_connect(path):
-            raise Conflict(f"Another program listens on {path}.", hint=f"ss -xlp src {path}")
-        path.unlink()
-
-
-def can_connect(path: Path) -> bool:
-    """Tell whether a process listens on the socket."""
-    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
-        try:
-            probe.connect(str(path))
-        except (ConnectionRefusedError, FileNotFoundError):
-            return False
-        return True
 
 
 def _peer_uid(writer: asyncio.StreamWriter) -> int:

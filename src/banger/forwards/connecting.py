@@ -1,20 +1,33 @@
-"""Connect to a port inside a guest, whichever address family its server listens on."""
+"""Connect to a port or a socket inside a guest, whichever address family its server listens on."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterable
 
 from banger.errors import GuestRefused
-from banger.forwards.plan import LOOPBACKS
-from banger.guest import GuestConnection, GuestTcp, connect_tcp
+from banger.forwards.ends import LOOPBACKS, GuestEnd, GuestSocket
+from banger.guest import GuestConnection, GuestTcp, connect_tcp, connect_unix
+
+
+async def connect_guest_end(connection: GuestConnection, end: GuestEnd) -> GuestTcp:
+    """Connect to a TCP port or, as root, to a Unix socket of the guest.
+
+    Waits as long as it takes: a guest may be paused. Use the result in an `async with`.
+
+    Raises:
+        GuestRefused: nothing listens there.
+        GuestGone: the VM ended.
+    """
+    if isinstance(end, GuestSocket):
+        return await connect_unix(connection, os.fsencode(end.path), deadline_s=None)
+    return await connect_guest_port(connection, end.port, hosts=end.hosts)
 
 
 async def connect_guest_port(
     connection: GuestConnection, port: int, *, hosts: Iterable[str] = LOOPBACKS
 ) -> GuestTcp:
     """Connect to a TCP port of the guest: to the first of these addresses that accepts (I1, I2).
-
-    Waits as long as it takes: a guest may be paused. Use the result in an `async with`.
 
     Raises:
         GuestRefused: no address accepted; of the last one.

@@ -1,20 +1,27 @@
-"""Listening sockets of the host: open them, and say why one cannot be opened.
+"""Sockets of the host that forwards begin at: open them, and say why one cannot be opened.
 
-Reads one setting of the kernel. A socket is closed by its owner, or by the kernel if the process
-dies.
+Reads one setting of the kernel; makes and removes the files of Unix sockets, which are the user's
+alone from the start (G1). A socket is closed by its owner, or by the kernel if the process dies:
+then the file of a Unix socket stays, and is replaced when its path is listened at again.
 """
 
 from __future__ import annotations
 
+import contextlib
 import errno
+import os
+import shlex
 import socket
 from pathlib import Path
 
-from banger.errors import BangerError, HostFailed, PortNotPermitted, PortTaken
-from banger.forwards.plan import Endpoint
+from banger.errors import BangerError, Conflict, HostFailed, PortNotPermitted, PortTaken
+from banger.forwards.ends import Endpoint, HostEnd, SocketPath
+from banger.host.socketfiles import remove_stale_socket
 
 BACKLOG = 1024
 """Connections that may wait to be accepted."""
+IP_PKTINFO = 8
+"""Of linux/in.h; Python has no name for it before 3.14."""
 FIRST_PORT = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
 
 
@@ -26,43 +33,97 @@ def read_first_port() -> int:
         return 1024
 
 
-def open_listener(endpoint: Endpoint) -> socket.socket:
-    """Listen at an endpoint of the host; the caller closes the socket.
+def open_listener(end: HostEnd) -> socket.socket:
+    """Listen at a place of the host, or receive its datagrams; end it with `close_listener`.
+
+    A socket file that nobody listens at is replaced.
 
     Raises:
-        PortTaken: something else listens there.
-        PortNotPermitted: the port is kept for root.
-        HostFailed: the host has no such address, or no descriptor is left.
+        PortTaken: something else listens there, or a file has the name.
+        PortNotPermitted: the port is kept for root, or the directory cannot be written.
+        HostFailed: the host has no such address or directory, or no descriptor is left.
     """
-    family = socket.AF_INET6 if ":" in endpoint.address else socket.AF_INET
     try:
-        sock = socket.socket(family, socket.SOCK_STREAM)
+        return _listen_at_path(end.path) if isinstance(end, SocketPath) else _listen_at_port(end)
     except OSError as error:
-        raise _explain(endpoint, error) from error
-    try:
+        raise _explain(end, error) from error
+
+
+def close_listener(sock: socket.socket, end: HostEnd) -> None:
+    """Close the socket, and remove its file if it has one."""
+    sock.close()
+    if isinstance(end, SocketPath):
+        remove_socket_file(end)
+
+
+def remove_socket_file(end: SocketPath) -> None:
+    """Remove the file of a Unix socket unless it is another program's, or is no socket."""
+    # Whoever has made something else of the name since then keeps it.
+    with contextlib.suppress(Conflict, OSError):
+        remove_stale_socket(Path(end.path))
+
+
+def _listen_at_port(end: Endpoint) -> socket.socket:
+    is_v6 = ":" in end.address
+    family = socket.AF_INET6 if is_v6 else socket.AF_INET
+    kind = socket.SOCK_STREAM if end.protocol == "tcp" else socket.SOCK_DGRAM
+    with contextlib.ExitStack() as undo:
+        sock = undo.enter_context(socket.socket(family, kind))
         sock.setblocking(False)
-        # Else connections of a daemon that has died keep the port for a minute.
-        sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if family == socket.AF_INET6:
+        if is_v6:
             sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
-        sock.bind(endpoint)
-        sock.listen(BACKLOG)
-    except OSError as error:
-        sock.close()
-        raise _explain(endpoint, error) from error
+        if end.protocol == "tcp":
+            # Else connections of a daemon that has died keep the port for a minute.
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        # Each datagram shall tell to which address of the host it was sent.
+        elif is_v6:
+            sock.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_RECVPKTINFO, 1)
+        else:
+            sock.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
+        sock.bind((end.address, end.port))
+        if end.protocol == "tcp":
+            sock.listen(BACKLOG)
+        undo.pop_all()
     return sock
 
 
-def _explain(endpoint: Endpoint, error: OSError) -> BangerError:
+def _listen_at_path(path: str) -> socket.socket:
+    try:
+        remove_stale_socket(Path(path))
+    except Conflict as error:
+        raise PortTaken(error.message, hint=error.hint, retryable=True) from error
+    with contextlib.ExitStack() as undo:
+        sock = undo.enter_context(socket.socket(socket.AF_UNIX, socket.SOCK_STREAM))
+        sock.setblocking(False)
+        # The kernel makes the file with the mode that the socket has when it is bound.
+        os.fchmod(sock.fileno(), 0o600)
+        sock.bind(path)
+        sock.listen(BACKLOG)
+        undo.pop_all()
+    return sock
+
+
+def _explain(end: HostEnd, error: OSError) -> BangerError:
+    if error.errno == errno.EADDRINUSE:
+        return PortTaken(f"Something else on this host listens at {end}.", retryable=True)
+    if isinstance(end, SocketPath):
+        return _explain_path(end.path, error)
     match error.errno:
-        case errno.EADDRINUSE:
-            return PortTaken(f"Something else on this host listens at {endpoint}.", retryable=True)
         case errno.EACCES | errno.EPERM:
             return PortNotPermitted(
-                f"This host keeps port {endpoint.port} for root.",
+                f"This host keeps port {end.port} for root.",
                 hint="sysctl net.ipv4.ip_unprivileged_port_start",
             )
         case errno.EADDRNOTAVAIL:
-            return HostFailed(f"This host has no address {endpoint.address}.")
+            return HostFailed(f"This host has no address {end.address}.")
         case _:
-            return HostFailed(f"The host cannot listen at {endpoint}: {error.strerror}.")
+            return HostFailed(f"The host cannot listen at {end}: {error.strerror}.")
+
+
+def _explain_path(path: str, error: OSError) -> BangerError:
+    fact, hint = f"No socket can be made at {path}", f"ls -ld {shlex.quote(os.path.dirname(path))}"
+    match error.errno:
+        case errno.EACCES | errno.EPERM | errno.EROFS:
+            return PortNotPermitted(f"{fact}: {error.strerror}.", hint=hint)
+        case _:
+            return HostFailed(f"{fact}: {error.strerror}.", hint=hint)

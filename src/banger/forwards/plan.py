@@ -9,39 +9,15 @@ listeners alone, and not on the order in which they came.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address
-from typing import NamedTuple
+
+from banger.forwards.ends import LOOPBACKS, Endpoint, GuestPort
 
 MIRRORS_MAX = 400
 """Ports of one guest that appear on the host; the agent reports no more sockets (hazard E2)."""
 HIGH_STEP = 10000
 """Added to a port below the host's first unprivileged port."""
 PORTS = range(1, 65536)
-
-LOOPBACKS = ("127.0.0.1", "::1")
-"""Where a port of the guest is looked for: servers often listen on one of these only (I1, I2)."""
-
-
-class Endpoint(NamedTuple):
-    """An IP address and a TCP port."""
-
-    address: str
-    port: int
-
-    def __str__(self) -> str:
-        host = f"[{self.address}]" if ":" in self.address else self.address
-        return f"{host}:{self.port}"
-
-
-@dataclass(frozen=True)
-class Forward:
-    """A port of the guest, and where it appears on the host."""
-
-    host: Endpoint
-    guest_port: int
-    guest_hosts: tuple[str, ...] = LOOPBACKS
-    """Addresses inside the guest, in the order in which they are tried."""
 
 
 def plan_mirrors(
@@ -50,8 +26,8 @@ def plan_mirrors(
     *,
     first_port: int,
     taken: Iterable[Endpoint] = (),
-) -> list[Forward]:
-    """Return where a guest's listeners appear at the VM's address, by guest port.
+) -> dict[Endpoint, GuestPort]:
+    """Return what appears at the VM's address of a guest's listeners, by guest port.
 
     `first_port`: the lowest port that an ordinary user of this host may listen on. `taken`:
     endpoints that the user published. A port for which no number is left is left out.
@@ -60,16 +36,16 @@ def plan_mirrors(
     for host, port in sorted(listeners, key=lambda pair: (pair[1], pair[0])):
         if port in PORTS:
             by_port.setdefault(port, []).append(host)
-    used = {each.port for each in taken if each.address == address}
+    used = {each.port for each in taken if each == Endpoint(address, each.port)}
     used |= {port for port in by_port if port >= first_port}
-    forwards: list[Forward] = []
+    mirrors: dict[Endpoint, GuestPort] = {}
     for port in sorted(by_port):
         host_port = port if port >= first_port else _find_high_port(port, first_port, used)
-        if host_port is not None and len(forwards) < MIRRORS_MAX:
+        if host_port is not None and len(mirrors) < MIRRORS_MAX:
             used.add(host_port)
             hosts = plan_guest_hosts(by_port[port])
-            forwards.append(Forward(Endpoint(address, host_port), port, hosts))
-    return forwards
+            mirrors[Endpoint(address, host_port)] = GuestPort(port, hosts=hosts)
+    return mirrors
 
 
 def plan_guest_hosts(listening: Iterable[str]) -> tuple[str, ...]:

@@ -1,6 +1,6 @@
 """The forwards of one running VM: kept as planned from its guest's listeners and published ports.
 
-Owns the listening sockets, and a task for each of them and for each connection. A socket that
+Owns the sockets that listen, and a task for each of them and for each connection. A socket that
 cannot be opened, since the host uses its port, is tried again every `RETRY_S`. When a listener of
 the guest goes its socket is closed, and the connections that it had go on, as in the guest.
 """
@@ -17,11 +17,13 @@ from types import TracebackType
 from typing import NamedTuple
 
 from banger.errors import BangerError
-from banger.forwards.connecting import connect_guest_port
-from banger.forwards.listening import open_listener, read_first_port
-from banger.forwards.plan import Endpoint, Forward, plan_mirrors
+from banger.forwards.connecting import connect_guest_end
+from banger.forwards.datagrams import Conversations
+from banger.forwards.ends import Endpoint, Forward, GuestEnd, GuestPort, HostEnd
+from banger.forwards.listening import close_listener, open_listener, read_first_port
+from banger.forwards.plan import plan_mirrors
 from banger.forwards.relay import relay, reset_when_closed
-from banger.guest import GuestConnection, Listeners
+from banger.guest import GuestConnection, GuestUdp, Listeners, open_udp
 
 CONNECTIONS_MAX = 40
 """Open connections of one VM; more of them wait to be accepted."""
@@ -31,7 +33,7 @@ log = logging.getLogger(__name__)
 
 
 class PortState(NamedTuple):
-    """Where a port appears on the host, and why it does not."""
+    """Where a port of the guest appears at the VM's address, and why it does not."""
 
     host: Endpoint
     problem: BangerError | None
@@ -39,9 +41,9 @@ class PortState(NamedTuple):
 
 @dataclass
 class _Door:
-    """An open listening socket."""
+    """An open socket of the host: where it leads, and what serves it."""
 
-    forward: Forward
+    guest: GuestEnd
     task: asyncio.Task[None]
 
 
@@ -53,11 +55,12 @@ class PortForwards:
         self._connect = connect
         self._first_port = read_first_port()
         self._listeners: Listeners = frozenset()
-        self._published: tuple[Forward, ...] = ()
-        self._mirrors: dict[int, Forward] = {}
-        self._doors: dict[Endpoint, _Door] = {}
-        self._problems: dict[Endpoint, BangerError] = {}
+        self._published: dict[HostEnd, GuestEnd] = {}
+        self._mirrors: dict[int, Endpoint] = {}
+        self._doors: dict[HostEnd, _Door] = {}
+        self._problems: dict[HostEnd, BangerError] = {}
         self._room = asyncio.Semaphore(CONNECTIONS_MAX)
+        self._conversations = Conversations()
         self._tasks: set[asyncio.Task[None]] = set()
         self._retry: asyncio.Task[None] | None = None
 
@@ -82,58 +85,68 @@ class PortForwards:
         self._open_as_planned()
 
     def publish(self, forwards: Iterable[Forward]) -> None:
-        """Have these ports published, and no others."""
-        self._published = tuple(forwards)
+        """Have these ports and sockets published, and no others."""
+        self._published = {each.host: each.guest for each in forwards}
         self._open_as_planned()
 
     def find_mirror(self, guest_port: int) -> PortState | None:
         """Return where a listener of the guest appears; None if it does not."""
-        forward = self._mirrors.get(guest_port)
-        return None if forward is None else self.state_of(forward.host)
+        host = self._mirrors.get(guest_port)
+        return None if host is None else PortState(host, self.find_problem(host))
 
-    def state_of(self, host: Endpoint) -> PortState:
-        """Return what has become of an endpoint that is planned."""
-        return PortState(host, self._problems.get(host))
+    def find_problem(self, host: HostEnd) -> BangerError | None:
+        """Return why what is planned at a place of the host is not there; None: it is."""
+        return self._problems.get(host)
 
     def _open_as_planned(self) -> None:
-        taken = [forward.host for forward in self._published]
+        taken = [host for host in self._published if isinstance(host, Endpoint)]
         mirrors = plan_mirrors(
             self._listeners, self._address, first_port=self._first_port, taken=taken
         )
-        self._mirrors = {forward.guest_port: forward for forward in mirrors}
+        self._mirrors = {guest.port: host for host, guest in mirrors.items()}
         # A published port wins over a listener's that would appear at the same endpoint.
-        wanted = {forward.host: forward for forward in (*mirrors, *self._published)}
+        wanted: dict[HostEnd, GuestEnd] = dict(mirrors.items())
+        wanted |= self._published
         for host in self._doors.keys() - wanted.keys():
             self._shut(host)
         self._problems = {}
-        for forward in wanted.values():
-            self._open(forward)
+        for host, guest in wanted.items():
+            self._open(host, guest)
         if self._problems and (self._retry is None or self._retry.done()):
             self._retry = self._start(self._open_later())
 
-    def _open(self, forward: Forward) -> None:
-        door = self._doors.get(forward.host)
+    def _open(self, host: HostEnd, guest: GuestEnd) -> None:
+        door = self._doors.get(host)
         if door is not None:
-            door.forward = forward
+            door.guest = guest
             return
         try:
-            sock = open_listener(forward.host)
+            sock = open_listener(host)
         except BangerError as error:
-            self._problems[forward.host] = error
+            self._problems[host] = error
             return
-        task = self._start(self._serve(sock, forward.host), owns=sock)
-        self._doors[forward.host] = _Door(forward, task)
+        if isinstance(host, Endpoint) and host.protocol == "udp":
+            service = self._conversations.serve(sock, lambda: self._open_udp(host))
+        else:
+            service = self._serve(sock, host)
+        task = self._start(service, at_end=lambda: close_listener(sock, host))
+        self._doors[host] = _Door(guest, task)
 
     async def _open_later(self) -> None:
         while self._problems:
             await asyncio.sleep(RETRY_S)
             self._open_as_planned()
 
-    def _shut(self, host: Endpoint) -> None:
+    def _shut(self, host: HostEnd) -> None:
         # The task's end closes the socket: until then the event loop watches the descriptor.
         self._doors.pop(host).task.cancel()
 
-    async def _serve(self, listener: socket.socket, host: Endpoint) -> None:
+    async def _open_udp(self, host: HostEnd) -> GuestUdp:
+        guest = self._doors[host].guest
+        assert isinstance(guest, GuestPort)
+        return await open_udp(await self._connect(), None, guest.port, deadline_s=None)
+
+    async def _serve(self, listener: socket.socket, host: HostEnd) -> None:
         """Accept connections until cancelled, as many as there is room for."""
         while True:
             sock = await _accept(listener)
@@ -142,18 +155,15 @@ class PortForwards:
             except BaseException:
                 sock.close()
                 raise
-            task = self._start(self._join(sock, self._doors[host].forward), owns=sock)
+            task = self._start(self._join(sock, self._doors[host].guest), at_end=sock.close)
             task.add_done_callback(lambda _: self._room.release())
 
-    async def _join(self, sock: socket.socket, forward: Forward) -> None:
+    async def _join(self, sock: socket.socket, guest: GuestEnd) -> None:
         """Join a connection of the host with one inside the guest, or reset it (I2)."""
         try:
-            connection = await self._connect()
-            tcp = await connect_guest_port(
-                connection, forward.guest_port, hosts=forward.guest_hosts
-            )
+            tcp = await connect_guest_end(await self._connect(), guest)
         except BangerError as error:
-            log.debug("%s leads nowhere: %s", forward.host, error.message)
+            log.debug("a connection leads nowhere: %s", error.message)
             reset_when_closed(sock)
         except BaseException:
             reset_when_closed(sock)
@@ -162,14 +172,14 @@ class PortForwards:
             await relay(sock, tcp)
 
     def _start(
-        self, work: Coroutine[object, object, None], *, owns: socket.socket | None = None
+        self, work: Coroutine[object, object, None], *, at_end: Callable[[], None] | None = None
     ) -> asyncio.Task[None]:
-        """Start a task, whose end closes the socket: also where it is cancelled at once."""
+        """Start a task with what is done at its end: also where it is cancelled at once."""
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
-        if owns is not None:
-            task.add_done_callback(lambda _: owns.close())
+        if at_end is not None:
+            task.add_done_callback(lambda _: at_end())
         return task
 
 
@@ -179,7 +189,8 @@ async def _accept(listener: socket.socket) -> socket.socket:
     while True:
         try:
             sock, _ = await loop.sock_accept(listener)
-            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         except OSError as error:
             if error.errno != errno.ECONNABORTED:
                 log.warning("a connection cannot be accepted: %s", error)

@@ -79,9 +79,11 @@ async def connect_tcp(
 
 
 async def connect_unix(
-    connection: GuestConnection, path: bytes, *, user: str | None = None, deadline_s: float
+    connection: GuestConnection, path: bytes, *, user: str | None = None, deadline_s: float | None
 ) -> GuestTcp:
     """Connect to a Unix socket in the guest, with the rights of a user; default: root.
+
+    `deadline_s` None: wait as long as the guest takes, which may be paused.
 
     Raises:
         InvalidRequest: the path is not absolute, or too long for a socket.

@@ -93,15 +93,19 @@ class GuestUdp:
 
 
 async def open_udp(
-    connection: GuestConnection, host: str, port: int, *, deadline_s: float
+    connection: GuestConnection, host: str | None, port: int, *, deadline_s: float | None
 ) -> GuestUdp:
-    """Open a conversation with a port as seen from inside the guest; `host` is an IP address.
+    """Open a conversation with a port as seen from inside the guest.
+
+    `host` is an IP address; None: the guest's loopback, of whichever family somebody receives there
+    (I1). `deadline_s` None: wait as long as the guest takes, which may be paused.
 
     Raises:
         GuestRefused: the agent is too old to relay UDP.
     """
-    what = f"opening UDP to {host} port {port} in the guest"
-    fields = encode_fields([(Tag.HOST, text(host)), (Tag.PORT, u64(port))])
+    what = f"opening UDP to {host or 'the loopback'} port {port} in the guest"
+    address = [] if host is None else [(Tag.HOST, text(host))]
+    fields = encode_fields([*address, (Tag.PORT, u64(port))])
     async with deadline(what, deadline_s):
         stream = await connection.open_stream(Request(Kind.UDP, what, fields))
         try:

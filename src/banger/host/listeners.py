@@ -1,24 +1,42 @@
-"""Which process of this host listens on a TCP port. Reads /proc; changes nothing."""
+"""Which process of this host listens at a port or a socket. Reads /proc; changes nothing."""
 
 from __future__ import annotations
 
 import contextlib
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from ipaddress import IPv6Address, ip_address
 from pathlib import Path
 
-_LISTEN = "0A"
-_TABLES = (Path("/proc/net/tcp"), Path("/proc/net/tcp6"))
+_STATES = {"tcp": "0A", "udp": "07"}
+"""Of a socket that listens, and of one that is bound and not connected."""
+_ACCEPTS = "00010000"
+"""Flags of a Unix socket that listens (__SO_ACCEPTCON of the kernel)."""
 
 
-def describe_listener(address: str, port: int) -> str | None:
+def describe_listener(address: str, port: int, *, protocol: str = "tcp") -> str | None:
     """Return the process that keeps an address and port from being listened on, as `name (pid N)`.
 
     None: there is none, or it is another user's.
     """
-    sockets = {f"socket:[{inode}]" for inode in _find_inodes(address, port)}
+    return _find_holder(set(_find_inodes(address, port, protocol)))
+
+
+def describe_socket_listener(path: str) -> str | None:
+    """Return the process that listens at a Unix socket, as `name (pid N)`, or None."""
+    inodes: set[str] = set()
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/net/unix").read_text("utf-8", "surrogateescape").splitlines()[1:]:
+            words = line.split(None, 7)  # the fourth are flags, the seventh the inode
+            if words[3] == _ACCEPTS and words[7:] == [path]:
+                inodes.add(words[6])
+    return _find_holder(inodes)
+
+
+def _find_holder(inodes: Collection[str]) -> str | None:
+    """Return the process that holds one of these sockets."""
+    sockets = {f"socket:[{inode}]" for inode in inodes}
     if not sockets:
         return None
     for pid in filter(str.isdigit, os.listdir("/proc")):
@@ -34,13 +52,14 @@ def _read_name(pid: str) -> str:
     return "".join(c if c.isprintable() else "?" for c in untrusted_name)
 
 
-def _find_inodes(address: str, port: int) -> Iterator[str]:
-    for table in _TABLES:
+def _find_inodes(address: str, port: int, protocol: str) -> Iterator[str]:
+    for table in (f"/proc/net/{protocol}", f"/proc/net/{protocol}6"):
         with contextlib.suppress(OSError):
-            for line in table.read_text("ascii").splitlines()[1:]:
+            for line in Path(table).read_text("ascii").splitlines()[1:]:
                 local, _, state, *rest = line.split()[1:]
                 host, _, hex_port = local.partition(":")
-                if state == _LISTEN and int(hex_port, 16) == port and _excludes(host, address):
+                is_bound = (state, int(hex_port, 16)) == (_STATES[protocol], port)
+                if is_bound and _excludes(host, address):
                     yield rest[5]
 
 

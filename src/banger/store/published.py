@@ -1,6 +1,7 @@
-"""Rows of the ports that users published: a VM's, whatever its state, until its row goes (I3).
+"""Rows of what users published: a VM's, whatever its state, until its row goes (I3).
 
-An endpoint of the host belongs to one VM at most (C6). Endpoints are texts here; the engine parses
+An endpoint or a path of the host belongs to one VM at most (C6). They are texts here, such as
+`tcp:127.0.0.1:8080`, `udp:0.0.0.0:53` and `unix:/home/user/app.sock`; `banger.forwards` parses
 them.
 """
 
@@ -26,10 +27,9 @@ def publish_port(connection: sqlite3.Connection, vm_id: VmId, *, host: str, gues
 
 def port_published(host: str, owner: str) -> PortTaken:
     """Return the error for an endpoint that a VM has published."""
-    return PortTaken(
-        f"The VM {owner} has {host.removeprefix('tcp:')} published.",
-        hint=f"banger vm port list {owner}",
-    )
+    protocol, _, place = host.partition(":")
+    shown = f"{place}/udp" if protocol == "udp" else place
+    return PortTaken(f"The VM {owner} has {shown} published.", hint=f"banger vm port list {owner}")
 
 
 def load_publishers(connection: sqlite3.Connection) -> dict[str, str]:

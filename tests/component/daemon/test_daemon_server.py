@@ -22,9 +22,10 @@ from banger.api.requests import NoParams, VmCreate, VmExec, VmRef, WorkspaceInsp
 from banger.api.results import StartedStream
 from banger.api.stream import format_control, format_frame
 from banger.daemon.calls import Call, Handlers
-from banger.daemon.server import Server, bound_socket, remove_stale_socket
+from banger.daemon.server import Server, bound_socket
 from banger.engine.state.running import OperationTable, cancel_running
 from banger.errors import Conflict, Denied, HostNotReady, NotCancellable, VmNotFound
+from banger.host.socketfiles import remove_stale_socket
 from banger.version import VERSION
 
 Json = dict[str, Any]

@@ -22,8 +22,8 @@ import pytest
 from banger import store
 from banger.api import wire
 from banger.client import Client
-from banger.daemon.server import can_connect
 from banger.errors import BangerError, VmNotFound
+from banger.host.socketfiles import can_connect
 from banger.layout import Layout, layout_from_environment
 from banger.model.names import VmId
 from banger.model.vm import Accel, VmRecord, VmState

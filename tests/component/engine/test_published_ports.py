@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 
 import pytest
 
@@ -17,6 +19,7 @@ from banger.engine import (
     Engine,
     add_port,
     create_vm,
+    delete_vm,
     list_ports,
     list_vms,
     open_engine,
@@ -26,7 +29,7 @@ from banger.engine.state.operations import Operation
 from banger.engine.transitions.make import claim_vm
 from banger.engine.verbs.ports import find_forwards
 from banger.errors import InvalidRequest, PortNotFound, PortNotPermitted, PortTaken
-from banger.forwards import Endpoint, Forward
+from banger.forwards import Endpoint, Forward, GuestPort, GuestSocket, SocketPath
 from banger.forwards.listening import read_first_port
 from banger.layout import Layout, layout_from_environment
 from banger.model.names import OperationId, VmId
@@ -147,6 +150,16 @@ def test_a_port_of_a_program_is_refused_with_its_name(layout: Layout) -> None:
         (spec(80, 8080, "host.example"), "is not an IP address"),
         (spec(80, 8080, ""), "is not an IP address"),
         (spec(80, 8080, "127.77.0.9"), "is another VM's"),
+        (PortSpec(host_port=80), "Either a port or a socket"),
+        (PortSpec(guest_port=80, guest_path="/a"), "Either a port or a socket"),
+        (PortSpec(guest_path="/a"), "needs a port or a path of the host"),
+        (PortSpec(guest_path="a", host_port=80), "is not the absolute path"),
+        (PortSpec(guest_path="/a", host_port=8080, protocol="udp"), "takes no UDP"),
+        (PortSpec(guest_port=53, host_path="/a", protocol="udp"), "takes no UDP"),
+        (PortSpec(guest_port=53, host_port=53, host_path="/a"), "has no port"),
+        (PortSpec(guest_port=53, host_path="/tmp/a/"), "is not the absolute path"),
+        (PortSpec(guest_port=53, host_path="a.sock"), "is not the absolute path"),
+        (PortSpec(guest_port=53, host_path=f"/{'a' * 107}"), "too long for a socket: 107 bytes"),
     ],
 )
 def test_what_cannot_be_published_is_refused(layout: Layout, port: PortSpec, why: str) -> None:
@@ -179,9 +192,9 @@ def test_a_vms_own_address_can_be_published_on(layout: Layout) -> None:
 
 def test_which_port_is_meant() -> None:
     """By its endpoint, its number on the host, with the guest's or without, else the guest's."""
-    one = Forward(Endpoint("127.0.0.1", 8080), 80)
-    two = Forward(Endpoint("0.0.0.0", 8081), 80)
-    six = Forward(Endpoint("::1", 80), 8080)
+    one = Forward(Endpoint("127.0.0.1", 8080), GuestPort(80))
+    two = Forward(Endpoint("0.0.0.0", 8081), GuestPort(80))
+    six = Forward(Endpoint("::1", 80), GuestPort(8080))
     forwards = [one, two, six]
     assert find_forwards(forwards, "8081") == [two]
     assert find_forwards(forwards, "0.0.0.0:8081:80") == [two]
@@ -191,3 +204,99 @@ def test_which_port_is_meant() -> None:
     assert find_forwards(forwards, "80") == [six]
     assert find_forwards([one, two], "80") == [one, two]
     assert find_forwards(forwards, "9") == []
+
+
+def test_which_of_both_protocols_or_which_socket_is_meant() -> None:
+    tcp = Forward(Endpoint("127.0.0.1", 5353), GuestPort(53))
+    udp = Forward(Endpoint("127.0.0.1", 5353, "udp"), GuestPort(53, "udp"))
+    app = Forward(SocketPath("/tmp/app.sock"), GuestSocket("/run/app.sock"))
+    forwards = [tcp, udp, app]
+    assert find_forwards(forwards, "5353") == [tcp, udp]
+    assert find_forwards(forwards, "5353/udp") == [udp]
+    assert find_forwards(forwards, "127.0.0.1:5353:53/tcp") == [tcp]
+    assert find_forwards(forwards, "53/udp") == [udp]
+    assert find_forwards(forwards, "/tmp/app.sock") == [app]
+    assert find_forwards(forwards, "/tmp/app.sock:/run/app.sock") == [app]
+    assert find_forwards(forwards, "/run/app.sock") == [app]
+
+
+def test_datagrams_have_numbers_of_their_own(layout: Layout, free_port: int) -> None:
+    """C6: a UDP port is no TCP port, and belongs to one VM; the program that has it is named."""
+
+    async def work(engine: Engine) -> None:
+        await make(engine, "web", "other")
+        udp = PortSpec(guest_port=53, host_port=free_port, protocol="udp")
+        await add_port(engine, PortAdd(ref="web", port=spec(53, free_port)))
+        added = await add_port(engine, PortAdd(ref="web", port=udp))
+        assert (added.protocol, added.host_port, added.guest_port) == ("udp", free_port, 53)
+        with pytest.raises(PortTaken, match=f"The VM web has 127.0.0.1:{free_port}/udp published"):
+            await add_port(engine, PortAdd(ref="other", port=udp))
+        with pytest.raises(InvalidRequest, match=f"127.0.0.1:{free_port}:53/tcp, .*:53/udp"):
+            await remove_port(engine, PortRemove(ref="web", port=str(free_port)))
+        await remove_port(engine, PortRemove(ref="web", port=f"{free_port}/udp"))
+        (left,) = await list_ports(engine, VmRef(ref="web"))
+        assert left.protocol == "tcp"
+        with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as taken:
+            taken.bind(("127.0.0.1", 0))
+            port = taken.getsockname()[1]
+            named = rf"\(pid {os.getpid()}\) listens at 127.0.0.1:{port}/udp"
+            with pytest.raises(PortTaken, match=named):
+                await add_port(
+                    engine,
+                    PortAdd(
+                        ref="web", port=PortSpec(guest_port=53, host_port=port, protocol="udp")
+                    ),
+                )
+
+    with_engine(layout, work)
+
+
+def test_a_socket_file_belongs_to_one_vm_and_goes_with_it(layout: Layout, tmp_path: Path) -> None:
+    """C6, I3, A6: one that is stale is replaced and removed, anything else is neither."""
+    path = tmp_path / "app.sock"
+    app = PortSpec(guest_path="/run/app.sock", host_path=str(path))
+
+    async def work(engine: Engine) -> None:
+        await make(engine, "web", "other")
+        path.write_text("mine")
+        with pytest.raises(PortTaken, match=r"app\.sock is in the way and is not a socket"):
+            await add_port(engine, PortAdd(ref="web", port=app))
+        assert path.read_text() == "mine"
+        path.unlink()
+        with listening_at(path):
+            with pytest.raises(PortTaken, match=rf"\(pid {os.getpid()}\) listens at {path}"):
+                await add_port(engine, PortAdd(ref="web", port=app))
+        added = await add_port(engine, PortAdd(ref="web", port=app))
+        assert (added.protocol, added.host_path, added.guest_path, added.host_port) == (
+            "unix",
+            str(path),
+            "/run/app.sock",
+            None,
+        )
+        with pytest.raises(PortTaken, match=f"The VM web has {path} published"):
+            await add_port(engine, PortAdd(ref="other", port=app))
+
+        with listening_at(path):
+            pass
+        assert path.exists(), "as a daemon leaves it that is killed"
+        op = Operation(OperationId("op-9"), "vm.delete", engine.now())
+        await delete_vm(engine, op, "web")
+        assert not path.exists()
+
+        await add_port(engine, PortAdd(ref="other", port=app))
+        with listening_at(path):
+            pass
+        await remove_port(engine, PortRemove(ref="other", port=str(path)))
+        assert not path.exists()
+
+    with_engine(layout, work)
+
+
+@contextlib.contextmanager
+def listening_at(path: Path) -> Iterator[None]:
+    """Listen at a socket, whose file stays behind."""
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        yield

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from banger.errors import PortTaken
-from banger.forwards import Endpoint, Forward, PortForwards, connect_guest_port
+from banger.forwards import Endpoint, Forward, GuestPort, PortForwards, connect_guest_port
 from banger.guest import GuestConnection
 from tests.support.agent import agent_connection
 
@@ -60,7 +60,9 @@ async def forwarded(
             return connection
 
         async with PortForwards(ADDRESS, connect) as forwards:
-            forwards.publish(Forward(Endpoint(ADDRESS, port), port, hosts) for port in ports)
+            forwards.publish(
+                Forward(Endpoint(ADDRESS, port), GuestPort(port, hosts=hosts)) for port in ports
+            )
             yield forwards
 
 

@@ -87,6 +87,26 @@ def test_what_nobody_takes_is_lost_and_no_more(agent_binary: Path) -> None:
     run(agent_binary, body)
 
 
+@pytest.mark.parametrize("address", ["127.0.0.1", "::1"])
+def test_without_a_host_datagrams_go_where_they_are_taken(agent_binary: Path, address: str) -> None:
+    """I1: to either loopback, also when the server moves to the other one."""
+
+    async def body(connection: GuestConnection) -> None:
+        async with echoing(address) as (port, _):
+            guest = await open_udp(connection, None, port, deadline_s=D)
+            for word in (b"one", b"two"):
+                assert await guest.send(word)
+                assert await guest.receive() == word
+        other = "::1" if address == "127.0.0.1" else "127.0.0.1"
+        async with guest, echoing(other, port), asyncio.timeout(D):
+            hearing = asyncio.create_task(hear(guest, b"moved"))
+            while not hearing.done():
+                await guest.send(b"moved")
+                await asyncio.wait({hearing}, timeout=0.05)
+
+    run(agent_binary, body)
+
+
 async def hear(guest: GuestUdp, wanted: bytes) -> None:
     """Return when a datagram has come."""
     while await guest.receive() != wanted:

@@ -203,7 +203,54 @@ def test_a_published_port_is_written_as_docker_has_it(
     assert values.published_port(text) == expected
 
 
-@pytest.mark.parametrize("text", ["", ":", "web", "80-90:80-90", "8080:80/udp", "1:2:3", "80:"])
-def test_what_is_no_published_port_is_refused(text: str) -> None:
-    with pytest.raises(ArgumentTypeError):
+@pytest.mark.parametrize(
+    ("text", "found"),
+    [
+        ("53/udp", {"guest_port": 53, "protocol": "udp"}),
+        ("5353:53/udp", {"guest_port": 53, "host_port": 5353, "protocol": "udp"}),
+        (
+            "0.0.0.0:5353:53/udp",
+            {"guest_port": 53, "host_port": 5353, "host_address": "0.0.0.0", "protocol": "udp"},
+        ),
+        ("8080:/run/app.sock", {"guest_path": "/run/app.sock", "host_port": 8080}),
+        (
+            "[::1]:8080:/run/app.sock",
+            {"guest_path": "/run/app.sock", "host_port": 8080, "host_address": "::1"},
+        ),
+        ("/tmp/a.sock:/run/app.sock", {"guest_path": "/run/app.sock", "host_path": "/tmp/a.sock"}),
+        ("/tmp/a.sock:80", {"guest_port": 80, "host_path": "/tmp/a.sock"}),
+        ("./a.sock:/run/app.sock", {"guest_path": "/run/app.sock", "host_path": "/here/a.sock"}),
+        ("../a.sock:80", {"guest_port": 80, "host_path": "/a.sock"}),
+    ],
+)
+def test_datagrams_and_sockets_are_published(
+    monkeypatch: pytest.MonkeyPatch, text: str, found: dict[str, object]
+) -> None:
+    monkeypatch.setattr("os.getcwd", lambda: "/here")
+    assert values.published_port(text) == found
+
+
+@pytest.mark.parametrize(
+    ("text", "why"),
+    [
+        *((text, "is not") for text in ("", ":", "web", "80-90:80-90", "1:2:3", "80:", "8080:a.s")),
+        ("8080:80/sctp", "a port is of tcp or udp"),
+        ("/tmp/a.sock:53/udp", "takes no UDP"),
+        ("/run/app.sock", "say where it appears: 8080:/run/app.sock"),
+        (":/run/app.sock", "say where it appears"),
+        ("a.sock:/run/app.sock", "is not"),
+        ("127.0.0.1:/tmp/a.sock:80", "is not"),
+    ],
+)
+def test_what_is_no_published_port_is_refused(text: str, why: str) -> None:
+    with pytest.raises(ArgumentTypeError, match=why):
         values.published_port(text)
+
+
+def test_what_was_published_is_named_by_a_relative_path_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("os.getcwd", lambda: "/here")
+    assert values.published_name("./a.sock") == "/here/a.sock"
+    assert values.published_name("./a.sock:/run/b.sock") == "/here/a.sock:/run/b.sock"
+    assert values.published_name("127.0.0.1:8080:80/tcp") == "127.0.0.1:8080:80/tcp"

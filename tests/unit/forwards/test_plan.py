@@ -25,8 +25,8 @@ FEW_PORTS = st.frozensets(
 def plan(*listeners: tuple[str, int], first_port: int = 1024) -> dict[int, int]:
     """Return the host's port of each guest port."""
     mirrors = plan_mirrors(listeners, ADDRESS, first_port=first_port)
-    assert {each.host.address for each in mirrors} <= {ADDRESS}
-    return {each.guest_port: each.host.port for each in mirrors}
+    assert {host.address for host in mirrors} <= {ADDRESS}
+    return {guest.port: host.port for host, guest in mirrors.items()}
 
 
 def test_a_port_keeps_its_number() -> None:
@@ -42,9 +42,10 @@ def test_a_port_that_is_kept_for_root_appears_higher() -> None:
 
 
 def test_a_published_port_is_not_taken_from_its_user() -> None:
-    taken = [Endpoint(ADDRESS, 10080), Endpoint("127.0.0.1", 20080)]
-    (mirror,) = plan_mirrors([("::1", 80)], ADDRESS, first_port=1024, taken=taken)
-    assert mirror.host.port == 20080
+    others = [Endpoint("127.0.0.1", 20080), Endpoint(ADDRESS, 20080, "udp")]
+    taken = [Endpoint(ADDRESS, 10080), *others]
+    (host,) = plan_mirrors([("::1", 80)], ADDRESS, first_port=1024, taken=taken)
+    assert host == Endpoint(ADDRESS, 20080)
 
 
 @pytest.mark.parametrize(
@@ -72,20 +73,19 @@ def test_any_listeners_have_places_of_their_own(
     listeners: frozenset[tuple[str, int]], first_port: int
 ) -> None:
     """C6, E2: one endpoint each, on the VM's address, permitted, the same in any order."""
-    mirrors = plan_mirrors(listeners, ADDRESS, first_port=first_port)
+    mirrors = list(plan_mirrors(listeners, ADDRESS, first_port=first_port).items())
     again = plan_mirrors(sorted(listeners, reverse=True), ADDRESS, first_port=first_port)
-    assert mirrors == again
+    assert mirrors == list(again.items())
     ports = {port for _, port in listeners if port}
-    assert {each.guest_port for each in mirrors} <= ports
-    assert len({each.host for each in mirrors}) == len(mirrors)
-    for each in mirrors:
-        assert each.host.address == ADDRESS
-        assert first_port <= each.host.port <= 65535
-        assert each.host.port == each.guest_port or each.guest_port < first_port
-        assert each.guest_hosts
-        assert not any(ip_address(host).is_unspecified for host in each.guest_hosts)
+    assert {guest.port for _, guest in mirrors} <= ports
+    for host, guest in mirrors:
+        assert (host.address, host.protocol) == (ADDRESS, "tcp")
+        assert first_port <= host.port <= 65535
+        assert host.port == guest.port or guest.port < first_port
+        assert guest.hosts
+        assert not any(ip_address(each).is_unspecified for each in guest.hosts)
     permitted = {port for port in ports if port >= first_port}
-    assert permitted <= {each.guest_port for each in mirrors}
+    assert permitted <= {guest.port for _, guest in mirrors}
 
 
 def test_a_guest_that_listens_everywhere_costs_a_bounded_number_of_sockets() -> None:

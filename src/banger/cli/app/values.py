@@ -70,25 +70,55 @@ def variable(untrusted_text: str) -> tuple[str, str]:
 
 
 PORT = re.compile(
-    r"(?:(?P<address>\[[0-9A-Fa-f:.%]+\]|[0-9]+(?:\.[0-9]+){3}|localhost):)?"
-    r"(?:(?P<host>[0-9]{0,5}):)?(?P<guest>[0-9]{1,5})(?:/(?P<protocol>[a-z]+))?"
+    r"(?:(?:(?P<address>\[[0-9A-Fa-f:.%]+\]|[0-9]+(?:\.[0-9]+){3}|localhost):)?"
+    r"(?:(?P<host>[0-9]{0,5}):)?|(?P<host_path>\.{0,2}/[^:]+):)"
+    r"(?:(?P<guest>[0-9]{1,5})(?:/(?P<protocol>[a-z]+))?|(?P<guest_path>/[^:]+))"
 )
 
 
 def published_port(untrusted_text: str) -> dict[str, object]:
-    """Return the parameters for `[ADDRESS:][HOST:]GUEST[/tcp]`, as docker's -p has it."""
+    """Return the parameters for `[ADDRESS:][HOST:]GUEST[/udp]`, as docker's -p has it.
+
+    HOST and GUEST may be paths of Unix sockets as well, HOST relative to this directory.
+    """
     found = PORT.fullmatch(untrusted_text)
     if found is None:
         raise ArgumentTypeError(f"{untrusted_text!r} is not [ADDRESS:][HOST:]GUEST such as 8080:80")
-    if found["protocol"] not in (None, "tcp"):
-        raise ArgumentTypeError(f"{untrusted_text!r}: only TCP ports can be published")
-    port: dict[str, object] = {"guest_port": int(found["guest"])}
-    if found["host"]:
-        port["host_port"] = int(found["host"])
+    _require_possible(found)
+    port: dict[str, object] = {}
+    for key, name in (("guest_port", "guest"), ("host_port", "host")):
+        if found[name]:
+            port[key] = int(found[name])
+    if found["guest_path"]:
+        port["guest_path"] = found["guest_path"]
+    if found["host_path"]:
+        port["host_path"] = os.path.abspath(found["host_path"])
+    if found["protocol"] == "udp":
+        port["protocol"] = "udp"
     if found["address"]:
         address = found["address"].strip("[]")
         port["host_address"] = "127.0.0.1" if address == "localhost" else address
     return port
+
+
+def _require_possible(port: re.Match[str]) -> None:
+    if port["protocol"] not in (None, "tcp", "udp"):
+        raise ArgumentTypeError(f"{port[0]!r}: a port is of tcp or udp")
+    if port["protocol"] == "udp" and port["host_path"]:
+        raise ArgumentTypeError(f"{port[0]!r}: a Unix socket takes no UDP")
+    if port["guest_path"] and not (port["host"] or port["host_path"]):
+        path = port["guest_path"]
+        raise ArgumentTypeError(
+            f"{path!r} is a socket of the guest; say where it appears: 8080:{path} or ./NAME:{path}"
+        )
+
+
+def published_name(untrusted_text: str) -> str:
+    """Return what was published, as it was written; the path of a socket is made absolute."""
+    if untrusted_text.startswith(("./", "../")):
+        path, colon, guest = untrusted_text.partition(":")
+        return f"{os.path.abspath(path)}{colon}{guest}"
+    return untrusted_text
 
 
 def driver(untrusted_text: str) -> str:

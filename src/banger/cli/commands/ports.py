@@ -21,8 +21,8 @@ _TEXT = """\
 Each TCP port that a guest listens on appears at the VM's own address on this
 host (HOST), within a second and under the same number; where the host keeps
 numbers below 1024 for root, 10000 higher. GUEST has the guest's own addresses:
-0.0.0.0 and [::] stand for all that it has. Ports that were published besides
-are in banger vm port list."""
+0.0.0.0 and [::] stand for all that it has. What was published besides (banger
+vm port list) follows, without an address of the guest."""
 
 
 def _configure(parser: Parser) -> None:
@@ -54,10 +54,22 @@ def _row(listener: Mapping[str, object]) -> list[str]:
     return [
         str(listener["vm"]),
         str(listener["protocol"]),
-        format_endpoint(listener["address"], listener["port"]),
-        format_endpoint(listener["host_address"], listener["host_port"]),
+        _format_guest(listener),
+        format_host(listener),
         str(listener["state"]),
     ]
+
+
+def _format_guest(listener: Mapping[str, object]) -> str:
+    if listener["is_published"]:
+        return str(listener["path"] or listener["port"])
+    return format_endpoint(listener["address"], listener["port"])
+
+
+def format_host(entry: Mapping[str, object]) -> str:
+    """Return where a port or a socket appears on the host; `-` where it does not."""
+    path = entry["host_path"]
+    return str(path) if path else format_endpoint(entry["host_address"], entry["host_port"])
 
 
 def format_endpoint(address: object, port: object) -> str:

@@ -1,4 +1,4 @@
-"""`vm port add/list/delete`: ports of VMs that the user publishes on this host."""
+"""`vm port add/list/delete`: ports and sockets of VMs that the user publishes on this host."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ from argparse import Namespace
 
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
-from banger.cli.app.values import published_port
-from banger.cli.commands.ports import format_endpoint
+from banger.cli.app.values import published_name, published_port
+from banger.cli.commands.ports import format_host
 from banger.cli.options.show import add_list_options
 from banger.cli.options.targets import each_target
 from banger.cli.terminal.output import Column, format_json, render_table, terminal_width
@@ -20,17 +20,21 @@ COLUMNS = (
     Column("VM", least=8, is_vital=True),
     Column("PROTO", spare=1),
     Column("HOST", is_vital=True),
-    Column("GUEST", is_number=True),
+    Column("GUEST", least=9),
     Column("STATE"),
 )
 _ADD = """\
-PORT is [ADDRESS:][HOST:]GUEST. ADDRESS is one of this host: 127.0.0.1 unless
-given; 0.0.0.0 stands for all, which lets other machines connect. Without HOST
-it is the guest's number, or a higher one where that is not free; what became of
-it is printed. The port is published for as long as the VM exists, and open
-while the VM runs.
+PORT is [ADDRESS:][HOST:]GUEST, with /udp at its end for UDP. ADDRESS is one of
+this host: 127.0.0.1 unless given; 0.0.0.0 stands for all, which lets other
+machines connect. Without HOST it is the guest's number, or a higher one where
+that is not free; what became of it is printed.
 
-No port has to be published to be reached from this host: see banger vm ports."""
+GUEST may be the path of a Unix socket in the guest (8080:/run/app.sock), and
+HOST the path of one that is made on this host, for its user alone
+(./app.sock:/run/app.sock or ./web.sock:80).
+
+It is published for as long as the VM exists, and open while the VM runs. No
+TCP port has to be published to be reached from this host: see banger vm ports."""
 
 
 def _configure_add(parser: Parser) -> None:
@@ -47,13 +51,13 @@ def _add(arguments: Namespace, context: Context) -> int:
     if arguments.json:
         context.out(format_json(port))
     else:
-        context.out(format_endpoint(port["host_address"], port["host_port"]))
+        context.out(_name(port))
     return 0
 
 
 def _configure_list(parser: Parser) -> None:
     parser.add_argument("ref", metavar="VM", help="name, ID or unique prefix")
-    add_list_options(parser, what="endpoints of the host")
+    add_list_options(parser, what="places on the host")
 
 
 def _list(arguments: Namespace, context: Context) -> int:
@@ -64,7 +68,7 @@ def _list(arguments: Namespace, context: Context) -> int:
         context.out(format_json(ports))
     elif arguments.quiet:
         for port in ports:
-            context.out(format_endpoint(port["host_address"], port["host_port"]))
+            context.out(_name(port))
     else:
         context.out(render_table(COLUMNS, [_row(port) for port in ports], width=terminal_width()))
         for port in ports:
@@ -74,14 +78,19 @@ def _list(arguments: Namespace, context: Context) -> int:
 
 
 def _row(port: dict[str, Any]) -> list[str]:
-    host = format_endpoint(port["host_address"], port["host_port"])
-    return [port["vm"], port["protocol"], host, str(port["guest_port"]), port["state"]]
+    guest = str(port["guest_path"] or port["guest_port"])
+    return [port["vm"], port["protocol"], format_host(port), guest, port["state"]]
+
+
+def _name(port: dict[str, Any]) -> str:
+    """Return what names a published port and no other."""
+    return format_host(port) + ("/udp" if port["protocol"] == "udp" else "")
 
 
 def _configure_delete(parser: Parser) -> None:
     parser.add_argument("ref", metavar="VM", help="name, ID or unique prefix")
-    text = "[ADDRESS:]HOST[:GUEST] as banger vm port list has it, or GUEST"
-    parser.add_argument("ports", nargs="+", metavar="PORT", help=text)
+    text = "[ADDRESS:]HOST[:GUEST][/udp] as banger vm port list has it, or GUEST"
+    parser.add_argument("ports", nargs="+", metavar="PORT", type=published_name, help=text)
 
 
 def _delete(arguments: Namespace, context: Context) -> int:
@@ -90,8 +99,7 @@ def _delete(arguments: Namespace, context: Context) -> int:
         def act(text: str) -> None:
             port = client.call("port.remove", {"ref": arguments.ref, "port": text})
             assert isinstance(port, dict)
-            host = format_endpoint(port["host_address"], port["host_port"])
-            context.say(f"{host} is no longer published")
+            context.say(f"{_name(port)} is no longer published")
 
         return each_target(arguments.ports, act, context)
 

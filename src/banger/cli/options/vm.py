@@ -51,7 +51,8 @@ def add_publish(parser: Parser) -> None:
         default=[],
         metavar="PORT",
         type=values.published_port,
-        help="publish a port on 127.0.0.1: [ADDRESS:][HOST:]GUEST; repeatable",
+        help="publish a port on 127.0.0.1: [ADDRESS:][HOST:]GUEST[/udp], where HOST and GUEST may "
+        "be paths of Unix sockets; repeatable",
     )
 
 

@@ -18,6 +18,7 @@ from banger.engine.steps.runner import run_forward
 from banger.engine.transitions.journal import save_failed_end
 from banger.engine.transitions.sweep import sweep_bases, sweep_snapshots
 from banger.errors import BangerError
+from banger.forwards import SocketPath, parse_host_end, remove_socket_file
 from banger.model.names import VmId
 from banger.model.vm import VmState
 from banger.plan.lifecycle import plan_delete
@@ -53,8 +54,12 @@ async def delete_now(engine: Engine, op: Operation, vm_id: VmId) -> None:
 
 
 async def forget(engine: Engine, op: Operation, vm_id: VmId) -> None:
-    """Remove a VM's row, and tell."""
+    """Remove a VM's row, and tell. Sockets of its user that no daemon holds any more go as well."""
+    published = await engine.database.read(store.load_published, vm_id)
     name = await engine.database.write(forget_vm, op, vm_id)
+    for end in map(parse_host_end, published):
+        if isinstance(end, SocketPath):
+            remove_socket_file(end)
     if name is not None:
         vanished(engine, vm_id, name)
 

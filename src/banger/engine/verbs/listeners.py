@@ -1,26 +1,29 @@
-"""What listens in a guest, and where it appears on the host.
+"""What listens in a guest, and where it appears on the host; what was published besides.
 
 Takes no lock and changes nothing (B8).
 """
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
+
+from msgspec.structs import replace
 
 from banger import guest
 from banger.api.results import Listener
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_connection, get_vm
-from banger.engine.transitions.publishing import name_user
-from banger.forwards import PortForwards
+from banger.engine.transitions.publishing import load_forwards
+from banger.engine.verbs.ports import find_problem
+from banger.errors import BangerError
+from banger.forwards import Forward, GuestSocket, HostEnd, PortForwards, SocketPath
 
 DEADLINE_S = 30.0
 """For the agent's answer; a busy emulated guest takes a second."""
 
 
 async def list_listeners(engine: Engine, ref: str) -> list[Listener]:
-    """Return the sockets that wait for connections in a running VM, by port.
+    """Return what waits for connections in a running VM, by port; then what is published.
 
     Raises:
         WrongState: the VM does not run.
@@ -34,26 +37,36 @@ async def list_listeners(engine: Engine, ref: str) -> list[Listener]:
     ):
         found = await anext(changes)
     ports = engine.runtime(record.id).ports
-    return [
-        await _view(record.spec.name, address, port, ports)
+    mirrored = [
+        await _view_mirror(record.spec.name, address, port, ports)
         for address, port in sorted(found, key=lambda pair: (pair[1], pair[0]))
     ]
+    published = await load_forwards(engine, record.id)
+    return mirrored + [await _view_published(record.spec.name, each, ports) for each in published]
 
 
-async def _view(vm: str, address: str, port: int, ports: PortForwards | None) -> Listener:
+async def _view_mirror(vm: str, address: str, port: int, ports: PortForwards | None) -> Listener:
+    listener = Listener(vm=vm, protocol="tcp", address=address, port=port)
     place = None if ports is None else ports.find_mirror(port)
-    problem = None if place is None else place.problem
-    if place is not None and problem is not None:
-        problem = await asyncio.to_thread(name_user, place.host, problem)
     if place is None:
-        return Listener(vm=vm, protocol="tcp", address=address, port=port)
-    return Listener(
-        vm=vm,
-        protocol="tcp",
-        address=address,
-        port=port,
-        host_address=place.host.address,
-        host_port=place.host.port,
-        state="open" if problem is None else "blocked",
-        notice=problem.message if problem else None,
-    )
+        return listener
+    return _placed(listener, place.host, await find_problem(ports, place.host))
+
+
+async def _view_published(vm: str, forward: Forward, ports: PortForwards | None) -> Listener:
+    end = forward.guest
+    if isinstance(end, GuestSocket):
+        listener = Listener(vm=vm, protocol="unix", path=end.path, is_published=True)
+    else:
+        listener = Listener(vm=vm, protocol=end.protocol, port=end.port, is_published=True)
+    return _placed(listener, forward.host, await find_problem(ports, forward.host))
+
+
+def _placed(listener: Listener, host: HostEnd, problem: BangerError | None) -> Listener:
+    """Return a listener with where it appears on the host."""
+    if isinstance(host, SocketPath):
+        listener = replace(listener, host_path=host.path)
+    else:
+        listener = replace(listener, host_address=host.address, host_port=host.port)
+    notice = problem.message if problem else None
+    return replace(listener, state="blocked" if problem else "open", notice=notice)

@@ -1,4 +1,4 @@
-"""Ports that users publish: `port.add`, `port.list`, `port.remove`.
+"""Ports and sockets that users publish: `port.add`, `port.list`, `port.remove`.
 
 A row is one transaction, and the sockets of a running VM follow the rows, so no lock is taken. If
 the process dies after the row, the next daemon opens the socket.
@@ -19,25 +19,35 @@ from banger.engine.transitions.publishing import (
     name_user,
     save_forwards,
 )
-from banger.errors import InvalidRequest, PortNotFound
-from banger.forwards import Forward, PortForwards
+from banger.errors import BangerError, InvalidRequest, PortNotFound
+from banger.forwards import (
+    Endpoint,
+    Forward,
+    GuestPort,
+    GuestSocket,
+    HostEnd,
+    PortForwards,
+    SocketPath,
+    format_host_end,
+    remove_socket_file,
+)
 from banger.model.vm import VmRecord
 
 
 async def add_port(engine: Engine, params: PortAdd) -> PublishedPort:
-    """Publish a port of a VM's guest on the host, running or not.
+    """Publish a port or a socket of a VM's guest on the host, running or not.
 
     Raises:
-        InvalidRequest: an address or a number is not possible.
-        PortTaken: another VM or program has the endpoint; the message names it.
-        PortNotPermitted: the host keeps the port for root.
+        InvalidRequest: an address, a number or a path is not possible.
+        PortTaken: another VM or program has the place; the message names it.
+        PortNotPermitted: the host keeps the port for root, or the directory from this user.
     """
     record = await get_vm(engine, params.ref)
     own = await engine.database.read(store.find_address, record.id)
     (forward,) = await choose_forwards(engine, [params.port], own=own)
     await engine.database.write(save_forwards, record.id, [forward])
     ports = await _open_all(engine, record)
-    problem = ports.state_of(forward.host).problem if ports else None
+    problem = ports.find_problem(forward.host) if ports else None
     if problem is not None:
         await _remove(engine, record, forward)
         raise await asyncio.to_thread(name_user, forward.host, problem)
@@ -45,14 +55,14 @@ async def add_port(engine: Engine, params: PortAdd) -> PublishedPort:
 
 
 async def list_ports(engine: Engine, params: VmRef) -> list[PublishedPort]:
-    """Return the ports that are published of a VM."""
+    """Return what is published of a VM."""
     record = await get_vm(engine, params.ref)
     ports = engine.runtime(record.id).ports
     return [await _view(record, each, ports) for each in await load_forwards(engine, record.id)]
 
 
 async def remove_port(engine: Engine, params: PortRemove) -> PublishedPort:
-    """Publish a port no more; connections that are open go on.
+    """Publish a port or a socket no more; connections that are open go on.
 
     Raises:
         PortNotFound: the VM has no such port published.
@@ -66,26 +76,51 @@ async def remove_port(engine: Engine, params: PortRemove) -> PublishedPort:
             f"The VM {name} has not published {params.port}.", hint=f"banger vm port list {name}"
         )
     if len(found) > 1:
-        candidates = ", ".join(f"{each.host}:{each.guest_port}" for each in found)
+        candidates = ", ".join(_name(each) for each in found)
         raise InvalidRequest(f"{params.port} may be any of: {candidates}.")
     await _remove(engine, record, found[0])
     return await _view(record, found[0], None)
 
 
 def find_forwards(forwards: list[Forward], text: str) -> list[Forward]:
-    """Return the forwards that `[ADDRESS:]HOST[:GUEST]`, else `GUEST`, means. Pure."""
-    by_host = [
-        forward
-        for forward in forwards
-        for host in (str(forward.host), str(forward.host.port))
-        if text in (host, f"{host}:{forward.guest_port}")
+    """Return the forwards that `[ADDRESS:]HOST[:GUEST]`, else `GUEST`, means. Pure.
+
+    Without `/udp` or `/tcp` at its end it may be of either.
+    """
+    return [each for each in forwards if text in _host_names(each)] or [
+        each for each in forwards if text in _guest_names(each)
     ]
-    return by_host or [forward for forward in forwards if text == str(forward.guest_port)]
+
+
+def _host_names(forward: Forward) -> set[str]:
+    host, guest = forward.host, forward.guest
+    if isinstance(host, SocketPath):
+        return {host.path, f"{host.path}:{guest}"}
+    hosts = (host.socket_name, str(host.port))
+    names = {name for each in hosts for name in (each, f"{each}:{guest}")}
+    return names | {f"{name}/{host.protocol}" for name in names}
+
+
+def _guest_names(forward: Forward) -> set[str]:
+    guest = forward.guest
+    if isinstance(guest, GuestSocket):
+        return {guest.path}
+    return {str(guest), f"{guest}/{guest.protocol}"}
+
+
+def _name(forward: Forward) -> str:
+    host, guest = forward.host, forward.guest
+    if isinstance(host, SocketPath):
+        return f"{host}:{guest}"
+    return f"{host.socket_name}:{guest}/{host.protocol}"
 
 
 async def _remove(engine: Engine, record: VmRecord, forward: Forward) -> None:
-    await engine.database.write(store.unpublish_port, record.id, host=f"tcp:{forward.host}")
+    host = format_host_end(forward.host)
+    await engine.database.write(store.unpublish_port, record.id, host=host)
     await _open_all(engine, record)
+    if isinstance(forward.host, SocketPath):
+        remove_socket_file(forward.host)  # of a daemon that has died
 
 
 async def _open_all(engine: Engine, record: VmRecord) -> PortForwards | None:
@@ -98,15 +133,23 @@ async def _open_all(engine: Engine, record: VmRecord) -> PortForwards | None:
 
 
 async def _view(record: VmRecord, forward: Forward, ports: PortForwards | None) -> PublishedPort:
-    problem = None if ports is None else ports.state_of(forward.host).problem
-    if problem is not None:
-        problem = await asyncio.to_thread(name_user, forward.host, problem)
+    problem = await find_problem(ports, forward.host)
+    host, guest = forward.host, forward.guest
+    endpoint = host if isinstance(host, Endpoint) else None
     return PublishedPort(
         vm=record.spec.name,
-        protocol="tcp",
-        host_address=forward.host.address,
-        host_port=forward.host.port,
-        guest_port=forward.guest_port,
+        protocol="unix" if endpoint is None else endpoint.protocol,
+        host_address=endpoint and endpoint.address,
+        host_port=endpoint and endpoint.port,
+        host_path=host.path if isinstance(host, SocketPath) else None,
+        guest_port=guest.port if isinstance(guest, GuestPort) else None,
+        guest_path=guest.path if isinstance(guest, GuestSocket) else None,
         state="closed" if ports is None else "blocked" if problem else "open",
         notice=problem.message if problem else None,
     )
+
+
+async def find_problem(ports: PortForwards | None, host: HostEnd) -> BangerError | None:
+    """Return why a place of the host leads nowhere, with the name of the program in the way."""
+    problem = None if ports is None else ports.find_problem(host)
+    return None if problem is None else await asyncio.to_thread(name_user, host, problem)
