@@ -45,6 +45,14 @@ class TemplateSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class NamesSettings:
+    """Where names of VMs are served on the host's loopback."""
+
+    http_port: int
+    """0: there are no links."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The resolved settings: an attribute for each key of `OPTIONS`."""
 
@@ -59,6 +67,7 @@ class Settings:
     auto_stop_after: str
     """A duration as written, or `off`."""
     template: TemplateSettings
+    names: NamesSettings
     registries: Registries
     kinds: tuple[object, ...]
     """The groups of the drivers and networks that have settings; `of` returns one."""
@@ -92,6 +101,7 @@ def build_settings(values: Mapping[str, Value], origins: Mapping[str, str]) -> S
         **fields[""],
         vm_defaults=VmDefaults(**fields["vm_defaults"]),
         template=TemplateSettings(**fields["template"]),
+        names=NamesSettings(**fields["names"]),
         kinds=tuple(group.fields(**fields[group.name]) for group in _GROUPS),
         values=values,
         origins=origins,
@@ -183,6 +193,12 @@ _OWN: tuple[Option, ...] = (
         "Clones of a template in use that are made before they are asked for; 0: none.",
         whole_number(range(5)),
         _default_pool,
+    ),
+    Option(
+        "names.http_port",
+        "Port of this host's loopback for the links to VMs; 0: none.",
+        whole_number(range(65536)),
+        fixed(7780),
     ),
     Option(
         "registries",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 
@@ -19,3 +20,13 @@ def free_udp_port() -> int:
         sock.bind(("::", 0))
         port: int = sock.getsockname()[1]
         return port
+
+
+def free_front_port() -> int:
+    """Return a port that is free in both families, and that no client is given by the kernel."""
+    for port in range(20000 + os.getpid() % 10000, 32000):
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
+                stack.enter_context(socket.socket(family)).bind((address, port))
+            return port
+    raise AssertionError("no port is free")

@@ -19,7 +19,7 @@ from tests.support.vms import TINY
 
 SERVER = """
 use Socket qw(:all);
-my ($host, $port) = @ARGV;
+my ($host, $port, $says) = @ARGV;
 my $is_v6 = $host =~ /:/;
 socket(my $server, $is_v6 ? AF_INET6 : AF_INET, SOCK_STREAM, 0) or die;
 setsockopt($server, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -30,7 +30,8 @@ listen($server, 50) or die;
 while (accept(my $client, $server)) {
     open(my $file, "<", "/proc/sys/kernel/hostname");
     chomp(my $name = <$file>);
-    syswrite $client, $name;
+    sysread($client, my $asked, 4096) if $says;
+    syswrite $client, $says . $name;
     close $client;
 }
 """
@@ -61,9 +62,10 @@ while (accept(my $client, $server)) {
 """Shouts back what a client has said when it has said its last word."""
 
 
-def serve(banger: Installation, vm: str, host: str, port: int) -> None:
-    """Start the server in a guest, for as long as the guest runs."""
-    banger.do("vm", "exec", "-d", vm, "--", "perl", "-e", SERVER, host, str(port))
+def serve(banger: Installation, vm: str, host: str, port: int, *, says: str = "") -> None:
+    """Start the server in a guest, for as long as the guest runs; `says`: before the name,
+    in answer to what a client has said."""
+    banger.do("vm", "exec", "-d", vm, "--", "perl", "-e", SERVER, host, str(port), says)
 
 
 def ports_of(banger: Installation, vm: str) -> dict[int, dict[str, Any]]:

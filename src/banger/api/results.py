@@ -66,6 +66,8 @@ class VmView(Struct, frozen=True, kw_only=True):
     """ID of the snapshot that the VM was cloned or restored from; null once it has booted."""
     address: str | None = None
     """Loopback address of the host where the guest's ports appear; the VM's for life."""
+    link: str | None = None
+    """Leads to the guest's lowest port that may be a web server's, while it listens on one."""
     guest_address: str | None = None
     """Address of the guest on its own network, while the VM runs."""
     pid: int | None = None
@@ -277,6 +279,8 @@ class Listener(Struct, frozen=True, kw_only=True):
     is_published: bool = False
     state: Literal["open", "opening", "blocked"] = "opening"
     """`opening`: it appears within a second; `blocked`: `notice` says why."""
+    link: str | None = None
+    """For browsers and other HTTP clients; null for ports of protocols other than HTTP."""
     notice: str | None = None
     """One sentence."""
 

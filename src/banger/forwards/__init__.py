@@ -1,9 +1,9 @@
 """Port forwards: what listens in a guest, listening at the host too.
 
-Owns the listening sockets of forwards and the connections that came in through them; no other
-room listens for users' programs. Touches the host's loopback, and other addresses and the files of
-Unix sockets only where a user published something there. Called by the engine, whose attendant of
-each running VM holds one `PortForwards`; the names and the web front take `connect_guest_port`.
+Owns the listening sockets of forwards and the connections that came in through them; of the other
+rooms only `names` listens for users' programs. Touches the host's loopback, and other addresses and
+the files of Unix sockets only where a user published something there. Called by the engine, whose
+attendant of each running VM holds one `PortForwards`, and by `names`, which reaches guests by it.
 
 Planning is pure (`ends.py`, `plan.py`: which sockets of a guest appear where); acting is apart from
 it: `listening.py` opens sockets, `relay.py` passes bytes and `datagrams.py` datagrams, `ports.py`
@@ -28,9 +28,10 @@ from banger.forwards.ends import (
     parse_guest_end,
     parse_host_end,
 )
-from banger.forwards.listening import close_listener, open_listener, remove_socket_file
+from banger.forwards.listening import accept, close_listener, open_listener, remove_socket_file
 from banger.forwards.plan import plan_mirrors
 from banger.forwards.ports import PortForwards, PortState
+from banger.forwards.relay import relay, reset_when_closed
 
 __all__ = [
     "LOOPBACKS",
@@ -43,6 +44,7 @@ __all__ = [
     "PortForwards",
     "PortState",
     "SocketPath",
+    "accept",
     "close_listener",
     "connect_guest_port",
     "format_guest_end",
@@ -51,5 +53,7 @@ __all__ = [
     "parse_guest_end",
     "parse_host_end",
     "plan_mirrors",
+    "relay",
     "remove_socket_file",
+    "reset_when_closed",
 ]

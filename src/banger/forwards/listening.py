@@ -7,8 +7,10 @@ then the file of a Unix socket stays, and is replaced when its path is listened 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import errno
+import logging
 import os
 import shlex
 import socket
@@ -23,6 +25,10 @@ BACKLOG = 1024
 IP_PKTINFO = 8
 """Of linux/in.h; Python has no name for it before 3.14."""
 FIRST_PORT = Path("/proc/sys/net/ipv4/ip_unprivileged_port_start")
+PAUSE_S = 1.0
+"""Before a connection is accepted again where no descriptor was left for it."""
+
+log = logging.getLogger(__name__)
 
 
 def read_first_port() -> int:
@@ -85,6 +91,22 @@ def _listen_at_port(end: Endpoint) -> socket.socket:
             sock.listen(BACKLOG)
         undo.pop_all()
     return sock
+
+
+async def accept(listener: socket.socket) -> socket.socket:
+    """Return the next connection, which does not block; the caller closes it."""
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            sock, _ = await loop.sock_accept(listener)
+            if sock.family != socket.AF_UNIX:
+                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        except OSError as error:
+            if error.errno != errno.ECONNABORTED:
+                log.warning("a connection cannot be accepted: %s", error)
+                await asyncio.sleep(PAUSE_S)
+        else:
+            return sock
 
 
 def _listen_at_path(path: str) -> socket.socket:

@@ -8,22 +8,22 @@ the guest goes its socket is closed, and the connections that it had go on, as i
 from __future__ import annotations
 
 import asyncio
-import errno
+import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable, Coroutine, Iterable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple
 
 from banger.errors import BangerError
-from banger.forwards.connecting import connect_guest_end
+from banger.forwards.connecting import connect_guest_end, connect_guest_port
 from banger.forwards.datagrams import Conversations
-from banger.forwards.ends import Endpoint, Forward, GuestEnd, GuestPort, HostEnd
-from banger.forwards.listening import close_listener, open_listener, read_first_port
-from banger.forwards.plan import plan_mirrors
+from banger.forwards.ends import LOOPBACKS, Endpoint, Forward, GuestEnd, GuestPort, HostEnd
+from banger.forwards.listening import accept, close_listener, open_listener, read_first_port
+from banger.forwards.plan import plan_guest_hosts, plan_mirrors
 from banger.forwards.relay import relay, reset_when_closed
-from banger.guest import GuestConnection, GuestUdp, Listeners, open_udp
+from banger.guest import GuestConnection, GuestTcp, GuestUdp, Listeners, open_udp
 
 CONNECTIONS_MAX = 40
 """Open connections of one VM; more of them wait to be accepted."""
@@ -98,6 +98,28 @@ class PortForwards:
         """Return why what is planned at a place of the host is not there; None: it is."""
         return self._problems.get(host)
 
+    @property
+    def guest_ports(self) -> set[int]:
+        """The TCP ports that the guest listens on."""
+        return {port for _, port in self._listeners}
+
+    @contextlib.asynccontextmanager
+    async def reach(self, guest_port: int) -> AsyncIterator[GuestTcp]:
+        """Connect to a port of the guest for a block, also to one that appears nowhere.
+
+        Such a connection is one of the `CONNECTIONS_MAX`, and waits for room among them.
+
+        Raises:
+            GuestRefused: nothing in the guest accepts.
+            GuestGone: the VM ended.
+        """
+        listening = [host for host, port in self._listeners if port == guest_port]
+        hosts = plan_guest_hosts(listening) or LOOPBACKS
+        async with self._room:
+            connection = await self._connect()
+            async with await connect_guest_port(connection, guest_port, hosts=hosts) as tcp:
+                yield tcp
+
     def _open_as_planned(self) -> None:
         taken = [host for host in self._published if isinstance(host, Endpoint)]
         mirrors = plan_mirrors(
@@ -149,7 +171,7 @@ class PortForwards:
     async def _serve(self, listener: socket.socket, host: HostEnd) -> None:
         """Accept connections until cancelled, as many as there is room for."""
         while True:
-            sock = await _accept(listener)
+            sock = await accept(listener)
             try:
                 await self._room.acquire()
             except BaseException:
@@ -181,19 +203,3 @@ class PortForwards:
         if at_end is not None:
             task.add_done_callback(lambda _: at_end())
         return task
-
-
-async def _accept(listener: socket.socket) -> socket.socket:
-    """Return the next connection; wait a moment where no descriptor is left."""
-    loop = asyncio.get_running_loop()
-    while True:
-        try:
-            sock, _ = await loop.sock_accept(listener)
-            if sock.family != socket.AF_UNIX:
-                sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        except OSError as error:
-            if error.errno != errno.ECONNABORTED:
-                log.warning("a connection cannot be accepted: %s", error)
-                await asyncio.sleep(RETRY_S)
-        else:
-            return sock

@@ -34,6 +34,7 @@ COLUMNS = (
     Column("DISK", is_number=True, spare=3),
     Column("WORKSPACE", least=9, spare=2),
     Column("AGE", is_number=True, spare=7),
+    Column("LINK", spare=1),
 )
 
 HEALTH = {"ok": "its agent answers", "no-answer": "its agent does not answer"}
@@ -116,6 +117,7 @@ def _row(view: View, *, now: float) -> list[str]:
         format_mib(view["disk_mib"]),
         (view["workspace"] or {}).get("guest_path", "-"),
         format_age(now - view["created_at"]),
+        view["link"] or "-",
     ]
 
 
@@ -156,6 +158,7 @@ def _describe(view: View) -> str:
         "driver": f"{view['driver']}/{view['accel']}",
         "network": view["network"],
         "address": view["address"],
+        "link": view["link"],
         "guest ip": view["guest_address"],
         "pid": view["pid"],
         "workspace": workspace and f"{workspace['guest_path']} from {workspace['host_path']}",

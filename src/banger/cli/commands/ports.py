@@ -16,13 +16,18 @@ COLUMNS = (
     Column("GUEST", least=9),
     Column("HOST", is_vital=True),
     Column("STATE"),
+    Column("LINK", spare=2),
 )
 _TEXT = """\
 Each TCP port that a guest listens on appears at the VM's own address on this
 host (HOST), within a second and under the same number; where the host keeps
 numbers below 1024 for root, 10000 higher. GUEST has the guest's own addresses:
 0.0.0.0 and [::] stand for all that it has. What was published besides (banger
-vm port list) follows, without an address of the guest."""
+vm port list) follows, without an address of the guest.
+
+LINK is for browsers, curl and other HTTP clients: WebSockets, streams of
+events, HTTP/1.1 and h2c pass. The VM's name alone, http://NAME.localhost:7780/,
+leads to its lowest port that is not a well-known one of another protocol."""
 
 
 def _configure(parser: Parser) -> None:
@@ -57,6 +62,7 @@ def _row(listener: Mapping[str, object]) -> list[str]:
         _format_guest(listener),
         format_host(listener),
         str(listener["state"]),
+        str(listener["link"] or "-"),
     ]
 
 

@@ -10,6 +10,7 @@ from banger.engine.upkeep.consoles import keep_consoles_short
 from banger.engine.upkeep.deferred_saves import save_pending_outcomes
 from banger.engine.upkeep.expiry import end_what_is_over
 from banger.engine.upkeep.health import look_after_guests
+from banger.engine.upkeep.naming import keep_names
 from banger.engine.upkeep.refilling import keep_pool
 from banger.engine.upkeep.restarts import start_again
 
@@ -22,6 +23,7 @@ LOOPS: tuple[Loop, ...] = (
     start_again,
     save_pending_outcomes,
     keep_pool,
+    keep_names,
 )
 RETRY_S = 30.0
 """After a failure, which the engine's tasks log, a loop is begun anew."""

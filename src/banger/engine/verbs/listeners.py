@@ -15,8 +15,10 @@ from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_connection, get_vm
 from banger.engine.transitions.publishing import load_forwards
 from banger.engine.verbs.ports import find_problem
+from banger.engine.views.links import explain_missing_links, find_link
 from banger.errors import BangerError
 from banger.forwards import Forward, GuestSocket, HostEnd, PortForwards, SocketPath
+from banger.model.vm import VmRecord
 
 DEADLINE_S = 30.0
 """For the agent's answer; a busy emulated guest takes a second."""
@@ -38,7 +40,7 @@ async def list_listeners(engine: Engine, ref: str) -> list[Listener]:
         found = await anext(changes)
     ports = engine.runtime(record.id).ports
     mirrored = [
-        await _view_mirror(record.spec.name, address, port, ports)
+        _linked(engine, record, await _view_mirror(record.spec.name, address, port, ports))
         for address, port in sorted(found, key=lambda pair: (pair[1], pair[0]))
     ]
     published = await load_forwards(engine, record.id)
@@ -51,6 +53,12 @@ async def _view_mirror(vm: str, address: str, port: int, ports: PortForwards | N
     if place is None:
         return listener
     return _placed(listener, place.host, await find_problem(ports, place.host))
+
+
+def _linked(engine: Engine, record: VmRecord, listener: Listener) -> Listener:
+    """Return a listener with the link to it, or why there is none."""
+    link = find_link(engine, record, listener.port or 0)
+    return replace(listener, link=link, notice=listener.notice or explain_missing_links(engine))
 
 
 async def _view_published(vm: str, forward: Forward, ports: PortForwards | None) -> Listener:

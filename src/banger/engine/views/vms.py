@@ -19,6 +19,7 @@ from banger.engine.state.handles import parse_handle
 from banger.engine.state.lifetime import LIFETIME, parse_lifetime, plan_ending, read_clock
 from banger.engine.state.lookup import correct_record, get_vm
 from banger.engine.state.runtime import VmRuntime
+from banger.engine.views.links import find_web_link
 from banger.errors import InvalidRequest
 from banger.model.names import VmId
 from banger.model.vm import LIVE, VmRecord, VmState, is_hidden
@@ -101,6 +102,7 @@ def _view(engine: Engine, record: VmRecord, rows: _Rows, *, notice: str | None =
     return msgspec.structs.replace(
         view_record(record, notice=notice or _say_restart(runtime)),
         address=rows.address,
+        link=find_web_link(engine, record),
         guest_address=_guest_address(record),
         pid=handle.process.pid if handle else None,
         busy=holder.method if holder else None,

@@ -1,0 +1,64 @@
+"""Keep the front for links to VMs, at the port that the settings name.
+
+Takes no locks and saves nothing. A port that is taken is tried again, and the configuration file
+is followed, every `LOOK_EVERY_S`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+
+from banger import store
+from banger.engine.state.engine import Engine
+from banger.engine.state.lookup import correct_record
+from banger.errors import VmNotFound, WrongState
+from banger.model.names import VmId
+from banger.model.vm import VmRecord, is_hidden
+from banger.names import Guest, HttpFront
+
+LOOK_EVERY_S = 2.0
+
+
+async def keep_names(engine: Engine) -> None:
+    """Serve links until cancelled."""
+
+    async def find(untrusted_name: str) -> Guest:
+        return await find_guest(engine, untrusted_name)
+
+    async with HttpFront(find) as front:
+        engine.front = front
+        try:
+            while True:
+                await front.listen(engine.settings.names.http_port)
+                await asyncio.sleep(LOOK_EVERY_S)
+        finally:
+            engine.front = None
+
+
+async def find_guest(engine: Engine, untrusted_name: str) -> Guest:
+    """Return the guest of the VM with this name or id, in full.
+
+    Raises:
+        VmNotFound: there is none.
+        WrongState: the VM does not run.
+    """
+    records = [
+        correct_record(engine, record)
+        for record in await engine.database.read_kept(store.load_vms)
+        if not is_hidden(record)
+    ]
+    record = _find(records, untrusted_name)
+    if record is None:
+        raise VmNotFound(f"There is no VM {untrusted_name}.", hint="banger vm list")
+    ports = engine.runtime(record.id).ports
+    name = record.spec.name
+    if ports is None:
+        raise WrongState(f"The VM {name} is {record.state}.", hint=f"banger vm show {name}")
+    return Guest(name, ports)
+
+
+def _find(records: list[VmRecord], untrusted_name: str) -> VmRecord | None:
+    """A name wins over an id, as in `find_matches`, which takes prefixes besides."""
+    by_name = {record.spec.name: record for record in records}
+    by_id = {record.id: record for record in records}
+    return by_name.get(untrusted_name) or by_id.get(VmId(untrusted_name))

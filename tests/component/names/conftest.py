@@ -1,0 +1,25 @@
+"""Guests that are processes of this host: the real agent, real servers, real clients."""
+
+from __future__ import annotations
+
+import gc
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.agent import find_or_build_agent
+
+
+@pytest.fixture(scope="session")
+def agent_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return find_or_build_agent(tmp_path_factory.mktemp("agent"))
+
+
+@pytest.fixture(autouse=True)
+def is_leaving_no_descriptor() -> Iterator[None]:
+    before = len(os.listdir("/proc/self/fd"))
+    yield
+    gc.collect()  # a selector of a server of websockets is part of a cycle
+    assert len(os.listdir("/proc/self/fd")) <= before
