@@ -71,6 +71,14 @@ class Layout:
     def database_name(self) -> str:
         return f"{self._state}/banger.db"
 
+    @property
+    def ssh_socket_name(self) -> str:
+        return f"{self._runtime}/ssh.sock"
+
+    @property
+    def ssh_known_hosts_name(self) -> str:
+        return f"{self._state}/ssh/known_hosts"
+
     # --- single files ---
 
     @property
@@ -97,6 +105,29 @@ class Layout:
     def daemon_output(self) -> Path:
         """A daemon's output before it has a log, or when the interpreter itself fails."""
         return self.state / "logs" / "bangerd.out"
+
+    @property
+    def ssh_output(self) -> Path:
+        """What the ssh front says."""
+        return self.state / "logs" / "ssh.log"
+
+    @property
+    def ssh_socket(self) -> Path:
+        return _path(self.ssh_socket_name)
+
+    @property
+    def ssh_host_key(self) -> Path:
+        """Key of the ssh front, which clients know by `ssh_known_hosts`."""
+        return self.state / "ssh" / "host_key"
+
+    @property
+    def ssh_known_hosts(self) -> Path:
+        return _path(self.ssh_known_hosts_name)
+
+    @property
+    def ssh_config(self) -> Path:
+        """Configuration of ssh clients, which the user's own may include."""
+        return self.state / "ssh" / "config"
 
     @property
     def reports(self) -> Path:

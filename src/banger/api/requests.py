@@ -233,6 +233,20 @@ class VmSftp(Params, frozen=True):
     """Where relative names begin; default: the user's home."""
 
 
+class VmConnect(Params, frozen=True):
+    """Bytes go both ways: channel 0 to the guest, channel 1 from it. Either side says `eof` in a
+    control frame when it sends no more; the exit follows when both have."""
+
+    ref: str
+    host: str = "localhost"
+    """An address, or a name as the guest resolves it; `localhost`: its loopback, both families."""
+    port: int | None = None
+    path: str | None = None
+    """Absolute path of a Unix socket, instead of a port."""
+    user: str | None = None
+    """Whose rights reach the Unix socket; default: root."""
+
+
 class VmLogs(Params, frozen=True):
     ref: str
     log: Literal["console", "vmm"] = "console"

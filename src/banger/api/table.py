@@ -30,6 +30,7 @@ from banger.api.requests import (
     TemplateBuild,
     TemplateRef,
     VmCommit,
+    VmConnect,
     VmCopyIn,
     VmCopyOut,
     VmCreate,
@@ -246,6 +247,13 @@ METHODS: dict[str, Method] = {
             params=VmSftp,
             result=StartedStream,
             doc="Open an SFTP session (version 3) in the guest, on channels 0 and 1.",
+            stream=True,
+        ),
+        Method(
+            name="vm.connect",
+            params=VmConnect,
+            result=StartedStream,
+            doc="Connect to a TCP port or a Unix socket in the guest, on channels 0 and 1.",
             stream=True,
         ),
         Method(

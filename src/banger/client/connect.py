@@ -60,7 +60,7 @@ def _try_connect(path: str) -> socket.socket | None:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         sock.connect(path)
-        _require_own_peer(sock, path)
+        require_own_peer(sock, path)
     except (FileNotFoundError, ConnectionRefusedError):
         sock.close()
         return None
@@ -83,7 +83,7 @@ def _name_fault(error: OSError, path: str) -> BangerError:
     )
 
 
-def _require_own_peer(sock: socket.socket, path: str) -> None:
+def require_own_peer(sock: socket.socket, path: str) -> None:
     """Check that the daemon runs as our user, since requests contain the user's paths."""
     credentials = sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
     uid = int.from_bytes(credentials[4:8], sys.byteorder)

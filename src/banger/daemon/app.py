@@ -19,6 +19,7 @@ from banger.daemon.handlers.operations import operation_handlers
 from banger.daemon.handlers.ports import port_handlers
 from banger.daemon.handlers.queries import query_handlers
 from banger.daemon.handlers.snapshots import snapshot_handlers
+from banger.daemon.handlers.sockets import socket_handlers
 from banger.daemon.handlers.vm import vm_handlers
 from banger.daemon.handlers.workspace import workspace_handlers
 from banger.daemon.lifecycle import Control
@@ -41,6 +42,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             **guest_handlers(engine),
             **copy_handlers(engine),
             **port_handlers(engine),
+            **socket_handlers(engine),
             **snapshot_handlers(engine),
             **workspace_handlers(engine),
             **artifact_handlers(engine),

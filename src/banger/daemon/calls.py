@@ -58,6 +58,10 @@ class Stream:
             self._writer.write(format_frame(channel, data[start : start + MAX_PAYLOAD_BYTES]))
             await drain(self._writer)
 
+    def end_output(self) -> None:
+        """Tell the client that no more output comes."""
+        self._writer.write(format_control({"eof": True}))
+
     def buffer_output(self, size_bytes: int) -> None:
         """Let `write` return while so much waits for the client, so that both go on at once."""
         self._writer.transport.set_write_buffer_limits(high=size_bytes)

@@ -30,6 +30,7 @@ from pathlib import Path
 
 from banger.daemon.calls import Handlers
 from banger.daemon.server import Server, bound_socket
+from banger.daemon.sshfront import ssh_fronts
 from banger.engine.state.operations import Operation
 from banger.engine.state.running import OperationTable
 from banger.engine.state.settings import SettingsInForce
@@ -92,7 +93,8 @@ async def run_daemon(
                 before=functools.partial(_refresh_settings, settings),
             )
             remake = functools.partial(_remake_socket, layout.daemon_socket, sockets)
-            await server.run(listener, stop=control.stop, deaf=control.deaf, remake=remake)
+            async with ssh_fronts(layout):
+                await server.run(listener, stop=control.stop, deaf=control.deaf, remake=remake)
     log.info("stopped")
 
 

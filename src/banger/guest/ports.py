@@ -56,6 +56,14 @@ class GuestTcp:
         """Shut down the direction to the guest; the other stays open."""
         await self._stream.write_eof()
 
+    async def wait_ended(self) -> None:
+        """Wait until both directions have ended.
+
+        Raises:
+            GuestRefused: the connection broke, or was closed.
+        """
+        await self._stream.result()
+
     def close(self) -> None:
         """Reset the connection unless both directions have ended. Idempotent."""
         self._stream.give_up()

@@ -31,7 +31,7 @@ import signal
 from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import IO, TYPE_CHECKING
+from typing import IO, TYPE_CHECKING, NoReturn
 
 from banger.errors import DeadlineExceeded, HostFailed, NoSpace, ToolFailed, ToolMissing
 
@@ -178,6 +178,20 @@ def run_foreground(argv: Sequence[str], *, env: Mapping[str, str] | None = None)
     log.debug("run %s", shlex.join(argv))
     with _tool_errors(argv):
         return subprocess.run(argv, env=environment(env), check=False).returncode
+
+
+def replace_process(argv: Sequence[str]) -> NoReturn:
+    """Become a program: with this process's terminal, descriptors and environment.
+
+    For programs that the user asked for by name, such as ssh, which read the user's variables.
+
+    Raises:
+        ToolMissing: the program is not installed.
+        HostFailed: the host could not start the program.
+    """
+    log.debug("exec %s", shlex.join(argv))
+    with _tool_errors(argv):
+        os.execvp(argv[0], list(argv))  # noqa: S606 - the door
 
 
 @contextlib.asynccontextmanager

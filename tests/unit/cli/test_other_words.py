@@ -77,8 +77,6 @@ HINTS = {
     "vm snapshot craete web1": "banger vm snapshot create web1",
     "vm rename web1 web2": "banger vm set web1 --name web2",
     "rename web1": "banger vm set web1 --name NAME",
-    "vm ssh web1": "banger vm shell web1",
-    "ssh web1": "banger vm shell web1",
     "rsync -a dir web1:/root": "banger vm cp dir web1:/root",
     "vm rsync dir": "banger vm cp dir VM:PATH",
     "vm clone web1": "banger vm fork web1",

@@ -21,7 +21,7 @@ def test_no_hint_destroys_or_names_what_there_is_not() -> None:
         ("stop one, or: banger vm prune --force", "destroys"),
         ("git -C X branch -D X", "destroys"),
         ("truncate -s 0 FILE", "destroys"),
-        ("banger vm ssh web1", "no command ['vm', 'ssh', 'web1']"),
+        ("banger vm log web1", "no command ['vm', 'log', 'web1']"),
         ("banger vm list --tree", "vm list has no --tree"),
         ("--colour blue", "no --colour"),
         ("banger config show (template.sizes)", "no setting template.sizes"),

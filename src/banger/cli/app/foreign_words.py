@@ -91,7 +91,6 @@ INSTEAD = {
     "vm rename": "banger vm set {0:VM} --name {1:NAME}",
     "vm scale": "banger vm set {0:VM} --vcpu 2",
     "vm snapshots": "banger vm snapshot list {0:VM}",
-    "vm ssh": "banger vm shell {0:VM}",
     "vm sync": "banger vm workspace prepare VM PATH",
     "vm up": "banger vm run PATH",
     "vm update": "banger vm set {0:VM} --memory 4G",

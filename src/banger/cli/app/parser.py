@@ -22,7 +22,8 @@ class HelpAsked(Exception):
 class Parser(argparse.ArgumentParser):
     """One command's parser. `takes_command`: words after `--` are a command for the guest.
 
-    `command_after`: number of arguments after which a command needs no `--`.
+    `command_after`: number of arguments after which a command needs no `--`. `passes_options`: what
+    follows them is not banger's, even if it looks like an option.
     """
 
     def __init__(
@@ -32,6 +33,7 @@ class Parser(argparse.ArgumentParser):
         *,
         takes_command: bool = False,
         command_after: int | None = None,
+        passes_options: bool = False,
     ) -> None:
         # Our own usage and width keep argparse from formatting a usage line and reading the
         # terminal's width at every start, which takes 5 ms.
@@ -48,6 +50,7 @@ class Parser(argparse.ArgumentParser):
         """Text of the help page below the options."""
         self.takes_command = takes_command
         self.command_after = command_after
+        self.passes_options = passes_options
         self.add_argument("-h", "--help", action=_Help, help="show this help")
 
     def parse(self, words: list[str]) -> argparse.Namespace:
@@ -89,6 +92,8 @@ class Parser(argparse.ArgumentParser):
             word = words[position]
             if word == "--":
                 return words[:position], words[position + 1 :]
+            if self.passes_options and arguments == self.command_after:
+                return words[:position], words[position:]
             if word.startswith("-"):
                 position += self.has_value_next(word)
             elif arguments == self.command_after:

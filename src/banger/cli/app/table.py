@@ -21,6 +21,7 @@ class Command:
         "command_after",
         "is_guest_command",
         "module",
+        "passes_options",
         "path",
         "summary",
         "takes_command",
@@ -35,6 +36,7 @@ class Command:
         aliases: tuple[str, ...] = (),
         takes_command: bool = False,
         command_after: int | None = None,
+        passes_options: bool = False,
         is_guest_command: bool = False,
     ) -> None:
         self.path = path
@@ -45,6 +47,8 @@ class Command:
         """Words after `--` are a guest command."""
         self.command_after = command_after
         """Number of arguments after which the words are a guest command, without `--`."""
+        self.passes_options = passes_options
+        """Words after those arguments are another program's, options too."""
         self.is_guest_command = is_guest_command
         """The exit status is the guest command's; banger's own failures are 125."""
 
@@ -57,6 +61,7 @@ class Command:
             self.summary,
             takes_command=self.takes_command,
             command_after=self.command_after,
+            passes_options=self.passes_options,
         )
         configure(parser)
         return parser, run
@@ -94,6 +99,15 @@ COMMANDS = (
         is_guest_command=True,
     ),
     Command("vm shell", "exec", "Open a login shell in a VM.", is_guest_command=True),
+    Command(
+        "vm ssh",
+        "ssh",
+        "Connect to a VM with ssh; the VM needs no ssh server.",
+        takes_command=True,
+        command_after=1,
+        passes_options=True,
+        is_guest_command=True,
+    ),
     Command("vm cp", "cp", "Copy files between a VM and this host."),
     Command("vm logs", "logs", "Print the console log of a VM, or its VMM's log."),
     Command("vm console", "console", "Attach to a VM's serial console."),
@@ -156,6 +170,7 @@ COMMANDS = (
     Command("config path", "config", "Print the path of the configuration file."),
     Command("config edit", "config", "Edit the configuration file and check it."),
     Command("gc", "gc", "Remove leftover processes and directories that belong to no VM."),
+    Command("ssh-config", "ssh_config", "Have ssh reach VMs as NAME.vm: print, install, remove."),
     Command("completion", "completion", "Print or install the completion script of a shell."),
     Command("api-spec", "version", "Print the OpenRPC document of the daemon's API."),
     Command("version", "version", "Print the version.", aliases=("--version", "-V")),

@@ -1,0 +1,42 @@
+"""`vm ssh`: the host's own ssh client, connected to a VM."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+from banger.api.ssh import SUFFIX, format_greeting, parse_host
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.options.ssh import join_command, plan_options, render_arguments, split_words
+
+_TEXT = """\
+OPTIONS are ssh's own, such as -L 8080:localhost:80, -A or -N. Without a command
+there is a login shell. One word is a line for the guest's shell; of several,
+each stays one word. The user is root; -l USER logs in as another. No ssh server
+is needed in the VM. The exit status is ssh's: the command's own, or 255.
+
+With `banger ssh-config --install`, ssh, scp, rsync, git and editors reach VMs
+as NAME.vm by themselves."""
+
+
+def _configure(parser: Parser) -> None:
+    parser.add_argument("ref", metavar="VM", help="name, ID or unique prefix")
+    parser.text = _TEXT
+
+
+def _ssh(arguments: Namespace, context: Context) -> int:
+    from banger.host.programs import replace_process
+
+    ref = parse_host(arguments.ref)
+    format_greeting(ref)
+    options, command = split_words(arguments.command or [])
+    layout = context.layout
+    ours = plan_options(python=sys.executable, known_hosts=layout.ssh_known_hosts_name)
+    # Of an option that is given twice, ssh takes the first.
+    argv = ["ssh", *options, *render_arguments(ours), "--", ref + SUFFIX, *join_command(command)]
+    context.flush()
+    replace_process(argv)
+
+
+COMMANDS = {"vm ssh": (_configure, _ssh)}

@@ -1,0 +1,79 @@
+"""How an ssh client reaches VMs: the options of its configuration. Pure.
+
+The client's own host names end in `.vm`; the connection is made by `client.sshproxy`.
+"""
+
+from __future__ import annotations
+
+import shlex
+
+from banger.api.ssh import ALIAS, SUFFIX
+
+Options = tuple[tuple[str, str], ...]
+
+
+def plan_options(*, python: str, known_hosts: str) -> Options:
+    """Return the options. `python`: the interpreter that has banger.
+
+    The user is root unless the client names another; no key is offered, since none is asked for.
+    """
+    proxy = shlex.join([python, "-P", "-m", "banger.client.sshproxy"])
+    return (
+        # The shell reads the command after ssh has replaced %h, so its own % are doubled.
+        ("ProxyCommand", f"{proxy.replace('%', '%%')} %h"),
+        ("ProxyUseFdpass", "yes"),
+        ("User", "root"),
+        ("HostKeyAlias", ALIAS),
+        ("UserKnownHostsFile", quote(known_hosts)),
+        ("GlobalKnownHostsFile", "none"),
+        ("StrictHostKeyChecking", "yes"),
+        ("UpdateHostKeys", "no"),
+        ("CheckHostIP", "no"),
+    )
+
+
+def render_config(options: Options) -> str:
+    """Return the configuration file."""
+    lines = (f"    {name} {value}\n" for name, value in options)
+    return f"Host *{SUFFIX}\n{''.join(lines)}"
+
+
+def render_arguments(options: Options) -> list[str]:
+    """Return the options as words of ssh's command line."""
+    return [word for name, value in options for word in ("-o", f"{name}={value}")]
+
+
+def quote(path: str) -> str:
+    """Return a path as one word of a configuration file, where % begins a token."""
+    escaped = path.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'
+
+
+VALUED = frozenset("BbcDEeFIiJLlmOoPpQRSWw")
+"""Letters of ssh's options that take a value (ssh(1), OpenSSH 9)."""
+
+
+def split_words(words: list[str]) -> tuple[list[str], list[str]]:
+    """Split what follows the VM into ssh's own options and the command."""
+    position = 0
+    while position < len(words) and words[position].startswith("-") and words[position] != "-":
+        if words[position] == "--":
+            return words[:position], words[position + 1 :]
+        position += 1 + _has_value_next(words[position])
+    return words[:position], words[position:]
+
+
+def _has_value_next(option: str) -> bool:
+    """Tell whether an option's value is the next word: for `-p`, `-vp`, not for `-p22`."""
+    for place, letter in enumerate(option[1:], start=2):
+        if letter in VALUED:
+            return place == len(option)
+    return False
+
+
+def join_command(words: list[str]) -> list[str]:
+    """Return the command as one line for the guest's shell.
+
+    One word is a line already, as for ssh; of several each is one word in the guest too (H1).
+    """
+    return [shlex.join(words)] if len(words) > 1 else words

@@ -1,0 +1,82 @@
+"""Connections to sockets in guests. Takes no lock: the length is the user's (hazard C1)."""
+
+from __future__ import annotations
+
+from ipaddress import ip_address
+
+from banger import guest
+from banger.api.requests import VmConnect
+from banger.engine.state.engine import Engine
+from banger.engine.state.lookup import get_connection, get_vm
+from banger.engine.verbs.execs import encode_word
+from banger.errors import ExecNotFound, GuestRefused, InvalidRequest
+from banger.forwards import LOOPBACKS, connect_guest_port
+
+LOCALHOST = "localhost"
+NAME_MAX = 253
+"""Characters of a host name (RFC 1035)."""
+DEADLINE_S = 30.0
+"""For the guest to resolve a name, or to reach a Unix socket; a busy emulated guest takes 1 s."""
+ADDRESSES_MAX = 8
+"""Addresses of one name that are tried."""
+
+
+async def open_connection(engine: Engine, params: VmConnect) -> guest.GuestTcp:
+    """Connect to a port or a Unix socket of a running VM; the caller closes the connection.
+
+    Raises:
+        InvalidRequest: neither or both of a port and a path, or one that is not possible.
+        WrongState: the VM does not run.
+        ExecNoSuchUser: the guest does not know the user.
+        GuestRefused: nothing listens there, or the name is not known to the guest.
+    """
+    if (params.port is None) == (params.path is None):
+        raise InvalidRequest("A connection is to a port or to the path of a socket.")
+    record = await get_vm(engine, params.ref)
+    connection = await get_connection(engine, record)
+    if params.path is not None:
+        path = encode_word(params.path)
+        return await guest.connect_unix(connection, path, user=params.user, deadline_s=DEADLINE_S)
+    port = params.port
+    if port is None or not 0 < port < 65536:
+        raise InvalidRequest(f"{port} is no port: 1 to 65535 are.")
+    hosts = await _find_addresses(connection, params.host)
+    return await connect_guest_port(connection, port, hosts=hosts)
+
+
+async def _find_addresses(connection: guest.GuestConnection, host: str) -> tuple[str, ...]:
+    if host.lower() in ("", LOCALHOST):
+        return LOOPBACKS
+    try:
+        return (str(ip_address(host)),)
+    except ValueError:
+        return await _resolve(connection, host)
+
+
+async def _resolve(connection: guest.GuestConnection, host: str) -> tuple[str, ...]:
+    """Return the addresses of a name as the guest's own programs would find them."""
+    if len(host) > NAME_MAX or host.startswith("-") or not host.isprintable():
+        raise InvalidRequest(f"{host[:NAME_MAX]!r} is no name of a host.")
+    argv = [b"getent", b"ahosts", encode_word(host)]
+    try:
+        done = await guest.run(connection, argv, deadline_s=DEADLINE_S)
+    except ExecNotFound as error:
+        raise GuestRefused(f"The guest has no getent, which would look {host} up.") from error
+    addresses = parse_addresses(done.untrusted_stdout)
+    if not addresses:
+        raise GuestRefused(f"The guest does not know the host {host}.")
+    return addresses
+
+
+def parse_addresses(untrusted_lines: bytes) -> tuple[str, ...]:
+    """Return the addresses that `getent ahosts` has printed, each once, in its order. Pure."""
+    words = (line.split(b" ", 1)[0] for line in untrusted_lines.splitlines())
+    found = dict.fromkeys(filter(None, map(_parse_address, words)))
+    return tuple(found)[:ADDRESSES_MAX]
+
+
+def _parse_address(untrusted_word: bytes) -> str | None:
+    try:
+        return str(ip_address(untrusted_word.decode("ascii")))
+    except ValueError:
+        return None

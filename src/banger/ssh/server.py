@@ -1,0 +1,100 @@
+"""One ssh connection: what asyncssh asks its server, answered with the guest."""
+
+from __future__ import annotations
+
+import socket
+
+import asyncssh
+
+from banger.api import wire
+from banger.errors import BangerError
+from banger.ssh.guest import Guest
+from banger.ssh.session import GuestSession
+from banger.ssh.sockets import GuestSocket
+
+WINDOW = 1024 * 1024
+"""Bytes of input that a client may send on a channel before the guest has taken them."""
+LOGIN_S = 60
+"""For a client to begin its session after the connection."""
+FAST_CIPHERS = ("aes128-gcm@openssh.com", "aes256-gcm@openssh.com", "aes128-ctr")
+"""What a processor does best, since no byte leaves the host; the last for older clients."""
+FAST_EXCHANGES = ("curve25519-sha256", "curve25519-sha256@libssh.org", "ecdh-sha2-nistp256")
+
+
+class GuestServer(asyncssh.SSHServer):
+    """Serves one connection, whose peer is the user of this process."""
+
+    def __init__(self, guest: Guest) -> None:
+        self._guest = guest
+        self._user = ""
+        self._is_lost = False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Note it, for what is just being opened."""
+        self._is_lost = True
+
+    def begin_auth(self, username: str) -> bool:
+        """Note the guest's user. Nothing has to be proven: the socket has shown whose it is."""
+        self._user = username
+        return False
+
+    def session_requested(self) -> GuestSession:
+        """Open a session channel."""
+        return GuestSession(self._guest, self._user)
+
+    async def connection_requested(
+        self,
+        dest_host: str,
+        dest_port: int,
+        orig_host: str,
+        orig_port: int,
+    ) -> GuestSocket:
+        """Connect to a port, as seen from inside the guest (-L, -D, -W).
+
+        Raises:
+            ChannelOpenError: nothing listens there.
+        """
+        return await self._open_socket({"host": dest_host, "port": dest_port})
+
+    async def unix_connection_requested(self, dest_path: str) -> GuestSocket:
+        """Connect to a Unix socket in the guest, with the user's rights (-L to a path).
+
+        Raises:
+            ChannelOpenError: nothing listens there.
+        """
+        return await self._open_socket({"path": dest_path, "user": self._user})
+
+    async def _open_socket(self, place: wire.Document) -> GuestSocket:
+        try:
+            stream = await self._guest.open("vm.connect", place)
+        except BangerError as error:
+            raise asyncssh.ChannelOpenError(asyncssh.OPEN_CONNECT_FAILED, error.message) from error
+        if self._is_lost:
+            stream.close()
+        return GuestSocket(stream)
+
+
+async def serve_connection(
+    sock: socket.socket, guest: Guest, key: asyncssh.SSHKey
+) -> asyncssh.SSHServerConnection:
+    """Speak ssh on a connected socket; return when the client is known.
+
+    Raises:
+        OSError, asyncssh.Error: the client left, or does not speak ssh.
+    """
+    return await asyncssh.run_server(
+        sock,
+        server_factory=lambda: GuestServer(guest),
+        server_host_keys=[key],
+        encoding=None,
+        line_editor=False,
+        x11_forwarding=False,
+        agent_forwarding=False,
+        allow_scp=False,
+        gss_host=None,
+        compression_algs=None,
+        encryption_algs=FAST_CIPHERS,
+        kex_algs=FAST_EXCHANGES,
+        login_timeout=LOGIN_S,
+        window=WINDOW,
+    )

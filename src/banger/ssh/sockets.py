@@ -1,0 +1,25 @@
+"""Channels that are connections: a client's forward ends at a socket in the guest."""
+
+from __future__ import annotations
+
+import asyncssh
+
+from banger.client.aio import DaemonStream
+from banger.ssh.bridge import Bridge
+
+
+class GuestSocket(Bridge, asyncssh.SSHTCPSession[bytes], asyncssh.SSHUNIXSession[bytes]):
+    """One connection, over a stream that stands already."""
+
+    def __init__(self, stream: DaemonStream) -> None:
+        super().__init__()
+        self._waiting = stream
+
+    def session_started(self) -> None:
+        """Begin to pass data on."""
+        self.attach(self._waiting)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Reset the guest's connection, unless both directions have ended."""
+        self._channel = None
+        self._waiting.close()
