@@ -72,8 +72,8 @@ def _enter(run: Path, cache: Path) -> None:
     # Clones that nobody asked for would be in the way of every test that counts, and of its guests
     # on a small machine; tests of the pool switch it on.
     os.environ["BANGER_TEMPLATE_POOL"] = "0"
-    # One port for the links of all runs would be taken; tests of links choose one.
-    os.environ["BANGER_NAMES_HTTP_PORT"] = "0"
+    # Fixed ports for all runs would be taken; tests of names choose some.
+    os.environ |= {"BANGER_NAMES_HTTP_PORT": "0", "BANGER_NAMES_SOCKS_PORT": "0"}
     tempfile.tempdir = None
 
 

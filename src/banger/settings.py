@@ -50,6 +50,8 @@ class NamesSettings:
 
     http_port: int
     """0: there are no links."""
+    socks_port: int
+    """0: there is no proxy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -199,6 +201,12 @@ _OWN: tuple[Option, ...] = (
         "Port of this host's loopback for the links to VMs; 0: none.",
         whole_number(range(65536)),
         fixed(7780),
+    ),
+    Option(
+        "names.socks_port",
+        "Port of this host's loopback for the SOCKS proxy to VMs; 0: none.",
+        whole_number(range(65536)),
+        fixed(7781),
     ),
     Option(
         "registries",

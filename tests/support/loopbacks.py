@@ -22,9 +22,11 @@ def free_udp_port() -> int:
         return port
 
 
-def free_front_port() -> int:
+def free_front_port(*, but: int = 0) -> int:
     """Return a port that is free in both families, and that no client is given by the kernel."""
     for port in range(20000 + os.getpid() % 10000, 32000):
+        if port == but:
+            continue
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
             for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):
                 stack.enter_context(socket.socket(family)).bind((address, port))

@@ -21,6 +21,7 @@ from tests.support.vms import TINY
 from tests.vm.test_ports import serve
 
 FRONT_PORT = "BANGER_NAMES_HTTP_PORT"
+SOCKS_PORT = "BANGER_NAMES_SOCKS_PORT"
 
 WEB = """
 import socket, sys, time
@@ -74,6 +75,7 @@ asyncio.run(main())
 def linked(own: Installation) -> Installation:
     """An installation with a front of its own."""
     own.environ[FRONT_PORT] = str(free_front_port())
+    own.environ[SOCKS_PORT] = str(free_front_port(but=int(own.environ[FRONT_PORT])))
     return own
 
 
@@ -165,16 +167,25 @@ def ask(banger: Installation, name: str) -> tuple[int, str]:
         return answer.status, answer.read().decode()
 
 
+def fetch_by_name(banger: Installation, url: str) -> str:
+    """Return what curl gets in a shell with the variables of `banger env`."""
+    script = f'eval "$(cat)"; exec curl -sS --max-time 120 {url}'
+    exports = banger.do("env", "--shell", "sh").out
+    done = subprocess.run(["sh", "-c", script], input=exports, capture_output=True, check=True)
+    return done.stdout.decode()
+
+
 HELLO = "HTTP/1.0 200 OK\r\n\r\n"
 
 
 def test_a_link_follows_its_vm(linked: Installation) -> None:
-    """I3, B11: over the daemon's death, stop and start, and never to another VM than it names."""
+    """I3, I9, B11: over the daemon's death, stop and start; never to another VM than named."""
     for vm in ("one", "two"):
         linked.do("vm", "create", "--name", vm, "--network", "none", *TINY)
         serve(linked, vm, "0.0.0.0", 8000, says=HELLO)
     for vm in ("one", "two"):
         wait_for(lambda vm=vm: ask(linked, vm) == (200, vm), f"{vm} to answer")
+        assert fetch_by_name(linked, f"http://{vm}.vm:8000/") == vm
     linked.kill_daemon()
     linked.do("vm", "list")
     wait_for(lambda: ask(linked, "one") == (200, "one"), "the next daemon's front")

@@ -1,10 +1,10 @@
-"""Parameters and results of `port.*`: ports of guests that users publish on the host."""
+"""Parameters and results of `port.*` and `names.*`: ways to guests from the host."""
 
 from __future__ import annotations
 
 from typing import Literal
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from banger.api.requests import Params, PortSpec
 
@@ -37,3 +37,14 @@ class PublishedPort(Struct, frozen=True, kw_only=True):
     """`closed`: the VM does not run; `blocked`: `notice` says why."""
     notice: str | None = None
     """One sentence."""
+
+
+class NamesView(Struct, frozen=True, kw_only=True):
+    """The ports of this host's loopback that lead to VMs by their names."""
+
+    http_port: int | None = None
+    """Of the front for links; null: nothing listens."""
+    socks_port: int | None = None
+    """Of the SOCKS proxy for `NAME.vm`; null: nothing listens."""
+    notices: list[str] = field(default_factory=list)
+    """Why what is wanted is not there, a sentence each."""

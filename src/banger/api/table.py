@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from msgspec import Struct
 
-from banger.api.ports import PortAdd, PortRemove, PublishedPort
+from banger.api.ports import NamesView, PortAdd, PortRemove, PublishedPort
 from banger.api.requests import (
     Gc,
     ImageBuild,
@@ -300,6 +300,12 @@ METHODS: dict[str, Method] = {
             params=PortRemove,
             result=PublishedPort,
             doc="Stop publishing a port; open connections go on.",
+        ),
+        Method(
+            name="names.show",
+            params=NoParams,
+            result=NamesView,
+            doc="Show the ports of this host that lead to VMs by their names.",
         ),
         Method(
             name="workspace.inspect",

@@ -76,6 +76,7 @@ from banger.engine.verbs.workspaces import (
     prepare_workspace,
 )
 from banger.engine.views.images import list_catalogue, list_images, show_image
+from banger.engine.views.links import show_names
 from banger.engine.views.logs import open_log
 from banger.engine.views.operations import cancel_operation, list_operations
 from banger.engine.views.stats import read_stats
@@ -143,6 +144,7 @@ __all__ = [
     "set_vm",
     "show_image",
     "show_kernel",
+    "show_names",
     "show_vm",
     "start_exec",
     "start_vm",

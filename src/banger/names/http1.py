@@ -94,7 +94,7 @@ async def _serve_request(client: HostSocket, side: _Side, find: Find) -> bool:
             await _exchange(client, side, tcp, request)
     except Refusal as refusal:
         if side.http.our_state not in (h11.IDLE, h11.SEND_RESPONSE):
-            raise
+            raise ConnectionError(refusal.fact) from refusal
         await _refuse(side, refusal, request)
     states = side.http.states
     if states[h11.SERVER] is h11.DONE and states[h11.CLIENT] is h11.DONE:

@@ -24,6 +24,7 @@ LABEL_MAX = 63
 PORT_MAX = 65535
 
 _PORT_PREFIX = re.compile(r"([1-9][0-9]{0,4})-(?=.)")
+_VM_DOMAIN = re.compile(rb"([a-z0-9][a-z0-9-]{0,62})\.vm\.?", re.IGNORECASE)
 _HOST = re.compile(r"([a-z0-9][a-z0-9-]{0,62})\.localhost\.?(?::[0-9]{1,5})?", re.ASCII)
 
 NOT_WEB = frozenset(
@@ -68,6 +69,12 @@ def parse_host(untrusted_host: bytes) -> Destination:
     if port > PORT_MAX:
         raise Refusal(421, f"{port} is not a port; ports are 1 to {PORT_MAX}.")
     return Destination(label[prefix.end() :], port)
+
+
+def parse_vm_domain(untrusted_name: bytes) -> str | None:
+    """Return the VM's name in `NAME.vm`; None for any other name."""
+    found = _VM_DOMAIN.fullmatch(untrusted_name)
+    return found[1].decode().lower() if found else None
 
 
 def is_web_port(port: int) -> bool:

@@ -14,7 +14,7 @@ from pathlib import Path
 from banger.errors import VmNotFound, WrongState
 from banger.forwards import PortForwards
 from banger.guest import GuestConnection
-from banger.names import Guest, HttpFront
+from banger.names import Guest, Names, open_names
 from tests.support.agent import agent_connection
 from tests.support.loopbacks import free_front_port
 
@@ -26,6 +26,15 @@ PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 @contextlib.asynccontextmanager
 async def open_front(agent_binary: Path, **vms: int) -> AsyncIterator[int]:
     """A front whose VMs listen on these ports, and that knows a VM `stopped`; its port."""
+    async with open_all(agent_binary, **vms) as names:
+        await names.http.listen(free_front_port())
+        assert names.http.port is not None, names.problems
+        yield names.http.port
+
+
+@contextlib.asynccontextmanager
+async def open_all(agent_binary: Path, **vms: int) -> AsyncIterator[Names]:
+    """Servers of names as above, which listen nowhere yet."""
     async with agent_connection(agent_binary) as connection, contextlib.AsyncExitStack() as stack:
 
         async def connect() -> GuestConnection:
@@ -44,10 +53,7 @@ async def open_front(agent_binary: Path, **vms: int) -> AsyncIterator[int]:
                 raise VmNotFound(f"There is no VM {name}.", hint="banger vm list")
             return guests[name]
 
-        front = await stack.enter_async_context(HttpFront(find))
-        await front.listen(free_front_port())
-        assert front.port is not None, front.problem
-        yield front.port
+        yield await stack.enter_async_context(open_names(find))
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:

@@ -20,6 +20,7 @@ from tests.component.names.fronts import (
     ask,
     curl,
     fetch,
+    open_all,
     open_front,
     raw_server,
     run,
@@ -495,18 +496,15 @@ def test_a_reader_that_is_slow_holds_up_the_server(agent_binary: Path) -> None:
 
 def test_a_port_that_is_taken_is_told_and_tried_again(agent_binary: Path) -> None:
     """H6: `problem` says so; another port of the settings is listened on instead of the first."""
-    from banger.names import HttpFront
-
-    async def find(_: str) -> None:
-        raise AssertionError
 
     async def work() -> None:
-        async with HttpFront(find) as front:  # type: ignore[arg-type]
+        async with open_all(agent_binary) as names:
+            front = names.http
             port = free_front_port()
             with socket.create_server(("::1", port), family=socket.AF_INET6):
                 await front.listen(port)
                 assert front.port is None
-                assert front.problem is not None and f"[::1]:{port}" in front.problem.message
+                assert front.problem is not None and f"[::1]:{port}" in front.problem
                 with pytest.raises(ConnectionRefusedError):
                     await asyncio.open_connection("127.0.0.1", port)
             await front.listen(port)

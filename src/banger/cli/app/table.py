@@ -171,6 +171,7 @@ COMMANDS = (
     Command("config edit", "config", "Edit the configuration file and check it."),
     Command("gc", "gc", "Remove leftover processes and directories that belong to no VM."),
     Command("ssh-config", "ssh_config", "Have ssh reach VMs as NAME.vm: print, install, remove."),
+    Command("env", "env", "Print the variables by which programs reach NAME.vm."),
     Command("completion", "completion", "Print or install the completion script of a shell."),
     Command("api-spec", "version", "Print the OpenRPC document of the daemon's API."),
     Command("version", "version", "Print the version.", aliases=("--version", "-V")),

@@ -1,10 +1,10 @@
-"""`vm.ports`, `port.*`: what listens in guests, and where it appears on the host."""
+"""`vm.ports`, `port.*`, `names.*`: what listens in guests, and what leads there on the host."""
 
 from __future__ import annotations
 
 from banger import engine as verbs
-from banger.api.ports import PortAdd, PortRemove, PublishedPort
-from banger.api.requests import VmRef
+from banger.api.ports import NamesView, PortAdd, PortRemove, PublishedPort
+from banger.api.requests import NoParams, VmRef
 from banger.api.results import Listener
 from banger.daemon.calls import Call, Handlers
 from banger.engine import Engine
@@ -25,8 +25,12 @@ def port_handlers(engine: Engine) -> Handlers:
     async def remove(_: Call, params: PortRemove) -> PublishedPort:
         return await verbs.remove_port(engine, params)
 
+    async def names(_: Call, __: NoParams) -> NamesView:
+        return verbs.show_names(engine)
+
     return {
         "vm.ports": listeners,
+        "names.show": names,
         "port.add": add,
         "port.list": list_,
         "port.remove": remove,

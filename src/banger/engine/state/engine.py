@@ -29,7 +29,7 @@ from banger.host.limits import may_move_children
 from banger.host.memory import read_available_mib
 from banger.layout import Layout
 from banger.model.names import OperationId, VmId
-from banger.names import HttpFront
+from banger.names import Names
 from banger.settings import Settings
 from banger.store import Database
 from banger.vmm.driver import VmmHandle
@@ -77,8 +77,8 @@ class Engine:
     """Templates that a VM could not be made of, and whose host might be at fault."""
     failed_recipes: set[str] = field(default_factory=set)
     """Those whose images could not be built anew: the old ones do for this daemon's life."""
-    front: HttpFront | None = None
-    """The links of all VMs, while the loop of names keeps them."""
+    names: Names | None = None
+    """What leads to VMs by their names, while the loop of names keeps it."""
     demand: Demand = field(default_factory=Demand)
     transfers: ThreadPoolExecutor = field(
         default_factory=lambda: ThreadPoolExecutor(TRANSFERS, thread_name_prefix="transfer")

@@ -1,4 +1,4 @@
-"""Keep the front for links to VMs, at the port that the settings name.
+"""Keep what leads to VMs by their names, at the ports that the settings name.
 
 Takes no locks and saves nothing. A port that is taken is tried again, and the configuration file
 is followed, every `LOOK_EVERY_S`.
@@ -14,25 +14,27 @@ from banger.engine.state.lookup import correct_record
 from banger.errors import VmNotFound, WrongState
 from banger.model.names import VmId
 from banger.model.vm import VmRecord, is_hidden
-from banger.names import Guest, HttpFront
+from banger.names import Guest, open_names
 
 LOOK_EVERY_S = 2.0
 
 
 async def keep_names(engine: Engine) -> None:
-    """Serve links until cancelled."""
+    """Serve names until cancelled."""
 
     async def find(untrusted_name: str) -> Guest:
         return await find_guest(engine, untrusted_name)
 
-    async with HttpFront(find) as front:
-        engine.front = front
+    async with open_names(find) as names:
+        engine.names = names
         try:
             while True:
-                await front.listen(engine.settings.names.http_port)
+                wanted = engine.settings.names
+                await names.http.listen(wanted.http_port)
+                await names.socks.listen(wanted.socks_port)
                 await asyncio.sleep(LOOK_EVERY_S)
         finally:
-            engine.front = None
+            engine.names = None
 
 
 async def find_guest(engine: Engine, untrusted_name: str) -> Guest:

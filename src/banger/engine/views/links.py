@@ -1,7 +1,8 @@
-"""Links to what guests serve, for those who ask: nothing is saved, and nobody is asked."""
+"""Links to what guests serve, and where names lead to VMs. Changes nothing (B8)."""
 
 from __future__ import annotations
 
+from banger.api.ports import NamesView
 from banger.engine.state.engine import Engine
 from banger.model.vm import VmRecord
 from banger.names import choose_web_port, format_link, format_web_link, is_web_port
@@ -9,7 +10,7 @@ from banger.names import choose_web_port, format_link, format_web_link, is_web_p
 
 def find_web_link(engine: Engine, record: VmRecord) -> str | None:
     """Return the link to a VM's web port; None without one, and where there are no links."""
-    front_port = engine.front.port if engine.front else None
+    front_port = engine.names.http.port if engine.names else None
     ports = engine.runtime(record.id).ports
     web_port = choose_web_port(ports.guest_ports) if ports else None
     if front_port is None or web_port is None:
@@ -19,7 +20,7 @@ def find_web_link(engine: Engine, record: VmRecord) -> str | None:
 
 def find_link(engine: Engine, record: VmRecord, guest_port: int) -> str | None:
     """Return the link to a port of a VM, if it may be a web server's."""
-    front_port = engine.front.port if engine.front else None
+    front_port = engine.names.http.port if engine.names else None
     if front_port is None or not is_web_port(guest_port):
         return None
     return format_link(record.spec.name, record.id, guest_port, front_port=front_port)
@@ -27,5 +28,12 @@ def find_link(engine: Engine, record: VmRecord, guest_port: int) -> str | None:
 
 def explain_missing_links(engine: Engine) -> str | None:
     """Return why there are no links, in a sentence; None if there are, or none are wanted."""
-    problem = engine.front.problem if engine.front else None
-    return f"There are no links: {problem.message}" if problem else None
+    return engine.names.http.problem if engine.names else None
+
+
+def show_names(engine: Engine) -> NamesView:
+    """Return where names lead to VMs on this host."""
+    names = engine.names
+    if names is None:
+        return NamesView()
+    return NamesView(http_port=names.http.port, socks_port=names.socks.port, notices=names.problems)

@@ -1,0 +1,45 @@
+"""All that this room serves, opened and closed together."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+
+from banger.names.front import serve_http
+from banger.names.guests import Find
+from banger.names.pipes import HostSocket
+from banger.names.server import LoopbackServer
+from banger.names.socks import serve_socks
+
+
+@dataclass(frozen=True)
+class Names:
+    """The servers; each listens once it is told where (`listen`)."""
+
+    http: LoopbackServer
+    """The front, where links lead."""
+    socks: LoopbackServer
+
+    @property
+    def problems(self) -> list[str]:
+        """Why some of them do not listen, a sentence each."""
+        found = (self.http.problem, self.socks.problem)
+        return [problem for problem in found if problem is not None]
+
+
+@contextlib.asynccontextmanager
+async def open_names(find: Find) -> AsyncIterator[Names]:
+    """Hold the servers for a block; `find` says which guest a name means."""
+
+    async def http(client: HostSocket) -> None:
+        await serve_http(client, find)
+
+    async def socks(client: HostSocket) -> None:
+        await serve_socks(client, find)
+
+    async with (
+        LoopbackServer(http, what="links to VMs") as front,
+        LoopbackServer(socks, what="connections to VMs by SOCKS") as proxy,
+    ):
+        yield Names(front, proxy)

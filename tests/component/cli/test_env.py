@@ -1,0 +1,69 @@
+"""`banger env`: what it prints is what each shell understands."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import socket
+import subprocess
+from collections.abc import Iterator
+
+import pytest
+
+from tests.support.installations import Installation, wait_for
+from tests.support.loopbacks import free_front_port
+
+SHELLS = {
+    "sh": ("sh", 'eval "$(cat)"; echo "$ALL_PROXY $all_proxy"'),
+    "bash": ("sh", 'eval "$(cat)"; echo "$ALL_PROXY $all_proxy"'),
+    "zsh": ("sh", 'eval "$(cat)"; echo "$ALL_PROXY $all_proxy"'),
+    "fish": ("fish", 'source; echo "$ALL_PROXY $all_proxy"'),
+}
+
+
+@pytest.fixture
+def banger(private_environ: dict[str, str]) -> Iterator[Installation]:
+    private_environ |= {"BANGER_NAMES_SOCKS_PORT": str(free_front_port())}
+    with contextlib.closing(Installation(private_environ)) as installation:
+        yield installation
+
+
+@pytest.mark.parametrize("shell", SHELLS)
+def test_every_shell_sets_and_forgets_the_variables(banger: Installation, shell: str) -> None:
+    program = shutil.which(shell)
+    if program is None:
+        pytest.skip(f"this host has no {shell}")
+    kind, script = SHELLS[shell]
+    banger.environ["SHELL"] = program
+    printed = banger.do("env").out
+    assert printed == banger.do("env", "--shell", kind).out
+    proxy = f"socks5h://127.0.0.1:{banger.environ['BANGER_NAMES_SOCKS_PORT']}"
+    forgotten = printed + banger.do("env", "--unset").out
+    for sent, expected in ((printed, f"{proxy} {proxy}\n"), (forgotten, " \n")):
+        done = subprocess.run([program, "-c", script], input=sent, capture_output=True, check=True)
+        assert done.stdout.decode() == expected
+
+
+def test_csh_has_words_of_its_own(banger: Installation) -> None:
+    port = banger.environ["BANGER_NAMES_SOCKS_PORT"]
+    expected = f"setenv ALL_PROXY socks5h://127.0.0.1:{port}"
+    assert banger.do("env", env={"SHELL": "/bin/tcsh"}).text.splitlines()[0] == expected
+    assert banger.do("env", "--shell", "csh", "--unset").text.splitlines()[0] == (
+        "unsetenv ALL_PROXY"
+    )
+
+
+def test_no_variable_names_a_port_at_which_nothing_of_ours_listens(banger: Installation) -> None:
+    """H6: the port is taken, or switched off; and there it is when it is free."""
+    port = int(banger.environ["BANGER_NAMES_SOCKS_PORT"])
+    with socket.create_server(("127.0.0.1", port)):
+        refused = banger.run("env", status=6)
+        assert refused.out == b""
+        assert "There are no connections to VMs by SOCKS: Something else on this host listens" in (
+            refused.err
+        )
+        assert str(port) in refused.err
+    wait_for(lambda: banger.run("env").status == 0, "the proxy")
+    banger.stop_daemon()
+    banger.environ["BANGER_NAMES_SOCKS_PORT"] = "0"
+    assert "switched off" in banger.run("env", status=6).err
