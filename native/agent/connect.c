@@ -71,10 +71,27 @@ void connect_shut(const struct stream *stream)
     shutdown(stream->in.fd, SHUT_WR);
 }
 
-/* The connection is over when both directions have ended. */
+/* The connection is over when both directions have ended, or one was broken: data that came before
+ * has been passed on by then. */
 void connect_settle(struct agent *agent, struct stream *stream)
 {
+    struct failure failure;
     struct writer nothing = {0};
-    if (stream->in.fd < 0 && stream->out[0].fd < 0)
+    if (stream->out[0].fd >= 0)
+        return;
+    if (stream->in.broken) {
+        fail(&failure, "reset", ECONNRESET, "the connection was reset");
+        stream_error(agent, stream, &failure);
+    } else if (stream->in.fd < 0) {
         stream_result(agent, stream, &nothing);
+    }
+}
+
+/* Have the kernel tell the peer, when the connection is closed, that it was not brought to its end:
+ * by a reset, where an end would make the part that has come look like the whole. */
+void connect_abort(int fd)
+{
+    const struct linger now = {1, 0};
+    if (fd >= 0)
+        setsockopt(fd, SOL_SOCKET, SO_LINGER, &now, sizeof now);
 }

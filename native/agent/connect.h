@@ -11,5 +11,6 @@ int connect_start(struct stream *stream, const struct request *request, struct f
 void connect_finish(struct agent *agent, struct stream *stream);
 void connect_shut(const struct stream *stream);
 void connect_settle(struct agent *agent, struct stream *stream);
+void connect_abort(int fd);
 
 #endif

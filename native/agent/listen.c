@@ -2,6 +2,7 @@
 
 #include "address.h"
 #include "agent.h"
+#include "connect.h"
 #include "user.h"
 
 #include <arpa/inet.h>
@@ -128,8 +129,10 @@ void listen_end(struct listening *listening)
     if (!listening)
         return;
     for (int i = 0; i < WAITING_MAX; i++)
-        if (listening->waiting[i].number)
+        if (listening->waiting[i].number) {
+            connect_abort(listening->waiting[i].fd);
             close(listening->waiting[i].fd);
+        }
     if (!listening->has_user) {
         remove_files(listening);
     } else if (user_enter(&listening->user) == 0) {

@@ -121,6 +121,8 @@ static void close_fd(int *fd)
 
 static void release(struct agent *agent, struct stream *stream)
 {
+    if (stream->kind == KIND_CONNECT)
+        connect_abort(stream->in.fd >= 0 ? stream->in.fd : stream->out[0].fd);
     close_fd(&stream->in.fd);
     close_fd(&stream->out[0].fd);
     close_fd(&stream->out[1].fd);
@@ -272,6 +274,7 @@ static size_t pass(struct sink *in, const uint8_t *bytes, size_t size)
         return (size_t)n;
     if (errno == EAGAIN || errno == EINTR)
         return 0;
+    in->broken = true;
     close_fd(&in->fd);
     return size;
 }
@@ -340,7 +343,8 @@ static void source_end(struct agent *agent, struct stream *stream, int index)
         close_fd(&stream->in.fd);
     }
     close_fd(&stream->out[index].fd);
-    send_frame(agent, FRAME_EOF, stream->id, (uint8_t)(index + 1), NULL, 0);
+    if (stream->kind != KIND_CONNECT || !stream->in.broken)
+        send_frame(agent, FRAME_EOF, stream->id, (uint8_t)(index + 1), NULL, 0);
 }
 
 /* Send one frame of the source's data. Returns false if there was none. */
@@ -371,6 +375,8 @@ static bool source_read(struct agent *agent, struct stream *stream, int index)
             close_fd(&out->fd);
         return false;
     }
+    if (n < 0 && stream->kind == KIND_CONNECT)
+        stream->in.broken = true; /* a reset ends both directions */
     source_end(agent, stream, index); /* end of file; EIO from a terminal; a reset */
     return false;
 }

@@ -32,6 +32,7 @@ struct sink {
     uint8_t *ring;
     size_t start, size;
     bool eof;
+    bool broken; /* what was passed on found no reader any more */
 };
 
 enum stream_phase { STREAM_REQUESTED, STREAM_CONNECTING, STREAM_RUNNING };

@@ -32,8 +32,10 @@ async def relay(sock: socket.socket, tcp: GuestTcp) -> None:
     is_whole = False
     try:
         async with tcp:
-            is_whole = await _pass_both(sock, tcp)
+            if is_whole := await _pass_both(sock, tcp):
+                await tcp.wait_ended()
     except (OSError, BangerError) as error:
+        is_whole = False
         log.debug("a forwarded connection broke: %s", error)
     finally:
         if not is_whole:

@@ -44,7 +44,11 @@ class GuestTcp:
         self.close()
 
     async def read(self) -> bytes:
-        """Return the next data, or b"" at the end."""
+        """Return the next data, or b"" at the end.
+
+        Raises:
+            GuestRefused: the peer reset the connection (`guest_code` is `reset`).
+        """
         taken = await self._stream.read()
         return b"" if taken is None else taken[1]
 
@@ -57,7 +61,7 @@ class GuestTcp:
         await self._stream.write_eof()
 
     async def wait_ended(self) -> None:
-        """Wait until both directions have ended.
+        """Wait until both directions have ended, and so the peer has taken all that was sent.
 
         Raises:
             GuestRefused: the connection broke, or was closed.
@@ -65,7 +69,11 @@ class GuestTcp:
         await self._stream.result()
 
     def close(self) -> None:
-        """Reset the connection unless both directions have ended. Idempotent."""
+        """Reset the connection unless both directions have ended. Idempotent.
+
+        What was written and has not arrived is lost: `write_eof`, `read` to the end and
+        `wait_ended` come before.
+        """
         self._stream.give_up()
 
 

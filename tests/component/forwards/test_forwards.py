@@ -14,8 +14,17 @@ from pathlib import Path
 import pytest
 
 from banger.errors import PortTaken
-from banger.forwards import Endpoint, Forward, GuestPort, PortForwards, connect_guest_port
-from banger.guest import GuestConnection
+from banger.forwards import (
+    Endpoint,
+    Forward,
+    GuestPort,
+    GuestSocket,
+    PortForwards,
+    connect_guest_port,
+)
+from banger.forwards.connecting import connect_guest_end
+from banger.forwards.relay import relay
+from banger.guest import GuestConnection, GuestTcp
 from tests.support.agent import agent_connection
 
 ADDRESS = "127.77.254.1"
@@ -179,24 +188,114 @@ def test_what_does_not_listen_any_more_is_reset_at_once(agent_binary: Path) -> N
     run(work)
 
 
-def test_a_reset_by_the_client_ends_the_servers_connection(agent_binary: Path) -> None:
-    ended = asyncio.Event()
+@pytest.mark.parametrize("has_ended", [False, True], ids=["at once", "after the server's end"])
+def test_a_reset_by_the_client_is_one_for_the_server(agent_binary: Path, has_ended: bool) -> None:
+    """A broken upload must not look like a whole one."""
+    heard = asyncio.Queue[bytes | None]()
 
-    async def wait(reader: asyncio.StreamReader, _: asyncio.StreamWriter) -> None:
-        with contextlib.suppress(ConnectionResetError):
-            while await reader.read(10):
-                pass
-        ended.set()
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if has_ended:
+            writer.write_eof()
+        try:
+            while data := await reader.read(10):
+                heard.put_nowait(data)
+            heard.put_nowait(b"an end")
+        except ConnectionResetError:
+            heard.put_nowait(None)
 
     async def work() -> None:
-        async with guest_server(wait) as port, forwarded(agent_binary, port):
+        async with guest_server(listen) as port, forwarded(agent_binary, port):
             client = await open_client(port)
+            if has_ended:
+                assert await read_to_end(client) == b""
             await asyncio.get_running_loop().sock_sendall(client, b"hello")
+            assert await heard.get() == b"hello"
             client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
             client.close()
-            await ended.wait()
+            assert await heard.get() is None
 
     run(work)
+
+
+@pytest.mark.parametrize("has_ended", [False, True], ids=["at once", "after the client's end"])
+def test_a_reset_by_the_server_is_one_for_the_client(agent_binary: Path, has_ended: bool) -> None:
+    """A broken download must not look like a whole one; what came before it arrives."""
+
+    async def break_off(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.read(-1 if has_ended else 1)
+        writer.write(b"half an answer")
+        await writer.drain()
+        await may_break.wait()
+        sock = writer.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        writer.transport.abort()
+
+    may_break = asyncio.Event()
+
+    async def work() -> None:
+        async with guest_server(break_off) as port, forwarded(agent_binary, port):
+            with await open_client(port) as client:
+                loop = asyncio.get_running_loop()
+                await loop.sock_sendall(client, b"x")
+                if has_ended:
+                    client.shutdown(socket.SHUT_WR)
+                assert await loop.sock_recv(client, 100) == b"half an answer"
+                may_break.set()
+                with pytest.raises(ConnectionResetError):
+                    await loop.sock_recv(client, 1)
+
+    run(work)
+
+
+def test_what_was_sent_before_an_end_arrives_whole(agent_binary: Path, tmp_path: Path) -> None:
+    """Both directions have ended for the host while the guest's server still takes its time.
+
+    A Unix socket: its buffers do not grow.
+    """
+    path = tmp_path / "server.sock"
+    heard = asyncio.Queue[int]()
+    may_read = asyncio.Event()
+
+    async def listen(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write_eof()
+        await may_read.wait()
+        heard.put_nowait(len(await reader.read()))
+        writer.close()
+
+    async def work() -> None:
+        near, far = socket.socketpair()
+        with near, far:
+            near.setblocking(False)
+            far.shutdown(socket.SHUT_WR)
+            async with (
+                await asyncio.start_unix_server(listen, path),
+                agent_connection(agent_binary) as connection,
+            ):
+                async with await connect_guest_end(connection, GuestSocket(str(path))) as tcp:
+                    fits = await fill(tcp)
+                tcp = await connect_guest_end(connection, GuestSocket(str(path)))
+                # So much waits in the agent that it is not passed on at once.
+                for _ in range(0, fits - 50_000, 10_000):
+                    await tcp.write(bytes(10_000))
+                relaying = asyncio.create_task(relay(near, tcp))
+                await asyncio.wait({relaying}, timeout=0.2)
+                may_read.set()
+                await relaying
+                heard_of_both = [await heard.get(), await heard.get()]
+                assert max(heard_of_both) == fits - 50_000
+
+    run(work)
+
+
+async def fill(tcp: GuestTcp) -> int:
+    """Send what the buffers of a server that does not read, and the agent's, take; how much."""
+    sent = 0
+    while True:
+        writing = asyncio.ensure_future(tcp.write(bytes(10_000)))
+        if not (await asyncio.wait({writing}, timeout=1))[0]:
+            writing.cancel()
+            return sent
+        sent += 10_000
 
 
 def test_a_server_that_closes_early_has_its_answer_read_first(agent_binary: Path) -> None:

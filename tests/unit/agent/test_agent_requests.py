@@ -245,6 +245,7 @@ def test_connect_refused(host: Host) -> None:
 
 
 def test_connect_close(host: Host) -> None:
+    """Hazard of a part that is taken for the whole: the server hears of no end."""
     with listen() as server:
         stream = connect(host, server)
         host.wait_event(stream)
@@ -253,20 +254,80 @@ def test_connect_close(host: Host) -> None:
         assert host.wait(stream).code == "closed"
         with peer:
             peer.settimeout(20)
-            assert peer.recv(1) == b""
+            with pytest.raises(ConnectionResetError):
+                peer.recv(1)
 
 
-def test_connect_reset_by_the_server(host: Host) -> None:
+def test_a_new_host_resets_the_connections_of_the_old_one(host: Host) -> None:
+    """The daemon died: a server must not take what came for all of it."""
     with listen() as server:
         stream = connect(host, server)
         host.wait_event(stream)
         peer, _ = server.accept()
-        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        host.connect()
+        with peer:
+            peer.settimeout(20)
+            with pytest.raises(ConnectionResetError):
+                peer.recv(1)
+
+
+RESET = struct.pack("ii", 1, 0)
+
+
+def test_connect_reset_by_the_server(host: Host) -> None:
+    """What came before it arrives; there is no EOF."""
+    with listen() as server:
+        stream = connect(host, server)
+        host.wait_event(stream)
+        peer, _ = server.accept()
+        peer.sendall(b"before")
+        host.wait_output(stream, b"before")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
         peer.close()
+        outcome = host.wait(stream)
+        assert (outcome.code, outcome.stdout) == ("reset", b"before")
+        assert 1 not in outcome.ended
+
+
+def test_a_reset_after_the_hosts_end_is_told(host: Host) -> None:
+    with listen() as server:
+        stream = connect(host, server)
+        host.wait_event(stream)
+        peer, _ = server.accept()
+        host.write(stream, b"all of it")
+        assert (peer.recv(100), peer.recv(100)) == (b"all of it", b"")
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        peer.close()
+        assert host.wait(stream).code == "reset"
+
+
+def test_a_reset_after_the_servers_end_is_found_out_by_writing(host: Host) -> None:
+    with listen() as server:
+        stream = connect(host, server)
+        host.wait_event(stream)
+        peer, _ = server.accept()
+        peer.shutdown(socket.SHUT_WR)
         while 1 not in host.outcomes[stream].ended:
             host.step()
-        host.write(stream, b"too late")
-        assert host.wait(stream).result == {}
+        peer.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        peer.close()
+        host.write(stream, b"too late", eof=False)
+        assert host.wait(stream).code == "reset"
+
+
+def test_an_answer_before_the_reset_arrives_also_when_writing_finds_it_out(host: Host) -> None:
+    """A server that closes with a request unread: its answer, then a reset."""
+    with listen() as server:
+        stream = connect(host, server)
+        host.wait_event(stream)
+        peer, _ = server.accept()
+        with peer:
+            host.write(stream, b"x" * 100_000, eof=False)
+            assert peer.recv(1) == b"x"
+            peer.sendall(b"too big")
+        host.write(stream, b"x" * 100_000, eof=False)
+        outcome = host.wait(stream)
+        assert (outcome.code, outcome.stdout) == ("reset", b"too big")
 
 
 @pytest.mark.parametrize(
