@@ -30,11 +30,11 @@ def report_bug(error: BaseException, *, reports: Path, what: str, name: str) -> 
     path = write_report(reports, name, text)
     if path is None:
         return InternalError(
-            f"{what} met a bug in banger ({type(error).__name__}), and no report could be written.",
+            f"{what} hit a bug in banger ({type(error).__name__}), and no report could be written.",
             details=text,
         )
     return InternalError(
-        f"{what} met a bug in banger ({type(error).__name__}). A report was written to {path}."
+        f"{what} hit a bug in banger ({type(error).__name__}). A report was written to {path}."
     )
 
 

@@ -88,18 +88,18 @@ def test_a_restart_that_cannot_boot_ends_nothing(own: Installation) -> None:
 def test_a_console_is_a_shell(banger: Installation, system: str) -> None:
     """D2: also in a clone, whose shell begins with its own name. One at a time; all is logged."""
     with contextlib.closing(Terminal(banger.environ, "vm", "console", system)) as terminal:
-        terminal.expect(b"ctrl-] lets go of it.")
+        terminal.expect(b"ctrl-] detaches.")
         terminal.send(b"\r")
         terminal.expect(b"root@system:~# ")
         terminal.send(b"echo $((6 * 7)) on $(tty)\r")
         terminal.expect(b"42 on /dev/ttyS0")
         with contextlib.closing(Terminal(banger.environ, "vm", "console", system)) as second:
-            second.expect(b"Somebody is at the console of system already.")
+            second.expect(b"Another client is attached to the console of system.")
             assert second.process.wait(60) == 5
         terminal.send(b"exit\r")
         terminal.expect(b"logout")
         terminal.send(b"\x1d")
-        terminal.expect(b"The console was let go of.")
+        terminal.expect(b"Detached from the console.")
         assert terminal.process.wait(60) == 0
     assert b"42 on /dev/ttyS0" in banger.do("vm", "logs", system).out
     ended = banger.run("vm", "console", system, status=2)

@@ -151,7 +151,7 @@ def test_an_entry_point_that_cannot_be_kept_running(banger: Installation, tmp_pa
     create = ("vm", "create", *SIZES, "--entrypoint", "--name", "one", "--image")
     nothing = import_layers(banger, tmp_path, [make_tar(Member("none", b""))])
     refused = banger.run(*create, nothing, status=2)
-    assert "names nothing to run" in refused.err
+    assert "has neither an entry point nor a command" in refused.err
     wrong = import_layers(
         banger, tmp_path, [make_tar(Member("none", b""))], Entrypoint=["/no/such"]
     )
@@ -336,6 +336,6 @@ def test_an_image_that_names_nothing_to_run(banger: Installation, tmp_path: Path
         "vm", "run", "-q", "--name", "idle", *SIZES, "--image", image, "--entrypoint"
     )
     assert (ended.status, ended.out) == (125, b"")
-    assert "names nothing to run" in ended.err
+    assert "has neither an entry point nor a command" in ended.err
     assert f"banger vm run --image {image} -- COMMAND" in ended.err
     assert banger.run("vm", "show", "idle").status == 4

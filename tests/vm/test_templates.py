@@ -223,7 +223,7 @@ def test_a_changed_template_is_noticed_and_replaced(
     with open(file, "r+b") as damaged:
         damaged.write(b"\xff" * 64)
     created = fresh.do("vm", "create", "--name", "v", *TINY)
-    assert "It is removed" in created.err
+    assert "It was removed" in created.err
     assert fresh.vm("v")["template"] == template_dir(fresh).name
     assert fresh.exec("v", "true").status == 0
 

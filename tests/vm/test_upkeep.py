@@ -23,9 +23,9 @@ def test_a_vm_that_nobody_uses_is_stopped(own: Installation) -> None:
     own.do("vm", "create", "--name", "one", *LOCAL, "--ttl", "1h")
     own.exec("one", "sleep", "4", status=0)
     wait_for(lambda: own.state("one") == "stopped", "the VM to be stopped")
-    assert own.vm("one")["notice"] == "Nobody had used it for 2s."
+    assert own.vm("one")["notice"] == "It was idle for 2s."
     log = own.layout.daemon_log.read_text()
-    assert "It is stopped in" in log and ": Nobody had used it for 2s." in log
+    assert "It will be stopped in" in log and ": It was idle for 2s." in log
 
 
 def test_a_time_to_live_outlives_the_daemon(own: Installation) -> None:
@@ -37,7 +37,7 @@ def test_a_time_to_live_outlives_the_daemon(own: Installation) -> None:
     own.kill_daemon()
     wait_for(lambda: own.state("one") == "stopped", "the VM to be stopped")
     assert [vm["name"] for vm in own.vms()] == ["one"]
-    assert own.vm("one")["notice"] == "Its time to live of 4s was over."
+    assert own.vm("one")["notice"] == "Its time to live of 4s expired."
 
 
 def test_a_restart_begins_the_time_to_live(own: Installation) -> None:
@@ -109,18 +109,18 @@ def test_a_guests_clock_is_kept_right_and_its_silence_seen(own: Installation) ->
 def test_memory_that_the_host_does_not_have(own: Installation) -> None:
     """C7: refused before anything exists, with what there is; no core holds a guest's memory."""
     refused = own.run("vm", "create", "--name", "big", *LOCAL, "--memory", "1024G", status=6)
-    assert "1 TiB of memory are needed; the host has" in refused.err
+    assert "1 TiB of memory is needed; the host has" in refused.err
     assert "--force" in refused.err
     assert own.vms() == []
     # What counts is what it is to boot with: it was given more while it ran.
     own.do("vm", "create", "--name", "grown", *LOCAL)
     own.do("vm", "set", "grown", "--memory", "1024G")
     refused = own.run("vm", "restart", "grown", status=6)
-    assert "1 TiB of memory are needed" in refused.err
+    assert "1 TiB of memory is needed" in refused.err
     assert own.state("grown") == "running"
     own.do("vm", "stop", "grown")
     refused = own.run("vm", "start", "grown", status=6)
-    assert "1 TiB of memory are needed" in refused.err
+    assert "1 TiB of memory is needed" in refused.err
     assert own.state("grown") == "stopped"
     own.do("vm", "delete", "grown")
     daemon = own.daemon_pid()

@@ -44,7 +44,7 @@ def connect(layout: Layout, *, autostart: bool) -> socket.socket:
         start_daemon(layout)
         sock = _try_connect(layout.daemon_socket_name)
     if sock is None:
-        raise DaemonUnreachable("The daemon does not run.", hint="banger daemon restart")
+        raise DaemonUnreachable("The daemon is not running.", hint="banger daemon restart")
     return sock
 
 

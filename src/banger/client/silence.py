@@ -25,7 +25,7 @@ def require_alive(sock: socket.socket) -> None:
     """
     pid = peer_pid(sock)
     if is_stopped(pid):
-        raise silent(pid, f"The daemon (pid {pid}) is stopped and answers nothing.")
+        raise silent(pid, f"The daemon (pid {pid}) is stopped (SIGSTOP) and does not answer.")
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as probe:
         probe.settimeout(ANSWER_S)
         try:
@@ -35,4 +35,4 @@ def require_alive(sock: socket.socket) -> None:
             # The daemon is stopping or has moved its socket: the first connection will tell.
             return
         if not select.select([probe], [], [], ANSWER_S)[0]:
-            raise silent(pid, f"The daemon (pid {pid}) has answered nothing for {ANSWER_S:g} s.")
+            raise silent(pid, f"The daemon (pid {pid}) has not answered for {ANSWER_S:g} s.")

@@ -84,7 +84,7 @@ def _require_ready(line: bytes, layout: Layout, *, said_before: int) -> None:
         outcome = json.loads(line)
     except ValueError:
         raise DaemonUnreachable(
-            f"The daemon ended while it started; see {layout.daemon_output}.",
+            f"The daemon exited during its start; see {layout.daemon_output}.",
             hint="banger daemon run",
             details=_read_tail(layout.daemon_output.as_posix(), said_before),
         ) from None

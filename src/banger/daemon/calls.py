@@ -92,7 +92,7 @@ class Stream:
             if channel == STDIN:
                 self._window -= length
             if self._window < 0 or channel not in (STDIN, CONTROL):
-                raise InvalidRequest("The client sent what the stream does not allow.")
+                raise InvalidRequest("The client sent a frame that this stream does not allow.")
             if length:
                 yield channel, untrusted_payload
 

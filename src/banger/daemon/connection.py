@@ -199,13 +199,13 @@ class Connection:
         """Return an error if the host lacks a resource or is broken; None if this is a bug."""
         log.warning("%s", method.name, exc_info=error)
         if isinstance(error, MemoryError):
-            return HostFailed("The daemon has no memory left.", hint="banger doctor")
+            return HostFailed("The daemon is out of memory.", hint="banger doctor")
         if error.errno in REFUSALS:
             return explain_refusal(error) or name_os_error(error, where=self._reports.parent)
         return None
 
     def _bug(self, operation: Operation, method: Method, error: Exception) -> InternalError:
-        log.error("%s met a bug", method.name, exc_info=error)
+        log.error("%s hit a bug", method.name, exc_info=error)
         name = f"daemon-{operation.id}"
         return report_bug(error, reports=self._reports, what=method.name, name=name)
 

@@ -47,7 +47,7 @@ def check_caller(document: wire.Document) -> dict[str, str] | None:
     try:
         caller = msgspec.convert(document["caller"], dict[str, str])
     except msgspec.ValidationError as error:
-        raise InvalidRequest('A request\'s "caller" is not a table of texts.') from error
+        raise InvalidRequest('A request\'s "caller" is not an object of strings.') from error
     if strange := [name for name in caller if not is_callers(name)]:
         raise InvalidRequest(f'A request\'s "caller" has the unknown variable {min(strange)!r}.')
     return caller

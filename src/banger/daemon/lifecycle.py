@@ -102,7 +102,7 @@ def _refresh_settings(settings: SettingsInForce, op: Operation) -> None:
     """Read the configuration file anew; a notice says that a file with a fault is not in force."""
     settings.refresh()
     if settings.fault is not None:
-        op.note("notice", f"{settings.fault.message} The settings of before stay in force.")
+        op.note("notice", f"{settings.fault.message} The previous settings stay in effect.")
 
 
 def _remake_socket(path: Path, sockets: contextlib.ExitStack) -> socket.socket | None:
@@ -114,7 +114,7 @@ def _remake_socket(path: Path, sockets: contextlib.ExitStack) -> socket.socket |
     except (OSError, BangerError):
         # The runtime directory cannot be created before the user logs in again.
         return None
-    log.warning("made %s anew: it was gone", path)
+    log.warning("recreated %s: it was missing", path)
     return listener
 
 
@@ -159,7 +159,9 @@ def _wait_for_lock(fd: int, layout: Layout, *, deadline_s: float) -> None:
             return
         holder = _read_holder(layout.daemon_lock)
         if can_connect(layout.daemon_socket):
-            raise AlreadyRuns(f"A daemon runs already ({holder}).", hint="banger daemon status")
+            raise AlreadyRuns(
+                f"A daemon is already running ({holder}).", hint="banger daemon status"
+            )
         if time.monotonic() > end:
             raise Conflict(
                 f"Another daemon ({holder}) holds {layout.daemon_lock} and does not answer on "

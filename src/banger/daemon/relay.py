@@ -112,4 +112,4 @@ async def _obey(
         case {"eof": True}:
             waiting.put_nowait(None)
         case _:
-            raise InvalidRequest("A control frame says nothing that is known.")
+            raise InvalidRequest("The control frame is unknown.")

@@ -98,7 +98,7 @@ class Server:
     ) -> None:
         uid = _peer_uid(writer)
         if uid != self._owner_uid:
-            log.warning("turned away a connection of uid=%d", uid)
+            log.warning("refused a connection of uid=%d", uid)
             writer.transport.abort()
             return
         connection = Connection(
@@ -192,7 +192,7 @@ async def _run(callback: OnDisconnect) -> None:
 
 def _log_failure(task: asyncio.Task[None]) -> None:
     if not task.cancelled() and (error := task.exception()) is not None:
-        log.error("a connection met a bug", exc_info=error)
+        log.error("a connection hit a bug", exc_info=error)
 
 
 @contextlib.contextmanager

@@ -33,7 +33,7 @@ def probe_acceleration(settings: Settings) -> Iterator[Check]:
     kind = find_driver_kind(choose_driver(settings.driver))
     lacking = [name for name in kind.list_programs(settings) if find_tool(name) is None]
     if lacking:
-        yield Check(NAME, CheckState.FAIL, f"Without {lacking[0]} no guest can be tried.")
+        yield Check(NAME, CheckState.FAIL, f"Guests cannot be tested without {lacking[0]}.")
         return
     accel, check = asyncio.run(_try_guests(kind, settings))
     yield check
@@ -48,13 +48,13 @@ async def _try_guests(kind: DriverKind, settings: Settings) -> tuple[Accel | Non
     if verdict.usable and wanted != "tcg":
         return Accel.KVM, Check(NAME, CheckState.OK, f"Guests run on KVM. {verdict.reason}")
     if wanted == "kvm":
-        fact = f"The configuration wants KVM. {verdict.reason}"
+        fact = f"The configuration requires KVM. {verdict.reason}"
         return None, Check(NAME, CheckState.FAIL, fact, _kvm_hint())
     failure = await kind.find_proof_failure(settings, Accel.TCG)
     if failure is not None:
         return None, Check(NAME, CheckState.FAIL, failure)
     if wanted == "tcg":
-        fact = "Guests are emulated, as the configuration says."
+        fact = "Guests are emulated, as configured."
         return Accel.TCG, Check(NAME, CheckState.OK, fact)
     fact = f"Guests are emulated. {verdict.reason}"
     return Accel.TCG, Check(NAME, CheckState.WARN, fact, _kvm_hint())

@@ -139,13 +139,16 @@ def probe_runtime_dir(layout: Layout) -> Check:
     """Tell whether sockets will be private (hazard G1) and their paths short enough."""
     longest = len(os.fsencode(layout.vm_control_socket("0" * 12)))
     if longest > SUN_PATH_MAX:
-        fact = f"Sockets below {layout.runtime} would have {longest} bytes; {SUN_PATH_MAX} fit."
+        fact = (
+            f"Socket paths below {layout.runtime} would have {longest} bytes; the limit is "
+            f"{SUN_PATH_MAX}."
+        )
         return Check("runtime", CheckState.FAIL, fact, "export XDG_RUNTIME_DIR=/run/user/$(id -u)")
     existing = _nearest_existing(layout.runtime)
     status = existing.stat()
     if existing != layout.runtime:
         usable = os.access(existing, os.W_OK | os.X_OK)
-        fact = f"{layout.runtime} will be made" if usable else f"{existing} is not writable"
+        fact = f"{layout.runtime} will be created" if usable else f"{existing} is not writable"
         return Check("runtime", CheckState.OK if usable else CheckState.FAIL, f"{fact}.")
     if status.st_uid != os.getuid():
         fact = f"{layout.runtime} belongs to another user (uid {status.st_uid})."
@@ -167,7 +170,7 @@ def probe_daemon(layout: Layout) -> Check:
         except FileNotFoundError:
             if is_held(layout):
                 pid, where = read_holder(layout)
-                fact = f"The daemon (pid {pid}) listens on {where}, where it is found."
+                fact = f"The daemon (pid {pid}) listens on {where}; commands find it there."
                 return Check("daemon", CheckState.OK, fact)
             fact = "The daemon is not running; the first command that needs it starts it."
             return Check("daemon", CheckState.OK, fact)
@@ -178,6 +181,6 @@ def probe_daemon(layout: Layout) -> Check:
             fact = f"The daemon's socket {path} cannot be reached: {error.strerror or error}."
             return Check("daemon", CheckState.FAIL, fact, "banger daemon logs")
     if is_stopped(pid):
-        fact = f"The daemon (pid {pid}) is stopped and answers nothing."
+        fact = f"The daemon (pid {pid}) is stopped (SIGSTOP) and does not answer."
         return Check("daemon", CheckState.FAIL, fact, "banger daemon restart")
     return Check("daemon", CheckState.OK, f"The daemon listens on {path}.")

@@ -34,7 +34,7 @@ def probe_limits(
         return _probe_manager(manager, own, linger)
     if not systemd.exists():
         return Check(NAME, CheckState.OK, f"{WITHOUT}: this host has no systemd.")
-    fact = f"{WITHOUT}: you have no service manager in {runtime}."
+    fact = f"{WITHOUT}: no systemd user manager runs in {runtime}."
     return Check(NAME, CheckState.WARN, fact, STAY)
 
 

@@ -69,7 +69,7 @@ def _probe_trial(tool: Tool, name: str, program: str) -> Check:
     finished = _run_briefly([program, *tool.trial])
     if finished and finished.status == 0:
         return Check(name, CheckState.OK, f"{program} works and {tool.why}.")
-    said = _last_line(finished) if finished else "it did not end in time"
+    said = _last_line(finished) if finished else "it did not finish in time"
     state = CheckState.FAIL if tool.required else CheckState.WARN
     return Check(name, state, f"{program} cannot be used here ({said}); {tool.otherwise}.")
 
@@ -77,12 +77,12 @@ def _probe_trial(tool: Tool, name: str, program: str) -> Check:
 def _probe_version(tool: Tool, name: str, program: str) -> Check:
     finished = _run_briefly([program, _VERSION_OPTIONS.get(name, "--version")])
     if finished is None or finished.status != 0:
-        said = _last_line(finished) if finished else "it did not end in time"
+        said = _last_line(finished) if finished else "it did not finish in time"
         state = CheckState.FAIL if tool.required else CheckState.WARN
         return Check(name, state, f"{program} does not run: {said}.")
     version = parse_version(finished.stdout + finished.stderr)
     if version is None:
-        return Check(name, CheckState.OK, f"{program} is here; it {tool.why}.")
+        return Check(name, CheckState.OK, f"{program} is installed; it {tool.why}.")
     text = format_version(version)
     if tool.oldest and version < tool.oldest:
         need = format_version(tool.oldest)
@@ -100,7 +100,7 @@ def _missing(
 ) -> Check:
     state = CheckState.FAIL if tool.required else CheckState.WARN
     package = tool.package(manager) if manager else None
-    where = f"package {package}" if package else "this distribution has no package of it we know"
+    where = f"package {package}" if package else "no known package on this distribution"
     verb = "are" if tool.paths or len(missing) > 1 else "is"
     lacking = " and ".join(missing)
     return Check(name, state, f"{lacking} {verb} not installed ({where}); needed: {tool.why}.")

@@ -25,7 +25,7 @@ def remove_stale_socket(path: Path) -> None:
     with contextlib.suppress(FileNotFoundError):
         quoted = shlex.quote(os.fspath(path))
         if not stat.S_ISSOCK(path.lstat().st_mode):
-            raise Conflict(f"{path} is in the way and is not a socket.", hint=f"ls -l {quoted}")
+            raise Conflict(f"{path} exists and is not a socket.", hint=f"ls -l {quoted}")
         if can_connect(path):
             raise Conflict(f"Another program listens on {path}.", hint=f"ss -xlp src {quoted}")
         path.unlink()

@@ -26,7 +26,7 @@ def test_a_change_says_what_was_done_and_what_waits(vm: Environ) -> None:
     assert done.returncode == 0 and done.stdout == b""
     assert done.stderr.decode().splitlines() == [
         "changed box",
-        "  Changes when it is restarted: vcpu. (banger vm restart box)",
+        "  Takes effect when it is restarted: vcpu. (banger vm restart box)",
     ]
     assert read_events(vm)[-1] == "changed box 2 {'a': 'b'} ['a', 'c']"
     assert set_(vm, "-q", "box", "--vcpu", "1").stderr == b""
@@ -90,12 +90,12 @@ def test_ports_are_a_table_or_a_document(vm: Environ) -> None:
 def test_a_console_is_let_go_of_by_a_key(vm: Environ) -> None:
     """H7: raw keys until then, and our terminal as it was before."""
     with contextlib.closing(Terminal(vm, "vm", "console", "box")) as terminal:
-        terminal.expect(b"ctrl-] lets go of it.")
+        terminal.expect(b"ctrl-] detaches.")
         terminal.send(b"echo $((6 * 7))\r")
         terminal.expect(b"42")
         assert termios.tcgetattr(terminal.slave) != terminal.before
         terminal.send(b"echo lost\x1dnot for the guest")
-        terminal.expect(b"The console was let go of.")
+        terminal.expect(b"Detached from the console.")
         assert terminal.process.wait(30) == 0
         assert termios.tcgetattr(terminal.slave) == terminal.before
 
@@ -103,7 +103,7 @@ def test_a_console_is_let_go_of_by_a_key(vm: Environ) -> None:
 def test_a_console_that_ends_by_itself_says_so(vm: Environ) -> None:
     """H2."""
     with contextlib.closing(Terminal(vm, "vm", "console", "box")) as terminal:
-        terminal.expect(b"ctrl-] lets go of it.")
+        terminal.expect(b"ctrl-] detaches.")
         terminal.send(b"exit\r")
         terminal.expect(b"The console has closed.")
         assert terminal.process.wait(30) == 0
@@ -113,7 +113,7 @@ def test_a_console_ends_with_its_terminal_or_by_a_signal(vm: Environ) -> None:
     """H2, H7."""
     for end in (lambda t: os.kill(t.process.pid, signal.SIGTERM), Terminal.hang_up):
         with contextlib.closing(Terminal(vm, "vm", "console", "box")) as terminal:
-            terminal.expect(b"ctrl-] lets go of it.")
+            terminal.expect(b"ctrl-] detaches.")
             end(terminal)
             assert terminal.process.wait(30) != 0
     assert [p.read_text() for p in layout_of(vm).reports.glob("*")] == []

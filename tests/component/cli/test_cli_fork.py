@@ -85,7 +85,7 @@ def test_without_rm_one_line_says_what_is_left(daemon: Environ, tmp_path: Path) 
     # Not box-3, which holds a result that could not be brought back.
     line = b"3 VMs are left, 3 running; delete them: banger vm delete box box-1 box-2\n"
     assert line in done.stderr
-    assert b"The result is in the VM box-3, which is kept" in done.stderr
+    assert b"The VM box-3 is kept because it holds the result" in done.stderr
     assert len(json.loads(banger(daemon, "vm", "list", "--json").stdout)) == 4
 
 
@@ -278,7 +278,7 @@ def test_snapshots(vm: Environ) -> None:
     listed = json.loads(banger(vm, "vm", "snapshot", "list", "--json", "box").stdout)
     assert [snapshot["name"] for snapshot in listed] == ["snapshot-1", "mine", "snapshot-3"]
     done = banger(vm, "vm", "snapshot", "restore", "box", "mine")
-    assert (done.returncode, done.stderr) == (0, b"put box back to mine\n")
+    assert (done.returncode, done.stderr) == (0, b"restored box to mine\n")
     done = banger(vm, "vm", "snapshot", "rm", "box", "mine", "none", "snapshot-3")
     assert done.returncode == 4
     assert done.stderr.startswith(b"deleted mine\n")

@@ -292,7 +292,7 @@ def test_prune_asks(vm: Environ) -> None:
     assert banger(vm, "vm", "prune", "--dry-run").stdout == b"000000000001\n"
     terminal = Terminal(vm, "vm", "prune")
     try:
-        terminal.expect(b"box (running, made ")
+        terminal.expect(b"box (running, created ")
         terminal.expect(b"Delete this VM with its disk? [y/N]")
         terminal.send(b"n\n")
         terminal.expect(b"Nothing was deleted")

@@ -416,7 +416,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         vms[view.id] = replace(view, **changed)
         kept = {key: value for key, value in params.labels.items() if value is not None}
         happened(f"changed {view.name} {params.vcpu} {kept} {sorted(params.labels)}")
-        return replace(vms[view.id], notice="Changes when it is restarted: vcpu.")
+        return replace(vms[view.id], notice="Takes effect when it is restarted: vcpu.")
 
     async def plan(_: Call, params: VmCreate) -> VmPlan:
         return VmPlan(

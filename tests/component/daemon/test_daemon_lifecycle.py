@@ -147,7 +147,7 @@ def test_stop_restart_and_logs(environ: Environ) -> None:
     assert status_of(environ)["pid"] != before
     assert banger(environ, "daemon", "stop").returncode == 0
     assert banger(environ, "daemon", "status").returncode == 7
-    assert b"does not run" in banger(environ, "daemon", "stop").stderr
+    assert b"is not running" in banger(environ, "daemon", "stop").stderr
     assert b"image.list ok" in banger(environ, "daemon", "logs").stdout
 
 

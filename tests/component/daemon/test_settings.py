@@ -35,11 +35,11 @@ def test_the_file_is_read_again(daemon: Environ) -> None:
     assert b"no-such-image" in _create(daemon)
     file.write_text('default_image = "no-such-image"\nvcpus = 3')
     said = _create(daemon)
-    assert b"there is no setting vcpus" in said and b"stay in force" in said
+    assert b"there is no setting vcpus" in said and b"stay in effect" in said
     assert b"no-such-image" in said
     file.write_text('default_image = "no-other-image"')
     said = _create(daemon)
-    assert b"no-other-image" in said and b"stay in force" not in said
+    assert b"no-other-image" in said and b"stay in effect" not in said
 
 
 def _create(environ: Environ, *options: str) -> bytes:

@@ -114,7 +114,7 @@ def test_a_vm_counts_with_what_it_has_not_taken_yet(
         # Put in its own place it gives back what it has.
         async with promised_memory(engine, op, 1150, instead_of=record().id, force=False):
             pass
-        with pytest.raises(NotEnoughMemory, match=r"1\.367 GiB of memory are needed"):
+        with pytest.raises(NotEnoughMemory, match=r"1\.367 GiB of memory is needed"):
             async with promised_memory(engine, op, 1400, instead_of=record().id, force=False):
                 pass
 

@@ -61,7 +61,7 @@ def test_a_bug_in_one_vm_holds_up_nobody(
 
     asyncio.run(asyncio.wait_for(work(), 60))
     assert "a bug of the test's own" in caplog.text
-    assert "vm-2 (000000000002): It is stopped in" in caplog.text
+    assert "vm-2 (000000000002): It will be stopped in" in caplog.text
 
 
 def test_a_loop_that_fails_is_begun_anew(

@@ -259,7 +259,7 @@ def test_a_socket_file_belongs_to_one_vm_and_goes_with_it(layout: Layout, tmp_pa
     async def work(engine: Engine) -> None:
         await make(engine, "web", "other")
         path.write_text("mine")
-        with pytest.raises(PortTaken, match=r"app\.sock is in the way and is not a socket"):
+        with pytest.raises(PortTaken, match=r"app\.sock exists and is not a socket"):
             await add_port(engine, PortAdd(ref="web", port=app))
         assert path.read_text() == "mine"
         path.unlink()

@@ -118,7 +118,7 @@ def test_a_changed_recipe_is_built_anew_and_the_old_image_stays(
     async def work(engine: Engine) -> None:
         image, notes = await ensure(engine)
         assert image.digest == NEW
-        assert notes == [f"The recipe of {NAME} has changed; the image is built anew."]
+        assert notes == [f"The recipe of {NAME} has changed; the image is rebuilt."]
         again, notes = await ensure(engine)
         assert (again.digest, notes, builds.count) == (NEW, [], 1)
         assert find_image(layout, OLD) is not None
@@ -134,7 +134,7 @@ def test_without_a_network_the_old_image_does(layout: Layout, builds: Builds) ->
     async def work(engine: Engine) -> None:
         image, notes = await ensure(engine)
         assert image.digest == OLD
-        assert notes[1:] == [f"{NAME} could not be built, the old one is used: apt-get failed."]
+        assert notes[1:] == [f"{NAME} could not be built; using the old one: apt-get failed."]
         image, notes = await ensure(engine)
         assert (image.digest, builds.count) == (OLD, 1)
         assert notes == [f"{NAME} is older than its recipe."]

@@ -152,7 +152,7 @@ def test_only_a_stale_socket_is_replaced(tmp_path: Path) -> None:
     end = SocketPath(path)
     close_listener(open_listener(end), end)
     os.symlink(tmp_path / "elsewhere", path)
-    with pytest.raises(PortTaken, match="is in the way and is not a socket"):
+    with pytest.raises(PortTaken, match="exists and is not a socket"):
         open_listener(end)
     assert os.path.islink(path)
     assert not os.path.lexists(tmp_path / "elsewhere")

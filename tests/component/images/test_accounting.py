@@ -48,7 +48,7 @@ def test_layers_in_common_count_once(banger: Installation, tmp_path: Path) -> No
         assert (image["users"], image["templates"]) == ([], 0)
     shown = banger.do("image", "show", names[0]).text.splitlines()
     assert any(line.startswith(f"layers     {digest(base.content)[:19]}") for line in shown)
-    assert any("also of 1 other image" in line for line in shown)
+    assert any("shared with 1 other image" in line for line in shown)
     listed = banger.do("image", "list").text.splitlines()
     assert listed[0].split() == ["NAME", "DIGEST", "SIZE", "UNIQUE", "SHARED", "SOURCE", "AGE"]
 

@@ -69,5 +69,5 @@ def test_a_row_of_another_boot_ends_nobody() -> None:
 
 def test_why() -> None:
     vm = spec(ttl_s=7200, auto_stop_s=90)
-    assert say_why(vm, NextEnd(0, "ttl")) == "Its time to live of 2h was over."
-    assert say_why(vm, NextEnd(0, "idle")) == "Nobody had used it for 90s."
+    assert say_why(vm, NextEnd(0, "ttl")) == "Its time to live of 2h expired."
+    assert say_why(vm, NextEnd(0, "idle")) == "It was idle for 90s."

@@ -204,7 +204,7 @@ def test_subordinate_ids_without_the_files(tmp_path: Path) -> None:
 def test_runtime_directory_must_be_private(private_environ: dict[str, str]) -> None:
     """G1."""
     layout = _layout(private_environ)
-    assert "will be made" in doctor.probe_runtime_dir(layout).fact
+    assert "will be created" in doctor.probe_runtime_dir(layout).fact
     layout.runtime.mkdir(mode=0o700)
     assert doctor.probe_runtime_dir(layout).state is CheckState.OK
     layout.runtime.chmod(0o750)
@@ -218,7 +218,7 @@ def test_runtime_directory_must_leave_room_for_socket_names(
     private_environ["XDG_RUNTIME_DIR"] = "/tmp/" + "x" * 80
     check = doctor.probe_runtime_dir(_layout(private_environ))
     assert check.state is CheckState.FAIL
-    assert "107 fit" in check.fact
+    assert "limit is 107" in check.fact
 
 
 def test_daemon_is_found_by_connecting_only(private_environ: dict[str, str]) -> None:

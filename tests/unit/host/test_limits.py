@@ -45,7 +45,7 @@ def test_doctor_says_why_there_are_no_scopes(short_dir: Path) -> None:
     systemd.mkdir()
     check = probe_limits(short_dir, systemd=systemd)
     assert (check.state, check.hint) == (CheckState.WARN, "loginctl enable-linger")
-    assert f"no service manager in {short_dir}" in check.fact
+    assert f"no systemd user manager runs in {short_dir}" in check.fact
 
 
 @pytest.fixture

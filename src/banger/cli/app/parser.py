@@ -164,7 +164,7 @@ class Parser(argparse.ArgumentParser):
             raise UsageError(f"{self.prog} has no option {option}.", hint=hint)
         if self.takes_command:
             help_page = f"put -- before the command: {self.prog} ... -- {' '.join(unknown)}"
-        raise UsageError(f"{self.prog}: {unknown[0]!r} is one argument too many.", hint=help_page)
+        raise UsageError(f"{self.prog} takes no argument {unknown[0]!r}.", hint=help_page)
 
 
 class _Help(argparse.Action):

@@ -22,12 +22,11 @@ EXIT_STATUSES = {
     9: "denied",
     130: "interrupted",
 }
-GUEST_STATUSES = """\
-`vm run`, `vm exec` and `vm shell` exit with the status of the command in the guest; 128+N
-if signal N ended it. Their own failures are 125 whatever they are (also usage), 126 if the
-command cannot be executed, 127 if it is not found, and 124 if `--timeout` has passed, as
-timeout(1) has it.
-"""
+GUEST_STATUSES = (
+    "`vm run`, `vm exec` and `vm shell` exit with the status of the command in the guest; 128+N\n"
+    "if signal N ended it. Their own failures, usage errors included, are 125; 126 if the command\n"
+    "cannot be executed, 127 if it is not found; 124 if `--timeout` expired, like timeout(1).\n"
+)
 
 _INTRODUCTION = """\
 # The command line

@@ -20,10 +20,11 @@ COLUMNS = (
     Column("HERE"),
     Column("WHAT", least=10),
 )
-_TEXT = """\
-`banger vm run --image NAME` builds what is not here, from Debian's signed
-packages: that takes some minutes. `banger image build` makes others of them;
-an image of a registry goes by its reference (`banger image pull`)."""
+_TEXT = (
+    "`banger vm run --image NAME` builds a missing image from Debian's signed\n"
+    "packages, which takes a few minutes. `banger image build` builds images with\n"
+    "other packages, `banger image pull` pulls from a registry."
+)
 
 
 def _configure(parser: Parser) -> None:

@@ -9,11 +9,12 @@ from banger.cli.app.parser import Parser
 from banger.cli.commands.artifacts import add_making, make_one
 from banger.cli.options.timings import add_timings
 
-_TEXT = """\
-The image has all files that the VM sees, but for what is mounted in it (/proc,
-/dev, /run ...) and what makes it itself: host name, machine-id, ssh host keys.
-How it is run is as for the VM's image. The VM goes on meanwhile: each file is
-as it is when it is read, so stop what writes a lot first."""
+_TEXT = (
+    "The image has all files of the VM except mounts (/proc, /dev, /run ...) and what\n"
+    "identifies the VM: host name, machine-id and ssh host keys. Its user, working\n"
+    "directory and entry point are those of the VM's image. The VM keeps running:\n"
+    "stop programs that write a lot first, since files are read one after the other."
+)
 
 
 def _configure(parser: Parser) -> None:

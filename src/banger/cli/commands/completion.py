@@ -79,10 +79,11 @@ complete -c banger -f -k -a '(__banger_complete)'
 
 SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
 
-_TEXT = """\
-Commands, options, names of VMs, images, kernels and snapshots, values and paths
-are completed. `banger completion install` writes the script to where the shell
-looks for it; without a second word that is the shell in $SHELL."""
+_TEXT = (
+    "Completes commands, options, values, paths and the names of VMs, images, kernels\n"
+    "and snapshots. `banger completion install` writes the script to where the shell\n"
+    "looks for it; the shell is the one in $SHELL unless named."
+)
 
 
 def _configure(parser: Parser) -> None:
@@ -98,7 +99,7 @@ def _completion(arguments: Namespace, context: Context) -> int:
         return _install(_require_known(shell), context)
     if arguments.install_for is not None:
         raise UsageError(
-            f"{arguments.install_for!r} is one argument too many.",
+            f"banger completion {arguments.shell} takes no argument {arguments.install_for!r}.",
             hint=f"banger completion install {arguments.install_for}",
         )
     context.out(SCRIPTS[_require_known(arguments.shell)].rstrip("\n"))
@@ -121,7 +122,7 @@ def _install(shell: str, context: Context) -> int:
         raise OperationFailed(
             f"{path} cannot be written: {error.strerror}.", hint=f"banger completion {shell}"
         ) from error
-    context.say(f"wrote {path}; shells that are started from now on use it")
+    context.say(f"wrote {path}; new shells will use it")
     if shell == "zsh":
         context.say(f"~/.zshrc needs, before compinit: fpath=({path.parent} $fpath)")
     return 0

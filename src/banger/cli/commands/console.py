@@ -18,9 +18,11 @@ DETACH = b"\x1d"
 
 HUNG_UP = 128 + signal.SIGHUP
 
-_TEXT = """\
-For a guest that cannot be reached otherwise, and to watch it boot. On the
-default image Enter opens a shell of root. One client at a time; ctrl-] lets go."""
+_TEXT = (
+    "Use it to watch a guest boot, or to reach one whose agent does not answer. On\n"
+    "the default image, press Enter for a root shell. One client at a time; ctrl-]\n"
+    "detaches."
+)
 
 
 def _configure(parser: Parser) -> None:
@@ -31,12 +33,12 @@ def _configure(parser: Parser) -> None:
 def _console(arguments: Namespace, context: Context) -> int:
     if not has_terminal():
         raise UsageError(
-            "The console needs a terminal: stdin or stdout is none.",
+            "The console needs a terminal: stdin or stdout is not one.",
             hint=f"banger vm logs --follow {arguments.ref}",
         )
     with context.client() as client:
         stream = client.stream("vm.console", {"ref": arguments.ref})
-    context.say(f"This is the console of {arguments.ref}. Press Enter; ctrl-] lets go of it.")
+    context.say(f"Attached to the console of {arguments.ref}. Press Enter; ctrl-] detaches.")
     signals = GuestSignals(stream, terminal=STDIN)
     with contextlib.closing(stream):
         try:
@@ -53,8 +55,8 @@ def _console(arguments: Namespace, context: Context) -> int:
             return gave_up.status
     if relay.stdin_ended:
         return HUNG_UP
-    how = "was let go of" if relay.end_key_typed else "has closed"
-    context.say(f"\nThe console {how}.")
+    end = "Detached from the console." if relay.end_key_typed else "The console has closed."
+    context.say(f"\n{end}")
     return 0
 
 

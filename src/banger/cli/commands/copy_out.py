@@ -52,7 +52,7 @@ def copy_out(params: Params, target: str, context: Context, *, quiet: bool) -> i
     say_left_out(done.left_out, context.say)
     if source.kind == "link" and not quiet:
         leads_to = printable(source.leads_to)
-        context.say(f"copied a symbolic link to {leads_to}; -L copies what it leads to")
+        context.say(f"copied a symbolic link to {leads_to}; -L copies its target")
     return 0
 
 

@@ -14,21 +14,22 @@ from banger.cli.commands.copy_out import copy_archive_out, copy_out
 
 STREAM = "-"
 
-_TEXT = """\
-Either SRC or DST is a path in a VM, written VM:PATH. A relative PATH is below
-the VM's workspace, else below the home of its user. A local path with a colon
-in it is written ./PATH.
-
-The rules are those of docker cp:
-  DST is missing             SRC gets that name; its parent must exist
-  DST is a directory         SRC is copied into it, under its own name
-  DST ends with /            DST must be a directory
-  SRC ends with /.           the content of the directory SRC is copied
-  SRC or DST is -            a tar archive from stdin, or to stdout
-
-Modes, times and links are kept. What is copied into a VM is owned by root.
-Nothing leaves DST, whatever the VM sends: devices, pipes and setuid bits are
-left out, and links that were there are not followed."""
+_TEXT = (
+    "Either SRC or DST is a path in a VM, written VM:PATH. A relative PATH starts at\n"
+    "the VM's workspace, or at its user's home if there is none. Write a local path\n"
+    "that contains a colon as ./PATH.\n"
+    "\n"
+    "The rules are those of docker cp:\n"
+    "  DST is missing             SRC gets that name; its parent must exist\n"
+    "  DST is a directory         SRC is copied into it, under its own name\n"
+    "  DST ends with /            DST must be a directory\n"
+    "  SRC ends with /.           the content of the directory SRC is copied\n"
+    "  SRC or DST is -            a tar archive from stdin, or to stdout\n"
+    "\n"
+    "Modes, times and links are kept. Files copied into a VM are owned by root.\n"
+    "Nothing is written outside DST, whatever the VM sends: devices, pipes and setuid\n"
+    "bits are left out, and existing links are not followed."
+)
 
 
 class VmPath:
@@ -50,12 +51,12 @@ def parse_place(text: str) -> VmPath | str:
 def _configure(parser: Parser) -> None:
     add = parser.add_argument
     add("source", metavar="SRC", help="file or directory to copy; VM:PATH, a local path, or -")
-    add("target", metavar="DST", help="where to; VM:PATH, a local path, or -")
+    add("target", metavar="DST", help="target; VM:PATH, a local path, or -")
     add(
         "-a",
         "--archive",
         action="store_true",
-        help="keep the numeric owners of what is copied into a VM",
+        help="keep numeric owners when copying into a VM",
     )
     add("-L", "--follow-link", action="store_true", help="follow SRC if it is a symbolic link")
     add("-q", "--quiet", action="store_true", help="no progress")
@@ -72,7 +73,7 @@ def _cp(arguments: Namespace, context: Context) -> int:
         )
     if isinstance(source, VmPath):
         if arguments.archive:
-            raise UsageError("--archive has a meaning only for copies into a VM.")
+            raise UsageError("--archive applies only to copies into a VM.")
         return _from_vm(source, str(arguments.target), arguments, context)
     if isinstance(target, VmPath):
         return _into_vm(str(arguments.source), target, arguments, context)
@@ -88,7 +89,7 @@ def _from_vm(source: VmPath, target: str, arguments: Namespace, context: Context
         return copy_out(params, target, context, quiet=arguments.quiet)
     if os.isatty(1):
         raise UsageError(
-            "An archive is not written to a terminal.",
+            "An archive cannot be written to a terminal.",
             hint=f"banger vm cp {shlex.quote(arguments.source)} - | tar t",
         )
     return copy_archive_out(params, context)
@@ -100,10 +101,10 @@ def _into_vm(source: str, target: VmPath, arguments: Namespace, context: Context
         follow = arguments.follow_link
         return copy_in(source, params, context, follow=follow, quiet=arguments.quiet)
     if arguments.follow_link:
-        raise UsageError("--follow-link has no meaning for an archive from stdin.")
+        raise UsageError("--follow-link does not apply to an archive from stdin.")
     if os.isatty(0):
         raise UsageError(
-            "An archive is not read from a terminal.",
+            "An archive cannot be read from a terminal.",
             hint=f"tar c FILE | banger vm cp - {shlex.quote(arguments.target)}",
         )
     return copy_archive_in(params, context)

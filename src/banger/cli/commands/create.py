@@ -13,11 +13,12 @@ from banger.cli.options.vm import add_ending, add_force, add_no_template, add_si
 from banger.cli.terminal.output import format_json
 from banger.cli.terminal.progress import Stages
 
-_TEXT = """\
-Ready means: the guest's agent answers and the image's init has settled.
-
-An entry point, of an image without an init, is started after each boot, and
-again when it fails; what it says is in `banger vm logs --console`."""
+_TEXT = (
+    "The VM is ready when the guest's agent answers and the image's init has settled.\n"
+    "\n"
+    "An entry point needs an image without an init. It is started after each boot and\n"
+    "restarted when it fails; its output is in `banger vm logs --console`."
+)
 
 
 def _configure(parser: Parser) -> None:
@@ -28,7 +29,12 @@ def _configure(parser: Parser) -> None:
     add = parser.add_argument
     add("--no-start", action="store_true", help="create the VM without starting it")
     add("--entrypoint", action="store_true", help="keep the image's entry point running")
-    add("--boot-timeout", metavar="TIME", type=duration_s, help="time for the VM to become ready")
+    add(
+        "--boot-timeout",
+        metavar="TIME",
+        type=duration_s,
+        help="time limit for the VM to become ready",
+    )
     add_timings(parser)
     add("--json", action="store_true", help="print JSON")
     add("-q", "--quiet", action="store_true", help="no progress; print the ID instead of the name")

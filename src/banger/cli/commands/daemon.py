@@ -55,7 +55,7 @@ def _run(_: Namespace, __: Context) -> int:
 
 def _stop(_: Namespace, context: Context) -> int:
     if not _end_daemon(context):
-        context.say("The daemon does not run.")
+        context.say("The daemon is not running.")
     return 0
 
 
@@ -122,18 +122,18 @@ def _restart(_: Namespace, context: Context) -> int:
         _end_daemon(context)
     except DaemonSilent as error:
         # VMs outlive the daemon; the next daemon finishes or undoes operations in progress.
-        context.say(f"{error.message} It is killed.")
+        context.say(f"{error.message} Killing it.")
         _kill(error.pid, context)
     with context.client() as client:
         status = client.call("daemon.status")
     assert isinstance(status, dict)
-    context.say(f"The daemon runs: pid {status['pid']}, version {status['version']}.")
+    context.say(f"The daemon is running: pid {status['pid']}, version {status['version']}.")
     return 0
 
 
 def _configure_logs(parser: Parser) -> None:
     parser.add_argument(
-        "-f", "--follow", action="store_true", help="follow: print new output as it comes"
+        "-f", "--follow", action="store_true", help="follow the log: print new output as it appears"
     )
     parser.add_argument(
         "-n",

@@ -23,7 +23,7 @@ def plan_command(client: Client, view: dict[str, Any], words: list[str]) -> list
     command = [*image["entrypoint"], *(words or image["cmd"])]
     if not command:
         raise InvalidRequest(
-            f"The image {view['image']} names nothing to run.",
+            f"The image {view['image']} has neither an entry point nor a command.",
             hint=f"banger vm run --image {view['image']} -- COMMAND",
         )
     return command

@@ -18,13 +18,14 @@ from banger.cli.commands.guest_command import (
     run_in_guest,
 )
 
-_EXEC_TEXT = """\
-Without -t or -T the command gets a terminal when stdin and stdout are
-terminals. Input that is a pipe or a file is passed on by itself.
-
-The exit status is the command's own; 128+N if signal N ended it; 126 if it
-cannot be executed, 127 if it is not found, 124 if its time was over, 125 for
-failures of banger."""
+_EXEC_TEXT = (
+    "Without -t or -T the command gets a terminal if stdin and stdout are terminals.\n"
+    "stdin is forwarded when it is a pipe or a file.\n"
+    "\n"
+    "The exit status is the command's own; 128+N if signal N ended it; 126 if it\n"
+    "cannot be executed, 127 if it is not found, 124 if it timed out, 125 for\n"
+    "failures of banger."
+)
 
 
 def _add_common(parser: Parser) -> None:

@@ -12,10 +12,11 @@ from banger.cli.options.vm import add_force
 from banger.cli.terminal.output import format_json
 from banger.cli.terminal.progress import Stages
 
-_TEXT = """\
-A fork has the memory, the programs and the disk of the VM as they are at this
-moment, and an identity and a network of its own: connections to the outside do
-not go on in it. The VM itself goes on, and neither sees what the other does."""
+_TEXT = (
+    "A fork starts with the VM's memory, processes and disk as they are now, and has\n"
+    "its own identity and network: connections to the outside are not carried over.\n"
+    "The VM keeps running, and neither sees later changes of the other."
+)
 
 
 def _configure(parser: Parser) -> None:

@@ -25,7 +25,7 @@ def _collect(arguments: Namespace, context: Context) -> int:
         what = "removed" if leftover["removed"] else "found"
         context.out(f"{what} {leftover['kind']} {printable(leftover['name'])}")
     if not found:
-        context.say("Nothing is left over.")
+        context.say("There are no leftovers.")
     return 0
 
 

@@ -17,7 +17,7 @@ COLOURS = {"ok": "32", "warn": "33", "fail": "31"}
 
 def _configure_doctor(parser: Parser) -> None:
     parser.add_argument("--json", action="store_true", help="print JSON")
-    parser.text = "It changes nothing. It exits with 6 when something that banger needs is missing."
+    parser.text = "Exits with status 6 if something that banger needs is missing."
 
 
 def _doctor(arguments: Namespace, context: Context) -> int:
@@ -48,7 +48,7 @@ def _doctor(arguments: Namespace, context: Context) -> int:
 
 def _verdict(*, ready: bool, install: str | None) -> str:
     verdict = "This host is ready." if ready else "This host is not ready."
-    return f"{verdict} What is missing is installed by:\n  {install}" if install else verdict
+    return f"{verdict} This installs what is missing:\n  {install}" if install else verdict
 
 
 def _mark(state: str) -> str:
@@ -62,7 +62,7 @@ def _configure_setup(parser: Parser) -> None:
     parser.add_argument(
         "--yes", action="store_true", help="run the command without asking (with sudo)"
     )
-    parser.text = "Without --yes it prints the command that installs what is missing, and stops."
+    parser.text = "Without --yes it only prints the command that installs what is missing."
 
 
 def _setup(arguments: Namespace, context: Context) -> int:

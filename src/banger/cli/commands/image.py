@@ -67,12 +67,13 @@ def _build(arguments: Namespace, context: Context) -> int:
     return make_one("image.build", params, arguments, context)
 
 
-_IMPORT_TEXT = """\
-FILE is an archive of `docker save`, an OCI layout (a directory) or archive, or
-a tar of a root file system; packed with gzip, zstd or not at all. With - it is
-read from stdin.
-
-Without NAME the image gets the archive's name for it, else the file's."""
+_IMPORT_TEXT = (
+    "FILE is a `docker save` archive, an OCI layout (directory or archive), or a tar\n"
+    "of a root file system; plain, or compressed with gzip or zstd. With - it is read\n"
+    "from stdin.\n"
+    "\n"
+    "Without NAME the image is named as in the archive, or else after FILE."
+)
 
 
 def _configure_import(parser: Parser) -> None:
@@ -117,11 +118,12 @@ def _path_for_daemon(file: str) -> str:
     return os.path.abspath(file)
 
 
-_LIST_TEXT = """\
-SIZE is the root file system's. UNIQUE is what the image alone takes of the
-disk: its root and the downloaded layers that no other image has; SHARED, the
-layers that others have, too. Layers are kept for the next pull. `banger image
-prune` removes them, and images without a name (-): another has it now."""
+_LIST_TEXT = (
+    "SIZE: of the root file system. UNIQUE: disk space that only this image uses, for\n"
+    "its root and for downloaded layers that no other image has. SHARED: layers that\n"
+    "other images have too. Layers are kept for later pulls; `banger image prune`\n"
+    "removes them, and images that lost their name to another (-)."
+)
 
 
 def _configure_list(parser: Parser) -> None:
@@ -173,12 +175,12 @@ def _describe(image: dict[str, Any]) -> str:
         "unique": format_bytes(image["unique_bytes"]),
         "shared": format_bytes(image["shared_bytes"]),
         **_describe_source(image["source"]),
-        **({"copied": "no: FILE is needed"} if image["external"] else {}),
+        **({"copied": "no, uses FILE"} if image["external"] else {}),
         **({"signed by": image["signed_by"]} if image["signed_by"] else {}),
         "init": image["init"] or "(none: the agent stays PID 1)",
         "user": image["user"] or "root",
         "workdir": image["workdir"] or "(the user's home)",
-        "runs": shlex.join([*image["entrypoint"], *image["cmd"]]) or "(nothing by itself)",
+        "runs": shlex.join([*image["entrypoint"], *image["cmd"]]) or "(no command)",
         "packages": len(image["packages"]),
         "created": format_age(time.time() - image["created_at"]) + " ago",
         "users": ", ".join(image["users"]) or "none",
@@ -192,7 +194,7 @@ def _describe(image: dict[str, Any]) -> str:
 
 def _describe_layer(layer: dict[str, Any]) -> str:
     others = layer["images"] - 1
-    shared = f"also of {others} other image{'s' if others > 1 else ''}" if others else ""
+    shared = f"shared with {others} other image{'s' if others > 1 else ''}" if others else ""
     facts = [shared, "" if layer["kept"] else "not kept"]
     size = format_bytes(layer["size_bytes"]).rjust(7)
     return "  ".join((layer["digest"][:19], size, ", ".join(filter(None, facts)))).rstrip()
@@ -206,7 +208,7 @@ def _describe_source(source: str) -> dict[str, str]:
 
 
 def _configure_delete(parser: Parser) -> None:
-    parser.text = "An image that has other names only loses the one that is given."
+    parser.text = "If the image has other names, only the given one is removed."
     add_refs(parser, what="IMAGE")
 
 

@@ -75,7 +75,7 @@ def _show(arguments: Namespace, context: Context) -> int:
 
 
 def _describe(kernel: dict[str, Any]) -> str:
-    name = kernel["name"] + ("" if kernel["current"] else " (replaced by another one)")
+    name = kernel["name"] + ("" if kernel["current"] else " (replaced)")
     lines = {
         "name": name,
         "version": kernel["version"],
@@ -84,7 +84,7 @@ def _describe(kernel: dict[str, Any]) -> str:
         "size": format_bytes(kernel["size_bytes"]),
         "source": kernel["source"],
         "agent": kernel["agent_version"],
-        "modules": "in the guest's /lib/modules" if kernel["tree"] else "none but built-in ones",
+        "modules": "in the guest's /lib/modules" if kernel["tree"] else "built-in only",
         "lacks": "; ".join(kernel["missed"]) or "nothing that guests need",
         "users": ", ".join(kernel["users"]) or "none",
         "created": format_age(time.time() - kernel["created_at"]) + " ago",
@@ -103,8 +103,8 @@ def _delete(arguments: Namespace, context: Context) -> int:
 def _configure_prune(parser: Parser) -> None:
     add_pruning(parser)
     parser.text = (
-        "An update of banger or of a package leaves the kernels before it, for the VMs\n"
-        "that boot them. Those that no VM uses go, with the templates made with them."
+        "After an update of banger or of a kernel package, older kernels are kept for the\n"
+        "VMs that boot them. This deletes those that no VM uses, with their templates."
     )
 
 

@@ -22,9 +22,9 @@ def _configure_pull(parser: Parser) -> None:
     add("--force", action="store_true", help="download again even if present")
     add_making(parser)
     parser.text = (
-        "At the URL is what `kernel import` takes: a kernel, or a Debian package or tar\n"
-        "that holds one. Nothing of it is used unless its sha256 is the given one.\n"
-        "Proxies are those of HTTP_PROXY, HTTPS_PROXY and NO_PROXY."
+        "The URL may point to anything that `kernel import` takes: a kernel, or a Debian\n"
+        "package or tar that contains one. It is used only if its sha256 matches.\n"
+        "HTTP_PROXY, HTTPS_PROXY and NO_PROXY are honoured."
     )
 
 
@@ -39,7 +39,7 @@ def _pull(arguments: Namespace, context: Context) -> int:
     }
     if wrong := [option for option, value in given.items() if value]:
         raise UsageError(
-            f"{' and '.join(wrong)} can be given with a URL only, and {arguments.name} is none.",
+            f"{arguments.name} is not a URL and does not take {' or '.join(wrong)}.",
             hint="banger kernel pull https://HOST/FILE --sha256 HEX",
         )
     params: dict[str, object] = {"name": arguments.name, "force": arguments.force}
@@ -49,7 +49,7 @@ def _pull(arguments: Namespace, context: Context) -> int:
 def _fetching(arguments: Namespace) -> dict[str, object]:
     if arguments.sha256 is None:
         raise UsageError(
-            "A file from a URL needs its sha256, from whoever publishes it.",
+            "A kernel from a URL needs the sha256 that its publisher states.",
             hint=f"banger kernel pull {arguments.name} --sha256 HEX",
         )
     params = {
@@ -65,13 +65,13 @@ def _fetching(arguments: Namespace) -> dict[str, object]:
 
 def _configure_import(parser: Parser) -> None:
     add = parser.add_argument
-    add("name", metavar="NAME", help="name of the result")
+    add("name", metavar="NAME", help="name of the kernel")
     text = "a bzImage, a vmlinux with PVH, or a Debian package or tar that holds a kernel"
     add("--kernel", required=True, metavar="FILE", help=text)
     add("--modules", metavar="DIR", help="module directory: /lib/modules/VERSION")
     add("--config", metavar="FILE", help="kernel configuration, if the kernel does not contain it")
     add_making(parser)
-    parser.text = "The files are copied. What guests need and it lacks is named."
+    parser.text = "The files are copied. A notice lists what guests need and the kernel lacks."
 
 
 def _import(arguments: Namespace, context: Context) -> int:
@@ -79,11 +79,13 @@ def _import(arguments: Namespace, context: Context) -> int:
     return make_one("kernel.import", params, arguments, context)
 
 
-_BUILD_TEXT = """\
-Everything that guests need is built in, and little else: it boots faster and
-takes less memory, but loads no modules. The source is Debian's signed package,
-unless another is given. It is compiled as you, by this host's compiler, at the
-lowest priority; that takes all processors for minutes, and 2 GB of disk."""
+_BUILD_TEXT = (
+    "The kernel has everything that guests need built in, and little else: it boots\n"
+    "faster and takes less memory, but loads no modules. The source is Debian's\n"
+    "signed package unless --source is given. It is compiled as your user by this\n"
+    "host's compiler at the lowest priority, which takes all CPUs for minutes and\n"
+    "2 GB of disk."
+)
 
 
 def _configure_build(parser: Parser) -> None:
@@ -91,7 +93,9 @@ def _configure_build(parser: Parser) -> None:
     add("--name", default="small", metavar="NAME", help="name of the kernel (default: small)")
     add("--source", metavar="PATH", help="kernel source tree, or a tar of one")
     add(
-        "--options", metavar="FILE", help="additional kernel options, lines such as CONFIG_XFS_FS=y"
+        "--options",
+        metavar="FILE",
+        help="additional kernel options, one per line, such as CONFIG_XFS_FS=y",
     )
     add_making(parser)
     parser.text = _BUILD_TEXT

@@ -179,10 +179,10 @@ def _ends(view: View) -> str | None:
     if view["ttl_s"]:
         rules.append(f"{format_duration(view['ttl_s'])} after its start")
     if view["auto_stop_s"]:
-        rules.append(f"when it was idle for {format_duration(view['auto_stop_s'])}")
+        rules.append(f"when idle for {format_duration(view['auto_stop_s'])}")
     text = ", or ".join(rules)
     if view["ends_at"]:
-        text += f": as things stand in {format_age(view['ends_at'] - time.time())}"
+        text += f": in {format_age(view['ends_at'] - time.time())} as things stand"
     return text
 
 

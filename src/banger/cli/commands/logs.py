@@ -14,18 +14,22 @@ from banger.cli.terminal.guest_text import copy_out
 def _configure(parser: Parser) -> None:
     parser.add_argument("ref", metavar="VM", help="name, ID or unique prefix")
     parser.add_argument(
-        "-f", "--follow", action="store_true", help="follow: print new output as it comes"
+        "-f", "--follow", action="store_true", help="follow the log: print new output as it appears"
     )
     parser.add_argument(
         "-n", "--tail", metavar="N", type=line_count, help="start with the last N lines"
     )
     which = parser.add_mutually_exclusive_group()
     which.add_argument(
-        "--console", dest="log", action="store_const", const="console", help="the serial console"
+        "--console",
+        dest="log",
+        action="store_const",
+        const="console",
+        help="the serial console (default)",
     )
     which.add_argument("--vmm", dest="log", action="store_const", const="vmm", help="the VMM's log")
     parser.set_defaults(log="console")
-    parser.text = "On a terminal, sequences that would steer it are left out."
+    parser.text = "On a terminal, control sequences in the log are left out."
 
 
 def _logs(arguments: Namespace, context: Context) -> int:

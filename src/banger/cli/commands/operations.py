@@ -70,10 +70,10 @@ def _load(context: Context) -> list[dict[str, Any]]:
 
 
 def _configure_cancel(parser: Parser) -> None:
-    add_refs(parser, what="ID", text="as `banger operations list` shows it, or its beginning")
+    add_refs(parser, what="ID", text="ID or unique prefix, as in `banger operations list`")
     parser.text = (
-        "Whoever asked for the operation is told that it was cancelled (exit status 130).\n"
-        "A stop, a kill and a delete cannot be cancelled: they are completed."
+        "The client of a cancelled operation exits with status 130. Stop, kill and delete\n"
+        "cannot be cancelled; they always complete."
     )
 
 

@@ -89,7 +89,7 @@ def _name(port: dict[str, Any]) -> str:
 
 def _configure_delete(parser: Parser) -> None:
     parser.add_argument("ref", metavar="VM", help="name, ID or unique prefix")
-    text = "[ADDRESS:]HOST[:GUEST][/udp] as banger vm port list has it, or GUEST"
+    text = "[ADDRESS:]HOST[:GUEST][/udp] as in banger vm port list, or GUEST"
     parser.add_argument("ports", nargs="+", metavar="PORT", type=published_name, help=text)
 
 

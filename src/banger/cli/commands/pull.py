@@ -17,16 +17,18 @@ if TYPE_CHECKING:
 
     from banger.client import Client
 
-_PULL_TEXT = """\
-REF is [HOST[:PORT]/]PATH[:TAG][@sha256:DIGEST], by Docker's rules: without a
-host it is of Docker Hub, without a tag it is `latest`. What `docker login` has
-stored is used, credential helpers too; so are HTTP_PROXY, HTTPS_PROXY and
-NO_PROXY. Mirrors, registries without TLS and keys that images have to be signed
-with can be set in the configuration (registries)."""
-_PRUNE_TEXT = """\
-An image loses its name when another is pulled or built under it; those that no
-VM uses are deleted, with the templates that were made from them. Downloads that
-are kept for the next pull go, too."""
+_PULL_TEXT = (
+    "REF is [HOST[:PORT]/]PATH[:TAG][@sha256:DIGEST], as with Docker: the default\n"
+    "host is Docker Hub, the default tag `latest`. Credentials of `docker login` and\n"
+    "of credential helpers are used; HTTP_PROXY, HTTPS_PROXY and NO_PROXY are\n"
+    "honoured. Mirrors, registries without TLS and required signatures are set in the\n"
+    "configuration (registries)."
+)
+_PRUNE_TEXT = (
+    "An image loses its name when another is pulled or built under that name. Images\n"
+    "without a name that no VM uses are deleted, with their templates and the\n"
+    "downloads kept for later pulls."
+)
 
 
 def _configure_pull(parser: Parser) -> None:
@@ -48,7 +50,9 @@ def _pull(arguments: Namespace, context: Context) -> int:
 
 def _configure_prune(parser: Parser) -> None:
     add = parser.add_argument
-    add("-a", "--all", action="store_true", help="all images that no VM uses, named ones too")
+    add(
+        "-a", "--all", action="store_true", help="delete all images that no VM uses, named ones too"
+    )
     add("-f", "--force", action="store_true", help="do not ask")
     add("--dry-run", action="store_true", help="print the digests to delete; do nothing")
     parser.text = _PRUNE_TEXT
@@ -73,7 +77,9 @@ def _prune(arguments: Namespace, context: Context) -> int:
         done = "to be freed" if arguments.dry_run else "freed"
         context.say(f"downloads: {format_bytes(found['blob_bytes'])} {done}")
     if is_empty:
-        context.say("Every image is used or named, and no downloads are kept.")
+        context.say(
+            "Nothing to delete: every image is in use or has a name, and no downloads are kept."
+        )
     return 0
 
 

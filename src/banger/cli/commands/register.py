@@ -9,12 +9,13 @@ from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.commands.artifacts import add_making, make_one
 
-_REGISTER_TEXT = """\
-FILE is a squashfs, such as mksquashfs makes; it stays where it is and is only
-read. When it has changed or is gone, VMs of the image are not started. What
-else holds a root file system can be imported (banger image import).
-
-`banger image delete` only forgets it."""
+_REGISTER_TEXT = (
+    "FILE is a squashfs file, as made by mksquashfs. It stays where it is and is only\n"
+    "read; once it is changed or deleted, VMs of the image no longer start. Use\n"
+    "`banger image import` for other formats.\n"
+    "\n"
+    "`banger image delete` leaves FILE alone."
+)
 
 
 def _configure_register(parser: Parser) -> None:
@@ -37,7 +38,7 @@ def _configure_promote(parser: Parser) -> None:
     add = parser.add_argument
     add("ref", metavar="IMAGE", help="name, digest or unique prefix")
     add_making(parser)
-    parser.text = "The file that was registered stays where it is and is needed no longer."
+    parser.text = "The registered file stays where it is but is no longer needed."
 
 
 def _promote(arguments: Namespace, context: Context) -> int:

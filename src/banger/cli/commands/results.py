@@ -37,7 +37,7 @@ def describe_kept(name: str, branch: str) -> str:
     # The name itself may have caused the failure, so suggest another name.
     other = printable(branch.replace("/", "-"))
     return (
-        f"The result is in the VM {name}, which is kept; once this is mended: "
+        f"The VM {name} is kept because it holds the result; to fetch it once this is fixed: "
         f"banger vm workspace export {name} --branch {other} --include-uncommitted"
     )
 

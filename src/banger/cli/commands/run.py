@@ -33,29 +33,30 @@ if TYPE_CHECKING:
 
     from banger.client import Client
 
-_TEXT = """\
-The exit status is the command's own; 128+N if signal N ended it; 126 if it
-cannot be executed, 127 if it is not found, 124 if its time was over, 125 for
-failures of banger.
-
-When its --ttl is over the VM is stopped, or with --rm deleted, and the command
-with it.
-
-Without a command: a login shell, which needs a terminal. With --entrypoint what
-the image's maker meant to be run, as `docker run` does: its entry point, with
-the words after -- or else the image's own. With --detach, too, the VM is left
-with that running, as `banger vm create --entrypoint` does.
-
-With --fork the VM is prepared once, then N independent VMs go on from there and
-run the command side by side, without input; {n} in its words is the number of
-the fork, 1 to N. Each result is kept as branch banger/NAME-n of the repository,
-committed or not; a table tells what came of each. The exit status is 0 if all
-are, else that of the first fork that failed. Without a PATH there is no result
-to keep, and the VMs are deleted.
-
-With --rm and --branch NAME what the VM holds at the end, committed or not, is
-brought back as the branch NAME before the VM is deleted. A VM whose result
-could not be brought back is never deleted."""
+_TEXT = (
+    "The exit status is the command's own; 128+N if signal N ended it; 126 if it\n"
+    "cannot be executed, 127 if it is not found, 124 if it timed out, 125 for\n"
+    "failures of banger.\n"
+    "\n"
+    "When --ttl expires the VM is stopped, or deleted with --rm, even if the command\n"
+    "is still running.\n"
+    "\n"
+    "Without a command, opens a login shell, which needs a terminal. With\n"
+    "--entrypoint, runs the image's entry point as `docker run` does; words after --\n"
+    "replace the image's command. With --detach as well, the entry point keeps\n"
+    "running in the VM, as with `banger vm create --entrypoint`.\n"
+    "\n"
+    "With --fork the VM is prepared once, then N independent forks run the command in\n"
+    "parallel, without stdin; {n} in the command is the number of the fork, 1 to N.\n"
+    "Each result, committed or not, becomes the branch banger/NAME-n of the\n"
+    "repository; a table shows how each fork ended. The exit status is 0 if all\n"
+    "succeeded, else that of the first fork that failed. Without a PATH there is no\n"
+    "result to keep, and the VMs are deleted.\n"
+    "\n"
+    "With --rm and --branch NAME the result, committed or not, becomes the branch\n"
+    "NAME of the repository before the VM is deleted. A VM whose result could not be\n"
+    "fetched is never deleted."
+)
 
 FOR_PATH = ("branch", "from_ref", "include_untracked", "guest_path")
 FOR_COMMAND = ("rm", "timeout", "env", "fork")

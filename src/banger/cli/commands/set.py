@@ -10,15 +10,16 @@ from banger.cli.app.usage import UsageError
 from banger.cli.options.targets import add_refs, each_target
 from banger.cli.options.vm import add_labels, add_shape, shape_params
 
-_TEXT = """\
-Name and labels change at once. The other values of a VM that runs change when
-it boots next (banger vm restart VM); you are told which."""
+_TEXT = (
+    "Name and labels change at once. Other values of a running VM change at its next\n"
+    "boot (banger vm restart VM); a notice lists them."
+)
 
 
 def _configure(parser: Parser) -> None:
     add_refs(parser)
     add = parser.add_argument
-    add_shape(parser, disk="new size of its own disk, which can only grow: 16G")
+    add_shape(parser, disk="new size of the data disk, such as 16G; it can only grow")
     add_labels(parser)
     add(
         "--no-label",

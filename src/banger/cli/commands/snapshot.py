@@ -48,7 +48,7 @@ def _configure_create(parser: Parser) -> None:
     )
     add("--json", action="store_true", help="print JSON")
     add("-q", "--quiet", action="store_true", help="no progress; print the ID instead of the name")
-    parser.text = "The VM goes on meanwhile, but for a moment."
+    parser.text = "The VM keeps running, except for a brief pause."
 
 
 def _create(arguments: Namespace, context: Context) -> int:
@@ -103,7 +103,7 @@ def _configure_restore(parser: Parser) -> None:
     parser.add_argument("name", metavar="NAME", help="name or ID of the snapshot")
     parser.add_argument("-q", "--quiet", action="store_true", help="no progress")
     add_force(parser)
-    parser.text = "What the VM did since then is lost, in its memory and on its disk."
+    parser.text = "Later changes, in memory and on disk, are lost."
 
 
 def _restore(arguments: Namespace, context: Context) -> int:
@@ -116,7 +116,7 @@ def _restore(arguments: Namespace, context: Context) -> int:
         assert isinstance(view, dict)
         if view.get("notice"):
             context.say(f"banger: {view['notice']}")
-        stages.say(f"put {view['name']} back to {arguments.name}")
+        stages.say(f"restored {view['name']} to {arguments.name}")
     return 0
 
 

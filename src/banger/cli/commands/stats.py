@@ -54,14 +54,14 @@ NOTHING: Mapping[str, Any] = {
 
 def _configure(parser: Parser) -> None:
     add = parser.add_argument
-    add("refs", nargs="*", metavar="VM", help="VMs to show (default: all that run or are paused)")
+    add("refs", nargs="*", metavar="VM", help="VMs to show (default: all running and paused VMs)")
     add("-f", "--follow", action="store_true", help="refresh every 2 s until ctrl-C")
     add("--json", action="store_true", help="print JSON; with --follow one line per refresh")
     parser.text = (
         f"CPU: percent of one core, over {INTERVAL_S:g} s ({FOLLOW_INTERVAL_S:g} s with -f).\n"
-        "MEMORY: of the host's. PRIVATE is what no other VM has, SHARED what others have\n"
-        "as well, such as what is still as in the template. TOTAL counts it once.\n"
-        "DISK: what the data disk takes, and its size. AGENT: how long it took to answer."
+        "MEMORY: on the host. PRIVATE is used by this VM only; SHARED is also used by\n"
+        "others, such as unchanged memory of a template. TOTAL counts it once.\n"
+        "DISK: space used by the data disk, and its size. AGENT: its response time."
     )
 
 

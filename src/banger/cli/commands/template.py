@@ -43,7 +43,8 @@ def _configure_build(parser: Parser) -> None:
     add_shape(parser, has_defaults=True)
     add_making(parser)
     parser.text = (
-        "VMs of the same shape start from it.\n`vm run` and `vm create` make it by themselves."
+        "New VMs of this image and size then start from it instead of booting. `vm run`\n"
+        "and `vm create` build it when needed."
     )
 
 

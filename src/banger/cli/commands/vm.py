@@ -35,7 +35,7 @@ def _configure_start(parser: Parser) -> None:
 def _configure_delete(parser: Parser) -> None:
     _configure(parser)
     parser.add_argument("-f", "--force", action="store_true", help="ignore VMs that do not exist")
-    parser.text = "Nothing is asked: neither of a VM that runs, nor of its disk and snapshots."
+    parser.text = "Asks nothing, even for a running VM. Its disk and snapshots are deleted too."
 
 
 def _configure_stop(parser: Parser) -> None:
@@ -47,8 +47,8 @@ def _configure_stop(parser: Parser) -> None:
         help="time to shut down before the VM is killed (default: 60s)",
     )
     parser.text = (
-        "Nearly all of that time is for a guest to write to disk what it holds back. You\n"
-        "are told if it was not enough and a guest's last writes may be missing."
+        "Most of that time is for the guest to flush its data to disk. A notice says if\n"
+        "the time was too short and the last writes may be missing."
     )
 
 
@@ -104,7 +104,7 @@ def _configure_prune(parser: Parser) -> None:
     parser.add_argument(
         "--dry-run", action="store_true", help="print the IDs to delete; do nothing"
     )
-    parser.text = "The ids of what was deleted are printed."
+    parser.text = "Prints the IDs of the deleted VMs."
 
 
 def _prune(arguments: Namespace, context: Context) -> int:
@@ -122,7 +122,7 @@ def _prune(arguments: Namespace, context: Context) -> int:
         for vm_id in ids:
             context.out(vm_id)
     if not ids:
-        context.say("Every VM runs, or there is none.")
+        context.say("There are no VMs to delete.")
     return 0
 
 
@@ -132,7 +132,7 @@ def _describe(ids: list[str], client: Client) -> list[str]:
     assert isinstance(views, list)
     now = time.time()
     return [
-        f"  {view['name']} ({view['state']}, made {format_age(now - view['created_at'])} ago)"
+        f"  {view['name']} ({view['state']}, created {format_age(now - view['created_at'])} ago)"
         for view in views
         if view["id"] in ids
     ]

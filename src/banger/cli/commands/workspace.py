@@ -82,8 +82,8 @@ def _configure_export(parser: Parser) -> None:
     )
     add("--json", action="store_true", help="print JSON (with --branch)")
     parser.text = (
-        "The patch holds everything that changed in the guest since the repository was\n"
-        "put in, committed or not. Apply it with `git apply`."
+        "The patch has everything that changed in the guest since the repository was\n"
+        "copied in, committed or not. Apply it with `git apply`."
     )
 
 
@@ -93,10 +93,10 @@ def _export(arguments: Namespace, context: Context) -> int:
     if arguments.branch and arguments.since_commit:
         raise UsageError("--branch and --since-commit exclude each other.")
     if arguments.json and not arguments.branch:
-        raise UsageError("--json needs --branch: a patch is no JSON.")
+        raise UsageError("--json needs --branch: a patch is not JSON.")
     if arguments.include_uncommitted and not arguments.branch:
         raise UsageError(
-            "--include-uncommitted needs --branch: the patch has everything anyway.",
+            "--include-uncommitted needs --branch: a patch has uncommitted changes anyway.",
             hint="--branch NAME --include-uncommitted",
         )
     if arguments.branch:
@@ -140,8 +140,8 @@ def _export_branch(arguments: Namespace, context: Context) -> int:
         context.say(f"branch {printable(done['branch'])}: {count} {commits}, {done['commit'][:12]}")
         if done["uncommitted"]:
             context.say(
-                f"Not in it: {done['uncommitted']} changed or untracked in the guest "
-                "(--include-uncommitted puts them in)."
+                f"Not included: {done['uncommitted']} changed or untracked in the guest "
+                "(--include-uncommitted adds them)."
             )
     return 0
 

@@ -53,7 +53,8 @@ def confirm_deletion(what: str, command: str, context: Context) -> bool:
     """
     if not sys.stdin.isatty():
         raise UsageError(
-            "There is no terminal to ask on; --force deletes unasked.", hint=f"{command} --dry-run"
+            "There is no terminal to ask on; --force deletes without asking.",
+            hint=f"{command} --dry-run",
         )
     sys.stderr.write(f"Delete {what}? [y/N] ")
     sys.stderr.flush()

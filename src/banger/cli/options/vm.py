@@ -64,7 +64,10 @@ def add_force(parser: Parser) -> None:
 
 
 def add_shape(
-    parser: Parser, *, disk: str = "size of its own disk, sparse: 8G", has_defaults: bool = False
+    parser: Parser,
+    *,
+    disk: str = "size of the data disk, such as 8G; sparse",
+    has_defaults: bool = False,
 ) -> None:
     """Add the options that `vm set` has too; for a new VM, settings are their defaults."""
 
@@ -72,7 +75,7 @@ def add_shape(
         return f"{what} (default: setting {setting})" if has_defaults else what
 
     vcpu = text("virtual CPUs", "vm_defaults.vcpu")
-    memory = text("512M, 2G; a bare number is MiB", "vm_defaults.memory_mib")
+    memory = text("memory, such as 512M or 2G; a bare number is MiB", "vm_defaults.memory_mib")
     network = text(" or ".join(network_words()), "network")
     add = parser.add_argument
     add("--vcpu", type=values.count, metavar="N", help=vcpu)

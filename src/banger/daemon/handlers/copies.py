@@ -59,5 +59,5 @@ async def _sent(stream: Stream) -> AsyncGenerator[bytes, None]:
         elif parse_control(untrusted_payload) == {"eof": True}:
             return
         else:
-            raise InvalidRequest("A control frame says nothing that is known.")
+            raise InvalidRequest("The control frame is unknown.")
     raise Cancelled("The client left.")

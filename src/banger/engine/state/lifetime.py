@@ -95,12 +95,12 @@ def plan_ending(
 def say_left(spec: VmSpec, ending: NextEnd) -> str:
     """Return what is going to happen to a VM, for its user."""
     verb = "deleted" if spec.ending.ephemeral else "stopped"
-    why = "its time to live is over then" if ending.by == "ttl" else "unless somebody uses it"
-    return f"It is {verb} in {max(round(ending.left_s), 0)} s: {why}."
+    why = ": its time to live expires" if ending.by == "ttl" else " unless it is used"
+    return f"It will be {verb} in {max(round(ending.left_s), 0)} s{why}."
 
 
 def say_why(spec: VmSpec, ending: NextEnd) -> str:
     """Return why a VM ended, as its user is told."""
     if ending.by == "ttl":
-        return f"Its time to live of {format_duration(spec.ending.ttl_s or 0)} was over."
-    return f"Nobody had used it for {format_duration(spec.ending.auto_stop_s or 0)}."
+        return f"Its time to live of {format_duration(spec.ending.ttl_s or 0)} expired."
+    return f"It was idle for {format_duration(spec.ending.auto_stop_s or 0)}."

@@ -34,7 +34,7 @@ async def get_vm(engine: Engine, untrusted_ref: str) -> VmRecord:
         VmAmbiguous: several; the message lists them.
     """
     if not untrusted_ref:
-        raise InvalidRequest("An empty text names no VM.", hint="banger vm list")
+        raise InvalidRequest("The name of the VM is empty.", hint="banger vm list")
     records = {
         record.id: correct_record(engine, record)
         for record in await engine.database.read_kept(store.load_vms)
@@ -47,7 +47,7 @@ async def get_vm(engine: Engine, untrusted_ref: str) -> VmRecord:
         raise VmNotFound(f"There is no VM {untrusted_ref}.", hint=hint)
     if len(matches) > 1:
         candidates = ", ".join(f"{name} ({vm_id})" for vm_id, name in matches)
-        raise VmAmbiguous(f"{untrusted_ref} may be any of: {candidates}.")
+        raise VmAmbiguous(f"{untrusted_ref} is ambiguous: {candidates}.")
     engine.operations.concerns(matches[0][0])
     return records[matches[0][0]]
 

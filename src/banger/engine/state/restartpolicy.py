@@ -27,7 +27,7 @@ FIRST_WAIT_S = 1.0
 LAST_WAIT_S = 60.0
 LIMIT = 10
 """Restarts in a row before giving up; the waits between them add up to five minutes."""
-GIVEN_UP = f"The VM was restarted {LIMIT} times in a row; it is not restarted any more."
+GIVEN_UP = f"The VM was restarted {LIMIT} times in a row; it will not be restarted again."
 STEADY_S = 60.0
 """A VM that ran this long counts as started well."""
 

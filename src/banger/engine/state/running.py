@@ -119,7 +119,7 @@ class OperationTable:
             raise OperationNotFound(
                 f"No operation {untrusted_ref} is in progress."
                 if not found
-                else f"{untrusted_ref} may be any of {len(found)} operations.",
+                else f"{untrusted_ref} is ambiguous: {len(found)} operations match.",
                 hint="banger operations list",
             )
         return found[0]
@@ -134,8 +134,8 @@ async def cancel_running(running: Running) -> None:
     operation, task = running.operation, running.task
     if not running.is_cancellable:
         raise NotCancellable(
-            f"{operation.method} ({operation.id}) cannot be cancelled: "
-            "once it has begun it is completed."
+            f"{operation.method} ({operation.id}) cannot be cancelled: once started, it runs "
+            "to completion."
         )
     task.cancel()
     await asyncio.wait({task})

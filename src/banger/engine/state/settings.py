@@ -62,7 +62,7 @@ class SettingsInForce:
             self._values = load_file(self._path)
         except ConfigInvalid as error:
             self.fault = error
-            log.warning("the settings of before stay in force: %s", error.message)
+            log.warning("the previous settings stay in effect: %s", error.message)
             return
         self.fault = None
         self._decided.clear()

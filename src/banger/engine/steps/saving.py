@@ -54,8 +54,8 @@ async def save_machine(machine: Machine, folder: Path) -> None:
     if handle.fingerprint != await driver.fingerprint():
         # An upgrade while it ran: its state would be taken for one of the new VMM's (D5).
         raise SnapshotUnusable(
-            f"The VM runs in another {driver.name} than the one that is installed now.",
-            hint="stop it and start it (banger vm stop, banger vm start)",
+            f"The VM runs in a different {driver.name} than the one installed now.",
+            hint=f"banger vm restart {machine.record.spec.name}",
         )
     with contextlib.suppress(FileNotFoundError):
         state.unlink()  # of an earlier try

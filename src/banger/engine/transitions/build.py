@@ -119,7 +119,7 @@ async def _quiesce(connection: guest.GuestConnection) -> None:
         await guest.identify(connection, emptied, deadline_s=QUIESCE_DEADLINE_S)
         status = 0
     if status != 0:
-        raise VmmFailed("What a template must not hold could not be removed from the guest.")
+        raise VmmFailed("The host keys and random seeds of the guest could not be removed.")
     await guest.sync(connection, deadline_s=QUIESCE_DEADLINE_S)
 
 

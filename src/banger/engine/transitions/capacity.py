@@ -88,9 +88,9 @@ def require_room(
     )
     allowed = f" (overcommitted {overcommit} times)" if overcommit > 1 else ""
     raise NotEnoughMemory(
-        f"{format_size(wanted_mib)} of memory are needed; the host has "
+        f"{format_size(wanted_mib)} of memory is needed; the host has "
         f"{format_size(available_mib)} available{allowed}{others}.",
-        hint="banger vm list, and stop one; or less --memory; or --force",
+        hint="banger vm stop VM, a smaller --memory, or --force",
     )
 
 
@@ -107,8 +107,8 @@ def require_processors(vcpu: int, *, force: bool) -> None:
     most = max(FEW_PROCESSORS, 2 * cores)
     if vcpu > most and not force:
         raise NotEnoughProcessors(
-            f"{vcpu} virtual CPUs are too many for this host, which has {cores}; "
-            f"up to {most} are possible.",
+            f"{vcpu} virtual CPUs are too many for this host, which has {cores}; the limit "
+            f"is {most}.",
             hint=f"--vcpu {cores}, or --force",
         )
 

@@ -23,7 +23,7 @@ from banger.plan.lifecycle import plan_kill, plan_stop
 STOP_DEADLINE_S = 60.0
 """For the flush of the guest's data and its orderly shutdown; the VMM is ended after that."""
 UNFLUSHED = "The guest did not confirm that its data was flushed; its last writes may be missing."
-UNSAVED = "The file system of the database is full: that the VM has ended is not saved yet."
+UNSAVED = "The file system of the database is full; the VM has ended, but that is not saved yet."
 
 
 async def stop_held(

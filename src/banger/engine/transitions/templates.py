@@ -95,7 +95,7 @@ async def _find_intact(engine: Engine, op: Operation, key: str) -> Template | No
     try:
         found = await asyncio.to_thread(templates.find_template, engine.layout, key)
     except TemplateUnusable as error:
-        op.note("notice", f"{error.message} It is removed.")
+        op.note("notice", f"{error.message} It was removed.")
         await drain_template(engine, key)
         await asyncio.to_thread(templates.remove_template, engine.layout, key)
         return None

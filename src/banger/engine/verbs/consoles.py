@@ -33,7 +33,8 @@ async def open_console(engine: Engine, ref: str) -> AsyncIterator[Console]:
         )
     if runtime.console_taken:
         raise ConsoleTaken(
-            f"Somebody is at the console of {name} already.", hint=f"banger vm logs -f {name}"
+            f"Another client is attached to the console of {name}.",
+            hint=f"banger vm logs -f {name}",
         )
     runtime.console_taken = True
     try:

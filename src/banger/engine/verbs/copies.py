@@ -151,7 +151,7 @@ async def _open_place(engine: Engine, ref: str, untrusted_path: str) -> _Place:
 def _require_copyable(file: GuestFile, place: _Place) -> None:
     if posixpath.normpath(file.path) == "/":
         raise InvalidRequest(
-            "The root of a VM is copied as an image, not as files.",
+            "The root directory of a VM cannot be copied as files, only saved as an image.",
             hint=f"banger vm commit {place.vm} IMAGE",
         )
     if file.kind == "other":

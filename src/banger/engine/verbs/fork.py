@@ -88,7 +88,9 @@ async def _view_all(engine: Engine, records: list[VmRecord]) -> list[VmView]:
 async def _choose_names(engine: Engine, source: VmRecord, params: VmFork) -> list[str]:
     """Return the forks' names: those that were asked for, or the next that are free."""
     if params.number not in FORKS:
-        raise InvalidRequest(f"{params.number} forks: 1 to {FORKS[-1]} are possible.", hint="-n 4")
+        raise InvalidRequest(
+            f"{params.number} forks are not possible: 1 to {FORKS[-1]} are.", hint="-n 4"
+        )
     if params.name is not None:
         names = [parse_vm_name(f"{params.name}-{n}") for n in range(1, params.number + 1)]
         for name in names:

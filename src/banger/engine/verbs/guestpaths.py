@@ -45,7 +45,7 @@ async def parse_guest_path(
     name = posixpath.normpath(b"/" + typed.lstrip(b"/"))
     last = posixpath.basename(typed)
     if len(name) > PATH_BYTES_MAX or max(map(len, name.split(b"/"))) > COMPONENT_BYTES_MAX:
-        raise InvalidRequest("The path is longer than any in a guest can be.")
+        raise InvalidRequest("The path is too long for a guest.")
     return GuestPath(name, is_directory=last in (b"", b".", b".."), is_content=last == b".")
 
 

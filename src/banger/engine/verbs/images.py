@@ -169,12 +169,12 @@ async def _renewed(
     if recipe.name in engine.failed_recipes:
         op.note("notice", f"{image.name} is older than its recipe.")
         return image
-    op.note("notice", f"The recipe of {image.name} has changed; the image is built anew.")
+    op.note("notice", f"The recipe of {image.name} has changed; the image is rebuilt.")
     try:
         return await _build(engine, recipe, op.progress)
     except (HostNotReady, ToolFailed, DeadlineExceeded) as error:
         engine.failed_recipes.add(recipe.name)
-        op.note("notice", f"{image.name} could not be built, the old one is used: {error.message}")
+        op.note("notice", f"{image.name} could not be built; using the old one: {error.message}")
         return image
 
 

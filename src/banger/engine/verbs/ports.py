@@ -77,7 +77,7 @@ async def remove_port(engine: Engine, params: PortRemove) -> PublishedPort:
         )
     if len(found) > 1:
         candidates = ", ".join(_name(each) for each in found)
-        raise InvalidRequest(f"{params.port} may be any of: {candidates}.")
+        raise InvalidRequest(f"{params.port} is ambiguous: {candidates}.")
     await _remove(engine, record, found[0])
     return await _view(record, found[0], None)
 

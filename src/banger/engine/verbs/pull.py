@@ -127,7 +127,7 @@ async def _pull(
     # Before anything of it is looked at, also of what is here: the policy may be younger.
     signer = await work.require_signature(resolved)
     signed_by = str(signer) if signer else ""
-    tell("looking for it here")
+    tell("looking for a local copy")
     known = await asyncio.to_thread(_find_by_source, engine, origin, platform)
     async with engine.removals:  # What was found may be gone; while it gets its name it stays.
         if known is not None and images.find_image(engine.layout, known.digest) is not None:

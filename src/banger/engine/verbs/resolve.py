@@ -175,19 +175,22 @@ def _driver(params: VmCreate, settings: Settings) -> str:
 def _require_platform(image: Image) -> None:
     here = host_platform()
     if image.platform and not is_for(parse_platform(image.platform), here):
-        raise ImageUnsupported(f"The image {image.name} is for {image.platform}, this host {here}.")
+        raise ImageUnsupported(
+            f"The image {image.name} is for {image.platform}; this host is {here}."
+        )
 
 
 def _entrypoint(image: Image) -> tuple[str, ...]:
     if image.init is not None:
         raise InvalidRequest(
-            f"The image {image.name} has an init, which starts what is to run.",
+            f"The image {image.name} has an init, which decides what to run.",
             hint=f"banger vm create --image {image.name}",
         )
     command = (*image.entrypoint, *image.cmd)
     if not command:
         raise InvalidRequest(
-            f"The image {image.name} names nothing to run.", hint=f"banger image show {image.name}"
+            f"The image {image.name} has neither an entry point nor a command.",
+            hint=f"banger image show {image.name}",
         )
     return command
 

@@ -86,8 +86,8 @@ def _change_shape(record: VmRecord, params: VmSet) -> Shape:
     require_sizes(vcpu=shape.vcpu, memory_mib=shape.memory_mib, disk_mib=shape.disk_mib)
     if shape.disk_mib < spec.shape.disk_mib:
         raise InvalidRequest(
-            f"The disk of {spec.name} has {format_size(spec.shape.disk_mib)} and can only grow; "
-            f"{format_size(shape.disk_mib)} are less.",
+            f"The disk of {spec.name} has {format_size(spec.shape.disk_mib)} and can only "
+            f"grow; {format_size(shape.disk_mib)} is smaller.",
             hint=f"banger vm set {spec.name} --disk {-(-spec.shape.disk_mib // 512)}G",
         )
     return shape
@@ -108,4 +108,4 @@ def _describe_waiting(record: VmRecord, params: VmSet) -> str | None:
         ]
     if not waiting:
         return None
-    return f"Changes when {record.spec.name} is restarted: {', '.join(waiting)}."
+    return f"Takes effect when {record.spec.name} is restarted: {', '.join(waiting)}."

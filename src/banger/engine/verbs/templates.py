@@ -39,7 +39,9 @@ async def build_template_now(engine: Engine, op: Operation, params: TemplateBuil
     for view in await list_templates(engine):
         if view.key == template.key:
             return view
-    raise TemplateNotFound("The template was removed at once: the cache is too small.")
+    raise TemplateNotFound(
+        "The template was removed at once: it is larger than the template cache."
+    )
 
 
 async def list_templates(engine: Engine) -> list[TemplateView]:
@@ -67,7 +69,7 @@ async def delete_template(engine: Engine, params: TemplateRef) -> Deleted:
         raise TemplateNotFound(f"There is no template {params.ref}.", hint="banger template list")
     if len(matches) > 1:
         raise InvalidRequest(
-            f"{params.ref} may be any of: {', '.join(key[:12] for key in matches)}."
+            f"{params.ref} is ambiguous: {', '.join(key[:12] for key in matches)}."
         )
     (key,) = matches
     busy = engine.pins.get(template_origin(key), [])

@@ -26,7 +26,7 @@ from banger.vmm.driver import VmmHandle
 AGENT_DEADLINE_S = 2.0
 INTERVAL_MAX_S = 60.0
 NO_ANSWER = "Its agent does not answer."
-NO_LOOK = "The host does not let us look into its memory."
+NO_LOOK = "The host does not allow banger to read its memory usage."
 
 
 @dataclass(frozen=True, kw_only=True)
