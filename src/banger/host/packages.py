@@ -116,6 +116,7 @@ TESTS: tuple[Tool, ...] = (
         ("iproute2", "iproute", "iproute2", "iproute2", "iproute2"),
         required=False,
     ),
+    Tool("curl", "is what links and ports are tried with", ("curl",) * 5, required=False),
     Tool("tmux", "is the terminal in which progress is tested", ("tmux",) * 5, required=False),
     Tool("zsh", "is a shell whose completion is tested", ("zsh",) * 5, required=False),
     Tool("fish", "is a shell whose completion is tested", ("fish",) * 5, required=False),

@@ -70,6 +70,7 @@ def picture(top: Path) -> Picture:
     found: Picture = {}
     first: dict[int, str] = {}
     for directory, names, files in os.walk(os.fsencode(top)):
+        names.sort()  # else which name is a file's first depends on the file system
         for name in sorted(names + files):
             path = os.path.join(directory, name)
             relative = repr(os.path.relpath(path, os.fsencode(top)))

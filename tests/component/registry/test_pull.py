@@ -15,6 +15,7 @@ from banger.images.registry import trim_blobs
 from banger.model.registries import Registries, RegistrySettings
 from tests.component.registry.conftest import Stocked
 from tests.component.registry.pulling import Puller, a_puller, run
+from tests.support.installations import wait_for
 from tests.support.registries import free_port
 
 ARM64 = Platform(os="linux", architecture="arm64")
@@ -106,6 +107,9 @@ def test_two_pulls_of_one_image_download_once(stocked: Stocked, tmp_path: Path) 
             before = count_blob_requests(stocked, digest)
             references = [f"{stocked.address}/test/x:{tag}" for tag in ("image", "image", "sister")]
             await asyncio.gather(*(puller.pull(reference) for reference in references))
+            await asyncio.to_thread(
+                wait_for, lambda: count_blob_requests(stocked, digest) > before, "the log"
+            )
             assert count_blob_requests(stocked, digest) == before + 1
 
     run(work())

@@ -63,6 +63,9 @@ def plan_kernel_command_line(config: MachineConfig, *, version: tuple[int, ...])
         "quiet",  # errors and worse still reach the console
         "panic=-1",  # with -no-reboot a panic ends the VMM at once
         "reboot=t",  # a triple fault: microvm has no keyboard controller to reset by
+        # Nothing asks SeaBIOS for the disks' geometry. With 1.16.3 and exactly 2 GiB the question
+        # ends in garbage, and the guest hangs before its kernel is unpacked (ADR 0003).
+        "edd=off",
         "random.trust_cpu=on",  # random numbers before the entropy device's module is loaded
         "rdinit=/init",
     ]
