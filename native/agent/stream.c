@@ -107,7 +107,7 @@ static void kill_all(const struct stream *stream)
     if (stream->cgroup)
         cgroup_kill(stream->cgroup);
     if (stream->pid > 1)
-        kill(-stream->pid, SIGKILL);
+        kill(-stream->pid, stream->kind == KIND_TAR_IN ? SIGTERM : SIGKILL);
 }
 
 /* --- ends --------------------------------------------------------------------- */

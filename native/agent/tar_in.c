@@ -1,5 +1,6 @@
 /* TAR_IN: unpack a tar stream from standard input, confined to one directory. Runs as a
  * worker (worker.c), so it may block. */
+#include "aside.h"
 #include "files.h"
 #include "jobs.h"
 #include "tar_header.h"
@@ -244,10 +245,7 @@ static int unpack_file(struct unpack *unpack, int parent, const char *name)
     uint64_t size = entry_size(unpack);
     if (size > (uint64_t)1 << 62)
         return bad_archive(unpack, "a file's size is not possible");
-    int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
-    int fd = openat(parent, name, flags, 0600);
-    if (fd < 0 && errno == EEXIST && clear(parent, name) == 0)
-        fd = openat(parent, name, flags, 0600);
+    int fd = aside_open(parent);
     if (fd < 0)
         return broken(unpack, "make", name);
     int failed = pass(unpack, fd, size, name);
@@ -256,6 +254,10 @@ static int unpack_file(struct unpack *unpack, int parent, const char *name)
                     fchmod(fd, unpack->header.mode & 07777) || set_mtime(unpack, fd, NULL)))
         failed = broken(unpack, "set the attributes of", name);
     close(fd);
+    if (!failed && aside_place(name))
+        failed = broken(unpack, "make", name);
+    if (failed)
+        aside_drop();
     unpack->bytes += size;
     return failed;
 }
@@ -512,6 +514,7 @@ int tar_in(int disk, const struct request *request, struct writer *result, struc
     struct unpack *unpack = calloc(1, sizeof *unpack);
     if (!unpack)
         return fail(failure, "no-memory", 0, "no memory to unpack with");
+    aside_watch();
     unpack->request = request;
     unpack->failure = failure;
     unpack->is_root = geteuid() == 0;

@@ -257,6 +257,24 @@ def test_an_interrupt_leaves_nothing_under_the_real_name(copies: Copies) -> None
     wait_until(lambda: not _workers(copies), "the guest to stop packing")
 
 
+@pytest.mark.parametrize("how", ["interrupt", "daemon"])
+def test_a_copy_in_that_breaks_off_leaves_what_was_there(copies: Copies, how: str) -> None:
+    """A9, A10, C5: also when the daemon dies, whose agent's worker sees the end of its input."""
+    with open(copies.here / "endless", "wb") as file:
+        file.truncate(2**40)
+    (copies.there / "old").write_text("old")
+    with popen(copies.environ, "cp", "endless", "box:old", cwd=copies.here) as process:
+        wait_until(lambda: list(copies.there.glob(".banger-*.part")), "the copy to begin")
+        if how == "interrupt":
+            process.send_signal(signal.SIGINT)
+            assert process.wait(30) == 130
+        else:
+            copies.daemon.kill()
+            process.wait(30)
+    wait_until(lambda: os.listdir(copies.there) == ["old"], "the part to go")
+    assert (copies.there / "old").read_text() == "old"
+
+
 def test_a_client_that_leaves_ends_the_copy_in(copies: Copies) -> None:
     """C5, H2: killed in the middle of a file, or while it reads a silent pipe."""
     with open(copies.here / "endless", "wb") as file:

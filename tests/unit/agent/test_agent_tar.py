@@ -8,7 +8,8 @@ import random
 import socket
 import subprocess
 import tarfile
-from collections.abc import Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -290,6 +291,77 @@ def test_unpack_stops_on_close(host: Host, tmp_path: Path) -> None:
     host.close_stream(stream)
     assert host.wait(stream).code == "closed"
     assert host.call(PING).result
+
+
+OLD, NEW = b"what was there" * 1000, random.Random(5).randbytes(300_000)
+BREAKS = [0, 511, 512, 513, 4096, 150_000, 512 + len(NEW) - 1]
+"""Bytes of an archive of one file: in its header, in its content, one before its end."""
+
+
+@pytest.mark.parametrize("has_old", [True, False], ids=["over a file", "where none was"])
+@pytest.mark.parametrize("size", BREAKS)
+@pytest.mark.parametrize("how", ["end", "close", "new host"])
+def test_what_breaks_off_leaves_what_was_there(
+    host: Host, tmp_path: Path, how: str, size: int, has_old: bool
+) -> None:
+    """A9: no part of a file under the name of the whole one, nor under another."""
+    if has_old:
+        (tmp_path / "big").write_bytes(OLD)
+    raw = archive([member("big", NEW)], tarfile.USTAR_FORMAT)[:size]
+    stream = host.open(TAR_IN, ("PATH", str(tmp_path)))
+    host.write(stream, raw, eof=how == "end")
+    if how == "end":
+        assert host.wait(stream).code == "bad-archive"
+    else:
+        if size > 512:
+            until(lambda: any(name.endswith(".part") for name in os.listdir(tmp_path)))
+        if how == "close":
+            host.close_stream(stream)
+            assert host.wait(stream).code == "closed"
+        else:
+            host.connect()
+    until(lambda: os.listdir(tmp_path) == (["big"] if has_old else []))
+    if has_old:
+        assert (tmp_path / "big").read_bytes() == OLD
+
+
+def until(condition: Callable[[], bool]) -> None:
+    deadline = time.monotonic() + 20
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+
+
+def test_a_file_is_whole_when_its_name_appears(host: Host, tmp_path: Path) -> None:
+    """With its mode and time, while the archive goes on; a hard link to it is one."""
+    raw = archive([member("big", NEW, mode=0o4711, mtime=1_000_000), member("next", NEW)])
+    stream = host.open(TAR_IN, ("PATH", str(tmp_path)))
+    host.write(stream, raw[:400_000], eof=False)
+    until((tmp_path / "big").exists)
+    found = (tmp_path / "big").stat()
+    assert (found.st_mode & 0o7777, found.st_mtime) == (0o4711, 1_000_000)
+    assert (tmp_path / "big").read_bytes() == NEW
+    assert not (tmp_path / "next").exists()
+    host.write(stream, raw[400_000:])
+    host.wait(stream).result  # noqa: B018
+    unpack(host, tmp_path, archive([member("a", NEW), link("b", "a", tarfile.LNKTYPE)]))
+    assert (tmp_path / "a").samefile(tmp_path / "b")
+    assert sorted(os.listdir(tmp_path)) == ["a", "b", "big", "next"]
+
+
+def test_a_file_is_made_beside_what_has_its_other_name(host: Host, tmp_path: Path) -> None:
+    """What a crash of the machine left, or somebody made, is neither used nor removed."""
+    raw = archive([member("first", NEW), member("second", NEW)])
+    stream = host.open(TAR_IN, ("PATH", str(tmp_path)))
+    host.write(stream, raw[:100_000], eof=False)
+    until(lambda: len(os.listdir(tmp_path)) == 1)
+    (part,) = tmp_path.iterdir()
+    other = tmp_path / part.name.replace("-1.part", "-2.part")
+    other.write_bytes(b"mine")
+    host.write(stream, raw[100_000:])
+    host.wait(stream).result  # noqa: B018
+    assert other.read_bytes() == b"mine"
+    assert sorted(os.listdir(tmp_path)) == sorted([other.name, "first", "second"])
 
 
 def test_what_follows_the_archive_is_ignored(host: Host, tmp_path: Path) -> None:

@@ -2,7 +2,7 @@
 
 The guest's agent packs and unpacks. An archive that comes out is passed on unread: whoever
 extracts it checks it (hazard E3, `banger.tar.extract`). Nothing is kept on the host, so nothing has
-to be undone when the daemon dies: the transfer ends, and the files copied so far stay.
+to be undone when the daemon dies: the transfer ends, and the files copied so far stay, all whole.
 """
 
 from __future__ import annotations
