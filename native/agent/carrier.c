@@ -9,6 +9,7 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <dirent.h>
+#include <poll.h>
 #include <string.h>
 #include <sys/epoll.h>
 #include <sys/ioctl.h>
@@ -218,10 +219,9 @@ void carrier_flush(struct agent *agent)
         carrier->out_start = carrier->out_end = 0;
 }
 
-size_t carrier_room(const struct agent *agent)
+bool carrier_room(const struct agent *agent)
 {
-    size_t queued = agent->carrier.out_end - agent->carrier.out_start;
-    return queued < OUT_DATA_HIGH ? FRAME_MAX : 0;
+    return agent->carrier.out_end - agent->carrier.out_start < OUT_DATA_HIGH;
 }
 
 /* Return the place of the next frame, with room for the largest size, or NULL. */

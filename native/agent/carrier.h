@@ -34,7 +34,7 @@ void carrier_serve(struct agent *agent, short events, bool knock);
 bool carrier_waits(const struct agent *agent);
 void carrier_lost(struct agent *agent);
 void carrier_flush(struct agent *agent);
-size_t carrier_room(const struct agent *agent); /* for DATA */
+bool carrier_room(const struct agent *agent); /* for a frame of DATA */
 bool carrier_reads(const struct agent *agent);
 uint8_t *carrier_reserve(struct agent *agent); /* room for one frame of the largest size */
 void send_frame(struct agent *agent, enum frame_type type, uint32_t stream, uint8_t channel,

@@ -27,6 +27,8 @@ struct clone_arguments {
         set_tid_size, cgroup;
 };
 
+enum { TRIES = 4 };
+
 #define FLAG_VFORK 0x4000ull
 #define FLAG_INTO_GROUP 0x200000000ull
 
@@ -58,32 +60,55 @@ static bool is_empty(const struct cgroup *cgroup)
     return n > 0 && strstr(text, "populated 0");
 }
 
-static int make_directory(const struct cgroups *cgroups, int number)
+/* Make one more group, or return NULL. */
+static struct cgroup *make_group(struct cgroups *cgroups)
 {
     char name[16];
-    snprintf(name, sizeof name, "%d", number);
+    struct cgroup *cgroup = &cgroups->groups[cgroups->made];
+    if (cgroups->made == CGROUPS)
+        return NULL;
+    snprintf(name, sizeof name, "%d", cgroups->made);
     if (mkdirat(cgroups->directory, name, 0755) && errno != EEXIST)
-        return -1;
-    return openat(cgroups->directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+        return NULL;
+    cgroup->directory = openat(cgroups->directory, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (cgroup->directory < 0)
+        return NULL;
+    cgroups->made++;
+    return cgroup;
+}
+
+static struct cgroup *take_spare(struct cgroups *cgroups)
+{
+    struct cgroup *cgroup = cgroups->spare;
+    if (cgroup && !(cgroups->spare = cgroup->next))
+        cgroups->spare_end = &cgroups->spare;
+    return cgroup;
+}
+
+/* Give a group back. */
+void cgroup_release(struct cgroups *cgroups, struct cgroup *cgroup)
+{
+    if (!cgroups->spare)
+        cgroups->spare_end = &cgroups->spare;
+    cgroup->next = NULL;
+    *cgroups->spare_end = cgroup;
+    cgroups->spare_end = &cgroup->next;
 }
 
 /* Find an empty group, or return NULL. The program owns the group's number until it gives the group
- * back. Groups in which ended programs have left processes are skipped. */
+ * back. Groups in which ended programs have left processes go to the end of the line; few are tried
+ * before another group is made. */
 struct cgroup *cgroup_claim(struct cgroups *cgroups)
 {
-    for (int i = 0; i < CGROUPS && cgroups->directory >= 0; i++) {
-        struct cgroup *cgroup = &cgroups->groups[i];
-        if (cgroup->is_claimed)
-            continue;
-        if (!cgroup->directory && (cgroup->directory = make_directory(cgroups, i)) < 0) {
-            cgroup->directory = 0;
-            return NULL;
-        }
-        cgroup->is_claimed = is_empty(cgroup);
-        if (cgroup->is_claimed)
+    if (cgroups->directory < 0)
+        return NULL;
+    for (int i = 0; i < TRIES && cgroups->spare; i++) {
+        struct cgroup *cgroup = take_spare(cgroups);
+        if (is_empty(cgroup))
             return cgroup;
+        cgroup_release(cgroups, cgroup);
     }
-    return NULL;
+    return make_group(cgroups);
 }
 
 /* Fork a child directly into the group. As after vfork, the parent waits until the child has

@@ -3,6 +3,7 @@
 
 #include "address.h"
 #include "carrier.h"
+#include "channels.h"
 #include "stream.h"
 #include "user.h"
 

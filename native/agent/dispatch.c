@@ -2,6 +2,7 @@
 
 #include "agent.h"
 #include "boot.h"
+#include "channels.h"
 #include "connect.h"
 #include "exec.h"
 #include "files.h"
@@ -21,12 +22,29 @@
 #include <sys/utsname.h>
 #include <time.h>
 
-enum { VERSION = 1, POWEROFF_NOW = 1, REQUEST_MAX = 1 << 20 };
+/* The highest version of the protocol; a build may be made for an earlier one (tests). */
+#ifndef PROTOCOL_VERSION
+#define PROTOCOL_VERSION 2
+#endif
+
+enum { POWEROFF_NOW = 1, REQUEST_MAX = 1 << 20 };
 
 static void protocol_error(struct agent *agent, const char *what)
 {
     say("protocol error: %s", what);
     frame_skip(&agent->carrier.parser);
+}
+
+/* Agree on the highest version that both speak; returns 0 if there is none. */
+static uint32_t agree(struct agent *agent, uint32_t lowest, uint32_t highest)
+{
+    uint32_t version = highest < PROTOCOL_VERSION ? highest : PROTOCOL_VERSION;
+    if (lowest > version)
+        version = 0;
+    agent->negotiated = version != 0;
+    agent->streams_max = version < 2 ? STREAMS_OF_VERSION_1 : STREAMS;
+    agent->window = version < 2 ? WINDOW_MAX : WINDOW_FIRST;
+    return version;
 }
 
 static void hello(struct agent *agent, const struct frame *frame)
@@ -42,16 +60,17 @@ static void hello(struct agent *agent, const struct frame *frame)
     streams_drop(agent);
     agent->carrier.out_start = agent->carrier.out_end = 0;
     agent->last_stream = 0;
-    agent->negotiated = (versions[0] | versions[1] << 8) <= VERSION &&
-                        (versions[2] | versions[3] << 8) >= VERSION;
+    uint32_t version = agree(agent, get_u16(versions), get_u16(versions + 2));
     memcpy(reply, frame->payload, MAGIC_SIZE + NONCE_SIZE);
-    put_u32(reply + MAGIC_SIZE + NONCE_SIZE, agent->negotiated ? VERSION : 0);
+    put_u32(reply + MAGIC_SIZE + NONCE_SIZE, version);
     struct writer writer = {reply, HELLO_SIZE, sizeof reply, false};
     put_text(&writer, TAG_AGENT_VERSION, AGENT_VERSION);
     read_file("/proc/sys/kernel/random/boot_id", boot_id, sizeof boot_id);
     put_text(&writer, TAG_BOOT_ID, boot_id);
     put_text(&writer, TAG_STATE, agent->booted ? "booted" : "waiting");
     put_text(&writer, TAG_ARCH, uname(&machine) ? "" : machine.machine);
+    if (version >= 2)
+        put_number(&writer, TAG_STREAMS, agent->streams_max);
     send_frame(agent, FRAME_HELLO, 0, 0, writer.at, writer.size);
 }
 
@@ -125,7 +144,7 @@ static int serve(struct agent *agent, struct stream *stream, const struct reques
     case KIND_CONNECT:
         return connect_start(stream, request, failure);
     default: /* LISTENERS; no other kind gets here, see open_request */
-        listeners_serve(agent, stream);
+        listeners_start(agent, stream);
         return 1;
     }
 }
@@ -180,17 +199,19 @@ static void open_request(struct agent *agent, const struct frame *frame)
     uint8_t kind = frame->length ? frame->payload[0] : 0;
     agent->last_stream = frame->stream;
     struct stream *stream = stream_add(agent, frame->stream);
-    struct stream refused = {.id = frame->stream};
-    if (!stream)
-        fail(&failure, "too-many-streams", 0, "%d streams are open", STREAMS);
-    else if (kind < KIND_PING || kind > KIND_LAST)
+    if (!stream) {
+        fail(&failure, "too-many-streams", 0, "%u streams are open", agent->streams.count);
+        send_failure(agent, frame->stream, &failure);
+        return;
+    }
+    if (kind < KIND_PING || kind > KIND_LAST)
         fail(&failure, "bad-request", 0, "there is no request of kind %u", kind);
     else {
         stream->kind = kind;
         collect(agent, stream, frame);
         return;
     }
-    stream_error(agent, stream ? stream : &refused, &failure);
+    stream_error(agent, stream, &failure);
 }
 
 static void control(struct stream *stream, const struct frame *frame)
@@ -216,6 +237,8 @@ static void credit(struct agent *agent, struct stream *stream, const struct fram
     uint32_t *window = &stream->out[frame->channel - 1].credit;
     uint32_t more = get_u32(frame->payload);
     *window = more > UINT32_MAX - *window ? UINT32_MAX : *window + more;
+    if (stream->exited)
+        stream_list(stream, &agent->streams.ending);
 }
 
 static void data(struct agent *agent, struct stream *stream, const struct frame *frame)
@@ -268,4 +291,7 @@ void dispatch(struct agent *agent, const struct frame *frame)
     else if (frame->type == FRAME_OPEN && frame->stream > agent->last_stream)
         open_request(agent, frame);
     /* else the frame crossed with the end of its stream, or with the refusal of its OPEN */
+    stream = stream_find(agent, frame->stream);
+    if (stream)
+        watch_stream(agent, stream);
 }

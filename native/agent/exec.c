@@ -1,6 +1,7 @@
 #include "exec.h"
 
 #include "agent.h"
+#include "channels.h"
 #include "files.h"
 #include "supervise.h"
 #include "term.h"
@@ -35,6 +36,7 @@ struct plan {
     char path[PATH_MAX];   /* the PATH to search for the program */
     char candidate[2 * PATH_MAX];
     struct user user;
+    struct rlimit files; /* of descriptors, which the agent has raised for itself */
     bool tty;
     struct cgroup *cgroup; /* NULL: none */
     int stdio[3];
@@ -253,6 +255,7 @@ static void child(struct plan *plan)
     for (int i = 0; i < 3; i++)
         dup2(plan->stdio[i], i);
     syscall(SYS_close_range, 3u, ~0u, 0u); /* older kernels: the agent's are all close-on-exec */
+    setrlimit(RLIMIT_NOFILE, &plan->files);
     signal(SIGPIPE, SIG_DFL);
     sigprocmask(SIG_SETMASK, &none, NULL);
     plan->step = STEP_USER;
@@ -355,7 +358,7 @@ static int started(struct agent *agent, struct stream *stream, const struct requ
         orphan_add(agent, pid);
         return 0;
     }
-    stream->pid = pid;
+    stream_runs(agent, stream, pid);
     stream->is_tty = plan->tty;
     stream->in.fd = plan->near[0];
     stream->out[0].fd = plan->near[1];
@@ -407,6 +410,7 @@ int exec_start(struct agent *agent, struct stream *stream, const struct request 
         return fail(failure, "no-memory", 0, "no memory for the program");
     *plan = (struct plan){.args = request->args.items,
                           .directory = request->cwd,
+                          .files = agent->files,
                           .tty = request->flags & EXEC_TTY,
                           .far = {-1, -1, -1, -1},
                           .near = {-1, -1, -1, -1}};

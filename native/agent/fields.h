@@ -15,6 +15,7 @@ enum tag {
     TAG_BOOT_ID = 5,
     TAG_STATE = 6,
     TAG_ARCH = 7,
+    TAG_STREAMS = 8,
     TAG_ARG = 16,
     TAG_ENV = 17,
     TAG_CWD = 18,

@@ -58,6 +58,11 @@ size_t frame_feed(struct frame_parser *parser, const uint8_t *bytes, size_t size
 
 void frame_put_header(uint8_t *at, const struct frame *frame);
 
+static inline uint32_t get_u16(const uint8_t *at)
+{
+    return (uint32_t)at[0] | (uint32_t)at[1] << 8;
+}
+
 static inline uint32_t get_u32(const uint8_t *at)
 {
     return (uint32_t)at[0] | (uint32_t)at[1] << 8 | (uint32_t)at[2] << 16 | (uint32_t)at[3] << 24;

@@ -2,6 +2,7 @@
 
 #include "address.h"
 #include "agent.h"
+#include "channels.h"
 #include "connect.h"
 #include "user.h"
 
@@ -191,8 +192,8 @@ static void tell(struct agent *agent, const struct stream *stream)
 
 /* --- requests ----------------------------------------------------------------- */
 
-/* The listening socket is polled as a source with credit is: while a connection has room. */
-static void poll_for_more(struct stream *stream, bool wanted)
+/* The listening socket is watched as a source with credit is: while a connection has room. */
+static void wait_for_more(struct stream *stream, bool wanted)
 {
     stream->out[0].credit = wanted;
 }
@@ -212,7 +213,8 @@ int listen_start(struct agent *agent, struct stream *stream, const struct reques
     }
     stream->listening = listening;
     stream->out[0].fd = fd;
-    poll_for_more(stream, true);
+    stream_list(stream, &agent->streams.listening);
+    wait_for_more(stream, true);
     tell(agent, stream);
     return 1;
 }
@@ -231,12 +233,12 @@ void listen_serve(struct agent *agent, struct stream *stream)
 {
     struct arrival *room = find_arrival(stream->listening, 0);
     if (!room) {
-        poll_for_more(stream, false);
+        wait_for_more(stream, false);
         return;
     }
     int fd = accept4(stream->out[0].fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd < 0) {
-        poll_for_more(stream, errno == EAGAIN || errno == EINTR || errno == ECONNABORTED);
+        wait_for_more(stream, errno == EAGAIN || errno == EINTR || errno == ECONNABORTED);
         return;
     }
     *room = (struct arrival){++agent->arrivals, fd};
@@ -249,16 +251,15 @@ int accept_start(struct agent *agent, struct stream *stream, const struct reques
 {
     struct writer nothing = {0};
     struct arrival *found = NULL;
-    for (int i = 0; request->number && !found && i < STREAMS; i++)
-        if (agent->streams[i].listening) {
-            found = find_arrival(agent->streams[i].listening, request->number);
-            if (found)
-                poll_for_more(&agent->streams[i], true);
-        }
+    struct stream *from = request->number ? agent->streams.listening.first : NULL;
+    while (from && !(found = find_arrival(from->listening, request->number)))
+        from = from->place.next;
     if (!found)
         return fail(failure, "not-found", 0, "no connection waits under this number");
     int fd = found->fd, twin = fcntl(fd, F_DUPFD_CLOEXEC, 3);
     *found = (struct arrival){0};
+    wait_for_more(from, true);
+    watch_stream(agent, from);
     if (twin < 0) {
         int error = errno;
         close(fd);

@@ -1,17 +1,22 @@
 /* LISTENERS: report the listening TCP sockets. The kernel has no event for changes, so the table is
- * read periodically (LISTENERS_MS in loop.c) while the host watches. */
+ * read periodically (LISTENERS_MS in loop.c) while the host watches, and sooner while the agent is
+ * awake anyway: what it carries may have started a server. */
 #include "listeners.h"
 
-#include "carrier.h"
-#include "stream.h"
+#include "agent.h"
 
 #include <arpa/inet.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
-enum { LISTENERS_MAX = 400, TCP_LISTEN = 10 }; /* LISTENERS_MAX fit into one frame */
+enum {
+    LISTENERS_MAX = 400, /* they fit into one frame */
+    TCP_LISTEN = 10,
+    PAUSE_MS = 100, /* between two looks, so that a busy agent does not spend its time here */
+};
 
 struct listener {
     char host[INET6_ADDRSTRLEN];
@@ -63,7 +68,7 @@ static void put_listener(struct writer *writer, const struct listener *listener)
 }
 
 /* Send the set if it differs from the set last sent. */
-void listeners_serve(struct agent *agent, struct stream *stream)
+static void report(struct agent *agent, struct stream *stream)
 {
     static struct listener found[LISTENERS_MAX];
     static uint8_t bytes[FRAME_MAX];
@@ -86,4 +91,25 @@ void listeners_serve(struct agent *agent, struct stream *stream)
     stream->seen = seen;
     stream->seen_size = writer.size;
     send_fields(agent, FRAME_EVENT, stream->id, &writer);
+}
+
+void listeners_start(struct agent *agent, struct stream *stream)
+{
+    stream_list(stream, &agent->streams.watching);
+    report(agent, stream);
+}
+
+void listeners_look(struct agent *agent)
+{
+    struct timespec now = {0};
+    if (!agent->streams.watching.first)
+        return;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    int64_t now_ms = now.tv_sec * 1000 + now.tv_nsec / 1000000;
+    if (now_ms - agent->looked_ms < PAUSE_MS)
+        return;
+    agent->looked_ms = now_ms;
+    for (struct stream *stream = agent->streams.watching.first; stream;
+         stream = stream->place.next)
+        report(agent, stream);
 }

@@ -5,6 +5,10 @@
 struct agent;
 struct stream;
 
-void listeners_serve(struct agent *agent, struct stream *stream);
+/* Begin to report to the stream. */
+void listeners_start(struct agent *agent, struct stream *stream);
+
+/* Read the sockets and report changes, unless this was done a moment ago. */
+void listeners_look(struct agent *agent);
 
 #endif

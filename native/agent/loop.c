@@ -1,12 +1,16 @@
 #include "loop.h"
 
 #include "agent.h"
+#include "channels.h"
+#include "listeners.h"
 #include "power.h"
 #include "say.h"
 
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/epoll.h>
 #include <sys/signalfd.h>
 #include <unistd.h>
 
@@ -25,19 +29,21 @@ static int open_signals(void)
     return signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
 }
 
-static bool has_listeners(const struct agent *agent)
+/* Allow the agent what its streams need; programs get the limit of before. */
+static void raise_files(struct agent *agent)
 {
-    for (int i = 0; i < STREAMS; i++)
-        if (agent->streams[i].id && agent->streams[i].kind == KIND_LISTENERS)
-            return true;
-    return false;
+    getrlimit(RLIMIT_NOFILE, &agent->files);
+    struct rlimit own = agent->files;
+    if (own.rlim_cur < FILES_MAX)
+        own.rlim_cur = own.rlim_max < FILES_MAX ? own.rlim_max : FILES_MAX;
+    setrlimit(RLIMIT_NOFILE, &own);
 }
 
 static int timeout(const struct agent *agent)
 {
-    if (carrier_waits(agent))
+    if (carrier_waits(agent) || (agent->streams.ending.first && carrier_room(agent)))
         return 0;
-    if (has_listeners(agent))
+    if (agent->streams.watching.first)
         return LISTENERS_MS;
     return agent->carrier.gone ? GONE_MS : -1;
 }
@@ -53,47 +59,94 @@ static struct pollfd carrier_poll(struct agent *agent)
     return (struct pollfd){carrier->fd, events, 0};
 }
 
-static void turn(struct agent *agent, struct pollfd *polls)
+/* Serve the streams of a set while there is room in the carrier. */
+static void serve_ready(struct agent *agent, int set, bool (*has_room)(const struct agent *agent))
 {
-    nfds_t count = 3;
-    polls[0] = carrier_poll(agent);
-    polls[1] = (struct pollfd){agent->carrier.listener, POLLIN, 0};
-    polls[2] = (struct pollfd){agent->signals, POLLIN, 0};
-    for (int i = 0; i < STREAMS; i++)
-        if (agent->streams[i].id)
-            stream_poll(agent, &agent->streams[i], polls, &count);
-    if (poll(polls, count, timeout(agent)) < 0 && errno != EINTR)
-        say("poll: errno %d", errno);
-    if (polls[2].revents) {
-        struct signalfd_siginfo info;
-        while (read(agent->signals, &info, sizeof info) > 0)
-            ;
-        reap(agent);
+    struct readiness ready[READY_MAX];
+    int count = watch_ready(set, ready);
+    for (int i = 0; i < count && has_room(agent); i++) {
+        struct stream *stream = stream_find(agent, ready[i].stream);
+        if (stream) /* else it ended within this turn */
+            stream_serve(agent, stream, ready[i].end);
     }
-    for (int i = 0; i < STREAMS; i++)
-        if (agent->streams[i].id)
-            stream_serve(agent, &agent->streams[i], polls);
-    carrier_serve(agent, polls[0].revents, polls[1].revents != 0);
+}
+
+/* Serve the streams whose process has ended. One that has no credit leaves the list; CREDIT brings
+ * it back. */
+static void serve_ending(struct agent *agent)
+{
+    struct stream *stream;
+    while (carrier_room(agent) && (stream = agent->streams.ending.first)) {
+        stream_settle(agent, stream);
+        if (stream->id && carrier_room(agent))
+            stream_list(stream, NULL);
+    }
+}
+
+static void take_signals(struct agent *agent)
+{
+    struct signalfd_siginfo info;
+    while (read(agent->signals, &info, sizeof info) > 0)
+        ;
+    reap(agent);
+}
+
+enum { CARRIER, LISTENER, SIGNALS, SINKS, SOURCES, POLLS };
+
+static void turn(struct agent *agent)
+{
+    struct pollfd polls[POLLS] = {
+        [CARRIER] = carrier_poll(agent),
+        [LISTENER] = {agent->carrier.listener, POLLIN, 0},
+        [SIGNALS] = {agent->signals, POLLIN, 0},
+        [SINKS] = {carrier_reads(agent) ? agent->sinks : -1, POLLIN, 0},
+        [SOURCES] = {carrier_room(agent) ? agent->sources : -1, POLLIN, 0},
+    };
+    if (poll(polls, POLLS, timeout(agent)) < 0 && errno != EINTR)
+        say("poll: errno %d", errno);
+    if (polls[SIGNALS].revents)
+        take_signals(agent);
+    serve_ending(agent);
+    if (polls[SINKS].revents)
+        serve_ready(agent, agent->sinks, carrier_reads);
+    if (polls[SOURCES].revents)
+        serve_ready(agent, agent->sources, carrier_room);
+    listeners_look(agent);
+    carrier_serve(agent, polls[CARRIER].revents, polls[LISTENER].revents != 0);
     carrier_flush(agent);
+    streams_free(agent);
+}
+
+static bool start(struct agent *agent)
+{
+    raise_files(agent);
+    streams_init(&agent->streams);
+    agent->pool.left = WINDOW_POOL;
+    agent->signals = open_signals();
+    agent->sinks = epoll_create1(EPOLL_CLOEXEC);
+    agent->sources = epoll_create1(EPOLL_CLOEXEC);
+    agent->carrier.out = malloc(OUT_SIZE);
+    frame_skip(&agent->carrier.parser);
+    return agent->signals >= 0 && agent->sinks >= 0 && agent->sources >= 0 && agent->carrier.out;
 }
 
 /* Serve until the host is gone for good (a descriptor) or the machine is off. */
 void agent_run(struct agent *agent)
 {
-    static struct pollfd polls[3 + 3 * STREAMS];
-    agent->signals = open_signals();
-    agent->carrier.out = malloc(OUT_SIZE);
-    if (agent->signals < 0 || !agent->carrier.out) {
+    if (!start(agent)) {
         say("cannot start: errno %d", errno);
         return;
     }
-    frame_skip(&agent->carrier.parser);
     while (!agent->quit) {
-        turn(agent, polls);
+        turn(agent);
         if (agent->power_off && agent->carrier.out_start == agent->carrier.out_end)
             power_off(agent);
     }
     streams_drop(agent);
+    streams_free(agent);
+    free(agent->pool.spare);
     free(agent->carrier.out);
     close(agent->signals);
+    close(agent->sinks);
+    close(agent->sources);
 }

@@ -1,7 +1,9 @@
 #include "worker.h"
 
 #include "agent.h"
+#include "channels.h"
 #include "files.h"
+#include "loop.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -32,14 +34,15 @@ static int keep_descriptors(int *disk, const struct ends *ends)
         *disk = dup2(data, 4);
     int others = data >= 0 ? 5 : 4;
     if (syscall(SYS_close_range, (unsigned)others, ~0u, 0u))
-        for (int fd = others; fd < 1024; fd++)
+        for (int fd = others; fd < FILES_MAX; fd++)
             close(fd);
     return 3;
 }
 
 static void __attribute__((noreturn))
-work(int disk, const struct request *request, job *task, const struct ends *ends)
+work(const struct agent *agent, const struct request *request, job *task, const struct ends *ends)
 {
+    int disk = agent->data;
     uint8_t bytes[REPORT_MAX];
     struct writer writer = {bytes + 1, 0, sizeof bytes - 1, false};
     struct failure failure;
@@ -49,6 +52,7 @@ work(int disk, const struct request *request, job *task, const struct ends *ends
     setpgid(0, 0);
     umask(0);
     int report = keep_descriptors(&disk, ends);
+    setrlimit(RLIMIT_NOFILE, &agent->files);
     if (task(disk, request, &writer, &failure) == 0) {
         bytes[0] = FRAME_RESULT;
     } else {
@@ -101,7 +105,7 @@ int worker_start(struct agent *agent, struct stream *stream, const struct reques
     pid_t pid = open_ends(&near, &far, reads, writes) ? -1 : fork();
     int error = errno;
     if (pid == 0)
-        work(agent->data, request, task, &far);
+        work(agent, request, task, &far);
     if (pid > 0)
         setpgid(pid, pid); /* here too: a CLOSE may come before the child has run */
     close_ends(&far);
@@ -109,7 +113,7 @@ int worker_start(struct agent *agent, struct stream *stream, const struct reques
         close_ends(&near);
         return fail(failure, "io", error, "start a worker");
     }
-    stream->pid = pid;
+    stream_runs(agent, stream, pid);
     stream->report = near.report;
     stream->in.fd = near.in;
     stream->out[0].fd = near.out;

@@ -33,6 +33,18 @@ def find_or_build_agent(out: Path) -> Path:
     return out / "banger-agent"
 
 
+def build_agent_of_version_1(out: Path) -> Path:
+    """Build these sources as an agent that speaks version 1 of the protocol, and no other.
+
+    What such agents do differently (64 streams, large first windows, no STREAMS) is in the
+    sources, for hosts of version 1; only the number that HELLO agrees on is another.
+    """
+    make = ["make", "-s", "-C", str(CHECKOUT / "native/agent"), f"OUT={out}"]
+    options = [f"PYTHON={sys.executable}", "CFLAGS=-DPROTOCOL_VERSION=1"]
+    subprocess.run([*make, *options], check=True, timeout=300)
+    return out / "banger-agent"
+
+
 def current_version() -> str:
     """Return the version that the sources of now give."""
     return _say_version([sys.executable, str(CHECKOUT / "native/build.py")])

@@ -25,8 +25,9 @@ from banger.forwards.plan import plan_guest_hosts, plan_mirrors
 from banger.forwards.relay import relay, reset_when_closed
 from banger.guest import GuestConnection, GuestTcp, GuestUdp, Listeners, open_udp
 
-CONNECTIONS_MAX = 40
-"""Open connections of one VM; more of them wait to be accepted."""
+CONNECTIONS_MAX = 1100
+"""Open connections of one VM; more of them wait to be accepted. Fewer than the agent serves
+(`guest/admission.py`): an SSH client's forwards go on while these are all in use."""
 RETRY_S = 1.0
 
 log = logging.getLogger(__name__)

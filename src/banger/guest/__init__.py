@@ -1,9 +1,10 @@
-"""The host side of the guest protocol (docs/guest-protocol.md, version 1).
+"""The host side of the guest protocol (docs/guest-protocol.md, versions 1 and 2).
 
 `connect` returns a GuestConnection, which every other function takes. Data
 from the guest is checked where it enters and bounded everywhere.
 """
 
+from banger.guest.admission import Lane
 from banger.guest.boot import BootSpec, GuestFile, Identity, Interface, boot, identify
 from banger.guest.codec import AgentState, Hello
 from banger.guest.connection import (
@@ -55,6 +56,7 @@ __all__ = [
     "Identity",
     "Incoming",
     "Interface",
+    "Lane",
     "Listeners",
     "RunningOutput",
     "Transferred",

@@ -1,6 +1,6 @@
 """Frames of the guest protocol: encoding, incremental decoding, the HELLO.
 
-Pure: bytes in, values out. `docs/guest-protocol.md` (version 1) is the
+Pure: bytes in, values out. `docs/guest-protocol.md` (versions 1 and 2) is the
 definition; the section numbers below refer to it. The decoder owns one buffer of
 fixed size, so a guest that floods or lies about lengths (hazard E2) can use no more
 memory than that; every violation raises GuestProtocolError.
@@ -23,14 +23,20 @@ from enum import IntEnum, StrEnum
 from typing import NamedTuple
 
 from banger.errors import GuestProtocolError, InvalidRequest
-from banger.guest.fields import Tag, parse_fields
+from banger.guest.fields import Fields, Tag, parse_fields
 
-VERSION = 1
+OLDEST_VERSION = 1
+"""Agents of this version still run: in VMs that an older banger started, templates, snapshots."""
+VERSION = 2
 MAGIC = b"BANGER\x00\x01"
 NONCE_BYTES = 16
 MAX_PAYLOAD = 32768
 MAX_REQUEST = 1024 * 1024
 END = 0xE5
+STREAMS_LEAST = 64
+"""Open streams of a connection in version 1; later agents say how many, at least so many."""
+STREAMS_MAX = 2048
+"""More are not used, whatever the agent says: they bound this process's memory."""
 MORE = 1
 """Flag of an OPEN frame: the request continues in the next OPEN frame (section 4)."""
 
@@ -116,6 +122,8 @@ class Hello:
     boot_id: str
     state: AgentState
     arch: str
+    streams: int
+    """How many may be open at once."""
 
 
 class FrameDecoder:
@@ -164,7 +172,7 @@ class FrameDecoder:
     def _next_frame(self) -> Frame | None:
         if self._end - self._start < HEADER.size:
             return None
-        # Flags that version 1 does not define are ignored (section 2).
+        # Flags that no version defines are ignored (section 2).
         kind, channel, _, zero, stream, length = HEADER.unpack_from(self._buffer, self._start)
         # Checked before the payload arrives: a false length must not keep the host waiting.
         if not FrameType.HELLO <= kind <= FrameType.CLOSE:
@@ -256,7 +264,7 @@ def parse_credit(untrusted_payload: bytes) -> int:
 
 def encode_hello(nonce: bytes) -> bytes:
     """Return the host's preamble and HELLO."""
-    payload = MAGIC + nonce + _HELLO_VERSIONS.pack(VERSION, VERSION)
+    payload = MAGIC + nonce + _HELLO_VERSIONS.pack(OLDEST_VERSION, VERSION)
     return PREAMBLE + encode_frame(FrameType.HELLO, stream=0, payload=payload)
 
 
@@ -272,9 +280,10 @@ def parse_hello(frame: Frame, *, nonce: bytes) -> Hello:
     if len(frame.payload) < body + _HELLO_VERSIONS.size:
         raise GuestProtocolError("The guest's HELLO is too short.")
     version, _ = _HELLO_VERSIONS.unpack_from(frame.payload, body)
-    if version != VERSION:
+    if not OLDEST_VERSION <= version <= VERSION:
         raise GuestProtocolError(
-            f"The guest's agent speaks another protocol version ({version}, we speak {VERSION}).",
+            f"The guest's agent speaks another protocol version ({version}, we speak"
+            f" {OLDEST_VERSION} to {VERSION}).",
             hint="banger kernel pull --force debian-cloud",
         )
     fields = parse_fields(frame.payload[body + _HELLO_VERSIONS.size :])
@@ -287,7 +296,22 @@ def parse_hello(frame: Frame, *, nonce: bytes) -> Hello:
         boot_id=fields.text(Tag.BOOT_ID),
         state=AgentState(state),
         arch=fields.text(Tag.ARCH),
+        streams=_parse_streams(version, fields),
     )
+
+
+def _parse_streams(version: int, fields: Fields) -> int:
+    """Return the number of streams; more than `STREAMS_MAX` are not used.
+
+    Raises:
+        GuestProtocolError: there are too few to share.
+    """
+    if version < 2:
+        return STREAMS_LEAST
+    streams = fields.u64(Tag.STREAMS)
+    if streams < STREAMS_LEAST:
+        raise GuestProtocolError(f"The guest's agent serves only {streams} streams.")
+    return min(streams, STREAMS_MAX)
 
 
 def _is_hello_header(buffer: mmap.mmap, at: int) -> bool:

@@ -1,4 +1,4 @@
-"""One connection to one guest's agent: HELLO, the table of streams, closing.
+"""One connection to one guest's agent: HELLO, the table of streams and who waits, closing.
 
 Owns the link and its streams; the caller of `connect` owns the connection and
 closes it. If this process dies the socket closes, and the agent drops requests in
@@ -14,8 +14,10 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
+from collections.abc import Callable
 
-from banger.errors import BangerError, GuestGone, GuestProtocolError, GuestRefused
+from banger.errors import BangerError, GuestGone, GuestProtocolError
+from banger.guest.admission import Admission, Lane, Ticket, lane_of, plan_shares
 from banger.guest.codec import (
     NONCE_BYTES,
     Frame,
@@ -27,11 +29,12 @@ from banger.guest.codec import (
 )
 from banger.guest.deadlines import deadline
 from banger.guest.fields import Fields
+from banger.guest.flow_control import FIRST_WINDOW, POOL_BYTES, WINDOW, WindowPool
 from banger.guest.link import Link
 from banger.guest.stream import Request, Stream
 
-MAX_STREAMS = 64
-"""Open streams of one connection (guest protocol, section 4)."""
+OnWait = Callable[[int], None]
+"""Called when a request has to wait, with the number of requests of its lane that may be open."""
 
 
 class GuestConnection:
@@ -42,7 +45,11 @@ class GuestConnection:
         self._link = Link(FrameDecoder(nonce), on_frame=self._accept, on_fail=self._wake_all)
         self._hello: Hello | None = None
         self._greeted = asyncio.Event()
+        self._admission = Admission({})
+        self._waiting: dict[Ticket, asyncio.Future[None]] = {}
         self._streams: dict[int, Stream] = {}
+        self._tickets: dict[int, Ticket] = {}
+        self._pool = WindowPool(POOL_BYTES)
         self._next_number = 1
         self.used_at = 0.0
         """Time, by the loop's clock, when a request that is work last began or ended."""
@@ -76,21 +83,40 @@ class GuestConnection:
         self.fail(GuestGone("The connection to the guest's agent was closed."))
         await self.wait_closed()
 
-    async def open_stream(self, request: Request) -> Stream:
-        """Send a request and return its stream.
+    async def admit(self, lane: Lane, *, on_wait: OnWait | None = None) -> Ticket:
+        """Wait until one more request of the lane may be open, as long as it takes.
+
+        Pass the ticket to `open_stream` at once.
+        """
+        self._link.check()
+        ticket = self._admission.join(lane)
+        if not ticket.is_admitted:
+            if on_wait is not None:
+                on_wait(self._admission.share(lane))
+            await self._wait_for_room(ticket)
+        return ticket
+
+    async def open_stream(self, request: Request, ticket: Ticket | None = None) -> Stream:
+        """Send a request, when its turn has come, and return its stream.
 
         Raises:
-            GuestRefused: 64 streams are open.
             InvalidRequest: the request is larger than the protocol allows.
         """
-        await self._link.drain()
-        if len(self._streams) >= MAX_STREAMS:
-            raise _too_many_streams()
-        number = self._next_number
-        data = encode_request(number, request.kind, fields=request.fields)
-        self._link.send(data)
+        if ticket is None:
+            ticket = await self.admit(lane_of(request.kind))
+        try:
+            await self._link.drain()
+            number = self._next_number
+            self._link.send(encode_request(number, request.kind, fields=request.fields))
+        except BaseException:
+            self._leave(ticket)
+            raise
         self._next_number += 1
-        stream = self._streams[number] = Stream(self._link, number, request=request)
+        self._tickets[number] = ticket
+        window = FIRST_WINDOW if self.hello.version > 1 else WINDOW
+        stream = self._streams[number] = Stream(
+            self._link, number, request=request, window=window, pool=self._pool
+        )
         self._note_use(stream)
         return stream
 
@@ -113,6 +139,7 @@ class GuestConnection:
     def _accept(self, frame: Frame) -> None:
         if self._hello is None:
             self._hello = parse_hello(frame, nonce=self._nonce)
+            self._admission = Admission(plan_shares(self._hello.streams))
             self._greeted.set()
             return
         stream = self._streams.get(frame.stream)
@@ -121,7 +148,28 @@ class GuestConnection:
         stream.accept(frame)
         if stream.ended:
             del self._streams[frame.stream]
+            self._leave(self._tickets.pop(frame.stream))
             self._note_use(stream)
+
+    async def _wait_for_room(self, ticket: Ticket) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiting[ticket] = waiter
+        try:
+            await waiter
+            self._link.check()
+        except BaseException:
+            self._leave(ticket)
+            raise
+        finally:
+            self._waiting.pop(ticket, None)
+
+    def _leave(self, ticket: Ticket) -> None:
+        """Give a ticket back, and wake whoever it makes room for."""
+        following = self._admission.leave(ticket)
+        waiter = None if following is None else self._waiting.get(following)
+        # One that was cancelled meanwhile gives its ticket back by itself.
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)
 
     def _note_use(self, stream: Stream) -> None:
         if stream.is_work:
@@ -131,6 +179,9 @@ class GuestConnection:
         self._greeted.set()
         for stream in self._streams.values():
             stream.wake()
+        for waiter in self._waiting.values():
+            if not waiter.done():
+                waiter.set_result(None)
         self._streams.clear()
 
 
@@ -155,13 +206,3 @@ async def connect(sock: socket.socket, *, deadline_s: float) -> GuestConnection:
         await connection.close()
         raise
     return connection
-
-
-def _too_many_streams() -> GuestRefused:
-    refusal = GuestRefused(
-        f"The guest is busy: {MAX_STREAMS} requests are open.",
-        hint="Wait for one to end.",
-        retryable=True,
-    )
-    refusal.guest_code = "too-many-streams"
-    return refusal

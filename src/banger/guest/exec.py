@@ -24,8 +24,9 @@ from banger.errors import (
     GuestOutputTooBig,
     GuestProtocolError,
 )
+from banger.guest.admission import Lane
 from banger.guest.codec import Kind
-from banger.guest.connection import GuestConnection
+from banger.guest.connection import GuestConnection, OnWait
 from banger.guest.deadlines import deadline
 from banger.guest.fields import Fields, Tag, encode_fields, name, text, u64
 from banger.guest.stream import Request, Stream
@@ -152,17 +153,27 @@ class GuestProcess:
 
 
 async def start_exec(
-    connection: GuestConnection, spec: ExecSpec, *, deadline_s: float
+    connection: GuestConnection,
+    spec: ExecSpec,
+    *,
+    deadline_s: float,
+    lane: Lane = Lane.COMMANDS,
+    on_wait: OnWait | None = None,
 ) -> GuestProcess:
     """Start a program; return once it runs.
+
+    `lane`: CONTROL for the host's own programs. The deadline begins when there is room in the
+    lane; `on_wait` is called if there is none at once.
 
     Raises:
         ExecNotFound, ExecNotExecutable, ExecBadDirectory, ExecNoSuchUser: the guest refuses.
     """
     what = f"running {_shown(spec.argv)} in the guest"
     fields = encode_fields(_exec_fields(spec))
+    request = Request(Kind.EXEC, what, fields, EXEC_REFUSALS)
+    ticket = await connection.admit(lane, on_wait=on_wait)
     async with deadline(f"starting {_shown(spec.argv)} in the guest", deadline_s):
-        stream = await connection.open_stream(Request(Kind.EXEC, what, fields, EXEC_REFUSALS))
+        stream = await connection.open_stream(request, ticket)
         event = await stream.first_event()
     try:
         return GuestProcess(stream, event.u64(Tag.PID, most=2**31 - 1))
@@ -194,7 +205,7 @@ async def run(
     process: GuestProcess | None = None
     try:
         async with deadline(what, deadline_s):
-            process = await start_exec(connection, spec, deadline_s=deadline_s)
+            process = await start_exec(connection, spec, deadline_s=deadline_s, lane=Lane.CONTROL)
             async with _feeding(process, stdin):
                 stdout, stderr = await _collect(process, what=what, limit=output_limit)
             status = await process.wait()

@@ -29,6 +29,7 @@ class Tag(IntEnum):
     BOOT_ID = 5
     STATE = 6
     ARCH = 7
+    STREAMS = 8
     ARG = 16
     ENV = 17
     CWD = 18

@@ -13,6 +13,7 @@ from collections.abc import AsyncIterable, AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from banger.guest.admission import Lane
 from banger.guest.connection import GuestConnection
 from banger.guest.exec import STDOUT, Completed, ExecSpec, GuestProcess, run, start_exec
 from banger.guest.listing import list_directories, read_files
@@ -150,7 +151,9 @@ class ConnectedGuest:
             env=tuple(_environment(env)),
             cwd=None if cwd is None else os.fsencode(cwd),
         )
-        async with await start_exec(self._connection, spec, deadline_s=deadline_s) as process:
+        async with await start_exec(
+            self._connection, spec, deadline_s=deadline_s, lane=Lane.CONTROL
+        ) as process:
             yield RunningOutput(process)
 
 

@@ -10,8 +10,9 @@ from collections.abc import AsyncGenerator
 from types import TracebackType
 
 from banger.errors import BangerError, ExecBadDirectory, ExecNoSuchUser, GuestRefused
+from banger.guest.admission import Lane
 from banger.guest.codec import Kind
-from banger.guest.connection import GuestConnection
+from banger.guest.connection import GuestConnection, OnWait
 from banger.guest.deadlines import deadline
 from banger.guest.exec import STDOUT, ExitStatus
 from banger.guest.fields import Tag, encode_fields, name
@@ -93,10 +94,12 @@ async def open_sftp(
     user: str | None = None,
     cwd: bytes | None = None,
     deadline_s: float,
+    on_wait: OnWait | None = None,
 ) -> GuestSftp:
     """Open a session of a user (`user`, `uid`, `user:group` or `uid:gid`; default: root).
 
-    Relative names begin at `cwd`, which is absolute; default: the user's home.
+    Relative names begin at `cwd`, which is absolute; default: the user's home. The deadline and
+    `on_wait` are as in `start_exec`.
 
     Raises:
         ExecNoSuchUser: the guest does not know the user.
@@ -107,8 +110,9 @@ async def open_sftp(
     if cwd is not None:
         fields.append((Tag.CWD, name(cwd)))
     request = Request(Kind.SFTP, what, encode_fields(fields), _REFUSALS)
+    ticket = await connection.admit(Lane.COMMANDS, on_wait=on_wait)
     async with deadline(what, deadline_s):
-        stream = await connection.open_stream(request)
+        stream = await connection.open_stream(request, ticket)
         try:
             await stream.first_event()
         except GuestRefused as error:

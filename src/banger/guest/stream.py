@@ -29,7 +29,7 @@ from banger.guest.codec import (
     parse_credit,
 )
 from banger.guest.fields import Fields, Tag, encode_fields, parse_fields
-from banger.guest.flow_control import WINDOW, Inbox
+from banger.guest.flow_control import Inbox, WindowPool
 from banger.guest.link import Link
 
 HOST_TO_GUEST = 0
@@ -66,12 +66,14 @@ class Request:
 class Stream:
     """One open request. Use it in an `async with`, or call `finish`."""
 
-    def __init__(self, link: Link, number: int, *, request: Request) -> None:
+    def __init__(
+        self, link: Link, number: int, *, request: Request, window: int, pool: WindowPool
+    ) -> None:
         self._link = link
         self._number = number
         self._request = request
-        self._credit = WINDOW if request.kind in _SENDS else 0
-        self._inbox = Inbox(_RECEIVES.get(request.kind, ()))
+        self._credit = window if request.kind in _SENDS else 0
+        self._inbox = Inbox(_RECEIVES.get(request.kind, ()), window=window, pool=pool)
         self._event: Fields | None = None
         self._result: Fields | None = None
         self._refusal: GuestRefused | None = None
@@ -120,8 +122,10 @@ class Stream:
                 self._accept_event(frame)
             case FrameType.RESULT:
                 self._result = parse_fields(frame.payload)
+                self._inbox.give_back()
             case FrameType.ERROR:
                 self._refusal = _parse_refusal(frame.payload, self._request)
+                self._inbox.give_back()
             case _:
                 raise GuestProtocolError("The guest sent a frame that only the host may send.")
         self.wake()

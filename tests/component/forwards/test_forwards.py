@@ -24,7 +24,8 @@ from banger.forwards import (
 )
 from banger.forwards.connecting import connect_guest_end
 from banger.forwards.relay import relay
-from banger.guest import GuestConnection, GuestTcp
+from banger.guest import ExecSpec, GuestConnection, GuestTcp, start_exec
+from banger.guest import run as guest_run
 from tests.support.agent import agent_connection
 
 ADDRESS = "127.77.254.1"
@@ -416,6 +417,41 @@ def test_three_hundred_connections_at_once(agent_binary: Path) -> None:
     async def work() -> None:
         async with guest_server(echo) as port, forwarded(agent_binary, port):
             await asyncio.gather(*(talk(port, number) for number in range(300)))
+
+    run(work)
+
+
+def test_a_thousand_connections_are_open_while_commands_run(agent_binary: Path) -> None:
+    """Each is served while all are open, and no number of them keeps a command from running."""
+
+    async def talk(client: socket.socket, words: bytes) -> None:
+        loop = asyncio.get_running_loop()
+        await loop.sock_sendall(client, words)
+        assert await loop.sock_recv(client, 100) == words
+
+    async def work() -> None:
+        async with guest_server(echo) as port, agent_connection(agent_binary) as connection:
+
+            async def connect() -> GuestConnection:
+                return connection
+
+            async with PortForwards(ADDRESS, connect) as forwards:
+                forwards.publish([Forward(Endpoint(ADDRESS, port), GuestPort(port))])
+                with contextlib.ExitStack() as stack:
+                    clients = []
+                    for number in range(1000):
+                        clients.append(stack.enter_context(await open_client(port)))
+                        await talk(clients[-1], b"first %d" % number)
+                    for _ in range(3):
+                        done = await guest_run(connection, [b"echo", b"served"], deadline_s=20)
+                        assert done.untrusted_stdout == b"served\n"
+                    async with await start_exec(
+                        connection, ExecSpec((b"true",)), deadline_s=20
+                    ) as process:
+                        assert (await process.wait()).status == 0
+                    await asyncio.gather(
+                        *(talk(each, b"again %d" % number) for number, each in enumerate(clients))
+                    )
 
     run(work)
 

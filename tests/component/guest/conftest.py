@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.agent import find_or_build_agent
+from tests.support.agent import build_agent_of_version_1, find_or_build_agent
 
 
 @pytest.fixture(scope="session")
 def agent_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return find_or_build_agent(tmp_path_factory.mktemp("agent"))
+
+
+@pytest.fixture(scope="session")
+def agent_of_version_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return build_agent_of_version_1(tmp_path_factory.mktemp("agent-of-version-1"))

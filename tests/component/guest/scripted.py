@@ -74,7 +74,7 @@ class Agent:
         assert heard.type == FrameType.HELLO
         assert heard.payload[:8] == MAGIC
         self.nonce = heard.payload[8:24]
-        assert struct.unpack("<HH", heard.payload[24:]) == (1, 1)
+        assert struct.unpack("<HH", heard.payload[24:]) == (1, 2)
         return self.nonce
 
     async def greet(self) -> None:

@@ -339,11 +339,11 @@ def test_listeners_come_whole_and_the_newest_counts() -> None:
 def test_requests_run_side_by_side() -> None:
     async def script(agent: Agent) -> None:
         await agent.greet()
-        heard = [await agent.hear(FrameType.OPEN) for _ in range(20)]
+        heard = [await agent.hear(FrameType.OPEN) for _ in range(8)]
         for each in reversed(heard):
             agent.say(result(each.stream))
 
     async def body(connection: GuestConnection) -> None:
-        await asyncio.gather(*(ping(connection, deadline_s=5) for _ in range(20)))
+        await asyncio.gather(*(ping(connection, deadline_s=5) for _ in range(8)))
 
     play(script, body)

@@ -9,7 +9,13 @@ from typing import Any
 
 import pytest
 
-from banger.errors import DeadlineExceeded, GuestGone, GuestRefused, VmmFailed
+from banger.errors import (
+    DeadlineExceeded,
+    GuestGone,
+    GuestProtocolError,
+    GuestRefused,
+    VmmFailed,
+)
 from banger.guest import (
     ExecSpec,
     GuestConnection,
@@ -18,16 +24,27 @@ from banger.guest import (
     run,
     start_exec,
     stat,
+    sync,
     tar_in,
     tar_out,
     watch_listeners,
 )
 from banger.guest import exec as guest_exec
-from banger.guest.codec import MAX_PAYLOAD, FrameType
-from banger.guest.connection import MAX_STREAMS
+from banger.guest.admission import Lane, plan_shares
+from banger.guest.codec import MAX_PAYLOAD, FrameType, Kind
 from banger.guest.fields import Tag, encode_fields, u64
-from banger.guest.flow_control import WINDOW
-from tests.component.guest.scripted import Agent, frame, play, refusal, result
+from banger.guest.flow_control import FIRST_WINDOW, WINDOW
+from tests.component.guest.scripted import (
+    HELLO_FIELDS,
+    Agent,
+    frame,
+    hello,
+    play,
+    refusal,
+    result,
+)
+
+STREAMS_128 = encode_fields([(Tag.STREAMS, u64(128))])
 
 
 def started(stream: int) -> bytes:
@@ -293,19 +310,174 @@ def test_writing_waits_for_credit_and_stops_at_the_end_of_the_process() -> None:
     play(script, body)
 
 
-def test_a_65th_stream_is_refused_here() -> None:
+CONTROL = plan_shares(64)[Lane.CONTROL]
+COMMANDS = plan_shares(64)[Lane.COMMANDS]
+CONNECTIONS = plan_shares(64)[Lane.CONNECTIONS]
+MORE = 5
+
+
+def test_requests_beyond_the_share_wait_and_follow_in_order() -> None:
+    """C5: an agent of version 1 serves 64 streams; nothing fails for want of one."""
+    total = CONTROL + MORE
+    asked: list[bytes] = []
+
+    async def script(agent: Agent) -> None:
+        await agent.greet()
+        streams = []
+        while len(asked) < CONTROL:
+            heard = await agent.hear(FrameType.OPEN)
+            asked.append(heard.payload[-2:])
+            streams.append(heard.stream)
+        for stream in streams[::-1]:
+            agent.say(refusal(stream, b"io"))
+            if len(asked) < total:
+                asked.append((await agent.hear(FrameType.OPEN)).payload[-2:])
+                agent.say(refusal(len(asked), b"io"))
+
     async def body(connection: GuestConnection) -> None:
-        tasks = [asyncio.create_task(ping(connection, deadline_s=60)) for _ in range(MAX_STREAMS)]
-        await until(lambda: len(connection._streams) == MAX_STREAMS)
-        with pytest.raises(GuestRefused) as caught:
-            await ping(connection, deadline_s=5)
-        assert caught.value.guest_code == "too-many-streams"
-        assert caught.value.retryable
+        paths = [b"/%02d" % number for number in range(total)]
+        asks = [stat(connection, path, deadline_s=10) for path in paths]
+        ended = await asyncio.gather(*asks, return_exceptions=True)
+        assert {type(each) for each in ended} == {GuestRefused}
+        assert asked == [path[-2:] for path in paths]
+
+    play(script, body)
+
+
+def test_whoever_waits_can_leave() -> None:
+    """C5: a wait that is cancelled takes no stream, and holds up nobody behind it."""
+
+    async def script(agent: Agent) -> None:
+        await agent.greet()
+        streams = [(await agent.hear(FrameType.OPEN)).stream for _ in range(CONTROL)]
+        agent.say(result(streams[0]))
+        heard = await agent.hear(FrameType.OPEN)
+        assert heard.payload[0] == Kind.SYNC
+        for stream in (*streams[1:], heard.stream):
+            agent.say(result(stream))
+
+    async def body(connection: GuestConnection) -> None:
+        pings = [asyncio.create_task(ping(connection, deadline_s=60)) for _ in range(CONTROL)]
+        impatient = asyncio.create_task(ping(connection, deadline_s=60))
+        await asyncio.sleep(0)
+        last = asyncio.create_task(sync(connection, deadline_s=60))
+        await asyncio.sleep(0)
+        impatient.cancel()
+        await asyncio.wait({impatient})
+        await asyncio.gather(*pings, last)
+
+    play(script, body)
+
+
+def test_a_cancelled_wait_whose_turn_has_just_come_passes_it_on() -> None:
+    async def body(connection: GuestConnection) -> None:
+        tickets = [await connection.admit(Lane.CONTROL) for _ in range(CONTROL)]
+        impatient = asyncio.create_task(connection.admit(Lane.CONTROL))
+        last = asyncio.create_task(connection.admit(Lane.CONTROL))
+        await asyncio.sleep(0)
+        # Its turn and the cancellation come in one turn of the loop.
+        connection._leave(tickets[0])
+        impatient.cancel()
+        async with asyncio.timeout(5):
+            assert (await last).is_admitted
+        assert impatient.cancelled()
+
+    play(silent, body)
+
+
+def test_waiting_ends_with_the_connection() -> None:
+    """H2: the VMM dies while requests wait for their turn."""
+
+    async def body(connection: GuestConnection) -> None:
+        tasks = [asyncio.create_task(ping(connection, deadline_s=60)) for _ in range(CONTROL + 5)]
+        await until(lambda: len(connection._streams) == CONTROL)
         await connection.close()
         await asyncio.wait(tasks)
         assert {type(task.exception()) for task in tasks} == {GuestGone}
 
     play(silent, body)
+
+
+def test_no_number_of_connections_starves_a_command_and_no_number_of_commands_the_host() -> None:
+    async def script(agent: Agent) -> None:
+        await agent.greet()
+        kinds: dict[int, int] = {}
+        while Kind.SYNC not in kinds:
+            heard = await agent.hear(FrameType.OPEN)
+            kinds[heard.payload[0]] = kinds.get(heard.payload[0], 0) + 1
+            if heard.payload[0] == Kind.EXEC:
+                agent.say(started(heard.stream))
+            elif heard.payload[0] in (Kind.PING, Kind.SYNC):
+                agent.say(result(heard.stream))
+        assert kinds == {Kind.CONNECT: CONNECTIONS, Kind.EXEC: COMMANDS, Kind.PING: 1, Kind.SYNC: 1}
+
+    async def body(connection: GuestConnection) -> None:
+        connects = [
+            asyncio.create_task(connect_tcp(connection, "127.0.0.1", 80, deadline_s=None))
+            for _ in range(CONNECTIONS + MORE)
+        ]
+        await until(lambda: len(connection._streams) == CONNECTIONS)
+        noted: list[int] = []
+        for _ in range(COMMANDS):
+            await start_exec(
+                connection,
+                ExecSpec((b"x",)),
+                deadline_s=5,
+                on_wait=noted.append,
+            )
+        assert noted == []
+        await ping(connection, deadline_s=5)
+        # The deadline is for the start, so waiting for a turn does not use it up.
+        late = start_exec(
+            connection,
+            ExecSpec((b"x",)),
+            deadline_s=0.01,
+            on_wait=noted.append,
+        )
+        waiting = asyncio.create_task(late)
+        await asyncio.wait({waiting}, timeout=0.1)
+        assert not waiting.done()
+        assert noted == [COMMANDS]
+        await sync(connection, deadline_s=5)
+        await connection.close()
+        await asyncio.wait({waiting, *connects})
+        assert isinstance(waiting.exception(), GuestGone)
+
+    play(script, body)
+
+
+def test_an_agent_of_version_2_serves_as_many_as_it_says() -> None:
+    async def script(agent: Agent) -> None:
+        agent.say(hello(await agent.hear_hello(), version=2, fields=HELLO_FIELDS + STREAMS_128))
+        for _ in range(plan_shares(128)[Lane.COMMANDS]):
+            agent.say(started((await agent.hear(FrameType.OPEN)).stream))
+        agent.say(result((await agent.hear(FrameType.OPEN)).stream))
+
+    async def body(connection: GuestConnection) -> None:
+        for _ in range(plan_shares(128)[Lane.COMMANDS]):
+            await start_exec(connection, ExecSpec((b"x",)), deadline_s=5)
+        await ping(connection, deadline_s=5)
+
+    play(script, body)
+
+
+def test_the_windows_of_version_2_are_small_at_first_both_ways() -> None:
+    async def script(agent: Agent) -> None:
+        agent.say(hello(await agent.hear_hello(), version=2, fields=HELLO_FIELDS + STREAMS_128))
+        await agent.hear(FrameType.OPEN)
+        agent.say(started(1))
+        assert len((await agent.hear(FrameType.DATA)).payload) == FIRST_WINDOW
+        agent.say(frame(FrameType.CREDIT, 1, (10).to_bytes(4, "little")))
+        assert len((await agent.hear(FrameType.DATA)).payload) == 10
+        for _ in range(2):
+            agent.say(frame(FrameType.DATA, 1, bytes(FIRST_WINDOW), channel=1))
+
+    async def body(connection: GuestConnection) -> None:
+        process = await start_exec(connection, ExecSpec((b"x",), stdin=True), deadline_s=5)
+        with pytest.raises(GuestProtocolError, match="more data"):
+            await process.write(bytes(WINDOW))
+
+    play(script, body)
 
 
 def test_a_program_that_closed_its_outputs_still_gets_its_input() -> None:

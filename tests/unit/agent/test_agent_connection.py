@@ -51,12 +51,13 @@ def assert_silent(host: Host) -> None:
 
 def test_hello_says_who_the_agent_is(host: Host) -> None:
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
-    assert host.version == 1
+    assert host.version == 2
     assert host.hello == {
         "AGENT_VERSION": current_version().encode(),
         "BOOT_ID": boot_id.encode(),
         "STATE": b"booted",
         "ARCH": platform.machine().encode(),
+        "STREAMS": struct.pack("<Q", 2048),
     }
 
 
@@ -73,12 +74,12 @@ def test_ping_tells_the_clock(host: Host) -> None:
 
 
 def test_no_common_version_means_zero_and_silence(host: Host) -> None:
-    host.connect(low=2, high=9)
+    host.connect(low=3, high=9)
     assert host.version == 0
     host.send(frame(OPEN, 1, bytes([PING])))
     assert_silent(host)
     host.connect(low=1, high=9)
-    assert host.version == 1
+    assert host.version == 2
     assert host.call(PING).result
 
 
@@ -248,7 +249,10 @@ def test_a_request_over_a_mebibyte_is_too_large(host: Host) -> None:
     assert host.call(PING).result
 
 
-def test_the_65th_stream_is_refused(host: Host) -> None:
+def test_a_host_of_version_1_has_64_streams_and_large_windows(host: Host) -> None:
+    host.connect(high=1)
+    assert host.version == 1
+    assert "STREAMS" not in host.hello
     streams = [host.start("cat", flags=STDIN) for _ in range(64)]
     assert host.call(PING).code == "too-many-streams"
     host.write(streams[0], b"")

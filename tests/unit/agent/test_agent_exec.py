@@ -16,11 +16,11 @@ from tests.unit.agent.conftest import Agent, wait_gone
 from tests.unit.agent.wire import (
     CREDIT,
     DETACH,
+    FIRST_WINDOW,
     PING,
     STDIN,
     SUPERVISE,
     TTY,
-    WINDOW,
     Host,
     frame,
     number,
@@ -202,16 +202,16 @@ def test_output_stops_at_the_window(host: Host) -> None:
     """E2, H7: endless output of which nobody reads costs the window and no more."""
     host.grants = False
     stream = host.start("yes")
-    while len(host.outcomes[stream].output[1]) < WINDOW:
+    while len(host.outcomes[stream].output[1]) < FIRST_WINDOW:
         host.step()
     other = host.exec("echo", "not held up")
     assert other.stdout == b"not held up\n"
-    assert len(host.outcomes[stream].output[1]) == WINDOW
+    assert len(host.outcomes[stream].output[1]) == FIRST_WINDOW
     host.send(frame(CREDIT, stream, struct.pack("<I", 5), channel=1))
-    while len(host.outcomes[stream].output[1]) < WINDOW + 5:
+    while len(host.outcomes[stream].output[1]) < FIRST_WINDOW + 5:
         host.step()
     assert host.call(PING).result
-    assert len(host.outcomes[stream].output[1]) == WINDOW + 5
+    assert len(host.outcomes[stream].output[1]) == FIRST_WINDOW + 5
     host.close_stream(stream)
     assert number(host.wait(stream).result["SIGNAL"]) == signal.SIGKILL
 
@@ -219,10 +219,10 @@ def test_output_stops_at_the_window(host: Host) -> None:
 def test_nothing_in_the_pipe_is_lost_to_a_slow_reader(host: Host) -> None:
     """H7: the program has ended long before the host grants credit for what it wrote."""
     host.grants = False
-    size = WINDOW + 60_000
+    size = FIRST_WINDOW + 60_000
     stream = host.start("sh", "-c", f"head -c {size} /dev/zero; exit 7")
     pid = pid_of(host, stream)
-    while len(host.outcomes[stream].output[1]) < WINDOW:
+    while len(host.outcomes[stream].output[1]) < FIRST_WINDOW:
         host.step()
     wait_gone(pid)
     assert host.call(PING).result
@@ -375,10 +375,10 @@ def test_close_kills_the_group(host: Host) -> None:
 def test_close_after_the_end_still_kills_the_group(host: Host) -> None:
     """H3: the leader has ended, its output waits for credit, its children live."""
     host.grants = False
-    stream = host.start("sh", "-c", f"sleep 1000 & echo $!; head -c {WINDOW + 100} /dev/zero")
+    stream = host.start("sh", "-c", f"sleep 1000 & echo $!; head -c {FIRST_WINDOW + 100} /dev/zero")
     child = int(host.wait_output(stream, b"\n").split()[0])
     pid = pid_of(host, stream)
-    while len(host.outcomes[stream].output[1]) < WINDOW:
+    while len(host.outcomes[stream].output[1]) < FIRST_WINDOW:
         host.step()
     wait_gone(pid)
     assert host.call(PING).result

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.agent.wire import LIST, READ, Host, Outcome, number
+from tests.unit.agent.wire import FIRST_WINDOW, LIST, READ, Host, Outcome, number
 
 RECORD = struct.Struct("<IIIIQQqq")
 NOISE = random.Random(7).randbytes(300_000)
@@ -122,7 +122,7 @@ def test_a_file_that_shrinks_is_filled_with_zeros(host: Host, tmp_path: Path) ->
     stream = host.open(READ, ("PATH", str(tmp_path)), ("NAME", b"big"))
     # Without credit the agent stands still in the middle of the file.
     host.grants = False
-    while len(host.outcomes[stream].output[1]) < 262144:
+    while len(host.outcomes[stream].output[1]) < FIRST_WINDOW:
         host.step()
     os.truncate(big, 100)
     host.grants = True

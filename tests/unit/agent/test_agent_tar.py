@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.agent.conftest import start_agent
-from tests.unit.agent.wire import PING, TAR_IN, TAR_OUT, WINDOW, Host, Outcome, number
+from tests.unit.agent.wire import FIRST_WINDOW, PING, TAR_IN, TAR_OUT, Host, Outcome, number
 
 EMPTY_FIRST = 1
 FORMATS = {"ustar": tarfile.USTAR_FORMAT, "gnu": tarfile.GNU_FORMAT, "pax": tarfile.PAX_FORMAT}
@@ -491,10 +491,10 @@ def test_pack_waits_for_the_reader(host: Host, tree: Path) -> None:
     """E2: an archive of which nobody reads costs the window; CLOSE ends it."""
     host.grants = False
     stream = host.open(TAR_OUT, ("PATH", str(tree)))
-    while len(host.outcomes[stream].output[1]) < WINDOW:
+    while len(host.outcomes[stream].output[1]) < FIRST_WINDOW:
         host.step()
     assert host.call(PING).result
-    assert len(host.outcomes[stream].output[1]) == WINDOW
+    assert len(host.outcomes[stream].output[1]) == FIRST_WINDOW
     host.close_stream(stream)
     assert host.wait(stream).code == "closed"
 

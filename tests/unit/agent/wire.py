@@ -10,7 +10,6 @@ import os
 import socket
 import struct
 import time
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 HELLO, OPEN, DATA, EOF, CREDIT, CONTROL, EVENT, RESULT, ERROR, CLOSE = range(1, 11)
@@ -20,10 +19,12 @@ TTY, STDIN, DETACH, SUPERVISE = 1, 2, 4, 8
 MAGIC = b"BANGER\x00\x01"
 PREAMBLE = bytes(32781)
 WINDOW = 262144
+FIRST_WINDOW = 32768
 LARGEST = 32768
 
 TAGS = {
     "CODE": 1, "MESSAGE": 2, "ERRNO": 3, "AGENT_VERSION": 4, "BOOT_ID": 5, "STATE": 6, "ARCH": 7,
+    "STREAMS": 8,
     "ARG": 16, "ENV": 17, "CWD": 18, "USER": 19, "FLAGS": 20, "ROWS": 21, "COLUMNS": 22,
     "SIGNAL": 23, "STATUS": 24, "PID": 25, "PATH": 32, "ENTRIES": 33, "BYTES": 34, "NAME": 35,
     "UID": 36, "GID": 37, "MODE": 38, "SIZE": 39, "MTIME_NS": 40, "TARGET": 41, "HOST": 48,
@@ -154,7 +155,7 @@ class Host:
 
     # --- connection ---
 
-    def connect(self, *, low: int = 1, high: int = 1) -> None:
+    def connect(self, *, low: int = 1, high: int = 2) -> None:
         """Preamble, HELLO, and skip to the answer with our nonce."""
         nonce = os.urandom(16)
         self.send(PREAMBLE + frame(HELLO, 0, MAGIC + nonce + struct.pack("<HH", low, high)))
@@ -195,8 +196,13 @@ class Host:
             payload = part if index else bytes([kind]) + part
             self.send(frame(OPEN, stream, payload, flags=1 if more else 0))
         self.outcomes[stream] = Outcome()
-        self.credit[stream] = WINDOW
+        self.credit[stream] = self.window
         return stream
+
+    @property
+    def window(self) -> int:
+        """What each side may send on a channel at first."""
+        return WINDOW if self.version == 1 else FIRST_WINDOW
 
     def step(self) -> Frame:
         """Read one frame and file it under its stream."""
@@ -240,13 +246,15 @@ class Host:
 
     def write(self, stream: int, raw: bytes, *, eof: bool = True) -> None:
         """Send channel 0 within its credit; stops when the stream has ended."""
-        for part in chunks(raw, LARGEST):
-            while self.credit[stream] < len(part) and self.outcomes[stream].last is None:
+        while raw:
+            while not self.credit[stream] and self.outcomes[stream].last is None:
                 self.step()
             if self.outcomes[stream].last is not None:
                 return
-            self.credit[stream] -= len(part)
-            self.send(frame(DATA, stream, part))
+            size = min(len(raw), LARGEST, self.credit[stream])
+            self.credit[stream] -= size
+            self.send(frame(DATA, stream, raw[:size]))
+            raw = raw[size:]
         if eof:
             self.send(frame(EOF, stream))
 
@@ -278,8 +286,3 @@ class Host:
         if stdin is not None:
             self.write(stream, stdin)
         return self.wait(stream)
-
-
-def chunks(raw: bytes, size: int) -> Iterator[bytes]:
-    for at in range(0, len(raw), size):
-        yield raw[at : at + size]

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from banger.errors import GuestProtocolError, InvalidRequest
 from banger.guest import codec
 from banger.guest.codec import Frame, FrameDecoder, FrameType, Kind
-from banger.guest.fields import Tag, encode_fields
+from banger.guest.fields import Tag, encode_fields, u64
 
 NONCE = bytes(range(16))
 HELLO_FIELDS = encode_fields(
@@ -166,15 +166,39 @@ def test_skipping_ends() -> None:
 @given(st.binary(max_size=codec.MAX_PAYLOAD))
 @settings(max_examples=200)
 def test_any_hello_payload_is_parsed_or_refused(untrusted: bytes) -> None:
-    for payload in (untrusted, codec.MAGIC + NONCE + b"\x01\0\0\0" + untrusted):
+    starts = (codec.MAGIC + NONCE + bytes([version, 0, 0, 0]) for version in (1, 2))
+    for payload in (untrusted, *(start + untrusted for start in starts)):
         try:
             hello = codec.parse_hello(Frame(FrameType.HELLO, 0, 0, payload), nonce=NONCE)
         except GuestProtocolError:
             continue
-        assert hello.version == codec.VERSION
+        assert hello.version in (1, 2)
+        assert 64 <= hello.streams <= 2048
 
 
-@pytest.mark.parametrize("version", [0, 2, 65535])
+@pytest.mark.parametrize(
+    ("version", "said", "used"), [(1, None, 64), (2, 64, 64), (2, 2048, 2048), (2, 2**63, 2048)]
+)
+def test_the_agent_says_how_many_streams_it_serves(
+    version: int, said: int | None, used: int
+) -> None:
+    assert codec.parse_hello(hello_of(version, said), nonce=NONCE).streams == used
+
+
+@pytest.mark.parametrize("said", [None, 0, 63])
+def test_too_few_streams_are_an_error(said: int | None) -> None:
+    """E2: a guest cannot take the share of one lane away."""
+    with pytest.raises(GuestProtocolError):
+        codec.parse_hello(hello_of(2, said), nonce=NONCE)
+
+
+def hello_of(version: int, streams: int | None) -> Frame:
+    told = [] if streams is None else [(Tag.STREAMS, u64(streams))]
+    body = codec.MAGIC + NONCE + struct.pack("<HH", version, 0) + HELLO_FIELDS + encode_fields(told)
+    return Frame(FrameType.HELLO, 0, 0, body)
+
+
+@pytest.mark.parametrize("version", [0, 3, 65535])
 def test_another_version_is_named(version: int) -> None:
     payload = codec.MAGIC + NONCE + struct.pack("<HH", version, 0)
     with pytest.raises(GuestProtocolError, match=f"version \\({version},"):
@@ -216,7 +240,7 @@ def test_data_is_split_into_frames(size: int) -> None:
 def test_the_preamble_completes_the_largest_frame() -> None:
     assert bytes(32781) == codec.PREAMBLE
     assert codec.encode_hello(NONCE)[32781:] == (
-        b"\x01\0\0\0" + bytes(4) + struct.pack("<I", 28) + b"BANGER\0\x01" + NONCE + b"\1\0\1\0\xe5"
+        b"\x01\0\0\0" + bytes(4) + struct.pack("<I", 28) + b"BANGER\0\x01" + NONCE + b"\1\0\2\0\xe5"
     )
 
 

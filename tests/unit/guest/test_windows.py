@@ -9,14 +9,43 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banger.errors import GuestProtocolError
-from banger.guest.flow_control import GRANT_STEP, WINDOW, Inbox
+from banger.guest.flow_control import (
+    BULK_BYTES,
+    FIRST_WINDOW,
+    GRANT_STEP,
+    WINDOW,
+    Inbox,
+    WindowPool,
+)
+
+
+def whole(*channels: int) -> Inbox:
+    """An inbox with the windows of version 1, which do not grow."""
+    return Inbox(channels, window=WINDOW, pool=WindowPool(0))
+
+
+def small(pool: WindowPool) -> Inbox:
+    """An inbox of one channel with the windows of version 2."""
+    return Inbox((1,), window=FIRST_WINDOW, pool=pool)
+
+
+def fill(inbox: Inbox, size: int, *, piece: int = 32768) -> int:
+    """Put and take so many bytes; return what was granted."""
+    granted = 0
+    for at in range(0, size, piece):
+        inbox.put(1, bytes(min(piece, size - at)))
+        while inbox.take() is not None:
+            pass
+        granted += inbox.claim_grant(1)
+    return granted
+
 
 pieces = st.lists(st.tuples(st.sampled_from([1, 2]), st.integers(0, 9000)), max_size=60)
 
 
 @given(pieces)
 def test_each_channel_keeps_its_order(sent: list[tuple[int, int]]) -> None:
-    inbox = Inbox((1, 2))
+    inbox = whole(1, 2)
     expected = {1: b"", 2: b""}
     for number, (channel, size) in enumerate(sent):
         data = bytes([number % 256]) * size
@@ -32,7 +61,7 @@ def test_each_channel_keeps_its_order(sent: list[tuple[int, int]]) -> None:
 
 
 def test_the_order_between_channels_is_kept() -> None:
-    inbox = Inbox((1, 2))
+    inbox = whole(1, 2)
     for channel, data in [(1, b"a"), (1, b"b"), (2, b"c"), (1, b"d"), (2, bytes(5000)), (2, b"e")]:
         inbox.put(channel, data)
     taken = [inbox.take() for _ in range(6)]
@@ -40,7 +69,7 @@ def test_the_order_between_channels_is_kept() -> None:
 
 
 def test_more_than_the_window_is_refused() -> None:
-    inbox = Inbox((1,))
+    inbox = whole(1)
     for _ in range(8):
         inbox.put(1, bytes(32768))
     with pytest.raises(GuestProtocolError, match="more data"):
@@ -48,7 +77,7 @@ def test_more_than_the_window_is_refused() -> None:
 
 
 def test_taking_grants_what_was_taken_and_no_more() -> None:
-    inbox = Inbox((1, 2))
+    inbox = whole(1, 2)
     inbox.put(1, bytes(GRANT_STEP - 1))
     inbox.put(2, bytes(10))
     inbox.put(1, bytes(WINDOW - GRANT_STEP + 1))
@@ -65,7 +94,7 @@ def test_taking_grants_what_was_taken_and_no_more() -> None:
 
 
 def test_a_channel_ends_once_and_for_good() -> None:
-    inbox = Inbox((1, 2))
+    inbox = whole(1, 2)
     inbox.put(1, b"x")
     inbox.end(1)
     inbox.end(2)
@@ -79,7 +108,7 @@ def test_a_channel_ends_once_and_for_good() -> None:
 
 def test_tiny_pieces_cost_little_more_than_their_bytes() -> None:
     """E2: a window of one-byte frames must not become a quarter of a million objects."""
-    inbox = Inbox((1, 2))
+    inbox = whole(1, 2)
     tracemalloc.start()
     try:
         for number in range(2 * WINDOW):
@@ -88,3 +117,40 @@ def test_tiny_pieces_cost_little_more_than_their_bytes() -> None:
     finally:
         tracemalloc.stop()
     assert size < 4 * WINDOW
+
+
+def test_a_window_grows_with_bulk_up_to_the_largest() -> None:
+    pool = WindowPool(10 * WINDOW)
+    inbox = small(pool)
+    assert fill(inbox, FIRST_WINDOW) == 2 * FIRST_WINDOW
+    assert fill(inbox, FIRST_WINDOW) == 3 * FIRST_WINDOW
+    fill(inbox, 64 * FIRST_WINDOW)
+    for _ in range((WINDOW - GRANT_STEP) // 32768):
+        inbox.put(1, bytes(32768))
+    with pytest.raises(GuestProtocolError, match="more data"):
+        inbox.put(1, bytes(GRANT_STEP + 1))
+    assert pool.left == 9 * WINDOW + FIRST_WINDOW
+    inbox.give_back()
+    inbox.give_back()
+    assert pool.left == 10 * WINDOW
+
+
+def test_a_window_stays_small_for_small_talk() -> None:
+    """Many connections that exchange short messages leave the pool to those that copy."""
+    pool = WindowPool(WINDOW)
+    inbox = small(pool)
+    granted = fill(inbox, 10 * FIRST_WINDOW, piece=BULK_BYTES - 1)
+    assert granted <= 10 * FIRST_WINDOW
+    assert pool.left == WINDOW
+
+
+def test_without_room_in_the_pool_a_stream_goes_on_as_it_is() -> None:
+    """E2: the windows of all streams are bounded together, and none of them stops."""
+    pool = WindowPool(FIRST_WINDOW + 1)
+    first, second = small(pool), small(pool)
+    assert fill(first, FIRST_WINDOW) == 2 * FIRST_WINDOW
+    for _ in range(20):
+        assert fill(second, FIRST_WINDOW) == FIRST_WINDOW
+    assert pool.left == 1
+    first.give_back()
+    assert fill(second, FIRST_WINDOW) == 2 * FIRST_WINDOW

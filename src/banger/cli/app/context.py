@@ -64,6 +64,11 @@ class Context:
         sys.stderr.write(text + "\n")
         sys.stderr.flush()
 
+    def show_note(self, kind: str, content: dict[str, object]) -> None:
+        """Print a notice among a request's notifications; of use where progress is not shown."""
+        if kind == "note":
+            self.say(printable(str(content.get("text"))))
+
     def complain(self, error: BangerError) -> None:
         """Print an error: the fact, the hint, and where to find more."""
         _write(sys.stdout.flush)

@@ -109,7 +109,11 @@ def _start_detached(arguments: Namespace, context: Context) -> int:
         cwd=arguments.workdir,
     )
     with context.client() as client:
-        stream = client.stream("vm.exec", command.params(arguments.ref) | {"detach": True})
+        stream = client.stream(
+            "vm.exec",
+            command.params(arguments.ref) | {"detach": True},
+            on_event=context.show_note,
+        )
     with contextlib.closing(stream):
         for _ in stream:
             pass

@@ -77,11 +77,15 @@ def has_input() -> bool:
     return not stat.S_ISCHR(os.fstat(STDIN).st_mode)
 
 
-def run_in_guest(command: GuestCommand, ref: str, context: Context) -> int:
-    """Run the command; return its exit status as a shell reports it, 124 after a timeout."""
+def run_in_guest(command: GuestCommand, ref: str, context: Context, *, quiet: bool = False) -> int:
+    """Run the command; return its exit status as a shell reports it, 124 after a timeout.
+
+    `quiet`: no notice when the command has to wait.
+    """
+    on_event = None if quiet else context.show_note
     sys.stdout.flush()
     with context.client() as client:
-        stream = client.stream("vm.exec", command.params(ref))
+        stream = client.stream("vm.exec", command.params(ref), on_event=on_event)
     with contextlib.closing(stream):
         try:
             ended = _join(stream, command)

@@ -275,7 +275,7 @@ def _use(
         timeout_s=arguments.timeout,
     )
     try:
-        return run_in_guest(command, vm_id, context)
+        return run_in_guest(command, vm_id, context, quiet=arguments.quiet)
     except ExecNotFound as error:
         if not arguments.command and arguments.image is not None:
             error.hint = f"banger vm run --image {arguments.image} --entrypoint, or: ... -- COMMAND"

@@ -19,7 +19,7 @@ def guest_handlers(engine: Engine) -> Handlers:
     """Return the handlers of these methods."""
 
     async def run(call: Call, params: VmExec) -> Exit:
-        session = await verbs.start_exec(engine, params)
+        session = await verbs.start_exec(engine, call.operation, params)
         try:
             stream = await call.start_stream(StartedExec(pid=session.pid))
             return await relay(stream, session, timeout_s=params.timeout_s)
@@ -27,7 +27,7 @@ def guest_handlers(engine: Engine) -> Handlers:
             await session.close()
 
     async def sftp(call: Call, params: VmSftp) -> Exit:
-        async with await verbs.open_sftp(engine, params) as session:
+        async with await verbs.open_sftp(engine, call.operation, params) as session:
             stream = await call.start_stream(StartedStream())
             return await relay(stream, session, timeout_s=None)
 

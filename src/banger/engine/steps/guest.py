@@ -151,7 +151,9 @@ async def _start_entrypoint(machine: Machine, _: StartEntrypoint) -> None:
         detach=True,
         supervise=True,
     )
-    async with await guest.start_exec(connection, program, deadline_s=STEP_DEADLINE_S) as process:
+    async with await guest.start_exec(
+        connection, program, deadline_s=STEP_DEADLINE_S, lane=guest.Lane.CONTROL
+    ) as process:
         await process.wait()
 
 

@@ -9,6 +9,7 @@ from banger import guest
 from banger.api.requests import VmExec
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_connection, get_vm
+from banger.engine.state.operations import Operation
 from banger.errors import ExecBadDirectory, ExecNotFound, InvalidRequest
 from banger.model.vm import VmRecord, WorkspaceRecord
 
@@ -17,8 +18,10 @@ START_DEADLINE_S = 30.0
 """For the program to be running; a busy emulated guest takes a second."""
 
 
-async def start_exec(engine: Engine, params: VmExec) -> guest.GuestProcess:
+async def start_exec(engine: Engine, op: Operation, params: VmExec) -> guest.GuestProcess:
     """Start a program in a running VM; the caller owns the process and closes it.
+
+    Waits, with a notice, while as many commands run in the VM as its agent serves.
 
     Raises:
         WrongState: the VM does not run.
@@ -30,7 +33,12 @@ async def start_exec(engine: Engine, params: VmExec) -> guest.GuestProcess:
     connection = await get_connection(engine, record)
     spec = _plan_exec(params, record)
     try:
-        return await guest.start_exec(connection, spec, deadline_s=START_DEADLINE_S)
+        return await guest.start_exec(
+            connection,
+            spec,
+            deadline_s=START_DEADLINE_S,
+            on_wait=lambda room: note_wait(op, record, room),
+        )
     except ExecBadDirectory as error:
         if params.cwd is None:
             # The workspace was removed in the guest: there must be a way in to see why.
@@ -38,6 +46,11 @@ async def start_exec(engine: Engine, params: VmExec) -> guest.GuestProcess:
         raise
     except ExecNotFound as error:
         raise _describe_not_found(record, params.argv[0]) from error
+
+
+def note_wait(op: Operation, record: VmRecord, room: int) -> None:
+    """Tell the client that its command waits for one of `room` others."""
+    op.note("notice", f"Waiting for one of {room} commands in {record.spec.name} to end.")
 
 
 def _describe_not_found(record: VmRecord, program: str) -> ExecNotFound:

@@ -1,0 +1,65 @@
+"""Many commands and connections of one VM at once: none fails for want of room."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+
+from tests.support.installations import Installation, finish, read_line, wait_for
+
+COMMANDS = 100
+CONNECTIONS = 200
+PORT = 8177
+
+HOLDER = f"""
+use Socket qw(:all);
+socket(my $server, AF_INET, SOCK_STREAM, 0) or die;
+setsockopt($server, SOL_SOCKET, SO_REUSEADDR, 1);
+bind($server, pack_sockaddr_in({PORT}, inet_pton(AF_INET, "127.0.0.1"))) or die;
+listen($server, 50) or die;
+my @held;
+while (accept(my $client, $server)) {{
+    push @held, $client;
+    syswrite $client, "held\\n";
+}}
+"""
+"""Greets each client and keeps its connection."""
+
+
+def test_a_hundred_commands_at_once(banger: Installation, tiny: str) -> None:
+    """H1, H7: all run together: each waits for a word, which comes when the last has begun."""
+    script = "echo here; until [ -e /tmp/go ]; do sleep 1; done; exit "
+    commands = [
+        banger.start("vm", "exec", tiny, "--", "sh", "-c", script + str(number))
+        for number in range(COMMANDS)
+    ]
+    for command in commands:
+        assert read_line(command) == b"here\n"
+    banger.exec(tiny, "touch", "/tmp/go", status=0)
+    assert [finish(command).status for command in commands] == list(range(COMMANDS))
+    banger.exec(tiny, "rm", "/tmp/go", status=0)
+
+
+def test_commands_run_while_hundreds_of_connections_are_open(
+    banger: Installation, tiny: str
+) -> None:
+    """As many tabs of a browser: they starve no command, and end with their clients."""
+    server = int(banger.do("vm", "exec", "-d", tiny, "--", "perl", "-e", HOLDER).text)
+    address = banger.vm(tiny)["address"]
+
+    def is_open() -> bool:
+        ports = banger.json("vm", "ports", tiny)
+        return any(each["port"] == PORT and each["state"] == "open" for each in ports)
+
+    wait_for(is_open, "the server's port")
+    with ExitStack() as stack:
+        clients = []
+        for _ in range(CONNECTIONS):
+            client = stack.enter_context(socket.create_connection((address, PORT), timeout=60))
+            assert client.recv(5) == b"held\n"
+            clients.append(client)
+        for number in range(3):
+            assert banger.exec(tiny, "echo", str(number), status=0).text == str(number)
+        banger.exec(tiny, "sh", "-c", f"kill {server}", status=0)
+        for client in clients:
+            assert client.recv(1) == b""
