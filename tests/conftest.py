@@ -73,7 +73,8 @@ def _enter(run: Path, cache: Path) -> None:
     # on a small machine; tests of the pool switch it on.
     os.environ["BANGER_TEMPLATE_POOL"] = "0"
     # Fixed ports for all runs would be taken; tests of names choose some.
-    os.environ |= {"BANGER_NAMES_HTTP_PORT": "0", "BANGER_NAMES_SOCKS_PORT": "0"}
+    for server in ("HTTP", "SOCKS", "DNS"):
+        os.environ[f"BANGER_NAMES_{server}_PORT"] = "0"
     tempfile.tempdir = None
 
 

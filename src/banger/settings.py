@@ -52,6 +52,8 @@ class NamesSettings:
     """0: there are no links."""
     socks_port: int
     """0: there is no proxy."""
+    dns_port: int
+    """0: there are no DNS names."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -207,6 +209,12 @@ _OWN: tuple[Option, ...] = (
         "Port of this host's loopback for the SOCKS proxy to VMs; 0: none.",
         whole_number(range(65536)),
         fixed(7781),
+    ),
+    Option(
+        "names.dns_port",
+        "Port of this host's loopback for the DNS server of the domain vm; 0: none.",
+        whole_number(range(65536)),
+        fixed(7753),
     ),
     Option(
         "registries",

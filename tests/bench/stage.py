@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from tests.support.artifacts import enter_cache, make_data_home
+from tests.support.loopbacks import free_front_port
 
 BANGER = str(Path(sys.executable).with_name("banger"))
 COMMAND_DEADLINE_S = 900
@@ -107,6 +108,7 @@ def open_stage() -> Iterator[Stage]:
     directory = Path(tempfile.mkdtemp(prefix="bb.", dir="/tmp"))
     data_home = make_data_home(enter_cache())
     environ = {**os.environ, "XDG_DATA_HOME": str(data_home), POOL: "0"}
+    environ["BANGER_NAMES_HTTP_PORT"] = str(free_front_port())
     names = {"XDG_RUNTIME_DIR": "r", "XDG_STATE_HOME": "s", "XDG_CONFIG_HOME": "c"}
     for variable, name in names.items():
         (directory / name).mkdir(mode=0o700)

@@ -22,10 +22,10 @@ def free_udp_port() -> int:
         return port
 
 
-def free_front_port(*, but: int = 0) -> int:
-    """Return a port that is free in both families, and that no client is given by the kernel."""
+def free_front_port(*but: int) -> int:
+    """Return a port that is free in both families, and none of those for clients, nor of `but`."""
     for port in range(20000 + os.getpid() % 10000, 32000):
-        if port == but:
+        if port in but:
             continue
         with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
             for family, address in ((socket.AF_INET, "127.0.0.1"), (socket.AF_INET6, "::1")):

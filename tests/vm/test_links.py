@@ -22,6 +22,7 @@ from tests.vm.test_ports import serve
 
 FRONT_PORT = "BANGER_NAMES_HTTP_PORT"
 SOCKS_PORT = "BANGER_NAMES_SOCKS_PORT"
+DNS_PORT = "BANGER_NAMES_DNS_PORT"
 
 WEB = """
 import socket, sys, time
@@ -73,9 +74,11 @@ asyncio.run(main())
 
 @pytest.fixture
 def linked(own: Installation) -> Installation:
-    """An installation with a front of its own."""
-    own.environ[FRONT_PORT] = str(free_front_port())
-    own.environ[SOCKS_PORT] = str(free_front_port(but=int(own.environ[FRONT_PORT])))
+    """An installation with a front, a proxy and a DNS server of its own."""
+    chosen: list[int] = []
+    for variable in (FRONT_PORT, SOCKS_PORT, DNS_PORT):
+        chosen.append(free_front_port(*chosen))
+        own.environ[variable] = str(chosen[-1])
     return own
 
 
@@ -175,6 +178,17 @@ def fetch_by_name(banger: Installation, url: str) -> str:
     return done.stdout.decode()
 
 
+def resolve(banger: Installation, vm: str) -> str | None:
+    """Return the address that the DNS server has for a VM."""
+    question = bytes((len(vm),)) + vm.encode() + b"\x02vm\x00\x00\x01\x00\x01"
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as sock:
+        sock.settimeout(120)
+        sock.connect(("127.0.0.1", int(banger.environ[DNS_PORT])))
+        sock.send(bytes.fromhex("123401000001000000000000") + question)
+        answer = sock.recv(512)
+    return socket.inet_ntoa(answer[-4:]) if answer[7] else None
+
+
 HELLO = "HTTP/1.0 200 OK\r\n\r\n"
 
 
@@ -186,6 +200,7 @@ def test_a_link_follows_its_vm(linked: Installation) -> None:
     for vm in ("one", "two"):
         wait_for(lambda vm=vm: ask(linked, vm) == (200, vm), f"{vm} to answer")
         assert fetch_by_name(linked, f"http://{vm}.vm:8000/") == vm
+        assert resolve(linked, vm) == linked.vm(vm)["address"]
     linked.kill_daemon()
     linked.do("vm", "list")
     wait_for(lambda: ask(linked, "one") == (200, "one"), "the next daemon's front")
@@ -194,10 +209,13 @@ def test_a_link_follows_its_vm(linked: Installation) -> None:
     status, said = ask(linked, "one")
     assert status == 503 and "The VM one is stopped." in said and "two" not in said
     assert linked.vm("one")["link"] is None
+    assert resolve(linked, "one") == linked.vm("one")["address"]
     linked.do("vm", "delete", "one")
+    assert resolve(linked, "one") is None
     status, said = ask(linked, "one")
     assert status == 404 and "There is no VM one." in said and "two" not in said
     linked.do("vm", "create", "--name", "one", *TINY)
+    assert resolve(linked, "one") == linked.vm("one")["address"]
     status, said = ask(linked, "one")
     assert status == 502 and "Nothing listens on port 8000 of one." in said
     assert ask(linked, "two") == (200, "two")
@@ -211,8 +229,9 @@ def test_a_front_whose_port_is_taken_is_told(linked: Installation) -> None:
         serve(linked, "one", "0.0.0.0", 8000)
         wait_for(lambda: linked.json("vm", "ports", "one"), "the server")
         told = linked.do("vm", "ports", "one")
-        assert f"There are no links: Something else on this host listens at 127.0.0.1:{front}." in (
-            told.err
+        assert (
+            f"There are no links to VMs: Something else on this host listens at 127.0.0.1:{front}."
+            in (told.err)
         )
         (port,) = json.loads(linked.do("vm", "ports", "one", "--json").out)
         assert port["link"] is None

@@ -46,5 +46,7 @@ class NamesView(Struct, frozen=True, kw_only=True):
     """Of the front for links; null: nothing listens."""
     socks_port: int | None = None
     """Of the SOCKS proxy for `NAME.vm`; null: nothing listens."""
+    dns_port: int | None = None
+    """Of the DNS server for the domain `vm`; null: nothing listens."""
     notices: list[str] = field(default_factory=list)
     """Why what is wanted is not there, a sentence each."""

@@ -24,6 +24,7 @@ from banger.host import subids
 from banger.host.lockholder import is_held, is_stopped, peer_pid, read_holder
 from banger.host.memory import read_available_mib
 from banger.host.packages import find_package_manager, format_install
+from banger.host.resolver import plan_removal, probe_resolver
 from banger.layout import SUN_PATH_MAX, Layout
 from banger.settings import Settings
 from banger.sizes import format_size
@@ -56,6 +57,7 @@ def _iterate_checks(layout: Layout, environ: Mapping[str, str]) -> Iterator[Chec
     yield probe_limits(layout.runtime.parent)
     yield from _probe_disks(layout)
     yield probe_runtime_dir(layout)
+    yield probe_names()
     yield config
     yield probe_daemon(layout)
 
@@ -99,6 +101,18 @@ def probe_subordinate_ids(user: str, uid: int, *, files: tuple[Path, ...] = subi
     fact = f"{user} has fewer than {subids.COUNT} subordinate ids in {names}."
     grant = format_install(subids.plan_grant(user, as_root=False, files=files))
     return Check("subuid", CheckState.FAIL, fact, grant)
+
+
+def probe_names(root: Path = Path("/")) -> Check:
+    """Tell whether this host's resolver is told to ask banger for names under `vm`."""
+    for path, _ in plan_removal(root):
+        return Check("names", CheckState.OK, f"This host's resolver has {path} for NAME.vm.")
+    resolver = probe_resolver(root)
+    if resolver is None:
+        fact = "This host's resolver cannot be told of NAME.vm; links, ssh and SOCKS do without."
+        return Check("names", CheckState.OK, fact)
+    fact = f"{resolver} is not told of NAME.vm; links, ssh and SOCKS do without."
+    return Check("names", CheckState.OK, fact, "banger setup --dns")
 
 
 def _probe_memory(settings: Settings) -> Check:

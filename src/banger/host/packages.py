@@ -128,6 +128,18 @@ TESTS: tuple[Tool, ...] = (
         ("busybox-static", "busybox", "busybox", "busybox-static", "busybox-static"),
         required=False,
     ),
+    Tool(
+        "dig",
+        "asks the DNS server of VMs in tests",
+        ("bind9-dnsutils", "bind-utils", "bind", "bind-utils", "bind-tools"),
+        required=False,
+    ),
+    Tool(
+        "dnsmasq",
+        "is a resolver that is told of VMs in tests",
+        ("dnsmasq-base", "dnsmasq", "dnsmasq", "dnsmasq", "dnsmasq"),
+        required=False,
+    ),
     Tool("clang", "builds the agent with sanitizers and fuzzers", ("clang",) * 5, required=False),
     Tool(
         "clang's run-time library",

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 
+from banger.names.dns import Addresses, DnsServer
 from banger.names.front import serve_http
 from banger.names.guests import Find
 from banger.names.pipes import HostSocket
@@ -20,17 +21,21 @@ class Names:
     http: LoopbackServer
     """The front, where links lead."""
     socks: LoopbackServer
+    dns: DnsServer
 
     @property
     def problems(self) -> list[str]:
         """Why some of them do not listen, a sentence each."""
-        found = (self.http.problem, self.socks.problem)
+        found = (self.http.problem, self.socks.problem, self.dns.problem)
         return [problem for problem in found if problem is not None]
 
 
 @contextlib.asynccontextmanager
-async def open_names(find: Find) -> AsyncIterator[Names]:
-    """Hold the servers for a block; `find` says which guest a name means."""
+async def open_names(find: Find, load: Callable[[], Awaitable[Addresses]]) -> AsyncIterator[Names]:
+    """Hold the servers for a block.
+
+    `find` says which guest a name means, `load` which address each VM has, running or not.
+    """
 
     async def http(client: HostSocket) -> None:
         await serve_http(client, find)
@@ -41,5 +46,6 @@ async def open_names(find: Find) -> AsyncIterator[Names]:
     async with (
         LoopbackServer(http, what="links to VMs") as front,
         LoopbackServer(socks, what="connections to VMs by SOCKS") as proxy,
+        DnsServer(load) as dns,
     ):
-        yield Names(front, proxy)
+        yield Names(front, proxy, dns)

@@ -19,6 +19,8 @@ from tests.support.agent import agent_connection
 from tests.support.loopbacks import free_front_port
 
 ADDRESS = "127.77.254.2"
+ADDRESSES = {"one": "127.77.1.2", "two": "127.77.0.254", "stopped": "127.77.255.1"}
+"""Of VMs, as the DNS server tells them."""
 PATIENCE_S = 60.0
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 
@@ -53,7 +55,10 @@ async def open_all(agent_binary: Path, **vms: int) -> AsyncIterator[Names]:
                 raise VmNotFound(f"There is no VM {name}.", hint="banger vm list")
             return guests[name]
 
-        yield await stack.enter_async_context(open_names(find))
+        async def load() -> dict[str, str]:
+            return ADDRESSES
+
+        yield await stack.enter_async_context(open_names(find, load))
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:

@@ -1,4 +1,4 @@
-"""`doctor`, `setup`: check this host, and prepare it. Neither needs the daemon."""
+"""`doctor`, `setup`: check this host, and prepare it. They need no daemon, but for `--dns`."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from argparse import Namespace
 
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
+from banger.cli.app.usage import UsageError
 from banger.cli.terminal.output import format_json, printable
 from banger.errors import ConfigInvalid, HostNotReady
 
@@ -62,13 +63,29 @@ def _configure_setup(parser: Parser) -> None:
     parser.add_argument(
         "--yes", action="store_true", help="run the command without asking (with sudo)"
     )
-    parser.text = "Without --yes it only prints the command that installs what is missing."
+    parser.add_argument(
+        "--dns", action="store_true", help="have this host's resolver ask banger for NAME.vm"
+    )
+    parser.add_argument("--remove", action="store_true", help="with --dns: undo it")
+    parser.text = (
+        "Without --yes it only prints the command that installs what is missing.\n\n"
+        "With --dns it shows the file by which this host's resolver (systemd-resolved,\n"
+        "dnsmasq, or NetworkManager with dnsmasq) learns to ask banger for names under\n"
+        "vm, asks, writes it with sudo, and checks that NAME.vm is resolved. The file is\n"
+        "for all users of the host, and names your port."
+    )
 
 
 def _setup(arguments: Namespace, context: Context) -> int:
     from banger.host.packages import RUNTIME, find_missing
     from banger.host.setup import find_setup_command, require_setup, run_setup
 
+    if arguments.remove and not arguments.dns:
+        raise UsageError("--remove undoes --dns.", hint="banger setup --dns --remove")
+    if arguments.dns:
+        from banger.cli.commands.setup_dns import remove_dns, set_up_dns
+
+        return (remove_dns if arguments.remove else set_up_dns)(arguments, context)
     for tool in find_missing(RUNTIME):
         context.say(f"missing: {tool.program} ({tool.why})")
     if arguments.yes:

@@ -7,6 +7,7 @@ is followed, every `LOOK_EVERY_S`.
 from __future__ import annotations
 
 import asyncio
+from sqlite3 import Connection
 
 from banger import store
 from banger.engine.state.engine import Engine
@@ -14,7 +15,7 @@ from banger.engine.state.lookup import correct_record
 from banger.errors import VmNotFound, WrongState
 from banger.model.names import VmId
 from banger.model.vm import VmRecord, is_hidden
-from banger.names import Guest, open_names
+from banger.names import Addresses, Guest, open_names
 
 LOOK_EVERY_S = 2.0
 
@@ -25,16 +26,30 @@ async def keep_names(engine: Engine) -> None:
     async def find(untrusted_name: str) -> Guest:
         return await find_guest(engine, untrusted_name)
 
-    async with open_names(find) as names:
+    async def load() -> Addresses:
+        return await engine.database.read_kept(_load_addresses)
+
+    async with open_names(find, load) as names:
         engine.names = names
         try:
             while True:
                 wanted = engine.settings.names
                 await names.http.listen(wanted.http_port)
                 await names.socks.listen(wanted.socks_port)
+                await names.dns.listen(wanted.dns_port)
                 await asyncio.sleep(LOOK_EVERY_S)
         finally:
             engine.names = None
+
+
+def _load_addresses(connection: Connection) -> dict[str, str]:
+    """Return the address of each VM by its name; the engine's own VMs have none."""
+    addresses = store.load_addresses(connection)
+    return {
+        record.spec.name: addresses[record.id]
+        for record in store.load_vms(connection)
+        if record.id in addresses and not is_hidden(record)
+    }
 
 
 async def find_guest(engine: Engine, untrusted_name: str) -> Guest:

@@ -36,4 +36,9 @@ def show_names(engine: Engine) -> NamesView:
     names = engine.names
     if names is None:
         return NamesView()
-    return NamesView(http_port=names.http.port, socks_port=names.socks.port, notices=names.problems)
+    return NamesView(
+        http_port=names.http.port,
+        socks_port=names.socks.port,
+        dns_port=names.dns.port,
+        notices=names.problems,
+    )

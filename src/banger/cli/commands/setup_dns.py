@@ -1,0 +1,141 @@
+"""`setup --dns`: have this host's resolver ask banger for names under `vm`. Needs root once."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+import tempfile
+import time
+from argparse import Namespace
+from collections.abc import Sequence
+
+from banger.cli.app.context import Context
+from banger.errors import HostNotReady, ToolFailed
+
+CHECK_NAME, CHECK_ADDRESS = "check.banger.vm", "127.77.0.0"
+"""What banger's DNS server always has (`banger.names.dns.zone`)."""
+PATIENCE_S = 15.0
+"""For a resolver that was restarted to answer."""
+PAUSE_S = 0.3
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.host.resolver import Delegation, Resolver
+
+
+def set_up_dns(arguments: Namespace, context: Context) -> int:
+    """Show the file for the resolver that this host has; write it after asking, and check it."""
+    from banger.host.resolver import plan_delegation
+
+    delegation = plan_delegation(_require_resolver(), _find_port(context))
+    _show(delegation, context)
+    if not delegation.is_there:
+        with tempfile.NamedTemporaryFile("w", prefix="banger-dns-") as file:
+            file.write(delegation.content)
+            file.flush()
+            install = ("install", "-D", "-m", "644", file.name, str(delegation.path))
+            if not _run_all((install, delegation.reload), arguments, context):
+                return 0
+    _require_resolved(delegation)
+    context.say(f"This host asks banger for names under vm: {CHECK_NAME} is {CHECK_ADDRESS}.")
+    return 0
+
+
+def remove_dns(arguments: Namespace, context: Context) -> int:
+    """Remove what `set_up_dns` made, after asking."""
+    from banger.host.resolver import plan_removal
+
+    found = list(plan_removal())
+    if not found:
+        context.say("No resolver of this host was told of banger.")
+    for path, reload in found:
+        if _run_all((("rm", "-f", str(path)), reload), arguments, context):
+            context.say(f"removed {path}")
+    return 0
+
+
+def _require_resolver() -> Resolver:
+    from banger.host.resolver import probe_resolver
+
+    resolver = probe_resolver()
+    if resolver is None:
+        raise HostNotReady(
+            "This host's resolver is neither systemd-resolved nor dnsmasq, and cannot be told of "
+            "one domain; links, ssh and banger env need no resolver.",
+            hint="banger env",
+        )
+    return resolver
+
+
+def _find_port(context: Context) -> int:
+    with context.client() as client:
+        names = client.call("names.show")
+    assert isinstance(names, dict)
+    if names["dns_port"] is None:
+        fact = next((each for each in names["notices"] if "DNS" in each), None)
+        fact = fact or "The DNS server of VMs is switched off (names.dns_port is 0)."
+        raise HostNotReady(fact, hint="banger config show")
+    return int(names["dns_port"])
+
+
+def _show(delegation: Delegation, context: Context) -> None:
+    context.say(f"{delegation.resolver} is told by {delegation.path}:")
+    context.out(delegation.content.rstrip("\n"))
+    if delegation.is_there:
+        context.say("The file is there already.")
+    elif delegation.replaced is not None:
+        context.say("The file is there already, with other words, which are replaced:")
+        context.say(delegation.replaced.rstrip("\n"))
+
+
+def _run_all(commands: Sequence[Sequence[str]], arguments: Namespace, context: Context) -> bool:
+    """Run commands as root, after asking; return whether they were run.
+
+    Raises:
+        ToolFailed: one of them failed.
+    """
+    from banger.host.programs import run_foreground
+
+    prefix = () if os.geteuid() == 0 else ("sudo",)
+    planned = [(*prefix, *command) for command in commands]
+    for command in planned:
+        context.say(f"$ {shlex.join(command)}")
+    if not arguments.yes and not _confirm(context):
+        return False
+    for command in planned:
+        status = run_foreground(command)
+        if status != 0:
+            raise ToolFailed(f"{shlex.join(command)} failed with status {status}.")
+    return True
+
+
+def _confirm(context: Context) -> bool:
+    if not sys.stdin.isatty():
+        context.say("Nothing was changed: there is no terminal to ask on, and --yes was not given.")
+        return False
+    sys.stderr.write("Run these commands? [y/N] ")
+    sys.stderr.flush()
+    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+        return True
+    context.say("Nothing was changed.")
+    return False
+
+
+def _require_resolved(delegation: Delegation) -> None:
+    """Check that programs of this host get the address that the DNS server has.
+
+    Raises:
+        HostNotReady: they do not.
+    """
+    from banger.host.resolver import look_up
+
+    end = time.monotonic() + PATIENCE_S
+    while (found := look_up(CHECK_NAME)) != CHECK_ADDRESS:
+        if time.monotonic() > end:
+            raise HostNotReady(
+                f"Programs of this host get {found or 'no address'} for {CHECK_NAME}, although "
+                f"{delegation.path} is there.",
+                hint=f"getent hosts {CHECK_NAME}",
+            )
+        time.sleep(PAUSE_S)

@@ -1,0 +1,95 @@
+"""What the server answers: the address of `NAME.vm`, and the name of an address. Pure.
+
+An address is one of 127.77.0.0/16, which the host gave to the VM: no guest decides where a name
+leads. A name has its address as long as the VM exists, running or not. There is no address of IPv6,
+and that is an answer too, at once: a client that asks for both waits for neither.
+
+What is not of these zones is refused at once, so that a resolver that asks this server for other
+names (systemd-resolved before 258 may, see `docs/adr/0064-names.md`) turns to another.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from ipaddress import IPv4Address
+
+from banger.names.dns.wire import (
+    ANY_CLASS,
+    IN,
+    Answer,
+    Code,
+    Name,
+    Query,
+    Record,
+    Type,
+    render_name,
+)
+
+Addresses = Mapping[str, str]
+"""The address of each VM, by the VM's name."""
+
+FORWARD: Name = (b"vm",)
+REVERSE: Name = (b"77", b"127", b"in-addr", b"arpa")
+CHECK_NAME: Name = (b"check", b"banger", *FORWARD)
+"""Always there, and never a VM's: by it `setup --dns` sees whether the host asks this server."""
+CHECK_ADDRESS = "127.77.0.0"
+"""No VM has it: those end with 1 to 254."""
+
+TTL_S = 5
+"""A VM that is made anew under its name has another address."""
+NEGATIVE_TTL_S = 1
+"""A VM that is not there may be made at any moment."""
+
+_REFUSED = Answer(Code.REFUSED, is_authoritative=False)
+_SOA = render_name((b"localhost",)) * 2 + b"".join(
+    number.to_bytes(4, "big") for number in (1, 3600, 600, 86400, NEGATIVE_TTL_S)
+)
+"""Primary, mailbox; serial, refresh, retry, expire, and how long "no" may be kept (RFC 2308)."""
+
+
+def answer_query(query: Query, addresses: Addresses) -> Answer:
+    """Return the answer to a query."""
+    if query.edns_version != 0:
+        return Answer(Code.BAD_VERSION)
+    zone = _find_zone(query.name)
+    if zone is None or query.class_ not in (IN, ANY_CLASS):
+        return _REFUSED
+    found = _find_records(query.name, zone, addresses)
+    soa = Record(Type.SOA, NEGATIVE_TTL_S, _SOA, owner=zone)
+    if found is None:
+        return Answer(Code.NAME_ERROR, authority=(soa,))
+    matching = tuple(each for each in found if query.type in (each.type, Type.ANY))
+    return Answer(Code.NO_ERROR, matching, () if matching else (soa,))
+
+
+def _find_zone(name: Name) -> Name | None:
+    return next((zone for zone in (FORWARD, REVERSE) if name[-len(zone) :] == zone), None)
+
+
+def _find_records(name: Name, zone: Name, addresses: Addresses) -> list[Record] | None:
+    """Return what there is of a name in a zone; None: the name does not exist."""
+    if name == zone:
+        return [Record(Type.SOA, TTL_S, _SOA)]
+    if zone == REVERSE:
+        return _find_name(name, addresses)
+    if name == CHECK_NAME:
+        return [_address_record(CHECK_ADDRESS)]
+    address = addresses.get(name[0].decode("latin-1")) if len(name) == 2 else None
+    if address is not None:
+        return [_address_record(address)]
+    return [] if CHECK_NAME[-len(name) :] == name else None
+
+
+def _address_record(address: str) -> Record:
+    return Record(Type.A, TTL_S, IPv4Address(address).packed)
+
+
+def _find_name(name: Name, addresses: Addresses) -> list[Record] | None:
+    """Return the name of the VM whose address is asked for, `4.3.77.127.in-addr.arpa`."""
+    parts = [label.decode("latin-1") for label in name[: -len(REVERSE)]]
+    wanted = ".".join(("127.77", *reversed(parts)))
+    vm = next((vm for vm, address in addresses.items() if address == wanted), None)
+    if vm is not None:
+        return [Record(Type.PTR, TTL_S, render_name((vm.encode(), *FORWARD)))]
+    is_above_one = any(address.startswith(f"{wanted}.") for address in addresses.values())
+    return [] if is_above_one else None
