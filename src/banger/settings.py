@@ -136,22 +136,22 @@ def _default_pool(host: HostSize) -> tuple[int, str]:
 _OWN: tuple[Option, ...] = (
     Option(
         "log_level",
-        "How much the daemon logs.",
+        "Level of the daemon's log.",
         one_of("debug", "info", "warning", "error"),
         fixed("info"),
     ),
-    Option("driver", "What runs VMs.", one_of(*driver_words()), fixed(AUTO)),
+    Option("driver", "Driver that runs VMs.", one_of(*driver_words()), fixed(AUTO)),
     Option(
         "accel",
         "Hardware virtualisation (kvm), emulation (tcg), or what works (auto).",
         one_of("auto", "kvm", "tcg"),
         fixed("auto"),
     ),
-    Option("default_image", "The image without --image.", text, fixed("debian-bookworm")),
-    Option("default_kernel", "The kernel without --kernel.", text, fixed("debian-cloud")),
+    Option("default_image", "Image used without --image.", text, fixed("debian-bookworm")),
+    Option("default_kernel", "Kernel used without --kernel.", text, fixed("debian-cloud")),
     Option(
         "network",
-        "The network without --network.",
+        "Network used without --network.",
         one_of(*network_words()),
         fixed(network_words()[0]),
     ),
@@ -170,13 +170,13 @@ _OWN: tuple[Option, ...] = (
     ),
     Option(
         "memory_overcommit",
-        "How many times the host's available memory the guests' may add up to.",
+        "Limit of all guests' memory together, as a multiple of the host's available memory.",
         whole_number(range(1, 101)),
         fixed(2),
     ),
     Option(
         "auto_stop_after",
-        "How long a VM that is made from now on may be idle before it is stopped, or off.",
+        "Idle time after which VMs created from now on are stopped, or off.",
         duration_or_off,
         fixed("off"),
     ),
@@ -188,13 +188,14 @@ _OWN: tuple[Option, ...] = (
     ),
     Option(
         "template.cache_gib",
-        'Disk space for templates: GiB, or a text such as "20G"; the least recently used go first.',
+        'Disk space for templates: GiB, or a text such as "20G"; the least recently used '
+        "are deleted.",
         size(range(1, 100_001), unit_mib=1024),
         fixed(10),
     ),
     Option(
         "template.pool",
-        "Clones of a template in use that are made before they are asked for; 0: none.",
+        "Clones of each template in use to make in advance; 0: none.",
         whole_number(range(5)),
         _default_pool,
     ),
@@ -218,7 +219,7 @@ _OWN: tuple[Option, ...] = (
     ),
     Option(
         "registries",
-        "For each registry: mirrors, whether it speaks plain HTTP, and whose signatures count.",
+        "For each registry: mirrors, plain HTTP, and the keys that images must be signed with.",
         parse_registries,
         fixed(Registries()),
     ),

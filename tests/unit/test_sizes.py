@@ -27,5 +27,5 @@ def test_a_size_is_in_the_largest_unit_that_fits(mib: int, text: str) -> None:
 
 
 def test_limits_are_told_in_the_units_of_people() -> None:
-    with pytest.raises(InvalidRequest, match=r"memory 2 TiB .* 128 MiB to 1 TiB are possible"):
+    with pytest.raises(InvalidRequest, match=r"memory 2 TiB .* 128 MiB to 1 TiB are allowed"):
         require_sizes(vcpu=1, memory_mib=2 * 1024 * 1024, disk_mib=8192)

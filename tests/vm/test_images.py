@@ -259,7 +259,7 @@ def test_an_image_of_a_vm(banger: Installation, tmp_path: Path) -> None:
     refused = banger.run("vm", "commit", vm, "never", status=5)
     assert f"hint: banger vm start {vm}" in refused.err
     refused = banger.run("vm", "commit", made, "no name", status=2)
-    assert "is not an image's name" in refused.err
+    assert "is not a valid image name" in refused.err
     assert banger.run("image", "show", "never").status == 4
     banger.do("vm", "delete", vm, made)
     banger.do("image", "delete", name)
@@ -282,7 +282,7 @@ def test_a_registered_file_is_the_root(banger: Installation, tmp_path: Path) -> 
     assert vm in banger.run("image", "delete", name, status=5).err
     banger.do("vm", "stop", "-q", vm)
     file.write_bytes(content[:-1] + b"x")
-    assert f"{file}, is not what it was" in banger.run("vm", "start", vm, status=1).err
+    assert f"{file}, has changed" in banger.run("vm", "start", vm, status=1).err
     assert banger.state(vm) == "stopped"
     file.write_bytes(content)
     banger.do("vm", "start", "-q", vm)

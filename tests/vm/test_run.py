@@ -153,7 +153,7 @@ def test_dry_run_does_nothing(banger: Installation, tmp_path: Path) -> None:
     ended = banger.run(*RUN, "--dry-run", "--name", "never", top, status=0)
     assert ended.text == "tracked"
     assert f"1 vcpu | 256 MiB | 1 GiB disk | {TINY_IMAGE}" in ended.err
-    assert "untracked files that stay on the host: 1" in ended.err
+    assert "untracked files not copied: 1" in ended.err
     assert banger.run("vm", "show", "never").status == 4
     listed = banger.run(*RUN, "--dry-run", "--include-untracked", top, status=0)
     assert listed.text.split() == ["tracked", "untracked"]

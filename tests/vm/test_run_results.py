@@ -66,7 +66,7 @@ WAYS = {
         host=lambda top: git(top, "branch", "banger"),
         mend=lambda top: git(top, "branch", "-D", "banger"),
     ),
-    "a git directory that cannot be written": Way(host=change_mode("a-w"), mend=change_mode("u+w")),
+    "a git directory that is not writable": Way(host=change_mode("a-w"), mend=change_mode("u+w")),
     "a repository that was moved": Way(host=move_away, mend=move_back),
     "a repository without a commit within": Way(guest="git init -q within"),
     "a full disk in the guest": Way(guest=FILL, mend_guest="rm /root/fill.*"),
@@ -155,10 +155,10 @@ def test_what_can_be_known_is_refused_before_there_is_a_vm(
     run = ("vm", "run", *SYSTEM, "--rm", "--fork", "2", project, "--", "true")
     before = [vm["id"] for vm in banger.vms()]
     git(project, "branch", "banger")
-    assert "is in the way" in banger.run(*run, status=125).err
+    assert "conflicts with the name" in banger.run(*run, status=125).err
     git(project, "branch", "-D", "banger")
     change_mode("a-w")(project)
-    assert "cannot be written" in banger.run(*run, status=125).err
+    assert "is not writable" in banger.run(*run, status=125).err
     change_mode("u+w")(project)
     (project / "answer").chmod(0)
     assert "'answer' in" in banger.run(*run, status=125).err

@@ -58,7 +58,7 @@ def test_status_agrees_on_both_sides(
 ) -> None:
     """F4, A5: the same commit, index and work tree; untracked and ignored files stay at home."""
     ended = banger.do("vm", "workspace", "prepare", system, repository)
-    assert "ntracked files that stayed on the host: 1" in ended.err
+    assert "ntracked files not copied: 1" in ended.err
     listed = sorted(in_guest(banger, system, STATUS).out.split(b"\0")[:-1])
     assert listed == [line for line in status(repository) if b"untracked.txt" not in line]
     head = in_guest(banger, system, "git rev-parse HEAD; git branch --show-current; pwd").text

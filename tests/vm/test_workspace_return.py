@@ -36,10 +36,10 @@ SCRIPTS = {
     "large": "head -c 2500000 /dev/urandom >large",
 }
 NOTICES = {
-    "nested-repository": "came back without their history: app.",
-    "nested-without-a-commit": "came back without their history: app.",
-    "stash": "There is a stash in the guest",
-    "odd-names": "Pipes, sockets and devices, which git cannot hold: pipe.",
+    "nested-repository": "exported without their history: app.",
+    "nested-without-a-commit": "exported without their history: app.",
+    "stash": "The guest has a stash",
+    "odd-names": "Pipes, sockets and devices, which git cannot store: pipe.",
 }
 
 

@@ -151,7 +151,7 @@ def require_result(untrusted_reply: Document, number: int) -> object:
 
 def _bounded(line: bytes) -> bytes:
     if len(line) > MAX_LINE_BYTES:
-        raise InvalidRequest(f"A message of {len(line)} bytes is too long: 8 MiB are possible.")
+        raise InvalidRequest(f"A message of {len(line)} bytes is too long: the limit is 8 MiB.")
     return line
 
 
@@ -160,7 +160,7 @@ def _text(value: object) -> str | None:
 
 
 def _refuse_constant(name: str) -> float:
-    raise ValueError(f"{name} is not a number of JSON")
+    raise ValueError(f"{name} is not a JSON number")
 
 
 def _classes() -> dict[str, type[BangerError]]:

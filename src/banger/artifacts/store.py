@@ -102,7 +102,7 @@ class ArtifactStore(Generic[A]):
         matches = [a for a in self.list_all() if a.digest.startswith(reference)]
         if len(matches) > 1:
             listed = ", ".join(a.digest[:12] for a in matches)
-            raise InvalidRequest(f"{reference} is the start of several digests: {listed}.")
+            raise InvalidRequest(f"{reference} is ambiguous: {listed}.")
         return matches[0] if matches else None
 
     def publish(self, staged: Path, manifest: A) -> A:
@@ -228,5 +228,5 @@ def _encode(name: str) -> str:
     if name.startswith("."):
         encoded = encoded.replace(".", "%2E")
     if not 0 < len(encoded) <= NAME_BYTES_MAX:
-        raise InvalidRequest(f"{name[:40]!r} is not a usable name: it is empty or too long.")
+        raise InvalidRequest(f"{name[:40]!r} is not a valid name: it is empty or too long.")
     return encoded

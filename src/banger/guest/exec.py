@@ -243,7 +243,9 @@ async def _collect(process: GuestProcess, *, what: str, limit: int) -> tuple[byt
     async for channel, data in process.output():
         output[channel] += data
         if sum(map(len, output.values())) > limit:
-            raise GuestOutputTooBig(f"{what[:1].upper()}{what[1:]} gave more than {limit} bytes.")
+            raise GuestOutputTooBig(
+                f"{what[:1].upper()}{what[1:]} produced more than {limit} bytes."
+            )
     return bytes(output[STDOUT]), bytes(output[STDERR])
 
 

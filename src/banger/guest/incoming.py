@@ -85,11 +85,13 @@ class GuestListener:
         """Queue the connections that are new in an event, which has all that wait."""
         values = event.all(Tag.CONNECTION)
         if len(values) > WAITING_MAX:
-            raise GuestProtocolError("The guest has more connections waiting than there can be.")
+            raise GuestProtocolError(
+                "The guest reports more waiting connections than are possible."
+            )
         found = sorted(map(_parse_connection, values), key=lambda each: each[0])
         self._waiting.extend(each for each in found if each[0] > self._last)
         if len(self._waiting) > WAITING_MAX:
-            raise GuestProtocolError("The guest offers connections without an end.")
+            raise GuestProtocolError("The guest offers connections without limit.")
         if found:
             self._last = max(self._last, found[-1][0])
 
@@ -157,5 +159,5 @@ def _parse_place(fields: Fields) -> Place:
     try:
         host = str(ip_address(fields.text(Tag.HOST)))
     except ValueError as error:
-        raise GuestProtocolError("The guest names what is no IP address.") from error
+        raise GuestProtocolError("The guest sent an invalid IP address.") from error
     return host, fields.u64(Tag.PORT, most=65535)

@@ -93,7 +93,7 @@ class Link(asyncio.BufferedProtocol):
         self.check()
         assert self._transport is not None
         if self._transport.get_write_buffer_size() > MAX_BACKLOG:
-            self.fail(GuestProtocolError("The guest's agent does not read what it is sent."))
+            self.fail(GuestProtocolError("The guest's agent has stopped reading."))
             self.check()
         self._transport.write(data)
 

@@ -53,7 +53,7 @@ async def list_directories(
                     found.append(entry)
                     size += len(entry.name)
                 if len(found) > ENTRIES_MAX or size > NAMES_BYTES_MAX:
-                    raise GuestProtocolError("The guest lists more files than there can be.")
+                    raise GuestProtocolError("The guest lists too many files.")
             records.require_end()
     return found
 

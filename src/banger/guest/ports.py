@@ -133,7 +133,7 @@ def socket_path(path: bytes) -> bytes:
     """
     if not path.startswith(b"/") or len(path) > SOCKET_PATH_MAX:
         raise InvalidRequest(
-            f"{path!r:.200} is no absolute path of at most {SOCKET_PATH_MAX} bytes."
+            f"{path!r:.200} is not an absolute path of at most {SOCKET_PATH_MAX} bytes."
         )
     return name(path)
 
@@ -163,5 +163,5 @@ def _parse_listener(untrusted: bytes) -> tuple[str, int]:
     try:
         host = str(ip_address(fields.text(Tag.HOST)))
     except ValueError as error:
-        raise GuestProtocolError("The guest listens on what is no IP address.") from error
+        raise GuestProtocolError("The guest sent an invalid IP address.") from error
     return host, fields.u64(Tag.PORT, most=65535)

@@ -206,7 +206,7 @@ class Stream:
             self.give_up()
             raise
         if event is None:
-            raise GuestProtocolError(f"{self._request.what} ended without having begun.")
+            raise GuestProtocolError(f"{self._request.what} ended before it began.")
         return event
 
     async def result(self) -> Fields:

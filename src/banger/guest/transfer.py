@@ -129,7 +129,8 @@ async def root_out(
         if error.guest_code != "bad-request":
             raise
         raise GuestRefused(
-            "The VM was made by an older banger, whose agent cannot read its root as a whole.",
+            "The VM was created by an older banger, whose agent cannot read the whole root "
+            "file system.",
             hint="banger vm create",
         ) from error
 

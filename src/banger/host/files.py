@@ -257,5 +257,5 @@ def _copy_range(reader: int, writer: int, *, start: int, end: int) -> None:
             os.lseek(writer, start, os.SEEK_SET)
             copied = os.sendfile(writer, reader, start, end - start)
         if copied == 0:
-            raise OSError(errno.EIO, "the file became shorter while it was copied")
+            raise OSError(errno.EIO, "the file shrank while it was copied")
         start += copied

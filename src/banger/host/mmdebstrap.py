@@ -85,7 +85,7 @@ def require_mmdebstrap(*, etc: Path = Path("/etc"), keyrings: Path = KEYRINGS) -
     if lacking := find_lacking(user.pw_name, user.pw_uid, files=files):
         names = " and ".join(str(path) for path in lacking)
         raise HostNotReady(
-            f"{user.pw_name} has no range of ids in {names}: packages cannot be unpacked.",
+            f"{user.pw_name} has no subordinate ids in {names}, which unpacking packages needs.",
             hint="banger setup",
         )
     if not list(keyrings.glob("debian-archive-*")):

@@ -54,8 +54,8 @@ RUNTIME: tuple[Tool, ...] = (
         others=("mksquashfs", "unsquashfs"),
         oldest=(4, 5),  # the first with sqfstar
     ),
-    Tool("depmod", "makes the tables of kernel modules", ("kmod",) * 5),
-    Tool("mke2fs", "makes data disks", ("e2fsprogs",) * 5),
+    Tool("depmod", "builds the tables of kernel modules", ("kmod",) * 5),
+    Tool("mke2fs", "creates data disks", ("e2fsprogs",) * 5),
     Tool(
         "Debian's archive keys",
         "verify the packages of images",
@@ -69,7 +69,7 @@ RUNTIME: tuple[Tool, ...] = (
     Tool("openssl", "verifies signatures of images", ("openssl",) * 5, required=False),
     Tool(
         "ssh",
-        "makes VMs' host keys and logs in to them",
+        "creates VMs' host keys and logs in to them",
         ("openssh-client", "openssh-clients", "openssh", "openssh-clients", "openssh-client"),
         others=("ssh-keygen",),
     ),
@@ -106,7 +106,7 @@ BUILD: tuple[Tool, ...] = (
 TESTS: tuple[Tool, ...] = (
     Tool(
         "ps",
-        "is what tests look at processes with",
+        "inspects processes in tests",
         ("procps", "procps-ng", "procps-ng", "procps", "procps"),
         required=False,
     ),
@@ -116,12 +116,12 @@ TESTS: tuple[Tool, ...] = (
         ("iproute2", "iproute", "iproute2", "iproute2", "iproute2"),
         required=False,
     ),
-    Tool("curl", "is what links and ports are tried with", ("curl",) * 5, required=False),
-    Tool("tmux", "is the terminal in which progress is tested", ("tmux",) * 5, required=False),
+    Tool("curl", "tries links and ports in tests", ("curl",) * 5, required=False),
+    Tool("tmux", "is the terminal of the progress tests", ("tmux",) * 5, required=False),
     Tool("zsh", "is a shell whose completion is tested", ("zsh",) * 5, required=False),
     Tool("fish", "is a shell whose completion is tested", ("fish",) * 5, required=False),
     Tool("skopeo", "fills the registries of tests", ("skopeo",) * 5, required=False),
-    Tool("umoci", "is what merged layers are compared with", ("umoci",) * 5, required=False),
+    Tool("umoci", "merges layers for comparison in tests", ("umoci",) * 5, required=False),
     Tool(
         "busybox",
         "is the program of small test images",
@@ -159,7 +159,7 @@ KERNEL_BUILD: tuple[Tool, ...] = (
     Tool("flex", "reads the kernel's configuration", ("flex",) * 5),
     Tool("bison", "reads the kernel's configuration", ("bison",) * 5),
     Tool("bc", "computes a kernel's constants", ("bc",) * 5),
-    Tool("perl", "is what a kernel's build has scripts in", ("perl",) * 5),
+    Tool("perl", "runs scripts of a kernel build", ("perl",) * 5),
     Tool("tar", "unpacks the kernel's source", ("tar",) * 5),
     Tool("xz", "unpacks the kernel's source", ("xz-utils", "xz", "xz", "xz", "xz")),
     Tool(
@@ -170,7 +170,7 @@ KERNEL_BUILD: tuple[Tool, ...] = (
     ),
     Tool(
         "the C library's headers",
-        "are what the build's own programs need",
+        "are needed by the kernel build's own programs",
         ("libc6-dev", "glibc-devel", "glibc", "glibc-devel", "musl-dev"),
         paths=("/usr/include/stdio.h",),
     ),

@@ -45,11 +45,9 @@ SHOWN = 80
 def explain_refusal(error: OSError | MemoryError) -> HostNotReady | NoSpace | None:
     """Return the user's error for an error of the host; None if the error may be a bug."""
     if isinstance(error, MemoryError):
-        return HostNotReady("The host refuses more memory.", hint="ulimit -a")
+        return HostNotReady("The host refused to allocate more memory.", hint="ulimit -a")
     if error.errno in LIMITS:
-        return HostNotReady(
-            f"The host refuses more of something: {error.strerror}.", hint="ulimit -a"
-        )
+        return HostNotReady(f"A limit of the host is reached: {error.strerror}.", hint="ulimit -a")
     name = error.filename
     if error.errno not in REFUSALS | SHAPES or not isinstance(name, str | bytes | os.PathLike):
         return None
@@ -68,7 +66,7 @@ def require_socket_path(path: str) -> None:
     if len(os.fsencode(path)) > SUN_PATH_MAX:
         shown = path if len(path) <= 2 * SUN_PATH_MAX else f"{path[:SHOWN]}..."
         raise HostNotReady(
-            f"The path {shown} is too long for a socket: {SUN_PATH_MAX} bytes are possible.",
+            f"The path {shown} is too long for a socket: the limit is {SUN_PATH_MAX} bytes.",
             hint="export XDG_RUNTIME_DIR=/run/user/$(id -u)",
         )
 
@@ -83,7 +81,7 @@ def _describe(error: OSError, path: str) -> str:
         return f"{path} cannot be written: its file system is read-only."
     done = "used" if os.path.lexists(path) else "made"
     if error.errno in (errno.EACCES, errno.EPERM):
-        return f"{path} cannot be {done}: you may not write in {near} ({error.strerror})."
+        return f"{path} cannot be {done}: you cannot write to {near} ({error.strerror})."
     if os.path.islink(link := _first_missing(path, near)):
         return (
             f"{path} cannot be {done}: {link} links to {os.readlink(link)}, which does not exist."

@@ -55,8 +55,8 @@ async def keep_root_tar(
             kept += len(piece)
             if kept > limit_bytes:
                 raise ImageInvalid(
-                    f"The guest's files are more than {limit_bytes // 2**30} GiB: those that have "
-                    "holes count as if they had none.",
+                    f"The guest's files take more than {limit_bytes // 2**30} GiB, with "
+                    "sparse files counted in full.",
                     hint="banger vm exec VM -- find / -xdev -size +100M",
                 )
             await asyncio.to_thread(_write_all, file, piece)

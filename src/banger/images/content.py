@@ -168,7 +168,7 @@ def parse_manifest_or_index(untrusted: bytes, *, media_type: str | None) -> Mani
         return _parse_manifest(shape)
     if kind in INDEX_TYPES:
         return _parse_index(shape)
-    raise ImageUnsupported(f"A manifest of the kind {kind[:100]!r} is not an image's.")
+    raise ImageUnsupported(f"A manifest of type {kind[:100]!r} is not an image manifest.")
 
 
 def parse_config(untrusted: bytes) -> ImageConfig:
@@ -219,7 +219,7 @@ def parse_compression(media_type: str) -> Compression:
     """
     compression = _LAYER_TYPES.get(media_type)
     if compression is None:
-        raise ImageUnsupported(f"A layer of the kind {media_type[:100]!r} cannot be read.")
+        raise ImageUnsupported(f"A layer of type {media_type[:100]!r} is not supported.")
     return compression
 
 
@@ -307,16 +307,19 @@ def _decode(untrusted: bytes, shape: type[T], what: str) -> T:
 def _kind_of(shape: _Document, media_type: str | None) -> str:
     """Return the media type of a document, which its bearer, itself and its members agree on."""
     if shape.schema_version == 1 or (media_type or "").startswith(DOCKER_SCHEMA_1):
-        raise ImageUnsupported("Docker's manifests of schema 1 cannot be read; push it anew.")
+        raise ImageUnsupported(
+            "Docker manifests of schema 1 are not supported; push the image again with a newer "
+            "docker."
+        )
     is_index = shape.manifests is not None
     is_manifest = shape.config is not None or shape.layers is not None
     if is_index == is_manifest or shape.fs_layers is not None:
         raise ImageInvalid("A document must be either a manifest or an index.")
     own = shape.media_type or media_type or (OCI_INDEX if is_index else OCI_MANIFEST)
     if media_type is not None and media_type != own:
-        raise ImageInvalid(f"A {media_type[:100]!r} calls itself {own[:100]!r}.")
+        raise ImageInvalid(f"A document sent as {media_type[:100]!r} calls itself {own[:100]!r}.")
     if own in (MANIFEST_TYPES if is_index else INDEX_TYPES):
-        raise ImageInvalid(f"A document has not the members of a {own!r}.")
+        raise ImageInvalid(f"A document lacks members that a {own!r} must have.")
     return own
 
 
@@ -357,7 +360,7 @@ def _parse_index(shape: _Document) -> Index:
 
 def _parse_descriptor(shape: _Descriptor) -> Descriptor:
     if not 0 <= shape.size <= BLOB_BYTES_MAX:
-        raise ImageInvalid(f"An image cannot hold something of {shape.size} bytes.")
+        raise ImageInvalid(f"An image cannot contain an object of {shape.size} bytes.")
     return Descriptor(
         media_type=shape.media_type or "", digest=parse_digest(shape.digest), size=shape.size
     )
@@ -373,7 +376,7 @@ def _parse_platform(shape: _Platform) -> Platform:
 
 def _platform_word(untrusted: str) -> str:
     if not _PLATFORM_WORD.fullmatch(untrusted):
-        raise ImageInvalid(f"{untrusted[:70]!r} is not a platform's name.")
+        raise ImageInvalid(f"{untrusted[:70]!r} is not a platform name.")
     return untrusted
 
 

@@ -38,7 +38,8 @@ def require_image_name(untrusted: str) -> str:
     """
     if not _NAME.fullmatch(untrusted):
         raise InvalidRequest(
-            f"{untrusted[:60]!r} is not an image's name: letters, digits and ._/:@- are possible.",
+            f"{untrusted[:60]!r} is not a valid image name: only letters, digits and ._/:@- "
+            "are allowed.",
             hint="banger image import FILE NAME",
         )
     return untrusted

@@ -34,7 +34,7 @@ def parse_platform(untrusted: str) -> Platform:
     words = untrusted.lower().split("/")
     if len(words) > 3 or not all(_WORD.fullmatch(word) for word in words):
         raise InvalidRequest(
-            f"{untrusted[:60]!r} is not a platform: OS/ARCH, such as linux/arm64, is needed."
+            f"{untrusted[:60]!r} is not a platform of the form OS/ARCH, such as linux/arm64."
         )
     if len(words) == 1:
         words = ["linux", *words]

@@ -159,7 +159,7 @@ def require_recipe(recipe: Recipe) -> None:
 def _require(key: str, values: Iterable[str], shape: re.Pattern[str]) -> None:
     for value in values:
         if not shape.fullmatch(value) or ".." in value.split("/"):
-            raise RecipeInvalid(f"{key} holds {value!r}, which has not the shape of one.")
+            raise RecipeInvalid(f"{key} holds {value!r}, which is not valid.")
 
 
 def _invalid(message: str, text: str, where: str) -> RecipeInvalid:

@@ -110,7 +110,7 @@ def changed(image: Image) -> ImageChanged:
     """Return the error for a registered image whose file is not what it was."""
     assert image.external is not None
     path = image.external.path
-    fact = "is not what it was when it was registered" if os.path.lexists(path) else "is gone"
+    fact = "has changed since it was registered" if os.path.lexists(path) else "is gone"
     return ImageChanged(
         f"The file of the image {image.name}, {path}, {fact}.",
         hint=f"banger image register {image.name} PATH",

@@ -44,7 +44,7 @@ def set_root_inode(root: Path, inode: RootInode) -> None:
     with open(root, "r+b") as file:
         super_block = file.read(96)
         if super_block[:4] != MAGIC or struct.unpack_from("<HH", super_block, 28) != (4, 0):
-            raise ToolFailed(f"sqfstar did not make {root} a squashfs 4.0 file.")
+            raise ToolFailed(f"sqfstar did not write a squashfs 4.0 file to {root}.")
         id_count = struct.unpack_from("<H", super_block, 26)[0]
         reference, _, id_table, _, inode_table = struct.unpack_from("<QQQQQ", super_block, 32)
         ids = _read_ids(file, id_table, id_count)

@@ -112,7 +112,7 @@ def parse_key(untrusted: bytes, name: str) -> PublicKey:
         der = b""
     if len(der) != _P256_BYTES or not der.startswith(_P256_HEAD):
         raise ConfigInvalid(
-            f"{name} holds no public key of ECDSA on P-256 in PEM.",
+            f"{name} contains no ECDSA P-256 public key in PEM format.",
             hint="cosign public-key --key cosign.key",
         )
     return PublicKey(name, der)
@@ -126,7 +126,7 @@ def parse_signatures(untrusted: bytes) -> tuple[Signature, ...]:
     """
     document = _decode(untrusted, _Manifest, "manifest")
     if document.schema_version != 2 or document.media_type not in (None, OCI_MANIFEST):
-        raise ImageInvalid("What lies there as signatures is not a manifest.")
+        raise ImageInvalid("The document with the signatures is not a manifest.")
     if len(document.layers) > SIGNATURES_MAX:
         raise ImageInvalid(f"There are more than {SIGNATURES_MAX} signatures.")
     return tuple(_parse_layer(layer) for layer in document.layers)
@@ -140,7 +140,7 @@ def parse_payload(untrusted: bytes) -> Signed:
     """
     critical = _decode(untrusted, _Payload, "payload").critical
     if critical.type != KIND:
-        raise ImageInvalid(f"The payload is a {critical.type[:60]!r}.")
+        raise ImageInvalid(f"The payload has the type {critical.type[:60]!r}.")
     return Signed(
         digest=parse_digest(critical.image.docker_manifest_digest),
         name=critical.identity.docker_reference,
@@ -183,7 +183,7 @@ class _Payload(Struct):
 
 def _parse_layer(layer: _Layer) -> Signature:
     if layer.media_type != SIMPLE_SIGNING:
-        raise ImageInvalid(f"A signature is a {layer.media_type[:100]!r}.")
+        raise ImageInvalid(f"A signature has the media type {layer.media_type[:100]!r}.")
     if not 0 < layer.size <= PAYLOAD_BYTES_MAX:
         raise ImageInvalid(f"The payload of a signature has {layer.size} bytes.")
     try:

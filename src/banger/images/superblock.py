@@ -41,7 +41,7 @@ def parse_superblock(untrusted_head: bytes, *, size: int, what: str) -> str:
         kinds = (kind for at, mark, kind in _OTHERS if untrusted_head[at : at + len(mark)] == mark)
         found = next(kinds, None)
         raise InvalidRequest(
-            f"{what} is not a squashfs" + (f" but {found}." if found else "."),
+            f"{what} is not a squashfs file" + (f", but {found}." if found else "."),
             hint="tar -C DIRECTORY -c . | banger image import - NAME",
         )
     compression, block_log = struct.unpack_from("<HH", untrusted_head, 20)
@@ -50,10 +50,10 @@ def parse_superblock(untrusted_head: bytes, *, size: int, what: str) -> str:
     name = COMPRESSIONS.get(compression)
     if version != (4, 0) or name is None or name in UNREADABLE or block_log not in BLOCK_LOG:
         raise InvalidRequest(
-            f"{what} is a squashfs that kernels do not read "
-            f"(version {version[0]}.{version[1]}, compression {name or compression}).",
+            f"{what} is a squashfs file that Linux cannot read (version "
+            f"{version[0]}.{version[1]}, compression {name or compression}).",
             hint="mksquashfs DIRECTORY FILE",
         )
     if bytes_used > size:
-        raise InvalidRequest(f"{what} is cut short: it has {size} bytes of {bytes_used}.")
+        raise InvalidRequest(f"{what} is truncated: it has {size} bytes of {bytes_used}.")
     return name

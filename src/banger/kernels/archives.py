@@ -89,7 +89,7 @@ def _open_data(file: IO[bytes], what: str) -> io.BufferedReader:
         if name.startswith(b"data.tar"):
             return io.BufferedReader(_Window(file, size))
         file.seek(size + size % 2, io.SEEK_CUR)
-    raise KernelUnfit(f"{what} is no whole Debian package.")
+    raise KernelUnfit(f"{what} is not a complete Debian package.")
 
 
 def _decompress(packed: io.BufferedReader) -> IO[bytes]:

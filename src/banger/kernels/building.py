@@ -116,8 +116,8 @@ async def configure(tree: Path, out: Path, wanted: list[Options]) -> None:
     await programs.run(argv, deadline_s=STEP_DEADLINE_S, env=env)
     if refused := find_refused(wanted, (out / ".config").read_text("utf-8", "replace")):
         raise KernelUnfit(
-            f"The kernel's source does not take {len(refused)} of the options, "
-            f"such as {refused[0]}.",
+            f"The kernel's source does not accept {len(refused)} of the options, such as "
+            f"{refused[0]}.",
             details="\n".join(refused),
         )
 
@@ -175,7 +175,7 @@ def _take_source(descriptor: int, target: Path) -> Path:
         while stream.read(65536):
             pass
     if not target.exists():
-        raise KernelUnfit(f"The package {PACKAGE} holds no source of a kernel.")
+        raise KernelUnfit(f"The package {PACKAGE} contains no kernel source.")
     return target
 
 

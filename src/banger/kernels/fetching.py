@@ -66,7 +66,7 @@ def parse_remote(untrusted_url: str, untrusted_sha256: str, *, insecure: bool) -
     """
     digest = _SHA256.fullmatch(untrusted_sha256.strip())
     if digest is None:
-        raise InvalidRequest(f"{untrusted_sha256[:80]!r} is no sha256: 64 hexadecimal digits.")
+        raise InvalidRequest(f"{untrusted_sha256[:80]!r} is not a sha256 of 64 hexadecimal digits.")
     url = untrusted_url.partition("#")[0]
     try:
         parts = urlsplit(url)
@@ -74,11 +74,13 @@ def parse_remote(untrusted_url: str, untrusted_sha256: str, *, insecure: bool) -
     except ValueError:
         host = None
     if not host or parts.scheme not in ("http", "https"):
-        raise InvalidRequest(f"{url.partition('?')[0][:200]!r} is no http or https URL.")
+        raise InvalidRequest(f"{url.partition('?')[0][:200]!r} is not an http or https URL.")
     if parts.username is not None:
-        raise InvalidRequest(f"The URL of a file on {host} must not hold a user or a password.")
+        raise InvalidRequest(
+            f"The URL of a file on {host} must not contain a user name or a password."
+        )
     if parts.scheme == "http" and not (insecure or is_loopback(parts.netloc)):
-        raise InvalidRequest(f"{host} would be asked in plain HTTP.", hint="--insecure")
+        raise InvalidRequest(f"The download from {host} would use plain HTTP.", hint="--insecure")
     return RemoteFile(url, digest["hex"].lower())
 
 
@@ -116,7 +118,9 @@ async def fetch_file(
             await in_thread(None, lambda: _fetch(remote, target, tell, environ))
     except TimeoutError as error:
         address = remote.url.partition("?")[0]
-        raise DeadlineExceeded(f"{address} took longer than {DEADLINE_S:g} s.") from error
+        raise DeadlineExceeded(
+            f"The download from {address} took longer than {DEADLINE_S:g} s."
+        ) from error
     except (RegistryUnreachable, RegistryMisbehaved) as error:
         raise DownloadFailed(error.message, hint=error.hint, retryable=error.retryable) from error
 
@@ -140,8 +144,8 @@ def _fetch(
                 tell(done, answer.length)
     if found.hexdigest() != remote.sha256:
         raise DownloadFailed(
-            f"What {answer.host} sent is something else than what was asked for.",
-            details=f"asked for  sha256:{remote.sha256}\nreceived   sha256:{found.hexdigest()}",
+            f"The file that {answer.host} sent does not have the requested sha256.",
+            details=(f"requested  sha256:{remote.sha256}\nreceived   sha256:{found.hexdigest()}"),
         )
 
 

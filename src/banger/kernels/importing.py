@@ -109,7 +109,9 @@ def require_importable(name: str) -> None:
             "and underscores, at most 63, starting with a letter or a digit."
         )
     if name in KERNELS:
-        raise InvalidRequest(f"{name} is the name of a kernel that is pulled; choose another.")
+        raise InvalidRequest(
+            f"{name} is reserved for a kernel that can be pulled; choose another name."
+        )
 
 
 def _stage(order: Order, files: KernelFiles, tree: Path, source: str) -> tuple[Package, Parts]:
@@ -120,7 +122,7 @@ def _stage(order: Order, files: KernelFiles, tree: Path, source: str) -> tuple[P
     if package is None:
         package = Package(tree=tree, kernel=_read(files.kernel, KERNEL_BYTES_MAX))
     elif package.modules and files.modules is not None:
-        raise InvalidRequest(f"{what} has the kernel's modules in it; give no others.")
+        raise InvalidRequest(f"{what} already contains the kernel's modules; leave out --modules.")
     try:
         plain = b"".join(unpack_kernel(package.kernel, arch=arch))
         package.version = find_version(plain)
@@ -146,7 +148,7 @@ def _find_config(what: str, plain: bytes, version: str) -> str:
     config = find_kconfig(plain)
     if config is None:
         raise KernelUnfit(
-            f"{what} does not carry its configuration, so it cannot be checked.",
+            f"{what} does not contain its configuration, so it cannot be checked.",
             hint=f"--config /boot/config-{version}",
         )
     return config

@@ -182,7 +182,7 @@ def _require_whole(package: Package) -> None:
         "modules": package.modules,
     }
     if missing := [name for name, part in parts.items() if not part]:
-        raise KernelUnfit(f"The kernel package holds no {' and no '.join(missing)}.")
+        raise KernelUnfit(f"The kernel package contains no {' and no '.join(missing)}.")
 
 
 def _module_name(path: str) -> str:

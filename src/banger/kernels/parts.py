@@ -221,8 +221,8 @@ def _choose_modules(
     ]
     if lacking:
         raise KernelUnfit(
-            f"The kernel {package.version} lacks {len(lacking)} of the things that guests need, "
-            f"such as {lacking[0]}.",
+            f"The kernel {package.version} lacks {len(lacking)} of the features that guests "
+            f"need, such as {lacking[0]}.",
             details="\n".join(lacking),
             hint=None if modules else f"--modules /lib/modules/{package.version}",
         )

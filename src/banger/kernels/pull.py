@@ -80,7 +80,7 @@ def require_pullable(name: str) -> PackagedKernel:
     if name in KERNELS:
         return KERNELS[name]
     raise KernelNotFound(
-        f"No kernel is called {name!r}; {', '.join(sorted(KERNELS))} can be pulled.",
+        f"There is no kernel {name!r}; {', '.join(sorted(KERNELS))} can be pulled.",
         hint=format_near_hint(name, KERNELS, see="banger kernel list --available"),
     )
 
@@ -89,7 +89,7 @@ def _require_source(name: str, known: Kernel | None) -> PackagedKernel:
     """Return where a kernel can be downloaded from; one that was imported cannot."""
     if known is not None and name not in KERNELS:
         raise KernelUnfit(
-            f"The kernel {name} is damaged; it was made of {known.source}.",
+            f"The kernel {name} is damaged; it was made from {known.source}.",
             hint=_plan_remake(known),
         )
     return require_pullable(name)

@@ -29,7 +29,7 @@ def load_options(arch: str) -> list[Options]:
     """
     file = resources.files("banger.kernels").joinpath("configs", f"{arch}.config")
     if not file.is_file():
-        raise InvalidRequest(f"No configuration of a kernel is known for {arch}.")
+        raise InvalidRequest(f"There is no kernel configuration for {arch}.")
     return parse_options(file.read_text("utf-8"), where=f"the configuration for {arch}")
 
 

@@ -66,12 +66,12 @@ def unpack_kernel(untrusted_file: bytes, *, arch: str) -> Iterator[bytes]:
 def _require_arch(untrusted_start: bytes, arch: str) -> None:
     if arch == "aarch64":
         if untrusted_start[0x38:0x3C] != ARM64_IMAGE_MAGIC:
-            raise BadKernel("it is no arm64 Image")
+            raise BadKernel("it is not an arm64 Image")
         return
     try:
         machine = read_machine(untrusted_start)
     except NotElf as error:
-        raise BadKernel(f"the unpacked kernel is no ELF file: {error}") from error
+        raise BadKernel(f"the unpacked kernel is not an ELF file: {error}") from error
     if machine != MACHINES[arch]:
         raise BadKernel(f"the kernel is for ELF machine {machine}, not for {arch}")
 
@@ -111,14 +111,14 @@ def _decompress(payload: bytes) -> Iterator[bytes]:
     """Unpack a payload of any compression whose magic we know; the size must be as announced."""
     size, done = int.from_bytes(payload[-4:], "little"), 0
     if not 0 < size <= KERNEL_BYTES_MAX:
-        raise BadKernel(f"its payload announces {size} bytes")
+        raise BadKernel(f"its payload declares {size} bytes")
     for piece in _translated(_decompress_any(payload)):
         done += len(piece)
         if done > size:
             break
         yield piece
     if done != size:
-        raise BadKernel(f"its payload announces {size} bytes and holds {done}")
+        raise BadKernel(f"its payload declares {size} bytes and holds {done}")
 
 
 def _translated(pieces: Iterator[bytes]) -> Iterator[bytes]:

@@ -268,8 +268,8 @@ def require_sizes(*, vcpu: int, memory_mib: int, disk_mib: int) -> None:
     ):
         if value not in allowed:
             raise InvalidRequest(
-                f"{what} {shown(value)} is out of range: "
-                f"{shown(allowed.start)} to {shown(allowed.stop - 1)} are possible.",
+                f"{what} {shown(value)} is out of range: {shown(allowed.start)} to "
+                f"{shown(allowed.stop - 1)} are allowed.",
                 hint=f"--{what} {example}",
             )
 
@@ -282,11 +282,11 @@ def require_ending(*, ttl_s: float | None, restart: RestartPolicy, ephemeral: bo
     """
     if ttl_s is not None and not 1 <= ttl_s <= TTL_MAX_S:
         raise InvalidRequest(
-            "The time to live is out of range: 1 second to 10 years are possible.",
+            "The time to live is out of range: 1 second to 10 years are allowed.",
             hint="--ttl 2h",
         )
     if ephemeral and restart is not RestartPolicy.NO:
         raise InvalidRequest(
-            "A VM that is deleted at the end cannot be started again by itself.",
+            "A VM that is deleted at the end cannot have a restart policy.",
             hint="leave out --rm or --restart",
         )

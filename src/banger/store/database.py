@@ -169,4 +169,4 @@ def _translate(error: sqlite3.Error) -> BangerError:
 
 
 def _refused(why: str) -> DatabaseFailed:
-    return DatabaseFailed(f"The database refused: {why}.", hint="banger doctor")
+    return DatabaseFailed(f"The database failed: {why}.", hint="banger doctor")

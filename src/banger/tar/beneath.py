@@ -62,6 +62,6 @@ def _open_below(parent: int, part: bytes, path: bytes, *, make: bool) -> int:
         if error.errno not in (errno.ENOTDIR, errno.ELOOP):
             raise
         raise CopyRefused(
-            f"{shown(path)} cannot be made: {shown(part)} is there as a link or a file, and is "
-            "not followed."
+            f"{shown(path)} cannot be created: {shown(part)} is a link or a file, and is not "
+            "followed."
         ) from error

@@ -81,7 +81,7 @@ class Renamed:
         """
         first, slash, rest = path.partition(b"/")
         if first != self.name:
-            raise Malformed(f"has {shown(path)}, which was not asked for")
+            raise Malformed(f"has {shown(path)}, which was not requested")
         return self.target + slash + rest
 
 
@@ -119,7 +119,7 @@ class Extraction:
             raise Malformed(f"has more than {ENTRIES_MAX} files")
         path = self._place(header.name)
         if self._renamed and path == self._renamed.target and header.kind != self._renamed.kind:
-            raise Malformed(f"has {shown(path)} as another kind of file than was announced")
+            raise Malformed(f"has {shown(path)} as a different file type than announced")
         with _named(path):
             if header.kind == DIRECTORY or (header.kind == FILE and header.name.endswith(b"/")):
                 self._directory(header, path)
@@ -134,7 +134,7 @@ class Extraction:
             elif header.kind in LEFT_OUT:
                 self.left_out.add(path, LEFT_OUT[header.kind])
             else:
-                raise Malformed(f"has {shown(path)} of the kind {shown(header.kind)}")
+                raise Malformed(f"has {shown(path)} of the unsupported type {shown(header.kind)}")
 
     def _place(self, untrusted_name: bytes) -> bytes:
         path = parse_path(untrusted_name)
@@ -167,7 +167,7 @@ class Extraction:
 
     def _file(self, header: Header, path: bytes, source: ChunkSource) -> None:
         if header.size < 0:
-            raise Malformed(f"has {shown(path)} with the size {header.size}")
+            raise Malformed(f"has {shown(path)} with the invalid size {header.size}")
         parent, name = self._parent(path)
         with self._made_aside(parent, name) as temporary:
             fd = os.open(temporary, _MAKE_FILE, 0o600, dir_fd=parent)
@@ -194,7 +194,7 @@ class Extraction:
     def _symlink(self, header: Header, path: bytes) -> None:
         target = header.link
         if not 0 < len(target) <= PATH_BYTES_MAX or b"\0" in target:
-            raise Malformed(f"has the symbolic link {shown(path)} without a possible target")
+            raise Malformed(f"has the symbolic link {shown(path)} with an invalid target")
         parent, name = self._parent(path)
         times = (_mtime_ns(header), _mtime_ns(header))
         with self._made_aside(parent, name) as temporary:
@@ -207,7 +207,7 @@ class Extraction:
         try:
             source = os.dup(self._walk.enter(above, make=False))
         except FileNotFoundError:
-            raise Malformed(f"has the hard link {shown(path)} to nothing") from None
+            raise Malformed(f"has the hard link {shown(path)} without a target") from None
         try:
             self._require_made(source, other, path)
             parent, name = self._parent(path)
@@ -228,7 +228,7 @@ class Extraction:
             status = os.stat(name or b".", dir_fd=parent, follow_symlinks=False)
             if (status.st_dev, status.st_ino) in self._made:
                 return
-        raise Malformed(f"has the hard link {shown(path)} to a file that it did not bring")
+        raise Malformed(f"has the hard link {shown(path)} to a file that is not in it")
 
     def _parent(self, path: bytes) -> tuple[int, bytes]:
         """Return the directory of a name that is no directory, and the name in it."""
@@ -236,7 +236,9 @@ class Extraction:
         parent = self._walk.enter(above)
         with contextlib.suppress(FileNotFoundError):
             if stat.S_ISDIR(os.stat(name, dir_fd=parent, follow_symlinks=False).st_mode):
-                raise CopyRefused(f"{shown(path)} is a directory in the target, and a file here.")
+                raise CopyRefused(
+                    f"{shown(path)} is a directory at the target and a file at the source."
+                )
         return parent, name
 
     @contextlib.contextmanager

@@ -179,7 +179,7 @@ def _number(field: bytes, what: str) -> int:
     if not digits:
         return 0
     if not _OCTAL.fullmatch(digits):
-        raise Malformed(f"is not a tar archive, or is damaged: a {what} is no number")
+        raise Malformed(f"is not a tar archive, or is damaged: a {what} is not a number")
     return int(digits, 8)
 
 

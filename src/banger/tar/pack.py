@@ -58,7 +58,8 @@ class Packing:
                     above or (b"/" if path[:1] == b"/" else b"."), os.O_PATH | os.O_CLOEXEC
                 )
                 try:
-                    yield from self._entry(parent, base, name, status)
+                    with _naming(path):
+                        yield from self._entry(parent, base, name, status)
                 finally:
                     os.close(parent)
         yield END_OF_TAR
@@ -70,9 +71,12 @@ class Packing:
         try:
             while waiting:
                 directory = waiting.pop()
+                place = os.path.join(path[:-1] if path.endswith(b"/.") else path, directory)
                 with contextlib.suppress(FileNotFoundError):
-                    fd = walk.enter(directory, make=False)
-                    yield from self._directory(fd, _join(name, directory), directory, waiting)
+                    with _naming(place):
+                        fd = walk.enter(directory, make=False)
+                    with _naming(place, below=True):
+                        yield from self._directory(fd, _join(name, directory), directory, waiting)
         finally:
             walk.close()
             os.close(top)
@@ -157,15 +161,24 @@ def _readable(path: bytes) -> Iterator[None]:
     try:
         yield
     except FileShrank as error:
-        raise OperationFailed(
-            f"{os.fsdecode(error.name)} became shorter while it was read."
-        ) from error
+        raise OperationFailed(f"{os.fsdecode(error.name)} shrank while it was read.") from error
     except OSError as error:
-        name = os.fsdecode(error.filename) if error.filename else ""
-        place = name if not name or name.startswith("/") else f"{name} (at {os.fsdecode(path)})"
-        raise OperationFailed(
-            f"{place or os.fsdecode(path)} cannot be read: {error.strerror}."
-        ) from error
+        place = os.fsdecode(error.filename or path)
+        raise OperationFailed(f"{place} cannot be read: {error.strerror}.") from error
+
+
+@contextlib.contextmanager
+def _naming(place: bytes, *, below: bool = False) -> Iterator[None]:
+    """Give errors of the host the whole path: `place`, or that of the file below that they name.
+
+    The host gives names as they were asked for, relative to a directory's descriptor.
+    """
+    try:
+        yield
+    except OSError as error:
+        name = error.filename if below and isinstance(error.filename, bytes) else b""
+        error.filename = os.path.join(place, name) if name else place
+        raise
 
 
 def _kind(mode: int) -> str:

@@ -126,7 +126,7 @@ def next_header(source: Source) -> tuple[Header, Records] | None:
             apply_pax(header, records)
             return header, records
     if records or names:
-        raise Malformed("ends behind a header that belongs to an entry")
+        raise Malformed("ends right after a header that belongs to an entry")
     return None
 
 
@@ -139,7 +139,7 @@ def parse_path(untrusted: bytes) -> bytes:
     parts = [part for part in untrusted.split(b"/") if part not in (b"", b".")]
     path = b"/".join(parts)
     if not untrusted or b".." in parts:
-        raise Malformed(f"has the name {shown(untrusted)}, which may leave the root")
+        raise Malformed(f"has the name {shown(untrusted)}, which could escape the root")
     if len(path) > PATH_BYTES_MAX or any(len(part) > COMPONENT_BYTES_MAX for part in parts):
         raise Malformed(f"has a name that is too long: {shown(untrusted)}")
     return path

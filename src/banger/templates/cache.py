@@ -65,7 +65,7 @@ def find_template(layout: Layout, key: str) -> Template | None:
             raise
         raise TemplateUnusable(f"The template {key[:12]} is damaged: {error}.") from error
     if template.key != key:
-        raise TemplateUnusable(f"The template {key[:12]} is another one's.")
+        raise TemplateUnusable(f"The template {key[:12]} has the manifest of another template.")
     require_intact(folder, template.saved, what=f"template {key[:12]}")
     return template
 

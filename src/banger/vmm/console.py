@@ -127,8 +127,8 @@ async def attach_console(typed: Path, log: Path, *, name: str) -> AsyncIterator[
         fd = os.open(typed, os.O_WRONLY | os.O_NONBLOCK | os.O_CLOEXEC | os.O_NOFOLLOW)
     except OSError as error:
         raise VmmFailed(
-            f"The console of {name} is not there: the VM has just ended, or an older banger "
-            "started it.",
+            f"The console of {name} is not available: the VM has just ended, or an older "
+            "banger started it.",
             hint=f"banger vm restart {name}",
         ) from error
     # Nothing comes in; the end of the stream is the end of the VMM.

@@ -67,8 +67,8 @@ async def end_leftover(leftover: Leftover) -> None:
             await wait_gone(leftover.process)
     except TimeoutError as error:
         raise VmmFailed(
-            f"{leftover.program} (pid {leftover.process.pid}) of VM {leftover.vm_id} "
-            "does not end when it is killed."
+            f"{leftover.program} (pid {leftover.process.pid}) of VM {leftover.vm_id} did not "
+            "exit after SIGKILL."
         ) from error
 
 

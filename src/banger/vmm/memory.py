@@ -52,7 +52,7 @@ def write_memory(process: ProcessIdentity, *, address: int, target: Path) -> Non
             if not is_alive(process):  # nobody has waited for it yet
                 raise VmmFailed(f"The VMM with pid {process.pid} has ended.") from error
             raise HostNotReady(
-                "The host does not let us read the memory of our own VMM.",
+                "The host does not allow banger to read the memory of its own VMM.",
                 hint="banger setup (or: sysctl kernel.yama.ptrace_scope=0)",
             ) from error
         except OSError as error:
@@ -79,7 +79,7 @@ def find_own_pages(pagemap: int, *, first: int, pages: int) -> Iterator[tuple[in
         number = min(ENTRIES_AT_ONCE, pages - at)
         untrusted_entries = os.pread(pagemap, number * ENTRY, (first + at) * ENTRY)
         if len(untrusted_entries) != number * ENTRY:
-            raise VmmFailed("The VMM's memory is not where it says.")
+            raise VmmFailed("The VMM's memory is not where the VMM reports it.")
         if start is None and not any(untrusted_entries):
             continue
         for page, entry in enumerate(array("Q", untrusted_entries), at):
@@ -105,7 +105,7 @@ def _copy(memory: int, file: int, address: int, start: int, end: int, *, skip_ze
         try:
             untrusted_bytes = os.pread(memory, min(BYTES_AT_ONCE, end - start), address + start)
         except OSError as error:
-            raise VmmFailed("The VMM's memory is not where it says.") from error
+            raise VmmFailed("The VMM's memory is not where the VMM reports it.") from error
         if not untrusted_bytes:
             raise VmmFailed("The VMM ended while its memory was read.")
         if skip_zeros:

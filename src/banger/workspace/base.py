@@ -95,7 +95,7 @@ def load_base(bases: Path, base_id: str) -> Base:
         return msgspec.msgpack.decode(content, type=Base)
     except (OSError, msgspec.MsgspecError) as error:
         raise RepositoryRefused(
-            f"What was put into the guest is no longer known on the host ({error}).",
+            f"The host no longer has the base of this workspace ({error}).",
             hint="banger vm workspace prepare VM PATH",
         ) from error
 

@@ -154,7 +154,7 @@ def _add(pack: BlobPack, tree: WorkTree, sent: SentFile) -> None:
     if blob != sent.blob:
         raise RepositoryRefused(
             f"{os.fsdecode(sent.name)!r} changed while it was sent.",
-            hint="banger vm workspace prepare again, when nothing writes to it",
+            hint="banger vm workspace prepare, once nothing writes to the repository",
         )
 
 

@@ -161,7 +161,7 @@ async def _store(compared: Comparison, record: WorkspaceRecord, extra: ExtraComm
             await store_pack(pack, compared.places)
         except ToolFailed as error:
             raise UnsafeBranch(
-                "What is not committed in the guest holds something that git forbids.",
+                "The uncommitted changes in the guest contain something that git forbids.",
                 hint="banger vm workspace export VM (leave out --branch)",
                 details=error.details,
             ) from error
@@ -192,7 +192,8 @@ async def _set_branch(places: Places, branch: str, *, commit: str, before: str |
         await host_git(places.top, "update-ref", "-m", "banger: export", ref, commit, expected)
     except ToolFailed as error:
         raise BranchConflict(
-            f"The branch {branch} could not be set: it changed meanwhile, or its name collides.",
+            f"The branch {branch} could not be set: it changed meanwhile, or its name "
+            "conflicts with another.",
             hint=f"git -C {places.top} branch --list",
             details=error.details,
         ) from error

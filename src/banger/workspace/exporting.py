@@ -165,7 +165,7 @@ def require_object_id(text: str) -> None:
         InternalError: it has another one; records hold only what git said.
     """
     if not _OBJECT_ID.fullmatch(text):
-        raise InternalError(f"{text!r} is no object name.")
+        raise InternalError(f"{text!r} is not a git object name.")
 
 
 def commit_gone(record: WorkspaceRecord) -> RepositoryRefused:

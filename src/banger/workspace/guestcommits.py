@@ -113,13 +113,13 @@ def _require_done(completed: Completed, record: WorkspaceRecord) -> None:
     status = completed.status
     if status == NO_GIT:
         raise GuestToolMissing(
-            "There is no git in the guest, and its commits cannot be fetched without.",
+            "Commits cannot be fetched: the guest has no git.",
             hint="banger vm workspace export VM (leave out --branch)",
         )
     if status in (NO_WORKSPACE, NO_COMMIT):
         what = "a git directory" if status == NO_WORKSPACE else f"commit {record.commit[:12]}"
         raise WorkspaceNotFound(
-            f"The workspace {record.guest_path} of the guest has no {what} any more.",
+            f"The workspace {record.guest_path} of the guest no longer has {what}.",
             hint="banger vm workspace export VM (leave out --branch)",
         )
     if status:

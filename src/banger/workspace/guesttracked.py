@@ -98,5 +98,5 @@ async def _collect(output: GuestOutput) -> bytes | None:
                 continue
             untrusted += news
             if len(untrusted) > OUTPUT_BYTES_MAX:
-                raise GuestProtocolError("The guest's git names more files than there can be.")
+                raise GuestProtocolError("The guest's git names too many files.")
     return None if status else bytes(untrusted)

@@ -171,7 +171,7 @@ async def _script(guest: GuestFiles, script: str, *args: str) -> Completed:
 def _require_ok(completed: Completed, plan: ImportPlan) -> None:
     if completed.status == _TAKEN:
         raise GuestPathTaken(
-            f"{plan.guest_path} exists in the guest and is no workspace of banger's.",
+            f"{plan.guest_path} exists in the guest and is not a banger workspace.",
             hint="--guest-path with another path, or remove it there with: banger vm exec",
         )
     if completed.status:
@@ -191,8 +191,8 @@ def _notices(facts: RepositoryFacts, previous: str | None) -> tuple[str, ...]:
     notices = []
     if facts.untracked_left_out:
         notices.append(
-            f"Untracked files that stayed on the host: {facts.untracked_left_out} "
-            "(--include-untracked sends them)."
+            f"Untracked files not copied: {facts.untracked_left_out} (--include-untracked "
+            "copies them)."
         )
     empty = [file.name for file in facts.files if file.kind is FileKind.GITLINK]
     if empty:
@@ -200,14 +200,14 @@ def _notices(facts: RepositoryFacts, previous: str | None) -> tuple[str, ...]:
     if facts.left_out:
         first = os.fsdecode(facts.left_out[0])
         notices.append(
-            f"{len(facts.left_out)} names cannot be sent (pipes, sockets, repositories within), "
-            f"such as {first!r}."
+            f"{len(facts.left_out)} names cannot be copied (pipes, sockets, nested "
+            f"repositories), such as {first!r}."
         )
     if facts.conflicts:
         notices.append(
-            f"{len(facts.conflicts)} files have conflicts; the merge itself does not go on in the "
+            f"{len(facts.conflicts)} files have conflicts; the merge is not continued in the "
             "guest: a commit there has one parent."
         )
     if previous:
-        notices.append(f"The workspace that was there is now {previous} in the guest.")
+        notices.append(f"The previous workspace is now {previous} in the guest.")
     return tuple(notices)

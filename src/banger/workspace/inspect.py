@@ -245,7 +245,7 @@ def _require_free(
     for name in untracked:
         if name in tree or name in directories or not set(parents(name)).isdisjoint(tree):
             raise RepositoryRefused(
-                f"The untracked file {os.fsdecode(name)!r} is in the way of one in "
+                f"The untracked file {os.fsdecode(name)!r} conflicts with a file in "
                 f"{facts.commit[:12]}.",
                 hint=f"git -C {facts.top} status, then move it away",
             )

@@ -46,7 +46,7 @@ async def _require_no_branch_above(places: Places, branch: str) -> None:
         found = await host_git(places.top, "show-ref", "--verify", "--quiet", ref, ok=(0, 1))
         if found.status == 0:
             raise BranchConflict(
-                f"The branch {name} in {places.top} is in the way of a branch {branch}.",
+                f"The branch {name} in {places.top} conflicts with the name {branch}.",
                 hint=f"git -C {places.top} branch -m {name} NEW-NAME",
             )
 
@@ -56,7 +56,7 @@ def _require_writable(places: Places) -> None:
     for directory in (places.objects, common / "refs", common / "refs/heads"):
         if directory.is_dir() and not os.access(directory, os.W_OK | os.X_OK):
             raise RepositoryRefused(
-                f"{directory} cannot be written, so no branch could be brought back.",
+                f"{directory} is not writable, so the result could not be saved as a branch.",
                 hint=f"ls -ld {directory}",
             )
     _require_room(places.objects)

@@ -83,8 +83,8 @@ def _stable_files() -> Iterator[None]:
         yield
     except FileShrank as error:
         raise RepositoryRefused(
-            f"{os.fsdecode(error.name)!r} became shorter while it was read.",
-            hint="banger vm workspace prepare again, when nothing writes to it",
+            f"{os.fsdecode(error.name)!r} shrank while it was read.",
+            hint="banger vm workspace prepare, once nothing writes to the repository",
         ) from error
 
 

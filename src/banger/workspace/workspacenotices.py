@@ -11,7 +11,8 @@ _SHOWN = 3
 
 
 _UNKNOWN_BASE = (
-    "What was put in is not known on the host: everything since the prepared commit came back."
+    "The host no longer has the base of this workspace: everything since the prepared "
+    "commit was exported."
 )
 
 
@@ -20,17 +21,17 @@ def sum_up(
 ) -> tuple[str, ...]:
     """Return one sentence for each kind of file that an export leaves out."""
     counted = [
-        (found.nested, "Repositories made in the guest, which came back without their history"),
-        (busy_submodules, "Submodules with changes of their own, which did not come back"),
-        (found.empty, "Empty directories, which git cannot hold"),
-        (found.special, "Pipes, sockets and devices, which git cannot hold"),
-        (found.unsafe, "Names that no patch may carry, left out"),
+        (found.nested, "Repositories made in the guest, exported without their history"),
+        (busy_submodules, "Submodules with changes of their own, not exported"),
+        (found.empty, "Empty directories, which git cannot store"),
+        (found.special, "Pipes, sockets and devices, which git cannot store"),
+        (found.unsafe, "Names that are not allowed in a patch, left out"),
     ]
     notices = [_sentence(what, names) for names, what in counted if names]
     if base.is_commit:
         notices.insert(0, _UNKNOWN_BASE)
     if stash:
-        notices.append("There is a stash in the guest, which did not come back.")
+        notices.append("The guest has a stash, which was not exported.")
     return tuple(notices)
 
 

@@ -126,7 +126,7 @@ def test_an_end_is_noted_when_the_records_can_be_read_again(
 
     async def failing_read(database: Database, function: Any, *a: Any, **k: Any) -> Any:
         if function is load_rows and next(failures, None) is not None:
-            raise DatabaseFailed("The database refused: disk I/O error.")
+            raise DatabaseFailed("The database failed: disk I/O error.")
         return await read(database, function, *a, **k)
 
     async def work(engine: Engine) -> None:

@@ -148,7 +148,7 @@ def test_a_container_store_is_kept_as_it_is(layout: Layout) -> None:
 
 WHOLE = make_tar(directory("./"), Member("./f", bytes(4096)))
 HOSTILE: dict[str, tuple[bytes, type[BangerError], str]] = {
-    "leaves": (make_tar(Member("../x")), ImageInvalid, "may leave the root"),
+    "leaves": (make_tar(Member("../x")), ImageInvalid, "could escape the root"),
     "cut": (WHOLE[:1500], ImageInvalid, "ends"),
     "nothing": (b"", ImageInvalid, "empty"),
     "noise": (bytes(range(256)) * 8, ImageInvalid, "not a tar"),
@@ -161,12 +161,12 @@ HOSTILE: dict[str, tuple[bytes, type[BangerError], str]] = {
     "overlay by a link": (
         make_tar(symlink("./var/lib/docker", "/etc"), Member("./var/lib/docker/f", **WHITEOUT)),
         ImageUnsupported,
-        "'etc/f' in a layer is a whiteout of overlayfs",
+        "'etc/f' in a layer is an overlayfs whiteout",
     ),
     "overlay by a hard link": (
         make_tar(Member("./var/lib/docker/f", **WHITEOUT), hard_link("./f", "./var/lib/docker/f")),
         ImageUnsupported,
-        "'f' in a layer is a whiteout of overlayfs",
+        "'f' in a layer is an overlayfs whiteout",
     ),
 }
 

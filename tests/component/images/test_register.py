@@ -115,7 +115,7 @@ def test_a_file_that_changed_is_noticed(banger: Installation, tmp_path: Path) ->
     create = ("vm", "create", "--image", "own", "--no-start")
     file.write_bytes(content[:-1] + b"x")
     for words in (("image", "promote", "own"), create):
-        assert f"{file}, is not what it was" in refused(*words)
+        assert f"{file}, has changed" in refused(*words)
     file.unlink()
     for words in (("image", "promote", "own"), create):
         assert f"{file}, is gone" in refused(*words)
@@ -149,7 +149,7 @@ def test_what_is_no_squashfs_is_refused(banger: Installation, tmp_path: Path) ->
     """H6: with what it is, and what can be done with it."""
     (tmp_path / "f").write_bytes(bytes(1080) + b"\x53\xef")
     refused = banger.run("image", "register", "own", tmp_path / "f", status=2)
-    assert "is not a squashfs but an ext4" in refused.err
+    assert "is not a squashfs file, but an ext4" in refused.err
     assert "hint: tar -C DIRECTORY -c . | banger image import - NAME" in refused.err
     for words in (
         ("own", tmp_path / "none"),

@@ -115,7 +115,7 @@ def test_options_that_the_source_does_not_take_are_named(builder: Builder, tmp_p
     (builder.tree / "refused").write_text("/^CONFIG_VIRTIO_MMIO=/d\ns/^CONFIG_XFS_FS=y/# off/\n")
     more = tmp_path / "more"
     more.write_text("CONFIG_XFS_FS=y\n")
-    with pytest.raises(KernelUnfit, match="does not take 2 of the options") as caught:
+    with pytest.raises(KernelUnfit, match="does not accept 2 of the options") as caught:
         builder.build(options=more)
     assert (caught.value.details or "").splitlines() == ["CONFIG_VIRTIO_MMIO=y", "CONFIG_XFS_FS=y"]
     assert not (builder.tree / "builder").exists()
@@ -175,7 +175,7 @@ def test_all_that_the_host_lacks_is_named_at_once(
     monkeypatch.setattr(building, "KERNEL_BUILD", lacking)
     with pytest.raises(HostNotReady, match=r"lacks: no-such-1, no-such-2"):
         builder.build()
-    with pytest.raises(InvalidRequest, match="name of a kernel that is pulled"):
+    with pytest.raises(InvalidRequest, match="reserved for a kernel that can be pulled"):
         builder.build("debian-cloud")
     assert builder.left() == []
 

@@ -265,20 +265,20 @@ def test_an_imported_kernel_gets_a_new_agent_and_cannot_be_fetched(puller: Pulle
 
 def test_what_an_imported_kernel_lacks_is_named(puller: Puller, tmp_path: Path) -> None:
     """H6: all of it, and what to do."""
-    with pytest.raises(KernelUnfit, match="lacks 6 of the things") as caught:
+    with pytest.raises(KernelUnfit, match="lacks 6 of the features") as caught:
         import_files(puller, files_of(puller, modules=None))
     details = caught.value.details or ""
     for option in ("VIRTIO_MMIO", "VIRTIO_BLK", "VIRTIO_CONSOLE", "SQUASHFS", "OVERLAY_FS"):
         assert f"CONFIG_{option} has no module" in details
     assert caught.value.hint == f"--modules /lib/modules/{get_kernel(puller.layout, NAME).version}"
-    with pytest.raises(KernelUnfit, match="does not carry its configuration") as caught:
+    with pytest.raises(KernelUnfit, match="does not contain its configuration") as caught:
         import_files(puller, files_of(puller, config=None))
     assert (caught.value.hint or "").startswith("--config /boot/config-6.")
     with pytest.raises(KernelUnfit, match="neither a bzImage nor an ELF file"):
         import_files(puller, files_of(puller, kernel=Path(__file__)))
     with pytest.raises(InvalidRequest, match="No such file"):
         import_files(puller, files_of(puller, kernel=tmp_path / "gone"))
-    with pytest.raises(InvalidRequest, match="name of a kernel that is pulled"):
+    with pytest.raises(InvalidRequest, match="reserved for a kernel that can be pulled"):
         import_files(puller, files_of(puller), name=NAME)
     with pytest.raises(InvalidRequest, match="not a valid name"):
         import_files(puller, files_of(puller), name="../mine")

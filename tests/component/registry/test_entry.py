@@ -50,7 +50,7 @@ def test_basic_authentication(stock: Stock, tmp_path: Path) -> None:
         reference = f"{registry.address}/test/x:image"
         pull(reference, tmp_path, log_in(tmp_path / "right", registry.address, basic(PASSWORD)))
         wrong = log_in(tmp_path / "wrong", registry.address, basic("guess"))
-        with pytest.raises(RegistryDenied, match="refuses the credentials"):
+        with pytest.raises(RegistryDenied, match="refuses the stored credentials"):
             pull(reference, tmp_path, wrong)
         with pytest.raises(RegistryDenied, match="wants credentials") as denied:
             pull(reference, tmp_path, {"HOME": str(tmp_path)})

@@ -377,7 +377,7 @@ def test_a_token_that_is_none_is_refused(
     registry.routes["/v2/x/manifests/latest"] = lambda h: h.send(
         b"", status=401, WWW_Authenticate=f'Bearer realm="http://{registry.address}/token"'
     )
-    with pytest.raises(RegistryMisbehaved, match="gives no token"):
+    with pytest.raises(RegistryMisbehaved, match="sent no token"):
         pull_x(registry, tmp_path)
 
 
@@ -411,7 +411,9 @@ def test_the_systems_certificates_are_what_counts(
     # On loopback it is found out.
     pull_x(secure, tmp_path, registries=Registries(), environ=trusting)
     (tmp_path / "empty").touch()
-    with pytest.raises(ConfigInvalid, match="/empty does not hold certificates"):
+    with pytest.raises(
+        ConfigInvalid, match="/empty, named by SSL_CERT_FILE, contains no certificates"
+    ):
         pull_x(
             secure,
             tmp_path / "another",
@@ -435,7 +437,7 @@ def test_tls_is_not_given_up_on_the_way(
     secure.routes[manifest] = lambda h: h.send(
         b"", status=401, WWW_Authenticate=f'Bearer realm="http://{other.address}/token"'
     )
-    with pytest.raises(RegistryMisbehaved, match="token server that will not be asked"):
+    with pytest.raises(RegistryMisbehaved, match="token server that is not acceptable"):
         pull_x(secure, tmp_path, registries=over_tls(secure), environ=trusting)
     assert other.requests == []
 

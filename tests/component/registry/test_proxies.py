@@ -121,7 +121,7 @@ def test_a_proxy_that_wants_other_credentials(
     proxy.credentials = "me:secret"
     for url, fact in (
         (f"http://{proxy.address}", "wants credentials"),
-        (f"http://me:wrong@{proxy.address}", "does not accept its user and password"),
+        (f"http://me:wrong@{proxy.address}", "does not accept the user name and password"),
     ):
         with pytest.raises(RegistryUnreachable, match=fact) as caught:
             pull_x(tmp_path, insecure=variable == "HTTP_PROXY", **{variable: url})

@@ -133,15 +133,18 @@ def tampered(shop: Shop) -> tuple[bytes, bytes]:
 
 
 REFUSED: dict[str, tuple[Make, str]] = {
-    "wrong key": (lambda shop: shop.sign("image", shop.other), "by no key"),
-    "another image": (lambda shop: shop.sign("sister", shop.key), "of another image, sha256:"),
+    "wrong key": (lambda shop: shop.sign("image", shop.other), "not with a key"),
+    "another image": (lambda shop: shop.sign("sister", shop.key), "for another image, sha256:"),
     "another name": (
         lambda shop: shop.sign("image", shop.key, name="docker.io/team/app"),
         "is for docker.io/team/app",
     ),
     "no name": (lambda shop: shop.sign("image", shop.key, name=""), "no image of a registry"),
-    "tampered payload": (tampered, "by no key"),
-    "no signature": (lambda shop: (shop.sign("image", shop.key)[0], b"\x30\x06guess"), "by no key"),
+    "tampered payload": (tampered, "not with a key"),
+    "no signature": (
+        lambda shop: (shop.sign("image", shop.key)[0], b"\x30\x06guess"),
+        "not with a key",
+    ),
     "another kind": (
         lambda shop: shop.sign("image", shop.key, type="atomic container signature"),
         "atomic container",
@@ -165,7 +168,7 @@ def test_what_is_no_signature_of_the_image(shop: Shop, tmp_path: Path, case: str
 
 def test_no_signatures_at_all(shop: Shop, tmp_path: Path) -> None:
     with pytest.raises(
-        ImageUntrusted, match="is not signed, and the configuration wants"
+        ImageUntrusted, match="is not signed, and the configuration requires"
     ) as refused:
         pull(f"{shop.name}:image", tmp_path, shop.policy())
     assert refused.value.hint == f"cosign sign --key KEY {shop.name}@{shop.digest('image')}"

@@ -150,7 +150,7 @@ def test_where_there_is_no_console_the_error_says_what_to_do(short_dir: Path) ->
         async with attach_console(short_dir / "none", short_dir / "log", name="box"):
             pass
 
-    with pytest.raises(VmmFailed, match="console of box is not there") as caught:
+    with pytest.raises(VmmFailed, match="console of box is not available") as caught:
         asyncio.run(look())
     assert caught.value.hint == "banger vm restart box"
 

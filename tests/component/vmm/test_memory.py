@@ -178,7 +178,7 @@ def test_another_process_with_its_pid_is_not_read(tmp_path: Path) -> None:
 def test_an_address_beyond_all_memory_is_refused(tmp_path: Path, address: int) -> None:
     """E2: a VMM that was taken over may say any address."""
     target = make_target(tmp_path / "target", None)
-    with machine(None) as made, pytest.raises(VmmFailed, match="not where it says"):
+    with machine(None) as made, pytest.raises(VmmFailed, match="not where the VMM reports it"):
         write_memory(made.process, address=address, target=target)
 
 

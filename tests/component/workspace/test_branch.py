@@ -138,7 +138,7 @@ def test_what_is_not_committed_becomes_one_commit_on_top(trip: Trip) -> None:
         commits=2,
         files=4,
         uncommitted=0,
-        notices=("Empty directories, which git cannot hold: src.",),
+        notices=("Empty directories, which git cannot store: src.",),
     )
     assert (refs(trip.work), repo.snapshot(trip.work)) == (before, tree)
     assert repo.snapshot(trip.work / ".git") == inside

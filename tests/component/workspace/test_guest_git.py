@@ -40,7 +40,7 @@ def plain(content: bytes) -> Entry:
 
 INNER = {b"app/f": plain(b"inner\n"), b"app/d/g": plain(b"deeper\n")}
 IN_APP = "git init -q app; cd app; mkdir d; echo inner >f; echo deeper >d/g"
-NESTED = "Repositories made in the guest, which came back without their history: app."
+NESTED = "Repositories made in the guest, exported without their history: app."
 
 ROWS = [
     Row("nothing", "git status"),
@@ -190,7 +190,7 @@ ROWS = [
         "stash",
         "echo x >README; git stash -q; echo y >one",
         {b"one": plain(b"y\n")},
-        "There is a stash in the guest, which did not come back.",
+        "The guest has a stash, which was not exported.",
     ),
     Row(
         "stash-popped", "echo x >README; git stash -q; git stash pop -q", {b"README": plain(b"x\n")}
@@ -216,20 +216,20 @@ ROWS = [
         "empty-directories",
         "mkdir -p a/b c; rm src/main.py",
         {b"src/main.py": None},
-        "Empty directories, which git cannot hold: a/b, c, src.",
+        "Empty directories, which git cannot store: a/b, c, src.",
     ),
-    Row("pipe", "mkfifo p; rm one; mkfifo one", {b"one": None}, "which git cannot hold: one, p."),
+    Row("pipe", "mkfifo p; rm one; mkfifo one", {b"one": None}, "which git cannot store: one, p."),
     Row(
         "socket",
         "python3 -c 'import socket; socket.socket(socket.AF_UNIX).bind(\"s\")'; echo x >x",
         {b"x": plain(b"x\n")},
-        "Pipes, sockets and devices, which git cannot hold: s.",
+        "Pipes, sockets and devices, which git cannot store: s.",
     ),
     Row(
         "many-pipes",
         "for n in 1 2 3 4 5; do mkfifo p$n; done",
         {},
-        "which git cannot hold: p1, p2, p3 and 2 more.",
+        "which git cannot store: p1, p2, p3 and 2 more.",
     ),
     # --- names, kinds and sizes ---
     Row(
@@ -291,7 +291,7 @@ ROWS = [
         "names-of-git",
         "mkdir .GIT sub; echo x >.GIT/config; echo y >sub/git~1; echo z >z",
         {b"z": plain(b"z\n")},
-        "Names that no patch may carry, left out: .GIT, sub/git~1.",
+        "Names that are not allowed in a patch, left out: .GIT, sub/git~1.",
     ),
 ]
 

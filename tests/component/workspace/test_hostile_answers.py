@@ -127,7 +127,7 @@ def test_a_name_that_no_file_of_the_host_can_have(trip: Trip, name: bytes) -> No
     trip.prepare()
     above = [entry(name[:at], DIRECTORY) for at, c in enumerate(name) if c == ord("/")]
     trip.export(Liar(trip.guest, [*above, entry(name), entry(b"x")]))
-    assert any("Names that no patch may carry" in notice for notice in trip.notices)
+    assert any("Names that are not allowed in a patch" in notice for notice in trip.notices)
 
 
 class Endless(Liar):
@@ -148,7 +148,7 @@ def test_directories_without_an_end_are_cut_off(
     monkeypatch.setattr(walking, "DEPTH_MAX", 10)
     trip.prepare()
     assert trip.export(Endless(trip.guest)) == b""
-    assert any("Names that no patch may carry" in notice for notice in trip.notices)
+    assert any("Names that are not allowed in a patch" in notice for notice in trip.notices)
 
 
 def test_files_without_an_end_are_cut_off(trip: Trip, monkeypatch: pytest.MonkeyPatch) -> None:

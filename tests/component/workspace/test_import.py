@@ -96,9 +96,7 @@ def test_untracked_and_ignored_files_stay_on_the_host(trip: Trip) -> None:
         repo.write(trip.top, name, b"secret\n")
     prepared = trip.prepare()
     assert prepared.untracked_left_out == 2
-    assert any(
-        "Untracked files that stayed on the host: 2" in notice for notice in prepared.notices
-    )
+    assert any("Untracked files not copied: 2" in notice for notice in prepared.notices)
     assert not any((trip.work / name).exists() for name in (".env", "notes", "x.log"))
     same(trip)
 
@@ -341,7 +339,7 @@ def test_pipes_and_repositories_within_are_left_out(trip: Trip) -> None:
     repo.commit(repo.init(trip.top / "nested"))
     prepared = trip.prepare(include_untracked=True)
     assert not (trip.work / "README").exists() and not (trip.work / "nested").exists()
-    assert any("cannot be sent" in notice for notice in prepared.notices)
+    assert any("cannot be copied" in notice for notice in prepared.notices)
 
 
 def test_an_unreadable_file_is_named(trip: Trip) -> None:
@@ -411,7 +409,7 @@ def test_another_commit_refuses_changes_and_collisions(trip: Trip) -> None:
     repo.git(trip.top, "rm", "--quiet", "README")
     repo.commit(trip.top)
     repo.write(trip.top, "README", b"untracked now\n")
-    with pytest.raises(RepositoryRefused, match="in the way"):
+    with pytest.raises(RepositoryRefused, match="conflicts with a file"):
         trip.inspect(branch="b", from_ref="HEAD~1", include_untracked=True)
     trip.inspect(branch="b", from_ref="HEAD~1")
     repo.write(trip.top, "src/main.py", b"changed\n")

@@ -62,7 +62,7 @@ def test_names_that_reach_git_are_left_out(trip: Trip, name: bytes) -> None:
     if above:
         made = {b"": [(above, DIRECTORY, b"")], above: [(name, FILE, b"x")]}
     assert trip.export(Liar(trip, made)) == b""
-    assert "Names that no patch may carry" in trip.notices[0]
+    assert "Names that are not allowed in a patch" in trip.notices[0]
 
 
 def test_a_repository_of_its_own_is_never_entered(trip: Trip) -> None:

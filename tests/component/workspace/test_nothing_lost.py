@@ -41,7 +41,7 @@ def test_a_repository_made_in_the_guest_comes_back_as_files(trip: Trip, commits:
     make_nested(trip, commits=commits)
     same(trip)
     (notice,) = trip.notices
-    assert notice.endswith("which came back without their history: app.")
+    assert notice.endswith("exported without their history: app.")
     exported = export_to(trip, "b", include_uncommitted=True)
     assert repo.git(trip.top, "show", "b:app/src/main.rs") == b"fn main() {}\n"
     assert exported.notices == (notice,)
@@ -227,7 +227,7 @@ def test_a_stash_is_named(trip: Trip) -> None:
     repo.write(trip.work, "README", b"stashed\n")
     repo.git(trip.work, "stash")
     assert trip.export() == b""
-    assert trip.notices == ["There is a stash in the guest, which did not come back."]
+    assert trip.notices == ["The guest has a stash, which was not exported."]
     repo.git(trip.work, "pack-refs", "--all")
     trip.export()
     assert len(trip.notices) == 1
@@ -245,9 +245,9 @@ def test_what_git_cannot_hold_is_named(trip: Trip) -> None:
     repo.write(trip.work, ".GIT/config", b"x\n")
     assert trip.export() == b""
     assert trip.notices == [
-        "Empty directories, which git cannot hold: empty/deep.",
-        "Pipes, sockets and devices, which git cannot hold: pipe, socket.",
-        "Names that no patch may carry, left out: .GIT.",
+        "Empty directories, which git cannot store: empty/deep.",
+        "Pipes, sockets and devices, which git cannot store: pipe, socket.",
+        "Names that are not allowed in a patch, left out: .GIT.",
     ]
 
 
@@ -256,7 +256,7 @@ def test_a_notice_is_safe_on_a_terminal(trip: Trip) -> None:
     prepare(trip)
     os.mkdir(os.path.join(os.fsencode(trip.work), b"\x1b[31m\xff"))
     trip.export()
-    assert trip.notices == ["Empty directories, which git cannot hold: \\x1b[31m\\xff."]
+    assert trip.notices == ["Empty directories, which git cannot store: \\x1b[31m\\xff."]
 
 
 # --- a guest in trouble ------------------------------------------------------------
@@ -287,7 +287,7 @@ def test_a_branch_without_the_guests_git_directory(
     """Its files become one commit on the prepared one, if that is asked for."""
     prepare(trip)
     change(trip.work)
-    with pytest.raises(WorkspaceNotFound, match="any more"):
+    with pytest.raises(WorkspaceNotFound, match="no longer has"):
         export_to(trip, "b")
     exported = export_to(trip, "b", include_uncommitted=True)
     assert (exported.commits, exported.files) == (1, 1)
@@ -389,7 +389,7 @@ def test_a_base_that_is_gone_costs_no_work(trip: Trip) -> None:
     shutil.rmtree(trip.bases)
     patch = trip.export()
     assert b"+made in the guest" in patch and b"+changed on the host" in patch
-    assert trip.notices[0].startswith("What was put in is not known on the host")
+    assert trip.notices[0].startswith("The host no longer has the base of this workspace")
     exported = export_to(trip, "b", include_uncommitted=True)
     assert repo.git(trip.top, "show", "b:new") == b"made in the guest\n"
     assert exported.notices[0] == trip.notices[0]

@@ -52,7 +52,7 @@ def test_a_key_is_read_and_written_as_it_was() -> None:
     ],
 )
 def test_what_is_no_key_of_p256_is_refused(text: str) -> None:
-    with pytest.raises(ConfigInvalid, match="k holds no public key"):
+    with pytest.raises(ConfigInvalid, match="k contains no ECDSA P-256 public key"):
         parse_key(text.encode(), "k")
 
 

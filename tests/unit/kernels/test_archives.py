@@ -62,9 +62,9 @@ def test_what_is_no_archive_is_left_to_others(tmp_path: Path, content: bytes) ->
 @pytest.mark.parametrize(
     ("content", "words"),
     [
-        (b"!<arch>\n", "no whole Debian package"),
-        (b"!<arch>\n" + b"x" * 60, "no whole Debian package"),
-        (deb(b"", ".xz").replace(b"data.tar", b"date.tar"), "no whole Debian package"),
+        (b"!<arch>\n", "not a complete Debian package"),
+        (b"!<arch>\n" + b"x" * 60, "not a complete Debian package"),
+        (deb(b"", ".xz").replace(b"data.tar", b"date.tar"), "not a complete Debian package"),
         (deb(lzma.compress(tar(FILES))[:-40], ".xz"), "cannot be unpacked|cannot be read"),
         (lzma.compress(tar(FILES))[:200], "cannot be unpacked|cannot be read"),
         (b"\xfd7zXZ\0" + bytes(100), "cannot be unpacked"),

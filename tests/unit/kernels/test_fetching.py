@@ -36,11 +36,11 @@ def test_plain_http_needs_a_word_or_loopback(url: str, insecure: bool) -> None:
     [
         ("http://host/a", "plain HTTP"),
         ("http://127.0.0.1.example/a", "plain HTTP"),
-        ("file:///etc/passwd", "no http or https URL"),
-        ("ftp://host/a", "no http or https URL"),
-        ("https:///a", "no http or https URL"),
-        ("https://[::1/a", "no http or https URL"),
-        ("https://user:secret@host/a", "must not hold a user or a password"),
+        ("file:///etc/passwd", "not an http or https URL"),
+        ("ftp://host/a", "not an http or https URL"),
+        ("https:///a", "not an http or https URL"),
+        ("https://[::1/a", "not an http or https URL"),
+        ("https://user:secret@host/a", "must not contain a user name or a password"),
     ],
 )
 def test_what_may_not_be_asked(url: str, words: str) -> None:
@@ -52,7 +52,7 @@ def test_what_may_not_be_asked(url: str, words: str) -> None:
 
 @pytest.mark.parametrize("digest", ["", "x" * 64, HEX[:-1], f"md5:{HEX}", f"{HEX}0"])
 def test_what_is_no_sha256(digest: str) -> None:
-    with pytest.raises(InvalidRequest, match="is no sha256"):
+    with pytest.raises(InvalidRequest, match="is not a sha256"):
         parse_remote("https://host/a", digest, insecure=True)
 
 

@@ -26,7 +26,7 @@ def test_no_option_is_asked_for_twice() -> None:
 
 
 def test_there_is_no_list_for_other_machines() -> None:
-    with pytest.raises(InvalidRequest, match="known for aarch64"):
+    with pytest.raises(InvalidRequest, match="no kernel configuration for aarch64"):
         load_options("aarch64")
 
 

@@ -65,11 +65,11 @@ SMALL = elf({".text": b"x" * 5000})
         (bzimage(PACKERS["gzip"](SMALL), protocol=0x207), "older than 2.08"),
         (bzimage(PACKERS["gzip"](SMALL))[:1100], "outside the file"),
         (bzimage(b"LZOP" + bytes(100) + b"\1\0\0\0"), "unknown compression"),
-        (bzimage(lz4_legacy(SMALL) + struct.pack("<I", 7)), "announces 7 bytes"),
-        (bzimage(zstandard.compress(SMALL) + struct.pack("<I", 7)), "announces 7 bytes"),
-        (bzimage(zstandard.compress(SMALL) + b"\xff\xff\xff\xff"), "announces 4294967295"),
+        (bzimage(lz4_legacy(SMALL) + struct.pack("<I", 7)), "declares 7 bytes"),
+        (bzimage(zstandard.compress(SMALL) + struct.pack("<I", 7)), "declares 7 bytes"),
+        (bzimage(zstandard.compress(SMALL) + b"\xff\xff\xff\xff"), "declares 4294967295"),
         (bzimage(LZ4_LEGACY_MAGIC + b"\xff\xff\0\0" + b"ab" + b"\1\0\0\0"), "outside the payload"),
-        (bzimage(PACKERS["xz"](b"a text" * 100)), "no ELF file"),
+        (bzimage(PACKERS["xz"](b"a text" * 100)), "not an ELF file"),
         (bzimage(PACKERS["xz"](elf({}, machine=183))), "ELF machine 183"),
     ],
 )
@@ -90,5 +90,5 @@ def test_arm64_takes_an_image_plain_or_gzipped() -> None:
     image = bytes(0x38) + b"ARM\x64" + bytes(100)
     assert unpack(image, arch="aarch64") == image
     assert unpack(gzip.compress(image), arch="aarch64") == image
-    with pytest.raises(BadKernel, match="no arm64 Image"):
+    with pytest.raises(BadKernel, match="not an arm64 Image"):
         unpack(SMALL, arch="aarch64")

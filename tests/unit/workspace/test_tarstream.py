@@ -61,5 +61,5 @@ def test_a_file_that_shrinks_is_named(tmp_path: Path) -> None:
     )
     next(chunks)
     os.truncate(tmp_path / "f", 10)
-    with pytest.raises(RepositoryRefused, match="'f' became shorter"):
+    with pytest.raises(RepositoryRefused, match="'f' shrank"):
         list(chunks)

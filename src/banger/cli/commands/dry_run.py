@@ -44,8 +44,6 @@ def _show_workspace(plan: dict[str, object], context: Context) -> None:
         f"{branch}, commit {str(plan['commit'])[:12]}, {len(files)} files, {format_bytes(size)}"
     )
     if untracked:
-        context.say(
-            f"untracked files that stay on the host: {untracked} (--include-untracked sends them)"
-        )
+        context.say(f"untracked files not copied: {untracked} (--include-untracked copies them)")
     for name in files:
         context.out(printable(name))

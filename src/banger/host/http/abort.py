@@ -59,7 +59,7 @@ class Abort:
             RegistryUnreachable: the switch is set.
         """
         if self._is_set:
-            raise RegistryUnreachable("The request was given up.")
+            raise RegistryUnreachable("The request was cancelled.")
 
     def close(self) -> None:
         """Stop watching."""

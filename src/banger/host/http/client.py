@@ -76,7 +76,7 @@ class Client:
                     return
             if body is not None:
                 raise RegistryMisbehaved(
-                    f"{target.netloc} redirects what must not be sent elsewhere."
+                    f"{target.netloc} redirects a request that must not be redirected."
                 )
             following = _follow(target, location)
             if _origin(following) != _origin(target):
@@ -120,7 +120,9 @@ def _require_target(url: str) -> SplitResult:
         or not _HOST.fullmatch(target.hostname or "")
         or any(not "!" <= letter <= "~" for letter in url)
     ):
-        raise RegistryMisbehaved(f"{url.partition('?')[0][:200]!r} is not a URL that can be asked.")
+        raise RegistryMisbehaved(
+            f"{url.partition('?')[0][:200]!r} is not a valid http or https URL."
+        )
     return target
 
 

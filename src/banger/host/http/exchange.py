@@ -93,13 +93,13 @@ class Answer:
         """
         if self.length is not None and self.length > limit:
             raise RegistryMisbehaved(
-                f"An answer of {self.host} has {self.length} bytes; at most {limit} are expected."
+                f"A response of {self.host} has {self.length} bytes; at most {limit} are expected."
             )
         body = bytearray()
         while len(body) <= limit and (part := self.read(limit + 1 - len(body))):
             body += part
         if len(body) > limit:
-            raise RegistryMisbehaved(f"An answer of {self.host} has more than {limit} bytes.")
+            raise RegistryMisbehaved(f"A response of {self.host} has more than {limit} bytes.")
         return bytes(body)
 
 
@@ -237,7 +237,7 @@ def _explain(error: HTTPError, target: SplitResult, proxy: Proxy | None) -> Bang
     host, cause = target.netloc, _cause_of(error)
     match error:
         case LocationValueError():
-            return RegistryMisbehaved(f"{host!r} is no host that can be asked.")
+            return RegistryMisbehaved(f"{host!r} is not a valid host name.")
         case ProxyError() if proxy is not None:
             port = target.port or DEFAULT_PORTS[target.scheme]
             return explain_proxy_failure(cause, proxy, f"{target.hostname}:{port}")

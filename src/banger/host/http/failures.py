@@ -22,13 +22,13 @@ def explain_failure(error: Exception | None, host: str) -> BangerError:
             )
         case ssl.SSLError():
             return RegistryUnreachable(
-                f"{host} does not speak TLS as it should: {error.reason or error}.",
+                f"The TLS handshake with {host} failed: {error.reason or error}.",
                 hint="--insecure (if it speaks plain HTTP)",
             )
         case TimeoutError():
             return RegistryUnreachable(f"{host} does not answer.", retryable=True)
         case http.client.IncompleteRead() | http.client.RemoteDisconnected():
-            return RegistryUnreachable(f"{host} broke off.", retryable=True)
+            return RegistryUnreachable(f"{host} closed the connection.", retryable=True)
         case OSError():
             return RegistryUnreachable(
                 f"{host} cannot be reached: {error.strerror or error}.", retryable=True
@@ -52,7 +52,9 @@ def explain_proxy_failure(error: Exception | None, proxy: Proxy, host: str) -> B
 
 def refuse_credentials(proxy: Proxy) -> RegistryUnreachable:
     """Return the error for a proxy that answers 407."""
-    what = "does not accept its user and password" if proxy.authorization else "wants credentials"
+    what = (
+        "does not accept the user name and password" if proxy.authorization else "wants credentials"
+    )
     return RegistryUnreachable(
         f"{proxy} ({proxy.variable}) {what}.",
         hint=f"export {proxy.variable}=http://USER:PASSWORD@{proxy.host}:{proxy.port}",

@@ -35,7 +35,7 @@ def load_trust(environ: Mapping[str, str]) -> ssl.SSLContext:
             capath=folder if os.path.isdir(folder) else None,
         )
     except OSError as error:
-        raise ConfigInvalid(f"{file} does not hold certificates, as SSL_CERT_FILE says.") from error
+        raise ConfigInvalid(f"{file}, named by SSL_CERT_FILE, contains no certificates.") from error
 
 
 def speaks_tls(host: str) -> bool:

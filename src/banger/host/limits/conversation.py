@@ -85,7 +85,7 @@ async def _connected(manager: Path) -> AsyncIterator[DBusConnection]:
     reader, writer = await asyncio.open_unix_connection(manager)
     try:
         if read_peer(writer.get_extra_info("socket")) is None:
-            raise HostFailed(f"{manager} is another user's, or of another container.")
+            raise HostFailed(f"{manager} belongs to another user or another container.")
         authenticator = Authenticator()
         for line in authenticator:
             writer.write(line)
@@ -111,6 +111,8 @@ def _protocol_errors(manager: Path) -> Iterator[None]:
     try:
         yield
     except (EOFError, OSError) as error:
-        raise HostFailed(f"The service manager at {manager} went away.") from error
+        raise HostFailed(f"The service manager at {manager} closed the connection.") from error
     except (ValueError, LookupError, struct.error) as error:
-        raise HostFailed(f"What answers at {manager} is no service manager.") from error
+        raise HostFailed(
+            f"The program that answers at {manager} is not a service manager."
+        ) from error

@@ -91,7 +91,9 @@ async def start_scope(manager: Path, scope: Scope, *, deadline_s: float) -> None
     outside = _find_outside(scope.name, scope.processes)
     if outside:
         numbers = ", ".join(str(process.pid) for process in outside)
-        raise HostFailed(f"The service manager did not move all of {scope.name}: {numbers}.")
+        raise HostFailed(
+            f"The service manager did not move all processes of {scope.name}: {numbers}."
+        )
 
 
 def is_in_scope(process: ProcessIdentity, name: str) -> bool:

@@ -35,7 +35,7 @@ def main() -> int:
     except BangerError as error:
         _say(Failure(error.code, error.message, error.hint))
     except MemoryError:
-        _say(Failure(ImageInvalid.code, "The layers need more memory than they may have."))
+        _say(Failure(ImageInvalid.code, "Reading the layers exceeded the memory limit."))
     except BrokenPipeError:
         pass  # the root's writer has ended, and says why
     else:

@@ -181,7 +181,7 @@ def _open_docker(files: Files, manifest: Blob) -> Contents:
         read_whole(get_file(files, image.config), CONFIG_BYTES_MAX, image.config)
     )
     if len(image.layers) != len(config.diff_ids):
-        raise ImageInvalid("manifest.json and the image's configuration differ in their layers.")
+        raise ImageInvalid("manifest.json and the image's configuration disagree about the layers.")
     layers = [
         Layer(get_file(files, name), diff_id)
         for name, diff_id in zip(image.layers, config.diff_ids, strict=True)
@@ -203,7 +203,7 @@ def _open_layout(files: Files, untrusted_index: bytes) -> Contents:
             _read_verified(files, chosen, MANIFEST_BYTES_MAX), media_type=media_type
         )
     if not isinstance(document, Manifest):
-        raise ImageInvalid("The layout's indexes lead to no image.")
+        raise ImageInvalid("The layout's index contains no image.")
     config = parse_host_config(_read_verified(files, document.config, CONFIG_BYTES_MAX))
     require_same_layers(document, config)
     layers = [
@@ -244,5 +244,5 @@ def _get_sized(files: Files, descriptor: Descriptor) -> Blob:
 def _read_verified(files: Files, descriptor: Descriptor, limit: int) -> bytes:
     content = read_whole(_get_sized(files, descriptor), limit, descriptor.digest)
     if hashlib.sha256(content).hexdigest() != descriptor.hex:
-        raise ImageInvalid(f"{descriptor.digest} has another content than its digest says.")
+        raise ImageInvalid(f"The content of {descriptor.digest} does not match its digest.")
     return content

@@ -144,7 +144,7 @@ def _owner_carrier(root: Directory) -> Directory:
                 mtime=entry.mtime,
             )
             return Directory(made, root, name)
-    raise ImageUnsupported("The image's root directory has an owner that no file of it has.")
+    raise ImageUnsupported("The image's root directory has an owner that no file in it has.")
 
 
 def _content(stream: TarStream, entry: Entry) -> Iterator[memoryview | bytes]:

@@ -117,22 +117,23 @@ def _kind(header: Header) -> int:
     kind = _KINDS.get(header.kind)
     if kind is None:
         raise ImageUnsupported(
-            f"{shown(header.name)} in a layer is of the kind {shown(header.kind)}, "
-            "which is not supported."
+            f"{shown(header.name)} in a layer has the unsupported type {shown(header.kind)}."
         )
     return kind
 
 
 def _target(untrusted: bytes, path: bytes) -> bytes:
     if not 0 < len(untrusted) <= PATH_BYTES_MAX:
-        raise ImageInvalid(f"The symbolic link {shown(path)} in a layer has no possible target.")
+        raise ImageInvalid(f"The symbolic link {shown(path)} in a layer has an invalid target.")
     return untrusted
 
 
 def _device(header: Header, path: bytes) -> int:
     major, minor = header.major, header.minor
     if not (0 <= major <= _MAJOR_MAX and 0 <= minor <= _MINOR_MAX):
-        raise ImageInvalid(f"The device {shown(path)} in a layer has the number {major},{minor}.")
+        raise ImageInvalid(
+            f"The device {shown(path)} in a layer has the invalid number {major},{minor}."
+        )
     return major << MINOR_BITS | minor
 
 

@@ -72,7 +72,7 @@ def get_file(files: Files, name: str) -> Blob:
     """
     blob = files.find(name)
     if blob is None:
-        raise ImageInvalid(f"The image names {shown(name.encode())}, which is not there.")
+        raise ImageInvalid(f"The image refers to {shown(name.encode())}, which is missing.")
     return blob
 
 

@@ -53,9 +53,11 @@ class Budget:
         if self._entries < 0:
             raise ImageInvalid(f"The image has more than {ENTRIES_MAX} files.")
         if self._name_bytes < 0:
-            raise ImageInvalid(f"The image's names are longer than {NAME_BYTES_MAX} bytes in all.")
+            raise ImageInvalid(
+                f"The image's file names are longer than {NAME_BYTES_MAX} bytes in total."
+            )
         if self._attribute_bytes < 0:
-            raise ImageInvalid("The image's extended attributes are too large in all.")
+            raise ImageInvalid("The image's extended attributes are too large in total.")
 
     def take_walk(self, name_bytes: int) -> None:
         """Pay for following a symbolic link; by one thread only.
@@ -78,5 +80,5 @@ def require_density(unpacked_bytes: int, packed_bytes: int) -> None:
         raise ImageInvalid(f"A layer is larger than {TAR_BYTES_MAX // 2**30} GiB unpacked.")
     if unpacked_bytes > DENSE_FROM_BYTES and unpacked_bytes > packed_bytes * DENSITY_MAX:
         raise ImageInvalid(
-            f"A layer unpacks to more than {DENSITY_MAX} times its size, as only a bomb does."
+            f"A layer unpacks to more than {DENSITY_MAX} times its size, like a decompression bomb."
         )

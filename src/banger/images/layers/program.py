@@ -189,7 +189,7 @@ async def _read_layers(
         raise _ERRORS[outcome.code](outcome.message, hint=outcome.hint)
     await writer.finish()
     said = outcome.decode("utf-8", "replace") if isinstance(outcome, bytes) else ""
-    raise ToolFailed(f"The layers' reader failed with status {status}.", details=said)
+    raise ToolFailed(f"The layer reader failed with status {status}.", details=said)
 
 
 def _environment() -> dict[str, str]:

@@ -23,7 +23,7 @@ def require_mount_points(tree: Tree) -> None:
     for name in API_MOUNTS:
         if not isinstance(tree.root.children.get(name, tree.root), Directory):
             raise ImageUnsupported(
-                f"/{name.decode()} in the image is not a directory; no machine can boot with it."
+                f"/{name.decode()} in the image is not a directory; a VM cannot boot from it."
             )
 
 

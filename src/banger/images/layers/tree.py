@@ -94,7 +94,9 @@ class Tree:
                 continue
             hidden = name.removeprefix(WHITEOUT)
             if hidden in (b"", b".", b".."):
-                raise ImageInvalid(f"A layer has the whiteout {shown(entry.path)} of no file.")
+                raise ImageInvalid(
+                    f"A layer has the whiteout {shown(entry.path)}, which names no file."
+                )
             found = self._walk(above, follow_last=True, barred=replaced)
             if found is not None and isinstance(found[0], Directory):
                 _hide_names(found[0], None if name == OPAQUE else hidden, self._hiding)
@@ -115,7 +117,7 @@ class Tree:
         path, entry.path = entry.path, b""  # the tree has the names; it would have them twice
         if not path:
             if entry.kind != stat.S_IFDIR:
-                raise ImageInvalid("A layer has a root that is no directory.")
+                raise ImageInvalid("The root of a layer is not a directory.")
             self.root.entry = entry
             return
         *above, name = path.split(b"/")
@@ -147,7 +149,7 @@ class Tree:
         path = path_of(parent, name)
         if not path.startswith(self._stores):
             raise ImageUnsupported(
-                f"{shown(path)} in a layer is a whiteout of overlayfs, or has its attributes."
+                f"{shown(path)} in a layer is an overlayfs whiteout, or has overlayfs attributes."
             )
 
     def _find_link_target(self, entry: Entry, path: bytes) -> Entry:
@@ -197,8 +199,8 @@ class Tree:
                 directory = self._follow(node, directory, todo, hops)
             else:
                 raise ImageInvalid(
-                    f"A layer has files below {shown(path_of(directory, part))}, "
-                    "which is no directory."
+                    f"A layer has files below {shown(path_of(directory, part))}, which is "
+                    "not a directory."
                 )
         return directory
 
@@ -251,7 +253,9 @@ class Tree:
         """
         target = link.link
         if hops > SYMLINKS_MAX:
-            raise ImageInvalid(f"A layer has names below a loop of links: {shown(target)}.")
+            raise ImageInvalid(
+                f"A layer has names below a loop of symbolic links: {shown(target)}."
+            )
         self._budget.take_walk(len(target))
         todo.extend(reversed(target.split(b"/")))
         return self.root if target.startswith(b"/") else directory
@@ -299,7 +303,9 @@ def _require_length(parent: Directory | None, name: bytes) -> int:
     """
     length = 0 if parent is None else parent.length + 1 + len(name)
     if length > PATH_BYTES_MAX + 1:
-        raise ImageInvalid(f"A layer has a path that is too long through links: {shown(name)}.")
+        raise ImageInvalid(
+            f"A path in a layer is too long once its links are resolved: {shown(name)}."
+        )
     return length
 
 

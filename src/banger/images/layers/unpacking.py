@@ -106,7 +106,7 @@ def _unpack(source: _Source) -> tuple[Iterator[bytes], bool]:
         return _unzstd(source), True
     for magic, name in OTHER_MAGICS.items():
         if first.startswith(magic):
-            raise ImageInvalid(f"A layer is packed with {name}; gzip and zstd can be read.")
+            raise ImageInvalid(f"A layer is compressed with {name}; gzip and zstd are supported.")
     return _plain(source, first), False
 
 

@@ -133,7 +133,7 @@ def _require_space(staged: Path, content_bytes: int) -> None:
     status = os.statvfs(staged)
     if content_bytes > status.f_bavail * status.f_frsize:
         raise NoSpace(
-            f"The image's files have {format_size(content_bytes // 2**20)}, more than is free.",
+            f"The image's files take {format_size(content_bytes // 2**20)}, more than is free.",
             hint=f"df -h {staged}",
         )
 

@@ -48,7 +48,7 @@ def authorize(
     """
     challenge = choose_challenge(parse_challenges(untrusted_headers))
     if challenge is None:
-        raise RegistryMisbehaved(f"{registry} does not say how it wants to be authenticated to.")
+        raise RegistryMisbehaved(f"{registry} does not say how to authenticate.")
     if challenge.scheme == "basic":
         if credentials is None or not credentials.user:
             raise deny(registry, credentials)
@@ -70,7 +70,7 @@ def authorize(
 
 def deny(registry: str, credentials: Credentials | None) -> RegistryDenied:
     """Return the error for a registry that does not let us in."""
-    what = "refuses the credentials that are stored for it" if credentials else "wants credentials"
+    what = "refuses the stored credentials" if credentials else "wants credentials"
     return RegistryDenied(
         f"{registry} {what}, or there is no such image.", hint=f"docker login {registry}"
     )
@@ -87,7 +87,7 @@ def _plan_token_request(
     realm = challenge.parameters.get("realm", "")
     parts = urlsplit(realm)
     if parts.scheme not in ("http", "https") or (scheme == "https" and parts.scheme != "https"):
-        raise RegistryMisbehaved(f"{registry} names a token server that will not be asked.")
+        raise RegistryMisbehaved(f"{registry} names a token server that is not acceptable.")
     fields = {
         "service": challenge.parameters.get("service", ""),
         # What we need, and not what it says: a token is for reading one repository.
@@ -112,5 +112,5 @@ def _parse_token(untrusted: bytes, registry: str) -> str:
     token = answer.token or answer.access_token
     # It becomes a header of ours.
     if not token or not token.isascii() or not token.isprintable():
-        raise RegistryMisbehaved(f"The token server of {registry} gives no token.")
+        raise RegistryMisbehaved(f"The token server of {registry} sent no token.")
     return token

@@ -177,4 +177,4 @@ def _decode(untrusted: bytes, shape: type[T], where: str) -> T:
     try:
         return msgspec.json.decode(untrusted, type=shape)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise ConfigInvalid(f"{where} is not the JSON that is expected.") from None
+        raise ConfigInvalid(f"{where} is not the expected JSON.") from None

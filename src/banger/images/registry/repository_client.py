@@ -232,7 +232,7 @@ def _take_position(answer: Answer, partial: PartialBlob, wanted: Descriptor) -> 
     elif answer.header("Content-Range") != _content_range(partial.size, wanted.size):
         partial.restart()
         raise RegistryUnreachable(
-            f"{answer.host} sent another range than requested.", retryable=True
+            f"{answer.host} sent a different range than requested.", retryable=True
         )
     if answer.length is not None and answer.length > wanted.size - partial.size:
         raise too_long(wanted)

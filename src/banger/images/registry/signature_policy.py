@@ -96,9 +96,7 @@ async def require_signature(
         ) from error
     if reasons:
         raise ImageUntrusted(f"{name} is not signed: {reasons[0]}.", hint=HINT)
-    raise ImageUntrusted(
-        f"{name} is signed, but by no key that the configuration names.", hint=HINT
-    )
+    raise ImageUntrusted(f"{name} is signed, but not with a key in the configuration.", hint=HINT)
 
 
 async def _find_signatures(repository: RepositoryClient, policy: Policy) -> list[Signature]:
@@ -112,7 +110,8 @@ async def _find_signatures(repository: RepositoryClient, policy: Policy) -> list
         found += parse_signatures(document.untrusted)
     if not found:
         raise ImageUntrusted(
-            f"{policy.reference.familiar} is not signed, and the configuration wants it to be.",
+            f"{policy.reference.familiar} is not signed, and the configuration requires a "
+            "signature.",
             hint=f"cosign sign --key KEY {policy.reference.pin(policy.digests[0])}",
         )
     return found
@@ -133,7 +132,7 @@ async def _is_by(key: PublicKey, untrusted: bytes, signature: Signature, staging
 def _compare(signed: Signed, policy: Policy) -> str | None:
     """Return why what was signed is not this image; None if it is."""
     if signed.digest not in policy.digests:
-        return f"the signature that lies there is of another image, {signed.digest}"
+        return f"the signature found is for another image, {signed.digest}"
     try:
         named = parse_reference(signed.name)
     except ReferenceInvalid as error:

@@ -126,8 +126,8 @@ async def end(handle: UserNetworkHandle) -> None:
                 await wait_network_gone(handle)
                 return
     raise VmmFailed(
-        f"The network back end (pids {handle.egress_filter.pid}, {handle.passt.pid}) "
-        "does not end when it is killed."
+        f"The network back end (pids {handle.egress_filter.pid}, {handle.passt.pid}) did not "
+        "exit after SIGKILL."
     )
 
 
@@ -192,7 +192,7 @@ def _early_death(log_file: Path) -> BangerError:
     said = _tail(log_file)
     if NO_DEFAULT_ROUTE in said:
         return refuse_without_route(said)
-    return VmmFailed("The network back end ended as soon as it was started.", details=said)
+    return VmmFailed("The network back end exited right after its start.", details=said)
 
 
 def _tail(log_file: Path) -> str:

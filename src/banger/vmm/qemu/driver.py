@@ -147,7 +147,7 @@ def _name_end(handle: VmmHandle) -> VmmFailed | HostFailed:
     last = f": {lines[-1]}" if lines else "."
     if any(os.strerror(number) in last for number in LIMITS):
         return HostFailed(
-            f"The host refuses QEMU of VM {handle.vm_id} what it needs{last}",
+            f"The host denies QEMU of VM {handle.vm_id} a resource{last}",
             hint="ulimit -a",
             details=said,
         )

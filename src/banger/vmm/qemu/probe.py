@@ -101,7 +101,7 @@ def parse_version(untrusted_text: str) -> tuple[int, int, int]:
     """
     match = re.search(r"version (\d+)\.(\d+)(?:\.(\d+))?", untrusted_text)
     if match is None:
-        raise ToolFailed("QEMU does not say its version.", details=untrusted_text[:200])
+        raise ToolFailed("QEMU does not print its version.", details=untrusted_text[:200])
     return int(match[1]), int(match[2]), int(match[3] or 0)
 
 

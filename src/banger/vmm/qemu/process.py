@@ -131,7 +131,7 @@ async def end(handle: VmmHandle) -> None:
                 await gone(handle)
                 return
     raise VmmFailed(
-        f"QEMU of VM {handle.vm_id} (pid {handle.process.pid}) does not end when it is killed.",
+        f"QEMU of VM {handle.vm_id} (pid {handle.process.pid}) did not exit after SIGKILL.",
         hint=f"cat /proc/{handle.process.pid}/stack",
     )
 
@@ -183,7 +183,7 @@ def _options(config: MachineConfig, inherited: _Inherited, *also: int) -> _Optio
 
 def _alive(identity: ProcessIdentity | None, config: MachineConfig) -> ProcessIdentity:
     if identity is None:
-        raise VmmFailed("QEMU ended as soon as it was started.", details=_log(config))
+        raise VmmFailed("QEMU exited right after its start.", details=_log(config))
     return identity
 
 
@@ -227,7 +227,7 @@ async def _read_child(reader: int, config: MachineConfig) -> ProcessIdentity:
         identity = identify(decode(report, type=_SandboxInfo).child_pid)
     except DecodeError as error:
         raise HostNotReady(
-            "The sandbox could not be made.", details=_log(config), hint="banger doctor"
+            "The sandbox could not be set up.", details=_log(config), hint="banger doctor"
         ) from error
     return _alive(identity, config)
 

@@ -39,7 +39,7 @@ async def find_failure(qemu_binary: str, accel: Accel) -> str | None:
         try:
             await programs.run(argv, deadline_s=PROOF_DEADLINE_S, ok=(PROOF_STATUS,))
         except BangerError as error:
-            return f"A guest of a few instructions does not run with {accel}: {error.message}"
+            return f"A test guest of a few instructions does not run with {accel}: {error.message}"
     return None
 
 

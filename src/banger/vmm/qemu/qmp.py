@@ -65,14 +65,14 @@ class _Conversation:
         """Send a command; return its answer, an object as nearly all of them are."""
         answer = await self._exchange(command, arguments, fd=fd)
         if isinstance(answer, str):
-            raise VmmFailed(f"QEMU answers {command} with a text.")
+            raise VmmFailed(f"QEMU answered {command} with a string instead of an object.")
         return answer
 
     async def ask_text(self, command: str, arguments: Mapping[str, object]) -> str:
         """Send a command whose answer is a text for people."""
         answer = await self._exchange(command, arguments, fd=None)
         if not isinstance(answer, str):
-            raise VmmFailed(f"QEMU answers {command} without a text.")
+            raise VmmFailed(f"QEMU answered {command} without a string.")
         return answer
 
     async def _exchange(
@@ -95,7 +95,7 @@ class _Conversation:
                 raise VmmFailed(f"QEMU refused {command}: {message.error.desc[:200]}")
             if message.result is not None:
                 return message.result
-        raise VmmFailed(f"QEMU at {self.path} talks without answering.")
+        raise VmmFailed(f"QEMU at {self.path} sends messages but no answer.")
 
     async def wait_completed(self) -> None:
         """Return when the state was moved."""
@@ -105,8 +105,8 @@ class _Conversation:
             if message.event == "MIGRATION" and status == "completed":
                 return
             if message.event == "MIGRATION" and status == "failed":
-                raise VmmFailed(f"QEMU at {self.path} could not move the VM's state.")
-        raise VmmFailed(f"QEMU at {self.path} talks without answering.")
+                raise VmmFailed(f"QEMU at {self.path} could not save or load the VM's state.")
+        raise VmmFailed(f"QEMU at {self.path} sends messages but no answer.")
 
     async def receive(self) -> _Message:
         untrusted_line = await self.reader.readline()
@@ -126,7 +126,7 @@ async def query_status(socket_path: str, *, deadline_s: float) -> str:
     try:
         return msgspec.convert(answer, _Status).status[:STATUS_CHARACTERS]
     except msgspec.ValidationError as error:
-        raise VmmFailed(f"QEMU at {socket_path} answers query-status with nonsense.") from error
+        raise VmmFailed(f"QEMU at {socket_path} gave an invalid answer to query-status.") from error
 
 
 async def ask_to_quit(socket_path: str, *, deadline_s: float) -> None:
@@ -228,7 +228,7 @@ async def _memory_address(conversation: _Conversation) -> int:
     answer = await conversation.ask_text("human-monitor-command", {"command-line": "gpa2hva 0"})
     found = _ADDRESS.search(answer)
     if found is None:
-        raise VmmFailed(f"QEMU does not tell where the guest's memory is: {answer[:100]!r}.")
+        raise VmmFailed(f"QEMU does not report where the guest's memory is: {answer[:100]!r}.")
     return int(found[1], 16)
 
 
@@ -254,7 +254,7 @@ async def _talk(socket_path: str, *, deadline_s: float) -> AsyncIterator[_Conver
             try:
                 conversation = _Conversation(socket_path, reader, writer, sock)
                 if (await conversation.receive()).greeting is None:
-                    raise VmmFailed(f"What answers at {socket_path} is not QEMU.")
+                    raise VmmFailed(f"The program that answers at {socket_path} is not QEMU.")
                 await conversation.execute("qmp_capabilities")
                 yield conversation
             finally:
@@ -267,4 +267,4 @@ async def _talk(socket_path: str, *, deadline_s: float) -> AsyncIterator[_Conver
         ) from error
     # ValueError: a line longer than the limit, or not JSON of our shapes.
     except (OSError, EOFError, ValueError, RecursionError) as error:
-        raise VmmFailed(f"QEMU cannot be talked to at {socket_path}: {error!r}.") from error
+        raise VmmFailed(f"The connection to QEMU at {socket_path} failed: {error!r}.") from error

@@ -20,6 +20,6 @@ GROUPS = (
     Group(
         "qemu",
         QemuSettings,
-        (Option("qemu.binary", "QEMU's program, a name or a path.", text, fixed(PROGRAM)),),
+        (Option("qemu.binary", "QEMU program: a name or a path.", text, fixed(PROGRAM)),),
     ),
 )

@@ -48,21 +48,21 @@ def pack_zstd(content: bytes, *, window_log: int) -> bytes:
 
 
 REFUSED: dict[str, tuple[bytes, str]] = {
-    "dots": (make_tar(Member("../a")), "may leave the root"),
-    "dots inside": (make_tar(Member("a/../../b")), "may leave the root"),
-    "dots in an absolute name": (make_tar(Member("/../etc/passwd")), "may leave the root"),
-    "link to dots": (make_tar(hard_link("a", "../../etc/passwd")), "may leave the root"),
-    "empty name": (changed(0, bytes(100)), "may leave the root"),
-    "whiteout of the root": (make_tar(Member(".wh..")), "of no file"),
-    "whiteout of the parent": (make_tar(Member("d/.wh...")), "of no file"),
-    "whiteout of nothing": (make_tar(Member("d/.wh.")), "of no file"),
+    "dots": (make_tar(Member("../a")), "could escape the root"),
+    "dots inside": (make_tar(Member("a/../../b")), "could escape the root"),
+    "dots in an absolute name": (make_tar(Member("/../etc/passwd")), "could escape the root"),
+    "link to dots": (make_tar(hard_link("a", "../../etc/passwd")), "could escape the root"),
+    "empty name": (changed(0, bytes(100)), "could escape the root"),
+    "whiteout of the root": (make_tar(Member(".wh..")), "names no file"),
+    "whiteout of the parent": (make_tar(Member("d/.wh...")), "names no file"),
+    "whiteout of nothing": (make_tar(Member("d/.wh.")), "names no file"),
     "below a whiteout": (make_tar(Member(".wh.d/x")), "below a whiteout"),
-    "file as root": (make_tar(Member(".")), "no directory"),
+    "file as root": (make_tar(Member(".")), "not a directory"),
     "link to itself": (make_tar(Member("a"), hard_link("a", "a")), "to itself"),
     "link to nothing": (make_tar(hard_link("a", "b")), "which is nothing"),
     "link to a directory": (make_tar(directory("d"), hard_link("a", "d")), "which is a directory"),
     "link to a whiteout": (make_tar(Member(".wh.b"), hard_link("a", ".wh.b")), "which is nothing"),
-    "below a file": (make_tar(Member("a"), Member("a/b")), "no directory"),
+    "below a file": (make_tar(Member("a"), Member("a/b")), "not a directory"),
     "loop of links": (make_tar(symlink("a", "b"), symlink("b", "a"), Member("a/c")), "loop"),
     "long component": (make_tar(Member("x" * 256)), "too long"),
     "long name": (make_tar(Member("/".join(["x" * 200] * 21))), "too long"),
@@ -74,27 +74,27 @@ REFUSED: dict[str, tuple[bytes, str]] = {
         ),
         "too long",
     ),
-    "huge link target": (make_tar(symlink("a", "x" * 5000)), "no possible target"),
-    "overlay's whiteout": (make_tar(Member("a", kind=tarfile.CHRTYPE)), "whiteout of overlayfs"),
+    "huge link target": (make_tar(symlink("a", "x" * 5000)), "an invalid target"),
+    "overlay's whiteout": (make_tar(Member("a", kind=tarfile.CHRTYPE)), "an overlayfs whiteout"),
     "overlay's attribute": (
         make_tar(Member("a", xattrs={"trusted.overlay.opaque": b"y"})),
-        "of overlayfs, or has its attributes",
+        "has overlayfs attributes",
     ),
     "large attribute": (make_tar(Member("a", xattrs={"user.a": b"x" * 70000})), "too large"),
     "device number": (
         make_tar(Member("a", kind=tarfile.BLKTYPE, device=(5000, 1))),
-        "the number 5000,1",
+        "the invalid number 5000,1",
     ),
-    "sparse": (make_tar(Member("a", kind=tarfile.GNUTYPE_SPARSE)), "not supported"),
-    "sparse by pax": (pax(GNU__sparse__major="1"), "not supported"),
-    "unknown kind": (changed(156, b"Z"), "not supported"),
+    "sparse": (make_tar(Member("a", kind=tarfile.GNUTYPE_SPARSE)), "supported"),
+    "sparse by pax": (pax(GNU__sparse__major="1"), "supported"),
+    "unknown kind": (changed(156, b"Z"), "supported"),
     "negative size": (changed(124, b"\xff" * 12), "size"),
     "huge size": (changed(124, b"\x80" + b"\xff" * 11), "size"),
     "negative owner": (changed(108, b"\xff" * 8), "owner"),
     "owner beyond 32 bits": (pax(uid="4294967296"), "owner"),
     "size beyond the end": (changed(124, b"00000077777\0"), "middle of a file"),
-    "bad octal": (changed(100, b"0o644\0\0\0"), "no number"),
-    "underscores": (changed(124, b"0000000_007\0"), "no number"),
+    "bad octal": (changed(100, b"0o644\0\0\0"), "not a number"),
+    "underscores": (changed(124, b"0000000_007\0"), "not a number"),
     "bad checksum": (b"x" + FILE[1:], "checksum is wrong"),
     "no tar": (b"hello, world\n" * 100, "not a tar"),
     "bad pax size": (pax(size="-1"), "bad size"),
@@ -110,7 +110,7 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "damaged zstd": (zstandard.compress(FILE)[:8] + b"\xff" * 40, "cannot be read"),
     "cut zstd": (zstandard.compress(FILE)[:-20], "before its end mark|not what the image"),
     "zstd with a huge window": (pack_zstd(FILE, window_log=27), "cannot be read"),
-    "xz": (b"\xfd7zXZ\0" + bytes(600), "packed with xz"),
+    "xz": (b"\xfd7zXZ\0" + bytes(600), "compressed with xz"),
 }  # fmt: skip
 
 
@@ -170,7 +170,7 @@ def test_bombs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> No
         else zstandard.ZstdCompressor().compressobj()
     )
     packed = packer.compress(bytes(big)) + packer.compress(bytes(64 * 2**20)) + packer.flush()
-    with pytest.raises(ImageInvalid, match="only a bomb"):
+    with pytest.raises(ImageInvalid, match="decompression bomb"):
         merge(tmp_path, packed)
 
 
