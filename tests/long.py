@@ -44,11 +44,20 @@ RUNS = {
     "model": Run(("tests/crash/test_model.py", "-k", "random"), {"BANGER_TEST_MODEL": "10x50"}),
     "cycles": Run(("tests/crash/test_model.py", "-k", "cycles"), {"BANGER_TEST_CYCLES": "500"}),
     "snapshots": Run(("tests/vm/test_snapshots.py", "-k", "cycle"), {"BANGER_TEST_CYCLES": "50"}),
+    "sizes": Run(
+        (
+            "tests/vm/test_workspace.py",
+            "tests/vm/test_exec_streams.py",
+            "tests/component/workspace/test_import.py",
+        ),
+        {"BANGER_TEST_SIZES": "full"},
+    ),
     "fuzz": Run(("tests/fuzz",), {"BANGER_TEST_FUZZ_ROUNDS": "100000"}),
     "exports": Run(
         ("tests/component/workspace/test_comes_back.py",), {"BANGER_TEST_EXPORTS": "2000"}
     ),
     "kernel": Run(("tests/vm/test_small_kernel.py",), {"BANGER_TEST_KERNEL": "1"}),
+    "upgrade": Run(("tests/vm/test_released.py",), {"BANGER_TEST_RELEASE": "1"}),
     "kvm": Run(("tests.kvm",), is_pytest=False),
 }
 

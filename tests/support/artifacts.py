@@ -52,6 +52,7 @@ def make_data_home(cache: Path) -> Path:
         os.utime(shared)
         (home / "banger" / kind).symlink_to(shared)
         _forget_unused(cache, kind)
+    _forget_unused(cache, "native")
     return home
 
 

@@ -15,6 +15,8 @@ NUMBER = int(os.environ.get("BANGER_TEST_SAMPLE", "0"))
 """Of this run's sample: 0 or more."""
 ALL = os.environ.get("BANGER_TEST_CRASH") == "all"
 """Sample no deaths: die at every point."""
+FULL_SIZES = os.environ.get("BANGER_TEST_SIZES") == "full"
+"""Take each size in full that a run of every day takes a part of."""
 T = TypeVar("T")
 
 
@@ -22,3 +24,8 @@ def choose(things: Sequence[T], size: int, number: int = NUMBER) -> list[T]:
     """Return about `size` of these, evenly spread, or all; successive numbers cover everything."""
     every = 1 if ALL else max(1, -(-len(things) // size))
     return list(things[number % every :: every])
+
+
+def choose_size(part: int, full: int) -> int:
+    """Return how much a test works on: a part, whose kinds are those of the full size."""
+    return full if FULL_SIZES else part

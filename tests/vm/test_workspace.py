@@ -12,14 +12,23 @@ import pytest
 from tests.support import repositories
 from tests.support.installations import Ended, Installation, finish
 from tests.support.repositories import git, make_repository, snapshot, status, write
+from tests.support.sampling import choose_size
 
 STATUS = "git status --porcelain -z --untracked-files=all --no-renames"
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A repository of 2,000 files of every kind; copied by whoever changes it."""
+    """A repository of files of every kind; copied by whoever changes it."""
     top = tmp_path_factory.mktemp("original") / "project"
+    make_repository(top, files=choose_size(300, 2000), total_mib=choose_size(1, 8))
+    return top
+
+
+@pytest.fixture(scope="module")
+def large(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A repository whose import takes long enough to be brought to a halt."""
+    top = tmp_path_factory.mktemp("large") / "project"
     make_repository(top, files=2000, total_mib=8)
     return top
 
@@ -202,12 +211,12 @@ def test_two_prepares_of_one_vm(
 
 
 def test_an_export_sees_whole_imports_only(
-    banger: Installation, system: str, original: Path, place: str
+    banger: Installation, system: str, original: Path, large: Path, place: str
 ) -> None:
     """C1: an export that is asked for during a prepare waits for it, and for nothing less."""
     banger.do("vm", "workspace", "prepare", system, original)
     in_guest(banger, system, "echo changed >>empty")
-    preparing = banger.start("vm", "workspace", "prepare", system, original)
+    preparing = banger.start("vm", "workspace", "prepare", system, large)
     worker = stall_import(banger, system, place)
     exporting = banger.start("vm", "workspace", "export", system)
     assert exporting.poll() is None
@@ -217,11 +226,11 @@ def test_an_export_sees_whole_imports_only(
 
 
 @pytest.mark.parametrize("verb", ["stop", "delete"])
-def test_nothing_waits_behind_an_import(banger: Installation, original: Path, verb: str) -> None:
+def test_nothing_waits_behind_an_import(banger: Installation, large: Path, verb: str) -> None:
     """C1, H2: an import that has come to a halt for good holds up neither stop nor delete."""
     name = banger.do("vm", "create", "--memory", "512M").text
     try:
-        preparing = banger.start("vm", "workspace", "prepare", name, original)
+        preparing = banger.start("vm", "workspace", "prepare", name, large)
         stall_import(banger, name, "/root/project")
         assert preparing.poll() is None
         banger.do("vm", verb, name)

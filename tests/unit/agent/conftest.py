@@ -1,8 +1,8 @@
 """The real agent as a host process over a socket pair.
 
 Each test runs twice where clang is there: with the agent as it ships, and with it under
-AddressSanitizer and UndefinedBehaviorSanitizer. Both are built once per run, the first
-only if the one in the source tree is stale.
+AddressSanitizer and UndefinedBehaviorSanitizer. The first is built only if the one in the source
+tree is stale, the second once for all runs of the same sources.
 """
 
 from __future__ import annotations
@@ -20,6 +20,7 @@ import pytest
 
 from tests.support.agent import find_or_build_agent
 from tests.support.artifacts import CHECKOUT
+from tests.support.native import build_shared
 from tests.unit.agent.wire import Host
 
 BUILDS = ["shipped", "sanitized"] if shutil.which("clang") else ["shipped"]
@@ -40,8 +41,7 @@ def make(out: Path, *targets: str) -> None:
 def agent_binary(request: pytest.FixtureRequest, agent_out: Path) -> Path:
     """Path of an agent made from the sources of now."""
     if request.param == "sanitized":
-        make(agent_out, "asan")
-        return agent_out / "banger-agent-asan"
+        return build_shared("agent", "asan", "banger-agent-asan")
     return find_or_build_agent(agent_out)
 
 

@@ -1,8 +1,8 @@
 """The real filter between two socket pairs: the VMM's side and passt's.
 
 Where clang is there tests run twice: with the filter as it ships, and with it under
-AddressSanitizer and UndefinedBehaviorSanitizer. Both are built once per run. What only the one
-that ships can hold is asked of `shipped_filter`.
+AddressSanitizer and UndefinedBehaviorSanitizer. Both are built once for all runs of the same
+sources. What only the one that ships can hold is asked of `shipped_filter`.
 """
 
 from __future__ import annotations
@@ -16,36 +16,28 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.artifacts import CHECKOUT
+from tests.support.native import build_shared
 from tests.unit.network.wire import EgressFilter
 
 BUILDS = ["shipped", "sanitized"] if shutil.which("clang") else ["shipped"]
 
 
-@pytest.fixture(scope="session")
-def filter_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A directory in which filters are built from the sources of now."""
-    return tmp_path_factory.mktemp("filter")
-
-
 @pytest.fixture(scope="session", params=BUILDS)
-def filter_binary(request: pytest.FixtureRequest, filter_out: Path) -> Path:
-    return build_egress_filter(filter_out, request.param)
+def filter_binary(request: pytest.FixtureRequest) -> Path:
+    return build_egress_filter(request.param)
 
 
 @pytest.fixture(scope="session")
-def shipped_binary(filter_out: Path) -> Path:
-    return build_egress_filter(filter_out, "shipped")
+def shipped_binary() -> Path:
+    return build_egress_filter("shipped")
 
 
-def build_egress_filter(out: Path, build: str) -> Path:
+def build_egress_filter(build: str) -> Path:
     target, name = {
         "shipped": ("all", "banger-egress-filter"),
         "sanitized": ("asan", "banger-egress-filter-asan"),
     }[build]
-    make = ["make", "-s", "-C", str(CHECKOUT / "native/egress-filter"), f"OUT={out}", target]
-    subprocess.run(make, check=True, timeout=300)
-    return out / name
+    return build_shared("egress-filter", target, name)
 
 
 @contextlib.contextmanager
