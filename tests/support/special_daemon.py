@@ -1,5 +1,6 @@
 """A real daemon that behaves in one special way: `python -m tests.support.special_daemon`.
 
+    --agent DIR     give guests the agent that is there, below the architecture's name
     --attend FILE   have an attendant more, which says in the file when it begins and ends
     --available MIB the host's memory has so much left, whatever it has
     --ask-every S   ask the guests whether they live so often, and count one that does not answer
@@ -22,6 +23,7 @@ from banger.daemon.__main__ import main
 from banger.daemon.app import open_handlers
 from banger.engine.transitions import capacity
 from banger.engine.upkeep import health
+from banger.engine.verbs import kernels
 from tests.support.attending import attend_openly
 from tests.support.calldeaths import die_at_calls
 from tests.support.deaths import die_at_points
@@ -32,6 +34,7 @@ from tests.support.walks import record_walks
 def run() -> int:
     """Run the daemon in the foreground."""
     parser = argparse.ArgumentParser()
+    parser.add_argument("--agent", type=Path)
     parser.add_argument("--attend", type=Path)
     parser.add_argument("--available", type=int)
     parser.add_argument("--ask-every", type=float)
@@ -39,6 +42,8 @@ def run() -> int:
     parser.add_argument("--faults", type=Path)
     parser.add_argument("--walks", type=Path)
     arguments = parser.parse_args()
+    if arguments.agent:
+        kernels.AGENT_FOLDER = arguments.agent
     if arguments.attend:
         attend_openly(arguments.attend)
     if arguments.available:

@@ -105,8 +105,10 @@ class ArtifactStore(Generic[A]):
             raise InvalidRequest(f"{reference} is ambiguous: {listed}.")
         return matches[0] if matches else None
 
-    def publish(self, staged: Path, manifest: A) -> A:
-        """Publish a staged directory as `manifest`, name it, and return the published artefact.
+    def publish(self, staged: Path, manifest: A, *, named: bool = True) -> A:
+        """Publish a staged directory as `manifest`, and return the published artefact.
+
+        Its name points to it from then on, unless it is not to be `named`.
 
         An artefact that already has the digest stays unchanged and is returned, or is
         replaced if its manifest cannot be read.
@@ -117,7 +119,8 @@ class ArtifactStore(Generic[A]):
             if not publish_dir(staged, target) and self._load(manifest.digest) is None:
                 self.set_aside(manifest.digest)
                 publish_dir(staged, target)
-        self.point(manifest.name, manifest.digest)
+        if named:
+            self.point(manifest.name, manifest.digest)
         published = self._load(manifest.digest)
         return manifest if published is None else _with_name(published, manifest.name)
 

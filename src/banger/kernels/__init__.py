@@ -18,7 +18,7 @@ from banger.kernels.local import (
     remove_kernel,
 )
 from banger.kernels.publish import Order
-from banger.kernels.pull import pull_kernel, require_pullable
+from banger.kernels.pull import carries_agent, pull_kernel, renew_kernel, require_pullable
 
 __all__ = [
     "KERNELS",
@@ -27,6 +27,7 @@ __all__ = [
     "Order",
     "PackagedKernel",
     "build_kernel",
+    "carries_agent",
     "fetch_kernel",
     "find_kernel",
     "get_kernel",
@@ -39,5 +40,6 @@ __all__ = [
     "propose_name",
     "pull_kernel",
     "remove_kernel",
+    "renew_kernel",
     "require_pullable",
 ]

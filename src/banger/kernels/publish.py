@@ -108,8 +108,13 @@ def link_parts(store: ArtifactStore[Kernel], kernel: Kernel, staged: Path) -> Pa
     )
 
 
-def publish_kernel(order: Order, staged: Path, parts: Parts, *, agent: Agent) -> Kernel:
-    """Add initramfs and manifest, and publish. The digest covers the name and every file."""
+def publish_kernel(
+    order: Order, staged: Path, parts: Parts, *, agent: Agent, named: bool = True
+) -> Kernel:
+    """Add initramfs and manifest, and publish. The digest covers the name and every file.
+
+    The name points to the kernel from then on, unless it is not to be `named`.
+    """
     store = order.store
     with space_errors(staged):
         (staged / INITRAMFS).write_bytes(_build_initramfs(staged, parts.modules, agent))
@@ -139,7 +144,7 @@ def publish_kernel(order: Order, staged: Path, parts: Parts, *, agent: Agent) ->
     )
     if store.find(digest) is not None and damaged_files(store, kernel):
         store.set_aside(digest)
-    return store.publish(staged, kernel)
+    return store.publish(staged, kernel, named=named)
 
 
 def damaged_files(store: ArtifactStore[Kernel], kernel: Kernel) -> list[str]:

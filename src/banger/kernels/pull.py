@@ -15,6 +15,7 @@ from banger.host.files import staged_dir
 from banger.host.http.proxies import render_proxies
 from banger.host.mmdebstrap import Bootstrap, bootstrap
 from banger.kernels.catalogue import KERNELS, PackagedKernel
+from banger.kernels.local import get_kernel, is_current
 from banger.kernels.package import take_package
 from banger.kernels.parts import Parts, pack_tree, require_packer, save_parts
 from banger.kernels.publish import (
@@ -51,7 +52,7 @@ async def pull_kernel(order: Order, *, force: bool = False) -> Kernel:
     if known is not None and is_reusable:
         if await asyncio.to_thread(has_agent, order.store, known, agent):
             return known
-        if renewed := await _renew(order, known, agent):
+        if renewed := await _replace_agent(order, known, agent):
             return renewed
     source = _require_source(order.name, known)
     with staged_dir(order.layout.staging, prefix="kernel") as staged:
@@ -60,7 +61,36 @@ async def pull_kernel(order: Order, *, force: bool = False) -> Kernel:
         return await asyncio.to_thread(publish_kernel, order, staged, parts, agent=agent)
 
 
-async def _renew(order: Order, known: Kernel, agent: Agent) -> Kernel | None:
+async def carries_agent(order: Order, digest: str) -> bool:
+    """Tell whether the kernel of this digest is here with this agent."""
+    known = await asyncio.to_thread(get_kernel, order.layout, digest)
+    agent = await asyncio.to_thread(load_agent, order)
+    return await asyncio.to_thread(has_agent, order.store, known, agent)
+
+
+async def renew_kernel(order: Order, digest: str) -> Kernel:
+    """Return the kernel of this digest with this agent, as another kernel if it has another one.
+
+    Idempotent. The name moves on with it, unless it means another kernel by now.
+
+    Raises:
+        KernelNotFound: it is not here.
+        KernelUnfit: it is damaged.
+        ToolMissing: the agent cannot be read.
+        NoSpace: the file system is full.
+    """
+    known = await asyncio.to_thread(get_kernel, order.layout, digest)
+    agent = await asyncio.to_thread(load_agent, order)
+    named = await asyncio.to_thread(is_current, order.layout, known)
+    renewed = await _replace_agent(order, known, agent, named=named)
+    if renewed is None:
+        raise KernelUnfit(f"The kernel {known.name} is damaged.", hint=_plan_remake(known))
+    return renewed
+
+
+async def _replace_agent(
+    order: Order, known: Kernel, agent: Agent, *, named: bool = True
+) -> Kernel | None:
     """Return the same kernel with another agent; None: it is damaged."""
     order.progress("reusing the kernel", None, None)
     with staged_dir(order.layout.staging, prefix="kernel") as staged:
@@ -68,7 +98,9 @@ async def _renew(order: Order, known: Kernel, agent: Agent) -> Kernel | None:
         if parts is None:
             return None
         order.progress("building the initramfs", None, None)
-        return await asyncio.to_thread(publish_kernel, order, staged, parts, agent=agent)
+        return await asyncio.to_thread(
+            publish_kernel, order, staged, parts, agent=agent, named=named
+        )
 
 
 def require_pullable(name: str) -> PackagedKernel:

@@ -1,12 +1,15 @@
 """Rows of an earlier release: understood, and recovered, by this one.
 
 `released/` has databases as text, written by the release that a file is named after: VMs of users
-in several states, one with handles, and the engine's own, one of them with an open journal.
+in several states, one with handles, and the engine's own, one of them with an open journal. Beside
+them are the manifests of a template and of a snapshot, with the hash of a hole: their other files
+are holes here.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
 import sqlite3
 from pathlib import Path
 
@@ -14,10 +17,13 @@ import msgspec
 import pytest
 
 from banger import store
-from banger.api.requests import Gc, VmList
+from banger.api.requests import Gc, SnapshotRef, SnapshotRestore, VmList
 from banger.config import load_settings
 from banger.engine import collect_garbage, list_vms, open_engine
 from banger.engine.state import restartpolicy
+from banger.engine.verbs.snapshots import delete_snapshot, list_snapshots, restore_snapshot
+from banger.engine.verbs.templates import list_templates, prune_templates
+from banger.errors import SnapshotUnusable
 from banger.layout import Layout, layout_from_environment
 from banger.model.names import VmId
 from banger.model.vm import RestartPolicy, Shape, VmState, is_hidden, snapshot_of, template_of
@@ -27,6 +33,7 @@ from banger.vmm.driver import VmmHandle
 RELEASED = Path(__file__).with_name("released")
 RELEASES = sorted(path.stem for path in RELEASED.glob("*.sql"))
 RUNNING = VmId("000000000002")
+TEMPLATE, SNAPSHOT = "b" * 64, "0123456789abcdef"
 
 
 @pytest.fixture(params=RELEASES)
@@ -37,6 +44,25 @@ def layout(request: pytest.FixtureRequest, private_environ: dict[str, str]) -> L
     connection = sqlite3.connect(layout.database)
     connection.executescript((RELEASED / f"{request.param}.sql").read_text("utf-8"))
     connection.close()
+    return layout
+
+
+@pytest.fixture
+def saved(layout: Layout, request: pytest.FixtureRequest) -> Layout:
+    """The same, with the directories of a template and of a snapshot of the VM `plain`."""
+    release = request.node.callspec.params["layout"]
+    folders = {
+        "template": layout.template_dir(TEMPLATE),
+        "snapshot": layout.snapshot_dir(SNAPSHOT),
+    }
+    for kind, folder in folders.items():
+        manifest = (RELEASED / f"{release}.{kind}.json").read_bytes()
+        folder.mkdir(parents=True, mode=0o700)
+        (folder / "manifest.json").write_bytes(manifest)
+        for name, file in msgspec.json.decode(manifest)["saved"]["files"].items():
+            with open(folder / name, "wb") as hole:
+                hole.truncate(file["size"])
+            os.utime(folder / name, ns=(file["mtime_ns"], file["mtime_ns"]))
     return layout
 
 
@@ -96,5 +122,29 @@ def test_they_are_recovered(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> 
             }
             assert await engine.database.read(store.load_open_operations) == []
             assert await collect_garbage(engine, Gc()) == []
+
+    asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def test_saved_machines_are_understood_and_not_used(saved: Layout) -> None:
+    """D5, B9: they are listed and can be deleted; a snapshot that fits no more says why."""
+
+    async def run() -> None:
+        async with open_engine(saved, lambda: load_settings(saved.config_file, {})) as engine:
+            (template,) = await list_templates(engine)
+            assert (template.key, template.image, template.vcpu) == (
+                TEMPLATE,
+                "debian-bookworm",
+                2,
+            )
+            (snapshot,) = await list_snapshots(engine, "plain")
+            assert (snapshot.id, snapshot.name, snapshot.users) == (SNAPSHOT, "first", [])
+            op = engine.new_operation("snapshot.restore")
+            with pytest.raises(SnapshotUnusable, match="another version of banger"):
+                await restore_snapshot(engine, op, SnapshotRestore(ref="plain", name="first"))
+            deleted = await delete_snapshot(engine, op, SnapshotRef(ref="plain", name="first"))
+            assert deleted.ids == [SNAPSHOT] and not saved.snapshot_dir(SNAPSHOT).exists()
+            assert (await prune_templates(engine)).ids == [TEMPLATE]
+            assert not saved.template_dir(TEMPLATE).exists()
 
     asyncio.run(asyncio.wait_for(run(), 60))

@@ -38,6 +38,7 @@ from banger.kernels import (
     list_kernels,
     pull_kernel,
     remove_kernel,
+    renew_kernel,
 )
 from banger.kernels.elf import MACHINES, read_machine
 from banger.kernels.modules import order_modules, parse_module
@@ -259,8 +260,30 @@ def test_an_imported_kernel_gets_a_new_agent_and_cannot_be_fetched(puller: Pulle
     assert puller.pull(name=mine.digest[:12]) == mine  # a digest means that very kernel
     (kernel_dir(puller.layout, renewed) / renewed.config).write_bytes(b"altered")
     puller.agent.write_bytes(b"agent three")
-    with pytest.raises(KernelUnfit, match="damaged; it was made of file:"):
+    with pytest.raises(KernelUnfit, match="damaged; it was made from file:"):
         puller.pull(name="mine")
+
+
+def test_a_kernel_of_a_vm_gets_a_new_agent(puller: Puller) -> None:
+    """B11, F3: the name moves on with the kernel, unless another has it; a damaged one is told."""
+    mine = import_files(puller, files_of(puller))
+    puller.agent.write_bytes(b"agent two")
+    renewed = asyncio.run(renew_kernel(puller.order("mine"), mine.digest))
+    assert renewed.hashes.items() ^ mine.hashes.items() == {
+        ("initramfs", kernel.hashes["initramfs"]) for kernel in (mine, renewed)
+    }
+    assert get_kernel(puller.layout, "mine") == renewed
+    assert asyncio.run(renew_kernel(puller.order("mine"), mine.digest)) == renewed
+    puller.agent.write_bytes(b"agent three")
+    third = asyncio.run(renew_kernel(puller.order("mine"), mine.digest))
+    assert third.digest not in (mine.digest, renewed.digest)
+    assert get_kernel(puller.layout, "mine") == renewed
+    assert get_kernel(puller.layout, third.digest) == third
+    (kernel_dir(puller.layout, mine) / mine.config).write_bytes(b"altered")
+    puller.agent.write_bytes(b"agent four")
+    with pytest.raises(KernelUnfit, match="mine is damaged"):
+        asyncio.run(renew_kernel(puller.order("mine"), mine.digest))
+    assert puller.staged() == []
 
 
 def test_what_an_imported_kernel_lacks_is_named(puller: Puller, tmp_path: Path) -> None:

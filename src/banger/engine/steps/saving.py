@@ -54,7 +54,7 @@ async def save_machine(machine: Machine, folder: Path) -> None:
     if handle.fingerprint != await driver.fingerprint():
         # An upgrade while it ran: its state would be taken for one of the new VMM's (D5).
         raise SnapshotUnusable(
-            f"The VM runs in a different {driver.name} than the one installed now.",
+            f"The VM cannot be saved: another version of banger or {driver.name} started it.",
             hint=f"banger vm restart {machine.record.spec.name}",
         )
     with contextlib.suppress(FileNotFoundError):

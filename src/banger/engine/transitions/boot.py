@@ -64,12 +64,14 @@ async def start_held(
     op: Operation,
     *,
     deadline_s: float,
+    kernel: str | None = None,
     journal: str = "vm.start",
     restart: RestartOutcome = NO_RESTART,
 ) -> None:
     """Boot a VM whose lifecycle lock is held, as what it was changed to while it ran.
 
-    The row of `restart` is saved with the outcome of the start, in one transaction.
+    `kernel` is the digest of its kernel from now on; None: the one that its record names. The row
+    of `restart` is saved with the outcome of the start, in one transaction.
 
     Raises:
         BootFailed: it did not become ready; it is kept, in state `error`.
@@ -77,7 +79,8 @@ async def start_held(
     record = machine.record
     require_undamaged(record)
     # It boots from its own disk: what it was started from before is not needed any more.
-    changed = structs.replace(record, spec=next_spec(record), origin=None, pending=None)
+    spec = structs.replace(next_spec(record), kernel=kernel or record.spec.kernel)
+    changed = structs.replace(record, spec=spec, origin=None, pending=None)
     await _begin_start(machine, op, journal=journal, changed=changed, restart=restart)
     plan = plan_start(machine.id, changed.spec)
     async with _starting(machine, op, deadline_s=deadline_s, restart=restart):

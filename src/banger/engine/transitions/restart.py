@@ -25,15 +25,22 @@ JOURNAL = "vm.restart"
 
 
 async def finish_restart(
-    machine: Machine, op: Operation, *, deadline_s: float = STOP_DEADLINE_S
+    machine: Machine,
+    op: Operation,
+    *,
+    deadline_s: float = STOP_DEADLINE_S,
+    kernel: str | None = None,
 ) -> None:
-    """Do what is left of a restart whose lifecycle lock is held: the record's state tells."""
+    """Do what is left of a restart whose lifecycle lock is held: the record's state tells.
+
+    `kernel` is the digest of the kernel to boot; None: the one that the record names.
+    """
     try:
         if machine.record.state is VmState.STOPPING:
             await finish_shielded(_stop(machine, op, deadline_s=deadline_s))
             _give_way()
         limit = default_boot_deadline_s(machine.record)
-        await start_held(machine, op, deadline_s=limit, journal=JOURNAL)
+        await start_held(machine, op, deadline_s=limit, kernel=kernel, journal=JOURNAL)
     finally:
         await finish_shielded(_save_stopped(machine, op))
 

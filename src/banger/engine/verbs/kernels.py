@@ -23,13 +23,15 @@ from banger.engine.state.engine import Engine
 from banger.engine.state.operations import Operation
 from banger.engine.state.pins import needing
 from banger.engine.state.shared import Progress
-from banger.errors import HostNotReady, KernelInUse, KernelUnfit
+from banger.errors import BangerError, Cancelled, HostNotReady, KernelInUse, KernelUnfit
 from banger.host import programs
 from banger.model.artifacts import Kernel
+from banger.model.vm import VmRecord
 from banger.vmm.table import find_driver_kind, find_kernel_obstacle
 
 AGENT_FOLDER = Path(guest.__file__).with_name("agent")
 """Where the package's build puts the agent, by architecture."""
+KEEPS_AGENT = "The VM keeps the agent of an older banger"
 
 
 async def list_kernels(engine: Engine) -> list[KernelView]:
@@ -181,6 +183,45 @@ def require_boots(engine: Engine, kernel: Kernel, driver: str) -> None:
     )
     if obstacle is not None:
         raise KernelUnfit(obstacle, hint="banger kernel list")
+
+
+@contextlib.asynccontextmanager
+async def renewing_kernel(engine: Engine, op: Operation, record: VmRecord) -> AsyncIterator[str]:
+    """Yield the digest of the kernel that a VM boots next: its own, with this banger's agent.
+
+    A VM that an older banger created gets the present agent so. It keeps its older one if it has
+    snapshots, which fit no other kernel, and if the renewal fails; a notice says so. The kernel is
+    not removed during the block, which saves it in the VM's record.
+
+    Raises:
+        KernelNotFound: the VM's kernel is gone.
+    """
+    known = await asyncio.to_thread(kernels.get_kernel, engine.layout, record.spec.kernel)
+    async with needing_kernel(engine, op, known.name):
+        yield await _renew(engine, op, record, known.name)
+
+
+async def _renew(engine: Engine, op: Operation, record: VmRecord, name: str) -> str:
+    """Return the digest of the VM's kernel with this agent, or of the one that it keeps."""
+    digest = record.spec.kernel
+    if await kernels.carries_agent(await _order(engine, name, op.progress), digest):
+        return digest
+    saved = await asyncio.to_thread(templates.list_snapshots, engine.layout)
+    if any(snapshot.vm_id == record.id and snapshot.name for snapshot in saved):
+        hint = f"banger vm snapshot list {record.spec.name}"
+        op.note("notice", f"{KEEPS_AGENT}, since its snapshots need it ({hint}).")
+        return digest
+
+    async def make(tell: Progress) -> Kernel:
+        return await kernels.renew_kernel(await _order(engine, name, tell), digest)
+
+    try:
+        return (await engine.shared.run(f"kernel:{digest}:agent", make, op.progress)).digest
+    except Cancelled:
+        raise
+    except BangerError as error:
+        op.note("notice", f"{KEEPS_AGENT}: {error.message}")
+        return digest
 
 
 @contextlib.asynccontextmanager

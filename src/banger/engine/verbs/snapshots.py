@@ -173,7 +173,8 @@ async def _require_fit(engine: Engine, spec: VmSpec, snapshot: Snapshot) -> None
     hint = f"banger vm snapshot list {spec.name}"
     if snapshot.machine != await template_key(engine, spec):
         raise SnapshotUnusable(
-            f"The snapshot {snapshot.name} was made by another VMM, or for another CPU or machine.",
+            f"The snapshot {snapshot.name} was made by another version of banger or the VMM, "
+            "or for another CPU or machine.",
             hint=hint,
         )
     folder = engine.layout.snapshot_dir(snapshot.id)

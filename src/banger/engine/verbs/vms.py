@@ -21,6 +21,7 @@ from banger.engine.transitions.pause import pause_held, require_running_or_pause
 from banger.engine.transitions.restart import JOURNAL, finish_restart
 from banger.engine.transitions.stop import UNFLUSHED, UNSAVED, kill_held, stop_held
 from banger.engine.transitions.sweep import sweep_snapshots
+from banger.engine.verbs.kernels import renewing_kernel
 from banger.engine.views.vms import view_vm
 from banger.errors import BangerError, VmNotFound
 from banger.model.names import VmId
@@ -47,8 +48,11 @@ async def start_vm(engine: Engine, op: Operation, params: VmStart) -> VmView:
             await require_bootable(engine, record)
             limit = default_boot_deadline_s(record)
             wanted_mib = next_spec(record).shape.memory_mib
-            async with promised_memory(engine, op, wanted_mib, force=params.force):
-                await start_held(machine, op, deadline_s=limit)
+            async with (
+                promised_memory(engine, op, wanted_mib, force=params.force),
+                renewing_kernel(engine, op, record) as kernel,
+            ):
+                await start_held(machine, op, deadline_s=limit, kernel=kernel)
     return await view_vm(engine, machine.record)
 
 
@@ -135,13 +139,16 @@ async def restart_vm(engine: Engine, op: Operation, params: VmRestart) -> VmView
         await require_bootable(engine, machine.record)
         wanted_mib = next_spec(machine.record).shape.memory_mib
         before = vm_id if machine.record.state in LIVE else None
-        async with promised_memory(engine, op, wanted_mib, instead_of=before, force=params.force):
+        async with (
+            promised_memory(engine, op, wanted_mib, instead_of=before, force=params.force),
+            renewing_kernel(engine, op, machine.record) as kernel,
+        ):
             # A guest that stands still could not flush.
             await resume_held(machine, op)
             runs = machine.record.state is VmState.RUNNING
             if runs:
                 await begin_held(machine, op, journal=JOURNAL, state=VmState.STOPPING)
-            await finish_restart(machine, op, deadline_s=params.deadline_s)
+            await finish_restart(machine, op, deadline_s=params.deadline_s, kernel=kernel)
         notice = UNFLUSHED if runs and not machine.runtime.flush_confirmed else None
     await sweep_snapshots(engine)
     return await view_vm(engine, machine.record, notice=notice)
