@@ -47,7 +47,7 @@ def test_the_tour_works(newcomer: dict[str, str], short_dir: Path) -> None:
     assert TOUR
     assert INTO_PATH
     blocks = re.findall(r"^```sh\n(.*?)^```", TOUR[1], re.M | re.S)
-    assert len(blocks) == 6
+    assert len(blocks) == 7
     said = []
     for block in blocks:
         finished = _run(
