@@ -59,8 +59,8 @@ def test_the_tour_works(newcomer: dict[str, str], short_dir: Path) -> None:
     assert "root" in said[1]
     assert "+Made in a VM." in (short_dir / "checkout/tour.patch").read_text()
     assert (short_dir / "checkout/hostname").read_text() == "tour\n"
-    assert "Made in a VM." in said[3]
+    assert "Made in a VM." in said[4]
     for number in (1, 2, 3):
-        assert f"banger/try-{number}\n" in said[4]
-    assert "cc -O3" in said[4] and "4 tests passed" in said[4]
-    assert "qemu" in said[5]
+        assert f"banger/try-{number}\n" in said[5]
+    assert "cc -O3" in said[5] and "4 tests passed" in said[5]
+    assert "qemu" in said[6]

@@ -247,6 +247,28 @@ class VmConnect(Params, frozen=True):
     """Whose rights reach the Unix socket; default: root."""
 
 
+class VmListen(Params, frozen=True):
+    """Each connection is one line of JSON on channel 1: `token`, which `vm.accept` takes within
+    30 s, `peer_host` and `peer_port` (null: a Unix socket). The listener ends with the stream."""
+
+    ref: str
+    host: str | None = None
+    """An IP address of the guest, or `localhost`."""
+    port: int | None = None
+    """Port to listen on; 0: a free one."""
+    path: str | None = None
+    """Absolute path of a Unix socket; without a path and a port: a new one in a new directory of
+    the user's alone."""
+    user: str | None = None
+    """Whose rights listen, and whose the Unix socket is; default: root."""
+
+
+class VmAccept(Params, frozen=True):
+    """Bytes go both ways as of `vm.connect`."""
+
+    token: str
+
+
 class VmLogs(Params, frozen=True):
     ref: str
     log: Literal["console", "vmm"] = "console"

@@ -226,6 +226,14 @@ class StartedStream(Struct, frozen=True, kw_only=True):
     """The connection is a stream from here on."""
 
 
+class StartedListen(Struct, frozen=True, kw_only=True):
+    """The connection is a stream from here on. Either an address and a port, or a path."""
+
+    host: str | None
+    port: int | None
+    path: str | None
+
+
 class GuestFile(Struct, frozen=True, kw_only=True):
     """A file in a guest."""
 

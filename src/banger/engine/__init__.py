@@ -15,7 +15,7 @@ Six floors, each of which imports only those below it (import-linter holds them 
 from banger.engine.state.engine import Engine
 from banger.engine.upkeep.opening import open_engine
 from banger.engine.verbs.commit import commit_vm
-from banger.engine.verbs.connect import open_connection
+from banger.engine.verbs.connect import open_connection, open_listener
 from banger.engine.verbs.consoles import open_console
 from banger.engine.verbs.copies import copy_in, find_copy_target, open_copy_out, stat_file
 from banger.engine.verbs.create import create_vm
@@ -123,6 +123,7 @@ __all__ = [
     "open_console",
     "open_copy_out",
     "open_engine",
+    "open_listener",
     "open_log",
     "open_sftp",
     "pause_vm",

@@ -26,6 +26,7 @@ class Bridge:
         self._stream: DaemonStream | None = None
         self._input: deque[bytes] = deque()
         self._input_ended = False
+        self.has_input_ended = self.has_output_ended = False
         self._is_holding = False
         """The channel is not read: the stream has no room, or is not there yet."""
 
@@ -48,7 +49,7 @@ class Bridge:
 
     def eof_received(self) -> bool:
         """Note that no more input comes; the channel stays open for output."""
-        self._input_ended = True
+        self._input_ended = self.has_input_ended = True
         self._pass_input()
         return True
 
@@ -73,6 +74,7 @@ class Bridge:
 
     def output_ended(self) -> None:
         """Tell the client that no more output comes."""
+        self.has_output_ended = True
         if self._channel is not None and not self._channel.is_closing():
             self._channel.write_eof()
 

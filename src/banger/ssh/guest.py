@@ -26,6 +26,14 @@ class Guest:
         """
         return await open_stream(self.socket, method, {"ref": self.vm_id, **params})
 
+    async def accept(self, token: str) -> DaemonStream:
+        """Take a connection that a `vm.listen` of this VM has told of.
+
+        Raises:
+            BangerError: the daemon's error.
+        """
+        return await open_stream(self.socket, "vm.accept", {"token": token})
+
 
 async def find_guest(socket: str, ref: str) -> Guest:
     """Return the VM that a client means.

@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import re
 import signal
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import asyncssh
 
@@ -40,8 +40,11 @@ _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 class GuestSession(Bridge, asyncssh.SSHServerSession[bytes]):
     """One session of a user in a guest."""
 
-    def __init__(self, guest: Guest, user: str) -> None:
+    def __init__(
+        self, guest: Guest, user: str, describe_agent: Callable[[], Mapping[str, str]]
+    ) -> None:
         super().__init__()
+        self._describe_agent = describe_agent
         self._guest = guest
         self._user = user
         self._term: str | None = None
@@ -141,7 +144,12 @@ class GuestSession(Bridge, asyncssh.SSHServerSession[bytes]):
 
     def _environment(self) -> dict[str, str]:
         sent = parse_environment(self._server_channel.get_environment_bytes())
-        return {**sent, **PEER, **({"TERM": self._term} if self._term is not None else {})}
+        return {
+            **sent,
+            **PEER,
+            **self._describe_agent(),
+            **({"TERM": self._term} if self._term is not None else {}),
+        }
 
     async def _open(self) -> None:
         params = self._params

@@ -20,6 +20,10 @@ class GuestSocket(Bridge, asyncssh.SSHTCPSession[bytes], asyncssh.SSHUNIXSession
         self.attach(self._waiting)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Reset the guest's connection, unless both directions have ended."""
+        """Reset the guest's connection, unless both directions have ended.
+
+        If they have, the guest may not have taken everything yet: the stream ends when it has.
+        """
         self._channel = None
-        self._waiting.close()
+        if exc is not None or not (self.has_input_ended and self.has_output_ended):
+            self._waiting.close()

@@ -1,27 +1,116 @@
-"""`vm.connect`: bytes to and from a socket in a guest."""
+"""`vm.connect`, `vm.listen`, `vm.accept`: bytes to and from sockets in guests.
+
+A connection that came to a listener waits in memory for the client that was told of it: at most
+`WAITING_MAX` for each listener, and `TAKE_S` each. More wait in the guest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+import asyncio
+import contextlib
+import json
+import secrets
+from collections.abc import AsyncGenerator, Callable
 
 from banger import engine as verbs
-from banger.api.requests import VmConnect
-from banger.api.results import StartedStream
+from banger.api.requests import VmAccept, VmConnect, VmListen
+from banger.api.results import StartedListen, StartedStream
 from banger.api.stream import STDOUT
 from banger.daemon.calls import Call, Exit, Handlers, Stream
 from banger.daemon.relay import relay
 from banger.engine import Engine
-from banger.guest import ExitStatus, GuestTcp
+from banger.errors import GuestRefused, NotFound
+from banger.guest import ExitStatus, GuestListener, GuestTcp, Incoming
+
+WAITING_MAX = 16
+TAKE_S = 30.0
+TOKEN_BYTES = 16
 
 
 def socket_handlers(engine: Engine) -> Handlers:
     """Return the handlers of these methods."""
+    arrivals = _Arrivals()
 
     async def connect(call: Call, params: VmConnect) -> Exit:
         async with await verbs.open_connection(engine, params) as tcp:
             return await _join(await call.start_stream(StartedStream()), tcp)
 
-    return {"vm.connect": connect}
+    async def listen(call: Call, params: VmListen) -> Exit:
+        async with await verbs.open_listener(engine, params) as listener:
+            stream = await call.start_stream(_describe(listener))
+            await _tell(stream, listener, arrivals)
+        return {"status": 0}
+
+    async def accept(call: Call, params: VmAccept) -> Exit:
+        async with arrivals.take(params.token) as tcp:
+            return await _join(await call.start_stream(StartedStream()), tcp)
+
+    return {"vm.connect": connect, "vm.listen": listen, "vm.accept": accept}
+
+
+class _Arrivals:
+    """Connections that wait to be taken, by token."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[str, tuple[GuestTcp, Callable[[], None]]] = {}
+
+    def put(self, tcp: GuestTcp, on_gone: Callable[[], None]) -> str:
+        """Keep a connection; `on_gone` is called when it waits no more."""
+        token = secrets.token_hex(TOKEN_BYTES)
+        self._waiting[token] = (tcp, on_gone)
+        asyncio.get_running_loop().call_later(TAKE_S, self.drop, token)
+        return token
+
+    def take(self, token: str) -> GuestTcp:
+        """Return a connection.
+
+        Raises:
+            NotFound: it has waited too long, or its listener was closed.
+        """
+        if token not in self._waiting:
+            raise NotFound("No connection waits by this token.")
+        tcp, on_gone = self._waiting.pop(token)
+        on_gone()
+        return tcp
+
+    def drop(self, token: str) -> None:
+        """Reset a connection, unless it was taken. Idempotent."""
+        with contextlib.suppress(NotFound):
+            self.take(token).close()
+
+
+def _describe(listener: GuestListener) -> StartedListen:
+    host, port = listener.place or (None, None)
+    path = None if listener.path is None else listener.path.decode("utf-8", "surrogateescape")
+    return StartedListen(host=host, port=port, path=path)
+
+
+async def _tell(stream: Stream, listener: GuestListener, arrivals: _Arrivals) -> None:
+    """Tell of each connection until the client has left, which cancels this."""
+    slots = asyncio.Semaphore(WAITING_MAX)
+    tokens: list[str] = []
+    try:
+        while True:
+            await slots.acquire()
+            arrived = await _accept(listener)
+            token = arrivals.put(arrived.socket, slots.release)
+            tokens = [*tokens[-WAITING_MAX:], token]
+            host, port = arrived.peer or (None, None)
+            told = {"token": token, "peer_host": host, "peer_port": port}
+            await stream.write(STDOUT, json.dumps(told).encode("ascii") + b"\n")
+    finally:
+        for token in tokens:
+            arrivals.drop(token)
+
+
+async def _accept(listener: GuestListener) -> Incoming:
+    """Return the next connection that is still there when it is taken."""
+    while True:
+        try:
+            return await listener.accept(deadline_s=TAKE_S)
+        except GuestRefused as error:
+            if error.guest_code != "not-found":
+                raise
 
 
 async def _join(stream: Stream, tcp: GuestTcp) -> Exit:

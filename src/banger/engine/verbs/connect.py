@@ -1,11 +1,14 @@
-"""Connections to sockets in guests. Takes no lock: the length is the user's (hazard C1)."""
+"""Sockets in guests: connect to them, and listen for the host.
+
+Takes no lock: the length is the user's (hazard C1).
+"""
 
 from __future__ import annotations
 
 from ipaddress import ip_address
 
 from banger import guest
-from banger.api.requests import VmConnect
+from banger.api.requests import VmConnect, VmListen
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_connection, get_vm
 from banger.engine.verbs.execs import encode_word
@@ -42,6 +45,38 @@ async def open_connection(engine: Engine, params: VmConnect) -> guest.GuestTcp:
         raise InvalidRequest(f"{port} is no port: 1 to 65535 are.")
     hosts = await _find_addresses(connection, params.host)
     return await connect_guest_port(connection, port, hosts=hosts)
+
+
+async def open_listener(engine: Engine, params: VmListen) -> guest.GuestListener:
+    """Listen in a running VM; the caller closes the listener.
+
+    Raises:
+        InvalidRequest: both a port and a path, or one that is not possible.
+        WrongState: the VM does not run.
+        ExecNoSuchUser: the guest does not know the user.
+        GuestRefused: something listens there, or the user may not.
+    """
+    if params.port is not None and params.path is not None:
+        raise InvalidRequest("A listener has a port or the path of a socket.")
+    connection = await get_connection(engine, await get_vm(engine, params.ref))
+    if params.port is None:
+        path = None if params.path is None else encode_word(params.path)
+        return await guest.listen_unix(connection, path, user=params.user, deadline_s=DEADLINE_S)
+    if not 0 <= params.port < 65536:
+        raise InvalidRequest(f"{params.port} is no port: 0 to 65535 are.")
+    host = _parse_local(params.host or LOCALHOST)
+    return await guest.listen_tcp(
+        connection, host, params.port, user=params.user, deadline_s=DEADLINE_S
+    )
+
+
+def _parse_local(host: str) -> str:
+    if host.lower() == LOCALHOST:
+        return LOOPBACKS[0]
+    try:
+        return str(ip_address(host))
+    except ValueError as error:
+        raise InvalidRequest(f"{host!r:.80} is no IP address to listen on.") from error
 
 
 async def _find_addresses(connection: guest.GuestConnection, host: str) -> tuple[str, ...]:
