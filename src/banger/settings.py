@@ -201,13 +201,13 @@ _OWN: tuple[Option, ...] = (
     ),
     Option(
         "names.http_port",
-        "Port of this host's loopback for the links to VMs; 0: none.",
+        "Port of the host's loopback for links to VMs (10 higher where it is taken); 0: none.",
         whole_number(range(65536)),
         fixed(7780),
     ),
     Option(
         "names.socks_port",
-        "Port of this host's loopback for the SOCKS proxy to VMs; 0: none.",
+        "Port of the host's loopback for the SOCKS proxy (10 higher where it is taken); 0: none.",
         whole_number(range(65536)),
         fixed(7781),
     ),

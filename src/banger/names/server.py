@@ -12,11 +12,16 @@ import socket
 from collections.abc import Awaitable, Callable, Coroutine
 from types import TracebackType
 
-from banger.errors import BangerError, HostFailed
+from banger.errors import BangerError, HostFailed, PortTaken
 from banger.forwards import LOOPBACKS, Endpoint, accept, open_listener
+from banger.names.links import PORT_MAX
 from banger.names.pipes import HostSocket
 
 CLIENTS_MAX = 256
+SPARE_STEP = 10
+"""From a port that is taken to the next one that is tried: further users of a host have theirs."""
+SPARE_PORTS = 16
+"""How many are tried, the first one included."""
 
 log = logging.getLogger(__name__)
 
@@ -27,11 +32,14 @@ Serve = Callable[[HostSocket], Awaitable[None]]
 class LoopbackServer:
     """The listening sockets and connections of one port. Use it in an `async with`."""
 
-    def __init__(self, serve: Serve, *, what: str) -> None:
+    def __init__(self, serve: Serve, *, what: str, spares: bool = False) -> None:
         self._serve = serve
+        self._spares = spares
+        """Whether another port will do where the wanted one is taken."""
         self._what = what
         """What there is none of while nothing listens, for messages: `links to VMs`."""
         self._wanted: int | None = None
+        self._port: int | None = None
         self._doors: list[asyncio.Task[None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._room = asyncio.Semaphore(CLIENTS_MAX)
@@ -53,7 +61,7 @@ class LoopbackServer:
     @property
     def port(self) -> int | None:
         """The port that is listened at; None while nothing listens."""
-        return self._wanted if self._doors else None
+        return self._port if self._doors else None
 
     @property
     def problem(self) -> str | None:
@@ -61,9 +69,9 @@ class LoopbackServer:
         return f"There are no {self._what}: {self._problem.message}" if self._problem else None
 
     async def listen(self, port: int) -> None:
-        """Listen at this port of the loopback, and no other; 0: at none. Idempotent.
+        """Listen at this port of the loopback, or where that is taken at a spare one; 0: at none.
 
-        `problem` says afterwards why that was not possible; then it may be tried again.
+        Idempotent. `problem` says afterwards why it was not possible; then it may be tried again.
         """
         if self._doors and port == self._wanted:
             return
@@ -72,7 +80,7 @@ class LoopbackServer:
         if port == 0:
             return
         try:
-            listeners = _open_listeners(port)
+            self._port, listeners = _open_first(plan_ports(port, spares=self._spares))
         except BangerError as error:
             self._problem = error
             if self.problem != known:
@@ -117,6 +125,28 @@ class LoopbackServer:
         task.add_done_callback(self._tasks.discard)
         task.add_done_callback(lambda _: owns.close())
         return task
+
+
+def plan_ports(port: int, *, spares: bool) -> list[int]:
+    """Return the ports to try, in order. Pure."""
+    last = port + SPARE_PORTS * SPARE_STEP if spares else port + 1
+    return [each for each in range(port, last, SPARE_STEP) if each <= PORT_MAX]
+
+
+def _open_first(ports: list[int]) -> tuple[int, list[socket.socket]]:
+    """Return the first port that can be listened at, and its sockets.
+
+    Raises:
+        BangerError: none can; why the first one cannot.
+    """
+    problem: PortTaken | None = None
+    for port in ports:
+        try:
+            return port, _open_listeners(port)
+        except PortTaken as error:
+            problem = problem or error
+    assert problem is not None, "there is at least one"
+    raise problem
 
 
 def _open_listeners(port: int) -> list[socket.socket]:

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 
 import pytest
 
+from banger.names.server import plan_ports
 from tests.support.installations import Installation, wait_for
 from tests.support.loopbacks import free_front_port
 
@@ -54,9 +55,15 @@ def test_csh_has_words_of_its_own(banger: Installation) -> None:
 
 
 def test_no_variable_names_a_port_at_which_nothing_of_ours_listens(banger: Installation) -> None:
-    """H6: the port is taken, or switched off; and there it is when it is free."""
+    """H6: the port is taken, and the spare ones with it, or it is switched off."""
     port = int(banger.environ["BANGER_NAMES_SOCKS_PORT"])
-    with socket.create_server(("127.0.0.1", port)):
+    with contextlib.ExitStack() as taken:
+        taken.enter_context(socket.create_server(("127.0.0.1", port)))
+        assert str(port) not in banger.do("env").text
+        banger.stop_daemon()
+        for each in plan_ports(port, spares=True)[1:]:
+            with contextlib.suppress(OSError):  # somebody else has it
+                taken.enter_context(socket.create_server(("127.0.0.1", each)))
         refused = banger.run("env", status=6)
         assert refused.out == b""
         assert "There are no connections to VMs by SOCKS: Something else on this host listens" in (

@@ -16,6 +16,7 @@ import pytest
 import websockets.sync.client
 import websockets.sync.server
 
+from banger.names.server import plan_ports
 from tests.component.names.fronts import (
     ask,
     curl,
@@ -494,8 +495,8 @@ def test_a_reader_that_is_slow_holds_up_the_server(agent_binary: Path) -> None:
     run(work)
 
 
-def test_a_port_that_is_taken_is_told_and_tried_again(agent_binary: Path) -> None:
-    """H6: `problem` says so; another port of the settings is listened on instead of the first."""
+def test_where_a_port_is_taken_a_spare_one_is_used(agent_binary: Path) -> None:
+    """C6: in both families or in none, so that no link leads to another program."""
 
     async def work() -> None:
         async with open_all(agent_binary) as names:
@@ -503,10 +504,30 @@ def test_a_port_that_is_taken_is_told_and_tried_again(agent_binary: Path) -> Non
             port = free_front_port()
             with socket.create_server(("::1", port), family=socket.AF_INET6):
                 await front.listen(port)
-                assert front.port is None
-                assert front.problem is not None and f"[::1]:{port}" in front.problem
+                assert front.port in plan_ports(port, spares=True)[1:] and front.problem is None
                 with pytest.raises(ConnectionRefusedError):
                     await asyncio.open_connection("127.0.0.1", port)
+            spare = front.port
+            await front.listen(port)
+            assert front.port == spare  # links stay good while they can
+
+    run(work)
+
+
+def test_ports_that_are_all_taken_are_told_and_tried_again(agent_binary: Path) -> None:
+    """H6: `problem` says so; another port of the settings is listened on instead of the first."""
+
+    async def work() -> None:
+        async with open_all(agent_binary) as names:
+            front = names.http
+            port = free_front_port()
+            with contextlib.ExitStack() as taken:
+                for each in plan_ports(port, spares=True):
+                    with contextlib.suppress(OSError):  # somebody else has it
+                        taken.enter_context(socket.create_server(("127.0.0.1", each)))
+                await front.listen(port)
+                assert front.port is None
+                assert front.problem is not None and f"127.0.0.1:{port}" in front.problem
             await front.listen(port)
             assert front.port == port and front.problem is None
             other = free_front_port()
