@@ -16,6 +16,7 @@ from tests.bench.durability import measure_journal, measure_recovery
 from tests.bench.emulation import measure_emulation
 from tests.bench.load import measure_load
 from tests.bench.names import measure_links
+from tests.bench.ports import measure_ports
 from tests.bench.pulls import measure_pulls
 from tests.bench.result import Result
 from tests.bench.stage import BANGER, Stage
@@ -148,6 +149,7 @@ SCENARIOS: dict[str, Callable[[Stage], Result]] = {
     "exec": measure_exec,
     "copies": measure_copies,
     "links": measure_links,
+    "ports": measure_ports,
     "workspace": measure_workspace,
     "journal": measure_journal,
     "recovery": measure_recovery,
