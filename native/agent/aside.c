@@ -2,9 +2,12 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 enum { TRIES = 100 };
@@ -13,7 +16,8 @@ enum { TRIES = 100 };
 static struct {
     int directory;
     unsigned number;
-    char name[48];
+    bool kept;
+    char name[NAME_MAX + 1];
 } aside;
 
 static void end(int signal)
@@ -31,7 +35,7 @@ void aside_watch(void)
 
 static int make(int directory)
 {
-    char name[sizeof aside.name];
+    char name[48];
     int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, fd = -1;
     for (int i = 0; fd < 0 && i < TRIES; i++) {
         snprintf(name, sizeof name, ".banger-%d-%u.part", getpid(), ++aside.number);
@@ -58,6 +62,29 @@ int aside_open(int directory)
     return fd;
 }
 
+int aside_resume(int directory, const char *name, uint64_t offset)
+{
+    struct stat found;
+    aside.directory = directory;
+    aside.kept = true;
+    snprintf(aside.name, sizeof aside.name, ".%.230s.banger-part", name);
+    int fd = openat(directory, aside.name, O_WRONLY | O_CREAT | O_NOFOLLOW | O_CLOEXEC, 0600);
+    if (fd < 0)
+        return -1;
+    int failed = fstat(fd, &found);
+    if (!failed && (!S_ISREG(found.st_mode) || (uint64_t)found.st_size < offset)) {
+        errno = EINVAL; /* not the part that was looked at */
+        failed = -1;
+    }
+    if (failed || ftruncate(fd, (off_t)offset) || lseek(fd, (off_t)offset, SEEK_SET) < 0) {
+        int error = errno;
+        close(fd);
+        errno = error;
+        return -1;
+    }
+    return fd;
+}
+
 int aside_place(const char *name)
 {
     int failed = renameat(aside.directory, aside.name, aside.directory, name);
@@ -71,7 +98,7 @@ int aside_place(const char *name)
 void aside_drop(void)
 {
     int error = errno;
-    if (*aside.name)
+    if (*aside.name && !aside.kept)
         unlinkat(aside.directory, aside.name, 0);
     *aside.name = 0;
     errno = error;

@@ -4,12 +4,18 @@
 #ifndef BANGER_ASIDE_H
 #define BANGER_ASIDE_H
 
+#include <stdint.h>
+
 /* From here on SIGTERM removes the file that is not whole yet, and ends the process. */
 void aside_watch(void);
 
 /* Make an empty file in a directory, which stays open until the file is placed or dropped. Returns
  * its descriptor, or -1 with errno. */
 int aside_open(int directory);
+
+/* Go on with a part that an earlier copy has kept, from an offset, for the file of this name; 0: begin
+ * anew. It is never dropped. Returns as `aside_open`. */
+int aside_resume(int directory, const char *name, uint64_t offset);
 
 /* Give the file its name, in place of a file, a link or an empty directory. Returns -1 with errno. */
 int aside_place(const char *name);

@@ -80,10 +80,10 @@ static int check(const struct agent *agent, enum kind kind, const struct request
     static const uint8_t needed[KIND_LAST + 1] = {
         [KIND_EXEC] = TAG_ARG,   [KIND_TAR_IN] = TAG_PATH,  [KIND_TAR_OUT] = TAG_PATH,
         [KIND_STAT] = TAG_PATH,  [KIND_BOOT] = TAG_ROOT,
-        [KIND_LIST] = TAG_PATH,  [KIND_READ] = TAG_PATH,
+        [KIND_LIST] = TAG_PATH,  [KIND_READ] = TAG_PATH,     [KIND_CHECKSUM] = TAG_PATH,
     };
     static const uint8_t flags[KIND_LAST + 1] = {
-        [KIND_EXEC] = 1 | 2 | 4 | 8, [KIND_TAR_IN] = 1, [KIND_TAR_OUT] = TAR_OUT_ALONE,
+        [KIND_EXEC] = 1 | 2 | 4 | 8, [KIND_TAR_IN] = TAR_IN_EMPTY | TAR_IN_KEEP, [KIND_TAR_OUT] = TAR_OUT_ALONE,
         [KIND_POWEROFF] = POWEROFF_NOW};
     if (request->flags & ~(uint64_t)flags[kind])
         return fail(failure, "bad-request", 0, "FLAGS %llu", (unsigned long long)request->flags);
@@ -131,6 +131,8 @@ static int serve(struct agent *agent, struct stream *stream, const struct reques
         return worker_start(agent, stream, request, list_files, false, true, failure);
     case KIND_READ:
         return worker_start(agent, stream, request, read_files, false, true, failure);
+    case KIND_CHECKSUM:
+        return worker_start(agent, stream, request, checksum, false, false, failure);
     case KIND_SFTP:
         return sftp_start(agent, stream, request, failure);
     case KIND_SYNC:

@@ -21,6 +21,7 @@ struct rule {
 #define AT(member) offsetof(struct request, member)
 #define IDENTITIES (IN(KIND_BOOT) | IN(KIND_IDENTITY))
 #define TREES (IN(KIND_TAR_IN) | IN(KIND_TAR_OUT))
+#define FILES_ALONE (IN(KIND_STAT) | IN(KIND_CHECKSUM) | IN(KIND_FILE))
 #define LISTS (IN(KIND_LIST) | IN(KIND_READ))
 #define PLACES (IN(KIND_EXEC) | IN(KIND_SFTP))
 #define SOCKETS (IN(KIND_CONNECT) | IN(KIND_LISTEN))
@@ -37,11 +38,13 @@ static const struct rule rules[TAG_LIMIT] = {
     [TAG_ROWS] = {NUMBER, WINDOWS, AT(rows)},
     [TAG_COLUMNS] = {NUMBER, WINDOWS, AT(columns)},
     [TAG_SIGNAL] = {NUMBER, IN(KIND_CONTROL), AT(signal)},
-    [TAG_PATH] = {TEXT, TREES | LISTS | IN(KIND_STAT) | IN(KIND_FILE) | SOCKETS, AT(path)},
+    [TAG_PATH] = {TEXT, TREES | LISTS | FILES_ALONE | SOCKETS, AT(path)},
     [TAG_NAME] = {LIST, IN(KIND_TAR_OUT) | LISTS, AT(names)},
     [TAG_UID] = {NUMBER, IN(KIND_TAR_IN) | IN(KIND_FILE), AT(uid)},
     [TAG_GID] = {NUMBER, IN(KIND_TAR_IN) | IN(KIND_FILE), AT(gid)},
     [TAG_MODE] = {NUMBER, IN(KIND_FILE), AT(mode)},
+    [TAG_SIZE] = {NUMBER, IN(KIND_CHECKSUM), AT(size)},
+    [TAG_OFFSET] = {NUMBER, TREES, AT(offset)},
     [TAG_HOST] = {TEXT, PORTS, AT(host)},
     [TAG_PORT] = {NUMBER, PORTS, AT(port)},
     [TAG_NUMBER] = {NUMBER, IN(KIND_ACCEPT), AT(number)},

@@ -36,6 +36,8 @@ enum tag {
     TAG_SIZE = 39,
     TAG_MTIME_NS = 40,
     TAG_TARGET = 41,
+    TAG_OFFSET = 42,
+    TAG_DIGEST = 43,
     TAG_HOST = 48,
     TAG_PORT = 49,
     TAG_LISTENER = 50,
@@ -77,7 +79,8 @@ enum kind {
     KIND_LISTEN,
     KIND_ACCEPT,
     KIND_UDP,
-    KIND_LAST = KIND_UDP,
+    KIND_CHECKSUM,
+    KIND_LAST = KIND_CHECKSUM,
     /* not requests, but parsed by the same rules: */
     KIND_CONTROL,
     KIND_FILE,
@@ -110,7 +113,7 @@ struct request {
     struct list args, env, names, native;
     char *cwd, *user, *path, *host, *hostname, *address, *gateway, *root, *data, *modules, *init;
     struct blob entropy, content, mac;
-    uint64_t flags, rows, columns, signal, uid, gid, mode, port, number, prefix;
+    uint64_t flags, rows, columns, signal, uid, gid, mode, size, offset, port, number, prefix;
     int64_t clock_ns;
     struct request *files, *interface;
     size_t file_count;

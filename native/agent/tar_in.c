@@ -16,7 +16,7 @@
 #include <sys/xattr.h>
 #include <unistd.h>
 
-enum { TAR_IN_EMPTY = 1, BUFFER = 65536 };
+enum { BUFFER = 65536 };
 
 /* A directory whose mode and time are set last: writing into it changes its time, and its mode may
  * forbid writing. */
@@ -245,7 +245,10 @@ static int unpack_file(struct unpack *unpack, int parent, const char *name)
     uint64_t size = entry_size(unpack);
     if (size > (uint64_t)1 << 62)
         return bad_archive(unpack, "a file's size is not possible");
-    int fd = aside_open(parent);
+    bool keeps = unpack->request->flags & TAR_IN_KEEP;
+    if (keeps && unpack->entries > 1)
+        return bad_archive(unpack, "more than the one file whose part is kept");
+    int fd = keeps ? aside_resume(parent, name, unpack->request->offset) : aside_open(parent);
     if (fd < 0)
         return broken(unpack, "make", name);
     int failed = pass(unpack, fd, size, name);

@@ -94,8 +94,11 @@ static int pack_file(struct pack *pack, int parent, const char *entry, struct st
         return left_out(pack, "open");
     int failed = fstat(fd, found) ? broken(pack, "look at") : 0;
     if (!failed && S_ISREG(found->st_mode)) {
-        header.size = (uint64_t)found->st_size;
-        failed = remember(pack, found) || put_xattrs(pack, fd) ||
+        uint64_t size = (uint64_t)found->st_size, offset = pack->offset < size ? pack->offset : size;
+        header.size = size - offset;
+        if (lseek(fd, (off_t)offset, SEEK_SET) < 0)
+            failed = broken(pack, "go on in");
+        failed = failed || remember(pack, found) || put_xattrs(pack, fd) ||
                  put_header(pack, &header, found, NULL) || put_content(pack, fd, header.size);
     }
     close(fd);
@@ -351,7 +354,9 @@ int tar_out(int disk, const struct request *request, struct writer *result, stru
     if (!pack)
         return fail(failure, "no-memory", 0, "no memory to pack with");
     bool alone = request->flags & TAR_OUT_ALONE;
-    int failed = pack_start(pack, failure) ||
+    int failed = pack_start(pack, failure);
+    pack->offset = request->offset;
+    failed = failed ||
                  (alone ? pack_alone(pack, request) : pack_path(pack, request)) || pack_end(pack);
     put_number(result, TAG_ENTRIES, pack->entries);
     put_number(result, TAG_BYTES, pack->bytes);

@@ -26,6 +26,7 @@ struct native {
 
 struct pack {
     struct failure *failure;
+    uint64_t offset; /* bytes of files that are left out at their beginning */
     uint8_t *buffer; /* pending output */
     size_t used;
     char *pax; /* records of the current entry */

@@ -99,6 +99,22 @@ def test_an_interrupted_copy(banger: Installation, vm: str, tmp_path: Path) -> N
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_copy_goes_on_after_its_part(banger: Installation, vm: str, tmp_path: Path) -> None:
+    """A9: both ways, with a part as an interrupt leaves it."""
+    content = os.urandom(5_000_000)
+    (tmp_path / "noise").write_bytes(content)
+    (tmp_path / "half").write_bytes(content[:3_000_000])
+    banger.do("cp", tmp_path / "half", f"{vm}:/srv/.noise.banger-part")
+    ended = banger.do("cp", "--resume", tmp_path / "noise", f"{vm}:/srv/noise")
+    assert "goes on after 3000000 bytes" in ended.err
+    assert "banger-part" not in banger.exec(vm, "ls", "-A", "/srv", status=0).text
+    (tmp_path / "half").rename(tmp_path / ".back.banger-part")
+    ended = banger.do("cp", "--resume", f"{vm}:/srv/noise", tmp_path / "back")
+    assert "goes on after 3000000 bytes" in ended.err
+    assert (tmp_path / "back").read_bytes() == content
+    assert not (tmp_path / ".back.banger-part").exists()
+
+
 def _receives(banger: Installation, vm: str) -> bool:
     """Tell whether a `vm.copy_in` is in progress."""
     return any(one["method"] == "vm.copy_in" for one in banger.json("operations", "list"))

@@ -214,6 +214,8 @@ class VmCopyOut(Params, frozen=True):
     """As of `vm.stat_file`. A path that ends with `/.` means the content of the directory."""
     follow: bool = False
     """Follow a symbolic link at the path; links below it are copied."""
+    offset: int = 0
+    """Files come without their first so many bytes."""
 
 
 class VmCopyIn(Params, frozen=True):
@@ -224,6 +226,16 @@ class VmCopyIn(Params, frozen=True):
     """An existing directory, as of `vm.stat_file`."""
     keep_owners: bool = False
     """Keep the user and group IDs of the archive; else everything is owned by root."""
+    part_offset: int | None = None
+    """The archive has one file without its first so many bytes, which an earlier copy with this has
+    left in `.NAME.banger-part`; the part is kept if this copy breaks off, too."""
+
+
+class VmChecksumFile(Params, frozen=True):
+    ref: str
+    path: str
+    size: int
+    """Bytes at the beginning of the file."""
 
 
 class VmSftp(Params, frozen=True):

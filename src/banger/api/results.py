@@ -248,6 +248,11 @@ class GuestFile(Struct, frozen=True, kw_only=True):
     """Target of a symbolic link."""
 
 
+class FileChecksum(Struct, frozen=True, kw_only=True):
+    digest: str
+    """BLAKE2b of 32 bytes, in hexadecimal."""
+
+
 class StartedCopy(Struct, frozen=True, kw_only=True):
     """The connection is a stream from here on."""
 

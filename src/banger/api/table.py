@@ -30,6 +30,7 @@ from banger.api.requests import (
     TemplateBuild,
     TemplateRef,
     VmAccept,
+    VmChecksumFile,
     VmCommit,
     VmConnect,
     VmCopyIn,
@@ -62,6 +63,7 @@ from banger.api.results import (
     DaemonStatus,
     Deleted,
     ExportedBranch,
+    FileChecksum,
     GuestFile,
     ImageView,
     KernelView,
@@ -230,6 +232,12 @@ METHODS: dict[str, Method] = {
             params=VmStatFile,
             result=GuestFile,
             doc="Return what is at a path in a guest.",
+        ),
+        Method(
+            name="vm.checksum_file",
+            params=VmChecksumFile,
+            result=FileChecksum,
+            doc="Return a digest of how a file of a guest begins.",
         ),
         Method(
             name="vm.copy_in",

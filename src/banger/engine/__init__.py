@@ -17,7 +17,13 @@ from banger.engine.upkeep.opening import open_engine
 from banger.engine.verbs.commit import commit_vm
 from banger.engine.verbs.connect import open_connection, open_listener
 from banger.engine.verbs.consoles import open_console
-from banger.engine.verbs.copies import copy_in, find_copy_target, open_copy_out, stat_file
+from banger.engine.verbs.copies import (
+    checksum_file,
+    copy_in,
+    find_copy_target,
+    open_copy_out,
+    stat_file,
+)
 from banger.engine.verbs.create import create_vm
 from banger.engine.verbs.execs import start_exec
 from banger.engine.verbs.fork import fork_vm
@@ -89,6 +95,7 @@ __all__ = [
     "build_kernel",
     "build_template_now",
     "cancel_operation",
+    "checksum_file",
     "collect_garbage",
     "commit_vm",
     "copy_in",

@@ -29,7 +29,15 @@ from banger.guest.listing import list_directories, read_files
 from banger.guest.ports import GuestTcp, Listeners, connect_tcp, connect_unix, watch_listeners
 from banger.guest.power import ping, poweroff, sync
 from banger.guest.sftp import GuestSftp, open_sftp
-from banger.guest.transfer import GuestStat, Transferred, root_out, stat, tar_in, tar_out
+from banger.guest.transfer import (
+    GuestStat,
+    Transferred,
+    checksum,
+    root_out,
+    stat,
+    tar_in,
+    tar_out,
+)
 from banger.guest.udp import GuestUdp, open_udp
 
 __all__ = [
@@ -61,6 +69,7 @@ __all__ = [
     "RunningOutput",
     "Transferred",
     "boot",
+    "checksum",
     "connect",
     "connect_tcp",
     "connect_unix",

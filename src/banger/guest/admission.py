@@ -35,6 +35,7 @@ _LANES = {
     Kind.TAR_OUT: Lane.COMMANDS,
     Kind.LIST: Lane.COMMANDS,
     Kind.READ: Lane.COMMANDS,
+    Kind.CHECKSUM: Lane.COMMANDS,
     Kind.SFTP: Lane.COMMANDS,
     Kind.CONNECT: Lane.CONNECTIONS,
     Kind.ACCEPT: Lane.CONNECTIONS,

@@ -95,6 +95,7 @@ class Kind(IntEnum):
     LISTEN = 15
     ACCEPT = 16
     UDP = 17
+    CHECKSUM = 18
 
 
 class AgentState(StrEnum):

@@ -50,6 +50,8 @@ class Tag(IntEnum):
     SIZE = 39
     MTIME_NS = 40
     TARGET = 41
+    OFFSET = 42
+    DIGEST = 43
     HOST = 48
     PORT = 49
     LISTENER = 50

@@ -37,7 +37,7 @@ BATCH_BYTES = 8 * MAX_PAYLOAD
 """Most data in one write: a window. Writing one frame at a time cost a fifth more CPU."""
 
 _SENDS = frozenset({Kind.EXEC, Kind.TAR_IN, Kind.CONNECT, Kind.SFTP, Kind.ACCEPT, Kind.UDP})
-_WORK = _SENDS | {Kind.TAR_OUT, Kind.LIST, Kind.READ}
+_WORK = _SENDS | {Kind.TAR_OUT, Kind.LIST, Kind.READ, Kind.CHECKSUM}
 _RECEIVES = {
     Kind.EXEC: (1, 2),
     Kind.TAR_OUT: (1,),

@@ -11,17 +11,20 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from banger.errors import GuestPathNotFound, GuestRefused
+from banger.errors import GuestPathNotFound, GuestProtocolError, GuestRefused
 from banger.guest.codec import Kind
 from banger.guest.connection import GuestConnection
 from banger.guest.deadlines import deadline
 from banger.guest.fields import Fields, Tag, encode_fields, name, u64
+from banger.guest.outdated import explain_outdated
 from banger.guest.stream import BATCH_BYTES, Request, Stream
 
 EMPTY_FIRST_FLAG = 1
+KEEP_FLAG = 2
 ALONE_FLAG = 1
 ALONE_BYTES = BATCH_BYTES // 4
 """A chunk of this size is sent without waiting for more."""
+DIGEST_BYTES = 32
 REFUSALS = {"not-found": GuestPathNotFound}
 
 
@@ -56,8 +59,12 @@ async def tar_in(
     deadline_s: float | None,
     empty_first: bool = False,
     owner: tuple[int, int] | None = None,
+    part_offset: int | None = None,
 ) -> Transferred:
     """Unpack a tar stream below `path`; `owner` (uid, gid) replaces the archive's owners.
+
+    `part_offset`: the archive has one file, without its first so many bytes; they are in its part
+    (`banger.tar.parts`) beside it, which stays if the transfer breaks off.
 
     If `chunks` raises or the call is cancelled, the agent stops, and files unpacked so far
     stay. If the agent or the guest fails, the call ends at once, whether `chunks` yields or not.
@@ -67,7 +74,10 @@ async def tar_in(
         GuestRefused: `bad-archive`, `unsafe-path`, `io` (also a full disk).
     """
     what = f"copying into {_shown(path)} of the guest"
-    fields = [(Tag.PATH, name(path)), (Tag.FLAGS, u64(EMPTY_FIRST_FLAG if empty_first else 0))]
+    flags = EMPTY_FIRST_FLAG * empty_first + KEEP_FLAG * (part_offset is not None)
+    fields = [(Tag.PATH, name(path)), (Tag.FLAGS, u64(flags))]
+    if part_offset:
+        fields.append((Tag.OFFSET, u64(part_offset)))
     if owner is not None:
         fields += [(Tag.UID, u64(owner[0])), (Tag.GID, u64(owner[1]))]
     request = Request(Kind.TAR_IN, what, encode_fields(fields), REFUSALS)
@@ -79,6 +89,10 @@ async def tar_in(
             if sender.done():
                 sender.result()
             return _parse_transferred(answer.result())
+        except GuestRefused as error:
+            if part_offset is None:
+                raise
+            raise explain_outdated(error, "go on with a copy") from error
         finally:
             sender.cancel()
             answer.cancel()
@@ -92,8 +106,11 @@ async def tar_out(
     names: Sequence[bytes] = (),
     *,
     deadline_s: float | None,
+    offset: int = 0,
 ) -> AsyncIterator[AsyncIterator[bytes]]:
     """Pack `path`, or only `names` below it, and yield an iterator of the archive's bytes.
+
+    Files come without their first `offset` bytes.
 
     The iterator ends only after the agent has confirmed that the archive is complete. The
     deadline covers the whole block; leaving the block early gives the transfer up.
@@ -104,6 +121,8 @@ async def tar_out(
     """
     what = f"copying {_shown(path)} out of the guest"
     fields = [(Tag.PATH, name(path)), *((Tag.NAME, name(each)) for each in names)]
+    if offset:
+        fields.append((Tag.OFFSET, u64(offset)))
     request = Request(Kind.TAR_OUT, what, encode_fields(fields), REFUSALS)
     async with deadline(what, deadline_s), await connection.open_stream(request) as stream:
         yield _received(stream)
@@ -152,6 +171,28 @@ async def stat(connection: GuestConnection, path: bytes, *, deadline_s: float) -
         gid=fields.u64(Tag.GID, most=0xFFFFFFFF),
         untrusted_target=fields.find(Tag.TARGET),
     )
+
+
+async def checksum(connection: GuestConnection, path: bytes, size: int) -> bytes:
+    """Return the BLAKE2b digest (32 bytes) of the first `size` bytes of a file of the guest.
+
+    Waits as long as it takes.
+
+    Raises:
+        GuestPathNotFound: there is no such file.
+        GuestRefused: it is shorter, or no regular file, or the agent is too old.
+    """
+    what = f"reading {_shown(path)} of the guest"
+    fields = encode_fields([(Tag.PATH, name(path)), (Tag.SIZE, u64(size))])
+    request = Request(Kind.CHECKSUM, what, fields, REFUSALS)
+    try:
+        async with await connection.open_stream(request) as stream:
+            untrusted_digest = (await stream.result()).find(Tag.DIGEST)
+    except GuestRefused as error:
+        raise explain_outdated(error, "go on with a copy") from error
+    if untrusted_digest is None or len(untrusted_digest) != DIGEST_BYTES:
+        raise GuestProtocolError("The guest sent what is no digest.")
+    return untrusted_digest
 
 
 async def _send_all(stream: Stream, chunks: AsyncIterator[bytes]) -> None:

@@ -44,6 +44,7 @@ from banger.tar.format import (
 )
 from banger.tar.header import Header, Malformed
 from banger.tar.leftout import LeftOut
+from banger.tar.parts import part_name
 from banger.tar.read import ChunkSource, next_header, parse_path
 
 ENTRIES_MAX = 2_000_000
@@ -56,6 +57,7 @@ TIME_S_MAX = 2**40
 LEFT_OUT = {CHARACTER: "a device", BLOCK_DEVICE: "a device", FIFO: "a pipe"}
 
 _MAKE_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MAKE_PART = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ZEROS = bytes(64 * 1024)
 
 
@@ -89,13 +91,19 @@ class Extraction:
     """One stream on its way to files. Use `extract`."""
 
     def __init__(
-        self, top: int, *, renamed: Renamed | None, on_bytes: Callable[[int], None]
+        self,
+        top: int,
+        *,
+        renamed: Renamed | None,
+        on_bytes: Callable[[int], None],
+        part_offset: int | None = None,
     ) -> None:
         self.entries = 0
         self.left_out = LeftOut()
         self._top = top
         self._renamed = renamed
         self._on_bytes = on_bytes
+        self._part_offset = part_offset
         self._walk = Beneath(top)
         self._temporary = b".banger-cp." + secrets.token_hex(6).encode()
         self._made: set[tuple[int, int]] = set()
@@ -169,8 +177,7 @@ class Extraction:
         if header.size < 0:
             raise Malformed(f"has {shown(path)} with the invalid size {header.size}")
         parent, name = self._parent(path)
-        with self._made_aside(parent, name) as temporary:
-            fd = os.open(temporary, _MAKE_FILE, 0o600, dir_fd=parent)
+        with self._file_aside(parent, name) as fd:
             try:
                 self._write(fd, header.size, source)
                 os.fchmod(fd, header.mode & 0o777)
@@ -189,7 +196,27 @@ class Extraction:
             self._on_bytes(len(piece))
         if left:
             raise Malformed("ends in the middle of a file")
-        os.ftruncate(fd, size)
+        os.ftruncate(fd, (self._part_offset or 0) + size)
+
+    @contextlib.contextmanager
+    def _file_aside(self, parent: int, name: bytes) -> Iterator[int]:
+        """Yield a file under another name, to be closed; then give it its real one.
+
+        A part of it is kept if that was asked for.
+        """
+        if self._part_offset is None:
+            with self._made_aside(parent, name) as temporary:
+                yield os.open(temporary, _MAKE_FILE, 0o600, dir_fd=parent)
+            return
+        part = part_name(name)
+        with contextlib.ExitStack() as undo:
+            fd = os.open(part, _MAKE_PART, 0o600, dir_fd=parent)
+            undo.callback(os.close, fd)
+            os.ftruncate(fd, self._part_offset)
+            os.lseek(fd, self._part_offset, os.SEEK_SET)
+            undo.pop_all()
+        yield fd
+        os.rename(part, name, src_dir_fd=parent, dst_dir_fd=parent)
 
     def _symlink(self, header: Header, path: bytes) -> None:
         target = header.link
@@ -259,17 +286,19 @@ def extract(
     *,
     on_bytes: Callable[[int], None],
     renamed: Renamed | None = None,
+    part_offset: int | None = None,
 ) -> Extraction:
     """Extract a stream beneath an open directory; return what was left out.
 
-    With `renamed`, one file or tree is expected. `on_bytes` gets the size of each written part. On
-    failure the files that were completed stay.
+    With `renamed`, one file or tree is expected. `part_offset`: it is one file, without its first
+    so many bytes; they are in its part (`parts.py`), which stays if the stream breaks off.
+    `on_bytes` gets the size of each written part. On failure the files that were completed stay.
 
     Raises:
         CopyRefused: the stream is malformed, or what is in the target is in the way.
         NoSpace, OperationFailed: the host cannot write a file; the message names it.
     """
-    extraction = Extraction(top, renamed=renamed, on_bytes=on_bytes)
+    extraction = Extraction(top, renamed=renamed, on_bytes=on_bytes, part_offset=part_offset)
     try:
         extraction.run(ChunkSource(chunks))
     except Malformed as error:

@@ -25,10 +25,11 @@ _TIME_S_MAX = 8**11 - 1
 
 
 class Packing:
-    """One file or tree on its way into a stream."""
+    """One file or tree on its way into a stream. Files come without their first `offset` bytes."""
 
-    def __init__(self, *, keep_owners: bool) -> None:
+    def __init__(self, *, keep_owners: bool, offset: int = 0) -> None:
         self.left_out = LeftOut()
+        self._offset = offset
         self._keep_owners = keep_owners
         self._names: dict[tuple[int, int], bytes] = {}
         """The first name of each file with several."""
@@ -119,8 +120,10 @@ class Packing:
             if first != name:
                 yield self._header(name, HARD_LINK, status, link=first)
                 return
+            if os.lseek(fd, self._offset, os.SEEK_SET) > status.st_size:
+                raise FileShrank(name)
             yield self._header(name, FILE, status)
-            yield from content_chunks(name, fd, status.st_size)
+            yield from content_chunks(name, fd, status.st_size - self._offset)
         finally:
             os.close(fd)
 
@@ -135,7 +138,7 @@ class Packing:
             name,
             kind,
             mode=stat.S_IMODE(status.st_mode),
-            size=status.st_size if kind == FILE else 0,
+            size=status.st_size - self._offset if kind == FILE else 0,
             mtime_s=seconds,
             link=link,
             owner=(status.st_uid, status.st_gid) if self._keep_owners else (0, 0),

@@ -8,6 +8,7 @@ import posixpath
 import stat
 
 from banger.cli.app.context import Context
+from banger.cli.commands.resume import describe, find_offset_in
 from banger.cli.terminal.copying import CopyBar, say_left_out
 from banger.client import Client
 from banger.client.relay import Relay
@@ -27,19 +28,30 @@ def copy_archive_in(params: Params, context: Context) -> int:
     return 0
 
 
-def copy_in(source: str, params: Params, context: Context, *, follow: bool, quiet: bool) -> int:
+def copy_in(
+    source: str, params: Params, context: Context, *, follow: bool, quiet: bool, resume: bool
+) -> int:
     """Copy a local file or tree into a VM."""
     from banger.tar.pack import Packing, measure
 
     place = _Source(source, follow=follow)
+    if resume and not place.is_file:
+        raise InvalidRequest(f"{source} is no file: --resume is for one file.")
     with context.client() as client:
         directory, name = _plan(client, params, place)
+        offset = 0
+        if resume and name is not None:
+            offset = find_offset_in(client, params["ref"], directory, name, place.path)
+            params = params | {"part_offset": offset}
         stream = client.stream("vm.copy_in", params | {"path": directory})
-    packing = Packing(keep_owners=params["keep_owners"] is True)
+    if offset:
+        context.say(describe(offset))
+    packing = Packing(keep_owners=params["keep_owners"] is True, offset=offset)
     chunks = packing.chunks(place.path, name)
     with contextlib.closing(stream), contextlib.closing(chunks), CopyBar(quiet=quiet) as bar:
         if bar.is_live:
             bar.total = measure(place.path)
+            bar.add(offset)
         upload(stream, chunks, on_sent=bar.add)
     say_left_out(packing.left_out, context.say)
     return 0
@@ -54,6 +66,7 @@ class _Source:
         self.is_content = base == "."
         status = _stat(typed, follow=follow or base in ("", ".", ".."))
         self.is_directory = stat.S_ISDIR(status.st_mode)
+        self.is_file = stat.S_ISREG(status.st_mode)
         # The final slash: what is a directory now is not followed if it becomes a link.
         self.path = os.fsencode(os.path.realpath(typed) if follow else typed)
         self.name = os.fsencode(os.path.basename(os.path.abspath(typed)))

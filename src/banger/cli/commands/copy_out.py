@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 
 from banger.cli.app.context import Context
+from banger.cli.commands.resume import describe, find_offset_out
 from banger.cli.terminal.copying import CopyBar, say_left_out
 from banger.cli.terminal.output import printable
 from banger.client.relay import Relay
@@ -21,6 +22,7 @@ from banger.errors import InvalidRequest, OperationFailed
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from banger.tar.extract import Renamed
+    from banger.tar.leftout import LeftOut
 
 Params = dict[str, object]
 _TOP = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -35,25 +37,68 @@ def copy_archive_out(params: Params, context: Context) -> int:
     return 0
 
 
-def copy_out(params: Params, target: str, context: Context, *, quiet: bool) -> int:
+def copy_out(params: Params, target: str, context: Context, *, quiet: bool, resume: bool) -> int:
     """Copy a file or tree of a VM to a local path."""
     from banger.tar.extract import extract
 
-    with context.client() as client:
-        stream = client.stream("vm.copy_out", params)
+    stream = _start(params, context)
     with contextlib.closing(stream), CopyBar(quiet=quiet) as bar:
         source = _Source(stream)
         if source.kind == "file":
             bar.total = source.size
         directory, name = _plan(source, target)
         with _opened(directory) as top:
-            renamed = source.renamed_to(name)
-            done = extract(_content(stream), top, renamed=renamed, on_bytes=bar.add)
-    say_left_out(done.left_out, context.say)
+            if resume:
+                left_out = _go_on(source, params, context, bar, place=(top, name))
+            else:
+                renamed = source.renamed_to(name)
+                done = extract(_content(stream), top, renamed=renamed, on_bytes=bar.add)
+                left_out = done.left_out
+    say_left_out(left_out, context.say)
     if source.kind == "link" and not quiet:
         leads_to = printable(source.leads_to)
         context.say(f"copied a symbolic link to {leads_to}; -L copies its target")
     return 0
+
+
+def _start(params: Params, context: Context) -> ClientStream:
+    with context.client() as client:
+        return client.stream("vm.copy_out", params)
+
+
+def _go_on(
+    source: _Source,
+    params: Params,
+    context: Context,
+    bar: CopyBar,
+    *,
+    place: tuple[int, str | None],
+) -> LeftOut:
+    """Copy what is missing of a file after the part that an earlier copy has kept."""
+    from banger.tar.extract import extract
+
+    top, name = place
+    if source.kind != "file" or name is None:
+        raise InvalidRequest(f"{source.path} in the VM is no file: --resume is for one file.")
+    with context.client() as client:
+        offset = find_offset_out(
+            client,
+            params["ref"],
+            source.file_path,
+            size=source.size,
+            top=top,
+            name=os.fsencode(name),
+        )
+    if offset:
+        context.say(describe(offset))
+        bar.add(offset)
+    rest = _start(params | {"offset": offset}, context)
+    with contextlib.closing(rest):
+        if _Source(rest).state != source.state:
+            raise OperationFailed(f"{source.path} in the VM changes while it is copied.")
+        renamed = source.renamed_to(name)
+        done = extract(_content(rest), top, renamed=renamed, on_bytes=bar.add, part_offset=offset)
+    return done.left_out
 
 
 class _Source:
@@ -66,6 +111,9 @@ class _Source:
         self.path = str(started["path"])
         self.kind = file["kind"]
         self.size = int(file["size"])
+        self.file_path = str(file["path"])
+        self.state = (self.size, file["modified_at"], self.file_path)
+        """Differs when the file does."""
         self.is_directory = self.kind == "directory"
         self.base = os.path.basename(self.path)
         self.leads_to = str(file["target"])

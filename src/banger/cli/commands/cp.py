@@ -59,6 +59,12 @@ def _configure(parser: Parser) -> None:
         help="keep numeric owners when copying into a VM",
     )
     add("-L", "--follow-link", action="store_true", help="follow SRC if it is a symbolic link")
+    add(
+        "--resume",
+        action="store_true",
+        help="of one file: keep the part that has been copied when the copy breaks off, and go on "
+        "after it the next time",
+    )
     add("-q", "--quiet", action="store_true", help="no progress")
     parser.text = _TEXT
 
@@ -86,7 +92,8 @@ def _cp(arguments: Namespace, context: Context) -> int:
 def _from_vm(source: VmPath, target: str, arguments: Namespace, context: Context) -> int:
     params = {"ref": source.vm, "path": source.path, "follow": arguments.follow_link}
     if target != STREAM:
-        return copy_out(params, target, context, quiet=arguments.quiet)
+        return copy_out(params, target, context, quiet=arguments.quiet, resume=arguments.resume)
+    _require_no_resume(arguments)
     if os.isatty(1):
         raise UsageError(
             "An archive cannot be written to a terminal.",
@@ -95,11 +102,24 @@ def _from_vm(source: VmPath, target: str, arguments: Namespace, context: Context
     return copy_archive_out(params, context)
 
 
+def _require_no_resume(arguments: Namespace) -> None:
+    if arguments.resume:
+        raise UsageError("--resume does not apply to an archive.")
+
+
 def _into_vm(source: str, target: VmPath, arguments: Namespace, context: Context) -> int:
     params = {"ref": target.vm, "path": target.path, "keep_owners": arguments.archive}
     if source != STREAM:
         follow = arguments.follow_link
-        return copy_in(source, params, context, follow=follow, quiet=arguments.quiet)
+        return copy_in(
+            source,
+            params,
+            context,
+            follow=follow,
+            quiet=arguments.quiet,
+            resume=arguments.resume,
+        )
+    _require_no_resume(arguments)
     if arguments.follow_link:
         raise UsageError("--follow-link does not apply to an archive from stdin.")
     if os.isatty(0):

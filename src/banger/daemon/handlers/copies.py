@@ -1,4 +1,4 @@
-"""`vm.stat_file`, `vm.copy_in`, `vm.copy_out`."""
+"""`vm.stat_file`, `vm.checksum_file`, `vm.copy_in`, `vm.copy_out`."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from banger import engine as verbs
-from banger.api.requests import VmCopyIn, VmCopyOut, VmStatFile
-from banger.api.results import GuestFile, StartedStream
+from banger.api.requests import VmChecksumFile, VmCopyIn, VmCopyOut, VmStatFile
+from banger.api.results import FileChecksum, GuestFile, StartedStream
 from banger.api.stream import CONTROL, STDOUT, parse_control
 from banger.daemon.calls import Call, Exit, Handlers, Stream
 from banger.engine import Engine
@@ -23,6 +23,9 @@ def copy_handlers(engine: Engine) -> Handlers:
 
     async def stat_file(_: Call, params: VmStatFile) -> GuestFile:
         return await verbs.stat_file(engine, params)
+
+    async def checksum_file(_: Call, params: VmChecksumFile) -> FileChecksum:
+        return await verbs.checksum_file(engine, params)
 
     async def copy_out(call: Call, params: VmCopyOut) -> Exit:
         async with verbs.open_copy_out(engine, params) as copy:
@@ -43,7 +46,12 @@ def copy_handlers(engine: Engine) -> Handlers:
             await verbs.copy_in(target, chunks)
         return DONE
 
-    return {"vm.stat_file": stat_file, "vm.copy_out": copy_out, "vm.copy_in": copy_in}
+    return {
+        "vm.stat_file": stat_file,
+        "vm.checksum_file": checksum_file,
+        "vm.copy_out": copy_out,
+        "vm.copy_in": copy_in,
+    }
 
 
 async def _sent(stream: Stream) -> AsyncGenerator[bytes, None]:

@@ -16,8 +16,8 @@ from dataclasses import dataclass
 from typing import Literal
 
 from banger import guest
-from banger.api.requests import VmCopyIn, VmCopyOut, VmStatFile
-from banger.api.results import GuestFile, StartedCopy
+from banger.api.requests import VmChecksumFile, VmCopyIn, VmCopyOut, VmStatFile
+from banger.api.results import FileChecksum, GuestFile, StartedCopy
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_connection, get_vm
 from banger.engine.verbs.guestpaths import GuestPath, parse_guest_path
@@ -51,6 +51,8 @@ class CopyTarget:
     path: bytes
     owner: tuple[int, int] | None
     """None: the owners that the archive names."""
+    part_offset: int | None
+    """Where the archive's one file goes on; None: nothing is kept of what breaks off."""
 
 
 async def stat_file(engine: Engine, params: VmStatFile) -> GuestFile:
@@ -64,6 +66,25 @@ async def stat_file(engine: Engine, params: VmStatFile) -> GuestFile:
     return await place.stat(follow=params.follow)
 
 
+async def checksum_file(engine: Engine, params: VmChecksumFile) -> FileChecksum:
+    """Return a digest of how a file in a running VM begins.
+
+    Raises:
+        GuestPathNotFound: there is no such file.
+        GuestRefused: it is shorter, or no regular file.
+        WrongState: the VM does not run.
+    """
+    _require_size(params.size)
+    place = await _open_place(engine, params.ref, params.path)
+    digest = await guest.checksum(place.connection, place.path.name, params.size)
+    return FileChecksum(digest=digest.hex())
+
+
+def _require_size(size: int) -> None:
+    if not 0 <= size < 2**63:
+        raise InvalidRequest(f"{size} is not a size.")
+
+
 @contextlib.asynccontextmanager
 async def open_copy_out(engine: Engine, params: VmCopyOut) -> AsyncIterator[CopyOut]:
     """Have the guest pack a file or a tree during a block.
@@ -73,6 +94,7 @@ async def open_copy_out(engine: Engine, params: VmCopyOut) -> AsyncIterator[Copy
         InvalidRequest: the path is the root, or neither a file, a directory nor a link.
         WrongState: the VM does not run.
     """
+    _require_size(params.offset)
     place = await _open_place(engine, params.ref, params.path)
     file = await place.stat(follow=params.follow or place.path.is_directory)
     _require_copyable(file, place)
@@ -81,7 +103,9 @@ async def open_copy_out(engine: Engine, params: VmCopyOut) -> AsyncIterator[Copy
     if not place.path.is_content:
         above, name = posixpath.split(path)
         path, names = above, (name,)
-    async with guest.tar_out(place.connection, path, names, deadline_s=None) as chunks:
+    async with guest.tar_out(
+        place.connection, path, names, deadline_s=None, offset=params.offset
+    ) as chunks:
         yield CopyOut(
             StartedCopy(path=_decode(place.path.name), file=file, name=_decode(b"".join(names))),
             chunks,
@@ -95,11 +119,13 @@ async def find_copy_target(engine: Engine, params: VmCopyIn) -> CopyTarget:
         GuestPathNotFound: there is no such directory.
         WrongState: the VM does not run.
     """
+    _require_size(params.part_offset or 0)
     place = await _open_place(engine, params.ref, params.path)
     file = await place.stat(follow=True)
     if file.kind != "directory":
         raise InvalidRequest(f"{file.path} in {place.vm} is not a directory.")
-    return CopyTarget(place.connection, place.path.name, None if params.keep_owners else ROOT_OWNER)
+    owner = None if params.keep_owners else ROOT_OWNER
+    return CopyTarget(place.connection, place.path.name, owner, params.part_offset)
 
 
 async def copy_in(target: CopyTarget, chunks: AsyncIterator[bytes]) -> None:
@@ -108,7 +134,14 @@ async def copy_in(target: CopyTarget, chunks: AsyncIterator[bytes]) -> None:
     Raises:
         GuestRefused: the archive is malformed, or the guest cannot write a file, as on a full disk.
     """
-    await guest.tar_in(target.connection, target.path, chunks, owner=target.owner, deadline_s=None)
+    await guest.tar_in(
+        target.connection,
+        target.path,
+        chunks,
+        owner=target.owner,
+        part_offset=target.part_offset,
+        deadline_s=None,
+    )
 
 
 @dataclass(frozen=True)

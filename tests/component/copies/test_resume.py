@@ -1,0 +1,98 @@
+"""`banger cp --resume`: one file, broken off at several places, ends up as it is."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import signal
+from pathlib import Path
+
+import pytest
+
+from tests.component.copies.conftest import Copies
+from tests.component.daemon.running import popen, wait_until
+
+MIB = 2**20
+SIZE = 1024 * MIB
+PART = ".big.banger-part"
+
+
+def make_big(path: Path) -> str:
+    """A gibibyte of which no mebibyte is like another; most of it is holes. Its digest."""
+    with open(path, "wb") as file:
+        file.truncate(SIZE)
+        for number in range(SIZE // MIB):
+            os.pwrite(file.fileno(), b"%08d" % number, number * MIB)
+    os.utime(path, ns=(0, 1_234_567_890_123_456_789))
+    path.chmod(0o640)
+    return digest(path)
+
+
+def digest(path: Path) -> str:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "blake2b").hexdigest()
+
+
+def break_off(copies: Copies, source: str, target: str, part: Path, *, at: int) -> None:
+    """Kill the client when so many bytes have arrived."""
+    with popen(copies.environ, "cp", "--resume", source, target, cwd=copies.here) as process:
+        wait_until(lambda: part.exists() and part.stat().st_size >= at, "the part")
+        process.send_signal(signal.SIGINT if at % 2 else signal.SIGKILL)
+        assert process.wait(60) != 0
+
+
+@pytest.mark.parametrize("way", ["in", "out"])
+def test_a_big_file_that_breaks_off_goes_on(copies: Copies, way: str) -> None:
+    """A9: three times, by an interrupt and by a kill; what was there stays until the whole is."""
+    begin, end = (copies.here, copies.there) if way == "in" else (copies.there, copies.here)
+    source, target = ("big", "box:big") if way == "in" else ("box:big", "big")
+    whole = make_big(begin / "big")
+    (end / "big").write_text("old")
+    for at in (1, 150 * MIB, 300 * MIB + 1):
+        before = (end / PART).stat().st_size if at > 1 else 0
+        break_off(copies, source, target, end / PART, at=at)
+        assert (end / PART).stat().st_size >= max(at, before)
+        assert (end / "big").read_text() == "old"
+    wait_until(lambda: part_is_still(end / PART), "the guest's last bytes")
+    done = copies.cp("--resume", source, target)
+    offsets = re.findall(r"goes on after (\d+) bytes", done.stderr.decode())
+    assert len(offsets) == 1 and int(offsets[0]) >= 300 * MIB
+    assert digest(end / "big") == whole
+    assert os.listdir(end) == ["big"]
+    found, wanted = (end / "big").stat(), (begin / "big").stat()
+    assert (found.st_mode, found.st_mtime_ns) == (wanted.st_mode, wanted.st_mtime_ns)
+
+
+def part_is_still(part: Path) -> bool:
+    before = part.stat().st_size
+    return os.path.exists(part) and part.stat().st_size == before
+
+
+@pytest.mark.parametrize("way", ["in", "out"])
+def test_a_part_of_another_file_is_not_used(copies: Copies, way: str) -> None:
+    """One that differs, one that is longer, and a link that stands in its place."""
+    begin, end = (copies.here, copies.there) if way == "in" else (copies.there, copies.here)
+    source, target = ("big", "box:big") if way == "in" else ("box:big", "big")
+    content = os.urandom(300_000)
+    (begin / "big").write_bytes(content)
+    for part in (os.urandom(1000), content[:-1] + b"?", content + b"more", b""):
+        (end / PART).write_bytes(part)
+        done = copies.cp("--resume", source, target)
+        assert b"goes on" not in done.stderr
+        assert (end / "big").read_bytes() == content
+    (end / PART).write_bytes(content)
+    assert b"goes on after 300000 bytes" in copies.cp("--resume", source, target).stderr
+    assert (end / "big").read_bytes() == content
+    (end / PART).symlink_to(begin / "big")
+    copies.refused("--resume", source, target, status=1)
+    assert (begin / "big").read_bytes() == content
+
+
+def test_only_one_file_is_resumed(copies: Copies) -> None:
+    for side in (copies.here, copies.there):
+        (side / "tree").mkdir()
+    assert "is for one file" in copies.refused("--resume", "tree", "box:new", status=2)
+    assert "is for one file" in copies.refused("--resume", "box:tree", "new", status=2)
+    assert "archive" in copies.refused("--resume", "-", "box:.", status=2)
+    assert "archive" in copies.refused("--resume", "box:tree", "-", status=2)
