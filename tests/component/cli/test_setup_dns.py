@@ -24,6 +24,7 @@ rm -f /etc/resolv.conf /etc/nsswitch.conf
 echo "hosts: files dns" > /etc/nsswitch.conf
 echo "nameserver 127.0.0.1" > /etc/resolv.conf
 mkdir -p /etc/dnsmasq.d
+mount -t tmpfs banger-test /etc/dnsmasq.d
 systemctl restart dnsmasq
 echo ready
 cat
