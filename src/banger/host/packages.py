@@ -118,8 +118,6 @@ TESTS: tuple[Tool, ...] = (
     ),
     Tool("curl", "tries links and ports in tests", ("curl",) * 5, required=False),
     Tool("tmux", "is the terminal of the progress tests", ("tmux",) * 5, required=False),
-    Tool("curl", "is what links and ports are tried with", ("curl",) * 5, required=False),
-    Tool("tmux", "is the terminal in which progress is tested", ("tmux",) * 5, required=False),
     Tool("rsync", "copies by ssh", ("rsync",) * 5, required=False),
     Tool("zsh", "is a shell whose completion is tested", ("zsh",) * 5, required=False),
     Tool("fish", "is a shell whose completion is tested", ("fish",) * 5, required=False),
