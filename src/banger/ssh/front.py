@@ -25,6 +25,7 @@ IDLE_S = 600.0
 LOOK_EVERY_S = 30.0
 GREETING_S = 10.0
 """For a client's greeting, which it sends as soon as it is connected."""
+RETRY_S = 0.5
 FAREWELL_S = 2.0
 """For clients to be told of the end."""
 STOPPED = "banger's daemon has ended, and this session with it"
@@ -61,18 +62,19 @@ class Front:
         """Yield connections until the front is to end."""
         loop = asyncio.get_running_loop()
         used_at = loop.time()
-        while self._tasks or loop.time() - used_at < IDLE_S:
-            accepting = asyncio.create_task(loop.sock_accept(listener))
-            await asyncio.wait(
-                {accepting, ender}, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
-            )
-            if accepting.done():
-                yield accepting.result()[0]
+        accepting = asyncio.create_task(_accept(listener))
+        try:
+            while not ender.done() and (self._tasks or loop.time() - used_at < IDLE_S):
+                await asyncio.wait(
+                    {accepting, ender}, timeout=LOOK_EVERY_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if accepting.done():
+                    yield accepting.result()
+                    accepting = asyncio.create_task(_accept(listener))
+                if self._tasks:
+                    used_at = loop.time()
+        finally:
             accepting.cancel()
-            if ender.done():
-                return
-            if self._tasks:
-                used_at = loop.time()
 
     async def _serve(self, sock: socket.socket) -> None:
         """Serve one connection to its end."""
@@ -119,6 +121,18 @@ class Front:
         for task in late:
             task.cancel()
         await asyncio.gather(*late, return_exceptions=True)
+
+
+async def _accept(listener: socket.socket) -> socket.socket:
+    """Return the next connection; wait while the host has no descriptor for it."""
+    while True:
+        try:
+            sock, _ = await asyncio.get_running_loop().sock_accept(listener)
+        except OSError as error:
+            log.warning("no connection can be accepted: %s", error)
+            await asyncio.sleep(RETRY_S)
+        else:
+            return sock
 
 
 async def _read_line(sock: socket.socket) -> bytes:
