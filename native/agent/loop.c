@@ -17,6 +17,7 @@
 enum {
     LISTENERS_MS = 1000, /* interval for reading the listening sockets */
     GONE_MS = 1000,      /* interval for checking a port without a host, besides its wake-ups */
+    SERVED_MAX = 64,     /* ends of streams that are served before the host is heard again */
 };
 
 static int open_signals(void)
@@ -59,15 +60,14 @@ static struct pollfd carrier_poll(struct agent *agent)
     return (struct pollfd){carrier->fd, events, 0};
 }
 
-/* Serve the streams of a set while there is room in the carrier. */
+/* Serve the streams of a set, each in turn, while there is room in the carrier. */
 static void serve_ready(struct agent *agent, int set, bool (*has_room)(const struct agent *agent))
 {
-    struct readiness ready[READY_MAX];
-    int count = watch_ready(set, ready);
-    for (int i = 0; i < count && has_room(agent); i++) {
-        struct stream *stream = stream_find(agent, ready[i].stream);
-        if (stream) /* else it ended within this turn */
-            stream_serve(agent, stream, ready[i].end);
+    struct readiness ready;
+    for (int i = 0; i < SERVED_MAX && has_room(agent) && watch_next(set, &ready); i++) {
+        struct stream *stream = stream_find(agent, ready.stream);
+        if (stream)
+            stream_serve(agent, stream, ready.end);
     }
 }
 

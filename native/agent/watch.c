@@ -87,14 +87,17 @@ void close_source(struct agent *agent, struct stream *stream, int index)
         close(fd);
 }
 
-int watch_ready(int set, struct readiness *ready)
+/* One at a time: the kernel puts what it returns at the end of its line, also what there is no room
+ * to serve after all. */
+bool watch_next(int set, struct readiness *ready)
 {
-    struct epoll_event events[READY_MAX];
-    int count = epoll_wait(set, events, READY_MAX, 0);
+    struct epoll_event event;
+    int count = epoll_wait(set, &event, 1, 0);
     if (count < 0 && errno != EINTR)
         say("epoll_wait: %s", strerror(errno));
-    for (int i = 0; i < count; i++)
-        ready[i] = (struct readiness){(uint32_t)(events[i].data.u64 / ENDS),
-                                      (enum end)(events[i].data.u64 % ENDS)};
-    return count;
+    if (count <= 0)
+        return false;
+    ready->stream = (uint32_t)(event.data.u64 / ENDS);
+    ready->end = (enum end)(event.data.u64 % ENDS);
+    return true;
 }

@@ -16,8 +16,6 @@ struct readiness {
     enum end end;
 };
 
-enum { READY_MAX = 64 };
-
 /* Register what the stream waits for, and nothing else. To be called after whatever may have
  * changed that: a frame, an event, the end of a process. Ends a stream that cannot be watched. */
 void watch_stream(struct agent *agent, struct stream *stream);
@@ -29,7 +27,7 @@ void close_source(struct agent *agent, struct stream *stream, int index);
 /* Take a source's descriptor away from the stream, open. */
 int detach_source(struct agent *agent, struct stream *stream, int index);
 
-/* Fill in what is ready now in the set; returns how many. */
-int watch_ready(int set, struct readiness *ready);
+/* Find the next end in the set that is ready now: each in turn. Returns false if there is none. */
+bool watch_next(int set, struct readiness *ready);
 
 #endif

@@ -26,18 +26,20 @@ while (accept(my $client, $server)) {{
 """Greets each client and keeps its connection."""
 
 
+WAITER = "trap 'kill $!; exit {status}' TERM; sleep 3600 & echo $$; wait"
+"""Says its number and ends with a status of its own when it is told to; costs no CPU meanwhile."""
+
+
 def test_a_hundred_commands_at_once(banger: Installation, tiny: str) -> None:
-    """H1, H7: all run together: each waits for a word, which comes when the last has begun."""
-    script = "echo here; until [ -e /tmp/go ]; do sleep 1; done; exit "
+    """H1, H7: each begins while all that began before it still run."""
     commands = [
-        banger.start("vm", "exec", tiny, "--", "sh", "-c", script + str(number))
+        banger.start("vm", "exec", tiny, "--", "sh", "-c", WAITER.format(status=number))
         for number in range(COMMANDS)
     ]
-    for command in commands:
-        assert read_line(command) == b"here\n"
-    banger.exec(tiny, "touch", "/tmp/go", status=0)
+    pids = [read_line(command).decode().strip() for command in commands]
+    assert all(pids), [finish(c).err for c, pid in zip(commands, pids, strict=True) if not pid]
+    banger.exec(tiny, "sh", "-c", f"kill -TERM {' '.join(pids)}", status=0)
     assert [finish(command).status for command in commands] == list(range(COMMANDS))
-    banger.exec(tiny, "rm", "/tmp/go", status=0)
 
 
 def test_commands_run_while_hundreds_of_connections_are_open(

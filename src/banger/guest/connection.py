@@ -53,6 +53,8 @@ class GuestConnection:
         self._next_number = 1
         self.used_at = 0.0
         """Time, by the loop's clock, when a request that is work last began or ended."""
+        self.starts_under_way = 0
+        """Programs that were asked for and do not run yet."""
 
     @property
     def hello(self) -> Hello:

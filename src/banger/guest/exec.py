@@ -35,6 +35,10 @@ STDOUT = 1
 STDERR = 2
 TTY_FLAG, STDIN_FLAG, DETACH_FLAG, SUPERVISE_FLAG = 1, 2, 4, 8
 
+START_EACH_S = 0.5
+"""Added to the deadline of a start for each other that is under way: the agent makes one at a time,
+and a hundred at once take an emulated guest on a busy host half a minute."""
+
 KILL_GRACE_S = 5.0
 """Seconds for the agent to confirm that a process group was killed."""
 
@@ -172,14 +176,27 @@ async def start_exec(
     fields = encode_fields(_exec_fields(spec))
     request = Request(Kind.EXEC, what, fields, EXEC_REFUSALS)
     ticket = await connection.admit(lane, on_wait=on_wait)
-    async with deadline(f"starting {_shown(spec.argv)} in the guest", deadline_s):
-        stream = await connection.open_stream(request, ticket)
-        event = await stream.first_event()
+    with _counted_start(connection) as others:
+        patience_s = deadline_s + others * START_EACH_S
+        async with deadline(f"starting {_shown(spec.argv)} in the guest", patience_s):
+            stream = await connection.open_stream(request, ticket)
+            event = await stream.first_event()
     try:
         return GuestProcess(stream, event.u64(Tag.PID, most=2**31 - 1))
     except GuestProtocolError:
         stream.give_up()
         raise
+
+
+@contextlib.contextmanager
+def _counted_start(connection: GuestConnection) -> Iterator[int]:
+    """Count a start while it is under way; give the number of the others."""
+    others = connection.starts_under_way
+    connection.starts_under_way += 1
+    try:
+        yield others
+    finally:
+        connection.starts_under_way -= 1
 
 
 async def run(

@@ -43,6 +43,16 @@ def test_words_arrive_as_they_were_given(vm: Environ) -> None:
     assert done.stdout == b"".join(word + b"\n" for word in words)
 
 
+@pytest.mark.parametrize("options", [(), ("-d",)])
+def test_a_command_that_has_to_wait_says_so(vm: Environ, options: tuple[str, ...]) -> None:
+    """H9: on stderr, as plain text, apart from what the command writes."""
+    words = ("-e", "WAITS=Waiting for one of 720 commands.\x1b[2J", "box", "--", "echo", "done")
+    done = banger(vm, "vm", "exec", *options, *words)
+    assert done.returncode == 0
+    assert done.stderr == b"Waiting for one of 720 commands.\\x1b[2J\n"
+    assert done.stdout == b"done\n" or (options and done.stdout.strip().isdigit())
+
+
 def test_our_own_failures_have_statuses_of_their_own(vm: Environ, short_dir: Path) -> None:
     """H1: 127 not found, 126 not executable, 125 everything else, each with a sentence."""
     (short_dir / "file").write_text("")

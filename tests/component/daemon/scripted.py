@@ -386,6 +386,8 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
 
     async def run(call: Call, params: VmExec) -> Exit:
         find(params.ref)
+        if "WAITS" in params.env:
+            call.operation.note("notice", params.env["WAITS"])
         session = await start_session(params)
         stream = await call.start_stream(StartedExec(pid=session.pid))
         if params.detach:

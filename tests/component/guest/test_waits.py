@@ -19,6 +19,7 @@ from banger.errors import (
 from banger.guest import (
     ExecSpec,
     GuestConnection,
+    GuestProcess,
     connect_tcp,
     ping,
     run,
@@ -442,6 +443,30 @@ def test_no_number_of_connections_starves_a_command_and_no_number_of_commands_th
         await connection.close()
         await asyncio.wait({waiting, *connects})
         assert isinstance(waiting.exception(), GuestGone)
+
+    play(script, body)
+
+
+def test_each_start_under_way_gives_the_next_one_more_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """H9: the agent starts one program after the other, so the last of a hundred waits longest."""
+    monkeypatch.setattr(guest_exec, "START_EACH_S", 60)
+
+    async def script(agent: Agent) -> None:
+        await agent.greet()
+        streams = [(await agent.hear(FrameType.OPEN)).stream for _ in range(3)]
+        assert (await agent.hear(FrameType.CLOSE)).stream == streams[0]
+        for stream in streams[1:]:
+            agent.say(started(stream))
+        agent.say(refusal(streams[0], b"closed"))
+
+    async def body(connection: GuestConnection) -> None:
+        starts = [start_exec(connection, ExecSpec((b"x",)), deadline_s=0.2) for _ in range(3)]
+        first, *others = await asyncio.gather(*starts, return_exceptions=True)
+        assert isinstance(first, DeadlineExceeded)
+        assert [type(each) for each in others] == [GuestProcess] * 2
+        assert connection.starts_under_way == 0
 
     play(script, body)
 
