@@ -140,6 +140,9 @@ def test_a_vm_that_does_not_run_is_named(own: Installation, short_dir: Path) -> 
     assert b"banger: The VM one is stopped, not running." in stopped
     assert b"hint: banger vm start one" in stopped
     assert b"There is no VM other." in ssh.run("ssh", "other.vm", "true", status=255).stderr
+    for name in ("other", "one"):  # by our own command without ssh's words
+        refused = own.run("vm", "ssh", name, "--", "true", status=125).err
+        assert refused.count("hint: ") == 1 and "proxy" not in refused
 
 
 def fronts(banger: Installation) -> list[int]:

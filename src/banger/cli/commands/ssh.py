@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from argparse import Namespace
 
-from banger.api.ssh import SUFFIX, format_greeting, parse_host
+from banger.api.ssh import SUFFIX, parse_host
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.options.ssh import join_command, plan_options, render_arguments, split_words
@@ -14,7 +14,8 @@ _TEXT = """\
 OPTIONS are ssh's own, such as -L 8080:localhost:80, -A or -N. Without a command
 there is a login shell. One word is a line for the guest's shell; of several,
 each stays one word. The user is root; -l USER logs in as another. No ssh server
-is needed in the VM. The exit status is ssh's: the command's own, or 255.
+is needed in the VM. The exit status is ssh's, the command's own or 255; it is
+125 if there is no such VM, or it does not run.
 
 With `banger ssh-config --install`, ssh, scp, rsync, git and editors reach VMs
 as NAME.vm by themselves."""
@@ -26,15 +27,17 @@ def _configure(parser: Parser) -> None:
 
 
 def _ssh(arguments: Namespace, context: Context) -> int:
+    from banger.client.sshproxy import reach_front
     from banger.host.programs import replace_process
 
     ref = parse_host(arguments.ref)
-    format_greeting(ref)
     options, command = split_words(arguments.command or [])
     layout = context.layout
     ours = plan_options(python=sys.executable, known_hosts=layout.ssh_known_hosts_name)
     # Of an option that is given twice, ssh takes the first.
     argv = ["ssh", *options, *render_arguments(ours), "--", ref + SUFFIX, *join_command(command)]
+    # ssh would add that it got no connection to why there is none.
+    reach_front(layout, ref).close()
     context.flush()
     replace_process(argv)
 
