@@ -145,9 +145,9 @@ async def _read_line(sock: socket.socket) -> bytes:
     line = b""
     while not line.endswith(b"\n"):
         data = await loop.sock_recv(sock, GREETING_MAX)
+        line += data
         if not data or len(line) > GREETING_MAX:
             raise InvalidRequest("The ssh front was not greeted as it has to be.")
-        line += data
     return line
 
 
