@@ -24,6 +24,9 @@ from banger.layout import Layout, layout_from_environment
 FAILED = 255
 ANSWER_S = 60.0
 """For the answer: a busy host takes seconds to start the front."""
+TRIES = 3
+"""Greetings. A front that ends in the middle of one is followed by another; one whose daemon has
+died still listens for a moment, and what connects then is the second to be cut off."""
 STDIN, STDOUT = 0, 1
 PIECE_BYTES = 65536
 
@@ -54,24 +57,36 @@ def reach_front(layout: Layout, ref: str) -> socket.socket:
         BangerError: there is no such VM, or it does not run, or the daemon cannot be started.
     """
     greeting = format_greeting(ref)
-    sock = _try_connect(layout.ssh_socket_name) or _start_and_connect(layout, ref)
+    for _ in range(TRIES):
+        sock = _try_connect(layout.ssh_socket_name) or _start_and_connect(layout, ref)
+        try:
+            _greet(sock, greeting, layout)
+        except ConnectionError:
+            sock.close()
+        except BaseException:
+            sock.close()
+            raise
+        else:
+            return sock
+    raise _gone(layout)
+
+
+def _greet(sock: socket.socket, greeting: bytes, layout: Layout) -> None:
+    """Say which VM is meant, and wait until it is served.
+
+    Raises:
+        ConnectionError: the front has ended.
+        BangerError: it refuses, or does not answer.
+    """
     try:
         sock.settimeout(ANSWER_S)
         sock.sendall(greeting)
         require_ok(_read_answer(sock))
         sock.settimeout(None)
-    except OSError as error:
-        sock.close()
-        if isinstance(error, TimeoutError):
-            raise DeadlineExceeded(
-                f"The ssh front did not answer within {ANSWER_S:g} s; its log is "
-                f"{layout.ssh_output}."
-            ) from error
-        raise _gone(layout) from error
-    except BangerError:
-        sock.close()
-        raise
-    return sock
+    except TimeoutError as error:
+        raise DeadlineExceeded(
+            f"The ssh front did not answer within {ANSWER_S:g} s; its log is {layout.ssh_output}."
+        ) from error
 
 
 def _start_and_connect(layout: Layout, ref: str) -> socket.socket:

@@ -1,0 +1,133 @@
+"""The program that ssh's `ProxyCommand` runs, against a front that answers as a test has it."""
+
+from __future__ import annotations
+
+import contextlib
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+
+import pytest
+
+from banger.api.ssh import OK, format_refusal
+from banger.client.sshproxy import TRIES
+from banger.errors import WrongState
+from tests.component.daemon.running import layout_of, with_sources
+
+DEADLINE_S = 110
+PROXY = (sys.executable, "-P", "-m", "banger.client.sshproxy")
+GREETING = b"banger-ssh 1 box\n"
+
+
+class Front:
+    """Answers each greeting with the next of `answers`, and ends what has none; then it is gone."""
+
+    def __init__(self, server: socket.socket, answers: list[bytes]) -> None:
+        self.greetings: list[bytes] = []
+        self._server = server
+        self._answers = answers
+
+    def serve(self) -> None:
+        for answer in self._answers:
+            with self._server.accept()[0] as client:
+                client.settimeout(DEADLINE_S)
+                self.greetings.append(client.recv(1000))
+                client.sendall(answer)
+                if answer.startswith(OK):
+                    client.sendall(b"from the guest: " + client.makefile("rb").read())
+
+
+@contextlib.contextmanager
+def front(environ: dict[str, str], *answers: bytes) -> Iterator[Front]:
+    """A front where the daemon of `environ` has it; all its answers are asked for."""
+    path = layout_of(environ).ssh_socket
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    with socket.socket(socket.AF_UNIX) as server:
+        server.bind(str(path))
+        server.listen()
+        server.settimeout(DEADLINE_S)
+        front = Front(server, list(answers))
+        thread = threading.Thread(target=front.serve)
+        thread.start()
+        yield front
+        thread.join(DEADLINE_S)
+        assert not thread.is_alive() and len(front.greetings) == len(answers)
+
+
+def proxy(environ: dict[str, str], host: str = "box.vm") -> subprocess.CompletedProcess[bytes]:
+    """Run it as a client that takes no descriptor."""
+    return subprocess.run(
+        [*PROXY, host],
+        env=with_sources(environ),
+        input=b"input",
+        capture_output=True,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+
+
+def test_it_hands_the_connection_over(private_environ: dict[str, str]) -> None:
+    """H7: to a client that gives it a socket, as OpenSSH does; it reads nothing of ssh's."""
+    ours, theirs = socket.socketpair()
+    with front(private_environ, OK + b"SSH-2.0-front\r\n") as served, ours:
+        ours.settimeout(DEADLINE_S)
+        with theirs:
+            process = subprocess.Popen(
+                [*PROXY, "box.vm"], env=with_sources(private_environ), stdin=theirs, stdout=theirs
+            )
+        with process:
+            said, [fd], _, _ = socket.recv_fds(ours, 1000, 1)
+        with socket.socket(fileno=fd) as connection:
+            connection.shutdown(socket.SHUT_WR)
+            with connection.makefile("rb") as file:
+                assert file.read() == b"SSH-2.0-front\r\nfrom the guest: "
+    assert (process.returncode, said, served.greetings) == (0, b"\0", [GREETING])
+
+
+def test_it_passes_bytes_to_clients_that_take_no_descriptor(
+    private_environ: dict[str, str],
+) -> None:
+    """H7: both ways, and each end."""
+    with front(private_environ, OK):
+        done = proxy(private_environ)
+    assert (done.returncode, done.stdout) == (0, b"from the guest: input")
+
+
+def test_a_front_that_ends_in_a_greeting_is_followed_by_another(
+    private_environ: dict[str, str],
+) -> None:
+    """H2: it was idle, or its daemon has ended; whoever greets it then does not see that."""
+    with front(private_environ, b"", OK[:1], OK) as served:
+        done = proxy(private_environ)
+    assert (done.returncode, done.stdout) == (0, b"from the guest: input")
+    assert served.greetings == [GREETING] * 3
+
+
+def test_fronts_that_all_end_are_an_error(private_environ: dict[str, str]) -> None:
+    """H6: and not tried for ever."""
+    with front(private_environ, *[b""] * TRIES):
+        done = proxy(private_environ)
+    assert (done.returncode, done.stdout) == (255, b"")
+    assert b"banger: The ssh front does not answer; its log is " in done.stderr
+
+
+def test_what_a_front_refuses_is_said_and_not_tried_again(
+    private_environ: dict[str, str],
+) -> None:
+    """H6: with the hint, on the terminal of whoever calls ssh."""
+    refusal = WrongState("The VM box is stopped, not running.", hint="banger vm start box")
+    with front(private_environ, format_refusal(refusal)):
+        done = proxy(private_environ)
+    assert (done.returncode, done.stdout) == (255, b"")
+    expected = b"banger: The VM box is stopped, not running.\n  hint: banger vm start box\n"
+    assert done.stderr == expected
+
+
+@pytest.mark.parametrize("host", ["a" * 65 + ".vm", "a\nb", "", ".vm", "a b"])
+def test_a_name_that_no_vm_has_is_not_sent(private_environ: dict[str, str], host: str) -> None:
+    """E2: the front is greeted with one line."""
+    with front(private_environ):
+        done = proxy(private_environ, host)
+    assert done.returncode == 255 and b"is no name of a VM." in done.stderr
