@@ -19,6 +19,7 @@ from tests.bench.names import measure_links
 from tests.bench.ports import measure_ports
 from tests.bench.pulls import measure_pulls
 from tests.bench.result import Result
+from tests.bench.ssh import measure_ssh
 from tests.bench.stage import BANGER, Stage
 from tests.bench.warm import measure_warm_run
 from tests.support.repositories import make_repository
@@ -150,6 +151,7 @@ SCENARIOS: dict[str, Callable[[Stage], Result]] = {
     "copies": measure_copies,
     "links": measure_links,
     "ports": measure_ports,
+    "ssh": measure_ssh,
     "workspace": measure_workspace,
     "journal": measure_journal,
     "recovery": measure_recovery,
