@@ -147,5 +147,5 @@ def _explain_path(path: str, error: OSError) -> BangerError:
     match error.errno:
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return PortNotPermitted(f"{fact}: {error.strerror}.", hint=hint)
-        case _:
-            return HostFailed(f"{fact}: {error.strerror}.", hint=hint)
+        case _:  # a path that is too long is an error of Python's own, without a number
+            return HostFailed(f"{fact}: {error.strerror or error}.", hint=hint)

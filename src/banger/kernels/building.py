@@ -190,9 +190,12 @@ async def _compile(tree: Path, out: Path, order: Order) -> None:
     def tell(steps: int) -> None:
         order.progress(COMPILING, min(steps, STEPS_ABOUT - 1), STEPS_ABOUT)
 
+    # A make that is killed leaves its job server's FIFO, and a compiler its files: here they go
+    # with the build.
+    env = {**BUILD_ENV, "TMPDIR": str(out)}
     try:
         async with asyncio.timeout(COMPILE_DEADLINE_S):
-            finished = await _follow(argv, BUILD_ENV, tell)
+            finished = await _follow(argv, env, tell)
     except TimeoutError as error:
         raise DeadlineExceeded(
             f"Compiling the kernel took longer than {COMPILE_DEADLINE_S:g} s."

@@ -66,9 +66,9 @@ def test_ports_are_a_table_or_a_document(vm: Environ) -> None:
         ["tcp", "[::1]:8000", "127.77.3.9:8000", "blocked"],
     ]
     assert [line.split() for line in done.stdout.decode().splitlines()] == [
-        ["VM", "PROTO", "GUEST", "HOST", "STATE"],
-        *(["box", *row] for row in rows),
-        *(["chest", *row] for row in rows),
+        ["VM", "PROTO", "GUEST", "HOST", "STATE", "LINK"],
+        *(["box", *row, "-"] for row in rows),
+        *(["chest", *row, "-"] for row in rows),
     ]
     assert done.stderr == b"python3 (pid 12) listens at 127.77.3.9:8000 on this host.\n"
     open_, blocked = json.loads(banger(vm, "vm", "ports", "box", "--json").stdout)
@@ -77,10 +77,14 @@ def test_ports_are_a_table_or_a_document(vm: Environ) -> None:
         "protocol": "tcp",
         "address": "0.0.0.0",
         "port": 80,
+        "path": None,
         "host_address": "127.77.3.9",
         "host_port": 10080,
+        "host_path": None,
+        "is_published": False,
         "state": "open",
         "notice": None,
+        "link": None,
     }
     assert (blocked["state"], blocked["host_port"]) == ("blocked", 8000)
     missing = banger(vm, "vm", "ports", "missing")

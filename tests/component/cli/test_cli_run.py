@@ -157,7 +157,9 @@ def test_lists(daemon: Environ) -> None:
     name = "a-name-that-is-much-longer-than-any-column-should-be"
     banger(daemon, "vm", "create", "--name", name, "--memory", "2G", "--disk", "10G")
     table = banger(daemon, "vm", "list").stdout.decode().splitlines()
-    assert table[0].split() == "ID NAME STATE IMAGE ADDRESS VCPU MEM DISK WORKSPACE AGE".split()
+    assert table[0].split() == (
+        "ID NAME STATE IMAGE ADDRESS VCPU MEM DISK WORKSPACE AGE LINK".split()
+    )
     assert table[1].split()[:8] == [
         *["000000000001", name, "running", "debian-bookworm", "127.77.3.9", "1", "2G", "10G"]
     ]

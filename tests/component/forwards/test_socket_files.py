@@ -158,11 +158,11 @@ def test_only_a_stale_socket_is_replaced(tmp_path: Path) -> None:
     assert not os.path.lexists(tmp_path / "elsewhere")
 
 
-def test_a_place_that_cannot_be_is_explained(tmp_path: Path) -> None:
+def test_a_place_that_cannot_be_is_explained(short_dir: Path) -> None:
     """H6."""
     with pytest.raises(HostFailed, match="No such file or directory") as caught:
-        open_listener(SocketPath(str(tmp_path / "missing" / "app.sock")))
-    assert caught.value.hint == f"ls -ld {tmp_path}/missing"
-    (tmp_path / "locked").mkdir(mode=0o500)
+        open_listener(SocketPath(str(short_dir / "missing" / "app.sock")))
+    assert caught.value.hint == f"ls -ld {short_dir}/missing"
+    (short_dir / "locked").mkdir(mode=0o500)
     with pytest.raises(PortNotPermitted, match="Permission denied"):
-        open_listener(SocketPath(str(tmp_path / "locked" / "app.sock")))
+        open_listener(SocketPath(str(short_dir / "locked" / "app.sock")))
