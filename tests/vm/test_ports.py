@@ -302,7 +302,8 @@ def test_datagrams_and_sockets_are_published_with_their_vm(
     ]
 
     own.kill_daemon()
-    assert shout(path) == b"ConnectionRefusedError"
+    # Its last thread closes the socket, a moment after the process looks dead.
+    wait_for(lambda: shout(path) == b"ConnectionRefusedError", "the end of the socket")
     assert str(path) in own.do("vm", "port", "list", "one").out.decode()  # starts another daemon
     wait_for(lambda: shout(path) == b"HALF-CLOSE", "the socket")
     wait_for(lambda: shout_by_datagram(port) == b"WHO IS IT", "an answer")
