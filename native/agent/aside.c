@@ -87,6 +87,8 @@ int aside_resume(int directory, const char *name, uint64_t offset)
 
 int aside_place(const char *name)
 {
+    if (!*aside.name)
+        return 0;
     int failed = renameat(aside.directory, aside.name, aside.directory, name);
     if (failed && errno == EISDIR && unlinkat(aside.directory, name, AT_REMOVEDIR) == 0)
         failed = renameat(aside.directory, aside.name, aside.directory, name);

@@ -17,7 +17,8 @@ int aside_open(int directory);
  * anew. It is never dropped. Returns as `aside_open`. */
 int aside_resume(int directory, const char *name, uint64_t offset);
 
-/* Give the file its name, in place of a file, a link or an empty directory. Returns -1 with errno. */
+/* Give the file, if there is one, its name, in place of a file, a link or an empty directory. Returns
+ * -1 with errno. */
 int aside_place(const char *name);
 
 /* Remove the file, if it has not been placed. Keeps errno. */

@@ -181,6 +181,18 @@ def test_unpack_empties_first(host: Host, tmp_path: Path) -> None:
     assert Path("/etc/passwd").exists()
 
 
+def test_unpack_into_what_was_emptied_writes_through_nothing(host: Host, tmp_path: Path) -> None:
+    """E3: there files get their names at once, also over what the archive itself has put there."""
+    outside, root = tmp_path / "outside", tmp_path / "root"
+    outside.write_bytes(b"as it was")
+    link = member("file", type=tarfile.SYMTYPE, linkname=str(outside))
+    raw = archive([link, member("file", b"first"), member("file", b"second")])
+    unpack(host, root, raw, flags=EMPTY_FIRST).result  # noqa: B018
+    assert (root / "file").read_bytes() == b"second" and not (root / "file").is_symlink()
+    assert outside.read_bytes() == b"as it was"
+    assert os.listdir(root) == ["file"]
+
+
 @pytest.mark.parametrize("name", ["../x", "a/../../x", "a/..", "..", "/../x", "a//../../x"])
 def test_unpack_refuses_dots(host: Host, tmp_path: Path, name: str) -> None:
     """E3, F1"""
