@@ -37,7 +37,8 @@ class GuestServer(asyncssh.SSHServer):
     def connection_made(self, conn: asyncssh.SSHServerConnection) -> None:
         """Keep the connection, and have agents be forwarded from the guest, not from this host."""
         self._connection = conn
-        conn.create_agent_listener = self._listen_for_agent  # type: ignore[method-assign]
+        listen = self._listen_for_agent
+        conn.create_agent_listener = listen  # type: ignore[method-assign]  # there is no hook
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Note it, for what is just being opened."""

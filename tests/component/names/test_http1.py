@@ -36,7 +36,7 @@ class Quiet(BaseHTTPRequestHandler):
     name = ""
     protocol_version = "HTTP/1.1"
 
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002
+    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - its parent's name
         pass
 
     def answer(self, body: bytes, status: int = 200, **fields: str) -> None:

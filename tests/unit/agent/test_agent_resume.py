@@ -62,7 +62,7 @@ def test_a_part_is_kept_and_gone_on_with(host: Host, tmp_path: Path, how: str, s
         assert host.wait(stream).code == ("closed" if how == "close" else "bad-archive")
     assert part.read_bytes() == NOISE[: size - 512]
     assert (tmp_path / "big").read_bytes() == b"old"
-    put(host, tmp_path, NOISE, offset=size - 512, mode=0o640, mtime=99).result  # noqa: B018
+    put(host, tmp_path, NOISE, offset=size - 512, mode=0o640, mtime=99).result  # noqa: B018 - asserts that it is one
     found = (tmp_path / "big").stat()
     assert (found.st_mode & 0o777, found.st_mtime) == (0o640, 99)
     assert (tmp_path / "big").read_bytes() == NOISE
@@ -71,7 +71,7 @@ def test_a_part_is_kept_and_gone_on_with(host: Host, tmp_path: Path, how: str, s
 
 def test_what_is_behind_the_offset_is_cut_off(host: Host, tmp_path: Path) -> None:
     (tmp_path / PART).write_bytes(NOISE[:1000] + b"wrong" * 100_000)
-    put(host, tmp_path, NOISE, offset=1000).result  # noqa: B018
+    put(host, tmp_path, NOISE, offset=1000).result  # noqa: B018 - asserts that it is one
     assert (tmp_path / "big").read_bytes() == NOISE
 
 

@@ -138,7 +138,7 @@ def test_unpack_names_that_are_no_utf8(host: Host, tmp_path: Path) -> None:
     """F4"""
     name = os.fsdecode(b"caf\xe9\n\x1b[31m")
     raw = archive([member(name, b"x")], tarfile.GNU_FORMAT)
-    unpack(host, tmp_path, raw).result  # noqa: B018
+    unpack(host, tmp_path, raw).result  # noqa: B018 - asserts that it is one
     assert os.listdir(os.fsencode(tmp_path)) == [b"caf\xe9\n\x1b[31m"]
 
 
@@ -154,7 +154,7 @@ def test_unpack_replaces_and_does_not_write_through(host: Host, tmp_path: Path) 
     (root / "link-to-dir").symlink_to(tmp_path)
     members = [member(name, b"new") for name in ("soft", "hard", "dir-to-file")]
     raw = archive([*members, directory("file-to-dir"), directory("link-to-dir")])
-    unpack(host, root, raw).result  # noqa: B018
+    unpack(host, root, raw).result  # noqa: B018 - asserts that it is one
     assert outside.read_bytes() == b"untouched"
     for name in ("soft", "hard", "dir-to-file"):
         assert (root / name).read_bytes() == b"new"
@@ -167,7 +167,7 @@ def test_unpack_keeps_a_directory_that_is_not_empty(host: Host, tmp_path: Path) 
     (tmp_path / "d").mkdir()
     (tmp_path / "d" / "kept").write_bytes(b"")
     assert unpack(host, tmp_path, archive([member("d", b"file")])).code == "io"
-    unpack(host, tmp_path, archive([directory("d"), member("d/more")])).result  # noqa: B018
+    unpack(host, tmp_path, archive([directory("d"), member("d/more")])).result  # noqa: B018 - asserts that it is one
     assert sorted(os.listdir(tmp_path / "d")) == ["kept", "more"]
 
 
@@ -176,7 +176,7 @@ def test_unpack_empties_first(host: Host, tmp_path: Path) -> None:
     for i in range(300):
         (tmp_path / "old" / str(i)).write_bytes(b"")
     (tmp_path / "link").symlink_to("/etc")
-    unpack(host, tmp_path, archive([member("new")]), flags=EMPTY_FIRST).result  # noqa: B018
+    unpack(host, tmp_path, archive([member("new")]), flags=EMPTY_FIRST).result  # noqa: B018 - asserts that it is one
     assert os.listdir(tmp_path) == ["new"]
     assert Path("/etc/passwd").exists()
 
@@ -187,7 +187,7 @@ def test_unpack_into_what_was_emptied_writes_through_nothing(host: Host, tmp_pat
     outside.write_bytes(b"as it was")
     link = member("file", type=tarfile.SYMTYPE, linkname=str(outside))
     raw = archive([link, member("file", b"first"), member("file", b"second")])
-    unpack(host, root, raw, flags=EMPTY_FIRST).result  # noqa: B018
+    unpack(host, root, raw, flags=EMPTY_FIRST).result  # noqa: B018 - asserts that it is one
     assert (root / "file").read_bytes() == b"second" and not (root / "file").is_symlink()
     assert outside.read_bytes() == b"as it was"
     assert os.listdir(root) == ["file"]
@@ -203,7 +203,7 @@ def test_unpack_refuses_dots(host: Host, tmp_path: Path, name: str) -> None:
 
 def test_unpack_strips_leading_slashes(host: Host, tmp_path: Path) -> None:
     raw = archive([member("///abs/file", b"x"), member("./dot/./file", b"y")], tarfile.GNU_FORMAT)
-    unpack(host, tmp_path, raw).result  # noqa: B018
+    unpack(host, tmp_path, raw).result  # noqa: B018 - asserts that it is one
     assert (tmp_path / "abs/file").read_bytes() == b"x"
     assert (tmp_path / "dot/file").read_bytes() == b"y"
 
@@ -235,7 +235,7 @@ def test_unpack_hard_link_to_a_symlink_does_not_follow(host: Host, tmp_path: Pat
     root = tmp_path / "root"
     (tmp_path / "secret").write_bytes(b"secret")
     raw = archive([link("soft", "../secret"), link("hard", "soft", tarfile.LNKTYPE)])
-    unpack(host, root, raw).result  # noqa: B018
+    unpack(host, root, raw).result  # noqa: B018 - asserts that it is one
     assert os.readlink(root / "hard") == "../secret"
 
 
@@ -355,7 +355,7 @@ def test_a_file_is_whole_when_its_name_appears(host: Host, tmp_path: Path) -> No
     assert (tmp_path / "big").read_bytes() == NEW
     assert not (tmp_path / "next").exists()
     host.write(stream, raw[400_000:])
-    host.wait(stream).result  # noqa: B018
+    host.wait(stream).result  # noqa: B018 - asserts that it is one
     unpack(host, tmp_path, archive([member("a", NEW), link("b", "a", tarfile.LNKTYPE)]))
     assert (tmp_path / "a").samefile(tmp_path / "b")
     assert sorted(os.listdir(tmp_path)) == ["a", "b", "big", "next"]
@@ -371,7 +371,7 @@ def test_a_file_is_made_beside_what_has_its_other_name(host: Host, tmp_path: Pat
     other = tmp_path / part.name.replace("-1.part", "-2.part")
     other.write_bytes(b"mine")
     host.write(stream, raw[100_000:])
-    host.wait(stream).result  # noqa: B018
+    host.wait(stream).result  # noqa: B018 - asserts that it is one
     assert other.read_bytes() == b"mine"
     assert sorted(os.listdir(tmp_path)) == sorted([other.name, "first", "second"])
 
@@ -429,7 +429,7 @@ def test_pack_is_what_tarfile_reads(host: Host, tree: Path) -> None:
 def test_pack_and_unpack_make_the_same_tree(host: Host, tree: Path, tmp_path: Path) -> None:
     raw = pack(host, tree).stdout
     copy = tmp_path / "copy"
-    unpack(host, copy, raw).result  # noqa: B018
+    unpack(host, copy, raw).result  # noqa: B018 - asserts that it is one
     names = sorted(os.fsencode(path.relative_to(tree)) for path in tree.rglob("*"))
     names.remove(b"sock")
     assert sorted(os.fsencode(path.relative_to(copy)) for path in copy.rglob("*")) == names
@@ -451,10 +451,10 @@ def test_extended_attributes_are_kept(host: Host, tmp_path: Path) -> None:
     except OSError:
         # No such attributes here: then a tar that brings one is unpacked without it.
         info, _ = member("f", pax_headers={"SCHILY.xattr.user.banger": "1"})
-        unpack(host, tmp_path / "copy", archive([(info, b"")])).result  # noqa: B018
+        unpack(host, tmp_path / "copy", archive([(info, b"")])).result  # noqa: B018 - asserts that it is one
         assert (tmp_path / "copy/f").exists()
         return
-    unpack(host, tmp_path / "copy", pack(host, root).stdout).result  # noqa: B018
+    unpack(host, tmp_path / "copy", pack(host, root).stdout).result  # noqa: B018 - asserts that it is one
     assert os.getxattr(tmp_path / "copy/f", "user.banger") == b"\x00\n=1"
 
 
@@ -515,7 +515,7 @@ def test_many_files(host: Host, tmp_path: Path) -> None:
     """2,000 files and their hard links, there and back."""
     members = [member(f"d{i % 50}/f{i}", b"%d" % i) for i in range(2000)]
     links = [link(f"links/{i}", f"d{i % 50}/f{i}", tarfile.LNKTYPE) for i in range(2000)]
-    unpack(host, tmp_path / "t", archive([*members, *links])).result  # noqa: B018
+    unpack(host, tmp_path / "t", archive([*members, *links])).result  # noqa: B018 - asserts that it is one
     found = read_archive(pack(host, tmp_path / "t").stdout)
     assert sum(info.islnk() for info in found.values()) == 2000
     assert len(found) == 4051

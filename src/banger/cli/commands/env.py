@@ -7,7 +7,7 @@ from argparse import Namespace
 
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
-from banger.errors import HostNotReady
+from banger.cli.options.names import find_port
 
 VARIABLES = ("ALL_PROXY", "all_proxy")
 """Programs disagree about the case; curl takes both."""
@@ -43,25 +43,10 @@ def _env(arguments: Namespace, context: Context) -> int:
     if arguments.unset:
         context.out("\n".join(to_forget.format(name) for name in VARIABLES))
         return 0
-    proxy = f"socks5h://127.0.0.1:{_find_port(context)}"
+    port = find_port(context, "socks", what="The SOCKS proxy to VMs")
+    proxy = f"socks5h://127.0.0.1:{port}"
     context.out("\n".join(to_set.format(name, proxy) for name in VARIABLES))
     return 0
-
-
-def _find_port(context: Context) -> object:
-    """Return the port of the proxy.
-
-    Raises:
-        HostNotReady: nothing listens.
-    """
-    with context.client() as client:
-        names = client.call("names.show")
-    assert isinstance(names, dict)
-    if names["socks_port"] is None:
-        fact = next((each for each in names["notices"] if "SOCKS" in each), None)
-        fact = fact or "The SOCKS proxy to VMs is switched off (names.socks_port is 0)."
-        raise HostNotReady(fact, hint="banger config show")
-    return names["socks_port"]
 
 
 COMMANDS = {"env": (_configure, _env)}

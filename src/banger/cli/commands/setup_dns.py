@@ -11,6 +11,8 @@ from argparse import Namespace
 from collections.abc import Sequence
 
 from banger.cli.app.context import Context
+from banger.cli.options.names import find_port
+from banger.cli.terminal.asking import ask
 from banger.errors import HostNotReady, ToolFailed
 
 CHECK_NAME, CHECK_ADDRESS = "check.banger.vm", "127.77.0.0"
@@ -28,7 +30,9 @@ def set_up_dns(arguments: Namespace, context: Context) -> int:
     """Show the file for the resolver that this host has; write it after asking, and check it."""
     from banger.host.resolver import plan_delegation
 
-    delegation = plan_delegation(_require_resolver(), _find_port(context))
+    delegation = plan_delegation(
+        _require_resolver(), find_port(context, "dns", what="The DNS server of VMs")
+    )
     _show(delegation, context)
     if not delegation.is_there:
         with tempfile.NamedTemporaryFile("w", prefix="banger-dns-") as file:
@@ -68,17 +72,6 @@ def _require_resolver() -> Resolver:
     return resolver
 
 
-def _find_port(context: Context) -> int:
-    with context.client() as client:
-        names = client.call("names.show")
-    assert isinstance(names, dict)
-    if names["dns_port"] is None:
-        fact = next((each for each in names["notices"] if "DNS" in each), None)
-        fact = fact or "The DNS server of VMs is switched off (names.dns_port is 0)."
-        raise HostNotReady(fact, hint="banger config show")
-    return int(names["dns_port"])
-
-
 def _show(delegation: Delegation, context: Context) -> None:
     context.say(f"{delegation.resolver} is told by {delegation.path}:")
     context.out(delegation.content.rstrip("\n"))
@@ -106,7 +99,9 @@ def _run_all(commands: Sequence[Sequence[str]], arguments: Namespace, context: C
     for command in planned:
         status = run_foreground(command)
         if status != 0:
-            raise ToolFailed(f"{shlex.join(command)} failed with status {status}.")
+            raise ToolFailed(
+                f"{shlex.join(command)} failed with status {status}.", hint="banger setup --dns"
+            )
     return True
 
 
@@ -114,9 +109,7 @@ def _confirm(context: Context) -> bool:
     if not sys.stdin.isatty():
         context.say("Nothing was changed: there is no terminal to ask on, and --yes was not given.")
         return False
-    sys.stderr.write("Run these commands? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+    if ask("Run these commands?"):
         return True
     context.say("Nothing was changed.")
     return False

@@ -6,6 +6,7 @@ Writes `layout.ssh_config`, and one line of `~/.ssh/config`, only when asked to 
 from __future__ import annotations
 
 import os
+import shlex
 import sys
 from argparse import Namespace
 from collections.abc import Callable
@@ -70,7 +71,10 @@ def _uninstall(own: Path, users: Path) -> None:
 
 
 def _unwritable(users: Path, error: OSError) -> OperationFailed:
-    return OperationFailed(f"{users} cannot be changed: {error.strerror}.")
+    return OperationFailed(
+        f"{users} cannot be changed: {error.strerror}.",
+        hint=f"ls -la {shlex.quote(str(users.parent))}",
+    )
 
 
 def _edit(users: Path, change: Callable[[bytes], bytes]) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.app.usage import UsageError
+from banger.cli.terminal.asking import ask
 from banger.errors import BangerError, DaemonUnreachable
 
 
@@ -56,9 +57,7 @@ def confirm_deletion(what: str, command: str, context: Context) -> bool:
             "There is no terminal to ask on; --force deletes without asking.",
             hint=f"{command} --dry-run",
         )
-    sys.stderr.write(f"Delete {what}? [y/N] ")
-    sys.stderr.flush()
-    if sys.stdin.readline().strip().lower() in ("y", "yes"):
+    if ask(f"Delete {what}?"):
         return True
     context.say("Nothing was deleted.")
     return False

@@ -1,7 +1,7 @@
 """Keep what leads to VMs by their names, at the ports that the settings name.
 
-Takes no locks and saves nothing. A port that is taken is tried again, and the configuration file
-is followed, every `LOOK_EVERY_S`.
+Takes no locks and saves nothing. Where nothing can listen it is tried again, and the configuration
+file is followed, every `LOOK_EVERY_S`.
 """
 
 from __future__ import annotations
