@@ -17,6 +17,8 @@ PLAIN_ENGLISH = {"user"}
 """Words of kinds that mean something else as well."""
 OTHERS = {"firecracker", "bubblewrap"}
 """Names that no table says: a driver to come, and what a package is called."""
+TO_COME = ("banger.vmm.firecracker",)
+"""Packages of kinds that no table has yet."""
 SOURCES = {".py", ".config", ".toml", ".c", ".h"}
 
 
@@ -34,7 +36,7 @@ def _names() -> set[str]:
 
 def _sources() -> Iterator[tuple[str, str]]:
     """Yield what is of no kind: the path below the package, the text."""
-    homes = [Path(package.replace(".", "/")) for package in words.kind_packages()]
+    homes = [Path(package.replace(".", "/")) for package in (*words.kind_packages(), *TO_COME)]
     for path in sorted(PACKAGE.rglob("*")):
         below = path.relative_to(PACKAGE.parent)
         is_kinds = any(below.is_relative_to(home) for home in homes)

@@ -1,0 +1,1 @@
+"""VMs run by Firecracker."""
