@@ -11,17 +11,13 @@ one sentence with the file, the key and the line.
 from __future__ import annotations
 
 import os
-import re
-import tomllib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
 from banger.errors import ConfigInvalid
-from banger.nearnames import format_near_hint
 from banger.setting import HostSize, Option, Value
 from banger.settings import OPTIONS, Settings, build_settings
-
-_BY_KEY = {option.key: option for option in OPTIONS}
+from banger.tomlkeys import parse_keys
 
 
 def load_settings(path: Path, environ: Mapping[str, str]) -> Settings:
@@ -67,26 +63,10 @@ def parse_config(untrusted_text: str, where: str) -> dict[str, Value]:
     Raises:
         ConfigInvalid: with `where`, the key and its line.
     """
-    try:
-        document = tomllib.loads(untrusted_text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigInvalid(f"{where} is not valid TOML: {error}.") from error
-    values: dict[str, Value] = {}
-    for key, untrusted_value in _flatten(document):
-        line = _find_line(untrusted_text, key)
-        option = _BY_KEY.get(key)
-        if option is None:
-            raise ConfigInvalid(
-                f"{where}, line {line}: there is no setting {key}.",
-                hint=format_near_hint(key, _BY_KEY, see="banger config show"),
-            )
-        try:
-            values[key] = option.parse(untrusted_value)
-        except ValueError as error:
-            raise ConfigInvalid(
-                f"{where}, line {line}: {key} is {untrusted_value!r}, expected {error}."
-            ) from None
-    return values
+    parsers = {option.key: option.parse for option in OPTIONS}
+    return parse_keys(
+        untrusted_text, parsers, where=where, noun="setting", see="banger config show"
+    )
 
 
 def load_file(path: Path) -> dict[str, Value]:
@@ -117,31 +97,3 @@ def _parse_variable(option: Option, untrusted_value: str) -> Value:
         raise ConfigInvalid(
             f"{option.variable} is {untrusted_value!r}, expected {error}."
         ) from None
-
-
-def _flatten(table: Mapping[str, object], prefix: str = "") -> Iterator[tuple[str, object]]:
-    """Yield (dotted key, value); a table that is itself a key of ours is a value."""
-    for name, value in table.items():
-        key = prefix + name
-        if isinstance(value, dict) and key not in _BY_KEY:
-            yield from _flatten(value, f"{key}.")
-        else:
-            yield key, value
-
-
-def _find_line(text: str, key: str) -> int:
-    """Return the line on which `key` is set; tomllib does not tell. 1 if it is not found.
-
-    The key may be a table of its own.
-    """
-    table, _, name = key.rpartition(".")
-    current = ""
-    for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
-            current = header[1].strip()
-            if current == key or current.startswith(f"{key}."):
-                return number
-        left = line.partition("=")[0].strip().strip("\"'")
-        if (current == table and left == name) or (not current and left == key):
-            return number
-    return 1

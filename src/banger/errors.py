@@ -127,7 +127,7 @@ class UnknownMethod(InvalidRequest):
 
 
 class ConfigInvalid(InvalidRequest):
-    """The configuration file or a BANGER_* variable is not valid."""
+    """The configuration file, a BANGER_* variable or a repository's banger.toml is not valid."""
 
     code = "config-invalid"
 
@@ -495,6 +495,12 @@ class UnsafeBranch(Denied):
     """The commits that the guest sent are broken or hold names that no work tree may have."""
 
     code = "unsafe-branch"
+
+
+class ProjectUntrusted(Denied):
+    """The content of a repository's banger.toml was not trusted by the user."""
+
+    code = "project-untrusted"
 
 
 class RepositoryRefused(InvalidRequest):

@@ -134,6 +134,11 @@ class Layout:
         return self.state / "reports"
 
     @property
+    def trusted(self) -> Path:
+        """Digests of what the user has trusted of repositories, a file each."""
+        return self.state / "trusted"
+
+    @property
     def scratch(self) -> Path:
         """Temporary files of running requests; emptied when a daemon starts."""
         return self.state / "scratch"

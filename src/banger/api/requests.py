@@ -58,6 +58,8 @@ class VmCreate(Params, frozen=True):
     network: str | None = None
     """A kind of network, or `none`."""
     labels: dict[str, str] = field(default_factory=dict)
+    env: dict[str, str] = field(default_factory=dict)
+    """Environment of every command in the VM, in addition to the image's."""
     ports: list[PortSpec] = field(default_factory=list)
     """Ports to publish, as `port.add` does."""
     ttl_s: float | None = None

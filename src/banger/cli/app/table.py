@@ -159,6 +159,8 @@ COMMANDS = (
         aliases=("operations ls",),
     ),
     Command("operations cancel", "operations", "Cancel operations and undo what they did."),
+    Command("init", "project", "Write a commented banger.toml for a repository."),
+    Command("trust", "project", "Trust what a repository's banger.toml asks for."),
     Command("doctor", "host", "Check whether this host can run VMs; changes nothing."),
     Command("setup", "host", "Install missing programs on this host."),
     Command("daemon status", "daemon", "Show the status of the daemon."),

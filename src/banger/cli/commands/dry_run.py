@@ -6,23 +6,28 @@ import sys
 from argparse import Namespace
 
 from banger.cli.app.context import Context
-from banger.cli.options.vm import sizing_params
 from banger.cli.terminal.output import format_bytes, printable
 from banger.sizes import format_size
 
 
-def show_plan(arguments: Namespace, context: Context, *, workspace: dict[str, object]) -> int:
+def show_plan(
+    arguments: Namespace,
+    context: Context,
+    *,
+    vm: dict[str, object],
+    workspace: dict[str, object],
+) -> int:
     """Print the plan to stderr and the names of the files to stdout.
 
-    `workspace`: the parameters of `workspace.inspect`.
+    `vm`, `workspace`: the parameters of `vm.create` and `workspace.inspect`.
     """
-    params = sizing_params(arguments) | {"ephemeral": arguments.rm}
     with context.client() as client:
-        vm = client.call("vm.plan", params)
-        assert isinstance(vm, dict)
+        spec = client.call("vm.plan", vm)
+        assert isinstance(spec, dict)
         context.say(
-            f"spec: {vm['vcpu']} vcpu | {vm['memory_mib']} MiB | {format_size(vm['disk_mib'])} disk"
-            f" | {printable(vm['image'])} | {vm['driver']}/{vm['accel']}"
+            f"spec: {spec['vcpu']} vcpu | {spec['memory_mib']} MiB | "
+            f"{format_size(spec['disk_mib'])} disk | {printable(spec['image'])} | "
+            f"{spec['driver']}/{spec['accel']}"
         )
         if arguments.path is not None:
             plan = client.call("workspace.inspect", workspace)

@@ -22,6 +22,7 @@ from banger.cli.commands.guest_command import (
     run_in_guest,
 )
 from banger.cli.commands.run_vms import RunVms
+from banger.cli.options.project import apply_project
 from banger.cli.options.timings import add_timings
 from banger.cli.options.vm import add_ending, add_force, add_no_template, add_sizing, sizing_params
 from banger.cli.terminal.progress import Stages
@@ -55,7 +56,11 @@ _TEXT = (
     "\n"
     "With --rm and --branch NAME the result, committed or not, becomes the branch\n"
     "NAME of the repository before the VM is deleted. A VM whose result could not be\n"
-    "fetched is never deleted."
+    "fetched is never deleted.\n"
+    "\n"
+    "A banger.toml in the repository sets what the options and the environment leave\n"
+    "open; you are asked once for each content whether to trust it (`banger init`,\n"
+    "`banger trust`)."
 )
 
 FOR_PATH = ("branch", "from_ref", "include_untracked", "guest_path")
@@ -69,6 +74,7 @@ def _configure(parser: Parser) -> None:
     add("-d", "--detach", action="store_true", help="leave the VM running; print its name")
     add("--rm", action="store_true", help="delete the VM at the end, whatever the exit status")
     add("--dry-run", action="store_true", help="print the plan and the files to copy; do nothing")
+    add("--no-project", action="store_true", help="ignore the banger.toml of the repository")
     add("-q", "--quiet", action="store_true", help="no progress, no notices")
     add_timings(parser)
     add_sizing(parser)
@@ -113,10 +119,12 @@ def _run(arguments: Namespace, context: Context) -> int:
         # For a directory below the top: copy the whole repository, run in the directory.
         arguments.inside = os.path.relpath(os.path.realpath(arguments.path), top)
         arguments.path = top
+    apply_project(arguments, context)
     if arguments.dry_run:
         from banger.cli.commands.dry_run import show_plan
 
-        return show_plan(arguments, context, workspace=_inspect_params(arguments))
+        workspace = _inspect_params(arguments)
+        return show_plan(arguments, context, vm=_create_params(arguments), workspace=workspace)
     has_command = arguments.command or arguments.entrypoint
     if not arguments.detach and not has_command:
         require_terminal("banger vm run ... -- COMMAND, or --detach")
@@ -173,12 +181,8 @@ def _inspect_params(arguments: Namespace) -> dict[str, object]:
 
 
 def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> int:
-    params = sizing_params(arguments) | {
-        "ephemeral": arguments.rm,
-        "entrypoint": arguments.entrypoint and arguments.detach,
-    }
     with context.client() as owner:
-        view = _create(owner, params, stages=stages)
+        view = _create(owner, _create_params(arguments), stages=stages)
         with RunVms(context, stages=stages, views=[view], ephemeral=arguments.rm) as vms:
             cwd = None
             if arguments.path is not None:
@@ -201,6 +205,14 @@ def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> 
             if has_result:
                 return _use_and_bring_back(arguments, view, vms, context, stages=stages, cwd=cwd)
             return _use(arguments, view["id"], context, stages=stages, cwd=cwd)
+
+
+def _create_params(arguments: Namespace) -> dict[str, object]:
+    return sizing_params(arguments) | {
+        "env": arguments.vm_env,
+        "ephemeral": arguments.rm,
+        "entrypoint": arguments.entrypoint and arguments.detach,
+    }
 
 
 def _use_and_bring_back(

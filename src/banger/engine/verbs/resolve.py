@@ -35,6 +35,9 @@ from banger.settings import Settings
 from banger.sizes import format_size
 from banger.words import choose_driver, require_driver, require_network
 
+ENV_MAX = 64 * 1024
+"""Most characters of the variables that a VM is made with; a command's limit is far above."""
+
 
 def require_valid(params: VmCreate, settings: Settings) -> None:
     """Check everything in a request that can be checked without looking at the host.
@@ -50,6 +53,7 @@ def require_valid(params: VmCreate, settings: Settings) -> None:
     require_processors(vcpu, force=params.force)
     require_ending(ttl_s=params.ttl_s, restart=params.restart, ephemeral=params.ephemeral)
     require_labels(params.labels)
+    require_variables(params.env)
     if params.network is not None:
         require_network(params.network)
     if params.driver is not None:
@@ -67,6 +71,19 @@ def require_labels(labels: Mapping[str, str]) -> None:
             raise InvalidRequest(f"{key!r} is not a label: a name without = is needed.")
         if not (key + value).isprintable():
             raise InvalidRequest(f"{key}={value} is not a label: it is not a readable text.")
+
+
+def require_variables(env: Mapping[str, str]) -> None:
+    """Check variables for the commands in a VM.
+
+    Raises:
+        InvalidRequest: one is not possible, or they are more than a command can have.
+    """
+    for name, value in env.items():
+        if not name or "=" in name or "\0" in name + value:
+            raise InvalidRequest(f"{name!r:.200} is not a variable: a name without = is needed.")
+    if sum(len(name) + len(value) for name, value in env.items()) > ENV_MAX:
+        raise InvalidRequest(f"The variables have more than {ENV_MAX} characters together.")
 
 
 def kernel_ref(params: VmCreate, settings: Settings) -> str:
@@ -122,7 +139,7 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         accel=await engine.host.accel(driver),
         labels=params.labels,
         program=Program(
-            env=image.env,
+            env=image.env | params.env,
             # Images of earlier versions have relative ones.
             workdir=image.workdir and posixpath.join("/", image.workdir),
             user=image.user,

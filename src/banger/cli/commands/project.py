@@ -1,0 +1,90 @@
+"""`init` and `trust`: write a repository's banger.toml, and say that its content is trusted."""
+
+from __future__ import annotations
+
+import os
+from argparse import Namespace
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.options.project import FILE, FoundProject, describe, find_project
+from banger.errors import Conflict, NotARepository, NotFound, OperationFailed
+
+_INIT_TEXT = (
+    "The file sets what the options of `banger vm run` and the environment leave\n"
+    "open. Each key is there as a comment. A file that exists is never overwritten."
+)
+_TRUST_TEXT = (
+    "What the file asks for happens in VMs: it cannot read files of this host outside\n"
+    "of the repository, nor run anything here. Trust is of this content: when it\n"
+    "changes, `banger vm run` asks again."
+)
+
+
+def _configure_init(parser: Parser) -> None:
+    add = parser.add_argument
+    add("path", nargs="?", metavar="PATH", default=".", help="a directory (default: this one)")
+    add("--print", action="store_true", help="print the file instead of writing it")
+    parser.text = _INIT_TEXT
+
+
+def _init(arguments: Namespace, context: Context) -> int:
+    from banger.project.starting import render_start
+
+    if arguments.print:
+        context.out(render_start().rstrip("\n"))
+        return 0
+    path = os.path.join(_find_top(arguments.path), FILE)
+    try:
+        with open(path, "x", encoding="utf-8") as file:
+            file.write(render_start())
+    except FileExistsError:
+        raise Conflict(f"{path} exists already.", hint="banger init --print") from None
+    except OSError as error:
+        raise OperationFailed(f"{path} cannot be written: {error.strerror}.") from error
+    context.say(f"Wrote {path}: uncomment what the repository needs.")
+    return 0
+
+
+def _configure_trust(parser: Parser) -> None:
+    add = parser.add_argument
+    add("path", nargs="?", metavar="PATH", default=".", help="a directory (default: this one)")
+    add("--revoke", action="store_true", help="trust the content no longer")
+    parser.text = _TRUST_TEXT
+
+
+def _trust(arguments: Namespace, context: Context) -> int:
+    from banger.project.trust import remove_trust, save_trust
+
+    found = _require_project(_find_top(arguments.path))
+    if arguments.revoke:
+        was_trusted = remove_trust(context.layout, found.digest)
+        word = "trusted no longer" if was_trusted else "not trusted"
+        context.say(f"{found.path} is {word}.")
+        return 0
+    context.out("\n".join(describe(found)))
+    save_trust(context.layout, found.digest, found.path)
+    context.say("Trusted, as long as it does not change.")
+    return 0
+
+
+def _require_project(top: str) -> FoundProject:
+    found = find_project(top)
+    if found is None:
+        raise NotFound(f"There is no {FILE} in {top}.", hint=f"banger init {top}")
+    return found
+
+
+def _find_top(path: str) -> str:
+    """Return the top of the repository that a directory is in; without one, the directory."""
+    from banger.workspace import locate_repository
+
+    try:
+        return os.path.realpath(locate_repository(path))
+    except NotARepository:
+        if not os.path.isdir(path):
+            raise
+        return os.path.realpath(path)
+
+
+COMMANDS = {"init": (_configure_init, _init), "trust": (_configure_trust, _trust)}

@@ -1,0 +1,128 @@
+"""What the `banger.toml` of a repository adds to the options of `vm run`.
+
+Precedence: an option, then the environment variable of a setting, then the file, which stands
+before the configuration. Runs without the file import nothing of `banger.project`.
+"""
+
+from __future__ import annotations
+
+import os
+import shlex
+import sys
+from argparse import Namespace
+
+from banger.cli.app.context import Context
+from banger.cli.terminal.output import printable
+from banger.errors import ProjectUntrusted
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.project.file import Port, Project
+
+FILE = "banger.toml"
+
+
+class FoundProject:
+    """The file of a repository, read once: what is trusted is what is followed."""
+
+    def __init__(self, path: str, digest: str, project: Project) -> None:
+        self.path = path
+        self.digest = digest
+        self.project = project
+
+
+def find_project(top: str) -> FoundProject | None:
+    """Return what the file at the top of a repository asks for; None if there is no file.
+
+    Raises:
+        ConfigInvalid: it is not valid, or is no regular file.
+    """
+    if not os.path.lexists(os.path.join(top, FILE)):
+        return None
+    from banger.project.file import parse_project
+    from banger.project.reading import read_text
+    from banger.project.trust import make_digest
+
+    path = os.path.join(top, FILE)
+    text = read_text(top, FILE)
+    if text is None:
+        return None
+    return FoundProject(path, make_digest(FILE, text.encode()), parse_project(text, path))
+
+
+def describe(found: FoundProject) -> list[str]:
+    """Return lines that say what is asked for, fit for a terminal."""
+    from banger.project.file import describe_project
+
+    return [
+        f"{printable(found.path)} asks for:",
+        *(f"  {printable(line)}" for line in describe_project(found.project)),
+    ]
+
+
+def apply_project(arguments: Namespace, context: Context) -> None:
+    """Fill in what the file asks for and the options of `vm run` leave open.
+
+    Raises:
+        ConfigInvalid: the file is not valid.
+        ProjectUntrusted: the user has not trusted its content, and is not here or says no.
+    """
+    arguments.vm_env = {}
+    if arguments.path is None or arguments.no_project:
+        return
+    found = find_project(arguments.path)
+    if found is None:
+        return
+    from banger.project.file import Project
+
+    if found.project == Project():
+        return
+    _require_trust(found, context, is_dry=arguments.dry_run)
+    _fill_in(arguments, found.project)
+
+
+def _require_trust(found: FoundProject, context: Context, *, is_dry: bool) -> None:
+    from banger.project.trust import is_trusted, save_trust
+
+    if is_trusted(context.layout, found.digest):
+        return
+    can_ask = sys.stdin.isatty() and sys.stderr.isatty()
+    if can_ask:
+        context.say("\n".join(describe(found)))
+    if can_ask and is_dry:
+        context.say("Without --dry-run, you would be asked whether to trust it.")
+        return
+    if can_ask:
+        from banger.cli.terminal.asking import ask
+
+        if ask("Trust it?"):
+            save_trust(context.layout, found.digest, found.path)
+            return
+    top = os.path.dirname(found.path)
+    raise ProjectUntrusted(
+        f"{found.path} is new or was changed, and is not trusted yet.",
+        hint=f"banger trust {shlex.quote(top)} (or ignore it: --no-project)",
+    )
+
+
+def _fill_in(arguments: Namespace, project: Project) -> None:
+    from banger.project.file import KEYS
+    from banger.settings import OPTIONS
+
+    variables = {option.key: option.variable for option in OPTIONS}
+    for key in KEYS:
+        value = getattr(project, key.field)
+        is_set = key.setting is not None and variables[key.setting] in os.environ
+        if key.setting and value is not None and not is_set:
+            given = getattr(arguments, key.name)
+            setattr(arguments, key.name, value if given is None else given)
+    published = {(p.get("guest_port"), p.get("protocol", "tcp")) for p in arguments.publish}
+    arguments.publish += [
+        _port_params(port) for port in project.ports if (port.guest, port.protocol) not in published
+    ]
+    arguments.vm_env = project.env
+
+
+def _port_params(port: Port) -> dict[str, object]:
+    params: dict[str, object] = {"guest_port": port.guest, "protocol": port.protocol}
+    return params if port.host is None else params | {"host_port": port.host}

@@ -1,0 +1,195 @@
+"""`banger.toml`: its keys, and the strict parser of their values. Pure.
+
+`KEYS` is the source of the parser, of what `banger init` writes, and of docs/configuration.md.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
+from banger.settingvalues import one_of, whole_number
+from banger.sizes import format_size, parse_size_mib
+from banger.tomlkeys import parse_keys
+from banger.words import network_words
+
+NAME = "banger.toml"
+TEXT_MAX = 1000
+"""Characters of a name."""
+ENTRIES_MAX = 100
+"""Of a list or table."""
+VALUE_MAX = 32 * 1024
+"""Characters of a variable's value."""
+PORTS = range(1, 65536)
+
+_PORT = re.compile(r"(?:(?P<host>[0-9]{1,5}):)?(?P<guest>[0-9]{1,5})(?:/(?P<protocol>tcp|udp))?")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
+
+Parse = Callable[[object], object]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Port:
+    """A port to publish on the host's loopback. `host`: None for the guest's number, if free."""
+
+    guest: int
+    host: int | None = None
+    protocol: str = "tcp"
+
+    def __str__(self) -> str:
+        host = "" if self.host is None else f"{self.host}:"
+        return f"{host}{self.guest}{'/udp' if self.protocol == 'udp' else ''}"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """What a repository asks for; None and empty mean that it does not."""
+
+    image: str | None = None
+    kernel: str | None = None
+    vcpu: int | None = None
+    memory_mib: int | None = None
+    disk_mib: int | None = None
+    network: str | None = None
+    ports: tuple[Port, ...] = ()
+    env: dict[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Key:
+    """One key. `example`: a value as it is written in the file."""
+
+    name: str
+    field: str
+    doc: str
+    parse: Parse
+    example: str
+    setting: str | None = None
+    """The setting that the key stands before; its variable stands before the key."""
+
+
+def parse_project(untrusted_text: str, where: str) -> Project:
+    """Return what the text of a `banger.toml` asks for.
+
+    Raises:
+        ConfigInvalid: with `where`, the key and its line.
+    """
+    parsers = {key.name: key.parse for key in KEYS}
+    values = parse_keys(untrusted_text, parsers, where=where, noun="key", see="banger init --print")
+    fields: dict[str, Any] = {key.field: values[key.name] for key in KEYS if key.name in values}
+    return Project(**fields)
+
+
+def describe_project(project: Project) -> list[str]:
+    """Return a line for each thing that is asked for."""
+    return [
+        f"{key.name}: {_format(key, value)}"
+        for key in KEYS
+        if (value := getattr(project, key.field)) not in (None, (), {})
+    ]
+
+
+def _format(key: Key, value: object) -> str:
+    if key.field.endswith("_mib") and isinstance(value, int):
+        return format_size(value)
+    if isinstance(value, dict):
+        return " ".join(f"{name}={text}" for name, text in value.items())
+    return ", ".join(str(each) for each in value) if isinstance(value, tuple) else str(value)
+
+
+def _name(untrusted_value: object) -> str:
+    if (
+        isinstance(untrusted_value, str)
+        and 0 < len(untrusted_value) <= TEXT_MAX
+        and untrusted_value.isprintable()
+    ):
+        return untrusted_value
+    raise ValueError("a name")
+
+
+def _size(allowed: range) -> Parse:
+    def parse(untrusted_value: object) -> int:
+        if isinstance(untrusted_value, str) and not untrusted_value.isdecimal():
+            size_mib = parse_size_mib(untrusted_value)
+            if size_mib in allowed:
+                assert size_mib is not None
+                return size_mib
+        first, last = format_size(allowed.start), format_size(allowed.stop - 1)
+        raise ValueError(f'a size with a unit, such as "2G", from {first} to {last}')
+
+    return parse
+
+
+def _ports(untrusted_value: object) -> tuple[Port, ...]:
+    if not isinstance(untrusted_value, list) or len(untrusted_value) > ENTRIES_MAX:
+        raise ValueError(f"a list of at most {ENTRIES_MAX} ports")
+    ports = tuple(_port(each) for each in untrusted_value)
+    guests = [(port.guest, port.protocol) for port in ports]
+    hosts = [(port.host, port.protocol) for port in ports if port.host is not None]
+    if len(set(guests)) < len(guests) or len(set(hosts)) < len(hosts):
+        raise ValueError("each port once")
+    return ports
+
+
+def _port(untrusted_value: object) -> Port:
+    text = str(untrusted_value) if type(untrusted_value) is int else untrusted_value
+    found = _PORT.fullmatch(text) if isinstance(text, str) and len(text) <= TEXT_MAX else None
+    if found is None:
+        raise ValueError('ports of the loopback such as 8000, "8080:80" or "53/udp"')
+    host = None if found["host"] is None else int(found["host"])
+    if int(found["guest"]) not in PORTS or (host is not None and host not in PORTS):
+        raise ValueError(f"ports from {PORTS[0]} to {PORTS[-1]}")
+    return Port(guest=int(found["guest"]), host=host, protocol=found["protocol"] or "tcp")
+
+
+def _env(untrusted_value: object) -> dict[str, str]:
+    if not isinstance(untrusted_value, dict) or len(untrusted_value) > ENTRIES_MAX:
+        raise ValueError(f"a table of at most {ENTRIES_MAX} variables")
+    for name, value in untrusted_value.items():
+        if not _VARIABLE.fullmatch(name):
+            raise ValueError("names of letters, digits and _")
+        if not isinstance(value, str) or "\0" in value or len(value) > VALUE_MAX:
+            raise ValueError(f"texts of at most {VALUE_MAX} characters, without a NUL")
+    return dict(untrusted_value)
+
+
+KEYS = (
+    Key("image", "image", "Image to start from.", _name, '"debian-bookworm"', "default_image"),
+    Key("kernel", "kernel", "Kernel to boot.", _name, '"debian-cloud"', "default_kernel"),
+    Key("vcpu", "vcpu", "Virtual CPUs.", whole_number(VCPU_RANGE), "2", setting="vm_defaults.vcpu"),
+    Key(
+        "memory",
+        "memory_mib",
+        "Memory, with a unit.",
+        _size(MEMORY_MIB_RANGE),
+        '"2G"',
+        setting="vm_defaults.memory_mib",
+    ),
+    Key(
+        "disk",
+        "disk_mib",
+        "Size of the data disk, with a unit; sparse.",
+        _size(DISK_MIB_RANGE),
+        '"8G"',
+        setting="vm_defaults.disk_gib",
+    ),
+    Key(
+        "network",
+        "network",
+        f"Network: {' or '.join(network_words())}.",
+        one_of(*network_words()),
+        f'"{network_words()[0]}"',
+        setting="network",
+    ),
+    Key(
+        "ports",
+        "ports",
+        "Ports to publish on the host's loopback: [HOST:]GUEST[/udp].",
+        _ports,
+        '[8000, "8080:80"]',
+    ),
+    Key("env", "env", "Variables of every command in the VM.", _env, '{ CI = "1" }'),
+)

@@ -1,0 +1,128 @@
+"""`banger.toml` in a repository: trusted once, then followed by `vm run`; `init`, `trust`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.component.cli.terminal import Terminal
+from tests.component.daemon.running import banger, layout_of, read_events
+from tests.support import repositories
+
+Environ = dict[str, str]
+ASKED = 'vcpu = 2\nmemory = "1G"\n'
+
+
+@pytest.fixture
+def top(tmp_path: Path) -> Path:
+    """A repository that asks for two processors and a gibibyte."""
+    top = repositories.init(tmp_path / "project")
+    repositories.write(top, "banger.toml", ASKED.encode())
+    repositories.commit(top)
+    return top
+
+
+def shape(daemon: Environ, name: str = "box") -> tuple[int, int]:
+    view = json.loads(banger(daemon, "vm", "show", "--json", name).stdout)
+    view = view[0] if isinstance(view, list) else view
+    return view["vcpu"], view["memory_mib"]
+
+
+def run(daemon: Environ, top: Path, *options: str) -> tuple[int, str]:
+    done = banger(daemon, "vm", "run", "-d", "--name", "box", *options, str(top))
+    return done.returncode, done.stderr.decode()
+
+
+def test_nothing_is_followed_before_it_is_trusted(daemon: Environ, top: Path) -> None:
+    """C7: refused where nobody can be asked, with the command that trusts."""
+    status, said = run(daemon, top)
+    assert status == 125
+    assert "banger.toml is new or was changed" in said
+    assert f"hint: banger trust {top}" in said
+    assert read_events(daemon) == []
+    assert run(daemon, top, "--no-project")[0] == 0
+    assert shape(daemon) == (1, 512)
+
+
+def test_trusted_once_it_is_followed(daemon: Environ, top: Path) -> None:
+    """And in another clone, too; a changed content is asked for anew, and trust can be revoked."""
+    done = banger(daemon, "trust", str(top / "."))
+    assert done.returncode == 0
+    assert b"vcpu: 2" in done.stdout
+    other = repositories.init(top.parent / "other")
+    repositories.write(other, "banger.toml", ASKED.encode())
+    repositories.commit(other)
+    assert run(daemon, other)[0] == 0
+    assert shape(daemon) == (2, 1024)
+    repositories.write(top, "banger.toml", b"vcpu = 3\n")
+    assert run(daemon, top)[0] == 125
+    assert banger(daemon, "trust", "--revoke", str(other)).returncode == 0
+    assert run(daemon, other)[0] == 125
+
+
+def test_an_option_and_the_environment_stand_before_the_file(daemon: Environ, top: Path) -> None:
+    assert banger(daemon, "trust", str(top)).returncode == 0
+    environ = daemon | {"BANGER_VM_DEFAULTS_MEMORY_MIB": "700"}
+    assert run(environ, top, "--vcpu", "4")[0] == 0
+    # The scripted daemon has 512 MiB where it is not asked for another size.
+    assert shape(daemon) == (4, 512)
+
+
+def test_on_a_terminal_it_is_shown_and_asked_for(daemon: Environ, top: Path) -> None:
+    words = ("vm", "run", "--rm", str(top), "--", "true")
+    refusing = Terminal(daemon, *words)
+    refusing.expect(b"vcpu: 2")
+    refusing.expect(b"Trust it? [y/N] ")
+    refusing.send(b"n\n")
+    refusing.expect(b"is not trusted yet")
+    assert refusing.process.wait(30) == 125
+    assert read_events(daemon) == []
+    agreeing = Terminal(daemon, *words)
+    agreeing.expect(b"Trust it? [y/N] ")
+    agreeing.send(b"y\n")
+    assert agreeing.process.wait(30) == 0
+    (trusted,) = layout_of(daemon).trusted.iterdir()
+    assert trusted.read_text() == f"{top}/banger.toml\n"
+    assert banger(daemon, *words).returncode == 0
+
+
+@pytest.mark.parametrize("text", ["vcpus = 2\n", 'vcpu = "many"\n', "vcpu = \n", "\0"])
+def test_a_fault_is_told_before_anything_exists(daemon: Environ, top: Path, text: str) -> None:
+    """C7, F6: whether it is trusted or not."""
+    repositories.write(top, "banger.toml", text.encode())
+    status, said = run(daemon, top)
+    assert status == 125
+    assert said.startswith(f"banger: {top}/banger.toml")
+    assert read_events(daemon) == []
+
+
+def test_a_link_in_its_place_is_not_read(daemon: Environ, top: Path) -> None:
+    """F4: what it leads to is the host's."""
+    (top / "banger.toml").unlink()
+    (top.parent / "host.toml").write_text("vcpu = 2\n")
+    (top / "banger.toml").symlink_to("../host.toml")
+    for words in (("vm", "run", "-d", str(top)), ("trust", str(top))):
+        done = banger(daemon, *words)
+        assert done.returncode != 0
+        assert b"not followed" in done.stderr
+    assert read_events(daemon) == []
+
+
+def test_init_writes_once(private_environ: Environ, top: Path) -> None:
+    """A file that asks for nothing, which needs no trust; one that exists is not touched."""
+    taken = banger(private_environ, "init", str(top))
+    assert taken.returncode == 5
+    assert (top / "banger.toml").read_text() == ASKED
+    (top / "banger.toml").unlink()
+    made = banger(private_environ, "init", str(top / "."))
+    assert made.returncode == 0
+    printed = banger(private_environ, "init", "--print")
+    assert (top / "banger.toml").read_bytes() == printed.stdout
+    dry = banger(private_environ, "trust", str(top))
+    assert dry.returncode == 0
+    (top / "banger.toml").unlink()
+    (top / "banger.toml").symlink_to("../elsewhere")
+    assert banger(private_environ, "init", str(top)).returncode == 5
+    assert not (top.parent / "elsewhere").exists()
