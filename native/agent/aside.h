@@ -10,11 +10,11 @@
 void aside_watch(void);
 
 /* Make an empty file in a directory, which stays open until the file is placed or dropped. Returns
- * its descriptor, or -1 with errno. */
+ * its descriptor, which holds a lock on it, or -1 with errno. */
 int aside_open(int directory);
 
 /* Go on with a part that an earlier copy has kept, from an offset, for the file of this name; 0: begin
- * anew. It is never dropped. Returns as `aside_open`. */
+ * anew. It is never dropped. Returns as `aside_open`; errno is EAGAIN if another copy has the part. */
 int aside_resume(int directory, const char *name, uint64_t offset);
 
 /* Give the file, if there is one, its name, in place of a file, a link or an empty directory. Returns

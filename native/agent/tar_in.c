@@ -263,6 +263,8 @@ static int unpack_file(struct unpack *unpack, int parent, const char *name)
     if (unpack->request->flags & TAR_IN_KEEP && unpack->entries > 1)
         return bad_archive(unpack, "more than the one file whose part is kept");
     int fd = open_file(unpack, parent, name);
+    if (fd < 0 && errno == EAGAIN)
+        return fail(unpack->failure, "in-use", 0, "another copy makes %.160s", name);
     if (fd < 0)
         return broken(unpack, "make", name);
     int failed = pass(unpack, fd, size, name);
@@ -270,11 +272,11 @@ static int unpack_file(struct unpack *unpack, int parent, const char *name)
     if (!failed && (set_owner(unpack, fd, NULL) || set_xattrs(unpack, fd) ||
                     fchmod(fd, unpack->header.mode & 07777) || set_mtime(unpack, fd, NULL)))
         failed = broken(unpack, "set the attributes of", name);
-    close(fd);
     if (!failed && aside_place(name))
         failed = broken(unpack, "make", name);
     if (failed)
         aside_drop();
+    close(fd); /* and with it the lock */
     unpack->bytes += size;
     return failed;
 }

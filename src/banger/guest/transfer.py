@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
-from banger.errors import GuestPathNotFound, GuestProtocolError, GuestRefused
+from banger.errors import Conflict, GuestPathNotFound, GuestProtocolError, GuestRefused
 from banger.guest.codec import Kind
 from banger.guest.connection import GuestConnection
 from banger.guest.deadlines import deadline
@@ -72,6 +72,7 @@ async def tar_in(
 
     Raises:
         GuestRefused: `bad-archive`, `unsafe-path`, `io` (also a full disk).
+        Conflict: another transfer has the part.
     """
     what = f"copying into {_shown(path)} of the guest"
     flags = EMPTY_FIRST_FLAG * empty_first + KEEP_FLAG * (part_offset is not None)
@@ -92,6 +93,11 @@ async def tar_in(
         except GuestRefused as error:
             if part_offset is None:
                 raise
+            if error.guest_code == "in-use":
+                raise Conflict(
+                    f"Another copy of this file into {_shown(path)} of the guest is under way.",
+                    retryable=True,
+                ) from error
             raise explain_outdated(error, "go on with a copy") from error
         finally:
             sender.cancel()

@@ -44,7 +44,7 @@ from banger.tar.format import (
 )
 from banger.tar.header import Header, Malformed
 from banger.tar.leftout import LeftOut
-from banger.tar.parts import part_name
+from banger.tar.parts import lock_part, part_name
 from banger.tar.read import ChunkSource, next_header, parse_path
 
 ENTRIES_MAX = 2_000_000
@@ -212,11 +212,16 @@ class Extraction:
         with contextlib.ExitStack() as undo:
             fd = os.open(part, _MAKE_PART, 0o600, dir_fd=parent)
             undo.callback(os.close, fd)
+            lock_part(fd, part, top=parent)
             os.ftruncate(fd, self._part_offset)
             os.lseek(fd, self._part_offset, os.SEEK_SET)
             undo.pop_all()
-        yield fd
-        os.rename(part, name, src_dir_fd=parent, dst_dir_fd=parent)
+        held = os.dup(fd)  # keeps the lock until the part has its name
+        try:
+            yield fd
+            os.rename(part, name, src_dir_fd=parent, dst_dir_fd=parent)
+        finally:
+            os.close(held)
 
     def _symlink(self, header: Header, path: bytes) -> None:
         target = header.link

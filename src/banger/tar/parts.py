@@ -7,9 +7,13 @@ compare digests of it.
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import stat
+
+from banger.errors import Conflict
+from banger.tar.format import shown
 
 DIGEST_BYTES = 32
 NAME_BYTES = 230
@@ -33,6 +37,25 @@ def part_size(name: bytes, *, within: int, top: int) -> int:
     except OSError:
         return 0
     return status.st_size if stat.S_ISREG(status.st_mode) and status.st_size <= within else 0
+
+
+def lock_part(fd: int, part: bytes, *, top: int) -> None:
+    """Lock an open part of a file in an open directory, until it is closed.
+
+    A file system without locks is written to without one.
+
+    Raises:
+        Conflict: another copy has it locked, or has given it its name.
+    """
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        is_ours = os.path.samestat(os.fstat(fd), os.stat(part, dir_fd=top, follow_symlinks=False))
+    except (BlockingIOError, FileNotFoundError):
+        is_ours = False
+    except OSError:
+        return
+    if not is_ours:
+        raise Conflict(f"Another copy writes to {shown(part)}.", retryable=True)
 
 
 def digest_of(path: bytes, size: int, *, top: int | None = None) -> str | None:

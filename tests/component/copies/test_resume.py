@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import hashlib
 import os
 import re
@@ -87,6 +88,24 @@ def test_a_part_of_another_file_is_not_used(copies: Copies, way: str) -> None:
     (end / PART).symlink_to(begin / "big")
     copies.refused("--resume", source, target, status=1)
     assert (begin / "big").read_bytes() == content
+
+
+@pytest.mark.parametrize("way", ["in", "out"])
+def test_two_copies_do_not_share_a_part(copies: Copies, way: str) -> None:
+    """A9, C6: the second is told of the first, which is not disturbed."""
+    begin, end = (copies.here, copies.there) if way == "in" else (copies.there, copies.here)
+    source, target = ("big", "box:big") if way == "in" else ("box:big", "big")
+    content = os.urandom(300_000)
+    (begin / "big").write_bytes(content)
+    with open(end / PART, "wb") as first:
+        fcntl.flock(first, fcntl.LOCK_EX)
+        first.write(content[:1000])
+        first.flush()
+        assert "Another copy" in copies.refused("--resume", source, target, status=5)
+        assert (end / PART).read_bytes() == content[:1000]
+    assert b"goes on after 1000 bytes" in copies.cp("--resume", source, target).stderr
+    assert (end / "big").read_bytes() == content
+    assert os.listdir(end) == ["big"]
 
 
 def test_only_one_file_is_resumed(copies: Copies) -> None:

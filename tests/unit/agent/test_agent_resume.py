@@ -69,6 +69,24 @@ def test_a_part_is_kept_and_gone_on_with(host: Host, tmp_path: Path, how: str, s
     assert os.listdir(tmp_path) == ["big"]
 
 
+def test_two_copies_do_not_share_a_part(host: Host, tmp_path: Path) -> None:
+    """A9, C6: the second waits for one that ends, as a copy that was broken off just now does."""
+    raw = archive([member("big", NOISE)])
+    fields = (("PATH", str(tmp_path)), ("FLAGS", KEEP))
+    first = host.open(TAR_IN, *fields)
+    host.write(first, raw[:100_000], eof=False)
+    until(lambda: (tmp_path / PART).exists() and (tmp_path / PART).stat().st_size > 0)
+    assert put(host, tmp_path, NOISE, offset=0).code == "in-use"
+    second = host.open(TAR_IN, *fields)
+    host.write(second, raw[:20_000], eof=False)
+    host.write(first, raw[100_000:])
+    host.wait(first).result  # noqa: B018 - asserts that it is one
+    host.write(second, raw[20_000:])
+    host.wait(second).result  # noqa: B018 - asserts that it is one
+    assert (tmp_path / "big").read_bytes() == NOISE
+    assert os.listdir(tmp_path) == ["big"]
+
+
 def test_what_is_behind_the_offset_is_cut_off(host: Host, tmp_path: Path) -> None:
     (tmp_path / PART).write_bytes(NOISE[:1000] + b"wrong" * 100_000)
     put(host, tmp_path, NOISE, offset=1000).result  # noqa: B018 - asserts that it is one

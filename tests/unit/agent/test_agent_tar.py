@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import fcntl
 import io
 import os
 import random
@@ -337,6 +338,9 @@ def test_what_breaks_off_leaves_what_was_there(
         assert (tmp_path / "big").read_bytes() == OLD
 
 
+PARTS = [f".banger-{number}.part" for number in range(1, 6)]
+
+
 def until(condition: Callable[[], bool]) -> None:
     deadline = time.monotonic() + 20
     while not condition():
@@ -362,18 +366,42 @@ def test_a_file_is_whole_when_its_name_appears(host: Host, tmp_path: Path) -> No
 
 
 def test_a_file_is_made_beside_what_has_its_other_name(host: Host, tmp_path: Path) -> None:
-    """What a crash of the machine left, or somebody made, is neither used nor removed."""
+    """What another copy has, or somebody made, is neither used nor removed."""
     raw = archive([member("first", NEW), member("second", NEW)])
     stream = host.open(TAR_IN, ("PATH", str(tmp_path)))
     host.write(stream, raw[:100_000], eof=False)
     until(lambda: len(os.listdir(tmp_path)) == 1)
-    (part,) = tmp_path.iterdir()
-    other = tmp_path / part.name.replace("-1.part", "-2.part")
-    other.write_bytes(b"mine")
+    assert os.listdir(tmp_path) == [PARTS[0]]
+    (tmp_path / PARTS[1]).write_bytes(b"mine")
+    (tmp_path / PARTS[2]).symlink_to(tmp_path / "elsewhere")
+    (tmp_path / PARTS[3]).mkdir()
+    with open(tmp_path / PARTS[4], "wb", opener=open_private) as locked:
+        fcntl.flock(locked, fcntl.LOCK_EX)
+        unpack(host, tmp_path, archive([member("third", NEW)])).result  # noqa: B018 - it is one
     host.write(stream, raw[100_000:])
     host.wait(stream).result  # noqa: B018 - asserts that it is one
-    assert other.read_bytes() == b"mine"
-    assert sorted(os.listdir(tmp_path)) == sorted([other.name, "first", "second"])
+    assert (tmp_path / PARTS[1]).read_bytes() == b"mine"
+    assert sorted(os.listdir(tmp_path)) == sorted([*PARTS[1:5], "first", "second", "third"])
+
+
+def open_private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
+
+
+def test_what_a_crash_has_left_goes_with_the_next_copy(host: Host, tmp_path: Path) -> None:
+    """A9: also while that one is under way, and another."""
+    for name in PARTS[:3]:
+        with open(tmp_path / name, "wb", opener=open_private) as left:
+            left.write(b"left")
+    raw = archive([member("big", NEW)])
+    stream = host.open(TAR_IN, ("PATH", str(tmp_path)))
+    host.write(stream, raw[:100_000], eof=False)
+    until(lambda: (tmp_path / PARTS[0]).stat().st_size > len(b"left"))
+    unpack(host, tmp_path, archive([member("other", NEW)])).result  # noqa: B018 - it is one
+    host.write(stream, raw[100_000:])
+    host.wait(stream).result  # noqa: B018 - asserts that it is one
+    assert sorted(os.listdir(tmp_path)) == [PARTS[2], "big", "other"]
+    assert (tmp_path / "big").read_bytes() == (tmp_path / "other").read_bytes() == NEW
 
 
 def test_what_follows_the_archive_is_ignored(host: Host, tmp_path: Path) -> None:
