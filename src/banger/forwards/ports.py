@@ -17,6 +17,7 @@ from types import TracebackType
 from typing import NamedTuple
 
 from banger.errors import BangerError
+from banger.forwards.abilities import Ability, find_lack, needed_ability
 from banger.forwards.connecting import connect_guest_end, connect_guest_port
 from banger.forwards.datagrams import Conversations
 from banger.forwards.ends import LOOPBACKS, Endpoint, Forward, GuestEnd, GuestPort, HostEnd
@@ -62,6 +63,7 @@ class PortForwards:
         self._problems: dict[HostEnd, BangerError] = {}
         self._room = asyncio.Semaphore(CONNECTIONS_MAX)
         self._conversations = Conversations()
+        self._lacks: dict[Ability, BangerError | None] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._retry: asyncio.Task[None] | None = None
 
@@ -98,6 +100,22 @@ class PortForwards:
     def find_problem(self, host: HostEnd) -> BangerError | None:
         """Return why what is planned at a place of the host is not there; None: it is."""
         return self._problems.get(host)
+
+    async def find_lack(self, host: HostEnd) -> BangerError | None:
+        """Return why an open place of the host leads nowhere, if the agent is too old for it.
+
+        The agent is asked once for each thing that it may be unable to do.
+        """
+        door = self._doors.get(host)
+        ability = None if door is None else needed_ability(door.guest)
+        if ability is None:
+            return None
+        if ability not in self._lacks:
+            try:
+                self._lacks[ability] = await find_lack(await self._connect(), ability)
+            except BangerError:  # it is asked again the next time
+                return None
+        return self._lacks[ability]
 
     @property
     def guest_ports(self) -> set[int]:

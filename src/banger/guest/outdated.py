@@ -14,7 +14,7 @@ def explain_outdated(refusal: GuestRefused, cannot: str) -> GuestRefused:
     if refusal.guest_code != "bad-request":
         return refusal
     outdated = GuestRefused(
-        f"The VM runs the agent of an older banger, which cannot {cannot}.",
+        f"Until it is restarted, the VM runs the agent of an older banger, which cannot {cannot}.",
         hint="banger vm restart NAME",
     )
     outdated.guest_code = refusal.guest_code

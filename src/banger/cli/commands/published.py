@@ -52,6 +52,8 @@ def _add(arguments: Namespace, context: Context) -> int:
         context.out(format_json(port))
     else:
         context.out(_name(port))
+        if port["notice"]:
+            context.say(port["notice"])
     return 0
 
 

@@ -151,5 +151,9 @@ async def _view(record: VmRecord, forward: Forward, ports: PortForwards | None) 
 
 async def find_problem(ports: PortForwards | None, host: HostEnd) -> BangerError | None:
     """Return why a place of the host leads nowhere, with the name of the program in the way."""
-    problem = None if ports is None else ports.find_problem(host)
-    return None if problem is None else await asyncio.to_thread(name_user, host, problem)
+    if ports is None:
+        return None
+    problem = ports.find_problem(host)
+    if problem is None:
+        return await ports.find_lack(host)
+    return await asyncio.to_thread(name_user, host, problem)
