@@ -3,6 +3,7 @@
 #include "agent.h"
 #include "channels.h"
 #include "files.h"
+#include "modes.h"
 #include "supervise.h"
 #include "term.h"
 #include "user.h"
@@ -177,6 +178,8 @@ static int open_terminal(struct plan *plan, const struct request *request)
     if (geteuid() == 0 && fchown(plan->far[0], plan->user.uid, (gid_t)-1))
         return -1;
     resize(master, request);
+    if (request->present[TAG_MODES] && set_modes(plan->far[0], &request->modes))
+        return -1;
     plan->stdio[0] = plan->stdio[1] = plan->stdio[2] = plan->far[0];
     return 0;
 }
@@ -332,6 +335,8 @@ static int check_request(const struct request *request, struct failure *failure)
     if ((flags & (EXEC_DETACH | EXEC_SUPERVISE)) && flags != EXEC_DETACH &&
         flags != (EXEC_DETACH | EXEC_SUPERVISE))
         return fail(failure, "bad-request", 0, "FLAGS %llu", (unsigned long long)flags);
+    if (request->modes.size % MODE_SIZE)
+        return fail(failure, "bad-request", 0, "MODES of %zu bytes", request->modes.size);
     if (request->cwd && *request->cwd != '/')
         return fail(failure, "bad-request", 0, "CWD is not absolute");
     if (strlen(request->args.items[0]) >= PATH_MAX)

@@ -37,6 +37,7 @@ static const struct rule rules[TAG_LIMIT] = {
     [TAG_FLAGS] = {NUMBER, IN(KIND_EXEC) | TREES | IN(KIND_POWEROFF), AT(flags)},
     [TAG_ROWS] = {NUMBER, WINDOWS, AT(rows)},
     [TAG_COLUMNS] = {NUMBER, WINDOWS, AT(columns)},
+    [TAG_MODES] = {BLOB, IN(KIND_EXEC), AT(modes)},
     [TAG_SIGNAL] = {NUMBER, IN(KIND_CONTROL), AT(signal)},
     [TAG_PATH] = {TEXT, TREES | LISTS | FILES_ALONE | SOCKETS, AT(path)},
     [TAG_NAME] = {LIST, IN(KIND_TAR_OUT) | LISTS, AT(names)},

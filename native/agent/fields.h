@@ -26,6 +26,7 @@ enum tag {
     TAG_SIGNAL = 23,
     TAG_STATUS = 24,
     TAG_PID = 25,
+    TAG_MODES = 30,
     TAG_PATH = 32,
     TAG_ENTRIES = 33,
     TAG_BYTES = 34,
@@ -112,7 +113,7 @@ struct request {
     bool present[TAG_LIMIT];
     struct list args, env, names, native;
     char *cwd, *user, *path, *host, *hostname, *address, *gateway, *root, *data, *modules, *init;
-    struct blob entropy, content, mac;
+    struct blob entropy, content, mac, modes;
     uint64_t flags, rows, columns, signal, uid, gid, mode, size, offset, port, number, prefix;
     int64_t clock_ns;
     struct request *files, *interface;

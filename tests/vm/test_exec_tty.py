@@ -12,7 +12,7 @@ import struct
 import subprocess
 import termios
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import pytest
 
@@ -69,9 +69,11 @@ def terminal(
     rows: int = 24,
     columns: int = 80,
     term: str = "xterm-256color",
+    prepare: Callable[[int], None] = lambda _: None,
 ) -> Iterator[Terminal]:
-    """Run a command of ours as the leader of a terminal of its own."""
+    """Run a command of ours as the leader of a terminal of its own, which is prepared first."""
     master, slave = pty.openpty()
+    prepare(slave)
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("4H", rows, columns, 0, 0))
     process = banger.start(
         *args,

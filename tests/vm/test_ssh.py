@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import subprocess
+import termios
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,14 @@ UNIX_ECHO = ECHO.replace(
     'socket.create_server(("127.0.0.1", 8201))',
     'socket.socket(socket.AF_UNIX); server.bind("/run/test-ssh.sock"); server.listen()',
 )
+
+
+def interrupt_by_control_x(terminal: int) -> None:
+    """Have a terminal's user interrupt by ^X, and stop no output by ^S."""
+    now = termios.tcgetattr(terminal)
+    now[0] &= ~termios.IXON
+    now[6][termios.VINTR] = b"\x18"
+    termios.tcsetattr(terminal, termios.TCSANOW, now)
 
 
 @pytest.fixture
@@ -76,6 +85,17 @@ def test_a_terminal_has_a_size_and_keys(banger: Installation, system: str) -> No
         assert t.wait() == 7
 
 
+def test_a_terminal_has_the_modes_of_the_clients(banger: Installation, system: str) -> None:
+    """H7: as its user has set them, such as the key that interrupts."""
+    command = ("vm", "ssh", "-t", system, "stty -a; echo ready; exec sleep 1000")
+    with terminal(banger, *command, prepare=interrupt_by_control_x) as t:
+        t.expect(b"intr = ^X;")
+        t.expect(b" -ixon ")
+        t.expect(b"ready")
+        t.type(b"\x18")
+        assert t.wait() == 255  # ended by a signal
+
+
 def test_a_client_that_leaves_hangs_up(client: SshClient, system: str) -> None:
     """H2, H3: the program ends; what has detached itself lives on."""
     detached = "setsid sh -c 'echo $$; exec sleep 7654 >/dev/null 2>&1'"
@@ -124,6 +144,7 @@ def test_vm_ssh_needs_no_configuration(banger: Installation, system: str) -> Non
     assert banger.do("ssh", system, "echo $HOME | tr r R").text == "/Root"
     assert banger.run("ssh", system, "-l", "nobody", "true").status == 1  # /usr/sbin/nologin
     assert banger.run("vm", "ssh", system, "exit 9").status == 9
+    assert banger.do("vm", "ssh", "-T", "-o", "SetEnv=ONE=1", system, "echo $ONE").text == "1"
 
 
 def test_a_vm_that_does_not_run_is_named(own: Installation, short_dir: Path) -> None:

@@ -62,6 +62,17 @@ def test_scp_copies_trees_both_ways(
     assert b"No such file" in missing.stderr
 
 
+def test_scp_of_the_older_protocol_says_what_it_needs(client: SshClient, tiny: str) -> None:
+    """H6: an image without an ssh client has no scp; by sftp it needs none."""
+    (client.folder / "file").write_text("x")
+    names = (str(client.folder / "file"), f"{tiny}.vm:/root/file")
+    assert client.banger.exec(tiny, "sh", "-c", "! command -v scp").status == 0
+    refused = client.run("scp", "-O", *names, status=1).stderr.decode()
+    assert "banger: `scp -O` needs an scp program in the VM, and there is none.\n" in refused
+    assert "hint: scp without -O\n" in refused
+    client.run("scp", *names)
+
+
 def test_sftp_obeys_a_batch(client: SshClient, system: str, tree: Path) -> None:
     """H7: in the user's home, as an ssh server has it."""
     batch = f"pwd\nput {tree}/data file\nchmod 600 file\nrename file other\nls -l other\n"

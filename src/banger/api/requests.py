@@ -183,6 +183,9 @@ class VmCommit(Params, frozen=True):
 class Terminal(Struct, frozen=True, forbid_unknown_fields=True):
     rows: int
     columns: int
+    modes: list[tuple[int, int]] = field(default_factory=list)
+    """Modes and their values by the numbers of RFC 4254, section 8 (1..159), such as 53 for ECHO.
+    Those that Linux does not have are ignored; those not named are as in a new terminal."""
 
 
 class VmExec(Params, frozen=True):

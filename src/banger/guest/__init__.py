@@ -14,6 +14,7 @@ from banger.guest.connection import (
 from banger.guest.deadlines import deadline
 from banger.guest.exec import (
     EXEC_REFUSALS,
+    MODE_NUMBERS,
     STDERR,
     STDOUT,
     Completed,
@@ -42,6 +43,7 @@ from banger.guest.udp import GuestUdp, open_udp
 
 __all__ = [
     "EXEC_REFUSALS",
+    "MODE_NUMBERS",
     "STDERR",
     "STDOUT",
     "AgentState",

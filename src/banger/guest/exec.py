@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 
 from banger.errors import (
@@ -23,6 +24,7 @@ from banger.errors import (
     ExecNotFound,
     GuestOutputTooBig,
     GuestProtocolError,
+    GuestRefused,
 )
 from banger.guest.admission import Lane
 from banger.guest.codec import Kind
@@ -44,6 +46,10 @@ KILL_GRACE_S = 5.0
 
 OUTPUT_LIMIT = 16 * 1024 * 1024
 
+MODE_NUMBERS = range(1, 160)
+"""Of terminals' modes that have one value each (RFC 4254, section 8)."""
+_MODE = struct.Struct("<BI")
+
 EXEC_REFUSALS = {
     "not-found": ExecNotFound,
     "not-executable": ExecNotExecutable,
@@ -56,10 +62,11 @@ EXEC_REFUSALS = {
 class ExecSpec:
     """A program to run. `user`: `user`, `uid`, `user:group` or `uid:gid`.
 
-    `terminal`: (rows, columns) of a TTY; both outputs then arrive on channel 1. Without `stdin`
-    the program reads /dev/null. `detach`: the program outlives the stream and writes to
-    /dev/null; not with `terminal` or `stdin`. `supervise`, with `detach`: the program writes to
-    the console and is restarted when it fails. `cwd` is absolute.
+    `terminal`: (rows, columns) of a TTY; both outputs then arrive on channel 1. `modes`: of that
+    TTY, by their `MODE_NUMBERS`; those not named are as in a new terminal. Without `stdin` the
+    program reads /dev/null. `detach`: the program outlives the stream and writes to /dev/null; not
+    with `terminal` or `stdin`. `supervise`, with `detach`: the program writes to the console and is
+    restarted when it fails. `cwd` is absolute.
     """
 
     argv: tuple[bytes, ...]
@@ -67,6 +74,7 @@ class ExecSpec:
     cwd: bytes | None = None
     user: str | None = None
     terminal: tuple[int, int] | None = None
+    modes: tuple[tuple[int, int], ...] = ()
     stdin: bool = False
     detach: bool = False
     supervise: bool = False
@@ -169,9 +177,28 @@ async def start_exec(
     `lane`: CONTROL for the host's own programs. The deadline begins when there is room in the
     lane; `on_wait` is called if there is none at once.
 
+    An agent that is too old to know of modes starts the program without them.
+
     Raises:
         ExecNotFound, ExecNotExecutable, ExecBadDirectory, ExecNoSuchUser: the guest refuses.
     """
+    try:
+        return await _start(connection, spec, deadline_s=deadline_s, lane=lane, on_wait=on_wait)
+    except GuestRefused as error:
+        if not spec.modes or error.guest_code != "bad-request":
+            raise
+        plain = replace(spec, modes=())
+        return await _start(connection, plain, deadline_s=deadline_s, lane=lane, on_wait=on_wait)
+
+
+async def _start(
+    connection: GuestConnection,
+    spec: ExecSpec,
+    *,
+    deadline_s: float,
+    lane: Lane,
+    on_wait: OnWait | None,
+) -> GuestProcess:
     what = f"running {_shown(spec.argv)} in the guest"
     fields = encode_fields(_exec_fields(spec))
     request = Request(Kind.EXEC, what, fields, EXEC_REFUSALS)
@@ -285,6 +312,8 @@ def _exec_fields(spec: ExecSpec) -> Iterator[tuple[Tag, bytes]]:
     if spec.terminal:
         yield Tag.ROWS, u64(spec.terminal[0])
         yield Tag.COLUMNS, u64(spec.terminal[1])
+    if spec.modes:
+        yield Tag.MODES, b"".join(_MODE.pack(number, value) for number, value in spec.modes)
 
 
 def _parse_exit_status(fields: Fields) -> ExitStatus:

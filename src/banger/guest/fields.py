@@ -40,6 +40,7 @@ class Tag(IntEnum):
     SIGNAL = 23
     STATUS = 24
     PID = 25
+    MODES = 30
     PATH = 32
     ENTRIES = 33
     BYTES = 34

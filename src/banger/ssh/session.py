@@ -25,12 +25,14 @@ HANGUP_S = 5.0
 FAILED = 255
 """Exit status of the front's own failures, as of ssh itself."""
 NOT_EXECUTED = (126, 127)
+NOT_FOUND = 127
 HOME = 'cd "$HOME" 2>/dev/null; exec "${SHELL:-/bin/sh}"'
 """Enter the user's home and become the user's shell; the agent sets both variables."""
 ROOT = "/"
 """Where a program starts: the home may be missing, and `vm.exec` would start in the workspace."""
 PEER = {"SSH_CLIENT": "127.0.0.1 0 22", "SSH_CONNECTION": "127.0.0.1 0 127.0.0.1 22"}
 """Set for every program: shells read `~/.bashrc` by it, and prompts show a host."""
+PLAIN_SCP = "scp without -O"
 ROWS, COLUMNS = 24, 80
 """Of a terminal whose client does not tell its size."""
 SIZES = range(1, 65536)
@@ -49,8 +51,11 @@ class GuestSession(Bridge, asyncssh.SSHServerSession[bytes]):
         self._user = user
         self._term: str | None = None
         self._size = (ROWS, COLUMNS)
+        self._modes: list[list[int]] = []
         self._method = ""
         self._params: wire.Document = {}
+        self._line = ""
+        """The command line, if there is one."""
         self._opening: asyncio.Task[None] | None = None
 
     # --- what the client asks for ---
@@ -59,10 +64,11 @@ class GuestSession(Bridge, asyncssh.SSHServerSession[bytes]):
         self,
         term_type: str | None,
         term_size: tuple[int, int, int, int],
-        term_modes: object,
+        term_modes: Mapping[int, int],
     ) -> bool:
         """Give the program a terminal."""
         self._term = term_type or "dumb"
+        self._modes = [list(item) for item in term_modes.items()]
         self._note_size(term_size[0], term_size[1])
         return True
 
@@ -72,6 +78,7 @@ class GuestSession(Bridge, asyncssh.SSHServerSession[bytes]):
 
     def exec_requested(self, command: str) -> bool:
         """Run a command line by the user's shell."""
+        self._line = command
         return self._plan_exec(["/bin/sh", "-c", f'{HOME} -c "$1"', "sh", command])
 
     def subsystem_requested(self, subsystem: str) -> bool:
@@ -122,7 +129,7 @@ class GuestSession(Bridge, asyncssh.SSHServerSession[bytes]):
         elif self._channel is not None and "signal" in exit_:
             self._server_channel.exit_with_signal(format_signal(exit_["signal"]))
         elif self._channel is not None:
-            self._server_channel.exit(exit_.get("status", 0))
+            self._exit(exit_.get("status", 0))
 
     # --- private ---
 
@@ -156,7 +163,7 @@ class GuestSession(Bridge, asyncssh.SSHServerSession[bytes]):
         if self._method == "vm.exec":
             params = {**params, "env": self._environment()}
             if self._term is not None:
-                params["terminal"] = self._terminal()
+                params["terminal"] = {**self._terminal(), "modes": self._modes}
         size = self._size
         try:
             stream = await self._guest.open(self._method, params)
@@ -167,16 +174,25 @@ class GuestSession(Bridge, asyncssh.SSHServerSession[bytes]):
         if size != self._size:
             stream.control({"resize": self._terminal()})
 
+    def _exit(self, status: int) -> None:
+        """End the session with a program's status; say what the shell does not of a missing scp."""
+        if status == NOT_FOUND and is_older_scp(self._line):
+            self._say("`scp -O` needs an scp program in the VM, and there is none.", hint=PLAIN_SCP)
+        self._server_channel.exit(status)
+
     def _fail(self, error: BangerError) -> None:
         """Say what failed, and end the session."""
-        channel = self._channel
-        if channel is None or channel.is_closing():
+        if self._channel is None or self._channel.is_closing():
             return
-        hint = f"  hint: {error.hint}\n" if error.hint else ""
-        text = f"banger: {error.message}\n{hint}".replace("\n", "\r\n" if self._term else "\n")
-        channel.write(text.encode("utf-8", "backslashreplace"), asyncssh.EXTENDED_DATA_STDERR)
+        self._say(error.message, hint=error.hint)
         status = error.exit_code if error.exit_code in NOT_EXECUTED else FAILED
         self._server_channel.exit(status)
+
+    def _say(self, message: str, *, hint: str | None) -> None:
+        hints = f"  hint: {hint}\n" if hint else ""
+        text = f"banger: {message}\n{hints}".replace("\n", "\r\n" if self._term else "\n")
+        raw = text.encode("utf-8", "backslashreplace")
+        self._server_channel.write(raw, asyncssh.EXTENDED_DATA_STDERR)
 
 
 def hang_up(stream: DaemonStream) -> None:
@@ -188,6 +204,11 @@ def hang_up(stream: DaemonStream) -> None:
     stream.control({"eof": True})
     stream.resume()
     asyncio.get_running_loop().call_later(HANGUP_S, stream.close)
+
+
+def is_older_scp(line: str) -> bool:
+    """Tell whether a command line is what `scp -O` asks an ssh server to run."""
+    return line.startswith("scp -") and bool({"-t", "-f"} & set(line.split()))
 
 
 def parse_signal(untrusted_name: str) -> int | None:

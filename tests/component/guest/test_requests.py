@@ -182,6 +182,27 @@ def test_exec_errors_keep_the_agents_code(
     play(script, body)
 
 
+def test_an_older_agent_starts_programs_without_the_modes_of_their_terminals() -> None:
+    async def script(agent: Agent) -> None:
+        await agent.greet()
+        first = await agent.hear(FrameType.OPEN)
+        fields = parse_fields(first.payload[1:])
+        assert fields.bytes(Tag.MODES) == b"\x35\0\0\0\0\x48\x01\0\0\0"
+        agent.say(refusal(first.stream, b"bad-request", b"field 30 does not belong there"))
+        second = await agent.hear(FrameType.OPEN)
+        fields = parse_fields(second.payload[1:])
+        assert (fields.find(Tag.MODES), fields.u64(Tag.ROWS)) == (None, 24)
+        agent.say(frame(FrameType.EVENT, second.stream, encode_fields([(Tag.PID, u64(7))])))
+        agent.say(result(second.stream, (Tag.STATUS, u64(3))))
+
+    async def body(connection: GuestConnection) -> None:
+        spec = ExecSpec((b"sh",), terminal=(24, 80), modes=((53, 0), (72, 1)))
+        process = await start_exec(connection, spec, deadline_s=20)
+        assert (await process.wait()).status == 3
+
+    play(script, body)
+
+
 def test_tar_in_sends_the_chunks_and_an_end() -> None:
     sent = [b"a" * 512, b"", b"b" * 300_000, b"c"]
 

@@ -483,6 +483,32 @@ def test_term_is_left_alone_without_a_terminal(host: Host) -> None:
     assert outcome.stdout == b"xterm-new\n"
 
 
+def modes(*items: tuple[int, int]) -> bytes:
+    return b"".join(struct.pack("<BI", *item) for item in items)
+
+
+def test_terminal_modes_are_those_that_were_asked_for(host: Host) -> None:
+    """H7: characters, flags, speeds before the program starts; what is unknown is passed over."""
+    asked = modes((1, 24), (3, 255), (38, 0), (53, 0), (54, 1), (72, 0), (128, 9600), (129, 9600))
+    asked += modes((11, 7), (16, 7), (90, 1), (92, 1), (159, 5), (0, 1))
+    plain = host.wait(start_terminal(host, "stty -a")).stdout.decode()
+    stream = host.start("stty", "-a", flags=TTY, more=[("MODES", asked)])
+    said = host.wait(stream).stdout.decode()
+    for word in ("intr = ^X;", "erase = <undef>;", "speed 9600 baud"):
+        assert word in said and word not in plain
+    for word in ("-ixon", "-echo", "-onlcr"):
+        assert word in said.split() and word not in plain.split()
+    for word in ("echoe", "icanon", "isig", "opost", "cs8", "-parenb"):
+        assert word in said.split() and word in plain.split()
+
+
+@pytest.mark.parametrize("size", [1, 4, 6])
+def test_terminal_modes_that_are_cut_short_are_refused(host: Host, size: int) -> None:
+    """E2."""
+    stream = host.start("true", flags=TTY, more=[("MODES", b"\x35" * size)])
+    assert host.wait(stream).code == "bad-request"
+
+
 def test_terminal_resize(host: Host) -> None:
     """H7: the program is told by SIGWINCH."""
     stream = start_terminal(host, f"trap 'stty size; exit' WINCH; echo ready; {FOREVER}")

@@ -21,6 +21,7 @@ from banger.api.ssh import (
     parse_host,
     require_ok,
 )
+from banger.cli.app.table import COMMANDS
 from banger.cli.commands.ssh_config import exclude_file, include_file
 from banger.cli.options.ssh import (
     join_command,
@@ -31,7 +32,7 @@ from banger.cli.options.ssh import (
 )
 from banger.engine.verbs.connect import parse_addresses
 from banger.errors import InvalidRequest, WrongState
-from banger.ssh.session import format_signal, parse_environment, parse_signal
+from banger.ssh.session import format_signal, is_older_scp, parse_environment, parse_signal
 
 OPTIONS = plan_options(python="/opt/a b/100%/python", known_hosts="/home/u s/100%/known_hosts")
 
@@ -107,6 +108,26 @@ def test_options_of_ssh_end_where_the_command_begins(
     assert split_words(words) == (options, command)
 
 
+@pytest.mark.parametrize(
+    ("words", "ref", "rest"),
+    [
+        (["box"], "box", []),
+        (["box", "ls", "-l"], "box", ["ls", "-l"]),
+        (["-A", "box", "-N"], "box", ["-A", "-N"]),
+        (["-L", "1:a:2", "-vp22", "box", "--", "-x"], "box", ["-L", "1:a:2", "-vp22", "--", "-x"]),
+        (["-A", "--", "box", "id"], "box", ["-A", "id"]),
+        (["-A"], None, None),
+        ([], None, None),
+    ],
+)
+def test_options_of_ssh_may_come_before_the_vm(
+    words: list[str], ref: str | None, rest: list[str] | None
+) -> None:
+    """H1: as ssh itself takes them."""
+    parser, _ = next(each for each in COMMANDS if each.path == "vm ssh").load()
+    assert parser.split(words) == ([] if ref is None else [ref], rest)
+
+
 def test_several_words_stay_words() -> None:
     """H1."""
     assert join_command(["ls | wc"]) == ["ls | wc"]
@@ -121,6 +142,11 @@ def test_the_users_configuration_comes_back(content: bytes, path: str) -> None:
     assert added.endswith(content) and added.count(b"\n") == content.count(b"\n") + 1
     assert exclude_file(added, path) == content
     assert added.startswith(b'Include "')
+
+
+def test_an_older_scp_is_known_by_its_line() -> None:
+    assert is_older_scp("scp -r -p -t there") and is_older_scp("scp -f 'a b'")
+    assert not any(map(is_older_scp, ("", "scp a b", "scpd -t", "echo -t", "scp --help")))
 
 
 def test_signals_have_names() -> None:

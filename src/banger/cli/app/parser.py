@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import textwrap
+from collections.abc import Callable
 
 from banger.cli.app.usage import UsageError
 
@@ -22,8 +23,8 @@ class HelpAsked(Exception):
 class Parser(argparse.ArgumentParser):
     """One command's parser. `takes_command`: words after `--` are a command for the guest.
 
-    `command_after`: number of arguments after which a command needs no `--`. `passes_options`: what
-    follows them is not banger's, even if it looks like an option.
+    `command_after`: number of arguments after which a command needs no `--`. `passes_options`: all
+    options but the first word's `--help` are another program's (`skip_foreign`).
     """
 
     def __init__(
@@ -51,6 +52,8 @@ class Parser(argparse.ArgumentParser):
         self.takes_command = takes_command
         self.command_after = command_after
         self.passes_options = passes_options
+        self.skip_foreign: Callable[[list[str]], int] = len
+        """With `passes_options`: returns how many words at the start are that program's options."""
         self.add_argument("-h", "--help", action=_Help, help="show this help")
 
     def parse(self, words: list[str]) -> argparse.Namespace:
@@ -87,13 +90,13 @@ class Parser(argparse.ArgumentParser):
 
     def split(self, words: list[str]) -> tuple[list[str], list[str] | None]:
         """Split the words into banger's own and the guest command."""
+        if self.passes_options:
+            return self._split_foreign(words)
         arguments, position = 0, 0
         while position < len(words):
             word = words[position]
             if word == "--":
                 return words[:position], words[position + 1 :]
-            if self.passes_options and arguments == self.command_after:
-                return words[:position], words[position:]
             if word.startswith("-"):
                 position += self.has_value_next(word)
             elif arguments == self.command_after:
@@ -102,6 +105,15 @@ class Parser(argparse.ArgumentParser):
                 arguments += 1
             position += 1
         return words, None
+
+    def _split_foreign(self, words: list[str]) -> tuple[list[str], list[str] | None]:
+        """Split off the one argument: another program's options may come before it and after it."""
+        if words[:1] in (["-h"], ["--help"]):
+            return words, None
+        first = self.skip_foreign(words)
+        at = first + (words[first : first + 1] == ["--"])
+        own = words[at : at + 1]
+        return own, [*words[:first], *words[at + 1 :]] if own else None
 
     def count_arguments(self, words: list[str]) -> int:
         """Return the number of positional arguments among the words."""

@@ -48,7 +48,7 @@ class Command:
         self.command_after = command_after
         """Number of arguments after which the words are a guest command, without `--`."""
         self.passes_options = passes_options
-        """Words after those arguments are another program's, options too."""
+        """Of one argument: all options, before it and after it, are another program's."""
         self.is_guest_command = is_guest_command
         """The exit status is the guest command's; banger's own failures are 125."""
 

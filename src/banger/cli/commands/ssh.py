@@ -8,14 +8,21 @@ from argparse import Namespace
 from banger.api.ssh import SUFFIX, parse_host
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
-from banger.cli.options.ssh import join_command, plan_options, render_arguments, split_words
+from banger.cli.options.ssh import (
+    join_command,
+    plan_options,
+    render_arguments,
+    skip_options,
+    split_words,
+)
 
 _TEXT = """\
-OPTIONS are ssh's own, such as -L 8080:localhost:80, -A or -N. Without a command
-there is a login shell. One word is a line for the guest's shell; of several,
-each stays one word. The user is root; -l USER logs in as another. No ssh server
-is needed in the VM. The exit status is ssh's, the command's own or 255; it is
-125 if there is no such VM, or it does not run.
+Options before the VM and after it are ssh's own, such as -A, -N or
+-L 8080:localhost:80. Without a command there is a login shell. One word is a
+line for the guest's shell; of several, each stays one word. The user is root;
+-l USER logs in as another. No ssh server is needed in the VM. The exit status
+is ssh's, the command's own or 255; it is 125 if there is no such VM, or it does
+not run.
 
 With `banger ssh-config --install`, ssh, scp, rsync, git and editors reach VMs
 as NAME.vm by themselves."""
@@ -24,6 +31,7 @@ as NAME.vm by themselves."""
 def _configure(parser: Parser) -> None:
     parser.add_argument("ref", metavar="VM", help="name, ID or unique prefix")
     parser.text = _TEXT
+    parser.skip_foreign = skip_options
 
 
 def _ssh(arguments: Namespace, context: Context) -> int:

@@ -54,13 +54,21 @@ VALUED = frozenset("BbcDEeFIiJLlmOoPpQRSWw")
 
 
 def split_words(words: list[str]) -> tuple[list[str], list[str]]:
-    """Split what follows the VM into ssh's own options and the command."""
-    position = 0
-    while position < len(words) and words[position].startswith("-") and words[position] != "-":
-        if words[position] == "--":
-            return words[:position], words[position + 1 :]
-        position += 1 + _has_value_next(words[position])
+    """Split all words but the VM into ssh's own options and the command."""
+    position = skip_options(words)
+    if words[position : position + 1] == ["--"]:
+        return words[:position], words[position + 1 :]
     return words[:position], words[position:]
+
+
+def skip_options(words: list[str]) -> int:
+    """Return how many words at the start are ssh's options and their values."""
+    position = 0
+    while position < len(words) and words[position].startswith("-"):
+        if words[position] in ("-", "--"):
+            break
+        position += 1 + _has_value_next(words[position])
+    return position
 
 
 def _has_value_next(option: str) -> bool:

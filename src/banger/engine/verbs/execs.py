@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import posixpath
 import shlex
+from collections.abc import Iterable
 
 from banger import guest
 from banger.api.requests import VmExec
@@ -75,9 +76,24 @@ def _plan_exec(params: VmExec, record: VmRecord) -> guest.ExecSpec:
         cwd=encode_word(cwd) if cwd else None,
         user=choose_user(record, params.user),
         terminal=None if terminal is None else (terminal.rows, terminal.columns),
+        modes=() if terminal is None else parse_modes(terminal.modes),
         stdin=params.stdin,
         detach=params.detach,
     )
+
+
+def parse_modes(modes: Iterable[tuple[int, int]]) -> tuple[tuple[int, int], ...]:
+    """Return the modes of a terminal.
+
+    Raises:
+        InvalidRequest: there can be no such mode or value.
+    """
+    for number, value in modes:
+        if number not in guest.MODE_NUMBERS or not 0 <= value < 2**32:
+            raise InvalidRequest(
+                f"A terminal cannot have the mode {number} with the value {value}."
+            )
+    return tuple(modes)
 
 
 def choose_user(record: VmRecord, asked: str | None) -> str | None:
