@@ -29,7 +29,7 @@ def qemu() -> QemuFacts:
     path = os.environ.get(VARIABLE) or _fetch()
     facts, own = asyncio.run(probe_qemu(path)), asyncio.run(probe_qemu())
     assert facts.version != own.version
-    assert (facts.sandbox is None) == (own.sandbox is None)
+    assert (facts.jail is None) == (own.jail is None)
     return facts
 
 

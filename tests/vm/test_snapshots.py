@@ -465,12 +465,12 @@ def test_a_fork_that_dies_is_a_vm_that_died(banger: Installation, base: str) -> 
     wait_for(lambda: snapshots_on_disk(banger) == before, "its snapshot to go")
 
 
-def test_the_sandbox_shows_only_its_own_memory(banger: Installation, base: str) -> None:
+def test_the_jail_shows_only_its_own_memory(banger: Installation, base: str) -> None:
     """E5: one of a fork sees the memory that it began as, and nobody else's."""
     names = fork(banger, base, "-n", "2")
     root = Path(f"/proc/{banger.vm(names[0])['pid']}/root")
     if not (root / "dev").is_dir() or (root / "proc").exists():
-        pytest.skip("no sandbox on this host")  # CI allows no skip that its list does not name
+        pytest.skip("no jail on this host")  # CI allows no skip that its list does not name
     shown = [path.name for path in (root / str(banger.layout.snapshots).lstrip("/")).glob("*/*")]
     assert shown == ["memory"]
 

@@ -108,7 +108,7 @@ class VmmHandle(Struct, frozen=True, kw_only=True):
     program: str
     """The process's name as the kernel has it (at most 15 bytes): part of its identity."""
     monitor: ProcessIdentity | None = None
-    """The sandbox's process, which ends with the VMM."""
+    """The jail's process outside, the VMM's parent, which ends with the VMM."""
     control_socket: str
     agent_socket: str
     vmm_log: str

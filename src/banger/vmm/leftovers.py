@@ -1,7 +1,7 @@
 """Processes of our VMs that no record knows.
 
 A daemon that is killed between a fork and the write of the handle (hazard B4)
-leaves a VMM, a sandbox monitor or a network back end without a record. Each of
+leaves a VMM, a jail's monitor or a network back end without a record. Each of
 them has a path below the VM's directory among its arguments, and that names
 the VM and the state directory that it belongs to: two daemons with state
 directories of their own never see each other's.

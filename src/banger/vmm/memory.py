@@ -7,7 +7,7 @@ goes by what the guest has written, not by the size of its memory.
 
 Permission: the kernel lets a user read the memory of his own processes, and, where
 `kernel.yama.ptrace_scope` is 1 as on Ubuntu, of those in user namespaces that he owns, as the
-sandboxed VMM's is. proc(5) has the files, pagemap's bits are in the kernel's
+jailed VMM's is. proc(5) has the files, pagemap's bits are in the kernel's
 `admin-guide/mm/pagemap.rst`.
 
 The process may have been taken over by its guest: what is read are bytes, at an address that it

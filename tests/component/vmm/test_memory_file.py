@@ -35,14 +35,14 @@ def config(short_dir: Path) -> MachineConfig:
 
 @contextlib.asynccontextmanager
 async def spawned(
-    config: MachineConfig, *, is_sandboxed: bool
+    config: MachineConfig, *, is_jailed: bool
 ) -> AsyncIterator[tuple[QemuDriver, VmmHandle]]:
     """A VMM, ended on leaving; the whole within a deadline."""
     facts = await probe_qemu()
-    if is_sandboxed and facts.sandbox is None:
-        pytest.skip(facts.sandbox_reason)
-    if not is_sandboxed:
-        facts = dataclasses.replace(facts, sandbox=None, sandbox_reason="test")
+    if is_jailed and facts.jail is None:
+        pytest.skip(facts.jail_reason)
+    if not is_jailed:
+        facts = dataclasses.replace(facts, jail=None, jail_reason="test")
     async with asyncio.timeout(DEADLINE_S):
         driver = QemuDriver(facts)
         handle = await driver.spawn(config, network=None)
@@ -52,9 +52,9 @@ async def spawned(
             await driver.kill(handle)
 
 
-@pytest.mark.parametrize("is_sandboxed", [True, False])
+@pytest.mark.parametrize("is_jailed", [True, False])
 def test_the_memory_file_is_open_for_reading_only(
-    config: MachineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_sandboxed: bool
+    config: MachineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_jailed: bool
 ) -> None:
     """D8, E5: in every VMM, from wherever banger is installed."""
     there = tmp_path / "a b:c"
@@ -62,8 +62,8 @@ def test_the_memory_file_is_open_for_reading_only(
     monkeypatch.setattr(memory_preload, "FOLDER", there)
 
     async def scenario() -> None:
-        async with spawned(config, is_sandboxed=is_sandboxed) as (_, handle):
-            # The sandbox needs a moment to become QEMU; then it waits for a state.
+        async with spawned(config, is_jailed=is_jailed) as (_, handle):
+            # The jail needs a moment to become QEMU; then it waits for a state.
             status = await qmp.query_status(handle.control_socket, deadline_s=30)
             assert status == "inmigrate"
             assert config.memory is not None
@@ -87,9 +87,9 @@ def open_modes(pid: int, path: Path) -> set[int]:
     return found
 
 
-@pytest.mark.parametrize("is_sandboxed", [True, False])
+@pytest.mark.parametrize("is_jailed", [True, False])
 def test_a_vmm_that_has_not_loaded_the_library_does_not_start(
-    config: MachineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_sandboxed: bool
+    config: MachineConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_jailed: bool
 ) -> None:
     """D8: the dynamic linker goes on without it; then the file cannot be opened at all."""
     library = tmp_path / os.uname().machine / "banger-memory-preload.so"
@@ -98,7 +98,7 @@ def test_a_vmm_that_has_not_loaded_the_library_does_not_start(
     monkeypatch.setattr(memory_preload, "FOLDER", tmp_path)
 
     async def scenario() -> None:
-        async with spawned(config, is_sandboxed=is_sandboxed) as (driver, handle):
+        async with spawned(config, is_jailed=is_jailed) as (driver, handle):
             with pytest.raises(VmmFailed, match=r"has ended: .*memory") as caught:
                 await driver.wait_ready(handle, deadline_s=1000)
             assert "preload" in (caught.value.details or "")
@@ -113,7 +113,7 @@ def test_a_banger_without_the_library_says_so(
 
     async def scenario() -> None:
         with pytest.raises(HostNotReady, match="memory preload library"):
-            async with spawned(config, is_sandboxed=False):
+            async with spawned(config, is_jailed=False):
                 pass
 
     asyncio.run(scenario())

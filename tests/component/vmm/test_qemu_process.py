@@ -1,4 +1,4 @@
-"""QEMU as a process: started, found again, ended. Real QEMU, real sandbox."""
+"""QEMU as a process: started, found again, ended. Real QEMU, real jail."""
 
 from __future__ import annotations
 
@@ -44,12 +44,12 @@ def config(layout: Layout) -> MachineConfig:
 
 @contextlib.asynccontextmanager
 async def running(
-    config: MachineConfig, *, is_sandboxed: bool = True
+    config: MachineConfig, *, is_jailed: bool = True
 ) -> AsyncIterator[tuple[QemuDriver, VmmHandle]]:
     """A VMM that answers, ended on leaving; the whole within a deadline."""
     async with asyncio.timeout(DEADLINE_S):
         facts = await probe_qemu()
-        driver = QemuDriver(facts if is_sandboxed else dataclasses.replace(facts, sandbox=None))
+        driver = QemuDriver(facts if is_jailed else dataclasses.replace(facts, jail=None))
         handle = await driver.spawn(config, network=None)
         try:
             await driver.wait_ready(handle, deadline_s=30)
@@ -132,13 +132,13 @@ def test_an_early_death_is_told_at_once_with_the_reason(config: MachineConfig) -
     asyncio.run(scenario())
 
 
-def test_the_sandbox_holds(config: MachineConfig) -> None:
+def test_the_jail_holds(config: MachineConfig) -> None:
     """E5: no privileges, no network, no home, only the VM's own files."""
 
     async def scenario() -> None:
         async with running(config) as (driver, handle):
-            if driver.facts.sandbox is None:
-                pytest.skip(driver.facts.sandbox_reason)
+            if driver.facts.jail is None:
+                pytest.skip(driver.facts.jail_reason)
             process = Path(f"/proc/{handle.process.pid}")
             status = dict(
                 line.split(":\t", 1) for line in (process / "status").read_text().splitlines()
@@ -146,22 +146,22 @@ def test_the_sandbox_holds(config: MachineConfig) -> None:
             assert status["NoNewPrivs"] == "1"
             assert status["Seccomp"] == "2"
             assert int(status["CapEff"], 16) == 0
-            assert status["NSpid"].split()[-1] == str(handle.process.pid)
+            assert status["NSpid"].split()[-2:] == [str(handle.process.pid), "1"]
             interfaces = (process / "net/dev").read_text().splitlines()[2:]
             assert [line.split(":")[0].strip() for line in interfaces] == ["lo"]
-            for kind in ("user", "net", "ipc", "uts", "mnt"):
+            for kind in ("user", "net", "ipc", "uts", "mnt", "pid", "cgroup"):
                 assert os.readlink(process / f"ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")
             assert_sees_only_its_files(process / "root", config)
 
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("is_sandboxed", [True, False])
-def test_the_vmm_is_held_to_limits(config: MachineConfig, *, is_sandboxed: bool) -> None:
+@pytest.mark.parametrize("is_jailed", [True, False])
+def test_the_vmm_is_held_to_limits(config: MachineConfig, *, is_jailed: bool) -> None:
     """E5, G6: on every host; the guest's memory fits, a core or another thousand files do not."""
 
     async def scenario() -> None:
-        async with running(config, is_sandboxed=is_sandboxed) as (_, handle):
+        async with running(config, is_jailed=is_jailed) as (_, handle):
             limits = plan_vmm_limits(
                 vcpu=config.vcpu,
                 memory_mib=config.memory_mib,
@@ -186,11 +186,11 @@ def assert_sees_only_its_files(root: Path, config: MachineConfig) -> None:
     assert os.statvfs(shared).f_flag & os.ST_RDONLY
 
 
-def test_without_a_sandbox_the_vmm_is_still_without_privileges(config: MachineConfig) -> None:
+def test_without_a_jail_the_vmm_is_still_without_privileges(config: MachineConfig) -> None:
     """E5: where bubblewrap does not work, QEMU's own filter remains."""
 
     async def scenario() -> None:
-        facts = dataclasses.replace(await probe_qemu(), sandbox=None, sandbox_reason="test")
+        facts = dataclasses.replace(await probe_qemu(), jail=None, jail_reason="test")
         driver = QemuDriver(facts)
         handle = await driver.spawn(config, network=None)
         try:
@@ -315,7 +315,7 @@ def test_a_cancelled_start_leaves_nothing(config: MachineConfig, layout: Layout)
             handle = None
         if handle is not None:
             await driver.kill(handle)
-        # A killed sandbox's child takes a moment to be gone, and nobody's handle names it.
+        # A killed jail's child takes a moment to be gone, and nobody's handle names it.
         async with asyncio.timeout(DEADLINE_S):
             while find_leftovers(layout, []):  # noqa: ASYNC110 - /proc has no event
                 await asyncio.sleep(0.01)

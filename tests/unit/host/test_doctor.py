@@ -157,7 +157,9 @@ def test_a_program_that_this_host_forbids_is_a_warning_that_says_what_follows(
     found = programs.probe_tools(PackageManager.APT, _with_qemu("qemu-system-x86_64"))
     check = next(check for check in found if check.name == "bwrap")
     assert check.state is CheckState.WARN
-    assert "(Operation not permitted); VMMs are confined by their own sandbox only" in check.fact
+    assert (
+        "(Operation not permitted); VMMs have no jail, only a filter of system calls" in check.fact
+    )
 
 
 @pytest.mark.parametrize(

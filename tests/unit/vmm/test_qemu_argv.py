@@ -1,4 +1,4 @@
-"""QEMU's and bubblewrap's arguments, against golden files."""
+"""QEMU's arguments and its jail's, against golden files."""
 
 from __future__ import annotations
 
@@ -11,17 +11,19 @@ from banger.layout import Layout
 from banger.model.names import VmId
 from banger.model.vm import Accel
 from banger.vmm.driver import MachineConfig, SharedFiles, plan_machine
+from banger.vmm.jail import SEALED, JailFacts, plan_jail, with_info
 from banger.vmm.qemu.argv import Descriptors, plan_argv, plan_kernel_command_line
-from banger.vmm.qemu.sandbox import SandboxFacts, plan_sandbox, with_info
+from banger.vmm.qemu.view import plan_view
 from tests.support.golden import check_golden
 from tests.support.specs import make_spec
 
 GOLDEN = Path(__file__).parent / "golden"
 MAC = "02:ce:0f:c8:74:61"
-SANDBOX = SandboxFacts(
+JAIL = JailFacts(
     binary="/usr/bin/bwrap",
     shown=("/usr", "/etc/ld.so.cache"),
     links=(("usr/lib", "/lib"), ("usr/lib64", "/lib64")),
+    is_sealed=True,
 )
 
 
@@ -89,27 +91,35 @@ def test_a_memory_file_is_private_and_a_saved_state_is_awaited() -> None:
         config, binary="/usr/bin/qemu-system-x86_64", version=QEMU, descriptors=descriptors
     )
     check_golden(GOLDEN / "qemu-tcg-clone.txt", render(argv))
-    command = plan_sandbox(SANDBOX, ["qemu"], config=config, preload=Path("/opt/a b/preload.so"))
-    check_golden(GOLDEN / "sandbox-tcg-clone.txt", render(command))
+    command = plan_jail(JAIL, ["qemu"], plan_view(config, preload=Path("/opt/a b/preload.so")))
+    check_golden(GOLDEN / "jail-tcg-clone.txt", render(command))
     assert writable(command) == [str(config.data)]
 
 
 @pytest.mark.parametrize("accel", list(Accel))
-def test_sandbox_arguments_are_the_golden_ones(accel: Accel) -> None:
+def test_jail_arguments_are_the_golden_ones(accel: Accel) -> None:
     """E5: the files that are shown are the VM's own; /dev/kvm only where it is used."""
-    command = plan_sandbox(SANDBOX, ["qemu", "-S"], config=make_config(accel), preload=None)
-    check_golden(GOLDEN / f"sandbox-{accel}.txt", render(with_info(command, 6)))
+    command = plan_jail(JAIL, ["qemu", "-S"], plan_view(make_config(accel), preload=None))
+    check_golden(GOLDEN / f"jail-{accel}.txt", render(with_info(command, 6)))
 
 
 def test_nothing_but_the_disk_can_be_written_to() -> None:
     """E5: the image's root and the kernel are shared by many VMs."""
     config = make_config(Accel.KVM)
-    command = plan_sandbox(SANDBOX, ["qemu"], config=config, preload=None)
+    command = plan_jail(JAIL, ["qemu"], plan_view(config, preload=None))
     assert writable(command) == [str(config.data)]
 
 
+def test_a_jail_that_cannot_be_sealed_is_the_same_otherwise() -> None:
+    """E5: in containers, mostly."""
+    view = plan_view(make_config(Accel.TCG), preload=None)
+    sealed = plan_jail(JAIL, ["qemu"], view)
+    open_ = plan_jail(dataclasses.replace(JAIL, is_sealed=False), ["qemu"], view)
+    assert [word for word in sealed if word != SEALED] == open_ != sealed
+
+
 def writable(command: list[str]) -> list[str]:
-    """The files that a sandbox command shows for writing."""
+    """The files that a jail shows for writing."""
     return [command[i + 1] for i, word in enumerate(command) if word == "--bind"]
 
 
@@ -119,9 +129,7 @@ def test_a_kernel_without_a_module_tree_has_no_disk_for_it() -> None:
     descriptors = Descriptors(control=3, agent=4, network=None)
     argv = plan_argv(bare, binary="qemu", version=QEMU, descriptors=descriptors)
     assert not any("serial=modules" in word for word in argv)
-    assert str(config.shared.modules) not in plan_sandbox(
-        SANDBOX, ["qemu"], config=bare, preload=None
-    )
+    assert config.shared.modules not in plan_view(bare, preload=None).readable
 
 
 def test_a_comma_in_a_path_does_not_end_an_option() -> None:

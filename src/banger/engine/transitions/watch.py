@@ -27,7 +27,7 @@ from banger.plan.lifecycle import plan_kill
 from banger.vmm.driver import VmmHandle
 
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
-"""Exit statuses of a killed VMM, and of its sandbox's monitor."""
+"""Exit statuses of a killed VMM, and of its jail's monitor."""
 LAST_WORDS_BYTES = 400
 RETRY_S = 1.0
 """Between two tries to save an end."""

@@ -28,7 +28,7 @@ def limit_process(process: ProcessIdentity, limits: Mapping[int, int]) -> None:
     """Apply `limits`, by RLIMIT_ number, to a process; do nothing if it has ended.
 
     Never raises a limit that is already lower; nor can the process raise a limit again. A process
-    that currently belongs to another user, such as a setuid sandbox's child, stays unchanged.
+    that currently belongs to another user, such as a child of a setuid program, stays unchanged.
     """
     if not is_alive(process):
         return

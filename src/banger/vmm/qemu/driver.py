@@ -15,10 +15,12 @@ import msgspec
 from banger.errors import BangerError, HostFailed, VmmFailed
 from banger.host.files import LIMITS, space_errors
 from banger.host.identity import is_alive
+from banger.vmm import process
 from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.memory import write_memory
-from banger.vmm.qemu import argv, process, qmp
+from banger.vmm.qemu import argv, qmp
 from banger.vmm.qemu.probe import ProgramHash, QemuFacts
+from banger.vmm.qemu.process import DRIVER_NAME, start
 
 RUNNING = "running"
 
@@ -28,7 +30,7 @@ T = TypeVar("T")
 class QemuDriver:
     """Starts and ends QEMU processes, with the QEMU that was probed."""
 
-    name = process.DRIVER_NAME
+    name = DRIVER_NAME
 
     def __init__(self, facts: QemuFacts) -> None:
         self.facts = facts
@@ -37,7 +39,7 @@ class QemuDriver:
     async def spawn(self, config: MachineConfig, *, network: socket.socket | None) -> VmmHandle:
         """Start QEMU; see `vmm.driver.Driver`."""
         fingerprint = await self.fingerprint()
-        handle = await process.start(config, facts=self.facts, network=network)
+        handle = await start(config, facts=self.facts, network=network)
         return msgspec.structs.replace(handle, fingerprint=fingerprint)
 
     async def wait_ready(self, handle: VmmHandle, *, deadline_s: float) -> None:
@@ -106,7 +108,7 @@ class QemuDriver:
             await process.gone(handle)
             return True
         if not process.is_this(handle):
-            return False  # its sandbox has not become QEMU yet: nobody to ask
+            return False  # its jail has not become QEMU yet: nobody to ask
         try:
             async with asyncio.timeout(deadline_s):
                 # It may end in the middle of its answer: what counts is that it ends.
@@ -142,7 +144,7 @@ async def _or_death(handle: VmmHandle, talk: Coroutine[object, object, T]) -> T:
 
 def _name_end(handle: VmmHandle) -> VmmFailed | HostFailed:
     """Return why QEMU has ended: by itself, or because the host refused it something."""
-    said = process.read_log_tail(handle)
+    said = process.read_log_tail(Path(handle.vmm_log))
     lines = said.strip().splitlines()
     last = f": {lines[-1]}" if lines else "."
     if any(os.strerror(number) in last for number in LIMITS):

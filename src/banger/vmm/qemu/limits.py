@@ -9,7 +9,7 @@ from banger.vmm.driver import Limits
 
 MIB = 2**20
 OWN_MIB = 512
-"""Memory of QEMU itself, its sandbox and its network, and room for the pages of files that were
+"""Memory of QEMU itself, its jail and its network, and room for the pages of files that were
 read for it, which the kernel takes back before it kills anybody."""
 TRANSLATED_MIB = 1024
 """The most that it keeps of translated code (`tb-size`'s default)."""
@@ -21,7 +21,7 @@ OWN_CPU_PERCENT = 100
 IO_THREADS = 64
 """The pool of threads for disks grows to this."""
 OWN_TASKS = 64
-"""The other threads (a handful), the sandbox, the network's processes; and room."""
+"""The other threads (a handful), the jail, the network's processes; and room."""
 OPEN_FILES = 1024
 
 

@@ -1,7 +1,7 @@
 """The library that is loaded into QEMU to keep the memory file of many clones as it is.
 
 `native/memory-preload/memory_preload.c` says what it does, ADR 0031 why. Memory files are not
-writable (mode 0400, read-only in the sandbox), so a QEMU without the library does not start.
+writable (mode 0400, read-only in the jail), so a QEMU without the library does not start.
 Changes nothing.
 """
 

@@ -1,4 +1,4 @@
-"""What QEMU this host has, and whether it can be sandboxed. Called once per daemon.
+"""What QEMU this host has, and whether it can be jailed. Called once per daemon.
 
 Starts QEMU (`--version`) and bubblewrap; writes nothing.
 """
@@ -10,19 +10,18 @@ import logging
 import os
 import re
 from dataclasses import dataclass
-from pathlib import Path
 
-from banger.errors import BangerError, HostNotReady, ToolFailed
+from banger.errors import HostNotReady, ToolFailed
 from banger.host import programs
 from banger.host.setup import require_programs
-from banger.vmm.qemu.sandbox import SandboxFacts, plan_sandboxed
+from banger.vmm.jail import JailFacts
+from banger.vmm.probe import probe_jail
 
 log = logging.getLogger(__name__)
 
 OLDEST = (7, 2)
 """The first with `-netdev stream`."""
 PROBE_DEADLINE_S = 20.0
-SYSTEM_DIRECTORIES = ("/usr", "/lib", "/lib64", "/lib32", "/etc/ld.so.cache", "/etc/alternatives")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,9 +30,9 @@ class QemuFacts:
 
     binary: str
     version: tuple[int, int, int]
-    sandbox: SandboxFacts | None
-    sandbox_reason: str
-    """Why there is no sandbox, in one sentence; empty if there is one."""
+    jail: JailFacts | None
+    jail_reason: str
+    """Why there is no jail, in one sentence; empty if there is one."""
 
 
 class ProgramHash:
@@ -77,10 +76,12 @@ async def probe_qemu(configured: str | None = None) -> QemuFacts:
             f"{'.'.join(map(str, OLDEST))} or newer is needed.",
             hint="banger setup",
         )
-    sandbox, reason = await _probe_sandbox(binary)
-    if sandbox is None:
-        log.warning("QEMU runs without bubblewrap: %s", reason)
-    return QemuFacts(binary=binary, version=version, sandbox=sandbox, sandbox_reason=reason)
+    jail, reason = await probe_jail([binary, "--version"])
+    if jail is None:
+        log.warning("QEMU runs without a jail: %s", reason)
+    elif not jail.is_sealed:
+        log.info("a VMM in its jail could make user namespaces: this host lets nobody forbid it")
+    return QemuFacts(binary=binary, version=version, jail=jail, jail_reason=reason)
 
 
 async def read_version(binary: str) -> tuple[int, int, int]:
@@ -108,29 +109,3 @@ def parse_version(untrusted_text: str) -> tuple[int, int, int]:
 def _find_binary(name: str) -> str:
     require_programs(name)
     return os.path.realpath(programs.find_tool(name) or name)
-
-
-async def _probe_sandbox(binary: str) -> tuple[SandboxFacts | None, str]:
-    """Try the sandbox for real: some hosts have bubblewrap and forbid user namespaces."""
-    bwrap = programs.find_tool("bwrap")
-    if bwrap is None:
-        return None, "bubblewrap is not installed."
-    facts = _sandbox_facts(bwrap, binary)
-    try:
-        await programs.run(
-            plan_sandboxed(facts, [binary, "--version"]), deadline_s=PROBE_DEADLINE_S
-        )
-    except BangerError as error:
-        return None, f"bubblewrap does not work on this host: {error.message}"
-    return facts, ""
-
-
-def _sandbox_facts(bwrap: str, binary: str) -> SandboxFacts:
-    paths = [Path(name) for name in SYSTEM_DIRECTORIES if Path(name).exists()]
-    if not any(Path(binary).is_relative_to(path) for path in paths):
-        paths.append(Path(binary))
-    return SandboxFacts(
-        binary=bwrap,
-        shown=tuple(str(path) for path in paths if not path.is_symlink()),
-        links=tuple((os.readlink(path), str(path)) for path in paths if path.is_symlink()),
-    )

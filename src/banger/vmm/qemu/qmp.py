@@ -171,7 +171,7 @@ async def save_devices(socket_path: str, fd: int, *, deadline_s: float) -> int:
     async with _talk(socket_path, deadline_s=deadline_s) as conversation:
         if (await conversation.execute("query-status")).get("running") is not False:
             raise VmmFailed("A VM that runs cannot be saved: it must be paused first.")
-        # A descriptor, since the sandbox shows QEMU no file that it could write.
+        # A descriptor, since the jail shows QEMU no file that it could write.
         async with _lent(conversation, fd) as path:
             # Its name tells of its first user; it is how a state without memory is written.
             arguments = {"filename": path, "live": False}
@@ -193,7 +193,7 @@ async def restore(
     async with _talk(socket_path, deadline_s=deadline_s) as conversation:
         capabilities = [{"capability": "events", "state": True}]
         await conversation.execute("migrate-set-capabilities", {"capabilities": capabilities})
-        # A descriptor, since the sandbox forbids QEMU to start what would open the file for it.
+        # A descriptor, since QEMU may not start what would open the file for it.
         if version < NAMED_DESCRIPTORS:
             await conversation.execute("getfd", {"fdname": "state"}, fd=fd)
             await _load(conversation, "fd:state")

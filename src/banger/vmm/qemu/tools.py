@@ -1,4 +1,4 @@
-"""The host tools that QEMU is, and that confines it. Standard library only: see `host.packages`."""
+"""The host tools that QEMU is, and that jails it. Standard library only: see `host.packages`."""
 
 from __future__ import annotations
 
@@ -28,10 +28,17 @@ TOOLS = (
     ),
     Tool(
         "bwrap",
-        "confines QEMU further",
+        "jails VMMs",
         ("bubblewrap",) * 5,
         required=False,
-        trial=("--unshare-all", "--ro-bind", "/", "/", "true"),  # containers often forbid it
-        otherwise="VMMs are confined by their own sandbox only",
+        trial=(
+            "--unshare-all",
+            "--as-pid-1",
+            "--ro-bind",
+            "/",
+            "/",
+            "true",
+        ),  # containers often forbid it
+        otherwise="VMMs have no jail, only a filter of system calls",
     ),
 )

@@ -1,4 +1,4 @@
-"""A driver of another name: QEMU without a sandbox, whose handles say who started them."""
+"""A driver of another name: QEMU without a jail, whose handles say who started them."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class Toy(Qemu):
 
     async def open(self, settings: Settings) -> ToyDriver:
         facts = await probe_qemu(settings.of(ToySettings).binary)
-        return ToyDriver(dataclasses.replace(facts, sandbox=None))
+        return ToyDriver(dataclasses.replace(facts, jail=None))
 
 
 DRIVER = Toy()
