@@ -50,6 +50,7 @@ AGENT = Program("banger-agent", "agent", "banger/guest/agent")
 PROGRAMS = (
     AGENT,
     Program("banger-egress-filter", "egress-filter", "banger/network/egress-filter"),
+    Program("banger-ssh-proxy", "ssh-proxy", "banger/client/ssh-proxy"),
     Program("banger-memory-preload.so", "memory-preload", "banger/vmm/qemu/memory-preload"),
 )
 

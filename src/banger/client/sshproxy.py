@@ -1,11 +1,14 @@
-"""`python -m banger.client.sshproxy HOST`: what ssh's `ProxyCommand` runs.
+"""`python -m banger.client.sshproxy HOST`: what ssh's `ProxyCommand` runs where it takes more.
+
+Usually `banger-ssh-proxy` (native/ssh-proxy) does it, which becomes this where a daemon has to be
+started, an error has to be said, or the client takes no descriptor; this one does all of it.
 
 Connects to the ssh front, which the daemon starts when somebody does, says which VM is meant, and
 hands the connection over. With `ProxyUseFdpass` ssh takes the descriptor, and this process is gone
 before ssh begins; for other clients, which ignore that option, it passes bytes until either side
 ends. Says on stderr why there is no connection; then its status is 255, as ssh's own.
 
-Imports little, since every ssh command pays. Holds the connection only.
+Holds the connection only.
 """
 
 from __future__ import annotations
@@ -48,6 +51,13 @@ def main(words: list[str]) -> int:
             sys.stderr.write(f"  hint: {error.hint}\n")
         return FAILED
     return 0
+
+
+def find_program() -> str | None:
+    """Return the path of `banger-ssh-proxy`; None if this package has none for this machine."""
+    folder = os.path.join(os.path.dirname(os.path.abspath(__file__)), "ssh-proxy")
+    path = f"{folder}/{os.uname().machine}/banger-ssh-proxy"
+    return path if os.access(path, os.X_OK) else None
 
 
 def reach_front(layout: Layout, ref: str) -> socket.socket:

@@ -1,4 +1,4 @@
-"""The program that ssh's `ProxyCommand` runs, against a front that answers as a test has it."""
+"""The programs that ssh's `ProxyCommand` runs, against a front that answers as a test has it."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import pytest
 
@@ -15,10 +16,12 @@ from banger.api.ssh import OK, format_refusal
 from banger.client.sshproxy import TRIES
 from banger.errors import WrongState
 from tests.component.daemon.running import layout_of, with_sources
+from tests.support.native import build_shared
 
 DEADLINE_S = 110
 PROXY = (sys.executable, "-P", "-m", "banger.client.sshproxy")
 GREETING = b"banger-ssh 1 box\n"
+NEVER = "/nowhere/not-run"
 
 
 class Front:
@@ -56,10 +59,12 @@ def front(environ: dict[str, str], *answers: bytes) -> Iterator[Front]:
         assert not thread.is_alive() and len(front.greetings) == len(answers)
 
 
-def proxy(environ: dict[str, str], host: str = "box.vm") -> subprocess.CompletedProcess[bytes]:
-    """Run it as a client that takes no descriptor."""
+def proxy(
+    environ: dict[str, str], host: str = "box.vm", *before: str
+) -> subprocess.CompletedProcess[bytes]:
+    """Run it as a client that takes no descriptor; `before`: what runs it instead."""
     return subprocess.run(
-        [*PROXY, host],
+        [*(before or PROXY), host],
         env=with_sources(environ),
         input=b"input",
         capture_output=True,
@@ -68,22 +73,103 @@ def proxy(environ: dict[str, str], host: str = "box.vm") -> subprocess.Completed
     )
 
 
-def test_it_hands_the_connection_over(private_environ: dict[str, str]) -> None:
-    """H7: to a client that gives it a socket, as OpenSSH does; it reads nothing of ssh's."""
+@dataclass
+class Taken:
+    """What a client that takes a descriptor has got of a proxy."""
+
+    status: int
+    said: bytes
+    descriptors: list[int]
+    stderr: bytes
+
+
+def hand_over(environ: dict[str, str], *argv: str) -> Taken:
+    """Run a proxy as OpenSSH does: with one socket as stdin and stdout."""
     ours, theirs = socket.socketpair()
-    with front(private_environ, OK + b"SSH-2.0-front\r\n") as served, ours:
+    with ours:
         ours.settimeout(DEADLINE_S)
         with theirs:
             process = subprocess.Popen(
-                [*PROXY, "box.vm"], env=with_sources(private_environ), stdin=theirs, stdout=theirs
+                argv, env=environ, stdin=theirs, stdout=theirs, stderr=subprocess.PIPE
             )
-        with process:
-            said, [fd], _, _ = socket.recv_fds(ours, 1000, 1)
+        said, descriptors, _, _ = socket.recv_fds(ours, 1000, 1)
+    _, stderr = process.communicate(timeout=DEADLINE_S)
+    return Taken(process.returncode, said, descriptors, stderr)
+
+
+@pytest.fixture(scope="session")
+def program() -> str:
+    """The proxy in C, made from the sources of now."""
+    return str(build_shared("ssh-proxy", "all", "banger-ssh-proxy"))
+
+
+@pytest.mark.parametrize("way", ["in C", "in Python"])
+def test_it_hands_the_connection_over(
+    private_environ: dict[str, str], program: str, way: str
+) -> None:
+    """H7: to a client that gives it a socket, as OpenSSH does; it reads nothing of ssh's."""
+    argv = (program, "box.vm", NEVER) if way == "in C" else (*PROXY, "box.vm")
+    with front(private_environ, OK + b"SSH-2.0-front\r\n") as served:
+        taken = hand_over(with_sources(private_environ), *argv)
+        assert (taken.status, taken.said, taken.stderr) == (0, b"\0", b"")
+        [fd] = taken.descriptors
         with socket.socket(fileno=fd) as connection:
+            connection.settimeout(DEADLINE_S)
             connection.shutdown(socket.SHUT_WR)
             with connection.makefile("rb") as file:
                 assert file.read() == b"SSH-2.0-front\r\nfrom the guest: "
-    assert (process.returncode, said, served.greetings) == (0, b"\0", [GREETING])
+    assert served.greetings == [GREETING]
+
+
+FALLBACK = ("/bin/sh", "-c", 'echo "instead: $*" >&2; exit 7', "sh")
+REFUSED = format_refusal(WrongState("The VM box is stopped, not running."))
+
+
+@pytest.mark.parametrize(
+    ("host", "answers"),
+    [
+        ("box.vm", [b""]),
+        ("box.vm", [OK[:1]]),
+        ("box.vm", [REFUSED]),
+        ("box.vm", [b"no\n"]),
+        ("a" * 65 + ".vm", []),
+        ("a\nb", []),
+        ("", []),
+        (".vm", []),
+        ("-", []),
+        ("b\xe4r", []),
+    ],
+)
+def test_what_is_not_as_usual_is_left_to_python(
+    private_environ: dict[str, str], program: str, host: str, answers: list[bytes]
+) -> None:
+    """H6: to whatever is named, which begins anew: no name that no VM has is sent before."""
+    with front(private_environ, *answers) as served:
+        taken = hand_over(private_environ, program, host, *FALLBACK, host)
+    assert (taken.status, taken.descriptors) == (7, [])
+    assert taken.stderr == f"instead: {host}\n".encode()
+    assert served.greetings == [GREETING] * len(answers)
+
+
+def test_clients_that_take_no_descriptor_are_left_to_python(
+    private_environ: dict[str, str], program: str
+) -> None:
+    """H7: as a user's other programs that read the configuration."""
+    with front(private_environ, OK):
+        done = proxy(private_environ, "box.vm", program, "box.vm", *PROXY)
+    assert (done.returncode, done.stdout) == (0, b"from the guest: input")
+
+
+def test_without_a_front_or_a_place_for_one_it_is_left_to_python(
+    private_environ: dict[str, str], program: str
+) -> None:
+    """B7: Python starts a daemon, or says why there is none."""
+    for runtime in (private_environ["XDG_RUNTIME_DIR"], "/" + "x" * 200, "relative", ""):
+        environ = {**private_environ, "XDG_RUNTIME_DIR": runtime}
+        taken = hand_over(environ, program, "no-such.vm", *FALLBACK)
+        assert (taken.status, taken.stderr) == (7, b"instead: \n")
+    nothing = hand_over(private_environ, program, "box.vm", NEVER)
+    assert nothing.status == 255 and NEVER.encode() in nothing.stderr
 
 
 def test_it_passes_bytes_to_clients_that_take_no_descriptor(

@@ -44,11 +44,12 @@ def test_shipped_agent_is_small_and_static(agent_out: Path) -> None:
 
 
 def test_hook_builds_into_the_package(copy: Path) -> None:
-    agent, egress_filter, preload = map(Path, hook(copy))
+    agent, egress_filter, proxy, preload = map(Path, hook(copy))
     assert agent == copy / "src/banger/guest/agent" / os.uname().machine / "banger-agent"
     assert egress_filter.parent == copy / "src/banger/network/egress-filter" / os.uname().machine
     assert preload.parent == copy / "src/banger/vmm/qemu/memory-preload" / os.uname().machine
-    assert os.access(egress_filter, os.X_OK)
+    assert proxy.parent == copy / "src/banger/client/ssh-proxy" / os.uname().machine
+    assert os.access(egress_filter, os.X_OK) and os.access(proxy, os.X_OK)
     done = subprocess.run([agent, "--version"], capture_output=True, text=True, check=True)
     assert [done.stdout.strip()] == [current_version()] == hook(copy, "--version")
 
@@ -72,6 +73,7 @@ def test_a_wheel_has_every_program(copy: Path, tmp_path: Path) -> None:
         programs = [each for each in archive.infolist() if each.external_attr >> 16 & 0o111]
         names = [each.filename for each in programs]
     assert sorted(names) == [
+        f"banger/client/ssh-proxy/{machine}/banger-ssh-proxy",
         f"banger/guest/agent/{machine}/banger-agent",
         f"banger/network/egress-filter/{machine}/banger-egress-filter",
         f"banger/vmm/qemu/memory-preload/{machine}/banger-memory-preload.so",

@@ -34,7 +34,11 @@ from banger.engine.verbs.connect import parse_addresses
 from banger.errors import InvalidRequest, WrongState
 from banger.ssh.session import format_signal, is_older_scp, parse_environment, parse_signal
 
-OPTIONS = plan_options(python="/opt/a b/100%/python", known_hosts="/home/u s/100%/known_hosts")
+OPTIONS = plan_options(
+    python="/opt/a b/100%/python",
+    program="/opt/a b/100%/proxy",
+    known_hosts="/home/u s/100%/known_hosts",
+)
 
 
 @pytest.mark.parametrize("ref", ["calm-otter", "0123456789ab", "a", "a" * 63])
@@ -84,7 +88,10 @@ def test_ssh_reads_the_configuration_as_it_is_meant(tmp_path: Path) -> None:
         assert (read["stricthostkeychecking"], read["proxyusefdpass"]) == ("true", "yes")
         assert read["user"] == "root"
         command = read["proxycommand"].replace("%%", "%").replace("%h", "box.vm")
-        assert shlex.split(command)[0] == "/opt/a b/100%/python"
+        proxy, host, *python = shlex.split(command)
+        assert (proxy, host) == ("/opt/a b/100%/proxy", "box.vm")
+        assert python[0] == "/opt/a b/100%/python" and python[-1] == "box.vm"
+        assert read["ciphers"].startswith("aes128-gcm@openssh.com,")
     other = subprocess.run(
         ["ssh", "-G", "-F", str(config), "example.org"], capture_output=True, text=True, check=True
     )

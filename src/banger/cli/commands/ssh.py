@@ -35,13 +35,15 @@ def _configure(parser: Parser) -> None:
 
 
 def _ssh(arguments: Namespace, context: Context) -> int:
-    from banger.client.sshproxy import reach_front
+    from banger.client.sshproxy import find_program, reach_front
     from banger.host.programs import replace_process
 
     ref = parse_host(arguments.ref)
     options, command = split_words(arguments.command or [])
     layout = context.layout
-    ours = plan_options(python=sys.executable, known_hosts=layout.ssh_known_hosts_name)
+    ours = plan_options(
+        python=sys.executable, program=find_program(), known_hosts=layout.ssh_known_hosts_name
+    )
     # Of an option that is given twice, ssh takes the first.
     argv = ["ssh", *options, *render_arguments(ours), "--", ref + SUFFIX, *join_command(command)]
     # ssh would add that it got no connection to why there is none.

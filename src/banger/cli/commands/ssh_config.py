@@ -16,6 +16,7 @@ from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.app.usage import UsageError
 from banger.cli.options.ssh import plan_options, quote, render_config
+from banger.client.sshproxy import find_program
 from banger.errors import OperationFailed
 from banger.host.files import ensure_private_dir, write_atomic
 
@@ -37,7 +38,9 @@ def _ssh_config(arguments: Namespace, context: Context) -> int:
     if arguments.install and arguments.uninstall:
         raise UsageError("--install and --uninstall exclude each other.")
     layout = context.layout
-    options = plan_options(python=sys.executable, known_hosts=layout.ssh_known_hosts_name)
+    options = plan_options(
+        python=sys.executable, program=find_program(), known_hosts=layout.ssh_known_hosts_name
+    )
     own, users = layout.ssh_config, Path(os.path.expanduser("~/.ssh/config"))
     if arguments.install:
         _install(own, render_config(options), users)

@@ -12,24 +12,38 @@ from banger.api.ssh import ALIAS, SUFFIX
 Options = tuple[tuple[str, str], ...]
 
 
-def plan_options(*, python: str, known_hosts: str) -> Options:
-    """Return the options. `python`: the interpreter that has banger.
+FAST_CIPHER = "aes128-gcm@openssh.com"
+"""A quarter faster than what OpenSSH would choose of those that the front knows (aes128-ctr)."""
+
+
+def plan_options(*, python: str, program: str | None, known_hosts: str) -> Options:
+    """Return the options. `python`: the interpreter that has banger; `program`: its proxy in C.
 
     The user is root unless the client names another; no key is offered, since none is asked for.
     """
-    proxy = shlex.join([python, "-P", "-m", "banger.client.sshproxy"])
+    proxy = _proxy_words(python, "-P", "-m", "banger.client.sshproxy")
+    if program is not None:
+        proxy = f"{_proxy_words(program)} {proxy}"
     return (
-        # The shell reads the command after ssh has replaced %h, so its own % are doubled.
-        ("ProxyCommand", f"{proxy.replace('%', '%%')} %h"),
+        ("ProxyCommand", proxy),
         ("ProxyUseFdpass", "yes"),
         ("User", "root"),
         ("HostKeyAlias", ALIAS),
         ("UserKnownHostsFile", quote(known_hosts)),
         ("GlobalKnownHostsFile", "none"),
         ("StrictHostKeyChecking", "yes"),
+        ("Ciphers", f"^{FAST_CIPHER}"),
         ("UpdateHostKeys", "no"),
         ("CheckHostIP", "no"),
     )
+
+
+def _proxy_words(*words: str) -> str:
+    """Return words of a proxy's command, with the host behind them.
+
+    The shell reads the command after ssh has replaced %h, so the % of the words are doubled.
+    """
+    return f"{shlex.join(words).replace('%', '%%')} %h"
 
 
 def render_config(options: Options) -> str:
