@@ -102,6 +102,16 @@ def test_untracked_files_when_asked_for(
     assert banger.exec(system, "test", "-e", "build/ignored.o").status == 1
 
 
+def test_a_full_copy(banger: Installation, system: str, original: Path, place: str) -> None:
+    """F4: all history, and the contents of submodules, through the agent."""
+    banger.do("vm", "workspace", "prepare", "--full", system, original)
+    logs = "git log --format=%H; git -C vendor/sub log --format=%H; cat vendor/sub/inside"
+    ours = subprocess.run(["sh", "-euc", logs], cwd=original, capture_output=True, check=True)
+    assert in_guest(banger, system, logs).out == ours.stdout
+    assert in_guest(banger, system, STATUS).out == b""
+    assert banger.do("vm", "workspace", "export", system).out == b""
+
+
 CHANGE = r"""
 git config user.name Guest; git config user.email guest@example.com
 printf 'committed\n' >committed.txt; git rm -q twin; git mv big.bin moved.bin

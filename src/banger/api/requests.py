@@ -317,6 +317,8 @@ class WorkspacePrepare(Params, frozen=True):
     """Create this branch in the guest."""
     from_ref: str | None = None
     """Start point of `branch`."""
+    full: bool = False
+    """Copy all history, the contents of submodules, and the LFS objects that the host has."""
     directory: str | None = None
     """Default directory of later commands, relative to the top of the repository."""
 
@@ -327,6 +329,7 @@ class WorkspaceInspect(Params, frozen=True):
     include_untracked: bool = False
     branch: str | None = None
     from_ref: str | None = None
+    full: bool = False
     result: str | None = None
     """Branch for the result; refused now if it cannot be created later."""
     names: bool = True

@@ -107,13 +107,16 @@ def _base_files(
     tracked: Mapping[bytes, IndexEntry],
 ) -> list[BaseFile]:
     changed = {change.name for change in facts.changes}
+    heads = {each.name: each.facts.commit for each in facts.with_contents}
     trusts_modes = dict(facts.settings.options).get("core.filemode") != b"false"
     files = []
     for name, sent in sorted(put_in.sent.items()):
         known = tracked.get(name)
         if stat.S_ISDIR(sent.status.st_mode):
-            blob = known.blob if known else committed[name].blob
-            files.append(BaseFile(name, MODE_GITLINK, blob))
+            before = committed.get(name)
+            blob = heads.get(name) or (known.blob if known else committed[name].blob)
+            clean = before is not None and before.blob == blob
+            files.append(BaseFile(name, MODE_GITLINK, blob, clean=clean))
             continue
         mode = file_mode(sent.status.st_mode)
         if known and not trusts_modes and {mode, known.mode} <= _REGULAR:

@@ -23,7 +23,7 @@ class FileKind(StrEnum):
     FILE = "file"
     SYMLINK = "symlink"
     GITLINK = "gitlink"
-    """A submodule, which arrives as an empty directory, as after a plain `git clone`."""
+    """The directory of a submodule; without contents, it is as after a plain `git clone`."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +57,47 @@ class Settings:
 
 
 @dataclass(frozen=True)
+class Ref:
+    """A reference to copy, with the object that it names."""
+
+    name: str
+    target: str
+    """An object's id; of a symbolic reference, the name of another reference."""
+
+    @property
+    def is_symbolic(self) -> bool:
+        return self.target.startswith("refs/")
+
+
+@dataclass(frozen=True)
+class Submodule:
+    """A submodule that has contents on the host."""
+
+    name: bytes
+    """Its directory, relative to the top of the repository that contains it."""
+    label: str | None
+    """Its name in `.gitmodules`, if it has one."""
+    url: bytes
+    """Where its repository comes from, without credentials; empty if unknown."""
+    facts: RepositoryFacts
+
+
+@dataclass(frozen=True)
+class History:
+    """What a full copy has in addition to one commit and its files."""
+
+    refs: tuple[Ref, ...]
+    """Branches, tags, origin's branches, notes and replacements; sorted by name."""
+    boundary: tuple[str, ...]
+    """Commits whose parents the host's own repository lacks, since it is shallow."""
+    options: tuple[tuple[str, bytes], ...]
+    """The upstreams of the branches, as configuration keys and values."""
+    large_files: tuple[WorkFile, ...]
+    """Objects of Git LFS that the host has, with names relative to the common git directory."""
+    submodules: tuple[Submodule, ...] = ()
+
+
+@dataclass(frozen=True)
 class RepositoryFacts:
     """A repository at one moment. Needs no open file and no lock."""
 
@@ -83,6 +124,8 @@ class RepositoryFacts:
     left_out: tuple[bytes, ...]
     """Names that cannot be sent: sockets, pipes, devices, nested repositories."""
     settings: Settings
+    history: History | None = None
+    """None unless all history is copied."""
 
     @property
     def top(self) -> Path:
@@ -94,12 +137,36 @@ class RepositoryFacts:
         return self.commit != self.head_commit
 
     @property
+    def boundary(self) -> tuple[str, ...]:
+        """The commits in the guest that have parents which are not copied."""
+        if self.history is not None:
+            return self.history.boundary
+        return (self.commit,) if self.has_parents else ()
+
+    @property
+    def with_contents(self) -> tuple[Submodule, ...]:
+        """The submodules that are copied with their contents."""
+        return self.history.submodules if self.history else ()
+
+    @property
     def untracked_left_out(self) -> int:
-        return 0 if self.untracked_included else len(self.untracked)
+        own = 0 if self.untracked_included else len(self.untracked)
+        return own + sum(each.facts.untracked_left_out for each in self.with_contents)
+
+    @property
+    def all_files(self) -> tuple[WorkFile, ...]:
+        """The files with those of the submodules, whose names begin with their directories."""
+        return self.files + tuple(
+            WorkFile(each.name + b"/" + file.name, file.kind, file.size_bytes)
+            for each in self.with_contents
+            for file in each.facts.all_files
+        )
 
     @property
     def bytes(self) -> int:
-        return sum(file.size_bytes for file in self.files)
+        large = self.history.large_files if self.history else ()
+        own = sum(file.size_bytes for file in (*self.files, *large))
+        return own + sum(each.facts.bytes for each in self.with_contents)
 
 
 @dataclass(frozen=True)
@@ -123,7 +190,7 @@ class ImportPlan:
 
     @property
     def files(self) -> tuple[WorkFile, ...]:
-        return self.facts.files
+        return self.facts.all_files
 
     @property
     def bytes(self) -> int:

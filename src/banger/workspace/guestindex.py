@@ -2,7 +2,8 @@
 
 An entry gets the guest's stat data if the host's git regards the file as unchanged. Every other
 entry keeps the host's, which matches no file of the guest, so the guest's git reads the file and
-sees the change, even a change that keeps size and modification time. Pure.
+sees the change, even one that keeps size, modification time and bytes: a new attribute can make a
+change of a file with CRLF. Pure.
 """
 
 from __future__ import annotations
@@ -23,10 +24,10 @@ def guest_index(facts: RepositoryFacts, index: bytes, put_in: PutIn) -> bytes:
 
     def find(entry: IndexEntry) -> GuestEntry | None:
         sent = put_in.sent.get(entry.name)
-        if sent is None or entry.stage or entry.mode == MODE_GITLINK:
+        if sent is None or entry.stage or entry.mode == MODE_GITLINK or entry.name in changed:
             return None
-        unchanged = entry.name not in changed and _is_as_git_saw_it(entry, sent)
-        return put_in.find(entry.name) if unchanged or sent.blob == entry.blob else None
+        unchanged = _is_as_git_saw_it(entry, sent) or sent.blob == entry.blob
+        return put_in.find(entry.name) if unchanged else None
 
     return restat_index(index, facts.places.object_format, find=find)
 

@@ -111,7 +111,13 @@ async def read_guest_tree(
         {name: entry for name, entry in changed.items() if name not in same},
         frozenset(files.keys() - there - tracked.skipped),
         tracked.skipped,
-        sum_up(base, found, busy, stash=await _has_stash(guest, path, deadline_s)),
+        sum_up(
+            base,
+            found,
+            moved_submodules=sorted(moved),
+            busy_submodules=busy,
+            stash=await _has_stash(guest, path, deadline_s),
+        ),
     )
 
 

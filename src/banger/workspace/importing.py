@@ -116,8 +116,10 @@ async def import_workspace(
     """
     try:
         async with asyncio.timeout(deadline_s):
-            transfer = Transfer(guest, plan, _beside(plan.guest_path, "import"), deadline_s)
-            return await _import(transfer, bases, Count(plan, progress or _silent), scratch)
+            staging = _beside(plan.guest_path, "import")
+            transfer = Transfer(guest, plan.facts, staging, deadline_s)
+            count = Count(plan, progress or _silent)
+            return await _import(transfer, plan, bases, count, scratch)
     except TimeoutError as error:
         raise DeadlineExceeded(
             f"The import of {plan.host_path} did not finish within {deadline_s:g} s."
@@ -125,9 +127,9 @@ async def import_workspace(
 
 
 async def _import(
-    transfer: Transfer, bases: Path, count: Count, scratch: Path | None
+    transfer: Transfer, plan: ImportPlan, bases: Path, count: Count, scratch: Path | None
 ) -> PreparedWorkspace:
-    guest, plan, staging = transfer.guest, transfer.plan, transfer.staging
+    guest, staging = transfer.guest, transfer.staging
     previous = _beside(plan.guest_path, "previous")
     checked = await _script(guest, _CHECK, plan.guest_path, MARKER)
     _require_ok(checked, plan)
@@ -186,6 +188,13 @@ def _beside(guest_path: str, what: str) -> str:
     return posixpath.join(parent, f".{name}.banger-{what}")
 
 
+def _count_empty_submodules(facts: RepositoryFacts) -> int:
+    """Return the number of submodules without contents, at any depth."""
+    links = [file.name for file in facts.files if file.kind is FileKind.GITLINK]
+    within = sum(_count_empty_submodules(each.facts) for each in facts.with_contents)
+    return len(links) - len(facts.with_contents) + within
+
+
 def _notices(facts: RepositoryFacts, previous: str | None) -> tuple[str, ...]:
     """Return notices for the user about files that were not copied or were moved."""
     notices = []
@@ -194,9 +203,9 @@ def _notices(facts: RepositoryFacts, previous: str | None) -> tuple[str, ...]:
             f"Untracked files not copied: {facts.untracked_left_out} (--include-untracked "
             "copies them)."
         )
-    empty = [file.name for file in facts.files if file.kind is FileKind.GITLINK]
-    if empty:
-        notices.append(f"Submodules that are empty directories in the guest: {len(empty)}.")
+    if empty := _count_empty_submodules(facts):
+        more = "" if facts.history else " (--full copies their contents)"
+        notices.append(f"Submodules that are empty directories in the guest: {empty}{more}.")
     if facts.left_out:
         first = os.fsdecode(facts.left_out[0])
         notices.append(

@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from banger.errors import BranchConflict, InvalidRequest, RepositoryRefused, ToolFailed
-from banger.workspace.facts import RepositoryFacts, WorkFile
+from banger.workspace.facts import FileKind, History, RepositoryFacts, Submodule, WorkFile
 from banger.workspace.git import host_git, shadow_git
+from banger.workspace.history import load_history
 from banger.workspace.listing import (
     Listing,
     gitlinks,
@@ -31,7 +32,8 @@ from banger.workspace.listing import (
 from banger.workspace.locate import Places, locate_places
 from banger.workspace.names import parents
 from banger.workspace.settings import is_partial_clone, load_config, load_settings
-from banger.workspace.shadow import copy_index, make_shadow, private_dir
+from banger.workspace.shadow import copy_index, make_shadow, private_dir, set_boundary
+from banger.workspace.submodules import find_submodules
 
 
 @dataclass(frozen=True)
@@ -40,18 +42,29 @@ class _Head:
     branch: str | None
 
 
+@dataclass(frozen=True)
+class _Options:
+    include_untracked: bool
+    branch: str | None
+    from_ref: str | None
+    full: bool
+    scratch: Path | None
+
+
 async def inspect_repository(
     path: str | os.PathLike[str],
     *,
     include_untracked: bool = False,
     branch: str | None = None,
     from_ref: str | None = None,
+    full: bool = False,
     scratch: Path | None = None,
 ) -> RepositoryFacts:
     """Return the facts about the repository that contains `path`.
 
     `branch` is the new branch to create in the guest, at `from_ref` (default: the
-    commit that is checked out). `scratch` is the parent of the temporary directory.
+    commit that is checked out). `full`: with all history and the contents of submodules.
+    `scratch` is the parent of the temporary directory.
 
     Raises:
         NotARepository: see `locate_repository`.
@@ -60,12 +73,20 @@ async def inspect_repository(
         BranchConflict: `branch` already exists.
     """
     places = await asyncio.to_thread(locate_places, path)
+    return await _inspect(places, _Options(include_untracked, branch, from_ref, full, scratch))
+
+
+async def _inspect(places: Places, options: _Options) -> RepositoryFacts:
     head, config = await asyncio.gather(_read_head(places), load_config(places))
-    commit = await _resolve(places, head, branch=branch, from_ref=from_ref)
+    branch = options.branch
+    commit = await _resolve(places, head, branch=branch, from_ref=options.from_ref)
     settings = await load_settings(places, config)
-    with private_dir(scratch) as directory:
+    history = await load_history(places, config, branch=branch) if options.full else None
+    with private_dir(options.scratch) as directory:
         git_dir = make_shadow(directory, places, commit=commit, settings=settings)
-        parents = await _require_commit(places, git_dir, commit, partial=is_partial_clone(config))
+        parents = await _require_commit(places, git_dir, commit)
+        if is_partial_clone(config):
+            await _require_objects(places, git_dir, commit, history)
         facts = RepositoryFacts(
             places=places,
             head_commit=head.commit,
@@ -78,13 +99,33 @@ async def inspect_repository(
             files=(),
             changes=(),
             untracked=(),
-            untracked_included=include_untracked,
+            untracked_included=options.include_untracked,
             conflicts=(),
             submodules=(),
             left_out=(),
             settings=settings,
+            history=history,
         )
-        return await _with_names(facts, git_dir)
+        facts = await _with_names(facts, git_dir)
+        return await _with_submodules(facts, git_dir, config, options)
+
+
+async def _with_submodules(
+    facts: RepositoryFacts, git_dir: Path, config: Mapping[str, bytes], options: _Options
+) -> RepositoryFacts:
+    """Complete a full copy with the contents of submodules, and of those within them.
+
+    `--from` another commit may need other commits of them: then their directories stay empty.
+    """
+    if facts.history is None or facts.other_commit:
+        return facts
+    names = [file.name for file in facts.files if file.kind is FileKind.GITLINK]
+    inner = replace(options, branch=None, from_ref=None)
+    found = []
+    async for each in find_submodules(facts.places, git_dir, names, config):
+        contents = await _inspect(each.places, inner)
+        found.append(Submodule(each.name, each.label, each.url, contents))
+    return replace(facts, history=replace(facts.history, submodules=tuple(found)))
 
 
 async def _read_head(places: Places) -> _Head:
@@ -152,23 +193,39 @@ async def _resolve_ref(places: Places, ref: str) -> str:
     return resolved.text.strip()
 
 
-async def _require_commit(places: Places, git_dir: Path, commit: str, *, partial: bool) -> bool:
-    """Check that the commit and its tree exist; return whether the commit has parents."""
+async def _require_commit(places: Places, git_dir: Path, commit: str) -> bool:
+    """Check that the commit exists; return whether it has parents."""
     shown = await shadow_git(git_dir, places.top, "cat-file", "commit", commit, ok=(0, 128))
-    missing = shown.status != 0
-    if not missing and partial:
-        tree = f"{commit}^{{tree}}"
-        listed = await shadow_git(
-            git_dir, places.top, "rev-list", "--objects", "--missing=print", tree
-        )
-        missing = b"\n?" in b"\n" + listed.stdout
-    if missing:
-        raise RepositoryRefused(
-            f"Objects of commit {commit[:12]} are missing in {places.top} (a partial clone?).",
-            hint=f"git -C {places.top} fetch --refetch --no-filter origin",
-            details=shown.stderr.decode("utf-8", "replace"),
-        )
+    if shown.status:
+        details = shown.stderr.decode("utf-8", "replace")
+        raise _objects_missing(places, commit, details)
     return b"\nparent " in shown.stdout.partition(b"\n\n")[0]
+
+
+async def _require_objects(
+    places: Places, git_dir: Path, commit: str, history: History | None
+) -> None:
+    """Check that a partial clone has every object to copy: of the commit, or of all history."""
+    starts = [f"{commit}^{{tree}}"]
+    if history is not None:
+        set_boundary(git_dir, history.boundary)
+        starts = [commit, *(ref.target for ref in history.refs if not ref.is_symbolic)]
+    listed = await shadow_git(
+        git_dir,
+        places.top,
+        *("rev-list", "--objects", "--missing=print", "--stdin"),
+        stdin="".join(f"{start}\n" for start in starts).encode(),
+    )
+    if b"\n?" in b"\n" + listed.stdout:
+        raise _objects_missing(places, commit, "")
+
+
+def _objects_missing(places: Places, commit: str, details: str) -> RepositoryRefused:
+    return RepositoryRefused(
+        f"Objects of commit {commit[:12]} are missing in {places.top} (a partial clone?).",
+        hint=f"git -C {places.top} fetch --refetch --no-filter origin",
+        details=details,
+    )
 
 
 async def _with_names(facts: RepositoryFacts, git_dir: Path) -> RepositoryFacts:

@@ -6,6 +6,7 @@ Runs git once, read-only; writes nothing, takes no lock.
 
 from __future__ import annotations
 
+import contextlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,6 +16,7 @@ from banger.host import programs
 from banger.workspace.git import host_argv, host_environment
 
 LOCATE_DEADLINE_S = 30.0
+_GIT_FILE_BYTES_MAX = 2 * 4096
 
 
 @dataclass(frozen=True)
@@ -75,6 +77,7 @@ def locate_places(path: str | os.PathLike[str]) -> Places:
             hint="mv it to a path without line breaks",
         )
     paths = [Path(line) for line in lines[2:10]]
+    _require_at_home(start, top=paths[0], git_dir=paths[1])
     return Places(
         top=paths[0],
         git_dir=paths[1],
@@ -85,6 +88,28 @@ def locate_places(path: str | os.PathLike[str]) -> Places:
         sparse_patterns=paths[6],
         shallow=paths[7],
         object_format=lines[10],
+    )
+
+
+def _require_at_home(start: Path, *, top: Path, git_dir: Path) -> None:
+    """Check that the git directory belongs to the work tree (hazard F4).
+
+    With `core.worktree`, a repository from elsewhere could declare that the user's home is its work
+    tree and that it tracks the user's keys.
+
+    Raises:
+        NotARepository: the `.git` of the work tree is missing or leads elsewhere.
+    """
+    own = top / ".git"
+    with contextlib.suppress(OSError):
+        if own.is_file():
+            content = own.read_bytes()[:_GIT_FILE_BYTES_MAX].removeprefix(b"gitdir: ")
+            own = top / os.fsdecode(content.rstrip(b"\r\n"))
+        if own.samefile(git_dir):
+            return
+    raise NotARepository(
+        f"The repository at {start} has its work tree elsewhere, at {top} (core.worktree).",
+        hint=f"git -C {start} config --show-origin core.worktree",
     )
 
 

@@ -1,5 +1,5 @@
-"""Prepare the rest of an import besides the work tree's files: the pack of one commit
-and the index, and for `--from` a checkout of another commit.
+"""Prepare the rest of an import besides the work tree's files: the pack of one commit or of all
+history, the index, and for `--from` a checkout of another commit.
 
 Works in a private temporary directory, with git in a shadow of the repository
 (`shadow.py`); reads the repository's objects and writes nothing there. No lock.
@@ -16,7 +16,7 @@ from pathlib import Path
 from banger.errors import RepositoryRefused, ToolFailed
 from banger.workspace.facts import RepositoryFacts
 from banger.workspace.git import shadow_git
-from banger.workspace.shadow import make_shadow, write_index
+from banger.workspace.shadow import make_shadow, set_boundary, write_index
 
 _SETTLED_S = 10
 """Seconds by which checked out files are dated back, so that no index entry is racily clean."""
@@ -36,8 +36,7 @@ class Material:
 async def gather_material(facts: RepositoryFacts, directory: Path) -> Material:
     """Return the tree and index to send; check out another commit first if needed."""
     git_dir = make_shadow(directory, facts.places, commit=facts.commit, settings=facts.settings)
-    if facts.has_parents:
-        (git_dir / "shallow").write_text(f"{facts.commit}\n")
+    set_boundary(git_dir, facts.boundary)
     if not facts.other_commit:
         if facts.index is not None:
             write_index(git_dir, facts.index, mtime_ns=facts.index_mtime_s * 10**9)
@@ -50,7 +49,8 @@ async def gather_material(facts: RepositoryFacts, directory: Path) -> Material:
 
 
 async def make_pack(facts: RepositoryFacts, material: Material) -> Path:
-    """Pack the commit, its tree and everything staged; return the path without suffix.
+    """Pack the commit with its tree, everything staged, and all history if it is to be copied;
+    return the path without suffix.
 
     Made as cheaply as possible: packed objects are copied unchanged, no deltas are searched, and
     loose objects are deflated at the lowest level.
@@ -71,7 +71,7 @@ async def make_pack(facts: RepositoryFacts, material: Material) -> Path:
             "--compression=1",
             "--delta-base-offset",
             str(prefix),
-            stdin=f"{facts.commit}\n".encode(),
+            stdin="".join(f"{start}\n" for start in _starts(facts)).encode(),
         )
     except ToolFailed as error:
         raise RepositoryRefused(
@@ -80,6 +80,12 @@ async def make_pack(facts: RepositoryFacts, material: Material) -> Path:
             details=error.details,
         ) from error
     return prefix.with_name(f"pack-{made.text.strip()}")
+
+
+def _starts(facts: RepositoryFacts) -> list[str]:
+    """Return the objects that are packed with everything that they need."""
+    refs = facts.history.refs if facts.history else ()
+    return [facts.commit, *(ref.target for ref in refs if not ref.is_symbolic)]
 
 
 async def _check_out(git_dir: Path, tree: Path, commit: str) -> None:

@@ -56,7 +56,7 @@ async def load_settings(places: Places, config: Mapping[str, bytes]) -> Settings
         attributes=_joined(
             _side_file(config, "core.attributesfile", "attributes"), places.attributes
         ),
-        sparse_patterns=_read_side_file(places.sparse_patterns) if sparse else b"",
+        sparse_patterns=read_side_file(places.sparse_patterns) if sparse else b"",
     )
 
 
@@ -132,8 +132,9 @@ def render_identity(settings: Settings) -> str:
 
 
 def _heading(section: str) -> bytes:
-    kind, dot, name = section.partition(".")
-    return f'[{kind} "{name}"]\n'.encode() if dot else f"[{kind}]\n".encode()
+    kind, dot, name = os.fsencode(section).partition(b".")
+    escaped = name.replace(b"\\", b"\\\\").replace(b'"', b'\\"')
+    return b'[%s "%s"]\n' % (kind, escaped) if dot else b"[%s]\n" % kind
 
 
 def _normal(value: bytes) -> str:
@@ -151,11 +152,11 @@ def _side_file(config: Mapping[str, bytes], key: str, default: str) -> Path:
 
 def _joined(users: Path, repositorys: Path) -> bytes:
     """Return the lines of both files, the repository's last, since the last match wins."""
-    parts = (_read_side_file(users), _read_side_file(repositorys))
+    parts = (read_side_file(users), read_side_file(repositorys))
     return b"".join(part if part.endswith(b"\n") else part + b"\n" for part in parts if part)
 
 
-def _read_side_file(path: Path) -> bytes:
+def read_side_file(path: Path) -> bytes:
     """Return a regular file's content; b"" for other types, large or unreadable files."""
     try:
         fd = os.open(path, os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC)

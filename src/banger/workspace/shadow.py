@@ -61,6 +61,12 @@ def make_shadow(
     return git_dir
 
 
+def set_boundary(git_dir: Path, commits: Sequence[str]) -> None:
+    """Let these commits be without parents in a shadow, as in a shallow repository."""
+    if commits:
+        (git_dir / "shallow").write_text("".join(f"{commit}\n" for commit in commits))
+
+
 def copy_index(places: Places, git_dir: Path) -> bool:
     """Copy the repository's index, with its time, into a shadow; False if there is none.
 

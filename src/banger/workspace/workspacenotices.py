@@ -17,11 +17,17 @@ _UNKNOWN_BASE = (
 
 
 def sum_up(
-    base: Base, found: Findings, busy_submodules: Sequence[bytes], *, stash: bool
+    base: Base,
+    found: Findings,
+    *,
+    moved_submodules: Sequence[bytes],
+    busy_submodules: Sequence[bytes],
+    stash: bool,
 ) -> tuple[str, ...]:
     """Return one sentence for each kind of file that an export leaves out."""
     counted = [
         (found.nested, "Repositories made in the guest, exported without their history"),
+        (moved_submodules, "Submodules at other commits, which were not exported themselves"),
         (busy_submodules, "Submodules with changes of their own, not exported"),
         (found.empty, "Empty directories, which git cannot store"),
         (found.special, "Pipes, sockets and devices, which git cannot store"),

@@ -25,6 +25,7 @@ from banger.cli.commands.run_vms import RunVms
 from banger.cli.options.project import apply_project
 from banger.cli.options.timings import add_timings
 from banger.cli.options.vm import add_ending, add_force, add_no_template, add_sizing, sizing_params
+from banger.cli.options.workspace import add_full
 from banger.cli.terminal.progress import Stages
 from banger.errors import BangerError, ExecNotFound
 
@@ -63,7 +64,7 @@ _TEXT = (
     "`banger trust`)."
 )
 
-FOR_PATH = ("branch", "from_ref", "include_untracked", "guest_path")
+FOR_PATH = ("branch", "from_ref", "include_untracked", "full", "guest_path")
 FOR_COMMAND = ("rm", "timeout", "env", "fork")
 """Options that exclude --detach; the options in `FOR_PATH` need a PATH."""
 
@@ -85,6 +86,7 @@ def _configure(parser: Parser) -> None:
     add("--branch", metavar="NAME", help="create this branch in the guest")
     add("--from", dest="from_ref", metavar="REF", help="start point of --branch")
     add("--include-untracked", action="store_true", help="also copy untracked files")
+    add_full(parser)
     add(
         "-e",
         "--env",
@@ -268,6 +270,7 @@ def _workspace_params(arguments: Namespace) -> dict[str, object]:
         "include_untracked": arguments.include_untracked,
         "branch": arguments.branch,
         "from_ref": arguments.from_ref,
+        "full": arguments.full,
     }
     return {name: value for name, value in given.items() if value is not None}
 

@@ -9,6 +9,7 @@ from argparse import Namespace
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.app.usage import UsageError
+from banger.cli.options.workspace import add_full
 from banger.cli.terminal.guest_text import copy_out
 from banger.cli.terminal.outfile import open_output
 from banger.cli.terminal.output import format_bytes, format_json, printable
@@ -23,6 +24,7 @@ def _configure_prepare(parser: Parser) -> None:
     add("--branch", metavar="NAME", help="create this branch in the guest")
     add("--from", dest="from_ref", metavar="REF", help="start point of --branch")
     add("--include-untracked", action="store_true", help="also copy untracked files")
+    add_full(parser)
     add("--json", action="store_true", help="print JSON")
     add("-q", "--quiet", action="store_true", help="no progress, no notices")
 
@@ -41,6 +43,7 @@ def _prepare(arguments: Namespace, context: Context) -> int:
         "include_untracked": arguments.include_untracked,
         "branch": arguments.branch,
         "from_ref": arguments.from_ref,
+        "full": arguments.full,
     }
     params = {name: value for name, value in given.items() if value is not None}
     with context.client() as client, Stages(quiet=arguments.quiet) as stages:

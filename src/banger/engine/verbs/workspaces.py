@@ -156,6 +156,7 @@ async def _plan(
         include_untracked=params.include_untracked,
         branch=params.branch,
         from_ref=params.from_ref,
+        full=params.full,
         scratch=ensure_private_dir(engine.layout.scratch),
     )
     return workspace.plan_import(facts, params.guest_path)
