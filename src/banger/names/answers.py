@@ -6,7 +6,6 @@ says nothing of other VMs: whoever can connect to this host's loopback can read 
 
 from __future__ import annotations
 
-import html
 from typing import NamedTuple
 
 PHRASES = {
@@ -76,6 +75,8 @@ def render_page(refusal: Refusal, *, accept: bytes = b"") -> Page:
 
 
 def _render_html(refusal: Refusal) -> str:
+    import html  # its table of entities is half a MiB, for a page that is rarely shown
+
     hint = f"<p>Try: <code>{html.escape(refusal.hint)}</code></p>\n" if refusal.hint else ""
     return _HTML.format(
         title=f"{refusal.status} {refusal.phrase}", fact=html.escape(refusal.fact), hint=hint

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import http.client
 import re
 import ssl
+from http import HTTPStatus
 
 from banger.errors import BangerError, RegistryMisbehaved, RegistryUnreachable
 from banger.host.http.proxies import Proxy
@@ -15,6 +15,8 @@ _REFUSED_TUNNEL = re.compile(r"Tunnel connection failed: (\d{3})\b")
 
 def explain_failure(error: Exception | None, host: str) -> BangerError:
     """Return banger's error for a socket, TLS or HTTP exception during a request to `host`."""
+    import http.client  # 1.5 MiB of a daemon that may never need it
+
     match error:
         case ssl.SSLCertVerificationError():
             return RegistryUnreachable(
@@ -42,7 +44,7 @@ def explain_proxy_failure(error: Exception | None, proxy: Proxy, host: str) -> B
     if refusal is None:
         return explain_failure(error, str(proxy))
     status = int(refusal[1])
-    if status == http.client.PROXY_AUTHENTICATION_REQUIRED:
+    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         return refuse_credentials(proxy)
     return RegistryUnreachable(
         f"{proxy} ({proxy.variable}) does not connect to {host}: {status}.",
