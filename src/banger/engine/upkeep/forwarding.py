@@ -24,6 +24,9 @@ from banger.guest import GuestConnection
 from banger.model.names import VmId
 from banger.vmm.driver import VmmHandle
 
+FIRST_LOOK_S = 0.3
+"""Before the agent looks for the first time: an emulated guest translates the code for it when it is
+first run, and the first command of a clone shall not wait behind that."""
 AGAIN_S = 1.0
 """Before the agent is asked again after its connection was lost."""
 
@@ -53,6 +56,7 @@ async def _follow(
     ports: PortForwards, connect: Callable[[], Awaitable[GuestConnection]], vm_id: VmId
 ) -> None:
     """Pass on what the guest listens on, for ever; an agent that is lost is asked again."""
+    await asyncio.sleep(FIRST_LOOK_S)
     while True:
         try:
             changes = guest.watch_listeners(await connect())
