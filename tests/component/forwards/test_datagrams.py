@@ -151,7 +151,7 @@ def test_silence_ends_a_conversation(agent_binary: Path) -> None:
                 opened.append(await open_udp(connection, None, port, deadline_s=None))
                 return opened[-1]
 
-            conversations = Conversations(idle_s=0.2)
+            conversations = Conversations(idle_s=1)
             door = Endpoint(ADDRESS, PORT, "udp")
             with open_listener(door) as sock, client() as asking:
                 serving = asyncio.create_task(conversations.serve(sock, open_one))
@@ -160,7 +160,8 @@ def test_silence_ends_a_conversation(agent_binary: Path) -> None:
                     while len(conversations):  # noqa: ASYNC110 - nothing tells of it
                         await asyncio.sleep(0.01)
                     with pytest.raises(GuestRefused, match="the stream was closed"):
-                        await opened[-1].receive()
+                        while True:  # an answer to what was asked again may have come meanwhile
+                            await opened[-1].receive()
                 assert len(seen) >= 2
                 serving.cancel()
                 await asyncio.gather(serving, return_exceptions=True)

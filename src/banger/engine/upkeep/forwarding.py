@@ -25,8 +25,8 @@ from banger.model.names import VmId
 from banger.vmm.driver import VmmHandle
 
 FIRST_LOOK_S = 0.3
-"""Before the agent looks for the first time: an emulated guest translates the code for it when it is
-first run, and the first command of a clone shall not wait behind that."""
+"""Before the agent looks for the first time: an emulated guest translates the code for it when it
+is first run, and the first command of a clone shall not wait behind that."""
 AGAIN_S = 1.0
 """Before the agent is asked again after its connection was lost."""
 
