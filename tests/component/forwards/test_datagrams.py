@@ -82,6 +82,12 @@ async def ask(sock: socket.socket, words: bytes) -> bytes:
     return answer.result()
 
 
+async def receive_to_the_end(conversation: GuestUdp) -> None:
+    """Receive until that fails: an answer to what was asked again may have come meanwhile."""
+    while True:
+        await conversation.receive()
+
+
 def run(work: Callable[[], Awaitable[None]]) -> None:
     async def within_time() -> None:
         before = len(os.listdir("/proc/self/fd"))
@@ -160,8 +166,7 @@ def test_silence_ends_a_conversation(agent_binary: Path) -> None:
                     while len(conversations):  # noqa: ASYNC110 - nothing tells of it
                         await asyncio.sleep(0.01)
                     with pytest.raises(GuestRefused, match="the stream was closed"):
-                        while True:  # an answer to what was asked again may have come meanwhile
-                            await opened[-1].receive()
+                        await receive_to_the_end(opened[-1])
                 assert len(seen) >= 2
                 serving.cancel()
                 await asyncio.gather(serving, return_exceptions=True)
