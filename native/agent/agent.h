@@ -6,6 +6,7 @@
 
 #include "carrier.h"
 #include "cgroups.h"
+#include "sessions.h"
 #include "stream.h"
 #include "streams.h"
 #include "window.h"
@@ -28,6 +29,7 @@ struct agent {
     struct carrier carrier;
     struct streams streams;
     struct cgroups cgroups;
+    struct sessions sessions;
     pid_t *orphans; /* detached or given up: only reaped */
     size_t orphan_count, orphan_room;
 };

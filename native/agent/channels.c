@@ -1,6 +1,7 @@
 #include "channels.h"
 
 #include "agent.h"
+#include "attach.h"
 #include "connect.h"
 #include "listen.h"
 #include "say.h"
@@ -45,8 +46,10 @@ static size_t pass(struct agent *agent, struct stream *stream, const uint8_t *by
     if (stream->in.fd < 0)
         return size;
     ssize_t n = write(stream->in.fd, bytes, size);
-    if (n >= 0)
+    if (n >= 0) {
+        stream->in.taken += (uint64_t)n;
         return (size_t)n;
+    }
     if (errno == EAGAIN || errno == EINTR)
         return 0;
     stream->in.broken = true;
@@ -89,6 +92,8 @@ void stream_take(struct agent *agent, struct stream *stream, const uint8_t *byte
         finish_sink(agent, stream);
     if (stream->kind == KIND_CONNECT && stream->phase == STREAM_RUNNING)
         connect_settle(agent, stream); /* both directions may have ended now */
+    if (stream->attachment)
+        attach_took(agent, stream);
 }
 
 /* --- guest to host ------------------------------------------------------------ */

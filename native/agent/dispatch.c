@@ -1,6 +1,7 @@
 #include "dispatch.h"
 
 #include "agent.h"
+#include "attach.h"
 #include "boot.h"
 #include "channels.h"
 #include "connect.h"
@@ -27,7 +28,7 @@
 #define PROTOCOL_VERSION 2
 #endif
 
-enum { POWEROFF_NOW = 1, REQUEST_MAX = 1 << 20 };
+enum { POWEROFF_NOW = 1, REQUEST_MAX = 1 << 20, FEATURE_SESSIONS = 1 };
 
 static void protocol_error(struct agent *agent, const char *what)
 {
@@ -69,8 +70,10 @@ static void hello(struct agent *agent, const struct frame *frame)
     put_text(&writer, TAG_BOOT_ID, boot_id);
     put_text(&writer, TAG_STATE, agent->booted ? "booted" : "waiting");
     put_text(&writer, TAG_ARCH, uname(&machine) ? "" : machine.machine);
-    if (version >= 2)
+    if (version >= 2) {
         put_number(&writer, TAG_STREAMS, agent->streams_max);
+        put_number(&writer, TAG_FEATURES, FEATURE_SESSIONS);
+    }
     send_frame(agent, FRAME_HELLO, 0, 0, writer.at, writer.size);
 }
 
@@ -81,10 +84,12 @@ static int check(const struct agent *agent, enum kind kind, const struct request
         [KIND_EXEC] = TAG_ARG,   [KIND_TAR_IN] = TAG_PATH,  [KIND_TAR_OUT] = TAG_PATH,
         [KIND_STAT] = TAG_PATH,  [KIND_BOOT] = TAG_ROOT,
         [KIND_LIST] = TAG_PATH,  [KIND_READ] = TAG_PATH,     [KIND_CHECKSUM] = TAG_PATH,
+        [KIND_SESSION_START] = TAG_ARG,
     };
     static const uint8_t flags[KIND_LAST + 1] = {
         [KIND_EXEC] = 1 | 2 | 4 | 8, [KIND_TAR_IN] = TAR_IN_EMPTY | TAR_IN_KEEP, [KIND_TAR_OUT] = TAR_OUT_ALONE,
-        [KIND_POWEROFF] = POWEROFF_NOW};
+        [KIND_POWEROFF] = POWEROFF_NOW, [KIND_SESSION_START] = 1 | 2,
+        [KIND_SESSION_ATTACH] = 1 | 2, [KIND_SESSION_SEND] = 1};
     if (request->flags & ~(uint64_t)flags[kind])
         return fail(failure, "bad-request", 0, "FLAGS %llu", (unsigned long long)request->flags);
     if (needed[kind] && !request->present[needed[kind]])
@@ -102,6 +107,29 @@ static int ping(struct writer *result, struct failure *failure)
         return fail(failure, "io", errno, "read the clock");
     put_number(result, TAG_CLOCK_NS, (uint64_t)(now.tv_sec * 1000000000LL + now.tv_nsec));
     return 0;
+}
+
+/* Carry out a request about sessions, as `serve` does. */
+static int serve_session(struct agent *agent, struct stream *stream,
+                         const struct request *request, struct writer *result,
+                         struct failure *failure)
+{
+    switch (stream->kind) {
+    case KIND_SESSION_START:
+        return session_start(agent, request, result, failure);
+    case KIND_SESSION_LIST:
+        return session_list(agent, request, result, failure);
+    case KIND_SESSION_ATTACH:
+        return attach_start(agent, stream, request, failure);
+    case KIND_SESSION_SEND:
+        return send_start(agent, stream, request, failure);
+    case KIND_SESSION_SIGNAL:
+        return session_send_signal(agent, request, failure);
+    case KIND_SESSION_WAIT:
+        return wait_start(agent, stream, request, result, failure);
+    default: /* no other kind gets here, see open_request */
+        return session_delete(agent, request, failure);
+    }
 }
 
 /* Carry out a request, or start it. Returns 1 if the answer comes later. */
@@ -145,9 +173,11 @@ static int serve(struct agent *agent, struct stream *stream, const struct reques
         return udp_start(agent, stream, request, failure);
     case KIND_CONNECT:
         return connect_start(stream, request, failure);
-    default: /* LISTENERS; no other kind gets here, see open_request */
+    case KIND_LISTENERS:
         listeners_start(agent, stream);
         return 1;
+    default:
+        return serve_session(agent, stream, request, result, failure);
     }
 }
 
@@ -226,6 +256,8 @@ static void control(struct stream *stream, const struct frame *frame)
     memcpy(bytes, frame->payload, frame->length);
     if (request_parse(&request, KIND_CONTROL, bytes, frame->length, &failure))
         say("CONTROL: %s", failure.message); /* CONTROL has no answer */
+    else if (stream->attachment)
+        attach_control(stream, &request);
     else
         exec_control(stream, &request);
 }
@@ -241,6 +273,8 @@ static void credit(struct agent *agent, struct stream *stream, const struct fram
     *window = more > UINT32_MAX - *window ? UINT32_MAX : *window + more;
     if (stream->exited)
         stream_list(stream, &agent->streams.ending);
+    else if (stream->attachment)
+        attach_wake(agent, stream);
 }
 
 static void data(struct agent *agent, struct stream *stream, const struct frame *frame)

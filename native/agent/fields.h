@@ -16,6 +16,7 @@ enum tag {
     TAG_STATE = 6,
     TAG_ARCH = 7,
     TAG_STREAMS = 8,
+    TAG_FEATURES = 9,
     TAG_ARG = 16,
     TAG_ENV = 17,
     TAG_CWD = 18,
@@ -26,6 +27,10 @@ enum tag {
     TAG_SIGNAL = 23,
     TAG_STATUS = 24,
     TAG_PID = 25,
+    TAG_SESSION = 26,
+    TAG_STARTED_NS = 27,
+    TAG_ENDED_NS = 28,
+    TAG_READERS = 29,
     TAG_MODES = 30,
     TAG_PATH = 32,
     TAG_ENTRIES = 33,
@@ -39,6 +44,8 @@ enum tag {
     TAG_TARGET = 41,
     TAG_OFFSET = 42,
     TAG_DIGEST = 43,
+    TAG_LINES = 44,
+    TAG_SINCE_NS = 45,
     TAG_HOST = 48,
     TAG_PORT = 49,
     TAG_LISTENER = 50,
@@ -81,7 +88,14 @@ enum kind {
     KIND_ACCEPT,
     KIND_UDP,
     KIND_CHECKSUM,
-    KIND_LAST = KIND_CHECKSUM,
+    KIND_SESSION_START,
+    KIND_SESSION_LIST,
+    KIND_SESSION_ATTACH,
+    KIND_SESSION_SEND,
+    KIND_SESSION_SIGNAL,
+    KIND_SESSION_WAIT,
+    KIND_SESSION_DELETE,
+    KIND_LAST = KIND_SESSION_DELETE,
     /* not requests, but parsed by the same rules: */
     KIND_CONTROL,
     KIND_FILE,
@@ -114,8 +128,8 @@ struct request {
     struct list args, env, names, native;
     char *cwd, *user, *path, *host, *hostname, *address, *gateway, *root, *data, *modules, *init;
     struct blob entropy, content, mac, modes;
-    uint64_t flags, rows, columns, signal, uid, gid, mode, size, offset, port, number, prefix;
-    int64_t clock_ns;
+    uint64_t flags, rows, columns, signal, uid, gid, mode, size, offset, port, number, prefix, lines;
+    int64_t clock_ns, since_ns;
     struct request *files, *interface;
     size_t file_count;
 };

@@ -1,6 +1,7 @@
 #include "loop.h"
 
 #include "agent.h"
+#include "attach.h"
 #include "channels.h"
 #include "listeners.h"
 #include "power.h"
@@ -40,9 +41,16 @@ static void raise_files(struct agent *agent)
     setrlimit(RLIMIT_NOFILE, &own);
 }
 
+/* Tell whether a stream is to be served without an event, and can be. */
+static bool has_unsent(const struct agent *agent)
+{
+    const struct streams *streams = &agent->streams;
+    return (streams->ending.first || streams->reading.first) && carrier_room(agent);
+}
+
 static int timeout(const struct agent *agent)
 {
-    if (carrier_waits(agent) || (agent->streams.ending.first && carrier_room(agent)))
+    if (carrier_waits(agent) || has_unsent(agent))
         return 0;
     if (agent->streams.watching.first)
         return LISTENERS_MS;
@@ -83,15 +91,38 @@ static void serve_ending(struct agent *agent)
     }
 }
 
+/* Serve the readers of sessions, each in turn. One without more, or without credit, leaves the list;
+ * output or CREDIT brings it back. */
+static void serve_reading(struct agent *agent)
+{
+    struct stream *stream;
+    for (int i = 0; i < SERVED_MAX && carrier_room(agent); i++) {
+        if (!(stream = agent->streams.reading.first))
+            return;
+        stream_list(stream, NULL);
+        if (attach_serve(agent, stream))
+            stream_list(stream, &agent->streams.reading);
+    }
+}
+
+/* Read the output of sessions, whether or not there is a host. */
+static void serve_sessions(struct agent *agent)
+{
+    struct readiness ready;
+    for (int i = 0; i < SERVED_MAX && watch_next(agent->sessions.ready, &ready); i++)
+        session_serve(agent, &ready);
+}
+
 static void take_signals(struct agent *agent)
 {
     struct signalfd_siginfo info;
     while (read(agent->signals, &info, sizeof info) > 0)
         ;
     reap(agent);
+    sessions_reap(agent);
 }
 
-enum { CARRIER, LISTENER, SIGNALS, SINKS, SOURCES, POLLS };
+enum { CARRIER, LISTENER, SIGNALS, SINKS, SOURCES, OUTPUTS, POLLS };
 
 static void turn(struct agent *agent)
 {
@@ -101,12 +132,16 @@ static void turn(struct agent *agent)
         [SIGNALS] = {agent->signals, POLLIN, 0},
         [SINKS] = {carrier_reads(agent) ? agent->sinks : -1, POLLIN, 0},
         [SOURCES] = {carrier_room(agent) ? agent->sources : -1, POLLIN, 0},
+        [OUTPUTS] = {agent->sessions.ready, POLLIN, 0},
     };
     if (poll(polls, POLLS, timeout(agent)) < 0 && errno != EINTR)
         say("poll: errno %d", errno);
     if (polls[SIGNALS].revents)
         take_signals(agent);
     serve_ending(agent);
+    if (polls[OUTPUTS].revents)
+        serve_sessions(agent);
+    serve_reading(agent);
     if (polls[SINKS].revents)
         serve_ready(agent, agent->sinks, carrier_reads);
     if (polls[SOURCES].revents)
@@ -127,7 +162,7 @@ static bool start(struct agent *agent)
     agent->sources = epoll_create1(EPOLL_CLOEXEC);
     agent->carrier.out = malloc(OUT_SIZE);
     frame_skip(&agent->carrier.parser);
-    return agent->signals >= 0 && agent->sinks >= 0 && agent->sources >= 0 && agent->carrier.out;
+    return sessions_init(&agent->sessions) >= 0 && agent->signals >= 0 && agent->sinks >= 0 && agent->sources >= 0 && agent->carrier.out;
 }
 
 /* Serve until the host is gone for good (a descriptor) or the machine is off. */
@@ -143,6 +178,7 @@ void agent_run(struct agent *agent)
             power_off(agent);
     }
     streams_drop(agent);
+    sessions_drop(agent);
     streams_free(agent);
     free(agent->pool.spare);
     free(agent->carrier.out);

@@ -1,6 +1,7 @@
 #include "stream.h"
 
 #include "agent.h"
+#include "attach.h"
 #include "channels.h"
 #include "connect.h"
 #include "jobs.h"
@@ -107,6 +108,7 @@ static void release(struct agent *agent, struct stream *stream)
     free(stream->request);
     free(stream->seen);
     listen_end(stream->listening);
+    attach_leave(stream);
     if (stream->pid && stream->exited)
         waitpid(stream->pid, NULL, 0);
     else if (stream->pid)

@@ -9,6 +9,7 @@
 #include <sys/types.h>
 
 struct agent;
+struct attachment;
 struct listening;
 
 /* A channel from the guest to the host. */
@@ -29,6 +30,7 @@ struct sink {
     uint32_t window;          /* bytes that the host may have under way, and the ring may hold */
     uint32_t lent;            /* the part of it that is the pool's */
     uint32_t allowed, passed; /* window left to the host; bytes passed on since the last CREDIT */
+    uint64_t taken;           /* bytes that were written to `fd` */
     uint8_t *ring;            /* NULL: nothing waits */
     size_t room, start, size;
 };
@@ -52,6 +54,7 @@ struct stream {
     uint8_t *seen; /* LISTENERS: the set last sent */
     size_t seen_size;
     struct listening *listening; /* LISTEN */
+    struct attachment *attachment; /* to a session */
     struct stream *same_bucket;  /* streams.c */
     struct place place;
 };

@@ -17,6 +17,7 @@ void streams_init(struct streams *streams)
     empty(&streams->ending);
     empty(&streams->watching);
     empty(&streams->listening);
+    empty(&streams->reading);
 }
 
 struct stream *stream_find(struct agent *agent, uint32_t id)

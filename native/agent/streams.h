@@ -33,6 +33,7 @@ struct streams {
     struct list_of_streams ending;    /* with a process that has: to be served without an event */
     struct list_of_streams watching;  /* LISTENERS */
     struct list_of_streams listening; /* LISTEN */
+    struct list_of_streams reading;   /* SESSION_ATTACH: with output or an end to be told */
 };
 
 void streams_init(struct streams *streams);

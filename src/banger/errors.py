@@ -261,6 +261,48 @@ class ExecNoSuchUser(GuestRefused):
     code = "exec-no-such-user"
 
 
+class SessionNotFound(GuestRefused):
+    """The VM has no such session."""
+
+    code = "session-not-found"
+    exit_code = 4
+
+
+class SessionExists(GuestRefused):
+    """The VM has a session of this name already."""
+
+    code = "session-exists"
+    exit_code = 5
+
+
+class SessionRunning(GuestRefused):
+    """The session still runs."""
+
+    code = "session-running"
+    exit_code = 5
+
+
+class SessionEnded(GuestRefused):
+    """The session has ended, so it takes neither input nor signals."""
+
+    code = "session-ended"
+    exit_code = 5
+
+
+class SessionTakesNoInput(GuestRefused):
+    """The session was started without input, or has closed it."""
+
+    code = "session-takes-no-input"
+    exit_code = 5
+
+
+class SessionBusy(GuestRefused):
+    """Another client writes to the session; only one can."""
+
+    code = "session-busy"
+    exit_code = 5
+
+
 class GuestPathNotFound(GuestRefused):
     """The guest has no such file."""
 

@@ -28,6 +28,7 @@ def test_each_parser_has_a_target() -> None:
     assert TARGETS == [
         ("agent", "fuzz_fields"),
         ("agent", "fuzz_frame"),
+        ("agent", "fuzz_ring"),
         ("agent", "fuzz_sftp"),
         ("agent", "fuzz_tar"),
         ("egress-filter", "fuzz_filter"),

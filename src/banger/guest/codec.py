@@ -19,7 +19,7 @@ import mmap
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass
-from enum import IntEnum, StrEnum
+from enum import IntEnum, IntFlag, StrEnum
 from typing import NamedTuple
 
 from banger.errors import GuestProtocolError, InvalidRequest
@@ -96,6 +96,22 @@ class Kind(IntEnum):
     ACCEPT = 16
     UDP = 17
     CHECKSUM = 18
+    SESSION_START = 19
+    SESSION_LIST = 20
+    SESSION_ATTACH = 21
+    SESSION_SEND = 22
+    SESSION_SIGNAL = 23
+    SESSION_WAIT = 24
+    SESSION_DELETE = 25
+
+
+class Feature(IntFlag):
+    """What an agent can do besides what its version says (section 3)."""
+
+    SESSIONS = 1
+
+
+NO_FEATURES = Feature(0)
 
 
 class AgentState(StrEnum):
@@ -125,6 +141,7 @@ class Hello:
     arch: str
     streams: int
     """How many may be open at once."""
+    features: Feature = NO_FEATURES
 
 
 class FrameDecoder:
@@ -298,6 +315,7 @@ def parse_hello(frame: Frame, *, nonce: bytes) -> Hello:
         state=AgentState(state),
         arch=fields.text(Tag.ARCH),
         streams=_parse_streams(version, fields),
+        features=_parse_features(fields),
     )
 
 
@@ -313,6 +331,12 @@ def _parse_streams(version: int, fields: Fields) -> int:
     if streams < STREAMS_LEAST:
         raise GuestProtocolError(f"The guest's agent serves only {streams} streams.")
     return min(streams, STREAMS_MAX)
+
+
+def _parse_features(fields: Fields) -> Feature:
+    """Return the features that this host knows; a newer agent may have more."""
+    known = sum(Feature)
+    return Feature((fields.find_u64(Tag.FEATURES) or 0) & known)
 
 
 def _is_hello_header(buffer: mmap.mmap, at: int) -> bool:

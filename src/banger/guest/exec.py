@@ -145,7 +145,7 @@ class GuestProcess:
         Raises:
             GuestRefused: the process was given up, or the agent lost it.
         """
-        return _parse_exit_status(await self._stream.result())
+        return parse_exit_status(await self._stream.result())
 
     async def resize(self, rows: int, columns: int) -> None:
         """Resize the program's terminal."""
@@ -200,10 +200,10 @@ async def _start(
     on_wait: OnWait | None,
 ) -> GuestProcess:
     what = f"running {_shown(spec.argv)} in the guest"
-    fields = encode_fields(_exec_fields(spec))
+    fields = encode_fields(exec_fields(spec))
     request = Request(Kind.EXEC, what, fields, EXEC_REFUSALS)
     ticket = await connection.admit(lane, on_wait=on_wait)
-    with _counted_start(connection) as others:
+    with counted_start(connection) as others:
         patience_s = deadline_s + others * START_EACH_S
         async with deadline(f"starting {_shown(spec.argv)} in the guest", patience_s):
             stream = await connection.open_stream(request, ticket)
@@ -216,7 +216,7 @@ async def _start(
 
 
 @contextlib.contextmanager
-def _counted_start(connection: GuestConnection) -> Iterator[int]:
+def counted_start(connection: GuestConnection) -> Iterator[int]:
     """Count a start while it is under way; give the number of the others."""
     others = connection.starts_under_way
     connection.starts_under_way += 1
@@ -293,7 +293,8 @@ async def _collect(process: GuestProcess, *, what: str, limit: int) -> tuple[byt
     return bytes(output[STDOUT]), bytes(output[STDERR])
 
 
-def _exec_fields(spec: ExecSpec) -> Iterator[tuple[Tag, bytes]]:
+def exec_fields(spec: ExecSpec) -> Iterator[tuple[Tag, bytes]]:
+    """Yield the fields of a request that starts a program."""
     for argument in spec.argv:
         yield Tag.ARG, name(argument)
     for variable, value in spec.env:
@@ -316,7 +317,12 @@ def _exec_fields(spec: ExecSpec) -> Iterator[tuple[Tag, bytes]]:
         yield Tag.MODES, b"".join(_MODE.pack(number, value) for number, value in spec.modes)
 
 
-def _parse_exit_status(fields: Fields) -> ExitStatus:
+def parse_exit_status(fields: Fields) -> ExitStatus:
+    """Return the end of a program.
+
+    Raises:
+        GuestProtocolError: there is neither a status nor a signal, or one that cannot be.
+    """
     number = fields.find_u64(Tag.SIGNAL, most=64)
     if number:
         return ExitStatus(0, number)

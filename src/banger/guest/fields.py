@@ -30,6 +30,7 @@ class Tag(IntEnum):
     STATE = 6
     ARCH = 7
     STREAMS = 8
+    FEATURES = 9
     ARG = 16
     ENV = 17
     CWD = 18
@@ -40,6 +41,10 @@ class Tag(IntEnum):
     SIGNAL = 23
     STATUS = 24
     PID = 25
+    SESSION = 26
+    STARTED_NS = 27
+    ENDED_NS = 28
+    READERS = 29
     MODES = 30
     PATH = 32
     ENTRIES = 33
@@ -53,6 +58,8 @@ class Tag(IntEnum):
     TARGET = 41
     OFFSET = 42
     DIGEST = 43
+    LINES = 44
+    SINCE_NS = 45
     HOST = 48
     PORT = 49
     LISTENER = 50

@@ -36,8 +36,26 @@ HOST_TO_GUEST = 0
 BATCH_BYTES = 8 * MAX_PAYLOAD
 """Most data in one write: a window. Writing one frame at a time cost a fifth more CPU."""
 
-_SENDS = frozenset({Kind.EXEC, Kind.TAR_IN, Kind.CONNECT, Kind.SFTP, Kind.ACCEPT, Kind.UDP})
-_WORK = _SENDS | {Kind.TAR_OUT, Kind.LIST, Kind.READ, Kind.CHECKSUM}
+_SENDS = frozenset(
+    {
+        Kind.EXEC,
+        Kind.TAR_IN,
+        Kind.CONNECT,
+        Kind.SFTP,
+        Kind.ACCEPT,
+        Kind.UDP,
+        Kind.SESSION_ATTACH,
+        Kind.SESSION_SEND,
+    }
+)
+_WORK = _SENDS | {
+    Kind.TAR_OUT,
+    Kind.LIST,
+    Kind.READ,
+    Kind.CHECKSUM,
+    Kind.SESSION_START,
+    Kind.SESSION_WAIT,
+}
 _RECEIVES = {
     Kind.EXEC: (1, 2),
     Kind.TAR_OUT: (1,),
@@ -47,6 +65,7 @@ _RECEIVES = {
     Kind.SFTP: (1,),
     Kind.ACCEPT: (1,),
     Kind.UDP: (1,),
+    Kind.SESSION_ATTACH: (1,),
 }
 
 

@@ -12,6 +12,7 @@ import select
 import shutil
 import socket
 import subprocess
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +58,17 @@ def wait_gone(pid: int) -> None:
         assert poller.poll(END_S * 1000), f"process {pid} lives on"
     finally:
         os.close(fd)
+
+
+def wait_still(pid: int, otherwise: str) -> None:
+    """Return when a process has been found waiting many times, one after the other."""
+    still = 0
+    deadline = time.monotonic() + END_S
+    while still < 20:
+        assert time.monotonic() < deadline, otherwise
+        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
+        still = still + 1 if state == "S" else 0
+        time.sleep(0.005)
 
 
 @dataclass

@@ -58,6 +58,7 @@ def test_hello_says_who_the_agent_is(host: Host) -> None:
         "STATE": b"booted",
         "ARCH": platform.machine().encode(),
         "STREAMS": struct.pack("<Q", 2048),
+        "FEATURES": struct.pack("<Q", 1),
     }
 
 

@@ -9,12 +9,11 @@ import resource
 import signal
 import socket
 import struct
-import time
 from pathlib import Path
 
 import pytest
 
-from tests.unit.agent.conftest import Agent, start_agent, wait_gone
+from tests.unit.agent.conftest import Agent, start_agent, wait_gone, wait_still
 from tests.unit.agent.wire import (
     CLOSE,
     CONNECT,
@@ -59,17 +58,6 @@ def descriptors(agent: Agent) -> int:
 def wait_asleep(agent: Agent) -> None:
     """Return when the agent waits: one that is woken for nothing, again and again, never does."""
     wait_still(agent.process.pid, "the agent spins")
-
-
-def wait_still(pid: int, otherwise: str) -> None:
-    """Return when a process has been found waiting many times, one after the other."""
-    still = 0
-    deadline = time.monotonic() + D
-    while still < 20:
-        assert time.monotonic() < deadline, otherwise
-        state = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0]
-        still = still + 1 if state == "S" else 0
-        time.sleep(0.005)
 
 
 def test_the_budget(host: Host) -> None:
