@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import msgspec
 
-from banger.api.table import METHODS, Method
+from banger.api.method import Method
+from banger.api.table import METHODS
 from banger.version import VERSION
 
 Json = dict[str, object]

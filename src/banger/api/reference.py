@@ -14,7 +14,8 @@ from collections.abc import Iterator
 
 import msgspec
 
-from banger.api.table import METHODS, Method
+from banger.api.method import Method
+from banger.api.table import METHODS
 
 _INTRODUCTION = """\
 # The API

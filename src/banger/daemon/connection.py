@@ -21,7 +21,7 @@ from pathlib import Path
 import msgspec
 
 from banger.api import wire
-from banger.api.table import Method
+from banger.api.method import Method
 from banger.daemon.calls import Before, Call, Handlers, OnDisconnect, Stream, drain
 from banger.daemon.envelope import check_caller, check_envelope, check_params
 from banger.daemon.fairness import Turns

@@ -6,8 +6,9 @@ import msgspec
 
 from banger.api import wire
 from banger.api.caller import is_callers
+from banger.api.method import Method
 from banger.api.requests import Params
-from banger.api.table import METHODS, Method
+from banger.api.table import METHODS
 from banger.errors import InvalidRequest, UnknownMethod
 
 TEXTS = frozenset(

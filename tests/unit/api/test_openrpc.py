@@ -9,9 +9,10 @@ from pathlib import Path
 import msgspec
 import pytest
 
+from banger.api.method import Method
 from banger.api.openrpc import render_openrpc
 from banger.api.reference import render_reference
-from banger.api.table import METHODS, Method
+from banger.api.table import METHODS
 from banger.version import VERSION
 
 CHECKOUT = Path(__file__).resolve().parents[3]

@@ -1,0 +1,49 @@
+"""Methods of the daemon itself: its state, its operations, what is left over."""
+
+from __future__ import annotations
+
+from banger.api.method import Method
+from banger.api.requests import (
+    Gc,
+    NoParams,
+    OperationRef,
+)
+from banger.api.results import (
+    DaemonStatus,
+    Leftover,
+    OperationView,
+)
+
+DAEMON = (
+    Method(
+        name="daemon.status",
+        params=NoParams,
+        result=DaemonStatus,
+        doc="Return the daemon's status.",
+    ),
+    Method(
+        name="daemon.stop",
+        params=NoParams,
+        result=DaemonStatus,
+        doc="Stop the daemon; VMs keep running.",
+        detached=True,
+    ),
+    Method(
+        name="operations.list",
+        params=NoParams,
+        result=list[OperationView],
+        doc="List operations in progress, oldest first.",
+    ),
+    Method(
+        name="operations.cancel",
+        params=OperationRef,
+        result=OperationView,
+        doc="Cancel an operation and undo what it did; its client gets `cancelled`.",
+    ),
+    Method(
+        name="gc",
+        params=Gc,
+        result=list[Leftover],
+        doc="List or remove leftover processes and directories that belong to no VM.",
+    ),
+)

@@ -1,0 +1,160 @@
+"""Methods of what goes on in a guest: commands, files, sockets, ports, workspaces."""
+
+from __future__ import annotations
+
+from banger.api.method import Method
+from banger.api.ports import (
+    NamesView,
+    PortAdd,
+    PortRemove,
+    PublishedPort,
+)
+from banger.api.requests import (
+    NoParams,
+    VmAccept,
+    VmChecksumFile,
+    VmConnect,
+    VmCopyIn,
+    VmCopyOut,
+    VmExec,
+    VmListen,
+    VmRef,
+    VmSftp,
+    VmStatFile,
+    WorkspaceExport,
+    WorkspaceExportBranch,
+    WorkspaceInspect,
+    WorkspacePrepare,
+)
+from banger.api.results import (
+    ExportedBranch,
+    FileChecksum,
+    GuestFile,
+    Listener,
+    PreparedWorkspace,
+    StartedCopy,
+    StartedExec,
+    StartedExport,
+    StartedListen,
+    StartedStream,
+    WorkspacePlan,
+)
+
+GUESTS = (
+    Method(
+        name="vm.exec",
+        params=VmExec,
+        result=StartedExec,
+        doc="Run a command in the guest.",
+        stream=True,
+    ),
+    Method(
+        name="vm.stat_file",
+        params=VmStatFile,
+        result=GuestFile,
+        doc="Return what is at a path in a guest.",
+    ),
+    Method(
+        name="vm.checksum_file",
+        params=VmChecksumFile,
+        result=FileChecksum,
+        doc="Return a digest of how a file of a guest begins.",
+    ),
+    Method(
+        name="vm.copy_in",
+        params=VmCopyIn,
+        result=StartedStream,
+        doc="Extract a tar stream into a directory of a guest.",
+        stream=True,
+    ),
+    Method(
+        name="vm.copy_out",
+        params=VmCopyOut,
+        result=StartedCopy,
+        doc="Read a file or a tree of a guest as a tar stream.",
+        stream=True,
+    ),
+    Method(
+        name="vm.sftp",
+        params=VmSftp,
+        result=StartedStream,
+        doc="Open an SFTP session (version 3) in the guest, on channels 0 and 1.",
+        stream=True,
+    ),
+    Method(
+        name="vm.connect",
+        params=VmConnect,
+        result=StartedStream,
+        doc="Connect to a TCP port or a Unix socket in the guest, on channels 0 and 1.",
+        stream=True,
+    ),
+    Method(
+        name="vm.listen",
+        params=VmListen,
+        result=StartedListen,
+        doc="Listen on a TCP port or a Unix socket in the guest.",
+        stream=True,
+    ),
+    Method(
+        name="vm.accept",
+        params=VmAccept,
+        result=StartedStream,
+        doc="Take a connection that `vm.listen` has told of, on channels 0 and 1.",
+        stream=True,
+    ),
+    Method(
+        name="vm.ports",
+        params=VmRef,
+        result=list[Listener],
+        doc="List the TCP ports that a guest listens on, and where they appear on the host.",
+    ),
+    Method(
+        name="port.add",
+        params=PortAdd,
+        result=PublishedPort,
+        doc="Publish a port of a guest on the host, for as long as the VM exists.",
+    ),
+    Method(
+        name="port.list",
+        params=VmRef,
+        result=list[PublishedPort],
+        doc="List the ports of a VM that were published.",
+    ),
+    Method(
+        name="port.remove",
+        params=PortRemove,
+        result=PublishedPort,
+        doc="Stop publishing a port; open connections go on.",
+    ),
+    Method(
+        name="names.show",
+        params=NoParams,
+        result=NamesView,
+        doc="Show the ports of this host that lead to VMs by their names.",
+    ),
+    Method(
+        name="workspace.inspect",
+        params=WorkspaceInspect,
+        result=WorkspacePlan,
+        doc="Return what `workspace.prepare` would copy; needs no VM.",
+    ),
+    Method(
+        name="workspace.prepare",
+        params=WorkspacePrepare,
+        result=PreparedWorkspace,
+        doc="Copy a git repository into the guest.",
+    ),
+    Method(
+        name="workspace.export",
+        params=WorkspaceExport,
+        result=StartedExport,
+        doc="Export everything that changed since `workspace.prepare` as one patch.",
+        stream=True,
+    ),
+    Method(
+        name="workspace.export_branch",
+        params=WorkspaceExportBranch,
+        result=ExportedBranch,
+        doc="Fetch the guest's commits into a branch of the host's repository.",
+    ),
+)
