@@ -20,7 +20,7 @@ SOURCE = Path(__file__).with_name("firecracker.yaml")
 Document = Mapping[str, Any]
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
     """YAML 1.2's booleans: a log level `Off` is a word."""
 
 
@@ -39,6 +39,10 @@ def load_document() -> Document:
     """Return the description as it is in its file."""
     document: Document = yaml.load(SOURCE.read_text("utf-8"), _Loader)
     return document
+
+
+class OtherResource(Deviation):
+    """A request's body names another resource than its path."""
 
 
 class Description:
@@ -65,7 +69,7 @@ class Description:
         self._check(schema, body, self._closed, f"{method} {path}")
         for name, value in names.items():
             if not isinstance(body, dict) or body.get(name) != value:
-                raise Deviation(f"{method} {path}: the body's {name} is another")
+                raise OtherResource(f"{method} {path}: the body's {name} is another")
 
     def check_reply(self, method: str, path: str, status: int, body: object) -> None:
         """Check an answer; `body` is None if it has none.

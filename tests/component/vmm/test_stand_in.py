@@ -1,0 +1,276 @@
+"""The stand-in for Firecracker is like the real one, as far as that was heard."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import copy
+import signal
+import socket
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from banger import guest
+from banger.errors import DeadlineExceeded, GuestGone, VmmFailed
+from banger.host import programs
+from banger.vmm.firecracker import requests, shapes
+from banger.vmm.firecracker.client import Connection, open_connection, wait_listening
+from banger.vmm.firecracker.replies import InstanceState
+from banger.vmm.firecracker.versions import features_of
+from tests.support.agent import find_or_build_agent
+from tests.support.firecracker.answers import find_differences, load_heard, record
+from tests.support.firecracker.program import write_program
+
+DEADLINE_S = 60.0
+OLD, NEW = (1, 12, 1), (1, 17, 0)
+both = pytest.mark.parametrize("version", [OLD, NEW], ids=["1.12.1", "1.17.0"])
+
+
+@pytest.fixture(scope="module")
+def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return find_or_build_agent(tmp_path_factory.mktemp("agent"))
+
+
+@dataclass
+class Running:
+    """A stand-in that listens, and a connection to it."""
+
+    process: asyncio.subprocess.Process
+    api: Connection
+    directory: Path
+
+    async def send(self, *asked: requests.Request[Any]) -> Any:
+        """Send requests in order; return the last one's reply."""
+        for request in asked:
+            reply = await self.api.send(request, deadline_s=DEADLINE_S)
+        return reply
+
+    async def knock(self, port: int = 5005) -> tuple[bytes, socket.socket]:
+        """Ask for a connection to the guest; return the answer, empty if there is none."""
+        loop = asyncio.get_running_loop()
+        sock = socket.socket(socket.AF_UNIX)
+        sock.setblocking(False)
+        await loop.sock_connect(sock, str(self.directory / "vsock"))
+        await loop.sock_sendall(sock, b"CONNECT %d\n" % port)
+        said = b""
+        while not said.endswith(b"\n") and (byte := await loop.sock_recv(sock, 1)):
+            said += byte
+        return said, sock
+
+    async def refusal(self, port: int = 5005) -> bytes:
+        """Return what a connection is answered that is not used."""
+        said, sock = await self.knock(port)
+        sock.close()
+        return said
+
+    async def enter(self) -> guest.GuestConnection:
+        """Connect to the agent."""
+        said, sock = await self.knock()
+        assert said.startswith(b"OK "), said
+        return await guest.connect(sock, deadline_s=DEADLINE_S)
+
+
+@contextlib.asynccontextmanager
+async def running(program: Path, directory: Path) -> AsyncIterator[Running]:
+    api = directory / "api"
+    api.unlink(missing_ok=True)
+    async with (
+        asyncio.timeout(4 * DEADLINE_S),
+        programs.piped([str(program), "--api-sock", str(api)], cwd=directory) as process,
+    ):
+        await wait_listening(str(api), deadline_s=DEADLINE_S)
+        async with open_connection(str(api), deadline_s=DEADLINE_S) as connection:
+            yield Running(process, connection, directory)
+
+
+def test_it_answers_what_the_real_one_was_heard_to_answer(short_dir: Path, agent: Path) -> None:
+    program = write_program(short_dir, agent=agent, version="1.12.1")
+    (short_dir / "d").mkdir()
+    said = record([str(program)], short_dir / "d")
+    assert find_differences(load_heard("1.12.1"), said) == []
+
+
+def test_what_differs_is_noticed(agent: Path) -> None:
+    heard = load_heard("1.12.1")
+    assert find_differences(heard, heard) == []
+    life = "from the start to a snapshot"
+    for change in [
+        lambda said: said.pop(life),
+        lambda said: said[life].update(ended=1),
+        lambda said: said[life]["answers"].pop(),
+        lambda said: said[life]["answers"][0].update(status=200),
+        lambda said: said[life]["answers"][0].update(method="PATCH"),
+        lambda said: said[life]["answers"][12]["answer"].update(fault_message="no"),
+        lambda said: said["before the start"]["answers"][1]["answer"].update(more=1),
+    ]:
+        said = copy.deepcopy(heard)
+        change(said)
+        assert find_differences(heard, said) != []
+
+
+def configured(directory: Path) -> list[requests.Request[Any]]:
+    """The requests that make a machine of files in a directory."""
+    for name in ("kernel", "data"):
+        (directory / name).touch()
+    return [
+        requests.put_machine_configuration(
+            shapes.MachineConfiguration(vcpu_count=2, mem_size_mib=64, track_dirty_pages=True)
+        ),
+        requests.put_boot_source(shapes.BootSource(kernel_image_path="kernel")),
+        requests.put_drive(
+            shapes.Drive(
+                drive_id="data", is_root_device=False, is_read_only=False, path_on_host="data"
+            )
+        ),
+        requests.put_vsock(shapes.Vsock(guest_cid=3, uds_path="vsock")),
+    ]
+
+
+START = requests.act(requests.Action.START)
+PAUSE = requests.set_activity(requests.Activity.PAUSED)
+RESUME = requests.set_activity(requests.Activity.RESUMED)
+SAVE = requests.create_snapshot(
+    shapes.SnapshotCreation(snapshot_path="state", mem_file_path="memory")
+)
+
+
+def load(version: tuple[int, int, int], **more: Any) -> requests.Request[None]:
+    backend = shapes.MemoryBackend(backend_path="memory", backend_type=shapes.BackendType.FILE)
+    snapshot = shapes.SnapshotLoad(snapshot_path="state", mem_backend=backend, **more)
+    return requests.load_snapshot(snapshot, features_of(version))
+
+
+@both
+def test_its_guest_is_the_agent_until_it_resets(
+    short_dir: Path, agent: Path, version: tuple[int, int, int]
+) -> None:
+    program = write_program(short_dir, agent=agent, version=".".join(map(str, version)))
+
+    async def scenario() -> None:
+        async with running(program, short_dir) as machine:
+            await machine.send(*configured(short_dir))
+            assert await machine.refusal() == b"", "nobody answers before the start"
+            await machine.send(START)
+            assert await machine.refusal(5006) == b"", "nor at another port"
+            connection = await machine.enter()
+            argv = [b"sh", b"-c", b"cat; exit 42"]
+            done = await guest.run(connection, argv, stdin=b"through", deadline_s=DEADLINE_S)
+            assert (done.status, done.untrusted_stdout) == (42, b"through")
+            await guest.poweroff(connection, deadline_s=DEADLINE_S)
+            assert await machine.process.wait() == 0
+            await connection.close()
+            with pytest.raises(VmmFailed):
+                await machine.send(PAUSE)
+
+    asyncio.run(scenario())
+
+
+def test_a_paused_guest_is_silent_and_goes_on(short_dir: Path, agent: Path) -> None:
+    program = write_program(short_dir, agent=agent, version="1.12.1")
+
+    async def scenario() -> None:
+        async with running(program, short_dir) as machine:
+            await machine.send(*configured(short_dir), START)
+            connection = await machine.enter()
+            await machine.send(PAUSE)
+            with pytest.raises(DeadlineExceeded):
+                await guest.ping(connection, deadline_s=0.2)
+            await machine.send(RESUME)
+            await guest.ping(connection, deadline_s=DEADLINE_S)
+            await connection.close()
+            await machine.send(PAUSE)
+            waiting = asyncio.ensure_future(machine.refusal())
+            await machine.send(requests.describe_instance())
+            assert not waiting.done()
+            await machine.send(RESUME)
+            assert (await waiting).startswith(b"OK ")
+
+    asyncio.run(scenario())
+
+
+@both
+def test_a_snapshot_becomes_another_machine(
+    short_dir: Path, agent: Path, version: tuple[int, int, int]
+) -> None:
+    program = write_program(short_dir, agent=agent, version=".".join(map(str, version)))
+
+    async def save() -> None:
+        async with running(program, short_dir) as machine:
+            await machine.send(*configured(short_dir), START)
+            connection = await machine.enter()
+            await machine.send(PAUSE, SAVE)
+            await asyncio.wait_for(connection.wait_closed(), DEADLINE_S)  # as of a vsock reset
+            await connection.close()
+
+    async def restore() -> None:
+        async with running(program, short_dir) as machine:
+            await machine.send(load(version, track_dirty_pages=True))
+            state = (await machine.send(requests.describe_instance())).state
+            assert state is InstanceState.PAUSED
+            await machine.send(RESUME)
+            if version == OLD:
+                with pytest.raises(GuestGone):
+                    await machine.enter()
+            connection = await machine.enter()
+            await guest.ping(connection, deadline_s=DEADLINE_S)
+            await connection.close()
+
+    asyncio.run(save())
+    assert (short_dir / "memory").stat().st_size == 64 * 1024 * 1024
+    (short_dir / "vsock").unlink()
+    asyncio.run(restore())
+
+
+def test_newer_ones_know_more(short_dir: Path, agent: Path) -> None:
+    program = write_program(short_dir, agent=agent, version="1.17.0")
+
+    async def scenario() -> None:
+        async with running(program, short_dir) as machine:
+            await machine.send(*configured(short_dir))
+            await machine.send(
+                requests.put_serial(shapes.SerialDevice(serial_out_path="console")),
+                requests.put_balloon(
+                    shapes.Balloon(amount_mib=0, deflate_on_oom=True, free_page_reporting=True)
+                ),
+            )
+            await machine.send(START, PAUSE, SAVE)
+        async with running(program, short_dir) as machine:
+            override = shapes.VsockOverride(uds_path="other")
+            await machine.send(load(NEW, vsock_override=override, resume_vm=True))
+            assert (short_dir / "other").is_socket()
+
+    asyncio.run(scenario())
+
+
+def test_its_end_is_the_end_of_its_guest(short_dir: Path, agent: Path) -> None:
+    """Killed at any moment, and with a guest that stands still, it leaves no process."""
+    program = write_program(short_dir, agent=agent, version="1.12.1")
+
+    async def scenario() -> None:
+        async with running(program, short_dir) as machine:
+            await machine.send(*configured(short_dir), START)
+            connection = await machine.enter()
+            argv = [b"sh", b"-c", b"echo $PPID"]
+            asked = await guest.run(connection, argv, deadline_s=DEADLINE_S)
+            pid = int(asked.untrusted_stdout)
+            assert b"banger-agent" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            await machine.send(PAUSE)
+            machine.process.send_signal(signal.SIGKILL)
+            await machine.process.wait()
+            await connection.close()
+            async with asyncio.timeout(DEADLINE_S):
+                while is_running(pid):  # noqa: ASYNC110 - /proc has no event
+                    await asyncio.sleep(0.01)
+
+    asyncio.run(scenario())
+
+
+def is_running(pid: int) -> bool:
+    """Tell whether a process runs; a zombie does not."""
+    with contextlib.suppress(OSError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    return False
