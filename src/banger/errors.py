@@ -184,6 +184,12 @@ class WrongState(Conflict):
     code = "wrong-state"
 
 
+class SetupFailed(OperationFailed):
+    """A setup command of a repository failed in the VM; the details are what it printed last."""
+
+    code = "setup-failed"
+
+
 class NotSupported(Conflict):
     """The VM's driver does not support the request; another driver may."""
 

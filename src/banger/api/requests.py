@@ -10,6 +10,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from banger.model.setup import Setup
 from banger.model.vm import (
     RestartPolicy,
 )
@@ -66,6 +67,9 @@ class VmCreate(Params, frozen=True):
     """Seconds from each start after which the VM is stopped, or deleted if `ephemeral`."""
     restart: RestartPolicy = RestartPolicy.NO
     """Restart policy after the VM ended by itself; not with `ephemeral`."""
+    setup: Setup | None = None
+    """Commands of a repository to run once; what they make is kept as a template for VMs with the
+    same setup."""
     template: bool = True
     """Start from a template, built if needed; false: always boot."""
     start: bool = True

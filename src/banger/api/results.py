@@ -330,6 +330,8 @@ class TemplateView(Struct, frozen=True, kw_only=True):
     """Names of VMs that use it."""
     waiting: int
     """Number of pooled clones that are ready (`template.pool`)."""
+    setup: list[str] = []
+    """Setup commands whose result it holds; empty: the image has only booted."""
 
 
 class SnapshotView(Struct, frozen=True, kw_only=True):

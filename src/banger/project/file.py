@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from banger.model.setup import is_command, is_plain_path
 from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
 from banger.settingvalues import one_of, whole_number
 from banger.sizes import format_size, parse_size_mib
@@ -55,6 +56,9 @@ class Project:
     disk_mib: int | None = None
     network: str | None = None
     ports: tuple[Port, ...] = ()
+    setup_commands: tuple[str, ...] = ()
+    setup_inputs: tuple[str, ...] = ()
+    """Files below the top of the repository that the commands read."""
     env: dict[str, str] = field(default_factory=dict)
 
 
@@ -145,6 +149,26 @@ def _port(untrusted_value: object) -> Port:
     return Port(guest=int(found["guest"]), host=host, protocol=found["protocol"] or "tcp")
 
 
+def _commands(untrusted_value: object) -> tuple[str, ...]:
+    if not isinstance(untrusted_value, list) or not 0 < len(untrusted_value) <= ENTRIES_MAX:
+        raise ValueError(f"a list of 1 to {ENTRIES_MAX} commands")
+    for each in untrusted_value:
+        if not isinstance(each, str) or not is_command(each):
+            raise ValueError("texts that are commands for a shell")
+    return tuple(untrusted_value)
+
+
+def _paths(untrusted_value: object) -> tuple[str, ...]:
+    if not isinstance(untrusted_value, list) or len(untrusted_value) > ENTRIES_MAX:
+        raise ValueError(f"a list of at most {ENTRIES_MAX} files")
+    for each in untrusted_value:
+        if not isinstance(each, str) or not each.isprintable() or not is_plain_path(each):
+            raise ValueError('files of the repository such as "web/package.json", without ..')
+    if len(set(untrusted_value)) < len(untrusted_value):
+        raise ValueError("each file once")
+    return tuple(untrusted_value)
+
+
 def _env(untrusted_value: object) -> dict[str, str]:
     if not isinstance(untrusted_value, dict) or len(untrusted_value) > ENTRIES_MAX:
         raise ValueError(f"a table of at most {ENTRIES_MAX} variables")
@@ -190,6 +214,20 @@ KEYS = (
         "Ports to publish on the host's loopback: [HOST:]GUEST[/udp].",
         _ports,
         '[8000, "8080:80"]',
+    ),
+    Key(
+        "setup.commands",
+        "setup_commands",
+        "Commands that make a VM ready; run once, the result is kept as a template.",
+        _commands,
+        '["apt-get update", "apt-get install -y gcc"]',
+    ),
+    Key(
+        "setup.inputs",
+        "setup_inputs",
+        "Files of the repository that the commands read; a change runs them again.",
+        _paths,
+        '["requirements.txt"]',
     ),
     Key("env", "env", "Variables of every command in the VM.", _env, '{ CI = "1" }'),
 )

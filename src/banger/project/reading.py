@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from typing import NamedTuple
 
 from banger.errors import ConfigInvalid
 
@@ -17,6 +18,13 @@ FILE_MAX_BYTES = 64 * 1024
 """Largest `banger.toml`."""
 _NOFOLLOW = os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC
 _LINK = (errno.ELOOP, errno.EMLINK, errno.ENOTDIR)
+
+
+class Content(NamedTuple):
+    """A file that was read."""
+
+    data: bytes
+    executable: bool
 
 
 def read_text(top: str | os.PathLike[str], path: str) -> str | None:
@@ -27,12 +35,12 @@ def read_text(top: str | os.PathLike[str], path: str) -> str | None:
     """
     content = read_below(top, path, limit=FILE_MAX_BYTES)
     try:
-        return None if content is None else content.decode("utf-8")
+        return None if content is None else content.data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise ConfigInvalid(f"{os.path.join(top, path)} is not UTF-8 text.") from error
 
 
-def read_below(top: str | os.PathLike[str], path: str, *, limit: int) -> bytes | None:
+def read_below(top: str | os.PathLike[str], path: str, *, limit: int) -> Content | None:
     """Return the content of a file below a directory; None if there is none.
 
     `path` is relative and has no `..`; the caller has checked it. `limit`: most bytes.
@@ -53,14 +61,15 @@ def read_below(top: str | os.PathLike[str], path: str, *, limit: int) -> bytes |
             ) from error
         raise ConfigInvalid(f"{shown} cannot be read: {error.strerror}.") from error
     try:
-        if not stat.S_ISREG(os.fstat(fd).st_mode):
+        mode = os.fstat(fd).st_mode
+        if not stat.S_ISREG(mode):
             raise ConfigInvalid(f"{shown} is not a regular file.", hint=f"ls -ld {shown}")
-        content = _read(fd, limit + 1)
+        data = _read(fd, limit + 1)
     finally:
         os.close(fd)
-    if len(content) > limit:
+    if len(data) > limit:
         raise ConfigInvalid(f"{shown} has more than {limit} bytes.", hint=f"ls -l {shown}")
-    return content
+    return Content(data, bool(mode & stat.S_IXUSR))
 
 
 def _open_below(top: str | os.PathLike[str], path: str) -> int:

@@ -17,7 +17,7 @@ from banger.templates.cache import (
     remove_template,
     remove_templates_of,
 )
-from banger.templates.key import TemplateFacts, make_key
+from banger.templates.key import TemplateFacts, make_key, make_layer_key
 from banger.templates.saved import (
     DATA,
     MEMORY,
@@ -51,6 +51,7 @@ __all__ = [
     "list_snapshots",
     "list_templates",
     "make_key",
+    "make_layer_key",
     "make_room",
     "mark_used",
     "publish_snapshot",

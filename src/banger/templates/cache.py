@@ -47,6 +47,8 @@ class Template(Struct, frozen=True, kw_only=True):
     disk_mib: int
     created_at: float
     saved: SavedFiles
+    setup: tuple[str, ...] = ()
+    """The commands whose result it holds; empty for a machine that has only booted."""
 
 
 def find_template(layout: Layout, key: str) -> Template | None:

@@ -11,7 +11,12 @@ from dataclasses import dataclass
 
 import msgspec
 
+from banger.model.jsontext import encode_json
+from banger.model.setup import Setup
 from banger.model.vm import VmSpec
+
+LAYER_FORMAT = 1
+"""Increment whenever the way in which setup commands are run, or what is kept of them, changes."""
 
 FORMAT = 2
 """Increment whenever templates change: the state left in the guest, or the set of files."""
@@ -47,3 +52,22 @@ def make_key(spec: VmSpec, facts: TemplateFacts) -> str:
         "tsc_khz": facts.tsc_khz,
     }
     return hashlib.sha256(msgspec.json.encode(parts)).hexdigest()
+
+
+def make_layer_key(base: str, spec: VmSpec, setup: Setup) -> str:
+    """Return the key of the template that setup commands make of the template `base`.
+
+    The variables of the VM are the commands', too.
+    """
+    parts = {
+        "layer": LAYER_FORMAT,
+        "base": base,
+        "env": sorted(spec.program.env.items()),
+        "commands": setup.commands,
+        "directory": setup.directory,
+        "inputs": sorted(
+            (each.path, hashlib.sha256(each.content).hexdigest(), each.executable)
+            for each in setup.inputs
+        ),
+    }
+    return hashlib.sha256(encode_json(parts)).hexdigest()

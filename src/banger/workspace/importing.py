@@ -29,6 +29,7 @@ from banger.errors import (
     InvalidRequest,
 )
 from banger.guest import Completed, GuestFiles
+from banger.model.setup import aside_directory
 from banger.workspace.facts import (
     FileKind,
     ImportPlan,
@@ -54,6 +55,17 @@ mkdir -p "${1%/*}/"
 _PUBLISH = (
     _CHECK
     + """
+merge() {
+    for each in "$1"/* "$1"/.[!.]* "$1"/..?*; do
+        name=${each##*/}
+        if [ "$name" = .git ] || { [ ! -e "$each" ] && [ ! -L "$each" ]; }; then continue; fi
+        if [ ! -e "$2/$name" ] && [ ! -L "$2/$name" ]; then
+            mv "$each" "$2/$name"
+        elif [ -d "$each" ] && [ ! -L "$each" ] && [ -d "$2/$name" ] && [ ! -L "$2/$name" ]; then
+            (merge "$each" "$2/$name")
+        fi
+    done
+}
 set -e
 moved=no
 if [ -f "$1/$2" ]; then
@@ -62,6 +74,10 @@ if [ -f "$1/$2" ]; then
     moved=yes
 elif [ -d "$1" ]; then
     rmdir "$1"
+fi
+if [ -d "$6" ] && [ ! -L "$6" ]; then
+    merge "$6" "$3"
+    rm -rf "$6"
 fi
 mv "$3" "$1"
 echo "$moved"
@@ -74,7 +90,7 @@ exit 0
 )
 """$1 the workspace, $2 its marker, $3 the new directory, $4 the place of the old workspace, $5 a
 user's git configuration with the host's identity, for repositories that are created in the
-guest."""
+guest, $6 what setup commands made: it goes where the repository has nothing (`model.setup`)."""
 
 
 def plan_import(facts: RepositoryFacts, guest_path: str | None = None) -> ImportPlan:
@@ -137,9 +153,8 @@ async def _import(
         with private_dir(scratch) as directory:
             base = await send_repository(transfer, directory, bases, count)
         identity = render_identity(plan.facts.settings)
-        published = await _script(
-            guest, _PUBLISH, plan.guest_path, MARKER, staging, previous, identity
-        )
+        words = (plan.guest_path, MARKER, staging, previous, identity)
+        published = await _script(guest, _PUBLISH, *words, aside_directory(plan.guest_path))
         _require_ok(published, plan)
     except BaseException:
         # Best effort while the caller is being cancelled: the next import empties it anyway.

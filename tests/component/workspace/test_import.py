@@ -587,3 +587,33 @@ def test_the_host_repository_is_not_changed(trip: Trip) -> None:
     trip.prepare()
     trip.inspect(branch="b", from_ref="HEAD")
     assert look() == before
+
+
+def test_what_setup_made_goes_where_the_repository_has_nothing(trip: Trip) -> None:
+    """Of both, the repository's is kept; a link is moved as such and never gone into."""
+    repo.write(trip.top, "web/package.json", b"{}\n")
+    repo.write(trip.top, "linked/file", b"host\n")
+    repo.commit(trip.top)
+    aside = trip.work.parent / f".{trip.work.name}.banger-setup"
+    outside = trip.work.parent / "outside"
+    for name in (".venv/bin", "web/node_modules/.bin", "README", ".git"):
+        (aside / name).mkdir(parents=True)
+    outside.mkdir()
+    (aside / "web/package.json").write_text("theirs")
+    (aside / "web/node_modules/a name").write_text("a")
+    (aside / ".git/config").write_text("theirs")
+    (aside / "linked").symlink_to(outside)
+    (aside / "to-nowhere").symlink_to("/no/such/file")
+    trip.prepare()
+    assert (trip.work / ".venv/bin").is_dir()
+    assert (trip.work / "web/node_modules/a name").read_text() == "a"
+    assert (trip.work / "web/node_modules/.bin").is_dir()
+    assert (trip.work / "web/package.json").read_text() == "{}\n"
+    assert (trip.work / "linked/file").read_text() == "host\n"
+    assert (trip.work / "to-nowhere").is_symlink()
+    assert (trip.work / "README").is_file()
+    assert (trip.work / ".git/config").read_text() != "theirs"
+    assert list(outside.iterdir()) == []
+    assert not aside.exists()
+    assert {line[:2] for line in repo.status(trip.work)} <= {b"??"}
+    trip.prepare()

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from banger.errors import ConfigInvalid
 from banger.project.file import KEYS, Port, Project, describe_project, parse_project
-from banger.project.starting import render_start
+from banger.project.starting import SETUPS, render_start
 from tests.unit.project.sources import CHECKOUT
 
 WHOLE = """\
@@ -66,6 +66,14 @@ def test_what_a_person_is_shown() -> None:
         ('network = "host"\n', "expected one of user, none"),
         ('image = ""\n', "expected a name"),
         ('image = "a\\u001b[2J"\n', "expected a name"),
+        ("setup.commands = []\n", "setup.commands is [], expected a list of 1 to"),
+        ("[setup]\ncommands = [' ']\n", "line 2: setup.commands is [' '], expected texts"),
+        ('setup.commands = ["a\\u0000"]\n', "expected texts that are commands"),
+        ("[setup]\ncommand = ['a']\n", "line 2: there is no key setup.command"),
+        ('setup.inputs = ["../a"]\n', "expected files of the repository"),
+        ('setup.inputs = ["/etc/passwd"]\n', "expected files of the repository"),
+        ('setup.inputs = ["a//b"]\n', "expected files of the repository"),
+        ('setup.inputs = ["a", "a"]\n', "expected each file once"),
         ("ports = 8000\n", "expected a list"),
         ("ports = [0]\n", "expected ports from 1 to 65535"),
         ("ports = [65536]\n", "expected ports from 1 to 65535"),
@@ -122,6 +130,18 @@ def test_a_new_file_asks_for_nothing_and_shows_each_key() -> None:
         line = f"# {key.name} = {key.example}\n"
         assert start.count(line) == 1
         assert describe_project(parse_project(line[2:], "f")) != []
+
+
+def test_a_new_file_has_the_setup_that_fits_the_repository() -> None:
+    start = render_start(["uv.lock", "pyproject.toml", "go.sum", "go.mod", "README"])
+    lines = [line[2:] for line in start.splitlines() if line.startswith("# setup.")]
+    project = parse_project("\n".join(lines), "f")
+    assert project.setup_commands == ("uv sync --frozen --no-install-project", "go mod download")
+    assert project.setup_inputs == ("pyproject.toml", "uv.lock", "go.mod", "go.sum")
+    assert parse_project(start, "f") == Project()
+    everything = [name for name, _, inputs in SETUPS for name in (name, *inputs)]
+    lines = [x[2:] for x in render_start(everything).splitlines() if x.startswith("# setup.")]
+    assert len(parse_project("\n".join(lines), "f").setup_commands) == len(SETUPS)
 
 
 def test_every_key_is_documented() -> None:

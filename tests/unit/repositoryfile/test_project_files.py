@@ -11,7 +11,7 @@ import pytest
 
 from banger.errors import ConfigInvalid
 from banger.layout import Layout
-from banger.project.reading import FILE_MAX_BYTES, read_below, read_text
+from banger.project.reading import FILE_MAX_BYTES, Content, read_below, read_text
 from banger.project.trust import is_trusted, make_digest, remove_trust, save_trust
 
 
@@ -68,7 +68,9 @@ def test_sizes_and_encodings_have_limits(top: Path) -> None:
         read_text(top, "large")
     with pytest.raises(ConfigInvalid, match="UTF-8"):
         read_text(top, "latin")
-    assert read_below(top, "latin", limit=3) == b"# \xe9"
+    assert read_below(top, "latin", limit=3) == Content(b"# \xe9", executable=False)
+    (top / "latin").chmod(0o755)
+    assert read_below(top, "latin", limit=3) == Content(b"# \xe9", executable=True)
 
 
 def test_trust_is_private_and_of_one_content(layout: Layout) -> None:

@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
+from msgspec import structs
 
-from banger.model.vm import Accel
-from banger.templates import TemplateFacts, make_key
+from banger.model.setup import Setup, SetupInput
+from banger.model.vm import Accel, Program
+from banger.templates import TemplateFacts, make_key, make_layer_key
 from tests.support.specs import change_spec, make_spec
 
 SPEC = make_spec(
@@ -62,3 +64,40 @@ def test_names_and_labels_do_not_count() -> None:
     assert make_key(other, FACTS) == make_key(SPEC, FACTS)
     again = replace(FACTS, cpu_flags=frozenset({"b", "a"}))
     assert make_key(SPEC, again) == make_key(SPEC, FACTS)
+
+
+INPUT = SetupInput(path="a", content=b"1")
+SETUP = Setup(commands=["true", "false"], directory="/root/project", inputs=[INPUT])
+ONE, TWO = make_key(SPEC, FACTS), make_key(SPEC, replace(FACTS, tsc_khz=2))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"commands": ["true"]},
+        {"commands": ["false", "true"]},
+        {"directory": "/root/other"},
+        {"inputs": []},
+        {"inputs": [structs.replace(INPUT, content=b"2")]},
+        {"inputs": [structs.replace(INPUT, path="b")]},
+        {"inputs": [structs.replace(INPUT, executable=True)]},
+    ],
+)
+def test_another_setup_has_another_key(change: dict[str, object]) -> None:
+    other = structs.replace(SETUP, **change)
+    assert make_layer_key(ONE, SPEC, other) != make_layer_key(ONE, SPEC, SETUP)
+
+
+def test_another_base_or_other_variables_have_another_key() -> None:
+    key = make_layer_key(ONE, SPEC, SETUP)
+    with_variable = structs.replace(SPEC, program=Program(env={"A": "1"}))
+    assert len({key, ONE, make_layer_key(TWO, SPEC, SETUP)}) == 3
+    assert make_layer_key(ONE, with_variable, SETUP) != key
+    named = structs.replace(SPEC, name="other", labels={"a": "b"})
+    assert make_layer_key(ONE, named, SETUP) == key
+
+
+def test_a_directory_may_have_any_bytes() -> None:
+    """Names of files need not be UTF-8."""
+    odd = structs.replace(SETUP, directory="/root/\udce9")
+    assert make_layer_key(ONE, SPEC, odd) != make_layer_key(ONE, SPEC, SETUP)

@@ -33,6 +33,8 @@ def show_plan(
             plan = client.call("workspace.inspect", workspace)
             assert isinstance(plan, dict)
             _show_workspace(plan, context)
+    for command in arguments.vm_setup["commands"] if arguments.vm_setup else ():
+        context.say(f"setup: {printable(command)}")
     if arguments.fork:
         context.say(f"forks: {arguments.fork}")
     context.say("Nothing was done (--dry-run).")

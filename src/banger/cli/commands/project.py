@@ -12,7 +12,8 @@ from banger.errors import Conflict, NotARepository, NotFound, OperationFailed
 
 _INIT_TEXT = (
     "The file sets what the options of `banger vm run` and the environment leave\n"
-    "open. Each key is there as a comment. A file that exists is never overwritten."
+    "open. Each key is there as a comment, with setup commands that fit the files of\n"
+    "the repository where they are known. A file that exists is never overwritten."
 )
 _TRUST_TEXT = (
     "What the file asks for happens in VMs: it cannot read files of this host outside\n"
@@ -31,13 +32,14 @@ def _configure_init(parser: Parser) -> None:
 def _init(arguments: Namespace, context: Context) -> int:
     from banger.project.starting import render_start
 
+    top = _find_top(arguments.path)
+    path, text = os.path.join(top, FILE), render_start(os.listdir(top))
     if arguments.print:
-        context.out(render_start().rstrip("\n"))
+        context.out(text.rstrip("\n"))
         return 0
-    path = os.path.join(_find_top(arguments.path), FILE)
     try:
         with open(path, "x", encoding="utf-8") as file:
-            file.write(render_start())
+            file.write(text)
     except FileExistsError:
         raise Conflict(f"{path} exists already.", hint="banger init --print") from None
     except OSError as error:

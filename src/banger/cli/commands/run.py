@@ -76,6 +76,7 @@ def _configure(parser: Parser) -> None:
     add("--rm", action="store_true", help="delete the VM at the end, whatever the exit status")
     add("--dry-run", action="store_true", help="print the plan and the files to copy; do nothing")
     add("--no-project", action="store_true", help="ignore the banger.toml of the repository")
+    add("--no-setup", action="store_true", help="do not run the setup commands of banger.toml")
     add("-q", "--quiet", action="store_true", help="no progress, no notices")
     add_timings(parser)
     add_sizing(parser)
@@ -212,6 +213,7 @@ def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> 
 def _create_params(arguments: Namespace) -> dict[str, object]:
     return sizing_params(arguments) | {
         "env": arguments.vm_env,
+        "setup": arguments.vm_setup,
         "ephemeral": arguments.rm,
         "entrypoint": arguments.entrypoint and arguments.detach,
     }

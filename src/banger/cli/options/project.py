@@ -13,7 +13,7 @@ from argparse import Namespace
 
 from banger.cli.app.context import Context
 from banger.cli.terminal.output import printable
-from banger.errors import ProjectUntrusted
+from banger.errors import ConfigInvalid, ProjectUntrusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,7 +67,7 @@ def apply_project(arguments: Namespace, context: Context) -> None:
         ConfigInvalid: the file is not valid.
         ProjectUntrusted: the user has not trusted its content, and is not here or says no.
     """
-    arguments.vm_env = {}
+    arguments.vm_env, arguments.vm_setup = {}, None
     if arguments.path is None or arguments.no_project:
         return
     found = find_project(arguments.path)
@@ -79,6 +79,35 @@ def apply_project(arguments: Namespace, context: Context) -> None:
         return
     _require_trust(found, context, is_dry=arguments.dry_run)
     _fill_in(arguments, found.project)
+    if found.project.setup_commands and not arguments.no_setup:
+        arguments.vm_setup = _plan_setup(arguments, found)
+
+
+def _plan_setup(arguments: Namespace, found: FoundProject) -> dict[str, object]:
+    """Return the parameter `setup` of `vm.create`; its directory is that of the workspace."""
+    top = arguments.path
+    directory = arguments.guest_path or f"/root/{os.path.basename(top)}"
+    return {
+        "commands": list(found.project.setup_commands),
+        "directory": f"/{os.path.normpath(directory).strip('/')}",
+        "inputs": [_read_input(found, path) for path in found.project.setup_inputs],
+    }
+
+
+def _read_input(found: FoundProject, path: str) -> dict[str, object]:
+    import base64
+
+    from banger.model.setup import INPUTS_MAX_BYTES
+    from banger.project.reading import read_below
+
+    content = read_below(os.path.dirname(found.path), path, limit=INPUTS_MAX_BYTES)
+    if content is None:
+        raise ConfigInvalid(
+            f"{found.path}: the input {path} of the setup commands does not exist.",
+            hint="banger vm run --no-setup PATH",
+        )
+    data = base64.b64encode(content.data).decode("ascii")
+    return {"path": path, "content": data, "executable": content.executable}
 
 
 def _require_trust(found: FoundProject, context: Context, *, is_dry: bool) -> None:

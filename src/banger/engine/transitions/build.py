@@ -61,8 +61,8 @@ async def build_template(engine: Engine, key: str, spec: VmSpec, tell: Tell) -> 
         NoSpace: the host's disk has no room for the memory.
         VmmFailed: it could not be saved.
     """
-    op = _operation(engine, tell)
-    machine = Machine(engine, _plan_builder(engine, key, spec))
+    op = report_to(engine, tell)
+    machine = Machine(engine, plan_builder(engine, key, spec))
     staged = engine.layout.saving_dir(machine.id)
     try:
         await engine.database.write(insert_claimed, op, machine.record)
@@ -72,18 +72,18 @@ async def build_template(engine: Engine, key: str, spec: VmSpec, tell: Tell) -> 
                 limit = default_boot_deadline_s(machine.record)
                 await start_held(machine, op, deadline_s=limit)
                 op.progress("save template")
-                await _quiesce(await get_connection(engine, machine.record))
-                await _save(machine, staged)
+                await quiesce(await get_connection(engine, machine.record))
+                await save_builder(machine, staged)
         finally:
-            await finish_shielded(_delete_builder(engine, machine.id))
-        template = _describe(engine, key, spec)
+            await finish_shielded(delete_anyway(engine, machine.id))
+        template = describe_template(engine, key, spec)
         await asyncio.to_thread(templates.publish_template, engine.layout, staged, template)
     finally:
         await asyncio.to_thread(shutil.rmtree, staged, ignore_errors=True)
     return template
 
 
-def _operation(engine: Engine, tell: Tell) -> Operation:
+def report_to(engine: Engine, tell: Tell) -> Operation:
     """Return an operation of our own; its progress goes to everyone who waits for the build."""
 
     def report(event: Progress | Note) -> None:
@@ -94,7 +94,8 @@ def _operation(engine: Engine, tell: Tell) -> Operation:
     return Operation(format_operation_id(number), "template.build", engine.now(), report)
 
 
-def _plan_builder(engine: Engine, key: str, spec: VmSpec) -> VmRecord:
+def plan_builder(engine: Engine, key: str, spec: VmSpec) -> VmRecord:
+    """Return the row of a VM that will be saved as the template `key`."""
     vm_id = format_vm_id(engine.random_bytes(ID_BYTES))
     name = f"template/{vm_id}"  # not one that a user can give
     return VmRecord(
@@ -106,7 +107,7 @@ def _plan_builder(engine: Engine, key: str, spec: VmSpec) -> VmRecord:
     )
 
 
-async def _quiesce(connection: guest.GuestConnection) -> None:
+async def quiesce(connection: guest.GuestConnection) -> None:
     """Remove what clones must not share, and bring the data disk's file up to date."""
     try:
         removed = await guest.run(
@@ -123,7 +124,8 @@ async def _quiesce(connection: guest.GuestConnection) -> None:
     await guest.sync(connection, deadline_s=QUIESCE_DEADLINE_S)
 
 
-async def _save(machine: Machine, staged: Path) -> None:
+async def save_builder(machine: Machine, staged: Path) -> None:
+    """Save a quiesced VM into a directory of `staging/`."""
     # Closed first: the saved agent then waits for a host, as every clone's does (D6).
     await close_connection(machine.runtime)
     await begin_saving(machine, staged)
@@ -131,14 +133,18 @@ async def _save(machine: Machine, staged: Path) -> None:
     await save_machine(machine, staged)
 
 
-async def _delete_builder(engine: Engine, vm_id: VmId) -> None:
+async def delete_anyway(engine: Engine, vm_id: VmId) -> None:
+    """Delete a VM that nobody was told of, if it is there; whoever holds it is ended."""
     op = engine.new_operation("vm.delete")
     async with engine.runtime(vm_id).lifecycle.hold(op, preempt=True):
         if await engine.database.read(store.find_vm, vm_id):
             await delete_now(engine, op, vm_id)
 
 
-def _describe(engine: Engine, key: str, spec: VmSpec) -> Template:
+def describe_template(
+    engine: Engine, key: str, spec: VmSpec, *, setup: tuple[str, ...] = ()
+) -> Template:
+    """Return a template without its files. `setup`: the commands of a layer."""
     return Template(
         key=key,
         image=spec.image,
@@ -148,5 +154,6 @@ def _describe(engine: Engine, key: str, spec: VmSpec) -> Template:
         memory_mib=spec.shape.memory_mib,
         disk_mib=spec.shape.disk_mib,
         created_at=engine.now(),
+        setup=setup,
         saved=SavedFiles(state_sha256="", files={}),
     )

@@ -10,18 +10,22 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Awaitable, Callable
 
 from banger import store, templates
 from banger.engine.state.engine import Engine
 from banger.engine.state.operations import Operation
 from banger.engine.state.shared import Progress
 from banger.engine.transitions.build import build_template
+from banger.engine.transitions.layers import build_layer
 from banger.engine.transitions.pool import drain_template, load_waiting
 from banger.errors import (
     BangerError,
     Cancelled,
+    SetupFailed,
     TemplateUnusable,
 )
+from banger.model.setup import Setup
 from banger.model.vm import LIVE, VmSpec, is_hidden, template_of
 from banger.templates import Template
 from banger.vmm.driver import Capability
@@ -34,10 +38,15 @@ Where templates do not work, each start would otherwise cost a second boot; one 
 log = logging.getLogger(__name__)
 
 
-async def choose_template(engine: Engine, op: Operation, spec: VmSpec) -> str | None:
-    """Return the key of a template for VMs of this shape, made now if there is none.
+async def choose_template(
+    engine: Engine, op: Operation, spec: VmSpec, setup: Setup | None = None
+) -> str | None:
+    """Return the key of a template for VMs of this shape and setup, made now if there is none.
 
     None: they are to boot. Then a notice has said why, unless it was configured so.
+
+    Raises:
+        SetupFailed: a setup command failed, as it would after a boot.
     """
     if not engine.settings.template.enabled:
         return None
@@ -48,8 +57,8 @@ async def choose_template(engine: Engine, op: Operation, spec: VmSpec) -> str | 
         op.note("notice", "Templates of this shape have failed before; booting instead.")
         return None
     try:
-        return (await ensure_template(engine, op, spec)).key
-    except Cancelled:
+        return (await _ensure_set_up(engine, op, spec, setup)).key
+    except (Cancelled, SetupFailed):
         raise
     except BangerError as error:
         engine.template_failures[key] += 1
@@ -64,6 +73,33 @@ async def ensure_template(engine: Engine, op: Operation, spec: VmSpec) -> Templa
         BootFailed, NoSpace, VmmFailed: it cannot be made.
     """
     key = await template_key(engine, spec)
+
+    async def build(tell: Progress) -> Template:
+        return await build_template(engine, key, spec, tell)
+
+    return await _ensure(engine, op, key, build)
+
+
+async def _ensure_set_up(
+    engine: Engine, op: Operation, spec: VmSpec, setup: Setup | None
+) -> Template:
+    """Return the template of this shape after setup, both made now if there are none."""
+    if setup is None:
+        return await ensure_template(engine, op, spec)
+    base = await template_key(engine, spec)
+    key = templates.make_layer_key(base, spec, setup)
+
+    async def build(tell: Progress) -> Template:
+        # A layer that is there needs its base no more.
+        await ensure_template(engine, op, spec)
+        return await build_layer(engine, key, spec, base=base, setup=setup, tell=tell)
+
+    return await _ensure(engine, op, key, build)
+
+
+async def _ensure(
+    engine: Engine, op: Operation, key: str, build: Callable[[Progress], Awaitable[Template]]
+) -> Template:
     found = await _find_intact(engine, op, key)
     if found is not None:
         return found
@@ -71,7 +107,7 @@ async def ensure_template(engine: Engine, op: Operation, spec: VmSpec) -> Templa
     async def make(tell: Progress) -> Template:
         # Asked again: it may have been published while we waited for the key (A8).
         there = await _find_intact(engine, op, key)
-        built = there or await build_template(engine, key, spec, tell)
+        built = there or await build(tell)
         await asyncio.to_thread(_make_room, engine, await _keys_in_use(engine) | {key})
         return built
 

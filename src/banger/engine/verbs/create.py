@@ -24,6 +24,7 @@ from banger.engine.state.operations import Operation
 from banger.engine.state.pins import pinned
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.transitions.boot import default_boot_deadline_s, start_held
+from banger.engine.transitions.build import delete_anyway
 from banger.engine.transitions.capacity import promised_memory
 from banger.engine.transitions.clone import booted_if_failed, clone_vm, judged_template
 from banger.engine.transitions.delete import delete_now
@@ -31,11 +32,13 @@ from banger.engine.transitions.evidence import replace_by_report
 from banger.engine.transitions.make import claim_vm, make_parts
 from banger.engine.transitions.pool import claim_prepared
 from banger.engine.transitions.publishing import choose_forwards
+from banger.engine.transitions.setup import run_setup
 from banger.engine.transitions.templates import choose_template
 from banger.engine.verbs.resolve import needing_parts, require_valid, resolve_spec
 from banger.engine.views.vms import view_vm
 from banger.errors import BangerError, BootFailed, HostFailed
 from banger.forwards import Forward
+from banger.model.setup import Setup
 from banger.model.vm import VmSpec, template_origin
 
 
@@ -53,6 +56,7 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
         ImageNotFound, KernelNotFound: and it cannot be made.
         NotEnoughMemory: the host's does not hold it.
         BootFailed: it is not ready. It was kept, or if ephemeral its logs were.
+        SetupFailed: a setup command failed; there is no VM.
     """
     require_valid(params, engine.settings)
     if params.name is not None:
@@ -76,6 +80,8 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
                 left_s = max(left_s - (now() - begun), 0.01)
             machine = await claim_vm(engine, op, spec, origin=origin, forwards=forwards)
             await _make(machine, op, start=params.start, deadline_s=left_s)
+            if params.setup is not None and machine.record.origin is None:
+                await _set_up(machine, op, params.setup)
         if origin is not None and machine.record.origin == origin:
             engine.demand.note(origin, spec, at=now())
     # To the end: a VM that nobody was told of would be nobody's (C5).
@@ -90,7 +96,7 @@ async def _choose_origin(
         return None
     try:
         async with asyncio.timeout(params.deadline_s):
-            key = await choose_template(engine, op, spec)
+            key = await choose_template(engine, op, spec, params.setup)
     except TimeoutError:
         return None  # what follows fails by the deadline, and keeps a VM to look at
     return None if key is None else template_origin(key)
@@ -125,6 +131,19 @@ async def _make(machine: Machine, op: Operation, *, start: bool, deadline_s: flo
                     limit = default_boot_deadline_s(machine.record)
                 async with _deleted_or_kept(machine, op):
                     await start_held(machine, op, deadline_s=limit)
+
+
+async def _set_up(machine: Machine, op: Operation, setup: Setup) -> None:
+    """Run setup commands in a VM that has booted instead of being a clone that has them.
+
+    Without the lifecycle lock: how long they take is the user's (C1). A VM whose setup failed, or
+    whose client went away, is deleted.
+    """
+    try:
+        await run_setup(machine, op, setup)
+    except BaseException:
+        await finish_shielded(delete_anyway(machine.engine, machine.id))
+        raise
 
 
 @contextlib.asynccontextmanager

@@ -30,6 +30,7 @@ from banger.errors import ImageUnsupported, InvalidRequest
 from banger.images.platforms import host_platform, is_for, parse_platform
 from banger.model.artifacts import Image
 from banger.model.names import parse_vm_name
+from banger.model.setup import require_setup
 from banger.model.vm import Ending, Program, Shape, VmSpec, require_ending, require_sizes
 from banger.settings import Settings
 from banger.sizes import format_size
@@ -54,6 +55,10 @@ def require_valid(params: VmCreate, settings: Settings) -> None:
     require_ending(ttl_s=params.ttl_s, restart=params.restart, ephemeral=params.ephemeral)
     require_labels(params.labels)
     require_variables(params.env)
+    if params.setup is not None:
+        require_setup(params.setup)
+        if not params.start:
+            raise InvalidRequest("Setup commands run in a VM that is started.")
     if params.network is not None:
         require_network(params.network)
     if params.driver is not None:

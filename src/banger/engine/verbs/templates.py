@@ -112,4 +112,5 @@ def _view(
         uses=uses.number,
         users=users,
         waiting=waiting,
+        setup=list(template.setup),
     )
