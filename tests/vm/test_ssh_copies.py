@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
+import shutil
 import subprocess
 from pathlib import Path
 
@@ -93,6 +95,40 @@ def test_rsync_copies_what_differs(client: SshClient, system: str, tree: Path) -
     use(client, *rsync, f"{tree}/", f"{system}.vm:rsync/")
     use(client, *rsync, f"{system}.vm:rsync/", f"{client.folder}/back/")
     assert listing(client.folder / "back") == listing(tree)
+
+
+SSHFS = """
+sshfs -F "$1" "$2:mounted" mounted
+cp -a tree mounted/
+mv mounted/tree mounted/moved
+diff -r tree mounted/moved
+test "$(stat -c %a mounted/moved/run.sh)" = 750
+ln -s moved/data mounted/link
+cmp mounted/link tree/data
+rm -r mounted/link mounted/moved/empty
+"""
+
+
+@pytest.mark.skipif(
+    not os.access("/dev/fuse", os.R_OK | os.W_OK) or shutil.which("sshfs") is None,
+    reason="sshfs is not installed, or /dev/fuse is not this user's",
+)
+def test_sshfs_mounts_a_directory(client: SshClient, system: str, tree: Path) -> None:
+    """H7: in a namespace of its own, which the mount ends with; it needs no root."""
+    (client.folder / "mounted").mkdir()
+    client.ssh(f"{system}.vm", "mkdir mounted")
+    script = ("sh", "-euc", SSHFS, "sh", str(client.config), f"{system}.vm")
+    subprocess.run(
+        ["unshare", "--user", "--map-root-user", "--mount", "--pid", "--fork", *script],
+        cwd=client.folder,
+        env=client.banger.environ,
+        check=True,
+        timeout=120,
+    )
+    kept = client.ssh(f"{system}.vm", "cd mounted/moved; find . | sort; sha256sum < data")
+    listed, _, digest = kept.decode().rstrip().rpartition("\n")
+    assert listed.split("\n") == [".", "./a b", "./data", "./run.sh"]
+    assert digest.split()[0] == hashlib.sha256((tree / "data").read_bytes()).hexdigest()
 
 
 def test_git_clones_and_pushes(client: SshClient, system: str) -> None:

@@ -1,0 +1,126 @@
+"""A real browser without a window, told what to do by Chrome's DevTools protocol.
+
+It has a profile of its own below the directory given, and looks for nothing outside this host.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import os
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import websockets.sync.client
+
+from tests.support.installations import wait_for
+
+PROGRAMS = ("chromium-headless-shell", "chromium", "chromium-browser", "google-chrome")
+DEADLINE_S = 120.0
+OPTIONS = (
+    "--headless",
+    "--no-sandbox",  # it would need rights that containers do not give, and pages here are ours
+    "--disable-gpu",
+    "--disable-dev-shm-usage",
+    "--disable-quic",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--no-first-run",
+    "--no-proxy-server",
+    "--remote-debugging-port=0",
+)
+
+
+def find_browser() -> str | None:
+    """Return the path of a browser of this host."""
+    return next((path for name in PROGRAMS if (path := shutil.which(name))), None)
+
+
+class Page:
+    """A tab. Its scripts may be asynchronous: their outcome is waited for."""
+
+    def __init__(self, socket: websockets.sync.client.ClientConnection) -> None:
+        self._socket = socket
+        self._numbers = itertools.count(1)
+        self._session: str | None = None
+        target = self._call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self._call("Target.attachToTarget", targetId=target, flatten=True)
+        self._session = attached["sessionId"]
+
+    def visit(self, url: str) -> None:
+        """Go to a page; return when it is there."""
+        failed = self._call("Page.navigate", url=url).get("errorText")
+        assert failed is None, f"{url}: {failed}"
+        self.run(
+            "new Promise(done => document.readyState == 'complete' ? done()"
+            " : addEventListener('load', () => done()))"
+        )
+
+    def run(self, script: str) -> Any:
+        """Return the value of an expression, or of what it promises."""
+        answer = self._call(
+            "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
+        )
+        assert "exceptionDetails" not in answer, answer["exceptionDetails"]
+        return answer["result"].get("value")
+
+    def _call(self, method: str, **params: object) -> dict[str, Any]:
+        number = next(self._numbers)
+        call = {"id": number, "method": method, "params": params}
+        if self._session is not None:
+            call["sessionId"] = self._session
+        self._socket.send(json.dumps(call))
+        while True:
+            answer = json.loads(self._socket.recv(timeout=DEADLINE_S))
+            if answer.get("id") == number:
+                assert "error" not in answer, answer
+                result: dict[str, Any] = answer["result"]
+                return result
+
+
+@contextlib.contextmanager
+def open_page(program: str, folder: Path) -> Iterator[Page]:
+    """A tab of a browser that is started for the block, and ended with it."""
+    process = subprocess.Popen(
+        [program, *OPTIONS, f"--user-data-dir={folder}", "about:blank"],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.PIPE,
+        env={"HOME": str(folder), "PATH": "/usr/bin:/bin", "TMPDIR": str(folder)},
+        text=True,
+        start_new_session=True,
+    )
+    with process:
+        try:
+            with websockets.sync.client.connect(
+                _read_address(process), open_timeout=DEADLINE_S, max_size=None, proxy=None
+            ) as socket:
+                yield Page(socket)
+        finally:
+            os.killpg(process.pid, signal.SIGKILL)
+    wait_for(lambda: not _is_running(process.pid), "the end of the browser's processes")
+
+
+def _is_running(group: int) -> bool:
+    try:
+        os.killpg(group, 0)
+    except ProcessLookupError:
+        return False
+    return True
+
+
+def _read_address(process: subprocess.Popen[str]) -> str:
+    assert process.stderr is not None
+    said = ""
+    for line in process.stderr:
+        said += line
+        if found := re.search(r"DevTools listening on (ws://\S+)", line):
+            return found[1]
+    raise AssertionError(f"the browser ended: {said}")
