@@ -84,9 +84,9 @@ static void obey(int fd)
 
 static void __attribute__((noreturn)) agent_died(int status)
 {
-    say("the agent ended (status 0x%x), powering off", status);
+    say("the agent ended (status 0x%x), resetting", status);
     sync();
-    reboot(RB_POWER_OFF);
+    reboot(RB_AUTOBOOT); /* which ends every VMM of ours; not all have power to switch off */
     for (;;)
         pause();
 }

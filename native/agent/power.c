@@ -19,6 +19,7 @@
 
 enum {
     SYSTEMD_POWEROFF = 34 + 4, /* SIGRTMIN+4 of glibc; musl's SIGRTMIN differs */
+    SYSTEMD_REBOOT = 34 + 5,
     TERM_WAIT_MS = 3000,
     REMOUNT_WAIT_MS = 2000,
 };
@@ -39,11 +40,18 @@ static void remount_read_only(const struct agent *agent)
     }
 }
 
+/* Tell whether the machine ends by a reset. The host's VMMs with vsock have no power to switch off:
+ * the kernel would stop the processors, and the VMM would live on. */
+static bool ends_by_reset(const struct agent *agent)
+{
+    return agent->carrier.kind == CARRIER_VSOCK;
+}
+
 static void off(const struct agent *agent)
 {
     sync();
     remount_read_only(agent);
-    reboot(RB_POWER_OFF);
+    reboot(ends_by_reset(agent) ? RB_AUTOBOOT : RB_POWER_OFF);
     say("power off: %s", strerror(errno));
 }
 
@@ -94,9 +102,9 @@ void power_off(struct agent *agent)
     if (agent->power_off_now || !agent->booted) {
         off(agent);
     } else if (access("/run/systemd/system", F_OK) == 0) {
-        kill(1, SYSTEMD_POWEROFF);
+        kill(1, ends_by_reset(agent) ? SYSTEMD_REBOOT : SYSTEMD_POWEROFF);
     } else if (is_busybox()) {
-        kill(1, SIGUSR2);
+        kill(1, ends_by_reset(agent) ? SIGTERM : SIGUSR2);
     } else {
         end_processes();
         off(agent);

@@ -226,6 +226,10 @@ class Layout:
     def vm_vmm_log(self, vm_id: str) -> Path:
         return self.vm_dir(vm_id) / "vmm.log"
 
+    def vm_saving(self, vm_id: str) -> Path:
+        """What a VMM writes while it is saved, if it opens its files by their paths."""
+        return self.vm_dir(vm_id) / "saving"
+
     def vm_network_log(self, vm_id: str) -> Path:
         return self.vm_dir(vm_id) / "network.log"
 
@@ -236,7 +240,7 @@ class Layout:
         return self.vm_runtime(vm_id) / "agent.sock"
 
     def vm_control_socket(self, vm_id: str) -> Path:
-        return self.vm_runtime(vm_id) / "qmp.sock"
+        return self.vm_runtime(vm_id) / "control.sock"
 
     def vm_console_input(self, vm_id: str) -> Path:
         return self.vm_runtime(vm_id) / "console.in"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from banger.errors import InvalidRequest
 
-DRIVERS = {"qemu": "banger.vmm.qemu"}
+DRIVERS = {"qemu": "banger.vmm.qemu", "firecracker": "banger.vmm.firecracker"}
 """The package of each kind of driver; the first is what `auto` means."""
 
 AUTO = "auto"

@@ -7,7 +7,10 @@ installed in it from its wheel and run there by an ordinary user, as on any host
     supplies.py   what the emulated host is made of
     wheels.py     banger and the packages that it needs
     cache.py      what is kept between runs
+    firecracker.py  the real Firecracker, which runs inside alone
     machine.py    the emulated host: booted, entered, ended
+    hold.py       an emulated host to work in by hand
+    surroundings.py  private directories of a run
     vms.py        its VMs, as a user handles them
     checks.py     what is proven inside
     limits.py     of these, what the user's service manager does for VMs

@@ -22,8 +22,8 @@ from banger.layout import layout_from_environment
 from tests.kvm.checks import CHECKS, Check
 from tests.kvm.machine import Host, describe, open_host, read_inner_logs
 from tests.kvm.supplies import Supplies, gather
+from tests.kvm.surroundings import enter
 from tests.kvm.vms import delete_others
-from tests.support.artifacts import enter_cache, make_data_home
 from tests.support.leaks import end_processes, find_leaks, find_processes
 
 Logs = list[tuple[str, str]]
@@ -40,7 +40,7 @@ def main() -> int:
     # A way out through every `finally`: QEMU would live on.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     run = Path(tempfile.mkdtemp(prefix="bk.", dir="/tmp"))
-    cache = _enter(run)
+    cache = enter(run)
     try:
         passed, failed = asyncio.run(_run(run, cache))
         failed += _audit(run)
@@ -121,21 +121,6 @@ def _audit(run: Path) -> int:
         print(f"left behind: {line}")
     print("FAIL leak audit" if leaks else "ok   leak audit: nothing is left", flush=True)
     return 1 if leaks else 0
-
-
-def _enter(run: Path) -> Path:
-    """Point this process at private directories; return the cache that runs share."""
-    cache = enter_cache()
-    # The users that an image build maps to must be able to pass through to TMPDIR.
-    run.chmod(0o711)
-    names = {"TMPDIR": "tmp", "XDG_RUNTIME_DIR": "r", "XDG_STATE_HOME": "s"}
-    for variable, name in (names | {"XDG_CONFIG_HOME": "c"}).items():
-        (run / name).mkdir(mode=0o700)
-        os.environ[variable] = str(run / name)
-    (run / "tmp").chmod(0o711)
-    os.environ["XDG_DATA_HOME"] = str(make_data_home(cache))
-    tempfile.tempdir = None
-    return cache
 
 
 def _say(text: str, started: float) -> float:

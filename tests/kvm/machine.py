@@ -30,9 +30,8 @@ from banger.vmm.console import console_files
 from banger.vmm.driver import MachineConfig, SharedFiles, VmmHandle
 from banger.vmm.qemu.argv import Descriptors, plan_argv
 from banger.vmm.qemu.driver import QemuDriver
-from banger.vmm.qemu.kind import DRIVER
 from banger.vmm.qemu.probe import QemuFacts, probe_qemu
-from banger.vmm.sockets import listening_socket
+from banger.vmm.sockets import connect_agent_socket, listening_socket
 from tests.kvm.supplies import UID, Supplies
 from tests.kvm.wheels import PYTHON
 
@@ -51,6 +50,7 @@ STRANGER = "stranger"
 HOME = f"/home/{USER}"
 ADDRESS, GATEWAY = "192.0.2.15", "192.0.2.1"
 """Of the emulated host (RFC 5737); its interface leads nowhere."""
+AGENT_SOCKET = "agent.sock"
 INSIDE = "/usr/local/lib/checks"
 """The programs that checks run."""
 SITE = f"/usr/local/lib/python{PYTHON}/dist-packages"
@@ -67,6 +67,7 @@ usermod --append --groups kvm {USER}
 loginctl enable-linger {USER}
 until test -S /run/user/$(id -u {USER})/systemd/private; do sleep 0.1; done
 install -d -m 700 -o {STRANGER} -g {STRANGER} /run/user/$(id -u {STRANGER})
+find {INSIDE} -name 'firecracker*' -exec install -m 755 -t /usr/local/bin {{}} +
 cat >/usr/local/bin/banger <<'END'
 #!/usr/bin/python3
 import sys
@@ -160,18 +161,25 @@ async def open_host(supplies: Supplies, directory: Path) -> AsyncIterator[Host]:
     handle = _spawn(config, driver.facts, artifacts=supplies.artifacts)
     try:
         await driver.wait_ready(handle, deadline_s=DEADLINE_S)
-        sock = await DRIVER.connect_agent(handle, deadline_s=DEADLINE_S)
-        connection = await guest.connect(sock, deadline_s=DEADLINE_S)
-        async with contextlib.AsyncExitStack() as stack:
-            stack.push_async_callback(connection.close)
-            await guest.boot(connection, _boot_spec(), deadline_s=DEADLINE_S)
-            host = Host(connection, supplies.guest_image)
+        async with connect(directory, guest_image=supplies.guest_image) as host:
+            await guest.boot(host.connection, _boot_spec(), deadline_s=DEADLINE_S)
             await host.copy_in(SITE, supplies.site)
             await host.copy_in(INSIDE, supplies.inside)
             (await host.root(SET_UP)).expect()
             yield host
     finally:
         await asyncio.shield(driver.kill(handle))
+
+
+@contextlib.asynccontextmanager
+async def connect(directory: Path, *, guest_image: str) -> AsyncIterator[Host]:
+    """Reach a host whose machine is in a directory; whoever reached it before is sent away."""
+    sock = await connect_agent_socket(str(directory / AGENT_SOCKET), deadline_s=DEADLINE_S)
+    connection = await guest.connect(sock, deadline_s=DEADLINE_S)
+    try:
+        yield Host(connection, guest_image)
+    finally:
+        await connection.close()
 
 
 def describe(directory: Path) -> list[tuple[str, str]]:
@@ -192,6 +200,7 @@ def _plan(supplies: Supplies, directory: Path) -> MachineConfig:
         tsc_khz=probe_cpu().tsc_khz,
         shared=SharedFiles(
             bzimage=supplies.bzimage,
+            vmlinux=supplies.bzimage,
             initramfs=supplies.initramfs,
             root=supplies.root,
             modules=None,
@@ -200,7 +209,8 @@ def _plan(supplies: Supplies, directory: Path) -> MachineConfig:
         mac=None,
         console_log=directory / "console.log",
         vmm_log=directory / "vmm.log",
-        agent_socket=directory / "agent.sock",
+        saving=directory / "saving",
+        agent_socket=directory / AGENT_SOCKET,
         control_socket=directory / "qmp.sock",
         console_input=directory / "console.in",
     )

@@ -30,6 +30,7 @@ from banger.layout import Layout
 from banger.vmm.qemu.upgrade import find_suite
 from banger.vmm.table import find_kernel_obstacle
 from tests.kvm.cache import cached, content_hash, forget_unused
+from tests.kvm.firecracker import PROGRAMS, ensure_firecracker, find_other
 from tests.kvm.wheels import DOWNLOAD_DEADLINE_S, download, install
 from tests.support.artifacts import hash_sources
 from tests.support.installations import Installation
@@ -56,8 +57,8 @@ name = "kvm-host"
 suite = "bookworm"
 variant = "apt"
 packages = [
-    "bubblewrap", "dbus-user-session", "debian-archive-keyring", "e2fsprogs", "git", "kmod",
-    "libpam-systemd", "mmdebstrap", "mount", "openssh-client", "passt", "passwd", "procps",
+    "bubblewrap", "dbus-user-session", "debian-archive-keyring", "e2fsprogs", "git", "iproute2",
+    "kmod", "libpam-systemd", "mmdebstrap", "mount", "openssh-client", "passt", "passwd", "procps",
     "python3", "qemu-system-x86", "squashfs-tools", "systemd-sysv", "uidmap",
 ]
 drop = [
@@ -76,10 +77,12 @@ mask = [
 """
 """What `banger setup` would install on a host with systemd, and what checks look around with."""
 
-HOST_MODULES = ("kvm_amd", "vhost_vsock")
+HOST_MODULES = ("kvm_amd", "vhost_vsock", "tun")
 """Of the emulated host's kernel, besides a guest's."""
 LOOPBACK = "vsock_loopback"
 """What a guest needs to reach its own vsock listeners; a check loads it."""
+OTHER_FIRECRACKER = "firecracker-other"
+"""The program that BANGER_TEST_FIRECRACKER names, inside."""
 INSIDE = (Path(__file__).with_name("vsock.py"),)
 """Programs that checks run inside."""
 
@@ -97,7 +100,7 @@ class Supplies:
     """A squashfs with banger's `images` and `kernels`: what guests are made of."""
     guest_image: str
     inside: Path
-    """A directory of what checks run inside."""
+    """A directory of what checks run inside, and the programs that are installed there."""
     qemu: str | None
     """The QEMU of the emulated host itself; None: this host's."""
 
@@ -130,6 +133,7 @@ async def gather(cache: Path, layout: Layout, work: Path) -> Supplies:
     (work / "inside").mkdir()
     for path in (*INSIDE, kernel / f"{LOOPBACK}.ko"):
         shutil.copy(path, work / "inside")
+    await _take_firecracker(cache, work / "inside")
     return Supplies(
         bzimage=kernel / "bzimage",
         initramfs=kernel / "initramfs",
@@ -142,6 +146,15 @@ async def gather(cache: Path, layout: Layout, work: Path) -> Supplies:
         inside=work / "inside",
         qemu=await _find_qemu(cache),
     )
+
+
+async def _take_firecracker(cache: Path, inside: Path) -> None:
+    """Copy the programs of Firecracker, and the other one as OTHER_FIRECRACKER if one is wanted."""
+    found = await ensure_firecracker(cache)
+    for name in PROGRAMS:
+        shutil.copy(found / name, inside)
+    if other := find_other():
+        shutil.copy(other, inside / OTHER_FIRECRACKER)
 
 
 async def _find_qemu(cache: Path) -> str | None:

@@ -180,6 +180,7 @@ def _plan(image: str, directory: Path) -> MachineConfig:
         tsc_khz=None,
         shared=SharedFiles(
             bzimage=kernel / "bzimage",
+            vmlinux=kernel / "vmlinux",
             initramfs=kernel / "initramfs",
             root=images.image_root(layout, images.get_image(layout, image)),
             modules=None,
@@ -188,6 +189,7 @@ def _plan(image: str, directory: Path) -> MachineConfig:
         mac=None,
         console_log=directory / "console.log",
         vmm_log=directory / "vmm.log",
+        saving=directory / "saving",
         agent_socket=directory / "agent.sock",
         control_socket=directory / "qmp.sock",
         console_input=directory / "console.in",

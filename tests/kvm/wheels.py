@@ -38,6 +38,14 @@ async def download(cache: Path) -> Path:
     return await cached(cache, f"kvm-wheels-{content_hash(pinned.encode(), PYTHON.encode())}", make)
 
 
+async def download_wheel(requirement: str, directory: Path) -> Path:
+    """Download one wheel that nobody installs, without what it needs; return its path."""
+    options = ("--only-binary", ":all:", "--no-deps", "--ignore-requires-python")
+    await _pip("download", "--dest", directory, *options, requirement)
+    (wheel,) = directory.glob("*.whl")
+    return wheel
+
+
 async def install(wheels: Path, work: Path) -> Path:
     """Build banger's wheel and lay it out with the others, as pip does; return the directory."""
     built, site = work / "wheel", work / "site"

@@ -21,6 +21,7 @@ REQUEST: dict[str, Any] = {
     "memory_mib": 256,
     "disk_mib": 1024,
 }
+PLAIN = {"name": "plain", "driver": "plain", "network": "none"}
 
 
 @pytest.mark.parametrize("kind", ["driver", "network"])
@@ -45,7 +46,7 @@ def test_a_row_in_each_table_is_all_that_a_vm_needs(
         with Client(own.layout) as client:
             client.call("vm.create", REQUEST | {"driver": "toy", "network": "toy"})
             with pytest.raises(KernelUnfit, match="CONFIG_PLAIN"):
-                client.call("vm.create", REQUEST | {"name": "plain", "driver": "plain"})
+                client.call("vm.create", REQUEST | PLAIN)
         made = own.vm("toy")
         assert (made["driver"], made["network"], made["guest_address"]) == ("toy", "toy", ADDRESS)
         assert ADDRESS in own.exec("toy", "cat", "/proc/net/fib_trie", status=0).text

@@ -86,7 +86,8 @@ def _probe_version(tool: Tool, name: str, program: str) -> Check:
     text = format_version(version)
     if tool.oldest and version < tool.oldest:
         need = format_version(tool.oldest)
-        return Check(name, CheckState.FAIL, f"{program} is {text}; {need} or newer is needed.")
+        state = CheckState.FAIL if tool.required else CheckState.WARN
+        return Check(name, state, f"{program} is {text}; {need} or newer is needed.")
     return Check(name, CheckState.OK, f"{program} {text} {tool.why}.")
 
 
@@ -98,6 +99,8 @@ def format_version(version: tuple[int, ...]) -> str:
 def _missing(
     tool: Tool, name: str, missing: tuple[str, ...], manager: PackageManager | None
 ) -> Check:
+    if tool.source:
+        return Check(name, CheckState.OK, f"{missing[0]} is not installed: {tool.otherwise}.")
     state = CheckState.FAIL if tool.required else CheckState.WARN
     package = tool.package(manager) if manager else None
     where = f"package {package}" if package else "no known package on this distribution"

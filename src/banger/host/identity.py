@@ -62,6 +62,7 @@ def spawn_identified(
     stdout: int | None = None,
     pass_fds: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
+    directory: str | os.PathLike[str] = "/",
 ) -> ProcessIdentity | None:
     """Start a process that outlives this one (`spawn_detached`); None: it has already ended.
 
@@ -73,7 +74,13 @@ def spawn_identified(
         OSError: /proc cannot be read.
     """
     pid = programs.spawn_detached(
-        argv, log_file=log_file, stdin=stdin, stdout=stdout, pass_fds=pass_fds, env=env
+        argv,
+        log_file=log_file,
+        stdin=stdin,
+        stdout=stdout,
+        pass_fds=pass_fds,
+        env=env,
+        directory=directory,
     )
     try:
         identity = identify(pid)

@@ -241,6 +241,7 @@ def spawn_detached(
     stdout: int | None = None,
     pass_fds: Sequence[int] = (),
     env: Mapping[str, str] | None = None,
+    directory: str | os.PathLike[str] = "/",
 ) -> int:
     """Start a process that outlives this one and return its pid.
 
@@ -261,7 +262,7 @@ def spawn_detached(
             stdin=subprocess.DEVNULL if stdin is None else stdin,
             stdout=output if stdout is None else stdout,
             stderr=output,
-            cwd="/",
+            cwd=directory,
             env=environment(env),
             pass_fds=pass_fds,
             start_new_session=True,

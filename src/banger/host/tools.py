@@ -41,6 +41,8 @@ class Tool:
     """Arguments with which it succeeds where it can be used, for a program that hosts forbid."""
     otherwise: str = ""
     """What happens where it cannot be used; completes a sentence."""
+    source: str = ""
+    """Where its project releases it, for a program without which a host is complete as well."""
 
     def package(self, manager: PackageManager) -> str | None:
         """Return the package's name on a distribution, or None."""

@@ -34,6 +34,8 @@ class Capability(StrEnum):
 
     PAUSE = "pause VMs"
     """`pause` and `resume`."""
+    NETWORK = "connect VMs to a network"
+    """`spawn` with a network's socket."""
     SNAPSHOTS = "save VMs"
     """`pause`, `save` and `restore`: a VM's memory becomes a file that others start from."""
 
@@ -43,6 +45,9 @@ class SharedFiles:
     """What any number of machines read, and none writes."""
 
     bzimage: Path
+    """The kernel as it came."""
+    vmlinux: Path
+    """The same kernel, uncompressed."""
     initramfs: Path
     root: Path
     """The image's root file system."""
@@ -70,8 +75,11 @@ class MachineConfig:
     console_input: Path
     """A FIFO: what is typed at the serial console."""
     vmm_log: Path
+    saving: Path
+    """A directory that the driver may make, for files that the VMM writes while it is saved."""
     agent_socket: Path
     control_socket: Path
+    """In the directory of `agent_socket`, which is the VM's alone."""
     memory: Path | None = None
     """The file that the guest's memory begins as. It is only read: what the guest writes is its
     own (hazard D8), and the VMM waits for `restore` instead of booting."""
@@ -112,6 +120,8 @@ class VmmHandle(Struct, frozen=True, kw_only=True):
     control_socket: str
     agent_socket: str
     vmm_log: str
+    saving: str | None = None
+    """The directory for files that it writes while it is saved, if the driver made one."""
     fingerprint: str | None = None
     """The driver's when it was started: what is saved of this VMM fits no other (hazard D5).
     None: a banger that did not write it down."""
@@ -229,6 +239,16 @@ class DriverKind(Protocol):
         ...
 
     @property
+    def accels(self) -> frozenset[Accel]:
+        """How it can run guests."""
+        ...
+
+    @property
+    def vcpu_max(self) -> int:
+        """The most processors that its guests can have."""
+        ...
+
+    @property
     def process_names(self) -> tuple[str, ...]:
         """Patterns of the names that its processes' files have."""
         ...
@@ -246,7 +266,7 @@ class DriverKind(Protocol):
         """Return the limits of all processes of a VM, those of its network too. Pure."""
         ...
 
-    def find_kernel_obstacle(self, form: KernelForm) -> str | None:
+    def find_kernel_obstacle(self, form: KernelForm, /) -> str | None:
         """Return in one sentence why it does not boot such a kernel, or None."""
         ...
 
@@ -274,7 +294,7 @@ class DriverKind(Protocol):
         """Run a guest; return in one sentence why it did not run to its end, or None."""
         ...
 
-    async def find_upgrade(self, settings: Settings) -> Upgrade | None:
+    async def find_upgrade(self, settings: Settings, /) -> Upgrade | None:
         """Return a newer VMM of the distribution that is better for emulated guests, or None.
 
         Raises:
@@ -306,6 +326,7 @@ def plan_machine(
         console_log=layout.vm_console_log(vm_id),
         console_input=layout.vm_console_input(vm_id),
         vmm_log=layout.vm_vmm_log(vm_id),
+        saving=layout.vm_saving(vm_id),
         agent_socket=layout.vm_agent_socket(vm_id),
         control_socket=layout.vm_control_socket(vm_id),
         memory=memory,

@@ -22,6 +22,7 @@ import os
 from array import array
 from collections.abc import Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from banger.errors import HostNotReady, VmmFailed
 from banger.host.files import space_errors
@@ -35,10 +36,25 @@ ENTRIES_AT_ONCE = 64 * 1024
 BYTES_AT_ONCE = 2**20
 
 
-def write_memory(process: ProcessIdentity, *, address: int, target: Path) -> None:
+class Region(NamedTuple):
+    """A part of a guest's memory: in its VMM's address space, and in the file. All in bytes."""
+
+    address: int
+    offset: int
+    size: int
+
+
+def write_memory(
+    process: ProcessIdentity,
+    *,
+    address: int,
+    target: Path,
+    offset: int = 0,
+    size: int | None = None,
+) -> None:
     """Write the pages that a process has of its own from `address` on over `target`.
 
-    As many bytes as `target` has are the guest's memory.
+    As many bytes as `target` has are the guest's memory; or `size` of them, from `offset` on.
 
     Raises:
         VmmFailed: the process ended, or has no such memory.
@@ -62,10 +78,11 @@ def write_memory(process: ProcessIdentity, *, address: int, target: Path) -> Non
         with space_errors(target):
             file = os.open(target, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
             stack.callback(os.close, file)
-            pages = os.fstat(file).st_size // PAGE
             is_empty = os.fstat(file).st_blocks == 0
-            for first, last in find_own_pages(pagemap, first=address // PAGE, pages=pages):
-                _copy(memory, file, address, first * PAGE, last * PAGE, skip_zeros=is_empty)
+            region = Region(address, offset, os.fstat(file).st_size if size is None else size)
+            pages = region.size // PAGE
+            for first, last in find_own_pages(pagemap, first=region.address // PAGE, pages=pages):
+                _copy(memory, file, region, first * PAGE, last * PAGE, skip_zeros=is_empty)
 
 
 def find_own_pages(pagemap: int, *, first: int, pages: int) -> Iterator[tuple[int, int]]:
@@ -99,19 +116,20 @@ def _opened(stack: contextlib.ExitStack, process: ProcessIdentity, name: str) ->
     return fd
 
 
-def _copy(memory: int, file: int, address: int, start: int, end: int, *, skip_zeros: bool) -> None:
-    """Copy a range of the guest's memory; zeros that the file has as holes stay holes."""
+def _copy(
+    memory: int, file: int, region: Region, start: int, end: int, *, skip_zeros: bool
+) -> None:
+    """Copy a range of a region; zeros that the file has as holes stay holes."""
     while start < end:
         try:
-            untrusted_bytes = os.pread(memory, min(BYTES_AT_ONCE, end - start), address + start)
+            size = min(BYTES_AT_ONCE, end - start)
+            untrusted_bytes = os.pread(memory, size, region.address + start)
         except OSError as error:
             raise VmmFailed("The VMM's memory is not where the VMM reports it.") from error
         if not untrusted_bytes:
             raise VmmFailed("The VMM ended while its memory was read.")
-        if skip_zeros:
-            _write_nonzero(file, untrusted_bytes, start)
-        else:
-            _write_all(file, untrusted_bytes, start)
+        write = _write_nonzero if skip_zeros else _write_all
+        write(file, untrusted_bytes, region.offset + start)
         start += len(untrusted_bytes)
 
 

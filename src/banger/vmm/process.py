@@ -44,6 +44,8 @@ class Inherited:
     console: ConsoleFiles
     numbers: Sequence[int]
     """Descriptors that keep their numbers."""
+    directory: Path = Path("/")
+    """The VMM's working directory, if its jail shows it."""
 
 
 class _Options(TypedDict):
@@ -51,6 +53,7 @@ class _Options(TypedDict):
     stdin: int
     stdout: int
     pass_fds: Sequence[int]
+    directory: Path
 
 
 class _JailInfo(Struct, frozen=True, rename="kebab"):
@@ -183,6 +186,7 @@ def _options(inherited: Inherited, *also: int) -> _Options:
         "stdin": inherited.console.stdin,
         "stdout": inherited.console.stdout,
         "pass_fds": [*inherited.numbers, *also],
+        "directory": inherited.directory,
     }
 
 

@@ -7,7 +7,7 @@ import importlib
 from banger.errors import HostNotReady, NotSupported
 from banger.model.artifacts import KernelForm
 from banger.vmm.driver import Capability, DriverKind
-from banger.words import DRIVERS
+from banger.words import DRIVERS, NO_NETWORK
 
 
 def find_driver_kind(word: str) -> DriverKind:
@@ -43,3 +43,19 @@ def require_capability(word: str, capability: Capability) -> None:
         f"The driver {word} cannot {capability}.",
         hint=f"banger vm create --driver {able[0]}" if able else None,
     )
+
+
+def require_shape(word: str, *, vcpu: int, network: str) -> None:
+    """Check that the driver of this word runs VMs of a shape.
+
+    Raises:
+        NotSupported: it does not; the hint has a driver that does.
+    """
+    if network != NO_NETWORK:
+        require_capability(word, Capability.NETWORK)
+    most = find_driver_kind(word).vcpu_max
+    if vcpu > most:
+        raise NotSupported(
+            f"The driver {word} runs VMs of at most {most} vcpu; {vcpu} are asked for.",
+            hint=f"banger vm create --vcpu {most}",
+        )

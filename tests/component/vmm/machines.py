@@ -66,7 +66,9 @@ def make_machine(layout: Layout, code: bytes = HALTS, *, mac: str | None = None)
         layout=layout,
         vm_id=vm_id,
         spec=spec,
-        shared=SharedFiles(bzimage=kernel, initramfs=kernel, root=kernel, modules=None),
+        shared=SharedFiles(
+            bzimage=kernel, vmlinux=kernel, initramfs=kernel, root=kernel, modules=None
+        ),
         mac=mac,
         tsc_khz=1_000_000,
     )

@@ -136,7 +136,7 @@ def test_values(parse: Callable[[str], object], text: str, value: object) -> Non
         (values.duration_s, ["0", "-1", "", "s", "1w", "inf", "nan"]),
         (values.label, ["", "=x"]),
         (values.variable, ["", "=x", "SURELY_NOT_SET_ANYWHERE"]),
-        (values.driver, ["", "QEMU", "firecracker"]),
+        (values.driver, ["", "QEMU", "hyperv"]),
         (values.network, ["", "bridge"]),
     ],
 )

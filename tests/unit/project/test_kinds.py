@@ -15,10 +15,8 @@ from tests.unit.project.sources import PACKAGE
 TABLES = {"words.py", "vmm/table.py", "network/table.py"}
 PLAIN_ENGLISH = {"user"}
 """Words of kinds that mean something else as well."""
-OTHERS = {"firecracker", "bubblewrap"}
-"""Names that no table says: a driver to come, and what a package is called."""
-TO_COME = ("banger.vmm.firecracker",)
-"""Packages of kinds that no table has yet."""
+OTHERS = {"bubblewrap"}
+"""Names that no table says: what a package is called."""
 JAIL = {"banger/vmm/jail.py", "banger/vmm/probe.py", "banger/vmm/process.py"}
 """What is around VMMs of every kind."""
 JAILER = {"bubblewrap", "bwrap"}
@@ -39,7 +37,7 @@ def _names() -> set[str]:
 
 def _sources() -> Iterator[tuple[str, str]]:
     """Yield what is of no kind: the path below the package, the text."""
-    homes = [Path(package.replace(".", "/")) for package in (*words.kind_packages(), *TO_COME)]
+    homes = [Path(package.replace(".", "/")) for package in words.kind_packages()]
     for path in sorted(PACKAGE.rglob("*")):
         below = path.relative_to(PACKAGE.parent)
         is_kinds = any(below.is_relative_to(home) for home in homes)

@@ -54,6 +54,7 @@ def make_config(accel: Accel, *, mac: str | None = MAC) -> MachineConfig:
         spec=spec,
         shared=SharedFiles(
             bzimage=home / "d/kernels/2/bzimage",
+            vmlinux=home / "d/kernels/2/vmlinux",
             initramfs=home / "d/kernels/2/initramfs",
             root=home / "d/images/1/root.squashfs",
             modules=home / "d/kernels/2/modules.squashfs",

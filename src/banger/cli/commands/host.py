@@ -87,7 +87,8 @@ def _setup(arguments: Namespace, context: Context) -> int:
 
         return (remove_dns if arguments.remove else set_up_dns)(arguments, context)
     for tool in find_missing(RUNTIME):
-        context.say(f"missing: {tool.program} ({tool.why})")
+        where = f", from {tool.source}" if tool.source else ""
+        context.say(f"missing: {tool.program} ({tool.why}{where})")
     if arguments.yes:
         run_setup(context.say)
     elif command := find_setup_command():

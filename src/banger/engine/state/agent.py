@@ -5,10 +5,16 @@ How the agent is reached is the affair of the driver that started the VMM.
 
 from __future__ import annotations
 
+import asyncio
+
 from banger.engine.state.runtime import VmRuntime
+from banger.errors import GuestGone
 from banger.guest import GuestConnection, connect
 from banger.vmm.driver import VmmHandle
 from banger.vmm.table import find_driver_kind
+
+AGAIN_S = 0.01
+"""Before a connection is made anew."""
 
 
 async def reach_agent(
@@ -28,10 +34,19 @@ async def reach_agent(
 async def connect_agent(handle: VmmHandle, *, deadline_s: float) -> GuestConnection:
     """Return a new connection to an agent, which may still have to boot.
 
+    One that is closed before the agent has answered is made anew: some VMMs close the first after
+    a restore. A VMM that has ended takes no other.
+
     Raises:
         GuestGone: the VMM ended.
         DeadlineExceeded: no answer in time.
     """
     kind = find_driver_kind(handle.driver)
-    sock = await kind.connect_agent(handle, deadline_s=deadline_s)
-    return await connect(sock, deadline_s=deadline_s)
+    loop = asyncio.get_running_loop()
+    end = loop.time() + deadline_s
+    while True:
+        sock = await kind.connect_agent(handle, deadline_s=end - loop.time())
+        try:
+            return await connect(sock, deadline_s=end - loop.time())
+        except GuestGone:
+            await asyncio.sleep(AGAIN_S)

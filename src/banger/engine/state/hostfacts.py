@@ -53,20 +53,29 @@ class HostFacts:
             kind, programs = self._find(word)
             wanted = self._settings().accel
             if (wanted, programs) not in self._accels:
-                self._accels[wanted, programs] = await self._decide(kind, wanted)
+                self._accels[wanted, programs] = await self._decide(word, kind, wanted)
             return self._accels[wanted, programs]
 
     def _find(self, word: str) -> tuple[DriverKind, Programs]:
         kind = find_driver_kind(word)
         return kind, (word, *kind.list_programs(self._settings()))
 
-    async def _decide(self, kind: DriverKind, wanted: str) -> Accel:
+    async def _decide(self, word: str, kind: DriverKind, wanted: str) -> Accel:
         if wanted == Accel.TCG:
-            return Accel.TCG
+            return _require_accel(word, kind, "The configuration asks for emulated guests.")
         proof = await prove_kvm(kind, self._settings(), self.cpu)
         if wanted == Accel.KVM and not proof.usable:
             raise HostNotReady(
                 f"The configuration asks for KVM, which does not work here: {proof.reason}",
                 hint="banger doctor",
             )
-        return Accel.KVM if proof.usable else Accel.TCG
+        return Accel.KVM if proof.usable else _require_accel(word, kind, proof.reason)
+
+
+def _require_accel(word: str, kind: DriverKind, reason: str) -> Accel:
+    """Return that guests are emulated, if a driver can; `reason` is why they are."""
+    if Accel.TCG not in kind.accels:
+        raise HostNotReady(
+            f"The driver {word} runs guests on KVM only. {reason}", hint="banger doctor"
+        )
+    return Accel.TCG

@@ -56,6 +56,7 @@ def _plan_machine(machine: Machine, memory: Path | None) -> MachineConfig:
         spec=spec,
         shared=SharedFiles(
             bzimage=folder / kernel.bzimage,
+            vmlinux=folder / kernel.vmlinux,
             initramfs=folder / kernel.initramfs,
             root=images.require_root(engine.layout, image),
             modules=folder / kernel.tree if kernel.tree else None,

@@ -34,6 +34,7 @@ from banger.model.setup import require_setup
 from banger.model.vm import Ending, Program, Shape, VmSpec, require_ending, require_sizes
 from banger.settings import Settings
 from banger.sizes import format_size
+from banger.vmm.table import require_shape
 from banger.words import choose_driver, require_driver, require_network
 
 ENV_MAX = 64 * 1024
@@ -122,10 +123,13 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         ImageNotFound, KernelNotFound: and it cannot be made.
         ImageUnsupported: the image is for another platform.
         KernelUnfit: the driver does not boot the kernel.
+        NotSupported: the driver runs no VM of this shape.
         InvalidRequest: its entry point is asked for, and there is none that could be run.
     """
     settings = engine.settings
     driver, network = _driver(params, settings), params.network or settings.network
+    vcpu, memory_mib, disk_mib = _sizes(params, settings)
+    require_shape(driver, vcpu=vcpu, network=network)
     await require_programs(engine, driver=driver, network=network)
     # Before an image is built for nothing.
     await require_kernel_possible(engine, kernel_ref(params, settings), driver=driver)
@@ -133,7 +137,6 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
     _require_platform(image)
     kernel = await ensure_kernel(engine, kernel_ref(params, settings), op.progress)
     await asyncio.to_thread(require_boots, engine, kernel, driver)
-    vcpu, memory_mib, disk_mib = _sizes(params, settings)
     spec = VmSpec(
         name=params.name or "",
         image=image.digest,
@@ -171,11 +174,12 @@ async def plan_vm(engine: Engine, op: Operation, params: VmCreate) -> VmPlan:
     if params.name is not None:
         await engine.database.read(store.require_name_free, params.name)
     driver, network = _driver(params, settings), params.network or settings.network
+    vcpu, memory_mib, disk_mib = _sizes(params, settings)
+    require_shape(driver, vcpu=vcpu, network=network)
     await require_programs(engine, driver=driver, network=network)
     image, kernel = image_ref(params, settings), kernel_ref(params, settings)
     await require_kernel_possible(engine, kernel, driver=driver)
     await require_image_possible(engine, image)
-    vcpu, memory_mib, disk_mib = _sizes(params, settings)
     async with promised_memory(engine, op, memory_mib, force=params.force or not params.start):
         return VmPlan(
             name=params.name,

@@ -27,6 +27,7 @@ from banger.model.vm import (
     require_sizes,
 )
 from banger.sizes import format_size
+from banger.vmm.table import require_shape
 from banger.words import require_network
 
 
@@ -37,6 +38,7 @@ async def set_vm(engine: Engine, op: Operation, params: VmSet) -> VmView:
 
     Raises:
         InvalidRequest: a value is out of range, or the disk would become smaller.
+        NotSupported: the VM's driver runs no VM of this shape.
         NameTaken: another VM has the name.
     """
     vm_id = (await get_vm(engine, params.ref)).id
@@ -56,7 +58,7 @@ def change_record(record: VmRecord, params: VmSet) -> VmRecord:
     """Return what a VM is to be. Pure.
 
     Raises:
-        InvalidRequest: it cannot have it.
+        InvalidRequest, NotSupported: it cannot have it.
     """
     spec = record.spec
     if params.name is not None:
@@ -84,6 +86,7 @@ def _change_shape(record: VmRecord, params: VmSet) -> Shape:
     given = {key: value for key, value in asked.items() if value is not None}
     shape = structs.replace(record.pending or spec.shape, **given)
     require_sizes(vcpu=shape.vcpu, memory_mib=shape.memory_mib, disk_mib=shape.disk_mib)
+    require_shape(spec.driver, vcpu=shape.vcpu, network=shape.network)
     if shape.disk_mib < spec.shape.disk_mib:
         raise InvalidRequest(
             f"The disk of {spec.name} has {format_size(spec.shape.disk_mib)} and can only "

@@ -6,25 +6,23 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Coroutine
 from pathlib import Path
-from typing import TypeVar
 
 import msgspec
 
-from banger.errors import BangerError, HostFailed, VmmFailed
-from banger.host.files import LIMITS, space_errors
+from banger.errors import BangerError, VmmFailed
+from banger.host.files import space_errors
 from banger.host.identity import is_alive
 from banger.vmm import process
+from banger.vmm.conversation import or_death
 from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.memory import write_memory
+from banger.vmm.programhash import ProgramHash
 from banger.vmm.qemu import argv, qmp
-from banger.vmm.qemu.probe import ProgramHash, QemuFacts
+from banger.vmm.qemu.probe import QemuFacts
 from banger.vmm.qemu.process import DRIVER_NAME, start
 
 RUNNING = "running"
-
-T = TypeVar("T")
 
 
 class QemuDriver:
@@ -44,7 +42,7 @@ class QemuDriver:
 
     async def wait_ready(self, handle: VmmHandle, *, deadline_s: float) -> None:
         """Return when QEMU answers and the guest runs; its death ends the wait at once."""
-        status = await _or_death(
+        status = await or_death(
             handle, qmp.query_status(handle.control_socket, deadline_s=deadline_s)
         )
         if status != RUNNING:
@@ -58,11 +56,11 @@ class QemuDriver:
 
     async def pause(self, handle: VmmHandle, *, deadline_s: float) -> None:
         """Stop the guest's processors."""
-        await _or_death(handle, qmp.pause(handle.control_socket, deadline_s=deadline_s))
+        await or_death(handle, qmp.pause(handle.control_socket, deadline_s=deadline_s))
 
     async def resume(self, handle: VmmHandle, *, deadline_s: float) -> None:
         """Let the guest's processors go on."""
-        await _or_death(handle, qmp.resume(handle.control_socket, deadline_s=deadline_s))
+        await or_death(handle, qmp.resume(handle.control_socket, deadline_s=deadline_s))
 
     async def save(
         self, handle: VmmHandle, *, state: Path, memory: Path, deadline_s: float
@@ -72,7 +70,7 @@ class QemuDriver:
             fd = os.open(state, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         try:
             talk = qmp.save_devices(handle.control_socket, fd, deadline_s=deadline_s)
-            address = await _or_death(handle, talk)
+            address = await or_death(handle, talk)
         finally:
             os.close(fd)
         await asyncio.to_thread(write_memory, handle.process, address=address, target=memory)
@@ -84,7 +82,7 @@ class QemuDriver:
             talk = qmp.restore(
                 handle.control_socket, fd, version=self.facts.version, deadline_s=deadline_s
             )
-            await _or_death(handle, talk)
+            await or_death(handle, talk)
         finally:
             os.close(fd)
 
@@ -122,35 +120,3 @@ class QemuDriver:
     async def kill(self, handle: VmmHandle) -> None:
         """End QEMU whatever it does."""
         await process.end(handle)
-
-
-async def _or_death(handle: VmmHandle, talk: Coroutine[object, object, T]) -> T:
-    """Await a conversation with QEMU; QEMU's death ends the wait at once."""
-    death = asyncio.ensure_future(process.gone(handle))
-    answer = asyncio.ensure_future(talk)
-    try:
-        await asyncio.wait((death, answer), return_when=asyncio.FIRST_COMPLETED)
-        # QEMU's last act may be to close the connection: its death says more.
-        if answer.done() and answer.exception() is not None:
-            await asyncio.wait((death,), timeout=1.0)
-        if death.done():
-            raise _name_end(handle)
-        return await answer
-    finally:
-        for task in (death, answer):
-            task.cancel()
-        await asyncio.gather(death, answer, return_exceptions=True)
-
-
-def _name_end(handle: VmmHandle) -> VmmFailed | HostFailed:
-    """Return why QEMU has ended: by itself, or because the host refused it something."""
-    said = process.read_log_tail(Path(handle.vmm_log))
-    lines = said.strip().splitlines()
-    last = f": {lines[-1]}" if lines else "."
-    if any(os.strerror(number) in last for number in LIMITS):
-        return HostFailed(
-            f"The host denies QEMU of VM {handle.vm_id} a resource{last}",
-            hint="ulimit -a",
-            details=said,
-        )
-    return VmmFailed(f"QEMU of VM {handle.vm_id} has ended{last}", details=said)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import socket
 
 from banger.model.artifacts import KernelForm
-from banger.model.vm import Accel, VmSpec
+from banger.model.vm import VCPU_RANGE, Accel, VmSpec
 from banger.settings import Settings
 from banger.vmm.driver import Capability, DiskNames, Limits, Upgrade, VmmHandle
 from banger.vmm.qemu.driver import QemuDriver
@@ -20,7 +20,9 @@ from banger.vmm.sockets import connect_agent_socket
 class Qemu:
     """The QEMU that the settings name."""
 
-    capabilities = frozenset({Capability.PAUSE, Capability.SNAPSHOTS})
+    capabilities = frozenset({Capability.PAUSE, Capability.NETWORK, Capability.SNAPSHOTS})
+    accels = frozenset(Accel)
+    vcpu_max = VCPU_RANGE.stop - 1
     disk_names = DiskNames(root="serial:root", data="serial:data", modules="serial:modules")
     process_names = ("qemu-system-", "bwrap$")
 

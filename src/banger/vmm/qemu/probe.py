@@ -5,7 +5,6 @@ Starts QEMU (`--version`) and bubblewrap; writes nothing.
 
 from __future__ import annotations
 
-import hashlib
 import logging
 import os
 import re
@@ -33,32 +32,6 @@ class QemuFacts:
     jail: JailFacts | None
     jail_reason: str
     """Why there is no jail, in one sentence; empty if there is one."""
-
-
-class ProgramHash:
-    """The hash of a program's file, read again only when the file is another one."""
-
-    def __init__(self, path: str) -> None:
-        self._path = path
-        self._seen: tuple[int, int, int] | None = None
-        self._digest = ""
-
-    def read(self) -> str:
-        """Return the file's sha256 in hex.
-
-        Raises:
-            HostNotReady: it is not there any more.
-        """
-        try:
-            with open(self._path, "rb") as file:
-                facts = os.fstat(file.fileno())
-                seen = (facts.st_ino, facts.st_size, facts.st_mtime_ns)
-                if seen != self._seen:
-                    self._digest = hashlib.file_digest(file, "sha256").hexdigest()
-                    self._seen = seen
-        except OSError as error:
-            raise HostNotReady(f"{self._path} cannot be read: {error.strerror}.") from error
-        return self._digest
 
 
 async def probe_qemu(configured: str | None = None) -> QemuFacts:

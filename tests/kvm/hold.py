@@ -1,0 +1,116 @@
+"""An emulated host to work in by hand: booted once, then entered as often as one likes.
+
+    python -m tests.kvm.hold                boot one, and keep it until Ctrl-C
+    python -m tests.kvm.hold user LINE      run a shell line in it as its ordinary user
+    python -m tests.kvm.hold root LINE      ... as root
+    python -m tests.kvm.hold sync           give it the checkout's banger
+    python -m tests.kvm.hold check NAME...  run checks in it
+
+One for each cache of the tests (BANGER_TEST_CACHE); `held` in the cache leads to it while it is up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from banger.errors import BangerError
+from banger.layout import layout_from_environment
+from tests.kvm.checks import CHECKS
+from tests.kvm.machine import SITE, Ended, Host, connect, describe, open_host
+from tests.kvm.supplies import gather
+from tests.kvm.surroundings import enter
+from tests.support.artifacts import CHECKOUT, enter_cache
+
+HELD = "held"
+IMAGE = "image"
+"""The file that names the guests' image."""
+
+
+def main(words: list[str]) -> int:
+    """Do what the words ask for; return the exit status."""
+    match words:
+        case []:
+            return _hold()
+        case ["user" | "root" as who, *line]:
+            ended = asyncio.run(_run(who, " ".join(line)))
+            print(ended.out, end="")
+            print(ended.err, end="", file=sys.stderr)
+            return ended.status
+        case ["sync"]:
+            asyncio.run(_sync())
+            return 0
+        case ["check", *names]:
+            return asyncio.run(_check(names))
+    print(__doc__, file=sys.stderr)
+    return 2
+
+
+def _hold() -> int:
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    run = Path(tempfile.mkdtemp(prefix="bk.", dir="/tmp"))
+    cache = enter(run)
+    try:
+        with contextlib.suppress(KeyboardInterrupt):
+            asyncio.run(_keep(run, cache))
+    finally:
+        (cache / HELD).unlink(missing_ok=True)
+        shutil.rmtree(os.environ["XDG_DATA_HOME"], ignore_errors=True)
+        shutil.rmtree(run, ignore_errors=True)
+    return 0
+
+
+async def _keep(run: Path, cache: Path) -> None:
+    supplies = await gather(cache, layout_from_environment(os.environ), run)
+    machine = run / "m"
+    machine.mkdir(mode=0o700)
+    (machine / IMAGE).write_text(supplies.guest_image)
+    try:
+        async with open_host(supplies, machine) as host:
+            await host.connection.close()  # the machine has room for one
+            (cache / HELD).unlink(missing_ok=True)
+            (cache / HELD).symlink_to(machine)
+            print(f"held: {machine}", flush=True)
+            await asyncio.Event().wait()
+    except (AssertionError, BangerError) as error:
+        print(f"{error}\n{describe(machine)}", file=sys.stderr)
+
+
+@contextlib.asynccontextmanager
+async def _enter() -> AsyncIterator[Host]:
+    machine = enter_cache() / HELD
+    image = (machine / IMAGE).read_text()
+    async with connect(machine.resolve(), guest_image=image) as host:
+        yield host
+
+
+async def _run(who: str, line: str) -> Ended:
+    async with _enter() as host:
+        return await (host.root if who == "root" else host.shell)(line)
+
+
+async def _sync() -> None:
+    async with _enter() as host:
+        (await host.root(f"rm -rf {SITE}/banger")).expect()
+        await host.copy_in(f"{SITE}/banger", CHECKOUT / "src/banger")
+        (await host.root(f"python3 -m compileall -q {SITE}/banger || :")).expect()
+
+
+async def _check(names: list[str]) -> int:
+    async with _enter() as host:
+        for check in CHECKS:
+            if check.__name__ in names:
+                await check(host)
+                print(f"ok   {check.__name__}", flush=True)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
