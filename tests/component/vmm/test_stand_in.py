@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import copy
+import json
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -15,7 +16,7 @@ from typing import Any
 import pytest
 
 from banger import guest
-from banger.errors import DeadlineExceeded, GuestGone, VmmFailed
+from banger.errors import DeadlineExceeded, GuestGone, ToolFailed, VmmFailed
 from banger.host import programs
 from banger.vmm.firecracker import requests, shapes
 from banger.vmm.firecracker.client import Connection, open_connection, wait_listening
@@ -225,6 +226,41 @@ def test_a_snapshot_becomes_another_machine(
     asyncio.run(restore())
 
 
+def save_as(name: str, kind: shapes.SnapshotType) -> requests.Request[None]:
+    return requests.create_snapshot(
+        shapes.SnapshotCreation(snapshot_path="state", mem_file_path=name, snapshot_type=kind)
+    )
+
+
+def changed_pages(file: Path) -> dict[int, bytes]:
+    """The pages of a memory file that hold anything."""
+    content = file.read_bytes()
+    pages = {n: content[n * 4096 : n * 4096 + 4096] for n in range(len(content) // 4096)}
+    return {number: page for number, page in pages.items() if any(page)}
+
+
+def test_a_snapshot_has_the_memory_or_what_has_changed_of_it(short_dir: Path, agent: Path) -> None:
+    program = write_program(short_dir, agent=agent, version="1.12.1")
+    full, diff = shapes.SnapshotType.FULL, shapes.SnapshotType.DIFF
+
+    async def scenario() -> None:
+        async with running(program, short_dir) as machine:
+            await machine.send(*configured(short_dir), START)
+            await machine.send(PAUSE, save_as("first", diff), save_as("nothing", diff), RESUME)
+            await machine.send(PAUSE, save_as("second", diff), save_as("memory", full))
+        (short_dir / "vsock").unlink()
+        async with running(program, short_dir) as machine:
+            await machine.send(load(OLD), save_as("again", full), RESUME)
+            await machine.send(PAUSE, save_as("later", full))
+
+    asyncio.run(scenario())
+    names = ("first", "nothing", "second", "memory", "again", "later")
+    first, nothing, second, whole, again, later = (changed_pages(short_dir / n) for n in names)
+    assert len(first) == len(second) == 1 and not nothing
+    assert whole == again == first | second
+    assert later != whole and later.keys() == whole.keys()
+
+
 def test_newer_ones_know_more(short_dir: Path, agent: Path) -> None:
     program = write_program(short_dir, agent=agent, version="1.17.0")
 
@@ -244,6 +280,27 @@ def test_newer_ones_know_more(short_dir: Path, agent: Path) -> None:
             assert (short_dir / "other").is_socket()
 
     asyncio.run(scenario())
+
+
+def test_it_starts_what_a_file_describes_and_ends_with_its_reset(
+    short_dir: Path, agent: Path
+) -> None:
+    program = write_program(short_dir, agent=agent, version="1.12.1")
+    kernel = bytes.fromhex("66baf803b042ee66baf803b041ee")
+    machine = {
+        "machine-config": {"vcpu_count": 1, "mem_size_mib": 64},
+        "boot-source": {"kernel_image_path": "kernel"},
+        "drives": [],
+    }
+    (short_dir / "machine").write_text(json.dumps(machine))
+    (short_dir / "kernel").write_bytes(kernel + bytes.fromhex("b0fee664"))
+    argv = [str(program), "--no-api", "--config-file", "machine"]
+    done = asyncio.run(programs.run(argv, cwd=short_dir, deadline_s=DEADLINE_S))
+    assert done.stdout == b"BA"
+    (short_dir / "kernel").unlink()
+    with pytest.raises(ToolFailed) as caught:
+        asyncio.run(programs.run(argv, cwd=short_dir, deadline_s=DEADLINE_S))
+    assert "The kernel file cannot be opened" in (caught.value.details or "")
 
 
 def test_its_end_is_the_end_of_its_guest(short_dir: Path, agent: Path) -> None:

@@ -41,6 +41,8 @@ class Life(NamedTuple):
     name: str
     steps: list[Step]
     removed: tuple[str, ...] = ()
+    machine: dict[str, Any] | None = None
+    """What it is told in a file (`--config-file`); it starts the machine by itself then."""
 
 
 MACHINE = {"vcpu_count": 1, "mem_size_mib": 128, "track_dirty_pages": True}
@@ -182,6 +184,7 @@ LIFE = Life(
         PAUSE,
         ("PUT", "/snapshot/create", STATE | {"snapshot_type": "Full"}),
     ],
+    removed=("vsock",),
 )
 RESTORED = Life(
     "restored",
@@ -220,10 +223,52 @@ NO_STATE = Life(
     [("PUT", "/snapshot/load", LOAD)],
     removed=("vsock", "state"),
 )
+CONFIGURATION = {
+    "machine-config": MACHINE,
+    "boot-source": SOURCE,
+    "drives": [DATA],
+    "vsock": {"guest_cid": 3, "uds_path": "vsock"},
+    "entropy": {},
+    "balloon": {"amount_mib": 0, "deflate_on_oom": True},
+}
+CONFIGURED = Life(
+    "from a configuration",
+    [
+        ("GET", "/", None),
+        ("GET", "/vm/config", None),
+        START,
+        PAUSE,
+        ("PUT", "/snapshot/create", STATE | {"snapshot_type": "Diff"}),
+    ],
+    removed=("vsock",),
+    machine=CONFIGURATION,
+)
+CONFIGURED_WRONGLY = Life(
+    "from a configuration that is wrong",
+    [("GET", "/", None)],
+    removed=("vsock",),
+    machine=CONFIGURATION | {"drives": [DATA | {"unknown": 1}]},
+)
+CONFIGURED_WITHOUT_DISK = Life(
+    "from a configuration whose disk is missing",
+    [("GET", "/", None)],
+    removed=("vsock",),
+    machine=CONFIGURATION | {"drives": [DATA | {"path_on_host": MISSING}]},
+)
+CONFIGURED_WITHOUT_KERNEL = Life(
+    "from a configuration without a kernel",
+    [("GET", "/", None)],
+    removed=("vsock",),
+    machine={name: part for name, part in CONFIGURATION.items() if name != "boot-source"},
+)
 LIVES = (
     NOT_STARTED,
     WRONG,
     NEWER,
+    CONFIGURED,
+    CONFIGURED_WRONGLY,
+    CONFIGURED_WITHOUT_DISK,
+    CONFIGURED_WITHOUT_KERNEL,
     LIFE,
     RESTORED,
     RESUMED,
@@ -260,13 +305,14 @@ def _live(program: list[str], directory: Path, life: Life) -> dict[str, Any]:
         (directory / name).unlink(missing_ok=True)
     path = directory / "api"
     path.unlink(missing_ok=True)
+    words = ["--api-sock", str(path), "--id", "recorded"]
+    if life.machine is not None:
+        text = json.dumps(life.machine).replace(HERE, str(directory))
+        (directory / "machine").write_text(text)
+        words += ["--config-file", "machine"]
     with open(directory / "stdout", "ab") as out:
         process = subprocess.Popen(
-            [*program, "--api-sock", str(path), "--id", "recorded"],
-            cwd=directory,
-            stdin=subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
+            [*program, *words], cwd=directory, stdin=subprocess.DEVNULL, stdout=out, stderr=out
         )
     try:
         with contextlib.closing(_connect(str(path), process)) as api:
@@ -278,14 +324,16 @@ def _live(program: list[str], directory: Path, life: Life) -> dict[str, Any]:
 
 
 def _wait(process: subprocess.Popen[bytes], last: dict[str, Any]) -> int | None:
-    """Return the status of a process that ends by itself, as a failed restore makes it do."""
+    """Return the status of a process that ends by itself, as a failed start makes it do."""
     try:
-        return process.wait(END_S if FATAL in str(last["answer"]) else ALIVE_S)
+        ends = last["status"] is None or FATAL in str(last["answer"])
+        return process.wait(END_S if ends else ALIVE_S)
     except subprocess.TimeoutExpired:
         return None
 
 
 def _connect(path: str, process: subprocess.Popen[bytes]) -> _Api:
+    """Return a connection; one to nobody if the process has ended."""
     until = time.monotonic() + START_S
     while True:
         api = _Api(path)
@@ -293,7 +341,9 @@ def _connect(path: str, process: subprocess.Popen[bytes]) -> _Api:
             api.connect()
         except OSError:
             api.close()
-            assert process.poll() is None and time.monotonic() < until, "it does not listen"
+            assert time.monotonic() < until, "it does not listen"
+            if process.poll() is not None:
+                return api
             time.sleep(0.02)
         else:
             return api
@@ -307,9 +357,9 @@ def _ask(api: _Api, step: Step, directory: Path) -> dict[str, Any]:
         api.request(method, path, sent, {"Content-Type": "application/json"})
         answer = api.getresponse()
         said = answer.read().decode().replace(str(directory), HERE)
-    except OSError as error:
+    except OSError:
         api.close()
-        return told | {"status": None, "answer": type(error).__name__}
+        return told | {"status": None, "answer": None}
     return told | {"status": answer.status, "answer": json.loads(said) if said else None}
 
 

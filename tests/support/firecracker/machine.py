@@ -12,6 +12,7 @@ import errno
 import json
 import os
 import re
+import sys
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,8 @@ from tests.support.firecracker.description import (
 )
 from tests.support.firecracker.faults import Fatal, Refused
 from tests.support.firecracker.guest import Guest
+from tests.support.firecracker.memory import Memory
+from tests.support.firecracker.processor import run_kernel
 
 Body = dict[str, Any]
 MIB = 1024 * 1024
@@ -55,6 +58,7 @@ class Machine:
         self.status = 0
         """Of the program, when it has ended."""
         self.guest: Guest | None = None
+        self.memory: Memory | None = None
         self._agent = agent
         self._features = features_of(parse_version(version))
         self._description = Description(load_document())
@@ -249,14 +253,37 @@ class Machine:
             return
         if self.has_started:
             raise Refused(faults.AFTER)
+        await self._start()
+
+    async def _start(self) -> None:
         if "boot-source" not in self._config:
             raise Refused(faults.NO_KERNEL)
+        self.memory = Memory(self._config["machine-config"]["mem_size_mib"] * MIB)
+        kernel = Path(self._config["boot-source"]["kernel_image_path"]).read_bytes()
+        said, resets = run_kernel(kernel)
+        os.write(sys.stdout.fileno(), said)
         await self._run()
+        if resets:
+            self._end(0)
 
     async def _run(self) -> None:
+        assert self.memory is not None
+        self.memory.change()
         if self.guest is not None:
             await self.guest.run()
         self.state = InstanceState.RUNNING
+
+    async def start_from(self, configuration: Body) -> None:
+        """Configure and start the machine as a file has it (`--config-file`); a Refused if not."""
+        for section in ("boot-source", "drives"):
+            if section not in configuration:
+                raise Refused(f"Invalid JSON: missing field `{section}`")
+        for section, (path, name) in SECTIONS.items():
+            parts = configuration.get(section)
+            parts = [] if parts is None else [parts]
+            for part in parts[0] if parts and isinstance(parts[0], list) else parts:
+                await self._handle("PUT", path + part.get(name, ""), json.dumps(part).encode())
+        await self._start()
 
     # --- after the start ---------------------------------------------------------------------
 
@@ -297,9 +324,9 @@ class Machine:
             Path(body["snapshot_path"]).write_text(json.dumps(saved))
         except OSError as error:
             raise Refused(faults.SNAPSHOT.format(why=_why(error))) from error
-        with open(body["mem_file_path"], "wb") as memory:  # noqa: ASYNC230 - a test's
-            memory.write(os.urandom(4096))
-            memory.truncate(self._config["machine-config"]["mem_size_mib"] * MIB)
+        assert self.memory is not None
+        only_changed = body.get("snapshot_type") == "Diff"
+        await asyncio.to_thread(self.memory.write, body["mem_file_path"], only_changed=only_changed)
         if self.guest is not None:
             self.guest.drop_connections()
 
@@ -307,9 +334,11 @@ class Machine:
         if self._was_configured:
             raise Refused(faults.LOAD_TOO_LATE)
         config = _load_state(body["snapshot_path"])
-        _require_file(body["mem_backend"]["backend_path"], faults.MEMORY, Fatal)
+        path = body["mem_backend"]["backend_path"]
+        _require_file(path, faults.MEMORY, Fatal)
         size = config["machine-config"]["mem_size_mib"] * MIB
-        assert os.path.getsize(body["mem_backend"]["backend_path"]) == size
+        assert os.path.getsize(path) == size
+        self.memory = Memory(size, path)
         tracks = body.get("track_dirty_pages", body.get("enable_diff_snapshots", False))
         config["machine-config"]["track_dirty_pages"] = tracks
         config.pop("metrics", None)
@@ -355,6 +384,18 @@ def _why(error: OSError) -> str:
 
 
 COLLECTIONS = ("drives", "network-interfaces")
+SECTIONS = {
+    "machine-config": ("/machine-config", ""),
+    "boot-source": ("/boot-source", ""),
+    "drives": ("/drives/", "drive_id"),
+    "network-interfaces": ("/network-interfaces/", "iface_id"),
+    "vsock": ("/vsock", ""),
+    "entropy": ("/entropy", ""),
+    "balloon": ("/balloon", ""),
+    "logger": ("/logger", ""),
+    "metrics": ("/metrics", ""),
+}
+"""Of a configuration file: the path of a request that says the same, and what ends it."""
 Action = Callable[[Machine, Body], Awaitable[object]]
 ACTIONS: dict[tuple[str, str], tuple[Action, bool | None]] = {
     ("GET", "/"): (Machine._describe, None),
