@@ -126,3 +126,27 @@ def test_init_writes_once(private_environ: Environ, top: Path) -> None:
     (top / "banger.toml").symlink_to("../elsewhere")
     assert banger(private_environ, "init", str(top)).returncode == 5
     assert not (top.parent / "elsewhere").exists()
+
+
+def test_the_plan_of_tools(private_environ: Environ, top: Path) -> None:
+    """F4: from the files alone, of any directory in the repository; a link is not read."""
+    repositories.write(top, ".nvmrc", b"20\n")
+    repositories.write(top, "package.json", b'{"engines": {"node": ">=18"}}')
+    repositories.write(top, "go.mod", b"go $(touch /tmp/x)\n")
+    repositories.write(top, "sub/file")
+    (top.parent / "python").write_text("3.11\n")
+    (top / ".python-version").symlink_to("../python")
+    shown = banger(private_environ, "vm", "workspace", "plan", str(top / "sub"))
+    assert shown.returncode == 0
+    assert [line.split() for line in shown.stdout.decode().splitlines()] == [
+        ["TOOL", "VERSION", "FILE", "USED"],
+        ["node", "20", ".nvmrc", "yes"],
+        ["node", "18", "package.json", "no"],
+    ]
+    assert b"not followed" in shown.stderr
+    document = json.loads(
+        banger(private_environ, "vm", "workspace", "plan", "--json", str(top)).stdout
+    )
+    assert document["pins"][0] == {"tool": "node", "version": "20", "file": ".nvmrc", "used": True}
+    assert len(document["problems"]) == 1
+    assert not layout_of(private_environ).daemon_socket.exists()

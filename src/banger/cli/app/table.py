@@ -121,6 +121,7 @@ COMMANDS = (
     Command("vm snapshot list", "snapshot", "List a VM's snapshots.", aliases=("vm snapshot ls",)),
     Command("vm snapshot restore", "snapshot", "Restore a VM from one of its snapshots."),
     Command("vm snapshot delete", "snapshot", "Delete snapshots.", aliases=("vm snapshot rm",)),
+    Command("vm workspace plan", "tooling", "List the tools and versions that a repository pins."),
     Command("vm workspace prepare", "workspace", "Copy a git repository into a running VM."),
     Command(
         "vm workspace export", "workspace", "Export a workspace's changes as a patch or a branch."

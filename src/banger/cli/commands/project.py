@@ -7,8 +7,14 @@ from argparse import Namespace
 
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
-from banger.cli.options.project import FILE, FoundProject, describe, find_project
-from banger.errors import Conflict, NotARepository, NotFound, OperationFailed
+from banger.cli.options.project import (
+    FILE,
+    FoundProject,
+    describe,
+    find_project,
+    find_top,
+)
+from banger.errors import Conflict, NotFound, OperationFailed
 
 _INIT_TEXT = (
     "The file sets what the options of `banger vm run` and the environment leave\n"
@@ -32,7 +38,7 @@ def _configure_init(parser: Parser) -> None:
 def _init(arguments: Namespace, context: Context) -> int:
     from banger.project.starting import render_start
 
-    top = _find_top(arguments.path)
+    top = find_top(arguments.path)
     path, text = os.path.join(top, FILE), render_start(os.listdir(top))
     if arguments.print:
         context.out(text.rstrip("\n"))
@@ -58,7 +64,7 @@ def _configure_trust(parser: Parser) -> None:
 def _trust(arguments: Namespace, context: Context) -> int:
     from banger.project.trust import remove_trust, save_trust
 
-    found = _require_project(_find_top(arguments.path))
+    found = _require_project(find_top(arguments.path))
     if arguments.revoke:
         was_trusted = remove_trust(context.layout, found.digest)
         word = "trusted no longer" if was_trusted else "not trusted"
@@ -75,18 +81,6 @@ def _require_project(top: str) -> FoundProject:
     if found is None:
         raise NotFound(f"There is no {FILE} in {top}.", hint=f"banger init {top}")
     return found
-
-
-def _find_top(path: str) -> str:
-    """Return the top of the repository that a directory is in; without one, the directory."""
-    from banger.workspace import locate_repository
-
-    try:
-        return os.path.realpath(locate_repository(path))
-    except NotARepository:
-        if not os.path.isdir(path):
-            raise
-        return os.path.realpath(path)
 
 
 COMMANDS = {"init": (_configure_init, _init), "trust": (_configure_trust, _trust)}

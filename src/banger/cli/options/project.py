@@ -13,7 +13,7 @@ from argparse import Namespace
 
 from banger.cli.app.context import Context
 from banger.cli.terminal.output import printable
-from banger.errors import ConfigInvalid, ProjectUntrusted
+from banger.errors import ConfigInvalid, NotARepository, ProjectUntrusted
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -29,6 +29,18 @@ class FoundProject:
         self.path = path
         self.digest = digest
         self.project = project
+
+
+def find_top(path: str) -> str:
+    """Return the top of the repository that a directory is in; without one, the directory."""
+    from banger.workspace import locate_repository
+
+    try:
+        return os.path.realpath(locate_repository(path))
+    except NotARepository:
+        if not os.path.isdir(path):
+            raise
+        return os.path.realpath(path)
 
 
 def find_project(top: str) -> FoundProject | None:
