@@ -78,7 +78,9 @@ def test_remote_forwards_lead_to_the_client(client: SshClient, system: str) -> N
             any_port = client.run("ssh", "-R", f"0:127.0.0.1:{port}", host, "sleep 1")
             assert b"Allocated port" in any_port.stderr
         guest = client.banger
-        closed = f"! grep -q ':{8301:04X} ' /proc/net/tcp && ! test -e /run/test-r.sock"
+        # Connections that have ended stay listed for a minute; state 0A is listening.
+        listens = f"grep -q ':{8301:04X} 00000000:0000 0A ' /proc/net/tcp"
+        closed = f"! {listens} && ! test -e /run/test-r.sock"
         wait_for(lambda: guest.exec(system, "sh", "-c", closed).status == 0, "their end")
 
 

@@ -56,27 +56,35 @@ def repository(tmp_path: Path) -> Path:
     return top
 
 
+@pytest.fixture(scope="module")
+def vm(banger: Installation, system: str) -> Iterator[str]:
+    """A VM of the default image for this module: the shared ones have no workspace."""
+    name = banger.do("vm", "create", "--name", "returning").text
+    yield name
+    banger.do("vm", "delete", name)
+
+
 @pytest.fixture
-def place(banger: Installation, system: str) -> Iterator[str]:
+def place(banger: Installation, vm: str) -> Iterator[str]:
     """A directory of the guest on a small file system of its own."""
     mount = f"mkdir -p /mnt/small && mount -t tmpfs -o size={SIZE} tmpfs /mnt/small"
-    banger.do("vm", "exec", "-w", "/", system, "--", "sh", "-c", mount)
+    banger.do("vm", "exec", "-w", "/", vm, "--", "sh", "-c", mount)
     yield "/mnt/small/project"
-    banger.do("vm", "exec", "-w", "/", system, "--", "umount", "/mnt/small")
+    banger.do("vm", "exec", "-w", "/", vm, "--", "umount", "/mnt/small")
 
 
 @pytest.mark.parametrize("name", SCRIPTS)
 def test_it_comes_back(
-    banger: Installation, system: str, repository: Path, place: str, tmp_path: Path, name: str
+    banger: Installation, vm: str, repository: Path, place: str, tmp_path: Path, name: str
 ) -> None:
     """A11, A12."""
-    banger.do("vm", "workspace", "prepare", "--guest-path", place, system, repository)
-    banger.exec(system, "sh", "-euc", SCRIPTS[name], status=0)
+    banger.do("vm", "workspace", "prepare", "--guest-path", place, vm, repository)
+    banger.exec(vm, "sh", "-euc", SCRIPTS[name], status=0)
     patch = tmp_path / "patch"
-    ended = banger.do("vm", "workspace", "export", system, "-o", patch)
+    ended = banger.do("vm", "workspace", "export", vm, "-o", patch)
     assert NOTICES.get(name, "") in ended.err
     assert (patch.read_bytes() == b"") == (name == "nothing")
-    expected = fetch_tree(banger, system, place, tmp_path)
+    expected = fetch_tree(banger, vm, place, tmp_path)
     if name == "sparse":
         assert b"one" not in expected
         at_top = ("one", "two", "README")

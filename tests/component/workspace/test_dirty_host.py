@@ -1,7 +1,8 @@
-"""A host repository in the middle of some work, and a guest that adds nothing of it.
+"""A host repository in the middle of some work, and what comes back from a guest (A12).
 
-For each kind: a guest that does nothing gives an empty patch, and the patch of one that adds a
-file applies to the host's work tree as it was (A12).
+For each kind: a guest that does nothing gives an empty patch and no branch; the patch of one that
+adds a file, or changes every file, applies to the host's work tree as it was; and the patch since
+the commit has the names that the host's git would commit.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from tests.component.workspace.conftest import Trip
+from tests.component.workspace.test_branch import export_to
 from tests.component.workspace.trees import Tree, walk
 from tests.support import repositories as repo
 
@@ -93,6 +95,19 @@ def with_line_ends(top: Path) -> None:
     assert (top / "README").read_bytes() == b"read me\r\n"
 
 
+def expanded(top: Path) -> None:
+    """Files whose bytes are others than git's: an identifier, and UTF-16."""
+    repo.write(top, ".gitattributes", b"*.id ident\n*.u16 working-tree-encoding=UTF-16\n")
+    repo.write(top, "x.id", b"$Id$\n")
+    repo.write(top, "wide.u16", "wide\n".encode("utf-16"))
+    repo.commit(top)
+    for name in ("x.id", "wide.u16"):
+        (top / name).unlink()
+    repo.git(top, "checkout", "-q", ".")
+    assert (top / "x.id").read_bytes() != b"$Id$\n"
+    repo.write(top, "wide.u16", "wider\n".encode("utf-16"))
+
+
 def filtered(top: Path) -> None:
     repo.git(top, "config", "filter.shout.clean", "tr a-z A-Z")
     repo.git(top, "config", "filter.shout.smudge", "tr A-Z a-z")
@@ -148,6 +163,7 @@ KINDS = [
     merging,
     intended,
     with_line_ends,
+    expanded,
     filtered,
     sparse,
     assumed_unchanged,
@@ -172,14 +188,17 @@ def test_a_guest_that_does_nothing_gives_an_empty_patch(dirty: Trip) -> None:
     repo.git(dirty.work, "status")
     assert dirty.export() == b""
     assert dirty.notices == []
+    assert export_to(dirty, "b", include_uncommitted=True, fresh=True).branch is None
 
 
 def test_the_patch_of_an_added_file_applies_to_the_host_as_it_was(dirty: Trip) -> None:
     """A12."""
-    added = {b"added/file": ("100755", b"added\n")}
-    repo.write(dirty.work, "added/file", b"added\n", mode=0o755)
+    added = {b"added/by the guest": ("100755", b"added\n")}
+    repo.write(dirty.work, "added/by the guest", b"added\n", mode=0o755)
     expected = walk(dirty.top).files | added
-    repo.git(dirty.top, "apply", "-", stdin=dirty.export())
+    patch = dirty.export()
+    assert patch.count(b"diff --git") == 1
+    repo.git(dirty.top, "apply", "-", stdin=patch)
     assert contents(walk(dirty.top).files) == contents(expected)
 
 
@@ -187,11 +206,32 @@ def test_the_patch_of_changed_files_applies_to_the_host_as_it_was(dirty: Trip) -
     """A12: each file that is there gets a line more."""
     expected = contents(walk(dirty.top).files)
     for name, (mode, content) in walk(dirty.work).files.items():
-        if mode != "120000":
-            expected[name] = content.replace(b"\r\n", b"\n") + b"one more line\n"
-            (dirty.work / name.decode()).write_bytes(content + b"one more line\n")
+        # The host's git expands identifiers anew, whatever the patch says.
+        if mode != "120000" and name != b".gitattributes" and not name.endswith(b".id"):
+            is_wide = name.endswith(b".u16")
+            longer = content + "one more line\n".encode("utf-16-le" if is_wide else "ascii")
+            (dirty.work / name.decode()).write_bytes(longer)
+            expected |= contents({name: (mode, longer)})
     repo.git(dirty.top, "apply", "-", stdin=dirty.export())
     assert contents(walk(dirty.top).files) == expected
+
+
+def test_since_the_commit_is_what_the_hosts_git_says(dirty: Trip, tmp_path: Path) -> None:
+    """A3: the names of `git add --all && git diff --cached HEAD` on the host."""
+    patch = dirty.export(since_commit=True)
+    clone = tmp_path / "clone"
+    repo.git(tmp_path, "clone", "-q", str(dirty.top), str(clone))
+    repo.git(clone, "checkout", "-q", "--detach", dirty.record.commit)
+    if patch:
+        repo.git(clone, "apply", "--cached", "-", stdin=patch)
+    repo.git(dirty.top, "add", "--all")
+    assert staged_names(clone) == staged_names(dirty.top)
+
+
+def staged_names(top: Path) -> bytes:
+    """Return the names that a commit would change; what is in a submodule stays on the host."""
+    options = ("--no-renames", "--ignore-submodules", "--name-only", "-z")
+    return repo.git(top, "diff", "--cached", *options, "HEAD")
 
 
 def contents(tree: Tree) -> dict[bytes, bytes]:

@@ -54,7 +54,7 @@ def without_submodule(tree: dict[bytes, tuple[str, bytes]]) -> dict[bytes, tuple
 
 
 def fingerprint(work: Path) -> dict[str, tuple[int, bytes]]:
-    """Return what every file below `work`, git's own too, is made of.
+    """Return what every file and link below `work`, git's own too, is made of.
 
     Objects without their time: git renews it when it meets an object that it has already.
     """
@@ -62,6 +62,8 @@ def fingerprint(work: Path) -> dict[str, tuple[int, bytes]]:
     for directory, _, names in os.walk(work):
         for name in names:
             path = Path(directory, name)
+            if not path.is_symlink() and not path.is_file():
+                continue
             content = os.fsencode(os.readlink(path)) if path.is_symlink() else path.read_bytes()
             time_ns = 0 if ".git/objects/" in str(path) else path.lstat().st_mtime_ns
             found[str(path)] = (time_ns, hashlib.sha256(content).digest())

@@ -6,13 +6,14 @@ A11: byte for byte, whatever the guest's git is set to; what git cannot hold is 
 from __future__ import annotations
 
 import os
-import shutil
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from banger.errors import GuestRefused
 from tests.component.workspace.conftest import Trip
+from tests.component.workspace.test_export import fingerprint
 from tests.component.workspace.trees import Entry, Tree, apply_to, walk
 from tests.support import repositories as repo
 from tests.support.local_guest import LocalGuest
@@ -141,8 +142,9 @@ ROWS = [
     Row("info-exclude", "echo '*' >.git/info/exclude; echo x >x", {b"x": plain(b"x\n")}),
     Row(
         "ignored-but-added",
-        "echo '*.o' >.gitignore; echo 1 >a.o; echo 2 >b.o; git add -f a.o",
-        {b".gitignore": plain(b"*.o\n"), b"a.o": plain(b"1\n")},
+        "printf '*.o\\nout/\\n' >.gitignore; mkdir out; echo 1 >a.o; echo 2 >b.o; echo 3 >out/c; "
+        "echo 4 >out/d; git add -f a.o out/c",
+        {b".gitignore": plain(b"*.o\nout/\n"), b"a.o": plain(b"1\n"), b"out/c": plain(b"3\n")},
     ),
     Row(
         "no-untracked",
@@ -192,6 +194,7 @@ ROWS = [
         {b"one": plain(b"y\n")},
         "The guest has a stash, which was not exported.",
     ),
+    Row("stash-packed", "echo x >README; git stash -q; git pack-refs --all", {}, "has a stash"),
     Row(
         "stash-popped", "echo x >README; git stash -q; git stash pop -q", {b"README": plain(b"x\n")}
     ),
@@ -315,29 +318,37 @@ def run(trip: Trip, script: str) -> None:
 
 @pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
 def test_it_comes_back(trip: Trip, row: Row) -> None:
-    """A11."""
+    """A4, A11."""
     trip.prepare()
     before = walk(trip.work).files
     run(trip, row.script)
+    left = fingerprint(trip.work)
     changes = row.changes.items()
     gone = {name for name, entry in changes if entry is None}
     expected: Tree = {name: entry for name, entry in before.items() if name not in gone}
     expected |= {name: entry for name, entry in changes if entry is not None}
     assert apply_to(before, trip.export()) == expected
+    assert fingerprint(trip.work) == left
     assert len(trip.notices) == bool(row.notice)
     assert row.notice in "".join(trip.notices)
 
 
-def test_without_git_in_the_guest(trip: Trip, tmp_path: Path) -> None:
+class WithoutPrograms(LocalGuest):
+    """A guest in which nothing can be run."""
+
+    async def run(self, *_: object, **__: object) -> None:  # type: ignore[override]
+        raise GuestRefused("no such program")
+
+    def open_output(self, *_: object, **__: object) -> None:  # type: ignore[override]
+        raise GuestRefused("no such program")
+
+
+def test_without_any_program_in_the_guest(trip: Trip) -> None:
     """A11: nothing of an export is done by the guest's git."""
     trip.prepare()
     before = walk(trip.work).files
     run(trip, "rm README; echo x >x; echo '*.o' >.gitignore; echo y >y.o")
-    tools = tmp_path / "tools"
-    tools.mkdir()
-    for tool in ("sh", "env"):
-        (tools / tool).symlink_to(shutil.which(tool) or "")
-    patch = trip.export(LocalGuest(trip.guest.home, path=str(tools)))
+    patch = trip.export(WithoutPrograms(trip.guest.home))
     changed = {b"x": plain(b"x\n"), b".gitignore": plain(b"*.o\n")}
     expected = {name: entry for name, entry in before.items() if name != b"README"} | changed
     assert apply_to(before, patch) == expected

@@ -16,7 +16,9 @@ from banger.errors import BangerError, ExportTooLarge, GuestProtocolError
 from banger.model.entries import GuestEntry
 from banger.workspace import gathering, walking
 from tests.component.workspace.conftest import Trip
+from tests.component.workspace.test_branch import export_to
 from tests.component.workspace.trees import apply_to, walk
+from tests.support import repositories as repo
 from tests.support.local_guest import LocalGuest
 
 FILE, LINK, DIRECTORY = stat.S_IFREG | 0o644, stat.S_IFLNK | 0o777, stat.S_IFDIR | 0o755
@@ -34,6 +36,8 @@ class Liar(LocalGuest):
     listed: list[GuestEntry] = field(default_factory=list)
     answers: list[GuestEntry | bytes] | None = None
     """None: one byte for each name that is asked for and not there."""
+    is_blurting: bool = False
+    """Every entry is listed in the top directory, wherever its name is."""
 
     def __post_init__(self) -> None:
         super().__init__(self.guest.home)
@@ -42,6 +46,8 @@ class Liar(LocalGuest):
         self, path: str, names: Sequence[bytes], *, deadline_s: float
     ) -> list[GuestEntry]:
         there = await self.guest.list_directories(path, names, deadline_s=deadline_s)
+        if self.is_blurting:
+            return there + (self.listed if b"" in names else [])
         return there + [e for e in self.listed if e.name.rpartition(b"/")[0] in names]
 
     async def read_files(
@@ -69,6 +75,8 @@ UNSAFE = [
     b".git",
     b".g\xe2\x80\x8cit/config",
     b"a\\..\\..\\b",
+    b"..\\up",
+    b"d\\.git\\config",
 ]
 
 
@@ -78,6 +86,50 @@ def test_a_name_of_gits_own_is_in_no_patch(trip: Trip, name: bytes) -> None:
     trip.prepare()
     above = [entry(name[:at], DIRECTORY) for at, c in enumerate(name) if c == ord("/")]
     assert trip.export(Liar(trip.guest, [*above, entry(name)])) == b""
+    if b".git" not in name.split(b"/"):  # which is a repository's own, and is not looked into
+        assert "Names that are not allowed in a patch" in trip.notices[0]
+
+
+def test_a_repository_of_its_own_is_never_entered(trip: Trip) -> None:
+    """E1: even if its names are told unasked."""
+    trip.prepare()
+    lies = [entry(b".git", DIRECTORY), entry(b".git/hooks/pre-commit"), entry(b".git/config")]
+    assert trip.export(Liar(trip.guest, lies, is_blurting=True)) == b""
+
+
+def test_a_link_for_gitmodules_is_left_out(trip: Trip) -> None:
+    """E1."""
+    trip.prepare()
+    assert trip.export(Liar(trip.guest, [entry(b".gitmodules", LINK)])) == b""
+    assert ".gitmodules" in trip.notices[0]
+
+
+def test_a_file_below_a_link_is_refused(trip: Trip) -> None:
+    """E1: nothing is ever written through a link, whatever was listed."""
+    trip.prepare()
+    guest = Liar(trip.guest, [entry(b"a", LINK), entry(b"a", DIRECTORY), entry(b"a/b")])
+    with pytest.raises(GuestProtocolError, match="as a directory"):
+        trip.export(guest)
+    with pytest.raises(GuestProtocolError):
+        export_to(trip, "b", guest, include_uncommitted=True)
+    assert repo.git(trip.top, "branch", "--list", "b") == b""
+
+
+def test_a_link_of_the_repository_is_replaced_not_followed(trip: Trip) -> None:
+    """E1."""
+    (trip.top / "link").symlink_to("/tmp")
+    repo.commit(trip.top)
+    trip.prepare()
+    (trip.work / "link").unlink()
+    repo.write(trip.work, "link/x", b"x\n")
+    patch = trip.export()
+    assert b"deleted file mode 120000" in patch and b"b/link/x" in patch
+
+
+def test_a_name_in_a_directory_that_was_not_asked_for_is_not_read(trip: Trip) -> None:
+    """E1."""
+    trip.prepare()
+    assert trip.export(Liar(trip.guest, [entry(b"far/away")], is_blurting=True)) == b""
 
 
 @pytest.mark.parametrize("name", [*UNSAFE, b"src/main.py", b"not-asked-for"])
