@@ -19,7 +19,7 @@ from banger.engine.state.machine import load_machine
 from banger.engine.steps.runner import apply
 from banger.layout import Layout
 from banger.model.names import OperationId, VmId
-from banger.model.vm import Accel, VmRecord, VmState
+from banger.model.vm import VmRecord, VmState
 from banger.plan.lifecycle import plan_create
 from banger.plan.steps import EndVmm
 from tests.bench.result import Result
@@ -112,16 +112,5 @@ def _layout(stage: Stage, name: str) -> Layout:
 
 def make_record(number: int, state: VmState = VmState.CREATED) -> VmRecord:
     """Return a VM that does not run."""
-    spec = make_spec(
-        name=f"many-{number}",
-        image="i" * 64,
-        image_name="debian-bookworm",
-        kernel="k" * 64,
-        vcpu=1,
-        memory_mib=512,
-        disk_mib=64,
-        network="user",
-        driver="qemu",
-        accel=Accel.TCG,
-    )
+    spec = make_spec(name=f"many-{number}", disk_mib=64)
     return VmRecord(id=VmId(f"{number:012x}"), spec=spec, state=state, created_at=float(number))

@@ -16,7 +16,6 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 from banger.model.names import VmId
-from banger.model.vm import Accel
 from banger.plan import lifecycle
 from banger.plan.lifecycle import Plan
 from banger.plan.steps import PauseVmm, ResumeVmm, Step
@@ -26,18 +25,7 @@ from tests.support.specs import change_spec, make_spec
 
 VM = VmId("0123456789ab")
 ORIGIN = "snapshots/0123456789abcdef"
-SPEC = make_spec(
-    name="one",
-    image="i" * 64,
-    image_name="tiny",
-    kernel="k" * 64,
-    vcpu=1,
-    memory_mib=256,
-    disk_mib=1024,
-    network="none",
-    driver="qemu",
-    accel=Accel.TCG,
-)
+SPEC = make_spec(name="one", image_name="tiny", memory_mib=256, network="none")
 NETWORKED = change_spec(SPEC, network="user")
 
 PLANS: dict[str, Plan] = {

@@ -503,14 +503,10 @@ def make_view(vm_id: str, params: VmCreate) -> VmView:
     spec = make_spec(
         name=params.name or f"vm-{vm_id[-2:]}",
         image="0" * 64,
-        image_name="debian-bookworm",
         kernel="1" * 64,
         vcpu=params.vcpu or 1,
         memory_mib=params.memory_mib or 512,
         disk_mib=params.disk_mib or 8192,
-        network="user",
-        driver="qemu",
-        accel=Accel.TCG,
         labels=params.labels,
         ephemeral=params.ephemeral,
     )

@@ -26,7 +26,7 @@ from banger.errors import BangerError, VmNotFound
 from banger.host.socketfiles import can_connect
 from banger.layout import Layout, layout_from_environment
 from banger.model.names import VmId
-from banger.model.vm import Accel, VmRecord, VmState
+from banger.model.vm import VmRecord, VmState
 from banger.version import VERSION
 from tests.component.daemon.running import wait_until, with_sources
 from tests.support.specs import make_spec
@@ -40,15 +40,8 @@ PATIENCE_S = 1.0
 def record(number: int) -> VmRecord:
     spec = make_spec(
         name=f"vm-{number:03}",
-        image="i" * 64,
-        image_name="debian-bookworm",
-        kernel="k" * 64,
-        vcpu=1,
-        memory_mib=512,
         disk_mib=64,
         network="none",
-        driver="qemu",
-        accel=Accel.TCG,
         labels={"number": str(number)},
     )
     return VmRecord(id=VmId(f"{number:012x}"), spec=spec, state=VmState.STOPPED, created_at=number)

@@ -17,7 +17,7 @@ from banger.kernels.local import open_store
 from banger.layout import Layout, layout_from_environment
 from banger.model.artifacts import Kernel
 from banger.model.names import VmId
-from banger.model.vm import Accel, VmRecord, VmState
+from banger.model.vm import VmRecord, VmState
 from banger.templates import DATA, MEMORY, STATE, SavedFiles, Template, publish_template
 from tests.support.specs import make_spec
 
@@ -60,18 +60,7 @@ def with_engine(layout: Layout, work: Callable[[Engine], Coroutine[object, objec
 
 
 async def insert_vm(engine: Engine, kernel: str) -> None:
-    spec = make_spec(
-        name="calm-otter",
-        image="i" * 64,
-        image_name="debian-bookworm",
-        kernel=kernel,
-        vcpu=1,
-        memory_mib=512,
-        disk_mib=64,
-        network="none",
-        driver="qemu",
-        accel=Accel.TCG,
-    )
+    spec = make_spec(kernel=kernel, disk_mib=64, network="none")
     record = VmRecord(id=VmId("0123456789ab"), spec=spec, state=VmState.STOPPED, created_at=1.0)
     await engine.database.write(store.insert_vm, record)
 

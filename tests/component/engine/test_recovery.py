@@ -25,7 +25,7 @@ from banger.errors import DatabaseFailed, HostFailed, OperationFailed, VmNotFoun
 from banger.host.identity import ProcessIdentity, identify
 from banger.layout import Layout, layout_from_environment
 from banger.model.names import OperationId, VmId
-from banger.model.vm import Accel, VmRecord, VmState
+from banger.model.vm import VmRecord, VmState
 from banger.plan.lifecycle import plan_create, plan_kill
 from banger.plan.steps import EndVmm, MakeDataDisk, MakeVmDir, Step
 from banger.vmm.driver import VmmHandle
@@ -49,19 +49,7 @@ def with_engine(layout: Layout, work: Callable[[Engine], Coroutine[object, objec
 
 
 def record(state: VmState = VmState.CREATED, *, ephemeral: bool = False) -> VmRecord:
-    spec = make_spec(
-        name="calm-otter",
-        image="i" * 64,
-        image_name="debian-bookworm",
-        kernel="k" * 64,
-        vcpu=1,
-        memory_mib=512,
-        disk_mib=64,
-        network="none",
-        driver="qemu",
-        accel=Accel.TCG,
-        ephemeral=ephemeral,
-    )
+    spec = make_spec(disk_mib=64, network="none", ephemeral=ephemeral)
     return VmRecord(id=VM, spec=spec, state=state, created_at=1.0)
 
 

@@ -11,7 +11,6 @@ from pathlib import Path
 
 from banger.layout import Layout
 from banger.model.names import VmId, format_vm_id
-from banger.model.vm import Accel
 from banger.vmm.driver import MachineConfig, SharedFiles, plan_machine
 from banger.vmm.qemu.proof import render_pvh_guest
 from tests.support.specs import make_spec
@@ -55,12 +54,9 @@ def make_machine(layout: Layout, code: bytes = HALTS, *, mac: str | None = None)
         image="",
         image_name="",
         kernel="",
-        vcpu=1,
         memory_mib=128,
         disk_mib=64,
         network="none",
-        driver="qemu",
-        accel=Accel.TCG,
     )
     return plan_machine(
         layout=layout,

@@ -8,7 +8,7 @@ import pytest
 
 from banger.engine.state.lifetime import Clock, Lifetime, NextEnd, plan_ending, say_why
 from banger.engine.state.runtime import VmRuntime
-from banger.model.vm import Accel, VmSpec, VmState
+from banger.model.vm import VmSpec, VmState
 from tests.support.specs import make_spec
 
 BOOT = "this-boot"
@@ -22,12 +22,8 @@ def spec(**more: Any) -> VmSpec:
         image="i",
         image_name="i",
         kernel="k",
-        vcpu=1,
-        memory_mib=512,
         disk_mib=64,
         network="none",
-        driver="qemu",
-        accel=Accel.TCG,
         **more,
     )
 

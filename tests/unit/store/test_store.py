@@ -14,7 +14,7 @@ import pytest
 from banger import store
 from banger.errors import DatabaseFailed, HostNotReady, NameTaken, OperationFailed
 from banger.model.names import OperationId, VmId
-from banger.model.vm import Accel, VmRecord, VmState, WorkspaceRecord
+from banger.model.vm import VmRecord, VmState, WorkspaceRecord
 from banger.store.migrations import MIGRATIONS
 from tests.support.specs import make_spec
 
@@ -23,19 +23,7 @@ SECOND = VmId("000000000002")
 
 
 def record(vm_id: VmId, name: str, created_at: float = 1.0) -> VmRecord:
-    spec = make_spec(
-        name=name,
-        image="i" * 64,
-        image_name="debian-bookworm",
-        kernel="k" * 64,
-        vcpu=1,
-        memory_mib=512,
-        disk_mib=1024,
-        network="user",
-        driver="qemu",
-        accel=Accel.TCG,
-        labels={"a": "b"},
-    )
+    spec = make_spec(name=name, labels={"a": "b"})
     return VmRecord(id=vm_id, spec=spec, state=VmState.CREATED, created_at=created_at)
 
 

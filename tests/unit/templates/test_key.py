@@ -12,18 +12,7 @@ from banger.model.vm import Accel, Program
 from banger.templates import TemplateFacts, make_key, make_layer_key
 from tests.support.specs import change_spec, make_spec
 
-SPEC = make_spec(
-    name="calm-otter",
-    image="i" * 64,
-    image_name="debian-bookworm",
-    kernel="k" * 64,
-    vcpu=1,
-    memory_mib=512,
-    disk_mib=1024,
-    network="user",
-    driver="qemu",
-    accel=Accel.TCG,
-)
+SPEC = make_spec()
 FACTS = TemplateFacts(
     vmm="qemu 7.2.0 abc argv 1", cpu_model="A CPU", cpu_flags=frozenset({"a", "b"}), tsc_khz=1
 )

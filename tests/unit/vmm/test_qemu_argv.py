@@ -37,15 +37,11 @@ def make_config(accel: Accel, *, mac: str | None = MAC) -> MachineConfig:
         runtime=Path("/run/u"),
     )
     spec = make_spec(
-        name="calm-otter",
         image="1" * 64,
-        image_name="debian-bookworm",
         kernel="2" * 64,
         vcpu=2,
         memory_mib=1024,
         disk_mib=8192,
-        network="user",
-        driver="qemu",
         accel=accel,
     )
     return plan_machine(
