@@ -13,7 +13,6 @@ import logging
 import socket
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterable
 from dataclasses import dataclass
-from types import TracebackType
 from typing import NamedTuple
 
 from banger.errors import BangerError
@@ -70,12 +69,7 @@ class PortForwards:
     async def __aenter__(self) -> PortForwards:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for host in list(self._doors):
             self._shut(host)
         for task in self._tasks:

@@ -13,7 +13,6 @@ import contextlib
 import struct
 from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass, replace
-from types import TracebackType
 
 from banger.errors import (
     BangerError,
@@ -115,12 +114,7 @@ class GuestProcess:
     async def __aenter__(self) -> GuestProcess:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def write(self, data: bytes | memoryview) -> bool:

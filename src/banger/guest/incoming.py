@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass
 from ipaddress import ip_address
-from types import TracebackType
 
 from banger.errors import GuestGone, GuestProtocolError, GuestRefused
 from banger.guest.codec import Kind
@@ -52,12 +51,7 @@ class GuestListener:
     async def __aenter__(self) -> GuestListener:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.close()
 
     async def accept(self, *, deadline_s: float) -> Incoming:

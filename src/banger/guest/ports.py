@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from collections.abc import AsyncGenerator
 from ipaddress import ip_address
-from types import TracebackType
 
 from banger.errors import ExecNoSuchUser, GuestProtocolError, GuestRefused, InvalidRequest
 from banger.guest.codec import Kind
@@ -35,12 +34,7 @@ class GuestTcp:
     async def __aenter__(self) -> GuestTcp:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.close()
 
     async def read(self) -> bytes:

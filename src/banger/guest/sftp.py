@@ -7,7 +7,6 @@ the connection; a file that was being written stays as far as it had come.
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator
-from types import TracebackType
 
 from banger.errors import BangerError, ExecBadDirectory, ExecNoSuchUser, GuestRefused
 from banger.guest.admission import Lane
@@ -38,12 +37,7 @@ class GuestSftp:
     async def __aenter__(self) -> GuestSftp:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self.close()
 
     async def read(self) -> bytes:

@@ -15,7 +15,6 @@ import asyncio
 import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from types import TracebackType
 
 from banger.errors import BangerError, GuestProtocolError, GuestRefused
 from banger.guest.codec import (
@@ -102,12 +101,7 @@ class Stream:
     async def __aenter__(self) -> Stream:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.give_up()
 
     # --- called by the connection ---

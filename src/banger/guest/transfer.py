@@ -98,7 +98,7 @@ async def tar_in(
                     f"Another copy of this file into {_shown(path)} of the guest is under way.",
                     retryable=True,
                 ) from error
-            raise explain_outdated(error, "go on with a copy") from error
+            raise explain_outdated(error, "resume a copy") from error
         finally:
             sender.cancel()
             answer.cancel()
@@ -195,9 +195,9 @@ async def checksum(connection: GuestConnection, path: bytes, size: int) -> bytes
         async with await connection.open_stream(request) as stream:
             untrusted_digest = (await stream.result()).find(Tag.DIGEST)
     except GuestRefused as error:
-        raise explain_outdated(error, "go on with a copy") from error
+        raise explain_outdated(error, "resume a copy") from error
     if untrusted_digest is None or len(untrusted_digest) != DIGEST_BYTES:
-        raise GuestProtocolError("The guest sent what is no digest.")
+        raise GuestProtocolError("The guest sent an invalid digest.")
     return untrusted_digest
 
 

@@ -7,7 +7,6 @@ of the guest. The host ends a conversation that nobody uses; if this process die
 from __future__ import annotations
 
 import struct
-from types import TracebackType
 
 from banger.errors import GuestProtocolError, GuestRefused, InvalidRequest
 from banger.guest.codec import Kind
@@ -60,12 +59,7 @@ class GuestUdp:
     async def __aenter__(self) -> GuestUdp:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         self.close()
 
     async def send(self, datagram: bytes) -> bool:

@@ -15,6 +15,12 @@ NAME = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 ID_BYTES = 6
 """A VM id is this many random bytes in lower-case hex."""
 
+CHECK_NAME, CHECK_ADDRESS = "check.banger.vm", "127.77.0.0"
+"""Always in banger's DNS, and never a VM's: shows whether the host's resolver asks banger.
+
+VMs have addresses that end with 1 to 254.
+"""
+
 _ADJECTIVES = (
     "able amber brave brisk calm clear cosy crisp dapper early fair fleet fresh gentle glad "
     "golden grand hardy happy keen kind lively lucky mellow merry misty modest neat nimble noble "

@@ -34,7 +34,7 @@ async def serve_http(client: HostSocket, find: Find) -> None:
     if head.startswith(PREFACE):
         from banger.names.http2 import serve_http2
 
-        await serve_http2(client, head.removeprefix(PREFACE), find)
+        await serve_http2(client, PREFACE, head.removeprefix(PREFACE), find)
     elif head:
         from banger.names.http1 import serve_http1
 

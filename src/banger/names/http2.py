@@ -29,7 +29,6 @@ from banger.names.guests import Find, reach
 from banger.names.links import Destination, parse_host
 from banger.names.pipes import HostSocket
 
-PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
 FRAME_MAX = 2**20
 """Bytes of a frame's payload; servers rarely allow more than 16 KiB."""
 HEAD_MAX = 64 * 1024
@@ -112,7 +111,7 @@ class Requests:
 
     def _look_at(self, frame: Frame) -> None:
         if (self._block is not None) != (frame.kind == CONTINUATION):
-            raise Broken("A field block is broken off.")
+            raise Broken("A field block is interrupted by another frame.")
         if frame.kind == HEADERS:
             self._block = bytearray(_strip(frame))
         elif frame.kind == CONTINUATION and self._block is not None:
@@ -135,7 +134,7 @@ class Requests:
         if not is_request and not names:
             return  # trailers
         if len(names) != 1:
-            raise Broken("A request names no host, or several.")
+            raise Broken("A request must name exactly one host.")
         (authority,) = names
         if self.authority not in (None, authority):
             raise Broken("A request is for another host than the connection's first.")
@@ -152,15 +151,15 @@ def _strip(frame: Frame) -> bytes:
     return payload[5:] if frame.flags & PRIORITY else payload
 
 
-async def serve_http2(client: HostSocket, head: bytes, find: Find) -> None:
-    """Serve a client that has sent the preface; `head`: what came after it."""
+async def serve_http2(client: HostSocket, preface: bytes, head: bytes, find: Find) -> None:
+    """Serve a client that has sent the preface, which the guest gets too, and then `head`."""
     requests = Requests()
     await client.write(Frame(SETTINGS, 0, 0, b"").encode())
     try:
         async with asyncio.timeout(FIRST_REQUEST_S):
             beginning = await _read_first(client, requests, head)
         async with reach(find, _destination(requests)) as tcp:
-            await tcp.write(PREFACE + beginning)
+            await tcp.write(preface + beginning)
             await _pass_both(client, tcp, requests)
     except Refusal as refusal:
         await client.write(_render_refusal(refusal))
@@ -180,7 +179,7 @@ async def _read_first(client: HostSocket, requests: Requests, data: bytes) -> by
         data = await client.read()
         size += len(data)
         if not data or size > BEGINNING_MAX:
-            raise Broken("The client sends no request.")
+            raise Broken("The client sent no request.")
         passed += requests.feed(data)
     return bytes(passed)
 

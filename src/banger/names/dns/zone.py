@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from ipaddress import IPv4Address
 
+from banger.model.names import CHECK_ADDRESS, CHECK_NAME
 from banger.names.dns.wire import (
     ANY_CLASS,
     IN,
@@ -30,10 +31,7 @@ Addresses = Mapping[str, str]
 
 FORWARD: Name = (b"vm",)
 REVERSE: Name = (b"77", b"127", b"in-addr", b"arpa")
-CHECK_NAME: Name = (b"check", b"banger", *FORWARD)
-"""Always there, and never a VM's: by it `setup --dns` sees whether the host asks this server."""
-CHECK_ADDRESS = "127.77.0.0"
-"""No VM has it: those end with 1 to 254."""
+CHECK: Name = tuple(label.encode() for label in CHECK_NAME.split("."))
 
 TTL_S = 5
 """A VM that is made anew under its name has another address."""
@@ -72,12 +70,12 @@ def _find_records(name: Name, zone: Name, addresses: Addresses) -> list[Record] 
         return [Record(Type.SOA, TTL_S, _SOA)]
     if zone == REVERSE:
         return _find_name(name, addresses)
-    if name == CHECK_NAME:
+    if name == CHECK:
         return [_address_record(CHECK_ADDRESS)]
     address = addresses.get(name[0].decode("latin-1")) if len(name) == 2 else None
     if address is not None:
         return [_address_record(address)]
-    return [] if CHECK_NAME[-len(name) :] == name else None
+    return [] if CHECK[-len(name) :] == name else None
 
 
 def _address_record(address: str) -> Record:
