@@ -17,20 +17,20 @@ class PortAdd(Params, frozen=True):
 class PortRemove(Params, frozen=True):
     ref: str
     port: str
-    """`[ADDRESS:]HOST[:GUEST][/PROTOCOL]` or a path, else the guest's if it is published once."""
+    """`[ADDRESS:]HOST[:GUEST][/PROTOCOL]` or the host path; or the guest port if unambiguous."""
 
 
 class PublishedPort(Struct, frozen=True, kw_only=True):
-    """A port or a socket of a guest that a user published on the host."""
+    """A port or Unix socket of a guest that the user published on the host."""
 
     vm: str
     """The VM's name."""
     protocol: Literal["tcp", "udp", "unix"]
-    """Of the host's end; the guest's is a Unix socket if `guest_path` is there."""
+    """Protocol on the host; the guest's end is a Unix socket if `guest_path` is set."""
     host_address: str | None = None
     host_port: int | None = None
     host_path: str | None = None
-    """Instead of address and port: a Unix socket."""
+    """Path of a Unix socket, instead of a port."""
     guest_port: int | None = None
     guest_path: str | None = None
     state: Literal["open", "blocked", "closed"]
@@ -40,13 +40,13 @@ class PublishedPort(Struct, frozen=True, kw_only=True):
 
 
 class NamesView(Struct, frozen=True, kw_only=True):
-    """The ports of this host's loopback that lead to VMs by their names."""
+    """Ports of this host's loopback that lead to VMs by name."""
 
     http_port: int | None = None
-    """Of the front for links; null: nothing listens."""
+    """Port for links; null: not open."""
     socks_port: int | None = None
-    """Of the SOCKS proxy for `NAME.vm`; null: nothing listens."""
+    """Port of the SOCKS proxy; null: not open."""
     dns_port: int | None = None
-    """Of the DNS server for the domain `vm`; null: nothing listens."""
+    """Port of the DNS server for `NAME.vm`; null: not open."""
     notices: list[str] = field(default_factory=list)
-    """Why what is wanted is not there, a sentence each."""
+    """One sentence for each configured port that could not be opened."""

@@ -30,19 +30,19 @@ class VmRef(Params, frozen=True):
 
 
 class PortSpec(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
-    """What of a guest to publish, and where. Either `guest_port` or `guest_path` is there."""
+    """A port or Unix socket of a guest to publish: either `guest_port` or `guest_path` is set."""
 
     guest_port: int | None = None
     guest_path: str | None = None
-    """A Unix socket in the guest, with `host_port` or `host_path`."""
+    """Path of a Unix socket in the guest; needs `host_port` or `host_path`."""
     protocol: Literal["tcp", "udp"] = "tcp"
-    """`udp` goes from a port to a port."""
+    """`udp` needs a port on both sides."""
     host_port: int | None = None
-    """Default: the guest's number, or where that is not free a higher one that is."""
+    """Default: the guest's port number, or a higher free one if that is taken."""
     host_address: str = "127.0.0.1"
     """An address of the host; `0.0.0.0` or `::` for all, which lets other machines connect."""
     host_path: str | None = None
-    """A Unix socket of the host to make instead, of mode 0600."""
+    """Path of a Unix socket to create on the host instead of a port, with mode 0600."""
 
 
 class VmCreate(Params, frozen=True):
@@ -224,7 +224,7 @@ class VmCopyOut(Params, frozen=True):
     follow: bool = False
     """Follow a symbolic link at the path; links below it are copied."""
     offset: int = 0
-    """Files come without their first so many bytes."""
+    """Bytes to leave out at the beginning of each file."""
 
 
 class VmCopyIn(Params, frozen=True):
@@ -236,56 +236,56 @@ class VmCopyIn(Params, frozen=True):
     keep_owners: bool = False
     """Keep the user and group IDs of the archive; else everything is owned by root."""
     part_offset: int | None = None
-    """The archive has one file without its first so many bytes, which an earlier copy with this has
-    left in `.NAME.banger-part`; the part is kept if this copy breaks off, too."""
+    """The archive has one file, without the bytes before this offset: an earlier copy left those in
+    `.NAME.banger-part`. If this copy is interrupted too, that part is kept."""
 
 
 class VmChecksumFile(Params, frozen=True):
     ref: str
     path: str
     size: int
-    """Bytes at the beginning of the file."""
+    """Number of bytes, from the beginning of the file."""
 
 
 class VmSftp(Params, frozen=True):
     ref: str
     user: str | None = None
     cwd: str | None = None
-    """Where relative names begin; default: the user's home."""
+    """Directory of relative names; default: the user's home."""
 
 
 class VmConnect(Params, frozen=True):
-    """Bytes go both ways: channel 0 to the guest, channel 1 from it. Either side says `eof` in a
-    control frame when it sends no more; the exit follows when both have."""
+    """Channel 0 carries data to the guest, channel 1 from the guest. Each side ends its direction
+    with the control frame `eof`; the exit follows when both directions have ended."""
 
     ref: str
     host: str = "localhost"
-    """An address, or a name as the guest resolves it; `localhost`: its loopback, both families."""
+    """An address, or a name that the guest resolves; `localhost`: 127.0.0.1, then ::1."""
     port: int | None = None
     path: str | None = None
     """Absolute path of a Unix socket, instead of a port."""
     user: str | None = None
-    """Whose rights reach the Unix socket; default: root."""
+    """User who connects to the Unix socket; default: root."""
 
 
 class VmListen(Params, frozen=True):
-    """Each connection is one line of JSON on channel 1: `token`, which `vm.accept` takes within
+    """Each connection is announced by a line of JSON on channel 1: `token`, for `vm.accept` within
     30 s, `peer_host` and `peer_port` (null: a Unix socket). The listener ends with the stream."""
 
     ref: str
     host: str | None = None
     """An IP address of the guest, or `localhost`."""
     port: int | None = None
-    """Port to listen on; 0: a free one."""
+    """Port to listen on; 0: any free port."""
     path: str | None = None
-    """Absolute path of a Unix socket; without a path and a port: a new one in a new directory of
-    the user's alone."""
+    """Absolute path of a Unix socket; default without `port`: a new socket in a new directory that
+    only the user can access."""
     user: str | None = None
-    """Whose rights listen, and whose the Unix socket is; default: root."""
+    """User who listens, and who owns the Unix socket; default: root."""
 
 
 class VmAccept(Params, frozen=True):
-    """Bytes go both ways as of `vm.connect`."""
+    """The stream is as of `vm.connect`."""
 
     token: str
 

@@ -67,7 +67,7 @@ class VmView(Struct, frozen=True, kw_only=True):
     address: str | None = None
     """Loopback address of the host where the guest's ports appear; the VM's for life."""
     link: str | None = None
-    """Leads to the guest's lowest port that may be a web server's, while it listens on one."""
+    """URL of the guest's lowest port that may be a web server's; null: no such port is open."""
     guest_address: str | None = None
     """Address of the guest on its own network, while the VM runs."""
     pid: int | None = None
@@ -227,7 +227,7 @@ class StartedStream(Struct, frozen=True, kw_only=True):
 
 
 class StartedListen(Struct, frozen=True, kw_only=True):
-    """The connection is a stream from here on. Either an address and a port, or a path."""
+    """The connection is a stream from here on. Either `host` and `port` or `path` is set."""
 
     host: str | None
     port: int | None
@@ -272,28 +272,28 @@ class StartedExport(Struct, frozen=True, kw_only=True):
 
 
 class Listener(Struct, frozen=True, kw_only=True):
-    """A listening socket in a guest, or what its user published (`is_published`)."""
+    """A listening socket in a guest, or a port that the user published (`is_published`)."""
 
     vm: str
     """The VM's name."""
     protocol: Literal["tcp", "udp", "unix"]
-    """Of the guest's end."""
+    """Protocol in the guest."""
     address: str | None = None
-    """Bound guest address; `0.0.0.0` or `::` for all. None: published."""
+    """Bound guest address; `0.0.0.0` or `::` for all; null: published."""
     port: int | None = None
     path: str | None = None
-    """Instead of address and port: a Unix socket of the guest."""
+    """Path of a Unix socket in the guest, instead of a port."""
     host_address: str | None = None
     """Address of the host where the port appears."""
     host_port: int | None = None
-    """Differs from `port` where the host keeps that number for root, or the user said so."""
+    """Differs from `port` if the host reserves that number for root, or the user chose another."""
     host_path: str | None = None
-    """Instead of address and port: a Unix socket of the host."""
+    """Path of a Unix socket on the host, instead of a port."""
     is_published: bool = False
     state: Literal["open", "opening", "blocked"] = "opening"
     """`opening`: it appears within a second; `blocked`: `notice` says why."""
     link: str | None = None
-    """For browsers and other HTTP clients; null for ports of protocols other than HTTP."""
+    """URL for browsers and other HTTP clients; null for well-known ports of other protocols."""
     notice: str | None = None
     """One sentence."""
 

@@ -34,7 +34,7 @@ def format_greeting(ref: str) -> bytes:
         InvalidRequest: no VM can have this name.
     """
     if not _is_plain(ref):
-        raise InvalidRequest(f"{ref!r:.80} is no name of a VM.", hint="banger vm list")
+        raise InvalidRequest(f"{ref!r:.80} is not a valid VM name.", hint="banger vm list")
     return f"{_MARK} {ref}\n".encode("ascii")
 
 
@@ -46,7 +46,7 @@ def parse_greeting(untrusted_line: bytes) -> str:
     """
     mark, _, ref = untrusted_line.decode("ascii", "replace").removesuffix("\n").rpartition(" ")
     if mark != _MARK or not _is_plain(ref):
-        raise InvalidRequest("The ssh front was not greeted as it has to be.")
+        raise InvalidRequest("The greeting sent to the ssh front is not valid.")
     return ref
 
 

@@ -106,12 +106,14 @@ def probe_subordinate_ids(user: str, uid: int, *, files: tuple[Path, ...] = subi
 def probe_names(root: Path = Path("/")) -> Check:
     """Tell whether this host's resolver is told to ask banger for names under `vm`."""
     for path, _ in plan_removal(root):
-        return Check("names", CheckState.OK, f"This host's resolver has {path} for NAME.vm.")
+        return Check(
+            "names", CheckState.OK, f"This host's resolver forwards NAME.vm to banger ({path})."
+        )
     resolver = probe_resolver(root)
     if resolver is None:
-        fact = "This host's resolver cannot be told of NAME.vm; links, ssh and SOCKS do without."
+        fact = "This host's resolver cannot forward NAME.vm; links, ssh and SOCKS work without it."
         return Check("names", CheckState.OK, fact)
-    fact = f"{resolver} is not told of NAME.vm; links, ssh and SOCKS do without."
+    fact = f"{resolver} does not forward NAME.vm; links, ssh and SOCKS work without it."
     return Check("names", CheckState.OK, fact, "banger setup --dns")
 
 

@@ -127,13 +127,13 @@ def _listen_at_path(path: str) -> socket.socket:
 
 def _explain(end: HostEnd, error: OSError) -> BangerError:
     if error.errno == errno.EADDRINUSE:
-        return PortTaken(f"Something else on this host listens at {end}.", retryable=True)
+        return PortTaken(f"Another program on this host listens at {end}.", retryable=True)
     if isinstance(end, SocketPath):
         return _explain_path(end.path, error)
     match error.errno:
         case errno.EACCES | errno.EPERM:
             return PortNotPermitted(
-                f"This host keeps port {end.port} for root.",
+                f"This host reserves port {end.port} for root.",
                 hint="sysctl net.ipv4.ip_unprivileged_port_start",
             )
         case errno.EADDRNOTAVAIL:
@@ -143,7 +143,10 @@ def _explain(end: HostEnd, error: OSError) -> BangerError:
 
 
 def _explain_path(path: str, error: OSError) -> BangerError:
-    fact, hint = f"No socket can be made at {path}", f"ls -ld {shlex.quote(os.path.dirname(path))}"
+    fact, hint = (
+        f"No Unix socket can be created at {path}",
+        f"ls -ld {shlex.quote(os.path.dirname(path))}",
+    )
     match error.errno:
         case errno.EACCES | errno.EPERM | errno.EROFS:
             return PortNotPermitted(f"{fact}: {error.strerror}.", hint=hint)

@@ -116,7 +116,7 @@ TESTS: tuple[Tool, ...] = (
         ("iproute2", "iproute", "iproute2", "iproute2", "iproute2"),
         required=False,
     ),
-    Tool("curl", "tries links and ports in tests", ("curl",) * 5, required=False),
+    Tool("curl", "connects to links and ports in tests", ("curl",) * 5, required=False),
     Tool("tmux", "is the terminal of the progress tests", ("tmux",) * 5, required=False),
     Tool("rsync", "copies by ssh", ("rsync",) * 5, required=False),
     Tool(
@@ -144,13 +144,13 @@ TESTS: tuple[Tool, ...] = (
     ),
     Tool(
         "dig",
-        "asks the DNS server of VMs in tests",
+        "queries the DNS server of VMs in tests",
         ("bind9-dnsutils", "bind-utils", "bind", "bind-utils", "bind-tools"),
         required=False,
     ),
     Tool(
         "dnsmasq",
-        "is a resolver that is told of VMs in tests",
+        "resolves names of VMs in tests",
         ("dnsmasq-base", "dnsmasq", "dnsmasq", "dnsmasq", "dnsmasq"),
         required=False,
     ),

@@ -116,7 +116,7 @@ async def _next_request(side: _Side) -> h11.Request | None:
     if not isinstance(event, h11.Request):
         return None
     if not event.target.startswith(b"/") and event.target != b"*":
-        raise Refusal(400, "The front is no proxy: a request names a path.")
+        raise Refusal(400, "This port is not a proxy: a request must name a path.")
     return event
 
 

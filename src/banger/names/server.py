@@ -10,7 +10,6 @@ import asyncio
 import logging
 import socket
 from collections.abc import Awaitable, Callable, Coroutine
-from types import TracebackType
 
 from banger.errors import BangerError, HostFailed, PortTaken
 from banger.forwards import LOOPBACKS, Endpoint, accept, open_listener
@@ -48,12 +47,7 @@ class LoopbackServer:
     async def __aenter__(self) -> LoopbackServer:
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         for task in self._tasks:
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
@@ -66,7 +60,7 @@ class LoopbackServer:
     @property
     def problem(self) -> str | None:
         """Why nothing listens at the port that is wanted, in a sentence."""
-        return f"There are no {self._what}: {self._problem.message}" if self._problem else None
+        return f"{self._what} are unavailable: {self._problem.message}" if self._problem else None
 
     async def listen(self, port: int) -> None:
         """Listen at this port of the loopback, or where that is taken at a spare one; 0: at none.

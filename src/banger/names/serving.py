@@ -44,8 +44,8 @@ async def open_names(find: Find, load: Callable[[], Awaitable[Addresses]]) -> As
         await serve_socks(client, find)
 
     async with (
-        LoopbackServer(http, what="links to VMs", spares=True) as front,
-        LoopbackServer(socks, what="connections to VMs by SOCKS", spares=True) as proxy,
+        LoopbackServer(http, what="Links to VMs", spares=True) as front,
+        LoopbackServer(socks, what="SOCKS connections to VMs", spares=True) as proxy,
         DnsServer(load) as dns,
     ):
         yield Names(front, proxy, dns)

@@ -72,7 +72,9 @@ class _Words:
         while len(self.rest) < size:
             data = await self._client.read()
             if not data:
-                raise ConnectionError("A SOCKS client ended before its request did.")
+                raise ConnectionError(
+                    "A SOCKS client closed the connection before its request was complete."
+                )
             self.rest += data
         taken = bytes(self.rest[:size])
         del self.rest[:size]
@@ -103,7 +105,7 @@ async def serve_socks(client: HostSocket, find: Find) -> None:
 async def _greet(client: HostSocket, words: _Words) -> None:
     version, count = await words.take(2)
     if version != VERSION:
-        raise ConnectionError("A client of the SOCKS port speaks another protocol.")
+        raise ConnectionError("A client of the SOCKS port does not speak SOCKS 5.")
     methods = await words.take(count)
     if NO_AUTHENTICATION not in methods:
         await client.write(bytes((VERSION, NO_ACCEPTABLE_METHOD)))

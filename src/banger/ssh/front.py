@@ -28,7 +28,7 @@ GREETING_S = 10.0
 RETRY_S = 0.5
 FAREWELL_S = 2.0
 """For clients to be told of the end."""
-STOPPED = "banger's daemon has ended, and this session with it"
+STOPPED = "banger's daemon has ended"
 
 log = logging.getLogger(__name__)
 
@@ -147,7 +147,7 @@ async def _read_line(sock: socket.socket) -> bytes:
         data = await loop.sock_recv(sock, GREETING_MAX)
         line += data
         if not data or len(line) > GREETING_MAX:
-            raise InvalidRequest("The ssh front was not greeted as it has to be.")
+            raise InvalidRequest("The greeting sent to the ssh front is not valid.")
     return line
 
 
@@ -160,4 +160,4 @@ def require_owner(sock: socket.socket, owner_uid: int) -> None:
     size = struct.calcsize("3i")
     uid: int = struct.unpack("3i", sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, size))[1]
     if uid != owner_uid:
-        raise Denied("The machines of another user are not served.")
+        raise Denied("The VMs of another user cannot be reached.")

@@ -66,7 +66,7 @@ def test_no_variable_names_a_port_at_which_nothing_of_ours_listens(banger: Insta
                 taken.enter_context(socket.create_server(("127.0.0.1", each)))
         refused = banger.run("env", status=6)
         assert refused.out == b""
-        assert "There are no connections to VMs by SOCKS: Something else on this host listens" in (
+        assert "SOCKS connections to VMs are unavailable: Another program on this host listens" in (
             refused.err
         )
         assert str(port) in refused.err

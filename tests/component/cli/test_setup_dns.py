@@ -93,16 +93,16 @@ def test_a_resolver_is_told_and_forgets_again(host: tuple[str, ...], banger: Ins
     shown = banger.do("setup", "--dns", prefix=host)
     port = banger.environ["BANGER_NAMES_DNS_PORT"]
     assert f"server=/vm/127.0.0.1#{port}\n" in shown.out.decode()
-    assert f"dnsmasq is told by {file}:" in shown.err and "Nothing was changed" in shown.err
+    assert f"{file}, for dnsmasq:" in shown.err and "Nothing was changed" in shown.err
     assert subprocess.run(cat, capture_output=True, check=False).returncode == 1
     assert resolve(host, "hosts", "check.banger.vm") == []
 
     told = banger.do("setup", "--dns", "--yes", prefix=host)
-    assert "This host asks banger for names under vm" in told.err
+    assert "This host resolves NAME.vm" in told.err
     assert subprocess.run(cat, capture_output=True, check=True).stdout == told.out
     assert resolve(host, "hosts", "check.banger.vm")[0] == "127.77.0.0"
     assert resolve(host, "hosts", "nothing.vm") == []
-    assert "The file is there already." in banger.do("setup", "--dns", prefix=host).err
+    assert "The file is already installed." in banger.do("setup", "--dns", prefix=host).err
 
     # The daemon that is gone takes the names along; the next one brings them back.
     banger.stop_daemon()
@@ -112,7 +112,7 @@ def test_a_resolver_is_told_and_forgets_again(host: tuple[str, ...], banger: Ins
     assert f"removed {file}" in removed.err
     wait_for(lambda: resolve(host, "hosts", "check.banger.vm") == [], "the name to be gone")
     again = banger.do("setup", "--dns", "--remove", prefix=host)
-    assert "No resolver of this host was told of banger." in again.err
+    assert "This host's resolver has no configuration of banger." in again.err
 
 
 def test_a_host_whose_resolver_cannot_be_told_is_told_so(

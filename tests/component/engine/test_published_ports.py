@@ -33,7 +33,6 @@ from banger.forwards import Endpoint, Forward, GuestPort, GuestSocket, SocketPat
 from banger.forwards.listening import read_first_port
 from banger.layout import Layout, layout_from_environment
 from banger.model.names import OperationId, VmId
-from banger.model.vm import Accel
 from tests.support.specs import make_spec
 
 
@@ -63,18 +62,7 @@ def with_engine(layout: Layout, work: Callable[[Engine], Coroutine[object, objec
 async def make(engine: Engine, *names: str) -> None:
     """Save VMs that do not run."""
     for name in names:
-        spec = make_spec(
-            name=name,
-            image="i" * 64,
-            image_name="debian-bookworm",
-            kernel="k" * 64,
-            vcpu=1,
-            memory_mib=512,
-            disk_mib=64,
-            network="none",
-            driver="qemu",
-            accel=Accel.TCG,
-        )
+        spec = make_spec(name=name, disk_mib=64, network="none")
         op = Operation(OperationId(f"op-{name}"), "vm.create", engine.now())
         machine = await claim_vm(engine, op, spec)
         await engine.database.write(store.end_operation, op.id)
@@ -150,13 +138,13 @@ def test_a_port_of_a_program_is_refused_with_its_name(layout: Layout) -> None:
         (spec(80, 8080, "host.example"), "is not an IP address"),
         (spec(80, 8080, ""), "is not an IP address"),
         (spec(80, 8080, "127.77.0.9"), "is another VM's"),
-        (PortSpec(host_port=80), "Either a port or a socket"),
-        (PortSpec(guest_port=80, guest_path="/a"), "Either a port or a socket"),
-        (PortSpec(guest_path="/a"), "needs a port or a path of the host"),
+        (PortSpec(host_port=80), "either a port or a Unix socket"),
+        (PortSpec(guest_port=80, guest_path="/a"), "either a port or a Unix socket"),
+        (PortSpec(guest_path="/a"), "needs a port or a path on the host"),
         (PortSpec(guest_path="a", host_port=80), "is not the absolute path"),
-        (PortSpec(guest_path="/a", host_port=8080, protocol="udp"), "takes no UDP"),
-        (PortSpec(guest_port=53, host_path="/a", protocol="udp"), "takes no UDP"),
-        (PortSpec(guest_port=53, host_port=53, host_path="/a"), "has no port"),
+        (PortSpec(guest_path="/a", host_port=8080, protocol="udp"), "over UDP"),
+        (PortSpec(guest_port=53, host_path="/a", protocol="udp"), "excludes a host port and UDP"),
+        (PortSpec(guest_port=53, host_port=53, host_path="/a"), "excludes a host port"),
         (PortSpec(guest_port=53, host_path="/tmp/a/"), "is not the absolute path"),
         (PortSpec(guest_port=53, host_path="a.sock"), "is not the absolute path"),
         (PortSpec(guest_port=53, host_path=f"/{'a' * 107}"), "too long for a socket: 107 bytes"),

@@ -203,7 +203,7 @@ def test_a_port_that_is_taken_is_told_and_tried_again(kind: socket.SocketKind) -
                     taken.listen()
                 await dns.listen(port)
                 assert dns.port is None
-                assert dns.problem is not None and "There are no DNS names of VMs" in dns.problem
+                assert dns.problem is not None and "DNS names of VMs are unavailable" in dns.problem
             await dns.listen(port)
             assert dns.port == port and dns.problem is None
             assert (await dig(port, "one.vm"))[0] == "NOERROR"

@@ -45,7 +45,7 @@ def test_a_greeting_that_is_none_is_refused(host: Host) -> None:
     """E2, H6: with a reason, and at a bounded length."""
     for greeting in HOSTILE:
         error = json.loads(greet(host, greeting))
-        assert "was not greeted as it has to be" in error["message"], greeting
+        assert "greeting sent to the ssh front is not valid" in error["message"], greeting
     assert host.run("echo served") == b"served\n"
 
 

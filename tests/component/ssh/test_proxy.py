@@ -216,4 +216,4 @@ def test_a_name_that_no_vm_has_is_not_sent(private_environ: dict[str, str], host
     """E2: the front is greeted with one line."""
     with front(private_environ):
         done = proxy(private_environ, host)
-    assert done.returncode == 255 and b"is no name of a VM." in done.stderr
+    assert done.returncode == 255 and b"is not a valid VM name." in done.stderr

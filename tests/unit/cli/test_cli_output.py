@@ -236,7 +236,7 @@ def test_datagrams_and_sockets_are_published(
     [
         *((text, "is not") for text in ("", ":", "web", "80-90:80-90", "1:2:3", "80:", "8080:a.s")),
         ("8080:80/sctp", "a port is of tcp or udp"),
-        ("/tmp/a.sock:53/udp", "takes no UDP"),
+        ("/tmp/a.sock:53/udp", "over UDP"),
         ("/run/app.sock", "say where it appears: 8080:/run/app.sock"),
         (":/run/app.sock", "say where it appears"),
         ("a.sock:/run/app.sock", "is not"),

@@ -58,7 +58,7 @@ GUESTS = (
         name="vm.checksum_file",
         params=VmChecksumFile,
         result=FileChecksum,
-        doc="Return a digest of how a file of a guest begins.",
+        doc="Return a digest of the first bytes of a file in a guest.",
     ),
     Method(
         name="vm.copy_in",
@@ -99,7 +99,7 @@ GUESTS = (
         name="vm.accept",
         params=VmAccept,
         result=StartedStream,
-        doc="Take a connection that `vm.listen` has told of, on channels 0 and 1.",
+        doc="Accept a connection announced by `vm.listen`, on channels 0 and 1.",
         stream=True,
     ),
     Method(
@@ -130,7 +130,7 @@ GUESTS = (
         name="names.show",
         params=NoParams,
         result=NamesView,
-        doc="Show the ports of this host that lead to VMs by their names.",
+        doc="Show the host's ports for links, the SOCKS proxy and DNS.",
     ),
     Method(
         name="workspace.inspect",

@@ -173,8 +173,10 @@ COMMANDS = (
     Command("config path", "config", "Print the path of the configuration file."),
     Command("config edit", "config", "Edit the configuration file and check it."),
     Command("gc", "gc", "Remove leftover processes and directories that belong to no VM."),
-    Command("ssh-config", "ssh_config", "Have ssh reach VMs as NAME.vm: print, install, remove."),
-    Command("env", "env", "Print the variables by which programs reach NAME.vm."),
+    Command(
+        "ssh-config", "ssh_config", "Print, install or remove ssh's configuration for NAME.vm."
+    ),
+    Command("env", "env", "Print shell variables that let programs reach NAME.vm."),
     Command("completion", "completion", "Print or install the completion script of a shell."),
     Command("api-spec", "version", "Print the OpenRPC document of the daemon's API."),
     Command("version", "version", "Print the version.", aliases=("--version", "-V")),

@@ -105,7 +105,7 @@ def _require_possible(port: re.Match[str]) -> None:
     if port["protocol"] not in (None, "tcp", "udp"):
         raise ArgumentTypeError(f"{port[0]!r}: a port is of tcp or udp")
     if port["protocol"] == "udp" and port["host_path"]:
-        raise ArgumentTypeError(f"{port[0]!r}: a Unix socket takes no UDP")
+        raise ArgumentTypeError(f"{port[0]!r}: a Unix socket cannot be published over UDP")
     if port["guest_path"] and not (port["host"] or port["host_path"]):
         path = port["guest_path"]
         raise ArgumentTypeError(

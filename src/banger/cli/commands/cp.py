@@ -62,7 +62,7 @@ def _configure(parser: Parser) -> None:
     add(
         "--resume",
         action="store_true",
-        help="of one file: keep the part that has been copied when the copy breaks off, and go on "
+        help="of one file: if the copy is interrupted, keep the part copied so far, and continue "
         "after it the next time",
     )
     add("-q", "--quiet", action="store_true", help="no progress")

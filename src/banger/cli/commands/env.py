@@ -20,20 +20,23 @@ SHELLS = {
 _KINDS = {"fish": "fish", "csh": "csh", "tcsh": "csh"}
 
 _TEXT = """\
-For a shell: eval "$(banger env)", or in fish: banger env | source. Programs
-that take ALL_PROXY (curl, git, Python's requests with PySocks, and others) then
-reach http://NAME.vm:PORT in any running VM, by the guest's own number.
+Run eval "$(banger env)", or in fish: banger env | source. Programs that honour
+ALL_PROXY (curl, git, Python's requests with PySocks, and others) then reach
+http://NAME.vm:PORT in any running VM. PORT is the guest's own port number.
 
-Such programs reach nothing but VMs until banger env --unset. For one command:
+The proxy leads to VMs only: until you evaluate banger env --unset, these
+programs cannot reach anything else. To use it for a single command:
 
     ( eval "$(banger env)"; curl http://calm-otter.vm:8000/ )"""
 
 
 def _configure(parser: Parser) -> None:
     parser.add_argument(
-        "--shell", choices=tuple(SHELLS), help="kind of shell (default: that in $SHELL, or sh)"
+        "--shell", choices=tuple(SHELLS), help="syntax of the shell (default: from $SHELL, else sh)"
     )
-    parser.add_argument("--unset", action="store_true", help="forget the variables again")
+    parser.add_argument(
+        "--unset", action="store_true", help="print commands that unset the variables"
+    )
     parser.text = _TEXT
 
 

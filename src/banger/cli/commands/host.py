@@ -64,15 +64,15 @@ def _configure_setup(parser: Parser) -> None:
         "--yes", action="store_true", help="run the command without asking (with sudo)"
     )
     parser.add_argument(
-        "--dns", action="store_true", help="have this host's resolver ask banger for NAME.vm"
+        "--dns", action="store_true", help="make this host's resolver forward NAME.vm to banger"
     )
-    parser.add_argument("--remove", action="store_true", help="with --dns: undo it")
+    parser.add_argument("--remove", action="store_true", help="with --dns: undo the change")
     parser.text = (
-        "Without --yes it only prints the command that installs what is missing.\n\n"
-        "With --dns it shows the file by which this host's resolver (systemd-resolved,\n"
-        "dnsmasq, or NetworkManager with dnsmasq) learns to ask banger for names under\n"
-        "vm, asks, writes it with sudo, and checks that NAME.vm is resolved. The file is\n"
-        "for all users of the host, and names your port."
+        "Without --yes, only prints the command that installs what is missing.\n\n"
+        "With --dns, shows the file that makes this host's resolver (systemd-resolved,\n"
+        "dnsmasq, or NetworkManager with dnsmasq) forward names under vm to banger; asks,\n"
+        "writes the file with sudo, and checks that NAME.vm resolves. The file applies\n"
+        "to all users of the host, and contains the port of your DNS server."
     )
 
 

@@ -19,15 +19,15 @@ COLUMNS = (
     Column("LINK", spare=2),
 )
 _TEXT = """\
-Each TCP port that a guest listens on appears at the VM's own address on this
-host (HOST), within a second and under the same number; where the host keeps
-numbers below 1024 for root, 10000 higher. GUEST has the guest's own addresses:
-0.0.0.0 and [::] stand for all that it has. What was published besides (banger
-vm port list) follows, without an address of the guest.
+Within a second, each TCP port that a guest listens on appears at the VM's own
+address on this host (HOST) under the same number. Ports below 1024 appear 10000
+higher if the host reserves them for root. GUEST is the guest's own address;
+0.0.0.0 and [::] mean all of its addresses. Published ports (banger vm port
+list) come last, without a guest address.
 
-LINK is for browsers, curl and other HTTP clients: WebSockets, streams of
-events, HTTP/1.1 and h2c pass. The VM's name alone, http://NAME.localhost:7780/,
-leads to its lowest port that is not a well-known one of another protocol."""
+LINK is for browsers, curl and other HTTP clients: HTTP/1.1, WebSocket,
+server-sent events and h2c. http://NAME.localhost:7780/ leads to the VM's lowest
+port, well-known ports of other protocols excepted."""
 
 
 def _configure(parser: Parser) -> None:

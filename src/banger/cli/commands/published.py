@@ -24,17 +24,17 @@ COLUMNS = (
     Column("STATE"),
 )
 _ADD = """\
-PORT is [ADDRESS:][HOST:]GUEST, with /udp at its end for UDP. ADDRESS is one of
-this host: 127.0.0.1 unless given; 0.0.0.0 stands for all, which lets other
-machines connect. Without HOST it is the guest's number, or a higher one where
-that is not free; what became of it is printed.
+PORT is [ADDRESS:][HOST:]GUEST, followed by /udp for UDP. ADDRESS is an address
+of this host (default: 127.0.0.1); 0.0.0.0 means all of them, which lets other
+machines connect. HOST defaults to the guest's port number, or a higher one if
+that is taken; the result is printed.
 
-GUEST may be the path of a Unix socket in the guest (8080:/run/app.sock), and
-HOST the path of one that is made on this host, for its user alone
+GUEST may be the path of a Unix socket in the guest (8080:/run/app.sock). HOST
+may be the path of a Unix socket to create on this host, accessible only to you
 (./app.sock:/run/app.sock or ./web.sock:80).
 
-It is published for as long as the VM exists, and open while the VM runs. No
-TCP port has to be published to be reached from this host: see banger vm ports."""
+The port is published for as long as the VM exists, and open while the VM runs.
+TCP ports need no publishing to be reached from this host: see banger vm ports."""
 
 
 def _configure_add(parser: Parser) -> None:

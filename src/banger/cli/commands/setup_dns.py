@@ -1,4 +1,4 @@
-"""`setup --dns`: have this host's resolver ask banger for names under `vm`. Needs root once."""
+"""`setup --dns`: make this host's resolver forward names under `vm` to banger. Needs root once."""
 
 from __future__ import annotations
 
@@ -14,9 +14,8 @@ from banger.cli.app.context import Context
 from banger.cli.options.names import find_port
 from banger.cli.terminal.asking import ask
 from banger.errors import HostNotReady, ToolFailed
+from banger.model.names import CHECK_ADDRESS, CHECK_NAME
 
-CHECK_NAME, CHECK_ADDRESS = "check.banger.vm", "127.77.0.0"
-"""What banger's DNS server always has (`banger.names.dns.zone`)."""
 PATIENCE_S = 15.0
 """For a resolver that was restarted to answer."""
 PAUSE_S = 0.3
@@ -42,7 +41,7 @@ def set_up_dns(arguments: Namespace, context: Context) -> int:
             if not _run_all((install, delegation.reload), arguments, context):
                 return 0
     _require_resolved(delegation)
-    context.say(f"This host asks banger for names under vm: {CHECK_NAME} is {CHECK_ADDRESS}.")
+    context.say(f"This host resolves NAME.vm: {CHECK_NAME} has the address {CHECK_ADDRESS}.")
     return 0
 
 
@@ -52,7 +51,7 @@ def remove_dns(arguments: Namespace, context: Context) -> int:
 
     found = list(plan_removal())
     if not found:
-        context.say("No resolver of this host was told of banger.")
+        context.say("This host's resolver has no configuration of banger.")
     for path, reload in found:
         if _run_all((("rm", "-f", str(path)), reload), arguments, context):
             context.say(f"removed {path}")
@@ -65,20 +64,20 @@ def _require_resolver() -> Resolver:
     resolver = probe_resolver()
     if resolver is None:
         raise HostNotReady(
-            "This host's resolver is neither systemd-resolved nor dnsmasq, and cannot be told of "
-            "one domain; links, ssh and banger env need no resolver.",
+            "This host's resolver is neither systemd-resolved nor dnsmasq, and cannot forward a "
+            "single domain; links, ssh and banger env work without it.",
             hint="banger env",
         )
     return resolver
 
 
 def _show(delegation: Delegation, context: Context) -> None:
-    context.say(f"{delegation.resolver} is told by {delegation.path}:")
+    context.say(f"{delegation.path}, for {delegation.resolver}:")
     context.out(delegation.content.rstrip("\n"))
     if delegation.is_there:
-        context.say("The file is there already.")
+        context.say("The file is already installed.")
     elif delegation.replaced is not None:
-        context.say("The file is there already, with other words, which are replaced:")
+        context.say("The file exists. This content will be replaced:")
         context.say(delegation.replaced.rstrip("\n"))
 
 
@@ -107,7 +106,7 @@ def _run_all(commands: Sequence[Sequence[str]], arguments: Namespace, context: C
 
 def _confirm(context: Context) -> bool:
     if not sys.stdin.isatty():
-        context.say("Nothing was changed: there is no terminal to ask on, and --yes was not given.")
+        context.say("Nothing was changed: there is no terminal to ask on; --yes does not ask.")
         return False
     if ask("Run these commands?"):
         return True
@@ -127,8 +126,8 @@ def _require_resolved(delegation: Delegation) -> None:
     while (found := look_up(CHECK_NAME)) != CHECK_ADDRESS:
         if time.monotonic() > end:
             raise HostNotReady(
-                f"Programs of this host get {found or 'no address'} for {CHECK_NAME}, although "
-                f"{delegation.path} is there.",
+                f"{CHECK_NAME} resolves to {found or 'no address'} on this host, although "
+                f"{delegation.path} is installed.",
                 hint=f"getent hosts {CHECK_NAME}",
             )
         time.sleep(PAUSE_S)

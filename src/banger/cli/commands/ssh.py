@@ -17,15 +17,15 @@ from banger.cli.options.ssh import (
 )
 
 _TEXT = """\
-Options before the VM and after it are ssh's own, such as -A, -N or
--L 8080:localhost:80. Without a command there is a login shell. One word is a
-line for the guest's shell; of several, each stays one word. The user is root;
--l USER logs in as another. No ssh server is needed in the VM. The exit status
-is ssh's, the command's own or 255; it is 125 if there is no such VM, or it does
-not run.
+Options before or after the VM are ssh's own, such as -A, -N or
+-L 8080:localhost:80. Without a command, opens a login shell. A command of one
+word is run by the guest's shell as a command line; of several words, each is
+passed on as one argument. The user is root unless -l USER is given. The VM
+needs no ssh server. The exit status is that of the command, 255 if ssh itself
+fails, and 125 if the VM does not exist or is not running.
 
-With `banger ssh-config --install`, ssh, scp, rsync, git and editors reach VMs
-as NAME.vm by themselves."""
+After `banger ssh-config --install`, ssh, scp, rsync, git and editors reach VMs
+as NAME.vm."""
 
 
 def _configure(parser: Parser) -> None:

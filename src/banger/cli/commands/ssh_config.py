@@ -21,15 +21,15 @@ from banger.errors import OperationFailed
 from banger.host.files import ensure_private_dir, write_atomic
 
 _TEXT = """\
-Without an option the configuration is printed. --install writes it to a file of
+Without options, prints the configuration. --install writes it to a file of
 banger's own and adds one Include line at the top of ~/.ssh/config; --uninstall
-removes that line and the file. Then ssh NAME.vm, scp, rsync, git and the remote
-modes of editors reach VMs without an ssh server in them."""
+removes both. After --install, `ssh NAME.vm`, scp, rsync, git and editors reach
+VMs; the VMs need no ssh server."""
 
 
 def _configure(parser: Parser) -> None:
     add = parser.add_argument
-    add("--install", action="store_true", help="have ~/.ssh/config include the configuration")
+    add("--install", action="store_true", help="add the configuration to ~/.ssh/config")
     add("--uninstall", action="store_true", help="undo --install")
     parser.text = _TEXT
 
@@ -44,10 +44,10 @@ def _ssh_config(arguments: Namespace, context: Context) -> int:
     own, users = layout.ssh_config, Path(os.path.expanduser("~/.ssh/config"))
     if arguments.install:
         _install(own, render_config(options), users)
-        context.say(f"{users} includes {own}: ssh NAME.vm")
+        context.say(f"{users} includes {own}. To connect: ssh NAME.vm")
     elif arguments.uninstall:
         _uninstall(own, users)
-        context.say(f"{users} includes nothing of banger's.")
+        context.say(f"{users} does not include banger's configuration.")
     else:
         context.out(render_config(options).removesuffix("\n"))
     return 0

@@ -68,7 +68,7 @@ class _Arrivals:
             NotFound: it has waited too long, or its listener was closed.
         """
         if token not in self._waiting:
-            raise NotFound("No connection waits by this token.")
+            raise NotFound("No waiting connection has this token.")
         tcp, on_gone = self._waiting.pop(token)
         on_gone()
         return tcp

@@ -70,13 +70,13 @@ def parse_guest(spec: PortSpec) -> GuestEnd:
         InvalidRequest: it names no port and no socket, or both, or one that is not possible.
     """
     if (spec.guest_port is None) == (spec.guest_path is None):
-        raise InvalidRequest("Either a port or a socket of the guest is published.")
+        raise InvalidRequest("Publish either a port or a Unix socket of the guest, not both.")
     if spec.guest_port is not None:
         _require_port(spec.guest_port)
         return GuestPort(spec.guest_port, spec.protocol)
     assert spec.guest_path is not None
     if spec.protocol != "tcp":
-        raise InvalidRequest("A Unix socket of the guest takes no UDP.")
+        raise InvalidRequest("A Unix socket in the guest cannot be published over UDP.")
     _require_path(spec.guest_path)
     return GuestSocket(spec.guest_path)
 
@@ -89,7 +89,7 @@ def list_candidates(spec: PortSpec, *, own: str | None) -> Iterator[HostEnd]:
     """
     if spec.host_path is not None:
         if spec.host_port is not None or spec.protocol != "tcp":
-            raise InvalidRequest("A Unix socket of the host has no port, and takes no UDP.")
+            raise InvalidRequest("A Unix socket on the host excludes a host port and UDP.")
         _require_path(spec.host_path)
         return iter([SocketPath(spec.host_path)])
     address = parse_address(spec, own=own)
@@ -97,7 +97,7 @@ def list_candidates(spec: PortSpec, *, own: str | None) -> Iterator[HostEnd]:
         _require_port(spec.host_port)
         return iter([Endpoint(address, spec.host_port, spec.protocol)])
     if spec.guest_port is None:
-        raise InvalidRequest("A socket of the guest needs a port or a path of the host.")
+        raise InvalidRequest("A Unix socket in the guest needs a port or a path on the host.")
     numbers = range(spec.guest_port, PORTS.stop, HIGH_STEP)
     return (Endpoint(address, number, spec.protocol) for number in numbers)
 

@@ -34,7 +34,7 @@ async def open_connection(engine: Engine, params: VmConnect) -> guest.GuestTcp:
         GuestRefused: nothing listens there, or the name is not known to the guest.
     """
     if (params.port is None) == (params.path is None):
-        raise InvalidRequest("A connection is to a port or to the path of a socket.")
+        raise InvalidRequest("Connect to either a port or the path of a Unix socket.")
     record = await get_vm(engine, params.ref)
     connection = await get_connection(engine, record)
     if params.path is not None:
@@ -42,7 +42,7 @@ async def open_connection(engine: Engine, params: VmConnect) -> guest.GuestTcp:
         return await guest.connect_unix(connection, path, user=params.user, deadline_s=DEADLINE_S)
     port = params.port
     if port is None or not 0 < port < 65536:
-        raise InvalidRequest(f"{port} is no port: 1 to 65535 are.")
+        raise InvalidRequest(f"{port} is not a port; ports are 1 to 65535.")
     hosts = await _find_addresses(connection, params.host)
     return await connect_guest_port(connection, port, hosts=hosts)
 
@@ -57,13 +57,13 @@ async def open_listener(engine: Engine, params: VmListen) -> guest.GuestListener
         GuestRefused: something listens there, or the user may not.
     """
     if params.port is not None and params.path is not None:
-        raise InvalidRequest("A listener has a port or the path of a socket.")
+        raise InvalidRequest("Listen on either a port or the path of a Unix socket.")
     connection = await get_connection(engine, await get_vm(engine, params.ref))
     if params.port is None:
         path = None if params.path is None else encode_word(params.path)
         return await guest.listen_unix(connection, path, user=params.user, deadline_s=DEADLINE_S)
     if not 0 <= params.port < 65536:
-        raise InvalidRequest(f"{params.port} is no port: 0 to 65535 are.")
+        raise InvalidRequest(f"{params.port} is not a port; ports are 0 to 65535.")
     host = _parse_local(params.host or LOCALHOST)
     return await guest.listen_tcp(
         connection, host, params.port, user=params.user, deadline_s=DEADLINE_S
@@ -76,7 +76,7 @@ def _parse_local(host: str) -> str:
     try:
         return str(ip_address(host))
     except ValueError as error:
-        raise InvalidRequest(f"{host!r:.80} is no IP address to listen on.") from error
+        raise InvalidRequest(f"{host!r:.80} is not an IP address to listen on.") from error
 
 
 async def _find_addresses(connection: guest.GuestConnection, host: str) -> tuple[str, ...]:
@@ -91,15 +91,15 @@ async def _find_addresses(connection: guest.GuestConnection, host: str) -> tuple
 async def _resolve(connection: guest.GuestConnection, host: str) -> tuple[str, ...]:
     """Return the addresses of a name as the guest's own programs would find them."""
     if len(host) > NAME_MAX or host.startswith("-") or not host.isprintable():
-        raise InvalidRequest(f"{host[:NAME_MAX]!r} is no name of a host.")
+        raise InvalidRequest(f"{host[:NAME_MAX]!r} is not a valid host name.")
     argv = [b"getent", b"ahosts", encode_word(host)]
     try:
         done = await guest.run(connection, argv, deadline_s=DEADLINE_S)
     except ExecNotFound as error:
-        raise GuestRefused(f"The guest has no getent, which would look {host} up.") from error
+        raise GuestRefused(f"The guest cannot resolve {host}: it has no getent.") from error
     addresses = parse_addresses(done.untrusted_stdout)
     if not addresses:
-        raise GuestRefused(f"The guest does not know the host {host}.")
+        raise GuestRefused(f"The guest cannot resolve {host}.")
     return addresses
 
 

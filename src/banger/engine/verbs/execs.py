@@ -51,7 +51,10 @@ async def start_exec(engine: Engine, op: Operation, params: VmExec) -> guest.Gue
 
 def note_wait(op: Operation, record: VmRecord, room: int) -> None:
     """Tell the client that its command waits for one of `room` others."""
-    op.note("notice", f"Waiting for one of {room} commands in {record.spec.name} to end.")
+    op.note(
+        "notice",
+        f"{record.spec.name} runs {room} commands, the most at a time; waiting for one to end.",
+    )
 
 
 def _describe_not_found(record: VmRecord, program: str) -> ExecNotFound:

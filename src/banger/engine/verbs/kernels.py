@@ -209,7 +209,7 @@ async def _renew(engine: Engine, op: Operation, record: VmRecord, name: str) -> 
     saved = await asyncio.to_thread(templates.list_snapshots, engine.layout)
     if any(snapshot.vm_id == record.id and snapshot.name for snapshot in saved):
         hint = f"banger vm snapshot list {record.spec.name}"
-        op.note("notice", f"{KEEPS_AGENT}, since its snapshots need it ({hint}).")
+        op.note("notice", f"{KEEPS_AGENT} because its snapshots depend on that agent ({hint}).")
         return digest
 
     async def make(tell: Progress) -> Kernel:

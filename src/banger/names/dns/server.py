@@ -12,7 +12,6 @@ import contextlib
 import logging
 import socket
 from collections.abc import Awaitable, Callable
-from types import TracebackType
 from typing import Any
 
 from banger.errors import BangerError
@@ -44,14 +43,9 @@ class DnsServer:
         await self._tcp.__aenter__()
         return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
+    async def __aexit__(self, *_: object) -> None:
         await self._stop_udp()
-        await self._tcp.__aexit__(kind, error, trace)
+        await self._tcp.__aexit__()
 
     @property
     def port(self) -> int | None:
@@ -78,7 +72,7 @@ class DnsServer:
         try:
             sock = open_listener(Endpoint(UDP_ADDRESS, port, "udp"))
         except BangerError as error:
-            self._problem = f"There are no DNS names of VMs: {error.message}"
+            self._problem = f"DNS names of VMs are unavailable: {error.message}"
             await self._tcp.listen(0)
             return
         self._udp = asyncio.create_task(self._serve_udp(sock))
