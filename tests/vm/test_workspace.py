@@ -112,6 +112,25 @@ def test_a_full_copy(banger: Installation, system: str, original: Path, place: s
     assert banger.do("vm", "workspace", "export", system).out == b""
 
 
+def test_a_plain_directory(banger: Installation, system: str, place: str, tmp_path: Path) -> None:
+    """A11, A12: in no repository, through the agent and back."""
+    top = tmp_path / "project"
+    write(top, ".env", b"x\n")
+    write(top, b"latin-\xe9/file", b"x\n", mode=0o755)
+    (top / "empty").mkdir()
+    refused = banger.run("vm", "workspace", "prepare", system, top)
+    assert refused.status == 2 and "--plain" in refused.err
+    banger.do("vm", "workspace", "prepare", "--plain", system, top)
+    in_guest(
+        banger, system, "test -x \"$(printf 'latin-\\351/file')\"; test -d empty; ! test -e .git"
+    )
+    assert banger.do("vm", "workspace", "export", system).out == b""
+    in_guest(banger, system, "echo changed >.env; mkdir new; echo x >new/.gitignore")
+    git(top, "apply", "-", stdin=banger.do("vm", "workspace", "export", system).out)
+    assert (top / ".env").read_bytes() == b"changed\n" and (top / "new/.gitignore").exists()
+    assert banger.run("vm", "workspace", "export", system, "--branch", "b").status == 2
+
+
 CHANGE = r"""
 git config user.name Guest; git config user.email guest@example.com
 printf 'committed\n' >committed.txt; git rm -q twin; git mv big.bin moved.bin

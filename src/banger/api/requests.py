@@ -323,6 +323,8 @@ class WorkspacePrepare(Params, frozen=True):
     """Start point of `branch`."""
     full: bool = False
     """Copy all history, the contents of submodules, and the LFS objects that the host has."""
+    plain: bool = False
+    """Copy a directory as it is, in a repository or not; excludes the options of repositories."""
     directory: str | None = None
     """Default directory of later commands, relative to the top of the repository."""
 
@@ -334,6 +336,7 @@ class WorkspaceInspect(Params, frozen=True):
     branch: str | None = None
     from_ref: str | None = None
     full: bool = False
+    plain: bool = False
     result: str | None = None
     """Branch for the result; refused now if it cannot be created later."""
     names: bool = True

@@ -167,7 +167,8 @@ class VmsUse(Struct, frozen=True, kw_only=True):
 
 class PreparedWorkspace(Struct, frozen=True, kw_only=True):
     guest_path: str
-    commit: str
+    commit: str | None
+    """Null: a plain directory."""
     branch: str | None
     files: int
     bytes: int
@@ -197,7 +198,8 @@ class WorkspacePlan(Struct, frozen=True, kw_only=True):
 
     host_path: str
     guest_path: str
-    commit: str
+    commit: str | None
+    """Null: a plain directory."""
     branch: str | None
     files: list[str]
     bytes: int

@@ -152,6 +152,8 @@ class WorkspaceRecord(Struct, frozen=True, kw_only=True):
     """Default directory of commands, relative to `guest_path`; None means `guest_path` itself."""
     base: str | None = None
     """Id of the base that exports compare with; None if an older banger made the workspace."""
+    is_plain: bool = False
+    """Whether this is a directory without a repository; `commit` is then a constant."""
 
 
 class VmRecord(Struct, frozen=True, kw_only=True):

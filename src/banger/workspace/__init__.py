@@ -26,8 +26,9 @@ if TYPE_CHECKING:
     )
     from banger.workspace.importing import import_workspace, plan_import
     from banger.workspace.inspect import inspect_repository
-    from banger.workspace.locate import locate_repository
+    from banger.workspace.locate import locate_directory, locate_repository
     from banger.workspace.names import parse_directory
+    from banger.workspace.plain import inspect_directory
     from banger.workspace.precheck import require_branch_possible
 
 _HOMES = {
@@ -38,8 +39,10 @@ _HOMES = {
     "export_branch": "branches",
     "export_patch": "exporting",
     "import_workspace": "importing",
+    "inspect_directory": "plain",
     "inspect_repository": "inspect",
     "list_bases": "base",
+    "locate_directory": "locate",
     "locate_repository": "locate",
     "parse_directory": "names",
     "plan_import": "importing",
@@ -55,8 +58,10 @@ __all__ = [
     "export_branch",
     "export_patch",
     "import_workspace",
+    "inspect_directory",
     "inspect_repository",
     "list_bases",
+    "locate_directory",
     "locate_repository",
     "parse_directory",
     "plan_import",

@@ -58,6 +58,10 @@ class Base(msgspec.Struct, frozen=True):
     attributes: bytes = b""
     sparse: list[bytes] = []
     """Names of the commit that the host's sparse checkout omits."""
+    empty: list[bytes] = []
+    """Empty directories that were put in."""
+    is_plain: bool = False
+    """Whether this was a directory without a repository."""
     is_commit: bool = False
     """Whether the imported files are unknown, and this is the prepared commit instead."""
 

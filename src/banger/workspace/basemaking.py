@@ -33,6 +33,7 @@ from banger.workspace.base import (
 from banger.workspace.blobs import BlobPack, index_blobs
 from banger.workspace.facts import RepositoryFacts
 from banger.workspace.gitindex import IndexEntry, parse_index
+from banger.workspace.plain import write_start
 from banger.workspace.shadow import make_shadow
 from banger.workspace.tarstream import SentFile
 from banger.workspace.trees import TreeEntry, list_tree, write_tree
@@ -72,6 +73,8 @@ async def save_base(
     """
     work = ensure_private_dir(directory / "base")
     git_dir = make_shadow(work, facts.places, commit=facts.commit, settings=facts.settings)
+    if facts.is_plain:
+        await write_start(git_dir)
     committed = await list_tree(git_dir, facts.commit)
     tracked = {} if index is None else _tracked(index, facts.places.object_format)
     files = _base_files(facts, put_in, committed, tracked)
@@ -89,6 +92,8 @@ async def save_base(
         facts.settings.exclude,
         facts.settings.attributes,
         sparse=[name for name in committed if name not in put_in.sent and name not in changed],
+        empty=list(facts.empty_directories),
+        is_plain=facts.is_plain,
     )
     return await asyncio.to_thread(_publish, work, git_dir, base, bases)
 
@@ -110,7 +115,10 @@ def _base_files(
     heads = {each.name: each.facts.commit for each in facts.with_contents}
     trusts_modes = dict(facts.settings.options).get("core.filemode") != b"false"
     files = []
+    empty = set(facts.empty_directories)
     for name, sent in sorted(put_in.sent.items()):
+        if name in empty:
+            continue
         known = tracked.get(name)
         if stat.S_ISDIR(sent.status.st_mode):
             before = committed.get(name)

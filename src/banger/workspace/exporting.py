@@ -31,6 +31,7 @@ from banger.workspace.fitting import fit_to_host
 from banger.workspace.git import GIT_DEADLINE_S, shadow_git, shadow_output
 from banger.workspace.guesttree import GuestTree, load_base_of, read_guest_tree
 from banger.workspace.locate import Places, locate_places
+from banger.workspace.plain import plain_places
 from banger.workspace.shadow import make_shadow, private_dir
 from banger.workspace.trees import write_tree
 
@@ -70,7 +71,7 @@ async def export_patch(
 
     Raises:
         WorkspaceNotFound: it is gone from the guest.
-        RepositoryRefused: the prepared commit is gone from the host.
+        RepositoryRefused: the prepared commit, or the base of a plain directory, is gone.
         ExportTooLarge: there is more than a patch may hold.
         GuestGone, GuestRefused: the guest could not tell.
         DeadlineExceeded: it took longer than `deadline_s`.
@@ -119,7 +120,7 @@ async def open_comparison(
         NotARepository, RepositoryRefused: the repository or the commit is gone.
     """
     require_object_id(record.commit)
-    places = await asyncio.to_thread(locate_places, record.host_path)
+    places = await _find_places(record)
     own = None if record.base is None else base_dir(bases, record.base) / "objects"
     more = [own] if own is not None and own.is_dir() else []
     with private_dir(scratch) as directory:
@@ -128,11 +129,17 @@ async def open_comparison(
         )
         tree = f"{record.commit}^{{tree}}"
         found = await shadow_git(git_dir, git_dir, "cat-file", "-e", tree, ok=(0, 1, 128))
-        if found.status:
+        if found.status and not record.is_plain:
             raise commit_gone(record)
         base = await load_base_of(record, bases, git_dir)
         make_shadow(directory, places, commit=record.commit, settings=base.settings, more=more)
         yield Comparison(places, git_dir, base)
+
+
+async def _find_places(record: WorkspaceRecord) -> Places:
+    if record.is_plain:
+        return plain_places(Path(record.host_path))
+    return await asyncio.to_thread(locate_places, record.host_path)
 
 
 async def find_changes(

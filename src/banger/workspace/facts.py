@@ -22,6 +22,8 @@ class FileKind(StrEnum):
 
     FILE = "file"
     SYMLINK = "symlink"
+    DIRECTORY = "directory"
+    """An empty directory of a plain directory; git has none."""
     GITLINK = "gitlink"
     """The directory of a submodule; without contents, it is as after a plain `git clone`."""
 
@@ -126,6 +128,8 @@ class RepositoryFacts:
     settings: Settings
     history: History | None = None
     """None unless all history is copied."""
+    is_plain: bool = False
+    """Whether this is a directory without a repository (`plain.py`)."""
 
     @property
     def top(self) -> Path:
@@ -142,6 +146,10 @@ class RepositoryFacts:
         if self.history is not None:
             return self.history.boundary
         return (self.commit,) if self.has_parents else ()
+
+    @property
+    def empty_directories(self) -> tuple[bytes, ...]:
+        return tuple(file.name for file in self.files if file.kind is FileKind.DIRECTORY)
 
     @property
     def with_contents(self) -> tuple[Submodule, ...]:

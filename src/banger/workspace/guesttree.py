@@ -85,7 +85,7 @@ async def read_guest_tree(
         ExportTooLarge: the work tree exceeds the limits of an export.
     """
     path = record.guest_path
-    rules = IgnoreRules(git_dir, git_dir.parent / "mirror")
+    rules = None if base.is_plain else IgnoreRules(git_dir, git_dir.parent / "mirror")
     try:
         found = await walk(guest, path, base, rules, deadline_s=deadline_s)
     except GuestPathNotFound as error:
@@ -126,6 +126,8 @@ async def load_base_of(record: WorkspaceRecord, bases: Path, git_dir: Path) -> B
 
     An older banger kept no base, and a missing base must not make the guest's work unreachable.
     """
+    if record.is_plain:
+        return load_base(bases, record.base or "")
     if record.base is not None:
         with contextlib.suppress(RepositoryRefused):
             return load_base(bases, record.base)
@@ -149,7 +151,7 @@ async def _ask_tracked(guest: GuestFiles, path: str, base: Base, found: Findings
     """Return the names tracked by the guest's git; run it only if a file is ignored or missing."""
     there = len(found.unchanged) + len(found.submodules)
     there += len({file.name for file in base.files}.intersection(found.to_read))
-    if found.some_ignored or there < len(base.files):
+    if not base.is_plain and (found.some_ignored or there < len(base.files)):
         return await load_tracked(guest, path)
     return Tracked()
 

@@ -8,7 +8,9 @@ the other (workspace lock L3, held by the caller); each import empties the lefto
 interrupted one.
 
 A directory that is not a banger workspace is never replaced. A workspace is moved aside,
-one generation deep, so that work in it which was never exported is not lost.
+one generation deep, so that work in it which was never exported is not lost. A workspace is known
+by a file in its `.git`; one of a plain directory, which has none, by a file beside it that holds
+the inode of the directory (`.NAME.banger-plain`).
 
 The guest needs a shell, but not git. `sending.py` sends the files. Needs no VM lock (hazard C1).
 """
@@ -48,8 +50,14 @@ STEP_DEADLINE_S = 60.0
 
 _TAKEN = 93
 _CHECK = """
+set -f
+inode() { set -- $(ls -di "$1"); echo "$1"; }
+ours() {
+    [ ! -f "$1/$2" ] || return 0
+    [ -d "$1" ] && [ -f "$3" ] && read -r known <"$3" && [ "$known" = "$(inode "$1")" ]
+}
 if [ -L "$1" ] || { [ -e "$1" ] && [ ! -d "$1" ]; }; then exit 93; fi
-if [ -d "$1" ] && [ -n "$(ls -A "$1")" ] && [ ! -f "$1/$2" ]; then exit 93; fi
+if [ -d "$1" ] && [ -n "$(ls -A "$1")" ] && ! ours "$1" "$2" "$3"; then exit 93; fi
 mkdir -p "${1%/*}/"
 """
 _PUBLISH = (
@@ -68,29 +76,41 @@ merge() {
 }
 set -e
 moved=no
-if [ -f "$1/$2" ]; then
-    rm -rf "$4"
-    mv "$1" "$4"
+if ours "$1" "$2" "$3"; then
+    rm -rf "$5"
+    mv "$1" "$5"
     moved=yes
 elif [ -d "$1" ]; then
     rmdir "$1"
 fi
+<<<<<<< HEAD
 if [ -d "$6" ] && [ ! -L "$6" ]; then
     merge "$6" "$3"
     rm -rf "$6"
 fi
 mv "$3" "$1"
+=======
+# Before the move: whatever happens then, the file names this directory or none.
+if [ "$7" = plain ]; then inode "$4" >"$3"; else rm -f "$3"; fi
+mv "$4" "$1"
+>>>>>>> dbb7035 (Copy a directory that is no repository with --plain)
 echo "$moved"
 # From here on nothing may fail. Users other than root reach a workspace in root's home.
 set +e
 case $1 in "$HOME"/*) chmod o+x "$HOME" ;; esac
-[ -z "$5" ] || [ -e ~/.gitconfig ] || [ -e ~/.config/git/config ] || printf %s "$5" >~/.gitconfig
+[ -z "$6" ] || [ -e ~/.gitconfig ] || [ -e ~/.config/git/config ] || printf %s "$6" >~/.gitconfig
 exit 0
 """
 )
+<<<<<<< HEAD
 """$1 the workspace, $2 its marker, $3 the new directory, $4 the place of the old workspace, $5 a
 user's git configuration with the host's identity, for repositories that are created in the
 guest, $6 what setup commands made: it goes where the repository has nothing (`model.setup`)."""
+=======
+"""$1 the workspace, $2 its marker, $3 the marker beside it, $4 the new directory, $5 the place of
+the old workspace, $6 a user's git configuration with the host's identity, for repositories that
+are created in the guest, $7 `plain` for a plain directory."""
+>>>>>>> dbb7035 (Copy a directory that is no repository with --plain)
 
 
 def plan_import(facts: RepositoryFacts, guest_path: str | None = None) -> ImportPlan:
@@ -147,14 +167,24 @@ async def _import(
 ) -> PreparedWorkspace:
     guest, staging = transfer.guest, transfer.staging
     previous = _beside(plan.guest_path, "previous")
-    checked = await _script(guest, _CHECK, plan.guest_path, MARKER)
+    mark = _beside(plan.guest_path, "plain")
+    checked = await _script(guest, _CHECK, plan.guest_path, MARKER, mark)
     _require_ok(checked, plan)
     try:
         with private_dir(scratch) as directory:
             base = await send_repository(transfer, directory, bases, count)
         identity = render_identity(plan.facts.settings)
+<<<<<<< HEAD
         words = (plan.guest_path, MARKER, staging, previous, identity)
         published = await _script(guest, _PUBLISH, *words, aside_directory(plan.guest_path))
+=======
+        published = await _script(
+            guest,
+            _PUBLISH,
+            *(plan.guest_path, MARKER, mark, staging, previous, identity),
+            "plain" if plan.facts.is_plain else "",
+        )
+>>>>>>> dbb7035 (Copy a directory that is no repository with --plain)
         _require_ok(published, plan)
     except BaseException:
         # Best effort while the caller is being cancelled: the next import empties it anyway.

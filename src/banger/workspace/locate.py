@@ -45,6 +45,15 @@ def locate_repository(path: str | os.PathLike[str]) -> Path:
     return locate_places(path).top
 
 
+def locate_directory(path: str | os.PathLike[str]) -> Path:
+    """Return the real path of a directory, in a repository or not.
+
+    Raises:
+        NotARepository: `path` does not exist, is not a directory, or is not readable.
+    """
+    return _require_directory(path).resolve()
+
+
 def locate_places(path: str | os.PathLike[str]) -> Places:
     """Like `locate_repository`, but return all paths that an import reads.
 
@@ -149,6 +158,7 @@ def _refusal(start: Path, lines: list[str], said: str) -> NotARepository:
         return NotARepository(f"{start} is inside a git directory, not in a work tree.")
     if "not a git repository" in said:
         return NotARepository(
-            f"{start} is not in a git repository.", hint=f"git -C {start} init, then commit"
+            f"{start} is not in a git repository.",
+            hint=f"add --plain to copy it as it is; or: git -C {start} init, then commit",
         )
     return NotARepository(f"git cannot read the repository at {start}: {last[0]}", details=said)

@@ -51,6 +51,9 @@ async def send_repository(transfer: Transfer, directory: Path, bases: Path, coun
     """Send everything into the staging directory; return the id of the base."""
     facts = transfer.facts
     material = await gather_material(facts, directory)
+    if facts.is_plain:
+        put_in = await _send_tree(transfer, material, count)
+        return await save_base(facts, put_in, index=None, directory=directory, bases=bases)
     async with _packing(facts, material) as packing:
         put_in = await _send_tree(transfer, material, count)
         base = await save_base(

@@ -52,7 +52,8 @@ def make_shadow(
         (git_dir / name).mkdir(parents=True, exist_ok=True)
     (git_dir / "HEAD").write_text(f"{commit}\n")
     (git_dir / "config").write_bytes(render_config(_options(places, settings)))
-    borrowed = [_quoted(os.fsencode(path)) + b"\n" for path in (places.objects, *more)]
+    there = (path for path in (places.objects, *more) if path.is_dir())
+    borrowed = [_quoted(os.fsencode(path)) + b"\n" for path in there]
     (git_dir / "objects/info/alternates").write_bytes(b"".join(borrowed))
     (git_dir / "info/exclude").write_bytes(settings.exclude)
     (git_dir / "info/attributes").write_bytes(settings.attributes)

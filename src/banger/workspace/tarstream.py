@@ -31,7 +31,7 @@ from banger.workspace.worktree import WorkTree, open_work_tree
 
 @dataclass(frozen=True)
 class SentFile:
-    """A sent file. `blob` is the id of exactly the sent bytes (empty for a submodule).
+    """A sent file. `blob` is the id of exactly the sent bytes (empty for a directory).
 
     `status` is the result of lstat(2) on the host; `top` is the tree that contains the file.
     """
@@ -98,7 +98,7 @@ def _work_file(
     status = tree.status(file.name)
     if status is None:
         return os.stat_result(range(10)), ""
-    if file.kind is FileKind.GITLINK:
+    if file.kind in (FileKind.GITLINK, FileKind.DIRECTORY):
         if stat.S_ISDIR(status.st_mode):
             yield directory_entry(file.name)
     elif stat.S_ISLNK(status.st_mode):

@@ -66,9 +66,11 @@ class _Level:
 
 
 async def walk(
-    guest: GuestFiles, path: str, base: Base, rules: IgnoreRules, *, deadline_s: float
+    guest: GuestFiles, path: str, base: Base, rules: IgnoreRules | None, *, deadline_s: float
 ) -> Findings:
     """Compare the work tree with the base and return the findings.
+
+    `rules` is None where nothing is ignored.
 
     Raises:
         GuestPathNotFound: there is no directory at `path`.
@@ -80,7 +82,7 @@ async def walk(
         entries = await guest.list_directories(path, directories, deadline_s=deadline_s)
         level = walker.take(entries, directories)
         ignored: frozenset[bytes] = frozenset()
-        if level.names or level.directories:
+        if rules is not None and (level.names or level.directories):
             patterns = await read_small(guest, path, level.ignore_files, deadline_s=deadline_s)
             patterns_bytes += sum(map(len, patterns.values()))
             _require_room(patterns_bytes)
@@ -133,6 +135,8 @@ class _Walker:
         self._files = {file.name: file for file in base.files}
         self._links = {file.name for file in base.files if file.mode == MODE_GITLINK}
         self._sparse = set(base.sparse)
+        self._empty = frozenset(base.empty)
+        self._is_plain = base.is_plain
         self.known_directories = {above for name in self._files for above in parents(name)}
         self._count = 0
         self._full: set[bytes] = set()
@@ -150,7 +154,8 @@ class _Walker:
             self._full.add(above)
             self._count += 1
             if last == _GIT_DIR:
-                if above and above not in self.findings.nested:
+                is_nested = above or self._is_plain
+                if is_nested and above not in self.findings.nested:
                     self.findings.nested.append(above)
             elif not self._can_be_taken(entry):
                 self.findings.unsafe.append(entry.name)
@@ -174,7 +179,7 @@ class _Walker:
 
     def note_empty(self) -> None:
         """Record the empty directories."""
-        self.findings.empty = sorted(self._listed - self._full)
+        self.findings.empty = sorted(self._listed - self._full - self._empty)
 
     def _can_be_taken(self, entry: GuestEntry) -> bool:
         name = entry.name

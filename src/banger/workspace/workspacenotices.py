@@ -49,6 +49,6 @@ def _sentence(what: str, names: Sequence[bytes]) -> str:
 
 def _shown(untrusted_name: bytes) -> str:
     """Return the name made safe for a terminal (hazard E3)."""
-    text = untrusted_name.decode("utf-8", "backslashreplace")
+    text = (untrusted_name or b".").decode("utf-8", "backslashreplace")
     plain = "".join(c if c.isprintable() else ascii(c)[1:-1] for c in text)
     return plain if len(plain) <= 100 else f"{plain[:100]}..."

@@ -17,6 +17,7 @@ from banger.workspace import (
     RepositoryFacts,
     export_patch,
     import_workspace,
+    inspect_directory,
     inspect_repository,
     plan_import,
 )
@@ -36,6 +37,7 @@ class Trip:
     scratch: Path
     prepared: PreparedWorkspace | None = None
     notices: list[str] = field(default_factory=list)
+    is_plain: bool = False
 
     @property
     def bases(self) -> Path:
@@ -47,8 +49,10 @@ class Trip:
         assert isinstance(facts, RepositoryFacts)
         return facts
 
-    def prepare(self, **options: object) -> PreparedWorkspace:
-        plan = plan_import(self.inspect(**options), str(self.work))
+    def prepare(self, *, plain: bool = False, **options: object) -> PreparedWorkspace:
+        self.is_plain = plain
+        facts = asyncio.run(inspect_directory(self.top)) if plain else self.inspect(**options)
+        plan = plan_import(facts, str(self.work))
         self.prepared = asyncio.run(
             import_workspace(
                 self.guest, plan, deadline_s=DEADLINE_S, bases=self.bases, scratch=self.scratch
@@ -66,6 +70,7 @@ class Trip:
             commit=self.prepared.commit,
             branch=self.prepared.branch,
             base=self.prepared.base,
+            is_plain=self.is_plain,
         )
 
     def export(self, guest: GuestFiles | None = None, *, since_commit: bool = False) -> bytes:

@@ -15,6 +15,7 @@ import pytest
 from banger.errors import BangerError
 from banger.workspace import PreparedWorkspace
 from tests.component.workspace.conftest import Trip
+from tests.component.workspace.trees import walk
 from tests.support import repositories as repo
 from tests.support.local_guest import LocalGuest
 from tests.support.odd import CORPUS, Odd
@@ -47,6 +48,17 @@ def test_host_and_guest_agree(tmp_path: Path, name: str, full: bool) -> None:
     repo.git(trip.work, "fsck", "--connectivity-only")
     assert SECRET not in b"".join(path.read_bytes() for path in git_files(trip.work))
     require_nothing_changed(trip, odd.notices if full else None)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_plain_copy_has_every_file(tmp_path: Path, name: str) -> None:
+    """F4, A12: whatever git thinks of a directory; and no git directory, which may hold secrets."""
+    trip = set_out(tmp_path, CORPUS[name].build(tmp_path))
+    trip.prepare(plain=True)
+    ours, theirs = walk(trip.top), walk(trip.work)
+    assert (theirs.files, theirs.empty) == (ours.files, ours.empty)
+    assert not list(trip.work.glob("**/.git"))
+    require_nothing_changed(trip, None)
 
 
 def require_agreement(trip: Trip, odd: Odd, prepared: PreparedWorkspace, *, full: bool) -> None:

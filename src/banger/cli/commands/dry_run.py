@@ -46,9 +46,10 @@ def _show_workspace(plan: dict[str, object], context: Context) -> None:
     files, size, untracked = plan["files"], plan["bytes"], plan["untracked_left_out"]
     assert isinstance(files, list) and isinstance(size, int)
     branch = f"branch {plan['branch']}" if plan["branch"] else "no branch"
+    what = f"{branch}, commit {str(plan['commit'])[:12]}" if plan["commit"] else "plain directory"
     context.say(
         f"workspace: {printable(str(plan['host_path']))} to {printable(str(plan['guest_path']))}, "
-        f"{branch}, commit {str(plan['commit'])[:12]}, {len(files)} files, {format_bytes(size)}"
+        f"{what}, {len(files)} files, {format_bytes(size)}"
     )
     if untracked:
         context.say(f"untracked files not copied: {untracked} (--include-untracked copies them)")

@@ -25,7 +25,7 @@ from banger.cli.commands.run_vms import RunVms
 from banger.cli.options.project import apply_project
 from banger.cli.options.timings import add_timings
 from banger.cli.options.vm import add_ending, add_force, add_no_template, add_sizing, sizing_params
-from banger.cli.options.workspace import add_full
+from banger.cli.options.workspace import add_full, add_plain, find_place
 from banger.cli.terminal.progress import Stages
 from banger.errors import BangerError, ExecNotFound
 
@@ -64,7 +64,7 @@ _TEXT = (
     "`banger trust`)."
 )
 
-FOR_PATH = ("branch", "from_ref", "include_untracked", "full", "guest_path")
+FOR_PATH = ("branch", "from_ref", "include_untracked", "full", "plain", "guest_path")
 FOR_COMMAND = ("rm", "timeout", "env", "fork")
 """Options that exclude --detach; the options in `FOR_PATH` need a PATH."""
 
@@ -88,6 +88,7 @@ def _configure(parser: Parser) -> None:
     add("--from", dest="from_ref", metavar="REF", help="start point of --branch")
     add("--include-untracked", action="store_true", help="also copy untracked files")
     add_full(parser)
+    add_plain(parser)
     add(
         "-e",
         "--env",
@@ -116,12 +117,8 @@ def _run(arguments: Namespace, context: Context) -> int:
         arguments.rm = True
     _refuse_contradictions(arguments)
     if arguments.path is not None:
-        from banger.workspace import locate_repository
-
-        top = os.path.realpath(locate_repository(arguments.path))
         # For a directory below the top: copy the whole repository, run in the directory.
-        arguments.inside = os.path.relpath(os.path.realpath(arguments.path), top)
-        arguments.path = top
+        arguments.path, arguments.inside = find_place(arguments)
     apply_project(arguments, context)
     if arguments.dry_run:
         from banger.cli.commands.dry_run import show_plan
@@ -158,6 +155,8 @@ def _refuse_contradictions(arguments: Namespace) -> None:
         if arguments.path is None and getattr(arguments, name):
             option = name.removesuffix("_ref").replace("_", "-")
             raise UsageError(f"--{option} needs a PATH.", hint=f"banger vm run PATH --{option} ...")
+    if arguments.fork and arguments.plain:
+        raise UsageError("--fork and --plain exclude each other: results become branches.")
     if arguments.from_ref and not arguments.branch:
         raise UsageError("--from needs --branch.", hint="--branch NAME --from REF")
 
@@ -273,6 +272,7 @@ def _workspace_params(arguments: Namespace) -> dict[str, object]:
         "branch": arguments.branch,
         "from_ref": arguments.from_ref,
         "full": arguments.full,
+        "plain": arguments.plain,
     }
     return {name: value for name, value in given.items() if value is not None}
 

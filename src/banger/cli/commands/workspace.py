@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-import os
 from argparse import Namespace
 
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.app.usage import UsageError
-from banger.cli.options.workspace import add_full
+from banger.cli.options.workspace import add_full, add_plain, find_place
 from banger.cli.terminal.guest_text import copy_out
 from banger.cli.terminal.outfile import open_output
 from banger.cli.terminal.output import format_bytes, format_json, printable
@@ -25,25 +24,25 @@ def _configure_prepare(parser: Parser) -> None:
     add("--from", dest="from_ref", metavar="REF", help="start point of --branch")
     add("--include-untracked", action="store_true", help="also copy untracked files")
     add_full(parser)
+    add_plain(parser)
     add("--json", action="store_true", help="print JSON")
     add("-q", "--quiet", action="store_true", help="no progress, no notices")
 
 
 def _prepare(arguments: Namespace, context: Context) -> int:
-    from banger.workspace import locate_repository
-
     if arguments.from_ref and not arguments.branch:
         raise UsageError("--from needs --branch.", hint="--branch NAME --from REF")
-    top = os.path.realpath(locate_repository(arguments.path))
+    top, inside = find_place(arguments)
     given = {
         "ref": arguments.ref,
         "path": top,
-        "directory": os.path.relpath(os.path.realpath(arguments.path), top),
+        "directory": inside,
         "guest_path": arguments.guest_path,
         "include_untracked": arguments.include_untracked,
         "branch": arguments.branch,
         "from_ref": arguments.from_ref,
         "full": arguments.full,
+        "plain": arguments.plain,
     }
     params = {name: value for name, value in given.items() if value is not None}
     with context.client() as client, Stages(quiet=arguments.quiet) as stages:

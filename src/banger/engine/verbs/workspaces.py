@@ -25,7 +25,7 @@ from banger.engine.state.lookup import get_connection, get_vm, reload_vm
 from banger.engine.state.operations import Operation
 from banger.engine.state.runtime import hold_workspace
 from banger.engine.transitions.sweep import sweep_bases
-from banger.errors import WorkspaceNotFound
+from banger.errors import InvalidRequest, WorkspaceNotFound
 from banger.host.files import ensure_private_dir
 from banger.model.vm import VmRecord, WorkspaceRecord
 
@@ -41,7 +41,7 @@ async def inspect_workspace(engine: Engine, params: WorkspaceInspect) -> Workspa
     return WorkspacePlan(
         host_path=plan.host_path,
         guest_path=plan.guest_path,
-        commit=plan.commit,
+        commit=None if plan.facts.is_plain else plan.commit,
         branch=plan.branch,
         files=[
             file.name.decode("utf-8", "backslashreplace")
@@ -77,12 +77,13 @@ async def prepare_workspace(
             branch=done.branch,
             directory=directory,
             base=done.base,
+            is_plain=plan.facts.is_plain,
         )
         await engine.database.write(store.update_workspace, record.id, saved)
     await sweep_bases(engine)
     return PreparedWorkspace(
         guest_path=done.guest_path,
-        commit=done.commit,
+        commit=None if plan.facts.is_plain else done.commit,
         branch=done.branch,
         files=done.files,
         bytes=done.bytes,
@@ -106,6 +107,8 @@ async def export_workspace(
     connection = await get_connection(engine, record)
     async with hold_workspace(engine.runtime(record.id), op):
         prepared = _require_workspace(await reload_vm(engine, record.id))
+        if params.since_commit:
+            _require_repository(prepared)
         patch = workspace.export_patch(
             guest.ConnectedGuest(connection),
             prepared,
@@ -128,9 +131,11 @@ async def export_workspace_branch(
     connection = await get_connection(engine, record)
     async with hold_workspace(engine.runtime(record.id), op):
         op.progress("fetch")
+        prepared = _require_workspace(await reload_vm(engine, record.id))
+        _require_repository(prepared)
         done = await workspace.export_branch(
             guest.ConnectedGuest(connection),
-            _require_workspace(await reload_vm(engine, record.id)),
+            prepared,
             branch=params.branch,
             include_uncommitted=params.include_uncommitted,
             fresh=params.fresh,
@@ -151,6 +156,11 @@ async def export_workspace_branch(
 async def _plan(
     engine: Engine, params: WorkspacePrepare | WorkspaceInspect
 ) -> workspace.ImportPlan:
+    if params.plain:
+        _require_no_options_of_repositories(params)
+        return workspace.plan_import(
+            await workspace.inspect_directory(params.path), params.guest_path
+        )
     facts = await workspace.inspect_repository(
         params.path,
         include_untracked=params.include_untracked,
@@ -160,6 +170,26 @@ async def _plan(
         scratch=ensure_private_dir(engine.layout.scratch),
     )
     return workspace.plan_import(facts, params.guest_path)
+
+
+def _require_no_options_of_repositories(params: WorkspacePrepare | WorkspaceInspect) -> None:
+    given = {
+        "branch": params.branch,
+        "from_ref": params.from_ref,
+        "full": params.full,
+        "include_untracked": params.include_untracked,
+        "result": isinstance(params, WorkspaceInspect) and params.result,
+    }
+    if wrong := [name for name, value in given.items() if value]:
+        raise InvalidRequest(f"A plain directory has no {', '.join(wrong)}.")
+
+
+def _require_repository(record: WorkspaceRecord) -> None:
+    if record.is_plain:
+        raise InvalidRequest(
+            f"{record.host_path} was copied as a plain directory: it has no commits or branches.",
+            hint="banger vm workspace export VM -o FILE",
+        )
 
 
 def _require_workspace(record: VmRecord) -> WorkspaceRecord:
