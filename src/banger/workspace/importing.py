@@ -50,8 +50,7 @@ STEP_DEADLINE_S = 60.0
 
 _TAKEN = 93
 _CHECK = """
-set -f
-inode() { set -- $(ls -di "$1"); echo "$1"; }
+inode() (set -f; set -- $(ls -di "$1"); echo "$1")
 ours() {
     [ ! -f "$1/$2" ] || return 0
     [ -d "$1" ] && [ -f "$3" ] && read -r known <"$3" && [ "$known" = "$(inode "$1")" ]
@@ -83,17 +82,13 @@ if ours "$1" "$2" "$3"; then
 elif [ -d "$1" ]; then
     rmdir "$1"
 fi
-<<<<<<< HEAD
-if [ -d "$6" ] && [ ! -L "$6" ]; then
-    merge "$6" "$3"
-    rm -rf "$6"
+if [ -d "$8" ] && [ ! -L "$8" ]; then
+    merge "$8" "$4"
+    rm -rf "$8"
 fi
-mv "$3" "$1"
-=======
 # Before the move: whatever happens then, the file names this directory or none.
 if [ "$7" = plain ]; then inode "$4" >"$3"; else rm -f "$3"; fi
 mv "$4" "$1"
->>>>>>> dbb7035 (Copy a directory that is no repository with --plain)
 echo "$moved"
 # From here on nothing may fail. Users other than root reach a workspace in root's home.
 set +e
@@ -102,15 +97,10 @@ case $1 in "$HOME"/*) chmod o+x "$HOME" ;; esac
 exit 0
 """
 )
-<<<<<<< HEAD
-"""$1 the workspace, $2 its marker, $3 the new directory, $4 the place of the old workspace, $5 a
-user's git configuration with the host's identity, for repositories that are created in the
-guest, $6 what setup commands made: it goes where the repository has nothing (`model.setup`)."""
-=======
 """$1 the workspace, $2 its marker, $3 the marker beside it, $4 the new directory, $5 the place of
 the old workspace, $6 a user's git configuration with the host's identity, for repositories that
-are created in the guest, $7 `plain` for a plain directory."""
->>>>>>> dbb7035 (Copy a directory that is no repository with --plain)
+are created in the guest, $7 `plain` for a plain directory, $8 what setup commands made: it goes
+where the repository has nothing (`model.setup`)."""
 
 
 def plan_import(facts: RepositoryFacts, guest_path: str | None = None) -> ImportPlan:
@@ -174,17 +164,10 @@ async def _import(
         with private_dir(scratch) as directory:
             base = await send_repository(transfer, directory, bases, count)
         identity = render_identity(plan.facts.settings)
-<<<<<<< HEAD
-        words = (plan.guest_path, MARKER, staging, previous, identity)
-        published = await _script(guest, _PUBLISH, *words, aside_directory(plan.guest_path))
-=======
-        published = await _script(
-            guest,
-            _PUBLISH,
-            *(plan.guest_path, MARKER, mark, staging, previous, identity),
-            "plain" if plan.facts.is_plain else "",
-        )
->>>>>>> dbb7035 (Copy a directory that is no repository with --plain)
+        words = (plan.guest_path, MARKER, mark, staging, previous, identity)
+        kind = "plain" if plan.facts.is_plain else ""
+        aside = aside_directory(plan.guest_path)
+        published = await _script(guest, _PUBLISH, *words, kind, aside)
         _require_ok(published, plan)
     except BaseException:
         # Best effort while the caller is being cancelled: the next import empties it anyway.
