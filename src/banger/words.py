@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from banger.errors import InvalidRequest
 
-DRIVERS = {"qemu": "banger.vmm.qemu", "firecracker": "banger.vmm.firecracker"}
-"""The package of each kind of driver; the first is what `auto` means."""
+DRIVERS = {"firecracker": "banger.vmm.firecracker", "qemu": "banger.vmm.qemu"}
+"""The package of each kind of driver, in the order in which `auto` tries them."""
 
 AUTO = "auto"
 
@@ -31,11 +31,6 @@ def network_words() -> tuple[str, ...]:
 def driver_words() -> tuple[str, ...]:
     """Return what may be asked for as a driver, the default first."""
     return (AUTO, *DRIVERS)
-
-
-def choose_driver(word: str) -> str:
-    """Return the driver that a word means: `auto` is the first."""
-    return next(iter(DRIVERS)) if word == AUTO else word
 
 
 def require_driver(untrusted_word: str) -> str:

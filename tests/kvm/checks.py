@@ -65,7 +65,7 @@ async def doctor_proves_kvm(host: Host) -> None:
     """`doctor` finds a host that is ready, has run a guest on KVM, and knows of scopes (E5)."""
     report = json.loads((await host.banger("doctor", "--json")).expect().out)
     fact = _find_check(report, "accel")
-    assert fact == ("ok", "Guests run on KVM. A guest was run on KVM.", None), fact
+    assert fact == ("ok", "Guests run on KVM, by qemu. A guest was run on KVM.", None), fact
     fact = _find_check(report, "limits")
     scopes = "Each VM has a scope of its own, with limits on memory, cpu, pids."
     assert fact == ("ok", scopes, None), fact

@@ -6,6 +6,7 @@ Each check names the driver itself; the checks of `checks.py` run on the default
 from __future__ import annotations
 
 import json
+import shlex
 
 from tests.kvm.machine import HOME, USER, Host
 from tests.kvm.vms import banger, boot_id, list_vms, small, state_of
@@ -23,6 +24,17 @@ async def firecracker_passes_the_status_on(host: Host) -> None:
     ended.expect(7)
     assert "| firecracker/kvm" in ended.err, ended.err
     assert ended.out.split()[-1] == "1", ended.out
+
+
+async def auto_is_firecracker(host: Host) -> None:
+    """Installed, and proven to run guests on KVM: `auto` takes it, and `doctor` says so."""
+    auto = "env BANGER_DRIVER=auto BANGER_NETWORK=none banger"
+    report = json.loads((await host.shell(f"{auto} doctor --json")).expect().out)
+    facts = [check["fact"] for check in report["checks"] if check["name"] == "accel"]
+    assert facts == ["Guests run on KVM, by firecracker. A guest was run on KVM."], facts
+    run = f"{auto} vm run --rm {shlex.join(small(host))} -- true"
+    ended = (await host.shell(run)).expect()
+    assert "| firecracker/kvm" in ended.err, ended.err
 
 
 async def firecracker_is_confined(host: Host) -> None:
@@ -144,6 +156,7 @@ async def firecracker_leaves_nothing(host: Host) -> None:
 
 CHECKS = (
     firecracker_passes_the_status_on,
+    auto_is_firecracker,
     firecracker_is_confined,
     firecracker_passes_all_bytes,
     firecracker_pauses_and_resumes,

@@ -140,6 +140,7 @@ class Host:
     async def _run(self, argv: Sequence[str], *, user: str | None) -> Ended:
         uid = {None: 0, USER: UID, STRANGER: UID + 1}[user]
         environment = {"XDG_RUNTIME_DIR": f"/run/user/{uid}", "PYTHONSAFEPATH": "1"}
+        environment["BANGER_DRIVER"] = "qemu"  # checks of another name it
         done = await guest.run(
             self.connection,
             [word.encode() for word in argv],

@@ -6,6 +6,7 @@ Starts guests of a few instructions; changes nothing.
 from __future__ import annotations
 
 import asyncio
+import functools
 import getpass
 import os
 from collections.abc import Iterator
@@ -15,10 +16,8 @@ from banger.host.cpu import KVM_DEVICE, probe_cpu
 from banger.host.programs import find_tool
 from banger.model.vm import Accel
 from banger.settings import Settings
-from banger.vmm.acceleration import prove_kvm
-from banger.vmm.driver import DriverKind
-from banger.vmm.table import find_driver_kind
-from banger.words import choose_driver
+from banger.vmm.acceleration import choose_driver, prove_kvm
+from banger.vmm.table import find_driver_kind, runs_shape
 
 NAME = "accel"
 UPGRADE = "emulator"
@@ -30,25 +29,43 @@ def probe_acceleration(settings: Settings) -> Iterator[Check]:
 
     If they are emulated, a second check names the newer VMM that the distribution has.
     """
-    kind = find_driver_kind(choose_driver(settings.driver))
+    word = asyncio.run(find_default_driver(settings))
+    kind = find_driver_kind(word)
     lacking = [name for name in kind.list_programs(settings) if find_tool(name) is None]
     if lacking:
         yield Check(NAME, CheckState.FAIL, f"Guests cannot be tested without {lacking[0]}.")
         return
-    accel, check = asyncio.run(_try_guests(kind, settings))
+    accel, check = asyncio.run(_try_guests(word, settings))
     yield check
     if accel is Accel.TCG and (upgrade := asyncio.run(kind.find_upgrade(settings))):
         yield Check(UPGRADE, CheckState.OK, upgrade.fact, upgrade.command)
 
 
-async def _try_guests(kind: DriverKind, settings: Settings) -> tuple[Accel | None, Check]:
+async def find_default_driver(settings: Settings) -> str:
+    """Return the driver of a VM for which nothing is asked."""
+
+    async def has_kvm(word: str) -> bool:
+        verdict = await prove_kvm(find_driver_kind(word), settings, probe_cpu())
+        return verdict.usable and settings.accel != Accel.TCG
+
+    fits = functools.partial(runs_shape, vcpu=settings.vm_defaults.vcpu, network=settings.network)
+    return await choose_driver(settings.driver, settings, fits=fits, has_kvm=has_kvm)
+
+
+async def _try_guests(word: str, settings: Settings) -> tuple[Accel | None, Check]:
     """Run a guest; None: no guest runs as the configuration wants."""
-    wanted = settings.accel
+    kind, wanted = find_driver_kind(word), settings.accel
     verdict = await prove_kvm(kind, settings, probe_cpu())
     if verdict.usable and wanted != "tcg":
-        return Accel.KVM, Check(NAME, CheckState.OK, f"Guests run on KVM. {verdict.reason}")
+        return Accel.KVM, Check(
+            NAME, CheckState.OK, f"Guests run on KVM, by {word}. {verdict.reason}"
+        )
     if wanted == "kvm":
         fact = f"The configuration requires KVM. {verdict.reason}"
+        return None, Check(NAME, CheckState.FAIL, fact, _kvm_hint())
+    if Accel.TCG not in kind.accels:
+        reason = "Emulated ones are asked for." if wanted == "tcg" else verdict.reason
+        fact = f"The driver {word} runs guests on KVM only. {reason}"
         return None, Check(NAME, CheckState.FAIL, fact, _kvm_hint())
     failure = await kind.find_proof_failure(settings, Accel.TCG)
     if failure is not None:

@@ -1,11 +1,16 @@
-"""Whether a driver can run guests on KVM on this host: proven, not assumed."""
+"""Whether drivers run guests on KVM on this host, proven, not assumed; and so which `auto` is."""
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
+
 from banger.host.cpu import CpuFacts, KvmVerdict, find_kvm_obstacle
+from banger.host.programs import find_tool
 from banger.model.vm import Accel
 from banger.settings import Settings
 from banger.vmm.driver import DriverKind
+from banger.vmm.table import find_driver_kind
+from banger.words import AUTO, DRIVERS
 
 
 async def prove_kvm(kind: DriverKind, settings: Settings, cpu: CpuFacts) -> KvmVerdict:
@@ -19,3 +24,24 @@ async def prove_kvm(kind: DriverKind, settings: Settings, cpu: CpuFacts) -> KvmV
     if reason is not None:
         return KvmVerdict(usable=False, reason=reason)
     return KvmVerdict(usable=True, reason="A guest was run on KVM.")
+
+
+async def choose_driver(
+    word: str,
+    settings: Settings,
+    *,
+    fits: Callable[[str], bool],
+    has_kvm: Callable[[str], Awaitable[bool]],
+) -> str:
+    """Return the driver that a word means here, for VMs that `fits` tells a driver runs.
+
+    `auto` is the first driver that is installed and runs guests on KVM, else the one that
+    emulates them.
+    """
+    if word != AUTO:
+        return word
+    for driver in DRIVERS:
+        programs = find_driver_kind(driver).list_programs(settings)
+        if fits(driver) and all(map(find_tool, programs)) and await has_kvm(driver):
+            return driver
+    return next(driver for driver in DRIVERS if Accel.TCG in find_driver_kind(driver).accels)

@@ -6,6 +6,7 @@ import importlib
 
 from banger.errors import HostNotReady, NotSupported
 from banger.model.artifacts import KernelForm
+from banger.model.vm import Accel
 from banger.vmm.driver import Capability, DriverKind
 from banger.words import DRIVERS, NO_NETWORK
 
@@ -39,10 +40,20 @@ def require_capability(word: str, capability: Capability) -> None:
     if capability in find_driver_kind(word).capabilities:
         return
     able = [other for other in DRIVERS if capability in find_driver_kind(other).capabilities]
+    anywhere = [other for other in able if Accel.TCG in find_driver_kind(other).accels]
     raise NotSupported(
         f"The driver {word} cannot {capability}.",
-        hint=f"banger vm create --driver {able[0]}" if able else None,
+        hint=f"banger vm create --driver {(anywhere or able)[0]}" if able else None,
     )
+
+
+def runs_shape(word: str, *, vcpu: int, network: str) -> bool:
+    """Tell whether the driver of this word runs VMs of a shape."""
+    try:
+        require_shape(word, vcpu=vcpu, network=network)
+    except NotSupported:
+        return False
+    return True
 
 
 def require_shape(word: str, *, vcpu: int, network: str) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import functools
 import posixpath
 from collections.abc import AsyncIterator, Mapping
 
@@ -34,8 +35,8 @@ from banger.model.setup import require_setup
 from banger.model.vm import Ending, Program, Shape, VmSpec, require_ending, require_sizes
 from banger.settings import Settings
 from banger.sizes import format_size
-from banger.vmm.table import require_shape
-from banger.words import choose_driver, require_driver, require_network
+from banger.vmm.table import require_shape, runs_shape
+from banger.words import require_driver, require_network
 
 ENV_MAX = 64 * 1024
 """Most characters of the variables that a VM is made with; a command's limit is far above."""
@@ -127,8 +128,12 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         InvalidRequest: its entry point is asked for, and there is none that could be run.
     """
     settings = engine.settings
-    driver, network = _driver(params, settings), params.network or settings.network
+    network = params.network or settings.network
     vcpu, memory_mib, disk_mib = _sizes(params, settings)
+    driver = await engine.host.choose(
+        params.driver or settings.driver,
+        fits=functools.partial(runs_shape, vcpu=vcpu, network=network),
+    )
     require_shape(driver, vcpu=vcpu, network=network)
     await require_programs(engine, driver=driver, network=network)
     # Before an image is built for nothing.
@@ -173,8 +178,12 @@ async def plan_vm(engine: Engine, op: Operation, params: VmCreate) -> VmPlan:
     require_valid(params, settings)
     if params.name is not None:
         await engine.database.read(store.require_name_free, params.name)
-    driver, network = _driver(params, settings), params.network or settings.network
+    network = params.network or settings.network
     vcpu, memory_mib, disk_mib = _sizes(params, settings)
+    driver = await engine.host.choose(
+        params.driver or settings.driver,
+        fits=functools.partial(runs_shape, vcpu=vcpu, network=network),
+    )
     require_shape(driver, vcpu=vcpu, network=network)
     await require_programs(engine, driver=driver, network=network)
     image, kernel = image_ref(params, settings), kernel_ref(params, settings)
@@ -192,10 +201,6 @@ async def plan_vm(engine: Engine, op: Operation, params: VmCreate) -> VmPlan:
             driver=driver,
             accel=await engine.host.accel(driver),
         )
-
-
-def _driver(params: VmCreate, settings: Settings) -> str:
-    return choose_driver(params.driver or settings.driver)
 
 
 def _require_platform(image: Image) -> None:
