@@ -99,6 +99,15 @@ async def firecracker_ends_by_a_reset(host: Host) -> None:
     assert "sysrq triggered crash" in log.out, log
 
 
+async def firecracker_ends_with_a_guest_that_halts(host: Host) -> None:
+    """A guest that powers itself off stops its processors, and then the VM is stopped."""
+    await banger(host, "vm", "start", VM)
+    off = "echo o >/proc/sysrq-trigger; sleep 7000"
+    (await host.banger("vm", "exec", VM, "--", "sh", "-c", off)).expect(125)
+    until = f"until banger vm list --filter state=stopped | grep -q {VM}; do sleep 0.2; done"
+    (await host.shell(f"timeout 60 sh -c '{until}'")).expect()
+
+
 async def firecracker_clones_are_new_machines(host: Host) -> None:
     """D2, D8: ten clones of one template, with ten identities and random bytes; each writes its own
     disk and memory."""
@@ -163,6 +172,7 @@ CHECKS = (
     firecracker_is_adopted,
     firecracker_keeps_what_was_written,
     firecracker_ends_by_a_reset,
+    firecracker_ends_with_a_guest_that_halts,
     firecracker_clones_are_new_machines,
     firecracker_forks_go_on_from_where_it_was,
     firecracker_leaves_nothing,

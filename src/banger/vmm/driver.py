@@ -120,6 +120,8 @@ class VmmHandle(Struct, frozen=True, kw_only=True):
     control_socket: str
     agent_socket: str
     vmm_log: str
+    console_log: str | None = None
+    """Where the guest's console goes, if the driver looks there."""
     saving: str | None = None
     """The directory for files that it writes while it is saved, if the driver made one."""
     fingerprint: str | None = None

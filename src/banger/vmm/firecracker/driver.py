@@ -10,6 +10,7 @@ process, as for any VMM (`vmm.memory`), and what it writes of the memory is not 
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import signal
 import socket
@@ -25,6 +26,7 @@ from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.firecracker import names
 from banger.vmm.firecracker.client import ask, wait_listening
 from banger.vmm.firecracker.config import FORMAT
+from banger.vmm.firecracker.halt import wait_halted
 from banger.vmm.firecracker.probe import FirecrackerFacts
 from banger.vmm.firecracker.process import DRIVER_NAME, start
 from banger.vmm.firecracker.replies import InstanceState
@@ -130,8 +132,23 @@ class FirecrackerDriver:
         return True
 
     async def wait_gone(self, handle: VmmHandle) -> int | None:
-        """Return Firecracker's exit status when it has ended; None if nobody can tell."""
-        return await process.gone(handle)
+        """Return Firecracker's exit status when it has ended; None if nobody can tell.
+
+        One whose guest has halted is ended here, and has ended well.
+        """
+        ended = asyncio.ensure_future(process.gone(handle))
+        halted = asyncio.ensure_future(wait_halted(handle.console_log or os.devnull))
+        try:
+            await asyncio.wait((ended, halted), return_when=asyncio.FIRST_COMPLETED)
+            if ended.done():
+                return await ended
+            send_signal(handle.process, signal.SIGKILL)
+            await ended
+            return 0
+        finally:
+            for task in (ended, halted):
+                task.cancel()
+            await asyncio.gather(ended, halted, return_exceptions=True)
 
     async def quit(self, handle: VmmHandle, *, deadline_s: float) -> bool:
         """End Firecracker: it has written what the guest has flushed, and knows no request to end.

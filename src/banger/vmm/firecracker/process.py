@@ -57,6 +57,7 @@ async def start(config: MachineConfig, *, facts: FirecrackerFacts) -> VmmHandle:
         control_socket=str(config.control_socket),
         agent_socket=str(config.agent_socket),
         vmm_log=str(config.vmm_log),
+        console_log=str(config.console_log),
         saving=str(config.saving),
     )
 

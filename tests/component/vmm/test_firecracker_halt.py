@@ -1,0 +1,49 @@
+"""The end of a guest that has halted, seen on its console."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from banger.vmm.firecracker import halt
+from banger.vmm.firecracker.halt import wait_halted
+
+DEADLINE_S = 60.0
+
+
+@pytest.fixture(autouse=True)
+def quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(halt, "POLL_S", 0.01)
+
+
+@pytest.mark.parametrize("words", ["Power down", "System halted"])
+def test_the_kernels_last_words_end_the_wait(tmp_path: Path, words: str) -> None:
+    """H2: after any other words, in whatever pieces they come."""
+    log = tmp_path / "console.log"
+
+    async def scenario() -> None:
+        waiting = asyncio.ensure_future(wait_halted(str(log)))
+        for piece in ("reboot: Restarting\n", "x" * 1000, f"[ 9.1] reboot: {words[:5]}"):
+            with log.open("a") as file:
+                file.write(piece)
+            assert not (await asyncio.wait({waiting}, timeout=0.1))[0]
+        with log.open("a") as file:
+            file.write(f"{words[5:]}\r\n")
+        async with asyncio.timeout(DEADLINE_S):
+            await waiting
+
+    asyncio.run(scenario())
+
+
+def test_a_guest_that_goes_on_has_not_halted(tmp_path: Path) -> None:
+    log = tmp_path / "console.log"
+    log.write_text("reboot: Power down\nlogin: ")
+
+    async def scenario() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await wait_halted(str(log))
+
+    asyncio.run(scenario())
