@@ -41,3 +41,30 @@ def test_a_vm_is_as_its_repository_says(banger: Installation, top: Path) -> None
         assert port["guest_port"] == 8123
     finally:
         banger.do("vm", "delete", name)
+
+
+def test_reuse_finds_the_vm_of_the_repository(banger: Installation, top: Path) -> None:
+    """H4: the newest that is not somebody else's `--rm`; stopped it is started; never deleted."""
+    repositories.write(top, "banger.toml", f"{FILE}reuse = true\n".encode())
+    repositories.write(top, "sub/file", b"content\n")
+    repositories.commit(top)
+    banger.do("trust", top)
+    before = {vm["id"] for vm in banger.vms()}
+    try:
+        made = banger.run("vm", "run", top, "--", "sh", "-c", "echo 1 > mark; hostname", status=0)
+        again = banger.run("vm", "run", top / "sub", "--", "sh", "-c", "cat ../mark file; hostname")
+        assert (again.status, again.text.split()) == (0, ["1", "content", *made.text.split()])
+        assert f"In {made.text}" in again.err
+        banger.do("vm", "stop", made.text)
+        planned = banger.run("vm", "run", "--dry-run", top, status=0)
+        assert f"reuse: {made.text} has this repository" in planned.err
+        assert banger.run("vm", "run", "-d", top, status=0).text == made.text
+        assert banger.state(made.text) == "running"
+        other = banger.run("vm", "run", "--rm", top, "--", "cat", "mark")
+        assert other.status == 1
+        failed = banger.run("vm", "run", "--reuse", top, "--", "sh", "-c", "exit 3")
+        assert (failed.status, banger.state(made.text)) == (3, "running")
+        named = banger.run("vm", "run", "--name", "anew", top, "--", "hostname", status=0)
+        assert named.text == "anew"
+    finally:
+        banger.do("vm", "delete", *(v["id"] for v in banger.vms() if v["id"] not in before))

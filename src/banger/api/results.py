@@ -56,6 +56,8 @@ class VmView(Struct, frozen=True, kw_only=True):
     created_at: float
     """Seconds of the Unix epoch."""
     workspace: WorkspaceRecord | None
+    ephemeral: bool = False
+    """Deleted when the client that made it ends."""
     entrypoint: list[str] = field(default_factory=list)
     """Supervised entry point; empty: none."""
     pending: Shape | None = None
@@ -109,6 +111,7 @@ def view_record(record: VmRecord, *, notice: str | None = None) -> VmView:
         labels=spec.labels,
         created_at=record.created_at,
         workspace=record.workspace,
+        ephemeral=spec.ending.ephemeral,
         entrypoint=list(spec.program.entrypoint),
         ttl_s=spec.ending.ttl_s,
         auto_stop_s=spec.ending.auto_stop_s,

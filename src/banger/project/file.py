@@ -56,6 +56,8 @@ class Project:
     disk_mib: int | None = None
     network: str | None = None
     ports: tuple[Port, ...] = ()
+    reuse: bool = False
+    """Run in the VM that is there for the repository, if there is one."""
     setup_commands: tuple[str, ...] = ()
     setup_inputs: tuple[str, ...] = ()
     """Files below the top of the repository that the commands read."""
@@ -92,11 +94,13 @@ def describe_project(project: Project) -> list[str]:
     return [
         f"{key.name}: {_format(key, value)}"
         for key in KEYS
-        if (value := getattr(project, key.field)) not in (None, (), {})
+        if (value := getattr(project, key.field)) not in (None, (), {}, False)
     ]
 
 
 def _format(key: Key, value: object) -> str:
+    if value is True:
+        return "yes"
     if key.field.endswith("_mib") and isinstance(value, int):
         return format_size(value)
     if isinstance(value, dict):
@@ -112,6 +116,12 @@ def _name(untrusted_value: object) -> str:
     ):
         return untrusted_value
     raise ValueError("a name")
+
+
+def _switch(untrusted_value: object) -> bool:
+    if isinstance(untrusted_value, bool):
+        return untrusted_value
+    raise ValueError("true or false")
 
 
 def _size(allowed: range) -> Parse:
@@ -214,6 +224,13 @@ KEYS = (
         "Ports to publish on the host's loopback: [HOST:]GUEST[/udp].",
         _ports,
         '[8000, "8080:80"]',
+    ),
+    Key(
+        "reuse",
+        "reuse",
+        "Run in the newest VM that has the repository, if there is one, as --reuse does.",
+        _switch,
+        "true",
     ),
     Key(
         "setup.commands",

@@ -150,3 +150,23 @@ def test_the_plan_of_tools(private_environ: Environ, top: Path) -> None:
     assert document["pins"][0] == {"tool": "node", "version": "20", "file": ".nvmrc", "used": True}
     assert len(document["problems"]) == 1
     assert not layout_of(private_environ).daemon_socket.exists()
+
+
+def test_a_file_of_variables(vm: Environ, tmp_path: Path) -> None:
+    """As docker has it; an option stands before it, and no value is in a message (G6)."""
+    file = tmp_path / "variables"
+    file.write_bytes(b"# why\n\nA=1\n  B= two 'words' \r\nHERE\nNOT_HERE\nC=\xff\nA=3\n")
+    script = 'echo "$A|$B|$HERE|${NOT_HERE-unset}|$C"'
+    words = ("--env-file", str(file), "-e", "A=2")
+    environ = vm | {"HERE": "host"}
+    done = banger(environ, "vm", "exec", *words, "box", "--", "sh", "-c", script)
+    assert done.stdout == b"2| two 'words' |host|unset|\xff\n"
+    done = banger(environ, "vm", "run", "--rm", *words[:2], "--", "sh", "-c", script)
+    assert done.stdout == b"3| two 'words' |host|unset|\xff\n"
+    for content in (b"A B=s3cret", b"=s3cret", b"A=s3cret\0"):
+        file.write_bytes(b"X=1\n" + content)
+        done = banger(vm, "vm", "exec", *words, "box", "--", "true")
+        assert done.returncode == 125
+        assert b"line 2" in done.stderr and b"s3cret" not in done.stderr
+    done = banger(vm, "vm", "exec", "--env-file", "/no/such", "box", "--", "true")
+    assert b"/no/such cannot be read" in done.stderr

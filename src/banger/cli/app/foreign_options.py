@@ -46,7 +46,7 @@ _PORTS = "banger vm ports VM (what listens in a VM appears at its address by its
 INSTEAD: Table = (
     (_MADE, "-v --volume --mount", _COPIED),
     (_MADE, "-P --publish-all", _PORTS),
-    (_MADE, "--env-file", "banger vm run -e NAME, for each variable"),
+    (("vm create",), "--env-file", "banger vm exec --env-file FILE VM COMMAND"),
     (_MADE, "-u --user -w --workdir", "banger vm exec --user USER --workdir DIR VM COMMAND"),
     (("vm stop",), "-f --force", "banger vm stop --timeout 5s VM"),
     (("vm logs",), "--since --until -t --timestamps", "banger vm logs --tail 20 VM"),

@@ -9,6 +9,10 @@ from banger.cli.app.context import Context
 from banger.cli.terminal.output import format_bytes, printable
 from banger.sizes import format_size
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.client import Client
+
 
 def show_plan(
     arguments: Namespace,
@@ -29,6 +33,8 @@ def show_plan(
             f"{format_size(spec['disk_mib'])} disk | {printable(spec['image'])} | "
             f"{spec['driver']}/{spec['accel']}"
         )
+        if arguments.reuse:
+            _show_reuse(arguments, client, context)
         if arguments.path is not None:
             plan = client.call("workspace.inspect", workspace)
             assert isinstance(plan, dict)
@@ -40,6 +46,16 @@ def show_plan(
     context.say("Nothing was done (--dry-run).")
     sys.stdout.flush()
     return 0
+
+
+def _show_reuse(arguments: Namespace, client: Client, context: Context) -> None:
+    from banger.cli.commands.reuse import choose
+
+    listed = client.call("vm.list")
+    assert isinstance(listed, list)
+    view = choose(listed, top=arguments.path, name=arguments.name)
+    if view is not None:
+        context.say(f"reuse: {view['name']} has this repository; none is made, nothing is copied")
 
 
 def _show_workspace(plan: dict[str, object], context: Context) -> None:

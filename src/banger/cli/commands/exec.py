@@ -9,7 +9,7 @@ from argparse import Namespace
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.app.usage import UsageError
-from banger.cli.app.values import duration_s, variable
+from banger.cli.app.values import duration_s
 from banger.cli.commands.guest_command import (
     LOGIN_SHELL,
     GuestCommand,
@@ -17,6 +17,7 @@ from banger.cli.commands.guest_command import (
     has_terminal,
     run_in_guest,
 )
+from banger.cli.options.env import add_env, chosen_env
 
 _EXEC_TEXT = (
     "Without -t or -T the command gets a terminal if stdin and stdout are terminals.\n"
@@ -38,15 +39,7 @@ def _add_common(parser: Parser) -> None:
         metavar="DIR",
         help="working directory (default: the workspace, else the user's home)",
     )
-    add(
-        "-e",
-        "--env",
-        action="append",
-        default=[],
-        metavar="K=V",
-        type=variable,
-        help="set an environment variable; K alone copies it from the host; repeatable",
-    )
+    add_env(parser)
 
 
 def _configure_exec(parser: Parser) -> None:
@@ -81,7 +74,7 @@ def _exec(arguments: Namespace, context: Context) -> int:
     tty = arguments.tty or (has_terminal() and not arguments.no_tty)
     command = GuestCommand(
         arguments.command,
-        env=dict(arguments.env),
+        env=chosen_env(arguments),
         tty=tty,
         stdin=tty or arguments.interactive or has_input(),
         user=arguments.user,
@@ -102,7 +95,7 @@ def _refuse_contradictions(arguments: Namespace) -> None:
 def _start_detached(arguments: Namespace, context: Context) -> int:
     command = GuestCommand(
         arguments.command,
-        env=dict(arguments.env),
+        env=chosen_env(arguments),
         tty=False,
         stdin=False,
         user=arguments.user,
@@ -126,7 +119,7 @@ def _shell(arguments: Namespace, context: Context) -> int:
     require_terminal(f"banger vm exec {arguments.ref} -- COMMAND")
     command = GuestCommand(
         list(LOGIN_SHELL),
-        env=dict(arguments.env),
+        env=chosen_env(arguments),
         tty=True,
         stdin=True,
         user=arguments.user,

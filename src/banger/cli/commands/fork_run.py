@@ -22,6 +22,7 @@ from banger.cli.app.context import Context
 from banger.cli.commands.guest_command import TIMED_OUT, GuestCommand
 from banger.cli.commands.results import OWN_FAILURE, collect_branch, describe_kept
 from banger.cli.commands.run_vms import RunVms
+from banger.cli.options.env import chosen_env
 from banger.cli.terminal.output import Column, printable, render_table, terminal_width
 from banger.cli.terminal.prefixed_output import Lines, Output, OutputClosed
 from banger.cli.terminal.progress import Stages
@@ -111,7 +112,7 @@ def run_in_forks(
 def _number_command(arguments: Namespace, number: int, *, cwd: str | None) -> GuestCommand:
     return GuestCommand(
         [word.replace("{n}", str(number)) for word in arguments.command],
-        env=dict(arguments.env),
+        env=chosen_env(arguments),
         tty=False,
         stdin=False,
         cwd=cwd,

@@ -12,7 +12,7 @@ from argparse import Namespace
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.app.usage import UsageError
-from banger.cli.app.values import duration_s, forks, variable
+from banger.cli.app.values import duration_s, forks
 from banger.cli.commands.exec import require_terminal
 from banger.cli.commands.guest_command import (
     LOGIN_SHELL,
@@ -22,6 +22,7 @@ from banger.cli.commands.guest_command import (
     run_in_guest,
 )
 from banger.cli.commands.run_vms import RunVms
+from banger.cli.options.env import add_env, chosen_env
 from banger.cli.options.project import apply_project
 from banger.cli.options.timings import add_timings
 from banger.cli.options.vm import add_ending, add_force, add_no_template, add_sizing, sizing_params
@@ -59,13 +60,16 @@ _TEXT = (
     "NAME of the repository before the VM is deleted. A VM whose result could not be\n"
     "fetched is never deleted.\n"
     "\n"
+    "With --reuse the newest VM that has this repository runs the command, as it is;\n"
+    "one that is stopped or paused is started. A new one is made if there is none.\n"
+    "\n"
     "A banger.toml in the repository sets what the options and the environment leave\n"
     "open; you are asked once for each content whether to trust it (`banger init`,\n"
     "`banger trust`)."
 )
 
 FOR_PATH = ("branch", "from_ref", "include_untracked", "full", "plain", "guest_path")
-FOR_COMMAND = ("rm", "timeout", "env", "fork")
+FOR_COMMAND = ("rm", "timeout", "env", "env_file", "fork")
 """Options that exclude --detach; the options in `FOR_PATH` need a PATH."""
 
 
@@ -75,6 +79,7 @@ def _configure(parser: Parser) -> None:
     add("-d", "--detach", action="store_true", help="leave the VM running; print its name")
     add("--rm", action="store_true", help="delete the VM at the end, whatever the exit status")
     add("--dry-run", action="store_true", help="print the plan and the files to copy; do nothing")
+    add("--reuse", action="store_true", help="use the VM that this repository has, if any")
     add("--no-project", action="store_true", help="ignore the banger.toml of the repository")
     add("--no-setup", action="store_true", help="do not run the setup commands of banger.toml")
     add("-q", "--quiet", action="store_true", help="no progress, no notices")
@@ -89,15 +94,7 @@ def _configure(parser: Parser) -> None:
     add("--include-untracked", action="store_true", help="also copy untracked files")
     add_full(parser)
     add_plain(parser)
-    add(
-        "-e",
-        "--env",
-        action="append",
-        default=[],
-        metavar="K=V",
-        type=variable,
-        help="set an environment variable; K alone copies it from the host; repeatable",
-    )
+    add_env(parser)
     add(
         "--timeout",
         metavar="TIME",
@@ -129,9 +126,26 @@ def _run(arguments: Namespace, context: Context) -> int:
     if not arguments.detach and not has_command:
         require_terminal("banger vm run ... -- COMMAND, or --detach")
     with Stages(quiet=arguments.quiet, timings=arguments.timings) as stages:
+        if arguments.reuse:
+            from banger.cli.commands.reuse import find_again
+
+            view = find_again(arguments, context, stages=stages)
+            if view is not None:
+                return _use_again(arguments, view, context, stages=stages)
         if arguments.path is not None:
             _require_possible(arguments, context, stages=stages)
         return _make_and_use(arguments, context, stages=stages)
+
+
+def _use_again(
+    arguments: Namespace, view: dict[str, Any], context: Context, *, stages: Stages
+) -> int:
+    """Run in a VM that was there before, and stays."""
+    if arguments.detach:
+        context.out(view["name"])
+        return 0
+    cwd = os.path.normpath(os.path.join(view["workspace"]["guest_path"], arguments.inside))
+    return _use(arguments, view["id"], context, stages=stages, cwd=cwd)
 
 
 def _refuse_contradictions(arguments: Namespace) -> None:
@@ -146,7 +160,8 @@ def _refuse_contradictions(arguments: Namespace) -> None:
         raise UsageError("--detach and a command exclude each other.")
     for name in FOR_COMMAND:
         if arguments.detach and getattr(arguments, name):
-            raise UsageError(f"--detach and --{name} exclude each other.")
+            option = name.replace("_", "-")
+            raise UsageError(f"--detach and --{option} exclude each other.")
     if arguments.rm and arguments.restart not in (None, "no"):
         raise UsageError("--rm and --restart exclude each other.")
     if arguments.fork and not (arguments.command or arguments.entrypoint):
@@ -159,6 +174,10 @@ def _refuse_contradictions(arguments: Namespace) -> None:
         raise UsageError("--fork and --plain exclude each other: results become branches.")
     if arguments.from_ref and not arguments.branch:
         raise UsageError("--from needs --branch.", hint="--branch NAME --from REF")
+    if arguments.reuse:
+        from banger.cli.commands.reuse import refuse_contradictions
+
+        refuse_contradictions(arguments)
 
 
 def _require_possible(arguments: Namespace, context: Context, *, stages: Stages) -> None:
@@ -285,7 +304,7 @@ def _use(
     tty = arguments.tty or has_terminal()
     command = GuestCommand(
         arguments.command or list(LOGIN_SHELL),
-        env=dict(arguments.env),
+        env=chosen_env(arguments),
         tty=tty,
         stdin=tty or arguments.interactive or has_input(),
         cwd=cwd,

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from banger.project.file import Port, Project
 
 FILE = "banger.toml"
+NOT_AGAIN = ("rm", "fork", "entrypoint", "branch", "from_ref", "include_untracked", "full")
+"""Options of `vm run` that only a new VM can have."""
 
 
 class FoundProject:
@@ -91,6 +93,8 @@ def apply_project(arguments: Namespace, context: Context) -> None:
         return
     _require_trust(found, context, is_dry=arguments.dry_run)
     _fill_in(arguments, found.project)
+    if found.project.reuse and not any(getattr(arguments, name) for name in NOT_AGAIN):
+        arguments.reuse = True
     if found.project.setup_commands and not arguments.no_setup:
         arguments.vm_setup = _plan_setup(arguments, found)
 
