@@ -1,6 +1,6 @@
 """A daemon that is killed right after it started a VMM: prints the handle, then waits.
 
-Run as `python start_and_die.py DIRECTORY`.
+Run as `python start_and_die.py DRIVER DIRECTORY`.
 """
 
 from __future__ import annotations
@@ -11,13 +11,12 @@ from pathlib import Path
 
 import msgspec
 
-from banger.vmm.qemu.driver import QemuDriver
-from banger.vmm.qemu.probe import probe_qemu
 from tests.component.vmm.machines import make_layout, make_machine
+from tests.support.drivers import DRIVERS
 
 
-async def main(directory: Path) -> None:
-    driver = QemuDriver(await probe_qemu())
+async def main(word: str, directory: Path) -> None:
+    driver = await DRIVERS[word](directory)
     handle = await driver.spawn(make_machine(make_layout(directory)), network=None)
     await driver.wait_ready(handle, deadline_s=30)
     sys.stdout.buffer.write(msgspec.json.encode(handle) + b"\n")
@@ -26,4 +25,4 @@ async def main(directory: Path) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(Path(sys.argv[1])))
+    asyncio.run(main(sys.argv[1], Path(sys.argv[2])))

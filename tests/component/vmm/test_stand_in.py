@@ -23,7 +23,13 @@ from banger.vmm.firecracker.client import Connection, open_connection, wait_list
 from banger.vmm.firecracker.replies import InstanceState
 from banger.vmm.firecracker.versions import features_of
 from tests.support.agent import find_or_build_agent
-from tests.support.firecracker.answers import find_differences, load_heard, record
+from tests.support.firecracker.answers import (
+    WAITS,
+    find_differences,
+    load_heard,
+    record,
+    render_kernel,
+)
 from tests.support.firecracker.program import write_program
 
 DEADLINE_S = 60.0
@@ -115,8 +121,8 @@ def test_what_differs_is_noticed(agent: Path) -> None:
 
 def configured(directory: Path) -> list[requests.Request[Any]]:
     """The requests that make a machine of files in a directory."""
-    for name in ("kernel", "data"):
-        (directory / name).touch()
+    (directory / "kernel").write_bytes(render_kernel(WAITS))
+    (directory / "data").touch()
     return [
         requests.put_machine_configuration(
             shapes.MachineConfiguration(vcpu_count=2, mem_size_mib=64, track_dirty_pages=True)
@@ -286,7 +292,7 @@ def test_it_starts_what_a_file_describes_and_ends_with_its_reset(
     short_dir: Path, agent: Path
 ) -> None:
     program = write_program(short_dir, agent=agent, version="1.12.1")
-    kernel = bytes.fromhex("66baf803b042ee66baf803b041ee")
+    kernel = render_kernel(bytes.fromhex("66baf803b042ee66baf803b041ee"))
     machine = {
         "machine-config": {"vcpu_count": 1, "mem_size_mib": 64},
         "boot-source": {"kernel_image_path": "kernel"},

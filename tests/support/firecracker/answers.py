@@ -261,9 +261,18 @@ CONFIGURED_WITHOUT_KERNEL = Life(
     removed=("vsock",),
     machine={name: part for name, part in CONFIGURATION.items() if name != "boot-source"},
 )
+NO_KERNEL = Life(
+    "a kernel that is none",
+    [
+        ("PUT", "/boot-source", SOURCE | {"kernel_image_path": f"{HERE}/data"}),
+        START,
+        ("GET", "/", None),
+    ],
+)
 LIVES = (
     NOT_STARTED,
     WRONG,
+    NO_KERNEL,
     NEWER,
     CONFIGURED,
     CONFIGURED_WRONGLY,

@@ -22,6 +22,11 @@ WRONG_ID = "API Resource IDs can only contain alphanumeric characters and unders
 OTHER_ID = "The id from the path does not match the id from the body!"
 
 NO_KERNEL = "Start microvm error: Cannot start microvm without kernel configuration."
+KERNEL_IMAGE = (
+    "Start microvm error: System configuration error: Cannot load kernel due to invalid memory"
+    " configuration or invalid kernel image: Kernel Loader: failed to load ELF kernel image: Kernel"
+    " Loader: Invalid Elf magic number"
+)
 MEMORY_SIZE = (
     "Machine config error: The memory size (MiB) is either 0, or not a multiple of the configured"
     " page size."

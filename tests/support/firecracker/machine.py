@@ -258,8 +258,10 @@ class Machine:
     async def _start(self) -> None:
         if "boot-source" not in self._config:
             raise Refused(faults.NO_KERNEL)
-        self.memory = Memory(self._config["machine-config"]["mem_size_mib"] * MIB)
         kernel = Path(self._config["boot-source"]["kernel_image_path"]).read_bytes()
+        if not kernel.startswith(b"\x7fELF"):
+            raise Refused(faults.KERNEL_IMAGE)
+        self.memory = Memory(self._config["machine-config"]["mem_size_mib"] * MIB)
         said, resets = run_kernel(kernel)
         os.write(sys.stdout.fileno(), said)
         await self._run()
@@ -363,8 +365,11 @@ class Machine:
 
 def _load_state(path: str) -> Body:
     _require_file(path, faults.STATE, Fatal)
-    saved = json.loads(Path(path).read_bytes())
-    assert saved["magic"] == MAGIC
+    try:
+        saved = json.loads(Path(path).read_bytes())
+        assert saved["magic"] == MAGIC
+    except (ValueError, LookupError, AssertionError) as error:
+        raise Fatal(f"{faults.LOAD}{error!r}") from error
     config: Body = saved["config"]
     return config
 

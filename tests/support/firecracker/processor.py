@@ -9,7 +9,8 @@ import re
 
 STEP = re.compile(
     rb"\x66\xba\xf8\x03\xb0(?P<said>.)\xee"  # mov $0x3f8, %dx; mov $.., %al; out %al, %dx
-    rb"|(?P<reset>\xb0\xfe\xe6\x64)",  # mov $0xfe, %al; out %al, $0x64
+    rb"|(?P<reset>\xb0\xfe\xe6\x64"  # mov $0xfe, %al; out %al, $0x64
+    rb"|\x0f\x01\x1d....\xcc)",  # lidt; int3: a triple fault
     re.DOTALL,
 )
 
