@@ -192,7 +192,9 @@ class Terminal(Struct, frozen=True, forbid_unknown_fields=True):
     Those that Linux does not have are ignored; those not named are as in a new terminal."""
 
 
-class VmExec(Params, frozen=True):
+class GuestCommand(Params, frozen=True):
+    """A command to run in a guest."""
+
     ref: str
     argv: list[str]
     """Bytes that are not UTF-8 are written as surrogate escapes."""
@@ -202,8 +204,11 @@ class VmExec(Params, frozen=True):
     user: str | None = None
     terminal: Terminal | None = None
     stdin: bool = False
+    """Give it an input; else it reads /dev/null."""
+
+
+class VmExec(GuestCommand, frozen=True):
     timeout_s: float | None = None
-    detach: bool = False
 
 
 class VmStatFile(Params, frozen=True):

@@ -11,7 +11,8 @@
 
 Control, client to daemon: `{"resize": {"rows": R, "columns": C}}`, `{"signal": N}`,
 `{"eof": true}` (no more stdin). Daemon to client: `{"credit": N}`, `{"eof": true}` (no more
-output, though input is still taken; `vm.connect` only), and as the last frame
+output, though input is still taken; `vm.connect` only), `{"gap": N}` (N bytes of output that were
+here are lost; `session.attach` only), and as the last frame
 `{"exit": {"status": N}}`, `{"exit": {"signal": N}}` or `{"error": {...}}` (as in a reply).
 After the last frame the daemon closes the connection.
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import select
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 from banger.api.stream import STDERR, STDOUT
 from banger.client.stream import ClientStream
@@ -26,7 +26,8 @@ class Relay:
     """One program's input and output.
 
     `stdin`: descriptor to forward, or None. `wakeup`: descriptor that becomes readable after a
-    signal; its bytes are passed to `on_wakeup`. `end_key`: byte that ends stdin.
+    signal; its bytes are passed to `on_wakeup`. `end_keys`: what ends stdin when it is typed;
+    then `on_end_keys` is called, which may raise.
     """
 
     def __init__(
@@ -34,18 +35,20 @@ class Relay:
         stream: ClientStream,
         *,
         stdin: int | None,
-        end_key: bytes = b"",
+        end_keys: bytes = b"",
+        on_end_keys: Callable[[], None] | None = None,
         wakeup: int | None = None,
         on_wakeup: Callable[[bytes], None] | None = None,
     ) -> None:
         self._stream = stream
         self._stdin = stdin
-        self._end_key = end_key
+        self._keys = EndKeys(end_keys)
+        self._on_end_keys = on_end_keys
         self._wakeup = wakeup
         self._on_wakeup = on_wakeup
-        self.end_key_typed = False
+        self.end_keys_typed = False
         self.stdin_ended = False
-        """End of file, not `end_key`; for a terminal, end of file means a hangup."""
+        """End of file, not `end_keys`; for a terminal, end of file means a hangup."""
         self._held = {STDOUT: bytearray(), STDERR: bytearray()}
         self._write_bytes = {fd: _write_size(fd) for fd in self._held}
 
@@ -92,28 +95,33 @@ class Relay:
         events = 0 if is_full else select.POLLIN
         poller.register(self._stream, events | (select.POLLOUT if self._stream.unsent else 0))
         timeout_ms = 0 if self._stream.has_unread else None
-        if self._stdin is not None and self._stream.window > 0 and not self._stream.unsent:
+        if self._stdin is not None and self._may_send > 0 and not self._stream.unsent:
             if _is_in_background(self._stdin):
                 # Reading from the background would stop the whole job (SIGTTIN).
                 return BACKGROUND_CHECK_MS if timeout_ms is None else timeout_ms
             poller.register(self._stdin, select.POLLIN)
         return timeout_ms
 
+    @property
+    def _may_send(self) -> int:
+        """Bytes that may be read from stdin: with those that are held, within the window."""
+        return self._stream.window - self._keys.held_bytes
+
     def _read_stdin(self, fd: int) -> None:
         try:
-            data = os.read(fd, min(self._stream.window, 65536))
+            data = os.read(fd, min(self._may_send, 65536))
         except OSError:
             # Reading a terminal after a hangup fails; send the program an end of file.
             data = b""
         self.stdin_ended = not data
-        if self._end_key and self._end_key in data:
-            data = data[: data.index(self._end_key)]
-            self.end_key_typed = True
+        data, self.end_keys_typed = self._keys.filter(data)
         if data:
             self._stream.put_stdin(data)
-        if self.stdin_ended or self.end_key_typed:
+        if self.stdin_ended or self.end_keys_typed:
             self._stream.put_control({"eof": True})
             self._stdin = None
+        if self.end_keys_typed and self._on_end_keys is not None:
+            self._on_end_keys()
 
     def _write(self, ready: dict[int, int]) -> None:
         for fd, held in self._held.items():
@@ -122,6 +130,35 @@ class Relay:
                 del held[: _write(fd, held[: self._write_bytes[fd]])]
             elif events & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
                 raise BrokenPipeError
+
+
+class EndKeys:
+    """Finds a sequence of keys in what is typed, however the reads cut it.
+
+    A beginning of the sequence is held back until the next key says whether it goes on.
+    """
+
+    def __init__(self, keys: bytes) -> None:
+        self._keys = keys
+        self._held = b""
+
+    @property
+    def held_bytes(self) -> int:
+        """How many bytes are held back."""
+        return len(self._held)
+
+    def filter(self, typed: bytes) -> tuple[bytes, bool]:
+        """Return what goes to the program, and whether the sequence was typed; b"": the end."""
+        data, held = self._held + typed, b""
+        if self._keys and self._keys in data:
+            return data[: data.index(self._keys)], True
+        if typed:
+            held = next((k for k in self._beginnings() if data.endswith(k)), b"")
+        self._held = held
+        return data.removesuffix(held) if held else data, False
+
+    def _beginnings(self) -> Iterator[bytes]:
+        return (self._keys[:size] for size in range(len(self._keys) - 1, 0, -1))
 
 
 def _write(fd: int, data: bytearray) -> int:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from banger.api.stream import (
     CONTROL,
@@ -31,6 +31,10 @@ class ClientStream:
         """True: the last frame has been received, or the connection was lost."""
         self.window = STDIN_WINDOW
         """Bytes of stdin that may be sent now."""
+        self.passed = 0
+        """Bytes of output that have come, and of gaps (`session.attach`)."""
+        self.on_gap: Callable[[int], None] | None = None
+        """Called with the number of bytes of output that are lost at this place."""
         self._exit: dict[str, int] = {}
         self._failure: BangerError | None = None
         self._socket = sock
@@ -85,6 +89,7 @@ class ClientStream:
             if channel == CONTROL:
                 self._obey(parse_control(payload))
             else:
+                self.passed += len(payload)
                 output.append((channel, payload))
         return output
 
@@ -140,6 +145,10 @@ class ClientStream:
                 self._end(None)
             case {"credit": int(size_bytes)}:
                 self.window += size_bytes
+            case {"gap": int(size_bytes)}:
+                self.passed += size_bytes
+                if self.on_gap is not None:
+                    self.on_gap(size_bytes)
             case {"error": error}:
                 self._end(error_from_wire(error))
 

@@ -18,6 +18,7 @@ from banger.daemon.handlers.kernels import kernel_handlers
 from banger.daemon.handlers.operations import operation_handlers
 from banger.daemon.handlers.ports import port_handlers
 from banger.daemon.handlers.queries import query_handlers
+from banger.daemon.handlers.sessions import session_handlers
 from banger.daemon.handlers.snapshots import snapshot_handlers
 from banger.daemon.handlers.sockets import socket_handlers
 from banger.daemon.handlers.vm import vm_handlers
@@ -43,6 +44,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             **copy_handlers(engine),
             **port_handlers(engine),
             **socket_handlers(engine),
+            **session_handlers(engine),
             **snapshot_handlers(engine),
             **workspace_handlers(engine),
             **artifact_handlers(engine),

@@ -62,6 +62,10 @@ class Stream:
         """Tell the client that no more output comes."""
         self._writer.write(format_control({"eof": True}))
 
+    def tell_gap(self, size_bytes: int) -> None:
+        """Tell the client that so much output, which would come now, is no longer there."""
+        self._writer.write(format_control({"gap": size_bytes}))
+
     def buffer_output(self, size_bytes: int) -> None:
         """Let `write` return while so much waits for the client, so that both go on at once."""
         self._writer.transport.set_write_buffer_limits(high=size_bytes)

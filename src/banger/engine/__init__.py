@@ -50,6 +50,17 @@ from banger.engine.verbs.listeners import list_listeners
 from banger.engine.verbs.ports import add_port, list_ports, remove_port
 from banger.engine.verbs.pull import prune_images, pull_image
 from banger.engine.verbs.resolve import plan_vm
+from banger.engine.verbs.sessions import (
+    attach_session,
+    delete_session,
+    list_sessions,
+    open_session_input,
+    show_session,
+    signal_session,
+    start_session,
+    stop_session,
+    wait_session,
+)
 from banger.engine.verbs.set import set_vm
 from banger.engine.verbs.sftp import open_sftp
 from banger.engine.verbs.snapshots import (
@@ -86,11 +97,12 @@ from banger.engine.views.links import show_names
 from banger.engine.views.logs import open_log
 from banger.engine.views.operations import cancel_operation, list_operations
 from banger.engine.views.stats import read_stats
-from banger.engine.views.vms import list_vms, show_vm, watch_vms
+from banger.engine.views.vms import list_vms, show_vm, wait_vm, watch_vms
 
 __all__ = [
     "Engine",
     "add_port",
+    "attach_session",
     "build_image",
     "build_kernel",
     "build_template_now",
@@ -104,6 +116,7 @@ __all__ = [
     "delete_ephemeral_vm",
     "delete_image",
     "delete_kernel",
+    "delete_session",
     "delete_snapshot",
     "delete_template",
     "delete_vm",
@@ -123,6 +136,7 @@ __all__ = [
     "list_listeners",
     "list_operations",
     "list_ports",
+    "list_sessions",
     "list_snapshots",
     "list_templates",
     "list_vms",
@@ -132,6 +146,7 @@ __all__ = [
     "open_engine",
     "open_listener",
     "open_log",
+    "open_session_input",
     "open_sftp",
     "pause_vm",
     "plan_vm",
@@ -153,10 +168,16 @@ __all__ = [
     "show_image",
     "show_kernel",
     "show_names",
+    "show_session",
     "show_vm",
+    "signal_session",
     "start_exec",
+    "start_session",
     "start_vm",
     "stat_file",
+    "stop_session",
     "stop_vm",
+    "wait_session",
+    "wait_vm",
     "watch_vms",
 ]

@@ -235,19 +235,27 @@ class SessionInput:
         self._sent += len(data)
         return await self._stream.write(data)
 
-    async def finish(self) -> None:
-        """Say that this was all, and wait until the session's pipe or terminal has taken it.
+    async def write_eof(self) -> None:
+        """Say that this was all."""
+        await self._stream.write_eof()
+
+    async def wait_taken(self) -> None:
+        """Wait until the session's pipe or terminal has taken all, after `write_eof`.
 
         Raises:
             SessionTakesNoInput: the session has ended, or closed its input, before it took all.
         """
-        await self._stream.write_eof()
         taken = (await self._stream.result()).u64(Tag.BYTES)
         if taken < self._sent:
             raise SessionTakesNoInput(
                 f"The session {self._name} reads no more input; it has taken {taken} of"
                 f" {self._sent} bytes."
             )
+
+    async def finish(self) -> None:
+        """Say that this was all, and wait until it was taken, as `wait_taken` does."""
+        await self.write_eof()
+        await self.wait_taken()
 
     def close(self) -> None:
         """Send no more; what the session has not taken is lost. Idempotent."""

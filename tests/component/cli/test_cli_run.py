@@ -90,6 +90,16 @@ def test_detached_prints_the_name(daemon: Environ) -> None:
     assert read_events(daemon) == ["created box"]
 
 
+def test_a_detached_command_is_a_session(daemon: Environ) -> None:
+    """Both names on one line, as `vm logs` takes them."""
+    words = ("--detach", "--name", "box", "-e", "A=1", "--", "make", "serve")
+    done = banger(daemon, "vm", "run", *words)
+    assert (done.returncode, done.stdout) == (0, b"box busy-bee\n")
+    assert b"banger vm logs -f box busy-bee" in done.stderr
+    started = "started ['make', 'serve'] {'A': '1'} None False False in box"
+    assert read_events(daemon) == ["created box", started]
+
+
 def test_input_and_environment_reach_the_command(daemon: Environ) -> None:
     argv = ["vm", "run", "--rm", "-e", "A=1", "--", "sh", "-c", "cat; echo $A"]
     done = banger(daemon, *argv, stdin=b"from a pipe\n")
@@ -100,7 +110,9 @@ def test_input_and_environment_reach_the_command(daemon: Environ) -> None:
     "words",
     [
         ["--detach", "--rm"],
-        ["--detach", "--", "true"],
+        ["--detach", "--rm", "--", "true"],
+        ["--detach", "--timeout", "5s", "--", "true"],
+        ["--detach", "--entrypoint", "--", "true"],
         ["--detach", "--env", "A=1"],
         ["--detach", "--fork", "2"],
         ["--reuse", "--", "true"],

@@ -24,12 +24,17 @@ def with_sources(environ: Mapping[str, str]) -> dict[str, str]:
 
 @contextlib.contextmanager
 def scripted_daemon(
-    environ: Mapping[str, str], program: str = "tests.component.daemon.scripted"
+    environ: Mapping[str, str],
+    program: str = "tests.component.daemon.scripted",
+    *,
+    pass_fds: tuple[int, ...] = (),
 ) -> Iterator[subprocess.Popen[bytes]]:
     """A scripted daemon that can be connected to, ended on leaving."""
     reading, writing = os.pipe()
     argv = [sys.executable, "-m", program, "--ready-fd", str(writing)]
-    with subprocess.Popen(argv, env=with_sources(environ), pass_fds=(writing,)) as process:
+    with subprocess.Popen(
+        argv, env=with_sources(environ), pass_fds=(writing, *pass_fds)
+    ) as process:
         os.close(writing)
         try:
             with os.fdopen(reading, "rb") as pipe:

@@ -37,7 +37,7 @@ WORKS = {
     "halt web1": "vm stop web1",
     "suspend web1": "vm pause web1",
     "unpause web1": "vm resume web1",
-    "attach web1": "vm console web1",
+    "attach web1 calm-otter": "vm session attach web1 calm-otter",
     "images": "image list",
     "image inspect a": "image show a",
     "rmi a": "image delete a",
@@ -94,7 +94,7 @@ HINTS = {
     "vm run -v .:/src -- true": otheroptions._COPIED,
     "vm run -P -- true": otheroptions._PORTS,
     "vm run --publish-all -- true": otheroptions._PORTS,
-    "vm logs --since 1h web1": "banger vm logs --tail 20 VM",
+    "vm logs --until 1h web1": "banger vm logs --tail 20 VM",
     "vm stop --force web1": "banger vm stop --timeout 5s VM",
 }
 HELP = {

@@ -45,6 +45,12 @@ VMS = (
     Method(name="vm.list", params=VmList, result=list[VmView], doc="List VMs, oldest first."),
     Method(name="vm.show", params=VmRef, result=VmView, doc="Return one VM."),
     Method(
+        name="vm.wait",
+        params=VmRef,
+        result=VmView,
+        doc="Wait until a VM no longer runs.",
+    ),
+    Method(
         name="vm.stats",
         params=VmStats,
         result=VmsUse,

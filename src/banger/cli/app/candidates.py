@@ -38,6 +38,7 @@ _BY_METAVAR = {
     "VM": "vms",
     "IMAGE": "images",
     "KERNEL": "kernels",
+    "SESSION": "sessions",
     "TEMPLATE": "templates",
     "ID": "operations",
     "FILE": "files",
@@ -118,6 +119,13 @@ def _snapshots(context: Context, own: list[str]) -> list[Candidate]:
     ]
 
 
+def _sessions(context: Context, own: list[str]) -> list[Candidate]:
+    """Return the sessions of the first VM on the command line."""
+    ref = next((word for word in own if not word.startswith("-")), "")
+    found = _ask(context, "session.list", {"ref": ref})
+    return [(one["name"], " ".join(one["argv"])[:60]) for one in found]
+
+
 SOURCES: dict[str, Callable[[Context, list[str]], list[Candidate]]] = {
     "vms": _vms,
     "images": _images,
@@ -127,4 +135,5 @@ SOURCES: dict[str, Callable[[Context, list[str]], list[Candidate]]] = {
     "templates": _templates,
     "operations": _operations,
     "snapshots": _snapshots,
+    "sessions": _sessions,
 }

@@ -27,7 +27,7 @@ RENAMED: Table = (
     (("vm prune", "image prune"), "-y --yes", "--force"),
     (("setup",), "-y", "--yes"),
     (("image build",), "-f", "--file"),
-    (("vm logs", "daemon logs"), "--lines", "--tail"),
+    (("vm logs", "vm session logs", "daemon logs"), "--lines", "--tail"),
     (("vm fork",), "-c --count", "--number"),
 )
 """Commands, other tools' options, and the banger option with the same meaning."""
@@ -49,7 +49,7 @@ INSTEAD: Table = (
     (("vm create",), "--env-file", "banger vm exec --env-file FILE VM COMMAND"),
     (_MADE, "-u --user -w --workdir", "banger vm exec --user USER --workdir DIR VM COMMAND"),
     (("vm stop",), "-f --force", "banger vm stop --timeout 5s VM"),
-    (("vm logs",), "--since --until -t --timestamps", "banger vm logs --tail 20 VM"),
+    (("vm logs", "vm session logs"), "--until -t --timestamps", "banger vm logs --tail 20 VM"),
     (("daemon logs",), "--since --until", "banger daemon logs --tail 20"),
     (("image build",), "-t --tag", "banger image build --file RECIPE NAME"),
 )

@@ -13,7 +13,6 @@ from banger.cli.app.usage import UsageError
 from banger.nearnames import find_near
 
 VERBS = {
-    "attach": "console",
     "copy": "cp",
     "describe": "show",
     "destroy": "delete",
@@ -43,6 +42,7 @@ VERBS = {
 """Other tools' verb -> banger's, in every group that has the verb."""
 
 COMMANDS = {
+    "attach": "vm session attach",
     "images": "image list",
     "kernels": "kernel list",
     "load": "image import",
@@ -88,8 +88,10 @@ INSTEAD = {
     "vm launch": "banger vm run --image {0:IMAGE}",
     "vm mount": "banger vm workspace prepare VM PATH",
     "vm pull": "banger image pull {0:IMAGE}",
+    "vm attach": "banger vm session attach {0:VM} {1:SESSION}",
     "vm rename": "banger vm set {0:VM} --name {1:NAME}",
     "vm scale": "banger vm set {0:VM} --vcpu 2",
+    "vm sessions": "banger vm session list {0:VM}",
     "vm snapshots": "banger vm snapshot list {0:VM}",
     "vm sync": "banger vm workspace prepare VM PATH",
     "vm up": "banger vm run PATH",
@@ -104,7 +106,11 @@ INSTEAD = {
 {N:WORD} stands for the Nth word after the typed words, default WORD. Entries that begin with `vm`
 also match without that word.
 """
-OF_A_VM = {"vm port": "banger vm port list", "vm snapshot": "banger vm snapshot create"}
+OF_A_VM = {
+    "vm port": "banger vm port list",
+    "vm session": "banger vm session list",
+    "vm snapshot": "banger vm snapshot create",
+}
 """Groups that may be followed by a VM, and the command that is meant then."""
 NOT_ALONE = ("prune",)
 """Verbs that need their group: without a group the object might not be a VM."""

@@ -52,6 +52,24 @@ def duration_s(untrusted_text: str) -> float:
     return seconds
 
 
+def past_time_s(untrusted_text: str) -> float:
+    """Return the Unix time of `10m` (ago), `2026-11-29T12:00` (local, or with a zone)."""
+    # Imported here, since every command loads this module.
+    import time
+    from datetime import datetime
+
+    ago_s = parse_duration(untrusted_text)
+    if ago_s is not None:
+        return max(time.time() - ago_s, 0.0)
+    try:
+        return max(datetime.fromisoformat(untrusted_text).timestamp(), 0.0)
+    except (ValueError, OverflowError, OSError) as error:
+        raise ArgumentTypeError(
+            f"{untrusted_text!r} is neither a duration such as 10m nor a time such as"
+            " 2026-11-29T12:00"
+        ) from error
+
+
 def label(untrusted_text: str) -> tuple[str, str]:
     """Return the key and value of `K=V`; `K` alone has an empty value."""
     key, _, value = untrusted_text.partition("=")

@@ -46,7 +46,7 @@ def _console(arguments: Namespace, context: Context) -> int:
                 relay = Relay(
                     stream,
                     stdin=STDIN,
-                    end_key=DETACH,
+                    end_keys=DETACH,
                     wakeup=signals.fd,
                     on_wakeup=signals.obey,
                 )
@@ -55,7 +55,7 @@ def _console(arguments: Namespace, context: Context) -> int:
             return gave_up.status
     if relay.stdin_ended:
         return HUNG_UP
-    end = "Detached from the console." if relay.end_key_typed else "The console has closed."
+    end = "Detached from the console." if relay.end_keys_typed else "The console has closed."
     context.say(f"\n{end}")
     return 0
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 from argparse import Namespace
 
@@ -13,11 +12,12 @@ from banger.cli.app.values import duration_s
 from banger.cli.commands.guest_command import (
     LOGIN_SHELL,
     GuestCommand,
+    add_command_options,
     has_input,
     has_terminal,
     run_in_guest,
 )
-from banger.cli.options.env import add_env, chosen_env
+from banger.cli.options.env import chosen_env
 
 _EXEC_TEXT = (
     "Without -t or -T the command gets a terminal if stdin and stdout are terminals.\n"
@@ -25,21 +25,16 @@ _EXEC_TEXT = (
     "\n"
     "The exit status is the command's own; 128+N if signal N ended it; 126 if it\n"
     "cannot be executed, 127 if it is not found, 124 if it timed out, 125 for\n"
-    "failures of banger."
+    "failures of banger.\n"
+    "\n"
+    "With --detach the command is a session: see `banger vm session`. -i keeps its\n"
+    "input open, -t gives it a terminal."
 )
 
 
 def _add_common(parser: Parser) -> None:
-    add = parser.add_argument
-    add("ref", metavar="VM", help="name, ID or unique prefix")
-    add("-u", "--user", metavar="USER", help="USER or USER:GROUP, names or numbers (default: root)")
-    add(
-        "-w",
-        "--workdir",
-        metavar="DIR",
-        help="working directory (default: the workspace, else the user's home)",
-    )
-    add_env(parser)
+    parser.add_argument("ref", metavar="VM", help="name, ID or unique prefix")
+    add_command_options(parser)
 
 
 def _configure_exec(parser: Parser) -> None:
@@ -52,7 +47,7 @@ def _configure_exec(parser: Parser) -> None:
         "-d",
         "--detach",
         action="store_true",
-        help="run in the background; print the PID in the guest",
+        help="run in the background, as a session; print the session's name",
     )
     add(
         "--timeout",
@@ -87,31 +82,23 @@ def _exec(arguments: Namespace, context: Context) -> int:
 def _refuse_contradictions(arguments: Namespace) -> None:
     if arguments.tty and arguments.no_tty:
         raise UsageError("-t and -T exclude each other.")
-    for name in ("tty", "no_tty", "interactive", "timeout"):
+    for name in ("no_tty", "timeout"):
         if arguments.detach and getattr(arguments, name):
             raise UsageError(f"--detach and --{name.replace('_', '-')} exclude each other.")
 
 
 def _start_detached(arguments: Namespace, context: Context) -> int:
+    from banger.cli.commands.session import start_session
+
     command = GuestCommand(
         arguments.command,
         env=chosen_env(arguments),
-        tty=False,
-        stdin=False,
+        tty=arguments.tty,
+        stdin=arguments.interactive,
         user=arguments.user,
         cwd=arguments.workdir,
     )
-    with context.client() as client:
-        stream = client.stream(
-            "vm.exec",
-            command.params(arguments.ref) | {"detach": True},
-            on_event=context.show_note,
-        )
-    with contextlib.closing(stream):
-        for _ in stream:
-            pass
-    assert isinstance(stream.result, dict)
-    context.out(str(stream.result["pid"]))
+    context.out(start_session(command, arguments.ref, context))
     return 0
 
 

@@ -8,6 +8,8 @@ import stat
 import sys
 
 from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.options.env import add_env
 from banger.cli.terminal.raw import GaveUp, GuestSignals, raw_mode, terminal_size
 from banger.client.relay import Relay
 from banger.client.stream import ClientStream
@@ -61,6 +63,19 @@ class GuestCommand:
             "timeout_s": self.timeout_s,
         }
         return {name: value for name, value in given.items() if value is not None}
+
+
+def add_command_options(parser: Parser) -> None:
+    """Add the options that say how a command runs: user, directory, environment."""
+    add = parser.add_argument
+    add("-u", "--user", metavar="USER", help="USER or USER:GROUP, names or numbers (default: root)")
+    add(
+        "-w",
+        "--workdir",
+        metavar="DIR",
+        help="working directory (default: the workspace, else the user's home)",
+    )
+    add_env(parser)
 
 
 def has_terminal() -> bool:

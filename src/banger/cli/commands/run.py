@@ -44,6 +44,9 @@ _TEXT = (
     "When --ttl expires the VM is stopped, or deleted with --rm, even if the command\n"
     "is still running.\n"
     "\n"
+    "With --detach a command runs as a session, and its name is printed behind the\n"
+    "VM's: banger vm logs $(banger run -d -- COMMAND) prints its output.\n"
+    "\n"
     "Without a command, opens a login shell, which needs a terminal. With\n"
     "--entrypoint, runs the image's entry point as `docker run` does; words after --\n"
     "replace the image's command. With --detach as well, the entry point keeps\n"
@@ -69,8 +72,9 @@ _TEXT = (
 )
 
 FOR_PATH = ("branch", "from_ref", "include_untracked", "full", "plain", "guest_path")
-FOR_COMMAND = ("rm", "timeout", "env", "env_file", "fork")
-"""Options that exclude --detach; the options in `FOR_PATH` need a PATH."""
+NOT_DETACHED = ("rm", "timeout", "fork")
+FOR_COMMAND = ("env", "env_file", "tty", "interactive")
+"""Options that exclude --detach; options that need a command with it; `FOR_PATH` need a PATH."""
 
 
 def _configure(parser: Parser) -> None:
@@ -141,10 +145,9 @@ def _use_again(
     arguments: Namespace, view: dict[str, Any], context: Context, *, stages: Stages
 ) -> int:
     """Run in a VM that was there before, and stays."""
-    if arguments.detach:
-        context.out(view["name"])
-        return 0
     cwd = os.path.normpath(os.path.join(view["workspace"]["guest_path"], arguments.inside))
+    if arguments.detach:
+        return _leave(arguments, view, context, stages=stages, cwd=cwd)
     return _use(arguments, view["id"], context, stages=stages, cwd=cwd)
 
 
@@ -156,12 +159,8 @@ def _refuse_contradictions(arguments: Namespace) -> None:
     """
     if arguments.command is not None and not arguments.command:
         raise UsageError("There is no command after --.", hint="banger vm run ... -- COMMAND")
-    if arguments.detach and arguments.command:
-        raise UsageError("--detach and a command exclude each other.")
-    for name in FOR_COMMAND:
-        if arguments.detach and getattr(arguments, name):
-            option = name.replace("_", "-")
-            raise UsageError(f"--detach and --{option} exclude each other.")
+    if arguments.detach:
+        _refuse_undetachable(arguments)
     if arguments.rm and arguments.restart not in (None, "no"):
         raise UsageError("--rm and --restart exclude each other.")
     if arguments.fork and not (arguments.command or arguments.entrypoint):
@@ -178,6 +177,18 @@ def _refuse_contradictions(arguments: Namespace) -> None:
         from banger.cli.commands.reuse import refuse_contradictions
 
         refuse_contradictions(arguments)
+
+
+def _refuse_undetachable(arguments: Namespace) -> None:
+    for name in NOT_DETACHED if arguments.command else (*NOT_DETACHED, *FOR_COMMAND):
+        if getattr(arguments, name):
+            option = name.replace("_", "-")
+            raise UsageError(f"--detach and --{option} exclude each other.")
+    if arguments.entrypoint and arguments.command:
+        raise UsageError(
+            "--detach --entrypoint takes no command: the entry point runs with the image's.",
+            hint="banger vm run --detach -- COMMAND",
+        )
 
 
 def _require_possible(arguments: Namespace, context: Context, *, stages: Stages) -> None:
@@ -220,9 +231,7 @@ def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> 
             has_result = arguments.rm and arguments.branch
             vms.use([view["id"]] if has_result else ())
             if arguments.detach:
-                context.out(view["name"])
-                stages.say(f"Its ports appear at {view['address']}: banger vm ports {view['name']}")
-                return 0
+                return _leave(arguments, view, context, stages=stages, cwd=cwd)
             if has_result:
                 return _use_and_bring_back(arguments, view, vms, context, stages=stages, cwd=cwd)
             return _use(arguments, view["id"], context, stages=stages, cwd=cwd)
@@ -235,6 +244,35 @@ def _create_params(arguments: Namespace) -> dict[str, object]:
         "ephemeral": arguments.rm,
         "entrypoint": arguments.entrypoint and arguments.detach,
     }
+
+
+def _leave(
+    arguments: Namespace,
+    view: dict[str, Any],
+    context: Context,
+    *,
+    stages: Stages,
+    cwd: str | None,
+) -> int:
+    """Leave the VM running, and the command in it as a session; print their names on one line."""
+    name = view["name"]
+    session = None
+    if arguments.command:
+        from banger.cli.commands.session import start_session
+
+        command = GuestCommand(
+            arguments.command,
+            env=chosen_env(arguments),
+            tty=arguments.tty,
+            stdin=arguments.interactive,
+            cwd=cwd,
+        )
+        session = start_session(command, view["id"], context)
+    context.out(f"{name} {session}" if session else name)
+    if session:
+        stages.say(f"Its output: banger vm logs -f {name} {session}")
+    stages.say(f"Its ports appear at {view['address']}: banger vm ports {name}")
+    return 0
 
 
 def _use_and_bring_back(

@@ -1,4 +1,4 @@
-"""`vm.list`, `vm.show`, `vm.stats`: queries, which never change anything (B8)."""
+"""`vm.list`, `vm.show`, `vm.wait`, `vm.stats`: queries, which never change anything (B8)."""
 
 from __future__ import annotations
 
@@ -18,7 +18,10 @@ def query_handlers(engine: Engine) -> Handlers:
     async def show(_: Call, params: VmRef) -> VmView:
         return await verbs.show_vm(engine, params.ref)
 
+    async def wait(_: Call, params: VmRef) -> VmView:
+        return await verbs.wait_vm(engine, params.ref)
+
     async def stats(_: Call, params: VmStats) -> VmsUse:
         return await verbs.read_stats(engine, params)
 
-    return {"vm.list": list_, "vm.show": show, "vm.stats": stats}
+    return {"vm.list": list_, "vm.show": show, "vm.wait": wait, "vm.stats": stats}

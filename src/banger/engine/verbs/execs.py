@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import posixpath
 import shlex
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
 from banger import guest
-from banger.api.requests import VmExec
+from banger.api.requests import GuestCommand, VmExec
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_connection, get_vm
 from banger.engine.state.operations import Operation
@@ -28,18 +29,23 @@ async def start_exec(engine: Engine, op: Operation, params: VmExec) -> guest.Gue
         WrongState: the VM does not run.
         ExecNotFound, ExecNotExecutable: the program cannot be run.
     """
-    if not params.argv or "" in params.argv[:1]:
-        raise InvalidRequest("There is no command to run.", hint="banger vm exec NAME -- ls")
+    require_command(params)
     record = await get_vm(engine, params.ref)
     connection = await get_connection(engine, record)
-    spec = _plan_exec(params, record)
-    try:
+    with explained(record, params):
         return await guest.start_exec(
             connection,
-            spec,
+            plan_exec(params, record),
             deadline_s=START_DEADLINE_S,
             on_wait=lambda room: note_wait(op, record, room),
         )
+
+
+@contextlib.contextmanager
+def explained(record: VmRecord, params: GuestCommand) -> Iterator[None]:
+    """Have a command that cannot be started say how it could."""
+    try:
+        yield
     except ExecBadDirectory as error:
         if params.cwd is None:
             # The workspace was removed in the guest: there must be a way in to see why.
@@ -47,6 +53,16 @@ async def start_exec(engine: Engine, op: Operation, params: VmExec) -> guest.Gue
         raise
     except ExecNotFound as error:
         raise _describe_not_found(record, params.argv[0]) from error
+
+
+def require_command(params: GuestCommand) -> None:
+    """Check that there is a program to run.
+
+    Raises:
+        InvalidRequest: there is none.
+    """
+    if not params.argv or "" in params.argv[:1]:
+        raise InvalidRequest("There is no command to run.", hint="banger vm exec NAME -- ls")
 
 
 def note_wait(op: Operation, record: VmRecord, room: int) -> None:
@@ -68,7 +84,12 @@ def _describe_not_found(record: VmRecord, program: str) -> ExecNotFound:
     return ExecNotFound(f"{program}: {what} in {vm}.", hint=hint)
 
 
-def _plan_exec(params: VmExec, record: VmRecord) -> guest.ExecSpec:
+def plan_exec(params: GuestCommand, record: VmRecord) -> guest.ExecSpec:
+    """Return the program to run: defaults are those of the VM's image and workspace.
+
+    Raises:
+        InvalidRequest: an argument, variable or directory holds a NUL.
+    """
     workspace, spec = record.workspace, record.spec
     cwd = params.cwd or (_default_directory(workspace) if workspace else spec.program.workdir)
     terminal = params.terminal
@@ -81,7 +102,6 @@ def _plan_exec(params: VmExec, record: VmRecord) -> guest.ExecSpec:
         terminal=None if terminal is None else (terminal.rows, terminal.columns),
         modes=() if terminal is None else parse_modes(terminal.modes),
         stdin=params.stdin,
-        detach=params.detach,
     )
 
 

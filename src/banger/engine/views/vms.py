@@ -17,7 +17,7 @@ from banger.engine.state.engine import Engine
 from banger.engine.state.events import Listener
 from banger.engine.state.handles import parse_handle
 from banger.engine.state.lifetime import LIFETIME, parse_lifetime, plan_ending, read_clock
-from banger.engine.state.lookup import correct_record, get_vm
+from banger.engine.state.lookup import correct_record, get_vm, reload_vm
 from banger.engine.state.runtime import VmRuntime
 from banger.engine.views.links import find_web_link
 from banger.errors import InvalidRequest
@@ -51,6 +51,20 @@ async def list_vms(engine: Engine, params: VmList) -> list[VmView]:
 async def show_vm(engine: Engine, ref: str) -> VmView:
     """Return one VM."""
     return await view_vm(engine, await get_vm(engine, ref))
+
+
+async def wait_vm(engine: Engine, ref: str) -> VmView:
+    """Wait until a VM runs no more, as long as it takes; at once if it does not.
+
+    Raises:
+        VmNotFound: there is no such VM, or it was deleted.
+    """
+    vm_id = (await get_vm(engine, ref)).id
+    with engine.events.listening(vm_id) as listener:
+        # Looked at after listening has begun, so that no stop comes between.
+        while (record := await reload_vm(engine, vm_id)).state in LIVE:
+            await listener.next()
+        return await view_vm(engine, record)
 
 
 async def view_vm(engine: Engine, record: VmRecord, *, notice: str | None = None) -> VmView:

@@ -1,0 +1,246 @@
+"""`vm session start/list/show/stop/kill/delete`."""
+
+from __future__ import annotations
+
+import signal
+import time
+from argparse import ArgumentTypeError, Namespace
+from collections.abc import Callable
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.app.usage import UsageError
+from banger.cli.app.values import duration_s
+from banger.cli.commands.guest_command import GuestCommand, add_command_options
+from banger.cli.options.env import chosen_env
+from banger.cli.options.sessions import (
+    add_sessions,
+    describe_state,
+    format_command,
+)
+from banger.cli.options.show import add_list_options
+from banger.cli.options.targets import each_target
+from banger.cli.terminal.output import (
+    Column,
+    format_age,
+    format_bytes,
+    format_json,
+    format_time,
+    printable,
+    render_table,
+    terminal_width,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+    Params = dict[str, object]
+
+COLUMNS = (
+    Column("NAME", least=8, is_vital=True),
+    Column("STATE"),
+    Column("COMMAND", least=12),
+    Column("OUTPUT", is_number=True, spare=1),
+    Column("AGE", is_number=True),
+)
+
+_START_TEXT = (
+    "The command goes on when this client, the daemon or the terminal ends, in\n"
+    "snapshots and forks of the VM, and until the VM stops. The newest 4 MiB of its\n"
+    "output and its exit status are kept until `delete`; of 512 sessions those that\n"
+    "ended first make room. Prints the session's name."
+)
+
+
+def _configure_start(parser: Parser) -> None:
+    parser.add_argument("ref", metavar="VM", help="name, ID or unique prefix")
+    parser.add_argument("--name", metavar="NAME", help="name of the session (default: a word pair)")
+    parser.add_argument("-t", "--tty", action="store_true", help="allocate a terminal")
+    parser.add_argument(
+        "--no-stdin", action="store_true", help="let the command read /dev/null as its input"
+    )
+    add_command_options(parser)
+    parser.text = _START_TEXT
+
+
+def _start(arguments: Namespace, context: Context) -> int:
+    if not arguments.command:
+        raise UsageError(
+            "There is no command to run.",
+            hint=f"banger vm session start {arguments.ref} -- COMMAND",
+        )
+    if arguments.tty and arguments.no_stdin:
+        raise UsageError("--tty and --no-stdin exclude each other.")
+    command = GuestCommand(
+        arguments.command,
+        env=chosen_env(arguments),
+        tty=arguments.tty,
+        stdin=not arguments.no_stdin,
+        user=arguments.user,
+        cwd=arguments.workdir,
+    )
+    context.out(start_session(command, arguments.ref, context, name=arguments.name))
+    return 0
+
+
+def start_session(
+    command: GuestCommand, ref: str, context: Context, *, name: str | None = None
+) -> str:
+    """Start a session and return its name."""
+    params = command.params(ref) | ({} if name is None else {"name": name})
+    with context.client() as client:
+        view = client.call("session.start", params, on_event=context.show_note)
+    assert isinstance(view, dict)
+    return str(view["name"])
+
+
+def _configure_list(parser: Parser) -> None:
+    parser.add_argument("ref", metavar="VM", help="name, ID or unique prefix")
+    add_list_options(parser, what="names")
+
+
+def _list(arguments: Namespace, context: Context) -> int:
+    with context.client() as client:
+        views = client.call("session.list", {"ref": arguments.ref})
+    assert isinstance(views, list)
+    if arguments.json:
+        context.out(format_json(views))
+    elif arguments.quiet:
+        for view in views:
+            context.out(view["name"])
+    else:
+        now = time.time()
+        rows = [_row(view, now=now) for view in views]
+        context.out(render_table(COLUMNS, rows, width=terminal_width()))
+    return 0
+
+
+def _row(view: dict[str, Any], *, now: float) -> list[str]:
+    return [
+        view["name"],
+        describe_state(view),
+        format_command(view),
+        format_bytes(view["output_bytes"]),
+        format_age(now - view["started_at"]),
+    ]
+
+
+def _configure_show(parser: Parser) -> None:
+    add_sessions(parser)
+    parser.add_argument(
+        "--json", action="store_true", help="print JSON (an object, or an array for several)"
+    )
+
+
+def _show(arguments: Namespace, context: Context) -> int:
+    views: list[dict[str, Any]] = []
+    with context.client() as client:
+
+        def show(name: str) -> None:
+            view = client.call("session.show", {"ref": arguments.ref, "name": name})
+            assert isinstance(view, dict)
+            views.append(view)
+
+        status = each_target(arguments.names, show, context)
+    if arguments.json and views:
+        context.out(format_json(views if len(arguments.names) > 1 else views[0]))
+    elif views:
+        context.out("\n\n".join(_describe(view) for view in views))
+    return status
+
+
+def _describe(view: dict[str, Any]) -> str:
+    kept = view["output_bytes"] - view["kept_from"]
+    lines = {
+        "name": view["name"],
+        "vm": view["vm"],
+        "state": describe_state(view),
+        "command": printable(format_command(view)),
+        "started": format_time(view["started_at"]),
+        "ended": "-" if view["ended_at"] is None else format_time(view["ended_at"]),
+        "pid": "-" if view["pid"] is None else str(view["pid"]),
+        "terminal": "yes" if view["terminal"] else "no",
+        "input": "open" if view["takes_input"] else "none",
+        "output": f"{format_bytes(view['output_bytes'])}, {format_bytes(kept)} kept",
+        "attached": str(view["readers"]),
+    }
+    return "\n".join(f"{name + ':':<10} {value}" for name, value in lines.items())
+
+
+def _verb(
+    method: str, done: str, params: Callable[[Namespace], Params]
+) -> Callable[[Namespace, Context], int]:
+    """Return a verb's function, which calls `method` for each session and prints its name."""
+
+    def run(arguments: Namespace, context: Context) -> int:
+        given = params(arguments)
+        with context.client() as client:
+
+            def act(name: str) -> None:
+                client.call(method, {"ref": arguments.ref, "name": name, **given})
+                context.say(f"{done} {name}")
+
+            return each_target(arguments.names, act, context)
+
+    return run
+
+
+def _configure_stop(parser: Parser) -> None:
+    add_sessions(parser)
+    parser.add_argument(
+        "--timeout",
+        metavar="TIME",
+        type=duration_s,
+        default=10.0,
+        help="time from SIGTERM to SIGKILL (default: 10s)",
+    )
+
+
+def _configure_kill(parser: Parser) -> None:
+    add_sessions(parser)
+    parser.add_argument(
+        "-s",
+        "--signal",
+        metavar="SIGNAL",
+        type=signal_number,
+        default=int(signal.SIGKILL),
+        help="signal to send, such as TERM or 15 (default: KILL)",
+    )
+    parser.text = "KILL reaches everything that the session has started, others its process group."
+
+
+def signal_number(untrusted_text: str) -> int:
+    """Return the number of `TERM`, `SIGTERM` or `15`."""
+    name = untrusted_text.upper().removeprefix("SIG")
+    if name.isascii() and name.isdigit() and 0 < int(name) <= 64:
+        return int(name)
+    found = getattr(signal, f"SIG{name}", None)
+    if isinstance(found, signal.Signals):
+        return int(found)
+    raise ArgumentTypeError(f"{untrusted_text!r} is not a signal such as TERM or 15")
+
+
+def _configure_delete(parser: Parser) -> None:
+    add_sessions(parser)
+    parser.add_argument("-f", "--force", action="store_true", help="kill sessions that run")
+    parser.text = "Forgets sessions that have ended, and their output."
+
+
+COMMANDS = {
+    "vm session start": (_configure_start, _start),
+    "vm session list": (_configure_list, _list),
+    "vm session show": (_configure_show, _show),
+    "vm session stop": (
+        _configure_stop,
+        _verb("session.stop", "stopped", lambda given: {"deadline_s": given.timeout}),
+    ),
+    "vm session kill": (
+        _configure_kill,
+        _verb("session.signal", "signalled", lambda given: {"signal": given.signal}),
+    ),
+    "vm session delete": (
+        _configure_delete,
+        _verb("session.delete", "deleted", lambda given: {"force": given.force}),
+    ),
+}
