@@ -11,26 +11,15 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <unistd.h>
 
 #define TREE "/groups"
 
-/* From linux/sched.h, which some systems lack: the arguments of clone3 as of Linux 5.7. */
-struct clone_arguments {
-    uint64_t flags, pidfd, child_tid, parent_tid, exit_signal, stack, stack_size, tls, set_tid,
-        set_tid_size, cgroup;
-};
-
 enum { TRIES = 4 };
-
-#define FLAG_VFORK 0x4000ull
-#define FLAG_INTO_GROUP 0x200000000ull
 
 /* Call before entering the root: the mount is detached at once, and lives as long as `groups`. */
 void cgroups_open(struct cgroups *cgroups)
@@ -109,17 +98,6 @@ struct cgroup *cgroup_claim(struct cgroups *cgroups)
         cgroup_release(cgroups, cgroup);
     }
     return make_group(cgroups);
-}
-
-/* Fork a child directly into the group. As after vfork, the parent waits until the child has
- * executed or ended, but they share no memory. Moving the child afterwards would wait for the
- * kernel's RCU each time. */
-pid_t cgroup_fork(const struct cgroup *cgroup)
-{
-    struct clone_arguments arguments = {.flags = FLAG_VFORK | FLAG_INTO_GROUP,
-                                        .exit_signal = SIGCHLD,
-                                        .cgroup = (uint64_t)cgroup->directory};
-    return (pid_t)syscall(SYS_clone3, &arguments, sizeof arguments);
 }
 
 /* Kill every process in the group. */

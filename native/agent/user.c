@@ -54,6 +54,31 @@ static int find_group(const char *name, struct user *user, struct failure *failu
     return 0;
 }
 
+static bool has_member(const struct group *group, const char *name)
+{
+    for (char **member = group->gr_mem; *member; member++)
+        if (strcmp(*member, name) == 0)
+            return true;
+    return false;
+}
+
+/* Set the groups of a user: the own one, and those of /etc/group that list the name (NULL: none).
+ * Not by getgrouplist, which first asks whoever listens on nscd's socket, and waits for the answer.
+ */
+static void set_groups(struct user *user, const char *name)
+{
+    struct group *group;
+    user->groups[0] = user->gid;
+    user->group_count = 1;
+    if (!name)
+        return;
+    setgrent();
+    while (user->group_count < GROUPS_MAX && (group = getgrent()))
+        if (group->gr_gid != user->gid && has_member(group, name))
+            user->groups[user->group_count++] = group->gr_gid;
+    endgrent();
+}
+
 /* Find `user`, `uid`, `user:group` or `uid:gid`; NULL means the agent's own user (root in a guest).
  * A number needs no entry in /etc/passwd. */
 int find_user(const char *text, struct user *user, struct failure *failure)
@@ -75,11 +100,7 @@ int find_user(const char *text, struct user *user, struct failure *failure)
         set_unknown_user(user, id);
     if (group && find_group(group, user, failure))
         return -1;
-    user->group_count = GROUPS_MAX;
-    if (!entry || getgrouplist(entry->pw_name, user->gid, user->groups, &user->group_count) < 0) {
-        user->groups[0] = user->gid;
-        user->group_count = 1;
-    }
+    set_groups(user, entry ? entry->pw_name : NULL);
     return 0;
 }
 

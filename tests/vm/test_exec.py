@@ -104,6 +104,31 @@ def test_environment_directory_and_user(banger: Installation, system: str) -> No
     assert ended.text == "x y='z'|from here|/nonexistent|nobody|/usr/lib|nobody"
 
 
+SILENT_NSCD = """
+mkdir "/run/nscd";
+$server = IO::Socket::UNIX->new(Listen => 9, Local => "/run/nscd/socket") or die $!;
+$| = 1; print "listens\\n"; sleep 600;
+"""
+
+
+def test_the_groups_of_a_user(banger: Installation, system: str) -> None:
+    """Those of the guest's /etc/group; nobody is asked who listens where nscd does (E2)."""
+    banger.exec(system, "usermod", "-aG", "audio,video", "games", status=0)
+    command = ("perl", "-MIO::Socket::UNIX", "-e", SILENT_NSCD)
+    server = banger.start("vm", "exec", system, "--", *command)
+    try:
+        assert read_line(server) == b"listens\n"
+        ended = banger.do(
+            "vm", "exec", "-u", "games", "--timeout", "60s", system, "--", "id", "-Gn"
+        )
+        assert sorted(ended.text.split()) == ["audio", "games", "video"]
+    finally:
+        server.terminate()
+        finish(server)
+        banger.exec(system, "rm", "-rf", "/run/nscd", status=0)
+        banger.exec(system, "usermod", "-G", "", "games", status=0)
+
+
 def test_the_hosts_environment_stays_on_the_host(banger: Installation, system: str) -> None:
     """G6: only what is asked for with -e reaches the guest."""
     ended = banger.exec(system, "env", env={"SECRET_TOKEN": "hidden"}, status=0)
