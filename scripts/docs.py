@@ -86,16 +86,25 @@ def render_promises() -> str:
     hazards = tomllib.loads((DOCS / "hazards.toml").read_text("utf-8"))
     parts = [PROMISES_INTRODUCTION]
     for chapter, promises in hazards.items():
-        parts.append(
-            f"## {chapter.replace('-', ' ').capitalize()}\n\n| | promise | held by |\n|---|---|---|"
-        )
+        parts.append(f"## {chapter.replace('-', ' ').capitalize()}\n")
         for number, promise in promises.items():
-            tests = "<br>".join(f"`{test}`" for test in holders.pop(number, []))
-            parts.append(f"| {number} | {promise} | {tests or 'no test yet'} |")
-        parts.append("")
+            tests = holders.pop(number, [])
+            parts.append(f"**{number}.** {promise}\n\n{_render_tests(tests)}\n")
     if holders:
         raise SystemExit(f"tests name hazards that hazards.toml does not have: {holders}")
     return "\n".join(parts)
+
+
+def _render_tests(tests: list[str]) -> str:
+    """Return a list with a line for each file: branches that add tests to others merge."""
+    files: dict[str, list[str]] = {}
+    for test in tests:
+        file, _, name = test.partition("::")
+        files.setdefault(file, []).extend([f"`{name}`"] if name else [])
+    lines = (
+        f"- `{file}`{': ' if names else ''}{', '.join(names)}" for file, names in files.items()
+    )
+    return "\n".join(lines) or "- no test yet"
 
 
 CONFIGURATION = """# Configuration
