@@ -1,26 +1,27 @@
 """VMs that an older banger started: what a newer one takes over, and what a restart brings them.
 
-The older banger is this one with another agent, which is all that a guest has of it.
+The older banger is this one with an agent of protocol version 1: a guest has nothing else of it.
 """
 
 from __future__ import annotations
 
 import os
+import platform
 import shutil
 from pathlib import Path
 
-from banger.engine.verbs.kernels import AGENT_FOLDER
-from tests.support.installations import Installation
+from banger.guest.admission import Lane, plan_shares
+from banger.guest.codec import STREAMS_LEAST
+from tests.support.agent import build_agent_of_version_1
+from tests.support.installations import Installation, finish, read_line
 from tests.support.vms import TINY
 
 
 def make_older_agent(folder: Path) -> Path:
-    """Copy the agents, each with one byte more, which none of them reads."""
-    shutil.copytree(AGENT_FOLDER, folder)
-    for agent in folder.glob("*/banger-agent"):
-        agent.chmod(0o755)
-        with open(agent, "ab") as file:
-            file.write(b"\n")
+    """Put an agent of protocol version 1 where a daemon finds its agent."""
+    built = folder / platform.machine()
+    built.mkdir(parents=True)
+    build_agent_of_version_1(built)
     return folder
 
 
@@ -31,6 +32,27 @@ def own_kernels(banger: Installation) -> None:
     shutil.copytree(shared, banger.layout.kernels, copy_function=os.link, symlinks=True)
 
 
+HELD = ("--", "sh", "-c", "echo runs; cat")
+"""Says that it runs, and ends with its input."""
+
+
+def check_that_commands_wait(banger: Installation, vm: str) -> None:
+    """C1, H9: more commands than the agent serves wait, and say so; one that ends lets one in."""
+    room = plan_shares(STREAMS_LEAST)[Lane.COMMANDS]
+    running = []
+    for _ in range(room):
+        running.append(banger.start("vm", "exec", "-i", vm, *HELD))
+        assert read_line(running[-1]) == b"runs\n"
+    late = banger.start("vm", "exec", "-i", vm, *HELD)
+    assert late.stderr is not None
+    notice = f"Waiting for one of {room} commands in {vm} to end."
+    assert notice in late.stderr.readline().decode()
+    finish(running.pop(), status=0)
+    assert read_line(late) == b"runs\n"
+    for each in (*running, late):
+        finish(each, status=0)
+
+
 def test_a_restart_brings_the_present_agent(own: Installation, tmp_path: Path) -> None:
     """B11: what runs is adopted with its own agent. Snapshots fit no other kernel, and keep it."""
     own_kernels(own)
@@ -39,6 +61,7 @@ def test_a_restart_brings_the_present_agent(own: Installation, tmp_path: Path) -
         own.do(*create)
         booted, kernel = own.boot_id("one"), own.vm("one")["kernel_digest"]
         own.exec("one", "sh", "-c", "echo kept >/root/file", status=0)
+        check_that_commands_wait(own, "one")
         own.do("vm", "snapshot", "create", "one", "early")
     assert (own.boot_id("one"), own.vm("one")["kernel_digest"]) == (booted, kernel)
     kept = own.do("vm", "restart", "one").err

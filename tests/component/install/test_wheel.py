@@ -1,13 +1,16 @@
 """The package as users get it: sources, a wheel built of them alone, an install without a checkout.
 
 Needs a package index: the build requires zig, which compiles for both architectures. The first
-build takes minutes, since zig builds its C library. Later ones find that in the tests' cache, if
-zig itself is where it was: so the environment of the build is kept there as well.
+build takes minutes, since zig builds its C library. Later ones find that, and what they compiled
+before, in the tests' cache, if zig itself is where it was: so the environment of the build is kept
+there as well.
 """
 
 from __future__ import annotations
 
+import fcntl
 import os
+import shutil
 import subprocess
 import sys
 import tarfile
@@ -21,13 +24,18 @@ from banger.version import VERSION
 from tests.support.artifacts import CACHE, CHECKOUT
 
 pytestmark = pytest.mark.timeout(1800)
-PROGRAMS = ("guest/agent/{}/banger-agent", "network/egress-filter/{}/banger-egress-filter")
+PROGRAMS = (
+    "guest/agent/{}/banger-agent",
+    "network/egress-filter/{}/banger-egress-filter",
+    "client/ssh-proxy/{}/banger-ssh-proxy",
+)
 LIBRARY = "vmm/qemu/memory-preload/{}/banger-memory-preload.so"
 ELF_MACHINES = {"x86_64": 0x3E, "aarch64": 0xB7}
 FIND_PROGRAMS = """
+from banger.client.sshproxy import find_program
 from banger.network.user.process import find_egress_filter
 from banger.vmm.qemu.memory_preload import find_memory_preload
-print(find_egress_filter().is_file(), find_memory_preload().is_file())
+print(find_egress_filter().is_file(), find_memory_preload().is_file(), bool(find_program()))
 """
 
 
@@ -67,11 +75,21 @@ def builder() -> Path:
 
 @pytest.fixture(scope="module")
 def wheel(builder: Path, sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A wheel of the source distribution."""
+    """A wheel of the source distribution.
+
+    The sources lie where they did the last time: zig compiles again what has another path.
+    """
     target = tmp_path_factory.mktemp("wheel")
-    environ = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(builder.parents[2] / "cache")}
+    folder = builder.parents[2]
+    environ = {**os.environ, "ZIG_GLOBAL_CACHE_DIR": str(folder / "cache")}
     command = [builder, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "-w", target]
-    run(*command, sources, cwd=target, environ=environ)
+    with open(folder / "lock", "w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        shutil.rmtree(folder / "sources", ignore_errors=True)
+        (folder / "sources").mkdir()
+        run("tar", "-xf", sources, cwd=folder / "sources")
+        [unpacked] = (folder / "sources").iterdir()
+        run(*command, unpacked, cwd=target, environ=environ)
     [built] = target.glob("*.whl")
     return built
 
@@ -80,7 +98,7 @@ def test_the_sources_hold_no_built_program(sources: Path) -> None:
     with tarfile.open(sources) as archive:
         names = archive.getnames()
     assert any(name.endswith("agent/exec.c") for name in names)
-    built = ("banger-agent", "banger-egress-filter", ".so")
+    built = ("banger-agent", "banger-egress-filter", "banger-ssh-proxy", ".so")
     assert not [name for name in names if name.endswith(built)]
 
 
@@ -131,4 +149,6 @@ def test_an_install_works_without_a_checkout(
     )
     assert doctor.returncode in {0, 6}, doctor.stderr  # 6: this host lacks something
     assert f" at {short_dir}/venv/bin/python." in doctor.stdout
-    assert run(short_dir / "venv/bin/python", "-c", FIND_PROGRAMS, cwd=short_dir) == "True True\n"
+    assert (
+        run(short_dir / "venv/bin/python", "-c", FIND_PROGRAMS, cwd=short_dir) == "True True True\n"
+    )
