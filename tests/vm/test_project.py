@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
 
 from tests.support import repositories
 from tests.support.installations import Installation
-from tests.support.vms import TINY_IMAGE
+from tests.support.vms import TINY, TINY_IMAGE
 
 FILE = f"""\
 image = "{TINY_IMAGE}"
@@ -68,3 +69,45 @@ def test_reuse_finds_the_vm_of_the_repository(banger: Installation, top: Path) -
         assert named.text == "anew"
     finally:
         banger.do("vm", "delete", *(v["id"] for v in banger.vms() if v["id"] not in before))
+
+
+SMALL = (*TINY[2:], "--network", "none")
+
+
+def write_devcontainer(banger: Installation, top: Path, **more: object) -> None:
+    (top / "banger.toml").unlink(missing_ok=True)
+    content = {"image": TINY_IMAGE, "containerEnv": {"A": "1"}, "workspaceFolder": "/work/here"}
+    repositories.write(top, ".devcontainer.json", json.dumps(content | more).encode())
+    repositories.commit(top)
+    banger.do("trust", top)
+
+
+def test_a_devcontainer_is_followed(banger: Installation, top: Path) -> None:
+    """Its commands run in the workspace, before ours, and nothing of them is in our output."""
+    write_devcontainer(
+        banger,
+        top,
+        postCreateCommand={"one": "echo loud; echo $A >> mark", "two": ["touch", "a b"]},
+        postStartCommand="echo started >> mark",
+        remoteEnv={"HERE": "${localEnv:HOME}"},
+    )
+    words = ("vm", "run", *SMALL, "--reuse", "--name", "contained", top, "--")
+    try:
+        ended = banger.run(*words, "sh", "-c", "pwd; cat mark; ls; echo ${HERE-unset}", status=0)
+        assert ended.text.split("\n") == ["/work/here", "1", "started", "a b", "mark", "unset"]
+        assert "remoteEnv.HERE is left out" in ended.err
+        banger.do("vm", "stop", "contained")
+        assert banger.run(*words, "cat", "mark", status=0).text == "1\nstarted\nstarted"
+    finally:
+        banger.run("vm", "delete", "contained")
+
+
+def test_a_command_of_a_devcontainer_that_fails(banger: Installation, top: Path) -> None:
+    """H5, H6: the end of what it printed is told, and the VM is gone; --no-setup goes on."""
+    write_devcontainer(banger, top, postCreateCommand="echo no luck >&2; exit 4")
+    before = {vm["id"] for vm in banger.vms()}
+    words = ("vm", "run", "--rm", *SMALL)
+    ended = banger.run(*words, top, "--", "echo", "never", status=125)
+    assert "ended with status 4" in ended.err and "| no luck" in ended.err
+    assert ended.out == b"" and {vm["id"] for vm in banger.vms()} == before
+    assert banger.run(*words, "--no-setup", top, "--", "echo", "on", status=0).text == "on"

@@ -25,6 +25,7 @@ ENTRIES_MAX = 100
 VALUE_MAX = 32 * 1024
 """Characters of a variable's value."""
 PORTS = range(1, 65536)
+SHELL = ("/bin/sh", "-c")
 
 _PORT = re.compile(r"(?:(?P<host>[0-9]{1,5}):)?(?P<guest>[0-9]{1,5})(?:/(?P<protocol>tcp|udp))?")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
@@ -62,6 +63,14 @@ class Project:
     setup_inputs: tuple[str, ...] = ()
     """Files below the top of the repository that the commands read."""
     env: dict[str, str] = field(default_factory=dict)
+    guest_path: str | None = None
+    """Where the workspace is, of a `devcontainer.json`, as all that follows."""
+    on_create: tuple[tuple[str, ...], ...] = ()
+    """Argument lists to run in the workspace of a new VM."""
+    on_start: tuple[tuple[str, ...], ...] = ()
+    """The same, after each start."""
+    left_out: tuple[str, ...] = ()
+    """A sentence for each thing that cannot be had."""
 
 
 @dataclass(frozen=True)
@@ -91,11 +100,20 @@ def parse_project(untrusted_text: str, where: str) -> Project:
 
 def describe_project(project: Project) -> list[str]:
     """Return a line for each thing that is asked for."""
-    return [
+    told = [
         f"{key.name}: {_format(key, value)}"
         for key in KEYS
         if (value := getattr(project, key.field)) not in (None, (), {}, False)
     ]
+    if project.guest_path:
+        told.append(f"workspace: {project.guest_path}")
+    told += [f"runs in the workspace: {show_command(c)}" for c in project.on_create]
+    return told + [f"runs there at each start: {show_command(c)}" for c in project.on_start]
+
+
+def show_command(argv: tuple[str, ...]) -> str:
+    """Return a command as it is written in the file."""
+    return argv[2] if argv[:2] == SHELL and len(argv) == 3 else " ".join(argv)
 
 
 def _format(key: Key, value: object) -> str:
@@ -108,7 +126,8 @@ def _format(key: Key, value: object) -> str:
     return ", ".join(str(each) for each in value) if isinstance(value, tuple) else str(value)
 
 
-def _name(untrusted_value: object) -> str:
+def parse_name(untrusted_value: object) -> str:
+    """Parse a name of an image or a kernel; raises ValueError."""
     if (
         isinstance(untrusted_value, str)
         and 0 < len(untrusted_value) <= TEXT_MAX
@@ -179,7 +198,8 @@ def _paths(untrusted_value: object) -> tuple[str, ...]:
     return tuple(untrusted_value)
 
 
-def _env(untrusted_value: object) -> dict[str, str]:
+def parse_env(untrusted_value: object) -> dict[str, str]:
+    """Parse a table of variables; raises ValueError."""
     if not isinstance(untrusted_value, dict) or len(untrusted_value) > ENTRIES_MAX:
         raise ValueError(f"a table of at most {ENTRIES_MAX} variables")
     for name, value in untrusted_value.items():
@@ -191,8 +211,8 @@ def _env(untrusted_value: object) -> dict[str, str]:
 
 
 KEYS = (
-    Key("image", "image", "Image to start from.", _name, '"debian-bookworm"', "default_image"),
-    Key("kernel", "kernel", "Kernel to boot.", _name, '"debian-cloud"', "default_kernel"),
+    Key("image", "image", "Image to start from.", parse_name, '"debian-bookworm"', "default_image"),
+    Key("kernel", "kernel", "Kernel to boot.", parse_name, '"debian-cloud"', "default_kernel"),
     Key("vcpu", "vcpu", "Virtual CPUs.", whole_number(VCPU_RANGE), "2", setting="vm_defaults.vcpu"),
     Key(
         "memory",
@@ -246,5 +266,5 @@ KEYS = (
         _paths,
         '["requirements.txt"]',
     ),
-    Key("env", "env", "Variables of every command in the VM.", _env, '{ CI = "1" }'),
+    Key("env", "env", "Variables of every command in the VM.", parse_env, '{ CI = "1" }'),
 )

@@ -170,3 +170,30 @@ def test_a_file_of_variables(vm: Environ, tmp_path: Path) -> None:
         assert b"line 2" in done.stderr and b"s3cret" not in done.stderr
     done = banger(vm, "vm", "exec", "--env-file", "/no/such", "box", "--", "true")
     assert b"/no/such cannot be read" in done.stderr
+
+
+def test_a_devcontainer_is_followed_when_it_is_trusted(daemon: Environ, tmp_path: Path) -> None:
+    """Untrusted it is left alone with a notice: it was not written for banger."""
+    top = repositories.init(tmp_path / "container")
+    content = b'{"image": "x", "features": {}, "postCreateCommand": "exit 4"}'
+    repositories.write(top, ".devcontainer/devcontainer.json", content)
+    repositories.commit(top)
+    status, said = run(daemon, top)
+    assert status == 0
+    assert (
+        f"devcontainer.json is not followed before you have trusted it: banger trust {top}" in said
+    )
+    trusted = banger(daemon, "trust", str(top))
+    assert b"image: x" in trusted.stdout
+    assert b"runs in the workspace: exit 4" in trusted.stdout
+    assert b"'features' is left out" in trusted.stdout
+    planned = banger(daemon, "vm", "run", "--dry-run", str(top))
+    assert b"runs in the workspace: exit 4" in planned.stderr
+    repositories.write(top, "banger.toml", b"vcpu = 2\n")
+    assert run(daemon, top)[0] == 125
+    (top / "banger.toml").unlink()
+    (top / ".devcontainer/devcontainer.json").unlink()
+    (top.parent / "own.json").write_bytes(content)
+    (top / ".devcontainer/devcontainer.json").symlink_to("../../own.json")
+    status, said = run(daemon, top)
+    assert status == 125 and "not followed" in said

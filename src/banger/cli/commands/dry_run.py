@@ -41,6 +41,10 @@ def show_plan(
             _show_workspace(plan, context)
     for command in arguments.vm_setup["commands"] if arguments.vm_setup else ():
         context.say(f"setup: {printable(command)}")
+    for words in (*arguments.vm_on_create, *arguments.vm_on_start):
+        from banger.project.file import show_command
+
+        context.say(f"runs in the workspace: {printable(show_command(words))}")
     if arguments.fork:
         context.say(f"forks: {arguments.fork}")
     context.say("Nothing was done (--dry-run).")

@@ -220,6 +220,7 @@ def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> 
             if arguments.path is not None:
                 guest_path = _prepare(arguments, view["id"], context, stages=stages)
                 cwd = os.path.normpath(os.path.join(guest_path, arguments.inside))
+                _run_starting(arguments, view["id"], context, stages=stages, cwd=guest_path)
             if arguments.entrypoint and not arguments.detach:
                 from banger.cli.commands.entrypoint import plan_command
 
@@ -273,6 +274,17 @@ def _leave(
         stages.say(f"Its output: banger vm logs -f {name} {session}")
     stages.say(f"Its ports appear at {view['address']}: banger vm ports {name}")
     return 0
+
+
+def _run_starting(
+    arguments: Namespace, vm_id: str, context: Context, *, stages: Stages, cwd: str
+) -> None:
+    """Run what a devcontainer.json has run in a new workspace."""
+    if arguments.vm_on_create or arguments.vm_on_start:
+        from banger.cli.commands.devcontainer import run_commands
+
+        commands = (*arguments.vm_on_create, *arguments.vm_on_start)
+        run_commands(commands, vm_id, context, stages=stages, cwd=cwd)
 
 
 def _use_and_bring_back(

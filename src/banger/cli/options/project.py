@@ -20,6 +20,8 @@ if TYPE_CHECKING:
     from banger.project.file import Port, Project
 
 FILE = "banger.toml"
+FILES = (FILE, ".devcontainer/devcontainer.json", ".devcontainer.json")
+"""The first that exists is taken."""
 NOT_AGAIN = ("rm", "fork", "entrypoint", "branch", "from_ref", "include_untracked", "full")
 """Options of `vm run` that only a new VM can have."""
 
@@ -27,10 +29,21 @@ NOT_AGAIN = ("rm", "fork", "entrypoint", "branch", "from_ref", "include_untracke
 class FoundProject:
     """The file of a repository, read once: what is trusted is what is followed."""
 
-    def __init__(self, path: str, digest: str, project: Project) -> None:
-        self.path = path
+    def __init__(self, top: str, name: str, digest: str, project: Project) -> None:
+        self.top = top
+        self.name = name
         self.digest = digest
         self.project = project
+
+    @property
+    def path(self) -> str:
+        """The file."""
+        return os.path.join(self.top, self.name)
+
+    @property
+    def is_own(self) -> bool:
+        """Tell whether it was written for banger."""
+        return self.name == FILE
 
 
 def find_top(path: str) -> str:
@@ -46,22 +59,35 @@ def find_top(path: str) -> str:
 
 
 def find_project(top: str) -> FoundProject | None:
-    """Return what the file at the top of a repository asks for; None if there is no file.
+    """Return what a file of a repository asks for; None if there is no such file.
+
+    A `devcontainer.json` counts where there is no `banger.toml`.
 
     Raises:
         ConfigInvalid: it is not valid, or is no regular file.
     """
-    if not os.path.lexists(os.path.join(top, FILE)):
+    name = next((n for n in FILES if os.path.lexists(os.path.join(top, n))), None)
+    if name is None:
         return None
-    from banger.project.file import parse_project
     from banger.project.reading import read_text
     from banger.project.trust import make_digest
 
-    path = os.path.join(top, FILE)
-    text = read_text(top, FILE)
+    text = read_text(top, name)
     if text is None:
         return None
-    return FoundProject(path, make_digest(FILE, text.encode()), parse_project(text, path))
+    kind = FILE if name == FILE else os.path.basename(name).lstrip(".")
+    return FoundProject(top, name, make_digest(kind, text.encode()), _parse(text, top, name))
+
+
+def _parse(untrusted_text: str, top: str, name: str) -> Project:
+    path = os.path.join(top, name)
+    if name == FILE:
+        from banger.project.file import parse_project
+
+        return parse_project(untrusted_text, path)
+    from banger.project.devcontainer import parse_devcontainer
+
+    return parse_devcontainer(untrusted_text, path, repository=os.path.basename(top))
 
 
 def describe(found: FoundProject) -> list[str]:
@@ -71,6 +97,7 @@ def describe(found: FoundProject) -> list[str]:
     return [
         f"{printable(found.path)} asks for:",
         *(f"  {printable(line)}" for line in describe_project(found.project)),
+        *(f"  {printable(line)}" for line in found.project.left_out),
     ]
 
 
@@ -82,6 +109,7 @@ def apply_project(arguments: Namespace, context: Context) -> None:
         ProjectUntrusted: the user has not trusted its content, and is not here or says no.
     """
     arguments.vm_env, arguments.vm_setup = {}, None
+    arguments.vm_on_create = arguments.vm_on_start = ()
     if arguments.path is None or arguments.no_project:
         return
     found = find_project(arguments.path)
@@ -91,12 +119,18 @@ def apply_project(arguments: Namespace, context: Context) -> None:
 
     if found.project == Project():
         return
-    _require_trust(found, context, is_dry=arguments.dry_run)
+    if found.is_own:
+        _require_trust(found, context, is_dry=arguments.dry_run)
+    elif not _is_followed(found, context, quiet=arguments.quiet):
+        return
     _fill_in(arguments, found.project)
     if found.project.reuse and not any(getattr(arguments, name) for name in NOT_AGAIN):
         arguments.reuse = True
     if found.project.setup_commands and not arguments.no_setup:
         arguments.vm_setup = _plan_setup(arguments, found)
+    if not arguments.no_setup:
+        arguments.vm_on_create = found.project.on_create
+        arguments.vm_on_start = found.project.on_start
 
 
 def _plan_setup(arguments: Namespace, found: FoundProject) -> dict[str, object]:
@@ -116,7 +150,7 @@ def _read_input(found: FoundProject, path: str) -> dict[str, object]:
     from banger.model.setup import INPUTS_MAX_BYTES
     from banger.project.reading import read_below
 
-    content = read_below(os.path.dirname(found.path), path, limit=INPUTS_MAX_BYTES)
+    content = read_below(found.top, path, limit=INPUTS_MAX_BYTES)
     if content is None:
         raise ConfigInvalid(
             f"{found.path}: the input {path} of the setup commands does not exist.",
@@ -124,6 +158,20 @@ def _read_input(found: FoundProject, path: str) -> dict[str, object]:
         )
     data = base64.b64encode(content.data).decode("ascii")
     return {"path": path, "content": data, "executable": content.executable}
+
+
+def _is_followed(found: FoundProject, context: Context, *, quiet: bool) -> bool:
+    """Tell whether a file that was not written for banger is trusted; say what becomes of it."""
+    from banger.project.trust import is_trusted
+
+    is_followed = is_trusted(context.layout, found.digest)
+    notes = [f"{found.name}: {text}" for text in found.project.left_out]
+    if not is_followed:
+        command = f"banger trust {shlex.quote(found.top)}"
+        notes = [f"{found.name} is not followed before you have trusted it: {command}"]
+    for note in () if quiet else notes:
+        context.say(printable(note))
+    return is_followed
 
 
 def _require_trust(found: FoundProject, context: Context, *, is_dry: bool) -> None:
@@ -143,10 +191,9 @@ def _require_trust(found: FoundProject, context: Context, *, is_dry: bool) -> No
         if ask("Trust it?"):
             save_trust(context.layout, found.digest, found.path)
             return
-    top = os.path.dirname(found.path)
     raise ProjectUntrusted(
         f"{found.path} is new or was changed, and is not trusted yet.",
-        hint=f"banger trust {shlex.quote(top)} (or ignore it: --no-project)",
+        hint=f"banger trust {shlex.quote(found.top)} (or ignore it: --no-project)",
     )
 
 
@@ -166,6 +213,7 @@ def _fill_in(arguments: Namespace, project: Project) -> None:
         _port_params(port) for port in project.ports if (port.guest, port.protocol) not in published
     ]
     arguments.vm_env = project.env
+    arguments.guest_path = arguments.guest_path or project.guest_path
 
 
 def _port_params(port: Port) -> dict[str, object]:
