@@ -15,5 +15,6 @@ installed in it from its wheel and run there by an ordinary user, as on any host
     checks.py     what is proven inside
     limits.py     of these, what the user's service manager does for VMs
     vsock.py      a program of one check: a guest that only vsock leads to
+    density.py    what idle clones take, by driver
     __main__.py   one line for each check, an honest status
 """

@@ -5,6 +5,7 @@
     python -m tests.kvm.hold root LINE      ... as root
     python -m tests.kvm.hold sync           give it the checkout's banger
     python -m tests.kvm.hold check NAME...  run checks in it
+    python -m tests.kvm.hold density N      weigh N idle clones of each driver
 
 One for each cache of the tests (BANGER_TEST_CACHE); `held` in the cache leads to it while it is up.
 """
@@ -23,7 +24,10 @@ from pathlib import Path
 
 from banger.errors import BangerError
 from banger.layout import layout_from_environment
+from banger.words import DRIVERS
 from tests.kvm.checks import CHECKS
+from tests.kvm.density import describe as describe_density
+from tests.kvm.density import measure
 from tests.kvm.machine import SITE, Ended, Host, connect, describe, open_host
 from tests.kvm.supplies import gather
 from tests.kvm.surroundings import enter
@@ -49,6 +53,9 @@ def main(words: list[str]) -> int:
             return 0
         case ["check", *names]:
             return asyncio.run(_check(names))
+        case ["density", number]:
+            asyncio.run(_weigh(int(number)))
+            return 0
     print(__doc__, file=sys.stderr)
     return 2
 
@@ -110,6 +117,15 @@ async def _check(names: list[str]) -> int:
                 await check(host)
                 print(f"ok   {check.__name__}", flush=True)
     return 0
+
+
+async def _weigh(number: int) -> None:
+    async with _enter() as host:
+        for network in ("none", "user"):
+            for driver in DRIVERS:
+                found = await measure(host, driver, network, number)
+                print(f"{driver}, network {network}, {number} clones:", flush=True)
+                print("".join(f"    {line}\n" for line in describe_density(found)), flush=True)
 
 
 if __name__ == "__main__":

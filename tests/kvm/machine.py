@@ -14,8 +14,8 @@ import shlex
 import tarfile
 import tempfile
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO
 
@@ -105,6 +105,8 @@ class Host:
 
     connection: guest.GuestConnection
     guest_image: str
+    variables: Mapping[str, str] = field(default_factory=lambda: {"BANGER_DRIVER": "qemu"})
+    """Of the environment of all commands; checks of another driver name it."""
 
     async def root(self, script: str) -> Ended:
         """Run a shell script as root."""
@@ -140,7 +142,7 @@ class Host:
     async def _run(self, argv: Sequence[str], *, user: str | None) -> Ended:
         uid = {None: 0, USER: UID, STRANGER: UID + 1}[user]
         environment = {"XDG_RUNTIME_DIR": f"/run/user/{uid}", "PYTHONSAFEPATH": "1"}
-        environment["BANGER_DRIVER"] = "qemu"  # checks of another name it
+        environment |= self.variables
         done = await guest.run(
             self.connection,
             [word.encode() for word in argv],
