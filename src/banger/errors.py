@@ -575,6 +575,12 @@ class GuestToolMissing(OperationFailed):
     code = "guest-tool-missing"
 
 
+class ChangesConflict(Conflict):
+    """Changes of the guest conflict with those of the host; nothing was written."""
+
+    code = "changes-conflict"
+
+
 class BranchConflict(Conflict):
     """A branch exists, is checked out, or has moved so that it cannot be set."""
 

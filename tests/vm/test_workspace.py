@@ -131,6 +131,33 @@ def test_a_plain_directory(banger: Installation, system: str, place: str, tmp_pa
     assert banger.run("vm", "workspace", "export", system, "--branch", "b").status == 2
 
 
+def test_changes_are_looked_at_and_applied(
+    banger: Installation, system: str, repository: Path, place: str
+) -> None:
+    """A11, E1: status, diff and apply of a real guest, onto a tree with changes of its own."""
+    banger.do("vm", "workspace", "prepare", system, repository)
+    in_guest(banger, system, "echo guest >no-newline; rm -- -dash; mkdir new; echo x >new/file")
+    status = banger.json("vm", "workspace", "status", system)
+    assert not status["is_stale"] and status["guest_commits"] == 0
+    assert {(each["name"], each["status"]) for each in status["changes"]} == {
+        ("no-newline", "M"),
+        ("-dash", "D"),
+        ("new/file", "A"),
+    }
+    assert b"+guest" in banger.do("vm", "workspace", "diff", system).out
+    write(repository, "no-newline", b"host\n")
+    assert banger.json("vm", "workspace", "status", system)["is_stale"]
+    refused = banger.run("vm", "workspace", "apply", system)
+    assert refused.status == 5 and b"conflict no-newline" in refused.out
+    assert (repository / "-dash").exists()
+    git(repository, "checkout", "--quiet", "no-newline")
+    banger.do("vm", "workspace", "apply", system)
+    assert not (repository / "-dash").exists()
+    assert (repository / "new/file").read_bytes() == b"x\n"
+    assert (repository / "no-newline").read_bytes() == b"guest\n"
+    assert (repository / "windows.crlf").read_bytes() == b"one\r\nchanged on the host\r\n"
+
+
 CHANGE = r"""
 git config user.name Guest; git config user.email guest@example.com
 printf 'committed\n' >committed.txt; git rm -q twin; git mv big.bin moved.bin

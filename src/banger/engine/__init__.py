@@ -86,6 +86,11 @@ from banger.engine.verbs.vms import (
     start_vm,
     stop_vm,
 )
+from banger.engine.verbs.workspacechanges import (
+    apply_workspace,
+    diff_workspace,
+    read_workspace_status,
+)
 from banger.engine.verbs.workspaces import (
     export_workspace,
     export_workspace_branch,
@@ -102,6 +107,7 @@ from banger.engine.views.vms import list_vms, show_vm, wait_vm, watch_vms
 __all__ = [
     "Engine",
     "add_port",
+    "apply_workspace",
     "attach_session",
     "build_image",
     "build_kernel",
@@ -120,6 +126,7 @@ __all__ = [
     "delete_snapshot",
     "delete_template",
     "delete_vm",
+    "diff_workspace",
     "export_workspace",
     "export_workspace_branch",
     "fetch_kernel",
@@ -159,6 +166,7 @@ __all__ = [
     "pull_image",
     "pull_kernel",
     "read_stats",
+    "read_workspace_status",
     "register_image",
     "remove_port",
     "restart_vm",

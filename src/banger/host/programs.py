@@ -180,6 +180,32 @@ def run_foreground(argv: Sequence[str], *, env: Mapping[str, str] | None = None)
         return subprocess.run(argv, env=environment(env), check=False).returncode
 
 
+@contextlib.contextmanager
+def feed(argv: Sequence[str], *, env: Mapping[str, str] | None = None) -> Iterator[int]:
+    """Start a program on the current terminal; yield its stdin, and wait for its end on leaving.
+
+    For pagers. Without a deadline, and in the same session; an interrupt is left to the program.
+
+    Raises:
+        ToolMissing: the program is not installed.
+        HostFailed: the host could not start the program.
+    """
+    import subprocess
+
+    log.debug("feed %s", shlex.join(argv))
+    with _tool_errors(argv):
+        child = subprocess.Popen(argv, stdin=subprocess.PIPE, env=environment(env))
+    assert child.stdin is not None
+    try:
+        yield child.stdin.fileno()
+    finally:
+        with contextlib.suppress(BrokenPipeError):
+            child.stdin.close()
+        while child.returncode is None:
+            with contextlib.suppress(KeyboardInterrupt):
+                child.wait()
+
+
 def replace_process(argv: Sequence[str]) -> NoReturn:
     """Become a program: with this process's terminal, descriptors and environment.
 

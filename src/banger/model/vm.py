@@ -154,6 +154,10 @@ class WorkspaceRecord(Struct, frozen=True, kw_only=True):
     """Id of the base that exports compare with; None if an older banger made the workspace."""
     is_plain: bool = False
     """Whether this is a directory without a repository; `commit` is then a constant."""
+    include_untracked: bool = False
+    """Whether untracked files were copied."""
+    full: bool = False
+    """Whether all history was copied."""
 
 
 class VmRecord(Struct, frozen=True, kw_only=True):

@@ -15,6 +15,7 @@ import importlib
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from banger.workspace.applying import Applied, apply_changes
     from banger.workspace.base import list_bases, remove_base
     from banger.workspace.branches import export_branch
     from banger.workspace.exporting import export_patch
@@ -30,12 +31,18 @@ if TYPE_CHECKING:
     from banger.workspace.names import parse_directory
     from banger.workspace.plain import inspect_directory
     from banger.workspace.precheck import require_branch_possible
+    from banger.workspace.showing import show_changes
+    from banger.workspace.status import NameChange, WorkspaceStatus, read_status
 
 _HOMES = {
+    "Applied": "applying",
     "ExportedBranch": "facts",
     "ImportPlan": "facts",
+    "NameChange": "status",
     "PreparedWorkspace": "facts",
     "RepositoryFacts": "facts",
+    "WorkspaceStatus": "status",
+    "apply_changes": "applying",
     "export_branch": "branches",
     "export_patch": "exporting",
     "import_workspace": "importing",
@@ -46,15 +53,21 @@ _HOMES = {
     "locate_repository": "locate",
     "parse_directory": "names",
     "plan_import": "importing",
+    "read_status": "status",
     "remove_base": "base",
     "require_branch_possible": "precheck",
+    "show_changes": "showing",
 }
 
 __all__ = [
+    "Applied",
     "ExportedBranch",
     "ImportPlan",
+    "NameChange",
     "PreparedWorkspace",
     "RepositoryFacts",
+    "WorkspaceStatus",
+    "apply_changes",
     "export_branch",
     "export_patch",
     "import_workspace",
@@ -65,8 +78,10 @@ __all__ = [
     "locate_repository",
     "parse_directory",
     "plan_import",
+    "read_status",
     "remove_base",
     "require_branch_possible",
+    "show_changes",
 ]
 
 

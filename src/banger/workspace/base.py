@@ -62,6 +62,8 @@ class Base(msgspec.Struct, frozen=True):
     """Empty directories that were put in."""
     is_plain: bool = False
     """Whether this was a directory without a repository."""
+    is_other_commit: bool = False
+    """Whether the files were those of another commit, not of the host's work tree (`--from`)."""
     is_commit: bool = False
     """Whether the imported files are unknown, and this is the prepared commit instead."""
 

@@ -94,6 +94,7 @@ async def save_base(
         sparse=[name for name in committed if name not in put_in.sent and name not in changed],
         empty=list(facts.empty_directories),
         is_plain=facts.is_plain,
+        is_other_commit=facts.other_commit,
     )
     return await asyncio.to_thread(_publish, work, git_dir, base, bases)
 

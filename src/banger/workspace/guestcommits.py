@@ -52,12 +52,48 @@ printf '%s\\n^%s\\n' "$3" "$2" | git pack-objects --quiet --revs --thin --stdout
 _ANSWER = re.compile(rb"([0-9a-f]{40}|[0-9a-f]{64})\s+([0-9]{1,9})\s*")
 
 
+_POSITION = (
+    _ENTER
+    + """
+git rev-parse --verify HEAD^{commit}
+git rev-list --count HEAD "^$2"
+git symbolic-ref --quiet --short HEAD || echo
+"""
+)
+_POSITION_ANSWER = re.compile(
+    rb"(?P<commit>[0-9a-f]{40}|[0-9a-f]{64})\n(?P<commits>[0-9]{1,9})\n(?P<branch>[^\n]{0,1000})\n"
+)
+
+
+@dataclass(frozen=True)
+class GuestPosition:
+    """What is checked out in the guest, and the number of commits since the prepared one."""
+
+    commit: str
+    branch: str | None
+    commits: int
+
+
 @dataclass(frozen=True)
 class GuestHead:
     """The commit checked out in the guest, and the number of names that `git status` lists."""
 
     commit: str
     uncommitted: int
+
+
+async def ask_position(guest: GuestFiles, record: WorkspaceRecord) -> GuestPosition:
+    """Return the commit and the branch that are checked out in the guest.
+
+    Raises: as `ask_head`.
+    """
+    answer = await guest.run(_script(_POSITION, record), deadline_s=ASK_DEADLINE_S)
+    _require_done(answer, record)
+    match = _POSITION_ANSWER.fullmatch(answer.untrusted_stdout)
+    if match is None or len(match["commit"]) != len(record.commit):
+        raise GuestProtocolError("The guest's git did not name a commit.")
+    branch = match["branch"].decode("utf-8", "backslashreplace") or None
+    return GuestPosition(match["commit"].decode("ascii"), branch, int(match["commits"]))
 
 
 async def ask_head(guest: GuestFiles, record: WorkspaceRecord) -> GuestHead:

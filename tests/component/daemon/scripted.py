@@ -71,6 +71,7 @@ from banger.engine.views.stats import sum_uses
 from banger.errors import BootFailed, BranchConflict, ExecNotExecutable, ExecNotFound, VmNotFound
 from banger.model.names import VmId
 from banger.model.vm import Accel, VmRecord, VmState
+from tests.component.daemon.scripted_workspaces import ScriptedWorkspaces
 from tests.support.specs import make_spec
 
 PATCH = bytes(range(256)) * 4096
@@ -518,6 +519,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         "workspace.prepare": prepare,
         "workspace.export": export,
         "workspace.export_branch": export_branch,
+        **ScriptedWorkspaces(lambda ref: find(ref).labels).handlers(),
         "image.list": list_images,
     }
 

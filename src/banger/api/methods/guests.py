@@ -39,6 +39,12 @@ from banger.api.results import (
     StartedStream,
     WorkspacePlan,
 )
+from banger.api.workspaces import (
+    AppliedChanges,
+    WorkspaceApply,
+    WorkspaceDiff,
+    WorkspaceStatus,
+)
 
 GUESTS = (
     Method(
@@ -150,6 +156,25 @@ GUESTS = (
         result=StartedExport,
         doc="Export everything that changed since `workspace.prepare` as one patch.",
         stream=True,
+    ),
+    Method(
+        name="workspace.status",
+        params=VmRef,
+        result=WorkspaceStatus,
+        doc="Return what changed in the guest and on the host since `workspace.prepare`.",
+    ),
+    Method(
+        name="workspace.diff",
+        params=WorkspaceDiff,
+        result=StartedExport,
+        doc="Show the changes of the guest as text for people to read.",
+        stream=True,
+    ),
+    Method(
+        name="workspace.apply",
+        params=WorkspaceApply,
+        result=AppliedChanges,
+        doc="Write the changes of the guest into the files of the host.",
     ),
     Method(
         name="workspace.export_branch",

@@ -78,7 +78,7 @@ INSTEAD = {
     "upgrade": "pipx upgrade banger",
     "vm build": "banger image build --file RECIPE NAME",
     "vm clone": "banger vm fork {0:VM}",
-    "vm diff": "banger vm workspace export {0:VM}",
+    "vm diff": "banger vm workspace diff {0:VM}",
     "vm edit": "banger vm set {0:VM} --memory 4G",
     "vm export": "banger vm commit {0:VM} IMAGE",
     "vm forward": "banger vm ports {0:VM}",
@@ -96,9 +96,7 @@ INSTEAD = {
     "vm sync": "banger vm workspace prepare VM PATH",
     "vm up": "banger vm run PATH",
     "vm update": "banger vm set {0:VM} --memory 4G",
-    "vm workspace apply": "banger vm workspace export {0:VM} | git apply",
-    "vm workspace diff": "banger vm workspace export {0:VM}",
-    "vm workspace pull": "banger vm workspace export {0:VM}",
+    "vm workspace pull": "banger vm workspace apply {0:VM}",
     "vm workspace push": "banger vm workspace prepare {0:VM} PATH",
 }
 """Typed words -> the banger command to suggest.

@@ -157,6 +157,15 @@ COMMANDS = (
     Command(
         "vm workspace export", "workspace", "Export a workspace's changes as a patch or a branch."
     ),
+    Command(
+        "vm workspace status", "workspace_changes", "Show what changed in a VM and on this host."
+    ),
+    Command("vm workspace diff", "workspace_changes", "Show a workspace's changes."),
+    Command(
+        "vm workspace apply",
+        "workspace_changes",
+        "Write a workspace's changes into files of this host.",
+    ),
     Command("image build", "image", "Build an image from distribution packages."),
     Command("image import", "image", "Import an image archive or a root file system tar."),
     Command("image pull", "pull", "Pull an image from a registry."),
@@ -218,7 +227,7 @@ GROUPS = {
     "vm port": "Published ports of a VM: add, list, delete.",
     "vm session": "Sessions: commands that go on by themselves in a VM.",
     "vm snapshot": "Snapshots of a VM: memory and disk.",
-    "vm workspace": "A git repository in a VM: copy in, export changes.",
+    "vm workspace": "A git repository in a VM: copy in, look at changes, take them over.",
     "image": "Root file systems of VMs: pull, build, import.",
     "kernel": "Kernels that VMs boot, with their modules.",
     "template": "Saved memory of booted images, for fast starts.",

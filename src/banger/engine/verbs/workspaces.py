@@ -78,6 +78,8 @@ async def prepare_workspace(
             directory=directory,
             base=done.base,
             is_plain=plan.facts.is_plain,
+            include_untracked=params.include_untracked,
+            full=params.full,
         )
         await engine.database.write(store.update_workspace, record.id, saved)
     await sweep_bases(engine)
@@ -106,9 +108,9 @@ async def export_workspace(
     record = await get_vm(engine, params.ref)
     connection = await get_connection(engine, record)
     async with hold_workspace(engine.runtime(record.id), op):
-        prepared = _require_workspace(await reload_vm(engine, record.id))
+        prepared = require_workspace(await reload_vm(engine, record.id))
         if params.since_commit:
-            _require_repository(prepared)
+            require_repository(prepared)
         patch = workspace.export_patch(
             guest.ConnectedGuest(connection),
             prepared,
@@ -131,8 +133,8 @@ async def export_workspace_branch(
     connection = await get_connection(engine, record)
     async with hold_workspace(engine.runtime(record.id), op):
         op.progress("fetch")
-        prepared = _require_workspace(await reload_vm(engine, record.id))
-        _require_repository(prepared)
+        prepared = require_workspace(await reload_vm(engine, record.id))
+        require_repository(prepared)
         done = await workspace.export_branch(
             guest.ConnectedGuest(connection),
             prepared,
@@ -184,7 +186,12 @@ def _require_no_options_of_repositories(params: WorkspacePrepare | WorkspaceInsp
         raise InvalidRequest(f"A plain directory has no {', '.join(wrong)}.")
 
 
-def _require_repository(record: WorkspaceRecord) -> None:
+def require_repository(record: WorkspaceRecord) -> None:
+    """Check that a workspace has commits.
+
+    Raises:
+        InvalidRequest: it is of a plain directory.
+    """
     if record.is_plain:
         raise InvalidRequest(
             f"{record.host_path} was copied as a plain directory: it has no commits or branches.",
@@ -192,7 +199,12 @@ def _require_repository(record: WorkspaceRecord) -> None:
         )
 
 
-def _require_workspace(record: VmRecord) -> WorkspaceRecord:
+def require_workspace(record: VmRecord) -> WorkspaceRecord:
+    """Return the VM's workspace.
+
+    Raises:
+        WorkspaceNotFound: it has none.
+    """
     if record.workspace is None:
         raise WorkspaceNotFound(
             f"The VM {record.spec.name} has no workspace.",

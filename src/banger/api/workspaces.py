@@ -1,0 +1,83 @@
+"""Parameters and results of the methods that look at workspaces and apply their changes."""
+
+from __future__ import annotations
+
+from msgspec import Struct
+
+from banger.api.requests import Params
+from banger.model.diffs import DiffStyle
+
+
+class WorkspaceDiff(Params, frozen=True):
+    """The text is sent on channel 1 of the stream."""
+
+    ref: str
+    style: DiffStyle = DiffStyle.PATCH
+    """`stat`: numbers of lines; `word`: changed words in `[-` `-]` and `{+` `+}`."""
+    since_commit: bool = False
+    """Diff against the prepared commit instead of the tree as it was copied in."""
+    width: int = 80
+    """Columns of `stat`, 40 to 1000."""
+
+
+class WorkspaceApply(Params, frozen=True):
+    """Nothing is written if there are conflicts, unless `three_way`."""
+
+    ref: str
+    three_way: bool = False
+    """Write what does not conflict, and git's conflict marks into files that can hold them."""
+    check: bool = False
+    """Tell what would be done; write nothing."""
+
+
+class WorkspaceChange(Struct, frozen=True, kw_only=True):
+    name: str
+    status: str
+    """A: added, D: deleted, M: modified, T: another type of file."""
+
+
+class WorkspaceStatus(Struct, frozen=True, kw_only=True):
+    """A workspace in the guest and its files on the host, both since the prepare."""
+
+    host_path: str
+    guest_path: str
+    commit: str | None
+    """The prepared commit; null: a plain directory."""
+    branch: str | None
+    guest_commit: str | None
+    """Null, as the next two: the guest's git cannot tell."""
+    guest_branch: str | None
+    guest_commits: int | None
+    """Number of commits since the prepared one."""
+    changes: list[WorkspaceChange]
+    """In the guest, committed or not."""
+    host_commit: str | None
+    host_branch: str | None
+    host_changes: list[WorkspaceChange]
+    """Told by size, time and mode."""
+    is_stale: bool | None
+    """Whether a prepare would copy something else; null: the host's files cannot be read."""
+    notices: list[str]
+    """Sentences for the user."""
+
+
+class ApplyConflict(Struct, frozen=True, kw_only=True):
+    name: str
+    reason: str
+    """For people to read."""
+
+
+class AppliedChanges(Struct, frozen=True, kw_only=True):
+    """What `workspace.apply` did, or with conflicts or `check` would do, on the host."""
+
+    done: bool
+    """False: nothing was written."""
+    written: list[str]
+    removed: list[str]
+    merged: list[str]
+    """Files that both sides changed, merged without conflicts."""
+    marked: list[str]
+    """Files with conflicts that have git's conflict marks in them now."""
+    conflicts: list[ApplyConflict]
+    notices: list[str]
+    """Sentences about what cannot be applied."""
