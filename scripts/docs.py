@@ -121,7 +121,16 @@ the last good settings stay in force. `log_level` is read when the daemon starts
 default_image = "debian-trixie"
 vm_defaults.memory_mib = "2G"
 template.enabled = false
+
+[[file_sync]]
+host = "~/.gitconfig"
+mode = "0644"
 ```
+
+A table `[[file_sync]]` names a regular file of your home directory that is copied into each VM when
+it is made and started: to `guest`, an absolute path, or to the same place in root's home; with
+`mode`, or 0600. No link is followed, and neither templates nor waiting clones hold the files. One
+that cannot be read is told, and the VM is made without it.
 
 | key | variable | what it sets | without being set |
 |---|---|---|---|

@@ -9,9 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from banger.model.filesync import FileSync
 from banger.model.registries import Registries
 
-Value = str | int | bool | Registries
+Value = str | int | bool | Registries | FileSync
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from banger.durations import parse_duration
+from banger.model.filesync import FileSync, parse_file_sync
 from banger.model.registries import Registries, parse_registries
 from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
 from banger.setting import Group, HostSize, Option, Value, fixed
@@ -73,6 +74,7 @@ class Settings:
     template: TemplateSettings
     names: NamesSettings
     registries: Registries
+    file_sync: FileSync
     kinds: tuple[object, ...]
     """The groups of the drivers and networks that have settings; `of` returns one."""
     values: Mapping[str, Value]
@@ -222,6 +224,12 @@ _OWN: tuple[Option, ...] = (
         "For each registry: mirrors, plain HTTP, and the keys that images must be signed with.",
         parse_registries,
         fixed(Registries()),
+    ),
+    Option(
+        "file_sync",
+        "Files of your home directory to copy into each new VM.",
+        parse_file_sync,
+        fixed(FileSync()),
     ),
 )
 _GROUPS = _load_groups()

@@ -96,7 +96,7 @@ def _find_line(text: str, key: str) -> int:
     table, _, name = key.rpartition(".")
     current = ""
     for number, line in enumerate(text.splitlines(), 1):
-        if header := re.match(r"\s*\[([^\[\]]+)\]", line):
+        if header := re.match(r"\s*\[\[?([^\[\]]+)\]", line):
             current = header[1].strip()
             if current == key or current.startswith(f"{key}."):
                 return number

@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from banger.errors import ConfigInvalid
+from banger.host.reading import FILE_MAX_BYTES, Content, read_below, read_text
 from banger.layout import Layout
-from banger.project.reading import FILE_MAX_BYTES, Content, read_below, read_text
 from banger.project.trust import is_trusted, make_digest, remove_trust, save_trust
 
 

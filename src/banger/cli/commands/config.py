@@ -38,9 +38,10 @@ def _show(arguments: Namespace, context: Context) -> int:
 
 def _plain(value: object) -> object:
     """Return a setting's value as a JSON type."""
+    from banger.model.filesync import FileSync
     from banger.model.registries import Registries
 
-    return value.as_document() if isinstance(value, Registries) else value
+    return value.as_document() if isinstance(value, (FileSync, Registries)) else value
 
 
 def _configure_nothing(_: Parser) -> None:

@@ -55,7 +55,7 @@ def _plan(arguments: Namespace, context: Context) -> int:
 
 def _read_plan(top: str) -> ToolingPlan:
     """Plan what the files at the top of a repository pin; one that cannot be read is a problem."""
-    from banger.project.reading import read_below
+    from banger.host.reading import read_below
     from banger.toolingplan.plan import FILES, ToolingPlan, plan_tooling, size_limit
 
     contents: dict[str, bytes] = {}

@@ -69,7 +69,7 @@ def find_project(top: str) -> FoundProject | None:
     name = next((n for n in FILES if os.path.lexists(os.path.join(top, n))), None)
     if name is None:
         return None
-    from banger.project.reading import read_text
+    from banger.host.reading import read_text
     from banger.project.trust import make_digest
 
     text = read_text(top, name)
@@ -147,8 +147,8 @@ def _plan_setup(arguments: Namespace, found: FoundProject) -> dict[str, object]:
 def _read_input(found: FoundProject, path: str) -> dict[str, object]:
     import base64
 
+    from banger.host.reading import read_below
     from banger.model.setup import INPUTS_MAX_BYTES
-    from banger.project.reading import read_below
 
     content = read_below(found.top, path, limit=INPUTS_MAX_BYTES)
     if content is None:

@@ -29,6 +29,7 @@ from banger.engine.transitions.capacity import promised_memory
 from banger.engine.transitions.clone import booted_if_failed, clone_vm, judged_template
 from banger.engine.transitions.delete import delete_now
 from banger.engine.transitions.evidence import replace_by_report
+from banger.engine.transitions.filesync import put_files
 from banger.engine.transitions.make import claim_vm, make_parts
 from banger.engine.transitions.pool import claim_prepared
 from banger.engine.transitions.publishing import choose_forwards
@@ -82,6 +83,9 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
             await _make(machine, op, start=params.start, deadline_s=left_s)
             if params.setup is not None and machine.record.origin is None:
                 await _set_up(machine, op, params.setup)
+        if params.start:
+            # To the end: it is known by its name already, and what fails is only told.
+            await finish_shielded(put_files(machine, op))
         if origin is not None and machine.record.origin == origin:
             engine.demand.note(origin, spec, at=now())
     # To the end: a VM that nobody was told of would be nobody's (C5).

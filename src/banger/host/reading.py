@@ -1,4 +1,4 @@
-"""Read files of a repository, and nothing else.
+"""Read regular files beneath a directory, and nothing else.
 
 A repository may hold links to the host's files, pipes and devices in place of files. Each part of
 a path is opened beneath the one above it without following a link; what is no regular file, or
@@ -65,6 +65,8 @@ def read_below(top: str | os.PathLike[str], path: str, *, limit: int) -> Content
         if not stat.S_ISREG(mode):
             raise ConfigInvalid(f"{shown} is not a regular file.", hint=f"ls -ld {shown}")
         data = _read(fd, limit + 1)
+    except OSError as error:
+        raise ConfigInvalid(f"{shown} cannot be read: {error.strerror}.") from error
     finally:
         os.close(fd)
     if len(data) > limit:
