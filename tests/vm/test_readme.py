@@ -47,7 +47,7 @@ def test_the_tour_works(newcomer: dict[str, str], short_dir: Path) -> None:
     assert TOUR
     assert INTO_PATH
     blocks = re.findall(r"^```sh\n(.*?)^```", TOUR[1], re.M | re.S)
-    assert len(blocks) == 7
+    assert len(blocks) == 8
     said = []
     for block in blocks:
         finished = _run(
@@ -59,8 +59,9 @@ def test_the_tour_works(newcomer: dict[str, str], short_dir: Path) -> None:
     assert "root" in said[1]
     assert "+Made in a VM." in (short_dir / "checkout/tour.patch").read_text()
     assert (short_dir / "checkout/hostname").read_text() == "tour\n"
-    assert "Made in a VM." in said[4]
+    assert said[4] == "job\nbegun\ndone\n"
+    assert "Made in a VM." in said[5]
     for number in (1, 2, 3):
-        assert f"banger/try-{number}\n" in said[5]
-    assert "cc -O3" in said[5] and "4 tests passed" in said[5]
-    assert "qemu" in said[6]
+        assert f"banger/try-{number}\n" in said[6]
+    assert "cc -O3" in said[6] and "4 tests passed" in said[6]
+    assert "qemu" in said[7]

@@ -121,6 +121,7 @@ class Relay:
             self._stream.put_control({"eof": True})
             self._stdin = None
         if self.end_keys_typed and self._on_end_keys is not None:
+            self._stream.send()  # what was typed before the keys
             self._on_end_keys()
 
     def _write(self, ready: dict[int, int]) -> None:

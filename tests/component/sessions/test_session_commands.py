@@ -49,6 +49,16 @@ def test_names_are_made_up_or_given_and_are_one_sessions(served: Box) -> None:
     assert len(served.json("session", "list", "box")) == 2
 
 
+def test_a_command_line_of_any_bytes_is_shown(served: Box) -> None:
+    """H7, E3: as JSON it comes back as it was; a table has no steering characters."""
+    word = os.fsdecode(b"caf\xe9\x1b[2J\n")
+    served.do("session", "start", "--name", "one", "box", "--", "echo", word, "ü")
+    assert served.json("session", "show", "box", "one")["argv"] == ["echo", word, "ü"]
+    for command in ("list", "show"):
+        shown = served.do("session", command, "box", *(["one"] if command == "show" else []))
+        assert "\\xe9" in shown and "\x1b" not in shown
+
+
 def test_what_cannot_be_started_leaves_no_session(served: Box) -> None:
     """C7, H1"""
     for words, fact in (
