@@ -21,6 +21,7 @@ from tests.bench.pulls import measure_pulls
 from tests.bench.result import Result
 from tests.bench.ssh import measure_ssh
 from tests.bench.stage import BANGER, Stage
+from tests.bench.streams import measure_streams
 from tests.bench.warm import measure_warm_run
 from tests.support.repositories import make_repository
 
@@ -152,6 +153,7 @@ SCENARIOS: dict[str, Callable[[Stage], Result]] = {
     "links": measure_links,
     "ports": measure_ports,
     "ssh": measure_ssh,
+    "streams": measure_streams,
     "workspace": measure_workspace,
     "journal": measure_journal,
     "recovery": measure_recovery,
