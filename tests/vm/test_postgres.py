@@ -15,12 +15,14 @@ from pathlib import Path
 import pytest
 
 from tests.support.installations import Installation, wait_for
+from tests.support.ssh import free_port
 from tests.vm.test_ports import ports_of
 
 RELEASE = "bookworm"
 FOUND = sorted(Path("/usr/lib/postgresql").glob("*/bin/postgres"))
 NEEDED = ("plpgsql.so", "dict_snowball.so")
-PORT = 5432
+PORT = free_port()
+"""Of the database, which nobody on this host may have on all addresses."""
 LINES = 20_000
 WHERE = "/srv/postgres"
 
@@ -64,7 +66,7 @@ def address(banger: Installation, system: str, tmp_path: Path) -> Iterator[str]:
     banger.exec(system, "chown", "-R", "nobody:", f"{WHERE}/data", status=0)
     server = f"{WHERE}{FOUND[-1]}"
     command = ("-e", f"LD_LIBRARY_PATH={WHERE}/libraries", system, "--", server)
-    options = ("-D", f"{WHERE}/data", "-k", "", "-c", "listen_addresses=localhost")
+    options = ("-D", f"{WHERE}/data", "-k", "", "-h", "localhost", "-p", str(PORT))
     started = banger.start("vm", "exec", "-t", "-u", "nobody", "-w", "/", *command, *options)
     try:
         wait_for(lambda: PORT in ports_of(banger, system) or started.poll() is not None, "a server")
@@ -81,8 +83,10 @@ def address(banger: Installation, system: str, tmp_path: Path) -> Iterator[str]:
 def run_psql(address: str, *commands: str, stdin: str = "") -> subprocess.CompletedProcess[str]:
     """Run commands to their end."""
     words = [word for command in commands for word in ("-c", command)]
+    options = ("-qAtX", "-v", "ON_ERROR_STOP=1")
+    place = ("-h", address, "-p", str(PORT), "-U", "postgres")
     return subprocess.run(
-        ["psql", "-qAtX", "-v", "ON_ERROR_STOP=1", "-h", address, "-U", "postgres", *words],
+        ["psql", *options, *place, *words],
         input=stdin,
         capture_output=True,
         text=True,

@@ -17,6 +17,7 @@ import pytest
 
 from tests.support.artifacts import CHECKOUT
 from tests.support.installations import Ended, Installation, finish
+from tests.support.loopbacks import free_udp_port
 from tests.support.repositories import git, init
 from tests.support.vms import TINY
 from tests.vm.test_upgrade import own_kernels
@@ -121,6 +122,13 @@ def test_what_needs_a_restart_says_so(upgraded: tuple[Installation, dict[str, st
     for command in (("snapshot", "create", "one"), ("fork", "one")):
         refused = banger.run("vm", *command, status=1).err
         assert "another version of banger" in refused and "banger vm restart one" in refused
+    port = free_udp_port()
+    lacks = "Until it is restarted, the VM runs the agent of an older banger, which cannot"
+    for place, what in ((f"{port}:53/udp", "relay UDP"), (f"{port}:/run/a", "connect to Unix")):
+        assert f"{lacks} {what}" in banger.do("vm", "port", "add", "one", place).err
+        assert f"{lacks} {what}" in banger.do("vm", "ports", "one").err
+        blocked = [each for each in banger.json("vm", "ports", "one") if each["is_published"]]
+        assert {each["state"] for each in blocked} == {"blocked"}
 
 
 def test_its_templates_are_not_used(upgraded: tuple[Installation, dict[str, str]]) -> None:
@@ -153,6 +161,8 @@ def test_a_restart_brings_everything(upgraded: tuple[Installation, dict[str, str
     assert "keeps the agent of an older banger" in banger.do("vm", "restart", "saved").err
     banger.do("vm", "snapshot", "delete", "saved", "early")
     assert "older banger" not in banger.do("vm", "restart", "saved").err
+    published = [each for each in banger.json("vm", "ports", "one") if each["is_published"]]
+    assert [each["state"] for each in published] == ["open", "open"]
     kernels = {banger.vm(name)["kernel_digest"] for name in ("one", "paused", "saved", "new")}
     assert len(kernels) == 1
     banger.do("vm", "start", "stopped")
