@@ -51,6 +51,7 @@ PROGRAMS = (
     AGENT,
     Program("banger-egress-filter", "egress-filter", "banger/network/egress-filter"),
     Program("banger-ssh-proxy", "ssh-proxy", "banger/client/ssh-proxy"),
+    Program("banger-tap", "tap", "banger/vmm/tap"),
     Program("banger-memory-preload.so", "memory-preload", "banger/vmm/qemu/memory-preload"),
 )
 

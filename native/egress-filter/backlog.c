@@ -1,5 +1,6 @@
 #include "backlog.h"
 
+#include <string.h>
 #include <sys/mman.h>
 
 bool backlog_open(struct backlog *backlog)
@@ -48,4 +49,25 @@ void backlog_taken(struct backlog *backlog, size_t size)
         madvise(backlog->ring + BACKLOG_KEPT, BACKLOG - BACKLOG_KEPT, MADV_DONTNEED);
         backlog->touched = BACKLOG_KEPT;
     }
+}
+
+void backlog_put(struct backlog *backlog, const uint8_t *bytes, size_t size)
+{
+    while (size > 0) {
+        size_t room;
+        uint8_t *at = backlog_room(backlog, &room);
+        size_t part = size < room ? size : room;
+        memcpy(at, bytes, part);
+        backlog_added(backlog, part);
+        bytes += part, size -= part;
+    }
+}
+
+void backlog_peek(const struct backlog *backlog, uint8_t *bytes, size_t size)
+{
+    size_t row;
+    const uint8_t *oldest = backlog_oldest(backlog, &row);
+    size_t part = size < row ? size : row;
+    memcpy(bytes, oldest, part);
+    memcpy(bytes + part, backlog->ring, size - part);
 }

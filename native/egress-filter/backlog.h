@@ -1,4 +1,4 @@
-/* Bytes on their way to the guest, BACKLOG at most, in a ring.
+/* Bytes on one way, BACKLOG at most, in a ring.
  *
  * passt drops what it cannot send at once, and then waits two seconds for an acknowledgement
  * before it sends again; a slow (emulated) guest that is sent a whole TCP window at once would
@@ -31,5 +31,11 @@ void backlog_added(struct backlog *backlog, size_t size);
 /* Return the oldest bytes, and how many there are in a row. */
 const uint8_t *backlog_oldest(const struct backlog *backlog, size_t *size);
 void backlog_taken(struct backlog *backlog, size_t size);
+
+/* Add bytes, for which there is room, however they lie in the ring. */
+void backlog_put(struct backlog *backlog, const uint8_t *bytes, size_t size);
+
+/* Copy the oldest bytes, of which there are enough, and leave them there. */
+void backlog_peek(const struct backlog *backlog, uint8_t *bytes, size_t size);
 
 #endif

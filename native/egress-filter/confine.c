@@ -57,8 +57,10 @@ static const struct instruction filter[] = {
     PERMIT(SYS_ppoll),
     PERMIT(SYS_recvfrom),
     PERMIT(SYS_sendto),
+    PERMIT(SYS_pread64), /* how full the queue of a TAP is */
     PERMIT(SYS_madvise),
     PERMIT(SYS_restart_syscall), /* what poll becomes when the process was stopped */
+    PERMIT(SYS_read),
     PERMIT(SYS_write),
     PERMIT(SYS_exit_group),
     {END, 0, 0, KILL_PROCESS},

@@ -19,6 +19,7 @@ from banger.config import decide_settings, load_settings, probe_host_size
 from banger.doctor.acceleration import probe_acceleration
 from banger.doctor.limits import probe_limits
 from banger.doctor.programs import Check, CheckState, probe_tools
+from banger.doctor.taps import probe_taps
 from banger.errors import ConfigInvalid
 from banger.host import subids
 from banger.host.lockholder import is_held, is_stopped, peer_pid, read_holder
@@ -53,6 +54,7 @@ def _iterate_checks(layout: Layout, environ: Mapping[str, str]) -> Iterator[Chec
     yield from probe_tools(find_package_manager(), probed)
     yield probe_subordinate_ids(getpass.getuser(), os.getuid())
     yield from probe_acceleration(probed)
+    yield from probe_taps()
     yield _probe_memory(probed)
     yield probe_limits(layout.runtime.parent)
     yield from _probe_disks(layout)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import socket
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
+from banger.host.attachments import Attachment, AttachmentKind
 from banger.host.identity import ProcessIdentity
 from banger.model.names import VmId
 
@@ -49,12 +49,12 @@ class NetworkHandle(Protocol):
 class StartedNetwork:
     """A network that waits for its VMM.
 
-    `guest` is the VMM's end of the stream: give it to `Driver.spawn` and close it
-    afterwards. Closing it without a VMM ends the network.
+    Give `attachment` to `Driver.spawn` and close its socket afterwards. Closing it without a VMM
+    ends the network.
     """
 
     handle: NetworkHandle
-    guest: socket.socket
+    attachment: Attachment
 
 
 class Network(Protocol):
@@ -87,14 +87,18 @@ class Network(Protocol):
         """Return the interface of a VM: the same at each of its starts."""
         ...
 
-    async def start(self, interface: Interface, *, log_file: Path) -> StartedNetwork:
+    async def start(
+        self, interface: Interface, *, attachment: AttachmentKind, log_file: Path
+    ) -> StartedNetwork:
         """Start a VM's network and return when it answers.
 
-        `log_file` is below the VM's directory, which also marks the processes as the VM's.
+        `attachment` is what the VM's driver can be joined to. `log_file` is below the VM's
+        directory, which also marks the processes as the VM's.
 
         Raises:
             ToolMissing: a program is not installed.
             HostNotReady: the host lacks something else.
+            NotSupported: such a VMM cannot be joined to it.
             VmmFailed: a process does not start.
         """
         ...

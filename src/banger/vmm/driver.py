@@ -21,6 +21,7 @@ from typing import Protocol
 
 from msgspec import Struct
 
+from banger.host.attachments import Attachment, AttachmentKind
 from banger.host.identity import ProcessIdentity
 from banger.layout import Layout
 from banger.model.artifacts import KernelForm
@@ -135,11 +136,11 @@ class Driver(Protocol):
     @property
     def name(self) -> str: ...
 
-    async def spawn(self, config: MachineConfig, *, network: socket.socket | None) -> VmmHandle:
+    async def spawn(self, config: MachineConfig, *, network: Attachment | None) -> VmmHandle:
         """Start a VMM and return its handle at once; if that fails nothing of it runs.
 
-        `network` is the guest's side of a network's socket; the VMM gets a
-        copy, and the caller closes its own afterwards.
+        `network` is what a network has for the VMM, of the kind that the driver's kind names;
+        the VMM gets a copy of its socket, and the caller closes its own afterwards.
 
         Raises:
             VmmFailed: it could not be started.
@@ -253,6 +254,11 @@ class DriverKind(Protocol):
     @property
     def process_names(self) -> tuple[str, ...]:
         """Patterns of the names that its processes' files have."""
+        ...
+
+    @property
+    def attachment(self) -> AttachmentKind:
+        """What its VMMs are joined to their networks by."""
         ...
 
     @property

@@ -22,11 +22,12 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+NETWORK = "--unshare-net"
 NAMESPACES = (
     "--unshare-user",
     "--unshare-pid",
     "--as-pid-1",  # else bubblewrap stays inside as well, to reap children that no VMM has
-    "--unshare-net",
+    NETWORK,
     "--unshare-ipc",
     "--unshare-uts",
     "--unshare-cgroup",
@@ -63,10 +64,17 @@ class View:
     """The VMM's whole environment."""
 
 
-def plan_jail(facts: JailFacts, argv: Sequence[str], view: View) -> list[str]:
-    """Return the command that runs `argv` with this view and nothing else."""
+def plan_jail(
+    facts: JailFacts, argv: Sequence[str], view: View, *, keeps_network: bool = False
+) -> list[str]:
+    """Return the command that runs `argv` with this view and nothing else.
+
+    `keeps_network`: the command is started in the VMM's network namespace (`vmm.tap`) instead of
+    making one; the VMM has no privilege in it.
+    """
+    own = [word for word in NAMESPACES if not keeps_network or word != NETWORK]
     sealed = [SEALED] if facts.is_sealed else []
-    return [facts.binary, *NAMESPACES, *sealed, *_view(facts, view), "--", *argv]
+    return [facts.binary, *own, *sealed, *_view(facts, view), "--", *argv]
 
 
 def with_info(command: Sequence[str], descriptor: int) -> list[str]:

@@ -85,9 +85,11 @@ def spawn_open(
 
 
 async def spawn_jailed(
-    command: Sequence[str], inherited: Inherited
+    command: Sequence[str], inherited: Inherited, *, before: Sequence[str] = ()
 ) -> tuple[ProcessIdentity, ProcessIdentity]:
     """Start a jail (`jail.plan_jail`); return the VMM's identity and the monitor's.
+
+    `before`: a program that becomes the jail (`tap.plan_tap`).
 
     Raises:
         VmmFailed: it has ended already.
@@ -98,7 +100,7 @@ async def spawn_jailed(
     try:
         try:
             options = _options(inherited, writer)
-            started = spawn_identified(with_info(command, writer), **options)
+            started = spawn_identified([*before, *with_info(command, writer)], **options)
             monitor = _alive(started, inherited.log)
         finally:
             os.close(writer)

@@ -28,6 +28,7 @@ PROGRAMS = (
     "guest/agent/{}/banger-agent",
     "network/egress-filter/{}/banger-egress-filter",
     "client/ssh-proxy/{}/banger-ssh-proxy",
+    "vmm/tap/{}/banger-tap",
 )
 LIBRARY = "vmm/qemu/memory-preload/{}/banger-memory-preload.so"
 ELF_MACHINES = {"x86_64": 0x3E, "aarch64": 0xB7}
@@ -35,7 +36,9 @@ FIND_PROGRAMS = """
 from banger.client.sshproxy import find_program
 from banger.network.user.process import find_egress_filter
 from banger.vmm.qemu.memory_preload import find_memory_preload
-print(find_egress_filter().is_file(), find_memory_preload().is_file(), bool(find_program()))
+from banger.vmm.tap import find_tap_program
+found = find_egress_filter(), find_memory_preload(), find_tap_program()
+print(*(path.is_file() for path in found), bool(find_program()))
 """
 
 
@@ -98,7 +101,7 @@ def test_the_sources_hold_no_built_program(sources: Path) -> None:
     with tarfile.open(sources) as archive:
         names = archive.getnames()
     assert any(name.endswith("agent/exec.c") for name in names)
-    built = ("banger-agent", "banger-egress-filter", "banger-ssh-proxy", ".so")
+    built = ("banger-agent", "banger-egress-filter", "banger-ssh-proxy", "banger-tap", ".so")
     assert not [name for name in names if name.endswith(built)]
 
 
@@ -150,5 +153,5 @@ def test_an_install_works_without_a_checkout(
     assert doctor.returncode in {0, 6}, doctor.stderr  # 6: this host lacks something
     assert f" at {short_dir}/venv/bin/python." in doctor.stdout
     assert (
-        run(short_dir / "venv/bin/python", "-c", FIND_PROGRAMS, cwd=short_dir) == "True True True\n"
+        run(short_dir / "venv/bin/python", "-c", FIND_PROGRAMS, cwd=short_dir) == "True True True True\n"
     )

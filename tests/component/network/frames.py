@@ -6,9 +6,12 @@ do: an operating system between would only forbid some of it.
 
 from __future__ import annotations
 
+import os
+import select
 import socket
 import struct
 import time
+from typing import Protocol
 
 from banger.network.port import Interface
 
@@ -16,11 +19,72 @@ SYN_ACK = 0x12
 BROADCAST = b"\xff" * 6
 
 
-class Guest:
-    """Speaks Ethernet over the stream that a VMM would get."""
+class Link(Protocol):
+    """What a guest's network card is joined to."""
 
-    def __init__(self, side: socket.socket, interface: Interface) -> None:
-        self.side = side
+    def send(self, frame: bytes) -> None: ...
+
+    def receive(self, wait_s: float) -> bytes: ...
+
+
+class StreamLink:
+    """The stream that a VMM without a TAP gets."""
+
+    def __init__(self, side: socket.socket) -> None:
+        self._side = side
+
+    def send(self, frame: bytes) -> None:
+        self._side.sendall(len(frame).to_bytes(4, "big") + frame)
+
+    def receive(self, wait_s: float) -> bytes:
+        self._side.settimeout(wait_s)
+        return self._read(int.from_bytes(self._read(4), "big"))
+
+    def _read(self, count: int) -> bytes:
+        data = b""
+        while len(data) < count:
+            chunk = self._side.recv(count - len(data))
+            assert chunk, "the network ended"
+            data += chunk
+        return data
+
+
+class PacketLink:
+    """A network device, by a packet socket."""
+
+    def __init__(self, packets: socket.socket) -> None:
+        self._packets = packets
+
+    def send(self, frame: bytes) -> None:
+        self._packets.send(frame)
+
+    def receive(self, wait_s: float) -> bytes:
+        self._packets.settimeout(wait_s)
+        return self._packets.recv(1 << 16)
+
+
+class TapLink:
+    """A TAP's queue, with its headers: what a VMM has open."""
+
+    HEADER = bytes(10)
+
+    def __init__(self, tap: int) -> None:
+        self._tap = tap
+
+    def send(self, frame: bytes) -> None:
+        os.write(self._tap, self.HEADER + frame)
+
+    def receive(self, wait_s: float) -> bytes:
+        if not select.select([self._tap], [], [], wait_s)[0]:
+            raise TimeoutError
+        return os.read(self._tap, 1 << 17)[len(self.HEADER) :]
+
+
+class Guest:
+    """Speaks Ethernet over the link that a guest's card would have."""
+
+    def __init__(self, link: Link, interface: Interface) -> None:
+        self.link = link
         self.mac = bytes.fromhex(interface.mac.replace(":", ""))
         self.address = interface.address
         self._port = 40000
@@ -47,30 +111,20 @@ class Guest:
         content = _with_checksum(content, at=checksum_at, over=pseudo + content)
         header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(content), 1, 0, 64, protocol, 0) + ends
         header = _with_checksum(header, at=10, over=header)
-        frame = BROADCAST + self.mac + b"\x08\x00" + header + content
-        self.side.sendall(len(frame).to_bytes(4, "big") + frame)
+        self.link.send(BROADCAST + self.mac + b"\x08\x00" + header + content)
 
     def _receive(self, protocol: int, wait_s: float) -> bytes | None:
         """Return the next segment to the port in use, within the time."""
         deadline = time.monotonic() + wait_s
         try:
             while (left := deadline - time.monotonic()) > 0:
-                self.side.settimeout(left)
-                frame = self._read(int.from_bytes(self._read(4), "big"))
+                frame = self.link.receive(left)
                 to_port = int.from_bytes(frame[36:38], "big")
                 if frame[12:14] == b"\x08\x00" and frame[23] == protocol and to_port == self._port:
                     return frame[34:]
         except TimeoutError:
             pass
         return None
-
-    def _read(self, count: int) -> bytes:
-        data = b""
-        while len(data) < count:
-            chunk = self.side.recv(count - len(data))
-            assert chunk, "the network ended"
-            data += chunk
-        return data
 
 
 def _with_checksum(content: bytes, *, at: int, over: bytes) -> bytes:

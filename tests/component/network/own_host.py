@@ -13,10 +13,11 @@ import threading
 from pathlib import Path
 
 from banger.host import programs
+from banger.host.attachments import AttachmentKind
 from banger.model.names import VmId
 from banger.network.user.kind import NETWORK
 from banger.network.user.process import wait_network_gone
-from tests.component.network.frames import Guest
+from tests.component.network.frames import Guest, StreamLink
 
 RESOLVER = "127.0.0.53"
 
@@ -49,12 +50,14 @@ async def main(directory: Path) -> None:
     resolver.bind((RESOLVER, 53))
     threading.Thread(target=serve_queries, args=(resolver,), daemon=True).start()
     interface = NETWORK.plan_interface(VmId("0123456789ab"))
-    network = await NETWORK.start(interface, log_file=directory / "network.log")
-    guest = Guest(network.guest, interface)
+    network = await NETWORK.start(
+        interface, attachment=AttachmentKind.SOCKET, log_file=directory / "network.log"
+    )
+    guest = Guest(StreamLink(network.attachment.side), interface)
     for nameserver in (*interface.dns, RESOLVER):
         answer = await asyncio.to_thread(guest.ask, nameserver, 53, b"query")
         sys.stdout.write(f"{nameserver} {answer!r}\n")
-    network.guest.close()
+    network.attachment.side.close()
     await wait_network_gone(network.handle)
 
 

@@ -17,6 +17,7 @@ import pytest
 
 from banger.errors import HostNotReady, ToolMissing
 from banger.host import programs
+from banger.host.attachments import AttachmentKind
 from banger.host.identity import is_alive, send_signal
 from banger.layout import Layout
 from banger.model.names import VmId
@@ -24,11 +25,12 @@ from banger.network.port import StartedNetwork
 from banger.network.user import process
 from banger.network.user.kind import NETWORK
 from banger.network.user.process import UserNetworkHandle, is_network_alive, wait_network_gone
-from tests.component.network.frames import Guest
+from tests.component.network.frames import Guest, StreamLink
 from tests.component.vmm.machines import make_layout
 from tests.support.leftovers import find_leftovers
 
 VM = VmId("0123456789ab")
+SOCKET = AttachmentKind.SOCKET
 INTERFACE = NETWORK.plan_interface(VM)
 DEADLINE_S = 60.0
 NOT_FOR_GUESTS = ("127.0.0.1", "127.77.3.4", "0.0.0.0", "10.0.2.2", "169.254.169.254")
@@ -44,11 +46,13 @@ def layout(short_dir: Path) -> Layout:
 async def running(layout: Layout) -> AsyncIterator[StartedNetwork]:
     """A network that is gone when the block ends; the whole within a deadline."""
     async with asyncio.timeout(DEADLINE_S):
-        network = await NETWORK.start(INTERFACE, log_file=layout.vm_network_log(VM))
+        network = await NETWORK.start(
+            INTERFACE, attachment=SOCKET, log_file=layout.vm_network_log(VM)
+        )
         try:
             yield network
         finally:
-            network.guest.close()
+            network.attachment.side.close()
             await wait_network_gone(network.handle)
 
 
@@ -90,7 +94,7 @@ def test_a_guest_reaches_the_world_and_not_the_hosts_own(layout: Layout) -> None
 
     async def scenario() -> None:
         async with running(layout) as network:
-            guest = Guest(network.guest, INTERFACE)
+            guest = Guest(StreamLink(network.attachment.side), INTERFACE)
             with services() as (tcp, udp):
                 await asyncio.to_thread(try_everything, guest, tcp, udp)
 
@@ -166,7 +170,7 @@ def test_a_frame_of_impossible_length_costs_that_vm_its_network(layout: Layout) 
 
     async def scenario() -> None:
         async with running(layout) as network:
-            network.guest.sendall(b"\xff" * 4)
+            network.attachment.side.sendall(b"\xff" * 4)
             await wait_network_gone(network.handle)
         assert "4294967295" in layout.vm_network_log(VM).read_text()
 
@@ -180,7 +184,7 @@ def test_a_host_without_passt_says_so(layout: Layout, monkeypatch: pytest.Monkey
 
     async def scenario() -> None:
         with pytest.raises(ToolMissing, match="passt"):
-            await NETWORK.start(INTERFACE, log_file=layout.vm_network_log(VM))
+            await NETWORK.start(INTERFACE, attachment=SOCKET, log_file=layout.vm_network_log(VM))
 
     asyncio.run(scenario())
 
@@ -193,7 +197,7 @@ def test_a_banger_without_the_egress_filter_says_so(
 
     async def scenario() -> None:
         with pytest.raises(HostNotReady, match="egress filter"):
-            await NETWORK.start(INTERFACE, log_file=layout.vm_network_log(VM))
+            await NETWORK.start(INTERFACE, attachment=SOCKET, log_file=layout.vm_network_log(VM))
 
     asyncio.run(scenario())
     assert find_leftovers(layout, []) == []
@@ -202,10 +206,13 @@ def test_a_banger_without_the_egress_filter_says_so(
 NO_NETWORK = """
 import asyncio, pathlib, sys
 from banger.errors import HostNotReady
+from banger.host.attachments import AttachmentKind
 from banger.network.user.kind import NETWORK
 try:
     log = pathlib.Path(sys.argv[1])
-    asyncio.run(NETWORK.start(NETWORK.plan_interface("0123456789ab"), log_file=log))
+    asyncio.run(NETWORK.start(
+        NETWORK.plan_interface("0123456789ab"), attachment=AttachmentKind.SOCKET, log_file=log
+    ))
 except HostNotReady as error:
     print(error.message, error.hint)
 """

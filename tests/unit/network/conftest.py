@@ -49,7 +49,9 @@ def running_filter(binary: Path) -> Iterator[EgressFilter]:
         with guarded, outer:
             numbers = (guarded.fileno(), outer.fileno())
             process = subprocess.Popen(
-                [binary, *map(str, numbers), "label"], pass_fds=numbers, stderr=subprocess.PIPE
+                [binary, "socket", *map(str, numbers), "label"],
+                pass_fds=numbers,
+                stderr=subprocess.PIPE,
             )
         try:
             yield EgressFilter(guest, world, process)

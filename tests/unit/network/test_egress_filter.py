@@ -258,7 +258,10 @@ def test_it_keeps_no_privilege_that_it_does_not_need(shipped_filter: EgressFilte
     assert "Seccomp:\t2" in status
 
 
-@pytest.mark.parametrize("words", ["", "0 1", "0 x label", "0 -1 label", "0 1 label more"])
+@pytest.mark.parametrize(
+    "words",
+    ["", "tap 0 1", "socket 0 x label", "tap 0 -1 label", "socket 0 1 label more", "0 1 label"],
+)
 def test_wrong_arguments_are_told(filter_binary: Path, words: str) -> None:
     command = [str(filter_binary), *words.split()]
     done = subprocess.run(command, capture_output=True, text=True, timeout=30, check=False)

@@ -8,6 +8,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
+from banger.host.attachments import AttachmentKind
 from banger.model.names import VmId, format_vm_id
 from banger.network.port import format_mac
 from banger.network.user.argv import plan_egress_filter, plan_passt
@@ -28,7 +29,13 @@ def test_passt_arguments_are_the_golden_ones() -> None:
 
 
 def test_egress_filter_arguments_are_the_golden_ones() -> None:
-    argv = plan_egress_filter(Path("/p/banger-egress-filter"), guest=7, world=8, label=LOG)
+    argv = plan_egress_filter(
+        Path("/p/banger-egress-filter"),
+        guest=7,
+        world=8,
+        attachment=AttachmentKind.SOCKET,
+        label=LOG,
+    )
     check_golden(GOLDEN / "egress-filter.txt", "".join(f"{word}\n" for word in argv))
 
 

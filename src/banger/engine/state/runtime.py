@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import socket
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
@@ -24,6 +23,7 @@ from banger.engine.state.operations import Operation
 from banger.errors import Cancelled, GuestGone, VmBusy
 from banger.forwards import PortForwards
 from banger.guest import GuestConnection
+from banger.host.attachments import Attachment
 from banger.model.names import OperationId
 from banger.model.vm import VmState
 
@@ -130,7 +130,7 @@ class VmRuntime:
     """So that two askers of a lost connection make one new one."""
     attendants: dict[str, asyncio.Task[object]] = field(default_factory=dict)
     """What goes on for the VM while it has a VMM, by name; `became` starts and ends them."""
-    network_socket: socket.socket | None = None
+    attachment: Attachment | None = None
     """The network's end for a VMM that is about to be spawned."""
     ending_since: float = 0.0
     """When the last stop began, by the loop's clock: its steps share one deadline (A2)."""

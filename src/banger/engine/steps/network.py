@@ -18,8 +18,9 @@ async def _start_network(machine: Machine, _: StartNetwork) -> None:
     chosen = find_network(machine.record.spec.shape.network)
     assert chosen is not None, "its plan would have no such step"
     log_file = machine.engine.layout.vm_network_log(machine.id)
-    started = await chosen.start(chosen.plan_interface(machine.id), log_file=log_file)
-    machine.runtime.network_socket = started.guest
+    interface = chosen.plan_interface(machine.id)
+    started = await chosen.start(interface, attachment=machine.kind.attachment, log_file=log_file)
+    machine.runtime.attachment = started.attachment
     async with ended_unless_saved(started.handle.end):
         payload = msgspec.json.encode(started.handle)
         await machine.engine.database.write(store.save_handle, machine.id, "network", payload)
@@ -28,18 +29,18 @@ async def _start_network(machine: Machine, _: StartNetwork) -> None:
 
 async def _end_network(machine: Machine, _: Step) -> None:
     """End the back end and forget its handle; fine if there is none."""
-    close_network_socket(machine)
+    close_attachment(machine)
     if machine.network is not None:
         await machine.network.end()
     await machine.engine.database.write(store.delete_handle, machine.id, "network")
     machine.network = None
 
 
-def close_network_socket(machine: Machine) -> None:
+def close_attachment(machine: Machine) -> None:
     """Close the network's end for a VMM, which has it by now or was not spawned."""
-    socket, machine.runtime.network_socket = machine.runtime.network_socket, None
-    if socket is not None:
-        socket.close()
+    attachment, machine.runtime.attachment = machine.runtime.attachment, None
+    if attachment is not None:
+        attachment.side.close()
 
 
 ACTORS: tuple[Actor[Any], ...] = (

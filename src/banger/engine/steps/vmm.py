@@ -13,7 +13,7 @@ from banger.engine.state.machine import Machine
 from banger.engine.state.runtime import close_connection
 from banger.engine.steps.actor import Actor
 from banger.engine.steps.handles import ended_unless_saved
-from banger.engine.steps.network import close_network_socket
+from banger.engine.steps.network import close_attachment
 from banger.network.table import find_network
 from banger.plan.steps import EndVmm, RestoreVmm, SpawnVmm, Step
 from banger.vmm.driver import MachineConfig, SharedFiles, plan_machine
@@ -31,9 +31,9 @@ async def _start_vmm(machine: Machine, step: SpawnVmm | RestoreVmm) -> None:
     memory = None if saved is None else saved / templates.MEMORY
     config = await asyncio.to_thread(_plan_machine, machine, memory)
     try:
-        handle = await driver.spawn(config, network=machine.runtime.network_socket)
+        handle = await driver.spawn(config, network=machine.runtime.attachment)
     finally:
-        close_network_socket(machine)
+        close_attachment(machine)
     async with ended_unless_saved(lambda: driver.kill(handle)):
         payload = msgspec.json.encode(handle)
         await machine.engine.database.write(store.save_handle, machine.id, "vmm", payload)

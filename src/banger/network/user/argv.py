@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 
+from banger.host.attachments import AttachmentKind
 from banger.network.port import Interface
 
 
@@ -31,6 +32,8 @@ def plan_passt(interface: Interface, *, binary: str, descriptor: int, log_file: 
     ]
 
 
-def plan_egress_filter(program: Path, *, guest: int, world: int, label: Path) -> list[str]:
+def plan_egress_filter(
+    program: Path, *, guest: int, world: int, attachment: AttachmentKind, label: Path
+) -> list[str]:
     """Return the filter's command; `label`, below the VM's directory, names the VM."""
-    return [str(program), str(guest), str(world), str(label)]
+    return [str(program), attachment.value, str(guest), str(world), str(label)]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from banger.host.attachments import AttachmentKind
 from banger.model.names import VmId
 from banger.network.port import Interface, StartedNetwork, format_mac
 from banger.network.user.process import UserNetworkHandle, start
@@ -39,9 +40,11 @@ class UserNetwork:
             dns=("10.0.2.3",),
         )
 
-    async def start(self, interface: Interface, *, log_file: Path) -> StartedNetwork:
+    async def start(
+        self, interface: Interface, *, attachment: AttachmentKind, log_file: Path
+    ) -> StartedNetwork:
         """Start passt, and the filter in front of it; see `network.port.Network`."""
-        return await start(interface, log_file=log_file)
+        return await start(interface, attachment=attachment, log_file=log_file)
 
 
 NETWORK = UserNetwork()

@@ -1,10 +1,13 @@
 """User networking: outgoing traffic for one VM, without privilege, and no way in.
 
     VMM == socket pair == egress filter == socket pair == passt -- the host's sockets
+    VMM == TAP == packet socket == egress filter == socket pair == passt -- the host's sockets
 
-One passt and one egress filter (native/egress-filter/main.c: why) for each VM, in sessions of
-their own, so that they outlive the daemon. Both end by themselves when the stream in front of
-them ends: with the VMM, or with a daemon that dies before the VMM has its socket.
+With a TAP the filter's socket pair carries one message, the packet socket, and shows when the VMM
+has ended (ADR 0074). One passt and one egress filter (native/egress-filter/main.c: why) for each
+VM, in sessions of their own, so that they outlive the daemon. Both end by themselves when the
+stream in front of them ends: with the VMM, or with a daemon that dies before the VMM has its
+socket.
 There is no socket file, so there is nothing to connect to, to race for or to remove.
 
 Writes the VM's network log. Takes no locks: the engine holds the VM's lifecycle lock.
@@ -24,6 +27,7 @@ from msgspec import Struct, field
 
 from banger.errors import BangerError, HostNotReady, VmmFailed
 from banger.host import programs
+from banger.host.attachments import Attachment, AttachmentKind, Socket, Tap
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, is_alive, send_signal, spawn_identified, wait_gone
 from banger.host.setup import require_programs
@@ -57,7 +61,9 @@ class UserNetworkHandle(Struct, frozen=True, kw_only=True):
         await end(self)
 
 
-async def start(interface: Interface, *, log_file: Path) -> StartedNetwork:
+async def start(
+    interface: Interface, *, attachment: AttachmentKind, log_file: Path
+) -> StartedNetwork:
     """Start a VM's network and return when it answers.
 
     Raises:
@@ -74,13 +80,23 @@ async def start(interface: Interface, *, log_file: Path) -> StartedNetwork:
         guest, guarded = socket.socketpair()
         with guarded:
             try:
-                egress_filter = _start_egress_filter(program, guarded, world, log_file=log_file)
+                egress_filter = _start_egress_filter(
+                    program, guarded, world, attachment=attachment, log_file=log_file
+                )
                 handle = UserNetworkHandle(egress_filter=egress_filter, passt=passt)
             except BaseException:
                 guest.close()
                 await asyncio.shield(_abandon(passt))
                 raise
-    return StartedNetwork(handle, guest)
+    return StartedNetwork(handle, _attach(attachment, guest))
+
+
+def _attach(kind: AttachmentKind, guest: socket.socket) -> Attachment:
+    match kind:
+        case AttachmentKind.SOCKET:
+            return Socket(guest)
+        case AttachmentKind.TAP:
+            return Tap(guest)
 
 
 def find_egress_filter() -> Path:
@@ -175,9 +191,20 @@ async def _wait_answer(side: socket.socket, interface: Interface, log_file: Path
 
 
 def _start_egress_filter(
-    program: Path, guarded: socket.socket, world: socket.socket, *, log_file: Path
+    program: Path,
+    guarded: socket.socket,
+    world: socket.socket,
+    *,
+    attachment: AttachmentKind,
+    log_file: Path,
 ) -> ProcessIdentity:
-    argv = plan_egress_filter(program, guest=guarded.fileno(), world=world.fileno(), label=log_file)
+    argv = plan_egress_filter(
+        program,
+        guest=guarded.fileno(),
+        world=world.fileno(),
+        attachment=attachment,
+        label=log_file,
+    )
     return _spawn(argv, log_file=log_file, inherited=(guarded.fileno(), world.fileno()))
 
 

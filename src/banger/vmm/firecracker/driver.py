@@ -13,12 +13,12 @@ import asyncio
 import os
 import shutil
 import signal
-import socket
 from pathlib import Path
 
 import msgspec
 
 from banger.errors import BangerError, VmmFailed
+from banger.host.attachments import Attachment
 from banger.host.identity import send_signal
 from banger.vmm import process
 from banger.vmm.conversation import or_death
@@ -62,7 +62,7 @@ class FirecrackerDriver:
         self.facts = facts
         self._program = ProgramHash(facts.binary)
 
-    async def spawn(self, config: MachineConfig, *, network: socket.socket | None) -> VmmHandle:
+    async def spawn(self, config: MachineConfig, *, network: Attachment | None) -> VmmHandle:
         """Start Firecracker; see `vmm.driver.Driver`."""
         assert network is None, "asked of a driver that cannot"
         fingerprint = await self.fingerprint()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+from banger.host.attachments import AttachmentKind
 from banger.model.artifacts import KernelForm
 from banger.model.vm import Accel, VmSpec
 from banger.settings import Settings
@@ -21,6 +22,7 @@ class Firecracker:
 
     capabilities = frozenset({Capability.PAUSE, Capability.SNAPSHOTS})
     accels = frozenset({Accel.KVM})
+    attachment = AttachmentKind.TAP
     vcpu_max = 32
     disk_names = DiskNames(root="/dev/vda", data="/dev/vdb", modules="/dev/vdc")
     process_names = ("firecracker", "bwrap$")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 from pathlib import Path
 
 import msgspec
 
 from banger.errors import BangerError, VmmFailed
+from banger.host.attachments import Attachment, Tap
 from banger.host.files import space_errors
 from banger.host.identity import is_alive
 from banger.vmm import process
@@ -34,8 +34,9 @@ class QemuDriver:
         self.facts = facts
         self._program = ProgramHash(facts.binary)
 
-    async def spawn(self, config: MachineConfig, *, network: socket.socket | None) -> VmmHandle:
+    async def spawn(self, config: MachineConfig, *, network: Attachment | None) -> VmmHandle:
         """Start QEMU; see `vmm.driver.Driver`."""
+        assert not isinstance(network, Tap), "its kind takes a socket"
         fingerprint = await self.fingerprint()
         handle = await start(config, facts=self.facts, network=network)
         return msgspec.structs.replace(handle, fingerprint=fingerprint)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 
+from banger.host.attachments import AttachmentKind
 from banger.model.artifacts import KernelForm
 from banger.model.vm import VCPU_RANGE, Accel, VmSpec
 from banger.settings import Settings
@@ -23,6 +24,7 @@ class Qemu:
     capabilities = frozenset({Capability.PAUSE, Capability.NETWORK, Capability.SNAPSHOTS})
     accels = frozenset(Accel)
     vcpu_max = VCPU_RANGE.stop - 1
+    attachment = AttachmentKind.SOCKET
     disk_names = DiskNames(root="serial:root", data="serial:data", modules="serial:modules")
     process_names = ("qemu-system-", "bwrap$")
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
 from collections.abc import Sequence
 from pathlib import Path
 
+from banger.host.attachments import Socket
 from banger.host.identity import ProcessIdentity
 from banger.host.limits import limit_process, read_stack_bytes
 from banger.vmm.console import console_files
@@ -30,9 +30,7 @@ DRIVER_NAME = "qemu"
 COMM_LENGTH = 15
 
 
-async def start(
-    config: MachineConfig, *, facts: QemuFacts, network: socket.socket | None
-) -> VmmHandle:
+async def start(config: MachineConfig, *, facts: QemuFacts, network: Socket | None) -> VmmHandle:
     """Start QEMU for a machine and return its handle; it may still fail to come up."""
     begin_log(config.vmm_log)
     with (
@@ -43,7 +41,7 @@ async def start(
         descriptors = Descriptors(
             control=control.fileno(),
             agent=agent.fileno(),
-            network=None if network is None else network.fileno(),
+            network=None if network is None else network.side.fileno(),
         )
         argv = plan_argv(
             config, binary=facts.binary, version=facts.version, descriptors=descriptors

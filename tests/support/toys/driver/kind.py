@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec import structs
 
+from banger.host.attachments import Attachment
 from banger.settings import Settings
 from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.qemu.driver import QemuDriver
@@ -22,7 +23,7 @@ class ToyDriver(QemuDriver):
 
     name = "toy"
 
-    async def spawn(self, config: MachineConfig, *, network: socket.socket | None) -> VmmHandle:
+    async def spawn(self, config: MachineConfig, *, network: Attachment | None) -> VmmHandle:
         handle = await super().spawn(config, network=network)
         # Only the driver knows where the agent is.
         return structs.replace(handle, driver=self.name, agent_socket="")

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from msgspec import Struct
 
+from banger.host.attachments import AttachmentKind, Socket
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, send_signal, spawn_identified, wait_gone
 from banger.model.names import VmId
@@ -46,14 +47,17 @@ class ToyNetwork:
             mac=format_mac(vm_id), address=ADDRESS, prefix=24, gateway="10.99.7.1", dns=()
         )
 
-    async def start(self, interface: Interface, *, log_file: Path) -> StartedNetwork:
+    async def start(
+        self, interface: Interface, *, attachment: AttachmentKind, log_file: Path
+    ) -> StartedNetwork:
+        assert attachment is AttachmentKind.SOCKET
         ensure_private_dir(log_file.parent)
         guest, ours = socket.socketpair()
         with ours:
             argv = ["sleep", "600"]
             holder = spawn_identified(argv, log_file=log_file, pass_fds=(ours.fileno(),))
         assert holder is not None
-        return StartedNetwork(ToyHandle(holder=holder), guest)
+        return StartedNetwork(ToyHandle(holder=holder), Socket(guest))
 
 
 NETWORK = ToyNetwork()

@@ -1,0 +1,181 @@
+/* A VMM behind a TAP: its frames come and go by the queue of a second TAP beside it.
+ *
+ * The queue comes as a message of whoever made the TAPs (native/tap/main.c), before the VMM starts;
+ * the VMM then holds the other end of that connection for its life. Nothing holds a guest back
+ * that sends too much: frames that find no room are lost, as on any wire, so there is a backlog on
+ * the way out as well. */
+#include "backlog.h"
+#include "confine.h"
+#include "ends.h"
+#include "filter.h"
+#include "offload.h"
+#include "queue.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    TURN = 64,    /* frames before the other way has its turn */
+    RETRY_MS = 1, /* until the TAP's queue is looked at again */
+};
+
+struct tap {
+    int lifeline, tap, world;
+    struct backlog out, in;
+    struct queue queue;
+    uint8_t frame[VNET_HEADER + LONGEST_FRAME]; /* the one under way */
+};
+
+/* Take the queue, and the statistics and the name of the VMM's TAP; ends the program if nobody
+ * sends them. */
+static void take_tap(struct tap *all)
+{
+    int fds[2];
+    union {
+        struct cmsghdr header;
+        char room[CMSG_SPACE(sizeof fds)];
+    } control;
+    struct iovec content = {all->queue.name, NAME_LENGTH};
+    struct msghdr message = {.msg_iov = &content, .msg_iovlen = 1};
+    message.msg_control = &control;
+    message.msg_controllen = sizeof control.room;
+    ssize_t n;
+    while ((n = recvmsg(all->lifeline, &message, MSG_CMSG_CLOEXEC)) < 0 && errno == EINTR)
+        ;
+    struct cmsghdr *header = n > 0 ? CMSG_FIRSTHDR(&message) : NULL;
+    if (!header || header->cmsg_type != SCM_RIGHTS || header->cmsg_len != CMSG_LEN(sizeof fds))
+        end();
+    memcpy(fds, CMSG_DATA(header), sizeof fds);
+    all->tap = fds[0];
+    if (fcntl(all->tap, F_SETFL, O_NONBLOCK) < 0)
+        fail();
+    all->queue.statistics = fds[1];
+}
+
+/* Wait for somebody to send something as long as passt is there. */
+static void await_tap(struct tap *all)
+{
+    struct pollfd polls[2] = {{all->lifeline, POLLIN, 0}, {all->world, 0, 0}};
+    while (poll(polls, 2, -1) < 0)
+        if (errno != EINTR)
+            fail();
+    if (polls[0].revents == 0)
+        end();
+    take_tap(all);
+}
+
+/* Receive one frame behind its header; the size of both, 0 if there is none. */
+static size_t receive_frame(struct tap *all)
+{
+    ssize_t n = read(all->tap, all->frame, sizeof all->frame);
+    if (n == 0)
+        end();
+    if (n < 0 && errno != EAGAIN && errno != EINTR)
+        fail();
+    return n > 0 ? (size_t)n : 0;
+}
+
+static void queue_frame(struct tap *all, uint8_t *frame, size_t size)
+{
+    const uint8_t length[LENGTH_SIZE] = {(uint8_t)(size >> 24), (uint8_t)(size >> 16),
+                                         (uint8_t)(size >> 8), (uint8_t)size};
+    /* Judged as it leaves: a checksum may lie anywhere. */
+    if (BACKLOG - all->out.size < LENGTH_SIZE + size ||
+        !finish_frame(all->frame, frame, size) || !may_pass(frame, size))
+        return;
+    backlog_put(&all->out, length, sizeof length);
+    backlog_put(&all->out, frame, size);
+}
+
+static void carry_out(struct tap *all, bool is_ready)
+{
+    size_t size = 1;
+    for (int i = 0; is_ready && i < TURN && size > 0; i++) {
+        size = receive_frame(all);
+        if (size > VNET_HEADER)
+            queue_frame(all, all->frame + VNET_HEADER, size - VNET_HEADER);
+    }
+    const uint8_t *oldest = backlog_oldest(&all->out, &size);
+    if (size > 0)
+        backlog_taken(&all->out, deliver(all->world, oldest, size));
+}
+
+/* Tell whether a whole frame is there, and its size. */
+static bool find_frame(const struct backlog *in, size_t *size)
+{
+    uint8_t at[LENGTH_SIZE];
+    if (in->size < LENGTH_SIZE)
+        return false;
+    backlog_peek(in, at, sizeof at);
+    *size = (size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
+    if (*size > LONGEST_FRAME) {
+        say("passt sent a frame of %lu bytes", (unsigned long)*size);
+        end();
+    }
+    return in->size >= LENGTH_SIZE + *size;
+}
+
+/* Give the TAP the oldest frame. What the TAP does not take, such as one that is too long for the
+ * guest's network, is lost. */
+static void send_frame(struct tap *all, size_t size)
+{
+    uint8_t *before = all->frame + VNET_HEADER - LENGTH_SIZE;
+    backlog_peek(&all->in, before, LENGTH_SIZE + size);
+    backlog_taken(&all->in, LENGTH_SIZE + size);
+    memset(all->frame, 0, VNET_HEADER); /* the frame is whole, and its checksums are finished */
+    if (write(all->tap, all->frame, VNET_HEADER + size) >= 0)
+        all->queue.sent++;
+}
+
+/* Return false if frames wait for the TAP to have room. */
+static bool carry_in(struct tap *all, bool is_ready)
+{
+    size_t room, size;
+    uint8_t *at = backlog_room(&all->in, &room);
+    if (is_ready && room > 0)
+        backlog_added(&all->in, receive(all->world, at, room < CHUNK ? room : CHUNK));
+    while (find_frame(&all->in, &size)) {
+        if (!queue_has_room(&all->queue))
+            return false;
+        send_frame(all, size);
+    }
+    return true;
+}
+
+static void turn(struct tap *all, int *wait_ms)
+{
+    struct pollfd polls[3] = {
+        {all->lifeline, POLLIN, 0}, {all->tap, POLLIN, 0}, {all->world, 0, 0}};
+    polls[2].events =
+        (short)((all->out.size > 0 ? POLLOUT : 0) | (all->in.size < BACKLOG ? POLLIN : 0));
+    if (polls[2].events == 0)
+        polls[2].fd = -1;
+    if (poll(polls, 3, *wait_ms) < 0) {
+        if (errno == EINTR)
+            return;
+        fail();
+    }
+    if (polls[0].revents)
+        end(); /* the VMM says nothing there: it has ended, or was taken over */
+    carry_out(all, polls[1].revents != 0);
+    *wait_ms = carry_in(all, polls[2].revents & ~POLLOUT) ? -1 : RETRY_MS;
+}
+
+_Noreturn void pass_tap(int guest, int world)
+{
+    static struct tap all;
+    int wait_ms = -1;
+    if (!backlog_open(&all.out) || !backlog_open(&all.in))
+        fail();
+    all.lifeline = guest;
+    all.world = world;
+    await_tap(&all);
+    if (!confine())
+        say("goes on without seccomp: %s", strerror(errno));
+    for (;;)
+        turn(&all, &wait_ms);
+}

@@ -1,0 +1,48 @@
+"""A TAP for a VMM, in a network namespace of the VMM's own: the program that makes it.
+
+`native/tap/main.c` says what the program does, ADR 0074 why. It stands before the command of a
+jail, whose monitor it becomes, or before the VMM itself. Without user namespaces, or where
+/dev/net/tun is closed to users, there is no TAP, and the VMM does not start. Changes nothing.
+"""
+
+from __future__ import annotations
+
+import os
+import platform
+from pathlib import Path
+
+from banger.errors import HostNotReady
+from banger.host.attachments import Tap
+
+FOLDER = Path(__file__).with_name("tap")
+DEVICE = "/dev/net/tun"
+PROCESS_NAME = "banger-tap$"
+"""What a process is called for the moment before it becomes the jail."""
+
+
+def find_tap_program() -> Path:
+    """Return the program for this machine's architecture.
+
+    Raises:
+        HostNotReady: the package was built without it.
+    """
+    path = FOLDER / platform.machine() / "banger-tap"
+    if not path.exists():
+        raise HostNotReady(
+            f"This banger has no program that makes TAPs for {platform.machine()}.",
+            hint="banger vm run --network none",
+        )
+    return path
+
+
+def plan_tap(program: Path, tap: Tap) -> list[str]:
+    """Return what to put before a command that is to have this TAP and no other network.
+
+    The command inherits the TAP's socket and keeps it open.
+    """
+    return [os.fspath(program), str(tap.side.fileno()), tap.name]
+
+
+def plan_tap_trial(program: Path) -> list[str]:
+    """Return a command that succeeds where a TAP can be made."""
+    return [os.fspath(program), "-", "tap0", "true"]
