@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 
-from tests.kvm import firecracker_checks
+from tests.kvm import firecracker_checks, firecracker_network
 from tests.kvm.limits import (
     a_vm_that_takes_too_much_dies_alone,
     ending_the_daemons_unit_leaves_its_vms,
@@ -284,6 +284,7 @@ CHECKS: tuple[Check, ...] = (
     stop_keeps_what_was_written,
     crash_ends_the_vm,
     vsock_carries_the_agent,
+    *firecracker_network.CHECKS,
     *firecracker_checks.CHECKS,
     delete_leaves_nothing,
 )

@@ -62,6 +62,7 @@ printf '127.0.0.1 localhost\\n' >/etc/hosts
 groupadd --force --system kvm
 chgrp kvm /dev/kvm /dev/vhost-vsock
 chmod 660 /dev/kvm /dev/vhost-vsock
+chmod 666 /dev/net/tun
 for name in {USER} {STRANGER}; do useradd --create-home --shell /bin/bash $name; done
 usermod --append --groups kvm {USER}
 loginctl enable-linger {USER}

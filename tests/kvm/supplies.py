@@ -77,7 +77,7 @@ mask = [
 """
 """What `banger setup` would install on a host with systemd, and what checks look around with."""
 
-HOST_MODULES = ("kvm_amd", "vhost_vsock", "tun")
+HOST_MODULES = ("kvm_amd", "vhost_vsock", "tun", "bridge")
 """Of the emulated host's kernel, besides a guest's."""
 LOOPBACK = "vsock_loopback"
 """What a guest needs to reach its own vsock listeners; a check loads it."""

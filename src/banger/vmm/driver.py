@@ -36,7 +36,7 @@ class Capability(StrEnum):
     PAUSE = "pause VMs"
     """`pause` and `resume`."""
     NETWORK = "connect VMs to a network"
-    """`spawn` with a network's socket."""
+    """`spawn` with a network's attachment."""
     SNAPSHOTS = "save VMs"
     """`pause`, `save` and `restore`: a VM's memory becomes a file that others start from."""
 

@@ -153,5 +153,6 @@ def test_an_install_works_without_a_checkout(
     assert doctor.returncode in {0, 6}, doctor.stderr  # 6: this host lacks something
     assert f" at {short_dir}/venv/bin/python." in doctor.stdout
     assert (
-        run(short_dir / "venv/bin/python", "-c", FIND_PROGRAMS, cwd=short_dir) == "True True True True\n"
+        run(short_dir / "venv/bin/python", "-c", FIND_PROGRAMS, cwd=short_dir)
+        == "True True True True\n"
     )

@@ -40,7 +40,7 @@ from tests.unit.network.wire import read_all
 
 DEADLINE_S = 100.0
 HERE = Path(__file__).parent
-OUT_BYTES, IN_BYTES = 8 << 20, 256 << 10
+OUT_BYTES, IN_BYTES = 1 << 20, 256 << 10
 SLOW_FRAMES = 20_000
 IN_NAMESPACE = ["unshare", "--user", "--map-root-user", "--net"]
 PYTHON = {"PYTHONPATH": ":".join(filter(None, sys.path)), "PATH": os.environ["PATH"]}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ipaddress
 from pathlib import Path
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -28,15 +29,13 @@ def test_passt_arguments_are_the_golden_ones() -> None:
     check_golden(GOLDEN / "passt.txt", "".join(f"{word}\n" for word in argv))
 
 
-def test_egress_filter_arguments_are_the_golden_ones() -> None:
+@pytest.mark.parametrize("attachment", list(AttachmentKind))
+def test_egress_filter_arguments_are_the_golden_ones(attachment: AttachmentKind) -> None:
     argv = plan_egress_filter(
-        Path("/p/banger-egress-filter"),
-        guest=7,
-        world=8,
-        attachment=AttachmentKind.SOCKET,
-        label=LOG,
+        Path("/p/banger-egress-filter"), guest=7, world=8, attachment=attachment, label=LOG
     )
-    check_golden(GOLDEN / "egress-filter.txt", "".join(f"{word}\n" for word in argv))
+    golden = GOLDEN / f"egress-filter-{attachment}.txt"
+    check_golden(golden, "".join(f"{word}\n" for word in argv))
 
 
 def test_every_address_of_the_interface_is_in_its_network() -> None:

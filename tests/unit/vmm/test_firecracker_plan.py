@@ -47,6 +47,25 @@ def test_a_machine_that_boots_and_a_clone_are_started_as_the_golden_files_say(
         check_golden(GOLDEN / f"firecracker-{name}.txt", render(command))
 
 
+def test_a_machine_with_a_network_has_a_tap_and_no_privilege_over_it() -> None:
+    """E5, E4: the TAP has one name in all of them; the jail stays in the TAP's namespace."""
+    config = make_config(Accel.KVM)
+    machine = plan_configuration(config, version=(1, 12, 1))
+    assert [(each.host_dev_name, each.guest_mac) for each in machine.network_interfaces] == [
+        ("tap0", config.mac)
+    ]
+    view = plan_view(config)
+    assert "/dev/net/tun" in view.devices
+    own, joined = (plan_jail(JAIL, ["vmm"], view, keeps_network=each) for each in (False, True))
+    assert [word for word in own if word != "--unshare-net"] == joined != own
+
+
+def test_a_machine_without_a_network_sees_no_tap(config: MachineConfig) -> None:
+    """E5."""
+    assert plan_configuration(config, version=(1, 12, 1)).network_interfaces == []
+    assert "/dev/net/tun" not in plan_view(config).devices
+
+
 def test_what_a_saved_state_names_is_found_in_any_vms_directory(config: MachineConfig) -> None:
     """D8: disks and socket are relative to the working directory, which is the VM's own."""
     machine = json.loads(msgspec.json.encode(plan_configuration(config, version=(1, 17, 0))))

@@ -6,6 +6,7 @@ dozen requests. Its shapes are those of the API (`shapes`).
 
 from __future__ import annotations
 
+from banger.host.attachments import TAP_NAME
 from banger.vmm.driver import MachineConfig
 from banger.vmm.firecracker.names import CONFIGURATION, DATA, MODULES, ROOT
 from banger.vmm.firecracker.replies import VmConfiguration
@@ -17,15 +18,17 @@ from banger.vmm.firecracker.shapes import (
     EntropyDevice,
     IoEngine,
     MachineConfiguration,
+    NetworkInterface,
     Vsock,
 )
 from banger.vmm.firecracker.versions import Feature, Version, features_of
 
-FORMAT = 1
+FORMAT = 2
 """Raised with every change of the machine that a guest sees: templates of another one are not used
 (D5)."""
 GUEST_CID = 3
 """Only the guest sees it: each Firecracker has a vsock of its own."""
+NETWORK = "net"
 KERNEL_WORDS = (
     "console=ttyS0",
     "quiet",  # errors and worse still reach the console
@@ -65,6 +68,7 @@ def plan_configuration(config: MachineConfig, *, version: Version) -> VmConfigur
             boot_args=" ".join(KERNEL_WORDS),
         ),
         drives=_drives(config),
+        network_interfaces=_network(config),
         vsock=Vsock(guest_cid=GUEST_CID, uds_path=config.agent_socket.name),
         entropy=EntropyDevice(),
         balloon=_balloon(version),
@@ -84,6 +88,12 @@ def _drives(config: MachineConfig) -> list[Drive]:
     )
     modules = [] if config.shared.modules is None else [_read_only(MODULES)]
     return [_read_only(ROOT), data, *modules]
+
+
+def _network(config: MachineConfig) -> list[NetworkInterface]:
+    if config.mac is None:
+        return []
+    return [NetworkInterface(iface_id=NETWORK, host_dev_name=TAP_NAME, guest_mac=config.mac)]
 
 
 def _read_only(name: str) -> Drive:

@@ -18,7 +18,7 @@ from pathlib import Path
 import msgspec
 
 from banger.errors import BangerError, VmmFailed
-from banger.host.attachments import Attachment
+from banger.host.attachments import Attachment, Socket
 from banger.host.identity import send_signal
 from banger.vmm import process
 from banger.vmm.conversation import or_death
@@ -64,9 +64,9 @@ class FirecrackerDriver:
 
     async def spawn(self, config: MachineConfig, *, network: Attachment | None) -> VmmHandle:
         """Start Firecracker; see `vmm.driver.Driver`."""
-        assert network is None, "asked of a driver that cannot"
+        assert not isinstance(network, Socket), "its kind takes a TAP"
         fingerprint = await self.fingerprint()
-        handle = await start(config, facts=self.facts)
+        handle = await start(config, facts=self.facts, network=network)
         return msgspec.structs.replace(handle, fingerprint=fingerprint)
 
     async def wait_ready(self, handle: VmmHandle, *, deadline_s: float) -> None:

@@ -15,17 +15,18 @@ from banger.vmm.firecracker.limits import plan_limits
 from banger.vmm.firecracker.probe import probe_firecracker
 from banger.vmm.firecracker.proof import find_failure
 from banger.vmm.firecracker.settings import FirecrackerSettings
+from banger.vmm.tap import PROCESS_NAME
 
 
 class Firecracker:
     """The Firecracker that the settings name."""
 
-    capabilities = frozenset({Capability.PAUSE, Capability.SNAPSHOTS})
+    capabilities = frozenset({Capability.PAUSE, Capability.NETWORK, Capability.SNAPSHOTS})
     accels = frozenset({Accel.KVM})
     attachment = AttachmentKind.TAP
     vcpu_max = 32
     disk_names = DiskNames(root="/dev/vda", data="/dev/vdb", modules="/dev/vdc")
-    process_names = ("firecracker", "bwrap$")
+    process_names = ("firecracker", "bwrap$", PROCESS_NAME)
 
     def list_programs(self, settings: Settings) -> tuple[str, ...]:
         """Return Firecracker's program."""

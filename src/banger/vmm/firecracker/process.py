@@ -16,6 +16,7 @@ from pathlib import Path
 
 import msgspec
 
+from banger.host.attachments import Tap
 from banger.host.files import ensure_private_dir, space_errors
 from banger.host.identity import ProcessIdentity
 from banger.host.limits import limit_process, read_stack_bytes
@@ -29,17 +30,20 @@ from banger.vmm.firecracker.probe import FirecrackerFacts
 from banger.vmm.firecracker.view import plan_view
 from banger.vmm.jail import plan_jail
 from banger.vmm.process import Inherited, abandon, begin_log, spawn_jailed, spawn_open
+from banger.vmm.tap import find_tap_program, plan_tap
 
 DRIVER_NAME = "firecracker"
 COMM_LENGTH = 15
 
 
-async def start(config: MachineConfig, *, facts: FirecrackerFacts) -> VmmHandle:
+async def start(
+    config: MachineConfig, *, facts: FirecrackerFacts, network: Tap | None
+) -> VmmHandle:
     """Start Firecracker for a machine and return its handle; it may still fail to come up."""
     begin_log(config.vmm_log)
     _make_directories(config, facts)
     argv = plan_argv(config, binary=facts.binary)
-    process, monitor = await _spawn(argv, config, facts)
+    process, monitor = await _spawn(argv, config, facts, network)
     try:
         limits = plan_vmm_limits(
             vcpu=config.vcpu, memory_mib=config.memory_mib, stack_bytes=read_stack_bytes()
@@ -63,18 +67,21 @@ async def start(config: MachineConfig, *, facts: FirecrackerFacts) -> VmmHandle:
 
 
 async def _spawn(
-    argv: list[str], config: MachineConfig, facts: FirecrackerFacts
+    argv: list[str], config: MachineConfig, facts: FirecrackerFacts, network: Tap | None
 ) -> tuple[ProcessIdentity, ProcessIdentity | None]:
     with console_files(config.console_input, config.console_log) as console:
         inherited = Inherited(
             log=config.vmm_log,
             console=console,
-            numbers=(),
+            numbers=() if network is None else (network.side.fileno(),),
             directory=config.control_socket.parent,
         )
+        before = [] if network is None else plan_tap(find_tap_program(), network)
         if facts.jail is None:
-            return spawn_open(argv, inherited), None
-        return await spawn_jailed(plan_jail(facts.jail, argv, plan_view(config)), inherited)
+            return spawn_open([*before, *argv], inherited), None
+        view = plan_view(config)
+        command = plan_jail(facts.jail, argv, view, keeps_network=network is not None)
+        return await spawn_jailed(command, inherited, before=before)
 
 
 def _make_directories(config: MachineConfig, facts: FirecrackerFacts) -> None:

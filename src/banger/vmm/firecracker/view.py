@@ -6,6 +6,7 @@ memory that is saved. A machine that boots sees its kernel, a clone the memory t
 
 from __future__ import annotations
 
+from banger.vmm import tap
 from banger.vmm.driver import MachineConfig
 from banger.vmm.jail import View
 
@@ -20,5 +21,5 @@ def plan_view(config: MachineConfig) -> View:
     return View(
         readable=(*disks, *begins),
         writable=(config.control_socket.parent, config.data, config.vmm_log, config.saving),
-        devices=(KVM,),
+        devices=(KVM,) if config.mac is None else (KVM, tap.DEVICE),
     )
