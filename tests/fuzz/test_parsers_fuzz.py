@@ -32,6 +32,7 @@ def test_each_parser_has_a_target() -> None:
         ("agent", "fuzz_sftp"),
         ("agent", "fuzz_tar"),
         ("egress-filter", "fuzz_filter"),
+        ("egress-filter", "fuzz_tap"),
     ]
 
 
