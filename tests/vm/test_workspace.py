@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import subprocess
 from collections.abc import Iterator
@@ -9,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.component.cli.terminal import Terminal
 from tests.support import repositories
 from tests.support.installations import Ended, Installation, finish
 from tests.support.repositories import git, make_repository, snapshot, status, write
@@ -156,6 +158,28 @@ def test_changes_are_looked_at_and_applied(
     assert (repository / "new/file").read_bytes() == b"x\n"
     assert (repository / "no-newline").read_bytes() == b"guest\n"
     assert (repository / "windows.crlf").read_bytes() == b"one\r\nchanged on the host\r\n"
+
+
+def test_a_stale_workspace_is_told_and_copied_again(
+    banger: Installation, system: str, repository: Path, place: str
+) -> None:
+    """A11: a person is told; --auto-prepare copies, keeps what git ignores, and loses no work."""
+    banger.do("vm", "workspace", "prepare", system, repository)
+    in_guest(banger, system, "mkdir build; echo kept >build/result")
+    write(repository, "no-newline", b"newer\n")
+    show = ("--", "cat", "no-newline")
+    with contextlib.closing(Terminal(banger.environ, "vm", "exec", system, *show)) as terminal:
+        terminal.expect(b"1 file of ")
+        terminal.expect(b"the end")
+    again = banger.do("vm", "exec", "--auto-prepare", system, *show, "build/result")
+    assert again.out == b"newer\nkept\n"
+    assert banger.do("vm", "exec", "--auto-prepare", system, *show).err == ""
+    assert banger.do("vm", "workspace", "export", system).out == b""
+    in_guest(banger, system, "echo work >no-newline")
+    write(repository, "no-newline", b"newest of all\n")
+    refused = banger.run("vm", "exec", "--auto-prepare", system, *show)
+    assert refused.status == 125 and "have changed" in refused.err
+    assert banger.exec(system, *show[1:], status=0).out == b"work\n"
 
 
 CHANGE = r"""

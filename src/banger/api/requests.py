@@ -10,6 +10,7 @@ from typing import Literal
 
 from msgspec import Struct, field
 
+from banger.model.ifstale import IfStale
 from banger.model.setup import Setup
 from banger.model.vm import (
     RestartPolicy,
@@ -209,6 +210,7 @@ class GuestCommand(Params, frozen=True):
 
 class VmExec(GuestCommand, frozen=True):
     timeout_s: float | None = None
+    if_stale: IfStale = IfStale.IGNORE
 
 
 class VmStatFile(Params, frozen=True):

@@ -158,6 +158,8 @@ class WorkspaceRecord(Struct, frozen=True, kw_only=True):
     """Whether untracked files were copied."""
     full: bool = False
     """Whether all history was copied."""
+    has_new_branch: bool = False
+    """Whether the prepare created `branch`."""
 
 
 class VmRecord(Struct, frozen=True, kw_only=True):

@@ -31,10 +31,22 @@ if TYPE_CHECKING:
     from banger.workspace.names import parse_directory
     from banger.workspace.plain import inspect_directory
     from banger.workspace.precheck import require_branch_possible
+    from banger.workspace.refreshing import (
+        count_stale,
+        import_again,
+        is_stale,
+        renew_record,
+        require_untouched,
+    )
     from banger.workspace.showing import show_changes
     from banger.workspace.status import NameChange, WorkspaceStatus, read_status
 
 _HOMES = {
+    "count_stale": "refreshing",
+    "import_again": "refreshing",
+    "is_stale": "refreshing",
+    "renew_record": "refreshing",
+    "require_untouched": "refreshing",
     "Applied": "applying",
     "ExportedBranch": "facts",
     "ImportPlan": "facts",
@@ -68,11 +80,14 @@ __all__ = [
     "RepositoryFacts",
     "WorkspaceStatus",
     "apply_changes",
+    "count_stale",
     "export_branch",
     "export_patch",
+    "import_again",
     "import_workspace",
     "inspect_directory",
     "inspect_repository",
+    "is_stale",
     "list_bases",
     "locate_directory",
     "locate_repository",
@@ -80,7 +95,9 @@ __all__ = [
     "plan_import",
     "read_status",
     "remove_base",
+    "renew_record",
     "require_branch_possible",
+    "require_untouched",
     "show_changes",
 ]
 

@@ -90,14 +90,17 @@ def encode_base(base: Base) -> bytes:
     return msgspec.msgpack.encode(base)
 
 
-def load_base(bases: Path, base_id: str) -> Base:
+def load_base(bases: Path, base_id: str, *, limit_bytes: int | None = None) -> Base:
     """Return a base.
 
     Raises:
-        RepositoryRefused: the base is gone or cannot be read.
+        RepositoryRefused: the base is gone, cannot be read, or has more than `limit_bytes`.
     """
+    manifest = base_dir(bases, base_id) / "manifest"
     try:
-        content = (base_dir(bases, base_id) / "manifest").read_bytes()
+        if limit_bytes is not None and manifest.stat().st_size > limit_bytes:
+            raise RepositoryRefused("The base of this workspace is too large to be compared.")
+        content = manifest.read_bytes()
         return msgspec.msgpack.decode(content, type=Base)
     except (OSError, msgspec.MsgspecError) as error:
         raise RepositoryRefused(

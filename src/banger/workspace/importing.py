@@ -82,6 +82,7 @@ if ours "$1" "$2" "$3"; then
 elif [ -d "$1" ]; then
     rmdir "$1"
 fi
+if [ "$moved$9" = yeskeep ]; then merge "$5" "$4"; fi
 if [ -d "$8" ] && [ ! -L "$8" ]; then
     merge "$8" "$4"
     rm -rf "$8"
@@ -100,7 +101,7 @@ exit 0
 """$1 the workspace, $2 its marker, $3 the marker beside it, $4 the new directory, $5 the place of
 the old workspace, $6 a user's git configuration with the host's identity, for repositories that
 are created in the guest, $7 `plain` for a plain directory, $8 what setup commands made: it goes
-where the repository has nothing (`model.setup`)."""
+where the repository has nothing (`model.setup`), $9 `keep`: so do the files of the old one."""
 
 
 def plan_import(facts: RepositoryFacts, guest_path: str | None = None) -> ImportPlan:
@@ -128,8 +129,11 @@ async def import_workspace(
     bases: Path,
     progress: Progress | None = None,
     scratch: Path | None = None,
+    keep_ignored: bool = False,
 ) -> PreparedWorkspace:
     """Create a plan's workspace in the guest, and its base below `bases`.
+
+    `keep_ignored`: move files of the present workspace to where the new one has nothing.
 
     The caller holds the VM's workspace lock. `scratch` is the parent of the temporary directory
     and is on the file system of `bases`.
@@ -145,7 +149,9 @@ async def import_workspace(
             staging = _beside(plan.guest_path, "import")
             transfer = Transfer(guest, plan.facts, staging, deadline_s)
             count = Count(plan, progress or _silent)
-            return await _import(transfer, plan, bases, count, scratch)
+            return await _import(
+                transfer, plan, bases, count, scratch, keep="keep" if keep_ignored else ""
+            )
     except TimeoutError as error:
         raise DeadlineExceeded(
             f"The import of {plan.host_path} did not finish within {deadline_s:g} s."
@@ -153,7 +159,13 @@ async def import_workspace(
 
 
 async def _import(
-    transfer: Transfer, plan: ImportPlan, bases: Path, count: Count, scratch: Path | None
+    transfer: Transfer,
+    plan: ImportPlan,
+    bases: Path,
+    count: Count,
+    scratch: Path | None,
+    *,
+    keep: str,
 ) -> PreparedWorkspace:
     guest, staging = transfer.guest, transfer.staging
     previous = _beside(plan.guest_path, "previous")
@@ -167,7 +179,7 @@ async def _import(
         words = (plan.guest_path, MARKER, mark, staging, previous, identity)
         kind = "plain" if plan.facts.is_plain else ""
         aside = aside_directory(plan.guest_path)
-        published = await _script(guest, _PUBLISH, *words, kind, aside)
+        published = await _script(guest, _PUBLISH, *words, kind, aside, keep)
         _require_ok(published, plan)
     except BaseException:
         # Best effort while the caller is being cancelled: the next import empties it anyway.

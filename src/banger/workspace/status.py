@@ -57,11 +57,13 @@ class HostState:
     """None: a plain directory."""
     branch: str | None
     changes: tuple[NameChange, ...]
+    is_comparable: bool = True
+    """False if another commit than the host's was copied (`--from`)."""
 
     def is_stale(self, record: WorkspaceRecord) -> bool:
         """Tell whether a prepare would give another workspace."""
         moved = self.commit is not None and self.commit != record.commit
-        return moved or bool(self.changes)
+        return self.is_comparable and (moved or bool(self.changes))
 
 
 @dataclass(frozen=True)
@@ -98,7 +100,7 @@ async def read_status(
         host = None
         notices.append(f"The host's files cannot be compared: {error}")
     return WorkspaceStatus(
-        list_changes(tree), await _ask_position(guest, record), host, tuple(notices)
+        list_changes(tree), await ask_position_if_any(guest, record), host, tuple(notices)
     )
 
 
@@ -131,7 +133,7 @@ async def read_host(record: WorkspaceRecord, base: Base, *, scratch: Path | None
         letters = dict.fromkeys(there - known, "A") | {n: "M" if n in there else "D" for n in stale}
     commit = None if facts.is_plain else facts.head_commit
     changes = tuple(NameChange(name, letter) for name, letter in sorted(letters.items()))
-    return HostState(commit, facts.head_branch, changes)
+    return HostState(commit, facts.head_branch, changes, not base.is_other_commit)
 
 
 async def _inspect(record: WorkspaceRecord, scratch: Path | None) -> RepositoryFacts:
@@ -142,7 +144,8 @@ async def _inspect(record: WorkspaceRecord, scratch: Path | None) -> RepositoryF
     )
 
 
-async def _ask_position(guest: GuestFiles, record: WorkspaceRecord) -> GuestPosition | None:
+async def ask_position_if_any(guest: GuestFiles, record: WorkspaceRecord) -> GuestPosition | None:
+    """Return what is checked out in the guest; None if its git cannot tell, or there is none."""
     if record.is_plain:
         return None
     try:

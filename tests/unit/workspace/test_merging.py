@@ -55,9 +55,9 @@ def test_nothing_of_the_hosts_own_is_lost(base: Tree, host: Tree, guest: Tree) -
     planned = plan(base, host, guest)
     made = carry_out(planned, host)
     assert is_valid(made)
-    for name, entry in host.items():
-        if base.get(name) != entry:
-            assert made.get(name) == entry
+    for name in base.keys() | host.keys():
+        if base.get(name) != host.get(name):
+            assert made.get(name) == host.get(name)
 
 
 @given(TREES, TREES, TREES)

@@ -35,6 +35,18 @@ _EXEC_TEXT = (
 def _add_common(parser: Parser) -> None:
     parser.add_argument("ref", metavar="VM", help="name, ID or unique prefix")
     add_command_options(parser)
+    parser.add_argument(
+        "--auto-prepare",
+        action="store_true",
+        help="first copy the repository again if its files have changed on the host",
+    )
+
+
+def _if_stale(arguments: Namespace) -> str | None:
+    """Return what to do about changed files of the host: by default tell a person at a terminal."""
+    if arguments.auto_prepare:
+        return "prepare"
+    return "notice" if os.isatty(2) else None
 
 
 def _configure_exec(parser: Parser) -> None:
@@ -75,6 +87,7 @@ def _exec(arguments: Namespace, context: Context) -> int:
         user=arguments.user,
         cwd=arguments.workdir,
         timeout_s=arguments.timeout,
+        if_stale=_if_stale(arguments),
     )
     return run_in_guest(command, arguments.ref, context)
 
@@ -82,7 +95,7 @@ def _exec(arguments: Namespace, context: Context) -> int:
 def _refuse_contradictions(arguments: Namespace) -> None:
     if arguments.tty and arguments.no_tty:
         raise UsageError("-t and -T exclude each other.")
-    for name in ("no_tty", "timeout"):
+    for name in ("no_tty", "timeout", "auto_prepare"):
         if arguments.detach and getattr(arguments, name):
             raise UsageError(f"--detach and --{name.replace('_', '-')} exclude each other.")
 
@@ -111,6 +124,7 @@ def _shell(arguments: Namespace, context: Context) -> int:
         stdin=True,
         user=arguments.user,
         cwd=arguments.workdir,
+        if_stale=_if_stale(arguments),
     )
     return run_in_guest(command, arguments.ref, context)
 

@@ -38,6 +38,7 @@ class GuestCommand:
         user: str | None = None,
         cwd: str | None = None,
         timeout_s: float | None = None,
+        if_stale: str | None = None,
     ) -> None:
         self.argv = argv
         self.env = env
@@ -46,6 +47,7 @@ class GuestCommand:
         self.user = user
         self.cwd = cwd
         self.timeout_s = timeout_s
+        self.if_stale = if_stale
 
     def params(self, ref: str) -> dict[str, object]:
         """Return the parameters of `vm.exec`."""
@@ -61,6 +63,7 @@ class GuestCommand:
             "user": self.user,
             "cwd": self.cwd,
             "timeout_s": self.timeout_s,
+            "if_stale": self.if_stale,
         }
         return {name: value for name, value in given.items() if value is not None}
 

@@ -12,6 +12,7 @@ from banger.api.requests import GuestCommand, VmExec
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_connection, get_vm
 from banger.engine.state.operations import Operation
+from banger.engine.verbs.refreshing import refresh_workspace
 from banger.errors import ExecBadDirectory, ExecNotFound, InvalidRequest
 from banger.model.vm import VmRecord, WorkspaceRecord
 
@@ -32,6 +33,7 @@ async def start_exec(engine: Engine, op: Operation, params: VmExec) -> guest.Gue
     require_command(params)
     record = await get_vm(engine, params.ref)
     connection = await get_connection(engine, record)
+    await refresh_workspace(engine, op, record, params.if_stale)
     with explained(record, params):
         return await guest.start_exec(
             connection,

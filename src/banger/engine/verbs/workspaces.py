@@ -35,7 +35,7 @@ TRANSFER_DEADLINE_S = 3600.0
 
 async def inspect_workspace(engine: Engine, params: WorkspaceInspect) -> WorkspacePlan:
     """Tell what a prepare would send, and do nothing else."""
-    plan = await _plan(engine, params)
+    plan = await plan_workspace(engine, params)
     if params.result is not None:
         await workspace.require_branch_possible(params.path, params.result)
     return WorkspacePlan(
@@ -60,7 +60,7 @@ async def prepare_workspace(
     record = await get_vm(engine, params.ref)
     connection = await get_connection(engine, record)
     op.progress("inspect")
-    plan = await _plan(engine, params)
+    plan = await plan_workspace(engine, params)
     async with hold_workspace(engine.runtime(record.id), op):
         done = await workspace.import_workspace(
             guest.ConnectedGuest(connection),
@@ -80,6 +80,7 @@ async def prepare_workspace(
             is_plain=plan.facts.is_plain,
             include_untracked=params.include_untracked,
             full=params.full,
+            has_new_branch=params.branch is not None,
         )
         await engine.database.write(store.update_workspace, record.id, saved)
     await sweep_bases(engine)
@@ -155,9 +156,10 @@ async def export_workspace_branch(
     )
 
 
-async def _plan(
+async def plan_workspace(
     engine: Engine, params: WorkspacePrepare | WorkspaceInspect
 ) -> workspace.ImportPlan:
+    """Return what a prepare would do; needs no VM."""
     if params.plain:
         _require_no_options_of_repositories(params)
         return workspace.plan_import(

@@ -1,0 +1,147 @@
+"""Copy a workspace again whose host's files have changed, and keep what the guest made beside it.
+
+Only over a workspace in which the guest has changed nothing since the prepare; then its tracked
+files are those of the base, and what is left (build results, caches: names that git ignores) is
+moved into the new workspace where that has nothing. If the process dies on the way, the workspace
+is the old one, perhaps without files that the host has deleted, or the new one.
+
+The caller holds the workspace lock.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from msgspec.structs import replace
+
+from banger.errors import ChangesConflict, GuestRefused
+from banger.guest import GuestFiles
+from banger.model.vm import WorkspaceRecord
+from banger.workspace.base import MODE_GITLINK, load_base
+from banger.workspace.exporting import find_changes, open_comparison
+from banger.workspace.facts import ImportPlan, PreparedWorkspace, Progress
+from banger.workspace.importing import STEP_DEADLINE_S, import_workspace
+from banger.workspace.names import parents
+from banger.workspace.staleness import find_stale
+from banger.workspace.status import ask_position_if_any, read_host
+
+MANIFEST_BYTES_MAX = 4 * 1024 * 1024
+"""Of a base that is looked through for a notice: about 30,000 files, a tenth of a second."""
+_ARGUMENT_BYTES = 64 * 1024
+_DELETE = 'cd "$1" && shift && rm -f -- "$@"'
+_DELETE_EMPTY = 'cd "$1" && shift && for each; do rmdir -- "$each" 2>/dev/null; done; true'
+
+
+def count_stale(record: WorkspaceRecord, *, bases: Path) -> int:
+    """Return the number of copied files that have changed on the host; 0 if that costs too much.
+
+    New files are not counted. Blocking.
+
+    Raises:
+        RepositoryRefused: the base or a directory cannot be read.
+    """
+    top = Path(record.host_path)
+    if record.base is None or not top.is_dir():
+        return 0
+    return len(find_stale(load_base(bases, record.base, limit_bytes=MANIFEST_BYTES_MAX), top))
+
+
+async def is_stale(record: WorkspaceRecord, *, bases: Path, scratch: Path | None) -> bool:
+    """Tell whether a prepare would copy something else.
+
+    Raises:
+        NotARepository, RepositoryRefused: the host's files cannot be read.
+    """
+    if record.base is None:
+        return True  # An older banger made it.
+    host = await read_host(record, load_base(bases, record.base), scratch=scratch)
+    return host.is_stale(record)
+
+
+async def require_untouched(
+    guest: GuestFiles,
+    record: WorkspaceRecord,
+    *,
+    vm: str,
+    deadline_s: float,
+    bases: Path,
+    scratch: Path | None,
+) -> None:
+    """Check that the guest has changed nothing since the prepare.
+
+    Raises:
+        ChangesConflict: it has.
+    """
+    async with open_comparison(record, bases=bases, scratch=scratch) as compared:
+        tree = await find_changes(guest, record, compared, deadline_s=deadline_s)
+    position = await ask_position_if_any(guest, record)
+    if not tree.is_untouched or (position is not None and position.commit != record.commit):
+        raise ChangesConflict(
+            f"Both {record.host_path} and its copy in {vm} have changed.",
+            hint=f"banger vm workspace status {vm}",
+        )
+
+
+async def import_again(
+    guest: GuestFiles,
+    plan: ImportPlan,
+    record: WorkspaceRecord,
+    *,
+    deadline_s: float,
+    bases: Path,
+    progress: Progress | None = None,
+    scratch: Path | None = None,
+) -> PreparedWorkspace:
+    """Create the workspace of `plan` in place of the present one; keep what the guest ignores.
+
+    Raises: as `import_workspace`.
+    """
+    wanted = {file.name for file in plan.facts.files}
+    base = None if record.base is None else load_base(bases, record.base)
+    gone = sorted(file.name for file in base.files if file.name not in wanted) if base else []
+    links = {file.name for file in base.files if file.mode == MODE_GITLINK} if base else set()
+    for names in _batches([name for name in gone if name not in links]):
+        await _run(guest, _DELETE, record.guest_path, names)
+    emptied = links.intersection(gone).union(above for name in gone for above in parents(name))
+    directories = sorted(emptied, reverse=True)
+    for names in _batches(directories):
+        await _run(guest, _DELETE_EMPTY, record.guest_path, names)
+    return await import_workspace(
+        guest,
+        plan,
+        deadline_s=deadline_s,
+        bases=bases,
+        progress=progress,
+        scratch=scratch,
+        keep_ignored=True,
+    )
+
+
+def renew_record(record: WorkspaceRecord, done: PreparedWorkspace) -> WorkspaceRecord:
+    """Return the record of a workspace that was copied again. Pure."""
+    return replace(record, commit=done.commit, branch=done.branch, base=done.base)
+
+
+async def _run(guest: GuestFiles, script: str, path: str, names: Sequence[bytes]) -> None:
+    words = [os.fsdecode(name) for name in names]
+    argv = ["sh", "-c", script, "banger", path, *words]
+    done = await guest.run(argv, deadline_s=STEP_DEADLINE_S)
+    if done.status:
+        said = done.untrusted_stderr[-2000:].decode("utf-8", "replace")
+        raise GuestRefused(f"Files in {path} of the guest cannot be deleted.", details=said)
+
+
+def _batches(names: Sequence[bytes]) -> Iterator[list[bytes]]:
+    """Yield the names in lists that fit an argument list."""
+    batch: list[bytes] = []
+    size = 0
+    for name in names:
+        batch.append(name)
+        size += len(name) + 1
+        if size >= _ARGUMENT_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
