@@ -54,7 +54,7 @@ def _iterate_checks(layout: Layout, environ: Mapping[str, str]) -> Iterator[Chec
     yield from probe_tools(find_package_manager(), probed)
     yield probe_subordinate_ids(getpass.getuser(), os.getuid())
     yield from probe_acceleration(probed)
-    yield from probe_taps()
+    yield from probe_taps(probed)
     yield _probe_memory(probed)
     yield probe_limits(layout.runtime.parent)
     yield from _probe_disks(layout)
