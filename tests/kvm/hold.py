@@ -5,7 +5,7 @@
     python -m tests.kvm.hold root LINE      ... as root
     python -m tests.kvm.hold sync           give it the checkout's banger
     python -m tests.kvm.hold check NAME...  run checks in it
-    python -m tests.kvm.hold density N      weigh N idle clones of each driver
+    python -m tests.kvm.hold density N [NETWORK...]  weigh N idle clones of each driver
 
 One for each cache of the tests (BANGER_TEST_CACHE); `held` in the cache leads to it while it is up.
 """
@@ -24,7 +24,7 @@ from pathlib import Path
 
 from banger.errors import BangerError
 from banger.layout import layout_from_environment
-from banger.words import DRIVERS
+from banger.words import DRIVERS, network_words
 from tests.kvm.checks import CHECKS
 from tests.kvm.density import describe as describe_density
 from tests.kvm.density import measure
@@ -53,8 +53,8 @@ def main(words: list[str]) -> int:
             return 0
         case ["check", *names]:
             return asyncio.run(_check(names))
-        case ["density", number]:
-            asyncio.run(_weigh(int(number)))
+        case ["density", number, *networks]:
+            asyncio.run(_weigh(int(number), networks or list(network_words())))
             return 0
     print(__doc__, file=sys.stderr)
     return 2
@@ -119,9 +119,9 @@ async def _check(names: list[str]) -> int:
     return 0
 
 
-async def _weigh(number: int) -> None:
+async def _weigh(number: int, networks: list[str]) -> None:
     async with _enter() as host:
-        for network in ("none", "user"):
+        for network in networks:
             for driver in DRIVERS:
                 found = await measure(host, driver, network, number)
                 print(f"{driver}, network {network}, {number} clones:", flush=True)

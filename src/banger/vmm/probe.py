@@ -19,15 +19,17 @@ PROBE_DEADLINE_S = 20.0
 SYSTEM_DIRECTORIES = ("/usr", "/lib", "/lib64", "/lib32", "/etc/ld.so.cache", "/etc/alternatives")
 
 
-async def probe_jail(trial: Sequence[str]) -> tuple[JailFacts | None, str]:
+async def probe_jail(
+    trial: Sequence[str], *, directories: Sequence[str] = SYSTEM_DIRECTORIES
+) -> tuple[JailFacts | None, str]:
     """Return a jail in which the command `trial` succeeds; or why there is none, in one sentence.
 
-    The program of `trial` is shown, too, if no system directory has it.
+    It shows the directories, and the program of `trial` if none of them has it.
     """
     bwrap = programs.find_tool("bwrap")
     if bwrap is None:
         return None, "bubblewrap is not installed."
-    sealed = find_jail_facts(bwrap, trial[0], is_sealed=True)
+    sealed = find_jail_facts(bwrap, trial[0], directories=directories, is_sealed=True)
     reason = ""
     for facts in (sealed, replace(sealed, is_sealed=False)):
         try:
@@ -39,9 +41,15 @@ async def probe_jail(trial: Sequence[str]) -> tuple[JailFacts | None, str]:
     return None, reason
 
 
-def find_jail_facts(bwrap: str, program: str, *, is_sealed: bool) -> JailFacts:
+def find_jail_facts(
+    bwrap: str,
+    program: str,
+    *,
+    directories: Sequence[str] = SYSTEM_DIRECTORIES,
+    is_sealed: bool,
+) -> JailFacts:
     """Return the shape of this host's system directories, for a jail around `program`."""
-    paths = [Path(name) for name in SYSTEM_DIRECTORIES if Path(name).exists()]
+    paths = [Path(name) for name in directories if Path(name).exists()]
     if not any(Path(program).is_relative_to(path) for path in paths):
         paths.append(Path(program))
     return JailFacts(

@@ -44,7 +44,11 @@ async def probe_firecracker(configured: str) -> FirecrackerFacts:
     version = await read_version(binary)
     if obstacle := find_obstacle(version):
         raise HostNotReady(obstacle, hint="banger setup")
-    jail, reason = await probe_jail([binary, "--version"])
+    trial = [binary, "--version"]
+    # Released programs are static, and need nothing of the host's system.
+    jail, reason = await probe_jail(trial, directories=())
+    if jail is None:
+        jail, reason = await probe_jail(trial)
     if jail is None:
         log.warning("Firecracker runs without a jail: %s", reason)
     return FirecrackerFacts(binary=binary, version=version, jail=jail, jail_reason=reason)
