@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.support import repositories
-from tests.support.installations import Installation
+from tests.support.installations import Installation, wait_for
 from tests.support.vms import TINY, TINY_IMAGE
 
 FILE = f"""\
@@ -111,3 +111,31 @@ def test_a_command_of_a_devcontainer_that_fails(banger: Installation, top: Path)
     assert "ended with status 4" in ended.err and "| no luck" in ended.err
     assert ended.out == b"" and {vm["id"] for vm in banger.vms()} == before
     assert banger.run(*words, "--no-setup", top, "--", "echo", "on", status=0).text == "on"
+
+
+def test_sessions_are_started_in_the_workspace(banger: Installation, top: Path) -> None:
+    """With the variables of the file, before our command; anew when the VM is started again."""
+    sessions = "[sessions]\nweb = 'pwd; echo $GREETING; exec sleep 7000'\nother = 'exit 3'\n"
+    repositories.write(top, "banger.toml", f"reuse = true\n{FILE}{sessions}".encode())
+    banger.do("trust", top)
+    planned = banger.run("vm", "run", "--dry-run", top, status=0)
+    assert "session other: exit 3" in planned.err
+    words = ("vm", "run", "--name", "with-sessions", top, "--", "true")
+    try:
+        ended = banger.run(*words, status=0)
+        assert "Sessions started: web other (banger vm session list with-sessions)" in ended.err
+        for _ in range(2):
+            listed = banger.json("vm", "session", "list", "with-sessions")
+            assert {each["name"] for each in listed} == {"web", "other"}
+            wait_for(
+                lambda: (
+                    banger.do("vm", "logs", "with-sessions", "web").text.split("\n")
+                    == ["/root/project", "good day"]
+                ),
+                "the output",
+            )
+            banger.run("vm", "wait", "with-sessions", "other", status=3)
+            banger.do("vm", "stop", "with-sessions")
+            banger.run(*words, status=0)
+    finally:
+        banger.run("vm", "delete", "with-sessions")

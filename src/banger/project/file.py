@@ -28,6 +28,7 @@ PORTS = range(1, 65536)
 SHELL = ("/bin/sh", "-c")
 
 _PORT = re.compile(r"(?:(?P<host>[0-9]{1,5}):)?(?P<guest>[0-9]{1,5})(?:/(?P<protocol>tcp|udp))?")
+_SESSION = re.compile(r"[a-z0-9][a-z0-9-]{0,62}")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,254}")
 
 Parse = Callable[[object], object]
@@ -63,6 +64,8 @@ class Project:
     setup_inputs: tuple[str, ...] = ()
     """Files below the top of the repository that the commands read."""
     env: dict[str, str] = field(default_factory=dict)
+    sessions: dict[str, str] = field(default_factory=dict)
+    """Commands for a shell by the names of their sessions, in the workspace."""
     guest_path: str | None = None
     """Where the workspace is, of a `devcontainer.json`, as all that follows."""
     on_create: tuple[tuple[str, ...], ...] = ()
@@ -198,6 +201,17 @@ def _paths(untrusted_value: object) -> tuple[str, ...]:
     return tuple(untrusted_value)
 
 
+def _sessions(untrusted_value: object) -> dict[str, str]:
+    if not isinstance(untrusted_value, dict) or len(untrusted_value) > ENTRIES_MAX:
+        raise ValueError(f"a table of at most {ENTRIES_MAX} commands")
+    for name, command in untrusted_value.items():
+        if not _SESSION.fullmatch(name):
+            raise ValueError("names of small letters, digits and -")
+        if not isinstance(command, str) or not is_command(command):
+            raise ValueError("texts that are commands for a shell")
+    return dict(untrusted_value)
+
+
 def parse_env(untrusted_value: object) -> dict[str, str]:
     """Parse a table of variables; raises ValueError."""
     if not isinstance(untrusted_value, dict) or len(untrusted_value) > ENTRIES_MAX:
@@ -265,6 +279,13 @@ KEYS = (
         "Files of the repository that the commands read; a change runs them again.",
         _paths,
         '["requirements.txt"]',
+    ),
+    Key(
+        "sessions",
+        "sessions",
+        "Long-running commands to start in the workspace, by name.",
+        _sessions,
+        '{ web = "npm start" }',
     ),
     Key("env", "env", "Variables of every command in the VM.", parse_env, '{ CI = "1" }'),
 )

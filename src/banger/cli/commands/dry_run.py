@@ -45,6 +45,8 @@ def show_plan(
         from banger.project.file import show_command
 
         context.say(f"runs in the workspace: {printable(show_command(words))}")
+    for name, command in arguments.vm_sessions.items():
+        context.say(f"session {name}: {printable(command)}")
     if arguments.fork:
         context.say(f"forks: {arguments.fork}")
     context.say("Nothing was done (--dry-run).")

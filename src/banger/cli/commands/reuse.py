@@ -54,11 +54,11 @@ def find_again(arguments: Namespace, context: Context, *, stages: Stages) -> dic
                 method, {"ref": view["id"]}, on_event=stages.on_event, on_tick=stages.on_tick
             )
             stages.end()
-    if method == "vm.start" and arguments.vm_on_start:
-        from banger.cli.commands.devcontainer import run_commands
+    if method == "vm.start":
+        from banger.cli.commands.starting import start_workspace
 
         place = view["workspace"]["guest_path"]
-        run_commands(arguments.vm_on_start, view["id"], context, stages=stages, cwd=place)
+        start_workspace(arguments, view, context, stages=stages, cwd=place, is_new=False)
     stages.say(f"In {view['name']}, which has this repository already; a new VM: without --reuse.")
     return view
 

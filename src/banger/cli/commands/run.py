@@ -85,7 +85,11 @@ def _configure(parser: Parser) -> None:
     add("--dry-run", action="store_true", help="print the plan and the files to copy; do nothing")
     add("--reuse", action="store_true", help="use the VM that this repository has, if any")
     add("--no-project", action="store_true", help="ignore the banger.toml of the repository")
-    add("--no-setup", action="store_true", help="do not run the setup commands of banger.toml")
+    add(
+        "--no-setup",
+        action="store_true",
+        help="start no setup commands and sessions of banger.toml",
+    )
     add("-q", "--quiet", action="store_true", help="no progress, no notices")
     add_timings(parser)
     add_sizing(parser)
@@ -220,7 +224,7 @@ def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> 
             if arguments.path is not None:
                 guest_path = _prepare(arguments, view["id"], context, stages=stages)
                 cwd = os.path.normpath(os.path.join(guest_path, arguments.inside))
-                _run_starting(arguments, view["id"], context, stages=stages, cwd=guest_path)
+                _start_workspace(arguments, view, context, stages=stages, cwd=guest_path)
             if arguments.entrypoint and not arguments.detach:
                 from banger.cli.commands.entrypoint import plan_command
 
@@ -276,15 +280,14 @@ def _leave(
     return 0
 
 
-def _run_starting(
-    arguments: Namespace, vm_id: str, context: Context, *, stages: Stages, cwd: str
+def _start_workspace(
+    arguments: Namespace, view: dict[str, Any], context: Context, *, stages: Stages, cwd: str
 ) -> None:
-    """Run what a devcontainer.json has run in a new workspace."""
-    if arguments.vm_on_create or arguments.vm_on_start:
-        from banger.cli.commands.devcontainer import run_commands
+    """Run and start what the repository wants in a new workspace."""
+    if arguments.vm_on_create or arguments.vm_on_start or arguments.vm_sessions:
+        from banger.cli.commands.starting import start_workspace
 
-        commands = (*arguments.vm_on_create, *arguments.vm_on_start)
-        run_commands(commands, vm_id, context, stages=stages, cwd=cwd)
+        start_workspace(arguments, view, context, stages=stages, cwd=cwd, is_new=True)
 
 
 def _use_and_bring_back(

@@ -110,6 +110,7 @@ def apply_project(arguments: Namespace, context: Context) -> None:
     """
     arguments.vm_env, arguments.vm_setup = {}, None
     arguments.vm_on_create = arguments.vm_on_start = ()
+    arguments.vm_sessions = {}
     if arguments.path is None or arguments.no_project:
         return
     found = find_project(arguments.path)
@@ -131,6 +132,7 @@ def apply_project(arguments: Namespace, context: Context) -> None:
     if not arguments.no_setup:
         arguments.vm_on_create = found.project.on_create
         arguments.vm_on_start = found.project.on_start
+        arguments.vm_sessions = found.project.sessions
 
 
 def _plan_setup(arguments: Namespace, found: FoundProject) -> dict[str, object]:
