@@ -139,3 +139,17 @@ def test_sessions_are_started_in_the_workspace(banger: Installation, top: Path) 
             banger.run(*words, status=0)
     finally:
         banger.run("vm", "delete", "with-sessions")
+
+
+def test_language_and_time_zone_of_the_host(banger: Installation) -> None:
+    """Of every command in the VM, on request; else the guest has its own."""
+    env = {"LANG": "C.UTF-8", "LC_TIME": "C", "TZ": "XYZ-5"}
+    show = ("sh", "-c", "date +%z; echo $LC_TIME")
+    for options, expected in (((), "+0000\n"), (("--host-locale",), "+0500\nC")):
+        name = banger.run("vm", "create", *SMALL, *TINY[:2], *options, env=env, status=0).text
+        try:
+            assert banger.exec(name, *show, status=0).text == expected
+        finally:
+            banger.do("vm", "delete", name)
+    words = ("vm", "run", "--rm", *SMALL, *TINY[:2], "--host-locale", "--")
+    assert banger.run(*words, *show, env=env, status=0).text == "+0500\nC"

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from argparse import Namespace
 
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.app.usage import UsageError
 from banger.cli.app.values import duration_s
+from banger.cli.options.locale import add_host_locale, chosen_locale
 from banger.cli.options.timings import add_timings
 from banger.cli.options.vm import add_ending, add_force, add_no_template, add_sizing, sizing_params
 from banger.cli.terminal.output import format_json
@@ -26,6 +28,7 @@ def _configure(parser: Parser) -> None:
     add_no_template(parser)
     add_ending(parser)
     add_force(parser)
+    add_host_locale(parser)
     add = parser.add_argument
     add("--no-start", action="store_true", help="create the VM without starting it")
     add("--entrypoint", action="store_true", help="keep the image's entry point running")
@@ -45,6 +48,7 @@ def _create(arguments: Namespace, context: Context) -> int:
     params = sizing_params(arguments) | {
         "start": not arguments.no_start,
         "entrypoint": arguments.entrypoint,
+        "env": chosen_locale(arguments, os.environ),
     }
     if arguments.boot_timeout is not None:
         if arguments.no_start:

@@ -23,6 +23,7 @@ from banger.cli.commands.guest_command import (
 )
 from banger.cli.commands.run_vms import RunVms
 from banger.cli.options.env import add_env, chosen_env
+from banger.cli.options.locale import add_host_locale, chosen_locale
 from banger.cli.options.project import apply_project
 from banger.cli.options.timings import add_timings
 from banger.cli.options.vm import add_ending, add_force, add_no_template, add_sizing, sizing_params
@@ -103,6 +104,7 @@ def _configure(parser: Parser) -> None:
     add_full(parser)
     add_plain(parser)
     add_env(parser)
+    add_host_locale(parser)
     add(
         "--timeout",
         metavar="TIME",
@@ -244,7 +246,7 @@ def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> 
 
 def _create_params(arguments: Namespace) -> dict[str, object]:
     return sizing_params(arguments) | {
-        "env": arguments.vm_env,
+        "env": chosen_locale(arguments, os.environ) | arguments.vm_env,
         "setup": arguments.vm_setup,
         "ephemeral": arguments.rm,
         "entrypoint": arguments.entrypoint and arguments.detach,

@@ -13,6 +13,7 @@ from banger.cli.app.context import Context
 from banger.cli.commands.guest_command import GuestCommand
 from banger.cli.terminal.progress import Stages
 from banger.errors import SetupFailed
+from banger.project.file import SHELL, show_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,8 +44,7 @@ def start_workspace(
         from banger.cli.commands.session import start_session
 
         stages.enter("sessions")
-        argv = ["/bin/sh", "-c", command]
-        program = GuestCommand(argv, env={}, tty=False, stdin=False, cwd=cwd)
+        program = GuestCommand([*SHELL, command], env={}, tty=False, stdin=False, cwd=cwd)
         start_session(program, view["id"], context, name=name)
     if arguments.vm_sessions:
         stages.end()
@@ -65,8 +65,6 @@ def _run_commands(
     Raises:
         SetupFailed: one ended with another status than 0; those after it were not run.
     """
-    from banger.project.file import show_command
-
     for argv in commands:
         stages.enter("set up")
         status, tail = _run(argv, ref, context, cwd=cwd)
