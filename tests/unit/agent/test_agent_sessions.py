@@ -154,7 +154,7 @@ def test_output_waits_for_credit_and_for_nobody_else(host: Host) -> None:
     stuck = host.open(SESSION_ATTACH, ("NAME", "one"), ("FLAGS", FOLLOW))
     host.wait_event(stuck)
     while number(look(host, "one")["SIZE"]) < 2_000_000:
-        pass
+        time.sleep(0.005)
     host.grants = True
     assert sum(len(raw) for _, raw in read(host, "one")) == 2_000_000
     assert len(host.outcomes[stuck].stdout) <= host.window
