@@ -11,9 +11,10 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from tests.kvm.firecracker import find_other
-from tests.kvm.machine import HOME, USER, Host
+from tests.kvm.machine import HOME, INSIDE, USER, Host
 from tests.kvm.supplies import OTHER_FIRECRACKER, UID
 from tests.kvm.vms import banger, boot_id, list_vms, small, state_of
+from tests.support.firecracker.answers import find_differences, load_heard
 
 VM = "burning"
 Check = Callable[[Host], Awaitable[None]]
@@ -160,6 +161,13 @@ async def _sh(host: Host, vm: str, script: str) -> str:
     return " ".join((await banger(host, "vm", "exec", vm, "--", "sh", "-c", script)).out.split())
 
 
+async def firecracker_answers_as_its_stand_in(host: Host) -> None:
+    """What the stand-in of other tests answers is what the real one says today."""
+    ended = await host.shell(f"python3 {INSIDE}/answers.py firecracker $(mktemp -d)")
+    found = find_differences(load_heard("1.12.1"), json.loads(ended.expect().out))
+    assert found == [], found
+
+
 async def firecracker_leaves_nothing(host: Host) -> None:
     """No process or directory of the VM is left."""
     (vm_id,) = [str(vm["id"]) for vm in await list_vms(host) if vm["name"] == VM]
@@ -196,4 +204,8 @@ _CHECKS: tuple[Check, ...] = (
     firecracker_forks_go_on_from_where_it_was,
     firecracker_leaves_nothing,
 )
-CHECKS = (*_CHECKS, *(map(_on_other, _CHECKS) if find_other() else ()))
+CHECKS = (
+    firecracker_answers_as_its_stand_in,
+    *_CHECKS,
+    *(map(_on_other, _CHECKS) if find_other() else ()),
+)

@@ -33,6 +33,7 @@ from tests.kvm.cache import cached, content_hash, forget_unused
 from tests.kvm.firecracker import PROGRAMS, ensure_firecracker, find_other
 from tests.kvm.wheels import DOWNLOAD_DEADLINE_S, download, install
 from tests.support.artifacts import hash_sources
+from tests.support.firecracker import answers
 from tests.support.installations import Installation
 from tests.support.newer_qemu import ensure_newer_qemu
 from tests.support.vms import DEFAULT_IMAGE, ensure_image
@@ -83,7 +84,7 @@ LOOPBACK = "vsock_loopback"
 """What a guest needs to reach its own vsock listeners; a check loads it."""
 OTHER_FIRECRACKER = "firecracker-other"
 """The program that BANGER_TEST_FIRECRACKER names, inside."""
-INSIDE = (Path(__file__).with_name("vsock.py"),)
+INSIDE = (Path(__file__).with_name("vsock.py"), Path(answers.__file__))
 """Programs that checks run inside."""
 
 

@@ -8,6 +8,7 @@
     --deaths DIR    kill -9 itself, or a VMM, at a point of the journal, or of a workspace's way,
                     that is named there (`deaths.py`, `calldeaths.py`)
     --faults DIR    let the k-th call of a request to the host fail (`faults.py`)
+    --kvm           take it that the processor and /dev/kvm would do; drivers prove it themselves
     --walks FILE    write down by which functions each process is started and each guest is reached
 
 The product knows nothing of this.
@@ -24,6 +25,7 @@ from banger.daemon.app import open_handlers
 from banger.engine.transitions import capacity
 from banger.engine.upkeep import health
 from banger.engine.verbs import kernels
+from banger.vmm import acceleration
 from tests.support.attending import attend_openly
 from tests.support.calldeaths import die_at_calls
 from tests.support.deaths import die_at_points
@@ -40,6 +42,7 @@ def run() -> int:
     parser.add_argument("--ask-every", type=float)
     parser.add_argument("--deaths", type=Path)
     parser.add_argument("--faults", type=Path)
+    parser.add_argument("--kvm", action="store_true")
     parser.add_argument("--walks", type=Path)
     arguments = parser.parse_args()
     if arguments.agent:
@@ -55,6 +58,8 @@ def run() -> int:
         die_at_calls(arguments.deaths)
     if arguments.faults:
         arm_requests(arguments.faults)
+    if arguments.kvm:
+        acceleration.find_kvm_obstacle = lambda _: None
     if arguments.walks:
         record_walks(arguments.walks)
     return main(open_handlers)

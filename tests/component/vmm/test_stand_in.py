@@ -8,7 +8,7 @@ import copy
 import json
 import signal
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from tests.support.firecracker.answers import (
     record,
     render_kernel,
 )
+from tests.support.firecracker.ending import wait_ended
 from tests.support.firecracker.program import write_program
 
 DEADLINE_S = 60.0
@@ -40,6 +41,13 @@ both = pytest.mark.parametrize("version", [OLD, NEW], ids=["1.12.1", "1.17.0"])
 @pytest.fixture(scope="module")
 def agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return find_or_build_agent(tmp_path_factory.mktemp("agent"))
+
+
+@pytest.fixture(autouse=True)
+def ended(short_dir: Path) -> Iterator[None]:
+    """At the end nothing of a stand-in is left."""
+    yield
+    wait_ended(short_dir)
 
 
 @dataclass
@@ -167,6 +175,11 @@ def test_its_guest_is_the_agent_until_it_resets(
             argv = [b"sh", b"-c", b"cat; exit 42"]
             done = await guest.run(connection, argv, stdin=b"through", deadline_s=DEADLINE_S)
             assert (done.status, done.untrusted_stdout) == (42, b"through")
+            # What only a guest can do is done for it.
+            spec = guest.BootSpec(root="/dev/vda", data="/dev/vdb")
+            await guest.boot(connection, spec, deadline_s=DEADLINE_S)
+            await guest.sync(connection, deadline_s=DEADLINE_S)
+            await guest.ping(connection, deadline_s=DEADLINE_S)
             await guest.poweroff(connection, deadline_s=DEADLINE_S)
             assert await machine.process.wait() == 0
             await connection.close()

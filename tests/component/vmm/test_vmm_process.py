@@ -12,7 +12,7 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +27,7 @@ from banger.vmm.driver import Driver, MachineConfig, VmmHandle
 from banger.vmm.leftovers import end_leftover
 from tests.component.vmm.machines import CRASHES, make_layout, make_machine
 from tests.support.drivers import DRIVERS
+from tests.support.firecracker.ending import wait_ended
 from tests.support.leftovers import find_leftovers
 
 DEADLINE_S = 60.0
@@ -48,8 +49,9 @@ def word(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def driver(word: str, short_dir: Path) -> Any:
-    return asyncio.run(DRIVERS[word](short_dir))
+def driver(word: str, short_dir: Path) -> Iterator[Any]:
+    yield asyncio.run(DRIVERS[word](short_dir))
+    wait_ended(short_dir)
 
 
 @contextlib.asynccontextmanager

@@ -396,12 +396,14 @@ def load_heard(version: str) -> dict[str, Any]:
 def find_differences(heard: dict[str, Any], said: dict[str, Any]) -> list[str]:
     """Return where what a program said differs from what was heard.
 
-    What Firecracker's JSON library says is not compared, only that it has refused.
+    What Firecracker's JSON library says is not compared, only that it has refused; nor with which
+    status it fails: 1.12.1 was seen to end with 1 and, stopped by its own seccomp filter, with 148
+    in the same situation.
     """
     found = [f"{name}: missing" for name in heard if name not in said]
     for name, other in said.items():
         one = heard.get(name, {"answers": [], "ended": None})
-        if one["ended"] != other["ended"]:
+        if _kind_of_end(one["ended"]) != _kind_of_end(other["ended"]):
             found.append(f"{name}: ended with {other['ended']}, not {one['ended']}")
         if len(one["answers"]) != len(other["answers"]):
             found.append(f"{name}: {len(other['answers'])} answers, not {len(one['answers'])}")
@@ -412,6 +414,10 @@ def find_differences(heard: dict[str, Any], said: dict[str, Any]) -> list[str]:
             if _essence(a) != _essence(b)
         ]
     return found
+
+
+def _kind_of_end(status: int | None) -> str:
+    return "lives" if status is None else "ends" if status == 0 else "fails"
 
 
 def _essence(told: dict[str, Any]) -> dict[str, Any]:

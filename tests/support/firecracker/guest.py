@@ -1,5 +1,6 @@
 """The stand-in's guest: banger's agent as a process of this host, behind a Unix socket for vsock.
 
+What only a guest can do is answered here (`frames`).
 The agent dies with the stand-in, whatever ends it.
 """
 
@@ -12,6 +13,8 @@ import signal
 import socket
 import subprocess
 from collections.abc import Callable
+
+from tests.support.firecracker.frames import Proxy, Splitter
 
 AGENT_PORT = 5005
 FIRST_LOCAL_PORT = 1_073_741_824
@@ -86,10 +89,12 @@ class Guest:
 
     async def _pass_back(self, reader: asyncio.StreamReader) -> None:
         """Pass what the agent says to whoever is connected; its end is the machine's reset."""
+        splitter = Splitter()
         while data := await reader.read(RELAY_BYTES):
+            said = b"".join(splitter.feed(data))  # so that nothing is put into a frame
             if self._host is not None:
                 with contextlib.suppress(ConnectionError):
-                    self._host.write(data)
+                    self._host.write(said)
                     await self._host.drain()
         self._on_reset()
 
@@ -114,10 +119,14 @@ class Guest:
         self.drop_connections()  # the agent serves one host, the newest
         self._host = writer
         assert self._agent is not None
+        splitter, proxy = Splitter(), Proxy()
         while data := await reader.read(RELAY_BYTES):
             if self._host is not writer:
                 return
-            self._agent[1].write(data)
-            await self._agent[1].drain()
+            for frame in splitter.feed(data):
+                answer = proxy.answer(frame)
+                target, said = (self._agent[1], frame) if answer is None else (writer, answer)
+                target.write(said)
+                await target.drain()
         if self._host is writer:
             self._host = None

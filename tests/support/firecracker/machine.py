@@ -35,6 +35,7 @@ from tests.support.firecracker.processor import run_kernel
 Body = dict[str, Any]
 MIB = 1024 * 1024
 MOST_VCPUS = 32
+SMALL_KERNEL = 64 * 1024
 NAME = re.compile(r"\w+")
 MAGIC = "a stand-in's snapshot"
 
@@ -262,7 +263,8 @@ class Machine:
         if not kernel.startswith(b"\x7fELF"):
             raise Refused(faults.KERNEL_IMAGE)
         self.memory = Memory(self._config["machine-config"]["mem_size_mib"] * MIB)
-        said, resets = run_kernel(kernel)
+        # A real kernel is not run: its guest is the agent.
+        said, resets = run_kernel(kernel) if len(kernel) < SMALL_KERNEL else (b"", False)
         os.write(sys.stdout.fileno(), said)
         await self._run()
         if resets:
