@@ -6,8 +6,9 @@ user's own; images and kernels come from a cache that outlives the run. At the
 end the leak audit fails the run if anything of ours is left, and in CI a
 skip that `tests/allowed-skips.txt` does not list is a failure.
 
-`pytest -n 2` runs whole files side by side, the slowest folders first. Each worker has an
-installation, shared VMs and a leak audit of its own; the controller tells what they found.
+`pytest -n 2` runs whole files side by side: those of whole VMs and others in turn, the unit tests
+at the end. Each worker has an installation, shared VMs and a leak audit of its own; the controller
+tells what they found.
 
 BANGER_TEST_KEEP=1 keeps the private directory; BANGER_TEST_CACHE moves the cache.
 """
@@ -19,6 +20,7 @@ import shutil
 import signal
 import tempfile
 from collections.abc import Generator
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -78,14 +80,27 @@ def _enter(run: Path, cache: Path) -> None:
     tempfile.tempdir = None
 
 
-FIRST = ("crash", "vm", "component", "fuzz", "unit")
-"""Folders, the slowest first, so that workers end at about the same time."""
+WITH_VMS, WITHOUT, LAST = ("crash", "vm"), ("component", "fuzz"), ("unit",)
+"""Folders, the slowest of each kind first."""
 
 
 @pytest.hookimpl(trylast=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    tests = CHECKOUT / "tests"
-    items.sort(key=lambda item: FIRST.index(item.path.relative_to(tests).parts[0]))
+    """Order the files so that workers end at about the same time and seldom wait for each other.
+
+    Files of whole VMs and others come in turn: while one worker makes the images and templates that
+    all share, or waits for a guest, another has something else to do. Small files come last.
+    """
+    files: dict[str, dict[Path, list[pytest.Item]]] = {}
+    for item in items:
+        folder = item.path.relative_to(CHECKOUT / "tests").parts[0]
+        files.setdefault(folder, {}).setdefault(item.path, []).append(item)
+    with_vms, without, last = (
+        [file for folder in kind for file in files.get(folder, {}).values()]
+        for kind in (WITH_VMS, WITHOUT, LAST)
+    )
+    in_turn = [file for pair in zip_longest(with_vms, without, fillvalue=[]) for file in pair]
+    items[:] = [item for file in (*in_turn, *last) for item in file]
 
 
 # --- fixtures ----------------------------------------------------------------

@@ -1,6 +1,8 @@
 """`python -m tests.long [NAME...]`: everything of which a change only tries samples, and one table.
 
-Takes hours, alone on a machine. Each run is a process of its own whose output goes to the terminal;
+Takes hours, alone on a machine; variables that are set already win, so that
+`BANGER_TEST_CYCLES=2 make test-long RUNS=cycles` only tries whether a run starts. Each run is a
+process of its own whose output goes to the terminal;
 the table at the end has its outcome, its time and what its tests said of what they tried. Status 0
 only if every run passed. Writes only below a temporary directory, which is removed.
 """
@@ -52,7 +54,9 @@ RUNS = {
         ),
         {"BANGER_TEST_SIZES": "full"},
     ),
-    "fuzz": Run(("tests/fuzz",), {"BANGER_TEST_FUZZ_ROUNDS": "100000"}),
+    "fuzz": Run(
+        ("tests/fuzz",), {"BANGER_TEST_FUZZ_ROUNDS": "100000", "BANGER_TEST_FUZZ_SECONDS": "60"}
+    ),
     "exports": Run(
         ("tests/component/workspace/test_comes_back.py",), {"BANGER_TEST_EXPORTS": "2000"}
     ),
@@ -99,7 +103,7 @@ def _run(name: str, run: Run) -> Outcome:
             options = (f"--junitxml={report}", "-o", "junit_logging=system-out")
             side_by_side = ("-n", str(os.cpu_count()), "--dist", "load")
             argv = [sys.executable, "-m", "pytest", *side_by_side, *options, *run.argv]
-        done = subprocess.run(argv, cwd=CHECKOUT, env={**os.environ, **run.environ}, check=False)
+        done = subprocess.run(argv, cwd=CHECKOUT, env={**run.environ, **os.environ}, check=False)
         said = list(_read_report(report)) if report.exists() else []
     return Outcome(name, done.returncode == 0, time.monotonic() - began, said)
 

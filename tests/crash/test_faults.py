@@ -76,7 +76,7 @@ class Faulty:
         return found
 
     def wait_saved(self) -> None:
-        """Wait for an outcome that could not be saved: that is tried again every 5 s (A10)."""
+        """Wait for an outcome that could not be saved: that is tried again (A10)."""
         database = f"file:{self.banger.layout.database}?mode=ro"
         with contextlib.closing(sqlite3.connect(database, uri=True)) as rows:
             left = "SELECT 1 FROM operations"

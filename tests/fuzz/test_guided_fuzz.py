@@ -1,5 +1,6 @@
-"""The parsers in Python of what registries send, under atheris, for a few seconds each.
+"""The parsers in Python of what registries send, under atheris: some of them, for a few seconds.
 
+BANGER_TEST_FUZZ_SECONDS=60 fuzzes all of them for so long;
 `python -m tests.fuzz.guided TARGET -max_total_time=600 CORPUS` goes deeper.
 """
 
@@ -13,14 +14,16 @@ from pathlib import Path
 import pytest
 
 from tests.support.artifacts import CHECKOUT
+from tests.support.sampling import FUZZ_SECONDS, choose_parsers
 
-SECONDS = 4
+SECONDS = FUZZ_SECONDS or 4
 TARGETS = ("manifest", "config", "signatures", "tar", "words")
 HAS_ATHERIS = importlib.util.find_spec("atheris") is not None
 
 
+@pytest.mark.timeout(SECONDS + 300)
 @pytest.mark.skipif(not HAS_ATHERIS, reason="atheris is not installed")
-@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("target", choose_parsers(TARGETS, 2))
 def test_parser_survives_the_guided_fuzzer(target: str, tmp_path: Path) -> None:
     """F1, F5: a value that is as it should be, or a typed error, in bounded time."""
     corpus = tmp_path / "corpus"
@@ -32,7 +35,7 @@ def test_parser_survives_the_guided_fuzzer(target: str, tmp_path: Path) -> None:
         cwd=CHECKOUT,
         capture_output=True,
         text=True,
-        timeout=200,
+        timeout=SECONDS + 200,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-4000:]

@@ -7,7 +7,8 @@
                     within as long as silent
     --deaths DIR    kill -9 itself, or a VMM, at a point of the journal, or of a workspace's way,
                     that is named there (`deaths.py`, `calldeaths.py`)
-    --faults DIR    let the k-th call of a request to the host fail (`faults.py`)
+    --faults DIR    let the k-th call of a request to the host fail (`faults.py`), and try to save
+                    outcomes again at once
     --kvm           take it that the processor and /dev/kvm would do; drivers prove it themselves
     --walks FILE    write down by which functions each process is started and each guest is reached
 
@@ -23,7 +24,7 @@ from pathlib import Path
 from banger.daemon.__main__ import main
 from banger.daemon.app import open_handlers
 from banger.engine.transitions import capacity
-from banger.engine.upkeep import health
+from banger.engine.upkeep import deferred_saves, health
 from banger.engine.verbs import kernels
 from banger.vmm import acceleration
 from tests.support.attending import attend_openly
@@ -58,6 +59,7 @@ def run() -> int:
         die_at_calls(arguments.deaths)
     if arguments.faults:
         arm_requests(arguments.faults)
+        deferred_saves.RETRY_S = 0.2
     if arguments.kvm:
         acceleration.find_kvm_obstacle = lambda _: None
     if arguments.walks:

@@ -1,8 +1,9 @@
 """Run in a guest, as root, by its Python: what can be reached from there.
 
-Arguments: KIND:ADDRESS:PORT. `socket` asks the guest's kernel to connect, which keeps its own
-loopback to itself; `frame` sends a TCP SYN in a frame made by hand, as a guest does that
-means harm, and looks for the SYN-ACK. Prints each argument with `yes` or `no`.
+Arguments: KIND:ADDRESS:PORT:SECONDS. `socket` asks the guest's kernel to connect, which keeps its
+own loopback to itself; `frame` sends a TCP SYN in a frame made by hand, as a guest does that
+means harm, and looks for the SYN-ACK. All are tried at once, each for so many seconds. Prints each
+argument with `yes` or `no`, in their order.
 """
 
 from __future__ import annotations
@@ -12,28 +13,29 @@ import socket
 import struct
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 ADDRESS = "10.0.2.15"
 IPV4 = b"\x08\x00"
 ALL_PROTOCOLS = 3
 
 
-def by_socket(address: str, port: int) -> bool:
+def by_socket(address: str, port: int, wait_s: float) -> bool:
     try:
-        socket.create_connection((address, port), 3).close()
+        socket.create_connection((address, port), wait_s).close()
     except OSError:
         return False
     return True
 
 
-def by_frame(address: str, port: int, source_port: int) -> bool:
+def by_frame(address: str, port: int, wait_s: float, source_port: int) -> bool:
     name = next(name for name in os.listdir("/sys/class/net") if name != "lo")
     with open(f"/sys/class/net/{name}/address") as file:
         mac = bytes.fromhex(file.read().strip().replace(":", ""))
     with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, socket.htons(ALL_PROTOCOLS)) as raw:
         raw.bind((name, ALL_PROTOCOLS))
         raw.send(b"\xff" * 6 + mac + IPV4 + packet(address, port, source_port))
-        deadline = time.monotonic() + 3
+        deadline = time.monotonic() + wait_s
         while (left := deadline - time.monotonic()) > 0:
             raw.settimeout(left)
             try:
@@ -62,14 +64,19 @@ def checksum(data: bytes) -> bytes:
     return struct.pack("!H", ~total & 0xFFFF)
 
 
+def reaches(number: int, attempt: str) -> bool:
+    kind, address, port, seconds = attempt.split(":")
+    if kind == "socket":
+        return by_socket(address, int(port), float(seconds))
+    return by_frame(address, int(port), float(seconds), 50000 + number)
+
+
 def main() -> None:
-    for number, attempt in enumerate(sys.argv[1:]):
-        kind, address, port = attempt.split(":")
-        if kind == "socket":
-            reached = by_socket(address, int(port))
-        else:
-            reached = by_frame(address, int(port), 50000 + number)
-        print(attempt, "yes" if reached else "no", flush=True)
+    attempts = sys.argv[1:]
+    with ThreadPoolExecutor(len(attempts)) as pool:
+        reached = [pool.submit(reaches, *each) for each in enumerate(attempts)]
+        for attempt, result in zip(attempts, reached, strict=True):
+            print(attempt, "yes" if result.result() else "no", flush=True)
 
 
 if __name__ == "__main__":

@@ -23,8 +23,8 @@ def test_a_guest_reaches_the_world_and_not_its_host(banger: Installation, system
     """E4: by connecting, and by frames made by hand, to a service on every address of the host."""
     with socket.create_server(("0.0.0.0", 0)) as listener:
         port = listener.getsockname()[1]
-        tries = [f"{kind}:{to}:{port}" for kind in ("socket", "frame") for to in CLOSED]
-        world = [f"{kind}:{own_address()}:{port}" for kind in ("socket", "frame")]
+        tries = [f"{kind}:{to}:{port}:3" for kind in ("socket", "frame") for to in CLOSED]
+        world = [f"{kind}:{own_address()}:{port}:60" for kind in ("socket", "frame")]
         said = banger.do(
             *("vm", "exec", "-i", system, "--", "python3", "-", *tries, *world),
             stdin=REACH.read_bytes(),

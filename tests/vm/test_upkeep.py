@@ -20,8 +20,7 @@ def pid(own: Installation, name: str) -> int:
 def test_a_vm_that_nobody_uses_is_stopped(own: Installation) -> None:
     """One that is in use goes on, however long that is."""
     own.environ["BANGER_AUTO_STOP_AFTER"] = "2s"
-    own.do("vm", "create", "--name", "one", *LOCAL, "--ttl", "1h")
-    own.exec("one", "sleep", "4", status=0)
+    own.do("vm", "run", "--name", "one", *LOCAL, "--ttl", "1h", "--", "sleep", "3")
     wait_for(lambda: own.state("one") == "stopped", "the VM to be stopped")
     assert own.vm("one")["notice"] == "It was idle for 2s."
     log = own.layout.daemon_log.read_text()

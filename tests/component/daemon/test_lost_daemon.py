@@ -60,11 +60,12 @@ def test_a_daemon_that_stands_still_is_named_and_replaced(private_environ: Envir
     pid = _pid(private_environ)
     os.kill(pid, signal.SIGSTOP)
     try:
-        for words in (("daemon", "status"), ("image", "list")):
-            done = banger(private_environ, *words)
-            assert done.returncode == 7
-            assert f"(pid {pid}) is stopped".encode() in done.stderr
-            assert b"hint: banger daemon restart" in done.stderr
+        commands = [popen(private_environ, *words) for words in (("daemon", "status"), ("ps",))]
+        for command in commands:
+            _, said = command.communicate(timeout=60)
+            assert command.returncode == 7
+            assert f"(pid {pid}) is stopped".encode() in said
+            assert b"hint: banger daemon restart" in said
         check = probe_daemon(layout_of(private_environ))
         assert check.state is CheckState.FAIL and str(pid) in check.fact
         assert banger(private_environ, "daemon", "restart").returncode == 0

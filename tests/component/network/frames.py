@@ -6,11 +6,13 @@ do: an operating system between would only forbid some of it.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import socket
 import struct
 import time
+from collections.abc import Iterable, Iterator
 from typing import Protocol
 
 from banger.network.port import Interface
@@ -89,21 +91,43 @@ class Guest:
         self.address = interface.address
         self._port = 40000
 
-    def can_connect(self, address: str, port: int, *, wait_s: float = 1.0) -> bool:
+    def can_connect(self, address: str, port: int, *, wait_s: float) -> bool:
         """Tell whether a TCP connection is accepted."""
+        sent = self._send_syn(address, port)
+        return any(to == sent and _is_accepted(frame) for to, frame in self._receive(wait_s))
+
+    def ask(self, address: str, port: int, data: bytes, *, wait_s: float) -> bytes | None:
+        """Send a datagram and return the answer's content, or None."""
+        sent = self._send_datagram(address, port, data)
+        return next((frame[42:] for to, frame in self._receive(wait_s) if to == sent), None)
+
+    def find_reached(
+        self, addresses: Iterable[str], *, tcp: int, udp: int, wait_s: float = 2.0
+    ) -> list[str]:
+        """Try a TCP and a UDP port of each address; return those that accept or answer in time."""
+        sent: dict[int, str] = {}
+        for address in addresses:
+            sent[self._send_syn(address, tcp)] = f"{address} tcp"
+            sent[self._send_datagram(address, udp, b"q")] = f"{address} udp"
+        return [
+            sent[to]
+            for to, frame in self._receive(wait_s)
+            if to in sent and (frame[23] == socket.IPPROTO_UDP or _is_accepted(frame))
+        ]
+
+    def _send_syn(self, address: str, port: int) -> int:
+        """Return the port that an answer comes to."""
         self._port += 1
         segment = struct.pack("!HHIIBBHHH", self._port, port, 1000, 0, 5 << 4, 2, 65535, 0, 0)
         self._send(address, socket.IPPROTO_TCP, segment, checksum_at=16)
-        answer = self._receive(socket.IPPROTO_TCP, wait_s)
-        return answer is not None and answer[13] & SYN_ACK == SYN_ACK
+        return self._port
 
-    def ask(self, address: str, port: int, data: bytes, *, wait_s: float = 1.0) -> bytes | None:
-        """Send a datagram and return the answer's content, or None."""
+    def _send_datagram(self, address: str, port: int, data: bytes) -> int:
+        """Return the port that an answer comes to."""
         self._port += 1
         datagram = struct.pack("!HHHH", self._port, port, 8 + len(data), 0) + data
         self._send(address, socket.IPPROTO_UDP, datagram, checksum_at=6)
-        answer = self._receive(socket.IPPROTO_UDP, wait_s)
-        return None if answer is None else answer[8:]
+        return self._port
 
     def _send(self, address: str, protocol: int, content: bytes, *, checksum_at: int) -> None:
         ends = socket.inet_aton(self.address) + socket.inet_aton(address)
@@ -113,18 +137,19 @@ class Guest:
         header = _with_checksum(header, at=10, over=header)
         self.link.send(BROADCAST + self.mac + b"\x08\x00" + header + content)
 
-    def _receive(self, protocol: int, wait_s: float) -> bytes | None:
-        """Return the next segment to the port in use, within the time."""
+    def _receive(self, wait_s: float) -> Iterator[tuple[int, bytes]]:
+        """Yield each frame of TCP or UDP that comes within the time, after the port it is for."""
         deadline = time.monotonic() + wait_s
-        try:
+        with contextlib.suppress(TimeoutError):
             while (left := deadline - time.monotonic()) > 0:
                 frame = self.link.receive(left)
-                to_port = int.from_bytes(frame[36:38], "big")
-                if frame[12:14] == b"\x08\x00" and frame[23] == protocol and to_port == self._port:
-                    return frame[34:]
-        except TimeoutError:
-            pass
-        return None
+                kinds = (socket.IPPROTO_TCP, socket.IPPROTO_UDP)
+                if frame[12:14] == b"\x08\x00" and frame[23] in kinds:
+                    yield int.from_bytes(frame[36:38], "big"), frame
+
+
+def _is_accepted(frame: bytes) -> bool:
+    return frame[23] == socket.IPPROTO_TCP and frame[47] & SYN_ACK == SYN_ACK
 
 
 def _with_checksum(content: bytes, *, at: int, over: bytes) -> bytes:
