@@ -38,6 +38,7 @@ RUNS = {
     "deaths": Run(
         (
             "tests/crash",
+            "tests/component/workspace/test_apply_deaths.py",
             "--ignore=tests/crash/test_matrix.py",
             "--ignore=tests/crash/test_model.py",
         ),
