@@ -12,12 +12,15 @@ import os
 from collections.abc import Iterator
 
 from banger.doctor.programs import Check, CheckState
+from banger.host.attachments import AttachmentKind
 from banger.host.cpu import KVM_DEVICE, probe_cpu
 from banger.host.programs import find_tool
 from banger.model.vm import Accel
 from banger.settings import Settings
 from banger.vmm.acceleration import choose_driver, prove_kvm
 from banger.vmm.table import find_driver_kind, runs_shape
+from banger.vmm.tap import can_make_tap
+from banger.words import NO_NETWORK
 
 NAME = "accel"
 UPGRADE = "emulator"
@@ -44,12 +47,15 @@ def probe_acceleration(settings: Settings) -> Iterator[Check]:
 async def find_default_driver(settings: Settings) -> str:
     """Return the driver of a VM for which nothing is asked."""
 
-    async def has_kvm(word: str) -> bool:
-        verdict = await prove_kvm(find_driver_kind(word), settings, probe_cpu())
-        return verdict.usable and settings.accel != Accel.TCG
+    async def is_usable(word: str) -> bool:
+        kind = find_driver_kind(word)
+        verdict = await prove_kvm(kind, settings, probe_cpu())
+        takes_tap = kind.attachment is AttachmentKind.TAP and settings.network != NO_NETWORK
+        has_kvm = verdict.usable and settings.accel != Accel.TCG
+        return has_kvm and (not takes_tap or await can_make_tap())
 
     fits = functools.partial(runs_shape, vcpu=settings.vm_defaults.vcpu, network=settings.network)
-    return await choose_driver(settings.driver, settings, fits=fits, has_kvm=has_kvm)
+    return await choose_driver(settings.driver, settings, fits=fits, is_usable=is_usable)
 
 
 async def _try_guests(word: str, settings: Settings) -> tuple[Accel | None, Check]:

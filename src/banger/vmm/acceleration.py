@@ -31,17 +31,17 @@ async def choose_driver(
     settings: Settings,
     *,
     fits: Callable[[str], bool],
-    has_kvm: Callable[[str], Awaitable[bool]],
+    is_usable: Callable[[str], Awaitable[bool]],
 ) -> str:
     """Return the driver that a word means here, for VMs that `fits` tells a driver runs.
 
-    `auto` is the first driver that is installed and runs guests on KVM, else the one that
-    emulates them.
+    `auto` is the first driver that is installed and usable, which asks the host: it runs guests on
+    KVM, and can be joined to their network. Else it is the one that emulates guests.
     """
     if word != AUTO:
         return word
     for driver in DRIVERS:
         programs = find_driver_kind(driver).list_programs(settings)
-        if fits(driver) and all(map(find_tool, programs)) and await has_kvm(driver):
+        if fits(driver) and all(map(find_tool, programs)) and await is_usable(driver):
             return driver
     return next(driver for driver in DRIVERS if Accel.TCG in find_driver_kind(driver).accels)

@@ -7,15 +7,20 @@ jail, whose monitor it becomes, or before the VMM itself. Without user namespace
 
 from __future__ import annotations
 
+import logging
 import os
 import platform
 from pathlib import Path
 
-from banger.errors import HostNotReady
+from banger.errors import BangerError, HostNotReady
+from banger.host import programs
 from banger.host.attachments import Tap
+
+log = logging.getLogger(__name__)
 
 FOLDER = Path(__file__).with_name("tap")
 DEVICE = "/dev/net/tun"
+TRIAL_DEADLINE_S = 10.0
 PROCESS_NAME = "banger-tap$"
 """What a process is called for the moment before it becomes the jail."""
 
@@ -46,3 +51,13 @@ def plan_tap(program: Path, tap: Tap) -> list[str]:
 def plan_tap_trial(program: Path) -> list[str]:
     """Return a command that succeeds where a TAP can be made."""
     return [os.fspath(program), "-", "tap0", "true"]
+
+
+async def can_make_tap() -> bool:
+    """Tell whether a TAP can be made here, by making one; it ends with the trial."""
+    try:
+        await programs.run(plan_tap_trial(find_tap_program()), deadline_s=TRIAL_DEADLINE_S)
+    except BangerError as error:
+        log.warning("no TAP can be made: %s", error.message)
+        return False
+    return True

@@ -7,15 +7,18 @@ A read-only verb never probes (hazard B8); the first create or start does.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import functools
 
 from banger.engine.state.settings import SettingsNow
 from banger.errors import HostNotReady
+from banger.host.attachments import AttachmentKind
 from banger.host.cpu import KvmVerdict, probe_cpu
 from banger.model.vm import Accel
 from banger.vmm.acceleration import choose_driver, prove_kvm
 from banger.vmm.driver import Driver, DriverKind
-from banger.vmm.table import find_driver_kind
+from banger.vmm.table import find_driver_kind, runs_shape
+from banger.vmm.tap import can_make_tap
+from banger.words import NO_NETWORK
 
 Programs = tuple[str, ...]
 """A driver's word and the programs that the settings name for it."""
@@ -29,6 +32,7 @@ class HostFacts:
         self._lock = asyncio.Lock()
         self._drivers: dict[Programs, Driver] = {}
         self._proofs: dict[Programs, KvmVerdict] = {}
+        self._taps: bool | None = None
         self.cpu = probe_cpu()
 
     async def driver(self, word: str) -> Driver:
@@ -43,15 +47,28 @@ class HostFacts:
                 self._drivers[programs] = await kind.open(self._settings())
             return self._drivers[programs]
 
-    async def choose(self, word: str, *, fits: Callable[[str], bool]) -> str:
-        """Return the driver that a word means here, for VMs that `fits` tells a driver runs."""
-        return await choose_driver(word, self._settings(), fits=fits, has_kvm=self._has_kvm)
+    async def choose(self, word: str, *, vcpu: int, network: str) -> str:
+        """Return the driver that a word means here, for VMs of a shape."""
+        return await choose_driver(
+            word,
+            self._settings(),
+            fits=functools.partial(runs_shape, vcpu=vcpu, network=network),
+            is_usable=functools.partial(self._is_usable, network=network),
+        )
 
-    async def _has_kvm(self, word: str) -> bool:
+    async def _is_usable(self, word: str, *, network: str) -> bool:
         try:
-            return await self.accel(word) is Accel.KVM
+            has_kvm = await self.accel(word) is Accel.KVM
         except HostNotReady:
             return False
+        takes_tap = find_driver_kind(word).attachment is AttachmentKind.TAP
+        return has_kvm and (network == NO_NETWORK or not takes_tap or await self._has_taps())
+
+    async def _has_taps(self) -> bool:
+        async with self._lock:
+            if self._taps is None:
+                self._taps = await can_make_tap()
+            return self._taps
 
     async def accel(self, word: str) -> Accel:
         """Return how a driver's guests are run here: KVM if it is proven, unless the configuration

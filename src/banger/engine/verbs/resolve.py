@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import functools
 import posixpath
 from collections.abc import AsyncIterator, Mapping
 
@@ -35,7 +34,7 @@ from banger.model.setup import require_setup
 from banger.model.vm import Ending, Program, Shape, VmSpec, require_ending, require_sizes
 from banger.settings import Settings
 from banger.sizes import format_size
-from banger.vmm.table import require_shape, runs_shape
+from banger.vmm.table import require_shape
 from banger.words import require_driver, require_network
 
 ENV_MAX = 64 * 1024
@@ -130,10 +129,8 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
     settings = engine.settings
     network = params.network or settings.network
     vcpu, memory_mib, disk_mib = _sizes(params, settings)
-    driver = await engine.host.choose(
-        params.driver or settings.driver,
-        fits=functools.partial(runs_shape, vcpu=vcpu, network=network),
-    )
+    word = params.driver or settings.driver
+    driver = await engine.host.choose(word, vcpu=vcpu, network=network)
     require_shape(driver, vcpu=vcpu, network=network)
     await require_programs(engine, driver=driver, network=network)
     # Before an image is built for nothing.
@@ -180,10 +177,8 @@ async def plan_vm(engine: Engine, op: Operation, params: VmCreate) -> VmPlan:
         await engine.database.read(store.require_name_free, params.name)
     network = params.network or settings.network
     vcpu, memory_mib, disk_mib = _sizes(params, settings)
-    driver = await engine.host.choose(
-        params.driver or settings.driver,
-        fits=functools.partial(runs_shape, vcpu=vcpu, network=network),
-    )
+    word = params.driver or settings.driver
+    driver = await engine.host.choose(word, vcpu=vcpu, network=network)
     require_shape(driver, vcpu=vcpu, network=network)
     await require_programs(engine, driver=driver, network=network)
     image, kernel = image_ref(params, settings), kernel_ref(params, settings)
