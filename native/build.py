@@ -52,6 +52,7 @@ PROGRAMS = (
     Program("banger-egress-filter", "egress-filter", "banger/network/egress-filter"),
     Program("banger-ssh-proxy", "ssh-proxy", "banger/client/ssh-proxy"),
     Program("banger-tap", "tap", "banger/vmm/tap"),
+    Program("banger-with-parent", "with-parent", "banger/vmm/with-parent"),
     Program("banger-memory-preload.so", "memory-preload", "banger/vmm/qemu/memory-preload"),
 )
 

@@ -12,7 +12,7 @@ stands beside it. From outside it is signalled as ever, except that a signal wit
 does nothing; SIGKILL and SIGSTOP always act.
 
 bubblewrap stays outside as the VMM's parent, the monitor: it ends with the VMM and passes on its
-exit status. A monitor that is killed leaves the VMM running; its handle names both.
+exit status. A monitor that is killed takes the VMM with it (`native/with-parent`).
 """
 
 from __future__ import annotations
@@ -35,6 +35,8 @@ NAMESPACES = (
 SEALED = "--disable-userns"
 """No further user namespace from inside: the way to the kernel's parts that only root reaches.
 Since bubblewrap 0.8; needs a /proc/sys that can be written to, which containers often lack."""
+WITH_PARENT = "/banger-with-parent"
+"""Where the jail shows that program."""
 DEVICES = ("/dev/null", "/dev/zero", "/dev/urandom")
 
 
@@ -49,6 +51,8 @@ class JailFacts:
     """Symbolic links of the root directory: target, name."""
     is_sealed: bool
     """SEALED works here."""
+    with_parent: str
+    """The program that ends the VMM with its monitor."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -74,7 +78,7 @@ def plan_jail(
     """
     own = [word for word in NAMESPACES if not keeps_network or word != NETWORK]
     sealed = [SEALED] if facts.is_sealed else []
-    return [facts.binary, *own, *sealed, *_view(facts, view), "--", *argv]
+    return [facts.binary, *own, *sealed, *_view(facts, view), "--", WITH_PARENT, *argv]
 
 
 def with_info(command: Sequence[str], descriptor: int) -> list[str]:
@@ -90,7 +94,7 @@ def _view(facts: JailFacts, view: View) -> list[str]:
         *_words("--symlink", facts.links),
         *_words("--dev-bind", ((path, path) for path in (*DEVICES, *view.devices))),
         *_words("--ro-bind", ((path, path) for path in view.readable)),
-        *_words("--ro-bind", view.placed),
+        *_words("--ro-bind", (*view.placed, (facts.with_parent, WITH_PARENT))),
         *_words("--bind", ((path, path) for path in view.writable)),
         *("--remount-ro", "/"),  # the root is memory that would be the VMM's to fill
     ]

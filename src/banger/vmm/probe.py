@@ -7,6 +7,7 @@ Starts bubblewrap; writes nothing.
 from __future__ import annotations
 
 import os
+import platform
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -19,6 +20,14 @@ PROBE_DEADLINE_S = 20.0
 SYSTEM_DIRECTORIES = ("/usr", "/lib", "/lib64", "/lib32", "/etc/ld.so.cache", "/etc/alternatives")
 
 
+FOLDER = Path(__file__).with_name("with-parent")
+
+
+def find_with_parent() -> Path:
+    """Return where the program for this machine's architecture belongs."""
+    return FOLDER / platform.machine() / "banger-with-parent"
+
+
 async def probe_jail(
     trial: Sequence[str], *, directories: Sequence[str] = SYSTEM_DIRECTORIES
 ) -> tuple[JailFacts | None, str]:
@@ -29,6 +38,8 @@ async def probe_jail(
     bwrap = programs.find_tool("bwrap")
     if bwrap is None:
         return None, "bubblewrap is not installed."
+    if not find_with_parent().exists():
+        return None, f"This banger was built without {find_with_parent().name}."
     sealed = find_jail_facts(bwrap, trial[0], directories=directories, is_sealed=True)
     reason = ""
     for facts in (sealed, replace(sealed, is_sealed=False)):
@@ -57,4 +68,5 @@ def find_jail_facts(
         shown=tuple(str(path) for path in paths if not path.is_symlink()),
         links=tuple((os.readlink(path), str(path)) for path in paths if path.is_symlink()),
         is_sealed=is_sealed,
+        with_parent=str(find_with_parent()),
     )

@@ -29,6 +29,7 @@ PROGRAMS = (
     "network/egress-filter/{}/banger-egress-filter",
     "client/ssh-proxy/{}/banger-ssh-proxy",
     "vmm/tap/{}/banger-tap",
+    "vmm/with-parent/{}/banger-with-parent",
 )
 LIBRARY = "vmm/qemu/memory-preload/{}/banger-memory-preload.so"
 ELF_MACHINES = {"x86_64": 0x3E, "aarch64": 0xB7}
@@ -101,7 +102,14 @@ def test_the_sources_hold_no_built_program(sources: Path) -> None:
     with tarfile.open(sources) as archive:
         names = archive.getnames()
     assert any(name.endswith("agent/exec.c") for name in names)
-    built = ("banger-agent", "banger-egress-filter", "banger-ssh-proxy", "banger-tap", ".so")
+    built = (
+        "banger-agent",
+        "banger-egress-filter",
+        "banger-ssh-proxy",
+        "banger-tap",
+        "banger-with-parent",
+        ".so",
+    )
     assert not [name for name in names if name.endswith(built)]
 
 

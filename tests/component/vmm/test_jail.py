@@ -24,7 +24,7 @@ import pytest
 
 from banger.host.identity import is_alive
 from banger.vmm.driver import MachineConfig, VmmHandle
-from banger.vmm.jail import DEVICES, JailFacts
+from banger.vmm.jail import DEVICES, WITH_PARENT, JailFacts
 from banger.vmm.probe import probe_jail
 from banger.vmm.process import gone
 from banger.vmm.qemu.probe import QemuFacts
@@ -157,7 +157,7 @@ def test_a_vmm_that_was_taken_over_reaches_nothing_of_its_host(
     assert set(found["network"].values()) <= {"ENETUNREACH", "ECONNREFUSED", "ENOENT"}, found
     assert set(found["hidden"].values()) == {"ENOENT"}, found["hidden"]
     files = [config.data, config.shared.bzimage]
-    assert found["files"] == sorted([*DEVICES, *map(str, files)])
+    assert found["files"] == sorted([*DEVICES, WITH_PARENT, *map(str, files)])
     assert found["writable"] == sorted([*DEVICES, str(config.data)])
     kinds = sorted(found["descriptors"].values())
     assert kinds == ["-", "-", "p", "s", "s"], "two logs, what is typed, two sockets"

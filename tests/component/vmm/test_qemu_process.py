@@ -154,6 +154,20 @@ def test_without_a_jail_the_vmm_is_still_without_privileges(config: MachineConfi
     asyncio.run(scenario())
 
 
+def test_a_vmm_ends_with_its_monitor(config: MachineConfig) -> None:
+    """E5, B3: whoever kills the jail has killed what is in it, also without a daemon."""
+
+    async def scenario() -> None:
+        async with running(config) as (driver, handle):
+            if handle.monitor is None:
+                pytest.skip(driver.facts.jail_reason)
+            send_signal(handle.monitor, signal.SIGKILL)
+            await driver.wait_gone(handle)
+            assert not is_alive(handle.process)
+
+    asyncio.run(scenario())
+
+
 def test_a_data_disk_has_one_vmm(config: MachineConfig) -> None:
     """A second one, started by mistake, does not touch the data of the first."""
 

@@ -44,13 +44,14 @@ def test_shipped_agent_is_small_and_static(agent_out: Path) -> None:
 
 
 def test_hook_builds_into_the_package(copy: Path) -> None:
-    agent, egress_filter, proxy, tap, preload = map(Path, hook(copy))
+    agent, egress_filter, proxy, tap, with_parent, preload = map(Path, hook(copy))
     assert agent == copy / "src/banger/guest/agent" / os.uname().machine / "banger-agent"
     assert egress_filter.parent == copy / "src/banger/network/egress-filter" / os.uname().machine
     assert preload.parent == copy / "src/banger/vmm/qemu/memory-preload" / os.uname().machine
     assert proxy.parent == copy / "src/banger/client/ssh-proxy" / os.uname().machine
     assert tap.parent == copy / "src/banger/vmm/tap" / os.uname().machine
-    assert all(os.access(each, os.X_OK) for each in (egress_filter, proxy, tap))
+    assert with_parent.parent == copy / "src/banger/vmm/with-parent" / os.uname().machine
+    assert all(os.access(each, os.X_OK) for each in (egress_filter, proxy, tap, with_parent))
     done = subprocess.run([agent, "--version"], capture_output=True, text=True, check=True)
     assert [done.stdout.strip()] == [current_version()] == hook(copy, "--version")
 
@@ -79,6 +80,7 @@ def test_a_wheel_has_every_program(copy: Path, tmp_path: Path) -> None:
         f"banger/network/egress-filter/{machine}/banger-egress-filter",
         f"banger/vmm/qemu/memory-preload/{machine}/banger-memory-preload.so",
         f"banger/vmm/tap/{machine}/banger-tap",
+        f"banger/vmm/with-parent/{machine}/banger-with-parent",
     ]
 
 

@@ -24,6 +24,7 @@ JAIL = JailFacts(
     shown=("/usr", "/etc/ld.so.cache"),
     links=(("usr/lib", "/lib"), ("usr/lib64", "/lib64")),
     is_sealed=True,
+    with_parent="/opt/a b/with-parent",
 )
 
 
