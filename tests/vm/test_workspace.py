@@ -182,6 +182,22 @@ def test_a_stale_workspace_is_told_and_copied_again(
     assert banger.exec(system, *show[1:], status=0).out == b"work\n"
 
 
+def test_runs_of_other_copies(banger: Installation, original: Path, tmp_path: Path) -> None:
+    """`vm run --full` and `--plain`, and what a dry run says of them."""
+    ran = banger.do("vm", "run", "--rm", "-q", "--full", original, "--", "cat", "vendor/sub/inside")
+    assert ran.out == b"in the submodule\n"
+    top = tmp_path / "plain"
+    write(top, "deep/file", b"x\n")
+    plan = banger.do("vm", "run", "--dry-run", "--plain", top)
+    assert plan.text.split() == ["deep/file"] and "plain directory" in plan.err
+    words = ("sh", "-c", "pwd; cat deep/file; echo lost >deep/file")
+    ran = banger.do("vm", "run", "--rm", "-q", "--plain", top, "--", *words)
+    assert ran.out == b"/root/plain\nx\n"
+    assert (top / "deep/file").read_bytes() == b"x\n"
+    refused = banger.run("vm", "run", "--rm", top, "--", "true")
+    assert refused.status == 125 and "--plain" in refused.err
+
+
 CHANGE = r"""
 git config user.name Guest; git config user.email guest@example.com
 printf 'committed\n' >committed.txt; git rm -q twin; git mv big.bin moved.bin
