@@ -18,7 +18,15 @@ from pathlib import Path
 
 import atheris
 
-with atheris.instrument_imports(include=["banger.images", "banger.model.registries"]):
+with atheris.instrument_imports(
+    include=[
+        "banger.images",
+        "banger.model.registries",
+        "banger.project",
+        "banger.tomlkeys",
+        "banger.toolingplan",
+    ]
+):
     from banger.errors import ConfigInvalid, ImageInvalid, ImageUnsupported, ReferenceInvalid
     from banger.images import content, signature
     from banger.images.layers.entries import LINK
@@ -27,6 +35,9 @@ with atheris.instrument_imports(include=["banger.images", "banger.model.registri
     from banger.images.layers.unpacking import Blob, TarStream
     from banger.images.registry.challenge import parse_challenges
     from banger.images.registry.reference import parse_reference
+    from banger.project.devcontainer import parse_devcontainer
+    from banger.project.file import describe_project, parse_project
+    from banger.toolingplan.plan import FILES, plan_tooling
 
 from tests.support.signing import make_payload, make_signature, make_signatures_manifest
 from tests.support.tars import (
@@ -173,11 +184,54 @@ def words(untrusted: bytes) -> None:
     assert parse_reference(str(found)) == found
 
 
+def project(untrusted: bytes) -> None:
+    """A repository's banger.toml, or its devcontainer.json."""
+    text = untrusted[1:].decode("utf-8", "replace")
+    with contextlib.suppress(ConfigInvalid):
+        if untrusted[:1] == b"{":
+            found = parse_devcontainer(untrusted.decode("utf-8", "replace"), "f", repository="r")
+        else:
+            found = parse_project(text, "f")
+        assert not any("\0" in line for line in describe_project(found))
+
+
+def tooling(untrusted: bytes) -> None:
+    """A file that pins tools; the first byte says which."""
+    name = list(FILES)[untrusted[0] % len(FILES)] if untrusted else "mise.toml"
+    plan = plan_tooling({name: untrusted[1:]})
+    for pin in plan.pins:
+        assert " " not in pin.tool + pin.version
+        assert not (pin.tool + pin.version).startswith("-")
+    assert all(len(each) < 400 for each in plan.problems)
+
+
+PROJECT = b"""#
+vcpu = 2
+memory = "2G"
+ports = [8000, "8080:80/udp"]
+[setup]
+commands = ["a"]
+inputs = ["b/c"]
+[env]
+A = "1"
+"""
+DEVCONTAINER = b"""{ // x
+"image": "a", "forwardPorts": [1], "containerEnv": {"A": "${localEnv:B}"},
+"workspaceFolder": "/w", "postCreateCommand": {"a": ["b"]},}"""
+PINS = [
+    b"\0[tools]\nnode = '20'\n",
+    b"\2nodejs 20\n",
+    b"\x0bgo 1.2\n",
+    b'\x0b{"engines": {"node": "^18 || >=20"}}',
+]
+
 TARGETS: dict[str, tuple[Callable[[bytes], None], list[bytes]]] = {
     "manifest": (manifest, [b"\0" + each for each in MANIFESTS]),
     "config": (config, [b"\0" + CONFIG]),
     "signatures": (signatures, [b"\0" + each for each in SIGNATURES]),
     "tar": (tar, [TAR, TAR + b"\1", make_tar(Member("x" * 200, b"1"), form=tarfile.GNU_FORMAT)]),
+    "project": (project, [PROJECT, DEVCONTAINER]),
+    "tooling": (tooling, PINS),
     "words": (words, [b'Bearer realm="https://x/y",scope="a b"', b"h:1/a/b:t@" + DIGEST.encode()]),
 }
 

@@ -1,4 +1,6 @@
-"""The parsers in Python of what registries send, under atheris: some of them, for a few seconds.
+"""The parsers in Python of what registries and repositories say, under atheris.
+
+Some of them are tried, for a few seconds.
 
 BANGER_TEST_FUZZ_SECONDS=60 fuzzes all of them for so long;
 `python -m tests.fuzz.guided TARGET -max_total_time=600 CORPUS` goes deeper.
@@ -17,7 +19,7 @@ from tests.support.artifacts import CHECKOUT
 from tests.support.sampling import FUZZ_SECONDS, choose_parsers
 
 SECONDS = FUZZ_SECONDS or 4
-TARGETS = ("manifest", "config", "signatures", "tar", "words")
+TARGETS = ("manifest", "config", "signatures", "tar", "words", "project", "tooling")
 HAS_ATHERIS = importlib.util.find_spec("atheris") is not None
 
 
@@ -25,7 +27,7 @@ HAS_ATHERIS = importlib.util.find_spec("atheris") is not None
 @pytest.mark.skipif(not HAS_ATHERIS, reason="atheris is not installed")
 @pytest.mark.parametrize("target", choose_parsers(TARGETS, 2))
 def test_parser_survives_the_guided_fuzzer(target: str, tmp_path: Path) -> None:
-    """F1, F5: a value that is as it should be, or a typed error, in bounded time."""
+    """F1, F4, F5: a value that is as it should be, or a typed error, in bounded time."""
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     options = [f"-max_total_time={SECONDS}", "-max_len=20000", "-timeout=10"]
