@@ -35,11 +35,14 @@ void aside_watch(void)
 }
 
 /* Lock the file that has a name. Fails with EAGAIN if another process has it locked, or has removed
- * or renamed it meanwhile. The lock ends with the descriptor, so also by a crash. */
+ * or renamed it meanwhile. The lock ends with the descriptor, so also by a crash. A file system
+ * without locks (some of the network) is written to without one. */
 static int lock(int fd, int directory, const char *name)
 {
     struct stat mine, named;
-    if (flock(fd, LOCK_EX | LOCK_NB) || fstat(fd, &mine))
+    if (flock(fd, LOCK_EX | LOCK_NB) && errno == EWOULDBLOCK)
+        return -1;
+    if (fstat(fd, &mine))
         return -1;
     if (fstatat(directory, name, &named, AT_SYMLINK_NOFOLLOW) == 0 &&
         mine.st_dev == named.st_dev && mine.st_ino == named.st_ino)
@@ -63,8 +66,9 @@ static void remove_left(int directory, const char *name)
     int fd = openat(directory, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (fd < 0)
         return;
-    if (lock(fd, directory, name) == 0 && fstat(fd, &found) == 0 && S_ISREG(found.st_mode) &&
-        (found.st_mode & 07777) == 0600 && found.st_uid == geteuid())
+    if (flock(fd, LOCK_EX | LOCK_NB) == 0 && lock(fd, directory, name) == 0 &&
+        fstat(fd, &found) == 0 && S_ISREG(found.st_mode) && (found.st_mode & 07777) == 0600 &&
+        found.st_uid == geteuid())
         unlinkat(directory, name, 0);
     close(fd);
 }

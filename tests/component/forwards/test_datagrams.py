@@ -157,7 +157,8 @@ def test_silence_ends_a_conversation(agent_binary: Path) -> None:
                 opened.append(await open_udp(connection, None, port, deadline_s=None))
                 return opened[-1]
 
-            conversations = Conversations(idle_s=1)
+            # Longer than `ask` waits before it asks again: no conversation ends while it asks.
+            conversations = Conversations(idle_s=3)
             door = Endpoint(ADDRESS, PORT, "udp")
             with open_listener(door) as sock, client() as asking:
                 serving = asyncio.create_task(conversations.serve(sock, open_one))
