@@ -86,6 +86,8 @@ async def receive_to_the_end(conversation: GuestUdp) -> None:
     """Receive until that fails: an answer to what was asked again may have come meanwhile."""
     while True:
         await conversation.receive()
+        # One that was given up says nothing, at once, until the guest's answer has been read.
+        await asyncio.sleep(0.01)
 
 
 def run(work: Callable[[], Awaitable[None]]) -> None:
