@@ -64,6 +64,17 @@ async def firecracker_passes_all_bytes(host: Host) -> None:
         (await host.banger("vm", "exec", VM, "--", "sh", "-c", command)).expect(status)
 
 
+async def firecracker_has_a_console(host: Host) -> None:
+    """What is typed reaches the guest's serial line, as `vm console` types it."""
+    read = f"banger vm exec -d {VM} -- sh -c 'cat </dev/ttyS0 >/dev/shm/typed'"
+    await host.shell(read)
+    (vm_id,) = [str(vm["id"]) for vm in await list_vms(host) if vm["name"] == VM]
+    typing = f"printf 'typed\\r' >/run/user/{UID}/banger/vms/{vm_id}/console.in"
+    arrived = f"banger vm exec {VM} -- grep -qs typed /dev/shm/typed"
+    until = f'timeout 60 sh -c "until {arrived}; do {typing}; sleep 0.5; done"'
+    (await host.shell(until)).expect()
+
+
 async def firecracker_pauses_and_resumes(host: Host) -> None:
     """A paused guest stands still; its clock is right when it goes on (D1)."""
     before = await boot_id(host, VM)
@@ -195,6 +206,7 @@ _CHECKS: tuple[Check, ...] = (
     auto_is_firecracker,
     firecracker_is_confined,
     firecracker_passes_all_bytes,
+    firecracker_has_a_console,
     firecracker_pauses_and_resumes,
     firecracker_is_adopted,
     firecracker_keeps_what_was_written,
