@@ -19,12 +19,12 @@ def pid(own: Installation, name: str) -> int:
 
 def test_a_vm_that_nobody_uses_is_stopped(own: Installation) -> None:
     """One that is in use goes on, however long that is."""
-    own.environ["BANGER_AUTO_STOP_AFTER"] = "2s"
-    own.do("vm", "run", "--name", "one", *LOCAL, "--ttl", "1h", "--", "sleep", "3")
+    own.environ["BANGER_AUTO_STOP_AFTER"] = "4s"
+    own.do("vm", "run", "--name", "one", *LOCAL, "--ttl", "1h", "--", "sleep", "5")
     wait_for(lambda: own.state("one") == "stopped", "the VM to be stopped")
-    assert own.vm("one")["notice"] == "It was idle for 2s."
+    assert own.vm("one")["notice"] == "It was idle for 4s."
     log = own.layout.daemon_log.read_text()
-    assert "It will be stopped in" in log and ": It was idle for 2s." in log
+    assert "It will be stopped in" in log and ": It was idle for 4s." in log
 
 
 def test_a_time_to_live_outlives_the_daemon(own: Installation) -> None:
