@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.artifacts import CHECKOUT
+from tests.support.fresh_process import APART
 from tests.support.sampling import FUZZ_SECONDS, choose_parsers
 
 SECONDS = FUZZ_SECONDS or 4
@@ -33,7 +34,7 @@ def test_parser_survives_the_guided_fuzzer(target: str, tmp_path: Path) -> None:
     options = [f"-max_total_time={SECONDS}", "-max_len=20000", "-timeout=10"]
     options.append(f"-artifact_prefix={tmp_path}/")
     done = subprocess.run(
-        [sys.executable, "-m", "tests.fuzz.guided", target, *options, str(corpus)],
+        [*APART, sys.executable, "-m", "tests.fuzz.guided", target, *options, str(corpus)],
         cwd=CHECKOUT,
         capture_output=True,
         text=True,

@@ -14,6 +14,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.artifacts import CHECKOUT
+from tests.support.fresh_process import APART
 from tests.support.sampling import FUZZ_SECONDS, choose_parsers
 
 SECONDS = FUZZ_SECONDS or 4
@@ -49,6 +50,7 @@ def test_parser_survives_the_fuzzer(program: str, target: str, tmp_path: Path) -
     corpus = tmp_path / "corpus"
     corpus.mkdir()
     fuzz = [
+        *APART,
         str(built),
         f"-max_total_time={SECONDS}",
         "-max_len=66000",

@@ -141,7 +141,7 @@ async def firecracker_clones_are_new_machines(host: Host) -> None:
     assert all(len(set(column)) == CLONES for column in zip(*seen, strict=True)), seen
     assert [await _sh(host, name, "cat /dev/shm/word") for name in names] == names
     templates = json.loads((await banger(host, "template", "list", "--json")).out)
-    assert [t for t in templates if t["uses"] == CLONES - 1], templates  # the first had it made
+    assert [t for t in templates if t["uses"] >= CLONES - 1], templates  # the first had it made
     await banger(host, "vm", "delete", *names)
 
 

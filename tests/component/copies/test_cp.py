@@ -7,13 +7,14 @@ import os
 import shlex
 import signal
 import subprocess
+import sys
 import tarfile
 from pathlib import Path
 
 import pytest
 
 from tests.component.copies.conftest import Copies, make_tree, picture
-from tests.component.daemon.running import popen, wait_until
+from tests.component.daemon.running import popen, wait_until, with_sources
 from tests.support.tars import Member, directory, make_tar, symlink
 
 MIB = 2**20
@@ -221,14 +222,27 @@ def test_names_that_a_terminal_obeys_are_printed_escaped(copies: Copies) -> None
     assert b"\x1b" not in copies.cp("hostile:src", "other", status=1).stderr
 
 
+MEASURE = """
+import resource, subprocess, sys
+subprocess.run(sys.argv[1:], check=True)
+print(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss)
+"""
+"""Run a command and print its peak in KiB. A process begins with the peak of the one that started
+it, so this is not the tests' own."""
+
+
 def peak_of_copy(copies: Copies, *words: str) -> int:
     """Copy, and return the most memory that the client has had, in bytes."""
-    process = popen(copies.environ, "cp", *words, cwd=copies.here)
-    with process:
-        _, status, usage = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    assert process.returncode == 0
-    return usage.ru_maxrss * 1024
+    done = subprocess.run(
+        [sys.executable, "-c", MEASURE, sys.executable, "-m", "banger", "cp", *words],
+        env=with_sources(copies.environ),
+        cwd=copies.here,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        check=True,
+        timeout=300,
+    )
+    return int(done.stdout.splitlines()[-1]) * 1024
 
 
 def test_a_gibibyte_costs_no_memory(copies: Copies) -> None:

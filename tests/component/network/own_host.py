@@ -55,7 +55,7 @@ async def main(directory: Path) -> None:
     )
     guest = Guest(StreamLink(network.attachment.side), interface)
     for nameserver in (*interface.dns, RESOLVER):
-        answer = await asyncio.to_thread(guest.ask, nameserver, 53, b"query")
+        answer = await asyncio.to_thread(guest.ask, nameserver, 53, b"query", wait_s=2)
         sys.stdout.write(f"{nameserver} {answer!r}\n")
     network.attachment.side.close()
     await wait_network_gone(network.handle)

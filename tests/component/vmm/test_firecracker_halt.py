@@ -47,3 +47,19 @@ def test_a_guest_that_goes_on_has_not_halted(tmp_path: Path) -> None:
                 await wait_halted(str(log))
 
     asyncio.run(scenario())
+
+
+def test_processes_that_live_on_may_complain(tmp_path: Path) -> None:
+    """Their disks are gone: the kernel's words are not the last then."""
+    log = tmp_path / "console.log"
+    log.write_text("login: ")
+
+    async def scenario() -> None:
+        waiting = asyncio.ensure_future(wait_halted(str(log)))
+        assert not (await asyncio.wait({waiting}, timeout=0.1))[0]
+        with log.open("a") as file:
+            file.write("reboot: Power down\r\nEXT4-fs (vdb): I/O error\r\n" + "x" * 1000)
+        async with asyncio.timeout(DEADLINE_S):
+            await waiting
+
+    asyncio.run(scenario())

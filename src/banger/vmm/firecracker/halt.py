@@ -16,7 +16,10 @@ import re
 
 POLL_S = 2.0
 TAIL_BYTES = 200
-_LAST_WORDS = re.compile(rb"reboot: (?:Power down|System halted)\s*\Z")
+NEW_BYTES = 64 * 1024
+"""Most that is read of what came since the last look."""
+_WORDS = re.compile(rb"reboot: (?:Power down|System halted)\s")
+_LAST_WORDS = re.compile(_WORDS.pattern + rb"*\Z")
 
 
 async def wait_halted(console_log: str) -> None:
@@ -26,12 +29,21 @@ async def wait_halted(console_log: str) -> None:
         await asyncio.sleep(POLL_S)
         with contextlib.suppress(OSError):  # it may be gone with its VM
             size = os.stat(console_log).st_size
-            if size != seen and await asyncio.to_thread(_has_halted, console_log):
+            if size != seen and await asyncio.to_thread(_has_halted, console_log, seen):
                 return
             seen = size
 
 
-def _has_halted(console_log: str) -> bool:
+def _has_halted(console_log: str, seen: int) -> bool:
+    """Tell whether the words have come since `seen`; -1: whether they are the last.
+
+    Processes may live on behind them, whose disks are gone, and have the kernel complain.
+    """
     with open(console_log, "rb") as file:
-        file.seek(max(os.fstat(file.fileno()).st_size - TAIL_BYTES, 0))
-        return _LAST_WORDS.search(file.read(TAIL_BYTES)) is not None
+        size = os.fstat(file.fileno()).st_size
+        if seen < 0:
+            file.seek(max(size - TAIL_BYTES, 0))
+            return _LAST_WORDS.search(file.read(TAIL_BYTES)) is not None
+        start = file.seek(max(seen - TAIL_BYTES, size - NEW_BYTES, 0))
+        found = _WORDS.finditer(file.read(NEW_BYTES + TAIL_BYTES))
+        return any(start + words.end() > seen for words in found)
