@@ -118,7 +118,11 @@ async def firecracker_ends_by_a_reset(host: Host) -> None:
 
 
 async def firecracker_ends_with_a_guest_that_halts(host: Host) -> None:
-    """A guest that powers itself off stops its processors, and then the VM is stopped."""
+    """A guest that powers itself off stops its processors, and then the VM is stopped.
+
+    By hand (`hold check`): QEMU's emulation of SVM often stands still for minutes, the whole host
+    with it, once a guest halts with interrupts off (ADR 0030).
+    """
     await banger(host, "vm", "start", VM)
     off = "echo o >/proc/sysrq-trigger; sleep 7000"
     (await host.banger("vm", "exec", VM, "--", "sh", "-c", off)).expect(125)
@@ -211,7 +215,6 @@ _CHECKS: tuple[Check, ...] = (
     firecracker_is_adopted,
     firecracker_keeps_what_was_written,
     firecracker_ends_by_a_reset,
-    firecracker_ends_with_a_guest_that_halts,
     firecracker_clones_are_new_machines,
     firecracker_forks_go_on_from_where_it_was,
     firecracker_leaves_nothing,
@@ -221,3 +224,4 @@ CHECKS = (
     *_CHECKS,
     *(map(_on_other, _CHECKS) if find_other() else ()),
 )
+BY_HAND: tuple[Check, ...] = (firecracker_ends_with_a_guest_that_halts,)

@@ -28,6 +28,7 @@ from banger.words import DRIVERS, network_words
 from tests.kvm.checks import CHECKS
 from tests.kvm.density import describe as describe_density
 from tests.kvm.density import measure
+from tests.kvm.firecracker_checks import BY_HAND
 from tests.kvm.machine import SITE, Ended, Host, connect, describe, open_host
 from tests.kvm.supplies import gather
 from tests.kvm.surroundings import enter
@@ -112,7 +113,7 @@ async def _sync() -> None:
 
 async def _check(names: list[str]) -> int:
     async with _enter() as host:
-        for check in CHECKS:
+        for check in (*CHECKS, *BY_HAND):
             if check.__name__ in names:
                 await check(host)
                 print(f"ok   {check.__name__}", flush=True)
