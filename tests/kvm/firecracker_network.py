@@ -7,7 +7,7 @@ import hashlib
 from collections.abc import AsyncIterator
 
 from tests.kvm.machine import ADDRESS, HOME, USER, Host
-from tests.kvm.vms import banger, small
+from tests.kvm.vms import Scenario, banger, small
 
 PORT = 8100
 OUT_BYTES, IN_BYTES = 2_000_000, 5_000_000
@@ -97,4 +97,4 @@ async def _bash(host: Host, vm: str, script: str) -> str:
     return (await banger(host, "vm", "exec", vm, "--", "bash", "-c", script)).out.strip()
 
 
-CHECKS = (firecracker_has_a_network,)
+SCENARIOS: tuple[Scenario, ...] = ((firecracker_has_a_network,),)

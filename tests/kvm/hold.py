@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import itertools
 import os
 import shutil
 import signal
@@ -25,7 +26,7 @@ from pathlib import Path
 from banger.errors import BangerError
 from banger.layout import layout_from_environment
 from banger.words import DRIVERS, network_words
-from tests.kvm.checks import CHECKS
+from tests.kvm.checks import SCENARIOS
 from tests.kvm.density import describe as describe_density
 from tests.kvm.density import measure
 from tests.kvm.firecracker_checks import BY_HAND
@@ -113,7 +114,7 @@ async def _sync() -> None:
 
 async def _check(names: list[str]) -> int:
     async with _enter() as host:
-        for check in (*CHECKS, *BY_HAND):
+        for check in (*itertools.chain(*SCENARIOS), *BY_HAND):
             if check.__name__ in names:
                 await check(host)
                 print(f"ok   {check.__name__}", flush=True)

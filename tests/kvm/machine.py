@@ -38,10 +38,10 @@ from tests.kvm.wheels import PYTHON
 CPU = "max,+svm,+npt"
 MEMORY_MIB = 3072
 DISK_MIB = 16 * 1024
-DEADLINE_S = 300.0
+DEADLINE_S = 240.0
 """For one command inside: a busy machine may be ten times slower."""
 
-ANSWER_DEADLINE_S = 60.0
+ANSWER_DEADLINE_S = 30.0
 """For one that does nothing. A host whose kernel stands still never answers."""
 
 USER = "someone"
