@@ -15,7 +15,7 @@ import signal
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 from msgspec import DecodeError, Struct
 from msgspec.json import decode
@@ -24,8 +24,9 @@ from banger.errors import HostNotReady, VmmFailed
 from banger.host import programs
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, identify, send_signal, spawn_identified, wait_gone
+from banger.host.limits import limit_process
 from banger.vmm.console import ConsoleFiles
-from banger.vmm.driver import VmmHandle
+from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.jail import with_info
 
 INFO_DEADLINE_S = 10.0
@@ -33,6 +34,8 @@ TERM_DEADLINE_S = 3.0
 KILL_DEADLINE_S = 10.0
 RESEND_S = 0.1
 LOG_TAIL_BYTES = 2000
+COMM_LENGTH = 15
+"""Of a process's name, as the kernel has it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,6 +49,14 @@ class Inherited:
     """Descriptors that keep their numbers."""
     directory: Path = Path("/")
     """The VMM's working directory, if its jail shows it."""
+
+
+class Started(NamedTuple):
+    """The processes of a VMM that was just started."""
+
+    process: ProcessIdentity
+    monitor: ProcessIdentity | None = None
+    """The jail's, if there is a jail."""
 
 
 class _Options(TypedDict):
@@ -73,7 +84,7 @@ def spawn_open(
     *,
     also: Sequence[int] = (),
     variables: Mapping[str, str] | None = None,
-) -> ProcessIdentity:
+) -> Started:
     """Start a VMM without a jail, with more descriptors and variables.
 
     Raises:
@@ -81,13 +92,13 @@ def spawn_open(
         ToolMissing, HostFailed: it could not be started.
     """
     options = _options(inherited, *also)
-    return _alive(spawn_identified(argv, env=variables, **options), inherited.log)
+    return Started(_alive(spawn_identified(argv, env=variables, **options), inherited.log))
 
 
 async def spawn_jailed(
     command: Sequence[str], inherited: Inherited, *, before: Sequence[str] = ()
-) -> tuple[ProcessIdentity, ProcessIdentity]:
-    """Start a jail (`jail.plan_jail`); return the VMM's identity and the monitor's.
+) -> Started:
+    """Start a VMM in a jail (`jail.plan_jail`).
 
     `before`: a program that becomes the jail (`tap.plan_tap`).
 
@@ -107,14 +118,43 @@ async def spawn_jailed(
         try:
             process = await _read_child(reader, inherited.log)
         except BaseException:
-            await asyncio.shield(abandon(monitor))
+            await asyncio.shield(_abandon(monitor))
             raise
     finally:
         os.close(reader)
-    return process, monitor
+    return Started(process, monitor)
 
 
-async def abandon(leader: ProcessIdentity) -> None:
+async def finish_start(
+    config: MachineConfig,
+    started: Started,
+    *,
+    driver: str,
+    binary: str,
+    limits: Mapping[int, int],
+) -> VmmHandle:
+    """Limit a VMM that was just started, by RLIMIT_ number, and return its handle.
+
+    It is ended if that fails.
+    """
+    try:
+        limit_process(started.process, limits)
+    except BaseException:
+        await asyncio.shield(_abandon(started.monitor or started.process))
+        raise
+    return VmmHandle(
+        driver=driver,
+        vm_id=config.vm_id,
+        process=started.process,
+        program=os.path.basename(binary)[:COMM_LENGTH],
+        monitor=started.monitor,
+        control_socket=str(config.control_socket),
+        agent_socket=str(config.agent_socket),
+        vmm_log=str(config.vmm_log),
+    )
+
+
+async def _abandon(leader: ProcessIdentity) -> None:
     """End a child of ours that nobody knows yet, with its children: its group is its session."""
     programs.kill_group(leader.pid)
     with contextlib.suppress(TimeoutError):

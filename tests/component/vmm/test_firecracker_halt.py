@@ -39,12 +39,26 @@ def test_the_kernels_last_words_end_the_wait(tmp_path: Path, words: str) -> None
 
 def test_a_guest_that_goes_on_has_not_halted(tmp_path: Path) -> None:
     log = tmp_path / "console.log"
-    log.write_text("reboot: Power down\nlogin: ")
+    log.write_text("reboot: Restarting system\nlogin: " + "x" * 200_000)
 
     async def scenario() -> None:
         with pytest.raises(TimeoutError):
             async with asyncio.timeout(0.2):
                 await wait_halted(str(log))
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("before", [0, 2**16 - 10, 2**20])
+def test_a_guest_that_halted_while_nobody_looked(tmp_path: Path, before: int) -> None:
+    """H2: the next daemon finds the words, wherever they are and whatever came after them."""
+    log = tmp_path / "console.log"
+    complaints = "EXT4-fs (vdb): I/O error\r\n" * 10_000
+    log.write_text("x" * before + f"reboot: Power down\r\n{complaints}")
+
+    async def scenario() -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            await wait_halted(str(log))
 
     asyncio.run(scenario())
 

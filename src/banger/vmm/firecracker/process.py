@@ -8,7 +8,6 @@ Firecracker has in common with other VMMs, and what becomes of it if the daemon 
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import os
 import shutil
@@ -18,8 +17,7 @@ import msgspec
 
 from banger.host.attachments import Tap
 from banger.host.files import ensure_private_dir, space_errors
-from banger.host.identity import ProcessIdentity
-from banger.host.limits import limit_process, read_stack_bytes
+from banger.host.limits import read_stack_bytes
 from banger.host.refusals import require_socket_path
 from banger.vmm.console import console_files
 from banger.vmm.driver import MachineConfig, VmmHandle
@@ -29,11 +27,17 @@ from banger.vmm.firecracker.limits import plan_vmm_limits
 from banger.vmm.firecracker.probe import FirecrackerFacts
 from banger.vmm.firecracker.view import plan_view
 from banger.vmm.jail import plan_jail
-from banger.vmm.process import Inherited, abandon, begin_log, spawn_jailed, spawn_open
+from banger.vmm.process import (
+    Inherited,
+    Started,
+    begin_log,
+    finish_start,
+    spawn_jailed,
+    spawn_open,
+)
 from banger.vmm.tap import find_tap_program, plan_tap
 
 DRIVER_NAME = "firecracker"
-COMM_LENGTH = 15
 
 
 async def start(
@@ -43,32 +47,21 @@ async def start(
     begin_log(config.vmm_log)
     _make_directories(config, facts)
     argv = plan_argv(config, binary=facts.binary)
-    process, monitor = await _spawn(argv, config, facts, network)
-    try:
-        limits = plan_vmm_limits(
-            vcpu=config.vcpu, memory_mib=config.memory_mib, stack_bytes=read_stack_bytes()
-        )
-        limit_process(process, limits)
-    except BaseException:
-        await asyncio.shield(abandon(monitor or process))
-        raise
-    return VmmHandle(
-        driver=DRIVER_NAME,
-        vm_id=config.vm_id,
-        process=process,
-        program=os.path.basename(facts.binary)[:COMM_LENGTH],
-        monitor=monitor,
-        control_socket=str(config.control_socket),
-        agent_socket=str(config.agent_socket),
-        vmm_log=str(config.vmm_log),
-        console_log=str(config.console_log),
-        saving=str(config.saving),
+    started = await _spawn(argv, config, facts, network)
+    limits = plan_vmm_limits(
+        vcpu=config.vcpu, memory_mib=config.memory_mib, stack_bytes=read_stack_bytes()
+    )
+    handle = await finish_start(
+        config, started, driver=DRIVER_NAME, binary=facts.binary, limits=limits
+    )
+    return msgspec.structs.replace(
+        handle, console_log=str(config.console_log), saving=str(config.saving)
     )
 
 
 async def _spawn(
     argv: list[str], config: MachineConfig, facts: FirecrackerFacts, network: Tap | None
-) -> tuple[ProcessIdentity, ProcessIdentity | None]:
+) -> Started:
     with console_files(config.console_input, config.console_log) as console:
         inherited = Inherited(
             log=config.vmm_log,
@@ -78,7 +71,7 @@ async def _spawn(
         )
         before = [] if network is None else plan_tap(find_tap_program(), network)
         if facts.jail is None:
-            return spawn_open([*before, *argv], inherited), None
+            return spawn_open([*before, *argv], inherited)
         view = plan_view(config)
         command = plan_jail(facts.jail, argv, view, keeps_network=network is not None)
         return await spawn_jailed(command, inherited, before=before)

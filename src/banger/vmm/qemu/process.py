@@ -7,18 +7,22 @@ other VMMs, and what becomes of it if the daemon dies, is in `vmm.process`.
 
 from __future__ import annotations
 
-import asyncio
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
 from banger.host.attachments import Socket
-from banger.host.identity import ProcessIdentity
-from banger.host.limits import limit_process, read_stack_bytes
+from banger.host.limits import read_stack_bytes
 from banger.vmm.console import console_files
 from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.jail import plan_jail
-from banger.vmm.process import Inherited, abandon, begin_log, spawn_jailed, spawn_open
+from banger.vmm.process import (
+    Inherited,
+    Started,
+    begin_log,
+    finish_start,
+    spawn_jailed,
+    spawn_open,
+)
 from banger.vmm.qemu.argv import Descriptors, plan_argv
 from banger.vmm.qemu.limits import plan_vmm_limits
 from banger.vmm.qemu.memory_preload import find_memory_preload, preload_variables
@@ -27,7 +31,6 @@ from banger.vmm.qemu.view import plan_view
 from banger.vmm.sockets import listening_socket
 
 DRIVER_NAME = "qemu"
-COMM_LENGTH = 15
 
 
 async def start(config: MachineConfig, *, facts: QemuFacts, network: Socket | None) -> VmmHandle:
@@ -50,36 +53,24 @@ async def start(config: MachineConfig, *, facts: QemuFacts, network: Socket | No
         inherited = Inherited(log=config.vmm_log, console=console, numbers=numbers)
         preload = None if config.memory is None else find_memory_preload()
         if facts.jail is None:
-            process, monitor = _spawn_open(argv, preload, config=config, inherited=inherited), None
+            started = _spawn_open(argv, preload, config=config, inherited=inherited)
         else:
             command = plan_jail(facts.jail, argv, plan_view(config, preload=preload))
-            process, monitor = await spawn_jailed(command, inherited)
-    try:
-        limits = plan_vmm_limits(
-            vcpu=config.vcpu,
-            memory_mib=config.memory_mib,
-            accel=config.accel,
-            stack_bytes=read_stack_bytes(),
-        )
-        limit_process(process, limits)
-    except BaseException:
-        await asyncio.shield(abandon(monitor or process))
-        raise
-    return VmmHandle(
-        driver=DRIVER_NAME,
-        vm_id=config.vm_id,
-        process=process,
-        program=os.path.basename(facts.binary)[:COMM_LENGTH],
-        monitor=monitor,
-        control_socket=str(config.control_socket),
-        agent_socket=str(config.agent_socket),
-        vmm_log=str(config.vmm_log),
+            started = await spawn_jailed(command, inherited)
+    limits = plan_vmm_limits(
+        vcpu=config.vcpu,
+        memory_mib=config.memory_mib,
+        accel=config.accel,
+        stack_bytes=read_stack_bytes(),
+    )
+    return await finish_start(
+        config, started, driver=DRIVER_NAME, binary=facts.binary, limits=limits
     )
 
 
 def _spawn_open(
     argv: Sequence[str], preload: Path | None, *, config: MachineConfig, inherited: Inherited
-) -> ProcessIdentity:
+) -> Started:
     """Start QEMU without a jail; the library is found by its descriptor, wherever it is."""
     if preload is None or config.memory is None:
         return spawn_open(argv, inherited)
