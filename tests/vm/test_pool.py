@@ -20,11 +20,12 @@ from typing import Any
 
 import pytest
 
-from banger import engine
 from banger.api.requests import TemplateBuild, VmCreate
 from banger.config import load_settings
-from banger.engine.state.engine import Engine
+from banger.engine import Engine, open_engine
 from banger.engine.upkeep.refilling import IDLE_S
+from banger.engine.verbs.create import create_vm
+from banger.engine.verbs.templates import build_template_now
 from tests.support.installations import Ended, Installation, share_artifacts, wait_for
 from tests.support.vms import TINY, TINY_IMAGE
 
@@ -220,10 +221,10 @@ def in_this_process(own: Installation, work: Callable[[Engine], Coroutine[Any, A
     settings = load_settings(own.layout.config_file, own.environ | ON)
 
     async def run() -> None:
-        async with engine.open_engine(own.layout, lambda: settings) as opened:
+        async with open_engine(own.layout, lambda: settings) as opened:
             opened.now = lambda: time.time() - 3600
             op = opened.new_operation("template.build")
-            await engine.build_template_now(opened, op, TemplateBuild(**SHAPE))
+            await build_template_now(opened, op, TemplateBuild(**SHAPE))
             await work(opened)
 
     asyncio.run(run())
@@ -231,7 +232,7 @@ def in_this_process(own: Installation, work: Callable[[Engine], Coroutine[Any, A
 
 async def make_vm(opened: Engine, name: str) -> str:
     op = opened.new_operation("vm.create")
-    return (await engine.create_vm(opened, op, VmCreate(name=name, **SHAPE))).id
+    return (await create_vm(opened, op, VmCreate(name=name, **SHAPE))).id
 
 
 async def wait_until(condition: Callable[[], object], what: str) -> None:

@@ -21,9 +21,11 @@ from pathlib import Path
 
 import pytest
 
-from banger import engine
 from banger.api.requests import TemplateBuild, VmCreate
 from banger.config import load_settings
+from banger.engine import open_engine
+from banger.engine.verbs.create import create_vm
+from banger.engine.verbs.templates import build_template_now
 from tests.support.installations import Installation, finish, share_artifacts, wait_for
 from tests.support.vms import TINY, TINY_IMAGE
 
@@ -144,13 +146,13 @@ def test_the_clock_after_an_old_template(fresh: Installation) -> None:
     shape = {"image": TINY_IMAGE, "vcpu": vcpu, "memory_mib": memory, "disk_mib": disk}
 
     async def make() -> None:
-        async with engine.open_engine(layout, lambda: settings) as opened:
+        async with open_engine(layout, lambda: settings) as opened:
             opened.now = lambda: time.time() - 90 * 86400
             op = opened.new_operation("template.build")
-            await engine.build_template_now(opened, op, TemplateBuild(**shape))
+            await build_template_now(opened, op, TemplateBuild(**shape))
             opened.now = time.time
             op = opened.new_operation("vm.create")
-            view = await engine.create_vm(opened, op, VmCreate(name="v", **shape))
+            view = await create_vm(opened, op, VmCreate(name="v", **shape))
             assert view.template is not None
 
     asyncio.run(make())

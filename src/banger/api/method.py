@@ -1,10 +1,15 @@
-"""What is declared of a method of the API."""
+"""What is declared of a method of the API, and how the function that serves it is marked."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeVar
 
 from msgspec import Struct
 
 from banger.api.requests import Params
+
+Verb = TypeVar("Verb", bound=Callable[..., object])
 
 
 class Method(Struct, frozen=True, kw_only=True):
@@ -17,3 +22,13 @@ class Method(Struct, frozen=True, kw_only=True):
     stream: bool = False
     detached: bool = False
     """True: the method completes even if its client disconnects."""
+
+
+def serves(name: str) -> Callable[[Verb], Verb]:
+    """Mark the function below as the verb of a method; `daemon.bindings` finds it by the mark."""
+
+    def mark(verb: Verb) -> Verb:
+        vars(verb)["serves"] = name
+        return verb
+
+    return mark

@@ -1,9 +1,9 @@
 """A handler's view of its request: the operation, the disconnect hook, the stream.
 
-A handler is `async (call, params) -> result`. The handler of a `stream` method calls
-`call.start_stream(result)` once, sends and receives through the returned `Stream`, and returns the
-exit (`{"status": 0}`, `{"signal": 9}`), which becomes the last frame. An exception becomes the
-error reply, or the last frame of a stream.
+A handler is `async (call, params) -> result`: a verb, bound by `bindings`. The one of a `stream`
+method calls `call.start_stream(result)` once, sends and receives through the returned `Stream`, and
+returns the exit (`{"status": 0}`, `{"signal": 9}`), which becomes the last frame. An exception
+becomes the error reply, or the last frame of a stream.
 
 Touches the client's connection only.
 """
@@ -29,6 +29,7 @@ from banger.engine.state.operations import Operation
 from banger.errors import Cancelled, InvalidRequest
 
 Exit = dict[str, int]
+DONE: Exit = {"status": 0}
 OnDisconnect = Callable[[], Awaitable[None]]
 
 

@@ -23,7 +23,7 @@ import os
 import signal
 import socket
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -51,9 +51,13 @@ class AlreadyRuns(Conflict):
     """Another daemon of this user answers on the socket."""
 
 
-@dataclass(frozen=True)
+async def _count_none() -> int:
+    return 0
+
+
+@dataclass
 class Control:
-    """State shared with the handlers of `daemon.*` and with the engine."""
+    """State shared with the verbs of `daemon.*` and with the engine."""
 
     layout: Layout
     settings: SettingsInForce
@@ -63,6 +67,7 @@ class Control:
     """Set to end the daemon."""
     deaf: asyncio.Event = field(default_factory=asyncio.Event)
     """Set once the socket no longer accepts connections."""
+    count_vms: Callable[[], Awaitable[int]] = _count_none
 
 
 OpenHandlers = Callable[[Control], AbstractAsyncContextManager[Handlers]]

@@ -17,9 +17,8 @@ from typing import Any
 from banger.api.requests import VmCopyOut
 from banger.api.results import GuestFile, StartedCopy
 from banger.daemon.__main__ import _ready_fd, main
+from banger.daemon.bindings import bind_verbs, find_verbs
 from banger.daemon.calls import Call, Exit, Handlers
-from banger.daemon.handlers.copies import copy_handlers
-from banger.daemon.handlers.daemon import daemon_handlers
 from banger.daemon.lifecycle import Control
 from banger.engine.verbs import copies
 from banger.guest import GuestConnection
@@ -53,21 +52,14 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             return connection
 
         copies.get_vm, copies.get_connection = get_vm, get_connection
-        handlers = copy_handlers(engine)
+        handlers = bind_verbs(find_verbs(), engine=engine, control=control)
 
         async def copy_out(call: Call, params: VmCopyOut) -> Exit:
             if params.ref != "hostile":
                 return await handlers["vm.copy_out"](call, params)  # type: ignore[return-value]  # its exit
             return await _send_hostile(control, call, params)
 
-        async def count() -> int:
-            return 1
-
-        yield {
-            **daemon_handlers(control, count_vms=count),
-            **handlers,
-            "vm.copy_out": copy_out,
-        }
+        yield {**handlers, "vm.copy_out": copy_out}
 
 
 async def _send_hostile(control: Control, call: Call, params: VmCopyOut) -> Exit:

@@ -63,10 +63,11 @@ from banger.api.sessions import SessionStart, SessionView
 from banger.api.wire import _classes
 from banger.daemon import connection
 from banger.daemon.__main__ import _ready_fd, main
+from banger.daemon.bindings import bind_verbs
 from banger.daemon.calls import Call, Exit, Handlers
-from banger.daemon.handlers.daemon import daemon_handlers
 from banger.daemon.lifecycle import Control
 from banger.daemon.relay import relay
+from banger.daemon.verbs.status import status, stop
 from banger.engine.views.stats import sum_uses
 from banger.errors import BootFailed, BranchConflict, ExecNotExecutable, ExecNotFound, VmNotFound
 from banger.model.names import VmId
@@ -493,8 +494,9 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
     async def list_images(_: Call, __: NoParams) -> list[object]:
         return []
 
+    control.count_vms = count
     yield {
-        **daemon_handlers(control, count_vms=count),
+        **bind_verbs({"daemon.status": status, "daemon.stop": stop}, control=control),
         "vm.create": create,
         "vm.plan": plan,
         "vm.delete": delete,

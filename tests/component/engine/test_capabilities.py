@@ -9,8 +9,11 @@ import pytest
 
 from banger import words
 from banger.api.requests import SnapshotCreate, SnapshotRestore, VmFork
-from banger.engine import Engine, create_snapshot, fork_vm, pause_vm, restore_snapshot
+from banger.engine import Engine
 from banger.engine.state.operations import Operation
+from banger.engine.verbs.fork import fork_vm
+from banger.engine.verbs.snapshots import create_snapshot, restore_snapshot
+from banger.engine.verbs.vms import pause_vm
 from banger.errors import BangerError, NotSupported
 from banger.layout import Layout
 from banger.model.vm import VmState

@@ -15,7 +15,7 @@ from msgspec.structs import replace
 from banger import store
 from banger.api.requests import VmList, VmStop
 from banger.config import load_settings
-from banger.engine import Engine, list_vms, open_engine, stop_vm
+from banger.engine import Engine, open_engine
 from banger.engine.state import restartpolicy
 from banger.engine.state.became import became
 from banger.engine.state.hostfacts import HostFacts
@@ -25,6 +25,8 @@ from banger.engine.state.restartpolicy import Restart, parse_restart
 from banger.engine.state.runtime import RESTART
 from banger.engine.transitions import watch
 from banger.engine.upkeep import deferred_saves
+from banger.engine.verbs.vms import stop_vm
+from banger.engine.views.vms import list_vms
 from banger.errors import DatabaseFailed, HostFailed, NoSpace, VmBusy
 from banger.host.identity import ProcessIdentity
 from banger.layout import Layout, layout_from_environment

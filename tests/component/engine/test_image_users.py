@@ -10,12 +10,16 @@ from msgspec.structs import replace
 
 from banger.api.requests import ImagePrune, ImageRef, TemplateRef, VmCreate
 from banger.config import load_settings
-from banger.engine import Engine, create_vm, delete_image, list_images, open_engine, prune_images
+from banger.engine import Engine, open_engine
 from banger.engine.state.operations import Operation
 from banger.engine.state.pins import pinned
 from banger.engine.verbs import create as creation
+from banger.engine.verbs.create import create_vm
+from banger.engine.verbs.images import delete_image
 from banger.engine.verbs.imageusers import needing_image
+from banger.engine.verbs.pull import prune_images
 from banger.engine.verbs.templates import delete_template, list_templates
+from banger.engine.views.images import list_images
 from banger.errors import Cancelled, ImageInUse, ImageNotFound, TemplateInUse
 from banger.images.local import name_image, open_store
 from banger.layout import Layout, layout_from_environment

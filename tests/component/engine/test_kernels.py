@@ -10,8 +10,8 @@ import pytest
 from banger import store
 from banger.api.requests import KernelRef
 from banger.config import load_settings
-from banger.engine import Engine, delete_kernel, list_kernels, open_engine, prune_kernels
-from banger.engine.verbs.kernels import needing_kernel
+from banger.engine import Engine, open_engine
+from banger.engine.verbs.kernels import delete_kernel, list_kernels, needing_kernel, prune_kernels
 from banger.errors import KernelInUse, KernelNotFound
 from banger.kernels.local import open_store
 from banger.layout import Layout, layout_from_environment

@@ -11,12 +11,14 @@ from msgspec.structs import replace
 from banger import store
 from banger.api.requests import VmStop
 from banger.config import load_settings
-from banger.engine import open_engine, show_vm, stop_vm
+from banger.engine import open_engine
 from banger.engine.state.engine import Engine
 from banger.engine.state.lifetime import Clock, Lifetime, NextEnd, plan_ending
 from banger.engine.state.restartpolicy import Restart
 from banger.engine.state.runtime import RESTART, VmRuntime
 from banger.engine.upkeep import expiry, loops
+from banger.engine.verbs.vms import stop_vm
+from banger.engine.views.vms import show_vm
 from banger.layout import layout_from_environment
 from banger.model.names import VmId
 from banger.model.vm import RestartPolicy, VmRecord, VmSpec, VmState

@@ -15,19 +15,13 @@ from banger import store
 from banger.api.ports import PortAdd, PortRemove
 from banger.api.requests import PortSpec, VmCreate, VmList, VmRef
 from banger.config import load_settings
-from banger.engine import (
-    Engine,
-    add_port,
-    create_vm,
-    delete_vm,
-    list_ports,
-    list_vms,
-    open_engine,
-    remove_port,
-)
+from banger.engine import Engine, open_engine
 from banger.engine.state.operations import Operation
 from banger.engine.transitions.make import claim_vm
-from banger.engine.verbs.ports import find_forwards
+from banger.engine.verbs.create import create_vm
+from banger.engine.verbs.ports import add_port, find_forwards, list_ports, remove_port
+from banger.engine.verbs.vms import delete_vm
+from banger.engine.views.vms import list_vms
 from banger.errors import InvalidRequest, PortNotFound, PortNotPermitted, PortTaken
 from banger.forwards import Endpoint, Forward, GuestPort, GuestSocket, SocketPath
 from banger.forwards.listening import read_first_port

@@ -16,11 +16,14 @@ import pytest
 from banger import store
 from banger.api.requests import Gc, VmList
 from banger.config import load_settings
-from banger.engine import Engine, collect_garbage, delete_vm, list_vms, open_engine
+from banger.engine import Engine, open_engine
 from banger.engine.state.machine import Machine, load_machine
 from banger.engine.state.operations import Operation
 from banger.engine.steps.runner import apply, run_forward, run_undoable, undo
 from banger.engine.transitions.make import claim_vm
+from banger.engine.verbs.garbage import collect_garbage
+from banger.engine.verbs.vms import delete_vm
+from banger.engine.views.vms import list_vms
 from banger.errors import DatabaseFailed, HostFailed, OperationFailed, VmNotFound
 from banger.host.identity import ProcessIdentity, identify
 from banger.layout import Layout, layout_from_environment

@@ -19,10 +19,12 @@ import pytest
 from banger import store
 from banger.api.requests import Gc, SnapshotRef, SnapshotRestore, VmList
 from banger.config import load_settings
-from banger.engine import collect_garbage, list_vms, open_engine
+from banger.engine import open_engine
 from banger.engine.state import restartpolicy
+from banger.engine.verbs.garbage import collect_garbage
 from banger.engine.verbs.snapshots import delete_snapshot, list_snapshots, restore_snapshot
 from banger.engine.verbs.templates import list_templates, prune_templates
+from banger.engine.views.vms import list_vms
 from banger.errors import SnapshotUnusable
 from banger.layout import Layout, layout_from_environment
 from banger.model.names import VmId

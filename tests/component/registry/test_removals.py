@@ -11,9 +11,12 @@ import pytest
 
 from banger.api.requests import ImagePrune, ImagePull, ImageRef
 from banger.api.results import Deleted, Pruned
-from banger.engine import Engine, delete_image, list_images, prune_images, pull_image
+from banger.engine import Engine
 from banger.engine.state.operations import Note, Progress
 from banger.engine.verbs import pull as pulling
+from banger.engine.verbs.images import delete_image
+from banger.engine.verbs.pull import prune_images, pull_image
+from banger.engine.views.images import list_images
 from banger.errors import ImageInUse
 from banger.images.content import Platform
 from banger.layout import layout_from_environment

@@ -19,10 +19,8 @@ from banger.api.requests import VmRef
 from banger.api.results import VmView, view_record
 from banger.api.sessions import SessionRef
 from banger.daemon.__main__ import _ready_fd, main
+from banger.daemon.bindings import bind_verbs, find_verbs
 from banger.daemon.calls import Call, Handlers
-from banger.daemon.handlers.daemon import daemon_handlers
-from banger.daemon.handlers.guest import guest_handlers
-from banger.daemon.handlers.sessions import session_handlers
 from banger.daemon.lifecycle import Control
 from banger.engine.verbs import execs, sessions
 from banger.errors import VmNotFound
@@ -56,23 +54,14 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
     async def show(_: Call, __: VmRef) -> VmView:
         return view_record(record)
 
-    handlers = session_handlers(engine)
+    handlers = bind_verbs(find_verbs(), engine=engine, control=control)
 
     async def wait(call: Call, params: SessionRef) -> object:
         with open(control.layout.state / "events", "a") as file:  # noqa: ASYNC230 - a test's
             file.write("waits\n")
         return await handlers["session.wait"](call, params)
 
-    async def count() -> int:
-        return 1
-
-    yield {
-        **daemon_handlers(control, count_vms=count),
-        **guest_handlers(engine),
-        **handlers,
-        "session.wait": wait,
-        "vm.show": show,
-    }
+    yield {**handlers, "session.wait": wait, "vm.show": show}
     await connection.close()
 
 

@@ -19,10 +19,8 @@ from msgspec import structs
 from banger.api.requests import VmRef
 from banger.api.results import VmView, view_record
 from banger.daemon.__main__ import _ready_fd, main
+from banger.daemon.bindings import bind_verbs, find_verbs
 from banger.daemon.calls import Call, Handler, Handlers
-from banger.daemon.handlers.daemon import daemon_handlers
-from banger.daemon.handlers.guest import guest_handlers
-from banger.daemon.handlers.sockets import socket_handlers
 from banger.daemon.lifecycle import Control
 from banger.engine.verbs import connect, execs
 from banger.guest import GuestConnection
@@ -53,14 +51,12 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         async def show(_: Call, __: VmRef) -> VmView:
             return view_record(record)
 
-        async def count() -> int:
-            return 1
-
+        handlers = bind_verbs(find_verbs(), engine=engine, control=control)
         yield {
-            **daemon_handlers(control, count_vms=count),
+            **handlers,
             "vm.show": show,
-            "vm.exec": _without_user(guest_handlers(engine)["vm.exec"]),
-            "vm.connect": _without_user(socket_handlers(engine)["vm.connect"]),
+            "vm.exec": _without_user(handlers["vm.exec"]),
+            "vm.connect": _without_user(handlers["vm.connect"]),
         }
 
 

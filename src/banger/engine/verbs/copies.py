@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from banger import guest
+from banger.api.method import serves
 from banger.api.requests import VmChecksumFile, VmCopyIn, VmCopyOut, VmStatFile
 from banger.api.results import FileChecksum, GuestFile, StartedCopy
 from banger.engine.state.engine import Engine
@@ -55,6 +56,7 @@ class CopyTarget:
     """Where the archive's one file goes on; None: nothing is kept of what breaks off."""
 
 
+@serves("vm.stat_file")
 async def stat_file(engine: Engine, params: VmStatFile) -> GuestFile:
     """Return what is at a path in a running VM.
 
@@ -66,6 +68,7 @@ async def stat_file(engine: Engine, params: VmStatFile) -> GuestFile:
     return await place.stat(follow=params.follow)
 
 
+@serves("vm.checksum_file")
 async def checksum_file(engine: Engine, params: VmChecksumFile) -> FileChecksum:
     """Return a digest of how a file in a running VM begins.
 

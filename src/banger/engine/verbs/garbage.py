@@ -8,6 +8,7 @@ import shutil
 from pathlib import Path
 
 from banger import store
+from banger.api.method import serves
 from banger.api.requests import Gc
 from banger.api.results import Leftover
 from banger.engine.state.engine import Engine
@@ -21,6 +22,7 @@ VM_ID = re.compile(r"[0-9a-f]{12}")
 """Only names of this shape are looked at, so that nothing of the user's is (hazard A6)."""
 
 
+@serves("gc")
 async def collect_garbage(engine: Engine, params: Gc) -> list[Leftover]:
     """List, or remove, processes and directories of VMs that have no record.
 

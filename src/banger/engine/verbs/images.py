@@ -11,6 +11,7 @@ from pathlib import Path
 import msgspec
 
 from banger import images, templates
+from banger.api.method import serves
 from banger.api.requests import ImageBuild, ImageImport, ImageRef, ImageRegister
 from banger.api.results import Deleted
 from banger.engine.state.engine import Engine
@@ -32,11 +33,13 @@ from banger.images import platforms, registry
 from banger.model.artifacts import Image
 
 
+@serves("image.build")
 async def build_image(engine: Engine, op: Operation, params: ImageBuild) -> Image:
     """Build an image from a recipe, or from a suite and packages, under a name."""
     return await _build(engine, _choose_recipe(params), op.progress)
 
 
+@serves("image.import")
 async def import_image(engine: Engine, op: Operation, params: ImageImport) -> Image:
     """Make an image of an archive, a layout, a root tar, or a pipe with one of them."""
     path = _require_absolute(params.path)
@@ -51,6 +54,7 @@ async def import_image(engine: Engine, op: Operation, params: ImageImport) -> Im
     return image
 
 
+@serves("image.register")
 async def register_image(engine: Engine, op: Operation, params: ImageRegister) -> Image:
     """Make an image of a squashfs file that stays where it is."""
     path = _require_absolute(params.path)
@@ -69,6 +73,7 @@ async def register_image(engine: Engine, op: Operation, params: ImageRegister) -
     return await engine.shared.run(key, make, op.progress)
 
 
+@serves("image.promote")
 async def promote_image(engine: Engine, op: Operation, params: ImageRef) -> Image:
     """Copy a registered image's file into the store; the file is no longer needed."""
     image = await asyncio.to_thread(images.get_image, engine.layout, params.ref)
@@ -79,6 +84,7 @@ async def promote_image(engine: Engine, op: Operation, params: ImageRef) -> Imag
     return await engine.shared.run(f"promote:{image.digest}", make, op.progress)
 
 
+@serves("image.delete")
 async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
     """Delete an image that nobody uses, and the templates that were made from it.
 

@@ -17,6 +17,7 @@ from pathlib import Path
 import msgspec
 
 from banger import guest, kernels, store, templates
+from banger.api.method import serves
 from banger.api.requests import KernelBuild, KernelFetch, KernelImport, KernelPull, KernelRef
 from banger.api.results import AvailableKernel, Deleted, KernelView
 from banger.engine.state.engine import Engine
@@ -34,6 +35,7 @@ AGENT_FOLDER = Path(guest.__file__).with_name("agent")
 KEEPS_AGENT = "The VM keeps the agent of an older banger"
 
 
+@serves("kernel.list")
 async def list_kernels(engine: Engine) -> list[KernelView]:
     """Return every kernel, by name. Changes nothing (B8)."""
     users = await _users(engine)
@@ -41,6 +43,7 @@ async def list_kernels(engine: Engine) -> list[KernelView]:
     return [await _view(engine, kernel, users) for kernel in found]
 
 
+@serves("kernel.available")
 async def list_available_kernels(engine: Engine) -> list[AvailableKernel]:
     """Return what `pull_kernel` knows for this architecture."""
     arch = platform.machine()
@@ -60,12 +63,14 @@ async def list_available_kernels(engine: Engine) -> list[AvailableKernel]:
     ]
 
 
+@serves("kernel.show")
 async def show_kernel(engine: Engine, params: KernelRef) -> KernelView:
     """Return one kernel."""
     kernel = await asyncio.to_thread(kernels.get_kernel, engine.layout, params.ref)
     return await _view(engine, kernel, await _users(engine))
 
 
+@serves("kernel.pull")
 async def pull_kernel(engine: Engine, op: Operation, params: KernelPull) -> Kernel:
     """Fetch a kernel of the catalogue and build its initramfs."""
     kernels.require_pullable(params.name)
@@ -73,6 +78,7 @@ async def pull_kernel(engine: Engine, op: Operation, params: KernelPull) -> Kern
         return await _pull(engine, params.name, op.progress, force=params.force)
 
 
+@serves("kernel.fetch")
 async def fetch_kernel(engine: Engine, op: Operation, params: KernelFetch) -> Kernel:
     """Make a kernel of a file at a URL, once for all who ask for the same (C3)."""
     remote = kernels.parse_remote(params.url, params.sha256, insecure=params.insecure)
@@ -88,6 +94,7 @@ async def fetch_kernel(engine: Engine, op: Operation, params: KernelFetch) -> Ke
         return _tell_missed(op, await engine.shared.run(work, make, op.progress))
 
 
+@serves("kernel.import")
 async def import_kernel(engine: Engine, op: Operation, params: KernelImport) -> Kernel:
     """Make a kernel of files of the user's."""
     files = kernels.KernelFiles(
@@ -100,6 +107,7 @@ async def import_kernel(engine: Engine, op: Operation, params: KernelImport) -> 
         return _tell_missed(op, await kernels.import_kernel(order, files))
 
 
+@serves("kernel.build")
 async def build_kernel(engine: Engine, op: Operation, params: KernelBuild) -> Kernel:
     """Build a kernel of a source, once for all who ask for the same (C3)."""
     source = kernels.KernelSource(
@@ -115,6 +123,7 @@ async def build_kernel(engine: Engine, op: Operation, params: KernelBuild) -> Ke
         return await engine.shared.run(work, make, op.progress)
 
 
+@serves("kernel.delete")
 async def delete_kernel(engine: Engine, params: KernelRef) -> Deleted:
     """Delete a kernel that no VM, template or operation uses.
 
@@ -135,6 +144,7 @@ async def delete_kernel(engine: Engine, params: KernelRef) -> Deleted:
     return Deleted(ids=[kernel.digest])
 
 
+@serves("kernel.prune")
 async def prune_kernels(engine: Engine) -> Deleted:
     """Delete kernels that another one has replaced, and their templates, unless a VM uses them."""
     removed = []

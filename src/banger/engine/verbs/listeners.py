@@ -10,6 +10,7 @@ import contextlib
 from msgspec.structs import replace
 
 from banger import guest
+from banger.api.method import serves
 from banger.api.results import Listener
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_connection, get_vm
@@ -24,6 +25,7 @@ DEADLINE_S = 30.0
 """For the agent's answer; a busy emulated guest takes a second."""
 
 
+@serves("vm.ports")
 async def list_listeners(engine: Engine, ref: str) -> list[Listener]:
     """Return what waits for connections in a running VM, by port; then what is published.
 

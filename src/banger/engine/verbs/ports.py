@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 
 from banger import store
+from banger.api.method import serves
 from banger.api.ports import PortAdd, PortRemove, PublishedPort
 from banger.api.requests import VmRef
 from banger.engine.state.engine import Engine
@@ -34,6 +35,7 @@ from banger.forwards import (
 from banger.model.vm import VmRecord
 
 
+@serves("port.add")
 async def add_port(engine: Engine, params: PortAdd) -> PublishedPort:
     """Publish a port or a socket of a VM's guest on the host, running or not.
 
@@ -54,6 +56,7 @@ async def add_port(engine: Engine, params: PortAdd) -> PublishedPort:
     return await _view(record, forward, ports)
 
 
+@serves("port.list")
 async def list_ports(engine: Engine, params: VmRef) -> list[PublishedPort]:
     """Return what is published of a VM."""
     record = await get_vm(engine, params.ref)
@@ -61,6 +64,7 @@ async def list_ports(engine: Engine, params: VmRef) -> list[PublishedPort]:
     return [await _view(record, each, ports) for each in await load_forwards(engine, record.id)]
 
 
+@serves("port.remove")
 async def remove_port(engine: Engine, params: PortRemove) -> PublishedPort:
     """Publish a port or a socket no more; connections that are open go on.
 

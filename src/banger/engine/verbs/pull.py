@@ -13,6 +13,7 @@ import contextlib
 from collections.abc import Iterator
 
 from banger import images, templates
+from banger.api.method import serves
 from banger.api.requests import ImagePrune, ImagePull
 from banger.api.results import Pruned
 from banger.engine.state.engine import Engine
@@ -28,6 +29,7 @@ SOURCE = "registry:"
 """Begins the source of an image that came from a registry; the pinned reference follows."""
 
 
+@serves("image.pull")
 async def pull_image(engine: Engine, op: Operation, params: ImagePull) -> Image:
     """Pull an image, or find that what the reference means is here, and return it.
 
@@ -90,6 +92,7 @@ async def pull_reference(
     return await engine.shared.run(f"pull:{reference}:{platform}:{insecure}:{who}", make, progress)
 
 
+@serves("image.prune")
 async def prune_images(engine: Engine, params: ImagePrune) -> Pruned:
     """Delete images that have lost their name, or all that nobody uses; and the blob cache.
 

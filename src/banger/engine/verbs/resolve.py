@@ -12,6 +12,7 @@ import posixpath
 from collections.abc import AsyncIterator, Mapping
 
 from banger import store
+from banger.api.method import serves
 from banger.api.requests import VmCreate
 from banger.api.results import VmPlan
 from banger.engine.state.engine import Engine
@@ -166,6 +167,7 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
     return spec
 
 
+@serves("vm.plan")
 async def plan_vm(engine: Engine, op: Operation, params: VmCreate) -> VmPlan:
     """Return what `create_vm` would make, or refuse what it would refuse. Makes nothing.
 

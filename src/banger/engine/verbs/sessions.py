@@ -12,6 +12,7 @@ import signal
 from collections.abc import Iterator
 
 from banger import guest
+from banger.api.method import serves
 from banger.api.requests import VmRef
 from banger.api.results import Deleted
 from banger.api.sessions import (
@@ -55,6 +56,7 @@ NAME_TRIES = 20
 _U64_MAX = 2**64 - 1
 
 
+@serves("session.start")
 async def start_session(engine: Engine, params: SessionStart) -> SessionView:
     """Start a command as a session; return once it runs.
 
@@ -86,6 +88,7 @@ async def start_session(engine: Engine, params: SessionStart) -> SessionView:
     )
 
 
+@serves("session.list")
 async def list_sessions(engine: Engine, params: VmRef) -> list[SessionView]:
     """Return the sessions of a running VM, oldest first."""
     record = await get_vm(engine, params.ref)
@@ -94,6 +97,7 @@ async def list_sessions(engine: Engine, params: VmRef) -> list[SessionView]:
     return [view_session(record, each) for each in found]
 
 
+@serves("session.show")
 async def show_session(engine: Engine, params: SessionRef) -> SessionView:
     """Return one session.
 
@@ -145,6 +149,7 @@ async def open_session_input(
         )
 
 
+@serves("session.signal")
 async def signal_session(engine: Engine, params: SessionSignal) -> SessionView:
     """Send a signal to a session's process group.
 
@@ -161,6 +166,7 @@ async def signal_session(engine: Engine, params: SessionSignal) -> SessionView:
         return view_session(record, found)
 
 
+@serves("session.stop")
 async def stop_session(engine: Engine, params: SessionStop) -> SessionView:
     """Ask a session to end, and kill it at the deadline; do nothing if it has ended.
 
@@ -174,6 +180,7 @@ async def stop_session(engine: Engine, params: SessionStop) -> SessionView:
         return view_session(record, found)
 
 
+@serves("session.wait")
 async def wait_session(engine: Engine, op: Operation, params: SessionRef) -> SessionView:
     """Wait for a session's end, as long as it takes.
 
@@ -189,6 +196,7 @@ async def wait_session(engine: Engine, op: Operation, params: SessionRef) -> Ses
         return view_session(record, found)
 
 
+@serves("session.delete")
 async def delete_session(engine: Engine, params: SessionDelete) -> Deleted:
     """Forget a session and its output.
 

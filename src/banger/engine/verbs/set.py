@@ -11,6 +11,7 @@ from __future__ import annotations
 from msgspec import structs
 
 from banger import store
+from banger.api.method import serves
 from banger.api.requests import VmSet
 from banger.api.results import VmView
 from banger.engine.state.engine import Engine
@@ -31,6 +32,7 @@ from banger.vmm.table import require_shape
 from banger.words import require_network
 
 
+@serves("vm.set")
 async def set_vm(engine: Engine, op: Operation, params: VmSet) -> VmView:
     """Change a VM; all of it or nothing.
 

@@ -11,6 +11,7 @@ import asyncio
 import msgspec
 
 from banger import store, templates
+from banger.api.method import serves
 from banger.api.requests import SnapshotCreate, SnapshotRef, SnapshotRestore
 from banger.api.results import Deleted, SnapshotView, VmView
 from banger.engine.state.engine import Engine
@@ -45,6 +46,7 @@ from banger.vmm.table import require_capability
 RESTORE_DEADLINE_S = 60.0
 
 
+@serves("snapshot.create")
 async def create_snapshot(engine: Engine, op: Operation, params: SnapshotCreate) -> SnapshotView:
     """Keep a VM's memory and disk as they are now; it goes on.
 
@@ -71,6 +73,7 @@ async def create_snapshot(engine: Engine, op: Operation, params: SnapshotCreate)
     return next(view for view in await list_snapshots(engine, vm_id) if view.id == snapshot_id)
 
 
+@serves("snapshot.list")
 async def list_snapshots(engine: Engine, ref: str) -> list[SnapshotView]:
     """Return a VM's snapshots, oldest first. Changes nothing (B8)."""
     record = await get_vm(engine, ref)
@@ -92,6 +95,7 @@ async def list_snapshots(engine: Engine, ref: str) -> list[SnapshotView]:
     ]
 
 
+@serves("snapshot.restore")
 async def restore_snapshot(engine: Engine, op: Operation, params: SnapshotRestore) -> VmView:
     """Put a VM, whatever it does, back to a snapshot of it; what came after is lost.
 
@@ -128,6 +132,7 @@ async def _restore(machine: Machine, op: Operation, shape: Shape, origin: str) -
         await restore_held(machine, op, shape=shape, origin=origin, deadline_s=limit)
 
 
+@serves("snapshot.delete")
 async def delete_snapshot(engine: Engine, op: Operation, params: SnapshotRef) -> Deleted:
     """Delete a snapshot; a VM that runs on it keeps what it needs of it.
 

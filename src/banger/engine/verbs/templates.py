@@ -8,6 +8,7 @@ from collections import Counter
 import msgspec
 
 from banger import templates
+from banger.api.method import serves
 from banger.api.requests import TemplateBuild, TemplateRef, VmCreate
 from banger.api.results import Deleted, TemplateView
 from banger.engine.state.engine import Engine
@@ -26,6 +27,7 @@ from banger.vmm.driver import Capability
 from banger.vmm.table import require_capability
 
 
+@serves("template.build")
 async def build_template_now(engine: Engine, op: Operation, params: TemplateBuild) -> TemplateView:
     """Make the template for VMs of this shape, unless it is here."""
     given = msgspec.structs.asdict(params)
@@ -44,6 +46,7 @@ async def build_template_now(engine: Engine, op: Operation, params: TemplateBuil
     )
 
 
+@serves("template.list")
 async def list_templates(engine: Engine) -> list[TemplateView]:
     """Return every usable template, the last used first. Changes nothing (B8)."""
     users = await _users(engine)
@@ -56,6 +59,7 @@ async def list_templates(engine: Engine) -> list[TemplateView]:
     ]
 
 
+@serves("template.delete")
 async def delete_template(engine: Engine, params: TemplateRef) -> Deleted:
     """Delete a template that no VM runs on, and that no operation is about to clone.
 
@@ -84,6 +88,7 @@ async def delete_template(engine: Engine, params: TemplateRef) -> Deleted:
     return Deleted(ids=[key])
 
 
+@serves("template.prune")
 async def prune_templates(engine: Engine) -> Deleted:
     """Delete every template that no VM runs on, damaged ones, too."""
     keep = frozenset(await _users(engine))

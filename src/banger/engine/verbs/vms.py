@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from banger import store
+from banger.api.method import serves
 from banger.api.requests import VmPrune, VmRestart, VmStart, VmStop
 from banger.api.results import Deleted, VmView
 from banger.engine.state.engine import Engine
@@ -35,6 +36,7 @@ from banger.vmm.driver import Capability
 from banger.vmm.table import require_capability
 
 
+@serves("vm.start")
 async def start_vm(engine: Engine, op: Operation, params: VmStart) -> VmView:
     """Boot a VM that is not running; one that runs already is left as it is."""
     vm_id = (await get_vm(engine, params.ref)).id
@@ -56,6 +58,7 @@ async def start_vm(engine: Engine, op: Operation, params: VmStart) -> VmView:
     return await view_vm(engine, machine.record)
 
 
+@serves("vm.stop")
 async def stop_vm(engine: Engine, op: Operation, params: VmStop) -> VmView:
     """Flush the guest's file systems and shut it down within a deadline, end the VMM (A1, A2).
 
@@ -77,6 +80,7 @@ async def stop_vm(engine: Engine, op: Operation, params: VmStop) -> VmView:
     return await view_vm(engine, machine.record, notice=" ".join(said) or None)
 
 
+@serves("vm.kill")
 async def kill_vm(engine: Engine, op: Operation, ref: str) -> VmView:
     """End the VMM at once, whatever holds the VM."""
     vm_id = (await get_vm(engine, ref)).id
@@ -91,6 +95,7 @@ async def kill_vm(engine: Engine, op: Operation, ref: str) -> VmView:
     return await view_vm(engine, machine.record, notice=notice)
 
 
+@serves("vm.pause")
 async def pause_vm(engine: Engine, op: Operation, ref: str) -> VmView:
     """Stop a running VM's processors; one that is paused is left as it is.
 
@@ -108,6 +113,7 @@ async def pause_vm(engine: Engine, op: Operation, ref: str) -> VmView:
     return await view_vm(engine, machine.record)
 
 
+@serves("vm.resume")
 async def resume_vm(engine: Engine, op: Operation, ref: str) -> VmView:
     """Let a paused VM go on; one that runs is left as it is.
 
@@ -122,6 +128,7 @@ async def resume_vm(engine: Engine, op: Operation, ref: str) -> VmView:
     return await view_vm(engine, machine.record)
 
 
+@serves("vm.restart")
 async def restart_vm(engine: Engine, op: Operation, params: VmRestart) -> VmView:
     """Stop a VM without losing what its guest wrote, and boot it; one that does not run is booted.
 
@@ -154,6 +161,7 @@ async def restart_vm(engine: Engine, op: Operation, params: VmRestart) -> VmView
     return await view_vm(engine, machine.record, notice=notice)
 
 
+@serves("vm.delete")
 async def delete_vm(engine: Engine, op: Operation, ref: str) -> Deleted:
     """Delete a VM in whatever state it is; what it was doing is ended first."""
     vm_id = (await get_vm(engine, ref)).id
@@ -171,6 +179,7 @@ async def delete_ephemeral_vm(engine: Engine, op: Operation, vm_id: VmId) -> Non
         await delete_vm(engine, op, vm_id)
 
 
+@serves("vm.prune")
 async def prune_vms(engine: Engine, op: Operation, params: VmPrune) -> Deleted:
     """Delete every VM that has no VMM, even if one of them cannot be (B3); or only name them."""
     idle = {VmState.CREATED, VmState.STOPPED, VmState.ERROR}

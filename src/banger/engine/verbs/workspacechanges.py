@@ -9,6 +9,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable, Iterable
 
 from banger import guest, workspace
+from banger.api.method import serves
 from banger.api.requests import VmRef
 from banger.api.workspaces import (
     AppliedChanges,
@@ -34,6 +35,7 @@ from banger.model.vm import WorkspaceRecord
 WIDTH_MIN, WIDTH_MAX = 40, 1000
 
 
+@serves("workspace.status")
 async def read_workspace_status(engine: Engine, op: Operation, params: VmRef) -> WorkspaceStatus:
     """Return what changed in the guest and on the host since the prepare."""
     record = await get_vm(engine, params.ref)
@@ -104,6 +106,7 @@ def _render_changes(changes: Iterable[workspace.NameChange]) -> list[WorkspaceCh
     return [WorkspaceChange(name=_render_name(each.name), status=each.letter) for each in changes]
 
 
+@serves("workspace.apply")
 async def apply_workspace(engine: Engine, op: Operation, params: WorkspaceApply) -> AppliedChanges:
     """Apply the guest's changes to the host's files."""
     record = await get_vm(engine, params.ref)

@@ -13,6 +13,7 @@ import contextlib
 from collections.abc import AsyncGenerator, Callable
 
 from banger import guest, store, workspace
+from banger.api.method import serves
 from banger.api.requests import (
     WorkspaceExport,
     WorkspaceExportBranch,
@@ -33,6 +34,7 @@ TRANSFER_DEADLINE_S = 3600.0
 """For one import or export: a repository of many GB into an emulated guest takes this long."""
 
 
+@serves("workspace.inspect")
 async def inspect_workspace(engine: Engine, params: WorkspaceInspect) -> WorkspacePlan:
     """Tell what a prepare would send, and do nothing else."""
     plan = await plan_workspace(engine, params)
@@ -52,6 +54,7 @@ async def inspect_workspace(engine: Engine, params: WorkspaceInspect) -> Workspa
     )
 
 
+@serves("workspace.prepare")
 async def prepare_workspace(
     engine: Engine, op: Operation, params: WorkspacePrepare
 ) -> PreparedWorkspace:
@@ -126,6 +129,7 @@ async def export_workspace(
                 yield chunk
 
 
+@serves("workspace.export_branch")
 async def export_workspace_branch(
     engine: Engine, op: Operation, params: WorkspaceExportBranch
 ) -> ExportedBranch:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import msgspec
 
 from banger import images, store, templates
+from banger.api.method import serves
 from banger.api.requests import ImageRef
 from banger.api.results import CatalogueView, ImageView, LayerView
 from banger.engine.state.engine import Engine
@@ -17,12 +18,14 @@ from banger.model.artifacts import Image
 from banger.model.vm import is_hidden
 
 
+@serves("image.list")
 async def list_images(engine: Engine) -> list[ImageView]:
     """Return every image, by name."""
     found = await asyncio.to_thread(images.list_images, engine.layout)
     return await _view(engine, found, found)
 
 
+@serves("image.show")
 async def show_image(engine: Engine, params: ImageRef) -> ImageView:
     """Return one image.
 
@@ -35,6 +38,7 @@ async def show_image(engine: Engine, params: ImageRef) -> ImageView:
     return view
 
 
+@serves("image.catalog")
 async def list_catalogue(engine: Engine) -> list[CatalogueView]:
     """Return the images that can be built by their name, and which of them are here."""
     here = await asyncio.to_thread(images.image_names, engine.layout)

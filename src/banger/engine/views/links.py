@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from banger.api.method import serves
 from banger.api.ports import NamesView
 from banger.engine.state.engine import Engine
 from banger.model.vm import VmRecord
@@ -31,7 +32,8 @@ def explain_missing_links(engine: Engine) -> str | None:
     return engine.names.http.problem if engine.names else None
 
 
-def show_names(engine: Engine) -> NamesView:
+@serves("names.show")
+async def show_names(engine: Engine) -> NamesView:
     """Return where names lead to VMs on this host."""
     names = engine.names
     if names is None:

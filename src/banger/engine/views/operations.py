@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from banger import store
+from banger.api.method import serves
+from banger.api.requests import OperationRef
 from banger.api.results import OperationView
 from banger.engine.state.engine import Engine
 from banger.engine.state.running import Running, cancel_running
 from banger.model.names import VmId
 
 
+@serves("operations.list")
 async def list_operations(engine: Engine) -> list[OperationView]:
     """Return what is in progress, oldest first."""
     running = engine.operations.list()
@@ -18,14 +21,15 @@ async def list_operations(engine: Engine) -> list[OperationView]:
     return [_view_operation(one, names) for one in running]
 
 
-async def cancel_operation(engine: Engine, ref: str) -> OperationView:
+@serves("operations.cancel")
+async def cancel_operation(engine: Engine, params: OperationRef) -> OperationView:
     """End an operation and wait for its undoing; return what it was.
 
     Raises:
         OperationNotFound: it is not in progress.
         NotCancellable: it is, and is completed.
     """
-    running = engine.operations.get(ref)
+    running = engine.operations.get(params.id)
     names = await _load_names(engine)
     await cancel_running(running)
     return _view_operation(running, names)

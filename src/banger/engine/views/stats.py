@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from banger import guest, store
+from banger.api.method import serves
 from banger.api.requests import VmStats
 from banger.api.results import TotalUse, VmsUse, VmUse
 from banger.engine.state.engine import Engine
@@ -38,6 +39,7 @@ class Look:
     notice: str | None = None
 
 
+@serves("vm.stats")
 async def read_stats(engine: Engine, params: VmStats) -> VmsUse:
     """Return what VMs take: processor time over an interval, memory and disk at its end.
 

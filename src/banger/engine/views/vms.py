@@ -11,6 +11,7 @@ from typing import Literal, NamedTuple
 import msgspec
 
 from banger import store
+from banger.api.method import serves
 from banger.api.requests import VmList, VmWatch
 from banger.api.results import VmView, view_record
 from banger.engine.state.engine import Engine
@@ -27,6 +28,7 @@ from banger.network.table import find_network
 from banger.vmm.driver import VmmHandle
 
 
+@serves("vm.list")
 async def list_vms(engine: Engine, params: VmList) -> list[VmView]:
     """Return the VMs in any of the states and with all of the labels, oldest first.
 
@@ -48,11 +50,13 @@ async def list_vms(engine: Engine, params: VmList) -> list[VmView]:
     ]
 
 
+@serves("vm.show")
 async def show_vm(engine: Engine, ref: str) -> VmView:
     """Return one VM."""
     return await view_vm(engine, await get_vm(engine, ref))
 
 
+@serves("vm.wait")
 async def wait_vm(engine: Engine, ref: str) -> VmView:
     """Wait until a VM runs no more, as long as it takes; at once if it does not.
 

@@ -12,13 +12,14 @@ import json
 import secrets
 from collections.abc import AsyncGenerator, Callable
 
-from banger import engine as verbs
+from banger.api.method import serves
 from banger.api.requests import VmAccept, VmConnect, VmListen
 from banger.api.results import StartedListen, StartedStream
 from banger.api.stream import STDOUT
-from banger.daemon.calls import Call, Exit, Handlers, Stream
+from banger.daemon.calls import DONE, Call, Exit, Stream
 from banger.daemon.relay import relay
-from banger.engine import Engine
+from banger.engine.state.engine import Engine
+from banger.engine.verbs.connect import open_connection, open_listener
 from banger.errors import GuestRefused, NotFound
 from banger.guest import ExitStatus, GuestListener, GuestTcp, Incoming
 
@@ -27,28 +28,7 @@ TAKE_S = 30.0
 TOKEN_BYTES = 16
 
 
-def socket_handlers(engine: Engine) -> Handlers:
-    """Return the handlers of these methods."""
-    arrivals = _Arrivals()
-
-    async def connect(call: Call, params: VmConnect) -> Exit:
-        async with await verbs.open_connection(engine, params) as tcp:
-            return await _join(await call.start_stream(StartedStream()), tcp)
-
-    async def listen(call: Call, params: VmListen) -> Exit:
-        async with await verbs.open_listener(engine, params) as listener:
-            stream = await call.start_stream(_describe(listener))
-            await _tell(stream, listener, arrivals)
-        return {"status": 0}
-
-    async def accept(call: Call, params: VmAccept) -> Exit:
-        async with arrivals.take(params.token) as tcp:
-            return await _join(await call.start_stream(StartedStream()), tcp)
-
-    return {"vm.connect": connect, "vm.listen": listen, "vm.accept": accept}
-
-
-class _Arrivals:
+class Arrivals:
     """Connections that wait to be taken, by token."""
 
     def __init__(self) -> None:
@@ -79,13 +59,36 @@ class _Arrivals:
             self.take(token).close()
 
 
+@serves("vm.connect")
+async def connect(engine: Engine, call: Call, params: VmConnect) -> Exit:
+    """Join the stream with a new connection."""
+    async with await open_connection(engine, params) as tcp:
+        return await _join(await call.start_stream(StartedStream()), tcp)
+
+
+@serves("vm.listen")
+async def listen(engine: Engine, arrivals: Arrivals, call: Call, params: VmListen) -> Exit:
+    """Tell the client of each connection that comes."""
+    async with await open_listener(engine, params) as listener:
+        stream = await call.start_stream(_describe(listener))
+        await _tell(stream, listener, arrivals)
+    return DONE
+
+
+@serves("vm.accept")
+async def accept(arrivals: Arrivals, call: Call, params: VmAccept) -> Exit:
+    """Join the stream with a connection that has come."""
+    async with arrivals.take(params.token) as tcp:
+        return await _join(await call.start_stream(StartedStream()), tcp)
+
+
 def _describe(listener: GuestListener) -> StartedListen:
     host, port = listener.place or (None, None)
     path = None if listener.path is None else listener.path.decode("utf-8", "surrogateescape")
     return StartedListen(host=host, port=port, path=path)
 
 
-async def _tell(stream: Stream, listener: GuestListener, arrivals: _Arrivals) -> None:
+async def _tell(stream: Stream, listener: GuestListener, arrivals: Arrivals) -> None:
     """Tell of each connection until the client has left, which cancels this."""
     slots = asyncio.Semaphore(WAITING_MAX)
     tokens: list[str] = []

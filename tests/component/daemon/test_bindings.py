@@ -1,0 +1,90 @@
+"""Each declared method has one verb, which takes and returns what the declaration says."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from pathlib import Path
+from typing import get_type_hints
+
+import pytest
+
+from banger.api.method import Method
+from banger.api.requests import VmRef
+from banger.api.table import METHODS
+from banger.daemon import bindings
+from banger.daemon.bindings import Verb, arguments_of, bind_verbs, find_verbs
+from banger.daemon.calls import Call, Exit
+from banger.daemon.lifecycle import Control
+from banger.daemon.verbs.sockets import Arrivals
+from banger.engine import Engine
+from banger.engine.state.operations import Operation
+from tests.component.daemon.test_daemon_server import run, running
+
+GIVEN = {
+    "engine": Engine,
+    "control": Control,
+    "arrivals": Arrivals,
+    "call": Call,
+    "op": Operation,
+}
+VERBS = find_verbs()
+
+GREET = Method(name="test.greet", params=VmRef, result=list[str], doc="Greet a VM.")
+GREET_VERB = """
+from banger.api.method import serves
+
+@serves("test.greet")
+async def greet(op, ref):
+    return [op.method, ref]
+"""
+
+
+def test_every_method_has_a_verb_and_every_verb_a_method() -> None:
+    assert VERBS.keys() == METHODS.keys()
+
+
+def test_no_method_has_two_verbs() -> None:
+    marked = [each for room in bindings.ROOMS for each in bindings.list_verbs(room)]
+    assert len(marked) == len(VERBS)
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_verb_is_what_its_method_declares(name: str) -> None:
+    method, verb = METHODS[name], VERBS[name]
+    hints = get_type_hints(verb)
+    assert inspect.iscoroutinefunction(verb)
+    assert hints["return"] == (Exit if method.stream else method.result)
+    assert not method.stream or "call" in hints
+    for argument in arguments_of(verb):
+        assert hints[argument] == _declared(method, argument), argument
+
+
+def _declared(method: Method, argument: str) -> object:
+    if argument == "params":
+        return method.params
+    return GIVEN[argument] if argument in GIVEN else get_type_hints(method.params)[argument]
+
+
+def test_a_method_is_added_by_one_declaration_and_one_verb(
+    short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The declaration has the daemon check the parameters; the mark has it find the verb."""
+    (short_dir / "greetings").mkdir()
+    (short_dir / "greetings/__init__.py").touch()
+    (short_dir / "greetings/greet.py").write_text(GREET_VERB)
+    monkeypatch.syspath_prepend(short_dir)
+    monkeypatch.setattr(bindings, "ROOMS", (importlib.import_module("greetings"),))
+    monkeypatch.setitem(METHODS, GREET.name, GREET)
+    found: dict[str, Verb] = find_verbs()
+
+    async def ask() -> None:
+        async with running(short_dir, bind_verbs(found)) as server:
+            peer = await server.connect()
+            answer = await peer.call("test.greet", {"ref": "box"})
+            assert answer["result"] == ["test.greet", "box"]
+            refused = await peer.call("test.greet", {"name": "box"})
+            assert refused["error"]["data"]["code"] == "invalid-request"
+            peer.close()
+
+    run(ask)
