@@ -308,15 +308,26 @@ class VmLogs(Params, frozen=True):
 class VmWatch(Params, frozen=True):
     """Each event is one line of JSON on channel 1 of the stream.
 
-    Its members: `kind` (created, state, deleted, notice, missed), `at`, `vm_id`, `name`, `state`,
-    `text`; members that do not apply are null.
+    Its members: `kind` (created, state, changed, deleted, notice, missed), `at`, `vm_id`, `name`,
+    `state`, `text`, `lost`; members that do not apply are null.
 
-    Call `vm.watch` before `vm.list`, so that no event is missed. After an event `missed` call
-    `vm.list` again.
+    Call `vm.watch` before `vm.list`, so that no event is missed. After an event `missed`, with
+    which a reader learns that it was too slow, call `vm.list` again.
     """
 
     ref: str | None = None
     """Only this VM, until it is deleted; default: all VMs, without an end."""
+    kinds: list[str] = field(default_factory=list)
+    """Only events of these kinds; default: all."""
+    states: list[str] = field(default_factory=list)
+    """Only events of VMs that come to one of these states; default: all."""
+    since: float | None = None
+    """Begin with the events since then (seconds of the Unix epoch): the newest 1024 are kept.
+
+    If some of them are not kept any more, `missed` comes first.
+    """
+    follow: bool = True
+    """False: end with the newest event that is kept."""
 
 
 class WorkspacePrepare(Params, frozen=True):

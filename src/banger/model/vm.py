@@ -202,6 +202,8 @@ class EventKind(StrEnum):
 
     CREATED = "created"
     STATE = "state"
+    CHANGED = "changed"
+    """`vm.set` has changed the VM."""
     DELETED = "deleted"
     NOTICE = "notice"
     """News for the VM's user: it is about to end, or its agent is silent."""
@@ -220,7 +222,9 @@ class VmEvent(Struct, frozen=True, kw_only=True):
     state: VmState | None = None
     """The new state, of `created` and `state`."""
     text: str | None = None
-    """The text of a `notice`; the reason of a `state`."""
+    """The text of a `notice`; the reason of a `state`; what `changed`."""
+    lost: int | None = None
+    """How many events were `missed`, if that is known."""
 
 
 def next_spec(record: VmRecord) -> VmSpec:

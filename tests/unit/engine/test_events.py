@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine
 
-from banger.engine.state.events import QUEUE, Events
+from banger.engine.state.events import KEPT, Events
 from banger.model.names import VmId
 from banger.model.vm import EventKind, VmState
 
@@ -38,11 +38,12 @@ def test_who_is_slow_loses_the_oldest_and_is_told() -> None:
     async def work() -> None:
         events = Events(lambda: 0.0)
         with events.listening() as slow:
-            for number in range(QUEUE + 3):
+            for number in range(KEPT + 3):
                 events.publish(EventKind.NOTICE, ONE, "one", text=str(number))
-            assert (await slow.next()).kind is EventKind.MISSED
-            texts = [(await slow.next()).text for _ in range(QUEUE)]
-            assert texts == [str(number) for number in range(3, QUEUE + 3)]
+            missed = await slow.next()
+            assert (missed.kind, missed.lost) == (EventKind.MISSED, 3)
+            texts = [(await slow.next()).text for _ in range(KEPT)]
+            assert texts == [str(number) for number in range(3, KEPT + 3)]
             events.publish(EventKind.NOTICE, ONE, "one", text="later")
             assert (await slow.next()).text == "later"
 
@@ -58,5 +59,26 @@ def test_waiting_for_news() -> None:
             events.publish(EventKind.DELETED, ONE, "one")
             assert await waiting
             assert not await listener.wait(0)
+
+    run(work())
+
+
+def test_the_newest_are_kept_and_it_is_told_where_some_are_not() -> None:
+    async def work() -> None:
+        clock = iter(range(10 * KEPT))
+        events = Events(lambda: float(next(clock)))
+        for number in range(3):
+            events.publish(EventKind.NOTICE, ONE, "one", text=str(number))
+        with events.listening(since=2.0) as listener:
+            assert [(await listener.next()).text for _ in range(2)] == ["1", "2"]
+            assert listener.take() is None
+        for number in range(3, KEPT + 1):
+            events.publish(EventKind.NOTICE, ONE, "one", text=str(number))
+        assert events.complete_since == 1.0
+        with events.listening(since=0.5) as listener:
+            assert (await listener.next()).kind is EventKind.MISSED
+            assert (await listener.next()).text == "1"
+        with events.listening(since=1.0) as listener:
+            assert (await listener.next()).text == "1"
 
     run(work())

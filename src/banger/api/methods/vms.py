@@ -157,7 +157,7 @@ VMS = (
         name="vm.watch",
         params=VmWatch,
         result=StartedStream,
-        doc="Stream events of VMs: created, state changed, deleted, notices.",
+        doc="Stream events of VMs: created, state, changed, deleted, notices.",
         stream=True,
     ),
     Method(

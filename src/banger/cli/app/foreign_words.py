@@ -60,7 +60,6 @@ INSTEAD = {
     "config get": "banger config show",
     "config set": SETTING,
     "config view": "banger config show",
-    "events": "banger operations list",
     "image push": "banger image --help",
     "image save": "banger image --help",
     "image search": "banger image catalog",

@@ -200,6 +200,7 @@ COMMANDS = (
         aliases=("operations ls",),
     ),
     Command("operations cancel", "operations", "Cancel operations and undo what they did."),
+    Command("events", "events", "Print what happens to VMs, as it happens with --follow."),
     Command("init", "project", "Write a commented banger.toml for a repository."),
     Command("trust", "project", "Trust what a repository's banger.toml asks for."),
     Command("doctor", "host", "Check whether this host can run VMs; changes nothing."),

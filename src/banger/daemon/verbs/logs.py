@@ -33,8 +33,8 @@ async def watch(engine: Engine, call: Call, params: VmWatch) -> Exit:
     """Send events, a line each."""
     async with watch_vms(engine, params) as listener:
         stream = await call.start_stream(StartedStream())
-        while True:
-            event = await listener.next()
+        while event := await listener.next() if params.follow else listener.take():
             await stream.write(STDOUT, msgspec.json.encode(event) + b"\n")
             if params.ref is not None and event.kind is EventKind.DELETED:
-                return DONE
+                break
+    return DONE

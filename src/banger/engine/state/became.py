@@ -6,6 +6,8 @@ functions wait for nothing, so that no cancellation comes between the saved stat
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 
 from banger.engine.state.attendants import end_attendants, start_attendants
@@ -41,6 +43,11 @@ def became(machine: Machine, state: VmState, *, error: str | None = None) -> Non
         engine.started.set()
     elif state in ENDED:
         engine.ended.set()
+
+
+def changed(engine: Engine, record: VmRecord, what: Sequence[str]) -> None:
+    """Tell that a VM's user has changed it: its name, for one."""
+    engine.events.publish(EventKind.CHANGED, record.id, record.spec.name, text=", ".join(what))
 
 
 def vanished(engine: Engine, vm_id: VmId, name: str) -> None:

@@ -14,6 +14,7 @@ from banger import store
 from banger.api.method import serves
 from banger.api.requests import VmSet
 from banger.api.results import VmView
+from banger.engine.state.became import changed
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_vm, reload_vm, require_undamaged
 from banger.engine.state.operations import Operation
@@ -47,9 +48,9 @@ async def set_vm(engine: Engine, op: Operation, params: VmSet) -> VmView:
     async with engine.runtime(vm_id).lifecycle.hold(op):
         record = await reload_vm(engine, vm_id)
         require_undamaged(record)
-        changed = change_record(record, params)
-        await engine.database.write(store.update_spec, changed)
+        await engine.database.write(store.update_spec, change_record(record, params))
         record = await reload_vm(engine, vm_id)
+        changed(engine, record, _list_changes(params))
     waits = record.state in LIVE and (params.name is not None or _asks_for_shape(params))
     return await view_vm(
         engine, record, notice=_describe_waiting(record, params) if waits else None
@@ -96,6 +97,12 @@ def _change_shape(record: VmRecord, params: VmSet) -> Shape:
             hint=f"banger vm set {spec.name} --disk {-(-spec.shape.disk_mib // 512)}G",
         )
     return shape
+
+
+def _list_changes(params: VmSet) -> list[str]:
+    """Return what was asked to be changed, in the words of the request."""
+    asked = {name: getattr(params, name) for name in params.__struct_fields__ if name != "ref"}
+    return [name for name, value in asked.items() if value]
 
 
 def _asks_for_shape(params: VmSet) -> bool:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from sqlite3 import Connection
 from typing import Literal, NamedTuple
 
@@ -23,7 +23,7 @@ from banger.engine.state.runtime import VmRuntime
 from banger.engine.views.links import find_web_link
 from banger.errors import InvalidRequest
 from banger.model.names import VmId
-from banger.model.vm import LIVE, VmRecord, VmState, is_hidden
+from banger.model.vm import LIVE, EventKind, VmEvent, VmRecord, VmState, is_hidden
 from banger.network.table import find_network
 from banger.vmm.driver import VmmHandle
 
@@ -35,11 +35,7 @@ async def list_vms(engine: Engine, params: VmList) -> list[VmView]:
     Raises:
         InvalidRequest: there is no such state.
     """
-    unknown = set(params.states) - set(VmState)
-    if unknown:
-        raise InvalidRequest(
-            f"There is no state {', '.join(sorted(unknown))}; states are {', '.join(VmState)}."
-        )
+    _require_known("state", params.states, VmState)
     records, rows = await engine.database.read_kept(_load_all)
     return [
         _view(engine, record, rows[record.id])
@@ -152,7 +148,32 @@ def _say_restart(runtime: VmRuntime) -> str | None:
 
 @contextlib.asynccontextmanager
 async def watch_vms(engine: Engine, params: VmWatch) -> AsyncIterator[Listener]:
-    """Listen for a block to what happens to all VMs, or to one."""
+    """Listen for a block to what happens to all VMs, or to one until it is deleted.
+
+    Raises:
+        InvalidRequest: there is no such kind or state.
+        VmNotFound, VmAmbiguous: the reference is not one VM's.
+    """
+    _require_known("state", params.states, VmState)
+    _require_known("kind of event", params.kinds, EventKind)
     vm_id = (await get_vm(engine, params.ref)).id if params.ref is not None else None
-    with engine.events.listening(vm_id) as listener:
+
+    def is_wanted(event: VmEvent) -> bool:
+        if vm_id is not None and (event.vm_id != vm_id or event.kind is EventKind.DELETED):
+            return event.vm_id == vm_id
+        return (not params.kinds or event.kind in params.kinds) and (
+            not params.states or event.state in params.states
+        )
+
+    since = params.since
+    if since is None and not params.follow:
+        since = engine.events.complete_since
+    with engine.events.listening(wanted=is_wanted, since=since) as listener:
         yield listener
+
+
+def _require_known(what: str, given: Iterable[str], known: Iterable[str]) -> None:
+    if unknown := set(given) - set(known):
+        raise InvalidRequest(
+            f"There is no {what} {', '.join(sorted(unknown))}; there are {', '.join(known)}."
+        )
