@@ -12,7 +12,7 @@ import platform
 import socket
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -59,12 +59,14 @@ class RunningAgent:
 
 
 @contextlib.contextmanager
-def running_agent(binary: Path, *, status: int = 0) -> Iterator[RunningAgent]:
-    """Run an agent; when the host has hung up it must end by itself, with `status`."""
+def running_agent(
+    binary: Path, *, status: int = 0, prefix: Sequence[str] = ()
+) -> Iterator[RunningAgent]:
+    """Run an agent, by a `prefix`; when the host has hung up it must end, with `status`."""
     ours, theirs = socket.socketpair()
     with theirs:
         process = subprocess.Popen(
-            [binary, "--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()]
+            [*prefix, binary, "--fd", str(theirs.fileno())], pass_fds=[theirs.fileno()]
         )
     try:
         yield RunningAgent(process, ours)
@@ -77,9 +79,11 @@ def running_agent(binary: Path, *, status: int = 0) -> Iterator[RunningAgent]:
 
 
 @contextlib.asynccontextmanager
-async def agent_connection(binary: Path) -> AsyncIterator[GuestConnection]:
-    """A connection to an agent of its own."""
-    with running_agent(binary) as agent:
+async def agent_connection(
+    binary: Path, *, prefix: Sequence[str] = ()
+) -> AsyncIterator[GuestConnection]:
+    """A connection to an agent of its own, run by a `prefix`."""
+    with running_agent(binary, prefix=prefix) as agent:
         connection = await connect(agent.socket.dup(), deadline_s=END_S)
         agent.socket.close()
         try:

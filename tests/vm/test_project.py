@@ -20,6 +20,7 @@ network = "none"
 ports = [8123]
 env = {{ GREETING = "good day" }}
 """
+NOTHING = "The workspace is read-only: there is nothing to export."
 
 
 @pytest.fixture
@@ -40,6 +41,35 @@ def test_a_vm_is_as_its_repository_says(banger: Installation, top: Path) -> None
         assert banger.exec(name, "sh", "-c", "echo $GREETING", status=0).text == "good day"
         (port,) = banger.json("vm", "port", "list", name)
         assert port["guest_port"] == 8123
+    finally:
+        banger.do("vm", "delete", name)
+
+
+def test_a_read_only_workspace_stays_so_over_a_boot(banger: Installation, top: Path) -> None:
+    """D6, H6: as the file says; writes fail as on any read-only file system; nothing comes back."""
+    text = "[workspace]\nread_only = true\n"
+    repositories.write(top, "banger.toml", text.encode())
+    repositories.commit(top)
+    banger.do("trust", top)
+    name = banger.do("vm", "run", "-d", top).text
+    try:
+        for is_new in (True, False):
+            if not is_new:
+                banger.do("vm", "restart", name)
+            refused = banger.exec(name, "sh", "-c", "echo x >banger.toml")
+            assert refused.status != 0 and "Read-only file system" in refused.err
+            assert banger.exec(name, "cat", "banger.toml", status=0).out == text.encode()
+        told = banger.do("vm", "workspace", "export", name)
+        assert (told.out, told.err.strip()) == (b"", NOTHING)
+        assert NOTHING in banger.do("vm", "workspace", "diff", name).err
+        assert NOTHING in banger.do("vm", "workspace", "apply", name).err
+        refused = banger.run("vm", "workspace", "export", name, "--branch", "b", status=2)
+        assert NOTHING in refused.err
+        assert (
+            banger.do("vm", "workspace", "status", name).text.splitlines()[0].endswith("read-only")
+        )
+        banger.do("vm", "workspace", "prepare", name, top)
+        banger.exec(name, "sh", "-c", "echo x >banger.toml", status=0)
     finally:
         banger.do("vm", "delete", name)
 

@@ -343,6 +343,8 @@ class WorkspacePrepare(Params, frozen=True):
     """Copy all history, the contents of submodules, and the LFS objects that the host has."""
     plain: bool = False
     """Copy a directory as it is, in a repository or not; excludes the options of repositories."""
+    read_only: bool = False
+    """Nothing in the guest can write the copy, and nothing is exported from it."""
     directory: str | None = None
     """Default directory of later commands, relative to the top of the repository."""
 

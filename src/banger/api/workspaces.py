@@ -55,6 +55,7 @@ class WorkspaceStatus(Struct, frozen=True, kw_only=True):
     host_branch: str | None
     host_changes: list[WorkspaceChange]
     """Told by size, time and mode."""
+    is_read_only: bool
     is_stale: bool | None
     """Whether a prepare would copy something else; null: the host's files cannot be read."""
     notices: list[str]

@@ -160,6 +160,8 @@ class WorkspaceRecord(Struct, frozen=True, kw_only=True):
     """Whether all history was copied."""
     has_new_branch: bool = False
     """Whether the prepare created `branch`."""
+    is_read_only: bool = False
+    """Whether nothing in the guest can write the workspace; nothing is exported from it."""
 
 
 class VmRecord(Struct, frozen=True, kw_only=True):

@@ -19,6 +19,7 @@ from banger.plan.steps import (
     MakeRuntimeDir,
     MakeVmDir,
     PauseVmm,
+    ProtectWorkspace,
     PublishSnapshot,
     RehearseGuest,
     RemoveRuntimeDir,
@@ -53,8 +54,8 @@ def plan_create(vm_id: VmId, spec: VmSpec) -> tuple[Step, ...]:
     )
 
 
-def plan_start(vm_id: VmId, spec: VmSpec) -> Plan:
-    """Boot a stopped VM until its guest is ready."""
+def plan_start(vm_id: VmId, spec: VmSpec, *, read_only: str | None = None) -> Plan:
+    """Boot a stopped VM until its guest is ready. `read_only`: the path of such a workspace."""
     return (
         GrowDataDisk(vm_id=vm_id, size_mib=spec.shape.disk_mib),
         MakeRuntimeDir(vm_id=vm_id),
@@ -62,6 +63,7 @@ def plan_start(vm_id: VmId, spec: VmSpec) -> Plan:
         SpawnVmm(vm_id=vm_id),
         (LimitVm(vm_id=vm_id), BootGuest(vm_id=vm_id)),
         SettleGuest(vm_id=vm_id),
+        *((ProtectWorkspace(vm_id=vm_id, path=read_only),) if read_only else ()),
         *_entrypoint(vm_id, spec),
     )
 

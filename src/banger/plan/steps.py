@@ -95,6 +95,12 @@ class StartEntrypoint(_Step, frozen=True, tag="start-entrypoint"):
     """The image's entry point runs, and the guest's agent restarts it when it fails."""
 
 
+class ProtectWorkspace(_Step, frozen=True, tag="protect-workspace"):
+    """Nothing in the guest can write the workspace."""
+
+    path: str
+
+
 # --- saving a machine ---------------------------------------------------------------
 
 
@@ -174,6 +180,7 @@ Step = (
     | LimitVm
     | IdentifyGuest
     | StartEntrypoint
+    | ProtectWorkspace
     | RehearseGuest
     | BootGuest
     | SettleGuest

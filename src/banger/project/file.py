@@ -60,6 +60,8 @@ class Project:
     ports: tuple[Port, ...] = ()
     reuse: bool = False
     """Run in the VM that is there for the repository, if there is one."""
+    read_only: bool = False
+    """Let nothing in the guest write the workspace."""
     setup_commands: tuple[str, ...] = ()
     setup_inputs: tuple[str, ...] = ()
     """Files below the top of the repository that the commands read."""
@@ -263,6 +265,13 @@ KEYS = (
         "reuse",
         "reuse",
         "Run in the newest VM that has the repository, if there is one, as --reuse does.",
+        _switch,
+        "true",
+    ),
+    Key(
+        "workspace.read_only",
+        "read_only",
+        "Let nothing in the VM write the copy of the repository, as --read-only does.",
         _switch,
         "true",
     ),

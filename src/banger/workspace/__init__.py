@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from banger.workspace.names import parse_directory
     from banger.workspace.plain import inspect_directory
     from banger.workspace.precheck import require_branch_possible
+    from banger.workspace.readonly import make_read_only
     from banger.workspace.refreshing import (
         count_stale,
         import_again,
@@ -63,6 +64,7 @@ _HOMES = {
     "list_bases": "base",
     "locate_directory": "locate",
     "locate_repository": "locate",
+    "make_read_only": "readonly",
     "parse_directory": "names",
     "plan_import": "importing",
     "read_status": "status",
@@ -91,6 +93,7 @@ __all__ = [
     "list_bases",
     "locate_directory",
     "locate_repository",
+    "make_read_only",
     "parse_directory",
     "plan_import",
     "read_status",

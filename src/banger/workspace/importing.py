@@ -39,6 +39,7 @@ from banger.workspace.facts import (
     Progress,
     RepositoryFacts,
 )
+from banger.workspace.readonly import FUNCTIONS, make_read_only, require_mount
 from banger.workspace.sending import Count, Transfer, send_repository
 from banger.workspace.settings import render_identity
 from banger.workspace.shadow import private_dir
@@ -61,6 +62,7 @@ mkdir -p "${1%/*}/"
 """
 _PUBLISH = (
     _CHECK
+    + FUNCTIONS
     + """
 merge() {
     for each in "$1"/* "$1"/.[!.]* "$1"/..?*; do
@@ -76,6 +78,7 @@ merge() {
 set -e
 moved=no
 if ours "$1" "$2" "$3"; then
+    make_writable "$1"
     rm -rf "$5"
     mv "$1" "$5"
     moved=yes
@@ -130,10 +133,12 @@ async def import_workspace(
     progress: Progress | None = None,
     scratch: Path | None = None,
     keep_ignored: bool = False,
+    read_only: bool = False,
 ) -> PreparedWorkspace:
     """Create a plan's workspace in the guest, and its base below `bases`.
 
     `keep_ignored`: move files of the present workspace to where the new one has nothing.
+    `read_only`: nothing in the guest can write the new one.
 
     The caller holds the VM's workspace lock. `scratch` is the parent of the temporary directory
     and is on the file system of `bases`.
@@ -143,15 +148,21 @@ async def import_workspace(
         RepositoryRefused: the repository changed or cannot be read.
         DeadlineExceeded: the import took longer than `deadline_s`.
         GuestGone, GuestRefused: the guest is gone, or a command in it failed.
+        GuestToolMissing: it cannot mount, and `read_only` was asked for.
     """
     try:
         async with asyncio.timeout(deadline_s):
+            if read_only:
+                await require_mount(guest)
             staging = _beside(plan.guest_path, "import")
             transfer = Transfer(guest, plan.facts, staging, deadline_s)
             count = Count(plan, progress or _silent)
-            return await _import(
+            done = await _import(
                 transfer, plan, bases, count, scratch, keep="keep" if keep_ignored else ""
             )
+            if read_only:
+                await make_read_only(guest, plan.guest_path)
+            return done
     except TimeoutError as error:
         raise DeadlineExceeded(
             f"The import of {plan.host_path} did not finish within {deadline_s:g} s."

@@ -24,6 +24,7 @@ from banger.workspace.exporting import find_changes, open_comparison
 from banger.workspace.facts import ImportPlan, PreparedWorkspace, Progress
 from banger.workspace.importing import STEP_DEADLINE_S, import_workspace
 from banger.workspace.names import parents
+from banger.workspace.readonly import make_writable
 from banger.workspace.staleness import find_stale
 from banger.workspace.status import ask_position_if_any, read_host
 
@@ -98,6 +99,8 @@ async def import_again(
 
     Raises: as `import_workspace`.
     """
+    if record.is_read_only:
+        await make_writable(guest, record.guest_path)
     wanted = {file.name for file in plan.facts.files}
     base = None if record.base is None else load_base(bases, record.base)
     gone = sorted(file.name for file in base.files if file.name not in wanted) if base else []
@@ -116,6 +119,7 @@ async def import_again(
         progress=progress,
         scratch=scratch,
         keep_ignored=True,
+        read_only=record.is_read_only,
     )
 
 

@@ -41,6 +41,7 @@ class ScriptedWorkspaces:
             host_commit="1" * 40,
             host_branch="main",
             host_changes=[WorkspaceChange(name="b", status="D")],
+            is_read_only=False,
             is_stale=True,
             notices=["A notice."],
         )

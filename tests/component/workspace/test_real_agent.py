@@ -6,8 +6,6 @@ import asyncio
 from contextlib import aclosing
 from pathlib import Path
 
-import pytest
-
 from banger.guest import ConnectedGuest
 from banger.model.vm import WorkspaceRecord
 from banger.workspace import (
@@ -19,12 +17,7 @@ from banger.workspace import (
 )
 from tests.component.workspace.conftest import DEADLINE_S, Trip
 from tests.support import repositories as repo
-from tests.support.agent import agent_connection, find_or_build_agent
-
-
-@pytest.fixture(scope="session")
-def agent_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return find_or_build_agent(tmp_path_factory.mktemp("agent"))
+from tests.support.agent import agent_connection
 
 
 def test_a_repository_goes_through_the_agent_and_back(trip: Trip, agent_binary: Path) -> None:

@@ -72,6 +72,13 @@ def test_an_entry_point_is_started_by_a_boot_and_in_a_clone_of_a_template() -> N
     assert "StartEntrypoint" not in names(plan_restore(VM, with_one, origin="snapshots/s"))
 
 
+def test_a_read_only_workspace_is_so_before_anything_of_the_user_runs() -> None:
+    """A boot forgets the mounts of the one before."""
+    with_one = make_spec(entrypoint=("serve",))
+    steps = names(plan_start(VM, with_one, read_only="/root/project"))
+    assert steps[-3:] == ["SettleGuest", "ProtectWorkspace", "StartEntrypoint"]
+
+
 def test_stop_flushes_before_it_ends_anything() -> None:
     """A1."""
     steps = names(plan_stop(VM, deadline_s=1))

@@ -21,6 +21,9 @@ ports = [8000, "8080:80", "5353:53/udp"]
 
 [env]
 CI = "1"
+
+[workspace]
+read_only = true
 """
 
 
@@ -37,6 +40,7 @@ def test_a_whole_file() -> None:
             Port(guest=53, host=5353, protocol="udp"),
         ),
         env={"CI": "1"},
+        read_only=True,
     )
 
 
@@ -48,6 +52,7 @@ def test_what_a_person_is_shown() -> None:
         "disk: 20 GiB",
         "network: none",
         "ports: 8000, 8080:80, 5353:53/udp",
+        "workspace.read_only: yes",
         "env: CI=1",
     ]
 

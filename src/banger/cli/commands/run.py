@@ -27,7 +27,7 @@ from banger.cli.options.locale import add_host_locale, chosen_locale
 from banger.cli.options.project import apply_project
 from banger.cli.options.timings import add_timings
 from banger.cli.options.vm import add_ending, add_force, add_no_template, add_sizing, sizing_params
-from banger.cli.options.workspace import add_full, add_plain, find_place
+from banger.cli.options.workspace import add_full, add_plain, add_read_only, find_place
 from banger.cli.terminal.progress import Stages
 from banger.errors import BangerError, ExecNotFound
 
@@ -72,7 +72,7 @@ _TEXT = (
     "`banger trust`)."
 )
 
-FOR_PATH = ("branch", "from_ref", "include_untracked", "full", "plain", "guest_path")
+FOR_PATH = ("branch", "from_ref", "include_untracked", "full", "plain", "read_only", "guest_path")
 NOT_DETACHED = ("rm", "timeout", "fork")
 FOR_COMMAND = ("env", "env_file", "tty", "interactive")
 """Options that exclude --detach; options that need a command with it; `FOR_PATH` need a PATH."""
@@ -103,6 +103,7 @@ def _configure(parser: Parser) -> None:
     add("--include-untracked", action="store_true", help="also copy untracked files")
     add_full(parser)
     add_plain(parser)
+    add_read_only(parser)
     add_env(parser)
     add_host_locale(parser)
     add(
@@ -326,7 +327,12 @@ def _create(owner: Client, params: dict[str, object], *, stages: Stages) -> dict
 def _prepare(arguments: Namespace, vm_id: str, context: Context, *, stages: Stages) -> str:
     """Copy the repository into the guest; return its path there."""
     stages.enter("workspace")
-    params = {"ref": vm_id, "directory": arguments.inside, **_workspace_params(arguments)}
+    params = {
+        "ref": vm_id,
+        "directory": arguments.inside,
+        "read_only": arguments.read_only,
+        **_workspace_params(arguments),
+    }
     with context.client() as client:
         done = client.call(
             "workspace.prepare", params, on_event=stages.on_event, on_tick=stages.on_tick

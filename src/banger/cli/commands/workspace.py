@@ -8,7 +8,7 @@ from argparse import Namespace
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.app.usage import UsageError
-from banger.cli.options.workspace import add_full, add_plain, find_place
+from banger.cli.options.workspace import add_full, add_plain, add_read_only, find_place
 from banger.cli.terminal.guest_text import copy_out
 from banger.cli.terminal.outfile import open_output
 from banger.cli.terminal.output import format_bytes, format_json, printable
@@ -25,6 +25,7 @@ def _configure_prepare(parser: Parser) -> None:
     add("--include-untracked", action="store_true", help="also copy untracked files")
     add_full(parser)
     add_plain(parser)
+    add_read_only(parser)
     add("--json", action="store_true", help="print JSON")
     add("-q", "--quiet", action="store_true", help="no progress, no notices")
 
@@ -43,6 +44,7 @@ def _prepare(arguments: Namespace, context: Context) -> int:
         "from_ref": arguments.from_ref,
         "full": arguments.full,
         "plain": arguments.plain,
+        "read_only": arguments.read_only,
     }
     params = {name: value for name, value in given.items() if value is not None}
     with context.client() as client, Stages(quiet=arguments.quiet) as stages:
@@ -58,7 +60,7 @@ def _prepare(arguments: Namespace, context: Context) -> int:
     elif not arguments.quiet:
         context.say(
             f"{done['files']} files, {format_bytes(done['bytes'])}, "
-            f"are at {printable(done['guest_path'])}"
+            f"are at {printable(done['guest_path'])}{', read-only' if arguments.read_only else ''}"
         )
     return 0
 

@@ -53,7 +53,7 @@ def _status(arguments: Namespace, context: Context) -> int:
 def render_status(status: dict[str, Any], vm: str) -> Iterator[str]:
     """Yield the lines that a person reads. Pure."""
     paths = f"{printable(status['guest_path'])} from {printable(status['host_path'])}"
-    yield f"workspace: {paths}"
+    yield f"workspace: {paths}{', read-only' if status['is_read_only'] else ''}"
     if status["commit"]:
         yield f"copied:    {_place(status['branch'], status['commit'])}"
     if status["guest_commit"]:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 FILE = "banger.toml"
 FILES = (FILE, ".devcontainer/devcontainer.json", ".devcontainer.json")
 """The first that exists is taken."""
-NOT_AGAIN = ("rm", "fork", "entrypoint", "branch", "from_ref", "include_untracked", "full")
+NOT_AGAIN = (
+    *("rm", "fork", "entrypoint", "branch", "from_ref", "include_untracked", "full", "read_only"),
+)
 """Options of `vm run` that only a new VM can have."""
 
 
@@ -124,9 +126,9 @@ def apply_project(arguments: Namespace, context: Context) -> None:
         _require_trust(found, context, is_dry=arguments.dry_run)
     elif not _is_followed(found, context, quiet=arguments.quiet):
         return
-    _fill_in(arguments, found.project)
     if found.project.reuse and not any(getattr(arguments, name) for name in NOT_AGAIN):
         arguments.reuse = True
+    _fill_in(arguments, found.project)
     if found.project.setup_commands and not arguments.no_setup:
         arguments.vm_setup = _plan_setup(arguments, found)
     if not arguments.no_setup:
@@ -216,6 +218,7 @@ def _fill_in(arguments: Namespace, project: Project) -> None:
     ]
     arguments.vm_env = project.env
     arguments.guest_path = arguments.guest_path or project.guest_path
+    arguments.read_only = arguments.read_only or project.read_only
 
 
 def _port_params(port: Port) -> dict[str, object]:

@@ -47,3 +47,12 @@ def add_full(parser: Parser) -> None:
         action="store_true",
         help="copy all history, the contents of submodules, and LFS objects",
     )
+
+
+def add_read_only(parser: Parser) -> None:
+    """Add --read-only."""
+    parser.add_argument(
+        "--read-only",
+        action="store_true",
+        help="let nothing in the guest write the copy; there is nothing to export",
+    )

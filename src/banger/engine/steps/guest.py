@@ -5,19 +5,21 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import logging
 from typing import Any
 
-from banger import guest, images, kernels
+from banger import guest, images, kernels, workspace
 from banger.engine.state.agent import connect_agent
 from banger.engine.state.machine import Machine
 from banger.engine.steps.actor import Actor
-from banger.errors import ExecNotExecutable, ExecNotFound, GuestGone
+from banger.errors import ExecNotExecutable, ExecNotFound, GuestGone, GuestRefused
 from banger.model.vm import Pooled, TemplateBuild, VmRecord
 from banger.network.table import find_network
 from banger.plan.identity import IdentityFile, render_identity_files, render_name_files
 from banger.plan.steps import (
     BootGuest,
     IdentifyGuest,
+    ProtectWorkspace,
     RehearseGuest,
     SettleGuest,
     StartEntrypoint,
@@ -35,6 +37,8 @@ REHEARSAL = [b"/bin/sh", b"-c", b"/bin/true; :"]
 SETTLED = ("running", "degraded")
 SETTLE_POLL_S = 0.25
 ENTROPY_BYTES = 64
+
+log = logging.getLogger(__name__)
 
 
 async def _boot_guest(machine: Machine, _: BootGuest) -> None:
@@ -136,6 +140,15 @@ async def _settle_guest(machine: Machine, _: SettleGuest) -> None:
         await asyncio.sleep(SETTLE_POLL_S)
 
 
+async def _protect_workspace(machine: Machine, step: ProtectWorkspace) -> None:
+    """Mount a workspace read-only again; a guest that cannot, or lacks it, is used as it is."""
+    guest_files = guest.ConnectedGuest(_require_connection(machine))
+    try:
+        await workspace.make_read_only(guest_files, step.path)
+    except GuestRefused as error:
+        log.warning("%s: %s", machine.record.spec.name, error)
+
+
 async def _start_entrypoint(machine: Machine, _: StartEntrypoint) -> None:
     """Have the agent run the image's entry point from now on, as the image says.
 
@@ -208,5 +221,6 @@ ACTORS: tuple[Actor[Any], ...] = (
     Actor(SettleGuest, _settle_guest, stage="settle"),
     Actor(IdentifyGuest, _identify_guest, stage="identify"),
     Actor(RehearseGuest, _rehearse_guest),
+    Actor(ProtectWorkspace, _protect_workspace),
     Actor(StartEntrypoint, _start_entrypoint, stage="entry point"),
 )

@@ -82,7 +82,9 @@ async def start_held(
     spec = structs.replace(next_spec(record), kernel=kernel or record.spec.kernel)
     changed = structs.replace(record, spec=spec, origin=None, pending=None)
     await _begin_start(machine, op, journal=journal, changed=changed, restart=restart)
-    plan = plan_start(machine.id, changed.spec)
+    prepared = record.workspace
+    read_only = prepared.guest_path if prepared and prepared.is_read_only else None
+    plan = plan_start(machine.id, changed.spec, read_only=read_only)
     async with _starting(machine, op, deadline_s=deadline_s, restart=restart):
         await run_undoable(machine, op, plan, save=_save_running(machine, op))
 

@@ -24,6 +24,7 @@ from banger.engine.state.lookup import get_connection, get_vm, reload_vm
 from banger.engine.state.operations import Operation
 from banger.engine.state.runtime import hold_workspace
 from banger.engine.verbs.workspaces import (
+    NOTHING_TO_EXPORT,
     TRANSFER_DEADLINE_S,
     require_repository,
     require_workspace,
@@ -67,6 +68,9 @@ async def diff_workspace(
         prepared = require_workspace(await reload_vm(engine, record.id))
         if params.since_commit:
             require_repository(prepared)
+        if prepared.is_read_only:
+            notify(NOTHING_TO_EXPORT)
+            return
         text = workspace.show_changes(
             guest.ConnectedGuest(connection),
             prepared,
@@ -97,6 +101,7 @@ def _render_status(record: WorkspaceRecord, status: workspace.WorkspaceStatus) -
         host_commit=host.commit if host else None,
         host_branch=host.branch if host else None,
         host_changes=_render_changes(host.changes if host else ()),
+        is_read_only=record.is_read_only,
         is_stale=None if host is None else host.is_stale(record),
         notices=list(status.notices),
     )
@@ -113,9 +118,12 @@ async def apply_workspace(engine: Engine, op: Operation, params: WorkspaceApply)
     connection = await get_connection(engine, record)
     async with hold_workspace(engine.runtime(record.id), op):
         op.progress("apply")
+        prepared = require_workspace(await reload_vm(engine, record.id))
+        if prepared.is_read_only:
+            return _apply_nothing()
         done = await workspace.apply_changes(
             guest.ConnectedGuest(connection),
-            require_workspace(await reload_vm(engine, record.id)),
+            prepared,
             bases=engine.layout.workspaces,
             deadline_s=TRANSFER_DEADLINE_S,
             with_marks=params.three_way,
@@ -131,6 +139,18 @@ async def apply_workspace(engine: Engine, op: Operation, params: WorkspaceApply)
         marked=_render_names(done.marked),
         conflicts=[ApplyConflict(name=_render_name(n), reason=str(r)) for n, r in conflicts],
         notices=list(done.notices),
+    )
+
+
+def _apply_nothing() -> AppliedChanges:
+    return AppliedChanges(
+        done=True,
+        written=[],
+        removed=[],
+        merged=[],
+        marked=[],
+        conflicts=[],
+        notices=[NOTHING_TO_EXPORT],
     )
 
 

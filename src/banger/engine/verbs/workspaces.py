@@ -30,6 +30,7 @@ from banger.errors import InvalidRequest, WorkspaceNotFound
 from banger.host.files import ensure_private_dir
 from banger.model.vm import VmRecord, WorkspaceRecord
 
+NOTHING_TO_EXPORT = "The workspace is read-only: there is nothing to export."
 TRANSFER_DEADLINE_S = 3600.0
 """For one import or export: a repository of many GB into an emulated guest takes this long."""
 
@@ -72,6 +73,7 @@ async def prepare_workspace(
             bases=engine.layout.workspaces,
             progress=op.progress,
             scratch=ensure_private_dir(engine.layout.scratch),
+            read_only=params.read_only,
         )
         saved = WorkspaceRecord(
             host_path=done.host_path,
@@ -84,6 +86,7 @@ async def prepare_workspace(
             include_untracked=params.include_untracked,
             full=params.full,
             has_new_branch=params.branch is not None,
+            is_read_only=params.read_only,
         )
         await engine.database.write(store.update_workspace, record.id, saved)
     await sweep_bases(engine)
@@ -115,6 +118,9 @@ async def export_workspace(
         prepared = require_workspace(await reload_vm(engine, record.id))
         if params.since_commit:
             require_repository(prepared)
+        if prepared.is_read_only:
+            notify(NOTHING_TO_EXPORT)
+            return
         patch = workspace.export_patch(
             guest.ConnectedGuest(connection),
             prepared,
@@ -140,6 +146,8 @@ async def export_workspace_branch(
         op.progress("fetch")
         prepared = require_workspace(await reload_vm(engine, record.id))
         require_repository(prepared)
+        if prepared.is_read_only:
+            return _export_nothing(prepared, params)
         done = await workspace.export_branch(
             guest.ConnectedGuest(connection),
             prepared,
@@ -157,6 +165,21 @@ async def export_workspace_branch(
         files=done.files,
         uncommitted=done.uncommitted,
         notices=list(done.notices),
+    )
+
+
+def _export_nothing(record: WorkspaceRecord, params: WorkspaceExportBranch) -> ExportedBranch:
+    """Return what a branch of a read-only workspace is: none.
+
+    Raises:
+        InvalidRequest: a branch was asked for whether anything changed or not.
+    """
+    if not params.fresh:
+        raise InvalidRequest(
+            NOTHING_TO_EXPORT, hint=f"git -C {record.host_path} branch {params.branch} REF"
+        )
+    return ExportedBranch(
+        branch=None, commit=record.commit, commits=0, files=0, uncommitted=0, notices=[]
     )
 
 
