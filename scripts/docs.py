@@ -1,8 +1,9 @@
-"""Writes the generated pages of docs/; with --check, only tells which are out of date.
+"""Writes the generated pages of docs/ and modules; with --check, only tells which are out of date.
 
 The pages: errors.md (from `banger.errors`), api.md (from the method table), cli.md and banger.1
 (from the command line's help pages), configuration.md (from the table of settings), promises.md
-(from hazards.toml and the docstrings of the tests).
+(from hazards.toml and the docstrings of the tests). The modules: api/documents.py and
+client/calls.py (from the method table).
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ from banger.settings import OPTIONS
 
 sys.path.insert(0, str(Path(__file__).parent))
 from manual import render_manual
+from typed_calls import render_calls, render_documents
 
 CHECKOUT = Path(__file__).resolve().parent.parent
 DOCS = CHECKOUT / "docs"
+PACKAGE = "../src/banger"
 HAZARD = re.compile(r"\b([A-I](?:1[0-2]|[1-9]))\b")
 
 ERRORS_INTRODUCTION = """\
@@ -181,6 +184,8 @@ PAGES: dict[str, Callable[[], str]] = {
     "banger.1": render_manual,
     "configuration.md": render_configuration,
     "promises.md": render_promises,
+    f"{PACKAGE}/api/documents.py": render_documents,
+    f"{PACKAGE}/client/calls.py": render_calls,
 }
 
 

@@ -75,7 +75,7 @@ def _render_type(kind: type[msgspec.Struct]) -> str:
 
 
 def _render_fields(kind: type[msgspec.Struct]) -> Iterator[str]:
-    texts = _field_texts(kind)
+    texts = field_texts(kind)
     for item in msgspec.structs.fields(kind):
         text = f": {texts[item.name]}" if item.name in texts else ""
         need = ", required" if item.required else _render_default(item)
@@ -105,25 +105,26 @@ def _all_types() -> list[type[msgspec.Struct]]:
     found: dict[type[msgspec.Struct], None] = {}
     for method in METHODS.values():
         for kind in (method.params, method.result):
-            _collect(kind, found)
+            collect_types(kind, found)
     return list(found)
 
 
-def _collect(kind: object, found: dict[type[msgspec.Struct], None]) -> None:
+def collect_types(kind: object, found: dict[type[msgspec.Struct], None]) -> None:
+    """Add the structs that a type contains, in order of first use."""
     if isinstance(kind, type) and issubclass(kind, msgspec.Struct) and kind not in found:
         found[kind] = None
         for item in msgspec.structs.fields(kind):
-            _collect(item.type, found)
+            collect_types(item.type, found)
     for argument in getattr(kind, "__args__", ()):
-        _collect(argument, found)
+        collect_types(argument, found)
 
 
-def _field_texts(kind: type[msgspec.Struct]) -> dict[str, str]:
+def field_texts(kind: type[msgspec.Struct]) -> dict[str, str]:
     """Return the docstring of each field, which Python discards at run time."""
     [cls] = ast.parse(inspect.getsource(kind)).body
     assert isinstance(cls, ast.ClassDef)
     [base] = kind.__bases__
-    texts = _field_texts(base) if msgspec.structs.fields(base) else {}
+    texts = field_texts(base) if msgspec.structs.fields(base) else {}
     for field, below in zip(cls.body, cls.body[1:], strict=False):
         if isinstance(field, ast.AnnAssign) and isinstance(field.target, ast.Name):
             match below:

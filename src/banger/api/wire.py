@@ -17,6 +17,10 @@ import json
 
 from banger.errors import BangerError, InternalError, InvalidRequest
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
 MAX_LINE_BYTES = 8 * 1024 * 1024
 
 PARSE_ERROR = -32700
@@ -63,7 +67,7 @@ def format_request(
     number: int,
     method: str,
     *,
-    params: Document,
+    params: Mapping[str, object],
     version: str,
     caller: dict[str, str] | None = None,
 ) -> bytes:

@@ -20,9 +20,10 @@ from banger.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
     from types import TracebackType
 
+    from banger.client.calls import Call, OpenStream
     from banger.client.stream import ClientStream
 
     OnEvent = Callable[[str, wire.Document], None]
@@ -47,7 +48,14 @@ class _NotBegun(Exception):
 
 
 class Client:
-    """A connection to this user's daemon, opened by the first call."""
+    """A connection to this user's daemon, opened by the first call.
+
+    `call` and `stream` are `request` and `request_stream`, as type checkers see them: with the
+    parameters and the result of each method.
+    """
+
+    call: Call
+    stream: OpenStream
 
     def __init__(self, layout: Layout, *, autostart: bool = True) -> None:
         self._layout = layout
@@ -74,10 +82,10 @@ class Client:
         self._socket = None
         self._buffer.clear()
 
-    def call(
+    def request(
         self,
         method: str,
-        params: wire.Document | None = None,
+        params: Mapping[str, object] | None = None,
         *,
         on_event: OnEvent | None = None,
         on_tick: OnTick | None = None,
@@ -96,27 +104,35 @@ class Client:
         self._end_other_version()
         return self._request(method, params or {}, on_event=on_event, on_tick=on_tick)
 
-    def stream(
-        self, method: str, params: wire.Document, *, on_event: OnEvent | None = None
+    def request_stream(
+        self,
+        method: str,
+        params: Mapping[str, object],
+        *,
+        on_event: OnEvent | None = None,
+        on_tick: OnTick | None = None,
     ) -> ClientStream:
         """Call a `stream` method. The stream takes the connection; the next call opens another.
 
-        Raises: as `call`.
+        Raises: as `request`.
         """
         # Imported here, since most commands have no stream.
         from banger.client.stream import ClientStream
 
-        result = self.call(method, params, on_event=on_event)
+        result = self.request(method, params, on_event=on_event, on_tick=on_tick)
         assert self._socket is not None
         stream = ClientStream(self._socket, result, unread=bytes(self._buffer))
         self._socket = None
         self._buffer.clear()
         return stream
 
+    if not TYPE_CHECKING:
+        call, stream = request, request_stream
+
     def _request(
         self,
         method: str,
-        params: wire.Document,
+        params: Mapping[str, object],
         *,
         on_event: OnEvent | None,
         on_tick: OnTick | None,
@@ -130,7 +146,7 @@ class Client:
                 self.close()
         raise _gone(method)
 
-    def _send(self, method: str, params: wire.Document) -> None:
+    def _send(self, method: str, params: Mapping[str, object]) -> None:
         self._number += 1
         # Daemons older than `caller` refuse it, but must accept `daemon.status` and `daemon.stop`.
         caller = None if method.startswith("daemon.") else select_caller(os.environ)

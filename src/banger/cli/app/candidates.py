@@ -72,7 +72,7 @@ def _ask(
 ) -> list[dict[str, Any]]:
     """Return the daemon's list; empty if the daemon does not run or refuses."""
     with contextlib.suppress(BangerError), context.client(autostart=False) as client:
-        found = client.call(method, params or {})
+        found = client.request(method, params or {})
         assert isinstance(found, list)
         return found
     return []

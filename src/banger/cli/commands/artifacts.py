@@ -37,7 +37,7 @@ def make_one(
     """
     timings = getattr(arguments, "timings", False)
     with context.client() as client, Stages(quiet=arguments.quiet, timings=timings) as stages:
-        made = client.call(method, params, on_event=stages.on_event, on_tick=stages.on_tick)
+        made = client.request(method, params, on_event=stages.on_event, on_tick=stages.on_tick)
     assert isinstance(made, dict)
     context.out(format_json(made) if arguments.json else made[key])
     return 0
@@ -70,7 +70,7 @@ def delete_each(method: str, arguments: Namespace, context: Context) -> int:
     with context.client() as client:
 
         def act(ref: str) -> None:
-            client.call(method, {"ref": ref})
+            client.request(method, {"ref": ref})
             context.say(f"deleted {ref}")
 
         return each_target(arguments.refs, act, context)
@@ -84,7 +84,7 @@ def add_pruning(parser: Parser) -> None:
 def prune(method: str, arguments: Namespace, context: Context) -> int:
     """Delete unused artifacts, and print which were deleted."""
     with context.client() as client:
-        deleted = client.call(method)
+        deleted = client.request(method)
     assert isinstance(deleted, dict)
     if not arguments.quiet:
         for key in deleted["ids"]:

@@ -97,7 +97,6 @@ def _plan(client: Client, params: Params, source: _Source) -> tuple[str, bytes |
             raise
         above, base = posixpath.split(typed.rstrip("/"))
         return above, os.fsencode(base)
-    assert isinstance(found, dict)
     path, kind = str(found["path"]), found["kind"]
     if kind == "directory":
         is_content = source.is_content and source.is_directory

@@ -57,7 +57,6 @@ def _create(arguments: Namespace, context: Context) -> int:
     stages = Stages(quiet=arguments.quiet, timings=arguments.timings)
     with context.client() as client, stages:
         view = client.call("vm.create", params, on_event=stages.on_event, on_tick=stages.on_tick)
-    assert isinstance(view, dict)
     if arguments.json:
         context.out(format_json(view))
     else:

@@ -25,7 +25,6 @@ def _configure_status(parser: Parser) -> None:
 def _status(arguments: Namespace, context: Context) -> int:
     with context.client(autostart=False) as client:
         status = client.call("daemon.status")
-    assert isinstance(status, dict)
     if arguments.json:
         context.out(format_json(status))
         return 0
@@ -68,7 +67,6 @@ def _end_daemon(context: Context) -> bool:
             raise
         except DaemonUnreachable:
             return False
-    assert isinstance(status, dict)
     _wait_gone(int(status["pid"]))
     return True
 
@@ -126,7 +124,6 @@ def _restart(_: Namespace, context: Context) -> int:
         _kill(error.pid, context)
     with context.client() as client:
         status = client.call("daemon.status")
-    assert isinstance(status, dict)
     context.say(f"The daemon is running: pid {status['pid']}, version {status['version']}.")
     return 0
 

@@ -11,6 +11,7 @@ from banger.sizes import format_size
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from banger.api.documents import WorkspacePlan
     from banger.client import Client
 
 
@@ -27,7 +28,6 @@ def show_plan(
     """
     with context.client() as client:
         spec = client.call("vm.plan", vm)
-        assert isinstance(spec, dict)
         context.say(
             f"spec: {spec['vcpu']} vcpu | {spec['memory_mib']} MiB | "
             f"{format_size(spec['disk_mib'])} disk | {printable(spec['image'])} | "
@@ -37,7 +37,6 @@ def show_plan(
             _show_reuse(arguments, client, context)
         if arguments.path is not None:
             plan = client.call("workspace.inspect", workspace)
-            assert isinstance(plan, dict)
             _show_workspace(plan, context)
     for command in arguments.vm_setup["commands"] if arguments.vm_setup else ():
         context.say(f"setup: {printable(command)}")
@@ -58,19 +57,17 @@ def _show_reuse(arguments: Namespace, client: Client, context: Context) -> None:
     from banger.cli.commands.reuse import choose
 
     listed = client.call("vm.list")
-    assert isinstance(listed, list)
     view = choose(listed, top=arguments.path, name=arguments.name)
     if view is not None:
         context.say(f"reuse: {view['name']} has this repository; none is made, nothing is copied")
 
 
-def _show_workspace(plan: dict[str, object], context: Context) -> None:
+def _show_workspace(plan: WorkspacePlan, context: Context) -> None:
     files, size, untracked = plan["files"], plan["bytes"], plan["untracked_left_out"]
-    assert isinstance(files, list) and isinstance(size, int)
     branch = f"branch {plan['branch']}" if plan["branch"] else "no branch"
-    what = f"{branch}, commit {str(plan['commit'])[:12]}" if plan["commit"] else "plain directory"
+    what = f"{branch}, commit {plan['commit'][:12]}" if plan["commit"] else "plain directory"
     context.say(
-        f"workspace: {printable(str(plan['host_path']))} to {printable(str(plan['guest_path']))}, "
+        f"workspace: {printable(plan['host_path'])} to {printable(plan['guest_path'])}, "
         f"{what}, {len(files)} files, {format_bytes(size)}"
     )
     if untracked:

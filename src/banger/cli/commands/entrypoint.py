@@ -6,12 +6,11 @@ from banger.errors import InvalidRequest
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from banger.api.documents import VmView
     from banger.client import Client
 
 
-def plan_command(client: Client, view: dict[str, Any], words: list[str]) -> list[str]:
+def plan_command(client: Client, view: VmView, words: list[str]) -> list[str]:
     """Return the image's entry point followed by `words`, or by the image's command if empty.
 
     Raises:
@@ -19,7 +18,6 @@ def plan_command(client: Client, view: dict[str, Any], words: list[str]) -> list
         ImageNotFound: the image has been deleted since.
     """
     image = client.call("image.show", {"ref": view["image_digest"]})
-    assert isinstance(image, dict)
     command = [*image["entrypoint"], *(words or image["cmd"])]
     if not command:
         raise InvalidRequest(

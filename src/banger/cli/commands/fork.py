@@ -45,7 +45,6 @@ def _fork(arguments: Namespace, context: Context) -> int:
     stages = Stages(quiet=arguments.quiet, timings=arguments.timings)
     with context.client() as client, stages:
         views = client.call("vm.fork", params, on_event=stages.on_event, on_tick=stages.on_tick)
-    assert isinstance(views, list)
     if arguments.json:
         context.out(format_json(views))
     else:

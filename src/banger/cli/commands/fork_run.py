@@ -31,7 +31,7 @@ from banger.errors import BangerError, DeadlineExceeded
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from banger.api.documents import VmView
 
 PASSED_ON = (126, 127)
 NOTHING = "-"
@@ -49,7 +49,7 @@ COLUMNS = (
 class Fork:
     """One fork's command and its outcome."""
 
-    def __init__(self, number: int, view: dict[str, Any], command: GuestCommand) -> None:
+    def __init__(self, number: int, view: VmView, command: GuestCommand) -> None:
         self.number = number
         self.vm_id = str(view["id"])
         self.vm_name = str(view["name"])
@@ -80,7 +80,7 @@ def run_in_forks(
     *,
     stages: Stages,
     base: str,
-    views: list[dict[str, Any]],
+    views: list[VmView],
     vms: RunVms,
     cwd: str | None,
 ) -> int:

@@ -17,7 +17,6 @@ def _configure(parser: Parser) -> None:
 def _collect(arguments: Namespace, context: Context) -> int:
     with context.client() as client:
         found = client.call("gc", {"dry_run": arguments.dry_run})
-    assert isinstance(found, list)
     if arguments.json:
         context.out(format_json(found))
         return 0

@@ -134,7 +134,6 @@ def _configure_list(parser: Parser) -> None:
 def _list(arguments: Namespace, context: Context) -> int:
     with context.client() as client:
         images = client.call("image.list")
-    assert isinstance(images, list)
     if arguments.json:
         context.out(format_json(images))
     elif arguments.quiet:
@@ -217,7 +216,6 @@ def _delete(arguments: Namespace, context: Context) -> int:
 
         def act(ref: str) -> None:
             deleted = client.call("image.delete", {"ref": ref})
-            assert isinstance(deleted, dict)
             context.say(f"deleted {ref}" if deleted["ids"] else f"deleted the name {ref}")
 
         return each_target(arguments.refs, act, context)

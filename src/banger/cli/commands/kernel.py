@@ -40,7 +40,7 @@ def _configure_list(parser: Parser) -> None:
 def _list(arguments: Namespace, context: Context) -> int:
     method = "kernel.available" if arguments.available else "kernel.list"
     with context.client() as client:
-        kernels = client.call(method)
+        kernels = client.request(method)
     if arguments.available:
         return print_list(
             kernels, AVAILABLE_COLUMNS, _available_row, arguments, context, key="name"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import time
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
@@ -79,7 +79,7 @@ def _list(arguments: Namespace, context: Context) -> int:
     return 0
 
 
-def _load(arguments: Namespace, context: Context) -> list[View]:
+def _load(arguments: Namespace, context: Context) -> Sequence[View]:
     params: dict[str, object] = {
         "states": _states(arguments.filter),
         "labels": dict(arguments.label),
@@ -87,9 +87,7 @@ def _load(arguments: Namespace, context: Context) -> list[View]:
     if has_nothing(context):
         return []
     with context.client() as client:
-        views = client.call("vm.list", params)
-    assert isinstance(views, list)
-    return views
+        return client.call("vm.list", params)
 
 
 def has_nothing(context: Context) -> bool:

@@ -20,7 +20,7 @@ from banger.errors import DaemonUnreachable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from banger.api.documents import OperationView
 
 COLUMNS = (
     Column("ID", is_vital=True),
@@ -58,14 +58,13 @@ def _list(arguments: Namespace, context: Context) -> int:
     return 0
 
 
-def _load(context: Context) -> list[dict[str, Any]]:
+def _load(context: Context) -> list[OperationView]:
     """Return the operations in progress; without a daemon there are none."""
     try:
         with context.client(autostart=False) as client:
             found = client.call("operations.list")
     except DaemonUnreachable:
         return []
-    assert isinstance(found, list)
     return found
 
 
@@ -82,7 +81,6 @@ def _cancel(arguments: Namespace, context: Context) -> int:
 
         def cancel(ref: str) -> None:
             was = client.call("operations.cancel", {"id": ref})
-            assert isinstance(was, dict)
             of = f" of {was['vm']}" if was["vm"] else ""
             context.say(f"cancelled {was['method']}{of}")
 

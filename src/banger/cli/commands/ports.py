@@ -42,7 +42,6 @@ def _ports(arguments: Namespace, context: Context) -> int:
 
         def look(ref: str) -> None:
             listeners = client.call("vm.ports", {"ref": ref})
-            assert isinstance(listeners, list)
             found.extend(listeners)
 
         status = each_target(arguments.refs, look, context)

@@ -14,7 +14,7 @@ from banger.cli.terminal.output import Column, format_json, render_table, termin
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from banger.api.documents import PublishedPort
 
 COLUMNS = (
     Column("VM", least=8, is_vital=True),
@@ -47,7 +47,6 @@ def _configure_add(parser: Parser) -> None:
 def _add(arguments: Namespace, context: Context) -> int:
     with context.client() as client:
         port = client.call("port.add", {"ref": arguments.ref, "port": arguments.port})
-    assert isinstance(port, dict)
     if arguments.json:
         context.out(format_json(port))
     else:
@@ -65,7 +64,6 @@ def _configure_list(parser: Parser) -> None:
 def _list(arguments: Namespace, context: Context) -> int:
     with context.client() as client:
         ports = client.call("port.list", {"ref": arguments.ref})
-    assert isinstance(ports, list)
     if arguments.json:
         context.out(format_json(ports))
     elif arguments.quiet:
@@ -79,12 +77,12 @@ def _list(arguments: Namespace, context: Context) -> int:
     return 0
 
 
-def _row(port: dict[str, Any]) -> list[str]:
+def _row(port: PublishedPort) -> list[str]:
     guest = str(port["guest_path"] or port["guest_port"])
     return [port["vm"], port["protocol"], format_host(port), guest, port["state"]]
 
 
-def _name(port: dict[str, Any]) -> str:
+def _name(port: PublishedPort) -> str:
     """Return what names a published port and no other."""
     return format_host(port) + ("/udp" if port["protocol"] == "udp" else "")
 
@@ -100,7 +98,6 @@ def _delete(arguments: Namespace, context: Context) -> int:
 
         def act(text: str) -> None:
             port = client.call("port.remove", {"ref": arguments.ref, "port": text})
-            assert isinstance(port, dict)
             context.say(f"{_name(port)} is no longer published")
 
         return each_target(arguments.ports, act, context)

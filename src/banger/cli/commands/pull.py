@@ -13,8 +13,7 @@ from banger.cli.terminal.output import format_bytes, printable
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from banger.api.documents import Pruned
     from banger.client import Client
 
 _PULL_TEXT = (
@@ -62,7 +61,6 @@ def _prune(arguments: Namespace, context: Context) -> int:
     params = {"all": arguments.all}
     with context.client() as client:
         found = client.call("image.prune", {**params, "dry_run": True})
-        assert isinstance(found, dict)
         is_empty = not found["ids"] and not found["blob_bytes"]
         if not arguments.dry_run and not is_empty:
             if not arguments.force:
@@ -70,7 +68,6 @@ def _prune(arguments: Namespace, context: Context) -> int:
                 if not confirm_deletion("all of these", "banger image prune", context):
                     return 1
             found = client.call("image.prune", params)
-            assert isinstance(found, dict)
     for digest in found["ids"]:
         context.out(digest)
     if found["blob_bytes"]:
@@ -83,10 +80,9 @@ def _prune(arguments: Namespace, context: Context) -> int:
     return 0
 
 
-def _describe(found: dict[str, Any], client: Client) -> list[str]:
+def _describe(found: Pruned, client: Client) -> list[str]:
     """Return a line for each image to delete, with name and size, and a line for the cache."""
     images = client.call("image.list")
-    assert isinstance(images, list)
     lines = [
         f"  {printable(', '.join(image['names']) or image['name'])} "
         f"({image['digest'][:12]}, {format_bytes(image['size_bytes'])})"

@@ -10,13 +10,13 @@ from banger.errors import BangerError
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from banger.api.documents import ExportedBranch, VmView
 
 OWN_FAILURE = 125
 """Exit status when a result could not be collected."""
 
 
-def collect_branch(context: Context, vm_id: str, branch: str) -> dict[str, Any]:
+def collect_branch(context: Context, vm_id: str, branch: str) -> ExportedBranch:
     """Export a VM's workspace as a branch, uncommitted changes included.
 
     An existing branch is never touched: the next free name is used (NAME-2 ...). The name in the
@@ -27,9 +27,7 @@ def collect_branch(context: Context, vm_id: str, branch: str) -> dict[str, Any]:
     """
     params = {"ref": vm_id, "branch": branch, "include_uncommitted": True, "fresh": True}
     with context.client() as client:
-        done = client.call("workspace.export_branch", params)
-    assert isinstance(done, dict)
-    return done
+        return client.call("workspace.export_branch", params)
 
 
 def describe_kept(name: str, branch: str) -> str:
@@ -42,9 +40,7 @@ def describe_kept(name: str, branch: str) -> str:
     )
 
 
-def bring_back(
-    branch: str, view: dict[str, Any], vms: RunVms, context: Context, *, stages: Stages
-) -> int:
+def bring_back(branch: str, view: VmView, vms: RunVms, context: Context, *, stages: Stages) -> int:
     """Export the result of the VM as `branch` before the VM is deleted; return 0 or 125."""
     stages.enter("branch")
     try:

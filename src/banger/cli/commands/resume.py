@@ -20,7 +20,6 @@ def find_offset_in(client: Client, ref: object, directory: str, name: bytes, sou
         found = client.call("vm.stat_file", {"ref": ref, "path": path})
     except GuestPathNotFound:
         return 0
-    assert isinstance(found, dict)
     size = int(found["size"])
     if found["kind"] != "file" or not 0 < size <= os.stat(source).st_size:
         return 0
@@ -42,7 +41,6 @@ def find_offset_out(
 
 def _digest_in_vm(client: Client, ref: object, path: str, size: int) -> str:
     found = client.call("vm.checksum_file", {"ref": ref, "path": path, "size": size})
-    assert isinstance(found, dict)
     return str(found["digest"])
 
 

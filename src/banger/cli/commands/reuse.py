@@ -14,8 +14,7 @@ from banger.cli.options.project import NOT_AGAIN
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from banger.api.documents import VmView
     from banger.cli.terminal.progress import Stages
 
 WAKES = {"running": None, "paused": "vm.resume", "stopped": "vm.start"}
@@ -36,25 +35,24 @@ def refuse_contradictions(arguments: Namespace) -> None:
             raise UsageError(f"--reuse and --{option} exclude each other.")
 
 
-def find_again(arguments: Namespace, context: Context, *, stages: Stages) -> dict[str, Any] | None:
+def find_again(arguments: Namespace, context: Context, *, stages: Stages) -> VmView | None:
     """Return the VM of this repository, which runs now; None: there is none.
 
     With `--name` it is only that one.
     """
     with context.client() as client:
         listed = client.call("vm.list")
-        assert isinstance(listed, list)
         view = choose(listed, top=arguments.path, name=arguments.name)
         if view is None:
             return None
         method = WAKES[view["state"]]
         if method is not None:
             stages.enter(method.removeprefix("vm."))
-            client.call(
+            client.request(
                 method, {"ref": view["id"]}, on_event=stages.on_event, on_tick=stages.on_tick
             )
             stages.end()
-    if method == "vm.start":
+    if method == "vm.start" and view["workspace"]:
         from banger.cli.commands.starting import start_workspace
 
         place = view["workspace"]["guest_path"]
@@ -63,7 +61,7 @@ def find_again(arguments: Namespace, context: Context, *, stages: Stages) -> dic
     return view
 
 
-def choose(listed: list[dict[str, Any]], *, top: str, name: str | None) -> dict[str, Any] | None:
+def choose(listed: list[VmView], *, top: str, name: str | None) -> VmView | None:
     """Return the newest VM with a workspace from `top` that can be used."""
     fit = [
         view

@@ -33,8 +33,7 @@ from banger.errors import BangerError, ExecNotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from banger.api.documents import VmView
     from banger.client import Client
 
 _TEXT = (
@@ -148,10 +147,9 @@ def _run(arguments: Namespace, context: Context) -> int:
         return _make_and_use(arguments, context, stages=stages)
 
 
-def _use_again(
-    arguments: Namespace, view: dict[str, Any], context: Context, *, stages: Stages
-) -> int:
+def _use_again(arguments: Namespace, view: VmView, context: Context, *, stages: Stages) -> int:
     """Run in a VM that was there before, and stays."""
+    assert view["workspace"] is not None
     cwd = os.path.normpath(os.path.join(view["workspace"]["guest_path"], arguments.inside))
     if arguments.detach:
         return _leave(arguments, view, context, stages=stages, cwd=cwd)
@@ -256,7 +254,7 @@ def _create_params(arguments: Namespace) -> dict[str, object]:
 
 def _leave(
     arguments: Namespace,
-    view: dict[str, Any],
+    view: VmView,
     context: Context,
     *,
     stages: Stages,
@@ -284,7 +282,7 @@ def _leave(
 
 
 def _start_workspace(
-    arguments: Namespace, view: dict[str, Any], context: Context, *, stages: Stages, cwd: str
+    arguments: Namespace, view: VmView, context: Context, *, stages: Stages, cwd: str
 ) -> None:
     """Run and start what the repository wants in a new workspace."""
     if arguments.vm_on_create or arguments.vm_on_start or arguments.vm_sessions:
@@ -295,7 +293,7 @@ def _start_workspace(
 
 def _use_and_bring_back(
     arguments: Namespace,
-    view: dict[str, Any],
+    view: VmView,
     vms: RunVms,
     context: Context,
     *,
@@ -313,14 +311,13 @@ def _use_and_bring_back(
     return bring_back(arguments.branch, view, vms, context, stages=stages) or status
 
 
-def _create(owner: Client, params: dict[str, object], *, stages: Stages) -> dict[str, Any]:
+def _create(owner: Client, params: dict[str, object], *, stages: Stages) -> VmView:
     try:
         view = owner.call("vm.create", params, on_event=stages.on_event, on_tick=stages.on_tick)
     except KeyboardInterrupt:
         stages.end()
         stages.say("Interrupted; no VM was made.")
         raise
-    assert isinstance(view, dict)
     return view
 
 
@@ -338,7 +335,6 @@ def _prepare(arguments: Namespace, vm_id: str, context: Context, *, stages: Stag
             "workspace.prepare", params, on_event=stages.on_event, on_tick=stages.on_tick
         )
     stages.end()
-    assert isinstance(done, dict)
     for notice in done["notices"]:
         stages.say(notice)
     return str(done["guest_path"])
@@ -379,9 +375,7 @@ def _use(
         raise
 
 
-def _fork(
-    arguments: Namespace, vm_id: str, owner: Client, *, stages: Stages
-) -> list[dict[str, Any]]:
+def _fork(arguments: Namespace, vm_id: str, owner: Client, *, stages: Stages) -> list[VmView]:
     """Make the forks through `owner`, the connection whose end deletes ephemeral forks."""
     stages.end()
     params = {
@@ -390,15 +384,13 @@ def _fork(
         "ephemeral": arguments.rm,
         "force": arguments.force,
     }
-    views = owner.call("vm.fork", params, on_event=stages.on_event, on_tick=stages.on_tick)
-    assert isinstance(views, list)
-    return views
+    return owner.call("vm.fork", params, on_event=stages.on_event, on_tick=stages.on_tick)
 
 
 def _use_forks(
     arguments: Namespace,
-    base: dict[str, Any],
-    forks: list[dict[str, Any]],
+    base: VmView,
+    forks: list[VmView],
     vms: RunVms,
     context: Context,
     *,

@@ -20,14 +20,15 @@ from banger.errors import BangerError, VmNotFound
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
-    from typing import Any
+
+    from banger.api.documents import VmView
 
 
 class RunVms:
     """The VMs of one run: a context manager that deletes or keeps them on exit."""
 
     def __init__(
-        self, context: Context, *, stages: Stages, views: list[dict[str, Any]], ephemeral: bool
+        self, context: Context, *, stages: Stages, views: list[VmView], ephemeral: bool
     ) -> None:
         self._context = context
         self._stages = stages
@@ -59,7 +60,7 @@ class RunVms:
         # Kept VMs were announced with the reason; do not suggest deleting them.
         self._say_left({view["id"] for view in self._views} - gone - self._kept)
 
-    def add(self, views: list[dict[str, Any]]) -> None:
+    def add(self, views: list[VmView]) -> None:
         """Add VMs that were made later, such as forks."""
         self._views += views
 
@@ -104,7 +105,7 @@ class RunVms:
         except BangerError as error:
             self._context.complain(error)
 
-    def _say_deleted(self, doomed: list[dict[str, Any]], *, interrupted: bool) -> None:
+    def _say_deleted(self, doomed: list[VmView], *, interrupted: bool) -> None:
         names = " ".join(view["name"] for view in doomed)
         if not self._is_used:
             self._stages.say(f"Deleted {names}: no command has run there.")
@@ -118,13 +119,12 @@ class RunVms:
                 listed = client.call("vm.list") if ids else []
         except BangerError:
             return
-        assert isinstance(listed, list)
         left = [view for view in listed if view["id"] in ids]
         if left:
             self._stages.say(describe_left(left))
 
 
-def describe_left(left: list[dict[str, Any]]) -> str:
+def describe_left(left: list[VmView]) -> str:
     """Return the line that says which VMs are left."""
     name, state = left[0]["name"], left[0]["state"]
     if len(left) > 1:

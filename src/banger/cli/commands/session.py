@@ -33,7 +33,7 @@ from banger.cli.terminal.output import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from banger.api.documents import SessionView
 
     Params = dict[str, object]
 
@@ -91,7 +91,6 @@ def start_session(
     params = command.params(ref) | ({} if name is None else {"name": name})
     with context.client() as client:
         view = client.call("session.start", params, on_event=context.show_note)
-    assert isinstance(view, dict)
     return str(view["name"])
 
 
@@ -103,7 +102,6 @@ def _configure_list(parser: Parser) -> None:
 def _list(arguments: Namespace, context: Context) -> int:
     with context.client() as client:
         views = client.call("session.list", {"ref": arguments.ref})
-    assert isinstance(views, list)
     if arguments.json:
         context.out(format_json(views))
     elif arguments.quiet:
@@ -116,7 +114,7 @@ def _list(arguments: Namespace, context: Context) -> int:
     return 0
 
 
-def _row(view: dict[str, Any], *, now: float) -> list[str]:
+def _row(view: SessionView, *, now: float) -> list[str]:
     return [
         view["name"],
         describe_state(view),
@@ -134,12 +132,11 @@ def _configure_show(parser: Parser) -> None:
 
 
 def _show(arguments: Namespace, context: Context) -> int:
-    views: list[dict[str, Any]] = []
+    views: list[SessionView] = []
     with context.client() as client:
 
         def show(name: str) -> None:
             view = client.call("session.show", {"ref": arguments.ref, "name": name})
-            assert isinstance(view, dict)
             views.append(view)
 
         status = each_target(arguments.names, show, context)
@@ -150,7 +147,7 @@ def _show(arguments: Namespace, context: Context) -> int:
     return status
 
 
-def _describe(view: dict[str, Any]) -> str:
+def _describe(view: SessionView) -> str:
     kept = view["output_bytes"] - view["kept_from"]
     lines = {
         "name": view["name"],
@@ -178,7 +175,7 @@ def _verb(
         with context.client() as client:
 
             def act(name: str) -> None:
-                client.call(method, {"ref": arguments.ref, "name": name, **given})
+                client.request(method, {"ref": arguments.ref, "name": name, **given})
                 context.say(f"{done} {name}")
 
             return each_target(arguments.names, act, context)

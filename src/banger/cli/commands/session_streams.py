@@ -61,7 +61,6 @@ def _attach(arguments: Namespace, context: Context) -> int:
     session = {"ref": arguments.ref, "name": arguments.name}
     with context.client() as client:
         view = client.call("session.show", session)
-    assert isinstance(view, dict)
     writes = view["takes_input"] and not arguments.no_stdin
     is_terminal = writes and view["terminal"] and has_terminal()
     params: dict[str, object] = {**session, "tail": arguments.tail, "stdin": writes}
@@ -120,7 +119,6 @@ def _send(arguments: Namespace, context: Context) -> int:
     with context.client() as client:
         if arguments.text is not None:
             view = client.call("session.show", session)
-            assert isinstance(view, dict)
             line_end = b"\r" if view["terminal"] else b"\n"
         stream = client.stream(
             "session.send", session | {"end_input": arguments.eof}, on_event=context.show_note

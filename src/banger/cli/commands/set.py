@@ -51,7 +51,6 @@ def _set(arguments: Namespace, context: Context) -> int:
 
         def change(ref: str) -> None:
             view = client.call("vm.set", {"ref": ref, **params})
-            assert isinstance(view, dict)
             if arguments.quiet:
                 return
             context.say(f"changed {view['name']}")

@@ -22,7 +22,7 @@ from banger.cli.terminal.progress import Stages
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from banger.api.documents import SnapshotView
 
 COLUMNS = (
     Column("NAME", least=8, is_vital=True),
@@ -59,7 +59,6 @@ def _create(arguments: Namespace, context: Context) -> int:
         view = client.call(
             "snapshot.create", params, on_event=stages.on_event, on_tick=stages.on_tick
         )
-    assert isinstance(view, dict)
     if arguments.json:
         context.out(format_json(view))
     else:
@@ -75,7 +74,6 @@ def _configure_list(parser: Parser) -> None:
 def _list(arguments: Namespace, context: Context) -> int:
     with context.client() as client:
         snapshots = client.call("snapshot.list", {"ref": arguments.ref})
-    assert isinstance(snapshots, list)
     if arguments.json:
         context.out(format_json(snapshots))
     elif arguments.quiet:
@@ -88,7 +86,7 @@ def _list(arguments: Namespace, context: Context) -> int:
     return 0
 
 
-def _row(snapshot: dict[str, Any], *, now: float) -> list[str]:
+def _row(snapshot: SnapshotView, *, now: float) -> list[str]:
     return [
         snapshot["name"],
         snapshot["id"],
@@ -113,7 +111,6 @@ def _restore(arguments: Namespace, context: Context) -> int:
             "snapshot.restore", params, on_event=stages.on_event, on_tick=stages.on_tick
         )
         stages.end()
-        assert isinstance(view, dict)
         if view.get("notice"):
             context.say(f"banger: {view['notice']}")
         stages.say(f"restored {view['name']} to {arguments.name}")

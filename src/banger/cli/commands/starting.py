@@ -17,7 +17,7 @@ from banger.project.file import SHELL, show_command
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from banger.api.documents import VmView
 
 SHOWN_MAX = 80
 TAIL_BYTES = 32 * 1024
@@ -25,7 +25,7 @@ TAIL_BYTES = 32 * 1024
 
 def start_workspace(
     arguments: Namespace,
-    view: dict[str, Any],
+    view: VmView,
     context: Context,
     *,
     stages: Stages,

@@ -85,7 +85,6 @@ def _find(client: Client, refs: list[str], context: Context) -> tuple[list[str],
 
     def find(ref: str) -> None:
         view = client.call("vm.show", {"ref": ref})
-        assert isinstance(view, dict)
         ids.append(view["id"])
 
     status = each_target(refs, find, context)
@@ -93,9 +92,7 @@ def _find(client: Client, refs: list[str], context: Context) -> tuple[list[str],
 
 
 def _ask(client: Client, refs: list[str] | None, interval_s: float) -> Mapping[str, Any]:
-    stats = client.call("vm.stats", {"refs": refs, "interval_s": interval_s})
-    assert isinstance(stats, dict)
-    return stats
+    return client.call("vm.stats", {"refs": refs, "interval_s": interval_s})
 
 
 def _follow(client: Client, refs: list[str] | None, context: Context, *, as_json: bool) -> NoReturn:

@@ -77,7 +77,7 @@ def _verb(
         with context.client() as client, Stages(quiet=arguments.quiet) as stages:
 
             def act(ref: str) -> None:
-                result = client.call(
+                result = client.request(
                     method,
                     {"ref": ref, **params},
                     on_event=stages.on_event,
@@ -110,14 +110,12 @@ def _configure_prune(parser: Parser) -> None:
 def _prune(arguments: Namespace, context: Context) -> int:
     with context.client() as client:
         found = client.call("vm.prune", {"dry_run": True})
-        assert isinstance(found, dict)
         ids = found["ids"]
         if ids and not arguments.dry_run:
             if not arguments.force and not _confirm(_describe(ids, client), context):
                 return 1
             # Only the VMs that were confirmed: others may have stopped since.
             deleted = client.call("vm.prune", {"ids": ids})
-            assert isinstance(deleted, dict)
             ids = deleted["ids"]
         for vm_id in ids:
             context.out(vm_id)
@@ -129,7 +127,6 @@ def _prune(arguments: Namespace, context: Context) -> int:
 def _describe(ids: list[str], client: Client) -> list[str]:
     """Return a line for each VM: its name and a description."""
     views = client.call("vm.list", {})
-    assert isinstance(views, list)
     now = time.time()
     return [
         f"  {view['name']} ({view['state']}, created {format_age(now - view['created_at'])} ago)"

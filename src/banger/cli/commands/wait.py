@@ -44,7 +44,7 @@ def _ask(method: str, params: dict[str, object], context: Context) -> dict[str, 
 
 def _ask_once(method: str, params: dict[str, object], context: Context) -> dict[str, object]:
     with context.client() as client:
-        answer = client.call(method, params, on_event=context.show_note)
+        answer = client.request(method, params, on_event=context.show_note)
     assert isinstance(answer, dict)
     return answer
 

@@ -52,7 +52,6 @@ def _prepare(arguments: Namespace, context: Context) -> int:
             "workspace.prepare", params, on_event=stages.on_event, on_tick=stages.on_tick
         )
         stages.end()
-        assert isinstance(done, dict)
         for notice in done["notices"]:
             stages.say(notice)
     if arguments.json:
@@ -133,15 +132,15 @@ def _export_branch(arguments: Namespace, context: Context) -> int:
             on_event=stages.on_event,
             on_tick=stages.on_tick,
         )
-    assert isinstance(done, dict)
     for notice in done["notices"]:
         context.say(printable(notice))
     if arguments.json:
         context.out(format_json(done))
     else:
         count = done["commits"]
+        branch = printable(done["branch"] or arguments.branch)
         commits = "commit" if count == 1 else "commits"
-        context.say(f"branch {printable(done['branch'])}: {count} {commits}, {done['commit'][:12]}")
+        context.say(f"branch {branch}: {count} {commits}, {done['commit'][:12]}")
         if done["uncommitted"]:
             context.say(
                 f"Not included: {done['uncommitted']} changed or untracked in the guest "

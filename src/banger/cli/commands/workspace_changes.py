@@ -17,8 +17,7 @@ from banger.errors import ChangesConflict
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
-
+    from banger.api.documents import AppliedChanges, WorkspaceStatus
     from banger.client.stream import ClientStream
 
 WIDTH = 80
@@ -39,7 +38,6 @@ def _configure_status(parser: Parser) -> None:
 def _status(arguments: Namespace, context: Context) -> int:
     with context.client() as client:
         status = client.call("workspace.status", {"ref": arguments.ref})
-    assert isinstance(status, dict)
     if arguments.json:
         context.out(format_json(status))
         return 0
@@ -50,13 +48,13 @@ def _status(arguments: Namespace, context: Context) -> int:
     return 0
 
 
-def render_status(status: dict[str, Any], vm: str) -> Iterator[str]:
+def render_status(status: WorkspaceStatus, vm: str) -> Iterator[str]:
     """Yield the lines that a person reads. Pure."""
     paths = f"{printable(status['guest_path'])} from {printable(status['host_path'])}"
     yield f"workspace: {paths}{', read-only' if status['is_read_only'] else ''}"
     if status["commit"]:
         yield f"copied:    {_place(status['branch'], status['commit'])}"
-    if status["guest_commit"]:
+    if status["guest_commit"] and status["guest_commits"] is not None:
         since = f", {_count(status['guest_commits'], 'commit')} since"
         yield f"guest:     {_place(status['guest_branch'], status['guest_commit'])}{since}"
     if status["is_stale"] is not None:
@@ -66,7 +64,7 @@ def render_status(status: dict[str, Any], vm: str) -> Iterator[str]:
         yield f"{change['status']} {printable(change['name'])}"
 
 
-def _describe_host(status: dict[str, Any], vm: str) -> str:
+def _describe_host(status: WorkspaceStatus, vm: str) -> str:
     where = _place(status["host_branch"], status["host_commit"]) if status["host_commit"] else ""
     if not status["is_stale"]:
         return ", ".join(filter(None, (where, "as it was copied")))
@@ -163,7 +161,6 @@ def _apply(arguments: Namespace, context: Context) -> int:
         done = client.call(
             "workspace.apply", params, on_event=stages.on_event, on_tick=stages.on_tick
         )
-    assert isinstance(done, dict)
     if arguments.json:
         context.out(format_json(done))
     else:
@@ -180,11 +177,12 @@ def _apply(arguments: Namespace, context: Context) -> int:
     return 1 if done["conflicts"] else 0
 
 
-def render_applied(done: dict[str, Any]) -> Iterator[str]:
+def render_applied(done: AppliedChanges) -> Iterator[str]:
     """Yield a line for each file, with what happens to it. Pure."""
     marked = set(done["marked"])
-    for what, names in (("write", "written"), ("delete", "removed"), ("merge", "merged")):
-        yield from (f"{what} {printable(name)}" for name in done[names])
+    every = {"write": done["written"], "delete": done["removed"], "merge": done["merged"]}
+    for what, names in every.items():
+        yield from (f"{what} {printable(name)}" for name in names)
     for each in done["conflicts"]:
         more = ", marked in the file" if each["name"] in marked else ""
         yield f"conflict {printable(each['name'])}: {each['reason']}{more}"

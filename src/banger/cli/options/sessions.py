@@ -8,8 +8,9 @@ from banger.cli.app.parser import Parser
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any
+    from collections.abc import Mapping
 
+    from banger.api.documents import SessionView
     from banger.cli.app.context import Context
     from banger.client.attachment import Attachment
 
@@ -26,19 +27,22 @@ def add_sessions(parser: Parser) -> None:
     parser.add_argument("names", nargs="+", metavar="SESSION", help="name of the session")
 
 
-def exit_status(ended: dict[str, Any]) -> int:
+def exit_status(ended: Mapping[str, object]) -> int:
     """Return a program's exit as a shell reports it: 128+N for signal N."""
-    return 128 + ended["signal"] if ended.get("signal") else int(ended.get("status") or 0)
+    status, number = ended.get("status"), ended.get("signal")
+    if isinstance(number, int) and number:
+        return 128 + number
+    return status if isinstance(status, int) else 0
 
 
-def describe_state(view: dict[str, Any]) -> str:
+def describe_state(view: SessionView) -> str:
     """Return `running`, `exited (3)`, `killed (9)`."""
     if view["state"] == "running":
         return "running"
     return f"killed ({view['signal']})" if view["signal"] else f"exited ({view['status']})"
 
 
-def format_command(view: dict[str, Any]) -> str:
+def format_command(view: SessionView) -> str:
     """Return the command line as one could type it."""
     return shlex.join(view["argv"])
 

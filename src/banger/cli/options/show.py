@@ -45,7 +45,7 @@ def show_each(
     with context.client() as client:
 
         def show(ref: str) -> None:
-            view = client.call(method, {"ref": ref})
+            view = client.request(method, {"ref": ref})
             assert isinstance(view, dict)
             views.append(view)
 
