@@ -23,7 +23,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from banger.daemon import connection
+from banger.daemon import dispatch
 from banger.store import database
 
 EVENTS = frozenset(
@@ -128,7 +128,7 @@ def _wrap_sqlite(faults: Faults) -> None:
 
 
 def _wrap_requests(faults: Faults, control: Path) -> None:
-    start_handler = connection.Connection._start_handler
+    start_handler = dispatch.Dispatcher._start_handler
 
     def start_armed(self: Any, *args: Any, **named: Any) -> asyncio.Future[object]:
         file = control / "arm"
@@ -151,4 +151,4 @@ def _wrap_requests(faults: Faults, control: Path) -> None:
         task.add_done_callback(disarm)
         return task
 
-    connection.Connection._start_handler = start_armed  # type: ignore[method-assign]  # to arm each call
+    dispatch.Dispatcher._start_handler = start_armed  # type: ignore[method-assign]  # to arm each call

@@ -10,7 +10,7 @@ from tests.support.artifacts import CHECKOUT
 from tests.support.installations import Installation
 from tests.support.vms import TINY
 
-FIRST = "daemon.connection.Connection.serve"
+FIRST = "daemon.fronts.unix.connection.Connection.serve"
 """Reads a request from the socket."""
 
 

@@ -29,7 +29,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from banger.daemon.calls import Handlers
-from banger.daemon.server import Server, bound_socket
+from banger.daemon.dispatch import Dispatcher
+from banger.daemon.fronts.unix.server import Server, bound_socket
 from banger.daemon.sshfront import ssh_fronts
 from banger.engine.state.operations import Operation
 from banger.engine.state.running import OperationTable
@@ -90,13 +91,13 @@ async def run_daemon(
                 "serves version=%s pid=%d socket=%s", VERSION, os.getpid(), layout.daemon_socket
             )
             ready()
-            server = Server(
+            dispatcher = Dispatcher(
                 handlers,
                 operations=control.operations,
                 reports=layout.reports,
-                owner_uid=os.getuid(),
                 before=functools.partial(_refresh_settings, settings),
             )
+            server = Server(dispatcher, owner_uid=os.getuid())
             remake = functools.partial(_remake_socket, layout.daemon_socket, sockets)
             async with ssh_fronts(layout):
                 await server.run(listener, stop=control.stop, deaf=control.deaf, remake=remake)

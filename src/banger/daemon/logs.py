@@ -1,6 +1,6 @@
 """The daemon's log: one line per event, `key=value`, bounded by rotation.
 
-    2026-01-31T12:00:00.123Z INFO op=op-1f2e3d4c5b6a banger.daemon.connection: vm.create ok ms=12
+    2026-01-31T12:00:00.123Z INFO op=op-1f2e3d4c5b6a banger.daemon.dispatch: vm.create ok ms=12
 
 Standard `logging`, with the operation's ID from a context variable, so that every line logged by a
 verb carries the ID, in threads too. Values of a request are never logged, only names of methods

@@ -24,7 +24,7 @@ from collections.abc import AsyncIterator
 from pathlib import Path
 
 from banger.api.ssh import format_refusal
-from banger.daemon.server import bound_socket
+from banger.daemon.fronts.unix.server import bound_socket
 from banger.errors import BangerError, HostFailed
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, spawn_identified, wait_gone

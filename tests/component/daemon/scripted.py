@@ -61,7 +61,7 @@ from banger.api.results import (
 )
 from banger.api.sessions import SessionStart, SessionView
 from banger.api.wire import _classes
-from banger.daemon import connection
+from banger.daemon import dispatch
 from banger.daemon.__main__ import _ready_fd, main
 from banger.daemon.bindings import bind_verbs
 from banger.daemon.calls import Call, Exit, Handlers
@@ -564,5 +564,5 @@ def make_use(view: VmView) -> VmUse:
 
 if __name__ == "__main__":
     if "BANGER_TEST_VERSION" in os.environ:
-        setattr(connection, "VERSION", os.environ["BANGER_TEST_VERSION"])  # noqa: B010 - it is no export
+        setattr(dispatch, "VERSION", os.environ["BANGER_TEST_VERSION"])  # noqa: B010 - it is no export
     sys.exit(main(open_handlers, ready_fd=_ready_fd(sys.argv[1:])))

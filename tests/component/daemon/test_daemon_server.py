@@ -22,7 +22,8 @@ from banger.api.requests import NoParams, VmCreate, VmExec, VmRef, WorkspaceInsp
 from banger.api.results import StartedStream
 from banger.api.stream import format_control, format_frame
 from banger.daemon.calls import Call, Handlers
-from banger.daemon.server import Server, bound_socket
+from banger.daemon.dispatch import Dispatcher
+from banger.daemon.fronts.unix.server import Server, bound_socket
 from banger.engine.state.running import OperationTable, cancel_running
 from banger.errors import Conflict, Denied, HostNotReady, NotCancellable, VmNotFound
 from banger.host.socketfiles import remove_stale_socket
@@ -81,10 +82,9 @@ async def running(
     server = Running(path, directory / "reports")
     uid = os.getuid() if owner_uid is None else owner_uid
     with bound_socket(path) as listener:
+        dispatcher = Dispatcher(handlers, operations=server.operations, reports=server.reports)
         server.task = asyncio.create_task(
-            Server(
-                handlers, operations=server.operations, reports=server.reports, owner_uid=uid
-            ).run(listener, stop=server.stop, deaf=server.deaf)
+            Server(dispatcher, owner_uid=uid).run(listener, stop=server.stop, deaf=server.deaf)
         )
         try:
             yield server

@@ -6,7 +6,7 @@ import asyncio
 import os
 import socket
 
-from banger.daemon.disconnects import HangupWatch
+from banger.daemon.fronts.unix.disconnects import HangupWatch
 
 
 def test_a_number_that_is_another_connections_by_now() -> None:

@@ -25,11 +25,10 @@ import struct
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from pathlib import Path
 
-from banger.daemon.calls import Before, Handlers, OnDisconnect
-from banger.daemon.connection import READ_LIMIT_BYTES, Connection
-from banger.daemon.disconnects import HangupWatch
-from banger.daemon.fairness import Turns
-from banger.engine.state.running import OperationTable
+from banger.daemon.calls import OnDisconnect
+from banger.daemon.dispatch import Dispatcher
+from banger.daemon.fronts.unix.connection import READ_LIMIT_BYTES, Connection
+from banger.daemon.fronts.unix.disconnects import HangupWatch
 from banger.errors import BangerError, Cancelled, Denied
 from banger.host.files import ensure_private_dir
 from banger.host.refusals import require_socket_path
@@ -45,21 +44,9 @@ LOOK_EVERY_S = 1.0
 class Server:
     """All connections of the daemon."""
 
-    def __init__(
-        self,
-        handlers: Handlers,
-        *,
-        operations: OperationTable,
-        reports: Path,
-        owner_uid: int,
-        before: Before = lambda _: None,
-    ) -> None:
-        self._handlers = handlers
-        self._operations = operations
-        self._turns = Turns()
-        self._reports = reports
+    def __init__(self, dispatcher: Dispatcher, *, owner_uid: int) -> None:
+        self._dispatcher = dispatcher
         self._owner_uid = owner_uid
-        self._before = before
         self._connections: dict[asyncio.Task[None], Connection] = {}
         self._cleanups: set[asyncio.Task[None]] = set()
         self._stopping = False
@@ -101,15 +88,7 @@ class Server:
             log.warning("refused a connection of uid=%d", uid)
             writer.transport.abort()
             return
-        connection = Connection(
-            reader,
-            writer,
-            handlers=self._handlers,
-            operations=self._operations,
-            turns=self._turns,
-            reports=self._reports,
-            before=self._before,
-        )
+        connection = Connection(reader, writer, self._dispatcher)
         if self._stopping:
             connection.say_goodbye()
             writer.close()

@@ -1,0 +1,1 @@
+"""Ways by which requests reach the dispatcher, one folder for each."""

@@ -1,0 +1,1 @@
+"""The Unix socket: its file, connections, and disconnects."""
