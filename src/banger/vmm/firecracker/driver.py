@@ -26,7 +26,7 @@ from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.firecracker import names
 from banger.vmm.firecracker.client import ask, wait_listening
 from banger.vmm.firecracker.config import FORMAT
-from banger.vmm.firecracker.halt import wait_halted
+from banger.vmm.firecracker.guestend import has_reset, wait_halted
 from banger.vmm.firecracker.probe import FirecrackerFacts
 from banger.vmm.firecracker.process import DRIVER_NAME, start
 from banger.vmm.firecracker.replies import InstanceState
@@ -49,6 +49,8 @@ from banger.vmm.firecracker.shapes import (
 from banger.vmm.firecracker.versions import Feature, features_of, format_version
 from banger.vmm.programhash import ProgramHash
 
+FAULT = 1
+"""Firecracker's exit status for a fault, and now and then for a guest's reset (seen: 1.12.1)."""
 SMALL_BYTES = 3 * 2**30
 """Of memory; beyond it there is a second region (`Feature.BIG_DIFFS`)."""
 
@@ -134,14 +136,15 @@ class FirecrackerDriver:
     async def wait_gone(self, handle: VmmHandle) -> int | None:
         """Return Firecracker's exit status when it has ended; None if nobody can tell.
 
-        One whose guest has halted is ended here, and has ended well.
+        One whose guest has halted is ended here. It has ended well then, as one has whose guest
+        has reset itself.
         """
         ended = asyncio.ensure_future(process.gone(handle))
         halted = asyncio.ensure_future(wait_halted(handle.console_log or os.devnull))
         try:
             await asyncio.wait((ended, halted), return_when=asyncio.FIRST_COMPLETED)
             if ended.done():
-                return await ended
+                return await _correct(await ended, handle)
             send_signal(handle.process, signal.SIGKILL)
             await ended
             return 0
@@ -169,6 +172,13 @@ class FirecrackerDriver:
     async def kill(self, handle: VmmHandle) -> None:
         """End Firecracker whatever it does."""
         await process.end(handle)
+
+
+async def _correct(status: int | None, handle: VmmHandle) -> int | None:
+    console_log = handle.console_log or os.devnull
+    if status == FAULT and await asyncio.to_thread(has_reset, console_log):
+        return 0
+    return status
 
 
 async def _ask_state(handle: VmmHandle, deadline_s: float) -> InstanceState:

@@ -1,21 +1,28 @@
-"""The end of a guest that has halted, seen on its console."""
+"""How a guest has ended, seen on its console."""
 
 from __future__ import annotations
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
 
-from banger.vmm.firecracker import halt
-from banger.vmm.firecracker.halt import wait_halted
+from banger.host.identity import spawn_identified
+from banger.model.names import VmId
+from banger.vmm.driver import VmmHandle
+from banger.vmm.firecracker import guestend
+from banger.vmm.firecracker.driver import FirecrackerDriver
+from banger.vmm.firecracker.guestend import wait_halted
+from banger.vmm.firecracker.probe import FirecrackerFacts
+from banger.vmm.firecracker.versions import OLDEST
 
 DEADLINE_S = 60.0
 
 
 @pytest.fixture(autouse=True)
 def quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(halt, "POLL_S", 0.01)
+    monkeypatch.setattr(guestend, "POLL_S", 0.01)
 
 
 @pytest.mark.parametrize("words", ["Power down", "System halted"])
@@ -75,5 +82,43 @@ def test_processes_that_live_on_may_complain(tmp_path: Path) -> None:
             file.write("reboot: Power down\r\nEXT4-fs (vdb): I/O error\r\n" + "x" * 1000)
         async with asyncio.timeout(DEADLINE_S):
             await waiting
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize(
+    ("said", "status", "told"),
+    [
+        ("[ 9.1] reboot: Restarting system\r\n", 1, 0),
+        ("[ 9.1] Kernel panic - not syncing: sysrq triggered crash\r\n", 1, 0),
+        ("[ 9.1] reboot: Restarting system\r\n", 3, 3),
+        ("login: ", 1, 1),
+    ],
+)
+def test_a_guests_reset_is_no_fault(tmp_path: Path, said: str, status: int, told: int) -> None:
+    """H2: Firecracker ends with the status of a fault now and then."""
+    log = tmp_path / "console.log"
+    log.write_text(said)
+
+    async def scenario() -> None:
+        theirs, ours = os.pipe()
+        argv = ["/bin/sh", "-c", f"read _; exit {status}"]
+        process = spawn_identified(argv, log_file=tmp_path / "vmm.log", stdin=theirs)
+        assert process is not None
+        os.close(theirs)
+        os.close(ours)  # it ends now
+        handle = VmmHandle(
+            driver="firecracker",
+            vm_id=VmId("0123456789ab"),
+            process=process,
+            program="sh",
+            control_socket="",
+            agent_socket="",
+            vmm_log=str(tmp_path / "vmm.log"),
+            console_log=str(log),
+        )
+        async with asyncio.timeout(DEADLINE_S):
+            facts = FirecrackerFacts(binary="sh", version=OLDEST, jail=None, jail_reason="")
+            assert await FirecrackerDriver(facts).wait_gone(handle) == told
 
     asyncio.run(scenario())
