@@ -2,25 +2,53 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 from collections.abc import Generator, Iterator
+from pathlib import Path
 
 import pytest
 
-from tests.support.installations import Installation
-from tests.support.vms import TIMEOUT_S, artifacts, own, own_of_module, report_with_logs
+from tests.support.drivers import DRIVERS
+from tests.support.environs import make_environ, make_short_dir
+from tests.support.vms import (
+    TIMEOUT_S,
+    artifacts,
+    open_own,
+    own,
+    own_of_module,
+    report_with_logs,
+)
 
 pytest.register_assert_rewrite("tests.support.soundness", "tests.crash.verbs")
 
-from tests.support.worlds import NETWORKED, SHAPE, World, open_world  # noqa: E402 - now that it is rewritten
+from tests.support.stand_in_worlds import open_stand_in_world  # noqa: E402 - now that it is rewritten
+from tests.support.worlds import NETWORKED, SHAPE, World, open_world  # noqa: E402 - likewise
 
 __all__ = ["artifacts", "own", "own_of_module"]
 
 
-@pytest.fixture(scope="module")
-def world(own_of_module: Installation) -> Iterator[World]:
-    """A daemon that dies where it is told to, and a witness, for the tests of one module."""
-    with open_world(own_of_module, SHAPE, NETWORKED) as world:
+@contextlib.contextmanager
+def open_world_of(driver: str, run_dir: Path) -> Iterator[World]:
+    """A world of one driver's VMs, alone in the run."""
+    if driver == "firecracker":
+        with open_stand_in_world(run_dir) as world:
+            yield world
+    else:
+        with (
+            open_own(make_environ(make_short_dir(run_dir))) as banger,
+            open_world(World(banger), SHAPE, NETWORKED) as world,
+        ):
+            yield world
+
+
+@pytest.fixture(scope="module", params=DRIVERS)
+def world(request: pytest.FixtureRequest, artifacts: None, run_dir: Path) -> Iterator[World]:
+    """A daemon that dies where it is told to, and a witness, for the tests of one module.
+
+    Of each driver in turn. Firecracker's is the stand-in.
+    """
+    with open_world_of(request.param, run_dir) as world:
         yield world
         assert json.loads(world.banger.run("doctor", "--json").out)
 

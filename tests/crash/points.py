@@ -2,20 +2,22 @@
 
 A verb opens a journal, records each step (or group of steps) as started and as done, saves
 handles in between, and closes the journal. `PLANS` has each function of `banger.plan` that makes
-a plan; `SCENARIOS` what each verb runs through, in order. `test_points.py` compares both with the
-code: a plan, a step or a journal that is not here fails it.
+a plan; `SCENARIOS` what each verb runs through, in order, for each driver. `test_points.py`
+compares both with the code: a plan, a step or a journal that is not here fails it.
 
-CI tries one death of each kind (`kind_of`): each edge of a journal, each step, each handle. Which
-one, of which verb and on which side, rotates with the sample (tests/support/sampling.py).
+CI tries one death of each kind (`kind_of`) with QEMU: each edge of a journal, each step, each
+handle; and one of some verbs with Firecracker. Which one, of which verb and on which side, rotates
+with the sample (tests/support/sampling.py).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from banger.model.names import VmId
+from banger.model.vm import VmSpec
 from banger.plan import lifecycle
 from banger.plan.lifecycle import Plan
 from banger.plan.steps import PauseVmm, ResumeVmm, Step
@@ -28,19 +30,25 @@ ORIGIN = "snapshots/0123456789abcdef"
 SPEC = make_spec(name="one", image_name="tiny", memory_mib=256, network="none")
 NETWORKED = change_spec(SPEC, network="user")
 
-PLANS: dict[str, Plan] = {
-    "plan_create": lifecycle.plan_create(VM, SPEC),
-    "plan_start": lifecycle.plan_start(VM, NETWORKED),
-    "plan_clone": lifecycle.plan_clone(VM, NETWORKED, origin=ORIGIN),
-    "plan_prepare": lifecycle.plan_prepare(VM, NETWORKED, origin=ORIGIN),
-    "plan_restore": lifecycle.plan_restore(VM, SPEC, origin=ORIGIN),
-    "plan_snapshot": lifecycle.plan_snapshot(
-        VM, snapshot="s", machine="m", name="first", is_paused=False
-    ),
-    "plan_stop": lifecycle.plan_stop(VM, deadline_s=60),
-    "plan_kill": lifecycle.plan_kill(VM),
-    "plan_delete": lifecycle.plan_delete(VM),
-}
+
+def make_plans(networked: VmSpec) -> dict[str, Plan]:
+    """Return a plan of each function, where one has a network for a VM of this spec."""
+    return {
+        "plan_create": lifecycle.plan_create(VM, SPEC),
+        "plan_start": lifecycle.plan_start(VM, networked),
+        "plan_clone": lifecycle.plan_clone(VM, networked, origin=ORIGIN),
+        "plan_prepare": lifecycle.plan_prepare(VM, networked, origin=ORIGIN),
+        "plan_restore": lifecycle.plan_restore(VM, SPEC, origin=ORIGIN),
+        "plan_snapshot": lifecycle.plan_snapshot(
+            VM, snapshot="s", machine="m", name="first", is_paused=False
+        ),
+        "plan_stop": lifecycle.plan_stop(VM, deadline_s=60),
+        "plan_kill": lifecycle.plan_kill(VM),
+        "plan_delete": lifecycle.plan_delete(VM),
+    }
+
+
+PLANS = make_plans(NETWORKED)
 PAUSED_SNAPSHOT = lifecycle.plan_snapshot(
     VM, snapshot="s", machine="m", name="first", is_paused=True
 )
@@ -88,51 +96,76 @@ class Scenario:
         return [Death(point, side) for point in dict.fromkeys(self.points) for side in SIDES]
 
 
-SCENARIOS: dict[str, Scenario] = {
-    "create": Scenario([("vm.create", PLANS["plan_create"])]),
-    "start": Scenario([("vm.start", PLANS["plan_start"])]),
-    "clone": Scenario([("vm.create", PLANS["plan_clone"])]),
-    "clone with an entry point": Scenario([("vm.create", CLONE_WITH_ENTRYPOINT)]),
-    "stop": Scenario([("vm.stop", PLANS["plan_stop"])]),
-    "kill": Scenario([("vm.kill", PLANS["plan_kill"])]),
-    "delete": Scenario([("vm.delete", PLANS["plan_delete"])]),
-    "prune": Scenario([("vm.delete", PLANS["plan_delete"])]),
-    "pause": Scenario([("vm.pause", (PauseVmm(vm_id=VM),))]),
-    "resume": Scenario([("vm.resume", (ResumeVmm(vm_id=VM),))]),
-    "snapshot": Scenario([("vm.snapshot", PLANS["plan_snapshot"])]),
-    "snapshot of a paused VM": Scenario([("vm.snapshot", PAUSED_SNAPSHOT)]),
-    "restart": Scenario(
-        [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)]
-    ),
-    "restart of a VM whose client leaves": Scenario(
-        [("vm.restart", PLANS["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)]
-    ),
-    "run --rm": Scenario(
-        [("vm.create", CLONE_WITHOUT_NETWORK), ("vm.delete", PLANS["plan_delete"])]
-    ),
-    "set": Scenario([], has_record=True),
-    "claim": Scenario([("vm.claim", ())]),
-    "fill": Scenario([("vm.claim", ()), ("vm.create", PLANS["plan_prepare"])]),
-    "drain": Scenario([("vm.delete", PLANS["plan_delete"])]),
-    "restore": Scenario([("vm.kill", PLANS["plan_kill"]), ("vm.start", PLANS["plan_restore"])]),
-    "fork": Scenario(
-        [("vm.snapshot", PLANS["plan_snapshot"]), ("vm.create", CLONE_WITHOUT_NETWORK)]
-    ),
-    "template build": Scenario(
-        [
-            ("vm.create", PLANS["plan_create"]),
-            ("vm.start", START_WITHOUT_NETWORK),
-            ("vm.delete", PLANS["plan_delete"]),
-        ],
-    ),
+def make_scenarios(plans: Mapping[str, Plan]) -> dict[str, Scenario]:
+    """Return what each verb runs through, by these plans."""
+    return {
+        "create": Scenario([("vm.create", plans["plan_create"])]),
+        "start": Scenario([("vm.start", plans["plan_start"])]),
+        "clone": Scenario([("vm.create", plans["plan_clone"])]),
+        "clone with an entry point": Scenario([("vm.create", CLONE_WITH_ENTRYPOINT)]),
+        "stop": Scenario([("vm.stop", plans["plan_stop"])]),
+        "kill": Scenario([("vm.kill", plans["plan_kill"])]),
+        "delete": Scenario([("vm.delete", plans["plan_delete"])]),
+        "prune": Scenario([("vm.delete", plans["plan_delete"])]),
+        "pause": Scenario([("vm.pause", (PauseVmm(vm_id=VM),))]),
+        "resume": Scenario([("vm.resume", (ResumeVmm(vm_id=VM),))]),
+        "snapshot": Scenario([("vm.snapshot", plans["plan_snapshot"])]),
+        "snapshot of a paused VM": Scenario([("vm.snapshot", PAUSED_SNAPSHOT)]),
+        "restart": Scenario(
+            [("vm.restart", plans["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)]
+        ),
+        "restart of a VM whose client leaves": Scenario(
+            [("vm.restart", plans["plan_stop"]), ("vm.restart", START_WITHOUT_NETWORK)]
+        ),
+        "run --rm": Scenario(
+            [("vm.create", CLONE_WITHOUT_NETWORK), ("vm.delete", plans["plan_delete"])]
+        ),
+        "set": Scenario([], has_record=True),
+        "claim": Scenario([("vm.claim", ())]),
+        "fill": Scenario([("vm.claim", ()), ("vm.create", plans["plan_prepare"])]),
+        "drain": Scenario([("vm.delete", plans["plan_delete"])]),
+        "restore": Scenario([("vm.kill", plans["plan_kill"]), ("vm.start", plans["plan_restore"])]),
+        "fork": Scenario(
+            [("vm.snapshot", plans["plan_snapshot"]), ("vm.create", CLONE_WITHOUT_NETWORK)]
+        ),
+        "template build": Scenario(
+            [
+                ("vm.create", plans["plan_create"]),
+                ("vm.start", START_WITHOUT_NETWORK),
+                ("vm.delete", plans["plan_delete"]),
+            ],
+        ),
+    }
+
+
+ENTRYPOINT_CLONE = "clone with an entry point"
+SCENARIOS: dict[str, dict[str, Scenario]] = {
+    "qemu": make_scenarios(PLANS),
+    # Its guests here have no network, and no files of their own for a program to be in.
+    "firecracker": {
+        name: scenario
+        for name, scenario in make_scenarios(make_plans(SPEC)).items()
+        if name != ENTRYPOINT_CLONE
+    },
 }
+"""By driver."""
 
 
-def choose_deaths(number: int = NUMBER) -> dict[str, list[Death]]:
-    """Return the deaths to try, by scenario: one of each kind; BANGER_TEST_CRASH=all: every one."""
+VERBS_APART = 3
+"""Every third verb, and the others in the next samples."""
+
+
+def choose_deaths(driver: str, number: int = NUMBER) -> dict[str, list[Death]]:
+    """Return the deaths to try, by scenario to try; BANGER_TEST_CRASH=all: every one."""
+    scenarios = SCENARIOS[driver]
     if ALL:
-        return {name: scenario.deaths for name, scenario in SCENARIOS.items()}
-    chosen: dict[str, list[Death]] = {name: [] for name in SCENARIOS}
+        return {name: scenario.deaths for name, scenario in scenarios.items()}
+    if driver != "qemu":
+        return {
+            name: [scenarios[name].deaths[number // VERBS_APART % len(scenarios[name].deaths)]]
+            for name in list(scenarios)[number % VERBS_APART :: VERBS_APART]
+        }
+    chosen: dict[str, list[Death]] = {name: [] for name in scenarios}
     for position, candidates in enumerate(deaths_by_kind().values()):
         name, death = candidates[(number + position) % len(candidates)]
         chosen[name].append(death)
@@ -140,9 +173,9 @@ def choose_deaths(number: int = NUMBER) -> dict[str, list[Death]]:
 
 
 def deaths_by_kind() -> dict[str, list[tuple[str, Death]]]:
-    """Return every death with the name of its scenario, grouped by kind."""
+    """Return every death of QEMU's verbs with the name of its scenario, grouped by kind."""
     kinds: dict[str, list[tuple[str, Death]]] = {}
-    for name, scenario in SCENARIOS.items():
+    for name, scenario in SCENARIOS["qemu"].items():
         for death in scenario.deaths:
             kinds.setdefault(kind_of(death.point), []).append((name, death))
     return kinds

@@ -12,6 +12,7 @@ from banger.plan.steps import Step
 from tests.crash.points import (
     PLANS,
     SCENARIOS,
+    VERBS_APART,
     choose_deaths,
     deaths_by_kind,
     kind_of,
@@ -25,7 +26,7 @@ def test_every_plan_is_tried() -> None:
     """B5: who adds a plan says here what its verb runs through."""
     plans = {name for name in vars(lifecycle) if name.startswith("plan_")}
     assert plans == set(PLANS)
-    tried = {id(plan) for scenario in SCENARIOS.values() for _, plan in scenario.journals}
+    tried = {id(plan) for scenario in SCENARIOS["qemu"].values() for _, plan in scenario.journals}
     assert [name for name, plan in PLANS.items() if id(plan) not in tried] == []
 
 
@@ -33,7 +34,7 @@ def test_every_step_is_in_each_sample() -> None:
     """B5: each tag of the journal's format, whatever the number of the sample."""
     known = {str(kind.__struct_config__.tag) for kind in typing.get_args(Step)}
     for number in (0, 1, 2):
-        deaths = [death for chosen in choose_deaths(number).values() for death in chosen]
+        deaths = [death for chosen in choose_deaths("qemu", number).values() for death in chosen]
         tried = {tag for death in deaths for tag in kind_of(death.point).split(" + ")}
         assert known - tried == set(), number
 
@@ -45,21 +46,34 @@ def test_the_samples_together_are_all_deaths() -> None:
     tried = {
         (name, death)
         for number in range(rounds)
-        for name, chosen in choose_deaths(number).items()
+        for name, chosen in choose_deaths("qemu", number).items()
         for death in chosen
     }
     assert tried == {pair for pairs in kinds.values() for pair in pairs}
 
 
+def test_the_samples_of_firecracker_together_are_all_deaths() -> None:
+    """B5: each verb's, one after the other."""
+    scenarios = SCENARIOS["firecracker"]
+    rounds = VERBS_APART * max(len(scenario.deaths) for scenario in scenarios.values())
+    tried = {
+        (name, death)
+        for number in range(rounds)
+        for name, chosen in choose_deaths("firecracker", number).items()
+        for death in chosen
+    }
+    assert tried == {(name, death) for name, each in scenarios.items() for death in each.deaths}
+
+
 def test_every_journal_is_tried() -> None:
     """B5: each name under which the sources open a journal; recovery goes by it."""
-    tried = {journal for scenario in SCENARIOS.values() for journal, _ in scenario.journals}
+    tried = {journal for scenario in SCENARIOS["qemu"].values() for journal, _ in scenario.journals}
     assert find_journals() == tried
 
 
 def test_there_are_enough_points() -> None:
     """B5."""
-    assert sum(len(scenario.deaths) for scenario in SCENARIOS.values()) >= 600
+    assert sum(len(scenario.deaths) for scenario in SCENARIOS["qemu"].values()) >= 600
     assert len(deaths_by_kind()) >= 50
     assert all(
         tag_of(step) for plan in PLANS.values() for step in plan if not isinstance(step, tuple)

@@ -1,7 +1,7 @@
 """kill -9 of the daemon that recovers from a kill -9: what it has not done is left to the next one.
 
-Also behind the open door, where a stop is completed and a restart is. One death of each verb, the
-next one in the next sample; BANGER_TEST_CRASH=all: all of them.
+With VMs of each driver. Also behind the open door, where a stop is completed and a restart is. One
+death of each verb, the next one in the next sample; BANGER_TEST_CRASH=all: all of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ SECOND: dict[str, tuple[Death, list[Death]]] = {
     "prune": (
         # Its directory is gone, and that is not written down yet.
         Death("vm.delete 3 remove-vm-dir done", "before"),
-        [Death(point, "before") for point in SCENARIOS["prune"].points],
+        [Death(point, "before") for point in SCENARIOS["qemu"]["prune"].points],
     ),
     "stop": (
         Death("vm.stop 0 flush-guest started", "after"),

@@ -56,7 +56,7 @@ class Repository(NamedTuple):
 @pytest.fixture(scope="module")
 def world(own_of_module: Installation) -> Iterator[World]:
     """A world without the templates that nobody here needs."""
-    with open_world(own_of_module) as world:
+    with open_world(World(own_of_module)) as world:
         yield world
 
 

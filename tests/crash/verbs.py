@@ -12,7 +12,7 @@ from banger.client import Client
 from tests.support.imports import BUSYBOX, import_layers
 from tests.support.installations import wait_for
 from tests.support.tars import Member, make_tar, symlink
-from tests.support.worlds import NETWORKED, SHAPE, World
+from tests.support.worlds import SHAPE, World
 
 Act = Callable[[World], object]
 
@@ -42,7 +42,7 @@ class Verb(NamedTuple):
 
 def ensure_created(world: World) -> None:
     world.delete_others()
-    world.call("vm.create", **NETWORKED, name="one", start=False)
+    world.call("vm.create", **world.networked, name="one", start=False)
 
 
 def ensure_grown(world: World) -> None:
@@ -74,7 +74,7 @@ def ensure_unsaved_data(world: World) -> None:
         world.delete_others()
         world.call("vm.create", **SHAPE, name="one")
     world.written = f"{next(NUMBERS)}"
-    world.exec("one", f"echo {world.written} >>/srv/log")
+    world.write_line("one", world.written)
 
 
 NUMBERS = itertools.count()
@@ -110,7 +110,7 @@ def ensure_snapshot(world: World) -> None:
     ensure_running(world)
     if not world.call("snapshot.list", ref="one"):
         world.call("snapshot.create", ref="one", name="first")
-    world.exec("one", "echo late >/dev/shm/late; echo late >/srv/late")
+    world.change("one")
 
 
 def ensure_unforked(world: World) -> None:
@@ -136,7 +136,7 @@ def ensure_waiting(world: World) -> None:
     """Have a clone that waits."""
     world.delete_others()
     if not has_waiting(world):
-        world.call("vm.create", **NETWORKED, name="use")
+        world.call("vm.create", **world.networked, name="use")
         world.call("vm.delete", ref="use")
         wait_for(lambda: has_waiting(world), "a clone to wait")
 
@@ -150,6 +150,10 @@ def has_waiting(world: World) -> bool:
 
 def call(method: str, **params: Any) -> Act:
     return lambda world: world.call(method, **params)
+
+
+def create_networked(world: World) -> None:
+    world.call("vm.create", **world.networked, name="one")
 
 
 def run_and_leave(world: World) -> None:
@@ -166,7 +170,7 @@ def create_with_entrypoint(world: World) -> None:
 
 def claim_and_let_fill(world: World) -> None:
     """Claim the clone that waits, and wait for the next one."""
-    world.call("vm.create", **NETWORKED, name="one")
+    create_networked(world)
     fate = lambda: world.daemon.poll() is not None or has_waiting(world)  # noqa: E731
     wait_for(fate, "a clone to wait, or a death")
 
@@ -181,8 +185,7 @@ def one_of(*allowed: dict[str, str]) -> Act:
         assert world.states() in allowed, world.states()
         for name, state in world.states().items():
             if state == "running":
-                hostname = world.exec(name, "cat /proc/sys/kernel/hostname")
-                assert hostname == f"{name}\n"
+                world.require_answers(name)
 
     return check
 
@@ -190,8 +193,7 @@ def one_of(*allowed: dict[str, str]) -> Act:
 def is_grown_if_it_runs(world: World) -> None:
     one_of(CREATED, ENDED, RUNS)(world)
     if world.states() == RUNS:
-        size_mib = int(world.exec("one", "df -m /srv | tail -n 1").split()[1])
-        assert size_mib > GROWN_MIB * 0.8
+        assert world.measure_disk_mib("one") > GROWN_MIB * 0.8
 
 
 def has_one_entrypoint_if_it_runs(world: World) -> None:
@@ -207,8 +209,7 @@ def has_all_data(*allowed: dict[str, str]) -> Act:
         one_of(*allowed)(world)
         if world.states() != RUNS:
             world.call("vm.start", ref="one")
-        lines = world.exec("one", "cat /srv/log").split()
-        assert lines[-1] == world.written, lines
+        assert world.read_last_line("one") == world.written
 
     return check
 
@@ -216,8 +217,7 @@ def has_all_data(*allowed: dict[str, str]) -> Act:
 def is_of_one_moment(world: World) -> None:
     one_of(RUNS, ENDED)(world)
     if world.states() == RUNS:
-        late = world.exec("one", "cat /dev/shm/late /srv/late 2>/dev/null")
-        assert late in ("", "late\nlate\n"), "memory and disk are not of one moment"
+        world.require_one_moment("one")
 
 
 def is_wholly_changed_or_not(world: World) -> None:
@@ -233,9 +233,7 @@ VERBS: dict[str, Verb] = {
         one_of(GONE, CREATED),
     ),
     "start": Verb(ensure_grown, call("vm.start", ref="one"), is_grown_if_it_runs),
-    "clone": Verb(
-        World.delete_others, call("vm.create", **NETWORKED, name="one"), one_of(GONE, RUNS)
-    ),
+    "clone": Verb(World.delete_others, create_networked, one_of(GONE, RUNS)),
     "clone with an entry point": Verb(
         ensure_entrypoint_image, create_with_entrypoint, has_one_entrypoint_if_it_runs
     ),
@@ -274,9 +272,7 @@ VERBS: dict[str, Verb] = {
     "template build": Verb(
         ensure_no_template, call("template.build", **{**SHAPE, "memory_mib": 128}), one_of(GONE)
     ),
-    "claim": Verb(
-        ensure_waiting, call("vm.create", **NETWORKED, name="one"), one_of(GONE, RUNS), pool=1
-    ),
+    "claim": Verb(ensure_waiting, create_networked, one_of(GONE, RUNS), pool=1),
     "fill": Verb(ensure_waiting, claim_and_let_fill, one_of(GONE, RUNS), pool=1),
     "drain": Verb(ensure_waiting, World.stop_daemon, one_of(GONE), pool=1),
 }

@@ -34,6 +34,8 @@ from tests.support.leftovers import find_leftovers
 SIDES = ("before", "after")
 PROCESSES = ("vmm", "network")
 """Kinds of handles that are of processes; others are part of an outcome."""
+VMMS = ("qemu-", "firecracker")
+"""What the names of the programs begin with."""
 Victim = Literal["daemon", "vmm"]
 
 
@@ -184,7 +186,7 @@ def die() -> NoReturn:
 
 def _kill_youngest_vmm(control: Path, spared: Sequence[int]) -> None:
     layout = layout_from_environment(os.environ)
-    vmms = [p.process for p in find_leftovers(layout, []) if p.program.startswith("qemu-")]
+    vmms = [p.process for p in find_leftovers(layout, []) if p.program.startswith(VMMS)]
     vmms = [vmm for vmm in vmms if vmm.pid not in spared]
     youngest = max(vmms, key=lambda vmm: (vmm.start_ticks, vmm.pid), default=None)
     if youngest is not None:

@@ -7,6 +7,7 @@ import sqlite3
 from typing import Any
 
 from banger.client import Client
+from banger.host.identity import is_alive
 from banger.layout import Layout
 from tests.support.leaks import find_processes
 
@@ -31,7 +32,9 @@ def require_sound(client: Client, layout: Layout) -> None:
     assert owners == live
     for name, vm in records.items():
         assert bool(find_processes(layout.vm_dir(name))) == (name in live), vm
-    assert bool(find_processes(layout.vms)) == bool(live)
+    theirs = {found for name in live for found in find_processes(layout.vm_dir(name))}
+    lost = set(find_processes(layout.vms)) - theirs
+    assert not any(map(is_alive, lost)), lost
     named = set()
     for name in records:
         snapshots: Any = client.call("snapshot.list", {"ref": name})

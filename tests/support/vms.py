@@ -85,16 +85,20 @@ def building(banger: Installation) -> Iterator[None]:
 @pytest.fixture
 def own(artifacts: None, private_environ: dict[str, str]) -> Iterator[Installation]:
     """An installation for one test alone, with the run's images and templates."""
-    yield from _own(private_environ)
+    with open_own(private_environ) as banger:
+        yield banger
 
 
 @pytest.fixture(scope="module")
 def own_of_module(artifacts: None, run_dir: Path) -> Iterator[Installation]:
     """An installation for the tests of one module, with the run's images and templates."""
-    yield from _own(make_environ(make_short_dir(run_dir)))
+    with open_own(make_environ(make_short_dir(run_dir))) as banger:
+        yield banger
 
 
-def _own(private_environ: dict[str, str]) -> Iterator[Installation]:
+@contextlib.contextmanager
+def open_own(private_environ: dict[str, str]) -> Iterator[Installation]:
+    """An installation for a block, with the run's images and templates."""
     with contextlib.closing(Installation(share_artifacts(private_environ))) as banger:
         lend_templates(banger.layout)
         try:

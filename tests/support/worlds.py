@@ -47,6 +47,12 @@ class Killed(NamedTuple):
 class World:
     """One installation, its present daemon, and the witness."""
 
+    driver = "qemu"
+    options: tuple[str, ...] = ()
+    """Of the daemon (`tests/support/special_daemon.py`)."""
+    networked = NETWORKED
+    """A VM with a network, where the VMM can have one."""
+
     def __init__(self, banger: Installation) -> None:
         self.banger = banger
         self.control = banger.layout.state
@@ -80,7 +86,7 @@ class World:
 
     def _start_daemon(self) -> None:
         self.client.close()
-        special = self.banger.special_daemon("--deaths", str(self.control))
+        special = self.banger.special_daemon(*self.options, "--deaths", str(self.control))
         self.daemon = self._stack.enter_context(special)
 
     def stop_daemon(self) -> None:
@@ -186,6 +192,30 @@ class World:
         assert ticks >= counted, f"{name} has gone back"
         self._seen[name] = (facts, ticks)
 
+    def require_answers(self, name: str) -> None:
+        """Check that a guest answers, by the VM's name."""
+        assert self.exec(name, "cat /proc/sys/kernel/hostname") == f"{name}\n"
+
+    def write_line(self, name: str, line: str) -> None:
+        """Have a guest write a line that it has not flushed."""
+        self.exec(name, f"echo {line} >>/srv/log")
+
+    def read_last_line(self, name: str) -> str:
+        return self.exec(name, "tail -n 1 /srv/log").strip()
+
+    def measure_disk_mib(self, name: str) -> int:
+        """Return the size of a guest's disk, less what its file system takes."""
+        return int(self.exec(name, "df -m /srv | tail -n 1").split()[1])
+
+    def change(self, name: str) -> None:
+        """Change a guest's memory and its disk."""
+        self.exec(name, "echo late >/dev/shm/late; echo late >/srv/late")
+
+    def require_one_moment(self, name: str) -> None:
+        """Check that a guest's memory and disk have changed, or neither has."""
+        late = self.exec(name, "cat /dev/shm/late /srv/late 2>/dev/null")
+        assert late in ("", "late\nlate\n"), "memory and disk are not of one moment"
+
     def forget(self, name: str) -> None:
         """Expect another guest, or an earlier moment of it, the next time."""
         self._seen.pop(name, None)
@@ -201,10 +231,10 @@ class World:
 
 
 @contextlib.contextmanager
-def open_world(banger: Installation, *shapes: dict[str, Any]) -> Iterator[World]:
+def open_world(world: World, *shapes: dict[str, Any]) -> Iterator[World]:
     """A world with a witness, and templates of its shape and of these."""
+    banger = world.banger
     os.makedirs(banger.layout.state, mode=0o700, exist_ok=True)
-    world = World(banger)
     world.open_daemon()
     try:
         with building(banger):

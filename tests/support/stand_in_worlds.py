@@ -1,0 +1,95 @@
+"""A world of Firecracker's VMs: its stand-in, so that no KVM is needed.
+
+What a death leaves of a VM's process, sockets, links and saved files is each driver's own. A guest
+here is the agent as a process of this host, so its files would be this host's: what is said to be
+written by a guest is written to the VM's data disk from outside.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+from tests.support.agent import find_or_build_agent
+from tests.support.environs import make_environ, make_short_dir
+from tests.support.firecracker.ending import wait_ended
+from tests.support.firecracker.program import write_program
+from tests.support.vms import open_own
+from tests.support.worlds import SHAPE, World, open_world
+
+MIB = 1024 * 1024
+DATA, LINE, LATE = 0, 4096, 8192
+"""Where on the data disk what is written."""
+WIDTH = 64
+
+
+class StandInWorld(World):
+    """A daemon that takes the stand-in for Firecracker on a host with KVM."""
+
+    driver = "firecracker"
+    options = ("--kvm",)
+    networked = SHAPE
+
+    def make_witness(self, name: str) -> None:
+        """Make a VM with data on its disk."""
+        assert self.call("vm.create", **SHAPE, name=name)["driver"] == self.driver
+        self._write(name, DATA, os.urandom(WIDTH))
+        self.forget(name)
+
+    def require_unharmed(self, name: str) -> None:
+        """Check that a guest answers, and has its data."""
+        self.require_answers(name)
+        found = [self._read(name, DATA).hex()]
+        known, _ = self._seen.setdefault(name, (found, 0))
+        assert found == known, f"{name} has another disk"
+
+    def require_answers(self, name: str) -> None:
+        """Check that a guest answers; its name is this host's."""
+        assert self.exec(name, "echo here") == "here\n"
+
+    def write_line(self, name: str, line: str) -> None:
+        self._write(name, LINE, line.encode().ljust(WIDTH))
+
+    def read_last_line(self, name: str) -> str:
+        return self._read(name, LINE).decode().strip()
+
+    def measure_disk_mib(self, name: str) -> int:
+        return self._find_disk(name).stat().st_size // MIB
+
+    def change(self, name: str) -> None:
+        """Change a guest's disk; its memory changes whenever it goes on."""
+        self._write(name, LATE, b"late".ljust(WIDTH))
+
+    def require_one_moment(self, name: str) -> None:
+        """Check that a guest's disk is of some moment; which one its memory is of it cannot say."""
+        assert self._read(name, LATE).strip() in (bytes(WIDTH), b"late")
+
+    def _find_disk(self, name: str) -> Path:
+        return self.banger.layout.vm_data_disk(self.call("vm.show", ref=name)["id"])
+
+    def _write(self, name: str, place: int, data: bytes) -> None:
+        with open(self._find_disk(name), "r+b") as disk:
+            disk.seek(place)
+            disk.write(data)
+
+    def _read(self, name: str, place: int) -> bytes:
+        with open(self._find_disk(name), "rb") as disk:
+            disk.seek(place)
+            return disk.read(WIDTH)
+
+
+@contextlib.contextmanager
+def open_stand_in_world(run_dir: Path) -> Iterator[World]:
+    """A world with a witness, and a template of its shape."""
+    directory = make_short_dir(run_dir)
+    agent = find_or_build_agent(directory / "agent")
+    program = write_program(directory, agent=agent, version="1.12.1")
+    with open_own(make_environ(directory)) as banger:
+        banger.layout.config_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        settings = f'driver = "firecracker"\n[firecracker]\nbinary = "{program}"\n'
+        banger.layout.config_file.write_text(settings)
+        with open_world(StandInWorld(banger), SHAPE) as world:
+            yield world
+    wait_ended(directory)
