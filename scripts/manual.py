@@ -42,7 +42,7 @@ their origin; \\fBBANGER_\\fR variables override the file.
 .SH SEE ALSO
 .BR git (1),
 .BR qemu-system-x86_64 (1),
-.BR passt (1)
+.BR slirp4netns (1)
 """
 
 

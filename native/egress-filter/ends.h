@@ -19,11 +19,11 @@ size_t receive(int fd, uint8_t *bytes, size_t room);
 /* Send what is taken at once, and return how much that is. */
 size_t deliver(int fd, const uint8_t *bytes, size_t size);
 
-/* Pass frames between a VMM's socket and passt's until either closes. */
+/* Pass frames between a VMM's socket and the back end's until either closes. */
 _Noreturn void pass_streams(int guest, int world);
 
-/* Wait for a TAP's queue from `guest`, then pass frames between it and passt until `guest`, which
- * the VMM holds, or passt closes. */
+/* Wait for a TAP's queue from `guest`, then pass frames between it and the back end until `guest`, which
+ * the VMM holds, or the back end closes. */
 _Noreturn void pass_tap(int guest, int world);
 
 #endif

@@ -1,17 +1,18 @@
-/* The program that stands between a guest's network card and passt, and drops what may not pass.
+/* The program that stands between a guest's network card and the back end of its network, and drops
+ * what may not pass.
  *
- * passt opens a socket of the host for each flow of the guest, to the very address that the guest's
- * packet names. `--no-map-gw` keeps the gateway's address from meaning the host, but a guest
- * that writes 127.0.0.1 into its packets still reaches the host's loopback (seen with passt
- * 2023-03-09): every local service of the user and the ports that other VMs forward. So
+ * The back end, slirp4netns or passt, opens a socket of the host for each flow of the guest, to the
+ * very address that the guest's packet names. Either can keep the gateway's address from meaning the
+ * host, but a guest that writes 127.0.0.1 into its packets still reaches the host's loopback (seen
+ * with passt 2023-03-09, and slirp is the same): every local service of the user and the ports that other VMs forward. So
  * frames pass here first (filter.h says which; hazard E4).
  *
- * Run as `banger-egress-filter socket|tap GUEST-FD PASST-FD LABEL`, one for each VM, from before the
- * VMM starts until either side closes. With `socket` frames pass as QEMU and passt speak (streams.c);
+ * Run as `banger-egress-filter socket|tap GUEST-FD WORLD-FD LABEL`, one for each VM, from before the
+ * VMM starts until either side closes. With `socket` frames come in a stream (streams.c);
  * with `tap` the guest's descriptor brings a TAP's queue (taps.c). LABEL names the VM in the
  * process list.
  *
- * Owns its sockets; opens nothing; its last words go to stderr. If it dies, passt ends and
+ * Owns its sockets; opens nothing; its last words go to stderr. If it dies, the back end ends and
  * the VM runs on unconnected. */
 #include "ends.h"
 
@@ -37,7 +38,7 @@ int main(int count, char **words)
 {
     bool is_tap = count > 1 && strcmp(words[1], "tap") == 0;
     if (count != 5 || (!is_tap && strcmp(words[1], "socket") != 0)) {
-        say("usage: banger-egress-filter socket|tap GUEST-FD PASST-FD LABEL");
+        say("usage: banger-egress-filter socket|tap GUEST-FD WORLD-FD LABEL");
         return 2;
     }
     int guest = descriptor(words[2]), world = descriptor(words[3]);

@@ -1,17 +1,19 @@
-/* A VMM that speaks passt's own protocol: a length of four bytes, big-endian, then a frame. A
+/* A VMM that takes a stream of frames: a length of four bytes, big-endian, then a frame. A
  * length that no frame has ends the program, and with it the VM's network: only a VMM that was
  * taken over sends one. */
 #include "backlog.h"
 #include "confine.h"
 #include "ends.h"
 #include "filter.h"
+#include "world.h"
 
 #include <errno.h>
 #include <poll.h>
 #include <string.h>
 
 struct egress {
-    int guest, world;
+    int guest;
+    struct world world;
     struct backlog in;
     struct outward out;
 };
@@ -30,16 +32,15 @@ static void carry_out(struct egress *egress, bool is_ready)
         }
     }
     if (outward_pending(out))
-        out->sent += deliver(egress->world, out->bytes + out->sent, out->passed - out->sent);
+        out->sent += world_deliver(&egress->world, out->bytes + out->sent, out->passed - out->sent);
 }
 
 static void carry_in(struct egress *egress, bool is_ready)
 {
     struct backlog *in = &egress->in;
-    size_t room, size;
-    uint8_t *at = backlog_room(in, &room);
-    if (is_ready && room > 0)
-        backlog_added(in, receive(egress->world, at, room < CHUNK ? room : CHUNK));
+    size_t size;
+    if (is_ready && world_can_receive(&egress->world, in))
+        world_receive(&egress->world, in);
     const uint8_t *oldest = backlog_oldest(in, &size);
     if (size > 0)
         backlog_taken(in, deliver(egress->guest, oldest, size));
@@ -50,9 +51,9 @@ static void carry_in(struct egress *egress, bool is_ready)
 static void turn(struct egress *egress)
 {
     bool pending = outward_pending(&egress->out);
-    struct pollfd guest = {egress->guest, 0, 0}, world = {egress->world, 0, 0};
+    struct pollfd guest = {egress->guest, 0, 0}, world = {egress->world.fd, 0, 0};
     guest.events = (short)((pending ? 0 : POLLIN) | (egress->in.size > 0 ? POLLOUT : 0));
-    world.events = (short)((pending ? POLLOUT : 0) | (egress->in.size < BACKLOG ? POLLIN : 0));
+    world.events = (short)((pending ? POLLOUT : 0) | (world_can_receive(&egress->world, &egress->in) ? POLLIN : 0));
     struct pollfd polls[2] = {guest, world};
     for (int i = 0; i < 2; i++)
         if (polls[i].events == 0)
@@ -70,7 +71,7 @@ _Noreturn void pass_streams(int guest, int world)
 {
     static struct egress egress;
     egress.guest = guest;
-    egress.world = world;
+    egress.world = world_open(world);
     if (!backlog_open(&egress.in))
         fail();
     if (!confine())

@@ -10,6 +10,7 @@
 #include "filter.h"
 #include "offload.h"
 #include "queue.h"
+#include "world.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -24,7 +25,8 @@ enum {
 };
 
 struct tap {
-    int lifeline, tap, world;
+    int lifeline, tap;
+    struct world world;
     struct backlog out, in;
     struct queue queue;
     uint8_t frame[VNET_HEADER + LONGEST_FRAME]; /* the one under way */
@@ -56,10 +58,10 @@ static void take_tap(struct tap *all)
     all->queue.statistics = fds[1];
 }
 
-/* Wait for somebody to send something as long as passt is there. */
+/* Wait for somebody to send something as long as the back end is there. */
 static void await_tap(struct tap *all)
 {
-    struct pollfd polls[2] = {{all->lifeline, POLLIN, 0}, {all->world, 0, 0}};
+    struct pollfd polls[2] = {{all->lifeline, POLLIN, 0}, {all->world.fd, 0, 0}};
     while (poll(polls, 2, -1) < 0)
         if (errno != EINTR)
             fail();
@@ -99,9 +101,7 @@ static void carry_out(struct tap *all, bool is_ready)
         if (size > VNET_HEADER)
             queue_frame(all, all->frame + VNET_HEADER, size - VNET_HEADER);
     }
-    const uint8_t *oldest = backlog_oldest(&all->out, &size);
-    if (size > 0)
-        backlog_taken(&all->out, deliver(all->world, oldest, size));
+    world_send(&all->world, &all->out);
 }
 
 /* Tell whether a whole frame is there, and its size. */
@@ -113,7 +113,7 @@ static bool find_frame(const struct backlog *in, size_t *size)
     backlog_peek(in, at, sizeof at);
     *size = (size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
     if (*size > LONGEST_FRAME) {
-        say("passt sent a frame of %lu bytes", (unsigned long)*size);
+        say("the network sent a frame of %lu bytes", (unsigned long)*size);
         end();
     }
     return in->size >= LENGTH_SIZE + *size;
@@ -134,10 +134,9 @@ static void send_frame(struct tap *all, size_t size)
 /* Return false if frames wait for the TAP to have room. */
 static bool carry_in(struct tap *all, bool is_ready)
 {
-    size_t room, size;
-    uint8_t *at = backlog_room(&all->in, &room);
-    if (is_ready && room > 0)
-        backlog_added(&all->in, receive(all->world, at, room < CHUNK ? room : CHUNK));
+    size_t size;
+    if (is_ready && world_can_receive(&all->world, &all->in))
+        world_receive(&all->world, &all->in);
     while (find_frame(&all->in, &size)) {
         if (!queue_has_room(&all->queue))
             return false;
@@ -149,9 +148,9 @@ static bool carry_in(struct tap *all, bool is_ready)
 static void turn(struct tap *all, int *wait_ms)
 {
     struct pollfd polls[3] = {
-        {all->lifeline, POLLIN, 0}, {all->tap, POLLIN, 0}, {all->world, 0, 0}};
+        {all->lifeline, POLLIN, 0}, {all->tap, POLLIN, 0}, {all->world.fd, 0, 0}};
     polls[2].events =
-        (short)((all->out.size > 0 ? POLLOUT : 0) | (all->in.size < BACKLOG ? POLLIN : 0));
+        (short)((all->out.size > 0 ? POLLOUT : 0) | (world_can_receive(&all->world, &all->in) ? POLLIN : 0));
     if (polls[2].events == 0)
         polls[2].fd = -1;
     if (poll(polls, 3, *wait_ms) < 0) {
@@ -172,7 +171,7 @@ _Noreturn void pass_tap(int guest, int world)
     if (!backlog_open(&all.out) || !backlog_open(&all.in))
         fail();
     all.lifeline = guest;
-    all.world = world;
+    all.world = world_open(world);
     await_tap(&all);
     if (!confine())
         say("goes on without seccomp: %s", strerror(errno));

@@ -187,7 +187,7 @@ async def guest_has_the_hosts_time(host: Host) -> None:
 
 
 async def user_network_reaches_the_host(host: Host) -> None:
-    """`--network user`: through passt out of the VM, but not to the host's loopback (E4)."""
+    """`--network user`: out of the VM, but not to the host's loopback (E4)."""
     server = f"cat >{HOME}/server.py <<'END'\n{SERVER}END\n"
     start = f"setsid python3 {HOME}/server.py >{HOME}/server.out 2>&1 </dev/null & echo $!"
     pid = int((await host.shell(server + start)).expect().out)

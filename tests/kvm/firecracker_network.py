@@ -1,4 +1,4 @@
-"""The network of guests in Firecracker: a TAP in a namespace of the VM's own, passt, the filter."""
+"""The network of guests in Firecracker: a TAP in a namespace of the VM's own, the filter."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ async def firecracker_has_a_network(host: Host) -> None:
         await banger(host, "vm", "fork", names[0], "--name", "net-fork")
         assert (await _bash(host, "net-fork", TAKE)).split()[0] == expected
     await banger(host, "vm", "delete", *names, "net-fork")
-    left = await host.root(f"pgrep -u {USER} 'passt|banger-egress'")
+    left = await host.root(f"pgrep -u {USER} 'slirp4netns|passt|banger-egress'")
     assert left.status == 1, left
 
 

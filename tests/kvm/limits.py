@@ -31,7 +31,9 @@ async def vms_have_scopes_of_their_own(host: Host) -> None:
     assert cpu == "200000 100000", cpu
     assert int(pids) == 129, pids
     names = sorted(program.split(".")[0] for program in programs)
-    assert names == ["banger-egress-f", "bwrap", "passt", "qemu-system-x86"], programs
+    assert names == ["banger-egress-f", "bwrap", "bwrap", "qemu-system-x86", "slirp4netns"], (
+        programs
+    )
 
 
 async def ending_the_daemons_unit_leaves_its_vms(host: Host) -> None:

@@ -269,7 +269,7 @@ def _boot_spec() -> guest.BootSpec:
         hostname="emulated-host",
         clock_ns=time.time_ns(),
         entropy=os.urandom(64),
-        # passt wants a way out before it gives its guest one.
+        # A host without a way out gives its guests none.
         interface=guest.Interface(address=ADDRESS, prefix=24, gateway=GATEWAY),
     )
     return guest.BootSpec(

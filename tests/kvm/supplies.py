@@ -59,8 +59,8 @@ suite = "bookworm"
 variant = "apt"
 packages = [
     "bubblewrap", "dbus-user-session", "debian-archive-keyring", "e2fsprogs", "git", "iproute2",
-    "kmod", "libpam-systemd", "mmdebstrap", "mount", "openssh-client", "passt", "passwd", "procps",
-    "python3", "qemu-system-x86", "squashfs-tools", "systemd-sysv", "uidmap",
+    "kmod", "libpam-systemd", "mmdebstrap", "mount", "openssh-client", "passwd", "procps",
+    "python3", "qemu-system-x86", "slirp4netns", "squashfs-tools", "systemd-sysv", "uidmap",
 ]
 drop = [
     "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*",

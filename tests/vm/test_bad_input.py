@@ -109,7 +109,6 @@ def test_an_image_in_use(own: Installation) -> None:
     ("tool", "package"),
     [
         ("qemu-system-x86_64", "qemu-system-x86"),
-        ("passt", "passt"),
         ("mke2fs", "e2fsprogs"),
         ("ssh-keygen", "openssh-client"),
     ],

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from banger.errors import BangerError
-from banger.host.packages import RUNTIME, name_missing
+from banger.host.packages import RUNTIME, is_replaced, name_missing
 from banger.host.programs import Finished, run_sync
 from banger.host.tools import PackageManager, Tool
 from banger.settings import Settings
@@ -101,7 +101,10 @@ def _missing(
 ) -> Check:
     if tool.source:
         return Check(name, CheckState.OK, f"{missing[0]} is not installed: {tool.otherwise}.")
-    state = CheckState.FAIL if tool.required else CheckState.WARN
+    replaced = is_replaced(tool)
+    if replaced and not tool.required:
+        return Check(name, CheckState.OK, f"{missing[0]} is not installed: {tool.instead} is.")
+    state = CheckState.FAIL if tool.required and not replaced else CheckState.WARN
     package = tool.package(manager) if manager else None
     where = f"package {package}" if package else "no known package on this distribution"
     verb = "are" if tool.paths or len(missing) > 1 else "is"

@@ -215,6 +215,11 @@ def name_missing(tool: Tool, find: Callable[[str], str | None] = find_tool) -> t
     return tuple(name for name in (tool.program, *tool.others) if find(name) is None)
 
 
+def is_replaced(tool: Tool, find: Callable[[str], str | None] = find_tool) -> bool:
+    """Tell whether another program stands in for this tool."""
+    return bool(tool.instead) and find(tool.instead) is not None
+
+
 def find_providers(programs: Iterable[str]) -> tuple[Tool, ...]:
     """Return the tools that provide these programs."""
     wanted = set(programs)

@@ -21,6 +21,7 @@ from banger.host.packages import (
     find_package_manager,
     find_providers,
     format_install,
+    is_replaced,
     name_missing,
     plan_install,
 )
@@ -69,7 +70,7 @@ def require_setup(tools: Sequence[Tool] = RUNTIME) -> None:
     Raises:
         HostNotReady: a tool is missing; the hint is the command line that installs all.
     """
-    required = [tool for tool in tools if tool.required]
+    required = [tool for tool in tools if tool.required and not is_replaced(tool)]
     lacking = [name for tool in required for name in name_missing(tool)]
     if os.geteuid() != 0 and subids.find_lacking(getpass.getuser(), os.getuid()):
         lacking.append("subordinate ids")

@@ -41,6 +41,8 @@ class Tool:
     """Arguments with which it succeeds where it can be used, for a program that hosts forbid."""
     otherwise: str = ""
     """What happens where it cannot be used; completes a sentence."""
+    instead: str = ""
+    """A program that does as well; without either a required tool is missing."""
     source: str = ""
     """Where its project releases it, for a program without which a host is complete as well."""
 

@@ -81,11 +81,6 @@ def plan_jail(
     return [facts.binary, *own, *sealed, *_view(facts, view), "--", WITH_PARENT, *argv]
 
 
-def with_info(command: Sequence[str], descriptor: int) -> list[str]:
-    """Return a jail's command that also reports the VMM's pid to `descriptor`."""
-    return [command[0], "--info-fd", str(descriptor), *command[1:]]
-
-
 def _view(facts: JailFacts, view: View) -> list[str]:
     return [
         "--clearenv",

@@ -17,19 +17,17 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple, TypedDict
 
-from msgspec import DecodeError, Struct
-from msgspec.json import decode
+from msgspec import DecodeError
 
 from banger.errors import HostNotReady, VmmFailed
 from banger.host import programs
+from banger.host.bubblewrap import read_child_pid, with_info
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, identify, send_signal, spawn_identified, wait_gone
 from banger.host.limits import limit_process
 from banger.vmm.console import ConsoleFiles
 from banger.vmm.driver import MachineConfig, VmmHandle
-from banger.vmm.jail import with_info
 
-INFO_DEADLINE_S = 10.0
 TERM_DEADLINE_S = 3.0
 KILL_DEADLINE_S = 10.0
 RESEND_S = 0.1
@@ -65,10 +63,6 @@ class _Options(TypedDict):
     stdout: int
     pass_fds: Sequence[int]
     directory: Path
-
-
-class _JailInfo(Struct, frozen=True, rename="kebab"):
-    child_pid: int
 
 
 def begin_log(path: Path) -> None:
@@ -241,27 +235,11 @@ def _alive(identity: ProcessIdentity | None, log: Path) -> ProcessIdentity:
 async def _read_child(reader: int, log: Path) -> ProcessIdentity:
     """Return the identity of the process that bubblewrap made for the VMM."""
     try:
-        async with asyncio.timeout(INFO_DEADLINE_S):
-            report = await _read_all(reader)
+        identity = identify(await read_child_pid(reader))
     except TimeoutError as error:
         raise VmmFailed("The jail did not start in time.", details=read_log_tail(log)) from error
-    try:
-        identity = identify(decode(report, type=_JailInfo).child_pid)
     except DecodeError as error:
         raise HostNotReady(
             "The jail could not be set up.", details=read_log_tail(log), hint="banger doctor"
         ) from error
     return _alive(identity, log)
-
-
-async def _read_all(descriptor: int) -> bytes:
-    reader = asyncio.StreamReader()
-    loop = asyncio.get_running_loop()
-    with os.fdopen(os.dup(descriptor), "rb") as pipe:
-        transport, _ = await loop.connect_read_pipe(
-            lambda: asyncio.StreamReaderProtocol(reader), pipe
-        )
-        try:
-            return await reader.read()
-        finally:
-            transport.close()

@@ -19,7 +19,7 @@ from banger.network.user.kind import NETWORK
 from banger.network.user.process import wait_network_gone
 from tests.component.network.frames import Guest, StreamLink
 
-RESOLVER = "127.0.0.53"
+RESOLVER, OTHER_PORT = "127.0.0.53", 54
 
 
 def make_host(directory: Path) -> None:
@@ -38,7 +38,14 @@ def make_host(directory: Path) -> None:
         programs.run_sync(command.split(), deadline_s=10)
 
 
-def serve_queries(resolver: socket.socket) -> None:
+def serve(port: int) -> None:
+    """Answer queries on a port of the resolver's address."""
+    resolver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    resolver.bind((RESOLVER, port))
+    threading.Thread(target=_answer, args=(resolver,), daemon=True).start()
+
+
+def _answer(resolver: socket.socket) -> None:
     while True:
         query, client = resolver.recvfrom(2048)
         resolver.sendto(b"answer to " + query, client)
@@ -46,17 +53,17 @@ def serve_queries(resolver: socket.socket) -> None:
 
 async def main(directory: Path) -> None:
     make_host(directory)
-    resolver = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
-    resolver.bind((RESOLVER, 53))
-    threading.Thread(target=serve_queries, args=(resolver,), daemon=True).start()
+    for port in (53, OTHER_PORT):
+        serve(port)
     interface = NETWORK.plan_interface(VmId("0123456789ab"))
     network = await NETWORK.start(
         interface, attachment=AttachmentKind.SOCKET, log_file=directory / "network.log"
     )
     guest = Guest(StreamLink(network.attachment.side), interface)
-    for nameserver in (*interface.dns, RESOLVER):
-        answer = await asyncio.to_thread(guest.ask, nameserver, 53, b"query", wait_s=2)
-        sys.stdout.write(f"{nameserver} {answer!r}\n")
+    asked = [(interface.dns[0], 53), (interface.dns[0], OTHER_PORT), (RESOLVER, 53)]
+    for nameserver, port in asked:
+        answer = await asyncio.to_thread(guest.ask, nameserver, port, b"query", wait_s=2)
+        sys.stdout.write(f"{nameserver} {port} {answer!r}\n")
     network.attachment.side.close()
     await wait_network_gone(network.handle)
 

@@ -80,7 +80,8 @@ def transfer(address: str, port: int, size: int) -> dict[str, Any]:
         # Less on the way than the packet socket has room for, however late its reader is.
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 65536)
         connection.connect((address, port))
-        connection.sendall(data)  # passt 2023-03-09 stands still when the guest's side is closed
+        connection.sendall(data)
+        connection.shutdown(socket.SHUT_WR)
         back = b""
         while chunk := connection.recv(1 << 16):
             back += chunk

@@ -35,6 +35,7 @@ INTERFACE = NETWORK.plan_interface(VM)
 DEADLINE_S = 60.0
 NOT_FOR_GUESTS = ("127.0.0.1", "127.77.3.4", "0.0.0.0", "10.0.2.2", "169.254.169.254")
 OWN_NAMESPACE = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
+each_back_end = pytest.mark.usefixtures("back_end")
 
 
 @pytest.fixture
@@ -89,6 +90,7 @@ def own_address() -> str:
         return str(probe.getsockname()[0])
 
 
+@each_back_end
 def test_a_guest_reaches_the_world_and_not_the_hosts_own(layout: Layout) -> None:
     """E4: by sockets of every kind to addresses that mean the host, link-local, the gateway."""
 
@@ -108,13 +110,18 @@ def try_everything(guest: Guest, tcp: int, udp: int) -> None:
     assert guest.ask(own_address(), udp, b"q", wait_s=10) == b"answer to q"
 
 
+@each_back_end
 def test_both_processes_have_sessions_of_their_own_and_end_with_the_stream(layout: Layout) -> None:
     """B1; and nothing is left when the VMM has gone, however it went."""
 
     async def scenario() -> None:
         async with running(layout) as network:
-            for identity in (network.handle.egress_filter, network.handle.passt):
-                assert os.getsid(identity.pid) == identity.pid
+            handle = network.handle
+            assert isinstance(handle, UserNetworkHandle)
+            leaders = {
+                each.pid for each in (handle.egress_filter, handle.monitor or handle.backend)
+            }
+            assert {os.getsid(each.pid) for each in handle.processes} == leaders
             assert is_network_alive(network.handle)
             payload = msgspec.json.encode(network.handle)
             assert msgspec.json.decode(payload, type=UserNetworkHandle) == network.handle
@@ -124,12 +131,13 @@ def test_both_processes_have_sessions_of_their_own_and_end_with_the_stream(layou
     asyncio.run(scenario())
 
 
+@each_back_end
 def test_a_network_without_a_record_is_found(layout: Layout) -> None:
     """B4, B5."""
 
     async def scenario() -> None:
         async with running(layout) as network:
-            wanted = {network.handle.egress_filter, network.handle.passt}
+            wanted = set(network.handle.processes)
             # passt starts itself anew, as the program for this processor: it has no arguments
             # for a moment.
             async with asyncio.timeout(60):
@@ -140,7 +148,8 @@ def test_a_network_without_a_record_is_found(layout: Layout) -> None:
     asyncio.run(scenario())
 
 
-@pytest.mark.parametrize("victim", ["egress_filter", "passt"])
+@each_back_end
+@pytest.mark.parametrize("victim", ["egress_filter", "backend"])
 def test_one_half_does_not_outlive_the_other(layout: Layout, victim: str) -> None:
     async def scenario() -> None:
         async with running(layout) as network:
@@ -150,6 +159,7 @@ def test_one_half_does_not_outlive_the_other(layout: Layout, victim: str) -> Non
     asyncio.run(scenario())
 
 
+@each_back_end
 def test_a_network_that_hangs_is_ended(layout: Layout) -> None:
     """A2."""
 
@@ -163,6 +173,7 @@ def test_a_network_that_hangs_is_ended(layout: Layout) -> None:
     asyncio.run(scenario())
 
 
+@each_back_end
 def test_a_frame_of_impossible_length_costs_that_vm_its_network(layout: Layout) -> None:
     """E2, E5: what only a VMM that was taken over can send."""
 
@@ -175,14 +186,37 @@ def test_a_frame_of_impossible_length_costs_that_vm_its_network(layout: Layout) 
     asyncio.run(scenario())
 
 
-def test_a_host_without_passt_says_so(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_host_without_a_back_end_says_so(layout: Layout, monkeypatch: pytest.MonkeyPatch) -> None:
     """H8."""
     monkeypatch.setenv("PATH", "/nonexistent")
     monkeypatch.setattr(programs, "SYSTEM_PATH", "/nonexistent")
 
     async def scenario() -> None:
-        with pytest.raises(ToolMissing, match="passt"):
+        with pytest.raises(ToolMissing, match="slirp4netns"):
             await NETWORK.start(INTERFACE, attachment=SOCKET, log_file=layout.vm_network_log(VM))
+
+    asyncio.run(scenario())
+
+
+def test_the_back_end_sees_nothing_of_the_host(layout: Layout) -> None:
+    """E5: a guest that breaks out of its network finds no file, no process and no privilege."""
+
+    async def scenario() -> None:
+        async with running(layout) as network:
+            handle = network.handle
+            assert isinstance(handle, UserNetworkHandle)
+            inside = Path(f"/proc/{handle.backend.pid}")
+            root, own = inside / "root", layout.vm_dir(VM).relative_to("/")
+            assert set(os.listdir(root)) <= {"usr", "lib", "lib64", "etc", own.parts[0]}
+            assert set(os.listdir(root / "etc")) <= {"ld.so.cache", "resolv.conf"}
+            assert set(os.listdir(root / own)) == {"slirp", "slirp4netns"}
+            assert os.listdir(root / own / "slirp") == []
+            assert os.listdir(layout.vm_dir(VM)) == [layout.vm_network_log(VM).name]
+            for name in ("user", "pid", "mnt", "ipc", "uts", "cgroup"):
+                assert os.readlink(inside / "ns" / name) != os.readlink(f"/proc/self/ns/{name}")
+            status = (inside / "status").read_text()
+            for line in ("CapEff:\t0000000000000000", "NoNewPrivs:\t1", "Seccomp:\t2"):
+                assert line in status
 
     asyncio.run(scenario())
 
@@ -233,7 +267,14 @@ def test_a_host_without_a_network_says_what_to_do(layout: Layout) -> None:
 def test_a_guest_resolves_names_where_the_resolver_is_on_the_hosts_loopback(
     short_dir: Path,
 ) -> None:
-    """E4: through the network's own nameserver, and not by the resolver's address."""
+    """E4: through the network's own nameserver, and not by the resolver's address.
+
+    Nor does the nameserver lead to what else listens there.
+    """
     script = Path(__file__).with_name("own_host.py")
     said = run_in_namespace(str(script), str(short_dir))
-    assert said.splitlines() == ["10.0.2.3 b'answer to query'", "127.0.0.53 None"]
+    assert said.splitlines() == [
+        "10.0.2.3 53 b'answer to query'",
+        "10.0.2.3 54 None",
+        "127.0.0.53 53 None",
+    ]

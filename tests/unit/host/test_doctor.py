@@ -14,6 +14,8 @@ from banger.doctor import checks as doctor
 from banger.doctor import programs
 from banger.doctor.acceleration import UPGRADE, probe_acceleration
 from banger.doctor.programs import Check, CheckState
+from banger.errors import HostNotReady
+from banger.host import setup
 from banger.host.tools import PackageManager
 from banger.layout import Layout, layout_from_environment
 from banger.settings import Settings
@@ -43,8 +45,8 @@ def test_everything_is_checked_and_nothing_is_changed(private_environ: dict[str,
     assert _listing(private_environ) == before
     names = [check.name for check in checks]
     for name in (
-        "python user git qemu passt mmdebstrap newuidmap sqfstar mke2fs bwrap subuid accel memory "
-        "limits disk runtime config daemon"
+        "python user git qemu slirp4netns passt mmdebstrap newuidmap sqfstar mke2fs bwrap subuid "
+        "accel memory limits disk runtime config daemon"
     ).split():
         assert name in names
     config = checks[names.index("config")]
@@ -112,6 +114,33 @@ def test_missing_program_is_named_with_its_package() -> None:
     qemu = next(check for check in found if check.name == "qemu")
     assert qemu.state is CheckState.FAIL
     assert "/nonexistent/qemu is not installed (package qemu-system-x86-core)" in qemu.fact
+
+
+@pytest.mark.parametrize(
+    ("there", "states"),
+    [
+        ((), [CheckState.FAIL, CheckState.WARN]),
+        (("passt",), [CheckState.WARN, CheckState.OK]),
+        (("slirp4netns",), [CheckState.OK, CheckState.OK]),
+    ],
+)
+def test_one_program_that_makes_networks_is_enough(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, there: tuple[str, ...], states: list[str]
+) -> None:
+    """H8: and the one that takes less memory is recommended, with its package."""
+    for name in there:
+        _program(tmp_path / name, f"echo {name} version 1.2.0")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.setattr("banger.host.programs.SYSTEM_PATH", str(tmp_path))
+    found = {each.name: each for each in programs.probe_tools(PackageManager.APT, _settings({}))}
+    checks = [found["slirp4netns"], found["passt"]]
+    assert [check.state for check in checks] == states
+    if "slirp4netns" not in there:
+        assert "(package slirp4netns); needed: gives VMs a network" in checks[0].fact
+    with pytest.raises(HostNotReady) as failure:
+        setup.require_setup()
+    assert ("slirp4netns" in failure.value.message) == (not there)
+    assert "passt" not in failure.value.message
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_every_required_tool_has_a_package_or_is_known_to_have_none(
 def test_missing_tools_are_found_all_at_once() -> None:
     missing = packages.find_missing(RUNTIME, _only("git", "mke2fs"))  # type: ignore[arg-type]
     names = {tool.program for tool in missing}
-    assert {"passt", "sqfstar", "bwrap", "ssh"} <= names
+    assert {"slirp4netns", "sqfstar", "bwrap", "ssh"} <= names
     assert not names & {"git", "mke2fs"}
 
 
@@ -164,7 +164,7 @@ def _first_word(argv: ast.List) -> Iterator[str]:
 def test_each_program_that_is_asked_for_is_in_the_table_of_packages() -> None:
     """H8: what a check misses is what its hint installs."""
     named = _named_programs()
-    assert {"ssh-keygen", "mke2fs", "sqfstar", "unsquashfs", "newgidmap", "passt"} <= named
+    assert {"ssh-keygen", "mke2fs", "sqfstar", "unsquashfs", "newgidmap"} <= named
     assert [name for name in sorted(named) if not packages.find_providers([name])] == []
 
 

@@ -41,10 +41,12 @@ def build_egress_filter(build: str) -> Path:
 
 
 @contextlib.contextmanager
-def running_filter(binary: Path) -> Iterator[EgressFilter]:
+def running_filter(
+    binary: Path, *, world_kind: socket.SocketKind = socket.SOCK_STREAM
+) -> Iterator[EgressFilter]:
     """Run a filter; when its sides are closed it must have ended by itself, without a report."""
     guest, guarded = socket.socketpair()
-    world, outer = socket.socketpair()
+    world, outer = socket.socketpair(socket.AF_UNIX, world_kind)
     with guest, world:
         with guarded, outer:
             numbers = (guarded.fileno(), outer.fileno())

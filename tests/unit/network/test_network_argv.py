@@ -12,7 +12,12 @@ from hypothesis import strategies as st
 from banger.host.attachments import AttachmentKind
 from banger.model.names import VmId, format_vm_id
 from banger.network.port import format_mac
-from banger.network.user.argv import plan_egress_filter, plan_passt
+from banger.network.user.argv import (
+    plan_egress_filter,
+    plan_passt,
+    plan_slirp,
+    plan_slirp_jail,
+)
 from banger.network.user.kind import NETWORK
 from tests.support.golden import check_golden
 
@@ -27,6 +32,27 @@ def test_passt_arguments_are_the_golden_ones() -> None:
         NETWORK.plan_interface(VM), binary="/usr/bin/passt", descriptor=7, log_file=LOG
     )
     check_golden(GOLDEN / "passt.txt", "".join(f"{word}\n" for word in argv))
+
+
+def test_slirp4netns_arguments_are_the_golden_ones() -> None:
+    """E4, E5: no way to the host's loopback, no IPv6, nothing of the host's files."""
+    jail = plan_slirp_jail(
+        "/usr/bin/bwrap",
+        "/usr/bin/slirp4netns",
+        shown_as=f"{LOG.parent}/slirp4netns",
+        directory=LOG.parent / "slirp",
+    )
+    argv = plan_slirp(f"{LOG.parent}/slirp4netns", NETWORK.plan_interface(VM), path="s", lifeline=7)
+    check_golden(GOLDEN / "slirp4netns.txt", "".join(f"{word}\n" for word in [*jail, *argv]))
+
+
+def test_the_addresses_that_slirp4netns_gives_itself_are_the_interfaces() -> None:
+    """It takes the second and third of its network."""
+    interface = NETWORK.plan_interface(VM)
+    argv = plan_slirp("p", interface, path="s", lifeline=7)
+    (network,) = (word.partition("=")[2] for word in argv if word.startswith("--cidr="))
+    own = list(ipaddress.ip_network(network).hosts())[1:3]
+    assert [str(address) for address in own] == [interface.gateway, *interface.dns]
 
 
 @pytest.mark.parametrize("attachment", list(AttachmentKind))

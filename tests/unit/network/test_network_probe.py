@@ -32,8 +32,7 @@ def run(first: socket.socket, action: Coroutine[None, None, None]) -> None:
 
 
 def test_the_question_is_one_frame_that_the_filter_lets_pass(lasting_filter: EgressFilter) -> None:
-    request = render_arp_request(INTERFACE)
-    assert lasting_filter.filter(request) == request
+    assert lasting_filter.passes(render_arp_request(INTERFACE))
 
 
 def test_other_frames_are_skipped_and_nothing_after_the_answer_is_taken() -> None:
@@ -44,10 +43,24 @@ def test_other_frames_are_skipped_and_nothing_after_the_answer_is_taken() -> Non
         assert ours.recv(100) == b"rest"
 
 
-def test_a_network_that_closes_is_noticed() -> None:
-    ours, theirs = socket.socketpair()
+def test_where_frames_are_messages_the_same_is_asked() -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    with ours, theirs:
+        for message in (bytes(60), REPLY, b"rest"):
+            theirs.sendall(message)
+        run(ours, knock(ours, INTERFACE))
+        assert ours.recv(100) == b"rest"
+        assert theirs.recv(100) == render_arp_request(INTERFACE)
+
+
+@pytest.mark.parametrize(
+    ("kind", "untrusted"),
+    [(socket.SOCK_STREAM, framed(REPLY)[:10]), (socket.SOCK_SEQPACKET, bytes(60))],
+)
+def test_a_network_that_closes_is_noticed(kind: socket.SocketKind, untrusted: bytes) -> None:
+    ours, theirs = socket.socketpair(socket.AF_UNIX, kind)
     with ours:
-        theirs.sendall(framed(REPLY)[:10])
+        theirs.sendall(untrusted)
         theirs.shutdown(socket.SHUT_WR)
         with pytest.raises(EOFError), theirs:
             run(ours, knock(ours, INTERFACE))

@@ -77,14 +77,16 @@ class TapFilter:
 
 
 @contextlib.contextmanager
-def running(binary: Path, directory: Path) -> Iterator[TapFilter]:
+def running(
+    binary: Path, directory: Path, *, world_kind: socket.SocketKind = socket.SOCK_STREAM
+) -> Iterator[TapFilter]:
     """Run a filter that waits for its TAP; it must end by itself, without a report."""
     with contextlib.ExitStack() as stack:
         vmm, lifeline, world, outer, tap, queue = (
             stack.enter_context(side)
             for pair in (
                 socket.socketpair(),
-                socket.socketpair(),
+                socket.socketpair(socket.AF_UNIX, world_kind),
                 socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET),
             )
             for side in pair

@@ -56,13 +56,13 @@ class EgressFilter:
         assert out in (b"", stream(frame))
         return bool(out)
 
-    def fill(self, side: socket.socket, data: bytes) -> int:
+    def fill(self, side: socket.socket, data: bytes, *, step: int = 65536) -> int:
         """Send to the filter until it takes no more, and return how much it took."""
         sent, waits, deadline = 0, False, time.monotonic() + self.DEADLINE_S
         side.setblocking(False)
         while sent < len(data):
             try:
-                sent += side.send(data[sent : sent + 65536])
+                sent += side.send(data[sent : sent + step])
                 waits = False
             except BlockingIOError:
                 if waits:

@@ -17,7 +17,12 @@ PLAIN_ENGLISH = {"user"}
 """Words of kinds that mean something else as well."""
 OTHERS = {"bubblewrap"}
 """Names that no table says: what a package is called."""
-JAIL = {"banger/vmm/jail.py", "banger/vmm/probe.py", "banger/vmm/process.py"}
+JAIL = {
+    "banger/host/bubblewrap.py",
+    "banger/vmm/jail.py",
+    "banger/vmm/probe.py",
+    "banger/vmm/process.py",
+}
 """What is around VMMs of every kind."""
 JAILER = {"bubblewrap", "bwrap"}
 SOURCES = {".py", ".config", ".toml", ".c", ".h"}

@@ -7,11 +7,12 @@ from pathlib import Path
 
 import pytest
 
+from banger.host.bubblewrap import with_info
 from banger.layout import Layout
 from banger.model.names import VmId
 from banger.model.vm import Accel
 from banger.vmm.driver import MachineConfig, SharedFiles, plan_machine
-from banger.vmm.jail import SEALED, JailFacts, plan_jail, with_info
+from banger.vmm.jail import SEALED, JailFacts, plan_jail
 from banger.vmm.qemu.argv import Descriptors, plan_argv, plan_kernel_command_line
 from banger.vmm.qemu.view import plan_view
 from tests.support.golden import check_golden

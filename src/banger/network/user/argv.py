@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 from pathlib import Path
 
 from banger.host.attachments import AttachmentKind
 from banger.network.port import Interface
+
+RESOLVER = "/etc/resolv.conf"
 
 
 def plan_passt(interface: Interface, *, binary: str, descriptor: int, log_file: Path) -> list[str]:
@@ -29,6 +32,50 @@ def plan_passt(interface: Interface, *, binary: str, descriptor: int, log_file: 
         *("--tcp-ports", "none"),
         *("--udp-ports", "none"),
         *("--log-file", str(log_file)),
+    ]
+
+
+def plan_slirp(binary: str, interface: Interface, *, path: str, lifeline: int) -> list[str]:
+    """Return slirp4netns's command for one VM.
+
+    Its gateway and nameserver are the second and third address of the network. The socket at
+    `path` takes one connection, on which each message is a frame. It ends when the pipe `lifeline`
+    has no writer any more. IPv4 only.
+    """
+    network = ipaddress.ip_interface(f"{interface.address}/{interface.prefix}").network
+    return [
+        binary,
+        "--target-type=bess",
+        "--enable-seccomp",
+        "--disable-host-loopback",
+        f"--cidr={network}",
+        f"--exit-fd={lifeline}",
+        path,
+    ]
+
+
+def plan_slirp_jail(
+    bwrap: str, binary: str, *, shown_as: str, directory: Path | None = None
+) -> list[str]:
+    """Return what to put before a command of slirp4netns for it to see nothing of the host.
+
+    What it sees is libraries, the nameserver's address, and `directory`, in which it starts. The
+    program is shown as `shown_as`. It stays in the host's network namespace, since the sockets
+    that it opens are the guest's way out.
+    """
+    readable = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", RESOLVER)
+    own = ("--bind", os.fspath(directory), os.fspath(directory)) if directory else ()
+    return [
+        bwrap,
+        *("--unshare-user", "--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts"),
+        "--unshare-cgroup",
+        "--clearenv",
+        *(word for path in readable for word in ("--ro-bind-try", path, path)),
+        *own,
+        *("--ro-bind", binary, shown_as),
+        *(("--chdir", os.fspath(directory)) if directory else ()),
+        *("--remount-ro", "/"),
+        "--",
     ]
 
 

@@ -5,22 +5,30 @@ from __future__ import annotations
 from pathlib import Path
 
 from banger.host.attachments import AttachmentKind
+from banger.host.programs import find_tool
 from banger.model.names import VmId
 from banger.network.port import Interface, StartedNetwork, format_mac
 from banger.network.user.process import UserNetworkHandle, start
 from banger.network.user.routes import require_route
+from banger.network.user.tools import PASST, SLIRP
 
 
 class UserNetwork:
-    """A network of its own for each VM, made by passt."""
+    """A network of its own for each VM, made by slirp4netns, else by passt."""
 
     handle_type = UserNetworkHandle
     process_names = (
+        "slirp4netns$",
         r"passt(\.avx2)?$",
+        "bwrap$",
         "banger-egress-filter$",
         "banger-guard$",  # the filter of VMs that an older banger started
     )
-    programs = ("passt",)
+
+    @property
+    def programs(self) -> tuple[str, ...]:
+        """The preferred back end, unless the other one is there to stand in."""
+        return () if find_tool(PASST) else (SLIRP,)
 
     def require_host(self) -> None:
         """Check that this host has a network itself."""
@@ -43,7 +51,7 @@ class UserNetwork:
     async def start(
         self, interface: Interface, *, attachment: AttachmentKind, log_file: Path
     ) -> StartedNetwork:
-        """Start passt, and the filter in front of it; see `network.port.Network`."""
+        """Start the back end, and the filter in front of it; see `network.port.Network`."""
         return await start(interface, attachment=attachment, log_file=log_file)
 
 

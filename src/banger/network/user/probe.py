@@ -1,8 +1,9 @@
 """Knocking at a user network: is anybody there? Pure but for the socket it is given.
 
 An ARP request for the gateway, and passt's answer, prove that the whole way works, and
-take about ten milliseconds: there is nothing to poll. The answer is read to its
-last byte, so that the stream stands at a frame's start when the VMM gets it.
+take about ten milliseconds: there is nothing to poll. On a stream each frame has its length
+before it, and the answer is read to its last byte, so that the stream stands at a frame's start
+when the VMM gets it; on other sockets a frame is a message.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ import struct
 
 from banger.network.port import Interface
 
+LENGTH_BYTES, LONGEST_FRAME = 4, 65536
 _ARP_REQUEST = 1
 _ETHERTYPE_ARP = b"\x08\x06"
 
 
 def render_arp_request(interface: Interface) -> bytes:
-    """Return the frame that asks who has the gateway's address, with its length in front."""
+    """Return the frame that asks who has the gateway's address."""
     mac = bytes.fromhex(interface.mac.replace(":", ""))
     body = struct.pack(
         "!HHBBH6s4s6s4s",
@@ -32,8 +34,7 @@ def render_arp_request(interface: Interface) -> bytes:
         bytes(6),
         socket.inet_aton(interface.gateway),
     )
-    frame = b"\xff" * 6 + mac + _ETHERTYPE_ARP + body
-    return len(frame).to_bytes(4, "big") + frame
+    return b"\xff" * 6 + mac + _ETHERTYPE_ARP + body
 
 
 async def knock(side: socket.socket, interface: Interface) -> None:
@@ -43,13 +44,24 @@ async def knock(side: socket.socket, interface: Interface) -> None:
         EOFError: the other side closed.
         OSError: the other side is gone.
     """
-    loop = asyncio.get_running_loop()
-    await loop.sock_sendall(side, render_arp_request(interface))
-    while True:
-        length = int.from_bytes(await _read_exactly(side, 4), "big")
-        frame = await _read_exactly(side, length)
-        if frame[12:14] == _ETHERTYPE_ARP:
-            return
+    request, is_stream = render_arp_request(interface), side.type == socket.SOCK_STREAM
+    length = len(request).to_bytes(LENGTH_BYTES, "big") if is_stream else b""
+    await asyncio.get_running_loop().sock_sendall(side, length + request)
+    read = _read_frame if is_stream else _read_message
+    while (await read(side))[12:14] != _ETHERTYPE_ARP:
+        pass
+
+
+async def _read_message(side: socket.socket) -> bytes:
+    message = await asyncio.get_running_loop().sock_recv(side, LONGEST_FRAME)
+    if not message:
+        raise EOFError
+    return message
+
+
+async def _read_frame(side: socket.socket) -> bytes:
+    length = int.from_bytes(await _read_exactly(side, LENGTH_BYTES), "big")
+    return await _read_exactly(side, length)
 
 
 async def _read_exactly(side: socket.socket, count: int) -> bytes:

@@ -1,14 +1,15 @@
 """User networking: outgoing traffic for one VM, without privilege, and no way in.
 
-    VMM == socket pair == egress filter == socket pair == passt -- the host's sockets
-    VMM == TAP == packet socket == egress filter == socket pair == passt -- the host's sockets
+    VMM == socket pair == egress filter == socket == back end -- the host's sockets
+    VMM == TAP == a second TAP's queue == egress filter == socket == back end -- the host's sockets
 
-With a TAP the filter's socket pair carries one message, the packet socket, and shows when the VMM
-has ended (ADR 0074). One passt and one egress filter (native/egress-filter/main.c: why) for each
+With a TAP the filter's socket pair carries one message, the queue, and shows when the VMM has
+ended (ADR 0074). One back end and one egress filter (native/egress-filter/main.c: why) for each
 VM, in sessions of their own, so that they outlive the daemon. Both end by themselves when the
-stream in front of them ends: with the VMM, or with a daemon that dies before the VMM has its
-socket.
-There is no socket file, so there is nothing to connect to, to race for or to remove.
+socket in front of them ends: with the VMM, or with a daemon that dies before the VMM has its
+socket. Nobody can connect to any of them.
+
+The back end is slirp4netns, or passt where that is not installed (ADR 0076).
 
 Writes the VM's network log. Takes no locks: the engine holds the VM's lifecycle lock.
 """
@@ -20,28 +21,27 @@ import contextlib
 import platform
 import signal
 import socket
-from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
 
-from banger.errors import BangerError, HostNotReady, VmmFailed
+from banger.errors import HostNotReady, VmmFailed
 from banger.host import programs
 from banger.host.attachments import Attachment, AttachmentKind, Socket, Tap
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, is_alive, send_signal, spawn_identified, wait_gone
 from banger.host.setup import require_programs
 from banger.network.port import Interface, StartedNetwork
-from banger.network.user.argv import plan_egress_filter, plan_passt
-from banger.network.user.probe import knock
-from banger.network.user.routes import NO_DEFAULT_ROUTE, refuse_without_route, require_route
+from banger.network.user.argv import plan_egress_filter
+from banger.network.user.backend import Backend, abandon, died_early
+from banger.network.user.passt import start_passt
+from banger.network.user.routes import require_route
+from banger.network.user.slirp import start_slirp
+from banger.network.user.tools import PASST, SLIRP
 
 FOLDER = Path(__file__).parent.with_name("egress-filter")
-READY_DEADLINE_S = 10.0
 TERM_DEADLINE_S = 2.0
 KILL_DEADLINE_S = 10.0
-LOG_TAIL_BYTES = 2000
-SEND_BUFFER_BYTES = 4 * 1024 * 1024
 
 
 class UserNetworkHandle(Struct, frozen=True, kw_only=True):
@@ -49,15 +49,18 @@ class UserNetworkHandle(Struct, frozen=True, kw_only=True):
 
     network: str = "user"
     egress_filter: ProcessIdentity = field(name="guard")  # its name in rows of older releases
-    passt: ProcessIdentity
+    backend: ProcessIdentity = field(name="passt")  # as above: there was no other
+    monitor: ProcessIdentity | None = None
+    """The jail's of the back end, if it has one."""
 
     @property
     def processes(self) -> tuple[ProcessIdentity, ...]:
-        """The filter and passt."""
-        return self.egress_filter, self.passt
+        """The filter, the back end, and its jail's monitor."""
+        monitor = () if self.monitor is None else (self.monitor,)
+        return self.egress_filter, self.backend, *monitor
 
     async def end(self) -> None:
-        """End both processes."""
+        """End all of them."""
         await end(self)
 
 
@@ -67,28 +70,37 @@ async def start(
     """Start a VM's network and return when it answers.
 
     Raises:
-        ToolMissing: passt is not installed.
+        ToolMissing: no back end is installed.
         HostNotReady: the host itself has no network, or banger was built without the filter.
-        VmmFailed: passt does not start.
+        VmmFailed: the back end does not start.
     """
     program = find_egress_filter()
     require_route()
     ensure_private_dir(log_file.parent)
     log_file.unlink(missing_ok=True)
-    passt, world = await _start_passt(interface, log_file)
-    with world:
-        guest, guarded = socket.socketpair()
-        with guarded:
-            try:
-                egress_filter = _start_egress_filter(
-                    program, guarded, world, attachment=attachment, log_file=log_file
-                )
-                handle = UserNetworkHandle(egress_filter=egress_filter, passt=passt)
-            except BaseException:
-                guest.close()
-                await asyncio.shield(_abandon(passt))
-                raise
+    backend = await _start_backend(interface, log_file)
+    guest, guarded = socket.socketpair()
+    with contextlib.closing(backend), guarded:
+        try:
+            egress_filter = _start_egress_filter(
+                program, guarded, backend, attachment=attachment, log_file=log_file
+            )
+        except BaseException:
+            guest.close()
+            await asyncio.shield(abandon(backend.monitor or backend.process))
+            raise
+    handle = UserNetworkHandle(
+        egress_filter=egress_filter, backend=backend.process, monitor=backend.monitor
+    )
     return StartedNetwork(handle, _attach(attachment, guest))
+
+
+async def _start_backend(interface: Interface, log_file: Path) -> Backend:
+    slirp, passt = programs.find_tool(SLIRP), programs.find_tool(PASST)
+    if slirp is None and passt is not None:
+        return await start_passt(interface, binary=passt, log_file=log_file)
+    require_programs(SLIRP)
+    return await start_slirp(interface, binary=slirp or SLIRP, log_file=log_file)
 
 
 def _attach(kind: AttachmentKind, guest: socket.socket) -> Attachment:
@@ -116,11 +128,11 @@ def find_egress_filter() -> Path:
 
 def is_network_alive(handle: UserNetworkHandle) -> bool:
     """Tell whether the network still runs whole (hazards B2, B10)."""
-    return is_alive(handle.egress_filter) and is_alive(handle.passt)
+    return all(is_alive(each) for each in handle.processes)
 
 
 async def wait_network_gone(handle: UserNetworkHandle) -> None:
-    """Return when both processes have ended; they are reaped if they are our children."""
+    """Return when all its processes have ended; they are reaped if they are our children."""
     for identity in handle.processes:
         await wait_gone(identity)
 
@@ -141,88 +153,25 @@ async def end(handle: UserNetworkHandle) -> None:
             async with asyncio.timeout(deadline_s):
                 await wait_network_gone(handle)
                 return
-    raise VmmFailed(
-        f"The network back end (pids {handle.egress_filter.pid}, {handle.passt.pid}) did not "
-        "exit after SIGKILL."
-    )
-
-
-async def _start_passt(
-    interface: Interface, log_file: Path
-) -> tuple[ProcessIdentity, socket.socket]:
-    """Start passt; return it and our end of its stream when it has answered."""
-    require_programs("passt")
-    binary = programs.find_tool("passt") or "passt"
-    ours, theirs = socket.socketpair()
-    # As much as the host allows: passt drops what does not fit (native/egress-filter/backlog.h).
-    theirs.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
-    with theirs:
-        argv = plan_passt(interface, binary=binary, descriptor=theirs.fileno(), log_file=log_file)
-        identity = _spawn(argv, log_file=log_file, inherited=(theirs.fileno(),))
-    try:
-        await _wait_answer(ours, interface, log_file)
-    except BaseException:
-        ours.close()
-        await asyncio.shield(_abandon(identity))
-        raise
-    ours.setblocking(True)
-    return identity, ours
-
-
-async def _abandon(passt: ProcessIdentity) -> None:
-    """End a passt that is in no handle yet."""
-    send_signal(passt, signal.SIGKILL)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(KILL_DEADLINE_S):
-            await wait_gone(passt)
-
-
-async def _wait_answer(side: socket.socket, interface: Interface, log_file: Path) -> None:
-    side.setblocking(False)
-    try:
-        async with asyncio.timeout(READY_DEADLINE_S):
-            await knock(side, interface)
-    except TimeoutError as error:
-        raise VmmFailed(
-            f"passt did not answer within {READY_DEADLINE_S:g} s.", details=_tail(log_file)
-        ) from error
-    except (EOFError, OSError) as error:
-        raise _early_death(log_file) from error
+    pids = ", ".join(str(each.pid) for each in handle.processes)
+    raise VmmFailed(f"The network back end (pids {pids}) did not exit after SIGKILL.")
 
 
 def _start_egress_filter(
     program: Path,
     guarded: socket.socket,
-    world: socket.socket,
+    backend: Backend,
     *,
     attachment: AttachmentKind,
     log_file: Path,
 ) -> ProcessIdentity:
+    numbers = [guarded.fileno(), backend.world.fileno()]
     argv = plan_egress_filter(
-        program,
-        guest=guarded.fileno(),
-        world=world.fileno(),
-        attachment=attachment,
-        label=log_file,
+        program, guest=numbers[0], world=numbers[1], attachment=attachment, label=log_file
     )
-    return _spawn(argv, log_file=log_file, inherited=(guarded.fileno(), world.fileno()))
-
-
-def _spawn(argv: Sequence[str], *, log_file: Path, inherited: Sequence[int]) -> ProcessIdentity:
-    identity = spawn_identified(argv, log_file=log_file, pass_fds=inherited)
+    if backend.lifeline is not None:
+        numbers.append(backend.lifeline.fileno())
+    identity = spawn_identified(argv, log_file=log_file, pass_fds=numbers)
     if identity is None:
-        raise _early_death(log_file)
+        raise died_early(log_file)
     return identity
-
-
-def _early_death(log_file: Path) -> BangerError:
-    said = _tail(log_file)
-    if NO_DEFAULT_ROUTE in said:
-        return refuse_without_route(said)
-    return VmmFailed("The network back end exited right after its start.", details=said)
-
-
-def _tail(log_file: Path) -> str:
-    with contextlib.suppress(OSError):
-        return log_file.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").strip()
-    return ""

@@ -1,0 +1,93 @@
+"""The program behind a user network's filter: what a start of it gives, and how it fails."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import socket
+from dataclasses import dataclass
+from pathlib import Path
+
+from banger.errors import BangerError, VmmFailed
+from banger.host import programs
+from banger.host.identity import ProcessIdentity, wait_gone
+from banger.network.port import Interface
+from banger.network.user.probe import knock
+from banger.network.user.routes import NO_DEFAULT_ROUTE, refuse_without_route
+
+READY_DEADLINE_S = 10.0
+KILL_DEADLINE_S = 10.0
+SEND_BUFFER_BYTES = 4 * 1024 * 1024
+LOG_TAIL_BYTES = 2000
+
+
+@dataclass(frozen=True, kw_only=True)
+class Backend:
+    """A program that speaks for the host; its sockets are for the filter to hold."""
+
+    process: ProcessIdentity
+    monitor: ProcessIdentity | None = None
+    """Its jail's, which ends with it."""
+    world: socket.socket
+    """Frames: as a stream with lengths, or as messages."""
+    lifeline: socket.socket | None = None
+    """It ends when nobody holds this; None: it ends with `world`."""
+
+    def close(self) -> None:
+        """Close our ends, which ends it unless the filter has them."""
+        self.world.close()
+        if self.lifeline is not None:
+            self.lifeline.close()
+
+
+async def await_answer(backend: Backend, interface: Interface, log_file: Path) -> None:
+    """Return when the program has answered; it is ended if it does not.
+
+    Raises:
+        HostNotReady: the host has no route.
+        VmmFailed: it has ended, or does not answer in time.
+    """
+    try:
+        await _knock(backend.world, interface, log_file)
+    except BaseException:
+        backend.close()
+        await asyncio.shield(abandon(backend.monitor or backend.process))
+        raise
+    backend.world.setblocking(True)
+
+
+async def abandon(leader: ProcessIdentity) -> None:
+    """End a child of ours that is in no handle yet, with its children."""
+    programs.kill_group(leader.pid)
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(KILL_DEADLINE_S):
+            await wait_gone(leader)
+
+
+def died_early(log_file: Path) -> BangerError:
+    """Return the error for a program that has ended before it answered."""
+    said = read_tail(log_file)
+    if NO_DEFAULT_ROUTE in said:
+        return refuse_without_route(said)
+    return VmmFailed("The network back end exited right after its start.", details=said)
+
+
+def read_tail(log_file: Path) -> str:
+    """Return the end of what a network's programs said."""
+    with contextlib.suppress(OSError):
+        return log_file.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").strip()
+    return ""
+
+
+async def _knock(world: socket.socket, interface: Interface, log_file: Path) -> None:
+    world.setblocking(False)
+    try:
+        async with asyncio.timeout(READY_DEADLINE_S):
+            await knock(world, interface)
+    except TimeoutError as error:
+        raise VmmFailed(
+            f"The network back end did not answer within {READY_DEADLINE_S:g} s.",
+            details=read_tail(log_file),
+        ) from error
+    except (EOFError, OSError) as error:
+        raise died_early(log_file) from error

@@ -1,0 +1,201 @@
+"""Start slirp4netns, whose network takes a frame for each message of a Unix socket.
+
+It binds the socket itself, takes one connection and never another. So the socket's file stands
+for some milliseconds in a directory of the VM's that only its user can enter; if we die before it
+is removed, the program ends with us, and the file goes with the VM.
+
+In its jail (ADR 0076) the program sees no file of the user's and no other process. Whether that
+works on this host is tried once for each daemon; where it does not, the program has its own
+filter of system calls only, like a VMM without a jail.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import functools
+import logging
+import os
+import shutil
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+from msgspec import DecodeError
+
+from banger.errors import BangerError, HostNotReady, VmmFailed
+from banger.host import programs
+from banger.host.bubblewrap import read_child_pid, with_info
+from banger.host.files import ensure_private_dir
+from banger.host.identity import ProcessIdentity, identify, is_alive, spawn_identified
+from banger.network.port import Interface
+from banger.network.user.argv import plan_slirp, plan_slirp_jail
+from banger.network.user.backend import (
+    READY_DEADLINE_S,
+    SEND_BUFFER_BYTES,
+    Backend,
+    abandon,
+    await_answer,
+    died_early,
+    read_tail,
+)
+
+log = logging.getLogger(__name__)
+
+DIRECTORY, SOCKET = "slirp", "s"
+PROGRAM = "slirp4netns"
+TRIAL_DEADLINE_S = 10.0
+FIRST_PAUSE_S, LAST_PAUSE_S = 0.001, 0.02
+
+
+async def start_slirp(interface: Interface, *, binary: str, log_file: Path) -> Backend:
+    """Start slirp4netns and return it when it has answered.
+
+    Raises:
+        HostNotReady: its jail could not be set up.
+        VmmFailed: it does not start.
+    """
+    lifeline, ended = socket.socketpair()
+    with contextlib.ExitStack() as on_failure:
+        on_failure.enter_context(lifeline)
+        with ended, _directory(log_file.parent) as directory:
+            jail = await _plan_jail(binary, directory)
+            if jail:
+                argv = plan_slirp(
+                    _shown_as(directory), interface, path=SOCKET, lifeline=ended.fileno()
+                )
+                leader, process = await _spawn_jailed([*jail, *argv], ended.fileno(), log_file)
+            else:
+                path = os.fspath(directory / SOCKET)
+                argv = plan_slirp(binary, interface, path=path, lifeline=ended.fileno())
+                leader, process = _spawn(argv, (ended.fileno(),), log_file), None
+            world = await _connect(directory, leader, log_file)
+        backend = Backend(
+            process=process or leader,
+            monitor=leader if process else None,
+            world=world,
+            lifeline=lifeline,
+        )
+        await await_answer(backend, interface, log_file)
+        on_failure.pop_all()
+    return backend
+
+
+@contextlib.contextmanager
+def _directory(of_vm: Path) -> Iterator[Path]:
+    """Make the directory for the socket, and remove it."""
+    directory = of_vm / DIRECTORY
+    shutil.rmtree(directory, ignore_errors=True)
+    ensure_private_dir(directory)
+    try:
+        yield directory
+    finally:
+        shutil.rmtree(directory, ignore_errors=True)
+
+
+def _shown_as(directory: Path) -> str:
+    """Return a path for the program that names the VM (`vmm.leftovers`)."""
+    return os.fspath(directory.with_name(PROGRAM))
+
+
+async def _plan_jail(binary: str, directory: Path) -> list[str]:
+    """Return what to put before the command; empty: jails do not work here."""
+    bwrap = programs.find_tool("bwrap")
+    if bwrap is None or not await asyncio.to_thread(_can_jail, bwrap, binary):
+        return []
+    return plan_slirp_jail(bwrap, binary, shown_as=_shown_as(directory), directory=directory)
+
+
+@functools.cache
+def _can_jail(bwrap: str, binary: str) -> bool:
+    """Tell whether the program starts in a jail here."""
+    shown_as = f"/{PROGRAM}"
+    trial = [*plan_slirp_jail(bwrap, binary, shown_as=shown_as), shown_as, "--version"]
+    try:
+        programs.run_sync(trial, deadline_s=TRIAL_DEADLINE_S)
+    except BangerError as error:
+        log.warning("networks have no jail, only a filter of system calls: %s", error.message)
+        return False
+    return True
+
+
+def _spawn(argv: list[str], inherited: tuple[int, ...], log_file: Path) -> ProcessIdentity:
+    process = spawn_identified(argv, log_file=log_file, pass_fds=inherited)
+    if process is None:
+        raise died_early(log_file)
+    return process
+
+
+async def _spawn_jailed(
+    command: list[str], lifeline: int, log_file: Path
+) -> tuple[ProcessIdentity, ProcessIdentity]:
+    """Start a jail; return its monitor and the process inside."""
+    reader, writer = os.pipe()
+    try:
+        try:
+            monitor = _spawn(with_info(command, writer), (lifeline, writer), log_file)
+        finally:
+            os.close(writer)
+        try:
+            process = await _read_child(reader, log_file)
+        except BaseException:
+            await asyncio.shield(abandon(monitor))
+            raise
+    finally:
+        os.close(reader)
+    return monitor, process
+
+
+async def _read_child(reader: int, log_file: Path) -> ProcessIdentity:
+    try:
+        process = identify(await read_child_pid(reader))
+    except (TimeoutError, DecodeError) as error:
+        raise HostNotReady(
+            "The network's jail could not be set up.",
+            details=read_tail(log_file),
+            hint="banger doctor",
+        ) from error
+    if process is None:
+        raise died_early(log_file)
+    return process
+
+
+async def _connect(directory: Path, leader: ProcessIdentity, log_file: Path) -> socket.socket:
+    """Connect once the program listens."""
+    try:
+        async with asyncio.timeout(READY_DEADLINE_S):
+            return await _keep_trying(directory, leader, log_file)
+    except TimeoutError as error:
+        await asyncio.shield(abandon(leader))
+        raise VmmFailed(
+            f"{PROGRAM} did not listen within {READY_DEADLINE_S:g} s.", details=read_tail(log_file)
+        ) from error
+    except BaseException:
+        await asyncio.shield(abandon(leader))
+        raise
+
+
+async def _keep_trying(directory: Path, leader: ProcessIdentity, log_file: Path) -> socket.socket:
+    pause_s = FIRST_PAUSE_S
+    while (world := _try_to_connect(directory)) is None:
+        if not is_alive(leader):
+            raise died_early(log_file)
+        await asyncio.sleep(pause_s)
+        pause_s = min(2 * pause_s, LAST_PAUSE_S)
+    return world
+
+
+def _try_to_connect(directory: Path) -> socket.socket | None:
+    """Return a socket that leads to the program; None: it does not listen yet."""
+    world = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    number = os.open(directory, os.O_PATH | os.O_DIRECTORY)
+    try:
+        # Not by its own path, which may be longer than an address may be.
+        world.connect(f"/proc/self/fd/{number}/{SOCKET}")
+    except (FileNotFoundError, ConnectionRefusedError):
+        world.close()
+        return None
+    finally:
+        os.close(number)
+    world.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    return world
