@@ -71,6 +71,8 @@ class Settings:
     memory_overcommit: int
     auto_stop_after: str
     """A duration as written, or `off`."""
+    stats_interval_s: int
+    """0: no samples are taken."""
     template: TemplateSettings
     names: NamesSettings
     registries: Registries
@@ -181,6 +183,12 @@ _OWN: tuple[Option, ...] = (
         "Idle time after which VMs created from now on are stopped, or off.",
         duration_or_off,
         fixed("off"),
+    ),
+    Option(
+        "stats_interval_s",
+        "Seconds between two samples of each running VM for `vm stats --history`; 0: none.",
+        whole_number(range(3601)),
+        fixed(10),
     ),
     Option(
         "template.enabled",

@@ -853,6 +853,21 @@ class TotalUse(TypedDict):
     disk_allocated_bytes: int
 
 
+class UseSample(TypedDict):
+    """Host resources that a VM used in an interval, as in `VmUse`.
+
+    Of a minute or more, memory is the largest that was seen.
+    """
+
+    ended_at: float
+    interval_s: float
+    cpu_percent: float
+    resident_bytes: int
+    private_bytes: int
+    """Anonymous memory: nearly all that only this VM uses."""
+    disk_allocated_bytes: int
+
+
 class VmAccept(TypedDict):
     """The stream is as of `vm.connect`."""
 
@@ -990,6 +1005,14 @@ class VmFork(TypedDict):
     """Delete the clones when the client's connection ends."""
     force: NotRequired[bool]
     """Skip the check of the host's memory."""
+
+
+class VmHistory(TypedDict):
+    """`VmHistory` of the API."""
+
+    ref: str
+    since: NotRequired[float | None]
+    """Only samples that ended later (seconds of the Unix epoch)."""
 
 
 class VmList(TypedDict):

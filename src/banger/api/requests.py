@@ -94,13 +94,6 @@ class VmList(Params, frozen=True):
     labels: dict[str, str] = field(default_factory=dict)
 
 
-class VmStats(Params, frozen=True):
-    refs: list[str] | None = None
-    """Default: all VMs that have a VMM."""
-    interval_s: float = 0.5
-    """Sampling interval of CPU usage, at most 60 s."""
-
-
 class VmDelete(Params, frozen=True):
     ref: str
 

@@ -96,6 +96,13 @@ class Call(Protocol):
     ) -> d.VmsUse: ...
     @overload
     def __call__(
+        self,
+        method: Literal["vm.history"],
+        params: d.VmHistory | Other,
+        **options: Unpack[CallOptions],
+    ) -> list[d.UseSample]: ...
+    @overload
+    def __call__(
         self, method: Literal["vm.start"], params: d.VmStart | Other, **options: Unpack[CallOptions]
     ) -> d.VmView: ...
     @overload

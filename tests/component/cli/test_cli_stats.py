@@ -85,3 +85,18 @@ def test_a_look_at_nothing_starts_nothing(private_environ: Environ) -> None:
     home = Path(private_environ["HOME"]).parent
     assert [path for path in home.rglob("*") if path.is_file()] == []
     assert os.listdir(private_environ["XDG_RUNTIME_DIR"]) == []
+
+
+def test_the_history_of_a_vm(vm: Environ) -> None:
+    done = banger(vm, "vm", "stats", "--history", "box")
+    header, *rows = (line.split() for line in done.stdout.decode().splitlines())
+    assert header == "SINCE FOR CPU MEMORY PRIVATE DISK".split()
+    assert [row[2:] for row in rows] == [["60s", "2.5%", "100M", "40M", "5M"]] * 2
+    documents = json.loads(banger(vm, "vm", "stats", "--history", "box", "--json").stdout)
+    assert documents[0]["ended_at"] == "1970-01-01T00:01:00.000Z"
+    late = banger(vm, "vm", "stats", "--history", "box", "--since", "1h", "--json")
+    assert json.loads(late.stdout) == []
+    for words in (["--history"], ["--history", "-f", "box"], ["--since", "1h", "box"]):
+        refused = banger(vm, "vm", "stats", *words)
+        assert (refused.returncode, refused.stdout) == (2, b"")
+        assert b"banger vm stats --history VM" in refused.stderr

@@ -37,7 +37,6 @@ from banger.api.requests import (
     VmPrune,
     VmRef,
     VmSet,
-    VmStats,
     WorkspaceExport,
     WorkspaceExportBranch,
     WorkspaceInspect,
@@ -53,13 +52,12 @@ from banger.api.results import (
     StartedExport,
     StartedStream,
     VmPlan,
-    VmsUse,
-    VmUse,
     VmView,
     WorkspacePlan,
     view_record,
 )
 from banger.api.sessions import SessionStart, SessionView
+from banger.api.usage import UseSample, VmHistory, VmStats, VmsUse, VmUse
 from banger.api.wire import _classes
 from banger.daemon import dispatch
 from banger.daemon.__main__ import _ready_fd, main
@@ -387,6 +385,11 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         uses = [make_use(view) for view in asked]
         return VmsUse(interval_s=params.interval_s, vms=uses, total=sum_uses(uses))
 
+    async def history(_: Call, params: VmHistory) -> list[UseSample]:
+        find(params.ref)
+        samples = [make_sample(60.0), make_sample(120.0)]
+        return [each for each in samples if each.ended_at > (params.since or 0.0)]
+
     async def run(call: Call, params: VmExec) -> Exit:
         find(params.ref)
         if "WAITS" in params.env:
@@ -504,6 +507,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         "vm.list": list_,
         "vm.show": show,
         "vm.stats": stats,
+        "vm.history": history,
         "vm.exec": run,
         "session.start": start,
         "vm.logs": logs,
@@ -559,6 +563,18 @@ def make_use(view: VmView) -> VmUse:
         disk_allocated_bytes=5 * 2**20,
         agent_ms=0.96 if is_running and not is_silent else None,
         notice="Its agent does not answer." if is_silent else None,
+    )
+
+
+def make_sample(ended_at: float) -> UseSample:
+    """Return what a VM says that it took in a minute."""
+    return UseSample(
+        ended_at=ended_at,
+        interval_s=60.0,
+        cpu_percent=2.5,
+        resident_bytes=100 * 2**20,
+        private_bytes=40 * 2**20,
+        disk_allocated_bytes=5 * 2**20,
     )
 
 

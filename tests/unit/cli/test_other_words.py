@@ -64,6 +64,7 @@ WORKS = {
     "vm list -a": "vm list",
     "vm list -o json": "vm list --json",
     "vm list --format=json": "vm list --json",
+    "stats --no-stream web1": "vm stats web1",
     "vm stop -t 5 web1": "vm stop --timeout 5 web1",
     "vm logs -n 5 web1": "vm logs --tail 5 web1",
     "vm logs --lines=5 web1": "vm logs --tail 5 web1",

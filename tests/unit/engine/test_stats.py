@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from banger.api.results import TotalUse, VmUse
+from banger.api.usage import TotalUse, VmUse
 from banger.engine.views.stats import sum_uses
 from banger.model.names import VmId
 from banger.model.vm import VmState

@@ -18,18 +18,11 @@ from banger.api.requests import (
     VmRestart,
     VmSet,
     VmStart,
-    VmStats,
     VmStop,
     VmWatch,
 )
-from banger.api.results import (
-    Deleted,
-    SnapshotView,
-    StartedStream,
-    VmPlan,
-    VmsUse,
-    VmView,
-)
+from banger.api.results import Deleted, SnapshotView, StartedStream, VmPlan, VmView
+from banger.api.usage import UseSample, VmHistory, VmStats, VmsUse
 from banger.model.artifacts import (
     Image,
 )
@@ -55,6 +48,12 @@ VMS = (
         params=VmStats,
         result=VmsUse,
         doc="Return the CPU, memory and disk usage of VMs.",
+    ),
+    Method(
+        name="vm.history",
+        params=VmHistory,
+        result=list[UseSample],
+        doc="Return what a VM used since the daemon's start: samples of the last 24 hours.",
     ),
     Method(name="vm.start", params=VmStart, result=VmView, doc="Start a stopped VM."),
     Method(

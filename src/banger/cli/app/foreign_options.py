@@ -34,6 +34,7 @@ RENAMED: Table = (
 
 DROPPED: tuple[tuple[tuple[str, ...], str], ...] = (
     (_LISTS, "-a --all"),  # a list is always complete
+    (("vm stats",), "--no-stream"),  # prints once without --follow
     (("vm shell",), "-i -t -it -ti --interactive --tty"),  # a shell always has both
     (("vm cp",), "-r -R --recursive -p --preserve"),  # trees, modes and times are kept always
     (("vm delete",), "-v --volumes -p --purge -y --yes"),  # deletes the disk, never asks

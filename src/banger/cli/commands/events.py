@@ -62,7 +62,6 @@ def _events(arguments: Namespace, context: Context) -> int:
     if arguments.ref is not None:
         with context.client() as client:
             view = client.call("vm.show", {"ref": arguments.ref})
-        assert isinstance(view, dict)
         params["ref"] = view["id"]
     try:
         for event in read_events(context.layout, params, autostart=arguments.follow):

@@ -1,13 +1,16 @@
-"""`vm stats`: the VMs' use of host resources, once or repeatedly."""
+"""`vm stats`: the VMs' use of host resources: once, repeatedly, or over the last day."""
 
 from __future__ import annotations
 
 import sys
+import time
 from argparse import Namespace
 from collections.abc import Mapping
 
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
+from banger.cli.app.usage import UsageError
+from banger.cli.app.values import past_time_s
 from banger.cli.commands.list import has_nothing
 from banger.cli.options.targets import each_target
 from banger.cli.terminal.output import (
@@ -38,6 +41,14 @@ COLUMNS = (
     Column("DISK", is_number=True),
     Column("AGENT", is_number=True, spare=1),
 )
+HISTORY_COLUMNS = (
+    Column("SINCE"),
+    Column("FOR", is_number=True),
+    Column("CPU", is_number=True),
+    Column("MEMORY", is_number=True),
+    Column("PRIVATE", is_number=True),
+    Column("DISK", is_number=True),
+)
 NOTHING: Mapping[str, Any] = {
     "interval_s": INTERVAL_S,
     "vms": [],
@@ -56,16 +67,31 @@ def _configure(parser: Parser) -> None:
     add = parser.add_argument
     add("refs", nargs="*", metavar="VM", help="VMs to show (default: all running and paused VMs)")
     add("-f", "--follow", action="store_true", help="refresh every 2 s until ctrl-C")
+    add("--history", action="store_true", help="print a VM's usage over the last 24 hours")
+    add(
+        "--since",
+        metavar="TIME",
+        type=past_time_s,
+        help="with --history: since then, such as 10m (ago) or 2026-11-29T12:00",
+    )
     add("--json", action="store_true", help="print JSON; with --follow one line per refresh")
     parser.text = (
         f"CPU: percent of one core, over {INTERVAL_S:g} s ({FOLLOW_INTERVAL_S:g} s with -f).\n"
         "MEMORY: on the host. PRIVATE is used by this VM only; SHARED is also used by\n"
         "others, such as unchanged memory of a template. TOTAL counts it once.\n"
-        "DISK: space used by the data disk, and its size. AGENT: its response time."
+        "DISK: space used by the data disk, and its size. AGENT: its response time.\n"
+        "\n"
+        "--history: a sample every 10 s (stats_interval_s) of the last half hour, one per\n"
+        "minute of the last 4 hours, one per 10 minutes before; since the daemon's start.\n"
+        "CPU is the mean of the sample's time, memory its largest value."
     )
 
 
 def _stats(arguments: Namespace, context: Context) -> int:
+    if arguments.history:
+        return _history(arguments, context)
+    if arguments.since is not None:
+        raise UsageError("--since needs --history.", hint="banger vm stats --history VM")
     if not arguments.refs and has_nothing(context):
         _print(NOTHING, arguments, context)
         return 0
@@ -77,6 +103,32 @@ def _stats(arguments: Namespace, context: Context) -> int:
             _follow(client, refs, context, as_json=arguments.json)
         _print(_ask(client, refs, INTERVAL_S), arguments, context)
     return status
+
+
+def _history(arguments: Namespace, context: Context) -> int:
+    if len(arguments.refs) != 1 or arguments.follow:
+        raise UsageError(
+            "--history needs one VM, and no --follow.", hint="banger vm stats --history VM"
+        )
+    with context.client() as client:
+        params = {"ref": arguments.refs[0], "since": arguments.since}
+        samples = client.call("vm.history", params)
+    if arguments.json:
+        context.out(format_json(samples))
+    else:
+        rows = [_sample_row(sample) for sample in samples]
+        context.out(render_table(HISTORY_COLUMNS, rows, width=terminal_width()))
+    return 0
+
+
+def _sample_row(sample: Mapping[str, Any]) -> list[str]:
+    begun = time.localtime(sample["ended_at"] - sample["interval_s"])
+    return [
+        time.strftime("%Y-%m-%d %H:%M:%S", begun),
+        f"{sample['interval_s']:.0f}s",
+        _percent(sample["cpu_percent"]),
+        *(_size(sample[f"{kind}_bytes"]) for kind in ("resident", "private", "disk_allocated")),
+    ]
 
 
 def _find(client: Client, refs: list[str], context: Context) -> tuple[list[str], int]:

@@ -18,6 +18,7 @@ def start_attendants(machine: Machine) -> None:
     engine, runtime, vmm = machine.engine, machine.runtime, machine.vmm
     if vmm is None:
         return  # the row of its handle is damaged: there is nothing to attend to (B9)
+    runtime.vmm = vmm.process
     for attendant in engine.attendants:
         task = runtime.attendants.get(attendant.name)
         if task is None or task.done():
@@ -27,7 +28,7 @@ def start_attendants(machine: Machine) -> None:
 
 def end_attendants(runtime: VmRuntime) -> None:
     """End the attendants of a VM, but for one that asks for this; wait for none."""
-    tasks, runtime.attendants = runtime.attendants, {}
+    tasks, runtime.attendants, runtime.vmm = runtime.attendants, {}, None
     for task in tasks.values():
         if task is not asyncio.current_task():
             task.cancel()

@@ -12,6 +12,7 @@ import msgspec
 
 from banger.engine.state.attendants import end_attendants, start_attendants
 from banger.engine.state.engine import Engine
+from banger.engine.state.history import History
 from banger.engine.state.machine import Machine
 from banger.model.names import VmId
 from banger.model.vm import EventKind, VmRecord, VmState
@@ -24,6 +25,7 @@ ENDED = (VmState.STOPPED, VmState.ERROR)
 
 def appeared(engine: Engine, record: VmRecord) -> None:
     """Tell that a VM has a row, with the name that its user gave or got."""
+    engine.runtime(record.id).history = History()  # a pooled clone's is not its user's
     engine.events.publish(EventKind.CREATED, record.id, record.spec.name, state=record.state)
 
 

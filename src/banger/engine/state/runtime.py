@@ -19,11 +19,13 @@ import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
 
+from banger.engine.state.history import History
 from banger.engine.state.operations import Operation
 from banger.errors import Cancelled, GuestGone, VmBusy
 from banger.forwards import PortForwards
 from banger.guest import GuestConnection
 from banger.host.attachments import Attachment
+from banger.host.identity import ProcessIdentity
 from banger.model.names import OperationId
 from banger.model.vm import VmState
 
@@ -130,6 +132,10 @@ class VmRuntime:
     """So that two askers of a lost connection make one new one."""
     attendants: dict[str, asyncio.Task[object]] = field(default_factory=dict)
     """What goes on for the VM while it has a VMM, by name; `became` starts and ends them."""
+    vmm: ProcessIdentity | None = None
+    """Its VMM, while it has attendants."""
+    history: History = field(default_factory=History)
+    """What it took since the daemon's start, over all its runs."""
     attachment: Attachment | None = None
     """The network's end for a VMM that is about to be spawned."""
     ending_since: float = 0.0

@@ -13,6 +13,7 @@ from banger.engine.upkeep.health import look_after_guests
 from banger.engine.upkeep.naming import keep_names
 from banger.engine.upkeep.refilling import keep_pool
 from banger.engine.upkeep.restarts import start_again
+from banger.engine.upkeep.sampling import keep_histories
 
 Loop = Callable[[Engine], Coroutine[object, object, None]]
 
@@ -24,6 +25,7 @@ LOOPS: tuple[Loop, ...] = (
     save_pending_outcomes,
     keep_pool,
     keep_names,
+    keep_histories,
 )
 RETRY_S = 30.0
 """After a failure, which the engine's tasks log, a loop is begun anew."""

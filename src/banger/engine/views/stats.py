@@ -8,14 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 from banger import guest, store
 from banger.api.method import serves
-from banger.api.requests import VmStats
-from banger.api.results import TotalUse, VmsUse, VmUse
+from banger.api.usage import TotalUse, UseSample, VmHistory, VmStats, VmsUse, VmUse
 from banger.engine.state.engine import Engine
 from banger.engine.state.handles import parse_handle
 from banger.engine.state.lookup import correct_record, get_connection, get_vm
@@ -58,6 +58,24 @@ async def read_stats(engine: Engine, params: VmStats) -> VmsUse:
         records = list({each.id: each for each in found}.values())
     uses = await asyncio.gather(*(_use(engine, each, params.interval_s) for each in records))
     return VmsUse(interval_s=params.interval_s, vms=list(uses), total=sum_uses(uses))
+
+
+@serves("vm.history")
+async def read_history(engine: Engine, params: VmHistory) -> list[UseSample]:
+    """Return the samples of one VM, oldest first."""
+    record = await get_vm(engine, params.ref)
+    since = -math.inf if params.since is None else params.since
+    return [
+        UseSample(
+            ended_at=sample.at,
+            interval_s=round(sample.interval_s, 3),
+            cpu_percent=round(sample.cpu_percent, 2),
+            resident_bytes=sample.resident_kib * 1024,
+            private_bytes=sample.private_kib * 1024,
+            disk_allocated_bytes=sample.disk_kib * 1024,
+        )
+        for sample in engine.runtime(record.id).history.since(since)
+    ]
 
 
 def sum_uses(uses: Sequence[VmUse]) -> TotalUse:
