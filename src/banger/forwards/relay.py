@@ -73,7 +73,5 @@ async def _pass_to_guest(sock: socket.socket, tcp: GuestTcp) -> bool:
 
 
 async def _pass_to_host(sock: socket.socket, tcp: GuestTcp) -> None:
-    loop = asyncio.get_running_loop()
-    while data := await tcp.read():
-        await loop.sock_sendall(sock, data)
+    await tcp.pass_to(sock)
     sock.shutdown(socket.SHUT_WR)

@@ -6,11 +6,11 @@ fixed size, so a guest that floods or lies about lengths (hazard E2) can use no 
 memory than that; every violation raises GuestProtocolError.
 
 The reader fills the buffer in place (`space`, then `advance`), and each payload is
-copied once, out of the buffer. Sending also copies once, into one string for several
-frames. Measured with the agent over a socket pair, both on two slow cores: 1.1 GB/s
-out of the guest, 0.95 GB/s into it, at 0.3 to 0.4 s of this process's CPU per GB; tar
-in 470-570 MB/s and out 840 MB/s (2,000 files, 60 MB, in memory). So the guest is the
-limit, and the codec needs no further tuning.
+copied once, out of the buffer, or passed on from there. Sending also copies once, into
+one string for several frames. Measured with the agent over a socket pair, both on two
+slow cores: 1.1 GB/s out of the guest, 0.95 GB/s into it, at 0.3 to 0.4 s of this
+process's CPU per GB; tar in 470-570 MB/s and out 840 MB/s (2,000 files, 60 MB, in
+memory). So the guest is the limit, and the codec needs no further tuning.
 """
 
 from __future__ import annotations
@@ -122,12 +122,15 @@ class AgentState(StrEnum):
 
 
 class Frame(NamedTuple):
-    """A complete frame from the guest, with its header and end byte checked."""
+    """A complete frame from the guest, with its header and end byte checked.
+
+    The payload is a view of the decoder's buffer, which its next `space()` changes.
+    """
 
     type: int
     channel: int
     stream: int
-    payload: bytes
+    payload: bytes | memoryview
 
 
 @dataclass(frozen=True)
@@ -204,7 +207,7 @@ class FrameDecoder:
         if self._buffer[last] != END:
             raise GuestProtocolError("The guest sent a frame without its end byte.")
         self._start = last + 1
-        return Frame(kind, channel, stream, bytes(self._view[first:last]))
+        return Frame(kind, channel, stream, self._view[first:last])
 
     def _find_hello(self, marker: bytes) -> bool:
         """Move to the HELLO with the nonce; drop bytes that cannot be part of it."""
@@ -272,7 +275,7 @@ def encode_credit(stream: int, channel: int, *, size: int) -> bytes:
     )
 
 
-def parse_credit(untrusted_payload: bytes) -> int:
+def parse_credit(untrusted_payload: bytes | memoryview) -> int:
     """Return how many more bytes the guest allows the host to send."""
     if len(untrusted_payload) != _CREDIT.size:
         raise GuestProtocolError("The guest sent a CREDIT that is not 4 bytes.")

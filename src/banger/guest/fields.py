@@ -150,7 +150,7 @@ class Fields:
         return int(shape.unpack(value)[0])
 
 
-def parse_fields(untrusted: bytes) -> Fields:
+def parse_fields(untrusted: bytes | memoryview) -> Fields:
     """Return the fields of a payload (at most 32768 bytes).
 
     Raises:
@@ -165,7 +165,7 @@ def parse_fields(untrusted: bytes) -> Fields:
         at += _HEAD.size
         if length > len(untrusted) - at:
             raise GuestProtocolError("The guest sent a field that is longer than its frame.")
-        values.setdefault(tag, []).append(untrusted[at : at + length])
+        values.setdefault(tag, []).append(bytes(untrusted[at : at + length]))
         at += length
     return Fields(values)
 

@@ -17,7 +17,7 @@ between channels while few pieces wait.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from banger.errors import GuestProtocolError
@@ -41,6 +41,10 @@ POOL_BYTES = 32 * 1024 * 1024
 _JOIN_BELOW = 4096
 _JOINED_MOST = 32768
 _FEW_PIECES = 256
+
+
+Sink = Callable[[bytes | memoryview], int]
+"""Takes data at once and returns how many bytes of it; the rest waits."""
 
 
 class WindowPool:
@@ -82,8 +86,10 @@ class Inbox:
         self._queue: deque[tuple[int, bytes | bytearray]] = deque()
         self._newest: dict[int, bytes | bytearray] = {}
 
-    def put(self, channel: int, untrusted_data: bytes) -> None:
-        """Add data that the guest sent on a channel.
+    def put(
+        self, channel: int, untrusted_data: bytes | memoryview, *, sink: Sink | None = None
+    ) -> None:
+        """Add data that the guest sent on a channel; first offer it to `sink` if no other waits.
 
         Raises:
             GuestProtocolError: no such channel, or it has ended, or its window is exceeded.
@@ -95,12 +101,18 @@ class Inbox:
             return
         state.left -= len(untrusted_data)
         state.is_bulk = len(untrusted_data) >= BULK_BYTES
+        passed = sink(untrusted_data) if sink is not None and not self._queue else 0
+        state.taken += passed
+        if untrusted_rest := untrusted_data[passed:]:
+            self._keep(channel, untrusted_rest)
+
+    def _keep(self, channel: int, untrusted_data: bytes | memoryview) -> None:
         newest = self._joinable(channel) if len(untrusted_data) < _JOIN_BELOW else None
         if newest is not None:
             newest += untrusted_data
             return
         small = len(untrusted_data) < _JOIN_BELOW
-        piece = bytearray(untrusted_data) if small else untrusted_data
+        piece = bytearray(untrusted_data) if small else bytes(untrusted_data)
         self._queue.append((channel, piece))
         self._newest[channel] = piece
 

@@ -5,6 +5,8 @@ Owns the stream of each connection and of each watch.
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import AsyncGenerator
 from ipaddress import ip_address
 
@@ -45,6 +47,24 @@ class GuestTcp:
         """
         taken = await self._stream.read()
         return b"" if taken is None else taken[1]
+
+    async def pass_to(self, sock: socket.socket) -> None:
+        """Send what comes to a socket that does not block, up to the end.
+
+        Raises:
+            OSError: the socket's connection broke.
+            GuestRefused: as `read`.
+        """
+
+        def send(untrusted_data: bytes | memoryview) -> int:
+            try:
+                return sock.send(untrusted_data)
+            except OSError:  # full, or broken: the next write below says which
+                return 0
+
+        loop = asyncio.get_running_loop()
+        while taken := await self._stream.read_beside(send):
+            await loop.sock_sendall(sock, taken[1])
 
     async def write(self, data: bytes | memoryview) -> bool:
         """Send data as fast as the guest accepts it; False if the connection has ended."""

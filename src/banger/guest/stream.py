@@ -28,7 +28,7 @@ from banger.guest.codec import (
     parse_credit,
 )
 from banger.guest.fields import Fields, Tag, encode_fields, parse_fields
-from banger.guest.flow_control import Inbox, WindowPool
+from banger.guest.flow_control import Inbox, Sink, WindowPool
 from banger.guest.link import Link
 
 HOST_TO_GUEST = 0
@@ -92,6 +92,7 @@ class Stream:
         self._request = request
         self._credit = window if request.kind in _SENDS else 0
         self._inbox = Inbox(_RECEIVES.get(request.kind, ()), window=window, pool=pool)
+        self._sink: Sink | None = None
         self._event: Fields | None = None
         self._result: Fields | None = None
         self._refusal: GuestRefused | None = None
@@ -124,8 +125,8 @@ class Stream:
         """
         match frame.type:
             case FrameType.DATA:
-                if not self._given_up:
-                    self._inbox.put(frame.channel, frame.payload)
+                if self._given_up or self._accept_data(frame):
+                    return
             case FrameType.EOF:
                 if not self._given_up:
                     self._inbox.end(frame.channel)
@@ -191,9 +192,20 @@ class Stream:
         if taken is None:
             if self._refusal is not None:
                 raise self._refusal
-        elif not self._is_over and (size := self._inbox.claim_grant(taken[0])):
-            self._link.send(encode_credit(self._number, taken[0], size=size))
+        else:
+            self._grant(taken[0])
         return taken
+
+    async def read_beside(self, sink: Sink) -> tuple[int, bytes] | None:
+        """Like `read`, but offer to `sink` what comes meanwhile: what it takes is not returned.
+
+        So data that can be passed on at once is neither copied nor does it wake a task.
+        """
+        self._sink = sink
+        try:
+            return await self.read()
+        finally:
+            self._sink = None
 
     async def next_event(self) -> Fields | None:
         """Return the next EVENT, or None if the request has succeeded without another EVENT.
@@ -278,6 +290,18 @@ class Stream:
             self.give_up()
             raise
 
+    def _accept_data(self, frame: Frame) -> bool:
+        """Return whether the sink has taken all of it."""
+        self._inbox.put(frame.channel, frame.payload, sink=self._sink)
+        if self._sink is None or self._inbox.has_data:
+            return False
+        self._grant(frame.channel)
+        return True
+
+    def _grant(self, channel: int) -> None:
+        if not self._is_over and (size := self._inbox.claim_grant(channel)):
+            self._link.send(encode_credit(self._number, channel, size=size))
+
     def _accept_credit(self, frame: Frame) -> None:
         if frame.channel != HOST_TO_GUEST or self._request.kind not in _SENDS:
             raise GuestProtocolError("The guest granted data on a channel that takes none.")
@@ -291,7 +315,7 @@ class Stream:
         self._event = parse_fields(frame.payload)
 
 
-def _parse_refusal(untrusted: bytes, request: Request) -> GuestRefused:
+def _parse_refusal(untrusted: bytes | memoryview, request: Request) -> GuestRefused:
     fields = parse_fields(untrusted)
     code = fields.text(Tag.CODE)
     untrusted_message = (fields.find(Tag.MESSAGE) or b"")[:400].decode("utf-8", "replace")

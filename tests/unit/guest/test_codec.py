@@ -58,7 +58,7 @@ def feed(decoder: FrameDecoder, data: bytes, *, step: int = codec.BUFFER_BYTES) 
         size = min(len(space), step, len(data))
         assert size > 0
         space[:size] = data[:size]
-        frames += list(decoder.advance(size))
+        frames += [frame._replace(payload=bytes(frame.payload)) for frame in decoder.advance(size)]
         data = data[size:]
     return frames
 

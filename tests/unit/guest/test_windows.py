@@ -60,6 +60,35 @@ def test_each_channel_keeps_its_order(sent: list[tuple[int, int]]) -> None:
     assert got == expected
 
 
+@given(st.lists(st.tuples(st.integers(0, 40_000), st.integers(0, 40_000), st.booleans())))
+def test_a_sink_gets_what_nothing_waits_before(sent: list[tuple[int, int, bool]]) -> None:
+    """H7: whatever it takes of each, the order is kept; what it takes is granted as the rest is."""
+    inbox = whole(1)
+    takes = 0
+
+    def sink(untrusted_data: bytes | memoryview) -> int:
+        received.extend(untrusted_data[:takes])
+        return min(takes, len(untrusted_data))
+
+    received = bytearray()
+    expected = bytearray()
+    granted = 0
+    for number, (size, most, reads) in enumerate(sent):
+        takes = most
+        data = bytes([number % 256]) * size
+        if len(expected) - len(received) + GRANT_STEP + size > WINDOW:
+            break
+        inbox.put(1, memoryview(data), sink=sink)
+        expected += data
+        while reads and (taken := inbox.take()) is not None:
+            received += taken[1]
+        granted += inbox.claim_grant(1)
+    while (taken := inbox.take()) is not None:
+        received += taken[1]
+    assert received == expected
+    assert len(expected) - granted <= WINDOW
+
+
 def test_the_order_between_channels_is_kept() -> None:
     inbox = whole(1, 2)
     for channel, data in [(1, b"a"), (1, b"b"), (2, b"c"), (1, b"d"), (2, bytes(5000)), (2, b"e")]:
