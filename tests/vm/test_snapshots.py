@@ -280,6 +280,27 @@ def test_the_life_of_snapshots(banger: Installation, base: str) -> None:
     assert not mine & snapshots_on_disk(banger)
 
 
+def test_files_of_a_restored_guest_overwrite_nothing(
+    banger: Installation, base: str, tmp_path: Path
+) -> None:
+    """A11: to a sync the guest's old files are no changes of its own."""
+    (vm,) = fork(banger, base)
+    top = repositories.init(tmp_path / "project")
+    repositories.write(top, "README", b"first\n")
+    repositories.commit(top)
+    banger.do("vm", "workspace", "prepare", vm, top)
+    banger.do("vm", "snapshot", "create", vm, "before")
+    repositories.write(top, "README", b"second\n")
+    banger.do("vm", "workspace", "sync", vm)
+    banger.do("vm", "snapshot", "restore", vm, "before")
+    assert "not as the last sync left it" in banger.run("vm", "workspace", "sync", vm).err
+    refused = banger.run("vm", "workspace", "sync", vm)
+    assert refused.status == 5 and b"conflict README" in refused.out
+    assert (top / "README").read_bytes() == b"second\n"
+    banger.do("vm", "workspace", "sync", vm, "--prefer", "host")
+    assert shell(banger, vm, "cat /root/project/README") == "second"
+
+
 @pytest.mark.parametrize("what", ["memory", "state", "data.img", "machine"])
 def test_a_snapshot_that_was_changed_is_refused(banger: Installation, base: str, what: str) -> None:
     """D5, A9: one that is damaged, or fits another machine; the VM goes on as it is."""

@@ -160,6 +160,30 @@ def test_changes_are_looked_at_and_applied(
     assert (repository / "windows.crlf").read_bytes() == b"one\r\nchanged on the host\r\n"
 
 
+def test_both_sides_are_synced(
+    banger: Installation, system: str, repository: Path, place: str
+) -> None:
+    """A11, E1: what each side changed goes to the other, and a conflict stays; again and again."""
+    banger.do("vm", "workspace", "prepare", system, repository)
+    in_guest(banger, system, "echo guest >no-newline; rm -- -dash; mkdir new; echo x >new/file")
+    write(repository, "windows.crlf", b"of the host\r\n")
+    (repository / "src/part1/unit1.py").unlink()
+    banger.do("vm", "workspace", "sync", system)
+    assert (repository / "no-newline").read_bytes() == b"guest\n"
+    assert not (repository / "-dash").exists() and (repository / "new/file").exists()
+    there = in_guest(banger, system, "cat windows.crlf; ls src/part1/unit1.py || true").out
+    assert there == b"of the host\r\n"
+    assert banger.json("vm", "workspace", "status", system)["changes"] == []
+    write(repository, "new/file", b"host\n")
+    in_guest(banger, system, "echo guest >new/file; echo later >no-newline")
+    refused = banger.run("vm", "workspace", "sync", system)
+    assert refused.status == 5 and b"conflict new/file: changed on both sides" in refused.out
+    assert (repository / "no-newline").read_bytes() == b"later\n"
+    assert (repository / "new/file").read_bytes() == b"host\n"
+    banger.do("vm", "workspace", "sync", system, "--prefer", "host")
+    assert in_guest(banger, system, "cat new/file").out == b"host\n"
+
+
 def test_a_stale_workspace_is_told_and_copied_again(
     banger: Installation, system: str, repository: Path, place: str
 ) -> None:

@@ -782,6 +782,38 @@ class StartedStream(TypedDict):
     """The connection is a stream from here on."""
 
 
+class SyncConflict(TypedDict):
+    """`SyncConflict` of the API."""
+
+    name: str
+    kind: str
+    """both-changed, both-added, deleted-on-host, deleted-in-guest, renamed, mode, type, case,
+    file-in-the-way, directory-in-the-way, untracked or changed-meanwhile.
+    """
+    reason: str
+    """The same for people to read."""
+    other: str | None
+    """Of `renamed` and `case`: the other name."""
+
+
+class SyncedSide(TypedDict):
+    """What was changed, or with `check` would be, on one side."""
+
+    written: list[str]
+    removed: list[str]
+
+
+class SyncedWorkspace(TypedDict):
+    """What `workspace.sync` did, or with `check` would do."""
+
+    host: SyncedSide
+    guest: SyncedSide
+    conflicts: list[SyncConflict]
+    """Names that were left alone on both sides."""
+    notices: list[str]
+    """Sentences about what takes no part."""
+
+
 class TemplateBuild(TypedDict):
     """Defaults are those of `vm.create`."""
 
@@ -1425,3 +1457,16 @@ class WorkspaceStatus(TypedDict):
     """Whether a prepare would copy something else; null: the host's files cannot be read."""
     notices: list[str]
     """Sentences for the user."""
+
+
+class WorkspaceSync(TypedDict):
+    """Names that conflict stay as they are on both sides; the others are synced."""
+
+    ref: str
+    check: NotRequired[bool]
+    """Tell what would be done; write nothing."""
+    prefer: NotRequired[Literal["host", "guest"] | None]
+    """Replace files that conflict by those of this side. Some conflicts stay: two names that
+    differ in case only, a file where the other side has a directory, an untracked file of the
+    host.
+    """

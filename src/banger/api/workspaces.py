@@ -6,6 +6,7 @@ from msgspec import Struct
 
 from banger.api.requests import Params
 from banger.model.diffs import DiffStyle
+from banger.model.sides import Side
 
 
 class WorkspaceDiff(Params, frozen=True):
@@ -28,6 +29,17 @@ class WorkspaceApply(Params, frozen=True):
     """Write what does not conflict, and git's conflict marks into files that can hold them."""
     check: bool = False
     """Tell what would be done; write nothing."""
+
+
+class WorkspaceSync(Params, frozen=True):
+    """Names that conflict stay as they are on both sides; the others are synced."""
+
+    ref: str
+    check: bool = False
+    """Tell what would be done; write nothing."""
+    prefer: Side | None = None
+    """Replace files that conflict by those of this side. Some conflicts stay: two names that differ
+    in case only, a file where the other side has a directory, an untracked file of the host."""
 
 
 class WorkspaceChange(Struct, frozen=True, kw_only=True):
@@ -82,3 +94,32 @@ class AppliedChanges(Struct, frozen=True, kw_only=True):
     conflicts: list[ApplyConflict]
     notices: list[str]
     """Sentences about what cannot be applied."""
+
+
+class SyncedSide(Struct, frozen=True, kw_only=True):
+    """What was changed, or with `check` would be, on one side."""
+
+    written: list[str]
+    removed: list[str]
+
+
+class SyncConflict(Struct, frozen=True, kw_only=True):
+    name: str
+    kind: str
+    """both-changed, both-added, deleted-on-host, deleted-in-guest, renamed, mode, type, case,
+    file-in-the-way, directory-in-the-way, untracked or changed-meanwhile."""
+    reason: str
+    """The same for people to read."""
+    other: str | None
+    """Of `renamed` and `case`: the other name."""
+
+
+class SyncedWorkspace(Struct, frozen=True, kw_only=True):
+    """What `workspace.sync` did, or with `check` would do."""
+
+    host: SyncedSide
+    guest: SyncedSide
+    conflicts: list[SyncConflict]
+    """Names that were left alone on both sides."""
+    notices: list[str]
+    """Sentences about what takes no part."""

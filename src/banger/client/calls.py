@@ -256,6 +256,13 @@ class Call(Protocol):
     @overload
     def __call__(
         self,
+        method: Literal["workspace.sync"],
+        params: d.WorkspaceSync | Other,
+        **options: Unpack[CallOptions],
+    ) -> d.SyncedWorkspace: ...
+    @overload
+    def __call__(
+        self,
         method: Literal["workspace.export_branch"],
         params: d.WorkspaceExportBranch | Other,
         **options: Unpack[CallOptions],

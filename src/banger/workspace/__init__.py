@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     )
     from banger.workspace.showing import show_changes
     from banger.workspace.status import NameChange, WorkspaceStatus, read_status
+    from banger.workspace.syncing import Synced, sync_workspace
 
 _HOMES = {
     "count_stale": "refreshing",
@@ -71,6 +72,8 @@ _HOMES = {
     "remove_base": "base",
     "require_branch_possible": "precheck",
     "show_changes": "showing",
+    "Synced": "syncing",
+    "sync_workspace": "syncing",
 }
 
 __all__ = [
@@ -80,6 +83,7 @@ __all__ = [
     "NameChange",
     "PreparedWorkspace",
     "RepositoryFacts",
+    "Synced",
     "WorkspaceStatus",
     "apply_changes",
     "count_stale",
@@ -102,6 +106,7 @@ __all__ = [
     "require_branch_possible",
     "require_untouched",
     "show_changes",
+    "sync_workspace",
 ]
 
 

@@ -13,14 +13,13 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from banger.errors import RepositoryRefused
 from banger.guest import GuestFiles
 from banger.model.vm import WorkspaceRecord
-from banger.workspace.base import MODE_EXECUTABLE, MODE_FILE, Base
+from banger.workspace.base import modes_that_count
 from banger.workspace.converting import check_out
 from banger.workspace.exporting import Comparison, find_changes, open_comparison
 from banger.workspace.git import shadow_git
@@ -116,21 +115,13 @@ def _read(top: Path, compared: Comparison, tree: GuestTree) -> HostFiles:
         top,
         (*tree.changed, *tree.removed),
         compared.places.object_format,
-        modes=_modes_that_count(tree.base),
+        modes=modes_that_count(tree.base),
     )
 
 
 def _plan(tree: GuestTree, host: HostFiles) -> ApplyPlan:
     base = {file.name: TreeEntry(file.mode, file.blob) for file in tree.base.files}
     return plan_apply(base, tree.changed, tree.removed, host)
-
-
-def _modes_that_count(base: Base) -> Mapping[bytes, int]:
-    """Return the modes of the base if the repository does not trust those of files."""
-    if dict(base.options).get("core.filemode") != b"false":
-        return {}
-    regular = (MODE_FILE, MODE_EXECUTABLE)
-    return {file.name: file.mode for file in base.files if file.mode in regular}
 
 
 def _all_conflicts(plan: ApplyPlan, merged: _Merged) -> tuple[Conflict, ...]:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import os
 import re
+import secrets
 import shutil
 import stat
 from pathlib import Path
@@ -46,6 +47,8 @@ class BaseFile(msgspec.Struct, frozen=True, array_like=True):
     """None: unknown, so an export has to read the file."""
     clean: bool = True
     """Whether the host's git saw no change since the commit."""
+    host_mtime_s: int | None = None
+    """Of the host's file at the last sync; None: as in `seen`."""
 
 
 class Base(msgspec.Struct, frozen=True):
@@ -66,6 +69,8 @@ class Base(msgspec.Struct, frozen=True):
     """Whether the files were those of another commit, not of the host's work tree (`--from`)."""
     is_commit: bool = False
     """Whether the imported files are unknown, and this is the prepared commit instead."""
+    is_synced: bool = False
+    """Whether this is of a sync: then a file beside the guest's workspace has the base's id."""
 
     @property
     def settings(self) -> Settings:
@@ -78,11 +83,26 @@ def seen_of(entry: GuestEntry) -> Seen:
     return Seen(entry.mode, entry.size, entry.inode, entry.mtime_ns, entry.ctime_ns)
 
 
+def seen_of_status(status: os.stat_result) -> Seen:
+    """Return the recorded part of a status of the host's."""
+    return Seen(
+        status.st_mode, status.st_size, status.st_ino, status.st_mtime_ns, status.st_ctime_ns
+    )
+
+
 def file_mode(mode: int) -> int:
     """Return the mode in git's trees of a file with this st_mode."""
     if stat.S_ISLNK(mode):
         return MODE_SYMLINK
     return MODE_EXECUTABLE if mode & stat.S_IXUSR else MODE_FILE
+
+
+def modes_that_count(base: Base) -> dict[bytes, int]:
+    """Return the modes of the base if the repository does not trust those of files."""
+    if dict(base.options).get("core.filemode") != b"false":
+        return {}
+    regular = (MODE_FILE, MODE_EXECUTABLE)
+    return {file.name: file.mode for file in base.files if file.mode in regular}
 
 
 def encode_base(base: Base) -> bytes:
@@ -120,6 +140,11 @@ def list_bases(bases: Path) -> list[str]:
 def remove_base(bases: Path, base_id: str) -> None:
     """Remove a base. A base that is only half removed is never used; the next call removes it."""
     shutil.rmtree(base_dir(bases, base_id), ignore_errors=True)
+
+
+def new_base_id() -> str:
+    """Return an id that no base has."""
+    return secrets.token_hex(16)
 
 
 def base_dir(bases: Path, base_id: str) -> Path:

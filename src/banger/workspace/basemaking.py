@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import secrets
 import stat
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,6 +27,7 @@ from banger.workspace.base import (
     base_dir,
     encode_base,
     file_mode,
+    new_base_id,
     seen_of,
 )
 from banger.workspace.blobs import BlobPack, index_blobs
@@ -201,7 +201,7 @@ async def _write(
 
 
 def _publish(work: Path, git_dir: Path, base: Base, bases: Path) -> str:
-    base_id = secrets.token_hex(16)
+    base_id = new_base_id()
     staged = ensure_private_dir(work / "staged")
     # Without alternates: each export finds the borrowed objects anew.
     (git_dir / "objects/info/alternates").unlink()

@@ -9,11 +9,12 @@ import asyncio
 import os
 from collections.abc import Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 from banger.errors import ExportTooLarge
 from banger.guest import GuestFiles
 from banger.model.entries import GuestEntry
-from banger.workspace.base import file_mode
+from banger.workspace.base import Seen, file_mode, seen_of
 from banger.workspace.blobs import BlobPack, index_blobs
 from banger.workspace.guestfiles import read_asked
 from banger.workspace.trees import TreeEntry
@@ -24,6 +25,13 @@ EXPORT_BYTES_MAX = 4 * 1024**3
 _PACK = "objects/pack/pack-untrusted.pack"
 
 
+class ReadFile(NamedTuple):
+    """A file of the guest, and its stat(2) from before it was read."""
+
+    entry: TreeEntry
+    seen: Seen
+
+
 async def gather(
     guest: GuestFiles,
     path: str,
@@ -32,8 +40,8 @@ async def gather(
     *,
     object_format: str,
     deadline_s: float,
-) -> dict[bytes, TreeEntry]:
-    """Read files and links into `git_dir`; return their modes and blobs.
+) -> dict[bytes, ReadFile]:
+    """Read files and links into `git_dir`.
 
     A name that is gone meanwhile is left out.
 
@@ -63,7 +71,7 @@ class _Gathered:
 
     def __init__(self, pack: BlobPack) -> None:
         self.pack = pack
-        self.found: dict[bytes, TreeEntry] = {}
+        self.found: dict[bytes, ReadFile] = {}
         self._current: GuestEntry | None = None
         self._bytes = 0
 
@@ -88,5 +96,5 @@ class _Gathered:
     def _end(self) -> None:
         if self._current is not None:
             entry = TreeEntry(file_mode(self._current.mode), self.pack.end())
-            self.found[self._current.name] = entry
+            self.found[self._current.name] = ReadFile(entry, seen_of(self._current))
             self._current = None

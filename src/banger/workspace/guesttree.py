@@ -8,7 +8,7 @@ exported.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterable, Set
+from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -26,6 +26,7 @@ from banger.workspace.base import (
     MODE_GITLINK,
     Base,
     BaseFile,
+    Seen,
     load_base,
 )
 from banger.workspace.gathering import gather
@@ -56,6 +57,10 @@ class GuestTree:
     kept: frozenset[bytes] = field(default_factory=frozenset)
     """Names that the guest's sparse checkout omits from the work tree."""
     notices: tuple[str, ...] = ()
+    read: Mapping[bytes, Seen] = field(default_factory=dict)
+    """The stat(2) of each file that was read, from before that; some are as in the base."""
+    other: frozenset[bytes] = frozenset()
+    """Names of what cannot be exported: pipes, sockets, devices, unsafe names."""
 
     @property
     def work_tree(self) -> Entries:
@@ -102,7 +107,7 @@ async def read_guest_tree(
         guest, path, names, git_dir, object_format=object_format, deadline_s=deadline_s
     )
     moved, busy = await _look_at_submodules(guest, path, files, found)
-    changed = {name: _keep_mode(e, files.get(name)) for name, e in read.items()} | moved
+    changed = {n: _keep_mode(each.entry, files.get(n)) for n, each in read.items()} | moved
     same = {name for name, e in changed.items() if _is_same(e, files.get(name))}
     there = found.unchanged.union(changed, found.submodules)
     _require_tree(changed, there)
@@ -118,6 +123,8 @@ async def read_guest_tree(
             busy_submodules=busy,
             stash=await _has_stash(guest, path, deadline_s),
         ),
+        {name: each.seen for name, each in read.items()},
+        frozenset((*found.special, *found.unsafe)),
     )
 
 

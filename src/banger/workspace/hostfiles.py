@@ -20,7 +20,7 @@ from banger.tar.beneath import Beneath
 from banger.tar.extract import extract
 from banger.tar.format import END_OF_TAR
 from banger.tar.write import gathered
-from banger.workspace.base import MODE_EXECUTABLE, MODE_SYMLINK, file_mode
+from banger.workspace.base import MODE_EXECUTABLE, MODE_SYMLINK, Seen, file_mode, seen_of_status
 from banger.workspace.blobs import blob_hash
 from banger.workspace.facts import FileKind, WorkFile
 from banger.workspace.merging import HostFiles
@@ -48,6 +48,7 @@ def read_host_files(
     entries: dict[bytes, TreeEntry] = {}
     other: set[bytes] = set()
     below: dict[bytes, frozenset[bytes]] = {}
+    seen: dict[bytes, Seen] = {}
     with open_work_tree(top) as tree:
         for name in sorted({*wanted, *(above for each in wanted for above in parents(each))}):
             status = tree.status(name)
@@ -58,12 +59,13 @@ def read_host_files(
                     below[name] = frozenset(_names_below(os.fsencode(top), name))
             elif is_sendable(status):
                 entries[name] = _read(tree, name, status, object_format)
+                seen[name] = seen_of_status(status)
             else:
                 other.add(name)
     for name, mode in modes.items():
         if name in entries and entries[name].mode != MODE_SYMLINK:
             entries[name] = TreeEntry(mode, entries[name].blob)
-    return HostFiles(entries, frozenset(other), below)
+    return HostFiles(entries, frozenset(other), below, seen)
 
 
 def copy_host_file(top: Path, name: bytes, target: Path) -> None:
@@ -95,7 +97,7 @@ def remove_files(top: Path, names: Iterable[bytes]) -> None:
             with contextlib.suppress(FileNotFoundError, CopyRefused):
                 above, _, last = name.rpartition(b"/")
                 os.unlink(last, dir_fd=walk.enter(above, make=False))
-                _remove_empty(walk, above)
+                remove_empty(walk, above)
     finally:
         walk.close()
         os.close(fd)
@@ -118,7 +120,8 @@ def write_files(top: Path, made: Path, files: Entries) -> None:
 
 
 def _stream(made: Path, files: list[WorkFile]) -> Generator[bytes, None, None]:
-    yield from work_tree_chunks(made, files, on_file=_ignore_file)
+    # Without directories: those that are there keep their modes.
+    yield from work_tree_chunks(made, files, on_file=_ignore_file, with_directories=False)
     yield END_OF_TAR
 
 
@@ -170,7 +173,8 @@ def _names_below(top: bytes, name: bytes) -> Iterator[bytes]:
             yield os.path.relpath(directory, top)  # An empty directory is something, too.
 
 
-def _remove_empty(walk: Beneath, directory: bytes) -> None:
+def remove_empty(walk: Beneath, directory: bytes) -> None:
+    """Remove a directory, and those above it, as far as they are empty."""
     while directory:
         above, _, last = directory.rpartition(b"/")
         try:

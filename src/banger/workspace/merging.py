@@ -12,7 +12,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from banger.workspace.base import MODE_EXECUTABLE, MODE_FILE, MODE_GITLINK
+from banger.workspace.base import MODE_EXECUTABLE, MODE_FILE, MODE_GITLINK, Seen
 from banger.workspace.names import parents
 from banger.workspace.trees import Entries, TreeEntry
 
@@ -49,6 +49,8 @@ class HostFiles:
     """Names of something else: pipes, sockets, devices."""
     below: Mapping[bytes, frozenset[bytes]] = field(default_factory=dict)
     """Names that are directories on the host, each with the names of everything below it."""
+    seen: Mapping[bytes, Seen] = field(default_factory=dict)
+    """The stat(2) of each of `entries`, from before it was read."""
 
 
 @dataclass(frozen=True)

@@ -10,29 +10,24 @@ The caller holds the workspace lock.
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from msgspec.structs import replace
 
-from banger.errors import ChangesConflict, GuestRefused
+from banger.errors import ChangesConflict
 from banger.guest import GuestFiles
 from banger.model.vm import WorkspaceRecord
 from banger.workspace.base import MODE_GITLINK, load_base
 from banger.workspace.exporting import find_changes, open_comparison
 from banger.workspace.facts import ImportPlan, PreparedWorkspace, Progress
-from banger.workspace.importing import STEP_DEADLINE_S, import_workspace
-from banger.workspace.names import parents
+from banger.workspace.guestdeletes import delete_guest_files
+from banger.workspace.importing import import_workspace
 from banger.workspace.readonly import make_writable
 from banger.workspace.staleness import find_stale
 from banger.workspace.status import ask_position_if_any, read_host
 
 MANIFEST_BYTES_MAX = 4 * 1024 * 1024
 """Of a base that is looked through for a notice: about 30,000 files, a tenth of a second."""
-_ARGUMENT_BYTES = 64 * 1024
-_DELETE = 'cd "$1" && shift && rm -f -- "$@"'
-_DELETE_EMPTY = 'cd "$1" && shift && for each; do rmdir -- "$each" 2>/dev/null; done; true'
 
 
 def count_stale(record: WorkspaceRecord, *, bases: Path) -> int:
@@ -105,12 +100,8 @@ async def import_again(
     base = None if record.base is None else load_base(bases, record.base)
     gone = sorted(file.name for file in base.files if file.name not in wanted) if base else []
     links = {file.name for file in base.files if file.mode == MODE_GITLINK} if base else set()
-    for names in _batches([name for name in gone if name not in links]):
-        await _run(guest, _DELETE, record.guest_path, names)
-    emptied = links.intersection(gone).union(above for name in gone for above in parents(name))
-    directories = sorted(emptied, reverse=True)
-    for names in _batches(directories):
-        await _run(guest, _DELETE_EMPTY, record.guest_path, names)
+    files = [name for name in gone if name not in links]
+    await delete_guest_files(guest, record.guest_path, files, empty=links.intersection(gone))
     return await import_workspace(
         guest,
         plan,
@@ -126,26 +117,3 @@ async def import_again(
 def renew_record(record: WorkspaceRecord, done: PreparedWorkspace) -> WorkspaceRecord:
     """Return the record of a workspace that was copied again. Pure."""
     return replace(record, commit=done.commit, branch=done.branch, base=done.base)
-
-
-async def _run(guest: GuestFiles, script: str, path: str, names: Sequence[bytes]) -> None:
-    words = [os.fsdecode(name) for name in names]
-    argv = ["sh", "-c", script, "banger", path, *words]
-    done = await guest.run(argv, deadline_s=STEP_DEADLINE_S)
-    if done.status:
-        said = done.untrusted_stderr[-2000:].decode("utf-8", "replace")
-        raise GuestRefused(f"Files in {path} of the guest cannot be deleted.", details=said)
-
-
-def _batches(names: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """Yield the names in lists that fit an argument list."""
-    batch: list[bytes] = []
-    size = 0
-    for name in names:
-        batch.append(name)
-        size += len(name) + 1
-        if size >= _ARGUMENT_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch

@@ -158,7 +158,7 @@ async def _tar_of(
     object_format = facts.places.object_format
     for top, files in sources:
         tree = work_tree_chunks(top, files, on_file=on_file, object_format=object_format)
-        async with contextlib.aclosing(_threaded(gathered(tree))) as chunks:
+        async with contextlib.aclosing(threaded(gathered(tree))) as chunks:
             async for chunk in chunks:
                 count.tell()
                 yield chunk
@@ -181,13 +181,14 @@ async def _send_git_dir(
     entries = git_dir_chunks(
         files, index=index, index_mtime_s=material.index_mtime_s, pack=await packing
     )
-    async with contextlib.aclosing(_threaded(_whole_tar(gathered(entries)))) as chunks:
+    async with contextlib.aclosing(threaded(whole_tar(gathered(entries)))) as chunks:
         await transfer.guest.tar_in(
             transfer.staging, chunks, empty_first=False, deadline_s=transfer.deadline_s
         )
 
 
-def _whole_tar(chunks: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+def whole_tar(chunks: Generator[bytes, None, None]) -> Generator[bytes, None, None]:
+    """Yield the chunks, and the end of a tar."""
     yield from chunks
     yield END_OF_TAR
 
@@ -204,7 +205,7 @@ def _sources(
     yield facts.top, tuple(file for file in facts.files if file.name in extra)
 
 
-async def _threaded(chunks: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
+async def threaded(chunks: Generator[bytes, None, None]) -> AsyncGenerator[bytes, None]:
     """Yield from a blocking iterator, which runs one chunk ahead in a thread."""
     loop = asyncio.get_running_loop()
     ahead = loop.run_in_executor(None, next, chunks, b"")

@@ -122,7 +122,7 @@ async def read_host(record: WorkspaceRecord, base: Base, *, scratch: Path | None
     Raises:
         NotARepository, RepositoryRefused: they cannot be read any more.
     """
-    facts = await _inspect(record, scratch)
+    facts = await inspect_host(record, scratch)
     if facts.head_commit is None:
         raise RepositoryRefused(f"The repository at {facts.top} has no commit.")
     letters: dict[bytes, str] = {}
@@ -136,7 +136,12 @@ async def read_host(record: WorkspaceRecord, base: Base, *, scratch: Path | None
     return HostState(commit, facts.head_branch, changes, not base.is_other_commit)
 
 
-async def _inspect(record: WorkspaceRecord, scratch: Path | None) -> RepositoryFacts:
+async def inspect_host(record: WorkspaceRecord, scratch: Path | None) -> RepositoryFacts:
+    """Return the facts about the host's files, as of a prepare with the same options.
+
+    Raises:
+        NotARepository, RepositoryRefused: they cannot be read any more.
+    """
     if record.is_plain:
         return await inspect_directory(record.host_path)
     return await inspect_repository(

@@ -52,10 +52,12 @@ def work_tree_chunks(
     *,
     on_file: Callable[[SentFile], None],
     object_format: str = "sha1",
+    with_directories: bool = True,
 ) -> Generator[bytes, None, None]:
     """Yield the entries of `files` (sorted by name) in their current state, in chunks.
 
-    `on_file` is called with each sent file. Yields no end mark.
+    `on_file` is called with each sent file. `with_directories`: each directory above a file has an
+    entry, which gives it a mode. Yields no end mark.
 
     Raises:
         RepositoryRefused: a file may not be read, or changed while being read.
@@ -67,7 +69,7 @@ def work_tree_chunks(
             first = next(entry, None)
             if first is None:
                 continue
-            for above in parents(file.name):
+            for above in parents(file.name) if with_directories else ():
                 if above not in made:
                     made.add(above)
                     yield directory_entry(above)

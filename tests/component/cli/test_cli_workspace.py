@@ -1,4 +1,4 @@
-"""`vm workspace status/diff/apply` through the real command line and a scripted daemon."""
+"""`vm workspace status/diff/apply/sync` through the real command line and a scripted daemon."""
 
 from __future__ import annotations
 
@@ -89,3 +89,18 @@ def test_conflicts_are_explained(vm: Environ) -> None:
     assert done.returncode == 1
     assert done.stdout.endswith(b"conflict d: changed on both sides, marked in the file\n")
     assert banger(vm, "vm", "workspace", "apply", "torn", "--check").returncode == 1
+
+
+def test_a_sync_says_what_went_where(vm: Environ) -> None:
+    """E3, H6: the status is 5 if something conflicts, and the rest is done."""
+    done = banger(vm, "vm", "workspace", "sync", "box")
+    lines = b"guest write c\nhost write a\\x1b[31m\nhost delete b\n"
+    assert (done.returncode, done.stdout, done.stderr) == (0, lines, b"A notice.\n")
+    banger(vm, "vm", "create", "--name", "split", "--label", "conflicts=1")
+    done = banger(vm, "vm", "workspace", "sync", "split")
+    assert done.returncode == 5
+    assert done.stdout == lines + b"conflict d: a reason (D\\x07)\n"
+    assert b"1 file conflicts, and stayed" in done.stderr
+    assert banger(vm, "vm", "workspace", "sync", "split", "--prefer", "host").returncode == 0
+    done = banger(vm, "vm", "workspace", "sync", "split", "--dry-run", "--json")
+    assert done.returncode == 5 and json.loads(done.stdout)["host"]["written"] == []

@@ -10,10 +10,14 @@ from banger.api.results import StartedExport
 from banger.api.workspaces import (
     AppliedChanges,
     ApplyConflict,
+    SyncConflict,
+    SyncedSide,
+    SyncedWorkspace,
     WorkspaceApply,
     WorkspaceChange,
     WorkspaceDiff,
     WorkspaceStatus,
+    WorkspaceSync,
 )
 from banger.daemon.calls import Call, Exit, Handlers
 
@@ -64,10 +68,21 @@ class ScriptedWorkspaces:
             notices=[],
         )
 
+    async def sync(self, _: Call, params: WorkspaceSync) -> SyncedWorkspace:
+        conflicts = bool(self.labels_of(params.ref).get("conflicts")) and params.prefer is None
+        conflict = SyncConflict(name="d", kind="case", reason="a reason", other="D\x07")
+        return SyncedWorkspace(
+            host=SyncedSide(written=[] if params.check else ["a\x1b[31m"], removed=["b"]),
+            guest=SyncedSide(written=["c"], removed=[]),
+            conflicts=[conflict] * conflicts,
+            notices=["A notice."],
+        )
+
     def handlers(self) -> Handlers:
         """Return the handlers."""
         return {
             "workspace.status": self.status,
             "workspace.diff": self.diff,
             "workspace.apply": self.apply,
+            "workspace.sync": self.sync,
         }

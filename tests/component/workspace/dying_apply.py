@@ -27,27 +27,28 @@ def save(trip: Trip) -> None:
     (trip.top.parent / "prepared").write_bytes(msgspec.json.encode(trip.prepared))
 
 
-def _load(directory: Path) -> Trip:
+def load(directory: Path) -> Trip:
+    """Return the trip that `save` wrote down."""
     prepared = msgspec.json.decode((directory / "prepared").read_bytes(), type=PreparedWorkspace)
     guest = LocalGuest(directory / "guest-home")
     top, work = directory / "project", directory / "guest/project"
     return Trip(top, work, guest, directory / "scratch", prepared)
 
 
-def _is_below(top: Path, fd: int | None) -> bool:
+def is_below(top: Path, fd: int | None) -> bool:
     """Tell whether a descriptor is of a directory of the host's work tree."""
     return fd is not None and Path(os.readlink(f"/proc/self/fd/{fd}")).is_relative_to(top)
 
 
 def main(directory: Path, last: int) -> None:
     """Count the changes of an apply; die before the one of this number."""
-    trip = _load(directory)
+    trip = load(directory)
     count = 0
 
     def counted(change: Callable[..., None]) -> Callable[..., None]:
         def change_or_die(*args: Any, **options: Any) -> None:
             nonlocal count
-            if _is_below(trip.top, options.get("dir_fd", options.get("dst_dir_fd"))):
+            if is_below(trip.top, options.get("dir_fd", options.get("dst_dir_fd"))):
                 count += 1
                 if count == last:
                     os._exit(DIED)

@@ -215,3 +215,11 @@ def test_modes_of_a_repository_that_ignores_them(trip: Trip) -> None:
     repo.write(trip.work, "lines", b"changed\n", mode=0o755)
     assert apply(trip).done
     assert (trip.top / "lines").read_bytes() == b"changed\n"
+
+
+def test_directories_stay_as_private_as_they_were(trip: Trip) -> None:
+    trip.prepare()
+    (trip.top / "dir").chmod(0o700)
+    repo.write(trip.work, "dir/a", b"changed\n")
+    assert apply(trip).done
+    assert (trip.top / "dir").stat().st_mode & 0o777 == 0o700

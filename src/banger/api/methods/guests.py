@@ -41,9 +41,11 @@ from banger.api.results import (
 )
 from banger.api.workspaces import (
     AppliedChanges,
+    SyncedWorkspace,
     WorkspaceApply,
     WorkspaceDiff,
     WorkspaceStatus,
+    WorkspaceSync,
 )
 
 GUESTS = (
@@ -175,6 +177,12 @@ GUESTS = (
         params=WorkspaceApply,
         result=AppliedChanges,
         doc="Write the changes of the guest into the files of the host.",
+    ),
+    Method(
+        name="workspace.sync",
+        params=WorkspaceSync,
+        result=SyncedWorkspace,
+        doc="Copy what the guest and the host changed since they last agreed to the other side.",
     ),
     Method(
         name="workspace.export_branch",

@@ -92,7 +92,7 @@ INSTEAD = {
     "vm scale": "banger vm set {0:VM} --vcpu 2",
     "vm sessions": "banger vm session list {0:VM}",
     "vm snapshots": "banger vm snapshot list {0:VM}",
-    "vm sync": "banger vm workspace prepare VM PATH",
+    "vm sync": "banger vm workspace sync {0:VM}",
     "vm up": "banger vm run PATH",
     "vm update": "banger vm set {0:VM} --memory 4G",
     "vm workspace pull": "banger vm workspace apply {0:VM}",

@@ -166,6 +166,7 @@ COMMANDS = (
         "workspace_changes",
         "Write a workspace's changes into files of this host.",
     ),
+    Command("vm workspace sync", "workspace_sync", "Copy changes both ways, but for conflicts."),
     Command("image build", "image", "Build an image from distribution packages."),
     Command("image import", "image", "Import an image archive or a root file system tar."),
     Command("image pull", "pull", "Pull an image from a registry."),

@@ -108,7 +108,7 @@ def _render_status(record: WorkspaceRecord, status: workspace.WorkspaceStatus) -
 
 
 def _render_changes(changes: Iterable[workspace.NameChange]) -> list[WorkspaceChange]:
-    return [WorkspaceChange(name=_render_name(each.name), status=each.letter) for each in changes]
+    return [WorkspaceChange(name=render_name(each.name), status=each.letter) for each in changes]
 
 
 @serves("workspace.apply")
@@ -133,11 +133,11 @@ async def apply_workspace(engine: Engine, op: Operation, params: WorkspaceApply)
     conflicts = [(each.name, each.reason) for each in done.conflicts]
     return AppliedChanges(
         done=done.done,
-        written=_render_names(done.written),
-        removed=_render_names(done.removed),
-        merged=_render_names(done.merged),
-        marked=_render_names(done.marked),
-        conflicts=[ApplyConflict(name=_render_name(n), reason=str(r)) for n, r in conflicts],
+        written=render_names(done.written),
+        removed=render_names(done.removed),
+        merged=render_names(done.merged),
+        marked=render_names(done.marked),
+        conflicts=[ApplyConflict(name=render_name(n), reason=str(r)) for n, r in conflicts],
         notices=list(done.notices),
     )
 
@@ -154,9 +154,11 @@ def _apply_nothing() -> AppliedChanges:
     )
 
 
-def _render_names(names: Iterable[bytes]) -> list[str]:
-    return [_render_name(name) for name in names]
+def render_names(names: Iterable[bytes]) -> list[str]:
+    """Return names as text."""
+    return [render_name(name) for name in names]
 
 
-def _render_name(name: bytes) -> str:
+def render_name(name: bytes) -> str:
+    """Return a name as text."""
     return name.decode("utf-8", "backslashreplace")

@@ -1,0 +1,70 @@
+"""`vm workspace sync`: copy changes both ways."""
+
+from __future__ import annotations
+
+from argparse import Namespace
+from collections.abc import Iterator
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.terminal.output import format_json, printable
+from banger.cli.terminal.progress import Stages
+from banger.errors import ChangesConflict
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.api.documents import SyncedWorkspace
+
+
+def _configure(parser: Parser) -> None:
+    add = parser.add_argument
+    add("ref", metavar="VM", help="name, ID or unique prefix")
+    add("--dry-run", action="store_true", help="tell what would be done; write nothing")
+    add(
+        "--prefer",
+        choices=("host", "guest"),
+        help="replace files that conflict by those of this side",
+    )
+    add("--json", action="store_true", help="print JSON")
+    parser.text = (
+        "Copies what changed in the guest to the host, and what changed on the host to\n"
+        "the guest, since the repository was copied in or last synced. Files that\n"
+        "changed on both sides are listed as conflicts and stay as they are on both;\n"
+        "the others are synced. The exit status is 5 if there are conflicts. Files are\n"
+        "copied, not commits: no index and no branch is touched."
+    )
+
+
+def _sync(arguments: Namespace, context: Context) -> int:
+    params = {"ref": arguments.ref, "check": arguments.dry_run, "prefer": arguments.prefer}
+    with context.client() as client, Stages(quiet=arguments.json) as stages:
+        done = client.call(
+            "workspace.sync", params, on_event=stages.on_event, on_tick=stages.on_tick
+        )
+    if arguments.json:
+        context.out(format_json(done))
+    else:
+        for line in render_synced(done):
+            context.out(line)
+        for notice in done["notices"]:
+            context.say(printable(notice))
+    if number := len(done["conflicts"]):
+        files = "1 file conflicts" if number == 1 else f"{number} files conflict"
+        raise ChangesConflict(
+            f"{files}, and stayed as they are on both sides.",
+            hint=f"banger vm workspace diff {arguments.ref}",
+        )
+    return 0
+
+
+def render_synced(done: SyncedWorkspace) -> Iterator[str]:
+    """Yield a line for each file, with what happens to it. Pure."""
+    for where, side in (("guest", done["guest"]), ("host", done["host"])):
+        yield from (f"{where} write {printable(name)}" for name in side["written"])
+        yield from (f"{where} delete {printable(name)}" for name in side["removed"])
+    for each in done["conflicts"]:
+        other = f" ({printable(each['other'])})" if each["other"] is not None else ""
+        yield f"conflict {printable(each['name'])}: {each['reason']}{other}"
+
+
+COMMANDS = {"vm workspace sync": (_configure, _sync)}

@@ -1,0 +1,156 @@
+"""The host's side of a sync: read what takes part, pack what goes out, change single files.
+
+Each file is compared with what was read immediately before it is replaced or removed, and what
+somebody has changed meanwhile stays. Nothing is written through a link (hazard E1). A file gets its
+name only when it is whole and on the disk, so a process that dies leaves each file as it was or
+done, and at most one temporary file. Blocking; no lock.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import stat
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+
+from banger.errors import CopyRefused
+from banger.host.files import name_os_error
+from banger.tar.beneath import Beneath
+from banger.workspace.base import MODE_SYMLINK, Seen, seen_of_status
+from banger.workspace.blobs import BlobPack
+from banger.workspace.hostfiles import new_mode, remove_empty
+from banger.workspace.syncplan import SideChanges
+from banger.workspace.trees import Entries
+from banger.workspace.worktree import WorkTree, open_work_tree
+
+_CHUNK_BYTES = 512 * 1024
+_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
+_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_MODE_WITHOUT_BITS = 0o644
+
+
+def pack_host_files(top: Path, files: Entries, pack: BlobPack) -> frozenset[bytes]:
+    """Write the contents of files into a pack; return the names whose content is another by now."""
+    changed = set()
+    with open_work_tree(top) as tree:
+        for name in sorted(files):
+            try:
+                blob = _pack(tree, name, files[name].mode == MODE_SYMLINK, pack)
+            except OSError:
+                blob = ""
+            if blob != files[name].blob:
+                changed.add(name)
+    pack.finish()
+    return frozenset(changed)
+
+
+def _pack(tree: WorkTree, name: bytes, is_link: bool, pack: BlobPack) -> str:
+    if is_link:
+        target = tree.read_link(name)
+        pack.begin(len(target))
+        pack.write(target)
+        return pack.end()
+    with os.fdopen(tree.open(name), "rb") as file:
+        left = os.fstat(file.fileno()).st_size
+        pack.begin(left)
+        while left:
+            # A file that became shorter gets zeros, so its content is another one.
+            chunk = file.read(min(left, _CHUNK_BYTES)) or bytes(min(left, _CHUNK_BYTES))
+            left -= len(chunk)
+            pack.write(chunk)
+    return pack.end()
+
+
+def change_host(
+    top: Path, changes: SideChanges, known: Mapping[bytes, Seen], made: Path
+) -> frozenset[bytes]:
+    """Remove and write files; the new ones lie in `made`. Return the names that were left alone.
+
+    `known` has the stat(2) of each file that is there.
+
+    Raises:
+        NoSpace, HostFailed: a file cannot be written; others may have been.
+    """
+    fd = os.open(top, _DIRECTORY)
+    walk = Beneath(fd)
+    try:
+        # The inner names first, so that a directory is empty when its turn comes.
+        removed = (n for n in sorted(changes.remove, reverse=True) if _remove(walk, n, known[n]))
+        done = set(removed)
+        for name in sorted(changes.write):
+            source = Path(os.fsdecode(os.path.join(os.fsencode(made), name)))
+            if _place(walk, name, known.get(name), source, changes.write[name].mode):
+                done.add(name)
+    except OSError as error:
+        raise name_os_error(error, where=top) from error
+    finally:
+        walk.close()
+        os.close(fd)
+    return (changes.remove | changes.write.keys()) - done
+
+
+def look_at_host(top: Path, names: Iterable[bytes]) -> dict[bytes, Seen]:
+    """Return the stat(2) of these names."""
+    with open_work_tree(top) as tree:
+        found = ((name, tree.status(name)) for name in sorted(names))
+        return {name: seen_of_status(status) for name, status in found if status is not None}
+
+
+def _remove(walk: Beneath, name: bytes, known: Seen) -> bool:
+    above, _, last = name.rpartition(b"/")
+    try:
+        parent = walk.enter(above, make=False)
+    except (FileNotFoundError, CopyRefused):
+        return False
+    if _look(parent, last) != known:
+        return False
+    os.unlink(last, dir_fd=parent)
+    remove_empty(walk, above)
+    return True
+
+
+def _place(walk: Beneath, name: bytes, known: Seen | None, source: Path, mode: int) -> bool:
+    above, _, last = name.rpartition(b"/")
+    try:
+        parent = walk.enter(above)
+    except CopyRefused:
+        return False
+    with _made_aside(parent, source, known, mode) as temporary:
+        if _look(parent, last) != known:
+            return False
+        os.rename(temporary, last, src_dir_fd=parent, dst_dir_fd=parent)
+    return True
+
+
+@contextlib.contextmanager
+def _made_aside(parent: int, source: Path, known: Seen | None, mode: int) -> Iterator[bytes]:
+    """Copy a file or link under a temporary name, which is removed if it is left."""
+    temporary = b".banger-cp." + secrets.token_hex(6).encode()
+    try:
+        if mode == MODE_SYMLINK:
+            os.symlink(os.readlink(source), temporary, dir_fd=parent)
+        else:
+            old = known.mode & 0o777 if known and stat.S_ISREG(known.mode) else _MODE_WITHOUT_BITS
+            _copy(source, os.open(temporary, _NEW, 0o600, dir_fd=parent), new_mode(old, mode))
+        yield temporary
+    finally:
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(temporary, dir_fd=parent)
+
+
+def _copy(source: Path, fd: int, mode: int) -> None:
+    with os.fdopen(fd, "wb") as target, open(source, "rb") as content:
+        shutil.copyfileobj(content, target)
+        os.fchmod(fd, mode)
+        target.flush()
+        os.fsync(fd)
+
+
+def _look(parent: int, name: bytes) -> Seen | None:
+    try:
+        return seen_of_status(os.stat(name, dir_fd=parent, follow_symlinks=False))
+    except FileNotFoundError:
+        return None
