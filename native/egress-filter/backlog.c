@@ -63,11 +63,20 @@ void backlog_put(struct backlog *backlog, const uint8_t *bytes, size_t size)
     }
 }
 
-void backlog_peek(const struct backlog *backlog, uint8_t *bytes, size_t size)
+void backlog_peek(const struct backlog *backlog, size_t offset, uint8_t *bytes, size_t size)
 {
-    size_t row;
-    const uint8_t *oldest = backlog_oldest(backlog, &row);
-    size_t part = size < row ? size : row;
-    memcpy(bytes, oldest, part);
+    size_t at = (backlog->start + offset) % BACKLOG;
+    size_t part = size < BACKLOG - at ? size : BACKLOG - at;
+    memcpy(bytes, backlog->ring + at, part);
     memcpy(bytes + part, backlog->ring, size - part);
+}
+
+bool backlog_length(const struct backlog *backlog, size_t offset, size_t *length)
+{
+    uint8_t at[4];
+    if (backlog->size < offset + sizeof at)
+        return false;
+    backlog_peek(backlog, offset, at, sizeof at);
+    *length = (size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
+    return true;
 }

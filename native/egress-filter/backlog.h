@@ -35,7 +35,10 @@ void backlog_taken(struct backlog *backlog, size_t size);
 /* Add bytes, for which there is room, however they lie in the ring. */
 void backlog_put(struct backlog *backlog, const uint8_t *bytes, size_t size);
 
-/* Copy the oldest bytes, of which there are enough, and leave them there. */
-void backlog_peek(const struct backlog *backlog, uint8_t *bytes, size_t size);
+/* Copy bytes that lie `offset` behind the oldest one, and leave them there. */
+void backlog_peek(const struct backlog *backlog, size_t offset, uint8_t *bytes, size_t size);
+
+/* Tell whether a frame's length is there, that far behind the oldest byte, and which one. */
+bool backlog_length(const struct backlog *backlog, size_t offset, size_t *length);
 
 #endif

@@ -53,3 +53,11 @@ size_t deliver(int fd, const uint8_t *bytes, size_t size)
         fail();
     return 0;
 }
+
+void require_length(size_t length)
+{
+    if (length <= LONGEST_FRAME)
+        return;
+    say("passt sent a frame of %lu bytes", (unsigned long)length);
+    end();
+}

@@ -2,6 +2,8 @@
 #ifndef BANGER_EGRESS_ENDS_H
 #define BANGER_EGRESS_ENDS_H
 
+#include "border.h"
+
 #include <stddef.h>
 #include <stdint.h>
 
@@ -19,11 +21,14 @@ size_t receive(int fd, uint8_t *bytes, size_t room);
 /* Send what is taken at once, and return how much that is. */
 size_t deliver(int fd, const uint8_t *bytes, size_t size);
 
-/* Pass frames between a VMM's socket and the back end's until either closes. */
-_Noreturn void pass_streams(int guest, int world);
+/* Leave if the back end sent a length that no frame has. */
+void require_length(size_t length);
 
-/* Wait for a TAP's queue from `guest`, then pass frames between it and the back end until `guest`, which
- * the VMM holds, or the back end closes. */
-_Noreturn void pass_tap(int guest, int world);
+/* Pass frames between a VMM's socket and the back end's until either closes. */
+_Noreturn void pass_streams(struct border *border, int guest, int world);
+
+/* Wait for a TAP's queue from `guest`, then pass frames between it and the back end until `guest`,
+ * which the VMM holds, or the back end closes. */
+_Noreturn void pass_tap(struct border *border, int guest, int world);
 
 #endif

@@ -6,33 +6,45 @@ enum {
     KIND_AT = 12,
     KIND_ARP = 0x0806,
     KIND_IPV4 = 0x0800,
+    FRAGMENT_AT = 20,
+    PROTOCOL_AT = 23,
     DESTINATION_AT = 30,
-    IPV4_HEADERS = 34, /* Ethernet's, and the fixed part of IPv4's */
+    IPV4_HEADER = 20, /* the fixed part */
+    PORTS = 4,        /* bytes that TCP and UDP begin with: source and destination */
 };
+
+static uint16_t get_u16(const uint8_t *at)
+{
+    return (uint16_t)(at[0] << 8 | at[1]);
+}
 
 static uint32_t get_u32(const uint8_t *at)
 {
-    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | (uint32_t)at[3];
+    return (uint32_t)get_u16(at) << 16 | get_u16(at + 2);
 }
 
-/* Tell whether an IPv4 address is neither this host, link-local nor multicast. */
-static bool is_outside(uint32_t address)
+static enum wish read_ipv4(const uint8_t *frame, size_t size, struct flow *flow)
 {
-    uint32_t first = address >> 24;
-    if (first == 0 || first == 127 || address >> 16 == 0xA9FE)
-        return false;
-    /* 240/4 is unused, but for the broadcast that a DHCP client starts with. */
-    return first < 224 || address == 0xFFFFFFFF;
+    size_t header = (size_t)(frame[ETHERNET] & 15) * 4, start = ETHERNET + header;
+    bool has_more = get_u16(frame + FRAGMENT_AT) & 0x3FFF;
+    if (frame[ETHERNET] >> 4 != 4 || header < IPV4_HEADER || has_more || start + PORTS > size)
+        return NOTHING;
+    flow->protocol = frame[PROTOCOL_AT];
+    flow->address = get_u32(frame + DESTINATION_AT);
+    flow->port = flow->protocol == ICMP ? 0 : get_u16(frame + start + 2);
+    return flow->protocol == TCP || flow->protocol == UDP || flow->protocol == ICMP ? FLOW : NOTHING;
 }
 
-bool may_pass(const uint8_t *frame, size_t size)
+enum wish read_frame(const uint8_t *frame, size_t size, struct flow *flow)
 {
     if (size < SHORTEST_FRAME)
-        return false;
-    int kind = frame[KIND_AT] << 8 | frame[KIND_AT + 1];
+        return NOTHING;
+    int kind = get_u16(frame + KIND_AT);
     if (kind == KIND_ARP)
-        return true;
-    return kind == KIND_IPV4 && size >= IPV4_HEADERS && is_outside(get_u32(frame + DESTINATION_AT));
+        return PASSAGE;
+    if (kind != KIND_IPV4 || size < ETHERNET + IPV4_HEADER)
+        return NOTHING;
+    return read_ipv4(frame, size, flow);
 }
 
 uint8_t *outward_room(struct outward *out, size_t *room)
@@ -46,7 +58,8 @@ uint8_t *outward_room(struct outward *out, size_t *room)
     return out->bytes + left;
 }
 
-bool outward_added(struct outward *out, size_t size, uint32_t *length)
+bool outward_added(struct outward *out, size_t size, uint32_t *length, may_pass *passes,
+                   void *context)
 {
     out->end += size;
     while (out->end - out->rest >= LENGTH_SIZE) {
@@ -57,7 +70,7 @@ bool outward_added(struct outward *out, size_t size, uint32_t *length)
         size_t whole = LENGTH_SIZE + (size_t)*length;
         if (whole > out->end - out->rest)
             break;
-        if (may_pass(from + LENGTH_SIZE, *length)) {
+        if (passes(context, from + LENGTH_SIZE, *length)) {
             if (out->passed != out->rest)
                 memmove(out->bytes + out->passed, from, whole);
             out->passed += whole;

@@ -1,10 +1,9 @@
-/* Which frames of a guest may leave its VM (hazard E4), and the buffer that they are filtered in.
+/* What a guest's frame wants (hazard E4), and the buffer that frames are filtered in.
  * Pure: no system calls, no allocation. Fuzzed by fuzz/fuzz_filter.c.
  *
- * Only ARP and IPv4 to addresses out in the world go on: not to this host (0/8, 127/8), not to
- * link-local addresses (169.254/16, where clouds keep credentials), not to multicast. An IPv4
- * header has its destination at the same place whatever options it has and whichever fragment
- * it is of. A VLAN tag hides what is behind it, so no tagged frame passes; nor does IPv6. */
+ * ARP goes on. IPv4 of TCP, UDP and ICMP is judged by where it goes (policy.h), unless it is in
+ * fragments, of which all but the first hide their port. A VLAN tag hides what is behind it, so no
+ * tagged frame passes; nor does IPv6. */
 #ifndef BANGER_EGRESS_FILTER_H
 #define BANGER_EGRESS_FILTER_H
 
@@ -17,7 +16,28 @@ enum {
     SHORTEST_FRAME = 14,
     LONGEST_FRAME = 65535 + 18, /* an IPv4 packet and an Ethernet header with a tag */
     CHUNK = 256 * 1024,
+    ETHERNET = 14,
+    ICMP = 1,
+    TCP = 6,
+    UDP = 17,
 };
+
+/* Where a frame goes. */
+struct flow {
+    uint32_t address;
+    uint16_t port; /* 0 of ICMP */
+    uint8_t protocol;
+};
+
+/* Tell whether an address is neither this host (0/8, 127/8) nor multicast (224/4). 240/4 is unused,
+ * but for the broadcast that a DHCP client starts with. */
+static inline bool is_outside(uint32_t address)
+{
+    uint32_t first = address >> 24;
+    return (first != 0 && first != 127 && first < 224) || address == UINT32_MAX;
+}
+
+enum wish { NOTHING, PASSAGE, FLOW };
 
 /* The way out. `bytes` holds frames that passed, of which `sent` bytes are sent, then (from
  * `rest` on, to `end`) the beginning of a frame. So there is always room for a CHUNK behind it. */
@@ -26,8 +46,11 @@ struct outward {
     uint8_t bytes[CHUNK + LENGTH_SIZE + LONGEST_FRAME];
 };
 
-/* Tell whether a frame may leave its VM. */
-bool may_pass(const uint8_t *frame, size_t size);
+/* Read a frame: it is dropped, it passes, or `flow` is judged. */
+enum wish read_frame(const uint8_t *frame, size_t size, struct flow *flow);
+
+/* Tells whether a frame may leave its VM. */
+typedef bool may_pass(void *context, const uint8_t *frame, size_t size);
 
 static inline bool outward_pending(const struct outward *out)
 {
@@ -39,6 +62,7 @@ uint8_t *outward_room(struct outward *out, size_t *room);
 
 /* Filter the whole frames that there are, now that `size` bytes were written to the room.
  * False: `*length` is one that no frame has, and nothing after it can be understood. */
-bool outward_added(struct outward *out, size_t size, uint32_t *length);
+bool outward_added(struct outward *out, size_t size, uint32_t *length, may_pass *passes,
+                   void *context);
 
 #endif

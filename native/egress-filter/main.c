@@ -7,10 +7,10 @@
  * with passt 2023-03-09, and slirp is the same): every local service of the user and the ports that other VMs forward. So
  * frames pass here first (filter.h says which; hazard E4).
  *
- * Run as `banger-egress-filter socket|tap GUEST-FD WORLD-FD LABEL`, one for each VM, from before the
- * VMM starts until either side closes. With `socket` frames come in a stream (streams.c);
- * with `tap` the guest's descriptor brings a TAP's queue (taps.c). LABEL names the VM in the
- * process list.
+ * Run as `banger-egress-filter socket|tap GUEST-FD WORLD-FD CONTROL-FD LABEL`, one for each VM, from
+ * before the VMM starts until either side closes. With `socket` frames come in a stream (streams.c);
+ * with `tap` the guest's descriptor brings a TAP's queue (taps.c). CONTROL-FD is the listening
+ * socket that the policy comes by. LABEL names the VM in the process list.
  *
  * Owns its sockets; opens nothing; its last words go to stderr. If it dies, the back end ends and
  * the VM runs on unconnected. */
@@ -36,13 +36,16 @@ static int descriptor(const char *text)
 
 int main(int count, char **words)
 {
+    static struct border border;
     bool is_tap = count > 1 && strcmp(words[1], "tap") == 0;
-    if (count != 5 || (!is_tap && strcmp(words[1], "socket") != 0)) {
-        say("usage: banger-egress-filter socket|tap GUEST-FD WORLD-FD LABEL");
+    if (count != 6 || (!is_tap && strcmp(words[1], "socket") != 0)) {
+        say("usage: banger-egress-filter socket|tap GUEST-FD WORLD-FD CONTROL-FD LABEL");
         return 2;
     }
     int guest = descriptor(words[2]), world = descriptor(words[3]);
+    if (!border_open(&border, descriptor(words[4])))
+        fail();
     if (is_tap)
-        pass_tap(guest, world);
-    pass_streams(guest, world);
+        pass_tap(&border, guest, world);
+    pass_streams(&border, guest, world);
 }

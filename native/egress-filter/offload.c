@@ -1,4 +1,5 @@
 #include "offload.h"
+#include "checksum.h"
 
 #include <string.h>
 
@@ -21,19 +22,6 @@ static uint16_t get_u16(const uint8_t *at)
     return value;
 }
 
-/* The Internet checksum (RFC 1071), of any number of bytes below 4 GiB / 65535. */
-static uint16_t sum(const uint8_t *bytes, size_t size)
-{
-    uint64_t total = 0;
-    for (; size > 1; bytes += 2, size -= 2)
-        total += (uint32_t)bytes[0] << 8 | bytes[1];
-    if (size > 0)
-        total += (uint32_t)bytes[0] << 8;
-    while (total >> 16)
-        total = (total & 0xFFFF) + (total >> 16);
-    return (uint16_t)~total;
-}
-
 bool finish_frame(const uint8_t header[VNET_HEADER], uint8_t *frame, size_t size)
 {
     int kind = header[KIND_AT] & ~KIND_ECN;
@@ -44,7 +32,7 @@ bool finish_frame(const uint8_t header[VNET_HEADER], uint8_t *frame, size_t size
     size_t start = get_u16(header + START_AT), at = start + get_u16(header + OFFSET_AT);
     if (at + 2 > size)
         return false;
-    uint16_t checksum = sum(frame + start, size - start); /* over what the guest left there */
+    uint16_t checksum = fold(add_words(0, frame + start, size - start)); /* with the guest's sum */
     if (checksum == 0)
         checksum = 0xFFFF; /* in UDP 0 means that there is none; in TCP both are the same */
     frame[at] = (uint8_t)(checksum >> 8);

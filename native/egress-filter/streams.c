@@ -12,9 +12,12 @@
 #include <string.h>
 
 struct egress {
+    struct border *border;
     int guest;
     struct world world;
     struct backlog in;
+    size_t cleared; /* from the oldest byte on, to the end of a frame, which may not be there yet */
+    size_t replied; /* bytes of the replies that are sent */
     struct outward out;
 };
 
@@ -26,7 +29,9 @@ static void carry_out(struct egress *egress, bool is_ready)
         uint32_t length;
         size_t room;
         uint8_t *at = outward_room(out, &room);
-        if (!outward_added(out, receive(egress->guest, at, room), &length)) {
+        size_t size = receive(egress->guest, at, room);
+        own_refresh(&egress->border->own);
+        if (!outward_added(out, size, &length, border_passes, egress->border)) {
             say("a frame of %lu bytes", (unsigned long)length);
             end();
         }
@@ -35,15 +40,55 @@ static void carry_out(struct egress *egress, bool is_ready)
         out->sent += world_deliver(&egress->world, out->bytes + out->sent, out->passed - out->sent);
 }
 
+static bool has_replies(const struct egress *egress)
+{
+    return egress->border->reply_size > 0;
+}
+
+/* Clear whole frames for the guest, unless replies wait for their turn. */
+static void clear_frames(struct egress *egress)
+{
+    size_t length;
+    while (!has_replies(egress) && egress->cleared < CHUNK &&
+           backlog_length(&egress->in, egress->cleared, &length)) {
+        require_length(length);
+        egress->cleared += LENGTH_SIZE + length;
+    }
+}
+
+static void send_replies(struct egress *egress)
+{
+    struct border *border = egress->border;
+    size_t left = border->reply_size - egress->replied;
+    egress->replied += deliver(egress->guest, border->replies + egress->replied, left);
+    if (egress->replied == border->reply_size)
+        border->reply_size = egress->replied = 0;
+}
+
+/* Tell whether there is something for the guest: what was cleared, or else replies. */
+static bool can_give(const struct egress *egress)
+{
+    return egress->cleared > 0 ? egress->in.size > 0 : has_replies(egress);
+}
+
 static void carry_in(struct egress *egress, bool is_ready)
 {
     struct backlog *in = &egress->in;
     size_t size;
     if (is_ready && world_can_receive(&egress->world, in))
         world_receive(&egress->world, in);
+    if (egress->cleared == 0 && has_replies(egress))
+        send_replies(egress);
+    clear_frames(egress);
     const uint8_t *oldest = backlog_oldest(in, &size);
-    if (size > 0)
-        backlog_taken(in, deliver(egress->guest, oldest, size));
+    if (size > egress->cleared)
+        size = egress->cleared;
+    if (size == 0)
+        return;
+    size = deliver(egress->guest, oldest, size);
+    backlog_taken(in, size);
+    egress->cleared -= size;
+    clear_frames(egress);
 }
 
 /* Wait for what can be done. A side that nothing is wanted of is left out: it would be reported
@@ -51,25 +96,29 @@ static void carry_in(struct egress *egress, bool is_ready)
 static void turn(struct egress *egress)
 {
     bool pending = outward_pending(&egress->out);
-    struct pollfd guest = {egress->guest, 0, 0}, world = {egress->world.fd, 0, 0};
-    guest.events = (short)((pending ? 0 : POLLIN) | (egress->in.size > 0 ? POLLOUT : 0));
-    world.events = (short)((pending ? POLLOUT : 0) | (world_can_receive(&egress->world, &egress->in) ? POLLIN : 0));
-    struct pollfd polls[2] = {guest, world};
+    bool has_room = world_can_receive(&egress->world, &egress->in);
+    struct pollfd polls[3] = {{egress->guest, 0, 0}, {egress->world.fd, 0, 0}};
+    polls[2] = border_poll(egress->border);
+    polls[0].events = (short)((pending ? 0 : POLLIN) | (can_give(egress) ? POLLOUT : 0));
+    polls[1].events = (short)((pending ? POLLOUT : 0) | (has_room ? POLLIN : 0));
     for (int i = 0; i < 2; i++)
         if (polls[i].events == 0)
             polls[i].fd = -1;
-    if (poll(polls, 2, -1) < 0) {
+    if (poll(polls, 3, -1) < 0) {
         if (errno == EINTR)
             return;
         fail();
     }
+    if (polls[2].revents)
+        border_serve(egress->border);
     carry_out(egress, polls[0].revents & ~POLLOUT);
     carry_in(egress, polls[1].revents & ~POLLOUT);
 }
 
-_Noreturn void pass_streams(int guest, int world)
+_Noreturn void pass_streams(struct border *border, int guest, int world)
 {
     static struct egress egress;
+    egress.border = border;
     egress.guest = guest;
     egress.world = world_open(world);
     if (!backlog_open(&egress.in))

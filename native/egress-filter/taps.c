@@ -25,6 +25,7 @@ enum {
 };
 
 struct tap {
+    struct border *border;
     int lifeline, tap;
     struct world world;
     struct backlog out, in;
@@ -61,10 +62,14 @@ static void take_tap(struct tap *all)
 /* Wait for somebody to send something as long as the back end is there. */
 static void await_tap(struct tap *all)
 {
-    struct pollfd polls[2] = {{all->lifeline, POLLIN, 0}, {all->world.fd, 0, 0}};
-    while (poll(polls, 2, -1) < 0)
-        if (errno != EINTR)
+    struct pollfd polls[3] = {{all->lifeline, POLLIN, 0}, {all->world.fd, 0, 0}};
+    do {
+        polls[2] = border_poll(all->border);
+        if (poll(polls, 3, -1) < 0 && errno != EINTR)
             fail();
+        if (polls[2].revents)
+            border_serve(all->border);
+    } while (!polls[0].revents && !polls[1].revents);
     if (polls[0].revents == 0)
         end();
     take_tap(all);
@@ -87,35 +92,46 @@ static void queue_frame(struct tap *all, uint8_t *frame, size_t size)
                                          (uint8_t)(size >> 8), (uint8_t)size};
     /* Judged as it leaves: a checksum may lie anywhere. */
     if (BACKLOG - all->out.size < LENGTH_SIZE + size ||
-        !finish_frame(all->frame, frame, size) || !may_pass(frame, size))
+        !finish_frame(all->frame, frame, size) || !border_passes(all->border, frame, size))
         return;
     backlog_put(&all->out, length, sizeof length);
     backlog_put(&all->out, frame, size);
 }
 
+static void send_replies(struct tap *all)
+{
+    struct border *border = all->border;
+    for (size_t at = 0; at < border->reply_size;) {
+        size_t size = border->replies[at + LENGTH_SIZE - 1];
+        memset(all->frame, 0, VNET_HEADER);
+        memcpy(all->frame + VNET_HEADER, border->replies + at + LENGTH_SIZE, size);
+        if (write(all->tap, all->frame, VNET_HEADER + size) >= 0)
+            all->queue.sent++;
+        at += LENGTH_SIZE + size;
+    }
+    border->reply_size = 0;
+}
+
 static void carry_out(struct tap *all, bool is_ready)
 {
     size_t size = 1;
+    if (is_ready)
+        own_refresh(&all->border->own);
     for (int i = 0; is_ready && i < TURN && size > 0; i++) {
         size = receive_frame(all);
         if (size > VNET_HEADER)
             queue_frame(all, all->frame + VNET_HEADER, size - VNET_HEADER);
     }
+    send_replies(all);
     world_send(&all->world, &all->out);
 }
 
 /* Tell whether a whole frame is there, and its size. */
 static bool find_frame(const struct backlog *in, size_t *size)
 {
-    uint8_t at[LENGTH_SIZE];
-    if (in->size < LENGTH_SIZE)
+    if (!backlog_length(in, 0, size))
         return false;
-    backlog_peek(in, at, sizeof at);
-    *size = (size_t)at[0] << 24 | (size_t)at[1] << 16 | (size_t)at[2] << 8 | at[3];
-    if (*size > LONGEST_FRAME) {
-        say("the network sent a frame of %lu bytes", (unsigned long)*size);
-        end();
-    }
+    require_length(*size);
     return in->size >= LENGTH_SIZE + *size;
 }
 
@@ -124,7 +140,7 @@ static bool find_frame(const struct backlog *in, size_t *size)
 static void send_frame(struct tap *all, size_t size)
 {
     uint8_t *before = all->frame + VNET_HEADER - LENGTH_SIZE;
-    backlog_peek(&all->in, before, LENGTH_SIZE + size);
+    backlog_peek(&all->in, 0, before, LENGTH_SIZE + size);
     backlog_taken(&all->in, LENGTH_SIZE + size);
     memset(all->frame, 0, VNET_HEADER); /* the frame is whole, and its checksums are finished */
     if (write(all->tap, all->frame, VNET_HEADER + size) >= 0)
@@ -147,29 +163,33 @@ static bool carry_in(struct tap *all, bool is_ready)
 
 static void turn(struct tap *all, int *wait_ms)
 {
-    struct pollfd polls[3] = {
+    struct pollfd polls[4] = {
         {all->lifeline, POLLIN, 0}, {all->tap, POLLIN, 0}, {all->world.fd, 0, 0}};
+    polls[3] = border_poll(all->border);
     polls[2].events =
         (short)((all->out.size > 0 ? POLLOUT : 0) | (world_can_receive(&all->world, &all->in) ? POLLIN : 0));
     if (polls[2].events == 0)
         polls[2].fd = -1;
-    if (poll(polls, 3, *wait_ms) < 0) {
+    if (poll(polls, 4, *wait_ms) < 0) {
         if (errno == EINTR)
             return;
         fail();
     }
     if (polls[0].revents)
         end(); /* the VMM says nothing there: it has ended, or was taken over */
+    if (polls[3].revents)
+        border_serve(all->border);
     carry_out(all, polls[1].revents != 0);
     *wait_ms = carry_in(all, polls[2].revents & ~POLLOUT) ? -1 : RETRY_MS;
 }
 
-_Noreturn void pass_tap(int guest, int world)
+_Noreturn void pass_tap(struct border *border, int guest, int world)
 {
     static struct tap all;
     int wait_ms = -1;
     if (!backlog_open(&all.out) || !backlog_open(&all.in))
         fail();
+    all.border = border;
     all.lifeline = guest;
     all.world = world_open(world);
     await_tap(&all);

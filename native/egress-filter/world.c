@@ -46,9 +46,9 @@ void world_send(const struct world *world, struct backlog *out)
     while (out->size > 0 && size > 0) {
         const uint8_t *oldest = backlog_oldest(out, &size);
         if (!world->is_stream) { /* the ring may cut a frame */
-            backlog_peek(out, whole, LENGTH_SIZE);
+            backlog_peek(out, 0, whole, LENGTH_SIZE);
             size = LENGTH_SIZE + get_length(whole);
-            backlog_peek(out, whole, size);
+            backlog_peek(out, 0, whole, size);
             oldest = whole;
         }
         size = world_deliver(world, oldest, size);

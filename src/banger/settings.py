@@ -13,6 +13,8 @@ from importlib import import_module
 from typing import Any, TypeVar
 
 from banger.durations import parse_duration
+from banger.errors import InvalidRequest
+from banger.model.egress import Profile, make_egress, split_rules
 from banger.model.filesync import FileSync, parse_file_sync
 from banger.model.registries import Registries, parse_registries
 from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
@@ -58,6 +60,15 @@ class NamesSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EgressSettings:
+    """Egress policy of new VMs."""
+
+    profile: str
+    rules: str
+    """Rules after those of a request, separated by commas."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The resolved settings: an attribute for each key of `OPTIONS`."""
 
@@ -75,6 +86,7 @@ class Settings:
     """0: no samples are taken."""
     template: TemplateSettings
     names: NamesSettings
+    egress: EgressSettings
     registries: Registries
     file_sync: FileSync
     kinds: tuple[object, ...]
@@ -110,6 +122,7 @@ def build_settings(values: Mapping[str, Value], origins: Mapping[str, str]) -> S
         vm_defaults=VmDefaults(**fields["vm_defaults"]),
         template=TemplateSettings(**fields["template"]),
         names=NamesSettings(**fields["names"]),
+        egress=EgressSettings(**fields["egress"]),
         kinds=tuple(group.fields(**fields[group.name]) for group in _GROUPS),
         values=values,
         origins=origins,
@@ -135,6 +148,17 @@ def _default_memory(host: HostSize) -> tuple[int, str]:
 def _default_pool(host: HostSize) -> tuple[int, str]:
     size = 1 if host.memory_mib >= POOL_HOST_MIB else 0
     return size, f"default: {host.memory_mib} MiB; 1 from {POOL_HOST_MIB} on"
+
+
+def _parse_rules(untrusted_value: object) -> str:
+    """Parse egress rules; return the text as written."""
+    try:
+        if isinstance(untrusted_value, str):
+            make_egress(Profile.PUBLIC, split_rules(untrusted_value))
+            return untrusted_value
+    except InvalidRequest as error:
+        raise ValueError(f"rules, separated by commas ({error.message})") from error
+    raise ValueError("a text of rules, separated by commas")
 
 
 _OWN: tuple[Option, ...] = (
@@ -226,6 +250,18 @@ _OWN: tuple[Option, ...] = (
         "Loopback port for the DNS server of NAME.vm; 0: no server.",
         whole_number(range(65536)),
         fixed(7753),
+    ),
+    Option(
+        "egress.profile",
+        "What may leave VMs created from now on: public (public addresses) or none.",
+        one_of(*Profile),
+        fixed(Profile.PUBLIC.value),
+    ),
+    Option(
+        "egress.rules",
+        'Egress rules of VMs created from now on, such as "allow 10.1.2.3:3128, deny 203.0.113.7".',
+        _parse_rules,
+        fixed(""),
     ),
     Option(
         "registries",

@@ -35,6 +35,7 @@ def test_each_parser_has_a_target() -> None:
         ("agent", "fuzz_sftp"),
         ("agent", "fuzz_tar"),
         ("egress-filter", "fuzz_filter"),
+        ("egress-filter", "fuzz_policy"),
         ("egress-filter", "fuzz_tap"),
     ]
 

@@ -153,7 +153,17 @@ async def forks_go_on_from_where_it_was(host: Host) -> None:
 async def create_makes_a_confined_vm(host: Host) -> None:
     """QEMU runs with KVM and the host's CPU, and bubblewrap shows it the device (E5)."""
     await banger(
-        host, "vm", "create", "--no-template", "--name", VM, *small(host), "--network", "user"
+        host,
+        "vm",
+        "create",
+        "--no-template",
+        "--name",
+        VM,
+        *small(host),
+        "--network",
+        "user",
+        "--allow",
+        f"{ADDRESS}:{PORT}",
     )
     assert await state_of(host, VM) == "running"
     processes = (await host.root(f"ps -u {USER} -o args= -ww")).expect().out.splitlines()
@@ -187,7 +197,7 @@ async def guest_has_the_hosts_time(host: Host) -> None:
 
 
 async def user_network_reaches_the_host(host: Host) -> None:
-    """`--network user`: out of the VM, but not to the host's loopback (E4)."""
+    """`--network user`: to what is allowed, but not to the host's loopback (E4)."""
     server = f"cat >{HOME}/server.py <<'END'\n{SERVER}END\n"
     start = f"setsid python3 {HOME}/server.py >{HOME}/server.out 2>&1 </dev/null & echo $!"
     pid = int((await host.shell(server + start)).expect().out)

@@ -11,7 +11,10 @@ from tests.kvm.vms import Scenario, banger, small
 
 PORT = 8100
 OUT_BYTES, IN_BYTES = 2_000_000, 5_000_000
-WITH_NETWORK = ("--driver", "firecracker", "--network", "user")
+WITH_NETWORK = (
+    *("--driver", "firecracker", "--network", "user"),
+    *("--allow", f"{ADDRESS}:{PORT}"),
+)
 
 SERVER = f"""\
 import hashlib, socket, sys

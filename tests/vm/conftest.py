@@ -13,6 +13,7 @@ from collections.abc import Generator, Iterator
 import pytest
 
 from tests.support.installations import Installation
+from tests.support.outward import outward_address
 from tests.support.vms import (
     TIMEOUT_S,
     TINY,
@@ -47,10 +48,10 @@ def banger(artifacts: None) -> Iterator[Installation]:
 
 @pytest.fixture(scope="session")
 def system(banger: Installation) -> str:
-    """A running VM of the default image."""
+    """A running VM of the default image, which may reach this host's own address."""
     with building(banger):
         # The first worker builds the image and the template.
-        banger.do("vm", "create", "--name", "system")
+        banger.do("vm", "create", "--name", "system", "--allow", outward_address())
     return "system"
 
 

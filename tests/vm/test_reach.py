@@ -6,17 +6,11 @@ import socket
 from pathlib import Path
 
 from tests.support.installations import Installation
+from tests.support.outward import outward_address
 from tests.support.vms import TINY
 
 CLOSED = ("127.0.0.1", "127.77.3.4", "0.0.0.0", "10.0.2.2", "169.254.169.254")
 REACH = Path(__file__).with_name("reach.py")
-
-
-def own_address() -> str:
-    """Return the host's address towards the world (nothing is sent)."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("198.51.100.1", 9))
-        return str(probe.getsockname()[0])
 
 
 def test_a_guest_reaches_the_world_and_not_its_host(banger: Installation, system: str) -> None:
@@ -24,7 +18,7 @@ def test_a_guest_reaches_the_world_and_not_its_host(banger: Installation, system
     with socket.create_server(("0.0.0.0", 0)) as listener:
         port = listener.getsockname()[1]
         tries = [f"{kind}:{to}:{port}:3" for kind in ("socket", "frame") for to in CLOSED]
-        world = [f"{kind}:{own_address()}:{port}:60" for kind in ("socket", "frame")]
+        world = [f"{kind}:{outward_address()}:{port}:60" for kind in ("socket", "frame")]
         said = banger.do(
             *("vm", "exec", "-i", system, "--", "python3", "-", *tries, *world),
             stdin=REACH.read_bytes(),

@@ -1,25 +1,51 @@
 /* The filter: any bytes, in pieces of any size, against the rule written down once more in the
- * plainest way. The first byte of the input says how large the pieces are. */
+ * plainest way; and the answers to what would be denied. The first byte of the input says how large
+ * the pieces are. */
 #include "filter.h"
+#include "replies.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size);
 
-static bool is_allowed(const uint8_t *frame, size_t size)
+static enum wish expect_wish(const uint8_t *frame, size_t size)
 {
-    static const uint8_t broadcast[4] = {255, 255, 255, 255};
     if (frame[12] != 8)
-        return false;
+        return NOTHING;
     if (frame[13] == 6)
-        return true;
-    if (frame[13] != 0 || size < 34)
-        return false;
-    const uint8_t *to = frame + 30;
-    if (memcmp(to, broadcast, 4) == 0)
-        return true;
-    return to[0] != 0 && to[0] != 127 && !(to[0] == 169 && to[1] == 254) && to[0] < 224;
+        return PASSAGE;
+    if (frame[13] != 0 || size < 34 || frame[14] < 0x45 || frame[14] > 0x4F)
+        return NOTHING;
+    if ((frame[20] & 0x3F) != 0 || frame[21] != 0 || size < 18 + 4 * (size_t)(frame[14] - 0x40))
+        return NOTHING;
+    return frame[23] == 1 || frame[23] == 6 || frame[23] == 17 ? FLOW : NOTHING;
+}
+
+/* Check the answer to a frame; the frame is as long as it is, so that each byte beyond is seen. */
+static void refuse(const uint8_t *given, size_t size)
+{
+    uint8_t *frame = malloc(size), *reply = malloc(LONGEST_REPLY);
+    memcpy(frame, given, size);
+    size_t length = refuse_frame(reply, frame, size);
+    if (length > 0 && (memcmp(reply, frame + 6, 6) != 0 || memcmp(reply + 26, frame + 30, 4) != 0 ||
+                       memcmp(reply + 30, frame + 26, 4) != 0 || length < 54))
+        abort();
+    free(reply);
+    free(frame);
+}
+
+/* Lets half of the flows pass, by their address. */
+static bool passes(void *context, const uint8_t *frame, size_t size)
+{
+    struct flow flow = {0, 0, 0};
+    enum wish wish = read_frame(frame, size, &flow);
+    (void)context;
+    if (wish != expect_wish(frame, size))
+        abort();
+    if (wish == FLOW)
+        refuse(frame, size);
+    return wish == PASSAGE || (wish == FLOW && flow.address % 2 == 0);
 }
 
 /* Append what the whole input lets out to `passed`; false if it has an impossible length. */
@@ -33,7 +59,8 @@ static bool expect(const uint8_t *bytes, size_t size, uint8_t *passed, size_t *c
             return false;
         if (length > size - at - 4)
             return true;
-        if (is_allowed(bytes + at + 4, length)) {
+        enum wish wish = expect_wish(bytes + at + 4, length);
+        if (wish == PASSAGE || (wish == FLOW && bytes[at + 4 + 33] % 2 == 0)) {
             memcpy(passed + *count, bytes + at, length + 4);
             *count += length + 4;
         }
@@ -58,7 +85,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *bytes, size_t size)
         if (room < CHUNK)
             abort();
         memcpy(to, bytes + at, piece);
-        fine = outward_added(out, piece, &length);
+        fine = outward_added(out, piece, &length, passes, NULL);
         if (out->passed > count - seen || memcmp(out->bytes, passed + seen, out->passed) != 0)
             abort();
         seen += out->passed;

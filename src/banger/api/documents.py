@@ -71,6 +71,14 @@ class Deleted(TypedDict):
     ids: list[str]
 
 
+class Egress(TypedDict):
+    """An egress policy."""
+
+    profile: Literal["none", "public"]
+    rules: list[str]
+    """Rules, of which the first that matches decides."""
+
+
 class ExportedBranch(TypedDict):
     """`ExportedBranch` of the API."""
 
@@ -977,6 +985,13 @@ class VmCreate(TypedDict):
     disk_mib: NotRequired[int | None]
     network: NotRequired[str | None]
     """A kind of network, or `none`."""
+    egress: NotRequired[str | None]
+    """Egress profile of the VM's network: `public` or `none`."""
+    egress_rules: NotRequired[list[str]]
+    """Egress rules, such as `allow 203.0.113.0/24:443/tcp`, `deny 198.51.100.7` or `allow
+    host:8080`; the first that matches a connection decides, then the profile. The setting's
+    rules follow.
+    """
     labels: NotRequired[dict[str, str]]
     env: NotRequired[dict[str, str]]
     """Environment of every command in the VM, in addition to the image's."""
@@ -1237,6 +1252,8 @@ class VmView(TypedDict):
     memory_mib: int
     disk_mib: int
     network: str
+    egress: Egress
+    """Egress policy of the network."""
     driver: str
     accel: Literal["kvm", "tcg"]
     labels: dict[str, str]

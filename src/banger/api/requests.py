@@ -59,6 +59,12 @@ class VmCreate(Params, frozen=True):
     disk_mib: int | None = None
     network: str | None = None
     """A kind of network, or `none`."""
+    egress: str | None = None
+    """Egress profile of the VM's network: `public` or `none`."""
+    egress_rules: list[str] = field(default_factory=list)
+    """Egress rules, such as `allow 203.0.113.0/24:443/tcp`, `deny 198.51.100.7` or
+    `allow host:8080`; the first that matches a connection decides, then the profile. The setting's
+    rules follow."""
     labels: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     """Environment of every command in the VM, in addition to the image's."""
@@ -138,26 +144,6 @@ class VmSet(Params, frozen=True):
     name: str | None = None
     keep: bool = False
     """Make an `ephemeral` VM permanent: it outlives its client."""
-
-
-class SnapshotCreate(Params, frozen=True):
-    ref: str
-    name: str | None = None
-    """Same rules as for VM names; default: `snapshot-N` with the lowest free N from 1."""
-
-
-class SnapshotRef(Params, frozen=True):
-    ref: str
-    name: str
-    """Name or ID of the snapshot."""
-
-
-class SnapshotRestore(Params, frozen=True):
-    ref: str
-    name: str
-    """Name or ID of the snapshot."""
-    force: bool = False
-    """Skip the check of the host's memory."""
 
 
 class VmFork(Params, frozen=True):

@@ -11,6 +11,7 @@ from typing import Literal
 from msgspec import Struct, field
 
 from banger.model.artifacts import Image, ImageLayer, Kernel
+from banger.model.egress import Egress
 from banger.model.names import VmId
 from banger.model.vm import (
     Accel,
@@ -50,6 +51,8 @@ class VmView(Struct, frozen=True, kw_only=True):
     memory_mib: int
     disk_mib: int
     network: str
+    egress: Egress
+    """Egress policy of the network."""
     driver: str
     accel: Accel
     labels: dict[str, str]
@@ -106,6 +109,7 @@ def view_record(record: VmRecord, *, notice: str | None = None) -> VmView:
         memory_mib=spec.shape.memory_mib,
         disk_mib=spec.shape.disk_mib,
         network=spec.shape.network,
+        egress=spec.egress,
         driver=spec.driver,
         accel=spec.accel,
         labels=spec.labels,

@@ -8,6 +8,7 @@ from msgspec import Struct, field
 from msgspec.structs import replace
 
 from banger.errors import InvalidRequest
+from banger.model.egress import Egress
 from banger.model.names import VmId
 from banger.sizes import format_size
 
@@ -117,6 +118,8 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     labels: dict[str, str] = field(default_factory=dict)
     program: Program = field(default_factory=Program)
     ending: Ending = field(default_factory=Ending)
+    egress: Egress = field(default_factory=Egress)
+    """What may leave the VM, if it has a network."""
 
 
 class User(Struct, frozen=True, tag="user"):

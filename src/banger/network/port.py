@@ -9,6 +9,7 @@ from typing import Protocol
 
 from banger.host.attachments import Attachment, AttachmentKind
 from banger.host.identity import ProcessIdentity
+from banger.model.egress import Egress
 from banger.model.names import VmId
 
 
@@ -34,6 +35,15 @@ class NetworkHandle(Protocol):
     @property
     def processes(self) -> tuple[ProcessIdentity, ...]:
         """The processes that it consists of."""
+        ...
+
+    async def set_egress(self, interface: Interface, egress: Egress) -> None:
+        """Change the policy of what may leave; return when it holds.
+
+        Raises:
+            NotSupported: an older banger started the network.
+            VmmFailed: the network does not answer.
+        """
         ...
 
     async def end(self) -> None:
@@ -88,12 +98,18 @@ class Network(Protocol):
         ...
 
     async def start(
-        self, interface: Interface, *, attachment: AttachmentKind, log_file: Path
+        self,
+        interface: Interface,
+        *,
+        attachment: AttachmentKind,
+        egress: Egress,
+        log_file: Path,
+        control: Path,
     ) -> StartedNetwork:
-        """Start a VM's network and return when it answers.
+        """Start a VM's network and return when it answers and its egress policy holds.
 
         `attachment` is what the VM's driver can be joined to. `log_file` is below the VM's
-        directory, which also marks the processes as the VM's.
+        directory, which also marks the processes as the VM's. `control` is the place of a socket.
 
         Raises:
             ToolMissing: a program is not installed.

@@ -24,9 +24,6 @@ from msgspec.structs import replace
 
 from banger.api.requests import (
     NoParams,
-    SnapshotCreate,
-    SnapshotRef,
-    SnapshotRestore,
     Terminal,
     VmCreate,
     VmDelete,
@@ -57,6 +54,7 @@ from banger.api.results import (
     view_record,
 )
 from banger.api.sessions import SessionStart, SessionView
+from banger.api.snapshots import SnapshotCreate, SnapshotRef, SnapshotRestore
 from banger.api.usage import UseSample, VmHistory, VmStats, VmsUse, VmUse
 from banger.api.wire import _classes
 from banger.daemon import dispatch

@@ -8,7 +8,8 @@ import msgspec
 import pytest
 
 from banger import words
-from banger.api.requests import SnapshotCreate, SnapshotRestore, VmFork
+from banger.api.requests import VmFork
+from banger.api.snapshots import SnapshotCreate, SnapshotRestore
 from banger.engine import Engine
 from banger.engine.state.operations import Operation
 from banger.engine.verbs.fork import fork_vm

@@ -17,7 +17,8 @@ import msgspec
 import pytest
 
 from banger import store
-from banger.api.requests import Gc, SnapshotRef, SnapshotRestore, VmList
+from banger.api.requests import Gc, VmList
+from banger.api.snapshots import SnapshotRef, SnapshotRestore
 from banger.config import load_settings
 from banger.engine import open_engine
 from banger.engine.state import restartpolicy

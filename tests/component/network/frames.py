@@ -7,6 +7,7 @@ do: an operating system between would only forbid some of it.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import os
 import select
 import socket
@@ -102,18 +103,25 @@ class Guest:
         return next((frame[42:] for to, frame in self._receive(wait_s) if to == sent), None)
 
     def find_reached(
-        self, addresses: Iterable[str], *, tcp: int, udp: int, wait_s: float = 2.0
+        self, addresses: Iterable[str], *, tcp: int, udp: int, wait_s: float = 2.0, enough: int = 0
     ) -> list[str]:
-        """Try a TCP and a UDP port of each address; return those that accept or answer in time."""
+        """Try a TCP and a UDP port of each address; return those that accept or answer in time.
+
+        As soon as `enough` have, more are waited for only a moment.
+        """
         sent: dict[int, str] = {}
         for address in addresses:
             sent[self._send_syn(address, tcp)] = f"{address} tcp"
             sent[self._send_datagram(address, udp, b"q")] = f"{address} udp"
-        return [
-            sent[to]
-            for to, frame in self._receive(wait_s)
-            if to in sent and (frame[23] == socket.IPPROTO_UDP or _is_accepted(frame))
-        ]
+
+        def reached(wait_s: float) -> Iterator[str]:
+            for to, frame in self._receive(wait_s):
+                if to in sent and (frame[23] == socket.IPPROTO_UDP or _is_accepted(frame)):
+                    yield sent[to]
+
+        if not enough:
+            return list(reached(wait_s))
+        return [*itertools.islice(reached(wait_s), enough), *reached(0.5)]
 
     def _send_syn(self, address: str, port: int) -> int:
         """Return the port that an answer comes to."""

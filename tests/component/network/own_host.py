@@ -14,6 +14,7 @@ from pathlib import Path
 
 from banger.host import programs
 from banger.host.attachments import AttachmentKind
+from banger.model.egress import Egress
 from banger.model.names import VmId
 from banger.network.user.kind import NETWORK
 from banger.network.user.process import wait_network_gone
@@ -57,7 +58,11 @@ async def main(directory: Path) -> None:
         serve(port)
     interface = NETWORK.plan_interface(VmId("0123456789ab"))
     network = await NETWORK.start(
-        interface, attachment=AttachmentKind.SOCKET, log_file=directory / "network.log"
+        interface,
+        attachment=AttachmentKind.SOCKET,
+        egress=Egress(),
+        log_file=directory / "network.log",
+        control=directory / "control",
     )
     guest = Guest(StreamLink(network.attachment.side), interface)
     asked = [(interface.dns[0], 53), (interface.dns[0], OTHER_PORT), (RESOLVER, 53)]

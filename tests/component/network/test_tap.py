@@ -25,18 +25,17 @@ import pytest
 from banger.host.attachments import AttachmentKind, Tap
 from banger.layout import Layout
 from banger.network.port import StartedNetwork
-from banger.network.user.kind import NETWORK
+from banger.network.user.control import control_socket
 from banger.network.user.process import find_egress_filter, is_network_alive, wait_network_gone
 from banger.vmm.tap import DEVICE, find_tap_program, plan_tap, plan_tap_trial
 from tests.component.network.test_user_network import (
-    INTERFACE,
     NOT_FOR_GUESTS,
-    VM,
-    own_address,
     services,
 )
+from tests.component.network.test_user_network import start as start_network
 from tests.component.vmm.machines import make_layout
 from tests.support.leftovers import find_leftovers
+from tests.support.outward import outward_address
 from tests.unit.network.wire import read_all
 
 DEADLINE_S = 100.0
@@ -61,9 +60,7 @@ def layout(short_dir: Path) -> Layout:
 async def running(layout: Layout) -> AsyncIterator[tuple[StartedNetwork, Tap]]:
     """A network that waits for a TAP, and has ended when the block ends."""
     async with asyncio.timeout(DEADLINE_S):
-        network = await NETWORK.start(
-            INTERFACE, attachment=AttachmentKind.TAP, log_file=layout.vm_network_log(VM)
-        )
+        network = await start_network(layout, AttachmentKind.TAP)
         tap = network.attachment
         assert isinstance(tap, Tap)
         try:
@@ -99,7 +96,7 @@ def test_a_guest_behind_a_tap_reaches_the_world_and_not_the_hosts_own(layout: La
             with services() as (tcp, udp):
                 ports = (("tcp", tcp), ("udp", udp))
                 closed = [(kind, to, port, 0.3) for to in NOT_FOR_GUESTS for kind, port in ports]
-                world = [(kind, own_address(), port, 20) for kind, port in ports]
+                world = [(kind, outward_address(), port, 20) for kind, port in ports]
                 found = json.loads(await finish(station(tap, attempts=[*closed, *world])))
             assert found == [False] * len(closed) + [True] * len(world)
 
@@ -135,7 +132,7 @@ def test_what_a_guest_leaves_to_its_card_arrives_whole(layout: Layout) -> None:
     async def scenario() -> None:
         async with running(layout) as (_, tap):
             with digesting_server() as (port, digests):
-                order = (own_address(), port, OUT_BYTES)
+                order = (outward_address(), port, OUT_BYTES)
                 found = json.loads(await finish(station(tap, transfer=order)))
             assert digests == [found["sent"]]
             assert found["size"] == IN_BYTES
@@ -194,24 +191,26 @@ def test_a_tap_of_its_own_leads_to_the_world_and_not_to_the_host(layout: Layout)
     async def scenario() -> None:
         async with running(layout) as (_, tap):
             with services() as (tcp, _):
-                addresses = [*NOT_FOR_GUESTS, own_address()]
+                addresses = [*NOT_FOR_GUESTS, outward_address()]
                 said = await finish(start_user(tap, "connect", str(tcp), *addresses))
         closed = [f"{address} False" for address in NOT_FOR_GUESTS]
-        assert said.splitlines() == ["capabilities 0", *closed, f"{own_address()} True"]
+        assert said.splitlines() == ["capabilities 0", *closed, f"{outward_address()} True"]
 
     asyncio.run(scenario())
 
 
 @needs_tun
-def test_a_slow_vmm_loses_no_frame() -> None:
+def test_a_slow_vmm_loses_no_frame(tmp_path: Path) -> None:
     """Frames beyond what the TAP's queue takes wait for it."""
     frames = b"".join(_number_frame(number) for number in range(SLOW_FRAMES))
     world, outer = socket.socketpair()
     side, guarded = socket.socketpair()
     with world, side:
         numbers = [guarded.fileno(), outer.fileno()]
-        command = [find_egress_filter(), "tap", *map(str, numbers), "label"]
-        egress_filter = subprocess.Popen(command, pass_fds=numbers)
+        with control_socket(tmp_path / "control") as listener:
+            numbers.append(listener.fileno())
+            command = [find_egress_filter(), "tap", *map(str, numbers), "label"]
+            egress_filter = subprocess.Popen(command, pass_fds=numbers)
         guarded.close()
         outer.close()
         vmm = start_user(Tap(side), "count", str(SLOW_FRAMES))

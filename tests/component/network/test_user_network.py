@@ -20,6 +20,7 @@ from banger.host import programs
 from banger.host.attachments import AttachmentKind
 from banger.host.identity import is_alive, send_signal
 from banger.layout import Layout
+from banger.model.egress import Egress
 from banger.model.names import VmId
 from banger.network.port import StartedNetwork
 from banger.network.user import process
@@ -28,9 +29,9 @@ from banger.network.user.process import UserNetworkHandle, is_network_alive, wai
 from tests.component.network.frames import Guest, StreamLink
 from tests.component.vmm.machines import make_layout
 from tests.support.leftovers import find_leftovers
+from tests.support.outward import outward_address
 
 VM = VmId("0123456789ab")
-SOCKET = AttachmentKind.SOCKET
 INTERFACE = NETWORK.plan_interface(VM)
 DEADLINE_S = 60.0
 NOT_FOR_GUESTS = ("127.0.0.1", "127.77.3.4", "0.0.0.0", "10.0.2.2", "169.254.169.254")
@@ -43,13 +44,25 @@ def layout(short_dir: Path) -> Layout:
     return make_layout(short_dir)
 
 
+async def start(
+    layout: Layout, attachment: AttachmentKind = AttachmentKind.SOCKET
+) -> StartedNetwork:
+    """Start a network that lets its guest reach the host's own address, as the world."""
+    egress = Egress(rules=(f"allow {outward_address()}",))
+    return await NETWORK.start(
+        INTERFACE,
+        attachment=attachment,
+        egress=egress,
+        log_file=layout.vm_network_log(VM),
+        control=layout.vm_egress_socket(VM),
+    )
+
+
 @contextlib.asynccontextmanager
 async def running(layout: Layout) -> AsyncIterator[StartedNetwork]:
     """A network that is gone when the block ends; the whole within a deadline."""
     async with asyncio.timeout(DEADLINE_S):
-        network = await NETWORK.start(
-            INTERFACE, attachment=SOCKET, log_file=layout.vm_network_log(VM)
-        )
+        network = await start(layout)
         try:
             yield network
         finally:
@@ -83,13 +96,6 @@ def services() -> Iterator[tuple[int, int]]:
             thread.join()
 
 
-def own_address() -> str:
-    """Return the host's address towards the world (nothing is sent)."""
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.connect(("198.51.100.1", 9))
-        return str(probe.getsockname()[0])
-
-
 @each_back_end
 def test_a_guest_reaches_the_world_and_not_the_hosts_own(layout: Layout) -> None:
     """E4: by sockets of every kind to addresses that mean the host, link-local, the gateway."""
@@ -106,8 +112,8 @@ def test_a_guest_reaches_the_world_and_not_the_hosts_own(layout: Layout) -> None
 def try_everything(guest: Guest, tcp: int, udp: int) -> None:
     assert guest.find_reached(NOT_FOR_GUESTS, tcp=tcp, udp=udp) == []
     # The same frames to an address out in the world arrive: what was refused, was refused.
-    assert guest.can_connect(own_address(), tcp, wait_s=10)
-    assert guest.ask(own_address(), udp, b"q", wait_s=10) == b"answer to q"
+    assert guest.can_connect(outward_address(), tcp, wait_s=10)
+    assert guest.ask(outward_address(), udp, b"q", wait_s=10) == b"answer to q"
 
 
 @each_back_end
@@ -193,7 +199,7 @@ def test_a_host_without_a_back_end_says_so(layout: Layout, monkeypatch: pytest.M
 
     async def scenario() -> None:
         with pytest.raises(ToolMissing, match="slirp4netns"):
-            await NETWORK.start(INTERFACE, attachment=SOCKET, log_file=layout.vm_network_log(VM))
+            await start(layout)
 
     asyncio.run(scenario())
 
@@ -229,7 +235,7 @@ def test_a_banger_without_the_egress_filter_says_so(
 
     async def scenario() -> None:
         with pytest.raises(HostNotReady, match="egress filter"):
-            await NETWORK.start(INTERFACE, attachment=SOCKET, log_file=layout.vm_network_log(VM))
+            await start(layout)
 
     asyncio.run(scenario())
     assert find_leftovers(layout, []) == []
@@ -239,11 +245,13 @@ NO_NETWORK = """
 import asyncio, pathlib, sys
 from banger.errors import HostNotReady
 from banger.host.attachments import AttachmentKind
+from banger.model.egress import Egress
 from banger.network.user.kind import NETWORK
 try:
     log = pathlib.Path(sys.argv[1])
     asyncio.run(NETWORK.start(
-        NETWORK.plan_interface("0123456789ab"), attachment=AttachmentKind.SOCKET, log_file=log
+        NETWORK.plan_interface("0123456789ab"), attachment=AttachmentKind.SOCKET, log_file=log,
+        egress=Egress(), control=log.with_name("control")
     ))
 except HostNotReady as error:
     print(error.message, error.hint)

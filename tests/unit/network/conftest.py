@@ -11,13 +11,15 @@ import contextlib
 import shutil
 import socket
 import subprocess
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from banger.network.user.control import control_socket
 from tests.support.native import build_shared
-from tests.unit.network.wire import EgressFilter
+from tests.unit.network.wire import EVERYTHING, EgressFilter
 
 BUILDS = ["shipped", "sanitized"] if shutil.which("clang") else ["shipped"]
 
@@ -42,21 +44,28 @@ def build_egress_filter(build: str) -> Path:
 
 @contextlib.contextmanager
 def running_filter(
-    binary: Path, *, world_kind: socket.SocketKind = socket.SOCK_STREAM
+    binary: Path,
+    policy: bytes = EVERYTHING,
+    *,
+    world_kind: socket.SocketKind = socket.SOCK_STREAM,
 ) -> Iterator[EgressFilter]:
     """Run a filter; when its sides are closed it must have ended by itself, without a report."""
     guest, guarded = socket.socketpair()
     world, outer = socket.socketpair(socket.AF_UNIX, world_kind)
-    with guest, world:
-        with guarded, outer:
-            numbers = (guarded.fileno(), outer.fileno())
+    with guest, world, tempfile.TemporaryDirectory() as folder:
+        control = Path(folder, "control")
+        with guarded, outer, control_socket(control) as listener:
+            numbers = (guarded.fileno(), outer.fileno(), listener.fileno())
             process = subprocess.Popen(
                 [binary, "socket", *map(str, numbers), "label"],
                 pass_fds=numbers,
                 stderr=subprocess.PIPE,
             )
         try:
-            yield EgressFilter(guest, world, process)
+            running = EgressFilter(guest, world, process, control)
+            if policy:
+                assert running.ask(b"P" + policy) == b"P"
+            yield running
             guest.close()
             world.close()
             assert process.wait(EgressFilter.DEADLINE_S) == 0

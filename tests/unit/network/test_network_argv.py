@@ -27,7 +27,7 @@ LOG = Path("/home/u/s/vms/0123456789ab/network.log")
 
 
 def test_passt_arguments_are_the_golden_ones() -> None:
-    """E4: no gateway map, no way in, IPv4 only."""
+    """E4: no way in, IPv4 only."""
     argv = plan_passt(
         NETWORK.plan_interface(VM), binary="/usr/bin/passt", descriptor=7, log_file=LOG
     )
@@ -58,7 +58,12 @@ def test_the_addresses_that_slirp4netns_gives_itself_are_the_interfaces() -> Non
 @pytest.mark.parametrize("attachment", list(AttachmentKind))
 def test_egress_filter_arguments_are_the_golden_ones(attachment: AttachmentKind) -> None:
     argv = plan_egress_filter(
-        Path("/p/banger-egress-filter"), guest=7, world=8, attachment=attachment, label=LOG
+        Path("/p/banger-egress-filter"),
+        guest=7,
+        world=8,
+        control=9,
+        attachment=attachment,
+        label=LOG,
     )
     golden = GOLDEN / f"egress-filter-{attachment}.txt"
     check_golden(golden, "".join(f"{word}\n" for word in argv))

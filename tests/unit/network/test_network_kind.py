@@ -22,6 +22,8 @@ def test_a_row_names_the_filter_as_the_first_releases_did() -> None:
     assert msgspec.json.decode(msgspec.json.encode(handle)) == {
         **msgspec.json.decode(ROW),
         "monitor": None,
+        "control": None,
+        "dns_protocols": ["udp"],
     }
 
 

@@ -6,6 +6,7 @@ A TAP's queue is a pair of sockets that keep messages apart, and its statistics 
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import select
 import socket
@@ -19,8 +20,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from banger.network.user.control import control_socket, set_policy
 from tests.unit.network.test_egress_filter import any_frame, is_allowed
-from tests.unit.network.wire import MACS, SENTINEL, ipv4_frame, stream
+from tests.unit.network.wire import EVERYTHING, MACS, SENTINEL, ipv4_frame, stream
 
 DEADLINE_S = 30
 QUEUE = 400
@@ -91,9 +93,12 @@ def running(
             )
             for side in pair
         )
-        numbers = (lifeline.fileno(), outer.fileno())
-        command = [binary, "tap", *map(str, numbers), "label"]
-        process = subprocess.Popen(command, pass_fds=numbers, stderr=subprocess.PIPE)
+        control = directory / "control"
+        with control_socket(control) as listener:
+            numbers = (lifeline.fileno(), outer.fileno(), listener.fileno())
+            command = [binary, "tap", *map(str, numbers), "label"]
+            process = subprocess.Popen(command, pass_fds=numbers, stderr=subprocess.PIPE)
+        asyncio.run(set_policy(str(control), EVERYTHING))
         lifeline.close()
         outer.close()
         queue.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4 << 20)  # room for QUEUE frames
@@ -172,7 +177,7 @@ def test_a_checksum_that_was_left_to_the_card_is_finished(
     lasting_tap_filter: TapFilter, datagram: bytes, kind: int
 ) -> None:
     """And nothing else of the frame is changed."""
-    before = ipv4_frame(OUTSIDE)
+    before = ipv4_frame(OUTSIDE, payload=b"")
     out = lasting_tap_filter.filter(before + datagram, header(kind))
     expected = datagram[:6] + checksum(datagram).to_bytes(2, "big") + datagram[8:]
     assert out == before + expected

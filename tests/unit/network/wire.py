@@ -11,14 +11,37 @@ from pathlib import Path
 from typing import ClassVar
 
 MACS = bytes(12)
+SOURCE = bytes((10, 0, 2, 15))
 SENTINEL = MACS + b"\x08\x06" + b"banger's sentinel"
 """An ARP frame, which passes: what came before it has passed or never will."""
 
 
-def ipv4_frame(destination: bytes, *, options: bytes = b"", payload: bytes = b"") -> bytes:
+def ipv4_frame(
+    destination: bytes, *, options: bytes = b"", payload: bytes = bytes(8), protocol: int = 17
+) -> bytes:
+    """An IPv4 frame; the first bytes of its payload are ports."""
     words = 5 + len(options) // 4
-    header = struct.pack("!BBHHHBBH4s", 0x40 + words, 0, 4 * words, 0, 0, 64, 17, 0, bytes(4))
+    size = min(4 * words + len(payload), 65535)
+    header = struct.pack("!BBHHHBBH4s", 0x40 + words, 0, size, 0, 0, 64, protocol, 0, SOURCE)
     return MACS + b"\x08\x00" + header + destination + options + payload
+
+
+def rule(
+    *,
+    allows: bool = True,
+    protocol: int = 0,
+    network: str = "0.0.0.0",
+    prefix: int = 0,
+    first: int = 0,
+    last: int = 65535,
+) -> bytes:
+    """A rule, as the filter takes it; all that is not given is everything."""
+    head = struct.pack("!BBBB", allows, protocol, prefix, 0)
+    return head + socket.inet_aton(network) + struct.pack("!HH", first, last)
+
+
+EVERYTHING = rule() + rule(network="255.255.255.255", prefix=32)
+"""A policy that allows what one can."""
 
 
 def stream(*frames: bytes) -> bytes:
@@ -32,11 +55,20 @@ class EgressFilter:
     guest: socket.socket
     world: socket.socket
     process: subprocess.Popen[bytes]
+    control: Path
     DEADLINE_S: ClassVar[int] = 30
 
     def __post_init__(self) -> None:
         self.guest.settimeout(self.DEADLINE_S)
         self.world.settimeout(self.DEADLINE_S)
+
+    def ask(self, message: bytes) -> bytes:
+        """Send a message by the control socket and return the answer; b"": it was closed."""
+        with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as side:
+            side.settimeout(self.DEADLINE_S)
+            side.connect(str(self.control))
+            side.send(message)
+            return side.recv(1 << 16)
 
     def filter(self, *pieces: bytes) -> bytes:
         """Send pieces that make whole frames, and return what comes out."""

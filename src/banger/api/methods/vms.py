@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from banger.api.method import Method
 from banger.api.requests import (
-    SnapshotCreate,
-    SnapshotRef,
-    SnapshotRestore,
     VmCommit,
     VmCreate,
     VmDelete,
@@ -22,6 +19,7 @@ from banger.api.requests import (
     VmWatch,
 )
 from banger.api.results import Deleted, SnapshotView, StartedStream, VmPlan, VmView
+from banger.api.snapshots import SnapshotCreate, SnapshotRef, SnapshotRestore
 from banger.api.usage import UseSample, VmHistory, VmStats, VmsUse
 from banger.model.artifacts import (
     Image,

@@ -141,6 +141,10 @@ def _describe_size(view: View) -> str:
     )
 
 
+def _describe_egress(egress: View) -> str:
+    return ", ".join((*egress["rules"], egress["profile"]))
+
+
 def _describe(view: View) -> str:
     workspace = view["workspace"]
     lines = {
@@ -155,6 +159,7 @@ def _describe(view: View) -> str:
         and f"{_describe_size(view['pending'])}, network {view['pending']['network']}",
         "driver": f"{view['driver']}/{view['accel']}",
         "network": view["network"],
+        "egress": view["network"] != "none" and _describe_egress(view["egress"]),
         "address": view["address"],
         "link": view["link"],
         "guest ip": view["guest_address"],

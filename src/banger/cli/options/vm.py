@@ -8,6 +8,12 @@ from banger.cli.app import values
 from banger.cli.app.parser import Parser
 from banger.words import driver_words, network_words
 
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Any
+
+EGRESS_PROFILES = ("public", "none")
+
 
 def add_sizing(parser: Parser) -> None:
     """Add all options that define a new VM."""
@@ -21,8 +27,45 @@ def add_sizing(parser: Parser) -> None:
         help=f"{' or '.join(driver_words())} (default: setting driver)",
     )
     add_shape(parser, has_defaults=True)
+    add_egress(parser)
     add_publish(parser)
     add_labels(parser)
+
+
+def add_egress(parser: Parser) -> None:
+    """Add the options of the egress policy; the order of rules is kept."""
+    add = parser.add_argument
+    add(
+        "--egress",
+        choices=EGRESS_PROFILES,
+        metavar="PROFILE",
+        help="egress profile: public (public addresses may be reached) or none "
+        "(default: setting egress.profile)",
+    )
+    rules: dict[str, Any] = {"action": "append", "dest": "egress_rules", "default": []}
+    add(
+        "--allow",
+        **rules,
+        metavar="TARGET",
+        type="allow {}".format,
+        help="allow connections to ADDRESS[/BITS][:PORT[-PORT]][/tcp|/udp]; of all rules, the "
+        "first that matches decides; repeatable",
+    )
+    add(
+        "--deny",
+        **rules,
+        metavar="TARGET",
+        type="deny {}".format,
+        help="deny connections to such a target; repeatable",
+    )
+    add(
+        "--allow-host",
+        **rules,
+        metavar="PORT",
+        type="allow host:{}".format,
+        help="allow connections to a port of the host's loopback, at the guest's gateway; "
+        "repeatable",
+    )
 
 
 def add_ending(parser: Parser) -> None:
@@ -123,6 +166,8 @@ def sizing_params(arguments: Namespace) -> dict[str, object]:
         "driver": arguments.driver,
         "labels": dict(arguments.label) or None,
         "ports": arguments.publish or None,
+        "egress": arguments.egress,
+        "egress_rules": arguments.egress_rules or None,
         "ttl_s": arguments.ttl,
         "restart": arguments.restart,
         "force": arguments.force or None,

@@ -10,6 +10,7 @@ from banger import store
 from banger.engine.state.machine import Machine
 from banger.engine.steps.actor import Actor
 from banger.engine.steps.handles import ended_unless_saved
+from banger.errors import VmmFailed
 from banger.network.table import find_network
 from banger.plan.steps import EndNetwork, StartNetwork, Step
 
@@ -18,13 +19,35 @@ async def _start_network(machine: Machine, _: StartNetwork) -> None:
     chosen = find_network(machine.record.spec.shape.network)
     assert chosen is not None, "its plan would have no such step"
     log_file = machine.engine.layout.vm_network_log(machine.id)
-    interface = chosen.plan_interface(machine.id)
-    started = await chosen.start(interface, attachment=machine.kind.attachment, log_file=log_file)
+    started = await chosen.start(
+        chosen.plan_interface(machine.id),
+        attachment=machine.kind.attachment,
+        egress=machine.record.spec.egress,
+        log_file=log_file,
+        control=machine.engine.layout.vm_egress_socket(machine.id),
+    )
     machine.runtime.attachment = started.attachment
     async with ended_unless_saved(started.handle.end):
         payload = msgspec.json.encode(started.handle)
         await machine.engine.database.write(store.save_handle, machine.id, "network", payload)
     machine.network = started.handle
+
+
+async def set_egress(machine: Machine) -> None:
+    """Make a VM's egress policy hold in its running network, if it has one.
+
+    Raises:
+        NotSupported: an older banger started the network.
+        VmmFailed: the network does not answer.
+    """
+    chosen = find_network(machine.record.spec.shape.network)
+    if chosen is None:
+        return
+    if machine.network is None:
+        name = machine.record.spec.name
+        raise VmmFailed(f"The network of {name} is lost.", hint=f"banger vm restart {name}")
+    interface = chosen.plan_interface(machine.id)
+    await machine.network.set_egress(interface, machine.record.spec.egress)
 
 
 async def _end_network(machine: Machine, _: Step) -> None:

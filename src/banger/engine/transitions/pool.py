@@ -10,6 +10,7 @@ A claim, under the clone's lifecycle lock (L2), which is also what two askers or
 
     one transaction: the row gets the name, labels and age that were asked for, an
                      address, its ports, and the state `starting`; journal vm.claim
+    its network gets the egress policy that was asked for, if it has another
     the guest goes on; it is given the time and random numbers of now (D1, D2), and its name if
                      that is not the one it has; its agent has to confirm within a deadline (D3)
     one transaction: `running`; journal closed
@@ -40,6 +41,7 @@ from banger.engine.state.operations import Operation
 from banger.engine.state.outcome import save_outcome
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.steps.guest import hand_out_guest
+from banger.engine.steps.network import set_egress
 from banger.engine.transitions.delete import delete_now
 from banger.engine.transitions.publishing import save_forwards
 from banger.errors import BangerError, NameTaken
@@ -84,7 +86,7 @@ async def _claim_one(
             if claimed is None:
                 continue
             # One that cannot be used is not followed by another: its asker has waited enough.
-            return await _hand_out(engine, op, claimed, called=_hostname(waiting))
+            return await _hand_out(engine, op, claimed, waiting)
     return None
 
 
@@ -149,14 +151,16 @@ async def _claim(
 
 
 async def _hand_out(
-    engine: Engine, op: Operation, record: VmRecord, *, called: str
+    engine: Engine, op: Operation, record: VmRecord, waiting: VmRecord
 ) -> Machine | None:
     """Let a claimed guest go on as what it is now; None if it does not, and is gone."""
     try:
         machine = await load_machine(engine, record.id)
+        if record.spec.egress != waiting.spec.egress:
+            await set_egress(machine)
         driver = await machine.driver()
         await driver.resume(machine.require_vmm(), deadline_s=CLAIM_DEADLINE_S)
-        await hand_out_guest(machine, called=called, deadline_s=CLAIM_DEADLINE_S)
+        await hand_out_guest(machine, called=_hostname(waiting), deadline_s=CLAIM_DEADLINE_S)
         await save_outcome(machine, op.id, VmState.RUNNING)
     except BangerError as error:
         log.warning("the prepared VM %s cannot be used: %s", record.id, error.message)

@@ -30,13 +30,14 @@ from banger.engine.verbs.kernels import (
 from banger.errors import ImageUnsupported, InvalidRequest
 from banger.images.platforms import host_platform, is_for, parse_platform
 from banger.model.artifacts import Image
+from banger.model.egress import Egress, make_egress, split_rules
 from banger.model.names import parse_vm_name
 from banger.model.setup import require_setup
 from banger.model.vm import Ending, Program, Shape, VmSpec, require_ending, require_sizes
 from banger.settings import Settings
 from banger.sizes import format_size
 from banger.vmm.table import require_shape
-from banger.words import require_driver, require_network
+from banger.words import NO_NETWORK, network_words, require_driver, require_network
 
 ENV_MAX = 64 * 1024
 """Most characters of the variables that a VM is made with; a command's limit is far above."""
@@ -63,8 +64,24 @@ def require_valid(params: VmCreate, settings: Settings) -> None:
             raise InvalidRequest("Setup commands run in a VM that is started.")
     if params.network is not None:
         require_network(params.network)
+    choose_egress(params, settings)
     if params.driver is not None:
         require_driver(params.driver)
+
+
+def choose_egress(params: VmCreate, settings: Settings) -> Egress:
+    """Return the egress policy that a request asks for, with the configured rules behind its own.
+
+    Raises:
+        InvalidRequest: it is not valid, or asked for without a network.
+    """
+    asks = params.egress is not None or params.egress_rules
+    if asks and (params.network or settings.network) == NO_NETWORK:
+        raise InvalidRequest(
+            "A VM without a network has no egress policy.", hint=f"--network {network_words()[0]}"
+        )
+    rules = (*params.egress_rules, *split_rules(settings.egress.rules))
+    return make_egress(params.egress or settings.egress.profile, rules)
 
 
 def require_labels(labels: Mapping[str, str]) -> None:
@@ -162,6 +179,7 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
             auto_stop_s=settings.auto_stop_s,
             restart=params.restart,
         ),
+        egress=choose_egress(params, settings),
     )
     op.note("spec", _describe(spec))
     return spec

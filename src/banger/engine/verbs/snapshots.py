@@ -12,8 +12,8 @@ import msgspec
 
 from banger import store, templates
 from banger.api.method import serves
-from banger.api.requests import SnapshotCreate, SnapshotRef, SnapshotRestore
 from banger.api.results import Deleted, SnapshotView, VmView
+from banger.api.snapshots import SnapshotCreate, SnapshotRef, SnapshotRestore
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_vm, require_undamaged
 from banger.engine.state.machine import Machine, load_machine

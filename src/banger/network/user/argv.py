@@ -16,7 +16,8 @@ def plan_passt(interface: Interface, *, binary: str, descriptor: int, log_file: 
     """Return passt's command for one VM.
 
     IPv4 only: the guest has no IPv6 address, and each way out is one to guard (E4).
-    Nothing is forwarded inwards. `--fd` makes passt end when the stream ends.
+    Nothing is forwarded inwards. The gateway's address is the host's loopback, of which the egress
+    filter lets pass what the VM's policy names. `--fd` makes passt end when the stream ends.
     """
     network = ipaddress.ip_interface(f"{interface.address}/{interface.prefix}")
     return [
@@ -24,7 +25,6 @@ def plan_passt(interface: Interface, *, binary: str, descriptor: int, log_file: 
         "--foreground",
         "--ipv4-only",
         *("--fd", str(descriptor)),
-        "--no-map-gw",
         *("--address", interface.address),
         *("--netmask", str(network.netmask)),
         *("--gateway", interface.gateway),
@@ -40,14 +40,14 @@ def plan_slirp(binary: str, interface: Interface, *, path: str, lifeline: int) -
 
     Its gateway and nameserver are the second and third address of the network. The socket at
     `path` takes one connection, on which each message is a frame. It ends when the pipe `lifeline`
-    has no writer any more. IPv4 only.
+    has no writer any more. IPv4 only. The network's other addresses are the host's loopback, of
+    which the egress filter lets pass what the VM's policy names.
     """
     network = ipaddress.ip_interface(f"{interface.address}/{interface.prefix}").network
     return [
         binary,
         "--target-type=bess",
         "--enable-seccomp",
-        "--disable-host-loopback",
         f"--cidr={network}",
         f"--exit-fd={lifeline}",
         path,
@@ -80,7 +80,7 @@ def plan_slirp_jail(
 
 
 def plan_egress_filter(
-    program: Path, *, guest: int, world: int, attachment: AttachmentKind, label: Path
+    program: Path, *, guest: int, world: int, control: int, attachment: AttachmentKind, label: Path
 ) -> list[str]:
     """Return the filter's command; `label`, below the VM's directory, names the VM."""
-    return [str(program), attachment.value, str(guest), str(world), str(label)]
+    return [str(program), attachment.value, *map(str, (guest, world, control, label))]

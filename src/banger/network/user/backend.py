@@ -32,6 +32,8 @@ class Backend:
     """Frames: as a stream with lengths, or as messages."""
     lifeline: socket.socket | None = None
     """It ends when nobody holds this; None: it ends with `world`."""
+    dns_protocols: tuple[str, ...]
+    """Of which it sends queries to the host's resolver."""
 
     def close(self) -> None:
         """Close our ends, which ends it unless the filter has them."""

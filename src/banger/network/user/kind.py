@@ -6,6 +6,7 @@ from pathlib import Path
 
 from banger.host.attachments import AttachmentKind
 from banger.host.programs import find_tool
+from banger.model.egress import Egress
 from banger.model.names import VmId
 from banger.network.port import Interface, StartedNetwork, format_mac
 from banger.network.user.process import UserNetworkHandle, start
@@ -49,10 +50,18 @@ class UserNetwork:
         )
 
     async def start(
-        self, interface: Interface, *, attachment: AttachmentKind, log_file: Path
+        self,
+        interface: Interface,
+        *,
+        attachment: AttachmentKind,
+        egress: Egress,
+        log_file: Path,
+        control: Path,
     ) -> StartedNetwork:
         """Start the back end, and the filter in front of it; see `network.port.Network`."""
-        return await start(interface, attachment=attachment, log_file=log_file)
+        return await start(
+            interface, attachment=attachment, egress=egress, log_file=log_file, control=control
+        )
 
 
 NETWORK = UserNetwork()

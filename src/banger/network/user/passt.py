@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import functools
 import socket
 from pathlib import Path
 
@@ -27,6 +29,19 @@ async def start_passt(interface: Interface, *, binary: str, log_file: Path) -> B
     if process is None:
         ours.close()
         raise died_early(log_file)
-    backend = Backend(process=process, world=ours)
+    backend = Backend(process=process, world=ours, dns_protocols=find_dns_protocols(binary))
     await await_answer(backend, interface, log_file)
     return backend
+
+
+@functools.cache
+def find_dns_protocols(binary: str) -> tuple[str, ...]:
+    """Return the protocols of which this passt sends DNS queries to the host's resolver.
+
+    Since 2024 both; before, TCP would go to the nameserver's address in the host's network. The
+    option that came with that, in the program's text, tells them apart; its version does not.
+    """
+    with contextlib.suppress(OSError):
+        if b"--map-host-loopback" in Path(binary).read_bytes():
+            return ("udp", "tcp")
+    return ("udp",)

@@ -5,9 +5,10 @@
 
 With a TAP the filter's socket pair carries one message, the queue, and shows when the VMM has
 ended (ADR 0074). One back end and one egress filter (native/egress-filter/main.c: why) for each
-VM, in sessions of their own, so that they outlive the daemon. Both end by themselves when the
-socket in front of them ends: with the VMM, or with a daemon that dies before the VMM has its
-socket. Nobody can connect to any of them.
+VM, in sessions of their own, so that they outlive the daemon. The filter's policy is set before
+the VMM has its end, and can be changed later (control.py, ADR 0095). Both end by themselves when
+the socket in front of them ends: with the VMM, or with a daemon that dies before the VMM has its
+socket. Nobody else can connect to any of them.
 
 The back end is slirp4netns, or passt where that is not installed (ADR 0076).
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import platform
 import signal
 import socket
@@ -25,16 +27,19 @@ from pathlib import Path
 
 from msgspec import Struct, field
 
-from banger.errors import HostNotReady, VmmFailed
+from banger.errors import HostNotReady, NotSupported, VmmFailed
 from banger.host import programs
 from banger.host.attachments import Attachment, AttachmentKind, Socket, Tap
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, is_alive, send_signal, spawn_identified, wait_gone
 from banger.host.setup import require_programs
+from banger.model.egress import Egress
 from banger.network.port import Interface, StartedNetwork
 from banger.network.user.argv import plan_egress_filter
 from banger.network.user.backend import Backend, abandon, died_early
+from banger.network.user.control import control_socket, set_policy
 from banger.network.user.passt import start_passt
+from banger.network.user.policy import render_policy
 from banger.network.user.routes import require_route
 from banger.network.user.slirp import start_slirp
 from banger.network.user.tools import PASST, SLIRP
@@ -52,6 +57,10 @@ class UserNetworkHandle(Struct, frozen=True, kw_only=True):
     backend: ProcessIdentity = field(name="passt")  # as above: there was no other
     monitor: ProcessIdentity | None = None
     """The jail's of the back end, if it has one."""
+    control: str | None = None
+    """Path of the filter's socket; None: the filter is an older banger's, and has none."""
+    dns_protocols: tuple[str, ...] = ("udp",)
+    """Of which the back end sends queries to the host's resolver."""
 
     @property
     def processes(self) -> tuple[ProcessIdentity, ...]:
@@ -59,15 +68,30 @@ class UserNetworkHandle(Struct, frozen=True, kw_only=True):
         monitor = () if self.monitor is None else (self.monitor,)
         return self.egress_filter, self.backend, *monitor
 
+    async def set_egress(self, interface: Interface, egress: Egress) -> None:
+        """Give the running filter another policy."""
+        if self.control is None:
+            raise NotSupported(
+                "This VM's network was started by an older banger, which has no egress policy; "
+                "restart the VM."
+            )
+        policy = render_policy(egress, interface, dns_protocols=self.dns_protocols)
+        await set_policy(self.control, policy)
+
     async def end(self) -> None:
         """End all of them."""
         await end(self)
 
 
 async def start(
-    interface: Interface, *, attachment: AttachmentKind, log_file: Path
+    interface: Interface,
+    *,
+    attachment: AttachmentKind,
+    egress: Egress,
+    log_file: Path,
+    control: Path,
 ) -> StartedNetwork:
-    """Start a VM's network and return when it answers.
+    """Start a VM's network and return when it answers and its egress policy holds.
 
     Raises:
         ToolMissing: no back end is installed.
@@ -80,18 +104,24 @@ async def start(
     log_file.unlink(missing_ok=True)
     backend = await _start_backend(interface, log_file)
     guest, guarded = socket.socketpair()
-    with contextlib.closing(backend), guarded:
-        try:
+    try:
+        with contextlib.closing(backend), guarded, control_socket(control) as listener:
+            sockets = (guarded, backend.world, listener)
             egress_filter = _start_egress_filter(
-                program, guarded, backend, attachment=attachment, log_file=log_file
+                program, sockets, backend.lifeline, attachment=attachment, log_file=log_file
             )
-        except BaseException:
-            guest.close()
-            await asyncio.shield(abandon(backend.monitor or backend.process))
-            raise
-    handle = UserNetworkHandle(
-        egress_filter=egress_filter, backend=backend.process, monitor=backend.monitor
-    )
+        handle = UserNetworkHandle(
+            egress_filter=egress_filter,
+            backend=backend.process,
+            monitor=backend.monitor,
+            control=os.fspath(control),
+            dns_protocols=backend.dns_protocols,
+        )
+        await handle.set_egress(interface, egress)
+    except BaseException:
+        guest.close()
+        await asyncio.shield(abandon(backend.monitor or backend.process))
+        raise
     return StartedNetwork(handle, _attach(attachment, guest))
 
 
@@ -159,18 +189,20 @@ async def end(handle: UserNetworkHandle) -> None:
 
 def _start_egress_filter(
     program: Path,
-    guarded: socket.socket,
-    backend: Backend,
+    sockets: tuple[socket.socket, socket.socket, socket.socket],
+    lifeline: socket.socket | None,
     *,
     attachment: AttachmentKind,
     log_file: Path,
 ) -> ProcessIdentity:
-    numbers = [guarded.fileno(), backend.world.fileno()]
+    """Start the filter between a guest's end and the back end's; the third is for its policy."""
+    numbers = [side.fileno() for side in sockets]
+    guest, world, control = numbers
     argv = plan_egress_filter(
-        program, guest=numbers[0], world=numbers[1], attachment=attachment, label=log_file
+        program, guest=guest, world=world, control=control, attachment=attachment, label=log_file
     )
-    if backend.lifeline is not None:
-        numbers.append(backend.lifeline.fileno())
+    if lifeline is not None:
+        numbers.append(lifeline.fileno())
     identity = spawn_identified(argv, log_file=log_file, pass_fds=numbers)
     if identity is None:
         raise died_early(log_file)

@@ -75,6 +75,7 @@ async def start_slirp(interface: Interface, *, binary: str, log_file: Path) -> B
             monitor=leader if process else None,
             world=world,
             lifeline=lifeline,
+            dns_protocols=("udp", "tcp"),
         )
         await await_answer(backend, interface, log_file)
         on_failure.pop_all()

@@ -11,6 +11,7 @@ from msgspec import Struct
 from banger.host.attachments import AttachmentKind, Socket
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, send_signal, spawn_identified, wait_gone
+from banger.model.egress import Egress
 from banger.model.names import VmId
 from banger.network.port import Interface, StartedNetwork, format_mac
 
@@ -26,6 +27,9 @@ class ToyHandle(Struct, frozen=True, kw_only=True):
     @property
     def processes(self) -> tuple[ProcessIdentity, ...]:
         return (self.holder,)
+
+    async def set_egress(self, interface: Interface, egress: Egress) -> None:
+        """Nothing can leave anyway."""
 
     async def end(self) -> None:
         send_signal(self.holder, signal.SIGKILL)
@@ -48,7 +52,13 @@ class ToyNetwork:
         )
 
     async def start(
-        self, interface: Interface, *, attachment: AttachmentKind, log_file: Path
+        self,
+        interface: Interface,
+        *,
+        attachment: AttachmentKind,
+        egress: Egress,
+        log_file: Path,
+        control: Path,
     ) -> StartedNetwork:
         assert attachment is AttachmentKind.SOCKET
         ensure_private_dir(log_file.parent)

@@ -1,0 +1,76 @@
+#include "border.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { LONGEST_MESSAGE = 1 + MOST_DENIALS * DENIAL_SIZE };
+
+bool border_open(struct border *border, int control)
+{
+    border->control = control;
+    border->client = -1;
+    return own_open(&border->own);
+}
+
+struct pollfd border_poll(const struct border *border)
+{
+    int fd = border->client >= 0 ? border->client : border->control;
+    return (struct pollfd){fd, POLLIN, 0};
+}
+
+static size_t answer(struct border *border, uint8_t *message, size_t size)
+{
+    if (message[0] == 'P')
+        message[0] = parse_policy(&border->policy, message + 1, size - 1) ? 'P' : 'E';
+    else if (message[0] == 'L' && size == 1)
+        return 1 + write_denials(&border->denials, message + 1);
+    else
+        message[0] = 'E';
+    return 1;
+}
+
+void border_serve(struct border *border)
+{
+    uint8_t message[LONGEST_MESSAGE];
+    if (border->client < 0) {
+        border->client = accept4(border->control, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
+        return;
+    }
+    ssize_t n = recv(border->client, message, sizeof message, MSG_DONTWAIT | MSG_TRUNC);
+    if (n < 0 && (errno == EAGAIN || errno == EINTR))
+        return;
+    size_t size = n > 0 && n <= LONGEST_MESSAGE ? answer(border, message, (size_t)n) : 0;
+    if (size > 0 && send(border->client, message, size, MSG_DONTWAIT | MSG_NOSIGNAL) >= 0)
+        return;
+    close(border->client);
+    border->client = -1;
+}
+
+static void refuse(struct border *border, const uint8_t *frame, size_t size)
+{
+    uint8_t *at = border->replies + border->reply_size;
+    if (REPLIES - border->reply_size < LENGTH_SIZE + LONGEST_REPLY)
+        return;
+    size_t length = refuse_frame(at + LENGTH_SIZE, frame, size);
+    if (length == 0)
+        return;
+    memcpy(at, (uint8_t[LENGTH_SIZE]){0, 0, 0, (uint8_t)length}, LENGTH_SIZE);
+    border->reply_size += LENGTH_SIZE + length;
+}
+
+bool border_passes(void *context, const uint8_t *frame, size_t size)
+{
+    struct border *border = context;
+    struct flow flow;
+    enum wish wish = read_frame(frame, size, &flow);
+    if (wish != FLOW)
+        return wish == PASSAGE;
+    if (is_allowed(&border->policy, &flow, own_has, &border->own))
+        return true;
+    note_denial(&border->denials, &flow, (uint64_t)time(NULL));
+    refuse(border, frame, size);
+    return false;
+}

@@ -1,0 +1,67 @@
+"""An egress policy as the egress filter takes it (native/egress-filter/policy.h). Pure."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Iterator
+from ipaddress import IPv4Interface, IPv4Network
+
+from banger.model.egress import Egress, Profile, Rule, parse_rule
+from banger.network.port import Interface
+
+PRIVATE = (
+    "10.0.0.0/8",
+    "100.64.0.0/10",  # shared by a provider's customers
+    "169.254.0.0/16",  # link-local, where clouds keep credentials
+    "172.16.0.0/12",
+    "192.0.0.0/24",
+    "192.168.0.0/16",
+    "198.18.0.0/15",  # benchmarks, and synthetic addresses of proxies
+)
+"""What the profile `public` denies, besides the host's own addresses. The filter itself denies
+0/8, 127/8, multicast and unused ranges, whatever the rules say."""
+EVERYTHING = IPv4Network("0.0.0.0/0")
+BROADCAST = IPv4Network("255.255.255.255/32")
+DHCP, DNS = 67, 53
+_PROTOCOLS = {None: 0, "tcp": 6, "udp": 17}
+
+
+def render_policy(egress: Egress, interface: Interface, *, dns_protocols: tuple[str, ...]) -> bytes:
+    """Return the rules for the filter, most important first.
+
+    The addresses of the VM's own network, which the back end takes for the host's loopback, are in
+    no network of a rule: only rules for the host open the gateway's. `dns_protocols`: those of
+    which the back end sends queries to the host's resolver. It answers DHCP itself.
+    """
+    gateway = IPv4Network(interface.gateway)
+    rules = [Rule(True, to, DHCP, DHCP, "udp") for to in (BROADCAST, gateway)]
+    asked = [parse_rule(rule) for rule in egress.rules]
+    rules += [rule for rule in asked if rule.network is None]
+    if egress.profile is Profile.PUBLIC:
+        rules += _resolver(interface, dns_protocols)
+    rules.append(Rule(False, IPv4Interface(f"{interface.gateway}/{interface.prefix}").network))
+    rules += [rule for rule in asked if rule.network is not None]
+    if egress.profile is Profile.PUBLIC:
+        rules += [Rule(False, IPv4Network(network)) for network in PRIVATE]
+        rules.append(Rule(True, EVERYTHING))
+    return b"".join(_render(rule, gateway) for rule in rules)
+
+
+def _resolver(interface: Interface, dns_protocols: tuple[str, ...]) -> Iterator[Rule]:
+    for address in interface.dns:
+        for protocol in dns_protocols:
+            yield Rule(True, IPv4Network(address), DNS, DNS, protocol)
+
+
+def _render(rule: Rule, gateway: IPv4Network) -> bytes:
+    network = rule.network or gateway
+    return struct.pack(
+        "!BBBBIHH",
+        rule.allows,
+        _PROTOCOLS[rule.protocol],
+        network.prefixlen,
+        0,
+        int(network.network_address),
+        rule.first,
+        rule.last,
+    )

@@ -1,0 +1,82 @@
+"""Egress rules as users write them."""
+
+from __future__ import annotations
+
+import contextlib
+from ipaddress import IPv4Network
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from banger.errors import InvalidRequest
+from banger.model.egress import (
+    RULES_MAX,
+    Egress,
+    Profile,
+    Rule,
+    make_egress,
+    parse_rule,
+    split_rules,
+)
+
+NETWORK = IPv4Network("203.0.113.0/24")
+
+
+@pytest.mark.parametrize(
+    ("text", "rule"),
+    [
+        ("allow 203.0.113.0/24", Rule(True, NETWORK)),
+        ("deny 203.0.113.7", Rule(False, IPv4Network("203.0.113.7/32"))),
+        ("allow 203.0.113.0/24:443", Rule(True, NETWORK, 443, 443)),
+        ("allow 203.0.113.0/24:80-90/udp", Rule(True, NETWORK, 80, 90, "udp")),
+        ("deny 0.0.0.0/0/tcp", Rule(False, IPv4Network("0.0.0.0/0"), protocol="tcp")),
+        ("allow host:5432", Rule(True, None, 5432, 5432)),
+    ],
+)
+def test_a_rule_is_read(text: str, rule: Rule) -> None:
+    assert parse_rule(text) == rule
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("", "allow", "permit 203.0.113.7", "allow example.com", "allow 203.0.113.7/24"),
+        *("allow 203.0.113.7:0", "allow 203.0.113.7:65536", "allow 203.0.113.7:9-8", "allow ::1"),
+        *("allow 203.0.113.0/33", "allow 1.2.3", "allow 203.0.113.7:80/icmp", "allow host"),
+        *("allow 203.0.113.7 ", "allow  203.0.113.7", "allow 01.2.3.4", "allow 203.0.113.7:٨"),
+    ],
+)
+def test_what_is_no_rule_is_refused(text: str) -> None:
+    with pytest.raises(InvalidRequest) as caught:
+        parse_rule(text)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize("target", ["127.0.0.1:80", "0.0.0.0", "224.0.0.251", "255.255.255.255"])
+def test_a_rule_that_could_do_nothing_is_refused(target: str) -> None:
+    """E4: what no policy opens is not promised to be open."""
+    with pytest.raises(InvalidRequest, match="No guest can reach"):
+        parse_rule(f"allow {target}")
+
+
+@given(st.text(max_size=40))
+def test_any_text_is_a_rule_or_refused(untrusted: str) -> None:
+    with contextlib.suppress(InvalidRequest):
+        parse_rule(f"allow {untrusted}")
+
+
+def test_a_policy_is_checked_as_a_whole() -> None:
+    rules = ("allow 203.0.113.7", "deny 203.0.113.0/24")
+    assert make_egress("none", rules) == Egress(profile=Profile.NONE, rules=rules)
+    with pytest.raises(InvalidRequest, match="profile"):
+        make_egress("all", ())
+    with pytest.raises(InvalidRequest, match="201"):
+        make_egress("public", ("deny 203.0.113.7",) * (RULES_MAX + 1))
+
+
+def test_rules_of_a_setting_are_separated_by_commas() -> None:
+    assert split_rules(" allow  203.0.113.7 ,, deny 0.0.0.0/0,") == (
+        *("allow 203.0.113.7", "deny 0.0.0.0/0"),
+    )
+    assert split_rules("") == ()

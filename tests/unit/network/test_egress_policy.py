@@ -1,0 +1,205 @@
+"""E4: which flows the real filter lets go by which policy, and what it says of the others."""
+
+from __future__ import annotations
+
+import socket
+import struct
+import time
+from pathlib import Path
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from tests.support.outward import outward_address
+from tests.unit.network.conftest import running_filter
+from tests.unit.network.wire import EVERYTHING, SOURCE, EgressFilter, ipv4_frame, rule, stream
+
+TCP, UDP, ICMP = 6, 17, 1
+SYN, ACK, RST = 2, 16, 4
+OTHER = "203.0.113.9"
+
+
+def frame(to: str, port: int = 80, protocol: int = TCP, *, flags: int = SYN) -> bytes:
+    """A frame of a flow: 100 is its sequence number, 200 what it acknowledges."""
+    content = struct.pack("!HHIIBBHHH", 4000, port, 100, 200, 5 << 4, flags, 100, 0, 0)
+    if protocol == ICMP:
+        content = bytes([8, 0]) + bytes(30)
+    return ipv4_frame(socket.inet_aton(to), payload=content, protocol=protocol)
+
+
+def passes(egress_filter: EgressFilter, policy: bytes, *frames: bytes) -> list[bool]:
+    """Tell which frames pass under a policy; all is open again afterwards."""
+    assert egress_filter.ask(b"P" + policy) == b"P"
+    found = [egress_filter.passes(each) for each in frames]
+    assert egress_filter.ask(b"P" + EVERYTHING) == b"P"
+    return found
+
+
+def test_without_a_policy_nothing_but_arp_leaves(filter_binary: Path) -> None:
+    """I7: closed while unknown."""
+    with running_filter(filter_binary, policy=b"") as egress_filter:
+        assert not egress_filter.passes(frame(OTHER))
+        assert not egress_filter.passes(frame("255.255.255.255", 67, UDP))
+
+
+def test_the_first_rule_that_matches_decides(lasting_filter: EgressFilter) -> None:
+    policy = (
+        rule(network=OTHER, prefix=32, first=443, last=445, protocol=TCP)
+        + rule(allows=False, network="203.0.113.0", prefix=24)
+        + rule(network="203.0.112.0", prefix=23)
+    )
+    frames = [frame(OTHER, port) for port in (442, 443, 445, 446)]
+    frames += [frame(OTHER, 443, UDP), frame("203.0.112.1"), frame("203.0.114.1")]
+    assert passes(lasting_filter, policy, *frames) == [False, True, True, False, False, True, False]
+
+
+def test_a_rule_for_a_port_is_none_for_icmp(lasting_filter: EgressFilter) -> None:
+    ping = frame(OTHER, protocol=ICMP)
+    assert passes(lasting_filter, rule(network=OTHER, prefix=32), ping) == [True]
+    assert passes(lasting_filter, rule(network=OTHER, prefix=32, first=1), ping) == [False]
+
+
+def test_a_network_that_is_allowed_has_not_the_hosts_own_addresses(
+    lasting_filter: EgressFilter,
+) -> None:
+    """E4: they are opened one by one."""
+    own = frame(outward_address())
+    wide = rule(network="0.0.0.0", prefix=0)
+    assert passes(lasting_filter, wide, own, frame(OTHER)) == [False, True]
+    named = rule(network=outward_address(), prefix=32, first=80, last=80)
+    assert passes(lasting_filter, wide + named, own, frame(outward_address(), 81)) == [True, False]
+
+
+@settings(deadline=None)
+@given(st.binary(max_size=60))
+def test_what_is_no_policy_leaves_the_policy_as_it_was(
+    lasting_filter: EgressFilter, untrusted: bytes
+) -> None:
+    answer = lasting_filter.ask(b"P" + untrusted)
+    assert answer in (b"P", b"E")
+    if answer == b"E":
+        assert lasting_filter.passes(frame(OTHER))
+    assert lasting_filter.ask(b"P" + EVERYTHING) == b"P"
+
+
+@pytest.mark.parametrize("message", [b"X", b"L1", b"E"])
+def test_a_message_of_another_kind_is_refused(lasting_filter: EgressFilter, message: bytes) -> None:
+    assert lasting_filter.ask(message) == b"E"
+    assert lasting_filter.passes(frame(OTHER))
+
+
+def test_a_message_that_is_too_long_ends_its_connection_alone(lasting_filter: EgressFilter) -> None:
+    assert lasting_filter.ask(b"P" + rule() * 1000) == b""
+    assert lasting_filter.passes(frame(OTHER))
+
+
+def read_reply(egress_filter: EgressFilter, sent: bytes) -> bytes:
+    """Send one frame that is denied, and return what the guest is answered."""
+    assert not egress_filter.passes(sent)
+    length = int.from_bytes(egress_filter.guest.recv(4, socket.MSG_WAITALL), "big")
+    return egress_filter.guest.recv(length, socket.MSG_WAITALL)
+
+
+def checksum(data: bytes) -> int:
+    """The sum of RFC 1071 over data with its checksum in it: 0 if that is right."""
+    total = sum(struct.unpack(f"!{len(data) // 2}H", data))
+    while total >> 16:
+        total = (total & 0xFFFF) + (total >> 16)
+    return ~total & 0xFFFF
+
+
+@pytest.mark.parametrize(
+    ("flags", "sequence", "acknowledged", "answer"),
+    [
+        (SYN, 0, 101, RST | ACK),
+        (ACK, 200, 0, RST),
+        (SYN | ACK, 200, 0, RST),
+        (0, 0, 100, RST | ACK),
+    ],
+)
+def test_a_denied_connection_is_reset_at_once(
+    filter_binary: Path, flags: int, sequence: int, acknowledged: int, answer: int
+) -> None:
+    """I6: in the way that a machine without such a port has."""
+    with running_filter(filter_binary, policy=rule(allows=False)) as egress_filter:
+        reply = read_reply(egress_filter, frame(OTHER, 80, flags=flags))
+    segment = reply[34:]
+    assert struct.unpack("!HHIIBB", segment[:14]) == (
+        *(80, 4000, sequence, acknowledged, 5 << 4, answer),
+    )
+    ends = socket.inet_aton(OTHER) + SOURCE
+    assert reply[26:34] == ends
+    assert checksum(reply[14:34]) == 0
+    assert checksum(ends + struct.pack("!HH", TCP, len(segment)) + segment) == 0
+
+
+@pytest.mark.parametrize("protocol", [UDP, ICMP])
+def test_other_denied_packets_are_told_to_be_prohibited(filter_binary: Path, protocol: int) -> None:
+    """I6."""
+    sent = frame(OTHER, 53, protocol)
+    with running_filter(filter_binary, policy=rule(allows=False)) as egress_filter:
+        reply = read_reply(egress_filter, sent)
+    assert (reply[23], reply[34:36]) == (ICMP, bytes([3, 13]))
+    assert reply[42:] == sent[14:42]
+    assert checksum(reply[34:]) == 0
+
+
+def test_nothing_answers_a_reset_or_an_error_or_for_an_address_that_cannot(
+    filter_binary: Path,
+) -> None:
+    reset = frame(OTHER, flags=RST)
+    error = ipv4_frame(socket.inet_aton(OTHER), payload=bytes([3, 1]) + bytes(20), protocol=ICMP)
+    with running_filter(filter_binary, policy=rule(allows=False)) as egress_filter:
+        for silent in (reset, error, frame("127.0.0.1"), frame("224.0.0.251", 5353, UDP)):
+            assert not egress_filter.passes(silent)
+        assert read_reply(egress_filter, frame(OTHER, 443))[34:36] == struct.pack("!H", 443)
+
+
+def test_answers_stand_between_the_frames_of_the_world(filter_binary: Path) -> None:
+    """However the world's stream is cut."""
+    incoming = [bytes(12) + b"\x08\x06" + bytes([number]) * 100 for number in range(50)]
+    data = stream(*incoming)
+    with running_filter(filter_binary, policy=rule(allows=False)) as egress_filter:
+        for at in range(0, len(data), 77):
+            egress_filter.world.sendall(data[at : at + 77])
+            assert not egress_filter.passes(frame(OTHER))
+        found, rest = [], b""
+        while len([each for each in found if each in incoming]) < len(incoming):
+            rest += egress_filter.guest.recv(1 << 16)
+            while len(rest) >= 4 and len(rest) >= 4 + int.from_bytes(rest[:4], "big"):
+                size = 4 + int.from_bytes(rest[:4], "big")
+                found.append(rest[4:size])
+                rest = rest[size:]
+    assert [each for each in found if each in incoming] == incoming
+    replies = [each for each in found if each not in incoming]
+    assert replies and all(len(each) == 54 for each in replies)
+
+
+def test_a_guest_that_reads_no_answers_goes_on(egress_filter: EgressFilter) -> None:
+    """E2: they have room for so much."""
+    assert egress_filter.ask(b"P" + rule(network=OTHER, prefix=32)) == b"P"
+    denied = stream(*[frame("203.0.113.8")] * 200)
+    for _ in range(200):
+        assert egress_filter.filter(denied) == b""
+    assert egress_filter.passes(frame(OTHER))
+
+
+def test_denials_are_noted_once_each_with_their_number(egress_filter: EgressFilter) -> None:
+    """I6: 256 of them, and then the oldest make room."""
+    assert egress_filter.ask(b"P" + rule(network=OTHER, prefix=32, first=80, last=80)) == b"P"
+    before = int(time.time())
+    for port in (80, 81, 82, 81):
+        egress_filter.passes(frame(OTHER, port))
+    egress_filter.passes(frame("127.0.0.1", 22))
+    denials = list(struct.iter_unpack("!Q4sHBxI", egress_filter.ask(b"L")[1:]))
+    assert all(before <= each[0] <= time.time() for each in denials)
+    assert [each[1:] for each in denials] == [
+        (socket.inet_aton(OTHER), 81, TCP, 2),
+        (socket.inet_aton(OTHER), 82, TCP, 1),
+        (socket.inet_aton("127.0.0.1"), 22, TCP, 1),
+    ]
+    many = stream(*(frame("203.0.113.1", port) for port in range(1, 1001)))
+    assert egress_filter.filter(many) == b""
+    denials = list(struct.iter_unpack("!Q4sHBxI", egress_filter.ask(b"L")[1:]))
+    assert len(denials) == 256
