@@ -24,7 +24,8 @@ Structs = dict[type[msgspec.Struct], None]
 
 DOCUMENTS = '''"""The JSON of the API's parameters and results, for type checkers.
 
-Made by `make docs` from `banger.api.table`; do not edit.
+Made by `make docs` from `banger.api.table`; do not edit. Nothing imports this module at run time:
+that takes longer than a command.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ Made by `make docs` from `banger.api.table`; do not edit. Nothing imports this m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal, Protocol, TypedDict, Unpack, overload
 
 from banger.api import documents as d
@@ -76,6 +77,7 @@ def render_calls() -> str:
     """Return the module of signatures."""
     parts = [
         _render_protocol("Call", "{result}", is_stream=False),
+        _render_protocol("AsyncCall", "Awaitable[{result}]", is_stream=False),
         _render_protocol("OpenStream", "ClientStream", is_stream=True),
     ]
     return _format(CALLS + "\n\n".join(parts))

@@ -1,5 +1,33 @@
 """banger: one-command development sandboxes on microVMs.
 
 Importing this package has no effects. The command is `banger.cli`, the daemon
-`banger.daemon`; `docs/architecture.md` describes the packages.
+`banger.daemon`; `docs/architecture.md` describes the packages. Programs use the names below
+(`banger.sdk`, `docs/sdk.md`), which are imported on use: every command imports this module.
 """
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger import errors
+    from banger.sdk.aio import AsyncClient, AsyncVm
+    from banger.sdk.client import Client, Vm
+    from banger.sdk.command import CompletedProcess
+
+__all__ = ["AsyncClient", "AsyncVm", "Client", "CompletedProcess", "Vm", "errors"]
+
+_HOMES = {
+    "AsyncClient": "aio",
+    "AsyncVm": "aio",
+    "Client": "client",
+    "CompletedProcess": "command",
+    "Vm": "client",
+}
+
+
+def __getattr__(name: str) -> object:
+    from importlib import import_module
+
+    if name == "errors":
+        return import_module("banger.errors")
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"banger.sdk.{_HOMES[name]}"), name)

@@ -139,6 +139,12 @@ class DaemonSilent(DaemonUnreachable):
     pid = 0
 
 
+class OutcomeUnknown(DaemonUnreachable):
+    """The connection broke when the request may have begun: it may have been done, or not."""
+
+    code = "outcome-unknown"
+
+
 class VersionMismatch(DaemonUnreachable):
     """The daemon and the client have different versions; the client restarts the daemon."""
 
@@ -322,9 +328,18 @@ class CopyRefused(OperationFailed):
 
 
 class GuestOutputTooBig(OperationFailed):
-    """A command that banger ran in the guest exceeded its output limit and was killed."""
+    """A command in the guest exceeded the limit of its output and was killed."""
 
     code = "guest-output-too-big"
+
+
+class CommandFailed(OperationFailed):
+    """A command in the guest that was to succeed did not; only of `banger` as a library."""
+
+    code = "command-failed"
+    returncode = 0
+    stdout: str | bytes = b""
+    stderr: str | bytes = b""
 
 
 # --- host -------------------------------------------------------------------

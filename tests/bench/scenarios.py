@@ -19,6 +19,7 @@ from tests.bench.names import measure_links
 from tests.bench.ports import measure_ports
 from tests.bench.pulls import measure_pulls
 from tests.bench.result import Result
+from tests.bench.sdk import measure_sdk
 from tests.bench.ssh import measure_ssh
 from tests.bench.stage import BANGER, Stage
 from tests.bench.streams import measure_streams
@@ -142,6 +143,7 @@ SCENARIOS: dict[str, Callable[[Stage], Result]] = {
     "load": measure_load,
     "cold": measure_cold_run,
     "warm": measure_warm_run,
+    "sdk": measure_sdk,
     "clone": measure_clone,
     "claim": measure_claim,
     "forks": measure_forks,

@@ -1,6 +1,7 @@
 """The JSON of the API's parameters and results, for type checkers.
 
-Made by `make docs` from `banger.api.table`; do not edit.
+Made by `make docs` from `banger.api.table`; do not edit. Nothing imports this module at run time:
+that takes longer than a command.
 """
 
 from __future__ import annotations

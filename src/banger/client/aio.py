@@ -1,6 +1,7 @@
 """The daemon's methods for programs that run an asyncio loop, such as the ssh front.
 
-A connection for each request. Never starts a daemon: whoever uses this is served by one that runs.
+A connection for each request. `open_stream` and `call` never start a daemon: whoever uses them is
+served by one that runs.
 A stream calls back as frames arrive, without a task or a queue: whoever passes its data on stops
 the transport while the receiver cannot take more, so memory is bounded by one read.
 
@@ -12,6 +13,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import socket
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Protocol, cast
 
 from banger.api import wire
@@ -25,11 +28,12 @@ from banger.api.stream import (
     format_header,
     parse_control,
 )
-from banger.errors import BangerError, DaemonUnreachable, InvalidRequest
-from banger.version import VERSION
+from banger.client.connect import require_own_peer
+from banger.client.conversation import CLOSE, CONNECT, RECEIVE, SEND, Conversation, NotBegun
+from banger.errors import BangerError, DaemonUnreachable, OutcomeUnknown
 
-REQUEST = 1
-"""Number of the only request of a connection."""
+FULL_S = 0.01
+"""Pause while more clients connect than the daemon has accepted."""
 
 
 class Receiver(Protocol):
@@ -53,8 +57,7 @@ class DaemonStream(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.result: object = None
-        self._reply: asyncio.Future[object] = asyncio.get_running_loop().create_future()
-        self._line = bytearray()
+        self._arrived: asyncio.Future[None] | None = None
         self._frames: FrameReader | None = None
         self._receiver: Receiver | None = None
         self._held = b""
@@ -63,6 +66,7 @@ class DaemonStream(asyncio.Protocol):
         self._window = STDIN_WINDOW
         self._is_congested = False
         self._is_over = False
+        self._is_reset = False
 
     # --- called by the owner ---
 
@@ -107,17 +111,30 @@ class DaemonStream(asyncio.Protocol):
         if self._transport is not None:
             self._transport.abort()
 
-    async def replied(self) -> None:
-        """Wait for the reply.
+    # --- called until the reply ---
+
+    def send_line(self, line: bytes) -> None:
+        """Send a request."""
+        self._write(line)
+
+    async def receive(self) -> bytes:
+        """Return what has come; b"" at the end.
 
         Raises:
-            BangerError: the daemon's error.
+            NotBegun: the connection was reset, so the daemon had not read everything.
         """
-        try:
-            self.result = await self._reply
-        except BaseException:
-            self.close()
-            raise
+        while not self._held and not self._is_over:
+            self._arrived = asyncio.get_running_loop().create_future()
+            self.resume()
+            await self._arrived
+        if self._is_reset and not self._held:
+            raise NotBegun
+        data, self._held = self._held, b""
+        return data
+
+    def take_result(self, result: object, *, unread: bytes) -> None:
+        """Note the reply; what follows are frames, of which `unread` has come already."""
+        self.result, self._held, self._frames = result, unread + self._held, FrameReader()
 
     # --- called by the loop ---
 
@@ -126,14 +143,15 @@ class DaemonStream(asyncio.Protocol):
         self._transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
-        """Take the reply, then frames."""
+        """Take what has come: kept until it is asked for, then frames for the receiver."""
+        if self._receiver is None or self._frames is None:
+            self._held += data
+            # The end is not to be noticed before what came ahead of it was looked at.
+            self.pause()
+            self._tell_arrived()
+            return
         try:
-            if self._frames is None:
-                data = self._take_reply(data)
-            if self._receiver is None:
-                self._held += data
-            elif self._frames is not None:
-                self._take_frames(self._frames, data)
+            self._take_frames(self._frames, data)
         except BangerError as error:
             self._end({}, error)
 
@@ -146,37 +164,17 @@ class DaemonStream(asyncio.Protocol):
         self._is_congested = False
         self._tell_room()
 
-    def connection_lost(self, _: Exception | None) -> None:
+    def connection_lost(self, error: Exception | None) -> None:
         """Tell whoever waits."""
-        gone = DaemonUnreachable("The daemon went away.", hint="banger daemon logs", retryable=True)
-        self._end({}, gone)
+        self._is_reset = isinstance(error, ConnectionError)
+        self._end({}, OutcomeUnknown("The daemon went away.", hint="banger daemon logs"))
+        self._tell_arrived()
 
     # --- private ---
 
-    def _take_reply(self, data: bytes) -> bytes:
-        """Take lines up to the reply; return what follows it.
-
-        Raises:
-            InvalidRequest: a line is too long, or no JSON.
-        """
-        self._line += data
-        while (end := self._line.find(b"\n")) >= 0:
-            document = wire.parse_line(bytes(self._line[: end + 1]))
-            del self._line[: end + 1]
-            if "id" in document or "error" in document:
-                self._accept_reply(document)
-                rest, self._line = bytes(self._line), bytearray()
-                return rest
-        if len(self._line) > wire.MAX_LINE_BYTES:
-            raise InvalidRequest("The daemon sent a line without an end.")
-        return b""
-
-    def _accept_reply(self, document: wire.Document) -> None:
-        result = wire.require_result(document, REQUEST)
-        self._frames = FrameReader()
-        self.pause()
-        if not self._reply.done():
-            self._reply.set_result(result)
+    def _tell_arrived(self) -> None:
+        if self._arrived is not None and not self._arrived.done():
+            self._arrived.set_result(None)
 
     def _take_frames(self, frames: FrameReader, data: bytes) -> None:
         for channel, payload in frames.feed(data):
@@ -207,8 +205,6 @@ class DaemonStream(asyncio.Protocol):
         if self._is_over:
             return
         self._is_over = True
-        if not self._reply.done():
-            self._reply.set_exception(error or DaemonUnreachable("The daemon did not answer."))
         if self._receiver is None:
             self._ending = (exit_, error)
         else:
@@ -221,32 +217,114 @@ class DaemonStream(asyncio.Protocol):
             self._transport.write(data)
 
 
-async def open_stream(socket: str, method: str, params: wire.Document) -> DaemonStream:
-    """Call a `stream` method of the daemon that listens on `socket`; `start` the result.
+Connect = Callable[[], Awaitable[DaemonStream]]
+
+
+async def open_stream(path: str, method: str, params: Mapping[str, object]) -> DaemonStream:
+    """Call a method of the daemon that listens on `path`, and keep the connection.
+
+    The result is in `result`; of a `stream` method, `start` the rest.
 
     Raises:
         BangerError: the daemon's error.
         DaemonUnreachable: no daemon listens there.
+        OutcomeUnknown: the connection was lost after the daemon may have begun.
     """
-    line = wire.format_request(REQUEST, method, params=params, version=VERSION)
-    try:
-        transport, stream = await asyncio.get_running_loop().create_unix_connection(
-            DaemonStream, socket
-        )
-    except OSError as error:
-        raise DaemonUnreachable(
-            f"The daemon does not answer on {socket}: {error.strerror}.", retryable=True
-        ) from error
-    transport.write(line)
-    await stream.replied()
-    return stream
+
+    async def connect() -> DaemonStream:
+        return await connect_stream(path)
+
+    conversation = Conversation(replaces=False, environ=None)
+    return await converse(conversation, connect, method, params)
 
 
-async def call(socket: str, method: str, params: wire.Document) -> object:
-    """Return the result of a method of the daemon that listens on `socket`.
+async def call(path: str, method: str, params: Mapping[str, object]) -> object:
+    """Return the result of a method of the daemon that listens on `path`.
 
     Raises: as `open_stream`.
     """
-    stream = await open_stream(socket, method, params)
+    stream = await open_stream(path, method, params)
     with contextlib.closing(stream):
         return stream.result
+
+
+async def connect_stream(path: str) -> DaemonStream:
+    """Connect to the daemon that listens on `path`.
+
+    Raises:
+        DaemonUnreachable: none does.
+    """
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
+    sock.setblocking(False)
+    try:
+        while not _is_connected(sock, path):  # noqa: ASYNC110 - nothing tells of it
+            await asyncio.sleep(FULL_S)
+        require_own_peer(sock, path)
+    except OSError as error:
+        sock.close()
+        raise DaemonUnreachable(
+            f"The daemon does not answer on {path}: {error.strerror}.", retryable=True
+        ) from error
+    except BaseException:
+        sock.close()
+        raise
+    return await adopt_socket(sock)
+
+
+def _is_connected(sock: socket.socket, path: str) -> bool:
+    """Connect; False if the daemon's queue is full, which asyncio would take for connected."""
+    try:
+        sock.connect(path)
+    except BlockingIOError:
+        return False
+    return True
+
+
+async def adopt_socket(sock: socket.socket) -> DaemonStream:
+    """Return a connection by a socket that is connected to a daemon."""
+    sock.setblocking(False)
+    loop = asyncio.get_running_loop()
+    _, stream = await loop.create_unix_connection(DaemonStream, sock=sock)
+    return stream
+
+
+async def converse(
+    conversation: Conversation, connect: Connect, method: str, params: Mapping[str, object]
+) -> DaemonStream:
+    """Talk about one request by connections that `connect` opens; return the last of them.
+
+    Raises: as `open_stream`, and what `connect` raises.
+    """
+    talk = conversation.request(method, params, None)
+    stream: DaemonStream | None = None
+    try:
+        step, line = next(talk)
+        while True:
+            try:
+                if step == CONNECT:
+                    stream = await connect()
+                data = await _take(step, line, stream)
+            except NotBegun as not_begun:
+                step, line = talk.throw(not_begun)
+            else:
+                step, line = talk.send(data)
+    except StopIteration as end:
+        assert stream is not None
+        stream.take_result(end.value, unread=conversation.end_connection())
+        return stream
+    except BaseException:
+        if stream is not None:
+            stream.close()
+        raise
+
+
+async def _take(step: str, line: bytes, stream: DaemonStream | None) -> bytes:
+    """Take a step of a talk. Raises: as `DaemonStream.receive`."""
+    if stream is not None:
+        if step == SEND:
+            stream.send_line(line)
+        elif step == RECEIVE:
+            return await stream.receive()
+        elif step == CLOSE:
+            stream.close()
+    return b""

@@ -5,7 +5,7 @@ Made by `make docs` from `banger.api.table`; do not edit. Nothing imports this m
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Literal, Protocol, TypedDict, Unpack, overload
 
 from banger.api import documents as d
@@ -477,6 +477,448 @@ class Call(Protocol):
         params: d.NoParams | Other = ...,
         **options: Unpack[CallOptions],
     ) -> d.Deleted: ...
+
+
+class AsyncCall(Protocol):
+    """`AsyncCall` of every method, by its name."""
+
+    @overload
+    def __call__(
+        self,
+        method: Literal["daemon.status"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.DaemonStatus]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["daemon.stop"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.DaemonStatus]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["operations.list"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[list[d.OperationView]]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["operations.cancel"],
+        params: d.OperationRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.OperationView]: ...
+    @overload
+    def __call__(
+        self, method: Literal["gc"], params: d.Gc | Other = ..., **options: Unpack[CallOptions]
+    ) -> Awaitable[list[d.Leftover]]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["vm.create"],
+        params: d.VmCreate | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.VmView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["vm.plan"],
+        params: d.VmCreate | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.VmPlan]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["vm.list"],
+        params: d.VmList | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[list[d.VmView]]: ...
+    @overload
+    def __call__(
+        self, method: Literal["vm.show"], params: d.VmRef | Other, **options: Unpack[CallOptions]
+    ) -> Awaitable[d.VmView]: ...
+    @overload
+    def __call__(
+        self, method: Literal["vm.wait"], params: d.VmRef | Other, **options: Unpack[CallOptions]
+    ) -> Awaitable[d.VmView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["vm.stats"],
+        params: d.VmStats | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.VmsUse]: ...
+    @overload
+    def __call__(
+        self, method: Literal["vm.start"], params: d.VmStart | Other, **options: Unpack[CallOptions]
+    ) -> Awaitable[d.VmView]: ...
+    @overload
+    def __call__(
+        self, method: Literal["vm.stop"], params: d.VmStop | Other, **options: Unpack[CallOptions]
+    ) -> Awaitable[d.VmView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["vm.restart"],
+        params: d.VmRestart | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.VmView]: ...
+    @overload
+    def __call__(
+        self, method: Literal["vm.kill"], params: d.VmRef | Other, **options: Unpack[CallOptions]
+    ) -> Awaitable[d.VmView]: ...
+    @overload
+    def __call__(
+        self, method: Literal["vm.set"], params: d.VmSet | Other, **options: Unpack[CallOptions]
+    ) -> Awaitable[d.VmView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["vm.delete"],
+        params: d.VmDelete | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Deleted]: ...
+    @overload
+    def __call__(
+        self, method: Literal["vm.pause"], params: d.VmRef | Other, **options: Unpack[CallOptions]
+    ) -> Awaitable[d.VmView]: ...
+    @overload
+    def __call__(
+        self, method: Literal["vm.resume"], params: d.VmRef | Other, **options: Unpack[CallOptions]
+    ) -> Awaitable[d.VmView]: ...
+    @overload
+    def __call__(
+        self, method: Literal["vm.fork"], params: d.VmFork | Other, **options: Unpack[CallOptions]
+    ) -> Awaitable[list[d.VmView]]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["vm.commit"],
+        params: d.VmCommit | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Image]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["snapshot.create"],
+        params: d.SnapshotCreate | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.SnapshotView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["snapshot.list"],
+        params: d.VmRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[list[d.SnapshotView]]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["snapshot.restore"],
+        params: d.SnapshotRestore | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.VmView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["snapshot.delete"],
+        params: d.SnapshotRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Deleted]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["vm.prune"],
+        params: d.VmPrune | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Deleted]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["vm.stat_file"],
+        params: d.VmStatFile | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.GuestFile]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["vm.checksum_file"],
+        params: d.VmChecksumFile | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.FileChecksum]: ...
+    @overload
+    def __call__(
+        self, method: Literal["vm.ports"], params: d.VmRef | Other, **options: Unpack[CallOptions]
+    ) -> Awaitable[list[d.Listener]]: ...
+    @overload
+    def __call__(
+        self, method: Literal["port.add"], params: d.PortAdd | Other, **options: Unpack[CallOptions]
+    ) -> Awaitable[d.PublishedPort]: ...
+    @overload
+    def __call__(
+        self, method: Literal["port.list"], params: d.VmRef | Other, **options: Unpack[CallOptions]
+    ) -> Awaitable[list[d.PublishedPort]]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["port.remove"],
+        params: d.PortRemove | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.PublishedPort]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["names.show"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.NamesView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["workspace.inspect"],
+        params: d.WorkspaceInspect | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.WorkspacePlan]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["workspace.prepare"],
+        params: d.WorkspacePrepare | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.PreparedWorkspace]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["workspace.status"],
+        params: d.VmRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.WorkspaceStatus]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["workspace.apply"],
+        params: d.WorkspaceApply | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.AppliedChanges]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["workspace.export_branch"],
+        params: d.WorkspaceExportBranch | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.ExportedBranch]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["session.start"],
+        params: d.SessionStart | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.SessionView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["session.list"],
+        params: d.VmRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[list[d.SessionView]]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["session.show"],
+        params: d.SessionRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.SessionView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["session.signal"],
+        params: d.SessionSignal | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.SessionView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["session.stop"],
+        params: d.SessionStop | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.SessionView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["session.wait"],
+        params: d.SessionRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.SessionView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["session.delete"],
+        params: d.SessionDelete | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Deleted]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["image.list"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[list[d.ImageView]]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["image.show"],
+        params: d.ImageRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.ImageView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["image.catalog"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[list[d.CatalogueView]]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["image.build"],
+        params: d.ImageBuild | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Image]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["image.import"],
+        params: d.ImageImport | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Image]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["image.register"],
+        params: d.ImageRegister | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Image]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["image.promote"],
+        params: d.ImageRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Image]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["image.pull"],
+        params: d.ImagePull | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Image]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["image.prune"],
+        params: d.ImagePrune | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Pruned]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["image.delete"],
+        params: d.ImageRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Deleted]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["kernel.list"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[list[d.KernelView]]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["kernel.available"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[list[d.AvailableKernel]]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["kernel.show"],
+        params: d.KernelRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.KernelView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["kernel.pull"],
+        params: d.KernelPull | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Kernel]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["kernel.fetch"],
+        params: d.KernelFetch | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Kernel]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["kernel.import"],
+        params: d.KernelImport | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Kernel]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["kernel.build"],
+        params: d.KernelBuild | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Kernel]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["kernel.delete"],
+        params: d.KernelRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Deleted]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["kernel.prune"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Deleted]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["template.list"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[list[d.TemplateView]]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["template.build"],
+        params: d.TemplateBuild | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.TemplateView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["template.delete"],
+        params: d.TemplateRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Deleted]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["template.prune"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Deleted]: ...
 
 
 class OpenStream(Protocol):

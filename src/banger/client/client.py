@@ -11,12 +11,9 @@ import os
 import select
 import socket
 
-from banger.api import wire
-from banger.api.caller import select_caller
 from banger.client.connect import connect
-from banger.errors import DaemonUnreachable, InvalidRequest, VersionMismatch
+from banger.client.conversation import CONNECT, RECEIVE, SEND, Conversation, NotBegun
 from banger.layout import Layout
-from banger.version import VERSION
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,10 +21,9 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from banger.client.calls import Call, OpenStream
+    from banger.client.conversation import OnEvent
     from banger.client.stream import ClientStream
 
-    OnEvent = Callable[[str, wire.Document], None]
-    """Called with each notification: `progress` or `note`, and its members."""
     OnTick = Callable[[], None]
     """Called ten times a second while the client waits for a reply."""
 
@@ -35,16 +31,6 @@ READ_BYTES = 256 * 1024
 TICK_MS = 100
 SILENCE_MS = 3000
 """Silence after which the client checks that the daemon is alive; four times longer each time."""
-TRIES = 3
-"""Attempts to send a request; each may meet a daemon that is just stopping."""
-
-
-CALLER_UNKNOWN = "A request has the unknown member 'caller'."
-"""Error of a daemon older than the member `caller`, whatever version the daemon reports."""
-
-
-class _NotBegun(Exception):
-    """The daemon stopped before beginning our request."""
 
 
 class Client:
@@ -61,8 +47,7 @@ class Client:
         self._layout = layout
         self._autostart = autostart
         self._socket: socket.socket | None = None
-        self._buffer = bytearray()
-        self._number = 0
+        self._conversation = Conversation(replaces=autostart, environ=os.environ)
 
     def __enter__(self) -> Client:
         return self
@@ -80,7 +65,7 @@ class Client:
         if self._socket is not None:
             self._socket.close()
         self._socket = None
-        self._buffer.clear()
+        self._conversation.end_connection()
 
     def request(
         self,
@@ -94,15 +79,21 @@ class Client:
 
         Raises:
             BangerError: the daemon's error reply.
-            DaemonUnreachable: no daemon runs or could be started, or the connection was lost.
+            DaemonUnreachable: no daemon runs or could be started.
+            OutcomeUnknown: the connection was lost after the daemon may have begun.
         """
+        talk = self._conversation.request(method, params or {}, on_event)
         try:
-            return self._request(method, params or {}, on_event=on_event, on_tick=on_tick)
-        except VersionMismatch:
-            if not self._autostart:
-                raise
-        self._end_other_version()
-        return self._request(method, params or {}, on_event=on_event, on_tick=on_tick)
+            step, line = next(talk)
+            while True:
+                try:
+                    data = self._take(step, line, on_tick)
+                except NotBegun as not_begun:
+                    step, line = talk.throw(not_begun)
+                else:
+                    step, line = talk.send(data)
+        except StopIteration as end:
+            return end.value
 
     def request_stream(
         self,
@@ -121,96 +112,36 @@ class Client:
 
         result = self.request(method, params, on_event=on_event, on_tick=on_tick)
         assert self._socket is not None
-        stream = ClientStream(self._socket, result, unread=bytes(self._buffer))
+        stream = ClientStream(self._socket, result, unread=self._conversation.end_connection())
         self._socket = None
-        self._buffer.clear()
         return stream
 
     if not TYPE_CHECKING:
         call, stream = request, request_stream
 
-    def _request(
-        self,
-        method: str,
-        params: Mapping[str, object],
-        *,
-        on_event: OnEvent | None,
-        on_tick: OnTick | None,
-    ) -> object:
-        """Send a request and return its result; retry if a stopping daemon did not begin it."""
-        for _ in range(TRIES):
-            try:
-                self._send(method, params)
-                return self._wait(method, on_event=on_event, on_tick=on_tick)
-            except _NotBegun:
-                self.close()
-        raise _gone(method)
+    def _take(self, step: str, line: bytes, on_tick: OnTick | None) -> bytes:
+        """Take a step of a talk.
 
-    def _send(self, method: str, params: Mapping[str, object]) -> None:
-        self._number += 1
-        # Daemons older than `caller` refuse it, but must accept `daemon.status` and `daemon.stop`.
-        caller = None if method.startswith("daemon.") else select_caller(os.environ)
-        line = wire.format_request(
-            self._number, method, params=params, version=VERSION, caller=caller
-        )
-        if self._socket is None:
-            self._socket = connect(self._layout, autostart=self._autostart)
-        try:
-            self._socket.sendall(line)
-        except (BrokenPipeError, ConnectionResetError) as error:
-            raise _NotBegun from error
-
-    def _wait(self, method: str, *, on_event: OnEvent | None, on_tick: OnTick | None) -> object:
-        while True:
-            document = wire.parse_line(self._read_line(method, on_tick))
-            if "id" in document or "error" in document:
-                return self._require_result(document)
-            if document.get("method") == wire.GOODBYE:
-                raise _NotBegun
-            content = document.get("params")
-            if on_event is not None and isinstance(content, dict):
-                on_event(str(document.get("method")), content)
-
-    def _require_result(self, document: wire.Document) -> object:
-        try:
-            return wire.require_result(document, self._number)
-        except InvalidRequest as error:
-            if error.message == CALLER_UNKNOWN:
-                raise VersionMismatch("The daemon is older than this client.") from error
-            raise
-
-    def _read_line(self, method: str, on_tick: OnTick | None) -> bytes:
-        assert self._socket is not None
-        while (end := self._buffer.find(b"\n")) < 0:
-            _wait_readable(self._socket, on_tick)
-            try:
-                data = self._socket.recv(READ_BYTES)
-            except ConnectionResetError as error:
-                # The kernel reports a reset if the daemon closed with our request unread.
-                raise _NotBegun from error
-            if not data or len(self._buffer) > wire.MAX_LINE_BYTES:
-                self.close()
-                raise _gone(method)
-            self._buffer += data
-        line = bytes(self._buffer[: end + 1])
-        del self._buffer[: end + 1]
-        return line
-
-    def _end_other_version(self) -> None:
-        """Stop the daemon at the other end of this connection.
-
-        Never reconnect for this: a second client in the same situation must not stop the daemon
-        that the first client has just started.
+        Raises:
+            NotBegun: the daemon has not read what was sent.
         """
+        if step == CONNECT:
+            self._socket = connect(self._layout, autostart=self._autostart)
+            return b""
+        if self._socket is None:
+            return b""
         try:
-            if self._socket is not None:
-                self._send("daemon.stop", {})
-                self._wait("daemon.stop", on_event=None, on_tick=None)
-        except (DaemonUnreachable, _NotBegun):
-            # Another client has stopped the daemon already.
-            pass
-        finally:
-            self.close()
+            if step == SEND:
+                self._socket.sendall(line)
+            elif step == RECEIVE:
+                _wait_readable(self._socket, on_tick)
+                return self._socket.recv(READ_BYTES)
+            else:
+                self.close()
+        except (BrokenPipeError, ConnectionResetError) as error:
+            # The kernel reports a reset if the daemon closed with our request unread.
+            raise NotBegun from error
+        return b""
 
 
 def _wait_readable(sock: socket.socket, on_tick: OnTick | None) -> None:
@@ -232,11 +163,3 @@ def _wait_readable(sock: socket.socket, on_tick: OnTick | None) -> None:
 
             require_alive(sock)
             limit_ms *= 4
-
-
-def _gone(method: str) -> DaemonUnreachable:
-    return DaemonUnreachable(
-        f"The daemon went away before it answered {method}.",
-        hint="banger daemon logs",
-        retryable=True,
-    )

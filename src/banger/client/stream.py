@@ -17,7 +17,7 @@ from banger.api.stream import (
     parse_control,
 )
 from banger.api.wire import error_from_wire
-from banger.errors import BangerError, DaemonUnreachable
+from banger.errors import BangerError, OutcomeUnknown
 
 READ_BYTES = 256 * 1024
 
@@ -80,7 +80,7 @@ class ClientStream:
                 data = b""
             if not data:
                 self._end(
-                    DaemonUnreachable(
+                    OutcomeUnknown(
                         "The daemon went away in the middle of a stream.", hint="banger daemon logs"
                     )
                 )

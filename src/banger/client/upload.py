@@ -17,12 +17,21 @@ TICK_MS = 100
 Exit = dict[str, int]
 
 
+def _ignore(*_: object) -> None:
+    """Nobody wants to know."""
+
+
 def upload(
-    stream: ClientStream, chunks: Iterator[bytes], *, on_sent: Callable[[int], None]
+    stream: ClientStream,
+    chunks: Iterator[bytes],
+    *,
+    on_sent: Callable[[int], None] = _ignore,
+    on_output: Callable[[int, bytes], None] = _ignore,
 ) -> Exit:
     """Send all chunks, then the end of file; return the exit when the stream has ended.
 
-    `on_sent` gets the number of bytes sent since its last call, at least ten times a second.
+    `on_sent` gets the number of bytes sent since its last call, at least ten times a second;
+    `on_output` what comes, with its channel.
 
     Raises:
         BangerError: the stream ended with this error, also before everything was sent.
@@ -35,7 +44,8 @@ def upload(
         if stream.unsent:
             stream.send()
         if _is_readable(stream, waits_for_room=rest is None or not stream.window):
-            stream.receive()
+            for channel, data in stream.receive():
+                on_output(channel, data)
         on_sent(sent)
     return stream.require_exit()
 

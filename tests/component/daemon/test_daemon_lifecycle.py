@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.client.client import TRIES
+from banger.client.conversation import TRIES
 from tests.component.daemon.running import (
     banger,
     is_alive,

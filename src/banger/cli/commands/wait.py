@@ -7,7 +7,7 @@ from argparse import Namespace
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.options.sessions import exit_status
-from banger.errors import DaemonUnreachable
+from banger.errors import DaemonUnreachable, OutcomeUnknown
 
 _TEXT = (
     "With a SESSION, waits for its end and exits with its status: 128+N if signal N\n"
@@ -36,6 +36,8 @@ def _ask(method: str, params: dict[str, object], context: Context) -> dict[str, 
     for _ in range(TRIES - 1):
         try:
             return _ask_once(method, params, context)
+        except OutcomeUnknown:
+            continue
         except DaemonUnreachable as error:
             if not error.retryable:
                 raise

@@ -1,0 +1,85 @@
+"""The end of a command in a VM, and the collecting of what it writes. Pure."""
+
+from __future__ import annotations
+
+from typing import AnyStr, Generic
+
+from banger.api.stream import STDERR, STDOUT
+from banger.errors import CommandFailed, GuestOutputTooBig
+
+OUTPUT_MAX_BYTES = 64 * 1024 * 1024
+"""Of both outputs of a command together: a guest may write without an end."""
+
+
+class CompletedProcess(Generic[AnyStr]):
+    """A command that has ended, with the attributes of `subprocess.CompletedProcess`."""
+
+    def __init__(self, args: list[str], returncode: int, stdout: AnyStr, stderr: AnyStr) -> None:
+        self.args = args
+        self.returncode = returncode
+        """-N: signal N ended it."""
+        self.stdout: AnyStr = stdout
+        self.stderr: AnyStr = stderr
+
+    def check_returncode(self) -> None:
+        """Raise an error unless the command has succeeded.
+
+        Raises:
+            CommandFailed: its exit status is not 0.
+        """
+        if self.returncode != 0:
+            error = CommandFailed(_describe(self.args[0], self.returncode))
+            error.returncode, error.stdout, error.stderr = (
+                self.returncode,
+                self.stdout,
+                self.stderr,
+            )
+            raise error
+
+    def __repr__(self) -> str:
+        return (
+            f"CompletedProcess(args={self.args!r}, returncode={self.returncode}, "
+            f"stdout={self.stdout!r}, stderr={self.stderr!r})"
+        )
+
+
+class Output:
+    """What a command writes, in memory."""
+
+    def __init__(self) -> None:
+        self._channels = {STDOUT: bytearray(), STDERR: bytearray()}
+
+    def take(self, channel: int, untrusted_data: bytes) -> None:
+        """Keep data.
+
+        Raises:
+            GuestOutputTooBig: there is more than `OUTPUT_MAX_BYTES`.
+        """
+        self._channels[channel] += untrusted_data
+        if sum(map(len, self._channels.values())) > OUTPUT_MAX_BYTES:
+            raise GuestOutputTooBig(
+                f"The command wrote more than {OUTPUT_MAX_BYTES >> 20} MiB and was killed."
+            )
+
+    def complete(self, args: list[str], exit_: dict[str, int]) -> CompletedProcess[bytes]:
+        """Return the command's end."""
+        status = -exit_["signal"] if exit_.get("signal") else exit_.get("status", 0)
+        stdout, stderr = map(bytes, self._channels.values())
+        return CompletedProcess(args, status, stdout, stderr)
+
+
+def decode(done: CompletedProcess[bytes]) -> CompletedProcess[str]:
+    """Return the same with text; what is not UTF-8 becomes U+FFFD."""
+    stdout, stderr = (out.decode("utf-8", "replace") for out in (done.stdout, done.stderr))
+    return CompletedProcess(done.args, done.returncode, stdout, stderr)
+
+
+def encode(data: str | bytes | None) -> bytes | None:
+    """Return what is to be written to a command's input."""
+    return data.encode("utf-8", "surrogateescape") if isinstance(data, str) else data
+
+
+def _describe(program: str, returncode: int) -> str:
+    if returncode < 0:
+        return f"{program} was ended by signal {-returncode}."
+    return f"{program} exited with status {returncode}."

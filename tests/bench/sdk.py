@@ -1,0 +1,40 @@
+"""What a block costs a Python program: a VM that waits in the pool, and a command in it."""
+
+from __future__ import annotations
+
+import json
+import sys
+import time
+
+from tests.bench.result import Result
+from tests.bench.stage import Stage
+
+PACE_S = 2.0
+"""From one block to the next: the pool makes a clone meanwhile."""
+BLOCKS, RUNS = 15, 5
+
+PROGRAM = f"""
+import json, time, banger
+client = banger.Client()
+samples = {{"client.vm()": [], "vm.run(['true'])": []}}
+for _ in range({BLOCKS}):
+    time.sleep({PACE_S})
+    started = time.perf_counter()
+    with client.vm() as vm:
+        samples["client.vm()"].append(time.perf_counter() - started)
+        for _ in range({RUNS}):
+            started = time.perf_counter()
+            vm.run(["true"], check=True)
+            samples["vm.run(['true'])"].append(time.perf_counter() - started)
+print(json.dumps(samples))
+"""
+
+
+def measure_sdk(stage: Stage) -> Result:
+    """Blocks one after the other in one process; each claims a clone that waits."""
+    with stage.pool():
+        for _ in range(2):  # from the second use on clones are prepared
+            stage.banger("vm", "run", "--rm", "--", "true")
+            time.sleep(PACE_S)
+        samples = json.loads(stage.run(sys.executable, "-c", PROGRAM))
+    return Result("Python: a VM and a command", "s", samples, "under 0.060 and 0.030")

@@ -1,0 +1,87 @@
+"""A scripted daemon for clients in this process: programs of the host stand in for a guest's."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import subprocess
+from collections.abc import Iterator
+from typing import Any, Protocol
+
+import pytest
+
+import banger
+from tests.component.daemon.running import scripted_daemon
+
+Environ = dict[str, str]
+
+
+@pytest.fixture
+def daemon(
+    private_environ: Environ, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[subprocess.Popen[bytes]]:
+    """A daemon that this process's clients reach."""
+    for name, value in private_environ.items():
+        monkeypatch.setenv(name, value)
+    with scripted_daemon(private_environ) as process:
+        yield process
+
+
+class Box(Protocol):
+    """A VM, by either client."""
+
+    def run(self, argv: list[str], **options: Any) -> banger.CompletedProcess[Any]: ...
+    def state(self) -> str: ...
+
+
+class SyncBox:
+    def __init__(self, vm: banger.Vm) -> None:
+        self._vm = vm
+        self.run = vm.run
+
+    def state(self) -> str:
+        return self._vm.show()["state"]
+
+
+class AsyncBox:
+    def __init__(self, vm: banger.AsyncVm, runner: asyncio.Runner) -> None:
+        self._vm = vm
+        self._runner = runner
+
+    def run(self, argv: list[str], **options: Any) -> banger.CompletedProcess[Any]:
+        done: banger.CompletedProcess[Any] = self._runner.run(self._vm.run(argv, **options))
+        return done
+
+    def state(self) -> str:
+        return self._runner.run(self._vm.show())["state"]
+
+
+@contextlib.contextmanager
+def open_box(kind: str, **options: Any) -> Iterator[Box]:
+    """A VM for the time of a block, by the `sync` or the `async` client."""
+    if kind == "sync":
+        with banger.Client(autostart=False).vm(**options) as vm:
+            yield SyncBox(vm)
+        return
+    with asyncio.Runner() as runner:
+        making = banger.AsyncClient(autostart=False).vm(**options)
+        made = runner.run(making.__aenter__())
+        try:
+            yield AsyncBox(made, runner)
+        except BaseException as error:
+            runner.run(making.__aexit__(type(error), error, error.__traceback__))
+            raise
+        else:
+            runner.run(making.__aexit__(None, None, None))
+
+
+@pytest.fixture(params=["sync", "async"])
+def kind(request: pytest.FixtureRequest) -> str:
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def box(daemon: subprocess.Popen[bytes], kind: str) -> Iterator[Box]:
+    with open_box(kind, name="box") as box:
+        yield box
