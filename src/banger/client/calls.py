@@ -552,6 +552,13 @@ class AsyncCall(Protocol):
     ) -> Awaitable[d.VmsUse]: ...
     @overload
     def __call__(
+        self,
+        method: Literal["vm.history"],
+        params: d.VmHistory | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[list[d.UseSample]]: ...
+    @overload
+    def __call__(
         self, method: Literal["vm.start"], params: d.VmStart | Other, **options: Unpack[CallOptions]
     ) -> Awaitable[d.VmView]: ...
     @overload
@@ -702,6 +709,13 @@ class AsyncCall(Protocol):
         params: d.WorkspaceApply | Other,
         **options: Unpack[CallOptions],
     ) -> Awaitable[d.AppliedChanges]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["workspace.sync"],
+        params: d.WorkspaceSync | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.SyncedWorkspace]: ...
     @overload
     def __call__(
         self,
