@@ -16,7 +16,8 @@ Nothing outside the directory is made, changed or read, whatever the stream says
   its parent gives it. Owners and extended attributes are ignored.
 - Blocks of zeros become holes: a sparse file takes the space of its data.
 
-Takes no lock; the only state is the open top and the last directory's descriptor.
+Locks the one file that is unfinished; other state is the open top and the last directory's
+descriptor.
 """
 
 from __future__ import annotations
@@ -24,11 +25,10 @@ from __future__ import annotations
 import contextlib
 import errno
 import os
-import secrets
 import stat
 from collections.abc import Callable, Iterator
 
-from banger.errors import CopyRefused, NoSpace, OperationFailed
+from banger.errors import Conflict, CopyRefused, NoSpace, OperationFailed
 from banger.tar.beneath import Beneath
 from banger.tar.format import (
     BLOCK,
@@ -43,6 +43,7 @@ from banger.tar.format import (
     shown,
 )
 from banger.tar.header import Header, Malformed
+from banger.tar.left import new_temporary_name, remove_left
 from banger.tar.leftout import LeftOut
 from banger.tar.parts import lock_part, part_name
 from banger.tar.read import ChunkSource, next_header, parse_path
@@ -105,13 +106,14 @@ class Extraction:
         self._on_bytes = on_bytes
         self._part_offset = part_offset
         self._walk = Beneath(top)
-        self._temporary = b".banger-cp." + secrets.token_hex(6).encode()
+        self._temporary = new_temporary_name()
         self._made: set[tuple[int, int]] = set()
         self._late: dict[bytes, tuple[int, int]] = {}
         self._late_bytes = 0
 
     def run(self, source: ChunkSource) -> None:
         """Extract every entry, then give directories their modes and times."""
+        remove_left(self._top)
         try:
             while (found := next_header(source)) is not None:
                 self._entry(found[0], source)
@@ -157,6 +159,7 @@ class Extraction:
         with contextlib.suppress(PermissionError):  # somebody else's, which we may write to
             os.fchmod(fd, (os.fstat(fd).st_mode & 0o2000) | (header.mode & 0o777) | 0o700)
         if path not in self._late:
+            remove_left(fd)
             self._late_bytes += len(path)
         self._late[path] = (header.mode & 0o777, _mtime_ns(header))
         if len(self._late) > DIRECTORIES_MAX or self._late_bytes > DIRECTORY_BYTES_MAX:
@@ -202,26 +205,42 @@ class Extraction:
     def _file_aside(self, parent: int, name: bytes) -> Iterator[int]:
         """Yield a file under another name, to be closed; then give it its real one.
 
-        A part of it is kept if that was asked for.
+        It is locked until then. A part of it is kept if that was asked for.
         """
-        if self._part_offset is None:
-            with self._made_aside(parent, name) as temporary:
-                yield os.open(temporary, _MAKE_FILE, 0o600, dir_fd=parent)
-            return
+        is_part = self._part_offset is not None
+        fd = self._open_part(parent, name) if is_part else self._open_temporary(parent)
+        held = os.dup(fd)  # keeps the lock
+        try:
+            if is_part:
+                yield fd
+                os.rename(part_name(name), name, src_dir_fd=parent, dst_dir_fd=parent)
+            else:
+                with self._made_aside(parent, name):
+                    yield fd
+        finally:
+            os.close(held)
+
+    def _open_part(self, parent: int, name: bytes) -> int:
         part = part_name(name)
         with contextlib.ExitStack() as undo:
             fd = os.open(part, _MAKE_PART, 0o600, dir_fd=parent)
             undo.callback(os.close, fd)
             lock_part(fd, part, top=parent)
-            os.ftruncate(fd, self._part_offset)
-            os.lseek(fd, self._part_offset, os.SEEK_SET)
+            os.ftruncate(fd, self._part_offset or 0)
+            os.lseek(fd, self._part_offset or 0, os.SEEK_SET)
             undo.pop_all()
-        held = os.dup(fd)  # keeps the lock until the part has its name
-        try:
-            yield fd
-            os.rename(part, name, src_dir_fd=parent, dst_dir_fd=parent)
-        finally:
-            os.close(held)
+        return fd
+
+    def _open_temporary(self, parent: int) -> int:
+        while True:
+            fd = os.open(self._temporary, _MAKE_FILE, 0o600, dir_fd=parent)
+            try:
+                lock_part(fd, self._temporary, top=parent)
+            except Conflict:  # another extraction took it for a leftover, before it was locked
+                os.close(fd)
+                self._temporary = new_temporary_name()
+            else:
+                return fd
 
     def _symlink(self, header: Header, path: bytes) -> None:
         target = header.link

@@ -280,6 +280,19 @@ def test_an_interrupt_leaves_nothing_under_the_real_name(copies: Copies) -> None
     wait_until(lambda: not _workers(copies), "the guest to stop packing")
 
 
+def test_the_next_copy_removes_what_a_killed_one_left(copies: Copies) -> None:
+    """A10."""
+    with open(copies.there / "endless", "wb") as file:
+        file.truncate(2**40)
+    (copies.there / "f").write_text("f")
+    with popen(copies.environ, "cp", "box:endless", ".", cwd=copies.here) as process:
+        wait_until(lambda: list(copies.here.glob(".banger-cp.*")), "the copy to begin")
+        process.kill()
+    assert len(list(copies.here.iterdir())) == 1
+    copies.cp("box:f", ".")
+    assert [path.name for path in copies.here.iterdir()] == ["f"]
+
+
 @pytest.mark.parametrize("how", ["interrupt", "daemon"])
 def test_a_copy_in_that_breaks_off_leaves_what_was_there(copies: Copies, how: str) -> None:
     """A9, A10, C5: also when the daemon dies, whose agent's worker sees the end of its input."""

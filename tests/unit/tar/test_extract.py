@@ -7,6 +7,7 @@ the target is as it was.
 from __future__ import annotations
 
 import contextlib
+import fcntl
 import os
 import resource
 import stat
@@ -329,6 +330,7 @@ def test_an_interrupt_leaves_no_half_file(world: World) -> None:
     """A6, A10: removed is the one temporary file that we made, and no other of such a name."""
     mine = world.target / ".banger-cp.0123456789ab"
     mine.write_text("somebody's")
+    mine.chmod(0o644)
 
     def interrupted() -> Iterator[bytes]:
         yield lying(5000, b"x" * 100)
@@ -339,6 +341,37 @@ def test_an_interrupt_leaves_no_half_file(world: World) -> None:
     assert mine.read_text() == "somebody's"
     mine.unlink()
     assert "f" not in world.names()
+
+
+def test_what_a_killed_extraction_left_is_removed_by_the_next(world: World) -> None:
+    """A6, A10: also in the tree; not what another still writes, nor what is no such file."""
+    left = [world.target / ".banger-cp.00000000000a", world.target / "tree/.banger-cp.00000000000b"]
+    others = [world.target / f".banger-cp.00000000000{n}" for n in range(4)]
+    for path in (*left, *others[:3]):
+        path.touch(0o600)
+    others[1].chmod(0o640)
+    os.link(others[2], world.target / "named")
+    others[3].symlink_to("named")
+    with open(others[0], "rb") as written:
+        fcntl.flock(written, fcntl.LOCK_EX)
+        world.extract(make_tar(directory("tree"), Member("f", b"x")))
+    assert not any(map(os.path.lexists, left)) and all(map(os.path.lexists, others))
+    for path in others:
+        path.unlink()
+
+
+def test_two_extractions_at_once_leave_each_other_alone(world: World) -> None:
+    """C6: each begins while the other's file is unfinished."""
+    other: list[Extraction] = []
+
+    def chunks() -> Iterator[bytes]:
+        yield header(b"f", FILE, mode=0o600, size=4, mtime_s=0)
+        other.append(world.extract(make_tar(Member("g", b"x"))))
+        yield b"mine" + bytes(508) + bytes(1024)
+
+    world.extract_from(chunks())
+    assert other and (world.target / "f").read_bytes() == b"mine"
+    assert (world.target / "g").read_bytes() == b"x"
 
 
 def test_a_refusal_of_the_host_names_the_file(world: World) -> None:
