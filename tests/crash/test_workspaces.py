@@ -28,7 +28,7 @@ import pytest
 from banger.errors import BangerError
 from tests.support.deaths import SIDES
 from tests.support.installations import Installation, wait_for
-from tests.support.repositories import git, make_repository, status, write
+from tests.support.repositories import commit, git, init, make_repository, status, write
 from tests.support.sampling import NUMBER, choose
 from tests.support.worlds import World, open_world
 
@@ -253,6 +253,64 @@ def test_death_of_an_export_of_a_branch(world: World, workspaces: Workspaces) ->
     assert "git update-ref" in tried and "git index-pack" in tried
     workspaces.require_whole_branch()
     die_at_all(world, deaths(tried), workspaces.export_branch, check)
+
+
+class BothSides:
+    """A small repository and its workspace, which are changed and synced round by round."""
+
+    place = "/srv/both"
+
+    def __init__(self, world: World, top: Path) -> None:
+        self.world, self.top, self.round = world, init(top), 0
+        for name in ("ours", "theirs", "kept"):
+            write(top, name, b"first\n")
+        commit(top)
+        params = {"ref": "one", "path": str(top), "guest_path": self.place}
+        world.client.call("workspace.prepare", params)
+
+    def sync(self) -> Any:
+        return self.world.client.call("workspace.sync", {"ref": "one"})
+
+    def change(self) -> None:
+        """Change, make and delete a file on each side."""
+        self.round += 1
+        old, new = (f"made-{number}" for number in (self.round - 1, self.round))
+        write(self.top, "ours", f"{self.round}\n".encode() * 2000)
+        write(self.top, new, b"of the host\n")
+        (self.top / f"{old}-too").unlink(missing_ok=True)
+        git(self.top, "add", "--intent-to-add", new)
+        script = f"echo {self.round} >theirs; rm -f {old}; echo of the guest >{new}-too"
+        self.world.exec("one", f"cd {self.place} && {script}")
+
+    def require_synced(self) -> None:
+        """Check that both sides have what each has changed."""
+        new = f"made-{self.round}"
+        files = ("kept", new, f"{new}-too", "ours", "theirs")
+        sums = "".join(
+            f"{hashlib.sha256((self.top / name).read_bytes()).hexdigest()}  {name}\n"
+            for name in files
+        )
+        assert {path.name for path in self.top.iterdir()} == {".git", *files}
+        assert self.world.exec("one", f"cd {self.place} && sha256sum *") == sums
+        assert (self.top / "theirs").read_bytes() == b"%d\n" % self.round
+        assert (self.top / "ours").read_bytes() == b"%d\n" % self.round * 2000
+
+
+def test_death_of_a_sync(world: World, workspaces: Workspaces, tmp_path: Path) -> None:
+    """A9, A11, B5: no side loses a file, and done again both have what each has changed."""
+    both = BothSides(world, tmp_path / "both")
+
+    def check() -> None:
+        assert both.sync()["conflicts"] == []
+        both.require_synced()
+        both.change()
+
+    both.change()
+    tried = world.recorded(both.sync)
+    assert tried[-1] == "workspace" and "git pack-objects" in tried
+    check()
+    die_at_all(world, deaths(tried), both.sync, check)
+    workspaces.patch = b""  # The other tests prepare theirs anew.
 
 
 def die_at_all(world: World, chosen: list[tuple[str, str, int]], act: Any, check: Any) -> None:

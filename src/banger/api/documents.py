@@ -1488,3 +1488,5 @@ class WorkspaceSync(TypedDict):
     differ in case only, a file where the other side has a directory, an untracked file of the
     host.
     """
+    names: NotRequired[list[str]]
+    """With `prefer`: only these names, and what is below them."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from msgspec import Struct
+from msgspec import Struct, field
 
 from banger.api.requests import Params
 from banger.model.diffs import DiffStyle
@@ -40,6 +40,8 @@ class WorkspaceSync(Params, frozen=True):
     prefer: Side | None = None
     """Replace files that conflict by those of this side. Some conflicts stay: two names that differ
     in case only, a file where the other side has a directory, an untracked file of the host."""
+    names: list[str] = field(default_factory=list)
+    """With `prefer`: only these names, and what is below them."""
 
 
 class WorkspaceChange(Struct, frozen=True, kw_only=True):

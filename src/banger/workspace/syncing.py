@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Mapping, Set
+from collections.abc import Collection, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -86,12 +86,14 @@ async def sync_workspace(
     bases: Path,
     deadline_s: float,
     prefer: Side | None = None,
+    names: Collection[bytes] = (),
     check: bool = False,
     scratch: Path | None = None,
 ) -> Synced:
     """Copy what one side changed since they last agreed to the other.
 
-    `prefer`: also replace files in conflict, by those of this side. `check`: write nothing.
+    `prefer`: also replace files in conflict, by those of this side; only of these `names` and below
+    them, if any are given. `check`: write nothing.
 
     Raises:
         ChangesConflict: one side has lost all its files.
@@ -110,7 +112,7 @@ async def sync_workspace(
         if not await _is_last_sync(guest, record, compared):
             sides = replace(sides, base={})
             notices.append(_RESTORED)
-        plan = plan_sync(sides.base, sides.host, sides.guest, prefer=prefer)
+        plan = plan_sync(sides.base, sides.host, sides.guest, prefer=prefer, names=names)
         done = Synced(None, plan.host, plan.guest, plan.conflicts)
         if not check:
             with space_errors(Path(record.host_path)):

@@ -8,7 +8,7 @@ overwrites or removes what one side has and the base had not, unless a side is p
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Collection, Iterable, Mapping, Set
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -124,15 +124,19 @@ def plan_sync(
     guest: SideFiles,
     *,
     prefer: Side | None = None,
+    names: Collection[bytes] = (),
 ) -> SyncPlan:
-    """Return the plan. `prefer`: this side's files replace those of conflicts."""
+    """Return the plan. `prefer`: this side's files replace those of conflicts.
+
+    `names`: only of these names, and of what is below them.
+    """
     planner = _Planner(base, host, guest)
     for name in sorted(base.keys() | host.entries.keys() | guest.entries.keys()):
         planner.decide(name)
     planner.hold_renames()
     planner.hold_case_twins()
     if prefer is not None:
-        planner.prefer(prefer)
+        planner.prefer(prefer, names)
     for side in (host, guest):
         planner.clear_ways(side)
     return planner.plan()
@@ -212,10 +216,12 @@ class _Planner:
     def _stays(self, name: bytes) -> bool:
         return self._agreed.get(name) is not None or name in self._conflicts
 
-    def prefer(self, side: Side) -> None:
+    def prefer(self, side: Side, names: Collection[bytes]) -> None:
         """Agree on what this side has where files conflict."""
         mine = self._host if side is Side.HOST else self._guest
         for name, conflict in list(self._conflicts.items()):
+            if names and {name, *parents(name)}.isdisjoint(names):
+                continue
             if conflict.kind not in _PREFERABLE or name in self._host.other | self._guest.other:
                 continue
             if name in self._host.private and side is Side.HOST:

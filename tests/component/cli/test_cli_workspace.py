@@ -101,6 +101,9 @@ def test_a_sync_says_what_went_where(vm: Environ) -> None:
     assert done.returncode == 5
     assert done.stdout == lines + b"conflict d: a reason (D\\x07)\n"
     assert b"1 file conflicts, and stayed" in done.stderr
-    assert banger(vm, "vm", "workspace", "sync", "split", "--prefer", "host").returncode == 0
+    paths = ("d/", "é")
+    assert banger(vm, "vm", "workspace", "sync", "split", *paths).returncode == 2
+    preferred = banger(vm, "vm", "workspace", "sync", "split", *paths, "--prefer", "host")
+    assert preferred.returncode == 0
     done = banger(vm, "vm", "workspace", "sync", "split", "--dry-run", "--json")
     assert done.returncode == 5 and json.loads(done.stdout)["host"]["written"] == []

@@ -69,7 +69,7 @@ class ScriptedWorkspaces:
         )
 
     async def sync(self, _: Call, params: WorkspaceSync) -> SyncedWorkspace:
-        conflicts = bool(self.labels_of(params.ref).get("conflicts")) and params.prefer is None
+        conflicts = bool(self.labels_of(params.ref).get("conflicts")) and not params.names
         conflict = SyncConflict(name="d", kind="case", reason="a reason", other="D\x07")
         return SyncedWorkspace(
             host=SyncedSide(written=[] if params.check else ["a\x1b[31m"], removed=["b"]),

@@ -168,3 +168,12 @@ def test_twins_of_one_side_and_a_rename_to_another_case_are_no_conflict() -> Non
     assert not plan({}, {b"Read": F, b"read": G}, {}).conflicts
     planned = plan({b"Read": F}, {b"read": F}, {b"Read": F})
     assert planned.guest == SideChanges({b"read": F}, frozenset({b"Read"}))
+
+
+def test_a_side_is_preferred_for_some_names_only() -> None:
+    base = {b"a/x": F, b"a/y": F, b"ab": F}
+    sides = (dict.fromkeys(base, G), dict.fromkeys(base, H))
+    files = [SideFiles(side) for side in sides]
+    planned = plan_sync(base, *files, prefer=Side.GUEST, names=[b"a"])
+    assert planned.host == SideChanges({b"a/x": H, b"a/y": H}, frozenset())
+    assert [each.name for each in planned.conflicts] == [b"ab"]

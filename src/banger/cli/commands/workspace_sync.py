@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
+from banger.cli.app.usage import UsageError
 from banger.cli.terminal.output import format_json, printable
 from banger.cli.terminal.progress import Stages
 from banger.errors import ChangesConflict
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 def _configure(parser: Parser) -> None:
     add = parser.add_argument
     add("ref", metavar="VM", help="name, ID or unique prefix")
+    add("path", metavar="PATH", nargs="*", help="with --prefer: only this file or directory")
     add("--dry-run", action="store_true", help="tell what would be done; write nothing")
     add(
         "--prefer",
@@ -36,7 +38,14 @@ def _configure(parser: Parser) -> None:
 
 
 def _sync(arguments: Namespace, context: Context) -> int:
-    params = {"ref": arguments.ref, "check": arguments.dry_run, "prefer": arguments.prefer}
+    if arguments.path and not arguments.prefer:
+        raise UsageError("A path needs --prefer.", hint="--prefer host, or --prefer guest")
+    params = {
+        "ref": arguments.ref,
+        "check": arguments.dry_run,
+        "prefer": arguments.prefer,
+        "names": [path.rstrip("/") for path in arguments.path],
+    }
     with context.client() as client, Stages(quiet=arguments.json) as stages:
         done = client.call(
             "workspace.sync", params, on_event=stages.on_event, on_tick=stages.on_tick

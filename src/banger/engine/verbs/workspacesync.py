@@ -5,6 +5,8 @@ As a prepare: L3 is held for the guest I/O, and the record with the new base is 
 
 from __future__ import annotations
 
+import os
+
 from msgspec.structs import replace
 
 from banger import guest, store, workspace
@@ -17,12 +19,15 @@ from banger.engine.state.runtime import hold_workspace
 from banger.engine.transitions.sweep import sweep_bases
 from banger.engine.verbs.workspacechanges import render_name, render_names
 from banger.engine.verbs.workspaces import TRANSFER_DEADLINE_S, require_workspace
+from banger.errors import InvalidRequest
 from banger.host.files import ensure_private_dir
 
 
 @serves("workspace.sync")
 async def sync_workspace(engine: Engine, op: Operation, params: WorkspaceSync) -> SyncedWorkspace:
     """Copy what each side changed to the other, but for conflicts."""
+    if params.names and params.prefer is None:
+        raise InvalidRequest("Names are of no use without a preferred side.")
     record = await get_vm(engine, params.ref)
     connection = await get_connection(engine, record)
     async with hold_workspace(engine.runtime(record.id), op):
@@ -34,6 +39,7 @@ async def sync_workspace(engine: Engine, op: Operation, params: WorkspaceSync) -
             bases=engine.layout.workspaces,
             deadline_s=TRANSFER_DEADLINE_S,
             prefer=params.prefer,
+            names=[os.fsencode(name) for name in params.names],
             check=params.check,
             scratch=ensure_private_dir(engine.layout.scratch),
         )
