@@ -159,6 +159,8 @@ static int serve(struct agent *agent, struct stream *stream, const struct reques
         return worker_start(agent, stream, request, list_files, false, true, failure);
     case KIND_READ:
         return worker_start(agent, stream, request, read_files, false, true, failure);
+    case KIND_PROCESSES:
+        return worker_start(agent, stream, request, list_processes, false, true, failure);
     case KIND_CHECKSUM:
         return worker_start(agent, stream, request, checksum, false, false, failure);
     case KIND_SFTP:

@@ -95,7 +95,8 @@ enum kind {
     KIND_SESSION_SIGNAL,
     KIND_SESSION_WAIT,
     KIND_SESSION_DELETE,
-    KIND_LAST = KIND_SESSION_DELETE,
+    KIND_PROCESSES,
+    KIND_LAST = KIND_PROCESSES,
     /* not requests, but parsed by the same rules: */
     KIND_CONTROL,
     KIND_FILE,

@@ -42,12 +42,6 @@ static int put(const struct listing *listing, const void *bytes, size_t size)
     return fwrite(bytes, 1, size, stdout) == size ? 0 : broken(listing, "send");
 }
 
-static void put_u64(uint8_t *at, uint64_t value)
-{
-    put_u32(at, (uint32_t)value);
-    put_u32(at + 4, (uint32_t)(value >> 32));
-}
-
 static uint64_t in_ns(const struct timespec *time)
 {
     return (uint64_t)(time->tv_sec * 1000000000LL + time->tv_nsec);

@@ -127,12 +127,6 @@ static int64_t get_time(const uint8_t *header)
     return (int64_t)((uint64_t)get_u32(header + 4) << 32 | get_u32(header));
 }
 
-static void put_u64(uint8_t *at, uint64_t value)
-{
-    put_u32(at, (uint32_t)value);
-    put_u32(at + 4, (uint32_t)(value >> 32));
-}
-
 static void put_header(uint8_t *at, int64_t time_ns, size_t length, uint8_t channel)
 {
     memset(at, 0, RECORD_HEADER);

@@ -19,6 +19,18 @@ def test_the_exit_status_is_the_commands_own(
     assert (ended.status, ended.out, ended.err) == (status, b"", "")
 
 
+def test_what_runs_in_a_guest_is_listed(banger: Installation, system: str) -> None:
+    """E2: by the agent, from the guest's kernel; the threads of that are left out."""
+    listed = banger.json("vm", "top", system)
+    init = listed[0]
+    assert (init["pid"], init["user"]) == (1, "root")
+    assert "systemd" in init["command"] or "init" in init["command"]
+    assert init["resident_bytes"] > 0 and init["cpu_s"] > 0
+    assert not any(each["of_kernel"] for each in listed)
+    every = banger.json("vm", "top", "--all", system)
+    assert "[kthreadd]" in [each["command"] for each in every]
+
+
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGSEGV])
 def test_a_command_that_a_signal_ended(banger: Installation, system: str, number: int) -> None:
     """H1: as a shell says it."""

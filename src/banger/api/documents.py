@@ -130,6 +130,26 @@ class GuestFile(TypedDict):
     """Target of a symbolic link."""
 
 
+class GuestProcess(TypedDict):
+    """A process in a guest, as the guest says. Its texts may contain any character."""
+
+    pid: int
+    parent: int
+    user: str
+    """Name of the user; its number, if it has none."""
+    state: str
+    """A letter, as in proc_pid_stat(5): R running, S sleeping, Z zombie."""
+    of_kernel: bool
+    """A thread of the guest's kernel."""
+    cpu_percent: float
+    """Percent of one of the guest's CPUs since its start."""
+    cpu_s: float
+    started_at: float
+    resident_bytes: int
+    command: str
+    """The arguments, separated by spaces; the name in brackets if there are none."""
+
+
 class Image(TypedDict):
     """An image: a root file system that any number of VMs read."""
 

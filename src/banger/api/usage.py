@@ -1,4 +1,4 @@
-"""Parameters and results of `vm.stats` and `vm.history`: what VMs use of the host."""
+"""Parameters and results of `vm.stats`, `vm.history` and `vm.processes`: what VMs do and use."""
 
 from __future__ import annotations
 
@@ -80,3 +80,23 @@ class VmsUse(Struct, frozen=True, kw_only=True):
     interval_s: float
     vms: list[VmUse]
     total: TotalUse
+
+
+class GuestProcess(Struct, frozen=True, kw_only=True):
+    """A process in a guest, as the guest says. Its texts may contain any character."""
+
+    pid: int
+    parent: int
+    user: str
+    """Name of the user; its number, if it has none."""
+    state: str
+    """A letter, as in proc_pid_stat(5): R running, S sleeping, Z zombie."""
+    of_kernel: bool
+    """A thread of the guest's kernel."""
+    cpu_percent: float
+    """Percent of one of the guest's CPUs since its start."""
+    cpu_s: float
+    started_at: float
+    resident_bytes: int
+    command: str
+    """The arguments, separated by spaces; the name in brackets if there are none."""

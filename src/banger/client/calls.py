@@ -103,6 +103,13 @@ class Call(Protocol):
     ) -> list[d.UseSample]: ...
     @overload
     def __call__(
+        self,
+        method: Literal["vm.processes"],
+        params: d.VmRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> list[d.GuestProcess]: ...
+    @overload
+    def __call__(
         self, method: Literal["vm.start"], params: d.VmStart | Other, **options: Unpack[CallOptions]
     ) -> d.VmView: ...
     @overload
@@ -557,6 +564,13 @@ class AsyncCall(Protocol):
         params: d.VmHistory | Other,
         **options: Unpack[CallOptions],
     ) -> Awaitable[list[d.UseSample]]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["vm.processes"],
+        params: d.VmRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[list[d.GuestProcess]]: ...
     @overload
     def __call__(
         self, method: Literal["vm.start"], params: d.VmStart | Other, **options: Unpack[CallOptions]

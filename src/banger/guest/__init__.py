@@ -29,6 +29,7 @@ from banger.guest.incoming import GuestListener, Incoming, listen_tcp, listen_un
 from banger.guest.listing import list_directories, read_files
 from banger.guest.ports import GuestTcp, Listeners, connect_tcp, connect_unix, watch_listeners
 from banger.guest.power import ping, poweroff, sync
+from banger.guest.processes import ListedProcess, list_processes
 from banger.guest.sessions import (
     AttachSpec,
     Gap,
@@ -87,6 +88,7 @@ __all__ = [
     "Incoming",
     "Interface",
     "Lane",
+    "ListedProcess",
     "Listeners",
     "Output",
     "RunningOutput",
@@ -105,6 +107,7 @@ __all__ = [
     "has_sessions",
     "identify",
     "list_directories",
+    "list_processes",
     "list_sessions",
     "listen_tcp",
     "listen_unix",

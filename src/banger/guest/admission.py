@@ -36,6 +36,7 @@ _LANES = {
     Kind.LIST: Lane.COMMANDS,
     Kind.READ: Lane.COMMANDS,
     Kind.CHECKSUM: Lane.COMMANDS,
+    Kind.PROCESSES: Lane.COMMANDS,
     Kind.SFTP: Lane.COMMANDS,
     Kind.SESSION_ATTACH: Lane.COMMANDS,
     Kind.SESSION_SEND: Lane.COMMANDS,

@@ -103,6 +103,7 @@ class Kind(IntEnum):
     SESSION_SIGNAL = 23
     SESSION_WAIT = 24
     SESSION_DELETE = 25
+    PROCESSES = 26
 
 
 class Feature(IntFlag):

@@ -61,6 +61,7 @@ _RECEIVES = {
     Kind.CONNECT: (1,),
     Kind.LIST: (1,),
     Kind.READ: (1,),
+    Kind.PROCESSES: (1,),
     Kind.SFTP: (1,),
     Kind.ACCEPT: (1,),
     Kind.UDP: (1,),

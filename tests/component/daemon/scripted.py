@@ -55,7 +55,7 @@ from banger.api.results import (
 )
 from banger.api.sessions import SessionStart, SessionView
 from banger.api.snapshots import SnapshotCreate, SnapshotRef, SnapshotRestore
-from banger.api.usage import UseSample, VmHistory, VmStats, VmsUse, VmUse
+from banger.api.usage import GuestProcess, UseSample, VmHistory, VmStats, VmsUse, VmUse
 from banger.api.wire import _classes
 from banger.daemon import dispatch
 from banger.daemon.__main__ import _ready_fd, main
@@ -212,6 +212,7 @@ async def start_session(params: VmExec, kind: type[HostSession] = HostSession) -
 async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
     vms: dict[str, VmView] = {}
     snapshots: dict[str, SnapshotView] = {}
+    clock = {"looks": 0}
 
     def happened(text: str) -> None:
         with open(control.layout.state / "events", "a") as file:
@@ -388,6 +389,11 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         samples = [make_sample(60.0), make_sample(120.0)]
         return [each for each in samples if each.ended_at > (params.since or 0.0)]
 
+    async def processes(_: Call, params: VmRef) -> list[GuestProcess]:
+        find(params.ref)
+        clock["looks"] += 1
+        return make_processes(clock["looks"])
+
     async def run(call: Call, params: VmExec) -> Exit:
         find(params.ref)
         if "WAITS" in params.env:
@@ -506,6 +512,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         "vm.show": show,
         "vm.stats": stats,
         "vm.history": history,
+        "vm.processes": processes,
         "vm.exec": run,
         "session.start": start,
         "vm.logs": logs,
@@ -574,6 +581,34 @@ def make_sample(ended_at: float) -> UseSample:
         private_bytes=40 * 2**20,
         disk_allocated_bytes=5 * 2**20,
     )
+
+
+def make_processes(looks: int) -> list[GuestProcess]:
+    """Return what a VM says that runs in it; one process is busy, and hostile."""
+    init = GuestProcess(
+        pid=1,
+        parent=0,
+        user="root",
+        state="S",
+        of_kernel=False,
+        cpu_percent=0.5,
+        cpu_s=3723.0,
+        started_at=1.0,
+        resident_bytes=12 * 2**20,
+        command="/sbin/init",
+    )
+    worker = replace(init, pid=9, of_kernel=True, command="[kworker]")
+    evil = replace(
+        init,
+        pid=40,
+        user="1000",
+        state="R",
+        cpu_percent=50.0,
+        cpu_s=6.0 + looks,
+        resident_bytes=3 * 2**20,
+        command="evil \x1b[31m --flag",
+    )
+    return [init, worker, evil]
 
 
 if __name__ == "__main__":

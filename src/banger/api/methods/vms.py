@@ -20,7 +20,7 @@ from banger.api.requests import (
 )
 from banger.api.results import Deleted, SnapshotView, StartedStream, VmPlan, VmView
 from banger.api.snapshots import SnapshotCreate, SnapshotRef, SnapshotRestore
-from banger.api.usage import UseSample, VmHistory, VmStats, VmsUse
+from banger.api.usage import GuestProcess, UseSample, VmHistory, VmStats, VmsUse
 from banger.model.artifacts import (
     Image,
 )
@@ -52,6 +52,12 @@ VMS = (
         params=VmHistory,
         result=list[UseSample],
         doc="Return what a VM used since the daemon's start: samples of the last 24 hours.",
+    ),
+    Method(
+        name="vm.processes",
+        params=VmRef,
+        result=list[GuestProcess],
+        doc="List the processes in a VM.",
     ),
     Method(name="vm.start", params=VmStart, result=VmView, doc="Start a stopped VM."),
     Method(

@@ -35,7 +35,6 @@ VERBS = {
     "suspend": "pause",
     "take": "create",
     "terminate": "delete",
-    "top": "stats",
     "transfer": "cp",
     "unpause": "resume",
 }

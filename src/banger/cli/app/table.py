@@ -79,6 +79,7 @@ COMMANDS = (
     Command("vm list", "list", "List VMs.", aliases=("vm ls", "ps")),
     Command("vm show", "list", "Show details of VMs."),
     Command("vm stats", "stats", "Show the CPU, memory and disk usage of VMs."),
+    Command("vm top", "top", "List what runs in a VM."),
     Command("vm start", "vm", "Start stopped VMs."),
     Command("vm stop", "vm", "Stop VMs: flush their disks, then shut down."),
     Command("vm restart", "vm", "Restart VMs: stop them as `vm stop` does, then start them."),

@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-import sys
 import time
 from argparse import Namespace
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.app.usage import UsageError
 from banger.cli.app.values import past_time_s
 from banger.cli.commands.list import has_nothing
+from banger.cli.options.refresh import print_each
 from banger.cli.options.targets import each_target
 from banger.cli.terminal.output import (
     Column,
@@ -23,14 +23,12 @@ from banger.cli.terminal.output import (
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Any, NoReturn
+    from typing import Any
 
     from banger.client import Client
 
 INTERVAL_S = 0.5
 FOLLOW_INTERVAL_S = 2.0
-CLEAR, HOME = "\x1b[2J", "\x1b[H"
-CLEAR_LINE, CLEAR_REST = "\x1b[K", "\x1b[J"
 COLUMNS = (
     Column("NAME", least=8, is_vital=True),
     Column("STATE"),
@@ -100,7 +98,8 @@ def _stats(arguments: Namespace, context: Context) -> int:
         if arguments.refs:
             refs, status = _find(client, arguments.refs, context)
         if arguments.follow and refs != []:
-            _follow(client, refs, context, as_json=arguments.json)
+            tables = _follow(client, refs, as_json=arguments.json)
+            print_each(tables, context, in_place=not arguments.json)
         _print(_ask(client, refs, INTERVAL_S), arguments, context)
     return status
 
@@ -147,22 +146,13 @@ def _ask(client: Client, refs: list[str] | None, interval_s: float) -> Mapping[s
     return client.call("vm.stats", {"refs": refs, "interval_s": interval_s})
 
 
-def _follow(client: Client, refs: list[str] | None, context: Context, *, as_json: bool) -> NoReturn:
-    """Print a table, or a line of JSON, for each interval until interrupted.
-
-    On a terminal each table replaces the last.
-    """
-    on_terminal = sys.stdout.isatty() and not as_json
-    interval_s, before = INTERVAL_S, CLEAR + HOME
+def _follow(client: Client, refs: list[str] | None, *, as_json: bool) -> Iterator[str]:
+    """Yield a table, or a line of JSON, for each interval."""
+    interval_s = INTERVAL_S
     while True:
         stats = _ask(client, refs, interval_s)
-        table = format_json(stats, indent=None) if as_json else _render(stats)
-        if on_terminal:
-            lines = table.replace("\n", f"{CLEAR_LINE}\n")
-            table = f"{before}{lines}{CLEAR_LINE}{CLEAR_REST}"
-        context.out(table)
-        sys.stdout.flush()
-        interval_s, before = FOLLOW_INTERVAL_S, HOME
+        yield format_json(stats, indent=None) if as_json else _render(stats)
+        interval_s = FOLLOW_INTERVAL_S
 
 
 def _print(stats: Mapping[str, Any], arguments: Namespace, context: Context) -> None:
