@@ -322,6 +322,8 @@ class WorkspacePrepare(Params, frozen=True):
     """Copy all history, the contents of submodules, and the LFS objects that the host has."""
     plain: bool = False
     """Copy a directory as it is, in a repository or not; excludes the options of repositories."""
+    exclude: list[str] = field(default_factory=list)
+    """Patterns of paths to leave out, as in `.gitignore`; exports leave them out, too."""
     read_only: bool = False
     """Nothing in the guest can write the copy, and nothing is exported from it."""
     directory: str | None = None
@@ -336,6 +338,7 @@ class WorkspaceInspect(Params, frozen=True):
     from_ref: str | None = None
     full: bool = False
     plain: bool = False
+    exclude: list[str] = field(default_factory=list)
     result: str | None = None
     """Branch for the result; refused now if it cannot be created later."""
     names: bool = True

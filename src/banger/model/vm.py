@@ -163,6 +163,8 @@ class WorkspaceRecord(Struct, frozen=True, kw_only=True):
     """Whether all history was copied."""
     has_new_branch: bool = False
     """Whether the prepare created `branch`."""
+    exclude: list[str] = field(default_factory=list)
+    """Patterns of paths that were left out, as in `.gitignore`."""
     is_read_only: bool = False
     """Whether nothing in the guest can write the workspace; nothing is exported from it."""
 

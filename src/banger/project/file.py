@@ -10,6 +10,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
+from banger.model.excluding import PATTERNS_MAX, is_pattern
 from banger.model.setup import is_command, is_plain_path
 from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
 from banger.settingvalues import one_of, whole_number
@@ -60,6 +61,8 @@ class Project:
     ports: tuple[Port, ...] = ()
     reuse: bool = False
     """Run in the VM that is there for the repository, if there is one."""
+    exclude: tuple[str, ...] = ()
+    """Patterns of paths to leave out of the workspace, as in `.gitignore`."""
     read_only: bool = False
     """Let nothing in the guest write the workspace."""
     setup_commands: tuple[str, ...] = ()
@@ -203,6 +206,15 @@ def _paths(untrusted_value: object) -> tuple[str, ...]:
     return tuple(untrusted_value)
 
 
+def _patterns(untrusted_value: object) -> tuple[str, ...]:
+    if not isinstance(untrusted_value, list) or len(untrusted_value) > PATTERNS_MAX:
+        raise ValueError(f"a list of at most {PATTERNS_MAX} patterns")
+    for each in untrusted_value:
+        if not isinstance(each, str) or not is_pattern(each):
+            raise ValueError("patterns of paths, as in .gitignore")
+    return tuple(untrusted_value)
+
+
 def _sessions(untrusted_value: object) -> dict[str, str]:
     if not isinstance(untrusted_value, dict) or len(untrusted_value) > ENTRIES_MAX:
         raise ValueError(f"a table of at most {ENTRIES_MAX} commands")
@@ -267,6 +279,13 @@ KEYS = (
         "Run in the newest VM that has the repository, if there is one, as --reuse does.",
         _switch,
         "true",
+    ),
+    Key(
+        "workspace.exclude",
+        "exclude",
+        "Paths to leave out of the copy of the repository, as in .gitignore; also from exports.",
+        _patterns,
+        '["/assets/video/", "*.pem"]',
     ),
     Key(
         "workspace.read_only",

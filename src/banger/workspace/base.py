@@ -67,6 +67,8 @@ class Base(msgspec.Struct, frozen=True):
     """Whether this was a directory without a repository."""
     is_other_commit: bool = False
     """Whether the files were those of another commit, not of the host's work tree (`--from`)."""
+    patterns: bytes = b""
+    """The patterns of what was left out, as an ignore file."""
     is_commit: bool = False
     """Whether the imported files are unknown, and this is the prepared commit instead."""
     is_synced: bool = False

@@ -95,6 +95,7 @@ async def save_base(
         empty=list(facts.empty_directories),
         is_plain=facts.is_plain,
         is_other_commit=facts.other_commit,
+        patterns=facts.patterns,
     )
     return await asyncio.to_thread(_publish, work, git_dir, base, bases)
 

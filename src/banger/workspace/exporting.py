@@ -158,7 +158,7 @@ async def find_changes(
                 record,
                 compared.base,
                 compared.git_dir,
-                object_format=compared.places.object_format,
+                places=compared.places,
                 deadline_s=deadline_s,
             )
     except TimeoutError as error:

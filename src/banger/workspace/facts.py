@@ -130,6 +130,15 @@ class RepositoryFacts:
     """None unless all history is copied."""
     is_plain: bool = False
     """Whether this is a directory without a repository (`plain.py`)."""
+    patterns: bytes = b""
+    """The patterns of what is left out, as an ignore file (`excluding.py`)."""
+    excluded: tuple[bytes, ...] = ()
+    """The tracked names that are left out, with what they name."""
+
+    @property
+    def lacks_objects(self) -> bool:
+        """Whether files of the commit, or of its history, are left out of the pack, too."""
+        return bool(self.excluded or (self.patterns and self.history))
 
     @property
     def top(self) -> Path:

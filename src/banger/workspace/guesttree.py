@@ -29,6 +29,7 @@ from banger.workspace.base import (
     Seen,
     load_base,
 )
+from banger.workspace.excluding import Exclusion
 from banger.workspace.gathering import gather
 from banger.workspace.guesttracked import (
     Tracked,
@@ -37,6 +38,7 @@ from banger.workspace.guesttracked import (
     read_submodule_head,
 )
 from banger.workspace.ignoring import IgnoreRules
+from banger.workspace.locate import Places
 from banger.workspace.names import parents
 from banger.workspace.trees import Entries, TreeEntry, list_tree
 from banger.workspace.walking import Findings, read_small, walk
@@ -80,7 +82,7 @@ async def read_guest_tree(
     base: Base,
     git_dir: Path,
     *,
-    object_format: str,
+    places: Places,
     deadline_s: float,
 ) -> GuestTree:
     """Return the differences from the base; store their blobs in `git_dir`, a shadow of that base.
@@ -91,8 +93,9 @@ async def read_guest_tree(
     """
     path = record.guest_path
     rules = None if base.is_plain else IgnoreRules(git_dir, git_dir.parent / "mirror")
+    exclusion = Exclusion(base.patterns, git_dir.parent, places, record.commit)
     try:
-        found = await walk(guest, path, base, rules, deadline_s=deadline_s)
+        found = await walk(guest, path, base, rules, exclusion, deadline_s=deadline_s)
     except GuestPathNotFound as error:
         raise WorkspaceNotFound(
             f"The workspace {path} is no longer in the guest.",
@@ -102,9 +105,10 @@ async def read_guest_tree(
     files = {file.name: file for file in base.files}
     known = found.unchanged.union(found.to_read, found.submodules)
     unseen = tracked.names - known - tracked.skipped - files.keys()
+    unseen -= await exclusion.find(unseen)
     names = found.to_read + sorted(n for n in unseen if not known.intersection(parents(n)))
     read = await gather(
-        guest, path, names, git_dir, object_format=object_format, deadline_s=deadline_s
+        guest, path, names, git_dir, object_format=places.object_format, deadline_s=deadline_s
     )
     moved, busy = await _look_at_submodules(guest, path, files, found)
     changed = {n: _keep_mode(each.entry, files.get(n)) for n, each in read.items()} | moved

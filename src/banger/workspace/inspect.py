@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from banger.errors import BranchConflict, InvalidRequest, RepositoryRefused, ToolFailed
+from banger.workspace.excluding import Exclusion
 from banger.workspace.facts import FileKind, History, RepositoryFacts, Submodule, WorkFile
 from banger.workspace.git import host_git, shadow_git
 from banger.workspace.history import load_history
@@ -26,6 +27,7 @@ from banger.workspace.listing import (
     list_names,
     parse_tree,
     require_safe,
+    skip_entries,
     survey,
     tree_kind,
 )
@@ -34,6 +36,7 @@ from banger.workspace.names import parents
 from banger.workspace.settings import is_partial_clone, load_config, load_settings
 from banger.workspace.shadow import copy_index, make_shadow, private_dir, set_boundary
 from banger.workspace.submodules import find_submodules
+from banger.workspace.trees import list_tree, stage
 
 
 @dataclass(frozen=True)
@@ -48,6 +51,7 @@ class _Options:
     branch: str | None
     from_ref: str | None
     full: bool
+    exclude: bytes
     scratch: Path | None
 
 
@@ -58,13 +62,15 @@ async def inspect_repository(
     branch: str | None = None,
     from_ref: str | None = None,
     full: bool = False,
+    exclude: bytes = b"",
     scratch: Path | None = None,
 ) -> RepositoryFacts:
     """Return the facts about the repository that contains `path`.
 
     `branch` is the new branch to create in the guest, at `from_ref` (default: the
     commit that is checked out). `full`: with all history and the contents of submodules.
-    `scratch` is the parent of the temporary directory.
+    `exclude`: patterns of what is left out, as an ignore file. `scratch` is the parent of the
+    temporary directory.
 
     Raises:
         NotARepository: see `locate_repository`.
@@ -73,7 +79,8 @@ async def inspect_repository(
         BranchConflict: `branch` already exists.
     """
     places = await asyncio.to_thread(locate_places, path)
-    return await _inspect(places, _Options(include_untracked, branch, from_ref, full, scratch))
+    options = _Options(include_untracked, branch, from_ref, full, exclude, scratch)
+    return await _inspect(places, options)
 
 
 async def _inspect(places: Places, options: _Options) -> RepositoryFacts:
@@ -105,6 +112,7 @@ async def _inspect(places: Places, options: _Options) -> RepositoryFacts:
             left_out=(),
             settings=settings,
             history=history,
+            patterns=options.exclude,
         )
         facts = await _with_names(facts, git_dir)
         return await _with_submodules(facts, git_dir, config, options)
@@ -120,7 +128,7 @@ async def _with_submodules(
     if facts.history is None or facts.other_commit:
         return facts
     names = [file.name for file in facts.files if file.kind is FileKind.GITLINK]
-    inner = replace(options, branch=None, from_ref=None)
+    inner = replace(options, branch=None, from_ref=None, exclude=b"")
     found = []
     async for each in find_submodules(facts.places, git_dir, names, config):
         contents = await _inspect(each.places, inner)
@@ -241,8 +249,13 @@ async def _with_names(facts: RepositoryFacts, git_dir: Path) -> RepositoryFacts:
             hint=f"git -C {facts.top} status",
             details=error.details,
         ) from error
+    exclusion = Exclusion(facts.patterns, git_dir.parent, facts.places, facts.commit)
     if facts.other_commit:
-        return await _with_other_commit(facts, git_dir, listing)
+        return await _with_other_commit(facts, git_dir, listing, exclusion)
+    excluded = await exclusion.find([*listing.names, *listing.untracked], gitlinks(listing.tracked))
+    await _skip(git_dir, facts, listing, excluded)
+    tracked = listing.names
+    listing = listing.without(excluded)
     wanted = listing.tracked | dict.fromkeys(
         listing.untracked if facts.untracked_included else (), 0
     )
@@ -258,11 +271,36 @@ async def _with_names(facts: RepositoryFacts, git_dir: Path) -> RepositoryFacts:
         conflicts=listing.conflicts,
         submodules=gitlinks(listing.tracked),
         left_out=left_out + listing.nested,
+        excluded=tuple(sorted(tracked & excluded)),
     )
 
 
+async def _skip(
+    git_dir: Path, facts: RepositoryFacts, listing: Listing, excluded: frozenset[bytes]
+) -> None:
+    """Have the index say of excluded files what the commit says, and that they are not there.
+
+    Raises:
+        RepositoryRefused: one of them has a conflict.
+    """
+    if conflicts := excluded.intersection(listing.conflicts):
+        raise RepositoryRefused(
+            f"{os.fsdecode(min(conflicts))!r} is excluded and has a conflict.",
+            hint=f"git -C {facts.top} status",
+        )
+    names = excluded & listing.names
+    if changed := [change.name for change in listing.changes if change.name in excluded]:
+        committed = await list_tree(git_dir, facts.commit)
+        entries = {name: committed[name] for name in changed if name in committed}
+        await stage(
+            git_dir, facts.commit, removed=set(changed) - entries.keys(), changed=entries.items()
+        )
+        names &= listing.tracked.keys() - set(changed) | entries.keys()
+    await skip_entries(git_dir, facts.top, names)
+
+
 async def _with_other_commit(
-    facts: RepositoryFacts, git_dir: Path, listing: Listing
+    facts: RepositoryFacts, git_dir: Path, listing: Listing, exclusion: Exclusion
 ) -> RepositoryFacts:
     """Complete the facts for `--from` another commit: from its tree, not the work tree.
 
@@ -279,7 +317,10 @@ async def _with_other_commit(
     listed = await shadow_git(git_dir, facts.top, "ls-tree", "-r", "-z", "--long", facts.commit)
     modes, sizes = parse_tree(listed.stdout)
     require_safe(modes, facts.places)
-    files = [WorkFile(name, tree_kind(mode), sizes[name]) for name, mode in modes.items()]
+    excluded = await exclusion.find([*modes, *listing.untracked], gitlinks(modes))
+    listing = listing.without(excluded)
+    kept = {name: mode for name, mode in modes.items() if name not in excluded}
+    files = [WorkFile(name, tree_kind(mode), sizes[name]) for name, mode in kept.items()]
     extra: dict[bytes, int] = {}
     if facts.untracked_included:
         _require_free(listing.untracked, modes, facts)
@@ -289,8 +330,9 @@ async def _with_other_commit(
         facts,
         files=tuple(sorted((*files, *carried), key=lambda file: file.name)),
         untracked=listing.untracked,
-        submodules=gitlinks(modes),
+        submodules=gitlinks(kept),
         left_out=left_out + listing.nested,
+        excluded=tuple(sorted(excluded.intersection(modes))),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import stat
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -31,6 +32,21 @@ class Listing:
     untracked: tuple[bytes, ...]
     nested: tuple[bytes, ...]
     conflicts: tuple[bytes, ...]
+
+    @property
+    def names(self) -> frozenset[bytes]:
+        """The names that are in the index, or in the commit and not in the index."""
+        return frozenset(self.tracked).union(change.name for change in self.changes)
+
+    def without(self, excluded: frozenset[bytes]) -> Listing:
+        """Return the same without these names."""
+        return Listing(
+            {name: mode for name, mode in self.tracked.items() if name not in excluded},
+            tuple(change for change in self.changes if change.name not in excluded),
+            tuple(name for name in self.untracked if name not in excluded),
+            self.nested,
+            self.conflicts,
+        )
 
 
 async def list_names(git_dir: Path, places: Places) -> Listing:
@@ -56,6 +72,14 @@ async def list_names(git_dir: Path, places: Places) -> Listing:
         nested=tuple(name for name in untracked if name.endswith(b"/")),
         conflicts=tuple(dict.fromkeys(name for _, stage, name in stages if stage)),
     )
+
+
+async def skip_entries(git_dir: Path, top: Path, names: Iterable[bytes]) -> None:
+    """Mark entries of the private index as absent from the work tree on purpose."""
+    stdin = b"".join(name + b"\0" for name in names)
+    if stdin:
+        skip = ("update-index", "--skip-worktree", "-z", "--stdin")
+        await shadow_git(git_dir, top, *skip, stdin=stdin)
 
 
 def parse_status(output: bytes) -> tuple[tuple[Change, ...], tuple[bytes, ...]]:

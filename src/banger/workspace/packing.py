@@ -10,13 +10,17 @@ from __future__ import annotations
 import asyncio
 import os
 import time
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
 from banger.errors import RepositoryRefused, ToolFailed
+from banger.workspace.excluding import Exclusion
 from banger.workspace.facts import RepositoryFacts
 from banger.workspace.git import shadow_git
+from banger.workspace.listing import skip_entries
 from banger.workspace.shadow import make_shadow, set_boundary, write_index
+from banger.workspace.trees import list_index, list_tree
 
 _SETTLED_S = 10
 """Seconds by which checked out files are dated back, so that no index entry is racily clean."""
@@ -43,7 +47,7 @@ async def gather_material(facts: RepositoryFacts, directory: Path) -> Material:
         return Material(git_dir, facts.top, facts.index, facts.index_mtime_s)
     tree = directory / "tree"
     tree.mkdir()
-    await _check_out(git_dir, tree, facts.commit)
+    await _check_out(git_dir, tree, facts)
     index = git_dir / "index"
     return Material(git_dir, tree, index.read_bytes(), int(index.stat().st_mtime))
 
@@ -59,19 +63,21 @@ async def make_pack(facts: RepositoryFacts, material: Material) -> Path:
         RepositoryRefused: an object is missing or broken.
     """
     prefix = material.git_dir / "objects/pack/pack"
+    starts = "".join(f"{start}\n" for start in _starts(facts)).encode()
     try:
+        # One object a line, instead of what to begin with.
+        names = await _list_objects(facts, material, starts) if facts.lacks_objects else None
         made = await shadow_git(
             material.git_dir,
             material.tree,
             "pack-objects",
             "--quiet",
-            "--revs",
-            "--indexed-objects",
+            *(("--revs", "--indexed-objects") if names is None else ()),
             "--window=0",
             "--compression=1",
             "--delta-base-offset",
             str(prefix),
-            stdin="".join(f"{start}\n" for start in _starts(facts)).encode(),
+            stdin=starts if names is None else names,
         )
     except ToolFailed as error:
         raise RepositoryRefused(
@@ -82,15 +88,45 @@ async def make_pack(facts: RepositoryFacts, material: Material) -> Path:
     return prefix.with_name(f"pack-{made.text.strip()}")
 
 
+async def _list_objects(facts: RepositoryFacts, material: Material, starts: bytes) -> bytes:
+    """Return the names of the objects to pack, without the contents of excluded files.
+
+    What a kept file of the commit or of the index has as well is packed.
+    """
+    git_dir, tree = material.git_dir, material.tree
+    walk = ("rev-list", "--objects", "--indexed-objects", "--stdin")
+    listed = (await shadow_git(git_dir, tree, *walk, stdin=starts)).stdout
+    paths = dict(line.partition(b" ")[::2] for line in listed.splitlines())
+    files = [
+        *(await list_tree(git_dir, facts.commit)).items(),
+        *(await list_index(git_dir)).items(),
+    ]
+    exclusion = Exclusion(facts.patterns, git_dir.parent, facts.places, facts.commit)
+    excluded = await exclusion.find({*paths.values(), *(name for name, _ in files)})
+    gone = {entry.blob.encode() for name, entry in files if name in excluded}
+    gone |= await _blobs(git_dir, tree, [oid for oid, path in paths.items() if path in excluded])
+    gone -= {entry.blob.encode() for name, entry in files if name not in excluded}
+    return b"".join(oid + b"\n" for oid in paths if oid not in gone)
+
+
+async def _blobs(git_dir: Path, tree: Path, names: Iterable[bytes]) -> set[bytes]:
+    """Return those of the objects that are the contents of files."""
+    ask = ("cat-file", "--batch-check=%(objecttype) %(objectname)")
+    stdin = b"".join(name + b"\n" for name in names)
+    told = (await shadow_git(git_dir, tree, *ask, stdin=stdin)).stdout.splitlines()
+    return {line.removeprefix(b"blob ") for line in told if line.startswith(b"blob ")}
+
+
 def _starts(facts: RepositoryFacts) -> list[str]:
     """Return the objects that are packed with everything that they need."""
     refs = facts.history.refs if facts.history else ()
     return [facts.commit, *(ref.target for ref in refs if not ref.is_symbolic)]
 
 
-async def _check_out(git_dir: Path, tree: Path, commit: str) -> None:
+async def _check_out(git_dir: Path, tree: Path, facts: RepositoryFacts) -> None:
     """Write the commit's files into `tree`, and an index with their stat data."""
-    await shadow_git(git_dir, tree, "read-tree", commit)
+    await shadow_git(git_dir, tree, "read-tree", facts.commit)
+    await skip_entries(git_dir, tree, facts.excluded)
     await shadow_git(git_dir, tree, "checkout-index", "--all", "--quiet", "--force")
     await asyncio.to_thread(_date_back, tree, int(time.time()) - _SETTLED_S)
     await shadow_git(git_dir, tree, "update-index", "-q", "--refresh")

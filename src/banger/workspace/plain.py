@@ -18,12 +18,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from banger.errors import InternalError, RepositoryRefused
+from banger.workspace.excluding import Exclusion
 from banger.workspace.facts import FileKind, RepositoryFacts, Settings, WorkFile
 from banger.workspace.git import shadow_git
 from banger.workspace.listing import survey
 from banger.workspace.locate import Places, locate_directory
 from banger.workspace.names import is_safe_name
 from banger.workspace.settings import load_config, load_settings
+from banger.workspace.shadow import private_dir
 
 ENTRIES_MAX = 2_000_000
 """As many as an export lists."""
@@ -47,9 +49,19 @@ class _Found:
     empty: list[bytes] = field(default_factory=list)
     left_out: list[bytes] = field(default_factory=list)
 
+    def without(self, excluded: frozenset[bytes]) -> _Found:
+        """Return the same without these names."""
+        files = [name for name in self.files if name not in excluded]
+        return _Found(files, [n for n in self.empty if n not in excluded], self.left_out)
 
-async def inspect_directory(path: str | os.PathLike[str]) -> RepositoryFacts:
+
+async def inspect_directory(
+    path: str | os.PathLike[str], *, exclude: bytes = b"", scratch: Path | None = None
+) -> RepositoryFacts:
     """Return the facts about a directory that is copied as it is.
+
+    `exclude`: patterns of what is left out, as an ignore file. `scratch` is the parent of the
+    temporary directory.
 
     Raises:
         NotARepository: `path` is no directory that can be read.
@@ -60,6 +72,10 @@ async def inspect_directory(path: str | os.PathLike[str]) -> RepositoryFacts:
     places = plain_places(top)
     settings = await load_settings(places, await load_config(places))
     found = await asyncio.to_thread(_walk, os.fsencode(top))
+    if exclude:
+        with private_dir(scratch) as directory:
+            exclusion = Exclusion(exclude, directory, places, START)
+            found = found.without(await exclusion.find(found.files, found.empty))
     files, special = await asyncio.to_thread(survey, top, dict.fromkeys(found.files, 0))
     empty = (WorkFile(name, FileKind.DIRECTORY, 0) for name in found.empty)
     return RepositoryFacts(
@@ -80,6 +96,7 @@ async def inspect_directory(path: str | os.PathLike[str]) -> RepositoryFacts:
         left_out=tuple(sorted((*special, *found.left_out))),
         settings=Settings(tuple(each for each in settings.options if each[0] in _KEPT)),
         is_plain=True,
+        patterns=exclude,
     )
 
 

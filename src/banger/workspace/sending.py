@@ -179,7 +179,11 @@ async def _send_git_dir(
     if index is not None:
         index = await asyncio.to_thread(guest_index, facts, index, put_in)
     entries = git_dir_chunks(
-        files, index=index, index_mtime_s=material.index_mtime_s, pack=await packing
+        files,
+        index=index,
+        index_mtime_s=material.index_mtime_s,
+        pack=await packing,
+        is_partial=facts.lacks_objects,
     )
     async with contextlib.aclosing(threaded(whole_tar(gathered(entries)))) as chunks:
         await transfer.guest.tar_in(

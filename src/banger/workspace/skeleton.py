@@ -28,14 +28,22 @@ MARKER = ".git/banger/workspace"
 _DIRECTORIES = (b"hooks", b"info", b"objects/info", b"objects/pack", b"refs/heads", b"refs/tags")
 _UNSIGNED = {"commit.gpgSign": b"false", "tag.gpgSign": b"false"}
 """The user's keys stay on the host, so commits in the guest cannot be signed."""
+_PROMISED = {"remote.banger-excluded.promisor": b"true"}
+"""Git then allows objects to be missing that the pack's objects name; it cannot fetch them."""
 
 
 def git_dir_chunks(
-    files: Mapping[bytes, bytes], *, index: bytes | None, index_mtime_s: int, pack: Path
+    files: Mapping[bytes, bytes],
+    *,
+    index: bytes | None,
+    index_mtime_s: int,
+    pack: Path,
+    is_partial: bool,
 ) -> Generator[bytes, None, None]:
     """Yield the tar entries of `.git`.
 
-    `files` are the small ones (`render_files`); `pack` is the pack's path without suffix.
+    `files` are the small ones (`render_files`); `pack` is the pack's path without suffix;
+    `is_partial`: it lacks objects on purpose.
     """
     directories = {above for name in files for above in parents(name)}
     directories.update(_DIRECTORIES, (above for name in _DIRECTORIES for above in parents(name)))
@@ -51,6 +59,8 @@ def git_dir_chunks(
             yield from file_chunks(name, fd, mode=0o444)
         finally:
             os.close(fd)
+    if is_partial:
+        yield file_entry(b".git/objects/pack/" + os.fsencode(pack.name + ".promisor"), b"")
     if index is not None:
         yield file_entry(b".git/index", index, mtime_s=index_mtime_s)
 
@@ -115,6 +125,8 @@ def _config(facts: RepositoryFacts) -> dict[str, bytes]:
         options["remote.origin.fetch"] = b"+refs/heads/*:refs/remotes/origin/*"
     if facts.history is not None:
         options |= dict(facts.history.options)
+    if facts.lacks_objects:
+        options |= _PROMISED
     for each in facts.with_contents:
         if each.label is not None:
             options[f"submodule.{each.label}.active"] = b"true"

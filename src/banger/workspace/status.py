@@ -20,6 +20,7 @@ from banger.errors import (
     WorkspaceNotFound,
 )
 from banger.guest import GuestFiles
+from banger.model.excluding import render_patterns
 from banger.model.vm import WorkspaceRecord
 from banger.workspace.base import Base
 from banger.workspace.exporting import find_changes, open_comparison
@@ -142,10 +143,14 @@ async def inspect_host(record: WorkspaceRecord, scratch: Path | None) -> Reposit
     Raises:
         NotARepository, RepositoryRefused: they cannot be read any more.
     """
+    exclude = render_patterns(record.exclude)
     if record.is_plain:
-        return await inspect_directory(record.host_path)
+        return await inspect_directory(record.host_path, exclude=exclude, scratch=scratch)
     return await inspect_repository(
-        record.host_path, include_untracked=record.include_untracked, scratch=scratch
+        record.host_path,
+        include_untracked=record.include_untracked,
+        exclude=exclude,
+        scratch=scratch,
     )
 
 

@@ -41,6 +41,23 @@ async def list_tree(git_dir: Path, tree: str) -> Entries:
     return found
 
 
+async def stage(
+    git_dir: Path,
+    like: str,
+    *,
+    removed: Iterable[bytes] = (),
+    changed: Iterable[tuple[bytes, TreeEntry]] = (),
+) -> None:
+    """Apply removals, then changes, to a git directory's index. `like`: an id of the repository."""
+    # Git refuses the line unless the null id is as long as the repository's ids.
+    gone = b"0" * len(like)
+    lines = [b"0 %s\t%s\0" % (gone, name) for name in removed]
+    lines += [b"%o %s\t%s\0" % (e.mode, e.blob.encode(), name) for name, e in changed]
+    if lines:
+        stdin = b"".join(lines)
+        await shadow_git(git_dir, git_dir, "update-index", "-z", "--index-info", stdin=stdin)
+
+
 async def write_tree(
     git_dir: Path,
     onto: str,
@@ -54,11 +71,5 @@ async def write_tree(
     leaves the new tree there.
     """
     await shadow_git(git_dir, git_dir, "read-tree", onto)
-    # Git refuses the line unless the null id is as long as the repository's ids.
-    gone = b"0" * len(onto.partition("^")[0])
-    lines = [b"0 %s\t%s\0" % (gone, name) for name in removed]
-    lines += [b"%o %s\t%s\0" % (e.mode, e.blob.encode(), name) for name, e in changed]
-    if lines:
-        stdin = b"".join(lines)
-        await shadow_git(git_dir, git_dir, "update-index", "-z", "--index-info", stdin=stdin)
+    await stage(git_dir, onto.partition("^")[0], removed=removed, changed=changed)
     return (await shadow_git(git_dir, git_dir, "write-tree")).text.strip()

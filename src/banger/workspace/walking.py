@@ -17,6 +17,7 @@ from banger.errors import ExportTooLarge
 from banger.guest import GuestFiles
 from banger.model.entries import GuestEntry
 from banger.workspace.base import MODE_GITLINK, Base, seen_of
+from banger.workspace.excluding import Exclusion
 from banger.workspace.guestfiles import read_asked
 from banger.workspace.ignoring import IgnoreRules
 from banger.workspace.names import is_gitmodules, is_safe_name, parents
@@ -49,6 +50,8 @@ class Findings:
     """Pipes, sockets and devices."""
     empty: list[bytes] = field(default_factory=list)
     unsafe: list[bytes] = field(default_factory=list)
+    excluded: list[bytes] = field(default_factory=list)
+    """New names that the user excluded, and git does not ignore."""
 
 
 @dataclass
@@ -66,7 +69,13 @@ class _Level:
 
 
 async def walk(
-    guest: GuestFiles, path: str, base: Base, rules: IgnoreRules | None, *, deadline_s: float
+    guest: GuestFiles,
+    path: str,
+    base: Base,
+    rules: IgnoreRules | None,
+    exclusion: Exclusion,
+    *,
+    deadline_s: float,
 ) -> Findings:
     """Compare the work tree with the base and return the findings.
 
@@ -75,7 +84,7 @@ async def walk(
     Raises:
         GuestPathNotFound: there is no directory at `path`.
     """
-    walker = _Walker(base)
+    walker = _Walker(base, await exclusion.find(base.sparse))
     directories = [b"", *sorted(walker.known_directories)]
     patterns_bytes = 0
     while directories:
@@ -88,7 +97,8 @@ async def walk(
             _require_room(patterns_bytes)
             rules.add(patterns)
             ignored = await rules.find_ignored(level.names, level.directories)
-        directories = walker.keep(level, ignored)
+        excluded = await exclusion.find(level.names, level.directories)
+        directories = walker.keep(level, ignored, excluded)
     walker.note_empty()
     return walker.findings
 
@@ -130,11 +140,11 @@ def _require_room(patterns_bytes: int) -> None:
 class _Walker:
     """Compares entries with the base."""
 
-    def __init__(self, base: Base) -> None:
+    def __init__(self, base: Base, excluded: frozenset[bytes]) -> None:
         self.findings = Findings()
         self._files = {file.name: file for file in base.files}
         self._links = {file.name for file in base.files if file.mode == MODE_GITLINK}
-        self._sparse = set(base.sparse)
+        self._sparse = set(base.sparse) - excluded
         self._empty = frozenset(base.empty)
         self._is_plain = base.is_plain
         self.known_directories = {above for name in self._files for above in parents(name)}
@@ -168,9 +178,13 @@ class _Walker:
             )
         return level
 
-    def keep(self, level: _Level, ignored: frozenset[bytes]) -> list[bytes]:
-        """Record the new names that are not ignored; return the directories to list next."""
+    def keep(
+        self, level: _Level, ignored: frozenset[bytes], excluded: frozenset[bytes]
+    ) -> list[bytes]:
+        """Record the new names that are to be exported; return the directories to list next."""
         self.findings.some_ignored |= bool(ignored)
+        self.findings.excluded += excluded - ignored
+        ignored |= excluded
         self.findings.to_read += (name for name in level.files if name not in ignored)
         self.findings.special += (name for name in level.special if name not in ignored)
         kept = [name for name in level.directories if name not in ignored]

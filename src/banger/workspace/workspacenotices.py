@@ -31,6 +31,7 @@ def sum_up(
         (busy_submodules, "Submodules with changes of their own, not exported"),
         (found.empty, "Empty directories, which git cannot store"),
         (found.special, "Pipes, sockets and devices, which git cannot store"),
+        (found.excluded, "Excluded paths, not exported"),
         (found.unsafe, "Names that are not allowed in a patch, left out"),
     ]
     notices = [_sentence(what, names) for names, what in counted if names]

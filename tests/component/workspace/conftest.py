@@ -50,9 +50,13 @@ class Trip:
         assert isinstance(facts, RepositoryFacts)
         return facts
 
+    def inspect_plain(self, *, exclude: bytes = b"") -> RepositoryFacts:
+        inspected = inspect_directory(self.top, exclude=exclude, scratch=self.scratch)
+        return asyncio.run(inspected)
+
     def prepare(self, *, plain: bool = False, **options: object) -> PreparedWorkspace:
         self.is_plain = plain
-        facts = asyncio.run(inspect_directory(self.top)) if plain else self.inspect(**options)
+        facts = self.inspect_plain(**options) if plain else self.inspect(**options)
         plan = plan_import(facts, str(self.work))
         self.prepared = asyncio.run(
             import_workspace(

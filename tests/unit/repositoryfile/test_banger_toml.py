@@ -24,6 +24,7 @@ CI = "1"
 
 [workspace]
 read_only = true
+exclude = ["/assets/", "!*.pem"]
 """
 
 
@@ -41,6 +42,7 @@ def test_a_whole_file() -> None:
         ),
         env={"CI": "1"},
         read_only=True,
+        exclude=("/assets/", "!*.pem"),
     )
 
 
@@ -52,6 +54,7 @@ def test_what_a_person_is_shown() -> None:
         "disk: 20 GiB",
         "network: none",
         "ports: 8000, 8080:80, 5353:53/udp",
+        "workspace.exclude: /assets/, !*.pem",
         "workspace.read_only: yes",
         "env: CI=1",
     ]
@@ -62,6 +65,10 @@ def test_what_a_person_is_shown() -> None:
     [
         ('imgae = "a"\n', "f, line 1: there is no key imgae"),
         ("\n[vm]\nvcpu = 1\n", "f, line 2: there is no key vm"),
+        (
+            '[workspace]\nexclude = ["a\\nb"]\n',
+            "f, line 2: workspace.exclude is ['a\\nb'], expected",
+        ),
         ("[env]\n[env.deep]\n", "f, line 1: env is {'deep': {}}, expected texts"),
         ('"env.A" = "1"\n', 'there is no key "env.A"'),
         ("vcpu = 0\n", "f, line 1: vcpu is 0, expected a whole number from 1 to"),

@@ -27,7 +27,13 @@ from banger.cli.options.locale import add_host_locale, chosen_locale
 from banger.cli.options.project import apply_project
 from banger.cli.options.timings import add_timings
 from banger.cli.options.vm import add_ending, add_force, add_no_template, add_sizing, sizing_params
-from banger.cli.options.workspace import add_full, add_plain, add_read_only, find_place
+from banger.cli.options.workspace import (
+    add_exclude,
+    add_full,
+    add_plain,
+    add_read_only,
+    find_place,
+)
 from banger.cli.terminal.progress import Stages
 from banger.errors import BangerError, ExecNotFound
 
@@ -71,7 +77,10 @@ _TEXT = (
     "`banger trust`)."
 )
 
-FOR_PATH = ("branch", "from_ref", "include_untracked", "full", "plain", "read_only", "guest_path")
+FOR_PATH = (
+    *("branch", "from_ref", "include_untracked", "full", "plain", "exclude", "read_only"),
+    "guest_path",
+)
 NOT_DETACHED = ("rm", "timeout", "fork")
 FOR_COMMAND = ("env", "env_file", "tty", "interactive")
 """Options that exclude --detach; options that need a command with it; `FOR_PATH` need a PATH."""
@@ -102,6 +111,7 @@ def _configure(parser: Parser) -> None:
     add("--include-untracked", action="store_true", help="also copy untracked files")
     add_full(parser)
     add_plain(parser)
+    add_exclude(parser)
     add_read_only(parser)
     add_env(parser)
     add_host_locale(parser)
@@ -349,6 +359,7 @@ def _workspace_params(arguments: Namespace) -> dict[str, object]:
         "from_ref": arguments.from_ref,
         "full": arguments.full,
         "plain": arguments.plain,
+        "exclude": arguments.exclude,
     }
     return {name: value for name, value in given.items() if value is not None}
 

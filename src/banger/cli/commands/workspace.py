@@ -8,7 +8,13 @@ from argparse import Namespace
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.app.usage import UsageError
-from banger.cli.options.workspace import add_full, add_plain, add_read_only, find_place
+from banger.cli.options.workspace import (
+    add_exclude,
+    add_full,
+    add_plain,
+    add_read_only,
+    find_place,
+)
 from banger.cli.terminal.guest_text import copy_out
 from banger.cli.terminal.outfile import open_output
 from banger.cli.terminal.output import format_bytes, format_json, printable
@@ -25,6 +31,7 @@ def _configure_prepare(parser: Parser) -> None:
     add("--include-untracked", action="store_true", help="also copy untracked files")
     add_full(parser)
     add_plain(parser)
+    add_exclude(parser)
     add_read_only(parser)
     add("--json", action="store_true", help="print JSON")
     add("-q", "--quiet", action="store_true", help="no progress, no notices")
@@ -44,6 +51,7 @@ def _prepare(arguments: Namespace, context: Context) -> int:
         "from_ref": arguments.from_ref,
         "full": arguments.full,
         "plain": arguments.plain,
+        "exclude": arguments.exclude,
         "read_only": arguments.read_only,
     }
     params = {name: value for name, value in given.items() if value is not None}

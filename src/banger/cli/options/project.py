@@ -23,7 +23,8 @@ FILE = "banger.toml"
 FILES = (FILE, ".devcontainer/devcontainer.json", ".devcontainer.json")
 """The first that exists is taken."""
 NOT_AGAIN = (
-    *("rm", "fork", "entrypoint", "branch", "from_ref", "include_untracked", "full", "read_only"),
+    *("rm", "fork", "entrypoint", "branch", "from_ref", "include_untracked", "full", "exclude"),
+    "read_only",
 )
 """Options of `vm run` that only a new VM can have."""
 
@@ -218,6 +219,7 @@ def _fill_in(arguments: Namespace, project: Project) -> None:
     ]
     arguments.vm_env = project.env
     arguments.guest_path = arguments.guest_path or project.guest_path
+    arguments.exclude = [*project.exclude, *arguments.exclude]
     arguments.read_only = arguments.read_only or project.read_only
 
 

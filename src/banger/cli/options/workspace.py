@@ -49,6 +49,17 @@ def add_full(parser: Parser) -> None:
     )
 
 
+def add_exclude(parser: Parser) -> None:
+    """Add --exclude."""
+    parser.add_argument(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave out paths, as a line of .gitignore does; also from exports",
+    )
+
+
 def add_read_only(parser: Parser) -> None:
     """Add --read-only."""
     parser.add_argument(

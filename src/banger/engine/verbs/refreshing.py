@@ -97,5 +97,6 @@ def _params_of(record: VmRecord, prepared: WorkspaceRecord) -> WorkspacePrepare:
         include_untracked=prepared.include_untracked,
         branch=prepared.branch if prepared.has_new_branch else None,
         full=prepared.full,
+        exclude=prepared.exclude,
         plain=prepared.is_plain,
     )

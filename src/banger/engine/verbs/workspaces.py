@@ -28,6 +28,7 @@ from banger.engine.state.runtime import hold_workspace
 from banger.engine.transitions.sweep import sweep_bases
 from banger.errors import InvalidRequest, WorkspaceNotFound
 from banger.host.files import ensure_private_dir
+from banger.model.excluding import render_patterns, require_patterns
 from banger.model.vm import VmRecord, WorkspaceRecord
 
 NOTHING_TO_EXPORT = "The workspace is read-only: there is nothing to export."
@@ -86,6 +87,7 @@ async def prepare_workspace(
             include_untracked=params.include_untracked,
             full=params.full,
             has_new_branch=params.branch is not None,
+            exclude=params.exclude,
             is_read_only=params.read_only,
         )
         await engine.database.write(store.update_workspace, record.id, saved)
@@ -187,18 +189,21 @@ async def plan_workspace(
     engine: Engine, params: WorkspacePrepare | WorkspaceInspect
 ) -> workspace.ImportPlan:
     """Return what a prepare would do; needs no VM."""
+    require_patterns(params.exclude)
+    exclude = render_patterns(params.exclude)
+    scratch = ensure_private_dir(engine.layout.scratch)
     if params.plain:
         _require_no_options_of_repositories(params)
-        return workspace.plan_import(
-            await workspace.inspect_directory(params.path), params.guest_path
-        )
+        plain = await workspace.inspect_directory(params.path, exclude=exclude, scratch=scratch)
+        return workspace.plan_import(plain, params.guest_path)
     facts = await workspace.inspect_repository(
         params.path,
         include_untracked=params.include_untracked,
         branch=params.branch,
         from_ref=params.from_ref,
         full=params.full,
-        scratch=ensure_private_dir(engine.layout.scratch),
+        exclude=exclude,
+        scratch=scratch,
     )
     return workspace.plan_import(facts, params.guest_path)
 
