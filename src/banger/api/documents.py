@@ -704,6 +704,8 @@ class Setup(TypedDict):
     and into the workspace by `workspace.prepare`.
     """
     inputs: NotRequired[list[SetupInput]]
+    optional: NotRequired[bool]
+    """Only for VMs with a network, from templates; after a failure the VM is made without."""
 
 
 class SetupInput(TypedDict):
@@ -1407,6 +1409,7 @@ class WorkspaceInspect(TypedDict):
     from_ref: NotRequired[str | None]
     full: NotRequired[bool]
     plain: NotRequired[bool]
+    exclude: NotRequired[list[str]]
     result: NotRequired[str | None]
     """Branch for the result; refused now if it cannot be created later."""
     names: NotRequired[bool]
@@ -1441,6 +1444,8 @@ class WorkspacePrepare(TypedDict):
     """Copy all history, the contents of submodules, and the LFS objects that the host has."""
     plain: NotRequired[bool]
     """Copy a directory as it is, in a repository or not; excludes the options of repositories."""
+    exclude: NotRequired[list[str]]
+    """Patterns of paths to leave out, as in `.gitignore`; exports leave them out, too."""
     read_only: NotRequired[bool]
     """Nothing in the guest can write the copy, and nothing is exported from it."""
     directory: NotRequired[str | None]
@@ -1467,6 +1472,8 @@ class WorkspaceRecord(TypedDict):
     """Whether all history was copied."""
     has_new_branch: bool
     """Whether the prepare created `branch`."""
+    exclude: list[str]
+    """Patterns of paths that were left out, as in `.gitignore`."""
     is_read_only: bool
     """Whether nothing in the guest can write the workspace; nothing is exported from it."""
 

@@ -345,23 +345,6 @@ class WorkspaceInspect(Params, frozen=True):
     """Return the names of the files."""
 
 
-class WorkspaceExport(Params, frozen=True):
-    """The patch is sent on channel 1 of the stream."""
-
-    ref: str
-    since_commit: bool = False
-    """Diff against the prepared commit instead of the tree as it was copied in."""
-
-
-class WorkspaceExportBranch(Params, frozen=True):
-    ref: str
-    branch: str
-    include_uncommitted: bool = False
-    """Commit uncommitted changes on top; the guest is not changed."""
-    fresh: bool = False
-    """Never advance an existing branch: use NAME-2, NAME-3 ...; no branch if nothing changed."""
-
-
 class ImageBuild(Params, frozen=True):
     name: str
     suite: str | None = None

@@ -1,4 +1,4 @@
-"""Parameters and results of the methods that look at workspaces and apply their changes."""
+"""Parameters and results of the methods that export and look at workspaces, and apply changes."""
 
 from __future__ import annotations
 
@@ -7,6 +7,23 @@ from msgspec import Struct, field
 from banger.api.requests import Params
 from banger.model.diffs import DiffStyle
 from banger.model.sides import Side
+
+
+class WorkspaceExport(Params, frozen=True):
+    """The patch is sent on channel 1 of the stream."""
+
+    ref: str
+    since_commit: bool = False
+    """Diff against the prepared commit instead of the tree as it was copied in."""
+
+
+class WorkspaceExportBranch(Params, frozen=True):
+    ref: str
+    branch: str
+    include_uncommitted: bool = False
+    """Commit uncommitted changes on top; the guest is not changed."""
+    fresh: bool = False
+    """Never advance an existing branch: use NAME-2, NAME-3 ...; no branch if nothing changed."""
 
 
 class WorkspaceDiff(Params, frozen=True):

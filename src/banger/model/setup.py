@@ -35,6 +35,8 @@ class Setup(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """Where they run: an absolute path, that of the workspace. Its content is then moved aside,
     and into the workspace by `workspace.prepare`."""
     inputs: list[SetupInput] = field(default_factory=list)
+    optional: bool = False
+    """Only for VMs with a network, from templates; after a failure the VM is made without."""
 
 
 def require_setup(untrusted: Setup) -> None:

@@ -48,6 +48,11 @@ class ToolingPlan:
     pins: tuple[PlannedPin, ...]
     problems: tuple[str, ...]
 
+    @property
+    def tools(self) -> tuple[str, ...]:
+        """What is to be installed, each as `node@20`; sorted."""
+        return tuple(sorted(f"{pin.tool}@{pin.version}" for pin in self.pins if pin.is_chosen))
+
 
 FILES: dict[str, Parse] = {
     "mise.toml": parse_mise,

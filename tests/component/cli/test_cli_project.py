@@ -197,3 +197,22 @@ def test_a_devcontainer_is_followed_when_it_is_trusted(daemon: Environ, tmp_path
     (top / ".devcontainer/devcontainer.json").symlink_to("../../own.json")
     status, said = run(daemon, top)
     assert status == 125 and "not followed" in said
+
+
+def test_tools_are_installed_before_the_setup_commands(daemon: Environ, top: Path) -> None:
+    """F4: a hostile pin is left out; a dry run says which tools; --no-bootstrap leaves them out."""
+    repositories.write(top, ".tool-versions", b"nodejs 20.1.0\n$(id) 1\ngo 1;id\n")
+    repositories.write(top, "banger.toml", b'setup.commands = ["make tools"]\n')
+    assert banger(daemon, "trust", str(top)).returncode == 0
+    planned = banger(daemon, "vm", "run", "--dry-run", str(top)).stderr.decode()
+    assert "tools: node@20.1.0\nsetup: make tools\n" in planned
+    planned = banger(daemon, "vm", "run", "--dry-run", "--no-bootstrap", str(top)).stderr.decode()
+    assert "tools:" not in planned and "setup: make tools\n" in planned
+
+
+def test_pins_outside_of_the_repository_are_not_read(daemon: Environ, top: Path) -> None:
+    """F4: a link in the place of a file that pins is no such file."""
+    (top.parent / "elsewhere").write_text("nodejs 20.1.0\n")
+    (top / ".tool-versions").symlink_to("../elsewhere")
+    planned = banger(daemon, "vm", "run", "--dry-run", "--no-project", str(top))
+    assert planned.returncode == 0 and b"tools:" not in planned.stderr

@@ -34,8 +34,6 @@ from banger.api.requests import (
     VmPrune,
     VmRef,
     VmSet,
-    WorkspaceExport,
-    WorkspaceExportBranch,
     WorkspaceInspect,
     WorkspacePrepare,
 )
@@ -57,6 +55,7 @@ from banger.api.sessions import SessionStart, SessionView
 from banger.api.snapshots import SnapshotCreate, SnapshotRef, SnapshotRestore
 from banger.api.usage import GuestProcess, UseSample, VmHistory, VmStats, VmsUse, VmUse
 from banger.api.wire import _classes
+from banger.api.workspaces import WorkspaceExport, WorkspaceExportBranch
 from banger.daemon import dispatch
 from banger.daemon.__main__ import _ready_fd, main
 from banger.daemon.bindings import bind_verbs

@@ -21,8 +21,6 @@ from banger.api.requests import (
     VmRef,
     VmSftp,
     VmStatFile,
-    WorkspaceExport,
-    WorkspaceExportBranch,
     WorkspaceInspect,
     WorkspacePrepare,
 )
@@ -44,6 +42,8 @@ from banger.api.workspaces import (
     SyncedWorkspace,
     WorkspaceApply,
     WorkspaceDiff,
+    WorkspaceExport,
+    WorkspaceExportBranch,
     WorkspaceStatus,
     WorkspaceSync,
 )

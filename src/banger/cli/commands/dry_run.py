@@ -38,7 +38,10 @@ def show_plan(
         if arguments.path is not None:
             plan = client.call("workspace.inspect", workspace)
             _show_workspace(plan, context)
-    for command in arguments.vm_setup["commands"] if arguments.vm_setup else ():
+    if arguments.vm_tools:
+        context.say(f"tools: {printable(' '.join(arguments.vm_tools))}")
+    own = slice(1 if arguments.vm_tools else 0, None)
+    for command in arguments.vm_setup["commands"][own] if arguments.vm_setup else ():
         context.say(f"setup: {printable(command)}")
     for words in (*arguments.vm_on_create, *arguments.vm_on_start):
         from banger.project.file import show_command

@@ -26,6 +26,7 @@ from banger.cli.options.env import add_env, chosen_env
 from banger.cli.options.locale import add_host_locale, chosen_locale
 from banger.cli.options.project import apply_project
 from banger.cli.options.timings import add_timings
+from banger.cli.options.tooling import add_no_bootstrap, apply_tooling
 from banger.cli.options.vm import add_ending, add_force, add_no_template, add_sizing, sizing_params
 from banger.cli.options.workspace import (
     add_exclude,
@@ -36,6 +37,7 @@ from banger.cli.options.workspace import (
 )
 from banger.cli.terminal.progress import Stages
 from banger.errors import BangerError, ExecNotFound
+from banger.words import NO_NETWORK
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -99,6 +101,7 @@ def _configure(parser: Parser) -> None:
         action="store_true",
         help="start no setup commands and sessions of banger.toml",
     )
+    add_no_bootstrap(parser)
     add("-q", "--quiet", action="store_true", help="no progress, no notices")
     add_timings(parser)
     add_sizing(parser)
@@ -137,6 +140,7 @@ def _run(arguments: Namespace, context: Context) -> int:
         # For a directory below the top: copy the whole repository, run in the directory.
         arguments.path, arguments.inside = find_place(arguments)
     apply_project(arguments, context)
+    apply_tooling(arguments)
     if arguments.dry_run:
         from banger.cli.commands.dry_run import show_plan
 
@@ -295,6 +299,10 @@ def _start_workspace(
     arguments: Namespace, view: VmView, context: Context, *, stages: Stages, cwd: str
 ) -> None:
     """Run and start what the repository wants in a new workspace."""
+    if arguments.vm_tools and view["network"] != NO_NETWORK:
+        from banger.cli.commands.starting import start_bootstrap
+
+        start_bootstrap(arguments, view, context, stages=stages)
     if arguments.vm_on_create or arguments.vm_on_start or arguments.vm_sessions:
         from banger.cli.commands.starting import start_workspace
 

@@ -1,4 +1,5 @@
-"""What a repository starts in its workspace: commands of a devcontainer.json, and sessions.
+"""What a repository starts in its workspace: the installation of the tools that it pins, commands
+of a devcontainer.json, and sessions.
 
 What the commands print is kept, not shown: its end is in the error when one fails. Sessions go on
 by themselves, until the VM stops.
@@ -11,8 +12,9 @@ from argparse import Namespace
 
 from banger.cli.app.context import Context
 from banger.cli.commands.guest_command import GuestCommand
+from banger.cli.terminal.output import printable
 from banger.cli.terminal.progress import Stages
-from banger.errors import SetupFailed
+from banger.errors import BangerError, SetupFailed
 from banger.project.file import SHELL, show_command
 
 TYPE_CHECKING = False
@@ -21,6 +23,26 @@ if TYPE_CHECKING:
 
 SHOWN_MAX = 80
 TAIL_BYTES = 32 * 1024
+
+
+def start_bootstrap(
+    arguments: Namespace, view: VmView, context: Context, *, stages: Stages
+) -> None:
+    """Install what the repository pins, in a session of its own; a failure is told."""
+    from banger.cli.commands.session import start_session
+    from banger.toolingplan.install import SESSION, render_install
+
+    if SESSION in arguments.vm_sessions:
+        return
+    script = render_install(arguments.vm_tools)
+    program = GuestCommand([*SHELL, script], env={}, tty=False, stdin=False, cwd=None)
+    try:
+        start_session(program, view["id"], context, name=SESSION)
+    except BangerError as error:
+        stages.say(f"The tools that the repository pins are not installed: {error.message}")
+        return
+    tools = printable(" ".join(arguments.vm_tools))
+    stages.say(f"Tools: {tools} (log: banger vm logs {view['name']} {SESSION})")
 
 
 def start_workspace(

@@ -7,6 +7,7 @@ from argparse import Namespace
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.options.project import find_top
+from banger.cli.options.tooling import read_plan
 from banger.cli.terminal.output import (
     Column,
     format_json,
@@ -14,7 +15,6 @@ from banger.cli.terminal.output import (
     render_table,
     terminal_width,
 )
-from banger.errors import ConfigInvalid
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def _configure(parser: Parser) -> None:
 
 
 def _plan(arguments: Namespace, context: Context) -> int:
-    plan = _read_plan(find_top(arguments.path))
+    plan = read_plan(find_top(arguments.path))
     if arguments.json:
         context.out(format_json(_as_document(plan)))
         return 0
@@ -51,25 +51,6 @@ def _plan(arguments: Namespace, context: Context) -> int:
     rows = [[p.tool, p.version, p.source, "yes" if p.is_chosen else "no"] for p in plan.pins]
     context.out(render_table(COLUMNS, rows, width=terminal_width()))
     return 0
-
-
-def _read_plan(top: str) -> ToolingPlan:
-    """Plan what the files at the top of a repository pin; one that cannot be read is a problem."""
-    from banger.host.reading import read_below
-    from banger.toolingplan.plan import FILES, ToolingPlan, plan_tooling, size_limit
-
-    contents: dict[str, bytes] = {}
-    problems: list[str] = []
-    for name in FILES:
-        try:
-            content = read_below(top, name, limit=size_limit(name))
-        except ConfigInvalid as error:
-            problems.append(error.message)
-            continue
-        if content is not None:
-            contents[name] = content.data
-    plan = plan_tooling(contents)
-    return ToolingPlan(plan.pins, (*problems, *plan.problems))
 
 
 def _as_document(plan: ToolingPlan) -> dict[str, object]:

@@ -6,10 +6,9 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from banger.api.method import serves
-from banger.api.requests import WorkspaceExport
 from banger.api.results import StartedExport
 from banger.api.stream import STDOUT
-from banger.api.workspaces import WorkspaceDiff
+from banger.api.workspaces import WorkspaceDiff, WorkspaceExport
 from banger.daemon.calls import DONE, Call, Exit
 from banger.engine.state.engine import Engine
 from banger.engine.verbs.workspacechanges import diff_workspace

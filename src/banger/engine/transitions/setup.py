@@ -25,6 +25,8 @@ from banger.tar.write import directory_entry, file_entry
 
 SETUP_DEADLINE_S = 3600.0
 """For all commands together: packages from a slow mirror into an emulated guest."""
+OPTIONAL_DEADLINE_S = 900.0
+"""The user waits for more than was asked for."""
 STEP_DEADLINE_S = 60.0
 TAIL_BYTES = 32 * 1024
 SHOWN_MAX = 80
@@ -56,7 +58,8 @@ async def run_setup(machine: Machine, op: Operation, setup: Setup) -> None:
     await guest.tar_in(connection, directory, inputs, deadline_s=STEP_DEADLINE_S, empty_first=True)
     env = [(_encode(k), _encode(v)) for k, v in machine.record.spec.program.env.items()]
     try:
-        async with guest.deadline("the setup of the VM", SETUP_DEADLINE_S):
+        limit_s = OPTIONAL_DEADLINE_S if setup.optional else SETUP_DEADLINE_S
+        async with guest.deadline("the setup of the VM", limit_s):
             for number, command in enumerate(setup.commands):
                 op.progress("setup", number, len(setup.commands))
                 await _run(connection, command, env=env, cwd=directory)

@@ -30,6 +30,7 @@ from banger.model.vm import LIVE, VmSpec, is_hidden, template_of
 from banger.templates import Template
 from banger.vmm.driver import Capability
 from banger.vmm.table import find_driver_kind
+from banger.words import NO_NETWORK
 
 TRIES = 2
 """Template failures tolerated per shape; after that its VMs cold-boot until the daemon restarts.
@@ -83,18 +84,31 @@ async def ensure_template(engine: Engine, op: Operation, spec: VmSpec) -> Templa
 async def _ensure_set_up(
     engine: Engine, op: Operation, spec: VmSpec, setup: Setup | None
 ) -> Template:
-    """Return the template of this shape after setup, both made now if there are none."""
-    if setup is None:
+    """Return the template of this shape after setup, both made now if there are none.
+
+    Optional setup that has failed is not tried again before the daemon restarts.
+    """
+    if setup is None or (setup.optional and spec.shape.network == NO_NETWORK):
         return await ensure_template(engine, op, spec)
     base = await template_key(engine, spec)
     key = templates.make_layer_key(base, spec, setup)
+    if setup.optional and engine.template_failures[key]:
+        return await ensure_template(engine, op, spec)
 
     async def build(tell: Progress) -> Template:
         # A layer that is there needs its base no more.
         await ensure_template(engine, op, spec)
         return await build_layer(engine, key, spec, base=base, setup=setup, tell=tell)
 
-    return await _ensure(engine, op, key, build)
+    try:
+        return await _ensure(engine, op, key, build)
+    except SetupFailed as error:
+        if not setup.optional:
+            raise
+        engine.template_failures[key] += 1
+        log.info("optional setup: %s", error.message)
+        op.note("notice", "The tools that the repository pins could not be installed beforehand.")
+        return await ensure_template(engine, op, spec)
 
 
 async def _ensure(

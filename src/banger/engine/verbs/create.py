@@ -81,8 +81,9 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
                 left_s = max(left_s - (now() - begun), 0.01)
             machine = await claim_vm(engine, op, spec, origin=origin, forwards=forwards)
             await _make(machine, op, start=params.start, deadline_s=left_s)
-            if params.setup is not None and machine.record.origin is None:
-                await _set_up(machine, op, params.setup)
+            setup = params.setup
+            if setup is not None and not setup.optional and machine.record.origin is None:
+                await _set_up(machine, op, setup)
         if params.start:
             # To the end: it is known by its name already, and what fails is only told.
             await finish_shielded(put_files(machine, op))

@@ -15,12 +15,11 @@ from collections.abc import AsyncGenerator, Callable
 from banger import guest, store, workspace
 from banger.api.method import serves
 from banger.api.requests import (
-    WorkspaceExport,
-    WorkspaceExportBranch,
     WorkspaceInspect,
     WorkspacePrepare,
 )
 from banger.api.results import ExportedBranch, PreparedWorkspace, WorkspacePlan
+from banger.api.workspaces import WorkspaceExport, WorkspaceExportBranch
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_connection, get_vm, reload_vm
 from banger.engine.state.operations import Operation
