@@ -1,7 +1,7 @@
 # The entry points. Each installs what is missing first; root is turned into an
 # ordinary user by scripts/enter. The work is in scripts/.
 .DEFAULT_GOAL := help
-.PHONY: help demo test check bench fmt docs clean test-kvm test-kernel test-trixie test-long
+.PHONY: help demo test check bench bench-kvm fmt docs clean test-kvm test-kernel test-trixie test-long
 
 help:
 	@sed -n 's/^\([a-z-]*\):.*## /  make \1\t/p' $(MAKEFILE_LIST) | expand -t 18
@@ -29,6 +29,9 @@ test-long: ## hours: all that `make test` tries samples of; RUNS="matrix kvm" fo
 
 test-trixie: ## make test in a Debian 13 root; as root. TARGET=demo for another target
 	@scripts/trixie $(or $(TARGET),test)
+
+bench-kvm: ## measure each driver on hardware KVM; writes build/bench-kvm.md
+	@scripts/enter bench-kvm
 
 fmt: ## format the sources and fix what lint can fix
 	@scripts/in-place fmt

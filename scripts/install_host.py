@@ -21,6 +21,7 @@ NEEDS = {
     "check": BUILD + RUNTIME + TESTS,
     "test": BUILD + RUNTIME + TESTS,
     "bench": BUILD + RUNTIME + TESTS,
+    "bench-kvm": BUILD + RUNTIME,
     "test-kvm": BUILD + RUNTIME + TESTS,
     "test-long": BUILD + RUNTIME + TESTS + KERNEL_BUILD,
     "test-kernel": BUILD + RUNTIME + TESTS + KERNEL_BUILD,

@@ -6,6 +6,7 @@
     python -m tests.kvm.hold sync           give it the checkout's banger
     python -m tests.kvm.hold check NAME...  run checks in it
     python -m tests.kvm.hold density N [NETWORK...]  weigh N idle clones of each driver
+    python -m tests.kvm.hold bench [SCENARIO...]     measure each driver, a few times
 
 One for each cache of the tests (BANGER_TEST_CACHE); `held` in the cache leads to it while it is up.
 """
@@ -16,26 +17,30 @@ import asyncio
 import contextlib
 import itertools
 import os
+import shlex
 import shutil
 import signal
 import sys
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from pathlib import Path
 
 from banger.errors import BangerError
 from banger.layout import layout_from_environment
 from banger.words import DRIVERS, network_words
+from tests.bench import drivers
+from tests.bench.kvm import FEW, measure_all, read_facts, render_report
 from tests.kvm.checks import SCENARIOS
 from tests.kvm.density import describe as describe_density
 from tests.kvm.density import measure
 from tests.kvm.firecracker_checks import BY_HAND
-from tests.kvm.machine import SITE, Ended, Host, connect, describe, open_host
+from tests.kvm.machine import INSIDE, SITE, Ended, Host, connect, describe, open_host
 from tests.kvm.supplies import gather
 from tests.kvm.surroundings import enter
 from tests.support.artifacts import CHECKOUT, enter_cache
 
 HELD = "held"
+POLL_S = 5.0
 IMAGE = "image"
 """The file that names the guests' image."""
 
@@ -57,6 +62,9 @@ def main(words: list[str]) -> int:
             return asyncio.run(_check(names))
         case ["density", number, *networks]:
             asyncio.run(_weigh(int(number), networks or list(network_words())))
+            return 0
+        case ["bench", *scenarios]:
+            asyncio.run(_measure(scenarios or list(FEW)))
             return 0
     print(__doc__, file=sys.stderr)
     return 2
@@ -128,6 +136,26 @@ async def _weigh(number: int, networks: list[str]) -> None:
                 found = await measure(host, driver, network, number)
                 print(f"{driver}, network {network}, {number} clones:", flush=True)
                 print("".join(f"    {line}\n" for line in describe_density(found)), flush=True)
+
+
+async def _measure(scenarios: list[str]) -> None:
+    """Print the report of `make bench-kvm`, of small counts."""
+    async with _enter() as host:
+        await host.copy_in(f"{INSIDE}/bench", Path(drivers.__file__).parent)
+
+        async def run(words: Sequence[str]) -> str:
+            program = f"python3 {INSIDE}/bench/drivers.py {shlex.join(words)}"
+            # Not within the deadline of one command: it takes as long as the host needs.
+            begin = f"cd; rm -f ended; ({program} >out 2>err; echo $? >ended) >/dev/null 2>&1 &"
+            (await host.shell(begin)).expect()
+            while (await host.shell("cd; test -s ended")).status:  # noqa: ASYNC110 - in another host
+                await asyncio.sleep(POLL_S)
+            return (await host.shell("cd; cat err >&2; cat out; exit $(cat ended)")).expect().out
+
+        counts = {name: FEW[name] for name in scenarios}
+        rows = await measure_all(run, counts, flags=("--image", host.guest_image))
+        doctor = (await host.shell("banger doctor --json || :")).expect().out
+    print(render_report(rows, read_facts(doctor)))
 
 
 if __name__ == "__main__":

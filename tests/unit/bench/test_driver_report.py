@@ -1,0 +1,69 @@
+"""The report of `make bench-kvm`, and the program that measures."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.bench import drivers
+from tests.bench.kvm import COUNTS, FEW, Row, read_facts, render_report
+
+ROWS = [
+    Row("none", "exec", {"firecracker": {"command": [10, 30, 20]}, "qemu": {"command": [40, 40]}}),
+    Row(
+        "user",
+        "density",
+        {"firecracker": {"clone": [8], "of it slirp4netns": [0.5]}, "qemu": {"clone": [20]}},
+    ),
+]
+
+
+def test_medians_stand_beside_each_other_with_their_ratio() -> None:
+    report = render_report(ROWS, {"kernel": "6.1"})
+    assert "- kernel: 6.1" in report
+    assert "| what | network | firecracker | qemu | firecracker / qemu |" in report
+    assert "| command | none | 20 ms | 40 ms | 0.50 |" in report
+    assert "| clone | user | 8 MiB | 20 MiB | 0.40 |" in report
+    assert "| of it slirp4netns | user | 0.5 MiB |  |  |" in report
+
+
+def test_the_raw_samples_are_in_the_report() -> None:
+    raw = json.loads(render_report(ROWS, {}).partition("```json\n")[2].partition("```")[0])
+    assert raw[0] == {"scenario": "exec", "network": "none", **ROWS[0].samples}
+
+
+def test_the_host_is_described_by_what_concerns_the_drivers() -> None:
+    checks = [{"name": name, "fact": f"{name} is."} for name in ("python", "accel", "firecracker")]
+    facts = read_facts(json.dumps({"checks": checks}))
+    assert facts["accel"] == "accel is."
+    assert set(facts) == {"kernel", "processors", "accel", "firecracker"}
+
+
+def test_each_scenario_is_measured_on_both_kinds_of_host() -> None:
+    assert set(COUNTS) == set(FEW) == set(drivers.SCENARIOS)
+
+
+def test_every_process_that_names_a_vm_is_weighed() -> None:
+    argv = [sys.executable, "-c", "input()", "0a1b2c"]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE) as one:
+        found = drivers.weigh_vm("0a1b2c")
+        assert one.stdin is not None
+        one.stdin.close()
+    assert len(found) == 1
+    assert all(mib > 0 for mib in found.values())
+
+
+def test_a_command_that_fails_ends_the_measurement(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "banger"
+    program.write_text("#!/bin/sh\necho 'no KVM' >&2\nexit 6\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+    with pytest.raises(SystemExit, match="status 6\nno KVM"):
+        drivers.banger("vm", "list")
