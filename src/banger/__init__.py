@@ -8,18 +8,20 @@ Importing this package has no effects. The command is `banger.cli`, the daemon
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from banger import errors
-    from banger.sdk.aio import AsyncClient, AsyncVm
-    from banger.sdk.client import Client, Vm
+    from banger.sdk.aio.client import AsyncClient
+    from banger.sdk.aio.vm import AsyncVm
     from banger.sdk.command import CompletedProcess
+    from banger.sdk.sync.client import Client
+    from banger.sdk.sync.vm import Vm
 
 __all__ = ["AsyncClient", "AsyncVm", "Client", "CompletedProcess", "Vm", "errors"]
 
 _HOMES = {
-    "AsyncClient": "aio",
-    "AsyncVm": "aio",
-    "Client": "client",
+    "AsyncClient": "aio.client",
+    "AsyncVm": "aio.vm",
+    "Client": "sync.client",
     "CompletedProcess": "command",
-    "Vm": "client",
+    "Vm": "sync.vm",
 }
 
 

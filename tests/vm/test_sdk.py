@@ -24,6 +24,19 @@ def test_a_block_has_a_guest_of_its_own(banger: Installation, tiny: str) -> None
         with pytest.raises(errors.DeadlineExceeded):
             vm.run(["sleep", "1000"], timeout=0.5)
         assert "sleep" not in vm.run(["sh", "-c", "cat /proc/[0-9]*/comm"]).stdout
+        vm.write("/root/a", "one", mode=0o600)
+        vm.snapshot("one")
+        vm.write("/root/a", data)
+        assert vm.read("/root/a") == data
+        with vm.fork(2) as forks:
+            forks[0].write("/root/a", "fork")
+            assert [fork.read("/root/a") for fork in forks] == [b"fork", data]
+        vm.restore("one")
+        assert vm.read("/root/a") == b"one"
+        with pytest.raises(errors.GuestPathNotFound):
+            vm.read("/root/b")
+        with pytest.raises(errors.GuestRefused):
+            vm.read("/root")
     with pytest.raises(errors.VmNotFound):
         client.get(vm.id)
 

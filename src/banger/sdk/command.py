@@ -1,4 +1,4 @@
-"""The end of a command in a VM, and the collecting of what it writes. Pure."""
+"""The end of a command in a VM, and the collecting of what comes out of a VM. Pure."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from banger.api.stream import STDERR, STDOUT
 from banger.errors import CommandFailed, GuestOutputTooBig
 
 OUTPUT_MAX_BYTES = 64 * 1024 * 1024
-"""Of both outputs of a command together: a guest may write without an end."""
+"""Of what one stream brings: a guest may write without an end."""
 
 
 class CompletedProcess(Generic[AnyStr]):
@@ -44,10 +44,16 @@ class CompletedProcess(Generic[AnyStr]):
 
 
 class Output:
-    """What a command writes, in memory."""
+    """What comes out of a VM on a stream, in memory, and how the stream ended."""
 
     def __init__(self) -> None:
         self._channels = {STDOUT: bytearray(), STDERR: bytearray()}
+        self.exit: dict[str, int] = {}
+
+    @property
+    def stdout(self) -> bytes:
+        """What came on the first channel: output, an archive, a patch."""
+        return bytes(self._channels[STDOUT])
 
     def take(self, channel: int, untrusted_data: bytes) -> None:
         """Keep data.
@@ -57,15 +63,12 @@ class Output:
         """
         self._channels[channel] += untrusted_data
         if sum(map(len, self._channels.values())) > OUTPUT_MAX_BYTES:
-            raise GuestOutputTooBig(
-                f"The command wrote more than {OUTPUT_MAX_BYTES >> 20} MiB and was killed."
-            )
+            raise GuestOutputTooBig(f"The VM sent more than {OUTPUT_MAX_BYTES >> 20} MiB.")
 
-    def complete(self, args: list[str], exit_: dict[str, int]) -> CompletedProcess[bytes]:
-        """Return the command's end."""
-        status = -exit_["signal"] if exit_.get("signal") else exit_.get("status", 0)
-        stdout, stderr = map(bytes, self._channels.values())
-        return CompletedProcess(args, status, stdout, stderr)
+    def complete(self, args: list[str]) -> CompletedProcess[bytes]:
+        """Return the end of a command."""
+        status = -self.exit["signal"] if self.exit.get("signal") else self.exit.get("status", 0)
+        return CompletedProcess(args, status, self.stdout, bytes(self._channels[STDERR]))
 
 
 def decode(done: CompletedProcess[bytes]) -> CompletedProcess[str]:

@@ -32,6 +32,11 @@ class Box(Protocol):
 
     def run(self, argv: list[str], **options: Any) -> banger.CompletedProcess[Any]: ...
     def state(self) -> str: ...
+    def do(self, name: str, *args: Any, **options: Any) -> Any:
+        """Return what a method of this name returns."""
+
+    def fork(self, number: int) -> list[str]:
+        """Return the names of clones that are gone again."""
 
 
 class SyncBox:
@@ -41,6 +46,13 @@ class SyncBox:
 
     def state(self) -> str:
         return self._vm.show()["state"]
+
+    def do(self, name: str, *args: Any, **options: Any) -> Any:
+        return getattr(self._vm, name)(*args, **options)
+
+    def fork(self, number: int) -> list[str]:
+        with self._vm.fork(number) as forks:
+            return [fork.name for fork in forks]
 
 
 class AsyncBox:
@@ -54,6 +66,16 @@ class AsyncBox:
 
     def state(self) -> str:
         return self._runner.run(self._vm.show())["state"]
+
+    def do(self, name: str, *args: Any, **options: Any) -> Any:
+        return self._runner.run(getattr(self._vm, name)(*args, **options))
+
+    def fork(self, number: int) -> list[str]:
+        async def fork() -> list[str]:
+            async with self._vm.fork(number) as forks:
+                return [fork.name for fork in forks]
+
+        return self._runner.run(fork())
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ import banger
 from banger import errors
 from banger.sdk import command
 from tests.component.daemon.running import read_events, wait_until, with_sources
+from tests.component.daemon.scripted import PATCH
 from tests.component.sdk.conftest import Box, Environ, open_box
 
 Daemon = subprocess.Popen[bytes]
@@ -146,6 +147,21 @@ def test_what_became_of_a_command_may_be_unknown(
         killer.join()
     assert isinstance(caught.value.__context__, errors.OutcomeUnknown)
     assert began.read_text() == "x\n"
+
+
+def test_forks_are_there_for_a_block(box: Box, private_environ: Environ) -> None:
+    assert box.fork(2) == ["box-1", "box-2"]
+    assert read_events(private_environ)[1:] == ["forked box 2", "deleted box-1", "deleted box-2"]
+
+
+def test_snapshots_ports_and_workspaces(box: Box, private_environ: Environ) -> None:
+    assert box.do("snapshot") == "snapshot-1"
+    assert box.do("snapshot", "before") == "before"
+    box.do("restore", "before")
+    assert read_events(private_environ)[-1] == "restored before"
+    assert [port["port"] for port in box.do("ports")] == [80, 8000]
+    assert box.do("export_patch") == PATCH
+    assert box.do("export_branch", "tried")["branch"] == "tried"
 
 
 def test_vms_are_made_found_and_listed(daemon: Daemon) -> None:

@@ -1,0 +1,1 @@
+"""The clients for an asyncio loop."""

@@ -1,0 +1,62 @@
+"""The client for calls that wait."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator
+from typing import Unpack
+
+from banger.errors import VmNotFound
+from banger.sdk.options import VmOptions, plan_vm, plan_workspace
+from banger.sdk.sync.daemon import Daemon
+from banger.sdk.sync.vm import Vm
+
+
+class Client(Daemon):
+    """Makes and finds VMs; may be shared by threads."""
+
+    @contextlib.contextmanager
+    def vm(self, **options: Unpack[VmOptions]) -> Iterator[Vm]:
+        """Make a VM for the time of a block, and delete it then.
+
+        Raises:
+            BangerError: the VM could not be made, or its repository not be copied.
+        """
+        with self.connect() as owner:
+            made = Vm(self, owner.call("vm.create", plan_vm(options, ephemeral=True)))
+            try:
+                self._prepare(made, options)
+                yield made
+            finally:
+                with contextlib.suppress(VmNotFound):
+                    made.delete()
+
+    def create(self, **options: Unpack[VmOptions]) -> Vm:
+        """Make a VM that stays.
+
+        Raises:
+            BangerError: as of `vm`; a VM whose repository could not be copied is deleted.
+        """
+        made = Vm(self, self.call("vm.create", plan_vm(options, ephemeral=False)))
+        try:
+            self._prepare(made, options)
+        except BaseException:
+            made.delete()
+            raise
+        return made
+
+    def get(self, ref: str) -> Vm:
+        """Return a VM by its name, its ID, or a unique prefix of either.
+
+        Raises:
+            VmNotFound, VmAmbiguous: there is none, or there are several.
+        """
+        return Vm(self, self.call("vm.show", {"ref": ref}))
+
+    def list(self) -> list[Vm]:
+        """Return all VMs, oldest first."""
+        return [Vm(self, view) for view in self.call("vm.list")]
+
+    def _prepare(self, vm: Vm, options: VmOptions) -> None:
+        if (params := plan_workspace(options, vm.id)) is not None:
+            self.call("workspace.prepare", params)
