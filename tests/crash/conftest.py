@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -22,24 +21,12 @@ from tests.support.vms import (
 
 pytest.register_assert_rewrite("tests.support.soundness", "tests.crash.verbs")
 
-from tests.support.stand_in_worlds import open_stand_in_world  # noqa: E402 - now that it is rewritten
-from tests.support.worlds import NETWORKED, SHAPE, World, open_world  # noqa: E402 - likewise
+from tests.support.stand_in_worlds import StandInWorld  # noqa: E402 - now that it is rewritten
+from tests.support.worlds import SHAPE, World, open_world  # noqa: E402 - likewise
+
+WORLDS = {kind.driver: kind for kind in (World, StandInWorld)}
 
 __all__ = ["artifacts", "own", "own_of_module"]
-
-
-@contextlib.contextmanager
-def open_world_of(driver: str, run_dir: Path) -> Iterator[World]:
-    """A world of one driver's VMs, alone in the run."""
-    if driver == "firecracker":
-        with open_stand_in_world(run_dir) as world:
-            yield world
-    else:
-        with (
-            open_own(make_environ(make_short_dir(run_dir))) as banger,
-            open_world(World(banger), SHAPE, NETWORKED) as world,
-        ):
-            yield world
 
 
 @pytest.fixture(scope="module", params=DRIVERS)
@@ -48,7 +35,12 @@ def world(request: pytest.FixtureRequest, artifacts: None, run_dir: Path) -> Ite
 
     Of each driver in turn. Firecracker's is the stand-in.
     """
-    with open_world_of(request.param, run_dir) as world:
+    kind = WORLDS[request.param]
+    environ = make_environ(make_short_dir(run_dir))
+    with (
+        open_own(environ, driver=kind.driver) as banger,
+        open_world(kind(banger), SHAPE, kind.networked) as world,
+    ):
         yield world
         assert json.loads(world.banger.run("doctor", "--json").out)
 

@@ -9,7 +9,6 @@
                     that is named there (`deaths.py`, `calldeaths.py`)
     --faults DIR    let the k-th call of a request to the host fail (`faults.py`), and try to save
                     outcomes again at once
-    --kvm           take it that the processor and /dev/kvm would do; drivers prove it themselves
     --walks FILE    write down by which functions each process is started and each guest is reached
 
 The product knows nothing of this.
@@ -26,7 +25,6 @@ from banger.daemon.app import open_handlers
 from banger.engine.transitions import capacity
 from banger.engine.upkeep import deferred_saves, health
 from banger.engine.verbs import kernels
-from banger.vmm import acceleration
 from tests.support.attending import attend_openly
 from tests.support.calldeaths import die_at_calls
 from tests.support.deaths import die_at_points
@@ -43,7 +41,6 @@ def run() -> int:
     parser.add_argument("--ask-every", type=float)
     parser.add_argument("--deaths", type=Path)
     parser.add_argument("--faults", type=Path)
-    parser.add_argument("--kvm", action="store_true")
     parser.add_argument("--walks", type=Path)
     arguments = parser.parse_args()
     if arguments.agent:
@@ -60,8 +57,6 @@ def run() -> int:
     if arguments.faults:
         arm_requests(arguments.faults)
         deferred_saves.RETRY_S = 0.2
-    if arguments.kvm:
-        acceleration.find_kvm_obstacle = lambda _: None
     if arguments.walks:
         record_walks(arguments.walks)
     return main(open_handlers)

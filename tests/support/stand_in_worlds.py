@@ -7,17 +7,10 @@ written by a guest is written to the VM's data disk from outside.
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
-from tests.support.agent import find_or_build_agent
-from tests.support.environs import make_environ, make_short_dir
-from tests.support.firecracker.ending import wait_ended
-from tests.support.firecracker.program import write_program
-from tests.support.vms import open_own
-from tests.support.worlds import SHAPE, World, open_world
+from tests.support.worlds import SHAPE, World
 
 MIB = 1024 * 1024
 DATA, LINE, LATE = 0, 4096, 8192
@@ -29,7 +22,6 @@ class StandInWorld(World):
     """A daemon that takes the stand-in for Firecracker on a host with KVM."""
 
     driver = "firecracker"
-    options = ("--kvm",)
     networked = SHAPE
 
     def make_witness(self, name: str) -> None:
@@ -78,18 +70,3 @@ class StandInWorld(World):
         with open(self._find_disk(name), "rb") as disk:
             disk.seek(place)
             return disk.read(WIDTH)
-
-
-@contextlib.contextmanager
-def open_stand_in_world(run_dir: Path) -> Iterator[World]:
-    """A world with a witness, and a template of its shape."""
-    directory = make_short_dir(run_dir)
-    agent = find_or_build_agent(directory / "agent")
-    program = write_program(directory, agent=agent, version="1.12.1")
-    with open_own(make_environ(directory)) as banger:
-        banger.layout.config_file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        settings = f'driver = "firecracker"\n[firecracker]\nbinary = "{program}"\n'
-        banger.layout.config_file.write_text(settings)
-        with open_world(StandInWorld(banger), SHAPE) as world:
-            yield world
-    wait_ended(directory)

@@ -18,8 +18,10 @@ from pathlib import Path
 import pytest
 
 from tests.support.artifacts import CACHE
+from tests.support.drivers import DRIVERS
 from tests.support.environs import make_environ, make_short_dir
 from tests.support.installations import OPEN, Installation, share_artifacts
+from tests.support.stand_in import open_installation
 from tests.support.templates import keep_templates, lend_templates
 
 TIMEOUT_S = 900
@@ -82,10 +84,17 @@ def building(banger: Installation) -> Iterator[None]:
         keep_templates(banger.layout)
 
 
+EACH_DRIVER = pytest.mark.parametrize("own", DRIVERS, indirect=True)
+"""Have a test that takes `own` for VMs of each driver. Firecracker's is the stand-in, whose guests
+have no network, and no files or memory of their own."""
+
+
 @pytest.fixture
-def own(artifacts: None, private_environ: dict[str, str]) -> Iterator[Installation]:
+def own(
+    artifacts: None, private_environ: dict[str, str], request: pytest.FixtureRequest
+) -> Iterator[Installation]:
     """An installation for one test alone, with the run's images and templates."""
-    with open_own(private_environ) as banger:
+    with open_own(private_environ, driver=getattr(request, "param", "qemu")) as banger:
         yield banger
 
 
@@ -97,9 +106,9 @@ def own_of_module(artifacts: None, run_dir: Path) -> Iterator[Installation]:
 
 
 @contextlib.contextmanager
-def open_own(private_environ: dict[str, str]) -> Iterator[Installation]:
+def open_own(private_environ: dict[str, str], *, driver: str = "qemu") -> Iterator[Installation]:
     """An installation for a block, with the run's images and templates."""
-    with contextlib.closing(Installation(share_artifacts(private_environ))) as banger:
+    with open_installation(share_artifacts(private_environ), driver) as banger:
         lend_templates(banger.layout)
         try:
             yield banger

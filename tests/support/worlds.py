@@ -48,8 +48,6 @@ class World:
     """One installation, its present daemon, and the witness."""
 
     driver = "qemu"
-    options: tuple[str, ...] = ()
-    """Of the daemon (`tests/support/special_daemon.py`)."""
     networked = NETWORKED
     """A VM with a network, where the VMM can have one."""
 
@@ -86,7 +84,7 @@ class World:
 
     def _start_daemon(self) -> None:
         self.client.close()
-        special = self.banger.special_daemon(*self.options, "--deaths", str(self.control))
+        special = self.banger.special_daemon("--deaths", str(self.control))
         self.daemon = self._stack.enter_context(special)
 
     def stop_daemon(self) -> None:

@@ -9,7 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from tests.support.installations import Installation, wait_for
-from tests.support.vms import TINY
+from tests.support.vms import EACH_DRIVER, TINY
 
 
 class Attended:
@@ -44,6 +44,7 @@ def pid_of(banger: Installation, vm: str) -> str:
     return str(banger.vm(vm)["pid"])
 
 
+@EACH_DRIVER
 def test_attendants_follow_the_vmm_of_a_vm(own: Installation, short_dir: Path) -> None:
     """B1, H2: made, stopped, started, paused, killed, dead by itself, restarted, adopted."""
     with attending(own, short_dir) as attended:
@@ -74,6 +75,7 @@ def test_attendants_follow_the_vmm_of_a_vm(own: Installation, short_dir: Path) -
         wait_for(lambda: f"ends {fifth}" in attended.file.read_text(), "its end")
 
 
+@EACH_DRIVER
 def test_a_claimed_clone_keeps_its_attendants(own: Installation, short_dir: Path) -> None:
     """C6: they begin when the clone is made, and go on when it gets its user."""
     own.environ |= {"BANGER_TEMPLATE_ENABLED": "on", "BANGER_TEMPLATE_POOL": "1"}

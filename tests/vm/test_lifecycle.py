@@ -7,13 +7,15 @@ import os
 import signal
 import subprocess
 from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
 
 import msgspec
 import pytest
 
 from banger.host.identity import ProcessIdentity, identify
 from tests.support.installations import Installation, finish, wait_for
-from tests.support.vms import TINY
+from tests.support.vms import EACH_DRIVER, TINY
 
 IDLE = ("vm", "create", *TINY, "--network", "none", "--no-start", "--name")
 
@@ -51,6 +53,7 @@ def test_names_and_prefixes(own: Installation) -> None:
     assert len(own.vms()) == 3
 
 
+@EACH_DRIVER
 def test_a_life(own: Installation) -> None:
     """Each verb twice, since asking for what is the case already is no error."""
     own.do(*IDLE, "one")
@@ -78,6 +81,18 @@ def test_a_guest_that_powers_itself_off(own: Installation) -> None:
     wait_for(lambda: own.state("one") == "stopped", "the VM to be stopped")
     assert own.vm_processes() == []
     assert own.json("gc", "--dry-run") == []
+
+
+@pytest.mark.parametrize("own", ["firecracker"], indirect=True)
+def test_a_guest_that_halts_while_no_daemon_runs(own: Installation) -> None:
+    """B5, H2: the next daemon finds its kernel's words, whatever came behind them."""
+    own.do("vm", "create", "--name", "one", *TINY)
+    own.stop_daemon()
+    with Path(read_handle(own)["console_log"]).open("a") as console:
+        console.write("[ 9.1] reboot: Power down\r\n" + "EXT4-fs (vdb): I/O error\r\n" * 100)
+    wait_for(lambda: own.state("one") == "stopped", "the VM to be stopped")
+    assert own.vm("one")["error"] is None
+    assert own.vm_processes() == []
 
 
 def test_what_a_guest_is_told(banger: Installation, system: str) -> None:
@@ -120,46 +135,43 @@ def test_a_terminal_that_goes_away(own: Installation) -> None:
     assert own.boot_id("one") == boot
 
 
+@EACH_DRIVER
 def test_a_reused_pid_is_left_alone(own: Installation, stranger: ProcessIdentity) -> None:
     """B2: a handle whose pid now belongs to somebody else names nobody."""
     own.do("vm", "create", "--name", "one", *TINY)
+    handle = read_handle(own)
     own.do("vm", "kill", "one")
-    start_by_hand(own, "one", stranger.pid, start_ticks=stranger.start_ticks - 1)
+    own.stop_daemon()
+    start_ticks = stranger.start_ticks - 1
+    process = msgspec.to_builtins(stranger) | {"start_ticks": start_ticks}
+    payload = json.dumps(handle | {"process": process, "monitor": None}).encode()
+    with own.database() as connection:
+        connection.execute("UPDATE vms SET state = 'running'")
+        row = (handle["vm_id"], "vmm", payload)
+        connection.execute("INSERT OR REPLACE INTO handles VALUES (?, ?, ?)", row)
     assert own.state("one") == "stopped"
     own.do("vm", "start", "one")
     own.exec("one", "true", status=0)
 
 
-def start_by_hand(own: Installation, ref: str, pid: int, *, start_ticks: int) -> None:
-    """Make a stopped VM's rows say that it runs, in a process of somebody else."""
-    vm_id = own.vm(ref)["id"]
-    own.stop_daemon()
-    handle = {
-        "driver": "qemu",
-        "vm_id": vm_id,
-        "process": msgspec.to_builtins(identify(pid)) | {"start_ticks": start_ticks},
-        "program": "qemu-system-x86",
-        "monitor": None,
-        "control_socket": str(own.layout.vm_control_socket(vm_id)),
-        "agent_socket": str(own.layout.vm_agent_socket(vm_id)),
-        "vmm_log": str(own.layout.vm_vmm_log(vm_id)),
-    }
+def read_handle(own: Installation) -> dict[str, Any]:
+    """Return the handle of the only VMM."""
     with own.database() as connection:
-        connection.execute("UPDATE vms SET state = 'running' WHERE id = ?", (vm_id,))
-        row = (vm_id, "vmm", json.dumps(handle).encode())
-        connection.execute("INSERT OR REPLACE INTO handles VALUES (?, ?, ?)", row)
+        (row,) = connection.execute("SELECT payload FROM handles WHERE kind = 'vmm'").fetchall()
+    handle: dict[str, Any] = json.loads(row[0])
+    return handle
 
 
+@EACH_DRIVER
 def test_after_a_reboot_of_the_host(own: Installation) -> None:
     """B10: a handle of another boot names nobody, whatever its pid is; the rest is cleaned up."""
     own.do("vm", "create", "--name", "one", *TINY)
     vmm = int(own.vm("one")["pid"])
     own.stop_daemon()
+    handle = read_handle(own)
+    for process in (handle["process"], handle["monitor"] or {}):
+        process["boot_id"] = "00000000-0000-0000-0000-000000000000"
     with own.database() as connection:
-        (payload,) = connection.execute("SELECT payload FROM handles WHERE kind = 'vmm'").fetchone()
-        handle = json.loads(payload)
-        for process in (handle["process"], handle["monitor"] or {}):
-            process["boot_id"] = "00000000-0000-0000-0000-000000000000"
         row = (json.dumps(handle).encode(),)
         connection.execute("UPDATE handles SET payload = ? WHERE kind = 'vmm'", row)
     assert own.state("one") == "stopped"

@@ -9,7 +9,6 @@ BANGER_TEST_CYCLES is how often the last test repeats itself.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import signal
@@ -21,6 +20,8 @@ from pathlib import Path
 import pytest
 
 from tests.support import repositories
+from tests.support.drivers import DRIVERS
+from tests.support.environs import make_short_dir
 from tests.support.installations import (
     Installation,
     finish,
@@ -29,6 +30,7 @@ from tests.support.installations import (
     share_artifacts,
     wait_for,
 )
+from tests.support.stand_in import open_installation
 from tests.support.vms import TINY, building
 
 CYCLES = int(os.environ.get("BANGER_TEST_CYCLES", "10"))
@@ -38,16 +40,22 @@ while sleep 0.02; do echo $((i += 1)) >/dev/shm/new; mv /dev/shm/new /dev/shm/co
 """
 
 
-@pytest.fixture(scope="module")
-def banger(artifacts: None, run_dir: Path) -> Iterator[Installation]:
+EACH_DRIVER = pytest.mark.parametrize("banger", DRIVERS, indirect=True, scope="module")
+"""Firecracker's is the stand-in: its guests have no files or memory of their own."""
+
+
+@pytest.fixture(scope="module", params=["qemu"])
+def banger(
+    request: pytest.FixtureRequest, artifacts: None, run_dir: Path
+) -> Iterator[Installation]:
     """An installation for this module: its directory of snapshots is looked into."""
     environ = dict(os.environ)
-    top = run_dir / "snaps"
+    top = make_short_dir(run_dir)
     for name in ("STATE_HOME", "RUNTIME_DIR"):
         (top / name).mkdir(mode=0o700, parents=True)
         environ[f"XDG_{name}"] = str(top / name)
     environ = share_artifacts(environ) | {"BANGER_TEMPLATE_ENABLED": "on"}
-    with contextlib.closing(Installation(environ)) as installation:
+    with open_installation(environ, request.param) as installation:
         yield installation
 
 
@@ -150,10 +158,11 @@ def test_what_may_be_done_with_a_paused_vm(banger: Installation, base: str, verb
     assert shell(banger, vm, "cat /srv/kept") == "kept"
 
 
+@EACH_DRIVER
 def test_a_paused_vm_is_adopted_as_paused(banger: Installation, base: str) -> None:
     """B1, B11: also if the daemon was killed; and one whose VMM died meanwhile is stopped."""
     (vm, other) = fork(banger, base, "-n", "2")
-    shell(banger, vm, "echo here >/dev/shm/still")
+    before = [banger.vm(vm)["pid"], banger.boot_id(vm)]
     for name in (vm, other):
         banger.do("vm", "pause", name)
     pid = banger.vm(other)["pid"]
@@ -164,7 +173,7 @@ def test_a_paused_vm_is_adopted_as_paused(banger: Installation, base: str) -> No
     assert "banger vm resume" in banger.exec(vm, "true", status=125).err
     banger.do("vm", "resume", vm)
     require_right_clock(banger, vm)
-    assert shell(banger, vm, "cat /dev/shm/still") == "here"
+    assert [banger.vm(vm)["pid"], banger.boot_id(vm)] == before
 
 
 # --- snapshots -------------------------------------------------------------------
@@ -301,6 +310,7 @@ def test_files_of_a_restored_guest_overwrite_nothing(
     assert shell(banger, vm, "cat /root/project/README") == "second"
 
 
+@EACH_DRIVER
 @pytest.mark.parametrize("what", ["memory", "state", "data.img", "machine"])
 def test_a_snapshot_that_was_changed_is_refused(banger: Installation, base: str, what: str) -> None:
     """D5, A9: one that is damaged, or fits another machine; the VM goes on as it is."""
@@ -316,7 +326,6 @@ def test_a_snapshot_that_was_changed_is_refused(banger: Installation, base: str,
         (folder / what).chmod(0o600)
         with open(folder / what, "r+b") as file:
             file.write(b"\xff" * 64)
-    shell(banger, vm, "echo here >/dev/shm/still")
     pid = banger.vm(vm)["pid"]
     refused = banger.run("vm", "snapshot", "restore", vm, "one")
     assert refused.status == 1, refused
@@ -325,24 +334,25 @@ def test_a_snapshot_that_was_changed_is_refused(banger: Installation, base: str,
     ) in refused.err
     assert f"banger vm snapshot list {vm}" in refused.err
     assert banger.vm(vm)["pid"] == pid
-    assert shell(banger, vm, "cat /dev/shm/still") == "here"
+    banger.exec(vm, "true", status=0)
     banger.do("vm", "snapshot", "delete", vm, "one")
 
 
+@EACH_DRIVER
 def test_a_vmm_that_was_upgraded_under_its_vm(banger: Installation, base: str) -> None:
-    """D5: what another QEMU's process would save is not loaded into the installed one."""
+    """D5: what another VMM's process would save is not loaded into the installed one."""
     (name,) = fork(banger, base)
     vm_id = banger.vm(name)["id"]
     with banger.database() as connection:
         query = "SELECT payload FROM handles WHERE kind = 'vmm' AND vm_id = ?"
         (payload,) = connection.execute(query, (vm_id,)).fetchone()
-        other = json.dumps(json.loads(payload) | {"fingerprint": "qemu 7.2.0 of before"}).encode()
+        other = json.dumps(json.loads(payload) | {"fingerprint": "the one of before"}).encode()
         update = "UPDATE handles SET payload = ? WHERE kind = 'vmm' AND vm_id = ?"
         connection.execute(update, (other, vm_id))
     on_disk = snapshots_on_disk(banger)
     for verb in (("vm", "fork", name), ("vm", "snapshot", "create", name)):
         refused = banger.run(*verb)
-        assert refused.status == 1 and "another version of banger or qemu" in refused.err, refused
+        assert refused.status == 1 and "another version of banger or " in refused.err, refused
     assert snapshots_on_disk(banger) == on_disk
     banger.exec(name, "true", status=0)
 
@@ -451,6 +461,7 @@ def test_forks_of_forks_and_of_the_paused(banger: Installation, base: str) -> No
     assert shell(banger, grandchild, "cat /srv/kept") == "kept"
 
 
+@EACH_DRIVER
 def test_forks_that_cannot_be_made_leave_nothing(banger: Installation, base: str) -> None:
     """C7: refused before anything exists."""
     banger.do("vm", "create", "--no-start", "--name", "taken-2", *TINY)
@@ -477,6 +488,7 @@ def test_a_fork_has_the_workspace(banger: Installation, base: str, tmp_path: Pat
     assert shell(banger, base, "cat /srv/work/file") == "first"
 
 
+@EACH_DRIVER
 def test_a_fork_that_dies_is_a_vm_that_died(banger: Installation, base: str) -> None:
     """H2, C4: and nobody needs its snapshot any more."""
     before = snapshots_on_disk(banger)

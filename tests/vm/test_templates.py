@@ -26,7 +26,9 @@ from banger.config import load_settings
 from banger.engine import open_engine
 from banger.engine.verbs.create import create_vm
 from banger.engine.verbs.templates import build_template_now
+from tests.support.drivers import DRIVERS
 from tests.support.installations import Installation, finish, share_artifacts, wait_for
+from tests.support.stand_in import open_installation
 from tests.support.vms import TINY, TINY_IMAGE
 
 CLONES = 6
@@ -44,11 +46,17 @@ IDENTITY = {
 ON = {"BANGER_TEMPLATE_ENABLED": "on"}
 
 
+EACH_DRIVER = pytest.mark.parametrize("fresh", DRIVERS, indirect=True)
+"""Firecracker's is the stand-in: its guests have no files or memory of their own."""
+
+
 @pytest.fixture
-def fresh(artifacts: None, private_environ: dict[str, str]) -> Iterator[Installation]:
+def fresh(
+    artifacts: None, private_environ: dict[str, str], request: pytest.FixtureRequest
+) -> Iterator[Installation]:
     """An installation without templates, for one test alone."""
     environ = share_artifacts(private_environ) | ON
-    with contextlib.closing(Installation(environ)) as banger:
+    with open_installation(environ, getattr(request, "param", "qemu")) as banger:
         yield banger
 
 
@@ -66,9 +74,12 @@ def clones(artifacts: None, run_dir: Path) -> Iterator[Installation]:
 
 
 @pytest.fixture
-def built(fresh: Installation, clones: Installation) -> str:
-    """The key of a template that `fresh` has: a copy, which a test may damage."""
-    source = template_dir(clones)
+def built(fresh: Installation, request: pytest.FixtureRequest) -> str:
+    """The key of a template that `fresh` has, and which a test may damage."""
+    if request.node.callspec.params.get("fresh") == "firecracker":
+        return fresh.do("template", "build", *_build_args("256M")).text
+    # A copy is quicker than a boot.
+    source = template_dir(request.getfixturevalue("clones"))
     fresh.layout.templates.mkdir(mode=0o700)
     copy = ("cp", "--archive", "--sparse=always", source, fresh.layout.template_dir(source.name))
     subprocess.run(copy, check=True)
@@ -195,6 +206,7 @@ def test_a_clone_outlives_the_daemon(clones: Installation) -> None:
     assert "c0" in clones.json("template", "list")[0]["users"]
 
 
+@EACH_DRIVER
 def test_another_shape_has_another_template(fresh: Installation, built: str) -> None:
     """D5: memory size is part of the key; so is a VM that boots none's user."""
     key = fresh.do("template", "build", *_build_args("256M")).text
@@ -214,6 +226,7 @@ def _build_args(memory: str) -> list[str]:
     return [image, "--memory", memory, "--disk", "1G", "--vcpu", "1", "-q"]
 
 
+@EACH_DRIVER
 @pytest.mark.parametrize("name", ["memory", "state", "data.img", "manifest.json"])
 def test_a_changed_template_is_noticed_and_replaced(
     fresh: Installation, built: str, name: str
@@ -247,6 +260,7 @@ def test_a_state_that_does_not_load_means_a_boot(fresh: Installation, built: str
     assert fresh.json("template", "list") == []
 
 
+@EACH_DRIVER
 def test_two_askers_share_one_build(fresh: Installation) -> None:
     """C3: and each gets a clone of it."""
     with ThreadPoolExecutor() as pool:
@@ -272,6 +286,7 @@ def test_the_build_goes_on_for_the_second_asker(fresh: Installation) -> None:
     assert template["users"] == ["second"]
 
 
+@EACH_DRIVER
 @pytest.mark.parametrize("moment", ["build", "clone"])
 def test_the_daemon_dies(fresh: Installation, moment: str, request: pytest.FixtureRequest) -> None:
     """A9, B5, D9: nothing half-made is left, and the next VM is a clone."""
@@ -294,6 +309,7 @@ def test_the_daemon_dies(fresh: Installation, moment: str, request: pytest.Fixtu
     assert fresh.vm("v")["template"] == template_dir(fresh).name
 
 
+@EACH_DRIVER
 def test_switched_off(fresh: Installation) -> None:
     """`template.enabled = off` boots and makes none."""
     off = {"BANGER_TEMPLATE_ENABLED": "off"}

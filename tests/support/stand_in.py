@@ -1,0 +1,51 @@
+"""Installations of each driver, where Firecracker is its stand-in, so that no KVM is needed.
+
+Its guests are processes of this host, without a kernel, network, files or memory of their own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator
+
+from tests.support.agent import find_or_build_agent
+from tests.support.firecracker.ending import wait_ended
+from tests.support.firecracker.program import write_program
+from tests.support.installations import Installation
+
+SETTINGS = """\
+driver = "firecracker"
+network = "none"
+[firecracker]
+binary = "{}"
+"""
+TAKES_KVM = """\
+import sys
+if any("daemon" in word for word in sys.orig_argv):
+    from banger.vmm import acceleration
+    acceleration.find_kvm_obstacle = lambda _: None
+"""
+"""For every daemon: the processor and /dev/kvm would do. Drivers prove it themselves."""
+
+
+@contextlib.contextmanager
+def open_installation(environ: dict[str, str], driver: str) -> Iterator[Installation]:
+    """An installation whose VMs are of this driver, for a block."""
+    with contextlib.closing(Installation(environ)) as banger:
+        if driver == "firecracker":
+            _use_stand_in(banger)
+        yield banger
+    if driver == "firecracker":
+        wait_ended(banger.layout.state)
+
+
+def _use_stand_in(banger: Installation) -> None:
+    directory, config = banger.layout.state / "stand-in", banger.layout.config_file
+    for folder in (config.parent, directory):
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    agent = find_or_build_agent(directory / "agent")
+    program = write_program(directory, agent=agent, version="1.12.1")
+    config.write_text(SETTINGS.format(program))
+    (directory / "sitecustomize.py").write_text(TAKES_KVM)
+    banger.environ["PYTHONPATH"] = os.pathsep.join((str(directory), banger.environ["PYTHONPATH"]))
