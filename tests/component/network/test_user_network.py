@@ -7,6 +7,7 @@ import contextlib
 import os
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import AsyncIterator, Iterator
@@ -26,6 +27,7 @@ from banger.network.port import StartedNetwork
 from banger.network.user import process
 from banger.network.user.kind import NETWORK
 from banger.network.user.process import UserNetworkHandle, is_network_alive, wait_network_gone
+from banger.vmm.leftovers import end_leftover
 from tests.component.network.frames import Guest, StreamLink
 from tests.component.vmm.machines import make_layout
 from tests.support.leftovers import find_leftovers
@@ -35,6 +37,7 @@ VM = VmId("0123456789ab")
 INTERFACE = NETWORK.plan_interface(VM)
 DEADLINE_S = 60.0
 NOT_FOR_GUESTS = ("127.0.0.1", "127.77.3.4", "0.0.0.0", "10.0.2.2", "169.254.169.254")
+PYTHON = {"PYTHONPATH": ":".join(filter(None, sys.path)), "PATH": os.environ["PATH"]}
 OWN_NAMESPACE = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
 each_back_end = pytest.mark.usefixtures("back_end")
 
@@ -151,6 +154,39 @@ def test_a_network_without_a_record_is_found(layout: Layout) -> None:
                     await asyncio.sleep(0.01)
             assert {each.vm_id for each in find_leftovers(layout, [])} == {VM}
 
+    asyncio.run(scenario())
+
+
+DYING = """
+import asyncio, os, pathlib, signal, sys
+from banger.host.attachments import AttachmentKind
+from banger.model.egress import Egress
+from banger.network.user import slirp
+from banger.network.user.kind import NETWORK
+slirp._try_to_connect = lambda _: os.kill(os.getpid(), signal.SIGKILL)
+log = pathlib.Path(sys.argv[1])
+asyncio.run(NETWORK.start(
+    NETWORK.plan_interface("0123456789ab"), attachment=AttachmentKind.SOCKET, log_file=log,
+    egress=Egress(), control=log.with_name("control")
+))
+"""
+
+
+def test_what_a_death_before_the_connection_leaves_is_found_and_ended(layout: Layout) -> None:
+    """B4, B5: slirp4netns waits for the connection as long as it takes."""
+    script = [sys.executable, "-c", DYING, str(layout.vm_network_log(VM))]
+    died = subprocess.run(script, check=False, timeout=DEADLINE_S, env=PYTHON)
+    assert died.returncode == -signal.SIGKILL
+
+    async def scenario() -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            while left := find_leftovers(layout, []):
+                assert {each.vm_id for each in left} == {VM}
+                for each in left:
+                    await end_leftover(each)
+
+    programs = {each.program for each in find_leftovers(layout, [])}
+    assert programs == {"bwrap", "slirp4netns"}
     asyncio.run(scenario())
 
 

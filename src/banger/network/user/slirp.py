@@ -1,8 +1,9 @@
 """Start slirp4netns, whose network takes a frame for each message of a Unix socket.
 
 It binds the socket itself, takes one connection and never another. So the socket's file stands
-for some milliseconds in a directory of the VM's that only its user can enter; if we die before it
-is removed, the program ends with us, and the file goes with the VM.
+for some milliseconds in a directory of the VM's that only its user can enter. If we die before we
+have connected, the program waits for ever: the next daemon ends it as a leftover, which its
+arguments tell, and the file goes with the VM. Once connected it ends with its lifeline.
 
 In its jail (ADR 0076) the program sees no file of the user's and no other process. Whether that
 works on this host is tried once for each daemon; where it does not, the program has its own
