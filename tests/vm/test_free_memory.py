@@ -34,6 +34,7 @@ def banger(artifacts: None, run_dir: Path) -> Iterator[Installation]:
         folder.mkdir(mode=0o700, parents=True)
         environ[f"XDG_{name}"] = str(folder)
     environ = share_artifacts(environ) | {"BANGER_TEMPLATE_ENABLED": "on"}
+    environ["BANGER_STATS_INTERVAL_S"] = "1"
     with contextlib.closing(Installation(environ)) as installation:
         installation.do("vm", "create", "--name", "booted", "--no-template", *SHAPE)
         for name in ("clone", "other"):
@@ -150,3 +151,20 @@ def test_a_vm_that_cannot_answer_has_a_row(banger: Installation) -> None:
     (row,) = banger.json("vm", "stats", "stops")["vms"]
     assert (row["state"], row["resident_bytes"], row["agent_ms"]) == ("stopped", None, None)
     assert row["disk_allocated_bytes"] > 0
+
+
+def test_the_history_says_what_the_vm_has_used(banger: Installation) -> None:
+    """As its samples say, which look at less than `vm stats` does."""
+    private = private_bytes(banger, "other")
+    shell(banger, "other", "fallocate -l 100M /dev/shm/big")
+
+    def newest() -> int:
+        return int(banger.json("vm", "stats", "--history", "other")[-1]["private_bytes"])
+
+    wait_for(lambda: newest() > private + 90 * MIB, "a sample with what was taken")
+    assert newest() < private + 150 * MIB
+    samples = banger.json("vm", "stats", "--history", "other")
+    assert sum(each["cpu_percent"] for each in samples) > 0
+    assert samples[-1]["resident_bytes"] > samples[-1]["private_bytes"]
+    assert samples[-1]["disk_allocated_bytes"] > 0
+    shell(banger, "other", "rm /dev/shm/big")

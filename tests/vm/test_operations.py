@@ -67,6 +67,10 @@ def test_what_happens_to_a_vm_is_told(own: Installation) -> None:
             seen += data
             if b'"deleted"' in seen:
                 break
+        kept = own.run("events", "--json", status=0).out.splitlines()
+        assert [json.loads(line)["state"] for line in kept[-7:]] == [
+            json.loads(line)["state"] for line in seen.splitlines()
+        ]
         states = [json.loads(line)["state"] for line in seen.splitlines()]
         paused = ["paused", "running"]
         assert states == ["starting", "running", *paused, "stopping", "stopped", None]
