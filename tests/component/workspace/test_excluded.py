@@ -10,7 +10,7 @@ import pytest
 from msgspec.structs import replace
 
 from banger.errors import RepositoryRefused
-from banger.workspace import export_branch
+from banger.workspace import export_branch, sync_workspace
 from banger.workspace.base import load_base
 from banger.workspace.status import read_host
 from tests.component.workspace.conftest import DEADLINE_S, Trip
@@ -153,7 +153,7 @@ def test_the_host_is_compared_without_them(full_of: Trip) -> None:
         return asyncio.run(read_host(record, base, scratch=full_of.scratch)).is_stale(record)
 
     assert not is_stale()
-    repo.write(full_of.top, "README", b"changed\n")
+    repo.write(full_of.top, "README", b"changed, and longer\n")
     assert is_stale()
 
 
@@ -181,3 +181,31 @@ def test_hostile_names_are_data(full_of: Trip) -> None:
     names = walk(full_of.work).files.keys()
     assert names == {b"README", b"src/main.py", b"src/public.pem", b"src/assets/kept"}
     assert repo.status(full_of.work) == []
+
+
+def test_a_sync_leaves_them_alone(full_of: Trip) -> None:
+    """Neither side's file at an excluded path is copied, deleted or in conflict."""
+    full_of.prepare(exclude=PATTERNS)
+    record = replace(full_of.record, exclude=PATTERNS.decode().splitlines())
+    repo.write(full_of.work, "src/key.pem", b"of the guest\n")
+    repo.write(full_of.work, "assets/more", b"of the guest\n")
+    repo.write(full_of.work, "README", b"changed in the guest\n")
+    repo.write(full_of.top, "src/main.py", b"changed on the host\n", mode=0o755)
+    (full_of.top / "assets/film").unlink()
+    for _ in range(2):
+        done = asyncio.run(
+            sync_workspace(
+                full_of.guest,
+                record,
+                bases=full_of.bases,
+                deadline_s=DEADLINE_S,
+                scratch=full_of.scratch,
+            )
+        )
+        assert done.conflicts == ()
+        record = replace(record, base=done.base or record.base)
+    assert (full_of.top / "README").read_bytes() == b"changed in the guest\n"
+    assert (full_of.work / "src/main.py").read_bytes() == b"changed on the host\n"
+    assert (full_of.top / "src/key.pem").read_bytes() == SECRETS[0]
+    assert list((full_of.top / "assets").iterdir()) == []
+    assert (full_of.work / "src/key.pem").read_bytes() == b"of the guest\n"
