@@ -21,10 +21,51 @@ struct pollfd border_poll(const struct border *border)
     return (struct pollfd){fd, POLLIN, 0};
 }
 
+static void add(struct outbox *box, const uint8_t *frame, size_t size)
+{
+    uint8_t *at = box->bytes + box->size;
+    if (size == 0 || OUTBOX - box->size < LENGTH_SIZE + size)
+        return;
+    memcpy(at, (uint8_t[LENGTH_SIZE]){0, 0, 0, (uint8_t)size}, LENGTH_SIZE);
+    memcpy(at + LENGTH_SIZE, frame, size);
+    box->size += LENGTH_SIZE + size;
+}
+
+static void refuse(struct border *border, const uint8_t *frame, size_t size)
+{
+    uint8_t reply[LONGEST_REPLY];
+    add(&border->to_guest, reply, refuse_frame(reply, frame, size));
+}
+
+/* Reset the connections that are no longer allowed. */
+static void end_flows(struct border *border)
+{
+    uint8_t frame[KEPT];
+    struct flow flow;
+    own_refresh(&border->own);
+    for (struct kept *each = border->flows.all; each < border->flows.all + FLOWS; each++) {
+        if (each->last == 0 || read_frame(each->frame, KEPT, &flow) != FLOW ||
+            is_allowed(&border->policy, &flow, own_has, &border->own))
+            continue;
+        refuse(border, each->frame, KEPT);
+        reset_world(frame, each);
+        add(&border->to_world, frame, KEPT);
+        each->last = 0;
+    }
+}
+
+static bool change_policy(struct border *border, const uint8_t *rules, size_t size)
+{
+    bool is_one = parse_policy(&border->policy, rules, size);
+    if (is_one)
+        end_flows(border);
+    return is_one;
+}
+
 static size_t answer(struct border *border, uint8_t *message, size_t size)
 {
     if (message[0] == 'P')
-        message[0] = parse_policy(&border->policy, message + 1, size - 1) ? 'P' : 'E';
+        message[0] = change_policy(border, message + 1, size - 1) ? 'P' : 'E';
     else if (message[0] == 'L' && size == 1)
         return 1 + write_denials(&border->denials, message + 1);
     else
@@ -49,18 +90,6 @@ void border_serve(struct border *border)
     border->client = -1;
 }
 
-static void refuse(struct border *border, const uint8_t *frame, size_t size)
-{
-    uint8_t *at = border->replies + border->reply_size;
-    if (REPLIES - border->reply_size < LENGTH_SIZE + LONGEST_REPLY)
-        return;
-    size_t length = refuse_frame(at + LENGTH_SIZE, frame, size);
-    if (length == 0)
-        return;
-    memcpy(at, (uint8_t[LENGTH_SIZE]){0, 0, 0, (uint8_t)length}, LENGTH_SIZE);
-    border->reply_size += LENGTH_SIZE + length;
-}
-
 bool border_passes(void *context, const uint8_t *frame, size_t size)
 {
     struct border *border = context;
@@ -68,8 +97,10 @@ bool border_passes(void *context, const uint8_t *frame, size_t size)
     enum wish wish = read_frame(frame, size, &flow);
     if (wish != FLOW)
         return wish == PASSAGE;
-    if (is_allowed(&border->policy, &flow, own_has, &border->own))
+    if (is_allowed(&border->policy, &flow, own_has, &border->own)) {
+        note_frame(&border->flows, frame, size);
         return true;
+    }
     note_denial(&border->denials, &flow, (uint64_t)time(NULL));
     refuse(border, frame, size);
     return false;

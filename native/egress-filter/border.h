@@ -2,27 +2,35 @@
  * and the answers to that. Until a policy has come everything but ARP is denied.
  *
  * The socket is a listening one of whole messages (SOCK_SEQPACKET). `P` and rules (policy.h) set
- * the policy, and are answered by `P` once it holds, by `E` if they are none; `L` is answered by
+ * the policy, and are answered by `P` once it holds, by `E` if they are none; connections that the
+ * new one denies are reset on both sides, as far as they are known (flows.h). `L` is answered by
  * `L` and the denials (denials.h). One client at a time; another one waits. */
 #ifndef BANGER_EGRESS_BORDER_H
 #define BANGER_EGRESS_BORDER_H
 
 #include "denials.h"
+#include "flows.h"
 #include "own.h"
 #include "policy.h"
 #include "replies.h"
 
 #include <poll.h>
 
-enum { REPLIES = 8192 };
+enum { OUTBOX = 64 * 1024 };
+
+/* Frames of our own, each after its length, of which `sent` bytes are sent. */
+struct outbox {
+    size_t sent, size;
+    uint8_t bytes[OUTBOX];
+};
 
 struct border {
     int control, client; /* -1: there is none */
     struct policy policy;
     struct own own;
     struct denials denials;
-    size_t reply_size; /* of the frames in `replies`, each after its length */
-    uint8_t replies[REPLIES];
+    struct flows flows;
+    struct outbox to_guest, to_world;
 };
 
 /* Begin with no policy; false if the kernel's sockets cannot be had. */
@@ -32,7 +40,7 @@ bool border_open(struct border *border, int control);
 struct pollfd border_poll(const struct border *border);
 void border_serve(struct border *border);
 
-/* Tell whether a frame may leave; if not, note that and leave an answer in `replies`, if there is
+/* Tell whether a frame may leave; if not, note that and leave an answer for the guest, if there is
  * room. A `may_pass`. Call `own_refresh` after frames were received. */
 bool border_passes(void *border, const uint8_t *frame, size_t size);
 

@@ -17,15 +17,38 @@ struct egress {
     struct world world;
     struct backlog in;
     size_t cleared; /* from the oldest byte on, to the end of a frame, which may not be there yet */
-    size_t replied; /* bytes of the replies that are sent */
     struct outward out;
 };
+
+static bool has_replies(const struct egress *egress)
+{
+    return egress->border->to_guest.size > 0;
+}
+
+/* Tell whether something waits for the world. Resets have their turn between the guest's frames. */
+static bool is_pending(const struct egress *egress)
+{
+    return outward_pending(&egress->out) || egress->border->to_world.size > 0;
+}
+
+static void box_sent(struct outbox *box, size_t size)
+{
+    box->sent += size;
+    if (box->sent == box->size)
+        box->sent = box->size = 0;
+}
+
+static void send_resets(struct egress *egress)
+{
+    struct outbox *box = &egress->border->to_world;
+    box_sent(box, world_deliver(&egress->world, box->bytes + box->sent, box->size - box->sent));
+}
 
 /* The guest is read only when all that it sent before is gone: its socket holds it back. */
 static void carry_out(struct egress *egress, bool is_ready)
 {
     struct outward *out = &egress->out;
-    if (is_ready && !outward_pending(out)) {
+    if (is_ready && !is_pending(egress)) {
         uint32_t length;
         size_t room;
         uint8_t *at = outward_room(out, &room);
@@ -38,11 +61,8 @@ static void carry_out(struct egress *egress, bool is_ready)
     }
     if (outward_pending(out))
         out->sent += world_deliver(&egress->world, out->bytes + out->sent, out->passed - out->sent);
-}
-
-static bool has_replies(const struct egress *egress)
-{
-    return egress->border->reply_size > 0;
+    else if (is_pending(egress))
+        send_resets(egress);
 }
 
 /* Clear whole frames for the guest, unless replies wait for their turn. */
@@ -58,11 +78,8 @@ static void clear_frames(struct egress *egress)
 
 static void send_replies(struct egress *egress)
 {
-    struct border *border = egress->border;
-    size_t left = border->reply_size - egress->replied;
-    egress->replied += deliver(egress->guest, border->replies + egress->replied, left);
-    if (egress->replied == border->reply_size)
-        border->reply_size = egress->replied = 0;
+    struct outbox *box = &egress->border->to_guest;
+    box_sent(box, deliver(egress->guest, box->bytes + box->sent, box->size - box->sent));
 }
 
 /* Tell whether there is something for the guest: what was cleared, or else replies. */
@@ -95,7 +112,7 @@ static void carry_in(struct egress *egress, bool is_ready)
  * again and again once it has closed. */
 static void turn(struct egress *egress)
 {
-    bool pending = outward_pending(&egress->out);
+    bool pending = is_pending(egress);
     bool has_room = world_can_receive(&egress->world, &egress->in);
     struct pollfd polls[3] = {{egress->guest, 0, 0}, {egress->world.fd, 0, 0}};
     polls[2] = border_poll(egress->border);

@@ -100,16 +100,25 @@ static void queue_frame(struct tap *all, uint8_t *frame, size_t size)
 
 static void send_replies(struct tap *all)
 {
-    struct border *border = all->border;
-    for (size_t at = 0; at < border->reply_size;) {
-        size_t size = border->replies[at + LENGTH_SIZE - 1];
+    struct outbox *box = &all->border->to_guest;
+    for (size_t at = 0; at < box->size;) {
+        size_t size = box->bytes[at + LENGTH_SIZE - 1];
         memset(all->frame, 0, VNET_HEADER);
-        memcpy(all->frame + VNET_HEADER, border->replies + at + LENGTH_SIZE, size);
+        memcpy(all->frame + VNET_HEADER, box->bytes + at + LENGTH_SIZE, size);
         if (write(all->tap, all->frame, VNET_HEADER + size) >= 0)
             all->queue.sent++;
         at += LENGTH_SIZE + size;
     }
-    border->reply_size = 0;
+    box->size = 0;
+}
+
+/* Those that find no room are lost, as all else that does. */
+static void queue_resets(struct tap *all)
+{
+    struct outbox *box = &all->border->to_world;
+    if (BACKLOG - all->out.size >= box->size)
+        backlog_put(&all->out, box->bytes, box->size);
+    box->size = 0;
 }
 
 static void carry_out(struct tap *all, bool is_ready)
@@ -123,6 +132,7 @@ static void carry_out(struct tap *all, bool is_ready)
             queue_frame(all, all->frame + VNET_HEADER, size - VNET_HEADER);
     }
     send_replies(all);
+    queue_resets(all);
     world_send(&all->world, &all->out);
 }
 

@@ -28,6 +28,31 @@ def test_a_guest_reaches_the_world_and_not_its_host(banger: Installation, system
     ]
 
 
+def test_what_a_guest_reaches_is_changed_while_it_runs(banger: Installation, system: str) -> None:
+    """I6, I7: by a new rule, also after the daemon's death; what was denied is listed."""
+    with socket.create_server(("0.0.0.0", 0)) as listener:
+        target = f"{outward_address()}:{listener.getsockname()[1]}"
+        attempt = f"socket:{target}:60"
+
+        def reaches() -> bool:
+            command = ("vm", "exec", "-i", system, "--", "python3", "-", attempt)
+            return banger.do(*command, stdin=REACH.read_bytes()).text == f"{attempt} yes"
+
+        assert reaches()
+        banger.do("vm", "network", "deny", system, target)
+        assert not reaches()
+        (denied,) = [
+            each
+            for each in banger.json("vm", "network", "logs", system)
+            if each["target"] == f"{target}/tcp"
+        ]
+        banger.kill_daemon()
+        assert not reaches()
+        said = banger.do("vm", "network", "allow", system, denied["rule"].removeprefix("allow "))
+        assert said.text.splitlines()[0] == f"allow {target}/tcp"
+        assert reaches()
+
+
 def test_a_guest_without_an_interface_has_none(own: Installation) -> None:
     """E4: `--network none` is no network at all, and the agent still works."""
     own.do("vm", "create", "--name", "alone", "--network", "none", *TINY)

@@ -2,6 +2,7 @@
  * plainest way; and the answers to what would be denied. The first byte of the input says how large
  * the pieces are. */
 #include "filter.h"
+#include "flows.h"
 #include "replies.h"
 
 #include <stdlib.h>
@@ -22,6 +23,22 @@ static enum wish expect_wish(const uint8_t *frame, size_t size)
     return frame[23] == 1 || frame[23] == 6 || frame[23] == 17 ? FLOW : NOTHING;
 }
 
+/* Note a frame, and check what would reset its connection. */
+static void keep(const uint8_t *frame, size_t size)
+{
+    static struct flows flows;
+    uint64_t before = flows.now;
+    uint8_t reset[KEPT];
+    note_frame(&flows, frame, size);
+    for (struct kept *each = flows.all; flows.now != before && each < flows.all + FLOWS; each++) {
+        if (each->last != flows.now)
+            continue;
+        reset_world(reset, each);
+        if (memcmp(reset + 26, frame + 26, 8) != 0 || reset[47] & ~20 || !(reset[47] & 4))
+            abort();
+    }
+}
+
 /* Check the answer to a frame; the frame is as long as it is, so that each byte beyond is seen. */
 static void refuse(const uint8_t *given, size_t size)
 {
@@ -32,6 +49,7 @@ static void refuse(const uint8_t *given, size_t size)
                        memcmp(reply + 30, frame + 26, 4) != 0 || length < 54))
         abort();
     free(reply);
+    keep(frame, size);
     free(frame);
 }
 

@@ -72,12 +72,35 @@ class Deleted(TypedDict):
     ids: list[str]
 
 
+class DeniedTarget(TypedDict):
+    """A target that a VM was denied since its start."""
+
+    target: str
+    """ADDRESS[:PORT/PROTOCOL], or `host:PORT/PROTOCOL`."""
+    times: int
+    """Number of packets."""
+    last_at: float
+    """Time of the last one, in seconds of the Unix epoch."""
+    rule: str | None
+    """The rule that would allow it; null: no rule can."""
+
+
 class Egress(TypedDict):
     """An egress policy."""
 
     profile: Literal["none", "public"]
     rules: list[str]
     """Rules, of which the first that matches decides."""
+
+
+class EgressChange(TypedDict):
+    """`EgressChange` of the API."""
+
+    ref: str
+    profile: NotRequired[str | None]
+    """`public` or `none`; default: as it is."""
+    rules: NotRequired[list[str]]
+    """Rules as of `vm.create`, which come before the VM's present ones."""
 
 
 class ExportedBranch(TypedDict):

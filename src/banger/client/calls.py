@@ -134,6 +134,17 @@ class Call(Protocol):
     @overload
     def __call__(
         self,
+        method: Literal["egress.change"],
+        params: d.EgressChange | Other,
+        **options: Unpack[CallOptions],
+    ) -> d.Egress: ...
+    @overload
+    def __call__(
+        self, method: Literal["egress.log"], params: d.VmRef | Other, **options: Unpack[CallOptions]
+    ) -> list[d.DeniedTarget]: ...
+    @overload
+    def __call__(
+        self,
         method: Literal["vm.delete"],
         params: d.VmDelete | Other,
         **options: Unpack[CallOptions],
@@ -594,6 +605,17 @@ class AsyncCall(Protocol):
     def __call__(
         self, method: Literal["vm.set"], params: d.VmSet | Other, **options: Unpack[CallOptions]
     ) -> Awaitable[d.VmView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["egress.change"],
+        params: d.EgressChange | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Egress]: ...
+    @overload
+    def __call__(
+        self, method: Literal["egress.log"], params: d.VmRef | Other, **options: Unpack[CallOptions]
+    ) -> Awaitable[list[d.DeniedTarget]]: ...
     @overload
     def __call__(
         self,

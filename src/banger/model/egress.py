@@ -8,6 +8,7 @@ host's loopback.
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from enum import StrEnum
 from ipaddress import IPv4Network
 from typing import NamedTuple
@@ -54,6 +55,28 @@ class Rule(NamedTuple):
     last: int = PORTS[-1]
     protocol: str | None = None
     """`tcp` or `udp`; None means all."""
+
+
+class Denial(NamedTuple):
+    """A target that a VM was denied."""
+
+    target: str
+    """As in a rule."""
+    times: int
+    last_at: float
+    """Seconds of the Unix epoch."""
+    is_outside: bool
+    """False: an address of the VM's own network, which no rule reaches."""
+
+
+def find_rule(denial: Denial) -> str | None:
+    """Return the rule that allows what was denied; None: there can be none."""
+    rule = f"allow {denial.target}"
+    try:
+        parse_rule(rule)
+    except InvalidRequest:
+        return None
+    return rule
 
 
 def parse_rule(untrusted_text: str) -> Rule:
@@ -112,6 +135,21 @@ def make_egress(profile: str, rules: tuple[str, ...]) -> Egress:
     for rule in rules:
         parse_rule(rule)
     return Egress(profile=Profile(profile), rules=rules)
+
+
+def add_rules(egress: Egress, rules: Sequence[str], *, profile: str | None = None) -> Egress:
+    """Return a policy with rules before its own; own rules for the same targets are dropped.
+
+    Raises:
+        InvalidRequest: as `make_egress`.
+    """
+    targets = {_target_of(rule) for rule in rules}
+    kept = [rule for rule in egress.rules if _target_of(rule) not in targets]
+    return make_egress(profile or egress.profile, (*rules, *kept))
+
+
+def _target_of(rule: str) -> str:
+    return rule.partition(" ")[2]
 
 
 def split_rules(text: str) -> tuple[str, ...]:

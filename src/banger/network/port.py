@@ -9,7 +9,7 @@ from typing import Protocol
 
 from banger.host.attachments import Attachment, AttachmentKind
 from banger.host.identity import ProcessIdentity
-from banger.model.egress import Egress
+from banger.model.egress import Denial, Egress
 from banger.model.names import VmId
 
 
@@ -43,6 +43,14 @@ class NetworkHandle(Protocol):
         Raises:
             NotSupported: an older banger started the network.
             VmmFailed: the network does not answer.
+        """
+        ...
+
+    async def read_denials(self, interface: Interface) -> list[Denial]:
+        """Return what the guest was denied last.
+
+        Raises:
+            NotSupported, VmmFailed: as above.
         """
         ...
 

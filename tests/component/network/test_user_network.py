@@ -120,6 +120,34 @@ def try_everything(guest: Guest, tcp: int, udp: int) -> None:
 
 
 @each_back_end
+def test_a_connection_that_a_new_policy_denies_ends(layout: Layout) -> None:
+    """I6: its server learns of it at once, though nobody sends anything; and the denial is told."""
+
+    async def scenario() -> None:
+        async with running(layout) as network:
+            guest = Guest(StreamLink(network.attachment.side), INTERFACE)
+            with socket.create_server(("0.0.0.0", 0)) as listener:
+                listener.settimeout(DEADLINE_S)
+                port = listener.getsockname()[1]
+                assert await asyncio.to_thread(
+                    guest.can_connect, outward_address(), port, wait_s=10
+                )
+                connection, _ = listener.accept()
+                with connection:
+                    connection.settimeout(DEADLINE_S)
+                    await network.handle.set_egress(INTERFACE, Egress())
+                    with contextlib.suppress(ConnectionResetError):
+                        assert await asyncio.to_thread(connection.recv, 1) == b""
+                assert not await asyncio.to_thread(
+                    guest.can_connect, outward_address(), port, wait_s=1
+                )
+            (denial,) = await network.handle.read_denials(INTERFACE)
+            assert denial.target == f"{outward_address()}:{port}/tcp"
+
+    asyncio.run(scenario())
+
+
+@each_back_end
 def test_both_processes_have_sessions_of_their_own_and_end_with_the_stream(layout: Layout) -> None:
     """B1; and nothing is left when the VMM has gone, however it went."""
 

@@ -15,6 +15,7 @@ from banger.model.egress import (
     Egress,
     Profile,
     Rule,
+    add_rules,
     make_egress,
     parse_rule,
     split_rules,
@@ -80,3 +81,12 @@ def test_rules_of_a_setting_are_separated_by_commas() -> None:
         *("allow 203.0.113.7", "deny 0.0.0.0/0"),
     )
     assert split_rules("") == ()
+
+
+def test_new_rules_come_first_and_replace_those_for_their_targets() -> None:
+    before = Egress(rules=("deny 203.0.113.7", "allow 203.0.113.0/24"))
+    after = add_rules(before, ["allow 203.0.113.7", "deny host:80"])
+    assert after.rules == ("allow 203.0.113.7", "deny host:80", "allow 203.0.113.0/24")
+    assert add_rules(after, [], profile="none").profile is Profile.NONE
+    with pytest.raises(InvalidRequest):
+        add_rules(before, ["allow example.com"])

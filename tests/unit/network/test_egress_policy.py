@@ -29,11 +29,9 @@ def frame(to: str, port: int = 80, protocol: int = TCP, *, flags: int = SYN) -> 
 
 
 def passes(egress_filter: EgressFilter, policy: bytes, *frames: bytes) -> list[bool]:
-    """Tell which frames pass under a policy; all is open again afterwards."""
+    """Tell which frames pass under a policy."""
     assert egress_filter.ask(b"P" + policy) == b"P"
-    found = [egress_filter.passes(each) for each in frames]
-    assert egress_filter.ask(b"P" + EVERYTHING) == b"P"
-    return found
+    return [egress_filter.passes(each) for each in frames]
 
 
 def test_without_a_policy_nothing_but_arp_leaves(filter_binary: Path) -> None:
@@ -43,7 +41,7 @@ def test_without_a_policy_nothing_but_arp_leaves(filter_binary: Path) -> None:
         assert not egress_filter.passes(frame("255.255.255.255", 67, UDP))
 
 
-def test_the_first_rule_that_matches_decides(lasting_filter: EgressFilter) -> None:
+def test_the_first_rule_that_matches_decides(egress_filter: EgressFilter) -> None:
     policy = (
         rule(network=OTHER, prefix=32, first=443, last=445, protocol=TCP)
         + rule(allows=False, network="203.0.113.0", prefix=24)
@@ -51,24 +49,24 @@ def test_the_first_rule_that_matches_decides(lasting_filter: EgressFilter) -> No
     )
     frames = [frame(OTHER, port) for port in (442, 443, 445, 446)]
     frames += [frame(OTHER, 443, UDP), frame("203.0.112.1"), frame("203.0.114.1")]
-    assert passes(lasting_filter, policy, *frames) == [False, True, True, False, False, True, False]
+    assert passes(egress_filter, policy, *frames) == [False, True, True, False, False, True, False]
 
 
-def test_a_rule_for_a_port_is_none_for_icmp(lasting_filter: EgressFilter) -> None:
+def test_a_rule_for_a_port_is_none_for_icmp(egress_filter: EgressFilter) -> None:
     ping = frame(OTHER, protocol=ICMP)
-    assert passes(lasting_filter, rule(network=OTHER, prefix=32), ping) == [True]
-    assert passes(lasting_filter, rule(network=OTHER, prefix=32, first=1), ping) == [False]
+    assert passes(egress_filter, rule(network=OTHER, prefix=32), ping) == [True]
+    assert passes(egress_filter, rule(network=OTHER, prefix=32, first=1), ping) == [False]
 
 
 def test_a_network_that_is_allowed_has_not_the_hosts_own_addresses(
-    lasting_filter: EgressFilter,
+    egress_filter: EgressFilter,
 ) -> None:
     """E4: they are opened one by one."""
     own = frame(outward_address())
     wide = rule(network="0.0.0.0", prefix=0)
-    assert passes(lasting_filter, wide, own, frame(OTHER)) == [False, True]
+    assert passes(egress_filter, wide, own, frame(OTHER, 53, UDP)) == [False, True]
     named = rule(network=outward_address(), prefix=32, first=80, last=80)
-    assert passes(lasting_filter, wide + named, own, frame(outward_address(), 81)) == [True, False]
+    assert passes(egress_filter, wide + named, own, frame(outward_address(), 81)) == [True, False]
 
 
 @settings(deadline=None)
@@ -79,19 +77,19 @@ def test_what_is_no_policy_leaves_the_policy_as_it_was(
     answer = lasting_filter.ask(b"P" + untrusted)
     assert answer in (b"P", b"E")
     if answer == b"E":
-        assert lasting_filter.passes(frame(OTHER))
+        assert lasting_filter.passes(frame(OTHER, 53, UDP))
     assert lasting_filter.ask(b"P" + EVERYTHING) == b"P"
 
 
 @pytest.mark.parametrize("message", [b"X", b"L1", b"E"])
 def test_a_message_of_another_kind_is_refused(lasting_filter: EgressFilter, message: bytes) -> None:
     assert lasting_filter.ask(message) == b"E"
-    assert lasting_filter.passes(frame(OTHER))
+    assert lasting_filter.passes(frame(OTHER, 53, UDP))
 
 
 def test_a_message_that_is_too_long_ends_its_connection_alone(lasting_filter: EgressFilter) -> None:
     assert lasting_filter.ask(b"P" + rule() * 1000) == b""
-    assert lasting_filter.passes(frame(OTHER))
+    assert lasting_filter.passes(frame(OTHER, 53, UDP))
 
 
 def read_reply(egress_filter: EgressFilter, sent: bytes) -> bytes:
@@ -203,3 +201,56 @@ def test_denials_are_noted_once_each_with_their_number(egress_filter: EgressFilt
     assert egress_filter.filter(many) == b""
     denials = list(struct.iter_unpack("!Q4sHBxI", egress_filter.ask(b"L")[1:]))
     assert len(denials) == 256
+
+
+def read_resets(side: socket.socket, count: int) -> list[bytes]:
+    """Read so many frames, which must be resets; return their ends: addresses and ports."""
+    found = []
+    for _ in range(count):
+        length = int.from_bytes(side.recv(4, socket.MSG_WAITALL), "big")
+        reset = side.recv(length, socket.MSG_WAITALL)
+        assert reset[47] & RST
+        assert checksum(reset[14:34]) == 0
+        assert checksum(reset[26:34] + struct.pack("!HH", TCP, length - 34) + reset[34:]) == 0
+        found.append(reset[26:38])
+    return found
+
+
+def test_connections_that_a_new_policy_denies_are_reset_on_both_sides(
+    egress_filter: EgressFilter,
+) -> None:
+    """I6: also those on which nothing is sent; others go on."""
+    closed = [frame("203.0.113.1", port, flags=ACK) for port in range(1, 201)]
+    opened = [frame("203.0.112.1", port, flags=ACK) for port in range(1, 201)]
+    datagram = frame("203.0.113.1", 53, UDP)
+    assert egress_filter.filter(stream(*closed, *opened, datagram))
+    policy = rule(allows=False, network="203.0.113.0", prefix=24) + EVERYTHING
+    assert egress_filter.ask(b"P" + policy) == b"P"
+    to_world = read_resets(egress_filter.world, len(closed))
+    assert sorted(to_world) == sorted(each[26:38] for each in closed)
+    to_guest = read_resets(egress_filter.guest, len(closed))
+    ends = [each[30:34] + each[26:30] + each[36:38] + each[34:36] for each in closed]
+    assert sorted(to_guest) == sorted(ends)
+    assert egress_filter.filter(stream(*opened)) == stream(*opened)
+    assert egress_filter.ask(b"P" + rule(allows=False)) == b"P"
+    assert len(read_resets(egress_filter.world, len(opened))) == 200, "once each"
+
+
+def test_a_reset_is_what_both_sides_expect_next(egress_filter: EgressFilter) -> None:
+    data = struct.pack("!HHIIBBHHH", 4000, 80, 100, 200, 5 << 4, ACK, 100, 0, 0) + bytes(50)
+    sent = ipv4_frame(socket.inet_aton(OTHER), payload=data, protocol=TCP)
+    assert egress_filter.passes(sent)
+    assert egress_filter.ask(b"P" + rule(allows=False)) == b"P"
+    sides = (egress_filter.world, 150), (egress_filter.guest, 200)
+    for side, expected in sides:
+        reset = side.recv(58, socket.MSG_WAITALL)[4:]
+        assert int.from_bytes(reset[38:42], "big") == expected
+
+
+def test_a_connection_that_has_ended_is_not_reset(egress_filter: EgressFilter) -> None:
+    for port, flags in ((80, ACK), (80, RST), (81, ACK)):
+        assert egress_filter.passes(frame(OTHER, port, flags=flags))
+    assert egress_filter.ask(b"P" + rule(allows=False)) == b"P"
+    (ends,) = read_resets(egress_filter.world, 1)
+    assert int.from_bytes(ends[10:12], "big") == 81
+    assert egress_filter.filter(b"") == b""

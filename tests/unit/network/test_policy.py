@@ -5,10 +5,10 @@ from __future__ import annotations
 import socket
 import struct
 
-from banger.model.egress import Egress, Profile
+from banger.model.egress import Denial, Egress, Profile, find_rule
 from banger.model.names import VmId
 from banger.network.user.kind import NETWORK
-from banger.network.user.policy import PRIVATE, render_policy
+from banger.network.user.policy import PRIVATE, parse_denials, render_policy
 
 INTERFACE = NETWORK.plan_interface(VmId("0123456789ab"))
 OWN_NETWORK = "deny any 10.0.2.0/24:0-65535"
@@ -52,3 +52,28 @@ def test_the_hosts_loopback_is_in_no_network() -> None:
         OWN_NETWORK,
         "allow any 10.0.0.0/8:0-65535",
     ]
+
+
+def denial(address: str, port: int, protocol: int) -> bytes:
+    return struct.pack("!Q4sHBxI", 7, socket.inet_aton(address), port, protocol, 3)
+
+
+def test_each_denial_has_the_rule_that_would_allow_it() -> None:
+    """I6: where there can be one."""
+    told = [
+        (denial("203.0.113.9", 443, 6), "203.0.113.9:443/tcp", "allow 203.0.113.9:443/tcp"),
+        (denial("203.0.113.9", 0, 1), "203.0.113.9", "allow 203.0.113.9"),
+        (denial("10.0.2.2", 5432, 6), "host:5432/tcp", "allow host:5432/tcp"),
+        (denial("10.0.2.2", 0, 1), "host", None),
+        (denial("127.0.0.1", 22, 6), "127.0.0.1:22/tcp", None),
+        (denial("224.0.0.251", 5353, 17), "224.0.0.251:5353/udp", None),
+    ]
+    untrusted = b"".join(each for each, _, _ in told) + b"not whole"
+    denials = parse_denials(untrusted, INTERFACE)
+    assert denials == [Denial(target, 3, 7.0, True) for _, target, _ in told]
+    assert [find_rule(each) for each in denials] == [rule for _, _, rule in told]
+
+
+def test_no_rule_reaches_the_vms_own_network() -> None:
+    (denied,) = parse_denials(denial("10.0.2.3", 53, 17), INTERFACE)
+    assert not denied.is_outside

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from banger.api.egress import DeniedTarget, EgressChange
 from banger.api.method import Method
 from banger.api.requests import (
     VmCommit,
@@ -24,6 +25,7 @@ from banger.api.usage import GuestProcess, UseSample, VmHistory, VmStats, VmsUse
 from banger.model.artifacts import (
     Image,
 )
+from banger.model.egress import Egress
 
 VMS = (
     Method(name="vm.create", params=VmCreate, result=VmView, doc="Create and start a VM."),
@@ -86,6 +88,18 @@ VMS = (
         params=VmSet,
         result=VmView,
         doc="Change a VM's name, labels, size or network.",
+    ),
+    Method(
+        name="egress.change",
+        params=EgressChange,
+        result=Egress,
+        doc="Change what may leave a VM; connections that are no longer allowed are reset.",
+    ),
+    Method(
+        name="egress.log",
+        params=VmRef,
+        result=list[DeniedTarget],
+        doc="List what a running VM was denied since its start, oldest first.",
     ),
     Method(
         name="vm.delete",

@@ -149,6 +149,10 @@ COMMANDS = (
         "vm port list", "published", "List the published ports of a VM.", aliases=("vm port ls",)
     ),
     Command("vm port delete", "published", "Stop publishing ports.", aliases=("vm port rm",)),
+    Command("vm network show", "network", "Show a VM's network and what may leave the VM."),
+    Command("vm network allow", "network", "Allow a VM connections to targets, at once."),
+    Command("vm network deny", "network", "Deny a VM connections to targets, at once."),
+    Command("vm network logs", "network", "List what a VM was denied since its start."),
     Command("vm snapshot create", "snapshot", "Save a VM's memory and disk as a snapshot."),
     Command("vm snapshot list", "snapshot", "List a VM's snapshots.", aliases=("vm snapshot ls",)),
     Command("vm snapshot restore", "snapshot", "Restore a VM from one of its snapshots."),
@@ -227,6 +231,7 @@ COMMANDS = (
 
 GROUPS = {
     "vm": "Virtual machines: run, list, stop, delete.",
+    "vm network": "What may leave a VM: show, allow, deny, logs.",
     "vm port": "Published ports of a VM: add, list, delete.",
     "vm session": "Sessions: commands that go on by themselves in a VM.",
     "vm snapshot": "Snapshots of a VM: memory and disk.",

@@ -11,6 +11,8 @@ from banger.engine.state.machine import Machine
 from banger.engine.steps.actor import Actor
 from banger.engine.steps.handles import ended_unless_saved
 from banger.errors import VmmFailed
+from banger.model.egress import Denial
+from banger.network.port import NetworkHandle
 from banger.network.table import find_network
 from banger.plan.steps import EndNetwork, StartNetwork, Step
 
@@ -41,13 +43,28 @@ async def set_egress(machine: Machine) -> None:
         VmmFailed: the network does not answer.
     """
     chosen = find_network(machine.record.spec.shape.network)
+    if chosen is not None:
+        interface = chosen.plan_interface(machine.id)
+        await _require_handle(machine).set_egress(interface, machine.record.spec.egress)
+
+
+async def read_denials(machine: Machine) -> list[Denial]:
+    """Return what a VM's running network has denied.
+
+    Raises:
+        NotSupported, VmmFailed: as above.
+    """
+    chosen = find_network(machine.record.spec.shape.network)
     if chosen is None:
-        return
+        return []
+    return await _require_handle(machine).read_denials(chosen.plan_interface(machine.id))
+
+
+def _require_handle(machine: Machine) -> NetworkHandle:
     if machine.network is None:
         name = machine.record.spec.name
         raise VmmFailed(f"The network of {name} is lost.", hint=f"banger vm restart {name}")
-    interface = chosen.plan_interface(machine.id)
-    await machine.network.set_egress(interface, machine.record.spec.egress)
+    return machine.network
 
 
 async def _end_network(machine: Machine, _: Step) -> None:

@@ -20,6 +20,7 @@ Holds lock L1 by being called before the socket exists; nobody else works on VMs
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import shutil
 from collections.abc import Coroutine
@@ -37,6 +38,7 @@ from banger.engine.state.outcome import save_or_defer
 from banger.engine.state.restartpolicy import decide_restart
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.steps.limits import limit_vm
+from banger.engine.steps.network import set_egress
 from banger.engine.steps.runner import run_forward, undo
 from banger.engine.steps.saving import set_clock, undo_pause
 from banger.engine.transitions.delete import delete_now, forget_vm
@@ -45,7 +47,7 @@ from banger.engine.transitions.restart import finish_restart
 from banger.engine.transitions.stop import finish_stop
 from banger.engine.transitions.sweep import sweep_bases, sweep_snapshots
 from banger.engine.upkeep.leftovers import find_unrecorded
-from banger.errors import BangerError, VmNotFound
+from banger.errors import BangerError, NotSupported, VmNotFound
 from banger.model.names import VmId
 from banger.model.vm import LIVE, VmRecord, VmState, is_hidden
 from banger.plan.lifecycle import plan_kill
@@ -212,7 +214,14 @@ async def _adopt(machine: Machine) -> bool:
     became(machine, machine.record.state, error=machine.record.error)
     # One that an older banger started has no scope. Behind the open door: a manager may hang.
     machine.engine.tasks.start(_isolated(machine.id, limit_vm(machine)))
+    await _isolated(machine.id, _hold_egress(machine))
     return True
+
+
+async def _hold_egress(machine: Machine) -> None:
+    """Give a running network the policy of the VM's row, if a daemon died between the two."""
+    with contextlib.suppress(NotSupported):  # an older banger's network has none
+        await set_egress(machine)
 
 
 async def _reconnect(engine: Engine, record: VmRecord) -> None:

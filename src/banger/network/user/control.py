@@ -49,6 +49,18 @@ async def set_policy(path: str, policy: bytes) -> None:
         raise VmmFailed("The egress filter did not accept its policy.")
 
 
+async def ask_denials(path: str) -> bytes:
+    """Return what a filter has denied (native/egress-filter/denials.h).
+
+    Raises:
+        VmmFailed: the filter does not answer.
+    """
+    answer = await _ask(path, b"L")
+    if answer[:1] != b"L":
+        raise VmmFailed("The egress filter did not say what it has denied.")
+    return answer[1:]
+
+
 async def _ask(path: str, message: bytes) -> bytes:
     loop = asyncio.get_running_loop()
     try:

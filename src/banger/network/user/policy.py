@@ -1,12 +1,15 @@
-"""An egress policy as the egress filter takes it (native/egress-filter/policy.h). Pure."""
+"""An egress policy as the egress filter takes it, and the denials that it tells of. Pure.
+
+The formats are those of policy.h and denials.h in native/egress-filter.
+"""
 
 from __future__ import annotations
 
 import struct
 from collections.abc import Iterator
-from ipaddress import IPv4Interface, IPv4Network
+from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from banger.model.egress import Egress, Profile, Rule, parse_rule
+from banger.model.egress import HOST, Denial, Egress, Profile, Rule, parse_rule
 from banger.network.port import Interface
 
 PRIVATE = (
@@ -24,6 +27,8 @@ EVERYTHING = IPv4Network("0.0.0.0/0")
 BROADCAST = IPv4Network("255.255.255.255/32")
 DHCP, DNS = 67, 53
 _PROTOCOLS = {None: 0, "tcp": 6, "udp": 17}
+_NAMES = {number: word for word, number in _PROTOCOLS.items()}
+_DENIAL = struct.Struct("!QIHBxI")
 
 
 def render_policy(egress: Egress, interface: Interface, *, dns_protocols: tuple[str, ...]) -> bytes:
@@ -39,12 +44,39 @@ def render_policy(egress: Egress, interface: Interface, *, dns_protocols: tuple[
     rules += [rule for rule in asked if rule.network is None]
     if egress.profile is Profile.PUBLIC:
         rules += _resolver(interface, dns_protocols)
-    rules.append(Rule(False, IPv4Interface(f"{interface.gateway}/{interface.prefix}").network))
+    rules.append(Rule(False, _network(interface)))
     rules += [rule for rule in asked if rule.network is not None]
     if egress.profile is Profile.PUBLIC:
         rules += [Rule(False, IPv4Network(network)) for network in PRIVATE]
         rules.append(Rule(True, EVERYTHING))
     return b"".join(_render(rule, gateway) for rule in rules)
+
+
+def parse_denials(untrusted_denials: bytes, interface: Interface) -> list[Denial]:
+    """Return what the filter says of the flows that it has denied."""
+    whole = len(untrusted_denials) // _DENIAL.size * _DENIAL.size
+    return [
+        Denial(
+            target=_name_target(IPv4Address(address), port, protocol, interface),
+            times=times,
+            last_at=float(last_s),
+            is_outside=_is_outside(IPv4Address(address), interface),
+        )
+        for last_s, address, port, protocol, times in _DENIAL.iter_unpack(untrusted_denials[:whole])
+    ]
+
+
+def _name_target(address: IPv4Address, port: int, protocol: int, interface: Interface) -> str:
+    name = HOST if str(address) == interface.gateway else str(address)
+    return f"{name}:{port}/{_NAMES[protocol]}" if port and protocol in _NAMES else name
+
+
+def _is_outside(address: IPv4Address, interface: Interface) -> bool:
+    return str(address) == interface.gateway or address not in _network(interface)
+
+
+def _network(interface: Interface) -> IPv4Network:
+    return IPv4Interface(f"{interface.gateway}/{interface.prefix}").network
 
 
 def _resolver(interface: Interface, dns_protocols: tuple[str, ...]) -> Iterator[Rule]:

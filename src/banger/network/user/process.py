@@ -33,13 +33,13 @@ from banger.host.attachments import Attachment, AttachmentKind, Socket, Tap
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, is_alive, send_signal, spawn_identified, wait_gone
 from banger.host.setup import require_programs
-from banger.model.egress import Egress
+from banger.model.egress import Denial, Egress
 from banger.network.port import Interface, StartedNetwork
 from banger.network.user.argv import plan_egress_filter
 from banger.network.user.backend import Backend, abandon, died_early
-from banger.network.user.control import control_socket, set_policy
+from banger.network.user.control import ask_denials, control_socket, set_policy
 from banger.network.user.passt import start_passt
-from banger.network.user.policy import render_policy
+from banger.network.user.policy import parse_denials, render_policy
 from banger.network.user.routes import require_route
 from banger.network.user.slirp import start_slirp
 from banger.network.user.tools import PASST, SLIRP
@@ -70,13 +70,17 @@ class UserNetworkHandle(Struct, frozen=True, kw_only=True):
 
     async def set_egress(self, interface: Interface, egress: Egress) -> None:
         """Give the running filter another policy."""
-        if self.control is None:
-            raise NotSupported(
-                "This VM's network was started by an older banger, which has no egress policy; "
-                "restart the VM."
-            )
         policy = render_policy(egress, interface, dns_protocols=self.dns_protocols)
-        await set_policy(self.control, policy)
+        await set_policy(self._require_control(), policy)
+
+    async def read_denials(self, interface: Interface) -> list[Denial]:
+        """Return what the running filter has denied."""
+        return parse_denials(await ask_denials(self._require_control()), interface)
+
+    def _require_control(self) -> str:
+        if self.control is None:
+            raise NotSupported("An older banger started this network, without an egress policy.")
+        return self.control
 
     async def end(self) -> None:
         """End all of them."""

@@ -11,7 +11,7 @@ from msgspec import Struct
 from banger.host.attachments import AttachmentKind, Socket
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, send_signal, spawn_identified, wait_gone
-from banger.model.egress import Egress
+from banger.model.egress import Denial, Egress
 from banger.model.names import VmId
 from banger.network.port import Interface, StartedNetwork, format_mac
 
@@ -30,6 +30,9 @@ class ToyHandle(Struct, frozen=True, kw_only=True):
 
     async def set_egress(self, interface: Interface, egress: Egress) -> None:
         """Nothing can leave anyway."""
+
+    async def read_denials(self, interface: Interface) -> list[Denial]:
+        return []
 
     async def end(self) -> None:
         send_signal(self.holder, signal.SIGKILL)

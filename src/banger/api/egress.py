@@ -1,0 +1,28 @@
+"""Parameters and results of `egress.*`: what may leave a VM."""
+
+from __future__ import annotations
+
+from msgspec import Struct, field
+
+from banger.api.requests import Params
+
+
+class EgressChange(Params, frozen=True):
+    ref: str
+    profile: str | None = None
+    """`public` or `none`; default: as it is."""
+    rules: list[str] = field(default_factory=list)
+    """Rules as of `vm.create`, which come before the VM's present ones."""
+
+
+class DeniedTarget(Struct, frozen=True, kw_only=True):
+    """A target that a VM was denied since its start."""
+
+    target: str
+    """ADDRESS[:PORT/PROTOCOL], or `host:PORT/PROTOCOL`."""
+    times: int
+    """Number of packets."""
+    last_at: float
+    """Time of the last one, in seconds of the Unix epoch."""
+    rule: str | None
+    """The rule that would allow it; null: no rule can."""

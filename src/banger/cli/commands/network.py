@@ -1,0 +1,94 @@
+"""`vm network show/allow/deny/logs`: what may leave a VM."""
+
+from __future__ import annotations
+
+import time
+from argparse import Namespace
+from collections.abc import Callable
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.terminal.output import Column, format_age, format_json, render_table, terminal_width
+
+COLUMNS = (
+    Column("TARGET", is_vital=True),
+    Column("TIMES"),
+    Column("LAST"),
+    Column("ALLOW WITH", spare=1),
+)
+_TEXT = """\
+TARGET is ADDRESS[/BITS][:PORT[-PORT]][/tcp|/udp], or host:PORT for a port of
+this host's loopback, which the VM reaches at its gateway. The rule comes before
+the VM's other rules and is kept with the VM. TCP connections that are no longer
+allowed are reset at once."""
+
+
+def _configure_ref(parser: Parser) -> None:
+    parser.add_argument("ref", metavar="VM", help="name, ID or unique prefix")
+    parser.add_argument("--json", action="store_true", help="print JSON")
+
+
+def _configure_change(parser: Parser) -> None:
+    _configure_ref(parser)
+    parser.add_argument("targets", nargs="+", metavar="TARGET", help="such as 203.0.113.7:443")
+    parser.text = _TEXT
+
+
+def _change(verdict: str) -> Callable[[Namespace, Context], int]:
+    def change(arguments: Namespace, context: Context) -> int:
+        rules = [f"{verdict} {target}" for target in arguments.targets]
+        with context.client() as client:
+            egress = client.call("egress.change", {"ref": arguments.ref, "rules": rules})
+        _print(context, egress["profile"], egress["rules"], as_json=arguments.json)
+        return 0
+
+    return change
+
+
+def _show(arguments: Namespace, context: Context) -> int:
+    with context.client() as client:
+        view = client.call("vm.show", {"ref": arguments.ref})
+    if view["network"] == "none":
+        context.say(f"{view['name']} has no network")
+        return 0
+    egress = view["egress"]
+    _print(context, egress["profile"], egress["rules"], as_json=arguments.json)
+    return 0
+
+
+def _print(context: Context, profile: str, rules: list[str], *, as_json: bool) -> None:
+    """Print a policy in the order in which it decides."""
+    if as_json:
+        context.out(format_json({"profile": profile, "rules": rules}))
+        return
+    for rule in rules:
+        context.out(rule)
+    context.out(f"profile {profile}")
+
+
+def _log(arguments: Namespace, context: Context) -> int:
+    with context.client() as client:
+        denied = client.call("egress.log", {"ref": arguments.ref})
+    if arguments.json:
+        context.out(format_json(denied))
+        return 0
+    now, prefix = time.time(), f"banger vm network allow {arguments.ref} "
+    rows = [
+        [
+            each["target"],
+            str(each["times"]),
+            format_age(now - each["last_at"]),
+            prefix + each["rule"].removeprefix("allow ") if each["rule"] else "-",
+        ]
+        for each in denied
+    ]
+    context.out(render_table(COLUMNS, rows, width=terminal_width()))
+    return 0
+
+
+COMMANDS = {
+    "vm network show": (_configure_ref, _show),
+    "vm network allow": (_configure_change, _change("allow")),
+    "vm network deny": (_configure_change, _change("deny")),
+    "vm network logs": (_configure_ref, _log),
+}

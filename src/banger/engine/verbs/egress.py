@@ -1,0 +1,97 @@
+"""What may leave a VM: `egress.change`, `egress.log`.
+
+A change holds the VM's lifecycle lock (L2): first the row, then the running network. If the process
+dies between the two, the next daemon gives the network what the row says when it adopts the VM.
+"""
+
+from __future__ import annotations
+
+from msgspec import structs
+
+from banger import store
+from banger.api.egress import DeniedTarget, EgressChange
+from banger.api.method import serves
+from banger.api.requests import VmRef
+from banger.engine.state.became import changed
+from banger.engine.state.engine import Engine
+from banger.engine.state.lookup import get_vm, reload_vm, require_undamaged
+from banger.engine.state.machine import load_machine
+from banger.engine.state.operations import Operation
+from banger.engine.steps.network import read_denials, set_egress
+from banger.errors import NotSupported, WrongState
+from banger.model.egress import Egress, add_rules, find_rule
+from banger.model.vm import LIVE, VmRecord
+from banger.words import NO_NETWORK
+
+
+@serves("egress.change")
+async def change_egress(engine: Engine, op: Operation, params: EgressChange) -> Egress:
+    """Change a VM's egress policy, kept with the VM, and at once if the VM runs.
+
+    Raises:
+        InvalidRequest: a rule or the profile is not valid.
+        WrongState: the VM has no network, or one that an older banger started.
+        VmmFailed: the running network does not answer; the policy holds from the next start.
+    """
+    vm_id = (await get_vm(engine, params.ref)).id
+    async with engine.runtime(vm_id).lifecycle.hold(op):
+        record = await reload_vm(engine, vm_id)
+        require_undamaged(record)
+        _require_network(record)
+        egress = add_rules(record.spec.egress, params.rules, profile=params.profile)
+        spec = structs.replace(record.spec, egress=egress)
+        await engine.database.write(store.update_spec, structs.replace(record, spec=spec))
+        changed(engine, await reload_vm(engine, vm_id), ["egress"])
+        if record.state in LIVE:
+            try:
+                await set_egress(await load_machine(engine, vm_id))
+            except NotSupported as error:
+                raise _too_old(record) from error
+    return egress
+
+
+@serves("egress.log")
+async def list_denials(engine: Engine, params: VmRef) -> list[DeniedTarget]:
+    """Return what a running VM was denied since its start, the 256 last targets, oldest first.
+
+    Raises:
+        WrongState: the VM has no network, does not run, or has a network of an older banger.
+        VmmFailed: the network does not answer.
+    """
+    record = await get_vm(engine, params.ref)
+    _require_network(record)
+    if record.state not in LIVE:
+        raise WrongState(
+            f"{record.spec.name} is {record.state.value}; its network has ended.",
+            hint=f"banger vm start {record.spec.name}",
+        )
+    try:
+        denials = await read_denials(await load_machine(engine, record.id))
+    except NotSupported as error:
+        raise _too_old(record) from error
+    return [
+        DeniedTarget(
+            target=each.target,
+            times=each.times,
+            last_at=each.last_at,
+            rule=find_rule(each) if each.is_outside else None,
+        )
+        for each in sorted(denials, key=lambda each: each.last_at)
+    ]
+
+
+def _require_network(record: VmRecord) -> None:
+    if record.spec.shape.network == NO_NETWORK:
+        raise WrongState(
+            f"{record.spec.name} has no network.",
+            hint=f"banger vm set {record.spec.name} --network user",
+        )
+
+
+def _too_old(record: VmRecord) -> WrongState:
+    name = record.spec.name
+    return WrongState(
+        f"An older banger started the network of {name}; it has an egress policy from the next "
+        "start on.",
+        hint=f"banger vm restart {name}",
+    )
