@@ -103,6 +103,8 @@ def test_a_sync_says_what_went_where(vm: Environ) -> None:
     assert b"1 file conflicts, and stayed" in done.stderr
     paths = ("d/", "é")
     assert banger(vm, "vm", "workspace", "sync", "split", *paths).returncode == 2
+    whole = banger(vm, "vm", "workspace", "sync", "split", ".")
+    assert whole.returncode == 5
     preferred = banger(vm, "vm", "workspace", "sync", "split", *paths, "--prefer", "host")
     assert preferred.returncode == 0
     done = banger(vm, "vm", "workspace", "sync", "split", "--dry-run", "--json")

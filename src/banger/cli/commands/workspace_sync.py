@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import posixpath
 from argparse import Namespace
 from collections.abc import Iterator
 
@@ -38,13 +39,15 @@ def _configure(parser: Parser) -> None:
 
 
 def _sync(arguments: Namespace, context: Context) -> int:
-    if arguments.path and not arguments.prefer:
+    # `.` is the whole repository, as for git.
+    names = [name for path in arguments.path if (name := posixpath.normpath(path)) != "."]
+    if names and not arguments.prefer:
         raise UsageError("A path needs --prefer.", hint="--prefer host, or --prefer guest")
     params = {
         "ref": arguments.ref,
         "check": arguments.dry_run,
         "prefer": arguments.prefer,
-        "names": [path.rstrip("/") for path in arguments.path],
+        "names": [] if len(names) < len(arguments.path) else names,
     }
     with context.client() as client, Stages(quiet=arguments.json) as stages:
         done = client.call(
