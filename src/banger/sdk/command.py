@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import AnyStr, Generic
 
 from banger.api.stream import STDERR, STDOUT
 from banger.errors import CommandFailed, GuestOutputTooBig
+
+OnOutput = Callable[[int, bytes], None]
+"""Called with each piece of output: 1 (stdout) or 2 (stderr), and the bytes."""
 
 OUTPUT_MAX_BYTES = 64 * 1024 * 1024
 """Of what one stream brings: a guest may write without an end."""
@@ -44,9 +48,13 @@ class CompletedProcess(Generic[AnyStr]):
 
 
 class Output:
-    """What comes out of a VM on a stream, in memory, and how the stream ended."""
+    """What comes out of a VM on a stream, and how the stream ended.
 
-    def __init__(self) -> None:
+    It is kept in memory, unless there is `on_output`, which gets each piece with its channel.
+    """
+
+    def __init__(self, on_output: OnOutput | None = None) -> None:
+        self._on_output = on_output
         self._channels = {STDOUT: bytearray(), STDERR: bytearray()}
         self.exit: dict[str, int] = {}
 
@@ -56,11 +64,14 @@ class Output:
         return bytes(self._channels[STDOUT])
 
     def take(self, channel: int, untrusted_data: bytes) -> None:
-        """Keep data.
+        """Keep data, or pass it on.
 
         Raises:
-            GuestOutputTooBig: there is more than `OUTPUT_MAX_BYTES`.
+            GuestOutputTooBig: there is more to keep than `OUTPUT_MAX_BYTES`.
         """
+        if self._on_output is not None:
+            self._on_output(channel, untrusted_data)
+            return
         self._channels[channel] += untrusted_data
         if sum(map(len, self._channels.values())) > OUTPUT_MAX_BYTES:
             raise GuestOutputTooBig(f"The VM sent more than {OUTPUT_MAX_BYTES >> 20} MiB.")

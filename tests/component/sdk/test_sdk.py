@@ -95,6 +95,25 @@ def test_output_without_an_end_is_bounded(box: Box, monkeypatch: pytest.MonkeyPa
     assert box.run(["echo", "on"]).stdout == "on\n"
 
 
+def test_output_is_passed_on_as_it_comes(box: Box) -> None:
+    pieces: list[tuple[int, bytes]] = []
+
+    def take(channel: int, data: bytes) -> None:
+        pieces.append((channel, data))
+
+    done = box.run(["sh", "-c", "echo out; echo err >&2; exit 3"], on_output=take)
+    assert (done.returncode, done.stdout, done.stderr) == (3, "", "")
+    assert sorted(pieces) == [(1, b"out\n"), (2, b"err\n")]
+
+
+def test_a_callback_that_fails_ends_the_command(box: Box) -> None:
+    def fail(channel: int, data: bytes) -> None:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        box.run(["yes"], on_output=fail)
+
+
 def test_a_block_makes_and_deletes_its_vm(
     daemon: Daemon, kind: str, private_environ: Environ
 ) -> None:
@@ -173,6 +192,48 @@ def test_vms_are_made_found_and_listed(daemon: Daemon) -> None:
     made.delete()
     with pytest.raises(errors.VmNotFound):
         client.get("stays")
+
+
+def test_a_map_has_as_many_vms_as_it_may(daemon: Daemon, private_environ: Environ) -> None:
+    def shout(vm: banger.Vm, word: str) -> str:
+        return vm.name[:3] + vm.run(["echo", word]).stdout
+
+    client = banger.Client(autostart=False)
+    words = [str(n) for n in range(10)]
+    assert client.map(shout, words, vms=3) == [f"vm-{word}\n" for word in words]
+    assert client.map(shout, [], vms=3) == []
+    events = [event.split()[0] for event in read_events(private_environ)]
+    assert sorted(events) == ["created"] * 3 + ["deleted"] * 3
+
+
+def test_a_map_ends_with_its_first_error(daemon: Daemon, private_environ: Environ) -> None:
+    """What another VM is at goes on to its end; nobody begins an item after the error."""
+    asked: list[int] = []
+    both = threading.Barrier(2)
+
+    def is_one_deleted() -> bool:
+        return any(event.startswith("deleted") for event in read_events(private_environ))
+
+    def fail(vm: banger.Vm, number: int) -> None:
+        asked.append(number)
+        both.wait(60)
+        if number == 1:
+            raise ZeroDivisionError
+        wait_until(is_one_deleted, "the VM of the failed call is deleted")
+
+    with pytest.raises(ZeroDivisionError):
+        banger.Client(autostart=False).map(fail, range(100), vms=2)
+    assert sorted(asked) == [0, 1]
+    assert len(read_events(private_environ)) == 4
+
+
+def test_a_map_whose_vms_cannot_be_made(daemon: Daemon) -> None:
+    asked: list[int] = []
+    with pytest.raises(errors.BootFailed):
+        banger.Client(autostart=False).map(
+            lambda _, number: asked.append(number), range(3), vms=1, name="unbootable"
+        )
+    assert asked == []
 
 
 def test_200_commands_at_once_from_one_loop(daemon: Daemon) -> None:

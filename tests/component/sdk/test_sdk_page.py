@@ -35,7 +35,7 @@ def test_an_example_runs(
 
 def test_the_examples_satisfy_a_strict_type_checker(short_dir: Path) -> None:
     """Users' code: with the types of the package, and without this checkout's settings."""
-    assert len(EXAMPLES) == 6
+    assert len(EXAMPLES) == 7
     wrong = f"{EXAMPLES[-1]}client.call('vm.show', {{'ref': 'box'}})['nmae']\n"
     for number, example in enumerate([*EXAMPLES, wrong]):
         (short_dir / f"example{number}.py").write_text(example)
@@ -49,6 +49,6 @@ def test_the_examples_satisfy_a_strict_type_checker(short_dir: Path) -> None:
         check=False,
     )
     complaints = [line for line in done.stdout.splitlines() if ": error: " in line]
-    assert len(complaints) == 1 and "example6.py" in complaints[0] and "nmae" in complaints[0], (
+    assert len(complaints) == 1 and "example7.py" in complaints[0] and "nmae" in complaints[0], (
         done.stdout
     )

@@ -12,9 +12,9 @@ from banger.api.stream import MAX_PAYLOAD_BYTES
 from banger.client.aio import DaemonStream, adopt_socket, connect_stream, converse
 from banger.client.connect import connect
 from banger.client.conversation import Conversation
-from banger.errors import BangerError, DaemonUnreachable
+from banger.errors import DaemonUnreachable
 from banger.layout import layout_from_environment
-from banger.sdk.command import Output
+from banger.sdk.command import OnOutput, Output
 
 if TYPE_CHECKING:
     from banger.client.calls import AsyncCall
@@ -55,11 +55,16 @@ class AsyncDaemon:
             return await adopt_socket(sock)
 
     async def exchange(
-        self, method: str, params: Mapping[str, object], data: bytes | None = None
+        self,
+        method: str,
+        params: Mapping[str, object],
+        data: bytes | None = None,
+        *,
+        on_output: OnOutput | None = None,
     ) -> Output:
-        """Call a `stream` method: send all data, keep all that comes, up to the end."""
+        """Call a `stream` method: send all data, take all that comes, up to the end."""
         with contextlib.closing(await self.open(method, params)) as stream:
-            running = _Running(stream, data)
+            running = _Running(stream, data, Output(on_output))
             stream.start(running)
             running.collected.exit = await running.exit
         return running.collected
@@ -68,17 +73,17 @@ class AsyncDaemon:
 class _Running:
     """What a command's stream calls back: it collects the output, and sends the input."""
 
-    def __init__(self, stream: DaemonStream, data: bytes | None) -> None:
+    def __init__(self, stream: DaemonStream, data: bytes | None, collected: Output) -> None:
         self._stream = stream
         self._rest = None if data is None else memoryview(data)
-        self.collected = Output()
+        self.collected = collected
         self.exit: asyncio.Future[dict[str, int]] = asyncio.get_running_loop().create_future()
         self.may_send()
 
     def output(self, channel: int, data: bytes) -> None:
         try:
             self.collected.take(channel, data)
-        except BangerError as error:
+        except Exception as error:  # noqa: BLE001 - raised where the end is awaited
             self.ended({}, error)
             self._stream.close()
 
@@ -94,7 +99,7 @@ class _Running:
             self._rest = None
             self._stream.control({"eof": True})
 
-    def ended(self, exit_: dict[str, int], error: BangerError | None) -> None:
+    def ended(self, exit_: dict[str, int], error: Exception | None) -> None:
         if self.exit.done():
             return
         if error is None:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal, Unpack, cast, overload
 
 from banger.errors import VmNotFound
 from banger.sdk.aio.daemon import AsyncDaemon
-from banger.sdk.command import CompletedProcess, decode, encode
+from banger.sdk.command import CompletedProcess, OnOutput, decode, encode
 from banger.sdk.files import plan_read, plan_write, unpack_file
 from banger.sdk.options import RunOptions, plan_run
 
@@ -49,6 +49,7 @@ class AsyncVm:
         input: str | bytes | None = None,
         check: bool = False,
         text: Literal[True] = True,
+        on_output: OnOutput | None = None,
         **options: Unpack[RunOptions],
     ) -> CompletedProcess[str]: ...
     @overload
@@ -59,6 +60,7 @@ class AsyncVm:
         input: str | bytes | None = None,
         check: bool = False,
         text: Literal[False],
+        on_output: OnOutput | None = None,
         **options: Unpack[RunOptions],
     ) -> CompletedProcess[bytes]: ...
     async def run(
@@ -68,12 +70,13 @@ class AsyncVm:
         input: str | bytes | None = None,  # noqa: A002 - as of `subprocess.run`
         check: bool = False,
         text: bool = True,
+        on_output: OnOutput | None = None,
         **options: Unpack[RunOptions],
     ) -> CompletedProcess[str] | CompletedProcess[bytes]:
         """Run a command to its end, as `Vm.run` does; cancelling kills the command."""
         data = encode(input)
         params = plan_run(self.id, argv, stdin=data is not None, **options)
-        output = await self._daemon.exchange("vm.exec", params, data)
+        output = await self._daemon.exchange("vm.exec", params, data, on_output=on_output)
         done = output.complete(argv)
         shown = decode(done) if text else done
         if check:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator
-from typing import Unpack
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import TypeVar, Unpack
 
 from banger.errors import VmNotFound
 from banger.sdk.options import VmOptions, plan_vm, plan_workspace
 from banger.sdk.sync.daemon import Daemon
 from banger.sdk.sync.vm import Vm
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class Client(Daemon):
@@ -56,6 +59,25 @@ class Client(Daemon):
     def list(self) -> list[Vm]:
         """Return all VMs, oldest first."""
         return [Vm(self, view) for view in self.call("vm.list")]
+
+    def map(
+        self,
+        function: Callable[[Vm, Item], Result],
+        items: Iterable[Item],
+        *,
+        vms: int,
+        **options: Unpack[VmOptions],
+    ) -> Sequence[Result]:
+        """Call a function with a VM and an item, for every item; return the results in order.
+
+        `vms` VMs, made as by `vm`, work side by side, each in a thread on one item at a time.
+
+        Raises: what the first call that failed has raised; no item is begun after that.
+        """
+        # Imported on use: threads take longer to import than the client.
+        from banger.sdk.sync.mapping import map_items
+
+        return map_items(lambda: self.vm(**options), function, items, vms=vms)
 
     def _prepare(self, vm: Vm, options: VmOptions) -> None:
         if (params := plan_workspace(options, vm.id)) is not None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from banger.client import Client as Connection
 from banger.client.upload import upload
 from banger.layout import layout_from_environment
-from banger.sdk.command import Output
+from banger.sdk.command import OnOutput, Output
 
 if TYPE_CHECKING:
     from banger.client.calls import Call
@@ -42,10 +42,15 @@ class Daemon:
         return Connection(self._layout, autostart=self._autostart)
 
     def exchange(
-        self, method: str, params: Mapping[str, object], data: bytes | None = None
+        self,
+        method: str,
+        params: Mapping[str, object],
+        data: bytes | None = None,
+        *,
+        on_output: OnOutput | None = None,
     ) -> Output:
-        """Call a `stream` method: send all data, keep all that comes, up to the end."""
-        output = Output()
+        """Call a `stream` method: send all data, take all that comes, up to the end."""
+        output = Output(on_output)
         with self.connect() as connection:
             stream = connection.request_stream(method, params)
         with contextlib.closing(stream):

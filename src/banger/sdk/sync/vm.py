@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import TYPE_CHECKING, Literal, Unpack, overload
 
 from banger.errors import VmNotFound
-from banger.sdk.command import CompletedProcess, decode, encode
+from banger.sdk.command import CompletedProcess, OnOutput, decode, encode
 from banger.sdk.files import plan_read, plan_write, unpack_file
 from banger.sdk.options import RunOptions, plan_run
 from banger.sdk.sync.daemon import Daemon
@@ -49,6 +49,7 @@ class Vm:
         input: str | bytes | None = None,
         check: bool = False,
         text: Literal[True] = True,
+        on_output: OnOutput | None = None,
         **options: Unpack[RunOptions],
     ) -> CompletedProcess[str]: ...
     @overload
@@ -59,6 +60,7 @@ class Vm:
         input: str | bytes | None = None,
         check: bool = False,
         text: Literal[False],
+        on_output: OnOutput | None = None,
         **options: Unpack[RunOptions],
     ) -> CompletedProcess[bytes]: ...
     def run(
@@ -68,11 +70,13 @@ class Vm:
         input: str | bytes | None = None,  # noqa: A002 - as of `subprocess.run`
         check: bool = False,
         text: bool = True,
+        on_output: OnOutput | None = None,
         **options: Unpack[RunOptions],
     ) -> CompletedProcess[str] | CompletedProcess[bytes]:
         """Run a command to its end, and return its exit status and what it wrote.
 
-        Without `input` it reads /dev/null. The bytes of both outputs are kept in memory.
+        Without `input` it reads /dev/null. Both outputs are kept in memory, unless `on_output` is
+        given: it is called with each piece as it comes, and the channel (1: stdout, 2: stderr).
 
         Raises:
             CommandFailed: with `check`, the exit status is not 0.
@@ -82,7 +86,7 @@ class Vm:
         """
         data = encode(input)
         params = plan_run(self.id, argv, stdin=data is not None, **options)
-        done = self._daemon.exchange("vm.exec", params, data).complete(argv)
+        done = self._daemon.exchange("vm.exec", params, data, on_output=on_output).complete(argv)
         shown = decode(done) if text else done
         if check:
             shown.check_returncode()
