@@ -274,18 +274,22 @@ class BothSides:
     def change(self) -> None:
         """Change, make and delete a file on each side."""
         self.round += 1
-        old, new = (f"made-{number}" for number in (self.round - 1, self.round))
-        write(self.top, "ours", f"{self.round}\n".encode() * 2000)
-        write(self.top, new, b"of the host\n")
-        (self.top / f"{old}-too").unlink(missing_ok=True)
-        git(self.top, "add", "--intent-to-add", new)
-        script = f"echo {self.round} >theirs; rm -f {old}; echo of the guest >{new}-too"
+        before, now = self.round - 1, self.round
+        write(self.top, "ours", f"{now}\n".encode() * 2000)
+        (self.top / f"ours-{before}").unlink(missing_ok=True)
+        for name in (f"ours-{now}", f"made-{now}"):
+            write(self.top, name, b"of the host\n")
+            git(self.top, "add", "--intent-to-add", name)
+        # What came from the guest is untracked: if a death came before the base, a deletion on one
+        # side would not reach the other.
+        script = f"echo {now} >theirs; rm -f made-{before}; echo of the guest >theirs-{now}"
         self.world.exec("one", f"cd {self.place} && {script}")
 
     def require_synced(self) -> None:
         """Check that both sides have what each has changed."""
-        new = f"made-{self.round}"
-        files = ("kept", new, f"{new}-too", "ours", "theirs")
+        now = self.round
+        made = [f"made-{now}", f"ours-{now}", *(f"theirs-{each + 1}" for each in range(now))]
+        files = sorted(["kept", "ours", "theirs", *made])
         sums = "".join(
             f"{hashlib.sha256((self.top / name).read_bytes()).hexdigest()}  {name}\n"
             for name in files

@@ -28,7 +28,7 @@ import os
 import stat
 from collections.abc import Callable, Iterator
 
-from banger.errors import Conflict, CopyRefused, NoSpace, OperationFailed
+from banger.errors import CopyRefused, NoSpace, OperationFailed
 from banger.tar.beneath import Beneath
 from banger.tar.format import (
     BLOCK,
@@ -43,7 +43,7 @@ from banger.tar.format import (
     shown,
 )
 from banger.tar.header import Header, Malformed
-from banger.tar.left import new_temporary_name, remove_left
+from banger.tar.left import new_temporary_name, open_temporary, remove_left
 from banger.tar.leftout import LeftOut
 from banger.tar.parts import lock_part, part_name
 from banger.tar.read import ChunkSource, next_header, parse_path
@@ -57,7 +57,6 @@ TAIL_BYTES_MAX = 1024 * 1024
 TIME_S_MAX = 2**40
 LEFT_OUT = {CHARACTER: "a device", BLOCK_DEVICE: "a device", FIFO: "a pipe"}
 
-_MAKE_FILE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MAKE_PART = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ZEROS = bytes(64 * 1024)
 
@@ -208,7 +207,10 @@ class Extraction:
         It is locked until then. A part of it is kept if that was asked for.
         """
         is_part = self._part_offset is not None
-        fd = self._open_part(parent, name) if is_part else self._open_temporary(parent)
+        if is_part:
+            fd = self._open_part(parent, name)
+        else:
+            self._temporary, fd = open_temporary(parent)
         held = os.dup(fd)  # keeps the lock
         try:
             if is_part:
@@ -230,17 +232,6 @@ class Extraction:
             os.lseek(fd, self._part_offset or 0, os.SEEK_SET)
             undo.pop_all()
         return fd
-
-    def _open_temporary(self, parent: int) -> int:
-        while True:
-            fd = os.open(self._temporary, _MAKE_FILE, 0o600, dir_fd=parent)
-            try:
-                lock_part(fd, self._temporary, top=parent)
-            except Conflict:  # another extraction took it for a leftover, before it was locked
-                os.close(fd)
-                self._temporary = new_temporary_name()
-            else:
-                return fd
 
     def _symlink(self, header: Header, path: bytes) -> None:
         target = header.link

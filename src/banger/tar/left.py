@@ -12,13 +12,30 @@ import os
 import secrets
 import stat
 
+from banger.errors import Conflict
+from banger.tar.parts import lock_part
+
 _PREFIX = b".banger-cp."
+_MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 def new_temporary_name() -> bytes:
     """Return a name that no other extraction has or had."""
     return _PREFIX + secrets.token_hex(6).encode()
+
+
+def open_temporary(directory: int) -> tuple[bytes, int]:
+    """Create a locked file under a new temporary name; return the name and a descriptor."""
+    while True:
+        name = new_temporary_name()
+        fd = os.open(name, _MAKE, 0o600, dir_fd=directory)
+        try:
+            lock_part(fd, name, top=directory)
+        except Conflict:  # another extraction took it for a leftover, before it was locked
+            os.close(fd)
+        else:
+            return name, fd
 
 
 def remove_left(directory: int) -> None:

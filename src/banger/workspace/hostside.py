@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import contextlib
 import os
-import secrets
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
@@ -19,6 +18,7 @@ from pathlib import Path
 from banger.errors import CopyRefused
 from banger.host.files import name_os_error
 from banger.tar.beneath import Beneath
+from banger.tar.left import new_temporary_name, open_temporary, remove_left
 from banger.workspace.base import MODE_SYMLINK, Seen, seen_of_status
 from banger.workspace.blobs import BlobPack
 from banger.workspace.hostfiles import new_mode, remove_empty
@@ -28,7 +28,6 @@ from banger.workspace.worktree import WorkTree, open_work_tree
 
 _CHUNK_BYTES = 512 * 1024
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_NEW = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _MODE_WITHOUT_BITS = 0o644
 
 
@@ -77,6 +76,7 @@ def change_host(
     fd = os.open(top, _DIRECTORY)
     walk = Beneath(fd)
     try:
+        _remove_left(walk, changes)
         # The inner names first, so that a directory is empty when its turn comes.
         removed = (n for n in sorted(changes.remove, reverse=True) if _remove(walk, n, known[n]))
         done = set(removed)
@@ -90,6 +90,13 @@ def change_host(
         walk.close()
         os.close(fd)
     return (changes.remove | changes.write.keys()) - done
+
+
+def _remove_left(walk: Beneath, changes: SideChanges) -> None:
+    """Remove what a sync that was killed has left in the directories of these files."""
+    for directory in {name.rpartition(b"/")[0] for name in changes.write}:
+        with contextlib.suppress(FileNotFoundError, CopyRefused):
+            remove_left(walk.enter(directory, make=False))
 
 
 def look_at_host(top: Path, names: Iterable[bytes]) -> dict[bytes, Seen]:
@@ -128,25 +135,30 @@ def _place(walk: Beneath, name: bytes, known: Seen | None, source: Path, mode: i
 @contextlib.contextmanager
 def _made_aside(parent: int, source: Path, known: Seen | None, mode: int) -> Iterator[bytes]:
     """Copy a file or link under a temporary name, which is removed if it is left."""
-    temporary = b".banger-cp." + secrets.token_hex(6).encode()
-    try:
+    with contextlib.ExitStack() as undo:
         if mode == MODE_SYMLINK:
+            temporary = new_temporary_name()
+            undo.callback(_unlink, parent, temporary)
             os.symlink(os.readlink(source), temporary, dir_fd=parent)
         else:
+            temporary, fd = open_temporary(parent)
+            undo.callback(os.close, fd)  # and with it the lock
+            undo.callback(_unlink, parent, temporary)
             old = known.mode & 0o777 if known and stat.S_ISREG(known.mode) else _MODE_WITHOUT_BITS
-            _copy(source, os.open(temporary, _NEW, 0o600, dir_fd=parent), new_mode(old, mode))
+            _copy(source, fd, new_mode(old, mode))
         yield temporary
-    finally:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(temporary, dir_fd=parent)
+
+
+def _unlink(parent: int, name: bytes) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=parent)
 
 
 def _copy(source: Path, fd: int, mode: int) -> None:
-    with os.fdopen(fd, "wb") as target, open(source, "rb") as content:
+    with open(fd, "wb", closefd=False) as target, open(source, "rb") as content:
         shutil.copyfileobj(content, target)
-        os.fchmod(fd, mode)
-        target.flush()
-        os.fsync(fd)
+    os.fchmod(fd, mode)
+    os.fsync(fd)
 
 
 def _look(parent: int, name: bytes) -> Seen | None:

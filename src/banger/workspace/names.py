@@ -16,6 +16,7 @@ from banger.errors import InvalidRequest
 NAME_BYTES_MAX = 4096
 """Linux's PATH_MAX."""
 
+_UNFINISHED = re.compile(rb"\.banger-(cp\.[0-9a-f]{12}|[0-9]+\.part)")
 _HFS_IGNORED = re.compile("[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]")
 _GIT_ON_NTFS = re.compile(rb"(?:\.git|git~[0-9]+)(?:[ .]*(?::.*)?)?", re.IGNORECASE | re.DOTALL)
 _GITMODULES_ON_NTFS = re.compile(
@@ -32,6 +33,11 @@ def is_safe_name(untrusted_name: bytes) -> bool:
     if b"\\" in untrusted_name:
         parts += untrusted_name.replace(b"\\", b"/").strip(b"/").split(b"/")
     return all(_is_safe_part(part) for part in parts)
+
+
+def is_unfinished(name: bytes) -> bool:
+    """Tell whether this is the temporary name of a file that a copy has not finished."""
+    return _UNFINISHED.fullmatch(name.rpartition(b"/")[2]) is not None
 
 
 def parse_directory(untrusted_directory: str | None) -> str | None:

@@ -53,13 +53,15 @@ async def publish_base(
     changed = [(name, entry) for name, entry in now.items() if before.get(name) != entry]
     removed = before.keys() - now.keys()
     tree = await write_tree(git_dir, base.tree, removed=removed, changed=changed)
+    # What the host's repository has is not packed; a plain directory has none.
+    there = "" if base.is_plain else f"^{commit}^{{tree}}\n"
     staged = ensure_private_dir(git_dir.parent / "staged")
     packs = ensure_private_dir(staged / "objects/pack")
     await shadow_git(
         git_dir,
         git_dir,
         *("pack-objects", "--quiet", "--revs", "--non-empty", "--window=0", f"{packs}/pack"),
-        stdin=f"{tree}\n^{commit}^{{tree}}\n".encode(),
+        stdin=f"{tree}\n{there}".encode(),
     )
     sparse = [name for name in base.sparse if name not in now]
     made = replace(base, tree=tree, files=files, sparse=sparse, is_synced=True)

@@ -40,6 +40,7 @@ from banger.workspace.guestside import change_guest, read_mark, write_mark
 from banger.workspace.guesttree import GuestTree
 from banger.workspace.hostfiles import read_host_files
 from banger.workspace.hostside import change_host, look_at_host, pack_host_files
+from banger.workspace.names import is_unfinished
 from banger.workspace.status import inspect_host
 from banger.workspace.syncbase import entries_of, publish_base, renew_files
 from banger.workspace.syncplan import (
@@ -69,7 +70,7 @@ class Synced:
 
 @dataclass(frozen=True)
 class _Sides:
-    """What takes part: no submodules, and nothing that a sparse checkout omits."""
+    """What takes part: no submodules, nothing unfinished or that a sparse checkout omits."""
 
     base: Entries
     host: SideFiles
@@ -184,6 +185,7 @@ def _read_sides(facts: RepositoryFacts, compared: Comparison, tree: GuestTree) -
     )
     omitted = _find_omitted(facts) - host.entries.keys()
     left_out = links | omitted | (tree.kept - theirs.keys())
+    left_out |= {name for name in (*host.entries, *theirs) if is_unfinished(name)}
     return _Sides(
         _without(base, left_out),
         SideFiles(

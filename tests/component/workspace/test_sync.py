@@ -439,6 +439,18 @@ def test_what_a_sparse_checkout_omits_stays_on_the_other_side(trip: Trip) -> Non
     assert (trip.work / "src/main.py").exists() and not (trip.top / "src").exists()
 
 
+def test_what_a_dead_sync_left_takes_no_part(trip: Trip) -> None:
+    """A9: and it goes with the next file that comes into its directory."""
+    shutil.rmtree(trip.top / ".git")
+    trip.prepare(plain=True)
+    repo.write(trip.top, "dir/.banger-cp.0123456789ab", b"half", mode=0o600)
+    repo.write(trip.work, "dir/.banger-1.part", b"half")
+    assert not sync(trip).guest and not (trip.top / "dir/.banger-1.part").exists()
+    repo.write(trip.work, "dir/new", b"1\n")
+    sync(trip)
+    assert {path.name for path in (trip.top / "dir").iterdir()} == {"a", "b", "new"}
+
+
 def test_another_commit_is_refused(trip: Trip) -> None:
     first = repo.git(trip.top, "rev-parse", "HEAD~1").decode().strip()
     trip.prepare(branch="b", from_ref=first)
