@@ -591,7 +591,7 @@ class GuestToolMissing(OperationFailed):
 
 
 class ChangesConflict(Conflict):
-    """Changes of the guest conflict with those of the host; nothing was written."""
+    """Changes of the guest conflict with those of the host; what conflicts was not written."""
 
     code = "changes-conflict"
 

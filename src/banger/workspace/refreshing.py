@@ -76,7 +76,7 @@ async def require_untouched(
     if not tree.is_untouched or (position is not None and position.commit != record.commit):
         raise ChangesConflict(
             f"Both {record.host_path} and its copy in {vm} have changed.",
-            hint=f"banger vm workspace status {vm}",
+            hint=f"banger vm workspace sync {vm}",
         )
 
 

@@ -114,7 +114,7 @@ def test_work_of_the_guest_is_never_moved_aside(trip: Trip, change: object) -> N
     change(trip)
     with pytest.raises(ChangesConflict, match="have changed") as caught:
         refuse_if_touched(trip)
-    assert caught.value.hint == "banger vm workspace status box"
+    assert caught.value.hint == "banger vm workspace sync box"
 
 
 def test_a_new_commit_alone_makes_it_stale(trip: Trip) -> None:

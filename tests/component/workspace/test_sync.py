@@ -13,7 +13,13 @@ from pathlib import Path
 import pytest
 from msgspec import structs
 
-from banger.errors import ChangesConflict, HostFailed, InvalidRequest, RepositoryRefused
+from banger.errors import (
+    ChangesConflict,
+    GuestProtocolError,
+    HostFailed,
+    InvalidRequest,
+    RepositoryRefused,
+)
 from banger.guest import ConnectedGuest, GuestFiles
 from banger.model.entries import GuestEntry
 from banger.model.sides import Side
@@ -24,6 +30,7 @@ from banger.workspace.syncing import Synced
 from banger.workspace.syncplan import ConflictKind
 from banger.workspace.trees import TreeEntry
 from tests.component.workspace.conftest import DEADLINE_S, Trip
+from tests.component.workspace.test_hostile_answers import DIRECTORY, LINK, UNSAFE, Liar, entry
 from tests.component.workspace.trees import Tree, walk
 from tests.support import repositories as repo
 from tests.support.agent import agent_connection, find_or_build_agent
@@ -425,6 +432,26 @@ def test_a_file_of_the_host_that_changes_while_it_is_packed(trip: Trip, tmp_path
     with open(tmp_path / "pack", "w+b") as output:
         files = {b"lines": entry, b"not-there": entry}
         assert pack_host_files(trip.top, files, BlobPack(output, "sha1", level=0)) == files.keys()
+
+
+# --- a guest that lies -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", UNSAFE)
+def test_a_name_of_gits_own_never_comes(trip: Trip, name: bytes) -> None:
+    """E1."""
+    trip.prepare()
+    above = [entry(name[:at], DIRECTORY) for at, c in enumerate(name) if c == ord("/")]
+    assert not sync(trip, Liar(trip.guest, [*above, entry(name)])).host
+
+
+def test_a_file_below_a_link_never_comes(trip: Trip) -> None:
+    """E1."""
+    trip.prepare()
+    guest = Liar(trip.guest, [entry(b"a", LINK), entry(b"a", DIRECTORY), entry(b"a/b")])
+    with pytest.raises(GuestProtocolError, match="as a directory"):
+        sync(trip, guest)
+    assert not (trip.top / "a").exists()
 
 
 # --- what takes no part ----------------------------------------------------------------
