@@ -123,6 +123,14 @@ def test_a_create_claims_one(filled: Installation) -> None:
     assert guest_text(filled, "mine", "cat /root/file /proc/sys/kernel/hostname") == "kept\nmine"
 
 
+def test_a_claimed_clone_has_the_egress_policy_that_was_asked_for(filled: Installation) -> None:
+    """I7: not the one of the clones that wait."""
+    assert is_claimed(create(filled, "--name", "closed", "--egress", "none"))
+    filled.exec("closed", "getent", "hosts", "example.org")
+    denied = [each["target"] for each in filled.json("vm", "network", "logs", "closed")]
+    assert "10.0.2.3:53/udp" in denied
+
+
 def test_a_claimed_vm_can_be_snapshotted_and_forked(filled: Installation) -> None:
     """Its origin is the template that it began as; a fork is no claim."""
     name = create(filled).text

@@ -32,9 +32,10 @@ def test_what_a_guest_reaches_is_changed_while_it_runs(banger: Installation, sys
     """I6, I7: by a new rule, also after the daemon's death; what was denied is listed."""
     with socket.create_server(("0.0.0.0", 0)) as listener:
         target = f"{outward_address()}:{listener.getsockname()[1]}"
-        attempt = f"socket:{target}:60"
+        host = f"host.vm:{target.rpartition(':')[2]}"
 
-        def reaches() -> bool:
+        def reaches(target: str = target) -> bool:
+            attempt = f"socket:{target}:60"
             command = ("vm", "exec", "-i", system, "--", "python3", "-", attempt)
             return banger.do(*command, stdin=REACH.read_bytes()).text == f"{attempt} yes"
 
@@ -51,6 +52,9 @@ def test_what_a_guest_reaches_is_changed_while_it_runs(banger: Installation, sys
         said = banger.do("vm", "network", "allow", system, denied["rule"].removeprefix("allow "))
         assert said.text.splitlines()[0] == f"allow {target}/tcp"
         assert reaches()
+        assert not reaches(host)
+        banger.do("vm", "network", "allow", system, host.replace(".vm", ""))
+        assert reaches(host)
 
 
 def test_a_guest_without_an_interface_has_none(own: Installation) -> None:

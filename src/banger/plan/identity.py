@@ -27,6 +27,10 @@ class IdentityFile(NamedTuple):
     content: bytes
 
 
+HOST_NAME = "host.vm"
+"""The host's name in its guests."""
+
+
 def render_identity_files(
     *,
     hostname: str,
@@ -34,24 +38,30 @@ def render_identity_files(
     nameservers: tuple[str, ...],
     host_key: bytes,
     host_key_public: bytes,
+    host_address: str | None = None,
 ) -> tuple[IdentityFile, ...]:
     """Return the files that no two guests may share (hazard D2), and those derived from them.
 
-    `machine_id` is 32 hex digits, as in machine-id(5).
+    `machine_id` is 32 hex digits, as in machine-id(5). `host_address` is as below.
     """
     resolver = "".join(f"nameserver {address}\n" for address in nameservers)
     return (
         IdentityFile("/etc/machine-id", 0o444, f"{machine_id}\n".encode()),
-        *render_name_files(hostname),
+        *render_name_files(hostname, host_address),
         IdentityFile("/etc/resolv.conf", 0o644, resolver.encode()),
         IdentityFile("/etc/ssh/ssh_host_ed25519_key", 0o600, host_key),
         IdentityFile("/etc/ssh/ssh_host_ed25519_key.pub", 0o644, host_key_public),
     )
 
 
-def render_name_files(hostname: str) -> tuple[IdentityFile, ...]:
-    """Return the files that contain a guest's hostname."""
+def render_name_files(hostname: str, host_address: str | None) -> tuple[IdentityFile, ...]:
+    """Return the files that contain a guest's hostname.
+
+    `host_address`: where the guest reaches ports of the host's loopback that are allowed.
+    """
     hosts = f"127.0.0.1 localhost\n127.0.1.1 {hostname}\n::1 localhost ip6-localhost\n"
+    if host_address is not None:
+        hosts += f"{host_address} {HOST_NAME}\n"
     return (
         IdentityFile("/etc/hostname", 0o644, f"{hostname}\n".encode()),
         IdentityFile("/etc/hosts", 0o644, hosts.encode()),

@@ -12,6 +12,7 @@ def render(name: str, nameservers: tuple[str, ...] = ("10.0.2.3",)) -> dict[str,
         nameservers=nameservers,
         host_key=b"private",
         host_key_public=b"public",
+        host_address="10.0.2.2",
     )
     return {file.path: file.content.decode() for file in files}
 
@@ -20,6 +21,7 @@ def test_the_name_is_where_a_system_looks_for_it() -> None:
     files = render("calm-otter")
     assert files["/etc/hostname"] == "calm-otter\n"
     assert "127.0.1.1 calm-otter\n" in files["/etc/hosts"]
+    assert files["/etc/hosts"].endswith("\n10.0.2.2 host.vm\n")
     assert files["/etc/machine-id"] == "0" * 32 + "\n"
 
 

@@ -18,9 +18,9 @@ COLUMNS = (
 )
 _TEXT = """\
 TARGET is ADDRESS[/BITS][:PORT[-PORT]][/tcp|/udp], or host:PORT for a port of
-this host's loopback, which the VM reaches at its gateway. The rule comes before
-the VM's other rules and is kept with the VM. TCP connections that are no longer
-allowed are reset at once."""
+this host's loopback, which is host.vm in the VM. The rule comes before the VM's
+other rules and is kept with the VM. TCP connections that are no longer allowed
+are reset at once."""
 
 
 def _configure_ref(parser: Parser) -> None:

@@ -63,8 +63,8 @@ def add_egress(parser: Parser) -> None:
         **rules,
         metavar="PORT",
         type="allow host:{}".format,
-        help="allow connections to a port of the host's loopback, at the guest's gateway; "
-        "repeatable",
+        help="allow connections to a port of the host's loopback, which is host.vm in the "
+        "guest; repeatable",
     )
 
 

@@ -112,7 +112,7 @@ async def hand_out_guest(machine: Machine, *, called: str, deadline_s: float) ->
         hostname=None if name == called else name,
         clock_ns=int(engine.now() * 1e9),
         entropy=engine.random_bytes(ENTROPY_BYTES),
-        files=() if name == called else _guest_files(render_name_files(name)),
+        files=() if name == called else _guest_files(render_name_files(name, _gateway(machine))),
     )
     await guest.identify(connection, identity, deadline_s=deadline_s)
 
@@ -180,6 +180,7 @@ def _identity(machine: Machine) -> guest.Identity:
         hostname=hostname,
         # Derived, so that a VM keeps its machine-id over restarts; D2 wants it unlike others'.
         machine_id=hashlib.sha256(f"machine-id {record.id}".encode()).hexdigest()[:32],
+        host_address=_gateway(machine),
         nameservers=interface.dns if interface else (),
         host_key=key.read_bytes(),
         host_key_public=key.with_suffix(".pub").read_bytes(),
@@ -198,6 +199,11 @@ def _identity(machine: Machine) -> guest.Identity:
             gateway=interface.gateway,
         ),
     )
+
+
+def _gateway(machine: Machine) -> str | None:
+    found = find_network(machine.record.spec.shape.network)
+    return None if found is None else found.plan_interface(machine.id).gateway
 
 
 def _hostname(record: VmRecord) -> str:
