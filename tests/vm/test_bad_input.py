@@ -81,7 +81,7 @@ def test_a_name_that_is_taken(own: Installation) -> None:
     """C6: the first one stays as it is."""
     own.do(*CREATE, "--name", "one")
     before = own.vms()
-    require_refusal(own.run(*CREATE, "--name", "one"), 5, "one exists already")
+    require_refusal(own.run(*CREATE, "--name", "one"), 5, "one already exists")
     assert own.vms() == before
 
 

@@ -64,7 +64,7 @@ def test_a_change_that_cannot_be_leaves_everything_as_it_was(own: Installation) 
         (("--disk", "512M"), 2, "can only grow"),
         (("--memory", "1M"), 2, "out of range"),
         (("--vcpu", "65"), 2, "out of range"),
-        (("--name", "two"), 5, "exists already"),
+        (("--name", "two"), 5, "already exists"),
         (("--name", "Two"), 2, "not a valid name"),
     ):
         ended = own.run("vm", "set", "one", "--label", "a=b", "--network", "none", *words)

@@ -60,7 +60,7 @@ def test_ending_a_vm_on_a_full_host(own: Installation, verb: str) -> None:
         assert "is not saved yet" in ended.err
         assert own.vm_processes() == []
         assert [vm["state"] for vm in own.vms()] == ["stopped"]
-        assert "is stopped, not running" in own.exec("one", "true", status=125).err
+        assert "is not running (state: stopped)" in own.exec("one", "true", status=125).err
         own.do("vm", verb, "one")
         # What needs room is refused, and for that reason.
         assert "is full" in own.run("vm", "start", "one", status=6).err

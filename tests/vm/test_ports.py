@@ -236,7 +236,7 @@ def test_a_published_port_is_kept_with_its_vm(own: Installation) -> None:
     serve(own, "one", "127.0.0.1", 8000)
     wait_until_said("127.0.0.1", port, "one")
     other = own.run("vm", "port", "add", fork, f"{port}:8000")
-    assert other.status == 5 and f"The VM one has 127.0.0.1:{port} published." in other.err
+    assert other.status == 5 and f"The VM one already publishes 127.0.0.1:{port}." in other.err
 
     own.do("vm", "port", "rm", "one", str(port))
     wait_until_said("127.0.0.1", port, "ConnectionRefusedError")

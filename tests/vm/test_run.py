@@ -57,7 +57,7 @@ def test_without_rm_it_runs_on(banger: Installation) -> None:
         assert "stays still runs; stop it: banger vm stop stays" in ended.err
         assert banger.state("stays") == "running"
         again = banger.run(*RUN, "--name", "stays", "--", "true", status=125)
-        assert "stays exists already" in again.err and "hint:" in again.err
+        assert "stays already exists" in again.err and "hint:" in again.err
     finally:
         banger.do("vm", "delete", "stays")
 

@@ -255,7 +255,7 @@ def test_the_life_of_snapshots(banger: Installation, base: str) -> None:
     shell(banger, vm, "echo second >/srv/file")
     banger.do("vm", "snapshot", "create", vm, "two")
     refused = banger.run("vm", "snapshot", "create", vm, "two", status=5)
-    assert "has a snapshot two already" in refused.err
+    assert "already has a snapshot named two" in refused.err
     assert f"banger vm snapshot create {vm} snapshot-2" in refused.err
     assert banger.run("vm", "snapshot", "create", vm, "../x").status == 2
     listed = banger.json("vm", "snapshot", "list", vm)

@@ -159,7 +159,7 @@ def test_a_vm_that_does_not_run_is_named(own: Installation, short_dir: Path) -> 
     assert ssh.ssh("one.vm", "echo again") == b"again\n"
     own.do("vm", "stop", "one")
     stopped = ssh.run("ssh", "one.vm", "true", status=255).stderr
-    assert b"banger: The VM one is stopped, not running." in stopped
+    assert b"banger: The VM one is not running (state: stopped)." in stopped
     assert b"hint: banger vm start one" in stopped
     assert b"There is no VM other." in ssh.run("ssh", "other.vm", "true", status=255).stderr
     for name in ("other", "one"):  # by our own command without ssh's words

@@ -21,7 +21,7 @@ from banger.host.limits.servicemanager import (
 NAME = "limits"
 SYSTEMD = Path("/run/systemd/system")
 """There on every host that was booted by systemd (sd_booted(3))."""
-WITHOUT = "VMs have no scopes, only limits of their VMM's process"
+WITHOUT = "Only the limits of each VMM's process apply to VMs"
 STAY = "loginctl enable-linger"
 
 

@@ -137,7 +137,7 @@ def _explain(end: HostEnd, error: OSError) -> BangerError:
                 hint="sysctl net.ipv4.ip_unprivileged_port_start",
             )
         case errno.EADDRNOTAVAIL:
-            return HostFailed(f"This host has no address {end.address}.")
+            return HostFailed(f"This host has no address {end.address}.", hint="ip -brief address")
         case _:
             return HostFailed(f"The host cannot listen at {end}: {error.strerror}.")
 

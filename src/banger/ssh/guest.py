@@ -47,5 +47,7 @@ async def find_guest(socket: str, ref: str) -> Guest:
     name, state = view["name"], view["state"]
     if state != "running":
         verb = "resume" if state == "paused" else "start"
-        raise WrongState(f"The VM {name} is {state}, not running.", hint=f"banger vm {verb} {name}")
+        raise WrongState(
+            f"The VM {name} is not running (state: {state}).", hint=f"banger vm {verb} {name}"
+        )
     return Guest(socket, view["id"], name)

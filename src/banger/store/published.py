@@ -29,7 +29,9 @@ def port_published(host: str, owner: str) -> PortTaken:
     """Return the error for an endpoint that a VM has published."""
     protocol, _, place = host.partition(":")
     shown = f"{place}/udp" if protocol == "udp" else place
-    return PortTaken(f"The VM {owner} has {shown} published.", hint=f"banger vm port list {owner}")
+    return PortTaken(
+        f"The VM {owner} already publishes {shown}.", hint=f"banger vm port list {owner}"
+    )
 
 
 def load_publishers(connection: sqlite3.Connection) -> dict[str, str]:

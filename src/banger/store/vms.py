@@ -57,7 +57,7 @@ def require_name_free(connection: sqlite3.Connection, name: str) -> None:
 
 def _name_taken(name: str) -> NameTaken:
     hint = f"banger vm shell {name} opens a shell in it; or choose another --name"
-    return NameTaken(f"A VM named {name} exists already.", hint=hint)
+    return NameTaken(f"A VM named {name} already exists.", hint=hint)
 
 
 def update_state(

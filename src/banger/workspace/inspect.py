@@ -156,7 +156,7 @@ async def _resolve(places: Places, head: _Head, *, branch: str | None, from_ref:
         exists = await host_git(places.top, "show-ref", "--verify", "--quiet", ref, ok=(0, 1))
         if exists.status == 0:
             raise BranchConflict(
-                f"A branch {branch} exists already in {places.top}.",
+                f"A branch {branch} already exists in {places.top}.",
                 hint=f"choose another name, or: git -C {places.top} switch {branch}",
             )
     if from_ref is not None:

@@ -121,7 +121,7 @@ def test_init_writes_once(private_environ: Environ, top: Path) -> None:
     printed = banger(private_environ, "init", "--print")
     assert (top / "banger.toml").read_bytes() == printed.stdout
     dry = banger(private_environ, "trust", str(top))
-    assert dry.returncode == 0
+    assert dry.returncode == 0 and b"asks for nothing" in dry.stdout
     (top / "banger.toml").unlink()
     (top / "banger.toml").symlink_to("../elsewhere")
     assert banger(private_environ, "init", str(top)).returncode == 5

@@ -75,6 +75,10 @@ def test_styles_exclude_each_other(vm: Environ) -> None:
 def test_an_apply_says_what_it_did(vm: Environ) -> None:
     done = banger(vm, "vm", "workspace", "apply", "box")
     assert (done.returncode, done.stdout) == (0, b"write a\ndelete b\nmerge c\n")
+    banger(vm, "vm", "create", "--name", "same", "--label", "unchanged=1")
+    done = banger(vm, "vm", "workspace", "apply", "same")
+    assert (done.returncode, done.stdout) == (0, b"")
+    assert b"There is nothing to apply." in done.stderr
 
 
 def test_conflicts_are_explained(vm: Environ) -> None:

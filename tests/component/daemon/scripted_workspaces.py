@@ -57,12 +57,13 @@ class ScriptedWorkspaces:
         return {"status": 0}
 
     async def apply(self, _: Call, params: WorkspaceApply) -> AppliedChanges:
-        conflicts = bool(self.labels_of(params.ref).get("conflicts"))
+        labels = self.labels_of(params.ref)
+        conflicts, is_changed = "conflicts" in labels, "unchanged" not in labels
         return AppliedChanges(
             done=not params.check and (params.three_way or not conflicts),
-            written=["a"],
-            removed=["b"],
-            merged=["c"],
+            written=["a"] * is_changed,
+            removed=["b"] * is_changed,
+            merged=["c"] * is_changed,
             marked=["d"] if conflicts and params.three_way else [],
             conflicts=[ApplyConflict(name="d", reason="changed on both sides")] * conflicts,
             notices=[],

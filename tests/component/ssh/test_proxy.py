@@ -122,7 +122,7 @@ def test_it_hands_the_connection_over(
 
 
 FALLBACK = ("/bin/sh", "-c", 'echo "instead: $*" >&2; exit 7', "sh")
-REFUSED = format_refusal(WrongState("The VM box is stopped, not running."))
+REFUSED = format_refusal(WrongState("The VM box is not running (state: stopped)."))
 
 
 @pytest.mark.parametrize(
@@ -203,11 +203,11 @@ def test_what_a_front_refuses_is_said_and_not_tried_again(
     private_environ: dict[str, str],
 ) -> None:
     """H6: with the hint, on the terminal of whoever calls ssh."""
-    refusal = WrongState("The VM box is stopped, not running.", hint="banger vm start box")
+    refusal = WrongState("The VM box is not running (state: stopped).", hint="banger vm start box")
     with front(private_environ, format_refusal(refusal)):
         done = proxy(private_environ)
     assert (done.returncode, done.stdout) == (255, b"")
-    expected = b"banger: The VM box is stopped, not running.\n  hint: banger vm start box\n"
+    expected = b"banger: The VM box is not running (state: stopped).\n  hint: banger vm start box\n"
     assert done.stderr == expected
 
 

@@ -102,7 +102,7 @@ COMMANDS = (
     Command(
         "vm session start",
         "session",
-        "Start a command that goes on by itself; its output and exit are kept.",
+        "Start a command in the background; its output and exit status are kept.",
         takes_command=True,
         command_after=1,
     ),
@@ -121,13 +121,13 @@ COMMANDS = (
     Command(
         "vm session delete",
         "session",
-        "Forget sessions and their output.",
+        "Delete sessions that have ended, and their output.",
         aliases=("vm session rm",),
     ),
     Command(
         "vm wait",
         "wait",
-        "Wait for the end of a session, and exit with its status; or for a VM's stop.",
+        "Wait until a session ends and exit with its status, or until a VM stops.",
         is_guest_command=True,
     ),
     Command("vm shell", "exec", "Open a login shell in a VM.", is_guest_command=True),
@@ -171,7 +171,9 @@ COMMANDS = (
         "workspace_changes",
         "Write a workspace's changes into files of this host.",
     ),
-    Command("vm workspace sync", "workspace_sync", "Copy changes both ways, but for conflicts."),
+    Command(
+        "vm workspace sync", "workspace_sync", "Copy changes in both directions, except conflicts."
+    ),
     Command("image build", "image", "Build an image from distribution packages."),
     Command("image import", "image", "Import an image archive or a root file system tar."),
     Command("image pull", "pull", "Pull an image from a registry."),
@@ -233,9 +235,9 @@ GROUPS = {
     "vm": "Virtual machines: run, list, stop, delete.",
     "vm network": "What may leave a VM: show, allow, deny, logs.",
     "vm port": "Published ports of a VM: add, list, delete.",
-    "vm session": "Sessions: commands that go on by themselves in a VM.",
+    "vm session": "Sessions: commands that run in the background of a VM.",
     "vm snapshot": "Snapshots of a VM: memory and disk.",
-    "vm workspace": "A git repository in a VM: copy in, look at changes, take them over.",
+    "vm workspace": "A git repository in a VM: copy it in, see changes, bring them back.",
     "image": "Root file systems of VMs: pull, build, import.",
     "kernel": "Kernels that VMs boot, with their modules.",
     "template": "Saved memory of booted images, for fast starts.",

@@ -88,7 +88,8 @@ def _setup(arguments: Namespace, context: Context) -> int:
         return (remove_dns if arguments.remove else set_up_dns)(arguments, context)
     for tool in find_missing(RUNTIME):
         where = f", from {tool.source}" if tool.source else ""
-        context.say(f"missing: {tool.program} ({tool.why}{where})")
+        need = "missing" if tool.required else "optional"
+        context.say(f"{need}: {tool.program} ({tool.why}{where})")
     if arguments.yes:
         run_setup(context.say)
     elif command := find_setup_command():

@@ -17,9 +17,9 @@ _TEXT = (
     "control sequences in the log are left out."
 )
 _SESSION_TEXT = (
-    "Prints the newest 4 MiB of output, which is what is kept. With --follow goes on\n"
-    "until the session ends, also when the daemon is restarted: no byte is lost.\n"
-    "On a terminal, control sequences are left out."
+    "Prints the output that is kept, the newest 4 MiB. --follow continues until the\n"
+    "session ends, over restarts of the daemon, and loses nothing. On a terminal,\n"
+    "control sequences are left out."
 )
 
 
@@ -34,7 +34,7 @@ def _add_options(parser: Parser) -> None:
         "--since",
         metavar="TIME",
         type=past_time_s,
-        help="of a session: output since then, such as 10m (ago) or 2026-11-29T12:00",
+        help="only a session's output since then: 10m (ago), or 2026-11-29T12:00",
     )
 
 

@@ -18,13 +18,13 @@ from banger.errors import Conflict, NotFound, OperationFailed
 
 _INIT_TEXT = (
     "The file sets what the options of `banger vm run` and the environment leave\n"
-    "open. Each key is there as a comment, with setup commands that fit the files of\n"
-    "the repository where they are known. A file that exists is never overwritten."
+    "open. Every key is in it as a comment, with setup commands that suit the files\n"
+    "of the repository if banger knows any. An existing file is never overwritten."
 )
 _TRUST_TEXT = (
-    "What the file asks for happens in VMs: it cannot read files of this host outside\n"
-    "of the repository, nor run anything here. Trust is of this content: when it\n"
-    "changes, `banger vm run` asks again."
+    "What the file asks for happens in VMs: it can neither read files of this host\n"
+    "outside the repository nor run anything on this host. You trust its present\n"
+    "content: when that changes, `banger vm run` asks again."
 )
 
 
@@ -47,7 +47,7 @@ def _init(arguments: Namespace, context: Context) -> int:
         with open(path, "x", encoding="utf-8") as file:
             file.write(text)
     except FileExistsError:
-        raise Conflict(f"{path} exists already.", hint="banger init --print") from None
+        raise Conflict(f"{path} already exists.", hint="banger init --print") from None
     except OSError as error:
         raise OperationFailed(f"{path} cannot be written: {error.strerror}.") from error
     context.say(f"Wrote {path}: uncomment what the repository needs.")
@@ -57,7 +57,7 @@ def _init(arguments: Namespace, context: Context) -> int:
 def _configure_trust(parser: Parser) -> None:
     add = parser.add_argument
     add("path", nargs="?", metavar="PATH", default=".", help="a directory (default: this one)")
-    add("--revoke", action="store_true", help="trust the content no longer")
+    add("--revoke", action="store_true", help="no longer trust the content")
     parser.text = _TRUST_TEXT
 
 
@@ -67,12 +67,12 @@ def _trust(arguments: Namespace, context: Context) -> int:
     found = _require_project(find_top(arguments.path))
     if arguments.revoke:
         was_trusted = remove_trust(context.layout, found.digest)
-        word = "trusted no longer" if was_trusted else "not trusted"
+        word = "no longer trusted" if was_trusted else "not trusted"
         context.say(f"{found.path} is {word}.")
         return 0
     context.out("\n".join(describe(found)))
     save_trust(context.layout, found.digest, found.path)
-    context.say("Trusted, as long as it does not change.")
+    context.say("The file is trusted until it changes.")
     return 0
 
 

@@ -46,10 +46,11 @@ COLUMNS = (
 )
 
 _START_TEXT = (
-    "The command goes on when this client, the daemon or the terminal ends, in\n"
-    "snapshots and forks of the VM, and until the VM stops. The newest 4 MiB of its\n"
-    "output and its exit status are kept until `delete`; of 512 sessions those that\n"
-    "ended first make room. Prints the session's name."
+    "Prints the session's name. The command keeps running when this client, the\n"
+    "terminal or the daemon ends, and in snapshots and forks of the VM; it ends when\n"
+    "the VM stops. Its exit status and the newest 4 MiB of its output are kept until\n"
+    "`banger vm session delete`. A VM keeps 512 sessions: for more, those that ended\n"
+    "first are deleted."
 )
 
 

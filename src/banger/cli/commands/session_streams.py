@@ -25,17 +25,17 @@ BEFORE = 20
 """Lines of earlier output that `attach` shows."""
 
 _ATTACH_TEXT = (
-    "ctrl-p ctrl-q detaches from a session with a terminal, and the session goes on;\n"
-    "so it does when this client is killed. One client at a time can write; with\n"
-    "--no-stdin any number read. Without a terminal stdin is forwarded and ctrl-c\n"
-    "interrupts the session; the end of stdin leaves the session's input open.\n"
+    "ctrl-p ctrl-q detaches from a session with a terminal. The session keeps running\n"
+    "then, and when this client is killed. One client at a time can write; with\n"
+    "--no-stdin any number can read. Without a terminal, stdin is forwarded, ctrl-c\n"
+    "interrupts the session, and the end of stdin leaves the session's input open.\n"
     "\n"
-    "If the session ends, the exit status is its own."
+    "When the session ends, the exit status is the session's own."
 )
 _SEND_TEXT = (
-    "Without TEXT, forwards stdin to its end, as fast as the session reads. The\n"
-    "session's input stays open for more; --eof ends it. TEXT is sent with a line\n"
-    "end, or with the return key's to a terminal."
+    "Without TEXT, forwards stdin to its end, as fast as the session reads. TEXT is\n"
+    "sent with a newline, or with a carriage return if the session has a terminal.\n"
+    "The session's input stays open unless --eof is given."
 )
 
 
@@ -45,14 +45,14 @@ class _Detached(Exception):
 
 def _configure_attach(parser: Parser) -> None:
     add_session(parser)
-    parser.add_argument("--no-stdin", action="store_true", help="only read")
+    parser.add_argument("--no-stdin", action="store_true", help="only read the output")
     parser.add_argument(
         "-n",
         "--tail",
         metavar="N",
         type=line_count,
         default=BEFORE,
-        help=f"begin with the last N lines of output (default: {BEFORE})",
+        help=f"start with the last N lines of output (default: {BEFORE})",
     )
     parser.text = _ATTACH_TEXT
 
@@ -109,7 +109,7 @@ def _detach() -> None:
 def _configure_send(parser: Parser) -> None:
     add_session(parser)
     parser.add_argument("text", nargs="?", metavar="TEXT", help="one line to send")
-    parser.add_argument("--eof", action="store_true", help="end the session's input afterwards")
+    parser.add_argument("--eof", action="store_true", help="close the session's input afterwards")
     parser.text = _SEND_TEXT
 
 

@@ -90,8 +90,8 @@ def _configure_diff(parser: Parser) -> None:
     add("--no-pager", action="store_true", help="print to the terminal directly")
     parser.text = (
         "Shows what changed in the guest since the repository was copied in. On a\n"
-        "terminal in colours and through $BANGER_PAGER, $PAGER or less. What applies\n"
-        "with `git apply` is the patch of `banger vm workspace export`."
+        "terminal, in colour and in $BANGER_PAGER, $PAGER or less. For a patch that\n"
+        "`git apply` takes, use `banger vm workspace export`."
     )
 
 
@@ -164,8 +164,11 @@ def _apply(arguments: Namespace, context: Context) -> int:
     if arguments.json:
         context.out(format_json(done))
     else:
-        for line in render_applied(done):
+        lines = list(render_applied(done))
+        for line in lines:
             context.out(line)
+        if not lines:
+            context.say("There is nothing to apply.")
         for notice in done["notices"]:
             context.say(printable(notice))
     if done["conflicts"] and not done["done"] and not arguments.check:

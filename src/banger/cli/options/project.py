@@ -97,11 +97,10 @@ def describe(found: FoundProject) -> list[str]:
     """Return lines that say what is asked for, fit for a terminal."""
     from banger.project.file import describe_project
 
-    return [
-        f"{printable(found.path)} asks for:",
-        *(f"  {printable(line)}" for line in describe_project(found.project)),
-        *(f"  {printable(line)}" for line in found.project.left_out),
-    ]
+    lines = [*describe_project(found.project), *found.project.left_out]
+    if not lines:
+        return [f"{printable(found.path)} asks for nothing."]
+    return [f"{printable(found.path)} asks for:", *(f"  {printable(line)}" for line in lines)]
 
 
 def apply_project(arguments: Namespace, context: Context) -> None:

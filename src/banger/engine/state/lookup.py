@@ -102,7 +102,7 @@ def require_running(record: VmRecord) -> None:
     if record.state is not VmState.RUNNING:
         verb = "resume" if record.state is VmState.PAUSED else "start"
         raise WrongState(
-            f"The VM {record.spec.name} is {record.state}, not running.",
+            f"The VM {record.spec.name} is not running (state: {record.state}).",
             hint=f"banger vm {verb} {record.spec.name}",
         )
 

@@ -44,7 +44,7 @@ def require_running_or_paused(record: VmRecord) -> None:
     """
     if record.state not in (VmState.RUNNING, VmState.PAUSED):
         raise WrongState(
-            f"The VM {record.spec.name} is {record.state}, not running.",
+            f"The VM {record.spec.name} is not running (state: {record.state}).",
             hint=f"banger vm start {record.spec.name}",
         )
 

@@ -29,7 +29,7 @@ async def open_console(engine: Engine, ref: str) -> AsyncIterator[Console]:
     name, runtime, layout = record.spec.name, engine.runtime(record.id), engine.layout
     if record.state not in LIVE:
         raise WrongState(
-            f"The VM {name} is {record.state}, not running.", hint=f"banger vm start {name}"
+            f"The VM {name} is not running (state: {record.state}).", hint=f"banger vm start {name}"
         )
     if runtime.console_taken:
         raise ConsoleTaken(

@@ -303,7 +303,8 @@ def _named(record: VmRecord, name: str) -> Iterator[None]:
         ) from error
     except SessionRunning as error:
         raise SessionRunning(
-            f"The session {name} in {vm} runs.", hint=f"banger vm session show {vm} {name}"
+            f"The session {name} in {vm} is still running.",
+            hint=f"banger vm session show {vm} {name}",
         ) from error
     except SessionTakesNoInput as error:
         raise SessionTakesNoInput(
@@ -315,5 +316,5 @@ def _named(record: VmRecord, name: str) -> Iterator[None]:
 def _taken(record: VmRecord, name: str) -> SessionExists:
     vm = record.spec.name
     return SessionExists(
-        f"{vm} has a session {name} already.", hint=f"banger vm session show {vm} {name}"
+        f"{vm} already has a session named {name}.", hint=f"banger vm session show {vm} {name}"
     )

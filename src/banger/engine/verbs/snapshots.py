@@ -64,7 +64,7 @@ async def create_snapshot(engine: Engine, op: Operation, params: SnapshotCreate)
         name = params.name or _free_name(taken)
         if name in taken:
             raise SnapshotExists(
-                f"The VM {params.ref} has a snapshot {name} already.",
+                f"The VM {params.ref} already has a snapshot named {name}.",
                 hint=f"banger vm snapshot create {params.ref} {_free_name(taken)}",
             )
         snapshot_id = new_snapshot_id(engine)

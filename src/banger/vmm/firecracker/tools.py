@@ -15,7 +15,7 @@ TOOLS = (
         required=False,
         setting="firecracker.binary",
         oldest=(1, 12),  # a restored guest's network interface may have another name
-        otherwise="VMs run on the other driver",
+        otherwise="VMs run on another driver",
         source=RELEASES,
     ),
 )

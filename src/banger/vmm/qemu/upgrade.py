@@ -50,8 +50,8 @@ async def find_upgrade(
         return None
     used = ".".join(map(str, version))
     fact = (
-        f"QEMU {used} is slow with random addresses, so guests have fixed ones; "
-        f"the QEMU of {suite}-backports starts programs as fast with random ones."
+        f"QEMU {used} emulates programs at random addresses slowly, so guests run without address "
+        f"randomisation; with the newer QEMU of {suite}-backports they need not."
     )
     return Upgrade(fact=fact, command=command)
 
