@@ -122,7 +122,7 @@ def measure_density(count: int, flags: Sequence[str]) -> Samples:
         time.sleep(SETTLE_S)
         views = json.loads(banger("vm", "list", "--json"))
         found = [weigh_vm(view["id"]) for view in views if view["name"] in names]
-    samples: Samples = {"clone": [sum(programs.values()) for programs in found]}
+    samples: Samples = {"idle clone": [sum(programs.values()) for programs in found]}
     for program in sorted({program for programs in found for program in programs}):
         samples[f"of it {program}"] = [programs.get(program, 0.0) for programs in found]
     return samples

@@ -90,20 +90,17 @@ def _line(cells: Sequence[str]) -> str:
     return f"| {' | '.join(cells)} |"
 
 
-def read_facts(doctor: str) -> dict[str, str]:
-    """Return what the host is; `doctor` is what `banger doctor --json` says."""
+def read_facts(machine: str, doctor: str) -> dict[str, str]:
+    """Return what the host is; `doctor` is what `banger doctor --json` says there."""
     wanted = {*DRIVERS, "accel", "slirp4netns"}
     checks = [each for each in json.loads(doctor)["checks"] if each["name"] in wanted]
-    return {
-        "kernel": platform.release(),
-        "processors": f"{os.cpu_count()}, {_read_model()}",
-        **{each["name"]: each["fact"] for each in checks},
-    }
+    return {"machine": machine, **{each["name"]: each["fact"] for each in checks}}
 
 
-def _read_model() -> str:
+def _read_machine() -> str:
     lines = Path("/proc/cpuinfo").read_text("utf-8").splitlines()
-    return next((line.partition(": ")[2] for line in lines if line.startswith("model name")), "?")
+    model = (line.partition(": ")[2] for line in lines if line.startswith("model name"))
+    return f"Linux {platform.release()}, {os.cpu_count()} processors, {next(model, 'unknown')}"
 
 
 async def _run_here(stage: Stage, words: Sequence[str]) -> str:
@@ -121,7 +118,7 @@ def main() -> int:
         rows = asyncio.run(measure_all(lambda words: _run_here(stage, words), COUNTS, flags=()))
         doctor = stage.run("sh", "-c", f"{BANGER} doctor --json || :").decode()
     REPORT.parent.mkdir(exist_ok=True)
-    REPORT.write_text(render_report(rows, read_facts(doctor)), "utf-8")
+    REPORT.write_text(render_report(rows, read_facts(_read_machine(), doctor)), "utf-8")
     print(f"wrote {REPORT}")
     return 0
 

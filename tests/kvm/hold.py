@@ -155,7 +155,7 @@ async def _measure(scenarios: list[str]) -> None:
         counts = {name: FEW[name] for name in scenarios}
         rows = await measure_all(run, counts, flags=("--image", host.guest_image))
         doctor = (await host.shell("banger doctor --json || :")).expect().out
-    print(render_report(rows, read_facts(doctor)))
+    print(render_report(rows, read_facts("the emulated host", doctor)))
 
 
 if __name__ == "__main__":
