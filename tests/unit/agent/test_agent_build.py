@@ -13,7 +13,6 @@ import pytest
 
 from tests.support.agent import current_version
 from tests.support.artifacts import CHECKOUT
-from tests.unit.agent.conftest import make
 
 LARGEST_BYTES = 200 * 1024
 
@@ -34,15 +33,6 @@ def hook(top: Path, *words: str) -> list[str]:
     return done.stdout.splitlines()
 
 
-def test_shipped_agent_is_small_and_static(agent_out: Path) -> None:
-    make(agent_out, "all")
-    binary = (agent_out / "banger-agent").read_bytes()
-    assert len(binary) < LARGEST_BYTES
-    assert binary[:4] == b"\x7fELF"
-    # No program interpreter: a static program runs in any guest.
-    assert b"/ld-" not in binary
-
-
 def test_hook_builds_into_the_package(copy: Path) -> None:
     agent, egress_filter, proxy, tap, with_parent, preload = map(Path, hook(copy))
     assert agent == copy / "src/banger/guest/agent" / os.uname().machine / "banger-agent"
@@ -54,6 +44,14 @@ def test_hook_builds_into_the_package(copy: Path) -> None:
     assert all(os.access(each, os.X_OK) for each in (egress_filter, proxy, tap, with_parent))
     done = subprocess.run([agent, "--version"], capture_output=True, text=True, check=True)
     assert [done.stdout.strip()] == [current_version()] == hook(copy, "--version")
+    require_small_and_static(agent.read_bytes())
+
+
+def require_small_and_static(binary: bytes) -> None:
+    assert len(binary) < LARGEST_BYTES
+    assert binary[:4] == b"\x7fELF"
+    # No program interpreter: a static program runs in any guest.
+    assert b"/ld-" not in binary
 
 
 def test_a_wheel_has_every_program(copy: Path, tmp_path: Path) -> None:
