@@ -478,6 +478,22 @@ def test_what_a_dead_sync_left_takes_no_part(trip: Trip) -> None:
     assert {path.name for path in (trip.top / "dir").iterdir()} == {"a", "b", "new"}
 
 
+@pytest.mark.parametrize("full", [False, True])
+def test_submodules_take_no_part(trip: Trip, full: bool) -> None:
+    shutil.rmtree(trip.top)
+    repo.make_repository(trip.top, files=40, total_mib=1)
+    trip.prepare(full=full)
+    repo.write(trip.work, "no-newline", b"changed\n")
+    if full:
+        repo.write(trip.work, "vendor/sub/new", b"1\n")
+        repo.commit(trip.work / "vendor/sub")
+    for written in ([b"no-newline"], []):
+        done = sync(trip)
+        assert list(done.host.write) == written
+        assert not done.guest and not done.host.remove and not done.conflicts
+    assert not (trip.top / "vendor/sub/new").exists()
+
+
 def test_another_commit_is_refused(trip: Trip) -> None:
     first = repo.git(trip.top, "rev-parse", "HEAD~1").decode().strip()
     trip.prepare(branch="b", from_ref=first)
