@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 from pathlib import Path
 
@@ -9,6 +10,10 @@ from tests.support.installations import Installation
 from tests.support.outward import outward_address
 from tests.support.vms import TINY
 
+SET_RULES = """
+UPDATE vms SET spec = CAST(json_set(CAST(spec AS TEXT), '$.egress.rules', json(?)) AS BLOB)
+WHERE name = ?
+"""
 CLOSED = ("127.0.0.1", "127.77.3.4", "0.0.0.0", "10.0.2.2", "169.254.169.254")
 REACH = Path(__file__).with_name("reach.py")
 
@@ -55,6 +60,13 @@ def test_what_a_guest_reaches_is_changed_while_it_runs(banger: Installation, sys
         assert not reaches(host)
         banger.do("vm", "network", "allow", system, host.replace(".vm", ""))
         assert reaches(host)
+        banger.kill_daemon()
+        # As if it had died between the row and the filter.
+        rules = json.dumps([f"deny {target}", f"allow {outward_address()}"])
+        with banger.database() as connection:
+            connection.execute(SET_RULES, (rules, system))
+        banger.do("vm", "list")
+        assert not reaches()
 
 
 def test_a_guest_without_an_interface_has_none(own: Installation) -> None:
