@@ -22,7 +22,7 @@ from hypothesis import strategies as st
 
 from banger.network.user.control import control_socket, set_policy
 from tests.unit.network.test_egress_filter import any_frame, is_allowed
-from tests.unit.network.wire import EVERYTHING, MACS, SENTINEL, ipv4_frame, stream
+from tests.unit.network.wire import EVERYTHING, MACS, SENTINEL, ipv4_frame, rule, stream
 
 DEADLINE_S = 30
 QUEUE = 400
@@ -30,6 +30,7 @@ QUEUE = 400
 OUTSIDE = b"\x01\x01\x01\x01"
 NEEDS_CHECKSUM = 1
 WHOLE, TCP4, UDP, TCP6, UDP_SEGMENTS, ECN = 0, 1, 3, 4, 5, 0x80
+RST, ACK = 4, 16
 PLAIN = bytes(10)
 STATISTICS = """\
 Inter-|   Receive                                                |  Transmit
@@ -275,3 +276,18 @@ def test_it_keeps_no_privilege_that_it_does_not_need(shipped_binary: Path, tmp_p
         status = Path(f"/proc/{one.process.pid}/status").read_text()
         assert "NoNewPrivs:\t1" in status
         assert "Seccomp:\t2" in status
+
+
+def test_what_a_policy_denies_is_reset_and_answered(tap_filter: TapFilter, tmp_path: Path) -> None:
+    """I6: a connection that was open on both sides, and a frame of it that comes later."""
+    segment = struct.pack("!HHIIBBHHH", 4000, 80, 100, 200, 5 << 4, ACK, 100, 0, 0)
+    frame = ipv4_frame(OUTSIDE, payload=segment, protocol=6)
+    assert tap_filter.filter(frame) == frame
+    asyncio.run(set_policy(str(tmp_path / "control"), rule(allows=False)))
+    length = int.from_bytes(tap_filter.world.recv(4, socket.MSG_WAITALL), "big")
+    assert tap_filter.world.recv(length, socket.MSG_WAITALL)[47] == RST | ACK
+    assert tap_filter.filter(frame) == b""
+    for _ in range(2):
+        reset = tap_filter.tap.recv(1000)
+        assert (reset[:10], reset[10 + 47]) == (PLAIN, RST)
+        assert reset[10 + 38 : 10 + 42] == (200).to_bytes(4, "big")
