@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import subprocess
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -97,5 +98,21 @@ def test_nothing_is_read_where_no_samples_are_wanted(
                 assert await read_history(engine, VmHistory(ref=VM)) == []
                 wanted["BANGER_STATS_INTERVAL_S"] = "1"
                 await newest(engine, lambda _: True)
+
+    asyncio.run(asyncio.wait_for(work(), 60))
+
+
+def test_a_start_without_a_vmm_leaves_the_others_their_turn(
+    private_environ: dict[str, str],
+) -> None:
+    """B9: as of a VM whose handle is damaged; `started` may stay set meanwhile."""
+    layout = layout_from_environment(private_environ)
+
+    async def work() -> None:
+        settings = partial(load_settings, layout.config_file, {})
+        async with open_engine(layout, settings) as engine:
+            for _ in range(100):
+                engine.started.set()
+                await asyncio.sleep(0)
 
     asyncio.run(asyncio.wait_for(work(), 60))

@@ -43,17 +43,15 @@ async def keep_histories(engine: Engine) -> None:
     while True:
         interval_s = engine.settings.stats_interval_s
         vmms = {vm_id: each.vmm for vm_id, each in engine.runtimes.items() if each.vmm}
-        if not interval_s:
-            before = {}
-            await asyncio.sleep(OFF_S)
-        elif not vmms:
-            before = {}
+        readings: dict[VmId, Reading] = {}
+        if not vmms:
             await engine.started.wait()
-        else:
+        elif interval_s:
             readings = await asyncio.to_thread(_read_all, engine, vmms)
             _add_samples(engine, before, readings)
-            before = readings
-            await asyncio.sleep(interval_s)
+        before = readings
+        # Always: `started` stays set until another loop clears it.
+        await asyncio.sleep(interval_s or OFF_S)
 
 
 def _add_samples(
