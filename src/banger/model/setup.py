@@ -8,7 +8,8 @@ from msgspec import Struct, field
 
 from banger.errors import InvalidRequest
 
-COMMANDS_MAX, INPUTS_MAX = 100, 100
+COMMANDS_MAX, INPUTS_MAX = 101, 100
+"""A file of a repository has 100 commands at most; before them, its tools are installed."""
 PATH_MAX = 1000
 COMMAND_MAX = 16 * 1024
 """Characters of a command."""

@@ -27,6 +27,8 @@ from banger.toolingplan.versionfiles import (
 )
 
 FILE_MAX_BYTES = 1024 * 1024
+TOOLS_MAX = 100
+"""Of those to install: so many fit a setup command, however long their names."""
 LOCK_MAX_BYTES = 16 * 1024 * 1024
 """Of `uv.lock`, whose head alone is looked at."""
 
@@ -50,8 +52,9 @@ class ToolingPlan:
 
     @property
     def tools(self) -> tuple[str, ...]:
-        """What is to be installed, each as `node@20`; sorted."""
-        return tuple(sorted(f"{pin.tool}@{pin.version}" for pin in self.pins if pin.is_chosen))
+        """What is to be installed, each as `node@20`; sorted, without those that are too many."""
+        tools = sorted(f"{pin.tool}@{pin.version}" for pin in self.pins if pin.is_chosen)
+        return tuple(tools[:TOOLS_MAX])
 
 
 FILES: dict[str, Parse] = {

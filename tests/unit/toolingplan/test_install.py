@@ -10,6 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from banger.model.setup import is_command
 from banger.toolingplan.install import render_install
 from banger.toolingplan.plan import FILES, plan_tooling
 
@@ -108,6 +109,14 @@ def test_nothing_of_a_hostile_pin_is_run(pins: dict[str, str]) -> None:
     require_words(plan_tooling({"mise.toml": document.encode("utf-8", "replace")}).tools)
     for version in pins.values():
         require_words(plan_tooling({".nvmrc": version.encode("utf-8", "replace")}).tools)
+
+
+def test_however_many_tools_are_one_setup_command() -> None:
+    """C7: a file with too many pins fails no run."""
+    lines = "".join(f"tool{n:059} {'1' * 64}\n" for n in range(1000))
+    tools = plan_tooling({".tool-versions": lines.encode()}).tools
+    assert len(tools) == 100 and max(map(len, tools)) == 128
+    assert is_command(render_install(tools))
 
 
 ALLOWED = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789@._+-")
