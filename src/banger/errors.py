@@ -319,6 +319,7 @@ class GuestPathNotFound(GuestRefused):
     """The guest has no such file."""
 
     code = "guest-path-not-found"
+    exit_code = 4
 
 
 class CopyRefused(OperationFailed):
