@@ -103,11 +103,11 @@ def test_what_has_no_place_is_refused(copies: Copies, way: str) -> None:
 
 
 def _status(way: str, source: str, target: str) -> int:
-    """1 for what the guest lacks (`guest-path-not-found`), else 2."""
+    """4 for what the guest lacks (`guest-path-not-found`), else 2."""
     missing_there = (way == "out" and source in ("missing", "f/")) or (
         way == "in" and (target.startswith("nowhere") or target == "new/")
     )
-    return 1 if missing_there and source != "f/" else 2
+    return 4 if missing_there and source != "f/" else 2
 
 
 def test_a_tree_there_and_back_is_the_same(copies: Copies) -> None:
@@ -160,7 +160,7 @@ def test_names_are_never_words_of_a_shell(copies: Copies) -> None:
     copies.cp(name, f"box:{name}2")
     copies.cp(f"box:{name}2", f"{name}3")
     assert (copies.here / f"{name}3").read_text() == "x"
-    said = copies.refused(f"box:{name}/missing/x", "y", status=1)
+    said = copies.refused(f"box:{name}/missing/x", "y", status=4)
     assert shlex.quote(f"{copies.there}/{name}/missing") in said
     assert f"mkdir -p {shlex.quote(f'{copies.here}/{name}4')}" in copies.refused(
         f"box:{name}2", f"{name}4/x", status=2
