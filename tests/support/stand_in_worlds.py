@@ -13,8 +13,8 @@ from pathlib import Path
 from tests.support.worlds import SHAPE, World
 
 MIB = 1024 * 1024
-DATA, LINE, LATE = 0, 4096, 8192
-"""Where on the data disk what is written."""
+DATA, LINE, LATE = (100 * MIB + place for place in (0, 4096, 8192))
+"""Where on the data disk what is written: in none of its file system's own blocks."""
 WIDTH = 64
 
 
@@ -39,7 +39,8 @@ class StandInWorld(World):
 
     def require_answers(self, name: str) -> None:
         """Check that a guest answers; its name is this host's."""
-        assert self.exec(name, "echo here") == "here\n"
+        said = self.exec(name, "echo here")
+        assert said == "here\n", f"{name} said {said!r}"
 
     def write_line(self, name: str, line: str) -> None:
         self._write(name, LINE, line.encode().ljust(WIDTH))
@@ -56,7 +57,8 @@ class StandInWorld(World):
 
     def require_one_moment(self, name: str) -> None:
         """Check that a guest's disk is of some moment; which one its memory is of it cannot say."""
-        assert self._read(name, LATE).strip() in (bytes(WIDTH), b"late")
+        found = self._read(name, LATE).strip()
+        assert found in (bytes(WIDTH), b"late"), f"{name} has {found!r} on its disk"
 
     def _find_disk(self, name: str) -> Path:
         return self.banger.layout.vm_data_disk(self.call("vm.show", ref=name)["id"])
