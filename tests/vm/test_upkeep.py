@@ -27,7 +27,6 @@ def test_a_vm_that_nobody_uses_is_stopped(own: Installation) -> None:
     assert "It will be stopped in" in log and ": It was idle for 4s." in log
 
 
-@EACH_DRIVER
 def test_a_time_to_live_outlives_the_daemon(own: Installation) -> None:
     """B5: what counts is when the VM was started; with --rm it is deleted."""
     command = ("sh", "-c", "echo on; sleep 7000")
