@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -51,10 +50,14 @@ def test_each_scenario_is_measured_on_both_kinds_of_host() -> None:
 
 
 def test_every_process_that_names_a_vm_is_weighed() -> None:
-    argv = [sys.executable, "-c", "input()", "0a1b2c"]
-    with subprocess.Popen(argv, stdin=subprocess.PIPE) as one:
+    with subprocess.Popen(
+        ["sh", "-c", "echo runs; read line", "0a1b2c"],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+    ) as one:
+        assert one.stdin and one.stdout
+        assert one.stdout.readline() == b"runs\n"
         found = drivers.weigh_vm("0a1b2c")
-        assert one.stdin is not None
         one.stdin.close()
     assert len(found) == 1
     assert all(mib > 0 for mib in found.values())
