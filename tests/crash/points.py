@@ -57,6 +57,7 @@ START_WITHOUT_NETWORK = lifecycle.plan_start(VM, SPEC)
 CLONE_WITH_ENTRYPOINT = lifecycle.plan_clone(
     VM, change_spec(SPEC, entrypoint=("serve",)), origin="templates/t"
 )
+START_READ_ONLY = lifecycle.plan_start(VM, SPEC, read_only="/root/project")
 RECORD = "record"
 SAVES = {"start-network": "network", "spawn-vmm": "vmm", "restore-vmm": "vmm"}
 FORGETS = {"end-vmm": "vmm", "end-network": "network"}
@@ -101,6 +102,7 @@ def make_scenarios(plans: Mapping[str, Plan]) -> dict[str, Scenario]:
     return {
         "create": Scenario([("vm.create", plans["plan_create"])]),
         "start": Scenario([("vm.start", plans["plan_start"])]),
+        "start of a read-only workspace": Scenario([("vm.start", START_READ_ONLY)]),
         "clone": Scenario([("vm.create", plans["plan_clone"])]),
         "clone with an entry point": Scenario([("vm.create", CLONE_WITH_ENTRYPOINT)]),
         "stop": Scenario([("vm.stop", plans["plan_stop"])]),
@@ -138,14 +140,15 @@ def make_scenarios(plans: Mapping[str, Plan]) -> dict[str, Scenario]:
     }
 
 
-ENTRYPOINT_CLONE = "clone with an entry point"
+WITH_FILES = ("clone with an entry point", "start of a read-only workspace")
+"""In a guest that has files of its own."""
 SCENARIOS: dict[str, dict[str, Scenario]] = {
     "qemu": make_scenarios(PLANS),
-    # Its guests here have no network, and no files of their own for a program to be in.
+    # Its guests here have no network, and no files of their own.
     "firecracker": {
         name: scenario
         for name, scenario in make_scenarios(make_plans(SPEC)).items()
-        if name != ENTRYPOINT_CLONE
+        if name not in WITH_FILES
     },
 }
 """By driver."""

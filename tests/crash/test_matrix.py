@@ -21,8 +21,9 @@ from tests.support.sampling import NUMBER
 from tests.support.worlds import World
 
 DEATHS = {driver: choose_deaths(driver) for driver in SCENARIOS}
-OPTIONAL = {RECORD, "delete network handle"}
-"""The second is passed by whoever ends a VM that had a network."""
+OPTIONAL = {RECORD, "delete network handle", "guest run sh"}
+"""The second is passed by whoever ends a VM that had a network; the third is within the step that
+makes a workspace read-only."""
 
 
 def of(driver: str) -> pytest.MarkDecorator:

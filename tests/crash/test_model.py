@@ -18,6 +18,7 @@ import signal
 import socket
 import threading
 import time
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, ClassVar
 
@@ -27,6 +28,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, rule, run_state_machine_as_test
 
 from banger.client import Client
+from banger.client.conversation import RECEIVE
 from banger.errors import (
     BangerError,
     DaemonUnreachable,
@@ -74,6 +76,14 @@ def expected(verb: str, state: str) -> str | None:
             return "paused"
         case _:
             return "running"
+
+
+def send_only(client: Client, method: str, params: Mapping[str, object]) -> None:
+    """Send a request, and do not wait for its reply."""
+    talk = client._conversation.request(method, params, None)
+    step, line = next(talk)
+    while step != RECEIVE:
+        step, line = talk.send(client._take(step, line, None))
 
 
 def leave(client: Client) -> None:
@@ -157,7 +167,7 @@ class Lifecycles(RuleBasedStateMachine):
         before = self.states.get(name, ABSENT)
         leaving = Client(self.world.banger.layout, autostart=False)
         params = {"ref": name} if verb != "create" else {**SHAPE, "name": name}
-        leaving._send(f"vm.{verb}", params)
+        send_only(leaving, f"vm.{verb}", params)
         time.sleep(delay_s)
         leave(leaving)
         self.agree({name: {before, ABSENT if verb == "create" else "stopped", *AFTER[verb]}})

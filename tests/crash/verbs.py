@@ -11,6 +11,7 @@ from typing import Any, NamedTuple
 from banger.client import Client
 from tests.support.imports import BUSYBOX, import_layers
 from tests.support.installations import wait_for
+from tests.support.repositories import make_repository
 from tests.support.tars import Member, make_tar, symlink
 from tests.support.worlds import SHAPE, World
 
@@ -91,6 +92,26 @@ def ensure_entrypoint_image(world: World) -> None:
         with tempfile.TemporaryDirectory() as folder:
             world.entrypoint_image = import_layers(world.banger, Path(folder), [layer], **config)
     world.call("template.build", **{**SHAPE, "image": world.entrypoint_image})
+
+
+def ensure_read_only_workspace(world: World) -> None:
+    """Have a VM that is stopped, with a workspace that its guest may not write."""
+    if world.states() != ENDED:
+        world.delete_others()
+        world.call("vm.create", **SHAPE, name="one")
+        install = "cd /usr/bin && cat >mount && chmod 755 mount && ln mount umount"
+        world.banger.exec("one", "sh", "-c", install, stdin=BUSYBOX.read_bytes(), status=0)
+        with tempfile.TemporaryDirectory() as folder:
+            make_repository(Path(folder), files=60, total_mib=1)
+            world.call("workspace.prepare", ref="one", path=folder, read_only=True)
+        world.call("vm.stop", ref="one")
+
+
+def is_read_only_if_it_runs(world: World) -> None:
+    one_of(ENDED, RUNS)(world)
+    if world.states() == RUNS:
+        script = "touch $(ls -d /root/*)/new 2>/dev/null || echo refused"
+        assert world.exec("one", script) == "refused\n"
 
 
 def ensure_no_snapshot(world: World) -> None:
@@ -233,6 +254,9 @@ VERBS: dict[str, Verb] = {
         one_of(GONE, CREATED),
     ),
     "start": Verb(ensure_grown, call("vm.start", ref="one"), is_grown_if_it_runs),
+    "start of a read-only workspace": Verb(
+        ensure_read_only_workspace, call("vm.start", ref="one"), is_read_only_if_it_runs
+    ),
     "clone": Verb(World.delete_others, create_networked, one_of(GONE, RUNS)),
     "clone with an entry point": Verb(
         ensure_entrypoint_image, create_with_entrypoint, has_one_entrypoint_if_it_runs

@@ -41,6 +41,9 @@ DISK_MIB = 16 * 1024
 DEADLINE_S = 240.0
 """For one command inside: a busy machine may be ten times slower."""
 
+SET_UP_S = 120.0
+"""From the start of QEMU; three times what it took on a busy machine."""
+
 ANSWER_DEADLINE_S = 30.0
 """For one that does nothing. A host whose kernel stands still never answers."""
 
@@ -164,15 +167,22 @@ async def open_host(supplies: Supplies, directory: Path) -> AsyncIterator[Host]:
     driver = QemuDriver(await probe_qemu(supplies.qemu))
     handle = _spawn(config, driver.facts, artifacts=supplies.artifacts)
     try:
-        await driver.wait_ready(handle, deadline_s=DEADLINE_S)
+        await driver.wait_ready(handle, deadline_s=SET_UP_S)
         async with connect(directory, guest_image=supplies.guest_image) as host:
-            await guest.boot(host.connection, _boot_spec(), deadline_s=DEADLINE_S)
-            await host.copy_in(SITE, supplies.site)
-            await host.copy_in(INSIDE, supplies.inside)
-            (await host.root(SET_UP)).expect()
+            try:
+                await asyncio.wait_for(_set_up(host, supplies), SET_UP_S)
+            except TimeoutError as error:
+                raise AssertionError("It was not set up in time.") from error
             yield host
     finally:
         await asyncio.shield(driver.kill(handle))
+
+
+async def _set_up(host: Host, supplies: Supplies) -> None:
+    await guest.boot(host.connection, _boot_spec(), deadline_s=SET_UP_S)
+    await host.copy_in(SITE, supplies.site)
+    await host.copy_in(INSIDE, supplies.inside)
+    (await host.root(SET_UP)).expect()
 
 
 @contextlib.asynccontextmanager

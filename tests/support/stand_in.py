@@ -10,6 +10,7 @@ import contextlib
 import os
 from collections.abc import Iterator
 
+from banger.layout import layout_from_environment
 from tests.support.agent import find_or_build_agent
 from tests.support.firecracker.ending import wait_ended
 from tests.support.firecracker.program import write_program
@@ -33,18 +34,21 @@ if any("daemon" in word for word in sys.orig_argv):
 @contextlib.contextmanager
 def open_installation(environ: dict[str, str], driver: str) -> Iterator[Installation]:
     """An installation whose VMs are of this driver, for a block."""
-    with contextlib.closing(Installation(environ)) as banger:
-        if driver == "firecracker":
-            _use_stand_in(banger)
+    if driver != "firecracker":
+        with contextlib.closing(Installation(environ)) as banger:
+            yield banger
+        return
+    # Its configuration is its own: others may share the one of `environ`.
+    settings = layout_from_environment(environ).state / "stand-in" / "settings"
+    with contextlib.closing(Installation(environ | {"XDG_CONFIG_HOME": str(settings)})) as banger:
+        _use_stand_in(banger)
         yield banger
-    if driver == "firecracker":
-        wait_ended(banger.layout.state)
+    wait_ended(banger.layout.state)
 
 
 def _use_stand_in(banger: Installation) -> None:
     directory, config = banger.layout.state / "stand-in", banger.layout.config_file
-    for folder in (config.parent, directory):
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config.parent.mkdir(mode=0o700, parents=True)
     agent = find_or_build_agent(directory / "agent")
     program = write_program(directory, agent=agent, version="1.12.1")
     config.write_text(SETTINGS.format(program))

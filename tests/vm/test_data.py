@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.support.installations import Installation, finish, read_line
+from tests.support.installations import Installation, finish, wait_for
 from tests.support.vms import TINY
 
 UNSYNCED_MIB = 60
@@ -71,8 +71,9 @@ def test_a_guest_whose_agent_does_not_answer(own: Installation) -> None:
     """A1, A2: no flush can be confirmed, and the result says so; the VM is ended all the same."""
     name = own.do("vm", "create", *TINY).text
     # The command's parent is the agent.
-    stopper = own.start("vm", "exec", name, "--", "sh", "-c", "echo go; kill -STOP $PPID")
-    assert read_line(stopper) == b"go\n"
+    stopper = own.start("vm", "exec", name, "--", "sh", "-c", "kill -STOP $PPID")
+    asked = ("vm", "exec", "--timeout", "2s", name, "--", "true")
+    wait_for(lambda: own.run(*asked).status == 125, "the agent to stand still")
     ended = own.do("vm", "stop", "--timeout", "1s", name)
     assert "did not confirm" in ended.err
     finish(stopper, status=125)

@@ -67,7 +67,9 @@ def test_a_life(own: Installation) -> None:
     assert own.state("one") == "stopped"
     assert own.vm_processes() == []
     ended = own.exec("one", "true", status=125)
-    assert "is stopped" in ended.err and "hint: banger vm start one" in ended.err
+    assert (
+        "is not running (state: stopped)" in ended.err and "hint: banger vm start one" in ended.err
+    )
     assert own.do("vm", "prune", "--dry-run").text == own.vm("one")["id"]
     assert own.run("vm", "prune").status == 2, "there is nobody to ask"
     own.do("vm", "prune", "--force")

@@ -313,7 +313,7 @@ def test_datagrams_and_sockets_are_published_with_their_vm(
     own.do("vm", "start", "one")
     serve_and_shout()
     with_path = own.run("vm", "create", "--name", "two", "-p", f"{path}:80", *TINY)
-    assert with_path.status == 5 and f"The VM one has {path} published." in with_path.err
+    assert with_path.status == 5 and f"The VM one already publishes {path}." in with_path.err
     own.do("vm", "port", "rm", "one", f"{port}/udp")
     assert own.do("vm", "port", "list", "-q", "one").text == str(path)
     own.do("vm", "delete", "one")

@@ -150,10 +150,10 @@ def test_what_may_be_done_with_a_paused_vm(banger: Installation, base: str, verb
         return
     if verb != "start":
         assert banger.state(vm) == "stopped"
-        assert "is stopped" in banger.run("vm", "pause", vm, status=5).err
-        assert "is stopped" in banger.run("vm", "resume", vm, status=5).err
-        assert "is stopped" in banger.run("vm", "snapshot", "create", vm, status=5).err
-        assert "is stopped" in banger.run("vm", "fork", vm, status=5).err
+        assert "state: stopped" in banger.run("vm", "pause", vm, status=5).err
+        assert "state: stopped" in banger.run("vm", "resume", vm, status=5).err
+        assert "state: stopped" in banger.run("vm", "snapshot", "create", vm, status=5).err
+        assert "state: stopped" in banger.run("vm", "fork", vm, status=5).err
         banger.do("vm", "start", vm)
     assert shell(banger, vm, "cat /srv/kept") == "kept"
 

@@ -76,7 +76,7 @@ def clones(artifacts: None, run_dir: Path) -> Iterator[Installation]:
 @pytest.fixture
 def built(fresh: Installation, request: pytest.FixtureRequest) -> str:
     """The key of a template that `fresh` has, and which a test may damage."""
-    if request.node.callspec.params.get("fresh") == "firecracker":
+    if fresh.layout.config_file.exists():  # the stand-in's
         return fresh.do("template", "build", *_build_args("256M")).text
     # A copy is quicker than a boot.
     source = template_dir(request.getfixturevalue("clones"))
