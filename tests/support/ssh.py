@@ -41,7 +41,7 @@ class SshClient:
             try:
                 yield process
             finally:
-                process.terminate()
+                _end(process)
 
     def run(
         self, program: str, *words: str, stdin: bytes = b"", status: int = 0
@@ -72,6 +72,14 @@ class SshClient:
         """ssh without a command, for the forwards that the words ask for; all of them stand."""
         with self.running("ssh", "-N", "-o", "ExitOnForwardFailure=yes", *words) as process:
             yield process
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End an ssh, which forgets a signal that comes just before it begins to wait."""
+    while process.poll() is None:
+        process.terminate()
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            process.wait(5)
 
 
 def free_port() -> int:
