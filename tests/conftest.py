@@ -28,6 +28,7 @@ import hypothesis
 import pytest
 
 from banger.layout import Layout, layout_from_environment
+from tests.support import time_limits
 from tests.support.artifacts import CHECKOUT, enter_cache, make_data_home
 from tests.support.environs import make_environ, make_short_dir
 from tests.support.leaks import end_processes, find_leaks, find_processes
@@ -45,6 +46,7 @@ def pytest_configure(config: pytest.Config) -> None:
     # good: no client that we start would be interrupted.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    config.pluginmanager.register(time_limits)
     cache = enter_cache()
     run = Path(tempfile.mkdtemp(prefix="bt.", dir="/tmp"))
     config.stash[RUN] = run

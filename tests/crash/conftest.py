@@ -10,7 +10,9 @@ import pytest
 
 from tests.support.drivers import DRIVERS
 from tests.support.environs import make_environ, make_short_dir
+from tests.support.sampling import ALL
 from tests.support.vms import (
+    LONG_S,
     TIMEOUT_S,
     artifacts,
     open_own,
@@ -49,7 +51,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Give the tests of this folder, which boot VMs, their time."""
     for item in items:
         if "/tests/crash/" in str(item.path) and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+            item.add_marker(pytest.mark.timeout(LONG_S if ALL else TIMEOUT_S))
 
 
 @pytest.hookimpl(wrapper=True)

@@ -28,14 +28,14 @@ from banger.errors import BangerError
 from tests.support.installations import Installation, wait_for
 from tests.support.sampling import NUMBER, choose
 from tests.support.soundness import require_sound
-from tests.support.vms import TIMEOUT_S, TINY_IMAGE, building
+from tests.support.vms import LONG_S, TIMEOUT_S, TINY_IMAGE, building
 
 ERRNOS = (errno.ENOSPC, errno.EIO, errno.EMFILE, errno.ENOMEM, errno.EPERM)
 REFUSAL = re.compile(r"(?!internal-error|daemon-unreachable)[a-z-]+ \([1-9]\): .*\.", re.DOTALL)
 """A code, an exit code and a sentence; and not one that says that banger has a bug, or died."""
 SAMPLE, SAMPLE_OF_ONLY = 8, 3
 ALL = os.environ.get("BANGER_TEST_FAULTS") == "all"
-pytestmark = pytest.mark.timeout(7200 if ALL else TIMEOUT_S)
+pytestmark = pytest.mark.timeout(LONG_S if ALL else TIMEOUT_S)
 SHAPE = {
     "image": TINY_IMAGE,
     "memory_mib": 256,

@@ -39,6 +39,7 @@ from banger.errors import (
 )
 from banger.host.identity import identify
 from tests.support.installations import wait_for
+from tests.support.vms import LONG_S, TIMEOUT_S
 from tests.support.worlds import SHAPE, World
 
 EXAMPLES, STEPS = 2, 12
@@ -243,7 +244,7 @@ class Lifecycles(RuleBasedStateMachine):
         self.states = found
 
 
-@pytest.mark.timeout(7200)
+@pytest.mark.timeout(LONG_S if ASKED else TIMEOUT_S)
 def test_random_lives(world: World) -> None:
     """B3, B5, B11, C1, C5, C6: whoever asks, leaves or dies when, each VM is in one true state."""
     Lifecycles.world = world
@@ -297,7 +298,7 @@ THREADS = 40
 GROWTH_KIB = 6 * 1024
 
 
-@pytest.mark.timeout(7200)
+@pytest.mark.timeout(LONG_S if CYCLES > 20 else TIMEOUT_S)
 def test_cycles_leave_nothing(world: World) -> None:
     """B3, C8, D7: descriptors, rows, files and memory are where they were."""
 

@@ -23,9 +23,14 @@ from tests.support.environs import make_environ, make_short_dir
 from tests.support.installations import OPEN, Installation, share_artifacts
 from tests.support.stand_in import open_installation
 from tests.support.templates import keep_templates, lend_templates
+from tests.support.time_limits import limited
 
-TIMEOUT_S = 900
-"""For one test: the first one builds the images."""
+TIMEOUT_S = 300
+"""For one test, without what it builds for all."""
+BUILD_S = 900
+"""For images, kernels and templates that a test builds for all, or waits for."""
+LONG_S = 7200
+"""For one test of a long run, which tries all that the others sample."""
 
 TINY_RECIPE = """\
 name = "tiny"
@@ -51,7 +56,7 @@ def ensure_image(banger: Installation, name: str, recipe: str, folder: Path) -> 
     if banger.run("image", "show", name).status != 0:
         file = folder / f"{name}.toml"
         file.write_text(recipe)
-        banger.do("image", "build", "--file", file, name, deadline_s=TIMEOUT_S)
+        banger.do("image", "build", "--file", file, name, deadline_s=BUILD_S)
     return name
 
 
@@ -64,13 +69,16 @@ def artifacts(run_dir: Path) -> None:
         environ[variable] = tempfile.mkdtemp(dir=base)
     with contextlib.closing(Installation(environ)) as banger, alone():
         ensure_image(banger, TINY_IMAGE, TINY_RECIPE, base)
-        banger.do("kernel", "pull", "debian-cloud", deadline_s=TIMEOUT_S)
+        banger.do("kernel", "pull", "debian-cloud", deadline_s=BUILD_S)
 
 
 @contextlib.contextmanager
 def alone() -> Iterator[None]:
-    """For a block, have every other run of this user wait: what this one makes serves all."""
-    with open(Path(os.environ[CACHE], "artifacts.lock"), "w") as lock:
+    """For a block, have every other run of this user wait: what this one makes serves all.
+
+    The time is none of the test's.
+    """
+    with limited(BUILD_S), open(Path(os.environ[CACHE], "artifacts.lock"), "w") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         yield
 

@@ -14,7 +14,9 @@ import pytest
 
 from tests.support.installations import Installation
 from tests.support.outward import outward_address
+from tests.support.sampling import FULL_SIZES
 from tests.support.vms import (
+    LONG_S,
     TIMEOUT_S,
     TINY,
     artifacts,
@@ -28,10 +30,10 @@ __all__ = ["artifacts", "own", "own_of_module"]
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Give the tests of this folder, which build images and boot, their time."""
+    """Give the tests of this folder, which boot VMs, their time."""
     for item in items:
         if "/tests/vm/" in str(item.path) and item.get_closest_marker("timeout") is None:
-            item.add_marker(pytest.mark.timeout(TIMEOUT_S))
+            item.add_marker(pytest.mark.timeout(LONG_S if FULL_SIZES else TIMEOUT_S))
 
 
 @pytest.hookimpl(wrapper=True)

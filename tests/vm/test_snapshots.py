@@ -31,7 +31,7 @@ from tests.support.installations import (
     wait_for,
 )
 from tests.support.stand_in import open_installation
-from tests.support.vms import TINY, building
+from tests.support.vms import LONG_S, TIMEOUT_S, TINY, building
 
 CYCLES = int(os.environ.get("BANGER_TEST_CYCLES", "10"))
 COUNTER = """
@@ -513,6 +513,7 @@ def test_the_jail_shows_only_its_own_memory(banger: Installation, base: str) -> 
 SUMS = "sha256sum /dev/shm/r /srv/r; cat /sys/class/net/eth0/address"
 
 
+@pytest.mark.timeout(LONG_S if CYCLES > 10 else TIMEOUT_S)
 def test_the_last_cycle_is_as_good_as_the_first(
     banger: Installation, base: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
