@@ -16,7 +16,8 @@
 
 #include <poll.h>
 
-enum { OUTBOX = 64 * 1024 };
+enum { OUTBOX = 256 * 1024 }; /* for the resets of all connections that are kept, and replies */
+_Static_assert(FLOWS * (LENGTH_SIZE + KEPT) < OUTBOX, "resets would be lost");
 
 /* Frames of our own, each after its length, of which `sent` bytes are sent. */
 struct outbox {

@@ -236,6 +236,17 @@ def test_connections_that_a_new_policy_denies_are_reset_on_both_sides(
     assert len(read_resets(egress_filter.world, len(opened))) == 200, "once each"
 
 
+def test_a_full_table_of_connections_is_reset_on_both_sides(egress_filter: EgressFilter) -> None:
+    """I6: the resets of all that are kept have room, whoever reads them late."""
+    sent = [frame("203.0.113.1", port, flags=ACK) for port in range(1, 6001)]
+    for at in range(0, len(sent), 500):
+        assert egress_filter.filter(stream(*sent[at : at + 500]))
+    assert egress_filter.ask(b"P" + rule(allows=False)) == b"P"
+    to_guest = read_resets(egress_filter.guest, 4000)
+    to_world = read_resets(egress_filter.world, 4000)
+    assert {each[4:8] + each[:4] + each[10:12] + each[8:10] for each in to_guest} == set(to_world)
+
+
 def test_a_reset_is_what_both_sides_expect_next(egress_filter: EgressFilter) -> None:
     data = struct.pack("!HHIIBBHHH", 4000, 80, 100, 200, 5 << 4, ACK, 100, 0, 0) + bytes(50)
     sent = ipv4_frame(socket.inet_aton(OTHER), payload=data, protocol=TCP)
