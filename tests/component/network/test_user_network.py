@@ -1,10 +1,11 @@
-"""User networking with the real passt and the real egress filter."""
+"""User networking with real back ends and the real egress filter."""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
 import os
+import platform
 import signal
 import socket
 import subprocess
@@ -16,7 +17,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from banger.errors import HostNotReady, ToolMissing
+from banger.errors import HostNotReady, ToolMissing, VmmFailed
 from banger.host import programs
 from banger.host.attachments import AttachmentKind
 from banger.host.identity import is_alive, send_signal
@@ -24,7 +25,7 @@ from banger.layout import Layout
 from banger.model.egress import Egress
 from banger.model.names import VmId
 from banger.network.port import StartedNetwork
-from banger.network.user import process
+from banger.network.user import control, process
 from banger.network.user.kind import NETWORK
 from banger.network.user.process import UserNetworkHandle, is_network_alive, wait_network_gone
 from banger.vmm.leftovers import end_leftover
@@ -302,6 +303,29 @@ def test_a_banger_without_the_egress_filter_says_so(
             await start(layout)
 
     asyncio.run(scenario())
+    assert find_leftovers(layout, []) == []
+
+
+@pytest.mark.parametrize("then", ["exit 2", "kill -STOP $$"])
+def test_an_egress_filter_that_takes_no_policy_is_ended_and_says_why(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, then: str
+) -> None:
+    """A2, E4: such as one of another release, which says how it is called; nothing is left."""
+    monkeypatch.setattr(process, "FOLDER", tmp_path)
+    monkeypatch.setattr(control, "DEADLINE_S", 2.0)
+    program = tmp_path / platform.machine() / "banger-egress-filter"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\necho usage: >&2\n{then}\n")
+    program.chmod(0o755)
+
+    async def scenario() -> None:
+        with pytest.raises(VmmFailed, match="egress filter") as caught:
+            await start(layout)
+        assert "usage:" in (caught.value.details or "")
+        assert "scripts/venv" in (caught.value.hint or "")
+
+    asyncio.run(scenario())
+    assert not Path("/proc", (tmp_path / "pid").read_text().strip()).exists()
     assert find_leftovers(layout, []) == []
 
 

@@ -58,12 +58,14 @@ async def await_answer(backend: Backend, interface: Interface, log_file: Path) -
     backend.world.setblocking(True)
 
 
-async def abandon(leader: ProcessIdentity) -> None:
-    """End a child of ours that is in no handle yet, with its children."""
-    programs.kill_group(leader.pid)
+async def abandon(*leaders: ProcessIdentity) -> None:
+    """End children of ours that are in no handle yet, with their children."""
+    for leader in leaders:
+        programs.kill_group(leader.pid)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(KILL_DEADLINE_S):
-            await wait_gone(leader)
+            for leader in leaders:
+                await wait_gone(leader)
 
 
 def died_early(log_file: Path) -> BangerError:

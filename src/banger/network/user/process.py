@@ -36,7 +36,7 @@ from banger.host.setup import require_programs
 from banger.model.egress import Denial, Egress
 from banger.network.port import Interface, StartedNetwork
 from banger.network.user.argv import plan_egress_filter
-from banger.network.user.backend import Backend, abandon, died_early
+from banger.network.user.backend import Backend, abandon, read_tail
 from banger.network.user.control import ask_denials, control_socket, set_policy
 from banger.network.user.passt import start_passt
 from banger.network.user.policy import parse_denials, render_policy
@@ -100,13 +100,14 @@ async def start(
     Raises:
         ToolMissing: no back end is installed.
         HostNotReady: the host itself has no network, or banger was built without the filter.
-        VmmFailed: the back end does not start.
+        VmmFailed: the back end or the filter does not start.
     """
     program = find_egress_filter()
     require_route()
     ensure_private_dir(log_file.parent)
     log_file.unlink(missing_ok=True)
     backend = await _start_backend(interface, log_file)
+    leaders = [backend.monitor or backend.process]
     guest, guarded = socket.socketpair()
     try:
         with contextlib.closing(backend), guarded, control_socket(control) as listener:
@@ -114,6 +115,7 @@ async def start(
             egress_filter = _start_egress_filter(
                 program, sockets, backend.lifeline, attachment=attachment, log_file=log_file
             )
+        leaders.append(egress_filter)
         handle = UserNetworkHandle(
             egress_filter=egress_filter,
             backend=backend.process,
@@ -121,10 +123,10 @@ async def start(
             control=os.fspath(control),
             dns_protocols=backend.dns_protocols,
         )
-        await handle.set_egress(interface, egress)
+        await _set_first_policy(handle, interface, egress, log_file)
     except BaseException:
         guest.close()
-        await asyncio.shield(abandon(backend.monitor or backend.process))
+        await asyncio.shield(abandon(*leaders))
         raise
     return StartedNetwork(handle, _attach(attachment, guest))
 
@@ -135,6 +137,24 @@ async def _start_backend(interface: Interface, log_file: Path) -> Backend:
         return await start_passt(interface, binary=passt, log_file=log_file)
     require_programs(SLIRP)
     return await start_slirp(interface, binary=slirp or SLIRP, log_file=log_file)
+
+
+async def _set_first_policy(
+    handle: UserNetworkHandle, interface: Interface, egress: Egress, log_file: Path
+) -> None:
+    try:
+        await handle.set_egress(interface, egress)
+    except VmmFailed as error:
+        raise _filter_failed(error.message, log_file) from error
+
+
+def _filter_failed(reason: str, log_file: Path) -> VmmFailed:
+    """Return the error for a filter that does not start, such as one of another release."""
+    return VmmFailed(
+        "The egress filter did not start.",
+        details=f"{reason}\n{read_tail(log_file)}",
+        hint="pipx reinstall banger (in a checkout: scripts/venv)",
+    )
 
 
 def _attach(kind: AttachmentKind, guest: socket.socket) -> Attachment:
@@ -209,5 +229,5 @@ def _start_egress_filter(
         numbers.append(lifeline.fileno())
     identity = spawn_identified(argv, log_file=log_file, pass_fds=numbers)
     if identity is None:
-        raise died_early(log_file)
+        raise _filter_failed("It exited at once.", log_file)
     return identity
