@@ -35,7 +35,7 @@ def test_passt_arguments_are_the_golden_ones() -> None:
 
 
 def test_slirp4netns_arguments_are_the_golden_ones() -> None:
-    """E4, E5: no way to the host's loopback, no IPv6, nothing of the host's files."""
+    """E4, E5: no way in, no IPv6, nothing of the host's files."""
     jail = plan_slirp_jail(
         "/usr/bin/bwrap",
         "/usr/bin/slirp4netns",
