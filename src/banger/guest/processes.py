@@ -1,7 +1,7 @@
 """List what runs in a guest: PROCESSES (guest protocol, section 6).
 
-Owns the stream of the request. A hostile guest may send any record (hazard E2): lengths and their
-number are bounded, and texts are bytes until somebody prints them.
+Owns the stream of the request. A hostile guest may send any record (hazard E2): lengths, their
+number and the size of all are bounded, and texts are bytes until somebody prints them.
 """
 
 from __future__ import annotations
@@ -20,6 +20,8 @@ RECORD = struct.Struct("<IIIIIcBHQQQ")
 COMMAND_BYTES_MAX = 4096
 USER_BYTES_MAX = 64
 PROCESSES_MAX = 65536
+LIST_BYTES_MAX = 4 * 1024 * 1024
+"""Limit for all records: an answer of the daemon has room for 8 MiB, and JSON needs more."""
 _OF_KERNEL = 1
 
 
@@ -51,6 +53,7 @@ async def list_processes(connection: GuestConnection, *, deadline_s: float) -> l
     """
     what = "listing the guest's processes"
     found: list[ListedProcess] = []
+    size = 0
     untrusted = b""
     try:
         async with (
@@ -60,7 +63,8 @@ async def list_processes(connection: GuestConnection, *, deadline_s: float) -> l
             while (taken := await stream.read()) is not None:
                 more, untrusted = parse_processes(untrusted + taken[1])
                 found += more
-                if len(found) > PROCESSES_MAX:
+                size += len(taken[1])
+                if len(found) > PROCESSES_MAX or size > LIST_BYTES_MAX:
                     raise GuestProtocolError("The guest lists too many processes.")
             await stream.result()
     except GuestRefused as error:

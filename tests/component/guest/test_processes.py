@@ -49,14 +49,16 @@ def test_an_older_agent_lists_nothing() -> None:
         (record(b"sleep", b"root")[:-1], "cut off"),
         (record(b"", b"", lengths=(2**31, 0)), "out of range"),
         (record(b"", b"") * 3, "too many"),
+        (record(b"x" * 300, b""), "too many"),
     ],
-    ids=["cut", "long", "many"],
+    ids=["cut", "long", "many", "big"],
 )
 def test_what_a_hostile_guest_says_is_one_error(
     said: bytes, fact: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """E2"""
     monkeypatch.setattr(processes, "PROCESSES_MAX", 2)
+    monkeypatch.setattr(processes, "LIST_BYTES_MAX", 300)
 
     async def script(agent: Agent) -> None:
         await agent.greet()
