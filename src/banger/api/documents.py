@@ -1354,9 +1354,11 @@ class VmWatch(TypedDict):
     ref: NotRequired[str | None]
     """Only this VM, until it is deleted; default: all VMs, without an end."""
     kinds: NotRequired[list[str]]
-    """Only events of these kinds; default: all."""
+    """Only events of these kinds, and `missed`; default: all."""
     states: NotRequired[list[str]]
-    """Only events of VMs that come to one of these states; default: all."""
+    """Only events of VMs that come to one of these states, and `missed`; default: all. With
+    `ref`, the `deleted` that ends the stream always comes.
+    """
     since: NotRequired[float | None]
     """Begin with the events since then (seconds of the Unix epoch): the newest 1024 are kept. If
     some of them are not kept any more, `missed` comes first.

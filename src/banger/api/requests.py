@@ -297,9 +297,12 @@ class VmWatch(Params, frozen=True):
     ref: str | None = None
     """Only this VM, until it is deleted; default: all VMs, without an end."""
     kinds: list[str] = field(default_factory=list)
-    """Only events of these kinds; default: all."""
+    """Only events of these kinds, and `missed`; default: all."""
     states: list[str] = field(default_factory=list)
-    """Only events of VMs that come to one of these states; default: all."""
+    """Only events of VMs that come to one of these states, and `missed`; default: all.
+
+    With `ref`, the `deleted` that ends the stream always comes.
+    """
     since: float | None = None
     """Begin with the events since then (seconds of the Unix epoch): the newest 1024 are kept.
 

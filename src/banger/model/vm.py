@@ -215,7 +215,7 @@ class EventKind(StrEnum):
     NOTICE = "notice"
     """News for the VM's user: it is about to end, or its agent is silent."""
     MISSED = "missed"
-    """The listener was too slow: events before this one are lost."""
+    """Events before this one are lost: the listener was too slow, or they are not kept."""
 
 
 class VmEvent(Struct, frozen=True, kw_only=True):

@@ -10,7 +10,10 @@ import pytest
 
 from banger.cli.app.main import _main
 from banger.cli.app.table import COMMANDS, Command
+from banger.cli.app.values import VM_STATES
+from banger.cli.commands.events import KINDS
 from banger.cli.terminal.output import format_json, format_time
+from banger.model.vm import EventKind, VmState
 
 DELETES = ("delete", "prune")
 
@@ -85,3 +88,9 @@ def test_times_are_those_of_rfc_3339() -> None:
     shown = json.loads(format_json([{"created_at": 1e9, "vcpu": 1, "labels": {"at": "1"}}]))
     assert shown == [{"created_at": "2001-09-09T01:46:40.000Z", "vcpu": 1, "labels": {"at": "1"}}]
     assert "\n" not in format_json({"ends_at": None}, indent=None)
+
+
+def test_the_words_of_filters_are_those_of_the_api() -> None:
+    """Written again, since no command imports the model."""
+    assert tuple(EventKind) == KINDS
+    assert tuple(VmState) == VM_STATES

@@ -48,7 +48,7 @@ async def run_setup(machine: Machine, op: Operation, setup: Setup) -> None:
 
     Raises:
         SetupFailed: a command failed, and the details are the end of what it printed; or they
-            took longer than an hour.
+            took longer than an hour, or a quarter of one if they are optional.
         GuestGone, GuestRefused: the guest is gone, or has no room for the inputs.
     """
     connection = await get_connection(machine.engine, machine.record)
