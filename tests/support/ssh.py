@@ -76,10 +76,11 @@ class SshClient:
 
 def _end(process: subprocess.Popen[bytes]) -> None:
     """End an ssh, which forgets a signal that comes just before it begins to wait."""
-    while process.poll() is None:
-        process.terminate()
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(5)
+    process.terminate()
+    try:
+        process.wait(5)
+    except subprocess.TimeoutExpired:
+        process.kill()
 
 
 def free_port() -> int:
