@@ -43,7 +43,7 @@ def main(directory: Path, last: int) -> None:
 
         return act_or_die
 
-    os.rename, os.unlink = on_host(os.rename), on_host(os.unlink)  # type: ignore[assignment]
+    os.rename, os.unlink = on_host(os.rename), on_host(os.unlink)  # type: ignore[assignment]  # they take any path
     for name in ("run", "tar_in"):
         setattr(trip.guest, name, anywhere(getattr(trip.guest, name)))
     syncbase.publish_dir = anywhere(syncbase.publish_dir)

@@ -9,6 +9,7 @@ import random
 import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 from msgspec import structs
@@ -49,7 +50,7 @@ def trip(trip: Trip) -> Trip:
     return trip
 
 
-async def start(trip: Trip, guest: GuestFiles | None = None, **options: object) -> Synced:
+async def start(trip: Trip, guest: GuestFiles | None = None, **options: Any) -> Synced:
     """Sync, and take the new base into the trip's record."""
     record = dataclasses.replace(trip)  # The record of now, whoever else syncs meanwhile.
     done = await sync_workspace(
@@ -58,7 +59,7 @@ async def start(trip: Trip, guest: GuestFiles | None = None, **options: object) 
         bases=trip.bases,
         deadline_s=DEADLINE_S,
         scratch=trip.scratch,
-        **options,  # type: ignore[arg-type]
+        **options,
     )
     assert trip.prepared is not None
     if done.base is not None:
@@ -67,7 +68,7 @@ async def start(trip: Trip, guest: GuestFiles | None = None, **options: object) 
     return done
 
 
-def sync(trip: Trip, guest: GuestFiles | None = None, **options: object) -> Synced:
+def sync(trip: Trip, guest: GuestFiles | None = None, **options: Any) -> Synced:
     return asyncio.run(start(trip, guest, **options))
 
 
