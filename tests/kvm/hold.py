@@ -121,8 +121,13 @@ async def _sync() -> None:
 
 
 async def _check(names: list[str]) -> int:
+    checks = [*itertools.chain(*SCENARIOS), *BY_HAND]
+    known = dict.fromkeys(check.__name__ for check in checks)
+    if not names or not known.keys() >= set(names):
+        print("The checks are:", *known, sep="\n  ", file=sys.stderr)
+        return 2
     async with _enter() as host:
-        for check in (*itertools.chain(*SCENARIOS), *BY_HAND):
+        for check in checks:
             if check.__name__ in names:
                 await check(host)
                 print(f"ok   {check.__name__}", flush=True)
