@@ -73,3 +73,4 @@ def test_a_guest_without_an_interface_has_none(own: Installation) -> None:
     """E4: `--network none` is no network at all, and the agent still works."""
     own.do("vm", "create", "--name", "alone", "--network", "none", *TINY)
     assert own.exec("alone", "ls", "/sys/class/net", status=0).text.split() == ["lo"]
+    assert own.json("vm", "network", "show", "alone") is None

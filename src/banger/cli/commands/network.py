@@ -9,6 +9,7 @@ from collections.abc import Callable
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.terminal.output import Column, format_age, format_json, render_table, terminal_width
+from banger.words import NO_NETWORK
 
 COLUMNS = (
     Column("TARGET", is_vital=True),
@@ -48,8 +49,10 @@ def _change(verdict: str) -> Callable[[Namespace, Context], int]:
 def _show(arguments: Namespace, context: Context) -> int:
     with context.client() as client:
         view = client.call("vm.show", {"ref": arguments.ref})
-    if view["network"] == "none":
+    if view["network"] == NO_NETWORK:
         context.say(f"{view['name']} has no network")
+        if arguments.json:
+            context.out(format_json(None))
         return 0
     egress = view["egress"]
     _print(context, egress["profile"], egress["rules"], as_json=arguments.json)
