@@ -12,7 +12,9 @@ from banger.cli.app.main import _main
 from banger.cli.app.table import COMMANDS, Command
 from banger.cli.app.values import VM_STATES
 from banger.cli.commands.events import KINDS
+from banger.cli.options.vm import EGRESS_PROFILES
 from banger.cli.terminal.output import format_json, format_time
+from banger.model.egress import Profile
 from banger.model.vm import EventKind, VmState
 
 DELETES = ("delete", "prune")
@@ -90,7 +92,8 @@ def test_times_are_those_of_rfc_3339() -> None:
     assert "\n" not in format_json({"ends_at": None}, indent=None)
 
 
-def test_the_words_of_filters_are_those_of_the_api() -> None:
+def test_the_words_of_filters_and_profiles_are_those_of_the_api() -> None:
     """Written again, since no command imports the model."""
     assert tuple(EventKind) == KINDS
     assert tuple(VmState) == VM_STATES
+    assert set(Profile) == set(EGRESS_PROFILES)
