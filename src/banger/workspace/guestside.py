@@ -60,23 +60,26 @@ async def change_guest(
     return PutIn(sent, entries), left
 
 
-async def read_mark(guest: GuestFiles, path: str) -> bytes:
-    """Return the id of the base of the last sync, as the guest has it."""
+async def read_marks(guest: GuestFiles, path: str) -> list[bytes]:
+    """Return the ids that `write_marks` wrote, as the guest has them."""
     above, name = posixpath.split(_mark(path))
     found = await read_small(guest, above, [os.fsencode(name)], deadline_s=STEP_DEADLINE_S)
-    return b"".join(found.values())
+    return b"".join(found.values()).split()
 
 
-async def write_mark(guest: GuestFiles, path: str, base_id: str, *, deadline_s: float) -> None:
-    """Write the id of a sync's base beside the workspace, and flush the guest's file systems.
+async def write_marks(
+    guest: GuestFiles, path: str, base_ids: Iterable[str], *, deadline_s: float
+) -> None:
+    """Write the ids of a sync's base and of the one before beside the workspace, and flush.
 
-    A guest that goes back to a snapshot has another one. What was copied has to be on its disk
+    If this process dies before the new base is published, the guest has still the old one's id.
+    A guest that goes back to a snapshot has others. What was copied has to be on its disk
     before the base says so: otherwise a guest that is killed would seem to have emptied files.
 
     Raises:
         GuestRefused: the guest cannot.
     """
-    argv = ["sh", "-c", _MARK, "banger", _mark(path), base_id]
+    argv = ["sh", "-c", _MARK, "banger", _mark(path), " ".join(base_ids)]
     done = await guest.run(argv, deadline_s=deadline_s)
     if done.status:
         said = done.untrusted_stderr[-2000:].decode("utf-8", "replace")

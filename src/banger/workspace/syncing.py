@@ -36,7 +36,7 @@ from banger.workspace.converting import check_out
 from banger.workspace.exporting import Comparison, find_changes, open_comparison
 from banger.workspace.facts import FileKind, RepositoryFacts
 from banger.workspace.gitindex import parse_index
-from banger.workspace.guestside import change_guest, read_mark, write_mark
+from banger.workspace.guestside import change_guest, read_marks, write_marks
 from banger.workspace.guesttree import GuestTree
 from banger.workspace.hostfiles import read_host_files
 from banger.workspace.hostside import change_host, look_at_host, pack_host_files
@@ -159,7 +159,7 @@ def _require_files(record: WorkspaceRecord, sides: _Sides) -> None:
 async def _is_last_sync(guest: GuestFiles, record: WorkspaceRecord, compared: Comparison) -> bool:
     if not compared.base.is_synced:
         return True
-    return await read_mark(guest, record.guest_path) == (record.base or "").encode()
+    return (record.base or "").encode() in await read_marks(guest, record.guest_path)
 
 
 def _notices(record: WorkspaceRecord, facts: RepositoryFacts, base: Entries) -> list[str]:
@@ -312,7 +312,8 @@ async def _save(work: _Work, failed: Set[bytes], put_in: PutIn, bases: Path) -> 
     if files == base.files:
         return None
     base_id = new_base_id()
-    path = work.record.guest_path
-    await write_mark(work.guest, path, base_id, deadline_s=work.deadline_s)
-    await publish_base(work.git_dir, work.record.commit, base, files, bases / base_id)
+    record = work.record
+    marks = [base_id, record.base or ""]
+    await write_marks(work.guest, record.guest_path, marks, deadline_s=work.deadline_s)
+    await publish_base(work.git_dir, record.commit, base, files, bases / base_id)
     return base_id

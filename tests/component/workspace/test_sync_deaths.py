@@ -39,6 +39,27 @@ def test_a_death_costs_no_file(trip: Trip, last: int) -> None:
     assert left(trip.top) == left(trip.work) == wanted
 
 
+def test_a_death_before_the_base_leaves_the_old_one(trip: Trip) -> None:
+    """A11: the guest is marked as synced by then; what is deleted afterwards does not come back."""
+    for name in ("gone", "more"):
+        repo.write(trip.top, name, b"as it was\n")
+    repo.commit(trip.top)
+    trip.prepare()
+    repo.write(trip.work, "gone", b"of the guest\n")
+    assert sync(trip).base
+    save(trip)
+    (trip.top / "gone").unlink()
+    died = run(trip.top.parent, 3)  # The deletion, the mark, the base.
+    assert died.returncode == DIED, died.stderr
+    assert not (trip.work / "gone").exists()
+    shutil.rmtree(trip.scratch)
+    trip.scratch.mkdir()
+    (trip.top / "more").unlink()
+    done = sync(trip)
+    assert done.guest.remove == {b"more"} and not done.conflicts and not done.notices
+    assert not (trip.work / "more").exists() and not (trip.top / "more").exists()
+
+
 def test_the_deaths_are_all_changes(trip: Trip) -> None:
     """So that each number above leads to a death."""
     _, wanted = set_out(trip)
