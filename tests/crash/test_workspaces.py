@@ -178,7 +178,8 @@ class Workspaces:
         listed = self.guest("git status --porcelain -z --untracked-files=all --no-renames")
         assert sorted(listed.encode().split(b"\0")[:-1]) == self.status
         left = self.world.exec("one", "ls -A /root | grep -v '^[.]bash\\|^[.]profile'").split()
-        assert set(left) <= {"project", ".project.banger-previous", ".gitconfig"}, left
+        beside = {".project.banger-previous", ".project.banger-synced", ".gitconfig"}
+        assert set(left) <= {"project", *beside}, left
 
     def require_unchanged_guest(self) -> None:
         assert self.guest(LOOK) == self.looked

@@ -71,8 +71,8 @@ class Base(msgspec.Struct, frozen=True):
     """The patterns of what was left out, as an ignore file."""
     is_commit: bool = False
     """Whether the imported files are unknown, and this is the prepared commit instead."""
-    is_synced: bool = False
-    """Whether this is of a sync: then a file beside the guest's workspace has the base's id."""
+    is_marked: bool = False
+    """Whether a file beside the guest's workspace has the base's id; older bangers wrote none."""
 
     @property
     def settings(self) -> Settings:

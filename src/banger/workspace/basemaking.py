@@ -96,6 +96,7 @@ async def save_base(
         is_plain=facts.is_plain,
         is_other_commit=facts.other_commit,
         patterns=facts.patterns,
+        is_marked=True,
     )
     return await asyncio.to_thread(_publish, work, git_dir, base, bases)
 

@@ -61,8 +61,8 @@ async def change_guest(
 
 
 async def read_marks(guest: GuestFiles, path: str) -> list[bytes]:
-    """Return the ids that `write_marks` wrote, as the guest has them."""
-    above, name = posixpath.split(_mark(path))
+    """Return the ids that an import or `write_marks` wrote, as the guest has them."""
+    above, name = posixpath.split(mark_path(path))
     found = await read_small(guest, above, [os.fsencode(name)], deadline_s=STEP_DEADLINE_S)
     return b"".join(found.values()).split()
 
@@ -79,14 +79,15 @@ async def write_marks(
     Raises:
         GuestRefused: the guest cannot.
     """
-    argv = ["sh", "-c", _MARK, "banger", _mark(path), " ".join(base_ids)]
+    argv = ["sh", "-c", _MARK, "banger", mark_path(path), " ".join(base_ids)]
     done = await guest.run(argv, deadline_s=deadline_s)
     if done.status:
         said = done.untrusted_stderr[-2000:].decode("utf-8", "replace")
         raise GuestRefused(f"The guest cannot write beside {path}.", details=said)
 
 
-def _mark(path: str) -> str:
+def mark_path(path: str) -> str:
+    """Return where the ids of a workspace's base are in the guest."""
     above, name = posixpath.split(path)
     return posixpath.join(above, f".{name}.banger-synced")
 

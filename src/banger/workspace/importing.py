@@ -39,6 +39,7 @@ from banger.workspace.facts import (
     Progress,
     RepositoryFacts,
 )
+from banger.workspace.guestside import mark_path
 from banger.workspace.readonly import FUNCTIONS, make_read_only, require_mount
 from banger.workspace.sending import Count, Transfer, send_repository
 from banger.workspace.settings import render_identity
@@ -96,6 +97,7 @@ mv "$4" "$1"
 echo "$moved"
 # From here on nothing may fail. Users other than root reach a workspace in root's home.
 set +e
+printf %s "${11}" >"${10}"
 case $1 in "$HOME"/*) chmod o+x "$HOME" ;; esac
 [ -z "$6" ] || [ -e ~/.gitconfig ] || [ -e ~/.config/git/config ] || printf %s "$6" >~/.gitconfig
 exit 0
@@ -104,7 +106,8 @@ exit 0
 """$1 the workspace, $2 its marker, $3 the marker beside it, $4 the new directory, $5 the place of
 the old workspace, $6 a user's git configuration with the host's identity, for repositories that
 are created in the guest, $7 `plain` for a plain directory, $8 what setup commands made: it goes
-where the repository has nothing (`model.setup`), $9 `keep`: so do the files of the old one."""
+where the repository has nothing (`model.setup`), $9 `keep`: so do the files of the old one, $10 the
+file for the base's id, $11 that id."""
 
 
 def plan_import(facts: RepositoryFacts, guest_path: str | None = None) -> ImportPlan:
@@ -190,7 +193,9 @@ async def _import(
         words = (plan.guest_path, MARKER, mark, staging, previous, identity)
         kind = "plain" if plan.facts.is_plain else ""
         aside = aside_directory(plan.guest_path)
-        published = await _script(guest, _PUBLISH, *words, kind, aside, keep)
+        published = await _script(
+            guest, _PUBLISH, *words, kind, aside, keep, mark_path(plan.guest_path), base
+        )
         _require_ok(published, plan)
     except BaseException:
         # Best effort while the caller is being cancelled: the next import empties it anyway.

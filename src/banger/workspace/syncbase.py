@@ -64,6 +64,6 @@ async def publish_base(
         stdin=f"{tree}\n{there}".encode(),
     )
     sparse = [name for name in base.sparse if name not in now]
-    made = replace(base, tree=tree, files=files, sparse=sparse, is_synced=True)
+    made = replace(base, tree=tree, files=files, sparse=sparse, is_marked=True)
     (staged / "manifest").write_bytes(encode_base(made))
     await asyncio.to_thread(publish_dir, staged, target)

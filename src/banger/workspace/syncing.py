@@ -110,7 +110,7 @@ async def sync_workspace(
         sides = await asyncio.to_thread(_read_sides, facts, compared, tree)
         _require_files(record, sides)
         notices = [*tree.notices, *_notices(record, facts, sides.base)]
-        if not await _is_last_sync(guest, record, compared):
+        if not await _is_of_base(guest, record, compared):
             sides = replace(sides, base={})
             notices.append(_RESTORED)
         plan = plan_sync(sides.base, sides.host, sides.guest, prefer=prefer, names=names)
@@ -123,8 +123,8 @@ async def sync_workspace(
 
 
 _RESTORED = (
-    "The guest is not as the last sync left it (it was restored from a snapshot?): files that "
-    "differ are conflicts, and files that one side has deleted come back."
+    "The guest is not as the last copy or sync left it (it was restored from a snapshot?): files "
+    "that differ are conflicts, and files that one side has deleted come back."
 )
 
 
@@ -156,8 +156,8 @@ def _require_files(record: WorkspaceRecord, sides: _Sides) -> None:
         )
 
 
-async def _is_last_sync(guest: GuestFiles, record: WorkspaceRecord, compared: Comparison) -> bool:
-    if not compared.base.is_synced:
+async def _is_of_base(guest: GuestFiles, record: WorkspaceRecord, compared: Comparison) -> bool:
+    if not compared.base.is_marked:
         return True
     return (record.base or "").encode() in await read_marks(guest, record.guest_path)
 

@@ -35,6 +35,7 @@ def test_everything_arrives_and_nothing_else(plain: Trip) -> None:
     assert prepared.notices == ()
     assert sorted(path.name for path in plain.work.parent.iterdir()) == [
         ".project.banger-plain",
+        ".project.banger-synced",
         "project",
     ]
     assert plain.export() == b"" and plain.notices == []

@@ -409,6 +409,24 @@ def test_a_guest_that_was_restored_overwrites_nothing(trip: Trip) -> None:
     assert files(trip.top) == files(trip.work)
 
 
+def test_a_guest_that_was_restored_to_before_a_prepare_overwrites_nothing(trip: Trip) -> None:
+    """A11: its older files are no changes to what the host's were when they were copied again."""
+    trip.prepare()
+    saved = trip.work.with_name("saved")
+    subprocess_copy(trip.work, saved)
+    mark = trip.work.parent / ".project.banger-synced"
+    before = mark.read_bytes()
+    repo.write(trip.top, "lines", b"newer\n")
+    repo.write(trip.top, "new", b"newer\n")
+    trip.prepare(include_untracked=True)
+    shutil.rmtree(trip.work)
+    saved.rename(trip.work)
+    mark.write_bytes(before)
+    done = sync(trip)
+    assert named(done) == {b"lines": K.BOTH_ADDED} and "restored" in "".join(done.notices)
+    assert (trip.top / "lines").read_bytes() == (trip.top / "new").read_bytes() == b"newer\n"
+
+
 def subprocess_copy(source: Path, target: Path) -> None:
     """Keep inodes and times by linking, as a snapshot of a disk does."""
     shutil.copytree(source, target, symlinks=True, copy_function=os.link)
