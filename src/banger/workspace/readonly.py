@@ -17,9 +17,16 @@ from banger.guest import GuestFiles
 
 STEP_DEADLINE_S = 60.0
 FUNCTIONS = """
+unescape() {
+    rest=$1 name=
+    while [ "$rest" != "${rest#*\\\\}" ]; do
+        name="$name${rest%%\\\\*}\\\\0" rest=${rest#*\\\\}
+    done
+    printf '%b.' "$name$rest"
+}
 is_mounted() {
     while read -r _ _ _ _ point _; do
-        case $point in *\\\\*) point=$(printf '%b.' "$point"); point=${point%.} ;; esac
+        case $point in *\\\\*) point=$(unescape "$point"); point=${point%.} ;; esac
         [ "$point" != "$1" ] || return 0
     done </proc/self/mountinfo
     return 1
@@ -35,8 +42,9 @@ make_read_only() {
     mount -o remount,bind,ro "$at"
 }
 """
-"""To be used under `set -e`. The kernel writes blanks and newlines in names as octal escapes;
-`umount -l`, since programs may be in the directory."""
+"""To be used under `set -e`. The kernel writes blanks and newlines in names as octal escapes
+of three digits, which `%b` takes with a 0 before: a digit of the name may follow. `umount -l`,
+since programs may be in the directory."""
 _TOOLS = "command -v mount && command -v umount && [ -r /proc/self/mountinfo ]"
 
 

@@ -27,8 +27,9 @@ from tests.support.agent import agent_connection
 from tests.support.local_guest import LocalGuest
 
 NAMESPACES = ["unshare", "--user", "--map-root-user", "--map-auto", "--mount"]
-ODD = "a\\040b \n"
+ODD = "a\\040b 2 \n"
 """A name whose every part the kernel escapes in its list of mounts."""
+COUNT = "wc -l </proc/self/mountinfo"
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -84,11 +85,16 @@ def test_nothing_is_written_and_everything_is_read(
     asyncio.run(go())
 
 
-def test_a_prepare_replaces_it_whether_read_only_or_not(trip: Trip, agent_binary: Path) -> None:
+@pytest.mark.parametrize("name", ["project", ODD])
+def test_a_prepare_replaces_it_whether_read_only_or_not(
+    trip: Trip, agent_binary: Path, name: str
+) -> None:
     """A program that is in the old one keeps it, and holds up nothing."""
+    trip.work = trip.work.with_name(name)
 
     async def go() -> None:
         async with mounting_guest(agent_binary) as guest:
+            mounted = (await run(guest, "/", COUNT))[1]
             path = await prepare(trip, guest)
             stay = "sleep 60 >/dev/null 2>&1 & echo $!"
             _, pid = await run(guest, path, stay)
@@ -99,6 +105,7 @@ def test_a_prepare_replaces_it_whether_read_only_or_not(trip: Trip, agent_binary
             assert await run(guest, path, "echo x >>README; cat README") == (0, "newer\nx\n")
             mounts = (await run(guest, "/", "cat /proc/self/mountinfo"))[1]
             assert str(trip.work) not in mounts
+            assert (await run(guest, "/", COUNT))[1] == mounted
             assert (await run(guest, "/", f"kill {pid}"))[0] == 0
 
     asyncio.run(go())
