@@ -42,7 +42,7 @@ def read_host_files(
     `modes`: those of regular files, where the repository does not trust the host's.
 
     Raises:
-        RepositoryRefused: a file may not be read.
+        RepositoryRefused: a file may not be read, or changes while it is.
     """
     wanted = set(names)
     entries: dict[bytes, TreeEntry] = {}
@@ -58,7 +58,10 @@ def read_host_files(
                 if name in wanted:
                     below[name] = frozenset(_names_below(os.fsencode(top), name))
             elif is_sendable(status):
-                entries[name] = _read(tree, name, status, object_format)
+                try:
+                    entries[name] = _read(tree, name, status, object_format)
+                except FileNotFoundError as error:
+                    raise changed_meanwhile(Path(os.fsdecode(name))) from error
                 seen[name] = seen_of_status(status)
             else:
                 other.add(name)
@@ -80,10 +83,10 @@ def copy_host_file(top: Path, name: bytes, target: Path) -> None:
 
 
 def changed_meanwhile(path: Path) -> RepositoryRefused:
-    """Return the error for files of the host that somebody changes during an apply."""
+    """Return the error for files of the host that somebody changes meanwhile."""
     return RepositoryRefused(
         f"{os.fspath(path)!r} changed while it was compared.",
-        hint="banger vm workspace apply VM, once nothing writes to the repository",
+        hint="the same again, once nothing writes to the repository",
     )
 
 

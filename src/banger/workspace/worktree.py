@@ -51,17 +51,27 @@ class WorkTree:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), name)
 
     def read_link(self, name: bytes) -> bytes:
-        directory, base = self._parent(name)
+        directory, base = self._require_parent(name)
         return os.readlink(base, dir_fd=directory)
 
     def open(self, name: bytes) -> int:
-        """Return a descriptor of a regular file, which the caller closes."""
-        directory, base = self._parent(name)
+        """Return a descriptor of a regular file, which the caller closes.
+
+        Raises:
+            FileNotFoundError: the name does not exist.
+        """
+        directory, base = self._require_parent(name)
         return os.open(base, _FILE, dir_fd=directory)
 
     def close(self) -> None:
         while self._stack:
             os.close(self._stack.pop()[1])
+
+    def _require_parent(self, name: bytes) -> tuple[int, bytes]:
+        directory, base = self._parent(name)
+        if directory is None:  # which would mean this process's own
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), name)
+        return directory, base
 
     def _parent(self, name: bytes) -> tuple[int | None, bytes]:
         """Return the directory that contains `name` (None: missing, or behind a link)."""
