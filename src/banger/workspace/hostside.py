@@ -22,6 +22,7 @@ from banger.tar.left import new_temporary_name, open_temporary, remove_left
 from banger.workspace.base import MODE_SYMLINK, Seen, seen_of_status
 from banger.workspace.blobs import BlobPack
 from banger.workspace.hostfiles import new_mode, remove_empty
+from banger.workspace.names import parents
 from banger.workspace.syncplan import SideChanges
 from banger.workspace.trees import Entries
 from banger.workspace.worktree import WorkTree, open_work_tree
@@ -84,12 +85,20 @@ def change_host(
             source = Path(os.fsdecode(os.path.join(os.fsencode(made), name)))
             if _place(walk, name, known.get(name), source, changes.write[name].mode):
                 done.add(name)
+        _flush_directories(walk, done)
     except OSError as error:
         raise name_os_error(error, where=top) from error
     finally:
         walk.close()
         os.close(fd)
     return (changes.remove | changes.write.keys()) - done
+
+
+def _flush_directories(walk: Beneath, names: Iterable[bytes]) -> None:
+    """Have the new names on the disk, since the base will be: an old file would be a change."""
+    for directory in {above for name in names for above in (b"", *parents(name))}:
+        with contextlib.suppress(FileNotFoundError, CopyRefused):
+            os.fsync(walk.enter(directory, make=False))
 
 
 def _remove_left(walk: Beneath, changes: SideChanges) -> None:
@@ -157,8 +166,9 @@ def _unlink(parent: int, name: bytes) -> None:
 def _copy(source: Path, fd: int, mode: int) -> None:
     with open(fd, "wb", closefd=False) as target, open(source, "rb") as content:
         shutil.copyfileobj(content, target)
-    os.fchmod(fd, mode)
     os.fsync(fd)
+    # Last, since it is by its mode that the next sync knows a leftover.
+    os.fchmod(fd, mode)
 
 
 def _look(parent: int, name: bytes) -> Seen | None:

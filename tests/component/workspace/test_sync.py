@@ -497,6 +497,30 @@ def test_what_a_dead_sync_left_takes_no_part(trip: Trip) -> None:
     assert {path.name for path in (trip.top / "dir").iterdir()} == {"a", "b", "new"}
 
 
+def test_what_comes_is_on_the_disk_before_the_base(
+    trip: Trip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A11: with its names; and until then it has the mode by which a leftover is known."""
+    trip.prepare()
+    repo.write(trip.work, "dir/deep/new", b"1\n")
+    (trip.work / "gone").unlink()
+    flushed: list[tuple[Path, int]] = []
+    flush = os.fsync
+
+    def note(fd: int) -> None:
+        path = Path(os.readlink(f"/proc/self/fd/{fd}"))
+        flushed.append((path, os.fstat(fd).st_mode & 0o777))
+        flush(fd)
+
+    monkeypatch.setattr(os, "fsync", note)
+    assert sync(trip).base
+    known = [mode for path, mode in flushed if path.name.startswith(".banger-cp.")]
+    paths = [path for path, _ in flushed]
+    first = next(n for n, path in enumerate(paths) if path.is_relative_to(trip.scratch))
+    assert {trip.top, trip.top / "dir", trip.top / "dir/deep"} <= set(paths[:first])
+    assert known == [0o600]
+
+
 @pytest.mark.parametrize("full", [False, True])
 def test_submodules_take_no_part(trip: Trip, full: bool) -> None:
     shutil.rmtree(trip.top)
