@@ -9,6 +9,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import re
 import secrets
 import stat
 
@@ -16,6 +17,7 @@ from banger.errors import Conflict
 from banger.tar.parts import lock_part
 
 _PREFIX = b".banger-cp."
+_NAME = re.compile(re.escape(_PREFIX) + rb"[0-9a-f]{12}")
 _MAKE = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LOOK = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
@@ -42,7 +44,7 @@ def remove_left(directory: int) -> None:
     """Remove the leftover files in an open directory; where files cannot be locked, none."""
     with contextlib.suppress(OSError):  # a directory that may be written to, but not read
         for name in map(os.fsencode, os.listdir(directory)):
-            if name.startswith(_PREFIX):
+            if _NAME.fullmatch(name):
                 _remove_if_left(directory, name)
 
 

@@ -352,6 +352,8 @@ def test_what_a_killed_extraction_left_is_removed_by_the_next(world: World) -> N
     others[1].chmod(0o640)
     os.link(others[2], world.target / "named")
     others[3].symlink_to("named")
+    others.append(world.target / ".banger-cp.notes")
+    others[4].touch(0o600)
     with open(others[0], "rb") as written:
         fcntl.flock(written, fcntl.LOCK_EX)
         world.extract(make_tar(directory("tree"), Member("f", b"x")))
