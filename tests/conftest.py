@@ -27,7 +27,7 @@ from typing import Any
 import hypothesis
 import pytest
 
-from banger.layout import Layout, layout_from_environment
+from banger.layout import layout_from_environment
 from tests.support import time_limits
 from tests.support.artifacts import CHECKOUT, enter_cache, make_data_home
 from tests.support.environs import make_environ, make_short_dir
@@ -112,15 +112,6 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def run_dir(pytestconfig: pytest.Config) -> Path:
     """The run's private directory, short enough for sockets."""
     return pytestconfig.stash[RUN]
-
-
-@pytest.fixture(scope="session")
-def run_layout() -> Layout:
-    """The layout of the run: its images and kernels are shared with other runs.
-
-    Nothing may delete an image or a kernel in it; such tests take `private_environ`.
-    """
-    return layout_from_environment(os.environ)
 
 
 @pytest.fixture

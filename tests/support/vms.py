@@ -12,7 +12,7 @@ import fcntl
 import hashlib
 import os
 import tempfile
-from collections.abc import Callable, Generator, Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -122,15 +122,6 @@ def open_own(private_environ: dict[str, str], *, driver: str = "qemu") -> Iterat
             yield banger
         finally:
             keep_templates(banger.layout)
-
-
-def make_vm_factory(banger: Installation) -> Callable[..., str]:
-    """Return a function that makes a small VM and returns its name."""
-
-    def make(*args: str) -> str:
-        return banger.do("vm", "create", *TINY, *args).text
-
-    return make
 
 
 def add_logs(report: pytest.TestReport) -> None:
