@@ -141,8 +141,8 @@ def test_links_lead_to_servers_of_every_kind(linked: Installation) -> None:
             sock.sendall(head.encode())
             said = sock.makefile("rb")
             for number in range(3):
-                while said.readline() != b"data: %d otter\n" % number:
-                    pass
+                while (line := said.readline()) != b"data: %d otter\n" % number:
+                    assert line, "the server has hung up"
                 sock.sendall(b"\n")
 
     with python_server(linked, "otter", ECHO):

@@ -68,7 +68,9 @@ def test_remote_forwards_lead_to_the_client(client: SshClient, system: str) -> N
             assert forwarding.stderr is not None
             said = b""
             while said.count(b"remote forward success") < 2:
-                said += forwarding.stderr.readline()
+                line = forwarding.stderr.readline()
+                assert line, f"ssh has ended: {said.decode()}"
+                said += line
             assert client.ssh(host, ASK + "8301") == b"cba" * 50000
             assert client.ssh(host, ASK + "/run/test-r.sock") == b"cba" * 50000
             again = client.run(

@@ -277,8 +277,8 @@ def test_the_build_goes_on_for_the_second_asker(fresh: Installation) -> None:
     first = fresh.start("vm", "create", "--name", "first", *TINY)
     wait_for(fresh.vm_processes, "the build to begin")
     second = fresh.start("vm", "create", "--name", "second", *TINY)
-    while b"template:" not in second.stderr.readline():  # it waits for the same build
-        assert second.poll() is None
+    while b"template:" not in (line := second.stderr.readline()):  # it waits for the same build
+        assert line, "it has ended"
     first.kill()
     finish(first)
     finish(second, status=0)
