@@ -13,7 +13,7 @@ from collections.abc import Iterator
 
 from banger.client.client import Client
 from banger.client.stream import ClientStream
-from banger.errors import DaemonUnreachable
+from banger.errors import DaemonUnreachable, VersionMismatch
 from banger.layout import Layout
 
 TYPE_CHECKING = False
@@ -31,6 +31,7 @@ def read_events(layout: Layout, params: dict[str, object], *, autostart: bool) -
 
     Raises:
         DaemonUnreachable: at the beginning, no daemon runs and `autostart` is not set.
+        VersionMismatch: a later daemon, or one that was not to be started, is of another version.
         BangerError: the daemon's error.
     """
     params = dict(params)
@@ -53,11 +54,19 @@ def read_events(layout: Layout, params: dict[str, object], *, autostart: bool) -
 
 
 def _next_stream(layout: Layout, params: dict[str, object]) -> ClientStream:
-    """Return the stream of the next daemon, as soon as there is one."""
+    """Return the stream of the next daemon, as soon as there is one.
+
+    Raises:
+        VersionMismatch: there is one, which is not replaced for this.
+    """
     while True:
-        with contextlib.suppress(DaemonUnreachable), Client(layout, autostart=False) as client:
-            return client.stream("vm.watch", params)
-        time.sleep(WAIT_S)
+        try:
+            with Client(layout, autostart=False) as client:
+                return client.stream("vm.watch", params)
+        except VersionMismatch:
+            raise
+        except DaemonUnreachable:
+            time.sleep(WAIT_S)
 
 
 def _parse_events(stream: ClientStream) -> Iterator[Event]:

@@ -91,6 +91,22 @@ def test_following_one_vm_ends_with_it_over_a_death_of_the_daemon(box: Environ) 
                 assert following.wait(60) == 0
 
 
+def test_a_daemon_of_another_version_is_told(box: Environ) -> None:
+    """B7: nothing is not printed for an answer, and nobody waits for what does not come."""
+    other = {**box, "BANGER_TEST_VERSION": "0.0.1"}
+    with scripted_daemon(other):
+        done = banger(box, "events")
+        assert (done.returncode, done.stdout) == (7, b"")
+        assert b"The daemon is banger 0.0.1" in done.stderr
+    with scripted_daemon(box, "banger.daemon") as first:
+        with popen(box, "events", "-f", "--json", "--since", "1d") as following:
+            assert read(following)["kind"] == "missed"
+            first.kill()
+            first.wait()
+            with scripted_daemon(other):
+                assert following.wait(30) == 7
+
+
 def test_an_interrupt_ends_it(daemon: Environ) -> None:
     with popen(daemon, "events", "--follow", "--json", "--since", "1d") as following:
         assert read(following)["kind"] == "missed"

@@ -12,7 +12,7 @@ from banger.cli.app.values import VM_STATES, past_time_s
 from banger.cli.commands.list import has_nothing
 from banger.cli.terminal.output import format_json, format_time, printable
 from banger.client.events import read_events
-from banger.errors import DaemonUnreachable
+from banger.errors import DaemonSilent, DaemonUnreachable, OutcomeUnknown, VersionMismatch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -67,9 +67,11 @@ def _events(arguments: Namespace, context: Context) -> int:
         for event in read_events(context.layout, params, autostart=arguments.follow):
             context.out(_format_json(event) if arguments.json else _format(event))
             context.flush()
+    except (DaemonSilent, OutcomeUnknown, VersionMismatch):
+        raise
     except DaemonUnreachable:
         if arguments.follow:
-            raise
+            raise  # else none runs, and nothing is kept
     return 0
 
 
