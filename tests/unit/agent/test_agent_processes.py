@@ -10,9 +10,13 @@ from typing import NamedTuple
 
 from tests.unit.agent.wire import PROCESSES, Host, number
 
+# /proc counts in hundredths of a second, so the program goes on until it is seen to have worked.
 RENAMED = """
+import os
 open('/proc/self/comm', 'w').write(') R 1 (\\n')
 x = bytearray(20 << 20)
+while sum(os.times()[:2]) < 0.05:
+    pass
 print('ok', flush=True)
 input()
 """
