@@ -23,6 +23,7 @@ from banger.workspace.base import modes_that_count
 from banger.workspace.converting import check_out
 from banger.workspace.exporting import Comparison, find_changes, open_comparison
 from banger.workspace.git import shadow_git
+from banger.workspace.guestside import NOT_OF_BASE, is_of_base
 from banger.workspace.guesttree import GuestTree
 from banger.workspace.hostfiles import (
     changed_meanwhile,
@@ -32,6 +33,7 @@ from banger.workspace.hostfiles import (
     write_files,
 )
 from banger.workspace.merging import ApplyPlan, Conflict, HostFiles, Merge, Reason, plan_apply
+from banger.workspace.syncbase import entries_of
 from banger.workspace.trees import TreeEntry
 
 _LABELS = ("-L", "host", "-L", "as copied", "-L", "guest")
@@ -90,7 +92,12 @@ async def apply_changes(
     async with open_comparison(record, bases=bases, scratch=scratch) as compared:
         tree = await find_changes(guest, record, compared, deadline_s=deadline_s)
         host = await asyncio.to_thread(_read, top, compared, tree)
-        plan = _plan(tree, host)
+        notices = list(tree.notices)
+        base = entries_of(tree.base.files)
+        if not await is_of_base(guest, record, compared.base):
+            base = {}
+            notices.append(f"{NOT_OF_BASE}: files that differ from the host's are conflicts.")
+        plan = plan_apply(base, tree.changed, tree.removed, host)
         merged = await _merge_all(compared.git_dir, top, plan)
         conflicts = _all_conflicts(plan, merged)
         done = not check and (with_marks or not conflicts)
@@ -106,7 +113,7 @@ async def apply_changes(
             there=plan.there,
             conflicts=conflicts,
             marked=tuple(sorted(merged.marked)) if done else (),
-            notices=tree.notices,
+            notices=tuple(notices),
         )
 
 
@@ -117,11 +124,6 @@ def _read(top: Path, compared: Comparison, tree: GuestTree) -> HostFiles:
         compared.places.object_format,
         modes=modes_that_count(tree.base),
     )
-
-
-def _plan(tree: GuestTree, host: HostFiles) -> ApplyPlan:
-    base = {file.name: TreeEntry(file.mode, file.blob) for file in tree.base.files}
-    return plan_apply(base, tree.changed, tree.removed, host)
 
 
 def _all_conflicts(plan: ApplyPlan, merged: _Merged) -> tuple[Conflict, ...]:

@@ -1,4 +1,4 @@
-"""The guest's side of a sync: change single files of the workspace.
+"""The guest's side of a sync: change single files of the workspace, and know its base by a mark.
 
 The guest's programs go on meanwhile, so every file is looked at immediately before, and what
 has changed since it was compared stays. A file gets its name only when it is whole, through no
@@ -17,8 +17,9 @@ from pathlib import Path
 from banger.errors import GuestRefused
 from banger.guest import GuestFiles
 from banger.model.entries import GuestEntry
+from banger.model.vm import WorkspaceRecord
 from banger.tar.write import gathered
-from banger.workspace.base import MODE_SYMLINK, Seen, seen_of
+from banger.workspace.base import MODE_SYMLINK, Base, Seen, seen_of
 from banger.workspace.basemaking import PutIn
 from banger.workspace.facts import FileKind, WorkFile
 from banger.workspace.guestdeletes import STEP_DEADLINE_S, delete_guest_files
@@ -29,6 +30,7 @@ from banger.workspace.tarstream import SentFile, work_tree_chunks
 from banger.workspace.trees import Entries
 from banger.workspace.walking import read_small
 
+NOT_OF_BASE = "The guest is not as the last copy or sync left it (it was restored from a snapshot?)"
 _MARK = 'printf %s "$2" >"$1.new" && mv -f "$1.new" "$1" && sync'
 
 
@@ -60,11 +62,13 @@ async def change_guest(
     return PutIn(sent, entries), left
 
 
-async def read_marks(guest: GuestFiles, path: str) -> list[bytes]:
-    """Return the ids that an import or `write_marks` wrote, as the guest has them."""
-    above, name = posixpath.split(mark_path(path))
+async def is_of_base(guest: GuestFiles, record: WorkspaceRecord, base: Base) -> bool:
+    """Tell whether the guest has the marks of this base; otherwise old files would be changes."""
+    if not base.is_marked:
+        return True
+    above, name = posixpath.split(mark_path(record.guest_path))
     found = await read_small(guest, above, [os.fsencode(name)], deadline_s=STEP_DEADLINE_S)
-    return b"".join(found.values()).split()
+    return (record.base or "").encode() in b"".join(found.values()).split()
 
 
 async def write_marks(

@@ -36,7 +36,7 @@ from banger.workspace.converting import check_out
 from banger.workspace.exporting import Comparison, find_changes, open_comparison
 from banger.workspace.facts import FileKind, RepositoryFacts
 from banger.workspace.gitindex import parse_index
-from banger.workspace.guestside import change_guest, read_marks, write_marks
+from banger.workspace.guestside import NOT_OF_BASE, change_guest, is_of_base, write_marks
 from banger.workspace.guesttree import GuestTree
 from banger.workspace.hostfiles import read_host_files
 from banger.workspace.hostside import change_host, look_at_host, pack_host_files
@@ -110,7 +110,7 @@ async def sync_workspace(
         sides = await asyncio.to_thread(_read_sides, facts, compared, tree)
         _require_files(record, sides)
         notices = [*tree.notices, *_notices(record, facts, sides.base)]
-        if not await _is_of_base(guest, record, compared):
+        if not await is_of_base(guest, record, compared.base):
             sides = replace(sides, base={})
             notices.append(_RESTORED)
         plan = plan_sync(sides.base, sides.host, sides.guest, prefer=prefer, names=names)
@@ -123,8 +123,8 @@ async def sync_workspace(
 
 
 _RESTORED = (
-    "The guest is not as the last copy or sync left it (it was restored from a snapshot?): files "
-    "that differ are conflicts, and files that one side has deleted come back."
+    f"{NOT_OF_BASE}: files that differ are conflicts, and files that one side has deleted come "
+    "back."
 )
 
 
@@ -154,12 +154,6 @@ def _require_files(record: WorkspaceRecord, sides: _Sides) -> None:
             "was deleted on the other side.",
             hint="banger vm workspace status VM",
         )
-
-
-async def _is_of_base(guest: GuestFiles, record: WorkspaceRecord, compared: Comparison) -> bool:
-    if not compared.base.is_marked:
-        return True
-    return (record.base or "").encode() in await read_marks(guest, record.guest_path)
 
 
 def _notices(record: WorkspaceRecord, facts: RepositoryFacts, base: Entries) -> list[str]:

@@ -56,6 +56,27 @@ def change_everything(work: Path) -> None:
     repo.write(work, "src/main.py/below", b"x\n")
 
 
+@pytest.mark.parametrize("marks", [False, True])
+def test_a_guest_that_was_restored_to_before_a_prepare_overwrites_nothing(
+    trip: Trip, marks: bool
+) -> None:
+    """A11: its older files are no changes to what the host's were when they were copied again."""
+    trip.prepare()
+    saved, mark = trip.work.with_name("saved"), trip.work.parent / ".project.banger-synced"
+    shutil.copytree(trip.work, saved, symlinks=True)
+    before = mark.read_bytes()
+    for name in ("lines", "new"):
+        repo.write(trip.top, name, b"newer\n")
+    trip.prepare(include_untracked=True)
+    shutil.rmtree(trip.work)
+    saved.rename(trip.work)
+    mark.write_bytes(before)
+    done = apply(trip, marks=marks)
+    assert {each.name for each in done.conflicts} == {b"lines", b"new"} and not done.written
+    assert "restored" in "".join(done.notices)
+    assert (trip.top / "lines").read_bytes() == (trip.top / "new").read_bytes() == b"newer\n"
+
+
 @pytest.mark.parametrize("plain", [False, True])
 def test_everything_is_applied(trip: Trip, plain: bool) -> None:
     """A11: a file becomes a directory and the other way round, and nothing else is touched."""
