@@ -61,9 +61,9 @@ def _sync(arguments: Namespace, context: Context) -> int:
         for notice in done["notices"]:
             context.say(printable(notice))
     if number := len(done["conflicts"]):
-        files = "1 file conflicts" if number == 1 else f"{number} files conflict"
+        one, many = "file conflicts, and stayed as it is", "files conflict, and stayed as they are"
         raise ChangesConflict(
-            f"{files}, and stayed as they are on both sides.",
+            f"{number} {one if number == 1 else many} on both sides.",
             hint=f"banger vm workspace diff {arguments.ref}",
         )
     return 0
