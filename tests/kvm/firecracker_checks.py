@@ -130,11 +130,12 @@ async def firecracker_ends_with_a_guest_that_halts(host: Host) -> None:
     By hand (`hold check`): QEMU's emulation of SVM often stands still for minutes, the whole host
     with it, once a guest halts with interrupts off (ADR 0030).
     """
-    await banger(host, "vm", "start", VM)
+    await banger(host, "vm", "create", "--no-template", "--name", VM, *small(host), *DRIVER)
     off = "echo o >/proc/sysrq-trigger; sleep 7000"
     (await host.banger("vm", "exec", VM, "--", "sh", "-c", off)).expect(125)
     until = f"until banger vm list --filter state=stopped | grep -q {VM}; do sleep 0.2; done"
     (await host.shell(f"timeout 60 sh -c '{until}'")).expect()
+    await firecracker_is_deleted(host)
 
 
 async def firecracker_clones_are_new_machines(host: Host) -> None:
