@@ -159,9 +159,8 @@ SCENARIOS = {
 def main(words: list[str]) -> int:
     """Measure one scenario."""
     scenario, count, _, *flags = words
-    os.environ["BANGER_TEMPLATE_POOL"] = (
-        "0"  # of a daemon that this starts: clones are made on demand
-    )
+    # Of a daemon that this starts: clones are made on demand.
+    os.environ["BANGER_TEMPLATE_POOL"] = "0"
     print(json.dumps(SCENARIOS[scenario](int(count), flags)))
     return 0
 

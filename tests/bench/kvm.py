@@ -115,7 +115,11 @@ def main() -> int:
         print("this user has no /dev/kvm here: make bench measures without it", file=sys.stderr)
         return 2
     with open_stage() as stage:
-        rows = asyncio.run(measure_all(lambda words: _run_here(stage, words), COUNTS, flags=()))
+        try:
+            rows = asyncio.run(measure_all(lambda words: _run_here(stage, words), COUNTS, flags=()))
+        except RuntimeError as error:  # such as for a driver that is not installed
+            print(error, file=sys.stderr)
+            return 1
         doctor = stage.run("sh", "-c", f"{BANGER} doctor --json || :").decode()
     REPORT.parent.mkdir(exist_ok=True)
     REPORT.write_text(render_report(rows, read_facts(_read_machine(), doctor)), "utf-8")
