@@ -227,6 +227,22 @@ def test_a_map_ends_with_its_first_error(daemon: Daemon, private_environ: Enviro
     assert len(read_events(private_environ)) == 4
 
 
+def test_a_map_that_is_interrupted_begins_no_more(daemon: Daemon, private_environ: Environ) -> None:
+    """B11: the VMs go when what they are at has ended, though many items are left."""
+    asked: list[int] = []
+
+    def interrupt(vm: banger.Vm, number: int) -> None:
+        asked.append(number)
+        if number == 0:
+            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        vm.run(["true"])
+
+    with pytest.raises(KeyboardInterrupt):
+        banger.Client(autostart=False).map(interrupt, range(500), vms=1)
+    assert len(asked) < 500
+    assert read_events(private_environ)[-1].startswith("deleted")
+
+
 def test_a_map_whose_vms_cannot_be_made(daemon: Daemon) -> None:
     asked: list[int] = []
     with pytest.raises(errors.BootFailed):

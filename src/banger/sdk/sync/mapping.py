@@ -38,10 +38,11 @@ def map_items(
                 number, item = numbered
                 results[number] = function(vm, item)
 
-    with ThreadPoolExecutor(vms) as pool:
+    # Wait within the block: an interrupt is raised in this thread, and begins no more items either.
+    with ThreadPoolExecutor(vms) as pool, _dropping(waiting):
         workers = [pool.submit(work) for _ in range(min(vms, waiting.qsize()))]
-    for ended in workers:
-        ended.result()
+        for ended in workers:
+            ended.result()
     return [results[number] for number in sorted(results)]
 
 
