@@ -16,7 +16,7 @@ from banger.cli.terminal.output import (
     render_table,
     terminal_width,
 )
-from banger.errors import DaemonUnreachable
+from banger.errors import DaemonSilent, DaemonUnreachable, OutcomeUnknown, VersionMismatch
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -63,6 +63,8 @@ def _load(context: Context) -> list[OperationView]:
     try:
         with context.client(autostart=False) as client:
             found = client.call("operations.list")
+    except (DaemonSilent, OutcomeUnknown, VersionMismatch):
+        raise
     except DaemonUnreachable:
         return []
     return found
