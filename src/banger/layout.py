@@ -242,9 +242,14 @@ class Layout:
     def vm_control_socket(self, vm_id: str) -> Path:
         return self.vm_runtime(vm_id) / "control.sock"
 
+    @property
+    def networks(self) -> Path:
+        """Directories for the sockets of VMs' networks, which no VMM sees."""
+        return self.runtime / "net"
+
     def vm_egress_socket(self, vm_id: str) -> Path:
         """Where the running egress filter takes its policy."""
-        return self.vm_runtime(vm_id) / "egress.sock"
+        return self.networks / vm_id / "egress.sock"
 
     def vm_console_input(self, vm_id: str) -> Path:
         return self.vm_runtime(vm_id) / "console.in"

@@ -29,6 +29,7 @@ def require_sound(client: Client, layout: Layout) -> None:
     live = {name for name, vm in records.items() if vm["state"] in ("running", "paused")}
     assert {path.name for path in layout.vms.glob("*")} == set(records)
     assert {path.name for path in (layout.runtime / "vms").glob("*")} == live
+    assert {path.name for path in layout.networks.glob("*")} <= live
     assert owners == live
     for name, vm in records.items():
         assert bool(find_processes(layout.vm_dir(name))) == (name in live), vm

@@ -17,8 +17,9 @@ from banger.vmm.firecracker.limits import plan_limits, plan_vmm_limits
 from banger.vmm.firecracker.versions import Version
 from banger.vmm.firecracker.view import plan_view
 from banger.vmm.jail import plan_jail
+from banger.vmm.qemu import view as qemu_view
 from tests.support.golden import check_golden
-from tests.unit.vmm.test_qemu_argv import GOLDEN, JAIL, make_config, render
+from tests.unit.vmm.test_qemu_argv import GOLDEN, JAIL, LAYOUT, make_config, render
 
 MEMORY = Path("/home/u/d/templates/3/memory")
 BINARY = "/usr/bin/firecracker"
@@ -64,6 +65,15 @@ def test_a_machine_without_a_network_sees_no_tap(config: MachineConfig) -> None:
     """E5."""
     assert plan_configuration(config, version=(1, 12, 1)).network_interfaces == []
     assert "/dev/net/tun" not in plan_view(config).devices
+
+
+def test_the_socket_of_its_egress_policy_is_not_in_the_view() -> None:
+    """E4, E5: a VMM that was taken over cannot open its VM's way out."""
+    config = make_config(Accel.KVM)
+    socket = LAYOUT.vm_egress_socket(config.vm_id)
+    for view in (plan_view(config), qemu_view.plan_view(config, preload=None)):
+        shown = (*view.readable, *view.writable)
+        assert not any(socket.is_relative_to(path) for path in shown)
 
 
 def test_what_a_saved_state_names_is_found_in_any_vms_directory(config: MachineConfig) -> None:

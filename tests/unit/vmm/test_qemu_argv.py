@@ -29,15 +29,17 @@ JAIL = JailFacts(
 )
 
 
+HOME = Path("/home/u")
+LAYOUT = Layout(
+    config=HOME / "c",
+    data=HOME / "d",
+    state=HOME / "s",
+    cache=HOME / "k",
+    runtime=Path("/run/u"),
+)
+
+
 def make_config(accel: Accel, *, mac: str | None = MAC) -> MachineConfig:
-    home = Path("/home/u")
-    layout = Layout(
-        config=home / "c",
-        data=home / "d",
-        state=home / "s",
-        cache=home / "k",
-        runtime=Path("/run/u"),
-    )
     spec = make_spec(
         image="1" * 64,
         kernel="2" * 64,
@@ -47,15 +49,15 @@ def make_config(accel: Accel, *, mac: str | None = MAC) -> MachineConfig:
         accel=accel,
     )
     return plan_machine(
-        layout=layout,
+        layout=LAYOUT,
         vm_id=VmId("0123456789ab"),
         spec=spec,
         shared=SharedFiles(
-            bzimage=home / "d/kernels/2/bzimage",
-            vmlinux=home / "d/kernels/2/vmlinux",
-            initramfs=home / "d/kernels/2/initramfs",
-            root=home / "d/images/1/root.squashfs",
-            modules=home / "d/kernels/2/modules.squashfs",
+            bzimage=HOME / "d/kernels/2/bzimage",
+            vmlinux=HOME / "d/kernels/2/vmlinux",
+            initramfs=HOME / "d/kernels/2/initramfs",
+            root=HOME / "d/images/1/root.squashfs",
+            modules=HOME / "d/kernels/2/modules.squashfs",
         ),
         mac=mac,
         tsc_khz=2_596_120,

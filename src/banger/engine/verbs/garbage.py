@@ -38,6 +38,7 @@ async def collect_garbage(engine: Engine, params: Gc) -> list[Leftover]:
         *await _processes(engine, busy, remove=not params.dry_run),
         *await _directories(engine.layout.vms, known, remove=not params.dry_run),
         *await _directories(engine.layout.runtime / "vms", live, remove=not params.dry_run),
+        *await _directories(engine.layout.networks, live, remove=not params.dry_run),
     ]
     return sorted(found, key=lambda leftover: (leftover.kind, leftover.name))
 

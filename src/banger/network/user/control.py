@@ -1,7 +1,7 @@
 """The socket by which a running egress filter is told its policy (native/egress-filter/border.h).
 
 The daemon makes it before the filter exists, so that nobody else can be asked (hazard G1); its file
-is in the VM's runtime directory, which no VMM sees. Until its first policy has come a filter
+is in a directory that no VMM sees (`Layout.networks`). Until its first policy has come a filter
 denies everything.
 """
 
