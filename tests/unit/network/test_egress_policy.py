@@ -13,7 +13,15 @@ from hypothesis import strategies as st
 
 from tests.support.outward import outward_address
 from tests.unit.network.conftest import running_filter
-from tests.unit.network.wire import EVERYTHING, SOURCE, EgressFilter, ipv4_frame, rule, stream
+from tests.unit.network.wire import (
+    EVERYTHING,
+    SOURCE,
+    EgressFilter,
+    ipv4_frame,
+    receive_frame,
+    rule,
+    stream,
+)
 
 TCP, UDP, ICMP = 6, 17, 1
 SYN, ACK, RST = 2, 16, 4
@@ -95,8 +103,7 @@ def test_a_message_that_is_too_long_ends_its_connection_alone(lasting_filter: Eg
 def read_reply(egress_filter: EgressFilter, sent: bytes) -> bytes:
     """Send one frame that is denied, and return what the guest is answered."""
     assert not egress_filter.passes(sent)
-    length = int.from_bytes(egress_filter.guest.recv(4, socket.MSG_WAITALL), "big")
-    return egress_filter.guest.recv(length, socket.MSG_WAITALL)
+    return receive_frame(egress_filter.guest)
 
 
 def checksum(data: bytes) -> int:
@@ -207,11 +214,10 @@ def read_resets(side: socket.socket, count: int) -> list[bytes]:
     """Read so many frames, which must be resets; return their ends: addresses and ports."""
     found = []
     for _ in range(count):
-        length = int.from_bytes(side.recv(4, socket.MSG_WAITALL), "big")
-        reset = side.recv(length, socket.MSG_WAITALL)
+        reset = receive_frame(side)
         assert reset[47] & RST
         assert checksum(reset[14:34]) == 0
-        assert checksum(reset[26:34] + struct.pack("!HH", TCP, length - 34) + reset[34:]) == 0
+        assert checksum(reset[26:34] + struct.pack("!HH", TCP, len(reset) - 34) + reset[34:]) == 0
         found.append(reset[26:38])
     return found
 
@@ -254,7 +260,7 @@ def test_a_reset_is_what_both_sides_expect_next(egress_filter: EgressFilter) -> 
     assert egress_filter.ask(b"P" + rule(allows=False)) == b"P"
     sides = (egress_filter.world, 150), (egress_filter.guest, 200)
     for side, expected in sides:
-        reset = side.recv(58, socket.MSG_WAITALL)[4:]
+        reset = receive_frame(side)
         assert int.from_bytes(reset[38:42], "big") == expected
 
 

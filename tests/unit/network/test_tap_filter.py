@@ -22,7 +22,15 @@ from hypothesis import strategies as st
 
 from banger.network.user.control import control_socket, set_policy
 from tests.unit.network.test_egress_filter import any_frame, is_allowed
-from tests.unit.network.wire import EVERYTHING, MACS, SENTINEL, ipv4_frame, rule, stream
+from tests.unit.network.wire import (
+    EVERYTHING,
+    MACS,
+    SENTINEL,
+    ipv4_frame,
+    receive_frame,
+    rule,
+    stream,
+)
 
 DEADLINE_S = 30
 QUEUE = 400
@@ -284,8 +292,7 @@ def test_what_a_policy_denies_is_reset_and_answered(tap_filter: TapFilter, tmp_p
     frame = ipv4_frame(OUTSIDE, payload=segment, protocol=6)
     assert tap_filter.filter(frame) == frame
     asyncio.run(set_policy(str(tmp_path / "control"), rule(allows=False)))
-    length = int.from_bytes(tap_filter.world.recv(4, socket.MSG_WAITALL), "big")
-    assert tap_filter.world.recv(length, socket.MSG_WAITALL)[47] == RST | ACK
+    assert receive_frame(tap_filter.world)[47] == RST | ACK
     assert tap_filter.filter(frame) == b""
     for _ in range(2):
         reset = tap_filter.tap.recv(1000)

@@ -48,6 +48,21 @@ def stream(*frames: bytes) -> bytes:
     return b"".join(len(frame).to_bytes(4, "big") + frame for frame in frames)
 
 
+def receive(side: socket.socket, size: int) -> bytes:
+    """Receive so many bytes. A socket with a timeout does not block, whatever MSG_WAITALL says."""
+    received = b""
+    while len(received) < size:
+        piece = side.recv(size - len(received))
+        assert piece, "the filter ended"
+        received += piece
+    return received
+
+
+def receive_frame(side: socket.socket) -> bytes:
+    """Receive a frame that has its length before it."""
+    return receive(side, int.from_bytes(receive(side, 4), "big"))
+
+
 @dataclass
 class EgressFilter:
     """A running filter: `guest` is the VMM's end, `world` is passt's."""
