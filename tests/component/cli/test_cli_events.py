@@ -95,9 +95,9 @@ def test_a_daemon_of_another_version_is_told(box: Environ) -> None:
     """B7: nothing is not printed for an answer, and nobody waits for what does not come."""
     other = {**box, "BANGER_TEST_VERSION": "0.0.1"}
     with scripted_daemon(other):
-        for verb in ("events", "operations"):
-            done = banger(box, verb)
-            assert (done.returncode, done.stdout) == (7, b""), verb
+        for words in (("events",), ("operations", "list")):
+            done = banger(box, *words)
+            assert (done.returncode, done.stdout) == (7, b""), words
             assert b"The daemon is banger 0.0.1" in done.stderr
     with scripted_daemon(box, "banger.daemon") as first:
         with popen(box, "events", "-f", "--json", "--since", "1d") as following:
