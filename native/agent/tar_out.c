@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -70,6 +71,42 @@ static int remember(struct pack *pack, const struct stat *found)
     return slot->name ? 0 : fail(pack->failure, "no-memory", 0, "no memory for the hard links");
 }
 
+/* --- the kernel's own state ---------------------------------------------------- */
+
+/* Magic numbers (statfs(2), linux/magic.h) of file systems whose files have no true size, or no end:
+ * proc, sysfs, devpts, debugfs, tracefs, securityfs, cgroup, cgroup2, bpf, configfs, pstore, efivarfs,
+ * selinuxfs, binfmt_misc, fusectl, nsfs. */
+static const unsigned kernels[] = {
+    0x9fa0,     0x62656572, 0x1cd1,     0x64626720, 0x74726163, 0x73636673, 0x27e0eb,   0x63677270,
+    0xcafe4a11, 0x62656570, 0x6165676c, 0xde5e81e4, 0xf97cff8c, 0x42494e4d, 0x65735543, 0x6e736673,
+};
+
+static bool is_kernels(int fd)
+{
+    struct statfs system;
+    if (fstatfs(fd, &system))
+        return false;
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
+        if ((unsigned)system.f_type == kernels[i])
+            return true;
+    return false;
+}
+
+/* The kernel's state is left out of a tree, but refused where it is what was asked for. */
+static int refuse_kernels(struct pack *pack, int fd)
+{
+    return is_kernels(fd) ? fail(pack->failure, "kernel-files", 0, "the files are the kernel's") : 0;
+}
+
+/* Tell whether an entry of a tree is the kernel's; its header then says so. */
+static bool is_left_out(struct pack *pack, int fd, const struct stat *found)
+{
+    if (found->st_dev != pack->device && is_kernels(fd))
+        return add_comment(pack, "file system of the kernel") == 0;
+    pack->device = found->st_dev;
+    return false;
+}
+
 /* --- entries ------------------------------------------------------------------ */
 
 static int pack_directory(struct pack *pack, int fd);
@@ -93,7 +130,9 @@ static int pack_file(struct pack *pack, int parent, const char *entry, struct st
     if (fd < 0)
         return left_out(pack, "open");
     int failed = fstat(fd, found) ? broken(pack, "look at") : 0;
-    if (!failed && S_ISREG(found->st_mode)) {
+    if (!failed && is_left_out(pack, fd, found)) {
+        failed = put_header(pack, &header, found, NULL);
+    } else if (!failed && S_ISREG(found->st_mode)) {
         uint64_t size = (uint64_t)found->st_size, offset = pack->offset < size ? pack->offset : size;
         header.size = size - offset;
         if (lseek(fd, (off_t)offset, SEEK_SET) < 0)
@@ -132,12 +171,13 @@ static int pack_whole(struct pack *pack, int fd)
     size_t length = strlen(pack->name);
     pack->name[length] = '/';
     pack->name[length + 1] = 0;
-    int failed = fstat(fd, &found) ? broken(pack, "look at")
-                                   : put_xattrs(pack, fd) || put_header(pack, &header, &found, NULL);
-    if (!failed)
+    int failed = fstat(fd, &found) ? broken(pack, "look at") : 0;
+    bool left_out = !failed && is_left_out(pack, fd, &found);
+    failed = failed || (!left_out && put_xattrs(pack, fd)) || put_header(pack, &header, &found, NULL);
+    if (!failed && !left_out)
         return pack_directory(pack, fd);
     close(fd);
-    return -1;
+    return failed ? -1 : 0;
 }
 
 static int pack_subdirectory(struct pack *pack, int parent, const char *entry)
@@ -266,11 +306,13 @@ static int pack_name(struct pack *pack, int base, const char *name)
         return errno == ENOTDIR || errno == ELOOP
                    ? fail(pack->failure, "unsafe-path", errno, "reach %.160s", name)
                    : broken(pack, "reach");
-    int failed = faccessat(parent, at, F_OK, AT_SYMLINK_NOFOLLOW) ? broken(pack, "find")
-                                                                  : pack_entry(pack, parent, at);
+    int found = openat(parent, at, O_PATH | O_NOFOLLOW | O_CLOEXEC);
+    int failed = found < 0 ? broken(pack, "find")
+                           : refuse_kernels(pack, found) || pack_entry(pack, parent, at);
+    close(found);
     close(parent);
     pack->name[0] = 0;
-    return failed;
+    return failed ? -1 : 0;
 }
 
 static int pack_path(struct pack *pack, const struct request *request)
@@ -283,9 +325,9 @@ static int pack_path(struct pack *pack, const struct request *request)
     if (fd < 0)
         return broken(pack, "open");
     pack->name[0] = 0;
-    if (!request->names.count)
+    if (!request->names.count && !is_kernels(fd))
         return pack_directory(pack, fd);
-    int failed = 0;
+    int failed = request->names.count ? 0 : refuse_kernels(pack, fd);
     for (size_t i = 0; i < request->names.count && !failed; i++)
         failed = pack_name(pack, fd, request->names.items[i]);
     close(fd);

@@ -109,6 +109,12 @@ static int add_number(struct pack *pack, const char *key, uint64_t value)
     return add_record(pack, key, text, (size_t)sprintf(text, "%llu", (unsigned long long)value));
 }
 
+/* Of the next header; every reader passes over it (pax(1)). */
+int add_comment(struct pack *pack, const char *text)
+{
+    return add_record(pack, "comment", text, strlen(text));
+}
+
 static int add_mtime(struct pack *pack, const struct stat *found)
 {
     char text[48];

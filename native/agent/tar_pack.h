@@ -36,6 +36,7 @@ struct pack {
     size_t seen_count, seen_room;
     struct native *natives;
     size_t native_count;
+    dev_t device; /* a file system that is known not to be the kernel's own state */
     char name[PATH_MAX]; /* of the current entry, relative */
     uint64_t entries, bytes;
 };
@@ -47,6 +48,7 @@ void pack_free(struct pack *pack);
 /* Fill the failure with `errno` and the current entry. */
 int broken(struct pack *pack, const char *what);
 
+int add_comment(struct pack *pack, const char *text);
 int put_xattrs(struct pack *pack, int fd);
 int put_header(struct pack *pack, struct tar_header *header, const struct stat *found,
                const char *link);

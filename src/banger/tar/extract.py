@@ -11,7 +11,7 @@ Nothing outside the directory is made, changed or read, whatever the stream says
 - A symbolic link is only text, wherever it leads, as docker cp and rsync have it; no later
   entry passes through it.
 - A hard link is made only to a file that this extraction made.
-- Devices, pipes and sockets are left out, and counted.
+- Devices, pipes and sockets are left out, and counted, as is what the agent says is its kernel's.
 - Modes are set without setuid, setgid and sticky bits; a new directory keeps the setgid bit that
   its parent gives it. Owners and extended attributes are ignored.
 - Blocks of zeros become holes: a sparse file takes the space of its data.
@@ -42,7 +42,7 @@ from banger.tar.format import (
     SYMLINK,
     shown,
 )
-from banger.tar.header import Header, Malformed
+from banger.tar.header import Header, Malformed, Records
 from banger.tar.left import new_temporary_name, open_temporary, remove_left
 from banger.tar.leftout import LeftOut
 from banger.tar.parts import lock_part, part_name
@@ -56,6 +56,8 @@ TAIL_BYTES_MAX = 1024 * 1024
 """Of what may follow the end mark."""
 TIME_S_MAX = 2**40
 LEFT_OUT = {CHARACTER: "a device", BLOCK_DEVICE: "a device", FIFO: "a pipe"}
+KERNEL_COMMENT = b"file system of the kernel"
+"""Record of an entry that the agent has left empty because the guest's kernel makes its content."""
 
 _MAKE_PART = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _ZEROS = bytes(64 * 1024)
@@ -115,20 +117,22 @@ class Extraction:
         remove_left(self._top)
         try:
             while (found := next_header(source)) is not None:
-                self._entry(found[0], source)
+                self._entry(*found, source)
             if sum(map(len, source.pieces(TAIL_BYTES_MAX + 1))) > TAIL_BYTES_MAX:
                 raise Malformed("goes on after its end mark")
         finally:
             self._finish_directories()
             self._walk.close()
 
-    def _entry(self, header: Header, source: ChunkSource) -> None:
+    def _entry(self, header: Header, records: Records, source: ChunkSource) -> None:
         self.entries += 1
         if self.entries > ENTRIES_MAX:
             raise Malformed(f"has more than {ENTRIES_MAX} files")
         path = self._place(header.name)
         if self._renamed and path == self._renamed.target and header.kind != self._renamed.kind:
             raise Malformed(f"has {shown(path)} as a different file type than announced")
+        if records.get(b"comment") == KERNEL_COMMENT:
+            self.left_out.add(path, "a file system of the VM's kernel")
         with _named(path):
             if header.kind == DIRECTORY or (header.kind == FILE and header.name.endswith(b"/")):
                 self._directory(header, path)

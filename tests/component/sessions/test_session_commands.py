@@ -96,7 +96,8 @@ def test_stop_kill_and_signals(served: Box) -> None:
     assert served.run("wait", "box", "other").returncode == 9
     assert served.run("session", "kill", "box", "other").returncode == 5
     served.start("last", FOREVER)
-    assert served.run("session", "delete", "box", "last").returncode == 5
+    done = served.run("session", "delete", "box", "last")
+    assert done.returncode == 5 and b"banger vm session stop box last" in done.stderr
     served.do("session", "delete", "--force", "box", "last")
 
 

@@ -563,6 +563,8 @@ echo no > proc/no
 mount --bind "$disk" "$(readlink -f home)"
 mount -t tmpfs pseudo home/deep/scratch
 echo no > home/deep/scratch/no
+mount --rbind /proc kernel
+mount --bind /proc/version version
 shift 2
 exec "$@"
 """
@@ -574,8 +576,10 @@ def mounted(agent_binary: Path, tmp_path: Path) -> Iterator[Host]:
     root, disk = tmp_path / "root", tmp_path / "disk"
     for path in (root / "proc/under", root / "var/home/hidden", disk / "deep/scratch"):
         path.mkdir(parents=True)
+    (root / "kernel").mkdir()
     (root / "home").symlink_to("var/home")
     (root / "f").write_bytes(b"f")
+    (root / "version").touch()
     (disk / "deep/kept").write_bytes(b"kept")
     (disk / "deep/kept").chmod(0o4711)
     os.link(disk / "deep/kept", disk / "again")
@@ -606,6 +610,7 @@ def test_pack_alone_leaves_out_what_is_mounted(mounted: Host, tmp_path: Path) ->
         ".",
         "./f",
         "./home",
+        "./kernel",
         "./proc",
         "./proc/under",
         "./var",
@@ -614,11 +619,25 @@ def test_pack_alone_leaves_out_what_is_mounted(mounted: Host, tmp_path: Path) ->
         "./var/home/deep",
         "./var/home/deep/kept",
         "./var/home/deep/scratch",
+        "./version",
     ]
     assert (members["."].mode, members["./var/home"].mode) == (0o711, 0o750)
     assert members["./var/home/again"].size == 4
     assert members["./var/home/deep/kept"].linkname == "./var/home/again"
-    assert number(outcome.result["ENTRIES"]) == 11
+    assert number(outcome.result["ENTRIES"]) == 13
+
+
+def test_pack_leaves_out_what_the_kernel_generates(mounted: Host, tmp_path: Path) -> None:
+    """E3, H7: /proc/kcore has 128 TiB, and other files no size; other mounts are packed."""
+    root = ("PATH", str(tmp_path / "root"))
+    members = read_archive(mounted.call(TAR_OUT, root).stdout)
+    for name in ("kernel", "version"):
+        assert members[name].pax_headers["comment"] == "file system of the kernel"
+    assert not [name for name in members if name.startswith("kernel/")]
+    assert {"proc/no", "var/home/deep/kept", "var/home/deep/scratch/no"} <= set(members)
+    assert "comment" not in members["proc"].pax_headers
+    for fields in ((root, ("NAME", "version")), (root, ("NAME", "kernel")), (("PATH", "/proc"),)):
+        assert mounted.call(TAR_OUT, *fields).code == "kernel-files"
 
 
 def test_pack_alone_takes_no_names(mounted: Host, tmp_path: Path) -> None:
@@ -630,7 +649,7 @@ def test_pack_alone_takes_no_names(mounted: Host, tmp_path: Path) -> None:
 
 def test_pack_goes_on_past_what_is_removed(host: Host, tmp_path: Path) -> None:
     """C1: programs go on while a tree is packed; a name that is gone when its turn comes is none,
-    neither as itself nor as the first name of a hard link."""
+    neither as itself nor as the first name of a hard link. A file that grows keeps its size."""
     big = tmp_path / "a"
     big.write_bytes(NOISE)
     (tmp_path / "b").mkdir()
@@ -640,6 +659,8 @@ def test_pack_goes_on_past_what_is_removed(host: Host, tmp_path: Path) -> None:
     host.wait_output(stream, NOISE[:100])  # the names are listed; the window is not enough for it
     (tmp_path / "b").rmdir()
     (tmp_path / "c").unlink()
+    with open(big, "ab") as file:
+        file.write(b"more")
     members = read_archive(host.wait(stream).stdout)
     assert sorted(members) == ["a", "d"]
-    assert members["d"].size == 1
+    assert (members["a"].size, members["d"].size) == (len(NOISE), 1)

@@ -21,7 +21,7 @@ from hypothesis import strategies as st
 
 from banger.errors import BangerError, CopyRefused, OperationFailed
 from banger.tar import extract as extracting
-from banger.tar.extract import Extraction, Renamed, extract
+from banger.tar.extract import KERNEL_COMMENT, Extraction, Renamed, extract
 from banger.tar.format import DIRECTORY, END_OF_TAR, FILE
 from banger.tar.leftout import NAMED_MAX
 from banger.tar.write import header, pax_header
@@ -209,6 +209,15 @@ def test_a_directory_keeps_the_setgid_bit_of_its_target(world: World) -> None:
     world.target.chmod(0o2755)
     world.extract(make_tar(directory("d", 0o700)))
     assert stat.S_IMODE((world.target / "d").stat().st_mode) == 0o2700
+
+
+def test_what_the_guest_says_is_its_kernels_is_named(world: World) -> None:
+    """As its agent marks /proc; any other comment says nothing."""
+    marked = Member("proc/", kind=tarfile.DIRTYPE, pax={"comment": KERNEL_COMMENT.decode()})
+    other = Member("f", b"x", pax={"comment": "of git archive"})
+    done = world.extract(make_tar(marked, other))
+    assert done.left_out.named == [(b"proc", "a file system of the VM's kernel")]
+    assert (world.target / "proc").is_dir() and (world.target / "f").read_text() == "x"
 
 
 def test_devices_and_pipes_are_left_out_and_named(world: World) -> None:

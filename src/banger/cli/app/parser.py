@@ -161,7 +161,9 @@ class Parser(argparse.ArgumentParser):
         """Return the usage line."""
         words = [self.prog, "[options]"]
         words += [_shape(action) for action in self._actions if not action.option_strings]
-        if self.takes_command:
+        if self.passes_options:
+            words.append("[COMMAND...]")
+        elif self.takes_command:
             words.append("[--] COMMAND..." if self.command_after else "[-- COMMAND...]")
         return " ".join(words)
 

@@ -28,7 +28,8 @@ _TEXT = (
     "\n"
     "Modes, times and links are kept. Files copied into a VM are owned by root.\n"
     "Nothing is written outside DST, whatever the VM sends: devices, pipes and setuid\n"
-    "bits are left out, and existing links are not followed."
+    "bits are left out, and existing links are not followed. Directories whose\n"
+    "content the VM's kernel generates, such as /proc and /sys, are copied empty."
 )
 
 

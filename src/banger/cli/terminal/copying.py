@@ -56,4 +56,4 @@ def say_left_out(left_out: LeftOut, say: Callable[[str], None]) -> None:
         say(f"not copied: {printable(os.fsdecode(name))} is {kind}")
     if left_out.count > len(left_out.named):
         more = left_out.count - len(left_out.named)
-        say(f"not copied: {more} more devices, pipes and sockets")
+        say(f"not copied: {more} more")

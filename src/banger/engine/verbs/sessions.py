@@ -304,7 +304,7 @@ def _named(record: VmRecord, name: str) -> Iterator[None]:
     except SessionRunning as error:
         raise SessionRunning(
             f"The session {name} in {vm} is still running.",
-            hint=f"banger vm session show {vm} {name}",
+            hint=f"banger vm session stop {vm} {name}",
         ) from error
     except SessionTakesNoInput as error:
         raise SessionTakesNoInput(
