@@ -477,6 +477,18 @@ class RegistryDenied(Denied):
     code = "registry-denied"
 
 
+class TokenInvalid(Denied):
+    """A token of the HTTP front is not known or has expired."""
+
+    code = "token-invalid"
+
+
+class TokenTooNarrow(Denied):
+    """A token of the HTTP front does not allow the method."""
+
+    code = "token-too-narrow"
+
+
 class ImageUntrusted(Denied):
     """An image lacks the signature that the configuration requires for its repository."""
 

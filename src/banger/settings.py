@@ -19,7 +19,7 @@ from banger.model.filesync import FileSync, parse_file_sync
 from banger.model.registries import Registries, parse_registries
 from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
 from banger.setting import Group, HostSize, Option, Value, fixed
-from banger.settingvalues import duration_or_off, one_of, size, switch, text, whole_number
+from banger.settingvalues import any_text, duration_or_off, one_of, size, switch, text, whole_number
 from banger.words import AUTO, driver_words, kind_packages, network_words
 
 POOL_HOST_MIB = 4000
@@ -69,6 +69,15 @@ class EgressSettings:
 
 
 @dataclass(frozen=True, kw_only=True)
+class WebSettings:
+    """Settings of the HTTP front."""
+
+    listen: str
+    allowed_hosts: str
+    """Separated by commas."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Settings:
     """The resolved settings: an attribute for each key of `OPTIONS`."""
 
@@ -87,6 +96,7 @@ class Settings:
     template: TemplateSettings
     names: NamesSettings
     egress: EgressSettings
+    web: WebSettings
     registries: Registries
     file_sync: FileSync
     kinds: tuple[object, ...]
@@ -123,6 +133,7 @@ def build_settings(values: Mapping[str, Value], origins: Mapping[str, str]) -> S
         template=TemplateSettings(**fields["template"]),
         names=NamesSettings(**fields["names"]),
         egress=EgressSettings(**fields["egress"]),
+        web=WebSettings(**fields["web"]),
         kinds=tuple(group.fields(**fields[group.name]) for group in _GROUPS),
         values=values,
         origins=origins,
@@ -261,6 +272,18 @@ _OWN: tuple[Option, ...] = (
         "egress.rules",
         'Egress rules of VMs created from now on, such as "allow 10.1.2.3:3128, deny 203.0.113.7".',
         _parse_rules,
+        fixed(""),
+    ),
+    Option(
+        "web.listen",
+        "Where `banger web` listens: ADDRESS:PORT, or the path of a Unix socket.",
+        text,
+        fixed("127.0.0.1:7782"),
+    ),
+    Option(
+        "web.allowed_hosts",
+        "Other names under which a proxy of yours serves the HTTP front, separated by commas.",
+        any_text,
         fixed(""),
     ),
     Option(

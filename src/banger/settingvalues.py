@@ -32,6 +32,13 @@ def text(untrusted_value: object) -> str:
     raise ValueError("a text")
 
 
+def any_text(untrusted_value: object) -> str:
+    """Parse a text."""
+    if isinstance(untrusted_value, str):
+        return untrusted_value
+    raise ValueError("a text")
+
+
 def whole_number(allowed: range) -> Callable[[object], int]:
     """Return a parser of whole numbers, also given as a string of digits."""
 

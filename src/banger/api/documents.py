@@ -54,6 +54,14 @@ class CatalogueView(TypedDict):
     """Digest of the local image of this name; null: none."""
 
 
+class CreatedToken(TypedDict):
+    """A new token, which is told this once."""
+
+    token: str
+    scope: Literal["read", "use", "manage"]
+    expires_at: float | None
+
+
 class DaemonStatus(TypedDict):
     """`DaemonStatus` of the API."""
 
@@ -495,6 +503,12 @@ class Listener(TypedDict):
     """One sentence."""
 
 
+class LoginToken(TypedDict):
+    """`LoginToken` of the API."""
+
+    token: str
+
+
 class NamesView(TypedDict):
     """Ports of this host's loopback that lead to VMs by name."""
 
@@ -923,6 +937,42 @@ class Terminal(TypedDict):
     ECHO. Those that Linux does not have are ignored; those not named are as in a new
     terminal.
     """
+
+
+class TokenCheck(TypedDict):
+    """`TokenCheck` of the API."""
+
+    token: str
+    kind: Literal["program", "login"]
+
+
+class TokenCreate(TypedDict):
+    """`TokenCreate` of the API."""
+
+    name: str
+    """Same rules as for VM names."""
+    scope: Literal["read", "use", "manage"]
+    expires_s: NotRequired[float | None]
+    """Seconds from now; default: never."""
+
+
+class TokenRef(TypedDict):
+    """`TokenRef` of the API."""
+
+    name: str
+
+
+class TokenView(TypedDict):
+    """A token; times are seconds of the Unix epoch."""
+
+    name: str | None
+    """Null: a login's."""
+    scope: Literal["read", "use", "manage"]
+    created_at: float
+    expires_at: float | None
+    """Null: never."""
+    used_at: float | None
+    """To a minute; null: never."""
 
 
 class TotalUse(TypedDict):

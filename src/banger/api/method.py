@@ -8,6 +8,7 @@ from typing import TypeVar
 from msgspec import Struct
 
 from banger.api.requests import Params
+from banger.model.scopes import Scope
 
 Verb = TypeVar("Verb", bound=Callable[..., object])
 
@@ -19,6 +20,8 @@ class Method(Struct, frozen=True, kw_only=True):
     params: type[Params]
     result: object
     doc: str
+    scope: Scope = Scope.MANAGE
+    """What a token of the HTTP front has to allow."""
     stream: bool = False
     detached: bool = False
     """True: the method completes even if its client disconnects."""

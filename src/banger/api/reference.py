@@ -45,6 +45,8 @@ after the other. `banger api-spec` prints the same as an OpenRPC document.
   `exit_code`; `error.message` is one sentence.
 - **Streams.** After the reply to a *stream* method the connection carries binary frames;
   `src/banger/api/stream.py` defines them.
+- **Scope.** What a token of the [HTTP front](web.md) has to allow; on the socket everything is
+  allowed.
 - **Bytes.** Arguments and file names that are no UTF-8 are written with lone surrogates
   (`\\udc80` to `\\udcff`), as Python's `surrogateescape` does.
 """
@@ -63,7 +65,7 @@ def _render_method(method: Method) -> str:
     marks = [name for name in ("stream", "detached") if getattr(method, name)]
     title = f"### {method.name}" + (f" ({', '.join(marks)})" if marks else "")
     fields = list(_render_fields(method.params))
-    result = f"Result: `{_type_name(method.result)}`\n"
+    result = f"Result: `{_type_name(method.result)}`; scope: {method.scope.value}\n"
     return "\n".join([title, "", method.doc, "", *fields, *([""] if fields else []), result])
 
 

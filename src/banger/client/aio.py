@@ -15,7 +15,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Protocol, cast
+from typing import TYPE_CHECKING, Protocol, cast
 
 from banger.api import wire
 from banger.api.stream import (
@@ -31,6 +31,9 @@ from banger.api.stream import (
 from banger.client.connect import require_own_peer
 from banger.client.conversation import CLOSE, CONNECT, RECEIVE, SEND, Conversation, NotBegun
 from banger.errors import BangerError, DaemonUnreachable, OutcomeUnknown
+
+if TYPE_CHECKING:
+    from banger.client.conversation import OnEvent
 
 FULL_S = 0.01
 """Pause while more clients connect than the daemon has accepted."""
@@ -289,13 +292,17 @@ async def adopt_socket(sock: socket.socket) -> DaemonStream:
 
 
 async def converse(
-    conversation: Conversation, connect: Connect, method: str, params: Mapping[str, object]
+    conversation: Conversation,
+    connect: Connect,
+    method: str,
+    params: Mapping[str, object],
+    on_event: OnEvent | None = None,
 ) -> DaemonStream:
     """Talk about one request by connections that `connect` opens; return the last of them.
 
     Raises: as `open_stream`, and what `connect` raises.
     """
-    talk = conversation.request(method, params, None)
+    talk = conversation.request(method, params, on_event)
     stream: DaemonStream | None = None
     try:
         step, line = next(talk)

@@ -495,6 +495,55 @@ class Call(Protocol):
         params: d.NoParams | Other = ...,
         **options: Unpack[CallOptions],
     ) -> d.Deleted: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["token.create"],
+        params: d.TokenCreate | Other,
+        **options: Unpack[CallOptions],
+    ) -> d.CreatedToken: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["token.list"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> list[d.TokenView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["token.delete"],
+        params: d.TokenRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> d.Deleted: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["token.check"],
+        params: d.TokenCheck | Other,
+        **options: Unpack[CallOptions],
+    ) -> d.TokenView: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["login.offer"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> d.CreatedToken: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["login.begin"],
+        params: d.LoginToken | Other,
+        **options: Unpack[CallOptions],
+    ) -> d.CreatedToken: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["login.end"],
+        params: d.LoginToken | Other,
+        **options: Unpack[CallOptions],
+    ) -> d.Deleted: ...
 
 
 class AsyncCall(Protocol):
@@ -967,6 +1016,55 @@ class AsyncCall(Protocol):
         self,
         method: Literal["template.prune"],
         params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Deleted]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["token.create"],
+        params: d.TokenCreate | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.CreatedToken]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["token.list"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[list[d.TokenView]]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["token.delete"],
+        params: d.TokenRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Deleted]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["token.check"],
+        params: d.TokenCheck | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.TokenView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["login.offer"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.CreatedToken]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["login.begin"],
+        params: d.LoginToken | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.CreatedToken]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["login.end"],
+        params: d.LoginToken | Other,
         **options: Unpack[CallOptions],
     ) -> Awaitable[d.Deleted]: ...
 

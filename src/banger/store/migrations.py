@@ -131,6 +131,18 @@ MIGRATIONS: tuple[str, ...] = (
     ) STRICT, WITHOUT ROWID;
     CREATE INDEX published_ports_of_vm ON published_ports (vm_id);
     """,
+    # 5: tokens of the HTTP front, of which only hashes are kept.
+    """
+    CREATE TABLE tokens (
+        hash       BLOB PRIMARY KEY,       -- sha256
+        kind       TEXT NOT NULL,          -- program, offer, login
+        name       TEXT UNIQUE,            -- a program's
+        scope      TEXT NOT NULL,
+        created_at REAL NOT NULL,
+        expires_at REAL,                   -- null: never
+        used_at    REAL
+    ) STRICT, WITHOUT ROWID;
+    """,
 )
 
 

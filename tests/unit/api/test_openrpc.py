@@ -10,6 +10,7 @@ import msgspec
 import pytest
 
 from banger.api.method import Method
+from banger.api.openapi import render_openapi
 from banger.api.openrpc import render_openrpc
 from banger.api.reference import render_reference
 from banger.api.table import METHODS
@@ -26,6 +27,14 @@ def test_the_version_is_the_packages() -> None:
 def test_the_document_has_every_method_and_every_schema() -> None:
     document = json.loads(json.dumps(render_openrpc()))
     assert {method["name"] for method in document["methods"]} == set(METHODS)
+    schemas = document["components"]["schemas"]
+    for reference in _references(document):
+        assert reference.removeprefix("#/components/schemas/") in schemas, reference
+
+
+def test_the_document_of_the_http_front_has_every_method_and_every_schema() -> None:
+    document = json.loads(json.dumps(render_openapi()))
+    assert set(document["paths"]) == {f"/api/{name}" for name in METHODS}
     schemas = document["components"]["schemas"]
     for reference in _references(document):
         assert reference.removeprefix("#/components/schemas/") in schemas, reference

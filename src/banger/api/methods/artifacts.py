@@ -32,15 +32,29 @@ from banger.model.artifacts import (
     Image,
     Kernel,
 )
+from banger.model.scopes import Scope
 
 ARTIFACTS = (
-    Method(name="image.list", params=NoParams, result=list[ImageView], doc="List images."),
-    Method(name="image.show", params=ImageRef, result=ImageView, doc="Return one image."),
+    Method(
+        name="image.list",
+        params=NoParams,
+        result=list[ImageView],
+        doc="List images.",
+        scope=Scope.READ,
+    ),
+    Method(
+        name="image.show",
+        params=ImageRef,
+        result=ImageView,
+        doc="Return one image.",
+        scope=Scope.READ,
+    ),
     Method(
         name="image.catalog",
         params=NoParams,
         result=list[CatalogueView],
         doc="List the images that are built on first use of their name.",
+        scope=Scope.READ,
     ),
     Method(
         name="image.build",
@@ -85,14 +99,27 @@ ARTIFACTS = (
         result=Deleted,
         doc="Delete an image, or only this name if it has others.",
     ),
-    Method(name="kernel.list", params=NoParams, result=list[KernelView], doc="List kernels."),
+    Method(
+        name="kernel.list",
+        params=NoParams,
+        result=list[KernelView],
+        doc="List kernels.",
+        scope=Scope.READ,
+    ),
     Method(
         name="kernel.available",
         params=NoParams,
         result=list[AvailableKernel],
         doc="List the kernels that can be pulled.",
+        scope=Scope.READ,
     ),
-    Method(name="kernel.show", params=KernelRef, result=KernelView, doc="Return one kernel."),
+    Method(
+        name="kernel.show",
+        params=KernelRef,
+        result=KernelView,
+        doc="Return one kernel.",
+        scope=Scope.READ,
+    ),
     Method(
         name="kernel.pull",
         params=KernelPull,
@@ -134,6 +161,7 @@ ARTIFACTS = (
         params=NoParams,
         result=list[TemplateView],
         doc="List templates, most recently used first.",
+        scope=Scope.READ,
     ),
     Method(
         name="template.build",

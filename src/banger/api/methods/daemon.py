@@ -13,6 +13,7 @@ from banger.api.results import (
     Leftover,
     OperationView,
 )
+from banger.model.scopes import Scope
 
 DAEMON = (
     Method(
@@ -20,6 +21,7 @@ DAEMON = (
         params=NoParams,
         result=DaemonStatus,
         doc="Return the daemon's status.",
+        scope=Scope.READ,
     ),
     Method(
         name="daemon.stop",
@@ -33,6 +35,7 @@ DAEMON = (
         params=NoParams,
         result=list[OperationView],
         doc="List operations in progress, oldest first.",
+        scope=Scope.READ,
     ),
     Method(
         name="operations.cancel",

@@ -47,6 +47,7 @@ from banger.api.workspaces import (
     WorkspaceStatus,
     WorkspaceSync,
 )
+from banger.model.scopes import Scope
 
 GUESTS = (
     Method(
@@ -54,6 +55,7 @@ GUESTS = (
         params=VmExec,
         result=StartedExec,
         doc="Run a command in the guest.",
+        scope=Scope.USE,
         stream=True,
     ),
     Method(
@@ -61,18 +63,21 @@ GUESTS = (
         params=VmStatFile,
         result=GuestFile,
         doc="Return what is at a path in a guest.",
+        scope=Scope.USE,
     ),
     Method(
         name="vm.checksum_file",
         params=VmChecksumFile,
         result=FileChecksum,
         doc="Return a digest of the first bytes of a file in a guest.",
+        scope=Scope.USE,
     ),
     Method(
         name="vm.copy_in",
         params=VmCopyIn,
         result=StartedStream,
         doc="Extract a tar stream into a directory of a guest.",
+        scope=Scope.USE,
         stream=True,
     ),
     Method(
@@ -80,6 +85,7 @@ GUESTS = (
         params=VmCopyOut,
         result=StartedCopy,
         doc="Read a file or a tree of a guest as a tar stream.",
+        scope=Scope.USE,
         stream=True,
     ),
     Method(
@@ -87,6 +93,7 @@ GUESTS = (
         params=VmSftp,
         result=StartedStream,
         doc="Open an SFTP session (version 3) in the guest, on channels 0 and 1.",
+        scope=Scope.USE,
         stream=True,
     ),
     Method(
@@ -94,6 +101,7 @@ GUESTS = (
         params=VmConnect,
         result=StartedStream,
         doc="Connect to a TCP port or a Unix socket in the guest, on channels 0 and 1.",
+        scope=Scope.USE,
         stream=True,
     ),
     Method(
@@ -101,6 +109,7 @@ GUESTS = (
         params=VmListen,
         result=StartedListen,
         doc="Listen on a TCP port or a Unix socket in the guest.",
+        scope=Scope.USE,
         stream=True,
     ),
     Method(
@@ -108,6 +117,7 @@ GUESTS = (
         params=VmAccept,
         result=StartedStream,
         doc="Accept a connection announced by `vm.listen`, on channels 0 and 1.",
+        scope=Scope.USE,
         stream=True,
     ),
     Method(
@@ -115,30 +125,35 @@ GUESTS = (
         params=VmRef,
         result=list[Listener],
         doc="List the TCP ports that a guest listens on, and where they appear on the host.",
+        scope=Scope.READ,
     ),
     Method(
         name="port.add",
         params=PortAdd,
         result=PublishedPort,
         doc="Publish a port of a guest on the host, for as long as the VM exists.",
+        scope=Scope.USE,
     ),
     Method(
         name="port.list",
         params=VmRef,
         result=list[PublishedPort],
         doc="List the ports of a VM that were published.",
+        scope=Scope.READ,
     ),
     Method(
         name="port.remove",
         params=PortRemove,
         result=PublishedPort,
         doc="Stop publishing a port; open connections go on.",
+        scope=Scope.USE,
     ),
     Method(
         name="names.show",
         params=NoParams,
         result=NamesView,
         doc="Show the host's ports for links, the SOCKS proxy and DNS.",
+        scope=Scope.READ,
     ),
     Method(
         name="workspace.inspect",
@@ -164,12 +179,14 @@ GUESTS = (
         params=VmRef,
         result=WorkspaceStatus,
         doc="Return what changed in the guest and on the host since `workspace.prepare`.",
+        scope=Scope.READ,
     ),
     Method(
         name="workspace.diff",
         params=WorkspaceDiff,
         result=StartedExport,
         doc="Show the changes of the guest as text for people to read.",
+        scope=Scope.READ,
         stream=True,
     ),
     Method(

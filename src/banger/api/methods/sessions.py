@@ -16,6 +16,7 @@ from banger.api.sessions import (
     SessionView,
     StartedAttach,
 )
+from banger.model.scopes import Scope
 
 SESSIONS = (
     Method(
@@ -23,24 +24,28 @@ SESSIONS = (
         params=SessionStart,
         result=SessionView,
         doc="Start a command that goes on when the client and the daemon have gone.",
+        scope=Scope.USE,
     ),
     Method(
         name="session.list",
         params=VmRef,
         result=list[SessionView],
         doc="List a VM's sessions, oldest first.",
+        scope=Scope.READ,
     ),
     Method(
         name="session.show",
         params=SessionRef,
         result=SessionView,
         doc="Return one session.",
+        scope=Scope.READ,
     ),
     Method(
         name="session.attach",
         params=SessionAttach,
         result=StartedAttach,
         doc="Read a session's output from a position on, and write to its input.",
+        scope=Scope.USE,
         stream=True,
     ),
     Method(
@@ -48,6 +53,7 @@ SESSIONS = (
         params=SessionSend,
         result=StartedStream,
         doc="Send input to a session.",
+        scope=Scope.USE,
         stream=True,
     ),
     Method(
@@ -55,23 +61,27 @@ SESSIONS = (
         params=SessionSignal,
         result=SessionView,
         doc="Send a signal to a session's process group.",
+        scope=Scope.USE,
     ),
     Method(
         name="session.stop",
         params=SessionStop,
         result=SessionView,
         doc="Ask a session to end; kill it at the deadline.",
+        scope=Scope.USE,
     ),
     Method(
         name="session.wait",
         params=SessionRef,
         result=SessionView,
         doc="Wait for a session's end.",
+        scope=Scope.READ,
     ),
     Method(
         name="session.delete",
         params=SessionDelete,
         result=Deleted,
         doc="Forget a session that has ended, and its output.",
+        scope=Scope.USE,
     ),
 )

@@ -26,6 +26,7 @@ from banger.model.artifacts import (
     Image,
 )
 from banger.model.egress import Egress
+from banger.model.scopes import Scope
 
 VMS = (
     Method(name="vm.create", params=VmCreate, result=VmView, doc="Create and start a VM."),
@@ -34,32 +35,49 @@ VMS = (
         params=VmCreate,
         result=VmPlan,
         doc="Check a `vm.create` request and return the resulting plan; creates nothing.",
+        scope=Scope.READ,
     ),
-    Method(name="vm.list", params=VmList, result=list[VmView], doc="List VMs, oldest first."),
-    Method(name="vm.show", params=VmRef, result=VmView, doc="Return one VM."),
+    Method(
+        name="vm.list",
+        params=VmList,
+        result=list[VmView],
+        doc="List VMs, oldest first.",
+        scope=Scope.READ,
+    ),
+    Method(
+        name="vm.show",
+        params=VmRef,
+        result=VmView,
+        doc="Return one VM.",
+        scope=Scope.READ,
+    ),
     Method(
         name="vm.wait",
         params=VmRef,
         result=VmView,
         doc="Wait until a VM no longer runs.",
+        scope=Scope.READ,
     ),
     Method(
         name="vm.stats",
         params=VmStats,
         result=VmsUse,
         doc="Return the CPU, memory and disk usage of VMs.",
+        scope=Scope.READ,
     ),
     Method(
         name="vm.history",
         params=VmHistory,
         result=list[UseSample],
         doc="Return what a VM used since the daemon's start: samples of the last 24 hours.",
+        scope=Scope.READ,
     ),
     Method(
         name="vm.processes",
         params=VmRef,
         result=list[GuestProcess],
         doc="List the processes in a VM.",
+        scope=Scope.READ,
     ),
     Method(name="vm.start", params=VmStart, result=VmView, doc="Start a stopped VM."),
     Method(
@@ -100,6 +118,7 @@ VMS = (
         params=VmRef,
         result=list[DeniedTarget],
         doc="List what a running VM was denied since its start, oldest first.",
+        scope=Scope.READ,
     ),
     Method(
         name="vm.delete",
@@ -143,6 +162,7 @@ VMS = (
         params=VmRef,
         result=list[SnapshotView],
         doc="List a VM's snapshots, oldest first.",
+        scope=Scope.READ,
     ),
     Method(
         name="snapshot.restore",
@@ -168,6 +188,7 @@ VMS = (
         params=VmLogs,
         result=StartedStream,
         doc="Read a VM's console log or its VMM's log.",
+        scope=Scope.READ,
         stream=True,
     ),
     Method(
@@ -175,6 +196,7 @@ VMS = (
         params=VmWatch,
         result=StartedStream,
         doc="Stream events of VMs: created, state, changed, deleted, notices.",
+        scope=Scope.READ,
         stream=True,
     ),
     Method(
@@ -182,6 +204,7 @@ VMS = (
         params=VmRef,
         result=StartedStream,
         doc="Attach to a VM's serial console, one client at a time; EOF detaches.",
+        scope=Scope.USE,
         stream=True,
     ),
 )

@@ -218,6 +218,10 @@ COMMANDS = (
     Command("daemon stop", "daemon", "Stop the daemon; VMs keep running."),
     Command("daemon restart", "daemon", "Restart the daemon; VMs keep running."),
     Command("daemon logs", "daemon", "Print the daemon's log."),
+    Command("web", "web", "Serve the API by HTTP, for programs and browsers of this host."),
+    Command("web token create", "web", "Create a token for a program that uses the HTTP front."),
+    Command("web token list", "web", "List the tokens.", aliases=("web token ls",)),
+    Command("web token delete", "web", "Delete tokens.", aliases=("web token rm",)),
     Command("config show", "config", "Print all settings and their origins."),
     Command("config path", "config", "Print the path of the configuration file."),
     Command("config edit", "config", "Edit the configuration file and check it."),
@@ -243,6 +247,7 @@ GROUPS = {
     "template": "Saved memory of booted images, for fast starts.",
     "operations": "Operations in progress: list, cancel.",
     "daemon": "The process that manages your VMs.",
+    "web token": "Tokens for programs that use the HTTP front.",
     "config": "Settings and their origins.",
 }
 

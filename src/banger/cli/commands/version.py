@@ -1,4 +1,4 @@
-"""`version`, `api-spec`: the program's version, and the OpenRPC document of its API."""
+"""`version`, `api-spec`: the program's version, and the documents of its API."""
 
 from __future__ import annotations
 
@@ -19,14 +19,17 @@ def _version(arguments: Namespace, context: Context) -> int:
     return 0
 
 
-def _configure_api_spec(_: Parser) -> None:
-    """Add no options: the command has none."""
+def _configure_api_spec(parser: Parser) -> None:
+    parser.add_argument(
+        "--openapi", action="store_true", help="print the OpenAPI document of `banger web` instead"
+    )
 
 
-def _api_spec(_: Namespace, context: Context) -> int:
+def _api_spec(arguments: Namespace, context: Context) -> int:
+    from banger.api.openapi import render_openapi
     from banger.api.openrpc import render_openrpc
 
-    context.out(format_json(render_openrpc()))
+    context.out(format_json(render_openapi() if arguments.openapi else render_openrpc()))
     return 0
 
 

@@ -18,14 +18,19 @@ from banger.sdk.command import OnOutput, Output
 
 if TYPE_CHECKING:
     from banger.client.calls import AsyncCall
+    from banger.client.conversation import OnEvent
 
 
 class AsyncDaemon:
-    """The daemon of this user, which is started if none runs."""
+    """The daemon of this user, which is started if none runs.
 
-    def __init__(self, *, autostart: bool = True) -> None:
+    `replaces`: one of another version is replaced; not for a process that outlives upgrades.
+    """
+
+    def __init__(self, *, autostart: bool = True, replaces: bool = True) -> None:
         self._layout = layout_from_environment(os.environ)
         self._autostart = autostart
+        self._replaces = autostart and replaces
 
     @property
     def call(self) -> AsyncCall:
@@ -41,10 +46,12 @@ class AsyncDaemon:
     else:
         _request: AsyncCall
 
-    async def open(self, method: str, params: Mapping[str, object]) -> DaemonStream:
+    async def open(
+        self, method: str, params: Mapping[str, object], on_event: OnEvent | None = None
+    ) -> DaemonStream:
         """Call a method and keep the connection, for streams of the API."""
-        conversation = Conversation(replaces=self._autostart, environ=os.environ)
-        return await converse(conversation, self._connect, method, params)
+        conversation = Conversation(replaces=self._replaces, environ=os.environ)
+        return await converse(conversation, self._connect, method, params, on_event)
 
     async def _connect(self) -> DaemonStream:
         try:

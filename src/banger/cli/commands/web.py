@@ -1,0 +1,146 @@
+"""`web`: the HTTP front, and the tokens of programs that use it."""
+
+from __future__ import annotations
+
+import sys
+import time
+from argparse import Namespace
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.app.values import duration_s
+from banger.cli.options.show import add_list_options
+from banger.cli.options.targets import each_target
+from banger.cli.terminal.output import (
+    Column,
+    format_age,
+    format_json,
+    render_table,
+    terminal_width,
+)
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import NoReturn
+
+    from banger.api.documents import TokenView
+
+COLUMNS = (
+    Column("NAME", least=8, is_vital=True),
+    Column("SCOPE"),
+    Column("AGE", is_number=True),
+    Column("EXPIRES", is_number=True),
+    Column("USED", is_number=True),
+)
+SCOPES = ("read", "use", "manage")
+DAY_S = 24 * 3600.0
+_WEB_TEXT = (
+    "Runs in the foreground, prints its address, and ends with ctrl-C. Other names\n"
+    "under which a proxy of yours serves it are the setting web.allowed_hosts.\n"
+    "Programs need a token: banger web token create NAME."
+)
+_CREATE_TEXT = (
+    "Prints the token, which is shown this once, for `Authorization: Bearer TOKEN`.\n"
+    "Scopes: read (nothing changes), use (commands, sessions, files and ports of VMs\n"
+    "that exist), manage (everything)."
+)
+
+
+def _configure_web(parser: Parser) -> None:
+    parser.add_argument(
+        "--listen",
+        metavar="ADDR:PORT",
+        help="where to listen, or the path of a Unix socket (default: setting web.listen)",
+    )
+    parser.text = _WEB_TEXT
+
+
+def _web(arguments: Namespace, _: Context) -> NoReturn:
+    from banger.host.programs import replace_process
+
+    listen = [] if arguments.listen is None else ["--listen", arguments.listen]
+    replace_process([sys.executable, "-P", "-m", "banger.web", *listen])
+
+
+def _configure_create(parser: Parser) -> None:
+    parser.add_argument("name", metavar="NAME", help="name of the token")
+    parser.add_argument("--scope", choices=SCOPES, default="read", help="(default: read)")
+    parser.add_argument(
+        "--expires",
+        metavar="TIME",
+        type=duration_s,
+        default=30 * DAY_S,
+        help="time until it is refused (default: 30d)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON")
+    parser.text = _CREATE_TEXT
+
+
+def _create(arguments: Namespace, context: Context) -> int:
+    params = {
+        "name": arguments.name,
+        "scope": arguments.scope,
+        "expires_s": arguments.expires,
+    }
+    with context.client() as client:
+        made = client.call("token.create", params)
+    context.out(format_json(made) if arguments.json else made["token"])
+    return 0
+
+
+def _configure_list(parser: Parser) -> None:
+    add_list_options(parser, what="names")
+
+
+def _list(arguments: Namespace, context: Context) -> int:
+    with context.client() as client:
+        tokens = client.call("token.list")
+    if arguments.json:
+        context.out(format_json(tokens))
+    elif arguments.quiet:
+        for token in tokens:
+            context.out(str(token["name"]))
+    else:
+        now = time.time()
+        rows = [_row(token, now) for token in tokens]
+        context.out(render_table(COLUMNS, rows, width=terminal_width()))
+    return 0
+
+
+def _row(token: TokenView, now: float) -> list[str]:
+    used_at = token["used_at"]
+    return [
+        str(token["name"]),
+        token["scope"],
+        format_age(now - token["created_at"]),
+        _format_expiry(token["expires_at"], now),
+        "never" if used_at is None else format_age(now - used_at),
+    ]
+
+
+def _format_expiry(expires_at: float | None, now: float) -> str:
+    if expires_at is None:
+        return "never"
+    return "expired" if expires_at <= now else format_age(expires_at - now)
+
+
+def _configure_delete(parser: Parser) -> None:
+    parser.add_argument("names", nargs="+", metavar="NAME", help="name of the token")
+
+
+def _delete(arguments: Namespace, context: Context) -> int:
+    with context.client() as client:
+
+        def act(name: str) -> None:
+            client.call("token.delete", {"name": name})
+            context.say(f"deleted {name}")
+
+        return each_target(arguments.names, act, context)
+
+
+COMMANDS = {
+    "web": (_configure_web, _web),
+    "web token create": (_configure_create, _create),
+    "web token list": (_configure_list, _list),
+    "web token delete": (_configure_delete, _delete),
+}
