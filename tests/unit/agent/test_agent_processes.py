@@ -6,6 +6,8 @@ import os
 import pwd
 import struct
 import subprocess
+import time
+from pathlib import Path
 from typing import NamedTuple
 
 from tests.unit.agent.wire import PROCESSES, Host, number
@@ -59,6 +61,8 @@ def test_what_runs_is_told_and_what_is_odd_does_no_harm(host: Host) -> None:
     ):
         try:
             assert renamed.stdout is not None and renamed.stdout.read(2) == b"ok"
+            while b"S" not in Path(f"/proc/{renamed.pid}/stat").read_bytes().rpartition(b")")[2]:
+                time.sleep(0.01)
             outcome = host.call(PROCESSES)
         finally:
             for process in (sleeping, wordy, renamed):
