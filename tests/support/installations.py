@@ -26,6 +26,7 @@ from banger.host.identity import ProcessIdentity, identify
 from banger.host.socketfiles import can_connect
 from banger.layout import Layout, layout_from_environment
 from tests.support.artifacts import CHECKOUT
+from tests.support.forkserver import Forked, fork_program
 from tests.support.leaks import find_processes
 
 DEADLINE_S = 300.0
@@ -162,17 +163,19 @@ class Installation:
     @contextlib.contextmanager
     def special_daemon(
         self, *options: str, program: str = "tests.support.special_daemon"
-    ) -> Iterator[subprocess.Popen[bytes]]:
+    ) -> Iterator[Forked]:
         """Run a daemon that does something special."""
         ensure_private_dir(self.layout.state)
-        with open(self.layout.state / "special-daemon.out", "ab") as output:
-            process = subprocess.Popen(
-                [sys.executable, "-m", program, *options],
-                env=self.environ,
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                start_new_session=True,
+        with (
+            open(os.devnull) as nothing,
+            open(self.layout.state / "special-daemon.out", "ab") as output,
+        ):
+            process = fork_program(
+                program,
+                *options,
+                environ=self.environ,
+                fds={0: nothing.fileno(), 1: output.fileno(), 2: output.fileno()},
+                new_session=True,
             )
         try:
             wait_for(

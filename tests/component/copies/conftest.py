@@ -13,6 +13,7 @@ import pytest
 
 from tests.component.daemon.running import banger, layout_of, scripted_daemon
 from tests.support.agent import find_or_build_agent
+from tests.support.forkserver import Forked
 
 
 @dataclass
@@ -20,7 +21,7 @@ class Copies:
     """A daemon, a directory of this host, and one that is the guest's workspace."""
 
     environ: dict[str, str]
-    daemon: subprocess.Popen[bytes]
+    daemon: Forked
     here: Path
     there: Path
 

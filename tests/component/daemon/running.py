@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from banger.layout import Layout, layout_from_environment
+from tests.support.forkserver import Forked, fork_program
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 DEADLINE_S = 30.0
@@ -28,22 +29,24 @@ def scripted_daemon(
     program: str = "tests.component.daemon.scripted",
     *,
     pass_fds: tuple[int, ...] = (),
-) -> Iterator[subprocess.Popen[bytes]]:
+) -> Iterator[Forked]:
     """A scripted daemon that can be connected to, ended on leaving."""
     reading, writing = os.pipe()
-    argv = [sys.executable, "-m", program, "--ready-fd", str(writing)]
-    with subprocess.Popen(
-        argv, env=with_sources(environ), pass_fds=(writing, *pass_fds)
-    ) as process:
-        os.close(writing)
-        try:
-            with os.fdopen(reading, "rb") as pipe:
-                assert select.select([pipe], [], [], DEADLINE_S)[0], "the daemon did not start"
-                assert pipe.readline() == b'{"ready": true}\n'
-            yield process
-        finally:
-            process.terminate()
-            process.wait(DEADLINE_S)
+    process = fork_program(
+        program,
+        *("--ready-fd", str(writing)),
+        environ=with_sources(environ),
+        fds={fd: fd for fd in (writing, *pass_fds)},
+    )
+    os.close(writing)
+    try:
+        with os.fdopen(reading, "rb") as pipe:
+            assert select.select([pipe], [], [], DEADLINE_S)[0], "the daemon did not start"
+            assert pipe.readline() == b'{"ready": true}\n'
+        yield process
+    finally:
+        process.terminate()
+        process.wait(DEADLINE_S)
 
 
 def banger(

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
 from collections.abc import Iterator
 from typing import Any, Protocol
 
@@ -12,14 +11,13 @@ import pytest
 
 import banger
 from tests.component.daemon.running import scripted_daemon
+from tests.support.forkserver import Forked
 
 Environ = dict[str, str]
 
 
 @pytest.fixture
-def daemon(
-    private_environ: Environ, monkeypatch: pytest.MonkeyPatch
-) -> Iterator[subprocess.Popen[bytes]]:
+def daemon(private_environ: Environ, monkeypatch: pytest.MonkeyPatch) -> Iterator[Forked]:
     """A daemon that this process's clients reach."""
     for name, value in private_environ.items():
         monkeypatch.setenv(name, value)
@@ -104,6 +102,6 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
-def box(daemon: subprocess.Popen[bytes], kind: str) -> Iterator[Box]:
+def box(daemon: Forked, kind: str) -> Iterator[Box]:
     with open_box(kind, name="box") as box:
         yield box

@@ -18,8 +18,9 @@ from banger.sdk import command
 from tests.component.daemon.running import read_events, wait_until, with_sources
 from tests.component.daemon.scripted import PATCH
 from tests.component.sdk.conftest import Box, Environ, open_box
+from tests.support.forkserver import Forked
 
-Daemon = subprocess.Popen[bytes]
+Daemon = Forked
 
 DIES = """
 import os, banger

@@ -11,15 +11,14 @@ from pathlib import Path
 import pytest
 
 from tests.component.daemon.running import CHECKOUT, read_events, with_sources
+from tests.support.forkserver import Forked
 
 PAGES = [(CHECKOUT / name).read_text("utf-8") for name in ("README.md", "docs/sdk.md")]
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", "\n".join(PAGES), re.MULTILINE | re.DOTALL)
 
 
 @pytest.mark.parametrize("number", range(len(EXAMPLES)))
-def test_an_example_runs(
-    daemon: subprocess.Popen[bytes], private_environ: dict[str, str], number: int
-) -> None:
+def test_an_example_runs(daemon: Forked, private_environ: dict[str, str], number: int) -> None:
     done = subprocess.run(
         [sys.executable, "-c", EXAMPLES[number]],
         env=with_sources(private_environ),

@@ -15,6 +15,7 @@ import pytest
 
 from tests.component.daemon.running import banger, popen, scripted_daemon
 from tests.support.agent import find_or_build_agent, running_agent
+from tests.support.forkserver import Forked
 
 
 @dataclass
@@ -25,7 +26,7 @@ class Box:
     agent_fd: int
 
     @contextlib.contextmanager
-    def daemon(self) -> Iterator[subprocess.Popen[bytes]]:
+    def daemon(self) -> Iterator[Forked]:
         """Run a daemon; it may be killed within the block."""
         fd = os.dup(self.agent_fd)
         environ = self.environ | {"BANGER_TEST_AGENT_FD": str(fd)}

@@ -14,6 +14,7 @@ import pytest
 from tests.component.cli.terminal import Terminal
 from tests.component.daemon.running import read_events, wait_until
 from tests.component.sessions.conftest import Box
+from tests.support.forkserver import Forked
 
 FOREVER = "while :; do sleep 1000; done"
 
@@ -210,7 +211,7 @@ def test_steering_characters_reach_no_terminal(served: Box) -> None:
 NUMBERS = b"".join(b"%08d\n" % number for number in range(1, 300_001))
 
 
-def replace_daemon(box: Box, daemon: subprocess.Popen[bytes], client: subprocess.Popen[bytes]):  # noqa: ANN201 - a context
+def replace_daemon(box: Box, daemon: Forked, client: subprocess.Popen[bytes]):  # noqa: ANN201 - a context
     """Kill the daemon and start another; the client, which would start one, waits meanwhile."""
     os.kill(client.pid, signal.SIGSTOP)
     daemon.kill()

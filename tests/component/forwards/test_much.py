@@ -1,4 +1,4 @@
-"""A gibibyte through a forward, both ways at once, with checksums and the memory that it took."""
+"""Much through a forward, both ways at once, with checksums and the memory that it took."""
 
 from __future__ import annotations
 
@@ -16,16 +16,17 @@ import pytest
 
 from tests.support.artifacts import CHECKOUT
 from tests.support.loopbacks import own_address
+from tests.support.sampling import choose_size
 
 MIB = 2**20
-SIZE = 1024 * MIB
+MUCH_MIB = choose_size(256, 1024)
 BLOCK = random.Random(5).randbytes(MIB)
 PATIENCE_S = 600
 
 
 def blocks() -> Iterator[bytes]:
-    """A gibibyte of which no part is like another, for the price of a mebibyte."""
-    for number in range(SIZE // MIB):
+    """So many bytes, of which no part is like another, for the price of a mebibyte."""
+    for number in range(MUCH_MIB):
         yield number.to_bytes(8, "big") + BLOCK[8:]
 
 
@@ -44,7 +45,7 @@ def digest(sock: socket.socket) -> str:
 
 @contextlib.contextmanager
 def talking(sock: socket.socket) -> Iterator[list[str]]:
-    """Send a gibibyte in a thread; the digest of what comes meanwhile is in the list."""
+    """Send all in a thread; the digest of what comes meanwhile is in the list."""
     heard: list[str] = []
     threads = [
         threading.Thread(target=send_all, args=(sock,)),
@@ -58,7 +59,7 @@ def talking(sock: socket.socket) -> Iterator[list[str]]:
 
 
 @pytest.mark.timeout(PATIENCE_S)
-def test_a_gibibyte_each_way_at_once(agent_binary: Path) -> None:
+def test_much_each_way_at_once(agent_binary: Path) -> None:
     """E2, H7: whole and in order, within the memory of a few windows."""
     address = own_address()
     with socket.create_server(("127.0.0.1", 0)) as server:
