@@ -19,6 +19,7 @@ import os
 import runpy
 import select
 import signal
+import site
 import socket
 import subprocess
 import sys
@@ -156,7 +157,17 @@ def _run(request: dict[str, Any], control: int, *fds: int) -> None:
     os.environ.clear()
     os.environ.update(request["environ"])
     sys.argv[1:] = request["arguments"]
+    sys.orig_argv[1:] = ["-m", request["program"], *request["arguments"]]
+    _take_path(request["environ"].get("PYTHONPATH", ""))
     runpy.run_module(request["program"], run_name="__main__", alter_sys=True)
+
+
+def _take_path(path: str) -> None:
+    """Find modules where the environment says, `sitecustomize` as well."""
+    sys.path[1:1] = [folder for folder in path.split(os.pathsep) if folder not in sys.path]
+    importlib.invalidate_caches()
+    sys.modules.pop("sitecustomize", None)
+    site.execsitecustomize()
 
 
 def _take_fds(wanted: Mapping[int, int]) -> None:

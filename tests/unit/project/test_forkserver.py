@@ -5,17 +5,18 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.forkserver import Forked, end_forkserver, fork_program
+from tests.support.forkserver import Forked, fork_program
 
 PROGRAM = """
 import json, os, signal, sys
+import sitecustomize
 print(json.dumps({
     "name": __name__,
+    "customized": sitecustomize.said,
     "arguments": sys.argv[1:],
     "environ": dict(os.environ),
     "directory": os.getcwd(),
@@ -31,13 +32,13 @@ sys.exit(7)
 
 
 @pytest.fixture
-def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    """A module that the server of this test finds."""
-    end_forkserver()
-    (tmp_path / "forked_program.py").write_text(PROGRAM)
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """A module that only its own environment finds."""
+    (tmp_path / "path").mkdir()
+    (tmp_path / "path/forked_program.py").write_text(PROGRAM)
+    (tmp_path / "path/sitecustomize.py").write_text("import sys\nsaid = sys.orig_argv[1:]\n")
     monkeypatch.chdir(tmp_path)
-    yield "forked_program"
-    end_forkserver()
+    return "forked_program"
 
 
 def start(program: str, *arguments: str, new_session: bool = False) -> tuple[Forked, int, int]:
@@ -49,7 +50,7 @@ def start(program: str, *arguments: str, new_session: bool = False) -> tuple[For
     forked = fork_program(
         program,
         *arguments,
-        environ={"ONLY": "this"},
+        environ={"PYTHONPATH": os.path.abspath("path")},
         fds={0: stdin, 1: stdout, 9: nine},
         new_session=new_session,
     )
@@ -65,8 +66,9 @@ def test_it_has_what_it_was_given(program: str) -> None:
     assert told.pop("ignored") == [signal.SIGPIPE, signal.SIGXFSZ]
     assert told == {
         "name": "__main__",
+        "customized": ["-m", program, "a", "--b"],
         "arguments": ["a", "--b"],
-        "environ": {"ONLY": "this"},
+        "environ": {"PYTHONPATH": os.path.abspath("path")},
         "directory": os.getcwd(),
         "fds": [0, 1, 2, 9],
         "said": "word",
