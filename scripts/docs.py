@@ -3,7 +3,7 @@
 The pages: errors.md (from `banger.errors`), api.md (from the method table), cli.md and banger.1
 (from the command line's help pages), configuration.md (from the table of settings), promises.md
 (from hazards.toml and the docstrings of the tests). The modules: api/documents.py and
-client/calls.py (from the method table).
+client/calls.py (from the method table), most of sdk/sync (from sdk/aio).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import re
 import sys
 import tomllib
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 from banger import errors
@@ -25,6 +26,7 @@ from banger.settings import OPTIONS
 
 sys.path.insert(0, str(Path(__file__).parent))
 from manual import render_manual
+from sync_clients import list_modules, render_module
 from typed_calls import render_calls, render_documents
 
 CHECKOUT = Path(__file__).resolve().parent.parent
@@ -186,6 +188,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "promises.md": render_promises,
     f"{PACKAGE}/api/documents.py": render_documents,
     f"{PACKAGE}/client/calls.py": render_calls,
+    **{f"{PACKAGE}/sdk/sync/{name}": partial(render_module, name) for name in list_modules()},
 }
 
 

@@ -9,18 +9,40 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from banger import errors
     from banger.sdk.aio.client import AsyncClient
+    from banger.sdk.aio.process import AsyncProcess
+    from banger.sdk.aio.sessions import AsyncSession
     from banger.sdk.aio.vm import AsyncVm
     from banger.sdk.command import CompletedProcess
+    from banger.sdk.options import Event
     from banger.sdk.sync.client import Client
+    from banger.sdk.sync.process import Process
+    from banger.sdk.sync.sessions import Session
     from banger.sdk.sync.vm import Vm
 
-__all__ = ["AsyncClient", "AsyncVm", "Client", "CompletedProcess", "Vm", "errors"]
+__all__ = [
+    "AsyncClient",
+    "AsyncProcess",
+    "AsyncSession",
+    "AsyncVm",
+    "Client",
+    "CompletedProcess",
+    "Event",
+    "Process",
+    "Session",
+    "Vm",
+    "errors",
+]
 
 _HOMES = {
     "AsyncClient": "aio.client",
+    "AsyncProcess": "aio.process",
+    "AsyncSession": "aio.sessions",
     "AsyncVm": "aio.vm",
     "Client": "sync.client",
     "CompletedProcess": "command",
+    "Event": "options",
+    "Process": "sync.process",
+    "Session": "sync.sessions",
     "Vm": "sync.vm",
 }
 

@@ -37,6 +37,15 @@ def test_a_block_has_a_guest_of_its_own(banger: Installation, tiny: str) -> None
             vm.read("/root/b")
         with pytest.raises(errors.GuestRefused):
             vm.read("/root")
+        assert "a" in [entry["name"] for entry in vm.files.list("/root")]
+        job = vm.sessions.start(["sh", "-c", "read word; echo $word"], stdin=True)
+        job.send("hello\n")
+        assert [data for _, data in job.logs(follow=True)] == [b"hello\n"]
+        assert job.wait() == 0
+        with vm.popen(["cat"], stdin=True) as process:
+            process.write(data)
+            process.close_input()
+            assert b"".join(piece for _, piece in process) == data
     with pytest.raises(errors.VmNotFound):
         client.get(vm.id)
 

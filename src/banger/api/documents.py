@@ -93,6 +93,19 @@ class DeniedTarget(TypedDict):
     """The rule that would allow it; null: no rule can."""
 
 
+class DirectoryEntry(TypedDict):
+    """What a directory of a guest has under a name."""
+
+    name: str
+    kind: Literal["file", "directory", "link", "other"]
+    mode: int
+    """Permission bits."""
+    uid: int
+    gid: int
+    size: int
+    modified_at: float
+
+
 class Egress(TypedDict):
     """An egress policy."""
 
@@ -1163,6 +1176,14 @@ class VmList(TypedDict):
 
     states: NotRequired[list[str]]
     labels: NotRequired[dict[str, str]]
+
+
+class VmListDirectory(TypedDict):
+    """`VmListDirectory` of the API."""
+
+    ref: str
+    path: str
+    """As of `vm.stat_file`; symbolic links are followed."""
 
 
 class VmListen(TypedDict):

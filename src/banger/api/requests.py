@@ -201,6 +201,12 @@ class VmStatFile(Params, frozen=True):
     """Follow a symbolic link."""
 
 
+class VmListDirectory(Params, frozen=True):
+    ref: str
+    path: str
+    """As of `vm.stat_file`; symbolic links are followed."""
+
+
 class VmCopyOut(Params, frozen=True):
     """The stream is a tar on channel 1. It comes from the guest: extract it with care."""
 

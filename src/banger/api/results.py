@@ -212,6 +212,19 @@ class GuestFile(Struct, frozen=True, kw_only=True):
     """Target of a symbolic link."""
 
 
+class DirectoryEntry(Struct, frozen=True, kw_only=True):
+    """What a directory of a guest has under a name."""
+
+    name: str
+    kind: Literal["file", "directory", "link", "other"]
+    mode: int
+    """Permission bits."""
+    uid: int
+    gid: int
+    size: int
+    modified_at: float
+
+
 class FileChecksum(Struct, frozen=True, kw_only=True):
     digest: str
     """BLAKE2b of 32 bytes, in hexadecimal."""

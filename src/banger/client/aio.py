@@ -60,6 +60,8 @@ class DaemonStream(asyncio.Protocol):
 
     def __init__(self) -> None:
         self.result: object = None
+        self.lost_bytes = 0
+        """Bytes of output that are kept no more (`session.attach`)."""
         self._arrived: asyncio.Future[None] | None = None
         self._frames: FrameReader | None = None
         self._receiver: Receiver | None = None
@@ -195,6 +197,8 @@ class DaemonStream(asyncio.Protocol):
                 self._window += size_bytes
                 if not had_room:
                     self._tell_room()
+            case {"gap": int(size_bytes)}:
+                self.lost_bytes += size_bytes
             case {"eof": True} if self._receiver is not None:
                 self._receiver.output_ended()
             case {"error": error}:

@@ -213,6 +213,13 @@ class Call(Protocol):
     @overload
     def __call__(
         self,
+        method: Literal["vm.list_directory"],
+        params: d.VmListDirectory | Other,
+        **options: Unpack[CallOptions],
+    ) -> list[d.DirectoryEntry]: ...
+    @overload
+    def __call__(
+        self,
         method: Literal["vm.checksum_file"],
         params: d.VmChecksumFile | Other,
         **options: Unpack[CallOptions],
@@ -733,6 +740,13 @@ class AsyncCall(Protocol):
         params: d.VmStatFile | Other,
         **options: Unpack[CallOptions],
     ) -> Awaitable[d.GuestFile]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["vm.list_directory"],
+        params: d.VmListDirectory | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[list[d.DirectoryEntry]]: ...
     @overload
     def __call__(
         self,

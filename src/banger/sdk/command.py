@@ -78,8 +78,13 @@ class Output:
 
     def complete(self, args: list[str]) -> CompletedProcess[bytes]:
         """Return the end of a command."""
-        status = -self.exit["signal"] if self.exit.get("signal") else self.exit.get("status", 0)
-        return CompletedProcess(args, status, self.stdout, bytes(self._channels[STDERR]))
+        stderr = bytes(self._channels[STDERR])
+        return CompletedProcess(args, returncode_of(self.exit), self.stdout, stderr)
+
+
+def returncode_of(exit_: dict[str, int]) -> int:
+    """Return how a command ended as `subprocess` says it."""
+    return -exit_["signal"] if exit_.get("signal") else exit_.get("status", 0)
 
 
 def decode(done: CompletedProcess[bytes]) -> CompletedProcess[str]:

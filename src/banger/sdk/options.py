@@ -9,7 +9,7 @@ from banger.errors import InvalidRequest
 from banger.sizes import parse_size_mib
 
 if TYPE_CHECKING:
-    from banger.api.documents import PortSpec, VmCreate, VmExec, WorkspacePrepare
+    from banger.api.documents import PortSpec, SessionStart, VmCreate, VmExec, WorkspacePrepare
 
 
 class VmOptions(TypedDict, total=False):
@@ -33,16 +33,49 @@ class VmOptions(TypedDict, total=False):
     ports: list[PortSpec]
 
 
-class RunOptions(TypedDict, total=False):
+class CommandOptions(TypedDict, total=False):
     """How a command runs."""
 
-    timeout: float
-    """Seconds after which the command is killed."""
     env: dict[str, str]
     cwd: str
     """Default: the workspace, else the user's home."""
     user: str
     """USER or USER:GROUP; default: root."""
+
+
+class RunOptions(CommandOptions, total=False):
+    """How a command runs, and how long."""
+
+    timeout: float
+    """Seconds after which the command is killed."""
+
+
+class EventOptions(TypedDict, total=False):
+    """Which events of VMs are told."""
+
+    ref: str
+    """Only this VM, until it is deleted."""
+    kinds: list[str]
+    states: list[str]
+    """Only events of VMs that come to one of these states."""
+    since: float
+    """Begin with those since then (seconds of the Unix epoch) that the daemon still knows."""
+    follow: bool
+    """False: end with the newest that the daemon knows."""
+
+
+class Event(TypedDict):
+    """What happened to a VM; members that do not apply are None."""
+
+    kind: Literal["created", "state", "changed", "deleted", "notice", "missed"]
+    at: float
+    """Seconds of the Unix epoch."""
+    vm_id: str | None
+    name: str | None
+    state: str | None
+    text: str | None
+    lost: int | None
+    """How many events were `missed`, if that is known."""
 
 
 def plan_vm(options: VmOptions, *, ephemeral: bool) -> VmCreate:
@@ -73,15 +106,43 @@ def plan_workspace(options: VmOptions, ref: str) -> WorkspacePrepare | None:
 
 def plan_run(ref: str, argv: list[str], *, stdin: bool, **options: Unpack[RunOptions]) -> VmExec:
     """Return the parameters of `vm.exec`."""
-    if isinstance(argv, str):
-        raise InvalidRequest("A command is a list of words.", hint='vm.run(["ls", "-l"])')
-    params: VmExec = {"ref": ref, "argv": [os.fspath(word) for word in argv], "stdin": stdin}
+    params: VmExec = {"ref": ref, "argv": list_words(argv), "stdin": stdin}
     if "timeout" in options:
         params["timeout_s"] = options["timeout"]
     for name in _SAME:
         if name in options:
             params[name] = options[name]
     return params
+
+
+def plan_session(
+    ref: str,
+    argv: list[str],
+    *,
+    name: str | None,
+    stdin: bool,
+    terminal: tuple[int, int] | None,
+    **options: Unpack[CommandOptions],
+) -> SessionStart:
+    """Return the parameters of `session.start`."""
+    params: SessionStart = {"ref": ref, "argv": list_words(argv), "name": name, "stdin": stdin}
+    if terminal is not None:
+        params["terminal"] = {"rows": terminal[0], "columns": terminal[1]}
+    for each in _SAME:
+        if each in options:
+            params[each] = options[each]
+    return params
+
+
+def list_words(argv: list[str]) -> list[str]:
+    """Return a command as the API has it.
+
+    Raises:
+        InvalidRequest: it is no list.
+    """
+    if isinstance(argv, str):
+        raise InvalidRequest("A command is a list of words.", hint='vm.run(["ls", "-l"])')
+    return [os.fspath(word) for word in argv]
 
 
 _SAME: tuple[Literal["env"], Literal["cwd"], Literal["user"]] = ("env", "cwd", "user")

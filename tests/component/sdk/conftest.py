@@ -1,27 +1,57 @@
-"""A scripted daemon for clients in this process: programs of the host stand in for a guest's."""
+"""A daemon for clients in this process: programs of the host stand in for a guest's.
+
+Sessions and files are those of the real agent, a process of this host.
+"""
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+import inspect
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
+from operator import attrgetter
+from pathlib import Path
 from typing import Any, Protocol
 
 import pytest
 
 import banger
 from tests.component.daemon.running import scripted_daemon
+from tests.support.agent import find_or_build_agent
 from tests.support.forkserver import Forked
 
 Environ = dict[str, str]
 
 
+@pytest.fixture(scope="session")
+def agent_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return find_or_build_agent(tmp_path_factory.mktemp("agent"))
+
+
 @pytest.fixture
-def daemon(private_environ: Environ, monkeypatch: pytest.MonkeyPatch) -> Iterator[Forked]:
+def guest_directory(short_dir: Path) -> Path:
+    """Where relative paths of the VMs are, on this host."""
+    directory = short_dir / "guest"
+    directory.mkdir()
+    return directory
+
+
+@pytest.fixture
+def daemon(
+    private_environ: Environ,
+    agent_binary: Path,
+    guest_directory: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Iterator[Forked]:
     """A daemon that this process's clients reach."""
     for name, value in private_environ.items():
         monkeypatch.setenv(name, value)
-    with scripted_daemon(private_environ) as process:
+    environ = private_environ | {
+        "BANGER_TEST_AGENT": str(agent_binary),
+        "BANGER_TEST_WORKSPACE": str(guest_directory),
+    }
+    with scripted_daemon(environ, "tests.component.sdk.agent_daemon") as process:
         yield process
 
 
@@ -30,8 +60,17 @@ class Box(Protocol):
 
     def run(self, argv: list[str], **options: Any) -> banger.CompletedProcess[Any]: ...
     def state(self) -> str: ...
-    def do(self, name: str, *args: Any, **options: Any) -> Any:
-        """Return what a method of this name returns."""
+    def do(self, name: str, /, *args: Any, **options: Any) -> Any:
+        """Return what the method of this name, such as `files.read`, returns."""
+
+    def wait(self, given: Any) -> Any:
+        """Return what a method of something that the VM gave has returned."""
+
+    def open(self, block: Any) -> AbstractContextManager[Any]:
+        """Enter and leave what is a block."""
+
+    def read(self, given: Any) -> Iterator[Any]:
+        """Yield what is iterated over."""
 
     def fork(self, number: int) -> list[str]:
         """Return the names of clones that are gone again."""
@@ -45,8 +84,18 @@ class SyncBox:
     def state(self) -> str:
         return self._vm.show()["state"]
 
-    def do(self, name: str, *args: Any, **options: Any) -> Any:
-        return getattr(self._vm, name)(*args, **options)
+    def do(self, name: str, /, *args: Any, **options: Any) -> Any:
+        return attrgetter(name)(self._vm)(*args, **options)
+
+    def wait(self, given: Any) -> Any:
+        return given
+
+    def open(self, block: Any) -> AbstractContextManager[Any]:
+        entered: AbstractContextManager[Any] = block
+        return entered
+
+    def read(self, given: Any) -> Iterator[Any]:
+        return iter(given)
 
     def fork(self, number: int) -> list[str]:
         with self._vm.fork(number) as forks:
@@ -65,8 +114,25 @@ class AsyncBox:
     def state(self) -> str:
         return self._runner.run(self._vm.show())["state"]
 
-    def do(self, name: str, *args: Any, **options: Any) -> Any:
-        return self._runner.run(getattr(self._vm, name)(*args, **options))
+    def do(self, name: str, /, *args: Any, **options: Any) -> Any:
+        return self.wait(attrgetter(name)(self._vm)(*args, **options))
+
+    def wait(self, given: Any) -> Any:
+        return self._runner.run(given) if inspect.iscoroutine(given) else given
+
+    @contextlib.contextmanager
+    def open(self, block: Any) -> Iterator[Any]:
+        entered = self._runner.run(block.__aenter__())
+        try:
+            yield entered
+        finally:
+            self._runner.run(block.__aexit__(None, None, None))
+
+    def read(self, given: Any) -> Iterator[Any]:
+        items = aiter(given)
+        with contextlib.suppress(StopAsyncIteration):
+            while True:
+                yield self._runner.run(anext(items))
 
     def fork(self, number: int) -> list[str]:
         async def fork() -> list[str]:

@@ -174,6 +174,19 @@ def test_forks_are_there_for_a_block(box: Box, private_environ: Environ) -> None
     assert read_events(private_environ)[1:] == ["forked box 2", "deleted box-1", "deleted box-2"]
 
 
+def test_a_workspace_is_looked_at_and_fetched(box: Box, private_environ: Environ) -> None:
+    assert box.do("workspace.status")["branch"] == "main"
+    assert box.do("workspace.diff", style="stat", width=100).startswith("stat 100\n")
+    assert box.do("workspace.apply", check=True)["done"] is False
+    assert box.do("workspace.apply")["written"] == ["a"]
+    assert box.do("workspace.sync", check=True)["host"]["written"] == []
+    assert box.do("workspace.sync", prefer="host", names=["d"])["conflicts"] == []
+    assert box.do("workspace.export_patch") == PATCH
+    exported = box.do("workspace.export_branch", "tried", include_uncommitted=True, fresh=True)
+    assert exported["branch"] == "tried"
+    assert read_events(private_environ)[-1] == "exported box True True"
+
+
 def test_snapshots_ports_and_workspaces(box: Box, private_environ: Environ) -> None:
     assert box.do("snapshot") == "snapshot-1"
     assert box.do("snapshot", "before") == "before"
@@ -251,6 +264,51 @@ def test_a_map_whose_vms_cannot_be_made(daemon: Daemon) -> None:
             lambda _, number: asked.append(number), range(3), vms=1, name="unbootable"
         )
     assert asked == []
+
+
+def test_a_map_in_a_loop(daemon: Daemon, private_environ: Environ) -> None:
+    async def shout(vm: banger.AsyncVm, word: str) -> str:
+        return vm.name[:3] + (await vm.run(["echo", word])).stdout
+
+    async def fail(vm: banger.AsyncVm, number: int) -> None:
+        asked.append(number)
+        raise ZeroDivisionError
+
+    asked: list[int] = []
+    client = banger.AsyncClient(autostart=False)
+    words = [str(n) for n in range(10)]
+    assert asyncio.run(client.map(shout, words, vms=3)) == [f"vm-{word}\n" for word in words]
+    with pytest.raises(ZeroDivisionError):
+        asyncio.run(client.map(fail, range(100), vms=1))
+    assert asked == [0]
+    events = [event.split()[0] for event in read_events(private_environ)]
+    assert sorted(events) == ["created"] * 4 + ["deleted"] * 4
+
+
+def test_a_map_that_is_cancelled_deletes_its_vms(daemon: Daemon, private_environ: Environ) -> None:
+    """C5: whoever waits can be cancelled, and nothing stays."""
+    began: set[int] = set()
+
+    async def hang(vm: banger.AsyncVm, number: int) -> None:
+        began.add(number)
+        await vm.run(["sleep", "1000"])
+
+    async def run() -> None:
+        task = asyncio.create_task(banger.AsyncClient(autostart=False).map(hang, range(9), vms=2))
+        while len(began) < 2:  # noqa: ASYNC110 - what is waited for is in two tasks
+            await asyncio.sleep(0.01)
+        task.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(run())
+    assert began == {0, 1}
+    assert banger.Client(autostart=False).list() == []
+
+
+def test_a_map_needs_a_vm(daemon: Daemon) -> None:
+    with pytest.raises(errors.InvalidRequest, match="0 is no number of VMs"):
+        banger.Client(autostart=False).map(lambda _, __: None, [1], vms=0)
 
 
 def test_200_commands_at_once_from_one_loop(daemon: Daemon) -> None:

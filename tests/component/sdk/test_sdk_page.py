@@ -34,7 +34,7 @@ def test_an_example_runs(daemon: Forked, private_environ: dict[str, str], number
 
 def test_the_examples_satisfy_a_strict_type_checker(short_dir: Path) -> None:
     """Users' code: with the types of the package, and without this checkout's settings."""
-    assert len(EXAMPLES) == 7
+    assert len(EXAMPLES) == 12
     wrong = f"{EXAMPLES[-1]}client.call('vm.show', {{'ref': 'box'}})['nmae']\n"
     for number, example in enumerate([*EXAMPLES, wrong]):
         (short_dir / f"example{number}.py").write_text(example)
@@ -48,6 +48,6 @@ def test_the_examples_satisfy_a_strict_type_checker(short_dir: Path) -> None:
         check=False,
     )
     complaints = [line for line in done.stdout.splitlines() if ": error: " in line]
-    assert len(complaints) == 1 and "example7.py" in complaints[0] and "nmae" in complaints[0], (
+    assert len(complaints) == 1 and "example12.py" in complaints[0] and "nmae" in complaints[0], (
         done.stdout
     )

@@ -17,6 +17,7 @@ from banger.api.requests import (
     VmCopyIn,
     VmCopyOut,
     VmExec,
+    VmListDirectory,
     VmListen,
     VmRef,
     VmSftp,
@@ -25,6 +26,7 @@ from banger.api.requests import (
     WorkspacePrepare,
 )
 from banger.api.results import (
+    DirectoryEntry,
     ExportedBranch,
     FileChecksum,
     GuestFile,
@@ -63,6 +65,13 @@ GUESTS = (
         params=VmStatFile,
         result=GuestFile,
         doc="Return what is at a path in a guest.",
+        scope=Scope.USE,
+    ),
+    Method(
+        name="vm.list_directory",
+        params=VmListDirectory,
+        result=list[DirectoryEntry],
+        doc="List a directory of a guest, by name.",
         scope=Scope.USE,
     ),
     Method(

@@ -17,15 +17,20 @@ from typing import Literal
 
 from banger import guest
 from banger.api.method import serves
-from banger.api.requests import VmChecksumFile, VmCopyIn, VmCopyOut, VmStatFile
-from banger.api.results import FileChecksum, GuestFile, StartedCopy
+from banger.api.requests import VmChecksumFile, VmCopyIn, VmCopyOut, VmListDirectory, VmStatFile
+from banger.api.results import DirectoryEntry, FileChecksum, GuestFile, StartedCopy
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_connection, get_vm
 from banger.engine.verbs.guestpaths import GuestPath, parse_guest_path
 from banger.errors import GuestPathNotFound, GuestRefused, InvalidRequest
+from banger.model.entries import GuestEntry
 
 STAT_DEADLINE_S = 30.0
 """For the agent's answer; a busy emulated guest takes a second."""
+LIST_DEADLINE_S = 60.0
+ENTRIES_MAX = 40_000
+NAMES_BYTES_MAX = 1024 * 1024
+"""With `ENTRIES_MAX`: of a listing, so that it stays below the 8 MiB of a reply."""
 LINKS_MAX = 40
 """Links followed to one file; the kernel's own limit."""
 ROOT_OWNER = (0, 0)
@@ -66,6 +71,27 @@ async def stat_file(engine: Engine, params: VmStatFile) -> GuestFile:
     """
     place = await _open_place(engine, params.ref, params.path)
     return await place.stat(follow=params.follow)
+
+
+@serves("vm.list_directory")
+async def list_directory(engine: Engine, params: VmListDirectory) -> list[DirectoryEntry]:
+    """Return what is in a directory of a running VM, by name.
+
+    Raises:
+        GuestPathNotFound: there is none.
+        InvalidRequest: it is no directory, or has more entries than a reply has room for.
+        WrongState: the VM does not run.
+    """
+    place = await _open_place(engine, params.ref, params.path)
+    file = await place.stat(follow=True)
+    if file.kind != "directory":
+        raise InvalidRequest(f"{file.path} in {place.vm} is not a directory.")
+    found = await guest.list_directories(
+        place.connection, place.path.name, [b""], deadline_s=LIST_DEADLINE_S
+    )
+    if len(found) > ENTRIES_MAX or sum(len(entry.name) for entry in found) > NAMES_BYTES_MAX:
+        raise InvalidRequest(f"{file.path} in {place.vm} has too many entries to list.")
+    return [_describe_entry(entry) for entry in sorted(found)]
 
 
 @serves("vm.checksum_file")
@@ -217,6 +243,18 @@ def _describe(path: bytes, found: guest.GuestStat) -> GuestFile:
         size=found.size,
         modified_at=found.mtime_ns / 1e9,
         target=None if target is None else _decode(target),
+    )
+
+
+def _describe_entry(entry: GuestEntry) -> DirectoryEntry:
+    return DirectoryEntry(
+        name=_decode(entry.name),
+        kind=_KINDS.get(stat.S_IFMT(entry.mode), "other"),
+        mode=stat.S_IMODE(entry.mode),
+        uid=entry.uid,
+        gid=entry.gid,
+        size=entry.size,
+        modified_at=entry.mtime_ns / 1e9,
     )
 
 

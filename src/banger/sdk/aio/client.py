@@ -1,19 +1,25 @@
-"""The client for programs with an asyncio loop. Cancelling a task ends what it waits for."""
+"""The client for programs with an asyncio loop."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import AsyncIterator
-from typing import Unpack
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
+from typing import TYPE_CHECKING, TypeVar, Unpack, cast
 
 from banger.errors import VmNotFound
 from banger.sdk.aio.daemon import AsyncDaemon
 from banger.sdk.aio.vm import AsyncVm
-from banger.sdk.options import VmOptions, plan_vm, plan_workspace
+from banger.sdk.options import Event, EventOptions, VmOptions, plan_vm, plan_workspace
+
+if TYPE_CHECKING:
+    from banger.api.documents import VmView
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 class AsyncClient(AsyncDaemon):
-    """Makes and finds VMs; may be shared by tasks."""
+    """Makes and finds VMs; may be shared by threads and tasks."""
 
     @contextlib.asynccontextmanager
     async def vm(self, **options: Unpack[VmOptions]) -> AsyncIterator[AsyncVm]:
@@ -23,8 +29,8 @@ class AsyncClient(AsyncDaemon):
             BangerError: the VM could not be made, or its repository not be copied.
         """
         params = plan_vm(options, ephemeral=True)
-        with contextlib.closing(await self.open("vm.create", params)) as owner:
-            made = AsyncVm(self, owner.result)  # type: ignore[arg-type]  # of `vm.create`
+        async with await self.open("vm.create", params) as owner:
+            made = AsyncVm(self, cast("VmView", owner.result))
             try:
                 await self._prepare(made, options)
                 yield made
@@ -57,6 +63,37 @@ class AsyncClient(AsyncDaemon):
     async def list(self) -> list[AsyncVm]:
         """Return all VMs, oldest first."""
         return [AsyncVm(self, view) for view in await self.call("vm.list")]
+
+    @contextlib.asynccontextmanager
+    async def events(self, **options: Unpack[EventOptions]) -> AsyncIterator[AsyncIterator[Event]]:
+        """Listen to what happens to VMs for a block, from its beginning on.
+
+        The iterator goes on when the daemon is replaced. It never ends, but with `ref` when the
+        VM is deleted, and with `follow=False`.
+        """
+        from banger.sdk.aio.events import open_events
+
+        async with open_events(self, {"follow": True, **options}) as events:
+            yield events
+
+    async def map(
+        self,
+        function: Callable[[AsyncVm, Item], Awaitable[Result]],
+        items: Iterable[Item],
+        *,
+        vms: int,
+        **options: Unpack[VmOptions],
+    ) -> Sequence[Result]:
+        """Call a function with a VM and an item, for every item; return the results in order.
+
+        `vms` VMs, made as by `vm`, work side by side, each on one item at a time.
+
+        Raises: what the first call that failed has raised; no item is begun after that.
+        """
+        # Imported on use: threads take longer to import than the client.
+        from banger.sdk.aio.mapping import map_items
+
+        return await map_items(lambda: self.vm(**options), function, items, vms=vms)
 
     async def _prepare(self, vm: AsyncVm, options: VmOptions) -> None:
         if (params := plan_workspace(options, vm.id)) is not None:

@@ -8,18 +8,22 @@ from typing import TYPE_CHECKING, Literal, Unpack, cast, overload
 
 from banger.errors import VmNotFound
 from banger.sdk.aio.daemon import AsyncDaemon
+from banger.sdk.aio.exchange import exchange
 from banger.sdk.command import CompletedProcess, OnOutput, decode, encode
-from banger.sdk.files import plan_read, plan_write, unpack_file
 from banger.sdk.options import RunOptions, plan_run
 
 if TYPE_CHECKING:
     from banger.api.documents import (
         ExportedBranch,
         Listener,
+        StartedExec,
         VmFork,
         VmView,
-        WorkspaceExportBranch,
     )
+    from banger.sdk.aio.files import AsyncFiles
+    from banger.sdk.aio.process import AsyncProcess
+    from banger.sdk.aio.sessions import AsyncSessions
+    from banger.sdk.aio.workspace import AsyncWorkspace
 
 
 class AsyncVm:
@@ -73,36 +77,80 @@ class AsyncVm:
         on_output: OnOutput | None = None,
         **options: Unpack[RunOptions],
     ) -> CompletedProcess[str] | CompletedProcess[bytes]:
-        """Run a command to its end, as `Vm.run` does; cancelling kills the command."""
+        """Run a command to its end, and return its exit status and what it wrote.
+
+        Without `input` it reads /dev/null. Both outputs are kept in memory, unless `on_output` is
+        given: it is called with each piece as it comes, and the channel (1: stdout, 2: stderr).
+
+        Raises:
+            CommandFailed: with `check`, the exit status is not 0.
+            DeadlineExceeded: the command was killed after `timeout`.
+            ExecNotFound, ExecNotExecutable: the VM has no such program.
+            OutcomeUnknown: the connection broke; the command is killed, if it had begun.
+        """
         data = encode(input)
         params = plan_run(self.id, argv, stdin=data is not None, **options)
-        output = await self._daemon.exchange("vm.exec", params, data, on_output=on_output)
+        output = await exchange(self._daemon, "vm.exec", params, data, on_output=on_output)
         done = output.complete(argv)
         shown = decode(done) if text else done
         if check:
             shown.check_returncode()
         return shown
 
-    async def read(self, path: str) -> bytes:
-        """Return the content of a file in the VM, at most 64 MiB.
+    @contextlib.asynccontextmanager
+    async def popen(
+        self, argv: list[str], *, stdin: bool = False, **options: Unpack[RunOptions]
+    ) -> AsyncIterator[AsyncProcess]:
+        """Run a command for a block: read its output as it comes, write to it, send signals.
+
+        The end of the block kills it, if it still runs, with what it has started.
 
         Raises:
-            GuestPathNotFound: there is none.
-            GuestRefused: the path is no file.
+            ExecNotFound, ExecNotExecutable: the VM has no such program.
         """
-        output = await self._daemon.exchange("vm.copy_out", plan_read(self.id, path))
-        return unpack_file(output.stdout, path)
+        from banger.sdk.aio.process import AsyncProcess
+
+        params = plan_run(self.id, argv, stdin=stdin, **options)
+        stream = await self._daemon.open("vm.exec", params)
+        async with AsyncProcess(stream, cast("StartedExec", stream.result)["pid"]) as process:
+            yield process
+
+    # Imported on use, here and above: few programs need all of them.
+
+    @property
+    def files(self) -> AsyncFiles:
+        """Read, write, list and watch files."""
+        from banger.sdk.aio.files import AsyncFiles
+
+        return AsyncFiles(self._daemon, self.id)
+
+    @property
+    def sessions(self) -> AsyncSessions:
+        """Start and find commands that go on whoever is connected."""
+        from banger.sdk.aio.sessions import AsyncSessions
+
+        return AsyncSessions(self._daemon, self.id)
+
+    @property
+    def workspace(self) -> AsyncWorkspace:
+        """Look at and fetch what changed in the copy of `repo`."""
+        from banger.sdk.aio.workspace import AsyncWorkspace
+
+        return AsyncWorkspace(self._daemon, self.id)
+
+    async def read(self, path: str) -> bytes:
+        """Call `files.read`."""
+        return await self.files.read(path)
 
     async def write(self, path: str, data: str | bytes, *, mode: int = 0o644) -> None:
-        """Make or replace a file in the VM, whose directory is there."""
-        params, archive = plan_write(self.id, path, data, mode=mode)
-        await self._daemon.exchange("vm.copy_in", params, archive)
+        """Call `files.write`."""
+        await self.files.write(path, data, mode=mode)
 
     @contextlib.asynccontextmanager
     async def fork(self, number: int = 1) -> AsyncIterator[list[AsyncVm]]:
         """Clone the VM as it is now, memory included, for the time of a block."""
         params: VmFork = {"ref": self.id, "number": number, "ephemeral": True}
-        with contextlib.closing(await self._daemon.open("vm.fork", params)) as owner:
+        async with await self._daemon.open("vm.fork", params) as owner:
             views = cast("list[VmView]", owner.result)
             forks = [AsyncVm(self._daemon, view) for view in views]
             try:
@@ -126,17 +174,11 @@ class AsyncVm:
         return await self._daemon.call("vm.ports", {"ref": self.id})
 
     async def export_patch(self) -> bytes:
-        """Return all changes of the workspace since it was copied in, as one patch."""
-        output = await self._daemon.exchange("workspace.export", {"ref": self.id})
-        return output.stdout
+        """Call `workspace.export_patch`."""
+        return await self.workspace.export_patch()
 
     async def export_branch(
         self, branch: str, *, include_uncommitted: bool = False
     ) -> ExportedBranch:
-        """Fetch the VM's commits into a branch of the repository that was copied in."""
-        params: WorkspaceExportBranch = {
-            "ref": self.id,
-            "branch": branch,
-            "include_uncommitted": include_uncommitted,
-        }
-        return await self._daemon.call("workspace.export_branch", params)
+        """Call `workspace.export_branch`."""
+        return await self.workspace.export_branch(branch, include_uncommitted=include_uncommitted)

@@ -1,22 +1,28 @@
-"""The client for calls that wait."""
+"""The client for calls that wait.
+
+Made by `make docs` from `sdk/aio/client.py`; do not edit.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TypeVar, Unpack
+from typing import TYPE_CHECKING, TypeVar, Unpack, cast
 
 from banger.errors import VmNotFound
-from banger.sdk.options import VmOptions, plan_vm, plan_workspace
+from banger.sdk.options import Event, EventOptions, VmOptions, plan_vm, plan_workspace
 from banger.sdk.sync.daemon import Daemon
 from banger.sdk.sync.vm import Vm
+
+if TYPE_CHECKING:
+    from banger.api.documents import VmView
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
 class Client(Daemon):
-    """Makes and finds VMs; may be shared by threads."""
+    """Makes and finds VMs; may be shared by threads and tasks."""
 
     @contextlib.contextmanager
     def vm(self, **options: Unpack[VmOptions]) -> Iterator[Vm]:
@@ -25,8 +31,9 @@ class Client(Daemon):
         Raises:
             BangerError: the VM could not be made, or its repository not be copied.
         """
-        with self.connect() as owner:
-            made = Vm(self, owner.call("vm.create", plan_vm(options, ephemeral=True)))
+        params = plan_vm(options, ephemeral=True)
+        with self.open("vm.create", params) as owner:
+            made = Vm(self, cast("VmView", owner.result))
             try:
                 self._prepare(made, options)
                 yield made
@@ -60,6 +67,18 @@ class Client(Daemon):
         """Return all VMs, oldest first."""
         return [Vm(self, view) for view in self.call("vm.list")]
 
+    @contextlib.contextmanager
+    def events(self, **options: Unpack[EventOptions]) -> Iterator[Iterator[Event]]:
+        """Listen to what happens to VMs for a block, from its beginning on.
+
+        The iterator goes on when the daemon is replaced. It never ends, but with `ref` when the
+        VM is deleted, and with `follow=False`.
+        """
+        from banger.sdk.sync.events import open_events
+
+        with open_events(self, {"follow": True, **options}) as events:
+            yield events
+
     def map(
         self,
         function: Callable[[Vm, Item], Result],
@@ -70,7 +89,7 @@ class Client(Daemon):
     ) -> Sequence[Result]:
         """Call a function with a VM and an item, for every item; return the results in order.
 
-        `vms` VMs, made as by `vm`, work side by side, each in a thread on one item at a time.
+        `vms` VMs, made as by `vm`, work side by side, each on one item at a time.
 
         Raises: what the first call that failed has raised; no item is begun after that.
         """

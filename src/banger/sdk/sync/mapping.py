@@ -1,15 +1,19 @@
-"""Work for several VMs side by side: a thread for each, and one item at a time."""
+"""Work for several VMs side by side: a worker for each, and one item at a time.
+
+Made by `make docs` from `sdk/aio/mapping.py`; do not edit.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import queue
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager
 from typing import TypeVar
 
+from banger.errors import InvalidRequest
 from banger.sdk.sync.vm import Vm
+from banger.sdk.sync.workers import run_workers
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -26,6 +30,8 @@ def map_items(
 
     Raises: what the first call that failed has raised; no item is begun after that.
     """
+    if vms < 1:
+        raise InvalidRequest(f"{vms} is no number of VMs.")
     waiting = queue.SimpleQueue[tuple[int, Item]]()
     results: dict[int, Result] = {}
     for numbered in enumerate(items):
@@ -38,11 +44,8 @@ def map_items(
                 number, item = numbered
                 results[number] = function(vm, item)
 
-    # Wait within the block: an interrupt is raised in this thread, and begins no more items either.
-    with ThreadPoolExecutor(vms) as pool, _dropping(waiting):
-        workers = [pool.submit(work) for _ in range(min(vms, waiting.qsize()))]
-        for ended in workers:
-            ended.result()
+    # An interrupt is raised where workers are waited for, and begins no more items either.
+    run_workers(work, min(vms, waiting.qsize()), within=_dropping(waiting))
     return [results[number] for number in sorted(results)]
 
 

@@ -1,25 +1,32 @@
-"""A VM, for calls that wait."""
+"""A VM, for calls that wait.
+
+Made by `make docs` from `sdk/aio/vm.py`; do not edit.
+"""
 
 from __future__ import annotations
 
 import contextlib
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Literal, Unpack, overload
+from typing import TYPE_CHECKING, Literal, Unpack, cast, overload
 
 from banger.errors import VmNotFound
 from banger.sdk.command import CompletedProcess, OnOutput, decode, encode
-from banger.sdk.files import plan_read, plan_write, unpack_file
 from banger.sdk.options import RunOptions, plan_run
 from banger.sdk.sync.daemon import Daemon
+from banger.sdk.sync.exchange import exchange
 
 if TYPE_CHECKING:
     from banger.api.documents import (
         ExportedBranch,
         Listener,
+        StartedExec,
         VmFork,
         VmView,
-        WorkspaceExportBranch,
     )
+    from banger.sdk.sync.files import Files
+    from banger.sdk.sync.process import Process
+    from banger.sdk.sync.sessions import Sessions
+    from banger.sdk.sync.workspace import Workspace
 
 
 class Vm:
@@ -86,33 +93,69 @@ class Vm:
         """
         data = encode(input)
         params = plan_run(self.id, argv, stdin=data is not None, **options)
-        done = self._daemon.exchange("vm.exec", params, data, on_output=on_output).complete(argv)
+        output = exchange(self._daemon, "vm.exec", params, data, on_output=on_output)
+        done = output.complete(argv)
         shown = decode(done) if text else done
         if check:
             shown.check_returncode()
         return shown
 
-    def read(self, path: str) -> bytes:
-        """Return the content of a file in the VM, at most 64 MiB.
+    @contextlib.contextmanager
+    def popen(
+        self, argv: list[str], *, stdin: bool = False, **options: Unpack[RunOptions]
+    ) -> Iterator[Process]:
+        """Run a command for a block: read its output as it comes, write to it, send signals.
+
+        The end of the block kills it, if it still runs, with what it has started.
 
         Raises:
-            GuestPathNotFound: there is none.
-            GuestRefused: the path is no file.
+            ExecNotFound, ExecNotExecutable: the VM has no such program.
         """
-        output = self._daemon.exchange("vm.copy_out", plan_read(self.id, path))
-        return unpack_file(output.stdout, path)
+        from banger.sdk.sync.process import Process
+
+        params = plan_run(self.id, argv, stdin=stdin, **options)
+        stream = self._daemon.open("vm.exec", params)
+        with Process(stream, cast("StartedExec", stream.result)["pid"]) as process:
+            yield process
+
+    # Imported on use, here and above: few programs need all of them.
+
+    @property
+    def files(self) -> Files:
+        """Read, write, list and watch files."""
+        from banger.sdk.sync.files import Files
+
+        return Files(self._daemon, self.id)
+
+    @property
+    def sessions(self) -> Sessions:
+        """Start and find commands that go on whoever is connected."""
+        from banger.sdk.sync.sessions import Sessions
+
+        return Sessions(self._daemon, self.id)
+
+    @property
+    def workspace(self) -> Workspace:
+        """Look at and fetch what changed in the copy of `repo`."""
+        from banger.sdk.sync.workspace import Workspace
+
+        return Workspace(self._daemon, self.id)
+
+    def read(self, path: str) -> bytes:
+        """Call `files.read`."""
+        return self.files.read(path)
 
     def write(self, path: str, data: str | bytes, *, mode: int = 0o644) -> None:
-        """Make or replace a file in the VM, whose directory is there."""
-        params, archive = plan_write(self.id, path, data, mode=mode)
-        self._daemon.exchange("vm.copy_in", params, archive)
+        """Call `files.write`."""
+        self.files.write(path, data, mode=mode)
 
     @contextlib.contextmanager
     def fork(self, number: int = 1) -> Iterator[list[Vm]]:
         """Clone the VM as it is now, memory included, for the time of a block."""
         params: VmFork = {"ref": self.id, "number": number, "ephemeral": True}
-        with self._daemon.connect() as owner:
-            forks = [Vm(self._daemon, view) for view in owner.call("vm.fork", params)]
+        with self._daemon.open("vm.fork", params) as owner:
+            views = cast("list[VmView]", owner.result)
+            forks = [Vm(self._daemon, view) for view in views]
             try:
                 yield forks
             finally:
@@ -122,7 +165,8 @@ class Vm:
 
     def snapshot(self, name: str | None = None) -> str:
         """Save memory and disk; return the snapshot's name. The VM goes on."""
-        return self._daemon.call("snapshot.create", {"ref": self.id, "name": name})["name"]
+        made = self._daemon.call("snapshot.create", {"ref": self.id, "name": name})
+        return made["name"]
 
     def restore(self, snapshot: str) -> None:
         """Go back to a snapshot; what came after it is lost."""
@@ -133,14 +177,9 @@ class Vm:
         return self._daemon.call("vm.ports", {"ref": self.id})
 
     def export_patch(self) -> bytes:
-        """Return all changes of the workspace since it was copied in, as one patch."""
-        return self._daemon.exchange("workspace.export", {"ref": self.id}).stdout
+        """Call `workspace.export_patch`."""
+        return self.workspace.export_patch()
 
     def export_branch(self, branch: str, *, include_uncommitted: bool = False) -> ExportedBranch:
-        """Fetch the VM's commits into a branch of the repository that was copied in."""
-        params: WorkspaceExportBranch = {
-            "ref": self.id,
-            "branch": branch,
-            "include_uncommitted": include_uncommitted,
-        }
-        return self._daemon.call("workspace.export_branch", params)
+        """Call `workspace.export_branch`."""
+        return self.workspace.export_branch(branch, include_uncommitted=include_uncommitted)

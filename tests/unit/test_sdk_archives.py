@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from banger.errors import GuestProtocolError, GuestRefused, InvalidRequest
-from banger.sdk.files import plan_write, unpack_file
+from banger.sdk.archives import plan_write, unpack_file
 from banger.tar.format import END_OF_TAR
 from banger.tar.write import directory_entry, file_entry, symlink_entry
 

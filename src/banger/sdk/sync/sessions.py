@@ -1,0 +1,160 @@
+"""Sessions of a VM: commands that go on whoever is connected.
+
+Made by `make docs` from `sdk/aio/sessions.py`; do not edit.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Unpack, cast
+
+from banger.errors import DaemonUnreachable
+from banger.sdk.command import encode, returncode_of
+from banger.sdk.options import CommandOptions, plan_session
+from banger.sdk.sync.daemon import Daemon
+from banger.sdk.sync.exchange import exchange
+from banger.sdk.sync.process import Process
+
+if TYPE_CHECKING:
+    from banger.api.documents import SessionView, StartedAttach
+
+SIGKILL = 9
+
+
+class Sessions:
+    """The sessions of a VM."""
+
+    def __init__(self, daemon: Daemon, vm_id: str) -> None:
+        self._daemon = daemon
+        self._vm_id = vm_id
+
+    def start(
+        self,
+        argv: list[str],
+        *,
+        name: str | None = None,
+        stdin: bool = False,
+        terminal: tuple[int, int] | None = None,
+        **options: Unpack[CommandOptions],
+    ) -> Session:
+        """Start a command that goes on when this program, or the daemon, has gone.
+
+        With `stdin` it takes input; with `terminal` (rows, columns) it has one.
+
+        Raises:
+            SessionExists: the name is taken, also by one that has ended.
+            ExecNotFound, ExecNotExecutable: the VM has no such program.
+        """
+        params = plan_session(
+            self._vm_id, argv, name=name, stdin=stdin, terminal=terminal, **options
+        )
+        made = self._daemon.call("session.start", params)
+        return Session(self._daemon, self._vm_id, made["name"])
+
+    def list(self) -> list[Session]:
+        """Return all sessions, oldest first."""
+        views = self._daemon.call("session.list", {"ref": self._vm_id})
+        return [Session(self._daemon, self._vm_id, view["name"]) for view in views]
+
+    def get(self, name: str) -> Session:
+        """Return the session of this name.
+
+        Raises:
+            SessionNotFound: there is none.
+        """
+        view = self._daemon.call("session.show", {"ref": self._vm_id, "name": name})
+        return Session(self._daemon, self._vm_id, view["name"])
+
+
+class Session:
+    """A session; its VM's agent keeps its newest output, and how it ended."""
+
+    def __init__(self, daemon: Daemon, vm_id: str, name: str) -> None:
+        self._daemon = daemon
+        self._ref = vm_id
+        self.name = name
+
+    def __repr__(self) -> str:
+        return f"Session({self.name!r}, vm_id={self._ref!r})"
+
+    def show(self) -> SessionView:
+        """Return what the VM tells of the session now."""
+        return self._daemon.call("session.show", {"ref": self._ref, "name": self.name})
+
+    def logs(
+        self, *, follow: bool = False, tail: int | None = None, since: float | None = None
+    ) -> Iterator[tuple[int, bytes]]:
+        """Yield what it has written: 1 (stdout) or 2 (stderr), and the bytes.
+
+        With `follow` also what it will write, up to its end, whatever becomes of the daemon
+        meanwhile; with `tail` from the last lines on; `since` a time (Unix).
+        """
+        params: dict[str, object] = {"tail": tail, "since": since}
+        while True:
+            where = {"ref": self._ref, "name": self.name, "follow": follow, **params}
+            with self._daemon.open("session.attach", where) as stream:
+                start = cast("StartedAttach", stream.result)["position"]
+                try:
+                    yield from stream
+                except DaemonUnreachable:
+                    # Positions count what came, so the next daemon goes on where this one ended.
+                    params = {"position": start + stream.passed}
+                else:
+                    return
+
+    def attach(self, *, tail: int | None = None, stdin: bool = True) -> Process:
+        """Read what it has written and will write, and write to it; a block of one program.
+
+        The end of the block does not end the session.
+
+        Raises:
+            SessionBusy: another program writes to it.
+            SessionTakesNoInput, SessionEnded: it can only be read, with `stdin=False`.
+        """
+        params = {"ref": self._ref, "name": self.name, "tail": tail, "stdin": stdin}
+        stream = self._daemon.open("session.attach", params)
+        return Process(stream, cast("StartedAttach", stream.result)["session"]["pid"])
+
+    def send(self, data: str | bytes, *, end_input: bool = False) -> None:
+        """Write to it, and return when it has taken all; `end_input` closes its input.
+
+        Raises:
+            SessionBusy, SessionTakesNoInput, SessionEnded: it cannot be written to.
+        """
+        params = {"ref": self._ref, "name": self.name, "end_input": end_input}
+        exchange(self._daemon, "session.send", params, encode(data))
+
+    def signal(self, number: int) -> None:
+        """Send a signal to its process group.
+
+        Raises:
+            SessionEnded: it has ended.
+        """
+        self._daemon.call("session.signal", {"ref": self._ref, "name": self.name, "signal": number})
+
+    def kill(self) -> None:
+        """End it, and all that it has started, at once.
+
+        Raises:
+            SessionEnded: it has ended.
+        """
+        self.signal(SIGKILL)
+
+    def stop(self, *, deadline: float = 10.0) -> None:
+        """Ask it to end, and kill it after so many seconds; do nothing if it has ended."""
+        self._daemon.call(
+            "session.stop", {"ref": self._ref, "name": self.name, "deadline_s": deadline}
+        )
+
+    def wait(self) -> int:
+        """Return how it ended, when it has: the exit status, or -N for signal N."""
+        view = self._daemon.call("session.wait", {"ref": self._ref, "name": self.name})
+        return returncode_of({"status": view["status"] or 0, "signal": view["signal"] or 0})
+
+    def delete(self, *, force: bool = False) -> None:
+        """Forget it and its output; `force` kills it if it runs.
+
+        Raises:
+            SessionRunning: it runs.
+        """
+        self._daemon.call("session.delete", {"ref": self._ref, "name": self.name, "force": force})
