@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import importlib
 import inspect
 from pathlib import Path
-from typing import get_type_hints
+from typing import Any, get_type_hints
 
 import pytest
 
+from banger import AsyncClient, Client
 from banger.api.method import Method
+from banger.api.openrpc import render_openrpc
 from banger.api.requests import VmRef
 from banger.api.table import METHODS
 from banger.daemon import bindings
@@ -19,6 +22,7 @@ from banger.daemon.lifecycle import Control
 from banger.daemon.verbs.sockets import Arrivals
 from banger.engine import Engine
 from banger.engine.state.operations import Operation
+from banger.errors import InvalidRequest
 from tests.component.daemon.test_daemon_server import run, running
 
 GIVEN = {
@@ -67,9 +71,16 @@ def _declared(method: Method, argument: str) -> object:
 
 
 def test_a_method_is_added_by_one_declaration_and_one_verb(
-    short_dir: Path, monkeypatch: pytest.MonkeyPatch
+    short_dir: Path, private_environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """The declaration has the daemon check the parameters; the mark has it find the verb."""
+    """The declaration has the daemon check the parameters; the mark has it find the verb.
+
+    Both clients and the documents have the method; `test_sdk_page.py` looks at its types.
+    """
+    for name, value in (private_environ | {"XDG_RUNTIME_DIR": str(short_dir / "xdg")}).items():
+        monkeypatch.setenv(name, value)
+    (short_dir / "xdg").mkdir()
+    (short_dir / "xdg/banger").symlink_to(short_dir / "run")
     (short_dir / "greetings").mkdir()
     (short_dir / "greetings/__init__.py").touch()
     (short_dir / "greetings/greet.py").write_text(GREET_VERB)
@@ -86,5 +97,14 @@ def test_a_method_is_added_by_one_declaration_and_one_verb(
             refused = await peer.call("test.greet", {"name": "box"})
             assert refused["error"]["data"]["code"] == "invalid-request"
             peer.close()
+            clients: tuple[Any, Any] = (Client(autostart=False), AsyncClient(autostart=False))
+            answered = asyncio.to_thread(clients[0].call, "test.greet", {"ref": "box"})
+            assert await answered == ["test.greet", "box"]
+            assert await clients[1].call("test.greet", {"ref": "box"}) == ["test.greet", "box"]
+            with pytest.raises(InvalidRequest):
+                await clients[1].call("test.greet", {"name": "box"})
 
     run(ask)
+    methods: Any = render_openrpc()["methods"]
+    [greet] = [each for each in methods if each["name"] == "test.greet"]
+    assert [each["name"] for each in greet["params"]] == ["ref"]

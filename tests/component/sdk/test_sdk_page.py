@@ -6,11 +6,14 @@ import os
 import re
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
 
+from banger.api.table import METHODS
 from tests.component.daemon.running import CHECKOUT, read_events, with_sources
+from tests.component.daemon.test_bindings import GREET
 from tests.support.forkserver import Forked
 
 PAGES = [(CHECKOUT / name).read_text("utf-8") for name in ("README.md", "docs/sdk.md")]
@@ -32,8 +35,28 @@ def test_an_example_runs(daemon: Forked, private_environ: dict[str, str], number
     assert events.count("deleted") == events.count("created") + 2 * events.count("forked")
 
 
-def test_the_examples_satisfy_a_strict_type_checker(short_dir: Path) -> None:
-    """Users' code: with the types of the package, and without this checkout's settings."""
+USES_GREET = """
+from added_calls import AsyncCall, Call
+
+async def greet(call: Call, async_call: AsyncCall) -> list[str]:
+    return call("test.greet", {"ref": "box"}) + await async_call("test.greet", {"ref": "box"})
+
+def miscount(call: Call) -> int:
+    return call("test.greet", {"ref": "box"})
+"""
+
+
+def test_the_examples_satisfy_a_strict_type_checker(
+    short_dir: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Users' code: with the types of the package, and without this checkout's settings.
+
+    So does what uses a method that was added by its declaration alone.
+    """
+    monkeypatch.setitem(METHODS, GREET.name, GREET)
+    monkeypatch.syspath_prepend(CHECKOUT / "scripts")
+    (short_dir / "added_calls.py").write_text(import_module("typed_calls").render_calls())
+    (short_dir / "added.py").write_text(USES_GREET)
     assert len(EXAMPLES) == 12
     wrong = f"{EXAMPLES[-1]}client.call('vm.show', {{'ref': 'box'}})['nmae']\n"
     for number, example in enumerate([*EXAMPLES, wrong]):
@@ -47,7 +70,7 @@ def test_the_examples_satisfy_a_strict_type_checker(short_dir: Path) -> None:
         timeout=600,
         check=False,
     )
-    complaints = [line for line in done.stdout.splitlines() if ": error: " in line]
-    assert len(complaints) == 1 and "example12.py" in complaints[0] and "nmae" in complaints[0], (
-        done.stdout
-    )
+    complaints = re.findall(r"(\w+\.py:\d+): error: (.*)", done.stdout)
+    assert len(complaints) == 2, done.stdout
+    assert 'has no key "nmae"' in dict(complaints)["example12.py:6"]
+    assert '(got "list[str]", expected "int")' in dict(complaints)["added.py:8"]
