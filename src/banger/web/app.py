@@ -9,15 +9,39 @@ from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import Response
-from starlette.routing import Route
+from starlette.routing import Route, WebSocketRoute
 from starlette.types import ASGIApp
 
+from banger.api.openapi import render_openapi
 from banger.errors import BangerError, InvalidRequest, NotFound
 from banger.reports import report_bug
-from banger.web.answers import Refusal, render_error
+from banger.web.answers import Refusal, render_error, render_json
 from banger.web.calls import serve_call
+from banger.web.events import serve_events
 from banger.web.front import Front
 from banger.web.guards import Guards
+from banger.web.logins import begin_session, end_session
+from banger.web.metrics import serve_metrics
+from banger.web.page import find_files, serve_page
+from banger.web.terminal import serve_terminal
+
+
+async def serve_openapi(_: Request) -> Response:
+    """Return the document of the API."""
+    return render_json(render_openapi())
+
+
+ROUTES = (
+    Route("/api/events", serve_events),
+    Route("/api/{method}", serve_call, methods=["POST"]),
+    WebSocketRoute("/api/vms/{ref}/terminal", serve_terminal),
+    Route("/session", begin_session, methods=["POST"]),
+    Route("/session", end_session, methods=["DELETE"]),
+    Route("/openapi.json", serve_openapi),
+    Route("/metrics", serve_metrics),
+    Route("/", serve_page),
+    Route("/static/{name:path}", serve_page),
+)
 
 
 def make_app(front: Front, *, hosts: Iterable[str], reports: Path) -> ASGIApp:
@@ -28,7 +52,7 @@ def make_app(front: Front, *, hosts: Iterable[str], reports: Path) -> ASGIApp:
         return render_error(report_bug(error, reports=reports, what="The front", name=name))
 
     app = Starlette(
-        routes=[Route("/api/{method}", serve_call, methods=["POST"])],
+        routes=ROUTES,
         exception_handlers={
             BangerError: _answer_error,
             Refusal: _answer_refusal,
@@ -38,6 +62,7 @@ def make_app(front: Front, *, hosts: Iterable[str], reports: Path) -> ASGIApp:
     )
     app.router.redirect_slashes = False
     app.state.front = front
+    app.state.page = find_files()
     return Guards(app, hosts)
 
 

@@ -6,20 +6,27 @@ A client that leaves ends its request, as for every client of the daemon.
 from __future__ import annotations
 
 import asyncio
+import base64
 import contextlib
-from collections.abc import Coroutine, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from typing import TypeVar
 
 from starlette.requests import Request
-from starlette.responses import Response
+from starlette.responses import Response, StreamingResponse
+from starlette.types import Receive, Scope, Send
 
 from banger.api import wire
 from banger.api.method import Method
+from banger.api.stream import STDOUT
 from banger.api.table import METHODS
-from banger.errors import Cancelled, DeadlineExceeded, InvalidRequest, UnknownMethod
+from banger.client.aio import DaemonStream
+from banger.errors import BangerError, Cancelled, DeadlineExceeded, InvalidRequest, UnknownMethod
 from banger.web.answers import Refusal, render_json
 from banger.web.front import Front, front_of, require_scope
+from banger.web.sse import Event
+from banger.web.streams import Streaming
 
+EVENTS, BYTES = "text/event-stream", "application/octet-stream"
 BODY_S = 30.0
 """For a request's body."""
 T = TypeVar("T")
@@ -32,9 +39,15 @@ async def serve_call(request: Request) -> Response:
         raise UnknownMethod("There is no such method.", hint="banger api-spec --openapi")
     await require_scope(request, method.scope)
     params = await read_params(request)
-    if method.stream:
-        raise Refusal(406, InvalidRequest(f"{method.name} is a stream."))
-    return render_json(await unless_gone(request, _call(front_of(request), method, params)))
+    front, accepted = front_of(request), request.headers.get("accept", "")
+    if EVENTS in accepted:
+        return front.events.answer(_follow(front, method, params))
+    if not method.stream:
+        return render_json(await unless_gone(request, _call(front, method, params)))
+    if BYTES not in accepted:
+        error = InvalidRequest(f"{method.name} is a stream: Accept: {EVENTS}, or {BYTES}.")
+        raise Refusal(406, error)
+    return OutputAnswer(await unless_gone(request, front.daemon.open(method.name, params)))
 
 
 async def read_params(request: Request) -> wire.Document:
@@ -71,6 +84,62 @@ async def _read_body(request: Request) -> bytes:
 async def _call(front: Front, method: Method, params: Mapping[str, object]) -> object:
     with contextlib.closing(await front.daemon.open(method.name, params)) as stream:
         return stream.result
+
+
+async def _follow(
+    front: Front, method: Method, params: wire.Document
+) -> AsyncGenerator[Event, None]:
+    """Yield what is told of a method while it runs, then its result or error."""
+    told: asyncio.Queue[Event | None] = asyncio.Queue()
+    opening = asyncio.ensure_future(
+        front.daemon.open(
+            method.name, params, lambda kind, content: told.put_nowait((kind, content, None))
+        )
+    )
+    opening.add_done_callback(lambda _: told.put_nowait(None))
+    try:
+        while (event := await told.get()) is not None:
+            yield event
+        stream = await opening
+        result = stream.result
+        if method.stream:
+            streaming = _without_input(stream)
+            while (output := await streaming.read()) is not None:
+                text = base64.b64encode(output[1]).decode("ascii")
+                yield "output", {"channel": output[0], "data": text}, None
+            assert isinstance(result, dict)
+            result = {**result, "exit": streaming.exit}
+        yield "result", result, None
+    except BangerError as error:
+        yield "error", error.as_document(), None
+    finally:
+        opening.cancel()
+        if opening.done() and not opening.cancelled() and opening.exception() is None:
+            opening.result().close()
+
+
+def _without_input(stream: DaemonStream) -> Streaming:
+    streaming = Streaming(stream)
+    stream.control({"eof": True})
+    return streaming
+
+
+class OutputAnswer(StreamingResponse):
+    """The bytes that a stream has on channel 1; the connection breaks if the stream fails."""
+
+    def __init__(self, stream: DaemonStream) -> None:
+        super().__init__(self._read(_without_input(stream)), media_type=BYTES)
+        self._stream = stream
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the bytes; a failure leaves the answer without its end."""
+        with contextlib.closing(self._stream), contextlib.suppress(BangerError):
+            await super().__call__(scope, receive, send)
+
+    async def _read(self, streaming: Streaming) -> AsyncIterator[bytes]:
+        while (output := await streaming.read()) is not None:
+            if output[0] == STDOUT:
+                yield output[1]
 
 
 async def unless_gone(request: Request, work: Coroutine[object, object, T]) -> T:

@@ -6,13 +6,14 @@ accepted in the place of the other, so a page that learned the cookie cannot use
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import HTTPConnection
 
 from banger.errors import TokenInvalid, TokenTooNarrow
 from banger.model.scopes import Scope
 from banger.sdk.aio.daemon import AsyncDaemon
+from banger.web.sse import EventStreams
 
 BEARER = "bearer "
 
@@ -24,6 +25,7 @@ class Front:
     daemon: AsyncDaemon
     cookie: str
     """Name of the cookie of a login; another for each installation and port."""
+    events: EventStreams = field(default_factory=EventStreams)
 
 
 def front_of(connection: HTTPConnection) -> Front:

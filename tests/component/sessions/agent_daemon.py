@@ -27,6 +27,7 @@ from banger.errors import VmNotFound
 from banger.guest import GuestConnection, connect
 from banger.model.names import VmId
 from banger.model.vm import VmRecord, VmState
+from banger.store import open_database
 from tests.support.specs import make_spec
 
 
@@ -35,7 +36,8 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
     record = VmRecord(
         id=VmId("0" * 12), spec=make_spec("box"), state=VmState.RUNNING, created_at=0.0
     )
-    engine: Any = SimpleNamespace(random_bytes=os.urandom)
+    database = await open_database(control.layout.state / "tokens.db")
+    engine: Any = SimpleNamespace(random_bytes=os.urandom, database=database)
     sock = socket.socket(fileno=int(os.environ["BANGER_TEST_AGENT_FD"]))
     connection = await connect(sock, deadline_s=60)
 
@@ -63,6 +65,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
 
     yield {**handlers, "session.wait": wait, "vm.show": show}
     await connection.close()
+    await database.close()
 
 
 if __name__ == "__main__":

@@ -53,8 +53,8 @@ def test_the_names_of_loopback_are_accepted(front: Front, name: str) -> None:
     ],
 )
 def test_a_path_that_looks_like_another_leads_nowhere(front: Front, path: str) -> None:
-    for method in ("GET", "POST"):
-        assert front.request(method, path).status == 404, method
+    assert front.request("GET", path).status == 404
+    assert front.request("POST", path).status in (404, 405)
 
 
 def test_an_encoded_path_needs_a_token_as_well(front: Front) -> None:

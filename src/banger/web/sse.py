@@ -1,0 +1,67 @@
+"""Answers that are streams of events (`text/event-stream`), of which there is a bounded number.
+
+An event is `(kind, content, id)`. While there is none, a comment shows that the stream lives.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+
+from starlette.responses import StreamingResponse
+
+from banger.errors import HostNotReady
+from banger.web.answers import Refusal, format_json
+
+KEEP_ALIVE_S = 15.0
+STREAMS = 100
+
+Event = tuple[str | None, object, str | None]
+
+
+class EventStreams:
+    """The streams of events in progress."""
+
+    def __init__(self) -> None:
+        self._count = 0
+
+    def answer(self, events: AsyncGenerator[Event, None]) -> StreamingResponse:
+        """Return the answer that sends events as they come.
+
+        Raises:
+            Refusal: there are too many streams.
+        """
+        if self._count >= STREAMS:
+            error = HostNotReady(f"There are {STREAMS} streams of events already.", retryable=True)
+            raise Refusal(503, error)
+        return StreamingResponse(self._render(events), media_type="text/event-stream")
+
+    async def _render(self, events: AsyncGenerator[Event, None]) -> AsyncIterator[str]:
+        self._count += 1
+        coming: asyncio.Task[Event | None] | None = None
+        try:
+            yield ": begun\n\n"
+            while True:
+                coming = coming or asyncio.ensure_future(anext(events, None))
+                done, _ = await asyncio.wait({coming}, timeout=KEEP_ALIVE_S)
+                if not done:
+                    yield ": keep-alive\n\n"
+                elif (event := coming.result()) is None:
+                    return
+                else:
+                    coming = None
+                    yield format_event(event)
+        finally:
+            self._count -= 1
+            if coming is not None:
+                coming.cancel()
+                await asyncio.gather(coming, return_exceptions=True)
+            await events.aclose()
+
+
+def format_event(event: Event) -> str:
+    """Return the lines of an event. JSON has no line end, so no text of a guest adds a line."""
+    kind, content, number = event
+    lines = [f"event: {kind}"] if kind else []
+    lines += [f"id: {number}"] if number else []
+    return "\n".join([*lines, f"data: {format_json(content)}"]) + "\n\n"

@@ -1,0 +1,218 @@
+"""Terminals by WebSocket: real programs on real terminals, a real front, the real agent."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import urlencode
+
+import pytest
+from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.sync.client import ClientConnection, connect
+
+from banger.web.terminal import WINDOW
+from tests.component.daemon.running import DEADLINE_S, scripted_daemon, wait_until
+from tests.component.web.conftest import make_token
+from tests.component.web.fronts import Environ, Front, running_front
+from tests.component.web.test_logins import cookie_of, log_in
+from tests.support.agent import find_or_build_agent, running_agent
+from tests.support.environs import make_environ, make_short_dir
+
+
+@contextlib.contextmanager
+def terminal(
+    front: Front, ref: str, headers: dict[str, str] | None = None, **query: object
+) -> Iterator[ClientConnection]:
+    if headers is None:
+        headers = {"Authorization": f"Bearer {front.token}"}
+    address = f"ws://{front.host}/api/vms/{ref}/terminal?{urlencode(query)}"
+    with connect(
+        address,
+        additional_headers=headers,
+        max_size=None,
+        max_queue=None,
+        open_timeout=DEADLINE_S,
+        proxy=None,
+    ) as socket:
+        yield socket
+
+
+def read_all(socket: ClientConnection) -> tuple[bytes, object]:
+    """Return the output and the last message; acknowledge what comes."""
+    output = b""
+    while True:
+        message = socket.recv(DEADLINE_S)
+        if isinstance(message, str):
+            return output, json.loads(message)
+        output += message
+        acknowledge(socket, len(message))
+
+
+def acknowledge(socket: ClientConnection, size_bytes: int) -> None:
+    with contextlib.suppress(ConnectionClosed):  # by the end, which comes next
+        socket.send(json.dumps({"ack": size_bytes}))
+
+
+def read_until(socket: ClientConnection, text: bytes) -> bytes:
+    output = b""
+    while text not in output:
+        message = socket.recv(DEADLINE_S)
+        assert isinstance(message, bytes), message
+        output += message
+        acknowledge(socket, len(message))
+    return output
+
+
+def test_a_command_has_a_terminal_and_a_status(front: Front, box: str) -> None:
+    """H1, H7: of the size that was asked for, with colours; a signal's status is the shell's."""
+    command = "stty size; printf '\\033[1;31mred\\033[0m'; echo $TERM; exit 3"
+    with terminal(front, box, command=command, cols=101, rows=37) as socket:
+        output, last = read_all(socket)
+    assert output == b"37 101\r\n\x1b[1;31mred\x1b[0mxterm-256color\r\n"
+    assert last == {"exit": 3}
+    with terminal(front, box, command="kill -9 $$") as socket:
+        assert read_all(socket) == (b"", {"exit": 137})
+
+
+def test_what_is_typed_arrives_and_a_resize_is_told(front: Front, box: str) -> None:
+    command = "trap 'stty size' WINCH; echo ready; while read line; do echo \"got $line\"; done"
+    with terminal(front, box, command=command) as socket:
+        read_until(socket, b"ready\r\n")
+        socket.send(b"one\r")
+        assert b"got one\r\n" in read_until(socket, b"got one\r\n")
+        socket.send(json.dumps({"resize": [90, 20]}))
+        read_until(socket, b"20 90\r\n")
+        socket.send(b"\x04")
+        assert read_all(socket)[1] == {"exit": 0}
+
+
+def test_a_flood_waits_for_the_browser(front: Front, box: str) -> None:
+    """E2: no more than a window comes before it is acknowledged; then it goes on."""
+    with terminal(front, box, command="exec yes 0123456789") as socket:
+        size = 0
+        with contextlib.suppress(TimeoutError):
+            while size < 2 * WINDOW:
+                size += len(socket.recv(2.0))
+        # The last piece may begin within the window and end beyond it.
+        assert WINDOW <= size < WINDOW + 64 * 1024
+        socket.send(json.dumps({"ack": size}))
+        assert socket.recv(DEADLINE_S)
+
+
+def test_a_paste_passes_while_its_echo_waits(agents: Front) -> None:
+    """Neither direction waits for the other."""
+    lines, size = 20_000, 40
+    command = f"stty raw -echo; echo ready; head -c {lines * size}"
+    with terminal(agents, "box", command=command) as socket:
+        read_until(socket, b"ready")
+        paste = b"".join(b"%039d\n" % number for number in range(lines))
+        for start in range(0, len(paste), 16 * 1024):
+            socket.send(paste[start : start + 16 * 1024])
+        output, last = read_all(socket)
+    assert last == {"exit": 0}
+    assert output.lstrip(b"\r\n") == paste
+
+
+def test_input_that_nobody_takes_is_bounded(agents: Front) -> None:
+    """E2."""
+    with terminal(agents, "box", command="stty raw -echo; echo ready; sleep 1000") as socket:
+        read_until(socket, b"ready")
+        with contextlib.suppress(ConnectionClosed):
+            for _ in range(100):
+                socket.send(bytes(256 * 1024))
+        last = None
+        with contextlib.suppress(ConnectionClosed):
+            last = read_all(socket)[1]
+    assert last is None or last["error"]["code"] == "invalid-request"  # type: ignore[index]
+    assert agents.call("vm.show", {"ref": "box"}).status == 200
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["", "{", "[]", '{"resize": [0, 5]}', '{"resize": ["x", 5]}', '{"ack": -1}', "[" * 50_000],
+)
+def test_a_message_that_is_not_valid_ends_the_terminal(front: Front, box: str, text: str) -> None:
+    with terminal(front, box, command="cat") as socket:
+        socket.send(text)
+        assert read_all(socket)[1]["error"]["code"] == "invalid-request"  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("ref", "query", "code"),
+    [("none", {}, "vm-not-found"), ("", {"cols": "x"}, "invalid-request")],
+)
+def test_what_cannot_begin_says_why(
+    front: Front, box: str, ref: str, query: dict[str, str], code: str
+) -> None:
+    """After the handshake: a page cannot read why one failed."""
+    with terminal(front, ref or box, **query) as socket:
+        assert read_all(socket)[1]["error"]["code"] == code  # type: ignore[index]
+
+
+def test_a_browser_that_goes_hangs_up(front: Front, box: str, tmp_path: Path) -> None:
+    """H2."""
+    path = tmp_path / "hung-up"
+    command = f"trap 'echo yes > {path}; exit' HUP; echo ready; while :; do sleep 0.05; done"
+    with terminal(front, box, command=command) as socket:
+        read_until(socket, b"ready")
+    wait_until(path.exists, "the program is told")
+
+
+def test_a_terminal_of_another_page_is_refused(front: Front, environ: Environ, box: str) -> None:
+    """E6: WebSockets are exempt from what keeps pages of other origins apart."""
+    cookie = {"Cookie": cookie_of(log_in(front))}
+    bearer = {"Authorization": f"Bearer {front.token}"}
+    narrow = make_token(environ, "narrow", "read")
+    for headers, status in (
+        ({**cookie, "Origin": "https://attacker.example"}, 403),
+        ({**cookie, "Origin": "http://127.0.0.1:8080"}, 403),
+        ({**cookie, "Origin": "null"}, 403),
+        (cookie, 403),
+        ({**bearer, "Origin": "https://attacker.example"}, 403),
+        ({**cookie, "Origin": front.origin, "Sec-Fetch-Site": "same-site"}, 403),
+        ({"Origin": front.origin}, 401),
+        ({"Authorization": f"Bearer {narrow}"}, 403),
+        ({"Authorization": "Bearer x"}, 401),
+    ):
+        with pytest.raises(InvalidStatus) as refused, terminal(front, box, headers):
+            pass
+        assert refused.value.response.status_code == status, headers
+    ours = {**cookie, "Origin": front.origin, "Sec-Fetch-Site": "same-origin"}
+    with terminal(front, box, ours, command="echo in") as socket:
+        assert read_all(socket) == (b"in\r\n", {"exit": 0})
+
+
+@pytest.fixture(scope="module")
+def agents(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """A front on a daemon whose VM `box` is the real agent."""
+    environ = make_environ(make_short_dir(run_dir))
+    output = Path(environ["HOME"]) / "front.txt"
+    binary = find_or_build_agent(tmp_path_factory.mktemp("agent"))
+    with running_agent(binary) as agent:
+        fd = os.dup(agent.socket.fileno())
+        program = "tests.component.sessions.agent_daemon"
+        more = {**environ, "BANGER_TEST_AGENT_FD": str(fd)}
+        with scripted_daemon(more, program, pass_fds=(fd,)):
+            os.close(fd)
+            token = make_token(environ, "all", "use")
+            with running_front(environ, output) as port:
+                yield Front(port, token, output)
+
+
+def test_a_session_goes_on_without_the_browser(agents: Front) -> None:
+    """B11: it is started by the first terminal, and the second sees what came before."""
+    query = {"session": "work", "command": "echo begun; read line; echo got $line; exit 4"}
+    with terminal(agents, "box", **query) as socket:
+        read_until(socket, b"begun\r\n")
+    with terminal(agents, "box", session="work") as socket:
+        read_until(socket, b"begun\r\n")
+        socket.send(b"hello\r")
+        output, last = read_all(socket)
+    assert b"got hello\r\n" in output
+    assert last == {"exit": 4}
+    with terminal(agents, "box", session="work") as socket:
+        output, last = read_all(socket)
+    assert b"begun" in output and last == {"exit": 4}
