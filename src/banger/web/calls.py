@@ -47,7 +47,9 @@ async def serve_call(request: Request) -> Response:
     if BYTES not in accepted:
         error = InvalidRequest(f"{method.name} is a stream: Accept: {EVENTS}, or {BYTES}.")
         raise Refusal(406, error)
-    return OutputAnswer(await unless_gone(request, front.daemon.open(method.name, params)))
+    return OutputAnswer(
+        await unless_gone(request, front.daemon.open_connection(method.name, params))
+    )
 
 
 async def read_params(request: Request) -> wire.Document:
@@ -82,7 +84,7 @@ async def _read_body(request: Request) -> bytes:
 
 
 async def _call(front: Front, method: Method, params: Mapping[str, object]) -> object:
-    with contextlib.closing(await front.daemon.open(method.name, params)) as stream:
+    with contextlib.closing(await front.daemon.open_connection(method.name, params)) as stream:
         return stream.result
 
 
@@ -92,7 +94,7 @@ async def _follow(
     """Yield what is told of a method while it runs, then its result or error."""
     told: asyncio.Queue[Event | None] = asyncio.Queue()
     opening = asyncio.ensure_future(
-        front.daemon.open(
+        front.daemon.open_connection(
             method.name, params, lambda kind, content: told.put_nowait((kind, content, None))
         )
     )

@@ -58,7 +58,7 @@ async def _watch(daemon: AsyncDaemon, params: wire.Document) -> AsyncGenerator[E
     begun = time.time()
     while True:
         try:
-            with contextlib.closing(await daemon.open("vm.watch", params)) as stream:
+            with contextlib.closing(await daemon.open_connection("vm.watch", params)) as stream:
                 async for event in _read_lines(Streaming(stream)):
                     params["since"] = math.nextafter(event["at"], math.inf)
                     yield None, event, repr(event["at"])

@@ -72,7 +72,7 @@ async def _run(socket: WebSocket) -> int:
     if session := query.get("session"):
         with contextlib.closing(await _attach(daemon, ref, session, query)) as stream:
             return await _Terminal(socket, stream).run()
-    stream = await daemon.open("vm.exec", _command(ref, query))
+    stream = await daemon.open_connection("vm.exec", _command(ref, query))
     try:
         return await _Terminal(socket, stream).run()
     finally:
@@ -97,7 +97,7 @@ async def _attach(daemon: AsyncDaemon, ref: str, name: str, query: QueryParams) 
     params: wire.Document = {**which, "stdin": view["takes_input"], "tail": TAIL_LINES}
     if view["terminal"]:
         params["terminal"] = command["terminal"]
-    return await daemon.open("session.attach", params)
+    return await daemon.open_connection("session.attach", params)
 
 
 def _hang_up(stream: DaemonStream) -> None:
