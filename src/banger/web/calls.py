@@ -17,7 +17,6 @@ from starlette.types import Receive, Scope, Send
 
 from banger.api import wire
 from banger.api.method import Method
-from banger.api.stream import STDOUT
 from banger.api.table import METHODS
 from banger.client.aio import DaemonStream
 from banger.errors import BangerError, Cancelled, DeadlineExceeded, InvalidRequest, UnknownMethod
@@ -44,7 +43,7 @@ async def serve_call(request: Request) -> Response:
         return front.events.answer(_follow(front, method, params))
     if not method.stream:
         return render_json(await unless_gone(request, _call(front, method, params)))
-    if BYTES not in accepted:
+    if accepted and not any(kind in accepted for kind in (BYTES, "*/*", "application/*")):
         error = InvalidRequest(f"{method.name} is a stream: Accept: {EVENTS}, or {BYTES}.")
         raise Refusal(406, error)
     return OutputAnswer(
@@ -127,7 +126,7 @@ def _without_input(stream: DaemonStream) -> Streaming:
 
 
 class OutputAnswer(StreamingResponse):
-    """The bytes that a stream has on channel 1; the connection breaks if the stream fails."""
+    """The bytes of a stream as they come; the connection breaks if the stream fails."""
 
     def __init__(self, stream: DaemonStream) -> None:
         super().__init__(self._read(_without_input(stream)), media_type=BYTES)
@@ -140,8 +139,7 @@ class OutputAnswer(StreamingResponse):
 
     async def _read(self, streaming: Streaming) -> AsyncIterator[bytes]:
         while (output := await streaming.read()) is not None:
-            if output[0] == STDOUT:
-                yield output[1]
+            yield output[1]
 
 
 async def unless_gone(request: Request, work: Coroutine[object, object, T]) -> T:

@@ -2,6 +2,8 @@
 
 Binary frames are bytes in both directions. Text frames are JSON: `{"resize": [COLUMNS, ROWS]}` and
 `{"ack": BYTES}` from the browser, `{"exit": N}` or `{"error": {...}}` to it as the last.
+Parameters: `command` (once: a line for the shell; several times: the words of a command), `cols`,
+`rows`, `session`, and `position`, with which the output of a session begins.
 At most `WINDOW` bytes of output are on the way that the browser has not acknowledged, so a flood
 stays in the guest. Without `session` the program gets SIGHUP when the browser has gone, and is
 killed after `HANGUP_S`; a session goes on.
@@ -12,6 +14,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+import re
 import signal
 
 from starlette.datastructures import QueryParams
@@ -32,7 +35,7 @@ INPUT_BYTES = 4 * 1024 * 1024
 """Of input that the guest has not taken; more of it ends the terminal."""
 HANGUP_S = 5.0
 TAIL_LINES = 1000
-"""Of a session that the browser comes back to."""
+"""Of a session, unless the browser knows a position."""
 SHELL = 'exec "${SHELL:-/bin/sh}" -l'
 ENV = {"TERM": "xterm-256color"}
 SIZES = range(1, 65536)
@@ -80,7 +83,8 @@ async def _run(socket: WebSocket) -> int:
 
 
 def _command(ref: str, query: QueryParams) -> wire.Document:
-    argv = ["/bin/sh", "-c", query.get("command") or SHELL]
+    words = query.getlist("command")
+    argv = words if len(words) > 1 else ["/bin/sh", "-c", *(words or [SHELL])]
     terminal = parse_size(query.get("cols", "80"), query.get("rows", "24"))
     return {"ref": ref, "argv": argv, "env": ENV, "terminal": terminal, "stdin": True}
 
@@ -94,10 +98,25 @@ async def _attach(daemon: AsyncDaemon, ref: str, name: str, query: QueryParams) 
         except SessionNotFound:
             await daemon.call("session.start", {**command, "name": name})
     view = await daemon.call("session.show", which)
-    params: wire.Document = {**which, "stdin": view["takes_input"], "tail": TAIL_LINES}
+    params: wire.Document = {**which, "stdin": view["takes_input"]}
+    params |= _parse_start(query)
     if view["terminal"]:
         params["terminal"] = command["terminal"]
     return await daemon.open_connection("session.attach", params)
+
+
+def _parse_start(query: QueryParams) -> dict[str, int]:
+    """Return where the output of a session begins.
+
+    Raises:
+        InvalidRequest: the position is no number.
+    """
+    position = query.get("position")
+    if position is None:
+        return {"tail": TAIL_LINES}
+    if not re.fullmatch(r"[0-9]{1,18}", position):
+        raise InvalidRequest("A position is a number of bytes.")
+    return {"position": int(position)}
 
 
 def _hang_up(stream: DaemonStream) -> None:

@@ -62,7 +62,10 @@ def test_a_stream_that_fails_breaks_off(front: Front) -> None:
 
 
 def test_a_stream_is_no_document(front: Front, box: str) -> None:
-    assert front.call("vm.logs", {"ref": box}).status == 406
+    asked = {"ref": box, "argv": ["sh", "-c", "echo out; echo err >&2"]}
+    assert front.call("vm.exec", asked, Accept="application/json").status == 406
+    both = front.call("vm.exec", asked, Accept="*/*")
+    assert sorted(both.body.splitlines()) == [b"err", b"out"]
 
 
 def test_a_client_that_leaves_ends_its_stream(front: Front, environ: Environ) -> None:

@@ -28,7 +28,7 @@ def terminal(
 ) -> Iterator[ClientConnection]:
     if headers is None:
         headers = {"Authorization": f"Bearer {front.token}"}
-    address = f"ws://{front.host}/api/vms/{ref}/terminal?{urlencode(query)}"
+    address = f"ws://{front.host}/api/vms/{ref}/terminal?{urlencode(query, doseq=True)}"
     with connect(
         address,
         additional_headers=headers,
@@ -142,7 +142,11 @@ def test_a_message_that_is_not_valid_ends_the_terminal(front: Front, box: str, t
 
 @pytest.mark.parametrize(
     ("ref", "query", "code"),
-    [("none", {}, "vm-not-found"), ("", {"cols": "x"}, "invalid-request")],
+    [
+        ("none", {}, "vm-not-found"),
+        ("", {"cols": "x"}, "invalid-request"),
+        ("", {"rows": "65536"}, "invalid-request"),
+    ],
 )
 def test_what_cannot_begin_says_why(
     front: Front, box: str, ref: str, query: dict[str, str], code: str
@@ -216,3 +220,11 @@ def test_a_session_goes_on_without_the_browser(agents: Front) -> None:
     with terminal(agents, "box", session="work") as socket:
         output, last = read_all(socket)
     assert b"begun" in output and last == {"exit": 4}
+    with terminal(agents, "box", session="work", position=len(b"begun\r\n")) as socket:
+        rest, last = read_all(socket)
+    assert output == b"begun\r\n" + rest and last == {"exit": 4}
+
+
+def test_a_command_may_be_words(front: Front, box: str) -> None:
+    with terminal(front, box, command=["printf", "%s|", "a b", "$c"]) as socket:
+        assert read_all(socket) == (b"a b|$c|", {"exit": 0})
