@@ -1,7 +1,6 @@
 """Installations of each driver, where Firecracker is its stand-in, so that no KVM is needed.
 
-Its guests are processes of this host, without a kernel, network, files or memory of their own: a
-command in one that is killed goes on, so tests with lasting commands are QEMU's.
+Its guests are processes of this host, without a kernel, network, files or memory of their own.
 """
 
 from __future__ import annotations

@@ -32,6 +32,7 @@ from tests.support.firecracker.answers import (
 )
 from tests.support.firecracker.ending import wait_ended
 from tests.support.firecracker.program import write_program
+from tests.unit.agent.conftest import wait_gone
 
 DEADLINE_S = 60.0
 OLD, NEW = (1, 12, 1), (1, 17, 0)
@@ -210,6 +211,28 @@ def test_a_paused_guest_is_silent_and_goes_on(short_dir: Path, agent: Path) -> N
             assert (await waiting).startswith(b"OK ")
 
     asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("is_paused", [False, True])
+def test_its_programs_end_with_it(short_dir: Path, agent: Path, is_paused: bool) -> None:
+    program = write_program(short_dir, agent=agent, version="1.12.1")
+
+    async def scenario() -> list[int]:
+        async with running(program, short_dir) as machine:
+            await machine.send(*configured(short_dir), START)
+            connection = await machine.enter()
+            spec = guest.ExecSpec(argv=(b"sleep", b"1d"))
+            session = await guest.start_session(connection, "s", spec, deadline_s=DEADLINE_S)
+            command = await guest.start_exec(connection, spec, deadline_s=DEADLINE_S)
+            if is_paused:
+                await machine.send(PAUSE)
+            machine.process.kill()
+            await connection.close()
+            assert session.pid
+            return [session.pid, command.pid]
+
+    for pid in asyncio.run(scenario()):
+        wait_gone(pid)
 
 
 @both

@@ -1,7 +1,7 @@
 """The stand-in's guest: banger's agent as a process of this host, behind a Unix socket for vsock.
 
 What only a guest can do is answered here (`frames`).
-The agent dies with the stand-in, whatever ends it.
+The agent and its programs end with the stand-in, whatever ends it.
 """
 
 from __future__ import annotations
@@ -66,11 +66,15 @@ class Guest:
     async def _start(self) -> None:
         ours, theirs = socket.socketpair()
         with theirs:
-            # The kernel ends it with us, also while it is stopped.
-            command = ["setpriv", "--pdeathsig", "KILL", self._program]
+            # The end of its host makes it end its programs and itself, also when it is stopped;
+            # a signal for our group would end it alone.
+            command = ["setpriv", "--pdeathsig", "CONT", self._program]
             command += ["--fd", str(theirs.fileno())]
             self._process = subprocess.Popen(  # noqa: ASYNC220 - returns at once
-                command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL
+                command,
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                start_new_session=True,
             )
         self._agent = await asyncio.open_unix_connection(sock=ours, limit=RELAY_BYTES)
         self._back = asyncio.create_task(self._pass_back(self._agent[0]))
