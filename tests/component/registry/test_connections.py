@@ -74,8 +74,9 @@ def test_one_handshake_serves_a_pull(tmp_path: Path) -> None:
         assert (len(registry.requests), registry.connections) == (3, 1)
 
 
+@pytest.mark.parametrize("is_proxy", [False, True])
 def test_a_kept_connection_that_is_closed_costs_no_try(
-    registry: HostileRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    registry: HostileRegistry, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_proxy: bool
 ) -> None:
     """F5: a server may close what it keeps at any time, also when the next request comes in."""
     monkeypatch.setattr(retries, "TRIES", 1)
@@ -88,7 +89,12 @@ def test_a_kept_connection_that_is_closed_costs_no_try(
             whole(handler)
 
     registry.routes[path] = close_the_first_time
-    pull(registry.address, tmp_path)
+    if is_proxy:
+        registry.routes |= {f"http://name.test{at}": to for at, to in registry.routes.items()}
+        environ = {"HOME": str(tmp_path), "HTTP_PROXY": f"http://{registry.address}"}
+        pull("name.test", tmp_path, environ=environ)
+    else:
+        pull(registry.address, tmp_path)
     assert (len(registry.asked(path)), registry.connections) == (2, 2)
 
 

@@ -219,7 +219,7 @@ def _send(
                 preload_content=False,
                 decode_content=False,
             )
-        except ProtocolError as error:
+        except (ProtocolError, ProxyError) as error:
             if not isinstance(_cause_of(error), _StaleConnection):
                 raise
 
