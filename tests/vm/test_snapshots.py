@@ -302,7 +302,7 @@ def test_files_of_a_restored_guest_overwrite_nothing(
     repositories.write(top, "README", b"second\n")
     banger.do("vm", "workspace", "sync", vm)
     banger.do("vm", "snapshot", "restore", vm, "before")
-    assert "not as the last sync left it" in banger.run("vm", "workspace", "sync", vm).err
+    assert "not as the last copy or sync left it" in banger.run("vm", "workspace", "sync", vm).err
     refused = banger.run("vm", "workspace", "sync", vm)
     assert refused.status == 5 and b"conflict README" in refused.out
     assert (top / "README").read_bytes() == b"second\n"

@@ -392,7 +392,7 @@ def test_whatever_is_said_however_it_ends(
     came = with_this(run_dir, outcome_of(request_, deadline_s), peer)
     assert isinstance(came, request_.reply | VmmFailed | HostFailed | NoSpace | DeadlineExceeded)
     assert ending is Ending.HOLD or not isinstance(came, DeadlineExceeded)
-    assert count_descriptors() == before
+    assert count_descriptors() <= before, "less: of an earlier test, collected meanwhile"
 
 
 @given(pieces=st.sets(st.integers(1, 200), max_size=20))
