@@ -84,7 +84,7 @@ static int check(const struct agent *agent, enum kind kind, const struct request
         [KIND_EXEC] = TAG_ARG,   [KIND_TAR_IN] = TAG_PATH,  [KIND_TAR_OUT] = TAG_PATH,
         [KIND_STAT] = TAG_PATH,  [KIND_BOOT] = TAG_ROOT,
         [KIND_LIST] = TAG_PATH,  [KIND_READ] = TAG_PATH,     [KIND_CHECKSUM] = TAG_PATH,
-        [KIND_SESSION_START] = TAG_ARG,
+        [KIND_SESSION_START] = TAG_ARG, [KIND_CHANGES] = TAG_PATH,
     };
     static const uint8_t flags[KIND_LAST + 1] = {
         [KIND_EXEC] = 1 | 2 | 4 | 8, [KIND_TAR_IN] = TAR_IN_EMPTY | TAR_IN_KEEP, [KIND_TAR_OUT] = TAR_OUT_ALONE,
@@ -161,6 +161,8 @@ static int serve(struct agent *agent, struct stream *stream, const struct reques
         return worker_start(agent, stream, request, read_files, false, true, failure);
     case KIND_PROCESSES:
         return worker_start(agent, stream, request, list_processes, false, true, failure);
+    case KIND_CHANGES:
+        return worker_start(agent, stream, request, tell_changes, false, true, failure);
     case KIND_CHECKSUM:
         return worker_start(agent, stream, request, checksum, false, false, failure);
     case KIND_SFTP:

@@ -21,7 +21,8 @@ struct rule {
 #define AT(member) offsetof(struct request, member)
 #define IDENTITIES (IN(KIND_BOOT) | IN(KIND_IDENTITY))
 #define TREES (IN(KIND_TAR_IN) | IN(KIND_TAR_OUT))
-#define FILES_ALONE (IN(KIND_STAT) | IN(KIND_CHECKSUM) | IN(KIND_FILE))
+#define FILES_ALONE \
+    (IN(KIND_STAT) | IN(KIND_CHECKSUM) | IN(KIND_CHANGES) | IN(KIND_FILE))
 #define LISTS (IN(KIND_LIST) | IN(KIND_READ))
 #define PROGRAMS (IN(KIND_EXEC) | IN(KIND_SESSION_START))
 #define PLACES (PROGRAMS | IN(KIND_SFTP))

@@ -96,7 +96,8 @@ enum kind {
     KIND_SESSION_WAIT,
     KIND_SESSION_DELETE,
     KIND_PROCESSES,
-    KIND_LAST = KIND_PROCESSES,
+    KIND_CHANGES,
+    KIND_LAST = KIND_CHANGES,
     /* not requests, but parsed by the same rules: */
     KIND_CONTROL,
     KIND_FILE,

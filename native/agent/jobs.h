@@ -15,6 +15,6 @@ enum {
 /* `disk` is the data disk's root, -1 if there is none. */
 typedef int job(int disk, const struct request *request, struct writer *result,
                 struct failure *failure);
-job tar_in, tar_out, sync_disks, list_files, read_files, checksum, list_processes;
+job tar_in, tar_out, sync_disks, list_files, read_files, checksum, list_processes, tell_changes;
 
 #endif

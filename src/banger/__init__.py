@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from banger.sdk.aio.sessions import AsyncSession
     from banger.sdk.aio.vm import AsyncVm
     from banger.sdk.command import CompletedProcess
-    from banger.sdk.options import Event
+    from banger.sdk.options import Change, Event
     from banger.sdk.sync.client import Client
     from banger.sdk.sync.process import Process
     from banger.sdk.sync.sessions import Session
@@ -24,6 +24,7 @@ __all__ = [
     "AsyncProcess",
     "AsyncSession",
     "AsyncVm",
+    "Change",
     "Client",
     "CompletedProcess",
     "Event",
@@ -38,6 +39,7 @@ _HOMES = {
     "AsyncProcess": "aio.process",
     "AsyncSession": "aio.sessions",
     "AsyncVm": "aio.vm",
+    "Change": "options",
     "Client": "sync.client",
     "CompletedProcess": "command",
     "Event": "options",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 
 import pytest
 
@@ -38,6 +39,10 @@ def test_a_block_has_a_guest_of_its_own(banger: Installation, tiny: str) -> None
         with pytest.raises(errors.GuestRefused):
             vm.read("/root")
         assert "a" in [entry["name"] for entry in vm.files.list("/root")]
+        with vm.files.watch("/root") as changes:
+            vm.run(["sh", "-c", "mkdir /root/sub; echo b > /root/sub/b"], check=True)
+            told = {change["path"]: change["kind"] for change in islice(changes, 2)}
+        assert told == {"/root/sub": "created", "/root/sub/b": "created"}
         job = vm.sessions.start(["sh", "-c", "read word; echo $word"], stdin=True)
         job.send("hello\n")
         assert [data for _, data in job.logs(follow=True)] == [b"hello\n"]

@@ -1438,6 +1438,21 @@ class VmWatch(TypedDict):
     """False: end with the newest event that is kept."""
 
 
+class VmWatchFiles(TypedDict):
+    """Each change below a directory is one line of JSON on channel 1 of the stream.
+
+    Its members: `kind` and `path`, absolute. Kinds: created, modified (content, mode, owner
+    or time), deleted, missed. After `missed`, which tells that more happened than could be
+    told, look at the files again. What appears in a new directory may be told twice. A file
+    that is renamed is deleted and created; of a directory that is renamed away, what is in it
+    is not told. The stream ends after the `deleted` of the directory itself.
+    """
+
+    ref: str
+    path: str
+    """A directory, as of `vm.list_directory`. Links below it are not followed."""
+
+
 class VmsUse(TypedDict):
     """`VmsUse` of the API."""
 

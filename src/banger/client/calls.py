@@ -1108,6 +1108,13 @@ class OpenStream(Protocol):
     @overload
     def __call__(
         self,
+        method: Literal["vm.watch_files"],
+        params: d.VmWatchFiles | Other,
+        **options: Unpack[CallOptions],
+    ) -> ClientStream: ...
+    @overload
+    def __call__(
+        self,
         method: Literal["vm.copy_in"],
         params: d.VmCopyIn | Other,
         **options: Unpack[CallOptions],

@@ -6,6 +6,7 @@ from the guest is checked where it enters and bounded everywhere.
 
 from banger.guest.admission import Lane
 from banger.guest.boot import BootSpec, GuestFile, Identity, Interface, boot, identify
+from banger.guest.changes import ChangeKind, GuestChange, watch_changes
 from banger.guest.codec import AgentState, Hello
 from banger.guest.connection import (
     GuestConnection,
@@ -67,11 +68,13 @@ __all__ = [
     "AgentState",
     "AttachSpec",
     "BootSpec",
+    "ChangeKind",
     "Completed",
     "ConnectedGuest",
     "ExecSpec",
     "ExitStatus",
     "Gap",
+    "GuestChange",
     "GuestConnection",
     "GuestFile",
     "GuestFiles",
@@ -127,5 +130,6 @@ __all__ = [
     "tar_in",
     "tar_out",
     "wait_session",
+    "watch_changes",
     "watch_listeners",
 ]

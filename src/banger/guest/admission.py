@@ -37,6 +37,7 @@ _LANES = {
     Kind.READ: Lane.COMMANDS,
     Kind.CHECKSUM: Lane.COMMANDS,
     Kind.PROCESSES: Lane.COMMANDS,
+    Kind.CHANGES: Lane.COMMANDS,
     Kind.SFTP: Lane.COMMANDS,
     Kind.SESSION_ATTACH: Lane.COMMANDS,
     Kind.SESSION_SEND: Lane.COMMANDS,

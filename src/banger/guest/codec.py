@@ -104,6 +104,7 @@ class Kind(IntEnum):
     SESSION_WAIT = 24
     SESSION_DELETE = 25
     PROCESSES = 26
+    CHANGES = 27
 
 
 class Feature(IntFlag):

@@ -109,7 +109,7 @@ class Records:
         if len(self._untrusted) < start + length:
             return None
         untrusted_name = self._untrusted[start : start + length]
-        if not _is_below(untrusted_name):
+        if not is_below(untrusted_name):
             raise GuestProtocolError(f"The guest sent a bad file name: {untrusted_name!r:.200}.")
         self._at = start + length
         return GuestEntry(untrusted_name, mode, uid, gid, size, *rest)
@@ -140,7 +140,8 @@ class Records:
             raise GuestProtocolError("The guest sent a file record that is cut off.")
 
 
-def _is_below(untrusted_name: bytes) -> bool:
+def is_below(untrusted_name: bytes) -> bool:
+    """Tell whether a name stays below the directory that it is relative to."""
     parts = untrusted_name.split(b"/")
     return b"\0" not in untrusted_name and not {b"", b".", b".."}.intersection(parts)
 

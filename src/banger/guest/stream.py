@@ -62,6 +62,7 @@ _RECEIVES = {
     Kind.LIST: (1,),
     Kind.READ: (1,),
     Kind.PROCESSES: (1,),
+    Kind.CHANGES: (1,),
     Kind.SFTP: (1,),
     Kind.ACCEPT: (1,),
     Kind.UDP: (1,),

@@ -78,6 +78,15 @@ class Event(TypedDict):
     """How many events were `missed`, if that is known."""
 
 
+class Change(TypedDict):
+    """What happened below a path in a VM."""
+
+    kind: Literal["created", "modified", "deleted", "missed"]
+    """`missed`: more happened than could be told; look at everything again."""
+    path: str
+    """Absolute; of `missed` the path that is watched."""
+
+
 def plan_vm(options: VmOptions, *, ephemeral: bool) -> VmCreate:
     """Return the parameters of `vm.create`.
 

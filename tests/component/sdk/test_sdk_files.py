@@ -62,3 +62,26 @@ def test_a_path_is_looked_at(box: Box, guest_directory: Path) -> None:
     assert (followed["kind"], followed["size"]) == ("file", 5)
     with pytest.raises(errors.GuestPathNotFound):
         box.do("files.stat", "none")
+
+
+def test_changes_are_told(box: Box, guest_directory: Path) -> None:
+    with box.open(box.do("files.watch")) as changes:
+        told = box.read(changes)
+        (guest_directory / "sub").mkdir()
+        assert next(told) == {"kind": "created", "path": str(guest_directory / "sub")}
+        box.do("files.write", "sub/file", "text")
+        seen = set()
+        while ("created", "sub/file") not in seen:
+            change = next(told)
+            seen.add((change["kind"], str(Path(change["path"]).relative_to(guest_directory))))
+
+
+def test_what_cannot_be_watched(box: Box, guest_directory: Path) -> None:
+    (guest_directory / "file").touch()
+    for path, error in [
+        ("none", errors.GuestPathNotFound),
+        ("file", errors.InvalidRequest),
+        ("/proc", errors.InvalidRequest),
+    ]:
+        with pytest.raises(error), box.open(box.do("files.watch", path)):
+            raise AssertionError("it is watched")

@@ -22,6 +22,7 @@ from banger.api.requests import (
     VmRef,
     VmSftp,
     VmStatFile,
+    VmWatchFiles,
     WorkspaceInspect,
     WorkspacePrepare,
 )
@@ -73,6 +74,14 @@ GUESTS = (
         result=list[DirectoryEntry],
         doc="List a directory of a guest, by name.",
         scope=Scope.USE,
+    ),
+    Method(
+        name="vm.watch_files",
+        params=VmWatchFiles,
+        result=StartedStream,
+        doc="Tell what changes below a directory of a guest.",
+        scope=Scope.USE,
+        stream=True,
     ),
     Method(
         name="vm.checksum_file",

@@ -1,4 +1,4 @@
-"""`vm.copy_in`, `vm.copy_out`."""
+"""`vm.copy_in`, `vm.copy_out`, `vm.watch_files`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import contextlib
 from collections.abc import AsyncGenerator
 
 from banger.api.method import serves
-from banger.api.requests import VmCopyIn, VmCopyOut
+from banger.api.requests import VmCopyIn, VmCopyOut, VmWatchFiles
 from banger.api.results import StartedStream
 from banger.api.stream import CONTROL, STDOUT, parse_control
+from banger.api.wire import format_line
 from banger.daemon.calls import DONE, Call, Exit, Stream
 from banger.engine.state.engine import Engine
-from banger.engine.verbs.copies import copy_in, find_copy_target, open_copy_out
+from banger.engine.verbs.copies import copy_in, find_copy_target, open_copy_out, watch_files
 from banger.errors import Cancelled, InvalidRequest
 
 BUFFER_BYTES = 1024 * 1024
@@ -40,6 +41,16 @@ async def receive_copy(engine: Engine, call: Call, params: VmCopyIn) -> Exit:
     stream = await call.start_stream(StartedStream())
     async with contextlib.aclosing(_sent(stream)) as chunks:
         await copy_in(target, chunks)
+    return DONE
+
+
+@serves("vm.watch_files")
+async def tell_changes(engine: Engine, call: Call, params: VmWatchFiles) -> Exit:
+    """Send changes, a line each."""
+    async with watch_files(engine, params) as changes:
+        stream = await call.start_stream(StartedStream())
+        async for change in changes:
+            await stream.write(STDOUT, format_line(change))
     return DONE
 
 

@@ -17,8 +17,16 @@ from typing import Literal
 
 from banger import guest
 from banger.api.method import serves
-from banger.api.requests import VmChecksumFile, VmCopyIn, VmCopyOut, VmListDirectory, VmStatFile
+from banger.api.requests import (
+    VmChecksumFile,
+    VmCopyIn,
+    VmCopyOut,
+    VmListDirectory,
+    VmStatFile,
+    VmWatchFiles,
+)
 from banger.api.results import DirectoryEntry, FileChecksum, GuestFile, StartedCopy
+from banger.api.wire import Document
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_connection, get_vm
 from banger.engine.verbs.guestpaths import GuestPath, parse_guest_path
@@ -83,15 +91,38 @@ async def list_directory(engine: Engine, params: VmListDirectory) -> list[Direct
         WrongState: the VM does not run.
     """
     place = await _open_place(engine, params.ref, params.path)
-    file = await place.stat(follow=True)
-    if file.kind != "directory":
-        raise InvalidRequest(f"{file.path} in {place.vm} is not a directory.")
+    file = await place.require_directory()
     found = await guest.list_directories(
         place.connection, place.path.name, [b""], deadline_s=LIST_DEADLINE_S
     )
     if len(found) > ENTRIES_MAX or sum(len(entry.name) for entry in found) > NAMES_BYTES_MAX:
         raise InvalidRequest(f"{file.path} in {place.vm} has too many entries to list.")
     return [_describe_entry(entry) for entry in sorted(found)]
+
+
+@contextlib.asynccontextmanager
+async def watch_files(
+    engine: Engine, params: VmWatchFiles
+) -> AsyncIterator[AsyncIterator[Document]]:
+    """Watch a directory of a running VM for a block; yield the changes as the API has them.
+
+    Raises:
+        GuestPathNotFound: there is none.
+        InvalidRequest: it is no directory, or the kernel generates its content.
+        WrongState: the VM does not run.
+    """
+    place = await _open_place(engine, params.ref, params.path)
+    file = await place.require_directory()
+    top = place.path.name
+    try:
+        async with guest.watch_changes(
+            place.connection, top, deadline_s=LIST_DEADLINE_S
+        ) as changes:
+            yield (_describe_change(top, change) async for change in changes)
+    except GuestRefused as error:
+        if error.guest_code != "kernel-files":
+            raise
+        raise _refuse_kernel_files(file, place) from error
 
 
 @serves("vm.checksum_file")
@@ -154,9 +185,7 @@ async def find_copy_target(engine: Engine, params: VmCopyIn) -> CopyTarget:
     """
     _require_size(params.part_offset or 0)
     place = await _open_place(engine, params.ref, params.path)
-    file = await place.stat(follow=True)
-    if file.kind != "directory":
-        raise InvalidRequest(f"{file.path} in {place.vm} is not a directory.")
+    await place.require_directory()
     owner = None if params.keep_owners else ROOT_OWNER
     return CopyTarget(place.connection, place.path.name, owner, params.part_offset)
 
@@ -195,6 +224,13 @@ class _Place:
                 return _describe(path, found)
             path = _normal_end(posixpath.join(posixpath.dirname(path), target))
         raise InvalidRequest(f"{_decode(self.path.name)} in {self.vm} is a loop of links.")
+
+    async def require_directory(self) -> GuestFile:
+        """Return the directory that is there, or that a link leads to."""
+        file = await self.stat(follow=True)
+        if file.kind != "directory":
+            raise InvalidRequest(f"{file.path} in {self.vm} is not a directory.")
+        return file
 
     async def _lstat(self, path: bytes) -> guest.GuestStat:
         try:
@@ -244,6 +280,11 @@ def _describe(path: bytes, found: guest.GuestStat) -> GuestFile:
         modified_at=found.mtime_ns / 1e9,
         target=None if target is None else _decode(target),
     )
+
+
+def _describe_change(top: bytes, change: guest.GuestChange) -> Document:
+    path = posixpath.join(top, change.name) if change.name else top
+    return {"kind": change.kind.name.lower(), "path": _decode(path)}
 
 
 def _describe_entry(entry: GuestEntry) -> DirectoryEntry:

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import time
 from collections.abc import AsyncGenerator, AsyncIterator
 
 from banger.client.events import WAIT_S
 from banger.errors import DaemonUnreachable, VersionMismatch
 from banger.sdk.aio.daemon import AsyncDaemon
+from banger.sdk.aio.lines import read_lines
 from banger.sdk.aio.stream import AsyncStream
 from banger.sdk.options import Event
 
@@ -39,7 +39,7 @@ async def _read_events(
     while True:
         async with stream:
             try:
-                async for event in _parse_events(stream):
+                async for event in read_lines(stream):
                     later["since"] = event["at"]
                     yield event
             except DaemonUnreachable:
@@ -64,11 +64,3 @@ async def _next_stream(params: Params) -> AsyncStream:
             raise
         except DaemonUnreachable:
             await asyncio.sleep(WAIT_S)
-
-
-async def _parse_events(stream: AsyncStream) -> AsyncGenerator[Event, None]:
-    rest = b""
-    async for _, data in stream:
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            yield json.loads(line)

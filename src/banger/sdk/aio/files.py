@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from banger.sdk.aio.daemon import AsyncDaemon
 from banger.sdk.aio.exchange import exchange
+from banger.sdk.aio.lines import read_lines
 from banger.sdk.archives import plan_read, plan_write, unpack_file
+from banger.sdk.options import Change
 
 if TYPE_CHECKING:
     from banger.api.documents import DirectoryEntry, GuestFile
@@ -41,6 +45,20 @@ class AsyncFiles:
             GuestPathNotFound: there is none.
         """
         return await self._daemon.call("vm.list_directory", {"ref": self._ref, "path": path})
+
+    @contextlib.asynccontextmanager
+    async def watch(self, path: str = ".") -> AsyncIterator[AsyncIterator[Change]]:
+        """Tell what changes below a directory, for a block and from its beginning on.
+
+        The iterator ends when the directory itself is deleted. Who reads too slowly is told by
+        `missed` that there was more.
+
+        Raises:
+            GuestPathNotFound: there is no such directory.
+        """
+        params = {"ref": self._ref, "path": path}
+        async with await self._daemon.open("vm.watch_files", params) as stream:
+            yield read_lines(stream)
 
     async def stat(self, path: str, *, follow: bool = False) -> GuestFile:
         """Return what is at a path; with `follow` where a link leads.

@@ -9,7 +9,6 @@ Made by `make docs` from `sdk/aio/events.py`; do not edit.
 from __future__ import annotations
 
 import contextlib
-import json
 import time
 from collections.abc import Generator, Iterator
 
@@ -17,6 +16,7 @@ from banger.client.events import WAIT_S
 from banger.errors import DaemonUnreachable, VersionMismatch
 from banger.sdk.options import Event
 from banger.sdk.sync.daemon import Daemon
+from banger.sdk.sync.lines import read_lines
 from banger.sdk.sync.stream import Stream
 
 Params = dict[str, object]
@@ -38,7 +38,7 @@ def _read_events(stream: Stream, params: Params, begun: float) -> Generator[Even
     while True:
         with stream:
             try:
-                for event in _parse_events(stream):
+                for event in read_lines(stream):
                     later["since"] = event["at"]
                     yield event
             except DaemonUnreachable:
@@ -63,11 +63,3 @@ def _next_stream(params: Params) -> Stream:
             raise
         except DaemonUnreachable:
             time.sleep(WAIT_S)
-
-
-def _parse_events(stream: Stream) -> Generator[Event, None, None]:
-    rest = b""
-    for _, data in stream:
-        *lines, rest = (rest + data).split(b"\n")
-        for line in lines:
-            yield json.loads(line)

@@ -5,11 +5,15 @@ Made by `make docs` from `sdk/aio/files.py`; do not edit.
 
 from __future__ import annotations
 
+import contextlib
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 from banger.sdk.archives import plan_read, plan_write, unpack_file
+from banger.sdk.options import Change
 from banger.sdk.sync.daemon import Daemon
 from banger.sdk.sync.exchange import exchange
+from banger.sdk.sync.lines import read_lines
 
 if TYPE_CHECKING:
     from banger.api.documents import DirectoryEntry, GuestFile
@@ -44,6 +48,20 @@ class Files:
             GuestPathNotFound: there is none.
         """
         return self._daemon.call("vm.list_directory", {"ref": self._ref, "path": path})
+
+    @contextlib.contextmanager
+    def watch(self, path: str = ".") -> Iterator[Iterator[Change]]:
+        """Tell what changes below a directory, for a block and from its beginning on.
+
+        The iterator ends when the directory itself is deleted. Who reads too slowly is told by
+        `missed` that there was more.
+
+        Raises:
+            GuestPathNotFound: there is no such directory.
+        """
+        params = {"ref": self._ref, "path": path}
+        with self._daemon.open("vm.watch_files", params) as stream:
+            yield read_lines(stream)
 
     def stat(self, path: str, *, follow: bool = False) -> GuestFile:
         """Return what is at a path; with `follow` where a link leads.
