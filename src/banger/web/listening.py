@@ -70,7 +70,8 @@ def name_hosts(place: Place, allowed: str) -> list[str]:
     others = [name.strip().lower() for name in allowed.split(",") if name.strip()]
     if place.path:
         return ["localhost", *others]
-    named = [*LOCAL, *([] if ipaddress.ip_address(place.address).is_unspecified else [place.host])]
+    is_named = place.host not in LOCAL and not ipaddress.ip_address(place.address).is_unspecified
+    named = [*LOCAL, *([place.host] if is_named else [])]
     names = [f"{name}:{place.port}" for name in named]
     return [*names, *(named if place.port == HTTP_PORT else []), *others]
 
@@ -102,7 +103,7 @@ def _listening_at_path(path: str) -> Iterator[socket.socket]:
     require_socket_path(path)
     remove_stale_socket(Path(path))
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC) as listener:
-        old_mask = os.umask(0o077)
+        old_mask = os.umask(0o177)
         try:
             listener.bind(path)
         finally:

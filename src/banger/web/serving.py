@@ -10,6 +10,7 @@ import asyncio
 import hashlib
 import os
 import resource
+import signal
 from collections.abc import Callable
 
 import h11
@@ -70,6 +71,7 @@ def serve(listen: str | None, say: Callable[[str], None], warn: Callable[[str], 
     """Serve until the process is told to end; `say` is told the address.
 
     Raises:
+        KeyboardInterrupt: it was told to.
         BangerError: the settings are not valid, or the place is not to be had.
     """
     layout = layout_from_environment(os.environ)
@@ -82,6 +84,8 @@ def serve(listen: str | None, say: Callable[[str], None], warn: Callable[[str], 
         app = make_app(front, hosts=hosts, reports=layout.reports)
         _raise_open_files()
         server = uvicorn.Server(_configure(app))
+        # The server raises what ended it again: as an exception it has the socket's file removed.
+        signal.signal(signal.SIGTERM, signal.default_int_handler)
         say(str(place))
         server.run(sockets=[listener])
 
