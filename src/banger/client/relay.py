@@ -6,6 +6,7 @@ meanwhile, so all buffers are bounded and each direction has backpressure (hazar
 
 from __future__ import annotations
 
+import errno
 import os
 import select
 import stat
@@ -17,6 +18,8 @@ from banger.errors import OperationFailed
 
 HELD_BYTES = 1024 * 1024
 """Limit of buffered output; above the limit the stream is not read and the daemon waits."""
+WRITE_BYTES = 65536
+"""Most bytes written at once: a pipe's usual size."""
 BACKGROUND_CHECK_MS = 500
 
 Exit = dict[str, int]
@@ -50,7 +53,7 @@ class Relay:
         self.stdin_ended = False
         """End of file, not `end_keys`; for a terminal, end of file means a hangup."""
         self._held = {STDOUT: bytearray(), STDERR: bytearray()}
-        self._write_bytes = {fd: _write_size(fd) for fd in self._held}
+        self._writers = {fd: _find_writer(fd) for fd in self._held}
 
     def run(self) -> Exit:
         """Relay until the program has ended and all output is written; return the exit.
@@ -128,7 +131,7 @@ class Relay:
         for fd, held in self._held.items():
             events = ready.get(fd, 0)
             if held and events & select.POLLOUT:
-                del held[: _write(fd, held[: self._write_bytes[fd]])]
+                del held[: _write(self._writers[fd], fd, held)]
             elif events & (select.POLLERR | select.POLLHUP | select.POLLNVAL):
                 raise BrokenPipeError
 
@@ -162,16 +165,19 @@ class EndKeys:
         return (self._keys[:size] for size in range(len(self._keys) - 1, 0, -1))
 
 
-def _write(fd: int, data: bytearray) -> int:
+Writer = Callable[[int, bytearray], int]
+
+
+def _write(write: Writer, fd: int, data: bytearray) -> int:
     """Write without waiting; return the number of bytes written.
 
     Raises:
         OperationFailed: the write fails, as on a full disk.
     """
     try:
-        return os.write(fd, data)
+        return write(fd, data[:WRITE_BYTES])
     except BlockingIOError:
-        # Another process that shares the descriptor has made it non-blocking.
+        # Another process has filled the pipe, or made the descriptor that it shares non-blocking.
         return 0
     except BrokenPipeError:
         raise
@@ -179,13 +185,22 @@ def _write(fd: int, data: bytearray) -> int:
         raise OperationFailed(f"The output cannot be written: {error.strerror}.") from error
 
 
-def _write_size(fd: int) -> int:
-    """Return how many bytes can be written without blocking after poll reports POLLOUT.
+def _find_writer(fd: int) -> Writer:
+    return _write_pipe if stat.S_ISFIFO(os.fstat(fd).st_mode) else os.write
 
-    A pipe guarantees only PIPE_BUF. Setting O_NONBLOCK instead would affect every other process
-    that shares the descriptor.
+
+def _write_pipe(fd: int, data: bytearray) -> int:
+    """Write what the pipe takes at once.
+
+    After POLLOUT only PIPE_BUF bytes are sure to be taken. Setting O_NONBLOCK would affect every
+    other process that shares the descriptor; older kernels have no RWF_NOWAIT for pipes.
     """
-    return select.PIPE_BUF if stat.S_ISFIFO(os.fstat(fd).st_mode) else 65536
+    try:
+        return os.pwritev(fd, (data,), -1, os.RWF_NOWAIT)
+    except OSError as error:
+        if error.errno != errno.EOPNOTSUPP:
+            raise
+        return os.write(fd, data[: select.PIPE_BUF])
 
 
 def _is_in_background(fd: int) -> bool:
