@@ -95,6 +95,9 @@ def listening(place: Place) -> Iterator[tuple[socket.socket, Place]]:
     except OSError as error:
         raise _explain(error, place) from error
     with listener:
+        # Inherited by each connection. asyncio sets it only if the protocol was named, which
+        # `create_server` does not; without it an answer of two writes waits for the client's ACK.
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         yield listener, Place(place.address, listener.getsockname()[1])
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from banger.errors import InvalidRequest
-from banger.web.listening import Place, name_hosts, parse_place
+from banger.web.listening import Place, listening, name_hosts, parse_place
 from tests.component.daemon.running import DEADLINE_S, banger, layout_of, with_sources
 from tests.component.web.fronts import Environ, Front
 
@@ -57,6 +57,15 @@ def test_a_front_has_the_names_of_loopback_and_those_that_are_set() -> None:
     ]
     assert "localhost" in name_hosts(Place("127.0.0.1", 80), "")
     assert name_hosts(Place("", 0, "/run/x.sock"), "") == ["localhost"]
+
+
+def test_a_connection_does_not_collect_what_it_sends() -> None:
+    """Else each answer, and each key of a terminal, waits for an acknowledgement: 40 ms."""
+    with listening(Place("127.0.0.1", 0)) as (listener, place):
+        with socket.create_connection(("127.0.0.1", place.port)):
+            accepted, _ = listener.accept()
+            with accepted:
+                assert accepted.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY) == 1
 
 
 def test_a_front_listens_on_a_socket_of_the_users_alone(
