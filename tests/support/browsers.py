@@ -5,6 +5,7 @@ It has a profile of its own below the directory given, and looks for nothing out
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
 import json
@@ -50,13 +51,13 @@ class Page:
         self._socket = socket
         self._numbers = itertools.count(1)
         self._session: str | None = None
-        target = self._call("Target.createTarget", url="about:blank")["targetId"]
-        attached = self._call("Target.attachToTarget", targetId=target, flatten=True)
+        target = self.call("Target.createTarget", url="about:blank")["targetId"]
+        attached = self.call("Target.attachToTarget", targetId=target, flatten=True)
         self._session = attached["sessionId"]
 
     def visit(self, url: str) -> None:
         """Go to a page; return when it is there."""
-        failed = self._call("Page.navigate", url=url).get("errorText")
+        failed = self.call("Page.navigate", url=url).get("errorText")
         assert failed is None, f"{url}: {failed}"
         self.run(
             "new Promise(done => document.readyState == 'complete' ? done()"
@@ -65,13 +66,56 @@ class Page:
 
     def run(self, script: str) -> Any:
         """Return the value of an expression, or of what it promises."""
-        answer = self._call(
+        answer = self.call(
             "Runtime.evaluate", expression=script, awaitPromise=True, returnByValue=True
         )
         assert "exceptionDetails" not in answer, answer["exceptionDetails"]
         return answer["result"].get("value")
 
-    def _call(self, method: str, **params: object) -> dict[str, Any]:
+    def run_before(self, script: str) -> None:
+        """Run a script in each page from now on, before its own."""
+        self.call("Page.enable")
+        self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
+
+    def wait(self, condition: str) -> None:
+        """Wait until an expression is true."""
+        wait_for(lambda: self.run(f"Boolean({condition})"), condition)
+
+    def type(self, text: str) -> None:
+        """Press the keys of a text in what has the focus."""
+        for key in text:
+            self.call("Input.dispatchKeyEvent", type="char", text=key)
+
+    def press(self, key: str, code: int, *, shift: bool = False) -> None:
+        """Press a key that writes nothing, by its name and its Windows key code."""
+        for kind in ("rawKeyDown", "keyUp"):
+            self.call(
+                "Input.dispatchKeyEvent",
+                type=kind,
+                key=key,
+                code=key,
+                windowsVirtualKeyCode=code,
+                modifiers=8 * shift,
+            )
+
+    def resize(self, width: int, height: int = 800, *, dark: bool = False) -> None:
+        """Change the size of the window and the user's colour scheme."""
+        self.call(
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
+        )
+        scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+        self.call("Emulation.setEmulatedMedia", features=[scheme])
+
+    def screenshot(self) -> bytes:
+        """Return the window as a PNG."""
+        return base64.b64decode(self.call("Page.captureScreenshot", format="png")["data"])
+
+    def call(self, method: str, **params: object) -> dict[str, Any]:
+        """Call a method of the DevTools protocol."""
         number = next(self._numbers)
         call = {"id": number, "method": method, "params": params}
         if self._session is not None:

@@ -786,6 +786,14 @@ class SnapshotCreate(TypedDict):
     """Same rules as for VM names; default: `snapshot-N` with the lowest free N from 1."""
 
 
+class SnapshotList(TypedDict):
+    """`SnapshotList` of the API."""
+
+    ref: str
+    forks: NotRequired[bool]
+    """Also those that forks were made of, which have no name; they go with the last fork."""
+
+
 class SnapshotRef(TypedDict):
     """`SnapshotRef` of the API."""
 

@@ -11,6 +11,12 @@ class SnapshotCreate(Params, frozen=True):
     """Same rules as for VM names; default: `snapshot-N` with the lowest free N from 1."""
 
 
+class SnapshotList(Params, frozen=True):
+    ref: str
+    forks: bool = False
+    """Also those that forks were made of, which have no name; they go with the last fork."""
+
+
 class SnapshotRef(Params, frozen=True):
     ref: str
     name: str

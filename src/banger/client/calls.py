@@ -179,7 +179,7 @@ class Call(Protocol):
     def __call__(
         self,
         method: Literal["snapshot.list"],
-        params: d.VmRef | Other,
+        params: d.SnapshotList | Other,
         **options: Unpack[CallOptions],
     ) -> list[d.SnapshotView]: ...
     @overload
@@ -709,7 +709,7 @@ class AsyncCall(Protocol):
     def __call__(
         self,
         method: Literal["snapshot.list"],
-        params: d.VmRef | Other,
+        params: d.SnapshotList | Other,
         **options: Unpack[CallOptions],
     ) -> Awaitable[list[d.SnapshotView]]: ...
     @overload

@@ -71,5 +71,8 @@ class Guards:
         if not origins and not is_reading and "authorization" not in headers:
             raise Denied("A browser's request needs an Origin, a program's a token.")
         allowed = ("same-origin", "none") if is_reading else ("same-origin",)
+        # A file or another program may open the page, which is the same for everybody.
+        if is_reading and scope["path"] == "/" and headers.get("sec-fetch-mode") == "navigate":
+            return
         if any(site not in allowed for site in headers.getlist("sec-fetch-site")):
             raise Denied("The request comes from a page of another site.")

@@ -20,7 +20,7 @@ from banger.api.requests import (
     VmWatch,
 )
 from banger.api.results import Deleted, SnapshotView, StartedStream, VmPlan, VmView
-from banger.api.snapshots import SnapshotCreate, SnapshotRef, SnapshotRestore
+from banger.api.snapshots import SnapshotCreate, SnapshotList, SnapshotRef, SnapshotRestore
 from banger.api.usage import GuestProcess, UseSample, VmHistory, VmStats, VmsUse
 from banger.model.artifacts import (
     Image,
@@ -159,7 +159,7 @@ VMS = (
     ),
     Method(
         name="snapshot.list",
-        params=VmRef,
+        params=SnapshotList,
         result=list[SnapshotView],
         doc="List a VM's snapshots, oldest first.",
         scope=Scope.READ,

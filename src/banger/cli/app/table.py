@@ -218,6 +218,7 @@ COMMANDS = (
     Command("daemon stop", "daemon", "Stop the daemon; VMs keep running."),
     Command("daemon restart", "daemon", "Restart the daemon; VMs keep running."),
     Command("daemon logs", "daemon", "Print the daemon's log."),
+    Command("ui", "web", "Open the page of this host's VMs in a browser."),
     Command("web", "web", "Serve the API by HTTP, for programs and browsers of this host."),
     Command("web token create", "web", "Create a token for a program that uses the HTTP front."),
     Command("web token list", "web", "List the tokens.", aliases=("web token ls",)),

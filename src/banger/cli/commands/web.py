@@ -1,4 +1,4 @@
-"""`web`: the HTTP front, and the tokens of programs that use it."""
+"""`web`, `ui`: the HTTP front, its page, and the tokens of programs that use it."""
 
 from __future__ import annotations
 
@@ -39,6 +39,10 @@ _WEB_TEXT = (
     "under which a proxy of yours serves it are the setting web.allowed_hosts.\n"
     "Programs need a token: banger web token create NAME."
 )
+_UI_TEXT = (
+    "Runs the HTTP front as banger web does, prints a link to its page, which can be\n"
+    "used once within 30 s, and opens it in a browser where there is a display."
+)
 _CREATE_TEXT = (
     "Prints the token, which is shown this once, for `Authorization: Bearer TOKEN`.\n"
     "Scopes: read (nothing changes), use (commands, sessions, files and ports of VMs\n"
@@ -56,10 +60,26 @@ def _configure_web(parser: Parser) -> None:
 
 
 def _web(arguments: Namespace, _: Context) -> NoReturn:
+    _become_front(arguments.listen)
+
+
+def _configure_ui(parser: Parser) -> None:
+    _configure_web(parser)
+    parser.add_argument(
+        "--no-browser", action="store_true", help="print the link, and open no browser"
+    )
+    parser.text = _UI_TEXT
+
+
+def _ui(arguments: Namespace, _: Context) -> NoReturn:
+    _become_front(arguments.listen, "--page", "print" if arguments.no_browser else "open")
+
+
+def _become_front(place: str | None, *options: str) -> NoReturn:
     from banger.host.programs import replace_process
 
-    listen = [] if arguments.listen is None else ["--listen", arguments.listen]
-    replace_process([sys.executable, "-P", "-m", "banger.web", *listen])
+    listen = [] if place is None else ["--listen", place]
+    replace_process([sys.executable, "-P", "-m", "banger.web", *options, *listen])
 
 
 def _configure_create(parser: Parser) -> None:
@@ -139,6 +159,7 @@ def _delete(arguments: Namespace, context: Context) -> int:
 
 
 COMMANDS = {
+    "ui": (_configure_ui, _ui),
     "web": (_configure_web, _web),
     "web token create": (_configure_create, _create),
     "web token list": (_configure_list, _list),

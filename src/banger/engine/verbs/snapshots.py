@@ -74,7 +74,7 @@ async def create_snapshot(engine: Engine, op: Operation, params: SnapshotCreate)
 
 
 @serves("snapshot.list")
-async def list_snapshots(engine: Engine, ref: str) -> list[SnapshotView]:
+async def list_snapshots(engine: Engine, ref: str, forks: bool = False) -> list[SnapshotView]:
     """Return a VM's snapshots, oldest first. Changes nothing (B8)."""
     record = await get_vm(engine, ref)
     users: dict[str, list[str]] = {}
@@ -91,7 +91,7 @@ async def list_snapshots(engine: Engine, ref: str) -> list[SnapshotView]:
             size_bytes=templates.disk_bytes(engine.layout.snapshot_dir(snapshot.id)),
             users=users.get(snapshot.id, []),
         )
-        for snapshot in await _snapshots_of(engine, record.id)
+        for snapshot in await _snapshots_of(engine, record.id, forks=forks)
     ]
 
 
@@ -155,9 +155,10 @@ async def _get_able(engine: Engine, ref: str) -> VmRecord:
     return record
 
 
-async def _snapshots_of(engine: Engine, vm_id: VmId) -> list[Snapshot]:
+async def _snapshots_of(engine: Engine, vm_id: VmId, *, forks: bool = False) -> list[Snapshot]:
+    """Return a VM's snapshots; those without a name, which forks are made of, only with `forks`."""
     found = await asyncio.to_thread(templates.list_snapshots, engine.layout)
-    return [snapshot for snapshot in found if snapshot.vm_id == vm_id and snapshot.name]
+    return [each for each in found if each.vm_id == vm_id and (each.name or forks)]
 
 
 async def _find(engine: Engine, record: VmRecord, untrusted_name: str) -> Snapshot:

@@ -1,0 +1,38 @@
+// What may leave a VM, and what was denied.
+
+import { html } from "../preact.js";
+import { call } from "../api.js";
+import { Action, Form, Table, useInterval, useLoaded } from "../parts.js";
+import { formatTime, printable } from "../text.js";
+
+const POLL_S = 3;
+
+export function NetworkTab({ vm }) {
+  const isRunning = vm.state === "running";
+  const load = () => (isRunning ? call("egress.log", { ref: vm.id }) : []);
+  const denied = useLoaded(load, [vm.id, vm.state]);
+  useInterval(denied.reload, POLL_S, [denied.reload]);
+  const change = (rule) => call("egress.change", { ref: vm.id, rules: [rule] });
+  const { profile, rules } = vm.egress;
+  const columns = [
+    ["Target", ({ target }) => printable(target)],
+    ["Packets", ({ times }) => times, "number"],
+    ["Last", ({ last_at }) => formatTime(last_at), "wide"],
+    ["Actions", ({ rule }) => rule && html`<${Action} run=${() => change(rule)}>Allow<//>`],
+  ];
+  return html`<p>Network: ${vm.network}. Egress profile: ${profile}.</p>
+    <h2>Rules, of which the first that matches decides</h2>
+    ${rules.length ? html`<ol>${rules.map((rule) => html`<li>${printable(rule)}</li>`)}</ol>` : html`<p class="note">None of its own.</p>`}
+    <${Form} submit=${({ verdict, target }) => change(`${verdict} ${target}`)} label="Add the rule">
+      <label>
+        Rule
+        <select name="verdict">
+          <option>allow</option>
+          <option>deny</option>
+        </select>
+      </label>
+      <label>Target <input name="target" required placeholder="203.0.113.0/24:443/tcp" /></label>
+    <//>
+    <h2>Denied since the VM's start</h2>
+    <${Table} label="Denied" columns=${columns} loaded=${denied} id=${({ target }) => target} empty="Nothing was denied." />`;
+}

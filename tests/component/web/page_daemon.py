@@ -1,0 +1,140 @@
+"""The daemon of `tokens_daemon` with events; its VMs share the real agent, a process of this host.
+
+`python -m tests.component.web.page_daemon --ready-fd N`, with BANGER_TEST_AGENT_FD: the host's end
+of the agent's socket, which outlives this daemon as a VM would. `image.pull` stops in the middle
+until the file `gate` is in the state directory; each VM was denied one target.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from types import SimpleNamespace
+from typing import Any
+
+from msgspec.structs import replace
+
+from banger.api.egress import DeniedTarget, EgressChange
+from banger.api.requests import ImagePull, NoParams, VmRef
+from banger.daemon.__main__ import _ready_fd, main
+from banger.daemon.bindings import bind_verbs, find_verbs
+from banger.daemon.calls import Call, Handlers
+from banger.daemon.lifecycle import Control
+from banger.engine.state.events import Events
+from banger.engine.verbs import execs, sessions
+from banger.errors import ImageNotFound
+from banger.guest import GuestConnection, connect
+from banger.model.egress import Egress
+from banger.model.names import VmId
+from banger.model.progress import Part
+from banger.model.vm import EventKind, VmRecord, WorkspaceRecord
+from tests.component.web import tokens_daemon
+from tests.support.specs import make_spec
+
+Handle = Callable[[Call, Any], Awaitable[object]]
+
+CHANGING = ("vm.create", "vm.set", "vm.pause", "vm.resume", "vm.delete", "vm.fork")
+
+
+@contextlib.asynccontextmanager
+async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
+    sock = socket.socket(fileno=int(os.environ["BANGER_TEST_AGENT_FD"]))
+    connection = await connect(sock, deadline_s=60)
+    events = Events(time.time)
+    engine: Any = SimpleNamespace(random_bytes=os.urandom, events=events)
+    async with tokens_daemon.open_handlers(control) as handlers:
+
+        async def get_vm(_: object, ref: str) -> VmRecord:
+            view: Any = await handlers["vm.show"](NOBODY, VmRef(ref=ref))
+            return VmRecord(id=view.id, spec=make_spec(view.name), state=view.state, created_at=0.0)
+
+        async def get_connection(_: object, __: VmRecord) -> GuestConnection:
+            return connection
+
+        for module in (execs, sessions):
+            vars(module).update(get_vm=get_vm, get_connection=get_connection)
+        bound = bind_verbs(find_verbs(), engine=engine, control=control)
+        real = {name: verb for name, verb in bound.items() if name.startswith("session.")}
+        told = {name: tell(events, handlers[name]) for name in CHANGING}
+        own = {
+            "image.pull": make_pull(control),
+            "egress.change": make_change(control),
+            "vm.list": make_list(handlers),
+            **FIXED,
+        }
+        yield {**handlers, **real, **told, **own, "vm.watch": bound["vm.watch"]}
+    await connection.close()
+
+
+NOBODY: Any = None
+
+
+def make_list(handlers: Handlers) -> Handle:
+    """Give each VM a workspace."""
+    workspace = WorkspaceRecord(
+        host_path="/srv/project", guest_path="/root/project", commit="1" * 40
+    )
+
+    async def list_vms(call: Call, params: Any) -> object:
+        views: Any = await handlers["vm.list"](call, params)
+        return [replace(view, workspace=workspace) for view in views]
+
+    return list_vms
+
+
+def make_pull(control: Control) -> Handle:
+    async def pull(call: Call, params: ImagePull) -> object:
+        parts = (Part("<b>layer</b>", 2**20, 2**21),)
+        call.operation.progress("pull", 2**20, 2**21, parts)
+        while not (control.layout.state / "gate").exists():  # noqa: ASYNC110 - another process's
+            await asyncio.sleep(0.01)
+        raise ImageNotFound(f"There is no image {params.ref}.", hint="banger image list")
+
+    return pull
+
+
+def make_change(control: Control) -> Handle:
+    async def change(_: Call, params: EgressChange) -> object:
+        with open(control.layout.state / "events", "a") as file:  # noqa: ASYNC230 - a test's
+            file.write("\n".join(params.rules) + "\n")
+        return Egress(rules=tuple(params.rules))
+
+    return change
+
+
+async def list_denied(_: Call, __: VmRef) -> object:
+    rule = "allow 10.1.2.3:80/tcp"
+    return [DeniedTarget(target="10.1.2.3:80/tcp", times=3, last_at=0.0, rule=rule)]
+
+
+async def list_nothing(_: Call, __: NoParams) -> object:
+    return []
+
+
+FIXED: dict[str, Handle] = {
+    "egress.log": list_denied,
+    "kernel.list": list_nothing,
+    "template.list": list_nothing,
+    "image.catalog": list_nothing,
+    "operations.list": list_nothing,
+}
+
+
+def tell(events: Events, handle: Handle) -> Handle:
+    """Publish that something changed after the handler."""
+
+    async def handle_and_tell(call: Call, params: Any) -> object:
+        result = await handle(call, params)
+        events.publish(EventKind.CHANGED, VmId("0" * 12), "changed")
+        return result
+
+    return handle_and_tell
+
+
+if __name__ == "__main__":
+    sys.exit(main(open_handlers, ready_fd=_ready_fd(sys.argv[1:])))

@@ -1,0 +1,306 @@
+"""The page in a real browser: a real front, sessions of a real agent, VMs of a scripted daemon."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from banger.client.client import Client
+from tests.component.daemon.running import (
+    banger,
+    layout_of,
+    read_events,
+    scripted_daemon,
+    wait_until,
+)
+from tests.component.web.fronts import Environ, running_front
+from tests.support.agent import find_or_build_agent, running_agent
+from tests.support.browsers import Page, find_browser, open_page
+from tests.support.environs import make_environ, make_short_dir
+
+PROGRAM = find_browser()
+AXE = Path(__file__).parents[2] / "support/axe/axe.min.js"
+RECORD = """
+window.faults = [];
+const note = (...words) => faults.push(words.join(" "));
+addEventListener("error", event => note(event.message, event.filename, event.lineno));
+addEventListener("unhandledrejection", event => note(event.reason));
+addEventListener("securitypolicyviolation", event => note(event.effectiveDirective, "refused"));
+window.open = (...words) => note("open", ...words);
+window.alert = (...words) => note("alert", ...words);
+window.confirm = () => true;
+"""
+ORIGINS = "[...new Set(performance.getEntriesByType('resource').map(e => new URL(e.name).origin))]"
+AXE_FINDINGS = """axe.run(document).then(({violations}) => violations
+    .filter(({impact}) => impact == "serious" || impact == "critical")
+    .map(({id, nodes}) => [id, nodes.map(({html}) => html)]))"""
+SCREEN = "(document.querySelector('.xterm-rows')?.innerText ?? '').replaceAll('\\u00a0', ' ')"
+HOSTILE = "<img src=/x onerror=alert(1)>"
+PLACES = ("", "create", "images", "operations")
+TABS = ("terminal", "changes", "ports", "logs", "network", "snapshots", "usage")
+
+pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no browser is installed")
+
+
+@dataclass
+class Site:
+    """A front, and the environment of the daemon behind it."""
+
+    environ: Environ
+    port: int
+
+    @property
+    def origin(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    def link(self) -> str:
+        """Return a link with a new one-time token."""
+        with Client(layout_of(self.environ), autostart=False) as client:
+            return f"{self.origin}/#t={client.call('login.offer')['token']}"
+
+    def do(self, *words: str) -> None:
+        done = banger(self.environ, "vm", *words)
+        assert done.returncode == 0, done.stderr
+
+
+@pytest.fixture(scope="module")
+def site(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
+    environ = make_environ(make_short_dir(run_dir))
+    binary = find_or_build_agent(tmp_path_factory.mktemp("agent"))
+    output = tmp_path_factory.mktemp("front") / "output"
+    with running_agent(binary) as agent:
+        fd = os.dup(agent.socket.fileno())
+        daemon = environ | {"BANGER_TEST_AGENT_FD": str(fd)}
+        program = "tests.component.web.page_daemon"
+        with scripted_daemon(daemon, program, pass_fds=(fd,)), contextlib.ExitStack() as stack:
+            os.close(fd)
+            yield Site(environ, stack.enter_context(running_front(environ, output)))
+
+
+@pytest.fixture(scope="module")
+def browser(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Page]:
+    """A browser that has logged in."""
+    assert PROGRAM is not None
+    with open_page(PROGRAM, tmp_path_factory.mktemp("browser")) as page:
+        page.run_before(RECORD)
+        page.visit(site.link())
+        page.wait("document.querySelector('h1')")
+        yield page
+
+
+@pytest.fixture
+def page(browser: Page, site: Site, request: pytest.FixtureRequest) -> Iterator[Page]:
+    """The page with a VM named as the test; what went wrong in it fails the test."""
+    browser.resize(1200)
+    browser.visit(site.origin)
+    yield browser
+    assert browser.run("faults") == []
+    assert browser.run(ORIGINS) == [site.origin]
+
+
+@pytest.fixture
+def vm(site: Site, page: Page) -> str:
+    """The ID of a VM, and the page with it in its list."""
+    name = f"vm-{len(read_events(site.environ))}"
+    site.do("create", "--name", name, "--label", "notices=x")
+    page.wait(f"document.body.innerText.includes({name!r})")
+    (vm_id,) = page.run(
+        f"[...document.links].filter(a => a.text == {name!r}).map(a => a.hash.split('/')[2])"
+    )
+    return str(vm_id)
+
+
+def click(page: Page, label: str) -> None:
+    """Click a button, as soon as there is one."""
+    button = f"[...document.querySelectorAll('button')].find(b => b.textContent == {label!r})"
+    page.wait(f"{button} && !{button}.disabled")
+    page.run(f"{button}.click()")
+
+
+def fill(page: Page, **fields: str) -> None:
+    for name, value in fields.items():
+        page.run(f"document.querySelector('[name={name}]').value = {value!r}; 0")
+
+
+def go(page: Page, place: str) -> None:
+    page.run(f"location.hash = '#/{place}'; 0")
+
+
+def open_shell(page: Page, vm: str) -> None:
+    """Open a terminal with a prompt."""
+    go(page, f"vm/{vm}/terminal")
+    click(page, "New shell")
+    page.wait(f"/[$#] /.test({SCREEN})")
+    page.wait("document.activeElement.closest('.terminal')")
+
+
+def test_a_token_opens_the_page_once(site: Site, browser: Page) -> None:
+    """The token is in no history, and used up; without a session there is no page."""
+    link = site.link()
+    browser.visit("about:blank")
+    browser.visit(link)
+    browser.wait("document.querySelector('h1')")
+    assert browser.run("location.href") == f"{site.origin}/#/"
+    browser.visit("about:blank")
+    browser.visit(link)
+    browser.wait("document.querySelector('[role=alert]')")
+    assert browser.run("document.querySelector('h1')") is None
+
+
+def test_the_list_tells_what_vms_are_and_take(page: Page, vm: str, site: Site) -> None:
+    page.wait("/40.0 MiB of 512 MiB\\s+25.0 %\\s+80 8000/.test(document.body.innerText)")
+    site.do("pause", vm)
+    page.wait("document.querySelector('.state.paused')")
+    site.do("resume", vm)
+    page.wait("!document.querySelector('.state.paused')")
+    site.do("delete", "--yes", vm)
+    page.wait(f"![...document.links].some(a => a.hash.includes({vm!r}))")
+
+
+def test_a_terminal_is_a_session_that_is_found_again(page: Page, vm: str) -> None:
+    open_shell(page, vm)
+    page.type("printf '\\e[38;2;255;100;0mcol%s\\e[0m\\n' our\r")
+    page.wait(f"/^colour/m.test({SCREEN})")
+    spans = "[...document.querySelectorAll('.xterm-rows span')]"
+    colour = f"getComputedStyle({spans}.find(s => /^colour/.test(s.innerText))).color"
+    page.wait(f"{colour} == 'rgb(255, 100, 0)'")
+    page.type("stty size\r")
+    page.wait(f"/^\\d+ \\d+/m.test({SCREEN})")
+    wide = page.run(f"Number({SCREEN}.match(/^\\d+ (\\d+)/m)[1])")
+    page.resize(700)
+    page.wait("document.querySelector('.xterm-screen').offsetWidth < 700")
+    page.type("clear; while sleep 0.1; do stty size; done\r")
+    page.wait(f"(({SCREEN}.match(/^\\d+ (\\d+)/m) ?? [])[1] ?? 999) < {wide}")
+    page.type("\x03echo mark$((6*7))\r")
+    page.wait(f"/^mark42/m.test({SCREEN})")
+    page.visit("about:blank")
+    page.run("history.back(); 0")
+    page.wait(f"/^mark42/m.test({SCREEN})")
+    page.type("exit\r")
+    page.wait("/ended with status 0/.test(document.body.innerText)")
+
+
+def test_a_guest_s_output_does_nothing(page: Page, vm: str) -> None:
+    """Neither HTML nor what escapes ask of a terminal: titles, links, the clipboard, answers."""
+    open_shell(page, vm)
+    title = page.run("document.title")
+    link = "\\e]8;;javascript:alert(2)\\aclick\\e]8;;\\a"
+    page.type(f"printf '\\e]0;evil\\a\\e]52;c;ZXZpbA==\\a{link}\\n{HOSTILE}\\n'\r")
+    page.wait(f"/^<img src=.x/m.test({SCREEN})")
+    page.wait(f"/^click/m.test({SCREEN})")
+    go(page, f"vm/{vm}/logs")
+    page.wait("[...document.querySelectorAll('option')].some(o => /^Session/.test(o.text))")
+    page.wait("/^booting\\\\u0007/m.test(document.querySelector('pre').textContent)")
+    page.run(
+        "(() => { const logs = document.querySelector('select');"
+        " logs.selectedIndex = logs.options.length - 1;"
+        " logs.dispatchEvent(new Event('change')); })()"
+    )
+    page.wait(f"document.querySelector('pre').textContent.includes({HOSTILE!r})")
+    assert page.run("document.querySelector('img')") is None
+    assert page.run("document.title") == title
+
+
+def test_old_queries_are_not_answered_again(page: Page, vm: str) -> None:
+    """A reload shows them again; the answers would be typed into the shell."""
+    open_shell(page, vm)
+    page.type("stty -echo -icanon; printf '\\e[c'; dd bs=1 count=7 | cat -v; stty sane\r")
+    page.wait(f"/^[^$#]*\\^\\[\\[\\?1;2c/m.test({SCREEN})")
+    page.type("echo first\r")
+    page.wait(f"/^first/m.test({SCREEN})")
+    page.visit("about:blank")
+    page.run("history.back(); 0")
+    page.wait(f"/^first/m.test({SCREEN})")
+    page.type("echo second\r")
+    page.wait(f"/^second/m.test({SCREEN})")
+    assert "not found" not in page.run(SCREEN)
+
+
+def test_keys_leave_the_terminal(page: Page, vm: str) -> None:
+    open_shell(page, vm)
+    page.press("Escape", 27, shift=True)
+    page.wait("document.activeElement.closest('.actions')")
+
+
+def test_changes_are_text_and_become_a_branch(page: Page, vm: str, site: Site) -> None:
+    go(page, f"vm/{vm}/changes")
+    page.wait("document.querySelector('details .removed')")
+    assert page.run("[...document.querySelectorAll('summary')].at(-1).textContent") == "x"
+    assert page.run("document.querySelector('.removed').textContent") == "-old red\\u0007\n"
+    fill(page, branch="banger/result")
+    click(page, "Create the branch")
+    page.wait("/banger.result: 1 commits, 1 files/.test(document.body.innerText)")
+    assert re.fullmatch("exported vm-.* True False", read_events(site.environ)[-1])
+
+
+def test_a_denied_target_is_allowed(page: Page, vm: str, site: Site) -> None:
+    go(page, f"vm/{vm}/network")
+    click(page, "Allow")
+    page.wait("/^10.1.2.3:80.tcp\\s+3/m.test(document.querySelector('tbody').innerText)")
+    wait_until(lambda: "allow 10.1.2.3:80/tcp" in read_events(site.environ), "the rule")
+
+
+def test_a_pull_shows_how_far_it_is(page: Page, site: Site) -> None:
+    go(page, "images")
+    page.wait("document.querySelector('[name=ref]')")
+    fill(page, ref="registry.test/alpine")
+    click(page, "Pull")
+    page.wait("document.querySelectorAll('progress').length == 2")
+    assert "<b>layer</b>, 2.0 MiB" in page.run("document.querySelector('.stage').innerText")
+    (layout_of(site.environ).state / "gate").touch()
+    page.wait("/There is no image registry.test.alpine/.test(document.body.innerText)")
+
+
+def test_ports_are_links_or_tell_why_not(page: Page, vm: str) -> None:
+    go(page, f"vm/{vm}/ports")
+    page.wait("/listens at 127.77.3.9:8000 on this host/.test(document.body.innerText)")
+
+
+def test_snapshots_and_forks_are_a_tree(page: Page, vm: str) -> None:
+    go(page, f"vm/{vm}/snapshots")
+    page.wait("document.querySelector('[name=name]')")
+    fill(page, name="before")
+    click(page, "Take a snapshot")
+    page.wait("/before, 1.4 MiB/.test(document.querySelector('.tree').innerText)")
+    fill(page, number="2")
+    click(page, "Fork")
+    go(page, "")
+    page.wait("[...document.links].filter(a => /-[12]$/.test(a.text)).length >= 2")
+
+
+def test_a_vm_is_made_by_the_form(page: Page, site: Site) -> None:
+    go(page, "create")
+    page.wait("document.querySelector('[name=repository]')")
+    fill(page, name="formed", repository="/srv/project")
+    click(page, "Create")
+    page.wait("/^#.vm.[0-9a-f]+$/.test(location.hash)")
+    page.wait("document.querySelector('h1').innerText.startsWith('formed')")
+    assert read_events(site.environ)[-2:] == ["created formed", "prepared formed"]
+
+
+def test_a_refusal_is_told_with_its_remedy(page: Page) -> None:
+    go(page, "create")
+    page.wait("document.querySelector('[name=name]')")
+    fill(page, name="unbootable")
+    click(page, "Create")
+    page.wait("document.querySelector('[role=alert]')")
+    said = page.run("document.querySelector('[role=alert]').innerText")
+    assert said.split("\n") == ["The VM did not boot.", "", "Try: banger vm logs unbootable"]
+
+
+@pytest.mark.parametrize(("width", "dark"), [(380, True), (1600, False)])
+def test_every_view_is_for_everybody(page: Page, vm: str, width: int, dark: bool) -> None:
+    """By axe-core; and nothing is wider than the window."""
+    page.run(AXE.read_text() + "; 0")
+    page.resize(width, dark=dark)
+    for place in [*PLACES, *(f"vm/{vm}/{tab}" for tab in TABS)]:
+        go(page, place)
+        page.wait("document.querySelector('main h1') && !/Loading/.test(document.body.innerText)")
+        assert page.run(AXE_FINDINGS) == [], place
+        assert page.run("document.documentElement.scrollWidth") <= width, place
