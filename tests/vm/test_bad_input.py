@@ -55,13 +55,17 @@ def require_untouched(own: Installation) -> None:
 )
 @pytest.mark.parametrize("verb", ["create", "run"])
 def test_a_spec_that_cannot_be(
-    own: Installation, verb: str, words: tuple[str, ...], status: int, facts: tuple[str, ...]
+    own_of_module: Installation,
+    verb: str,
+    words: tuple[str, ...],
+    status: int,
+    facts: tuple[str, ...],
 ) -> None:
     """C7: refused before anything exists; `run` keeps 125 for our own failures."""
     command = ("--", "true") if verb == "run" else ()
-    ended = own.run("vm", verb, *TINY, *words, *command)
+    ended = own_of_module.run("vm", verb, *TINY, *words, *command)
     require_refusal(ended, status if verb == "create" else 125, *facts)
-    require_untouched(own)
+    require_untouched(own_of_module)
 
 
 def test_paths_that_are_no_repository(own: Installation, tmp_path: Path) -> None:

@@ -145,9 +145,10 @@ def test_a_wheel_says_that_it_has_types_and_whose_code_is_in_it(wheel: Path) -> 
 def test_an_install_works_without_a_checkout(
     wheel: Path, short_dir: Path, private_environ: dict[str, str]
 ) -> None:
-    run(sys.executable, "-m", "venv", short_dir / "venv", cwd=short_dir)
+    run(sys.executable, "-m", "venv", "--without-pip", short_dir / "venv", cwd=short_dir)
     banger = short_dir / "venv/bin/banger"
-    run(short_dir / "venv/bin/python", "-m", "pip", "install", "-q", wheel, cwd=short_dir)
+    pip = (sys.executable, "-m", "pip", "--python", short_dir / "venv/bin/python")
+    run(*pip, "install", "-q", wheel, cwd=short_dir)
     assert run(banger, "version", cwd=short_dir, environ=private_environ).startswith("banger 0.")
     doctor = subprocess.run(
         [banger, "doctor"],
