@@ -8,6 +8,7 @@ from collections.abc import Iterable
 
 import pytest
 
+import banger
 from banger import errors
 from banger.sdk.aio import stream as aio_stream
 from banger.sdk.sync import stream as sync_stream
@@ -40,6 +41,20 @@ def test_a_session_is_started_found_and_forgotten(box: Box) -> None:
     assert box.do("sessions.list") == []
     with pytest.raises(errors.SessionNotFound):
         box.do("sessions.get", "build")
+
+
+def test_what_is_kept_no_more_is_counted(box: Box, kind: str) -> None:
+    """H9: whoever attaches again goes on at the right place, also after a gap."""
+    made = box.do("sessions.start", ["head", "-c", str(BIG), "/dev/zero"], name="big")
+    assert box.wait(made.wait()) == 0
+    view = box.wait(made.show())
+    assert view["output_bytes"] == BIG and view["kept_from"] > 0
+    client = banger.Client() if kind == "sync" else banger.AsyncClient()
+    params = {"ref": view["vm_id"], "name": "big"}
+    with box.open(box.wait(client.open("session.attach", params))) as stream:
+        kept = sum(len(data) for _, data in box.read(stream))
+        assert kept == BIG - view["kept_from"]
+        assert stream.result["position"] + stream.passed == BIG
 
 
 def test_a_session_is_ended(box: Box) -> None:
