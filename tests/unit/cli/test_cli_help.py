@@ -39,6 +39,10 @@ def test_group_pages_fit_and_name_their_commands() -> None:
     for command in COMMANDS:
         group, _, name = command.path.rpartition(" ")
         assert name in render_group(group)
+    overview = " ".join(render_group("").split())
+    for command in COMMANDS:
+        if " " not in command.path:
+            assert f" {command.path} {command.summary}" in overview
 
 
 @pytest.mark.parametrize(

@@ -333,9 +333,9 @@ def render_group(group: str) -> str:
     """Return the help page of a group; for an empty name, the overview."""
     if not group:
         often = [_line(c.path, c.summary) for c in COMMANDS if c.path in OFTEN]
-        others = {c.path.split()[0]: c.summary for c in COMMANDS}
-        others |= {name: text for name, text in GROUPS.items() if " " not in name}
-        lines = [_line(name, text) for name, text in others.items()]
+        alone = {c.path: c.summary for c in COMMANDS} | GROUPS
+        others = dict.fromkeys(c.path.split()[0] for c in COMMANDS)
+        lines = [_line(name, alone[name]) for name in others]
         return OVERVIEW + "\n".join(often) + MORE + "\n".join(lines) + "\n"
     inside = [c for c in COMMANDS if c.path.startswith(f"{group} ")]
     lines = [_line(c.path.removeprefix(f"{group} "), c.summary) for c in inside]
