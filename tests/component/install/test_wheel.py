@@ -132,6 +132,7 @@ def test_a_wheel_has_the_programs_of_both_architectures(wheel: Path) -> None:
 def test_a_wheel_says_that_it_has_types_and_whose_code_is_in_it(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         assert "banger/py.typed" in archive.namelist()
+        assert "banger/web/page/vendor/xterm.LICENSE" in archive.namelist()
         [notices] = [each for each in archive.namelist() if each.endswith("NOTICES.txt")]
         assert "Rich Felker" in archive.read(notices).decode()
         [metadata] = [each for each in archive.namelist() if each.endswith("/METADATA")]

@@ -149,7 +149,7 @@ def test_a_token_opens_the_page_once(site: Site, browser: Page) -> None:
     assert browser.run("location.href") == f"{site.origin}/#/"
     browser.visit("about:blank")
     browser.visit(link)
-    browser.wait("document.querySelector('[role=alert]')")
+    browser.wait("/Try: banger ui$/.test(document.querySelector('[role=alert]')?.innerText)")
     assert browser.run("document.querySelector('h1')") is None
 
 

@@ -30,7 +30,8 @@ async function post(path, body, options = {}) {
 
 async function parseError(answer) {
   try {
-    return await answer.json();
+    const error = await answer.json();
+    return answer.status === 401 ? { ...error, hint: "banger ui" } : error;
   } catch {
     return { code: "http", message: `The web front answers ${answer.status}.` };
   }
