@@ -36,6 +36,7 @@ from tests.support.leaks import find_processes
 DEADLINE_S = 300.0
 """For one command; long, since a busy machine may be ten times slower."""
 LOG_TAIL = 6000
+SPECIAL_DAEMON = "tests.support.special_daemon"
 
 OPEN: list[Installation] = []
 """Those that a failed test's report is made from."""
@@ -170,21 +171,32 @@ class Installation:
 
     @contextlib.contextmanager
     def special_daemon(
-        self, *options: str, program: str = "tests.support.special_daemon"
-    ) -> Iterator[Forked]:
+        self, *options: str, program: str = SPECIAL_DAEMON
+    ) -> Iterator[Forked | subprocess.Popen[bytes]]:
         """Run a daemon that does something special."""
         ensure_private_dir(self.layout.state)
+        process: Forked | subprocess.Popen[bytes]
         with (
             open(os.devnull) as nothing,
             open(self.layout.state / "special-daemon.out", "ab") as output,
         ):
-            process = fork_program(
-                program,
-                *options,
-                environ=self.environ,
-                fds={0: nothing.fileno(), 1: output.fileno(), 2: output.fileno()},
-                new_session=True,
-            )
+            if program == SPECIAL_DAEMON:
+                process = fork_program(
+                    program,
+                    *options,
+                    environ=self.environ,
+                    fds={0: nothing.fileno(), 1: output.fileno(), 2: output.fileno()},
+                    new_session=True,
+                )
+            else:  # may change what the forkserver has imported already
+                process = subprocess.Popen(
+                    [sys.executable, "-m", program, *options],
+                    env=self.environ,
+                    stdin=nothing,
+                    stdout=output,
+                    stderr=output,
+                    start_new_session=True,
+                )
         try:
             wait_for(
                 lambda: process.poll() is not None or can_connect(self.layout.daemon_socket),
