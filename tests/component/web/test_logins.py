@@ -66,8 +66,9 @@ def test_what_is_no_token_logs_nobody_in(front: Front, body: bytes) -> None:
 
 
 def test_no_address_gives_a_token_away(front: Front) -> None:
-    for path in ("/session", "/", "/api/login.offer"):
+    for path in ("/session", "/api/login.offer"):
         assert browse(front, "GET", path).status in (404, 405)
+    assert "set-cookie" not in browse(front, "GET", "/").headers
     assert browse(front, "POST", "/api/login.offer").status == 401
 
 
