@@ -99,7 +99,8 @@ def test_a_guests_clock_is_kept_right_and_its_silence_seen(own: Installation) ->
             os.kill(vmm, signal.SIGCONT)
         wait_for(lambda: own.vm("one")["health"] == "ok", "an answer")
         log = own.layout.daemon_log.read_text()
-        assert log.count("does not answer.") == log.count("answers again.") == 1
+        # Once for each time that it is silent: on a loaded machine it is by itself, too.
+        assert log.count("does not answer.") == log.count("answers again.") >= 1
         own.delete_all()
 
 
