@@ -24,6 +24,7 @@ from banger.kernels.smallconfig import load_options
 from banger.layout import Layout
 from banger.model.artifacts import Kernel
 from banger.vmm.table import find_kernel_obstacle
+from tests.support.installations import wait_for
 from tests.unit.kernels.samples import VERSION, config, insides
 
 SOURCE = "BANGER_TEST_KERNEL_SOURCE"
@@ -163,7 +164,8 @@ def test_a_cancelled_build_ends_its_compilers(builder: Builder) -> None:
             await task
 
     asyncio.run(work())
-    assert identify(int(pid.read_text())) is None
+    # Killed; its parent is gone, so it goes when process 1 has taken note.
+    wait_for(lambda: identify(int(pid.read_text())) is None, "the compiler's end")
     assert builder.left() == []
 
 

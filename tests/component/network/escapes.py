@@ -48,6 +48,8 @@ ATTEMPTS = (
     *(ROUTER, GATEWAY, "10.0.2.15"),
 )
 PORT = 8000
+IP_PKTINFO = 8
+"""<linux/in.h>"""
 
 
 def run(*commands: str) -> None:
@@ -110,12 +112,14 @@ def services() -> Iterator[None]:
         socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as echo,
     ):
         echo.bind(("0.0.0.0", PORT))
+        echo.setsockopt(socket.IPPROTO_IP, IP_PKTINFO, 1)
 
         def answer() -> None:
             while True:
-                data, client = echo.recvfrom(2048)
+                # What it was sent to comes with it, and goes back as what it is from.
+                data, asked, _, client = echo.recvmsg(2048, 256)
                 with contextlib.suppress(OSError):
-                    echo.sendto(data, client)
+                    echo.sendmsg([data], asked, 0, client)
 
         threading.Thread(target=answer, daemon=True).start()
         yield

@@ -100,7 +100,8 @@ class Guest:
     def ask(self, address: str, port: int, data: bytes, *, wait_s: float) -> bytes | None:
         """Send a datagram and return the answer's content, or None."""
         sent = self._send_datagram(address, port, data)
-        return next((frame[42:] for to, frame in self._receive(wait_s) if to == sent), None)
+        frames = (frame for to, frame in self._receive(wait_s) if to == sent)
+        return next(map(_content_of_datagram, frames), None)
 
     def find_reached(
         self, addresses: Iterable[str], *, tcp: int, udp: int, wait_s: float = 2.0, enough: int = 0
@@ -154,6 +155,11 @@ class Guest:
                 kinds = (socket.IPPROTO_TCP, socket.IPPROTO_UDP)
                 if frame[12:14] == b"\x08\x00" and frame[23] in kinds:
                     yield int.from_bytes(frame[36:38], "big"), frame
+
+
+def _content_of_datagram(frame: bytes) -> bytes:
+    """Return what is in a datagram; a short frame is filled up to Ethernet's least size."""
+    return frame[42 : 34 + int.from_bytes(frame[38:40], "big")]
 
 
 def _is_accepted(frame: bytes) -> bool:
