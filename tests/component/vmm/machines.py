@@ -16,6 +16,14 @@ from banger.vmm.qemu.proof import render_pvh_guest
 from tests.support.specs import make_spec
 
 HALTS = bytes.fromhex(
+    # As every kernel does, reset the devices that the firmware has used: their queues are in
+    # memory that is another's now, and QEMU 10 writes to them when it goes on.
+    "bf7000b0fe"  #   mov $0xfeb00070, %edi: the status of the first of microvm's devices
+    "31c0"  #         xor %eax, %eax
+    "b918000000"  #   mov $24, %ecx
+    "8907"  #         mov %eax, (%edi)
+    "81c700020000"  # add $512, %edi
+    "e2f6"  #         loop back to mov %eax
     "66baf803"  # mov $0x3f8, %dx
     "b042"  #     mov $'B', %al
     "ee"  #       out %al, %dx

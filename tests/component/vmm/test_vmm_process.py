@@ -275,10 +275,8 @@ def test_a_machine_is_saved_and_becomes_another(
             first = await save(handle, "1", empty_memory(short_dir / "1", config))
             await driver.resume(handle, deadline_s=DEADLINE_S)
             origin = await save(handle, "2", empty_memory(short_dir / "2", config))
-        pages, before = used_pages(origin), used_pages(first)
-        # QEMU 10 writes the flags of a queue that the firmware left when the machine goes on.
-        written = {number for number, page in before.items() if pages.get(number) != page}
-        assert before and written <= pages.keys() and len(written) <= 1
+        pages = used_pages(origin)
+        assert pages.items() >= used_pages(first).items() != set()
         clone = dataclasses.replace(make_machine(layout), memory=origin)
         async with asyncio.timeout(DEADLINE_S):
             handle = await driver.spawn(clone, network=None)
