@@ -30,6 +30,8 @@ LINES = {
     "banger image import archi": "image import archive.tar",
     "banger vm run reposi": "vm run repository/",
     "banger vm exec box -- --det": "vm exec box -- --det",
+    "banger web to": "web token",
+    "banger web --li": "web --listen",
 }
 """What is typed before the tab key, and the words of `banger` after it."""
 STARTER = """\

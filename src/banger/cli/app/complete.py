@@ -32,7 +32,9 @@ def print_candidates(words: list[str], context: Context) -> int:
 def complete(words: list[str], context: Context) -> tuple[list[Candidate], str]:
     """Return candidates for the last word, and the kind that the shell itself is to complete."""
     *before, begun = words
-    if following := _list_following(before):
+    following = _list_following(before)
+    # What is a command and a group at once has options, too.
+    if following and not begun.startswith("-"):
         return following, "none"
     try:
         command, rest = find_command(before)
@@ -44,9 +46,9 @@ def complete(words: list[str], context: Context) -> tuple[list[Candidate], str]:
 def _list_following(before: list[str]) -> list[Candidate]:
     """Return the groups and commands that can follow the words; empty after a non-group."""
     group = " ".join(before)
-    if before and group not in GROUPS:
+    if before and not _is_group(group):
         group = f"vm {group}"
-        if group not in GROUPS:
+        if not _is_group(group):
             return []
     found: dict[str, str] = {}
     prefix = f"{group} " if group else ""
@@ -60,6 +62,10 @@ def _list_following(before: list[str]) -> list[Candidate]:
         often = (c for c in COMMANDS if c.path in OFTEN and c.path.count(" ") == 1)
         found |= {command.path.removeprefix("vm "): command.summary for command in often}
     return list(found.items())
+
+
+def _is_group(words: str) -> bool:
+    return any(command.path.startswith(f"{words} ") for command in COMMANDS)
 
 
 def _complete_argument(
