@@ -24,8 +24,9 @@ Structs = dict[type[msgspec.Struct], None]
 
 DOCUMENTS = '''"""The JSON of the API's parameters and results, for type checkers.
 
-Made by `make docs` from `banger.api.table`; do not edit. Nothing imports this module at run time:
-that takes longer than a command.
+Made by `make docs` from `banger.api.table`; do not edit. As long as the API has shapes, in one
+module because type checkers alone read it. Nothing imports it at run time: that takes longer than
+a command.
 """
 
 from __future__ import annotations
@@ -35,7 +36,8 @@ from typing import Literal, NotRequired, TypedDict
 '''
 CALLS = '''"""What each method of the API takes and returns, for type checkers.
 
-Made by `make docs` from `banger.api.table`; do not edit. Nothing imports this module at run time.
+Made by `make docs` from `banger.api.table`; do not edit. As long as the API has methods, in one
+module because type checkers alone read it: nothing imports it at run time.
 """
 
 from __future__ import annotations

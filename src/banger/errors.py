@@ -1,9 +1,11 @@
 """Every error that a user or a client can see.
 
-One tree. Each class has a stable kebab-case `code` (codes are never reused with another meaning)
-and an `exit_code` for the command line. An instance's message is one sentence of fact that names
-the object; it may have a hint: a command that the user can run. Packages raise these errors and
-translate foreign errors (`OSError`, `CalledProcessError`, ...) at their own boundary, with `from`.
+One tree in one module, although that makes it long: whether a code or a class is there already is
+seen at a glance. Each class has a stable kebab-case `code` (codes are never reused with another
+meaning) and an `exit_code` for the command line. An instance's message is one sentence of fact that
+names the object; it may have a hint: a command that the user can run. Packages raise these errors
+and translate foreign errors (`OSError`, `CalledProcessError`, ...) at their own boundary, with
+`from`.
 
 The docstring of each class says when it is raised; `docs/errors.md` is generated
 from the docstrings. Imports nothing, since every command loads this module.

@@ -1,7 +1,8 @@
 """The JSON of the API's parameters and results, for type checkers.
 
-Made by `make docs` from `banger.api.table`; do not edit. Nothing imports this module at run time:
-that takes longer than a command.
+Made by `make docs` from `banger.api.table`; do not edit. As long as the API has shapes, in one
+module because type checkers alone read it. Nothing imports it at run time: that takes longer than
+a command.
 """
 
 from __future__ import annotations

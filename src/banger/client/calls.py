@@ -1,6 +1,7 @@
 """What each method of the API takes and returns, for type checkers.
 
-Made by `make docs` from `banger.api.table`; do not edit. Nothing imports this module at run time.
+Made by `make docs` from `banger.api.table`; do not edit. As long as the API has methods, in one
+module because type checkers alone read it: nothing imports it at run time.
 """
 
 from __future__ import annotations

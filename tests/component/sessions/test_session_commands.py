@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import time
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
@@ -211,7 +212,9 @@ def test_steering_characters_reach_no_terminal(served: Box) -> None:
 NUMBERS = b"".join(b"%08d\n" % number for number in range(1, 300_001))
 
 
-def replace_daemon(box: Box, daemon: Forked, client: subprocess.Popen[bytes]):  # noqa: ANN201 - a context
+def replace_daemon(
+    box: Box, daemon: Forked, client: subprocess.Popen[bytes]
+) -> AbstractContextManager[Forked]:
     """Kill the daemon and start another; the client, which would start one, waits meanwhile."""
     os.kill(client.pid, signal.SIGSTOP)
     daemon.kill()
