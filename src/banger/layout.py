@@ -247,9 +247,12 @@ class Layout:
         """Directories for the sockets of VMs' networks, which no VMM sees."""
         return self.runtime / "net"
 
+    def vm_network_runtime(self, vm_id: str) -> Path:
+        return self.networks / vm_id
+
     def vm_egress_socket(self, vm_id: str) -> Path:
         """Where the running egress filter takes its policy."""
-        return self.networks / vm_id / "egress.sock"
+        return self.vm_network_runtime(vm_id) / "egress.sock"
 
     def vm_console_input(self, vm_id: str) -> Path:
         return self.vm_runtime(vm_id) / "console.in"

@@ -44,7 +44,7 @@ async def _make_runtime_dir(machine: Machine, _: Step) -> None:
 
 async def _remove_runtime_dir(machine: Machine, _: Step) -> None:
     await _remove_tree(machine.engine.layout.vm_runtime(machine.id))
-    await _remove_tree(machine.engine.layout.vm_egress_socket(machine.id).parent)
+    await _remove_tree(machine.engine.layout.vm_network_runtime(machine.id))
 
 
 async def _make_data_disk(machine: Machine, step: MakeDataDisk) -> None:
