@@ -11,7 +11,7 @@ import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
 from typing import TypeVar
 
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
 from starlette.types import Receive, Scope, Send
 
@@ -57,6 +57,7 @@ async def read_params(request: Request) -> wire.Document:
     Raises:
         Refusal: it is not JSON, too long, or does not come.
         InvalidRequest: it is no object.
+        Cancelled: the client has left.
     """
     body = await _read_body(request)
     if not body:
@@ -79,6 +80,8 @@ async def _read_body(request: Request) -> bytes:
     except TimeoutError as error:
         late = DeadlineExceeded(f"The body did not come within {BODY_S:g} s.")
         raise Refusal(408, late) from error
+    except ClientDisconnect as error:
+        raise Cancelled("The client is gone.") from error
     return bytes(body)
 
 

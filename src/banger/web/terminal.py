@@ -16,9 +16,10 @@ import contextlib
 import json
 import re
 import signal
+from collections.abc import Iterator
 
 from starlette.datastructures import QueryParams
-from starlette.websockets import WebSocket
+from starlette.websockets import WebSocket, WebSocketDisconnect
 
 from banger.api import wire
 from banger.client.aio import DaemonStream
@@ -45,28 +46,41 @@ ENDED, FAILED = 1000, 1011
 
 async def serve_terminal(socket: WebSocket) -> None:
     """Serve one terminal to its end."""
+    # The browser may go at any time, which nobody has to be told of.
+    with contextlib.suppress(_Gone):
+        await _serve(socket)
+
+
+async def _serve(socket: WebSocket) -> None:
     try:
         await require_scope(socket, Scope.USE)
     except BangerError as error:
-        await socket.send_denial_response(render_error(error))
+        with _sending():
+            await socket.send_denial_response(render_error(error))
         return
-    await socket.accept()
-    code, last = FAILED, dict[str, object]()
+    with _sending():
+        await socket.accept()
+    last: dict[str, object]
     try:
-        last = {"exit": await _run(socket)}
-        code = ENDED
+        last, code = {"exit": await _run(socket)}, ENDED
     except BangerError as error:
-        last = {"error": error.as_document()}
-    except _Gone:
-        return
-    # The browser may go at any time, which nobody has to be told of.
-    with contextlib.suppress(RuntimeError, OSError):
+        last, code = {"error": error.as_document()}, FAILED
+    with _sending():
         await socket.send_text(format_json(last))
         await socket.close(code)
 
 
 class _Gone(Exception):
     """The browser has gone."""
+
+
+@contextlib.contextmanager
+def _sending() -> Iterator[None]:
+    """Take what sending to a browser that has gone raises for that."""
+    try:
+        yield
+    except (RuntimeError, OSError, WebSocketDisconnect) as error:
+        raise _Gone from error
 
 
 async def _run(socket: WebSocket) -> int:
@@ -186,10 +200,8 @@ class _Terminal:
             self._acknowledged.clear()
             await self._acknowledged.wait()
         self._unacknowledged += len(data)
-        try:
+        with _sending():
             await self._socket.send_bytes(data)
-        except (RuntimeError, OSError) as error:
-            raise _Gone from error
 
     async def _take_messages(self) -> None:
         while True:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.component.daemon.running import layout_of
 from tests.component.web.fronts import Answer, Environ, Front, running_front
 
 PATHS = ("/", "/api/vm.list", "/static/x", "/session", "/x/../api/vm.list", "//api/vm.list")
@@ -131,6 +132,24 @@ def test_nothing_of_a_request_is_logged(environ: Environ, front: Front, tmp_path
             )
             assert sock.recv(100).startswith(b"HTTP/1.1 400")
     assert output.read_text() == ""
+
+
+def test_a_client_that_leaves_in_its_body_is_no_bug(
+    environ: Environ, front: Front, tmp_path: Path
+) -> None:
+    """E2: neither a report, which replaces an older one, nor a line is written."""
+    output = tmp_path / "front.txt"
+    with running_front(environ, output) as port:
+        head = (
+            f"POST /api/vm.list HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 9\r\n"
+            f"Authorization: Bearer {front.token}\r\nContent-Type: application/json\r\n\r\n"
+        )
+        with socket.create_connection(("127.0.0.1", port), timeout=60) as sock:
+            sock.sendall(head.encode() + b"{")
+        other = Front(port, front.token, output)
+        assert other.call("vm.list").status == 200
+    assert output.read_text() == ""
+    assert not layout_of(environ).reports.exists()
 
 
 def test_a_head_without_an_end_is_not_waited_for(front: Front) -> None:
