@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import socket
 from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Protocol, cast
@@ -35,6 +36,7 @@ from banger.errors import BangerError, DaemonUnreachable, OutcomeUnknown
 if TYPE_CHECKING:
     from banger.client.conversation import OnEvent
 
+READ_BYTES = 64 * 1024
 FULL_S = 0.01
 """Pause while more clients connect than the daemon has accepted."""
 
@@ -172,10 +174,23 @@ class DaemonStream(asyncio.Protocol):
     def connection_lost(self, error: Exception | None) -> None:
         """Tell whoever waits."""
         self._is_reset = isinstance(error, ConnectionError)
+        if self._is_reset and self._frames is not None:
+            self._take_rest()
         self._end({}, OutcomeUnknown("The daemon went away.", hint="banger daemon logs"))
         self._tell_arrived()
 
     # --- private ---
+
+    def _take_rest(self) -> None:
+        """Take what the daemon sent before it closed a stream to which we still wrote.
+
+        At a write that fails the transport gives up, with the frames unread that tell of the end.
+        """
+        assert self._transport is not None
+        fd = self._transport.get_extra_info("socket").fileno()
+        with contextlib.suppress(OSError):  # reset: there is no more
+            while not self._is_over and (data := os.read(fd, READ_BYTES)):
+                self.data_received(data)
 
     def _tell_arrived(self) -> None:
         if self._arrived is not None and not self._arrived.done():

@@ -185,6 +185,31 @@ def test_a_daemon_that_goes_away_ends_the_stream(short_dir: Path) -> None:
     with_daemon(short_dir, script, check)
 
 
+def test_a_daemon_that_was_written_to_after_its_end_is_read_to_the_end(short_dir: Path) -> None:
+    """H1: a program that ended before its input did has its output and its status."""
+    paused, closed = asyncio.Event(), asyncio.Event()
+
+    async def script(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(REPLY)
+        await paused.wait()
+        writer.write(format_frame(STDOUT, b"one") + format_control({"exit": {"status": 3}}))
+        writer.close()
+        await writer.wait_closed()
+        closed.set()
+
+    async def check(path: str) -> None:
+        stream, told = await start(path)
+        stream.start(told)
+        stream.pause()
+        paused.set()
+        await closed.wait()
+        stream.control({"eof": True})
+        await told.over.wait()
+        assert (told.data, told.exit, told.error) == (b"one", {"status": 3}, None)
+
+    with_daemon(short_dir, script, check)
+
+
 def test_a_stream_that_is_closed_calls_nothing_back(short_dir: Path) -> None:
     async def script(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         writer.write(REPLY + format_frame(STDOUT, b"data"))
