@@ -122,15 +122,15 @@ static char *join(const char *above, const char *name)
 }
 
 /* Tell whether the kernel makes up what is in a directory: nothing is told of that. */
-static bool is_made_up(const char *path)
+static bool is_made_up(const char *path, int fd)
 {
-    return !strcmp(path, "/proc") || !strcmp(path, "/sys") || !strcmp(path, "/dev");
+    return !strcmp(path, "/dev") || is_kernels(fd);
 }
 
 /* Returns 1 if it is gone, or has become something else, since it was seen. */
 static int watch_directory(const char *path, const char *name)
 {
-    int watch = inotify_add_watch(tree.queue, path, WATCHED | (*name ? IN_DONT_FOLLOW : 0));
+    int watch = inotify_add_watch(tree.queue, path, WATCHED | IN_DONT_FOLLOW);
     if (watch >= 0)
         return keep(watch, name);
     if (errno != ENOSPC && errno != ENOMEM)
@@ -174,11 +174,14 @@ static int see(DIR *above, const char *directory, const struct dirent *entry, bo
 static int visit(const char *name, bool telling)
 {
     char *path = join(tree.path, name);
-    int outcome = !path ? -1 : is_made_up(path) ? 1 : watch_directory(path, name);
-    DIR *directory = outcome ? NULL : opendir(path);
+    int fd = path ? open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC) : -1;
+    int outcome = !path ? -1 : fd < 0 || is_made_up(path, fd) ? 1 : watch_directory(path, name);
+    DIR *directory = outcome ? NULL : fdopendir(fd);
     free(path);
-    if (!directory)
+    if (!directory) {
+        close(fd);
         return outcome < 0 ? -1 : 0;
+    }
     for (struct dirent *entry; !outcome && (entry = readdir(directory));)
         outcome = see(directory, name, entry, telling);
     closedir(directory);
@@ -256,8 +259,10 @@ int tell_changes(int disk, const struct request *request, struct writer *result,
     if (!path)
         return fail(failure, errno == ENOENT || errno == ENOTDIR ? "not-found" : "io", errno,
                     "look at %.128s", request->path);
-    if (is_made_up(path))
+    int top = open(path, O_PATH | O_CLOEXEC);
+    if (is_made_up(path, top))
         return fail(failure, "kernel-files", 0, "the kernel makes up what is in %.128s", path);
+    close(top);
     tree.path = path;
     tree.failure = failure;
     tree.queue = inotify_init1(IN_CLOEXEC);

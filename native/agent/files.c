@@ -7,6 +7,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -87,6 +88,26 @@ bool is_occupied(int error)
 {
     return error == ENOTDIR || error == EISDIR || error == ELOOP || error == EEXIST ||
            error == ENOENT;
+}
+
+/* Magic numbers (statfs(2), linux/magic.h) of file systems whose files have no true size, or no end:
+ * proc, sysfs, devpts, debugfs, tracefs, securityfs, cgroup, cgroup2, bpf, configfs, pstore, efivarfs,
+ * selinuxfs, binfmt_misc, fusectl, nsfs. */
+static const unsigned kernels[] = {
+    0x9fa0,     0x62656572, 0x1cd1,     0x64626720, 0x74726163, 0x73636673, 0x27e0eb,   0x63677270,
+    0xcafe4a11, 0x62656570, 0x6165676c, 0xde5e81e4, 0xf97cff8c, 0x42494e4d, 0x65735543, 0x6e736673,
+};
+
+/* Tell whether a file is the kernel's own state. */
+bool is_kernels(int fd)
+{
+    struct statfs system;
+    if (fstatfs(fd, &system))
+        return false;
+    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
+        if ((unsigned)system.f_type == kernels[i])
+            return true;
+    return false;
 }
 
 /* Open a name below a directory without following links, neither on the way (ELOOP) nor at the end,

@@ -14,6 +14,7 @@ int open_in_root(const char *root, const char *path);
 int open_beneath(int base, const char *name, int flags);
 int make_in_root(const char *root, const char *path);
 bool is_occupied(int error);
+bool is_kernels(int fd);
 int write_all(int fd, const void *bytes, size_t size);
 ssize_t read_file(const char *path, char *text, size_t size);
 int empty_directory(int fd);

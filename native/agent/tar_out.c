@@ -2,6 +2,7 @@
  * (worker.c), so it may block. Names are sorted: equal trees give equal archives. */
 #include "tar_pack.h"
 
+#include "files.h"
 #include "jobs.h"
 
 #include <dirent.h>
@@ -12,7 +13,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/statfs.h>
 #include <sys/syscall.h>
 #include <sys/sysmacros.h>
 #include <unistd.h>
@@ -72,25 +72,6 @@ static int remember(struct pack *pack, const struct stat *found)
 }
 
 /* --- the kernel's own state ---------------------------------------------------- */
-
-/* Magic numbers (statfs(2), linux/magic.h) of file systems whose files have no true size, or no end:
- * proc, sysfs, devpts, debugfs, tracefs, securityfs, cgroup, cgroup2, bpf, configfs, pstore, efivarfs,
- * selinuxfs, binfmt_misc, fusectl, nsfs. */
-static const unsigned kernels[] = {
-    0x9fa0,     0x62656572, 0x1cd1,     0x64626720, 0x74726163, 0x73636673, 0x27e0eb,   0x63677270,
-    0xcafe4a11, 0x62656570, 0x6165676c, 0xde5e81e4, 0xf97cff8c, 0x42494e4d, 0x65735543, 0x6e736673,
-};
-
-static bool is_kernels(int fd)
-{
-    struct statfs system;
-    if (fstatfs(fd, &system))
-        return false;
-    for (size_t i = 0; i < sizeof kernels / sizeof *kernels; i++)
-        if ((unsigned)system.f_type == kernels[i])
-            return true;
-    return false;
-}
 
 /* The kernel's state is left out of a tree, but refused where it is what was asked for. */
 static int refuse_kernels(struct pack *pack, int fd)

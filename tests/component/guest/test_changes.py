@@ -142,6 +142,17 @@ def test_what_is_lost_while_nobody_reads_is_told(agent_binary: Path, short_dir: 
     watched(agent_binary, work)
 
 
+@pytest.mark.parametrize("path", [b"/proc", b"/proc/sys", b"/sys", b"/dev"])
+def test_what_the_kernel_makes_up_is_not_watched(agent_binary: Path, path: bytes) -> None:
+    async def work(connection: GuestConnection) -> None:
+        with pytest.raises(GuestRefused) as refused:
+            async with watch_changes(connection, path, deadline_s=D):
+                raise AssertionError("it is watched")
+        assert refused.value.guest_code == "kernel-files"
+
+    watched(agent_binary, work)
+
+
 def test_a_watch_ends_with_its_block(agent_binary: Path, short_dir: Path) -> None:
     async def work(connection: GuestConnection) -> None:
         for _ in range(3 * connection.hello.streams // 8 + 1):
