@@ -1,7 +1,7 @@
 /* CHANGES: a record for each change below PATH to standard output, until PATH is gone. Runs as a
  * worker (worker.c), which ends with its stream. Each directory has a watch of the kernel's; its
- * queue is bounded, and what was lost while the host did not read is told as missed. Follows no
- * link below PATH. What is made in a new directory before that is watched may be told twice. */
+ * queue is bounded; what was lost while the host did not read is told as missed, and the tree is
+ * watched anew. Follows no link below PATH. What is made in a new directory before that is watched may be told twice. */
 #include "files.h"
 #include "frame.h"
 #include "jobs.h"
@@ -75,14 +75,17 @@ static void forget(struct directory *directory)
 /* Watch no more what is below a directory that was moved away, nor itself. */
 static void forget_tree(const char *name)
 {
-    size_t size = strlen(name);
-    for (size_t i = tree.count; i-- > 0;) {
-        struct directory *each = tree.directories + i;
-        if (strncmp(each->name, name, size) || (each->name[size] && each->name[size] != '/'))
+    size_t size = strlen(name), kept = 0;
+    for (size_t i = 0; i < tree.count; i++) {
+        struct directory each = tree.directories[i];
+        if (strncmp(each.name, name, size) || (each.name[size] && each.name[size] != '/')) {
+            tree.directories[kept++] = each;
             continue;
-        inotify_rm_watch(tree.queue, each->watch);
-        forget(each);
+        }
+        inotify_rm_watch(tree.queue, each.watch);
+        free(each.name);
     }
+    tree.count = kept;
 }
 
 static int keep(int watch, const char *name)
@@ -149,11 +152,13 @@ static bool is_directory(DIR *above, const struct dirent *entry)
 
 static int push(char *name)
 {
-    char **grown = realloc(tree.pending, (tree.waiting + 1) * sizeof *grown);
-    if (!grown)
-        return fail(tree.failure, "no-memory", 0, "no memory to watch %.128s", name);
-    tree.pending = grown;
-    grown[tree.waiting++] = name;
+    if ((tree.waiting & (tree.waiting + 1)) == 0) {
+        char **grown = realloc(tree.pending, (2 * tree.waiting + 2) * sizeof *grown);
+        if (!grown)
+            return fail(tree.failure, "no-memory", 0, "no memory to watch %.128s", name);
+        tree.pending = grown;
+    }
+    tree.pending[tree.waiting++] = name;
     return 0;
 }
 
@@ -210,22 +215,43 @@ static int take_entry(const struct directory *directory, const struct inotify_ev
     int outcome = name ? put(change, name) : -1;
     if (!outcome && event->mask & IN_ISDIR && change == CREATED)
         outcome = walk(name, true);
-    if (!outcome && event->mask & IN_ISDIR && change == DELETED)
+    if (!outcome && event->mask & IN_ISDIR && event->mask & IN_MOVED_FROM)
         forget_tree(name);
     free(name);
     return outcome;
 }
 
-/* Returns 1 when PATH is gone, -1 for a failure. */
+/* As those below: returns 1 when PATH is gone, -1 for a failure. */
+static int tell_end(void)
+{
+    return put(DELETED, "") ? -1 : 1;
+}
+
+/* Watch the tree as it is now, with a queue in which nothing waits. */
+static int watch_tree(void)
+{
+    while (tree.count)
+        free(tree.directories[--tree.count].name);
+    tree.queue = inotify_init1(IN_CLOEXEC);
+    return tree.queue < 0 ? fail(tree.failure, "io", errno, "watch files") : walk("", false);
+}
+
+/* What was lost may have moved or removed any directory, also PATH. */
+static int watch_anew(void)
+{
+    close(tree.queue);
+    if (watch_tree() || put(MISSED, ""))
+        return -1;
+    return tree.count ? 0 : tell_end();
+}
+
 static int take(const struct inotify_event *event)
 {
     struct directory *directory = find(event->wd);
-    if (event->mask & IN_Q_OVERFLOW)
-        return put(MISSED, "") || walk("", false) ? -1 : 0;
     if (!directory)
         return 0;
     if (!*directory->name && event->mask & (IN_MOVE_SELF | IN_IGNORED))
-        return put(DELETED, "") ? -1 : 1;
+        return tell_end();
     if (event->mask & IN_IGNORED)
         forget(directory);
     return event->len ? take_entry(directory, event) : 0;
@@ -245,6 +271,10 @@ static int follow(void)
         for (ssize_t at = 0; !outcome && at < size;) {
             const struct inotify_event *event = (const void *)(buffer + at);
             at += (ssize_t)(sizeof *event + event->len);
+            if (event->mask & IN_Q_OVERFLOW) {
+                outcome = watch_anew();
+                break; /* the rest is of the queue before */
+            }
             outcome = take(event);
         }
     }
@@ -265,10 +295,7 @@ int tell_changes(int disk, const struct request *request, struct writer *result,
     close(top);
     tree.path = path;
     tree.failure = failure;
-    tree.queue = inotify_init1(IN_CLOEXEC);
-    if (tree.queue < 0)
-        return fail(failure, "io", errno, "watch files");
-    if (walk("", false))
+    if (watch_tree())
         return -1;
     if (!tree.count)
         return fail(failure, "not-found", ENOTDIR, "watch %.128s", request->path);

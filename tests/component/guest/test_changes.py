@@ -119,25 +119,58 @@ def test_it_ends_with_its_directory(agent_binary: Path, short_dir: Path) -> None
     watched(agent_binary, work)
 
 
+def change_too_much(directory: Path) -> None:
+    """Change more, while nobody reads, than the kernel's queue has room for."""
+    names = [directory / f"{'n' * 200}{number}" for number in range(500)]
+    for number in range(int(LIMIT.read_text()) + 10_000):
+        name = names[number % len(names)]
+        name.unlink() if name.exists() else name.touch()
+
+
 def test_what_is_lost_while_nobody_reads_is_told(agent_binary: Path, short_dir: Path) -> None:
     """E2, H7: the kernel's queue is the bound, and whoever reads goes on afterwards."""
-    names = [short_dir / f"{'n' * 200}{number}" for number in range(500)]
-    room = int(LIMIT.read_text()) + 10_000
 
     async def work(connection: GuestConnection) -> None:
         async with watch_changes(connection, os.fsencode(short_dir), deadline_s=D) as told:
-
-            def make() -> None:
-                for number in range(room):
-                    name = names[number % len(names)]
-                    name.unlink() if name.exists() else name.touch()
-
-            await asyncio.to_thread(make)
+            await asyncio.to_thread(change_too_much, short_dir)
             await take_until(told, GuestChange(MISSED, b""))
             (short_dir / "last").mkdir()
             await take_until(told, GuestChange(CREATED, b"last"))
             (short_dir / "last/file").touch()
             await take_until(told, GuestChange(CREATED, b"last/file"))
+
+    watched(agent_binary, work)
+
+
+def test_what_left_while_nobody_read_is_watched_no_more(
+    agent_binary: Path, short_dir: Path
+) -> None:
+    top, outside = short_dir / "top", short_dir / "outside"
+    (top / "tree").mkdir(parents=True)
+
+    async def work(connection: GuestConnection) -> None:
+        async with watch_changes(connection, os.fsencode(top), deadline_s=D) as told:
+            await asyncio.to_thread(change_too_much, top)
+            (top / "tree").rename(outside)
+            await take_until(told, GuestChange(MISSED, b""))
+            (outside / "file").touch()
+            (top / "last").touch()
+            last = GuestChange(CREATED, b"last")
+            assert await take_until(told, last) == [last]
+
+    watched(agent_binary, work)
+
+
+def test_it_ends_though_its_end_was_lost(agent_binary: Path, short_dir: Path) -> None:
+    """E2: whoever reads again does not wait for what cannot come."""
+    top = short_dir / "top"
+    top.mkdir()
+
+    async def work(connection: GuestConnection) -> None:
+        async with watch_changes(connection, os.fsencode(top), deadline_s=D) as told:
+            await asyncio.to_thread(change_too_much, top)
+            shutil.rmtree(top)
+            assert [change async for change in told][-1] == GuestChange(DELETED, b"")
 
     watched(agent_binary, work)
 
