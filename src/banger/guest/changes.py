@@ -51,9 +51,11 @@ async def watch_changes(
 ) -> AsyncIterator[AsyncIterator[GuestChange]]:
     """Watch a directory for a block: yield its changes from the block's beginning on.
 
-    The iterator ends when the directory is gone. The deadline is for the beginning.
+    The iterator ends when the directory is gone. The deadline is for the beginning, with the wait
+    for its turn.
 
     Raises:
+        DeadlineExceeded: the guest does not begin in time.
         GuestPathNotFound: there is no such directory.
         GuestRefused: the agent failed, or is too old to watch files.
     """
@@ -61,11 +63,10 @@ async def watch_changes(
     fields = encode_fields([(Tag.PATH, name(path))])
     request = Request(Kind.CHANGES, what, fields, {"not-found": GuestPathNotFound})
     try:
-        async with (
-            await connection.open_stream(request) as stream,
-            contextlib.aclosing(_changes(stream)) as changes,
-        ):
+        async with contextlib.AsyncExitStack() as held:
             async with deadline(what, deadline_s):
+                stream = await held.enter_async_context(await connection.open_stream(request))
+                changes = await held.enter_async_context(contextlib.aclosing(_changes(stream)))
                 first = await anext(changes, None)
             if first is None or first.kind is not ChangeKind.READY:
                 raise GuestProtocolError("The guest does not say when it begins to watch.")

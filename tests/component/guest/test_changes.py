@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from banger.errors import GuestPathNotFound, GuestProtocolError, GuestRefused
+from banger.errors import DeadlineExceeded, GuestPathNotFound, GuestProtocolError, GuestRefused
 from banger.guest import (
     ChangeKind,
     GuestChange,
     GuestConnection,
+    Lane,
     connect,
     list_processes,
     watch_changes,
@@ -182,6 +183,21 @@ def test_what_the_kernel_makes_up_is_not_watched(agent_binary: Path, path: bytes
             async with watch_changes(connection, path, deadline_s=D):
                 raise AssertionError("it is watched")
         assert refused.value.guest_code == "kernel-files"
+
+    watched(agent_binary, work)
+
+
+def test_a_watch_does_not_wait_for_its_turn_without_an_end(agent_binary: Path) -> None:
+    """H2: others may hold all that the lane has."""
+
+    async def work(connection: GuestConnection) -> None:
+        with contextlib.suppress(TimeoutError):
+            while True:
+                async with asyncio.timeout(0.1):
+                    await connection.admit(Lane.COMMANDS)
+        with pytest.raises(DeadlineExceeded):
+            async with watch_changes(connection, b"/", deadline_s=0.1):
+                raise AssertionError("it is watched")
 
     watched(agent_binary, work)
 
