@@ -6,7 +6,7 @@ from collections.abc import Callable
 from typing import AnyStr, Generic
 
 from banger.api.stream import STDERR, STDOUT
-from banger.errors import CommandFailed, GuestOutputTooBig
+from banger.errors import Cancelled, CommandFailed, GuestOutputTooBig
 
 OnOutput = Callable[[int, bytes], None]
 """Called with each piece of output: 1 (stdout) or 2 (stderr), and the bytes."""
@@ -85,6 +85,14 @@ class Output:
 def returncode_of(exit_: dict[str, int]) -> int:
     """Return how a command ended as `subprocess` says it."""
     return -exit_["signal"] if exit_.get("signal") else exit_.get("status", 0)
+
+
+def closed_error() -> Cancelled:
+    """Return the error of whoever waits for a stream that this program has closed."""
+    return Cancelled(
+        "The connection was closed when its block ended, so nothing more is known of its end.",
+        hint="read to the end, or call wait(), in the block",
+    )
 
 
 def decode(done: CompletedProcess[bytes]) -> CompletedProcess[str]:

@@ -137,6 +137,21 @@ def test_a_command_gets_signals_and_ends_with_its_block(box: Box) -> None:
     wait_until(lambda: not is_alive(pid), "the command has ended")
 
 
+def test_a_command_that_its_block_has_ended_has_no_status(box: Box) -> None:
+    """H1: nobody is told that a command succeeded which was killed."""
+    with box.open(box.do("popen", ["cat"], stdin=True)) as process:
+        pass
+    with pytest.raises(errors.Cancelled):
+        box.wait(process.wait())
+    with pytest.raises(errors.Cancelled):
+        list(box.read(process))
+    box.wait(process.write("dropped"))
+    assert process.returncode is None
+    with box.open(box.do("popen", ["true"])) as process:
+        box.wait(process.wait())
+    assert box.wait(process.wait()) == process.returncode == 0
+
+
 def test_a_command_that_cannot_be_run(box: Box) -> None:
     with pytest.raises(errors.ExecNotFound), box.open(box.do("popen", ["no-such-program"])):
         raise AssertionError("it was run")

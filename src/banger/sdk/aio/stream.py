@@ -16,7 +16,7 @@ from types import TracebackType
 from banger.api.stream import MAX_PAYLOAD_BYTES, Control
 from banger.client.aio import DaemonStream
 from banger.errors import GuestOutputTooBig
-from banger.sdk.command import OUTPUT_MAX_BYTES
+from banger.sdk.command import OUTPUT_MAX_BYTES, closed_error
 
 KEPT_BYTES = 1024 * 1024
 
@@ -56,13 +56,14 @@ class AsyncStream:
     def close(self) -> None:
         """Close the connection. Idempotent."""
         self._connection.close()
-        self.ended({}, None)
+        self.ended({}, closed_error())
 
     async def __aiter__(self) -> AsyncIterator[tuple[int, bytes]]:
         """Yield what comes, with its channel, until the stream ends.
 
         Raises:
             BangerError: the stream ended with this error.
+            Cancelled: it was closed before it ended.
             GuestOutputTooBig: too much has come while input was sent.
         """
         self._start()
@@ -95,6 +96,7 @@ class AsyncStream:
 
         Raises:
             BangerError: it ended with this error.
+            Cancelled: it was closed before it ended.
         """
         self._start()
         with self._taking_all():

@@ -13,7 +13,7 @@ from types import TracebackType
 from banger.api.stream import MAX_PAYLOAD_BYTES, Control
 from banger.client.stream import ClientStream
 from banger.errors import GuestOutputTooBig
-from banger.sdk.command import OUTPUT_MAX_BYTES
+from banger.sdk.command import OUTPUT_MAX_BYTES, closed_error
 
 
 class Stream:
@@ -50,8 +50,9 @@ class Stream:
 
         Raises:
             BangerError: the stream ended with this error.
+            Cancelled: it was closed before it ended.
         """
-        while self._kept or not self._connection.ended:
+        while self._kept or not self._is_over:
             if not self._kept:
                 self._receive()
                 continue
@@ -67,7 +68,7 @@ class Stream:
             GuestOutputTooBig: that is more than `OUTPUT_MAX_BYTES`.
         """
         rest, connection = memoryview(data), self._connection
-        while (rest or connection.unsent) and not connection.ended:
+        while (rest or connection.unsent) and not self._is_over:
             if connection.unsent:
                 connection.send()
             elif connection.window:
@@ -87,9 +88,12 @@ class Stream:
 
         Raises:
             BangerError: it ended with this error.
+            Cancelled: it was closed before it ended.
         """
-        while not self._connection.ended:
+        while not self._is_over:
             self._receive()
+        if not self._connection.ended:
+            raise closed_error()
         self.exit = self._connection.require_exit()
         return self.exit
 
@@ -97,6 +101,10 @@ class Stream:
     def passed(self) -> int:
         """Bytes of output that have come, and of gaps."""
         return self._connection.passed
+
+    @property
+    def _is_over(self) -> bool:
+        return self._connection.ended or self._connection.fileno() < 0
 
     def _receive(self) -> None:
         for channel, data in self._connection.receive():
