@@ -19,16 +19,14 @@ WORDS = {
     r"\basync (def|with|for)\b": r"\1",
     r"\bawait ": "",
     r"\bAwaitable\[(\w+)\]": r"\1",
-    r"^from collections.abc import (.*)Awaitable, ": r"from collections.abc import \1",
-    r"\b__a(enter|exit|iter|next)__\b": r"__\1__",
+    r"\b__a(enter|exit|iter)__\b": r"__\1__",
     r"\bAsyncGenerator\[(\w+), None\]": r"Generator[\1, None, None]",
-    r"\bAsync(Iterator|Exit|[A-Z]\w+)": r"\1",
+    r"\bAsync([A-Z]\w+)": r"\1",
     r"\bAbstractAsync": "Abstract",
     r"\basynccontextmanager\b": "contextmanager",
     r"\baclosing\b": "closing",
     r"\bbanger\.sdk\.aio\b": "banger.sdk.sync",
     r"\basyncio\.sleep\b": "time.sleep",
-    r"^import asyncio\n": "",
     r"for programs with an asyncio loop": "for calls that wait",
 }
 
