@@ -4,7 +4,7 @@ import { html, useCallback, useEffect, useRef, useState } from "./preact.js";
 import { printable } from "./text.js";
 import { loadVms } from "./vms.js";
 
-/** Return `{value, error, reload}` of an asynchronous function; `null` instead of it loads nothing. */
+/** Return `{value, error, reload}` of an asynchronous function. */
 export function useLoaded(load, dependencies) {
   const [state, setState] = useState({});
   const newest = useRef(0);
@@ -25,10 +25,17 @@ export function useLoaded(load, dependencies) {
   return { ...state, reload };
 }
 
-/** Call `action` at once and every `seconds`, while the page can be seen. */
+/** Call the asynchronous `action` every `seconds`, unless it still runs or the page is hidden. */
 export function useInterval(action, seconds, dependencies) {
   useEffect(() => {
-    const timer = setInterval(() => document.hidden || action(), seconds * 1000);
+    let isBusy = false;
+    const act = async () => {
+      if (isBusy || document.hidden) return;
+      isBusy = true;
+      await action();
+      isBusy = false;
+    };
+    const timer = setInterval(act, seconds * 1000);
     return () => clearInterval(timer);
   }, dependencies);
 }

@@ -20,7 +20,7 @@ function useFacts(vms) {
     running.forEach((id, index) => (found[id] = { ...found[id], ports: ports[index] }));
     setFacts(found);
   };
-  const reload = () => running.length && load().catch(() => {}); // the list tells of failures
+  const reload = () => load().catch(() => {}); // the list tells of failures
   useEffect(() => void reload(), [running.join()]);
   useInterval(reload, POLL_S, [running.join()]);
   return facts;
