@@ -95,8 +95,8 @@ def browser(site: Site, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pa
 
 
 @pytest.fixture
-def page(browser: Page, site: Site, request: pytest.FixtureRequest) -> Iterator[Page]:
-    """The page with a VM named as the test; what went wrong in it fails the test."""
+def page(browser: Page, site: Site) -> Iterator[Page]:
+    """The page, logged in; what went wrong in it fails the test."""
     browser.resize(1200)
     browser.visit(site.origin)
     yield browser
@@ -153,10 +153,25 @@ def test_a_token_opens_the_page_once(site: Site, browser: Page) -> None:
     assert browser.run("document.querySelector('h1')") is None
 
 
+def test_a_new_link_is_followed_where_the_page_is(site: Site, browser: Page) -> None:
+    """Where the fragment alone changes, nothing is loaded."""
+    browser.visit("about:blank")
+    browser.visit(site.link())
+    browser.wait("document.querySelector('h1')")
+    click(browser, "Log out")
+    browser.wait("document.querySelector('[role=alert]')")
+    browser.visit(site.link())
+    browser.wait("location.hash == '#/' && document.querySelector('h1')")
+    browser.wait("!/Loading/.test(document.body.innerText)")
+    assert browser.run("document.querySelector('[role=alert]')") is None
+
+
 def test_the_list_tells_what_vms_are_and_take(page: Page, vm: str, site: Site) -> None:
-    page.wait("/40.0 MiB of 512 MiB\\s+25.0 %\\s+80 8000/.test(document.body.innerText)")
+    row = f"[...document.links].find(a => a.hash.includes({vm!r})).closest('tr')"
+    page.wait(f"/40.0 MiB of 512 MiB\\s+25.0 %\\s+80 8000/.test({row}.innerText)")
     site.do("pause", vm)
     page.wait("document.querySelector('.state.paused')")
+    page.wait(f"!/80 8000/.test({row}.innerText)")
     site.do("resume", vm)
     page.wait("!document.querySelector('.state.paused')")
     site.do("delete", "--yes", vm)

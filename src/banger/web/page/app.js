@@ -28,7 +28,7 @@ function useHash() {
 }
 
 function App() {
-  const [place = "", ...rest] = useHash().replace(/^#\/?/, "").split("/").map(decodeURIComponent);
+  const [place = "", ...rest] = useHash().replace(/^#\/?/, "").split("/");
   const { vms, error } = useVms();
   const View = PLACES.find(([name]) => name === place)?.[2];
   return html`<header>
@@ -48,6 +48,8 @@ function App() {
 }
 
 async function start() {
+  // A link that is opened where the page is already changes the fragment alone.
+  addEventListener("hashchange", () => location.hash.startsWith("#t=") && location.reload());
   const token = location.hash.match(/^#t=(.*)/)?.[1];
   if (token) {
     // The token is used up: it shall not stay in the history.
