@@ -20,7 +20,9 @@ from typing import Any
 from msgspec.structs import replace
 
 from banger.api.egress import DeniedTarget, EgressChange
+from banger.api.ports import PortRemove
 from banger.api.requests import ImagePull, NoParams, VmRef
+from banger.api.results import Listener
 from banger.daemon.__main__ import _ready_fd, main
 from banger.daemon.bindings import bind_verbs, find_verbs
 from banger.daemon.calls import Call, Handlers
@@ -65,6 +67,8 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             "image.pull": make_pull(control),
             "egress.change": make_change(control),
             "vm.list": make_list(handlers),
+            "vm.ports": make_ports(handlers),
+            "port.remove": make_close(control),
             **FIXED,
         }
         yield {**handlers, **real, **told, **own, "vm.watch": bound["vm.watch"]}
@@ -98,13 +102,39 @@ def make_pull(control: Control) -> Handle:
     return pull
 
 
+def note(control: Control, *lines: str) -> None:
+    """Tell the test."""
+    with open(control.layout.state / "events", "a") as file:
+        file.write("".join(f"{line}\n" for line in lines))
+
+
 def make_change(control: Control) -> Handle:
     async def change(_: Call, params: EgressChange) -> object:
-        with open(control.layout.state / "events", "a") as file:  # noqa: ASYNC230 - a test's
-            file.write("\n".join(params.rules) + "\n")
+        note(control, *params.rules)
         return Egress(rules=tuple(params.rules))
 
     return change
+
+
+def make_ports(handlers: Handlers) -> Handle:
+    """Publish a number of both protocols."""
+
+    async def list_ports(call: Call, params: VmRef) -> object:
+        found: Any = await handlers["vm.ports"](call, params)
+        own = Listener(
+            vm="", protocol="tcp", port=53, host_address="::1", host_port=53, is_published=True
+        )
+        return [*found, own, replace(own, protocol="udp")]
+
+    return list_ports
+
+
+def make_close(control: Control) -> Handle:
+    async def close(_: Call, params: PortRemove) -> object:
+        note(control, f"closed {params.port}")
+        return None
+
+    return close
 
 
 async def list_denied(_: Call, __: VmRef) -> object:

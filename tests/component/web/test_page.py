@@ -277,6 +277,23 @@ def test_ports_are_links_or_tell_why_not(page: Page, vm: str) -> None:
     page.wait("/listens at 127.77.3.9:8000 on this host/.test(document.body.innerText)")
 
 
+def test_of_two_ports_with_a_number_the_one_meant_is_closed(
+    page: Page, vm: str, site: Site
+) -> None:
+    go(page, f"vm/{vm}/ports")
+    for place, protocol in (("[::1]:53", "tcp"), ("[::1]:53", "udp")):
+        button = (
+            "[...document.querySelectorAll('tr')].find(r => r.innerText.startsWith("
+            f"'53/{protocol}') && r.innerText.includes('{place}'))?.querySelector('button')"
+        )
+        page.wait(button)
+        page.run(f"{button}.click()")
+        wait_until(
+            lambda wanted=f"closed {place}/{protocol}": wanted in read_events(site.environ),
+            "the end of the port",
+        )
+
+
 def test_snapshots_and_forks_are_a_tree(page: Page, vm: str) -> None:
     go(page, f"vm/{vm}/snapshots")
     page.wait("document.querySelector('[name=name]')")

@@ -8,8 +8,13 @@ import { Port } from "./list.js";
 
 const POLL_S = 3;
 
-const host = (port) =>
-  printable(port.host_path ?? (port.host_port ? `${port.host_address}:${port.host_port}` : "–"));
+/** Return the host's end of a port as the API names it, or null. */
+function hostEnd({ host_path, host_address, host_port }) {
+  if (host_path || !host_port) return host_path;
+  return `${host_address.includes(":") ? `[${host_address}]` : host_address}:${host_port}`;
+}
+
+const host = (port) => printable(hostEnd(port) ?? "–");
 
 export function PortsTab({ vm }) {
   const ports = useLoaded(() => call("vm.ports", { ref: vm.id }), [vm.id, vm.state]);
@@ -21,7 +26,9 @@ export function PortsTab({ vm }) {
     await ports.reload();
   };
   const close = (port) => async () => {
-    await call("port.remove", { ref: vm.id, port: port.host_path ?? `${port.host_address}:${port.host_port}` });
+    const protocol = port.protocol === "udp" ? "udp" : "tcp";
+    const name = port.host_path ?? `${hostEnd(port)}/${protocol}`;
+    await call("port.remove", { ref: vm.id, port: name });
     await ports.reload();
   };
   const columns = [
