@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import os
 import re
 from collections.abc import Iterator
@@ -220,6 +221,13 @@ def test_a_guest_s_output_does_nothing(page: Page, vm: str) -> None:
     page.wait(f"document.querySelector('pre').textContent.includes({HOSTILE!r})")
     assert page.run("document.querySelector('img')") is None
     assert page.run("document.title") == title
+
+
+def test_invisible_characters_are_seen(page: Page) -> None:
+    """E3: also those that turn text round, and letters of tags, which hide whole sentences."""
+    text = "a\u061c\u202e\ufeff\U000e0041\x07\t\n\x1b[31mé😀"
+    shown = page.run(f"import('/static/text.js').then(t => t.printable({json.dumps(text)}))")
+    assert shown == r"a\u061c\u202e\ufeff\ue0041\u0007" + "\t\né😀"
 
 
 def test_old_queries_are_not_answered_again(page: Page, vm: str) -> None:

@@ -21,14 +21,14 @@ export function formatAge(seconds) {
 export const formatTime = (epoch) => new Date(epoch * 1000).toLocaleString();
 
 const ESCAPES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])/g;
-const CONTROLS = /[\0-\x08\x0b-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2069]/g;
+const INVISIBLE = /(?![\t\n])[\p{C}\p{Zl}\p{Zp}]/gu;
 
 /** Return a guest's text without terminal escapes; other invisible characters become visible. */
 export function printable(untrusted) {
   return untrusted
     .replace(/\r/g, "")
     .replace(ESCAPES, "")
-    .replace(CONTROLS, (c) => `\\u${c.charCodeAt(0).toString(16).padStart(4, "0")}`);
+    .replace(INVISIBLE, (c) => `\\u${c.codePointAt(0).toString(16).padStart(4, "0")}`);
 }
 
 /** Return an address that a browser may open: of HTTP only. */
