@@ -334,6 +334,17 @@ def test_a_refusal_is_told_with_its_remedy(page: Page) -> None:
     assert said.split("\n") == ["The VM did not boot.", "", "Try: banger vm logs unbootable"]
 
 
+def test_a_stream_that_fails_is_told(page: Page, site: Site) -> None:
+    """Its answer has no end: what came is not all."""
+    site.do("create", "--name", "unsafe", "--label", "unsafe=x")
+    said = page.run(
+        "import('/static/api.js').then(async ({read}) => { let text = ''; try {"
+        " for await (const piece of read('workspace.export', {ref: 'unsafe'})) text += piece;"
+        " } catch (error) { return [text != '', error.message]; } })"
+    )
+    assert said == [True, "The web front's answer broke off."]
+
+
 @pytest.mark.parametrize(("width", "dark"), [(380, True), (1600, False)])
 def test_every_view_is_for_everybody(page: Page, vm: str, width: int, dark: bool) -> None:
     """By axe-core; and nothing is wider than the window."""

@@ -15,6 +15,8 @@ const UNREACHABLE = {
   hint: "banger ui",
 };
 
+const BROKEN = { code: "answer-broken", message: "The web front's answer broke off." };
+
 async function post(path, body, options = {}) {
   const request = { method: "POST", body: JSON.stringify(body), ...options };
   request.headers = { "Content-Type": "application/json", ...options.headers };
@@ -41,7 +43,7 @@ async function parseError(answer) {
 export const openSession = (token) => post("/session", { token });
 
 /** End the session of this browser. */
-export const closeSession = () => fetch("/session", { method: "DELETE" });
+export const closeSession = () => post("/session", {}, { method: "DELETE" });
 
 /** Return the result of a method. */
 export async function call(method, params = {}) {
@@ -81,12 +83,14 @@ async function* readText(body) {
       if (done) return;
       yield value;
     }
+  } catch (error) {
+    throw error.name === "AbortError" ? error : new ApiError(BROKEN);
   } finally {
     reader.cancel().catch(() => {});
   }
 }
 
-/** Yield the text of a method that answers with a stream, until `signal` aborts it. */
+/** Yield the text of a method that answers with a stream, until `signal`, if given, aborts it. */
 export async function* read(method, params, signal) {
   const headers = { Accept: "application/octet-stream" };
   yield* readText((await post(`/api/${method}`, params, { signal, headers })).body);
