@@ -17,8 +17,6 @@ TYPES = {
     ".css": "text/css",
     ".html": "text/html",
     ".js": "text/javascript",
-    ".mjs": "text/javascript",
-    ".png": "image/png",
     ".svg": "image/svg+xml",
 }
 Files = dict[str, Path]

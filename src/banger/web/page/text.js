@@ -18,6 +18,9 @@ export function formatAge(seconds) {
   return `${Math.max(0, Math.floor(seconds / size))} ${unit}`;
 }
 
+/** Return the age of what is of this time (seconds of the Unix epoch). */
+export const formatSince = (epoch) => formatAge(Date.now() / 1000 - epoch);
+
 export const formatTime = (epoch) => new Date(epoch * 1000).toLocaleString();
 
 const ESCAPES = /\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])/g;

@@ -3,10 +3,8 @@
 import { html, useState } from "../preact.js";
 import { call, follow } from "../api.js";
 import { Action, Form, Table, useLoaded } from "../parts.js";
-import { formatAge, formatBytes, formatMib, printable } from "../text.js";
+import { formatBytes, formatMib, formatSince, printable } from "../text.js";
 import { Stage } from "./stage.js";
-
-const age = (at) => formatAge(Date.now() / 1000 - at);
 
 export function Images() {
   const images = useLoaded(() => call("image.list"), []);
@@ -26,7 +24,7 @@ export function Images() {
     ["Source", ({ source }) => printable(source), "wide"],
     size,
     usedBy,
-    ["Age", ({ created_at }) => age(created_at), "number wide"],
+    ["Age", ({ created_at }) => formatSince(created_at), "number wide"],
     ["Actions", ({ digest, users }) => removal("image.delete", digest, users)],
   ];
   const kernelColumns = [

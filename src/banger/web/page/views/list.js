@@ -3,7 +3,7 @@
 import { html, useEffect, useState } from "../preact.js";
 import { call } from "../api.js";
 import { State, Table, useInterval } from "../parts.js";
-import { formatAge, formatBytes, formatMib, formatPercent, printable, webLink } from "../text.js";
+import { formatBytes, formatMib, formatPercent, formatSince, printable, webLink } from "../text.js";
 
 const POLL_S = 3;
 
@@ -46,7 +46,7 @@ export function VmList({ vms }) {
     ["Ports", (vm) => (facts[vm.id]?.ports ?? []).map((port) => html`<${Port} port=${port} /> `)],
     ["Image", (vm) => printable(vm.image), "wide"],
     ["Workspace", (vm) => printable(vm.workspace?.host_path ?? "–"), "wide"],
-    ["Age", (vm) => formatAge(Date.now() / 1000 - vm.created_at), "number wide"],
+    ["Age", (vm) => formatSince(vm.created_at), "number wide"],
   ];
   return html`<h1>VMs</h1>
     <${Table} label="VMs" columns=${columns} loaded=${{ value: vms }} id=${(vm) => vm.id} empty="There is no VM." />`;

@@ -3,7 +3,7 @@
 import { html } from "../preact.js";
 import { call } from "../api.js";
 import { Action, Table, useInterval, useLoaded } from "../parts.js";
-import { formatAge, printable } from "../text.js";
+import { formatSince, printable } from "../text.js";
 
 const POLL_S = 1;
 
@@ -18,7 +18,7 @@ export function Operations() {
     ["Operation", ({ method }) => method],
     ["VM", ({ vm }) => printable(vm ?? "–")],
     ["Stage", ({ stage }) => printable(stage ?? "–")],
-    ["Since", ({ started_at }) => formatAge(Date.now() / 1000 - started_at), "number"],
+    ["Since", ({ started_at }) => formatSince(started_at), "number"],
     ["Actions", ({ id, cancellable }) => cancellable && html`<${Action} run=${cancel(id)}>Cancel<//>`],
   ];
   return html`<h1>Operations</h1>
