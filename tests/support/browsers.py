@@ -37,6 +37,7 @@ OPTIONS = (
     "--no-proxy-server",
     "--remote-debugging-port=0",
 )
+LISTENING = re.compile(r"DevTools listening on (ws://\S+)\n")
 
 
 def find_browser() -> str | None:
@@ -132,23 +133,26 @@ class Page:
 @contextlib.contextmanager
 def open_page(program: str, folder: Path) -> Iterator[Page]:
     """A tab of a browser that is started for the block, and ended with it."""
-    process = subprocess.Popen(
-        [program, *OPTIONS, f"--user-data-dir={folder}", "about:blank"],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.PIPE,
-        env={"HOME": str(folder), "PATH": "/usr/bin:/bin", "TMPDIR": str(folder)},
-        text=True,
-        start_new_session=True,
-    )
+    folder.mkdir(exist_ok=True)
+    said = folder / "said.txt"  # no pipe, which would fill
+    with said.open("wb") as output:
+        process = subprocess.Popen(
+            [program, *OPTIONS, f"--user-data-dir={folder}", "about:blank"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=output,
+            env={"HOME": str(folder), "PATH": "/usr/bin:/bin", "TMPDIR": str(folder)},
+            start_new_session=True,
+        )
     with process:
         try:
             with websockets.sync.client.connect(
-                _read_address(process), open_timeout=DEADLINE_S, max_size=None, proxy=None
+                _read_address(process, said), open_timeout=DEADLINE_S, max_size=None, proxy=None
             ) as socket:
                 yield Page(socket)
         finally:
-            os.killpg(process.pid, signal.SIGKILL)
+            with contextlib.suppress(ProcessLookupError):  # it has ended by itself
+                os.killpg(process.pid, signal.SIGKILL)
     wait_for(lambda: not _is_running(process.pid), "the end of the browser's processes")
 
 
@@ -160,11 +164,11 @@ def _is_running(group: int) -> bool:
     return True
 
 
-def _read_address(process: subprocess.Popen[str]) -> str:
-    assert process.stderr is not None
-    said = ""
-    for line in process.stderr:
-        said += line
-        if found := re.search(r"DevTools listening on (ws://\S+)", line):
-            return found[1]
-    raise AssertionError(f"the browser ended: {said}")
+def _read_address(process: subprocess.Popen[bytes], said: Path) -> str:
+    wait_for(
+        lambda: process.poll() is not None or LISTENING.search(said.read_text()),
+        "the browser to listen",
+    )
+    found = LISTENING.search(said.read_text())
+    assert found, f"the browser ended: {said.read_text()}"
+    return found[1]
