@@ -1,6 +1,6 @@
 """Writes the screenshots of docs/web.md.
 
-    python scripts/screenshots.py LINK VM
+    python -m scripts.screenshots LINK VM
 
 LINK is what `banger ui --no-browser` prints, VM the ID of a VM with a workspace that changed.
 """
@@ -12,10 +12,8 @@ import tempfile
 import time
 from pathlib import Path
 
-CHECKOUT = Path(__file__).resolve().parent.parent
-sys.path[:0] = [str(CHECKOUT), str(CHECKOUT / "src")]
-
-from tests.support.browsers import find_browser, open_page  # noqa: E402 - after the path is set
+from tests.support.artifacts import CHECKOUT
+from tests.support.browsers import find_browser, open_page
 
 FOLDER = CHECKOUT / "docs/page"
 SETTLED_S = 4
