@@ -10,8 +10,10 @@ from typing import Any
 import pytest
 
 from banger import AsyncClient, Client, Event
-from tests.component.cli.test_cli_events import box  # noqa: F401 - a fixture
+from tests.component.cli.test_cli_events import box
 from tests.component.daemon.running import scripted_daemon
+
+__all__ = ["box"]
 
 Environ = dict[str, str]
 Listen = Callable[..., list[Event]]
@@ -44,7 +46,7 @@ def listen_in_a_loop(*acts: Callable[[], object], **options: Any) -> list[Event]
 @pytest.fixture(params=[listen, listen_in_a_loop])
 def read(
     request: pytest.FixtureRequest,
-    box: Environ,  # noqa: F811 - the fixture
+    box: Environ,
     monkeypatch: pytest.MonkeyPatch,
 ) -> Listen:
     for name, value in box.items():
@@ -61,7 +63,7 @@ def delete() -> None:
     Client(autostart=False).get("box").delete()
 
 
-def test_what_happens_in_a_block_is_told(box: Environ, read: Listen) -> None:  # noqa: F811
+def test_what_happens_in_a_block_is_told(box: Environ, read: Listen) -> None:
     with scripted_daemon(box, "banger.daemon"):
         events = read(lambda: set_label("1"), delete, ref="box")
         assert [(event["kind"], event["name"]) for event in events] == [
@@ -73,7 +75,7 @@ def test_what_happens_in_a_block_is_told(box: Environ, read: Listen) -> None:  #
         assert read(follow=False, kinds=["created"]) == []
 
 
-def test_events_go_on_over_a_death_of_the_daemon(box: Environ, read: Listen) -> None:  # noqa: F811
+def test_events_go_on_over_a_death_of_the_daemon(box: Environ, read: Listen) -> None:
     """H9: what may be lacking is told by `missed`."""
     with contextlib.ExitStack() as daemons:
         first = daemons.enter_context(scripted_daemon(box, "banger.daemon"))
