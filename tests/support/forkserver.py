@@ -11,6 +11,7 @@ waits for the program and tells how it ended.
 
 from __future__ import annotations
 
+import contextlib
 import fcntl
 import gc
 import importlib
@@ -39,7 +40,9 @@ class Forked:
 
     def __init__(self, control: socket.socket) -> None:
         self._control = control
-        self.pid = int(control.recv(MESSAGE_BYTES))
+        told = control.recv(MESSAGE_BYTES)
+        assert told, "the forkserver has ended"
+        self.pid = int(told)
         self.returncode: int | None = None
 
     def wait(self, timeout_s: float | None = None) -> int:
@@ -61,7 +64,8 @@ class Forked:
     def send_signal(self, number: int) -> None:
         """Send it a signal, if it runs."""
         if self.poll() is None:
-            os.kill(self.pid, number)
+            with contextlib.suppress(ProcessLookupError):  # it has just ended
+                os.kill(self.pid, number)
 
     def terminate(self) -> None:
         """Ask it to end."""
@@ -101,6 +105,7 @@ def end_forkserver() -> None:
     while _servers:
         requests, server = _servers.pop()
         requests.close()
+        server.kill()
         server.wait()
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.forkserver import Forked, fork_program
+from tests.support.forkserver import Forked, end_forkserver, fork_program
 
 PROGRAM = """
 import json, os, signal, sys
@@ -89,3 +89,24 @@ def test_a_signal_ends_it(program: str, end: object) -> None:
         number = signal.SIGKILL if end is Forked.kill else signal.SIGTERM
         assert forked.wait(60) == -number
         assert output.read() == b""
+
+
+def test_it_goes_on_without_the_server(program: str) -> None:
+    """Also where a process that was forked meanwhile has the way to the server open."""
+    forked, to_it, from_it = start(program)
+    with open(from_it, "rb") as output:
+        output.readline()
+        ready, written = os.pipe()
+        if (holder := os.fork()) == 0:
+            os.close(written)
+            os.read(ready, 1)
+            os._exit(0)
+        os.close(ready)
+        try:
+            end_forkserver()
+        finally:
+            os.close(written)
+            os.waitpid(holder, 0)
+        assert forked.poll() is None
+        os.close(to_it)
+        assert forked.wait(60) == 7
