@@ -8,11 +8,11 @@ process ends; if it is killed the file stays, and its token is refused after 30 
 from __future__ import annotations
 
 import atexit
-import contextlib
 import os
 import tempfile
 import webbrowser
 from collections.abc import Callable
+from pathlib import Path
 
 from banger.client.client import Client
 from banger.errors import InvalidRequest
@@ -37,18 +37,14 @@ def open_page(address: str, *, is_opened: bool, say: Callable[[str], None]) -> N
         link = f"{address}#t={client.call('login.offer')['token']}"
     say(link)
     if is_opened and any(map(os.environ.get, DISPLAYS)):
-        webbrowser.open(f"file://{_write_redirect(link)}")
+        webbrowser.open(_write_redirect(link).as_uri())
 
 
-def _write_redirect(link: str) -> str:
-    """Return the name of a private file that leads to a link."""
+def _write_redirect(link: str) -> Path:
+    """Return a private file that leads to a link."""
     fd, name = tempfile.mkstemp(".html", "banger-")
-    atexit.register(_remove, name)
+    path = Path(name)
+    atexit.register(path.unlink, missing_ok=True)
     with open(fd, "w") as file:
         file.write(REDIRECT.format(link))
-    return name
-
-
-def _remove(name: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(name)
+    return path

@@ -8,6 +8,7 @@ import re
 import signal
 from collections.abc import Iterator
 from pathlib import Path
+from urllib.parse import unquote, urlsplit
 
 from tests.component.daemon.running import DEADLINE_S, banger, popen, wait_until
 from tests.component.web.fronts import Environ, Front
@@ -51,10 +52,12 @@ def test_a_browser_gets_the_link_by_a_private_file(
     browser, seen = tmp_path / "browser", tmp_path / "seen"
     browser.write_text(f'#!/bin/sh\necho "$1" > {seen}.part; mv {seen}.part {seen}\n')
     browser.chmod(0o755)
-    with _page({**environ, "BROWSER": str(browser), "DISPLAY": ":99"}) as link:
+    (folder := tmp_path / "50% #1").mkdir()
+    own = {"BROWSER": str(browser), "DISPLAY": ":99", "TMPDIR": str(folder)}
+    with _page({**environ, **own}) as link:
         wait_until(seen.exists, "the browser")
         assert link[3] not in seen.read_text()
-        path = Path(seen.read_text().strip().removeprefix("file://"))
+        path = Path(unquote(urlsplit(seen.read_text().strip()).path))
         assert f'url={link[1]}#t={link[3]}"' in path.read_text()
         assert path.stat().st_mode & 0o777 == 0o600
     assert not os.path.exists(path)
