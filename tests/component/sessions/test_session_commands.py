@@ -119,6 +119,8 @@ def test_input_that_is_not_taken_is_told(served: Box, tmp_path: Path) -> None:
     (tmp_path / "file").write_bytes(bytes(3_000_000))  # more than a pipe and the windows hold
     with open(tmp_path / "file", "rb") as file:
         sender = served.popen("session", "send", "box", "one", stdin=file)
+        # Before it sends, ours would be the one that the session takes.
+        wait_until(file.tell, "the sender reads")
 
     def is_busy() -> bool:
         return served.run("session", "send", "box", "one", "x").returncode == 5
