@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import os
 import tempfile
+import threading
 import webbrowser
 from collections.abc import Callable
 from pathlib import Path
@@ -37,7 +38,9 @@ def open_page(address: str, *, is_opened: bool, say: Callable[[str], None]) -> N
         link = f"{address}#t={client.call('login.offer')['token']}"
     say(link)
     if is_opened and any(map(os.environ.get, DISPLAYS)):
-        webbrowser.open(_write_redirect(link).as_uri())
+        url = _write_redirect(link).as_uri()
+        # A browser of $BROWSER is waited for, until its user closes it.
+        threading.Thread(target=webbrowser.open, args=(url,), daemon=True).start()
 
 
 def _write_redirect(link: str) -> Path:

@@ -48,9 +48,12 @@ def test_the_link_works_once(front: Front, environ: Environ, tmp_path: Path) -> 
 def test_a_browser_gets_the_link_by_a_private_file(
     front: Front, environ: Environ, tmp_path: Path
 ) -> None:
-    """G6: others can read the arguments of processes."""
-    browser, seen = tmp_path / "browser", tmp_path / "seen"
-    browser.write_text(f'#!/bin/sh\necho "$1" > {seen}.part; mv {seen}.part {seen}\n')
+    """G6: others can read the arguments of processes. The browser may run as long as it likes."""
+    browser, seen, closed = tmp_path / "browser", tmp_path / "seen", tmp_path / "closed"
+    browser.write_text(
+        f'#!/bin/sh\necho "$1" > {seen}.part; mv {seen}.part {seen}\n'
+        f"while [ ! -e {closed} ]; do sleep 0.1; done\n"
+    )
     browser.chmod(0o755)
     (folder := tmp_path / "50% #1").mkdir()
     own = {"BROWSER": str(browser), "DISPLAY": ":99", "TMPDIR": str(folder)}
@@ -60,6 +63,8 @@ def test_a_browser_gets_the_link_by_a_private_file(
         path = Path(unquote(urlsplit(seen.read_text().strip()).path))
         assert f'url={link[1]}#t={link[3]}"' in path.read_text()
         assert path.stat().st_mode & 0o777 == 0o600
+        assert Front(int(link[2]), "", tmp_path).request("GET", "/").status == 200
+        closed.touch()
     assert not os.path.exists(path)
 
 
