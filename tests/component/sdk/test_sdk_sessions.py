@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import signal
 from collections.abc import Iterable
@@ -14,6 +15,7 @@ from banger.sdk.aio import stream as aio_stream
 from banger.sdk.sync import stream as sync_stream
 from tests.component.daemon.running import is_alive, wait_until
 from tests.component.sdk.conftest import Box
+from tests.support.forkserver import Forked
 
 BIG = 5_000_000
 
@@ -118,6 +120,23 @@ def test_input_is_sent_while_nobody_reads_the_output(box: Box) -> None:
         process.close_input()
         assert box.wait(process.wait()) == 0
         assert len(join(box.read(process))[0]) == BIG
+
+
+def test_input_whose_sending_was_cancelled_is_not_sent_later(daemon: Forked) -> None:
+    """H3"""
+
+    async def send() -> int:
+        argv = ["sh", "-c", "kill -STOP $$; timeout 1 cat | wc -c"]
+        async with (
+            banger.AsyncClient(autostart=False).vm() as vm,
+            vm.popen(argv, stdin=True) as process,
+        ):
+            with pytest.raises(TimeoutError):
+                await asyncio.wait_for(process.write(b"x" * BIG), 0.5)
+            process.send_signal(signal.SIGCONT)
+            return int(b"".join([data async for _, data in process]))
+
+    assert asyncio.run(send()) < BIG
 
 
 def test_what_nobody_reads_is_bounded(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -78,13 +78,19 @@ class AsyncStream:
         self._require_success()
 
     async def send(self, data: bytes) -> None:
-        """Send input; what comes meanwhile is kept, at most `OUTPUT_MAX_BYTES`."""
+        """Send input; what comes meanwhile is kept, at most `OUTPUT_MAX_BYTES`.
+
+        Cancelled, it sends no more.
+        """
         self._start()
         self._rest = memoryview(data)
         self.may_send()
-        with self._taking_all():
-            while self._rest and not self._is_over:
-                await self._next_change()
+        try:
+            with self._taking_all():
+                while self._rest and not self._is_over:
+                    await self._next_change()
+        finally:
+            self._rest = memoryview(b"")
 
     def control(self, content: Control) -> None:
         """Send a control frame."""
