@@ -62,6 +62,10 @@ class Process:
         self._stream.control({"resize": {"rows": rows, "columns": columns}})
 
     def wait(self) -> int:
-        """Return how it ended; its output is kept meanwhile, at most 64 MiB."""
+        """Return how it ended; its output is kept meanwhile, at most 64 MiB.
+
+        Raises:
+            Cancelled: the block has ended before the command.
+        """
         self.returncode = returncode_of(self._stream.wait())
         return self.returncode
