@@ -534,6 +534,13 @@ class Call(Protocol):
     @overload
     def __call__(
         self,
+        method: Literal["token.wait"],
+        params: d.TokenCheck | Other,
+        **options: Unpack[CallOptions],
+    ) -> d.TokenView: ...
+    @overload
+    def __call__(
+        self,
         method: Literal["login.offer"],
         params: d.NoParams | Other = ...,
         **options: Unpack[CallOptions],
@@ -1058,6 +1065,13 @@ class AsyncCall(Protocol):
     def __call__(
         self,
         method: Literal["token.check"],
+        params: d.TokenCheck | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.TokenView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["token.wait"],
         params: d.TokenCheck | Other,
         **options: Unpack[CallOptions],
     ) -> Awaitable[d.TokenView]: ...

@@ -9,7 +9,8 @@ import asyncio
 import base64
 import contextlib
 from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
-from typing import TypeVar
+from functools import partial
+from typing import Never, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response, StreamingResponse
@@ -21,7 +22,8 @@ from banger.api.table import METHODS
 from banger.client.aio import DaemonStream
 from banger.errors import BangerError, Cancelled, DeadlineExceeded, InvalidRequest, UnknownMethod
 from banger.web.answers import Refusal, render_json
-from banger.web.front import Front, front_of, require_scope
+from banger.web.front import Front, front_of, require_scope, until_invalid
+from banger.web.racing import End, run_until
 from banger.web.sse import Event
 from banger.web.streams import Streaming
 
@@ -40,15 +42,14 @@ async def serve_call(request: Request) -> Response:
     params = await read_params(request)
     front, accepted = front_of(request), request.headers.get("accept", "")
     if EVENTS in accepted:
-        return front.events.answer(_follow(front, method, params))
+        return front.events.answer(_follow(front, method, params), partial(until_invalid, request))
     if not method.stream:
         return render_json(await unless_gone(request, _call(front, method, params)))
     if accepted and not any(kind in accepted for kind in (BYTES, "*/*", "application/*")):
         error = InvalidRequest(f"{method.name} is a stream: Accept: {EVENTS}, or {BYTES}.")
         raise Refusal(406, error)
-    return OutputAnswer(
-        await unless_gone(request, front.daemon.open_connection(method.name, params))
-    )
+    stream = await unless_gone(request, front.daemon.open_connection(method.name, params))
+    return OutputAnswer(stream, partial(until_invalid, request))
 
 
 async def read_params(request: Request) -> wire.Document:
@@ -131,14 +132,15 @@ def _without_input(stream: DaemonStream) -> Streaming:
 class OutputAnswer(StreamingResponse):
     """The bytes of a stream as they come; the connection breaks if the stream fails."""
 
-    def __init__(self, stream: DaemonStream) -> None:
+    def __init__(self, stream: DaemonStream, end: End) -> None:
         super().__init__(self._read(_without_input(stream)), media_type=BYTES)
         self._stream = stream
+        self._end = end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the bytes; a failure leaves the answer without its end."""
         with contextlib.closing(self._stream), contextlib.suppress(BangerError):
-            await super().__call__(scope, receive, send)
+            await run_until(super().__call__(scope, receive, send), self._end)
 
     async def _read(self, streaming: Streaming) -> AsyncIterator[bytes]:
         while (output := await streaming.read()) is not None:
@@ -146,24 +148,16 @@ class OutputAnswer(StreamingResponse):
 
 
 async def unless_gone(request: Request, work: Coroutine[object, object, T]) -> T:
-    """Return the result of work, which is cancelled if the client leaves.
+    """Return the result of work, which is cancelled if the client leaves or loses its token.
 
     Raises:
         Cancelled: the client has left.
+        TokenInvalid: its token was deleted, or has expired.
     """
-    working = asyncio.ensure_future(work)
-    leaving = asyncio.ensure_future(_wait_gone(request))
-    try:
-        await asyncio.wait({working, leaving}, return_when=asyncio.FIRST_COMPLETED)
-        if not working.done():
-            raise Cancelled("The client is gone.")
-        return working.result()
-    finally:
-        working.cancel()
-        leaving.cancel()
-        await asyncio.gather(working, leaving, return_exceptions=True)
+    return await run_until(work, partial(_wait_gone, request), partial(until_invalid, request))
 
 
-async def _wait_gone(request: Request) -> None:
+async def _wait_gone(request: Request) -> Never:
     while (await request.receive())["type"] != "http.disconnect":
         """What follows the body says nothing."""
+    raise Cancelled("The client is gone.")

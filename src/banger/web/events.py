@@ -12,6 +12,7 @@ import json
 import math
 import time
 from collections.abc import AsyncGenerator
+from functools import partial
 
 from starlette.requests import Request
 from starlette.responses import Response
@@ -20,7 +21,7 @@ from banger.api import wire
 from banger.errors import BangerError, DaemonUnreachable, InvalidRequest, VersionMismatch
 from banger.model.scopes import Scope
 from banger.sdk.aio.daemon import AsyncDaemon
-from banger.web.front import front_of, require_scope
+from banger.web.front import front_of, require_scope, until_invalid
 from banger.web.sse import Event
 from banger.web.streams import Streaming
 
@@ -32,7 +33,8 @@ async def serve_events(request: Request) -> Response:
     """Send events of VMs."""
     await require_scope(request, Scope.READ)
     front = front_of(request)
-    return front.events.answer(_watch(front.daemon, _read_query(request)))
+    events = _watch(front.daemon, _read_query(request))
+    return front.events.answer(events, partial(until_invalid, request))
 
 
 def _read_query(request: Request) -> wire.Document:

@@ -2,20 +2,25 @@
 
 A program has a token (`Authorization: Bearer`), a browser the cookie of a login. Neither is
 accepted in the place of the other, so a page that learned the cookie cannot use it as a program.
+Whatever is served for longer ends with the token.
 """
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import dataclass, field
+from typing import Never
 
 from starlette.requests import HTTPConnection
 
-from banger.errors import TokenInvalid, TokenTooNarrow
+from banger.errors import BangerError, TokenInvalid, TokenTooNarrow
 from banger.model.scopes import Scope
 from banger.sdk.aio.daemon import AsyncDaemon
 from banger.web.sse import EventStreams
 
 BEARER = "bearer "
+SHORT_S = 1.0
+"""What takes no longer than this is not ended; also the pause until the next daemon is asked."""
 
 
 @dataclass(frozen=True)
@@ -51,9 +56,30 @@ async def require_scope(connection: HTTPConnection, needed: Scope) -> None:
         token = token if authorization.lower().startswith(BEARER) else ""
     if not token:
         raise TokenInvalid("This needs a token.", hint="banger web token create NAME")
-    view = await front.daemon.call("token.check", {"token": token, "kind": kind})
+    access = connection.state.access = {"token": token, "kind": kind}
+    view = await front.daemon.call("token.check", access)
     if not Scope(view["scope"]).allows(needed):
         raise TokenTooNarrow(
             f"The token allows {view['scope']}; this needs {needed.value}.",
             hint="banger web token list",
         )
+
+
+async def until_invalid(connection: HTTPConnection) -> Never:
+    """Wait for the end of the token with which a request was permitted.
+
+    A daemon that is not there refuses nothing: the next one is asked.
+
+    Raises:
+        TokenInvalid: the token was deleted, or has expired.
+    """
+    access, daemon = connection.state.access, AsyncDaemon(autostart=False)
+    while True:
+        await asyncio.sleep(SHORT_S)
+        try:
+            await daemon.call("token.wait", access)
+        except TokenInvalid:
+            raise
+        except BangerError:
+            continue
+        raise TokenInvalid("The token was deleted, or has expired.", hint="banger web token list")

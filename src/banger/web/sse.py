@@ -1,6 +1,7 @@
 """Answers that are streams of events (`text/event-stream`), of which there is a bounded number.
 
 An event is `(kind, content, id)`. While there is none, a comment shows that the stream lives.
+A stream ends with the token of who asked for it: then an error is the last event.
 """
 
 from __future__ import annotations
@@ -10,8 +11,9 @@ from collections.abc import AsyncGenerator, AsyncIterator
 
 from starlette.responses import StreamingResponse
 
-from banger.errors import HostNotReady
+from banger.errors import BangerError, HostNotReady
 from banger.web.answers import Refusal, format_json
+from banger.web.racing import End
 
 KEEP_ALIVE_S = 15.0
 STREAMS = 100
@@ -25,8 +27,8 @@ class EventStreams:
     def __init__(self) -> None:
         self._count = 0
 
-    def answer(self, events: AsyncGenerator[Event, None]) -> StreamingResponse:
-        """Return the answer that sends events as they come.
+    def answer(self, events: AsyncGenerator[Event, None], end: End) -> StreamingResponse:
+        """Return the answer that sends events as they come, until `end` raises an error.
 
         Raises:
             Refusal: there are too many streams.
@@ -34,28 +36,36 @@ class EventStreams:
         if self._count >= STREAMS:
             error = HostNotReady(f"There are {STREAMS} streams of events already.", retryable=True)
             raise Refusal(503, error)
-        return StreamingResponse(self._render(events), media_type="text/event-stream")
+        return StreamingResponse(self._render(events, end), media_type="text/event-stream")
 
-    async def _render(self, events: AsyncGenerator[Event, None]) -> AsyncIterator[str]:
+    async def _render(self, events: AsyncGenerator[Event, None], end: End) -> AsyncIterator[str]:
         self._count += 1
+        ending = asyncio.ensure_future(end())
         coming: asyncio.Task[Event | None] | None = None
         try:
             yield ": begun\n\n"
             while True:
                 coming = coming or asyncio.ensure_future(anext(events, None))
-                done, _ = await asyncio.wait({coming}, timeout=KEEP_ALIVE_S)
-                if not done:
+                done, _ = await asyncio.wait(
+                    {coming, ending}, timeout=KEEP_ALIVE_S, return_when=asyncio.FIRST_COMPLETED
+                )
+                if ending in done:
+                    ending.result()
+                elif not done:
                     yield ": keep-alive\n\n"
                 elif (event := coming.result()) is None:
                     return
                 else:
                     coming = None
                     yield format_event(event)
+        except BangerError as error:
+            yield format_event(("error", error.as_document(), None))
         finally:
             self._count -= 1
-            if coming is not None:
-                coming.cancel()
-                await asyncio.gather(coming, return_exceptions=True)
+            works = [task for task in (coming, ending) if task is not None]
+            for task in works:
+                task.cancel()
+            await asyncio.gather(*works, return_exceptions=True)
             await events.aclose()
 
 

@@ -17,6 +17,8 @@ import json
 import re
 import signal
 from collections.abc import Iterator
+from functools import partial
+from typing import Never
 
 from starlette.datastructures import QueryParams
 from starlette.websockets import WebSocket, WebSocketDisconnect
@@ -27,7 +29,8 @@ from banger.errors import BangerError, InvalidRequest, SessionExists, SessionNot
 from banger.model.scopes import Scope
 from banger.sdk.aio.daemon import AsyncDaemon
 from banger.web.answers import format_json, render_error
-from banger.web.front import front_of, require_scope
+from banger.web.front import front_of, require_scope, until_invalid
+from banger.web.racing import run_until
 from banger.web.streams import Streaming
 
 WINDOW = 256 * 1024
@@ -173,20 +176,11 @@ class _Terminal:
 
         Raises:
             BangerError: the stream failed, or the browser sent what is not possible.
+            TokenInvalid: the token was deleted, or has expired.
             _Gone: the browser has gone.
         """
-        works = [
-            asyncio.ensure_future(work)
-            for work in (self._send_output(), self._take_messages(), self._send_input())
-        ]
-        try:
-            done, _ = await asyncio.wait(works, return_when=asyncio.FIRST_COMPLETED)
-            for work in done:
-                work.result()
-        finally:
-            for work in works:
-                work.cancel()
-            await asyncio.gather(*works, return_exceptions=True)
+        end = partial(until_invalid, self._socket)
+        await run_until(self._send_output(), self._take_messages, self._send_input, end)
         ended = self._streaming.exit or {}
         return 128 + ended["signal"] if "signal" in ended else ended.get("status", 0)
 
@@ -203,7 +197,7 @@ class _Terminal:
         with _sending():
             await self._socket.send_bytes(data)
 
-    async def _take_messages(self) -> None:
+    async def _take_messages(self) -> Never:
         while True:
             message = await self._socket.receive()
             if message["type"] == "websocket.disconnect":
@@ -220,7 +214,7 @@ class _Terminal:
             raise InvalidRequest("The guest does not take its input; more than 4 MiB wait.")
         self._input.put_nowait(data)
 
-    async def _send_input(self) -> None:
+    async def _send_input(self) -> Never:
         while True:
             data = await self._input.get()
             await self._streaming.write(data)

@@ -14,8 +14,11 @@ from typing import Any
 import pytest
 
 from banger import store
+from banger.api.tokens import TokenCreate
 from banger.engine.verbs import tokens
 from banger.errors import TokenInvalid
+from banger.model.scopes import Scope
+from tests.component.daemon.running import DEADLINE_S
 from tests.component.web.fronts import Answer, Front
 
 
@@ -134,3 +137,29 @@ def test_a_token_that_was_not_used_in_time_is_refused(tmp_path: Path) -> None:
         await database.close()
 
     asyncio.run(work())
+
+
+def test_a_token_s_end_is_waited_for(tmp_path: Path) -> None:
+    """Its time or its deletion; the end of another is none."""
+
+    async def work() -> None:
+        database = await store.open_database(tmp_path / "banger.db")
+        engine: Any = SimpleNamespace(database=database, token_deleted=asyncio.Event())
+
+        async def begin(**more: float) -> asyncio.Future[object]:
+            params = TokenCreate(name=f"t{len(more)}", scope=Scope.READ, **more)
+            made = await tokens.create_token(engine, params)
+            return asyncio.ensure_future(tokens.wait_for_token_end(engine, made.token, "program"))
+
+        for_ever, short = await begin(), await begin(expires_s=1.0)
+        await asyncio.wait({short})
+        assert not for_ever.done()
+        await tokens.create_token(engine, TokenCreate(name="other", scope=Scope.READ))
+        await tokens.delete_token(engine, "other")
+        await asyncio.sleep(0)
+        assert not for_ever.done()
+        await tokens.delete_token(engine, "t0")
+        assert (await for_ever).name == "t0"
+        await database.close()
+
+    asyncio.run(asyncio.wait_for(work(), DEADLINE_S))

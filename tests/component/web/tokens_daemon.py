@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import sys
 from collections.abc import AsyncIterator
@@ -18,10 +19,11 @@ from tests.component.daemon.scripted import open_handlers as open_scripted
 @contextlib.asynccontextmanager
 async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
     database = await open_database(control.layout.state / "tokens.db")
+    engine = SimpleNamespace(database=database, token_deleted=asyncio.Event())
     verbs = {n: v for n, v in find_verbs().items() if n.startswith(("token.", "login."))}
     try:
         async with open_scripted(control) as handlers:
-            yield {**handlers, **bind_verbs(verbs, engine=SimpleNamespace(database=database))}
+            yield {**handlers, **bind_verbs(verbs, engine=engine)}
     finally:
         await database.close()
 

@@ -40,6 +40,12 @@ TOKENS = (
         doc="Return what a token allows, and note that it was used.",
     ),
     Method(
+        name="token.wait",
+        params=TokenCheck,
+        result=TokenView,
+        doc="Wait until a token is deleted or expires; return what it allowed.",
+    ),
+    Method(
         name="login.offer",
         params=NoParams,
         result=CreatedToken,

@@ -92,6 +92,8 @@ class Engine:
     """A VM has ended: set for the loop that restarts VMs, which clears it."""
     outcome_pending: asyncio.Event = field(default_factory=asyncio.Event)
     """An outcome could not be saved: set for the loop that retries, which clears it."""
+    token_deleted: asyncio.Event = field(default_factory=asyncio.Event)
+    """A token was deleted: set for whoever waits for its end, and replaced by another."""
     now: Callable[[], float] = time.time
     random_bytes: Callable[[int], bytes] = os.urandom
     available_mib: Callable[[], int] = read_available_mib

@@ -6,6 +6,8 @@ so no lock is taken. Expired tokens are deleted whenever one is made.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import hashlib
 import hmac
 import secrets
@@ -25,6 +27,8 @@ OFFER_S = 30.0
 LOGIN_S = 12 * 3600.0
 NOTED_EVERY_S = 60.0
 """Seconds between two notes of a token's use: each is a write."""
+LOOK_EVERY_S = 60.0
+"""Seconds between two looks at the clock while waiting for a token's end: it may be set."""
 
 
 @serves("token.create")
@@ -59,7 +63,7 @@ async def delete_token(engine: Engine, name: str) -> Deleted:
     """
     for row in await engine.database.read(store.load_tokens, "program"):
         if row.name == name:
-            await engine.database.write(store.delete_token, row.hash)
+            await _delete(engine, row.hash)
             return Deleted(ids=[name])
     raise NotFound(f"There is no token {name}.", hint="banger web token list")
 
@@ -76,6 +80,28 @@ async def check_token(engine: Engine, token: str, kind: TokenKind) -> TokenView:
     if now - (row.used_at or 0.0) > NOTED_EVERY_S:
         await engine.database.write(store.note_token_use, row.hash, now)
     return _view(row)
+
+
+@serves("token.wait")
+async def wait_for_token_end(engine: Engine, token: str, kind: TokenKind) -> TokenView:
+    """Return once a token is valid no more.
+
+    Raises:
+        TokenInvalid: it was not valid from the start.
+    """
+    row = await _require_token(engine, token, kind)
+    while True:
+        rest_s = LOOK_EVERY_S
+        if row.expires_at is not None:
+            rest_s = min(rest_s, row.expires_at - time.time())
+        deleted = engine.token_deleted
+        try:
+            await _require_token(engine, token, kind)
+        except TokenInvalid:
+            return _view(row)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(rest_s):
+                await deleted.wait()
 
 
 @serves("login.offer")
@@ -101,8 +127,14 @@ async def begin_login(engine: Engine, token: str) -> CreatedToken:
 @serves("login.end")
 async def end_login(engine: Engine, token: str) -> Deleted:
     """End a login; one that has ended stays so."""
-    await engine.database.write(store.delete_token, _hash(token))
+    await _delete(engine, _hash(token))
     return Deleted(ids=[])
+
+
+async def _delete(engine: Engine, token_hash: bytes) -> None:
+    await engine.database.write(store.delete_token, token_hash)
+    deleted, engine.token_deleted = engine.token_deleted, asyncio.Event()
+    deleted.set()
 
 
 async def _insert(

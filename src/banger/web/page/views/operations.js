@@ -6,9 +6,15 @@ import { Action, Table, useInterval, useLoaded } from "../parts.js";
 import { formatSince, printable } from "../text.js";
 
 const POLL_S = 1;
+// What each open page has the daemon wait for.
+const OWN = ["vm.watch", "token.wait"];
+
+async function loadOperations() {
+  return (await call("operations.list")).filter(({ method }) => !OWN.includes(method));
+}
 
 export function Operations() {
-  const operations = useLoaded(() => call("operations.list"), []);
+  const operations = useLoaded(loadOperations, []);
   useInterval(operations.reload, POLL_S, [operations.reload]);
   const cancel = (id) => async () => {
     await call("operations.cancel", { id });
