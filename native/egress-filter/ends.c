@@ -32,26 +32,40 @@ _Noreturn void fail(void)
     end();
 }
 
-size_t receive(int fd, uint8_t *bytes, size_t room)
+/* Return how much a call has moved; nothing if it has to be made again. */
+static size_t moved(ssize_t n)
 {
-    ssize_t n = recv(fd, bytes, room, MSG_DONTWAIT);
-    if (n > 0)
-        return (size_t)n;
-    if (n == 0)
-        end();
-    if (errno != EAGAIN && errno != EINTR)
-        fail();
-    return 0;
-}
-
-size_t deliver(int fd, const uint8_t *bytes, size_t size)
-{
-    ssize_t n = send(fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL);
     if (n >= 0)
         return (size_t)n;
     if (errno != EAGAIN && errno != EINTR)
         fail();
     return 0;
+}
+
+size_t receive(int fd, uint8_t *bytes, size_t room)
+{
+    ssize_t n = recv(fd, bytes, room, MSG_DONTWAIT);
+    if (n == 0)
+        end();
+    return moved(n);
+}
+
+size_t deliver(int fd, const uint8_t *bytes, size_t size)
+{
+    return moved(send(fd, bytes, size, MSG_DONTWAIT | MSG_NOSIGNAL));
+}
+
+size_t take_frame(int fd, uint8_t *bytes, size_t room)
+{
+    ssize_t n = read(fd, bytes, room);
+    if (n == 0)
+        end();
+    return moved(n);
+}
+
+size_t put_frame(int fd, const uint8_t *bytes, size_t size)
+{
+    return moved(write(fd, bytes, size));
 }
 
 void require_length(size_t length)

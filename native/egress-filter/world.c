@@ -3,6 +3,7 @@
 #include "ends.h"
 #include "filter.h"
 
+#include <errno.h>
 #include <sys/socket.h>
 
 enum {
@@ -21,9 +22,16 @@ struct world world_open(int fd)
 {
     int kind;
     socklen_t size = sizeof kind;
-    if (getsockopt(fd, SOL_SOCKET, SO_TYPE, &kind, &size))
+    bool is_socket = getsockopt(fd, SOL_SOCKET, SO_TYPE, &kind, &size) == 0;
+    if (!is_socket && errno != ENOTSOCK)
         fail();
-    return (struct world){fd, kind == SOCK_STREAM};
+    return (struct world){fd, is_socket && kind == SOCK_STREAM, !is_socket};
+}
+
+/* Deliver one frame, or nothing. */
+static size_t deliver_whole(const struct world *world, const uint8_t *frame, size_t size)
+{
+    return world->is_tap ? put_frame(world->fd, frame, size) : deliver(world->fd, frame, size);
 }
 
 size_t world_deliver(const struct world *world, const uint8_t *frames, size_t size)
@@ -33,7 +41,7 @@ size_t world_deliver(const struct world *world, const uint8_t *frames, size_t si
         return deliver(world->fd, frames, size);
     while (sent < size) {
         size_t length = get_length(frames + sent);
-        if (deliver(world->fd, frames + sent + LENGTH_SIZE, length) == 0)
+        if (deliver_whole(world, frames + sent + LENGTH_SIZE, length) == 0)
             break;
         sent += LENGTH_SIZE + length;
     }
@@ -63,7 +71,9 @@ bool world_can_receive(const struct world *world, const struct backlog *in)
 
 static bool receive_message(const struct world *world, struct backlog *in)
 {
-    size_t size = receive(world->fd, whole + LENGTH_SIZE, LONGEST_FRAME);
+    uint8_t *frame = whole + LENGTH_SIZE;
+    size_t size = world->is_tap ? take_frame(world->fd, frame, LONGEST_FRAME)
+                                : receive(world->fd, frame, LONGEST_FRAME);
     for (int i = 0; i < LENGTH_SIZE; i++)
         whole[i] = (uint8_t)(size >> (8 * (LENGTH_SIZE - 1 - i)));
     if (size > 0)

@@ -1,5 +1,6 @@
-/* The socket that leads to the program behind the filter, which speaks for the host: passt takes a
- * stream, with a length of four bytes before each frame; slirp4netns one message for each frame. */
+/* What leads away from the guest. The program that speaks for the host has a socket: passt takes a
+ * stream, with a length of four bytes before each frame; slirp4netns one message for each frame. A
+ * bridge has a TAP, whose queue takes one frame with each call, and is not to wait (O_NONBLOCK). */
 #ifndef BANGER_EGRESS_WORLD_H
 #define BANGER_EGRESS_WORLD_H
 
@@ -7,10 +8,10 @@
 
 struct world {
     int fd;
-    bool is_stream;
+    bool is_stream, is_tap;
 };
 
-/* Look what kind of socket it is; ends the program if it is none. */
+/* Look what kind it is. */
 struct world world_open(int fd);
 
 /* Send what is taken at once of whole frames, each behind its length; return how many bytes of

@@ -116,6 +116,7 @@ TESTS: tuple[Tool, ...] = (
         ("iproute2", "iproute", "iproute2", "iproute2", "iproute2"),
         required=False,
     ),
+    Tool("nft", "is the firewall of the networks of tests", ("nftables",) * 5, required=False),
     Tool("curl", "connects to links and ports in tests", ("curl",) * 5, required=False),
     Tool("tmux", "is the terminal of the progress tests", ("tmux",) * 5, required=False),
     Tool("rsync", "copies by ssh", ("rsync",) * 5, required=False),

@@ -90,6 +90,7 @@ class Guest:
         self.link = link
         self.mac = bytes.fromhex(interface.mac.replace(":", ""))
         self.address = interface.address
+        self.next_hop = BROADCAST
         self._port = 40000
 
     def can_connect(self, address: str, port: int, *, wait_s: float) -> bool:
@@ -144,7 +145,7 @@ class Guest:
         content = _with_checksum(content, at=checksum_at, over=pseudo + content)
         header = struct.pack("!BBHHHBBH", 0x45, 0, 20 + len(content), 1, 0, 64, protocol, 0) + ends
         header = _with_checksum(header, at=10, over=header)
-        self.link.send(BROADCAST + self.mac + b"\x08\x00" + header + content)
+        self.link.send(self.next_hop + self.mac + b"\x08\x00" + header + content)
 
     def _receive(self, wait_s: float) -> Iterator[tuple[int, bytes]]:
         """Yield each frame of TCP or UDP that comes within the time, after the port it is for."""

@@ -1,0 +1,74 @@
+"""The addresses of the bridge's network, and its ports' names. Pure; standard library only.
+
+The network's first address is the host's, and the guests' gateway. A port is named after its
+address, so that the kernel keeps two from having one address (hazard C6).
+"""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+from typing import NamedTuple
+
+BRIDGE = "banger0"
+PREFIX_OF_PORTS = "bng-"
+LARGEST = 16
+"""The shortest prefix length: a port's name has room for two bytes of its address."""
+
+
+class Port(NamedTuple):
+    """What one VM may say that it is."""
+
+    mac: str
+    address: IPv4Address
+
+    @property
+    def name(self) -> str:
+        """The name of its TAP."""
+        return f"{PREFIX_OF_PORTS}{int(self.address) & 0xFFFF:04x}"
+
+    def format(self) -> str:
+        """Return what `parse_port` reads."""
+        return f"{self.mac} {self.address}"
+
+
+def parse_port(text: str) -> Port:
+    """Return the port that `Port.format` wrote.
+
+    Raises:
+        ValueError: it is none.
+    """
+    mac, address = text.split(" ")
+    return Port(format_mac(bytes.fromhex(mac.replace(":", ""))), IPv4Address(address))
+
+
+def format_mac(mac: bytes) -> str:
+    """Return the text of a MAC address.
+
+    Raises:
+        ValueError: it is none of a VM: not of six bytes, of a group, or a manufacturer's.
+    """
+    if len(mac) != 6 or mac[0] & 3 != 2:
+        raise ValueError("not a locally administered address of one machine")
+    return mac.hex(":")
+
+
+def parse_network(text: str) -> IPv4Network:
+    """Return a network that bridges can have.
+
+    Raises:
+        ValueError: it is none, or too large or small.
+    """
+    network = IPv4Network(text)
+    if not network.is_private or not LARGEST <= network.prefixlen <= 29:
+        raise ValueError(f"not a private network of a prefix length from {LARGEST} to 29")
+    return network
+
+
+def host_address(network: IPv4Network) -> IPv4Address:
+    """Return the host's address in its network."""
+    return network[1]
+
+
+def is_for_vm(address: IPv4Address, network: IPv4Network) -> bool:
+    """Tell whether a VM may have this address."""
+    return address in network and network[1] < address < network[-1]

@@ -1,0 +1,175 @@
+"""The program with CAP_NET_ADMIN that makes the bridge and its TAPs for one user (hazard G5).
+
+Run as root, by its unit or by hand:
+
+    python3 -m banger.network.bridge.server --socket PATH --user UID --network 10.77.0.0/16
+
+Owns the socket at PATH, the bridge, and the rules; takes no lock, since one request is done after
+the other; writes no file. Only UID is served, whoever can connect (SO_PEERCRED). Requests have a
+fixed form and name no device, path or process (`wire`). Standard library only, so that what runs
+with privilege is five small modules.
+
+If it dies: a TAP that was not handed over goes with it, and VMs go on with theirs, and with their
+rules. The next one finds all ports in the kernel. A port's rules are there before it is up, and
+those of a port that is gone speak of no device until the next claim.
+
+With `--remove` it removes the bridge, the ports and the rules instead, and ends.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import os
+import socket
+import struct
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Network
+
+from banger.network.bridge.addresses import Port, parse_network
+from banger.network.bridge.links import (
+    add_port,
+    ensure_bridge,
+    open_tap,
+    remove_bridge,
+    remove_port,
+)
+from banger.network.bridge.wire import (
+    DONE,
+    LONGEST,
+    Refusal,
+    Verb,
+    parse_request,
+    render_description,
+    render_refusal,
+)
+
+SLOWEST_CLIENT_S = 5.0
+"""A client that connects and says nothing holds up its own user only."""
+
+log = logging.getLogger("banger-bridge")
+
+
+@dataclass(frozen=True)
+class Served:
+    """Whom a helper serves, and with what."""
+
+    uid: int
+    network: IPv4Network
+    make_device: Callable[[str], int] = open_tap
+
+
+def open_listener(path: str, uid: int) -> socket.socket:
+    """Listen at a path that only this user can connect to."""
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    os.fchmod(listener.fileno(), 0o600)  # before bind: the file takes the socket's mode
+    if os.path.lexists(path):
+        os.unlink(path)
+    listener.bind(path)
+    os.chown(path, uid, -1)
+    listener.listen(64)
+    return listener
+
+
+def serve(listener: socket.socket, served: Served) -> None:
+    """Answer one request after the other, for ever."""
+    while True:
+        connection, _ = listener.accept()
+        with connection:
+            try:
+                connection.settimeout(SLOWEST_CLIENT_S)
+                answer_one(connection, served)
+            except OSError as error:  # the client's: it has gone, or says nothing
+                log.info("%s", error)
+
+
+def answer_one(connection: socket.socket, served: Served) -> None:
+    """Answer the request of a connection.
+
+    Raises:
+        OSError: the connection does not carry it.
+    """
+    # Without room for descriptors: the kernel closes those that somebody sends.
+    untrusted_message = connection.recv(LONGEST)
+    if _read_uid(connection) != served.uid:
+        connection.sendall(render_refusal(Refusal.NOT_YOU))
+        return
+    fds: list[int] = []
+    try:
+        answer = _do(untrusted_message, served, fds)
+        socket.send_fds(connection, [answer], fds)
+    finally:
+        for fd in fds:
+            os.close(fd)
+
+
+def _do(untrusted_message: bytes, served: Served, fds: list[int]) -> bytes:
+    """Do what is asked for and return the answer; a descriptor for it is added to `fds`."""
+    try:
+        verb, port = parse_request(untrusted_message, served.network)
+    except ValueError as error:
+        log.info("a request of %d bytes: %s", len(untrusted_message), error)
+        return render_refusal(Refusal.NO_REQUEST)
+    try:
+        if port is None:
+            return render_description(served.network)
+        if verb is Verb.RELEASE:
+            remove_port(port)
+        else:
+            _claim(port, served, fds)
+    except FileExistsError:
+        return render_refusal(Refusal.TAKEN)
+    except OSError as error:
+        log.error("%s of %s: %s", verb.name, port, error)
+        return render_refusal(Refusal.FAILED)
+    return DONE
+
+
+def _claim(port: Port, served: Served, fds: list[int]) -> None:
+    fds.append(served.make_device(port.name))
+    try:
+        add_port(port, served.network)
+    except BaseException:
+        os.close(fds.pop())
+        raise
+
+
+def _read_uid(connection: socket.socket) -> int:
+    credentials = connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12)
+    _, uid, _ = struct.unpack("iii", credentials)
+    return int(uid)
+
+
+def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
+    """Return the command line's values; ends the program if they are none."""
+    parser = argparse.ArgumentParser(prog="banger-bridge")
+    parser.add_argument("--socket", default="/run/banger-bridge/socket")
+    parser.add_argument("--user", type=int, required=True, metavar="UID")
+    parser.add_argument("--network", type=parse_network, default=parse_network("10.77.0.0/16"))
+    parser.add_argument("--remove", action="store_true")
+    return parser.parse_args(words)
+
+
+def main() -> None:
+    """Serve the user, or remove everything."""
+    logging.basicConfig(format="%(name)s: %(message)s", level=logging.INFO)
+    arguments = parse_arguments()
+    try:
+        if arguments.remove:
+            remove_bridge()
+        else:
+            _serve(arguments.socket, Served(arguments.user, arguments.network))
+    except OSError as error:
+        sys.exit(f"banger-bridge: {error}")
+
+
+def _serve(path: str, served: Served) -> None:
+    ensure_bridge(served.network)
+    with open_listener(path, served.uid) as listener:
+        serve(listener, served)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,87 @@
+"""A bridge made by its helper, with real devices and rules, in namespaces of one host."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+HERE = Path(__file__).parent
+DEADLINE_S = 110.0
+PYTHON = {"PYTHONPATH": ":".join(filter(None, sys.path)), "PATH": f"/usr/sbin:{os.environ['PATH']}"}
+OWN_NAMESPACE = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
+IN_USE = "Another device of this host has the address 10.77.0.2."
+OTHERS = "The bridge network of this host is another user's."
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What `bridge_host.py` found: all of it on one host, which takes a second."""
+    script, directory = HERE / "bridge_host.py", tmp_path_factory.mktemp("bridge")
+    done = subprocess.run(
+        [*OWN_NAMESPACE, sys.executable, str(script), str(directory)],
+        capture_output=True,
+        text=True,
+        env=PYTHON,
+        timeout=DEADLINE_S,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    found: dict[str, Any] = json.loads(done.stdout)
+    return found
+
+
+def test_guests_leave_with_the_hosts_address(found: dict[str, Any]) -> None:
+    assert found["outward"] == "198.51.100.2"
+
+
+def test_guests_and_their_host_reach_each_other_by_address(found: dict[str, Any]) -> None:
+    assert found["between"] == "('10.77.0.2', 7000, 1, b'hello')"
+    assert found["from the host"] == "heard q"
+
+
+def test_a_guest_reaches_no_service_of_its_host(found: dict[str, Any]) -> None:
+    """E4: at none of its addresses, although it answers what the host has begun; said at once."""
+    refused = {"tcp": "reset", "udp": "icmp 3 13"}
+    assert found["to the host"] == {
+        f"{protocol} {address}": refused[protocol]
+        for address in ("10.77.0.1", "198.51.100.2")
+        for protocol in refused
+    }
+
+
+def test_a_guest_speaks_with_its_own_addresses_only(found: dict[str, Any]) -> None:
+    """E4: neither another guest's, nor the host's, nor in another protocol."""
+    assert found["spoofed"] == []
+
+
+def test_nobody_outside_begins_with_a_guest(found: dict[str, Any]) -> None:
+    assert found["from outside"] == "('198.51.100.1', 7000, 7001, b'198.51.100.2')"
+
+
+def test_an_address_has_one_device_and_the_helper_one_user(found: dict[str, Any]) -> None:
+    """C6, G5."""
+    *refused, nobodys = found["refused"]
+    assert refused == [IN_USE, IN_USE, OTHERS, OTHERS]
+    assert nobodys.startswith("The bridge's helper cannot be reached: ")
+
+
+def test_the_helper_does_nothing_that_is_no_request(found: dict[str, Any]) -> None:
+    """G5: other lengths, verbs, and addresses that no VM has; descriptors that nobody asked for."""
+    assert found["misused"] == ["-r"]
+
+
+def test_an_address_that_was_given_back_is_another_vms(found: dict[str, Any]) -> None:
+    """C6: the rules of whoever had it do not hold for whoever has it."""
+    assert found["replaced"] == "heard q"
+
+
+def test_a_removal_leaves_the_host_as_it_was(found: dict[str, Any]) -> None:
+    """B3: rules of others stay."""
+    assert found["others' rules"] is True
+    assert found["left"] == []
