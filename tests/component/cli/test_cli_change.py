@@ -61,6 +61,7 @@ def test_what_makes_no_sense_is_refused(vm: Environ, words: list[str], why: byte
 def test_ports_are_a_table_or_a_document(vm: Environ) -> None:
     banger(vm, "vm", "create", "--name", "chest")
     done = banger(vm, "vm", "ports", "box", "chest")
+    assert banger(vm, "vm", "ports").stdout == done.stdout
     rows = [
         ["tcp", "0.0.0.0:80", "127.77.3.9:10080", "open"],
         ["tcp", "[::1]:8000", "127.77.3.9:8000", "blocked"],

@@ -6,7 +6,9 @@ import contextlib
 import shutil
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -43,6 +45,27 @@ def test_every_shell_sets_and_forgets_the_variables(banger: Installation, shell:
     for sent, expected in ((printed, f"{proxy} {proxy}\n"), (forgotten, " \n")):
         done = subprocess.run([program, "-c", script], input=sent, capture_output=True, check=True)
         assert done.stdout.decode() == expected
+
+
+def test_a_shell_that_is_not_the_login_shell_gets_its_own_words(banger: Installation) -> None:
+    fish = shutil.which("fish")
+    if fish is None:
+        pytest.skip("this host has no fish")
+    banger.environ["SHELL"] = "/bin/bash"
+    script = "banger env | source; banger env --unset | source; set -q ALL_PROXY; or echo unset"
+    path = f"{Path(sys.executable).parent}:{banger.environ['PATH']}"
+    done = subprocess.run(
+        [fish, "-c", script], env=banger.environ | {"PATH": path}, capture_output=True, check=True
+    )
+    assert done.stdout == b"unset\n"
+    banger.environ["SHELL"] = fish
+    done = subprocess.run(
+        ["sh", "-c", "banger env; true"],
+        env=banger.environ | {"PATH": path},
+        capture_output=True,
+        check=True,
+    )
+    assert done.stdout.startswith(b"export ALL_PROXY=")
 
 
 def test_csh_has_words_of_its_own(banger: Installation) -> None:

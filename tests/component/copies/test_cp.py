@@ -139,6 +139,23 @@ def test_links_are_copied_or_followed(copies: Copies) -> None:
     assert (copies.here / "followed").read_bytes() == (copies.here / "big").read_bytes()
 
 
+def test_several_go_into_one_directory(copies: Copies) -> None:
+    for side in (copies.here, copies.there):
+        make_tree(side / "tree")
+        (side / "a").write_text("a")
+        (side / "dir").mkdir()
+    copies.cp("a", "tree", "box:dir")
+    copies.cp("box:a", "box:tree", "dir")
+    for side in (copies.here, copies.there):
+        assert (side / "dir/a").read_text() == "a"
+        assert picture(side / "dir/tree") == picture(side / "tree")
+    assert "into a directory only" in copies.refused("a", "tree", "box:a", status=2)
+    assert "into a directory only" in copies.refused("box:a", "box:tree", "new", status=2)
+    assert "There is no" in copies.refused("a", "tree", "box:new", status=4)
+    said = copies.refused("missing", "tree/file", "box:dir", status=2)
+    assert "missing cannot be read" in said and (copies.there / "dir/file").exists()
+
+
 def test_archives_by_stdin_and_stdout(copies: Copies) -> None:
     make_tree(copies.there / "tree")
     out = copies.cp("box:tree", "-").stdout

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banger.cli.app import values
+from banger.cli.commands import ports
 from banger.cli.commands.list import COLUMNS
 from banger.cli.terminal import progress
 from banger.cli.terminal.guest_text import harmless
@@ -52,6 +53,12 @@ def test_what_is_left_out_first_is_what_is_spared_first() -> None:
     assert titles(250) == [column.title for column in COLUMNS]
     assert titles(78) == [c.title for c in COLUMNS if c.title not in ("WORKSPACE", "LINK")]
     assert titles(50) == ["ID", "NAME", "STATE", "ADDRESS"]
+
+
+def test_the_number_of_a_port_is_never_cut() -> None:
+    row = ["box", "tcp", "127.0.0.1:65535", "127.77.203.219:65535", "blocked", "http://x/" * 5]
+    for width in (60, 80, 100):
+        assert row[2] in render_table(ports.COLUMNS, [row], width=width).splitlines()[1].split()
 
 
 def test_without_a_terminal_nothing_is_cut() -> None:

@@ -11,13 +11,14 @@ from banger.cli.app.parser import Parser
 from banger.cli.app.usage import UsageError
 from banger.cli.commands.copy_in import copy_archive_in, copy_in
 from banger.cli.commands.copy_out import copy_archive_out, copy_out
+from banger.cli.options.targets import each_target
 
 STREAM = "-"
 
 _TEXT = (
     "Either SRC or DST is a path in a VM, written VM:PATH. A relative PATH starts at\n"
-    "the VM's workspace, or at its user's home if there is none. Write a local path\n"
-    "that contains a colon as ./PATH.\n"
+    "the VM's workspace, or at its user's home if there is none; ~/PATH always starts\n"
+    "at that home. Write a local path that contains a colon as ./PATH.\n"
     "\n"
     "The rules are those of docker cp:\n"
     "  DST is missing             SRC gets that name; its parent must exist\n"
@@ -25,6 +26,7 @@ _TEXT = (
     "  DST ends with /            DST must be a directory\n"
     "  SRC ends with /.           the content of the directory SRC is copied\n"
     "  SRC or DST is -            a tar archive from stdin, or to stdout\n"
+    "  several SRC                DST must be a directory\n"
     "\n"
     "Modes, times and links are kept. Files copied into a VM are owned by root.\n"
     "Nothing is written outside DST, whatever the VM sends: devices, pipes and setuid\n"
@@ -51,7 +53,7 @@ def parse_place(text: str) -> VmPath | str:
 
 def _configure(parser: Parser) -> None:
     add = parser.add_argument
-    add("source", metavar="SRC", help="file or directory to copy; VM:PATH, a local path, or -")
+    add("sources", nargs="+", metavar="SRC", help="what to copy; VM:PATH, a local path, or -")
     add("target", metavar="DST", help="target; VM:PATH, a local path, or -")
     add(
         "-a",
@@ -71,8 +73,32 @@ def _configure(parser: Parser) -> None:
 
 
 def _cp(arguments: Namespace, context: Context) -> int:
-    source, target = parse_place(arguments.source), parse_place(arguments.target)
-    typed = shlex.quote(arguments.source)
+    sources: list[str] = arguments.sources
+    if len(sources) == 1:
+        return _copy(sources[0], arguments, context)
+    _require_directory(arguments.target, context)
+
+    def copy(source: str) -> None:
+        _copy(source, arguments, context)
+
+    return each_target(sources, copy, context)
+
+
+def _require_directory(target: str, context: Context) -> None:
+    place = parse_place(target)
+    if isinstance(place, VmPath):
+        params = {"ref": place.vm, "path": place.path, "follow": True}
+        with context.client() as client:
+            is_directory = client.call("vm.stat_file", params)["kind"] == "directory"
+    else:
+        is_directory = os.path.isdir(place)
+    if not is_directory:
+        raise UsageError(f"Several files can be copied into a directory only: {target} is none.")
+
+
+def _copy(typed_source: str, arguments: Namespace, context: Context) -> int:
+    source, target = parse_place(typed_source), parse_place(arguments.target)
+    typed = shlex.quote(typed_source)
     if isinstance(source, VmPath) and isinstance(target, VmPath):
         raise UsageError(
             "Files cannot be copied from VM to VM in one step.",
@@ -83,7 +109,7 @@ def _cp(arguments: Namespace, context: Context) -> int:
             raise UsageError("--archive applies only to copies into a VM.")
         return _from_vm(source, str(arguments.target), arguments, context)
     if isinstance(target, VmPath):
-        return _into_vm(str(arguments.source), target, arguments, context)
+        return _into_vm(typed_source, target, arguments, context)
     raise UsageError(
         "Neither SRC nor DST is in a VM.",
         hint=f"banger vm cp {typed} {shlex.quote(f'VM:{arguments.target}')}",
@@ -98,7 +124,7 @@ def _from_vm(source: VmPath, target: str, arguments: Namespace, context: Context
     if os.isatty(1):
         raise UsageError(
             "An archive cannot be written to a terminal.",
-            hint=f"banger vm cp {shlex.quote(arguments.source)} - | tar t",
+            hint=f"banger vm cp {shlex.quote(f'{source.vm}:{source.path}')} - | tar t",
         )
     return copy_archive_out(params, context)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from argparse import Namespace
 
@@ -17,7 +18,9 @@ SHELLS = {
     "csh": ("setenv {} {}", "unsetenv {}"),
 }
 """How each kind of shell sets a variable, and forgets it."""
-_KINDS = {"fish": "fish", "csh": "csh", "tcsh": "csh"}
+_KINDS = {"fish": "fish", "csh": "csh", "tcsh": "csh"} | dict.fromkeys(
+    ("bash", "dash", "ksh", "sh", "zsh"), "sh"
+)
 
 _TEXT = """\
 Run eval "$(banger env)", or in fish: banger env | source. Programs that honour
@@ -32,7 +35,7 @@ programs cannot reach anything else. To use it for a single command:
 
 def _configure(parser: Parser) -> None:
     parser.add_argument(
-        "--shell", choices=tuple(SHELLS), help="syntax of the shell (default: from $SHELL, else sh)"
+        "--shell", choices=tuple(SHELLS), help="syntax of the shell (default: the calling shell's)"
     )
     parser.add_argument(
         "--unset", action="store_true", help="print commands that unset the variables"
@@ -41,7 +44,7 @@ def _configure(parser: Parser) -> None:
 
 
 def _env(arguments: Namespace, context: Context) -> int:
-    kind = arguments.shell or _KINDS.get(os.path.basename(os.environ.get("SHELL", "")), "sh")
+    kind = arguments.shell or _find_kind()
     to_set, to_forget = SHELLS[kind]
     if arguments.unset:
         context.out("\n".join(to_forget.format(name) for name in VARIABLES))
@@ -50,6 +53,15 @@ def _env(arguments: Namespace, context: Context) -> int:
     proxy = f"socks5h://127.0.0.1:{port}"
     context.out("\n".join(to_set.format(name, proxy) for name in VARIABLES))
     return 0
+
+
+def _find_kind() -> str:
+    """Return the kind of the calling shell; of the login shell if the caller is no shell."""
+    shell = os.environ.get("SHELL", "")
+    with contextlib.suppress(OSError):
+        caller = os.readlink(f"/proc/{os.getppid()}/exe")
+        shell = caller if os.path.basename(caller) in _KINDS else shell
+    return _KINDS.get(os.path.basename(shell), "sh")
 
 
 COMMANDS = {"env": (_configure, _env)}

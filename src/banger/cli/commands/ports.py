@@ -7,13 +7,19 @@ from collections.abc import Mapping
 
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
-from banger.cli.options.targets import add_refs, each_target
+from banger.cli.commands.list import has_nothing
+from banger.cli.options.targets import each_target
 from banger.cli.terminal.output import Column, format_json, render_table, terminal_width
+from banger.errors import VmNotFound, WrongState
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from banger.api.documents import Listener
 
 COLUMNS = (
     Column("VM", least=8, is_vital=True),
     Column("PROTO", spare=1),
-    Column("GUEST", least=9),
+    Column("GUEST", least=15),
     Column("HOST", is_vital=True),
     Column("STATE"),
     Column("LINK", spare=2),
@@ -31,20 +37,16 @@ port, well-known ports of other protocols excepted."""
 
 
 def _configure(parser: Parser) -> None:
-    add_refs(parser)
+    parser.add_argument("refs", nargs="*", metavar="VM", help="default: all running VMs")
     parser.add_argument("--json", action="store_true", help="print JSON (an array)")
     parser.text = _TEXT
 
 
 def _ports(arguments: Namespace, context: Context) -> int:
-    found: list[Mapping[str, object]] = []
-    with context.client() as client:
-
-        def look(ref: str) -> None:
-            listeners = client.call("vm.ports", {"ref": ref})
-            found.extend(listeners)
-
-        status = each_target(arguments.refs, look, context)
+    found: list[Listener] = []
+    status = 0
+    if arguments.refs or not has_nothing(context):
+        found, status = _load(arguments.refs, context)
     if arguments.json:
         context.out(format_json(found))
     elif found or not status:
@@ -52,6 +54,21 @@ def _ports(arguments: Namespace, context: Context) -> int:
         for notice in dict.fromkeys(str(each["notice"]) for each in found if each["notice"]):
             context.say(notice)
     return status
+
+
+def _load(refs: list[str], context: Context) -> tuple[list[Listener], int]:
+    found: list[Listener] = []
+    with context.client() as client:
+
+        def look(ref: str) -> None:
+            found.extend(client.call("vm.ports", {"ref": ref}))
+
+        if refs:
+            return found, each_target(refs, look, context)
+        running = client.call("vm.list", {"states": ["running"], "labels": {}})
+        # A VM that stops meanwhile has no ports.
+        gone = (VmNotFound, WrongState)
+        return found, each_target([vm["id"] for vm in running], look, context, passed_over=gone)
 
 
 def _row(listener: Mapping[str, object]) -> list[str]:

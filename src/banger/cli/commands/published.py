@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import contextlib
 from argparse import Namespace
 
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.app.values import published_name, published_port
+from banger.cli.commands.list import has_nothing
 from banger.cli.commands.ports import format_host
 from banger.cli.options.show import add_list_options
 from banger.cli.options.targets import each_target
 from banger.cli.terminal.output import Column, format_json, render_table, terminal_width
+from banger.errors import VmNotFound
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -57,13 +60,12 @@ def _add(arguments: Namespace, context: Context) -> int:
 
 
 def _configure_list(parser: Parser) -> None:
-    parser.add_argument("ref", metavar="VM", help="name, ID or unique prefix")
+    parser.add_argument("ref", nargs="?", metavar="VM", help="default: all VMs")
     add_list_options(parser, what="places on the host")
 
 
 def _list(arguments: Namespace, context: Context) -> int:
-    with context.client() as client:
-        ports = client.call("port.list", {"ref": arguments.ref})
+    ports = _load(arguments.ref, context)
     if arguments.json:
         context.out(format_json(ports))
     elif arguments.quiet:
@@ -75,6 +77,19 @@ def _list(arguments: Namespace, context: Context) -> int:
             if port["notice"]:
                 context.say(port["notice"])
     return 0
+
+
+def _load(ref: str | None, context: Context) -> list[PublishedPort]:
+    if ref is None and has_nothing(context):
+        return []
+    with context.client() as client:
+        if ref is not None:
+            return client.call("port.list", {"ref": ref})
+        ports: list[PublishedPort] = []
+        for vm in client.call("vm.list", {"states": [], "labels": {}}):
+            with contextlib.suppress(VmNotFound):  # deleted meanwhile
+                ports.extend(client.call("port.list", {"ref": vm["id"]}))
+    return ports
 
 
 def _row(port: PublishedPort) -> list[str]:

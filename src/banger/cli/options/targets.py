@@ -22,7 +22,7 @@ def each_target(
     act: Callable[[str], None],
     context: Context,
     *,
-    passed_over: type[BangerError] | tuple[()] = (),
+    passed_over: type[BangerError] | tuple[type[BangerError], ...] = (),
 ) -> int:
     """Call `act` for each target; print errors; return the exit status.
 

@@ -14,7 +14,7 @@ from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import correct_record
 from banger.errors import VmNotFound, WrongState
 from banger.model.names import VmId
-from banger.model.vm import VmRecord, is_hidden
+from banger.model.vm import VmRecord, VmState, is_hidden
 from banger.names import Addresses, Guest, open_names
 
 LOOK_EVERY_S = 2.0
@@ -70,7 +70,8 @@ async def find_guest(engine: Engine, untrusted_name: str) -> Guest:
     ports = engine.runtime(record.id).ports
     name = record.spec.name
     if ports is None:
-        raise WrongState(f"The VM {name} is {record.state}.", hint=f"banger vm show {name}")
+        verb = {VmState.STOPPED: "start", VmState.CREATED: "start"}.get(record.state, "show")
+        raise WrongState(f"The VM {name} is {record.state}.", hint=f"banger vm {verb} {name}")
     return Guest(name, ports)
 
 

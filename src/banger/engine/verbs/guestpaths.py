@@ -1,8 +1,8 @@
 """Paths in a guest as users type them: absolute, or relative to where their commands start.
 
 A relative path is below the VM's workspace, else below the working directory of its image, else
-below the home of its user, as the default directory of `vm exec` is. Reads the guest's
-/etc/passwd for that home.
+below the home of its user, as the default directory of `vm exec` is; `~` is that home. Reads the
+guest's /etc/passwd for it.
 """
 
 from __future__ import annotations
@@ -40,6 +40,8 @@ async def parse_guest_path(
         InvalidRequest: no file can have this name.
     """
     typed = _encode(untrusted_path)
+    if typed.split(b"/", 1)[0] == b"~":
+        typed = posixpath.join(await _load_home(connection, record), typed[2:] or b"./")
     if not typed.startswith(b"/"):
         typed = posixpath.join(await _default_directory(connection, record), typed or b"./")
     name = posixpath.normpath(b"/" + typed.lstrip(b"/"))
@@ -56,8 +58,12 @@ async def _default_directory(connection: guest.GuestConnection, record: VmRecord
         return _encode(posixpath.join(workspace.guest_path, workspace.directory or ""))
     if program.workdir:
         return _encode(program.workdir)
+    return await _load_home(connection, record)
+
+
+async def _load_home(connection: guest.GuestConnection, record: VmRecord) -> bytes:
     passwd = await _read_passwd(connection)
-    return find_home(passwd, (program.user or "0").partition(":")[0])
+    return find_home(passwd, (record.spec.program.user or "0").partition(":")[0])
 
 
 async def _read_passwd(connection: guest.GuestConnection) -> bytes:
