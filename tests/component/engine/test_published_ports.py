@@ -111,14 +111,17 @@ def test_a_port_of_a_program_is_refused_with_its_name(layout: Layout) -> None:
         await make(engine, "web")
         with socket.create_server(("127.0.0.1", 0)) as server:
             port = server.getsockname()[1]
-            with pytest.raises(PortTaken, match=rf"\(pid {os.getpid()}\) listens at 127.0.0.1"):
+            named = rf"\(pid {os.getpid()}\) listens at 127.0.0.1"
+            with pytest.raises(PortTaken, match=named) as caught:
                 await add_port(engine, PortAdd(ref="web", port=spec(80, port)))
+            assert caught.value.hint == "banger vm port add web 80"
             if port < 50000:
                 added = await add_port(engine, PortAdd(ref="web", port=spec(port)))
                 assert added.host_port > port and (added.host_port - port) % 10000 == 0
         if read_first_port() > 80:
-            with pytest.raises(PortNotPermitted):
+            with pytest.raises(PortNotPermitted) as refused:
                 await add_port(engine, PortAdd(ref="web", port=spec(80, 80)))
+            assert refused.value.hint == "banger vm port add web 80"
 
     with_engine(layout, work)
 

@@ -11,7 +11,7 @@ import asyncio
 from banger import store
 from banger.api.method import serves
 from banger.api.ports import PortAdd, PortRemove, PublishedPort
-from banger.api.requests import VmRef
+from banger.api.requests import PortSpec, VmRef
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_vm
 from banger.engine.transitions.publishing import (
@@ -20,7 +20,7 @@ from banger.engine.transitions.publishing import (
     name_user,
     save_forwards,
 )
-from banger.errors import BangerError, InvalidRequest, PortNotFound
+from banger.errors import BangerError, InvalidRequest, PortNotFound, PortNotPermitted, PortTaken
 from banger.forwards import (
     Endpoint,
     Forward,
@@ -46,7 +46,11 @@ async def add_port(engine: Engine, params: PortAdd) -> PublishedPort:
     """
     record = await get_vm(engine, params.ref)
     own = await engine.database.read(store.find_address, record.id)
-    (forward,) = await choose_forwards(engine, [params.port], own=own)
+    try:
+        (forward,) = await choose_forwards(engine, [params.port], own=own)
+    except (PortTaken, PortNotPermitted) as error:
+        error.hint = _plan_free_port(record, params.port, error) or error.hint
+        raise
     await engine.database.write(save_forwards, record.id, [forward])
     ports = await _open_all(engine, record)
     problem = ports.find_problem(forward.host) if ports else None
@@ -54,6 +58,16 @@ async def add_port(engine: Engine, params: PortAdd) -> PublishedPort:
         await _remove(engine, record, forward)
         raise await asyncio.to_thread(name_user, forward.host, problem)
     return await _view(record, forward, ports)
+
+
+def _plan_free_port(record: VmRecord, port: PortSpec, error: BangerError) -> str | None:
+    """Return the command that publishes at a free port instead; None where there is none."""
+    if port.host_address != "127.0.0.1" or None in (port.host_port, port.guest_port):
+        return None
+    if error.hint is not None and isinstance(error, PortTaken):  # another VM has it
+        return None
+    suffix = "/udp" if port.protocol == "udp" else ""
+    return f"banger vm port add {record.spec.name} {port.guest_port}{suffix}"
 
 
 @serves("port.list")
