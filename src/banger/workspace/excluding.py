@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from banger.workspace.facts import Settings
+from banger.workspace.facts import RepositoryFacts, Settings
 from banger.workspace.git import shadow_git
 from banger.workspace.locate import Places
 from banger.workspace.names import is_safe_name
@@ -21,10 +21,16 @@ _WITHIN = b"/.banger-any"
 
 
 class Exclusion:
-    """The patterns of one copy; `directory` is private, and `places` are the copied ones."""
+    """The patterns of one copy; `directory` is private, and `places` are the copied ones.
 
-    def __init__(self, patterns: bytes, directory: Path, places: Places, commit: str) -> None:
+    `below`: the directory of a submodule, with a slash: its names are matched with it.
+    """
+
+    def __init__(
+        self, patterns: bytes, directory: Path, places: Places, commit: str, *, below: bytes = b""
+    ) -> None:
         self._patterns = patterns
+        self._prefix = b"./" + below
         self._home = directory / "excluding"
         self._places = places
         self._commit = commit
@@ -43,8 +49,13 @@ class Exclusion:
         empty = self._home / "empty"
         empty.mkdir(exist_ok=True)
         # A leading colon would start a magic pathspec; `./` prevents that.
-        stdin = b"".join(b"./%s\0" % name for name in asked)
+        stdin = b"".join(b"%s%s\0" % (self._prefix, name) for name in asked)
         command = ("--no-literal-pathspecs", "check-ignore", "--stdin", "-z", "--no-index")
         answer = await shadow_git(git_dir, empty, *command, ok=(0, 1), stdin=stdin)
         found = answer.stdout.split(b"\0")[:-1]
-        return frozenset(name.removeprefix(b"./").removesuffix(_WITHIN) for name in found)
+        return frozenset(name.removeprefix(self._prefix).removesuffix(_WITHIN) for name in found)
+
+
+def exclusion_of(facts: RepositoryFacts, directory: Path) -> Exclusion:
+    """Return the patterns of a repository or submodule that is copied; `directory` is private."""
+    return Exclusion(facts.patterns, directory, facts.places, facts.commit, below=facts.below)

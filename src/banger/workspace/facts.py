@@ -132,6 +132,8 @@ class RepositoryFacts:
     """Whether this is a directory without a repository (`plain.py`)."""
     patterns: bytes = b""
     """The patterns of what is left out, as an ignore file (`excluding.py`)."""
+    below: bytes = b""
+    """Of a submodule: its directory in the copied repository, with a slash."""
     excluded: tuple[bytes, ...] = ()
     """The tracked names that are left out, with what they name."""
 

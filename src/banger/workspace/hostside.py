@@ -3,7 +3,7 @@
 Each file is compared with what was read immediately before it is replaced or removed, and what
 somebody has changed meanwhile stays. Nothing is written through a link (hazard E1). A file gets its
 name only when it is whole and on the disk, so a process that dies leaves each file as it was or
-done, and at most one temporary file. Blocking; no lock.
+done, and temporary files of at most one batch. Blocking; no lock.
 """
 
 from __future__ import annotations
@@ -13,6 +13,8 @@ import os
 import shutil
 import stat
 from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 from banger.errors import CopyRefused
@@ -30,6 +32,8 @@ from banger.workspace.worktree import WorkTree, open_work_tree
 _CHUNK_BYTES = 512 * 1024
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _MODE_WITHOUT_BITS = 0o644
+_BATCH = 32
+"""Files that are flushed at once: a file system that has a journal writes it once for them all."""
 
 
 def pack_host_files(top: Path, files: Entries, pack: BlobPack) -> frozenset[bytes]:
@@ -81,11 +85,11 @@ def change_host(
         # The inner names first, so that a directory is empty when its turn comes.
         removed = (n for n in sorted(changes.remove, reverse=True) if _remove(walk, n, known[n]))
         done = set(removed)
-        for name in sorted(changes.write):
-            source = Path(os.fsdecode(os.path.join(os.fsencode(made), name)))
-            if _place(walk, name, known.get(name), source, changes.write[name].mode):
-                done.add(name)
-        _flush_directories(walk, done)
+        with ThreadPoolExecutor(_BATCH, "sync-flush") as flushing:
+            for names in _batches(changes.write):
+                files = [_NewFile(n, made, changes.write[n].mode, known.get(n)) for n in names]
+                done |= _place(walk, files, flushing)
+            _flush_directories(walk, done, flushing)
     except OSError as error:
         raise name_os_error(error, where=top) from error
     finally:
@@ -94,11 +98,26 @@ def change_host(
     return (changes.remove | changes.write.keys()) - done
 
 
-def _flush_directories(walk: Beneath, names: Iterable[bytes]) -> None:
+def _batches(names: Iterable[bytes]) -> Iterator[list[bytes]]:
+    rest = sorted(names)
+    return (rest[start : start + _BATCH] for start in range(0, len(rest), _BATCH))
+
+
+def _flush(flushing: Executor, fds: Iterable[int]) -> None:
+    for _ in flushing.map(os.fsync, fds):
+        pass
+
+
+def _flush_directories(walk: Beneath, names: Iterable[bytes], flushing: Executor) -> None:
     """Have the new names on the disk, since the base will be: an old file would be a change."""
-    for directory in {above for name in names for above in (b"", *parents(name))}:
-        with contextlib.suppress(FileNotFoundError, CopyRefused):
-            os.fsync(walk.enter(directory, make=False))
+    for directories in _batches({above for name in names for above in (b"", *parents(name))}):
+        with contextlib.ExitStack() as opened:
+            fds = []
+            for directory in directories:
+                with contextlib.suppress(FileNotFoundError, CopyRefused):
+                    fds.append(os.dup(walk.enter(directory, make=False)))
+                    opened.callback(os.close, fds[-1])
+            _flush(flushing, fds)
 
 
 def _remove_left(walk: Beneath, changes: SideChanges) -> None:
@@ -128,47 +147,79 @@ def _remove(walk: Beneath, name: bytes, known: Seen) -> bool:
     return True
 
 
-def _place(walk: Beneath, name: bytes, known: Seen | None, source: Path, mode: int) -> bool:
-    above, _, last = name.rpartition(b"/")
-    try:
-        parent = walk.enter(above)
-    except CopyRefused:
-        return False
-    with _made_aside(parent, source, known, mode) as temporary:
-        if _look(parent, last) != known:
-            return False
-        os.rename(temporary, last, src_dir_fd=parent, dst_dir_fd=parent)
-    return True
+@dataclass(frozen=True)
+class _NewFile:
+    """A file or link to write; its content lies below `made`, under the same name."""
+
+    name: bytes
+    made: Path
+    mode: int
+    known: Seen | None
+
+    @property
+    def source(self) -> bytes:
+        return os.path.join(os.fsencode(self.made), self.name)
+
+    @property
+    def permissions(self) -> int:
+        """Those of the file that it replaces, but for the executable bits."""
+        known = self.known
+        is_file = known and stat.S_ISREG(known.mode)
+        return new_mode(known.mode & 0o777 if known and is_file else _MODE_WITHOUT_BITS, self.mode)
+
+
+def _place(walk: Beneath, files: Iterable[_NewFile], flushing: Executor) -> set[bytes]:
+    """Write files aside, flush them, and give them their names; return the names."""
+    with contextlib.ExitStack() as undo:
+        aside = []
+        for file in files:
+            with contextlib.suppress(CopyRefused):
+                aside.append((file, *undo.enter_context(_made_aside(walk, file))))
+        _flush(flushing, (fd for _, _, fd in aside if fd is not None))
+        return {file.name for file, temporary, fd in aside if _rename(walk, file, temporary, fd)}
 
 
 @contextlib.contextmanager
-def _made_aside(parent: int, source: Path, known: Seen | None, mode: int) -> Iterator[bytes]:
-    """Copy a file or link under a temporary name, which is removed if it is left."""
+def _made_aside(walk: Beneath, file: _NewFile) -> Iterator[tuple[bytes, int | None]]:
+    """Copy a file or link under a temporary name, which is removed if it is left.
+
+    Yields the name, and the descriptor of a file.
+    """
+    above = file.name.rpartition(b"/")[0]
+    parent = walk.enter(above)
     with contextlib.ExitStack() as undo:
-        if mode == MODE_SYMLINK:
+        fd = None
+        if file.mode == MODE_SYMLINK:
             temporary = new_temporary_name()
-            undo.callback(_unlink, parent, temporary)
-            os.symlink(os.readlink(source), temporary, dir_fd=parent)
+            undo.callback(_unlink, walk, above, temporary)
+            os.symlink(os.readlink(file.source), temporary, dir_fd=parent)
         else:
             temporary, fd = open_temporary(parent)
             undo.callback(os.close, fd)  # and with it the lock
-            undo.callback(_unlink, parent, temporary)
-            old = known.mode & 0o777 if known and stat.S_ISREG(known.mode) else _MODE_WITHOUT_BITS
-            _copy(source, fd, new_mode(old, mode))
-        yield temporary
+            undo.callback(_unlink, walk, above, temporary)
+            with open(fd, "wb", closefd=False) as target, open(file.source, "rb") as content:
+                shutil.copyfileobj(content, target)
+        yield temporary, fd
 
 
-def _unlink(parent: int, name: bytes) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        os.unlink(name, dir_fd=parent)
+def _unlink(walk: Beneath, above: bytes, name: bytes) -> None:
+    with contextlib.suppress(FileNotFoundError, CopyRefused):
+        os.unlink(name, dir_fd=walk.enter(above, make=False))
 
 
-def _copy(source: Path, fd: int, mode: int) -> None:
-    with open(fd, "wb", closefd=False) as target, open(source, "rb") as content:
-        shutil.copyfileobj(content, target)
-    os.fsync(fd)
-    # Last, since it is by its mode that the next sync knows a leftover.
-    os.fchmod(fd, mode)
+def _rename(walk: Beneath, file: _NewFile, temporary: bytes, fd: int | None) -> bool:
+    above, _, last = file.name.rpartition(b"/")
+    try:
+        parent = walk.enter(above, make=False)
+        if fd is not None:
+            # Not before, since it is by its mode that the next sync knows a leftover.
+            os.fchmod(fd, file.permissions)
+        if _look(parent, last) != file.known:
+            return False
+        os.rename(temporary, last, src_dir_fd=parent, dst_dir_fd=parent)
+    except (FileNotFoundError, CopyRefused):  # the directory is another one by now
+        return False
+    return True
 
 
 def _look(parent: int, name: bytes) -> Seen | None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from banger.errors import BranchConflict, InvalidRequest, RepositoryRefused, ToolFailed
-from banger.workspace.excluding import Exclusion
+from banger.workspace.excluding import Exclusion, exclusion_of
 from banger.workspace.facts import FileKind, History, RepositoryFacts, Submodule, WorkFile
 from banger.workspace.git import host_git, shadow_git
 from banger.workspace.history import load_history
@@ -83,7 +83,7 @@ async def inspect_repository(
     return await _inspect(places, options)
 
 
-async def _inspect(places: Places, options: _Options) -> RepositoryFacts:
+async def _inspect(places: Places, options: _Options, *, below: bytes = b"") -> RepositoryFacts:
     head, config = await asyncio.gather(_read_head(places), load_config(places))
     branch = options.branch
     commit = await _resolve(places, head, branch=branch, from_ref=options.from_ref)
@@ -113,6 +113,7 @@ async def _inspect(places: Places, options: _Options) -> RepositoryFacts:
             settings=settings,
             history=history,
             patterns=options.exclude,
+            below=below,
         )
         facts = await _with_names(facts, git_dir)
         return await _with_submodules(facts, git_dir, config, options)
@@ -128,10 +129,10 @@ async def _with_submodules(
     if facts.history is None or facts.other_commit:
         return facts
     names = [file.name for file in facts.files if file.kind is FileKind.GITLINK]
-    inner = replace(options, branch=None, from_ref=None, exclude=b"")
+    inner = replace(options, branch=None, from_ref=None)
     found = []
     async for each in find_submodules(facts.places, git_dir, names, config):
-        contents = await _inspect(each.places, inner)
+        contents = await _inspect(each.places, inner, below=facts.below + each.name + b"/")
         found.append(Submodule(each.name, each.label, each.url, contents))
     return replace(facts, history=replace(facts.history, submodules=tuple(found)))
 
@@ -249,7 +250,7 @@ async def _with_names(facts: RepositoryFacts, git_dir: Path) -> RepositoryFacts:
             hint=f"git -C {facts.top} status",
             details=error.details,
         ) from error
-    exclusion = Exclusion(facts.patterns, git_dir.parent, facts.places, facts.commit)
+    exclusion = exclusion_of(facts, git_dir.parent)
     if facts.other_commit:
         return await _with_other_commit(facts, git_dir, listing, exclusion)
     excluded = await exclusion.find([*listing.names, *listing.untracked], gitlinks(listing.tracked))

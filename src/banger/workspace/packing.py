@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from banger.errors import RepositoryRefused, ToolFailed
-from banger.workspace.excluding import Exclusion
+from banger.workspace.excluding import exclusion_of
 from banger.workspace.facts import RepositoryFacts
 from banger.workspace.git import shadow_git
 from banger.workspace.listing import skip_entries
@@ -101,7 +101,7 @@ async def _list_objects(facts: RepositoryFacts, material: Material, starts: byte
         *(await list_tree(git_dir, facts.commit)).items(),
         *(await list_index(git_dir)).items(),
     ]
-    exclusion = Exclusion(facts.patterns, git_dir.parent, facts.places, facts.commit)
+    exclusion = exclusion_of(facts, git_dir.parent)
     excluded = await exclusion.find({*paths.values(), *(name for name, _ in files)})
     gone = {entry.blob.encode() for name, entry in files if name in excluded}
     gone |= await _blobs(git_dir, tree, [oid for oid, path in paths.items() if path in excluded])

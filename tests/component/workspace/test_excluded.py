@@ -16,6 +16,7 @@ from banger.workspace.status import read_host
 from tests.component.workspace.conftest import DEADLINE_S, Trip
 from tests.component.workspace.trees import walk
 from tests.support import repositories as repo
+from tests.support.odd.submodules import add
 
 PATTERNS = b"/assets/\n*.pem\n!public.pem\n"
 SECRETS = (b"private key\n", b"a film\n")
@@ -170,6 +171,26 @@ def test_a_conflict_cannot_be_excluded(full_of: Trip) -> None:
     assert subprocess.run(merge, capture_output=True, check=False).returncode == 1
     with pytest.raises(RepositoryRefused, match="has a conflict"):
         full_of.inspect(exclude=PATTERNS)
+
+
+def test_patterns_hold_in_submodules(full_of: Trip) -> None:
+    """A5: by the whole path, also in submodules of submodules; git there misses nothing."""
+    add(repo.init(full_of.top.with_name("middle")))
+    outer = add(full_of.top, "outer", name="outer", source="middle")
+    repo.git(outer, "submodule", "--quiet", "update", "--init")
+    for top in (outer / "vendor/sub", outer, full_of.top):
+        repo.write(top, "key.pem", SECRETS[0])
+        repo.write(top, "assets/kept", b"kept\n")
+        repo.write(top, "raw/film", SECRETS[1])
+        repo.commit(top, "with a key")
+    full_of.prepare(exclude=b"*.pem\n/assets/\n/raw\n/outer/raw/\n/outer/*/*/raw\n", full=True)
+    for inside in (full_of.work / "outer", full_of.work / "outer/vendor/sub"):
+        assert (inside / "assets/kept").exists()
+        assert not (inside / "key.pem").exists() and not (inside / "raw").exists()
+        assert not any(each in all_content(inside) for each in SECRETS)
+        assert repo.status(inside) == []
+    assert repo.status(full_of.work) == [] and full_of.export() == b""
+    assert full_of.notices == []
 
 
 def test_hostile_names_are_data(full_of: Trip) -> None:
