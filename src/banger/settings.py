@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from banger.durations import parse_duration
 from banger.errors import InvalidRequest
-from banger.model.egress import Profile, make_egress, split_rules
+from banger.model.egress import Profile, parse_rule, split_rules
 from banger.model.filesync import FileSync, parse_file_sync
 from banger.model.registries import Registries, parse_registries
 from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
@@ -165,7 +165,8 @@ def _parse_rules(untrusted_value: object) -> str:
     """Parse egress rules; return the text as written."""
     try:
         if isinstance(untrusted_value, str):
-            make_egress(Profile.PUBLIC, split_rules(untrusted_value))
+            for rule in split_rules(untrusted_value):
+                parse_rule(rule)
             return untrusted_value
     except InvalidRequest as error:
         raise ValueError(f"rules, separated by commas ({error.message})") from error
@@ -264,7 +265,8 @@ _OWN: tuple[Option, ...] = (
     ),
     Option(
         "egress.profile",
-        "What may leave VMs created from now on: public (public addresses) or none.",
+        "What may leave VMs created from now on: public (public addresses), none, allowlist "
+        "(what rules allow, by name) or registries (likewise, and registries of packages).",
         one_of(*Profile),
         fixed(Profile.PUBLIC.value),
     ),

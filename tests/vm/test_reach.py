@@ -69,6 +69,41 @@ def test_what_a_guest_reaches_is_changed_while_it_runs(banger: Installation, sys
         assert not reaches()
 
 
+def test_names_that_a_policy_allows_are_reached_by_name(banger: Installation) -> None:
+    """E4, I7, I8: in a clone, its fork, and after the daemon's death; what is denied is listed."""
+    with socket.create_server(("0.0.0.0", 0)) as listener:
+        target = f"{outward_address()}:{listener.getsockname()[1]}"
+        rules = ("--egress", "allowlist", "--allow", "one.example", "--allow", target)
+        banger.do("vm", "create", "--name", "named", *rules)
+
+        def find(vm: str, name: str) -> str:
+            said = banger.exec(vm, "getent", "ahostsv4", name)
+            return said.text.split()[0] if said.status == 0 else ""
+
+        def reaches(vm: str) -> bool:
+            attempt = f"socket:{target}:60"
+            command = ("vm", "exec", "-i", vm, "--", "python3", "-", attempt)
+            return banger.do(*command, stdin=REACH.read_bytes()).text == f"{attempt} yes"
+
+        assert find("named", "one.example").startswith("198.1")
+        assert not find("named", "two.example")
+        assert reaches("named")
+        (denied,) = [
+            each
+            for each in banger.json("vm", "network", "logs", "named")
+            if each["target"] == "two.example"
+        ]
+        banger.kill_daemon()
+        banger.do("vm", "network", "allow", "named", denied["rule"].removeprefix("allow "))
+        banger.do("vm", "network", "deny", "named", "one.example")
+        banger.do("vm", "fork", "named", "--name", "fork-of-named")
+        for vm in ("named", "fork-of-named"):
+            assert find(vm, "two.example").startswith("198.1")
+            assert not find(vm, "one.example")
+            assert reaches(vm)
+        banger.do("vm", "delete", "--force", "named", "fork-of-named")
+
+
 def test_a_guest_without_an_interface_has_none(own: Installation) -> None:
     """E4: `--network none` is no network at all, and the agent still works."""
     own.do("vm", "create", "--name", "alone", "--network", "none", *TINY)

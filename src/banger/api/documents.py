@@ -85,13 +85,15 @@ class DeniedTarget(TypedDict):
     """A target that a VM was denied since its start."""
 
     target: str
-    """ADDRESS[:PORT/PROTOCOL], or `host:PORT/PROTOCOL`."""
+    """ADDRESS[:PORT/PROTOCOL], NAME[:PORT/tcp] or `host:PORT/PROTOCOL`."""
     times: int
-    """Number of packets."""
+    """Number of packets, queries or connections."""
     last_at: float
     """Time of the last one, in seconds of the Unix epoch."""
     rule: str | None
     """The rule that would allow it; null: no rule can."""
+    why: str
+    """What was wrong with a connection, where that is not its target."""
 
 
 class DirectoryEntry(TypedDict):
@@ -110,7 +112,7 @@ class DirectoryEntry(TypedDict):
 class Egress(TypedDict):
     """An egress policy."""
 
-    profile: Literal["none", "public"]
+    profile: Literal["none", "public", "allowlist", "registries"]
     rules: list[str]
     """Rules, of which the first that matches decides."""
 
@@ -120,7 +122,7 @@ class EgressChange(TypedDict):
 
     ref: str
     profile: NotRequired[str | None]
-    """`public` or `none`; default: as it is."""
+    """`public`, `none`, `allowlist` or `registries`; default: as it is."""
     rules: NotRequired[list[str]]
     """Rules as of `vm.create`, which come before the VM's present ones."""
 
@@ -1104,11 +1106,11 @@ class VmCreate(TypedDict):
     network: NotRequired[str | None]
     """A kind of network, or `none`."""
     egress: NotRequired[str | None]
-    """Egress profile of the VM's network: `public` or `none`."""
+    """Egress profile of the VM's network: `public`, `none`, `allowlist` or `registries`."""
     egress_rules: NotRequired[list[str]]
-    """Egress rules, such as `allow 203.0.113.0/24:443/tcp`, `deny 198.51.100.7` or `allow
-    host:8080`; the first that matches a connection decides, then the profile. The setting's
-    rules follow.
+    """Egress rules, such as `allow 203.0.113.0/24:443/tcp`, `deny 198.51.100.7`, `allow
+    host:8080` or, by name, `allow *.example.org:22`; the first that matches a connection
+    decides, then the profile. The setting's rules follow.
     """
     labels: NotRequired[dict[str, str]]
     env: NotRequired[dict[str, str]]

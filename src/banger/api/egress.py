@@ -10,7 +10,7 @@ from banger.api.requests import Params
 class EgressChange(Params, frozen=True):
     ref: str
     profile: str | None = None
-    """`public` or `none`; default: as it is."""
+    """`public`, `none`, `allowlist` or `registries`; default: as it is."""
     rules: list[str] = field(default_factory=list)
     """Rules as of `vm.create`, which come before the VM's present ones."""
 
@@ -19,10 +19,12 @@ class DeniedTarget(Struct, frozen=True, kw_only=True):
     """A target that a VM was denied since its start."""
 
     target: str
-    """ADDRESS[:PORT/PROTOCOL], or `host:PORT/PROTOCOL`."""
+    """ADDRESS[:PORT/PROTOCOL], NAME[:PORT/tcp] or `host:PORT/PROTOCOL`."""
     times: int
-    """Number of packets."""
+    """Number of packets, queries or connections."""
     last_at: float
     """Time of the last one, in seconds of the Unix epoch."""
     rule: str | None
     """The rule that would allow it; null: no rule can."""
+    why: str = ""
+    """What was wrong with a connection, where that is not its target."""

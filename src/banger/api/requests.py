@@ -60,11 +60,12 @@ class VmCreate(Params, frozen=True):
     network: str | None = None
     """A kind of network, or `none`."""
     egress: str | None = None
-    """Egress profile of the VM's network: `public` or `none`."""
+    """Egress profile of the VM's network: `public`, `none`, `allowlist` or
+    `registries`."""
     egress_rules: list[str] = field(default_factory=list)
-    """Egress rules, such as `allow 203.0.113.0/24:443/tcp`, `deny 198.51.100.7` or
-    `allow host:8080`; the first that matches a connection decides, then the profile. The setting's
-    rules follow."""
+    """Egress rules, such as `allow 203.0.113.0/24:443/tcp`, `deny 198.51.100.7`, `allow host:8080`
+    or, by name, `allow *.example.org:22`; the first that matches a connection
+    decides, then the profile. The setting's rules follow."""
     labels: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     """Environment of every command in the VM, in addition to the image's."""

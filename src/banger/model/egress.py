@@ -1,14 +1,15 @@
 """Egress policies: which connections of a VM may leave it. Pure.
 
 A policy is a profile and rules. The first rule that matches a connection decides, then the
-profile. Rules are kept as texts such as `allow 203.0.113.0/24:443/tcp`; `host` stands for the
-host's loopback.
+profile. Rules are kept as texts such as `allow 203.0.113.0/24:443/tcp` or `allow *.example.org`;
+`host` stands for the host's loopback. Rules by name are those of profiles by name alone, whose
+networks carry TCP to ports that are named (ADR 0096).
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from enum import StrEnum
 from ipaddress import IPv4Network
 from typing import NamedTuple
@@ -21,10 +22,18 @@ HOST = "host"
 RULES_MAX = 200
 """Most rules of a VM; the egress filter takes 256, and the profile has some."""
 PORTS = range(1, 65536)
-_NEVER = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3")))
+NEVER = tuple(map(IPv4Network, ("0.0.0.0/8", "127.0.0.0/8", "224.0.0.0/3")))
+WEB_PORTS = (80, 443)
+"""Those of a rule by name that names none."""
+PORTS_MAX = 44
+"""Most ports of the rules that allow, with a profile by name: each needs a socket that listens."""
+NAME_MAX = 253
+DIGITS = "0123456789"
+_LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
 _TARGET = re.compile(
-    r"(?P<network>host|[0-9.]{7,15}(?:/[0-9]{1,2})?)"
-    r"(?::(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?)?(?:/(?P<protocol>tcp|udp))?"
+    rf"(?P<network>host|[0-9.]{{7,15}}(?:/[0-9]{{1,2}})?|(?P<name>(?:\*\.)?(?:{_LABEL}\.)*{_LABEL}))"
+    r"(?::(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?)?(?:/(?P<protocol>tcp|udp))?",
+    re.ASCII | re.IGNORECASE,
 )
 
 
@@ -35,6 +44,10 @@ class Profile(StrEnum):
     """Denied, and no names are resolved."""
     PUBLIC = "public"
     """Allowed to public addresses, denied to the host's own and to private ones."""
+    ALLOWLIST = "allowlist"
+    """Denied; names that rules allow, and no others, are resolved and reached by name."""
+    REGISTRIES = "registries"
+    """As `allowlist`, with public registries of packages and hosts of code allowed."""
 
 
 class Egress(Struct, frozen=True, kw_only=True):
@@ -43,6 +56,11 @@ class Egress(Struct, frozen=True, kw_only=True):
     profile: Profile = Profile.PUBLIC
     rules: tuple[str, ...] = ()
     """Rules, of which the first that matches decides."""
+
+    @property
+    def is_by_name(self) -> bool:
+        """Tell whether what leaves is reached by its name, through a network made for that."""
+        return self.profile in (Profile.ALLOWLIST, Profile.REGISTRIES)
 
 
 class Rule(NamedTuple):
@@ -55,6 +73,21 @@ class Rule(NamedTuple):
     last: int = PORTS[-1]
     protocol: str | None = None
     """`tcp` or `udp`; None means all."""
+    name: str | None = None
+    """A rule by name: a name in lower case, or `*.` and what the names end with."""
+
+    def has_name(self, name: str) -> bool:
+        """Tell whether the rule is for a name, which is in lower case and has no dot at its end."""
+        if self.name is None or not self.name.startswith("*."):
+            return self.name == name
+        return name.endswith(self.name[1:])
+
+    @property
+    def ports(self) -> tuple[int, ...]:
+        """The ports that a rule names; of a rule by name without any, those of the web."""
+        if self.first:
+            return tuple(range(self.first, self.last + 1))
+        return WEB_PORTS if self.name else ()
 
 
 class Denial(NamedTuple):
@@ -66,12 +99,16 @@ class Denial(NamedTuple):
     last_at: float
     """Seconds of the Unix epoch."""
     is_outside: bool
-    """False: an address of the VM's own network, which no rule reaches."""
+    """False: no rule would allow it."""
+    why: str = ""
+    """What was wrong, where that is not the target."""
 
 
 def find_rule(denial: Denial) -> str | None:
     """Return the rule that allows what was denied; None: there can be none."""
     rule = f"allow {denial.target}"
+    if not denial.is_outside:
+        return None
     try:
         parse_rule(rule)
     except InvalidRequest:
@@ -88,16 +125,32 @@ def parse_rule(untrusted_text: str) -> Rule:
     verdict, _, target = untrusted_text.partition(" ")
     found = _TARGET.fullmatch(target)
     if verdict not in ("allow", "deny") or found is None:
-        raise _no_rule(untrusted_text, "expected allow or deny and ADDRESS[/BITS][:PORT]")
-    network = None if found["network"] == HOST else _parse_network(found["network"])
+        raise _no_rule(
+            untrusted_text, "expected allow or deny and NAME[:PORT] or ADDRESS[/BITS][:PORT]"
+        )
     first, last = 0, PORTS[-1]
     if found["first"]:
         first, last = int(found["first"]), int(found["last"] or found["first"])
         if first not in PORTS or last not in PORTS or first > last:
             raise _no_rule(untrusted_text, "ports are 1 to 65535")
-    elif network is None:
+    elif found["network"] == HOST:
         raise _no_rule(untrusted_text, "the host needs a port")
-    return Rule(verdict == "allow", network, first, last, found["protocol"])
+    network, name = None, None
+    if found["name"]:
+        name = _require_name(untrusted_text, found["name"].lower(), found["protocol"])
+    elif found["network"] != HOST:
+        network = _parse_network(found["network"])
+    return Rule(verdict == "allow", network, first, last, found["protocol"], name)
+
+
+def _require_name(untrusted_text: str, name: str, protocol: str | None) -> str:
+    """Return a name that may be one of the internet, and is no address."""
+    labels = name.split(".")
+    if len(labels) < 2 or labels[-1][0] in DIGITS or len(name) > NAME_MAX:
+        raise _no_rule(untrusted_text, "not a name such as example.org, nor an IPv4 network")
+    if protocol == "udp":
+        raise _no_rule(untrusted_text, "by name TCP alone is allowed or denied")
+    return name
 
 
 def _parse_network(untrusted_text: str) -> IPv4Network:
@@ -105,7 +158,7 @@ def _parse_network(untrusted_text: str) -> IPv4Network:
         network = IPv4Network(untrusted_text)
     except ValueError as error:
         raise _no_rule(untrusted_text, "not an IPv4 network") from error
-    if any(network.subnet_of(never) for never in _NEVER):
+    if any(network.subnet_of(never) for never in NEVER):
         raise InvalidRequest(
             f"No guest can reach {network}: it is the host's loopback, multicast or unused.",
             hint="--allow-host PORT",
@@ -132,9 +185,34 @@ def make_egress(profile: str, rules: tuple[str, ...]) -> Egress:
         )
     if len(rules) > RULES_MAX:
         raise InvalidRequest(f"A VM has at most {RULES_MAX} egress rules, not {len(rules)}.")
+    egress = Egress(profile=Profile(profile), rules=rules)
+    parsed = [parse_rule(rule) for rule in rules]
+    if egress.is_by_name:
+        _require_ports(parsed)
+    elif any(rule.name for rule in parsed):
+        raise InvalidRequest(
+            f"The egress profile {profile} has no rules by name.",
+            hint=f"banger vm run --egress {Profile.ALLOWLIST} --allow example.org",
+        )
+    return egress
+
+
+def _require_ports(rules: Iterable[Rule]) -> None:
+    """Check that what is allowed by a profile by name can be carried."""
+    ports: set[int] = set()
     for rule in rules:
-        parse_rule(rule)
-    return Egress(profile=Profile(profile), rules=rules)
+        if not rule.allows:
+            continue
+        if not rule.ports or rule.protocol == "udp":
+            raise InvalidRequest(
+                "An egress profile by name carries TCP to ports that its rules name.",
+                hint="--allow 203.0.113.0/24:443",
+            )
+        ports.update(rule.ports)
+    if len(ports) > PORTS_MAX:
+        raise InvalidRequest(
+            f"Rules of an egress profile by name allow at most {PORTS_MAX} ports, not {len(ports)}."
+        )
 
 
 def add_rules(egress: Egress, rules: Sequence[str], *, profile: str | None = None) -> Egress:

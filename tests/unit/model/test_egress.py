@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from banger.errors import InvalidRequest
 from banger.model.egress import (
+    PORTS_MAX,
     RULES_MAX,
     Egress,
     Profile,
@@ -33,6 +34,10 @@ NETWORK = IPv4Network("203.0.113.0/24")
         ("allow 203.0.113.0/24:80-90/udp", Rule(True, NETWORK, 80, 90, "udp")),
         ("deny 0.0.0.0/0/tcp", Rule(False, IPv4Network("0.0.0.0/0"), protocol="tcp")),
         ("allow host:5432", Rule(True, None, 5432, 5432)),
+        ("allow example.org", Rule(True, None, name="example.org")),
+        ("deny *.Example.ORG:22/tcp", Rule(False, None, 22, 22, "tcp", "*.example.org")),
+        ("allow xn--a.example:80-82", Rule(True, None, 80, 82, None, "xn--a.example")),
+        ("allow host.example.org", Rule(True, None, name="host.example.org")),
     ],
 )
 def test_a_rule_is_read(text: str, rule: Rule) -> None:
@@ -42,9 +47,12 @@ def test_a_rule_is_read(text: str, rule: Rule) -> None:
 @pytest.mark.parametrize(
     "text",
     [
-        *("", "allow", "permit 203.0.113.7", "allow example.com", "allow 203.0.113.7/24"),
+        *("", "allow", "permit 203.0.113.7", "allow example", "allow 203.0.113.7/24"),
         *("allow 203.0.113.7:0", "allow 203.0.113.7:65536", "allow 203.0.113.7:9-8", "allow ::1"),
         *("allow 203.0.113.0/33", "allow 1.2.3", "allow 203.0.113.7:80/icmp", "allow host"),
+        *("allow *", "allow *.*.example.org", "allow a*.example.org", "allow example.org."),
+        *("allow .example.org", "allow bücher.example", "allow -a.example", "allow a.b.1"),
+        *("allow example.org/24", "allow example.org/udp", "allow " + "a." * 130 + "org"),
         *("allow 203.0.113.7 ", "allow  203.0.113.7", "allow 01.2.3.4", "allow 203.0.113.7:٨"),
     ],
 )
@@ -90,3 +98,26 @@ def test_new_rules_come_first_and_replace_those_for_their_targets() -> None:
     assert add_rules(after, [], profile="none").profile is Profile.NONE
     with pytest.raises(InvalidRequest):
         add_rules(before, ["allow example.com"])
+
+
+def test_rules_by_name_are_of_a_profile_by_name() -> None:
+    """I8: elsewhere they would do nothing."""
+    for profile in ("public", "none"):
+        with pytest.raises(InvalidRequest, match="no rules by name"):
+            make_egress(profile, ("deny example.org",))
+    assert make_egress("allowlist", ("allow example.org", "deny 203.0.113.7")).is_by_name
+
+
+@pytest.mark.parametrize(
+    "rules",
+    [
+        ("allow 203.0.113.7",),
+        ("allow 203.0.113.7:53/udp",),
+        (f"allow example.org:1-{PORTS_MAX + 1}",),
+        ("allow example.org", f"allow 203.0.113.7:1000-{1000 + PORTS_MAX - 2}"),
+    ],
+)
+def test_a_profile_by_name_carries_tcp_to_few_ports(rules: tuple[str, ...]) -> None:
+    """I8: what could not be carried is not promised."""
+    with pytest.raises(InvalidRequest):
+        make_egress("allowlist", rules)

@@ -7,8 +7,8 @@ import contextlib
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from banger.names.dns.wire import BadQuery, parse_query, render_answer, render_name
 from banger.names.dns.zone import answer_query
+from banger.network.dnswire import BadQuery, parse_query, render_answer, render_name
 
 ADDRESSES = {"one": "127.77.1.2"}
 HEADER = bytes.fromhex("1234 0100 0001 0000 0000 0000")

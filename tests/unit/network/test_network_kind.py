@@ -24,6 +24,7 @@ def test_a_row_names_the_filter_as_the_first_releases_did() -> None:
         "monitor": None,
         "control": None,
         "dns_protocols": ["udp"],
+        "proxy": None,
     }
 
 

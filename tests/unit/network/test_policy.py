@@ -5,10 +5,20 @@ from __future__ import annotations
 import socket
 import struct
 
-from banger.model.egress import Denial, Egress, Profile, find_rule
+from banger.model.egress import (
+    PORTS_MAX,
+    RULES_MAX,
+    Denial,
+    Egress,
+    Profile,
+    find_rule,
+    make_egress,
+)
 from banger.model.names import VmId
 from banger.network.user.kind import NETWORK
 from banger.network.user.policy import PRIVATE, parse_denials, render_policy
+from banger.network.user.presets import list_rules
+from banger.network.user.proxy.policy import Policy
 
 INTERFACE = NETWORK.plan_interface(VmId("0123456789ab"))
 OWN_NETWORK = "deny any 10.0.2.0/24:0-65535"
@@ -52,6 +62,45 @@ def test_the_hosts_loopback_is_in_no_network() -> None:
         OWN_NETWORK,
         "allow any 10.0.0.0/8:0-65535",
     ]
+
+
+def test_names_are_reached_at_their_ports_by_tcp() -> None:
+    """E4: whatever the proxy decides, the filter lets nothing else out."""
+    rules = (
+        *("allow example.org", "allow *.example.org:22", "deny a.example.org:25"),
+        *("allow 203.0.113.7:8443", "allow host:80"),
+    )
+    policy = Egress(profile=Profile.ALLOWLIST, rules=rules)
+    assert render(policy, "udp", "tcp") == [
+        *DHCP,
+        "allow any 10.0.2.2/32:80-80",
+        "allow udp 10.0.2.3/32:53-53",
+        "allow tcp 10.0.2.3/32:53-53",
+        OWN_NETWORK,
+        *(f"allow tcp 198.18.0.0/15:{port}-{port}" for port in (22, 80, 443)),
+        "deny any 198.18.0.0/15:0-65535",
+        "allow any 203.0.113.7/32:8443-8443",
+    ]
+
+
+def test_registries_are_allowed_after_the_rules_of_the_vm() -> None:
+    """E4: each target of the file is a rule, and one of the user's comes before it."""
+    egress = make_egress("registries", ("deny github.com", "allow example.org:8443"))
+    policy = Policy(egress)
+    assert policy.allows_name("pypi.org", 443)
+    assert not policy.allows_name("github.com", 443)
+    assert policy.allows_name("example.org", 8443)
+    assert not policy.allows_name("example.org", 443)
+    assert "allow tcp 198.18.0.0/15:22-22" in render(egress, "udp")
+    assert all(rule.name and rule.allows for rule in list_rules(egress)[2:])
+
+
+def test_as_many_rules_as_a_policy_may_have_fit_the_filter() -> None:
+    """I8."""
+    ports = f"allow example.org:1-{PORTS_MAX}"
+    rules = (ports, *(f"deny 203.0.113.7:{port}" for port in range(1, RULES_MAX)))
+    policy = make_egress("registries", rules)
+    assert len(render(policy, "udp", "tcp")) <= 256
 
 
 def denial(address: str, port: int, protocol: int) -> bytes:

@@ -15,11 +15,14 @@ COLUMNS = (
     Column("TARGET", is_vital=True),
     Column("TIMES"),
     Column("LAST"),
+    Column("WHY", spare=2),
     Column("ALLOW WITH", spare=1),
 )
 _TEXT = """\
 TARGET is ADDRESS[/BITS][:PORT[-PORT]][/tcp|/udp], or host:PORT for a port of
-this host's loopback, which is host.vm in the VM. The rule comes before the VM's
+this host's loopback, which is host.vm in the VM; with an egress profile
+by name (allowlist, registries) also NAME[:PORT[-PORT]] or *.NAME, of ports 80 and 443 unless others
+are named. The rule comes before the VM's
 other rules and is kept with the VM. TCP connections that are no longer allowed
 are reset at once."""
 
@@ -81,6 +84,7 @@ def _log(arguments: Namespace, context: Context) -> int:
             each["target"],
             str(each["times"]),
             format_age(now - each["last_at"]),
+            each["why"] or "-",
             prefix + each["rule"].removeprefix("allow ") if each["rule"] else "-",
         ]
         for each in denied

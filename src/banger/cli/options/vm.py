@@ -12,7 +12,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any
 
-EGRESS_PROFILES = ("public", "none")
+EGRESS_PROFILES = ("public", "none", "allowlist", "registries")
 
 
 def add_sizing(parser: Parser) -> None:
@@ -39,8 +39,9 @@ def add_egress(parser: Parser) -> None:
         "--egress",
         choices=EGRESS_PROFILES,
         metavar="PROFILE",
-        help="egress profile: public (public addresses may be reached) or none "
-        "(default: setting egress.profile)",
+        help="egress profile: public (public addresses may be reached), none, allowlist (what "
+        "rules allow, by name; TCP only) or registries (likewise, and public registries of "
+        "packages and hosts of code) (default: setting egress.profile)",
     )
     rules: dict[str, Any] = {"action": "append", "dest": "egress_rules", "default": []}
     add(
@@ -48,8 +49,9 @@ def add_egress(parser: Parser) -> None:
         **rules,
         metavar="TARGET",
         type="allow {}".format,
-        help="allow connections to ADDRESS[/BITS][:PORT[-PORT]][/tcp|/udp]; of all rules, the "
-        "first that matches decides; repeatable",
+        help="allow connections to ADDRESS[/BITS][:PORT[-PORT]][/tcp|/udp] or, with --egress "
+        "allowlist or registries, to NAME[:PORT[-PORT]] or *.NAME (ports 80 and 443 unless named); "
+        "of all rules, the first that matches decides; repeatable",
     )
     add(
         "--deny",

@@ -78,7 +78,11 @@ async def _claim_one(
 ) -> Machine | None:
     for waiting in await load_waiting(engine):
         runtime = engine.runtimes.get(waiting.id)
-        fits = is_ready(waiting) and waiting.origin == origin
+        fits = (
+            is_ready(waiting)
+            and waiting.origin == origin
+            and waiting.spec.egress.is_by_name == spec.egress.is_by_name
+        )
         if not fits or runtime is None or runtime.lifecycle.holder is not None:
             continue
         async with runtime.lifecycle.hold(op):

@@ -30,7 +30,7 @@ async def change_egress(engine: Engine, op: Operation, params: EgressChange) -> 
 
     Raises:
         InvalidRequest: a rule or the profile is not valid.
-        WrongState: the VM has no network, or one that an older banger started.
+        WrongState: the VM has no network, an older banger's, or one that would have to be another.
         VmmFailed: the running network does not answer; the policy holds from the next start.
     """
     vm_id = (await get_vm(engine, params.ref)).id
@@ -39,6 +39,8 @@ async def change_egress(engine: Engine, op: Operation, params: EgressChange) -> 
         require_undamaged(record)
         _require_network(record)
         egress = add_rules(record.spec.egress, params.rules, profile=params.profile)
+        if record.state in LIVE and egress.is_by_name != record.spec.egress.is_by_name:
+            raise _other_network(record, egress)
         spec = structs.replace(record.spec, egress=egress)
         await engine.database.write(store.update_spec, structs.replace(record, spec=spec))
         changed(engine, await reload_vm(engine, vm_id), ["egress"])
@@ -74,7 +76,8 @@ async def list_denials(engine: Engine, params: VmRef) -> list[DeniedTarget]:
             target=each.target,
             times=each.times,
             last_at=each.last_at,
-            rule=find_rule(each) if each.is_outside else None,
+            rule=find_rule(each),
+            why=each.why,
         )
         for each in sorted(denials, key=lambda each: each.last_at)
     ]
@@ -86,6 +89,14 @@ def _require_network(record: VmRecord) -> None:
             f"{record.spec.name} has no network.",
             hint=f"banger vm set {record.spec.name} --network user",
         )
+
+
+def _other_network(record: VmRecord, egress: Egress) -> WrongState:
+    name, profile = record.spec.name, egress.profile.value
+    return WrongState(
+        f"{name} runs; for the egress profile {profile} its network has to be made anew.",
+        hint=f"banger vm stop {name}",
+    )
 
 
 def _too_old(record: VmRecord) -> WrongState:

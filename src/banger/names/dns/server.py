@@ -16,10 +16,10 @@ from typing import Any
 
 from banger.errors import BangerError
 from banger.forwards import Endpoint, open_listener
-from banger.names.dns.wire import QUERY_MAX, Answer, BadQuery, Code, parse_query, render_answer
 from banger.names.dns.zone import Addresses, answer_query
 from banger.names.pipes import HostSocket
 from banger.names.server import LoopbackServer
+from banger.network.dnswire import QUERY_MAX, Answer, BadQuery, Code, parse_query, render_answer
 
 UDP_ADDRESS = "127.0.0.1"
 """The one that all resolvers can be told: some versions of systemd-resolved take no other."""

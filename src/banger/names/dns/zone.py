@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from ipaddress import IPv4Address
 
 from banger.model.names import CHECK_ADDRESS, CHECK_NAME
-from banger.names.dns.wire import (
+from banger.network.dnswire import (
     ANY_CLASS,
     IN,
     Answer,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import os
+import sys
 from pathlib import Path
 
 from banger.host.attachments import AttachmentKind
@@ -55,15 +56,24 @@ def plan_slirp(binary: str, interface: Interface, *, path: str, lifeline: int) -
 
 
 def plan_slirp_jail(
-    bwrap: str, binary: str, *, shown_as: str, directory: Path | None = None
+    bwrap: str,
+    binary: str,
+    *,
+    shown_as: str,
+    directory: Path | None = None,
+    resolver: int | None = None,
 ) -> list[str]:
     """Return what to put before a command of slirp4netns for it to see nothing of the host.
 
     What it sees is libraries, the nameserver's address, and `directory`, in which it starts. The
     program is shown as `shown_as`. It stays in the host's network namespace, since the sockets
-    that it opens are the guest's way out.
+    that it opens are the guest's way out; but with a descriptor `resolver` it has a namespace of
+    its own, with a loopback only, and what the descriptor has as its resolv.conf.
     """
-    readable = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache", RESOLVER)
+    readable = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache")
+    network: tuple[str, ...] = ("--ro-bind-try", RESOLVER, RESOLVER)
+    if resolver is not None:
+        network = ("--unshare-net", "--ro-bind-data", str(resolver), RESOLVER)
     own = ("--bind", os.fspath(directory), os.fspath(directory)) if directory else ()
     return [
         bwrap,
@@ -71,12 +81,20 @@ def plan_slirp_jail(
         "--unshare-cgroup",
         "--clearenv",
         *(word for path in readable for word in ("--ro-bind-try", path, path)),
+        *network,
         *own,
         *("--ro-bind", binary, shown_as),
         *(("--chdir", os.fspath(directory)) if directory else ()),
         *("--remount-ro", "/"),
         "--",
     ]
+
+
+def plan_egress_proxy(*, inside: int, control: int, label: Path) -> list[str]:
+    """Return the proxy's command; `inside` is a pidfd of the back end."""
+    # -P: never import from the current directory.
+    module = (sys.executable, "-P", "-m", "banger.network.user.proxy")
+    return [*module, *map(str, (inside, control, label))]
 
 
 def plan_egress_filter(

@@ -1,4 +1,6 @@
-"""The socket by which a running egress filter is told its policy (native/egress-filter/border.h).
+"""The sockets by which a running egress filter and proxy are told their policy.
+
+What is said there: native/egress-filter/border.h, proxy/__main__.py.
 
 The daemon makes it before the filter exists, so that nobody else can be asked (hazard G1); its file
 is in a directory that no VMM sees (`Layout.networks`). Until its first policy has come a filter
@@ -14,12 +16,17 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
+from msgspec.json import decode, encode
+
 from banger.errors import VmmFailed
 from banger.host.files import ensure_private_dir
 from banger.host.refusals import require_socket_path
+from banger.model.egress import Denial, Egress
 
 DEADLINE_S = 10.0
-LONGEST_ANSWER = 8192
+PROXY_DEADLINE_S = 60.0
+"""For a proxy that has just been started, too."""
+LONGEST_ANSWER, LONGEST_OF_PROXY = 8192, 262144
 
 
 @contextlib.contextmanager
@@ -61,16 +68,61 @@ async def ask_denials(path: str) -> bytes:
     return answer[1:]
 
 
-async def _ask(path: str, message: bytes) -> bytes:
+async def set_proxy_policy(path: str, egress: Egress) -> None:
+    """Set an egress proxy's policy; return when it holds.
+
+    Raises:
+        VmmFailed: the proxy does not answer, or cannot hold it.
+    """
+    await _ask_proxy(path, b"P" + encode(egress))
+
+
+async def ask_proxy_denials(path: str) -> list[Denial]:
+    """Return what a proxy has refused.
+
+    Raises:
+        VmmFailed: the proxy does not answer.
+    """
+    return decode((await _ask_proxy(path, b"L"))[1:], type=list[Denial])
+
+
+async def ask_names(path: str, addresses: list[str]) -> dict[str, str | None]:
+    """Return the names that addresses stand for; None: none.
+
+    Raises:
+        VmmFailed: the proxy does not answer.
+    """
+    answer = await _ask_proxy(path, b"N" + encode(addresses))
+    return decode(answer[1:], type=dict[str, str | None])
+
+
+async def _ask_proxy(path: str, message: bytes) -> bytes:
+    answer = await _ask(
+        path, message, who="egress proxy", deadline_s=PROXY_DEADLINE_S, size=LONGEST_OF_PROXY
+    )
+    if answer[:1] != message[:1]:
+        raise VmmFailed("The egress proxy did not do what it was asked.")
+    return answer
+
+
+async def _ask(
+    path: str,
+    message: bytes,
+    *,
+    who: str = "egress filter",
+    deadline_s: float = DEADLINE_S,
+    size: int = LONGEST_ANSWER,
+) -> bytes:
     loop = asyncio.get_running_loop()
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as side:
             side.setblocking(False)
-            async with asyncio.timeout(DEADLINE_S):
+            side.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, LONGEST_OF_PROXY)
+            async with asyncio.timeout(deadline_s):
                 await loop.sock_connect(side, path)
                 await loop.sock_sendall(side, message)
-                return await loop.sock_recv(side, LONGEST_ANSWER)
+                return await loop.sock_recv(side, size)
     except TimeoutError as error:
-        raise VmmFailed(f"The egress filter did not answer within {DEADLINE_S:g} s.") from error
+        raise VmmFailed(f"The {who} did not answer within {deadline_s:g} s.") from error
     except OSError as error:
-        raise VmmFailed(f"The egress filter cannot be reached: {error}.") from error
+        raise VmmFailed(f"The {who} cannot be reached: {error}.") from error

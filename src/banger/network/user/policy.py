@@ -6,11 +6,12 @@ The formats are those of policy.h and denials.h in native/egress-filter.
 from __future__ import annotations
 
 import struct
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
-from banger.model.egress import HOST, Denial, Egress, Profile, Rule, parse_rule
+from banger.model.egress import HOST, Denial, Egress, Profile, Rule
 from banger.network.port import Interface
+from banger.network.user.presets import list_rules
 
 PRIVATE = (
     "10.0.0.0/8",
@@ -24,6 +25,9 @@ PRIVATE = (
 """What the profile `public` denies, besides the host's own addresses. The filter itself denies
 0/8, 127/8, multicast and unused ranges, whatever the rules say."""
 EVERYTHING = IPv4Network("0.0.0.0/0")
+SYNTHETIC = IPv4Network("198.18.0.0/15")
+"""For benchmarks of networks (RFC 2544), so no address of the internet: the egress proxy's, for
+names."""
 BROADCAST = IPv4Network("255.255.255.255/32")
 DHCP, DNS = 67, 53
 _PROTOCOLS = {None: 0, "tcp": 6, "udp": 17}
@@ -40,12 +44,14 @@ def render_policy(egress: Egress, interface: Interface, *, dns_protocols: tuple[
     """
     gateway = IPv4Network(interface.gateway)
     rules = [Rule(True, to, DHCP, DHCP, "udp") for to in (BROADCAST, gateway)]
-    asked = [parse_rule(rule) for rule in egress.rules]
-    rules += [rule for rule in asked if rule.network is None]
-    if egress.profile is Profile.PUBLIC:
+    asked = list_rules(egress)
+    rules += [rule for rule in asked if not rule.network and not rule.name]
+    if egress.profile is not Profile.NONE:
         rules += _resolver(interface, dns_protocols)
     rules.append(Rule(False, _network(interface)))
-    rules += [rule for rule in asked if rule.network is not None]
+    if egress.is_by_name:
+        rules += _by_name(asked)
+    rules += [rule for rule in asked if rule.network]
     if egress.profile is Profile.PUBLIC:
         rules += [Rule(False, IPv4Network(network)) for network in PRIVATE]
         rules.append(Rule(True, EVERYTHING))
@@ -66,6 +72,13 @@ def parse_denials(untrusted_denials: bytes, interface: Interface) -> list[Denial
     ]
 
 
+def name_denial(denial: Denial, names: Mapping[str, str | None]) -> Denial:
+    """Return a denial with the name for which its address stands."""
+    address, _, rest = denial.target.partition(":")
+    name = names.get(address)
+    return denial if name is None else denial._replace(target=f"{name}:{rest}" if rest else name)
+
+
 def _name_target(address: IPv4Address, port: int, protocol: int, interface: Interface) -> str:
     name = HOST if str(address) == interface.gateway else str(address)
     return f"{name}:{port}/{_NAMES[protocol]}" if port and protocol in _NAMES else name
@@ -83,6 +96,15 @@ def _resolver(interface: Interface, dns_protocols: tuple[str, ...]) -> Iterator[
     for address in interface.dns:
         for protocol in dns_protocols:
             yield Rule(True, IPv4Network(address), DNS, DNS, protocol)
+
+
+def _by_name(asked: list[Rule]) -> Iterator[Rule]:
+    """Yield rules for the addresses that stand for names; which ones, the egress proxy decides."""
+    for port in sorted(
+        {port for rule in asked if rule.name and rule.allows for port in rule.ports}
+    ):
+        yield Rule(True, SYNTHETIC, port, port, "tcp")
+    yield Rule(False, SYNTHETIC)
 
 
 def _render(rule: Rule, gateway: IPv4Network) -> bytes:

@@ -33,17 +33,26 @@ from banger.host.attachments import Attachment, AttachmentKind, Socket, Tap
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, is_alive, send_signal, spawn_identified, wait_gone
 from banger.host.setup import require_programs
-from banger.model.egress import Denial, Egress
+from banger.model.egress import HOST, Denial, Egress
 from banger.network.port import Interface, StartedNetwork
 from banger.network.user.argv import plan_egress_filter
 from banger.network.user.backend import Backend, abandon, read_tail
-from banger.network.user.control import ask_denials, control_socket, set_policy
+from banger.network.user.control import (
+    ask_denials,
+    ask_names,
+    ask_proxy_denials,
+    control_socket,
+    set_policy,
+    set_proxy_policy,
+)
 from banger.network.user.passt import start_passt
-from banger.network.user.policy import parse_denials, render_policy
+from banger.network.user.policy import name_denial, parse_denials, render_policy
+from banger.network.user.proxy.start import Proxy, start_proxy
 from banger.network.user.routes import require_route
 from banger.network.user.slirp import start_slirp
 from banger.network.user.tools import PASST, SLIRP
 
+PROXY_SOCKET = "proxy.sock"
 FOLDER = Path(__file__).parent.with_name("egress-filter")
 TERM_DEADLINE_S = 2.0
 KILL_DEADLINE_S = 10.0
@@ -61,21 +70,36 @@ class UserNetworkHandle(Struct, frozen=True, kw_only=True):
     """Path of the filter's socket; None: the filter is an older banger's, and has none."""
     dns_protocols: tuple[str, ...] = ("udp",)
     """Of which the back end sends queries to the host's resolver."""
+    proxy: Proxy | None = None
+    """Of a policy by name."""
 
     @property
     def processes(self) -> tuple[ProcessIdentity, ...]:
-        """The filter, the back end, and its jail's monitor."""
+        """The filter, the back end, its jail's monitor and its proxy."""
         monitor = () if self.monitor is None else (self.monitor,)
-        return self.egress_filter, self.backend, *monitor
+        proxy = () if self.proxy is None else (self.proxy.process,)
+        return self.egress_filter, self.backend, *monitor, *proxy
 
     async def set_egress(self, interface: Interface, egress: Egress) -> None:
-        """Give the running filter another policy."""
+        """Give the running proxy and filter another policy."""
+        if egress.is_by_name != (self.proxy is not None):
+            raise NotSupported("A network by name and one by address are made in different ways.")
+        if self.proxy is not None:
+            await set_proxy_policy(self.proxy.control, egress)
         policy = render_policy(egress, interface, dns_protocols=self.dns_protocols)
         await set_policy(self._require_control(), policy)
 
     async def read_denials(self, interface: Interface) -> list[Denial]:
-        """Return what the running filter has denied."""
-        return parse_denials(await ask_denials(self._require_control()), interface)
+        """Return what the running filter and proxy have denied."""
+        denials = parse_denials(await ask_denials(self._require_control()), interface)
+        if self.proxy is None:
+            return denials
+        addresses = sorted({each.target.partition(":")[0] for each in denials})
+        names = await ask_names(self.proxy.control, [each for each in addresses if each != HOST])
+        return [
+            *(name_denial(each, names) for each in denials),
+            *await ask_proxy_denials(self.proxy.control),
+        ]
 
     def _require_control(self) -> str:
         if self.control is None:
@@ -106,11 +130,16 @@ async def start(
     require_route()
     ensure_private_dir(log_file.parent)
     log_file.unlink(missing_ok=True)
-    backend = await _start_backend(interface, log_file)
+    is_by_name = egress.is_by_name
+    backend = await _start_backend(interface, log_file, is_private=is_by_name)
     leaders = [backend.monitor or backend.process]
     guest, guarded = socket.socketpair()
     try:
+        proxy = None
         with contextlib.closing(backend), guarded, control_socket(control) as listener:
+            if is_by_name:
+                proxy = start_proxy(backend, control.with_name(PROXY_SOCKET), log_file)
+                leaders.append(proxy.process)
             sockets = (guarded, backend.world, listener)
             egress_filter = _start_egress_filter(
                 program, sockets, backend.lifeline, attachment=attachment, log_file=log_file
@@ -122,6 +151,7 @@ async def start(
             monitor=backend.monitor,
             control=os.fspath(control),
             dns_protocols=backend.dns_protocols,
+            proxy=proxy,
         )
         await _set_first_policy(handle, interface, egress, log_file)
     except BaseException:
@@ -131,12 +161,14 @@ async def start(
     return StartedNetwork(handle, _attach(attachment, guest))
 
 
-async def _start_backend(interface: Interface, log_file: Path) -> Backend:
+async def _start_backend(interface: Interface, log_file: Path, *, is_private: bool) -> Backend:
     slirp, passt = programs.find_tool(SLIRP), programs.find_tool(PASST)
-    if slirp is None and passt is not None:
+    if slirp is None and passt is not None and not is_private:
         return await start_passt(interface, binary=passt, log_file=log_file)
     require_programs(SLIRP)
-    return await start_slirp(interface, binary=slirp or SLIRP, log_file=log_file)
+    return await start_slirp(
+        interface, binary=slirp or SLIRP, log_file=log_file, is_private=is_private
+    )
 
 
 async def _set_first_policy(

@@ -49,23 +49,37 @@ TRIAL_DEADLINE_S = 10.0
 FIRST_PAUSE_S, LAST_PAUSE_S = 0.001, 0.02
 
 
-async def start_slirp(interface: Interface, *, binary: str, log_file: Path) -> Backend:
+async def start_slirp(
+    interface: Interface, *, binary: str, log_file: Path, is_private: bool = False
+) -> Backend:
     """Start slirp4netns and return it when it has answered.
 
+    `is_private`: in a network namespace of its own, with no way out of it.
+
     Raises:
-        HostNotReady: its jail could not be set up.
+        HostNotReady: its jail could not be set up, or is not possible and has to be.
         VmmFailed: it does not start.
     """
     lifeline, ended = socket.socketpair()
     with contextlib.ExitStack() as on_failure:
         on_failure.enter_context(lifeline)
-        with ended, _directory(log_file.parent) as directory:
-            jail = await _plan_jail(binary, directory)
+        with (
+            ended,
+            _directory(log_file.parent) as directory,
+            _resolver(is_private=is_private) as resolver,
+        ):
+            jail = await _plan_jail(binary, directory, *resolver)
             if jail:
                 argv = plan_slirp(
                     _shown_as(directory), interface, path=SOCKET, lifeline=ended.fileno()
                 )
-                leader, process = await _spawn_jailed([*jail, *argv], ended.fileno(), log_file)
+                inherited = (ended.fileno(), *resolver)
+                leader, process = await _spawn_jailed([*jail, *argv], inherited, log_file)
+            elif is_private:
+                raise HostNotReady(
+                    "Egress policies by name need bubblewrap, which does not work on this host.",
+                    hint="banger doctor",
+                )
             else:
                 path = os.fspath(directory / SOCKET)
                 argv = plan_slirp(binary, interface, path=path, lifeline=ended.fileno())
@@ -95,17 +109,31 @@ def _directory(of_vm: Path) -> Iterator[Path]:
         shutil.rmtree(directory, ignore_errors=True)
 
 
+@contextlib.contextmanager
+def _resolver(*, is_private: bool) -> Iterator[tuple[int, ...]]:
+    """Open a file that names the egress proxy as the nameserver, for a private network."""
+    if not is_private:
+        yield ()
+        return
+    with os.fdopen(os.memfd_create("resolv.conf"), "w+b") as file:
+        file.write(b"nameserver 127.0.0.1\n")
+        file.seek(0)
+        yield (file.fileno(),)
+
+
 def _shown_as(directory: Path) -> str:
     """Return a path for the program that names the VM (`vmm.leftovers`)."""
     return os.fspath(directory.with_name(PROGRAM))
 
 
-async def _plan_jail(binary: str, directory: Path) -> list[str]:
+async def _plan_jail(binary: str, directory: Path, resolver: int | None = None) -> list[str]:
     """Return what to put before the command; empty: jails do not work here."""
     bwrap = programs.find_tool("bwrap")
     if bwrap is None or not await asyncio.to_thread(_can_jail, bwrap, binary):
         return []
-    return plan_slirp_jail(bwrap, binary, shown_as=_shown_as(directory), directory=directory)
+    return plan_slirp_jail(
+        bwrap, binary, shown_as=_shown_as(directory), directory=directory, resolver=resolver
+    )
 
 
 @functools.cache
@@ -129,13 +157,13 @@ def _spawn(argv: list[str], inherited: tuple[int, ...], log_file: Path) -> Proce
 
 
 async def _spawn_jailed(
-    command: list[str], lifeline: int, log_file: Path
+    command: list[str], inherited: tuple[int, ...], log_file: Path
 ) -> tuple[ProcessIdentity, ProcessIdentity]:
     """Start a jail; return its monitor and the process inside."""
     reader, writer = os.pipe()
     try:
         try:
-            monitor = _spawn(with_info(command, writer), (lifeline, writer), log_file)
+            monitor = _spawn(with_info(command, writer), (*inherited, writer), log_file)
         finally:
             os.close(writer)
         try:

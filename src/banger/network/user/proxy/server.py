@@ -1,0 +1,230 @@
+"""The egress proxy's sockets and tasks: connections, queries, and what the daemon asks."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import socket
+import time
+from collections.abc import Coroutine
+from ipaddress import IPv4Address
+from typing import Any
+
+import msgspec
+
+from banger.errors import BangerError
+from banger.model.egress import PORTS_MAX, Egress, Profile
+from banger.network.dnswire import QUERY_MAX, BadQuery, parse_query, render_answer
+from banger.network.user.proxy.denials import Denials, Refused
+from banger.network.user.proxy.flows import Flow, reset_when_closed, serve_flow
+from banger.network.user.proxy.names import Names
+from banger.network.user.proxy.policy import Policy
+from banger.network.user.proxy.resolver import answer_query, read_name
+from banger.network.user.proxy.targets import find_target, require_allowed
+
+STREAMS = 200
+"""TCP sockets inside, of which each port of a policy takes one for good."""
+FLOWS_MAX = 512
+DNS_PORT = 53
+DNS_IDLE_S = 30.0
+MESSAGE_MAX = 131072
+PAUSE_S = 0.1
+"""After a connection could not be accepted."""
+
+log = logging.getLogger(__name__)
+
+
+class Server:
+    """What the process has."""
+
+    def __init__(
+        self, control: socket.socket, datagrams: socket.socket, streams: list[socket.socket]
+    ) -> None:
+        self.control, self.datagrams, self.spare = control, datagrams, streams
+        self.policy = Policy(Egress(profile=Profile.NONE))
+        self.names, self.denials = Names(), Denials()
+        self.listening: set[int] = set()
+        self.flows: dict[asyncio.Task[None], Flow] = {}
+        self.tasks: set[asyncio.Task[None]] = set()
+
+
+async def run(server: Server, inside: int) -> None:
+    """Serve until the process behind the pidfd `inside` ends."""
+    ended = asyncio.Event()
+    asyncio.get_running_loop().add_reader(inside, ended.set)
+    server.datagrams.bind(("", DNS_PORT))
+    server.datagrams.setblocking(False)
+    _start(server, _serve_datagrams(server))
+    _listen(server, DNS_PORT)
+    server.control.setblocking(False)
+    _start(server, _serve_control(server))
+    await ended.wait()
+
+
+def _start(server: Server, work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    task = asyncio.create_task(work)
+    server.tasks.add(task)
+    task.add_done_callback(lambda task: _ended(server, task))
+    return task
+
+
+def _ended(server: Server, task: asyncio.Task[None]) -> None:
+    server.tasks.discard(task)
+    if not task.cancelled() and task.exception() is not None:
+        log.error("a connection was lost by a bug", exc_info=task.exception())
+
+
+def _listen(server: Server, port: int) -> None:
+    """Listen at a port of every address inside; a port that has a listener keeps it."""
+    if port in server.listening:
+        return
+    listener = server.spare.pop()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(("", port))
+    listener.listen(128)
+    listener.setblocking(False)
+    server.listening.add(port)
+    _start(server, _accept(server, listener))
+
+
+async def _accept(server: Server, listener: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            client, _ = await loop.sock_accept(listener)
+        except OSError as error:
+            log.warning("a connection cannot be accepted: %s", error)
+            await asyncio.sleep(PAUSE_S)
+            continue
+        local = client.getsockname()
+        if len(server.tasks) > FLOWS_MAX:
+            reset_when_closed(client)
+            client.close()
+        elif local[1] == DNS_PORT:
+            _start(server, _serve_queries(server, client))
+        else:
+            _serve(server, client, local)
+
+
+def _serve(server: Server, client: socket.socket, local: tuple[str, int]) -> None:
+    try:
+        target = find_target(local, server.names)
+        require_allowed(target, server.policy)
+    except Refused as refused:
+        server.denials.note(refused, now=time.time())
+        reset_when_closed(client)
+        client.close()
+        return
+    flow = Flow(target)
+    task = _start(server, _serve_flow(server, client, flow))
+    server.flows[task] = flow
+    task.add_done_callback(server.flows.pop)
+
+
+async def _serve_flow(server: Server, client: socket.socket, flow: Flow) -> None:
+    with client:
+        try:
+            await serve_flow(client, flow, server.policy)
+        except* Refused as group:
+            for refused in _leaves(group):
+                server.denials.note(refused, now=time.time())
+        except* OSError:
+            pass
+
+
+def _leaves(group: BaseExceptionGroup[Refused]) -> list[Refused]:
+    return [each for each in group.exceptions if isinstance(each, Refused)]
+
+
+def _answer(server: Server, untrusted_data: bytes) -> bytes | None:
+    """Return the answer to a message; None: there is none."""
+    try:
+        query = parse_query(untrusted_data)
+    except BadQuery as bad:
+        return bad.answer
+    name = read_name(query)
+    if name is None or not server.policy.resolves(name):
+        asked = name or b".".join(query.name).decode("ascii", "replace")
+        server.denials.note(Refused(asked, "", can_allow=True), now=time.time())
+    return render_answer(query, answer_query(query, server.policy, server.names))
+
+
+async def _serve_datagrams(server: Server) -> None:
+    loop = asyncio.get_running_loop()
+    while True:
+        try:
+            untrusted_data, client = await loop.sock_recvfrom(server.datagrams, QUERY_MAX + 1)
+            answer = _answer(server, untrusted_data)
+            if answer is not None:
+                await loop.sock_sendto(server.datagrams, answer, client)
+        except OSError as error:
+            log.warning("a query cannot be answered: %s", error)
+            await asyncio.sleep(PAUSE_S)
+
+
+async def _serve_queries(server: Server, client: socket.socket) -> None:
+    """Answer the queries of a TCP connection (RFC 1035, section 4.2.2)."""
+    loop = asyncio.get_running_loop()
+    client.setblocking(False)
+    with client, contextlib.suppress(OSError, EOFError):
+        while True:
+            async with asyncio.timeout(DNS_IDLE_S):
+                size = int.from_bytes(await _read_exactly(client, 2), "big")
+                answer = _answer(server, await _read_exactly(client, size))
+                if size > QUERY_MAX or answer is None:
+                    return
+                await loop.sock_sendall(client, len(answer).to_bytes(2, "big") + answer)
+
+
+async def _read_exactly(client: socket.socket, count: int) -> bytes:
+    data = b""
+    while len(data) < count:
+        piece = await asyncio.get_running_loop().sock_recv(client, count - len(data))
+        if not piece:
+            raise EOFError
+        data += piece
+    return data
+
+
+async def _serve_control(server: Server) -> None:
+    while True:
+        client, _ = await asyncio.get_running_loop().sock_accept(server.control)
+        _start(server, _serve_client(server, client))
+
+
+async def _serve_client(server: Server, client: socket.socket) -> None:
+    loop = asyncio.get_running_loop()
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 2 * MESSAGE_MAX)
+    with client, contextlib.suppress(OSError):
+        while message := await loop.sock_recv(client, MESSAGE_MAX):
+            await loop.sock_sendall(client, _reply(server, message))
+
+
+def _reply(server: Server, message: bytes) -> bytes:
+    try:
+        match message[:1]:
+            case b"P":
+                _set_policy(server, msgspec.json.decode(message[1:], type=Egress))
+                return b"P"
+            case b"L":
+                return b"L" + msgspec.json.encode(server.denials.list())
+            case b"N":
+                asked = msgspec.json.decode(message[1:], type=list[str])
+                found = {each: server.names.find_name(IPv4Address(each)) for each in asked}
+                return b"N" + msgspec.json.encode(found)
+    except (BangerError, msgspec.MsgspecError, ValueError, OSError) as error:
+        log.warning("a message is not understood: %s", error)
+    return b"E"
+
+
+def _set_policy(server: Server, egress: Egress) -> None:
+    policy = Policy(egress)
+    if len(policy.ports - server.listening) > len(server.spare):
+        raise ValueError(f"more than {PORTS_MAX} ports")
+    for port in sorted(policy.ports):
+        _listen(server, port)
+    server.policy = policy
+    for task, flow in server.flows.items():
+        if not flow.is_allowed(policy):
+            task.cancel()

@@ -1,0 +1,404 @@
+"""A host, a world with a nameserver, and a guest of our own: what a policy by name lets through.
+
+Run in `unshare --user --map-root-user --net --mount` as `by_name.py DIRECTORY`; the world and the
+guest are this program in network namespaces of their own. The guest's card is of its kernel
+(station.py). Prints what each attempt came to, as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import os
+import socket
+import ssl
+import struct
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, cast
+
+from banger.host.attachments import AttachmentKind
+from banger.model.egress import Egress, Profile, add_rules
+from banger.model.names import VmId
+from banger.network.dnswire import (
+    Answer,
+    Code,
+    Record,
+    Type,
+    parse_query,
+    render_answer,
+    render_name,
+)
+from banger.network.user.kind import NETWORK
+from banger.network.user.process import UserNetworkHandle, wait_network_gone
+from tests.component.network.escapes import run
+from tests.component.network.station import give_address, hand_over, make_devices
+
+INTERFACE = NETWORK.plan_interface(VmId("0123456789ab"))
+RESOLVER, ONE, TWO = "203.0.113.53", "203.0.113.5", "203.0.113.77"
+PRIVATE, METADATA, HOSTS, LOOPBACK = "10.1.2.3", "169.254.169.254", "192.0.2.2", "127.0.0.1"
+ZONE = {
+    "one.example": [ONE],
+    "two.example": [TWO],
+    "a.wild.example": [ONE],
+    "wild.example": [ONE],
+    "private.example": [PRIVATE],
+    "metadata.example": [METADATA],
+    "loopback.example": [LOOPBACK],
+    "unspecified.example": ["0.0.0.0"],
+    "hosts.example": [HOSTS],
+    "mixed.example": [PRIVATE, TWO],
+    "alias.example": [PRIVATE],
+    "xn--bcher-kva.example": [ONE],
+}
+PORTS = (22, 80, 443, 8443)
+ANSWER_S = 60.0
+CNAME = 5
+
+
+def be_world() -> None:
+    print("unshared", flush=True)
+    sys.stdin.readline()
+    run("ip link set lo up", "ip address add 192.0.2.1/24 dev up1", "ip link set up1 up")
+    addresses = (RESOLVER, ONE, TWO, PRIVATE, METADATA)
+    run(*(f"ip address add {address}/32 dev lo" for address in addresses))
+    asyncio.run(serve_world())
+
+
+async def serve_world() -> None:
+    asked: list[str] = []
+    loop = asyncio.get_running_loop()
+    nameserver, _ = await loop.create_datagram_endpoint(
+        lambda: Nameserver(asked), local_addr=(RESOLVER, 53)
+    )
+    for port in PORTS:
+        await asyncio.start_server(tell_and_echo, "0.0.0.0", port)
+    print("serves", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+    print(json.dumps(asked), flush=True)
+    nameserver.close()
+
+
+class Nameserver(asyncio.DatagramProtocol):
+    """Answers from ZONE, and notes what it was asked for."""
+
+    def __init__(self, asked: list[str]) -> None:
+        self.asked = asked
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        self.transport = cast("asyncio.DatagramTransport", transport)
+
+    def datagram_received(self, data: bytes, addr: Any) -> None:
+        query = parse_query(data)
+        name = b".".join(query.name).decode()
+        self.asked.append(name)
+        found = ZONE.get(name)
+        answer = Answer(Code.NAME_ERROR)
+        if found is not None:
+            records = [Record(Type.A, 0, socket.inet_aton(each)) for each in found]
+            if name == "alias.example":
+                private = (b"private", b"example")
+                records = [Record(cast("Type", CNAME), 0, render_name(private))] + [
+                    Record(each.type, 0, each.data, owner=private) for each in records
+                ]
+            answer = Answer(Code.NO_ERROR, tuple(records) if query.type == Type.A else ())
+        self.transport.sendto(render_answer(query, answer), addr)
+
+
+async def tell_and_echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """Say which address was connected to, and send back what comes."""
+    with contextlib.suppress(ConnectionError):
+        address, port = writer.get_extra_info("sockname")
+        if port != 443:
+            writer.write(f"{address} ".encode())
+        while data := await reader.read(65536):
+            writer.write((f"{address} ".encode() if port == 443 else b"") + data)
+            await writer.drain()
+        writer.close()
+
+
+def be_guest(side: int) -> None:
+    """Do what each line of the input says."""
+    vmm = socket.socket(fileno=side)
+    make_devices()
+    hand_over(vmm)
+    give_address()
+    kept: list[socket.socket] = []
+    for line in sys.stdin:
+        what, *arguments = json.loads(line)
+        if what == "ask":
+            result = ask(*arguments)
+        elif what == "talk":
+            result = talk(*arguments)
+        elif what == "open":
+            kept.append(connect(*arguments))
+            result = kept[-1].recv(64).decode()
+        else:
+            result = exchange(kept[int(arguments[0])], b"more")
+        print(json.dumps(result), flush=True)
+    vmm.close()  # the network ends with it
+
+
+def ask(name: str, kind: int = 1, protocol: str = "udp") -> list[Any]:
+    """Return how a query is answered: the code, and the addresses."""
+    labels = render_name(label.encode() for label in name.split(".") if label)
+    query = struct.pack("!6H", 7, 0x0100, 1, 0, 0, 0) + labels + struct.pack("!2H", kind, 1)
+    with socket.socket(type=socket.SOCK_STREAM if protocol == "tcp" else socket.SOCK_DGRAM) as to:
+        to.settimeout(ANSWER_S)
+        to.connect((INTERFACE.dns[0], 53))
+        to.sendall(len(query).to_bytes(2, "big") + query if protocol == "tcp" else query)
+        answer = to.recv(4096)
+        if protocol == "tcp":
+            while len(answer) < 2 + int.from_bytes(answer[:2], "big"):
+                answer += to.recv(4096)
+            answer = answer[2:]
+    count = struct.unpack_from("!H", answer, 6)[0]
+    at, found = len(query), []
+    for _ in range(count):
+        found.append(socket.inet_ntoa(answer[at + 12 : at + 16]))
+        at += 16
+    return [answer[3] & 15, found]
+
+
+def connect(to: str, port: int) -> socket.socket:
+    address = to
+    if not to[-1].isdigit():
+        (address,) = ask(to)[1]
+    return socket.create_connection((address, port), timeout=ANSWER_S)
+
+
+def exchange(side: socket.socket, data: bytes) -> str:
+    try:
+        side.sendall(data)
+        return side.recv(65536).decode("latin-1") or "ended"
+    except OSError as error:
+        return type(error).__name__
+
+
+def talk(to: str, port: int, hexadecimal: str, pieces: int = 1) -> str:
+    """Connect, send and return all that comes until the end, or what the failure is called."""
+    data, received = bytes.fromhex(hexadecimal), b""
+    try:
+        with connect(to, port) as side:
+            side.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            size = -(-len(data) // pieces) or 1
+            for at in range(0, len(data), size):
+                side.sendall(data[at : at + size])
+            side.shutdown(socket.SHUT_WR)
+            while piece := side.recv(65536):
+                received += piece
+    except (OSError, ValueError) as error:
+        return f"{received.decode('latin-1')}{type(error).__name__}"
+    return received.decode("latin-1")
+
+
+def make_hello(name: str | None) -> bytes:
+    """Return the hello of the host's own OpenSSL."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
+    with contextlib.suppress(ssl.SSLWantReadError):
+        context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
+    return outgoing.read()
+
+
+def make_request(host: str, target: str = "/", *, method: str = "GET") -> str:
+    """Return a request in hexadecimal digits."""
+    return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: h2c\r\n\r\n".encode().hex()
+
+
+class Other:
+    """A program in a namespace of its own, told what to do by lines."""
+
+    def __init__(self, process: subprocess.Popen[str]) -> None:
+        assert process.stdin and process.stdout
+        self.process, self._in, self._out = process, process.stdin, process.stdout
+
+    def tell(self, line: str) -> str:
+        self._in.write(line + "\n")
+        self._in.flush()
+        return self.read()
+
+    def read(self) -> str:
+        line = self._out.readline()
+        assert line, "it has ended"
+        return line.strip()
+
+    def do(self, *what: Any) -> Any:
+        return json.loads(self.tell(json.dumps(what)))
+
+
+@contextlib.contextmanager
+def other(*argv: str, pass_fds: tuple[int, ...] = ()) -> Iterator[Other]:
+    command = ["unshare", "--net", sys.executable, __file__, *argv]
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, pass_fds=pass_fds) as child:
+        try:
+            yield Other(child)
+        finally:
+            child.kill()
+
+
+def make_host(directory: Path, world: Other) -> None:
+    """An uplink to the world, and its nameserver."""
+    configuration = directory / "resolv.conf"
+    configuration.write_text(f"nameserver {RESOLVER}\n")
+    assert world.read() == "unshared"
+    run(
+        "ip link set lo up",
+        "ip link add up0 type veth peer name up1",
+        f"ip address add {HOSTS}/24 dev up0",
+        f"ip link set up1 netns {world.process.pid}",
+        "ip link set up0 up",
+        "ip route add default via 192.0.2.1",
+        f"mount --bind {configuration} /etc/resolv.conf",
+    )
+    assert world.tell("go on") == "serves"
+
+
+async def main(directory: Path) -> None:
+    with other("world") as world:
+        make_host(directory, world)
+        servers = [await asyncio.start_server(tell_and_echo, "0.0.0.0", port) for port in PORTS]
+        found = await try_all(directory)
+        found["asked"] = json.loads(world.tell("what was asked for?"))
+        for server in servers:
+            server.close()
+    print(json.dumps(found), flush=True)
+
+
+RULES = (
+    *("allow one.example", "allow one.example:22", "deny no.wild.example"),
+    *("allow *.wild.example:443", "allow XN--bcher-kva.example", "allow private.example"),
+    *("allow metadata.example", "allow loopback.example", "allow unspecified.example"),
+    *("allow hosts.example", "allow mixed.example", "allow alias.example", "allow gone.example"),
+    *("allow 203.0.113.77:8443", "allow host:8443"),
+)
+
+
+async def try_all(directory: Path) -> dict[str, Any]:
+    egress = Egress(profile=Profile.ALLOWLIST, rules=RULES)
+    network = await NETWORK.start(
+        INTERFACE,
+        attachment=AttachmentKind.TAP,
+        egress=egress,
+        log_file=directory / "network.log",
+        control=directory / "egress.sock",
+    )
+    side, handle = network.attachment.side, network.handle
+    assert isinstance(handle, UserNetworkHandle)
+    with other("guest", str(side.fileno()), pass_fds=(side.fileno(),)) as guest:
+        side.close()
+
+        def do(*what: Any) -> Any:
+            return asyncio.to_thread(guest.do, *what)
+
+        found: dict[str, Any] = {}
+        for label, attempt in attempts().items():
+            found[label] = await do(*attempt)
+        await try_changes(do, handle, egress, found)
+        denials = await handle.read_denials(INTERFACE)
+        found["denials"] = [(each.target, each.is_outside, each.why) for each in denials]
+    await wait_network_gone(handle)
+    return found
+
+
+def attempts() -> dict[str, tuple[Any, ...]]:
+    hello, fronting, bare = (
+        make_hello(name).hex() for name in ("one.example", "two.example", None)
+    )
+    plain = b"plain".hex()
+    private = "private metadata loopback unspecified hosts mixed alias gone".split()
+    return {
+        "ask one": ("ask", "one.example"),
+        "ask one by tcp": ("ask", "one.example", 1, "tcp"),
+        "ask ONE.": ("ask", "ONE.Example."),
+        "ask AAAA": ("ask", "one.example", 28),
+        "ask HTTPS": ("ask", "one.example", 65),
+        "ask TXT": ("ask", "one.example", 16),
+        "ask two": ("ask", "two.example"),
+        "ask sub": ("ask", "data-in-a-label.one.example"),
+        "ask tunnel": ("ask", f"{'x' * 60}.two.example", 16),
+        "ask a.wild": ("ask", "a.wild.example"),
+        "ask wild": ("ask", "wild.example"),
+        "ask xwild": ("ask", "xwild.example"),
+        "ask no.wild": ("ask", "no.wild.example"),
+        "ask idn": ("ask", "xn--bcher-kva.example"),
+        "ask local": ("ask", "localhost"),
+        "tls": ("talk", "one.example", 443, hello),
+        "tls in pieces": ("talk", "one.example", 443, hello, 40),
+        "tls wild": ("talk", "a.wild.example", 443, make_hello("a.wild.example").hex()),
+        "fronting": ("talk", "one.example", 443, fronting),
+        "fronting in pieces": ("talk", "one.example", 443, fronting, 40),
+        "no server name": ("talk", "one.example", 443, bare),
+        "not tls": ("talk", "one.example", 443, plain),
+        "http": ("talk", "one.example", 80, make_request("ONE.example:80")),
+        "http in pieces": ("talk", "one.example", 80, make_request("one.example"), 30),
+        "http, absolute": (
+            "talk",
+            "one.example",
+            80,
+            make_request("one.example", "http://one.example/"),
+        ),
+        "http, two requests": (
+            *("talk", "one.example", 80),
+            make_request("one.example") + make_request("two.example"),
+        ),
+        "http fronting": ("talk", "one.example", 80, make_request("two.example")),
+        "http fronting, absolute": (
+            *("talk", "one.example", 80),
+            make_request("one.example", "http://two.example/"),
+        ),
+        "http to a proxy": (
+            "talk",
+            "one.example",
+            80,
+            make_request("one.example", "two.example:443", method="CONNECT"),
+        ),
+        "http fronting at 22": ("talk", "one.example", 22, make_request("two.example"), 30),
+        "not http": ("talk", "one.example", 80, hello),
+        "ssh": ("talk", "one.example", 22, plain),
+        "fronting at 22": ("talk", "one.example", 22, fronting),
+        "wild at 22": ("talk", "a.wild.example", 22, plain),
+        "one at 8443": ("talk", "one.example", 8443, plain),
+        "one at 25": ("talk", "one.example", 25, plain),
+        "literal": ("talk", ONE, 443, hello),
+        "literal allowed": ("talk", TWO, 8443, plain),
+        "literal of no name": ("talk", "198.18.77.77", 443, hello),
+        "host": ("talk", INTERFACE.gateway, 8443, plain),
+        "host's other port": ("talk", INTERFACE.gateway, 22, plain),
+        "host's resolver": ("talk", INTERFACE.gateway, 53, plain),
+        **{
+            each: ("talk", f"{each}.example", 443, make_hello(f"{each}.example").hex())
+            for each in private
+        },
+    }
+
+
+async def try_changes(
+    do: Any, handle: UserNetworkHandle, egress: Egress, found: dict[str, Any]
+) -> None:
+    """Change the policy under open connections."""
+    for to, port in (("one.example", 22), (TWO, 8443)):
+        await do("open", to, port)
+    changed = add_rules(egress, ["deny one.example:22", "allow two.example:22"])
+    await handle.set_egress(INTERFACE, changed)
+    found["open, denied"] = await do("more", 0)
+    found["open, allowed"] = await do("more", 1)
+    found["two at 22"] = await do("talk", "two.example", 22, b"plain".hex())
+    await handle.set_egress(INTERFACE, add_rules(changed, [f"deny {TWO}"]))
+    found["open, denied then"] = await do("more", 1)
+    found["two, denied"] = await do("talk", "two.example", 22, b"plain".hex())
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "world":
+        be_world()
+    elif sys.argv[1] == "guest":
+        be_guest(int(sys.argv[2]))
+    else:
+        asyncio.run(main(Path(sys.argv[1])))
+    os._exit(0)
