@@ -45,6 +45,13 @@ def find_browser() -> str | None:
     return next((path for name in PROGRAMS if (path := shutil.which(name))), None)
 
 
+NAVIGATED = ("Inspected target navigated or closed", "Execution context was destroyed.")
+
+
+class Navigated(Exception):
+    """The tab has gone to another page before the script was done."""
+
+
 class Page:
     """A tab. Its scripts may be asynchronous: their outcome is waited for."""
 
@@ -60,10 +67,7 @@ class Page:
         """Go to a page; return when it is there."""
         failed = self.call("Page.navigate", url=url).get("errorText")
         assert failed is None, f"{url}: {failed}"
-        self.run(
-            "new Promise(done => document.readyState == 'complete' ? done()"
-            " : addEventListener('load', () => done()))"
-        )
+        self.wait("document.readyState == 'complete'")
 
     def run(self, script: str) -> Any:
         """Return the value of an expression, or of what it promises."""
@@ -79,8 +83,15 @@ class Page:
         self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
 
     def wait(self, condition: str) -> None:
-        """Wait until an expression is true."""
-        wait_for(lambda: self.run(f"Boolean({condition})"), condition)
+        """Wait until an expression is true, on whatever page the tab comes to."""
+
+        def is_true() -> bool:
+            try:
+                return bool(self.run(f"Boolean({condition})"))
+            except Navigated:
+                return False
+
+        wait_for(is_true, condition)
 
     def type(self, text: str) -> None:
         """Press the keys of a text in what has the focus."""
@@ -125,6 +136,8 @@ class Page:
         while True:
             answer = json.loads(self._socket.recv(timeout=DEADLINE_S))
             if answer.get("id") == number:
+                if answer.get("error", {}).get("message") in NAVIGATED:
+                    raise Navigated
                 assert "error" not in answer, answer
                 result: dict[str, Any] = answer["result"]
                 return result

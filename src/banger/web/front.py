@@ -1,7 +1,9 @@
 """What every request shares: the way to the daemon, and who may ask for what.
 
-A program has a token (`Authorization: Bearer`), a browser the cookie of a login. Neither is
-accepted in the place of the other, so a page that learned the cookie cannot use it as a program.
+A program has a token (`Authorization: Bearer`), a browser a login. Neither is accepted in the place
+of the other. Browsers send a cookie to every port of a host, also to a guest's server that is
+published there: so the cookie is one half of a login's token, and the page keeps the other, the
+key, where only pages of the front's own address and port read it.
 Whatever is served for longer ends with the token.
 """
 
@@ -19,6 +21,9 @@ from banger.sdk.aio.daemon import AsyncDaemon
 from banger.web.sse import EventStreams
 
 BEARER = "bearer "
+KEY_HEADER = "banger-login-key"
+PROTOCOL = "banger"
+"""Of WebSockets. Of a browser's, which cannot send a header, the next protocol is the key."""
 SHORT_S = 1.0
 """What takes no longer than this is not ended; also the pause until the next daemon is asked."""
 
@@ -50,7 +55,7 @@ async def require_scope(connection: HTTPConnection, needed: Scope) -> None:
     front = front_of(connection)
     authorization = connection.headers.get("authorization")
     if authorization is None:
-        token, kind = connection.cookies.get(front.cookie, ""), "login"
+        token, kind = read_login(connection), "login"
     else:
         token, kind = authorization[len(BEARER) :].strip(), "program"
         token = token if authorization.lower().startswith(BEARER) else ""
@@ -63,6 +68,14 @@ async def require_scope(connection: HTTPConnection, needed: Scope) -> None:
             f"The token allows {view['scope']}; this needs {needed.value}.",
             hint="banger web token list",
         )
+
+
+def read_login(connection: HTTPConnection) -> str:
+    """Return a login's token, or "" unless both halves of it came."""
+    cookie = connection.cookies.get(front_of(connection).cookie, "")
+    _, *keys = connection.scope.get("subprotocols") or [PROTOCOL]
+    key = connection.headers.get(KEY_HEADER) or "".join(keys)
+    return cookie + key if cookie and key else ""
 
 
 async def until_invalid(connection: HTTPConnection) -> Never:

@@ -29,7 +29,7 @@ from banger.errors import BangerError, InvalidRequest, SessionExists, SessionNot
 from banger.model.scopes import Scope
 from banger.sdk.aio.daemon import AsyncDaemon
 from banger.web.answers import format_json, render_error
-from banger.web.front import front_of, require_scope, until_invalid
+from banger.web.front import PROTOCOL, front_of, require_scope, until_invalid
 from banger.web.racing import run_until
 from banger.web.streams import Streaming
 
@@ -62,7 +62,7 @@ async def _serve(socket: WebSocket) -> None:
             await socket.send_denial_response(render_error(error))
         return
     with _sending():
-        await socket.accept()
+        await socket.accept(PROTOCOL if PROTOCOL in socket.scope.get("subprotocols", ()) else None)
     last: dict[str, object]
     try:
         last, code = {"exit": await _run(socket)}, ENDED

@@ -43,9 +43,14 @@ def cookie_of(answer: Answer) -> str:
     return f"{morsel.key}={morsel.value}"
 
 
+def login_of(answer: Answer) -> dict[str, str]:
+    """Return what the page sends once it is logged in."""
+    return {"Cookie": cookie_of(answer), "Banger-Login-Key": answer.json["key"]}
+
+
 @pytest.fixture
-def cookie(front: Front) -> str:
-    return cookie_of(log_in(front))
+def login(front: Front) -> dict[str, str]:
+    return login_of(log_in(front))
 
 
 def test_a_page_logs_in_once_with_a_token(front: Front) -> None:
@@ -57,7 +62,7 @@ def test_a_page_logs_in_once_with_a_token(front: Front) -> None:
     assert morsel["httponly"] and morsel["samesite"] == "strict" and morsel["path"] == "/"
     assert not morsel["domain"]
     assert morsel.key.startswith("banger-")
-    assert browse(front, "POST", "/api/vm.list", Cookie=cookie_of(answer)).status == 200
+    assert browse(front, "POST", "/api/vm.list", **login_of(answer)).status == 200
     again = log_in(front, token)
     assert (again.status, "set-cookie" in again.headers) == (401, False)
 
@@ -84,30 +89,37 @@ def test_another_page_cannot_log_a_browser_in(front: Front) -> None:
     assert log_in(front, token).status == 200
 
 
-def test_a_page_logs_out(front: Front, cookie: str) -> None:
+def test_a_page_logs_out(front: Front, login: dict[str, str]) -> None:
     """For good: whoever has kept the cookie is refused."""
-    answer = browse(front, "DELETE", "/session", Cookie=cookie)
+    answer = browse(front, "DELETE", "/session", **login)
     assert answer.status == 204
     assert "Max-Age=0" in answer.headers["set-cookie"]
-    assert browse(front, "POST", "/api/vm.list", Cookie=cookie).status == 401
+    assert browse(front, "POST", "/api/vm.list", **login).status == 401
     assert browse(front, "DELETE", "/session").status == 204
 
 
-def test_a_guests_page_that_gets_the_cookie_has_no_use_for_it(front: Front, cookie: str) -> None:
+def test_a_guests_page_that_gets_the_cookie_has_no_use_for_it(
+    front: Front, login: dict[str, str]
+) -> None:
     """Browsers send a cookie to every port of a host, so to a guest's server on 127.0.0.1."""
-    token = cookie.partition("=")[2]
-    assert front.with_token(token).call("vm.list").status == 401
+    cookie = login["Cookie"]
+    assert front.with_token(cookie.partition("=")[2]).call("vm.list").status == 401
+    assert browse(front, "POST", "/api/vm.list", Cookie=cookie).status == 401
     for guest in ("http://127.0.0.1:8080", "http://8000-box.localhost:7780", None):
-        answer = browse(front, "POST", "/api/vm.list", Cookie=cookie, Origin=guest)
+        answer = browse(front, "POST", "/api/vm.list", **login, Origin=guest)
         assert (answer.status, answer.json["code"]) == (403, "denied"), guest
-    same_site = {"Origin": None, "Sec-Fetch-Site": "same-site", "Cookie": cookie}
+    same_site = {"Origin": None, "Sec-Fetch-Site": "same-site", **login}
     assert browse(front, "GET", "/api/events", **same_site).status == 403
 
 
-def test_a_programs_token_is_no_cookie(front: Front, cookie: str) -> None:
-    name = cookie.partition("=")[0]
-    answer = browse(front, "POST", "/api/vm.list", Cookie=f"{name}={front.token}")
-    assert answer.status == 401
+def test_neither_half_of_a_login_is_a_token(front: Front, login: dict[str, str]) -> None:
+    name, half = login["Cookie"].split("=")
+    key = login["Banger-Login-Key"]
+    assert browse(front, "POST", "/api/vm.list", **{"Banger-Login-Key": key}).status == 401
+    assert front.with_token(half + key).call("vm.list").status == 401
+    for cookie in (f"{name}={front.token}", f"{name}={half}{key}", f"{name}={half[:-1]}x"):
+        answer = browse(front, "POST", "/api/vm.list", **{**login, "Cookie": cookie})
+        assert answer.status == 401
 
 
 def test_a_token_that_was_not_used_in_time_is_refused(tmp_path: Path) -> None:

@@ -6,8 +6,11 @@ import contextlib
 import json
 import os
 import re
+import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
+from email.message import Message
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -20,7 +23,7 @@ from tests.component.daemon.running import (
     scripted_daemon,
     wait_until,
 )
-from tests.component.web.fronts import Environ, running_front
+from tests.component.web.fronts import Environ, Front, running_front
 from tests.support.agent import find_or_build_agent, running_agent
 from tests.support.browsers import Page, find_browser, open_page
 from tests.support.environs import make_environ, make_short_dir
@@ -165,6 +168,46 @@ def test_a_new_link_is_followed_where_the_page_is(site: Site, browser: Page) -> 
     browser.wait("location.hash == '#/' && document.querySelector('h1')")
     browser.wait("!/Loading/.test(document.body.innerText)")
     assert browser.run("document.querySelector('[role=alert]')") is None
+
+
+def test_a_guest_on_another_port_does_not_get_a_login(page: Page, site: Site) -> None:
+    """It gets the cookie; the page's storage, with the other half, is not its."""
+    page.wait("localStorage['login-key']")
+    with served_page() as (address, heads):
+        page.visit(address)
+        assert page.run("localStorage.length") == 0
+        cookie = heads[0]["cookie"]
+        page.visit(site.origin)
+    assert "banger-" in cookie
+    headers = {"Cookie": cookie, "Origin": site.origin, "Sec-Fetch-Site": "same-origin"}
+    answer = Front(site.port, "", Path()).send(
+        "POST", "/api/vm.list", None, {"Host": f"127.0.0.1:{site.port}", **headers}
+    )
+    assert (answer.status, answer.json["code"]) == (401, "token-invalid")
+
+
+@contextlib.contextmanager
+def served_page() -> Iterator[tuple[str, list[Message]]]:
+    """A page at another port of the front's address, and the heads of requests for it."""
+    heads: list[Message] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            heads.append(self.headers)
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_port}/", heads
+        finally:
+            server.shutdown()
+            thread.join()
 
 
 def test_the_list_tells_what_vms_are_and_take(page: Page, vm: str, site: Site) -> None:

@@ -12,12 +12,13 @@ from urllib.parse import urlencode
 import pytest
 from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import ClientConnection, connect
+from websockets.typing import Subprotocol
 
 from banger.web.terminal import WINDOW
 from tests.component.daemon.running import DEADLINE_S, scripted_daemon, wait_until
 from tests.component.web.conftest import make_token
 from tests.component.web.fronts import Environ, Front, running_front
-from tests.component.web.test_logins import cookie_of, log_in
+from tests.component.web.test_logins import log_in, login_of
 from tests.support.agent import find_or_build_agent, running_agent
 from tests.support.environs import make_environ, make_short_dir
 
@@ -28,10 +29,13 @@ def terminal(
 ) -> Iterator[ClientConnection]:
     if headers is None:
         headers = {"Authorization": f"Bearer {front.token}"}
+    key = headers.get("Banger-Login-Key")
+    headers = {name: value for name, value in headers.items() if name != "Banger-Login-Key"}
     address = f"ws://{front.host}/api/vms/{ref}/terminal?{urlencode(query, doseq=True)}"
     with connect(
         address,
         additional_headers=headers,
+        subprotocols=[Subprotocol("banger"), Subprotocol(key)] if key else None,
         max_size=None,
         max_queue=None,
         open_timeout=DEADLINE_S,
@@ -170,25 +174,29 @@ def test_a_browser_that_goes_hangs_up(front: Front, box: str, tmp_path: Path) ->
 
 def test_a_terminal_of_another_page_is_refused(front: Front, environ: Environ, box: str) -> None:
     """E6: WebSockets are exempt from what keeps pages of other origins apart."""
-    cookie = {"Cookie": cookie_of(log_in(front))}
+    login = login_of(log_in(front))
+    cookie = {"Cookie": login["Cookie"]}
     bearer = {"Authorization": f"Bearer {front.token}"}
     narrow = make_token(environ, "narrow", "read")
     for headers, status in (
-        ({**cookie, "Origin": "https://attacker.example"}, 403),
-        ({**cookie, "Origin": "http://127.0.0.1:8080"}, 403),
-        ({**cookie, "Origin": "null"}, 403),
-        (cookie, 403),
+        ({**login, "Origin": "https://attacker.example"}, 403),
+        ({**login, "Origin": "http://127.0.0.1:8080"}, 403),
+        ({**login, "Origin": "null"}, 403),
+        (login, 403),
         ({**bearer, "Origin": "https://attacker.example"}, 403),
-        ({**cookie, "Origin": front.origin, "Sec-Fetch-Site": "same-site"}, 403),
+        ({**login, "Origin": front.origin, "Sec-Fetch-Site": "same-site"}, 403),
         ({"Origin": front.origin}, 401),
+        ({**cookie, "Origin": front.origin}, 401),
+        ({**cookie, "Origin": front.origin, "Sec-WebSocket-Protocol": "banger, x"}, 401),
         ({"Authorization": f"Bearer {narrow}"}, 403),
         ({"Authorization": "Bearer x"}, 401),
     ):
         with pytest.raises(InvalidStatus) as refused, terminal(front, box, headers):
             pass
         assert refused.value.response.status_code == status, headers
-    ours = {**cookie, "Origin": front.origin, "Sec-Fetch-Site": "same-origin"}
+    ours = {**login, "Origin": front.origin, "Sec-Fetch-Site": "same-origin"}
     with terminal(front, box, ours, command="echo in") as socket:
+        assert socket.subprotocol == "banger"
         assert read_all(socket) == (b"in\r\n", {"exit": 0})
 
 

@@ -9,7 +9,7 @@ from http.client import IncompleteRead
 import pytest
 
 from tests.component.web.fronts import Answer, Front
-from tests.component.web.test_logins import browse, cookie_of, log_in
+from tests.component.web.test_logins import browse, log_in, login_of
 from tests.component.web.test_streams import EVENTS, parse_events, read_until
 from tests.component.web.test_terminal import read_all, terminal
 from tests.component.web.test_terminal import read_until as read_terminal_until
@@ -24,7 +24,7 @@ def test_what_a_token_began_ends_with_it(front: Front, box: str, kind: str) -> N
         made = front.call("token.create", {"name": "short", "scope": "use"}).json
         sent = {"Authorization": f"Bearer {made['token']}"}
     else:
-        sent = {"Cookie": cookie_of(log_in(front)), "Origin": front.origin}
+        sent = {**login_of(log_in(front)), "Origin": front.origin}
     body = json.dumps({"ref": box, "argv": ["sh", "-c", ENDLESS]}).encode()
     asked = {**sent, "Host": front.host, "Content-Type": "application/json"}
     asked["Content-Length"] = str(len(body))

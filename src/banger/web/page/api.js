@@ -17,12 +17,18 @@ const UNREACHABLE = {
 
 const BROKEN = { code: "answer-broken", message: "The web front's answer broke off." };
 
-async function post(path, body, options = {}) {
-  const request = { method: "POST", body: JSON.stringify(body), ...options };
-  request.headers = { "Content-Type": "application/json", ...options.headers };
+// Half of what a login needs; the other is a cookie, which browsers send to other ports too.
+const KEY = "login-key";
+const loginKey = () => localStorage.getItem(KEY) ?? "";
+
+const post = (path, body, options = {}) =>
+  request(path, { method: "POST", body: JSON.stringify(body), ...options });
+
+async function request(path, options) {
+  const headers = { "Content-Type": "application/json", "Banger-Login-Key": loginKey(), ...options.headers };
   let answer;
   try {
-    answer = await fetch(path, request);
+    answer = await fetch(path, { ...options, headers });
   } catch (error) {
     throw error.name === "AbortError" ? error : new ApiError(UNREACHABLE);
   }
@@ -39,11 +45,24 @@ async function parseError(answer) {
   }
 }
 
-/** Exchange the one-time token of `banger ui` for a cookie. */
-export const openSession = (token) => post("/session", { token });
+/** Exchange the one-time token of `banger ui` for a login. */
+export async function openSession(token) {
+  const { key } = await (await post("/session", { token })).json();
+  localStorage.setItem(KEY, key);
+}
 
-/** End the session of this browser. */
-export const closeSession = () => post("/session", {}, { method: "DELETE" });
+/** End the login of this browser. */
+export async function closeSession() {
+  await post("/session", {}, { method: "DELETE" });
+  localStorage.removeItem(KEY);
+}
+
+/** Yield null when a stream of what happens to VMs has begun, then each event. */
+export async function* watch() {
+  const answer = await request("/api/events", {});
+  yield null;
+  yield* parseEvents(answer.body);
+}
 
 /** Return the result of a method. */
 export async function call(method, params = {}) {
@@ -96,10 +115,10 @@ export async function* read(method, params, signal) {
   yield* readText((await post(`/api/${method}`, params, { signal, headers })).body);
 }
 
-/** Return the address of a terminal in a VM. */
-export function terminalUrl(vm, query) {
+/** Open the WebSocket of a terminal in a VM. */
+export function openTerminalSocket(vm, query) {
   const url = new URL(`/api/vms/${encodeURIComponent(vm)}/terminal`, location.href);
   url.protocol = url.protocol.replace("http", "ws");
   url.search = new URLSearchParams(query);
-  return url;
+  return new WebSocket(url, ["banger", loginKey()].filter(Boolean));
 }

@@ -5,7 +5,7 @@
 
 import { FitAddon } from "./vendor/addon-fit.js";
 import { Terminal } from "./vendor/xterm.js";
-import { call, terminalUrl } from "./api.js";
+import { call, openTerminalSocket } from "./api.js";
 import "./strictstyles.js";
 
 const ACK_BYTES = 65536;
@@ -70,8 +70,7 @@ const CLOSED = Symbol("closed");
 
 /** Connect; the first `old` bytes were there before. */
 function join(terminal, { vm, query, old, opened, ended }) {
-  const url = terminalUrl(vm, { ...query, cols: terminal.cols, rows: terminal.rows });
-  const socket = new WebSocket(url);
+  const socket = openTerminalSocket(vm, { ...query, cols: terminal.cols, rows: terminal.rows });
   socket.binaryType = "arraybuffer";
   let shown = 0;
   let acknowledged = 0;

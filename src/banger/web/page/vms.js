@@ -2,7 +2,7 @@
 // action of the page, and now and then, since not every change is an event.
 
 import { useEffect, useState } from "./preact.js";
-import { call } from "./api.js";
+import { call, watch } from "./api.js";
 
 const RETRY_MS = 2000;
 const POLL_MS = 10000;
@@ -38,14 +38,14 @@ export function watchVms() {
   listen();
 }
 
-function listen() {
-  const source = new EventSource("/api/events");
-  source.onopen = loadVms;
-  source.onmessage = loadVms;
-  source.onerror = () => {
-    loadVms();
-    if (source.readyState === EventSource.CLOSED) setTimeout(listen, RETRY_MS);
-  };
+async function listen() {
+  try {
+    for await (const _ of watch()) loadVms();
+  } catch {
+    // The list tells of it.
+  }
+  loadVms();
+  setTimeout(listen, RETRY_MS);
 }
 
 /** Return `{vms, error}`; `vms` is null until they are known. */
