@@ -146,9 +146,9 @@ def test_several_go_into_one_directory(copies: Copies) -> None:
         (side / "dir").mkdir()
     copies.cp("a", "tree", "box:dir")
     copies.cp("box:a", "box:tree", "dir")
-    for side in (copies.here, copies.there):
+    for side, other in ((copies.here, copies.there), (copies.there, copies.here)):
         assert (side / "dir/a").read_text() == "a"
-        assert picture(side / "dir/tree") == picture(side / "tree")
+        assert picture(side / "dir/tree") == picture(other / "tree")
     assert "into a directory only" in copies.refused("a", "tree", "box:a", status=2)
     assert "into a directory only" in copies.refused("box:a", "box:tree", "new", status=2)
     assert "There is no" in copies.refused("a", "tree", "box:new", status=4)

@@ -146,7 +146,7 @@ COMMANDS = (
     Command("vm ports", "ports", "List the ports that VMs listen on, and where to reach them."),
     Command("vm port add", "published", "Publish a port of a VM on this host."),
     Command(
-        "vm port list", "published", "List the published ports of a VM.", aliases=("vm port ls",)
+        "vm port list", "published", "List the published ports of VMs.", aliases=("vm port ls",)
     ),
     Command("vm port delete", "published", "Stop publishing ports.", aliases=("vm port rm",)),
     Command("vm network show", "network", "Show a VM's network and what may leave the VM."),
@@ -270,7 +270,9 @@ OFTEN = (
     "vm list",
     "vm shell",
     "vm exec",
+    "vm ssh",
     "vm cp",
+    "vm ports",
     "vm workspace export",
     "vm stop",
     "vm delete",
