@@ -197,6 +197,26 @@ class GuestProcess(TypedDict):
     """The arguments, separated by spaces; the name in brackets if there are none."""
 
 
+class HostCheck(TypedDict):
+    """One fact about the host that decides whether banger works there."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    """Only `fail` keeps banger from working."""
+    fact: str
+    hint: str | None
+    """A command that improves it."""
+
+
+class HostReport(TypedDict):
+    """Whether a host is ready."""
+
+    ready: bool
+    install: str | None
+    """A command that installs what is missing."""
+    checks: list[HostCheck]
+
+
 class Image(TypedDict):
     """An image: a root file system that any number of VMs read."""
 

@@ -399,3 +399,23 @@ class Leftover(Struct, frozen=True, kw_only=True):
     kind: Literal["process", "socket", "directory", "staging"]
     name: str
     removed: bool
+
+
+class HostCheck(Struct, frozen=True, kw_only=True):
+    """One fact about the host that decides whether banger works there."""
+
+    name: str
+    state: Literal["ok", "warn", "fail"]
+    """Only `fail` keeps banger from working."""
+    fact: str
+    hint: str | None
+    """A command that improves it."""
+
+
+class HostReport(Struct, frozen=True, kw_only=True):
+    """Whether a host is ready."""
+
+    ready: bool
+    install: str | None
+    """A command that installs what is missing."""
+    checks: list[HostCheck]

@@ -57,6 +57,13 @@ class Call(Protocol):
     ) -> d.OperationView: ...
     @overload
     def __call__(
+        self,
+        method: Literal["doctor"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> d.HostReport: ...
+    @overload
+    def __call__(
         self, method: Literal["gc"], params: d.Gc | Other = ..., **options: Unpack[CallOptions]
     ) -> list[d.Leftover]: ...
     @overload
@@ -592,6 +599,13 @@ class AsyncCall(Protocol):
         params: d.OperationRef | Other,
         **options: Unpack[CallOptions],
     ) -> Awaitable[d.OperationView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["doctor"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.HostReport]: ...
     @overload
     def __call__(
         self, method: Literal["gc"], params: d.Gc | Other = ..., **options: Unpack[CallOptions]

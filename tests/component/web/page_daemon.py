@@ -28,6 +28,8 @@ from banger.daemon.bindings import bind_verbs, find_verbs
 from banger.daemon.calls import Call, Handlers
 from banger.daemon.lifecycle import Control
 from banger.engine.state.events import Events
+from banger.engine.state.shared import SharedWork
+from banger.engine.state.tasks import OwnedTasks
 from banger.engine.verbs import execs, sessions
 from banger.errors import ImageNotFound
 from banger.guest import GuestConnection, connect
@@ -48,7 +50,8 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
     sock = socket.socket(fileno=int(os.environ["BANGER_TEST_AGENT_FD"]))
     connection = await connect(sock, deadline_s=60)
     events = Events(time.time)
-    engine: Any = SimpleNamespace(random_bytes=os.urandom, events=events)
+    shared = SharedWork(OwnedTasks())
+    engine: Any = SimpleNamespace(random_bytes=os.urandom, events=events, shared=shared)
     async with tokens_daemon.open_handlers(control) as handlers:
 
         async def get_vm(_: object, ref: str) -> VmRecord:
@@ -70,8 +73,9 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             "vm.ports": make_ports(handlers),
             "port.remove": make_close(control),
             **FIXED,
+            **{name: bound[name] for name in ("vm.watch", "doctor")},
         }
-        yield {**handlers, **real, **told, **own, "vm.watch": bound["vm.watch"]}
+        yield {**handlers, **real, **told, **own}
     await connection.close()
 
 

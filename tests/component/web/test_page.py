@@ -46,7 +46,7 @@ AXE_FINDINGS = """axe.run(document).then(({violations}) => violations
     .map(({id, nodes}) => [id, nodes.map(({html}) => html)]))"""
 SCREEN = "(document.querySelector('.xterm-rows')?.innerText ?? '').replaceAll('\\u00a0', ' ')"
 HOSTILE = "<img src=/x onerror=alert(1)>"
-PLACES = ("", "create", "images", "operations")
+PLACES = ("", "create", "images", "operations", "doctor")
 TABS = ("terminal", "changes", "ports", "logs", "network", "snapshots", "usage")
 
 pytestmark = pytest.mark.skipif(PROGRAM is None, reason="no browser is installed")
@@ -321,6 +321,19 @@ def test_a_pull_shows_how_far_it_is(page: Page, site: Site) -> None:
     assert "<b>layer</b>, 2.0 MiB" in page.run("document.querySelector('.stage').innerText")
     (layout_of(site.environ).state / "gate").touch()
     page.wait("/There is no image registry.test.alpine/.test(document.body.innerText)")
+
+
+def test_the_host_is_checked(page: Page, site: Site) -> None:
+    """As by the command line, whose facts are shown."""
+    said = banger(site.environ, "doctor", "--json").stdout
+    names = [check["name"] for check in json.loads(said)["checks"]]
+    go(page, "doctor")
+    page.wait(
+        "/^This host is (not )?ready/.test(document.querySelector('[role=status]')?.innerText)"
+    )
+    shown = "[...document.querySelectorAll('tbody tr')].map(r => r.cells[0].innerText)"
+    assert page.run(shown) == names
+    assert page.run("document.querySelector('tbody .state').innerText") in ("ok", "warn", "fail")
 
 
 def test_ports_are_links_or_tell_why_not(page: Page, vm: str) -> None:

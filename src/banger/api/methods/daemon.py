@@ -1,4 +1,4 @@
-"""Methods of the daemon itself: its state, its operations, what is left over."""
+"""Methods of the daemon and its host: state, operations, checks, what is left over."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from banger.api.requests import (
 )
 from banger.api.results import (
     DaemonStatus,
+    HostReport,
     Leftover,
     OperationView,
 )
@@ -42,6 +43,13 @@ DAEMON = (
         params=OperationRef,
         result=OperationView,
         doc="Cancel an operation and undo what it did; its client gets `cancelled`.",
+    ),
+    Method(
+        name="doctor",
+        params=NoParams,
+        result=HostReport,
+        doc="Check that this host has what banger needs, as the daemon's user.",
+        scope=Scope.READ,
     ),
     Method(
         name="gc",

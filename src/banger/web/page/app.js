@@ -5,6 +5,7 @@ import { closeSession, openSession } from "./api.js";
 import { Action, Failure } from "./parts.js";
 import { useVms, watchVms } from "./vms.js";
 import { Create } from "./views/create.js";
+import { Doctor } from "./views/doctor.js";
 import { Images } from "./views/images.js";
 import { VmList } from "./views/list.js";
 import { Operations } from "./views/operations.js";
@@ -15,6 +16,7 @@ const PLACES = [
   ["create", "Create", Create],
   ["images", "Images", Images],
   ["operations", "Operations", Operations],
+  ["doctor", "Doctor", Doctor],
 ];
 
 function useHash() {
