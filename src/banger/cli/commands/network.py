@@ -20,11 +20,10 @@ COLUMNS = (
 )
 _TEXT = """\
 TARGET is ADDRESS[/BITS][:PORT[-PORT]][/tcp|/udp], or host:PORT for a port of
-this host's loopback, which is host.vm in the VM; with an egress profile
-by name (allowlist, registries) also NAME[:PORT[-PORT]] or *.NAME, of ports 80 and 443 unless others
-are named. The rule comes before the VM's
-other rules and is kept with the VM. TCP connections that are no longer allowed
-are reset at once."""
+this host's loopback, which is host.vm in the VM; with an egress profile by name
+(allowlist, registries) also NAME[:PORT[-PORT]] or *.NAME, of ports 80 and 443
+unless others are named. The rule comes before the VM's other rules and is kept
+with the VM. TCP connections that are no longer allowed are reset at once."""
 
 
 def _configure_ref(parser: Parser) -> None:
