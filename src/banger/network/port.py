@@ -37,6 +37,10 @@ class NetworkHandle(Protocol):
         """The processes that it consists of."""
         ...
 
+    def plan_interface(self, vm_id: VmId) -> Interface:
+        """Return the interface of the VM that it was started for."""
+        ...
+
     async def set_egress(self, interface: Interface, egress: Egress) -> None:
         """Change the policy of what may leave; return when it holds.
 
@@ -101,8 +105,16 @@ class Network(Protocol):
         """
         ...
 
-    def plan_interface(self, vm_id: VmId) -> Interface:
-        """Return the interface of a VM: the same at each of its starts."""
+    @property
+    def addresses(self) -> int:
+        """How many addresses it has for VMs, each of one VM; 0: all VMs have the same."""
+        ...
+
+    def plan_interface(self, vm_id: VmId, number: int = 0) -> Interface:
+        """Return the interface of a VM: the same at each of its starts.
+
+        `number` is that of the VM's address, less than `addresses`, if each has its own.
+        """
         ...
 
     async def start(

@@ -8,7 +8,12 @@ engine. A transaction holds statements only: no process, network or file work.
 dies, SQLite's write-ahead log keeps every committed transaction and nothing else.
 """
 
-from banger.store.allocations import allocate_address, find_address, load_addresses
+from banger.store.allocations import (
+    allocate_address,
+    allocate_guest_address,
+    find_address,
+    load_addresses,
+)
 from banger.store.database import UNWRITABLE, Database, open_database
 from banger.store.handles import (
     begin_handle,
@@ -63,6 +68,7 @@ __all__ = [
     "StepStatus",
     "TokenRow",
     "allocate_address",
+    "allocate_guest_address",
     "begin_handle",
     "begin_operation",
     "delete_expired_tokens",

@@ -7,12 +7,15 @@ from __future__ import annotations
 
 import hashlib
 import sqlite3
+from collections.abc import Callable
 
 from banger.errors import AddressesExhausted
 from banger.model.names import VmId
 
 ADDRESS = "address"
 """The kind of a VM's loopback address, which is an address of 127.77.0.0/16."""
+GUEST_ADDRESS = "guest-address"
+"""The kind of the number of a guest's address, where VMs share a network."""
 
 _FIRST, _LAST = 1, 254
 """Of the last byte: .0 and .255 look like a network's and a broadcast's."""
@@ -26,26 +29,58 @@ def allocate_address(connection: sqlite3.Connection, vm_id: VmId) -> str:
     Raises:
         AddressesExhausted: other VMs have all addresses.
     """
-    found = find_address(connection, vm_id)
+    address = _allocate(connection, ADDRESS, vm_id, ADDRESSES, format_address)
+    if address is None:
+        raise AddressesExhausted(
+            f"All {ADDRESSES} loopback addresses belong to VMs.", hint="banger vm list"
+        )
+    return address
+
+
+def allocate_guest_address(connection: sqlite3.Connection, vm_id: VmId, among: int) -> int:
+    """Give a VM the number of an address of its network, less than `among`. Idempotent.
+
+    Raises:
+        AddressesExhausted: other VMs have all numbers.
+    """
+    number = _allocate(connection, GUEST_ADDRESS, vm_id, among, str)
+    if number is None:
+        raise AddressesExhausted(
+            f"All {among} addresses of the network belong to VMs.", hint="banger vm list"
+        )
+    return int(number)
+
+
+def _allocate(
+    connection: sqlite3.Connection,
+    kind: str,
+    vm_id: VmId,
+    among: int,
+    format_value: Callable[[int], str],
+) -> str | None:
+    """Return the value of this kind that a VM has, or one of `among` that it has from now on."""
+    found = _find(connection, kind, vm_id)
     if found is not None:
         return found
     first = int.from_bytes(hashlib.sha256(vm_id.encode()).digest()[:8])
-    for number in range(first, first + ADDRESSES):
-        address = format_address(number % ADDRESSES)
+    for number in range(first, first + among):
+        value = format_value(number % among)
         inserted = connection.execute(
-            "INSERT OR IGNORE INTO allocations VALUES (?, ?, ?)", (ADDRESS, address, vm_id)
+            "INSERT OR IGNORE INTO allocations VALUES (?, ?, ?)", (kind, value, vm_id)
         )
         if inserted.rowcount:
-            return address
-    raise AddressesExhausted(
-        f"All {ADDRESSES} loopback addresses belong to VMs.", hint="banger vm list"
-    )
+            return value
+    return None
 
 
 def find_address(connection: sqlite3.Connection, vm_id: VmId) -> str | None:
     """Return a VM's loopback address; None for the engine's own VMs."""
+    return _find(connection, ADDRESS, vm_id)
+
+
+def _find(connection: sqlite3.Connection, kind: str, vm_id: VmId) -> str | None:
     row = connection.execute(
-        "SELECT value FROM allocations WHERE vm_id = ? AND kind = ?", (vm_id, ADDRESS)
+        "SELECT value FROM allocations WHERE vm_id = ? AND kind = ?", (vm_id, kind)
     ).fetchone()
     return None if row is None else str(row["value"])
 

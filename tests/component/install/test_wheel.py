@@ -35,7 +35,7 @@ LIBRARY = "vmm/qemu/memory-preload/{}/banger-memory-preload.so"
 ELF_MACHINES = {"x86_64": 0x3E, "aarch64": 0xB7}
 FIND_PROGRAMS = """
 from banger.client.sshproxy import find_program
-from banger.network.user.process import find_egress_filter
+from banger.network.egress.process import find_egress_filter
 from banger.vmm.qemu.memory_preload import find_memory_preload
 from banger.vmm.tap import find_tap_program
 found = find_egress_filter(), find_memory_preload(), find_tap_program()

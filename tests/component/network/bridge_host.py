@@ -7,12 +7,15 @@ users a veth device, read by a packet socket at its other end, stands in for a T
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
+import fcntl
 import json
 import os
 import random
 import select
 import socket
+import struct
 import subprocess
 import sys
 import threading
@@ -23,11 +26,16 @@ from pathlib import Path
 from typing import TypeVar
 
 from banger.errors import BangerError
-from banger.network.bridge import links, process, server
+from banger.host.attachments import AttachmentKind
+from banger.model.egress import Egress
+from banger.model.names import VmId
+from banger.network.bridge import links, process, server, tap
 from banger.network.bridge.addresses import Port, host_address
+from banger.network.bridge.kind import NETWORK as KIND
 from banger.network.bridge.wire import LONGEST, Verb, render_request
+from banger.network.egress.process import wait_network_gone
 from banger.network.port import Interface
-from tests.component.network.frames import BROADCAST, Guest
+from tests.component.network.frames import BROADCAST, Guest, Link, StreamLink
 
 NETWORK = IPv4Network("10.77.0.0/16")
 HOST, OUTWARD, WORLD = str(host_address(NETWORK)), "198.51.100.2", "198.51.100.1"
@@ -37,6 +45,7 @@ ECHO = 7000
 DEADLINE_S = 100.0
 CLONE_NEWNET = 0x40000000
 ALL_PROTOCOLS = 3
+SIOCETHTOOL, SET_TX_CHECKSUMS = 0x8946, 0x17
 ARP, IPV4, IPV6, VLAN = b"\x08\x06", b"\x08\x00", b"\x86\xdd", b"\x81\x00"
 ICMP, TCP, UDP = 1, 6, 17
 IS_TUN_OPEN = os.access(links.DEVICE, os.R_OK | os.W_OK)
@@ -81,44 +90,72 @@ def open_packets(name: str) -> int:
     return packets.detach()
 
 
+def finish_checksums(name: str) -> None:
+    """Have the kernel finish checksums before the device, as it does for a TAP without headers."""
+    off = ctypes.create_string_buffer(struct.pack("II", SET_TX_CHECKSUMS, 0))
+    with socket.socket() as side:
+        order = struct.pack("16sP16x", name.encode(), ctypes.addressof(off))
+        fcntl.ioctl(side, SIOCETHTOOL, order)
+
+
 def stand_in(guests: int) -> Callable[[str], int]:
     """Return what makes devices where users may make no TAP."""
 
     def make(name: str) -> int:
         other = f"g{name}"
-        if Path(f"/sys/class/net/{name}").exists() or name in _names():
+        if name in _names():
             raise FileExistsError(name)
         place = f"/proc/{os.getpid()}/fd/{guests}"
         run(f"ip link add {name} type veth peer name {other}", f"ip link set {other} netns {place}")
+        finish_checksums(name)
         within(guests, lambda: run(f"ip link set {other} up"))
         return within(guests, lambda: open_packets(other))
 
     return make
 
 
+def device_maker(guests: int) -> Callable[[str], int]:
+    """Return what makes devices on this host; `guests` is a namespace for their other ends."""
+    return links.open_tap if IS_TUN_OPEN else stand_in(guests)
+
+
 def _names() -> list[str]:
     return [name for _, name in socket.if_nameindex()]
 
 
-class Card:
-    """A guest's network card: a device's descriptor. Answers who asks for its address."""
+class Queue:
+    """A device's descriptor."""
 
-    def __init__(self, fd: int, port: Port) -> None:
+    def __init__(self, fd: int) -> None:
         self.fd = fd
-        self._mac, self._address = bytes.fromhex(port.mac.replace(":", "")), port.address.packed
 
     def send(self, frame: bytes) -> None:
         os.write(self.fd, frame)
 
     def receive(self, wait_s: float) -> bytes:
+        if not select.select([self.fd], [], [], wait_s)[0]:
+            raise TimeoutError
+        return os.read(self.fd, 1 << 16)
+
+
+class Card:
+    """A guest's network card, which answers who asks for its address."""
+
+    def __init__(self, link: Link, port: Port) -> None:
+        self._link = link
+        self._mac, self._address = bytes.fromhex(port.mac.replace(":", "")), port.address.packed
+
+    def send(self, frame: bytes) -> None:
+        self._link.send(frame)
+
+    def receive(self, wait_s: float) -> bytes:
         deadline = time.monotonic() + wait_s
-        while select.select([self.fd], [], [], max(0, deadline - time.monotonic()))[0]:
-            frame = os.read(self.fd, 1 << 16)
+        while True:
+            frame = self._link.receive(max(0.001, deadline - time.monotonic()))
             if frame[12:14] == ARP and frame[20:22] == b"\0\1" and frame[38:42] == self._address:
                 self.send(self.render_arp(2, to=frame[28:32], mac=frame[22:28]))
             else:
                 return frame
-        raise TimeoutError
 
     def render_arp(
         self,
@@ -137,8 +174,8 @@ class Card:
 class Station(Guest):
     """A guest that resolves addresses, and answers datagrams."""
 
-    def __init__(self, fd: int, port: Port) -> None:
-        self.card = Card(fd, port)
+    def __init__(self, link: Link, port: Port) -> None:
+        self.card = Card(link, port)
         super().__init__(
             self.card,
             Interface(mac=port.mac, address=str(port.address), prefix=16, gateway=HOST, dns=()),
@@ -193,7 +230,7 @@ class Host:
         run("ip link add up0 type veth peer name up1", f"ip link set up1 netns {place}")
         run(f"ip address add {OUTWARD}/24 dev up0", "ip link set up0 up")
         within(self.world, self._make_world)
-        self.make_device = links.open_tap if IS_TUN_OPEN else stand_in(guests)
+        self.make_device = device_maker(guests)
         self.before = self.look()
 
     def _make_world(self) -> None:
@@ -347,15 +384,46 @@ def misuse(host: Host) -> list[str]:
     return [*sorted(answers), *(["something changed"] if host.look() != before else [])]
 
 
-def replace(host: Host, a: Station) -> str:
+def claim(host: Host, port: Port) -> tuple[Station, int]:
+    fd = process.claim_tap(host.socket, port)
+    return Station(Queue(fd), port), fd
+
+
+def replace(host: Host, fd: int) -> str:
     """Give an address to another VM, which has a MAC address of its own; return what it hears."""
-    os.close(a.card.fd)
+    os.close(fd)
     process.release_tap(host.socket, A)
     process.release_tap(host.socket, A)
     later = Port("02:00:00:00:00:1a", A.address)
-    station = Station(process.claim_tap(host.socket, later), later)
+    station, _ = claim(host, later)
     station.go_by(HOST)
     return say_from_the_host(station)
+
+
+async def pass_filter(host: Host, directory: Path) -> list[str]:
+    """Start a VM's network as the engine does; return what becomes of the guest's datagrams."""
+    tap.HELPER = host.socket
+    interface = KIND.plan_interface(VmId("0123456789ab"), 77)
+    network = await KIND.start(
+        interface,
+        attachment=AttachmentKind.SOCKET,
+        egress=Egress(),
+        log_file=directory / "vm" / "network.log",
+        control=directory / "control",
+    )
+    guest = Station(
+        StreamLink(network.attachment.side),
+        Port(interface.mac, IPv4Address(interface.address)),
+    )
+    guest.go_by(HOST)
+    found = [guest.outcome(to, UDP, ECHO) for to in (WORLD, "192.168.3.4", HOST)]
+    found.append(say_from_the_host(guest))
+    await network.handle.set_egress(interface, Egress(rules=(f"deny {WORLD}",)))
+    found.append(guest.outcome(WORLD, UDP, ECHO))
+    found += [denial.target for denial in await network.handle.read_denials(interface)]
+    network.attachment.side.close()
+    await wait_network_gone(network.handle)
+    return found
 
 
 def main(directory: Path) -> None:
@@ -364,7 +432,7 @@ def main(directory: Path) -> None:
     links.ensure_bridge(NETWORK)
     links.ensure_bridge(NETWORK)
     host.start_helper(host.socket, os.getuid())
-    a, b = (Station(process.claim_tap(host.socket, port), port) for port in (A, B))
+    (a, fd), (b, _) = (claim(host, port) for port in (A, B))
     a.go_by(HOST)
     answer = a.ask(WORLD, ECHO, b"q", wait_s=DEADLINE_S)
     found = {
@@ -376,7 +444,8 @@ def main(directory: Path) -> None:
         "from outside": come_from_outside(host.world, a),
         "refused": refusals(host),
         "misused": misuse(host),
-        "replaced": replace(host, a),
+        "replaced": replace(host, fd),
+        "filtered": asyncio.run(pass_filter(host, directory)),
         "others' rules": "table ip somebodys" in host.look()[0],
     }
     links.remove_bridge()

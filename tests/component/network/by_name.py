@@ -32,8 +32,9 @@ from banger.network.dnswire import (
     render_answer,
     render_name,
 )
+from banger.network.egress.process import wait_network_gone
 from banger.network.user.kind import NETWORK
-from banger.network.user.process import UserNetworkHandle, wait_network_gone
+from banger.network.user.process import UserNetworkHandle
 from tests.component.network.escapes import run
 from tests.component.network.station import give_address, hand_over, make_devices
 

@@ -25,9 +25,9 @@ from banger.host import programs
 from banger.host.attachments import AttachmentKind
 from banger.model.egress import Egress
 from banger.model.names import VmId
+from banger.network.egress.process import wait_network_gone
 from banger.network.user import process
 from banger.network.user.kind import NETWORK
-from banger.network.user.process import wait_network_gone
 from banger.network.user.tools import PASST
 from tests.component.network.frames import Guest, StreamLink
 

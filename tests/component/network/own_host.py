@@ -16,8 +16,8 @@ from banger.host import programs
 from banger.host.attachments import AttachmentKind
 from banger.model.egress import Egress
 from banger.model.names import VmId
+from banger.network.egress.process import wait_network_gone
 from banger.network.user.kind import NETWORK
-from banger.network.user.process import wait_network_gone
 from tests.component.network.frames import Guest, StreamLink
 
 RESOLVER, OTHER_PORT = "127.0.0.53", 54

@@ -81,6 +81,13 @@ def test_an_address_that_was_given_back_is_another_vms(found: dict[str, Any]) ->
     assert found["replaced"] == "heard q"
 
 
+def test_a_vms_policy_is_held_before_its_port(found: dict[str, Any]) -> None:
+    """E4, I7: what `public` denies, and what was denied meanwhile; answered at once (I6)."""
+    denied = "icmp 3 13"
+    assert found["filtered"][:5] == ["answered", denied, denied, "heard q", denied]
+    assert sorted(found["filtered"][5:]) == ["192.168.3.4:7000/udp", "198.51.100.1:7000/udp"]
+
+
 def test_a_removal_leaves_the_host_as_it_was(found: dict[str, Any]) -> None:
     """B3: rules of others stay."""
     assert found["others' rules"] is True

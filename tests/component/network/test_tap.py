@@ -24,9 +24,9 @@ import pytest
 
 from banger.host.attachments import AttachmentKind, Tap
 from banger.layout import Layout
+from banger.network.egress.control import control_socket
+from banger.network.egress.process import find_egress_filter, is_network_alive, wait_network_gone
 from banger.network.port import StartedNetwork
-from banger.network.user.control import control_socket
-from banger.network.user.process import find_egress_filter, is_network_alive, wait_network_gone
 from banger.vmm.tap import DEVICE, find_tap_program, plan_tap, plan_tap_trial
 from tests.component.network.test_user_network import (
     NOT_FOR_GUESTS,

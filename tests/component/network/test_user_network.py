@@ -24,10 +24,11 @@ from banger.host.identity import is_alive, send_signal
 from banger.layout import Layout
 from banger.model.egress import Egress
 from banger.model.names import VmId
+from banger.network.egress import control, process
+from banger.network.egress.process import is_network_alive, wait_network_gone
 from banger.network.port import StartedNetwork
-from banger.network.user import control, process
 from banger.network.user.kind import NETWORK
-from banger.network.user.process import UserNetworkHandle, is_network_alive, wait_network_gone
+from banger.network.user.process import UserNetworkHandle
 from banger.vmm.leftovers import end_leftover
 from tests.component.network.frames import Guest, StreamLink
 from tests.component.vmm.machines import make_layout

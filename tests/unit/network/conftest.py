@@ -17,7 +17,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.network.user.control import control_socket
+from banger.network.egress.control import control_socket
 from tests.support.native import build_shared
 from tests.unit.network.wire import EVERYTHING, EgressFilter
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from banger.model.egress import Egress, Profile
 from banger.network.dnswire import Code, parse_query, render_name
-from banger.network.user.policy import SYNTHETIC
+from banger.network.egress.policy import SYNTHETIC
 from banger.network.user.proxy.denials import DENIALS_MAX, Denials, Refused
 from banger.network.user.proxy.flows import is_judged
 from banger.network.user.proxy.hello import HELLO_MAX, Hello, NotTls, parse_hello

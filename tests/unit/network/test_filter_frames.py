@@ -12,7 +12,7 @@ import socket
 import subprocess
 from pathlib import Path
 
-from banger.network.user.control import control_socket
+from banger.network.egress.control import control_socket
 from tests.unit.network.wire import (
     EVERYTHING,
     SENTINEL,

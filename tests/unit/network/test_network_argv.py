@@ -11,9 +11,9 @@ from hypothesis import strategies as st
 
 from banger.host.attachments import AttachmentKind
 from banger.model.names import VmId, format_vm_id
+from banger.network.egress.process import plan_egress_filter
 from banger.network.port import format_mac
 from banger.network.user.argv import (
-    plan_egress_filter,
     plan_passt,
     plan_slirp,
     plan_slirp_jail,

@@ -15,9 +15,9 @@ from banger.model.egress import (
     make_egress,
 )
 from banger.model.names import VmId
+from banger.network.egress.policy import PRIVATE, parse_denials, render_policy
+from banger.network.egress.presets import list_rules
 from banger.network.user.kind import NETWORK
-from banger.network.user.policy import PRIVATE, parse_denials, render_policy
-from banger.network.user.presets import list_rules
 from banger.network.user.proxy.policy import Policy
 
 INTERFACE = NETWORK.plan_interface(VmId("0123456789ab"))
@@ -27,7 +27,10 @@ DHCP = ["allow udp 255.255.255.255/32:67-67", "allow udp 10.0.2.2/32:67-67"]
 
 def render(egress: Egress, *dns_protocols: str) -> list[str]:
     """Return the rules as texts."""
-    policy = render_policy(egress, INTERFACE, dns_protocols=dns_protocols)
+    return format_policy(render_policy(egress, INTERFACE, dns_protocols=dns_protocols))
+
+
+def format_policy(policy: bytes) -> list[str]:
     names = {0: "any", 6: "tcp", 17: "udp"}
     return [
         f"{'allow' if allows else 'deny'} {names[protocol]} "
@@ -126,3 +129,23 @@ def test_each_denial_has_the_rule_that_would_allow_it() -> None:
 def test_no_rule_reaches_the_vms_own_network() -> None:
     (denied,) = parse_denials(denial("10.0.2.3", 53, 17), INTERFACE)
     assert not denied.is_outside
+
+
+def test_neighbours_are_answered_and_the_host_decides_what_begins_there() -> None:
+    """E4: after the user's rules, and not with the profile `none`."""
+    rules = ("deny 10.0.2.9",)
+    policies = [
+        render_policy(
+            Egress(profile=profile, rules=rules), INTERFACE, dns_protocols=(), has_neighbours=True
+        )
+        for profile in (Profile.PUBLIC, Profile.NONE)
+    ]
+    assert [format_policy(policy)[2:6] for policy in policies] == [
+        [
+            "deny any 10.0.2.9/32:0-65535",
+            "allow any 10.0.2.0/24:0-65535",
+            "allow any 10.0.2.2/32:0-65535",
+            f"deny any {PRIVATE[0]}:0-65535",
+        ],
+        ["deny any 10.0.2.9/32:0-65535"],
+    ]

@@ -20,7 +20,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from banger.network.user.control import control_socket, set_policy
+from banger.network.egress.control import control_socket, set_policy
 from tests.unit.network.test_egress_filter import any_frame, is_allowed
 from tests.unit.network.wire import (
     EVERYTHING,

@@ -16,6 +16,8 @@ from banger.store.allocations import ADDRESSES, format_address
 from banger.store.migrations import MIGRATIONS
 from tests.unit.store.test_store import FIRST, SECOND, record, with_database
 
+THIRD = VmId("00000000000c")
+
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
@@ -56,6 +58,28 @@ def test_an_address_that_is_taken_is_not_given_again(path: Path) -> None:
         other = await database.write(store.allocate_address, FIRST)
         assert other != wanted
         assert await database.read(store.load_addresses) == {FIRST: other, SECOND: wanted}
+
+    with_database(path, work)
+
+
+def test_guests_of_one_network_have_addresses_of_their_own(path: Path) -> None:
+    """C6: kept while the VM is there; refused when none is left."""
+
+    async def work(database: store.Database) -> None:
+        for vm_id, name in ((FIRST, "a"), (SECOND, "b")):
+            await database.write(store.insert_vm, record(vm_id, name))
+            await database.write(store.allocate_address, vm_id)
+        numbers = [
+            await database.write(store.allocate_guest_address, vm_id, 2)
+            for vm_id in (FIRST, SECOND, FIRST)
+        ]
+        assert sorted(numbers[:2]) == [0, 1] and numbers[2] == numbers[0]
+        await database.write(store.delete_vm, SECOND)
+        await database.write(store.insert_vm, record(THIRD, "c"))
+        assert await database.write(store.allocate_guest_address, THIRD, 2) == numbers[1]
+        await database.write(store.insert_vm, record(SECOND, "b"))
+        with pytest.raises(AddressesExhausted, match="All 2 addresses"):
+            await database.write(store.allocate_guest_address, SECOND, 2)
 
     with_database(path, work)
 

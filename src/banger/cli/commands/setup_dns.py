@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
-import shlex
-import sys
 import tempfile
 import time
 from argparse import Namespace
-from collections.abc import Sequence
 
 from banger.cli.app.context import Context
+from banger.cli.options.as_root import run_as_root
 from banger.cli.options.names import find_port
-from banger.cli.terminal.asking import ask
-from banger.errors import HostNotReady, ToolFailed
+from banger.errors import HostNotReady
 from banger.model.names import CHECK_ADDRESS, CHECK_NAME
 
 PATIENCE_S = 15.0
 """For a resolver that was restarted to answer."""
 PAUSE_S = 0.3
+AGAIN = "banger setup --dns"
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -38,7 +35,7 @@ def set_up_dns(arguments: Namespace, context: Context) -> int:
             file.write(delegation.content)
             file.flush()
             install = ("install", "-D", "-m", "644", file.name, str(delegation.path))
-            if not _run_all((install, delegation.reload), arguments, context):
+            if not run_as_root((install, delegation.reload), arguments, context, hint=AGAIN):
                 return 0
     _require_resolved(delegation)
     context.say(f"This host resolves NAME.vm: {CHECK_NAME} has the address {CHECK_ADDRESS}.")
@@ -53,7 +50,7 @@ def remove_dns(arguments: Namespace, context: Context) -> int:
     if not found:
         context.say("This host's resolver has no configuration of banger.")
     for path, reload in found:
-        if _run_all((("rm", "-f", str(path)), reload), arguments, context):
+        if run_as_root((("rm", "-f", str(path)), reload), arguments, context, hint=AGAIN):
             context.say(f"removed {path}")
     return 0
 
@@ -79,39 +76,6 @@ def _show(delegation: Delegation, context: Context) -> None:
     elif delegation.replaced is not None:
         context.say("The file exists. This content will be replaced:")
         context.say(delegation.replaced.rstrip("\n"))
-
-
-def _run_all(commands: Sequence[Sequence[str]], arguments: Namespace, context: Context) -> bool:
-    """Run commands as root, after asking; return whether they were run.
-
-    Raises:
-        ToolFailed: one of them failed.
-    """
-    from banger.host.programs import run_foreground
-
-    prefix = () if os.geteuid() == 0 else ("sudo",)
-    planned = [(*prefix, *command) for command in commands]
-    for command in planned:
-        context.say(f"$ {shlex.join(command)}")
-    if not arguments.yes and not _confirm(context):
-        return False
-    for command in planned:
-        status = run_foreground(command)
-        if status != 0:
-            raise ToolFailed(
-                f"{shlex.join(command)} failed with status {status}.", hint="banger setup --dns"
-            )
-    return True
-
-
-def _confirm(context: Context) -> bool:
-    if not sys.stdin.isatty():
-        context.say("Nothing was changed: there is no terminal to ask on; --yes does not ask.")
-        return False
-    if ask("Run these commands?"):
-        return True
-    context.say("Nothing was changed.")
-    return False
 
 
 def _require_resolved(delegation: Delegation) -> None:

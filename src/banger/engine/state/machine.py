@@ -20,7 +20,7 @@ from banger.errors import VmmFailed
 from banger.host.identity import ProcessIdentity
 from banger.model.names import VmId
 from banger.model.vm import VmRecord
-from banger.network.port import NetworkHandle
+from banger.network.port import Interface, NetworkHandle
 from banger.vmm.driver import Driver, DriverKind, VmmHandle
 from banger.vmm.table import find_driver_kind
 
@@ -52,6 +52,11 @@ class Machine:
         of_vmm = () if self.vmm is None else (self.vmm.process, self.vmm.monitor)
         of_network = () if self.network is None else self.network.processes
         return tuple(process for process in (*of_vmm, *of_network) if process is not None)
+
+    @property
+    def interface(self) -> Interface | None:
+        """The guest's interface, by the network that was started for it."""
+        return None if self.network is None else self.network.plan_interface(self.id)
 
     @property
     def kind(self) -> DriverKind:

@@ -14,7 +14,6 @@ from banger.engine.state.machine import Machine
 from banger.engine.steps.actor import Actor
 from banger.errors import ExecNotExecutable, ExecNotFound, GuestGone, GuestRefused
 from banger.model.vm import Pooled, TemplateBuild, VmRecord
-from banger.network.table import find_network
 from banger.plan.identity import IdentityFile, render_identity_files, render_name_files
 from banger.plan.steps import (
     BootGuest,
@@ -173,8 +172,7 @@ async def _start_entrypoint(machine: Machine, _: StartEntrypoint) -> None:
 def _identity(machine: Machine) -> guest.Identity:
     engine, record = machine.engine, machine.record
     key = engine.layout.vm_host_key(record.id)
-    found = find_network(record.spec.shape.network)
-    interface = None if found is None else found.plan_interface(record.id)
+    interface = machine.interface
     hostname = _hostname(record)
     files = render_identity_files(
         hostname=hostname,
@@ -202,8 +200,7 @@ def _identity(machine: Machine) -> guest.Identity:
 
 
 def _gateway(machine: Machine) -> str | None:
-    found = find_network(machine.record.spec.shape.network)
-    return None if found is None else found.plan_interface(machine.id).gateway
+    return None if machine.interface is None else machine.interface.gateway
 
 
 def _hostname(record: VmRecord) -> str:

@@ -20,9 +20,12 @@ from banger.plan.steps import EndNetwork, StartNetwork, Step
 async def _start_network(machine: Machine, _: StartNetwork) -> None:
     chosen = find_network(machine.record.spec.shape.network)
     assert chosen is not None, "its plan would have no such step"
+    number, database = 0, machine.engine.database
+    if chosen.addresses:
+        number = await database.write(store.allocate_guest_address, machine.id, chosen.addresses)
     log_file = machine.engine.layout.vm_network_log(machine.id)
     started = await chosen.start(
-        chosen.plan_interface(machine.id),
+        chosen.plan_interface(machine.id, number),
         attachment=machine.kind.attachment,
         egress=machine.record.spec.egress,
         log_file=log_file,
@@ -31,7 +34,7 @@ async def _start_network(machine: Machine, _: StartNetwork) -> None:
     machine.runtime.attachment = started.attachment
     async with ended_unless_saved(started.handle.end):
         payload = msgspec.json.encode(started.handle)
-        await machine.engine.database.write(store.save_handle, machine.id, "network", payload)
+        await database.write(store.save_handle, machine.id, "network", payload)
     machine.network = started.handle
 
 
@@ -44,8 +47,9 @@ async def set_egress(machine: Machine) -> None:
     """
     chosen = find_network(machine.record.spec.shape.network)
     if chosen is not None:
-        interface = chosen.plan_interface(machine.id)
-        await _require_handle(machine).set_egress(interface, machine.record.spec.egress)
+        handle = _require_handle(machine)
+        interface = handle.plan_interface(machine.id)
+        await handle.set_egress(interface, machine.record.spec.egress)
 
 
 async def read_denials(machine: Machine) -> list[Denial]:
@@ -57,7 +61,8 @@ async def read_denials(machine: Machine) -> list[Denial]:
     chosen = find_network(machine.record.spec.shape.network)
     if chosen is None:
         return []
-    return await _require_handle(machine).read_denials(chosen.plan_interface(machine.id))
+    handle = _require_handle(machine)
+    return await handle.read_denials(handle.plan_interface(machine.id))
 
 
 def _require_handle(machine: Machine) -> NetworkHandle:

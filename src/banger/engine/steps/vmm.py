@@ -14,7 +14,6 @@ from banger.engine.state.runtime import close_connection
 from banger.engine.steps.actor import Actor
 from banger.engine.steps.handles import ended_unless_saved
 from banger.engine.steps.network import close_attachment
-from banger.network.table import find_network
 from banger.plan.steps import EndVmm, RestoreVmm, SpawnVmm, Step
 from banger.vmm.driver import MachineConfig, SharedFiles, plan_machine
 
@@ -49,7 +48,6 @@ def _plan_machine(machine: Machine, memory: Path | None) -> MachineConfig:
     image = images.get_image(engine.layout, spec.image)
     kernel = kernels.get_kernel(engine.layout, spec.kernel)
     folder = kernels.kernel_dir(engine.layout, kernel)
-    found = find_network(spec.shape.network)
     return plan_machine(
         layout=engine.layout,
         vm_id=machine.id,
@@ -61,7 +59,7 @@ def _plan_machine(machine: Machine, memory: Path | None) -> MachineConfig:
             root=images.require_root(engine.layout, image),
             modules=folder / kernel.tree if kernel.tree else None,
         ),
-        mac=None if found is None else found.plan_interface(machine.id).mac,
+        mac=None if machine.interface is None else machine.interface.mac,
         tsc_khz=engine.host.cpu.tsc_khz,
         memory=memory,
     )

@@ -16,7 +16,7 @@ from banger.api.requests import VmList, VmWatch
 from banger.api.results import VmView, view_record
 from banger.engine.state.engine import Engine
 from banger.engine.state.events import Listener
-from banger.engine.state.handles import parse_handle
+from banger.engine.state.handles import parse_handle, parse_network
 from banger.engine.state.lifetime import LIFETIME, parse_lifetime, plan_ending, read_clock
 from banger.engine.state.lookup import correct_record, get_vm, reload_vm
 from banger.engine.state.runtime import VmRuntime
@@ -24,7 +24,6 @@ from banger.engine.views.links import find_web_link
 from banger.errors import InvalidRequest
 from banger.model.names import VmId
 from banger.model.vm import LIVE, EventKind, VmEvent, VmRecord, VmState, is_hidden
-from banger.network.table import find_network
 from banger.vmm.driver import VmmHandle
 
 
@@ -85,12 +84,14 @@ class _Rows(NamedTuple):
     """Of its VMM."""
     untrusted_lifetime: bytes | None = None
     address: str | None = None
+    untrusted_network: bytes | None = None
+    """The handle of its network."""
 
 
 def _load_rows(connection: Connection, vm_id: VmId) -> _Rows:
     handles = store.load_handles(connection, vm_id)
     address = store.find_address(connection, vm_id)
-    return _Rows(handles.get("vmm"), handles.get(LIFETIME), address)
+    return _Rows(handles.get("vmm"), handles.get(LIFETIME), address, handles.get("network"))
 
 
 def _load_all(connection: Connection) -> tuple[list[VmRecord], dict[VmId, _Rows]]:
@@ -99,8 +100,11 @@ def _load_all(connection: Connection) -> tuple[list[VmRecord], dict[VmId, _Rows]
     handles = store.load_handles_of_kind(connection, "vmm")
     lifetimes = store.load_handles_of_kind(connection, LIFETIME)
     addresses = store.load_addresses(connection)
+    networks = store.load_handles_of_kind(connection, "network")
     return records, {
-        vm_id: _Rows(handles.get(vm_id), lifetimes.get(vm_id), addresses.get(vm_id))
+        vm_id: _Rows(
+            handles.get(vm_id), lifetimes.get(vm_id), addresses.get(vm_id), networks.get(vm_id)
+        )
         for vm_id in (record.id for record in records)
     }
 
@@ -117,7 +121,7 @@ def _view(engine: Engine, record: VmRecord, rows: _Rows, *, notice: str | None =
         view_record(record, notice=notice or _say_restart(runtime)),
         address=rows.address,
         link=find_web_link(engine, record),
-        guest_address=_guest_address(record),
+        guest_address=_guest_address(record, rows.untrusted_network),
         pid=handle.process.pid if handle else None,
         busy=holder.method if holder else None,
         operation=holder.id if holder else None,
@@ -127,10 +131,10 @@ def _view(engine: Engine, record: VmRecord, rows: _Rows, *, notice: str | None =
     )
 
 
-def _guest_address(record: VmRecord) -> str | None:
-    """Return the address that a guest has on its own network, while it runs."""
-    found = find_network(record.spec.shape.network) if record.state is VmState.RUNNING else None
-    return None if found is None else found.plan_interface(record.id).address
+def _guest_address(record: VmRecord, untrusted_network: bytes | None) -> str | None:
+    """Return the address that a guest has on its network, while it runs."""
+    network = parse_network(untrusted_network) if record.state is VmState.RUNNING else None
+    return None if network is None else network.plan_interface(record.id).address
 
 
 def _health(record: VmRecord, runtime: VmRuntime) -> Literal["ok", "no-answer"] | None:

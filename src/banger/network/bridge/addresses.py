@@ -10,6 +10,9 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
 BRIDGE = "banger0"
+NETWORK = IPv4Network("10.77.0.0/16")
+ADDRESSES = 255 * 254
+"""How many VMs can have one: none ends in .0 or .255, and those of the host's /24 are left out."""
 PREFIX_OF_PORTS = "bng-"
 LARGEST = 16
 """The shortest prefix length: a port's name has room for two bytes of its address."""
@@ -62,6 +65,12 @@ def parse_network(text: str) -> IPv4Network:
     if not network.is_private or not LARGEST <= network.prefixlen <= 29:
         raise ValueError(f"not a private network of a prefix length from {LARGEST} to 29")
     return network
+
+
+def vm_address(number: int) -> IPv4Address:
+    """Return the address with this number, less than `ADDRESSES`."""
+    third, fourth = divmod(number, 254)
+    return NETWORK[256 * (1 + third) + 1 + fourth]
 
 
 def host_address(network: IPv4Network) -> IPv4Address:

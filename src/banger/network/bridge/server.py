@@ -28,7 +28,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from banger.network.bridge.addresses import Port, parse_network
+from banger.network.bridge.addresses import NETWORK, Port, parse_network
 from banger.network.bridge.links import (
     add_port,
     ensure_bridge,
@@ -39,6 +39,7 @@ from banger.network.bridge.links import (
 from banger.network.bridge.wire import (
     DONE,
     LONGEST,
+    SOCKET,
     Refusal,
     Verb,
     parse_request,
@@ -145,9 +146,9 @@ def _read_uid(connection: socket.socket) -> int:
 def parse_arguments(words: list[str] | None = None) -> argparse.Namespace:
     """Return the command line's values; ends the program if they are none."""
     parser = argparse.ArgumentParser(prog="banger-bridge")
-    parser.add_argument("--socket", default="/run/banger-bridge/socket")
+    parser.add_argument("--socket", default=SOCKET)
     parser.add_argument("--user", type=int, required=True, metavar="UID")
-    parser.add_argument("--network", type=parse_network, default=parse_network("10.77.0.0/16"))
+    parser.add_argument("--network", type=parse_network, default=NETWORK)
     parser.add_argument("--remove", action="store_true")
     return parser.parse_args(words)
 

@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from banger.network.bridge.addresses import Port, format_mac, is_for_vm
 
+SOCKET = "/run/banger-bridge/socket"
 VERSION = 1
 LONGEST = 64
 

@@ -7,7 +7,6 @@ import os
 import sys
 from pathlib import Path
 
-from banger.host.attachments import AttachmentKind
 from banger.network.port import Interface
 
 RESOLVER = "/etc/resolv.conf"
@@ -95,10 +94,3 @@ def plan_egress_proxy(*, inside: int, control: int, label: Path) -> list[str]:
     # -P: never import from the current directory.
     module = (sys.executable, "-P", "-m", "banger.network.user.proxy")
     return [*module, *map(str, (inside, control, label))]
-
-
-def plan_egress_filter(
-    program: Path, *, guest: int, world: int, control: int, attachment: AttachmentKind, label: Path
-) -> list[str]:
-    """Return the filter's command; `label`, below the VM's directory, names the VM."""
-    return [str(program), attachment.value, *map(str, (guest, world, control, label))]

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 from banger.errors import BangerError, VmmFailed
-from banger.host import programs
-from banger.host.identity import ProcessIdentity, wait_gone
+from banger.host.identity import ProcessIdentity
+from banger.network.egress.process import abandon, read_tail
 from banger.network.port import Interface
 from banger.network.user.probe import knock
 from banger.network.user.routes import NO_DEFAULT_ROUTE, refuse_without_route
 
 READY_DEADLINE_S = 10.0
-KILL_DEADLINE_S = 10.0
 SEND_BUFFER_BYTES = 4 * 1024 * 1024
-LOG_TAIL_BYTES = 2000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,29 +55,12 @@ async def await_answer(backend: Backend, interface: Interface, log_file: Path) -
     backend.world.setblocking(True)
 
 
-async def abandon(*leaders: ProcessIdentity) -> None:
-    """End children of ours that are in no handle yet, with their children."""
-    for leader in leaders:
-        programs.kill_group(leader.pid)
-    with contextlib.suppress(TimeoutError):
-        async with asyncio.timeout(KILL_DEADLINE_S):
-            for leader in leaders:
-                await wait_gone(leader)
-
-
 def died_early(log_file: Path) -> BangerError:
     """Return the error for a program that has ended before it answered."""
     said = read_tail(log_file)
     if NO_DEFAULT_ROUTE in said:
         return refuse_without_route(said)
     return VmmFailed("The network back end exited right after its start.", details=said)
-
-
-def read_tail(log_file: Path) -> str:
-    """Return the end of what a network's programs said."""
-    with contextlib.suppress(OSError):
-        return log_file.read_bytes()[-LOG_TAIL_BYTES:].decode("utf-8", "replace").strip()
-    return ""
 
 
 async def _knock(world: socket.socket, interface: Interface, log_file: Path) -> None:

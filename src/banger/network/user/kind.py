@@ -8,7 +8,8 @@ from banger.host.attachments import AttachmentKind
 from banger.host.programs import find_tool
 from banger.model.egress import Egress
 from banger.model.names import VmId
-from banger.network.port import Interface, StartedNetwork, format_mac
+from banger.network.port import Interface, StartedNetwork
+from banger.network.user.addresses import plan_interface
 from banger.network.user.process import UserNetworkHandle, start
 from banger.network.user.routes import require_route
 from banger.network.user.tools import PASST, SLIRP
@@ -26,6 +27,8 @@ class UserNetwork:
         "banger-guard$",  # the filter of VMs that an older banger started
     )
 
+    addresses = 0
+
     @property
     def programs(self) -> tuple[str, ...]:
         """The preferred back end, unless the other one is there to stand in."""
@@ -35,19 +38,9 @@ class UserNetwork:
         """Check that this host has a network itself."""
         require_route()
 
-    def plan_interface(self, vm_id: VmId) -> Interface:
-        """Return the same addresses for every VM, since each has a network of its own.
-
-        The nameserver is the network's: it passes queries on to the host's resolver, also where
-        that listens on the host's loopback only.
-        """
-        return Interface(
-            mac=format_mac(vm_id),
-            address="10.0.2.15",
-            prefix=24,
-            gateway="10.0.2.2",
-            dns=("10.0.2.3",),
-        )
+    def plan_interface(self, vm_id: VmId, number: int = 0) -> Interface:  # noqa: ARG002 - see `addresses`
+        """Return the same addresses for every VM."""
+        return plan_interface(vm_id)
 
     async def start(
         self,

@@ -20,24 +20,20 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import platform
-import signal
 import socket
 from pathlib import Path
 
 from msgspec import Struct, field
 
-from banger.errors import HostNotReady, NotSupported, VmmFailed
+from banger.errors import NotSupported
 from banger.host import programs
-from banger.host.attachments import Attachment, AttachmentKind, Socket, Tap
+from banger.host.attachments import AttachmentKind
 from banger.host.files import ensure_private_dir
-from banger.host.identity import ProcessIdentity, is_alive, send_signal, spawn_identified, wait_gone
+from banger.host.identity import ProcessIdentity
 from banger.host.setup import require_programs
 from banger.model.egress import HOST, Denial, Egress
-from banger.network.port import Interface, StartedNetwork
-from banger.network.user.argv import plan_egress_filter
-from banger.network.user.backend import Backend, abandon, read_tail
-from banger.network.user.control import (
+from banger.model.names import VmId
+from banger.network.egress.control import (
     ask_denials,
     ask_names,
     ask_proxy_denials,
@@ -45,17 +41,25 @@ from banger.network.user.control import (
     set_policy,
     set_proxy_policy,
 )
+from banger.network.egress.policy import name_denial, parse_denials, render_policy
+from banger.network.egress.process import (
+    abandon,
+    attach,
+    end,
+    find_egress_filter,
+    set_first_policy,
+    start_egress_filter,
+)
+from banger.network.port import Interface, StartedNetwork
+from banger.network.user.addresses import plan_interface
+from banger.network.user.backend import Backend
 from banger.network.user.passt import start_passt
-from banger.network.user.policy import name_denial, parse_denials, render_policy
 from banger.network.user.proxy.start import Proxy, start_proxy
 from banger.network.user.routes import require_route
 from banger.network.user.slirp import start_slirp
 from banger.network.user.tools import PASST, SLIRP
 
 PROXY_SOCKET = "proxy.sock"
-FOLDER = Path(__file__).parent.with_name("egress-filter")
-TERM_DEADLINE_S = 2.0
-KILL_DEADLINE_S = 10.0
 
 
 class UserNetworkHandle(Struct, frozen=True, kw_only=True):
@@ -79,6 +83,10 @@ class UserNetworkHandle(Struct, frozen=True, kw_only=True):
         monitor = () if self.monitor is None else (self.monitor,)
         proxy = () if self.proxy is None else (self.proxy.process,)
         return self.egress_filter, self.backend, *monitor, *proxy
+
+    def plan_interface(self, vm_id: VmId) -> Interface:
+        """Return the addresses that every VM has."""
+        return plan_interface(vm_id)
 
     async def set_egress(self, interface: Interface, egress: Egress) -> None:
         """Give the running proxy and filter another policy."""
@@ -140,9 +148,14 @@ async def start(
             if is_by_name:
                 proxy = start_proxy(backend, control.with_name(PROXY_SOCKET), log_file)
                 leaders.append(proxy.process)
-            sockets = (guarded, backend.world, listener)
-            egress_filter = _start_egress_filter(
-                program, sockets, backend.lifeline, attachment=attachment, log_file=log_file
+            egress_filter = start_egress_filter(
+                program,
+                guest=guarded,
+                world=backend.world.fileno(),
+                control=listener,
+                attachment=attachment,
+                log_file=log_file,
+                lifeline=backend.lifeline,
             )
         leaders.append(egress_filter)
         handle = UserNetworkHandle(
@@ -153,12 +166,12 @@ async def start(
             dns_protocols=backend.dns_protocols,
             proxy=proxy,
         )
-        await _set_first_policy(handle, interface, egress, log_file)
+        await set_first_policy(handle, interface, egress, log_file)
     except BaseException:
         guest.close()
         await asyncio.shield(abandon(*leaders))
         raise
-    return StartedNetwork(handle, _attach(attachment, guest))
+    return StartedNetwork(handle, attach(attachment, guest))
 
 
 async def _start_backend(interface: Interface, log_file: Path, *, is_private: bool) -> Backend:
@@ -169,97 +182,3 @@ async def _start_backend(interface: Interface, log_file: Path, *, is_private: bo
     return await start_slirp(
         interface, binary=slirp or SLIRP, log_file=log_file, is_private=is_private
     )
-
-
-async def _set_first_policy(
-    handle: UserNetworkHandle, interface: Interface, egress: Egress, log_file: Path
-) -> None:
-    try:
-        await handle.set_egress(interface, egress)
-    except VmmFailed as error:
-        raise _filter_failed(error.message, log_file) from error
-
-
-def _filter_failed(reason: str, log_file: Path) -> VmmFailed:
-    """Return the error for a filter that does not start, such as one of another release."""
-    return VmmFailed(
-        "The egress filter did not start.",
-        details=f"{reason}\n{read_tail(log_file)}",
-        hint="pipx reinstall banger (in a checkout: scripts/venv)",
-    )
-
-
-def _attach(kind: AttachmentKind, guest: socket.socket) -> Attachment:
-    match kind:
-        case AttachmentKind.SOCKET:
-            return Socket(guest)
-        case AttachmentKind.TAP:
-            return Tap(guest)
-
-
-def find_egress_filter() -> Path:
-    """Return the filter for this machine's architecture.
-
-    Raises:
-        HostNotReady: the package was built without it.
-    """
-    path = FOLDER / platform.machine() / "banger-egress-filter"
-    if not path.exists():
-        raise HostNotReady(
-            f"This banger has no egress filter for {platform.machine()}.",
-            hint="banger vm run --network none",
-        )
-    return path
-
-
-def is_network_alive(handle: UserNetworkHandle) -> bool:
-    """Tell whether the network still runs whole (hazards B2, B10)."""
-    return all(is_alive(each) for each in handle.processes)
-
-
-async def wait_network_gone(handle: UserNetworkHandle) -> None:
-    """Return when all its processes have ended; they are reaped if they are our children."""
-    for identity in handle.processes:
-        await wait_gone(identity)
-
-
-async def end(handle: UserNetworkHandle) -> None:
-    """End a network whatever it does; fine if it has ended.
-
-    Raises:
-        VmmFailed: not even SIGKILL ended it.
-    """
-    for number, deadline_s in (
-        (signal.SIGTERM, TERM_DEADLINE_S),
-        (signal.SIGKILL, KILL_DEADLINE_S),
-    ):
-        for identity in handle.processes:
-            send_signal(identity, number)
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(deadline_s):
-                await wait_network_gone(handle)
-                return
-    pids = ", ".join(str(each.pid) for each in handle.processes)
-    raise VmmFailed(f"The network back end (pids {pids}) did not exit after SIGKILL.")
-
-
-def _start_egress_filter(
-    program: Path,
-    sockets: tuple[socket.socket, socket.socket, socket.socket],
-    lifeline: socket.socket | None,
-    *,
-    attachment: AttachmentKind,
-    log_file: Path,
-) -> ProcessIdentity:
-    """Start the filter between a guest's end and the back end's; the third is for its policy."""
-    numbers = [side.fileno() for side in sockets]
-    guest, world, control = numbers
-    argv = plan_egress_filter(
-        program, guest=guest, world=world, control=control, attachment=attachment, label=log_file
-    )
-    if lifeline is not None:
-        numbers.append(lifeline.fileno())
-    identity = spawn_identified(argv, log_file=log_file, pass_fds=numbers)
-    if identity is None:
-        raise _filter_failed("It exited at once.", log_file)
-    return identity

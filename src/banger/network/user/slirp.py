@@ -29,16 +29,15 @@ from banger.host import programs
 from banger.host.bubblewrap import read_child_pid, with_info
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, identify, is_alive, spawn_identified
+from banger.network.egress.process import abandon, read_tail
 from banger.network.port import Interface
 from banger.network.user.argv import plan_slirp, plan_slirp_jail
 from banger.network.user.backend import (
     READY_DEADLINE_S,
     SEND_BUFFER_BYTES,
     Backend,
-    abandon,
     await_answer,
     died_early,
-    read_tail,
 )
 
 log = logging.getLogger(__name__)

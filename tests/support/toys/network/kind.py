@@ -28,6 +28,9 @@ class ToyHandle(Struct, frozen=True, kw_only=True):
     def processes(self) -> tuple[ProcessIdentity, ...]:
         return (self.holder,)
 
+    def plan_interface(self, vm_id: VmId) -> Interface:
+        return NETWORK.plan_interface(vm_id)
+
     async def set_egress(self, interface: Interface, egress: Egress) -> None:
         """Nothing can leave anyway."""
 
@@ -45,11 +48,12 @@ class ToyNetwork:
     handle_type = ToyHandle
     process_names = ("sleep$",)
     programs = ("sleep",)
+    addresses = 0
 
     def require_host(self) -> None:
         """Every host will do."""
 
-    def plan_interface(self, vm_id: VmId) -> Interface:
+    def plan_interface(self, vm_id: VmId, number: int = 0) -> Interface:
         return Interface(
             mac=format_mac(vm_id), address=ADDRESS, prefix=24, gateway="10.99.7.1", dns=()
         )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 from ipaddress import IPv4Address
 
-from banger.network.user.policy import SYNTHETIC
+from banger.network.egress.policy import SYNTHETIC
 
 FIRST, LAST = 256, SYNTHETIC.num_addresses - 2
 """Proxies of the host that do as we do have the network's first addresses for themselves."""

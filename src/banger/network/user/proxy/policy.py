@@ -6,8 +6,8 @@ from collections.abc import Iterable
 from ipaddress import IPv4Address, IPv4Network
 
 from banger.model.egress import NEVER, Egress, Rule
-from banger.network.user.policy import PRIVATE
-from banger.network.user.presets import list_rules
+from banger.network.egress.policy import PRIVATE
+from banger.network.egress.presets import list_rules
 
 _CLOSED = (*NEVER, *map(IPv4Network, PRIVATE))
 

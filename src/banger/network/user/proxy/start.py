@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from banger.errors import VmmFailed
 from banger.host.identity import ProcessIdentity, is_alive, spawn_identified
+from banger.network.egress.control import control_socket
 from banger.network.user.argv import plan_egress_proxy
 from banger.network.user.backend import Backend, died_early
-from banger.network.user.control import control_socket
 
 
 class Proxy(Struct, frozen=True):

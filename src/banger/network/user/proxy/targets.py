@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from banger.model.egress import HOST
-from banger.network.user.policy import SYNTHETIC
+from banger.network.egress.policy import SYNTHETIC
 from banger.network.user.proxy.denials import Refused
 from banger.network.user.proxy.names import Names
 from banger.network.user.proxy.own import is_own

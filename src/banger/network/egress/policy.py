@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
 
 from banger.model.egress import HOST, Denial, Egress, Profile, Rule
+from banger.network.egress.presets import list_rules
 from banger.network.port import Interface
-from banger.network.user.presets import list_rules
 
 PRIVATE = (
     "10.0.0.0/8",
@@ -35,12 +35,21 @@ _NAMES = {number: word for word, number in _PROTOCOLS.items()}
 _DENIAL = struct.Struct("!QIHBxI")
 
 
-def render_policy(egress: Egress, interface: Interface, *, dns_protocols: tuple[str, ...]) -> bytes:
+def render_policy(
+    egress: Egress,
+    interface: Interface,
+    *,
+    dns_protocols: tuple[str, ...],
+    has_neighbours: bool = False,
+) -> bytes:
     """Return the rules for the filter, most important first.
 
     The addresses of the VM's own network, which the back end takes for the host's loopback, are in
     no network of a rule: only rules for the host open the gateway's. `dns_protocols`: those of
     which the back end sends queries to the host's resolver. It answers DHCP itself.
+
+    `has_neighbours`: they are other VMs' and the host's, which `public` has answered; what the VM
+    may begin with the host is not decided here.
     """
     gateway = IPv4Network(interface.gateway)
     rules = [Rule(True, to, DHCP, DHCP, "udp") for to in (BROADCAST, gateway)]
@@ -48,11 +57,14 @@ def render_policy(egress: Egress, interface: Interface, *, dns_protocols: tuple[
     rules += [rule for rule in asked if not rule.network and not rule.name]
     if egress.profile is not Profile.NONE:
         rules += _resolver(interface, dns_protocols)
-    rules.append(Rule(False, _network(interface)))
+    if not has_neighbours:
+        rules.append(Rule(False, _network(interface)))
     if egress.is_by_name:
         rules += _by_name(asked)
     rules += [rule for rule in asked if rule.network]
     if egress.profile is Profile.PUBLIC:
+        if has_neighbours:
+            rules += [Rule(True, _network(interface)), Rule(True, gateway)]
         rules += [Rule(False, IPv4Network(network)) for network in PRIVATE]
         rules.append(Rule(True, EVERYTHING))
     return b"".join(_render(rule, gateway) for rule in rules)

@@ -1,0 +1,7 @@
+"""The host tools that make the `bridge` network. Standard library only: see `host.packages`."""
+
+from banger.host.tools import Tool
+
+TOOLS = (
+    Tool("nft", "is the firewall of VMs that share a network", ("nftables",) * 5, required=False),
+)
