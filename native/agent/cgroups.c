@@ -46,7 +46,7 @@ static bool is_empty(const struct cgroup *cgroup)
     ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof text - 1);
     if (fd >= 0)
         close(fd);
-    return n > 0 && strstr(text, "populated 0");
+    return n > 0 && strncmp(text, "populated 0", 11) == 0;
 }
 
 /* Make one more group, or return NULL. */
@@ -74,14 +74,32 @@ static struct cgroup *take_spare(struct cgroups *cgroups)
     return cgroup;
 }
 
-/* Give a group back. */
-void cgroup_release(struct cgroups *cgroups, struct cgroup *cgroup)
+static void put_spare(struct cgroups *cgroups, struct cgroup *cgroup)
 {
     if (!cgroups->spare)
         cgroups->spare_end = &cgroups->spare;
     cgroup->next = NULL;
     *cgroups->spare_end = cgroup;
     cgroups->spare_end = &cgroup->next;
+}
+
+/* Give a group back. */
+void cgroup_release(struct cgroups *cgroups, struct cgroup *cgroup)
+{
+    cgroup->next = cgroups->released;
+    cgroups->released = cgroup;
+}
+
+/* Look at the groups that were given back. This comes after the answer to the host, and not before
+ * the next program: an empty group stays so unless the guest's root puts a process into it, which
+ * then is one of the next program's. */
+void cgroups_settle(struct cgroups *cgroups)
+{
+    for (struct cgroup *cgroup; (cgroup = cgroups->released);) {
+        cgroups->released = cgroup->next;
+        cgroup->is_empty = is_empty(cgroup);
+        put_spare(cgroups, cgroup);
+    }
 }
 
 /* Find an empty group, or return NULL. The program owns the group's number until it gives the group
@@ -93,9 +111,9 @@ struct cgroup *cgroup_claim(struct cgroups *cgroups)
         return NULL;
     for (int i = 0; i < TRIES && cgroups->spare; i++) {
         struct cgroup *cgroup = take_spare(cgroups);
-        if (is_empty(cgroup))
+        if (cgroup->is_empty || is_empty(cgroup))
             return cgroup;
-        cgroup_release(cgroups, cgroup);
+        put_spare(cgroups, cgroup);
     }
     return make_group(cgroups);
 }

@@ -12,6 +12,7 @@ enum { CGROUPS = 2048 }; /* of running programs, and of ended ones with live des
 
 struct cgroup {
     int directory;
+    bool is_empty;       /* known of one that no program owns */
     struct cgroup *next; /* among those that no program owns */
 };
 
@@ -20,11 +21,13 @@ struct cgroups {
     int made;
     struct cgroup groups[CGROUPS];
     struct cgroup *spare, **spare_end; /* oldest first; NULL: never used */
+    struct cgroup *released;           /* newest first; not looked at yet */
 };
 
 void cgroups_open(struct cgroups *cgroups);
 struct cgroup *cgroup_claim(struct cgroups *cgroups);
 void cgroup_release(struct cgroups *cgroups, struct cgroup *cgroup);
+void cgroups_settle(struct cgroups *cgroups);
 void cgroup_kill(const struct cgroup *cgroup);
 
 /* The arguments of clone3 as of Linux 5.7, from linux/sched.h, which some systems lack. */

@@ -185,15 +185,14 @@ static int serve(struct agent *agent, struct stream *stream, const struct reques
     }
 }
 
-static void run_request(struct agent *agent, struct stream *stream)
+static void run_request(struct agent *agent, struct stream *stream, uint8_t *untrusted, size_t size)
 {
     static uint8_t bytes[FRAME_MAX];
     struct writer result = {bytes, 0, sizeof bytes, false};
     struct failure failure = {0};
     struct request request;
     stream->phase = STREAM_RUNNING;
-    if (request_parse(&request, stream->kind, stream->request + 1, stream->request_size - 1,
-                      &failure)) {
+    if (request_parse(&request, stream->kind, untrusted + 1, size - 1, &failure)) {
         stream_error(agent, stream, &failure);
         return;
     }
@@ -213,6 +212,10 @@ static void collect(struct agent *agent, struct stream *stream, const struct fra
 {
     struct failure failure;
     size_t size = stream->request_size + frame->length;
+    if (!stream->request && !(frame->flags & FRAME_MORE)) { /* most requests: no memory of their own */
+        run_request(agent, stream, frame->payload, size);
+        return;
+    }
     uint8_t *grown = size > REQUEST_MAX ? NULL : realloc(stream->request, size + 1);
     if (size > REQUEST_MAX)
         fail(&failure, "too-large", 0, "the request is larger than %d bytes", REQUEST_MAX);
@@ -226,7 +229,7 @@ static void collect(struct agent *agent, struct stream *stream, const struct fra
     stream->request = grown;
     stream->request_size = size;
     if (!(frame->flags & FRAME_MORE))
-        run_request(agent, stream);
+        run_request(agent, stream, grown, size);
 }
 
 static void open_request(struct agent *agent, const struct frame *frame)

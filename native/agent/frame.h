@@ -34,7 +34,7 @@ enum frame_type {
 struct frame {
     uint8_t type, channel, flags;
     uint32_t stream, length;
-    const uint8_t *payload; /* valid until the parser is fed again */
+    uint8_t *payload; /* valid until the parser is fed again; its receiver may change it */
 };
 
 struct frame_parser {

@@ -149,6 +149,7 @@ static void turn(struct agent *agent)
     listeners_look(agent);
     carrier_serve(agent, polls[CARRIER].revents, polls[LISTENER].revents != 0);
     carrier_flush(agent);
+    cgroups_settle(&agent->cgroups);
     streams_free(agent);
 }
 

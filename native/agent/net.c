@@ -8,11 +8,12 @@
 #include <net/if.h>
 #include <net/if_arp.h>
 #include <net/route.h>
-#include <stdio.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+enum { INDEX_MAX = 64 }; /* the machine has one interface: its index is low */
 
 static int set_flags(int fd, struct ifreq *interface, short on, short off)
 {
@@ -32,22 +33,19 @@ void loopback_up(void)
         close(fd);
 }
 
-/* The Ethernet interface with the lowest index. */
+/* The Ethernet interface with the lowest index. A list of all by netlink, as of if_nameindex(), is
+ * code that an emulated clone runs, and translates, for nothing else. */
 static int find_interface(int fd, struct ifreq *found)
 {
-    struct if_nameindex *all = if_nameindex();
-    int outcome = -1;
-    for (struct if_nameindex *at = all; at && at->if_index && outcome; at++) {
+    for (int index = 1; index <= INDEX_MAX; index++) {
         memset(found, 0, sizeof *found);
-        snprintf(found->ifr_name, sizeof found->ifr_name, "%s", at->if_name);
-        if (ioctl(fd, SIOCGIFHWADDR, found) == 0 && found->ifr_hwaddr.sa_family == ARPHRD_ETHER)
-            outcome = 0;
+        found->ifr_ifindex = index;
+        if (ioctl(fd, SIOCGIFNAME, found) == 0 && ioctl(fd, SIOCGIFHWADDR, found) == 0 &&
+            found->ifr_hwaddr.sa_family == ARPHRD_ETHER)
+            return 0;
     }
-    if (all)
-        if_freenameindex(all);
-    if (outcome)
-        errno = ENODEV;
-    return outcome;
+    errno = ENODEV;
+    return -1;
 }
 
 static int change_mac(int fd, struct ifreq *interface, const uint8_t *mac)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import random
 import socket
@@ -344,6 +345,18 @@ def listeners(payload: bytes) -> set[tuple[str, int]]:
         inner = dict(decode(raw))
         found.add((inner["HOST"].decode(), number(inner["PORT"])))
     return found
+
+
+def test_tables_of_listeners_that_are_read_in_parts(host: Host) -> None:
+    with contextlib.ExitStack() as stack:
+        sockets = [
+            stack.enter_context(listen(family))
+            for family in (socket.AF_INET, socket.AF_INET6)
+            for _ in range(30)  # lines of 150 bytes and more: parts of 1024 end within one
+        ]
+        stream = host.open(LISTENERS)
+        found = listeners(host.wait_event(stream).payload)
+        assert {each.getsockname()[:2] for each in sockets} <= found
 
 
 def test_listeners_are_the_set_and_its_changes(host: Host) -> None:
