@@ -37,6 +37,11 @@ COLUMNS = (
     Column("LINK", spare=1),
 )
 
+_TEXT = """\
+ADDRESS is the VM's own on this host; the guest's ports appear there. LINK leads
+to its web server. Columns that do not fit the terminal are left out: banger vm
+ports lists the links of all ports."""
+
 HEALTH = {"ok": "its agent answers", "no-answer": "its agent does not answer"}
 
 TYPE_CHECKING = False
@@ -63,6 +68,7 @@ def _configure_list(parser: Parser) -> None:
         help="only VMs with this label; repeatable (all must match)",
     )
     add_list_options(parser)
+    parser.text = _TEXT
 
 
 def _list(arguments: Namespace, context: Context) -> int:
