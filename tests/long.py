@@ -51,6 +51,7 @@ RUNS = {
         (
             "tests/vm/test_workspace.py",
             "tests/vm/test_exec_streams.py",
+            "tests/vm/test_templates.py",
             "tests/component/workspace/test_import.py",
             "tests/component/copies",
             "tests/component/forwards/test_much.py",

@@ -71,6 +71,11 @@ class Faulty:
             outcome = f"{error.code} ({error.exit_code}): {error.message}"
         return outcome, json.loads((self.control / "calls").read_bytes())
 
+    def ensure_template(self, shape: dict[str, Any]) -> None:
+        """Have the run's template: one that was in the way of a fault is gone."""
+        with building(self.banger):
+            self.call("template.build", **shape)
+
     def vms(self) -> list[dict[str, Any]]:
         found: list[dict[str, Any]] = self.call("vm.list")
         return found
@@ -93,8 +98,7 @@ def faulty(own_of_module: Installation) -> Iterator[Faulty]:
     banger = own_of_module
     with banger.special_daemon("--faults", str(banger.layout.state)) as daemon:
         faulty = Faulty(banger, daemon.pid)
-        with building(banger):
-            faulty.call("template.build", **SHAPE)
+        faulty.ensure_template(SHAPE)
         yield faulty
         faulty.client.close()
         assert daemon.poll() is None, "the daemon died"
@@ -173,15 +177,11 @@ def test_faults_of_clone(faulty: Faulty) -> None:
         states = [vm["state"] for vm in faulty.vms()]
         assert states in ([["running"]] if outcome == "ok" else [[], ["error"]]), states
 
-    def prepare() -> None:
-        # One that was in the way of a fault is gone.
-        faulty.call("template.build", **SHAPE)
-
     survive(
         faulty,
         "clone",
         lambda: faulty.call("vm.create", **SHAPE, name="one"),
-        prepare=prepare,
+        prepare=lambda: faulty.ensure_template(SHAPE),
         check=check,
     )
 
@@ -194,7 +194,7 @@ def test_what_a_clone_starts_is_ended_if_it_cannot_be_recorded(faulty: Faulty, o
         faulty,
         f"clone, {only}",
         lambda: faulty.call("vm.create", **shape, name="one"),
-        prepare=lambda: faulty.call("template.build", **shape),
+        prepare=lambda: faulty.ensure_template(shape),
         only=only,
     )
 

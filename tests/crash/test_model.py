@@ -292,13 +292,13 @@ def memory_of(world: World) -> tuple[int, int]:
     return int(status["VmRSS"].split()[0]), int(status["Threads"])
 
 
-WARM, CYCLES = 8, int(os.environ.get("BANGER_TEST_CYCLES", "20"))
+WARM, CYCLES = 8, int(os.environ.get("BANGER_TEST_CYCLES", "10"))
 THREADS = 40
 """Of a pool of threads, which grows when it is needed and is bounded: asyncio's has at most 32."""
 GROWTH_KIB = 6 * 1024
 
 
-@pytest.mark.timeout(LONG_S if CYCLES > 20 else TIMEOUT_S)
+@pytest.mark.timeout(LONG_S if CYCLES > 10 else TIMEOUT_S)
 def test_cycles_leave_nothing(world: World) -> None:
     """B3, C8, D7: descriptors, rows, files and memory are where they were."""
 

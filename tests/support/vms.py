@@ -11,6 +11,7 @@ import contextlib
 import fcntl
 import hashlib
 import os
+import shutil
 import tempfile
 from collections.abc import Generator, Iterator
 from pathlib import Path
@@ -90,6 +91,15 @@ def building(banger: Installation) -> Iterator[None]:
         lend_templates(banger.layout)
         yield
         keep_templates(banger.layout)
+
+
+def take_tiny_template(banger: Installation) -> None:
+    """Have the run's template of TINY, and no other, in an installation without VMs."""
+    with building(banger):
+        key = banger.do("template", "build", "-q", *TINY[1:]).text
+    for folder in banger.layout.templates.iterdir():
+        if folder.name != key:
+            shutil.rmtree(folder)
 
 
 EACH_DRIVER = pytest.mark.parametrize("own", DRIVERS, indirect=True)

@@ -46,24 +46,25 @@ def pid_of(banger: Installation, vm: str) -> str:
 
 @EACH_DRIVER
 def test_attendants_follow_the_vmm_of_a_vm(own: Installation, short_dir: Path) -> None:
-    """B1, H2: made, stopped, started, paused, killed, dead by itself, restarted, adopted."""
+    """B1, H2: made, stopped, started, paused, killed, put back, dead, restarted, adopted."""
     with attending(own, short_dir) as attended:
         own.do("vm", "create", "--name", "one", *TINY)
         first = pid_of(own, "one")
         attended.require("one", f"begins {first}")
         own.do("vm", "pause", "one")
         own.do("vm", "resume", "one")
+        own.do("vm", "snapshot", "create", "one", "early")
         own.do("vm", "stop", "one")
         attended.require("one", f"ends {first}")
         own.do("vm", "start", "one")
         second = pid_of(own, "one")
         own.do("vm", "kill", "one")
         attended.require("one", f"begins {second}", f"ends {second}")
-        own.do("vm", "start", "one")
+        own.do("vm", "snapshot", "restore", "one", "early")
         third = pid_of(own, "one")
         os.kill(int(third), signal.SIGKILL)
         attended.require("one", f"begins {third}", f"ends {third}")
-        own.do("vm", "start", "one")
+        own.do("vm", "snapshot", "restore", "one", "early")
         fourth = pid_of(own, "one")
         own.do("vm", "restart", "one")
         fifth = pid_of(own, "one")

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import signal
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 
 import pytest
 
+from banger.client import Client
 from tests.support.installations import Installation, finish, read_line, wait_for
 
 
@@ -150,8 +152,11 @@ def test_the_hosts_environment_stays_on_the_host(banger: Installation, system: s
 
 def test_a_hundred_in_a_row(banger: Installation, system: str) -> None:
     """H7: nothing is used up: descriptors, streams, credit."""
-    for number in range(100):
-        assert banger.exec(system, "echo", str(number), status=0).text == str(number)
+    with Client(banger.layout) as client:
+        for number in range(100):
+            words = {"ref": system, "argv": ["echo", str(number)]}
+            with closing(client.stream("vm.exec", words)) as said:
+                assert b"".join(data for _, data in said) == b"%d\n" % number
 
 
 def test_twenty_at_once(banger: Installation, system: str) -> None:

@@ -17,18 +17,12 @@ from tests.support.installations import (
 from tests.support.vms import TINY
 
 
-@pytest.fixture(scope="module")
-def small(banger: Installation) -> Iterator[str]:
-    """A small VM that these tests may end; it runs again before each."""
+@pytest.fixture
+def vm(banger: Installation) -> Iterator[str]:
+    """A small VM that a test may end."""
     name = banger.do("vm", "create", *TINY).text
     yield name
     banger.do("vm", "delete", name)
-
-
-@pytest.fixture
-def vm(banger: Installation, small: str) -> str:
-    banger.do("vm", "start", small)
-    return small
 
 
 def test_the_vmm_dies_under_a_command(banger: Installation, vm: str) -> None:

@@ -14,7 +14,6 @@ from tests.support.installations import Installation, finish, read_line, wait_fo
 from tests.support.repositories import git
 from tests.support.vms import TINY
 
-SYSTEM = ("--memory", "1024M", "--vcpu", "1")
 """As the shared VM of the default image, which has git: they use one template."""
 RUN = ("vm", "run", *TINY, "--network", "none")
 
@@ -63,7 +62,7 @@ def test_each_result_is_kept_as_a_branch(banger: Installation, project: Path) ->
     git(project, "branch", "banger/team-3")
     before = (repositories.snapshot(project), repositories.status(project))
     ended = banger.run(
-        *("vm", "run", *SYSTEM, "--rm", "--name", "team", "--fork", "3", project),
+        *("vm", "run", "--rm", "--name", "team", "--fork", "3", project),
         *("--", "sh", "-euc", WORK),
         status=3,
     )
@@ -138,7 +137,7 @@ def test_without_a_repository_nothing_is_kept(banger: Installation) -> None:
 
 def test_without_rm_they_run_on(banger: Installation, project: Path) -> None:
     """H4: one line says so, it is true, and its command deletes them all."""
-    words = ("vm", "run", *SYSTEM, "--name", "stay", "--fork", "2", project)
+    words = ("vm", "run", "--name", "stay", "--fork", "2", project)
     ended = banger.run(*words, "--", "true", status=0)
     [line] = [line for line in ended.err.splitlines() if "delete them: " in line]
     assert line == "3 VMs are left, 3 running; delete them: banger vm delete stay stay-1 stay-2"

@@ -37,6 +37,7 @@ def banger(artifacts: None, run_dir: Path) -> Iterator[Installation]:
     environ["BANGER_STATS_INTERVAL_S"] = "1"
     with contextlib.closing(Installation(environ)) as installation:
         installation.do("vm", "create", "--name", "booted", "--no-template", *SHAPE)
+        assert installation.vm("booted")["template"] is None
         for name in ("clone", "other"):
             installation.do("vm", "create", "--name", name, *SHAPE)
         yield installation

@@ -5,7 +5,8 @@ from __future__ import annotations
 import socket
 from contextlib import ExitStack
 
-from tests.support.installations import Installation, finish, read_line, wait_for
+from banger import Client
+from tests.support.installations import Installation, wait_for
 
 COMMANDS = 100
 CONNECTIONS = 200
@@ -32,14 +33,15 @@ WAITER = "trap 'kill $!; exit {status}' TERM; sleep 3600 & echo $$; wait"
 
 def test_a_hundred_commands_at_once(banger: Installation, tiny: str) -> None:
     """H1, H7: each begins while all that began before it still run."""
-    commands = [
-        banger.start("vm", "exec", tiny, "--", "sh", "-c", WAITER.format(status=number))
-        for number in range(COMMANDS)
-    ]
-    pids = [read_line(command).decode().strip() for command in commands]
-    assert all(pids), [finish(c).err for c, pid in zip(commands, pids, strict=True) if not pid]
-    banger.exec(tiny, "sh", "-c", f"kill -TERM {' '.join(pids)}", status=0)
-    assert [finish(command).status for command in commands] == list(range(COMMANDS))
+    vm = Client().get(tiny)
+    with ExitStack() as stack:
+        commands = [
+            stack.enter_context(vm.popen(["sh", "-c", WAITER.format(status=number)]))
+            for number in range(COMMANDS)
+        ]
+        pids = [next(iter(command))[1].decode().strip() for command in commands]
+        banger.exec(tiny, "sh", "-c", f"kill -TERM {' '.join(pids)}", status=0)
+        assert [command.wait() for command in commands] == list(range(COMMANDS))
 
 
 def test_commands_run_while_hundreds_of_connections_are_open(

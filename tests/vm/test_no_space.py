@@ -66,10 +66,11 @@ def test_ending_a_vm_on_a_full_host(own: Installation, verb: str) -> None:
         assert "is full" in own.run("vm", "start", "one", status=6).err
         assert own.state("one") == "stopped"
         filler.unlink()
-        own.do("vm", "start", "one")
-        assert own.exec("one", "echo", "alive", status=0).text == "alive"
-        assert "not saved" not in own.do("vm", "kill", "one").err
-        assert own.state("one") == "stopped"
+        if verb == "stop":
+            own.do("vm", "start", "one")
+            assert own.exec("one", "echo", "alive", status=0).text == "alive"
+            assert "not saved" not in own.do("vm", "kill", "one").err
+            assert own.state("one") == "stopped"
     finally:
         own.do("vm", "delete", "one")
     assert own.vm_processes() == []

@@ -30,7 +30,7 @@ from tests.support.drivers import DRIVERS
 from tests.support.environs import make_short_dir
 from tests.support.installations import Ended, Installation, share_artifacts, wait_for
 from tests.support.stand_in import open_installation
-from tests.support.vms import TINY, TINY_IMAGE
+from tests.support.vms import TINY, TINY_IMAGE, take_tiny_template
 
 POOL = 3
 ON = {"BANGER_TEMPLATE_ENABLED": "on", "BANGER_TEMPLATE_POOL": str(POOL)}
@@ -56,6 +56,7 @@ def pool(request: pytest.FixtureRequest, artifacts: None, run_dir: Path) -> Iter
         (base / name).mkdir(mode=0o700)
         environ[f"XDG_{name}"] = str(base / name)
     with open_installation(share_artifacts(environ) | ON, request.param) as banger:
+        take_tiny_template(banger)
         yield banger
 
 
@@ -64,7 +65,7 @@ def filled(pool: Installation) -> Installation:
     """The same, with a full pool and no VM."""
     pool.delete_all()
     if not ready(pool):
-        for _ in range(2):  # the first one makes the template
+        for _ in range(2):  # the first use of a template says nothing yet of a second
             pool.do("vm", "run", "--rm", *TINY, "--", "true")
     wait_for(lambda: len(ready(pool)) == POOL, "the pool to be full")
     return pool
@@ -228,6 +229,7 @@ def test_an_image_can_be_deleted_while_clones_of_it_wait(
         images.unlink()
         shutil.copytree(shared / digest, images / digest, symlinks=True)
         shutil.copytree(shared / "names", images / "names", symlinks=True)
+        take_tiny_template(own)
         for _ in range(2):
             own.do("vm", "run", "--rm", *TINY, "--", "true")
         wait_for(lambda: ready(own), "a clone to wait")

@@ -20,7 +20,6 @@ from tests.support import repositories
 from tests.support.installations import Ended, Installation, finish, read_line, wait_for
 from tests.support.repositories import git
 
-SYSTEM = ("--memory", "1024M", "--vcpu", "1")
 """As the shared VM of the default image, which has git: they use one template."""
 FILL = """
 for size in 4G 1G 256M 64M 16M 4M 1M 64K 4K; do
@@ -97,7 +96,7 @@ def run_and_break(banger: Installation, top: Path, way: Way, *options: str, name
     """Run a command that makes a result; break what brings it back; return how the run ended."""
     work = WORK.format(way.guest)
     process = banger.start(
-        *("vm", "run", *SYSTEM, "--rm", "--name", "way", *options, top, "--", "sh", "-c", work)
+        *("vm", "run", "--rm", "--name", "way", *options, top, "--", "sh", "-c", work)
     )
     assert read_line(process).endswith(b"ready\n")
     way.host(top)
@@ -139,7 +138,7 @@ def test_a_branchs_result_is_never_lost(banger: Installation, project: Path, way
 def test_a_daemons_death_costs_no_result(banger: Installation, project: Path) -> None:
     """A11, B11: how the command ended is not known then; what it has made is."""
     process = banger.start(
-        *("vm", "run", *SYSTEM, "--rm", "--name", "way", "--fork", "1", project),
+        *("vm", "run", "--rm", "--name", "way", "--fork", "1", project),
         *("--", "sh", "-c", WORK.format(":")),
     )
     assert read_line(process).endswith(b"ready\n")
@@ -152,7 +151,7 @@ def test_what_can_be_known_is_refused_before_there_is_a_vm(
     banger: Installation, project: Path
 ) -> None:
     """A11, C7: names, the git directory, files that cannot be read."""
-    run = ("vm", "run", *SYSTEM, "--rm", "--fork", "2", project, "--", "true")
+    run = ("vm", "run", "--rm", "--fork", "2", project, "--", "true")
     before = [vm["id"] for vm in banger.vms()]
     git(project, "branch", "banger")
     assert "conflicts with the name" in banger.run(*run, status=125).err
@@ -172,7 +171,7 @@ def test_what_can_be_known_is_refused_before_there_is_a_vm(
 def test_a_vm_in_which_nothing_ran_is_deleted(banger: Installation, project: Path) -> None:
     """A11: the preparation fails in the guest; the message says what became of the VM."""
     ended = banger.run(
-        *("vm", "run", *SYSTEM, "--name", "way", "--guest-path", "/etc", project, "--", "true"),
+        *("vm", "run", "--name", "way", "--guest-path", "/etc", project, "--", "true"),
         status=125,
     )
     assert "/etc exists in the guest" in ended.err

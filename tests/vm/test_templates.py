@@ -28,13 +28,14 @@ from banger.engine.verbs.create import create_vm
 from banger.engine.verbs.templates import build_template_now
 from tests.support.drivers import DRIVERS
 from tests.support.installations import Installation, finish, share_artifacts, wait_for
+from tests.support.sampling import choose_size
 from tests.support.stand_in import open_installation
-from tests.support.vms import TINY, TINY_IMAGE
+from tests.support.vms import TINY, TINY_IMAGE, take_tiny_template
 
 CLONES = 6
 """They run all the time."""
-BATCHES, BATCH = 2, 7
-"""Further ones, that are only asked who they are: 20 in all."""
+BATCHES, BATCH = choose_size(1, 2), choose_size(4, 7)
+"""Further ones, that are only asked who they are: 10 or 20 in all."""
 IDENTITY = {
     "random": "od -An -N32 -tx8 /dev/urandom | tr -d '\\n'",
     "uuid": "cat /proc/sys/kernel/random/uuid",
@@ -68,6 +69,7 @@ def clones(artifacts: None, run_dir: Path) -> Iterator[Installation]:
     for name in ("STATE_HOME", "RUNTIME_DIR"):
         environ[f"XDG_{name}"] = tempfile.mkdtemp(dir=base)
     with contextlib.closing(Installation(share_artifacts(environ) | ON)) as banger:
+        take_tiny_template(banger)
         for number in range(CLONES):
             banger.do("vm", "create", "--name", f"c{number}", *TINY)
         yield banger
@@ -96,7 +98,7 @@ def guest_text(banger: Installation, vm: str, script: str) -> str:
 
 
 def test_every_vm_is_a_clone_of_one_template(clones: Installation) -> None:
-    """The first VM, too; the template names its users and is kept for them (C4)."""
+    """The template names its users and is kept for them (C4)."""
     (template,) = clones.json("template", "list")
     names = {f"c{number}" for number in range(CLONES)}
     assert set(template["users"]) == names
@@ -110,7 +112,7 @@ def test_every_vm_is_a_clone_of_one_template(clones: Installation) -> None:
 
 @pytest.fixture(scope="module")
 def identities(clones: Installation) -> list[dict[str, str]]:
-    """What twenty clones say of themselves, right after they were handed out."""
+    """What all clones say of themselves, right after they were handed out."""
 
     def ask(name: str) -> dict[str, str]:
         said = guest_text(clones, name, "; echo; ".join(IDENTITY.values())).split("\n")
@@ -133,7 +135,7 @@ def identities(clones: Installation) -> list[dict[str, str]]:
 def test_no_two_clones_share(identities: list[dict[str, str]], fact: str) -> None:
     """D2, D6: random numbers, ids, keys, addresses and names."""
     answers = [said[fact] for said in identities]
-    assert len(set(answers)) == len(answers) == CLONES + BATCHES * BATCH == 20, answers
+    assert len(set(answers)) == len(answers) == CLONES + BATCHES * BATCH, answers
 
 
 def test_names_agree_inside(clones: Installation) -> None:
@@ -208,13 +210,11 @@ def test_a_clone_outlives_the_daemon(clones: Installation) -> None:
 
 @EACH_DRIVER
 def test_another_shape_has_another_template(fresh: Installation, built: str) -> None:
-    """D5: memory size is part of the key; so is a VM that boots none's user."""
+    """D5: memory size is part of the key."""
     key = fresh.do("template", "build", *_build_args("256M")).text
     assert key == built
     other = fresh.do("template", "build", *_build_args("320M")).text
     assert key != other
-    fresh.do("vm", "create", "--name", "boots", "--no-template", *TINY)
-    assert fresh.vm("boots")["template"] is None
     fresh.do("vm", "create", "--name", "clone", *TINY)
     assert fresh.vm("clone")["template"] == key
     fresh.do("template", "rm", other[:12])
@@ -226,8 +226,15 @@ def _build_args(memory: str) -> list[str]:
     return [image, "--memory", memory, "--disk", "1G", "--vcpu", "1", "-q"]
 
 
-@EACH_DRIVER
-@pytest.mark.parametrize("name", ["memory", "state", "data.img", "manifest.json"])
+@pytest.mark.parametrize(
+    ("fresh", "name"),
+    [
+        ("qemu", "memory"),
+        # How a change is noticed is no driver's, and a build of the stand-in is quick.
+        *(("firecracker", name) for name in ("memory", "state", "data.img", "manifest.json")),
+    ],
+    indirect=["fresh"],
+)
 def test_a_changed_template_is_noticed_and_replaced(
     fresh: Installation, built: str, name: str
 ) -> None:
@@ -260,7 +267,7 @@ def test_a_state_that_does_not_load_means_a_boot(fresh: Installation, built: str
     assert fresh.json("template", "list") == []
 
 
-@EACH_DRIVER
+@pytest.mark.parametrize("fresh", ["firecracker"], indirect=True)
 def test_two_askers_share_one_build(fresh: Installation) -> None:
     """C3: and each gets a clone of it."""
     with ThreadPoolExecutor() as pool:

@@ -7,6 +7,8 @@ import signal
 import time
 from pathlib import Path
 
+import pytest
+
 from tests.support.installations import Installation, finish, kill_and_wait, wait_for
 from tests.support.vms import EACH_DRIVER, TINY
 
@@ -39,6 +41,7 @@ def test_a_time_to_live_outlives_the_daemon(own: Installation) -> None:
     assert own.vm("one")["notice"] == "Its time to live of 4s expired."
 
 
+@pytest.mark.parametrize("own", ["firecracker"], indirect=True)
 def test_a_restart_begins_the_time_to_live(own: Installation) -> None:
     """It is counted from each start, as for a stop and a start."""
     own.do("vm", "create", "--name", "one", *LOCAL, "--ttl", "1h")

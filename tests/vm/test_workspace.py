@@ -348,7 +348,7 @@ def test_an_export_sees_whole_imports_only(
 @pytest.mark.parametrize("verb", ["stop", "delete"])
 def test_nothing_waits_behind_an_import(banger: Installation, large: Path, verb: str) -> None:
     """C1, H2: an import that has come to a halt for good holds up neither stop nor delete."""
-    name = banger.do("vm", "create", "--memory", "512M").text
+    name = banger.do("vm", "create").text
     try:
         preparing = banger.start("vm", "workspace", "prepare", name, large)
         stall_import(banger, name, "/root/project")
