@@ -52,7 +52,8 @@ def _render_method(method: Method, params: Json, result: Json) -> Json:
     return {
         "operationId": method.name,
         "summary": method.doc,
-        "description": f"Needs a token of scope {method.scope.value}.",
+        "description": f"Needs a token of scope {method.scope.value}."
+        + " Gets no input." * method.stream,
         "requestBody": {"content": {"application/json": {"schema": params}}},
         "responses": {
             "200": {"description": "The result.", "content": {kind: done}},

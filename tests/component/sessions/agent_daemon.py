@@ -7,6 +7,7 @@ this daemon, as a VM would, and serves the next one.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import socket
@@ -37,7 +38,9 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         id=VmId("0" * 12), spec=make_spec("box"), state=VmState.RUNNING, created_at=0.0
     )
     database = await open_database(control.layout.state / "tokens.db")
-    engine: Any = SimpleNamespace(random_bytes=os.urandom, database=database)
+    engine: Any = SimpleNamespace(
+        random_bytes=os.urandom, database=database, token_deleted=asyncio.Event()
+    )
     sock = socket.socket(fileno=int(os.environ["BANGER_TEST_AGENT_FD"]))
     connection = await connect(sock, deadline_s=60)
 

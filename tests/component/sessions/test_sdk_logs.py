@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from banger import AsyncClient, Client
+from banger.errors import OutcomeUnknown
 from tests.component.sessions.conftest import Box
 
 Follow = Callable[[Callable[[], None]], list[bytes]]
@@ -58,3 +59,38 @@ def test_logs_are_followed_over_a_death_of_the_daemon(
 
         box.start("job", f"echo one; while [ ! -e {go_on} ]; do sleep 0.05; done; echo two")
         assert read(replace_daemon) == [b"one\n", b"two\n"]
+
+
+ENDLESS = ["sh", "-c", "echo one; exec sleep 1000"]
+
+
+def wait_for_command(between: Callable[[], None]) -> None:
+    """Wait for the end of a command in `box`; `between` is called after its first output."""
+    with Client(autostart=False).get("box").popen(ENDLESS) as process:
+        assert next(iter(process)) == (1, b"one\n")
+        between()
+        process.wait()
+
+
+def wait_for_command_in_a_loop(between: Callable[[], None]) -> None:
+    """Do the same by the other client."""
+
+    async def run() -> None:
+        vm = await AsyncClient(autostart=False).get("box")
+        async with vm.popen(ENDLESS) as process:
+            assert await anext(aiter(process)) == (1, b"one\n")
+            between()
+            await process.wait()
+
+    asyncio.run(run())
+
+
+@pytest.mark.parametrize("wait", [wait_for_command, wait_for_command_in_a_loop])
+def test_the_outcome_of_a_command_is_unknown_when_the_daemon_dies(
+    box: Box, monkeypatch: pytest.MonkeyPatch, wait: Callable[[Callable[[], None]], None]
+) -> None:
+    """H1: nobody is told that a command succeeded of which that is not known."""
+    for name, value in box.environ.items():
+        monkeypatch.setenv(name, value)
+    with box.daemon() as daemon, pytest.raises(OutcomeUnknown):
+        wait(daemon.kill)

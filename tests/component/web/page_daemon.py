@@ -21,8 +21,9 @@ from msgspec.structs import replace
 
 from banger.api.egress import DeniedTarget, EgressChange
 from banger.api.ports import PortRemove
-from banger.api.requests import ImagePull, NoParams, VmRef
+from banger.api.requests import ImagePull, NoParams, VmFork, VmRef
 from banger.api.results import Listener
+from banger.api.snapshots import SnapshotCreate
 from banger.daemon.__main__ import _ready_fd, main
 from banger.daemon.bindings import bind_verbs, find_verbs
 from banger.daemon.calls import Call, Handlers
@@ -65,11 +66,13 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
             vars(module).update(get_vm=get_vm, get_connection=get_connection)
         bound = bind_verbs(find_verbs(), engine=engine, control=control)
         real = {name: verb for name, verb in bound.items() if name.startswith("session.")}
-        told = {name: tell(events, handlers[name]) for name in CHANGING}
+        origins: dict[str, str] = {}
+        forking = {**handlers, "vm.fork": make_fork(handlers, origins)}
+        told = {name: tell(events, forking[name]) for name in CHANGING}
         own = {
             "image.pull": make_pull(control),
             "egress.change": make_change(control),
-            "vm.list": make_list(handlers),
+            "vm.list": make_list(handlers, origins),
             "vm.ports": make_ports(handlers),
             "port.remove": make_close(control),
             **FIXED,
@@ -82,15 +85,27 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
 NOBODY: Any = None
 
 
-def make_list(handlers: Handlers) -> Handle:
-    """Give each VM a workspace."""
+def make_fork(handlers: Handlers, origins: dict[str, str]) -> Handle:
+    """Note the snapshots of which VMs are made."""
+
+    async def fork(call: Call, params: VmFork) -> object:
+        saved: Any = await handlers["snapshot.create"](call, SnapshotCreate(ref=params.ref))
+        views: Any = await handlers["vm.fork"](call, params)
+        origins.update({view.id: saved.id for view in views})
+        return views
+
+    return fork
+
+
+def make_list(handlers: Handlers, origins: dict[str, str]) -> Handle:
+    """Give each VM a workspace, and each fork its origin."""
     workspace = WorkspaceRecord(
         host_path="/srv/project", guest_path="/root/project", commit="1" * 40
     )
 
     async def list_vms(call: Call, params: Any) -> object:
         views: Any = await handlers["vm.list"](call, params)
-        return [replace(view, workspace=workspace) for view in views]
+        return [replace(view, workspace=workspace, snapshot=origins.get(view.id)) for view in views]
 
     return list_vms
 

@@ -366,8 +366,16 @@ def test_snapshots_and_forks_are_a_tree(page: Page, vm: str) -> None:
     page.wait("/before, 1.4 MiB/.test(document.querySelector('.tree').innerText)")
     fill(page, number="2")
     click(page, "Fork")
-    go(page, "")
-    page.wait("[...document.links].filter(a => /-[12]$/.test(a.text)).length >= 2")
+    clones = "[...document.querySelectorAll('.tree a')]"
+    page.wait(f"{clones}.filter(a => /^vm-[0-9]+-[12]$/.test(a.text)).length == 2")
+    page.run(f"{clones}.find(a => a.text.endsWith('-1')).click()")
+    page.wait("document.querySelector('h1').innerText.includes('-1')")
+    click(page, "Fork")
+    page.wait(f"{clones}.some(a => a.text.endsWith('-1-1'))")
+    go(page, f"vm/{vm}/snapshots")
+    page.wait(f"{clones}.some(a => /^vm-[0-9]+-1-1$/.test(a.text))")
+    place = f"{clones}.find(a => a.text.endsWith('-1-1')).closest('ul').closest('li').closest('ul')"
+    page.wait(f"{place}.closest('li').querySelector('a').text.endsWith('-1')")
 
 
 def test_a_vm_is_made_by_the_form(page: Page, site: Site) -> None:

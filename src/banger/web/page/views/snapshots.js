@@ -1,4 +1,4 @@
-// A VM's snapshots and the VMs that were made from it, as a tree.
+// A VM's snapshots, the VMs that were made from them, and so on, as a tree.
 
 import { html, useState } from "../preact.js";
 import { call, follow } from "../api.js";
@@ -6,10 +6,19 @@ import { Action, Failure, Form, useLoaded } from "../parts.js";
 import { formatBytes, formatTime, printable } from "../text.js";
 import { Stage } from "./stage.js";
 
+/** Return the snapshots of a VM, each with its `clones`: `{vm, snapshots}`, to any depth. */
+async function loadTree(vm, vms) {
+  const snapshots = await call("snapshot.list", { ref: vm.id, forks: true });
+  const load = async (clone) => ({ vm: clone, snapshots: await loadTree(clone, vms) });
+  const isClone = (each, { id }) => each.snapshot === id && each.id !== vm.id;
+  const grow = async (one) => ({ ...one, clones: await Promise.all(vms.filter((each) => isClone(each, one)).map(load)) });
+  return Promise.all(snapshots.map(grow));
+}
+
 export function SnapshotsTab({ vm, vms }) {
   const [stage, setStage] = useState(null);
   const users = vms.filter((each) => each.snapshot).map((each) => each.id);
-  const load = () => call("snapshot.list", { ref: vm.id, forks: true });
+  const load = () => loadTree(vm, vms);
   const { value: snapshots, error, reload } = useLoaded(load, [vm.id, users.join()]);
   const make = async ({ name }, form) => {
     await follow("snapshot.create", { ref: vm.id, ...(name && { name }) }, setStage).finally(() => setStage(null));
@@ -22,11 +31,7 @@ export function SnapshotsTab({ vm, vms }) {
     <ul class="tree">
       <li>
         ${vm.name}
-        <ul>
-          ${snapshots?.map(
-            (each) => html`<li key=${each.id}><${Snapshot} vm=${vm} vms=${vms} snapshot=${each} reload=${reload} /></li>`,
-          )}
-        </ul>
+        <${Snapshots} vm=${vm} snapshots=${snapshots} reload=${reload} />
       </li>
     </ul>
     ${snapshots?.length === 0 && html`<p class="note">There is no snapshot.</p>`}
@@ -39,12 +44,22 @@ export function SnapshotsTab({ vm, vms }) {
     <//>`;
 }
 
-function Snapshot({ vm, vms, snapshot, reload }) {
-  const clones = vms.filter((each) => each.snapshot === snapshot.id && each.id !== vm.id);
+function Snapshots({ vm, snapshots, reload }) {
+  return html`<ul>
+    ${snapshots?.map((each) => html`<li key=${each.id}><${Snapshot} vm=${vm} snapshot=${each} reload=${reload} /></li>`)}
+  </ul>`;
+}
+
+function Snapshot({ vm, snapshot, reload }) {
   return html`${snapshot.name ? html`<${Named} vm=${vm} snapshot=${snapshot} reload=${reload} />` : "Forked"}
     <span class="note"> ${formatTime(snapshot.created_at)}</span>
     <ul>
-      ${clones.map((each) => html`<li key=${each.id}><a href=${`#/vm/${each.id}/snapshots`}>${each.name}</a></li>`)}
+      ${snapshot.clones.map(
+        ({ vm: clone, snapshots }) => html`<li key=${clone.id}>
+          <a href=${`#/vm/${clone.id}/snapshots`}>${clone.name}</a>
+          <${Snapshots} vm=${clone} snapshots=${snapshots} reload=${reload} />
+        </li>`,
+      )}
     </ul>`;
 }
 
