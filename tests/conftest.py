@@ -31,7 +31,7 @@ from banger.layout import layout_from_environment
 from tests.support import time_limits
 from tests.support.artifacts import CHECKOUT, enter_cache, make_data_home
 from tests.support.environs import make_environ, make_short_dir
-from tests.support.forkserver import end_forkserver
+from tests.support.forked import end_forkservers
 from tests.support.leaks import end_processes, find_leaks, find_processes
 from tests.support.templates import enter_templates
 
@@ -160,7 +160,7 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
         # The controller has run no test, and its workers have told what they found.
         _fail_for_leaks(session)
         return
-    end_forkserver()
+    end_forkservers()
     run = session.config.stash[RUN]
     layout = layout_from_environment(os.environ)
     ours = [layout.runtime, layout.state, layout.data, layout.config, layout.cache]

@@ -29,8 +29,7 @@ from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, identify
 from banger.host.socketfiles import can_connect
 from banger.layout import Layout, layout_from_environment
-from tests.support.artifacts import CHECKOUT
-from tests.support.forkserver import Forked, fork_program
+from tests.support.forked import PATH, Forked, start_banger
 from tests.support.leaks import find_processes
 
 DEADLINE_S = 300.0
@@ -61,8 +60,7 @@ class Installation:
     """The command line and what it leads to."""
 
     def __init__(self, environ: Mapping[str, str]) -> None:
-        path = os.pathsep.join((str(CHECKOUT / "src"), str(CHECKOUT)))
-        self.environ = {**environ, "PYTHONPATH": path}
+        self.environ = {**environ, "PYTHONPATH": PATH}
         self.layout: Layout = layout_from_environment(self.environ)
         OPEN.append(self)
 
@@ -80,8 +78,9 @@ class Installation:
         `prefix` is the command that runs ours.
         """
         pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
-        return subprocess.Popen(
-            [*prefix, sys.executable, "-m", "banger", *map(str, args)],
+        return start_banger(
+            *args,
+            prefix=prefix,
             env={**self.environ, **(env or {})},
             start_new_session=True,
             # What a test reads itself and what `communicate` reads must be one stream.
@@ -172,31 +171,23 @@ class Installation:
     @contextlib.contextmanager
     def special_daemon(
         self, *options: str, program: str = SPECIAL_DAEMON
-    ) -> Iterator[Forked | subprocess.Popen[bytes]]:
+    ) -> Iterator[subprocess.Popen[bytes]]:
         """Run a daemon that does something special."""
         ensure_private_dir(self.layout.state)
-        process: Forked | subprocess.Popen[bytes]
         with (
             open(os.devnull) as nothing,
             open(self.layout.state / "special-daemon.out", "ab") as output,
         ):
-            if program == SPECIAL_DAEMON:
-                process = fork_program(
-                    program,
-                    *options,
-                    environ=self.environ,
-                    fds={0: nothing.fileno(), 1: output.fileno(), 2: output.fileno()},
-                    new_session=True,
-                )
-            else:  # may change what the forkserver has imported already
-                process = subprocess.Popen(
-                    [sys.executable, "-m", program, *options],
-                    env=self.environ,
-                    stdin=nothing,
-                    stdout=output,
-                    stderr=output,
-                    start_new_session=True,
-                )
+            # Another one may change what the forkserver has imported already.
+            start = Forked if program == SPECIAL_DAEMON else subprocess.Popen
+            process = start(
+                [sys.executable, "-m", program, *options],
+                env=self.environ,
+                stdin=nothing,
+                stdout=output,
+                stderr=output,
+                start_new_session=True,
+            )
         try:
             wait_for(
                 lambda: process.poll() is not None or can_connect(self.layout.daemon_socket),

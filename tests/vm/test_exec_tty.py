@@ -16,6 +16,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.support.forked import take_terminal
 from tests.support.installations import Installation, wait_for
 
 DEADLINE_S = 120.0
@@ -80,7 +81,7 @@ def terminal(
         stdin=slave,
         stdout=slave,
         stderr=slave,
-        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
+        preexec_fn=take_terminal,
         env={"TERM": term},
     )
     os.close(slave)

@@ -9,35 +9,31 @@ import pty
 import select
 import struct
 import subprocess
-import sys
 import termios
 import time
 
 from tests.component.daemon.running import with_sources
-
-
-def _take_terminal() -> None:
-    fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+from tests.support.forked import start_banger, take_terminal
 
 
 class Terminal:
-    """A pseudo terminal, and a program that has it as its controlling one."""
+    """A pseudo terminal, and a program, ours by default, that has it as its controlling one."""
 
-    def __init__(
-        self, environ: dict[str, str], *words: str, program: str = f"{sys.executable} -m banger"
-    ) -> None:
+    def __init__(self, environ: dict[str, str], *words: str, program: str = "") -> None:
         self.fd, slave = pty.openpty()
         self.set_size(30, 100)
         self.before = termios.tcgetattr(slave)
         self.slave = slave
-        self.process = subprocess.Popen(
-            [*program.split(), *words],
-            env={**with_sources(environ), "TERM": "vt220"},
-            stdin=slave,
-            stdout=slave,
-            stderr=slave,
-            start_new_session=True,
-            preexec_fn=_take_terminal,  # noqa: PLW1509 - this process has one thread
+        options = {
+            "env": {**with_sources(environ), "TERM": "vt220"},
+            **dict.fromkeys(("stdin", "stdout", "stderr"), slave),
+            "start_new_session": True,
+            "preexec_fn": take_terminal,
+        }
+        self.process = (
+            subprocess.Popen([*program.split(), *words], **options)
+            if program
+            else start_banger(*words, **options)
         )
         self.output = b""
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 from banger.layout import Layout, layout_from_environment
-from tests.support.forkserver import Forked, fork_program
+from tests.support.forked import PATH, Forked, start_banger
 
 CHECKOUT = Path(__file__).resolve().parents[3]
 DEADLINE_S = 30.0
@@ -20,7 +20,7 @@ DEADLINE_S = 30.0
 
 def with_sources(environ: Mapping[str, str]) -> dict[str, str]:
     """Return the environment with our sources and tests on the path."""
-    return {**environ, "PYTHONPATH": f"{CHECKOUT / 'src'}:{CHECKOUT}"}
+    return {**environ, "PYTHONPATH": PATH}
 
 
 @contextlib.contextmanager
@@ -32,11 +32,10 @@ def scripted_daemon(
 ) -> Iterator[Forked]:
     """A scripted daemon that can be connected to, ended on leaving."""
     reading, writing = os.pipe()
-    process = fork_program(
-        program,
-        *("--ready-fd", str(writing)),
-        environ=with_sources(environ),
-        fds={fd: fd for fd in (writing, *pass_fds)},
+    process = Forked(
+        [sys.executable, "-m", program, "--ready-fd", str(writing)],
+        env=with_sources(environ),
+        pass_fds=(writing, *pass_fds),
     )
     os.close(writing)
     try:
@@ -53,28 +52,19 @@ def banger(
     environ: Mapping[str, str], *words: str, stdin: bytes = b"", **more: object
 ) -> subprocess.CompletedProcess[bytes]:
     """Run one command to its end."""
-    done: subprocess.CompletedProcess[bytes] = subprocess.run(
-        [sys.executable, "-m", "banger", *words],
-        env=with_sources(environ),
-        input=stdin,
-        capture_output=True,
-        timeout=60,
-        check=False,
-        **more,  # type: ignore[call-overload]
-    )
-    return done
+    with popen(environ, *words, **more) as process:
+        try:
+            out, err = process.communicate(stdin, timeout=60)
+        except BaseException:
+            process.kill()
+            raise
+    return subprocess.CompletedProcess(process.args, process.returncode, out, err)
 
 
 def popen(environ: Mapping[str, str], *words: str, **more: object) -> subprocess.Popen[bytes]:
     """Start one command."""
-    options: dict[str, object] = {
-        "stdin": subprocess.PIPE,
-        "stdout": subprocess.PIPE,
-        "stderr": subprocess.PIPE,
-    }
-    return subprocess.Popen(  # type: ignore[call-overload, no-any-return]
-        [sys.executable, "-m", "banger", *words], env=with_sources(environ), **(options | more)
-    )
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    return start_banger(*words, env=with_sources(environ), **{**pipes, **more})
 
 
 def layout_of(environ: Mapping[str, str]) -> Layout:

@@ -19,7 +19,7 @@ import pytest
 import banger
 from tests.component.daemon.running import scripted_daemon
 from tests.support.agent import find_or_build_agent
-from tests.support.forkserver import Forked
+from tests.support.forked import Forked
 
 Environ = dict[str, str]
 

@@ -18,7 +18,7 @@ from banger.sdk import command
 from tests.component.daemon.running import read_events, wait_until, with_sources
 from tests.component.daemon.scripted import PATCH
 from tests.component.sdk.conftest import Box, Environ, open_box
-from tests.support.forkserver import Forked
+from tests.support.forked import Forked
 
 Daemon = Forked
 

@@ -17,7 +17,7 @@ from banger import errors
 from banger.api.wire import _classes
 from banger.errors import BangerError
 from banger.layout import layout_from_environment
-from tests.support.forkserver import Forked
+from tests.support.forked import Forked
 
 
 def call(kind: str, method: str, params: dict[str, Any]) -> object:

@@ -14,7 +14,7 @@ import pytest
 from banger.api.table import METHODS
 from tests.component.daemon.running import CHECKOUT, read_events, with_sources
 from tests.component.daemon.test_bindings import GREET
-from tests.support.forkserver import Forked
+from tests.support.forked import Forked
 
 PAGES = [(CHECKOUT / name).read_text("utf-8") for name in ("README.md", "docs/sdk.md")]
 EXAMPLES = re.findall(r"^```python\n(.*?)^```$", "\n".join(PAGES), re.MULTILINE | re.DOTALL)

@@ -15,7 +15,7 @@ from banger.sdk.aio import stream as aio_stream
 from banger.sdk.sync import stream as sync_stream
 from tests.component.daemon.running import is_alive, wait_until
 from tests.component.sdk.conftest import Box
-from tests.support.forkserver import Forked
+from tests.support.forked import Forked
 
 BIG = 5_000_000
 

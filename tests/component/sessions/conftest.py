@@ -15,7 +15,7 @@ import pytest
 
 from tests.component.daemon.running import banger, popen, scripted_daemon
 from tests.support.agent import find_or_build_agent, running_agent
-from tests.support.forkserver import Forked
+from tests.support.forked import Forked
 
 
 @dataclass

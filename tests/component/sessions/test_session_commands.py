@@ -15,7 +15,7 @@ import pytest
 from tests.component.cli.terminal import Terminal
 from tests.component.daemon.running import read_events, wait_until
 from tests.component.sessions.conftest import Box
-from tests.support.forkserver import Forked
+from tests.support.forked import Forked
 
 FOREVER = "while :; do sleep 1000; done"
 
