@@ -101,6 +101,12 @@ def test_names_that_a_policy_allows_are_reached_by_name(banger: Installation) ->
             assert find(vm, "two.example").startswith("198.1")
             assert not find(vm, "one.example")
             assert reaches(vm)
+        banger.do("vm", "network", "profile", "named", "registries")
+        assert find("named", "pypi.org").startswith("198.1")
+        assert not find("fork-of-named", "pypi.org")
+        said = banger.run("vm", "network", "profile", "named", "public")
+        assert said.status != 0
+        assert "banger vm stop named" in said.err
         banger.do("vm", "delete", "--force", "named", "fork-of-named")
 
 

@@ -50,6 +50,10 @@ class Profile(StrEnum):
     """As `allowlist`, with public registries of packages and hosts of code allowed."""
 
 
+BY_NAME = (Profile.ALLOWLIST, Profile.REGISTRIES)
+"""Profiles with which what leaves is reached by its name."""
+
+
 class Egress(Struct, frozen=True, kw_only=True):
     """An egress policy."""
 
@@ -60,7 +64,7 @@ class Egress(Struct, frozen=True, kw_only=True):
     @property
     def is_by_name(self) -> bool:
         """Tell whether what leaves is reached by its name, through a network made for that."""
-        return self.profile in (Profile.ALLOWLIST, Profile.REGISTRIES)
+        return self.profile in BY_NAME
 
 
 class Rule(NamedTuple):
@@ -218,12 +222,17 @@ def _require_ports(rules: Iterable[Rule]) -> None:
 def add_rules(egress: Egress, rules: Sequence[str], *, profile: str | None = None) -> Egress:
     """Return a policy with rules before its own; own rules for the same targets are dropped.
 
+    So are its rules by name with a `profile` that has none.
+
     Raises:
         InvalidRequest: as `make_egress`.
     """
     targets = {_target_of(rule) for rule in rules}
     kept = [rule for rule in egress.rules if _target_of(rule) not in targets]
-    return make_egress(profile or egress.profile, (*rules, *kept))
+    chosen = profile or egress.profile.value
+    if chosen not in BY_NAME:
+        kept = [rule for rule in kept if not parse_rule(rule).name]
+    return make_egress(chosen, (*rules, *kept))
 
 
 def _target_of(rule: str) -> str:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import signal
 import socket
 import ssl
 import struct
@@ -21,6 +22,7 @@ from pathlib import Path
 from typing import Any, cast
 
 from banger.host.attachments import AttachmentKind
+from banger.host.identity import send_signal, wait_gone
 from banger.model.egress import Egress, Profile, add_rules
 from banger.model.names import VmId
 from banger.network.dnswire import (
@@ -39,7 +41,7 @@ from tests.component.network.escapes import run
 from tests.component.network.station import give_address, hand_over, make_devices
 
 INTERFACE = NETWORK.plan_interface(VmId("0123456789ab"))
-RESOLVER, ONE, TWO = "203.0.113.53", "203.0.113.5", "203.0.113.77"
+RESOLVER, ONE, TWO, THREE = "203.0.113.53", "203.0.113.5", "203.0.113.77", "203.0.113.99"
 PRIVATE, METADATA, HOSTS, LOOPBACK = "10.1.2.3", "169.254.169.254", "192.0.2.2", "127.0.0.1"
 ZONE = {
     "one.example": [ONE],
@@ -64,7 +66,7 @@ def be_world() -> None:
     print("unshared", flush=True)
     sys.stdin.readline()
     run("ip link set lo up", "ip address add 192.0.2.1/24 dev up1", "ip link set up1 up")
-    addresses = (RESOLVER, ONE, TWO, PRIVATE, METADATA)
+    addresses = (RESOLVER, ONE, TWO, THREE, PRIVATE, METADATA)
     run(*(f"ip address add {address}/32 dev lo" for address in addresses))
     asyncio.run(serve_world())
 
@@ -247,6 +249,10 @@ def make_host(directory: Path, world: Other) -> None:
     """An uplink to the world, and its nameserver."""
     configuration = directory / "resolv.conf"
     configuration.write_text(f"nameserver {RESOLVER}\n")
+    switch = directory / "nsswitch.conf"
+    switch.write_text("hosts: files dns\n")
+    if Path("/etc/nsswitch.conf").exists():
+        run(f"mount --bind {switch} /etc/nsswitch.conf")
     assert world.read() == "unshared"
     run(
         "ip link set lo up",
@@ -276,7 +282,7 @@ RULES = (
     *("allow *.wild.example:443", "allow XN--bcher-kva.example", "allow private.example"),
     *("allow metadata.example", "allow loopback.example", "allow unspecified.example"),
     *("allow hosts.example", "allow mixed.example", "allow alias.example", "allow gone.example"),
-    *("allow 203.0.113.77:8443", "allow host:8443"),
+    *("allow 203.0.113.77:8443", "allow 203.0.113.99:8443", "allow host:8443"),
 )
 
 
@@ -301,8 +307,14 @@ async def try_all(directory: Path) -> dict[str, Any]:
         for label, attempt in attempts().items():
             found[label] = await do(*attempt)
         await try_changes(do, handle, egress, found)
+        (synthetic,) = found["ask one"][1]
         denials = await handle.read_denials(INTERFACE)
         found["denials"] = [(each.target, each.is_outside, each.why) for each in denials]
+        assert handle.proxy is not None
+        send_signal(handle.proxy.process, signal.SIGKILL)
+        await wait_gone(handle.proxy.process)
+        for label, to, port in (("name", synthetic, 443), ("literal", THREE, 8443)):
+            found[f"dead proxy, {label}"] = await do("talk", to, port, b"plain".hex())
     await wait_network_gone(handle)
     return found
 
@@ -368,6 +380,7 @@ def attempts() -> dict[str, tuple[Any, ...]]:
         "one at 25": ("talk", "one.example", 25, plain),
         "literal": ("talk", ONE, 443, hello),
         "literal allowed": ("talk", TWO, 8443, plain),
+        "other literal allowed": ("talk", THREE, 8443, plain),
         "literal of no name": ("talk", "198.18.77.77", 443, hello),
         "host": ("talk", INTERFACE.gateway, 8443, plain),
         "host's other port": ("talk", INTERFACE.gateway, 22, plain),

@@ -10,6 +10,7 @@ import pytest
 
 from tests.component.network.by_name import HOSTS, METADATA, ONE, PRIVATE, TWO
 from tests.component.network.test_user_network import run_in_namespace
+from tests.support.environs import make_short_dir
 
 SCRIPT = Path(__file__).with_name("by_name.py")
 NO_SUCH_NAME = [3, []]
@@ -34,9 +35,9 @@ REFUSED_REQUESTS = ("http fronting", "http fronting, absolute", "http to a proxy
 
 
 @pytest.fixture(scope="module")
-def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+def found(run_dir: Path) -> dict[str, Any]:
     """What each attempt came to; see `by_name.py`."""
-    said = run_in_namespace(str(SCRIPT), str(tmp_path_factory.mktemp("n")))
+    said = run_in_namespace(str(SCRIPT), str(make_short_dir(run_dir)), deadline_s=110)
     result: dict[str, Any] = json.loads(said.splitlines()[-1])
     return result
 
@@ -82,6 +83,12 @@ def test_one_request_goes_to_the_server_that_it_names(found: dict[str, Any]) -> 
         assert request.endswith("connection: close\r\n\r\n")
         assert "two.example" not in request
         assert "h2c" not in request
+
+
+def test_without_its_proxy_nothing_leaves_a_vm(found: dict[str, Any]) -> None:
+    """I7: neither to a name nor to an address, whatever the filter lets pass."""
+    assert found["other literal allowed"] == "203.0.113.99 plain"
+    assert {found["dead proxy, name"], found["dead proxy, literal"]} <= set(CLOSED)
 
 
 @pytest.mark.parametrize("attempt", REFUSED_REQUESTS)

@@ -347,10 +347,10 @@ except HostNotReady as error:
 """
 
 
-def run_in_namespace(*argv: str) -> str:
+def run_in_namespace(*argv: str, deadline_s: float = DEADLINE_S) -> str:
     command = [*OWN_NAMESPACE, sys.executable, *argv]
     python = {"PYTHONPATH": ":".join(filter(None, sys.path))}
-    return asyncio.run(programs.run(command, deadline_s=DEADLINE_S, env=python)).text
+    return asyncio.run(programs.run(command, deadline_s=deadline_s, env=python)).text
 
 
 def test_a_host_without_a_network_says_what_to_do(layout: Layout) -> None:

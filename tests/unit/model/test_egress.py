@@ -108,6 +108,15 @@ def test_rules_by_name_are_of_a_profile_by_name() -> None:
     assert make_egress("allowlist", ("allow example.org", "deny 203.0.113.7")).is_by_name
 
 
+def test_with_a_profile_by_address_rules_by_name_are_dropped() -> None:
+    """I8: the others are kept."""
+    before = make_egress("allowlist", ("allow example.org", "allow 203.0.113.7:443"))
+    assert add_rules(before, [], profile="public").rules == ("allow 203.0.113.7:443",)
+    assert add_rules(before, [], profile="registries").rules == before.rules
+    with pytest.raises(InvalidRequest, match="no rules by name"):
+        add_rules(before, ["deny example.org"], profile="none")
+
+
 @pytest.mark.parametrize(
     "rules",
     [

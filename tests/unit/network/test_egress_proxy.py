@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from banger.model.egress import Egress, Profile
 from banger.network.dnswire import Code, parse_query, render_name
 from banger.network.egress.policy import SYNTHETIC
-from banger.network.user.proxy.denials import DENIALS_MAX, Denials, Refused
+from banger.network.user.proxy.denials import DENIALS_MAX, WHY_MAX, Denials, Refused
 from banger.network.user.proxy.flows import is_judged
 from banger.network.user.proxy.hello import HELLO_MAX, Hello, NotTls, parse_hello
 from banger.network.user.proxy.http import NotHttp, Rewriter, find_server
@@ -218,6 +218,15 @@ def test_a_body_is_passed_on_and_nothing_after_it() -> None:
         body = written.partition(b"\r\n\r\n")[2]
         assert bytes(each for each in body if each in b"abc") == b"abc"
         assert Rewriter().feed(request + second)[0].count(b"HTTP/1.1") == 1
+
+
+def test_what_a_guest_says_does_nothing_to_a_terminal() -> None:
+    """It is in the reasons of refusals."""
+    target = Target("one.example", IPv4Address("198.18.7.7"), 443)
+    with pytest.raises(Refused) as caught:
+        is_judged(hello_of((0, server_name(b"\x1b]0;x\x07" + b"y" * 500))), target)
+    assert caught.value.why.startswith("TLS for ?]0;x?yyy")
+    assert len(caught.value.why) == WHY_MAX
 
 
 def test_refusals_are_counted_and_bounded() -> None:

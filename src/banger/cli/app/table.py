@@ -152,6 +152,7 @@ COMMANDS = (
     Command("vm network show", "network", "Show a VM's network and what may leave the VM."),
     Command("vm network allow", "network", "Allow a VM connections to targets, at once."),
     Command("vm network deny", "network", "Deny a VM connections to targets, at once."),
+    Command("vm network profile", "network", "Set what of a VM leaves that no rule is for."),
     Command("vm network logs", "network", "List what a VM was denied since its start."),
     Command("vm snapshot create", "snapshot", "Save a VM's memory and disk as a snapshot."),
     Command("vm snapshot list", "snapshot", "List a VM's snapshots.", aliases=("vm snapshot ls",)),
@@ -238,7 +239,7 @@ COMMANDS = (
 
 GROUPS = {
     "vm": "Virtual machines: run, list, stop, delete.",
-    "vm network": "What may leave a VM: show, allow, deny, logs.",
+    "vm network": "What may leave a VM: show, allow, deny, profile, logs.",
     "vm port": "Published ports of a VM: add, list, delete.",
     "vm session": "Sessions: commands that run in the background of a VM.",
     "vm snapshot": "Snapshots of a VM: memory and disk.",

@@ -1,4 +1,4 @@
-"""`vm network show/allow/deny/logs`: what may leave a VM."""
+"""`vm network show/allow/deny/profile/logs`: what may leave a VM."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
+from banger.cli.options.vm import EGRESS_PROFILES
 from banger.cli.terminal.output import Column, format_age, format_json, render_table, terminal_width
 from banger.words import NO_NETWORK
 
@@ -24,6 +25,12 @@ this host's loopback, which is host.vm in the VM; with an egress profile by name
 (allowlist, registries) also NAME[:PORT[-PORT]] or *.NAME, of ports 80 and 443
 unless others are named. The rule comes before the VM's other rules and is kept
 with the VM. TCP connections that are no longer allowed are reset at once."""
+_PROFILES = """\
+What no rule matches: with public public addresses may be reached, with none and
+allowlist nothing, with registries public registries of packages and hosts of
+code. With allowlist and registries a VM reaches names, by TCP. Between these
+two and the others a VM changes while it is stopped; rules by name are dropped
+with the others."""
 
 
 def _configure_ref(parser: Parser) -> None:
@@ -46,6 +53,22 @@ def _change(verdict: str) -> Callable[[Namespace, Context], int]:
         return 0
 
     return change
+
+
+def _configure_profile(parser: Parser) -> None:
+    _configure_ref(parser)
+    parser.add_argument(
+        "profile", choices=EGRESS_PROFILES, metavar="PROFILE", help=", ".join(EGRESS_PROFILES)
+    )
+    parser.text = _PROFILES
+
+
+def _set_profile(arguments: Namespace, context: Context) -> int:
+    with context.client() as client:
+        change = {"ref": arguments.ref, "profile": arguments.profile}
+        egress = client.call("egress.change", change)
+    _print(context, egress["profile"], egress["rules"], as_json=arguments.json)
+    return 0
 
 
 def _show(arguments: Namespace, context: Context) -> int:
@@ -96,5 +119,6 @@ COMMANDS = {
     "vm network show": (_configure_ref, _show),
     "vm network allow": (_configure_change, _change("allow")),
     "vm network deny": (_configure_change, _change("deny")),
+    "vm network profile": (_configure_profile, _set_profile),
     "vm network logs": (_configure_ref, _log),
 }

@@ -34,7 +34,11 @@ def main() -> None:
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     datagrams, streams = open_sockets(inside, streams=STREAMS)
     server = Server(socket.socket(fileno=control), datagrams, streams)
-    asyncio.run(run(server, inside))
+    asyncio.run(_serve(server, inside))
+
+
+async def _serve(server: Server, inside: int) -> None:
+    await run(server, inside)
     os._exit(0)  # a look-up under way is not waited for
 
 

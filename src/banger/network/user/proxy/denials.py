@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import re
+
 from banger.model.egress import Denial
 
 DENIALS_MAX = 256
 WHY_MAX = 160
+_UNPRINTABLE = re.compile(r"[^ -~]")
 
 
 class Refused(Exception):
-    """A connection may not go on. `target`: as in a rule; `can_allow`: a rule for it would help."""
+    """A connection may not go on. `target`: as in a rule; `can_allow`: a rule for it would help.
+
+    `why` may hold what a guest said; what a terminal would act on is replaced.
+    """
 
     def __init__(self, target: str, why: str, *, can_allow: bool = False) -> None:
         super().__init__(why)
-        self.target, self.why, self.can_allow = target, why[:WHY_MAX], can_allow
+        self.target, self.can_allow = target, can_allow
+        self.why = _UNPRINTABLE.sub("?", why)[:WHY_MAX]
 
 
 class Denials:

@@ -8,6 +8,7 @@ import logging
 import socket
 import time
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -25,7 +26,8 @@ from banger.network.user.proxy.targets import find_target, require_allowed
 
 STREAMS = 200
 """TCP sockets inside, of which each port of a policy takes one for good."""
-FLOWS_MAX = 512
+FLOWS_MAX, LOOKUPS_MAX = 512, 8
+"""At once; a further connection is reset, a further look-up waits."""
 DNS_PORT = 53
 DNS_IDLE_S = 30.0
 MESSAGE_MAX = 131072
@@ -51,8 +53,9 @@ class Server:
 
 async def run(server: Server, inside: int) -> None:
     """Serve until the process behind the pidfd `inside` ends."""
-    ended = asyncio.Event()
-    asyncio.get_running_loop().add_reader(inside, ended.set)
+    loop, ended = asyncio.get_running_loop(), asyncio.Event()
+    loop.set_default_executor(ThreadPoolExecutor(LOOKUPS_MAX))
+    loop.add_reader(inside, ended.set)
     server.datagrams.bind(("", DNS_PORT))
     server.datagrams.setblocking(False)
     _start(server, _serve_datagrams(server))
@@ -144,9 +147,8 @@ def _answer(server: Server, untrusted_data: bytes) -> bytes | None:
     except BadQuery as bad:
         return bad.answer
     name = read_name(query)
-    if name is None or not server.policy.resolves(name):
-        asked = name or b".".join(query.name).decode("ascii", "replace")
-        server.denials.note(Refused(asked, "", can_allow=True), now=time.time())
+    if name is not None and not server.policy.resolves(name):
+        server.denials.note(Refused(name, "", can_allow=True), now=time.time())
     return render_answer(query, answer_query(query, server.policy, server.names))
 
 
