@@ -161,7 +161,7 @@ def test_changes_are_looked_at_and_applied(
 
 
 def test_both_sides_are_synced(
-    banger: Installation, system: str, repository: Path, place: str
+    banger: Installation, system: str, repository: Path, place: str, tmp_path: Path
 ) -> None:
     """A11, E1: what each side changed goes to the other, and a conflict stays; again and again."""
     banger.do("vm", "workspace", "prepare", system, repository)
@@ -182,6 +182,16 @@ def test_both_sides_are_synced(
     assert (repository / "new/file").read_bytes() == b"host\n"
     banger.do("vm", "workspace", "sync", system, "--prefer", "host")
     assert in_guest(banger, system, "cat new/file").out == b"host\n"
+    # Every second file of some directories changes in the guest, many on the host.
+    in_guest(banger, system, "for f in src/part[1-4]*/*[02468].py; do echo guest >>$f; done")
+    for path in repository.glob("src/part[5-8]*/*.bin"):
+        path.write_bytes(b"of the host\n")
+    banger.do("vm", "workspace", "sync", system)
+    here = snapshot(repository)
+    for name in (b"untracked.txt", b"build/ignored.o"):
+        del here[name]
+    there = fetch_tree(banger, system, place, tmp_path)
+    assert without_submodule(here) == without_submodule(there)
 
 
 def test_a_stale_workspace_is_told_and_copied_again(
