@@ -36,7 +36,8 @@ class ClientStream:
         self.on_gap: Callable[[int], None] | None = None
         """Called with the number of bytes of output that are lost at this place."""
         self._exit: dict[str, int] = {}
-        self._failure: BangerError | None = None
+        self.failure: BangerError | None = None
+        """With what it ended, unless by an exit."""
         self._socket = sock
         self._frames = FrameReader()
         self._unread = unread
@@ -58,8 +59,8 @@ class ClientStream:
         Raises:
             BangerError: the stream ended with this error.
         """
-        if self._failure is not None:
-            raise self._failure
+        if self.failure is not None:
+            raise self.failure
         return self._exit
 
     def fileno(self) -> int:
@@ -154,4 +155,4 @@ class ClientStream:
 
     def _end(self, failure: BangerError | None) -> None:
         if not self.ended:
-            self.ended, self._failure = True, failure
+            self.ended, self.failure = True, failure

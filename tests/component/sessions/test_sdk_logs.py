@@ -61,6 +61,81 @@ def test_logs_are_followed_over_a_death_of_the_daemon(
         assert read(replace_daemon) == [b"one\n", b"two\n"]
 
 
+Attach = Callable[[str, Callable[[], None]], list[object]]
+
+
+def attach(name: str, between: Callable[[], None]) -> list[object]:
+    """Return what comes of a session of `box` that is attached to, read and written."""
+    session = Client(autostart=False).get("box").sessions.get(name)
+    with session.attach() as attached:
+        pieces = iter(attached)
+        found: list[object] = [next(pieces)[1]]
+        between()
+        found.append(next(pieces)[1])
+        attached.write("hello\n")
+        return [*found, *(data for _, data in pieces), attached.returncode, attached.wait()]
+
+
+def attach_in_a_loop(name: str, between: Callable[[], None]) -> list[object]:
+    """Do the same by the other client."""
+
+    async def run() -> list[object]:
+        vm = await AsyncClient(autostart=False).get("box")
+        async with await (await vm.sessions.get(name)).attach() as attached:
+            pieces = aiter(attached)
+            found: list[object] = [(await anext(pieces))[1]]
+            between()
+            found.append((await anext(pieces))[1])
+            await attached.write("hello\n")
+            found += [data async for _, data in pieces]
+            return [*found, attached.returncode, await attached.wait()]
+
+    return asyncio.run(run())
+
+
+def wait_attached(name: str, between: Callable[[], None]) -> list[object]:
+    """Return what was kept while the session's end was waited for."""
+    session = Client(autostart=False).get("box").sessions.get(name)
+    session.send("hello\n")
+    with session.attach(stdin=False) as attached:
+        between()
+        status = attached.wait()
+        return [b"".join(data for _, data in attached), status]
+
+
+@pytest.mark.parametrize(
+    ("work", "expected"),
+    [
+        (attach, [b"one\n", b"two\n", b"got hello\n", 3, 3]),
+        (attach_in_a_loop, [b"one\n", b"two\n", b"got hello\n", 3, 3]),
+        (wait_attached, [b"one\ntwo\ngot hello\n", 3]),
+    ],
+)
+def test_an_attachment_goes_on_after_a_death_of_the_daemon(
+    box: Box,
+    short_dir: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    work: Attach,
+    expected: list[object],
+) -> None:
+    """H2, H9: in both directions; nothing is twice, and nothing is missing."""
+    for name, value in box.environ.items():
+        monkeypatch.setenv(name, value)
+    go_on = short_dir / "go-on"
+    with contextlib.ExitStack() as daemons:
+        first = daemons.enter_context(box.daemon())
+
+        def replace_daemon() -> None:
+            first.kill()
+            first.wait()
+            daemons.enter_context(box.daemon())
+            go_on.touch()
+
+        script = f"while [ ! -e {go_on} ]; do sleep 0.05; done; echo two; read line"
+        box.start("job", f"echo one; {script}; echo got $line; exit 3")
+        assert work("job", replace_daemon) == expected
+
+
 ENDLESS = ["sh", "-c", "echo one; exec sleep 1000"]
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+import contextlib
+from collections.abc import AsyncIterator, Mapping
 from typing import TYPE_CHECKING, Unpack, cast
 
-from banger.errors import DaemonUnreachable
+from banger.errors import DaemonUnreachable, OutcomeUnknown
 from banger.sdk.aio.daemon import AsyncDaemon
 from banger.sdk.aio.exchange import exchange
 from banger.sdk.aio.process import AsyncProcess
+from banger.sdk.aio.stream import AsyncStream
 from banger.sdk.command import encode, returncode_of
 from banger.sdk.options import CommandOptions, plan_session
 
@@ -103,15 +105,15 @@ class AsyncSession:
     async def attach(self, *, tail: int | None = None, stdin: bool = True) -> AsyncProcess:
         """Read what it has written and will write, and write to it; a block of one program.
 
-        The end of the block does not end the session.
+        The end of the block does not end the session. When a daemon dies the next one goes on.
 
         Raises:
             SessionBusy: another program writes to it.
             SessionTakesNoInput, SessionEnded: it can only be read, with `stdin=False`.
         """
-        params = {"ref": self._ref, "name": self.name, "tail": tail, "stdin": stdin}
-        stream = await self._daemon.open("session.attach", params)
-        return AsyncProcess(stream, cast("StartedAttach", stream.result)["session"]["pid"])
+        params = {"ref": self._ref, "name": self.name, "stdin": stdin}
+        stream = await self._daemon.open("session.attach", {**params, "tail": tail})
+        return AsyncAttachment(stream, self._daemon, params)
 
     async def send(self, data: str | bytes, *, end_input: bool = False) -> None:
         """Write to it, and return when it has taken all; `end_input` closes its input.
@@ -160,3 +162,55 @@ class AsyncSession:
         await self._daemon.call(
             "session.delete", {"ref": self._ref, "name": self.name, "force": force}
         )
+
+
+class AsyncAttachment(AsyncProcess):
+    """A session that somebody is attached to, over as many daemons as there are."""
+
+    def __init__(
+        self, stream: AsyncStream, daemon: AsyncDaemon, params: Mapping[str, object]
+    ) -> None:
+        super().__init__(stream, cast("StartedAttach", stream.result)["session"]["pid"])
+        self._daemon = daemon
+        self._params = params
+
+    async def __aiter__(self) -> AsyncIterator[tuple[int, bytes]]:
+        """Yield output as it comes: 1 (stdout) or 2 (stderr), and the bytes; up to the end."""
+        while True:
+            try:
+                async for piece in super().__aiter__():
+                    yield piece
+            except DaemonUnreachable:
+                await self._attach_again()
+            else:
+                return
+
+    async def write(self, data: str | bytes) -> None:
+        """Send input, at the pace at which it is read; after the end it is dropped.
+
+        Raises:
+            OutcomeUnknown: the daemon died meanwhile. What was sent has been taken, or not.
+        """
+        await super().write(data)
+        if isinstance(self._stream.failure, DaemonUnreachable):
+            await self._attach_again()
+            raise OutcomeUnknown("The daemon went away while input was sent.")
+
+    async def wait(self) -> int:
+        """Return how it ended; its output is kept meanwhile, at most 64 MiB.
+
+        Raises:
+            Cancelled: the block has ended before the session.
+        """
+        while True:
+            with contextlib.suppress(DaemonUnreachable):
+                return await super().wait()
+            await self._attach_again()
+
+    async def _attach_again(self) -> None:
+        """Go on where the last daemon was cut off: positions count what came."""
+        old = self._stream
+        position = cast("StartedAttach", old.result)["position"] + old.passed
+        params = {**self._params, "position": position}
+        self._stream = await self._daemon.open("session.attach", params)
+        self._stream.take_over(old)

@@ -116,6 +116,16 @@ class AsyncStream:
         """Bytes of output that have come, and of gaps."""
         return self._passed + self._connection.lost_bytes
 
+    @property
+    def failure(self) -> BaseException | None:
+        """With what it has ended, if that is known yet."""
+        return self._failure
+
+    def take_over(self, other: AsyncStream) -> None:
+        """Begin with what another stream has kept, which is closed."""
+        other.close()
+        self._kept, self._kept_bytes = other._kept, other._kept_bytes
+
     # --- called by the connection ---
 
     def output(self, channel: int, data: bytes) -> None:

@@ -5,15 +5,17 @@ Made by `make docs` from `sdk/aio/sessions.py`; do not edit.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import contextlib
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Unpack, cast
 
-from banger.errors import DaemonUnreachable
+from banger.errors import DaemonUnreachable, OutcomeUnknown
 from banger.sdk.command import encode, returncode_of
 from banger.sdk.options import CommandOptions, plan_session
 from banger.sdk.sync.daemon import Daemon
 from banger.sdk.sync.exchange import exchange
 from banger.sdk.sync.process import Process
+from banger.sdk.sync.stream import Stream
 
 if TYPE_CHECKING:
     from banger.api.documents import SessionView, StartedAttach
@@ -105,15 +107,15 @@ class Session:
     def attach(self, *, tail: int | None = None, stdin: bool = True) -> Process:
         """Read what it has written and will write, and write to it; a block of one program.
 
-        The end of the block does not end the session.
+        The end of the block does not end the session. When a daemon dies the next one goes on.
 
         Raises:
             SessionBusy: another program writes to it.
             SessionTakesNoInput, SessionEnded: it can only be read, with `stdin=False`.
         """
-        params = {"ref": self._ref, "name": self.name, "tail": tail, "stdin": stdin}
-        stream = self._daemon.open("session.attach", params)
-        return Process(stream, cast("StartedAttach", stream.result)["session"]["pid"])
+        params = {"ref": self._ref, "name": self.name, "stdin": stdin}
+        stream = self._daemon.open("session.attach", {**params, "tail": tail})
+        return Attachment(stream, self._daemon, params)
 
     def send(self, data: str | bytes, *, end_input: bool = False) -> None:
         """Write to it, and return when it has taken all; `end_input` closes its input.
@@ -158,3 +160,52 @@ class Session:
             SessionRunning: it runs.
         """
         self._daemon.call("session.delete", {"ref": self._ref, "name": self.name, "force": force})
+
+
+class Attachment(Process):
+    """A session that somebody is attached to, over as many daemons as there are."""
+
+    def __init__(self, stream: Stream, daemon: Daemon, params: Mapping[str, object]) -> None:
+        super().__init__(stream, cast("StartedAttach", stream.result)["session"]["pid"])
+        self._daemon = daemon
+        self._params = params
+
+    def __iter__(self) -> Iterator[tuple[int, bytes]]:
+        """Yield output as it comes: 1 (stdout) or 2 (stderr), and the bytes; up to the end."""
+        while True:
+            try:
+                yield from super().__iter__()
+            except DaemonUnreachable:
+                self._attach_again()
+            else:
+                return
+
+    def write(self, data: str | bytes) -> None:
+        """Send input, at the pace at which it is read; after the end it is dropped.
+
+        Raises:
+            OutcomeUnknown: the daemon died meanwhile. What was sent has been taken, or not.
+        """
+        super().write(data)
+        if isinstance(self._stream.failure, DaemonUnreachable):
+            self._attach_again()
+            raise OutcomeUnknown("The daemon went away while input was sent.")
+
+    def wait(self) -> int:
+        """Return how it ended; its output is kept meanwhile, at most 64 MiB.
+
+        Raises:
+            Cancelled: the block has ended before the session.
+        """
+        while True:
+            with contextlib.suppress(DaemonUnreachable):
+                return super().wait()
+            self._attach_again()
+
+    def _attach_again(self) -> None:
+        """Go on where the last daemon was cut off: positions count what came."""
+        old = self._stream
+        position = cast("StartedAttach", old.result)["position"] + old.passed
+        params = {**self._params, "position": position}
+        self._stream = self._daemon.open("session.attach", params)
+        self._stream.take_over(old)

@@ -12,7 +12,7 @@ from types import TracebackType
 
 from banger.api.stream import MAX_PAYLOAD_BYTES, Control
 from banger.client.stream import ClientStream
-from banger.errors import GuestOutputTooBig
+from banger.errors import BangerError, GuestOutputTooBig
 from banger.sdk.command import OUTPUT_MAX_BYTES, closed_error
 
 
@@ -101,6 +101,16 @@ class Stream:
     def passed(self) -> int:
         """Bytes of output that have come, and of gaps."""
         return self._connection.passed
+
+    @property
+    def failure(self) -> BangerError | None:
+        """With what it has ended, if that is known yet."""
+        return self._connection.failure
+
+    def take_over(self, other: Stream) -> None:
+        """Begin with what another stream has kept, which is closed."""
+        other.close()
+        self._kept, self._kept_bytes = other._kept, other._kept_bytes
 
     @property
     def _is_over(self) -> bool:
