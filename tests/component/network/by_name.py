@@ -115,10 +115,10 @@ async def tell_and_echo(reader: asyncio.StreamReader, writer: asyncio.StreamWrit
     """Say which address was connected to, and send back what comes."""
     with contextlib.suppress(ConnectionError):
         address, port = writer.get_extra_info("sockname")
-        if port != 443:
-            writer.write(f"{address} ".encode())
+        first = await reader.read(65536) if port == 443 else b""
+        writer.write((f"{address} ".encode() if first or port != 443 else b"") + first)
         while data := await reader.read(65536):
-            writer.write((f"{address} ".encode() if port == 443 else b"") + data)
+            writer.write(data)
             await writer.drain()
         writer.close()
 
