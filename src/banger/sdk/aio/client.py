@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast
 
 from banger.errors import VmNotFound
 from banger.sdk.aio.daemon import AsyncDaemon
@@ -19,7 +19,16 @@ Result = TypeVar("Result")
 
 
 class AsyncClient(AsyncDaemon):
-    """Makes and finds VMs; may be shared by threads and tasks."""
+    """Makes and finds VMs; may be shared by threads and tasks.
+
+    It keeps nothing open between two calls, so a block of one (`with`) only names it.
+    """
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """Do nothing: what a method opens ends with its own block."""
 
     @contextlib.asynccontextmanager
     async def vm(self, **options: Unpack[VmOptions]) -> AsyncIterator[AsyncVm]:

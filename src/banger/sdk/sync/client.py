@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, TypeVar, Unpack, cast
+from typing import TYPE_CHECKING, Self, TypeVar, Unpack, cast
 
 from banger.errors import VmNotFound
 from banger.sdk.options import Event, EventOptions, VmOptions, plan_vm, plan_workspace
@@ -22,7 +22,16 @@ Result = TypeVar("Result")
 
 
 class Client(Daemon):
-    """Makes and finds VMs; may be shared by threads and tasks."""
+    """Makes and finds VMs; may be shared by threads and tasks.
+
+    It keeps nothing open between two calls, so a block of one (`with`) only names it.
+    """
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Do nothing: what a method opens ends with its own block."""
 
     @contextlib.contextmanager
     def vm(self, **options: Unpack[VmOptions]) -> Iterator[Vm]:
