@@ -1,7 +1,7 @@
 """The script by which a guest installs what a repository pins. Pure.
 
 It is run in guests only, as root. Mise, which the image has or its npm brings, installs each tool
-in a directory of its own; the programs there are linked into `/usr/local/bin`, so that commands
+in a directory of its own; scripts in `/usr/local/bin` run the programs there, so that commands
 need nothing of mise. No file of the repository is looked at: the script has tools and versions that
 fit the grammar of pins, and nothing else. Where they are installed it does nothing.
 """
@@ -33,7 +33,13 @@ for tool in $tools; do
         mkdir -p /usr/local/bin
         for place in $places; do
             for program in "$place"/*; do
-                if [ -f "$program" ]; then ln -sf "$program" /usr/local/bin/; fi
+                if [ -f "$program" ] && [ -x "$program" ]; then
+                    # No link: npm looks for its files beside the name by which it is called.
+                    name=/usr/local/bin/${{program##*/}}
+                    rm -f "$name"
+                    printf '#!/bin/sh\\nexec "%s" "$@"\\n' "$program" >"$name"
+                    chmod 755 "$name"
+                fi
             done
         done
     else
