@@ -138,9 +138,9 @@ def be_guest(side: int) -> None:
             result = talk(*arguments)
         elif what == "open":
             kept.append(connect(*arguments))
-            result = kept[-1].recv(64).decode()
+            result = "" if kept[-1].getpeername()[1] == 443 else kept[-1].recv(64).decode()
         else:
-            result = exchange(kept[int(arguments[0])], b"more")
+            result = exchange(kept[int(arguments[0])], bytes.fromhex(arguments[1]))
         print(json.dumps(result), flush=True)
     vmm.close()  # the network ends with it
 
@@ -396,15 +396,17 @@ async def try_changes(
     do: Any, handle: UserNetworkHandle, egress: Egress, found: dict[str, Any]
 ) -> None:
     """Change the policy under open connections."""
-    for to, port in (("one.example", 22), (TWO, 8443)):
+    for to, port in (("one.example", 22), (TWO, 8443), ("mixed.example", 443)):
         await do("open", to, port)
+    more = b"more".hex()
     changed = add_rules(egress, ["deny one.example:22", "allow two.example:22"])
     await handle.set_egress(INTERFACE, changed)
-    found["open, denied"] = await do("more", 0)
-    found["open, allowed"] = await do("more", 1)
+    found["open, denied"] = await do("more", 0, more)
+    found["open, allowed"] = await do("more", 1, more)
     found["two at 22"] = await do("talk", "two.example", 22, b"plain".hex())
     await handle.set_egress(INTERFACE, add_rules(changed, [f"deny {TWO}"]))
-    found["open, denied then"] = await do("more", 1)
+    found["open, denied then"] = await do("more", 1, more)
+    found["silent, denied then"] = await do("more", 2, make_hello("mixed.example").hex())
     found["two, denied"] = await do("talk", "two.example", 22, b"plain".hex())
 
 

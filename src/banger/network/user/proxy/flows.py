@@ -24,9 +24,8 @@ from banger.network.user.proxy.http import (
     is_request,
     render_refusal,
 )
-from banger.network.user.proxy.own import is_own
 from banger.network.user.proxy.policy import Policy
-from banger.network.user.proxy.targets import Target, dial, require_allowed
+from banger.network.user.proxy.targets import Target, dial, require_allowed, require_answer
 
 BEGINNING_S = 60.0
 """For a client to say what it wants, where it speaks first."""
@@ -41,22 +40,23 @@ class Flow:
     """A connection of the guest."""
 
     target: Target
+    policy: Policy
+    """The one that holds now; it may change at each wait."""
     address: IPv4Address | None = None
     """What it is connected to."""
 
-    def is_allowed(self, policy: Policy) -> bool:
-        """Tell whether it may go on under another policy."""
-        try:
-            require_allowed(self.target, policy)
-        except Refused:
-            return False
-        if self.address is None or not self.target.is_by_name:
-            return True
-        own = is_own(self.address)
-        return policy.allows_answer(self.address, self.target.port, is_own=own)
+    def require_allowed(self) -> None:
+        """Check that it may go on.
+
+        Raises:
+            Refused: it may not.
+        """
+        require_allowed(self.target, self.policy)
+        if self.address is not None and self.target.is_by_name:
+            require_answer(self.target, self.address, self.policy)
 
 
-async def serve_flow(client: socket.socket, flow: Flow, policy: Policy) -> None:
+async def serve_flow(client: socket.socket, flow: Flow) -> None:
     """Pass a connection on until both directions have ended. The caller closes the client's.
 
     Raises:
@@ -68,9 +68,10 @@ async def serve_flow(client: socket.socket, flow: Flow, policy: Policy) -> None:
     if _speaks_first(target):
         async with asyncio.timeout(BEGINNING_S):
             beginning = await _read_beginning(client, target)
-    with await dial(target, policy) as server:
+    with await dial(target, flow.policy) as server:
         reset_when_closed(server)
         flow.address = IPv4Address(server.getpeername()[0])
+        flow.require_allowed()
         async with asyncio.TaskGroup() as both:
             both.create_task(_pass_out(client, server, beginning, target))
             both.create_task(_pass_on(server, client))

@@ -119,7 +119,7 @@ def _serve(server: Server, client: socket.socket, local: tuple[str, int]) -> Non
         reset_when_closed(client)
         client.close()
         return
-    flow = Flow(target)
+    flow = Flow(target, server.policy)
     task = _start(server, _serve_flow(server, client, flow))
     server.flows[task] = flow
     task.add_done_callback(server.flows.pop)
@@ -128,7 +128,7 @@ def _serve(server: Server, client: socket.socket, local: tuple[str, int]) -> Non
 async def _serve_flow(server: Server, client: socket.socket, flow: Flow) -> None:
     with client:
         try:
-            await serve_flow(client, flow, server.policy)
+            await serve_flow(client, flow)
         except* Refused as group:
             for refused in _leaves(group):
                 server.denials.note(refused, now=time.time())
@@ -228,5 +228,8 @@ def _set_policy(server: Server, egress: Egress) -> None:
         _listen(server, port)
     server.policy = policy
     for task, flow in server.flows.items():
-        if not flow.is_allowed(policy):
+        flow.policy = policy
+        try:
+            flow.require_allowed()
+        except Refused:
             task.cancel()

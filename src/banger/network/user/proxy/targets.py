@@ -101,15 +101,25 @@ async def _look_up(target: Target, policy: Policy) -> list[IPv4Address]:
         f"{target.name}.", target.port, family=socket.AF_INET, type=socket.SOCK_STREAM
     )
     addresses = [IPv4Address(each[4][0]) for each in found]
-    open_ones = [
-        address
-        for address in addresses
-        if policy.allows_answer(address, target.port, is_own=is_own(address))
-    ]
+    open_ones = [address for address in addresses if _is_open(target, address, policy)]
     if not open_ones:
-        private = f"{addresses[0]}:{target.port}/tcp"
-        raise Refused(private, f"{target.name} has this address", can_allow=True)
+        require_answer(target, addresses[0], policy)
     return open_ones
+
+
+def require_answer(target: Target, address: IPv4Address, policy: Policy) -> None:
+    """Check that a policy lets a target's name mean an address.
+
+    Raises:
+        Refused: it does not.
+    """
+    if not _is_open(target, address, policy):
+        private = f"{address}:{target.port}/tcp"
+        raise Refused(private, f"{target.name} has this address", can_allow=True)
+
+
+def _is_open(target: Target, address: IPv4Address, policy: Policy) -> bool:
+    return policy.allows_answer(address, target.port, is_own=is_own(address))
 
 
 async def _connect(address: IPv4Address, port: int) -> socket.socket:
