@@ -21,7 +21,7 @@ FOREVER = "while :; do sleep 1000; done"
 
 
 def test_start_to_delete(served: Box) -> None:
-    served.start("one", "echo out; echo err >&2; read a; echo got $a; exit 3")
+    served.start("one", f"echo out; echo err >&2; read a; echo got $a; exit 3 #{'long' * 50}")
     (view,) = served.json("session", "list", "box")
     assert (view["name"], view["state"], view["vm"]) == ("one", "running", "box")
     assert served.json("session", "show", "box", "one")["argv"][:2] == ["sh", "-c"]
@@ -31,8 +31,9 @@ def test_start_to_delete(served: Box) -> None:
     assert (done.stdout, done.stderr) == (b"out\ngot a word\n", b"err\n")
     assert served.run("logs", "box", "one").stdout == done.stdout
     assert served.do("session", "logs", "-n", "1", "box", "one") == "got a word\n"
-    assert "exited (3)" in served.do("session", "list", "box")
-    assert "exited (3)" in served.do("session", "show", "box", "one")
+    listed, shown = served.do("session", "list", "box"), served.do("session", "show", "box", "one")
+    assert "exited (3)" in listed and "exited (3)" in shown
+    assert f"#{'long' * 50}" in shown and "#long" in listed and "long" * 50 not in listed
     served.do("session", "delete", "box", "one")
     assert served.do("session", "list", "-q", "box") == ""
     assert served.run("session", "logs", "box", "one").returncode == 4

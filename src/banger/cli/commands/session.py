@@ -28,6 +28,7 @@ from banger.cli.terminal.output import (
     format_time,
     printable,
     render_table,
+    shorten,
     terminal_width,
 )
 
@@ -36,6 +37,9 @@ if TYPE_CHECKING:
     from banger.api.documents import SessionView
 
     Params = dict[str, object]
+
+COMMAND_CHARACTERS = 80
+"""Of a command in a list, also where no terminal limits it; `session show` has all of it."""
 
 COLUMNS = (
     Column("NAME", least=8, is_vital=True),
@@ -119,7 +123,7 @@ def _row(view: SessionView, *, now: float) -> list[str]:
     return [
         view["name"],
         describe_state(view),
-        format_command(view),
+        shorten(format_command(view), COMMAND_CHARACTERS),
         format_bytes(view["output_bytes"]),
         format_age(now - view["started_at"]),
     ]

@@ -72,6 +72,11 @@ def _total(widths: Sequence[int], gap: str) -> int:
     return sum(widths) + len(gap) * (len(widths) - 1)
 
 
+def shorten(text: str, length: int) -> str:
+    """Return a text of at most this many characters; one that was cut ends with `ELLIPSIS`."""
+    return text if len(text) <= length else text[: length - 1] + ELLIPSIS
+
+
 def terminal_width() -> int | None:
     """Return the width of the terminal on stdout; None (no truncation) if not a terminal."""
     if not sys.stdout.isatty():
@@ -165,6 +170,6 @@ def _line(
 ) -> str:
     parts = []
     for cell, column, width in zip(cells, columns, widths, strict=True):
-        text = cell if len(cell) <= width else cell[: width - 1] + ELLIPSIS
+        text = shorten(cell, width)
         parts.append(text.rjust(width) if column.is_number else text.ljust(width))
     return gap.join(parts).rstrip()
