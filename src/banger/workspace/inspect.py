@@ -21,6 +21,7 @@ from banger.workspace.excluding import Exclusion, exclusion_of
 from banger.workspace.facts import FileKind, History, RepositoryFacts, Submodule, WorkFile
 from banger.workspace.git import host_git, shadow_git
 from banger.workspace.history import load_history
+from banger.workspace.largefiles import choose_large_files
 from banger.workspace.listing import (
     Listing,
     gitlinks,
@@ -115,7 +116,7 @@ async def _inspect(places: Places, options: _Options, *, below: bytes = b"") -> 
             patterns=options.exclude,
             below=below,
         )
-        facts = await _with_names(facts, git_dir)
+        facts = await choose_large_files(await _with_names(facts, git_dir), git_dir)
         return await _with_submodules(facts, git_dir, config, options)
 
 

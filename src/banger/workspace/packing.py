@@ -8,9 +8,10 @@ Works in a private temporary directory, with git in a shadow of the repository
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -63,13 +64,13 @@ async def make_pack(facts: RepositoryFacts, material: Material) -> Path:
         RepositoryRefused: an object is missing or broken.
     """
     prefix = material.git_dir / "objects/pack/pack"
-    starts = "".join(f"{start}\n" for start in _starts(facts)).encode()
-    try:
+    git_dir, tree = material.git_dir, material.tree
+    with reading_objects(facts):
         # One object a line, instead of what to begin with.
-        names = await _list_objects(facts, material, starts) if facts.lacks_objects else None
+        names = await list_objects(facts, git_dir, tree) if facts.lacks_objects else None
         made = await shadow_git(
-            material.git_dir,
-            material.tree,
+            git_dir,
+            tree,
             "pack-objects",
             "--quiet",
             *(("--revs", "--indexed-objects") if names is None else ()),
@@ -77,25 +78,31 @@ async def make_pack(facts: RepositoryFacts, material: Material) -> Path:
             "--compression=1",
             "--delta-base-offset",
             str(prefix),
-            stdin=starts if names is None else names,
+            stdin=_starts(facts) if names is None else as_lines(names),
         )
+    return prefix.with_name(f"pack-{made.text.strip()}")
+
+
+@contextlib.contextmanager
+def reading_objects(facts: RepositoryFacts) -> Iterator[None]:
+    """Refuse the repository if git fails in the block."""
+    try:
+        yield
     except ToolFailed as error:
         raise RepositoryRefused(
             f"Objects of commit {facts.commit[:12]} or of the index cannot be read in {facts.top}.",
             hint=f"git -C {facts.top} fsck",
             details=error.details,
         ) from error
-    return prefix.with_name(f"pack-{made.text.strip()}")
 
 
-async def _list_objects(facts: RepositoryFacts, material: Material, starts: bytes) -> bytes:
+async def list_objects(facts: RepositoryFacts, git_dir: Path, tree: Path) -> list[bytes]:
     """Return the names of the objects to pack, without the contents of excluded files.
 
     What a kept file of the commit or of the index has as well is packed.
     """
-    git_dir, tree = material.git_dir, material.tree
     walk = ("rev-list", "--objects", "--indexed-objects", "--stdin")
-    listed = (await shadow_git(git_dir, tree, *walk, stdin=starts)).stdout
+    listed = (await shadow_git(git_dir, tree, *walk, stdin=_starts(facts))).stdout
     paths = dict(line.partition(b" ")[::2] for line in listed.splitlines())
     files = [
         *(await list_tree(git_dir, facts.commit)).items(),
@@ -104,23 +111,30 @@ async def _list_objects(facts: RepositoryFacts, material: Material, starts: byte
     exclusion = exclusion_of(facts, git_dir.parent)
     excluded = await exclusion.find({*paths.values(), *(name for name, _ in files)})
     gone = {entry.blob.encode() for name, entry in files if name in excluded}
-    gone |= await _blobs(git_dir, tree, [oid for oid, path in paths.items() if path in excluded])
+    among = [oid for oid, path in paths.items() if path in excluded]
+    gone |= (await blob_sizes(git_dir, tree, among)).keys()
     gone -= {entry.blob.encode() for name, entry in files if name not in excluded}
-    return b"".join(oid + b"\n" for oid in paths if oid not in gone)
+    return [oid for oid in paths if oid not in gone]
 
 
-async def _blobs(git_dir: Path, tree: Path, names: Iterable[bytes]) -> set[bytes]:
-    """Return those of the objects that are the contents of files."""
-    ask = ("cat-file", "--batch-check=%(objecttype) %(objectname)")
-    stdin = b"".join(name + b"\n" for name in names)
-    told = (await shadow_git(git_dir, tree, *ask, stdin=stdin)).stdout.splitlines()
-    return {line.removeprefix(b"blob ") for line in told if line.startswith(b"blob ")}
+async def blob_sizes(git_dir: Path, tree: Path, names: Iterable[bytes]) -> dict[bytes, int]:
+    """Return those of the objects that are the contents of files, with their sizes in bytes."""
+    ask = ("cat-file", "--batch-check=%(objecttype) %(objectname) %(objectsize)", "--buffer")
+    told = (await shadow_git(git_dir, tree, *ask, stdin=as_lines(names))).stdout.splitlines()
+    blobs = (line.split()[1:] for line in told if line.startswith(b"blob "))
+    return {name: int(size) for name, size in blobs}
 
 
-def _starts(facts: RepositoryFacts) -> list[str]:
+def as_lines(names: Iterable[bytes]) -> bytes:
+    """Return the names of objects as git reads them."""
+    return b"".join(name + b"\n" for name in names)
+
+
+def _starts(facts: RepositoryFacts) -> bytes:
     """Return the objects that are packed with everything that they need."""
     refs = facts.history.refs if facts.history else ()
-    return [facts.commit, *(ref.target for ref in refs if not ref.is_symbolic)]
+    targets = (ref.target for ref in refs if not ref.is_symbolic)
+    return as_lines(name.encode() for name in (facts.commit, *targets))
 
 
 async def _check_out(git_dir: Path, tree: Path, facts: RepositoryFacts) -> None:

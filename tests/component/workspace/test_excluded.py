@@ -16,6 +16,7 @@ from banger.workspace.status import read_host
 from tests.component.workspace.conftest import DEADLINE_S, Trip
 from tests.component.workspace.trees import walk
 from tests.support import repositories as repo
+from tests.support.odd.places import large_file
 from tests.support.odd.submodules import add
 
 PATTERNS = b"/assets/\n*.pem\n!public.pem\n"
@@ -191,6 +192,28 @@ def test_patterns_hold_in_submodules(full_of: Trip) -> None:
         assert repo.status(inside) == []
     assert repo.status(full_of.work) == [] and full_of.export() == b""
     assert full_of.notices == []
+
+
+def test_large_files_that_only_excluded_files_name_stay(trip: Trip) -> None:
+    """A5: in old commits, staged, and in submodules; the plan does not count them."""
+    for top in (add(trip.top), trip.top):
+        git_dir = Path(repo.git(top, "rev-parse", "--absolute-git-dir").decode().strip())
+        repo.write(top, "old.big", large_file(git_dir, b"kept, of an old commit"))
+        repo.write(top, "assets/film", large_file(git_dir, b"an old film"))
+        repo.commit(top, "first")
+        (top / "old.big").unlink()
+        both = large_file(git_dir, b"of both")
+        repo.write(top, "copy.big", both.replace(b"\nsize", b"\r\nsize"))
+        repo.write(top, "assets/copy", both)
+        repo.write(top, "assets/film", large_file(git_dir, SECRETS[1]))
+        repo.commit(top, "second")
+        repo.write(top, "assets/film", large_file(git_dir, b"a staged film"))
+        repo.git(top, "add", "assets")
+    planned = trip.inspect(exclude=b"assets\n", full=True).bytes
+    assert trip.prepare(exclude=b"assets\n", full=True).bytes == planned
+    for inside in (trip.work, trip.work / "vendor/sub"):
+        objects = repo.snapshot(inside / ".git/lfs/objects").values()
+        assert sorted(content for _, content in objects) == [b"kept, of an old commit", b"of both"]
 
 
 def test_hostile_names_are_data(full_of: Trip) -> None:

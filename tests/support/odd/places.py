@@ -113,7 +113,7 @@ def nested_repositories(top: Path) -> None:
 def large_files(top: Path) -> None:
     """LFS: pointers in commits, contents in the work tree, objects in the git directory."""
     repo.write(top, ".gitattributes", b"*.big filter=lfs diff=lfs merge=lfs -text\n")
-    pointers = [_large_file(top, b"first" * 1000), _large_file(top, b"second" * 1000)]
+    pointers = [large_file(top / ".git", content * 1000) for content in (b"first", b"second")]
     repo.write(top, "a.big", pointers[0])
     repo.write(top, "not-fetched.big", b"version 1\noid sha256:%s\nsize 3\n" % (b"0" * 64))
     repo.commit(top, "first")
@@ -123,11 +123,11 @@ def large_files(top: Path) -> None:
     repo.write(top, ".git/lfs/cache/locks/unrelated", b"x\n")
 
 
-def _large_file(top: Path, content: bytes) -> bytes:
-    """Store an object of LFS; return its pointer."""
+def large_file(git_dir: Path, content: bytes) -> bytes:
+    """Store an object of LFS in a git directory; return its pointer."""
     import hashlib
 
     name = hashlib.sha256(content).hexdigest()
-    repo.write(top, f".git/lfs/objects/{name[:2]}/{name[2:4]}/{name}", content)
+    repo.write(git_dir, f"lfs/objects/{name[:2]}/{name[2:4]}/{name}", content)
     lines = ("version https://git-lfs.github.com/spec/v1", f"oid sha256:{name}")
     return "\n".join([*lines, f"size {len(content)}\n"]).encode()
