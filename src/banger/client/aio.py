@@ -74,6 +74,7 @@ class DaemonStream(asyncio.Protocol):
         self._is_congested = False
         self._is_over = False
         self._is_reset = False
+        self._has_dropped = False
 
     # --- called by the owner ---
 
@@ -90,6 +91,16 @@ class DaemonStream(asyncio.Protocol):
     def room(self) -> int:
         """Bytes of input that may be sent now."""
         return 0 if self._is_congested or self._is_over else max(self._window, 0)
+
+    @property
+    def untaken_bytes(self) -> int:
+        """Bytes of input that were sent and that the daemon has not said to be taken."""
+        return STDIN_WINDOW - self._window
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Tell whether the connection was lost before the daemon read all that was sent."""
+        return self._is_reset or self._has_dropped
 
     def send(self, data: bytes | memoryview) -> None:
         """Send input: at most `room` bytes."""
@@ -235,7 +246,9 @@ class DaemonStream(asyncio.Protocol):
             self._transport.close()
 
     def _write(self, data: bytes | memoryview) -> None:
-        if not self._is_over and self._transport is not None:
+        if self._is_over or self._transport is None or self._transport.is_closing():
+            self._has_dropped = True
+        else:
             self._transport.write(data)
 
 

@@ -35,6 +35,8 @@ class ClientStream:
         """Bytes of output that have come, and of gaps (`session.attach`)."""
         self.on_gap: Callable[[int], None] | None = None
         """Called with the number of bytes of output that are lost at this place."""
+        self.is_cut_off = False
+        """True: the connection was lost before the daemon read all that was sent."""
         self._exit: dict[str, int] = {}
         self.failure: BangerError | None = None
         """With what it ended, unless by an exit."""
@@ -78,7 +80,7 @@ class ClientStream:
             try:
                 data = self._socket.recv(READ_BYTES)
             except ConnectionResetError:
-                data = b""
+                self.is_cut_off, data = True, b""
             if not data:
                 self._end(
                     OutcomeUnknown(
@@ -134,7 +136,7 @@ class ClientStream:
             return
         except (BrokenPipeError, ConnectionResetError):
             # The daemon has closed the stream; its last frame gives the reason.
-            sent = len(self._unsent)
+            self.is_cut_off, sent = True, len(self._unsent)
         del self._unsent[:sent]
 
     def _obey(self, content: Control) -> None:

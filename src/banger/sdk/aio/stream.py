@@ -121,6 +121,16 @@ class AsyncStream:
         """With what it has ended, if that is known yet."""
         return self._failure
 
+    @property
+    def untaken_bytes(self) -> int:
+        """Bytes of input that were sent and that the daemon has not said to be taken."""
+        return self._connection.untaken_bytes
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Tell whether the connection was lost before the daemon read all that was sent."""
+        return self._connection.is_cut_off
+
     def take_over(self, other: AsyncStream) -> None:
         """Begin with what another stream has kept, which is closed."""
         other.close()

@@ -9,7 +9,12 @@ import contextlib
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Unpack, cast
 
-from banger.errors import DaemonUnreachable, OutcomeUnknown
+from banger.errors import (
+    DaemonUnreachable,
+    OutcomeUnknown,
+    SessionEnded,
+    SessionTakesNoInput,
+)
 from banger.sdk.command import encode, returncode_of
 from banger.sdk.options import CommandOptions, plan_session
 from banger.sdk.sync.daemon import Daemon
@@ -163,15 +168,24 @@ class Session:
 
 
 class Attachment(Process):
-    """A session that somebody is attached to, over as many daemons as there are."""
+    """A session that somebody is attached to, over as many daemons as there are.
+
+    The next daemon is told the size of the terminal again. Input and signals are not sent again:
+    whoever reads, writes or waits next learns by OutcomeUnknown, once, that some may be lost.
+    """
 
     def __init__(self, stream: Stream, daemon: Daemon, params: Mapping[str, object]) -> None:
         super().__init__(stream, cast("StartedAttach", stream.result)["session"]["pid"])
         self._daemon = daemon
-        self._params = params
+        self._params = dict(params)
+        self._has_signalled = False
 
     def __iter__(self) -> Iterator[tuple[int, bytes]]:
-        """Yield output as it comes: 1 (stdout) or 2 (stderr), and the bytes; up to the end."""
+        """Yield output as it comes: 1 (stdout) or 2 (stderr), and the bytes; up to the end.
+
+        Raises:
+            OutcomeUnknown: a daemon died, perhaps before it took all input. Iterate again to go on.
+        """
         while True:
             try:
                 yield from super().__iter__()
@@ -189,13 +203,29 @@ class Attachment(Process):
         super().write(data)
         if isinstance(self._stream.failure, DaemonUnreachable):
             self._attach_again()
-            raise OutcomeUnknown("The daemon went away while input was sent.")
+            raise _unknown()
+
+    def close_input(self) -> None:
+        """Write no more, so that another program may; the session's input stays open."""
+        self._params["stdin"] = False
+        super().close_input()
+
+    def send_signal(self, number: int) -> None:
+        """Send a signal to the session's process group."""
+        self._has_signalled = True
+        super().send_signal(number)
+
+    def resize(self, rows: int, columns: int) -> None:
+        """Set the size of the terminal."""
+        self._params["terminal"] = {"rows": rows, "columns": columns}
+        super().resize(rows, columns)
 
     def wait(self) -> int:
         """Return how it ended; its output is kept meanwhile, at most 64 MiB.
 
         Raises:
             Cancelled: the block has ended before the session.
+            OutcomeUnknown: a daemon died, perhaps before it took all input. Wait again to go on.
         """
         while True:
             with contextlib.suppress(DaemonUnreachable):
@@ -203,9 +233,23 @@ class Attachment(Process):
             self._attach_again()
 
     def _attach_again(self) -> None:
-        """Go on where the last daemon was cut off: positions count what came."""
+        """Go on where the last daemon was cut off: positions count what came.
+
+        Raises:
+            OutcomeUnknown: input or a signal may be lost.
+        """
         old = self._stream
-        position = cast("StartedAttach", old.result)["position"] + old.passed
-        params = {**self._params, "position": position}
-        self._stream = self._daemon.open("session.attach", params)
+        self._params["position"] = cast("StartedAttach", old.result)["position"] + old.passed
+        try:
+            self._stream = self._daemon.open("session.attach", self._params)
+        except (SessionEnded, SessionTakesNoInput):
+            self._params["stdin"] = False
+            self._stream = self._daemon.open("session.attach", self._params)
         self._stream.take_over(old)
+        has_signalled, self._has_signalled = self._has_signalled, False
+        if old.untaken_bytes or (has_signalled and old.is_cut_off):
+            raise _unknown()
+
+
+def _unknown() -> OutcomeUnknown:
+    return OutcomeUnknown("The daemon went away while input was sent.")

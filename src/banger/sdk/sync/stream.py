@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from types import TracebackType
 
-from banger.api.stream import MAX_PAYLOAD_BYTES, Control
+from banger.api.stream import MAX_PAYLOAD_BYTES, STDIN_WINDOW, Control
 from banger.client.stream import ClientStream
 from banger.errors import BangerError, GuestOutputTooBig
 from banger.sdk.command import OUTPUT_MAX_BYTES, closed_error
@@ -106,6 +106,16 @@ class Stream:
     def failure(self) -> BangerError | None:
         """With what it has ended, if that is known yet."""
         return self._connection.failure
+
+    @property
+    def untaken_bytes(self) -> int:
+        """Bytes of input that were sent and that the daemon has not said to be taken."""
+        return STDIN_WINDOW - self._connection.window
+
+    @property
+    def is_cut_off(self) -> bool:
+        """Tell whether the connection was lost before the daemon read all that was sent."""
+        return self._connection.is_cut_off or self._connection.unsent > 0
 
     def take_over(self, other: Stream) -> None:
         """Begin with what another stream has kept, which is closed."""
