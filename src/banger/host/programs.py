@@ -28,7 +28,7 @@ import logging
 import os
 import shlex
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
@@ -102,6 +102,7 @@ async def run(
     stdin: bytes = b"",
     cwd: Path | None = None,
     env: Mapping[str, str] | None = None,
+    pass_fds: Sequence[int] = (),
     ok: Sequence[int] = (0,),
     output_limit: int = OUTPUT_LIMIT,
 ) -> Finished:
@@ -115,7 +116,7 @@ async def run(
     """
     import asyncio
 
-    async with piped(argv, cwd=cwd, env=env) as process:
+    async with piped(argv, cwd=cwd, env=env, pass_fds=pass_fds) as process:
         try:
             async with asyncio.timeout(deadline_s):
                 stdout, stderr = await _communicate(process, argv, stdin, output_limit)
@@ -297,28 +298,6 @@ def spawn_detached(
     # would warn, and later Popen calls would reap the process first.
     child.returncode = 0
     return child.pid
-
-
-def run_forked(work: Callable[[], None]) -> None:
-    """Run a function in a child of this process, which may have one thread only; wait for it.
-
-    For what changes a process for good, such as its namespaces.
-
-    Raises:
-        HostFailed: the function raised an OSError.
-    """
-    child = os.fork()
-    if child == 0:
-        status = 1
-        try:
-            work()
-            status = 0
-        except OSError as error:
-            os.write(2, f"{error}\n".encode())
-        finally:
-            os._exit(status)
-    if os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) != 0:
-        raise HostFailed("A child of this process failed; its log says why.")
 
 
 def check(finished: Finished, ok: Sequence[int] = (0,)) -> Finished:

@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import json
 import os
+import shutil
 import signal
 import socket
 import ssl
@@ -246,13 +247,14 @@ def other(*argv: str, pass_fds: tuple[int, ...] = ()) -> Iterator[Other]:
 
 
 def make_host(directory: Path, world: Other) -> None:
-    """An uplink to the world, and its nameserver."""
-    configuration = directory / "resolv.conf"
-    configuration.write_text(f"nameserver {RESOLVER}\n")
-    switch = directory / "nsswitch.conf"
-    switch.write_text("hosts: files dns\n")
-    if Path("/etc/nsswitch.conf").exists():
-        run(f"mount --bind {switch} /etc/nsswitch.conf")
+    """An uplink to the world, its nameserver, and an /etc that can be changed."""
+    etc = directory / "etc"
+    etc.mkdir()
+    for name in ("passwd", "ld.so.cache"):
+        if Path("/etc", name).exists():
+            shutil.copy(Path("/etc", name), etc)
+    (etc / "resolv.conf").write_text("nameserver 127.0.0.1\n")  # where nobody answers
+    (etc / "nsswitch.conf").write_text("hosts: files dns\n")
     assert world.read() == "unshared"
     run(
         "ip link set lo up",
@@ -261,7 +263,7 @@ def make_host(directory: Path, world: Other) -> None:
         f"ip link set up1 netns {world.process.pid}",
         "ip link set up0 up",
         "ip route add default via 192.0.2.1",
-        f"mount --bind {configuration} /etc/resolv.conf",
+        f"mount --bind {etc} /etc",
     )
     assert world.tell("go on") == "serves"
 
@@ -275,6 +277,12 @@ async def main(directory: Path) -> None:
         for server in servers:
             server.close()
     print(json.dumps(found), flush=True)
+
+
+def change_network(etc: Path) -> None:
+    """Give the host another nameserver, in another file."""
+    (etc / "new").write_text(f"nameserver {RESOLVER}\n")
+    (etc / "new").rename(etc / "resolv.conf")
 
 
 RULES = (
@@ -299,6 +307,7 @@ async def try_all(directory: Path) -> dict[str, Any]:
     assert isinstance(handle, UserNetworkHandle)
     with other("guest", str(side.fileno()), pass_fds=(side.fileno(),)) as guest:
         side.close()
+        change_network(directory / "etc")
 
         def do(*what: Any) -> Any:
             return asyncio.to_thread(guest.do, *what)

@@ -65,7 +65,10 @@ def test_nothing_is_looked_up_of_a_name_that_is_not_allowed(found: dict[str, Any
 
 
 def test_what_is_allowed_is_reached_by_name(found: dict[str, Any]) -> None:
-    """E4: TLS in one piece or many, a server that speaks first, a literal, a port of the host."""
+    """E4: TLS in one piece or many, a server that speaks first, a literal, a port of the host.
+
+    The host's nameserver is another one than when the network was started.
+    """
     for label in ("tls", "tls in pieces", "tls wild"):
         assert found[label].startswith(f"{ONE} \x16\x03\x01")
     assert found["tls in pieces"] == found["tls"]

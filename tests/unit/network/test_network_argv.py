@@ -14,11 +14,14 @@ from banger.model.names import VmId, format_vm_id
 from banger.network.egress.process import plan_egress_filter
 from banger.network.port import format_mac
 from banger.network.user.argv import (
+    plan_egress_proxy,
     plan_passt,
+    plan_proxy_jail,
     plan_slirp,
     plan_slirp_jail,
 )
 from banger.network.user.kind import NETWORK
+from banger.network.user.proxy.view import find_configuration
 from tests.support.golden import check_golden
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -44,6 +47,35 @@ def test_slirp4netns_arguments_are_the_golden_ones() -> None:
     )
     argv = plan_slirp(f"{LOG.parent}/slirp4netns", NETWORK.plan_interface(VM), path="s", lifeline=7)
     check_golden(GOLDEN / "slirp4netns.txt", "".join(f"{word}\n" for word in [*jail, *argv]))
+
+
+def test_egress_proxy_arguments_are_the_golden_ones() -> None:
+    """E4, E5: nothing to write to, no environment, one capability in the back end's namespace."""
+    jail = plan_proxy_jail(
+        "/usr/bin/bwrap",
+        users=5,
+        shown=[("/etc", "/etc"), ("/home/u/p/banger", "/packages/banger")],
+        variables={"PYTHONPATH": "/packages"},
+    )
+    argv = plan_egress_proxy("/usr/bin/python3", sockets=6, inside=7, control=8, label=LOG)
+    check_golden(GOLDEN / "egress-proxy.txt", "".join(f"{word}\n" for word in [*jail, *argv]))
+
+
+@pytest.mark.parametrize(
+    ("target", "shown"),
+    [
+        ("/run/systemd/resolve/stub-resolv.conf", ["/run/systemd/resolve"]),
+        ("/run/resolv.conf", ["/run/resolv.conf"]),
+        ("/mnt/wsl/resolv.conf", ["/mnt/wsl/resolv.conf"]),
+        ("/etc/resolvconf/run/resolv.conf", []),
+    ],
+)
+def test_the_resolvers_configuration_is_shown_where_it_is(
+    target: str, shown: list[str], tmp_path: Path
+) -> None:
+    """E5: with its directory, in which it is replaced, if that is the system's own."""
+    (tmp_path / "resolv.conf").symlink_to(target)
+    assert list(find_configuration(str(tmp_path / "resolv.conf"))) == shown
 
 
 def test_the_addresses_that_slirp4netns_gives_itself_are_the_interfaces() -> None:

@@ -8,10 +8,13 @@ from __future__ import annotations
 import struct
 from collections.abc import Iterator, Mapping
 from ipaddress import IPv4Address, IPv4Interface, IPv4Network
+from typing import TYPE_CHECKING
 
 from banger.model.egress import HOST, Denial, Egress, Profile, Rule
 from banger.network.egress.presets import list_rules
-from banger.network.port import Interface
+
+if TYPE_CHECKING:  # it has more than the egress proxy needs to import
+    from banger.network.port import Interface
 
 PRIVATE = (
     "10.0.0.0/8",

@@ -4,12 +4,18 @@ from __future__ import annotations
 
 import ipaddress
 import os
-import sys
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from banger.network.port import Interface
 
 RESOLVER = "/etc/resolv.conf"
+SYSTEM = ("/usr", "/lib", "/lib64")
+NAMESPACES = (
+    *("--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts"),
+    "--unshare-cgroup",
+)
+"""Of a jail, besides that of users. The network's stays the host's."""
 
 
 def plan_passt(interface: Interface, *, binary: str, descriptor: int, log_file: Path) -> list[str]:
@@ -69,17 +75,13 @@ def plan_slirp_jail(
     that it opens are the guest's way out; but with a descriptor `resolver` it has a namespace of
     its own, with a loopback only, and what the descriptor has as its resolv.conf.
     """
-    readable = ("/usr", "/lib", "/lib64", "/etc/ld.so.cache")
     network: tuple[str, ...] = ("--ro-bind-try", RESOLVER, RESOLVER)
     if resolver is not None:
         network = ("--unshare-net", "--ro-bind-data", str(resolver), RESOLVER)
     own = ("--bind", os.fspath(directory), os.fspath(directory)) if directory else ()
     return [
-        bwrap,
-        *("--unshare-user", "--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts"),
-        "--unshare-cgroup",
-        "--clearenv",
-        *(word for path in readable for word in ("--ro-bind-try", path, path)),
+        *(bwrap, "--unshare-user", *NAMESPACES, "--clearenv"),
+        *_show([(path, path) for path in (*SYSTEM, "/etc/ld.so.cache")]),
         *network,
         *own,
         *("--ro-bind", binary, shown_as),
@@ -89,8 +91,38 @@ def plan_slirp_jail(
     ]
 
 
-def plan_egress_proxy(*, inside: int, control: int, label: Path) -> list[str]:
+def plan_proxy_jail(
+    bwrap: str, *, users: int, shown: Iterable[tuple[str, str]], variables: Mapping[str, str]
+) -> list[str]:
+    """Return what to put before the egress proxy's command for it to see no more than it needs.
+
+    That is libraries and `shown`: files, and where they are shown. It is in the user namespace of
+    the descriptor `users`, where it may bind any port, and in the host's network namespace.
+    """
+    return [
+        *(bwrap, "--userns", str(users), "--cap-add", "CAP_NET_BIND_SERVICE", *NAMESPACES),
+        "--clearenv",
+        *(word for name, value in variables.items() for word in ("--setenv", name, value)),
+        *_show([*((path, path) for path in SYSTEM), *shown]),
+        *("--symlink", "/run", "/var/run"),
+        *("--chdir", "/", "--remount-ro", "/", "--"),
+    ]
+
+
+def _show(pairs: Iterable[tuple[str, str]]) -> list[str]:
+    return [word for one, two in pairs for word in ("--ro-bind-try", one, two)]
+
+
+def plan_sockets(python: str, program: Path, *, inside: int, to: int) -> list[str]:
+    """Return the command that leaves sockets of `inside` in the socket `to`."""
+    # -I, -S: it takes modules of the standard library only, and nobody else's.
+    return [python, "-I", "-S", str(program), str(inside), str(to)]
+
+
+def plan_egress_proxy(
+    python: str, *, sockets: int, inside: int, control: int, label: Path
+) -> list[str]:
     """Return the proxy's command; `inside` is a pidfd of the back end."""
-    # -P: never import from the current directory.
-    module = (sys.executable, "-P", "-m", "banger.network.user.proxy")
-    return [*module, *map(str, (inside, control, label))]
+    # -S: what it imports is in PYTHONPATH, and no other path is looked at.
+    module = (python, "-S", "-P", "-m", "banger.network.user.proxy")
+    return [*module, *map(str, (sockets, inside, control, label))]

@@ -79,9 +79,9 @@ class UserNetworkHandle(Struct, frozen=True, kw_only=True):
 
     @property
     def processes(self) -> tuple[ProcessIdentity, ...]:
-        """The filter, the back end, its jail's monitor and its proxy."""
+        """The filter, the back end, the proxy, and their jails' monitors."""
         monitor = () if self.monitor is None else (self.monitor,)
-        proxy = () if self.proxy is None else (self.proxy.process,)
+        proxy = () if self.proxy is None else self.proxy.processes
         return self.egress_filter, self.backend, *monitor, *proxy
 
     def plan_interface(self, vm_id: VmId) -> Interface:
@@ -146,8 +146,8 @@ async def start(
         proxy = None
         with contextlib.closing(backend), guarded, control_socket(control) as listener:
             if is_by_name:
-                proxy = start_proxy(backend, control.with_name(PROXY_SOCKET), log_file)
-                leaders.append(proxy.process)
+                proxy = await start_proxy(backend, control.with_name(PROXY_SOCKET), log_file)
+                leaders.append(proxy.monitor or proxy.process)
             egress_filter = start_egress_filter(
                 program,
                 guest=guarded,

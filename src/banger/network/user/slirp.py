@@ -22,13 +22,10 @@ import socket
 from collections.abc import Iterator
 from pathlib import Path
 
-from msgspec import DecodeError
-
 from banger.errors import BangerError, HostNotReady, VmmFailed
 from banger.host import programs
-from banger.host.bubblewrap import read_child_pid, with_info
 from banger.host.files import ensure_private_dir
-from banger.host.identity import ProcessIdentity, identify, is_alive, spawn_identified
+from banger.host.identity import ProcessIdentity, is_alive
 from banger.network.egress.process import abandon, read_tail
 from banger.network.port import Interface
 from banger.network.user.argv import plan_slirp, plan_slirp_jail
@@ -39,6 +36,7 @@ from banger.network.user.backend import (
     await_answer,
     died_early,
 )
+from banger.network.user.jailed import spawn, spawn_jailed
 
 log = logging.getLogger(__name__)
 
@@ -73,7 +71,7 @@ async def start_slirp(
                     _shown_as(directory), interface, path=SOCKET, lifeline=ended.fileno()
                 )
                 inherited = (ended.fileno(), *resolver)
-                leader, process = await _spawn_jailed([*jail, *argv], inherited, log_file)
+                leader, process = await spawn_jailed([*jail, *argv], inherited, log_file)
             elif is_private:
                 raise HostNotReady(
                     "Egress policies by name need bubblewrap, which does not work on this host.",
@@ -82,7 +80,7 @@ async def start_slirp(
             else:
                 path = os.fspath(directory / SOCKET)
                 argv = plan_slirp(binary, interface, path=path, lifeline=ended.fileno())
-                leader, process = _spawn(argv, (ended.fileno(),), log_file), None
+                leader, process = spawn(argv, (ended.fileno(),), log_file), None
             world = await _connect(directory, leader, log_file)
         backend = Backend(
             process=process or leader,
@@ -146,47 +144,6 @@ def _can_jail(bwrap: str, binary: str) -> bool:
         log.warning("networks have no jail, only a filter of system calls: %s", error.message)
         return False
     return True
-
-
-def _spawn(argv: list[str], inherited: tuple[int, ...], log_file: Path) -> ProcessIdentity:
-    process = spawn_identified(argv, log_file=log_file, pass_fds=inherited)
-    if process is None:
-        raise died_early(log_file)
-    return process
-
-
-async def _spawn_jailed(
-    command: list[str], inherited: tuple[int, ...], log_file: Path
-) -> tuple[ProcessIdentity, ProcessIdentity]:
-    """Start a jail; return its monitor and the process inside."""
-    reader, writer = os.pipe()
-    try:
-        try:
-            monitor = _spawn(with_info(command, writer), (*inherited, writer), log_file)
-        finally:
-            os.close(writer)
-        try:
-            process = await _read_child(reader, log_file)
-        except BaseException:
-            await asyncio.shield(abandon(monitor))
-            raise
-    finally:
-        os.close(reader)
-    return monitor, process
-
-
-async def _read_child(reader: int, log_file: Path) -> ProcessIdentity:
-    try:
-        process = identify(await read_child_pid(reader))
-    except (TimeoutError, DecodeError) as error:
-        raise HostNotReady(
-            "The network's jail could not be set up.",
-            details=read_tail(log_file),
-            hint="banger doctor",
-        ) from error
-    if process is None:
-        raise died_early(log_file)
-    return process
 
 
 async def _connect(directory: Path, leader: ProcessIdentity, log_file: Path) -> socket.socket:

@@ -2,12 +2,15 @@
 
     guest == egress filter == slirp4netns, where no way leads out -- this process -- the host
 
-Run as `python -m banger.network.user.proxy PIDFD CONTROL-FD LABEL`, one for each VM whose policy is
-by name, from before its VMM starts until the process of PIDFD, its back end, ends. LABEL names the
-VM in the process list. The back end's connections have nowhere to go but to sockets that this
-process has in the back end's namespace (namespace.py). It is the guest's nameserver there
-(resolver.py), and connects by name, from the host's own network, to what is allowed (targets.py,
-flows.py). If it dies, nothing leaves any more.
+Run as `python -m banger.network.user.proxy SOCKETS-FD PIDFD CONTROL-FD LABEL`, one for each VM
+whose policy is by name, from before its VMM starts until the process of PIDFD, its back end, ends.
+LABEL names the VM in the process list. The back end's connections have nowhere to go but to
+sockets in its own namespace, which are ours, and come by SOCKETS-FD (namespace.py). It is the
+guest's nameserver there (resolver.py), and connects by name, from the host's own network, to what
+is allowed (targets.py, flows.py). If it dies, nothing leaves any more.
+
+It is process 1 of a jail (view.py): it parses what a hostile guest sends. It has joined the back
+end's user namespace, in which it keeps the one capability to bind ports below 1024 of the sockets.
 
 CONTROL-FD is a listening socket of whole messages, as the egress filter's is: `P` and a policy, in
 JSON, sets that and ends the connections that are no longer allowed; `L` asks for what was
@@ -23,16 +26,23 @@ import resource
 import socket
 import sys
 
-from banger.network.user.proxy.namespace import open_sockets
-from banger.network.user.proxy.server import STREAMS, Server, run
+from banger.network.user.proxy.server import Server, run
+
+SOCKETS_MAX = 253
+"""That one message carries (unix(7))."""
+MEMORY_BYTES = 1 << 29
+"""Of data; what is on its way through all flows takes an eighth of it."""
 
 
 def main() -> None:
     """Serve until the back end ends."""
-    inside, control = (int(word) for word in sys.argv[1:3])
+    handed, inside, control = map(int, sys.argv[1:4])
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
-    datagrams, streams = open_sockets(inside, streams=STREAMS)
+    resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    with socket.socket(fileno=handed) as side:
+        numbers = socket.recv_fds(side, 1, SOCKETS_MAX)[1]
+    datagrams, *streams = (socket.socket(fileno=number) for number in numbers)
     server = Server(socket.socket(fileno=control), datagrams, streams)
     asyncio.run(_serve(server, inside))
 

@@ -2,50 +2,52 @@
 
 The namespace is that of the back end's jail and has a loopback only. There every address
 is made a local one, so that whatever listens answers for all of them, and is told by
-`getsockname` which was meant. A child enters, since a process cannot come back; it hands sockets
-out and ends. The user to whom the namespace belongs may bind low ports in it from outside.
+`getsockname` which was meant.
+
+Run as `python namespace.py PIDFD SOCKET`: enters the namespace of PIDFD, from which a process
+cannot come back, leaves its sockets in SOCKET, whose other end is the proxy's, and ends. A VM's
+start waits for it, so it imports little, and of the standard library alone.
 """
 
 from __future__ import annotations
 
+import contextlib
 import ctypes
 import socket
 import struct
+import sys
 
-from banger.host.programs import run_forked
-
+FIRST_PORT = "/proc/sys/net/ipv4/ip_unprivileged_port_start"
+STREAMS = 200
+"""TCP sockets inside, of which each port of a policy takes one for good."""
 _NEW_USER, _NEW_NET = 0x10000000, 0x40000000
 _NEW_ROUTE, _FLAGS = 24, 1 | 4 | 0x400  # request, acknowledge, create
 _LOCAL_TABLE, _BY_ADMIN, _HOST_SCOPE, _LOCAL = 255, 4, 254, 2
 _DEVICE, _LOOPBACK = 4, 1
 
 
-def open_sockets(inside: int, *, streams: int) -> tuple[socket.socket, list[socket.socket]]:
-    """Return a UDP socket and TCP sockets of the namespace of a process, given by its pidfd.
-
-    Raises:
-        HostFailed: it cannot be entered.
-    """
-    ours, theirs = socket.socketpair()
-    with ours, theirs:
-        run_forked(lambda: _hand_out(inside, streams, theirs))
-        _, numbers, _, _ = socket.recv_fds(ours, 1, streams + 1)
-    datagrams, *others = (socket.socket(fileno=number) for number in numbers)
-    return datagrams, others
-
-
-def _hand_out(inside: int, streams: int, to: socket.socket) -> None:
+def main() -> None:
+    """Hand out a UDP socket and TCP sockets."""
+    inside, to = map(int, sys.argv[1:])
     _enter(inside)
     _add_local_route()
+    _open_low_ports()
     sockets = [socket.socket(type=socket.SOCK_DGRAM)]
-    sockets += [socket.socket() for _ in range(streams)]
-    socket.send_fds(to, [b"s"], [each.fileno() for each in sockets])
+    sockets += [socket.socket() for _ in range(STREAMS)]
+    with socket.socket(fileno=to) as side:
+        socket.send_fds(side, [b"s"], [each.fileno() for each in sockets])
 
 
 def _enter(inside: int) -> None:
     libc = ctypes.CDLL(None, use_errno=True)
     if libc.setns(inside, _NEW_USER | _NEW_NET) != 0:
         raise OSError(ctypes.get_errno(), "setns")
+
+
+def _open_low_ports() -> None:
+    """Let everybody inside listen at any port (ip(7)), as far as this host lets us."""
+    with contextlib.suppress(OSError), open(FIRST_PORT, "w") as file:
+        file.write("0")
 
 
 def _add_local_route() -> None:
@@ -60,3 +62,7 @@ def _add_local_route() -> None:
         failure = -struct.unpack_from("=i", kernel.recv(4096), 16)[0]
     if failure:
         raise OSError(failure, "route")
+
+
+if __name__ == "__main__":
+    main()

@@ -24,8 +24,6 @@ from banger.network.user.proxy.policy import Policy
 from banger.network.user.proxy.resolver import answer_query, read_name
 from banger.network.user.proxy.targets import find_target, require_allowed
 
-STREAMS = 200
-"""TCP sockets inside, of which each port of a policy takes one for good."""
 FLOWS_MAX, LOOKUPS_MAX = 512, 8
 """At once; a further connection is reset, a further look-up waits."""
 DNS_PORT = 53
