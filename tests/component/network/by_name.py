@@ -60,6 +60,7 @@ ZONE = {
 }
 PORTS = (22, 80, 443, 8443)
 ANSWER_S = 60.0
+MANY = 100
 CNAME = 5
 
 
@@ -131,6 +132,7 @@ def be_guest(side: int) -> None:
     hand_over(vmm)
     give_address()
     kept: list[socket.socket] = []
+    many: list[list[socket.socket]] = []
     for line in sys.stdin:
         what, *arguments = json.loads(line)
         if what == "ask":
@@ -140,6 +142,12 @@ def be_guest(side: int) -> None:
         elif what == "open":
             kept.append(connect(*arguments))
             result = "" if kept[-1].getpeername()[1] == 443 else kept[-1].recv(64).decode()
+        elif what == "open many":
+            many.append(open_many(*arguments))
+            result = ""
+        elif what == "more of many":
+            more = bytes.fromhex(arguments[1])
+            result = [exchange(side, more) for side in many[int(arguments[0])]]
         else:
             result = exchange(kept[int(arguments[0])], bytes.fromhex(arguments[1]))
         print(json.dumps(result), flush=True)
@@ -172,6 +180,15 @@ def connect(to: str, port: int) -> socket.socket:
     if not to[-1].isdigit():
         (address,) = ask(to)[1]
     return socket.create_connection((address, port), timeout=ANSWER_S)
+
+
+def open_many(to: str, port: int, count: int, hexadecimal: str) -> list[socket.socket]:
+    """Connect that often, and have said and heard what comes first."""
+    opened, first = [connect(to, port) for _ in range(count)], bytes.fromhex(hexadecimal)
+    for side in opened:
+        side.sendall(first)
+        side.recv(len(f"{ONE} ") + len(first), socket.MSG_WAITALL)
+    return opened
 
 
 def exchange(side: socket.socket, data: bytes) -> str:
@@ -407,11 +424,15 @@ async def try_changes(
     """Change the policy under open connections."""
     for to, port in (("one.example", 22), (TWO, 8443), ("mixed.example", 443)):
         await do("open", to, port)
+    await do("open many", "one.example", 22, MANY, "")
+    await do("open many", "one.example", 443, MANY, make_hello("one.example").hex())
     more = b"more".hex()
     changed = add_rules(egress, ["deny one.example:22", "allow two.example:22"])
     await handle.set_egress(INTERFACE, changed)
     found["open, denied"] = await do("more", 0, more)
     found["open, allowed"] = await do("more", 1, more)
+    for index, label in enumerate(("many, denied", "many, allowed")):
+        found[label] = await do("more of many", index, more)
     found["two at 22"] = await do("talk", "two.example", 22, b"plain".hex())
     await handle.set_egress(INTERFACE, add_rules(changed, [f"deny {TWO}"]))
     found["open, denied then"] = await do("more", 1, more)

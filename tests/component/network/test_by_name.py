@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.component.network.by_name import HOSTS, METADATA, ONE, PRIVATE, TWO
+from tests.component.network.by_name import HOSTS, MANY, METADATA, ONE, PRIVATE, TWO
 from tests.component.network.test_user_network import run_in_namespace
 from tests.support.environs import make_short_dir
 
@@ -113,6 +113,13 @@ def test_connections_that_are_no_longer_allowed_end(found: dict[str, Any]) -> No
     assert found["open, allowed"] == "more"
     assert found["two at 22"] == f"{TWO} plain"
     assert {found["open, denied then"], found["silent, denied then"]} <= set(CLOSED)
+
+
+def test_of_many_connections_those_end_that_are_no_longer_allowed(found: dict[str, Any]) -> None:
+    """I6: of 200 by name, all at one port, and none at another."""
+    assert len(found["many, denied"]) == MANY
+    assert set(found["many, denied"]) <= set(CLOSED)
+    assert found["many, allowed"] == ["more"] * MANY
 
 
 def test_each_refusal_is_listed_with_what_would_allow_it(found: dict[str, Any]) -> None:
