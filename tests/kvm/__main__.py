@@ -27,6 +27,7 @@ from tests.kvm.machine import Host, describe, open_host, read_inner_logs
 from tests.kvm.supplies import Supplies, gather
 from tests.kvm.surroundings import enter
 from tests.kvm.vms import Check, Scenario, delete_all
+from tests.support.forked import end_forkservers
 from tests.support.leaks import end_processes, find_leaks, find_processes
 
 Logs = list[tuple[str, str]]
@@ -47,6 +48,7 @@ def main() -> int:
     cache = enter(run)
     try:
         passed = asyncio.run(_run(run, cache))
+        end_forkservers()
         clean = _audit(run)
     finally:
         shutil.rmtree(os.environ["XDG_DATA_HOME"], ignore_errors=True)
