@@ -12,7 +12,7 @@ DRIVERS = {"firecracker": "banger.vmm.firecracker", "qemu": "banger.vmm.qemu"}
 
 AUTO = "auto"
 
-NETWORKS = {"user": "banger.network.user"}
+NETWORKS = {"user": "banger.network.user", "bridge": "banger.network.bridge"}
 """The package of each kind of network."""
 
 NO_NETWORK = "none"

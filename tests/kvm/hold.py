@@ -27,9 +27,9 @@ from pathlib import Path
 
 from banger.errors import BangerError
 from banger.layout import layout_from_environment
-from banger.words import DRIVERS, network_words
+from banger.words import DRIVERS
 from tests.bench import drivers
-from tests.bench.kvm import FEW, measure_all, read_facts, render_report
+from tests.bench.kvm import FEW, MEASURED, measure_all, read_facts, render_report
 from tests.kvm.checks import SCENARIOS
 from tests.kvm.density import describe as describe_density
 from tests.kvm.density import measure
@@ -61,7 +61,7 @@ def main(words: list[str]) -> int:
         case ["check", *names]:
             return asyncio.run(_check(names))
         case ["density", number, *networks]:
-            asyncio.run(_weigh(int(number), networks or list(network_words())))
+            asyncio.run(_weigh(int(number), networks or list(MEASURED)))
             return 0
         case ["bench", *scenarios]:
             asyncio.run(_measure(scenarios or list(FEW)))

@@ -12,7 +12,8 @@ import subprocess
 import sys
 import threading
 
-from banger import words
+from banger.daemon.__main__ import main
+from banger.daemon.app import open_handlers
 from banger.network.bridge import links, server, tap
 from banger.network.bridge.addresses import NETWORK
 from tests.component.network.bridge_host import device_maker, make_namespace, run
@@ -46,11 +47,6 @@ def be_host(path: str, uid: str, gid: str) -> int:
 def be_daemon(path: str) -> int:
     """Run a daemon that asks this helper."""
     tap.HELPER = path
-    words.NETWORKS["bridge"] = "banger.network.bridge"
-    # Only now: settings read the tables when they are loaded.
-    from banger.daemon.__main__ import main
-    from banger.daemon.app import open_handlers
-
     return main(open_handlers)
 
 

@@ -55,7 +55,7 @@ def test_defaults_scale_with_the_host(
         ("\n\n[vm_defaults]\ncpu = 1\n", "line 4: there is no setting vm_defaults.cpu"),
         ("[vm_defaults]\nvcpu = 0\n", "line 2: vm_defaults.vcpu is 0, expected a whole number"),
         ("[vm_defaults]\nvcpu = true\n", "line 2: vm_defaults.vcpu is True"),
-        ('network = "wifi"\n', "line 1: network is 'wifi', expected one of user, none"),
+        ('network = "wifi"\n', "line 1: network is 'wifi', expected one of user, bridge, none"),
         ("network = \n", "not valid TOML"),
     ],
 )

@@ -19,7 +19,13 @@ from banger.settings import Settings
 
 VERSION_DEADLINE_S = 10.0
 _VERSION = re.compile(rb"(?<![0-9.])(\d+(?:\.\d+)+)")
-_VERSION_OPTIONS = {"ssh": "-V", "mke2fs": "-V", "sqfstar": "-version", "openssl": "version"}
+_VERSION_OPTIONS = {
+    "ssh": "-V",
+    "ip": "-V",
+    "mke2fs": "-V",
+    "sqfstar": "-version",
+    "openssl": "version",
+}
 
 
 class CheckState(StrEnum):

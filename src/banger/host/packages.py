@@ -110,13 +110,6 @@ TESTS: tuple[Tool, ...] = (
         ("procps", "procps-ng", "procps-ng", "procps", "procps"),
         required=False,
     ),
-    Tool(
-        "ip",
-        "makes the networks of tests",
-        ("iproute2", "iproute", "iproute2", "iproute2", "iproute2"),
-        required=False,
-    ),
-    Tool("nft", "is the firewall of the networks of tests", ("nftables",) * 5, required=False),
     Tool("curl", "connects to links and ports in tests", ("curl",) * 5, required=False),
     Tool("tmux", "is the terminal of the progress tests", ("tmux",) * 5, required=False),
     Tool("rsync", "copies by ssh", ("rsync",) * 5, required=False),

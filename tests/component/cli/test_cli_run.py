@@ -139,7 +139,7 @@ def test_input_and_environment_reach_the_command(daemon: Environ) -> None:
         ["--memory", "much", "--", "true"],
         ["--disk", "0", "--", "true"],
         ["--driver", "abacus", "--", "true"],
-        ["--network", "bridge", "--", "true"],
+        ["--network", "wifi", "--", "true"],
         ["--timeout", "0", "--", "true"],
         ["--label", "=x", "--", "true"],
         ["/no/such/path", "--", "true"],

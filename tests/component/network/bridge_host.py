@@ -41,6 +41,7 @@ NETWORK = IPv4Network("10.77.0.0/16")
 HOST, OUTWARD, WORLD = str(host_address(NETWORK)), "198.51.100.2", "198.51.100.1"
 A = Port("02:00:00:00:00:0a", IPv4Address("10.77.0.2"))
 B = Port("02:00:00:00:00:0b", IPv4Address("10.77.0.3"))
+C = Port("02:00:00:00:00:0c", IPv4Address("10.77.0.4"))
 ECHO = 7000
 DEADLINE_S = 100.0
 CLONE_NEWNET = 0x40000000
@@ -49,6 +50,17 @@ SIOCETHTOOL, SET_TX_CHECKSUMS = 0x8946, 0x17
 ARP, IPV4, IPV6, VLAN = b"\x08\x06", b"\x08\x00", b"\x86\xdd", b"\x81\x00"
 ICMP, TCP, UDP = 1, 6, 17
 IS_TUN_OPEN = os.access(links.DEVICE, os.R_OK | os.W_OK)
+FORWARD = "{ type filter hook forward priority 0 ; policy drop ; }"
+FIREWALLS = (
+    (),
+    ("add table ip filter", f"add chain ip filter FORWARD {FORWARD}"),
+    ("add chain ip filter DOCKER-USER", "add rule ip filter FORWARD jump DOCKER-USER"),
+    (
+        "add rule ip filter DOCKER-USER iifname banger0 accept",
+        "add rule ip filter DOCKER-USER oifname banger0 ct state established,related accept",
+    ),
+)
+"""What nft is told, step by step."""
 LIBC = ctypes.CDLL(None, use_errno=True)
 T = TypeVar("T")
 
@@ -400,6 +412,19 @@ def replace(host: Host, fd: int) -> str:
     return say_from_the_host(station)
 
 
+def stand_behind_firewalls(host: Host) -> list[str]:
+    """Have others' chains drop what is forwarded, and apply what `doctor` says of Docker's."""
+    (station, fd), found = claim(host, C), []
+    for lines in FIREWALLS:
+        run(*(f"nft {line}" for line in lines))
+        found.append(process.find_firewall(host.socket).name)
+    station.go_by(HOST)
+    found.append((station.ask(WORLD, ECHO, b"q", wait_s=DEADLINE_S) or b"").decode())
+    run("nft delete table ip filter")
+    os.close(fd)
+    return found
+
+
 async def pass_filter(host: Host, directory: Path) -> list[str]:
     """Start a VM's network as the engine does; return what becomes of the guest's datagrams."""
     tap.HELPER = host.socket
@@ -447,6 +472,7 @@ def main(directory: Path) -> None:
         "replaced": replace(host, fd),
         "filtered": asyncio.run(pass_filter(host, directory)),
         "others' rules": "table ip somebodys" in host.look()[0],
+        "firewalls": stand_behind_firewalls(host),
     }
     links.remove_bridge()
     links.remove_bridge()

@@ -88,6 +88,13 @@ def test_a_vms_policy_is_held_before_its_port(found: dict[str, Any]) -> None:
     assert sorted(found["filtered"][5:]) == ["192.168.3.4:7000/udp", "198.51.100.1:7000/udp"]
 
 
+def test_another_firewall_that_drops_is_named_until_it_knows_the_bridge(
+    found: dict[str, Any],
+) -> None:
+    """H8."""
+    assert found["firewalls"] == ["NONE", "OTHER", "DOCKER", "NONE", "198.51.100.2"]
+
+
 def test_a_removal_leaves_the_host_as_it_was(found: dict[str, Any]) -> None:
     """B3: rules of others stay."""
     assert found["others' rules"] is True

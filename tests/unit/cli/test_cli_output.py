@@ -144,7 +144,7 @@ def test_values(parse: Callable[[str], object], text: str, value: object) -> Non
         (values.label, ["", "=x"]),
         (values.variable, ["", "=x", "SURELY_NOT_SET_ANYWHERE"]),
         (values.driver, ["", "QEMU", "hyperv"]),
-        (values.network, ["", "bridge"]),
+        (values.network, ["", "wifi"]),
     ],
 )
 def test_values_that_are_refused(parse: Callable[[str], object], texts: list[str]) -> None:

@@ -10,12 +10,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from banger.network.bridge.addresses import Port, parse_network, parse_port
+from banger.network.bridge.firewalls import Firewall
 from banger.network.bridge.nft import render_rules
 from banger.network.bridge.wire import (
+    PORTLESS,
     Refusal,
     Verb,
     find_refusal,
     parse_description,
+    parse_firewall,
     parse_request,
     render_description,
     render_refusal,
@@ -40,7 +43,7 @@ def test_what_is_taken_for_a_request_is_one(untrusted_message: bytes) -> None:
 
 @given(st.binary(min_size=5, max_size=5), st.integers(2, 65534), st.sampled_from(Verb))
 def test_requests_arrive_as_they_were_sent(tail: bytes, number: int, verb: Verb) -> None:
-    port = None if verb is Verb.DESCRIBE else Port((b"\2" + tail).hex(":"), NETWORK[number])
+    port = None if verb in PORTLESS else Port((b"\2" + tail).hex(":"), NETWORK[number])
     assert parse_request(render_request(verb, port), NETWORK) == (verb, port)
     assert port is None or parse_port(port.format()) == port
 
@@ -52,6 +55,13 @@ def test_an_answer_is_a_description_or_none(untrusted_answer: bytes) -> None:
     except ValueError:
         return
     assert render_description(found.network)[3:] == untrusted_answer[3:]
+
+
+@pytest.mark.parametrize("answer", [b"", b"+", b"d", b"+x", b"+dd", b"-d"])
+def test_an_answer_about_firewalls_is_one_or_none(answer: bytes) -> None:
+    assert parse_firewall(b"+d") is Firewall.DOCKER
+    with pytest.raises(ValueError):
+        parse_firewall(answer)
 
 
 def test_a_refusal_says_why() -> None:

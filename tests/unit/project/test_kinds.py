@@ -13,8 +13,8 @@ from banger import words
 from tests.unit.project.sources import PACKAGE
 
 TABLES = {"words.py", "vmm/table.py", "network/table.py"}
-PLAIN_ENGLISH = {"user"}
-"""Words of kinds that mean something else as well."""
+PLAIN_ENGLISH = {"user", "bridge", "ip", "nft"}
+"""Words that mean something else as well; ip and nft are also in guests."""
 OTHERS = {"bubblewrap"}
 """Names that no table says: what a package is called."""
 JAIL = {
@@ -36,8 +36,8 @@ def find_names(text: str) -> set[str]:
 def _names() -> set[str]:
     modules = [import_module(f"{package}.tools") for package in words.kind_packages()]
     programs = {tool.program for module in modules for tool in module.TOOLS}
-    kinds = {*words.DRIVERS, *words.NETWORKS} - PLAIN_ENGLISH
-    return {*kinds, *programs, *OTHERS}
+    kinds = {*words.DRIVERS, *words.NETWORKS}
+    return {*kinds, *programs, *OTHERS} - PLAIN_ENGLISH
 
 
 def _sources() -> Iterator[tuple[str, str]]:

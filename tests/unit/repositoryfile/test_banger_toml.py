@@ -75,7 +75,7 @@ def test_what_a_person_is_shown() -> None:
         ("memory = 2048\n", "f, line 1: memory is 2048, expected a size with a unit"),
         ('memory = "2048"\n', "expected a size with a unit"),
         ('disk = "1M"\n', "disk is '1M', expected a size with a unit, such as \"2G\", from 64 MiB"),
-        ('network = "host"\n', "expected one of user, none"),
+        ('network = "host"\n', "expected one of user, bridge, none"),
         ('image = ""\n', "expected a name"),
         ('image = "a\\u001b[2J"\n', "expected a name"),
         ("setup.commands = []\n", "setup.commands is [], expected a list of 1 to"),

@@ -66,13 +66,22 @@ def _configure_setup(parser: Parser) -> None:
     parser.add_argument(
         "--dns", action="store_true", help="make this host's resolver forward NAME.vm to banger"
     )
-    parser.add_argument("--remove", action="store_true", help="with --dns: undo the change")
+    parser.add_argument(
+        "--bridge", action="store_true", help="let VMs of this user join a bridge (with sudo)"
+    )
+    parser.add_argument(
+        "--remove", action="store_true", help="with --dns or --bridge: undo the change"
+    )
     parser.text = (
         "Without --yes, only prints the command that installs what is missing.\n\n"
         "With --dns, shows the file that makes this host's resolver (systemd-resolved,\n"
         "dnsmasq, or NetworkManager with dnsmasq) forward names under vm to banger; asks,\n"
         "writes the file with sudo, and checks that NAME.vm resolves. The file applies\n"
-        "to all users of the host, and contains the port of your DNS server."
+        "to all users of the host, and contains the port of your DNS server.\n\n"
+        "With --bridge, shows the unit of a helper that makes the bridge of --network\n"
+        "bridge (capabilities: CAP_NET_ADMIN, CAP_CHOWN); asks, and installs and starts\n"
+        "it with sudo. It serves you alone, turns IPv4 forwarding on, and changes no\n"
+        "rules of another firewall."
     )
 
 
@@ -80,8 +89,12 @@ def _setup(arguments: Namespace, context: Context) -> int:
     from banger.host.packages import RUNTIME, find_missing
     from banger.host.setup import find_setup_command, require_setup, run_setup
 
-    if arguments.remove and not arguments.dns:
-        raise UsageError("--remove undoes --dns.", hint="banger setup --dns --remove")
+    if arguments.remove and arguments.dns == arguments.bridge:
+        raise UsageError("--remove undoes --dns, or --bridge.", hint="banger setup --dns --remove")
+    if arguments.bridge:
+        from banger.cli.commands.setup_bridge import remove_bridge, set_up_bridge
+
+        return (remove_bridge if arguments.remove else set_up_bridge)(arguments, context)
     if arguments.dns:
         from banger.cli.commands.setup_dns import remove_dns, set_up_dns
 

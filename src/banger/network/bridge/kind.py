@@ -27,7 +27,7 @@ class BridgeNetwork:
     def require_host(self) -> None:
         """Check that a helper was set up; a start asks it."""
         if not Path(tap.HELPER).exists():
-            raise HostNotReady("This host has no bridge for VMs.", hint="banger doctor")
+            raise HostNotReady("This host has no bridge for VMs.", hint="banger setup --bridge")
 
     def plan_interface(self, vm_id: VmId, number: int = 0) -> Interface:
         """Return the interface of a VM, whose nameservers are the host's of this moment."""

@@ -91,6 +91,11 @@ def apply_rules(network: IPv4Network) -> None:
     _run(["nft", "-f", "-"], render_rules(network, _find_ports()))
 
 
+def list_rules() -> str:
+    """Return all rules of the host, as `firewalls` reads them."""
+    return _run(["nft", "-j", "list", "ruleset"])
+
+
 def _find_ports() -> list[Port]:
     """Return the bridge's ports, as their aliases say; others have no rule that lets them speak."""
     return list(_parse_ports(_list_links("master", BRIDGE)))

@@ -11,6 +11,7 @@ import socket
 
 from banger.errors import HostNotReady, VmmFailed
 from banger.network.bridge.addresses import Port
+from banger.network.bridge.firewalls import Firewall
 from banger.network.bridge.wire import (
     DONE,
     LONGEST,
@@ -20,9 +21,12 @@ from banger.network.bridge.wire import (
     Verb,
     find_refusal,
     parse_description,
+    parse_firewall,
     render_request,
 )
 
+SET_UP = "banger setup --bridge"
+LOG = "journalctl -u banger-bridge"
 DEADLINE_S = 60.0
 """The helper answers one after the other, each with some programs of the host."""
 
@@ -41,6 +45,19 @@ def describe_network(path: str) -> Description:
     if description.version != VERSION:
         raise _of_another_release()
     return description
+
+
+def find_firewall(path: str) -> Firewall:
+    """Return whose rules drop what the bridge forwards.
+
+    Raises:
+        HostNotReady, VmmFailed: as below.
+    """
+    answer, _ = _ask(path, Verb.FIND_FIREWALL)
+    try:
+        return parse_firewall(answer)
+    except ValueError as error:
+        raise _of_another_release() from error
 
 
 def claim_tap(path: str, port: Port) -> int:
@@ -75,7 +92,9 @@ def _ask(path: str, verb: Verb, port: Port | None = None) -> tuple[bytes, list[i
             side.sendall(render_request(verb, port))
             answer, fds, _, _ = socket.recv_fds(side, LONGEST, 1, socket.MSG_CMSG_CLOEXEC)
     except OSError as error:
-        raise HostNotReady(f"The bridge's helper cannot be reached: {error}.") from error
+        raise HostNotReady(
+            f"The bridge's helper cannot be reached: {error}.", hint=SET_UP
+        ) from error
     _check(answer, port)
     return answer, fds
 
@@ -96,8 +115,8 @@ def _check(answer: bytes, port: Port | None) -> None:
         case Refusal.NO_REQUEST:
             raise _of_another_release()
         case Refusal.FAILED:
-            raise VmmFailed("The bridge's helper could not make a TAP; its log says why.")
+            raise VmmFailed("The bridge's helper failed; its log says why.", hint=LOG)
 
 
 def _of_another_release() -> HostNotReady:
-    return HostNotReady("The bridge's helper is of another release of banger.")
+    return HostNotReady("The bridge's helper is of another release of banger.", hint=SET_UP)

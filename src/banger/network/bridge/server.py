@@ -7,7 +7,7 @@ Run as root, by its unit or by hand:
 Owns the socket at PATH, the bridge, and the rules; takes no lock, since one request is done after
 the other; writes no file. Only UID is served, whoever can connect (SO_PEERCRED). Requests have a
 fixed form and name no device, path or process (`wire`). Standard library only, so that what runs
-with privilege is five small modules.
+with privilege is six small modules.
 
 If it dies: a TAP that was not handed over goes with it, and VMs go on with theirs, and with their
 rules. The next one finds all ports in the kernel. A port's rules are there before it is up, and
@@ -29,9 +29,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Network
 
 from banger.network.bridge.addresses import NETWORK, Port, parse_network
+from banger.network.bridge.firewalls import find_firewall
 from banger.network.bridge.links import (
     add_port,
     ensure_bridge,
+    list_rules,
     open_tap,
     remove_bridge,
     remove_port,
@@ -114,6 +116,8 @@ def _do(untrusted_message: bytes, served: Served, fds: list[int]) -> bytes:
         log.info("a request of %d bytes: %s", len(untrusted_message), error)
         return render_refusal(Refusal.NO_REQUEST)
     try:
+        if verb is Verb.FIND_FIREWALL:
+            return DONE + find_firewall(list_rules()).value
         if port is None:
             return render_description(served.network)
         if verb is Verb.RELEASE:

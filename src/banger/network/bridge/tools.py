@@ -4,4 +4,10 @@ from banger.host.tools import Tool
 
 TOOLS = (
     Tool("nft", "is the firewall of VMs that share a network", ("nftables",) * 5, required=False),
+    Tool(
+        "ip",
+        "makes the devices of VMs that share a network",
+        ("iproute2", "iproute", "iproute2", "iproute2", "iproute2"),
+        required=False,
+    ),
 )

@@ -12,6 +12,7 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import NamedTuple
 
 from banger.network.bridge.addresses import Port, format_mac, is_for_vm
+from banger.network.bridge.firewalls import Firewall
 
 SOCKET = "/run/banger-bridge/socket"
 VERSION = 1
@@ -24,6 +25,10 @@ class Verb(enum.Enum):
     DESCRIBE = b"D"
     CLAIM = b"C"
     RELEASE = b"R"
+    FIND_FIREWALL = b"F"
+
+
+PORTLESS = {Verb.DESCRIBE, Verb.FIND_FIREWALL}
 
 
 class Refusal(enum.Enum):
@@ -50,7 +55,7 @@ _DESCRIPTION = struct.Struct("!H4sB")
 
 
 def render_request(verb: Verb, port: Port | None = None) -> bytes:
-    """Return a request; all but `DESCRIBE` name a port."""
+    """Return a request; all but `PORTLESS` name a port."""
     if port is None:
         return verb.value
     return verb.value + _PORT.pack(bytes.fromhex(port.mac.replace(":", "")), port.address.packed)
@@ -63,7 +68,7 @@ def parse_request(untrusted_message: bytes, network: IPv4Network) -> tuple[Verb,
         ValueError: nothing that can be.
     """
     verb = Verb(untrusted_message[:1])
-    if verb is Verb.DESCRIBE:
+    if verb in PORTLESS:
         if len(untrusted_message) != 1:
             raise ValueError("more than a verb")
         return verb, None
@@ -92,6 +97,17 @@ def parse_description(untrusted_answer: bytes) -> Description:
         raise ValueError("not a description")
     version, address, prefix = _DESCRIPTION.unpack(untrusted_answer[1:])
     return Description(version, IPv4Network((address, prefix)))
+
+
+def parse_firewall(untrusted_answer: bytes) -> Firewall:
+    """Return the answer to `FIND_FIREWALL`, a plus sign and the value.
+
+    Raises:
+        ValueError: it is none.
+    """
+    if untrusted_answer[:1] != DONE:
+        raise ValueError("not a firewall")
+    return Firewall(untrusted_answer[1:])
 
 
 DONE = b"+"

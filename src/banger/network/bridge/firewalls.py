@@ -1,0 +1,71 @@
+"""What other firewalls of the host do with what the bridge forwards. Pure.
+
+Standard library only. A packet passes if no table drops it, so an `accept` of ours does not help.
+The kernel's nft rules are read, and with them those of iptables-nft, but not of iptables-legacy.
+"""
+
+from __future__ import annotations
+
+import enum
+import json
+from collections.abc import Iterable
+from typing import Any
+
+from banger.network.bridge.addresses import BRIDGE
+
+OWN_TABLE = "banger"
+
+
+class Firewall(enum.Enum):
+    """Whose rules drop what the bridge forwards, as the helper says it."""
+
+    NONE = b"-"
+    DOCKER = b"d"
+    UFW = b"u"
+    FIREWALLD = b"f"
+    OTHER = b"o"
+
+
+def find_firewall(ruleset: str) -> Firewall:
+    """Return the first that drops, of the tables in this output of `nft -j list ruleset`.
+
+    A table that has a rule for the bridge was told about it: what that rule says is its owner's.
+    """
+    listed: list[dict[str, dict[str, Any]]] = json.loads(ruleset)["nftables"]
+    chains = [each["chain"] for each in listed if "chain" in each]
+    rules = [each["rule"] for each in listed if "rule" in each]
+    for chain in chains:
+        of_table = [rule for rule in rules if _table(rule) == _table(chain)]
+        if _is_dropping(chain, of_table) and not _name_bridge(of_table):
+            return _name_owner(chain, chains)
+    return Firewall.NONE
+
+
+def _table(part: dict[str, Any]) -> tuple[str, str]:
+    return part["family"], part["table"]
+
+
+def _is_dropping(chain: dict[str, Any], of_table: Iterable[dict[str, Any]]) -> bool:
+    """Tell whether a chain drops what it forwards and no rule takes: by policy, or at its end."""
+    if chain.get("hook") != "forward" or chain["family"] not in ("ip", "inet"):
+        return False
+    if chain["table"] == OWN_TABLE:
+        return False
+    *_, last = [[], *(rule.get("expr", []) for rule in of_table if rule["chain"] == chain["name"])]
+    words = {word for statement in last for word in statement}
+    return chain.get("policy") == "drop" or (
+        "match" not in words and bool(words & {"drop", "reject"})
+    )
+
+
+def _name_bridge(rules: Iterable[dict[str, Any]]) -> bool:
+    return any(f'"{BRIDGE}"' in json.dumps(rule) for rule in rules)
+
+
+def _name_owner(chain: dict[str, Any], chains: Iterable[dict[str, Any]]) -> Firewall:
+    names = {each["name"] for each in chains if _table(each) == _table(chain)}
+    if "DOCKER-USER" in names:
+        return Firewall.DOCKER
+    if any(name.startswith("ufw-") for name in names):
+        return Firewall.UFW
+    return Firewall.FIREWALLD if chain["table"] == "firewalld" else Firewall.OTHER

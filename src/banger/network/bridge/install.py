@@ -1,0 +1,112 @@
+"""The helper as a host has it: a file that root owns, and a unit of systemd. Changes nothing.
+
+The file is an archive of the helper's modules as they are here. What runs as root must not be a
+file that the user can change, so it is none of this installation.
+"""
+
+from __future__ import annotations
+
+import io
+import zipfile
+from pathlib import Path
+
+from banger.errors import HostNotReady
+from banger.host.setup import require_programs
+from banger.network.bridge.tools import TOOLS
+
+PROGRAM = Path("/usr/local/lib/banger-bridge.pyz")
+SERVICE = "banger-bridge.service"
+UNIT = Path("/etc/systemd/system") / SERVICE
+PYTHON = ("/usr/bin/python3", "-I")
+SYSTEMD = Path("/run/systemd/system")
+"""Is there where systemd runs (sd_booted(3))."""
+MODULES = ("addresses", "firewalls", "links", "nft", "server", "wire")
+PACKAGE = "banger/network/bridge"
+_MAIN = "from banger.network.bridge.server import main\n\nmain()\n"
+_UNIT = """\
+[Unit]
+Description=Bridge for the VMs of user {uid} (banger)
+After=nftables.service
+
+[Service]
+ExecStart={command}
+RuntimeDirectory=banger-bridge
+Restart=on-failure
+CapabilityBoundingSet=CAP_NET_ADMIN CAP_CHOWN
+NoNewPrivileges=yes
+ProtectSystem=strict
+ProtectHome=yes
+PrivateTmp=yes
+DevicePolicy=closed
+DeviceAllow=/dev/net/tun rw
+RestrictAddressFamilies=AF_UNIX AF_NETLINK AF_INET
+RestrictNamespaces=yes
+MemoryDenyWriteExecute=yes
+SystemCallArchitectures=native
+
+[Install]
+WantedBy=multi-user.target
+"""
+
+
+def build_program() -> bytes:
+    """Return the archive: the same bytes of the same sources."""
+    file = io.BytesIO()
+    with zipfile.ZipFile(file, "w") as archive:
+        for package in ("banger", "banger/network", PACKAGE):
+            archive.writestr(zipfile.ZipInfo(f"{package}/__init__.py"), "")
+        for name in MODULES:
+            source = Path(__file__).with_name(f"{name}.py").read_bytes()
+            archive.writestr(zipfile.ZipInfo(f"{PACKAGE}/{name}.py"), source)
+        archive.writestr(zipfile.ZipInfo("__main__.py"), _MAIN)
+    return file.getvalue()
+
+
+def render_unit(uid: int) -> str:
+    """Return the unit that runs the helper for this user."""
+    return _UNIT.format(uid=uid, command=" ".join((*PYTHON, str(PROGRAM), "--user", str(uid))))
+
+
+def require_host(unit: str) -> None:
+    """Check that root can install this unit here, and that the place is free.
+
+    Raises:
+        HostNotReady, ToolMissing: it is not so.
+    """
+    require_programs(*(tool.program for tool in TOOLS))
+    if not (SYSTEMD.is_dir() and Path(PYTHON[0]).exists()):
+        raise HostNotReady(f"The bridge's helper needs systemd and {PYTHON[0]} on this host.")
+    if UNIT.exists() and _find_command(UNIT.read_text("utf-8", "replace")) != _find_command(unit):
+        raise HostNotReady(
+            "The bridge of this host is set up for another user.", hint=f"systemctl cat {SERVICE}"
+        )
+
+
+def _find_command(unit: str) -> str | None:
+    return next((line for line in unit.splitlines() if line.startswith("ExecStart=")), None)
+
+
+def plan_install(program: Path, unit: Path) -> tuple[tuple[str, ...], ...]:
+    """Return the commands for root that put these two files into force."""
+    return (
+        ("install", "-D", "-m", "644", str(program), str(PROGRAM)),
+        ("install", "-m", "644", str(unit), str(UNIT)),
+        ("systemctl", "daemon-reload"),
+        ("systemctl", "enable", SERVICE),
+        ("systemctl", "restart", SERVICE),
+    )
+
+
+def plan_removal() -> tuple[tuple[str, ...], ...]:
+    """Return the commands for root after which nothing is left of the helper and its bridge.
+
+    The program is installed first and removed last: while it is there, a removal can begin again.
+    """
+    end = (("systemctl", "disable", "--now", SERVICE),) if UNIT.exists() else ()
+    return (
+        *end,
+        (*PYTHON, str(PROGRAM), "--user", "0", "--remove"),
+        ("rm", "-f", str(UNIT)),
+        ("systemctl", "daemon-reload"),
+        ("rm", "-f", str(PROGRAM)),
+    )

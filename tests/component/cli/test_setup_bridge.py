@@ -1,0 +1,160 @@
+"""`banger setup --bridge`, as the root of namespaces: the host's own is not touched."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import shlex
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from banger.network.bridge.install import PROGRAM, SERVICE, UNIT, build_program
+from tests.support.installations import Installation
+
+SCRIPT = """
+set -e
+ip link set lo up
+mount -t tmpfs banger-test "$1"
+for place in /etc /usr/local/lib; do
+    mkdir -p "$1$place/upper" "$1$place/work"
+    above="upperdir=$1$place/upper,workdir=$1$place/work"
+    mount -t overlay -o "lowerdir=$place,$above" banger-test "$place"
+done
+mkdir -p /etc/systemd
+for place in /run /etc/systemd; do mount -t tmpfs banger-test "$place"; done
+mkdir -p /etc/systemd/system /run/systemd/system
+echo ready
+cat
+if [ -f /run/helper.pid ]; then kill "$(cat /run/helper.pid)"; fi
+"""
+"""Ends with its stdin."""
+SYSTEMCTL = f"""#!/bin/sh
+# What systemctl would do with the unit, where no systemd runs.
+stop() {{
+    [ -f /run/helper.pid ] || return
+    kill "$(cat /run/helper.pid)"
+    while [ -e "/proc/$(cat /run/helper.pid)/exe" ]; do sleep 0.05; done
+    rm -r /run/helper.pid /run/banger-bridge
+}}
+case "$*" in
+    daemon-reload|"enable {SERVICE}") ;;
+    "restart {SERVICE}")
+        stop
+        mkdir -p /run/banger-bridge
+        $(sed -n s/^ExecStart=//p {UNIT}) > /dev/null 2>&1 < /dev/null &
+        echo $! > /run/helper.pid ;;
+    "disable --now {SERVICE}") stop ;;
+    *) exit 3 ;;
+esac
+"""
+DOCKER = """
+nft add table ip filter
+nft add chain ip filter DOCKER-USER
+nft add chain ip filter FORWARD '{ type filter hook forward priority 0; policy drop; }'
+"""
+
+
+@pytest.fixture
+def host(private_environ: dict[str, str], tmp_path: Path) -> Iterator[tuple[str, ...]]:
+    """The prefix by which a command runs on a host of its own, as its root."""
+    (tmp_path / "bin").mkdir()
+    (tmp_path / "bin/systemctl").write_text(SYSTEMCTL)
+    (tmp_path / "bin/systemctl").chmod(0o755)
+    (tmp_path / "scratch").mkdir()
+    private_environ["PATH"] = f"{tmp_path}/bin:{private_environ['PATH']}:/usr/sbin:/sbin"
+    spaces = ["--user", "--map-root-user", "--mount", "--net"]
+    with subprocess.Popen(
+        ["unshare", *spaces, "sh", "-c", SCRIPT, "sh", tmp_path / "scratch"],
+        env=private_environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as made:
+        assert made.stdout is not None and made.stdin is not None
+        if made.stdout.readline() != "ready\n":
+            pytest.skip("this host lets users make no such namespaces")
+        spaces = ["--user", "--mount", "--net", "--preserve-credentials"]
+        yield ("nsenter", f"--target={made.pid}", *spaces)
+        made.stdin.close()
+
+
+@pytest.fixture
+def banger(private_environ: dict[str, str]) -> Iterator[Installation]:
+    with contextlib.closing(Installation(private_environ)) as installation:
+        yield installation
+
+
+def run(host: tuple[str, ...], script: str) -> str:
+    """Return what a shell's script prints on the host."""
+    done = subprocess.run([*host, "sh", "-ec", script], capture_output=True, text=True, check=True)
+    return done.stdout
+
+
+def look(host: tuple[str, ...]) -> str:
+    """Return what a bridge leaves on its host."""
+    script = "ip -brief link | cut -d' ' -f1; nft list ruleset; cat /proc/sys/net/ipv4/ip_forward"
+    return run(host, f"{script}; find {UNIT.parent} /run {PROGRAM.parent} -maxdepth 2")
+
+
+def doctor(host: tuple[str, ...], banger: Installation) -> dict[str, str]:
+    """Return what `doctor` says of the bridge."""
+    checks = json.loads(banger.run("doctor", "--json", prefix=host).text)["checks"]
+    (said,) = [check for check in checks if check["name"] == "bridge"]
+    return said  # type: ignore[no-any-return]
+
+
+def test_a_bridge_is_set_up_and_removed(host: tuple[str, ...], banger: Installation) -> None:
+    """G5, B3, H8: shown, made only when asked to, checked, told by `doctor`, and undone."""
+    before = look(host)
+    shown = banger.do("setup", "--bridge", prefix=host)
+    assert "ExecStart=" in shown.out.decode() and "Nothing was changed" in shown.err
+    assert look(host) == before
+
+    banger.do("setup", "--bridge", "--yes", prefix=host)
+    after = look(host)
+    assert all(what in after for what in ("banger0", "masquerade", str(UNIT), str(PROGRAM)))
+    said = doctor(host, banger)
+    assert (said["state"], said["fact"]) == ("ok", "VMs can be joined to banger0, 10.77.0.0/16.")
+    run(host, DOCKER)
+    said = doctor(host, banger)
+    assert (said["state"], "DOCKER-USER -i banger0" in said["hint"]) == ("warn", True)
+    run(host, f"nft delete table ip filter; echo >> {PROGRAM}")
+    assert "another release" in doctor(host, banger)["fact"]
+
+    banger.do("setup", "--bridge", "--yes", prefix=host)
+    assert look(host) == after
+    banger.do("setup", "--bridge", "--remove", "--yes", prefix=host)
+    assert look(host) == before
+    assert "no bridge" in banger.do("setup", "--bridge", "--remove", "--yes", prefix=host).err
+
+
+def test_what_a_dead_set_up_has_left_is_removed(
+    host: tuple[str, ...], banger: Installation
+) -> None:
+    """B3: the program is the first file that is installed, and the last that is removed."""
+    before = look(host)
+    unit = banger.do("setup", "--bridge", prefix=host).out
+    plan_program = f"import sys; sys.stdout.buffer.write({build_program()!r})"
+    run(host, f"{sys.executable} -c {shlex.quote(plan_program)} > {PROGRAM}")
+    banger.do("setup", "--bridge", "--remove", "--yes", prefix=host)
+    assert look(host) == before
+    assert b"--user 0" in unit
+
+
+def test_a_host_that_cannot_have_a_bridge_is_told_so(
+    host: tuple[str, ...], banger: Installation
+) -> None:
+    """H8: another user's bridge is left alone."""
+    run(host, f"echo 'ExecStart=x --user 7' > {UNIT}")
+    refused = banger.run("setup", "--bridge", "--yes", prefix=host, status=6)
+    assert "set up for another user" in refused.err
+    run(host, f"rm -r {UNIT} /run/systemd/system")
+    refused = banger.run("setup", "--bridge", "--yes", prefix=host, status=6)
+    assert "needs systemd" in refused.err
+    banger.environ["SUDO_UID"] = "1000"
+    refused = banger.run("setup", "--bridge", "--yes", prefix=host, status=6)
+    assert "starts sudo by itself" in refused.err
