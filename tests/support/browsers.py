@@ -14,7 +14,7 @@ import re
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,12 @@ def find_browser() -> str | None:
     return next((path for name in PROGRAMS if (path := shutil.which(name))), None)
 
 
+TRUE_OR_ABSENT = """(() => {{
+    try {{ return Boolean({}); }} catch (error) {{
+        if (error instanceof TypeError) return false;
+        throw error;
+    }}
+}})()"""
 NAVIGATED = ("Inspected target navigated or closed", "Execution context was destroyed.")
 
 
@@ -82,12 +88,20 @@ class Page:
         self.call("Page.enable")
         self.call("Page.addScriptToEvaluateOnNewDocument", source=script)
 
+    def allow_copying(self) -> None:
+        """Let pages write to the clipboard, as a browser with a window lets the tab in front."""
+        self.call("Browser.grantPermissions", permissions=["clipboardSanitizedWrite"])
+
     def wait(self, condition: str) -> None:
-        """Wait until an expression is true, on whatever page the tab comes to."""
+        """Wait until an expression is true, on whatever page the tab comes to.
+
+        While it asks something of an element that is not there it is false.
+        """
+        script = TRUE_OR_ABSENT.format(condition)
 
         def is_true() -> bool:
             try:
-                return bool(self.run(f"Boolean({condition})"))
+                return bool(self.run(script))
             except Navigated:
                 return False
 
@@ -98,17 +112,37 @@ class Page:
         for key in text:
             self.call("Input.dispatchKeyEvent", type="char", text=key)
 
-    def press(self, key: str, code: int, *, shift: bool = False) -> None:
-        """Press a key that writes nothing, by its name and its Windows key code."""
+    def press(
+        self,
+        key: str,
+        code: int,
+        *,
+        shift: bool = False,
+        control: bool = False,
+        commands: Sequence[str] = (),
+    ) -> None:
+        """Press a key that writes nothing, by its name and its Windows key code.
+
+        `commands` of the editor, such as `paste`, are what it does in a field.
+        """
         for kind in ("rawKeyDown", "keyUp"):
             self.call(
                 "Input.dispatchKeyEvent",
                 type=kind,
                 key=key,
-                code=key,
+                code=f"Key{key}" if len(key) == 1 else key,
                 windowsVirtualKeyCode=code,
-                modifiers=8 * shift,
+                modifiers=8 * shift + 2 * control,
+                commands=commands if kind == "rawKeyDown" else (),
             )
+
+    def click_twice(self, element: str) -> None:
+        """Double-click with the mouse near the left end of an element."""
+        x, y = self.run(f"(r => [r.x + 4, r.y + r.height / 2])({element}.getBoundingClientRect())")
+        for number in (1, 2):
+            for kind in ("mousePressed", "mouseReleased"):
+                place = {"x": x, "y": y, "button": "left", "clickCount": number}
+                self.call("Input.dispatchMouseEvent", type=kind, **place)
 
     def resize(self, width: int, height: int = 800, *, dark: bool = False) -> None:
         """Change the size of the window and the user's colour scheme."""

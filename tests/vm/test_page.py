@@ -7,7 +7,16 @@ from pathlib import Path
 
 import pytest
 
-from tests.component.web.test_page import PROGRAM, RECORD, SCREEN, click, fill, go, open_shell
+from tests.component.web.test_page import (
+    PROGRAM,
+    RECORD,
+    SCREEN,
+    click,
+    fill,
+    go,
+    open_shell,
+    shown_to_the_end,
+)
 from tests.support import repositories
 from tests.support.browsers import open_page
 from tests.support.installations import Installation
@@ -49,7 +58,7 @@ def test_work_in_a_vm_by_the_page(linked: Installation, tmp_path: Path) -> None:
             page.run(NOTE_BREAK)
             linked.do("daemon", "restart")
             page.wait(f"window.broke && {STATUS} == ''")
-            page.wait(f"/^mark42/m.test({SCREEN})")
+            page.wait(shown_to_the_end("mark42"))
             page.type("echo again$((7*7))\r")
             page.wait(f"/^again49/m.test({SCREEN})")
 

@@ -24,6 +24,7 @@ from banger.api.ports import PortRemove
 from banger.api.requests import ImagePull, NoParams, VmFork, VmRef
 from banger.api.results import Listener
 from banger.api.snapshots import SnapshotCreate
+from banger.api.usage import VmHistory
 from banger.daemon.__main__ import _ready_fd, main
 from banger.daemon.bindings import bind_verbs, find_verbs
 from banger.daemon.calls import Call, Handlers
@@ -38,6 +39,8 @@ from banger.model.egress import Egress
 from banger.model.names import VmId
 from banger.model.progress import Part
 from banger.model.vm import EventKind, VmRecord, WorkspaceRecord
+from banger.store import open_database
+from tests.component.daemon.scripted import make_sample
 from tests.component.web import tokens_daemon
 from tests.support.specs import make_spec
 
@@ -52,7 +55,14 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
     connection = await connect(sock, deadline_s=60)
     events = Events(time.time)
     shared = SharedWork(OwnedTasks())
-    engine: Any = SimpleNamespace(random_bytes=os.urandom, events=events, shared=shared)
+    database = await open_database(control.layout.state / "page.db")
+    engine: Any = SimpleNamespace(
+        random_bytes=os.urandom,
+        events=events,
+        shared=shared,
+        operations=control.operations,
+        database=database,
+    )
     async with tokens_daemon.open_handlers(control) as handlers:
 
         async def get_vm(_: object, ref: str) -> VmRecord:
@@ -65,7 +75,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         for module in (execs, sessions):
             vars(module).update(get_vm=get_vm, get_connection=get_connection)
         bound = bind_verbs(find_verbs(), engine=engine, control=control)
-        real = {name: verb for name, verb in bound.items() if name.startswith("session.")}
+        real = {n: verb for n, verb in bound.items() if n.startswith(("session.", "operations."))}
         origins: dict[str, str] = {}
         forking = {**handlers, "vm.fork": make_fork(handlers, origins)}
         told = {name: tell(events, forking[name]) for name in CHANGING}
@@ -80,6 +90,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         }
         yield {**handlers, **real, **told, **own}
     await connection.close()
+    await database.close()
 
 
 NOBODY: Any = None
@@ -161,6 +172,13 @@ async def list_denied(_: Call, __: VmRef) -> object:
     return [DeniedTarget(target="10.1.2.3:80/tcp", times=3, last_at=0.0, rule=rule)]
 
 
+async def list_samples(_: Call, __: VmHistory) -> object:
+    return [
+        replace(make_sample(60.0 * number), cpu_percent=percent)
+        for number, percent in enumerate((25.0, 100.0, 50.0))
+    ]
+
+
 async def list_nothing(_: Call, __: NoParams) -> object:
     return []
 
@@ -170,7 +188,7 @@ FIXED: dict[str, Handle] = {
     "kernel.list": list_nothing,
     "template.list": list_nothing,
     "image.catalog": list_nothing,
-    "operations.list": list_nothing,
+    "vm.history": list_samples,
 }
 
 
