@@ -13,14 +13,13 @@ import stat
 from collections.abc import Callable, Iterator
 
 from banger.api.stream import STDERR, STDOUT
-from banger.client.stream import ClientStream
+from banger.client.stream import SIGNALS_MS, ClientStream
 from banger.errors import OperationFailed
 
 HELD_BYTES = 1024 * 1024
 """Limit of buffered output; above the limit the stream is not read and the daemon waits."""
 WRITE_BYTES = 65536
 """Most bytes written at once: a pipe's usual size."""
-BACKGROUND_CHECK_MS = 500
 
 Exit = dict[str, int]
 
@@ -85,25 +84,21 @@ class Relay:
         for fd, held in self._held.items():
             # With no events requested, poll still reports that the reader has closed the pipe.
             poller.register(fd, select.POLLOUT if held else 0)
-        timeout_ms: int | None = None
-        if not self._stream.ended:
-            timeout_ms = self._poll_stream(poller)
+        timeout_ms = SIGNALS_MS if self._stream.ended else self._poll_stream(poller)
         if self._wakeup is not None:
             poller.register(self._wakeup, select.POLLIN)
         return dict(poller.poll(timeout_ms))
 
-    def _poll_stream(self, poller: select.poll) -> int | None:
+    def _poll_stream(self, poller: select.poll) -> int:
         """Register the stream and stdin; return the timeout of the poll."""
         is_full = any(len(held) > HELD_BYTES for held in self._held.values())
         events = 0 if is_full else select.POLLIN
         poller.register(self._stream, events | (select.POLLOUT if self._stream.unsent else 0))
-        timeout_ms = 0 if self._stream.has_unread else None
-        if self._stdin is not None and self._may_send > 0 and not self._stream.unsent:
-            if _is_in_background(self._stdin):
-                # Reading from the background would stop the whole job (SIGTTIN).
-                return BACKGROUND_CHECK_MS if timeout_ms is None else timeout_ms
+        takes_stdin = self._may_send > 0 and not self._stream.unsent
+        # Reading from the background would stop the whole job (SIGTTIN).
+        if self._stdin is not None and takes_stdin and not _is_in_background(self._stdin):
             poller.register(self._stdin, select.POLLIN)
-        return timeout_ms
+        return 0 if self._stream.has_unread else SIGNALS_MS
 
     @property
     def _may_send(self) -> int:

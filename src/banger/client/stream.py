@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 from collections.abc import Callable, Iterator
 
@@ -20,6 +21,8 @@ from banger.api.wire import error_from_wire
 from banger.errors import BangerError, OutcomeUnknown
 
 READ_BYTES = 256 * 1024
+SIGNALS_MS = 500
+"""How often a wait looks for signals: Python has not seen one that came just before the wait."""
 
 
 class ClientStream:
@@ -41,6 +44,8 @@ class ClientStream:
         self.failure: BangerError | None = None
         """With what it ended, unless by an exit."""
         self._socket = sock
+        self._poller = select.poll()
+        self._poller.register(sock, select.POLLIN)
         self._frames = FrameReader()
         self._unread = unread
         self._unsent = bytearray()
@@ -77,6 +82,8 @@ class ClientStream:
         """Return available output; block until there is some."""
         data, self._unread = self._unread, b""
         if not data:
+            while not self._poller.poll(SIGNALS_MS):
+                pass
             try:
                 data = self._socket.recv(READ_BYTES)
             except ConnectionResetError:
