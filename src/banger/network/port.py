@@ -105,6 +105,14 @@ class Network(Protocol):
         """
         ...
 
+    def require_policy(self, egress: Egress) -> None:
+        """Check that it can hold VMs to such a policy, on whatever host.
+
+        Raises:
+            NotSupported: it cannot.
+        """
+        ...
+
     @property
     def addresses(self) -> int:
         """How many addresses it has for VMs, each of one VM; 0: all VMs have the same."""

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from banger.errors import HostNotReady
+from banger.model.egress import Egress
 from banger.network.port import Network, NetworkHandle
 from banger.words import NETWORKS, NO_NETWORK
 
@@ -31,6 +32,18 @@ def find_network(word: str) -> Network | None:
         )
     network: Network = importlib.import_module(f"{NETWORKS[word]}.kind").NETWORK
     return network
+
+
+def require_policy(word: str, egress: Egress) -> None:
+    """Check that the network of this word can hold VMs to a policy.
+
+    Raises:
+        NotSupported: it cannot.
+        HostNotReady: the word is of another release.
+    """
+    network = find_network(word)
+    if network is not None:
+        network.require_policy(egress)
 
 
 def decode_handle(untrusted_payload: bytes) -> NetworkHandle | None:

@@ -1,4 +1,4 @@
-"""What a driver cannot do is refused when it is asked for, and changes nothing."""
+"""What a driver or a network cannot do is refused when it is asked for, and changes nothing."""
 
 from __future__ import annotations
 
@@ -7,16 +7,21 @@ from collections.abc import Awaitable, Callable
 import msgspec
 import pytest
 
-from banger import words
-from banger.api.requests import VmFork
+from banger import store, words
+from banger.api.egress import EgressChange
+from banger.api.requests import VmCreate, VmFork, VmSet
 from banger.api.snapshots import SnapshotCreate, SnapshotRestore
 from banger.engine import Engine
 from banger.engine.state.operations import Operation
+from banger.engine.verbs.egress import change_egress
 from banger.engine.verbs.fork import fork_vm
+from banger.engine.verbs.resolve import plan_vm
+from banger.engine.verbs.set import set_vm
 from banger.engine.verbs.snapshots import create_snapshot, restore_snapshot
 from banger.engine.verbs.vms import pause_vm
 from banger.errors import BangerError, NotSupported
 from banger.layout import Layout
+from banger.model.egress import Egress, Profile
 from banger.model.vm import VmState
 from tests.component.engine.test_recovery import insert, layout, record, states, with_engine
 
@@ -52,5 +57,50 @@ def test_a_driver_is_asked_only_for_what_it_can_do(
         if driver == "plain":
             assert "driver plain cannot" in caught.value.message
             assert caught.value.hint == "banger vm create --driver qemu"
+
+    with_engine(layout, ask)
+
+
+POLICIES = {
+    "a profile by name": Egress(profile=Profile.ALLOWLIST),
+    "a port of the host": Egress(rules=("allow host:5432",)),
+}
+ASKED: dict[str, Callable[[Engine, Egress], Awaitable[object]]] = {
+    "create": lambda engine, egress: plan_vm(
+        engine,
+        engine.new_operation("vm.plan"),
+        VmCreate(network="bridge", egress=egress.profile.value, egress_rules=list(egress.rules)),
+    ),
+    "set": lambda engine, _: set_vm(
+        engine, engine.new_operation("vm.set"), VmSet(ref=NAME, network="bridge")
+    ),
+    "change": lambda engine, egress: change_egress(
+        engine,
+        engine.new_operation("egress.change"),
+        EgressChange(ref=NAME, rules=list(egress.rules), profile=egress.profile.value),
+    ),
+}
+
+
+@pytest.mark.parametrize("policy", POLICIES)
+@pytest.mark.parametrize("verb", ASKED)
+def test_a_network_is_given_no_policy_that_it_cannot_hold(
+    layout: Layout, verb: str, policy: str
+) -> None:
+    """C7, I6: refused when it is asked for, not at the next start."""
+
+    async def ask(engine: Engine) -> None:
+        vm = record(VmState.STOPPED)
+        network = "bridge" if verb == "change" else "user"
+        spec = msgspec.structs.replace(
+            vm.spec,
+            shape=msgspec.structs.replace(vm.spec.shape, network=network),
+            egress=POLICIES[policy] if verb == "set" else Egress(),
+        )
+        await insert(engine, msgspec.structs.replace(vm, spec=spec))
+        with pytest.raises(NotSupported, match="The network bridge") as caught:
+            await ASKED[verb](engine, POLICIES[policy])
+        assert caught.value.hint == "--network user"
+        assert [vm.spec for vm in await engine.database.read(store.load_vms)] == [spec]
 
     with_engine(layout, ask)

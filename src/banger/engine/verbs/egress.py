@@ -21,6 +21,7 @@ from banger.engine.steps.network import read_denials, set_egress
 from banger.errors import NotSupported, WrongState
 from banger.model.egress import Egress, add_rules, find_rule
 from banger.model.vm import LIVE, VmRecord
+from banger.network.table import require_policy
 from banger.words import NO_NETWORK
 
 
@@ -30,6 +31,7 @@ async def change_egress(engine: Engine, op: Operation, params: EgressChange) -> 
 
     Raises:
         InvalidRequest: a rule or the profile is not valid.
+        NotSupported: its network cannot hold it to this.
         WrongState: the VM has no network, an older banger's, or one that would have to be another.
         VmmFailed: the running network does not answer; the policy holds from the next start.
     """
@@ -39,6 +41,8 @@ async def change_egress(engine: Engine, op: Operation, params: EgressChange) -> 
         require_undamaged(record)
         _require_network(record)
         egress = add_rules(record.spec.egress, params.rules, profile=params.profile)
+        for shape in filter(None, (record.spec.shape, record.pending)):
+            require_policy(shape.network, egress)
         if record.state in LIVE and egress.is_by_name != record.spec.egress.is_by_name:
             raise _other_network(record, egress)
         spec = structs.replace(record.spec, egress=egress)

@@ -34,6 +34,7 @@ from banger.model.egress import Egress, make_egress, split_rules
 from banger.model.names import parse_vm_name
 from banger.model.setup import require_setup
 from banger.model.vm import Ending, Program, Shape, VmSpec, require_ending, require_sizes
+from banger.network.table import require_policy
 from banger.settings import Settings
 from banger.sizes import format_size
 from banger.vmm.table import require_shape
@@ -48,6 +49,7 @@ def require_valid(params: VmCreate, settings: Settings) -> None:
 
     Raises:
         InvalidRequest: a size, the name or a label is not possible.
+        NotSupported: the network cannot hold the VM to its egress policy.
         NotEnoughProcessors: the host has far fewer, and `force` is not given.
     """
     if params.name is not None:
@@ -74,6 +76,7 @@ def choose_egress(params: VmCreate, settings: Settings) -> Egress:
 
     Raises:
         InvalidRequest: it is not valid, or asked for without a network.
+        NotSupported: the network cannot hold the VM to it.
     """
     asks = params.egress is not None or params.egress_rules
     if asks and (params.network or settings.network) == NO_NETWORK:
@@ -81,7 +84,9 @@ def choose_egress(params: VmCreate, settings: Settings) -> Egress:
             "A VM without a network has no egress policy.", hint=f"--network {network_words()[0]}"
         )
     rules = (*params.egress_rules, *split_rules(settings.egress.rules))
-    return make_egress(params.egress or settings.egress.profile, rules)
+    egress = make_egress(params.egress or settings.egress.profile, rules)
+    require_policy(params.network or settings.network, egress)
+    return egress
 
 
 def require_labels(labels: Mapping[str, str]) -> None:

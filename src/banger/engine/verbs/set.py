@@ -28,6 +28,7 @@ from banger.model.vm import (
     VmRecord,
     require_sizes,
 )
+from banger.network.table import require_policy
 from banger.sizes import format_size
 from banger.vmm.table import require_shape
 from banger.words import require_network
@@ -41,7 +42,7 @@ async def set_vm(engine: Engine, op: Operation, params: VmSet) -> VmView:
 
     Raises:
         InvalidRequest: a value is out of range, or the disk would become smaller.
-        NotSupported: the VM's driver runs no VM of this shape.
+        NotSupported: the VM's driver runs no VM of this shape, or its network has no such policy.
         NameTaken: another VM has the name.
     """
     vm_id = (await get_vm(engine, params.ref)).id
@@ -90,6 +91,7 @@ def _change_shape(record: VmRecord, params: VmSet) -> Shape:
     shape = structs.replace(record.pending or spec.shape, **given)
     require_sizes(vcpu=shape.vcpu, memory_mib=shape.memory_mib, disk_mib=shape.disk_mib)
     require_shape(spec.driver, vcpu=shape.vcpu, network=shape.network)
+    require_policy(shape.network, spec.egress)
     if shape.disk_mib < spec.shape.disk_mib:
         raise InvalidRequest(
             f"The disk of {spec.name} has {format_size(spec.shape.disk_mib)} and can only "

@@ -75,7 +75,10 @@ def require_host(unit: str) -> None:
     """
     require_programs(*(tool.program for tool in TOOLS))
     if not (SYSTEMD.is_dir() and Path(PYTHON[0]).exists()):
-        raise HostNotReady(f"The bridge's helper needs systemd and {PYTHON[0]} on this host.")
+        raise HostNotReady(
+            f"The bridge's helper needs systemd and {PYTHON[0]} on this host.",
+            hint="banger vm run --network user",
+        )
     if UNIT.exists() and _find_command(UNIT.read_text("utf-8", "replace")) != _find_command(unit):
         raise HostNotReady(
             "The bridge of this host is set up for another user.", hint=f"systemctl cat {SERVICE}"

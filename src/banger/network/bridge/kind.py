@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from banger.errors import HostNotReady
-from banger.host.attachments import AttachmentKind
-from banger.model.egress import Egress
+from banger.errors import HostNotReady, NotSupported
+from banger.model.egress import Egress, parse_rule
 from banger.model.names import VmId
 from banger.network.bridge import tap
 from banger.network.bridge.addresses import ADDRESSES, vm_address
 from banger.network.bridge.nameservers import find_nameservers
 from banger.network.bridge.tap import BridgeHandle, make_interface, start
-from banger.network.port import Interface, StartedNetwork
+from banger.network.port import Interface
+
+OTHER = "--network user"
 
 
 class BridgeNetwork:
@@ -29,23 +30,20 @@ class BridgeNetwork:
         if not Path(tap.HELPER).exists():
             raise HostNotReady("This host has no bridge for VMs.", hint="banger setup --bridge")
 
+    def require_policy(self, egress: Egress) -> None:
+        """Check that it is by address, and opens nothing of the host, to which no bridge leads."""
+        if egress.is_by_name:
+            raise NotSupported("The network bridge has no egress profile by name.", hint=OTHER)
+        if any(parse_rule(rule).network is None for rule in egress.rules):
+            raise NotSupported(
+                "The network bridge leads to no port of its host's loopback.", hint=OTHER
+            )
+
     def plan_interface(self, vm_id: VmId, number: int = 0) -> Interface:
         """Return the interface of a VM, whose nameservers are the host's of this moment."""
         return make_interface(vm_id, str(vm_address(number)), find_nameservers())
 
-    async def start(
-        self,
-        interface: Interface,
-        *,
-        attachment: AttachmentKind,
-        egress: Egress,
-        log_file: Path,
-        control: Path,
-    ) -> StartedNetwork:
-        """Join the VM to the bridge; see `network.port.Network`."""
-        return await start(
-            interface, attachment=attachment, egress=egress, log_file=log_file, control=control
-        )
+    start = staticmethod(start)
 
 
 NETWORK = BridgeNetwork()

@@ -108,10 +108,15 @@ def _check(answer: bytes, port: Port | None) -> None:
         case None:
             return
         case Refusal.NOT_YOU:
-            raise HostNotReady("The bridge network of this host is another user's.")
+            raise HostNotReady(
+                "The bridge network of this host is another user's.", hint="--network user"
+            )
         case Refusal.TAKEN:
             assert port is not None, "nothing else is taken"
-            raise VmmFailed(f"Another device of this host has the address {port.address}.")
+            raise VmmFailed(
+                f"Another device of this host has the address {port.address}.",
+                hint=f"ip link show {port.name}",
+            )
         case Refusal.NO_REQUEST:
             raise _of_another_release()
         case Refusal.FAILED:

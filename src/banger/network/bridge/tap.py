@@ -22,14 +22,14 @@ from pathlib import Path
 
 from msgspec import Struct
 
-from banger.errors import HostNotReady, NotSupported
+from banger.errors import HostNotReady
 from banger.host.attachments import AttachmentKind
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity
-from banger.model.egress import Denial, Egress, parse_rule
+from banger.model.egress import Denial, Egress
 from banger.model.names import VmId
 from banger.network.bridge.addresses import NETWORK, Port, host_address
-from banger.network.bridge.process import claim_tap, describe_network, release_tap
+from banger.network.bridge.process import SET_UP, claim_tap, describe_network, release_tap
 from banger.network.bridge.wire import SOCKET
 from banger.network.egress.control import ask_denials, control_socket, set_policy
 from banger.network.egress.policy import parse_denials, render_policy
@@ -69,14 +69,8 @@ class BridgeHandle(Struct, frozen=True, kw_only=True):
         """Give the running filter another policy.
 
         Raises:
-            NotSupported: it is by name, or opens a port of the host's loopback, to which no bridge
-                leads.
             VmmFailed: the filter does not answer.
         """
-        if egress.is_by_name:
-            raise NotSupported("The network bridge has no egress profile by name.")
-        if any(parse_rule(rule).network is None for rule in egress.rules):
-            raise NotSupported("The network bridge leads to no port of its host's loopback.")
         policy = render_policy(egress, interface, dns_protocols=("udp", "tcp"), has_neighbours=True)
         await set_policy(self.control, policy)
 
@@ -112,21 +106,22 @@ async def start(
     program = find_egress_filter()
     ensure_private_dir(log_file.parent)
     log_file.unlink(missing_ok=True)
-    tap = await _claim(Port(interface.mac, IPv4Address(interface.address)))
     leaders: list[ProcessIdentity] = []
     guest, guarded = socket.socketpair()
     try:
-        with _closing(tap), guarded, control_socket(control) as listener:
-            leaders.append(
-                start_egress_filter(
-                    program,
-                    guest=guarded,
-                    world=tap,
-                    control=listener,
-                    attachment=attachment,
-                    log_file=log_file,
+        with guarded, control_socket(control) as listener:
+            tap = await _claim(Port(interface.mac, IPv4Address(interface.address)))
+            with _closing(tap):
+                leaders.append(
+                    start_egress_filter(
+                        program,
+                        guest=guarded,
+                        world=tap,
+                        control=listener,
+                        attachment=attachment,
+                        log_file=log_file,
+                    )
                 )
-            )
         handle = BridgeHandle(
             egress_filter=leaders[0],
             control=os.fspath(control),
@@ -167,6 +162,8 @@ def _close_unless_failed(claim: asyncio.Future[int]) -> None:
 def _claim_again(port: Port) -> int:
     """Claim a TAP. Whatever had the VM's address before is a leftover: rows give it to one VM."""
     if describe_network(HELPER).network != NETWORK:
-        raise HostNotReady(f"The bridge's helper serves another network than {NETWORK}.")
+        raise HostNotReady(
+            f"The bridge's helper serves another network than {NETWORK}.", hint=SET_UP
+        )
     release_tap(HELPER, port)
     return claim_tap(HELPER, port)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from banger.host.attachments import AttachmentKind
 from banger.host.programs import find_tool
 from banger.model.egress import Egress
 from banger.model.names import VmId
-from banger.network.port import Interface, StartedNetwork
+from banger.network.port import Interface
 from banger.network.user.addresses import plan_interface
 from banger.network.user.process import UserNetworkHandle, start
 from banger.network.user.routes import require_route
@@ -38,23 +35,14 @@ class UserNetwork:
         """Check that this host has a network itself."""
         require_route()
 
+    def require_policy(self, egress: Egress) -> None:
+        """Nothing to check: it knows each."""
+
     def plan_interface(self, vm_id: VmId, number: int = 0) -> Interface:  # noqa: ARG002 - see `addresses`
         """Return the same addresses for every VM."""
         return plan_interface(vm_id)
 
-    async def start(
-        self,
-        interface: Interface,
-        *,
-        attachment: AttachmentKind,
-        egress: Egress,
-        log_file: Path,
-        control: Path,
-    ) -> StartedNetwork:
-        """Start the back end, and the filter in front of it; see `network.port.Network`."""
-        return await start(
-            interface, attachment=attachment, egress=egress, log_file=log_file, control=control
-        )
+    start = staticmethod(start)
 
 
 NETWORK = UserNetwork()

@@ -53,6 +53,9 @@ class ToyNetwork:
     def require_host(self) -> None:
         """Every host will do."""
 
+    def require_policy(self, egress: Egress) -> None:
+        """Each will do: nothing can leave anyway."""
+
     def plan_interface(self, vm_id: VmId, number: int = 0) -> Interface:
         return Interface(
             mac=format_mac(vm_id), address=ADDRESS, prefix=24, gateway="10.99.7.1", dns=()
