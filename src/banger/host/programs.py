@@ -33,7 +33,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, NoReturn
 
-from banger.errors import DeadlineExceeded, HostFailed, NoSpace, ToolFailed, ToolMissing
+from banger.errors import (
+    DeadlineExceeded,
+    HostFailed,
+    HostNotReady,
+    NoSpace,
+    ToolFailed,
+    ToolMissing,
+)
 
 if TYPE_CHECKING:
     import asyncio
@@ -93,6 +100,19 @@ def find_tool(name: str) -> str | None:
     import shutil
 
     return shutil.which(name, path=environment()["PATH"])
+
+
+def find_packaged(folder: Path, name: str, *, what: str, hint: str) -> Path:
+    """Return a program or library of this package, of this machine's architecture.
+
+    Raises:
+        HostNotReady: the package was built without it.
+    """
+    machine = os.uname().machine
+    path = folder / machine / name
+    if not path.exists():
+        raise HostNotReady(f"This banger has no {what} for {machine}.", hint=hint)
+    return path
 
 
 async def run(

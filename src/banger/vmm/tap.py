@@ -9,10 +9,9 @@ from __future__ import annotations
 
 import logging
 import os
-import platform
 from pathlib import Path
 
-from banger.errors import BangerError, HostNotReady
+from banger.errors import BangerError
 from banger.host import programs
 from banger.host.attachments import Tap
 
@@ -31,13 +30,9 @@ def find_tap_program() -> Path:
     Raises:
         HostNotReady: the package was built without it.
     """
-    path = FOLDER / platform.machine() / "banger-tap"
-    if not path.exists():
-        raise HostNotReady(
-            f"This banger has no program that makes TAPs for {platform.machine()}.",
-            hint="banger vm run --network none",
-        )
-    return path
+    return programs.find_packaged(
+        FOLDER, "banger-tap", what="program that makes TAPs", hint="banger vm run --network none"
+    )
 
 
 def plan_tap(program: Path, tap: Tap) -> list[str]:

@@ -24,7 +24,7 @@ from banger.engine.state.engine import Engine
 from banger.engine.state.operations import Operation
 from banger.engine.state.pins import needing
 from banger.engine.state.shared import Progress
-from banger.errors import BangerError, Cancelled, HostNotReady, KernelInUse, KernelUnfit
+from banger.errors import BangerError, Cancelled, KernelInUse, KernelUnfit
 from banger.host import programs
 from banger.model.artifacts import Kernel
 from banger.model.vm import VmRecord
@@ -248,12 +248,12 @@ def find_agent() -> tuple[Path, str]:
     Raises:
         HostNotReady: the package was built without it.
     """
-    path = AGENT_FOLDER / platform.machine() / "banger-agent"
-    if not path.exists():
-        raise HostNotReady(
-            f"This banger has no guest agent for {platform.machine()}.",
-            hint="pipx reinstall banger (in a checkout: scripts/venv)",
-        )
+    path = programs.find_packaged(
+        AGENT_FOLDER,
+        "banger-agent",
+        what="guest agent",
+        hint="pipx reinstall banger (in a checkout: scripts/venv)",
+    )
     return path, programs.run_sync([str(path), "--version"], deadline_s=10).text.strip()
 
 

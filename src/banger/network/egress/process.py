@@ -9,12 +9,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import platform
 import signal
 import socket
 from pathlib import Path
 
-from banger.errors import HostNotReady, VmmFailed
+from banger.errors import VmmFailed
 from banger.host import programs
 from banger.host.attachments import Attachment, AttachmentKind, Socket, Tap
 from banger.host.identity import ProcessIdentity, is_alive, send_signal, spawn_identified, wait_gone
@@ -40,13 +39,12 @@ def find_egress_filter() -> Path:
     Raises:
         HostNotReady: the package was built without it.
     """
-    path = FOLDER / platform.machine() / "banger-egress-filter"
-    if not path.exists():
-        raise HostNotReady(
-            f"This banger has no egress filter for {platform.machine()}.",
-            hint="banger vm run --network none",
-        )
-    return path
+    return programs.find_packaged(
+        FOLDER,
+        "banger-egress-filter",
+        what="egress filter",
+        hint="banger vm run --network none",
+    )
 
 
 def start_egress_filter(

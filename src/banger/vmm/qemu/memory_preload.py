@@ -8,10 +8,9 @@ Changes nothing.
 from __future__ import annotations
 
 import os
-import platform
 from pathlib import Path
 
-from banger.errors import HostNotReady
+from banger.host import programs
 
 FOLDER = Path(__file__).with_name("memory-preload")
 
@@ -22,13 +21,12 @@ def find_memory_preload() -> Path:
     Raises:
         HostNotReady: the package was built without it.
     """
-    path = FOLDER / platform.machine() / "banger-memory-preload.so"
-    if not path.exists():
-        raise HostNotReady(
-            f"This banger has no memory preload library for {platform.machine()}.",
-            hint="banger vm run --no-template",
-        )
-    return path
+    return programs.find_packaged(
+        FOLDER,
+        "banger-memory-preload.so",
+        what="memory preload library",
+        hint="banger vm run --no-template",
+    )
 
 
 def preload_variables(library: str, memory: Path) -> dict[str, str]:
