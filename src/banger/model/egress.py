@@ -29,11 +29,10 @@ PORTS_MAX = 44
 """Most ports of the rules that allow, with a profile by name: each needs a socket that listens."""
 NAME_MAX = 253
 DIGITS = "0123456789"
-_LABEL = "[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9_])?"
+_LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _TARGET = re.compile(
     rf"(?P<network>host|[0-9.]{{7,15}}(?:/[0-9]{{1,2}})?|(?P<name>(?:\*\.)?(?:{_LABEL}\.)*{_LABEL}))"
-    r"(?::(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?)?(?:/(?P<protocol>tcp|udp))?",
-    re.ASCII | re.IGNORECASE,
+    r"(?::(?P<first>[0-9]{1,5})(?:-(?P<last>[0-9]{1,5}))?)?(?:/(?P<protocol>tcp|udp))?"
 )
 
 
@@ -72,7 +71,7 @@ class Rule(NamedTuple):
 
     allows: bool
     network: IPv4Network | None
-    """None: the host's loopback."""
+    """None: a name, or the host's loopback."""
     first: int = 0
     last: int = PORTS[-1]
     protocol: str | None = None

@@ -53,6 +53,7 @@ def test_a_rule_is_read(text: str, rule: Rule) -> None:
         *("allow *", "allow *.*.example.org", "allow a*.example.org", "allow example.org."),
         *("allow .example.org", "allow bücher.example", "allow -a.example", "allow a.b.1"),
         *("allow example.org/24", "allow example.org/udp", "allow " + "a." * 130 + "org"),
+        *("allow 203.0.113.7:80/TCP", "allow example.org/UDP", "allow HOST:80", "allow \u212a.org"),
         *("allow 203.0.113.7 ", "allow  203.0.113.7", "allow 01.2.3.4", "allow 203.0.113.7:٨"),
     ],
 )
