@@ -1,6 +1,6 @@
 """`GET /api/events`: what happens to VMs, over as many daemons as there are.
 
-An event's id is its time, with which a browser that lost the stream goes on (`Last-Event-ID`).
+An event's id is its time, with which a client that lost the stream goes on (`Last-Event-ID`).
 The first daemon is started if none runs; after that the stream waits for the next.
 """
 

@@ -85,7 +85,8 @@ def test_a_bug_is_reported_and_told(
     tmp_path: Path, scope: Mapping[str, object], where: str
 ) -> None:
     """G6: the answer has no value of the request; a report tells where it was."""
-    sent = ask(tmp_path, scope, **{where: KeyError("secret")})  # type: ignore[arg-type]
+    raised: dict[str, Any] = {where: KeyError("secret")}
+    sent = ask(tmp_path, scope, **raised)
     (report,) = tmp_path.glob("web-*.txt")
     assert "Traceback" in report.read_text()
     told = json.dumps([{**message, "headers": None} for message in sent], default=bytes.decode)
