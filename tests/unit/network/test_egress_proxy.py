@@ -16,7 +16,7 @@ from banger.network.egress.policy import SYNTHETIC
 from banger.network.user.proxy.denials import DENIALS_MAX, WHY_MAX, Denials, Refused
 from banger.network.user.proxy.flows import is_judged
 from banger.network.user.proxy.hello import HELLO_MAX, Hello, NotTls, parse_hello
-from banger.network.user.proxy.http import NotHttp, Rewriter, find_server
+from banger.network.user.proxy.http import HEAD_MAX, NotHttp, Rewriter, find_server
 from banger.network.user.proxy.names import Names
 from banger.network.user.proxy.policy import Policy
 from banger.network.user.proxy.resolver import answer_query
@@ -198,6 +198,31 @@ def test_a_request_for_no_server_or_two_is_refused(request_: str) -> None:
     """E4."""
     with pytest.raises(NotHttp):
         find_server(request_.encode(), 80)
+
+
+@pytest.mark.parametrize(
+    "beginning",
+    [
+        b"GET /" + b"x" * 9000 + b" HTTP/1.1\r\nHost: two.example\r\n\r\n",
+        b"GET  / HTTP/1.1\r\nHost: two.example\r\n\r\n",
+        b"\r\nGET / HTTP/1.1\r\nHost: two.example\r\n\r\n",
+        b"GET /" + b"x" * HEAD_MAX,
+        b"\r\n" * HEAD_MAX,
+    ],
+)
+def test_what_only_a_lenient_server_takes_for_a_request_is_refused_at_any_port(
+    beginning: bytes,
+) -> None:
+    """E2, E4: nor is more than a head kept until it is known what it is."""
+    with pytest.raises(Refused):
+        is_judged(beginning, Target("one.example", IPv4Address("198.18.7.7"), 8080))
+
+
+@pytest.mark.parametrize(
+    "beginning", [b"SSH-2.0-x\r\n", b"HELO one.example\r\n", b"*1\r\n$4\r\nPING\r\n", b"\0\1"]
+)
+def test_other_protocols_pass_at_other_ports(beginning: bytes) -> None:
+    assert is_judged(beginning, Target("one.example", IPv4Address("198.18.7.7"), 8080))
 
 
 def test_a_body_is_passed_on_and_nothing_after_it() -> None:

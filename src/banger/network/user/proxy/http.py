@@ -14,8 +14,8 @@ import h11
 HEAD_MAX = 65536
 _HOP = frozenset((b"connection", b"keep-alive", b"proxy-connection", b"te", b"upgrade"))
 """Fields of one connection alone (RFC 9110, section 7.6.1)."""
-_REQUEST_LINE = re.compile(rb"[!-~]{1,32} [^\r\n ]{1,8192} HTTP/")
-_BEGINNING = re.compile(rb"[A-Za-z]{0,32}|[A-Za-z]{1,32} [^\r\n]{0,8192}")
+_REQUEST_LINE = re.compile(rb"[!-~]{1,32} [^\r\n]* HTTP/")
+_BEGINNING = re.compile(rb"[A-Za-z]{0,32}|[A-Za-z]{1,32} [^\r\n]*")
 
 
 class NotHttp(Exception):
@@ -23,11 +23,16 @@ class NotHttp(Exception):
 
 
 def is_request(untrusted_data: bytes) -> bool | None:
-    """Tell whether a connection begins as HTTP does; None: more is needed to tell."""
+    """Tell whether a connection begins as HTTP does, also as only a lenient server takes it.
+
+    None: more is needed to tell. What is longer than a head without telling counts as HTTP.
+    """
     data = untrusted_data.lstrip(b"\r\n")
     if _REQUEST_LINE.match(data):
         return True
-    return None if _BEGINNING.fullmatch(data) else False
+    if not _BEGINNING.fullmatch(data):
+        return False
+    return True if len(untrusted_data) > HEAD_MAX else None
 
 
 def find_server(untrusted_data: bytes, port: int) -> str | None:
@@ -76,7 +81,7 @@ class Rewriter:
         self._out = h11.Connection(h11.CLIENT)
 
     def feed(self, untrusted_data: bytes) -> tuple[bytes, bool]:
-        """Return what to send on, and whether that is the request's end; b"": the client's end.
+        """Return what to send on, and whether that is the request's end.
 
         Raises:
             NotHttp: it is no request any more.
