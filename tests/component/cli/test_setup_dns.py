@@ -86,7 +86,9 @@ def resolve(host: tuple[str, ...], *query: str) -> list[str]:
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.split()
 
 
-def test_a_resolver_is_told_and_forgets_again(host: tuple[str, ...], banger: Installation) -> None:
+def test_a_resolver_is_told_and_forgets_again(
+    host: tuple[str, ...], banger: Installation, tmp_path: Path
+) -> None:
     """G4, H8: shown, written only when asked to, checked, and undone."""
     file = "/etc/dnsmasq.d/banger.conf"
     cat = [*host, "cat", file]
@@ -108,6 +110,11 @@ def test_a_resolver_is_told_and_forgets_again(host: tuple[str, ...], banger: Ins
     banger.stop_daemon()
     banger.do("setup", "--dns", prefix=host)
 
+    broken = tmp_path / "bin/rm"
+    broken.symlink_to("/bin/false")
+    failed = banger.run("setup", "--dns", "--remove", "--yes", prefix=host, status=1)
+    assert "banger setup --dns --remove" in failed.err
+    broken.unlink()
     removed = banger.do("setup", "--dns", "--remove", "--yes", prefix=host)
     assert f"removed {file}" in removed.err
     wait_for(lambda: resolve(host, "hosts", "check.banger.vm") == [], "the name to be gone")

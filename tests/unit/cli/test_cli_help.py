@@ -81,6 +81,7 @@ def test_aliases_are_the_same_command() -> None:
         ("vm list extra", "takes no argument", "banger vm list --help"),
         ("vm run a b", "takes no argument", "put -- before the command"),
         ("vm list --filter running", "not a filter", "--filter state=running"),
+        ("setup --dns --bridge", "not allowed with argument --dns", "banger setup --help"),
         ("completion bsh", "no completion", "banger completion bash"),
     ],
 )

@@ -63,10 +63,11 @@ def _configure_setup(parser: Parser) -> None:
     parser.add_argument(
         "--yes", action="store_true", help="run the command without asking (with sudo)"
     )
-    parser.add_argument(
+    either = parser.add_mutually_exclusive_group()
+    either.add_argument(
         "--dns", action="store_true", help="make this host's resolver forward NAME.vm to banger"
     )
-    parser.add_argument(
+    either.add_argument(
         "--bridge", action="store_true", help="let VMs of this user join a bridge (with sudo)"
     )
     parser.add_argument(
@@ -89,8 +90,8 @@ def _setup(arguments: Namespace, context: Context) -> int:
     from banger.host.packages import RUNTIME, find_missing
     from banger.host.setup import find_setup_command, require_setup, run_setup
 
-    if arguments.remove and arguments.dns == arguments.bridge:
-        raise UsageError("--remove undoes --dns, or --bridge.", hint="banger setup --dns --remove")
+    if arguments.remove and not (arguments.dns or arguments.bridge):
+        raise UsageError("--remove undoes --dns or --bridge.", hint="banger setup --dns --remove")
     if arguments.bridge:
         from banger.cli.commands.setup_bridge import remove_bridge, set_up_bridge
 

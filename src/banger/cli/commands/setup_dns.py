@@ -50,7 +50,8 @@ def remove_dns(arguments: Namespace, context: Context) -> int:
     if not found:
         context.say("This host's resolver has no configuration of banger.")
     for path, reload in found:
-        if run_as_root((("rm", "-f", str(path)), reload), arguments, context, hint=AGAIN):
+        commands = (("rm", "-f", str(path)), reload)
+        if run_as_root(commands, arguments, context, hint=f"{AGAIN} --remove"):
             context.say(f"removed {path}")
     return 0
 
