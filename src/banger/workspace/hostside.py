@@ -164,8 +164,8 @@ class _NewFile:
     def permissions(self) -> int:
         """Those of the file that it replaces, but for the executable bits."""
         known = self.known
-        is_file = known and stat.S_ISREG(known.mode)
-        return new_mode(known.mode & 0o777 if known and is_file else _MODE_WITHOUT_BITS, self.mode)
+        old = known.mode & 0o777 if known and stat.S_ISREG(known.mode) else _MODE_WITHOUT_BITS
+        return new_mode(old, self.mode)
 
 
 def _place(walk: Beneath, files: Iterable[_NewFile], flushing: Executor) -> set[bytes]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
@@ -47,10 +47,7 @@ def _configure_change(parser: Parser) -> None:
 def _change(verdict: str) -> Callable[[Namespace, Context], int]:
     def change(arguments: Namespace, context: Context) -> int:
         rules = [f"{verdict} {target}" for target in arguments.targets]
-        with context.client() as client:
-            egress = client.call("egress.change", {"ref": arguments.ref, "rules": rules})
-        _print(context, egress["profile"], egress["rules"], as_json=arguments.json)
-        return 0
+        return _apply({"ref": arguments.ref, "rules": rules}, arguments, context)
 
     return change
 
@@ -64,8 +61,11 @@ def _configure_profile(parser: Parser) -> None:
 
 
 def _set_profile(arguments: Namespace, context: Context) -> int:
+    return _apply({"ref": arguments.ref, "profile": arguments.profile}, arguments, context)
+
+
+def _apply(change: Mapping[str, object], arguments: Namespace, context: Context) -> int:
     with context.client() as client:
-        change = {"ref": arguments.ref, "profile": arguments.profile}
         egress = client.call("egress.change", change)
     _print(context, egress["profile"], egress["rules"], as_json=arguments.json)
     return 0
