@@ -27,7 +27,7 @@ def test_a_tree_goes_in_and_comes_back(banger: Installation, vm: str, tmp_path: 
     banger.do("cp", made, f"{vm}:tree")
     listed = banger.exec(vm, "stat", "-c", "%u %g %a %n", "tree/sub/run.sh", status=0).text
     assert listed == "0 0 750 tree/sub/run.sh"  # relative to root's home, on both ways
-    banger.do("cp", f"{vm}:~/tree", tmp_path / "back")
+    banger.do("cp", f"{vm}:~//tree", tmp_path / "back")  # as in a shell: below the home
     assert picture(tmp_path / "back") == picture(made)
     banger.do("vm", "cp", "--archive", made / "file", f"{vm}:/tmp")
     assert banger.exec(vm, "stat", "-c", "%u", "/tmp/file", status=0).text == str(os.getuid())

@@ -41,7 +41,7 @@ async def parse_guest_path(
     """
     typed = _encode(untrusted_path)
     if typed.split(b"/", 1)[0] == b"~":
-        typed = posixpath.join(await _load_home(connection, record), typed[2:] or b"./")
+        typed = await _load_home(connection, record) + b"/" + typed[2:]
     if not typed.startswith(b"/"):
         typed = posixpath.join(await _default_directory(connection, record), typed or b"./")
     name = posixpath.normpath(b"/" + typed.lstrip(b"/"))
