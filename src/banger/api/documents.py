@@ -1130,7 +1130,8 @@ class VmCreate(TypedDict):
     egress_rules: NotRequired[list[str]]
     """Egress rules, such as `allow 203.0.113.0/24:443/tcp`, `deny 198.51.100.7`, `allow
     host:8080` or, by name, `allow *.example.org:22`; the first that matches a connection
-    decides, then the profile. The setting's rules follow.
+    decides, then the profile. The setting's rules follow; those by name do not if `egress` is
+    a profile without such.
     """
     labels: NotRequired[dict[str, str]]
     env: NotRequired[dict[str, str]]

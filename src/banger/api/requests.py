@@ -65,7 +65,8 @@ class VmCreate(Params, frozen=True):
     egress_rules: list[str] = field(default_factory=list)
     """Egress rules, such as `allow 203.0.113.0/24:443/tcp`, `deny 198.51.100.7`, `allow host:8080`
     or, by name, `allow *.example.org:22`; the first that matches a connection
-    decides, then the profile. The setting's rules follow."""
+    decides, then the profile. The setting's rules follow; those by name do not if `egress` is a
+    profile without such."""
     labels: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     """Environment of every command in the VM, in addition to the image's."""

@@ -228,10 +228,9 @@ def add_rules(egress: Egress, rules: Sequence[str], *, profile: str | None = Non
     """
     targets = {_target_of(rule) for rule in rules}
     kept = [rule for rule in egress.rules if _target_of(rule) not in targets]
-    chosen = profile or egress.profile.value
-    if chosen not in BY_NAME:
+    if profile and profile not in BY_NAME:
         kept = [rule for rule in kept if not parse_rule(rule).name]
-    return make_egress(chosen, (*rules, *kept))
+    return make_egress(profile or egress.profile.value, (*rules, *kept))
 
 
 def _target_of(rule: str) -> str:

@@ -30,7 +30,7 @@ from banger.engine.verbs.kernels import (
 from banger.errors import ImageUnsupported, InvalidRequest
 from banger.images.platforms import host_platform, is_for, parse_platform
 from banger.model.artifacts import Image
-from banger.model.egress import Egress, make_egress, split_rules
+from banger.model.egress import Egress, Profile, add_rules, split_rules
 from banger.model.names import parse_vm_name
 from banger.model.setup import require_setup
 from banger.model.vm import Ending, Program, Shape, VmSpec, require_ending, require_sizes
@@ -74,6 +74,8 @@ def require_valid(params: VmCreate, settings: Settings) -> None:
 def choose_egress(params: VmCreate, settings: Settings) -> Egress:
     """Return the egress policy that a request asks for, with the configured rules behind its own.
 
+    A profile that is asked for and has no rules by name does without those.
+
     Raises:
         InvalidRequest: it is not valid, or asked for without a network.
         NotSupported: the network cannot hold the VM to it.
@@ -83,8 +85,9 @@ def choose_egress(params: VmCreate, settings: Settings) -> Egress:
         raise InvalidRequest(
             "A VM without a network has no egress policy.", hint=f"--network {network_words()[0]}"
         )
-    rules = (*params.egress_rules, *split_rules(settings.egress.rules))
-    egress = make_egress(params.egress or settings.egress.profile, rules)
+    rules = split_rules(settings.egress.rules)
+    configured = Egress(profile=Profile(settings.egress.profile), rules=rules)
+    egress = add_rules(configured, params.egress_rules, profile=params.egress)
     require_policy(params.network or settings.network, egress)
     return egress
 
