@@ -2,9 +2,9 @@
 
 What is said there: native/egress-filter/border.h, proxy/__main__.py.
 
-The daemon makes it before the filter exists, so that nobody else can be asked (hazard G1); its file
-is in a directory that no VMM sees (`Layout.networks`). Until its first policy has come a filter
-denies everything.
+The daemon makes them before those exist, so that nobody else can be asked (hazard G1); their files
+are in a directory that no VMM sees (`Layout.networks`). Until its first policy has come a filter
+denies everything. What a proxy answers is not trusted: its guest may have taken it over (E5).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import os
 import socket
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TypeVar
 
 from msgspec.json import decode, encode
 
@@ -27,6 +28,8 @@ DEADLINE_S = 10.0
 PROXY_DEADLINE_S = 60.0
 """For a proxy that has just been started, too."""
 LONGEST_ANSWER, LONGEST_OF_PROXY = 8192, 262144
+
+T = TypeVar("T")
 
 
 @contextlib.contextmanager
@@ -81,19 +84,25 @@ async def ask_proxy_denials(path: str) -> list[Denial]:
     """Return what a proxy has refused.
 
     Raises:
-        VmmFailed: the proxy does not answer.
+        VmmFailed: the proxy does not answer, or not as it should.
     """
-    return decode((await _ask_proxy(path, b"L"))[1:], type=list[Denial])
+    return _parse(await _ask_proxy(path, b"L"), list[Denial])
 
 
 async def ask_names(path: str, addresses: list[str]) -> dict[str, str | None]:
     """Return the names that addresses stand for; None: none.
 
     Raises:
-        VmmFailed: the proxy does not answer.
+        VmmFailed: the proxy does not answer, or not as it should.
     """
-    answer = await _ask_proxy(path, b"N" + encode(addresses))
-    return decode(answer[1:], type=dict[str, str | None])
+    return _parse(await _ask_proxy(path, b"N" + encode(addresses)), dict[str, str | None])
+
+
+def _parse(untrusted_answer: bytes, kind: type[T]) -> T:
+    try:
+        return decode(untrusted_answer[1:], type=kind)
+    except ValueError as error:  # msgspec's, or bytes that are no UTF-8
+        raise VmmFailed("The answer of the egress proxy is not valid.") from error
 
 
 async def _ask_proxy(path: str, message: bytes) -> bytes:

@@ -77,29 +77,29 @@ def start_egress_filter(
         numbers.append(lifeline.fileno())
     identity = spawn_identified(argv, log_file=log_file, pass_fds=numbers)
     if identity is None:
-        raise _filter_failed("It exited at once.", log_file)
+        raise _failed("The egress filter exited at once.", log_file)
     return identity
 
 
 async def set_first_policy(
     handle: NetworkHandle, interface: Interface, egress: Egress, log_file: Path
 ) -> None:
-    """Set the policy of a filter that was just started.
+    """Set the policy of a filter that was just started, and of its proxy.
 
     Raises:
-        VmmFailed: it does not accept one.
+        VmmFailed: one of them does not accept it.
     """
     try:
         await handle.set_egress(interface, egress)
     except VmmFailed as error:
-        raise _filter_failed(error.message, log_file) from error
+        raise _failed(error.message, log_file) from error
 
 
-def _filter_failed(reason: str, log_file: Path) -> VmmFailed:
-    """Return the error for a filter that does not start, such as one of another release."""
+def _failed(message: str, log_file: Path) -> VmmFailed:
+    """Return the error for a program that does not start, such as one of another release."""
     return VmmFailed(
-        "The egress filter did not start.",
-        details=f"{reason}\n{read_tail(log_file)}",
+        message,
+        details=read_tail(log_file),
         hint="pipx reinstall banger (in a checkout: scripts/venv)",
     )
 

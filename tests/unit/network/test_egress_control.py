@@ -1,0 +1,57 @@
+"""What the daemon makes of the answers of an egress proxy, which its guest may have taken over."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from banger.errors import VmmFailed
+from banger.network.egress.control import ask_names, ask_proxy_denials, control_socket
+
+DENIALS, NAMES = ask_proxy_denials, lambda path: ask_names(path, ["198.18.7.7"])
+
+
+async def ask(
+    path: Path, question: Callable[[str], Awaitable[Any]], untrusted_answer: bytes
+) -> Any:
+    """Ask a question of somebody who answers so."""
+    with control_socket(path) as listener:
+        listener.setblocking(False)
+        answering = asyncio.create_task(answer(listener, untrusted_answer))
+        try:
+            return await question(str(path))
+        finally:
+            await answering
+
+
+async def answer(listener: socket.socket, untrusted_answer: bytes) -> None:
+    loop = asyncio.get_running_loop()
+    client, _ = await loop.sock_accept(listener)
+    with client:
+        client.setblocking(False)
+        await loop.sock_recv(client, 4096)
+        await loop.sock_sendall(client, untrusted_answer)
+
+
+@pytest.mark.parametrize(
+    ("question", "untrusted_answer"),
+    [
+        (DENIALS, b"L"),
+        (DENIALS, b'L[["one.example:443/tcp",1]]'),
+        (DENIALS, b'L[["\xff",1,1.0,true,""]]'),
+        (NAMES, b'N["one.example"]'),
+        (NAMES, b'N{"198.18.7.7":"\xff"}'),
+        (NAMES, b"E"),
+    ],
+)
+def test_an_answer_that_is_not_valid_is_an_error_of_that_vm(
+    short_dir: Path, question: Callable[[str], Awaitable[Any]], untrusted_answer: bytes
+) -> None:
+    """E2, E5."""
+    with pytest.raises(VmmFailed):
+        asyncio.run(ask(short_dir / "control", question, untrusted_answer))
