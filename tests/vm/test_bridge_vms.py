@@ -6,7 +6,7 @@ from banger.client import Client
 from tests.support.installations import Installation
 from tests.support.vms import TINY_IMAGE
 
-PROGRAM = "tests.support.bridged_daemon"
+PROGRAM = "tests.vm.bridged_daemon"
 SERVE = """perl -MIO::Socket -e '
 $listener = IO::Socket::INET->new(LocalPort => 7000, Listen => 5) or die;
 exit if fork;

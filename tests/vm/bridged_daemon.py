@@ -1,6 +1,6 @@
 """A daemon whose host is a network namespace with a bridge.
 
-Run as `python -m tests.support.bridged_daemon SOCKET`. The program enters the namespaces, is the
+Run as `python -m tests.vm.bridged_daemon SOCKET`. The program enters the namespaces, is the
 helper there, at SOCKET, and starts the daemon as its ordinary user in a user namespace below.
 """
 
@@ -28,7 +28,7 @@ def enter(path: str) -> None:
 
 
 def _again(*words: str) -> list[str]:
-    return [sys.executable, "-m", "tests.support.bridged_daemon", *words]
+    return [sys.executable, "-m", "tests.vm.bridged_daemon", *words]
 
 
 def be_host(path: str, uid: str, gid: str) -> int:
