@@ -1,14 +1,17 @@
-"""Hosts that lack something: a prefix runs a command in a mount namespace of its own.
+"""Hosts of tests: a prefix runs a command in namespaces of its own.
 
-The command, and so the daemon that it starts, sees a small file system or a missing program; it
-is the same user as ever. Needs user namespaces, as building images does; without them: a skip.
+On a host that lacks something the command, and so the daemon that it starts, sees a small file
+system or a missing program; it is the same user as ever. On a host of its own it is root. Needs
+user namespaces, as building images does; without them: a skip.
 """
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -67,3 +70,32 @@ def _prefix(script: str, one: str, two: str) -> list[str]:
     if tried.returncode:
         pytest.skip(f"this host lets users make no such namespace: {tried.stderr.decode().strip()}")
     return prefix
+
+
+@contextlib.contextmanager
+def own_host(
+    environ: dict[str, str], directory: Path, *, script: str, systemctl: str
+) -> Iterator[tuple[str, ...]]:
+    """Yield the prefix by which a command runs on a host of its own, as its root.
+
+    `script` makes it with an empty directory, prints `ready`, and ends the host after its stdin.
+    The host's `systemctl` comes first in the PATH of `environ`.
+    """
+    for name in ("bin", "scratch"):
+        (directory / name).mkdir()
+    program = directory / "bin/systemctl"
+    program.write_text(systemctl)
+    program.chmod(0o755)
+    environ["PATH"] = f"{program.parent}:{environ['PATH']}:/usr/sbin:/sbin"
+    spaces = ("--user", "--mount", "--net")
+    with subprocess.Popen(
+        ["unshare", "--map-root-user", *spaces, "sh", "-c", script, "sh", directory / "scratch"],
+        env=environ,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as host:
+        assert host.stdout is not None
+        if host.stdout.readline() != "ready\n":
+            pytest.skip("this host lets users make no such namespaces")
+        yield ("nsenter", f"--target={host.pid}", *spaces, "--preserve-credentials")

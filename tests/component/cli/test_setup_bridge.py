@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import shlex
 import subprocess
@@ -14,6 +13,7 @@ import pytest
 
 from banger.network.bridge.install import PROGRAM, SERVICE, UNIT, build_program
 from tests.support.installations import Installation
+from tests.support.namespaces import own_host
 
 SCRIPT = """
 set -e
@@ -60,32 +60,9 @@ nft add chain ip filter FORWARD '{ type filter hook forward priority 0; policy d
 
 @pytest.fixture
 def host(private_environ: dict[str, str], tmp_path: Path) -> Iterator[tuple[str, ...]]:
-    """The prefix by which a command runs on a host of its own, as its root."""
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/systemctl").write_text(SYSTEMCTL)
-    (tmp_path / "bin/systemctl").chmod(0o755)
-    (tmp_path / "scratch").mkdir()
-    private_environ["PATH"] = f"{tmp_path}/bin:{private_environ['PATH']}:/usr/sbin:/sbin"
-    spaces = ["--user", "--map-root-user", "--mount", "--net"]
-    with subprocess.Popen(
-        ["unshare", *spaces, "sh", "-c", SCRIPT, "sh", tmp_path / "scratch"],
-        env=private_environ,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as made:
-        assert made.stdout is not None and made.stdin is not None
-        if made.stdout.readline() != "ready\n":
-            pytest.skip("this host lets users make no such namespaces")
-        spaces = ["--user", "--mount", "--net", "--preserve-credentials"]
-        yield ("nsenter", f"--target={made.pid}", *spaces)
-        made.stdin.close()
-
-
-@pytest.fixture
-def banger(private_environ: dict[str, str]) -> Iterator[Installation]:
-    with contextlib.closing(Installation(private_environ)) as installation:
-        yield installation
+    """The prefix by which a command runs on a host with this `systemctl`, as its root."""
+    with own_host(private_environ, tmp_path, script=SCRIPT, systemctl=SYSTEMCTL) as prefix:
+        yield prefix
 
 
 def run(host: tuple[str, ...], script: str) -> str:

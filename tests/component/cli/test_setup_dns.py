@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -12,6 +11,7 @@ import pytest
 
 from tests.support.installations import Installation, wait_for
 from tests.support.loopbacks import free_front_port
+from tests.support.namespaces import own_host
 
 SCRIPT = """
 set -e
@@ -52,32 +52,9 @@ def host(private_environ: dict[str, str], tmp_path: Path) -> Iterator[tuple[str,
     for program in NEEDED:
         if shutil.which(program, path=f"{private_environ['PATH']}:/usr/sbin:/sbin") is None:
             pytest.skip(f"this host has no {program}")
-    (tmp_path / "bin").mkdir()
-    (tmp_path / "bin/systemctl").write_text(SYSTEMCTL)
-    (tmp_path / "bin/systemctl").chmod(0o755)
-    private_environ["PATH"] = f"{tmp_path}/bin:{private_environ['PATH']}:/usr/sbin:/sbin"
     private_environ["BANGER_NAMES_DNS_PORT"] = str(free_front_port())
-    (tmp_path / "scratch").mkdir()
-    spaces = ["--user", "--map-root-user", "--mount", "--net"]
-    with subprocess.Popen(
-        ["unshare", *spaces, "sh", "-c", SCRIPT, "sh", tmp_path / "scratch"],
-        env=private_environ,
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as made:
-        assert made.stdout is not None and made.stdin is not None
-        if made.stdout.readline() != "ready\n":
-            pytest.skip("this host lets users make no such namespaces")
-        spaces = ["--user", "--mount", "--net", "--preserve-credentials"]
-        yield ("nsenter", f"--target={made.pid}", *spaces)
-        made.stdin.close()
-
-
-@pytest.fixture
-def banger(private_environ: dict[str, str]) -> Iterator[Installation]:
-    with contextlib.closing(Installation(private_environ)) as installation:
-        yield installation
+    with own_host(private_environ, tmp_path, script=SCRIPT, systemctl=SYSTEMCTL) as prefix:
+        yield prefix
 
 
 def resolve(host: tuple[str, ...], *query: str) -> list[str]:

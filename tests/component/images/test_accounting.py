@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,12 +13,6 @@ from tests.support.registries import real_registry
 from tests.support.tars import digest
 
 pytestmark = pytest.mark.skipif(find_tool("sqfstar") is None, reason="sqfstar is not installed")
-
-
-@pytest.fixture
-def banger(private_environ: dict[str, str]) -> Iterator[Installation]:
-    with contextlib.closing(Installation(private_environ)) as installation:
-        yield installation
 
 
 def test_layers_in_common_count_once(banger: Installation, tmp_path: Path) -> None:

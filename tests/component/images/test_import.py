@@ -11,7 +11,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -56,12 +55,6 @@ KIND = "application/vnd.oci.image.layer.v1.tar"
 OCI = oci_files(
     [(f"{KIND}+gzip", gzip.compress(LOWER)), (f"{KIND}+zstd", zstandard.compress(UPPER))], CONFIG
 )
-
-
-@pytest.fixture
-def banger(private_environ: dict[str, str]) -> Iterator[Installation]:
-    with contextlib.closing(Installation(private_environ)) as installation:
-        yield installation
 
 
 def tar_of(files: dict[str, bytes]) -> bytes:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,12 +14,6 @@ from tests.support.installations import Installation
 from tests.support.tars import Member, directory, make_tar
 
 pytestmark = pytest.mark.skipif(find_tool("sqfstar") is None, reason="sqfstar is not installed")
-
-
-@pytest.fixture
-def banger(private_environ: dict[str, str]) -> Iterator[Installation]:
-    with contextlib.closing(Installation(private_environ)) as installation:
-        yield installation
 
 
 def make_squashfs(file: Path, *, init: str | None = None) -> Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import os
 import re
@@ -23,12 +22,6 @@ ESCAPE = re.compile(rb"\x1b\[[0-9;?]*[A-Za-z]")
 SHOW_CURSOR = b"\x1b[?25h"
 WIDTH = 80
 CONTENTS = [os.urandom(600_000) for _ in range(6)]
-
-
-@pytest.fixture
-def banger(private_environ: dict[str, str]) -> Iterator[Installation]:
-    with contextlib.closing(Installation(private_environ)) as installation:
-        yield installation
 
 
 @pytest.fixture

@@ -7,14 +7,12 @@ are compared, too. BANGER_TEST_IMAGE_FILES=50000 is the full size.
 
 from __future__ import annotations
 
-import contextlib
 import json
 import os
 import shlex
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +51,6 @@ def as_root() -> list[str]:
     if tried.returncode:
         pytest.skip(f"this host lets users make no such namespace: {tried.stderr.decode().strip()}")
     return prefix
-
-
-@pytest.fixture
-def banger(private_environ: dict[str, str]) -> Iterator[Installation]:
-    with contextlib.closing(Installation(private_environ)) as installation:
-        yield installation
 
 
 def test_every_file_is_what_umoci_makes_of_it(
