@@ -9,10 +9,17 @@ import shutil
 import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from pathlib import Path
+from typing import TypeVar
 
 import pytest
 
-from banger.errors import DeadlineExceeded, GuestPathNotFound, GuestProtocolError, GuestRefused
+from banger.errors import (
+    BangerError,
+    DeadlineExceeded,
+    GuestPathNotFound,
+    GuestProtocolError,
+    GuestRefused,
+)
 from banger.guest import (
     ChangeKind,
     GuestChange,
@@ -32,15 +39,37 @@ D = 20.0
 CREATED, MODIFIED, DELETED, MISSED = list(ChangeKind)[1:]
 LIMIT = Path("/proc/sys/fs/inotify/max_queued_events")
 Told = AsyncIterator[GuestChange]
-Work = Callable[[GuestConnection], Awaitable[None]]
+E = TypeVar("E", bound=BangerError)
 
 
-def watched(agent_binary: Path, work: Work) -> None:
+def connected(agent_binary: Path, work: Callable[[GuestConnection], Awaitable[None]]) -> None:
+    """Do something with an agent."""
+
     async def run() -> None:
         async with agent_connection(agent_binary) as connection:
             await work(connection)
 
     asyncio.run(asyncio.wait_for(run(), 60))
+
+
+def watched(agent_binary: Path, top: Path, work: Callable[[Told], Awaitable[None]]) -> None:
+    """Do something while an agent watches a directory."""
+
+    async def watch(connection: GuestConnection) -> None:
+        async with watch_changes(connection, os.fsencode(top), deadline_s=D) as told:
+            await work(told)
+
+    connected(agent_binary, watch)
+
+
+async def refused(
+    connection: GuestConnection, path: bytes, kind: type[E], *, deadline_s: float = D
+) -> E:
+    """Return the error, which must be of a kind, of watching a directory."""
+    with pytest.raises(kind) as raised:
+        async with watch_changes(connection, path, deadline_s=deadline_s):
+            raise AssertionError("it is watched")
+    return raised.value
 
 
 async def take_until(told: Told, last: GuestChange) -> list[GuestChange]:
@@ -58,23 +87,21 @@ def test_what_happens_to_files_is_told(agent_binary: Path, short_dir: Path) -> N
     (short_dir / "deep/er").mkdir(parents=True)
     (short_dir / "link").symlink_to("/")
 
-    async def work(connection: GuestConnection) -> None:
-        top = os.fsencode(short_dir)
-        async with watch_changes(connection, top, deadline_s=D) as told:
-            file = short_dir / "deep/er/file"
-            file.touch()
-            await take_until(told, GuestChange(CREATED, b"deep/er/file"))
-            file.write_bytes(b"more")
-            await take_until(told, GuestChange(MODIFIED, b"deep/er/file"))
-            file.chmod(0o600)
-            await take_until(told, GuestChange(MODIFIED, b"deep/er/file"))
-            file.rename(short_dir / "caf\udce9")
-            renamed = await take_until(told, GuestChange(CREATED, b"caf\xe9"))
-            assert renamed[-2] == GuestChange(DELETED, b"deep/er/file")
-            (short_dir / "caf\udce9").unlink()
-            await take_until(told, GuestChange(DELETED, b"caf\xe9"))
+    async def work(told: Told) -> None:
+        file = short_dir / "deep/er/file"
+        file.touch()
+        await take_until(told, GuestChange(CREATED, b"deep/er/file"))
+        file.write_bytes(b"more")
+        await take_until(told, GuestChange(MODIFIED, b"deep/er/file"))
+        file.chmod(0o600)
+        await take_until(told, GuestChange(MODIFIED, b"deep/er/file"))
+        file.rename(short_dir / "caf\udce9")
+        renamed = await take_until(told, GuestChange(CREATED, b"caf\xe9"))
+        assert renamed[-2] == GuestChange(DELETED, b"deep/er/file")
+        (short_dir / "caf\udce9").unlink()
+        await take_until(told, GuestChange(DELETED, b"caf\xe9"))
 
-    watched(agent_binary, work)
+    watched(agent_binary, short_dir, work)
 
 
 def test_new_directories_are_watched_and_those_that_left_are_not(
@@ -85,24 +112,23 @@ def test_new_directories_are_watched_and_those_that_left_are_not(
     (outside / "tree/below").mkdir(parents=True)
     (outside / "tree/below/file").touch()
 
-    async def work(connection: GuestConnection) -> None:
-        async with watch_changes(connection, os.fsencode(top), deadline_s=D) as told:
-            (outside / "tree").rename(top / "in")
-            await take_until(told, GuestChange(CREATED, b"in/below/file"))
-            (top / "in/below/second").touch()
-            await take_until(told, GuestChange(CREATED, b"in/below/second"))
-            (top / "in").rename(top / "moved")
-            await take_until(told, GuestChange(CREATED, b"moved/below/second"))
-            (top / "moved/below/second").unlink()
-            await take_until(told, GuestChange(DELETED, b"moved/below/second"))
-            (top / "moved").rename(outside / "out")
-            await take_until(told, GuestChange(DELETED, b"moved"))
-            (outside / "out/below/third").touch()
-            (top / "last").touch()
-            last = GuestChange(CREATED, b"last")
-            assert await take_until(told, last) == [last]
+    async def work(told: Told) -> None:
+        (outside / "tree").rename(top / "in")
+        await take_until(told, GuestChange(CREATED, b"in/below/file"))
+        (top / "in/below/second").touch()
+        await take_until(told, GuestChange(CREATED, b"in/below/second"))
+        (top / "in").rename(top / "moved")
+        await take_until(told, GuestChange(CREATED, b"moved/below/second"))
+        (top / "moved/below/second").unlink()
+        await take_until(told, GuestChange(DELETED, b"moved/below/second"))
+        (top / "moved").rename(outside / "out")
+        await take_until(told, GuestChange(DELETED, b"moved"))
+        (outside / "out/below/third").touch()
+        (top / "last").touch()
+        last = GuestChange(CREATED, b"last")
+        assert await take_until(told, last) == [last]
 
-    watched(agent_binary, work)
+    watched(agent_binary, top, work)
 
 
 def test_it_ends_with_its_directory(agent_binary: Path, short_dir: Path) -> None:
@@ -113,11 +139,9 @@ def test_it_ends_with_its_directory(agent_binary: Path, short_dir: Path) -> None
         async with watch_changes(connection, os.fsencode(top), deadline_s=D) as told:
             shutil.rmtree(top)
             assert [change async for change in told] == [GuestChange(DELETED, b"")]
-        with pytest.raises(GuestPathNotFound):
-            async with watch_changes(connection, os.fsencode(top), deadline_s=D):
-                raise AssertionError("it is watched")
+        await refused(connection, os.fsencode(top), GuestPathNotFound)
 
-    watched(agent_binary, work)
+    connected(agent_binary, work)
 
 
 def change_too_much(directory: Path) -> None:
@@ -131,16 +155,15 @@ def change_too_much(directory: Path) -> None:
 def test_what_is_lost_while_nobody_reads_is_told(agent_binary: Path, short_dir: Path) -> None:
     """E2, H7: the kernel's queue is the bound, and whoever reads goes on afterwards."""
 
-    async def work(connection: GuestConnection) -> None:
-        async with watch_changes(connection, os.fsencode(short_dir), deadline_s=D) as told:
-            await asyncio.to_thread(change_too_much, short_dir)
-            await take_until(told, GuestChange(MISSED, b""))
-            (short_dir / "last").mkdir()
-            await take_until(told, GuestChange(CREATED, b"last"))
-            (short_dir / "last/file").touch()
-            await take_until(told, GuestChange(CREATED, b"last/file"))
+    async def work(told: Told) -> None:
+        await asyncio.to_thread(change_too_much, short_dir)
+        await take_until(told, GuestChange(MISSED, b""))
+        (short_dir / "last").mkdir()
+        await take_until(told, GuestChange(CREATED, b"last"))
+        (short_dir / "last/file").touch()
+        await take_until(told, GuestChange(CREATED, b"last/file"))
 
-    watched(agent_binary, work)
+    watched(agent_binary, short_dir, work)
 
 
 def test_what_left_while_nobody_read_is_watched_no_more(
@@ -149,17 +172,16 @@ def test_what_left_while_nobody_read_is_watched_no_more(
     top, outside = short_dir / "top", short_dir / "outside"
     (top / "tree").mkdir(parents=True)
 
-    async def work(connection: GuestConnection) -> None:
-        async with watch_changes(connection, os.fsencode(top), deadline_s=D) as told:
-            await asyncio.to_thread(change_too_much, top)
-            (top / "tree").rename(outside)
-            await take_until(told, GuestChange(MISSED, b""))
-            (outside / "file").touch()
-            (top / "last").touch()
-            last = GuestChange(CREATED, b"last")
-            assert await take_until(told, last) == [last]
+    async def work(told: Told) -> None:
+        await asyncio.to_thread(change_too_much, top)
+        (top / "tree").rename(outside)
+        await take_until(told, GuestChange(MISSED, b""))
+        (outside / "file").touch()
+        (top / "last").touch()
+        last = GuestChange(CREATED, b"last")
+        assert await take_until(told, last) == [last]
 
-    watched(agent_binary, work)
+    watched(agent_binary, top, work)
 
 
 def test_it_ends_though_its_end_was_lost(agent_binary: Path, short_dir: Path) -> None:
@@ -167,24 +189,21 @@ def test_it_ends_though_its_end_was_lost(agent_binary: Path, short_dir: Path) ->
     top = short_dir / "top"
     top.mkdir()
 
-    async def work(connection: GuestConnection) -> None:
-        async with watch_changes(connection, os.fsencode(top), deadline_s=D) as told:
-            await asyncio.to_thread(change_too_much, top)
-            shutil.rmtree(top)
-            assert [change async for change in told][-1] == GuestChange(DELETED, b"")
+    async def work(told: Told) -> None:
+        await asyncio.to_thread(change_too_much, top)
+        shutil.rmtree(top)
+        assert [change async for change in told][-1] == GuestChange(DELETED, b"")
 
-    watched(agent_binary, work)
+    watched(agent_binary, top, work)
 
 
 @pytest.mark.parametrize("path", [b"/proc", b"/proc/sys", b"/sys", b"/dev"])
 def test_what_the_kernel_makes_up_is_not_watched(agent_binary: Path, path: bytes) -> None:
     async def work(connection: GuestConnection) -> None:
-        with pytest.raises(GuestRefused) as refused:
-            async with watch_changes(connection, path, deadline_s=D):
-                raise AssertionError("it is watched")
-        assert refused.value.guest_code == "kernel-files"
+        error = await refused(connection, path, GuestRefused)
+        assert error.guest_code == "kernel-files"
 
-    watched(agent_binary, work)
+    connected(agent_binary, work)
 
 
 def test_a_watch_does_not_wait_for_its_turn_without_an_end(agent_binary: Path) -> None:
@@ -195,11 +214,9 @@ def test_a_watch_does_not_wait_for_its_turn_without_an_end(agent_binary: Path) -
             while True:
                 async with asyncio.timeout(0.1):
                     await connection.admit(Lane.COMMANDS)
-        with pytest.raises(DeadlineExceeded):
-            async with watch_changes(connection, b"/", deadline_s=0.1):
-                raise AssertionError("it is watched")
+        await refused(connection, b"/", DeadlineExceeded, deadline_s=0.1)
 
-    watched(agent_binary, work)
+    connected(agent_binary, work)
 
 
 def test_a_watch_ends_with_its_block(agent_binary: Path, short_dir: Path) -> None:
@@ -209,7 +226,7 @@ def test_a_watch_ends_with_its_block(agent_binary: Path, short_dir: Path) -> Non
                 async with watch_changes(connection, os.fsencode(short_dir), deadline_s=D):
                     raise ZeroDivisionError
 
-    watched(agent_binary, work)
+    connected(agent_binary, work)
 
 
 def test_a_watch_ends_with_its_agent(agent_binary: Path, short_dir: Path) -> None:
@@ -234,9 +251,8 @@ def test_an_older_agent_watches_nothing() -> None:
         agent.say(refusal(1, b"bad-request"))
 
     async def body(connection: GuestConnection) -> None:
-        with pytest.raises(GuestRefused, match="older banger, which cannot watch files"):
-            async with watch_changes(connection, b"/", deadline_s=D):
-                raise AssertionError("it is watched")
+        error = await refused(connection, b"/", GuestRefused)
+        assert "older banger, which cannot watch files" in error.message
 
     play(script, body)
 
@@ -253,9 +269,8 @@ def test_a_guest_that_does_not_begin_as_it_should() -> None:
         await agent.hear(FrameType.CLOSE)
 
     async def body(connection: GuestConnection) -> None:
-        with pytest.raises(GuestProtocolError, match="when it begins"):
-            async with watch_changes(connection, b"/", deadline_s=D):
-                raise AssertionError("it is watched")
+        error = await refused(connection, b"/", GuestProtocolError)
+        assert "when it begins" in error.message
 
     play(script, body)
 

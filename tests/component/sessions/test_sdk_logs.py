@@ -16,6 +16,33 @@ from tests.component.sessions.conftest import Box
 Follow = Callable[[Callable[[], None]], list[bytes]]
 
 
+@pytest.fixture(autouse=True)
+def environ(box: Box, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have this process's clients talk to the daemon of `box`."""
+    for name, value in box.environ.items():
+        monkeypatch.setenv(name, value)
+
+
+@pytest.fixture
+def wait_for_next(short_dir: Path) -> str:
+    """The part of a script that waits until `replace_daemon` has been called."""
+    return f"while [ ! -e {short_dir}/next ]; do sleep 0.05; done"
+
+
+@pytest.fixture
+def replace_daemon(box: Box, short_dir: Path) -> Iterator[Callable[[], None]]:
+    """What kills the daemon, which runs, and starts the next one."""
+    with box.daemon() as first, contextlib.ExitStack() as later:
+
+        def replace() -> None:
+            first.kill()
+            first.wait()
+            later.enter_context(box.daemon())
+            (short_dir / "next").touch()
+
+        yield replace
+
+
 def follow(between: Callable[[], None]) -> list[bytes]:
     """Return the output of `box`'s session `job`; `between` is called after its first piece."""
     pieces: Iterator[tuple[int, bytes]] = (
@@ -42,23 +69,11 @@ def follow_in_a_loop(between: Callable[[], None]) -> list[bytes]:
 
 @pytest.mark.parametrize("read", [follow, follow_in_a_loop])
 def test_logs_are_followed_over_a_death_of_the_daemon(
-    box: Box, short_dir: Path, monkeypatch: pytest.MonkeyPatch, read: Follow
+    box: Box, replace_daemon: Callable[[], None], wait_for_next: str, read: Follow
 ) -> None:
     """H9: the next daemon goes on where the last was cut off; nothing is twice."""
-    for name, value in box.environ.items():
-        monkeypatch.setenv(name, value)
-    go_on = short_dir / "go-on"
-    with contextlib.ExitStack() as daemons:
-        first = daemons.enter_context(box.daemon())
-
-        def replace_daemon() -> None:
-            first.kill()
-            first.wait()
-            daemons.enter_context(box.daemon())
-            go_on.touch()
-
-        box.start("job", f"echo one; while [ ! -e {go_on} ]; do sleep 0.05; done; echo two")
-        assert read(replace_daemon) == [b"one\n", b"two\n"]
+    box.start("job", f"echo one; {wait_for_next}; echo two")
+    assert read(replace_daemon) == [b"one\n", b"two\n"]
 
 
 Attach = Callable[[str, Callable[[], None]], list[object]]
@@ -113,27 +128,15 @@ def wait_attached(name: str, between: Callable[[], None]) -> list[object]:
 )
 def test_an_attachment_goes_on_after_a_death_of_the_daemon(
     box: Box,
-    short_dir: Path,
-    monkeypatch: pytest.MonkeyPatch,
+    replace_daemon: Callable[[], None],
+    wait_for_next: str,
     work: Attach,
     expected: list[object],
 ) -> None:
     """H2, H9: in both directions; nothing is twice, and nothing is missing."""
-    for name, value in box.environ.items():
-        monkeypatch.setenv(name, value)
-    go_on = short_dir / "go-on"
-    with contextlib.ExitStack() as daemons:
-        first = daemons.enter_context(box.daemon())
-
-        def replace_daemon() -> None:
-            first.kill()
-            first.wait()
-            daemons.enter_context(box.daemon())
-            go_on.touch()
-
-        script = f"while [ ! -e {go_on} ]; do sleep 0.05; done; echo two; read line"
-        box.start("job", f"echo one; {script}; echo got $line; exit 3")
-        assert work("job", replace_daemon) == expected
+    script = f"{wait_for_next}; echo two; read line"
+    box.start("job", f"echo one; {script}; echo got $line; exit 3")
+    assert work("job", replace_daemon) == expected
 
 
 ENDLESS = ["sh", "-c", "echo one; exec sleep 1000"]
@@ -162,10 +165,8 @@ def wait_for_command_in_a_loop(between: Callable[[], None]) -> None:
 
 @pytest.mark.parametrize("wait", [wait_for_command, wait_for_command_in_a_loop])
 def test_the_outcome_of_a_command_is_unknown_when_the_daemon_dies(
-    box: Box, monkeypatch: pytest.MonkeyPatch, wait: Callable[[Callable[[], None]], None]
+    box: Box, wait: Callable[[Callable[[], None]], None]
 ) -> None:
     """H1: nobody is told that a command succeeded of which that is not known."""
-    for name, value in box.environ.items():
-        monkeypatch.setenv(name, value)
     with box.daemon() as daemon, pytest.raises(OutcomeUnknown):
         wait(daemon.kill)
