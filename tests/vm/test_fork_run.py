@@ -14,7 +14,6 @@ from tests.support.installations import Installation, finish, read_line, wait_fo
 from tests.support.repositories import git
 from tests.support.vms import TINY
 
-"""As the shared VM of the default image, which has git: they use one template."""
 RUN = ("vm", "run", *TINY, "--network", "none")
 
 

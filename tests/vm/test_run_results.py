@@ -20,7 +20,6 @@ from tests.support import repositories
 from tests.support.installations import Ended, Installation, finish, read_line, wait_for
 from tests.support.repositories import git
 
-"""As the shared VM of the default image, which has git: they use one template."""
 FILL = """
 for size in 4G 1G 256M 64M 16M 4M 1M 64K 4K; do
     n=0; while fallocate -l $size /root/fill.$size.$n 2>/dev/null; do n=$((n+1)); done
