@@ -192,8 +192,9 @@ def create_with_entrypoint(world: World) -> None:
 def claim_and_let_fill(world: World) -> None:
     """Claim the clone that waits, and wait for the next one."""
     create_networked(world)
-    fate = lambda: world.daemon.poll() is not None or has_waiting(world)  # noqa: E731
-    wait_for(fate, "a clone to wait, or a death")
+    wait_for(
+        lambda: world.daemon.poll() is not None or has_waiting(world), "a clone to wait, or a death"
+    )
 
 
 # --- what is the case afterwards ---

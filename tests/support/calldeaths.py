@@ -77,12 +77,12 @@ def _wrap_guest(control: Path) -> None:
         async for item in _deadly_chunks(control, "guest read chunk", items):
             yield item
 
-    ConnectedGuest.list_directories = deadly_list  # type: ignore[method-assign]
-    ConnectedGuest.read_files = deadly_read_files  # type: ignore[method-assign]
-    ConnectedGuest.run = deadly_run  # type: ignore[method-assign]
-    ConnectedGuest.tar_in = deadly_tar_in  # type: ignore[method-assign]
-    ConnectedGuest.open_output = deadly_open  # type: ignore[method-assign]
-    RunningOutput.__aiter__ = deadly_read  # type: ignore[method-assign, assignment]
+    ConnectedGuest.list_directories = deadly_list  # type: ignore[method-assign]  # to die at it
+    ConnectedGuest.read_files = deadly_read_files  # type: ignore[method-assign]  # to die at it
+    ConnectedGuest.run = deadly_run  # type: ignore[method-assign]  # to die at it
+    ConnectedGuest.tar_in = deadly_tar_in  # type: ignore[method-assign]  # to die at it
+    ConnectedGuest.open_output = deadly_open  # type: ignore[method-assign]  # to die at it
+    RunningOutput.__aiter__ = deadly_read  # type: ignore[method-assign, assignment]  # likewise
 
 
 class _Reading:

@@ -101,7 +101,7 @@ def die_at_points(control: Path) -> None:
         strike(control, point, "after")
         return result
 
-    Database.write = deadly_write  # type: ignore[method-assign, assignment]
+    Database.write = deadly_write  # type: ignore[method-assign, assignment]  # to die at it
 
 
 def arm_death(

@@ -124,7 +124,7 @@ def _wrap_sqlite(faults: Faults) -> None:
     def connect_failing(*args: Any, **named: Any) -> sqlite3.Connection:
         return connect(*args, **{**named, "factory": Connection})
 
-    database.sqlite3.connect = connect_failing  # type: ignore[attr-defined]
+    database.sqlite3.connect = connect_failing  # type: ignore[attr-defined]  # an import
 
 
 def _wrap_requests(faults: Faults, control: Path) -> None:

@@ -107,7 +107,7 @@ class Forked(subprocess.Popen[bytes]):
         with theirs:
             fds = [theirs.fileno(), *(given[fd] for fd in sorted(given))]
             socket.send_fds(server.requests, [json.dumps(request).encode()], fds)
-        self._close_pipe_fds(  # type: ignore[attr-defined]
+        self._close_pipe_fds(  # type: ignore[attr-defined]  # private
             p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite
         )
         self.pid = int(self._receive("pid"))

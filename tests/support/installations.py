@@ -247,7 +247,7 @@ def finish(
         raise AssertionError(
             f"{process.args} did not end within {deadline_s:g} s: {out[-500:]!r} {err[-2000:]!r}"
         ) from None
-    argv = [str(word) for word in process.args]  # type: ignore[union-attr]
+    argv = [str(word) for word in process.args]  # type: ignore[union-attr]  # ours are lists
     ended = Ended(
         tuple(argv[argv.index("banger") + 1 :]),
         process.returncode,

@@ -33,7 +33,7 @@ class Member:
 
 
 def directory(name: str | bytes, mode: int = 0o755, **facts: object) -> Member:
-    return Member(name, kind=tarfile.DIRTYPE, mode=mode, **facts)  # type: ignore[arg-type]
+    return Member(name, kind=tarfile.DIRTYPE, mode=mode, **facts)  # type: ignore[arg-type]  # a Member's
 
 
 def symlink(name: str | bytes, target: str | bytes) -> Member:

@@ -116,8 +116,9 @@ class World:
 
     def _has_died(self, *, deadline_s: float = 10) -> bool:
         with contextlib.suppress(AssertionError):
-            dead = lambda: self.daemon.poll() is not None  # noqa: E731
-            wait_for(dead, "the daemon's death", deadline_s=deadline_s)
+            wait_for(
+                lambda: self.daemon.poll() is not None, "the daemon's death", deadline_s=deadline_s
+            )
         return self.daemon.poll() == -signal.SIGKILL
 
     def kill_vmm(self, side: str, point: str, method: str, **params: Any) -> Killed:

@@ -20,7 +20,7 @@ SOURCE = Path(__file__).with_name("firecracker.yaml")
 Document = Mapping[str, Any]
 
 
-class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
+class _Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]  # what there is
     """YAML 1.2's booleans: a log level `Off` is a word."""
 
 

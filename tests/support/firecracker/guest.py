@@ -80,7 +80,7 @@ class Guest:
         # One that is stopped before it has become the agent would outlive us.
         agent = os.path.realpath(self._program)
         with contextlib.suppress(FileNotFoundError):  # it has ended
-            while os.readlink(f"/proc/{self._process.pid}/exe") != agent:  # noqa: ASYNC110
+            while os.readlink(f"/proc/{self._process.pid}/exe") != agent:  # noqa: ASYNC110 - nothing tells
                 await asyncio.sleep(0.001)
         self._agent = await asyncio.open_unix_connection(sock=ours, limit=RELAY_BYTES)
         self._back = asyncio.create_task(self._pass_back(self._agent[0]))
