@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import errno
+import os
+import socket
 import struct
 from ipaddress import IPv4Address
+from typing import Any
 
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
 from banger.model.egress import Egress, Profile
-from banger.network.dnswire import Code, parse_query, render_name
+from banger.network.dnswire import IN, Code, Type, parse_query, render_name
 from banger.network.egress.policy import SYNTHETIC
 from banger.network.user.proxy.denials import DENIALS_MAX, WHY_MAX, Denials, Refused
-from banger.network.user.proxy.flows import is_judged
+from banger.network.user.proxy.flows import Flow, is_judged, serve_flow
 from banger.network.user.proxy.hello import HELLO_MAX, Hello, NotTls, parse_hello
 from banger.network.user.proxy.http import HEAD_MAX, NotHttp, Rewriter, find_server
 from banger.network.user.proxy.names import Names
 from banger.network.user.proxy.policy import Policy
 from banger.network.user.proxy.resolver import answer_query
+from banger.network.user.proxy.server import accept
 from banger.network.user.proxy.targets import Target
 from tests.component.network.by_name import make_hello
 
@@ -58,8 +64,8 @@ def test_of_rules_by_name_the_first_decides() -> None:
     assert rules.resolves("a.one.example")
 
 
-def ask(name: bytes, *, kind: int = 1, rules: Policy, names: Names) -> tuple[Code, list[bytes]]:
-    question = render_name(name.split(b".")) + struct.pack("!2H", kind, 1)
+def ask(name: bytes, *, class_: int = IN, rules: Policy, names: Names) -> tuple[Code, list[bytes]]:
+    question = render_name(name.split(b".")) + struct.pack("!2H", Type.A, class_)
     query = parse_query(struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + question)
     answer = answer_query(query, rules, names)
     return answer.code, [each.data for each in answer.answers]
@@ -86,6 +92,11 @@ def test_a_name_that_no_rule_has_does_not_exist(name: bytes) -> None:
     """E4: nor is it asked of anybody."""
     rules = policy("allow one.example")
     assert ask(name, rules=rules, names=Names()) == (Code.NAME_ERROR, [])
+
+
+def test_of_another_class_than_the_internets_nothing_is_answered() -> None:
+    rules = policy("allow one.example")
+    assert ask(b"one.example", class_=3, rules=rules, names=Names()) == (Code.REFUSED, [])
 
 
 def test_the_server_name_of_a_hello_is_read_in_any_pieces() -> None:
@@ -252,6 +263,43 @@ def test_what_a_guest_says_does_nothing_to_a_terminal() -> None:
         is_judged(hello_of((0, server_name(b"\x1b]0;x\x07" + b"y" * 500))), target)
     assert caught.value.why.startswith("TLS for ?]0;x?yyy")
     assert len(caught.value.why) == WHY_MAX
+
+
+def test_a_request_is_refused_by_its_reason_also_if_its_client_is_gone() -> None:
+    """I6: it is in the log, whether or not somebody reads the answer."""
+    rules = policy("allow one.example")
+    flow = Flow(Target("one.example", IPv4Address("198.18.7.7"), 80), rules)
+    client, guest = socket.socketpair()
+    with client, guest:
+        client.setblocking(False)
+        guest.sendall(b"GET / HTTP/1.1\r\nHost: two.example\r\n\r\n")
+        guest.close()
+        with pytest.raises(Refused, match=r"HTTP for two\.example"):
+            asyncio.run(serve_flow(client, flow))
+
+
+class Scarce(socket.socket):
+    """One that gives a connection at the second try, as if descriptors had been scarce."""
+
+    tries = 0
+
+    def accept(self) -> tuple[socket.socket, Any]:
+        self.tries += 1
+        if self.tries == 1:
+            raise OSError(errno.EMFILE, os.strerror(errno.EMFILE))
+        return super().accept()
+
+
+def test_a_connection_that_cannot_be_accepted_ends_no_port() -> None:
+    """E2."""
+    with Scarce() as listener, socket.socket() as guest:
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        listener.setblocking(False)
+        guest.connect(listener.getsockname())
+        with asyncio.run(accept(listener)) as client:
+            assert client.getpeername() == guest.getsockname()
+    assert listener.tries == 2
 
 
 def test_refusals_are_counted_and_bounded() -> None:

@@ -157,11 +157,11 @@ async def _read_beginning(client: socket.socket, target: Target) -> bytes:
 async def _refuse_request(client: socket.socket, why: str) -> None:
     """Tell why, and let the client read it: a socket that has more to read is reset when closed."""
     loop = asyncio.get_running_loop()
-    end_when_closed(client)
-    await loop.sock_sendall(client, render_refusal(why))
-    client.shutdown(socket.SHUT_WR)
-    with contextlib.suppress(TimeoutError):
+    with contextlib.suppress(OSError):  # it is gone, or takes too long
         async with asyncio.timeout(REFUSAL_S):
+            end_when_closed(client)
+            await loop.sock_sendall(client, render_refusal(why))
+            client.shutdown(socket.SHUT_WR)
             while await loop.sock_recv(client, PIECE_BYTES):
                 pass
 

@@ -25,11 +25,15 @@ class Policy:
 
     def resolves(self, name: str) -> bool:
         """Tell whether a name, in lower case, can be reached at some port."""
-        return any(self.allows_name(name, port) for port in self.ports)
+        rules = self._rules_for(name)
+        return any(_is_allowed(rules, port) for port in self.ports)
 
     def allows_name(self, name: str, port: int) -> bool:
         """Tell whether a name may be reached at a port."""
-        return _is_allowed((rule for rule in self._names if rule.has_name(name)), port)
+        return _is_allowed(self._rules_for(name), port)
+
+    def _rules_for(self, name: str) -> list[Rule]:
+        return [rule for rule in self._names if rule.has_name(name)]
 
     def allows_host(self, port: int) -> bool:
         """Tell whether a port of the host's loopback may be reached."""

@@ -41,9 +41,10 @@ def answer_query(query: Query, policy: Policy, names: Names) -> Answer:
     """Return the answer to a query."""
     if query.edns_version != 0:
         return Answer(Code.BAD_VERSION)
-    name = read_name(query)
-    soa = Record(Type.SOA, 1, _SOA, owner=())
-    if query.class_ not in (IN, ANY_CLASS) or name is None or not policy.resolves(name):
+    if query.class_ not in (IN, ANY_CLASS):
+        return Answer(Code.REFUSED, is_authoritative=False)
+    name, soa = read_name(query), Record(Type.SOA, 1, _SOA, owner=())
+    if name is None or not policy.resolves(name):
         return Answer(Code.NAME_ERROR, authority=(soa,))
     if query.type not in (Type.A, Type.ANY):
         return Answer(Code.NO_ERROR, authority=(soa,))

@@ -16,7 +16,7 @@ import msgspec
 
 from banger.errors import BangerError
 from banger.model.egress import PORTS_MAX, Egress, Profile
-from banger.network.dnswire import QUERY_MAX, BadQuery, parse_query, render_answer
+from banger.network.dnswire import QUERY_MAX, BadQuery, Code, parse_query, render_answer
 from banger.network.user.proxy.denials import Denials, Refused
 from banger.network.user.proxy.flows import Flow, reset_when_closed, serve_flow
 from banger.network.user.proxy.names import Names
@@ -86,18 +86,22 @@ def _listen(server: Server, port: int) -> None:
     listener.listen(128)
     listener.setblocking(False)
     server.listening.add(port)
-    _start(server, _accept(server, listener))
+    _start(server, _serve_port(server, listener))
 
 
-async def _accept(server: Server, listener: socket.socket) -> None:
-    loop = asyncio.get_running_loop()
+async def accept(listener: socket.socket) -> socket.socket:
+    """Return the next connection; what fails is tried again."""
     while True:
         try:
-            client, _ = await loop.sock_accept(listener)
+            return (await asyncio.get_running_loop().sock_accept(listener))[0]
         except OSError as error:
             log.warning("a connection cannot be accepted: %s", error)
             await asyncio.sleep(PAUSE_S)
-            continue
+
+
+async def _serve_port(server: Server, listener: socket.socket) -> None:
+    while True:
+        client = await accept(listener)
         local = client.getsockname()
         if len(server.tasks) > FLOWS_MAX:
             reset_when_closed(client)
@@ -144,10 +148,11 @@ def _answer(server: Server, untrusted_data: bytes) -> bytes | None:
         query = parse_query(untrusted_data)
     except BadQuery as bad:
         return bad.answer
+    answer = answer_query(query, server.policy, server.names)
     name = read_name(query)
-    if name is not None and not server.policy.resolves(name):
+    if answer.code == Code.NAME_ERROR and name is not None:
         server.denials.note(Refused(name, "", can_allow=True), now=time.time())
-    return render_answer(query, answer_query(query, server.policy, server.names))
+    return render_answer(query, answer)
 
 
 async def _serve_datagrams(server: Server) -> None:
@@ -189,8 +194,7 @@ async def _read_exactly(client: socket.socket, count: int) -> bytes:
 
 async def _serve_control(server: Server) -> None:
     while True:
-        client, _ = await asyncio.get_running_loop().sock_accept(server.control)
-        _start(server, _serve_client(server, client))
+        _start(server, _serve_client(server, await accept(server.control)))
 
 
 async def _serve_client(server: Server, client: socket.socket) -> None:
