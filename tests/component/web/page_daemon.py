@@ -94,6 +94,8 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
 
 
 NOBODY: Any = None
+WHY = ("TLS names another server", "no name of a server came")
+"""What was wrong with two connections to one target."""
 
 
 def make_fork(handlers: Handlers, origins: dict[str, str]) -> Handle:
@@ -168,8 +170,11 @@ def make_close(control: Control) -> Handle:
 
 
 async def list_denied(_: Call, __: VmRef) -> object:
-    rule = "allow 10.1.2.3:80/tcp"
-    return [DeniedTarget(target="10.1.2.3:80/tcp", times=3, last_at=0.0, rule=rule)]
+    rule, one = "allow 10.1.2.3:80/tcp", "example.org:443/tcp"
+    return [
+        DeniedTarget(target="10.1.2.3:80/tcp", times=3, last_at=0.0, rule=rule),
+        *(DeniedTarget(target=one, times=1, last_at=0.0, rule=None, why=why) for why in WHY),
+    ]
 
 
 async def list_samples(_: Call, __: VmHistory) -> object:

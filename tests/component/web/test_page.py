@@ -25,6 +25,7 @@ from tests.component.daemon.running import (
     wait_until,
 )
 from tests.component.web.fronts import Environ, Front, running_front
+from tests.component.web.page_daemon import WHY
 from tests.support.agent import find_or_build_agent, running_agent
 from tests.support.browsers import DEADLINE_S, Page, find_browser, open_page
 from tests.support.environs import make_environ, make_short_dir
@@ -358,6 +359,8 @@ def test_a_denied_target_is_allowed(page: Page, vm: str, site: Site) -> None:
     click(page, "Allow")
     page.wait("/^10.1.2.3:80.tcp\\s+3/m.test(document.querySelector('tbody').innerText)")
     wait_until(lambda: "allow 10.1.2.3:80/tcp" in read_events(site.environ), "the rule")
+    shown = "[...document.querySelectorAll('tbody tr')].map(r => r.cells[3].innerText)"
+    assert page.run(shown)[1:] == list(WHY)
 
 
 def test_a_pull_shows_how_far_it_is(page: Page, site: Site) -> None:

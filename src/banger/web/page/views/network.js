@@ -16,8 +16,9 @@ export function NetworkTab({ vm }) {
   const { profile, rules } = vm.egress;
   const columns = [
     ["Target", ({ target }) => printable(target)],
-    ["Packets", ({ times }) => times, "number"],
+    ["Times", ({ times }) => times, "number"],
     ["Last", ({ last_at }) => formatTime(last_at), "wide"],
+    ["Why", ({ why }) => printable(why || "–")],
     ["Actions", ({ rule }) => rule && html`<${Action} run=${() => change(rule)}>Allow<//>`],
   ];
   return html`<p>Network: ${vm.network}. Egress profile: ${profile}.</p>
@@ -34,5 +35,5 @@ export function NetworkTab({ vm }) {
       <label>Target <input name="target" required placeholder="203.0.113.0/24:443/tcp" /></label>
     <//>
     <h2>Denied since the VM's start</h2>
-    <${Table} label="Denied" columns=${columns} loaded=${denied} id=${({ target }) => target} empty="Nothing was denied." />`;
+    <${Table} label="Denied" columns=${columns} loaded=${denied} id=${({ target, why }) => target + why} empty="Nothing was denied." />`;
 }
