@@ -58,7 +58,7 @@ ZONE = {
     "alias.example": [PRIVATE],
     "xn--bcher-kva.example": [ONE],
 }
-PORTS = (22, 80, 443, 8443)
+PORTS = (22, 53, 80, 443, 8443)
 ANSWER_S = 60.0
 MANY = 100
 CNAME = 5
@@ -310,6 +310,7 @@ RULES = (
     *("allow metadata.example", "allow loopback.example", "allow unspecified.example"),
     *("allow hosts.example", "allow mixed.example", "allow alias.example", "allow gone.example"),
     *("allow 203.0.113.77:8443", "allow 203.0.113.99:8443", "allow host:8443"),
+    *("allow 203.0.113.77:53", "allow one.example:53"),
 )
 
 
@@ -408,6 +409,8 @@ def attempts() -> dict[str, tuple[Any, ...]]:
         "one at 25": ("talk", "one.example", 25, plain),
         "literal": ("talk", ONE, 443, hello),
         "literal allowed": ("talk", TWO, 8443, plain),
+        "literal at 53": ("talk", TWO, 53, plain),
+        "one at 53": ("talk", "one.example", 53, plain),
         "other literal allowed": ("talk", THREE, 8443, plain),
         "literal of no name": ("talk", "198.18.77.77", 443, hello),
         "host": ("talk", INTERFACE.gateway, 8443, plain),
@@ -429,13 +432,14 @@ async def try_changes(
     await do("open many", "one.example", 22, MANY, "")
     await do("open many", "one.example", 443, MANY, make_hello("one.example").hex())
     more = b"more".hex()
-    changed = add_rules(egress, ["deny one.example:22", "allow two.example:22"])
+    changed = add_rules(egress, ["deny one.example:22", "allow two.example:22", "allow host:53"])
     await handle.set_egress(INTERFACE, changed)
     found["open, denied"] = await do("more", 0, more)
     found["open, allowed"] = await do("more", 1, more)
     for index, label in enumerate(("many, denied", "many, allowed")):
         found[label] = await do("more of many", index, more)
     found["two at 22"] = await do("talk", "two.example", 22, b"plain".hex())
+    found["host at 53"] = await do("talk", INTERFACE.gateway, 53, b"plain".hex())
     await handle.set_egress(INTERFACE, add_rules(changed, [f"deny {TWO}"]))
     found["open, denied then"] = await do("more", 1, more)
     found["silent, denied then"] = await do("more", 2, make_hello("mixed.example").hex())

@@ -73,8 +73,9 @@ def test_what_is_allowed_is_reached_by_name(found: dict[str, Any]) -> None:
         assert found[label].startswith(f"{ONE} \x16\x03\x01")
     assert found["tls in pieces"] == found["tls"]
     assert found["ssh"] == f"{ONE} plain"
-    assert found["literal allowed"] == f"{TWO} plain"
-    assert found["host"] == "127.0.0.1 plain"
+    assert found["literal allowed"] == found["literal at 53"] == f"{TWO} plain"
+    assert found["one at 53"] == f"{ONE} plain"
+    assert found["host"] == found["host at 53"] == "127.0.0.1 plain"
     assert found["mixed"].startswith(f"{TWO} \x16")
 
 

@@ -31,6 +31,9 @@ EVERYTHING = IPv4Network("0.0.0.0/0")
 SYNTHETIC = IPv4Network("198.18.0.0/15")
 """For benchmarks of networks (RFC 2544), so no address of the internet: the egress proxy's, for
 names."""
+NAMESERVER = "127.0.0.53"
+"""The egress proxy's, in the namespace of its back end. What else is in 127/8 there stands for the
+host's loopback."""
 BROADCAST = IPv4Network("255.255.255.255/32")
 DHCP, DNS = 67, 53
 _PROTOCOLS = {None: 0, "tcp": 6, "udp": 17}

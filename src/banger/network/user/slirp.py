@@ -26,6 +26,7 @@ from banger.errors import BangerError, HostNotReady, VmmFailed
 from banger.host import programs
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, is_alive
+from banger.network.egress.policy import NAMESERVER
 from banger.network.egress.process import abandon, read_tail
 from banger.network.port import Interface
 from banger.network.user.argv import plan_slirp, plan_slirp_jail
@@ -113,7 +114,7 @@ def _resolver(*, is_private: bool) -> Iterator[tuple[int, ...]]:
         yield ()
         return
     with os.fdopen(os.memfd_create("resolv.conf"), "w+b") as file:
-        file.write(b"nameserver 127.0.0.1\n")
+        file.write(f"nameserver {NAMESERVER}\n".encode())
         file.seek(0)
         yield (file.fileno(),)
 

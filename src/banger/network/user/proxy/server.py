@@ -17,6 +17,7 @@ import msgspec
 from banger.errors import BangerError
 from banger.model.egress import PORTS_MAX, Egress, Profile
 from banger.network.dnswire import QUERY_MAX, BadQuery, Code, parse_query, render_answer
+from banger.network.egress.policy import NAMESERVER
 from banger.network.user.proxy.denials import Denials, Refused
 from banger.network.user.proxy.flows import Flow, reset_when_closed, serve_flow
 from banger.network.user.proxy.names import Names
@@ -54,7 +55,7 @@ async def run(server: Server, inside: int) -> None:
     loop, ended = asyncio.get_running_loop(), asyncio.Event()
     loop.set_default_executor(ThreadPoolExecutor(LOOKUPS_MAX))
     loop.add_reader(inside, ended.set)
-    server.datagrams.bind(("", DNS_PORT))
+    server.datagrams.bind((NAMESERVER, DNS_PORT))
     server.datagrams.setblocking(False)
     _start(server, _serve_datagrams(server))
     _listen(server, DNS_PORT)
@@ -106,7 +107,7 @@ async def _serve_port(server: Server, listener: socket.socket) -> None:
         if len(server.tasks) > FLOWS_MAX:
             reset_when_closed(client)
             client.close()
-        elif local[1] == DNS_PORT:
+        elif local == (NAMESERVER, DNS_PORT):
             _start(server, _serve_queries(server, client))
         else:
             _serve(server, client, local)
