@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -13,8 +15,10 @@ from typing import Any
 
 import pytest
 
+from banger import AsyncClient, Client
 from tests.component.daemon.running import banger, popen, scripted_daemon
-from tests.support.agent import find_or_build_agent, running_agent
+from tests.component.sdk.conftest import AsyncBox, SyncBox
+from tests.support.agent import running_agent
 from tests.support.forked import Forked
 
 
@@ -55,11 +59,6 @@ class Box:
         return popen(self.environ, "vm", *words, **more)
 
 
-@pytest.fixture(scope="session")
-def agent_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return find_or_build_agent(tmp_path_factory.mktemp("agent"))
-
-
 @pytest.fixture
 def box(private_environ: dict[str, str], agent_binary: Path) -> Iterator[Box]:
     """A box without a daemon."""
@@ -72,3 +71,50 @@ def served(box: Box) -> Iterator[Box]:
     """A box with a daemon."""
     with box.daemon():
         yield box
+
+
+class Daemons:
+    """Two daemons of a box, one after the other."""
+
+    def __init__(self, box: Box, daemons: contextlib.ExitStack) -> None:
+        self._box = box
+        self._daemons = daemons
+        self._first = daemons.enter_context(box.daemon())
+
+    def stop(self) -> None:
+        """Have the first read nothing more."""
+        os.kill(self._first.pid, signal.SIGSTOP)
+
+    def kill(self) -> None:
+        """Kill the first."""
+        self._first.kill()
+        self._first.wait()
+
+    def replace(self) -> None:
+        """Kill the first, and start the second."""
+        self.kill()
+        self._daemons.enter_context(self._box.daemon())
+
+
+@pytest.fixture
+def daemons(box: Box, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemons]:
+    """The daemons of the box, which this process's clients reach."""
+    for name, value in box.environ.items():
+        monkeypatch.setenv(name, value)
+    with contextlib.ExitStack() as stack:
+        yield Daemons(box, stack)
+
+
+@pytest.fixture(params=["sync", "async"])
+def vm(request: pytest.FixtureRequest, daemons: Daemons) -> Iterator[SyncBox | AsyncBox]:
+    """The box's VM by either client."""
+    if request.param == "sync":
+        yield SyncBox(Client(autostart=False).get("box"))
+        return
+    with asyncio.Runner() as runner:
+        yield AsyncBox(runner.run(AsyncClient(autostart=False).get("box")), runner)
+
+
+def hold(gate: Path) -> str:
+    """Return the part of a script that waits for a file."""
+    return f"while [ ! -e {gate} ]; do sleep 0.05; done"

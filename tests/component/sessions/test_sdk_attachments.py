@@ -2,59 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from banger import AsyncClient, Client
 from banger.errors import OutcomeUnknown
 from tests.component.daemon.running import wait_until
-from tests.component.sdk.conftest import AsyncBox, SyncBox
-from tests.component.sessions.conftest import Box
-
-Vm = SyncBox | AsyncBox
-
-
-@pytest.fixture(params=["sync", "async"])
-def vm(request: pytest.FixtureRequest) -> Iterator[Vm]:
-    """The VM by either client; to be asked for when a daemon runs."""
-    if request.param == "sync":
-        yield SyncBox(Client(autostart=False).get("box"))
-        return
-    with asyncio.Runner() as runner:
-        yield AsyncBox(runner.run(AsyncClient(autostart=False).get("box")), runner)
-
-
-class Daemons:
-    """Two daemons, one after the other."""
-
-    def __init__(self, box: Box, daemons: contextlib.ExitStack) -> None:
-        self._box = box
-        self._daemons = daemons
-        self._first = daemons.enter_context(box.daemon())
-
-    def stop(self) -> None:
-        """Have the first read nothing more."""
-        os.kill(self._first.pid, signal.SIGSTOP)
-
-    def replace(self) -> None:
-        self._first.kill()
-        self._first.wait()
-        self._daemons.enter_context(self._box.daemon())
-
-
-@pytest.fixture
-def daemons(box: Box, monkeypatch: pytest.MonkeyPatch) -> Iterator[Daemons]:
-    for name, value in box.environ.items():
-        monkeypatch.setenv(name, value)
-    with contextlib.ExitStack() as stack:
-        yield Daemons(box, stack)
+from tests.component.sdk.conftest import Box as Vm
+from tests.component.sessions.conftest import Daemons, hold
 
 
 @pytest.mark.parametrize("is_dead", [False, True], ids=["unread", "dead"])
@@ -63,10 +21,7 @@ def test_what_is_sent_at_a_death_of_the_daemon_is_kept_or_told_to_be_lost(
 ) -> None:
     """H2, H7: to a daemon that reads it no more, or after the end, of which nobody has heard."""
     go_on, attached_again = short_dir / "go-on", short_dir / "attached-again"
-    held, held_again = (
-        f"echo {word}; while [ ! -e {gate} ]; do sleep 0.05; done"
-        for word, gate in (("one", go_on), ("two", attached_again))
-    )
+    held, held_again = f"echo one; {hold(go_on)}", f"echo two; {hold(attached_again)}"
 
     def start(name: str, script: str, **options: Any) -> tuple[Any, Any]:
         made = vm.do("sessions.start", ["sh", "-c", script], name=name, stdin=True, **options)
