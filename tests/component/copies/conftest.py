@@ -12,7 +12,6 @@ from pathlib import Path
 import pytest
 
 from tests.component.daemon.running import banger, layout_of, scripted_daemon
-from tests.support.agent import find_or_build_agent
 from tests.support.forked import Forked
 
 
@@ -41,11 +40,6 @@ class Copies:
     def send_hostile(self, content: bytes) -> None:
         """Have the VM `hostile` send this."""
         (layout_of(self.environ).state / "hostile.tar").write_bytes(content)
-
-
-@pytest.fixture(scope="session")
-def agent_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return find_or_build_agent(tmp_path_factory.mktemp("agent"))
 
 
 @pytest.fixture

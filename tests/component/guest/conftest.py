@@ -1,4 +1,4 @@
-"""The agent that the tests of this directory talk to."""
+"""An agent of an earlier version, which tests of this directory talk to as well."""
 
 from __future__ import annotations
 
@@ -6,12 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.agent import build_agent_of_version_1, find_or_build_agent
-
-
-@pytest.fixture(scope="session")
-def agent_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return find_or_build_agent(tmp_path_factory.mktemp("agent"))
+from tests.support.agent import build_agent_of_version_1
 
 
 @pytest.fixture(scope="session")

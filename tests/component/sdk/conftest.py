@@ -18,15 +18,9 @@ import pytest
 
 import banger
 from tests.component.daemon.running import scripted_daemon
-from tests.support.agent import find_or_build_agent
 from tests.support.forked import Forked
 
 Environ = dict[str, str]
-
-
-@pytest.fixture(scope="session")
-def agent_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return find_or_build_agent(tmp_path_factory.mktemp("agent"))
 
 
 @pytest.fixture

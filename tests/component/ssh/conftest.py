@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 
 from tests.component.daemon.running import banger, layout_of, scripted_daemon, with_sources
-from tests.support.agent import find_or_build_agent
 
 DEADLINE_S = 110
 
@@ -55,11 +54,6 @@ class Host:
         pids = Path(f"/proc/{self.daemon}/task/{self.daemon}/children").read_text().split()
         [pid] = [p for p in pids if b"banger.ssh" in Path(f"/proc/{p}/cmdline").read_bytes()]
         return int(pid)
-
-
-@pytest.fixture(scope="session")
-def agent_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return find_or_build_agent(tmp_path_factory.mktemp("agent"))
 
 
 @pytest.fixture

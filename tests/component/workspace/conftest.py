@@ -22,7 +22,6 @@ from banger.workspace import (
     plan_import,
 )
 from tests.support import repositories as repo
-from tests.support.agent import find_or_build_agent
 from tests.support.local_guest import LocalGuest
 
 DEADLINE_S = 100.0
@@ -95,11 +94,6 @@ class Trip:
                 return b"".join([chunk async for chunk in chunks])
 
         return asyncio.run(collect())
-
-
-@pytest.fixture(scope="session")
-def agent_binary(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return find_or_build_agent(tmp_path_factory.mktemp("agent"))
 
 
 @pytest.fixture
