@@ -46,7 +46,8 @@ LIMITS = 16
 """RLIM_NLIMITS of Linux."""
 _servers: dict[tuple[str, ...], _Server] = {}
 _starting = threading.Lock()
-_polling = threading.Lock()
+polling = threading.RLock()
+"""Held again when one that is garbage is collected meanwhile, whose end is polled as well."""
 
 
 @dataclass(frozen=True)
@@ -120,7 +121,7 @@ class Forked(subprocess.Popen[bytes]):
         return self.returncode
 
     def _internal_poll(self, _deadstate: int | None = None, **_: Any) -> int | None:
-        with _polling:
+        with polling:
             if self.returncode is None and select.select([self._control], [], [], 0)[0]:
                 self.returncode = os.waitstatus_to_exitcode(int(self._receive("ended")))
                 self._control.close()

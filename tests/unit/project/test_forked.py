@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import pty
@@ -9,13 +10,14 @@ import resource
 import signal
 import subprocess
 import sys
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from tests.support.forked import PATH, Forked, end_forkservers, start_banger, take_terminal
+from tests.support.forked import PATH, Forked, end_forkservers, polling, start_banger, take_terminal
 
 STATE = """
 import json, os, resource, signal, sys, time
@@ -137,6 +139,17 @@ def test_a_signal_at_once_ends_it(environ: dict[str, str], number: signal.Signal
         assert process.wait(50) == -number
         process.send_signal(number)
         assert process.poll() == -number
+
+
+def test_it_may_be_collected_while_another_one_is_polled() -> None:
+    process = Forked([sys.executable, "-m", "this"], stdout=subprocess.DEVNULL)
+    process.wait()
+    process.cycle = process  # type: ignore[attr-defined]  # for the garbage collector
+    known = weakref.ref(process)
+    del process
+    with polling:
+        gc.collect()
+    assert known() is None
 
 
 def test_it_goes_on_without_the_server(environ: dict[str, str]) -> None:
