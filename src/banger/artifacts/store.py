@@ -214,7 +214,7 @@ def _with_name(artifact: A, name: str) -> A:
     """Return the artefact under its current name; the manifest keeps the original."""
     if artifact.name == name:
         return artifact
-    return msgspec.structs.replace(artifact, name=name)  # type: ignore[type-var]
+    return msgspec.structs.replace(artifact, name=name)  # type: ignore[type-var]  # a Struct
 
 
 def _is_digest(text: str) -> bool:

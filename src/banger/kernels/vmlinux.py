@@ -18,7 +18,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 
-import lz4.block  # type: ignore[import-untyped]
+import lz4.block  # type: ignore[import-untyped]  # it has no types
 import zstandard
 
 from banger.kernels.elf import MACHINES, NotElf, read_machine

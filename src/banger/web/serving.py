@@ -39,7 +39,7 @@ class PatientProtocol(H11Protocol):
 
     _closing: asyncio.TimerHandle | None = None
 
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # uvicorn
         """Wait for the first request."""
         super().connection_made(transport)
         self._wait_for_head()

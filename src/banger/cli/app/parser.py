@@ -182,7 +182,7 @@ class Parser(argparse.ArgumentParser):
 
 
 class _Help(argparse.Action):
-    def __init__(self, option_strings: list[str], dest: str, help: str) -> None:  # noqa: A002
+    def __init__(self, option_strings: list[str], dest: str, help: str) -> None:  # noqa: A002 - argparse
         super().__init__(option_strings, dest=dest, nargs=0, help=help)
 
     def __call__(self, *_: object) -> None:
