@@ -112,11 +112,18 @@ def _run(request: dict[str, Any], control: int, fds: list[int]) -> None:
 
 def _open_stream(fd: int, mode: str, like: Any) -> Any:
     """Open a standard stream as Python does at its start."""
-    buffered: Any = open(fd, f"{mode}b", closefd=False)  # noqa: SIM115 - open to the end
-    buffered.raw.name = like.name
-    interactive = fd == 2 or buffered.isatty()
-    encoded = {"encoding": like.encoding, "errors": like.errors, "newline": "\n"}
-    stream: Any = io.TextIOWrapper(buffered, **encoded, line_buffering=interactive)
+    unbuffered = like.write_through
+    size = 0 if unbuffered and mode == "w" else -1
+    binary: Any = open(fd, f"{mode}b", size, closefd=False)  # noqa: SIM115 - open to the end
+    getattr(binary, "raw", binary).name = like.name
+    stream: Any = io.TextIOWrapper(
+        binary,
+        encoding=like.encoding,
+        errors=like.errors,
+        newline="\n",
+        line_buffering=not unbuffered and (fd == 2 or binary.isatty()),
+        write_through=unbuffered,
+    )
     stream.mode = mode
     return stream
 

@@ -63,6 +63,16 @@ ENDS = {
 ENDS_HEAD = "import atexit, os, signal, sys, threading, time\nif sys.argv[1:]: input()\n"
 
 
+@pytest.fixture(scope="module", autouse=True, params=["", "1"])
+def unbuffered(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Servers without PYTHONUNBUFFERED, and with it, whatever the environment of the tests has."""
+    end_forkservers()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PYTHONUNBUFFERED", request.param)
+        yield
+    end_forkservers()
+
+
 @pytest.fixture
 def environ(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, str]]:
     """An environment, and a directory, in which only our modules are found; a umask of its own."""
