@@ -24,7 +24,7 @@ RESOLVERS = ("/run/systemd/resolve", "/run/avahi-daemon", "/run/nscd")
 
 def find_python() -> str:
     """Return the interpreter, outside of any virtual environment."""
-    return str(Path(sys._base_executable).resolve())  # type: ignore[attr-defined]
+    return str(Path(sys._base_executable).resolve())  # type: ignore[attr-defined]  # not in typeshed
 
 
 def list_shown() -> Iterator[tuple[str, str]]:
