@@ -66,6 +66,7 @@ RUNS = {
         ("tests/component/workspace/test_comes_back.py",), {"BANGER_TEST_EXPORTS": "2000"}
     ),
     "corpus": Run(("tests/component/workspace/test_corpus.py",), {"BANGER_TEST_CORPUS": "all"}),
+    "places": Run(("tests/component/cli/test_surroundings.py",), {"BANGER_TEST_CRASH": "all"}),
     "kernel": Run(("tests/vm/test_small_kernel.py",), {"BANGER_TEST_KERNEL": "1"}),
     "upgrade": Run(("tests/vm/test_released.py",), {"BANGER_TEST_RELEASE": "1"}),
     "kvm": Run(("tests.kvm",), is_pytest=False),
