@@ -34,8 +34,9 @@ def _again(*words: str) -> list[str]:
 def be_host(path: str, uid: str, gid: str) -> int:
     """Serve a daemon, which the ordinary user runs in a namespace below, until it ends."""
     run("ip link set lo up")
+    nameserver = server.open_nameserver(NETWORK)
     links.ensure_bridge(NETWORK)
-    served = server.Served(os.getuid(), NETWORK, device_maker(make_namespace()))
+    served = server.Served(os.getuid(), NETWORK, device_maker(make_namespace()), nameserver)
     listener = server.open_listener(path, os.getuid())
     threading.Thread(target=server.serve, args=(listener, served), daemon=True).start()
     below = ["unshare", "--user", f"--map-user={uid}", f"--map-group={gid}", "--"]

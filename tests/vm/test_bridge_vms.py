@@ -22,12 +22,14 @@ print <$server>;
 """
 
 
-def say(own: Installation, address: str) -> str:
+def say(own: Installation, place: str) -> str:
     """Connect from a VM, and return what is answered."""
-    return own.exec("one", "sh", "-c", SAY.format(address), status=0).text
+    return own.exec("one", "sh", "-c", SAY.format(place), status=0).text
 
 
-def test_a_vm_and_its_fork_reach_each_other_by_addresses_of_their_own(own: Installation) -> None:
+def test_a_vm_and_its_fork_reach_each_other_by_name_at_addresses_of_their_own(
+    own: Installation,
+) -> None:
     """C6, D1: frames with another would not arrive. They begin nothing with their host (E4)."""
     request = {"name": "one", "image": TINY_IMAGE, "vcpu": 1, "memory_mib": 256, "disk_mib": 1024}
     socket = str(own.layout.state / "helper")
@@ -38,7 +40,7 @@ def test_a_vm_and_its_fork_reach_each_other_by_addresses_of_their_own(own: Insta
         addresses = {name: own.vm(name)["guest_address"] for name in ("one", other)}
         assert len(set(addresses.values())) == 2
         own.exec(other, "sh", "-c", SERVE, status=0)
-        assert say(own, addresses[other]) == "heard hello"
+        assert say(own, own.vm(other)["name"] + ".vm") == "heard hello"
         assert say(own, "10.77.0.1") == "Connection refused"
         for name in addresses:
             own.do("vm", "delete", name)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from banger.doctor.programs import Check, CheckState
 from banger.errors import BangerError
-from banger.network.bridge.addresses import BRIDGE
+from banger.network.bridge.addresses import BRIDGE, DNS_SOCKETS
 from banger.network.bridge.firewalls import Firewall
 from banger.network.bridge.install import PROGRAM, build_program
 from banger.network.bridge.process import SET_UP, describe_network, find_firewall
@@ -20,12 +20,13 @@ from banger.settings import Settings
 REMEDIES = {
     Firewall.DOCKER: f"sudo iptables -I DOCKER-USER -i {BRIDGE} -j ACCEPT && sudo iptables "
     f"-I DOCKER-USER -o {BRIDGE} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
-    Firewall.UFW: f"sudo ufw route allow in on {BRIDGE}",
+    Firewall.UFW: f"sudo ufw route allow in on {BRIDGE} "
+    f"&& sudo ufw allow in on {BRIDGE} to any port {DNS_SOCKETS}",
     Firewall.FIREWALLD: f"sudo firewall-cmd --permanent --zone=trusted --add-interface={BRIDGE} "
     "&& sudo firewall-cmd --reload",
     Firewall.OTHER: "sudo nft list ruleset",
 }
-"""What lets the bridge's guests out. Our own rules still judge what comes from them."""
+"""What lets the bridge's guests out, and ask the host for names. Our own rules still judge them."""
 
 
 def probe_bridge(

@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import hashlib
+import socket
+from collections.abc import Hashable
 from dataclasses import dataclass
+from ipaddress import IPv4Network
 from pathlib import Path
 from typing import Protocol
 
@@ -79,6 +82,32 @@ class StartedNetwork:
     attachment: Attachment
 
 
+class Nameserver(Protocol):
+    """Where the guests of a network that VMs share ask the host for names."""
+
+    @property
+    def network(self) -> IPv4Network:
+        """Of whose addresses the guests are."""
+        ...
+
+    @property
+    def address(self) -> str:
+        """The host's address in it."""
+        ...
+
+    def find(self) -> Hashable | None:
+        """Return what tells its sockets from earlier ones; None: there are none now."""
+        ...
+
+    async def open(self) -> tuple[socket.socket, socket.socket]:
+        """Return its sockets, of UDP and TCP, which do not block; the caller closes them.
+
+        Raises:
+            HostNotReady, VmmFailed: they cannot be had.
+        """
+        ...
+
+
 class Network(Protocol):
     """How the engine gives VMs a network of one kind."""
 
@@ -116,6 +145,11 @@ class Network(Protocol):
     @property
     def addresses(self) -> int:
         """How many addresses it has for VMs, each of one VM; 0: all VMs have the same."""
+        ...
+
+    @property
+    def nameserver(self) -> Nameserver | None:
+        """Where guests ask; None: queries get to the host's resolver without the daemon."""
         ...
 
     def plan_interface(self, vm_id: VmId, number: int = 0) -> Interface:

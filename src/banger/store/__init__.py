@@ -13,6 +13,7 @@ from banger.store.allocations import (
     allocate_guest_address,
     find_address,
     load_addresses,
+    load_guest_addresses,
 )
 from banger.store.database import UNWRITABLE, Database, open_database
 from banger.store.handles import (
@@ -82,6 +83,7 @@ __all__ = [
     "insert_token",
     "insert_vm",
     "load_addresses",
+    "load_guest_addresses",
     "load_handles",
     "load_handles_of_kind",
     "load_open_operations",

@@ -87,7 +87,16 @@ def _find(connection: sqlite3.Connection, kind: str, vm_id: VmId) -> str | None:
 
 def load_addresses(connection: sqlite3.Connection) -> dict[VmId, str]:
     """Return the loopback address of every VM that has one."""
-    rows = connection.execute("SELECT vm_id, value FROM allocations WHERE kind = ?", (ADDRESS,))
+    return _load(connection, ADDRESS)
+
+
+def load_guest_addresses(connection: sqlite3.Connection) -> dict[VmId, int]:
+    """Return the number of the address of every guest that has one."""
+    return {vm_id: int(value) for vm_id, value in _load(connection, GUEST_ADDRESS).items()}
+
+
+def _load(connection: sqlite3.Connection, kind: str) -> dict[VmId, str]:
+    rows = connection.execute("SELECT vm_id, value FROM allocations WHERE kind = ?", (kind,))
     return {VmId(row["vm_id"]): str(row["value"]) for row in rows}
 
 

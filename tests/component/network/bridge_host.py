@@ -30,11 +30,12 @@ from banger.host.attachments import AttachmentKind
 from banger.model.egress import Egress
 from banger.model.names import VmId
 from banger.network.bridge import links, process, server, tap
-from banger.network.bridge.addresses import Port, host_address
+from banger.network.bridge.addresses import DNS, Port, host_address
 from banger.network.bridge.kind import NETWORK as KIND
 from banger.network.bridge.wire import LONGEST, Verb, render_request
 from banger.network.egress.process import wait_network_gone
 from banger.network.port import Interface
+from tests.component.network.bridge_names import ask_names, open_stranger, serve_names
 from tests.component.network.frames import BROADCAST, Guest, Link, StreamLink
 
 NETWORK = IPv4Network("10.77.0.0/16")
@@ -235,7 +236,8 @@ class Host:
     """This process's namespace: a bridge, an uplink to a world, services at all addresses."""
 
     def __init__(self, directory: Path) -> None:
-        self.socket = str(directory / "helper")
+        self.socket = tap.HELPER = str(directory / "helper")
+        self.nameserver = server.open_nameserver(NETWORK)
         self.world, guests = make_namespace(), make_namespace()
         run("ip link set lo up", "nft add table ip somebodys")
         place = f"/proc/{os.getpid()}/fd/{self.world}"
@@ -255,9 +257,15 @@ class Host:
         return [rules.stdout.decode(), links.FORWARDING.read_text(), *sorted(_names())]
 
     def start_helper(self, path: str, uid: int) -> None:
-        served = server.Served(uid, NETWORK, self.make_device)
+        served = server.Served(uid, NETWORK, self.make_device, self.nameserver)
         listener = server.open_listener(path, os.getuid())
         threading.Thread(target=server.serve, args=(listener, served), daemon=True).start()
+
+    def restart_helper(self) -> None:
+        for each in self.nameserver:
+            each.close()
+        self.nameserver = server.open_nameserver(NETWORK)
+        self.start_helper(self.socket, os.getuid())
 
 
 def serve_datagrams(place: str) -> socket.socket:
@@ -427,7 +435,6 @@ def stand_behind_firewalls(host: Host) -> list[str]:
 
 async def pass_filter(host: Host, directory: Path) -> list[str]:
     """Start a VM's network as the engine does; return what becomes of the guest's datagrams."""
-    tap.HELPER = host.socket
     interface = KIND.plan_interface(VmId("0123456789ab"), 77)
     network = await KIND.start(
         interface,
@@ -442,7 +449,7 @@ async def pass_filter(host: Host, directory: Path) -> list[str]:
     )
     guest.go_by(HOST)
     found = [guest.outcome(to, UDP, ECHO) for to in (WORLD, "192.168.3.4", HOST)]
-    found.append(say_from_the_host(guest))
+    found += [say_from_the_host(guest), guest.outcome(HOST, TCP, DNS)]
     await network.handle.set_egress(interface, Egress(rules=(f"deny {WORLD}",)))
     found.append(guest.outcome(WORLD, UDP, ECHO))
     found += [denial.target for denial in await network.handle.read_denials(interface)]
@@ -454,6 +461,7 @@ async def pass_filter(host: Host, directory: Path) -> list[str]:
 def main(directory: Path) -> None:
     host = Host(directory)
     services = within(host.world, lambda: serve_datagrams(WORLD))
+    names = within(host.world, lambda: serve_names(WORLD))
     links.ensure_bridge(NETWORK)
     links.ensure_bridge(NETWORK)
     host.start_helper(host.socket, os.getuid())
@@ -467,6 +475,13 @@ def main(directory: Path) -> None:
         "to the host": try_host(a),
         "spoofed": spoof(a, b),
         "from outside": come_from_outside(host.world, a),
+        "names": ask_names(
+            a,
+            b,
+            stranger=within(host.world, open_stranger),
+            world=WORLD,
+            restart_helper=host.restart_helper,
+        ),
         "refused": refusals(host),
         "misused": misuse(host),
         "replaced": replace(host, fd),
@@ -478,6 +493,7 @@ def main(directory: Path) -> None:
     links.remove_bridge()
     found["left"] = [after for after in host.look() if after not in host.before]
     services.close()
+    names.close()
     print(json.dumps(found))
 
 

@@ -64,6 +64,24 @@ def test_nobody_outside_begins_with_a_guest(found: dict[str, Any]) -> None:
     assert found["from outside"] == "('198.51.100.1', 7000, 7001, b'198.51.100.2')"
 
 
+def test_guests_ask_their_host_for_names(found: dict[str, Any]) -> None:
+    """VMs' names are answered, others by the world's nameserver.
+
+    Also to what was asked while no daemon ran, or while the helper was started again.
+
+    E4: nobody outside is answered, and the host's other ports stay closed.
+    """
+    assert found["names"] == {
+        "waited": "10.77.0.1 53 5300 10.77.0.3",
+        "host.vm": "10.77.0.1",
+        "c.vm": "code 3",
+        "example.org": "198.51.100.2",
+        "tcp": "answered",
+        "other": "reset",
+        "another helper": "10.77.0.3",
+    }
+
+
 def test_an_address_has_one_device_and_the_helper_one_user(found: dict[str, Any]) -> None:
     """C6, G5."""
     *refused, nobodys = found["refused"]
@@ -84,8 +102,8 @@ def test_an_address_that_was_given_back_is_another_vms(found: dict[str, Any]) ->
 def test_a_vms_policy_is_held_before_its_port(found: dict[str, Any]) -> None:
     """E4, I7: what `public` denies, and what was denied meanwhile; answered at once (I6)."""
     denied = "icmp 3 13"
-    assert found["filtered"][:5] == ["answered", denied, denied, "heard q", denied]
-    assert sorted(found["filtered"][5:]) == ["192.168.3.4:7000/udp", "198.51.100.1:7000/udp"]
+    assert found["filtered"][:6] == ["answered", denied, denied, "heard q", "answered", denied]
+    assert sorted(found["filtered"][6:]) == ["192.168.3.4:7000/udp", "198.51.100.1:7000/udp"]
 
 
 def test_another_firewall_that_drops_is_named_until_it_knows_the_bridge(

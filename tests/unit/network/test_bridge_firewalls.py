@@ -1,4 +1,4 @@
-"""What other firewalls do with what the bridge forwards, as nft lists them."""
+"""What other firewalls do with what the bridge's guests send, as nft lists them."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ DROP = {"type": "filter", "hook": "forward", "prio": 0, "policy": "drop"}
 PASS = DROP | {"policy": "accept"}
 INVALID = [{"match": {"op": "in", "left": {"ct": {"key": "state"}}, "right": "invalid"}}]
 REJECT: list[dict[str, Any]] = [{"reject": {"type": "icmpx", "expr": "admin-prohibited"}}]
+FROM = ("forward", "input")
 OURS = [{"match": {"op": "==", "left": {"meta": {"key": "iifname"}}, "right": "banger0"}}]
 ACCEPT: list[dict[str, Any]] = [{"accept": None}]
 
@@ -30,8 +31,18 @@ FIREWALLD = [
     rule("filter_FORWARD", [*INVALID, {"drop": None}], "firewalld", "inet"),
 ]
 REFUSED = rule("filter_FORWARD", REJECT, "firewalld", "inet")
-DOCKER = [chain("DOCKER-USER", {}), chain("FORWARD", DROP)]
-UFW = [chain("FORWARD", DROP), chain("ufw-user-forward", {})]
+ZONES = rule("filter_FORWARD", [{"jump": {"target": "zones"}}], "firewalld", "inet")
+DOCKER = [
+    chain("DOCKER-USER", {}),
+    chain("FORWARD", DROP),
+    rule("FORWARD", [{"counter": {}}, {"jump": {"target": "DOCKER-USER"}}]),
+]
+UFW = [
+    chain("INPUT", DROP | {"hook": "input"}),
+    chain("FORWARD", DROP),
+    chain("ufw-user-forward", {}),
+    *(rule(name.upper(), [{"goto": {"target": f"ufw-user-{name}"}}]) for name in FROM),
+]
 
 
 @pytest.mark.parametrize(
@@ -43,12 +54,16 @@ UFW = [chain("FORWARD", DROP), chain("ufw-user-forward", {})]
         ([*DOCKER, rule("DOCKER-USER", [*OURS, *ACCEPT], "raw")], Firewall.DOCKER),
         ([chain("DOCKER-USER", {}), chain("FORWARD", PASS)], Firewall.NONE),
         (UFW, Firewall.UFW),
+        ([*UFW, rule("ufw-user-forward", [*OURS, *ACCEPT])], Firewall.UFW),
+        ([*UFW, *(rule(f"ufw-user-{each}", [*OURS, *ACCEPT]) for each in FROM)], Firewall.NONE),
         (FIREWALLD, Firewall.NONE),
         ([*FIREWALLD, REFUSED], Firewall.FIREWALLD),
-        ([*FIREWALLD, REFUSED, rule("x", OURS, "firewalld", "inet")], Firewall.NONE),
+        ([*FIREWALLD, ZONES, REFUSED, rule("zones", OURS, "firewalld", "inet")], Firewall.NONE),
+        ([*FIREWALLD, REFUSED, rule("zones", OURS, "firewalld", "inet")], Firewall.FIREWALLD),
         ([chain("forward", DROP, "mine", "inet")], Firewall.OTHER),
         ([chain("forward", DROP, "mine", "ip6")], Firewall.NONE),
-        ([chain("input", DROP | {"hook": "input"})], Firewall.NONE),
+        ([chain("input", DROP | {"hook": "input"})], Firewall.OTHER),
+        ([chain("output", DROP | {"hook": "output"})], Firewall.NONE),
         (
             [chain("forward", PASS, "banger"), rule("forward", [{"drop": None}], "banger")],
             Firewall.NONE,

@@ -10,6 +10,7 @@ from banger.engine.upkeep.consoles import keep_consoles_short
 from banger.engine.upkeep.deferred_saves import save_pending_outcomes
 from banger.engine.upkeep.expiry import end_what_is_over
 from banger.engine.upkeep.health import look_after_guests
+from banger.engine.upkeep.nameservers import keep_nameservers
 from banger.engine.upkeep.naming import keep_names
 from banger.engine.upkeep.refilling import keep_pool
 from banger.engine.upkeep.restarts import start_again
@@ -25,6 +26,7 @@ LOOPS: tuple[Loop, ...] = (
     save_pending_outcomes,
     keep_pool,
     keep_names,
+    keep_nameservers,
     keep_histories,
 )
 RETRY_S = 30.0

@@ -87,7 +87,7 @@ class DnsServer:
     async def _serve_udp(self, sock: socket.socket) -> None:
         loop = asyncio.get_running_loop()
         while True:
-            untrusted_data, client = await _receive(sock)
+            untrusted_data, client = await receive(sock)
             answer = await self._answer(untrusted_data)
             if answer is not None:
                 with contextlib.suppress(OSError):  # as UDP may lose it anywhere else
@@ -98,7 +98,7 @@ class DnsServer:
         with contextlib.suppress(TimeoutError):
             while True:
                 async with asyncio.timeout(IDLE_S):
-                    untrusted_data = await _take_message(client, received)
+                    untrusted_data = await take_message(client, received)
                 answer = None if untrusted_data is None else await self._answer(untrusted_data)
                 if answer is None:
                     return
@@ -118,7 +118,7 @@ class DnsServer:
         return render_answer(query, answer)
 
 
-async def _receive(sock: socket.socket) -> tuple[bytes, Any]:
+async def receive(sock: socket.socket) -> tuple[bytes, Any]:
     """Return the next datagram, and where it came from."""
     while True:
         try:
@@ -128,7 +128,7 @@ async def _receive(sock: socket.socket) -> tuple[bytes, Any]:
             await asyncio.sleep(PAUSE_S)
 
 
-async def _take_message(client: HostSocket, received: bytearray) -> bytes | None:
+async def take_message(client: HostSocket, received: bytearray) -> bytes | None:
     """Return the next message of a TCP client (RFC 1035, section 4.2.2); None at the end."""
     while len(received) < 2 or len(received) < 2 + int.from_bytes(received[:2], "big"):
         if len(received) >= 2 and int.from_bytes(received[:2], "big") > QUERY_MAX:

@@ -1,8 +1,9 @@
-"""What the server answers: the address of `NAME.vm`, and the name of an address. Pure.
+"""What is answered: the address of `NAME.vm`, and the name of an address. Pure.
 
-An address is one of 127.77.0.0/16, which the host gave to the VM: no guest decides where a name
-leads. A name has its address as long as the VM exists, running or not. There is no address of IPv6,
-and that is an answer too, at once: a client that asks for both waits for neither.
+An address is one that the host gave to the VM: no guest decides where a name leads. For programs of
+the host it is one of 127.77.0.0/16, for guests of a network that VMs share the one in it. A name
+has its address as long as the VM exists, running or not. There is no address of IPv6, and that is
+an answer too, at once: a client that asks for both waits for neither.
 
 What is not of these zones is refused at once, so that a resolver that asks this server for other
 names (systemd-resolved before 258 may, see `docs/adr/0064-names.md`) turns to another.
@@ -11,7 +12,7 @@ names (systemd-resolved before 258 may, see `docs/adr/0064-names.md`) turns to a
 from __future__ import annotations
 
 from collections.abc import Mapping
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 
 from banger.model.names import CHECK_ADDRESS, CHECK_NAME
 from banger.network.dnswire import (
@@ -31,6 +32,7 @@ Addresses = Mapping[str, str]
 
 FORWARD: Name = (b"vm",)
 REVERSE: Name = (b"77", b"127", b"in-addr", b"arpa")
+"""The zone of the VMs' addresses on the host."""
 CHECK: Name = tuple(label.encode() for label in CHECK_NAME.split("."))
 
 TTL_S = 5
@@ -45,11 +47,22 @@ _SOA = render_name((b"localhost",)) * 2 + b"".join(
 """Primary, mailbox; serial, refresh, retry, expire, and how long "no" may be kept (RFC 2308)."""
 
 
-def answer_query(query: Query, addresses: Addresses) -> Answer:
-    """Return the answer to a query."""
+def plan_reverse(network: IPv4Network) -> Name:
+    """Return the zone of the addresses of a network, whose prefix has whole bytes."""
+    parts = str(network.network_address).split(".")[: network.prefixlen // 8]
+    return (*(part.encode() for part in reversed(parts)), b"in-addr", b"arpa")
+
+
+def is_ours(name: Name, reverse: Name = REVERSE) -> bool:
+    """Tell whether a name is in our zones, so that nobody else is asked for it."""
+    return any(_find_zone(name, each) is not None for each in (REVERSE, reverse))
+
+
+def answer_query(query: Query, addresses: Addresses, reverse: Name = REVERSE) -> Answer:
+    """Return the answer to a query; `reverse` is the zone of the addresses."""
     if query.edns_version != 0:
         return Answer(Code.BAD_VERSION)
-    zone = _find_zone(query.name)
+    zone = _find_zone(query.name, reverse)
     if zone is None or query.class_ not in (IN, ANY_CLASS):
         return _REFUSED
     found = _find_records(query.name, zone, addresses)
@@ -60,15 +73,15 @@ def answer_query(query: Query, addresses: Addresses) -> Answer:
     return Answer(Code.NO_ERROR, matching, () if matching else (soa,))
 
 
-def _find_zone(name: Name) -> Name | None:
-    return next((zone for zone in (FORWARD, REVERSE) if name[-len(zone) :] == zone), None)
+def _find_zone(name: Name, reverse: Name) -> Name | None:
+    return next((zone for zone in (FORWARD, reverse) if name[-len(zone) :] == zone), None)
 
 
 def _find_records(name: Name, zone: Name, addresses: Addresses) -> list[Record] | None:
     """Return what there is of a name in a zone; None: the name does not exist."""
     if name == zone:
         return [Record(Type.SOA, TTL_S, _SOA)]
-    if zone == REVERSE:
+    if zone != FORWARD:
         return _find_name(name, addresses)
     if name == CHECK:
         return [_address_record(CHECK_ADDRESS)]
@@ -84,8 +97,7 @@ def _address_record(address: str) -> Record:
 
 def _find_name(name: Name, addresses: Addresses) -> list[Record] | None:
     """Return the name of the VM whose address is asked for, `4.3.77.127.in-addr.arpa`."""
-    parts = [label.decode("latin-1") for label in name[: -len(REVERSE)]]
-    wanted = ".".join(("127.77", *reversed(parts)))
+    wanted = ".".join(label.decode("latin-1") for label in reversed(name[:-2]))
     vm = next((vm for vm, address in addresses.items() if address == wanted), None)
     if vm is not None:
         return [Record(Type.PTR, TTL_S, render_name((vm.encode(), *FORWARD)))]

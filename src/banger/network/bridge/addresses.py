@@ -14,6 +14,8 @@ NETWORK = IPv4Network("10.77.0.0/16")
 ADDRESSES = 255 * 254
 """How many VMs can have one: none ends in .0 or .255, and those of the host's /24 are left out."""
 PREFIX_OF_PORTS = "bng-"
+DNS, DNS_SOCKETS = 53, 7753
+"""Where guests ask the host for names, and where that leads to: a port that needs no privilege."""
 LARGEST = 16
 """The shortest prefix length: a port's name has room for two bytes of its address."""
 

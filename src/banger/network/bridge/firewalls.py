@@ -1,4 +1,4 @@
-"""What other firewalls of the host do with what the bridge forwards. Pure.
+"""What other firewalls of the host do with what the bridge's guests send to and past it. Pure.
 
 Standard library only. A packet passes if no table drops it, so an `accept` of ours does not help.
 The kernel's nft rules are read, and with them those of iptables-nft, but not of iptables-legacy.
@@ -17,7 +17,7 @@ OWN_TABLE = "banger"
 
 
 class Firewall(enum.Enum):
-    """Whose rules drop what the bridge forwards, as the helper says it."""
+    """Whose rules drop what the bridge's guests send, as the helper says it."""
 
     NONE = b"-"
     DOCKER = b"d"
@@ -29,14 +29,14 @@ class Firewall(enum.Enum):
 def find_firewall(ruleset: str) -> Firewall:
     """Return the first that drops, of the tables in this output of `nft -j list ruleset`.
 
-    A table that has a rule for the bridge was told about it: what that rule says is its owner's.
+    A hook with a rule for the bridge was told about it: what that rule says is its owner's.
     """
     listed: list[dict[str, dict[str, Any]]] = json.loads(ruleset)["nftables"]
     chains = [each["chain"] for each in listed if "chain" in each]
     rules = [each["rule"] for each in listed if "rule" in each]
     for chain in chains:
         of_table = [rule for rule in rules if _table(rule) == _table(chain)]
-        if _is_dropping(chain, of_table) and not _name_bridge(of_table):
+        if _is_dropping(chain, of_table) and not _name_bridge(chain["name"], of_table):
             return _name_owner(chain, chains)
     return Firewall.NONE
 
@@ -46,8 +46,8 @@ def _table(part: dict[str, Any]) -> tuple[str, str]:
 
 
 def _is_dropping(chain: dict[str, Any], of_table: Iterable[dict[str, Any]]) -> bool:
-    """Tell whether a chain drops what it forwards and no rule takes: by policy, or at its end."""
-    if chain.get("hook") != "forward" or chain["family"] not in ("ip", "inet"):
+    """Tell whether a hook's chain drops what no rule takes: by policy, or at its end."""
+    if chain.get("hook") not in ("forward", "input") or chain["family"] not in ("ip", "inet"):
         return False
     if chain["table"] == OWN_TABLE:
         return False
@@ -58,8 +58,19 @@ def _is_dropping(chain: dict[str, Any], of_table: Iterable[dict[str, Any]]) -> b
     )
 
 
-def _name_bridge(rules: Iterable[dict[str, Any]]) -> bool:
-    return any(f'"{BRIDGE}"' in json.dumps(rule) for rule in rules)
+def _name_bridge(chain: str, rules: list[dict[str, Any]]) -> bool:
+    """Tell whether a rule of a chain, or of one that it leads to, names the bridge."""
+    own = [rule for rule in rules if rule["chain"] == chain]
+    others = [rule for rule in rules if rule["chain"] != chain]
+    targets = {
+        statement[word]["target"]
+        for rule in own
+        for statement in rule["expr"]
+        for word in ("jump", "goto")
+        if word in statement
+    }
+    is_named = any(f'"{BRIDGE}"' in json.dumps(rule) for rule in own)
+    return is_named or any(_name_bridge(target, others) for target in targets)
 
 
 def _name_owner(chain: dict[str, Any], chains: Iterable[dict[str, Any]]) -> Firewall:

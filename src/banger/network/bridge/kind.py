@@ -9,7 +9,7 @@ from banger.model.egress import Egress, parse_rule
 from banger.model.names import VmId
 from banger.network.bridge import tap
 from banger.network.bridge.addresses import ADDRESSES, vm_address
-from banger.network.bridge.nameservers import find_nameservers
+from banger.network.bridge.nameserver import BridgeNameserver
 from banger.network.bridge.tap import BridgeHandle, make_interface, start
 from banger.network.port import Interface
 
@@ -22,6 +22,7 @@ class BridgeNetwork:
     handle_type = BridgeHandle
     process_names = ("banger-egress-filter$",)
     addresses = ADDRESSES
+    nameserver = BridgeNameserver()
     programs: tuple[str, ...] = ()
     """The helper's own are its own to find."""
 
@@ -40,8 +41,8 @@ class BridgeNetwork:
             )
 
     def plan_interface(self, vm_id: VmId, number: int = 0) -> Interface:
-        """Return the interface of a VM, whose nameservers are the host's of this moment."""
-        return make_interface(vm_id, str(vm_address(number)), find_nameservers())
+        """Return the interface of a VM, which asks the host for names."""
+        return make_interface(vm_id, str(vm_address(number)), (self.nameserver.address,))
 
     start = staticmethod(start)
 

@@ -6,7 +6,7 @@ an old set of rules and the next. No other table is touched.
 - `bridge banger`: a port sends nothing but IPv4 and ARP from the addresses that it was given.
   What a TAP says that was not given any is dropped.
 - `ip banger`: guests leave with the host's address; nobody outside begins a connection with one; no
-  guest begins one with the host, at whichever of its addresses.
+  guest begins one with the host, at whichever of its addresses, except to ask for names.
 """
 
 from __future__ import annotations
@@ -14,7 +14,14 @@ from __future__ import annotations
 from collections.abc import Iterable
 from ipaddress import IPv4Network
 
-from banger.network.bridge.addresses import BRIDGE, PREFIX_OF_PORTS, Port, host_address
+from banger.network.bridge.addresses import (
+    BRIDGE,
+    DNS,
+    DNS_SOCKETS,
+    PREFIX_OF_PORTS,
+    Port,
+    host_address,
+)
 
 REMOVAL = """\
 table bridge banger {}
@@ -41,11 +48,17 @@ table bridge banger {{
     }}
 }}
 table ip banger {{
+    chain prerouting {{
+        type nat hook prerouting priority -100; policy accept;
+        iifname != "{bridge}" accept
+        ip daddr {host} meta l4proto {{ tcp, udp }} th dport {dns} redirect to :{sockets}
+    }}
     chain input {{
         type filter hook input priority -10; policy accept;
         iifname != "{bridge}" accept
         ct state established,related accept
         icmp type echo-request ip daddr {host} accept
+        ip daddr {host} meta l4proto {{ tcp, udp }} th dport {sockets} accept
         meta l4proto tcp reject with tcp reset
         reject with icmp type admin-prohibited
     }}
@@ -73,5 +86,7 @@ def render_rules(network: IPv4Network, ports: Iterable[Port]) -> str:
         prefix=PREFIX_OF_PORTS,
         host=host_address(network),
         network=network,
+        dns=DNS,
+        sockets=DNS_SOCKETS,
         elements=elements,
     )

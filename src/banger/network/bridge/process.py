@@ -1,4 +1,6 @@
-"""Ask the helper for a VM's TAP. Called by the daemon; blocks, so from a thread.
+"""Ask the helper for a VM's TAP, or for the sockets of the guests' nameserver.
+
+Called by the daemon; blocks, so from a thread.
 
 Takes no locks. A descriptor that was received is the caller's; if the daemon dies before it has
 passed it on, the TAP is gone.
@@ -75,6 +77,23 @@ def claim_tap(path: str, port: Port) -> int:
     return fds[0]
 
 
+def open_nameserver(path: str) -> tuple[socket.socket, socket.socket]:
+    """Return the sockets of UDP and TCP at which guests ask; the caller closes them.
+
+    Raises:
+        HostNotReady, VmmFailed: as above.
+    """
+    answer, fds = _ask(path, Verb.NAMESERVER)
+    if answer != DONE or len(fds) != 2:
+        for fd in fds:
+            os.close(fd)
+        raise _of_another_release()
+    udp, tcp = (socket.socket(fileno=fd) for fd in fds)
+    for each in (udp, tcp):
+        each.setblocking(False)
+    return udp, tcp
+
+
 def release_tap(path: str, port: Port) -> None:
     """Remove what has a VM's address, whoever has it open; fine if nothing has.
 
@@ -90,7 +109,7 @@ def _ask(path: str, verb: Verb, port: Port | None = None) -> tuple[bytes, list[i
             side.settimeout(DEADLINE_S)
             side.connect(path)
             side.sendall(render_request(verb, port))
-            answer, fds, _, _ = socket.recv_fds(side, LONGEST, 1, socket.MSG_CMSG_CLOEXEC)
+            answer, fds, _, _ = socket.recv_fds(side, LONGEST, 2, socket.MSG_CMSG_CLOEXEC)
     except OSError as error:
         raise HostNotReady(
             f"The bridge's helper cannot be reached: {error}.", hint=SET_UP

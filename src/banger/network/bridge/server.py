@@ -4,10 +4,11 @@ Run as root, by its unit or by hand:
 
     python3 -m banger.network.bridge.server --socket PATH --user UID --network 10.77.0.0/16
 
-Owns the socket at PATH, the bridge, and the rules; takes no lock, since one request is done after
-the other; writes no file. Only UID is served, whoever can connect (SO_PEERCRED). Requests have a
-fixed form and name no device, path or process (`wire`). Standard library only, so that what runs
-with privilege is six small modules.
+Owns the socket at PATH, the bridge, the rules, and the sockets to which guests' queries for names
+are redirected, of which the user's daemon gets copies; takes no lock, since one request is done
+after the other; writes no file. Only UID is served, whoever can connect (SO_PEERCRED). Requests
+have a fixed form and name no device, path or process (`wire`). Standard library only, so that what
+runs with privilege is six small modules.
 
 If it dies: a TAP that was not handed over goes with it, and VMs go on with theirs, and with their
 rules. The next one finds all ports in the kernel. A port's rules are there before it is up, and
@@ -28,7 +29,13 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 
-from banger.network.bridge.addresses import NETWORK, Port, parse_network
+from banger.network.bridge.addresses import (
+    DNS_SOCKETS,
+    NETWORK,
+    Port,
+    host_address,
+    parse_network,
+)
 from banger.network.bridge.firewalls import find_firewall
 from banger.network.bridge.links import (
     add_port,
@@ -49,6 +56,7 @@ from banger.network.bridge.wire import (
     render_refusal,
 )
 
+_FREEBIND = 15  # IP_FREEBIND of ip(7)
 SLOWEST_CLIENT_S = 5.0
 """A client that connects and says nothing holds up its own user only."""
 
@@ -62,6 +70,8 @@ class Served:
     uid: int
     network: IPv4Network
     make_device: Callable[[str], int] = open_tap
+    nameserver: tuple[socket.socket, ...] = ()
+    """Of UDP and TCP. Queries wait in them while no daemon runs."""
 
 
 def open_listener(path: str, uid: int) -> socket.socket:
@@ -74,6 +84,24 @@ def open_listener(path: str, uid: int) -> socket.socket:
     os.chown(path, uid, -1)
     listener.listen(64)
     return listener
+
+
+def open_nameserver(network: IPv4Network) -> tuple[socket.socket, ...]:
+    """Hold the port to which the rules redirect guests' queries, also before it has its address.
+
+    So no program of another user's can have it. The sockets of a helper that has ended, which a
+    daemon may still read, keep it from nobody of the same user as this program.
+    """
+    address = (str(host_address(network)), DNS_SOCKETS)
+    sockets = tuple(
+        socket.socket(socket.AF_INET, kind) for kind in (socket.SOCK_DGRAM, socket.SOCK_STREAM)
+    )
+    for each in sockets:
+        each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        each.setsockopt(socket.IPPROTO_IP, _FREEBIND, 1)
+        each.bind(address)
+    sockets[1].listen(64)
+    return sockets
 
 
 def serve(listener: socket.socket, served: Served) -> None:
@@ -118,9 +146,11 @@ def _do(untrusted_message: bytes, served: Served, fds: list[int]) -> bytes:
     try:
         if verb is Verb.FIND_FIREWALL:
             return DONE + find_firewall(list_rules()).value
-        if port is None:
+        if verb is Verb.NAMESERVER:
+            fds += [os.dup(each.fileno()) for each in served.nameserver]
+        elif port is None:
             return render_description(served.network)
-        if verb is Verb.RELEASE:
+        elif verb is Verb.RELEASE:
             remove_port(port)
         else:
             _claim(port, served, fds)
@@ -165,7 +195,9 @@ def main() -> None:
         if arguments.remove:
             remove_bridge()
         else:
-            _serve(arguments.socket, Served(arguments.user, arguments.network))
+            network = arguments.network
+            served = Served(arguments.user, network, nameserver=open_nameserver(network))
+            _serve(arguments.socket, served)
     except OSError as error:
         sys.exit(f"banger-bridge: {error}")
 

@@ -1,7 +1,8 @@
 """What is said to the helper and by it: one message each way on a connection. Pure.
 
 Standard library only. A message has a fixed form, so whatever has another length, verb or value is
-none. With the answer to `CLAIM` comes the descriptor of a TAP.
+none. With the answer to `CLAIM` comes the descriptor of a TAP, with that to `NAMESERVER` two: the
+sockets of UDP and TCP to which guests' queries are redirected.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from banger.network.bridge.addresses import Port, format_mac, is_for_vm
 from banger.network.bridge.firewalls import Firewall
 
 SOCKET = "/run/banger-bridge/socket"
-VERSION = 1
+VERSION = 2
 LONGEST = 64
 
 
@@ -26,9 +27,10 @@ class Verb(enum.Enum):
     CLAIM = b"C"
     RELEASE = b"R"
     FIND_FIREWALL = b"F"
+    NAMESERVER = b"N"
 
 
-PORTLESS = {Verb.DESCRIBE, Verb.FIND_FIREWALL}
+PORTLESS = {Verb.DESCRIBE, Verb.FIND_FIREWALL, Verb.NAMESERVER}
 
 
 class Refusal(enum.Enum):

@@ -25,6 +25,8 @@ class UserNetwork:
     )
 
     addresses = 0
+    nameserver = None
+    """The back end passes queries on to the host's resolver."""
 
     @property
     def programs(self) -> tuple[str, ...]:

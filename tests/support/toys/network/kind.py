@@ -49,6 +49,7 @@ class ToyNetwork:
     process_names = ("sleep$",)
     programs = ("sleep",)
     addresses = 0
+    nameserver = None
 
     def require_host(self) -> None:
         """Every host will do."""
