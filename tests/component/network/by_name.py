@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import errno
 import json
 import os
 import shutil
 import signal
 import socket
-import ssl
 import struct
 import subprocess
 import sys
@@ -25,7 +25,6 @@ from typing import Any, cast
 from banger.host.attachments import AttachmentKind
 from banger.host.identity import send_signal, wait_gone
 from banger.model.egress import Egress, Profile, add_rules
-from banger.model.names import VmId
 from banger.network.dnswire import (
     Answer,
     Code,
@@ -38,12 +37,22 @@ from banger.network.dnswire import (
 from banger.network.egress.process import wait_network_gone
 from banger.network.user.kind import NETWORK
 from banger.network.user.process import UserNetworkHandle
+from tests.component.network.attempts import (
+    HOSTS,
+    INTERFACE,
+    LOOPBACK,
+    METADATA,
+    ONE,
+    PRIVATE,
+    RESOLVER,
+    THREE,
+    TWO,
+    attempts,
+    make_hello,
+)
 from tests.component.network.escapes import run
 from tests.component.network.station import give_address, hand_over, make_devices
 
-INTERFACE = NETWORK.plan_interface(VmId("0123456789ab"))
-RESOLVER, ONE, TWO, THREE = "203.0.113.53", "203.0.113.5", "203.0.113.77", "203.0.113.99"
-PRIVATE, METADATA, HOSTS, LOOPBACK = "10.1.2.3", "169.254.169.254", "192.0.2.2", "127.0.0.1"
 ZONE = {
     "one.example": [ONE],
     "two.example": [TWO],
@@ -139,6 +148,10 @@ def be_guest(side: int) -> None:
             result = ask(*arguments)
         elif what == "talk":
             result = talk(*arguments)
+        elif what == "send":
+            result = send(*arguments)
+        elif what == "ping":
+            result = ping(*arguments)
         elif what == "open":
             kept.append(connect(*arguments))
             result = "" if kept[-1].getpeername()[1] == 443 else kept[-1].recv(64).decode()
@@ -175,11 +188,16 @@ def ask(name: str, kind: int = 1, protocol: str = "udp") -> list[Any]:
     return [answer[3] & 15, found]
 
 
+def find_address(to: str) -> str:
+    """Return what a name stands for; an address for itself."""
+    if to[-1].isdigit():
+        return to
+    (address,) = ask(to)[1]
+    return str(address)
+
+
 def connect(to: str, port: int) -> socket.socket:
-    address = to
-    if not to[-1].isdigit():
-        (address,) = ask(to)[1]
-    return socket.create_connection((address, port), timeout=ANSWER_S)
+    return socket.create_connection((find_address(to), port), timeout=ANSWER_S)
 
 
 def open_many(to: str, port: int, count: int, hexadecimal: str) -> list[socket.socket]:
@@ -218,19 +236,25 @@ def talk(to: str, port: int, hexadecimal: str, pieces: int = 1) -> str:
     return received.decode("latin-1")
 
 
-def make_hello(name: str | None) -> bytes:
-    """Return the hello of the host's own OpenSSL."""
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
-    context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
-    incoming, outgoing = ssl.MemoryBIO(), ssl.MemoryBIO()
-    with contextlib.suppress(ssl.SSLWantReadError):
-        context.wrap_bio(incoming, outgoing, server_hostname=name).do_handshake()
-    return outgoing.read()
+def send(to: str, port: int, hexadecimal: str) -> str:
+    """Send a datagram and return what comes back, or the error that it comes to."""
+    with socket.socket(type=socket.SOCK_DGRAM) as side:
+        side.settimeout(ANSWER_S)
+        try:
+            side.connect((find_address(to), port))
+            side.send(bytes.fromhex(hexadecimal))
+            return side.recv(65536).hex()
+        except OSError as error:
+            return errno.errorcode.get(error.errno or 0, "nothing")
 
 
-def make_request(host: str, target: str = "/", *, method: str = "GET") -> str:
-    """Return a request in hexadecimal digits."""
-    return f"{method} {target} HTTP/1.1\r\nHost: {host}\r\nUpgrade: h2c\r\n\r\n".encode().hex()
+def ping(to: str) -> str:
+    """Return the type and the code of what is answered to an ICMP echo."""
+    with socket.socket(socket.AF_INET, socket.SOCK_RAW, socket.IPPROTO_ICMP) as side:
+        side.settimeout(ANSWER_S)
+        side.sendto(struct.pack("!BBHHH", 8, 0, 0xF7FD, 1, 1), (find_address(to), 0))
+        answer = side.recv(65536)
+        return f"{answer[20]} {answer[21]}"
 
 
 class Other:
@@ -346,81 +370,6 @@ async def try_all(directory: Path) -> dict[str, Any]:
             found[f"dead proxy, {label}"] = await do("talk", to, port, b"plain".hex())
     await wait_network_gone(handle)
     return found
-
-
-def attempts() -> dict[str, tuple[Any, ...]]:
-    hello, fronting, bare = (
-        make_hello(name).hex() for name in ("one.example", "two.example", None)
-    )
-    plain = b"plain".hex()
-    private = "private metadata loopback unspecified hosts mixed alias gone".split()
-    return {
-        "ask one": ("ask", "one.example"),
-        "ask one by tcp": ("ask", "one.example", 1, "tcp"),
-        "ask ONE.": ("ask", "ONE.Example."),
-        "ask AAAA": ("ask", "one.example", 28),
-        "ask HTTPS": ("ask", "one.example", 65),
-        "ask TXT": ("ask", "one.example", 16),
-        "ask two": ("ask", "two.example"),
-        "ask sub": ("ask", "data-in-a-label.one.example"),
-        "ask tunnel": ("ask", f"{'x' * 60}.two.example", 16),
-        "ask a.wild": ("ask", "a.wild.example"),
-        "ask wild": ("ask", "wild.example"),
-        "ask xwild": ("ask", "xwild.example"),
-        "ask no.wild": ("ask", "no.wild.example"),
-        "ask idn": ("ask", "xn--bcher-kva.example"),
-        "ask local": ("ask", "localhost"),
-        "tls": ("talk", "one.example", 443, hello),
-        "tls in pieces": ("talk", "one.example", 443, hello, 40),
-        "tls wild": ("talk", "a.wild.example", 443, make_hello("a.wild.example").hex()),
-        "fronting": ("talk", "one.example", 443, fronting),
-        "fronting in pieces": ("talk", "one.example", 443, fronting, 40),
-        "no server name": ("talk", "one.example", 443, bare),
-        "not tls": ("talk", "one.example", 443, plain),
-        "http": ("talk", "one.example", 80, make_request("ONE.example:80")),
-        "http in pieces": ("talk", "one.example", 80, make_request("one.example"), 30),
-        "http, absolute": (
-            "talk",
-            "one.example",
-            80,
-            make_request("one.example", "http://one.example/"),
-        ),
-        "http, two requests": (
-            *("talk", "one.example", 80),
-            make_request("one.example") + make_request("two.example"),
-        ),
-        "http fronting": ("talk", "one.example", 80, make_request("two.example")),
-        "http fronting, absolute": (
-            *("talk", "one.example", 80),
-            make_request("one.example", "http://two.example/"),
-        ),
-        "http to a proxy": (
-            "talk",
-            "one.example",
-            80,
-            make_request("one.example", "two.example:443", method="CONNECT"),
-        ),
-        "http fronting at 22": ("talk", "one.example", 22, make_request("two.example"), 30),
-        "not http": ("talk", "one.example", 80, hello),
-        "ssh": ("talk", "one.example", 22, plain),
-        "fronting at 22": ("talk", "one.example", 22, fronting),
-        "wild at 22": ("talk", "a.wild.example", 22, plain),
-        "one at 8443": ("talk", "one.example", 8443, plain),
-        "one at 25": ("talk", "one.example", 25, plain),
-        "literal": ("talk", ONE, 443, hello),
-        "literal allowed": ("talk", TWO, 8443, plain),
-        "literal at 53": ("talk", TWO, 53, plain),
-        "one at 53": ("talk", "one.example", 53, plain),
-        "other literal allowed": ("talk", THREE, 8443, plain),
-        "literal of no name": ("talk", "198.18.77.77", 443, hello),
-        "host": ("talk", INTERFACE.gateway, 8443, plain),
-        "host's other port": ("talk", INTERFACE.gateway, 22, plain),
-        "host's resolver": ("talk", INTERFACE.gateway, 53, plain),
-        **{
-            each: ("talk", f"{each}.example", 443, make_hello(f"{each}.example").hex())
-            for each in private
-        },
-    }
 
 
 async def try_changes(

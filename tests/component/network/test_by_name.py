@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.component.network.by_name import HOSTS, MANY, METADATA, ONE, PRIVATE, TWO
+from tests.component.network.attempts import HOSTS, INTERFACE, METADATA, ONE, PRIVATE, TWO
+from tests.component.network.by_name import MANY
 from tests.component.network.test_user_network import run_in_namespace
 from tests.support.environs import make_short_dir
 
@@ -27,11 +28,18 @@ REFUSED = (
         "literal of no name",
     ),
     *("host's other port", "host's resolver", "private", "metadata", "loopback", "unspecified"),
-    *("hosts", "alias", "gone", "two, denied"),
+    *("hosts", "alias", "gone", "two, denied", "private literal", "metadata literal"),
+    *("nameserver by tcp", "dns over tls"),
+)
+DATAGRAMS = (
+    *("nameserver by udp", "dns over quic", "quic", "quic to a literal", "udp to the host"),
 )
 
 
-REFUSED_REQUESTS = ("http fronting", "http fronting, absolute", "http to a proxy", "not http")
+REFUSED_REQUESTS = (
+    *("http fronting", "http fronting, absolute", "http to a proxy", "not http"),
+    "http/2 in the clear",
+)
 
 
 @pytest.fixture(scope="module")
@@ -106,6 +114,18 @@ def test_a_request_that_is_refused_is_told_why(found: dict[str, Any], attempt: s
 def test_an_escape_is_refused(found: dict[str, Any], attempt: str) -> None:
     """E4, I8: names of private addresses, other server names, literals, ports and services."""
     assert found[attempt].removeprefix(f"{ONE} ") in CLOSED
+
+
+@pytest.mark.parametrize("attempt", DATAGRAMS)
+def test_no_datagram_leaves_but_queries(found: dict[str, Any], attempt: str) -> None:
+    """E4, I8: QUIC, DNS elsewhere; refused at once (I6), so that a client falls back to TCP."""
+    assert found[attempt] == "EHOSTUNREACH"
+
+
+@pytest.mark.parametrize("to", ["one.example", ONE, INTERFACE.gateway])
+def test_no_echo_request_leaves(found: dict[str, Any], to: str) -> None:
+    """E4: no tunnel by ICMP; "administratively prohibited"."""
+    assert found[f"ping {to}"] == "3 13"
 
 
 def test_connections_that_are_no_longer_allowed_end(found: dict[str, Any]) -> None:
