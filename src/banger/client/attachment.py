@@ -1,7 +1,8 @@
 """A session's output over as many daemons as it takes: each goes on where the last was cut off.
 
 The agent keeps the output by position, so a client that counts what it has had misses nothing,
-whoever ends the daemon. What the agent no longer keeps is told as a gap.
+whoever ends the daemon. What the agent no longer keeps is told as a gap. Input is not sent again:
+that some may be lost is told.
 """
 
 from __future__ import annotations
@@ -31,6 +32,8 @@ class Attachment:
         self._position = 0
         self.on_gap: Callable[[int], None] | None = None
         """Called with the number of bytes that are lost at this place."""
+        self.on_lost_input: Callable[[], None] | None = None
+        """Called when a daemon has gone, perhaps before it took all input."""
 
     def run(self, join: Callable[[ClientStream], Exit]) -> Exit:
         """Have `join` read one stream after the other; return the exit that the last has given.
@@ -44,6 +47,8 @@ class Attachment:
                     return join(stream)
                 except DaemonUnreachable:
                     self._position += stream.passed
+                    if self.on_lost_input is not None and stream.may_have_lost_input:
+                        self.on_lost_input()
             stream = self._attach_again()
 
     def _attach(self, params: Document) -> ClientStream:

@@ -109,6 +109,11 @@ class ClientStream:
         return bool(self._unread)
 
     @property
+    def may_have_lost_input(self) -> bool:
+        """Tell, of a lost connection, whether the daemon may not have taken all that we sent."""
+        return self.is_cut_off or self.window < STDIN_WINDOW
+
+    @property
     def unsent(self) -> int:
         """Number of queued bytes; poll for writing, then call `send`."""
         return len(self._unsent)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import array
+import fcntl
 import hashlib
 import os
 import signal
 import subprocess
+import termios
 import time
 from contextlib import AbstractContextManager
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -258,6 +262,43 @@ def test_no_byte_is_lost_over_killed_daemons(box: Box, command: str) -> None:
         rest, said = client.communicate(timeout=30)
         assert (rest, said) == (b"", b"")
         assert client.returncode == (7 if command == "attach" else 0)
+
+
+def test_input_that_may_be_lost_with_a_daemon_is_told(box: Box) -> None:
+    """H2, H7: what a daemon takes no more is not sent again; what it took is no loss."""
+    with box.daemon() as first:
+        box.start("one", "read a; echo got $a; read b; echo got $b; exit 3")
+        client = box.popen("session", "attach", "box", "one")
+        assert client.stdin is not None and client.stdout is not None
+        client.stdin.write(b"first\n")
+        client.stdin.flush()
+        assert client.stdout.readline() == b"got first\n"
+        os.kill(first.pid, signal.SIGSTOP)
+        wait_until(lambda: is_stopped(first.pid), "the daemon stands still")
+        client.stdin.write(b"second\n")
+        client.stdin.flush()
+        wait_until(lambda: not unread_bytes(client.stdin), "the client has read its input")
+        second = replace_daemon(box, first, client)
+    with second:
+        os.kill(client.pid, signal.SIGCONT)
+        assert client.stderr is not None
+        told = b"\rbanger: The daemon went away while input was sent; some of it may be lost.\r\n"
+        assert client.stderr.readline() == told
+        rest, said = client.communicate(b"third\n", timeout=30)
+        assert (rest, said, client.returncode) == (b"got third\n", b"", 3)
+
+
+def is_stopped(pid: int) -> bool:
+    """Tell whether a process has been stopped by a signal."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"
+
+
+def unread_bytes(pipe: IO[bytes] | None) -> int:
+    """Return how many bytes of a pipe its reader has not read."""
+    assert pipe is not None
+    found = array.array("i", [0])
+    fcntl.ioctl(pipe, termios.FIONREAD, found)
+    return found[0]
 
 
 def test_a_gap_is_told_where_the_ring_went_on(box: Box) -> None:

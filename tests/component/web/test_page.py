@@ -156,12 +156,13 @@ def shown_to_the_end(word: str) -> str:
 
 
 def test_a_token_opens_the_page_once(site: Site, browser: Page) -> None:
-    """The token is in no history, and used up; without a session there is no page."""
+    """E6: the token is in no history, and used up; without a session there is no page."""
     link = site.link()
     browser.visit("about:blank")
     browser.visit(link)
     browser.wait("document.querySelector('h1')")
-    assert browser.run("location.href") == f"{site.origin}/#/"
+    visited = [entry["url"] for entry in browser.call("Page.getNavigationHistory")["entries"]]
+    assert visited[-1] == f"{site.origin}/#/" and not [url for url in visited if "t=" in url]
     browser.visit("about:blank")
     browser.visit(link)
     browser.wait("/Try: banger ui$/.test(document.querySelector('[role=alert]')?.innerText)")
@@ -182,14 +183,15 @@ def test_a_new_link_is_followed_where_the_page_is(site: Site, browser: Page) -> 
 
 
 def test_a_guest_on_another_port_does_not_get_a_login(page: Page, site: Site) -> None:
-    """It gets the cookie; the page's storage, with the other half, is not its."""
+    """E6: it gets the cookie, but not the page's storage, with the other half, nor a Referer."""
     page.wait("localStorage['login-key']")
     with served_page() as (address, heads):
-        page.visit(address)
+        page.run(f"location = {address!r}; 0")
+        page.wait(f"location.href == {address!r} && document.readyState == 'complete'")
         assert page.run("localStorage.length") == 0
         cookie = heads[0]["cookie"]
         page.visit(site.origin)
-    assert "banger-" in cookie
+    assert "banger-" in cookie and "referer" not in heads[0]
     headers = {"Cookie": cookie, "Origin": site.origin, "Sec-Fetch-Site": "same-origin"}
     answer = Front(site.port, "", Path()).send(
         "POST", "/api/vm.list", None, {"Host": f"127.0.0.1:{site.port}", **headers}
@@ -304,6 +306,24 @@ def test_a_selection_is_copied_and_a_guest_copies_nothing(page: Page, vm: str) -
     page.type("printf '\\e]52;c;ZXZpbA==\\a'; echo mark$((3*11))\r")
     page.wait(f"/^mark33/m.test({SCREEN})")
     wait_until(lambda: paste(page) == "mark22", "what was copied before")
+
+
+def test_a_browser_that_does_not_copy_is_told_of(page: Page, vm: str) -> None:
+    """By a key and by a button, until the next copy."""
+    refused = "/does not let this page copy/.test(document.querySelector('[role=alert]').innerText)"
+    clipboard = "Object.defineProperty(navigator, 'clipboard', {value: %s, configurable: true}); 0"
+    open_shell(page, vm)
+    for press in (
+        lambda: page.press("C", 67, shift=True, control=True),
+        lambda: click(page, "Copy the selection"),
+    ):
+        page.run(clipboard % "{writeText: async () => { throw new DOMException('no'); }}")
+        press()
+        page.wait(refused)
+        page.run(clipboard % "{writeText: async () => {}}")
+        press()
+        page.wait("!document.querySelector('[role=alert]')")
+        page.run("document.querySelector('.terminal textarea').focus()")
 
 
 def paste(page: Page) -> str:

@@ -48,12 +48,15 @@ def format_command(view: SessionView) -> str:
 
 
 def open_attachment(context: Context, params: dict[str, object]) -> Attachment:
-    """Return an attachment that tells of gaps on stderr."""
+    """Return an attachment that tells on stderr of what is lost."""
     from banger.client.attachment import Attachment
 
     attachment = Attachment(context.client, params)
     # The terminal may be in raw mode, where a line end alone does not return to the margin.
     attachment.on_gap = lambda size: context.say(
         f"\rbanger: {size} bytes of output before this are no longer kept.\r"
+    )
+    attachment.on_lost_input = lambda: context.say(
+        "\rbanger: The daemon went away while input was sent; some of it may be lost.\r"
     )
     return attachment

@@ -21,8 +21,11 @@ const OPTIONS = {
   theme: { overviewRulerBorder: "#000" },
 };
 
-/** Show a session in `element`; `tell` is called with a sentence, or null while it is connected. */
-export function openTerminal(element, { vm, session, tell }) {
+/**
+ * Show a session in `element`; `tell` is called with a sentence, or null while it is connected, and
+ * `tellCopy` after each copy with an error, or null.
+ */
+export function openTerminal(element, { vm, session, tell, tellCopy }) {
   const terminal = new Terminal(OPTIONS);
   const fit = new FitAddon();
   terminal.loadAddon(fit);
@@ -52,10 +55,11 @@ export function openTerminal(element, { vm, session, tell }) {
   };
   const size = new ResizeObserver(() => fit.fit());
   size.observe(element);
-  terminal.attachCustomKeyEventHandler((event) => handleKey(terminal, element, event));
+  const copy = () => copySelection(terminal).then(tellCopy, () => tellCopy(UNCOPIED));
+  terminal.attachCustomKeyEventHandler((event) => handleKey(event, { terminal, element, copy }));
   connect();
   return {
-    copy: () => copySelection(terminal),
+    copy,
     close() {
       clearTimeout(timer);
       timer = CLOSED;
@@ -67,6 +71,7 @@ export function openTerminal(element, { vm, session, tell }) {
 }
 
 const CLOSED = Symbol("closed");
+const UNCOPIED = { message: "The browser does not let this page copy." };
 
 /** Connect; the first `old` bytes were there before. */
 function join(terminal, { vm, query, old, opened, ended }) {
@@ -109,7 +114,7 @@ function tellEnd({ exit, error }) {
 }
 
 /** Shift+Escape leaves the terminal, which takes all other keys; Ctrl+Shift+C copies. */
-function handleKey(terminal, element, event) {
+function handleKey(event, { terminal, element, copy }) {
   if (event.shiftKey && event.key === "Escape") {
     terminal.blur();
     element.closest("section").querySelector("button, select").focus();
@@ -117,10 +122,13 @@ function handleKey(terminal, element, event) {
   }
   if (event.ctrlKey && event.shiftKey && event.code === "KeyC") {
     event.preventDefault();
-    if (event.type === "keydown") copySelection(terminal);
+    if (event.type === "keydown") copy();
     return false;
   }
   return true;
 }
 
-const copySelection = (terminal) => navigator.clipboard.writeText(terminal.getSelection());
+// A browser has no clipboard for pages of other machines without TLS.
+async function copySelection(terminal) {
+  await navigator.clipboard.writeText(terminal.getSelection());
+}

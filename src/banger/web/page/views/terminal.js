@@ -47,14 +47,16 @@ function Screen({ vm, session }) {
   const element = useRef();
   const terminal = useRef();
   const [sentence, tell] = useState("Connecting…");
+  const [uncopied, tellCopy] = useState(null);
   useEffect(() => {
-    terminal.current = openTerminal(element.current, { vm, session, tell });
+    terminal.current = openTerminal(element.current, { vm, session, tell, tellCopy });
     return () => terminal.current.close();
   }, []);
   return html`<div class="actions">
-      <${Action} run=${() => terminal.current.copy()}>Copy the selection<//>
+      <button type="button" onClick=${() => terminal.current.copy()}>Copy the selection</button>
       <span class="note">Shift+Escape leaves the terminal.</span>
       <span class="note" role="status">${sentence}</span>
+      <${Failure} error=${uncopied} />
     </div>
     <div class="terminal" ref=${element}></div>`;
 }
