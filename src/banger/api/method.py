@@ -23,6 +23,8 @@ class Method(Struct, frozen=True, kw_only=True):
     scope: Scope = Scope.MANAGE
     """What a token of the HTTP front has to allow."""
     stream: bool = False
+    takes_input: bool = False
+    """True: its stream has a channel 0."""
     detached: bool = False
     """True: the method completes even if its client disconnects."""
 

@@ -10,6 +10,10 @@ from banger.version import VERSION
 
 Json = dict[str, object]
 
+PARAMS_HEADER = "Banger-Params"
+"""Of a request whose body is input: its parameters as JSON."""
+INPUT = "application/octet-stream"
+"""Content type of such a body."""
 _REFERENCE = "#/components/schemas/{name}"
 _ERROR: Json = {
     "type": "object",
@@ -47,16 +51,22 @@ def render_openapi() -> Json:
 
 
 def _render_method(method: Method, params: Json, result: Json) -> Json:
-    kind = "text/event-stream" if method.stream else "application/json"
-    done = {"schema": {"type": "string"} if method.stream else result}
+    asked: Json = {"application/json": {"schema": params}}
+    done: Json = {"application/json": {"schema": result}}
+    if method.stream:
+        done = {"text/event-stream": {"schema": {"type": "string"}}, INPUT: {}}
+    more: Json = {}
+    if method.takes_input:
+        asked[INPUT] = {}
+        more = {"parameters": [_render_header(params)]}
     return {
         "operationId": method.name,
         "summary": method.doc,
-        "description": f"Needs a token of scope {method.scope.value}."
-        + " Gets no input." * method.stream,
-        "requestBody": {"content": {"application/json": {"schema": params}}},
+        "description": f"Needs a token of scope {method.scope.value}.",
+        **more,
+        "requestBody": {"content": asked},
         "responses": {
-            "200": {"description": "The result.", "content": {kind: done}},
+            "200": {"description": "The result.", "content": done},
             "default": {
                 "description": "An error.",
                 "content": {
@@ -64,4 +74,13 @@ def _render_method(method: Method, params: Json, result: Json) -> Json:
                 },
             },
         },
+    }
+
+
+def _render_header(params: Json) -> Json:
+    return {
+        "name": PARAMS_HEADER,
+        "in": "header",
+        "description": f"The parameters, if the body is input ({INPUT}); `stdin` is true there.",
+        "content": {"application/json": {"schema": params}},
     }

@@ -43,5 +43,6 @@ def _render_method(method: Method, params: Json, result: Json) -> Json:
         ],
         "result": {"name": "result", "schema": result},
         "x-stream": method.stream,
+        "x-takes-input": method.takes_input,
         "x-detached": method.detached,
     }

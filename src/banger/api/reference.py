@@ -62,7 +62,8 @@ def render_reference() -> str:
 
 
 def _render_method(method: Method) -> str:
-    marks = [name for name in ("stream", "detached") if getattr(method, name)]
+    flags = ("stream", "takes_input", "detached")
+    marks = [flag.replace("_", " ") for flag in flags if getattr(method, flag)]
     title = f"### {method.name}" + (f" ({', '.join(marks)})" if marks else "")
     fields = list(_render_fields(method.params))
     result = f"Result: `{_type_name(method.result)}`; scope: {method.scope.value}\n"

@@ -1,4 +1,4 @@
-"""`POST /api/METHOD`: any method of the API, as a JSON document or as a stream of events.
+"""`POST /api/METHOD`: any method of the API, as a JSON document or as a stream of events or bytes.
 
 A client that leaves ends its request, as for every client of the daemon.
 """
@@ -8,29 +8,26 @@ from __future__ import annotations
 import asyncio
 import base64
 import contextlib
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from functools import partial
-from typing import Never, TypeVar
 
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response, StreamingResponse
+from starlette.requests import Request
+from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
 from banger.api import wire
 from banger.api.method import Method
 from banger.api.table import METHODS
 from banger.client.aio import DaemonStream
-from banger.errors import BangerError, Cancelled, DeadlineExceeded, InvalidRequest, UnknownMethod
+from banger.errors import BangerError, InvalidRequest, UnknownMethod
 from banger.web.answers import Refusal, render_json
+from banger.web.bodies import Body, read_request
 from banger.web.front import Front, front_of, require_scope, until_invalid
-from banger.web.racing import End, run_until
+from banger.web.racing import AnswerUntil, End, run_until
 from banger.web.sse import Event
 from banger.web.streams import Streaming
 
 EVENTS, BYTES = "text/event-stream", "application/octet-stream"
-BODY_S = 30.0
-"""For a request's body."""
-T = TypeVar("T")
 
 
 async def serve_call(request: Request) -> Response:
@@ -39,51 +36,18 @@ async def serve_call(request: Request) -> Response:
     if method is None:
         raise UnknownMethod("There is no such method.", hint="banger api-spec --openapi")
     await require_scope(request, method.scope)
-    params = await read_params(request)
+    params, body = await read_request(request, method)
     front, accepted = front_of(request), request.headers.get("accept", "")
+    end = partial(until_invalid, request)
     if EVENTS in accepted:
-        return front.events.answer(_follow(front, method, params), partial(until_invalid, request))
+        return front.events.answer(_follow(front, method, params, body), end, body.read)
     if not method.stream:
-        return render_json(await unless_gone(request, _call(front, method, params)))
+        return render_json(await run_until(_call(front, method, params), body.read, end))
     if accepted and not any(kind in accepted for kind in (BYTES, "*/*", "application/*")):
         error = InvalidRequest(f"{method.name} is a stream: Accept: {EVENTS}, or {BYTES}.")
         raise Refusal(406, error)
-    stream = await unless_gone(request, front.daemon.open_connection(method.name, params))
-    return OutputAnswer(stream, partial(until_invalid, request))
-
-
-async def read_params(request: Request) -> wire.Document:
-    """Return the object in a request's body; nothing means no parameters.
-
-    Raises:
-        Refusal: it is not JSON, too long, or does not come.
-        InvalidRequest: it is no object.
-        Cancelled: the client has left.
-    """
-    body = await _read_body(request)
-    if not body:
-        return {}
-    kind = request.headers.get("content-type", "").partition(";")[0].strip().lower()
-    if kind != "application/json":
-        error = InvalidRequest("The body has to be JSON: Content-Type: application/json.")
-        raise Refusal(415, error)
-    return wire.parse_line(body)
-
-
-async def _read_body(request: Request) -> bytes:
-    body = bytearray()
-    try:
-        async with asyncio.timeout(BODY_S):
-            async for data in request.stream():
-                body += data
-                if len(body) > wire.MAX_LINE_BYTES:
-                    raise Refusal(413, InvalidRequest("The body is too long: the limit is 8 MiB."))
-    except TimeoutError as error:
-        late = DeadlineExceeded(f"The body did not come within {BODY_S:g} s.")
-        raise Refusal(408, late) from error
-    except ClientDisconnect as error:
-        raise Cancelled("The client is gone.") from error
-    return bytes(body)
+    opening = front.daemon.open_connection(method.name, params)
+    return OutputAnswer(await run_until(opening, body.read, end), body, end)
 
 
 async def _call(front: Front, method: Method, params: Mapping[str, object]) -> object:
@@ -92,7 +56,7 @@ async def _call(front: Front, method: Method, params: Mapping[str, object]) -> o
 
 
 async def _follow(
-    front: Front, method: Method, params: wire.Document
+    front: Front, method: Method, params: wire.Document, body: Body
 ) -> AsyncGenerator[Event, None]:
     """Yield what is told of a method while it runs, then its result or error."""
     told: asyncio.Queue[Event | None] = asyncio.Queue()
@@ -108,10 +72,11 @@ async def _follow(
         stream = await opening
         result = stream.result
         if method.stream:
-            streaming = _without_input(stream)
-            while (output := await streaming.read()) is not None:
-                text = base64.b64encode(output[1]).decode("ascii")
-                yield "output", {"channel": output[0], "data": text}, None
+            streaming = Streaming(stream)
+            async with contextlib.aclosing(body.output_of(streaming)) as output:
+                async for channel, data in output:
+                    text = base64.b64encode(data).decode("ascii")
+                    yield "output", {"channel": channel, "data": text}, None
             assert isinstance(result, dict)
             result = {**result, "exit": streaming.exit}
         yield "result", result, None
@@ -123,41 +88,19 @@ async def _follow(
             opening.result().close()
 
 
-def _without_input(stream: DaemonStream) -> Streaming:
-    streaming = Streaming(stream)
-    stream.control({"eof": True})
-    return streaming
-
-
-class OutputAnswer(StreamingResponse):
+class OutputAnswer(AnswerUntil):
     """The bytes of a stream as they come; the connection breaks if the stream fails."""
 
-    def __init__(self, stream: DaemonStream, end: End) -> None:
-        super().__init__(self._read(_without_input(stream)), media_type=BYTES)
+    def __init__(self, stream: DaemonStream, body: Body, end: End) -> None:
+        super().__init__(self._read(body), BYTES, end, body.read)
         self._stream = stream
-        self._end = end
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Send the bytes; a failure leaves the answer without its end."""
-        with contextlib.closing(self._stream), contextlib.suppress(BangerError):
-            await run_until(super().__call__(scope, receive, send), self._end)
+        with contextlib.closing(self._stream):
+            await super().__call__(scope, receive, send)
 
-    async def _read(self, streaming: Streaming) -> AsyncIterator[bytes]:
-        while (output := await streaming.read()) is not None:
-            yield output[1]
-
-
-async def unless_gone(request: Request, work: Coroutine[object, object, T]) -> T:
-    """Return the result of work, which is cancelled if the client leaves or loses its token.
-
-    Raises:
-        Cancelled: the client has left.
-        TokenInvalid: its token was deleted, or has expired.
-    """
-    return await run_until(work, partial(_wait_gone, request), partial(until_invalid, request))
-
-
-async def _wait_gone(request: Request) -> Never:
-    while (await request.receive())["type"] != "http.disconnect":
-        """What follows the body says nothing."""
-    raise Cancelled("The client is gone.")
+    async def _read(self, body: Body) -> AsyncGenerator[bytes, None]:
+        async with contextlib.aclosing(body.output_of(Streaming(self._stream))) as output:
+            async for _, data in output:
+                yield data

@@ -21,6 +21,7 @@ from banger.api import wire
 from banger.errors import BangerError, DaemonUnreachable, InvalidRequest, VersionMismatch
 from banger.model.scopes import Scope
 from banger.sdk.aio.daemon import AsyncDaemon
+from banger.web.bodies import Body
 from banger.web.front import front_of, require_scope, until_invalid
 from banger.web.sse import Event
 from banger.web.streams import Streaming
@@ -34,7 +35,8 @@ async def serve_events(request: Request) -> Response:
     await require_scope(request, Scope.READ)
     front = front_of(request)
     events = _watch(front.daemon, _read_query(request))
-    return front.events.answer(events, partial(until_invalid, request))
+    body = Body(request, is_input=False)
+    return front.events.answer(events, partial(until_invalid, request), body.read)
 
 
 def _read_query(request: Request) -> wire.Document:

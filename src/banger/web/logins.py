@@ -14,7 +14,7 @@ from starlette.responses import Response
 
 from banger.errors import InvalidRequest
 from banger.web.answers import render_json
-from banger.web.calls import read_params
+from banger.web.bodies import read_params
 from banger.web.front import front_of, read_login
 
 

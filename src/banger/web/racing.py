@@ -1,10 +1,16 @@
-"""Work that goes on until something ends it."""
+"""Work, and answers, that go on until something ends them."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
+import contextlib
+from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Never, TypeVar
+
+from starlette.responses import StreamingResponse
+from starlette.types import Receive, Scope, Send
+
+from banger.errors import BangerError
 
 T = TypeVar("T")
 End = Callable[[], Coroutine[object, object, Never]]
@@ -25,3 +31,23 @@ async def run_until(work: Coroutine[object, object, T], *ends: End) -> T:
         for task in (working, *ending):
             task.cancel()
         await asyncio.gather(working, *ending, return_exceptions=True)
+
+
+class AnswerUntil(StreamingResponse):
+    """An answer in pieces, which has no end if it fails or something ends it before.
+
+    One of `ends` has to be the client's: only there is known who reads its body.
+    """
+
+    def __init__(self, content: AsyncIterator[str | bytes], media_type: str, *ends: End) -> None:
+        super().__init__(content, media_type=media_type)
+        self._ends = ends
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Send the pieces."""
+        with contextlib.suppress(BangerError):
+            await run_until(super().__call__(scope, receive, send), *self._ends)
+
+    async def listen_for_disconnect(self, receive: Receive) -> None:  # noqa: ARG002 - starlette's
+        """Wait: what the client sends is read by one of the ends."""
+        await asyncio.get_running_loop().create_future()

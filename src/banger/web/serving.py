@@ -26,6 +26,7 @@ from banger.web.listening import Place, listening, name_hosts, parse_place
 
 HEAD_S = 10.0
 """For a request up to its body."""
+HEAD_BYTES = 64 * 1024
 END_S = 1
 """For requests in progress at the end; then they are cancelled."""
 CONNECTIONS = 1000
@@ -105,6 +106,7 @@ def _configure(app: object) -> uvicorn.Config:
         proxy_headers=False,
         server_header=False,
         limit_concurrency=CONNECTIONS,
+        h11_max_incomplete_event_size=HEAD_BYTES,
         timeout_graceful_shutdown=END_S,
     )
 

@@ -9,11 +9,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
 
-from starlette.responses import StreamingResponse
-
 from banger.errors import BangerError, HostNotReady
 from banger.web.answers import Refusal, format_json
-from banger.web.racing import End
+from banger.web.racing import AnswerUntil, End
 
 KEEP_ALIVE_S = 15.0
 STREAMS = 100
@@ -27,8 +25,10 @@ class EventStreams:
     def __init__(self) -> None:
         self._count = 0
 
-    def answer(self, events: AsyncGenerator[Event, None], end: End) -> StreamingResponse:
-        """Return the answer that sends events as they come, until `end` raises an error.
+    def answer(self, events: AsyncGenerator[Event, None], end: End, gone: End) -> AnswerUntil:
+        """Return the answer that sends events as they come, until `end` or `gone` raises an error.
+
+        The error of `end` is told as the last event.
 
         Raises:
             Refusal: there are too many streams.
@@ -36,7 +36,7 @@ class EventStreams:
         if self._count >= STREAMS:
             error = HostNotReady(f"There are {STREAMS} streams of events already.", retryable=True)
             raise Refusal(503, error)
-        return StreamingResponse(self._render(events, end), media_type="text/event-stream")
+        return AnswerUntil(self._render(events, end), "text/event-stream", gone)
 
     async def _render(self, events: AsyncGenerator[Event, None], end: End) -> AsyncIterator[str]:
         self._count += 1

@@ -58,6 +58,10 @@ class Streaming:
             else:
                 await self._wait()
 
+    def end_input(self) -> None:
+        """Send the end of the input."""
+        self._stream.control({"eof": True})
+
     async def _wait(self) -> None:
         self._changed.clear()
         await self._changed.wait()

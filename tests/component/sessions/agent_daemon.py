@@ -23,7 +23,7 @@ from banger.daemon.__main__ import _ready_fd, main
 from banger.daemon.bindings import bind_verbs, find_verbs
 from banger.daemon.calls import Call, Handlers
 from banger.daemon.lifecycle import Control
-from banger.engine.verbs import execs, sessions
+from banger.engine.verbs import copies, execs, sessions
 from banger.errors import VmNotFound
 from banger.guest import GuestConnection, connect
 from banger.model.names import VmId
@@ -52,7 +52,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
     async def get_connection(_: object, __: VmRecord) -> GuestConnection:
         return connection
 
-    for module in (execs, sessions):
+    for module in (copies, execs, sessions):
         # There is no guest, hence no VM in this daemon's table.
         vars(module).update(get_vm=get_vm, get_connection=get_connection)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from banger.model.names import VmId
 from banger.model.vm import VmRecord, VmState
 from tests.component.daemon.running import banger, layout_of, scripted_daemon
 from tests.component.web.fronts import Environ, Front, running_front
+from tests.support.agent import find_or_build_agent, running_agent
 from tests.support.environs import make_environ, make_short_dir
 from tests.support.specs import make_spec
 
@@ -71,3 +73,20 @@ def real(real_environ: Environ) -> Iterator[Front]:
     token = make_token(real_environ, "all", "manage")
     with running_front(real_environ, output) as port:
         yield Front(port, token, output)
+
+
+@pytest.fixture(scope="module")
+def agents(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
+    """A front on a daemon whose VM `box` is the real agent."""
+    environ = make_environ(make_short_dir(run_dir))
+    output = Path(environ["HOME"]) / "front.txt"
+    binary = find_or_build_agent(tmp_path_factory.mktemp("agent"))
+    with running_agent(binary) as agent:
+        fd = os.dup(agent.socket.fileno())
+        program = "tests.component.sessions.agent_daemon"
+        more = {**environ, "BANGER_TEST_AGENT_FD": str(fd)}
+        with scripted_daemon(more, program, pass_fds=(fd,)):
+            os.close(fd)
+            token = make_token(environ, "all", "use")
+            with running_front(environ, output) as port:
+                yield Front(port, token, output)

@@ -91,8 +91,18 @@ class Front:
         body = json.dumps(params or {}).encode()
         return self.request("POST", f"/api/{method}", body, headers)
 
+    def give(self, method: str, params: object, data: bytes, **headers: str | None) -> Answer:
+        """Call a method of the API with input."""
+        sent = {**input_headers(params), **headers}
+        return self.request("POST", f"/api/{method}", data, sent)
+
     def with_token(self, token: str) -> Front:
         return Front(self.port, token, self.output)
+
+
+def input_headers(params: object) -> dict[str, str]:
+    """Return the headers of a request whose body is input."""
+    return {"Content-Type": "application/octet-stream", "Banger-Params": json.dumps(params)}
 
 
 @contextlib.contextmanager

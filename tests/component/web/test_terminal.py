@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 from collections.abc import Iterator
 from pathlib import Path
 from urllib.parse import urlencode
@@ -15,12 +14,10 @@ from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Subprotocol
 
 from banger.web.terminal import WINDOW
-from tests.component.daemon.running import DEADLINE_S, scripted_daemon, wait_until
+from tests.component.daemon.running import DEADLINE_S, wait_until
 from tests.component.web.conftest import make_token
-from tests.component.web.fronts import Environ, Front, running_front
+from tests.component.web.fronts import Environ, Front
 from tests.component.web.test_logins import log_in, login_of
-from tests.support.agent import find_or_build_agent, running_agent
-from tests.support.environs import make_environ, make_short_dir
 
 
 @contextlib.contextmanager
@@ -198,23 +195,6 @@ def test_a_terminal_of_another_page_is_refused(front: Front, environ: Environ, b
     with terminal(front, box, ours, command="echo in") as socket:
         assert socket.subprotocol == "banger"
         assert read_all(socket) == (b"in\r\n", {"exit": 0})
-
-
-@pytest.fixture(scope="module")
-def agents(run_dir: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Front]:
-    """A front on a daemon whose VM `box` is the real agent."""
-    environ = make_environ(make_short_dir(run_dir))
-    output = Path(environ["HOME"]) / "front.txt"
-    binary = find_or_build_agent(tmp_path_factory.mktemp("agent"))
-    with running_agent(binary) as agent:
-        fd = os.dup(agent.socket.fileno())
-        program = "tests.component.sessions.agent_daemon"
-        more = {**environ, "BANGER_TEST_AGENT_FD": str(fd)}
-        with scripted_daemon(more, program, pass_fds=(fd,)):
-            os.close(fd)
-            token = make_token(environ, "all", "use")
-            with running_front(environ, output) as port:
-                yield Front(port, token, output)
 
 
 def test_a_session_goes_on_without_the_browser(agents: Front) -> None:

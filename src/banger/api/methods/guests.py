@@ -60,6 +60,7 @@ GUESTS = (
         doc="Run a command in the guest.",
         scope=Scope.USE,
         stream=True,
+        takes_input=True,
     ),
     Method(
         name="vm.stat_file",
@@ -97,6 +98,7 @@ GUESTS = (
         doc="Extract a tar stream into a directory of a guest.",
         scope=Scope.USE,
         stream=True,
+        takes_input=True,
     ),
     Method(
         name="vm.copy_out",
@@ -113,6 +115,7 @@ GUESTS = (
         doc="Open an SFTP session (version 3) in the guest, on channels 0 and 1.",
         scope=Scope.USE,
         stream=True,
+        takes_input=True,
     ),
     Method(
         name="vm.connect",
@@ -121,6 +124,7 @@ GUESTS = (
         doc="Connect to a TCP port or a Unix socket in the guest, on channels 0 and 1.",
         scope=Scope.USE,
         stream=True,
+        takes_input=True,
     ),
     Method(
         name="vm.listen",
@@ -137,6 +141,7 @@ GUESTS = (
         doc="Accept a connection announced by `vm.listen`, on channels 0 and 1.",
         scope=Scope.USE,
         stream=True,
+        takes_input=True,
     ),
     Method(
         name="vm.ports",

@@ -47,6 +47,7 @@ SESSIONS = (
         doc="Read a session's output from a position on, and write to its input.",
         scope=Scope.USE,
         stream=True,
+        takes_input=True,
     ),
     Method(
         name="session.send",
@@ -55,6 +56,7 @@ SESSIONS = (
         doc="Send input to a session.",
         scope=Scope.USE,
         stream=True,
+        takes_input=True,
     ),
     Method(
         name="session.signal",

@@ -206,5 +206,6 @@ VMS = (
         doc="Attach to a VM's serial console, one client at a time; EOF detaches.",
         scope=Scope.USE,
         stream=True,
+        takes_input=True,
     ),
 )
