@@ -1129,9 +1129,9 @@ class VmCreate(TypedDict):
     """Egress profile of the VM's network: `public`, `none`, `allowlist` or `registries`."""
     egress_rules: NotRequired[list[str]]
     """Egress rules, such as `allow 203.0.113.0/24:443/tcp`, `deny 198.51.100.7`, `allow
-    host:8080` or, by name, `allow *.example.org:22`; the first that matches a connection
-    decides, then the profile. The setting's rules follow; those by name do not if `egress` is
-    a profile without such.
+    host:8080` or, by name, `allow *.example.org:22` and `allow @python`; the first that
+    matches a connection decides, then the profile. The setting's rules follow; those by name
+    do not if `egress` is a profile without such.
     """
     labels: NotRequired[dict[str, str]]
     env: NotRequired[dict[str, str]]

@@ -64,7 +64,7 @@ class VmCreate(Params, frozen=True):
     `registries`."""
     egress_rules: list[str] = field(default_factory=list)
     """Egress rules, such as `allow 203.0.113.0/24:443/tcp`, `deny 198.51.100.7`, `allow host:8080`
-    or, by name, `allow *.example.org:22`; the first that matches a connection
+    or, by name, `allow *.example.org:22` and `allow @python`; the first that matches a connection
     decides, then the profile. The setting's rules follow; those by name do not if `egress` is a
     profile without such."""
     labels: dict[str, str] = field(default_factory=dict)

@@ -2,8 +2,8 @@
 
 A policy is a profile and rules. The first rule that matches a connection decides, then the
 profile. Rules are kept as texts such as `allow 203.0.113.0/24:443/tcp` or `allow *.example.org`;
-`host` stands for the host's loopback. Rules by name are those of profiles by name alone, whose
-networks carry TCP to ports that are named (ADR 0096).
+`host` stands for the host's loopback, `@python` for the names of a preset. Rules by name are those
+of profiles by name alone, whose networks carry TCP to ports that are named (ADR 0096).
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ PORTS_MAX = 44
 """Most ports of the rules that allow, with a profile by name: each needs a socket that listens."""
 NAME_MAX = 253
 DIGITS = "0123456789"
+_PRESET = re.compile(r"@([a-z]{1,20})")
 _LABEL = "[A-Za-z0-9_](?:[A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?"
 _TARGET = re.compile(
     rf"(?P<network>host|[0-9.]{{7,15}}(?:/[0-9]{{1,2}})?|(?P<name>(?:\*\.)?(?:{_LABEL}\.)*{_LABEL}))"
@@ -78,6 +79,13 @@ class Rule(NamedTuple):
     """`tcp` or `udp`; None means all."""
     name: str | None = None
     """A rule by name: a name in lower case, or `*.` and what the names end with."""
+    preset: str | None = None
+    """A rule for each target of this preset (`network/egress/presets.py`)."""
+
+    @property
+    def is_by_name(self) -> bool:
+        """Tell whether profiles by name alone have such rules."""
+        return bool(self.name or self.preset)
 
     def has_name(self, name: str) -> bool:
         """Tell whether the rule is for a name, which is in lower case and has no dot at its end."""
@@ -126,11 +134,15 @@ def parse_rule(untrusted_text: str) -> Rule:
         InvalidRequest: it is no rule, or one that could do nothing.
     """
     verdict, _, target = untrusted_text.partition(" ")
-    found = _TARGET.fullmatch(target)
-    if verdict not in ("allow", "deny") or found is None:
+    found, preset = _TARGET.fullmatch(target), _PRESET.fullmatch(target)
+    if verdict not in ("allow", "deny") or not (found or preset):
         raise _no_rule(
-            untrusted_text, "expected allow or deny and NAME[:PORT] or ADDRESS[/BITS][:PORT]"
+            untrusted_text,
+            "expected allow or deny and NAME[:PORT], @PRESET or ADDRESS[/BITS][:PORT]",
         )
+    if found is None:
+        assert preset is not None
+        return Rule(verdict == "allow", None, preset=preset[1])
     first, last = 0, PORTS[-1]
     if found["first"]:
         first, last = int(found["first"]), int(found["last"] or found["first"])
@@ -192,7 +204,7 @@ def make_egress(profile: str, rules: tuple[str, ...]) -> Egress:
     parsed = [parse_rule(rule) for rule in rules]
     if egress.is_by_name:
         _require_ports(parsed)
-    elif any(rule.name for rule in parsed):
+    elif any(rule.is_by_name for rule in parsed):
         raise InvalidRequest(
             f"The egress profile {profile} has no rules by name.",
             hint=f"banger vm run --egress {Profile.ALLOWLIST} --allow example.org",
@@ -204,7 +216,7 @@ def _require_ports(rules: Iterable[Rule]) -> None:
     """Check that what is allowed by a profile by name can be carried."""
     ports: set[int] = set()
     for rule in rules:
-        if not rule.allows:
+        if not rule.allows or rule.preset:
             continue
         if not rule.ports or rule.protocol == "udp":
             raise InvalidRequest(
@@ -229,7 +241,7 @@ def add_rules(egress: Egress, rules: Sequence[str], *, profile: str | None = Non
     targets = {_target_of(rule) for rule in rules}
     kept = [rule for rule in egress.rules if _target_of(rule) not in targets]
     if profile and profile not in BY_NAME:
-        kept = [rule for rule in kept if not parse_rule(rule).name]
+        kept = [rule for rule in kept if not parse_rule(rule).is_by_name]
     return make_egress(profile or egress.profile.value, (*rules, *kept))
 
 

@@ -9,6 +9,7 @@ from msgspec import Struct
 
 from banger.errors import HostNotReady
 from banger.model.egress import Egress
+from banger.network.egress.presets import list_rules
 from banger.network.port import Network, NetworkHandle
 from banger.words import NETWORKS, NO_NETWORK
 
@@ -38,9 +39,11 @@ def require_policy(word: str, egress: Egress) -> None:
     """Check that the network of this word can hold VMs to a policy.
 
     Raises:
+        InvalidRequest: a rule is for a preset that there is not.
         NotSupported: it cannot.
         HostNotReady: the word is of another release.
     """
+    list_rules(egress)
     network = find_network(word)
     if network is not None:
         network.require_policy(egress)

@@ -38,6 +38,7 @@ NETWORK = IPv4Network("203.0.113.0/24")
         ("deny *.Example.ORG:22/tcp", Rule(False, None, 22, 22, "tcp", "*.example.org")),
         ("allow xn--a.example:80-82", Rule(True, None, 80, 82, None, "xn--a.example")),
         ("allow host.example.org", Rule(True, None, name="host.example.org")),
+        ("deny @python", Rule(False, None, preset="python")),
     ],
 )
 def test_a_rule_is_read(text: str, rule: Rule) -> None:
@@ -54,6 +55,7 @@ def test_a_rule_is_read(text: str, rule: Rule) -> None:
         *("allow .example.org", "allow bücher.example", "allow -a.example", "allow a.b.1"),
         *("allow example.org/24", "allow example.org/udp", "allow " + "a." * 130 + "org"),
         *("allow 203.0.113.7:80/TCP", "allow example.org/UDP", "allow HOST:80", "allow \u212a.org"),
+        *("allow @", "allow @Python", "allow @python:443", "allow @a.b", "allow @@a"),
         *("allow 203.0.113.7 ", "allow  203.0.113.7", "allow 01.2.3.4", "allow 203.0.113.7:٨"),
     ],
 )
@@ -106,12 +108,15 @@ def test_rules_by_name_are_of_a_profile_by_name() -> None:
     for profile in ("public", "none"):
         with pytest.raises(InvalidRequest, match="no rules by name"):
             make_egress(profile, ("deny example.org",))
+        with pytest.raises(InvalidRequest, match="no rules by name"):
+            make_egress(profile, ("allow @python",))
     assert make_egress("allowlist", ("allow example.org", "deny 203.0.113.7")).is_by_name
 
 
 def test_with_a_profile_by_address_rules_by_name_are_dropped() -> None:
     """I8: the others are kept."""
-    before = make_egress("allowlist", ("allow example.org", "allow 203.0.113.7:443"))
+    rules = ("allow example.org", "allow @python", "allow 203.0.113.7:443")
+    before = make_egress("allowlist", rules)
     assert add_rules(before, [], profile="public").rules == ("allow 203.0.113.7:443",)
     assert add_rules(before, [], profile="registries").rules == before.rules
     with pytest.raises(InvalidRequest, match="no rules by name"):

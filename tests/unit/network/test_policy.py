@@ -5,6 +5,9 @@ from __future__ import annotations
 import socket
 import struct
 
+import pytest
+
+from banger.errors import InvalidRequest
 from banger.model.egress import (
     PORTS_MAX,
     RULES_MAX,
@@ -17,8 +20,10 @@ from banger.model.egress import (
 from banger.model.names import VmId
 from banger.network.egress.policy import PRIVATE, parse_denials, render_policy
 from banger.network.egress.presets import list_rules
+from banger.network.table import require_policy
 from banger.network.user.kind import NETWORK
 from banger.network.user.proxy.policy import Policy
+from banger.words import NETWORKS, NO_NETWORK
 
 INTERFACE = NETWORK.plan_interface(VmId("0123456789ab"))
 OWN_NETWORK = "deny any 10.0.2.0/24:0-65535"
@@ -96,6 +101,35 @@ def test_registries_are_allowed_after_the_rules_of_the_vm() -> None:
     assert not policy.allows_name("example.org", 443)
     assert "allow tcp 198.18.0.0/15:22-22" in render(egress, "udp")
     assert all(rule.name and rule.allows for rule in list_rules(egress)[2:])
+
+
+def test_a_preset_is_each_of_its_targets() -> None:
+    """E4: by name and by kind, and at the place of its rule."""
+    rules = ("deny crates.io", "deny @gitlab", "allow @python", "allow @code", "allow @rust")
+    egress = make_egress("allowlist", rules)
+    policy = Policy(egress)
+    found = {
+        (name, port): policy.allows_name(name, port)
+        for name in ("pypi.org", "crates.io", "static.crates.io", "gitlab.com", "codeberg.org")
+        for port in (22, 443)
+    }
+    assert {target for target, allowed in found.items() if allowed} == {
+        ("pypi.org", 443),
+        ("static.crates.io", 443),
+        ("codeberg.org", 22),
+        ("codeberg.org", 443),
+    }
+    assert not policy.allows_name("registry.npmjs.org", 443)
+    assert {"ghcr.io", "github.com"} <= {
+        str(rule.name) for rule in list_rules(Egress(rules=("allow @github",)))
+    }
+    assert "allow tcp 198.18.0.0/15:22-22" in render(egress, "udp")
+
+
+def test_a_preset_that_there_is_not_is_named_with_those_that_there_are() -> None:
+    for word in (*NETWORKS, NO_NETWORK):
+        with pytest.raises(InvalidRequest, match=r"no preset @pyton; there are .*@python "):
+            require_policy(word, make_egress("allowlist", ("allow @pyton",)))
 
 
 def test_as_many_rules_as_a_policy_may_have_fit_the_filter() -> None:

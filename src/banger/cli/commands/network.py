@@ -23,8 +23,10 @@ _TEXT = """\
 TARGET is ADDRESS[/BITS][:PORT[-PORT]][/tcp|/udp], or host:PORT for a port of
 this host's loopback, which is host.vm in the VM; with an egress profile by name
 (allowlist, registries) also NAME[:PORT[-PORT]] or *.NAME, of ports 80 and 443
-unless others are named. The rule comes before the VM's other rules and is kept
-with the VM. TCP connections that are no longer allowed are reset at once."""
+unless others are named, and @PRESET, such as @python, @packages or @github: the
+names that registries allows, by language, kind or host. The rule comes before
+the VM's other rules and is kept with the VM. TCP connections that are no longer
+allowed are reset at once."""
 _PROFILES = """\
 What no rule matches: with public public addresses may be reached, with none and
 allowlist nothing, with registries public registries of packages and hosts of

@@ -50,7 +50,8 @@ def add_egress(parser: Parser) -> None:
         metavar="TARGET",
         type="allow {}".format,
         help="allow connections to ADDRESS[/BITS][:PORT[-PORT]][/tcp|/udp] or, with --egress "
-        "allowlist or registries, to NAME[:PORT[-PORT]] or *.NAME (ports 80 and 443 unless named); "
+        "allowlist or registries, to NAME[:PORT[-PORT]] or *.NAME (ports 80 and 443 unless named) "
+        "or to the targets of a preset such as @python; "
         "of all rules, the first that matches decides; repeatable",
     )
     add(
