@@ -19,7 +19,7 @@ from pathlib import Path
 from banger.errors import RepositoryRefused
 from banger.guest import GuestFiles
 from banger.model.vm import WorkspaceRecord
-from banger.workspace.base import modes_that_count
+from banger.workspace.base import entries_of, modes_that_count
 from banger.workspace.converting import check_out
 from banger.workspace.exporting import Comparison, find_changes, open_comparison
 from banger.workspace.git import shadow_git
@@ -33,7 +33,6 @@ from banger.workspace.hostfiles import (
     write_files,
 )
 from banger.workspace.merging import ApplyPlan, Conflict, HostFiles, Merge, Reason, plan_apply
-from banger.workspace.syncbase import entries_of
 from banger.workspace.trees import TreeEntry
 
 _LABELS = ("-L", "host", "-L", "as copied", "-L", "guest")

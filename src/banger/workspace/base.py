@@ -13,6 +13,7 @@ import re
 import secrets
 import shutil
 import stat
+from collections.abc import Iterable
 from pathlib import Path
 
 import msgspec
@@ -20,6 +21,7 @@ import msgspec
 from banger.errors import RepositoryRefused
 from banger.model.entries import GuestEntry
 from banger.workspace.facts import Settings
+from banger.workspace.trees import Entries, TreeEntry
 
 MODE_FILE, MODE_EXECUTABLE, MODE_SYMLINK, MODE_GITLINK = 0o100644, 0o100755, 0o120000, 0o160000
 BASE_ID = re.compile(r"[0-9a-f]{32}")
@@ -78,6 +80,11 @@ class Base(msgspec.Struct, frozen=True):
     def settings(self) -> Settings:
         """The repository's settings at the time of the import."""
         return Settings(tuple(self.options), self.exclude, self.attributes)
+
+
+def entries_of(files: Iterable[BaseFile]) -> Entries:
+    """Return the entries of git's tree of these files."""
+    return {file.name: TreeEntry(file.mode, file.blob) for file in files}
 
 
 def seen_of(entry: GuestEntry) -> Seen:

@@ -26,20 +26,20 @@ from banger.workspace.base import (
     Seen,
     base_dir,
     encode_base,
+    entries_of,
     file_mode,
     new_base_id,
     seen_of,
 )
-from banger.workspace.blobs import BlobPack, index_blobs
+from banger.workspace.blobs import BlobPack, add_file, index_blobs
 from banger.workspace.facts import RepositoryFacts
 from banger.workspace.gitindex import IndexEntry, parse_index
 from banger.workspace.plain import write_start
 from banger.workspace.shadow import make_shadow
 from banger.workspace.tarstream import SentFile
 from banger.workspace.trees import TreeEntry, list_tree, write_tree
-from banger.workspace.worktree import WorkTree, open_work_tree
+from banger.workspace.worktree import open_work_tree
 
-_COPY_BYTES = 512 * 1024
 _REGULAR = {MODE_FILE, MODE_EXECUTABLE}
 
 
@@ -149,51 +149,21 @@ def _pack(git_dir: Path, put_in: PutIn, files: list[BaseFile], object_format: st
         pack = BlobPack(output, object_format, level=1)
         for top in sorted({put_in.sent[file.name].top for file in files}):
             with open_work_tree(top) as tree:
-                for file in files:
-                    if put_in.sent[file.name].top == top:
-                        _add(pack, tree, put_in.sent[file.name])
+                for sent in (put_in.sent[file.name] for file in files):
+                    if sent.top == top and add_file(pack, tree, sent.name) != sent.blob:
+                        raise RepositoryRefused(
+                            f"{os.fsdecode(sent.name)!r} changed while it was sent.",
+                            hint="banger vm workspace prepare, once nothing writes to the "
+                            "repository",
+                        )
         pack.finish()
-
-
-def _add(pack: BlobPack, tree: WorkTree, sent: SentFile) -> None:
-    status = tree.status(sent.name)
-    blob = ""
-    if status is not None and stat.S_ISLNK(status.st_mode):
-        target = tree.read_link(sent.name)
-        pack.begin(len(target))
-        pack.write(target)
-        blob = pack.end()
-    elif status is not None and stat.S_ISREG(status.st_mode):
-        blob = _add_regular(pack, tree, sent)
-    if blob != sent.blob:
-        raise RepositoryRefused(
-            f"{os.fsdecode(sent.name)!r} changed while it was sent.",
-            hint="banger vm workspace prepare, once nothing writes to the repository",
-        )
-
-
-def _add_regular(pack: BlobPack, tree: WorkTree, sent: SentFile) -> str:
-    """Add a file's content, up to the size sent; return its blob, or "" if the size differs."""
-    fd = tree.open(sent.name)
-    with os.fdopen(fd, "rb") as file:
-        left = sent.status.st_size
-        if os.fstat(fd).st_size != left:
-            return ""
-        pack.begin(left)
-        while left:
-            chunk = file.read(min(left, _COPY_BYTES))
-            if not chunk:
-                return ""
-            left -= len(chunk)
-            pack.write(chunk)
-    return pack.end()
 
 
 async def _write(
     git_dir: Path, commit: str, files: list[BaseFile], committed: Mapping[bytes, TreeEntry]
 ) -> str:
     """Write the tree of the imported files and return its id."""
-    wanted = {file.name: TreeEntry(file.mode, file.blob) for file in files}
+    wanted = entries_of(files)
     if wanted == committed:
         return f"{commit}^{{tree}}"
     changed = [(name, e) for name, e in wanted.items() if committed.get(name) != e]

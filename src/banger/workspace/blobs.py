@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import os
+import stat
 import tempfile
 import zlib
 from collections.abc import AsyncGenerator, Sequence
@@ -17,6 +18,7 @@ from typing import TYPE_CHECKING, BinaryIO
 
 from banger.errors import ToolFailed
 from banger.workspace.git import GIT_DEADLINE_S, shadow_git, shadow_program
+from banger.workspace.worktree import WorkTree, is_sendable
 
 if TYPE_CHECKING:
     from hashlib import _Hash
@@ -71,6 +73,34 @@ class BlobPack:
 
     def _write_header(self) -> None:
         self._file.write(b"PACK" + (2).to_bytes(4, "big") + self.count.to_bytes(4, "big"))
+
+
+def add_file(pack: BlobPack, tree: WorkTree, name: bytes) -> str:
+    """Add the present content of a file or link; return its blob, or "" if there is none."""
+    try:
+        status = tree.status(name)
+        if status is None or not is_sendable(status):
+            return ""
+        if stat.S_ISLNK(status.st_mode):
+            return _add_all(pack, tree.read_link(name))
+        fd = tree.open(name)
+    except OSError:
+        return ""
+    with os.fdopen(fd, "rb") as file:
+        left = os.fstat(fd).st_size
+        pack.begin(left)
+        while left:
+            # A file that becomes shorter gets zeros, so its content is another one.
+            chunk = file.read(min(left, _COPY_BYTES)) or bytes(min(left, _COPY_BYTES))
+            left -= len(chunk)
+            pack.write(chunk)
+    return pack.end()
+
+
+def _add_all(pack: BlobPack, content: bytes) -> str:
+    pack.begin(len(content))
+    pack.write(content)
+    return pack.end()
 
 
 async def index_blobs(git_dir: Path, pack: Path) -> None:

@@ -39,9 +39,11 @@ class Exclusion:
         self, files: Iterable[bytes], directories: Iterable[bytes] = ()
     ) -> frozenset[bytes]:
         """Return the names that are excluded, by themselves or by a directory above."""
+        if not self._patterns:
+            return frozenset()
         asked = [name for name in files if is_safe_name(name)]
         asked += [name + _WITHIN for name in directories if is_safe_name(name)]
-        if not asked or not self._patterns:
+        if not asked:
             return frozenset()
         self._home.mkdir(exist_ok=True)
         settings = Settings(exclude=self._patterns)

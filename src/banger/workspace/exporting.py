@@ -87,16 +87,17 @@ async def export_patch(
             return
         else:
             old, new = await _write_both(compared.git_dir, record.commit, tree)
-        # An empty directory and no index: so there are no attributes of the guest's.
-        (compared.git_dir / "index").unlink(missing_ok=True)
-        nothing = compared.git_dir.parent / "nothing"
-        nothing.mkdir()
-        patch = shadow_output(
-            compared.git_dir, nothing, *_DIFF, old, new, deadline_s=GIT_DEADLINE_S
-        )
-        async with contextlib.aclosing(patch) as chunks:
+        async with contextlib.aclosing(diff_trees(compared.git_dir, *_DIFF, old, new)) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+
+def diff_trees(git_dir: Path, *argv: str) -> AsyncGenerator[bytes, None]:
+    """Run git's diff of two trees; no attributes of the guest's or of the host's files count."""
+    (git_dir / "index").unlink(missing_ok=True)
+    nothing = git_dir.parent / "nothing"
+    nothing.mkdir()
+    return shadow_output(git_dir, nothing, *argv, deadline_s=GIT_DEADLINE_S)
 
 
 async def _write_both(git_dir: Path, commit: str, tree: GuestTree) -> tuple[str, str]:

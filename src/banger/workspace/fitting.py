@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from banger.workspace.base import entries_of
 from banger.workspace.blobs import read_blobs
 from banger.workspace.converting import check_out, convert, find_rules
 from banger.workspace.git import shadow_git
@@ -35,7 +36,7 @@ class _Content:
 
 async def fit_to_host(git_dir: Path, commit: str, tree: GuestTree) -> tuple[Entries, Entries]:
     """Return the entries that replace a file's own bytes in a patch: of the base, of the guest."""
-    before = {file.name: TreeEntry(file.mode, file.blob) for file in tree.base.files}
+    before = entries_of(tree.base.files)
     rules = find_rules(before)
     touched = await _find_converted(git_dir, tree, rules)
     if not touched:

@@ -27,6 +27,7 @@ from banger.workspace.base import (
     Base,
     BaseFile,
     Seen,
+    entries_of,
     load_base,
 )
 from banger.workspace.excluding import Exclusion
@@ -69,7 +70,7 @@ class GuestTree:
         """The guest's whole work tree, in the guest's own bytes."""
         gone = self.removed | self.kept
         files = (file for file in self.base.files if file.name not in gone)
-        return {file.name: TreeEntry(file.mode, file.blob) for file in files} | self.changed
+        return entries_of(files) | self.changed
 
     @property
     def is_untouched(self) -> bool:
@@ -103,10 +104,7 @@ async def read_guest_tree(
         ) from error
     tracked = await _ask_tracked(guest, path, base, found)
     files = {file.name: file for file in base.files}
-    known = found.unchanged.union(found.to_read, found.submodules)
-    unseen = tracked.names - known - tracked.skipped - files.keys()
-    unseen -= await exclusion.find(unseen)
-    names = found.to_read + sorted(n for n in unseen if not known.intersection(parents(n)))
+    names = found.to_read + await _find_unseen(files.keys(), found, tracked, exclusion)
     read = await gather(
         guest, path, names, git_dir, object_format=places.object_format, deadline_s=deadline_s
     )
@@ -165,6 +163,18 @@ async def _ask_tracked(guest: GuestFiles, path: str, base: Base, found: Findings
     if not base.is_plain and (found.some_ignored or there < len(base.files)):
         return await load_tracked(guest, path)
     return Tracked()
+
+
+async def _find_unseen(
+    base: Set[bytes], found: Findings, tracked: Tracked, exclusion: Exclusion
+) -> list[bytes]:
+    """Return the new names that the guest's git tracks though its patterns ignore them."""
+    if not tracked.names:
+        return []
+    known = found.unchanged.union(found.to_read, found.submodules)
+    unseen = tracked.names - known - tracked.skipped - base
+    unseen -= await exclusion.find(unseen)
+    return sorted(name for name in unseen if not known.intersection(parents(name)))
 
 
 def _keep_mode(entry: TreeEntry, file: BaseFile | None) -> TreeEntry:

@@ -31,7 +31,6 @@ from banger.workspace.worktree import WorkTree, is_sendable, open_work_tree
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 _CHUNK_BYTES = 512 * 1024
-_MODE_WITHOUT_BITS = 0o644
 
 
 def read_host_files(
@@ -92,17 +91,26 @@ def changed_meanwhile(path: Path) -> RepositoryRefused:
 
 def remove_files(top: Path, names: Iterable[bytes]) -> None:
     """Remove files, and the directories above them that become empty."""
-    fd = os.open(top, _DIRECTORY)
-    walk = Beneath(fd)
-    try:
+    with beneath(top) as walk:
         # The inner names first, so that a directory is empty when its turn comes.
         for name in sorted(names, reverse=True):
             with contextlib.suppress(FileNotFoundError, CopyRefused):
                 above, _, last = name.rpartition(b"/")
                 os.unlink(last, dir_fd=walk.enter(above, make=False))
                 remove_empty(walk, above)
+
+
+@contextlib.contextmanager
+def beneath(top: Path) -> Iterator[Beneath]:
+    """Open the directories of a work tree for a block."""
+    fd = os.open(top, _DIRECTORY)
+    try:
+        walk = Beneath(fd)
+        try:
+            yield walk
+        finally:
+            walk.close()
     finally:
-        walk.close()
         os.close(fd)
 
 
@@ -139,13 +147,16 @@ def _set_modes(top: Path, made: Path, files: Entries) -> None:
             if entry.mode == MODE_SYMLINK:
                 continue
             status = tree.status(name)
-            is_file = status is not None and stat.S_ISREG(status.st_mode)
-            old = stat.S_IMODE(status.st_mode) if status and is_file else _MODE_WITHOUT_BITS
-            os.chmod(os.path.join(os.fsencode(made), name), new_mode(old & 0o777, entry.mode))
+            mode = new_mode(None if status is None else status.st_mode, entry.mode)
+            os.chmod(os.path.join(os.fsencode(made), name), mode)
 
 
-def new_mode(old: int, wanted: int) -> int:
-    """Return a file's permissions: as before, executable or not for everyone who may read."""
+def new_mode(st_mode: int | None, wanted: int) -> int:
+    """Return a file's permissions: as before, executable or not for everyone who may read.
+
+    `st_mode` is that of what has the name now; None: nothing has.
+    """
+    old = st_mode & 0o777 if st_mode is not None and stat.S_ISREG(st_mode) else 0o644
     return old | (old & 0o444) >> 2 if wanted == MODE_EXECUTABLE else old & ~0o111
 
 

@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import os
 import shutil
-import stat
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass
@@ -22,16 +21,13 @@ from banger.host.files import name_os_error
 from banger.tar.beneath import Beneath
 from banger.tar.left import new_temporary_name, open_temporary, remove_left
 from banger.workspace.base import MODE_SYMLINK, Seen, seen_of_status
-from banger.workspace.blobs import BlobPack
-from banger.workspace.hostfiles import new_mode, remove_empty
+from banger.workspace.blobs import BlobPack, add_file
+from banger.workspace.hostfiles import beneath, new_mode, remove_empty
 from banger.workspace.names import parents
 from banger.workspace.syncplan import SideChanges
 from banger.workspace.trees import Entries
-from banger.workspace.worktree import WorkTree, open_work_tree
+from banger.workspace.worktree import open_work_tree
 
-_CHUNK_BYTES = 512 * 1024
-_DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
-_MODE_WITHOUT_BITS = 0o644
 _BATCH = 32
 """Files that are flushed at once: a file system that has a journal writes it once for them all."""
 
@@ -41,31 +37,10 @@ def pack_host_files(top: Path, files: Entries, pack: BlobPack) -> frozenset[byte
     changed = set()
     with open_work_tree(top) as tree:
         for name in sorted(files):
-            try:
-                blob = _pack(tree, name, files[name].mode == MODE_SYMLINK, pack)
-            except OSError:
-                blob = ""
-            if blob != files[name].blob:
+            if add_file(pack, tree, name) != files[name].blob:
                 changed.add(name)
     pack.finish()
     return frozenset(changed)
-
-
-def _pack(tree: WorkTree, name: bytes, is_link: bool, pack: BlobPack) -> str:
-    if is_link:
-        target = tree.read_link(name)
-        pack.begin(len(target))
-        pack.write(target)
-        return pack.end()
-    with os.fdopen(tree.open(name), "rb") as file:
-        left = os.fstat(file.fileno()).st_size
-        pack.begin(left)
-        while left:
-            # A file that became shorter gets zeros, so its content is another one.
-            chunk = file.read(min(left, _CHUNK_BYTES)) or bytes(min(left, _CHUNK_BYTES))
-            left -= len(chunk)
-            pack.write(chunk)
-    return pack.end()
 
 
 def change_host(
@@ -78,23 +53,19 @@ def change_host(
     Raises:
         NoSpace, HostFailed: a file cannot be written; others may have been.
     """
-    fd = os.open(top, _DIRECTORY)
-    walk = Beneath(fd)
     try:
-        _remove_left(walk, changes)
-        # The inner names first, so that a directory is empty when its turn comes.
-        removed = (n for n in sorted(changes.remove, reverse=True) if _remove(walk, n, known[n]))
-        done = set(removed)
-        with ThreadPoolExecutor(_BATCH, "sync-flush") as flushing:
-            for names in _batches(changes.write):
-                files = [_NewFile(n, made, changes.write[n].mode, known.get(n)) for n in names]
-                done |= _place(walk, files, flushing)
-            _flush_directories(walk, done, flushing)
+        with beneath(top) as walk:
+            _remove_left(walk, changes)
+            # The inner names first, so that a directory is empty when its turn comes.
+            names = sorted(changes.remove, reverse=True)
+            done = {name for name in names if _remove(walk, name, known[name])}
+            with ThreadPoolExecutor(_BATCH, "sync-flush") as flushing:
+                for names in _batches(changes.write):
+                    files = [_NewFile(n, made, changes.write[n].mode, known.get(n)) for n in names]
+                    done |= _place(walk, files, flushing)
+                _flush_directories(walk, done, flushing)
     except OSError as error:
         raise name_os_error(error, where=top) from error
-    finally:
-        walk.close()
-        os.close(fd)
     return (changes.remove | changes.write.keys()) - done
 
 
@@ -163,9 +134,7 @@ class _NewFile:
     @property
     def permissions(self) -> int:
         """Those of the file that it replaces, but for the executable bits."""
-        known = self.known
-        old = known.mode & 0o777 if known and stat.S_ISREG(known.mode) else _MODE_WITHOUT_BITS
-        return new_mode(old, self.mode)
+        return new_mode(self.known.mode if self.known else None, self.mode)
 
 
 def _place(walk: Beneath, files: Iterable[_NewFile], flushing: Executor) -> set[bytes]:

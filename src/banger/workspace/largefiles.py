@@ -1,8 +1,8 @@
-"""Choose the LFS objects of a full copy that leaves out paths: those that something copied names.
+"""Choose the LFS objects of a full copy: those that something copied names.
 
-So neither what only an excluded file names is copied, nor what git lfs made of uncommitted changes
-of one. Reads objects with git in a shadow of the repository, whose boundary it writes. Takes no
-lock.
+So what only a stash, a reference that stays or an excluded file names is not copied, nor what
+git lfs made of uncommitted changes of one. Reads objects with git in a shadow of the repository,
+whose boundary it writes. Takes no lock.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ async def choose_large_files(facts: RepositoryFacts, git_dir: Path) -> Repositor
         RepositoryRefused: an object is missing or broken.
     """
     history = facts.history
-    if not (facts.patterns and history and history.large_files):
+    if not (history and history.large_files):
         return facts
     set_boundary(git_dir, facts.boundary)
     with reading_objects(facts):

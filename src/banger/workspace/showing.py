@@ -16,8 +16,7 @@ from banger.guest import GuestFiles
 from banger.model.diffs import DiffStyle
 from banger.model.vm import WorkspaceRecord
 from banger.workspace.converting import stage_onto
-from banger.workspace.exporting import find_changes, open_comparison
-from banger.workspace.git import GIT_DEADLINE_S, shadow_output
+from banger.workspace.exporting import diff_trees, find_changes, open_comparison
 from banger.workspace.trees import write_tree
 
 
@@ -50,12 +49,7 @@ async def show_changes(
         else:
             old = tree.base.tree
             new = await write_tree(git_dir, old, removed=tree.removed, changed=tree.changed.items())
-        # An empty directory and no index: so there are no attributes of the guest's.
-        (git_dir / "index").unlink(missing_ok=True)
-        nothing = git_dir.parent / "nothing"
-        nothing.mkdir()
-        argv = render_argv(style, width)
-        text = shadow_output(git_dir, nothing, *argv, old, new, deadline_s=GIT_DEADLINE_S)
+        text = diff_trees(git_dir, *render_argv(style, width), old, new)
         async with contextlib.aclosing(text) as chunks:
             async for chunk in chunks:
                 yield chunk

@@ -6,20 +6,15 @@ As `basemaking.py`, but of files that are all in a private git directory. Publis
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterable, Mapping, Set
+from collections.abc import Mapping, Set
 from pathlib import Path
 
 from msgspec.structs import replace
 
 from banger.host.files import ensure_private_dir, publish_dir
-from banger.workspace.base import Base, BaseFile, Seen, encode_base
+from banger.workspace.base import Base, BaseFile, Seen, encode_base, entries_of
 from banger.workspace.git import shadow_git
-from banger.workspace.trees import Entries, TreeEntry, write_tree
-
-
-def entries_of(files: Iterable[BaseFile]) -> Entries:
-    """Return the entries of git's tree of these files. Pure."""
-    return {file.name: TreeEntry(file.mode, file.blob) for file in files}
+from banger.workspace.trees import Entries, write_tree
 
 
 def renew_files(

@@ -26,6 +26,7 @@ from banger.workspace.base import (
     MODE_GITLINK,
     MODE_SYMLINK,
     Seen,
+    entries_of,
     modes_that_count,
     new_base_id,
     seen_of,
@@ -42,7 +43,7 @@ from banger.workspace.hostfiles import read_host_files
 from banger.workspace.hostside import change_host, look_at_host, pack_host_files
 from banger.workspace.names import is_unfinished
 from banger.workspace.status import inspect_host
-from banger.workspace.syncbase import entries_of, publish_base, renew_files
+from banger.workspace.syncbase import publish_base, renew_files
 from banger.workspace.syncplan import (
     ConflictKind,
     SideChanges,

@@ -10,7 +10,7 @@ from banger.errors import BranchConflict
 from banger.workspace import plan_import
 from tests.component.workspace.conftest import Trip
 from tests.support import repositories as repo
-from tests.support.odd.places import large_files
+from tests.support.odd.places import large_file, large_files
 from tests.support.odd.submodules import add
 
 
@@ -128,10 +128,12 @@ def test_submodules_stay_empty_at_another_commit(with_submodule: Trip) -> None:
 
 
 def test_large_files_arrive_and_links_to_them_do_not(trip: Trip, tmp_path: Path) -> None:
-    """F4: a link in the git directory leads nowhere."""
+    """F4: a link in the git directory leads nowhere. A5: what only a stash names stays."""
     large_files(trip.top)
     objects = trip.top / ".git/lfs/objects"
     wanted = repo.snapshot(objects)
+    repo.write(trip.top, "stashed.big", large_file(trip.top / ".git", b"of a stash alone"))
+    repo.git(trip.top, "stash", "--quiet", "--include-untracked")
     linked = "f" * 64
     (tmp_path / "private").write_bytes(b"a secret\n")
     (objects / "ff/ff").mkdir(parents=True)

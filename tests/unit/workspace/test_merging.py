@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import stat
 from collections.abc import Mapping
 
 from hypothesis import given
@@ -102,4 +103,6 @@ def test_submodules_are_left_alone() -> None:
 
 def test_modes_stay_as_private_as_they_were() -> None:
     wanted = [(0o600, 0o100755), (0o640, 0o100755), (0o755, 0o100644), (0o444, 0o100644)]
-    assert [new_mode(old, new) for old, new in wanted] == [0o700, 0o750, 0o644, 0o444]
+    made = [new_mode(stat.S_IFREG | old, new) for old, new in wanted]
+    assert made == [0o700, 0o750, 0o644, 0o444]
+    assert new_mode(None, 0o100755) == new_mode(stat.S_IFLNK | 0o777, 0o100755) == 0o755
