@@ -202,9 +202,10 @@ static struct timespec entry_mtime(const struct unpack *unpack)
     return (struct timespec){from->mtime, from->mtime_ns};
 }
 
-/* Set the owner of a name in a directory, or (without a name) of an open file. Owners need
- * privilege; an ordinary user (tests on a host) owns what it unpacks. */
-static int set_owner(const struct unpack *unpack, int at, const char *name)
+/* Set the owner of a name in a directory, or (without a name) of an open file, unless `found` says
+ * that it has it. Owners need privilege; an ordinary user (tests on a host) owns what it unpacks. */
+static int set_owner(const struct unpack *unpack, int at, const char *name,
+                     const struct stat *found)
 {
     const struct request *request = unpack->request;
     const struct tar_extension *local = &unpack->local, *global = &unpack->global;
@@ -216,6 +217,8 @@ static int set_owner(const struct unpack *unpack, int at, const char *name)
     uint64_t gid = request->present[TAG_GID] ? request->gid
                                              : choose(local->has_gid, local->gid, global->has_gid,
                                                       global->gid, unpack->header.gid);
+    if (found && found->st_uid == (uid_t)uid && found->st_gid == (gid_t)gid)
+        return 0;
     return name ? fchownat(at, name, (uid_t)uid, (gid_t)gid, AT_SYMLINK_NOFOLLOW)
                 : fchown(at, (uid_t)uid, (gid_t)gid);
 }
@@ -240,18 +243,31 @@ static int set_mtime(const struct unpack *unpack, int at, const char *name)
 
 /* --- entries ------------------------------------------------------------------ */
 
+/* Give an open file what its entry says, and change nothing that is so already: emulated, an owner
+ * costs a sixth of making a small file. The owner first, since changing it clears setuid bits and
+ * capabilities. */
+static int set_attributes(const struct unpack *unpack, int fd)
+{
+    mode_t mode = (mode_t)unpack->header.mode & 07777;
+    struct stat made;
+    return fstat(fd, &made) || set_owner(unpack, fd, NULL, &made) || set_xattrs(unpack, fd) ||
+           fstat(fd, &made) || ((made.st_mode & 07777) != mode && fchmod(fd, mode)) ||
+           set_mtime(unpack, fd, NULL);
+}
+
 /* Open the file to write to. In a directory that was emptied it has its name at once, since nobody
  * takes what is there for whole before the RESULT; a rename for each file costs a tenth. */
 static int open_file(struct unpack *unpack, int parent, const char *name)
 {
     int flags = O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC;
+    mode_t mode = (mode_t)unpack->header.mode & 0777; /* and no more: the owner is set later */
     if (unpack->request->flags & TAR_IN_KEEP)
         return aside_resume(parent, name, unpack->request->offset);
     if (!(unpack->request->flags & TAR_IN_EMPTY))
         return aside_open(parent);
-    int fd = openat(parent, name, flags, 0600);
+    int fd = openat(parent, name, flags, mode);
     if (fd < 0 && errno == EEXIST && clear(parent, name) == 0)
-        fd = openat(parent, name, flags, 0600);
+        fd = openat(parent, name, flags, mode);
     return fd;
 }
 
@@ -268,9 +284,7 @@ static int unpack_file(struct unpack *unpack, int parent, const char *name)
     if (fd < 0)
         return broken(unpack, "make", name);
     int failed = pass(unpack, fd, size, name);
-    /* The owner first, since changing the owner clears setuid bits and capabilities. */
-    if (!failed && (set_owner(unpack, fd, NULL) || set_xattrs(unpack, fd) ||
-                    fchmod(fd, unpack->header.mode & 07777) || set_mtime(unpack, fd, NULL)))
+    if (!failed && set_attributes(unpack, fd))
         failed = broken(unpack, "set the attributes of", name);
     if (!failed && aside_place(name))
         failed = broken(unpack, "make", name);
@@ -308,7 +322,7 @@ static int unpack_directory(struct unpack *unpack, int parent, const char *name,
             return broken(unpack, "make", plain);
     }
     int fd = openat(parent, self, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC);
-    int failed = fd < 0 || set_owner(unpack, fd, NULL) || set_xattrs(unpack, fd) ||
+    int failed = fd < 0 || set_owner(unpack, fd, NULL, NULL) || set_xattrs(unpack, fd) ||
                  fchmod(fd, (unpack->header.mode & 07777) | 0700);
     if (failed)
         failed = broken(unpack, "set the attributes of", plain);
@@ -322,7 +336,7 @@ static int unpack_symlink(struct unpack *unpack, int parent, const char *name, c
     if (!*target)
         return bad_archive(unpack, "a link without a target");
     if (clear(parent, name) || symlinkat(target, parent, name) ||
-        set_owner(unpack, parent, name) || set_mtime(unpack, parent, name))
+        set_owner(unpack, parent, name, NULL) || set_mtime(unpack, parent, name))
         return broken(unpack, "make the link", name);
     return 0;
 }
@@ -354,7 +368,7 @@ static int unpack_node(struct unpack *unpack, int parent, const char *name)
     mode_t mode = (mode_t)header->mode & 07777;
     dev_t device = makedev((unsigned)header->major, (unsigned)header->minor);
     if (clear(parent, name) || mknodat(parent, name, type | mode, type == S_IFIFO ? 0 : device) ||
-        set_owner(unpack, parent, name) || fchmodat(parent, name, mode, 0) ||
+        set_owner(unpack, parent, name, NULL) || fchmodat(parent, name, mode, 0) ||
         set_mtime(unpack, parent, name))
         return broken(unpack, "make the device or pipe", name);
     return 0;

@@ -72,7 +72,8 @@ def read_archive(raw: bytes) -> dict[str, tarfile.TarInfo]:
 
 
 @pytest.mark.parametrize("kind", FORMATS.values(), ids=FORMATS.keys())
-def test_unpack_every_format(host: Host, tmp_path: Path, kind: int) -> None:
+@pytest.mark.parametrize("flags", [0, EMPTY_FIRST])
+def test_unpack_every_format(host: Host, tmp_path: Path, kind: int, flags: int) -> None:
     """H7: contents, modes, times, links; names and content of any bytes."""
     raw = archive(
         [
@@ -90,7 +91,7 @@ def test_unpack_every_format(host: Host, tmp_path: Path, kind: int) -> None:
         ],
         kind,
     )
-    outcome = unpack(host, tmp_path / "new" / "root", raw)
+    outcome = unpack(host, tmp_path / "new" / "root", raw, flags=flags)
     root = tmp_path / "new" / "root"
     assert number(outcome.result["ENTRIES"]) == 11
     assert (root / "d/big").read_bytes() == NOISE
