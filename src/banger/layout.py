@@ -139,6 +139,11 @@ class Layout:
         return self.state / "trusted"
 
     @property
+    def secrets(self) -> Path:
+        """The user's secrets, a file each, and what the keys of VMs' authorities are made of."""
+        return self.state / "secrets"
+
+    @property
     def scratch(self) -> Path:
         """Temporary files of running requests; emptied when a daemon starts."""
         return self.state / "scratch"

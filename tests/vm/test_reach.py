@@ -14,6 +14,14 @@ SET_RULES = """
 UPDATE vms SET spec = CAST(json_set(CAST(spec AS TEXT), '$.egress.rules', json(?)) AS BLOB)
 WHERE name = ?
 """
+SECRET = b"sk-proj-" + b"the-value-of-a-token" * 2
+ISSUER = """
+import os, socket, ssl
+side = socket.create_connection(("three.example", 443))
+side = ssl.create_default_context().wrap_socket(side, server_hostname="three.example")
+issuer = dict(each[0] for each in side.getpeercert()["issuer"])
+print(os.environ["REACH_TOKEN"], issuer["commonName"])
+"""
 CLOSED = ("127.0.0.1", "127.77.3.4", "0.0.0.0", "10.0.2.2", "169.254.169.254")
 REACH = Path(__file__).with_name("reach.py")
 
@@ -70,11 +78,16 @@ def test_what_a_guest_reaches_is_changed_while_it_runs(banger: Installation, sys
 
 
 def test_names_that_a_policy_allows_are_reached_by_name(banger: Installation) -> None:
-    """E4, I7, I8: in a clone, its fork, and after the daemon's death; what is denied is listed."""
+    """E4, I7, I8: in a clone, its fork, and after the daemon's death; what is denied is listed.
+
+    G6, D6: the clone and the fork have the placeholder of a secret, which no template has, and
+    trust for its host the certificate of their own authority, by the variables and without.
+    """
+    banger.do("secret", "set", "REACH_TOKEN", "--host", "three.example", stdin=SECRET)
     with socket.create_server(("0.0.0.0", 0)) as listener:
         target = f"{outward_address()}:{listener.getsockname()[1]}"
         rules = ("--egress", "allowlist", "--allow", "one.example", "--allow", target)
-        banger.do("vm", "create", "--name", "named", *rules)
+        banger.do("vm", "create", "--name", "named", *rules, "--secret", "REACH_TOKEN")
 
         def find(vm: str, name: str) -> str:
             said = banger.exec(vm, "getent", "ahostsv4", name)
@@ -85,7 +98,15 @@ def test_names_that_a_policy_allows_are_reached_by_name(banger: Installation) ->
             command = ("vm", "exec", "-i", vm, "--", "python3", "-", attempt)
             return banger.do(*command, stdin=REACH.read_bytes()).text == f"{attempt} yes"
 
+        def find_issuer(vm: str, *without: str) -> str:
+            return banger.exec(vm, "env", *without, "python3", "-c", ISSUER, status=0).text
+
         assert find("named", "one.example").startswith("198.1")
+        placeholder, issuer = find_issuer("named").split(maxsplit=1)
+        assert placeholder.startswith("sk-proj-")
+        assert SECRET.decode() != placeholder
+        assert issuer.startswith("banger ")
+        assert find_issuer("named", "-u", "SSL_CERT_FILE") == f"{placeholder} {issuer}"
         assert not find("named", "two.example")
         assert reaches("named")
         (denied,) = [
@@ -101,6 +122,13 @@ def test_names_that_a_policy_allows_are_reached_by_name(banger: Installation) ->
             assert find(vm, "two.example").startswith("198.1")
             assert not find(vm, "one.example")
             assert reaches(vm)
+            assert find_issuer(vm) == f"{placeholder} {issuer}"
+        (secret,) = banger.json("secret", "list")
+        assert len(secret["vms"]) == 2
+        logs = [banger.layout.daemon_log, banger.layout.database, *banger.layout.vms.rglob("*.log")]
+        assert not [path for path in logs if SECRET in path.read_bytes()]
+        for template in banger.layout.templates.iterdir():
+            assert placeholder.encode() not in (template / "memory").read_bytes()
         banger.do("vm", "network", "profile", "named", "registries")
         assert find("named", "pypi.org").startswith("198.1")
         assert not find("fork-of-named", "pypi.org")

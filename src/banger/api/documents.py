@@ -657,6 +657,37 @@ class PublishedPort(TypedDict):
     """One sentence."""
 
 
+class SecretRef(TypedDict):
+    """`SecretRef` of the API."""
+
+    name: str
+
+
+class SecretSet(TypedDict):
+    """`SecretSet` of the API."""
+
+    name: str
+    """That of the variable that has the placeholder in VMs."""
+    value: str
+    """One line of readable ASCII characters."""
+    hosts: NotRequired[list[str]]
+    """Names of the hosts that it is for; default: those that it has."""
+    headers: NotRequired[list[str]]
+    """Names of the headers that it is for; default: those that it has, else `authorization` and
+    `x-api-key`.
+    """
+
+
+class SecretView(TypedDict):
+    """A secret, without its value."""
+
+    name: str
+    hosts: list[str]
+    headers: list[str]
+    vms: list[str]
+    """Names of the VMs that have a placeholder for it."""
+
+
 class SessionAttach(TypedDict):
     """Output is sent on channels 1 and 2, from the latest of `position`, `tail` and `since` on.
 
@@ -1133,6 +1164,11 @@ class VmCreate(TypedDict):
     matches a connection decides, then the profile. The setting's rules follow; those by name
     do not if `egress` is a profile without such.
     """
+    secrets: NotRequired[list[str]]
+    """Names of secrets that requests of the VM carry; each is a variable of every command, with
+    a placeholder. Their hosts are allowed. Without an egress profile by name it is
+    `registries`.
+    """
     labels: NotRequired[dict[str, str]]
     env: NotRequired[dict[str, str]]
     """Environment of every command in the VM, in addition to the image's."""
@@ -1403,6 +1439,8 @@ class VmView(TypedDict):
     network: str
     egress: Egress
     """Egress policy of the network."""
+    secrets: list[str]
+    """Names of the secrets that requests of the VM carry."""
     driver: str
     accel: Literal["kvm", "tcg"]
     labels: dict[str, str]

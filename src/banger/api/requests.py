@@ -67,6 +67,9 @@ class VmCreate(Params, frozen=True):
     or, by name, `allow *.example.org:22` and `allow @python`; the first that matches a connection
     decides, then the profile. The setting's rules follow; those by name do not if `egress` is a
     profile without such."""
+    secrets: list[str] = field(default_factory=list)
+    """Names of secrets that requests of the VM carry; each is a variable of every command, with a
+    placeholder. Their hosts are allowed. Without an egress profile by name it is `registries`."""
     labels: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     """Environment of every command in the VM, in addition to the image's."""

@@ -53,6 +53,8 @@ class VmView(Struct, frozen=True, kw_only=True):
     network: str
     egress: Egress
     """Egress policy of the network."""
+    secrets: list[str]
+    """Names of the secrets that requests of the VM carry."""
     driver: str
     accel: Accel
     labels: dict[str, str]
@@ -110,6 +112,7 @@ def view_record(record: VmRecord, *, notice: str | None = None) -> VmView:
         disk_mib=spec.shape.disk_mib,
         network=spec.shape.network,
         egress=spec.egress,
+        secrets=list(spec.secrets.placeholders),
         driver=spec.driver,
         accel=spec.accel,
         labels=spec.labels,

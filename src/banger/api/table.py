@@ -8,10 +8,12 @@ from __future__ import annotations
 from banger.api.methods.artifacts import ARTIFACTS
 from banger.api.methods.daemon import DAEMON
 from banger.api.methods.guests import GUESTS
+from banger.api.methods.secrets import SECRETS
 from banger.api.methods.sessions import SESSIONS
 from banger.api.methods.tokens import TOKENS
 from banger.api.methods.vms import VMS
 
 METHODS = {
-    method.name: method for method in (*DAEMON, *VMS, *GUESTS, *SESSIONS, *ARTIFACTS, *TOKENS)
+    method.name: method
+    for method in (*DAEMON, *VMS, *GUESTS, *SESSIONS, *ARTIFACTS, *TOKENS, *SECRETS)
 }

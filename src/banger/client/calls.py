@@ -566,6 +566,27 @@ class Call(Protocol):
         params: d.LoginToken | Other,
         **options: Unpack[CallOptions],
     ) -> d.Deleted: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["secret.set"],
+        params: d.SecretSet | Other,
+        **options: Unpack[CallOptions],
+    ) -> d.SecretView: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["secret.list"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> list[d.SecretView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["secret.delete"],
+        params: d.SecretRef | Other,
+        **options: Unpack[CallOptions],
+    ) -> d.Deleted: ...
 
 
 class AsyncCall(Protocol):
@@ -1108,6 +1129,27 @@ class AsyncCall(Protocol):
         self,
         method: Literal["login.end"],
         params: d.LoginToken | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.Deleted]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["secret.set"],
+        params: d.SecretSet | Other,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[d.SecretView]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["secret.list"],
+        params: d.NoParams | Other = ...,
+        **options: Unpack[CallOptions],
+    ) -> Awaitable[list[d.SecretView]]: ...
+    @overload
+    def __call__(
+        self,
+        method: Literal["secret.delete"],
+        params: d.SecretRef | Other,
         **options: Unpack[CallOptions],
     ) -> Awaitable[d.Deleted]: ...
 

@@ -10,6 +10,7 @@ from msgspec.structs import replace
 from banger.errors import InvalidRequest
 from banger.model.egress import Egress
 from banger.model.names import VmId
+from banger.model.secrets import HeldSecrets
 from banger.sizes import format_size
 
 
@@ -120,6 +121,13 @@ class VmSpec(Struct, frozen=True, kw_only=True):
     ending: Ending = field(default_factory=Ending)
     egress: Egress = field(default_factory=Egress)
     """What may leave the VM, if it has a network."""
+    secrets: HeldSecrets = field(default_factory=HeldSecrets)
+    """What the guest has of the secrets that its requests carry."""
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of the VM's commands."""
+        return self.secrets.variables | self.program.env | self.secrets.placeholders
 
 
 class User(Struct, frozen=True, tag="user"):
@@ -196,6 +204,7 @@ def hide(spec: VmSpec, *, name: str) -> VmSpec:
         labels={},
         program=replace(spec.program, entrypoint=()),
         ending=Ending(ephemeral=True),
+        secrets=HeldSecrets(),
     )
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
-from collections.abc import Hashable
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
 from ipaddress import IPv4Network
 from pathlib import Path
@@ -14,6 +14,7 @@ from banger.host.attachments import Attachment, AttachmentKind
 from banger.host.identity import ProcessIdentity
 from banger.model.egress import Denial, Egress
 from banger.model.names import VmId
+from banger.model.secrets import BoundSecret
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +50,15 @@ class NetworkHandle(Protocol):
 
         Raises:
             NotSupported: an older banger started the network.
+            VmmFailed: the network does not answer.
+        """
+        ...
+
+    async def set_secrets(self, bound: Sequence[BoundSecret]) -> None:
+        """Set what is put in the place of the guest's placeholders; return when it is.
+
+        Raises:
+            NotSupported: the network does not reach hosts by name.
             VmmFailed: the network does not answer.
         """
         ...
@@ -167,11 +177,13 @@ class Network(Protocol):
         egress: Egress,
         log_file: Path,
         control: Path,
+        chain: bytes = b"",
     ) -> StartedNetwork:
         """Start a VM's network and return when it answers and its egress policy holds.
 
         `attachment` is what the VM's driver can be joined to. `log_file` is below the VM's
         directory, which also marks the processes as the VM's. `control` is the place of a socket.
+        `chain` is a key and its certificate, for hosts that the VM has secrets for.
 
         Raises:
             ToolMissing: a program is not installed.

@@ -11,6 +11,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from banger.model.excluding import PATTERNS_MAX, is_pattern
+from banger.model.secrets import NAME as SECRET_NAME
+from banger.model.secrets import SECRETS_MAX
 from banger.model.setup import is_command, is_plain_path
 from banger.model.vm import DISK_MIB_RANGE, MEMORY_MIB_RANGE, VCPU_RANGE
 from banger.settingvalues import one_of, whole_number
@@ -61,6 +63,8 @@ class Project:
     ports: tuple[Port, ...] = ()
     reuse: bool = False
     """Run in the VM that is there for the repository, if there is one."""
+    secrets: tuple[str, ...] = ()
+    """Names of secrets that requests of the VM carry."""
     exclude: tuple[str, ...] = ()
     """Patterns of paths to leave out of the workspace, as in `.gitignore`."""
     read_only: bool = False
@@ -186,6 +190,15 @@ def _port(untrusted_value: object) -> Port:
     return Port(guest=int(found["guest"]), host=host, protocol=found["protocol"] or "tcp")
 
 
+def _secrets(untrusted_value: object) -> tuple[str, ...]:
+    if not isinstance(untrusted_value, list) or len(untrusted_value) > SECRETS_MAX:
+        raise ValueError(f"a list of at most {SECRETS_MAX} names of secrets")
+    for each in untrusted_value:
+        if not isinstance(each, str) or not SECRET_NAME.fullmatch(each):
+            raise ValueError("names of secrets, of letters, digits and _")
+    return tuple(untrusted_value)
+
+
 def _commands(untrusted_value: object) -> tuple[str, ...]:
     if not isinstance(untrusted_value, list) or not 0 < len(untrusted_value) <= ENTRIES_MAX:
         raise ValueError(f"a list of 1 to {ENTRIES_MAX} commands")
@@ -272,6 +285,13 @@ KEYS = (
         "Ports to publish on the host's loopback: [HOST:]GUEST[/udp].",
         _ports,
         '[8000, "8080:80"]',
+    ),
+    Key(
+        "secrets",
+        "secrets",
+        "Secrets that requests of the VM carry, as --secret does.",
+        _secrets,
+        '["EXAMPLE_TOKEN"]',
     ),
     Key(
         "reuse",

@@ -31,6 +31,8 @@ class VmOptions(TypedDict, total=False):
     env: dict[str, str]
     labels: dict[str, str]
     ports: list[PortSpec]
+    secrets: list[str]
+    """Names of secrets that requests of the VM carry."""
 
 
 class CommandOptions(TypedDict, total=False):
@@ -94,7 +96,7 @@ def plan_vm(options: VmOptions, *, ephemeral: bool) -> VmCreate:
         InvalidRequest: a size is none.
     """
     params: VmCreate = {"ephemeral": ephemeral}
-    for name in ("name", "image", "vcpu", "network", "driver", "env", "labels", "ports"):
+    for name in ("name", "image", "vcpu", "network", "driver", "env", "labels", "ports", "secrets"):
         if name in options:
             params[name] = options[name]
     if "ttl" in options:

@@ -279,8 +279,8 @@ class Other:
 
 
 @contextlib.contextmanager
-def other(*argv: str, pass_fds: tuple[int, ...] = ()) -> Iterator[Other]:
-    command = ["unshare", "--net", sys.executable, __file__, *argv]
+def other(*argv: str, pass_fds: tuple[int, ...] = (), program: str = __file__) -> Iterator[Other]:
+    command = ["unshare", "--net", "--mount", sys.executable, program, *argv]
     pipe = subprocess.PIPE
     with subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True, pass_fds=pass_fds) as child:
         try:

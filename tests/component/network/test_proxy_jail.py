@@ -47,7 +47,7 @@ async def run_to_end(directory: Path, *, egress: Egress | None = None) -> tuple[
             INTERFACE, binary=binary, log_file=directory / "slirp.log", is_private=True
         )
         with contextlib.closing(backend):
-            proxy = await start_proxy(backend, directory / "proxy.sock", log_file)
+            proxy = await start_proxy(backend, directory / "proxy.sock", log_file, chain=b"")
             if egress is None:
                 await wait_gone(proxy.process)
             else:

@@ -40,3 +40,28 @@ def test_configured_rules_that_the_configured_profile_cannot_have_are_refused() 
     with pytest.raises(InvalidRequest, match="public has no rules by name"):
         choose("public", None)
     assert choose("public", "allowlist").rules == (OWN, BY_NAME, BY_ADDRESS)
+
+
+def choose_with_secrets(asked: str | None, *, rules: list[str], profile: str = "public") -> Egress:
+    """Return the policy of a VM whose secrets are for two hosts."""
+    settings = decide_settings({"egress.profile": profile}, Path("/nonexistent"), {})
+    params = VmCreate(egress=asked, egress_rules=rules, secrets=["TOKEN"])
+    return choose_egress(params, settings, hosts=["api.example", "example.org"])
+
+
+def test_the_hosts_of_secrets_are_allowed_behind_all_other_rules() -> None:
+    """I8: so one that the user denies stays so."""
+    egress = choose_with_secrets(None, rules=["deny api.example", "allow example.org:443"])
+    assert egress.profile is Profile.REGISTRIES
+    assert egress.rules == (
+        *("deny api.example", "allow example.org:443", "allow api.example:443"),
+    )
+    assert choose_with_secrets("allowlist", rules=[]).profile is Profile.ALLOWLIST
+    assert choose_with_secrets(None, rules=[], profile="allowlist").profile is Profile.ALLOWLIST
+
+
+@pytest.mark.parametrize("asked", ["none", "public"])
+def test_secrets_need_a_profile_by_name(asked: str) -> None:
+    """C7: it is not replaced where it was asked for."""
+    with pytest.raises(InvalidRequest, match="reaches no host by name"):
+        choose_with_secrets(asked, rules=[])

@@ -19,7 +19,7 @@ from banger.model.egress import Egress, Profile
 from banger.network.dnswire import IN, Code, Type, parse_query, render_name
 from banger.network.egress.policy import SYNTHETIC
 from banger.network.user.proxy.denials import DENIALS_MAX, WHY_MAX, Denials, Refused
-from banger.network.user.proxy.flows import Flow, is_judged, serve_flow
+from banger.network.user.proxy.flows import Flow, is_judged, read_first
 from banger.network.user.proxy.hello import HELLO_MAX, Hello, NotTls, parse_hello
 from banger.network.user.proxy.http import HEAD_MAX, NotHttp, Rewriter, find_server
 from banger.network.user.proxy.names import Names
@@ -275,7 +275,7 @@ def test_a_request_is_refused_by_its_reason_also_if_its_client_is_gone() -> None
         guest.sendall(b"GET / HTTP/1.1\r\nHost: two.example\r\n\r\n")
         guest.close()
         with pytest.raises(Refused, match=r"HTTP for two\.example"):
-            asyncio.run(serve_flow(client, flow))
+            asyncio.run(read_first(client, flow))
 
 
 class Scarce(socket.socket):

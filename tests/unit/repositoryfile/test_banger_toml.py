@@ -18,6 +18,7 @@ memory = "2G"
 disk = "20G"
 network = "none"
 ports = [8000, "8080:80", "5353:53/udp"]
+secrets = ["TOKEN"]
 
 [env]
 CI = "1"
@@ -40,6 +41,7 @@ def test_a_whole_file() -> None:
             Port(guest=80, host=8080),
             Port(guest=53, host=5353, protocol="udp"),
         ),
+        secrets=("TOKEN",),
         env={"CI": "1"},
         read_only=True,
         exclude=("/assets/", "!*.pem"),
@@ -54,6 +56,7 @@ def test_what_a_person_is_shown() -> None:
         "disk: 20 GiB",
         "network: none",
         "ports: 8000, 8080:80, 5353:53/udp",
+        "secrets: TOKEN",
         "workspace.exclude: /assets/, !*.pem",
         "workspace.read_only: yes",
         "env: CI=1",
@@ -99,6 +102,9 @@ def test_what_a_person_is_shown() -> None:
         ('ports = ["./x:80"]\n', "expected ports of the loopback"),
         ('ports = [80, "81:80"]\n', "expected each port once"),
         ('ports = ["81:80", "81:82"]\n', "expected each port once"),
+        ('secrets = ["../seed"]\n', "expected names of secrets"),
+        ("secrets = [1]\n", "expected names of secrets"),
+        ('secrets = "TOKEN"\n', "expected a list of at most 8"),
         ('[env]\n"A B" = "1"\n', "expected names of letters"),
         ("[env]\nA = 1\n", "expected texts"),
         ('[env]\nA = "\\u0000"\n', "expected texts"),

@@ -297,4 +297,5 @@ def test_the_specs_format_is_frozen(path: Path) -> None:
         "program": {"env", "workdir", "user", "entrypoint"},
         "ending": {"ephemeral", "ttl_s", "auto_stop_s", "restart"},
         "egress": {"profile", "rules"},
+        "secrets": {"authority", "placeholders"},
     }

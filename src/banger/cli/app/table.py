@@ -224,6 +224,9 @@ COMMANDS = (
     Command("web token create", "web", "Create a token for a program that uses the HTTP front."),
     Command("web token list", "web", "List the tokens.", aliases=("web token ls",)),
     Command("web token delete", "web", "Delete tokens.", aliases=("web token rm",)),
+    Command("secret set", "secret", "Save a secret that requests of VMs carry, read from stdin."),
+    Command("secret list", "secret", "List secrets, without their values.", aliases=("secret ls",)),
+    Command("secret delete", "secret", "Delete secrets.", aliases=("secret rm",)),
     Command("config show", "config", "Print all settings and their origins."),
     Command("config path", "config", "Print the path of the configuration file."),
     Command("config edit", "config", "Edit the configuration file and check it."),
@@ -250,6 +253,7 @@ GROUPS = {
     "operations": "Operations in progress: list, cancel.",
     "daemon": "The process that manages your VMs.",
     "web token": "Tokens for programs that use the HTTP front.",
+    "secret": "Secrets that requests of VMs carry, and VMs do not have.",
     "config": "Settings and their origins.",
 }
 

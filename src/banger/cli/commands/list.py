@@ -166,6 +166,7 @@ def _describe(view: View) -> str:
         "driver": f"{view['driver']}/{view['accel']}",
         "network": view["network"],
         "egress": view["network"] != "none" and _describe_egress(view["egress"]),
+        "secrets": " ".join(view["secrets"]),
         "address": view["address"],
         "link": view["link"],
         "guest ip": view["guest_address"],

@@ -218,6 +218,7 @@ def _fill_in(arguments: Namespace, project: Project) -> None:
     ]
     arguments.vm_env = project.env
     arguments.guest_path = arguments.guest_path or project.guest_path
+    arguments.secrets = [*arguments.secrets, *project.secrets]
     arguments.exclude = [*project.exclude, *arguments.exclude]
     arguments.read_only = arguments.read_only or project.read_only
 

@@ -28,6 +28,7 @@ def add_sizing(parser: Parser) -> None:
     )
     add_shape(parser, has_defaults=True)
     add_egress(parser)
+    add_secrets(parser)
     add_publish(parser)
     add_labels(parser)
 
@@ -68,6 +69,20 @@ def add_egress(parser: Parser) -> None:
         type="allow host:{}".format,
         help="allow connections to a port of the host's loopback, which is host.vm in the "
         "guest; repeatable",
+    )
+
+
+def add_secrets(parser: Parser) -> None:
+    """Add the option that lets a VM's requests carry secrets."""
+    parser.add_argument(
+        "--secret",
+        action="append",
+        dest="secrets",
+        default=[],
+        metavar="NAME",
+        help="let requests of the VM carry a secret that `banger secret set` has saved: the "
+        "variable NAME has a placeholder; egress profile registries unless another by name is set; "
+        "repeatable",
     )
 
 
@@ -171,6 +186,7 @@ def sizing_params(arguments: Namespace) -> dict[str, object]:
         "ports": arguments.publish or None,
         "egress": arguments.egress,
         "egress_rules": arguments.egress_rules or None,
+        "secrets": arguments.secrets or None,
         "ttl_s": arguments.ttl,
         "restart": arguments.restart,
         "force": arguments.force or None,

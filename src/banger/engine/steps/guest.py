@@ -8,9 +8,10 @@ import hashlib
 import logging
 from typing import Any
 
-from banger import guest, images, kernels, workspace
+from banger import guest, images, kernels, secrets, workspace
 from banger.engine.state.agent import connect_agent
 from banger.engine.state.machine import Machine
+from banger.engine.steps import trust
 from banger.engine.steps.actor import Actor
 from banger.errors import ExecNotExecutable, ExecNotFound, GuestGone, GuestRefused
 from banger.model.vm import Pooled, TemplateBuild, VmRecord
@@ -61,6 +62,16 @@ async def _boot_guest(machine: Machine, _: BootGuest) -> None:
         identity=await asyncio.to_thread(_identity, machine),
     )
     await guest.boot(connection, boot, deadline_s=STEP_DEADLINE_S)
+    await _trust_authority(machine, connection)
+
+
+async def _trust_authority(machine: Machine, connection: guest.GuestConnection) -> None:
+    """Have a guest whose VM has secrets trust the certificate of its own authority."""
+    layout, held = machine.engine.layout, machine.record.spec.secrets
+    if held.placeholders:
+        seed = await asyncio.to_thread(secrets.load_seed, layout)
+        certificate = await asyncio.to_thread(secrets.render_authority, seed, held.authority)
+        await trust.add_certificate(connection, certificate, name=held.authority)
 
 
 async def _connect(machine: Machine, *, deadline_s: float) -> guest.GuestConnection:
@@ -78,6 +89,7 @@ async def _identify_guest(machine: Machine, _: IdentifyGuest) -> None:
     connection = await _connect(machine, deadline_s=IDENTIFY_DEADLINE_S)
     identity = await asyncio.to_thread(_identity, machine)
     await guest.identify(connection, identity, deadline_s=IDENTIFY_DEADLINE_S)
+    await _trust_authority(machine, connection)
 
 
 async def _rehearse_guest(machine: Machine, _: RehearseGuest) -> None:
@@ -157,7 +169,7 @@ async def _start_entrypoint(machine: Machine, _: StartEntrypoint) -> None:
     connection, spec = _require_connection(machine), machine.record.spec
     program = guest.ExecSpec(
         argv=tuple(word.encode() for word in spec.program.entrypoint),
-        env=tuple((name.encode(), value.encode()) for name, value in spec.program.env.items()),
+        env=tuple((name.encode(), value.encode()) for name, value in spec.environment.items()),
         cwd=spec.program.workdir.encode() or None,
         user=spec.program.user or None,
         detach=True,

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+import datetime
 from typing import Any
 
 import msgspec
 
-from banger import store
+from banger import secrets, store
 from banger.engine.state.machine import Machine
 from banger.engine.steps.actor import Actor
 from banger.engine.steps.handles import ended_unless_saved
@@ -30,12 +32,39 @@ async def _start_network(machine: Machine, _: StartNetwork) -> None:
         egress=machine.record.spec.egress,
         log_file=log_file,
         control=machine.engine.layout.vm_egress_socket(machine.id),
+        chain=await _make_chain(machine),
     )
     machine.runtime.attachment = started.attachment
     async with ended_unless_saved(started.handle.end):
         payload = msgspec.json.encode(started.handle)
         await database.write(store.save_handle, machine.id, "network", payload)
     machine.network = started.handle
+    await send_secrets(machine)
+
+
+async def _make_chain(machine: Machine) -> bytes:
+    """Return a key and its certificate for the hosts of the VM's secrets; empty if it has none."""
+    layout, held = machine.engine.layout, machine.record.spec.secrets
+    bound = await asyncio.to_thread(secrets.find_bound, layout, held)
+    hosts = sorted({host for each in bound for host in each.secret.hosts})
+    if not hosts:
+        return b""
+    now = datetime.datetime.fromtimestamp(machine.engine.now(), datetime.UTC).replace(tzinfo=None)
+    seed = await asyncio.to_thread(secrets.load_seed, layout)
+    return await asyncio.to_thread(secrets.render_chain, seed, held.authority, hosts, now=now)
+
+
+async def send_secrets(machine: Machine) -> None:
+    """Give a VM's running network the values of its secrets, as they are now.
+
+    Raises:
+        HostFailed: the file of a secret is damaged.
+        VmmFailed: the network does not answer.
+    """
+    held = machine.record.spec.secrets
+    if held.placeholders:
+        bound = await asyncio.to_thread(secrets.find_bound, machine.engine.layout, held)
+        await _require_handle(machine).set_secrets(bound)
 
 
 async def set_egress(machine: Machine) -> None:

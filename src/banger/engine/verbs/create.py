@@ -114,8 +114,8 @@ async def _claim_prepared(
     origin: str | None,
     forwards: Sequence[Forward],
 ) -> Machine | None:
-    """Return a clone that waited for this; a claim starts no entry point, being too short."""
-    if origin is None or spec.program.entrypoint:
+    """Return a clone that waited for this; a claim is too short for an entry point or secrets."""
+    if origin is None or spec.program.entrypoint or spec.secrets.placeholders:
         return None
     return await claim_prepared(engine, op, spec, origin, forwards=forwards)
 

@@ -18,6 +18,7 @@ from banger.engine.state.lookup import get_vm, reload_vm, require_undamaged
 from banger.engine.state.machine import load_machine
 from banger.engine.state.operations import Operation
 from banger.engine.steps.network import read_denials, set_egress
+from banger.engine.verbs.resolve import require_names
 from banger.errors import NotSupported, WrongState
 from banger.model.egress import Egress, add_rules, find_rule
 from banger.model.vm import LIVE, VmRecord
@@ -45,6 +46,8 @@ async def change_egress(engine: Engine, op: Operation, params: EgressChange) -> 
             require_policy(shape.network, egress)
         if record.state in LIVE and egress.is_by_name != record.spec.egress.is_by_name:
             raise _other_network(record, egress)
+        if record.spec.secrets.placeholders:
+            require_names(egress)
         spec = structs.replace(record.spec, egress=egress)
         await engine.database.write(store.update_spec, structs.replace(record, spec=spec))
         changed(engine, await reload_vm(engine, vm_id), ["egress"])

@@ -95,7 +95,7 @@ def plan_exec(params: GuestCommand, record: VmRecord) -> guest.ExecSpec:
     workspace, spec = record.workspace, record.spec
     cwd = params.cwd or (_default_directory(workspace) if workspace else spec.program.workdir)
     terminal = params.terminal
-    variables = spec.program.env | params.env
+    variables = spec.environment | params.env
     return guest.ExecSpec(
         argv=tuple(encode_word(word) for word in params.argv),
         env=tuple((encode_word(name), encode_word(value)) for name, value in variables.items()),

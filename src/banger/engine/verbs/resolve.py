@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import posixpath
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 
 from banger import store
 from banger.api.method import serves
@@ -27,11 +27,13 @@ from banger.engine.verbs.kernels import (
     require_boots,
     require_kernel_possible,
 )
+from banger.engine.verbs.secrets import choose_secrets
 from banger.errors import ImageUnsupported, InvalidRequest
 from banger.images.platforms import host_platform, is_for, parse_platform
 from banger.model.artifacts import Image
-from banger.model.egress import Egress, Profile, add_rules, split_rules
+from banger.model.egress import Egress, Profile, add_rules, make_egress, split_rules
 from banger.model.names import parse_vm_name
+from banger.model.secrets import allow_host
 from banger.model.setup import require_setup
 from banger.model.vm import Ending, Program, Shape, VmSpec, require_ending, require_sizes
 from banger.network.table import require_policy
@@ -71,25 +73,47 @@ def require_valid(params: VmCreate, settings: Settings) -> None:
         require_driver(params.driver)
 
 
-def choose_egress(params: VmCreate, settings: Settings) -> Egress:
+def choose_egress(params: VmCreate, settings: Settings, *, hosts: Sequence[str] = ()) -> Egress:
     """Return the egress policy that a request asks for, with the configured rules behind its own.
 
-    A profile that is asked for and has no rules by name does without those.
+    A profile that is asked for and has no rules by name does without those. `hosts`: those that
+    the VM's secrets are for, which are allowed if nothing before denies them.
 
     Raises:
         InvalidRequest: it is not valid, or asked for without a network.
         NotSupported: the network cannot hold the VM to it.
     """
-    asks = params.egress is not None or params.egress_rules
+    asks = params.egress is not None or params.egress_rules or params.secrets
     if asks and (params.network or settings.network) == NO_NETWORK:
         raise InvalidRequest(
             "A VM without a network has no egress policy.", hint=f"--network {network_words()[0]}"
         )
     rules = split_rules(settings.egress.rules)
     configured = Egress(profile=Profile(settings.egress.profile), rules=rules)
-    egress = add_rules(configured, params.egress_rules, profile=params.egress)
+    profile = params.egress
+    if params.secrets and profile is None and not configured.is_by_name:
+        profile = Profile.REGISTRIES
+    egress = add_rules(configured, params.egress_rules, profile=profile)
+    if params.secrets:
+        require_names(egress)
+        allowed = (rule for rule in map(allow_host, hosts) if rule not in egress.rules)
+        egress = make_egress(egress.profile, (*egress.rules, *allowed))
     require_policy(params.network or settings.network, egress)
     return egress
+
+
+def require_names(egress: Egress) -> None:
+    """Check that a VM that has secrets reaches hosts by name.
+
+    Raises:
+        InvalidRequest: it does not.
+    """
+    if not egress.is_by_name:
+        raise InvalidRequest(
+            f"The egress profile {egress.profile.value} reaches no host by name, which secrets "
+            "need.",
+            hint=f"--egress {Profile.REGISTRIES}",
+        )
 
 
 def require_labels(labels: Mapping[str, str]) -> None:
@@ -151,8 +175,10 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         KernelUnfit: the driver does not boot the kernel.
         NotSupported: the driver runs no VM of this shape.
         InvalidRequest: its entry point is asked for, and there is none that could be run.
+        NotFound: there is no secret of a name that is asked for.
     """
     settings = engine.settings
+    held, hosts = await choose_secrets(engine, params.secrets)
     network = params.network or settings.network
     vcpu, memory_mib, disk_mib = _sizes(params, settings)
     word = params.driver or settings.driver
@@ -187,7 +213,8 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
             auto_stop_s=settings.auto_stop_s,
             restart=params.restart,
         ),
-        egress=choose_egress(params, settings),
+        egress=choose_egress(params, settings, hosts=hosts),
+        secrets=held,
     )
     op.note("spec", _describe(spec))
     return spec
@@ -203,6 +230,7 @@ async def plan_vm(engine: Engine, op: Operation, params: VmCreate) -> VmPlan:
     require_valid(params, settings)
     if params.name is not None:
         await engine.database.read(store.require_name_free, params.name)
+    await choose_secrets(engine, params.secrets)
     network = params.network or settings.network
     vcpu, memory_mib, disk_mib = _sizes(params, settings)
     word = params.driver or settings.driver

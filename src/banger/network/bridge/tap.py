@@ -16,18 +16,19 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from ipaddress import IPv4Address
 from pathlib import Path
 
 from msgspec import Struct
 
-from banger.errors import HostNotReady
+from banger.errors import HostNotReady, NotSupported
 from banger.host.attachments import AttachmentKind
 from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity
 from banger.model.egress import Denial, Egress
 from banger.model.names import VmId
+from banger.model.secrets import BoundSecret
 from banger.network.bridge.addresses import NETWORK, Port, host_address
 from banger.network.bridge.process import SET_UP, claim_tap, describe_network, release_tap
 from banger.network.bridge.wire import SOCKET
@@ -74,6 +75,10 @@ class BridgeHandle(Struct, frozen=True, kw_only=True):
         policy = render_policy(egress, interface, dns_protocols=("udp", "tcp"), has_neighbours=True)
         await set_policy(self.control, policy)
 
+    async def set_secrets(self, bound: Sequence[BoundSecret]) -> None:  # noqa: ARG002
+        """Refuse: it reaches hosts by address."""
+        raise NotSupported("The bridge has no egress policies by name, which secrets need.")
+
     async def read_denials(self, interface: Interface) -> list[Denial]:
         """Return what the running filter has denied."""
         return parse_denials(await ask_denials(self.control), interface)
@@ -101,6 +106,7 @@ async def start(
     egress: Egress,
     log_file: Path,
     control: Path,
+    chain: bytes = b"",  # noqa: ARG001 - of VMs with secrets, which it has none of
 ) -> StartedNetwork:
     """Join a VM to the bridge; see `network.port.Network`."""
     program = find_egress_filter()

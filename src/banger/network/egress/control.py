@@ -13,7 +13,7 @@ import asyncio
 import contextlib
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TypeVar
 
@@ -23,6 +23,7 @@ from banger.errors import VmmFailed
 from banger.host.files import ensure_private_dir
 from banger.host.refusals import require_socket_path
 from banger.model.egress import Denial, Egress
+from banger.model.secrets import BoundSecret
 
 DEADLINE_S = 10.0
 PROXY_DEADLINE_S = 60.0
@@ -78,6 +79,15 @@ async def set_proxy_policy(path: str, egress: Egress) -> None:
         VmmFailed: the proxy does not answer, or cannot hold it.
     """
     await _ask_proxy(path, b"P" + encode(egress))
+
+
+async def set_proxy_secrets(path: str, bound: Sequence[BoundSecret]) -> None:
+    """Set what an egress proxy puts in the place of placeholders; return when it does.
+
+    Raises:
+        VmmFailed: the proxy does not answer.
+    """
+    await _ask_proxy(path, b"S" + encode(bound))
 
 
 async def ask_proxy_denials(path: str) -> list[Denial]:

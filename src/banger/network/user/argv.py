@@ -10,6 +10,8 @@ from pathlib import Path
 from banger.network.port import Interface
 
 RESOLVER = "/etc/resolv.conf"
+CHAIN = "/chain.pem"
+"""In the egress proxy's jail: its key and certificate for the hosts of the VM's secrets."""
 SYSTEM = ("/usr", "/lib", "/lib64")
 NAMESPACES = (
     *("--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts"),
@@ -92,11 +94,17 @@ def plan_slirp_jail(
 
 
 def plan_proxy_jail(
-    bwrap: str, *, users: int, shown: Iterable[tuple[str, str]], variables: Mapping[str, str]
+    bwrap: str,
+    *,
+    users: int,
+    shown: Iterable[tuple[str, str]],
+    variables: Mapping[str, str],
+    chain: int | None = None,
 ) -> list[str]:
     """Return what to put before the egress proxy's command for it to see no more than it needs.
 
-    That is libraries and `shown`: files, and where they are shown. It is in the user namespace of
+    That is libraries and `shown`: files, and where they are shown; and what the descriptor `chain`
+    has, in a file of the jail's memory. It is in the user namespace of
     the descriptor `users`, where it may bind any port, and in the host's network namespace.
     """
     return [
@@ -104,6 +112,7 @@ def plan_proxy_jail(
         "--clearenv",
         *(word for name, value in variables.items() for word in ("--setenv", name, value)),
         *_show([*((path, path) for path in SYSTEM), *shown]),
+        *(("--ro-bind-data", str(chain), CHAIN) if chain is not None else ()),
         *("--symlink", "/run", "/var/run"),
         *("--chdir", "/", "--remount-ro", "/", "--"),
     ]

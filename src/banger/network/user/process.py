@@ -21,6 +21,7 @@ import asyncio
 import contextlib
 import os
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct, field
@@ -33,6 +34,7 @@ from banger.host.identity import ProcessIdentity
 from banger.host.setup import require_programs
 from banger.model.egress import HOST, Denial, Egress
 from banger.model.names import VmId
+from banger.model.secrets import BoundSecret
 from banger.network.egress.control import (
     ask_denials,
     ask_names,
@@ -40,6 +42,7 @@ from banger.network.egress.control import (
     control_socket,
     set_policy,
     set_proxy_policy,
+    set_proxy_secrets,
 )
 from banger.network.egress.policy import name_denial, parse_denials, render_policy
 from banger.network.egress.process import (
@@ -97,6 +100,12 @@ class UserNetworkHandle(Struct, frozen=True, kw_only=True):
         policy = render_policy(egress, interface, dns_protocols=self.dns_protocols)
         await set_policy(self._require_control(), policy)
 
+    async def set_secrets(self, bound: Sequence[BoundSecret]) -> None:
+        """Give the running proxy the VM's secrets."""
+        if self.proxy is None:
+            raise NotSupported("Only a network by name can have secrets.")
+        await set_proxy_secrets(self.proxy.control, bound)
+
     async def read_denials(self, interface: Interface) -> list[Denial]:
         """Return what the running filter and proxy have denied."""
         denials = parse_denials(await ask_denials(self._require_control()), interface)
@@ -126,6 +135,7 @@ async def start(
     egress: Egress,
     log_file: Path,
     control: Path,
+    chain: bytes = b"",
 ) -> StartedNetwork:
     """Start a VM's network and return when it answers and its egress policy holds.
 
@@ -146,7 +156,8 @@ async def start(
         proxy = None
         with contextlib.closing(backend), guarded, control_socket(control) as listener:
             if is_by_name:
-                proxy = await start_proxy(backend, control.with_name(PROXY_SOCKET), log_file)
+                at = control.with_name(PROXY_SOCKET)
+                proxy = await start_proxy(backend, at, log_file, chain=chain)
                 leaders.append(proxy.monitor or proxy.process)
             egress_filter = start_egress_filter(
                 program,

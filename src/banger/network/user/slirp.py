@@ -37,7 +37,7 @@ from banger.network.user.backend import (
     await_answer,
     died_early,
 )
-from banger.network.user.jailed import spawn, spawn_jailed
+from banger.network.user.jailed import memory_file, spawn, spawn_jailed
 
 log = logging.getLogger(__name__)
 
@@ -113,10 +113,8 @@ def _resolver(*, is_private: bool) -> Iterator[tuple[int, ...]]:
     if not is_private:
         yield ()
         return
-    with os.fdopen(os.memfd_create("resolv.conf"), "w+b") as file:
-        file.write(f"nameserver {NAMESERVER}\n".encode())
-        file.seek(0)
-        yield (file.fileno(),)
+    with memory_file(f"nameserver {NAMESERVER}\n".encode()) as number:
+        yield (number,)
 
 
 def _shown_as(directory: Path) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import socket
+from collections.abc import Sequence
 from pathlib import Path
 
 from msgspec import Struct
@@ -13,6 +14,7 @@ from banger.host.files import ensure_private_dir
 from banger.host.identity import ProcessIdentity, send_signal, spawn_identified, wait_gone
 from banger.model.egress import Denial, Egress
 from banger.model.names import VmId
+from banger.model.secrets import BoundSecret
 from banger.network.port import Interface, StartedNetwork, format_mac
 
 ADDRESS = "10.99.7.2"
@@ -33,6 +35,9 @@ class ToyHandle(Struct, frozen=True, kw_only=True):
 
     async def set_egress(self, interface: Interface, egress: Egress) -> None:
         """Nothing can leave anyway."""
+
+    async def set_secrets(self, bound: Sequence[BoundSecret]) -> None:
+        """Nothing carries them."""
 
     async def read_denials(self, interface: Interface) -> list[Denial]:
         return []
@@ -70,6 +75,7 @@ class ToyNetwork:
         egress: Egress,
         log_file: Path,
         control: Path,
+        chain: bytes = b"",
     ) -> StartedNetwork:
         assert attachment is AttachmentKind.SOCKET
         ensure_private_dir(log_file.parent)

@@ -13,9 +13,10 @@ It is process 1 of a jail (view.py): it parses what a hostile guest sends. It ha
 end's user namespace, in which it keeps the one capability to bind ports below 1024 of the sockets.
 
 CONTROL-FD is a listening socket of whole messages, as the egress filter's is: `P` and a policy, in
-JSON, sets that and ends the connections that are no longer allowed; `L` asks for what was
-refused, `N` and addresses for their names. Until the first policy has come everything is refused.
-Owns its sockets; writes to stderr; holds no file.
+JSON, sets that and ends the connections that are no longer allowed; `S` and secrets sets those,
+with their values; `L` asks for what was refused, `N` and addresses for their names. Until the first
+policy has come everything is refused. A VM that has secrets has a key and a certificate for their
+hosts, in a file of the jail's. Owns its sockets; writes to stderr; holds no file.
 """
 
 from __future__ import annotations
@@ -26,7 +27,9 @@ import resource
 import socket
 import sys
 
+from banger.network.user.argv import CHAIN
 from banger.network.user.proxy.server import Server, run
+from banger.network.user.proxy.tls import load_tls
 
 SOCKETS_MAX = 253
 """That one message carries (unix(7))."""
@@ -43,7 +46,8 @@ def main() -> None:
     with socket.socket(fileno=handed) as side:
         numbers = socket.recv_fds(side, 1, SOCKETS_MAX)[1]
     datagrams, *streams = (socket.socket(fileno=number) for number in numbers)
-    server = Server(socket.socket(fileno=control), datagrams, streams)
+    tls = load_tls(CHAIN) if os.path.exists(CHAIN) else None
+    server = Server(socket.socket(fileno=control), datagrams, streams, tls)
     asyncio.run(_serve(server, inside))
 
 

@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 import socket
 import struct
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 from banger.network.user.proxy.denials import Refused
@@ -25,6 +25,7 @@ from banger.network.user.proxy.http import (
     render_refusal,
 )
 from banger.network.user.proxy.policy import Policy
+from banger.network.user.proxy.secrets import Scan, Secrets
 from banger.network.user.proxy.targets import Target, dial, require_allowed, require_answer
 
 BEGINNING_S = 60.0
@@ -42,6 +43,8 @@ class Flow:
     target: Target
     policy: Policy
     """The one that holds now; it may change at each wait."""
+    secrets: Secrets = field(default_factory=Secrets)
+    """As above."""
     address: IPv4Address | None = None
     """What it is connected to."""
 
@@ -56,24 +59,33 @@ class Flow:
             require_answer(self.target, self.address, self.policy)
 
 
-async def serve_flow(client: socket.socket, flow: Flow) -> None:
-    """Pass a connection on until both directions have ended. The caller closes the client's.
+async def read_first(client: socket.socket, flow: Flow) -> bytes:
+    """Return what a client says first, which is allowed; empty where the server may speak first.
 
     Raises:
         Refused: it may not go on.
         OSError, TimeoutError: it is broken.
     """
     reset_when_closed(client)
-    target, beginning = flow.target, b""
-    if _speaks_first(target):
-        async with asyncio.timeout(BEGINNING_S):
-            beginning = await _read_beginning(client, target)
-    with await dial(target, flow.policy) as server:
+    if not _speaks_first(flow.target):
+        return b""
+    async with asyncio.timeout(BEGINNING_S):
+        return await _read_beginning(client, flow.target)
+
+
+async def serve_flow(client: socket.socket, flow: Flow, beginning: bytes) -> None:
+    """Pass a connection on until both directions have ended. The caller closes the client's.
+
+    Raises:
+        Refused: it may not go on.
+        OSError, TimeoutError: it is broken.
+    """
+    with await dial(flow.target, flow.policy) as server:
         reset_when_closed(server)
         flow.address = IPv4Address(server.getpeername()[0])
         flow.require_allowed()
         async with asyncio.TaskGroup() as both:
-            both.create_task(_pass_out(client, server, beginning, target))
+            both.create_task(_pass_out(client, server, beginning, flow))
             both.create_task(_pass_on(server, client))
         end_when_closed(client)
         end_when_closed(server)
@@ -95,12 +107,13 @@ def end_when_closed(side: socket.socket) -> None:
 
 
 async def _pass_out(
-    client: socket.socket, server: socket.socket, beginning: bytes, target: Target
+    client: socket.socket, server: socket.socket, beginning: bytes, flow: Flow
 ) -> None:
+    target = flow.target
     if target.is_by_name and not beginning:
         beginning = await _read_beginning(client, target)
     if target.is_by_name and (target.port == HTTP_PORT or is_request(beginning)):
-        await _pass_request(client, server, beginning, target)
+        await _pass_request(client, server, beginning, flow)
         return
     if beginning:
         await asyncio.get_running_loop().sock_sendall(server, beginning)
@@ -108,10 +121,12 @@ async def _pass_out(
 
 
 async def _pass_request(
-    client: socket.socket, server: socket.socket, piece: bytes, target: Target
+    client: socket.socket, server: socket.socket, piece: bytes, flow: Flow
 ) -> None:
     loop, rewriter, is_done = asyncio.get_running_loop(), Rewriter(), False
+    target, scan = flow.target, Scan(str(flow.target))
     while not is_done:
+        scan.feed(flow.secrets, piece)
         try:
             written, is_done = rewriter.feed(piece)
         except NotHttp as error:

@@ -39,7 +39,7 @@ def find_server(untrusted_data: bytes, port: int) -> str | None:
     """Return the server that a request names, in lower case; None: its head is not whole yet.
 
     Raises:
-        NotHttp: it is none, is for a proxy, or names two.
+        NotHttp: it is none, is for a proxy, or does not name one.
     """
     http = h11.Connection(h11.SERVER, max_incomplete_event_size=HEAD_MAX)
     http.receive_data(untrusted_data)
@@ -51,11 +51,20 @@ def find_server(untrusted_data: bytes, port: int) -> str | None:
         return None
     if not isinstance(event, h11.Request):
         raise NotHttp("not HTTP")
-    if event.http_version not in (b"1.0", b"1.1") or event.method == b"CONNECT":
+    return find_host(event, port)
+
+
+def find_host(request: h11.Request, port: int) -> str:
+    """Return the server that a request names, in lower case.
+
+    Raises:
+        NotHttp: it is for a proxy, or names none or two.
+    """
+    if request.http_version not in (b"1.0", b"1.1") or request.method == b"CONNECT":
         raise NotHttp("not HTTP/1.1, or for a proxy")
-    named = {_read_host(value, port) for name, value in event.headers if name == b"host"}
-    if event.target[:1] != b"/" and event.target != b"*":
-        named.add(_read_host(_find_authority(event.target), port))
+    named = {_read_host(value, port) for name, value in request.headers if name == b"host"}
+    if request.target[:1] != b"/" and request.target != b"*":
+        named.add(_read_host(_find_authority(request.target), port))
     if len(named) != 1:
         raise NotHttp("HTTP for no server, or for two")
     return named.pop()

@@ -7,7 +7,7 @@ import contextlib
 import logging
 import socket
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from ipaddress import IPv4Address
 from typing import Any
@@ -16,14 +16,24 @@ import msgspec
 
 from banger.errors import BangerError
 from banger.model.egress import PORTS_MAX, Egress, Profile
+from banger.model.secrets import BoundSecret
 from banger.network.dnswire import QUERY_MAX, BadQuery, Code, parse_query, render_answer
 from banger.network.egress.policy import NAMESERVER
 from banger.network.user.proxy.denials import Denials, Refused
-from banger.network.user.proxy.flows import Flow, reset_when_closed, serve_flow
+from banger.network.user.proxy.flows import (
+    TLS_PORT,
+    Flow,
+    read_first,
+    reset_when_closed,
+    serve_flow,
+)
 from banger.network.user.proxy.names import Names
 from banger.network.user.proxy.policy import Policy
 from banger.network.user.proxy.resolver import answer_query, read_name
+from banger.network.user.proxy.secrets import Secrets
 from banger.network.user.proxy.targets import find_target, require_allowed
+from banger.network.user.proxy.terminated import serve_terminated
+from banger.network.user.proxy.tls import Tls
 
 FLOWS_MAX, LOOKUPS_MAX = 512, 8
 """At once; a further connection is reset, a further look-up waits."""
@@ -40,10 +50,15 @@ class Server:
     """What the process has."""
 
     def __init__(
-        self, control: socket.socket, datagrams: socket.socket, streams: list[socket.socket]
+        self,
+        control: socket.socket,
+        datagrams: socket.socket,
+        streams: list[socket.socket],
+        tls: Tls | None,
     ) -> None:
-        self.control, self.datagrams, self.spare = control, datagrams, streams
+        self.control, self.datagrams, self.spare, self.tls = control, datagrams, streams, tls
         self.policy = Policy(Egress(profile=Profile.NONE))
+        self.secrets = Secrets()
         self.names, self.denials = Names(), Denials()
         self.listening: set[int] = set()
         self.flows: dict[asyncio.Task[None], Flow] = {}
@@ -122,7 +137,7 @@ def _serve(server: Server, client: socket.socket, local: tuple[str, int]) -> Non
         reset_when_closed(client)
         client.close()
         return
-    flow = Flow(target, server.policy)
+    flow = Flow(target, server.policy, server.secrets)
     task = _start(server, _serve_flow(server, client, flow))
     server.flows[task] = flow
     task.add_done_callback(server.flows.pop)
@@ -131,7 +146,11 @@ def _serve(server: Server, client: socket.socket, local: tuple[str, int]) -> Non
 async def _serve_flow(server: Server, client: socket.socket, flow: Flow) -> None:
     with client:
         try:
-            await serve_flow(client, flow)
+            beginning = await read_first(client, flow)
+            if server.tls is not None and _is_terminated(flow):
+                await serve_terminated(client, flow, beginning, server.tls)
+            else:
+                await serve_flow(client, flow, beginning)
         except* Refused as group:
             for refused in _leaves(group):
                 server.denials.note(refused, now=time.time())
@@ -139,8 +158,16 @@ async def _serve_flow(server: Server, client: socket.socket, flow: Flow) -> None
             pass
 
 
-def _leaves(group: BaseExceptionGroup[Refused]) -> list[Refused]:
-    return [each for each in group.exceptions if isinstance(each, Refused)]
+def _is_terminated(flow: Flow) -> bool:
+    return flow.target.port == TLS_PORT and flow.target.name in flow.secrets.hosts
+
+
+def _leaves(group: BaseExceptionGroup[Refused]) -> Iterator[Refused]:
+    for each in group.exceptions:
+        if isinstance(each, BaseExceptionGroup):
+            yield from _leaves(each)
+        else:
+            yield each
 
 
 def _answer(server: Server, untrusted_data: bytes) -> bytes | None:
@@ -212,6 +239,9 @@ def _reply(server: Server, message: bytes) -> bytes:
             case b"P":
                 _set_policy(server, msgspec.json.decode(message[1:], type=Egress))
                 return b"P"
+            case b"S":
+                _set_secrets(server, msgspec.json.decode(message[1:], type=list[BoundSecret]))
+                return b"S"
             case b"L":
                 return b"L" + msgspec.json.encode(server.denials.list())
             case b"N":
@@ -221,6 +251,15 @@ def _reply(server: Server, message: bytes) -> bytes:
     except (BangerError, msgspec.MsgspecError, ValueError, OSError) as error:
         log.warning("a message is not understood: %s", error)
     return b"E"
+
+
+def _set_secrets(server: Server, bound: list[BoundSecret]) -> None:
+    """End the connections to hosts whose TLS was ended for a secret that is gone."""
+    server.secrets = secrets = Secrets(bound)
+    for task, flow in server.flows.items():
+        was, flow.secrets = _is_terminated(flow), secrets
+        if was and not _is_terminated(flow):
+            task.cancel()
 
 
 def _set_policy(server: Server, egress: Egress) -> None:

@@ -19,7 +19,7 @@ from banger.network.egress.control import PROXY_DEADLINE_S, control_socket
 from banger.network.egress.process import abandon
 from banger.network.user.argv import plan_egress_proxy, plan_proxy_jail, plan_sockets
 from banger.network.user.backend import Backend, died_early
-from banger.network.user.jailed import spawn_jailed
+from banger.network.user.jailed import memory_file, spawn_jailed
 from banger.network.user.proxy.view import PACKAGES, find_python, list_shown
 
 PROGRAM = Path(__file__).with_name("namespace.py")
@@ -40,8 +40,10 @@ class Proxy(Struct, frozen=True):
         return (self.process,) if self.monitor is None else (self.process, self.monitor)
 
 
-async def start_proxy(backend: Backend, control: Path, log_file: Path) -> Proxy:
+async def start_proxy(backend: Backend, control: Path, log_file: Path, *, chain: bytes) -> Proxy:
     """Start the proxy of a back end that has a namespace of its own; it answers when it is ready.
+
+    `chain`: its key and certificate for the hosts of the VM's secrets; empty if it has none.
 
     Raises:
         HostNotReady: its jail could not be set up.
@@ -61,12 +63,17 @@ async def start_proxy(backend: Backend, control: Path, log_file: Path) -> Proxy:
         if not is_alive(backend.process):  # the descriptors are of that very process
             raise died_early(log_file)
         numbers = {"sockets": sockets.fileno(), "inside": inside, "control": listener.fileno()}
+        private = (ours.enter_context(memory_file(chain)),) if chain else ()
         jail = plan_proxy_jail(
-            bwrap, users=users, shown=list_shown(), variables={"PYTHONPATH": PACKAGES}
+            bwrap,
+            users=users,
+            shown=list_shown(),
+            variables={"PYTHONPATH": PACKAGES},
+            chain=private[0] if private else None,
         )
         monitor, process = await spawn_jailed(
             [*jail, *plan_egress_proxy(find_python(), **numbers, label=log_file)],
-            (*numbers.values(), users),
+            (*numbers.values(), users, *private),
             log_file,
         )
         try:

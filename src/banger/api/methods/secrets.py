@@ -1,0 +1,31 @@
+"""Methods of the secrets that requests of VMs carry."""
+
+from __future__ import annotations
+
+from banger.api.method import Method
+from banger.api.requests import NoParams
+from banger.api.results import Deleted
+from banger.api.secrets import SecretRef, SecretSet, SecretView
+
+SECRETS = (
+    Method(
+        name="secret.set",
+        params=SecretSet,
+        result=SecretView,
+        doc="Save a secret; running VMs that have it use the new value from their next request on.",
+        detached=True,
+    ),
+    Method(
+        name="secret.list",
+        params=NoParams,
+        result=list[SecretView],
+        doc="List the secrets by name, without their values.",
+    ),
+    Method(
+        name="secret.delete",
+        params=SecretRef,
+        result=Deleted,
+        doc="Delete a secret; VMs that have a placeholder for it do without.",
+        detached=True,
+    ),
+)

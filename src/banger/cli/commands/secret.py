@@ -1,0 +1,113 @@
+"""`secret set/list/delete`: values that requests of VMs carry, and that no VM has."""
+
+from __future__ import annotations
+
+import sys
+from argparse import Namespace
+
+from banger.cli.app.context import Context
+from banger.cli.app.parser import Parser
+from banger.cli.options.show import add_list_options
+from banger.cli.options.targets import each_target
+from banger.cli.terminal.output import Column, format_json, render_table, terminal_width
+
+COLUMNS = (
+    Column("NAME", least=8, is_vital=True),
+    Column("HOSTS", spare=1),
+    Column("HEADERS", spare=2),
+    Column("VMS", spare=3),
+)
+VALUE_MAX_BYTES = 65536
+_SET_TEXT = """\
+A VM that is made with --secret NAME has a variable NAME with a placeholder. In
+requests by HTTPS to the hosts, the value takes its place in the headers,
+outside of the VM; anywhere else the placeholder is refused. Hosts and headers
+that are not given stay as they are. VMs that run send a new value from their
+next request on, and to other hosts from their next start on.
+
+  gh auth token | banger secret set GH_TOKEN --host api.github.com"""
+
+
+def _configure_set(parser: Parser) -> None:
+    add = parser.add_argument
+    add("name", metavar="NAME", help="name of the secret, and of the variable in VMs")
+    add(
+        "--host",
+        action="append",
+        dest="hosts",
+        default=[],
+        metavar="HOST",
+        help="host that the secret is for; repeatable",
+    )
+    add(
+        "--header",
+        action="append",
+        dest="headers",
+        default=[],
+        metavar="HEADER",
+        help="header that the secret is for (default: Authorization and X-Api-Key); repeatable",
+    )
+    parser.text = _SET_TEXT
+
+
+def _set(arguments: Namespace, context: Context) -> int:
+    params = {
+        "name": arguments.name,
+        "value": _read_value(arguments.name),
+        "hosts": arguments.hosts,
+        "headers": arguments.headers,
+    }
+    with context.client() as client:
+        secret = client.call("secret.set", params)
+    context.say(f"saved {secret['name']} for {', '.join(secret['hosts'])}")
+    return 0
+
+
+def _read_value(name: str) -> str:
+    if sys.stdin.isatty():
+        from getpass import getpass
+
+        return getpass(f"Value of {name}: ")
+    return sys.stdin.buffer.read(VALUE_MAX_BYTES).decode("latin-1")
+
+
+def _configure_list(parser: Parser) -> None:
+    add_list_options(parser, what="names")
+
+
+def _list(arguments: Namespace, context: Context) -> int:
+    with context.client() as client:
+        secrets = client.call("secret.list")
+    if arguments.json:
+        context.out(format_json(secrets))
+    elif arguments.quiet:
+        for secret in secrets:
+            context.out(secret["name"])
+    else:
+        rows = [
+            [secret["name"], *(", ".join(secret[k]) or "-" for k in ("hosts", "headers", "vms"))]
+            for secret in secrets
+        ]
+        context.out(render_table(COLUMNS, rows, width=terminal_width()))
+    return 0
+
+
+def _configure_delete(parser: Parser) -> None:
+    parser.add_argument("names", nargs="+", metavar="NAME", help="name of the secret")
+
+
+def _delete(arguments: Namespace, context: Context) -> int:
+    with context.client() as client:
+
+        def act(name: str) -> None:
+            client.call("secret.delete", {"name": name})
+            context.say(f"deleted {name}")
+
+        return each_target(arguments.names, act, context)
+
+
+COMMANDS = {
+    "secret set": (_configure_set, _set),
+    "secret list": (_configure_list, _list),
+    "secret delete": (_configure_delete, _delete),
+}

@@ -1,0 +1,63 @@
+"""`secret set`, `list`, `delete` with the real daemon: what is kept, and where it is not."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.support.installations import Installation
+
+VALUE = b"the-value-of-the-token"
+HOSTS = ("--host", "api.example", "--host", "Other.example")
+
+
+def holders(banger: Installation, value: bytes) -> list[str]:
+    """Return the names of the files that hold a value."""
+    roots = (banger.layout.state, banger.layout.data, banger.layout.runtime)
+    files = (path for root in roots for path in root.rglob("*") if path.is_file())
+    return sorted(path.name for path in files if value in path.read_bytes())
+
+
+def test_a_secret_is_kept_in_a_file_of_the_users_alone(banger: Installation) -> None:
+    """G6: its value is in no other file, and nothing prints it; a database and logs are there."""
+    ended = banger.do("secret", "set", "TOKEN", *HOSTS, stdin=VALUE + b"\n")
+    assert ended.err.strip() == "saved TOKEN for api.example, other.example"
+    banger.run("secret", "set", "TOKEN", "--host", "203.0.113.7", stdin=VALUE, status=2)
+    assert holders(banger, VALUE) == ["TOKEN.json"]
+    path: Path = banger.layout.secrets / "TOKEN.json"
+    assert (path.stat().st_mode & 0o777, path.parent.stat().st_mode & 0o777) == (0o600, 0o700)
+    assert banger.json("secret", "list") == [
+        {
+            "name": "TOKEN",
+            "hosts": ["api.example", "other.example"],
+            "headers": ["authorization", "x-api-key"],
+            "vms": [],
+        }
+    ]
+    assert "api.example, other.example" in banger.do("secret", "ls").text
+    banger.do("secret", "set", "TOKEN", "--header", "X-Key", stdin=b"another")
+    assert holders(banger, VALUE) == []
+    (secret,) = banger.json("secret", "list")
+    assert (secret["hosts"], secret["headers"]) == (["api.example", "other.example"], ["x-key"])
+    banger.do("secret", "rm", "TOKEN")
+    assert banger.json("secret", "list") == []
+    assert "banger secret list" in banger.run("secret", "rm", "TOKEN", status=4).err
+
+
+@pytest.mark.parametrize(
+    ("options", "status", "said"),
+    [
+        (("--secret", "NONE"), 4, "banger secret set NONE --host HOST"),
+        (("--secret", "../TOKEN"), 2, "not a name of a secret"),
+        (("--secret", "NONE", "--egress", "public"), 2, "--egress registries"),
+        (("--secret", "NONE", "--network", "none"), 2, "--network user"),
+    ],
+)
+def test_a_vm_that_could_not_have_its_secret_is_refused(
+    banger: Installation, options: tuple[str, ...], status: int, said: str
+) -> None:
+    """C7: before anything is made."""
+    ended = banger.run("vm", "create", *options, status=status)
+    assert said in ended.err
+    assert banger.vms() == []

@@ -1,0 +1,260 @@
+"""A host, a world of HTTPS servers, and a guest whose requests carry secrets.
+
+Run as `with_secrets.py DIRECTORY` where `by_name.py` runs. The guest runs real clients. Prints
+what each attempt came to, as JSON.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+from typing import Any
+
+from banger.host.attachments import AttachmentKind
+from banger.model.egress import Egress, Profile
+from banger.model.secrets import BUNDLE_VARIABLES, BoundSecret, Secret, make_placeholder
+from banger.network.egress.process import wait_network_gone
+from banger.network.user.kind import NETWORK
+from banger.network.user.process import UserNetworkHandle
+from banger.secrets import render_authority, render_chain
+from tests.component.network import by_name
+from tests.component.network.by_name import INTERFACE, ONE, RESOLVER, TWO, make_host, other, run
+from tests.component.network.secret_servers import HOSTS, make_certificates, serve
+from tests.component.network.station import give_address, hand_over, make_devices
+
+API, OTHER, FILES = "sk-proj-the-real-value-of-api", "the-real-value-of-other", "file:s/p@ss word"
+AUTHORITY, SEED = "0" * 32, b"s" * 32
+BOUND = ("api.example", "bad.example", "other.example", "files.example")
+ANSWER_S = 150.0
+PACKAGE = "told-1.0-py3-none-any.whl"
+
+
+def be_world(directory: Path) -> None:
+    by_name.ZONE |= {host: [ONE] for host in HOSTS} | {"bad.example": [TWO]}
+    print("unshared", flush=True)
+    sys.stdin.readline()
+    run("ip link set lo up", "ip address add 192.0.2.1/24 dev up1", "ip link set up1 up")
+    run(*(f"ip address add {address}/32 dev lo" for address in (RESOLVER, ONE, TWO)))
+    asyncio.run(serve_world(directory))
+
+
+async def serve_world(directory: Path) -> None:
+    loop = asyncio.get_running_loop()
+    await loop.create_datagram_endpoint(lambda: by_name.Nameserver([]), local_addr=(RESOLVER, 53))
+    await serve(directory / "certificates", directory / "files", ONE, TWO, FILES)
+    print("serves", flush=True)
+    await asyncio.to_thread(sys.stdin.readline)
+
+
+def make_files(folder: Path) -> None:
+    """A repository, as static files, and a package index."""
+    work = folder / "work"
+    work.mkdir(parents=True)
+    identity = ("-c", "user.name=t", "-c", "user.email=t@example")
+    for words in (
+        ("init", "-q", "-b", "main"),
+        (*identity, "commit", "-q", "--allow-empty", "-m", "told"),
+        ("update-server-info",),
+    ):
+        subprocess.run(["git", "-C", str(work), *words], check=True)
+    (work / ".git").rename(folder / "told.git")
+    index = folder / "simple" / "told"
+    index.mkdir(parents=True)
+    (index / "index.html").write_text(f'<a href="{PACKAGE}">{PACKAGE}</a>')
+    info = "told-1.0.dist-info"
+    with zipfile.ZipFile(index / PACKAGE, "w") as wheel:
+        wheel.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: told\nVersion: 1.0\n")
+        wheel.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nTag: py3-none-any\n")
+        wheel.writestr(f"{info}/RECORD", "")
+
+
+def trust_world(directory: Path) -> None:
+    """Have the host trust the world's authority, as OpenSSL looks for it."""
+    certificate = directory / "certificates" / "ca.pem"
+    folder = directory / "etc" / "ssl" / "certs"
+    folder.mkdir(parents=True)
+    shutil.copy(certificate, folder.parent / "cert.pem")
+    shutil.copy(certificate, folder / "world.pem")
+    run(f"openssl rehash {folder}")
+
+
+def be_guest(side: int, directory: Path) -> None:
+    """Run what each line of the input says, with the variables of a VM that has secrets."""
+    vmm = socket.socket(fileno=side)
+    make_devices()
+    hand_over(vmm)
+    give_address()
+    resolver = directory / "guest.resolv.conf"
+    resolver.write_text(f"nameserver {INTERFACE.dns[0]}\n")
+    run(f"mount --bind {resolver} /etc/resolv.conf")
+    bundle = str(directory / "bundle.pem")
+    own = {"HOME": str(directory), "PATH": os.environ["PATH"], "GIT_TERMINAL_PROMPT": "0"}
+    for line in sys.stdin:
+        argv, text = json.loads(line)
+        done = subprocess.run(
+            argv,
+            check=False,
+            env=dict.fromkeys(BUNDLE_VARIABLES, bundle) | own,
+            input=text,
+            capture_output=True,
+            text=True,
+            timeout=ANSWER_S,
+        )
+        print(json.dumps([done.returncode, done.stdout, done.stderr]), flush=True)
+    vmm.close()
+
+
+def list_bound(api: str = API) -> list[BoundSecret]:
+    return [
+        bound("api", api, ("api.example", "bad.example")),
+        bound("other", OTHER, ("other.example",), ("x-other",)),
+        bound("files", FILES, ("files.example",)),
+    ]
+
+
+def bound(
+    name: str, value: str, hosts: tuple[str, ...], headers: tuple[str, ...] = ("authorization",)
+) -> BoundSecret:
+    secret = Secret(name=name, value=value, hosts=hosts, headers=headers)
+    return BoundSecret(secret=secret, placeholder=PLACEHOLDERS[name])
+
+
+def random_of(label: str) -> Any:
+    return lambda count: b"".join(bytes([ord(c)]) for c in (label * count)[:count])
+
+
+PLACEHOLDERS = {
+    name: make_placeholder(value, random_of(name))
+    for name, value in (("api", API), ("other", OTHER), ("files", FILES))
+}
+
+
+async def main(directory: Path) -> None:
+    make_certificates(directory / "certificates")
+    make_files(directory / "files")
+    with other("world", str(directory), program=__file__) as world:
+        make_host(directory, world)
+        trust_world(directory)
+        by_name.change_network(directory / "etc")
+        print(json.dumps(await try_all(directory)), flush=True)
+
+
+async def try_all(directory: Path) -> dict[str, Any]:
+    now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
+    rules = (*(f"allow {host}" for host in (*BOUND, "plain.example")),)
+    network = await NETWORK.start(
+        INTERFACE,
+        attachment=AttachmentKind.TAP,
+        egress=Egress(profile=Profile.ALLOWLIST, rules=rules),
+        log_file=directory / "network.log",
+        control=directory / "egress.sock",
+        chain=render_chain(SEED, AUTHORITY, BOUND, now=now),
+    )
+    bundle = (directory / "certificates" / "ca.pem").read_bytes()
+    (directory / "bundle.pem").write_bytes(bundle + render_authority(SEED, AUTHORITY))
+    side, handle = network.attachment.side, network.handle
+    assert isinstance(handle, UserNetworkHandle)
+    await handle.set_secrets(list_bound())
+    found: dict[str, Any] = {}
+    with other(
+        "guest", str(side.fileno()), str(directory), pass_fds=(side.fileno(),), program=__file__
+    ) as guest:
+        side.close()
+
+        async def do(label: str, argv: list[str], text: str = "") -> None:
+            found[label] = await asyncio.to_thread(guest.do, argv, text)
+
+        for label, argv in attempts(directory).items():
+            await do(label, argv)
+        api = ask("https://api.example/", "-H", f"Authorization: Bearer {PLACEHOLDERS['api']}")
+        await handle.set_secrets(list_bound("rotated"))
+        await do("rotated", api)
+        await handle.set_secrets(list_bound()[1:])
+        await do("gone", api)
+        denials = await handle.read_denials(INTERFACE)
+        found["denials"] = [(each.target, each.is_outside, each.why) for each in denials]
+    await wait_network_gone(handle)
+    found["log"] = (directory / "network.log").read_text("utf-8", "replace")
+    return found
+
+
+def ask(*words: str) -> list[str]:
+    return ["curl", "-sS", "--max-time", "140", *words]
+
+
+def attempts(directory: Path) -> dict[str, list[str]]:
+    api, other_one, files = (PLACEHOLDERS[name] for name in ("api", "other", "files"))
+    bearer = ("-H", f"Authorization: Bearer {api}")
+    big = directory / "big"
+    big.write_bytes(os.urandom(3 << 20))
+    url = "https://api.example"
+    return {
+        "bearer": ask(f"{url}/v1?q=1", *bearer),
+        "basic": ask(f"{url}/", "-u", f"user:{api}"),
+        "kept alive": ask(f"{url}/1", f"{url}/2", *bearer),
+        "body": ask(f"{url}/", *bearer, "--data-binary", f"@{big}"),
+        "chunked": ask(
+            f"{url}/", *bearer, "-H", "Transfer-Encoding: chunked", "--data-binary", f"@{big}"
+        ),
+        "expect": ask(f"{url}/", *bearer, "-H", "Expect: 100-continue", "--data-binary", f"@{big}"),
+        "big answer": ask(f"{url}/big", *bearer, "-o", "/dev/null", "-w", "%{size_download}"),
+        "other": ask("https://other.example/", "-H", f"X-Other: {other_one}"),
+        "plain": ask("https://plain.example/", *bearer),
+        "no secret": ask(f"{url}/"),
+        "in url": ask(f"{url}/?key={api}"),
+        "in another header": ask(f"{url}/", "-H", f"X-Else: {api}"),
+        "in the body": ask(f"{url}/", "-d", f"x={api}"),
+        "in a big body": ask(f"{url}/", "-F", f"a=@{big}", "-F", f"b={api}"),
+        "to another bound host": ask("https://other.example/", *bearer),
+        "in another bound header": ask("https://other.example/", "-H", f"X-Other: {api}"),
+        "in another's basic": ask("https://other.example/", "-u", f"user:{api}"),
+        "fronting": ask(f"{url}/", *bearer, "-H", "Host: other.example"),
+        "absolute": ask(f"{url}/", *bearer, "--request-target", "https://other.example/"),
+        "connect": ask(f"{url}/", *bearer, "-X", "CONNECT"),
+        "by http": ask("http://api.example/", *bearer),
+        "bad certificate": ask("https://bad.example/", *bearer),
+        "switch": [sys.executable, "-c", SWITCH, url, api],
+        "git": ["git", "ls-remote", f"https://user:{files}@files.example/told.git", "main"],
+        "git without": ["git", "ls-remote", "https://files.example/told.git", "main"],
+        "pip": [
+            *(sys.executable, "-m", "pip", "download", "--no-cache-dir", "--no-deps", "-q"),
+            *("--disable-pip-version-check", "-d", str(directory / "downloaded")),
+            *("-i", f"https://user:{files}@files.example/simple", "told==1.0"),
+        ],
+    }
+
+
+SWITCH = """
+import http.client, ssl, sys
+connection = http.client.HTTPSConnection(sys.argv[1].removeprefix("https://"), timeout=50)
+connection.connect()
+side = connection.sock
+head = f"GET /switch HTTP/1.1\\r\\nHost: {connection.host}\\r\\nConnection: upgrade\\r\\n"
+head += f"Upgrade: shout\\r\\nAuthorization: {sys.argv[2]}\\r\\n\\r\\n"
+side.sendall(head.encode() + b"early ")
+said = b""
+while b"EARLY " not in said:
+    said += side.recv(65536)
+side.sendall(b"late")
+while not said.endswith(b"LATE"):
+    said += side.recv(65536)
+print(said.decode())
+"""
+
+
+if __name__ == "__main__":
+    if sys.argv[1] == "world":
+        be_world(Path(sys.argv[2]))
+    elif sys.argv[1] == "guest":
+        be_guest(int(sys.argv[2]), Path(sys.argv[3]))
+    else:
+        asyncio.run(main(Path(sys.argv[1])))
+    os._exit(0)

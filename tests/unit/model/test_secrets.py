@@ -1,0 +1,70 @@
+"""Secrets: which are possible, and what a VM has in their place."""
+
+from __future__ import annotations
+
+import pytest
+
+from banger.errors import InvalidRequest
+from banger.model.secrets import (
+    HEADERS,
+    PREFIXES,
+    VALUE_MAX,
+    HeldSecrets,
+    make_placeholder,
+    parse_secret,
+)
+
+VALUE = "the-value"
+
+
+def test_a_secret_is_kept_as_one_line_for_hosts_and_headers() -> None:
+    secret = parse_secret("TOKEN", f"{VALUE}\r\n", ["API.example.", "api.example"], ["X-Key"])
+    assert (secret.value, secret.hosts, secret.headers) == (VALUE, ("api.example",), ("x-key",))
+    assert parse_secret("TOKEN", VALUE, ["api.example"], []).headers == HEADERS
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "host", "header"),
+    [
+        ("TO-KEN", VALUE, "api.example", "x-key"),
+        ("../TOKEN", VALUE, "api.example", "x-key"),
+        ("TOKEN", "", "api.example", "x-key"),
+        ("TOKEN", f"{VALUE}\n{VALUE}", "api.example", "x-key"),
+        ("TOKEN", f"{VALUE}é", "api.example", "x-key"),
+        ("TOKEN", "v" * (VALUE_MAX + 1), "api.example", "x-key"),
+        ("TOKEN", VALUE, "*.example", "x-key"),
+        ("TOKEN", VALUE, "203.0.113.7", "x-key"),
+        ("TOKEN", VALUE, "host", "x-key"),
+        ("TOKEN", VALUE, "api.example:8443", "x-key"),
+        ("TOKEN", VALUE, "api.example", "Host"),
+        ("TOKEN", VALUE, "api.example", "content-length"),
+        ("TOKEN", VALUE, "api.example", "x key"),
+    ],
+)
+def test_what_could_not_be_sent_is_refused_without_saying_it(
+    name: str, value: str, host: str, header: str
+) -> None:
+    """G6, C7."""
+    with pytest.raises(InvalidRequest) as refused:
+        parse_secret(name, value, [host], [header])
+    assert VALUE not in str(refused.value)
+
+
+def test_a_secret_is_not_printed_by_accident() -> None:
+    """G6: in a traceback, for one."""
+    assert VALUE not in repr(parse_secret("TOKEN", VALUE, ["api.example"], []))
+
+
+@pytest.mark.parametrize("prefix", ["", *PREFIXES])
+def test_a_placeholder_looks_like_the_value_and_says_nothing_of_it(prefix: str) -> None:
+    """G6: what a known prefix does not tell, its length, is the same for all values."""
+    value = f"{prefix}value-of-some-length{'x' * 30}"
+    placeholder = make_placeholder(value, lambda count: bytes(range(count)))
+    assert placeholder.startswith(prefix)
+    assert "value" not in placeholder
+    assert len(placeholder) == (len(value) if prefix else 40)
+
+
+def test_a_vm_without_secrets_has_no_variables_of_them() -> None:
+    assert HeldSecrets().variables == {}
+    assert "NODE_EXTRA_CA_CERTS" in HeldSecrets("a", {"TOKEN": "p"}).variables
