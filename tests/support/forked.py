@@ -2,9 +2,10 @@
 
 The command line costs 35 ms of processor time by itself and 10 ms forked, a daemon 0.25 s and
 0.03 s. `Forked` is a `subprocess.Popen` of `[sys.executable, "-m", PROGRAM, *ARGUMENTS]` whose
-process is a child of one of our two servers (`tests.support.forkserver`): one has the modules of
-the command line, the other those of the daemon. `start_banger` starts the command line, by itself
-where the environment changes how Python starts, and always with BANGER_TEST_FORK=0.
+process is a child of one of our servers (`tests.support.forkserver`): one has the modules of the
+command line, one those of the daemon, and one what a daemon has that a client has started.
+`start_banger` starts the command line, by itself where the environment changes how Python starts,
+and always with BANGER_TEST_FORK=0; so does a forked command with its daemon (`forked_daemons`).
 
 A server lives until `end_forkservers`, or until its starter dies.
 """
@@ -26,6 +27,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from banger.host.programs import environment, spawn_detached
 from tests.support.artifacts import CHECKOUT
 
 PATH = os.pathsep.join((str(CHECKOUT / "src"), str(CHECKOUT)))
@@ -38,6 +40,9 @@ COMMAND_LINE = (
     "banger.client.client",
 )
 DAEMON = ("banger.daemon.app", "banger.api.wire", "tests.support.specs")
+STARTED_DAEMON = ("banger.daemon.app", "banger.api.wire")
+DAEMON_START = {"PYTHONPATH": PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+"""What Python reads at the start of a daemon, unless the user has set more."""
 START_VARIABLES = ("PYTHON", "LC_", "LANG", "LD_", "GLIBC_", "MALLOC_")
 """Prefixes of what Python and its C library read only at their start."""
 REQUEST_BYTES = 30_000
@@ -55,10 +60,19 @@ class _Server:
     requests: socket.socket
     process: subprocess.Popen[bytes]
     start_variables: dict[str, str]
+    address: str
+    """Of requests by others than the process that has started it."""
 
 
 class Forked(subprocess.Popen[bytes]):
-    """A program that a server has forked. `preexec_fn`: none, or `take_terminal`."""
+    """A program that a server has forked. `preexec_fn`: none, or `take_terminal`.
+
+    `requests` is the way to a server of another process; else it is one of our own.
+    """
+
+    def __init__(self, *args: Any, requests: socket.socket | None = None, **options: Any) -> None:
+        self._requests = requests
+        super().__init__(*args, **options)
 
     def _execute_child(
         self,
@@ -88,11 +102,13 @@ class Forked(subprocess.Popen[bytes]):
     ) -> None:
         assert preexec_fn in (None, take_terminal)
         assert (shell, umask, process_group) == (False, -1, -1)
-        python, option, program, *arguments = map(os.fsdecode, args)
-        assert (python, option) == (sys.executable, "-m")
+        python, *words = map(os.fsdecode, args)
+        flags, (_, program, *arguments) = words[: words.index("-m")], words[words.index("-m") :]
+        assert python == sys.executable
         streams = enumerate((p2cread, c2pwrite, errwrite))
         given = {fd: fd for fd in pass_fds} | {n: n if fd == -1 else fd for n, fd in streams}
         request = {
+            "flags": flags,
             "program": program,
             "arguments": arguments,
             "environ": dict(os.environ if env is None else env),
@@ -102,17 +118,24 @@ class Forked(subprocess.Popen[bytes]):
             "fds": sorted(given),
             "new_session": start_new_session,
             "takes_terminal": preexec_fn is take_terminal,
+            "daemons": find_daemon_server() if program == "banger" else None,
         }
-        server = _find_or_start_server(COMMAND_LINE if program == "banger" else DAEMON)
+        modules = COMMAND_LINE if program == "banger" else DAEMON
+        requests = self._requests or _find_or_start_server(modules).requests
         self._control, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         with theirs:
             fds = [theirs.fileno(), *(given[fd] for fd in sorted(given))]
-            socket.send_fds(server.requests, [json.dumps(request).encode()], fds)
+            socket.send_fds(requests, [json.dumps(request).encode()], fds)
         self._close_pipe_fds(  # type: ignore[attr-defined]  # private
             p2cread, p2cwrite, c2pread, c2pwrite, errread, errwrite
         )
         self.pid = int(self._receive("pid"))
         self._child_created = True
+
+    def leave(self) -> None:
+        """Let the program outlive this process, which does not learn how it ends."""
+        self.returncode = 0
+        self._control.close()
 
     def _wait(self, timeout: float | None) -> int:
         while self._internal_poll() is None:
@@ -133,6 +156,43 @@ class Forked(subprocess.Popen[bytes]):
             self._control.close()
             raise AssertionError(f"the forkserver said {told!r}, no {kind}: {self.args!r}")
         return what
+
+
+def find_daemon_server() -> str:
+    """Return the address of the server for `spawn_daemon`; start it, unless it runs."""
+    return _find_or_start_server(STARTED_DAEMON).address
+
+
+def spawn_daemon(
+    address: str,
+    argv: Sequence[str],
+    *,
+    log_file: Path,
+    pass_fds: Sequence[int],
+    env: Mapping[str, str],
+) -> int:
+    """Start a daemon as `host.programs.spawn_detached` does, forked by the server at an address."""
+    environ = environment(env)
+    if _start_variables(environ) != DAEMON_START:
+        return spawn_detached(argv, log_file=log_file, pass_fds=pass_fds, env=env)
+    with (
+        open(log_file, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as output,
+        socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as requests,
+    ):
+        requests.connect(address)
+        process = Forked(
+            argv,
+            requests=requests,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=output,
+            cwd="/",
+            env=environ,
+            pass_fds=pass_fds,
+            start_new_session=True,
+        )
+    process.leave()
+    return process.pid
 
 
 def take_terminal() -> None:
@@ -190,10 +250,16 @@ def _find_or_start_server(modules: tuple[str, ...]) -> _Server:
 
 
 def _start_server(modules: tuple[str, ...]) -> _Server:
-    environ = {**os.environ, "PYTHONPATH": PATH}
+    environ, flags = {**os.environ, "PYTHONPATH": PATH}, []
+    if modules == STARTED_DAEMON:
+        unset = _start_variables(environ)
+        environ = {name: value for name, value in environ.items() if name not in unset}
+        environ, flags = environ | DAEMON_START, ["-P"]
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    with theirs:
-        fd = theirs.fileno()
-        argv = [sys.executable, "-m", "tests.support.forkserver", str(fd), *modules]
-        process = subprocess.Popen(argv, env=environ, pass_fds=(fd,))
-    return _Server(ours, process, _start_variables(environ))
+    with theirs, socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as others:
+        others.bind("")  # the kernel chooses an abstract name
+        fds = (theirs.fileno(), others.fileno())
+        words = [*flags, "-m", "tests.support.forkserver", ",".join(map(str, fds)), *modules]
+        process = subprocess.Popen([sys.executable, *words], env=environ, pass_fds=fds)
+        address = others.getsockname().decode("ascii")
+    return _Server(ours, process, _start_variables(environ), address)

@@ -1,12 +1,13 @@
-"""Fork programs from a process that has imported their modules: `... forkserver FD MODULE...`.
+"""Fork programs from a process that has imported their modules: `... forkserver FDS MODULE...`.
 
-The server of `tests.support.forked`, whose requests come on FD, each with the descriptors of its
-program. A program has what `python -m PROGRAM ARGUMENTS` would give it: environment, directory,
-umask, limits, session, terminal, descriptors, standard streams. Only its arguments and environment
-in /proc are the server's, and so is what Python has chosen at its start: locale, flags, hash seed.
+The server of `tests.support.forked`, whose requests come on FDS, each with the descriptors of its
+program; the modules are imported at the first. A program has what `python -m PROGRAM ARGUMENTS`
+would give it: environment, directory, umask, limits, session, terminal, descriptors, standard
+streams. Only its arguments and environment in /proc are the server's, and so is what Python has
+chosen at its start: locale, flags, hash seed.
 
-Imports little, since a program's fork and end cost by what is loaded. Ends with its requests, or
-by a signal; programs go on, and nobody is told how they end.
+Imports little, since a program's fork and end cost by what is loaded. Ends with the requests on
+the first of FDS, or by a signal; programs go on, and nobody is told how they end.
 """
 
 from __future__ import annotations
@@ -28,34 +29,37 @@ import socket
 import sys
 import termios
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
+
+from tests.support.forked_daemons import fork_daemons
 
 MESSAGE_BYTES = 1 << 18
 NEEDED_AT_END = ("sys", "builtins", "__main__")
 
 
-def serve(requests: socket.socket) -> None:
+def serve(sources: Sequence[socket.socket]) -> None:
     """Fork programs until there are no more requests; return in each program, when it has run."""
-    # An interrupt is for the tests, which end us and the programs.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     _keep_modules()
     running: dict[int, tuple[int, int]] = {}
     poller = select.poll()
-    poller.register(requests, select.POLLIN)
+    for source in sources:
+        poller.register(source, select.POLLIN)
     while True:
         for ready, _ in poller.poll():
-            if ready != requests.fileno():
+            if ready in running:
                 poller.unregister(ready)
                 os.close(ready)
                 _tell_end(*running.pop(ready))
                 continue
-            request, fds, _, _ = socket.recv_fds(requests, MESSAGE_BYTES, 64)
+            [source] = [each for each in sources if each.fileno() == ready]
+            request, fds, _, _ = socket.recv_fds(source, MESSAGE_BYTES, 64)
             if not request:
                 return
             control, *fds = fds
             if (pid := os.fork()) == 0:
-                requests.detach()
+                for source in sources:
+                    source.detach()
                 _run(json.loads(request), control, fds)
                 return
             for fd in fds:
@@ -104,7 +108,9 @@ def _run(request: dict[str, Any], control: int, fds: list[int]) -> None:
     os.environ.update(request["environ"])
     time.tzset()
     sys.argv[1:] = request["arguments"]
-    sys.orig_argv[1:] = ["-m", request["program"], *request["arguments"]]
+    sys.orig_argv[1:] = [*request["flags"], "-m", request["program"], *request["arguments"]]
+    if request["daemons"]:
+        fork_daemons(request["daemons"])
     _take_path(request["environ"].get("PYTHONPATH", ""))
     signal.signal(signal.SIGINT, signal.default_int_handler)
     runpy.run_module(request["program"], run_name="__main__", alter_sys=True)
@@ -130,7 +136,8 @@ def _open_stream(fd: int, mode: str, like: Any) -> Any:
 
 def _take_path(path: str) -> None:
     """Find modules in the working directory and where the environment says, `sitecustomize` too."""
-    sys.path[0] = os.getcwd()
+    if not sys.flags.safe_path:
+        sys.path[0] = os.getcwd()
     if new := [folder for folder in path.split(os.pathsep) if folder not in sys.path]:
         sys.path[1:1] = new
         importlib.invalidate_caches()
@@ -152,6 +159,10 @@ def _take_fds(wanted: Mapping[int, int]) -> None:
 
 
 if __name__ == "__main__":
+    # An interrupt is for the tests, which end us and the programs.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    sources = [socket.socket(fileno=int(fd)) for fd in sys.argv[1].split(",")]
+    select.select(sources, [], [])
     for module in sys.argv[2:]:
         importlib.import_module(module)
-    serve(socket.socket(fileno=int(sys.argv[1])))
+    serve(sources)

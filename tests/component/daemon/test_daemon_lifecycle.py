@@ -29,8 +29,12 @@ Environ = dict[str, str]
 
 
 @pytest.fixture
-def environ(private_environ: Environ) -> Iterator[Environ]:
-    """A private environment; whatever daemon runs there at the end is ended."""
+def environ(private_environ: Environ, monkeypatch: pytest.MonkeyPatch) -> Iterator[Environ]:
+    """A private environment; whatever daemon runs there at the end is ended.
+
+    Commands start by themselves, and so do the daemons that they start.
+    """
+    monkeypatch.setenv("BANGER_TEST_FORK", "0")
     yield private_environ
     banger(private_environ, "daemon", "stop")
 
@@ -54,8 +58,19 @@ def test_the_first_call_starts_the_daemon_and_reading_its_status_does_not(
     layout = layout_of(environ)
     assert status["socket"] == str(layout.daemon_socket)
     assert is_alive(int(str(status["pid"])))
+    assert b"\0banger.daemon\0" in Path(f"/proc/{status['pid']}/cmdline").read_bytes()
     for path in (layout.daemon_log, layout.daemon_lock, layout.database):
         assert stat.S_IMODE(path.stat().st_mode) & 0o077 == 0, path
+
+
+def test_a_forked_command_has_its_daemon_forked(private_environ: Environ) -> None:
+    """As in all tests but these."""
+    assert banger(private_environ, "image", "list").returncode == 0
+    try:
+        pid = status_of(private_environ)["pid"]
+        assert b".forkserver\0" in Path(f"/proc/{pid}/cmdline").read_bytes()
+    finally:
+        assert banger(private_environ, "daemon", "stop").returncode == 0
 
 
 def test_the_daemon_is_nobodys_child_in_spirit(environ: Environ) -> None:

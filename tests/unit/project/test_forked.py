@@ -17,7 +17,19 @@ from typing import Any
 
 import pytest
 
-from tests.support.forked import PATH, Forked, end_forkservers, polling, start_banger, take_terminal
+from banger.host.programs import spawn_detached
+from tests.support import forked
+from tests.support.forked import (
+    PATH,
+    Forked,
+    end_forkservers,
+    find_daemon_server,
+    polling,
+    spawn_daemon,
+    start_banger,
+    take_terminal,
+)
+from tests.support.installations import wait_for
 
 STATE = """
 import json, os, resource, signal, sys, time
@@ -106,9 +118,31 @@ def tell(kind: type[subprocess.Popen[bytes]], environ: dict[str, str], **options
 @pytest.mark.parametrize("own_session", [False, True])
 def test_it_has_what_one_started_by_itself_has(environ: dict[str, str], own_session: bool) -> None:
     options = {"stdin": subprocess.DEVNULL, "cwd": "/", "start_new_session": own_session}
-    real, forked = (tell(kind, environ, **options) for kind in (subprocess.Popen, Forked))
-    assert forked == real
-    assert (forked["said"], forked["umask"], forked["zone"]) == ("word", 0o027, "XYZ")
+    real, ours = (tell(kind, environ, **options) for kind in (subprocess.Popen, Forked))
+    assert ours == real
+    assert (ours["said"], ours["umask"], ours["zone"]) == ("word", 0o027, "XYZ")
+
+
+def test_a_started_daemon_has_what_one_started_by_itself_has(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = os.pathsep.join((PATH, environ["PYTHONPATH"]))
+    monkeypatch.setitem(forked.DAEMON_START, "PYTHONPATH", path)
+    fd = int(environ["WORD"])
+    argv = [sys.executable, "-P", "-m", "forked_program", str(fd), "--b", "\udcfe"]
+    own = {"PYTHONPATH": path, "TZ": "XYZ-5", "ODD": "\udcff"}
+    end_forkservers()
+    logs = [Path("real").absolute(), Path("forked").absolute()]
+    pid = spawn_detached(argv, log_file=logs[0], pass_fds=[fd], env=own)
+    spawn_daemon(find_daemon_server(), argv, log_file=logs[1], pass_fds=[fd], env=own)
+    wait_for(lambda: all(b"\n" in log.read_bytes() for log in logs), "what they say")
+    os.waitpid(pid, 0)
+    end_forkservers()
+    told = [json.loads(log.read_bytes()) | {"mode": log.stat().st_mode} for log in logs]
+    # The server's, since its sitecustomize is the same.
+    assert told[1].pop("customized")[0] == told[0].pop("customized")[0] == "-P"
+    assert told[1] == told[0]
+    assert (told[1]["said"], told[1]["session"], told[1]["zone"]) == ("word", "its own", "XYZ")
 
 
 def test_it_has_its_terminal(environ: dict[str, str]) -> None:
