@@ -24,6 +24,7 @@ from banger.plan.steps import PauseVmm, ResumeVmm, Step
 from tests.support.deaths import SIDES
 from tests.support.sampling import ALL, NUMBER
 from tests.support.specs import change_spec, make_spec
+from tests.support.stand_in_worlds import HAS_TAPS
 
 VM = VmId("0123456789ab")
 ORIGIN = "snapshots/0123456789abcdef"
@@ -144,10 +145,10 @@ WITH_FILES = ("clone with an entry point", "start of a read-only workspace")
 """In a guest that has files of its own."""
 SCENARIOS: dict[str, dict[str, Scenario]] = {
     "qemu": make_scenarios(PLANS),
-    # Its guests here have no network, and no files of their own.
+    # Its guests here have no files of their own, and no network where users may not make TAPs.
     "firecracker": {
         name: scenario
-        for name, scenario in make_scenarios(make_plans(SPEC)).items()
+        for name, scenario in make_scenarios(PLANS if HAS_TAPS else make_plans(SPEC)).items()
         if name not in WITH_FILES
     },
 }

@@ -10,6 +10,7 @@ import shlex
 from dataclasses import replace
 
 from tests.kvm.firecracker import find_other
+from tests.kvm.limits import MIB, read_scope
 from tests.kvm.machine import HOME, INSIDE, USER, Host
 from tests.kvm.supplies import OTHER_FIRECRACKER, UID
 from tests.kvm.vms import (
@@ -58,6 +59,13 @@ async def firecracker_is_confined(host: Host) -> None:
     (jail,) = [line for line in processes if "bwrap" in line.split()[0] and "--api-sock" in line]
     assert "--dev-bind /dev/kvm /dev/kvm" in jail and "--unshare-net" in jail, jail
     assert "--ro-bind /usr /usr" not in jail, jail  # nothing of the system: it is a static program
+
+
+async def firecracker_has_limits(host: Host) -> None:
+    """E5: all that runs of a VM is in its scope, which is held to what the VM was promised."""
+    limits, programs = await read_scope(host, VM)
+    assert limits == [f"{(256 + 256) * MIB}", "200000 100000", "33"], limits
+    assert programs == ["bwrap", "firecracker"], programs
 
 
 async def firecracker_passes_all_bytes(host: Host) -> None:
@@ -216,6 +224,7 @@ _SCENARIOS: tuple[Scenario, ...] = (
     (auto_is_firecracker,),
     (
         firecracker_is_confined,
+        firecracker_has_limits,
         firecracker_passes_all_bytes,
         firecracker_has_a_console,
         firecracker_pauses_and_resumes,

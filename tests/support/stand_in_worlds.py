@@ -10,9 +10,12 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from tests.support.worlds import SHAPE, World
+from banger.vmm.tap import DEVICE
+from tests.support.worlds import NETWORKED, SHAPE, World
 
 MIB = 1024 * 1024
+HAS_TAPS = os.access(DEVICE, os.R_OK | os.W_OK)
+"""Its VMs have networks where users may make TAPs."""
 DATA, LINE, LATE = (100 * MIB + place for place in (0, 4096, 8192))
 """Where on the data disk what is written: in none of its file system's own blocks."""
 WIDTH = 64
@@ -22,7 +25,7 @@ class StandInWorld(World):
     """A daemon that takes the stand-in for Firecracker on a host with KVM."""
 
     driver = "firecracker"
-    networked = SHAPE
+    networked = NETWORKED if HAS_TAPS else SHAPE
 
     def make_witness(self, name: str) -> None:
         """Make a VM with data on its disk."""

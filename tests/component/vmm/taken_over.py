@@ -1,7 +1,8 @@
 """What a VMM does that its guest has taken over: run in the jail, in the VMM's place.
 
-The data disk holds a JSON document of what to try. Prints a JSON document of what was found, and
-leaves a process behind that holds a lock on the disk. Alone in the jail: standard library only.
+The data disk, which QEMU is told of and Firecracker finds as `data`, holds a JSON document of what
+to try. Prints a JSON document of what was found, and leaves a process behind that holds a lock on
+the disk. Alone in the jail: standard library only.
 """
 
 from __future__ import annotations
@@ -15,12 +16,14 @@ import os
 import signal
 import socket
 import stat
+import struct
 import sys
 import time
 from collections.abc import Callable, Iterator
 
 CLONE_NEWUSER, CLONE_NEWNET, CLONE_NEWNS = 0x10000000, 0x40000000, 0x00020000
 PR_GET_NO_NEW_PRIVS = 39
+TUN_DEVICE, TUN_TAP, TUN_SET_INTERFACE = "/dev/net/tun", 0x0002, 0x400454CA
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -51,6 +54,11 @@ def try_processes(pids: list[int]) -> dict[str, str]:
         found[f"pidfd {pid}"] = attempt(os.pidfd_open, pid)
         found[f"trace {pid}"] = attempt(call("ptrace", 16, pid, 0, 0))
     return found
+
+
+def take_tap(name: str) -> None:
+    with open(TUN_DEVICE, "r+b", buffering=0) as device:
+        fcntl.ioctl(device, TUN_SET_INTERFACE, struct.pack("16sH22x", name.encode(), TUN_TAP))
 
 
 def try_network(tcp: list[tuple[str, int]], unix: list[str]) -> dict[str, str]:
@@ -104,6 +112,7 @@ def try_privileges() -> dict[str, str]:
         "network": attempt(call("unshare", CLONE_NEWNET)),
         "mounts": attempt(call("unshare", CLONE_NEWNS)),
         "chroot": attempt(os.chroot, "/dev"),
+        "tap": attempt(take_tap, "another"),
         "device": attempt(os.mknod, "/dev/new", stat.S_IFCHR | 0o600, 0x101),
         "user namespace": attempt(call("unshare", CLONE_NEWUSER)),
     }
@@ -121,8 +130,8 @@ def leave_a_child(disk: str) -> None:
 
 
 def main() -> None:
-    data = next(json.loads(word) for word in sys.argv if '"node-name": "data"' in word)
-    disk = data["file"]["filename"]
+    disks = [json.loads(word) for word in sys.argv if '"node-name": "data"' in word]
+    disk = disks[0]["file"]["filename"] if disks else os.path.realpath("data")
     with open(disk, "rb") as file:
         order = json.loads(file.read().rstrip(b"\0"))
     files = sorted(list_files(order["system"]))

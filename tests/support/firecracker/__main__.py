@@ -9,8 +9,9 @@
     --version           prints the version and ends
     --says VERSION      which version it is to be (1.12.1)
     --agent PATH        the agent that is its guest
+    --instead PATH      what it answers instead, whatever it is asked, while the file is there
 
-The last two are the tests' own; `program.write_program` makes a file of it that takes the others.
+The last three are the tests' own; `program.write_program` makes a file of it that takes the others.
 It ends with status 0 when its guest has reset, and as the real one does when it cannot start.
 """
 
@@ -26,7 +27,7 @@ from pathlib import Path
 
 from tests.support.firecracker.faults import Refused
 from tests.support.firecracker.machine import Machine
-from tests.support.firecracker.wire import serve
+from tests.support.firecracker.wire import say, serve
 
 VERSION = "1.12.1"
 
@@ -43,6 +44,7 @@ def main(words: Sequence[str]) -> int:
     parser.add_argument("--version", action="store_true")
     parser.add_argument("--says", default=VERSION)
     parser.add_argument("--agent", default="/bin/false")
+    parser.add_argument("--instead", type=Path, default=Path("/nonexistent"))
     arguments = parser.parse_args(words)
     if arguments.version:
         print(f"Firecracker v{arguments.says}\n")
@@ -72,7 +74,10 @@ async def _run(machine: Machine, arguments: argparse.Namespace) -> int:
         return await machine.answer(method, path, body)
 
     async def converse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await serve(reader, writer, answer)
+        if arguments.instead.exists():
+            await say(reader, writer, arguments.instead.read_bytes())
+        else:
+            await serve(reader, writer, answer)
 
     servers = []
     if not arguments.no_api:

@@ -10,6 +10,8 @@ from tests.support.artifacts import CHECKOUT
 
 NAME = "firecracker"
 """Of the file, and so of the process."""
+INSTEAD = "instead"
+"""Of a file beside it, with what it answers instead."""
 _ARGUMENTS = slice(47, 49)
 """In /proc/self/stat, from field 1: where the arguments are (proc_pid_stat(5))."""
 
@@ -24,7 +26,8 @@ def write_program(directory: Path, *, agent: Path, version: str) -> Path:
         "from tests.support.firecracker.program import take_name",
         "take_name(sys.argv)",
         "from tests.support.firecracker.__main__ import run",
-        f"run([*sys.argv[1:], '--says', {version!r}, '--agent', {str(agent)!r}])",
+        f"own = ['--says', {version!r}, '--agent', {str(agent)!r}]",
+        f"run([*sys.argv[1:], *own, '--instead', {str(directory / INSTEAD)!r}])",
     ]
     path.write_text("\n".join(lines) + "\n")
     path.chmod(0o755)

@@ -53,6 +53,20 @@ async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, hand
             method, path, body, rest = request
             writer.write(render_answer(*await handle(method, path, body)))
             await writer.drain()
+    await close(writer)
+
+
+async def say(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, said: bytes) -> None:
+    """Answer one request with these bytes."""
+    with contextlib.suppress(ConnectionError):
+        if await read_request(reader) is not None:
+            writer.write(said)
+            await writer.drain()
+    await close(writer)
+
+
+async def close(writer: asyncio.StreamWriter) -> None:
+    """Close a connection, whatever its other end has done."""
     writer.close()
     with contextlib.suppress(ConnectionError):
         await writer.wait_closed()

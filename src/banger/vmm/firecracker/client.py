@@ -69,9 +69,15 @@ class Connection:
             raise DeadlineExceeded(
                 f"Firecracker did not answer {request} at {self._path} within {deadline_s:g} s."
             ) from error
-        except (OSError, h11.RemoteProtocolError) as error:
+        except OSError as error:
             raise VmmFailed(
-                f"The connection to Firecracker at {self._path} failed during {request}: {error!r}."
+                f"The connection to Firecracker at {self._path} failed during {request}: "
+                f"{error.strerror}."
+            ) from error
+        except h11.RemoteProtocolError as error:
+            raise VmmFailed(
+                f"What Firecracker at {self._path} answered to {request} is no whole answer.",
+                details=str(error),
             ) from error
         return parse_reply(request, status, untrusted_body)
 
