@@ -16,8 +16,10 @@ from pathlib import Path
 from typing import Any
 
 import h11
+from websockets.asyncio.server import ServerConnection
+from websockets.asyncio.server import serve as serve_websockets
 
-HOSTS = ("api.example", "other.example", "plain.example", "files.example")
+HOSTS = ("api.example", "other.example", "plain.example", "files.example", "socket.example")
 BIG = 8 << 20
 
 
@@ -38,14 +40,29 @@ def make_certificates(folder: Path) -> None:
         openssl("req", "-x509", *curve, *by, *files, "-subj", f"/CN={name}", "-addext", names)
 
 
-async def serve(certificates: Path, files: Path, good: str, bad: str, password: str) -> None:
-    """Listen at two addresses, by TLS and without."""
+async def serve(
+    certificates: Path, files: Path, *, good: str, bad: str, sockets: str, password: str
+) -> None:
+    """Listen at three addresses, at one also without TLS."""
     world = World(files, password)
     for address, name in ((good, "good"), (bad, "bad")):
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.load_cert_chain(certificates / f"{name}.pem", certificates / f"{name}.key")
-        await asyncio.start_server(world.serve, address, 443, ssl=context)
+        await asyncio.start_server(world.serve, address, 443, ssl=_load(certificates, name))
     await asyncio.start_server(world.serve, good, 80)
+    await serve_websockets(_echo, sockets, 443, ssl=_load(certificates, "good"))
+
+
+def _load(certificates: Path, name: str) -> ssl.SSLContext:
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificates / f"{name}.pem", certificates / f"{name}.key")
+    return context
+
+
+async def _echo(side: ServerConnection) -> None:
+    """Say who came, and send back what comes."""
+    assert side.request is not None
+    await side.send(side.request.headers["Authorization"])
+    async for message in side:
+        await side.send(message)
 
 
 class World:
@@ -81,9 +98,6 @@ class World:
             else:
                 return False
         assert request is not None
-        if request.target == b"/switch":
-            await self._switch(http, reader, writer)
-            return False
         status, answer = self._choose(request, body, number)
         headers = [("content-length", str(len(answer))), ("content-type", "text/html")]
         if status == 401:
@@ -116,12 +130,3 @@ class World:
         path = self._files / target.lstrip("/")
         path = path / "index.html" if path.is_dir() else path
         return (200, path.read_bytes()) if path.is_file() else (404, b"")
-
-    async def _switch(self, http: h11.Connection, reader: Any, writer: Any) -> None:
-        """Speak another protocol: what comes is sent back in capitals."""
-        headers = [("upgrade", "shout"), ("connection", "upgrade")]
-        writer.write(http.send(h11.InformationalResponse(status_code=101, headers=headers)))
-        writer.write(http.trailing_data[0].upper())
-        while data := await reader.read(65536):
-            writer.write(data.upper())
-            await writer.drain()

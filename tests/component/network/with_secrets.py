@@ -26,30 +26,43 @@ from banger.network.user.kind import NETWORK
 from banger.network.user.process import UserNetworkHandle
 from banger.secrets import render_authority, render_chain
 from tests.component.network import by_name
-from tests.component.network.by_name import INTERFACE, ONE, RESOLVER, TWO, make_host, other, run
+from tests.component.network.by_name import (
+    INTERFACE,
+    ONE,
+    RESOLVER,
+    THREE,
+    TWO,
+    make_host,
+    other,
+    run,
+)
 from tests.component.network.secret_servers import HOSTS, make_certificates, serve
 from tests.component.network.station import give_address, hand_over, make_devices
+from tests.support.installations import wait_for
 
 API, OTHER, FILES = "sk-proj-the-real-value-of-api", "the-real-value-of-other", "file:s/p@ss word"
 AUTHORITY, SEED = "0" * 32, b"s" * 32
-BOUND = ("api.example", "bad.example", "other.example", "files.example")
+OF_API = ("api.example", "bad.example", "socket.example")
+BOUND = (*OF_API, "other.example", "files.example")
 ANSWER_S = 150.0
 PACKAGE = "told-1.0-py3-none-any.whl"
 
 
 def be_world(directory: Path) -> None:
-    by_name.ZONE |= {host: [ONE] for host in HOSTS} | {"bad.example": [TWO]}
+    by_name.ZONE |= {host: [ONE] for host in HOSTS}
+    by_name.ZONE |= {"bad.example": [TWO], "socket.example": [THREE]}
     print("unshared", flush=True)
     sys.stdin.readline()
     run("ip link set lo up", "ip address add 192.0.2.1/24 dev up1", "ip link set up1 up")
-    run(*(f"ip address add {address}/32 dev lo" for address in (RESOLVER, ONE, TWO)))
+    run(*(f"ip address add {address}/32 dev lo" for address in (RESOLVER, ONE, TWO, THREE)))
     asyncio.run(serve_world(directory))
 
 
 async def serve_world(directory: Path) -> None:
     loop = asyncio.get_running_loop()
     await loop.create_datagram_endpoint(lambda: by_name.Nameserver([]), local_addr=(RESOLVER, 53))
-    await serve(directory / "certificates", directory / "files", ONE, TWO, FILES)
+    places = {"good": ONE, "bad": TWO, "sockets": THREE}
+    await serve(directory / "certificates", directory / "files", **places, password=FILES)
     print("serves", flush=True)
     await asyncio.to_thread(sys.stdin.readline)
 
@@ -98,12 +111,11 @@ def be_guest(side: int, directory: Path) -> None:
     bundle = str(directory / "bundle.pem")
     own = {"HOME": str(directory), "PATH": os.environ["PATH"], "GIT_TERMINAL_PROMPT": "0"}
     for line in sys.stdin:
-        argv, text = json.loads(line)
         done = subprocess.run(
-            argv,
+            json.loads(line),
             check=False,
             env=dict.fromkeys(BUNDLE_VARIABLES, bundle) | own,
-            input=text,
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             text=True,
             timeout=ANSWER_S,
@@ -114,7 +126,7 @@ def be_guest(side: int, directory: Path) -> None:
 
 def list_bound(api: str = API) -> list[BoundSecret]:
     return [
-        bound("api", api, ("api.example", "bad.example")),
+        bound("api", api, OF_API),
         bound("other", OTHER, ("other.example",), ("x-other",)),
         bound("files", FILES, ("files.example",)),
     ]
@@ -128,7 +140,7 @@ def bound(
 
 
 def random_of(label: str) -> Any:
-    return lambda count: b"".join(bytes([ord(c)]) for c in (label * count)[:count])
+    return lambda count: (label * count)[:count].encode()
 
 
 PLACEHOLDERS = {
@@ -169,21 +181,32 @@ async def try_all(directory: Path) -> dict[str, Any]:
     ) as guest:
         side.close()
 
-        async def do(label: str, argv: list[str], text: str = "") -> None:
-            found[label] = await asyncio.to_thread(guest.do, argv, text)
+        async def do(label: str, argv: list[str]) -> None:
+            found[label] = await asyncio.to_thread(guest.do, *argv)
 
         for label, argv in attempts(directory).items():
             await do(label, argv)
-        api = ask("https://api.example/", "-H", f"Authorization: Bearer {PLACEHOLDERS['api']}")
-        await handle.set_secrets(list_bound("rotated"))
-        await do("rotated", api)
-        await handle.set_secrets(list_bound()[1:])
-        await do("gone", api)
+        kept = [sys.executable, "-c", KEPT_OPEN, PLACEHOLDERS["api"], str(directory)]
+        task = asyncio.create_task(do("kept open", kept))
+        await change(handle, directory, 0, list_bound("rotated"))
+        await change(handle, directory, 1, list_bound()[1:])
+        await task
+        await do("gone", ask("https://api.example/", "-H", f"Authorization: {PLACEHOLDERS['api']}"))
         denials = await handle.read_denials(INTERFACE)
         found["denials"] = [(each.target, each.is_outside, each.why) for each in denials]
     await wait_network_gone(handle)
     found["log"] = (directory / "network.log").read_text("utf-8", "replace")
     return found
+
+
+async def change(
+    handle: UserNetworkHandle, directory: Path, number: int, bound: list[BoundSecret]
+) -> None:
+    """Change the secrets once the guest has had an answer; have it go on."""
+    answered = directory / f"answered-{number}"
+    await asyncio.to_thread(wait_for, answered.exists, "an answer")
+    await handle.set_secrets(bound)
+    (directory / f"changed-{number}").mkdir()
 
 
 def ask(*words: str) -> list[str]:
@@ -221,7 +244,7 @@ def attempts(directory: Path) -> dict[str, list[str]]:
         "connect": ask(f"{url}/", *bearer, "-X", "CONNECT"),
         "by http": ask("http://api.example/", *bearer),
         "bad certificate": ask("https://bad.example/", *bearer),
-        "switch": [sys.executable, "-c", SWITCH, url, api],
+        "websocket": [sys.executable, "-c", WEBSOCKET, api],
         "git": ["git", "ls-remote", f"https://user:{files}@files.example/told.git", "main"],
         "git without": ["git", "ls-remote", "https://files.example/told.git", "main"],
         "pip": [
@@ -232,21 +255,26 @@ def attempts(directory: Path) -> dict[str, list[str]]:
     }
 
 
-SWITCH = """
-import http.client, ssl, sys
-connection = http.client.HTTPSConnection(sys.argv[1].removeprefix("https://"), timeout=50)
-connection.connect()
-side = connection.sock
-head = f"GET /switch HTTP/1.1\\r\\nHost: {connection.host}\\r\\nConnection: upgrade\\r\\n"
-head += f"Upgrade: shout\\r\\nAuthorization: {sys.argv[2]}\\r\\n\\r\\n"
-side.sendall(head.encode() + b"early ")
-said = b""
-while b"EARLY " not in said:
-    said += side.recv(65536)
-side.sendall(b"late")
-while not said.endswith(b"LATE"):
-    said += side.recv(65536)
-print(said.decode())
+WEBSOCKET = """
+import sys
+from websockets.sync.client import connect
+headers = {"Authorization": sys.argv[1]}
+with connect("wss://socket.example/", additional_headers=headers, open_timeout=140) as side:
+    side.send(sys.argv[1] * 10000)
+    print(side.recv(140), side.recv(140) == sys.argv[1] * 10000)
+"""
+KEPT_OPEN = """
+import http.client, json, os, sys, time
+connection = http.client.HTTPSConnection("api.example", timeout=140)
+for number in range(3):
+    try:
+        connection.request("GET", "/", headers={"Authorization": sys.argv[1]})
+        print(json.load(connection.getresponse())["headers"]["authorization"])
+    except (OSError, http.client.HTTPException):
+        print("ended")
+    os.mkdir(f"{sys.argv[2]}/answered-{number}")
+    while number < 2 and not os.path.exists(f"{sys.argv[2]}/changed-{number}"):
+        time.sleep(0.02)
 """
 
 

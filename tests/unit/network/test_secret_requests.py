@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import base64
+import contextlib
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from banger.model.secrets import BoundSecret, Secret
 from banger.network.user.proxy.denials import Refused
@@ -94,6 +97,42 @@ def test_a_placeholder_in_another_place_is_refused(request_: bytes, why: str, pi
     """G6, E4: URL, other headers, bodies, trailers, other hosts; and requests to other servers."""
     with pytest.raises(Refused, match=why):
         feed(request_, pieces=pieces)
+
+
+PARTS = st.sampled_from(
+    [
+        *(
+            PLACEHOLDER,
+            OTHER,
+            b"GET / HTTP/1.1\r\n",
+            b"POST /x HTTP/1.1\r\n",
+            b"\r\n",
+            b"0\r\n\r\n",
+        ),
+        *(b"Host: api.example\r\n", b"Host: other.example\r\n", b"Authorization: ", b"Basic "),
+        *(b"Content-Length: 3\r\n", b"Transfer-Encoding: chunked\r\n", b"Upgrade: x\r\n"),
+        *(base64.b64encode(b"u:" + PLACEHOLDER), b"X-Else: ", b"3\r\nabc", b"\n", b"\0", b"GET "),
+    ]
+)
+
+
+@given(st.lists(PARTS | st.binary(max_size=4), max_size=30), st.integers(1, 40))
+@example([GOOD], 1)
+def test_whatever_a_guest_sends_a_value_is_in_its_header_alone(
+    parts: list[bytes], size: int
+) -> None:
+    """G6, E2: it is refused, or passed on; what was passed on before stays so."""
+    requests, data, written = Requests(HOST, 443), b"".join(parts), b""
+    with contextlib.suppress(Refused):
+        for at in range(0, len(data), size):
+            written += requests.feed(data[at : at + size], SECRETS)
+            if requests.asks_upgrade:
+                requests.answered(switched=False)
+    for line in written.split(b"\r\n"):
+        name, _, value = line.partition(b": ")
+        if VALUE in line or base64.b64encode(b"u:" + VALUE) in line:
+            assert name.lower() in (b"authorization", b"x-api-key")
+            assert PLACEHOLDER not in value
 
 
 def test_a_placeholder_that_comes_in_pieces_is_found() -> None:
