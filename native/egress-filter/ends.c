@@ -65,7 +65,8 @@ size_t take_frame(int fd, uint8_t *bytes, size_t room)
 
 size_t put_frame(int fd, const uint8_t *bytes, size_t size)
 {
-    return moved(write(fd, bytes, size));
+    ssize_t n = write(fd, bytes, size);
+    return n < 0 && errno == EIO ? size : moved(n);
 }
 
 void require_length(size_t length)

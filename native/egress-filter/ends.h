@@ -21,7 +21,7 @@ size_t receive(int fd, uint8_t *bytes, size_t room);
 /* Send what is taken at once, and return how much that is. */
 size_t deliver(int fd, const uint8_t *bytes, size_t size);
 
-/* The same of a TAP's queue, where each is one frame. */
+/* The same of a TAP's queue, where each is one frame. One that is put while the TAP is down is lost. */
 size_t take_frame(int fd, uint8_t *bytes, size_t room);
 size_t put_frame(int fd, const uint8_t *bytes, size_t size);
 

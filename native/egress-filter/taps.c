@@ -16,8 +16,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
+
+/* musl comes without the kernel's headers: <linux/if_tun.h>. */
+#define TUN_SET_OFFLOAD 0x400454D0UL
 
 enum {
     TURN = 64,    /* frames before the other way has its turn */
@@ -56,6 +60,9 @@ static void take_tap(struct tap *all)
     all->tap = fds[0];
     if (fcntl(all->tap, F_SETFL, O_NONBLOCK) < 0)
         fail();
+    /* A bridge takes no segment that is larger than its MTU: the kernel is to cut them. */
+    if (all->world.is_tap && ioctl(all->tap, (int)TUN_SET_OFFLOAD, 0UL) < 0)
+        say("segments are not cut: %s", strerror(errno));
     all->queue.statistics = fds[1];
 }
 

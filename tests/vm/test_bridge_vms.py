@@ -27,7 +27,7 @@ def say(own: Installation, place: str) -> str:
     return own.exec("one", "sh", "-c", SAY.format(place), status=0).text
 
 
-def test_a_vm_and_its_fork_reach_each_other_by_name_at_addresses_of_their_own(
+def test_a_vm_and_its_forks_reach_each_other_by_name_at_addresses_of_their_own(
     own: Installation,
 ) -> None:
     """C6, D1: frames with another would not arrive. They begin nothing with their host (E4)."""
@@ -36,11 +36,12 @@ def test_a_vm_and_its_fork_reach_each_other_by_name_at_addresses_of_their_own(
     with own.special_daemon(socket, program=PROGRAM):
         with Client(own.layout) as client:
             client.call("vm.create", request | {"network": "bridge"})
-        other = own.do("vm", "fork", "one", "-q").text
-        addresses = {name: own.vm(name)["guest_address"] for name in ("one", other)}
-        assert len(set(addresses.values())) == 2
-        own.exec(other, "sh", "-c", SERVE, status=0)
-        assert say(own, own.vm(other)["name"] + ".vm") == "heard hello"
+        forks = own.do("vm", "fork", "one", "-n", "2", "-q").text.split()
+        addresses = {name: own.vm(name)["guest_address"] for name in ("one", *forks)}
+        assert len(set(addresses.values())) == 3
+        for fork in forks:
+            own.exec(fork, "sh", "-c", SERVE, status=0)
+            assert say(own, own.vm(fork)["name"] + ".vm") == "heard hello"
         assert say(own, "10.77.0.1") == "Connection refused"
         for name in addresses:
             own.do("vm", "delete", name)

@@ -2,8 +2,8 @@
 
 Reads the resolver's configuration and changes nothing. What the plans say is done by `setup --dns`:
 a file of its own in the resolver's directory is written or removed, and the resolver reads its
-files again. No file of anybody else's is changed. If the process dies between the two, the resolver
-reads the file when it is started next.
+files again. No file of anybody else's is changed. If the process dies between the two, or the
+resolver does not start, the next `setup --dns`, or `--remove`, has the files read again.
 """
 
 from __future__ import annotations
@@ -114,6 +114,11 @@ def plan_delegation(resolver: Resolver, port: int, root: Path = Path("/")) -> De
         replaced=found if found != content else None,
         reload=way.reload,
     )
+
+
+def find_reload(resolver: Resolver) -> tuple[str, ...]:
+    """Return the command by which a resolver reads its files again."""
+    return _WAYS[resolver].reload
 
 
 def plan_removal(root: Path = Path("/")) -> Iterator[tuple[Path, tuple[str, ...]]]:

@@ -34,6 +34,7 @@ kill "$(cat /run/test.pid)"
 SYSTEMCTL = """#!/bin/sh
 # What systemctl would do with dnsmasq, where no systemd runs.
 [ "$1 $2" = "restart dnsmasq" ] || exit 3
+if [ -e "$0.fails" ]; then exit 4; fi
 if [ -f /run/test.pid ]; then
     pid=$(cat /run/test.pid)
     kill "$pid"
@@ -97,6 +98,26 @@ def test_a_resolver_is_told_and_forgets_again(
     wait_for(lambda: resolve(host, "hosts", "check.banger.vm") == [], "the name to be gone")
     again = banger.do("setup", "--dns", "--remove", prefix=host)
     assert "This host's resolver has no configuration of banger." in again.err
+
+
+def test_a_resolver_that_did_not_start_is_told_again(
+    host: tuple[str, ...], banger: Installation, tmp_path: Path
+) -> None:
+    """H8: the file is there, or gone, and the resolver has not read it."""
+    fails = tmp_path / "bin/systemctl.fails"
+
+    def run_twice(*words: str) -> str:
+        fails.touch()
+        failed = banger.run("setup", "--dns", *words, "--yes", prefix=host, status=1)
+        assert "systemctl restart dnsmasq failed with status 4" in failed.err
+        fails.unlink()
+        return banger.do("setup", "--dns", *words, "--yes", prefix=host).err
+
+    assert "$ install" not in run_twice()
+    assert "$ systemctl" not in banger.do("setup", "--dns", "--yes", prefix=host).err
+    assert "$ rm" not in run_twice("--remove")
+    wait_for(lambda: resolve(host, "hosts", "check.banger.vm") == [], "the name to be gone")
+    assert "has no conf" in banger.do("setup", "--dns", "--remove", "--yes", prefix=host).err
 
 
 def test_a_host_whose_resolver_cannot_be_told_is_told_so(

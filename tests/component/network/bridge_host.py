@@ -8,6 +8,7 @@ users a veth device, read by a packet socket at its other end, stands in for a T
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import ctypes
 import fcntl
 import json
@@ -34,7 +35,7 @@ from banger.network.bridge.addresses import DNS, Port, host_address
 from banger.network.bridge.kind import NETWORK as KIND
 from banger.network.bridge.wire import LONGEST, Verb, render_request
 from banger.network.egress.process import wait_network_gone
-from banger.network.port import Interface
+from banger.network.port import Interface, StartedNetwork
 from tests.component.network.bridge_names import ask_names, open_stranger, serve_names
 from tests.component.network.frames import BROADCAST, Guest, Link, StreamLink
 
@@ -45,23 +46,13 @@ B = Port("02:00:00:00:00:0b", IPv4Address("10.77.0.3"))
 C = Port("02:00:00:00:00:0c", IPv4Address("10.77.0.4"))
 ECHO = 7000
 DEADLINE_S = 100.0
+ARP_WAIT_S = 0.05
 CLONE_NEWNET = 0x40000000
 ALL_PROTOCOLS = 3
 SIOCETHTOOL, SET_TX_CHECKSUMS = 0x8946, 0x17
 ARP, IPV4, IPV6, VLAN = b"\x08\x06", b"\x08\x00", b"\x86\xdd", b"\x81\x00"
 ICMP, TCP, UDP = 1, 6, 17
 IS_TUN_OPEN = os.access(links.DEVICE, os.R_OK | os.W_OK)
-FORWARD = "{ type filter hook forward priority 0 ; policy drop ; }"
-FIREWALLS = (
-    (),
-    ("add table ip filter", f"add chain ip filter FORWARD {FORWARD}"),
-    ("add chain ip filter DOCKER-USER", "add rule ip filter FORWARD jump DOCKER-USER"),
-    (
-        "add rule ip filter DOCKER-USER iifname banger0 accept",
-        "add rule ip filter DOCKER-USER oifname banger0 ct state established,related accept",
-    ),
-)
-"""What nft is told, step by step."""
 LIBC = ctypes.CDLL(None, use_errno=True)
 T = TypeVar("T")
 
@@ -200,11 +191,17 @@ class Station(Guest):
             yield self.link.receive(DEADLINE_S)
 
     def go_by(self, address: str) -> None:
-        """Send by this neighbour from now on."""
-        wanted = socket.inet_aton(address)
-        self.link.send(self.card.render_arp(1, to=wanted))
-        answers = (f for f in self.frames() if f[12:14] == ARP and f[28:32] == wanted)
-        self.next_hop = next(answers)[22:28]
+        """Send by this neighbour from now on; it is asked until it answers, as kernels do."""
+        wanted, end = socket.inet_aton(address), time.monotonic() + DEADLINE_S
+        while time.monotonic() < end:
+            self.link.send(self.card.render_arp(1, to=wanted))
+            with contextlib.suppress(TimeoutError):
+                frame = b""
+                while frame[12:14] != ARP or frame[28:32] != wanted:
+                    frame = self.link.receive(ARP_WAIT_S)
+                self.next_hop = frame[22:28]
+                return
+        raise TimeoutError(address)
 
     def hear(self) -> tuple[str, int, int, bytes]:
         """Return the next datagram: whose, from which port to which, and what is in it."""
@@ -420,34 +417,25 @@ def replace(host: Host, fd: int) -> str:
     return say_from_the_host(station)
 
 
-def stand_behind_firewalls(host: Host) -> list[str]:
-    """Have others' chains drop what is forwarded, and apply what `doctor` says of Docker's."""
-    (station, fd), found = claim(host, C), []
-    for lines in FIREWALLS:
-        run(*(f"nft {line}" for line in lines))
-        found.append(process.find_firewall(host.socket).name)
-    station.go_by(HOST)
-    found.append((station.ask(WORLD, ECHO, b"q", wait_s=DEADLINE_S) or b"").decode())
-    run("nft delete table ip filter")
-    os.close(fd)
-    return found
-
-
-async def pass_filter(host: Host, directory: Path) -> list[str]:
-    """Start a VM's network as the engine does; return what becomes of the guest's datagrams."""
-    interface = KIND.plan_interface(VmId("0123456789ab"), 77)
+async def start_network(directory: Path, number: int) -> tuple[StartedNetwork, Station]:
+    """Start a VM's network as the engine does; return its guest."""
+    interface = KIND.plan_interface(VmId(f"{number:012x}"), number)
     network = await KIND.start(
         interface,
         attachment=AttachmentKind.SOCKET,
         egress=Egress(),
-        log_file=directory / "vm" / "network.log",
-        control=directory / "control",
+        log_file=directory / f"vm{number}" / "network.log",
+        control=directory / f"control{number}",
     )
-    guest = Station(
-        StreamLink(network.attachment.side),
-        Port(interface.mac, IPv4Address(interface.address)),
-    )
+    port = Port(interface.mac, IPv4Address(interface.address))
+    return network, Station(StreamLink(network.attachment.side), port)
+
+
+async def pass_filter(host: Host, directory: Path) -> list[str]:
+    """Return what becomes of the datagrams of a guest that has a policy."""
+    network, guest = await start_network(directory, 77)
     guest.go_by(HOST)
+    interface = network.handle.plan_interface(VmId(f"{77:012x}"))
     found = [guest.outcome(to, UDP, ECHO) for to in (WORLD, "192.168.3.4", HOST)]
     found += [say_from_the_host(guest), guest.outcome(HOST, TCP, DNS)]
     await network.handle.set_egress(interface, Egress(rules=(f"deny {WORLD}",)))
@@ -487,7 +475,6 @@ def main(directory: Path) -> None:
         "replaced": replace(host, fd),
         "filtered": asyncio.run(pass_filter(host, directory)),
         "others' rules": "table ip somebodys" in host.look()[0],
-        "firewalls": stand_behind_firewalls(host),
     }
     links.remove_bridge()
     links.remove_bridge()

@@ -37,6 +37,7 @@ class StreamLink:
         self._side = side
 
     def send(self, frame: bytes) -> None:
+        self._side.settimeout(None)  # not that of whoever waited last
         self._side.sendall(len(frame).to_bytes(4, "big") + frame)
 
     def receive(self, wait_s: float) -> bytes:

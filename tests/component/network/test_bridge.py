@@ -11,20 +11,32 @@ from typing import Any
 
 import pytest
 
+from banger.network.bridge.links import DEVICE
+
 HERE = Path(__file__).parent
 DEADLINE_S = 110.0
 PYTHON = {"PYTHONPATH": ":".join(filter(None, sys.path)), "PATH": f"/usr/sbin:{os.environ['PATH']}"}
 OWN_NAMESPACE = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
 IN_USE = "Another device of this host has the address 10.77.0.2."
+IS_TUN_OPEN = os.access(DEVICE, os.R_OK | os.W_OK)
 OTHERS = "The bridge network of this host is another user's."
 
 
 @pytest.fixture(scope="module")
 def found(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What `bridge_host.py` found: all of it on one host, which takes a second."""
-    script, directory = HERE / "bridge_host.py", tmp_path_factory.mktemp("bridge")
+    return find("bridge_host.py", tmp_path_factory.mktemp("bridge"))
+
+
+@pytest.fixture(scope="module")
+def starts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What `bridge_starts.py` found."""
+    return find("bridge_starts.py", tmp_path_factory.mktemp("bridge"))
+
+
+def find(script: str, directory: Path) -> dict[str, Any]:
     done = subprocess.run(
-        [*OWN_NAMESPACE, sys.executable, str(script), str(directory)],
+        [*OWN_NAMESPACE, sys.executable, str(HERE / script), str(directory)],
         capture_output=True,
         text=True,
         env=PYTHON,
@@ -106,14 +118,58 @@ def test_a_vms_policy_is_held_before_its_port(found: dict[str, Any]) -> None:
     assert sorted(found["filtered"][6:]) == ["192.168.3.4:7000/udp", "198.51.100.1:7000/udp"]
 
 
+def test_a_device_that_was_set_down_for_a_while_loses_frames_only(starts: dict[str, Any]) -> None:
+    """The guest's network is there again when the device is."""
+    assert starts["taken down"] == "icmp 3 13, 198.51.100.2"
+
+
 def test_another_firewall_that_drops_is_named_until_it_knows_the_bridge(
-    found: dict[str, Any],
+    starts: dict[str, Any],
 ) -> None:
     """H8."""
-    assert found["firewalls"] == ["NONE", "OTHER", "DOCKER", "NONE", "198.51.100.2"]
+    assert starts["firewalls"] == ["NONE", "OTHER", "DOCKER", "NONE", "198.51.100.2"]
 
 
 def test_a_removal_leaves_the_host_as_it_was(found: dict[str, Any]) -> None:
     """B3: rules of others stay."""
     assert found["others' rules"] is True
     assert found["left"] == []
+
+
+def test_a_helper_that_dies_on_the_way_leaves_an_address_to_the_next(
+    starts: dict[str, Any],
+) -> None:
+    """B5, C6: at each request to the kernel, and before the answer."""
+    assert set(starts["helpers"]) == {"served"}
+    assert len(starts["helpers"]) >= 8
+
+
+def test_a_daemon_that_dies_on_the_way_leaves_an_address_to_the_next(
+    starts: dict[str, Any],
+) -> None:
+    """B5, C6: before it asks for the device, with the device, with the filter."""
+    assert starts["daemons"] == ["served"] * 6
+
+
+def test_networks_that_start_at_once_have_addresses_of_their_own(starts: dict[str, Any]) -> None:
+    """C6: each answers by its own."""
+    assert starts["many"] == ["heard q"] * 20
+    assert starts["left"] == []
+
+
+def test_what_a_guest_leaves_to_its_card_crosses_the_bridge(starts: dict[str, Any]) -> None:
+    """Of a VMM on a TAP."""
+    if not IS_TUN_OPEN:
+        pytest.skip(f"this host keeps {DEVICE} from users")
+    assert starts["segment"] == "whole"
+
+
+def test_rules_that_somebody_has_deleted_are_there_for_the_next_vm(starts: dict[str, Any]) -> None:
+    """E4: and a device that is not the helper's does not keep it from working."""
+    families = ("bridge banger", "ip banger", "ip somebodys")
+    assert sorted(starts["tables"]) == [f"table {each} {{" for each in families]
+
+
+def test_a_helper_survives_what_no_nft_prints(starts: dict[str, Any]) -> None:
+    """G5."""
+    assert starts["garbled"] == "The bridge's helper failed; its log says why."

@@ -73,3 +73,13 @@ UFW = [
 def test_who_drops_is_named(listed: list[Any], firewall: Firewall) -> None:
     metainfo = {"metainfo": {"version": "1.0.6", "json_schema_version": 1}}
     assert find_firewall(json.dumps({"nftables": [metainfo, *listed]})) is firewall
+
+
+@pytest.mark.parametrize(
+    "printed",
+    ["", "x", "1", "[]", "{}", '{"nftables": 1}', '{"nftables": [{"chain": 1}]}'],
+)
+def test_what_no_nft_prints_is_told_apart(printed: str) -> None:
+    """G5."""
+    with pytest.raises(ValueError):
+        find_firewall(printed)

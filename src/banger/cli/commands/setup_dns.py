@@ -30,13 +30,8 @@ def set_up_dns(arguments: Namespace, context: Context) -> int:
         _require_resolver(), find_port(context, "dns", what="The DNS server of VMs")
     )
     _show(delegation, context)
-    if not delegation.is_there:
-        with tempfile.NamedTemporaryFile("w", prefix="banger-dns-") as file:
-            file.write(delegation.content)
-            file.flush()
-            install = ("install", "-D", "-m", "644", file.name, str(delegation.path))
-            if not run_as_root((install, delegation.reload), arguments, context, hint=AGAIN):
-                return 0
+    if not (delegation.is_there and _is_told()) and not _tell(delegation, arguments, context):
+        return 0
     _require_resolved(delegation)
     context.say(f"This host resolves NAME.vm: {CHECK_NAME} has the address {CHECK_ADDRESS}.")
     return 0
@@ -44,15 +39,18 @@ def set_up_dns(arguments: Namespace, context: Context) -> int:
 
 def remove_dns(arguments: Namespace, context: Context) -> int:
     """Remove what `set_up_dns` made, after asking."""
-    from banger.host.resolver import plan_removal
+    from banger.host.resolver import find_reload, plan_removal, probe_resolver
 
-    found = list(plan_removal())
+    found: list[tuple[str, tuple[tuple[str, ...], ...]]] = [
+        (f"removed {path}", (("rm", "-f", str(path)), reload)) for path, reload in plan_removal()
+    ]
+    if not found and _is_told() and (resolver := probe_resolver()):
+        found = [(f"{resolver} has read its files again.", (find_reload(resolver),))]
     if not found:
         context.say("This host's resolver has no configuration of banger.")
-    for path, reload in found:
-        commands = (("rm", "-f", str(path)), reload)
+    for done, commands in found:
         if run_as_root(commands, arguments, context, hint=f"{AGAIN} --remove"):
-            context.say(f"removed {path}")
+            context.say(done)
     return 0
 
 
@@ -77,6 +75,23 @@ def _show(delegation: Delegation, context: Context) -> None:
     elif delegation.replaced is not None:
         context.say("The file exists. This content will be replaced:")
         context.say(delegation.replaced.rstrip("\n"))
+
+
+def _tell(delegation: Delegation, arguments: Namespace, context: Context) -> bool:
+    """Have the file installed, unless it is, and read; return whether that was done."""
+    with tempfile.NamedTemporaryFile("w", prefix="banger-dns-") as file:
+        file.write(delegation.content)
+        file.flush()
+        install = ("install", "-D", "-m", "644", file.name, str(delegation.path))
+        commands = (*(() if delegation.is_there else (install,)), delegation.reload)
+        return run_as_root(commands, arguments, context, hint=AGAIN)
+
+
+def _is_told() -> bool:
+    """Tell whether the resolver asks banger: it may not have read its files again yet."""
+    from banger.host.resolver import look_up
+
+    return look_up(CHECK_NAME) == CHECK_ADDRESS
 
 
 def _require_resolved(delegation: Delegation) -> None:

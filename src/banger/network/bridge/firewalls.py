@@ -30,10 +30,21 @@ def find_firewall(ruleset: str) -> Firewall:
     """Return the first that drops, of the tables in this output of `nft -j list ruleset`.
 
     A hook with a rule for the bridge was told about it: what that rule says is its owner's.
+
+    Raises:
+        ValueError: it is no such output.
     """
-    listed: list[dict[str, dict[str, Any]]] = json.loads(ruleset)["nftables"]
-    chains = [each["chain"] for each in listed if "chain" in each]
-    rules = [each["rule"] for each in listed if "rule" in each]
+    try:
+        listed: list[dict[str, dict[str, Any]]] = json.loads(ruleset)["nftables"]
+        return _find_firewall(
+            [each["chain"] for each in listed if "chain" in each],
+            [each["rule"] for each in listed if "rule" in each],
+        )
+    except (LookupError, TypeError, AttributeError) as error:
+        raise ValueError(f"not a list of rules: {error!r}") from error
+
+
+def _find_firewall(chains: list[dict[str, Any]], rules: list[dict[str, Any]]) -> Firewall:
     for chain in chains:
         of_table = [rule for rule in rules if _table(rule) == _table(chain)]
         if _is_dropping(chain, of_table) and not _name_bridge(chain["name"], of_table):

@@ -20,7 +20,7 @@ UNIT = Path("/etc/systemd/system") / SERVICE
 PYTHON = ("/usr/bin/python3", "-I")
 SYSTEMD = Path("/run/systemd/system")
 """Is there where systemd runs (sd_booted(3))."""
-MODULES = ("addresses", "firewalls", "links", "nft", "server", "wire")
+MODULES = ("addresses", "firewalls", "links", "netlink", "nft", "server", "wire")
 PACKAGE = "banger/network/bridge"
 _MAIN = "from banger.network.bridge.server import main\n\nmain()\n"
 _UNIT = """\

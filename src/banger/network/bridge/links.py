@@ -8,18 +8,21 @@ whether the host was a router before, so that a removal leaves it as it was.
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import fcntl
-import json
 import os
+import socket
 import struct
 import subprocess
 from collections.abc import Iterator
 from ipaddress import IPv4Network
 from pathlib import Path
+from typing import NamedTuple
 
+from banger.network.bridge import netlink
 from banger.network.bridge.addresses import BRIDGE, PREFIX_OF_PORTS, Port, host_address, parse_port
-from banger.network.bridge.nft import REMOVAL, render_rules
+from banger.network.bridge.nft import REMOVAL, render_ports, render_rules
 
 DEVICE = "/dev/net/tun"
 DEADLINE_S = 30
@@ -28,6 +31,21 @@ NO_IPV6 = Path(f"/proc/sys/net/ipv6/conf/{BRIDGE}/disable_ipv6")
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _SET_INTERFACE = 0x400454CA
 _TAP, _NO_INFO, _EXCLUSIVE = 0x0002, 0x1000, 0x8000
+_DELETE_LINK, _GET_LINK, _SET_LINK = 17, 18, 19
+_NAME, _MASTER, _ALIAS = 3, 10, 20
+_INDEX = struct.Struct("=I")
+_LINK = struct.Struct("=BxHIII")
+"""struct ifinfomsg: family, type, index, flags, and those of them that change."""
+_UP = 1
+
+
+class _Link(NamedTuple):
+    """A device, as the kernel tells of it."""
+
+    number: int
+    name: str
+    master: int
+    alias: str
 
 
 def open_tap(name: str) -> int:
@@ -50,44 +68,48 @@ def open_tap(name: str) -> int:
 
 def ensure_bridge(network: IPv4Network) -> None:
     """Make the bridge unless it is there, and its rules for the ports that there are."""
-    if _find_links(BRIDGE) == []:
+    if _find_link(BRIDGE) is None:
         _ip(f"link add {BRIDGE} type bridge")
-        _ip(f"link set {BRIDGE} alias", f"ip_forward={FORWARDING.read_text().strip()}")
+        _set_link(BRIDGE, alias=f"ip_forward={FORWARDING.read_text().strip()}")
     if NO_IPV6.exists():
         NO_IPV6.write_text("1")
     _ip(f"address replace {host_address(network)}/{network.prefixlen} dev {BRIDGE}")
-    apply_rules(network)
+    _apply_rules(network)
     FORWARDING.write_text("1")
-    _ip(f"link set {BRIDGE} up")
+    _set_link(BRIDGE, flags=_UP)
 
 
 def remove_bridge() -> None:
     """Remove all that `ensure_bridge` has made; fine if nothing is there."""
-    for link in _find_links(BRIDGE):
+    bridge = _find_link(BRIDGE)
+    if bridge is not None:
         for port in _find_ports():
             remove_port(port)
-        if link.get("ifalias") == "ip_forward=0":
+        if bridge.alias == "ip_forward=0":
             FORWARDING.write_text("0")
-        _ip(f"link delete {BRIDGE}")
+        _delete_link(bridge)
     _run(["nft", "-f", "-"], REMOVAL)
 
 
 def add_port(port: Port, network: IPv4Network) -> None:
     """Join a device to the bridge, which is there and down; its rules are set before it is up."""
-    _ip(f"link set {port.name} alias", port.format())
-    _ip(f"link set {port.name} master {BRIDGE}")
-    apply_rules(network)
-    _ip(f"link set {port.name} up")
+    _set_link(port.name, alias=port.format(), master=BRIDGE)
+    try:
+        netlink.ask(netlink.NETFILTER, render_ports(_find_ports()))
+    except FileNotFoundError:  # somebody has flushed all of the host's rules
+        _apply_rules(network)
+    _set_link(port.name, flags=_UP)
 
 
 def remove_port(port: Port) -> None:
     """Remove a port's device, whoever has it open; fine if there is none."""
-    if _find_links(port.name):
-        _ip(f"link delete {port.name}")
+    link = _find_link(port.name)
+    if link is not None:
+        _delete_link(link)
 
 
-def apply_rules(network: IPv4Network) -> None:
-    """Have the rules of just the ports that there are."""
+def _apply_rules(network: IPv4Network) -> None:
+    """Make the tables anew, with the rules of just the ports that there are."""
     _run(["nft", "-f", "-"], render_rules(network, _find_ports()))
 
 
@@ -98,27 +120,57 @@ def list_rules() -> str:
 
 def _find_ports() -> list[Port]:
     """Return the bridge's ports, as their aliases say; others have no rule that lets them speak."""
-    return list(_parse_ports(_list_links("master", BRIDGE)))
+    return list(_parse_ports(_list_links()))
 
 
-def _parse_ports(links: list[dict[str, str]]) -> Iterator[Port]:
+def _parse_ports(links: list[_Link]) -> Iterator[Port]:
+    bridge = next((link.number for link in links if link.name == BRIDGE), None)
     for link in links:
-        name, alias = link["ifname"], link.get("ifalias", "")
-        if name.startswith(PREFIX_OF_PORTS) and alias:
-            yield parse_port(alias)
+        if link.master == bridge and link.name.startswith(PREFIX_OF_PORTS):
+            with contextlib.suppress(ValueError):
+                yield parse_port(link.alias)
 
 
-def _find_links(name: str) -> list[dict[str, str]]:
-    return [link for link in _list_links() if link["ifname"] == name]
+def _find_link(name: str) -> _Link | None:
+    return next((link for link in _list_links() if link.name == name), None)
 
 
-def _list_links(*words: str) -> list[dict[str, str]]:
-    links: list[dict[str, str]] = json.loads(_run(["ip", "-json", "link", "show", *words]))
-    return links
+def _list_links() -> list[_Link]:
+    wanted = netlink.render_message(_GET_LINK, netlink.DUMP, _LINK.pack(0, 0, 0, 0, 0))
+    return [_parse_link(answer) for answer in netlink.ask(netlink.ROUTE, wanted)]
 
 
-def _ip(command: str, *words: str) -> None:
-    _run(["ip", *command.split(), *words])
+def _parse_link(content: bytes) -> _Link:
+    _, _, number, _, _ = _LINK.unpack_from(content)
+    attributes = netlink.parse_attributes(content[_LINK.size :])
+    name, alias = (
+        attributes.get(kind, b"").rstrip(b"\0").decode("utf-8", "replace")
+        for kind in (_NAME, _ALIAS)
+    )
+    (master,) = _INDEX.unpack(attributes.get(_MASTER, bytes(_INDEX.size)))
+    return _Link(number, name, master, alias)
+
+
+def _set_link(name: str, *, alias: str = "", master: str = "", flags: int = 0) -> None:
+    content = _LINK.pack(0, 0, socket.if_nametoindex(name), flags, flags)
+    if alias:
+        content += netlink.render_attribute(_ALIAS, alias.encode())
+    if master:
+        index = _INDEX.pack(socket.if_nametoindex(master))
+        content += netlink.render_attribute(_MASTER, index)
+    _change(_SET_LINK, content)
+
+
+def _delete_link(link: _Link) -> None:
+    _change(_DELETE_LINK, _LINK.pack(0, 0, link.number, 0, 0))
+
+
+def _change(kind: int, content: bytes) -> None:
+    netlink.ask(netlink.ROUTE, netlink.render_message(kind, netlink.ACKNOWLEDGE, content))
+
+
+def _ip(command: str) -> None:
+    _run(["ip", *command.split()])
 
 
 def _run(argv: list[str], text: str = "") -> str:

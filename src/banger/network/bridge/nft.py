@@ -11,7 +11,8 @@ an old set of rules and the next. No other table is touched.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import struct
+from collections.abc import Iterable, Sequence
 from ipaddress import IPv4Network
 
 from banger.network.bridge.addresses import (
@@ -22,6 +23,7 @@ from banger.network.bridge.addresses import (
     Port,
     host_address,
 )
+from banger.network.bridge.netlink import ACKNOWLEDGE, CREATE, render_attribute, render_message
 
 REMOVAL = """\
 table bridge banger {}
@@ -30,7 +32,13 @@ table ip banger {}
 delete table ip banger
 """
 """Also fine where there are none."""
-
+MOST_ELEMENTS = 1000
+"""Of one message, in which their length has 16 bits."""
+_SET = b"\x07\0\0\0" + render_attribute(1, b"banger\0") + render_attribute(2, b"ports\0")
+"""The family of bridges, the table's name and the set's."""
+_ELEMENTS, _ELEMENT, _KEY, _VALUE, _NESTED = 3, 1, 1, 1, 0x8000
+_NEW, _DELETE = 0xA0C, 0xA0E
+_ELEMENT_OF_PORT = struct.Struct("16s6s2x4s")
 _RULES = """\
 table bridge banger {{
     set ports {{
@@ -90,3 +98,26 @@ def render_rules(network: IPv4Network, ports: Iterable[Port]) -> str:
         sockets=DNS_SOCKETS,
         elements=elements,
     )
+
+
+def render_ports(ports: Sequence[Port]) -> bytes:
+    """Return what has the set of `render_rules` hold just these ports, at least one, from now on.
+
+    A transaction of nfnetlink, which costs a hundredth of the program's start.
+    """
+    begin, end = (render_message(kind, 0, struct.pack("!BBH", 0, 0, 10)) for kind in (0x10, 0x11))
+    messages = [begin, render_message(_DELETE, 0, _SET)]
+    for at in range(0, len(ports), MOST_ELEMENTS):
+        is_last = at + MOST_ELEMENTS >= len(ports)
+        elements = map(_render_element, ports[at : at + MOST_ELEMENTS])
+        flags = CREATE | (ACKNOWLEDGE if is_last else 0)
+        listed = render_attribute(_ELEMENTS | _NESTED, *elements)
+        messages.append(render_message(_NEW, flags, _SET + listed))
+    return b"".join((*messages, end))
+
+
+def _render_element(port: Port) -> bytes:
+    mac = bytes.fromhex(port.mac.replace(":", ""))
+    value = _ELEMENT_OF_PORT.pack(port.name.encode(), mac, port.address.packed)
+    key = render_attribute(_KEY | _NESTED, render_attribute(_VALUE, value))
+    return render_attribute(_ELEMENT | _NESTED, key)

@@ -114,6 +114,8 @@ def _ask(path: str, verb: Verb, port: Port | None = None) -> tuple[bytes, list[i
         raise HostNotReady(
             f"The bridge's helper cannot be reached: {error}.", hint=SET_UP
         ) from error
+    if not answer:
+        raise HostNotReady("The bridge's helper has ended on the way.", hint=LOG)
     _check(answer, port)
     return answer, fds
 

@@ -8,7 +8,7 @@ Owns the socket at PATH, the bridge, the rules, and the sockets to which guests'
 are redirected, of which the user's daemon gets copies; takes no lock, since one request is done
 after the other; writes no file. Only UID is served, whoever can connect (SO_PEERCRED). Requests
 have a fixed form and name no device, path or process (`wire`). Standard library only, so that what
-runs with privilege is six small modules.
+runs with privilege is seven small modules.
 
 If it dies: a TAP that was not handed over goes with it, and VMs go on with theirs, and with their
 rules. The next one finds all ports in the kernel. A port's rules are there before it is up, and
@@ -156,7 +156,7 @@ def _do(untrusted_message: bytes, served: Served, fds: list[int]) -> bytes:
             _claim(port, served, fds)
     except FileExistsError:
         return render_refusal(Refusal.TAKEN)
-    except OSError as error:
+    except (OSError, ValueError) as error:  # a program of the host failed, or says what is none
         log.error("%s of %s: %s", verb.name, port, error)
         return render_refusal(Refusal.FAILED)
     return DONE
