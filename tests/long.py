@@ -39,6 +39,9 @@ RUNS = {
         (
             "tests/crash",
             "tests/component/workspace/test_apply_deaths.py",
+            "tests/component/workspace/test_sync_deaths.py",
+            "tests/vm/test_modules.py",
+            "tests/vm/test_run_results.py",
             "--ignore=tests/crash/test_matrix.py",
             "--ignore=tests/crash/test_model.py",
         ),

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import pytest
+
 from tests.support.installations import Installation, wait_for
 from tests.support.vms import EACH_DRIVER, TINY
 
@@ -44,7 +46,7 @@ def pid_of(banger: Installation, vm: str) -> str:
     return str(banger.vm(vm)["pid"])
 
 
-@EACH_DRIVER
+@pytest.mark.parametrize("own", ["firecracker"], indirect=True)
 def test_attendants_follow_the_vmm_of_a_vm(own: Installation, short_dir: Path) -> None:
     """B1, H2: made, stopped, started, paused, killed, put back, dead, restarted, adopted."""
     with attending(own, short_dir) as attended:

@@ -56,9 +56,8 @@ def test_names_and_prefixes(own: Installation) -> None:
 @EACH_DRIVER
 def test_a_life(own: Installation) -> None:
     """Each verb twice, since asking for what is the case already is no error."""
-    own.do(*IDLE, "one")
-    assert own.state("one") == "created"
-    for verb, state in (("start", "running"), ("stop", "stopped"), ("start", "running")):
+    own.do("vm", "create", "--name", "one", *TINY)
+    for verb, state in (("stop", "stopped"), ("start", "running")):
         for _ in range(2):
             own.do("vm", verb, "one")
             assert own.state("one") == state
@@ -137,25 +136,6 @@ def test_a_terminal_that_goes_away(own: Installation) -> None:
     assert own.boot_id("one") == boot
 
 
-@EACH_DRIVER
-def test_a_reused_pid_is_left_alone(own: Installation, stranger: ProcessIdentity) -> None:
-    """B2: a handle whose pid now belongs to somebody else names nobody."""
-    own.do("vm", "create", "--name", "one", *TINY)
-    handle = read_handle(own)
-    own.do("vm", "kill", "one")
-    own.stop_daemon()
-    start_ticks = stranger.start_ticks - 1
-    process = msgspec.to_builtins(stranger) | {"start_ticks": start_ticks}
-    payload = json.dumps(handle | {"process": process, "monitor": None}).encode()
-    with own.database() as connection:
-        connection.execute("UPDATE vms SET state = 'running'")
-        row = (handle["vm_id"], "vmm", payload)
-        connection.execute("INSERT OR REPLACE INTO handles VALUES (?, ?, ?)", row)
-    assert own.state("one") == "stopped"
-    own.do("vm", "start", "one")
-    own.exec("one", "true", status=0)
-
-
 def read_handle(own: Installation) -> dict[str, Any]:
     """Return the handle of the only VMM."""
     with own.database() as connection:
@@ -165,8 +145,8 @@ def read_handle(own: Installation) -> dict[str, Any]:
 
 
 @EACH_DRIVER
-def test_after_a_reboot_of_the_host(own: Installation) -> None:
-    """B10: a handle of another boot names nobody, whatever its pid is; the rest is cleaned up."""
+def test_a_handle_that_names_nobody(own: Installation, stranger: ProcessIdentity) -> None:
+    """B2, B10: that of another boot, whatever its pid is, and one whose pid is somebody else's."""
     own.do("vm", "create", "--name", "one", *TINY)
     vmm = int(own.vm("one")["pid"])
     own.stop_daemon()
@@ -179,34 +159,50 @@ def test_after_a_reboot_of_the_host(own: Installation) -> None:
     assert own.state("one") == "stopped"
     # In truth there was no reboot, so the VMM is one that no record knows any more.
     wait_for(lambda: identify(vmm) is None, "the unknown VMM to be ended")
+
+    own.stop_daemon()
+    start_ticks = stranger.start_ticks - 1
+    process = msgspec.to_builtins(stranger) | {"start_ticks": start_ticks}
+    payload = json.dumps(handle | {"process": process, "monitor": None}).encode()
+    with own.database() as connection:
+        connection.execute("UPDATE vms SET state = 'running'")
+        values = (handle["vm_id"], "vmm", payload)
+        connection.execute("INSERT OR REPLACE INTO handles VALUES (?, ?, ?)", values)
+    assert own.state("one") == "stopped"
     own.do("vm", "start", "one")
     own.exec("one", "true", status=0)
 
 
-@pytest.mark.parametrize(
-    "damage",
-    [
-        "UPDATE vms SET spec = CAST('{\"name\": 5' AS BLOB) WHERE name = 'bad'",
-        "UPDATE vms SET state = 'dancing' WHERE name = 'bad'",
-        "UPDATE vms SET workspace = CAST('x' AS BLOB) WHERE name = 'bad'",
+DAMAGE = {
+    "spec": ["UPDATE vms SET spec = CAST('{\"name\": 5' AS BLOB) WHERE name = :name"],
+    "state": ["UPDATE vms SET state = 'dancing' WHERE name = :name"],
+    "workspace": ["UPDATE vms SET workspace = CAST('x' AS BLOB) WHERE name = :name"],
+    "handle": [
         "UPDATE handles SET payload = CAST('rubbish' AS BLOB)"
-        " WHERE vm_id IN (SELECT id FROM vms WHERE name = 'bad')",
-        "INSERT INTO operations SELECT 'op-1', 'vm.start', id, 0 FROM vms WHERE name = 'bad';"
+        " WHERE vm_id IN (SELECT id FROM vms WHERE name = :name)"
+    ],
+    "journal": [
+        "INSERT INTO operations SELECT 'op-1', 'vm.start', id, 0 FROM vms WHERE name = :name",
         "INSERT INTO journal"
         " VALUES ('op-1', 0, CAST('{\"step\": \"no-such-step\"}' AS BLOB), 'started')",
     ],
-    ids=["spec", "state", "workspace", "handle", "journal"],
-)
-def test_a_damaged_row_is_its_vms_own_trouble(own: Installation, damage: str) -> None:
-    """B9: the daemon starts, the other VM works, and the damaged one can be deleted."""
-    own.do("vm", "create", "--name", "good", *TINY, "--network", "none")
-    own.do("vm", "create", "--name", "bad", *TINY, "--network", "none")
+}
+"""By the name of the VM whose rows it is."""
+
+
+def test_damaged_rows_are_their_vms_own_trouble(own: Installation) -> None:
+    """B9: the daemon starts, the other VM works, and the damaged ones can be deleted."""
+    for name in ("good", *DAMAGE):
+        own.do("vm", "create", "--name", name, *TINY, "--network", "none")
     own.stop_daemon()
     with own.database() as connection:
-        connection.executescript(damage)
-    assert sorted(vm["name"] for vm in own.vms()) == ["bad", "good"]
+        for name, statements in DAMAGE.items():
+            for statement in statements:
+                assert connection.execute(statement, {"name": name}).rowcount
+    assert {vm["name"] for vm in own.vms()} == {"good", *DAMAGE}
     assert own.exec("good", "echo", "fine", status=0).text == "fine"
-    own.do("vm", "delete", "bad")
+    for name in DAMAGE:
+        own.do("vm", "delete", name)
     assert [vm["name"] for vm in own.vms()] == ["good"]
     own.do("vm", "delete", "good")
     assert own.vm_processes() == []

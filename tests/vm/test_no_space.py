@@ -16,7 +16,7 @@ import pytest
 
 from tests.support.installations import DEADLINE_S, Installation, kill_and_wait, wait_for
 from tests.support.namespaces import small_filesystem
-from tests.support.vms import TINY
+from tests.support.vms import TINY, take_tiny_template
 
 
 def test_no_space_for_a_vm(own: Installation) -> None:
@@ -153,12 +153,11 @@ def _can_write(file: io.RawIOBase) -> bool:
 NO_ROOM_FOR_MEMORY = """
 banger() { "$python" -m banger "$@"; }
 check() { echo "$1: $("$python" -c "import json, sys; print(len(json.load(sys.stdin)))")"; }
-export BANGER_TEMPLATE_ENABLED=off
-banger vm create --quiet --network none --name one "$@" >&2 || exit
+banger vm create --quiet --name one "$@" >&2 || exit
 banger vm exec one -- sh -c 'head -c 1M /dev/urandom >/dev/shm/r; sha256sum </dev/shm/r'
 banger vm snapshot create one; echo "snapshot $?"
 banger vm fork one -n 2; echo "fork $?"
-BANGER_TEMPLATE_ENABLED=on banger template build "$2" "${@:3}" --network none; echo "template $?"
+banger template build "$2" "${@:3}" --network none; echo "template $?"
 banger vm snapshot list one --json | check snapshots
 banger vm list --json | check vms
 banger gc --dry-run --json | check leftovers
@@ -172,10 +171,15 @@ banger vm delete one
 def test_no_space_for_memory(own: Installation) -> None:
     """A10, A9: a snapshot, forks and a template are refused; nothing of them stays; the VM goes on.
 
-    The state, with the VM's own disk, has room; the data directory, with theirs, has none.
+    The state, with the VM's own disk, has room; the data directory, with theirs, has none. What
+    is there already lies elsewhere.
     """
+    take_tiny_template(own)
+    own.stop_daemon()
     data = own.layout.data
-    links = [f"ln -s {(data / kind).resolve()} {data}/{kind}" for kind in ("images", "kernels")]
+    there = {kind: (data / kind).resolve() for kind in ("images", "kernels")}
+    there["templates"] = own.layout.templates.rename(data.parent / "templates")
+    links = [f"ln -s {path} {data}/{kind}" for kind, path in there.items()]
     script = "; ".join(links) + NO_ROOM_FOR_MEMORY
     done = subprocess.run(
         [*small_filesystem(data, "24m"), "bash", "-c", script, "bash", *TINY],

@@ -6,6 +6,8 @@ import contextlib
 import json
 from typing import Any
 
+import pytest
+
 from banger.client import Client
 from tests.support.installations import Installation, finish, read_line, wait_for
 from tests.support.vms import TINY
@@ -44,6 +46,7 @@ def test_a_command_that_is_cancelled(own: Installation) -> None:
     own.exec("one", "sh", "-c", "! grep -qs sleep /proc/[0-9]*/comm", status=0)
 
 
+@pytest.mark.parametrize("own", ["firecracker"], indirect=True)
 def test_what_happens_to_a_vm_is_told(own: Installation) -> None:
     """H9: whoever follows learns of the end at once, and its log ends."""
     own.do("vm", "create", "--name", "one", *TINY, "--network", "none", "--no-start")
@@ -53,6 +56,7 @@ def test_what_happens_to_a_vm_is_told(own: Installation) -> None:
         own.do("vm", "resume", "one")
         with Client(own.layout) as other:
             one = other.stream("vm.watch", {"ref": "one"})
+        own.layout.vm_console_log(own.vm("one")["id"]).write_text("a line of the console\n")
         following = own.start("vm", "logs", "-f", "one")
         assert read_line(following)
         own.do("vm", "kill", "one")

@@ -8,7 +8,9 @@ from pathlib import Path
 import pytest
 
 from tests.support import repositories
+from tests.support.imports import BUSYBOX, import_layers
 from tests.support.installations import Installation, wait_for
+from tests.support.tars import Member, make_tar, symlink
 from tests.support.vms import TINY, TINY_IMAGE
 
 FILE = f"""\
@@ -45,17 +47,24 @@ def test_a_vm_is_as_its_repository_says(banger: Installation, top: Path) -> None
         banger.do("vm", "delete", name)
 
 
-def test_a_read_only_workspace_stays_so_over_a_boot(banger: Installation, top: Path) -> None:
+def test_a_read_only_workspace_stays_so_over_a_boot(
+    banger: Installation, top: Path, tmp_path: Path
+) -> None:
     """D6, H6: as the file says; writes fail as on any read-only file system; nothing comes back.
 
     A5: what is excluded is not there.
     """
-    text = '[workspace]\nread_only = true\nexclude = ["*.pem"]\n'
+    layer = make_tar(
+        Member("bin/busybox", BUSYBOX.read_bytes(), mode=0o755),
+        *(symlink(f"bin/{name}", "busybox") for name in ("sh", "ls", "mount", "umount")),
+    )
+    file = FILE.replace(TINY_IMAGE, import_layers(banger, tmp_path, [layer]))
+    text = f'{file}[workspace]\nread_only = true\nexclude = ["*.pem"]\n'
     repositories.write(top, "key.pem", b"private\n")
     repositories.write(top, "banger.toml", text.encode())
     repositories.commit(top)
     banger.do("trust", top)
-    name = banger.do("vm", "run", "-d", top).text
+    name = banger.do("vm", "run", "-d", "--no-template", top).text
     try:
         for is_new in (True, False):
             if not is_new:
@@ -158,7 +167,10 @@ def test_sessions_are_started_in_the_workspace(banger: Installation, top: Path) 
     try:
         ended = banger.run(*words, status=0)
         assert "Sessions started: web other (banger vm session list with-sessions)" in ended.err
-        for _ in range(2):
+        for is_new in (True, False):
+            if not is_new:
+                banger.do("vm", "stop", "with-sessions")
+                banger.run(*words, status=0)
             listed = banger.json("vm", "session", "list", "with-sessions")
             assert {each["name"] for each in listed} == {"web", "other"}
             wait_for(
@@ -169,8 +181,6 @@ def test_sessions_are_started_in_the_workspace(banger: Installation, top: Path) 
                 "the output",
             )
             banger.run("vm", "wait", "with-sessions", "other", status=3)
-            banger.do("vm", "stop", "with-sessions")
-            banger.run(*words, status=0)
     finally:
         banger.run("vm", "delete", "with-sessions")
 

@@ -116,7 +116,7 @@ def test_a_boot_that_fails_keeps_the_evidence(banger: Installation) -> None:
     # The link makes another root: an image is known by it.
     image = make_bare_image(banger, {"nowhere": "init"}, init="/no/such/init")
     options = ("--image", image, "--memory", "256M", "--name", "broken")
-    ended = banger.run("vm", "run", "--rm", *options, "--", "true", status=125)
+    ended = banger.run("vm", "run", "--rm", "--no-template", *options, "--", "true", status=125)
     assert "broken did not become ready, and was deleted" in ended.err
     assert "console.log:" in ended.err
     report = re.search(r"Its logs are in (\S+)\.", ended.err)

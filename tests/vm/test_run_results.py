@@ -19,6 +19,7 @@ import pytest
 from tests.support import repositories
 from tests.support.installations import Ended, Installation, finish, read_line, wait_for
 from tests.support.repositories import git
+from tests.support.sampling import choose
 
 FILL = """
 for size in 4G 1G 256M 64M 16M 4M 1M 64K 4K; do
@@ -120,18 +121,15 @@ def require_result(banger: Installation, top: Path, way: Way, ended: Ended, name
     assert git(top, "show", f"{branch}:result") == b"made in the guest\n"
 
 
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_a_forks_result_is_never_lost(banger: Installation, project: Path, way: Way) -> None:
-    """A11, H5: with `--fork` and `--rm`."""
-    ended = run_and_break(banger, project, way, "--fork", "1", name="way-1")
-    require_result(banger, project, way, ended, "way-1")
-
-
-@pytest.mark.parametrize("way", WAYS.values(), ids=WAYS)
-def test_a_branchs_result_is_never_lost(banger: Installation, project: Path, way: Way) -> None:
-    """A11, H5: with `--rm --branch`."""
-    ended = run_and_break(banger, project, way, "--branch", "work", name="way")
-    require_result(banger, project, way, ended, "way")
+@pytest.mark.parametrize(
+    ("way", "option"),
+    choose([(way, option) for way in WAYS for option in ("--fork=1", "--branch=work")], 6),
+)
+def test_a_result_is_never_lost(banger: Installation, project: Path, way: str, option: str) -> None:
+    """A11, H5: with `--rm`."""
+    name = "way-1" if "fork" in option else "way"
+    ended = run_and_break(banger, project, WAYS[way], option, name=name)
+    require_result(banger, project, WAYS[way], ended, name)
 
 
 def test_a_daemons_death_costs_no_result(banger: Installation, project: Path) -> None:

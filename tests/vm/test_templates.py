@@ -226,15 +226,8 @@ def _build_args(memory: str) -> list[str]:
     return [image, "--memory", memory, "--disk", "1G", "--vcpu", "1", "-q"]
 
 
-@pytest.mark.parametrize(
-    ("fresh", "name"),
-    [
-        ("qemu", "memory"),
-        # How a change is noticed is no driver's, and a build of the stand-in is quick.
-        *(("firecracker", name) for name in ("memory", "state", "data.img", "manifest.json")),
-    ],
-    indirect=["fresh"],
-)
+@pytest.mark.parametrize("fresh", ["firecracker"], indirect=True)
+@pytest.mark.parametrize("name", ["memory", "state", "data.img", "manifest.json"])
 def test_a_changed_template_is_noticed_and_replaced(
     fresh: Installation, built: str, name: str
 ) -> None:
@@ -316,7 +309,7 @@ def test_the_daemon_dies(fresh: Installation, moment: str, request: pytest.Fixtu
     assert fresh.vm("v")["template"] == template_dir(fresh).name
 
 
-@EACH_DRIVER
+@pytest.mark.parametrize("fresh", ["firecracker"], indirect=True)
 def test_switched_off(fresh: Installation) -> None:
     """`template.enabled = off` boots and makes none."""
     off = {"BANGER_TEMPLATE_ENABLED": "off"}

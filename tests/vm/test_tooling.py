@@ -5,13 +5,14 @@ Mise itself gets its tools from places that the tests' hosts do not reach.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support import repositories
+from tests.support.imports import BUSYBOX, import_layers
 from tests.support.installations import Installation
+from tests.support.tars import Member, make_tar, symlink
 from tests.support.vms import TINY
 
 MISE = """#!/bin/sh
@@ -28,16 +29,17 @@ SHAPE = TINY[2:]
 
 
 @pytest.fixture(scope="module")
-def image(banger: Installation) -> Iterator[str]:
-    """The small image with a stand-in for mise."""
-    name = "with-mise"
-    banger.do("vm", "create", "--name", "to-commit", *TINY)
-    write = "cat >/usr/bin/mise; chmod +x /usr/bin/mise"
-    banger.do("vm", "exec", "-i", "to-commit", "--", "sh", "-c", write, stdin=MISE.encode())
-    banger.do("vm", "commit", "to-commit", name)
-    banger.do("vm", "delete", "to-commit")
-    yield name
-    banger.do("image", "delete", name)
+def image(banger: Installation, tmp_path_factory: pytest.TempPathFactory) -> str:
+    """An image of a shell, its tools and a stand-in for mise."""
+    layer = make_tar(
+        Member("bin/busybox", BUSYBOX.read_bytes(), mode=0o755),
+        *(
+            symlink(f"bin/{name}", "busybox")
+            for name in ("sh", "cat", "chmod", "mkdir", "rm", "true")
+        ),
+        Member("bin/mise", MISE.encode(), mode=0o755),
+    )
+    return import_layers(banger, tmp_path_factory.mktemp("image"), [layer])
 
 
 @pytest.fixture

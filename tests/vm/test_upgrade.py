@@ -76,8 +76,6 @@ def test_a_restart_brings_the_present_agent(own: Installation, tmp_path: Path) -
     assert own.exec("one", "cat", "/root/file", status=0).text == "kept"
     shown = {each["digest"]: each["current"] for each in own.json("kernel", "list")}
     assert shown[renewed] is True and shown[kernel] is False
-    own.do("vm", "stop", "one")
     own.do("kernel", "prune")
-    own.do("vm", "start", "one")
-    assert own.vm("one")["kernel_digest"] == renewed
-    assert kernel not in {each["digest"] for each in own.json("kernel", "list")}
+    kept = {each["digest"] for each in own.json("kernel", "list")}
+    assert renewed in kept and kernel not in kept
