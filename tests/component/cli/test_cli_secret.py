@@ -45,6 +45,24 @@ def test_a_secret_is_kept_in_a_file_of_the_users_alone(banger: Installation) -> 
     assert "banger secret list" in banger.run("secret", "rm", "TOKEN", status=4).err
 
 
+def test_a_command_gives_the_value(banger: Installation) -> None:
+    """G2, G6: with the user's variables and by no shell; one that fails saves nothing."""
+    words = ("secret", "set", "TOKEN", "--host", "api.example", "--command")
+    banger.do(*words, "printenv OWN", env={"OWN": f"{VALUE.decode()} ; $HOME"})
+    assert holders(banger, VALUE + b" ; $HOME") == ["TOKEN.json"]
+    banger.do("secret", "rm", "TOKEN")
+    for command, said in (
+        ("sh -c 'echo the-value; exit 3'", "sh ended with status 3"),
+        ("no-such-program", "no-such-program is not installed"),
+        ("'", "is not a command"),
+    ):
+        ended = banger.run(*words, command)
+        assert ended.status != 0
+        assert said in ended.err
+        assert "the-value" not in ended.err.replace(command, "")
+    assert banger.json("secret", "list") == []
+
+
 @pytest.mark.parametrize(
     ("options", "status", "said"),
     [

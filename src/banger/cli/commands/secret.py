@@ -2,14 +2,23 @@
 
 from __future__ import annotations
 
+import os
+import shlex
 import sys
 from argparse import Namespace
 
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
+from banger.cli.app.usage import UsageError
 from banger.cli.options.show import add_list_options
 from banger.cli.options.targets import each_target
-from banger.cli.terminal.output import Column, format_json, render_table, terminal_width
+from banger.cli.terminal.output import (
+    Column,
+    format_json,
+    render_table,
+    terminal_width,
+)
+from banger.errors import ToolFailed
 
 COLUMNS = (
     Column("NAME", least=8, is_vital=True),
@@ -18,6 +27,7 @@ COLUMNS = (
     Column("VMS", spare=3),
 )
 VALUE_MAX_BYTES = 65536
+COMMAND_S = 600.0
 _SET_TEXT = """\
 A VM that is made with --secret NAME has a variable NAME with a placeholder. In
 requests by HTTPS to the hosts, the value takes its place in the headers,
@@ -25,7 +35,7 @@ outside of the VM; anywhere else the placeholder is refused. Hosts and headers
 that are not given stay as they are. VMs that run send a new value from their
 next request on, and to other hosts from their next start on.
 
-  gh auth token | banger secret set GH_TOKEN --host api.github.com"""
+  banger secret set GH_TOKEN --command "gh auth token" --host api.github.com"""
 
 
 def _configure_set(parser: Parser) -> None:
@@ -47,13 +57,19 @@ def _configure_set(parser: Parser) -> None:
         metavar="HEADER",
         help="header that the secret is for (default: Authorization and X-Api-Key); repeatable",
     )
+    add(
+        "--command",
+        dest="printer",
+        metavar="COMMAND",
+        help="command that prints the value, run once, by no shell",
+    )
     parser.text = _SET_TEXT
 
 
 def _set(arguments: Namespace, context: Context) -> int:
     params = {
         "name": arguments.name,
-        "value": _read_value(arguments.name),
+        "value": _run(arguments.printer) if arguments.printer else _read(arguments.name),
         "hosts": arguments.hosts,
         "headers": arguments.headers,
     }
@@ -63,7 +79,29 @@ def _set(arguments: Namespace, context: Context) -> int:
     return 0
 
 
-def _read_value(name: str) -> str:
+def _run(command: str) -> str:
+    """Return what a command of the user's prints; nothing of it is in an error.
+
+    Raises:
+        UsageError: it is none.
+        ToolMissing, ToolFailed: it cannot be run, or ended with another status than 0.
+    """
+    from banger.host.programs import run_sync
+
+    try:
+        argv = shlex.split(command)
+    except ValueError as error:
+        raise UsageError(f"{command!r} is not a command: {error}.") from error
+    ended = run_sync(argv, deadline_s=COMMAND_S, env=os.environ, ok=range(-64, 256))
+    if ended.status:
+        raise ToolFailed(
+            f"{argv[0]} ended with status {ended.status}; nothing was saved.",
+            details=ended.stderr.decode("utf-8", "replace"),
+        )
+    return ended.stdout.decode("latin-1")
+
+
+def _read(name: str) -> str:
     if sys.stdin.isatty():
         from getpass import getpass
 
