@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 
 from banger.client.client import Client
+from banger.host.programs import find_tool
 from tests.component.daemon.running import (
     banger,
     layout_of,
@@ -24,6 +25,7 @@ from tests.component.daemon.running import (
     scripted_daemon,
     wait_until,
 )
+from tests.component.registry.hostile import Handler, hostile_registry
 from tests.component.web.fronts import Environ, Front, running_front
 from tests.component.web.page_daemon import WHY
 from tests.support.agent import find_or_build_agent, running_agent
@@ -47,6 +49,7 @@ AXE_FINDINGS = """axe.run(document).then(({violations}) => violations
     .filter(({impact}) => impact == "serious" || impact == "critical")
     .map(({id, nodes}) => [id, nodes.map(({html}) => html)]))"""
 SCREEN = "(document.querySelector('.xterm-rows')?.innerText ?? '').replaceAll('\\u00a0', ' ')"
+BARS = "[...document.querySelectorAll('progress')]"
 HOSTILE = "<img src=/x onerror=alert(1)>"
 PLACES = ("", "create", "images", "operations", "doctor")
 TABS = ("terminal", "changes", "ports", "logs", "network", "snapshots", "usage")
@@ -392,6 +395,48 @@ def test_a_pull_shows_how_far_it_is(page: Page, site: Site) -> None:
     assert "<b>layer</b>, 2.0 MiB" in page.run("document.querySelector('.stage').innerText")
     (layout_of(site.environ).state / "gate").touch()
     page.wait("/There is no image registry.test.alpine/.test(document.body.innerText)")
+
+
+@pytest.mark.skipif(find_tool("sqfstar") is None, reason="sqfstar is not installed")
+def test_an_image_comes_from_a_registry(browser: Page, real: Front, real_environ: Environ) -> None:
+    """H9: by a real daemon; how much of a layer is here is seen while the rest is not sent."""
+    rows = "[...document.querySelectorAll('tr')]"
+    with half_sent_image() as (reference, gate):
+        image = f"{rows}.find(row => row.innerText.includes({reference!r}))"
+        browser.visit(Site(real_environ, real.port).link())
+        go(browser, "images")
+        browser.wait("document.querySelector('[name=ref]')")
+        fill(browser, ref=reference)
+        click(browser, "Pull")
+        browser.wait(f"{BARS}.some(bar => 0 < bar.value && bar.value < bar.max)")
+        gate.set()
+        browser.wait(image)
+    browser.run(f"{image}.querySelector('button').click()")
+    browser.wait(f"!{image}")
+    assert browser.run("faults") == []
+
+
+@contextlib.contextmanager
+def half_sent_image() -> Iterator[tuple[str, threading.Event]]:
+    """An image of a registry that sends the second half of its layer when it is told to."""
+    gate = threading.Event()
+
+    def send(handler: Handler) -> None:
+        handler.send_response(200)
+        handler.send_header("Content-Length", str(len(content)))
+        handler.end_headers()
+        handler.wfile.write(content[: len(content) // 2])
+        gate.wait(DEADLINE_S)
+        handler.wfile.write(content[len(content) // 2 :])
+
+    with hostile_registry() as registry:
+        registry.add_image("x", os.urandom(3_000_000))
+        content = registry.blobs[registry.digests[0]]
+        registry.routes[registry.blob_path("x")] = send
+        try:
+            yield f"{registry.address}/x", gate
+        finally:
+            gate.set()
 
 
 def test_an_operation_is_cancelled(page: Page, site: Site) -> None:
