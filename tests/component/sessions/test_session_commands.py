@@ -288,6 +288,21 @@ def test_input_that_may_be_lost_with_a_daemon_is_told(box: Box) -> None:
         assert (rest, said, client.returncode) == (b"got third\n", b"", 3)
 
 
+def test_a_terminal_that_changes_while_there_is_no_daemon(box: Box) -> None:
+    """H7: its new size is that of the session's."""
+    with box.daemon() as first:
+        box.start("one", "while sleep 0.1; do stty size; done", "-t")
+        terminal = Terminal(box.environ, "vm", "session", "attach", "box", "one")
+        try:
+            terminal.expect(b"30 100")
+            with replace_daemon(box, first, terminal.process):
+                terminal.set_size(40, 99)
+                os.kill(terminal.process.pid, signal.SIGCONT)
+                terminal.expect(b"40 99")
+        finally:
+            terminal.close()
+
+
 def is_stopped(pid: int) -> bool:
     """Tell whether a process has been stopped by a signal."""
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] == "T"

@@ -92,6 +92,8 @@ def _join(
 def _relay(stream: ClientStream, *, is_terminal: bool) -> dict[str, int]:
     signals = GuestSignals(stream, terminal=STDIN if is_terminal else None)
     with signals.caught():
+        if is_terminal:  # whose size may have changed since the last daemon went away
+            stream.put_control({"resize": terminal_size(STDIN)})
         return Relay(
             stream,
             stdin=STDIN,
