@@ -8,12 +8,14 @@ a workspace that changed, a shell, a published port, a denied target, a snapshot
 
 from __future__ import annotations
 
+import getpass
+import json
 import struct
 import sys
 import tempfile
 import zlib
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from tests.support.artifacts import CHECKOUT
@@ -22,7 +24,7 @@ from tests.support.browsers import find_browser, open_page
 FOLDER = CHECKOUT / "docs/page"
 ROWS = "document.querySelector('tbody tr')"
 PLACES = {
-    "list": ("", f"/%/.test({ROWS}.innerText)"),
+    "list": ("", f"/%/.test({ROWS}.innerText) && document.querySelector('tbody [href^=http]')"),
     "create": ("create", "document.querySelector('datalist option')"),
     "images": ("images", ROWS),
     "operations": ("operations", ROWS),
@@ -30,15 +32,21 @@ PLACES = {
 }
 """Where each view is, and what it has when it is drawn."""
 TABS = {
-    "terminal": "/[$#] $/m.test(document.querySelector('.xterm-rows').innerText)",
+    "terminal": "/[$#]\\s/.test(document.querySelector('.xterm-rows').innerText)",
     "changes": "document.querySelector('details .added')",
     "ports": "document.querySelector('section a')",
-    "logs": "document.querySelector('pre').textContent.length > 1000",
+    "logs": "document.querySelector('pre').textContent.trim()",
     "network": ROWS,
     "snapshots": "document.querySelector('.tree a')",
     "usage": "document.querySelectorAll('polyline').length == 3",
 }
 LOADED = "document.querySelector('main h1') && !/Loading/.test(document.body.innerText)"
+UNNAMED = """(() => {
+    const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT);
+    while (texts.nextNode()) texts.currentNode.data = %s.reduce(
+        (text, [own, shown]) => text.replaceAll(own, shown), texts.currentNode.data);
+})()"""
+"""Replaces what tells who made the screenshots, and where."""
 DRAWN = "new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done())))"
 Pixels = list[bytes]
 """Rows of three bytes for each pixel."""
@@ -49,6 +57,8 @@ def main() -> None:
     link, vm = sys.argv[1:]
     program = find_browser()
     assert program is not None, "no browser is installed"
+    found: dict[str, bytes] = {}
+    own = [(str(CHECKOUT), "/home/me/banger"), (getpass.getuser(), "me")]
     views = {**PLACES, **{name: (f"vm/{vm}/{name}", ready) for name, ready in TABS.items()}}
     with tempfile.TemporaryDirectory() as profile, open_page(program, Path(profile)) as page:
         page.visit(link)
@@ -58,8 +68,11 @@ def main() -> None:
             page.run(f"location.hash = '#/{place}'; 0")
             page.wait(LOADED)
             page.wait(ready)
+            page.run(UNNAMED % json.dumps(own))
             page.run(DRAWN)
-            (FOLDER / f"{name}.png").write_bytes(reduce_png(page.screenshot()))
+            found[name] = page.screenshot()
+    for name, png in found.items():
+        (FOLDER / f"{name}.png").write_bytes(reduce_png(png))
 
 
 def reduce_png(png: bytes) -> bytes:
@@ -111,17 +124,24 @@ def _parse_chunks(png: bytes) -> Iterator[tuple[bytes, bytes]]:
 
 def _unfilter(kind: int, line: bytes, above: bytes) -> bytes:
     """Undo one of PNG's filters (its section 9): what is stored is a difference."""
-    row = bytearray(3)  # left of the first pixel
+    guess, row = GUESSES[kind], bytearray(3)  # left of the first pixel
     for byte, up, corner in zip(line, above, bytes(3) + above, strict=False):
-        left = row[-3]
-        guess = (0, left, up, (left + up) // 2, _guess_paeth(left, up, corner))[kind]
-        row.append((byte + guess) & 255)
+        row.append((byte + guess(row[-3], up, corner)) & 255)
     return bytes(row[3:])
 
 
 def _guess_paeth(left: int, up: int, corner: int) -> int:
     guess = left + up - corner
     return min((left, up, corner), key=lambda each: abs(guess - each))
+
+
+GUESSES: tuple[Callable[[int, int, int], int], ...] = (
+    lambda _, __, ___: 0,
+    lambda left, _, __: left,
+    lambda _, up, __: up,
+    lambda left, up, _: (left + up) // 2,
+    _guess_paeth,
+)
 
 
 if __name__ == "__main__":
