@@ -26,7 +26,6 @@ REFUSED = {
     "in another's basic": API_ONLY,
     "fronting": "HTTP for other.example",
     "absolute": "HTTP for no server, or for two",
-    "connect": "not HTTP/1.1, or for a proxy",
     "bad certificate": "its certificate: self",
 }
 

@@ -241,7 +241,6 @@ def attempts(directory: Path) -> dict[str, list[str]]:
         "in another's basic": ask("https://other.example/", "-u", f"user:{api}"),
         "fronting": ask(f"{url}/", *bearer, "-H", "Host: other.example"),
         "absolute": ask(f"{url}/", *bearer, "--request-target", "https://other.example/"),
-        "connect": ask(f"{url}/", *bearer, "-X", "CONNECT"),
         "by http": ask("http://api.example/", *bearer),
         "bad certificate": ask("https://bad.example/", *bearer),
         "websocket": [sys.executable, "-c", WEBSOCKET, api],

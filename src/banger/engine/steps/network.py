@@ -45,9 +45,11 @@ async def _start_network(machine: Machine, _: StartNetwork) -> None:
 async def _make_chain(machine: Machine) -> bytes:
     """Return a key and its certificate for the hosts of the VM's secrets; empty if it has none."""
     layout, held = machine.engine.layout, machine.record.spec.secrets
+    if not held.placeholders:
+        return b""
     bound = await asyncio.to_thread(secrets.find_bound, layout, held)
     hosts = sorted({host for each in bound for host in each.secret.hosts})
-    if not hosts:
+    if not hosts:  # all of them were deleted
         return b""
     now = datetime.datetime.fromtimestamp(machine.engine.now(), datetime.UTC).replace(tzinfo=None)
     seed = await asyncio.to_thread(secrets.load_seed, layout)
@@ -55,16 +57,16 @@ async def _make_chain(machine: Machine) -> bytes:
 
 
 async def send_secrets(machine: Machine) -> None:
-    """Give a VM's running network the values of its secrets, as they are now.
+    """Give a VM's running network, if it has one, the values of its secrets as they are now.
 
     Raises:
         HostFailed: the file of a secret is damaged.
         VmmFailed: the network does not answer.
     """
     held = machine.record.spec.secrets
-    if held.placeholders:
+    if held.placeholders and machine.network is not None:
         bound = await asyncio.to_thread(secrets.find_bound, machine.engine.layout, held)
-        await _require_handle(machine).set_secrets(bound)
+        await machine.network.set_secrets(bound)
 
 
 async def set_egress(machine: Machine) -> None:

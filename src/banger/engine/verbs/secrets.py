@@ -122,7 +122,7 @@ async def _tell_vms(engine: Engine, op: Operation, name: str) -> None:
         try:
             async with engine.runtime(vm_id).lifecycle.hold(op, wait=True):
                 machine = await load_machine(engine, vm_id)
-                if machine.record.state in LIVE and machine.network is not None:
+                if machine.record.state in LIVE:
                     await send_secrets(machine)
         except BangerError as error:
             op.note("notice", f"{vm_name} does not have the change: {error.message}")

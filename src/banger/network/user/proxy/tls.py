@@ -39,6 +39,8 @@ def make_server_context(chain: str) -> ssl.SSLContext:
 def make_client_context() -> ssl.SSLContext:
     """Return what verifies servers with the host's certificates."""
     context = ssl.create_default_context()
+    # Python 3.13 demands more of private authorities than the guest's clients would.
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT
     context.minimum_version = ssl.TLSVersion.TLSv1_2
     context.set_alpn_protocols(ALPN)
     return context
