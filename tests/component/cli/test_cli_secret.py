@@ -36,6 +36,9 @@ def test_a_secret_is_kept_in_a_file_of_the_users_alone(banger: Installation) -> 
         }
     ]
     assert "api.example, other.example" in banger.do("secret", "ls").text
+    for words in (("vm", "run", "--secret", ""), ("secret", "rm", "T")):
+        offered = banger.do("__complete", *words).text
+        assert offered.splitlines()[0] == "TOKEN\tapi.example, other.example"
     banger.do("secret", "set", "TOKEN", "--header", "X-Key", stdin=b"another")
     assert holders(banger, VALUE) == []
     (secret,) = banger.json("secret", "list")

@@ -38,6 +38,7 @@ _BY_METAVAR = {
     "VM": "vms",
     "IMAGE": "images",
     "KERNEL": "kernels",
+    "SECRET": "secrets",
     "SESSION": "sessions",
     "TEMPLATE": "templates",
     "ID": "operations",
@@ -126,6 +127,10 @@ def _sessions(context: Context, own: list[str]) -> list[Candidate]:
     return [(one["name"], " ".join(one["argv"])[:60]) for one in found]
 
 
+def _secrets(context: Context, _: list[str]) -> list[Candidate]:
+    return [(one["name"], ", ".join(one["hosts"])) for one in _ask(context, "secret.list")]
+
+
 SOURCES: dict[str, Callable[[Context, list[str]], list[Candidate]]] = {
     "vms": _vms,
     "images": _images,
@@ -136,4 +141,5 @@ SOURCES: dict[str, Callable[[Context, list[str]], list[Candidate]]] = {
     "operations": _operations,
     "snapshots": _snapshots,
     "sessions": _sessions,
+    "secrets": _secrets,
 }

@@ -29,18 +29,18 @@ COLUMNS = (
 VALUE_MAX_BYTES = 65536
 COMMAND_S = 600.0
 _SET_TEXT = """\
-A VM that is made with --secret NAME has a variable NAME with a placeholder. In
-requests by HTTPS to the hosts, the value takes its place in the headers,
-outside of the VM; anywhere else the placeholder is refused. Hosts and headers
-that are not given stay as they are. VMs that run send a new value from their
-next request on, and to other hosts from their next start on.
+A VM that is made with --secret SECRET has a variable of that name with a
+placeholder. In requests by HTTPS to the hosts, the value takes its place in the
+headers, outside of the VM; anywhere else the placeholder is refused. Hosts and
+headers that are not given stay as they are. VMs that run send a new value from
+their next request on, and to other hosts from their next start on.
 
   banger secret set GH_TOKEN --command "gh auth token" --host api.github.com"""
 
 
 def _configure_set(parser: Parser) -> None:
     add = parser.add_argument
-    add("name", metavar="NAME", help="name of the secret, and of the variable in VMs")
+    add("name", metavar="SECRET", help="name of the secret, and of the variable in VMs")
     add(
         "--host",
         action="append",
@@ -131,7 +131,7 @@ def _list(arguments: Namespace, context: Context) -> int:
 
 
 def _configure_delete(parser: Parser) -> None:
-    parser.add_argument("names", nargs="+", metavar="NAME", help="name of the secret")
+    parser.add_argument("names", nargs="+", metavar="SECRET", help="name of the secret")
 
 
 def _delete(arguments: Namespace, context: Context) -> int:

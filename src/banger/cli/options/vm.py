@@ -79,10 +79,10 @@ def add_secrets(parser: Parser) -> None:
         action="append",
         dest="secrets",
         default=[],
-        metavar="NAME",
+        metavar="SECRET",
         help="let requests of the VM carry a secret that `banger secret set` has saved: the "
-        "variable NAME has a placeholder; egress profile registries unless another by name is set; "
-        "repeatable",
+        "variable of its name has a placeholder; the egress profile is registries unless another "
+        "by name is set; repeatable",
     )
 
 
