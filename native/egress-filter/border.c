@@ -6,6 +6,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define MOST_RATE (UINT64_C(1) << 40) /* more bytes than any network carries in a second */
+
 enum { LONGEST_MESSAGE = 1 + MOST_DENIALS * DENIAL_SIZE };
 
 bool border_open(struct border *border, int control)
@@ -62,10 +64,53 @@ static bool change_policy(struct border *border, const uint8_t *rules, size_t si
     return is_one;
 }
 
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+static bool limit_rate(struct border *border, const uint8_t *bytes, size_t size)
+{
+    uint64_t rate = 0;
+    if (size != sizeof rate)
+        return false;
+    for (size_t i = 0; i < size; i++)
+        rate = rate << 8 | bytes[i];
+    if (rate > MOST_RATE)
+        return false;
+    bucket_set(&border->out, rate, now_ns());
+    bucket_set(&border->in, rate, now_ns());
+    return true;
+}
+
+bool border_lets_out(struct border *border)
+{
+    return bucket_has(&border->out, border->out.rate > 0 ? now_ns() : 0);
+}
+
+bool border_lets_in(struct border *border)
+{
+    return bucket_has(&border->in, border->in.rate > 0 ? now_ns() : 0);
+}
+
+int border_wait_ms(const struct border *border, int otherwise)
+{
+    int waits[] = {bucket_wait_ms(&border->out), bucket_wait_ms(&border->in), otherwise};
+    int least = -1;
+    for (size_t i = 0; i < sizeof waits / sizeof *waits; i++)
+        if (waits[i] >= 0 && (least < 0 || waits[i] < least))
+            least = waits[i];
+    return least;
+}
+
 static size_t answer(struct border *border, uint8_t *message, size_t size)
 {
     if (message[0] == 'P')
         message[0] = change_policy(border, message + 1, size - 1) ? 'P' : 'E';
+    else if (message[0] == 'R')
+        message[0] = limit_rate(border, message + 1, size - 1) ? 'R' : 'E';
     else if (message[0] == 'L' && size == 1)
         return 1 + write_denials(&border->denials, message + 1);
     else

@@ -4,10 +4,12 @@
  * The socket is a listening one of whole messages (SOCK_SEQPACKET). `P` and rules (policy.h) set
  * the policy, and are answered by `P` once it holds, by `E` if they are none; connections that the
  * new one denies are reset on both sides, as far as they are known (flows.h). `L` is answered by
- * `L` and the denials (denials.h). One client at a time; another one waits. */
+ * `L` and the denials (denials.h). `R` and a number of eight bytes, big-endian, is answered by `R`, and
+ * is how many bytes may pass each way in a second from then on; 0: any number. One client at a time; another one waits. */
 #ifndef BANGER_EGRESS_BORDER_H
 #define BANGER_EGRESS_BORDER_H
 
+#include "bucket.h"
 #include "denials.h"
 #include "flows.h"
 #include "own.h"
@@ -32,6 +34,7 @@ struct border {
     struct denials denials;
     struct flows flows;
     struct outbox to_guest, to_world;
+    struct bucket out, in;
 };
 
 /* Begin with no policy; false if the kernel's sockets cannot be had. */
@@ -40,6 +43,13 @@ bool border_open(struct border *border, int control);
 /* Say what to wait for, and do what can be done. */
 struct pollfd border_poll(const struct border *border);
 void border_serve(struct border *border);
+
+/* Tell whether anything may pass now, out of the guest and into it. */
+bool border_lets_out(struct border *border);
+bool border_lets_in(struct border *border);
+
+/* Return how long to wait at most, `otherwise` or until something may pass again; -1: for ever. */
+int border_wait_ms(const struct border *border, int otherwise);
 
 /* Tell whether a frame may leave; if not, note that and leave an answer for the guest, if there is
  * room. A `may_pass`. Call `own_refresh` after frames were received. */

@@ -53,6 +53,7 @@ static void carry_out(struct egress *egress, bool is_ready)
         size_t room;
         uint8_t *at = outward_room(out, &room);
         size_t size = receive(egress->guest, at, room);
+        bucket_take(&egress->border->out, size);
         own_refresh(&egress->border->own);
         if (!outward_added(out, size, &length, border_passes, egress->border)) {
             say("a frame of %lu bytes", (unsigned long)length);
@@ -92,8 +93,11 @@ static void carry_in(struct egress *egress, bool is_ready)
 {
     struct backlog *in = &egress->in;
     size_t size;
-    if (is_ready && world_can_receive(&egress->world, in))
+    if (is_ready && world_can_receive(&egress->world, in)) {
+        size_t before = in->size;
         world_receive(&egress->world, in);
+        bucket_take(&egress->border->in, in->size - before);
+    }
     if (egress->cleared == 0 && has_replies(egress))
         send_replies(egress);
     clear_frames(egress);
@@ -113,15 +117,16 @@ static void carry_in(struct egress *egress, bool is_ready)
 static void turn(struct egress *egress)
 {
     bool pending = is_pending(egress);
-    bool has_room = world_can_receive(&egress->world, &egress->in);
+    bool lets_out = !pending && border_lets_out(egress->border);
+    bool lets_in = border_lets_in(egress->border) && world_can_receive(&egress->world, &egress->in);
     struct pollfd polls[3] = {{egress->guest, 0, 0}, {egress->world.fd, 0, 0}};
     polls[2] = border_poll(egress->border);
-    polls[0].events = (short)((pending ? 0 : POLLIN) | (can_give(egress) ? POLLOUT : 0));
-    polls[1].events = (short)((pending ? POLLOUT : 0) | (has_room ? POLLIN : 0));
+    polls[0].events = (short)((lets_out ? POLLIN : 0) | (can_give(egress) ? POLLOUT : 0));
+    polls[1].events = (short)((pending ? POLLOUT : 0) | (lets_in ? POLLIN : 0));
     for (int i = 0; i < 2; i++)
         if (polls[i].events == 0)
             polls[i].fd = -1;
-    if (poll(polls, 3, -1) < 0) {
+    if (poll(polls, 3, border_wait_ms(egress->border, -1)) < 0) {
         if (errno == EINTR)
             return;
         fail();

@@ -133,8 +133,9 @@ static void carry_out(struct tap *all, bool is_ready)
     size_t size = 1;
     if (is_ready)
         own_refresh(&all->border->own);
-    for (int i = 0; is_ready && i < TURN && size > 0; i++) {
+    for (int i = 0; is_ready && i < TURN && size > 0 && border_lets_out(all->border); i++) {
         size = receive_frame(all);
+        bucket_take(&all->border->out, size);
         if (size > VNET_HEADER)
             queue_frame(all, all->frame + VNET_HEADER, size - VNET_HEADER);
     }
@@ -168,8 +169,11 @@ static void send_frame(struct tap *all, size_t size)
 static bool carry_in(struct tap *all, bool is_ready)
 {
     size_t size;
-    if (is_ready && world_can_receive(&all->world, &all->in))
+    if (is_ready && world_can_receive(&all->world, &all->in)) {
+        size_t before = all->in.size;
         world_receive(&all->world, &all->in);
+        bucket_take(&all->border->in, all->in.size - before);
+    }
     while (find_frame(&all->in, &size)) {
         if (!queue_has_room(&all->queue))
             return false;
@@ -181,13 +185,15 @@ static bool carry_in(struct tap *all, bool is_ready)
 static void turn(struct tap *all, int *wait_ms)
 {
     struct pollfd polls[4] = {
-        {all->lifeline, POLLIN, 0}, {all->tap, POLLIN, 0}, {all->world.fd, 0, 0}};
+        {all->lifeline, POLLIN, 0}, {-1, POLLIN, 0}, {all->world.fd, 0, 0}};
     polls[3] = border_poll(all->border);
-    polls[2].events =
-        (short)((all->out.size > 0 ? POLLOUT : 0) | (world_can_receive(&all->world, &all->in) ? POLLIN : 0));
+    if (border_lets_out(all->border))
+        polls[1].fd = all->tap;
+    bool lets_in = border_lets_in(all->border) && world_can_receive(&all->world, &all->in);
+    polls[2].events = (short)((all->out.size > 0 ? POLLOUT : 0) | (lets_in ? POLLIN : 0));
     if (polls[2].events == 0)
         polls[2].fd = -1;
-    if (poll(polls, 4, *wait_ms) < 0) {
+    if (poll(polls, 4, border_wait_ms(all->border, *wait_ms)) < 0) {
         if (errno == EINTR)
             return;
         fail();

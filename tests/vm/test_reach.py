@@ -53,6 +53,8 @@ def test_what_a_guest_reaches_is_changed_while_it_runs(banger: Installation, sys
             return banger.do(*command, stdin=REACH.read_bytes()).text == f"{attempt} yes"
 
         assert reaches()
+        said = banger.do("vm", "network", "limit", system, "1G")
+        assert said.text.splitlines()[-1] == "bandwidth 1 GiB per second"
         banger.do("vm", "network", "deny", system, target)
         assert not reaches()
         (denied,) = [
@@ -66,6 +68,8 @@ def test_what_a_guest_reaches_is_changed_while_it_runs(banger: Installation, sys
         assert said.text.splitlines()[0] == f"allow {target}/tcp"
         assert reaches()
         assert not reaches(host)
+        assert banger.json("vm", "network", "show", system)["bandwidth_mib"] == 1024
+        assert banger.json("vm", "network", "limit", system, "none")["bandwidth_mib"] == 0
         banger.do("vm", "network", "allow", system, host.replace(".vm", ""))
         assert reaches(host)
         banger.kill_daemon()

@@ -115,6 +115,8 @@ class Egress(TypedDict):
     profile: Literal["none", "public", "allowlist", "registries"]
     rules: list[str]
     """Rules, of which the first that matches decides."""
+    bandwidth_mib: int
+    """Most MiB that the network carries each way in a second; 0: no limit."""
 
 
 class EgressChange(TypedDict):
@@ -125,6 +127,8 @@ class EgressChange(TypedDict):
     """`public`, `none`, `allowlist` or `registries`; default: as it is."""
     rules: NotRequired[list[str]]
     """Rules as of `vm.create`, which come before the VM's present ones."""
+    bandwidth_mib: NotRequired[int | None]
+    """Most MiB that the network carries each way in a second; 0: no limit; default: as it is."""
 
 
 class ExportedBranch(TypedDict):
@@ -1169,6 +1173,8 @@ class VmCreate(TypedDict):
     a placeholder. Their hosts are allowed. Without an egress profile by name it is
     `registries`.
     """
+    bandwidth_mib: NotRequired[int]
+    """Most MiB that the VM's network carries each way in a second; 0: no limit."""
     labels: NotRequired[dict[str, str]]
     env: NotRequired[dict[str, str]]
     """Environment of every command in the VM, in addition to the image's."""

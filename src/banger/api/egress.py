@@ -13,6 +13,8 @@ class EgressChange(Params, frozen=True):
     """`public`, `none`, `allowlist` or `registries`; default: as it is."""
     rules: list[str] = field(default_factory=list)
     """Rules as of `vm.create`, which come before the VM's present ones."""
+    bandwidth_mib: int | None = None
+    """Most MiB that the network carries each way in a second; 0: no limit; default: as it is."""
 
 
 class DeniedTarget(Struct, frozen=True, kw_only=True):

@@ -70,6 +70,8 @@ class VmCreate(Params, frozen=True):
     secrets: list[str] = field(default_factory=list)
     """Names of secrets that requests of the VM carry; each is a variable of every command, with a
     placeholder. Their hosts are allowed. Without an egress profile by name it is `registries`."""
+    bandwidth_mib: int = 0
+    """Most MiB that the VM's network carries each way in a second; 0: no limit."""
     labels: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     """Environment of every command in the VM, in addition to the image's."""

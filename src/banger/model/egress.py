@@ -27,6 +27,7 @@ WEB_PORTS = (80, 443)
 """Those of a rule by name that names none."""
 PORTS_MAX = 44
 """Most ports of the rules that allow, with a profile by name: each needs a socket that listens."""
+BANDWIDTH_MAX_MIB = 1024 * 1024
 NAME_MAX = 253
 DIGITS = "0123456789"
 _PRESET = re.compile(r"@([a-z]{1,20})")
@@ -60,6 +61,8 @@ class Egress(Struct, frozen=True, kw_only=True):
     profile: Profile = Profile.PUBLIC
     rules: tuple[str, ...] = ()
     """Rules, of which the first that matches decides."""
+    bandwidth_mib: int = 0
+    """Most MiB that the network carries each way in a second; 0: no limit."""
 
     @property
     def is_by_name(self) -> bool:
@@ -187,11 +190,12 @@ def _no_rule(untrusted_text: str, why: str) -> InvalidRequest:
     )
 
 
-def make_egress(profile: str, rules: tuple[str, ...]) -> Egress:
+def make_egress(profile: str, rules: tuple[str, ...], *, bandwidth_mib: int = 0) -> Egress:
     """Return a policy of valid rules.
 
     Raises:
-        InvalidRequest: there is no such profile, a rule is not valid, or there are too many.
+        InvalidRequest: there is no such profile or bandwidth, a rule is not valid, or there are
+            too many.
     """
     if profile not in tuple(Profile):
         raise InvalidRequest(
@@ -200,7 +204,12 @@ def make_egress(profile: str, rules: tuple[str, ...]) -> Egress:
         )
     if len(rules) > RULES_MAX:
         raise InvalidRequest(f"A VM has at most {RULES_MAX} egress rules, not {len(rules)}.")
-    egress = Egress(profile=Profile(profile), rules=rules)
+    if not 0 <= bandwidth_mib <= BANDWIDTH_MAX_MIB:
+        raise InvalidRequest(
+            f"A bandwidth is from 1 to {BANDWIDTH_MAX_MIB} MiB in a second, or 0 for no limit.",
+            hint="--bandwidth 10M",
+        )
+    egress = Egress(profile=Profile(profile), rules=rules, bandwidth_mib=bandwidth_mib)
     parsed = [parse_rule(rule) for rule in rules]
     if egress.is_by_name:
         _require_ports(parsed)
@@ -230,10 +239,16 @@ def _require_ports(rules: Iterable[Rule]) -> None:
         )
 
 
-def add_rules(egress: Egress, rules: Sequence[str], *, profile: str | None = None) -> Egress:
+def add_rules(
+    egress: Egress,
+    rules: Sequence[str],
+    *,
+    profile: str | None = None,
+    bandwidth_mib: int | None = None,
+) -> Egress:
     """Return a policy with rules before its own; own rules for the same targets are dropped.
 
-    So are its rules by name with a `profile` that has none.
+    So are its rules by name with a `profile` that has none. What is None stays.
 
     Raises:
         InvalidRequest: as `make_egress`.
@@ -242,7 +257,11 @@ def add_rules(egress: Egress, rules: Sequence[str], *, profile: str | None = Non
     kept = [rule for rule in egress.rules if _target_of(rule) not in targets]
     if profile and profile not in BY_NAME:
         kept = [rule for rule in kept if not parse_rule(rule).is_by_name]
-    return make_egress(profile or egress.profile.value, (*rules, *kept))
+    if bandwidth_mib is None:
+        bandwidth_mib = egress.bandwidth_mib
+    return make_egress(
+        profile or egress.profile.value, (*rules, *kept), bandwidth_mib=bandwidth_mib
+    )
 
 
 def _target_of(rule: str) -> str:

@@ -101,7 +101,7 @@ class Guest:
 
     def ask(self, address: str, port: int, data: bytes, *, wait_s: float) -> bytes | None:
         """Send a datagram and return the answer's content, or None."""
-        sent = self._send_datagram(address, port, data)
+        sent = self.send_datagram(address, port, data)
         frames = (frame for to, frame in self._receive(wait_s) if to == sent)
         return next(map(_content_of_datagram, frames), None)
 
@@ -115,7 +115,7 @@ class Guest:
         sent: dict[int, str] = {}
         for address in addresses:
             sent[self._send_syn(address, tcp)] = f"{address} tcp"
-            sent[self._send_datagram(address, udp, b"q")] = f"{address} udp"
+            sent[self.send_datagram(address, udp, b"q")] = f"{address} udp"
 
         def reached(wait_s: float) -> Iterator[str]:
             for to, frame in self._receive(wait_s):
@@ -133,7 +133,7 @@ class Guest:
         self._send(address, socket.IPPROTO_TCP, segment, checksum_at=16)
         return self._port
 
-    def _send_datagram(self, address: str, port: int, data: bytes) -> int:
+    def send_datagram(self, address: str, port: int, data: bytes) -> int:
         """Return the port that an answer comes to."""
         self._port += 1
         datagram = struct.pack("!HHHH", self._port, port, 8 + len(data), 0) + data

@@ -11,6 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -119,6 +120,29 @@ def try_everything(guest: Guest, tcp: int, udp: int) -> None:
     # The same frames to an address out in the world arrive: what was refused, was refused.
     assert guest.can_connect(outward_address(), tcp, wait_s=10)
     assert guest.ask(outward_address(), udp, b"q", wait_s=10) == b"answer to q"
+
+
+def test_a_bandwidth_holds_from_its_change_on(layout: Layout) -> None:
+    """At least as long as what a guest sends takes, less what passes in one reading."""
+
+    async def scenario() -> None:
+        async with running(layout) as network:
+            guest = Guest(StreamLink(network.attachment.side), INTERFACE)
+            egress = Egress(rules=(f"allow {outward_address()}",), bandwidth_mib=1)
+            await network.handle.set_egress(INTERFACE, egress)
+            with services() as (_, udp):
+                begun = time.monotonic()
+                await asyncio.to_thread(send_much, guest, udp)
+                assert time.monotonic() - begun > 0.8
+
+    asyncio.run(scenario())
+
+
+def send_much(guest: Guest, udp: int) -> None:
+    for _ in range(1000):
+        guest.send_datagram("192.168.0.1", udp, bytes(1400))
+    answer = guest.ask(outward_address(), udp, b"q", wait_s=DEADLINE_S)
+    assert answer == b"answer to q"
 
 
 @each_back_end

@@ -103,6 +103,15 @@ def test_new_rules_come_first_and_replace_those_for_their_targets() -> None:
         add_rules(before, ["allow example.com"])
 
 
+def test_a_bandwidth_stays_with_other_changes() -> None:
+    limited = add_rules(Egress(), [], bandwidth_mib=10)
+    assert add_rules(limited, ["deny 203.0.113.7"], profile="none").bandwidth_mib == 10
+    assert add_rules(limited, [], bandwidth_mib=0) == Egress()
+    for wrong in (-1, 1 << 21):
+        with pytest.raises(InvalidRequest, match="bandwidth"):
+            add_rules(limited, [], bandwidth_mib=wrong)
+
+
 def test_rules_by_name_are_of_a_profile_by_name() -> None:
     """I8: elsewhere they would do nothing."""
     for profile in ("public", "none"):

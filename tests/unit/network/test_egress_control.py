@@ -10,8 +10,13 @@ from typing import Any
 
 import pytest
 
-from banger.errors import VmmFailed
-from banger.network.egress.control import ask_names, ask_proxy_denials, control_socket
+from banger.errors import NotSupported, VmmFailed
+from banger.network.egress.control import (
+    ask_names,
+    ask_proxy_denials,
+    control_socket,
+    set_bandwidth,
+)
 
 DENIALS, NAMES = ask_proxy_denials, lambda path: ask_names(path, ["198.18.7.7"])
 
@@ -36,6 +41,13 @@ async def answer(listener: socket.socket, untrusted_answer: bytes) -> None:
         client.setblocking(False)
         await loop.sock_recv(client, 4096)
         await loop.sock_sendall(client, untrusted_answer)
+
+
+def test_a_filter_that_knows_no_bandwidth_has_no_limit(short_dir: Path) -> None:
+    """An older banger's: without one it goes on, and one is refused."""
+    asyncio.run(ask(short_dir / "control", lambda path: set_bandwidth(path, 0), b"E"))
+    with pytest.raises(NotSupported):
+        asyncio.run(ask(short_dir / "control", lambda path: set_bandwidth(path, 10), b"E"))
 
 
 @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import signal
 import socket
 import subprocess
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -16,13 +17,22 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.network.conftest import running_filter
-from tests.unit.network.wire import MACS, EgressFilter, ipv4_frame, read_all, stream
+from tests.unit.network.wire import (
+    MACS,
+    SENTINEL,
+    EgressFilter,
+    ipv4_frame,
+    read_all,
+    receive_frame,
+    stream,
+)
 
 LONGEST_FRAME = 65535 + 18
 BACKLOG = 16 * 1024 * 1024
 IN_SOCKETS = 4 * 1024 * 1024
 """More than the socket buffers on one way hold."""
 OUTSIDE = b"\x01\x01\x01\x01"
+RATE = 100_000
 CLOSED = (
     "127.0.0.1 127.77.3.4 127.255.255.255 0.0.0.0 0.1.2.3 "
     "224.0.0.251 239.255.255.250 240.0.0.1 255.255.255.254"
@@ -283,6 +293,31 @@ def test_it_keeps_no_privilege_that_it_does_not_need(shipped_filter: EgressFilte
     status = Path(f"/proc/{egress_filter.process.pid}/status").read_text()
     assert "NoNewPrivs:\t1" in status
     assert "Seccomp:\t2" in status
+
+
+@pytest.mark.parametrize("way", ["out", "in"])
+def test_a_bandwidth_holds_each_way_back(egress_filter: EgressFilter, way: str) -> None:
+    """At least as long as the bytes before take; as they come once there is no limit any more."""
+    source, sink = egress_filter.guest, egress_filter.world
+    if way == "in":
+        source, sink = sink, source
+    assert egress_filter.ask(b"R" + RATE.to_bytes(8)) == b"R"
+    first = ipv4_frame(OUTSIDE, payload=bytes(RATE // 2))
+    begun = time.monotonic()
+    source.sendall(stream(first))
+    assert receive_frame(sink) == first
+    source.sendall(stream(SENTINEL))
+    assert receive_frame(sink) == SENTINEL
+    assert time.monotonic() - begun > 0.35  # half a second's, less what the eighth of one holds
+    assert egress_filter.ask(b"R" + bytes(8)) == b"R"
+    source.sendall(stream(first, first))
+    assert [receive_frame(sink) for _ in range(2)] == [first, first]
+
+
+@pytest.mark.parametrize("message", [b"R", b"R" + bytes(7), b"R" + bytes(9), b"R" + b"\xff" * 8])
+def test_what_is_no_bandwidth_is_refused(lasting_filter: EgressFilter, message: bytes) -> None:
+    assert lasting_filter.ask(message) == b"E"
+    assert lasting_filter.passes(ipv4_frame(OUTSIDE))
 
 
 @pytest.mark.parametrize(

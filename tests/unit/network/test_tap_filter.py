@@ -12,6 +12,7 @@ import select
 import socket
 import struct
 import subprocess
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,7 +22,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from banger.network.egress.control import control_socket, set_policy
-from tests.unit.network.test_egress_filter import any_frame, is_allowed
+from tests.unit.network.test_egress_filter import RATE, any_frame, is_allowed
 from tests.unit.network.wire import (
     EVERYTHING,
     MACS,
@@ -161,6 +162,18 @@ def test_noise_is_no_frame(lasting_tap_filter: TapFilter, untrusted: bytes) -> N
     """E2: whatever a VMM that was taken over writes, header and all."""
     out = lasting_tap_filter.filter(untrusted, b"")
     assert out == b"" or is_allowed(out)
+
+
+def test_a_bandwidth_holds_a_tap_back(tap_filter: TapFilter, tmp_path: Path) -> None:
+    """At least as long as the bytes before take."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET) as side:
+        side.settimeout(DEADLINE_S)
+        side.connect(str(tmp_path / "control"))
+        side.send(b"R" + RATE.to_bytes(8))
+        assert side.recv(64) == b"R"
+    begun = time.monotonic()
+    assert tap_filter.filter(ipv4_frame(OUTSIDE, payload=bytes(RATE // 2)))
+    assert time.monotonic() - begun > 0.35  # half a second's, less what the eighth of one holds
 
 
 def checksum(content: bytes) -> int:

@@ -296,6 +296,6 @@ def test_the_specs_format_is_frozen(path: Path) -> None:
         "labels": {"a"},
         "program": {"env", "workdir", "user", "entrypoint"},
         "ending": {"ephemeral", "ttl_s", "auto_stop_s", "restart"},
-        "egress": {"profile", "rules"},
+        "egress": {"profile", "rules", "bandwidth_mib"},
         "secrets": {"authority", "placeholders"},
     }

@@ -153,6 +153,7 @@ COMMANDS = (
     Command("vm network allow", "network", "Allow a VM connections to targets, at once."),
     Command("vm network deny", "network", "Deny a VM connections to targets, at once."),
     Command("vm network profile", "network", "Set what of a VM leaves that no rule is for."),
+    Command("vm network limit", "network", "Limit what a VM's network carries in a second."),
     Command("vm network logs", "network", "List what a VM was denied since its start."),
     Command("vm snapshot create", "snapshot", "Save a VM's memory and disk as a snapshot."),
     Command("vm snapshot list", "snapshot", "List a VM's snapshots.", aliases=("vm snapshot ls",)),
@@ -242,7 +243,7 @@ COMMANDS = (
 
 GROUPS = {
     "vm": "Virtual machines: run, list, stop, delete.",
-    "vm network": "What may leave a VM: show, allow, deny, profile, logs.",
+    "vm network": "What may leave a VM: show, allow, deny, profile, limit, logs.",
     "vm port": "Published ports of a VM: add, list, delete.",
     "vm session": "Sessions: commands that run in the background of a VM.",
     "vm snapshot": "Snapshots of a VM: memory and disk.",

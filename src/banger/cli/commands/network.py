@@ -1,16 +1,22 @@
-"""`vm network show/allow/deny/profile/logs`: what may leave a VM."""
+"""`vm network show/allow/deny/profile/limit/logs`: what may leave a VM."""
 
 from __future__ import annotations
 
 import time
 from argparse import Namespace
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING
 
+from banger.cli.app import values
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.options.vm import EGRESS_PROFILES
 from banger.cli.terminal.output import Column, format_age, format_json, render_table, terminal_width
+from banger.sizes import format_size
 from banger.words import NO_NETWORK
+
+if TYPE_CHECKING:
+    from banger.api.documents import Egress
 
 COLUMNS = (
     Column("TARGET", is_vital=True),
@@ -66,10 +72,24 @@ def _set_profile(arguments: Namespace, context: Context) -> int:
     return _apply({"ref": arguments.ref, "profile": arguments.profile}, arguments, context)
 
 
+def _configure_limit(parser: Parser) -> None:
+    _configure_ref(parser)
+    parser.add_argument("size", type=_bandwidth, metavar="SIZE", help="such as 10M; none: no limit")
+    parser.text = "Most that the VM's network carries each way in a second, from now on."
+
+
+def _bandwidth(untrusted_text: str) -> int:
+    return 0 if untrusted_text == "none" else values.size_mib(untrusted_text)
+
+
+def _set_limit(arguments: Namespace, context: Context) -> int:
+    return _apply({"ref": arguments.ref, "bandwidth_mib": arguments.size}, arguments, context)
+
+
 def _apply(change: Mapping[str, object], arguments: Namespace, context: Context) -> int:
     with context.client() as client:
         egress = client.call("egress.change", change)
-    _print(context, egress["profile"], egress["rules"], as_json=arguments.json)
+    _print(context, egress, as_json=arguments.json)
     return 0
 
 
@@ -81,19 +101,20 @@ def _show(arguments: Namespace, context: Context) -> int:
         if arguments.json:
             context.out(format_json(None))
         return 0
-    egress = view["egress"]
-    _print(context, egress["profile"], egress["rules"], as_json=arguments.json)
+    _print(context, view["egress"], as_json=arguments.json)
     return 0
 
 
-def _print(context: Context, profile: str, rules: list[str], *, as_json: bool) -> None:
+def _print(context: Context, egress: Egress, *, as_json: bool) -> None:
     """Print a policy in the order in which it decides."""
     if as_json:
-        context.out(format_json({"profile": profile, "rules": rules}))
+        context.out(format_json(egress))
         return
-    for rule in rules:
+    for rule in egress["rules"]:
         context.out(rule)
-    context.out(f"profile {profile}")
+    context.out(f"profile {egress['profile']}")
+    if egress["bandwidth_mib"]:
+        context.out(f"bandwidth {format_size(egress['bandwidth_mib'])} per second")
 
 
 def _log(arguments: Namespace, context: Context) -> int:
@@ -122,5 +143,6 @@ COMMANDS = {
     "vm network allow": (_configure_change, _change("allow")),
     "vm network deny": (_configure_change, _change("deny")),
     "vm network profile": (_configure_profile, _set_profile),
+    "vm network limit": (_configure_limit, _set_limit),
     "vm network logs": (_configure_ref, _log),
 }

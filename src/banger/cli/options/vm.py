@@ -63,6 +63,12 @@ def add_egress(parser: Parser) -> None:
         help="deny connections to such a target; repeatable",
     )
     add(
+        "--bandwidth",
+        type=values.size_mib,
+        metavar="SIZE",
+        help="most that the VM's network carries each way in a second, such as 10M",
+    )
+    add(
         "--allow-host",
         **rules,
         metavar="PORT",
@@ -187,6 +193,7 @@ def sizing_params(arguments: Namespace) -> dict[str, object]:
         "egress": arguments.egress,
         "egress_rules": arguments.egress_rules or None,
         "secrets": arguments.secrets or None,
+        "bandwidth_mib": arguments.bandwidth,
         "ttl_s": arguments.ttl,
         "restart": arguments.restart,
         "force": arguments.force or None,

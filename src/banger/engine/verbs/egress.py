@@ -41,7 +41,12 @@ async def change_egress(engine: Engine, op: Operation, params: EgressChange) -> 
         record = await reload_vm(engine, vm_id)
         require_undamaged(record)
         _require_network(record)
-        egress = add_rules(record.spec.egress, params.rules, profile=params.profile)
+        egress = add_rules(
+            record.spec.egress,
+            params.rules,
+            profile=params.profile,
+            bandwidth_mib=params.bandwidth_mib,
+        )
         for shape in filter(None, (record.spec.shape, record.pending)):
             require_policy(shape.network, egress)
         if record.state in LIVE and egress.is_by_name != record.spec.egress.is_by_name:

@@ -83,7 +83,9 @@ def choose_egress(params: VmCreate, settings: Settings, *, hosts: Sequence[str] 
         InvalidRequest: it is not valid, or asked for without a network.
         NotSupported: the network cannot hold the VM to it.
     """
-    asks = params.egress is not None or params.egress_rules or params.secrets
+    asks = (
+        params.egress is not None or params.egress_rules or params.secrets or params.bandwidth_mib
+    )
     if asks and (params.network or settings.network) == NO_NETWORK:
         raise InvalidRequest(
             "A VM without a network has no egress policy.", hint=f"--network {network_words()[0]}"
@@ -93,11 +95,14 @@ def choose_egress(params: VmCreate, settings: Settings, *, hosts: Sequence[str] 
     profile = params.egress
     if params.secrets and profile is None and not configured.is_by_name:
         profile = Profile.REGISTRIES
-    egress = add_rules(configured, params.egress_rules, profile=profile)
+    egress = add_rules(
+        configured, params.egress_rules, profile=profile, bandwidth_mib=params.bandwidth_mib
+    )
     if params.secrets:
         require_names(egress)
         allowed = (rule for rule in map(allow_host, hosts) if rule not in egress.rules)
-        egress = make_egress(egress.profile, (*egress.rules, *allowed))
+        rules = (*egress.rules, *allowed)
+        egress = make_egress(egress.profile, rules, bandwidth_mib=egress.bandwidth_mib)
     require_policy(params.network or settings.network, egress)
     return egress
 

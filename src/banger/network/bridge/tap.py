@@ -32,7 +32,12 @@ from banger.model.secrets import BoundSecret
 from banger.network.bridge.addresses import NETWORK, Port, host_address
 from banger.network.bridge.process import SET_UP, claim_tap, describe_network, release_tap
 from banger.network.bridge.wire import SOCKET
-from banger.network.egress.control import ask_denials, control_socket, set_policy
+from banger.network.egress.control import (
+    ask_denials,
+    control_socket,
+    set_bandwidth,
+    set_policy,
+)
 from banger.network.egress.policy import parse_denials, render_policy
 from banger.network.egress.process import (
     abandon,
@@ -74,6 +79,7 @@ class BridgeHandle(Struct, frozen=True, kw_only=True):
         """
         policy = render_policy(egress, interface, dns_protocols=("udp", "tcp"), has_neighbours=True)
         await set_policy(self.control, policy)
+        await set_bandwidth(self.control, egress.bandwidth_mib)
 
     async def set_secrets(self, bound: Sequence[BoundSecret]) -> None:  # noqa: ARG002
         """Refuse: it reaches hosts by address."""

@@ -19,7 +19,7 @@ from typing import TypeVar
 
 from msgspec.json import decode, encode
 
-from banger.errors import VmmFailed
+from banger.errors import NotSupported, VmmFailed
 from banger.host.files import ensure_private_dir
 from banger.host.refusals import require_socket_path
 from banger.model.egress import Denial, Egress
@@ -58,6 +58,18 @@ async def set_policy(path: str, policy: bytes) -> None:
     """
     if await _ask(path, b"P" + policy) != b"P":
         raise VmmFailed("The egress filter did not accept its policy.")
+
+
+async def set_bandwidth(path: str, mib: int) -> None:
+    """Set how many MiB may pass a filter each way in a second; 0: any number.
+
+    Raises:
+        NotSupported: the filter is of an older banger, which knows no limit.
+        VmmFailed: the filter does not answer.
+    """
+    answer = await _ask(path, b"R" + (mib << 20).to_bytes(8, "big"))
+    if answer != b"R" and mib > 0:
+        raise NotSupported("The egress filter knows no bandwidth.")
 
 
 async def ask_denials(path: str) -> bytes:

@@ -40,6 +40,7 @@ from banger.network.egress.control import (
     ask_names,
     ask_proxy_denials,
     control_socket,
+    set_bandwidth,
     set_policy,
     set_proxy_policy,
     set_proxy_secrets,
@@ -99,6 +100,7 @@ class UserNetworkHandle(Struct, frozen=True, kw_only=True):
             await set_proxy_policy(self.proxy.control, egress)
         policy = render_policy(egress, interface, dns_protocols=self.dns_protocols)
         await set_policy(self._require_control(), policy)
+        await set_bandwidth(self._require_control(), egress.bandwidth_mib)
 
     async def set_secrets(self, bound: Sequence[BoundSecret]) -> None:
         """Give the running proxy the VM's secrets."""
