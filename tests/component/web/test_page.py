@@ -245,6 +245,8 @@ def test_a_terminal_is_a_session_that_is_found_again(page: Page, vm: str) -> Non
     spans = "[...document.querySelectorAll('.xterm-rows span')]"
     colour = f"getComputedStyle({spans}.find(s => /^colour/.test(s.innerText))).color"
     page.wait(f"{colour} == 'rgb(255, 100, 0)'")
+    bar = "(view => view.offsetWidth - view.clientWidth)(document.querySelector('.xterm-viewport'))"
+    assert page.run(bar) == 0, "a scroll bar beside the terminal's own"
     page.type("stty size\r")
     page.wait(f"/^\\d+ \\d+/m.test({SCREEN})")
     wide = page.run(f"Number({SCREEN}.match(/^\\d+ (\\d+)/m)[1])")

@@ -17,6 +17,8 @@ const OPTIONS = {
   linkHandler: { activate() {} },
   fontFamily: "ui-monospace, monospace",
   fontSize: 14,
+  // With less, rows of some fonts are cut where underscores are.
+  lineHeight: 1.1,
   scrollback: 10000,
   theme: { overviewRulerBorder: "#000" },
 };
