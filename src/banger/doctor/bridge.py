@@ -26,7 +26,8 @@ REMEDIES = {
     "&& sudo firewall-cmd --reload",
     Firewall.OTHER: "sudo nft list ruleset",
 }
-"""What lets the bridge's guests out, and ask the host for names. Our own rules still judge them."""
+"""What lets the bridge's guests out, to each other where br_netfilter is loaded, and ask the host
+for names. Our own rules still judge them."""
 
 
 def probe_bridge(
@@ -45,7 +46,7 @@ def probe_bridge(
         fact = "The bridge's helper is of another release of banger."
         yield Check("bridge", CheckState.WARN, fact, SET_UP)
     elif firewall is not Firewall.NONE:
-        fact = f"{BRIDGE} is there, but another firewall of this host drops what its VMs send out."
+        fact = f"{BRIDGE} is there, but another firewall of this host drops what its VMs send."
         yield Check("bridge", CheckState.WARN, fact, REMEDIES[firewall])
     else:
         yield Check("bridge", CheckState.OK, f"VMs can be joined to {BRIDGE}, {network}.")

@@ -46,11 +46,13 @@ from tests.component.network.bridge_host import (
     UDP,
     WORLD,
     A,
+    B,
     C,
     Host,
     Station,
     claim,
     run,
+    say_between,
     say_from_the_host,
     serve_datagrams,
     start_network,
@@ -317,14 +319,16 @@ def receive_segment(host: Host, tap: Attachment, address: str) -> bytes:
 
 def stand_behind_firewalls(host: Host) -> list[str]:
     """Have others' chains drop what is forwarded, and apply what `doctor` says of Docker's."""
-    (station, fd), found = claim(host, C), []
+    (station, fd), (other, other_fd), found = claim(host, C), claim(host, B), []
     for lines in FIREWALLS:
         run(*(f"nft {line}" for line in lines))
         found.append(process.find_firewall(host.socket).name)
     station.go_by(HOST)
     found.append((station.ask(WORLD, ECHO, b"q", wait_s=DEADLINE_S) or b"").decode())
+    found.append(say_between(station, other))
     run("nft delete table ip filter")
     os.close(fd)
+    os.close(other_fd)
     return found
 
 

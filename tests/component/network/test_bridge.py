@@ -127,7 +127,10 @@ def test_another_firewall_that_drops_is_named_until_it_knows_the_bridge(
     starts: dict[str, Any],
 ) -> None:
     """H8."""
-    assert starts["firewalls"] == ["NONE", "OTHER", "DOCKER", "NONE", "198.51.100.2"]
+    *named, outward, between = starts["firewalls"]
+    assert named == ["NONE", "OTHER", "DOCKER", "NONE"]
+    assert outward == "198.51.100.2"
+    assert between.endswith("b'hello')")
 
 
 def test_a_removal_leaves_the_host_as_it_was(found: dict[str, Any]) -> None:
