@@ -139,7 +139,7 @@ def file_chunks(
     """
     status = status or os.fstat(fd)
     mode = stat.S_IMODE(status.st_mode) & 0o777 if mode is None else mode
-    yield header(name, FILE, mode=mode, size=status.st_size, mtime_s=int(status.st_mtime))
+    yield header(name, FILE, mode=mode, size=status.st_size, mtime_s=status.st_mtime_ns // 10**9)
     yield from content_chunks(name, fd, status.st_size, on_content)
 
 

@@ -55,11 +55,11 @@ class PutIn:
         sent, entry = self.sent.get(name), self.entries.get(name)
         if sent is None or entry is None:
             return None
-        status = sent.status
-        same = stat.S_IFMT(entry.mode) == stat.S_IFMT(status.st_mode)
-        if same and stat.S_ISREG(status.st_mode):
-            mtime_ns = int(status.st_mtime) * 10**9
-            same = (entry.size, entry.mtime_ns) == (status.st_size, mtime_ns)
+        seen = sent.seen
+        same = stat.S_IFMT(entry.mode) == stat.S_IFMT(seen.mode)
+        if same and stat.S_ISREG(seen.mode):
+            mtime_ns = seen.mtime_ns // 10**9 * 10**9
+            same = (entry.size, entry.mtime_ns) == (seen.size, mtime_ns)
         return entry if same else None
 
 
@@ -123,13 +123,13 @@ def _base_files(
         if name in empty:
             continue
         known = tracked.get(name)
-        if stat.S_ISDIR(sent.status.st_mode):
+        if stat.S_ISDIR(sent.seen.mode):
             before = committed.get(name)
             blob = heads.get(name) or (known.blob if known else committed[name].blob)
             clean = before is not None and before.blob == blob
             files.append(BaseFile(name, MODE_GITLINK, blob, clean=clean))
             continue
-        mode = file_mode(sent.status.st_mode)
+        mode = file_mode(sent.seen.mode)
         if known and not trusts_modes and {mode, known.mode} <= _REGULAR:
             mode = known.mode
         entry = put_in.find(name)

@@ -28,7 +28,7 @@ class FileKind(StrEnum):
     """The directory of a submodule; without contents, it is as after a plain `git clone`."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class WorkFile:
     """A file to send."""
 

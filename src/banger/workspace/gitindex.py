@@ -22,7 +22,7 @@ _STAGE = 0x3000
 _SKIP_WORKTREE = 0x4000
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class IndexEntry:
     """One entry. The stat data is from git's last look at the file, truncated to 32 bits."""
 

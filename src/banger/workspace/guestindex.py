@@ -34,9 +34,9 @@ def guest_index(facts: RepositoryFacts, index: bytes, put_in: PutIn) -> bytes:
 
 def _is_as_git_saw_it(entry: IndexEntry, sent: SentFile) -> bool:
     """Tell whether the sent file's stat data on the host matches the index."""
-    status = sent.status
-    seen = (int(status.st_ctime), int(status.st_mtime), status.st_ino, status.st_size)
-    return tuple(number & _LOW for number in seen) == (
+    seen = sent.seen
+    numbers = (seen.ctime_ns // 10**9, seen.mtime_ns // 10**9, seen.inode, seen.size)
+    return tuple(number & _LOW for number in numbers) == (
         entry.ctime_s,
         entry.mtime_s,
         entry.inode,

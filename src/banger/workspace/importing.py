@@ -48,7 +48,7 @@ from banger.workspace.skeleton import MARKER
 
 GUEST_HOME = "/root"
 STEP_DEADLINE_S = 60.0
-"""Deadline of each small command around the transfer."""
+"""Deadline of a command whose time does not depend on the number of files."""
 
 _TAKEN = 93
 _CHECK = """
@@ -184,18 +184,20 @@ async def _import(
     guest, staging = transfer.guest, transfer.staging
     previous = _beside(plan.guest_path, "previous")
     mark = _beside(plan.guest_path, "plain")
-    checked = await _script(guest, _CHECK, plan.guest_path, MARKER, mark)
+    checked = await _script(
+        guest, _CHECK, plan.guest_path, MARKER, mark, deadline_s=STEP_DEADLINE_S
+    )
     _require_ok(checked, plan)
     try:
         with private_dir(scratch) as directory:
             base = await send_repository(transfer, directory, bases, count)
         identity = render_identity(plan.facts.settings)
-        words = (plan.guest_path, MARKER, mark, staging, previous, identity)
+        words: tuple[str, ...] = (plan.guest_path, MARKER, mark, staging, previous, identity)
         kind = "plain" if plan.facts.is_plain else ""
         aside = aside_directory(plan.guest_path)
-        published = await _script(
-            guest, _PUBLISH, *words, kind, aside, keep, mark_path(plan.guest_path), base
-        )
+        words += (kind, aside, keep, mark_path(plan.guest_path), base)
+        # It deletes the workspace before the previous one, which may have as many files.
+        published = await _script(guest, _PUBLISH, *words, deadline_s=transfer.deadline_s)
         _require_ok(published, plan)
     except BaseException:
         # Best effort while the caller is being cancelled: the next import empties it anyway.
@@ -221,9 +223,9 @@ def _silent(stage: str, done: int, total: int) -> None:
     """Ignore progress, for callers without a callback."""
 
 
-async def _script(guest: GuestFiles, script: str, *args: str) -> Completed:
+async def _script(guest: GuestFiles, script: str, *args: str, deadline_s: float) -> Completed:
     """Run one of the fixed scripts, passing its arguments as arguments only (hazard G2)."""
-    return await guest.run(["sh", "-c", script, "banger", *args], deadline_s=STEP_DEADLINE_S)
+    return await guest.run(["sh", "-c", script, "banger", *args], deadline_s=deadline_s)
 
 
 def _require_ok(completed: Completed, plan: ImportPlan) -> None:

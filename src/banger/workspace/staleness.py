@@ -42,4 +42,4 @@ def is_stale(file: BaseFile, status: os.stat_result | None) -> bool:
         return False
     mode_differs = (status.st_mode ^ seen.mode) & stat.S_IXUSR
     known_s = seen.mtime_ns // 10**9 if file.host_mtime_s is None else file.host_mtime_s
-    return bool(mode_differs) or int(status.st_mtime) != known_s
+    return bool(mode_differs) or status.st_mtime_ns // 10**9 != known_s

@@ -23,27 +23,28 @@ from banger.tar.write import (
     file_chunks,
     symlink_entry,
 )
+from banger.workspace.base import Seen, seen_of_status
 from banger.workspace.blobs import blob_hash
 from banger.workspace.facts import FileKind, WorkFile
 from banger.workspace.names import parents
 from banger.workspace.worktree import WorkTree, open_work_tree
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, slots=True)
 class SentFile:
     """A sent file. `blob` is the id of exactly the sent bytes (empty for a directory).
 
-    `status` is the result of lstat(2) on the host; `top` is the tree that contains the file.
+    `seen` is from lstat(2) on the host; `top` is the tree that contains the file.
     """
 
     name: bytes
     top: Path
-    status: os.stat_result
+    seen: Seen
     blob: str
 
     @property
     def size(self) -> int:
-        return self.status.st_size if stat.S_ISREG(self.status.st_mode) else 0
+        return self.seen.size if stat.S_ISREG(self.seen.mode) else 0
 
 
 def work_tree_chunks(
@@ -75,7 +76,7 @@ def work_tree_chunks(
                     yield directory_entry(above)
             yield first
             status, blob = yield from entry
-            on_file(SentFile(file.name, top, status, blob))
+            on_file(SentFile(file.name, top, seen_of_status(status), blob))
 
 
 @contextlib.contextmanager
@@ -105,7 +106,7 @@ def _work_file(
             yield directory_entry(file.name)
     elif stat.S_ISLNK(status.st_mode):
         target = tree.read_link(file.name)
-        yield symlink_entry(file.name, target, mtime_s=int(status.st_mtime))
+        yield symlink_entry(file.name, target, mtime_s=status.st_mtime_ns // 10**9)
         digest = blob_hash(object_format, len(target))
         digest.update(target)
         return status, digest.hexdigest()

@@ -6,7 +6,7 @@ import asyncio
 import os
 import shutil
 import subprocess
-from collections.abc import AsyncIterable
+from collections.abc import AsyncIterable, Sequence
 from pathlib import Path
 
 import pytest
@@ -19,8 +19,9 @@ from banger.errors import (
     InvalidRequest,
     RepositoryRefused,
 )
+from banger.guest import Completed
 from banger.workspace import import_workspace, plan_import
-from tests.component.workspace.conftest import Trip
+from tests.component.workspace.conftest import DEADLINE_S, Trip
 from tests.support import repositories as repo
 from tests.support.local_guest import LocalGuest
 from tests.support.sampling import choose_size
@@ -159,8 +160,11 @@ def test_the_first_status_in_the_guest_reads_no_file(trip: Trip) -> None:
     repo.git(trip.top, "add", "--update")
     repo.git(trip.top, "update-index", "--refresh")
     trip.prepare()
+    changed_s = int((trip.work / "README").stat().st_ctime)
+    assert b"  ctime: %d:" % changed_s in repo.git(trip.work, "ls-files", "--debug", "README")
+    # Unreadable, which is another change and maybe in another second.
     (trip.work / "README").chmod(0)
-    os.utime(trip.work / "README", (1_700_000_000, 1_700_000_000))
+    repo.git(trip.work, "config", "core.trustctime", "false")
     repo.git(trip.work, "config", "core.fileMode", "false")
     assert repo.status(trip.work) == []
 
@@ -508,6 +512,23 @@ def test_a_second_prepare_moves_the_first_aside(trip: Trip) -> None:
     assert any(str(aside) in notice for notice in prepared.notices)
     trip.prepare()
     assert not (aside / "unexported").exists()
+
+
+def test_deleting_an_old_workspace_has_the_time_of_the_import(
+    trip: Trip, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of 50,000 files in an emulated guest it takes longer than any single command may."""
+    allowed: list[float] = []
+    run = LocalGuest.run
+
+    async def note(guest: LocalGuest, argv: Sequence[str], *, deadline_s: float) -> Completed:
+        if "rm -rf" in argv[2]:
+            allowed.append(deadline_s)
+        return await run(guest, argv, deadline_s=deadline_s)
+
+    monkeypatch.setattr(LocalGuest, "run", note)
+    trip.prepare()
+    assert allowed == [DEADLINE_S]
 
 
 @pytest.mark.parametrize("kind", ["directory", "file", "link", "repository"])

@@ -86,7 +86,8 @@ async def _prepare_if_stale(engine: Engine, op: Operation, record: VmRecord) -> 
         saved = workspace.renew_record(prepared, done)
         await engine.database.write(store.update_workspace, record.id, saved)
     await sweep_bases(engine)
-    op.note("notice", f"{done.host_path} had changed: {done.files} files were copied again.")
+    files = "1 file was" if done.files == 1 else f"{done.files} files were"
+    op.note("notice", f"{done.host_path} had changed: {files} copied again.")
 
 
 def _params_of(record: VmRecord, prepared: WorkspaceRecord) -> WorkspacePrepare:
