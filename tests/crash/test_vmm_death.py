@@ -20,7 +20,7 @@ from tests.support.templates import lend_templates
 from tests.support.worlds import SHAPE, Killed, World
 
 SMALL = {**SHAPE, "memory_mib": 128}
-SAMPLE = {"qemu": 4, "firecracker": 1}
+SAMPLE = {"qemu": 2, "firecracker": 1}
 SAVED = "save vmm handle"
 """Right after it a verb relies on the VMM that it has started."""
 
