@@ -5,7 +5,8 @@ The command line costs 35 ms of processor time by itself and 10 ms forked, a dae
 process is a child of one of our servers (`tests.support.forkserver`): one has the modules of the
 command line, one those of the daemon, and one what a daemon has that a client has started.
 `start_banger` starts the command line, by itself where the environment changes how Python starts,
-and always with BANGER_TEST_FORK=0; so does a forked command with its daemon (`forked_daemons`).
+and always with BANGER_TEST_FORK=0. The daemon of a forked command is forked as well
+(`forked_daemons`).
 
 A server lives until `end_forkservers`, or until its starter dies.
 """
@@ -173,7 +174,7 @@ def spawn_daemon(
 ) -> int:
     """Start a daemon as `host.programs.spawn_detached` does, forked by the server at an address."""
     environ = environment(env)
-    if _start_variables(environ) != DAEMON_START:
+    if not _starts_alike(environ, DAEMON_START):
         return spawn_detached(argv, log_file=log_file, pass_fds=pass_fds, env=env)
     with (
         open(log_file, "ab", opener=lambda path, flags: os.open(path, flags, 0o600)) as output,
@@ -229,8 +230,15 @@ def _can_fork(argv: Sequence[str], environ: Mapping[str, str]) -> bool:
     return (
         os.environ.get("BANGER_TEST_FORK") != "0"
         and size < REQUEST_BYTES
-        and _start_variables(environ) == _find_or_start_server(COMMAND_LINE).start_variables
+        and _starts_alike(environ, _find_or_start_server(COMMAND_LINE).start_variables)
     )
+
+
+def _starts_alike(environ: Mapping[str, str], served: Mapping[str, str]) -> bool:
+    """Tell whether Python starts as a server has; it may find modules in more folders, first."""
+    own, there = _start_variables(environ), dict(served)
+    path, rest = own.pop("PYTHONPATH", ""), there.pop("PYTHONPATH")
+    return own == there and f":{path}".endswith(f":{rest}")
 
 
 def _start_variables(environ: Mapping[str, str]) -> dict[str, str]:

@@ -136,10 +136,11 @@ def _open_stream(fd: int, mode: str, like: Any) -> Any:
 
 def _take_path(path: str) -> None:
     """Find modules in the working directory and where the environment says, `sitecustomize` too."""
-    if not sys.flags.safe_path:
+    has_own = not sys.flags.safe_path
+    if has_own:
         sys.path[0] = os.getcwd()
     if new := [folder for folder in path.split(os.pathsep) if folder not in sys.path]:
-        sys.path[1:1] = new
+        sys.path[has_own:has_own] = new
         importlib.invalidate_caches()
         sys.modules.pop("sitecustomize", None)
         site.execsitecustomize()
