@@ -56,8 +56,9 @@ def init(directory: Path, branch: str = "main") -> Path:
     """Make an empty repository with an identity."""
     directory.mkdir(parents=True, exist_ok=True)
     git(directory, "init", "--quiet", "--initial-branch", branch)
-    git(directory, "config", "user.name", "Re Po")
-    git(directory, "config", "user.email", "repo@example.com")
+    # As `git config` writes it, which takes two processes more.
+    with open(directory / ".git/config", "a") as config:
+        config.write("[user]\n\tname = Re Po\n\temail = repo@example.com\n")
     return directory
 
 
