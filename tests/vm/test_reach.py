@@ -6,6 +6,8 @@ import json
 import socket
 from pathlib import Path
 
+import pytest
+
 from tests.support.installations import Installation
 from tests.support.outward import outward_address
 from tests.support.vms import TINY
@@ -81,6 +83,7 @@ def test_what_a_guest_reaches_is_changed_while_it_runs(banger: Installation, sys
         assert not reaches()
 
 
+@pytest.mark.usefixtures("system")  # its image is there then
 def test_names_that_a_policy_allows_are_reached_by_name(banger: Installation) -> None:
     """E4, I7, I8: in a clone, its fork, and after the daemon's death; what is denied is listed.
 
@@ -136,6 +139,11 @@ def test_names_that_a_policy_allows_are_reached_by_name(banger: Installation) ->
         banger.do("vm", "network", "profile", "named", "registries")
         assert find("named", "pypi.org").startswith("198.1")
         assert not find("fork-of-named", "pypi.org")
+        banger.kill_daemon()
+        # As if it had died between the file and the proxy: TLS to the host is not ended any more.
+        (banger.layout.secrets / "REACH_TOKEN.json").unlink()
+        banger.do("vm", "list")
+        assert banger.exec("named", "python3", "-c", ISSUER).status != 0
         said = banger.run("vm", "network", "profile", "named", "public")
         assert said.status != 0
         assert "banger vm stop named" in said.err

@@ -111,6 +111,13 @@ def test_a_websocket_passes_after_the_server_agreed(found: dict[str, Any]) -> No
     assert found["websocket"][:2] == [0, f"{API} True\n"], found["websocket"]
 
 
+def test_a_client_that_does_not_trust_the_authority_is_noted(found: dict[str, Any]) -> None:
+    """I6: it has certificates of its own, and the variables do not reach it."""
+    assert "CERTIFICATE_VERIFY_FAILED" in found["distrust"][2]
+    whys = [why for target, _, why in found["denials"] if target == "api.example:443/tcp"]
+    assert [why for why in whys if why.startswith("TLS with the VM's authority: TLS")]
+
+
 def test_git_and_pip_work_with_a_placeholder(found: dict[str, Any]) -> None:
     """G6: in the password of a URL; without it the server refuses."""
     assert found["git"][0] == 0, found["git"]

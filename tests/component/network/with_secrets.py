@@ -243,6 +243,7 @@ def attempts(directory: Path) -> dict[str, list[str]]:
         "absolute": ask(f"{url}/", *bearer, "--request-target", "https://other.example/"),
         "by http": ask("http://api.example/", *bearer),
         "bad certificate": ask("https://bad.example/", *bearer),
+        "distrust": [sys.executable, "-c", DISTRUST, str(directory / "certificates" / "ca.pem")],
         "websocket": [sys.executable, "-c", WEBSOCKET, api],
         "git": ["git", "ls-remote", f"https://user:{files}@files.example/told.git", "main"],
         "git without": ["git", "ls-remote", "https://files.example/told.git", "main"],
@@ -261,6 +262,11 @@ headers = {"Authorization": sys.argv[1]}
 with connect("wss://socket.example/", additional_headers=headers, open_timeout=140) as side:
     side.send(sys.argv[1] * 10000)
     print(side.recv(140), side.recv(140) == sys.argv[1] * 10000)
+"""
+DISTRUST = """
+import socket, ssl, sys
+context = ssl.create_default_context(cafile=sys.argv[1])
+context.wrap_socket(socket.create_connection(("api.example", 443)), server_hostname="api.example")
 """
 KEPT_OPEN = """
 import http.client, json, os, sys, time

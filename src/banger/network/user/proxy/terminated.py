@@ -32,10 +32,18 @@ CONTINUE, SWITCHING = range(100, 200), 101
 
 
 async def serve_terminated(client: socket.socket, flow: Flow, beginning: bytes, tls: Tls) -> None:
-    """Pass requests and answers on until the server ends."""
+    """Pass requests and answers on until the server ends.
+
+    Raises:
+        Refused: a request may not go on, or one of the two sides is not trusted.
+        OSError, TimeoutError: it is broken.
+    """
     guest = Secured(client, tls.server, beginning=beginning)
-    async with asyncio.timeout(BEGINNING_S):
-        await guest.shake_hands()
+    try:
+        async with asyncio.timeout(BEGINNING_S):
+            await guest.shake_hands()
+    except ssl.SSLError as error:  # such as a client that does not trust the authority
+        raise Refused(str(flow.target), f"TLS with the VM's authority: {error.reason}") from error
     try:
         with await dial(flow.target, flow.policy) as side:
             await _serve(guest, side, flow, tls)
