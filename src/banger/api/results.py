@@ -96,7 +96,7 @@ class VmView(Struct, frozen=True, kw_only=True):
     """One sentence for the user, such as an unconfirmed flush (hazard A1)."""
 
 
-def view_record(record: VmRecord, *, notice: str | None = None) -> VmView:
+def view_record(record: VmRecord, *, address: str | None = None) -> VmView:
     """Return a record as clients see it, without what is only known at the moment."""
     spec = record.spec
     return VmView(
@@ -126,7 +126,8 @@ def view_record(record: VmRecord, *, notice: str | None = None) -> VmView:
         pending=record.pending,
         template=template_of(record.origin),
         snapshot=snapshot_of(record.origin),
-        notice=notice or (None if record.state is VmState.ERROR else record.error),
+        address=address,
+        notice=None if record.state is VmState.ERROR else record.error,
     )
 
 

@@ -91,7 +91,7 @@ def format_encoded_reply(number: object, result_json: bytes) -> bytes:
         InvalidRequest: the line would be longer than the other side accepts.
     """
     head = json.dumps({"jsonrpc": "2.0", "id": number}, separators=(",", ":"), allow_nan=False)
-    return _bounded(head[:-1].encode("ascii") + b',"result":' + result_json + b"}\n")
+    return _bounded(b"".join((head[:-1].encode("ascii"), b',"result":', result_json, b"}\n")))
 
 
 def format_notification(method: str, params: Document) -> bytes:

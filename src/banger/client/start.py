@@ -57,6 +57,8 @@ def _environment() -> dict[str, str]:
         # Relative paths would break, since the daemon changes its working directory.
         parts = env["PYTHONPATH"].split(os.pathsep)
         env["PYTHONPATH"] = os.pathsep.join(os.path.abspath(part) for part in parts if part)
+    # What a thread frees is of use to the others: 3.7 MiB less when a VM has been made.
+    env["MALLOC_ARENA_MAX"] = "1"
     return env
 
 

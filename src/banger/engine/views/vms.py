@@ -22,7 +22,6 @@ from banger.engine.state.lookup import correct_record, get_vm, reload_vm
 from banger.engine.state.runtime import VmRuntime
 from banger.engine.views.links import find_web_link
 from banger.errors import InvalidRequest
-from banger.model.names import VmId
 from banger.model.vm import LIVE, EventKind, VmEvent, VmRecord, VmState, is_hidden
 from banger.vmm.driver import VmmHandle
 
@@ -35,13 +34,12 @@ async def list_vms(engine: Engine, params: VmList) -> list[VmView]:
         InvalidRequest: there is no such state.
     """
     _require_known("state", params.states, VmState)
-    records, rows = await engine.database.read_kept(_load_all)
     return [
-        _view(engine, record, rows[record.id])
-        for record in (correct_record(engine, saved) for saved in records)
-        if not is_hidden(record)
+        _view(engine, record, rows)
+        for rows in await engine.database.read_kept(_load_all)
+        if params.labels.items() <= rows.record.spec.labels.items()
+        and (record := correct_record(engine, rows.record))
         and (not params.states or record.state in params.states)
-        and params.labels.items() <= record.spec.labels.items()
     ]
 
 
@@ -71,55 +69,65 @@ async def view_vm(engine: Engine, record: VmRecord, *, notice: str | None = None
 
     Also where that cannot be read: a verb is told of what it has done.
     """
-    rows = _Rows()
+    rows = _Rows(record, view_record(record))
     with contextlib.suppress(*store.UNWRITABLE):
-        rows = await engine.database.read(_load_rows, record.id)
-    return _view(engine, record, rows, notice=notice)
+        rows = await engine.database.read(_load_rows, record)
+    view = _view(engine, record, rows)
+    return view if notice is None else msgspec.structs.replace(view, notice=notice)
 
 
 class _Rows(NamedTuple):
-    """What the database has of a VM besides its record."""
+    """What the database has of a VM."""
 
+    record: VmRecord
+    view: VmView
+    """What can be told of it from here: nothing that is only known at the moment."""
     untrusted_handle: bytes | None = None
     """Of its VMM."""
     untrusted_lifetime: bytes | None = None
-    address: str | None = None
     untrusted_network: bytes | None = None
     """The handle of its network."""
 
 
-def _load_rows(connection: Connection, vm_id: VmId) -> _Rows:
-    handles = store.load_handles(connection, vm_id)
-    address = store.find_address(connection, vm_id)
-    return _Rows(handles.get("vmm"), handles.get(LIFETIME), address, handles.get("network"))
+def _load_rows(connection: Connection, record: VmRecord) -> _Rows:
+    handles = store.load_handles(connection, record.id)
+    view = view_record(record, address=store.find_address(connection, record.id))
+    return _Rows(record, view, handles.get("vmm"), handles.get(LIFETIME), handles.get("network"))
 
 
-def _load_all(connection: Connection) -> tuple[list[VmRecord], dict[VmId, _Rows]]:
-    """Return every VM with its rows: one turn of the database for any number."""
-    records = store.load_vms(connection)
+def _load_all(connection: Connection) -> list[_Rows]:
+    """Return every VM that users see: one turn of the database for any number."""
     handles = store.load_handles_of_kind(connection, "vmm")
     lifetimes = store.load_handles_of_kind(connection, LIFETIME)
     addresses = store.load_addresses(connection)
     networks = store.load_handles_of_kind(connection, "network")
-    return records, {
-        vm_id: _Rows(
-            handles.get(vm_id), lifetimes.get(vm_id), addresses.get(vm_id), networks.get(vm_id)
+    return [
+        _Rows(
+            record,
+            view_record(record, address=addresses.get(record.id)),
+            handles.get(record.id),
+            lifetimes.get(record.id),
+            networks.get(record.id),
         )
-        for vm_id in (record.id for record in records)
-    }
+        for record in store.load_vms(connection)
+        if not is_hidden(record)
+    ]
 
 
-def _view(engine: Engine, record: VmRecord, rows: _Rows, *, notice: str | None = None) -> VmView:
+def _view(engine: Engine, record: VmRecord, rows: _Rows) -> VmView:
+    is_mortal = record.spec.ending.ttl_s or record.spec.ending.auto_stop_s
+    if record.id not in engine.runtimes and record.state not in LIVE and not is_mortal:
+        return rows.view
     runtime = engine.runtime(record.id)
     ending = None
-    if record.spec.ending.ttl_s or record.spec.ending.auto_stop_s:
+    if is_mortal:
         lifetime = parse_lifetime(rows.untrusted_lifetime)
         ending = plan_ending(record.spec, record.state, lifetime, runtime, read_clock())
     handle = parse_handle(rows.untrusted_handle, VmmHandle) if record.state in LIVE else None
     holder = runtime.lifecycle.holder
+    view = rows.view if record is rows.record else view_record(record, address=rows.view.address)
     return msgspec.structs.replace(
-        view_record(record, notice=notice or _say_restart(runtime)),
-        address=rows.address,
+        view,
         link=find_web_link(engine, record),
         guest_address=_guest_address(record, rows.untrusted_network),
         pid=handle.process.pid if handle else None,
@@ -128,6 +136,7 @@ def _view(engine: Engine, record: VmRecord, rows: _Rows, *, notice: str | None =
         health=_health(record, runtime),
         ends_at=engine.now() + max(ending.left_s, 0) if ending else None,
         ends_by=ending.by if ending else None,
+        notice=_say_restart(runtime) or view.notice,
     )
 
 
