@@ -68,7 +68,7 @@ def ask_names(
     world: str,
     restart_helper: Callable[[], None],
 ) -> dict[str, str]:
-    """Ask the host for names as guests do; some queries come while nobody answers."""
+    """Ask the host for names as guests do; the first queries come while nobody answers yet."""
 
     async def load() -> Zone:
         return Zone(NETWORK, {"b": b.address, "host": HOST})
@@ -79,8 +79,8 @@ def ask_names(
             await keep_sockets(served, nameserver)
             found = await asyncio.to_thread(hear_names, a, b)
             restart_helper()
-            a.say(HOST, DNS, query_for("b.vm"), own_port=CLIENT)
             await keep_sockets(served, nameserver)
+            a.say(HOST, DNS, query_for("b.vm"), own_port=CLIENT)
             found["another helper"] = read_address((await asyncio.to_thread(a.hear))[3])
             return found
 

@@ -79,7 +79,7 @@ def test_nobody_outside_begins_with_a_guest(found: dict[str, Any]) -> None:
 def test_guests_ask_their_host_for_names(found: dict[str, Any]) -> None:
     """VMs' names are answered, others by the world's nameserver.
 
-    Also to what was asked while no daemon ran, or while the helper was started again.
+    Also to what was asked while no daemon ran, and after the helper was started again.
 
     E4: nobody outside is answered, and the host's other ports stay closed.
     """
