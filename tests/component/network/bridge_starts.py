@@ -31,6 +31,7 @@ from banger.model.names import VmId
 from banger.network.bridge import links, netlink, process, server, tap
 from banger.network.bridge.addresses import Port
 from banger.network.bridge.kind import NETWORK as KIND
+from banger.network.bridge.nft import MOST_ELEMENTS, render_ports
 from banger.network.egress.process import wait_network_gone
 from banger.network.port import StartedNetwork
 from banger.vmm.tap import find_tap_program, plan_tap
@@ -345,6 +346,13 @@ def lose_rules(host: Host) -> list[str]:
     return [line for line in tables.splitlines() if line.startswith("table")]
 
 
+def fill_rules(host: Host) -> int:
+    """Have more ports than one message has room for; return how many may speak."""
+    many = [Port(A.mac, NETWORK[number]) for number in range(2, 3 + MOST_ELEMENTS)]
+    netlink.ask(netlink.NETFILTER, render_ports(many))
+    return host.look()[0].count(f" . {A.mac} . ")
+
+
 def garble_rules(host: Host) -> str:
     """Have an nft that prints nothing; return what is said of it, if the helper goes on."""
     nft = shutil.which("nft", path=links.ENVIRONMENT["PATH"])
@@ -372,6 +380,7 @@ def main(directory: Path) -> None:
     found["taken down"] = asyncio.run(take_down(directory))
     found["segment"] = asyncio.run(send_segment(host, directory)) if IS_TUN_OPEN else ""
     found["tables"] = lose_rules(host)
+    found["ports"] = fill_rules(host)
     found["firewalls"] = stand_behind_firewalls(host)
     found["garbled"] = garble_rules(host)
     services.close()

@@ -173,6 +173,11 @@ def test_rules_that_somebody_has_deleted_are_there_for_the_next_vm(starts: dict[
     assert sorted(starts["tables"]) == [f"table {each} {{" for each in families]
 
 
+def test_there_is_room_for_the_rules_of_many_ports(starts: dict[str, Any]) -> None:
+    """Beyond what one message to the kernel holds; the next claim takes back those of no device."""
+    assert starts["ports"] == 1001
+
+
 def test_a_helper_survives_what_no_nft_prints(starts: dict[str, Any]) -> None:
     """G5."""
     assert starts["garbled"] == "The bridge's helper failed; its log says why."
