@@ -15,7 +15,8 @@ from banger.workspace.names import parents
 STEP_DEADLINE_S = 60.0
 _ARGUMENT_BYTES = 64 * 1024
 _DELETE = 'cd "$1" && shift && rm -f -- "$@"'
-_DELETE_EMPTY = 'cd "$1" && shift && for each; do rmdir -- "$each" 2>/dev/null; done; true'
+_DELETE_EMPTY = 'cd "$1" && shift && rmdir -- "$@" 2>/dev/null; true'
+"""One process, which goes on after a directory that is not empty."""
 
 
 async def delete_guest_files(
