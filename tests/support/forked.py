@@ -42,7 +42,12 @@ COMMAND_LINE = (
 )
 DAEMON = ("banger.daemon.app", "banger.api.wire", "tests.support.specs")
 STARTED_DAEMON = ("banger.daemon.app", "banger.api.wire")
-DAEMON_START = {"PYTHONPATH": PATH, "LANG": "C.UTF-8", "LC_ALL": "C.UTF-8"}
+DAEMON_START = {
+    "PYTHONPATH": PATH,
+    "LANG": "C.UTF-8",
+    "LC_ALL": "C.UTF-8",
+    "MALLOC_ARENA_MAX": "1",
+}
 """What Python reads at the start of a daemon, unless the user has set more."""
 START_VARIABLES = ("PYTHON", "LC_", "LANG", "LD_", "GLIBC_", "MALLOC_")
 """Prefixes of what Python and its C library read only at their start."""

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from banger.host.programs import spawn_detached
+from tests.support import forked
 from tests.support.forked import (
     PATH,
     Forked,
@@ -122,11 +123,14 @@ def test_it_has_what_one_started_by_itself_has(environ: dict[str, str], own_sess
     assert (ours["said"], ours["umask"], ours["zone"]) == ("word", 0o027, "XYZ")
 
 
-def test_a_started_daemon_has_what_one_started_by_itself_has(environ: dict[str, str]) -> None:
+def test_a_started_daemon_has_what_one_started_by_itself_has(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delattr(forked, "spawn_detached")
     fd = int(environ["WORD"])
     argv = [sys.executable, "-P", "-m", "forked_program", str(fd), "--b", "\udcfe"]
     path = os.pathsep.join((environ["PYTHONPATH"], PATH))
-    own = {"PYTHONPATH": path, "TZ": "XYZ-5", "ODD": "\udcff"}
+    own = forked.DAEMON_START | {"PYTHONPATH": path, "TZ": "XYZ-5", "ODD": "\udcff"}
     logs = [Path("real").absolute(), Path("forked").absolute()]
     pid = spawn_detached(argv, log_file=logs[0], pass_fds=[fd], env=own)
     spawn_daemon(find_daemon_server(), argv, log_file=logs[1], pass_fds=[fd], env=own)
