@@ -199,6 +199,8 @@ def test_the_server_of_a_request_is_read(fields: str, server: str) -> None:
         "GET / HTTP/1.1\r\nHost : one.example\r\n\r\n",
         "GET / HTTP/1.1\r\nHost: one.example\r\n X: y\r\nHost: two.example\r\n\r\n",
         "GET http://two.example/ HTTP/1.1\r\nHost: one.example\r\n\r\n",
+        "POST / HTTP/1.1\r\nHost: one.example\r\nContent-Length: 1\r\n"
+        "Transfer-Encoding: chunked\r\n\r\n",
         "GET http://one.example@two.example/ HTTP/1.1\r\nHost: one.example\r\n\r\n",
         "CONNECT one.example:80 HTTP/1.1\r\nHost: one.example\r\n\r\n",
         "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n",

@@ -58,8 +58,11 @@ def find_host(request: h11.Request, port: int) -> str:
     """Return the server that a request names, in lower case.
 
     Raises:
-        NotHttp: it is for a proxy, or names none or two.
+        NotHttp: it is for a proxy, names none or two, or has two lengths, of which servers take
+            one or the other (RFC 9112, 6.3).
     """
+    if {b"content-length", b"transfer-encoding"} <= {name for name, _ in request.headers}:
+        raise NotHttp("HTTP with two lengths")
     if request.http_version not in (b"1.0", b"1.1") or request.method == b"CONNECT":
         raise NotHttp("not HTTP/1.1, or for a proxy")
     named = {_read_host(value, port) for name, value in request.headers if name == b"host"}

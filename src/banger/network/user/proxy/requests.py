@@ -69,10 +69,7 @@ class Requests:
         host = find_host(request, self._port)
         if host != self._host:
             raise Refused(self._target, f"HTTP for {host}")
-        names = {name for name, _ in request.headers}
-        self._has_upgrade = b"upgrade" in names
-        if {b"content-length", b"transfer-encoding"} <= names:
-            raise Refused(self._target, "HTTP with two lengths")
+        self._has_upgrade = any(name == b"upgrade" for name, _ in request.headers)
         secrets.require_none(self._target, request.method + b" " + request.target)
         headers = [
             (name, secrets.fill(self._host, self._target, name, value))
