@@ -103,6 +103,12 @@ def parse_secret_name(untrusted_name: str) -> str:
     Raises:
         InvalidRequest: it is none.
     """
+    name, equals, _ = untrusted_name.partition("=")
+    if equals and NAME.fullmatch(name):
+        raise InvalidRequest(
+            f"The value of {name} is read from stdin: other users can see what a command line has.",
+            hint=f"banger secret set {name} --host HOST",
+        )
     if not NAME.fullmatch(untrusted_name):
         raise InvalidRequest(
             f"{untrusted_name!r:.100} is not a name of a secret: letters, digits and _ are "
@@ -116,12 +122,20 @@ def _parse_hosts(untrusted_hosts: Iterable[str]) -> tuple[str, ...]:
     if not 0 < len(hosts) <= HOSTS_MAX:
         raise InvalidRequest(f"A secret is for 1 to {HOSTS_MAX} hosts.", hint="--host example.org")
     for host in hosts:
-        rule = parse_rule(allow_host(host))
-        if rule.name != host or "*" in host:
+        if not _is_host(host):
             raise InvalidRequest(
                 f"{host!r:.100} is not the name of a host.", hint="--host example.org"
             )
     return hosts
+
+
+def _is_host(untrusted_host: str) -> bool:
+    try:
+        return "*" not in untrusted_host and parse_rule(allow_host(untrusted_host)).name == (
+            untrusted_host
+        )
+    except InvalidRequest:
+        return False
 
 
 def _parse_headers(untrusted_headers: Iterable[str]) -> tuple[str, ...]:

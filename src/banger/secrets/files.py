@@ -12,6 +12,7 @@ from banger.errors import HostFailed, NotFound
 from banger.host.files import ensure_private_dir, write_atomic
 from banger.layout import Layout
 from banger.model.secrets import NAME, BoundSecret, HeldSecrets, Secret
+from banger.nearnames import find_near, format_near_hint
 
 SEED_BYTES = 32
 _seed_lock = threading.Lock()
@@ -34,9 +35,10 @@ def get_secret(layout: Layout, name: str) -> Secret:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Secret)
     except FileNotFoundError as error:
-        raise NotFound(
-            f"There is no secret {name}.", hint=f"banger secret set {name} --host HOST"
-        ) from error
+        near = find_near(name, _list_names(layout))
+        setting = f"banger secret set {name} --host HOST"
+        hint = f"did you mean {near}? (banger secret list shows all)" if near else setting
+        raise NotFound(f"There is no secret {name}.", hint=hint) from error
     except msgspec.DecodeError as error:  # its text has nothing of the file's
         raise HostFailed(
             f"The file of the secret {name} is damaged.",
@@ -50,10 +52,14 @@ def list_secrets(layout: Layout) -> list[Secret]:
     Raises:
         HostFailed: a file is damaged.
     """
+    return [get_secret(layout, name) for name in _list_names(layout)]
+
+
+def _list_names(layout: Layout) -> list[str]:
     if not layout.secrets.is_dir():
         return []
     names = [name for name, end in map(os.path.splitext, os.listdir(layout.secrets)) if end]
-    return [get_secret(layout, name) for name in sorted(names) if NAME.fullmatch(name)]
+    return sorted(name for name in names if NAME.fullmatch(name))
 
 
 def remove_secret(layout: Layout, name: str) -> None:
@@ -65,7 +71,8 @@ def remove_secret(layout: Layout, name: str) -> None:
     try:
         (layout.secrets / f"{name}.json").unlink()
     except FileNotFoundError as error:
-        raise NotFound(f"There is no secret {name}.", hint="banger secret list") from error
+        hint = format_near_hint(name, _list_names(layout), see="banger secret list")
+        raise NotFound(f"There is no secret {name}.", hint=hint) from error
 
 
 def find_bound(layout: Layout, held: HeldSecrets) -> list[BoundSecret]:

@@ -43,6 +43,8 @@ def test_a_secret_is_kept_in_a_file_of_the_users_alone(banger: Installation) -> 
     assert holders(banger, VALUE) == []
     (secret,) = banger.json("secret", "list")
     assert (secret["hosts"], secret["headers"]) == (["api.example", "other.example"], ["x-key"])
+    for words in (("vm", "create", "--secret", "TOKN"), ("secret", "rm", "TOKN")):
+        assert "did you mean TOKEN?" in banger.run(*words, status=4).err
     banger.do("secret", "rm", "TOKEN")
     assert banger.json("secret", "list") == []
     assert "banger secret list" in banger.run("secret", "rm", "TOKEN", status=4).err
@@ -56,7 +58,9 @@ def test_a_command_gives_the_value(banger: Installation) -> None:
     banger.do("secret", "rm", "TOKEN")
     for command, said in (
         ("sh -c 'echo the-value; exit 3'", "sh ended with status 3"),
-        ("no-such-program", "no-such-program is not installed"),
+        ("no-such-program", "no-such-program is not installed; nothing was saved"),
+        (" ", "no command"),
+        ("", "no command"),
         ("'", "is not a command"),
     ):
         ended = banger.run(*words, command)

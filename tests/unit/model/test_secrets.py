@@ -35,6 +35,8 @@ def test_a_secret_is_kept_as_one_line_for_hosts_and_headers() -> None:
         ("TOKEN", VALUE, "*.example", "x-key"),
         ("TOKEN", VALUE, "203.0.113.7", "x-key"),
         ("TOKEN", VALUE, "host", "x-key"),
+        ("TOKEN", VALUE, "https://api.example/", "x-key"),
+        (f"TOKEN={VALUE}", VALUE, "api.example", "x-key"),
         ("TOKEN", VALUE, "api.example:8443", "x-key"),
         ("TOKEN", VALUE, "api.example", "Host"),
         ("TOKEN", VALUE, "api.example", "content-length"),

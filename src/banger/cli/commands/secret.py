@@ -18,7 +18,7 @@ from banger.cli.terminal.output import (
     render_table,
     terminal_width,
 )
-from banger.errors import ToolFailed
+from banger.errors import ToolFailed, ToolMissing
 
 COLUMNS = (
     Column("NAME", least=8, is_vital=True),
@@ -67,9 +67,10 @@ def _configure_set(parser: Parser) -> None:
 
 
 def _set(arguments: Namespace, context: Context) -> int:
+    printer = arguments.printer
     params = {
         "name": arguments.name,
-        "value": _run(arguments.printer) if arguments.printer else _read(arguments.name),
+        "value": _read(arguments.name) if printer is None else _run(printer),
         "hosts": arguments.hosts,
         "headers": arguments.headers,
     }
@@ -92,7 +93,12 @@ def _run(command: str) -> str:
         argv = shlex.split(command)
     except ValueError as error:
         raise UsageError(f"{command!r} is not a command: {error}.") from error
-    ended = run_sync(argv, deadline_s=COMMAND_S, env=os.environ, ok=range(-64, 256))
+    if not argv:
+        raise UsageError("--command has no command.")
+    try:
+        ended = run_sync(argv, deadline_s=COMMAND_S, env=os.environ, ok=range(-64, 256))
+    except ToolMissing as error:
+        raise ToolMissing(f"{argv[0]} is not installed; nothing was saved.") from error
     if ended.status:
         raise ToolFailed(
             f"{argv[0]} ended with status {ended.status}; nothing was saved.",
