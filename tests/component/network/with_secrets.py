@@ -97,6 +97,7 @@ def trust_world(directory: Path) -> None:
     shutil.copy(certificate, folder.parent / "cert.pem")
     shutil.copy(certificate, folder / "world.pem")
     run(f"openssl rehash {folder}")
+    shutil.copy(certificate, folder / "ca-certificates.crt")  # Debian's pip reads it at its start
 
 
 def be_guest(side: int, directory: Path) -> None:
