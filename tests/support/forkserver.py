@@ -83,9 +83,14 @@ def _keep_modules() -> None:
 
 def _tell_end(pid: int, control: int) -> None:
     _, status = os.waitpid(pid, 0)
-    with contextlib.suppress(BrokenPipeError):  # nobody waits for it
-        os.write(control, b"ended %d" % status)
+    _tell(control, b"ended %d" % status)
     os.close(control)
+
+
+def _tell(control: int, what: bytes) -> None:
+    """Tell it whoever asked; who has died meanwhile may have left unread what was told before."""
+    with contextlib.suppress(ConnectionError):
+        os.write(control, what)
 
 
 def _run(request: dict[str, Any], control: int, fds: list[int]) -> None:
@@ -99,7 +104,7 @@ def _run(request: dict[str, Any], control: int, fds: list[int]) -> None:
     if request["takes_terminal"]:
         fcntl.ioctl(fds[0], termios.TIOCSCTTY, 0)
     os.chdir(request["directory"])
-    os.write(control, b"pid %d" % os.getpid())
+    _tell(control, b"pid %d" % os.getpid())
     _take_fds(dict(zip(request["fds"], fds, strict=True)))
     sys.stdin = sys.__stdin__ = _open_stream(0, "r", sys.stdin)
     sys.stdout = sys.__stdout__ = _open_stream(1, "w", sys.stdout)

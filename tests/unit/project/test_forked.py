@@ -8,6 +8,7 @@ import os
 import pty
 import resource
 import signal
+import socket
 import subprocess
 import sys
 import weakref
@@ -216,6 +217,26 @@ def test_it_goes_on_without_the_server(environ: dict[str, str]) -> None:
     with pytest.raises(AssertionError, match="forkserver"):
         process.wait(60)
     process.returncode = 0  # nobody knows
+
+
+def test_who_dies_before_it_has_read_the_pid_ends_no_server(
+    environ: dict[str, str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    Path("path/forked_program.py").write_text("input()\n")
+    argv = [sys.executable, "-m", "forked_program"]
+    pids = []
+
+    def die(process: Forked, _: str) -> str:
+        pids.append(process._control.recv(64, socket.MSG_PEEK).decode().split()[1])
+        process._control.close()
+        raise EOFError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Forked, "_receive", die)
+        with pytest.raises(EOFError):
+            Forked(argv, env=environ, stdin=subprocess.PIPE, stderr=subprocess.DEVNULL)
+    wait_for(lambda: not Path("/proc", pids[0]).exists(), "its end")
+    assert Forked([sys.executable, "-m", "this"], stdout=subprocess.DEVNULL).wait() == 0
 
 
 def test_what_it_cannot_have_is_told(environ: dict[str, str]) -> None:
