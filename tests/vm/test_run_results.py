@@ -71,6 +71,9 @@ WAYS = {
     "a full disk in the guest": Way(guest=FILL, mend_guest="rm /root/fill.*"),
     "no git directory in the guest": Way(guest="rm -rf .git"),
 }
+OPTIONS = ("--fork=1", "--branch=work")
+WAYS_OF_OPTIONS = [(way, OPTIONS[(n + m) % 2]) for n, way in enumerate(WAYS) for m in (0, 1)]
+"""Each second one: all ways, each option with half of them."""
 
 
 @pytest.fixture
@@ -121,10 +124,7 @@ def require_result(banger: Installation, top: Path, way: Way, ended: Ended, name
     assert git(top, "show", f"{branch}:result") == b"made in the guest\n"
 
 
-@pytest.mark.parametrize(
-    ("way", "option"),
-    choose([(way, option) for way in WAYS for option in ("--fork=1", "--branch=work")], 6),
-)
+@pytest.mark.parametrize(("way", "option"), choose(WAYS_OF_OPTIONS, len(WAYS)))
 def test_a_result_is_never_lost(banger: Installation, project: Path, way: str, option: str) -> None:
     """A11, H5: with `--rm`."""
     name = "way-1" if "fork" in option else "way"
