@@ -8,9 +8,10 @@ one line that can be pasted into a shell.
 Three shapes:
 
 - `run` (async) and `run_sync`: start, wait, collect. A deadline or a
-  cancellation kills the program's whole process group, so no child of the
-  program survives. `run_foreground`: the same on the user's terminal.
-- `piped` (async): start with live pipes, for pipelines; killed on leaving.
+  cancellation kills the program's whole process group, so no child of a
+  program that runs survives. `run_foreground`: the same on the user's terminal.
+- `piped` (async): start with live pipes, for pipelines; killed, and the pipes
+  closed, on leaving.
 - `spawn_detached`: a process with a session and a log of its own, which
   outlives this one (VMMs, networks, the daemon). If this process dies right
   after the fork the child has no record: `gc` finds it by its arguments,
@@ -278,6 +279,8 @@ async def piped(
         if process.returncode is None:
             kill_group(process.pid)
             await asyncio.shield(process.wait())
+        # Its pipes, which a child of the program may hold for ever.
+        process._transport.close()  # type: ignore[attr-defined]  # asyncio has no other way
 
 
 def spawn_detached(

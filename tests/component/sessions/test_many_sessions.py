@@ -32,5 +32,5 @@ async def run_sessions() -> None:
 
 
 def test_a_hundred_run_at_once(daemons: Daemons) -> None:
-    """E4, H7: each has its own input, output and end."""
+    """H7: each has its own input, output and end."""
     asyncio.run(asyncio.wait_for(run_sessions(), END_S))
