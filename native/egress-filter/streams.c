@@ -117,7 +117,7 @@ static void carry_in(struct egress *egress, bool is_ready)
 static void turn(struct egress *egress)
 {
     bool pending = is_pending(egress);
-    bool lets_out = !pending && border_lets_out(egress->border);
+    bool lets_out = border_lets_out(egress->border) && !pending;
     bool lets_in = border_lets_in(egress->border) && world_can_receive(&egress->world, &egress->in);
     struct pollfd polls[3] = {{egress->guest, 0, 0}, {egress->world.fd, 0, 0}};
     polls[2] = border_poll(egress->border);
