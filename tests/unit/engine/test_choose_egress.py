@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -58,6 +59,21 @@ def test_the_hosts_of_secrets_are_allowed_behind_all_other_rules() -> None:
     )
     assert choose_with_secrets("allowlist", rules=[]).profile is Profile.ALLOWLIST
     assert choose_with_secrets(None, rules=[], profile="allowlist").profile is Profile.ALLOWLIST
+
+
+@pytest.mark.parametrize(
+    ("asked", "what"),
+    [
+        ({"egress": "none"}, "egress policy"),
+        ({"egress_rules": [OWN]}, "egress policy"),
+        ({"secrets": ["TOKEN"]}, "secrets"),
+        ({"bandwidth_mib": 10}, "bandwidth"),
+    ],
+)
+def test_what_a_vm_without_a_network_cannot_have_is_named(asked: Any, what: str) -> None:
+    settings = decide_settings({}, Path("/nonexistent"), {})
+    with pytest.raises(InvalidRequest, match=f"has no {what}"):
+        choose_egress(VmCreate(network="none", **asked), settings)
 
 
 @pytest.mark.parametrize("asked", ["none", "public"])

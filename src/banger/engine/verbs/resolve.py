@@ -83,12 +83,15 @@ def choose_egress(params: VmCreate, settings: Settings, *, hosts: Sequence[str] 
         InvalidRequest: it is not valid, or asked for without a network.
         NotSupported: the network cannot hold the VM to it.
     """
-    asks = (
-        params.egress is not None or params.egress_rules or params.secrets or params.bandwidth_mib
-    )
-    if asks and (params.network or settings.network) == NO_NETWORK:
+    asked = {
+        "egress policy": params.egress is not None or params.egress_rules,
+        "secrets": params.secrets,
+        "bandwidth": params.bandwidth_mib,
+    }
+    what = next((word for word, value in asked.items() if value), None)
+    if what and (params.network or settings.network) == NO_NETWORK:
         raise InvalidRequest(
-            "A VM without a network has no egress policy.", hint=f"--network {network_words()[0]}"
+            f"A VM without a network has no {what}.", hint=f"--network {network_words()[0]}"
         )
     rules = split_rules(settings.egress.rules)
     configured = Egress(profile=Profile(settings.egress.profile), rules=rules)
