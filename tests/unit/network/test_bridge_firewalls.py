@@ -56,6 +56,8 @@ UFW = [
         (UFW, Firewall.UFW),
         ([*UFW, rule("ufw-user-forward", [*OURS, *ACCEPT])], Firewall.UFW),
         ([*UFW, *(rule(f"ufw-user-{each}", [*OURS, *ACCEPT]) for each in FROM)], Firewall.NONE),
+        ([*DOCKER, *UFW, rule("DOCKER-USER", [*OURS, *ACCEPT])], Firewall.UFW),
+        ([chain("DOCKER-USER", {}), chain("INPUT", DROP | {"hook": "input"})], Firewall.OTHER),
         (FIREWALLD, Firewall.NONE),
         ([*FIREWALLD, REFUSED], Firewall.FIREWALLD),
         ([*FIREWALLD, ZONES, REFUSED, rule("zones", OURS, "firewalld", "inet")], Firewall.NONE),

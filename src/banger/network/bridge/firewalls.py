@@ -86,7 +86,7 @@ def _name_bridge(chain: str, rules: list[dict[str, Any]]) -> bool:
 
 def _name_owner(chain: dict[str, Any], chains: Iterable[dict[str, Any]]) -> Firewall:
     names = {each["name"] for each in chains if _table(each) == _table(chain)}
-    if "DOCKER-USER" in names:
+    if "DOCKER-USER" in names and chain["hook"] == "forward":  # Docker drops nothing else
         return Firewall.DOCKER
     if any(name.startswith("ufw-") for name in names):
         return Firewall.UFW

@@ -50,7 +50,7 @@ def describe_network(path: str) -> Description:
 
 
 def find_firewall(path: str) -> Firewall:
-    """Return whose rules drop what the bridge forwards.
+    """Return whose rules drop what the bridge's guests send.
 
     Raises:
         HostNotReady, VmmFailed: as below.
