@@ -13,7 +13,7 @@ the nameserver of guests, whose sockets are its network's.
 Nothing here is saved. If the process dies the kernel closes the sockets and resets connections.
 """
 
-from banger.names.dns import Addresses, GuestNameserver, Zone
+from banger.names.dns import Addresses, GuestNameserver
 from banger.names.guests import Find, Guest
 from banger.names.links import choose_web_port, format_link, format_web_link, is_web_port
 from banger.names.serving import Names, open_names
@@ -24,7 +24,6 @@ __all__ = [
     "Guest",
     "GuestNameserver",
     "Names",
-    "Zone",
     "choose_web_port",
     "format_link",
     "format_web_link",

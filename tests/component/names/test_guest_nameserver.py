@@ -10,7 +10,7 @@ from ipaddress import IPv4Network
 
 import pytest
 
-from banger.names.dns import GuestNameserver, Zone
+from banger.names.dns import Addresses, GuestNameserver
 from banger.names.dns.nameserver import GUEST_MAX
 from banger.names.dns.upstream import Server, parse_nameservers
 from tests.component.names.fronts import run
@@ -38,10 +38,10 @@ def echo(query: bytes) -> bytes:
 async def serving(*servers: Server) -> AsyncIterator[Server]:
     """A nameserver that asks these; its address."""
 
-    async def load() -> Zone:
-        return Zone(NETWORK, ADDRESSES)
+    async def load() -> Addresses:
+        return ADDRESSES
 
-    async with GuestNameserver(load, load_servers=lambda: servers) as names:
+    async with GuestNameserver(NETWORK, load, load_servers=lambda: servers) as names:
         udp, tcp = open_pair()
         names.serve(udp, tcp)
         yield udp.getsockname()

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from banger.engine.upkeep.nameservers import Served, keep_sockets
-from banger.names.dns import GuestNameserver, Zone
+from banger.names.dns import Addresses, GuestNameserver
 from banger.network.bridge.addresses import DNS, DNS_SOCKETS, NETWORK, host_address
 from banger.network.bridge.nameserver import BridgeNameserver
 from banger.network.dnswire import (
@@ -70,11 +70,11 @@ def ask_names(
 ) -> dict[str, str]:
     """Ask the host for names as guests do; the first queries come while nobody answers yet."""
 
-    async def load() -> Zone:
-        return Zone(NETWORK, {"b": b.address, "host": HOST})
+    async def load() -> Addresses:
+        return {"b": b.address, "host": HOST}
 
     async def answer() -> dict[str, str]:
-        async with GuestNameserver(load, load_servers=lambda: ((world, DNS),)) as names:
+        async with GuestNameserver(NETWORK, load, load_servers=lambda: ((world, DNS),)) as names:
             served, nameserver = Served(names), BridgeNameserver()
             await keep_sockets(served, nameserver)
             found = await asyncio.to_thread(hear_names, a, b)

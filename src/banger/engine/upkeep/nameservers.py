@@ -17,7 +17,7 @@ from banger import store
 from banger.engine.state.engine import Engine
 from banger.errors import BangerError, HostNotReady
 from banger.model.vm import is_hidden
-from banger.names import GuestNameserver, Zone
+from banger.names import Addresses, GuestNameserver
 from banger.network.port import Nameserver, Network
 from banger.network.table import find_network
 from banger.plan.identity import HOST_NAME
@@ -81,19 +81,19 @@ async def keep_sockets(served: Served, nameserver: Nameserver) -> None:
 def _make_nameserver(
     engine: Engine, word: str, network: Network, nameserver: Nameserver
 ) -> GuestNameserver:
-    def load_zone(connection: Connection) -> Zone:
+    def load_addresses(connection: Connection) -> Addresses:
         numbers = store.load_guest_addresses(connection)
         addresses = {
             record.spec.name: network.plan_interface(record.id, numbers[record.id]).address
             for record in store.load_vms(connection)
             if record.id in numbers and not is_hidden(record) and record.spec.shape.network == word
         }
-        return Zone(nameserver.network, {**addresses, HOST: nameserver.address})
+        return {**addresses, HOST: nameserver.address}
 
-    async def load() -> Zone:
-        return await engine.database.read_kept(load_zone)
+    async def load() -> Addresses:
+        return await engine.database.read_kept(load_addresses)
 
-    return GuestNameserver(load)
+    return GuestNameserver(nameserver.network, load)
 
 
 def _load_networks(connection: Connection) -> set[str]:

@@ -5,8 +5,8 @@ other queries on (`upstream.py`). `zone.py` has what is answered and does no I/O
 `nameserver.py` have the sockets.
 """
 
-from banger.names.dns.nameserver import GuestNameserver, Zone
+from banger.names.dns.nameserver import GuestNameserver
 from banger.names.dns.server import DnsServer
 from banger.names.dns.zone import Addresses
 
-__all__ = ["Addresses", "DnsServer", "GuestNameserver", "Zone"]
+__all__ = ["Addresses", "DnsServer", "GuestNameserver"]

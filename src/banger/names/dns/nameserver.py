@@ -11,34 +11,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 import socket
 from collections import Counter
-from collections.abc import Awaitable, Callable, Coroutine
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine
 from ipaddress import IPv4Address, IPv4Network
 
-from banger.errors import BangerError
 from banger.forwards import accept
-from banger.names.dns.server import IDLE_S, receive, take_message
+from banger.names.dns.server import FAILED, IDLE_S, Load, look_up, receive, take_message
 from banger.names.dns.upstream import Server, ask_upstream, load_nameservers
-from banger.names.dns.zone import Addresses, answer_query, is_ours, plan_reverse
+from banger.names.dns.zone import is_ours, plan_reverse
 from banger.names.pipes import HostSocket
-from banger.network.dnswire import Answer, BadQuery, Code, parse_query, render_answer
-
-log = logging.getLogger(__name__)
+from banger.network.dnswire import BadQuery, parse_query, render_answer
 
 GUEST_MAX, ALL_MAX = 64, 256
 Client = tuple[str, int]
-_FAILED = Answer(Code.SERVER_FAILURE, is_authoritative=False)
-
-
-@dataclass(frozen=True)
-class Zone:
-    """What guests are told of each other."""
-
-    network: IPv4Network
-    addresses: Addresses
 
 
 class GuestNameserver:
@@ -46,10 +32,12 @@ class GuestNameserver:
 
     def __init__(
         self,
-        load: Callable[[], Awaitable[Zone]],
+        network: IPv4Network,
+        load: Load,
         *,
         load_servers: Callable[[], tuple[Server, ...]] = load_nameservers,
     ) -> None:
+        self._network, self._reverse = network, plan_reverse(network)
         self._load = load
         self._load_servers = load_servers
         self._sockets: tuple[socket.socket, ...] = ()
@@ -139,20 +127,14 @@ class GuestNameserver:
 
     async def _answer(self, untrusted_data: bytes, guest: str, *, by_tcp: bool) -> bytes | None:
         """Return the answer to a message; None: there is none."""
-        try:
-            zone = await self._load()
-        except BangerError as error:
-            log.warning("a guest's query cannot be answered: %s", error)
-            return None
-        if IPv4Address(guest) not in zone.network:
+        if IPv4Address(guest) not in self._network:
             return None
         try:
             query = parse_query(untrusted_data)
         except BadQuery as bad:
             return bad.answer
-        reverse = plan_reverse(zone.network)
-        if is_ours(query.name, reverse):
-            return render_answer(query, answer_query(query, zone.addresses, reverse))
+        if is_ours(query.name, self._reverse):
+            return await look_up(query, self._load, self._reverse)
         servers = self._load_servers()
         found = await ask_upstream(untrusted_data, query, servers, by_tcp=by_tcp)
-        return found or render_answer(query, _FAILED)
+        return found or render_answer(query, FAILED)

@@ -16,16 +16,28 @@ from typing import Any
 
 from banger.errors import BangerError
 from banger.forwards import Endpoint, open_listener
-from banger.names.dns.zone import Addresses, answer_query
+from banger.names.dns.zone import REVERSE, Addresses, answer_query
 from banger.names.pipes import HostSocket
 from banger.names.server import LoopbackServer
-from banger.network.dnswire import QUERY_MAX, Answer, BadQuery, Code, parse_query, render_answer
+from banger.network.dnswire import (
+    QUERY_MAX,
+    Answer,
+    BadQuery,
+    Code,
+    Name,
+    Query,
+    parse_query,
+    render_answer,
+)
 
 UDP_ADDRESS = "127.0.0.1"
 """The one that all resolvers can be told: some versions of systemd-resolved take no other."""
 IDLE_S = 10.0
 PAUSE_S = 1.0
 """After a datagram could not be received."""
+FAILED = Answer(Code.SERVER_FAILURE, is_authoritative=False)
+
+Load = Callable[[], Awaitable[Addresses]]
 
 log = logging.getLogger(__name__)
 
@@ -33,7 +45,7 @@ log = logging.getLogger(__name__)
 class DnsServer:
     """The server; `listen` says where. Use it in an `async with`."""
 
-    def __init__(self, load: Callable[[], Awaitable[Addresses]]) -> None:
+    def __init__(self, load: Load) -> None:
         self._load = load
         self._tcp = LoopbackServer(self._serve_tcp, what="DNS names of VMs")
         self._udp: asyncio.Task[None] | None = None
@@ -110,12 +122,17 @@ class DnsServer:
             query = parse_query(untrusted_data)
         except BadQuery as bad:
             return bad.answer
-        try:
-            answer = answer_query(query, await self._load())
-        except BangerError as error:
-            log.warning("a name cannot be looked up: %s", error.message)
-            answer = Answer(Code.SERVER_FAILURE, is_authoritative=False)
-        return render_answer(query, answer)
+        return await look_up(query, self._load)
+
+
+async def look_up(query: Query, load: Load, reverse: Name = REVERSE) -> bytes:
+    """Return the answer to a query; `reverse` is the zone of the addresses."""
+    try:
+        answer = answer_query(query, await load(), reverse)
+    except BangerError as error:
+        log.warning("a name cannot be looked up: %s", error.message)
+        answer = FAILED
+    return render_answer(query, answer)
 
 
 async def receive(sock: socket.socket) -> tuple[bytes, Any]:
