@@ -36,9 +36,9 @@ class Body:
             self._coming.put_nowait({})
 
     async def read(self) -> Never:
-        """Read input as it is taken, then wait for the client to leave.
+        """Read input as it is taken, then wait for the client to leave. May be called again.
 
-        May be cancelled and called again.
+        A body that is no input is discarded. While input waits, a disconnect is not noticed.
 
         Raises:
             Cancelled: the client has left.
@@ -49,8 +49,9 @@ class Body:
             message = await self._receive()
             if message["type"] == "http.disconnect":
                 raise Cancelled("The client is gone.")
-            self._is_read = not message.get("more_body", False)
-            self._coming.put_nowait(message)
+            if not self._is_read:
+                self._is_read = not message.get("more_body", False)
+                self._coming.put_nowait(message)
 
     async def output_of(self, streaming: Streaming) -> AsyncGenerator[tuple[int, bytes], None]:
         """Yield the channel and the bytes of a stream's output, while `read` gives it input.

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from starlette.requests import Request
 
+from banger.errors import Cancelled
 from banger.web import bodies
 from banger.web.answers import Refusal
 from banger.web.bodies import Body, read_params
@@ -47,6 +48,22 @@ def test_a_body_is_read_as_it_is_taken() -> None:
 
     asyncio.run(serve())
     assert pieces == 2
+
+
+def test_a_disconnect_is_noticed_after_a_body_that_is_no_input() -> None:
+    """H7: a request for events whose body comes in pieces."""
+    piece = {"type": "http.request", "body": b"x", "more_body": True}
+    coming = [piece, piece, {"type": "http.disconnect"}]
+
+    async def receive() -> Any:
+        return coming.pop(0)
+
+    async def serve() -> None:
+        request: Any = type("Request", (), {"receive": staticmethod(receive)})
+        await asyncio.wait_for(Body(request, is_input=False).read(), 60)
+
+    with pytest.raises(Cancelled):
+        asyncio.run(serve())
 
 
 def test_parameters_that_do_not_come_are_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
