@@ -185,6 +185,22 @@ def test_a_new_link_is_followed_where_the_page_is(site: Site, browser: Page) -> 
     assert browser.run("document.querySelector('[role=alert]')") is None
 
 
+def test_a_place_that_is_chosen_while_the_page_is_drawn_is_shown(page: Page, site: Site) -> None:
+    """Before the page listens to changes of the fragment."""
+    source = """
+    new MutationObserver((changes, drawn) => {
+      if (!document.querySelector("header")) return;
+      drawn.disconnect();
+      location.hash = "#/images";
+    }).observe(document, { childList: true, subtree: true });
+    """
+    script = page.call("Page.addScriptToEvaluateOnNewDocument", source=source)
+    page.visit("about:blank")
+    page.visit(site.origin)
+    page.wait("document.querySelector('[name=ref]')")
+    page.call("Page.removeScriptToEvaluateOnNewDocument", **script)
+
+
 def test_a_guest_on_another_port_does_not_get_a_login(page: Page, site: Site) -> None:
     """E6: it gets the cookie, but not the page's storage, with the other half, nor a Referer."""
     page.wait("localStorage['login-key']")

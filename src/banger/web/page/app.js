@@ -24,6 +24,7 @@ function useHash() {
   useEffect(() => {
     const change = () => setHash(location.hash);
     addEventListener("hashchange", change);
+    change(); // It may have changed since it was drawn.
     return () => removeEventListener("hashchange", change);
   }, []);
   return hash;
