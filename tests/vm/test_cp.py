@@ -91,11 +91,11 @@ def test_a_copy_goes_on_after_its_part(banger: Installation, vm: str, tmp_path: 
     (tmp_path / "half").write_bytes(content[:3_000_000])
     banger.do("cp", tmp_path / "half", f"{vm}:/srv/.noise.banger-part")
     ended = banger.do("cp", "--resume", tmp_path / "noise", f"{vm}:/srv/noise")
-    assert "goes on after 3000000 bytes" in ended.err
+    assert "continues after the 3000000 bytes" in ended.err
     assert "banger-part" not in banger.exec(vm, "ls", "-A", "/srv", status=0).text
     (tmp_path / "half").rename(tmp_path / ".back.banger-part")
     ended = banger.do("cp", "--resume", f"{vm}:/srv/noise", tmp_path / "back")
-    assert "goes on after 3000000 bytes" in ended.err
+    assert "continues after the 3000000 bytes" in ended.err
     assert (tmp_path / "back").read_bytes() == content
     assert not (tmp_path / ".back.banger-part").exists()
 

@@ -172,7 +172,7 @@ def test_a_vm_in_which_nothing_ran_is_deleted(banger: Installation, project: Pat
         status=125,
     )
     assert "/etc exists in the guest" in ended.err
-    assert "Deleted way: no command has run there." in ended.err
+    assert "Deleted way: no command was run there." in ended.err
     assert "way" not in [vm["name"] for vm in banger.vms()]
 
 

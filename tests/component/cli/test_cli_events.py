@@ -72,7 +72,7 @@ def test_what_has_happened_is_printed(daemon: Environ) -> None:
     assert changed["at"].endswith("Z")
     assert banger(daemon, "events", "--filter", "state=running").stdout == b""
     [missed, *_] = banger(daemon, "events", "--since", "1d").stdout.decode().splitlines()
-    assert missed.endswith("  missed: events before this are lost")
+    assert missed.endswith("  missed: earlier events were lost")
 
 
 def test_following_one_vm_ends_with_it_over_a_death_of_the_daemon(box: Environ) -> None:

@@ -180,9 +180,7 @@ def test_a_devcontainer_is_followed_when_it_is_trusted(daemon: Environ, tmp_path
     repositories.commit(top)
     status, said = run(daemon, top)
     assert status == 0
-    assert (
-        f"devcontainer.json is not followed before you have trusted it: banger trust {top}" in said
-    )
+    assert f"devcontainer.json is ignored until you trust it: banger trust {top}" in said
     trusted = banger(daemon, "trust", str(top))
     assert b"image: x" in trusted.stdout
     assert b"runs in the workspace: exit 4" in trusted.stdout

@@ -104,7 +104,7 @@ def test_a_sync_says_what_went_where(vm: Environ) -> None:
     done = banger(vm, "vm", "workspace", "sync", "split")
     assert done.returncode == 5
     assert done.stdout == lines + b"conflict d: a reason (D\\x07)\n"
-    assert b"1 file conflicts, and stayed as it is on both sides." in done.stderr
+    assert b"1 file conflicts and was left as it is on both sides." in done.stderr
     paths = ("d/", "é")
     assert banger(vm, "vm", "workspace", "sync", "split", *paths).returncode == 2
     whole = banger(vm, "vm", "workspace", "sync", "split", ".")

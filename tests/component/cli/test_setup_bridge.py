@@ -134,4 +134,4 @@ def test_a_host_that_cannot_have_a_bridge_is_told_so(
     assert "needs systemd" in refused.err
     banger.environ["SUDO_UID"] = "1000"
     refused = banger.run("setup", "--bridge", "--yes", prefix=host, status=6)
-    assert "starts sudo by itself" in refused.err
+    assert "run this command without sudo" in refused.err

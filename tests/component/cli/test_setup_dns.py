@@ -97,7 +97,7 @@ def test_a_resolver_is_told_and_forgets_again(
     assert f"removed {file}" in removed.err
     wait_for(lambda: resolve(host, "hosts", "check.banger.vm") == [], "the name to be gone")
     again = banger.do("setup", "--dns", "--remove", prefix=host)
-    assert "This host's resolver has no configuration of banger." in again.err
+    assert "This host's resolver has no configuration from banger." in again.err
 
 
 def test_a_resolver_that_did_not_start_is_told_again(

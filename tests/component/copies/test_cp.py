@@ -149,8 +149,10 @@ def test_several_go_into_one_directory(copies: Copies) -> None:
     for side, other in ((copies.here, copies.there), (copies.there, copies.here)):
         assert (side / "dir/a").read_text() == "a"
         assert picture(side / "dir/tree") == picture(other / "tree")
-    assert "into a directory only" in copies.refused("a", "tree", "box:a", status=2)
-    assert "into a directory only" in copies.refused("box:a", "box:tree", "new", status=2)
+    assert "can only be copied into a directory" in copies.refused("a", "tree", "box:a", status=2)
+    assert "can only be copied into a directory" in copies.refused(
+        "box:a", "box:tree", "new", status=2
+    )
     assert "There is no" in copies.refused("a", "tree", "box:new", status=4)
     said = copies.refused("missing", "tree/file", "box:dir", status=2)
     assert "missing cannot be read" in said and (copies.there / "dir/file").exists()

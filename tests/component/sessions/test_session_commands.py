@@ -282,7 +282,7 @@ def test_input_that_may_be_lost_with_a_daemon_is_told(box: Box) -> None:
     with second:
         os.kill(client.pid, signal.SIGCONT)
         assert client.stderr is not None
-        told = b"\rbanger: The daemon went away while input was sent; some of it may be lost.\r\n"
+        told = b"\rbanger: The daemon disconnected; some of the input may be lost.\r\n"
         assert client.stderr.readline() == told
         rest, said = client.communicate(b"third\n", timeout=30)
         assert (rest, said, client.returncode) == (b"got third\n", b"", 3)

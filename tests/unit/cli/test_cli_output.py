@@ -242,10 +242,10 @@ def test_datagrams_and_sockets_are_published(
     ("text", "why"),
     [
         *((text, "is not") for text in ("", ":", "web", "80-90:80-90", "1:2:3", "80:", "8080:a.s")),
-        ("8080:80/sctp", "a port is of tcp or udp"),
+        ("8080:80/sctp", "the protocol of a port is tcp or udp"),
         ("/tmp/a.sock:53/udp", "over UDP"),
-        ("/run/app.sock", "say where it appears: 8080:/run/app.sock"),
-        (":/run/app.sock", "say where it appears"),
+        ("/run/app.sock", "needs a port or path on the host: 8080:/run/app.sock"),
+        (":/run/app.sock", "needs a port or path on the host"),
         ("a.sock:/run/app.sock", "is not"),
         ("127.0.0.1:/tmp/a.sock:80", "is not"),
     ],

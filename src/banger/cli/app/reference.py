@@ -33,23 +33,24 @@ _INTRODUCTION = """\
 
 <!-- Made by `python -m banger.cli.app.reference > docs/cli.md`; do not edit. -->
 
-The verbs of `vm` need no `vm`: `banger run`, `banger ls`, `banger stop web1`. Words and options
-that other tools have for the same are taken as well: `banger vm inspect`, `--cpus 2`, `-m 2g`.
+The word `vm` may be left out: `banger run`, `banger ls`, `banger stop web1`. Verbs and options of
+other tools are accepted too: `banger vm inspect`, `--cpus 2`, `-m 2g`.
 
 An option means the same in every command:
 
 | option | meaning |
 |---|---|
-| `-q`, `--quiet` | where a command lists: ids only; elsewhere: no progress and no notices |
-| `-f` | `--follow` where a command prints, `--force` where it deletes |
-| `--force` | do it although something speaks against it, which the help page names; never asks |
+| `-q`, `--quiet` | for commands that list: IDs only; for others: no progress and no notices |
+| `-f` | `--follow` for commands that print, `--force` for commands that delete |
+| `--force` | proceed where the command would otherwise ask or refuse, as its help page says |
 | `--json` | one JSON document |
 
-With `--json` a list is an array; one thing is an object, several are an array; `--follow` prints a
-line each time. Times are those of RFC 3339. An error is a line of JSON on stderr (errors.md).
+With `--json`, commands that list print an array; others print an object, or an array if several
+arguments are given; `--follow` prints one line per update. Times are in RFC 3339 format. An error
+is one line of JSON on stderr (errors.md).
 
-Results go to stdout, everything else to stderr. Where several VMs may be named, the good ones
-are done even if others fail, and the exit status says so.
+Results go to stdout, everything else to stderr. If a command is given several VMs and fails for
+one, it continues with the others, and its exit status is not 0.
 
 {statuses}
 {passed_on}"""

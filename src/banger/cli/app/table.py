@@ -149,12 +149,18 @@ COMMANDS = (
         "vm port list", "published", "List the published ports of VMs.", aliases=("vm port ls",)
     ),
     Command("vm port delete", "published", "Stop publishing ports.", aliases=("vm port rm",)),
-    Command("vm network show", "network", "Show a VM's network and what may leave the VM."),
-    Command("vm network allow", "network", "Allow a VM connections to targets, at once."),
-    Command("vm network deny", "network", "Deny a VM connections to targets, at once."),
-    Command("vm network profile", "network", "Set what of a VM leaves that no rule is for."),
-    Command("vm network limit", "network", "Limit what a VM's network carries in a second."),
-    Command("vm network logs", "network", "List what a VM was denied since its start."),
+    Command("vm network show", "network", "Show a VM's network and its egress policy."),
+    Command(
+        "vm network allow", "network", "Allow a VM's connections to targets; takes effect at once."
+    ),
+    Command(
+        "vm network deny", "network", "Deny a VM's connections to targets; takes effect at once."
+    ),
+    Command("vm network profile", "network", "Set a VM's egress profile."),
+    Command("vm network limit", "network", "Limit the bandwidth of a VM's network."),
+    Command(
+        "vm network logs", "network", "List the connections that a VM was denied since its start."
+    ),
     Command("vm snapshot create", "snapshot", "Save a VM's memory and disk as a snapshot."),
     Command("vm snapshot list", "snapshot", "List a VM's snapshots.", aliases=("vm snapshot ls",)),
     Command("vm snapshot restore", "snapshot", "Restore a VM from one of its snapshots."),
@@ -171,7 +177,7 @@ COMMANDS = (
     Command(
         "vm workspace apply",
         "workspace_changes",
-        "Write a workspace's changes into files of this host.",
+        "Write a workspace's changes to the files on this host.",
     ),
     Command(
         "vm workspace sync", "workspace_sync", "Copy changes in both directions, except conflicts."
@@ -179,7 +185,9 @@ COMMANDS = (
     Command("image build", "image", "Build an image from distribution packages."),
     Command("image import", "image", "Import an image archive or a root file system tar."),
     Command("image pull", "pull", "Pull an image from a registry."),
-    Command("image register", "register", "Register a squashfs file as an image, without a copy."),
+    Command(
+        "image register", "register", "Register a squashfs file as an image without copying it."
+    ),
     Command(
         "image promote", "register", "Copy the file of a registered image into the image store."
     ),
@@ -210,9 +218,9 @@ COMMANDS = (
         aliases=("operations ls",),
     ),
     Command("operations cancel", "operations", "Cancel operations and undo what they did."),
-    Command("events", "events", "Print what happens to VMs, as it happens with --follow."),
+    Command("events", "events", "Print events of VMs; --follow prints them as they happen."),
     Command("init", "project", "Write a commented banger.toml for a repository."),
-    Command("trust", "project", "Trust what a repository's banger.toml asks for."),
+    Command("trust", "project", "Trust a repository's banger.toml."),
     Command("doctor", "host", "Check whether this host can run VMs; changes nothing."),
     Command("setup", "host", "Install missing programs on this host."),
     Command("daemon status", "daemon", "Show the status of the daemon."),
@@ -220,12 +228,12 @@ COMMANDS = (
     Command("daemon stop", "daemon", "Stop the daemon; VMs keep running."),
     Command("daemon restart", "daemon", "Restart the daemon; VMs keep running."),
     Command("daemon logs", "daemon", "Print the daemon's log."),
-    Command("ui", "web", "Open the page of this host's VMs in a browser."),
-    Command("web", "web", "Serve the API by HTTP, for programs and browsers of this host."),
+    Command("ui", "web", "Open the web page of this host's VMs in a browser."),
+    Command("web", "web", "Serve the API over HTTP to programs and browsers on this host."),
     Command("web token create", "web", "Create a token for a program that uses the HTTP front."),
     Command("web token list", "web", "List the tokens.", aliases=("web token ls",)),
     Command("web token delete", "web", "Delete tokens.", aliases=("web token rm",)),
-    Command("secret set", "secret", "Save a secret that requests of VMs carry, read from stdin."),
+    Command("secret set", "secret", "Save a secret for HTTPS requests of VMs, read from stdin."),
     Command("secret list", "secret", "List secrets, without their values.", aliases=("secret ls",)),
     Command("secret delete", "secret", "Delete secrets.", aliases=("secret rm",)),
     Command("config show", "config", "Print all settings and their origins."),
@@ -243,7 +251,7 @@ COMMANDS = (
 
 GROUPS = {
     "vm": "Virtual machines: run, list, stop, delete.",
-    "vm network": "What may leave a VM: show, allow, deny, profile, limit, logs.",
+    "vm network": "Egress policy of a VM: show, allow, deny, profile, limit, logs.",
     "vm port": "Published ports of a VM: add, list, delete.",
     "vm session": "Sessions: commands that run in the background of a VM.",
     "vm snapshot": "Snapshots of a VM: memory and disk.",
@@ -254,7 +262,7 @@ GROUPS = {
     "operations": "Operations in progress: list, cancel.",
     "daemon": "The process that manages your VMs.",
     "web token": "Tokens for programs that use the HTTP front.",
-    "secret": "Secrets that requests of VMs carry, and VMs do not have.",
+    "secret": "Secrets added to VMs' HTTPS requests outside the VMs.",
     "config": "Settings and their origins.",
 }
 

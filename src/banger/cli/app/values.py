@@ -83,7 +83,7 @@ def variable(untrusted_text: str) -> tuple[str, str]:
     name, equals, value = untrusted_text.partition("=")
     if not name or (not equals and name not in os.environ):
         # The text may hold a secret that was meant as a value: print only the name.
-        raise ArgumentTypeError(f"{name!r} is not NAME=VALUE, nor a variable that is set here")
+        raise ArgumentTypeError(f"{name!r} is neither NAME=VALUE nor a variable that is set here")
     return name, value if equals else os.environ[name]
 
 
@@ -121,13 +121,14 @@ def published_port(untrusted_text: str) -> dict[str, object]:
 
 def _require_possible(port: re.Match[str]) -> None:
     if port["protocol"] not in (None, "tcp", "udp"):
-        raise ArgumentTypeError(f"{port[0]!r}: a port is of tcp or udp")
+        raise ArgumentTypeError(f"{port[0]!r}: the protocol of a port is tcp or udp")
     if port["protocol"] == "udp" and port["host_path"]:
         raise ArgumentTypeError(f"{port[0]!r}: a Unix socket cannot be published over UDP")
     if port["guest_path"] and not (port["host"] or port["host_path"]):
         path = port["guest_path"]
         raise ArgumentTypeError(
-            f"{path!r} is a socket of the guest; say where it appears: 8080:{path} or ./NAME:{path}"
+            f"{path!r} is a socket in the guest and needs a port or path on the host: 8080:{path} "
+            f"or ./NAME:{path}"
         )
 
 

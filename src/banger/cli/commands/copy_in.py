@@ -36,7 +36,7 @@ def copy_in(
 
     place = _Source(source, follow=follow)
     if resume and not place.is_file:
-        raise InvalidRequest(f"{source} is no file: --resume is for one file.")
+        raise InvalidRequest(f"{source} is not a regular file: --resume copies one file.")
     with context.client() as client:
         directory, name = _plan(client, params, place)
         offset = 0
@@ -104,6 +104,6 @@ def _plan(client: Client, params: Params, source: _Source) -> tuple[str, bytes |
     if source.is_directory:
         raise InvalidRequest(f"{source.typed} is a directory, and {path} in the VM is a file.")
     if typed.endswith("/") or kind != "file":
-        raise InvalidRequest(f"{path} in the VM is not a directory, nor a file to replace.")
+        raise InvalidRequest(f"{path} in the VM is not a directory or a regular file.")
     above, base = posixpath.split(path)
     return above, os.fsencode(base)

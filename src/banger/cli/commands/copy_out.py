@@ -79,7 +79,9 @@ def _go_on(
 
     top, name = place
     if source.kind != "file" or name is None:
-        raise InvalidRequest(f"{source.path} in the VM is no file: --resume is for one file.")
+        raise InvalidRequest(
+            f"{source.path} in the VM is not a regular file: --resume copies one file."
+        )
     with context.client() as client:
         offset = find_offset_out(
             client,
@@ -95,7 +97,7 @@ def _go_on(
     rest = _start(params | {"offset": offset}, context)
     with contextlib.closing(rest):
         if _Source(rest).state != source.state:
-            raise OperationFailed(f"{source.path} in the VM changes while it is copied.")
+            raise OperationFailed(f"{source.path} in the VM changed while it was copied.")
         renamed = source.renamed_to(name)
         done = extract(_content(rest), top, renamed=renamed, on_bytes=bar.add, part_offset=offset)
     return done.left_out

@@ -65,8 +65,8 @@ def _configure(parser: Parser) -> None:
     add(
         "--resume",
         action="store_true",
-        help="of one file: if the copy is interrupted, keep the part copied so far, and continue "
-        "after it the next time",
+        help="for one file: keep what an interrupted copy has written, and continue there the "
+        "next time",
     )
     add("-q", "--quiet", action="store_true", help="no progress")
     parser.text = _TEXT
@@ -93,7 +93,7 @@ def _require_directory(target: str, context: Context) -> None:
     else:
         is_directory = os.path.isdir(place)
     if not is_directory:
-        raise UsageError(f"Several files can be copied into a directory only: {target} is none.")
+        raise UsageError(f"Several files can only be copied into a directory; {target} is not one.")
 
 
 def _copy(typed_source: str, arguments: Namespace, context: Context) -> int:

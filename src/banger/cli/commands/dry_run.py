@@ -62,7 +62,9 @@ def _show_reuse(arguments: Namespace, client: Client, context: Context) -> None:
     listed = client.call("vm.list")
     view = choose(listed, top=arguments.path, name=arguments.name)
     if view is not None:
-        context.say(f"reuse: {view['name']} has this repository; none is made, nothing is copied")
+        context.say(
+            f"reuse: {view['name']} has this repository; no VM is created, nothing is copied"
+        )
 
 
 def _show_workspace(plan: WorkspacePlan, context: Context) -> None:

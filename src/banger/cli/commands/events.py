@@ -20,10 +20,10 @@ if TYPE_CHECKING:
 
 KINDS = ("created", "state", "changed", "deleted", "notice", "missed")
 _TEXT = (
-    "Prints the newest 1,024 events since the daemon's start; with --follow those\n"
-    "that come, until ctrl-C, or until the VM is deleted, also when the daemon is\n"
-    "restarted. Where events are lost, as to a slow reader, there is one of kind\n"
-    "missed.\n"
+    "Prints the newest 1,024 events since the daemon's start. --follow continues with\n"
+    "new events until ctrl-C, or until the VM is deleted, across restarts of the\n"
+    "daemon. If events are lost, for example because the reader is too slow, an event\n"
+    "of kind missed is printed in their place.\n"
     f"Kinds: {', '.join(KINDS)}."
 )
 
@@ -36,7 +36,7 @@ def _configure(parser: Parser) -> None:
         "--since",
         metavar="TIME",
         type=past_time_s,
-        help="begin with the events since then, such as 10m (ago) or 2026-11-29T12:00",
+        help="start with the events since then: 10m (ago) or 2026-11-29T12:00",
     )
     add(
         "--filter",
@@ -92,8 +92,8 @@ def _format_json(event: dict[str, Any]) -> str:
 def _format(event: dict[str, Any]) -> str:
     at = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(event["at"]))
     if event["kind"] == "missed":
-        lost = f"{event['lost']} events" if event["lost"] else "events before this"
-        return f"{at}  missed: {lost} are lost"
+        lost = f"{event['lost']} events" if event["lost"] else "earlier events"
+        return f"{at}  missed: {lost} were lost"
     what = event["state"] if event["kind"] == "state" else event["kind"]
     text = f": {printable(event['text'])}" if event["text"] else ""
     return f"{at}  {event['name']}  {what}{text}"

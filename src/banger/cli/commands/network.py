@@ -26,19 +26,19 @@ COLUMNS = (
     Column("ALLOW WITH", spare=1),
 )
 _TEXT = """\
-TARGET is ADDRESS[/BITS][:PORT[-PORT]][/tcp|/udp], or host:PORT for a port of
-this host's loopback, which is host.vm in the VM; with an egress profile by name
-(allowlist, registries) also NAME[:PORT[-PORT]] or *.NAME, of ports 80 and 443
-unless others are named, and @PRESET, such as @python, @packages or @github: the
-names that registries allows, by language, kind or host. The rule comes before
-the VM's other rules and is kept with the VM. TCP connections that are no longer
-allowed are reset at once."""
+TARGET is ADDRESS[/BITS][:PORT[-PORT]][/tcp|/udp], or host:PORT for a port on
+this host's loopback, which the VM reaches as host.vm. With the egress profiles
+allowlist and registries, TARGET can also be NAME[:PORT[-PORT]] or *.NAME (ports
+80 and 443 by default), or @PRESET, such as @python, @packages or @github: the
+names that the profile registries allows, by language, kind or host. The rule is
+placed before the VM's other rules and is kept with the VM. TCP connections that
+are no longer allowed are reset at once."""
 _PROFILES = """\
-What no rule matches: with public public addresses may be reached, with none and
-allowlist nothing, with registries public registries of packages and hosts of
-code. With allowlist and registries a VM reaches names, by TCP. Between these
-two and the others a VM changes while it is stopped; rules by name are dropped
-with the others."""
+The profile decides about connections that no rule matches: public allows public
+addresses, registries allows public package registries and code hosts, none and
+allowlist allow nothing. With allowlist and registries, VMs reach hosts by name,
+over TCP only. Stop the VM to change between these two and the others; rules by
+name are removed with the change to public or none."""
 
 
 def _configure_ref(parser: Parser) -> None:
@@ -75,7 +75,7 @@ def _set_profile(arguments: Namespace, context: Context) -> int:
 def _configure_limit(parser: Parser) -> None:
     _configure_ref(parser)
     parser.add_argument("size", type=_bandwidth, metavar="SIZE", help="such as 10M; none: no limit")
-    parser.text = "Most that the VM's network carries each way in a second, from now on."
+    parser.text = "Limits the bandwidth of the VM's network per second, in each direction."
 
 
 def _bandwidth(untrusted_text: str) -> int:

@@ -17,14 +17,14 @@ from banger.cli.options.project import (
 from banger.errors import Conflict, NotFound, OperationFailed
 
 _INIT_TEXT = (
-    "The file sets what the options of `banger vm run` and the environment leave\n"
-    "open. Every key is in it as a comment, with setup commands that suit the files\n"
-    "of the repository if banger knows any. An existing file is never overwritten."
+    "The file gives defaults for what neither the options of `banger vm run` nor the\n"
+    "environment sets. It contains every key as a comment, and setup commands for the\n"
+    "dependency files of the repository. An existing file is never overwritten."
 )
 _TRUST_TEXT = (
-    "What the file asks for happens in VMs: it can neither read files of this host\n"
-    "outside the repository nor run anything on this host. You trust its present\n"
-    "content: when that changes, `banger vm run` asks again."
+    "The file applies to VMs: it can neither read files of this host outside the\n"
+    "repository nor run anything on this host. Only the present content is trusted:\n"
+    "when it changes, `banger vm run` asks again."
 )
 
 

@@ -46,4 +46,4 @@ def _digest_in_vm(client: Client, ref: object, path: str, size: int) -> str:
 
 def describe(offset: int) -> str:
     """Say where a copy goes on."""
-    return f"goes on after {offset} bytes that are there already"
+    return f"continues after the {offset} bytes that were copied before"

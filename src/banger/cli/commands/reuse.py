@@ -57,7 +57,9 @@ def find_again(arguments: Namespace, context: Context, *, stages: Stages) -> VmV
 
         place = view["workspace"]["guest_path"]
         start_workspace(arguments, view, context, stages=stages, cwd=place, is_new=False)
-    stages.say(f"In {view['name']}, which has this repository already; a new VM: without --reuse.")
+    stages.say(
+        f"Using {view['name']}, which already has this repository (leave out --reuse for a new VM)."
+    )
     return view
 
 

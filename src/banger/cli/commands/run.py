@@ -52,8 +52,8 @@ _TEXT = (
     "When --ttl expires the VM is stopped, or deleted with --rm, even if the command\n"
     "is still running.\n"
     "\n"
-    "With --detach a command runs as a session, and its name is printed behind the\n"
-    "VM's: banger vm logs $(banger run -d -- COMMAND) prints its output.\n"
+    "With --detach a command runs as a session, whose name is printed after the VM's:\n"
+    "banger vm logs $(banger run -d -- COMMAND) prints its output.\n"
     "\n"
     "Without a command, opens a login shell, which needs a terminal. With\n"
     "--entrypoint, runs the image's entry point as `docker run` does; words after --\n"
@@ -71,12 +71,13 @@ _TEXT = (
     "NAME of the repository before the VM is deleted. A VM whose result could not be\n"
     "fetched is never deleted.\n"
     "\n"
-    "With --reuse the newest VM that has this repository runs the command, as it is;\n"
-    "one that is stopped or paused is started. A new one is made if there is none.\n"
+    "With --reuse the command runs in the newest VM that has this repository, without\n"
+    "copying it again; a stopped or paused VM is started. If there is none, a new VM\n"
+    "is created.\n"
     "\n"
-    "A banger.toml in the repository sets what the options and the environment leave\n"
-    "open; you are asked once for each content whether to trust it (`banger init`,\n"
-    "`banger trust`)."
+    "A banger.toml in the repository gives defaults for what neither the options nor\n"
+    "the environment sets. When the file is new or has changed, you are asked whether\n"
+    "to trust it (see `banger init`, `banger trust`)."
 )
 
 FOR_PATH = (
@@ -99,7 +100,7 @@ def _configure(parser: Parser) -> None:
     add(
         "--no-setup",
         action="store_true",
-        help="start no setup commands and sessions of banger.toml",
+        help="do not run the setup commands and sessions of banger.toml",
     )
     add_no_bootstrap(parser)
     add("-q", "--quiet", action="store_true", help="no progress, no notices")
@@ -334,7 +335,7 @@ def _create(owner: Client, params: dict[str, object], *, stages: Stages) -> VmVi
         view = owner.call("vm.create", params, on_event=stages.on_event, on_tick=stages.on_tick)
     except KeyboardInterrupt:
         stages.end()
-        stages.say("Interrupted; no VM was made.")
+        stages.say("Interrupted; no VM was created.")
         raise
     return view
 

@@ -108,7 +108,7 @@ class RunVms:
     def _say_deleted(self, doomed: list[VmView], *, interrupted: bool) -> None:
         names = " ".join(view["name"] for view in doomed)
         if not self._is_used:
-            self._stages.say(f"Deleted {names}: no command has run there.")
+            self._stages.say(f"Deleted {names}: no command was run there.")
         elif interrupted:
             self._stages.say(f"Interrupted; deleted {names} with everything in it (--rm).")
 

@@ -29,11 +29,12 @@ COLUMNS = (
 VALUE_MAX_BYTES = 65536
 COMMAND_S = 600.0
 _SET_TEXT = """\
-A VM that is made with --secret SECRET has a variable of that name with a
-placeholder. In requests by HTTPS to the hosts, the value takes its place in the
-headers, outside of the VM; anywhere else the placeholder is refused. Hosts and
-headers that are not given stay as they are. VMs that run send a new value from
-their next request on, and to other hosts from their next start on.
+In a VM that is created with --secret SECRET, the variable SECRET contains a
+placeholder. In the headers of HTTPS requests to the secret's hosts, banger
+replaces it with the value, outside the VM; requests with the placeholder
+elsewhere are refused. If hosts or headers are not given, they stay as they are.
+Running VMs use a new value from their next request on, new hosts from their
+next start on.
 
   banger secret set GH_TOKEN --command "gh auth token" --host api.github.com"""
 
@@ -61,7 +62,7 @@ def _configure_set(parser: Parser) -> None:
         "--command",
         dest="printer",
         metavar="COMMAND",
-        help="command that prints the value, run once, by no shell",
+        help="command that prints the value; run once, without a shell",
     )
     parser.text = _SET_TEXT
 

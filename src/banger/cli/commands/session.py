@@ -53,8 +53,8 @@ _START_TEXT = (
     "Prints the session's name. The command keeps running when this client, the\n"
     "terminal or the daemon ends, and in snapshots and forks of the VM; it ends when\n"
     "the VM stops. Its exit status and the newest 4 MiB of its output are kept until\n"
-    "`banger vm session delete`. A VM keeps 512 sessions: for more, those that ended\n"
-    "first are deleted."
+    "`banger vm session delete`. A VM keeps up to 512 sessions; for a new one, the\n"
+    "session that ended first is deleted."
 )
 
 
@@ -63,7 +63,7 @@ def _configure_start(parser: Parser) -> None:
     parser.add_argument("--name", metavar="NAME", help="name of the session (default: a word pair)")
     parser.add_argument("-t", "--tty", action="store_true", help="allocate a terminal")
     parser.add_argument(
-        "--no-stdin", action="store_true", help="let the command read /dev/null as its input"
+        "--no-stdin", action="store_true", help="connect the command's stdin to /dev/null"
     )
     add_command_options(parser)
     parser.text = _START_TEXT
@@ -209,7 +209,7 @@ def _configure_kill(parser: Parser) -> None:
         default=int(signal.SIGKILL),
         help="signal to send, such as TERM or 15 (default: KILL)",
     )
-    parser.text = "KILL reaches everything that the session has started, others its process group."
+    parser.text = "KILL goes to all processes of the session, other signals to its process group."
 
 
 def signal_number(untrusted_text: str) -> int:
@@ -225,8 +225,7 @@ def signal_number(untrusted_text: str) -> int:
 
 def _configure_delete(parser: Parser) -> None:
     add_sessions(parser)
-    parser.add_argument("-f", "--force", action="store_true", help="kill sessions that run")
-    parser.text = "Forgets sessions that have ended, and their output."
+    parser.add_argument("-f", "--force", action="store_true", help="kill running sessions first")
 
 
 COMMANDS = {

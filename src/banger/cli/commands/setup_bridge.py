@@ -36,7 +36,7 @@ def set_up_bridge(arguments: Namespace, context: Context) -> int:
         if not run_as_root(plan_install(*files), arguments, context, hint=AGAIN):
             return 0
     _require_helper()
-    context.say("VMs can be joined to a bridge: banger vm run --network bridge")
+    context.say("VMs can join the bridge: banger vm run --network bridge")
     return 0
 
 
@@ -45,7 +45,7 @@ def remove_bridge(arguments: Namespace, context: Context) -> int:
     from banger.network.bridge.install import PROGRAM, plan_removal
 
     if not PROGRAM.exists():
-        context.say("This host has no bridge of banger.")
+        context.say("banger has no bridge on this host.")
     elif run_as_root(plan_removal(), arguments, context, hint=f"{AGAIN} --remove"):
         context.say(f"removed {PROGRAM}, its unit, the bridge and its rules")
     return 0
@@ -59,7 +59,8 @@ def _require_user() -> None:
     """
     if os.geteuid() == 0 and "SUDO_UID" in os.environ:
         raise HostNotReady(
-            "A bridge is for the user who sets it up, and the command starts sudo by itself.",
+            "A bridge belongs to the user who sets it up: run this command without sudo, which it "
+            "starts itself.",
             hint=AGAIN,
         )
 

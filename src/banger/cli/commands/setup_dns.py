@@ -45,9 +45,9 @@ def remove_dns(arguments: Namespace, context: Context) -> int:
         (f"removed {path}", (("rm", "-f", str(path)), reload)) for path, reload in plan_removal()
     ]
     if not found and _is_told() and (resolver := probe_resolver()):
-        found = [(f"{resolver} has read its files again.", (find_reload(resolver),))]
+        found = [(f"{resolver} was reloaded.", (find_reload(resolver),))]
     if not found:
-        context.say("This host's resolver has no configuration of banger.")
+        context.say("This host's resolver has no configuration from banger.")
     for done, commands in found:
         if run_as_root(commands, arguments, context, hint=f"{AGAIN} --remove"):
             context.say(done)

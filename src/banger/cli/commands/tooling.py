@@ -23,11 +23,11 @@ if TYPE_CHECKING:
 COLUMNS = (Column("TOOL"), Column("VERSION", least=8), Column("FILE", least=8), Column("USED"))
 
 _TEXT = (
-    "Recognised are mise.toml, .tool-versions, .node-version, .nvmrc,\n"
-    ".python-version, .ruby-version, .java-version, rust-toolchain.toml, go.mod,\n"
-    "package.json (engines, packageManager), Gemfile and uv.lock. Nothing of them\n"
-    "is run. Where two pin one tool, the first of these is used. What is not\n"
-    "understood is said on stderr."
+    "Reads mise.toml, .tool-versions, .node-version, .nvmrc, .python-version,\n"
+    ".ruby-version, .java-version, rust-toolchain.toml, go.mod, package.json\n"
+    "(engines, packageManager), Gemfile and uv.lock, without running any code. If\n"
+    "several files pin a tool, the first in this list is used. Problems are reported\n"
+    "on stderr."
 )
 
 

@@ -35,16 +35,16 @@ COLUMNS = (
 SCOPES = ("read", "use", "manage")
 DAY_S = 24 * 3600.0
 _WEB_TEXT = (
-    "Runs in the foreground, prints its address, and ends with ctrl-C. Other names\n"
-    "under which a proxy of yours serves it are the setting web.allowed_hosts.\n"
+    "Runs in the foreground, prints its address, and ends with ctrl-C. If a reverse\n"
+    "proxy serves it under other names, list them in the setting web.allowed_hosts.\n"
     "Programs need a token: banger web token create NAME."
 )
 _UI_TEXT = (
-    "Runs the HTTP front as banger web does, prints a link to its page, which can be\n"
-    "used once within 30 s, and opens it in a browser where there is a display."
+    "Runs the HTTP front as `banger web` does, prints a link to its page, and opens\n"
+    "it in a browser if there is a display. The link works once, within 30 s."
 )
 _CREATE_TEXT = (
-    "Prints the token, which is shown this once, for `Authorization: Bearer TOKEN`.\n"
+    "Prints the token for `Authorization: Bearer TOKEN`. It is not shown again.\n"
     "Scopes: read (nothing changes), use (commands, sessions, files and ports of VMs\n"
     "that exist), manage (everything)."
 )
@@ -66,7 +66,7 @@ def _web(arguments: Namespace, _: Context) -> NoReturn:
 def _configure_ui(parser: Parser) -> None:
     _configure_web(parser)
     parser.add_argument(
-        "--no-browser", action="store_true", help="print the link, and open no browser"
+        "--no-browser", action="store_true", help="print the link without opening a browser"
     )
     parser.text = _UI_TEXT
 
@@ -90,7 +90,7 @@ def _configure_create(parser: Parser) -> None:
         metavar="TIME",
         type=duration_s,
         default=30 * DAY_S,
-        help="time until it is refused (default: 30d)",
+        help="time until the token expires (default: 30d)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON")
     parser.text = _CREATE_TEXT

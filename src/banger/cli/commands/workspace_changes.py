@@ -144,14 +144,14 @@ def _configure_apply(parser: Parser) -> None:
     add = parser.add_argument
     add("ref", metavar="VM", help="name, ID or unique prefix")
     add("--3way", dest="three_way", action="store_true", help="write also if there are conflicts")
-    add("--check", action="store_true", help="tell what would be done; write nothing")
+    add("--check", action="store_true", help="show what would be done; write nothing")
     add("--json", action="store_true", help="print JSON")
     parser.text = (
-        "Writes what changed in the guest into the files of the repository on the host:\n"
-        "what only the guest changed is taken, what both sides changed is merged line by\n"
-        "line. Neither the index nor any branch is touched. If changes conflict, they are\n"
-        "listed and nothing is written; with --3way the rest is, files with conflicts get\n"
-        "git's marks, and the exit status is 1."
+        "Writes what changed in the guest to the files of the repository on the host.\n"
+        "Changes to files that the host changed too are merged line by line. Neither the\n"
+        "index nor any branch is touched. If changes conflict, they are listed, and\n"
+        "nothing is written. With --3way the other changes are written, files with\n"
+        "conflicts get git's conflict markers, and the exit status is 1."
     )
 
 

@@ -22,11 +22,11 @@ def _configure(parser: Parser) -> None:
     add = parser.add_argument
     add("ref", metavar="VM", help="name, ID or unique prefix")
     add("path", metavar="PATH", nargs="*", help="with --prefer: only this file or directory")
-    add("--dry-run", action="store_true", help="tell what would be done; write nothing")
+    add("--dry-run", action="store_true", help="show what would be done; write nothing")
     add(
         "--prefer",
         choices=("host", "guest"),
-        help="replace files that conflict by those of this side",
+        help="resolve conflicts with the files of this side",
     )
     add("--json", action="store_true", help="print JSON")
     parser.text = (
@@ -61,7 +61,10 @@ def _sync(arguments: Namespace, context: Context) -> int:
         for notice in done["notices"]:
             context.say(printable(notice))
     if number := len(done["conflicts"]):
-        one, many = "file conflicts, and stayed as it is", "files conflict, and stayed as they are"
+        one, many = (
+            "file conflicts and was left as it is",
+            "files conflict and were left as they are",
+        )
         raise ChangesConflict(
             f"{number} {one if number == 1 else many} on both sides.",
             hint=f"banger vm workspace diff {arguments.ref}",

@@ -70,7 +70,7 @@ def _parse_line(untrusted_line: str, where: str) -> tuple[str, str] | None:
     name, equals, value = untrusted_line.partition("=")
     if not name or name.split() != [name] or "\0" in untrusted_line:
         # The line may hold a secret: say only where it is (G6).
-        raise ArgumentTypeError(f"{where}: there is no NAME=VALUE")
+        raise ArgumentTypeError(f"{where} is not NAME=VALUE")
     if equals:
         return name, value
     return (name, os.environ[name]) if name in os.environ else None

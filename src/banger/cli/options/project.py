@@ -172,7 +172,7 @@ def _is_followed(found: FoundProject, context: Context, *, quiet: bool) -> bool:
     notes = [f"{found.name}: {text}" for text in found.project.left_out]
     if not is_followed:
         command = f"banger trust {shlex.quote(found.top)}"
-        notes = [f"{found.name} is not followed before you have trusted it: {command}"]
+        notes = [f"{found.name} is ignored until you trust it: {command}"]
     for note in () if quiet else notes:
         context.say(printable(note))
     return is_followed

@@ -57,6 +57,6 @@ def open_attachment(context: Context, params: dict[str, object]) -> Attachment:
         f"\rbanger: {size} bytes of output before this are no longer kept.\r"
     )
     attachment.on_lost_input = lambda: context.say(
-        "\rbanger: The daemon went away while input was sent; some of it may be lost.\r"
+        "\rbanger: The daemon disconnected; some of the input may be lost.\r"
     )
     return attachment

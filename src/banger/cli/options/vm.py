@@ -40,9 +40,9 @@ def add_egress(parser: Parser) -> None:
         "--egress",
         choices=EGRESS_PROFILES,
         metavar="PROFILE",
-        help="egress profile: public (public addresses may be reached), none, allowlist (what "
-        "rules allow, by name; TCP only) or registries (likewise, and public registries of "
-        "packages and hosts of code) (default: setting egress.profile)",
+        help="egress profile: public (allows public addresses), none, allowlist (allows the host "
+        "names in rules; TCP only) or registries (as allowlist, plus public package registries "
+        "and code hosts) (default: setting egress.profile)",
     )
     rules: dict[str, Any] = {"action": "append", "dest": "egress_rules", "default": []}
     add(
@@ -51,9 +51,9 @@ def add_egress(parser: Parser) -> None:
         metavar="TARGET",
         type="allow {}".format,
         help="allow connections to ADDRESS[/BITS][:PORT[-PORT]][/tcp|/udp] or, with --egress "
-        "allowlist or registries, to NAME[:PORT[-PORT]] or *.NAME (ports 80 and 443 unless named) "
+        "allowlist or registries, to NAME[:PORT[-PORT]] or *.NAME (default: ports 80 and 443) "
         "or to the targets of a preset such as @python; "
-        "of all rules, the first that matches decides; repeatable",
+        "the first rule that matches decides; repeatable",
     )
     add(
         "--deny",
@@ -66,15 +66,15 @@ def add_egress(parser: Parser) -> None:
         "--bandwidth",
         type=values.size_mib,
         metavar="SIZE",
-        help="most that the VM's network carries each way in a second, such as 10M",
+        help="bandwidth of the VM's network per second, in each direction, such as 10M",
     )
     add(
         "--allow-host",
         **rules,
         metavar="PORT",
         type="allow host:{}".format,
-        help="allow connections to a port of the host's loopback, which is host.vm in the "
-        "guest; repeatable",
+        help="allow connections to a port on the host's loopback, which the guest reaches as "
+        "host.vm; repeatable",
     )
 
 
@@ -86,9 +86,9 @@ def add_secrets(parser: Parser) -> None:
         dest="secrets",
         default=[],
         metavar="SECRET",
-        help="let requests of the VM carry a secret that `banger secret set` has saved: the "
-        "variable of its name has a placeholder; the egress profile is registries unless another "
-        "by name is set; repeatable",
+        help="add a secret saved with `banger secret set` to HTTPS requests of the VM; in the VM, "
+        "its variable contains a placeholder; the egress profile is registries unless allowlist "
+        "is set; repeatable",
     )
 
 

@@ -56,7 +56,7 @@ def add_exclude(parser: Parser) -> None:
         action="append",
         default=[],
         metavar="PATTERN",
-        help="leave out paths, as a line of .gitignore does; also from exports",
+        help="exclude paths, as a line of .gitignore does; also from exports",
     )
 
 
@@ -65,5 +65,5 @@ def add_read_only(parser: Parser) -> None:
     parser.add_argument(
         "--read-only",
         action="store_true",
-        help="let nothing in the guest write the copy; there is nothing to export",
+        help="make the copy read-only in the guest; it cannot be exported",
     )
