@@ -183,7 +183,8 @@ class Network(Protocol):
 
         `attachment` is what the VM's driver can be joined to. `log_file` is below the VM's
         directory, which also marks the processes as the VM's. `control` is the place of a socket.
-        `chain` is a key and its certificate, for hosts that the VM has secrets for.
+        `chain` is a line with the hosts that the VM has secrets for, a key, and its certificate
+        for them.
 
         Raises:
             ToolMissing: a program is not installed.

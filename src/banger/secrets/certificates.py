@@ -11,7 +11,7 @@ from __future__ import annotations
 import datetime
 import hashlib
 import hmac
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -34,9 +34,12 @@ def render_authority(seed: bytes, authority: str) -> bytes:
 
 
 def render_chain(
-    seed: bytes, authority: str, hosts: Iterable[str], *, now: datetime.datetime
+    seed: bytes, authority: str, hosts: Sequence[str], *, now: datetime.datetime
 ) -> bytes:
-    """Return a new key and its certificate for hosts, in PEM. `now` is in UTC, without a zone."""
+    """Return a line with hosts, and a new key and its certificate for them, in PEM.
+
+    `now` is in UTC, without a zone. The line is none of PEM's, whose readers pass over it.
+    """
     from cryptography import x509
     from cryptography.hazmat.primitives.asymmetric import ec
     from cryptography.hazmat.primitives.hashes import SHA256
@@ -59,7 +62,7 @@ def render_chain(
         .sign(signer, SHA256())
     )
     private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    return private + certificate.public_bytes(Encoding.PEM)
+    return f"{' '.join(hosts)}\n".encode() + private + certificate.public_bytes(Encoding.PEM)
 
 
 def _certify_authority(seed: bytes, authority: str) -> Certificate:

@@ -84,7 +84,7 @@ def test_each_secret_is_for_its_own_hosts_and_headers(found: dict[str, Any]) -> 
 
 
 def test_tls_to_other_hosts_is_not_ended(found: dict[str, Any]) -> None:
-    """E4: the client has verified the server's own certificate; nobody reads inside."""
+    """E4: also if a secret is for it since the VM's start; the client verifies the server's own."""
     (answer,) = read_answers(found, "plain")
     assert answer["headers"]["authorization"] == f"Bearer {PLACEHOLDERS['api']}"
 

@@ -128,7 +128,7 @@ def be_guest(side: int, directory: Path) -> None:
 def list_bound(api: str = API) -> list[BoundSecret]:
     return [
         bound("api", api, OF_API),
-        bound("other", OTHER, ("other.example",), ("x-other",)),
+        bound("other", OTHER, ("other.example", "plain.example"), ("x-other",)),
         bound("files", FILES, ("files.example",)),
     ]
 

@@ -21,7 +21,7 @@ class Secrets:
     def __init__(self, bound: Sequence[BoundSecret] = ()) -> None:
         self._bound = [(each.placeholder.encode(), each.secret) for each in bound]
         self.hosts = frozenset(host for each in bound for host in each.secret.hosts)
-        """Those at which TLS ends here."""
+        """Those at which TLS ends here, if there is a certificate for them."""
         self.longest = max((len(placeholder) for placeholder, _ in self._bound), default=0)
 
     def require_none(self, target: str, data: bytes) -> None:

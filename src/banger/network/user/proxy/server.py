@@ -147,8 +147,9 @@ async def _serve_flow(server: Server, client: socket.socket, flow: Flow) -> None
     with client:
         try:
             beginning = await read_first(client, flow)
-            if server.tls is not None and _is_terminated(flow):
-                await serve_terminated(client, flow, beginning, server.tls)
+            tls = _find_tls(server, flow)
+            if tls is not None:
+                await serve_terminated(client, flow, beginning, tls)
             else:
                 await serve_flow(client, flow, beginning)
         except* Refused as group:
@@ -158,8 +159,12 @@ async def _serve_flow(server: Server, client: socket.socket, flow: Flow) -> None
             pass
 
 
-def _is_terminated(flow: Flow) -> bool:
-    return flow.target.port == TLS_PORT and flow.target.name in flow.secrets.hosts
+def _find_tls(server: Server, flow: Flow) -> Tls | None:
+    """Return by what the TLS of a connection ends here; None: it passes."""
+    tls, target = server.tls, flow.target
+    if tls is None or target.port != TLS_PORT or target.name not in tls.hosts & flow.secrets.hosts:
+        return None
+    return tls
 
 
 def _leaves(group: BaseExceptionGroup[Refused]) -> Iterator[Refused]:
@@ -257,8 +262,8 @@ def _set_secrets(server: Server, bound: list[BoundSecret]) -> None:
     """End the connections to hosts whose TLS was ended for a secret that is gone."""
     server.secrets = secrets = Secrets(bound)
     for task, flow in server.flows.items():
-        was, flow.secrets = _is_terminated(flow), secrets
-        if was and not _is_terminated(flow):
+        was, flow.secrets = _find_tls(server, flow), secrets
+        if was and not _find_tls(server, flow):
             task.cancel()
 
 

@@ -7,6 +7,7 @@ import contextlib
 import socket
 import ssl
 from dataclasses import dataclass
+from pathlib import Path
 
 PIECE_BYTES = 65536
 ALPN = ("http/1.1",)
@@ -16,14 +17,17 @@ ALPN = ("http/1.1",)
 class Tls:
     """How TLS ends here on both sides."""
 
+    hosts: frozenset[str]
+    """Those that the certificate is for: secrets may get others while the VM runs."""
     server: ssl.SSLContext
     """Towards the guest."""
     client: ssl.SSLContext
 
 
 def load_tls(chain: str) -> Tls:
-    """Return what answers with the key and the certificate of a file."""
-    return Tls(make_server_context(chain), make_client_context())
+    """Return what answers with the key and the certificate of a file, for its hosts."""
+    hosts = frozenset(Path(chain).read_text("ascii").partition("\n")[0].split())
+    return Tls(hosts, make_server_context(chain), make_client_context())
 
 
 def make_server_context(chain: str) -> ssl.SSLContext:
