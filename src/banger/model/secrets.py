@@ -140,8 +140,10 @@ def _is_host(untrusted_host: str) -> bool:
 
 def _parse_headers(untrusted_headers: Iterable[str]) -> tuple[str, ...]:
     headers = tuple(dict.fromkeys(header.lower() for header in untrusted_headers))
+    if len(headers) > HOSTS_MAX:
+        raise InvalidRequest(f"A secret is for at most {HOSTS_MAX} headers, not {len(headers)}.")
     for header in headers:
-        if not HEADER.fullmatch(header) or header in FRAMING or len(headers) > HOSTS_MAX:
+        if not HEADER.fullmatch(header) or header in FRAMING:
             raise InvalidRequest(
                 f"{header!r:.100} is not a header that a secret can be in.",
                 hint="--header Authorization",
@@ -162,5 +164,5 @@ def make_placeholder(value: str, random_bytes: Callable[[int], bytes]) -> str:
     prefix = next((each for each in PREFIXES if value.startswith(each)), "")
     length = max(len(value) - len(prefix), RANDOM_LENGTH) if prefix else RANDOM_LENGTH
     characters = ascii_letters + digits
-    # 62 of 256 values more often than others by a fifth: of no matter for 40 characters.
+    # The first 8 characters come a quarter more often: of no matter for 40 of them.
     return prefix + "".join(characters[byte % len(characters)] for byte in random_bytes(length))

@@ -39,7 +39,7 @@ def get_secret(layout: Layout, name: str) -> Secret:
         setting = f"banger secret set {name} --host HOST"
         hint = f"did you mean {near}? (banger secret list shows all)" if near else setting
         raise NotFound(f"There is no secret {name}.", hint=hint) from error
-    except msgspec.DecodeError as error:  # its text has nothing of the file's
+    except ValueError as error:  # msgspec's, or bytes that are no UTF-8; neither tells a value
         raise HostFailed(
             f"The file of the secret {name} is damaged.",
             hint=f"banger secret set {name} --host HOST",
@@ -52,7 +52,11 @@ def list_secrets(layout: Layout) -> list[Secret]:
     Raises:
         HostFailed: a file is damaged.
     """
-    return [get_secret(layout, name) for name in _list_names(layout)]
+    found = []
+    for name in _list_names(layout):
+        with contextlib.suppress(NotFound):  # it was removed just now
+            found.append(get_secret(layout, name))
+    return found
 
 
 def _list_names(layout: Layout) -> list[str]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 from pathlib import Path
 
 import pytest
 
+from tests.component.cli.terminal import Terminal
 from tests.support.installations import Installation
 
 VALUE = b"the-value-of-the-token"
@@ -68,6 +70,31 @@ def test_a_command_gives_the_value(banger: Installation) -> None:
         assert said in ended.err
         assert "the-value" not in ended.err.replace(command, "")
     assert banger.json("secret", "list") == []
+
+
+def test_no_value_at_all_saves_nothing(banger: Installation) -> None:
+    """H7: stdin is closed, or a terminal's user gives up; neither is a bug of ours."""
+    words, no_value = ("secret", "set", "TOKEN", "--host", "api.example"), "The value of TOKEN is"
+    closed = ("sh", "-c", 'exec "$@" <&-', "sh")
+    assert no_value in banger.run(*words, prefix=closed, status=2).err
+    with contextlib.closing(Terminal(banger.environ, *words)) as terminal:
+        terminal.expect(b"Value of TOKEN: ")
+        terminal.send(b"\x04")
+        terminal.expect(no_value.encode())
+    assert banger.json("secret", "list") == []
+
+
+def test_a_damaged_file_is_told_and_one_that_has_just_gone_is_not(banger: Installation) -> None:
+    """C7: the command that the error names mends it."""
+    words = ("secret", "set", "TOKEN", "--host", "api.example")
+    banger.do(*words, stdin=VALUE)
+    (banger.layout.secrets / "GONE.json").symlink_to("nowhere")
+    path = banger.layout.secrets / "TOKEN.json"
+    path.write_bytes(path.read_bytes().replace(VALUE, b"\xff"))
+    damaged = "The file of the secret TOKEN is damaged"
+    assert damaged in banger.run("secret", "list", status=1).err
+    banger.do(*words, stdin=VALUE)
+    assert [each["name"] for each in banger.json("secret", "list")] == ["TOKEN"]
 
 
 @pytest.mark.parametrize(

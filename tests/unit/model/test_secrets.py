@@ -7,6 +7,7 @@ import pytest
 from banger.errors import InvalidRequest
 from banger.model.secrets import (
     HEADERS,
+    HOSTS_MAX,
     PREFIXES,
     VALUE_MAX,
     HeldSecrets,
@@ -50,6 +51,13 @@ def test_what_could_not_be_sent_is_refused_without_saying_it(
     with pytest.raises(InvalidRequest) as refused:
         parse_secret(name, value, [host], [header])
     assert VALUE not in str(refused.value)
+
+
+def test_too_many_headers_are_told_as_such() -> None:
+    """C7: none of them is wrong."""
+    headers = [f"x-{number}" for number in range(HOSTS_MAX + 1)]
+    with pytest.raises(InvalidRequest, match="at most 16 headers, not 17"):
+        parse_secret("TOKEN", VALUE, ["api.example"], headers)
 
 
 def test_a_secret_is_not_printed_by_accident() -> None:

@@ -129,6 +129,7 @@ def _open_standard_descriptors() -> None:
             os.fstat(fd)
         except OSError:
             os.open(os.devnull, os.O_RDWR)
+    sys.stdin = sys.stdin or open(0, closefd=False)  # noqa: SIM115 - stays
     sys.stdout = sys.stdout or open(1, "w", closefd=False)  # noqa: SIM115 - stays
     sys.stderr = _open_stderr()
 

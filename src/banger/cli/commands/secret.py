@@ -112,7 +112,10 @@ def _read(name: str) -> str:
     if sys.stdin.isatty():
         from getpass import getpass
 
-        return getpass(f"Value of {name}: ")
+        try:
+            return getpass(f"Value of {name}: ")
+        except EOFError:
+            return ""  # as of a pipe without one
     return sys.stdin.buffer.read(VALUE_MAX_BYTES).decode("latin-1")
 
 
