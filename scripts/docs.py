@@ -114,13 +114,15 @@ def _render_tests(tests: list[str]) -> str:
 
 CONFIGURATION = """# Configuration
 
-Settings stand in `~/.config/banger/config.toml`; `banger config path` prints where, `banger
-config edit` opens the file in `$VISUAL` or `$EDITOR` and checks what was written. A flag of a
-command beats an environment variable, which beats the file, which beats the default; `banger
-config show` prints each value and where it came from. The daemon follows the file without a
-restart, and takes variables from whoever calls it; work of its own (the log, the pool, the
-template cache) follows the environment it was started in. A file that became invalid is told, and
-the last good settings stay in force. `log_level` is read when the daemon starts.
+Settings are in `~/.config/banger/config.toml`. `banger config path` prints the path, and `banger
+config edit` opens the file in `$VISUAL` or `$EDITOR` and checks the result. A flag of a command
+takes precedence over an environment variable, which takes precedence over the file, which takes
+precedence over the default. `banger config show` prints each value and where it came from.
+
+The daemon applies changes of the file without a restart. It takes environment variables from the
+caller of each request; its own work (the log, the pool, the template cache) uses the environment
+that it was started in. If the file becomes invalid, banger reports it and the last valid settings
+stay in force. `log_level` is read when the daemon starts.
 
 ```toml
 default_image = "debian-trixie"
@@ -132,10 +134,11 @@ host = "~/.gitconfig"
 mode = "0644"
 ```
 
-A table `[[file_sync]]` names a regular file of your home directory that is copied into each VM when
-it is made and started: to `guest`, an absolute path, or to the same place in root's home; with
-`mode`, or 0600. No link is followed, and neither templates nor waiting clones hold the files. One
-that cannot be read is told, and the VM is made without it.
+A table `[[file_sync]]` names a regular file in your home directory that is copied into each VM when
+the VM is created and started: to the absolute path `guest`, or by default to the same place in
+root's home, with the mode `mode`, by default 0600. Links are not followed, and neither templates
+nor waiting clones contain the files. If a file cannot be read, banger says so and creates the VM
+without it.
 
 | key | variable | what it sets | without being set |
 |---|---|---|---|
