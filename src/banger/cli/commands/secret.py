@@ -34,7 +34,11 @@ placeholder. In the headers of HTTPS requests to the secret's hosts, banger
 replaces it with the value, outside the VM; requests with the placeholder
 elsewhere are refused. If hosts or headers are not given, they stay as they are.
 Running VMs use a new value from their next request on, new hosts from their
-next start on.
+next start on. A VM that was created before also has to be allowed a new host:
+
+  banger vm network allow VM HOST:443
+
+To save a value that a command prints:
 
   banger secret set GH_TOKEN --command "gh auth token" --host api.github.com"""
 
