@@ -284,7 +284,7 @@ _OWN: tuple[Option, ...] = (
     ),
     Option(
         "web.allowed_hosts",
-        "Other names under which a proxy of yours serves the HTTP front, separated by commas.",
+        "Other names under which a reverse proxy serves the HTTP front, separated by commas.",
         any_text,
         fixed(""),
     ),

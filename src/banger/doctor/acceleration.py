@@ -70,7 +70,9 @@ async def _try_guests(word: str, settings: Settings) -> tuple[Accel | None, Chec
         fact = f"The configuration requires KVM. {verdict.reason}"
         return None, Check(NAME, CheckState.FAIL, fact, _kvm_hint())
     if Accel.TCG not in kind.accels:
-        reason = "Emulated ones are asked for." if wanted == "tcg" else verdict.reason
+        reason = (
+            "The configuration asks for emulated guests." if wanted == "tcg" else verdict.reason
+        )
         fact = f"The driver {word} runs guests on KVM only. {reason}"
         return None, Check(NAME, CheckState.FAIL, fact, _kvm_hint())
     failure = await kind.find_proof_failure(settings, Accel.TCG)

@@ -43,10 +43,10 @@ def probe_bridge(
         yield Check("bridge", CheckState.WARN, error.message, error.hint)
         return
     if not program.exists() or program.read_bytes() != build_program():
-        fact = "The bridge's helper is of another release of banger."
+        fact = "The bridge's helper is from another release of banger."
         yield Check("bridge", CheckState.WARN, fact, SET_UP)
     elif firewall is not Firewall.NONE:
-        fact = f"{BRIDGE} is there, but another firewall of this host drops what its VMs send."
+        fact = f"{BRIDGE} exists, but another firewall on this host drops its VMs' traffic."
         yield Check("bridge", CheckState.WARN, fact, REMEDIES[firewall])
     else:
-        yield Check("bridge", CheckState.OK, f"VMs can be joined to {BRIDGE}, {network}.")
+        yield Check("bridge", CheckState.OK, f"VMs can join {BRIDGE}, {network}.")

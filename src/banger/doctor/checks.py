@@ -90,7 +90,7 @@ def _probe_user() -> Check:
     return Check(
         "user",
         CheckState.WARN,
-        "You are root, whose VMs have no network; banger is for ordinary users.",
+        "You are root, and VMs of root have no network; run banger as an ordinary user.",
     )
 
 
@@ -160,7 +160,7 @@ def probe_runtime_dir(layout: Layout) -> Check:
     longest = len(os.fsencode(layout.vm_control_socket("0" * 12)))
     if longest > SUN_PATH_MAX:
         fact = (
-            f"Socket paths below {layout.runtime} would have {longest} bytes; the limit is "
+            f"Socket paths below {layout.runtime} would be {longest} bytes long; the limit is "
             f"{SUN_PATH_MAX}."
         )
         return Check("runtime", CheckState.FAIL, fact, "export XDG_RUNTIME_DIR=/run/user/$(id -u)")

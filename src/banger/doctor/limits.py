@@ -40,7 +40,7 @@ def probe_limits(
 
 def _probe_manager(manager: Path, own: Path, linger: Path) -> Check:
     if not may_move_children(own=own, linger=linger):
-        fact = f"{WITHOUT}: your service manager, and all that it keeps, ends when you log out."
+        fact = f"{WITHOUT}: your service manager ends when you log out, with everything in it."
         return Check(NAME, CheckState.WARN, fact, STAY)
     controllers = probe_controllers(manager)
     if controllers is None:
@@ -48,7 +48,7 @@ def _probe_manager(manager: Path, own: Path, linger: Path) -> Check:
         return Check(NAME, CheckState.WARN, fact, "systemctl --user status")
     lacking = " and ".join(name for name in CONTROLLERS if name not in controllers)
     if lacking:
-        fact = f"Each VM has a scope of its own, but this host lets nobody limit its {lacking}."
+        fact = f"Each VM has a scope of its own, but users of this host cannot limit its {lacking}."
         return Check(NAME, CheckState.WARN, fact, "systemctl cat user@.service")
     fact = f"Each VM has a scope of its own, with limits on {', '.join(CONTROLLERS)}"
     if is_lasting(linger=linger):

@@ -38,7 +38,9 @@ def _probe_tap(words: str) -> Check:
     try:
         run_sync(plan_tap_trial(find_tap_program()), deadline_s=TRIAL_DEADLINE_S)
     except BangerError as error:
-        fact = f"No TAP can be made ({error.message.rstrip('.')}); VMs of {words} have no network."
+        fact = (
+            f"TAPs cannot be created ({error.message.rstrip('.')}); VMs of {words} have no network."
+        )
         hint = OPEN_DEVICE if DEVICE in error.message else None
         return Check("tap", CheckState.WARN, fact, hint)
-    return Check("tap", CheckState.OK, f"A TAP can be made for each VM of {words}.")
+    return Check("tap", CheckState.OK, f"A TAP can be created for each VM of {words}.")

@@ -69,7 +69,7 @@ async def watch_changes(
                 changes = await held.enter_async_context(contextlib.aclosing(_changes(stream)))
                 first = await anext(changes, None)
             if first is None or first.kind is not ChangeKind.READY:
-                raise GuestProtocolError("The guest does not say when it begins to watch.")
+                raise GuestProtocolError("The guest did not report that it is watching.")
             yield changes
     except GuestRefused as error:
         raise explain_outdated(error, "watch files") from error

@@ -141,7 +141,7 @@ class OutputRecords:
             return None
         time_ns, size, channel, zero = _RECORD.unpack_from(self._untrusted)
         if size > MAX_PAYLOAD or not size or channel > 2 or any(zero):
-            raise GuestProtocolError("The guest sent output that is no record.")
+            raise GuestProtocolError("The guest sent output that is not a record.")
         end = _RECORD.size + size
         if len(self._untrusted) < end:
             return None
@@ -297,7 +297,7 @@ async def list_sessions(connection: GuestConnection, *, deadline_s: float) -> li
             if following is None:
                 return found
             if following <= after or len(found) > SESSIONS_MAX:
-                raise GuestProtocolError("The guest has a list of sessions without an end.")
+                raise GuestProtocolError("The guest's list of sessions does not end.")
             after = following
 
 
@@ -406,7 +406,7 @@ def parse_session(untrusted: bytes) -> GuestSession:
     fields = parse_fields(untrusted)
     name = fields.text(Tag.NAME)
     if not _NAME.fullmatch(name):
-        raise GuestProtocolError("The guest sent a session without a name that we would give.")
+        raise GuestProtocolError("The guest sent a session with an invalid name.")
     flags = fields.u64(Tag.FLAGS)
     ended_ns = fields.find_i64(Tag.ENDED_NS)
     size = fields.u64(Tag.SIZE)
@@ -475,5 +475,5 @@ def _parse_exit(fields: Fields) -> ExitStatus | None:
 
 def _parse_gap(untrusted: bytes) -> Gap:
     if len(untrusted) != _GAP.size:
-        raise GuestProtocolError("The guest sent a gap that is no number.")
+        raise GuestProtocolError("The guest sent a gap that is not a number.")
     return Gap(int(_GAP.unpack(untrusted)[0]))

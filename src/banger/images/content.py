@@ -317,7 +317,9 @@ def _kind_of(shape: _Document, media_type: str | None) -> str:
         raise ImageInvalid("A document must be either a manifest or an index.")
     own = shape.media_type or media_type or (OCI_INDEX if is_index else OCI_MANIFEST)
     if media_type is not None and media_type != own:
-        raise ImageInvalid(f"A document sent as {media_type[:100]!r} calls itself {own[:100]!r}.")
+        raise ImageInvalid(
+            f"A document sent as {media_type[:100]!r} declares the type {own[:100]!r}."
+        )
     if own in (MANIFEST_TYPES if is_index else INDEX_TYPES):
         raise ImageInvalid(f"A document lacks members that a {own!r} must have.")
     return own

@@ -167,7 +167,7 @@ def _require_name(untrusted_text: str, name: str, protocol: str | None) -> str:
     if len(labels) < 2 or labels[-1][0] in DIGITS or len(name) > NAME_MAX:
         raise _no_rule(untrusted_text, "not a name such as example.org, nor an IPv4 network")
     if protocol == "udp":
-        raise _no_rule(untrusted_text, "by name TCP alone is allowed or denied")
+        raise _no_rule(untrusted_text, "rules by name are for TCP only")
     return name
 
 
@@ -178,7 +178,7 @@ def _parse_network(untrusted_text: str) -> IPv4Network:
         raise _no_rule(untrusted_text, "not an IPv4 network") from error
     if any(network.subnet_of(never) for never in NEVER):
         raise InvalidRequest(
-            f"No guest can reach {network}: it is the host's loopback, multicast or unused.",
+            f"No guest can reach {network}: it is loopback, multicast or unused.",
             hint="--allow-host PORT",
         )
     return network
@@ -203,10 +203,10 @@ def make_egress(profile: str, rules: tuple[str, ...], *, bandwidth_mib: int = 0)
             hint=f"--egress {Profile.PUBLIC}",
         )
     if len(rules) > RULES_MAX:
-        raise InvalidRequest(f"A VM has at most {RULES_MAX} egress rules, not {len(rules)}.")
+        raise InvalidRequest(f"A VM can have at most {RULES_MAX} egress rules, not {len(rules)}.")
     if not 0 <= bandwidth_mib <= BANDWIDTH_MAX_MIB:
         raise InvalidRequest(
-            f"A bandwidth is from 1 to {BANDWIDTH_MAX_MIB} MiB in a second, or 0 for no limit.",
+            f"A bandwidth is 1 to {BANDWIDTH_MAX_MIB} MiB per second, or 0 for no limit.",
             hint="--bandwidth 10M",
         )
     egress = Egress(profile=Profile(profile), rules=rules, bandwidth_mib=bandwidth_mib)
@@ -215,7 +215,7 @@ def make_egress(profile: str, rules: tuple[str, ...], *, bandwidth_mib: int = 0)
         _require_ports(parsed)
     elif any(rule.is_by_name for rule in parsed):
         raise InvalidRequest(
-            f"The egress profile {profile} has no rules by name.",
+            f"The egress profile {profile} does not support rules by name.",
             hint=f"banger vm run --egress {Profile.ALLOWLIST} --allow example.org",
         )
     return egress
@@ -229,7 +229,7 @@ def _require_ports(rules: Iterable[Rule]) -> None:
             continue
         if not rule.ports or rule.protocol == "udp":
             raise InvalidRequest(
-                "An egress profile by name carries TCP to ports that its rules name.",
+                "Rules of an egress profile by name must name TCP ports.",
                 hint="--allow 203.0.113.0/24:443",
             )
         ports.update(rule.ports)

@@ -21,8 +21,7 @@ DEFAULT_MODE = 0o600
 _KEYS = {"host", "guest", "mode"}
 _MODE = re.compile(r"0?[0-7]{3}")
 _EXPECTED = (
-    'a list of tables with host = "~/FILE", and guest = "/FILE" and mode = "0644" where they are '
-    "to be others"
+    'a list of tables with host = "~/FILE" and, if they differ, guest = "/FILE" and mode = "0644"'
 )
 
 
@@ -67,7 +66,7 @@ def parse_file_sync(untrusted_value: object) -> FileSync:
         raise ValueError(_EXPECTED)
     files = tuple(_parse_one(each) for each in untrusted_value)
     if len({file.guest for file in files}) < len(files):
-        raise ValueError(f"{_EXPECTED}; a file of the guest is there twice")
+        raise ValueError(f"{_EXPECTED}; a file of the guest is given twice")
     return FileSync(files)
 
 
@@ -77,10 +76,10 @@ def _parse_one(untrusted: object) -> SyncedFile:
     host, mode = untrusted.get("host"), untrusted.get("mode", f"{DEFAULT_MODE:04o}")
     guest = untrusted.get("guest", host)
     if not isinstance(host, str) or not host.startswith("~/") or not is_plain_path(host[2:]):
-        raise ValueError(f"{_EXPECTED}; host is no file of the home directory")
+        raise ValueError(f"{_EXPECTED}; host is not a file in the home directory")
     if not isinstance(guest, str) or not isinstance(mode, str) or not _MODE.fullmatch(mode):
         raise ValueError(_EXPECTED)
     place = GUEST_HOME + guest[2:] if guest.startswith("~/") else guest
     if not place.startswith("/") or not is_plain_path(place[1:]):
-        raise ValueError(f"{_EXPECTED}; guest is no absolute path of a file")
+        raise ValueError(f"{_EXPECTED}; guest is not the absolute path of a file")
     return SyncedFile(host[2:], place, int(mode, 8))

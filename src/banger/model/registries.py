@@ -90,15 +90,15 @@ def parse_registries(untrusted_value: object) -> Registries:
 def _parse_one(name: str, untrusted: object) -> RegistrySettings:
     host, slash, path = name.partition("/")
     if not REGISTRY_HOST.fullmatch(host) or not _PATH.fullmatch(slash + path):
-        raise ValueError(f"{_EXPECTED}; {name!r} is no HOST[:PORT][/PATH] (write it in quotes)")
+        raise ValueError(f"{_EXPECTED}; {name!r} is not HOST[:PORT][/PATH] (write it in quotes)")
     possible = {"signed_by"} if slash else _KEYS
     if not isinstance(untrusted, dict) or untrusted.keys() - possible:
-        raise ValueError(f"{_EXPECTED}, which {name} is not")
+        raise ValueError(f"{_EXPECTED}; {name} is not such a table")
     mirrors, insecure = untrusted.get("mirrors", []), untrusted.get("insecure")
     if not isinstance(mirrors, list) or not all(_is_mirror(mirror) for mirror in mirrors):
         raise ValueError(f"{_EXPECTED}; the mirrors of {name} are not HOST[:PORT][/PATH]")
     if insecure is not None and not isinstance(insecure, bool):
-        raise ValueError(f"{_EXPECTED}; insecure of {name} is neither")
+        raise ValueError(f"{_EXPECTED}; insecure of {name} is not true or false")
     return RegistrySettings(
         mirrors=tuple(mirrors),
         insecure=insecure,
@@ -111,7 +111,7 @@ def _parse_signers(name: str, untrusted: object) -> tuple[str, ...] | None:
         return None
     files = untrusted if isinstance(untrusted, list) else [None]
     if not all(isinstance(file, str) and file.startswith(("/", "~/")) for file in files):
-        raise ValueError(f"{_EXPECTED}; signed_by of {name} is no list of /FILE or ~/FILE")
+        raise ValueError(f"{_EXPECTED}; signed_by of {name} is not a list of /FILE or ~/FILE")
     return tuple(files)
 
 

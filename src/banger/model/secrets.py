@@ -106,13 +106,13 @@ def parse_secret_name(untrusted_name: str) -> str:
     name, equals, _ = untrusted_name.partition("=")
     if equals and NAME.fullmatch(name):
         raise InvalidRequest(
-            f"The value of {name} is read from stdin: other users can see what a command line has.",
+            f"The value of {name} is read from stdin: other users can see command lines.",
             hint=f"banger secret set {name} --host HOST",
         )
     if not NAME.fullmatch(untrusted_name):
         raise InvalidRequest(
-            f"{untrusted_name!r:.100} is not a name of a secret: letters, digits and _ are "
-            "possible, as in a variable's."
+            f"{untrusted_name!r:.100} is not the name of a secret: use letters, digits and "
+            "_, as in the name of a variable."
         )
     return untrusted_name
 
@@ -120,7 +120,7 @@ def parse_secret_name(untrusted_name: str) -> str:
 def _parse_hosts(untrusted_hosts: Iterable[str]) -> tuple[str, ...]:
     hosts = tuple(dict.fromkeys(host.lower().removesuffix(".") for host in untrusted_hosts))
     if not 0 < len(hosts) <= HOSTS_MAX:
-        raise InvalidRequest(f"A secret is for 1 to {HOSTS_MAX} hosts.", hint="--host example.org")
+        raise InvalidRequest(f"A secret needs 1 to {HOSTS_MAX} hosts.", hint="--host example.org")
     for host in hosts:
         if not _is_host(host):
             raise InvalidRequest(
@@ -145,7 +145,7 @@ def _parse_headers(untrusted_headers: Iterable[str]) -> tuple[str, ...]:
     for header in headers:
         if not HEADER.fullmatch(header) or header in FRAMING:
             raise InvalidRequest(
-                f"{header!r:.100} is not a header that a secret can be in.",
+                f"{header!r:.100} is not a header that can carry a secret.",
                 hint="--header Authorization",
             )
     return headers

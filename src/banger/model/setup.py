@@ -48,9 +48,11 @@ def require_setup(untrusted: Setup) -> None:
     """
     commands, inputs = untrusted.commands, untrusted.inputs
     if not 0 < len(commands) <= COMMANDS_MAX or len(inputs) > INPUTS_MAX:
-        raise InvalidRequest(f"1 to {COMMANDS_MAX} setup commands and {INPUTS_MAX} inputs at most.")
+        raise InvalidRequest(
+            f"A setup has 1 to {COMMANDS_MAX} commands and at most {INPUTS_MAX} inputs."
+        )
     if not all(map(is_command, commands)):
-        raise InvalidRequest(f"A setup command is no text of 1 to {COMMAND_MAX} characters.")
+        raise InvalidRequest(f"A setup command is not a text of 1 to {COMMAND_MAX} characters.")
     directory = untrusted.directory
     if not directory.startswith("/") or not is_plain_path(directory[1:]):
         raise InvalidRequest(f"{directory!r:.200} is not an absolute path of a directory.")
@@ -58,7 +60,7 @@ def require_setup(untrusted: Setup) -> None:
         if not is_plain_path(each.path):
             raise InvalidRequest(f"{each.path!r:.200} is not a path below a repository.")
     if len({each.path for each in inputs}) < len(inputs):
-        raise InvalidRequest("An input of the setup commands is there twice.")
+        raise InvalidRequest("An input of the setup commands is given twice.")
     if sum(len(each.content) for each in inputs) > INPUTS_MAX_BYTES:
         raise InvalidRequest(f"The inputs of setup have more than {INPUTS_MAX_BYTES} bytes.")
 

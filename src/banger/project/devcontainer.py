@@ -69,7 +69,7 @@ def _load(untrusted_text: str, where: str) -> dict[str, Any]:
     except (ValueError, RecursionError) as error:
         raise ConfigInvalid(f"{where} is not valid JSON: {error}.") from error
     if not isinstance(document, dict):
-        raise ConfigInvalid(f"{where} is no JSON object.")
+        raise ConfigInvalid(f"{where} is not a JSON object.")
     return document
 
 
@@ -107,7 +107,9 @@ class _Reader:
             if type(each) is int and each in PORTS:
                 ports[each] = Port(guest=each)
             else:
-                self._notes.append(f"forwardPorts {each!r:.60} is left out: it is no port of a VM.")
+                self._notes.append(
+                    f"forwardPorts {each!r:.60} is left out: it is not a port of a VM."
+                )
         return tuple(ports.values())
 
     def env(self, key: str) -> dict[str, str]:

@@ -233,7 +233,7 @@ def _sessions(untrusted_value: object) -> dict[str, str]:
         raise ValueError(f"a table of at most {ENTRIES_MAX} commands")
     for name, command in untrusted_value.items():
         if not _SESSION.fullmatch(name):
-            raise ValueError("names of small letters, digits and -")
+            raise ValueError("names of lower-case letters, digits and -")
         if not isinstance(command, str) or not is_command(command):
             raise ValueError("texts that are commands for a shell")
     return dict(untrusted_value)
@@ -289,7 +289,7 @@ KEYS = (
     Key(
         "secrets",
         "secrets",
-        "Secrets that requests of the VM carry, as --secret does.",
+        "Secrets for HTTPS requests of the VM, as --secret does.",
         _secrets,
         '["EXAMPLE_TOKEN"]',
     ),
@@ -310,7 +310,7 @@ KEYS = (
     Key(
         "workspace.read_only",
         "read_only",
-        "Let nothing in the VM write the copy of the repository, as --read-only does.",
+        "Make the copy of the repository read-only in the VM, as --read-only does.",
         _switch,
         "true",
     ),

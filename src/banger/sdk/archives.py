@@ -36,7 +36,7 @@ def unpack_file(untrusted_archive: bytes, path: str) -> bytes:
     except Malformed as error:
         raise GuestProtocolError(f"The VM sent a malformed archive: {error}.") from error
     if found is None or found[0].kind != tar.FILE:
-        raise GuestRefused(f"{path} in the VM is no regular file.")
+        raise GuestRefused(f"{path} in the VM is not a regular file.")
     content = source.read(found[0].size)
     if len(content) != found[0].size:
         raise GuestProtocolError("The VM sent an archive that ends within its file.")

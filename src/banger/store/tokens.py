@@ -39,7 +39,7 @@ def insert_token(connection: sqlite3.Connection, row: TokenRow) -> None:
         )
     except sqlite3.IntegrityError as error:
         raise NameTaken(
-            f"There is a token {row.name} already.", hint="banger web token list"
+            f"A token named {row.name} already exists.", hint="banger web token list"
         ) from error
 
 

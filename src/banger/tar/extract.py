@@ -119,7 +119,7 @@ class Extraction:
             while (found := next_header(source)) is not None:
                 self._entry(*found, source)
             if sum(map(len, source.pieces(TAIL_BYTES_MAX + 1))) > TAIL_BYTES_MAX:
-                raise Malformed("goes on after its end mark")
+                raise Malformed("continues after its end mark")
         finally:
             self._finish_directories()
             self._walk.close()

@@ -19,7 +19,7 @@ def parse_mise(untrusted_text: str) -> tuple[Found, ...]:
         return (document,)
     tools = document.get("tools", {})
     if not isinstance(tools, dict):
-        return (Problem("tools is no table."),)
+        return (Problem("tools is not a table."),)
     return tuple(_pin_mise(tool, value) for tool, value in list(tools.items())[:TOOLS_MAX])
 
 
@@ -32,7 +32,7 @@ def _pin_mise(tool: str, untrusted_value: object) -> Found:
     if not isinstance(value, str):
         return Problem(f"{show(tool)} has no version.")
     if ":" in tool:
-        return Problem(f"{show(tool)} comes from a backend of mise's, and is left to mise.")
+        return Problem(f"{show(tool)} uses a backend of mise, and is left to mise.")
     return make_pin(tool, value)
 
 
@@ -55,7 +55,7 @@ def parse_package_json(untrusted_text: str) -> tuple[Found, ...]:
     except (ValueError, RecursionError):
         return (Problem("It is not valid JSON."),)
     if not isinstance(document, dict):
-        return (Problem("It is no object."),)
+        return (Problem("It is not a JSON object."),)
     found: list[Found] = []
     engines = document.get("engines")
     if isinstance(engines, dict) and isinstance(engines.get("node"), str):
@@ -70,7 +70,7 @@ def _pin_manager(untrusted_text: str) -> Found:
     """Parse `pnpm@8.15.4+sha224.0123`; the hash is corepack's."""
     name, _, rest = untrusted_text.partition("@")
     if name not in _MANAGERS:
-        return Problem(f"{show(untrusted_text)} is not a package manager that is known.")
+        return Problem(f"{show(untrusted_text)} is not a known package manager.")
     return make_pin(name, rest.partition("+")[0])
 
 

@@ -60,7 +60,7 @@ def pin_range(tool: str, untrusted_range: str) -> Found:
         return Pin(tool, LATEST)
     found = _BOUND.match(last)
     if found is None or found[1] in ("<", "<=", "!="):
-        return Problem(f"{show(untrusted_range)} names no version of {tool} to begin with.")
+        return Problem(f"{show(untrusted_range)} does not name a lowest version of {tool}.")
     parts = [part for part in found[2].split(".") if part.isdecimal()]
     kept = _count_kept(found[1], parts)
     return make_pin(tool, ".".join(parts[:kept]))

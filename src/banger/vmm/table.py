@@ -67,6 +67,6 @@ def require_shape(word: str, *, vcpu: int, network: str) -> None:
     most = find_driver_kind(word).vcpu_max
     if vcpu > most:
         raise NotSupported(
-            f"The driver {word} runs VMs of at most {most} vcpu; {vcpu} are asked for.",
+            f"The driver {word} supports at most {most} vcpu, not {vcpu}.",
             hint=f"banger vm create --vcpu {most}",
         )

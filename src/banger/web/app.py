@@ -112,7 +112,7 @@ def _answer_http(request: Request, error: Exception) -> Response:
     if error.status_code == 404:
         return render_error(NotFound("There is nothing at this address."))
     answer = render_error(
-        InvalidRequest(f"{request.method} is not possible here."), error.status_code
+        InvalidRequest(f"{request.method} is not allowed here."), error.status_code
     )
     answer.headers.update(error.headers or {})
     return answer

@@ -104,7 +104,7 @@ async def read_params(request: Request) -> wire.Document:
     if not body:
         return {}
     if kind != JSON:
-        raise Refusal(415, InvalidRequest(f"The body has to be JSON: Content-Type: {JSON}."))
+        raise Refusal(415, InvalidRequest(f"The body must be JSON: Content-Type: {JSON}."))
     return wire.parse_line(body)
 
 
@@ -121,7 +121,7 @@ async def _read_body(request: Request) -> bytes:
                 if len(body) > wire.MAX_LINE_BYTES:
                     raise Refusal(413, InvalidRequest("The body is too long: the limit is 8 MiB."))
     except TimeoutError as error:
-        late = DeadlineExceeded(f"The body did not come within {BODY_S:g} s.")
+        late = DeadlineExceeded(f"The body did not arrive within {BODY_S:g} s.")
         raise Refusal(408, late) from error
     except ClientDisconnect as error:
         raise Cancelled("The client is gone.") from error

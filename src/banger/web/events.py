@@ -53,7 +53,7 @@ def _read_query(request: Request) -> wire.Document:
         except ValueError:
             at = math.nan
         if not math.isfinite(at):
-            raise InvalidRequest("The time of an event is a number of seconds.")
+            raise InvalidRequest("The time of an event must be a number of seconds.")
         params["since"] = math.nextafter(at, math.inf) if last else at
     return params
 

@@ -60,7 +60,7 @@ async def require_scope(connection: HTTPConnection, needed: Scope) -> None:
         token, kind = authorization[len(BEARER) :].strip(), "program"
         token = token if authorization.lower().startswith(BEARER) else ""
     if not token:
-        raise TokenInvalid("This needs a token.", hint="banger web token create NAME")
+        raise TokenInvalid("This request needs a token.", hint="banger web token create NAME")
     access = connection.state.access = {"token": token, "kind": kind}
     view = await front.daemon.call("token.check", access)
     if not Scope(view["scope"]).allows(needed):

@@ -126,5 +126,5 @@ def _explain(error: OSError, place: Place) -> Exception:
             hint="banger web --listen 127.0.0.1:0",
         )
     if error.errno == errno.EACCES:
-        return PortNotPermitted(f"The host does not permit to listen on port {place.port}.")
+        return PortNotPermitted(f"The host does not permit listening on port {place.port}.")
     return HostFailed(f"{place.host}:{place.port} cannot be listened on: {error.strerror}.")

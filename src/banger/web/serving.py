@@ -79,7 +79,7 @@ def serve(listen: str | None, say: Callable[[str], None], warn: Callable[[str], 
     settings = load_settings(layout.config_file, os.environ)
     with listening(parse_place(listen or settings.web.listen)) as (listener, place):
         if not place.is_local:
-            warn("Other machines can connect, and what they send and get is not encrypted.")
+            warn("Other machines can connect, and their connections are not encrypted.")
         front = Front(AsyncDaemon(replaces=False), _name_cookie(os.fspath(layout.state), place))
         hosts = name_hosts(place, settings.web.allowed_hosts)
         app = make_app(front, hosts=hosts, reports=layout.reports)

@@ -34,7 +34,7 @@ class EventStreams:
             Refusal: there are too many streams.
         """
         if self._count >= STREAMS:
-            error = HostNotReady(f"There are {STREAMS} streams of events already.", retryable=True)
+            error = HostNotReady(f"There are already {STREAMS} streams of events.", retryable=True)
             raise Refusal(503, error)
         return AnswerUntil(self._render(events, end), "text/event-stream", gone)
 

@@ -132,7 +132,7 @@ def _parse_start(query: QueryParams) -> dict[str, int]:
     if position is None:
         return {"tail": TAIL_LINES}
     if not re.fullmatch(r"[0-9]{1,18}", position):
-        raise InvalidRequest("A position is a number of bytes.")
+        raise InvalidRequest("A position must be a number of bytes.")
     return {"position": int(position)}
 
 
@@ -211,7 +211,7 @@ class _Terminal:
         """Keep input: what follows it may be what the guest's output waits for."""
         self._input_bytes += len(data)
         if self._input_bytes > INPUT_BYTES:
-            raise InvalidRequest("The guest does not take its input; more than 4 MiB wait.")
+            raise InvalidRequest("The guest does not read its input; more than 4 MiB are waiting.")
         self._input.put_nowait(data)
 
     async def _send_input(self) -> Never:

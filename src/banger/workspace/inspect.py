@@ -191,7 +191,8 @@ async def require_branch_name(places: Places, branch: str) -> None:
 
 async def _resolve_ref(places: Places, ref: str) -> str:
     refused = InvalidRequest(
-        f"{ref!r} names no commit in {places.top}.", hint=f"git -C {places.top} log --all --oneline"
+        f"{ref!r} does not name a commit in {places.top}.",
+        hint=f"git -C {places.top} log --all --oneline",
     )
     if ref.startswith("-") or not ref or "\0" in ref:
         raise refused

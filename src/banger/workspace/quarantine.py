@@ -37,12 +37,12 @@ async def verify_commits(
         tree = await shadow_git(git_dir, places.top, "ls-tree", "-r", "-z", "--long", commit)
     except ToolFailed as error:
         raise UnsafeBranch(
-            "The commits that the guest sent are broken or hold names that git forbids.",
+            "The commits that the guest sent are broken or contain names that git forbids.",
             details=error.details,
         ) from error
     for name in parse_tree(tree.stdout)[0]:
         if not is_safe_name(name):
-            raise UnsafeBranch(f"The guest's commit holds the name {name!r}.")
+            raise UnsafeBranch(f"The guest's commit contains the name {name!r}.")
     if not await is_ancestor(git_dir, places, record.commit, commit):
         raise UnsafeBranch(
             f"The guest's history does not build on the prepared commit {record.commit[:12]}.",

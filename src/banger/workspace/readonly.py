@@ -57,7 +57,7 @@ async def require_mount(guest: GuestFiles) -> None:
     done = await guest.run(["sh", "-c", _TOOLS], deadline_s=STEP_DEADLINE_S)
     if done.status:
         raise GuestToolMissing(
-            "The guest has no programs mount and umount, which make a workspace read-only.",
+            "The guest lacks mount and umount, which a read-only workspace needs.",
             hint="banger image list (an image that has them)",
         )
 

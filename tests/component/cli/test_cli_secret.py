@@ -101,7 +101,7 @@ def test_a_damaged_file_is_told_and_one_that_has_just_gone_is_not(banger: Instal
     ("options", "status", "said"),
     [
         (("--secret", "NONE"), 4, "banger secret set NONE --host HOST"),
-        (("--secret", "../TOKEN"), 2, "not a name of a secret"),
+        (("--secret", "../TOKEN"), 2, "not the name of a secret"),
         (("--secret", "NONE", "--egress", "public"), 2, "--egress registries"),
         (("--secret", "NONE", "--network", "none"), 2, "--network user"),
     ],

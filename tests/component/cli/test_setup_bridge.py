@@ -95,7 +95,7 @@ def test_a_bridge_is_set_up_and_removed(host: tuple[str, ...], banger: Installat
     after = look(host)
     assert all(what in after for what in ("banger0", "masquerade", str(UNIT), str(PROGRAM)))
     said = doctor(host, banger)
-    assert (said["state"], said["fact"]) == ("ok", "VMs can be joined to banger0, 10.77.0.0/16.")
+    assert (said["state"], said["fact"]) == ("ok", "VMs can join banger0, 10.77.0.0/16.")
     run(host, DOCKER)
     said = doctor(host, banger)
     assert (said["state"], "DOCKER-USER -i banger0" in said["hint"]) == ("warn", True)

@@ -134,7 +134,7 @@ def test_a_port_of_a_program_is_refused_with_its_name(layout: Layout) -> None:
         (spec(80, 70000), "70000 is not a port"),
         (spec(80, 8080, "host.example"), "is not an IP address"),
         (spec(80, 8080, ""), "is not an IP address"),
-        (spec(80, 8080, "127.77.0.9"), "is another VM's"),
+        (spec(80, 8080, "127.77.0.9"), "belongs to another VM"),
         (PortSpec(host_port=80), "either a port or a Unix socket"),
         (PortSpec(guest_port=80, guest_path="/a"), "either a port or a Unix socket"),
         (PortSpec(guest_path="/a"), "needs a port or a path on the host"),
@@ -144,7 +144,7 @@ def test_a_port_of_a_program_is_refused_with_its_name(layout: Layout) -> None:
         (PortSpec(guest_port=53, host_port=53, host_path="/a"), "excludes a host port"),
         (PortSpec(guest_port=53, host_path="/tmp/a/"), "is not the absolute path"),
         (PortSpec(guest_port=53, host_path="a.sock"), "is not the absolute path"),
-        (PortSpec(guest_port=53, host_path=f"/{'a' * 107}"), "too long for a socket: 107 bytes"),
+        (PortSpec(guest_port=53, host_path=f"/{'a' * 107}"), "the limit is 107 bytes"),
     ],
 )
 def test_what_cannot_be_published_is_refused(layout: Layout, port: PortSpec, why: str) -> None:

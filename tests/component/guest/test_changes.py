@@ -270,7 +270,7 @@ def test_a_guest_that_does_not_begin_as_it_should() -> None:
 
     async def body(connection: GuestConnection) -> None:
         error = await refused(connection, b"/", GuestProtocolError)
-        assert "when it begins" in error.message
+        assert "that it is watching" in error.message
 
     play(script, body)
 

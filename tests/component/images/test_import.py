@@ -159,7 +159,7 @@ def test_an_image_without_a_program_is_told(banger: Installation, tmp_path: Path
     """H6: data alone is kept, and said to be it."""
     (tmp_path / "data.tar").write_bytes(make_tar(Member("etc/motd", b"hello"), directory("bin")))
     ended = banger.do("image", "import", tmp_path / "data.tar")
-    assert "data holds no program" in ended.err
+    assert "data contains no programs" in ended.err
     assert banger.json("image", "show", "data")["has_programs"] is False
     (tmp_path / "tool.tar").write_bytes(LOWER)
     assert "no program" not in banger.do("image", "import", tmp_path / "tool.tar").err

@@ -19,7 +19,7 @@ PYTHON = {"PYTHONPATH": ":".join(filter(None, sys.path)), "PATH": f"/usr/sbin:{o
 OWN_NAMESPACE = ["unshare", "--user", "--map-root-user", "--net", "--mount"]
 IN_USE = "Another device of this host has the address 10.77.0.2."
 IS_TUN_OPEN = os.access(DEVICE, os.R_OK | os.W_OK)
-OTHERS = "The bridge network of this host is another user's."
+OTHERS = "The bridge network of this host belongs to another user."
 
 
 @pytest.fixture(scope="module")

@@ -139,7 +139,10 @@ REFUSED: dict[str, tuple[Make, str]] = {
         lambda shop: shop.sign("image", shop.key, name="docker.io/team/app"),
         "is for docker.io/team/app",
     ),
-    "no name": (lambda shop: shop.sign("image", shop.key, name=""), "no image of a registry"),
+    "no name": (
+        lambda shop: shop.sign("image", shop.key, name=""),
+        "not name an image of a registry",
+    ),
     "tampered payload": (tampered, "not with a key"),
     "no signature": (
         lambda shop: (shop.sign("image", shop.key)[0], b"\x30\x06guess"),

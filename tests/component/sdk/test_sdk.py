@@ -307,7 +307,7 @@ def test_a_map_that_is_cancelled_deletes_its_vms(daemon: Daemon, private_environ
 
 
 def test_a_map_needs_a_vm(daemon: Daemon) -> None:
-    with pytest.raises(errors.InvalidRequest, match="0 is no number of VMs"):
+    with pytest.raises(errors.InvalidRequest, match="0 is not a number of VMs"):
         banger.Client(autostart=False).map(lambda _, __: None, [1], vms=0)
 
 

@@ -292,7 +292,7 @@ def test_a_peer_that_will_close_is_asked_nothing_more(short_dir: Path) -> None:
 @pytest.mark.parametrize("ending", [Ending.CLOSE, Ending.RESET])
 def test_the_end_of_the_vmm_wakes_the_waiter_at_once(short_dir: Path, ending: Ending) -> None:
     """H2: the kernel closes its sockets, so no deadline is waited for."""
-    with pytest.raises(VmmFailed, match=r"(failed during|answered to) GET /version"):
+    with pytest.raises(VmmFailed, match=r"(failed during|answer to) GET /version"):
         with_peer(
             short_dir, asking(requests.get_version(), deadline_s=1_000_000), b"", ending=ending
         )

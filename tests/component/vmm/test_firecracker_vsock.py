@@ -148,7 +148,7 @@ def test_a_link_to_another_socket_is_not_followed(short_dir: Path) -> None:
 
     async def scenario() -> None:
         async with serving(other, let_in):
-            with pytest.raises(GuestGone, match="is no socket"):
+            with pytest.raises(GuestGone, match="is not a socket"):
                 await connect_agent(str(path), deadline_s=DEADLINE_S)
 
     asyncio.run(scenario())

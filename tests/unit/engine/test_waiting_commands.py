@@ -16,5 +16,5 @@ def test_the_notice_names_the_vm_and_how_many_run_in_it() -> None:
     spec = make_spec(name="calm-otter")
     record = VmRecord(id=VmId("0123456789ab"), spec=spec, state=VmState.RUNNING, created_at=0.0)
     note_wait(op, record, 720)
-    text = "calm-otter runs 720 commands, the most at a time; waiting for one to end."
+    text = "calm-otter runs 720 commands, the limit; waiting for one to end."
     assert told == [Note("notice", text)]

@@ -90,7 +90,7 @@ def test_what_a_person_is_shown() -> None:
         ('setup.inputs = ["a//b"]\n', "expected files of the repository"),
         ('setup.inputs = ["a", "a"]\n', "expected each file once"),
         ('sessions = ["a"]\n', "expected a table"),
-        ("[sessions]\nWeb = 'a'\n", "sessions is {'Web': 'a'}, expected names of small letters"),
+        ("[sessions]\nWeb = 'a'\n", "sessions is {'Web': 'a'}, expected names of lower-case"),
         ("[sessions]\nweb = ''\n", "expected texts that are commands"),
         ("[sessions]\nweb = ['a']\n", "expected texts that are commands"),
         ("ports = 8000\n", "expected a list"),

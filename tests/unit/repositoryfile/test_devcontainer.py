@@ -53,9 +53,9 @@ def test_a_whole_file() -> None:
         left_out=project.left_out,
     )
     assert project.left_out == (
-        "forwardPorts 'db:5432' is left out: it is no port of a VM.",
-        "forwardPorts 0 is left out: it is no port of a VM.",
-        "forwardPorts True is left out: it is no port of a VM.",
+        "forwardPorts 'db:5432' is left out: it is not a port of a VM.",
+        "forwardPorts 0 is left out: it is not a port of a VM.",
+        "forwardPorts True is left out: it is not a port of a VM.",
         "remoteEnv.SECRET is left out: its value is not known here.",
         "'features' is left out: it is not for a VM.",
         "'postAttachCommand' is left out: it is not for a VM.",
@@ -77,7 +77,7 @@ def test_what_says_nothing_asks_for_nothing() -> None:
     ("text", "said"),
     [
         ("", "f is not valid JSON"),
-        ("[]", "f is no JSON object"),
+        ("[]", "f is not a JSON object"),
         ('{"a": 1', "f is not valid JSON"),
         ('{"image": 1}', "f: image is 1, expected a text"),
         ('{"image": "a\\u0000"}', "expected a name"),

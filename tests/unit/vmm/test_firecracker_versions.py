@@ -63,7 +63,7 @@ def test_a_version_that_does_not_work_is_refused_and_its_neighbours_are_not(
     version: tuple[int, int, int],
 ) -> None:
     """D3, D4: a guest that nobody reaches after a restore or a pause."""
-    assert "takes no connection any more" in (find_obstacle(version) or "")
+    assert "no longer accepts connections" in (find_obstacle(version) or "")
     assert find_obstacle((1, 15, 9999)) is None
     assert find_obstacle((1, 16, 2)) is None
 

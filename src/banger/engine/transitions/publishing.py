@@ -58,7 +58,7 @@ async def choose_forwards(
         candidates = list_candidates(spec, own=own)
         host = await asyncio.to_thread(_choose, candidates, publishers, own)
         if host in [forward.host for forward in chosen]:
-            raise InvalidRequest(f"{host} is asked for twice.")
+            raise InvalidRequest(f"{host} is requested twice.")
         chosen.append(Forward(host, guest))
     return chosen
 
@@ -113,7 +113,7 @@ def parse_address(spec: PortSpec, *, own: str | None) -> str:
     except ValueError as error:
         raise InvalidRequest(f"{spec.host_address!r} is not an IP address.") from error
     if address in OF_VMS and str(address) != own:
-        raise InvalidRequest(f"{address} is another VM's: no port can be published there.")
+        raise InvalidRequest(f"{address} belongs to another VM: no port can be published there.")
     return str(address)
 
 
@@ -127,7 +127,7 @@ def _require_path(path: str) -> None:
         raise InvalidRequest(f"{path!r:.200} is not the absolute path of a socket.")
     if len(os.fsencode(path)) > SUN_PATH_MAX:
         raise InvalidRequest(
-            f"{path:.200} is too long for a socket: {SUN_PATH_MAX} bytes are possible."
+            f"{path:.200} is too long for a socket: the limit is {SUN_PATH_MAX} bytes."
         )
 
 

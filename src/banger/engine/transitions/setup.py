@@ -120,7 +120,7 @@ async def _keep(connection: guest.GuestConnection, setup: Setup) -> None:
     kept = await guest.run(connection, words, deadline_s=STEP_DEADLINE_S)
     if kept.status:
         raise SetupFailed(
-            f"What the setup commands made in {setup.directory} could not be kept.",
+            f"The files that the setup commands made in {setup.directory} could not be saved.",
             details=kept.untrusted_stderr[-TAIL_BYTES:].decode("utf-8", "replace"),
         )
 

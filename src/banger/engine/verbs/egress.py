@@ -106,7 +106,7 @@ def _require_network(record: VmRecord) -> None:
 def _other_network(record: VmRecord, egress: Egress) -> WrongState:
     name, profile = record.spec.name, egress.profile.value
     return WrongState(
-        f"{name} runs; for the egress profile {profile} its network has to be made anew.",
+        f"{name} is running; the egress profile {profile} needs a new network.",
         hint=f"banger vm stop {name}",
     )
 

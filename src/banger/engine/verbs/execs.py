@@ -71,7 +71,7 @@ def note_wait(op: Operation, record: VmRecord, room: int) -> None:
     """Tell the client that its command waits for one of `room` others."""
     op.note(
         "notice",
-        f"{record.spec.name} runs {room} commands, the most at a time; waiting for one to end.",
+        f"{record.spec.name} runs {room} commands, the limit; waiting for one to end.",
     )
 
 
@@ -140,5 +140,5 @@ def encode_word(text: str) -> bytes:
         InvalidRequest: a NUL, which no argument can hold.
     """
     if "\0" in text:
-        raise InvalidRequest("An argument, variable or directory holds a NUL character.")
+        raise InvalidRequest("An argument, variable or directory contains a NUL character.")
     return text.encode("utf-8", "surrogateescape")

@@ -89,7 +89,7 @@ async def _choose_names(engine: Engine, source: VmRecord, params: VmFork) -> lis
     """Return the forks' names: those that were asked for, or the next that are free."""
     if params.number not in FORKS:
         raise InvalidRequest(
-            f"{params.number} forks are not possible: 1 to {FORKS[-1]} are.", hint="-n 4"
+            f"A VM can be forked 1 to {FORKS[-1]} times at once, not {params.number}.", hint="-n 4"
         )
     if params.name is not None:
         names = [parse_vm_name(f"{params.name}-{n}") for n in range(1, params.number + 1)]

@@ -90,5 +90,5 @@ def find_home(untrusted_passwd: bytes, user: str) -> bytes:
 
 def _encode(text: str) -> bytes:
     if "\0" in text:
-        raise InvalidRequest("A path holds a NUL character.")
+        raise InvalidRequest("A path contains a NUL character.")
     return text.encode("utf-8", "surrogateescape")

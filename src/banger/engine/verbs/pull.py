@@ -55,7 +55,7 @@ async def pull_image(engine: Engine, op: Operation, params: ImagePull) -> Image:
 def tell_unrunnable(op: Operation, image: Image) -> None:
     """Tell the user of an image that commands cannot run in it, if that is so."""
     if not image.has_programs:
-        op.note("notice", f"{image.name} holds no program: commands cannot run in it.")
+        op.note("notice", f"{image.name} contains no programs: commands cannot run in it.")
 
 
 async def pull_reference(

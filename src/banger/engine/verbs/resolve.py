@@ -118,8 +118,7 @@ def require_names(egress: Egress) -> None:
     """
     if not egress.is_by_name:
         raise InvalidRequest(
-            f"The egress profile {egress.profile.value} reaches no host by name, which secrets "
-            "need.",
+            f"Secrets need an egress profile by name; {egress.profile.value} is not one.",
             hint=f"--egress {Profile.REGISTRIES}",
         )
 
@@ -132,9 +131,11 @@ def require_labels(labels: Mapping[str, str]) -> None:
     """
     for key, value in labels.items():
         if not key or "=" in key or "\0" in key + value or len(key) + len(value) > 1024:
-            raise InvalidRequest(f"{key!r} is not a label: a name without = is needed.")
+            raise InvalidRequest(
+                f"{key!r} is not a label: its name must not be empty or contain =."
+            )
         if not (key + value).isprintable():
-            raise InvalidRequest(f"{key}={value} is not a label: it is not a readable text.")
+            raise InvalidRequest(f"{key}={value} is not a label: it must be printable text.")
 
 
 def require_variables(env: Mapping[str, str]) -> None:
@@ -145,9 +146,11 @@ def require_variables(env: Mapping[str, str]) -> None:
     """
     for name, value in env.items():
         if not name or "=" in name or "\0" in name + value:
-            raise InvalidRequest(f"{name!r:.200} is not a variable: a name without = is needed.")
+            raise InvalidRequest(
+                f"{name!r:.200} is not a variable: its name must not be empty or contain =."
+            )
     if sum(len(name) + len(value) for name, value in env.items()) > ENV_MAX:
-        raise InvalidRequest(f"The variables have more than {ENV_MAX} characters together.")
+        raise InvalidRequest(f"The variables have more than {ENV_MAX} characters in total.")
 
 
 def kernel_ref(params: VmCreate, settings: Settings) -> str:

@@ -125,4 +125,4 @@ async def _tell_vms(engine: Engine, op: Operation, name: str) -> None:
                 if machine.record.state in LIVE:
                     await send_secrets(machine)
         except BangerError as error:
-            op.note("notice", f"{vm_name} does not have the change: {error.message}")
+            op.note("notice", f"{vm_name} did not get the change: {error.message}")

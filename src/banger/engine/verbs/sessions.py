@@ -158,7 +158,7 @@ async def signal_session(engine: Engine, params: SessionSignal) -> SessionView:
         SessionEnded: it has ended.
     """
     if not 0 < params.signal <= 64:
-        raise InvalidRequest(f"{params.signal} is no signal: 1 to 64 are.")
+        raise InvalidRequest(f"{params.signal} is not a signal: signals are 1 to 64.")
     record, connection = await _reach(engine, params.ref)
     with _named(record, params.name):
         await guest.signal_session(connection, params.name, params.signal, deadline_s=DEADLINE_S)
@@ -267,10 +267,10 @@ async def _has_ended_within(
 
 def _plan_attach(params: SessionAttach) -> guest.AttachSpec:
     if not 0 <= params.position <= _U64_MAX or (params.tail is not None and params.tail < 0):
-        raise InvalidRequest("A position and a number of lines are not negative.")
+        raise InvalidRequest("A position or a number of lines must not be negative.")
     since_ns = None if params.since is None else int(params.since * 1e9)
     if since_ns is not None and not 0 <= since_ns < 2**63:
-        raise InvalidRequest(f"{params.since} is no time that output can have.")
+        raise InvalidRequest(f"{params.since} is not a possible time of output.")
     terminal = params.terminal
     return guest.AttachSpec(
         position=params.position,
@@ -294,7 +294,7 @@ def _named(record: VmRecord, name: str) -> Iterator[None]:
         ) from error
     except SessionBusy as error:
         raise SessionBusy(
-            f"Another client writes to the session {name} in {vm}.",
+            f"Another client is writing to the session {name} in {vm}.",
             hint=f"banger vm session attach --no-stdin {vm} {name}",
         ) from error
     except SessionEnded as error:
@@ -308,7 +308,7 @@ def _named(record: VmRecord, name: str) -> Iterator[None]:
         ) from error
     except SessionTakesNoInput as error:
         raise SessionTakesNoInput(
-            f"The session {name} in {vm} takes no input.",
+            f"The session {name} in {vm} accepts no input.",
             hint=f"banger vm session attach --no-stdin {vm} {name}",
         ) from error
 

@@ -40,9 +40,9 @@ async def create_token(engine: Engine, params: TokenCreate) -> CreatedToken:
         NameTaken: there is another of this name.
     """
     if not NAME.fullmatch(params.name):
-        raise InvalidRequest(f"{params.name!r} is not a valid name of a token.")
+        raise InvalidRequest(f"{params.name!r} is not a valid token name.")
     if params.expires_s is not None and params.expires_s <= 0:
-        raise InvalidRequest("A token has to expire later than now.")
+        raise InvalidRequest("A token must expire in the future.")
     return await _insert(
         engine, "program", params.scope, name=params.name, expires_s=params.expires_s
     )

@@ -27,7 +27,7 @@ from banger.host.files import ensure_private_dir
 async def sync_workspace(engine: Engine, op: Operation, params: WorkspaceSync) -> SyncedWorkspace:
     """Copy what each side changed to the other, but for conflicts."""
     if params.names and params.prefer is None:
-        raise InvalidRequest("Names are of no use without a preferred side.")
+        raise InvalidRequest("Names need a preferred side.")
     record = await get_vm(engine, params.ref)
     connection = await get_connection(engine, record)
     async with hold_workspace(engine.runtime(record.id), op):

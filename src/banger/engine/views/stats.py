@@ -48,7 +48,9 @@ async def read_stats(engine: Engine, params: VmStats) -> VmsUse:
         VmNotFound, VmAmbiguous: a reference is not one VM's.
     """
     if not 0 < params.interval_s <= INTERVAL_MAX_S:
-        raise InvalidRequest(f"An interval is more than 0 and at most {INTERVAL_MAX_S:g} seconds.")
+        raise InvalidRequest(
+            f"An interval must be more than 0 and at most {INTERVAL_MAX_S:g} seconds."
+        )
     if params.refs is None:
         saved = await engine.database.read(store.load_vms)
         records = [correct_record(engine, each) for each in saved if not is_hidden(each)]

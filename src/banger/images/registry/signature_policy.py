@@ -136,7 +136,7 @@ def _compare(signed: Signed, policy: Policy) -> str | None:
     try:
         named = parse_reference(signed.name)
     except ReferenceInvalid as error:
-        return f"its signature is for no image of a registry: {error.message}"
+        return f"its signature does not name an image of a registry: {error.message}"
     wanted = policy.reference
     if (named.registry, named.repository) != (wanted.registry, wanted.repository):
         return f"its signature is for {named.registry}/{named.repository}"

@@ -34,10 +34,12 @@ class BridgeNetwork:
     def require_policy(self, egress: Egress) -> None:
         """Check that it is by address, and opens nothing of the host, to which no bridge leads."""
         if egress.is_by_name:
-            raise NotSupported("The network bridge has no egress profile by name.", hint=OTHER)
+            raise NotSupported(
+                "The network bridge does not support egress profiles by name.", hint=OTHER
+            )
         if any(parse_rule(rule).network is None for rule in egress.rules):
             raise NotSupported(
-                "The network bridge leads to no port of its host's loopback.", hint=OTHER
+                "The network bridge does not reach ports of the host's loopback.", hint=OTHER
             )
 
     def plan_interface(self, vm_id: VmId, number: int = 0) -> Interface:

@@ -115,7 +115,7 @@ def _ask(path: str, verb: Verb, port: Port | None = None) -> tuple[bytes, list[i
             f"The bridge's helper cannot be reached: {error}.", hint=SET_UP
         ) from error
     if not answer:
-        raise HostNotReady("The bridge's helper has ended on the way.", hint=LOG)
+        raise HostNotReady("The bridge's helper ended before it answered.", hint=LOG)
     _check(answer, port)
     return answer, fds
 
@@ -130,7 +130,7 @@ def _check(answer: bytes, port: Port | None) -> None:
             return
         case Refusal.NOT_YOU:
             raise HostNotReady(
-                "The bridge network of this host is another user's.", hint="--network user"
+                "The bridge network of this host belongs to another user.", hint="--network user"
             )
         case Refusal.TAKEN:
             assert port is not None, "nothing else is taken"
@@ -145,4 +145,4 @@ def _check(answer: bytes, port: Port | None) -> None:
 
 
 def _of_another_release() -> HostNotReady:
-    return HostNotReady("The bridge's helper is of another release of banger.", hint=SET_UP)
+    return HostNotReady("The bridge's helper is from another release of banger.", hint=SET_UP)

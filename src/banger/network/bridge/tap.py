@@ -83,7 +83,9 @@ class BridgeHandle(Struct, frozen=True, kw_only=True):
 
     async def set_secrets(self, bound: Sequence[BoundSecret]) -> None:  # noqa: ARG002
         """Refuse: it reaches hosts by address."""
-        raise NotSupported("The bridge has no egress policies by name, which secrets need.")
+        raise NotSupported(
+            "Secrets need an egress profile by name, which the network bridge does not support."
+        )
 
     async def read_denials(self, interface: Interface) -> list[Denial]:
         """Return what the running filter has denied."""

@@ -69,7 +69,9 @@ async def set_bandwidth(path: str, mib: int) -> None:
     """
     answer = await _ask(path, b"R" + (mib << 20).to_bytes(8, "big"))
     if answer != b"R" and mib > 0:
-        raise NotSupported("The egress filter knows no bandwidth.")
+        raise NotSupported(
+            "An older banger started the egress filter, which cannot limit the bandwidth."
+        )
 
 
 async def ask_denials(path: str) -> bytes:
@@ -132,7 +134,7 @@ async def _ask_proxy(path: str, message: bytes) -> bytes:
         path, message, who="egress proxy", deadline_s=PROXY_DEADLINE_S, size=LONGEST_OF_PROXY
     )
     if answer[:1] != message[:1]:
-        raise VmmFailed("The egress proxy did not do what it was asked.")
+        raise VmmFailed("The egress proxy refused the request.")
     return answer
 
 

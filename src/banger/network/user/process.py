@@ -95,7 +95,9 @@ class UserNetworkHandle(Struct, frozen=True, kw_only=True):
     async def set_egress(self, interface: Interface, egress: Egress) -> None:
         """Give the running proxy and filter another policy."""
         if egress.is_by_name != (self.proxy is not None):
-            raise NotSupported("A network by name and one by address are made in different ways.")
+            raise NotSupported(
+                "A running network cannot change between egress by name and by address."
+            )
         if self.proxy is not None:
             await set_proxy_policy(self.proxy.control, egress)
         policy = render_policy(egress, interface, dns_protocols=self.dns_protocols)
@@ -105,7 +107,7 @@ class UserNetworkHandle(Struct, frozen=True, kw_only=True):
     async def set_secrets(self, bound: Sequence[BoundSecret]) -> None:
         """Give the running proxy the VM's secrets."""
         if self.proxy is None:
-            raise NotSupported("Only a network by name can have secrets.")
+            raise NotSupported("Secrets need an egress profile by name.")
         await set_proxy_secrets(self.proxy.control, bound)
 
     async def read_denials(self, interface: Interface) -> list[Denial]:

@@ -31,7 +31,7 @@ def map_items(
     Raises: what the first call that failed has raised; no item is begun after that.
     """
     if vms < 1:
-        raise InvalidRequest(f"{vms} is no number of VMs.")
+        raise InvalidRequest(f"{vms} is not a number of VMs.")
     waiting = queue.SimpleQueue[tuple[int, Item]]()
     results: dict[int, Result] = {}
     for numbered in enumerate(items):

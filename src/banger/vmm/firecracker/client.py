@@ -76,7 +76,7 @@ class Connection:
             ) from error
         except h11.RemoteProtocolError as error:
             raise VmmFailed(
-                f"What Firecracker at {self._path} answered to {request} is no whole answer.",
+                f"Firecracker at {self._path} gave no complete answer to {request}.",
                 details=str(error),
             ) from error
         return parse_reply(request, status, untrusted_body)
@@ -107,7 +107,7 @@ class Connection:
                 case _:
                     raise h11.RemoteProtocolError(f"unexpected {event!r}")
         if self._http.trailing_data[0]:
-            raise VmmFailed(f"Firecracker at {self._path} says more than it was asked for.")
+            raise VmmFailed(f"Firecracker at {self._path} sent more than it was asked for.")
         if self._http.their_state is h11.DONE:
             self._http.start_next_cycle()
         return status, bytes(untrusted_body)

@@ -92,7 +92,7 @@ def _read_state(source: Path) -> bytes:
         fd = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
         with open(fd, "rb") as file:
             if not stat.S_ISREG(os.fstat(fd).st_mode):
-                raise VmmFailed("The state that Firecracker has saved is no file.")
+                raise VmmFailed("The state that Firecracker has saved is not a file.")
             untrusted_state = file.read(STATE_BYTES_MAX + 1)
     except OSError as error:
         raise VmmFailed("Firecracker has not saved the VM's state.") from error

@@ -18,8 +18,8 @@ OLDEST: Version = (1, 12, 0)
 BEYOND: Version = (2, 0, 0)
 """A major release may change the API."""
 BROKEN: dict[Version, str] = {
-    (1, 16, 0): "a guest that was restored, or paused and resumed, takes no connection any more",
-    (1, 16, 1): "a guest that was paused and resumed takes no connection any more",
+    (1, 16, 0): "a guest that was restored, or paused and resumed, no longer accepts connections",
+    (1, 16, 1): "a guest that was paused and resumed no longer accepts connections",
 }
 """Versions inside of the window that do not work, and why: their vsock device waits for ever for
 its guest to confirm a reset (changes 5958 and 6100 of Firecracker's repository)."""

@@ -83,7 +83,7 @@ async def _connect(sock: socket.socket, path: str) -> None:
         file = os.open(path, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC)
         try:
             if not stat.S_ISSOCK(os.fstat(file).st_mode):
-                raise GuestGone(f"The agent's socket {path} is no socket.")
+                raise GuestGone(f"The agent's socket {path} is not a socket.")
             await asyncio.get_running_loop().sock_connect(sock, f"/proc/self/fd/{file}")
         finally:
             os.close(file)

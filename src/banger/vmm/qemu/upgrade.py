@@ -51,7 +51,7 @@ async def find_upgrade(
     used = ".".join(map(str, version))
     fact = (
         f"QEMU {used} emulates programs at random addresses slowly, so guests run without address "
-        f"randomisation; with the newer QEMU of {suite}-backports they need not."
+        f"randomisation; the newer QEMU of {suite}-backports is not slow."
     )
     return Upgrade(fact=fact, command=command)
 
