@@ -15,6 +15,11 @@ AUTO = "auto"
 NETWORKS = {"user": "banger.network.user", "bridge": "banger.network.bridge"}
 """The package of each kind of network."""
 
+SERVED_NETWORKS = {
+    "bridge": "make a bridge that VMs of this user can join, and turn IPv4 forwarding on"
+}
+"""What the service does that root installs for a network (`setup --WORD`), if it has one."""
+
 NO_NETWORK = "none"
 
 

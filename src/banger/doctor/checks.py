@@ -17,8 +17,8 @@ from pathlib import Path
 
 from banger.config import decide_settings, load_settings, probe_host_size
 from banger.doctor.acceleration import probe_acceleration
-from banger.doctor.bridge import probe_bridge
 from banger.doctor.limits import probe_limits
+from banger.doctor.networks import probe_networks
 from banger.doctor.programs import Check, CheckState, probe_tools
 from banger.doctor.taps import probe_taps
 from banger.errors import ConfigInvalid
@@ -56,7 +56,7 @@ def _iterate_checks(layout: Layout, environ: Mapping[str, str]) -> Iterator[Chec
     yield probe_subordinate_ids(getpass.getuser(), os.getuid())
     yield from probe_acceleration(probed)
     yield from probe_taps(probed)
-    yield from probe_bridge(probed)
+    yield from probe_networks(probed)
     yield _probe_memory(probed)
     yield probe_limits(layout.runtime.parent)
     yield from _probe_disks(layout)

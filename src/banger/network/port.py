@@ -118,6 +118,59 @@ class Nameserver(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Finding:
+    """What there is to say of a network on this host."""
+
+    fact: str
+    hint: str | None = None
+    """The command that mends it, if something is wrong."""
+
+
+class Service(Protocol):
+    """What root installs on the host for a network: one program, and its unit of systemd."""
+
+    def build_program(self) -> bytes:
+        """Return the program: the same bytes of the same release."""
+        ...
+
+    def render_unit(self, uid: int) -> str:
+        """Return the unit that runs it for this user."""
+        ...
+
+    def require_host(self, unit: str) -> None:
+        """Check that root can install this unit here, and that the place is free.
+
+        Raises:
+            HostNotReady, ToolMissing: it is not so.
+        """
+        ...
+
+    def is_installed(self) -> bool:
+        """Tell whether there is anything to remove."""
+        ...
+
+    def plan_install(self, program: Path, unit: Path) -> tuple[tuple[str, ...], ...]:
+        """Return the commands for root that put these two files into force."""
+        ...
+
+    def plan_removal(self) -> tuple[tuple[str, ...], ...]:
+        """Return the commands for root after which nothing is left of it."""
+        ...
+
+    def require_answer(self) -> None:
+        """Check that it serves this user.
+
+        Raises:
+            HostNotReady: it does not; `hint` is where its log is.
+        """
+        ...
+
+    def probe(self) -> Finding:
+        """Return whether VMs can have the network, and what is in the way. Changes nothing."""
+        ...
+
+
 class Network(Protocol):
     """How the engine gives VMs a network of one kind."""
 
@@ -150,6 +203,11 @@ class Network(Protocol):
         Raises:
             NotSupported: it cannot.
         """
+        ...
+
+    @property
+    def service(self) -> Service | None:
+        """What root has to install for it; None: nothing."""
         ...
 
     @property

@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.network.bridge.install import PROGRAM, SERVICE, UNIT, build_program
+from banger.network.bridge.service import PROGRAM, SERVICE, UNIT, build_program
 from tests.support.installations import Installation
 from tests.support.namespaces import own_host
 
@@ -106,7 +106,9 @@ def test_a_bridge_is_set_up_and_removed(host: tuple[str, ...], banger: Installat
     assert look(host) == after
     banger.do("setup", "--bridge", "--remove", "--yes", prefix=host)
     assert look(host) == before
-    assert "no bridge" in banger.do("setup", "--bridge", "--remove", "--yes", prefix=host).err
+    assert (
+        "no bridge network" in banger.do("setup", "--bridge", "--remove", "--yes", prefix=host).err
+    )
 
 
 def test_what_a_dead_set_up_has_left_is_removed(

@@ -10,11 +10,14 @@ from pathlib import Path
 import pytest
 
 from banger import words
+from banger.network.table import find_network
 from tests.unit.project.sources import PACKAGE
 
 TABLES = {"words.py", "vmm/table.py", "network/table.py"}
-PLAIN_ENGLISH = {"user", "bridge", "ip", "nft"}
+PLAIN_ENGLISH = {"user", "ip", "nft"}
 """Words that mean something else as well; ip and nft are also in guests."""
+OTHER_BRIDGES = ("banger/ssh/", "banger/kernels/configs/")
+"""Between a channel of ssh and a stream, and those that a guest makes for containers."""
 OTHERS = {"bubblewrap"}
 """Names that no table says: what a package is called."""
 JAIL = {
@@ -40,6 +43,12 @@ def _names() -> set[str]:
     return {*kinds, *programs, *OTHERS} - PLAIN_ENGLISH
 
 
+def _allowed(path: str) -> set[str]:
+    if path in JAIL:
+        return JAILER
+    return {"bridge"} if path.startswith(OTHER_BRIDGES) else set()
+
+
 def _sources() -> Iterator[tuple[str, str]]:
     """Yield what is of no kind: the path below the package, the text."""
     homes = [Path(package.replace(".", "/")) for package in words.kind_packages()]
@@ -51,10 +60,14 @@ def _sources() -> Iterator[tuple[str, str]]:
 
 
 def test_nothing_names_a_kind_but_its_folder_and_the_tables() -> None:
-    found = {
-        path: find_names(text) - (JAILER if path in JAIL else set()) for path, text in _sources()
-    }
+    found = {path: find_names(text) - _allowed(path) for path, text in _sources()}
     assert {path: names for path, names in found.items() if names} == {}
+
+
+def test_the_networks_with_a_service_are_those_that_set_up_names() -> None:
+    networks = {word: find_network(word) for word in words.NETWORKS}
+    served = {word for word, network in networks.items() if network and network.service}
+    assert served == set(words.SERVED_NETWORKS)
 
 
 @pytest.mark.parametrize("line", ["settings.qemu.binary", "# as QEMU does", '["passt", "-f"]'])

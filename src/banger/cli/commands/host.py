@@ -12,8 +12,16 @@ from banger.cli.app.parser import Parser
 from banger.cli.app.usage import UsageError
 from banger.cli.terminal.output import format_json, printable
 from banger.errors import ConfigInvalid, HostNotReady
+from banger.words import SERVED_NETWORKS
 
 COLOURS = {"ok": "32", "warn": "33", "fail": "31"}
+UNDONE = " or ".join(("--dns", *(f"--{word}" for word in SERVED_NETWORKS)))
+"""What `setup --remove` undoes."""
+SERVICE_TEXT = """
+
+With --{0}, shows the systemd unit of the service behind --network {0};
+asks, and installs and starts it with sudo. It serves you alone, and changes no
+rules of another firewall."""
 
 
 def _configure_doctor(parser: Parser) -> None:
@@ -67,22 +75,22 @@ def _configure_setup(parser: Parser) -> None:
     either.add_argument(
         "--dns", action="store_true", help="make this host's resolver forward NAME.vm to banger"
     )
-    either.add_argument(
-        "--bridge", action="store_true", help="let VMs of this user join a bridge (with sudo)"
-    )
-    parser.add_argument(
-        "--remove", action="store_true", help="with --dns or --bridge: undo the change"
-    )
+    for word, what in SERVED_NETWORKS.items():
+        either.add_argument(
+            f"--{word}",
+            action="store_const",
+            const=word,
+            dest="network",
+            help=f"{what} (with sudo)",
+        )
+    parser.add_argument("--remove", action="store_true", help=f"with {UNDONE}: undo the change")
     parser.text = (
         "Without --yes, only prints the command that installs what is missing.\n\n"
         "With --dns, shows the file that makes this host's resolver (systemd-resolved,\n"
         "dnsmasq, or NetworkManager with dnsmasq) forward names under vm to banger; asks,\n"
         "writes the file with sudo, and checks that NAME.vm resolves. The file applies\n"
-        "to all users of the host, and contains the port of your DNS server.\n\n"
-        "With --bridge, shows the unit of a helper that makes the bridge of --network\n"
-        "bridge (capabilities: CAP_NET_ADMIN, CAP_CHOWN); asks, and installs and starts\n"
-        "it with sudo. It serves you alone, turns IPv4 forwarding on, and changes no\n"
-        "rules of another firewall."
+        "to all users of the host, and contains the port of your DNS server."
+        + "".join(SERVICE_TEXT.format(word) for word in SERVED_NETWORKS)
     )
 
 
@@ -90,12 +98,13 @@ def _setup(arguments: Namespace, context: Context) -> int:
     from banger.host.packages import RUNTIME, find_missing
     from banger.host.setup import find_setup_command, require_setup, run_setup
 
-    if arguments.remove and not (arguments.dns or arguments.bridge):
-        raise UsageError("--remove undoes --dns or --bridge.", hint="banger setup --dns --remove")
-    if arguments.bridge:
-        from banger.cli.commands.setup_bridge import remove_bridge, set_up_bridge
+    if arguments.remove and not (arguments.dns or arguments.network):
+        raise UsageError(f"--remove undoes {UNDONE}.", hint="banger setup --dns --remove")
+    if arguments.network:
+        from banger.cli.commands.setup_network import remove_network, set_up_network
 
-        return (remove_bridge if arguments.remove else set_up_bridge)(arguments, context)
+        act = remove_network if arguments.remove else set_up_network
+        return act(arguments.network, arguments, context)
     if arguments.dns:
         from banger.cli.commands.setup_dns import remove_dns, set_up_dns
 

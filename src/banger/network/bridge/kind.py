@@ -7,7 +7,7 @@ from pathlib import Path
 from banger.errors import HostNotReady, NotSupported
 from banger.model.egress import Egress, parse_rule
 from banger.model.names import VmId
-from banger.network.bridge import tap
+from banger.network.bridge import service, tap
 from banger.network.bridge.addresses import ADDRESSES, vm_address
 from banger.network.bridge.nameserver import BridgeNameserver
 from banger.network.bridge.tap import BridgeHandle, make_interface, start
@@ -21,6 +21,7 @@ class BridgeNetwork:
 
     handle_type = BridgeHandle
     process_names = ("banger-egress-filter$",)
+    service = service
     addresses = ADDRESSES
     nameserver = BridgeNameserver()
     programs: tuple[str, ...] = ()

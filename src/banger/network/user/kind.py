@@ -24,6 +24,7 @@ class UserNetwork:
         "banger-guard$",  # the filter of VMs that an older banger started
     )
 
+    service = None
     addresses = 0
     nameserver = None
     """The back end passes queries on to the host's resolver."""

@@ -10,9 +10,14 @@ import io
 import zipfile
 from pathlib import Path
 
-from banger.errors import HostNotReady
+from banger.errors import BangerError, HostNotReady
 from banger.host.setup import require_programs
+from banger.network.bridge.addresses import BRIDGE, DNS_SOCKETS
+from banger.network.bridge.firewalls import Firewall
+from banger.network.bridge.process import LOG, SET_UP, describe_network, find_firewall
 from banger.network.bridge.tools import TOOLS
+from banger.network.bridge.wire import SOCKET
+from banger.network.port import Finding
 
 PROGRAM = Path("/usr/local/lib/banger-bridge.pyz")
 SERVICE = "banger-bridge.service"
@@ -47,6 +52,18 @@ SystemCallArchitectures=native
 [Install]
 WantedBy=multi-user.target
 """
+
+REMEDIES = {
+    Firewall.DOCKER: f"sudo iptables -I DOCKER-USER -i {BRIDGE} -j ACCEPT && sudo iptables "
+    f"-I DOCKER-USER -o {BRIDGE} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    Firewall.UFW: f"sudo ufw route allow in on {BRIDGE} "
+    f"&& sudo ufw allow in on {BRIDGE} to any port {DNS_SOCKETS}",
+    Firewall.FIREWALLD: f"sudo firewall-cmd --permanent --zone=trusted --add-interface={BRIDGE} "
+    "&& sudo firewall-cmd --reload",
+    Firewall.OTHER: "sudo nft list ruleset",
+}
+"""What lets the bridge's guests out, to each other where br_netfilter is loaded, and ask the host
+for names. Our own rules still judge them."""
 
 
 def build_program() -> bytes:
@@ -89,6 +106,11 @@ def _find_command(unit: str) -> str | None:
     return next((line for line in unit.splitlines() if line.startswith("ExecStart=")), None)
 
 
+def is_installed() -> bool:
+    """Tell whether there is anything to remove."""
+    return PROGRAM.exists()
+
+
 def plan_install(program: Path, unit: Path) -> tuple[tuple[str, ...], ...]:
     """Return the commands for root that put these two files into force."""
     return (
@@ -113,3 +135,29 @@ def plan_removal() -> tuple[tuple[str, ...], ...]:
         ("systemctl", "daemon-reload"),
         ("rm", "-f", str(PROGRAM)),
     )
+
+
+def require_answer() -> None:
+    """Check that the helper serves this user.
+
+    Raises:
+        HostNotReady: it does not.
+    """
+    try:
+        describe_network(SOCKET)
+    except HostNotReady as error:
+        raise HostNotReady(error.message, hint=LOG) from error
+
+
+def probe() -> Finding:
+    """Ask the helper what it serves, and what becomes of what it forwards."""
+    try:
+        network, firewall = describe_network(SOCKET).network, find_firewall(SOCKET)
+    except BangerError as error:
+        return Finding(error.message, error.hint)
+    if not is_installed() or PROGRAM.read_bytes() != build_program():
+        return Finding("The bridge's helper is from another release of banger.", SET_UP)
+    if firewall is not Firewall.NONE:
+        fact = f"{BRIDGE} exists, but another firewall on this host drops its VMs' traffic."
+        return Finding(fact, REMEDIES[firewall])
+    return Finding(f"VMs can join {BRIDGE}, {network}.")
