@@ -570,7 +570,7 @@ class ExportTooLarge(OperationFailed):
 
 
 class UnsafeBranch(Denied):
-    """The commits that the guest sent are broken or hold names that no work tree may have."""
+    """The commits that the guest sent are damaged, or have file names that are not allowed."""
 
     code = "unsafe-branch"
 

@@ -98,7 +98,7 @@ def test_reuse_finds_the_vm_of_the_repository(banger: Installation, top: Path) -
         made = banger.run("vm", "run", top, "--", "sh", "-c", "echo 1 > mark; hostname", status=0)
         again = banger.run("vm", "run", top / "sub", "--", "sh", "-c", "cat ../mark file; hostname")
         assert (again.status, again.text.split()) == (0, ["1", "content", *made.text.split()])
-        assert f"In {made.text}" in again.err
+        assert f"Using {made.text}" in again.err
         banger.do("vm", "stop", made.text)
         planned = banger.run("vm", "run", "--dry-run", top, status=0)
         assert f"reuse: {made.text} has this repository" in planned.err
