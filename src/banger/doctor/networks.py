@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from banger.doctor.programs import Check, CheckState
-from banger.network.table import find_network
+from banger.network.table import find_service
 from banger.settings import Settings
 from banger.words import SERVED_NETWORKS
 
@@ -16,10 +16,8 @@ from banger.words import SERVED_NETWORKS
 def probe_networks(settings: Settings) -> Iterator[Check]:
     """Yield a check of each network whose service is installed, or which VMs are to have."""
     for word in SERVED_NETWORKS:
-        network = find_network(word)
-        if network is None or network.service is None:
-            continue
-        if settings.network == word or network.service.is_installed():
-            found = network.service.probe()
+        service = find_service(word)
+        if settings.network == word or service.is_installed():
+            found = service.probe()
             state = CheckState.WARN if found.hint else CheckState.OK
             yield Check(word, state, found.fact, found.hint)

@@ -10,7 +10,7 @@ from msgspec import Struct
 from banger.errors import HostNotReady
 from banger.model.egress import Egress
 from banger.network.egress.presets import list_rules
-from banger.network.port import Network, NetworkHandle
+from banger.network.port import Network, NetworkHandle, Service
 from banger.words import NETWORKS, NO_NETWORK
 
 
@@ -33,6 +33,13 @@ def find_network(word: str) -> Network | None:
         )
     network: Network = importlib.import_module(f"{NETWORKS[word]}.kind").NETWORK
     return network
+
+
+def find_service(word: str) -> Service:
+    """Return what root installs for one of `SERVED_NETWORKS`."""
+    network = find_network(word)
+    assert network is not None and network.service is not None, word
+    return network.service
 
 
 def require_policy(word: str, egress: Egress) -> None:

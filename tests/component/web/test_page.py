@@ -195,10 +195,12 @@ def test_a_place_that_is_chosen_while_the_page_is_drawn_is_shown(page: Page, sit
     }).observe(document, { childList: true, subtree: true });
     """
     script = page.call("Page.addScriptToEvaluateOnNewDocument", source=source)
-    page.visit("about:blank")
-    page.visit(site.origin)
-    page.wait("document.querySelector('[name=ref]')")
-    page.call("Page.removeScriptToEvaluateOnNewDocument", **script)
+    try:
+        page.visit("about:blank")
+        page.visit(site.origin)
+        page.wait("document.querySelector('[name=ref]')")
+    finally:
+        page.call("Page.removeScriptToEvaluateOnNewDocument", **script)
 
 
 def test_a_guest_on_another_port_does_not_get_a_login(page: Page, site: Site) -> None:

@@ -26,9 +26,10 @@ PAUSE_S = 0.3
 
 def set_up_network(word: str, arguments: Namespace, context: Context) -> int:
     """Show the unit and the commands; run them after asking, and check that the service answers."""
-    again = f"banger setup --{word}"
+    from banger.network.table import find_service
+
+    again, service = f"banger setup --{word}", find_service(word)
     _require_user(again)
-    service = _find_service(word)
     unit = service.render_unit(os.getuid())
     service.require_host(unit)
     context.out(unit.rstrip("\n"))
@@ -45,20 +46,14 @@ def set_up_network(word: str, arguments: Namespace, context: Context) -> int:
 
 def remove_network(word: str, arguments: Namespace, context: Context) -> int:
     """Remove what `set_up_network` has made, after asking."""
-    again, service = f"banger setup --{word} --remove", _find_service(word)
+    from banger.network.table import find_service
+
+    again, service = f"banger setup --{word} --remove", find_service(word)
     if not service.is_installed():
         context.say(f"banger has no {word} network on this host.")
     elif run_as_root(service.plan_removal(), arguments, context, hint=again):
         context.say(f"removed the network {word}: its service, devices and rules")
     return 0
-
-
-def _find_service(word: str) -> Service:
-    from banger.network.table import find_network
-
-    network = find_network(word)
-    assert network is not None and network.service is not None, "a row of SERVED_NETWORKS"
-    return network.service
 
 
 def _require_user(again: str) -> None:
