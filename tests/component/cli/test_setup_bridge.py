@@ -67,6 +67,7 @@ def host(private_environ: dict[str, str], tmp_path: Path) -> Iterator[tuple[str,
 
 def run(host: tuple[str, ...], script: str) -> str:
     """Return what a shell's script prints on the host."""
+    script = f"PATH=$PATH:/usr/sbin; {script}"  # where users do not look on Debian
     done = subprocess.run([*host, "sh", "-ec", script], capture_output=True, text=True, check=True)
     return done.stdout
 

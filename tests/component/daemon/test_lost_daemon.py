@@ -6,7 +6,7 @@ import json
 import os
 import shutil
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -21,6 +21,7 @@ from tests.component.daemon.running import (
     scripted_daemon,
     wait_until,
 )
+from tests.support.namespaces import small_filesystem
 
 Environ = dict[str, str]
 
@@ -42,7 +43,10 @@ def test_a_daemon_of_another_runtime_directory_is_found(
     values = {"another": str(other), "closed": str(other), "missing": "/nowhere/at/all"}
     values["long"] = f"{other}/{'x' * 120}"
     asked = {**daemon, "XDG_RUNTIME_DIR": values.get(kind, "")}
-    assert _pid(asked) == _pid(daemon)
+    own = Path(f"/run/user/{os.getuid()}")
+    # Without a variable that is looked in, where a daemon of the user's own may listen.
+    prefix = small_filesystem(own, "64k") if own.is_dir() else ()
+    assert _pid(asked, prefix=prefix) == _pid(daemon)
 
 
 def test_a_socket_whose_directory_was_removed_is_made_anew(daemon: Environ) -> None:
@@ -90,7 +94,7 @@ def test_a_request_that_takes_long_is_waited_for(daemon: Environ) -> None:
     assert process.returncode == 130
 
 
-def _pid(environ: Environ) -> int:
-    done = banger(environ, "daemon", "status", "--json")
+def _pid(environ: Environ, *, prefix: Sequence[str] = ()) -> int:
+    done = banger(environ, "daemon", "status", "--json", prefix=prefix)
     assert done.returncode == 0, done.stderr
     return int(json.loads(done.stdout)["pid"])
