@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from banger.network.bridge.addresses import Port, parse_network, parse_port
+from banger.network.bridge.addresses import Port, address6, parse_network, parse_port
 from banger.network.bridge.firewalls import Firewall
 from banger.network.bridge.nft import render_rules
 from banger.network.bridge.wire import (
@@ -72,6 +72,11 @@ def test_a_refusal_says_why() -> None:
 def test_no_two_addresses_of_a_network_have_one_port() -> None:
     """C6."""
     assert len({Port(PORT.mac, address).name for address in NETWORK}) == NETWORK.num_addresses
+
+
+def test_the_ipv6_address_of_a_machine_has_its_other_in_it() -> None:
+    """C6: so that no two have the same."""
+    assert str(address6(IPv4Address("10.77.1.5"))) == "fd62:616e:6765:7200::a4d:105"
 
 
 @pytest.mark.parametrize("text", ["8.8.8.0/24", "10.0.0.0/8", "10.77.0.0/30", "10.77.0.1/16", "x"])

@@ -6,11 +6,13 @@ address, so that the kernel keeps two from having one address (hazard C6).
 
 from __future__ import annotations
 
-from ipaddress import IPv4Address, IPv4Network
+from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network
 from typing import NamedTuple
 
 BRIDGE = "banger0"
 NETWORK = IPv4Network("10.77.0.0/16")
+NETWORK6 = IPv6Network("fd62:616e:6765:7200::/64")
+"""The same machines' addresses of IPv6: a unique local network (RFC 4193)."""
 ADDRESSES = 255 * 254
 """How many VMs can have one: none ends in .0 or .255, and those of the host's /24 are left out."""
 PREFIX_OF_PORTS = "bng-"
@@ -78,6 +80,11 @@ def vm_address(number: int) -> IPv4Address:
 def host_address(network: IPv4Network) -> IPv4Address:
     """Return the host's address in its network."""
     return network[1]
+
+
+def address6(address: IPv4Address) -> IPv6Address:
+    """Return the IPv6 address of whoever has this address: it is in its last 32 bits."""
+    return NETWORK6[int(address)]
 
 
 def is_for_vm(address: IPv4Address, network: IPv4Network) -> bool:
