@@ -360,6 +360,12 @@ class ToolFailed(OperationFailed):
     code = "tool-failed"
 
 
+class RuntimeDirectoryTaken(HostNotReady):
+    """The runtime directory is used by an installation with another state directory."""
+
+    code = "runtime-directory-taken"
+
+
 class NoSpace(HostNotReady):
     """A file system of the host is full."""
 

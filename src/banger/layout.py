@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 SUN_PATH_MAX = 107
 """Longest usable path of a Unix socket in bytes (Linux: 108 with the final NUL)."""
+STATE_LINK = "state"
+"""Name of `Layout.state_link` beside the daemon's socket."""
 
 
 class Layout:
@@ -64,6 +66,10 @@ class Layout:
     # --- names that every command needs, without `pathlib` ---
 
     @property
+    def state_name(self) -> str:
+        return self._state
+
+    @property
     def daemon_socket_name(self) -> str:
         return f"{self._runtime}/bangerd.sock"
 
@@ -84,6 +90,11 @@ class Layout:
     @property
     def config_file(self) -> Path:
         return self.config / "config.toml"
+
+    @property
+    def state_link(self) -> Path:
+        """Link to the state directory of the installation that the runtime directory serves."""
+        return self.runtime / STATE_LINK
 
     @property
     def database(self) -> Path:

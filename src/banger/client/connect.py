@@ -14,7 +14,7 @@ import socket
 import sys
 
 from banger.errors import BangerError, DaemonUnreachable, Denied, HostNotReady
-from banger.layout import Layout
+from banger.layout import STATE_LINK, Layout
 
 
 def connect(layout: Layout, *, autostart: bool) -> socket.socket:
@@ -24,53 +24,71 @@ def connect(layout: Layout, *, autostart: bool) -> socket.socket:
         DaemonUnreachable: no daemon runs, or none could be started.
         DaemonSilent: a daemon lives, but does not listen.
         HostNotReady: the path of the socket cannot be used.
+        RuntimeDirectoryTaken: the daemon there serves another state directory.
         Denied: another user's process listens on the socket.
         BangerError: the daemon's own error at its start, such as ConfigInvalid.
     """
     sock = fault = None
     try:
-        sock = _try_connect(layout.daemon_socket_name)
+        sock = _try_connect(layout, layout.daemon_socket_name)
     except HostNotReady as error:
         fault = error
     if sock is None:
         from banger.client.holder import find_elsewhere
 
-        sock = find_elsewhere(layout, _try_existing, autostart=autostart)
+        sock = find_elsewhere(layout, lambda path: _try_existing(layout, path), autostart=autostart)
     if sock is None and fault is not None:
         raise fault
     if sock is None and autostart:
         from banger.client.start import start_daemon
 
         start_daemon(layout)
-        sock = _try_connect(layout.daemon_socket_name)
+        sock = _try_connect(layout, layout.daemon_socket_name)
     if sock is None:
         raise DaemonUnreachable("The daemon is not running.", hint="banger daemon restart")
     return sock
 
 
-def _try_existing(path: str) -> socket.socket | None:
+def _try_existing(layout: Layout, path: str) -> socket.socket | None:
     """Call `_try_connect`; return None also if the path cannot be used."""
     try:
-        return _try_connect(path)
+        return _try_connect(layout, path)
     except HostNotReady:
         return None
 
 
-def _try_connect(path: str) -> socket.socket | None:
+def _try_connect(layout: Layout, path: str) -> socket.socket | None:
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         sock.connect(path)
         require_own_peer(sock, path)
+        _require_own_state(layout, path)
     except (FileNotFoundError, ConnectionRefusedError):
         sock.close()
         return None
     except OSError as error:
         sock.close()
         raise _name_fault(error, path) from error
-    except Denied:
+    except (Denied, HostNotReady):
         sock.close()
         raise
     return sock
+
+
+def _require_own_state(layout: Layout, path: str) -> None:
+    """Check that the daemon on `path` serves our state directory.
+
+    Raises:
+        RuntimeDirectoryTaken: it serves another one, of which requests would change the VMs.
+    """
+    try:
+        if os.readlink(f"{os.path.dirname(path)}/{STATE_LINK}") == layout.state_name:
+            return
+    except OSError:
+        pass  # A daemon of an older version makes no link.
+    from banger.host.runtimedir import require_own_daemon
+
+    require_own_daemon(layout, path)
 
 
 def _name_fault(error: OSError, path: str) -> BangerError:

@@ -1,8 +1,9 @@
 """The lifecycle of a daemon: lock, start, serve, stop.
 
 Starting is all or nothing (hazard B6): lock L1, then the handlers (the engine, with recovery), then
-the socket. Until the socket exists no client can connect; if a step fails, the steps before it are
-undone, and the error goes to the parent process.
+the socket, with the link that says whose it is (`host.runtimedir`). Until the socket exists no
+client can connect; if a step fails, the steps before it are undone, and the error goes to the
+parent process.
 
 L1, the flock on `layout.daemon_lock`, admits a single daemon (B7). The kernel releases the lock
 when the process dies, whatever the cause. A daemon that finds the lock held waits: either the
@@ -37,6 +38,7 @@ from banger.engine.state.running import OperationTable
 from banger.engine.state.settings import SettingsInForce
 from banger.errors import BangerError, Conflict
 from banger.host.files import ensure_private_dir, space_errors
+from banger.host.runtimedir import link_state, require_unused
 from banger.host.socketfiles import can_connect
 from banger.layout import Layout
 from banger.version import VERSION
@@ -84,9 +86,10 @@ async def run_daemon(
 ) -> None:
     """Serve until a signal or `daemon.stop`; call `ready` once listening. The lock must be held."""
     control = Control(layout, settings, time.time())
+    require_unused(layout)
     async with open_handlers(control) as handlers, _stopping_on_signals(control.stop):
         with contextlib.ExitStack() as sockets:
-            listener = sockets.enter_context(bound_socket(layout.daemon_socket))
+            listener = sockets.enter_context(_own_socket(layout))
             log.info(
                 "serves version=%s pid=%d socket=%s", VERSION, os.getpid(), layout.daemon_socket
             )
@@ -98,7 +101,7 @@ async def run_daemon(
                 before=functools.partial(_refresh_settings, settings),
             )
             server = Server(dispatcher, owner_uid=os.getuid())
-            remake = functools.partial(_remake_socket, layout.daemon_socket, sockets)
+            remake = functools.partial(_remake_socket, layout, sockets)
             async with ssh_fronts(layout):
                 await server.run(listener, stop=control.stop, deaf=control.deaf, remake=remake)
     log.info("stopped")
@@ -111,12 +114,21 @@ def _refresh_settings(settings: SettingsInForce, op: Operation) -> None:
         op.note("notice", f"{settings.fault.message} The previous settings stay in effect.")
 
 
-def _remake_socket(path: Path, sockets: contextlib.ExitStack) -> socket.socket | None:
+@contextlib.contextmanager
+def _own_socket(layout: Layout) -> Iterator[socket.socket]:
+    """Listen for a block, and say whose the runtime directory is."""
+    with bound_socket(layout.daemon_socket) as listener:
+        link_state(layout)
+        yield listener
+
+
+def _remake_socket(layout: Layout, sockets: contextlib.ExitStack) -> socket.socket | None:
     """Recreate the socket if its file was removed, as by a logout; else return None."""
+    path = layout.daemon_socket
     if os.path.lexists(path):
         return None
     try:
-        listener = sockets.enter_context(bound_socket(path))
+        listener = sockets.enter_context(_own_socket(layout))
     except (OSError, BangerError):
         # The runtime directory cannot be created before the user logs in again.
         return None

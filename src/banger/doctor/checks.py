@@ -21,12 +21,13 @@ from banger.doctor.limits import probe_limits
 from banger.doctor.networks import probe_networks
 from banger.doctor.programs import Check, CheckState, probe_tools
 from banger.doctor.taps import probe_taps
-from banger.errors import ConfigInvalid
+from banger.errors import ConfigInvalid, RuntimeDirectoryTaken
 from banger.host import subids
 from banger.host.lockholder import is_held, is_stopped, peer_pid, read_holder
 from banger.host.memory import read_available_mib
 from banger.host.packages import find_package_manager, format_install
 from banger.host.resolver import plan_removal, probe_resolver
+from banger.host.runtimedir import require_own_daemon
 from banger.layout import SUN_PATH_MAX, Layout
 from banger.settings import Settings
 from banger.sizes import format_size
@@ -188,19 +189,30 @@ def probe_daemon(layout: Layout) -> Check:
             connection.connect(os.fspath(path))
             pid = peer_pid(connection)
         except FileNotFoundError:
-            if is_held(layout):
-                pid, where = read_holder(layout)
-                fact = f"The daemon (pid {pid}) listens on {where}; commands find it there."
-                return Check("daemon", CheckState.OK, fact)
             fact = "The daemon is not running; the first command that needs it starts it."
-            return Check("daemon", CheckState.OK, fact)
+            return _find_elsewhere(layout) or Check("daemon", CheckState.OK, fact)
         except ConnectionRefusedError:
             fact = "The daemon has ended and left its socket; the next command starts a new one."
             return Check("daemon", CheckState.OK, fact)
         except OSError as error:
             fact = f"The daemon's socket {path} cannot be reached: {error.strerror or error}."
             return Check("daemon", CheckState.FAIL, fact, "banger daemon logs")
+    try:
+        require_own_daemon(layout, os.fspath(path))
+    except RuntimeDirectoryTaken as error:
+        return _find_elsewhere(layout) or Check(
+            "daemon", CheckState.FAIL, error.message, error.hint
+        )
     if is_stopped(pid):
         fact = f"The daemon (pid {pid}) is stopped (SIGSTOP) and does not answer."
         return Check("daemon", CheckState.FAIL, fact, "banger daemon restart")
     return Check("daemon", CheckState.OK, f"The daemon listens on {path}.")
+
+
+def _find_elsewhere(layout: Layout) -> Check | None:
+    """Return the check of a daemon that listens on another path; None if there is no daemon."""
+    if not is_held(layout):
+        return None
+    pid, where = read_holder(layout)
+    fact = f"The daemon (pid {pid}) listens on {where}; commands find it there."
+    return Check("daemon", CheckState.OK, fact)

@@ -23,6 +23,8 @@ from banger.daemon.verbs.sockets import Arrivals
 from banger.engine import Engine
 from banger.engine.state.operations import Operation
 from banger.errors import InvalidRequest
+from banger.host.runtimedir import link_state
+from banger.layout import layout_from_environment
 from tests.component.daemon.test_daemon_server import run, running
 
 GIVEN = {
@@ -77,7 +79,8 @@ def test_a_method_is_added_by_one_declaration_and_one_verb(
 
     Both clients and the documents have the method; `test_sdk_page.py` looks at its types.
     """
-    for name, value in (private_environ | {"XDG_RUNTIME_DIR": str(short_dir / "xdg")}).items():
+    private_environ["XDG_RUNTIME_DIR"] = str(short_dir / "xdg")
+    for name, value in private_environ.items():
         monkeypatch.setenv(name, value)
     (short_dir / "xdg").mkdir()
     (short_dir / "xdg/banger").symlink_to(short_dir / "run")
@@ -97,6 +100,7 @@ def test_a_method_is_added_by_one_declaration_and_one_verb(
             refused = await peer.call("test.greet", {"name": "box"})
             assert refused["error"]["data"]["code"] == "invalid-request"
             peer.close()
+            link_state(layout_from_environment(private_environ))
             clients: tuple[Any, Any] = (Client(autostart=False), AsyncClient(autostart=False))
             answered = asyncio.to_thread(clients[0].call, "test.greet", {"ref": "box"})
             assert await answered == ["test.greet", "box"]

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 from banger.client.conversation import TRIES
+from banger.host.runtimedir import link_state
 from tests.component.daemon.running import (
     banger,
     is_alive,
@@ -185,6 +186,7 @@ def test_a_socket_that_is_no_daemon_is_not_waited_for(environ: Environ) -> None:
     """Something that accepts and closes: an error at once, no endless loop."""
     layout = layout_of(environ)
     layout.runtime.mkdir(mode=0o700)
+    link_state(layout)
     with socket.socket(socket.AF_UNIX) as other:
         other.bind(str(layout.daemon_socket))
         other.listen()

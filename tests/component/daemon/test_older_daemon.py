@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from banger.client import Client
+from banger.daemon.lifecycle import daemon_lock
 from banger.errors import VersionMismatch
 from banger.host.files import ensure_private_dir
 from tests.component.daemon.running import layout_of
@@ -45,7 +46,7 @@ def test_an_older_daemon_is_another_version(private_environ: Environ) -> None:
     layout = layout_of(private_environ)
     ensure_private_dir(Path(layout.daemon_socket).parent)
     seen: list[dict[str, object]] = []
-    with socket.socket(socket.AF_UNIX) as listener:
+    with daemon_lock(layout), socket.socket(socket.AF_UNIX) as listener:
         listener.bind(str(layout.daemon_socket))
         listener.listen()
         server = threading.Thread(target=answer, args=(listener, seen))

@@ -7,7 +7,6 @@ import contextlib
 import socket
 import threading
 from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,7 +15,8 @@ import banger
 from banger import errors
 from banger.api.wire import _classes
 from banger.errors import BangerError
-from banger.layout import layout_from_environment
+from banger.host.runtimedir import link_state
+from banger.layout import Layout, layout_from_environment
 from tests.support.forked import Forked
 
 
@@ -43,12 +43,13 @@ def test_each_code_is_raised_as_its_class(daemon: Forked, kind: str) -> None:
 
 
 @contextlib.contextmanager
-def cutting_daemon(path: Path) -> Iterator[list[bytes]]:
+def cutting_daemon(layout: Layout) -> Iterator[list[bytes]]:
     """A socket that reads each request whole, and then hangs up; yields the requests."""
-    path.parent.mkdir(parents=True, exist_ok=True)
+    layout.runtime.mkdir(parents=True, exist_ok=True)
+    link_state(layout)
     requests: list[bytes] = []
     with socket.socket(socket.AF_UNIX) as listener:
-        listener.bind(str(path))
+        listener.bind(str(layout.daemon_socket))
         listener.listen()
 
         def serve() -> None:
@@ -73,8 +74,8 @@ def test_a_connection_that_is_cut_after_the_request(
     """Nothing is sent twice, since it may have been done."""
     for name, value in private_environ.items():
         monkeypatch.setenv(name, value)
-    path = layout_from_environment(private_environ).daemon_socket
-    with cutting_daemon(path) as requests, pytest.raises(errors.OutcomeUnknown) as caught:
+    layout = layout_from_environment(private_environ)
+    with cutting_daemon(layout) as requests, pytest.raises(errors.OutcomeUnknown) as caught:
         call(kind, "vm.delete", {"ref": "box"})
     assert isinstance(caught.value, errors.DaemonUnreachable)
     assert len(requests) == 1 and b'"vm.delete"' in requests[0]

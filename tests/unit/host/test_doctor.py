@@ -16,6 +16,7 @@ from banger.doctor.acceleration import UPGRADE, probe_acceleration
 from banger.doctor.programs import Check, CheckState
 from banger.errors import HostNotReady
 from banger.host import setup
+from banger.host.runtimedir import link_state
 from banger.host.tools import PackageManager
 from banger.layout import Layout, layout_from_environment
 from banger.settings import Settings
@@ -260,6 +261,7 @@ def test_daemon_is_found_by_connecting_only(private_environ: dict[str, str]) -> 
         server.bind(os.fspath(layout.daemon_socket))
         assert "has ended" in doctor.probe_daemon(layout).fact
         server.listen()
+        link_state(layout)
         assert "listens on" in doctor.probe_daemon(layout).fact
         server.settimeout(5)
         connection, _ = server.accept()
