@@ -71,7 +71,10 @@ RUNS = {
     "corpus": Run(("tests/component/workspace/test_corpus.py",), {"BANGER_TEST_CORPUS": "all"}),
     "places": Run(("tests/component/cli/test_surroundings.py",), {"BANGER_TEST_CRASH": "all"}),
     "kernel": Run(("tests/vm/test_small_kernel.py",), {"BANGER_TEST_KERNEL": "1"}),
-    "upgrade": Run(("tests/vm/test_released.py",), {"BANGER_TEST_RELEASE": "1"}),
+    "upgrade": Run(
+        ("tests/vm/test_released.py", "tests/vm/test_released_firecracker.py"),
+        {"BANGER_TEST_RELEASE": "1"},
+    ),
     "kvm": Run(("tests.kvm",), is_pytest=False),
 }
 
@@ -110,7 +113,7 @@ def _run(name: str, run: Run) -> Outcome:
         argv = [sys.executable, "-m", *run.argv]
         if run.is_pytest:
             options = (f"--junitxml={report}", "-o", "junit_logging=system-out")
-            side_by_side = ("-n", str(os.cpu_count()), "--dist", "load")
+            side_by_side = ("-n", str(os.cpu_count()), "--dist", "loadgroup")
             argv = [sys.executable, "-m", "pytest", *side_by_side, *options, *run.argv]
         done = subprocess.run(argv, cwd=CHECKOUT, env={**run.environ, **os.environ}, check=False)
         said = list(_read_report(report)) if report.exists() else []

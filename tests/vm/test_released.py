@@ -1,8 +1,9 @@
 """VMs, templates and snapshots that a released banger left, and this one finds: real processes.
 
-The release is built from the history of the repository, which takes a minute and needs a package
-index. `make test-long RUNS=upgrade` runs this; what it needs of a release is in rows and manifests
-in tests/component/engine/test_released_rows.py, and always runs.
+Those of QEMU; test_released_firecracker.py has the other driver's. The release is built from the
+history of the repository, which takes a minute and needs a package index. `make test-long
+RUNS=upgrade` runs this; what it needs of a release is in rows and manifests in
+tests/component/engine/test_released_rows.py, and always runs.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.artifacts import CHECKOUT
+from tests.support.forked import PATH
 from tests.support.installations import Ended, Installation, finish
 from tests.support.loopbacks import free_udp_port
 from tests.support.repositories import git, init
@@ -28,17 +30,18 @@ RELEASE = "b607c72"
 pytestmark = [
     pytest.mark.skipif(WANTED not in os.environ, reason=f"{WANTED} is not set"),
     pytest.mark.timeout(900),
+    pytest.mark.xdist_group("released"),  # each goes on with the VMs of the one before
 ]
 
 
 class Released:
-    """The released banger, in an installation that this one takes over later."""
+    """A released banger, in an installation that this one takes over later."""
 
-    def __init__(self, banger: Installation, folder: Path) -> None:
+    def __init__(self, banger: Installation, folder: Path, release: str = RELEASE) -> None:
         self._banger = banger
         self._folder = folder
         tree = subprocess.run(
-            ["git", "-C", CHECKOUT, "archive", RELEASE], capture_output=True, check=True
+            ["git", "-C", CHECKOUT, "archive", release], capture_output=True, check=True
         )
         folder.mkdir()
         subprocess.run(["tar", "-x", "-C", folder], input=tree.stdout, check=True)
@@ -46,9 +49,10 @@ class Released:
 
     def do(self, *args: str | Path) -> Ended:
         """Run a command that has to succeed."""
+        before = self._banger.environ["PYTHONPATH"].removesuffix(PATH)
         process = subprocess.Popen(
             [self._folder / ".venv/bin/python", "-m", "banger", *map(str, args)],
-            env={**self._banger.environ, "PYTHONPATH": str(self._folder / "src")},
+            env={**self._banger.environ, "PYTHONPATH": f"{before}{self._folder / 'src'}"},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,

@@ -5,24 +5,28 @@ The older banger is this one with an agent of protocol version 1: a guest has no
 
 from __future__ import annotations
 
+import json
 import os
 import platform
 import shutil
 from pathlib import Path
 
+import pytest
+
 from banger.guest.admission import Lane, plan_shares
 from banger.guest.codec import STREAMS_LEAST
-from tests.support.agent import build_agent_of_version_1
+from tests.support.agent import build_agent_of_version_1, find_or_build_agent
+from tests.support.firecracker.program import write_program
 from tests.support.installations import Installation, finish, read_line
 from tests.support.vms import TINY
 
 
-def make_older_agent(folder: Path) -> Path:
-    """Put an agent of protocol version 1 where a daemon finds its agent."""
-    built = folder / platform.machine()
-    built.mkdir(parents=True)
-    build_agent_of_version_1(built)
-    return folder
+@pytest.fixture(scope="module")
+def older_agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """An agent of protocol version 1, below where a daemon finds its agent."""
+    built = tmp_path_factory.mktemp("agents") / platform.machine()
+    built.mkdir()
+    return build_agent_of_version_1(built)
 
 
 def own_kernels(banger: Installation) -> None:
@@ -52,11 +56,11 @@ def check_that_commands_wait(banger: Installation, vm: str) -> None:
         finish(each, status=0)
 
 
-def test_a_restart_brings_the_present_agent(own: Installation, tmp_path: Path) -> None:
+def test_a_restart_brings_the_present_agent(own: Installation, older_agent: Path) -> None:
     """B11: what runs is adopted with its own agent. Snapshots fit no other kernel, and keep it."""
     own_kernels(own)
     create = ("vm", "create", "--name", "one", *TINY, "--network", "none", "--no-template")
-    with own.special_daemon("--agent", str(make_older_agent(tmp_path / "agents"))):
+    with own.special_daemon("--agent", str(older_agent.parents[1])):
         own.do(*create)
         booted, kernel = own.boot_id("one"), own.vm("one")["kernel_digest"]
         own.exec("one", "sh", "-c", "echo kept >/root/file", status=0)
@@ -79,3 +83,33 @@ def test_a_restart_brings_the_present_agent(own: Installation, tmp_path: Path) -
     own.do("kernel", "prune")
     kept = {each["digest"] for each in own.json("kernel", "list")}
     assert renewed in kept and kernel not in kept
+
+
+SINCE = {"console_log", "fingerprint"}
+"""What of a handle the first bangers that ran VMs in Firecracker did not have, or not as now."""
+
+
+@pytest.mark.parametrize("own", ["firecracker"], indirect=True)
+def test_a_firecracker_of_an_older_banger_goes_on(own: Installation, older_agent: Path) -> None:
+    """B11, D5: the same process; it is paused and saved, after a restart also forked."""
+    folder = own.layout.state / "stand-in"
+    write_program(folder, agent=older_agent, version="1.12.1")
+    own.do("vm", "create", "--name", "one", *TINY)
+    processes = own.vm_processes()
+    own.stop_daemon()
+    with own.database() as database:
+        ((row,),) = database.execute("SELECT payload FROM handles WHERE kind = 'vmm'").fetchall()
+        older = {name: value for name, value in json.loads(row).items() if name not in SINCE}
+        database.execute(
+            "UPDATE handles SET payload = ? WHERE kind = 'vmm'", (json.dumps(older).encode(),)
+        )
+    write_program(folder, agent=find_or_build_agent(folder / "agent"), version="1.12.1")
+    assert own.exec("one", "echo", "on", status=0).text == "on"
+    own.do("vm", "pause", "one")
+    own.do("vm", "resume", "one")
+    assert own.vm_processes() == processes
+    for command in (("fork", "one"), ("snapshot", "create", "one")):
+        assert "banger vm restart one" in own.run("vm", *command, status=1).err
+    own.do("vm", "restart", "one")
+    own.do("vm", "fork", "one", "--name", "fork")
+    assert own.exec("fork-1", "echo", "on", status=0).text == "on"

@@ -11,11 +11,13 @@ from typing import Any
 import pytest
 
 from banger.errors import NotSupported, VmmFailed
+from banger.model.egress import Egress, Profile
 from banger.network.egress.control import (
     ask_names,
     ask_proxy_denials,
     control_socket,
     set_bandwidth,
+    set_proxy_policy,
 )
 
 DENIALS, NAMES = ask_proxy_denials, lambda path: ask_names(path, ["198.18.7.7"])
@@ -50,6 +52,13 @@ def test_a_filter_that_knows_no_bandwidth_has_no_limit(short_dir: Path) -> None:
         asyncio.run(ask(short_dir / "control", lambda path: set_bandwidth(path, 10), b"E"))
 
 
+def test_a_proxy_that_does_not_know_a_rule_is_an_older_bangers(short_dir: Path) -> None:
+    """B11: it keeps what it has."""
+    egress = Egress(profile=Profile.ALLOWLIST, rules=("allow @python",))
+    with pytest.raises(NotSupported):
+        asyncio.run(ask(short_dir / "control", lambda path: set_proxy_policy(path, egress), b"E"))
+
+
 @pytest.mark.parametrize(
     ("question", "untrusted_answer"),
     [
@@ -58,7 +67,7 @@ def test_a_filter_that_knows_no_bandwidth_has_no_limit(short_dir: Path) -> None:
         (DENIALS, b'L[["\xff",1,1.0,true,""]]'),
         (NAMES, b'N["one.example"]'),
         (NAMES, b'N{"198.18.7.7":"\xff"}'),
-        (NAMES, b"E"),
+        (NAMES, b"F"),
     ],
 )
 def test_an_answer_that_is_not_valid_is_an_error_of_that_vm(

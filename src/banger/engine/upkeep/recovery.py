@@ -220,9 +220,9 @@ async def _adopt(machine: Machine) -> bool:
 
 async def _hold_egress(machine: Machine) -> None:
     """Give a running network what the VM's row says, if a daemon died between the two."""
-    with contextlib.suppress(NotSupported):  # an older banger's network has none
-        await set_egress(machine)
-        await send_secrets(machine)
+    for give in (set_egress, send_secrets):
+        with contextlib.suppress(NotSupported):  # an older banger's network
+            await give(machine)
 
 
 async def _reconnect(engine: Engine, record: VmRecord) -> None:

@@ -33,7 +33,8 @@ async def change_egress(engine: Engine, op: Operation, params: EgressChange) -> 
     Raises:
         InvalidRequest: a rule or the profile is not valid.
         NotSupported: its network cannot hold it to this.
-        WrongState: the VM has no network, an older banger's, or one that would have to be another.
+        WrongState: the VM has no network, or one that would have to be another; or an older
+            banger started it: the policy holds from the next start.
         VmmFailed: the running network does not answer; the policy holds from the next start.
     """
     vm_id = (await get_vm(engine, params.ref)).id
@@ -60,7 +61,9 @@ async def change_egress(engine: Engine, op: Operation, params: EgressChange) -> 
             try:
                 await set_egress(await load_machine(engine, vm_id))
             except NotSupported as error:
-                raise _too_old(record) from error
+                raise _too_old(
+                    record, "cannot apply the whole policy; it is saved for the next start"
+                ) from error
     return egress
 
 
@@ -82,7 +85,7 @@ async def list_denials(engine: Engine, params: VmRef) -> list[DeniedTarget]:
     try:
         denials = await read_denials(await load_machine(engine, record.id))
     except NotSupported as error:
-        raise _too_old(record) from error
+        raise _too_old(record, "does not record what it denies") from error
     return [
         DeniedTarget(
             target=each.target,
@@ -111,10 +114,9 @@ def _other_network(record: VmRecord, egress: Egress) -> WrongState:
     )
 
 
-def _too_old(record: VmRecord) -> WrongState:
+def _too_old(record: VmRecord, lack: str) -> WrongState:
     name = record.spec.name
     return WrongState(
-        f"An older banger started the network of {name}; it has an egress policy from the next "
-        "start on.",
+        f"An older banger started the network of {name}, which {lack}.",
         hint=f"banger vm restart {name}",
     )

@@ -29,6 +29,8 @@ DEADLINE_S = 10.0
 PROXY_DEADLINE_S = 60.0
 """For a proxy that has just been started, too."""
 LONGEST_ANSWER, LONGEST_OF_PROXY = 8192, 262144
+NOT_KNOWN = b"E"
+"""The answer to a message that is not known, or whose content is not. It changes nothing."""
 
 T = TypeVar("T")
 
@@ -90,7 +92,8 @@ async def set_proxy_policy(path: str, egress: Egress) -> None:
     """Set an egress proxy's policy; return when it holds.
 
     Raises:
-        VmmFailed: the proxy does not answer, or cannot hold it.
+        NotSupported: the proxy is of an older banger, which does not know all rules.
+        VmmFailed: the proxy does not answer.
     """
     await _ask_proxy(path, b"P" + encode(egress))
 
@@ -99,6 +102,7 @@ async def set_proxy_secrets(path: str, bound: Sequence[BoundSecret]) -> None:
     """Set what an egress proxy puts in the place of placeholders; return when it does.
 
     Raises:
+        NotSupported: the proxy is of an older banger, which does not know these secrets.
         VmmFailed: the proxy does not answer.
     """
     await _ask_proxy(path, b"S" + encode(bound))
@@ -108,6 +112,7 @@ async def ask_proxy_denials(path: str) -> list[Denial]:
     """Return what a proxy has refused.
 
     Raises:
+        NotSupported: the proxy says that an older banger started it.
         VmmFailed: the proxy does not answer, or not as it should.
     """
     return _parse(await _ask_proxy(path, b"L"), list[Denial])
@@ -117,6 +122,7 @@ async def ask_names(path: str, addresses: list[str]) -> dict[str, str | None]:
     """Return the names that addresses stand for; None: none.
 
     Raises:
+        NotSupported: as above.
         VmmFailed: the proxy does not answer, or not as it should.
     """
     return _parse(await _ask_proxy(path, b"N" + encode(addresses)), dict[str, str | None])
@@ -133,6 +139,8 @@ async def _ask_proxy(path: str, message: bytes) -> bytes:
     answer = await _ask(
         path, message, who="egress proxy", deadline_s=PROXY_DEADLINE_S, size=LONGEST_OF_PROXY
     )
+    if answer == NOT_KNOWN:
+        raise NotSupported("An older banger started the egress proxy, which refused the request.")
     if answer[:1] != message[:1]:
         raise VmmFailed("The egress proxy refused the request.")
     return answer

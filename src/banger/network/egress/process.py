@@ -13,7 +13,7 @@ import signal
 import socket
 from pathlib import Path
 
-from banger.errors import VmmFailed
+from banger.errors import NotSupported, VmmFailed
 from banger.host import programs
 from banger.host.attachments import Attachment, AttachmentKind, Socket, Tap
 from banger.host.identity import ProcessIdentity, is_alive, send_signal, spawn_identified, wait_gone
@@ -91,7 +91,7 @@ async def set_first_policy(
     """
     try:
         await handle.set_egress(interface, egress)
-    except VmmFailed as error:
+    except (NotSupported, VmmFailed) as error:
         raise _failed(error.message, log_file) from error
 
 

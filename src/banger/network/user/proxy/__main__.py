@@ -14,8 +14,9 @@ end's user namespace, in which it keeps the one capability to bind ports below 1
 
 CONTROL-FD is a listening socket of whole messages, as the egress filter's is: `P` and a policy, in
 JSON, sets that and ends the connections that are no longer allowed; `S` and secrets sets those,
-with their values; `L` asks for what was refused, `N` and addresses for their names. Until the first
-policy has come everything is refused. A VM that has secrets has a key and a certificate for their
+with their values; `L` asks for what was refused, `N` and addresses for their names. The answer
+begins with the message's letter, or is `E` (not known) or `F` (failed). Until the first policy has
+come everything is refused. A VM that has secrets has a key and a certificate for their
 hosts, in a file of the jail's. Owns its sockets; writes to stderr; holds no file.
 """
 

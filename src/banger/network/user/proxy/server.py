@@ -253,7 +253,10 @@ def _reply(server: Server, message: bytes) -> bytes:
                 asked = msgspec.json.decode(message[1:], type=list[str])
                 found = {each: server.names.find_name(IPv4Address(each)) for each in asked}
                 return b"N" + msgspec.json.encode(found)
-    except (BangerError, msgspec.MsgspecError, ValueError, OSError) as error:
+    except OSError as error:
+        log.warning("a message cannot be carried out: %s", error)
+        return b"F"
+    except (BangerError, msgspec.MsgspecError, ValueError) as error:
         log.warning("a message is not understood: %s", error)
     return b"E"
 
