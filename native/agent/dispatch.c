@@ -11,6 +11,7 @@
 #include "jobs.h"
 #include "listen.h"
 #include "listeners.h"
+#include "net6.h"
 #include "say.h"
 #include "sftp.h"
 #include "stat.h"
@@ -28,7 +29,8 @@
 #define PROTOCOL_VERSION 2
 #endif
 
-enum { POWEROFF_NOW = 1, REQUEST_MAX = 1 << 20, FEATURE_SESSIONS = 1 };
+enum { POWEROFF_NOW = 1, REQUEST_MAX = 1 << 20 };
+enum { FEATURE_SESSIONS = 1, FEATURE_ADDRESS6 = 2 };
 
 static void protocol_error(struct agent *agent, const char *what)
 {
@@ -72,7 +74,7 @@ static void hello(struct agent *agent, const struct frame *frame)
     put_text(&writer, TAG_ARCH, uname(&machine) ? "" : machine.machine);
     if (version >= 2) {
         put_number(&writer, TAG_STREAMS, agent->streams_max);
-        put_number(&writer, TAG_FEATURES, FEATURE_SESSIONS);
+        put_number(&writer, TAG_FEATURES, FEATURE_SESSIONS | (has_ipv6() ? FEATURE_ADDRESS6 : 0));
     }
     send_frame(agent, FRAME_HELLO, 0, 0, writer.at, writer.size);
 }

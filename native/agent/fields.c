@@ -68,6 +68,7 @@ static const struct rule rules[TAG_LIMIT] = {
     [TAG_INTERFACE] = {INTERFACE, IDENTITIES, 0},
     [TAG_MAC] = {BLOB, IN(KIND_INTERFACE), AT(mac)},
     [TAG_ADDRESS] = {TEXT, IN(KIND_INTERFACE), AT(address)},
+    [TAG_ADDRESS6] = {TEXT, IN(KIND_INTERFACE), AT(address6)},
     [TAG_PREFIX] = {NUMBER, IN(KIND_INTERFACE), AT(prefix)},
     [TAG_GATEWAY] = {TEXT, IN(KIND_INTERFACE), AT(gateway)},
     [TAG_ROOT] = {TEXT, IN(KIND_BOOT), AT(root)},

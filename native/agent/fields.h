@@ -66,6 +66,7 @@ enum tag {
     TAG_INIT = 76,
     TAG_NATIVE = 77,
     TAG_MODULES = 78,
+    TAG_ADDRESS6 = 79,
     TAG_LIMIT = 128,
 };
 
@@ -128,7 +129,8 @@ struct blob {
 struct request {
     bool present[TAG_LIMIT];
     struct list args, env, names, native;
-    char *cwd, *user, *path, *host, *hostname, *address, *gateway, *root, *data, *modules, *init;
+    char *cwd, *user, *path, *host, *hostname, *address, *address6, *gateway, *root, *data,
+        *modules, *init;
     struct blob entropy, content, mac, modes;
     uint64_t flags, rows, columns, signal, uid, gid, mode, size, offset, port, number, prefix, lines;
     int64_t clock_ns, since_ns;

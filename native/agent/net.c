@@ -1,6 +1,7 @@
 /* The machine's one network interface, by ioctl. */
 #include "net.h"
 
+#include "net6.h"
 #include "say.h"
 
 #include <arpa/inet.h>
@@ -118,13 +119,23 @@ static int set_gateway(int fd, struct ifreq *interface, uint32_t gateway)
     return ioctl(fd, SIOCADDRT, &route);
 }
 
+static int set_address6(int fd, struct ifreq *interface, const struct in6_addr *address)
+{
+    if (address && ioctl(fd, SIOCGIFINDEX, interface))
+        return -1;
+    return replace_address6(interface->ifr_ifindex, address);
+}
+
 int configure_interface(const struct request *request, struct failure *failure)
 {
     uint32_t address, gateway = 0;
+    struct in6_addr address6;
     struct ifreq interface;
     if (inet_pton(AF_INET, request->address, &address) != 1 ||
         (request->gateway && inet_pton(AF_INET, request->gateway, &gateway) != 1))
         return fail(failure, "bad-request", 0, "ADDRESS or GATEWAY is no IPv4 address");
+    if (request->address6 && inet_pton(AF_INET6, request->address6, &address6) != 1)
+        return fail(failure, "bad-request", 0, "ADDRESS6 is no IPv6 address");
     int fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     const char *step = "find the network interface";
     int failed = fd < 0 || find_interface(fd, &interface);
@@ -132,6 +143,8 @@ int configure_interface(const struct request *request, struct failure *failure)
         step = "set the MAC";
         failed = set_mac(fd, &interface, request->mac.at);
     }
+    if (!failed && request->address6)
+        prepare_ipv6(interface.ifr_name);
     if (!failed) {
         step = "set the address";
         failed = set_address(fd, &interface, address, request->prefix);
@@ -139,6 +152,10 @@ int configure_interface(const struct request *request, struct failure *failure)
     if (!failed) {
         step = "set the default route";
         failed = set_gateway(fd, &interface, gateway);
+    }
+    if (!failed) {
+        step = "set the IPv6 address";
+        failed = set_address6(fd, &interface, request->address6 ? &address6 : NULL);
     }
     int error = errno;
     if (fd >= 0)

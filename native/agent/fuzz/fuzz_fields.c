@@ -34,7 +34,7 @@ static void look(const struct request *request)
     const char *const texts[] = {request->cwd,     request->user,    request->path,
                                  request->host,    request->hostname, request->address,
                                  request->gateway, request->root,    request->data,
-                                 request->modules, request->init};
+                                 request->modules, request->init,     request->address6};
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++)
         look_at(texts[i]);
     look_at_list(&request->args);

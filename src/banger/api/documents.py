@@ -1469,6 +1469,8 @@ class VmView(TypedDict):
     """URL of the guest's lowest port that may be a web server's; null: no such port is open."""
     guest_address: str | None
     """Address of the guest on its own network, while the VM runs."""
+    guest_address6: str | None
+    """Its IPv6 address there, if it has one."""
     pid: int | None
     """PID of the VMM while the VM runs."""
     busy: str | None

@@ -77,6 +77,8 @@ class VmView(Struct, frozen=True, kw_only=True):
     """URL of the guest's lowest port that may be a web server's; null: no such port is open."""
     guest_address: str | None = None
     """Address of the guest on its own network, while the VM runs."""
+    guest_address6: str | None = None
+    """Its IPv6 address there, if it has one."""
     pid: int | None = None
     """PID of the VMM while the VM runs."""
     busy: str | None = None

@@ -5,7 +5,15 @@ from the guest is checked where it enters and bounded everywhere.
 """
 
 from banger.guest.admission import Lane
-from banger.guest.boot import BootSpec, GuestFile, Identity, Interface, boot, identify
+from banger.guest.boot import (
+    BootSpec,
+    GuestFile,
+    Identity,
+    Interface,
+    boot,
+    identify,
+    takes_ipv6,
+)
 from banger.guest.changes import ChangeKind, GuestChange, watch_changes
 from banger.guest.codec import AgentState, Hello
 from banger.guest.connection import (
@@ -127,6 +135,7 @@ __all__ = [
     "start_session",
     "stat",
     "sync",
+    "takes_ipv6",
     "tar_in",
     "tar_out",
     "wait_session",

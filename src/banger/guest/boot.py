@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from banger.guest.codec import Kind
+from banger.guest.codec import Feature, Kind
 from banger.guest.connection import GuestConnection
 from banger.guest.fields import Tag, encode_fields, i64, name, text, u64
 from banger.guest.stream import Request
@@ -33,13 +33,15 @@ class GuestFile:
 class Interface:
     """The guest's one network interface.
 
-    `gateway` None: no default route. `mac` None: keep the current address.
+    `gateway` None: no default route. `mac` None: keep the current address. `address6`: for guests
+    that take one (`takes_ipv6`); the prefix has 64 bits.
     """
 
     address: str
     prefix: int
     gateway: str | None = None
     mac: bytes | None = None
+    address6: str | None = None
 
 
 @dataclass(frozen=True)
@@ -79,15 +81,20 @@ async def boot(connection: GuestConnection, spec: BootSpec, *, deadline_s: float
         GuestRefused: a step, which the message names, failed. Unless `guest_code` is
             `bad-request`, discard the VM.
     """
-    fields = encode_fields((*_boot_fields(spec), *_identity_fields(spec.identity)))
+    fields = encode_fields((*_boot_fields(spec), *_identity_fields(spec.identity, connection)))
     await connection.ask(Request(Kind.BOOT, "booting the guest", fields), deadline_s=deadline_s)
 
 
 async def identify(connection: GuestConnection, identity: Identity, *, deadline_s: float) -> None:
     """Give the guest this identity; return when the agent has applied all of it."""
-    fields = encode_fields(_identity_fields(identity))
+    fields = encode_fields(_identity_fields(identity, connection))
     what = "giving the guest its identity"
     await connection.ask(Request(Kind.IDENTITY, what, fields), deadline_s=deadline_s)
+
+
+def takes_ipv6(connection: GuestConnection) -> bool:
+    """Tell whether the guest takes an IPv6 address: its kernel, and its agent."""
+    return Feature.ADDRESS6 in connection.hello.features
 
 
 def _boot_fields(spec: BootSpec) -> Iterator[tuple[Tag, bytes]]:
@@ -101,7 +108,9 @@ def _boot_fields(spec: BootSpec) -> Iterator[tuple[Tag, bytes]]:
         yield Tag.NATIVE, name(directory)
 
 
-def _identity_fields(identity: Identity) -> Iterator[tuple[Tag, bytes]]:
+def _identity_fields(
+    identity: Identity, connection: GuestConnection
+) -> Iterator[tuple[Tag, bytes]]:
     if identity.entropy is not None:
         yield Tag.ENTROPY, identity.entropy
     if identity.clock_ns is not None:
@@ -111,7 +120,7 @@ def _identity_fields(identity: Identity) -> Iterator[tuple[Tag, bytes]]:
     if identity.hostname is not None:
         yield Tag.HOSTNAME, text(identity.hostname)
     if identity.interface is not None:
-        yield Tag.INTERFACE, encode_fields(_interface_fields(identity.interface))
+        yield Tag.INTERFACE, encode_fields(_interface_fields(identity.interface, connection))
 
 
 def _file_fields(file: GuestFile) -> Iterator[tuple[Tag, bytes]]:
@@ -122,10 +131,14 @@ def _file_fields(file: GuestFile) -> Iterator[tuple[Tag, bytes]]:
     yield Tag.CONTENT, file.content
 
 
-def _interface_fields(interface: Interface) -> Iterator[tuple[Tag, bytes]]:
+def _interface_fields(
+    interface: Interface, connection: GuestConnection
+) -> Iterator[tuple[Tag, bytes]]:
     if interface.mac is not None:
         yield Tag.MAC, interface.mac
     yield Tag.ADDRESS, text(interface.address)
     yield Tag.PREFIX, u64(interface.prefix)
     if interface.gateway is not None:
         yield Tag.GATEWAY, text(interface.gateway)
+    if interface.address6 is not None and takes_ipv6(connection):
+        yield Tag.ADDRESS6, text(interface.address6)

@@ -111,6 +111,7 @@ class Feature(IntFlag):
     """What an agent can do besides what its version says (section 3)."""
 
     SESSIONS = 1
+    ADDRESS6 = 2
 
 
 NO_FEATURES = Feature(0)

@@ -80,6 +80,7 @@ class Tag(IntEnum):
     INIT = 76
     NATIVE = 77
     MODULES = 78
+    ADDRESS6 = 79
 
 
 class Fields:

@@ -35,6 +35,7 @@ class Type(IntEnum):
     A = 1
     SOA = 6
     PTR = 12
+    AAAA = 28
     ANY = 255
 
 

@@ -6,7 +6,7 @@ import hashlib
 import socket
 from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 from pathlib import Path
 from typing import Protocol
 
@@ -26,6 +26,7 @@ class Interface:
     prefix: int
     gateway: str
     dns: tuple[str, ...]
+    address6: str | None = None
 
 
 class NetworkHandle(Protocol):
@@ -96,13 +97,12 @@ class Nameserver(Protocol):
     """Where the guests of a network that VMs share ask the host for names."""
 
     @property
-    def network(self) -> IPv4Network:
+    def networks(self) -> tuple[IPv4Network | IPv6Network, ...]:
         """Of whose addresses the guests are."""
         ...
 
-    @property
-    def address(self) -> str:
-        """The host's address in it."""
+    def list_addresses(self) -> tuple[str, ...]:
+        """Return the addresses that the host has in them now."""
         ...
 
     def find(self) -> Hashable | None:

@@ -30,9 +30,22 @@ from banger.guest import (
     tar_out,
     watch_listeners,
 )
-from banger.guest.codec import FrameType, Kind
+from banger.guest.codec import Feature, FrameType, Kind
 from banger.guest.fields import Tag, encode_fields, parse_fields, u64
-from tests.component.guest.scripted import Agent, frame, play, refusal, result
+from tests.component.guest.scripted import (
+    HELLO_FIELDS,
+    Agent,
+    frame,
+    hello,
+    play,
+    refusal,
+    result,
+)
+
+IPV6 = encode_fields([(Tag.STREAMS, u64(64)), (Tag.FEATURES, u64(Feature.ADDRESS6))])
+INTERFACE = Interface(
+    address="10.0.2.15", prefix=24, gateway="10.0.2.2", address6="fd62:616e:6765:7200::a00:20f"
+)
 
 
 async def answer_all(agent: Agent, *kinds: Kind) -> None:
@@ -68,7 +81,7 @@ def test_small_requests() -> None:
 
 def test_boot_sends_everything_in_order() -> None:
     async def script(agent: Agent) -> None:
-        await agent.greet()
+        agent.say(hello(await agent.hear_hello(), version=2, fields=HELLO_FIELDS + IPV6))
         heard = await agent.hear(FrameType.OPEN)
         assert heard.payload[0] == Kind.BOOT
         fields = parse_fields(heard.payload[1:])
@@ -85,6 +98,7 @@ def test_boot_sends_everything_in_order() -> None:
         assert file.u64(Tag.MODE) == 0o600
         interface = parse_fields(fields.bytes(Tag.INTERFACE))
         assert interface.text(Tag.ADDRESS) == "10.0.2.15"
+        assert interface.text(Tag.ADDRESS6) == INTERFACE.address6
         assert interface.find(Tag.MAC) is None
         agent.say(result(heard.stream))
         await answer_all_more(agent)
@@ -100,7 +114,7 @@ def test_boot_sends_everything_in_order() -> None:
             clock_ns=-5,
             entropy=bytes(32),
             files=(GuestFile(b"/etc/x", b"\0x", mode=0o600),),
-            interface=Interface(address="10.0.2.15", prefix=24, gateway="10.0.2.2"),
+            interface=INTERFACE,
         )
         spec = BootSpec(
             "/dev/vda",
@@ -112,6 +126,23 @@ def test_boot_sends_everything_in_order() -> None:
         )
         await boot(connection, spec, deadline_s=5)
         await identify(connection, Identity(), deadline_s=5)
+
+    play(script, body)
+
+
+def test_an_older_agent_is_given_no_field_that_it_does_not_know() -> None:
+    """B11: it may be in the memory of a VM or of a snapshot."""
+
+    async def script(agent: Agent) -> None:
+        await agent.greet()
+        heard = await agent.hear(FrameType.OPEN)
+        interface = parse_fields(parse_fields(heard.payload[1:]).bytes(Tag.INTERFACE))
+        assert interface.text(Tag.ADDRESS) == INTERFACE.address
+        assert interface.find(Tag.ADDRESS6) is None
+        agent.say(result(heard.stream))
+
+    async def body(connection: GuestConnection) -> None:
+        await identify(connection, Identity(interface=INTERFACE), deadline_s=5)
 
     play(script, body)
 

@@ -14,12 +14,12 @@ from pathlib import Path
 from banger.errors import VmNotFound, WrongState
 from banger.forwards import PortForwards
 from banger.guest import GuestConnection
-from banger.names import Guest, Names, open_names
+from banger.names import Addresses, Guest, Names, open_names
 from tests.support.agent import agent_connection
 from tests.support.loopbacks import free_front_port
 
 ADDRESS = "127.77.254.2"
-ADDRESSES = {"one": "127.77.1.2", "two": "127.77.0.254", "stopped": "127.77.255.1"}
+ADDRESSES = {"one": ("127.77.1.2",), "two": ("127.77.0.254",), "stopped": ("127.77.255.1",)}
 """Of VMs, as the DNS server tells them."""
 PATIENCE_S = 60.0
 PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -55,7 +55,7 @@ async def open_all(agent_binary: Path, **vms: int) -> AsyncIterator[Names]:
                 raise VmNotFound(f"There is no VM {name}.", hint="banger vm list")
             return guests[name]
 
-        async def load() -> dict[str, str]:
+        async def load() -> Addresses:
             return ADDRESSES
 
         yield await stack.enter_async_context(open_names(find, load))

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from banger.names.dns import DnsServer
+from banger.names.dns import Addresses, DnsServer
 from tests.component.names.fronts import ADDRESSES, run
 from tests.support.loopbacks import free_front_port
 
@@ -26,7 +26,7 @@ A_QUERY = bytes.fromhex("1234 0100 0001 0000 0000 0000 03 6f6e65 02 766d 00 0001
 async def open_dns() -> AsyncIterator[int]:
     """A server that knows these VMs; its port."""
 
-    async def load() -> dict[str, str]:
+    async def load() -> Addresses:
         return ADDRESSES
 
     async with DnsServer(load) as dns:
@@ -192,7 +192,7 @@ def test_a_port_that_is_taken_is_told_and_tried_again(kind: socket.SocketKind) -
     async def work() -> None:
         async with open_dns() as other, contextlib.AsyncExitStack() as stack:
 
-            async def load() -> dict[str, str]:
+            async def load() -> Addresses:
                 return ADDRESSES
 
             dns = await stack.enter_async_context(DnsServer(load))

@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import socket
 from collections.abc import AsyncIterator, Callable, Iterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Network
 
 import pytest
 
@@ -15,10 +15,12 @@ from banger.names.dns.nameserver import GUEST_MAX
 from banger.names.dns.upstream import Server, parse_nameservers
 from tests.component.names.fronts import run
 
-NETWORK = IPv4Network("127.0.0.0/16")
+NETWORKS = (IPv4Network("127.0.0.0/16"), IPv6Network("fd62:616e:6765:7200::/64"))
 """Clients of this host's loopback stand in for guests."""
-ADDRESSES = {"one": "127.0.4.5", "host": "127.0.0.1"}
-A, PTR, AAAA = b"\0\1", b"\0\x0c", b"\0\x1c"
+ONE6 = "fd62:616e:6765:7200::a4d:105"
+ADDRESSES = {"one": ("127.0.4.5", ONE6), "old": ("127.0.4.6",), "host": ("127.0.0.1",)}
+REVERSE6 = "5.0.1.0.d.4.a.0.0.0.0.0.0.0.0.0.0.0.2.7.5.6.7.6.e.6.1.6.2.6.d.f.ip6.arpa"
+A, PTR, AAAA, ANY = b"\0\1", b"\0\x0c", b"\0\x1c", b"\0\xff"
 OUTSIDE = "outside.example"
 NOBODY = ("127.0.0.1", 1)
 Reply = Callable[[bytes], bytes]
@@ -41,7 +43,7 @@ async def serving(*servers: Server) -> AsyncIterator[Server]:
     async def load() -> Addresses:
         return ADDRESSES
 
-    async with GuestNameserver(NETWORK, load, load_servers=lambda: servers) as names:
+    async with GuestNameserver(NETWORKS, load, load_servers=lambda: servers) as names:
         udp, tcp = open_pair()
         names.serve(udp, tcp)
         yield udp.getsockname()
@@ -126,13 +128,29 @@ def test_names_of_vms_are_answered_and_nobody_else_is_asked() -> None:
             for each in (ask, ask_by_tcp):
                 assert read(await each(server, query_for("one.vm"))) == (0, 1, one)
             assert read(await ask(server, query_for("ONE.Vm")))[2] == one
-            assert read(await ask(server, query_for("one.vm", AAAA)))[:2] == (0, 0)
+            assert read(await ask(server, query_for("old.vm", AAAA)))[:2] == (0, 0)
             assert read(await ask(server, query_for("two.vm")))[:2] == (3, 0)
             host = socket.inet_aton("127.0.0.1")
             assert read(await ask(server, query_for("host.vm"))) == (0, 1, host)
             found = await ask(server, query_for("5.4.0.127.in-addr.arpa", PTR))
             assert found.endswith(b"\3one\2vm\0")
             assert read(await ask(server, query_for("1.2.77.127.in-addr.arpa", PTR)))[:2] == (5, 0)
+
+    run(work)
+
+
+def test_names_of_vms_have_their_addresses_of_ipv6() -> None:
+    """E4: also those that there are not are asked of nobody else."""
+
+    async def work() -> None:
+        async with serving(NOBODY) as server:
+            found = await ask(server, query_for("one.vm", AAAA))
+            assert read(found)[:2] == (0, 1)
+            assert found.endswith(b"\0\x10" + socket.inet_pton(socket.AF_INET6, ONE6))
+            assert read(await ask(server, query_for("one.vm", ANY)))[:2] == (0, 2)
+            assert (await ask(server, query_for(REVERSE6, PTR))).endswith(b"\3one\2vm\0")
+            assert read(await ask(server, query_for(REVERSE6[2:], PTR)))[:2] == (0, 0)
+            assert read(await ask(server, query_for("6" + REVERSE6[1:], PTR)))[:2] == (3, 0)
 
     run(work)
 

@@ -71,10 +71,10 @@ def ask_names(
     """Ask the host for names as guests do; the first queries come while nobody answers yet."""
 
     async def load() -> Addresses:
-        return {"b": b.address, "host": HOST}
+        return {"b": (b.address,), "host": (HOST,)}
 
     async def answer() -> dict[str, str]:
-        async with GuestNameserver(NETWORK, load, load_servers=lambda: ((world, DNS),)) as names:
+        async with GuestNameserver((NETWORK,), load, load_servers=lambda: ((world, DNS),)) as names:
             served, nameserver = Served(names), BridgeNameserver()
             await keep_sockets(served, nameserver)
             found = await asyncio.to_thread(hear_names, a, b)

@@ -40,6 +40,8 @@ from tests.unit.agent.wire import (
 )
 
 QUIET_S = 0.3
+SESSIONS, ADDRESS6 = 1, 2
+"""What agents can do."""
 
 
 def assert_silent(host: Host) -> None:
@@ -51,6 +53,7 @@ def assert_silent(host: Host) -> None:
 
 def test_hello_says_who_the_agent_is(host: Host) -> None:
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    features = SESSIONS | (ADDRESS6 if Path("/proc/net/if_inet6").exists() else 0)
     assert host.version == 2
     assert host.hello == {
         "AGENT_VERSION": current_version().encode(),
@@ -58,7 +61,7 @@ def test_hello_says_who_the_agent_is(host: Host) -> None:
         "STATE": b"booted",
         "ARCH": platform.machine().encode(),
         "STREAMS": struct.pack("<Q", 2048),
-        "FEATURES": struct.pack("<Q", 1),
+        "FEATURES": struct.pack("<Q", features),
     }
 
 

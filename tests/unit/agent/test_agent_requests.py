@@ -155,6 +155,7 @@ def test_identity_that_is_not_confirmed_is_an_error(
         ("INTERFACE", fields(("ADDRESS", "10.0.0"), ("PREFIX", 24))),
         ("INTERFACE", fields(("ADDRESS", "10.0.0.1"), ("PREFIX", 24), ("GATEWAY", "x"))),
         ("INTERFACE", fields(("ADDRESS", "10.0.0.1"), ("PREFIX", 24), ("MAC", bytes(5)))),
+        ("INTERFACE", fields(("ADDRESS", "10.0.0.1"), ("PREFIX", 24), ("ADDRESS6", "10.0.0.1"))),
     ],
 )
 def test_identity_that_makes_no_sense(host: Host, item: tuple[str, bytes]) -> None:

@@ -36,7 +36,7 @@ TAGS = {
     "HOST": 48, "PORT": 49, "LISTENER": 50, "CONNECTION": 51,
     "NUMBER": 52, "HOSTNAME": 64, "CLOCK_NS": 65, "ENTROPY": 66, "FILE": 67,
     "CONTENT": 68, "INTERFACE": 69, "MAC": 70, "ADDRESS": 71, "PREFIX": 72, "GATEWAY": 73,
-    "ROOT": 74, "DATA": 75, "INIT": 76, "NATIVE": 77, "MODULES": 78,
+    "ROOT": 74, "DATA": 75, "INIT": 76, "NATIVE": 77, "MODULES": 78, "ADDRESS6": 79,
 }  # fmt: skip
 NAMES = {number: name for name, number in TAGS.items()}
 

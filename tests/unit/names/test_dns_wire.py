@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from banger.names.dns.zone import answer_query
 from banger.network.dnswire import BadQuery, parse_query, render_answer, render_name
 
-ADDRESSES = {"one": "127.77.1.2"}
+ADDRESSES = {"one": ("127.77.1.2",)}
 HEADER = bytes.fromhex("1234 0100 0001 0000 0000 0000")
 labels = st.lists(st.binary(min_size=1, max_size=63), max_size=5)
 

@@ -169,7 +169,7 @@ def _describe(view: View) -> str:
         "secrets": " ".join(view["secrets"]),
         "address": view["address"],
         "link": view["link"],
-        "guest ip": view["guest_address"],
+        "guest ip": ", ".join(filter(None, (view["guest_address"], view["guest_address6"]))),
         "pid": view["pid"],
         "workspace": workspace and f"{workspace['guest_path']} from {workspace['host_path']}",
         "runs": " ".join(view["entrypoint"]),

@@ -23,7 +23,7 @@ from banger.engine.state.history import History
 from banger.engine.state.operations import Operation
 from banger.errors import Cancelled, GuestGone, VmBusy
 from banger.forwards import PortForwards
-from banger.guest import GuestConnection
+from banger.guest import GuestConnection, takes_ipv6
 from banger.host.attachments import Attachment
 from banger.host.identity import ProcessIdentity
 from banger.model.names import OperationId
@@ -160,6 +160,11 @@ class VmRuntime:
     """A client is at the serial console."""
     pending_outcome: PendingOutcome | None = None
     """The true state, while the record cannot be written."""
+
+    @property
+    def has_ipv6(self) -> bool:
+        """Whether the guest takes an IPv6 address; False while its agent is not reached."""
+        return self.connection is not None and takes_ipv6(self.connection)
 
 
 @contextlib.asynccontextmanager

@@ -207,6 +207,7 @@ def _identity(machine: Machine) -> guest.Identity:
             address=interface.address,
             prefix=interface.prefix,
             gateway=interface.gateway,
+            address6=interface.address6,
         ),
     )
 

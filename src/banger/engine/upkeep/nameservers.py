@@ -15,10 +15,11 @@ from sqlite3 import Connection
 
 from banger import store
 from banger.engine.state.engine import Engine
+from banger.engine.state.runtime import VmRuntime
 from banger.errors import BangerError, HostNotReady
-from banger.model.vm import is_hidden
+from banger.model.vm import VmRecord, is_hidden
 from banger.names import Addresses, GuestNameserver
-from banger.network.port import Nameserver, Network
+from banger.network.port import Interface, Nameserver, Network
 from banger.network.table import find_network
 from banger.plan.identity import HOST_NAME
 
@@ -81,19 +82,29 @@ async def keep_sockets(served: Served, nameserver: Nameserver) -> None:
 def _make_nameserver(
     engine: Engine, word: str, network: Network, nameserver: Nameserver
 ) -> GuestNameserver:
-    def load_addresses(connection: Connection) -> Addresses:
+    def load_interfaces(connection: Connection) -> list[tuple[VmRecord, Interface]]:
         numbers = store.load_guest_addresses(connection)
-        addresses = {
-            record.spec.name: network.plan_interface(record.id, numbers[record.id]).address
+        return [
+            (record, network.plan_interface(record.id, numbers[record.id]))
             for record in store.load_vms(connection)
             if record.id in numbers and not is_hidden(record) and record.spec.shape.network == word
-        }
-        return {**addresses, HOST: nameserver.address}
+        ]
 
     async def load() -> Addresses:
-        return await engine.database.read_kept(load_addresses)
+        addresses = {
+            record.spec.name: _list_addresses(interface, engine.runtimes.get(record.id))
+            for record, interface in await engine.database.read_kept(load_interfaces)
+        }
+        return {**addresses, HOST: nameserver.list_addresses()}
 
-    return GuestNameserver(nameserver.network, load)
+    return GuestNameserver(nameserver.networks, load)
+
+
+def _list_addresses(interface: Interface, runtime: VmRuntime | None) -> tuple[str, ...]:
+    """Return the addresses of a VM: that of IPv6 only while its guest is known to have it."""
+    if interface.address6 is None or runtime is None or not runtime.has_ipv6:
+        return (interface.address,)
+    return interface.address, interface.address6
 
 
 def _load_networks(connection: Connection) -> set[str]:

@@ -42,11 +42,11 @@ async def keep_names(engine: Engine) -> None:
             engine.names = None
 
 
-def _load_addresses(connection: Connection) -> dict[str, str]:
+def _load_addresses(connection: Connection) -> Addresses:
     """Return the address of each VM by its name; the engine's own VMs have none."""
     addresses = store.load_addresses(connection)
     return {
-        record.spec.name: addresses[record.id]
+        record.spec.name: (addresses[record.id],)
         for record in store.load_vms(connection)
         if record.id in addresses and not is_hidden(record)
     }

@@ -23,6 +23,7 @@ from banger.engine.state.runtime import VmRuntime
 from banger.engine.views.links import find_web_link
 from banger.errors import InvalidRequest
 from banger.model.vm import LIVE, EventKind, VmEvent, VmRecord, VmState, is_hidden
+from banger.network.port import Interface
 from banger.vmm.driver import VmmHandle
 
 
@@ -125,11 +126,13 @@ def _view(engine: Engine, record: VmRecord, rows: _Rows) -> VmView:
         ending = plan_ending(record.spec, record.state, lifetime, runtime, read_clock())
     handle = parse_handle(rows.untrusted_handle, VmmHandle) if record.state in LIVE else None
     holder = runtime.lifecycle.holder
+    interface = _find_interface(record, rows.untrusted_network)
     view = rows.view if record is rows.record else view_record(record, address=rows.view.address)
     return msgspec.structs.replace(
         view,
         link=find_web_link(engine, record),
-        guest_address=_guest_address(record, rows.untrusted_network),
+        guest_address=interface and interface.address,
+        guest_address6=interface.address6 if interface and runtime.has_ipv6 else None,
         pid=handle.process.pid if handle else None,
         busy=holder.method if holder else None,
         operation=holder.id if holder else None,
@@ -140,10 +143,10 @@ def _view(engine: Engine, record: VmRecord, rows: _Rows) -> VmView:
     )
 
 
-def _guest_address(record: VmRecord, untrusted_network: bytes | None) -> str | None:
-    """Return the address that a guest has on its network, while it runs."""
+def _find_interface(record: VmRecord, untrusted_network: bytes | None) -> Interface | None:
+    """Return the interface that a guest has, while it runs."""
     network = parse_network(untrusted_network) if record.state is VmState.RUNNING else None
-    return None if network is None else network.plan_interface(record.id).address
+    return None if network is None else network.plan_interface(record.id)
 
 
 def _health(record: VmRecord, runtime: VmRuntime) -> Literal["ok", "no-answer"] | None:

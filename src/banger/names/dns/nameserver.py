@@ -13,8 +13,8 @@ import asyncio
 import contextlib
 import socket
 from collections import Counter
-from collections.abc import Callable, Coroutine
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Callable, Coroutine, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from banger.forwards import accept
 from banger.names.dns.server import FAILED, IDLE_S, Load, look_up, receive, take_message
@@ -32,12 +32,13 @@ class GuestNameserver:
 
     def __init__(
         self,
-        network: IPv4Network,
+        networks: Sequence[IPv4Network | IPv6Network],
         load: Load,
         *,
         load_servers: Callable[[], tuple[Server, ...]] = load_nameservers,
     ) -> None:
-        self._network, self._reverse = network, plan_reverse(network)
+        self._networks = networks
+        self._reverse = [plan_reverse(network) for network in networks]
         self._load = load
         self._load_servers = load_servers
         self._sockets: tuple[socket.socket, ...] = ()
@@ -127,7 +128,7 @@ class GuestNameserver:
 
     async def _answer(self, untrusted_data: bytes, guest: str, *, by_tcp: bool) -> bytes | None:
         """Return the answer to a message; None: there is none."""
-        if IPv4Address(guest) not in self._network:
+        if not any(ip_address(guest) in network for network in self._networks):
             return None
         try:
             query = parse_query(untrusted_data)

@@ -11,7 +11,7 @@ import asyncio
 import contextlib
 import logging
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
 from banger.errors import BangerError
@@ -125,8 +125,8 @@ class DnsServer:
         return await look_up(query, self._load)
 
 
-async def look_up(query: Query, load: Load, reverse: Name = REVERSE) -> bytes:
-    """Return the answer to a query; `reverse` is the zone of the addresses."""
+async def look_up(query: Query, load: Load, reverse: Sequence[Name] = (REVERSE,)) -> bytes:
+    """Return the answer to a query; `reverse` are the zones of the addresses."""
     try:
         answer = answer_query(query, await load(), reverse)
     except BangerError as error:

@@ -1,9 +1,9 @@
-"""What is answered: the address of `NAME.vm`, and the name of an address. Pure.
+"""What is answered: the addresses of `NAME.vm`, and the name of an address. Pure.
 
 An address is one that the host gave to the VM: no guest decides where a name leads. For programs of
 the host it is one of 127.77.0.0/16, for guests of a network that VMs share the one in it. A name
-has its address as long as the VM exists, running or not. There is no address of IPv6, and that is
-an answer too, at once: a client that asks for both waits for neither.
+has its address as long as the VM exists, running or not. Where there is no address of IPv6, as on
+the host, that is an answer too, at once: a client that asks for both waits for neither.
 
 What is not of these zones is refused at once, so that a resolver that asks this server for other
 names (systemd-resolved before 258 may, see `docs/adr/0064-names.md`) turns to another.
@@ -11,8 +11,8 @@ names (systemd-resolved before 258 may, see `docs/adr/0064-names.md`) turns to a
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from ipaddress import IPv4Address, IPv4Network
+from collections.abc import Mapping, Sequence
+from ipaddress import IPv4Network, IPv6Network, ip_address
 
 from banger.model.names import CHECK_ADDRESS, CHECK_NAME
 from banger.network.dnswire import (
@@ -27,8 +27,8 @@ from banger.network.dnswire import (
     render_name,
 )
 
-Addresses = Mapping[str, str]
-"""The address of each VM, by the VM's name."""
+Addresses = Mapping[str, tuple[str, ...]]
+"""The addresses of each VM, by the VM's name."""
 
 FORWARD: Name = (b"vm",)
 REVERSE: Name = (b"77", b"127", b"in-addr", b"arpa")
@@ -47,19 +47,23 @@ _SOA = render_name((b"localhost",)) * 2 + b"".join(
 """Primary, mailbox; serial, refresh, retry, expire, and how long "no" may be kept (RFC 2308)."""
 
 
-def plan_reverse(network: IPv4Network) -> Name:
-    """Return the zone of the addresses of a network, whose prefix has whole bytes."""
-    parts = str(network.network_address).split(".")[: network.prefixlen // 8]
-    return (*(part.encode() for part in reversed(parts)), b"in-addr", b"arpa")
+def plan_reverse(network: IPv4Network | IPv6Network) -> Name:
+    """Return the zone of the addresses of a network, whose prefix has whole labels."""
+    label_bits = 8 if network.version == 4 else 4
+    labels = network.network_address.reverse_pointer.split(".")
+    own = labels[(network.max_prefixlen - network.prefixlen) // label_bits :]
+    return tuple(label.encode() for label in own)
 
 
-def is_ours(name: Name, reverse: Name = REVERSE) -> bool:
+def is_ours(name: Name, reverse: Sequence[Name]) -> bool:
     """Tell whether a name is in our zones, so that nobody else is asked for it."""
-    return any(_find_zone(name, each) is not None for each in (REVERSE, reverse))
+    return _find_zone(name, (REVERSE, *reverse)) is not None
 
 
-def answer_query(query: Query, addresses: Addresses, reverse: Name = REVERSE) -> Answer:
-    """Return the answer to a query; `reverse` is the zone of the addresses."""
+def answer_query(
+    query: Query, addresses: Addresses, reverse: Sequence[Name] = (REVERSE,)
+) -> Answer:
+    """Return the answer to a query; `reverse` are the zones of the addresses."""
     if query.edns_version != 0:
         return Answer(Code.BAD_VERSION)
     zone = _find_zone(query.name, reverse)
@@ -73,8 +77,8 @@ def answer_query(query: Query, addresses: Addresses, reverse: Name = REVERSE) ->
     return Answer(Code.NO_ERROR, matching, () if matching else (soa,))
 
 
-def _find_zone(name: Name, reverse: Name) -> Name | None:
-    return next((zone for zone in (FORWARD, reverse) if name[-len(zone) :] == zone), None)
+def _find_zone(name: Name, reverse: Sequence[Name]) -> Name | None:
+    return next((zone for zone in (FORWARD, *reverse) if name[-len(zone) :] == zone), None)
 
 
 def _find_records(name: Name, zone: Name, addresses: Addresses) -> list[Record] | None:
@@ -85,21 +89,26 @@ def _find_records(name: Name, zone: Name, addresses: Addresses) -> list[Record] 
         return _find_name(name, addresses)
     if name == CHECK:
         return [_address_record(CHECK_ADDRESS)]
-    address = addresses.get(name[0].decode("latin-1")) if len(name) == 2 else None
-    if address is not None:
-        return [_address_record(address)]
+    found = addresses.get(name[0].decode("latin-1")) if len(name) == 2 else None
+    if found is not None:
+        return [_address_record(address) for address in found]
     return [] if CHECK[-len(name) :] == name else None
 
 
-def _address_record(address: str) -> Record:
-    return Record(Type.A, TTL_S, IPv4Address(address).packed)
+def _address_record(text: str) -> Record:
+    address = ip_address(text)
+    return Record(Type.A if address.version == 4 else Type.AAAA, TTL_S, address.packed)
 
 
 def _find_name(name: Name, addresses: Addresses) -> list[Record] | None:
     """Return the name of the VM whose address is asked for, `4.3.77.127.in-addr.arpa`."""
-    wanted = ".".join(label.decode("latin-1") for label in reversed(name[:-2]))
-    vm = next((vm for vm, address in addresses.items() if address == wanted), None)
-    if vm is not None:
-        return [Record(Type.PTR, TTL_S, render_name((vm.encode(), *FORWARD)))]
-    is_above_one = any(address.startswith(f"{wanted}.") for address in addresses.values())
+    wanted = b".".join(name).decode("latin-1")
+    names = {
+        ip_address(address).reverse_pointer: vm
+        for vm, found in addresses.items()
+        for address in found
+    }
+    if wanted in names:
+        return [Record(Type.PTR, TTL_S, render_name((names[wanted].encode(), *FORWARD)))]
+    is_above_one = any(pointer.endswith(f".{wanted}") for pointer in names)
     return [] if is_above_one else None

@@ -3,19 +3,30 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import socket
+from pathlib import Path
 
 from banger.network.bridge import tap
-from banger.network.bridge.addresses import NETWORK, host_address
+from banger.network.bridge.addresses import NETWORK, NETWORK6, address6, host_address
 from banger.network.bridge.process import open_nameserver
+
+HOST6 = address6(host_address(NETWORK))
 
 
 class BridgeNameserver:
     """See `network.port.Nameserver`."""
 
-    network = NETWORK
+    networks = (NETWORK, NETWORK6)
     address = str(host_address(NETWORK))
+
+    def list_addresses(self) -> tuple[str, ...]:
+        """Return the bridge's addresses; a host may have no IPv6."""
+        with contextlib.suppress(OSError):
+            if HOST6.packed.hex() in Path("/proc/net/if_inet6").read_text():
+                return self.address, str(HOST6)
+        return (self.address,)
 
     def find(self) -> tuple[int, int] | None:
         """Return which helper there is: one that was started again has other sockets."""
