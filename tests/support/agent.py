@@ -18,6 +18,7 @@ from pathlib import Path
 
 from banger.guest import GuestConnection, connect
 from tests.support.artifacts import CHECKOUT
+from tests.support.native import build_shared
 
 END_S = 20
 
@@ -33,16 +34,13 @@ def find_or_build_agent(out: Path) -> Path:
     return out / "banger-agent"
 
 
-def build_agent_of_version_1(out: Path) -> Path:
-    """Build these sources as an agent that speaks version 1 of the protocol, and no other.
+def build_agent_of_version_1() -> Path:
+    """Return these sources as an agent that speaks version 1 of the protocol, and no other.
 
     What such agents do differently (64 streams, large first windows, no STREAMS) is in the
     sources, for hosts of version 1; only the number that HELLO agrees on is another.
     """
-    make = ["make", "-s", "-C", str(CHECKOUT / "native/agent"), f"OUT={out}"]
-    options = [f"PYTHON={sys.executable}", "CFLAGS=-DPROTOCOL_VERSION=1"]
-    subprocess.run([*make, *options], check=True, timeout=300)
-    return out / "banger-agent"
+    return build_shared("agent", "banger-agent", "CFLAGS=-DPROTOCOL_VERSION=1")
 
 
 def current_version() -> str:

@@ -26,7 +26,7 @@ def older_agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """An agent of protocol version 1, below where a daemon finds its agent."""
     built = tmp_path_factory.mktemp("agents") / platform.machine()
     built.mkdir()
-    return build_agent_of_version_1(built)
+    return Path(shutil.copy(build_agent_of_version_1(), built))
 
 
 def own_kernels(banger: Installation) -> None:

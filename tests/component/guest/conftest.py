@@ -10,5 +10,5 @@ from tests.support.agent import build_agent_of_version_1
 
 
 @pytest.fixture(scope="session")
-def agent_of_version_1(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return build_agent_of_version_1(tmp_path_factory.mktemp("agent-of-version-1"))
+def agent_of_version_1() -> Path:
+    return build_agent_of_version_1()

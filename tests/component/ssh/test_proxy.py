@@ -100,7 +100,7 @@ def hand_over(environ: dict[str, str], *argv: str) -> Taken:
 @pytest.fixture(scope="session")
 def program() -> str:
     """The proxy in C, made from the sources of now."""
-    return str(build_shared("ssh-proxy", "all", "banger-ssh-proxy"))
+    return str(build_shared("ssh-proxy", "banger-ssh-proxy"))
 
 
 @pytest.mark.parametrize("way", ["in C", "in Python"])

@@ -20,7 +20,6 @@ from pathlib import Path
 import pytest
 
 from tests.support.agent import find_or_build_agent
-from tests.support.artifacts import CHECKOUT
 from tests.support.native import build_shared
 from tests.unit.agent.wire import Host
 
@@ -33,16 +32,11 @@ def agent_out(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return tmp_path_factory.mktemp("agent")
 
 
-def make(out: Path, *targets: str) -> None:
-    command = ["make", "-s", "-C", str(CHECKOUT / "native/agent"), f"OUT={out}", *targets]
-    subprocess.run(command, check=True, timeout=300)
-
-
 @pytest.fixture(scope="session", params=BUILDS)
 def agent_binary(request: pytest.FixtureRequest, agent_out: Path) -> Path:
     """Path of an agent made from the sources of now."""
     if request.param == "sanitized":
-        return build_shared("agent", "asan", "banger-agent-asan")
+        return build_shared("agent", "banger-agent-asan")
     return find_or_build_agent(agent_out)
 
 

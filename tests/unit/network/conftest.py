@@ -35,11 +35,8 @@ def shipped_binary() -> Path:
 
 
 def build_egress_filter(build: str) -> Path:
-    target, name = {
-        "shipped": ("all", "banger-egress-filter"),
-        "sanitized": ("asan", "banger-egress-filter-asan"),
-    }[build]
-    return build_shared("egress-filter", target, name)
+    suffix = {"shipped": "", "sanitized": "-asan"}[build]
+    return build_shared("egress-filter", f"banger-egress-filter{suffix}")
 
 
 @contextlib.contextmanager

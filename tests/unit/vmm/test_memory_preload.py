@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from banger.vmm.qemu.memory_preload import preload_variables
-from tests.support.artifacts import CHECKOUT
+from tests.support.native import build_shared
 
 HEAD = """
 import ctypes, errno, os, sys
@@ -26,12 +26,9 @@ def punch(fd):
 
 
 @pytest.fixture(scope="module")
-def preload(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def preload() -> Path:
     """The library, built from the sources of now."""
-    out = tmp_path_factory.mktemp("preload")
-    make = ["make", "-s", "-C", str(CHECKOUT / "native/memory-preload"), f"OUT={out}"]
-    subprocess.run(make, check=True, timeout=60)
-    return out / "banger-memory-preload.so"
+    return build_shared("memory-preload", "banger-memory-preload.so")
 
 
 @pytest.fixture
