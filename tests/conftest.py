@@ -10,7 +10,7 @@ skip that `tests/allowed-skips.txt` does not list is a failure.
 at the end. Each worker has an installation, shared VMs and a leak audit of its own; the controller
 tells what they found.
 
-BANGER_TEST_KEEP=1 keeps the private directory; BANGER_TEST_CACHE moves the cache.
+BANGER_TEST_CACHE moves the cache.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ import hypothesis
 import pytest
 
 from banger.layout import layout_from_environment
-from tests.support import time_limits
+from tests.support import run_directory, time_limits
 from tests.support.artifacts import CHECKOUT, enter_cache, make_data_home
 from tests.support.environs import make_environ, make_short_dir
 from tests.support.forked import end_forkservers
 from tests.support.leaks import end_processes, find_leaks, find_processes
+from tests.support.run_directory import RUN, enter_run
 from tests.support.templates import enter_templates
 
-RUN = pytest.StashKey[Path]()
 LEAKS = pytest.StashKey[list[str]]()
 ALLOWED_SKIPS = CHECKOUT / "tests/allowed-skips.txt"
 
@@ -43,14 +43,13 @@ ALLOWED_SKIPS = CHECKOUT / "tests/allowed-skips.txt"
 def pytest_configure(config: pytest.Config) -> None:
     if os.geteuid() == 0:
         pytest.exit("the tests run as an ordinary user: make test", returncode=2)
-    # A shell gives SIGINT to what it starts in the background as ignored, and nohup SIGHUP, for
-    # good: no client that we start would be interrupted.
+    # A shell gives SIGINT to what it starts in the background as ignored, for good: no client that
+    # we start would be interrupted.
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    signal.signal(signal.SIGHUP, signal.SIG_DFL)
     config.pluginmanager.register(time_limits)
+    config.pluginmanager.register(run_directory)
     cache = enter_cache()
-    run = Path(tempfile.mkdtemp(prefix="bt.", dir="/tmp"))
-    config.stash[RUN] = run
+    run = enter_run(config)
     config.stash[LEAKS] = []
     _enter(run, cache)
     enter_templates()
@@ -198,10 +197,5 @@ def pytest_terminal_summary(
 
 
 def pytest_unconfigure(config: pytest.Config) -> None:
-    if RUN not in config.stash:
-        return
-    shutil.rmtree(os.environ["XDG_DATA_HOME"], ignore_errors=True)
-    if os.environ.get("BANGER_TEST_KEEP"):
-        print(f"kept: {config.stash[RUN]}")
-    else:
-        shutil.rmtree(config.stash[RUN], ignore_errors=True)
+    if RUN in config.stash:
+        shutil.rmtree(os.environ["XDG_DATA_HOME"], ignore_errors=True)

@@ -27,6 +27,8 @@ MAKERS = {
 SOURCES = {".py", ".c", ".h", ".toml", ".json"}
 KEEP_UNUSED_S = 14 * 86400
 CACHE = "BANGER_TEST_CACHE"
+DATA = "BANGER_TEST_DATA"
+"""Names the controller's data directory to its workers."""
 
 
 def enter_cache() -> Path:
@@ -42,9 +44,13 @@ def enter_cache() -> Path:
 
 
 def make_data_home(cache: Path) -> Path:
-    """Make an XDG_DATA_HOME for one run, on the file system of the cache; remove it after."""
+    """Make an XDG_DATA_HOME for one run, on the file system of the cache; remove it after.
+
+    A worker's is in its controller's.
+    """
     (cache / "runs").mkdir(parents=True, exist_ok=True)
-    home = Path(tempfile.mkdtemp(dir=cache / "runs"))
+    home = Path(tempfile.mkdtemp(dir=os.environ.get(DATA) or cache / "runs"))
+    os.environ[DATA] = str(home)
     (home / "banger").mkdir(mode=0o700)
     for kind, makers in MAKERS.items():
         shared = cache / f"{kind}-{hash_sources(makers)}"

@@ -1,0 +1,66 @@
+"""A run of tests that is ended by a signal leaves no process behind."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.support.artifacts import CHECKOUT
+from tests.support.installations import wait_for
+from tests.support.leaks import find_processes
+
+CONFTEST = """
+from tests.support import run_directory
+
+def pytest_configure(config):
+    config.pluginmanager.register(run_directory)
+    run_directory.enter_run(config)
+"""
+PROBE = """
+import os, subprocess
+import pytest
+from tests.support.run_directory import RUN
+
+def start(run):
+    (run / "log").touch()
+    return subprocess.Popen(["tail", "-f", str(run / "log")], start_new_session=True)
+
+@pytest.fixture
+def begins_anew_at_its_end(pytestconfig):
+    yield
+    start(pytestconfig.stash[RUN])
+
+def test_that_waits(pytestconfig, begins_anew_at_its_end):
+    run = pytestconfig.stash[RUN]
+    process = start(run)
+    (run / "told").write_text(str(run))
+    (run / "told").rename(os.environ["TOLD"])
+    process.wait()
+"""
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+def test_a_signal_ends_what_a_run_has_started(tmp_path: Path, workers: int) -> None:
+    """SIGTERM reaches only the process that was started, as from a service manager."""
+    (tmp_path / "test_probe.py").write_text(PROBE)
+    (tmp_path / "conftest.py").write_text(CONFTEST)
+    (tmp_path / "pytest.ini").write_text("[pytest]\n")
+    told = tmp_path / "told"
+    argv = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", str(workers)]
+    with subprocess.Popen(
+        [*argv, str(tmp_path)],
+        cwd=CHECKOUT,
+        env={**os.environ, "PYTHONPATH": str(CHECKOUT), "TOLD": str(told)},
+        stdout=subprocess.DEVNULL,
+    ) as process:
+        wait_for(told.exists, "the test that waits")
+        process.send_signal(signal.SIGTERM)
+        assert process.wait() == pytest.ExitCode.INTERRUPTED
+    run = Path(told.read_text())
+    wait_for(lambda: not find_processes(run), "the end of what the run has started")
+    assert not run.exists()
