@@ -40,8 +40,18 @@ COMMAND_LINE = (
     "banger.cli.commands.vm",
     "banger.client.client",
 )
-DAEMON = ("banger.daemon.app", "banger.api.wire", "tests.support.specs")
-STARTED_DAEMON = ("banger.daemon.app", "banger.api.wire")
+STARTED_DAEMON = (
+    "banger.daemon.app",
+    "banger.api.wire",
+    # What a daemon itself loads on demand.
+    "banger.images.build",
+    "banger.images.commit",
+    "banger.images.registry.pull",
+    "banger.kernels.building",
+    "banger.kernels.pull",
+    "banger.workspace.importing",
+)
+DAEMON = (*STARTED_DAEMON, "tests.support.specs")
 DAEMON_START = {
     "PYTHONPATH": PATH,
     "LANG": "C.UTF-8",

@@ -11,8 +11,9 @@ and must not pay for the rest.
 
 from __future__ import annotations
 
-import importlib
 from typing import TYPE_CHECKING
+
+from banger.lazynames import export_lazily
 
 if TYPE_CHECKING:
     from banger.workspace.applying import Applied, apply_changes
@@ -43,74 +44,24 @@ if TYPE_CHECKING:
     from banger.workspace.status import NameChange, WorkspaceStatus, read_status
     from banger.workspace.syncing import Synced, sync_workspace
 
-_HOMES = {
-    "count_stale": "refreshing",
-    "import_again": "refreshing",
-    "is_stale": "refreshing",
-    "renew_record": "refreshing",
-    "require_untouched": "refreshing",
-    "Applied": "applying",
-    "ExportedBranch": "facts",
-    "ImportPlan": "facts",
-    "NameChange": "status",
-    "PreparedWorkspace": "facts",
-    "RepositoryFacts": "facts",
-    "WorkspaceStatus": "status",
-    "apply_changes": "applying",
-    "export_branch": "branches",
-    "export_patch": "exporting",
-    "import_workspace": "importing",
-    "inspect_directory": "plain",
-    "inspect_repository": "inspect",
-    "list_bases": "base",
-    "locate_directory": "locate",
-    "locate_repository": "locate",
-    "make_read_only": "readonly",
-    "parse_directory": "names",
-    "plan_import": "importing",
-    "read_status": "status",
-    "remove_base": "base",
-    "require_branch_possible": "precheck",
-    "show_changes": "showing",
-    "Synced": "syncing",
-    "sync_workspace": "syncing",
-}
-
-__all__ = [
-    "Applied",
-    "ExportedBranch",
-    "ImportPlan",
-    "NameChange",
-    "PreparedWorkspace",
-    "RepositoryFacts",
-    "Synced",
-    "WorkspaceStatus",
-    "apply_changes",
-    "count_stale",
-    "export_branch",
-    "export_patch",
-    "import_again",
-    "import_workspace",
-    "inspect_directory",
-    "inspect_repository",
-    "is_stale",
-    "list_bases",
-    "locate_directory",
-    "locate_repository",
-    "make_read_only",
-    "parse_directory",
-    "plan_import",
-    "read_status",
-    "remove_base",
-    "renew_record",
-    "require_branch_possible",
-    "require_untouched",
-    "show_changes",
-    "sync_workspace",
-]
-
-
-def __getattr__(name: str) -> object:
-    if name not in _HOMES:
-        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(importlib.import_module(f"{__name__}.{_HOMES[name]}"), name)
+__getattr__ = export_lazily(
+    __name__,
+    {
+        "applying": "Applied apply_changes",
+        "base": "list_bases remove_base",
+        "branches": "export_branch",
+        "exporting": "export_patch",
+        "facts": "ExportedBranch ImportPlan PreparedWorkspace RepositoryFacts",
+        "importing": "import_workspace plan_import",
+        "inspect": "inspect_repository",
+        "locate": "locate_directory locate_repository",
+        "names": "parse_directory",
+        "plain": "inspect_directory",
+        "precheck": "require_branch_possible",
+        "readonly": "make_read_only",
+        "refreshing": "count_stale import_again is_stale renew_record require_untouched",
+        "showing": "show_changes",
+        "status": "NameChange WorkspaceStatus read_status",
+        "syncing": "Synced sync_workspace",
+    },
+)

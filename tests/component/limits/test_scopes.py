@@ -177,8 +177,3 @@ def test_a_manager_of_another_process_namespace_is_not_asked(path: Path) -> None
         for wrapped, seen in (((), str(os.getpid())), (container, "None")):
             argv = [*wrapped, sys.executable, "-c", script, os.fspath(path)]
             assert programs.run_sync(argv, deadline_s=DEADLINE_S).text.strip() == seen
-
-
-def test_a_daemon_without_a_manager_does_not_load_what_would_speak_to_it() -> None:
-    script = "import sys, banger.daemon.app; assert 'jeepney' not in sys.modules"
-    programs.run_sync([sys.executable, "-c", script], deadline_s=DEADLINE_S)

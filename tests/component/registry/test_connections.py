@@ -6,8 +6,6 @@ import asyncio
 import contextlib
 import logging
 import socket
-import subprocess
-import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -211,9 +209,3 @@ def test_who_goes_away_waits_for_no_kept_connection(
 
     run(work())
     assert registry.connections == 1
-
-
-def test_a_daemon_that_asks_nobody_does_without_urllib3() -> None:
-    """The library is read when the first request is sent."""
-    script = "import sys, banger.daemon.app; assert 'urllib3' not in sys.modules"
-    subprocess.run([sys.executable, "-c", script], check=True, timeout=60)

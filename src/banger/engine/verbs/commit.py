@@ -23,7 +23,6 @@ from banger.engine.state.operations import Operation
 from banger.engine.state.runtime import hold_workspace
 from banger.engine.steps.guest import NATIVE_DIRECTORIES
 from banger.host.files import staged_dir
-from banger.images.commit import TAR_BYTES_EXTRA
 from banger.model.artifacts import Image
 from banger.plan.identity import UNSHARED
 
@@ -49,7 +48,7 @@ async def commit_vm(engine: Engine, op: Operation, params: VmCommit) -> Image:
     record = await get_vm(engine, params.ref)
     connection = await get_connection(engine, record)
     base = await asyncio.to_thread(images.get_image, engine.layout, record.spec.image)
-    most = base.size_bytes + record.spec.shape.disk_mib * 2**20 + TAR_BYTES_EXTRA
+    most = base.size_bytes + record.spec.shape.disk_mib * 2**20 + images.TAR_BYTES_EXTRA
     with staged_dir(engine.layout.staging, prefix="image") as staged:
         async with (
             hold_workspace(engine.runtime(record.id), op),

@@ -1,0 +1,44 @@
+"""What a daemon loads only when a request needs it: it lives for months beside the user's work."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+PROGRAM = """
+import sys
+import banger.daemon.__main__, banger.daemon.app, banger.daemon.bindings
+banger.daemon.bindings.find_verbs()
+print(*sys.modules)
+"""
+ON_DEMAND = {
+    "banger.images": "images are built, pulled and committed",
+    "banger.kernels": "kernels are fetched and built",
+    "banger.workspace": "workspaces are copied",
+    "email": "a registry asks to be tried again",
+    "http": "something is downloaded",
+    "jeepney": "a service manager is spoken to",
+    "lz4": "a kernel is unpacked",
+    "tarfile": "a package is unpacked",
+    "urllib3": "something is downloaded",
+}
+LIGHT = {
+    "banger.images",
+    "banger.images.accounting",
+    "banger.images.content",
+    "banger.images.platforms",
+    "banger.images.registry",
+    "banger.kernels",
+    "banger.workspace",
+}
+
+
+def test_a_daemon_loads_what_is_rare_on_demand() -> None:
+    """With them its private memory is 2.4 MiB larger at its start."""
+    done = subprocess.run(
+        [sys.executable, "-c", PROGRAM], capture_output=True, text=True, check=True, timeout=100
+    )
+    loaded = set(done.stdout.split()) - LIGHT
+    assert {
+        name for name in loaded for rare in ON_DEMAND if name == rare or name.startswith(f"{rare}.")
+    } == set()
