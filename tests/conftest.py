@@ -34,8 +34,11 @@ from tests.support.environs import make_environ, make_short_dir
 from tests.support.forked import end_forkservers
 from tests.support.leaks import end_processes, find_leaks, find_processes
 from tests.support.run_directory import RUN, enter_run
+from tests.support.sampling import choose_size
 from tests.support.templates import enter_templates
 
+EXAMPLES = 30
+"""Random values for each property in a run of every day, unless the test says how many."""
 LEAKS = pytest.StashKey[list[str]]()
 ALLOWED_SKIPS = CHECKOUT / "tests/allowed-skips.txt"
 
@@ -54,7 +57,8 @@ def pytest_configure(config: pytest.Config) -> None:
     _enter(run, cache)
     enter_templates()
     # Time limits belong to `make bench`: this machine may be busy with anything.
-    hypothesis.settings.register_profile("banger", deadline=None)
+    examples = choose_size(EXAMPLES, 100)
+    hypothesis.settings.register_profile("banger", deadline=None, max_examples=examples)
     hypothesis.settings.load_profile("banger")
 
 

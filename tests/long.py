@@ -69,7 +69,11 @@ RUNS = {
         ("tests/component/workspace/test_comes_back.py",), {"BANGER_TEST_EXPORTS": "2000"}
     ),
     "corpus": Run(("tests/component/workspace/test_corpus.py",), {"BANGER_TEST_CORPUS": "all"}),
+    "properties": Run(
+        ("tests/unit", "tests/component", "-m", "hypothesis"), {"BANGER_TEST_SIZES": "full"}
+    ),
     "places": Run(("tests/component/cli/test_surroundings.py",), {"BANGER_TEST_CRASH": "all"}),
+    "builds": Run(("tests/component/images/test_build.py",), {"BANGER_TEST_CRASH": "all"}),
     "kernel": Run(("tests/vm/test_small_kernel.py",), {"BANGER_TEST_KERNEL": "1"}),
     "upgrade": Run(
         ("tests/vm/test_released.py", "tests/vm/test_released_firecracker.py"),
