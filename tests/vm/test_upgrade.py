@@ -113,3 +113,33 @@ def test_a_firecracker_of_an_older_banger_goes_on(own: Installation, older_agent
     own.do("vm", "restart", "one")
     own.do("vm", "fork", "one", "--name", "fork")
     assert own.exec("fork-1", "echo", "on", status=0).text == "on"
+
+
+@pytest.mark.parametrize("own", ["firecracker"], indirect=True)
+def test_vms_outlive_the_program_of_their_vmm(own: Installation) -> None:
+    """B5, B11: what needs the program says so and ends no VM; all else works."""
+    program = own.layout.state / "stand-in/firecracker"
+    for name in ("one", "two", "three"):
+        own.do("vm", "create", "--name", name, *TINY)
+    own.do("vm", "snapshot", "create", "two", "early")
+    own.do("vm", "pause", "three")
+    processes = own.vm_processes()
+    own.stop_daemon()
+    program.rename(program.with_name("uninstalled"))
+    own.do("vm", "resume", "three")
+    for command in (
+        ("fork", "one"),
+        ("restart", "one"),
+        ("snapshot", "create", "one"),
+        ("snapshot", "restore", "two", "early"),
+    ):
+        assert str(program) in own.run("vm", *command, status=6).err, command
+    assert own.vm_processes() == processes
+    for name in ("one", "two", "three"):
+        assert own.exec(name, "echo", name, status=0).text == name
+    own.do("vm", "stop", "one")
+    own.do("vm", "kill", "two")
+    own.do("vm", "delete", "three")
+    assert own.vm_processes() == []
+    program.with_name("uninstalled").rename(program)
+    own.do("vm", "start", "one")

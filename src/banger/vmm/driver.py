@@ -130,8 +130,51 @@ class VmmHandle(Struct, frozen=True, kw_only=True):
     None: a banger that did not write it down."""
 
 
-class Driver(Protocol):
-    """How the engine starts and ends VMMs of one kind."""
+class VmmControl(Protocol):
+    """How the engine deals with a VMM that was started, also by a program that is gone since."""
+
+    async def pause(self, handle: VmmHandle, *, deadline_s: float) -> None:
+        """Stop the guest's processors; fine if they are stopped already.
+
+        Raises:
+            VmmFailed: the VMM ended, or refuses.
+        """
+        ...
+
+    async def resume(self, handle: VmmHandle, *, deadline_s: float) -> None:
+        """Let the guest's processors go on; fine if they do already.
+
+        Raises:
+            VmmFailed: the VMM ended, or refuses.
+        """
+        ...
+
+    async def adopt(self, handle: VmmHandle, *, deadline_s: float) -> bool:
+        """Tell whether this very VMM still runs and answers, after a restart of the daemon."""
+        ...
+
+    async def wait_gone(self, handle: VmmHandle) -> int | None:
+        """Return the VMM's exit status when it has ended, and reap it; None: nobody can tell."""
+        ...
+
+    async def quit(self, handle: VmmHandle, *, deadline_s: float) -> bool:
+        """Ask the VMM to end; False if it has not within the deadline.
+
+        The guest is not asked: whatever is to be kept was flushed before (A1).
+        """
+        ...
+
+    async def kill(self, handle: VmmHandle) -> None:
+        """End the VMM whatever it does; when this returns it is gone.
+
+        Raises:
+            VmmFailed: not even SIGKILL ended it (a process stuck in the kernel).
+        """
+        ...
+
+
+class Driver(VmmControl, Protocol):
+    """How the engine starts and saves VMMs with this host's program."""
 
     @property
     def name(self) -> str: ...
@@ -160,22 +203,6 @@ class Driver(Protocol):
         """Return a text that changes whenever a saved state may not fit the VMM (hazard D5)."""
         ...
 
-    async def pause(self, handle: VmmHandle, *, deadline_s: float) -> None:
-        """Stop the guest's processors; fine if they are stopped already.
-
-        Raises:
-            VmmFailed: the VMM ended, or refuses.
-        """
-        ...
-
-    async def resume(self, handle: VmmHandle, *, deadline_s: float) -> None:
-        """Let the guest's processors go on; fine if they do already.
-
-        Raises:
-            VmmFailed: the VMM ended, or refuses.
-        """
-        ...
-
     async def save(
         self, handle: VmmHandle, *, state: Path, memory: Path, deadline_s: float
     ) -> None:
@@ -196,29 +223,6 @@ class Driver(Protocol):
 
         Raises:
             VmmFailed: it does not load, or the VMM ended.
-        """
-        ...
-
-    async def adopt(self, handle: VmmHandle, *, deadline_s: float) -> bool:
-        """Tell whether this very VMM still runs and answers, after a restart of the daemon."""
-        ...
-
-    async def wait_gone(self, handle: VmmHandle) -> int | None:
-        """Return the VMM's exit status when it has ended, and reap it; None: nobody can tell."""
-        ...
-
-    async def quit(self, handle: VmmHandle, *, deadline_s: float) -> bool:
-        """Ask the VMM to end; False if it has not within the deadline.
-
-        The guest is not asked: whatever is to be kept was flushed before (A1).
-        """
-        ...
-
-    async def kill(self, handle: VmmHandle) -> None:
-        """End the VMM whatever it does; when this returns it is gone.
-
-        Raises:
-            VmmFailed: not even SIGKILL ended it (a process stuck in the kernel).
         """
         ...
 
@@ -259,6 +263,11 @@ class DriverKind(Protocol):
     @property
     def attachment(self) -> AttachmentKind:
         """What its VMMs are joined to their networks by."""
+        ...
+
+    @property
+    def control(self) -> VmmControl:
+        """What VMMs are controlled by, whatever is installed."""
         ...
 
     @property

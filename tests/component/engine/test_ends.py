@@ -18,7 +18,6 @@ from banger.config import load_settings
 from banger.engine import Engine, open_engine
 from banger.engine.state import restartpolicy
 from banger.engine.state.became import became
-from banger.engine.state.hostfacts import HostFacts
 from banger.engine.state.machine import Machine, load_rows
 from banger.engine.state.operations import Operation
 from banger.engine.state.restartpolicy import Restart, parse_restart
@@ -34,7 +33,8 @@ from banger.model.vm import RestartPolicy, VmRecord, VmState
 from banger.plan.lifecycle import plan_create
 from banger.plan.steps import Step
 from banger.store import Database
-from banger.vmm.driver import Driver, VmmHandle
+from banger.vmm.driver import VmmHandle
+from banger.vmm.qemu.control import QemuControl
 from tests.component.engine.test_recovery import VM, act, handle, insert, record
 from tests.support.specs import change_spec
 
@@ -42,15 +42,9 @@ NOBODY = ProcessIdentity(2**22 + 1, 1, "another boot")
 FULL = NoSpace("The file system of the database is full.")
 
 
-class Ended:
-    """A driver whose VMMs have ended."""
-
-    async def wait_gone(self, _: VmmHandle) -> int:
-        return 1
-
-
-async def find_ended(_: HostFacts, __: str) -> Driver:
-    return Ended()  # type: ignore[return-value]  # half a driver
+async def fail(_: QemuControl, __: VmmHandle) -> int:
+    """Be the end of a VMM that has failed."""
+    return 1
 
 
 @pytest.fixture
@@ -58,7 +52,7 @@ def layout(private_environ: dict[str, str], monkeypatch: pytest.MonkeyPatch) -> 
     for module, name in ((watch, "RETRY_S"), (deferred_saves, "RETRY_S")):
         monkeypatch.setattr(module, name, 0.01)
     monkeypatch.setattr(restartpolicy, "FIRST_WAIT_S", 0.0)
-    monkeypatch.setattr(HostFacts, "driver", find_ended)
+    monkeypatch.setattr(QemuControl, "wait_gone", fail)
     return layout_from_environment(private_environ)
 
 

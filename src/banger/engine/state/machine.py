@@ -21,7 +21,7 @@ from banger.host.identity import ProcessIdentity
 from banger.model.names import VmId
 from banger.model.vm import VmRecord
 from banger.network.port import Interface, NetworkHandle
-from banger.vmm.driver import Driver, DriverKind, VmmHandle
+from banger.vmm.driver import Driver, DriverKind, VmmControl, VmmHandle
 from banger.vmm.table import find_driver_kind
 
 
@@ -63,8 +63,13 @@ class Machine:
         """The kind of driver of the VM's VMM."""
         return find_driver_kind(self.record.spec.driver if self.vmm is None else self.vmm.driver)
 
+    @property
+    def control(self) -> VmmControl:
+        """What the VM's VMM is controlled by."""
+        return self.kind.control
+
     async def driver(self) -> Driver:
-        """Return the driver of the VM's VMM.
+        """Return the driver of the VM's VMM, which starts and saves it.
 
         Raises:
             HostNotReady: the VMM's program is missing or too old.

@@ -66,14 +66,12 @@ async def save_machine(machine: Machine, folder: Path) -> None:
 
 async def pause_vmm(machine: Machine) -> None:
     """Stop the guest's processors."""
-    driver = await machine.driver()
-    await driver.pause(machine.require_vmm(), deadline_s=PAUSE_DEADLINE_S)
+    await machine.control.pause(machine.require_vmm(), deadline_s=PAUSE_DEADLINE_S)
 
 
 async def _resume_vmm(machine: Machine, _: ResumeVmm) -> None:
     """Let the guest go on, and set its clock (hazard D1)."""
-    driver = await machine.driver()
-    await driver.resume(machine.require_vmm(), deadline_s=PAUSE_DEADLINE_S)
+    await machine.control.resume(machine.require_vmm(), deadline_s=PAUSE_DEADLINE_S)
     with contextlib.suppress(BangerError):
         # One that was adopted while it stood still has no connection yet.
         await reach_agent(machine.runtime, machine.require_vmm(), deadline_s=CLOCK_DEADLINE_S)
@@ -86,9 +84,8 @@ async def undo_pause(machine: Machine) -> None:
     handle = machine.vmm
     if handle is None:
         return
-    driver = await machine.driver()
-    if await driver.adopt(handle, deadline_s=ALIVE_DEADLINE_S):
-        await driver.resume(handle, deadline_s=PAUSE_DEADLINE_S)
+    if await machine.control.adopt(handle, deadline_s=ALIVE_DEADLINE_S):
+        await machine.control.resume(handle, deadline_s=PAUSE_DEADLINE_S)
         await set_clock(machine.engine, machine.id)
 
 

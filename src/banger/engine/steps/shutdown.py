@@ -44,7 +44,6 @@ async def _shut_down_guest(machine: Machine, step: ShutDownGuest) -> None:
     """Ask the guest to shut down and wait; one that does not is flushed again, then ended (A2)."""
     if machine.vmm is None or not machine.runtime.flush_confirmed:
         return
-    driver = await machine.driver()
     used_s = asyncio.get_running_loop().time() - machine.runtime.ending_since
     left_s = step.deadline_s - used_s
     last_flush_s = left_s * LAST_FLUSH_SHARE
@@ -55,7 +54,7 @@ async def _shut_down_guest(machine: Machine, step: ShutDownGuest) -> None:
                     machine.runtime, machine.require_vmm(), deadline_s=POWEROFF_DEADLINE_S
                 )
                 await guest.poweroff(connection, deadline_s=POWEROFF_DEADLINE_S)
-            await driver.wait_gone(machine.vmm)
+            await machine.control.wait_gone(machine.vmm)
     except TimeoutError:
         await _flush_guest(machine, FlushGuest(vm_id=machine.id, deadline_s=last_flush_s))
 

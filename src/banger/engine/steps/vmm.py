@@ -67,10 +67,9 @@ def _plan_machine(machine: Machine, memory: Path | None) -> MachineConfig:
 
 async def _end_vmm(machine: Machine, _: Step) -> None:
     """End the VMM and forget its handle; fine if there is none."""
-    if machine.vmm is not None:
-        driver = await machine.driver()
-        if not await driver.quit(machine.vmm, deadline_s=QUIT_DEADLINE_S):
-            await driver.kill(machine.vmm)
+    vmm = machine.vmm
+    if vmm is not None and not await machine.control.quit(vmm, deadline_s=QUIT_DEADLINE_S):
+        await machine.control.kill(vmm)
     await close_connection(machine.runtime)
     await machine.engine.database.write(store.delete_handle, machine.id, "vmm")
     machine.vmm = None

@@ -162,8 +162,7 @@ async def _hand_out(
         machine = await load_machine(engine, record.id)
         if record.spec.egress != waiting.spec.egress:
             await set_egress(machine)
-        driver = await machine.driver()
-        await driver.resume(machine.require_vmm(), deadline_s=CLAIM_DEADLINE_S)
+        await machine.control.resume(machine.require_vmm(), deadline_s=CLAIM_DEADLINE_S)
         await hand_out_guest(machine, called=_hostname(waiting), deadline_s=CLAIM_DEADLINE_S)
         await save_outcome(machine, op.id, VmState.RUNNING)
     except BangerError as error:
@@ -180,8 +179,7 @@ async def _give_up(engine: Engine, op: Operation, vm_id: VmId) -> None:
     """Delete a VM that was claimed in vain. Its VMM is not asked to end: it may hang."""
     with contextlib.suppress(BangerError):
         machine = await load_machine(engine, vm_id)
-        driver = await machine.driver()
-        await driver.kill(machine.require_vmm())
+        await machine.control.kill(machine.require_vmm())
     await delete_now(engine, engine.new_operation("vm.delete"), vm_id)
     await engine.database.write(store.end_operation, op.id)
 

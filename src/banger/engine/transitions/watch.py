@@ -25,6 +25,7 @@ from banger.model.names import VmId
 from banger.model.vm import VmState
 from banger.plan.lifecycle import plan_kill
 from banger.vmm.driver import VmmHandle
+from banger.vmm.table import find_driver_kind
 
 KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
 """Exit statuses of a killed VMM, and of its jail's monitor."""
@@ -41,8 +42,7 @@ async def watch_vmm(engine: Engine, vm_id: VmId, vmm: VmmHandle) -> None:
     While a VM starts nobody has to watch: the death of its VMM closes the agent's socket, and
     that ends the start.
     """
-    driver = await engine.host.driver(vmm.driver)
-    status = await driver.wait_gone(vmm)
+    status = await find_driver_kind(vmm.driver).control.wait_gone(vmm)
     log.info("VMM of %s (pid %d) ended with status %s", vm_id, vmm.process.pid, status)
     await close_connection(engine.runtime(vm_id))
     # A verb that ends the VMM saves the outcome itself, and so ends this task; a verb that takes

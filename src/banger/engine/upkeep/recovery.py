@@ -208,8 +208,7 @@ async def _adopt(machine: Machine) -> bool:
     """Take over the VMM of a VM, if it is that very process and answers."""
     if machine.vmm is None:
         return False
-    driver = await machine.driver()
-    if not await driver.adopt(machine.vmm, deadline_s=ADOPT_DEADLINE_S):
+    if not await machine.control.adopt(machine.vmm, deadline_s=ADOPT_DEADLINE_S):
         return False
     became(machine, machine.record.state, error=machine.record.error)
     # One that an older banger started has no scope. Behind the open door: a manager may hang.

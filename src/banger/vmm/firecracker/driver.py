@@ -10,33 +10,26 @@ process, as for any VMM (`vmm.memory`), and what it writes of the memory is not 
 from __future__ import annotations
 
 import asyncio
-import os
 import shutil
-import signal
 from pathlib import Path
 
 import msgspec
 
-from banger.errors import BangerError, VmmFailed
+from banger.errors import VmmFailed
 from banger.host.attachments import Attachment, Socket
-from banger.host.identity import send_signal
-from banger.vmm import process
 from banger.vmm.conversation import or_death
 from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.firecracker import names
 from banger.vmm.firecracker.client import ask, wait_listening
 from banger.vmm.firecracker.config import FORMAT
-from banger.vmm.firecracker.guestend import has_reset, wait_halted
+from banger.vmm.firecracker.control import FirecrackerControl, send
 from banger.vmm.firecracker.probe import FirecrackerFacts
 from banger.vmm.firecracker.process import DRIVER_NAME, start
 from banger.vmm.firecracker.replies import InstanceState
 from banger.vmm.firecracker.requests import (
-    Activity,
-    Request,
     create_snapshot,
     describe_instance,
     load_snapshot,
-    set_activity,
 )
 from banger.vmm.firecracker.saving import lent, take_state, unread, write_own_pages
 from banger.vmm.firecracker.shapes import (
@@ -49,14 +42,12 @@ from banger.vmm.firecracker.shapes import (
 from banger.vmm.firecracker.versions import Feature, features_of, format_version
 from banger.vmm.programhash import ProgramHash
 
-FAULT = 1
-"""Firecracker's exit status for a fault, and now and then for a guest's reset (seen: 1.12.1)."""
 SMALL_BYTES = 3 * 2**30
 """Of memory; beyond it there is a second region (`Feature.BIG_DIFFS`)."""
 
 
-class FirecrackerDriver:
-    """Starts and ends Firecracker processes, with the Firecracker that was probed."""
+class FirecrackerDriver(FirecrackerControl):
+    """Starts and saves Firecracker processes, with the Firecracker that was probed."""
 
     name = DRIVER_NAME
 
@@ -82,14 +73,6 @@ class FirecrackerDriver:
         digest = await asyncio.to_thread(self._program.read)
         return f"firecracker {format_version(self.facts.version)} {digest} machine {FORMAT}"
 
-    async def pause(self, handle: VmmHandle, *, deadline_s: float) -> None:
-        """Stop the guest's processors."""
-        await self._ask(handle, set_activity(Activity.PAUSED), deadline_s)
-
-    async def resume(self, handle: VmmHandle, *, deadline_s: float) -> None:
-        """Let the guest's processors go on."""
-        await self._ask(handle, set_activity(Activity.RESUMED), deadline_s)
-
     async def save(
         self, handle: VmmHandle, *, state: Path, memory: Path, deadline_s: float
     ) -> None:
@@ -104,7 +87,7 @@ class FirecrackerDriver:
                     snapshot_path=names.STATE, mem_file_path=path, snapshot_type=SnapshotType.DIFF
                 )
             )
-            await self._ask(handle, request, deadline_s)
+            await send(handle, request, deadline_s)
         await asyncio.to_thread(take_state, handle, state)
         if not is_whole:
             await asyncio.to_thread(write_own_pages, handle, memory)
@@ -122,63 +105,6 @@ class FirecrackerDriver:
         await asyncio.to_thread(shutil.copyfile, state, target)
         features = features_of(self.facts.version)
         await or_death(handle, _load(handle, features, deadline_s))
-
-    async def adopt(self, handle: VmmHandle, *, deadline_s: float) -> bool:
-        """Tell whether this very Firecracker runs and answers."""
-        if not process.is_this(handle):
-            return False
-        try:
-            await ask(handle.control_socket, describe_instance(), deadline_s=deadline_s)
-        except BangerError:
-            return False
-        return True
-
-    async def wait_gone(self, handle: VmmHandle) -> int | None:
-        """Return Firecracker's exit status when it has ended; None if nobody can tell.
-
-        One whose guest has halted is ended here. It has ended well then, as one has whose guest
-        has reset itself.
-        """
-        ended = asyncio.ensure_future(process.gone(handle))
-        halted = asyncio.ensure_future(wait_halted(handle.console_log or os.devnull))
-        try:
-            await asyncio.wait((ended, halted), return_when=asyncio.FIRST_COMPLETED)
-            if ended.done():
-                return await _correct(await ended, handle)
-            send_signal(handle.process, signal.SIGKILL)
-            await ended
-            return 0
-        finally:
-            for task in (ended, halted):
-                task.cancel()
-            await asyncio.gather(ended, halted, return_exceptions=True)
-
-    async def quit(self, handle: VmmHandle, *, deadline_s: float) -> bool:
-        """End Firecracker: it has written what the guest has flushed, and knows no request to end.
-
-        False if it has not ended within the deadline.
-        """
-        send_signal(handle.process, signal.SIGKILL)
-        try:
-            async with asyncio.timeout(deadline_s):
-                await process.gone(handle)
-        except TimeoutError:
-            return False
-        return True
-
-    async def _ask(self, handle: VmmHandle, request: Request[None], deadline_s: float) -> None:
-        await or_death(handle, ask(handle.control_socket, request, deadline_s=deadline_s))
-
-    async def kill(self, handle: VmmHandle) -> None:
-        """End Firecracker whatever it does."""
-        await process.end(handle)
-
-
-async def _correct(status: int | None, handle: VmmHandle) -> int | None:
-    console_log = handle.console_log or os.devnull
-    if status == FAULT and await asyncio.to_thread(has_reset, console_log):
-        return 0
-    return status
 
 
 async def _ask_state(handle: VmmHandle, deadline_s: float) -> InstanceState:

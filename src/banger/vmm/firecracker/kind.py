@@ -10,6 +10,7 @@ from banger.model.vm import Accel, VmSpec
 from banger.settings import Settings
 from banger.vmm.driver import Capability, DiskNames, Limits, Upgrade, VmmHandle
 from banger.vmm.firecracker import vsock
+from banger.vmm.firecracker.control import FirecrackerControl
 from banger.vmm.firecracker.driver import FirecrackerDriver
 from banger.vmm.firecracker.limits import plan_limits
 from banger.vmm.firecracker.probe import probe_firecracker
@@ -24,6 +25,7 @@ class Firecracker:
     capabilities = frozenset({Capability.PAUSE, Capability.NETWORK, Capability.SNAPSHOTS})
     accels = frozenset({Accel.KVM})
     attachment = AttachmentKind.TAP
+    control = FirecrackerControl()
     vcpu_max = 32
     disk_names = DiskNames(root="/dev/vda", data="/dev/vdb", modules="/dev/vdc")
     process_names = ("firecracker", "bwrap$", PROCESS_NAME)

@@ -3,30 +3,28 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 from pathlib import Path
 
 import msgspec
 
-from banger.errors import BangerError, VmmFailed
+from banger.errors import VmmFailed
 from banger.host.attachments import Attachment, Tap
 from banger.host.files import space_errors
-from banger.host.identity import is_alive
-from banger.vmm import process
 from banger.vmm.conversation import or_death
 from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.memory import write_memory
 from banger.vmm.programhash import ProgramHash
 from banger.vmm.qemu import argv, qmp
+from banger.vmm.qemu.control import QemuControl
 from banger.vmm.qemu.probe import QemuFacts
 from banger.vmm.qemu.process import DRIVER_NAME, start
 
 RUNNING = "running"
 
 
-class QemuDriver:
-    """Starts and ends QEMU processes, with the QEMU that was probed."""
+class QemuDriver(QemuControl):
+    """Starts and saves QEMU processes, with the QEMU that was probed."""
 
     name = DRIVER_NAME
 
@@ -55,14 +53,6 @@ class QemuDriver:
         digest = await asyncio.to_thread(self._program.read)
         return f"qemu {version} {digest} argv {argv.FORMAT}"
 
-    async def pause(self, handle: VmmHandle, *, deadline_s: float) -> None:
-        """Stop the guest's processors."""
-        await or_death(handle, qmp.pause(handle.control_socket, deadline_s=deadline_s))
-
-    async def resume(self, handle: VmmHandle, *, deadline_s: float) -> None:
-        """Let the guest's processors go on."""
-        await or_death(handle, qmp.resume(handle.control_socket, deadline_s=deadline_s))
-
     async def save(
         self, handle: VmmHandle, *, state: Path, memory: Path, deadline_s: float
     ) -> None:
@@ -86,38 +76,3 @@ class QemuDriver:
             await or_death(handle, talk)
         finally:
             os.close(fd)
-
-    async def adopt(self, handle: VmmHandle, *, deadline_s: float) -> bool:
-        """Tell whether this very QEMU runs and answers."""
-        if not process.is_this(handle):
-            return False
-        try:
-            await qmp.query_status(handle.control_socket, deadline_s=deadline_s)
-        except BangerError:
-            return False
-        return True
-
-    async def wait_gone(self, handle: VmmHandle) -> int | None:
-        """Return QEMU's exit status when it has ended; None if nobody can tell."""
-        return await process.gone(handle)
-
-    async def quit(self, handle: VmmHandle, *, deadline_s: float) -> bool:
-        """Ask QEMU to end; False if it has not within the deadline."""
-        if not is_alive(handle.process):
-            await process.gone(handle)
-            return True
-        if not process.is_this(handle):
-            return False  # its jail has not become QEMU yet: nobody to ask
-        try:
-            async with asyncio.timeout(deadline_s):
-                # It may end in the middle of its answer: what counts is that it ends.
-                with contextlib.suppress(BangerError):
-                    await qmp.ask_to_quit(handle.control_socket, deadline_s=deadline_s)
-                await process.gone(handle)
-        except TimeoutError:
-            return False
-        return True
-
-    async def kill(self, handle: VmmHandle) -> None:
-        """End QEMU whatever it does."""
-        await process.end(handle)

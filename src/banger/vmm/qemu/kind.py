@@ -9,6 +9,7 @@ from banger.model.artifacts import KernelForm
 from banger.model.vm import VCPU_RANGE, Accel, VmSpec
 from banger.settings import Settings
 from banger.vmm.driver import Capability, DiskNames, Limits, Upgrade, VmmHandle
+from banger.vmm.qemu.control import QemuControl
 from banger.vmm.qemu.driver import QemuDriver
 from banger.vmm.qemu.limits import plan_limits
 from banger.vmm.qemu.probe import probe_qemu
@@ -25,6 +26,7 @@ class Qemu:
     accels = frozenset(Accel)
     vcpu_max = VCPU_RANGE.stop - 1
     attachment = AttachmentKind.SOCKET
+    control = QemuControl()
     disk_names = DiskNames(root="serial:root", data="serial:data", modules="serial:modules")
     process_names = ("qemu-system-", "bwrap$")
 
