@@ -5,7 +5,7 @@ A program of its own, which also runs in the emulated host: standard library onl
     python3 drivers.py SCENARIO COUNT -- FLAGS...
 
 FLAGS are those of `vm create`. Prints a JSON document: samples by label. Ends its VMs, not the
-daemon.
+daemon. A scenario may also be a program of another project: `msb`, microsandbox's.
 """
 
 from __future__ import annotations
@@ -14,8 +14,10 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -25,12 +27,13 @@ DEADLINE_S = 900
 SETTLE_S = 20.0
 VM = "bench"
 FORKS = 4
+BOOT = "run with a boot"
 
 
-def banger(*words: str) -> str:
-    """Run a command that has to succeed; return what it says."""
+def run(*words: str) -> str:
+    """Run a program that has to succeed; return what it says."""
     done = subprocess.run(
-        ["banger", *words],
+        words,
         stdin=subprocess.DEVNULL,
         capture_output=True,
         text=True,
@@ -38,14 +41,19 @@ def banger(*words: str) -> str:
         check=False,
     )
     if done.returncode:
-        raise SystemExit(f"banger {' '.join(words)}: status {done.returncode}\n{done.stderr}")
+        raise SystemExit(f"{' '.join(words)}: status {done.returncode}\n{done.stderr}")
     return done.stdout
 
 
+def banger(*words: str) -> str:
+    """Run a command of ours."""
+    return run("banger", *words)
+
+
 def time_ms(*words: str) -> float:
-    """Return how long a command takes."""
+    """Return how long a program takes."""
     started = time.perf_counter()
-    banger(*words)
+    run(*words)
     return (time.perf_counter() - started) * 1000
 
 
@@ -61,9 +69,14 @@ def vms(*names: str) -> Iterator[None]:
 
 
 def measure_start(count: int, flags: Sequence[str]) -> Samples:
-    """A whole run with a boot: made, booted, one command, deleted."""
-    run = ("vm", "run", "--rm", "--no-template", *flags, "--", "true")
-    return {"run with a boot": [time_ms(*run) for _ in range(count)]}
+    """A whole run, of a clone and with a boot: made, one command, deleted."""
+    start, command = ("banger", "vm", "run", "--rm"), (*flags, "--", "true")
+    run(*start, *command)  # makes the template
+    found: Samples = {"run of a clone": [], BOOT: []}
+    for _ in range(count):
+        found["run of a clone"].append(time_ms(*start, *command))
+        found[BOOT].append(time_ms(*start, "--no-template", *command))
+    return found
 
 
 def measure_clone(count: int, flags: Sequence[str]) -> Samples:
@@ -72,8 +85,10 @@ def measure_clone(count: int, flags: Sequence[str]) -> Samples:
     found: Samples = {"clone, handed out": [], "its first command": []}
     for _ in range(count):
         with vms(VM):
-            found["clone, handed out"].append(time_ms("vm", "create", "--name", VM, *flags))
-            found["its first command"].append(time_ms("vm", "exec", VM, "--", "true"))
+            found["clone, handed out"].append(
+                time_ms("banger", "vm", "create", "--name", VM, *flags)
+            )
+            found["its first command"].append(time_ms("banger", "vm", "exec", VM, "--", "true"))
     return found
 
 
@@ -81,7 +96,7 @@ def measure_exec(count: int, flags: Sequence[str]) -> Samples:
     """A command in a VM that has run some."""
     with vms(VM):
         banger("vm", "create", "--name", VM, *flags)
-        times = [time_ms("vm", "exec", VM, "--", "true") for _ in range(count + 2)]
+        times = [time_ms("banger", "vm", "exec", VM, "--", "true") for _ in range(count + 2)]
     return {"command": times[2:]}
 
 
@@ -93,7 +108,7 @@ def measure_fork(count: int, flags: Sequence[str]) -> Samples:
         banger("vm", "create", "--name", VM, *flags)
         for _ in range(count):
             for label, number in (("one fork", 1), (f"{FORKS} forks", FORKS)):
-                fork = ("vm", "fork", VM, "-n", str(number), "--name", f"{VM}-fork")
+                fork = ("banger", "vm", "fork", VM, "-n", str(number), "--name", f"{VM}-fork")
                 with vms(f"{VM}-fork", *names):
                     found[label].append(time_ms(*fork))
     return found
@@ -106,8 +121,8 @@ def measure_restore(count: int, flags: Sequence[str]) -> Samples:
         banger("vm", "create", "--name", VM, *flags)
         for number in range(count):
             name = f"s{number}"
-            found["snapshot"].append(time_ms("vm", "snapshot", "create", VM, name))
-            found["restore"].append(time_ms("vm", "snapshot", "restore", VM, name))
+            found["snapshot"].append(time_ms("banger", "vm", "snapshot", "create", VM, name))
+            found["restore"].append(time_ms("banger", "vm", "snapshot", "restore", VM, name))
             banger("vm", "snapshot", "delete", VM, name)
     return found
 
@@ -126,6 +141,34 @@ def measure_density(count: int, flags: Sequence[str]) -> Samples:
     for program in sorted({program for programs in found for program in programs}):
         samples[f"of it {program}"] = [programs.get(program, 0.0) for programs in found]
     return samples
+
+
+def measure_msb(count: int, flags: Sequence[str]) -> Samples:
+    """A whole run by microsandbox, of the same root without a network; {} where it is missing."""
+    if not shutil.which("msb"):
+        return {}
+    with tempfile.TemporaryDirectory(dir=Path.home()) as directory:
+        root = f"{directory}/root"
+        # Only root can own its files as the image has them; that is no error here.
+        run("unsquashfs", "-no-progress", "-no-exit-code", "-dest", root, str(find_root(flags)))
+        shape = ("--memory", get_flag(flags, "--memory"), "--cpus", get_flag(flags, "--vcpu"))
+        start = ("msb", "run", "--no-net", "--no-stdin", *shape, root, "--", "/bin/true")
+        run(*start)  # makes its directories
+        return {BOOT: [time_ms(*start) for _ in range(count)]}
+
+
+def find_root(flags: Sequence[str]) -> Path:
+    """Return the squashfs of the image that these flags name, or of the default one."""
+    default = json.loads(banger("config", "show", "--json"))["default_image"]["value"]
+    image = get_flag(flags, "--image", default)
+    digest = json.loads(banger("image", "show", image, "--json"))["digest"]
+    data = Path(os.environ.get("XDG_DATA_HOME") or Path.home() / ".local/share")
+    return data / "banger/images" / digest / "root.squashfs"
+
+
+def get_flag(flags: Sequence[str], name: str, default: str = "") -> str:
+    """Return what a flag is given, or the default."""
+    return flags[flags.index(name) + 1] if name in flags else default
 
 
 def weigh_vm(vm_id: str) -> dict[str, float]:
@@ -154,6 +197,7 @@ SCENARIOS = {
     "restore": measure_restore,
     "density": measure_density,
 }
+RIVALS = {"msb": measure_msb}
 
 
 def main(words: list[str]) -> int:
@@ -161,7 +205,7 @@ def main(words: list[str]) -> int:
     scenario, count, _, *flags = words
     # Of a daemon that this starts: clones are made on demand.
     os.environ["BANGER_TEMPLATE_POOL"] = "0"
-    print(json.dumps(SCENARIOS[scenario](int(count), flags)))
+    print(json.dumps((SCENARIOS | RIVALS)[scenario](int(count), flags)))
     return 0
 
 

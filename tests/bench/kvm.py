@@ -24,7 +24,7 @@ from tests.bench.stage import BANGER, Stage, open_stage
 REPORT = Path(__file__).resolve().parents[2] / "build/bench-kvm.md"
 SHAPE = ("--memory", "256M", "--disk", "1G", "--vcpu", "1")
 COUNTS = {"start": 10, "clone": 20, "exec": 30, "fork": 10, "restore": 10, "density": 20}
-FEW = {"start": 2, "clone": 3, "exec": 5, "fork": 2, "restore": 2, "density": 4}
+FEW = {"start": 4, "clone": 4, "exec": 10, "fork": 3, "restore": 3, "density": 4}
 MEASURED = ("user", NO_NETWORK)
 """Networks that a host has without being set up for them."""
 Run = Callable[[Sequence[str]], Awaitable[str]]
@@ -51,16 +51,28 @@ async def measure_all(run: Run, counts: Mapping[str, int], *, flags: Sequence[st
                 chosen = ("--driver", driver, "--network", network)
                 said = await run([scenario, str(count), "--", *SHAPE, *flags, *chosen])
                 found[driver] = json.loads(said)
+            if (scenario, network) == ("start", NO_NETWORK):
+                found |= await _measure_rivals(run, count, flags)
             rows.append(Row(network, scenario, found))
     return rows
+
+
+async def _measure_rivals(run: Run, count: int, flags: Sequence[str]) -> dict[str, drivers.Samples]:
+    """Return what those that are installed here cost."""
+    found = {}
+    for rival in drivers.RIVALS:
+        print(f"measures {rival} ...", file=sys.stderr)
+        if samples := json.loads(await run([rival, str(count), "--", *SHAPE, *flags])):
+            found[rival] = samples
+    return found
 
 
 def render_report(rows: Sequence[Row], facts: Mapping[str, str]) -> str:
     """Return the report as Markdown."""
     lines = ["# Drivers on KVM", "", *(f"- {name}: {fact}" for name, fact in facts.items()), ""]
-    first, *others = DRIVERS
+    first, *others = dict.fromkeys(name for row in rows for name in row.samples)
     ratios = [f"{first} / {other}" for other in others]
-    titles = ["what", "network", *DRIVERS, *ratios]
+    titles = ["what", "network", first, *others, *ratios]
     lines += [_line(titles), _line(["---"] * len(titles))]
     for row in rows:
         lines += [_line(cells) for cells in _cells(row, first, others)]
@@ -79,7 +91,8 @@ def _cells(row: Row, first: str, others: Sequence[str]) -> list[list[str]]:
             for driver, samples in row.samples.items()
             if label in samples
         }
-        seen = [f"{medians[each]:.3g} {unit}" if each in medians else "" for each in row.samples]
+        columns = (first, *others)
+        seen = [f"{medians[each]:.3g} {unit}" if each in medians else "" for each in columns]
         ratios = [
             f"{medians[first] / medians[other]:.2f}" if {first, other} <= set(medians) else ""
             for other in others

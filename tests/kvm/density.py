@@ -2,7 +2,7 @@
 
 Of each clone all processes count, found by the VM's id in their arguments: its VMM, the jail's
 monitor, its network. Pss is what /proc/PID/smaps_rollup says: pages that several processes have are
-divided among them.
+divided among them. /proc/PID/smaps says which files they are of.
 """
 
 from __future__ import annotations
@@ -10,6 +10,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from tests.kvm.machine import Host
 from tests.kvm.vms import banger, list_vms, small
@@ -21,12 +22,17 @@ for each in /proc/[0-9]*; do
     line=$(tr '\\0' ' ' <$each/cmdline 2>/dev/null) || continue
     for id in {ids}; do
         case $line in *$id*) awk -v id=$id -v name=$(cat $each/comm) '
-            /^Pss:/ {{ pss = $2 }} /^Private_Dirty:/ {{ dirty = $2 }}
-            END {{ print id, name, pss, dirty }}' $each/smaps_rollup ;;
+            /^[0-9a-f]+-[0-9a-f]+ / {{ file = $6 == "" ? "anonymous" : $6; sub(".*/", "", file) }}
+            /^Pss:/ {{ pss[file] += $2 }} /^Private_Dirty:/ {{ dirty[file] += $2 }}
+            END {{ for (file in pss) print id, name, file, pss[file], dirty[file] }}
+            ' $each/smaps_rollup $each/smaps ;;
         esac
     done
 done
 """
+WHOLE = "[rollup]"
+SHOWN_KIB = 100
+"""The files of which a clone has less are not shown."""
 
 
 @dataclass(frozen=True)
@@ -37,6 +43,8 @@ class Density:
     private_dirty_kib: float
     processes: dict[str, float]
     """Median Pss by the name of the program."""
+    files: dict[str, tuple[float, float]]
+    """Medians of Pss and of what is private and dirty, by program and file."""
 
 
 async def measure(host: Host, driver: str, network: str, number: int) -> Density:
@@ -57,20 +65,41 @@ async def measure(host: Host, driver: str, network: str, number: int) -> Density
 
 def _sum_up(ids: list[str], said: str) -> Density:
     rows = [_parse(line) for line in said.splitlines()]
-    programs = {name for _, name, _, _ in rows}
+    wholes = [row for row in rows if row.file == WHOLE]
     return Density(
-        statistics.median(sum(pss for vm, _, pss, _ in rows if vm == each) for each in ids),
-        statistics.median(sum(dirty for vm, *_, dirty in rows if vm == each) for each in ids),
+        statistics.median(sum(row.pss for row in wholes if row.vm == each) for each in ids),
+        statistics.median(sum(row.dirty for row in wholes if row.vm == each) for each in ids),
         {
-            program: statistics.median(pss for _, name, pss, _ in rows if name == program)
-            for program in sorted(programs)
+            program: statistics.median(row.pss for row in wholes if row.program == program)
+            for program in sorted({row.program for row in rows})
         },
+        _sum_files([row for row in rows if row.file != WHOLE]),
     )
 
 
-def _parse(line: str) -> tuple[str, str, int, int]:
-    vm, name, pss, dirty = line.split()
-    return vm, name, int(pss), int(dirty)
+def _sum_files(rows: list[_Row]) -> dict[str, tuple[float, float]]:
+    """Return the medians of each file, the largest first; of those that have a file."""
+    groups: dict[str, list[_Row]] = {}
+    for row in rows:
+        groups.setdefault(f"{row.program} {row.file}", []).append(row)
+    medians = {
+        name: (statistics.median(r.pss for r in group), statistics.median(r.dirty for r in group))
+        for name, group in groups.items()
+    }
+    return dict(sorted(medians.items(), key=lambda item: item[1], reverse=True))
+
+
+class _Row(NamedTuple):
+    vm: str
+    program: str
+    file: str
+    pss: int
+    dirty: int
+
+
+def _parse(line: str) -> _Row:
+    vm, program, file, pss, dirty = line.split()
+    return _Row(vm, program, file, int(pss), int(dirty))
 
 
 def describe(density: Density) -> Iterator[str]:
@@ -78,3 +107,6 @@ def describe(density: Density) -> Iterator[str]:
     yield f"{density.pss_kib / 1024:.1f} MiB Pss"
     yield f"{density.private_dirty_kib / 1024:.1f} MiB private dirty"
     yield ", ".join(f"{name} {kib / 1024:.1f}" for name, kib in density.processes.items())
+    for name, (pss, dirty) in density.files.items():
+        if pss >= SHOWN_KIB:
+            yield f"    {name}: {pss / 1024:.2f}, private dirty {dirty / 1024:.2f}"

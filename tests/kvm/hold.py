@@ -41,6 +41,11 @@ from tests.support.artifacts import CHECKOUT, enter_cache
 
 HELD = "held"
 POLL_S = 5.0
+TRIES = 3
+"""For a measurement: the emulation ends a VM once in a while (ADR 0030)."""
+RIVAL = "BANGER_TEST_MSB"
+"""Names `_bundled` of microsandbox's wheel, which is measured as well then."""
+MSB = "/opt/microsandbox"
 IMAGE = "image"
 """The file that names the guests' image."""
 
@@ -147,20 +152,33 @@ async def _measure(scenarios: list[str]) -> None:
     """Print the report of `make bench-kvm`, of small counts."""
     async with _enter() as host:
         await host.copy_in(f"{INSIDE}/bench", Path(drivers.__file__).parent)
+        if rival := os.environ.get(RIVAL):
+            await host.copy_in(MSB, Path(rival))
+            link = f"chmod 755 {MSB}/bin/msb; ln -sf {MSB}/bin/msb /usr/local/bin"
+            (await host.root(link)).expect()
 
         async def run(words: Sequence[str]) -> str:
-            program = f"python3 {INSIDE}/bench/drivers.py {shlex.join(words)}"
-            # Not within the deadline of one command: it takes as long as the host needs.
-            begin = f"cd; rm -f ended; ({program} >out 2>err; echo $? >ended) >/dev/null 2>&1 &"
-            (await host.shell(begin)).expect()
-            while (await host.shell("cd; test -s ended")).status:  # noqa: ASYNC110 - in another host
-                await asyncio.sleep(POLL_S)
-            return (await host.shell("cd; cat err >&2; cat out; exit $(cat ended)")).expect().out
+            for _ in range(TRIES):
+                ended = await _run_bench(host, words)
+                if ended.status == 0:
+                    break
+                print(f"FAIL {ended.err}", file=sys.stderr)
+            return ended.expect().out
 
         counts = {name: FEW[name] for name in scenarios}
         rows = await measure_all(run, counts, flags=("--image", host.guest_image))
         doctor = (await host.shell("banger doctor --json || :")).expect().out
     print(render_report(rows, read_facts("the emulated host", doctor)))
+
+
+async def _run_bench(host: Host, words: Sequence[str]) -> Ended:
+    """Measure one scenario inside; not within the deadline of one command, since it is long."""
+    program = f"python3 {INSIDE}/bench/drivers.py {shlex.join(words)}"
+    begin = f"cd; rm -f ended; ({program} >out 2>err; echo $? >ended) >/dev/null 2>&1 &"
+    (await host.shell(begin)).expect()
+    while (await host.shell("cd; test -s ended")).status:  # noqa: ASYNC110 - in another host
+        await asyncio.sleep(POLL_S)
+    return await host.shell("cd; cat err >&2; cat out; exit $(cat ended)")
 
 
 if __name__ == "__main__":

@@ -34,6 +34,51 @@ def test_medians_stand_beside_each_other_with_their_ratio() -> None:
     assert "| of it slirp4netns | user | 0.5 MiB |  |  |" in report
 
 
+def test_a_rival_stands_beside_the_drivers_where_it_was_measured() -> None:
+    boots = {name: {drivers.BOOT: [ms]} for name, ms in (("firecracker", 8), ("msb", 16))}
+    report = render_report([Row("none", "start", boots), ROWS[1]], {})
+    assert "| what | network | firecracker | msb | qemu | firecracker / msb" in report
+    assert "| run with a boot | none | 8 ms | 16 ms |  | 0.50 |  |" in report
+    assert "| idle clone | user | 8 MiB |  | 20 MiB |  | 0.40 |" in report
+
+
+def test_a_rival_runs_the_files_of_our_image(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "files").mkdir()
+    (tmp_path / "files/word").write_text("ours\n")
+    images = tmp_path / "banger/images/0a1b"
+    images.mkdir(parents=True)
+    squash = ("mksquashfs", tmp_path / "files", images / "root.squashfs", "-quiet", "-no-progress")
+    subprocess.run(squash, check=True)
+    programs = {
+        "banger": """case $1 in config) echo '{"default_image": {"value": "ours"}}';;
+            *) [ $3 = named ] && echo '{"digest": "0a1b"}';; esac""",
+        "msb": f"""echo "$@" >>{tmp_path}/said
+            for each do [ ! -d "$each" ] || cat "$each/word" >>{tmp_path}/said; done""",
+    }
+    (tmp_path / "bin").mkdir()
+    for name, script in programs.items():
+        (tmp_path / "bin" / name).write_text(f"#!/bin/sh\n{script}\n")
+        (tmp_path / "bin" / name).chmod(0o755)
+    monkeypatch.setenv("PATH", f"{tmp_path}/bin:{os.environ['PATH']}")
+    monkeypatch.setenv("XDG_DATA_HOME", str(tmp_path))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    flags = ["--memory", "256M", "--vcpu", "1", "--image", "named"]
+    samples = drivers.measure_msb(2, flags)
+    assert len(samples[drivers.BOOT]) == 2
+    said = (tmp_path / "said").read_text().splitlines()
+    assert said[1::2] == ["ours"] * 3
+    assert said[0].startswith("run --no-net --no-stdin --memory 256M --cpus 1 /")
+
+
+def test_a_rival_that_is_not_installed_is_left_out(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert drivers.measure_msb(2, []) == {}
+
+
 def test_the_raw_samples_are_in_the_report() -> None:
     raw = json.loads(render_report(ROWS, {}).partition("```json\n")[2].partition("```")[0])
     assert raw[0] == {"scenario": "exec", "network": "none", **ROWS[0].samples}
