@@ -142,7 +142,7 @@ class DaemonSilent(DaemonUnreachable):
 
 
 class OutcomeUnknown(DaemonUnreachable):
-    """The connection broke when the request may have begun: it may have been done, or not."""
+    """The connection broke after the request was sent, which may have been carried out or not."""
 
     code = "outcome-unknown"
 
@@ -283,14 +283,14 @@ class SessionNotFound(GuestRefused):
 
 
 class SessionExists(GuestRefused):
-    """The VM has a session of this name already."""
+    """The VM already has a session of this name."""
 
     code = "session-exists"
     exit_code = 5
 
 
 class SessionRunning(GuestRefused):
-    """The session still runs."""
+    """The session is still running."""
 
     code = "session-running"
     exit_code = 5
@@ -311,7 +311,7 @@ class SessionTakesNoInput(GuestRefused):
 
 
 class SessionBusy(GuestRefused):
-    """Another client writes to the session; only one can."""
+    """Another client writes to the session; only one client can at a time."""
 
     code = "session-busy"
     exit_code = 5
@@ -325,7 +325,7 @@ class GuestPathNotFound(GuestRefused):
 
 
 class CopyRefused(OperationFailed):
-    """A file cannot be copied as it is sent, or what is at the target is in its way."""
+    """A file cannot be copied to the target, or an existing file is in its way."""
 
     code = "copy-refused"
 
@@ -337,7 +337,7 @@ class GuestOutputTooBig(OperationFailed):
 
 
 class CommandFailed(OperationFailed):
-    """A command in the guest that was to succeed did not; only of `banger` as a library."""
+    """A command in the guest failed that had to succeed; only raised by the Python package."""
 
     code = "command-failed"
     returncode = 0
@@ -373,7 +373,7 @@ class NoSpace(HostNotReady):
 
 
 class AddressesExhausted(HostNotReady):
-    """Every loopback address of VMs belongs to a VM."""
+    """All loopback addresses for VMs belong to VMs."""
 
     code = "addresses-exhausted"
 
@@ -540,13 +540,13 @@ class SnapshotNotFound(NotFound):
 
 
 class SnapshotExists(Conflict):
-    """The VM has a snapshot of this name already."""
+    """The VM already has a snapshot of this name."""
 
     code = "snapshot-exists"
 
 
 class SnapshotUnusable(OperationFailed):
-    """A snapshot is damaged, or it or its VM belongs to another VMM, CPU or machine."""
+    """A snapshot is damaged, or another version of banger or the VMM, or another CPU made it."""
 
     code = "snapshot-unusable"
 
@@ -612,7 +612,7 @@ class GuestToolMissing(OperationFailed):
 
 
 class ChangesConflict(Conflict):
-    """Changes of the guest conflict with those of the host; what conflicts was not written."""
+    """Changes of the guest conflict with those of the host; conflicting files were not written."""
 
     code = "changes-conflict"
 

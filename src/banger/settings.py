@@ -265,14 +265,14 @@ _OWN: tuple[Option, ...] = (
     ),
     Option(
         "egress.profile",
-        "What may leave VMs created from now on: public (public addresses), none, allowlist "
-        "(what rules allow, by name) or registries (likewise, and registries of packages).",
+        "Egress profile of new VMs: public (public addresses), none, allowlist (what rules allow, "
+        "also by name) or registries (also public package registries and code hosts).",
         one_of(*Profile),
         fixed(Profile.PUBLIC.value),
     ),
     Option(
         "egress.rules",
-        'Egress rules of VMs created from now on, such as "allow 10.1.2.3:3128, deny 203.0.113.7".',
+        'Egress rules of new VMs, such as "allow 10.1.2.3:3128, deny 203.0.113.7".',
         _parse_rules,
         fixed(""),
     ),

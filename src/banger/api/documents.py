@@ -20,7 +20,7 @@ class AppliedChanges(TypedDict):
     merged: list[str]
     """Files that both sides changed, merged without conflicts."""
     marked: list[str]
-    """Files with conflicts that have git's conflict marks in them now."""
+    """Conflicting files that now contain git's conflict marks."""
     conflicts: list[ApplyConflict]
     notices: list[str]
     """Sentences about what cannot be applied."""
@@ -56,7 +56,7 @@ class CatalogueView(TypedDict):
 
 
 class CreatedToken(TypedDict):
-    """A new token, which is told this once."""
+    """A new token. No other method returns its text."""
 
     token: str
     scope: Literal["read", "use", "manage"]
@@ -93,11 +93,11 @@ class DeniedTarget(TypedDict):
     rule: str | None
     """The rule that would allow it; null: no rule can."""
     why: str
-    """What was wrong with a connection, where that is not its target."""
+    """Why a connection was denied, if its target is not the reason."""
 
 
 class DirectoryEntry(TypedDict):
-    """What a directory of a guest has under a name."""
+    """An entry of a directory in a guest."""
 
     name: str
     kind: Literal["file", "directory", "link", "other"]
@@ -124,11 +124,11 @@ class EgressChange(TypedDict):
 
     ref: str
     profile: NotRequired[str | None]
-    """`public`, `none`, `allowlist` or `registries`; default: as it is."""
+    """`public`, `none`, `allowlist` or `registries`; default: unchanged."""
     rules: NotRequired[list[str]]
-    """Rules as of `vm.create`, which come before the VM's present ones."""
+    """Rules as in `vm.create`, inserted before those that the VM has."""
     bandwidth_mib: NotRequired[int | None]
-    """Most MiB that the network carries each way in a second; 0: no limit; default: as it is."""
+    """Most MiB per second in each direction; 0: no limit; default: unchanged."""
 
 
 class ExportedBranch(TypedDict):
@@ -182,12 +182,12 @@ class GuestFile(TypedDict):
 
 
 class GuestProcess(TypedDict):
-    """A process in a guest, as the guest says. Its texts may contain any character."""
+    """A process in a guest, as reported by the guest. Its texts may contain any character."""
 
     pid: int
     parent: int
     user: str
-    """Name of the user; its number, if it has none."""
+    """Name of the user, or the user ID if there is no name."""
     state: str
     """A letter, as in proc_pid_stat(5): R running, S sleeping, Z zombie."""
     of_kernel: bool
@@ -209,7 +209,7 @@ class HostCheck(TypedDict):
     """Only `fail` keeps banger from working."""
     fact: str
     hint: str | None
-    """A command that improves it."""
+    """A command that improves the fact."""
 
 
 class HostReport(TypedDict):
@@ -294,7 +294,7 @@ class ImagePrune(TypedDict):
     """`ImagePrune` of the API."""
 
     all: NotRequired[bool]
-    """All images that no VM uses; false: only those whose name moved to a newer image."""
+    """Delete all images that no VM uses; false: only those whose name moved to a newer image."""
     dry_run: NotRequired[bool]
     """Return the images to delete, delete none."""
 
@@ -373,7 +373,7 @@ class ImageView(TypedDict):
     shared_bytes: int
     """Disk space of cached layers that other images share."""
     users: list[str]
-    """Names of VMs that use it."""
+    """Names of the VMs that use the image."""
     templates: int
     """Number of templates built from it."""
 
@@ -600,7 +600,7 @@ class PortRemove(TypedDict):
 
     ref: str
     port: str
-    """`[ADDRESS:]HOST[:GUEST][/PROTOCOL]` or the host path; or the guest port if unambiguous."""
+    """`[ADDRESS:]HOST[:GUEST][/PROTOCOL]` or the host path; or a guest port that is unambiguous."""
 
 
 class PortSpec(TypedDict):
@@ -671,14 +671,14 @@ class SecretSet(TypedDict):
     """`SecretSet` of the API."""
 
     name: str
-    """That of the variable that has the placeholder in VMs."""
+    """Also the name of the variable that has the placeholder in VMs."""
     value: str
     """One line of readable ASCII characters."""
     hosts: NotRequired[list[str]]
-    """Names of the hosts that it is for; default: those that it has."""
+    """Names of the hosts that may get the secret; default: unchanged."""
     headers: NotRequired[list[str]]
-    """Names of the headers that it is for; default: those that it has, else `authorization` and
-    `x-api-key`.
+    """Names of the headers that may have the secret; default: unchanged, at first
+    `authorization` and `x-api-key`.
     """
 
 
@@ -693,12 +693,13 @@ class SecretView(TypedDict):
 
 
 class SessionAttach(TypedDict):
-    """Output is sent on channels 1 and 2, from the latest of `position`, `tail` and `since` on.
+    """Output is sent on channels 1 and 2, starting at the latest of `position`, `tail`, `since`.
 
-    A position counts the bytes of output since the session's start, of both channels. Whoever
-    goes on at `position` plus all that came, bytes and gaps, misses nothing. A control frame
-    `gap` says how many bytes are no longer kept. Channel 0 goes to the session's input; `eof`
-    ends that, and leaves the input open. The end of the connection does not end the session.
+    A position is the number of bytes before it in the session's output, on both channels
+    together. A client that continues at `position` plus all bytes and gaps that it got misses
+    nothing. A control frame `gap` has the number of bytes that are no longer kept. Channel 0
+    goes to the session's input; `eof` ends channel 0 and leaves the input open. The session
+    outlives the connection.
     """
 
     ref: str
@@ -707,11 +708,11 @@ class SessionAttach(TypedDict):
     tail: NotRequired[int | None]
     """Start with the last N lines."""
     since: NotRequired[float | None]
-    """Unix time; to a second."""
+    """Seconds of the Unix epoch; precise to a second."""
     follow: NotRequired[bool]
-    """Until the session ends, with its exit; else the output of now."""
+    """Continue until the session ends, and send its exit; false: only the output so far."""
     stdin: NotRequired[bool]
-    """Write as well; one client at a time can."""
+    """Write to the session as well; only one client at a time can."""
     terminal: NotRequired[Terminal | None]
     """Resize the session's terminal."""
 
@@ -722,7 +723,7 @@ class SessionDelete(TypedDict):
     ref: str
     name: str
     force: NotRequired[bool]
-    """Kill it if it runs."""
+    """Kill the session if it is running."""
 
 
 class SessionRef(TypedDict):
@@ -734,7 +735,7 @@ class SessionRef(TypedDict):
 
 
 class SessionSend(TypedDict):
-    """Send on channel 0, then the control `eof`; the exit says that the session took all."""
+    """Send on channel 0, then the control `eof`; the exit means that the session took all."""
 
     ref: str
     name: str
@@ -748,7 +749,7 @@ class SessionSignal(TypedDict):
     ref: str
     name: str
     signal: NotRequired[int]
-    """1 to 64, to the process group; 9 reaches everything that the session has started."""
+    """1 to 64, sent to the process group; 9 also to everything else that the session started."""
 
 
 class SessionStart(TypedDict):
@@ -763,7 +764,7 @@ class SessionStart(TypedDict):
     user: NotRequired[str | None]
     terminal: NotRequired[Terminal | None]
     stdin: NotRequired[bool]
-    """Give it an input; else it reads /dev/null."""
+    """Give the command an input; otherwise it reads /dev/null."""
     name: NotRequired[str | None]
     """Same rules as for VM names, and unique in the VM; default: a word pair."""
 
@@ -778,7 +779,7 @@ class SessionStop(TypedDict):
 
 
 class SessionView(TypedDict):
-    """A session, as the VM's agent tells of it."""
+    """A session, as reported by the VM's agent."""
 
     name: str
     vm_id: str
@@ -792,10 +793,10 @@ class SessionView(TypedDict):
     started_at: float
     ended_at: float | None
     status: int | None
-    """Of one that has ended; null if a signal ended it."""
+    """Exit status of an ended session; null if a signal ended it."""
     signal: int | None
     pid: int | None
-    """In the guest, while it runs."""
+    """PID in the guest, while the session is running."""
     output_bytes: int
     kept_from: int
     """Position of the oldest output that is kept."""
@@ -849,7 +850,7 @@ class SnapshotList(TypedDict):
 
     ref: str
     forks: NotRequired[bool]
-    """Also those that forks were made of, which have no name; they go with the last fork."""
+    """Include the unnamed snapshots of forks, which are deleted with the last fork."""
 
 
 class SnapshotRef(TypedDict):
@@ -881,7 +882,7 @@ class SnapshotView(TypedDict):
     size_bytes: int
     """Size on the host's disk."""
     users: list[str]
-    """Names of VMs that use it."""
+    """Names of the VMs that use the snapshot."""
 
 
 class StartedAttach(TypedDict):
@@ -889,7 +890,7 @@ class StartedAttach(TypedDict):
 
     session: SessionView
     position: int
-    """Of the first byte, or gap, of the stream."""
+    """Position of the first byte, or gap, of the stream."""
 
 
 class StartedCopy(TypedDict):
@@ -938,9 +939,9 @@ class SyncConflict(TypedDict):
     file-in-the-way, directory-in-the-way, untracked or changed-meanwhile.
     """
     reason: str
-    """The same for people to read."""
+    """The kind as a sentence for people to read."""
     other: str | None
-    """Of `renamed` and `case`: the other name."""
+    """The other name, if the kind is `renamed` or `case`."""
 
 
 class SyncedSide(TypedDict):
@@ -956,9 +957,9 @@ class SyncedWorkspace(TypedDict):
     host: SyncedSide
     guest: SyncedSide
     conflicts: list[SyncConflict]
-    """Names that were left alone on both sides."""
+    """Names that were left unchanged on both sides."""
     notices: list[str]
-    """Sentences about what takes no part."""
+    """Sentences about names that are never synced."""
 
 
 class TemplateBuild(TypedDict):
@@ -981,7 +982,7 @@ class TemplateRef(TypedDict):
 
 
 class TemplateView(TypedDict):
-    """A template: memory and disk of a booted machine."""
+    """A template: memory and disk of a booted VM."""
 
     key: str
     image: str
@@ -999,11 +1000,11 @@ class TemplateView(TypedDict):
     uses: int
     """Number of uses."""
     users: list[str]
-    """Names of VMs that use it."""
+    """Names of the VMs that use the template."""
     waiting: int
     """Number of pooled clones that are ready (`template.pool`)."""
     setup: list[str]
-    """Setup commands whose result it holds; empty: the image has only booted."""
+    """Setup commands whose result the template has; empty: only a booted image."""
 
 
 class Terminal(TypedDict):
@@ -1045,13 +1046,13 @@ class TokenView(TypedDict):
     """A token; times are seconds of the Unix epoch."""
 
     name: str | None
-    """Null: a login's."""
+    """Null: the token of a login."""
     scope: Literal["read", "use", "manage"]
     created_at: float
     expires_at: float | None
     """Null: never."""
     used_at: float | None
-    """To a minute; null: never."""
+    """Precise to a minute; null: never."""
 
 
 class TotalUse(TypedDict):
@@ -1071,7 +1072,7 @@ class TotalUse(TypedDict):
 class UseSample(TypedDict):
     """Host resources that a VM used in an interval, as in `VmUse`.
 
-    Of a minute or more, memory is the largest that was seen.
+    Memory is the highest measured value if the interval is a minute or longer.
     """
 
     ended_at: float
@@ -1084,7 +1085,7 @@ class UseSample(TypedDict):
 
 
 class VmAccept(TypedDict):
-    """The stream is as of `vm.connect`."""
+    """The stream is like that of `vm.connect`."""
 
     token: str
 
@@ -1122,25 +1123,25 @@ class VmConnect(TypedDict):
 
 
 class VmCopyIn(TypedDict):
-    """Send a tar on channel 0, then the control `eof`; the exit says that all was extracted."""
+    """Send a tar on channel 0, then the control `eof`; the exit means that all was extracted."""
 
     ref: str
     path: str
-    """An existing directory, as of `vm.stat_file`."""
+    """An existing directory, as in `vm.stat_file`."""
     keep_owners: NotRequired[bool]
-    """Keep the user and group IDs of the archive; else everything is owned by root."""
+    """Keep the user and group IDs of the archive; otherwise root owns everything."""
     part_offset: NotRequired[int | None]
-    """The archive has one file, without the bytes before this offset: an earlier copy left those
-    in `.NAME.banger-part`. If this copy is interrupted too, that part is kept.
+    """The archive has one file, without the bytes before this offset, which an interrupted copy
+    has left in `.NAME.banger-part`. If this copy is interrupted as well, the part is kept.
     """
 
 
 class VmCopyOut(TypedDict):
-    """The stream is a tar on channel 1. It comes from the guest: extract it with care."""
+    """The stream is a tar on channel 1. The guest is not trusted: extract the tar with care."""
 
     ref: str
     path: str
-    """As of `vm.stat_file`. A path that ends with `/.` means the content of the directory."""
+    """As in `vm.stat_file`. A path that ends with `/.` means the content of the directory."""
     follow: NotRequired[bool]
     """Follow a symbolic link at the path; links below it are copied."""
     offset: NotRequired[int]
@@ -1164,17 +1165,17 @@ class VmCreate(TypedDict):
     """Egress profile of the VM's network: `public`, `none`, `allowlist` or `registries`."""
     egress_rules: NotRequired[list[str]]
     """Egress rules, such as `allow 203.0.113.0/24:443/tcp`, `deny 198.51.100.7`, `allow
-    host:8080` or, by name, `allow *.example.org:22` and `allow @python`; the first that
-    matches a connection decides, then the profile. The setting's rules follow; those by name
-    do not if `egress` is a profile without such.
+    host:8080` or, by name, `allow *.example.org:22` and `allow @python`. The first rule that
+    matches a connection decides, then the profile. The rules of the setting `egress.rules`
+    follow, without rules by name if `egress` is a profile that does not take any.
     """
     secrets: NotRequired[list[str]]
-    """Names of secrets that requests of the VM carry; each is a variable of every command, with
-    a placeholder. Their hosts are allowed. Without an egress profile by name it is
-    `registries`.
+    """Names of secrets. Each is a variable of every command in the VM, with a placeholder, which
+    HTTPS requests of the VM exchange for the value. The secrets' hosts are allowed. If the
+    egress profile takes no names, the VM gets `registries`.
     """
     bandwidth_mib: NotRequired[int]
-    """Most MiB that the VM's network carries each way in a second; 0: no limit."""
+    """Most MiB per second that the VM's network carries in each direction; 0: no limit."""
     labels: NotRequired[dict[str, str]]
     env: NotRequired[dict[str, str]]
     """Environment of every command in the VM, in addition to the image's."""
@@ -1183,10 +1184,10 @@ class VmCreate(TypedDict):
     ttl_s: NotRequired[float | None]
     """Seconds from each start after which the VM is stopped, or deleted if `ephemeral`."""
     restart: NotRequired[Literal["no", "on-failure", "always"]]
-    """Restart policy after the VM ended by itself; not with `ephemeral`."""
+    """When to restart a VM that ended by itself; not with `ephemeral`."""
     setup: NotRequired[Setup | None]
-    """Commands of a repository to run once; what they make is kept as a template for VMs with
-    the same setup.
+    """Commands of a repository to run once; the result is kept as a template for VMs with the
+    same setup.
     """
     template: NotRequired[bool]
     """Start from a template, built if needed; false: always boot."""
@@ -1218,7 +1219,7 @@ class VmExec(TypedDict):
     user: NotRequired[str | None]
     terminal: NotRequired[Terminal | None]
     stdin: NotRequired[bool]
-    """Give it an input; else it reads /dev/null."""
+    """Give the command an input; otherwise it reads /dev/null."""
     timeout_s: NotRequired[float | None]
     if_stale: NotRequired[Literal["ignore", "notice", "prepare"]]
 
@@ -1257,7 +1258,7 @@ class VmListDirectory(TypedDict):
 
     ref: str
     path: str
-    """As of `vm.stat_file`; symbolic links are followed."""
+    """As in `vm.stat_file`; symbolic links are followed."""
 
 
 class VmListen(TypedDict):
@@ -1376,8 +1377,8 @@ class VmStatFile(TypedDict):
 
     ref: str
     path: str
-    """A relative path is below the workspace, else the working directory of the image, else the
-    user's home. Bytes that are not UTF-8 are written as surrogate escapes.
+    """A relative path is below the workspace; without one, below the image's working directory
+    or the user's home. Bytes that are not UTF-8 are written as surrogate escapes.
     """
     follow: NotRequired[bool]
     """Follow a symbolic link."""
@@ -1446,7 +1447,7 @@ class VmView(TypedDict):
     egress: Egress
     """Egress policy of the network."""
     secrets: list[str]
-    """Names of the secrets that requests of the VM carry."""
+    """Names of the secrets that the VM has placeholders for."""
     driver: str
     accel: Literal["kvm", "tcg"]
     labels: dict[str, str]
@@ -1454,7 +1455,7 @@ class VmView(TypedDict):
     """Seconds of the Unix epoch."""
     workspace: WorkspaceRecord | None
     ephemeral: bool
-    """Deleted when the client that made it ends."""
+    """Whether the VM is deleted when the client that created it ends."""
     entrypoint: list[str]
     """Supervised entry point; empty: none."""
     pending: Shape | None
@@ -1464,13 +1465,13 @@ class VmView(TypedDict):
     snapshot: str | None
     """ID of the snapshot that the VM was cloned or restored from; null once it has booted."""
     address: str | None
-    """Loopback address of the host where the guest's ports appear; the VM's for life."""
+    """Loopback address of the host where the guest's ports appear; never changes."""
     link: str | None
     """URL of the guest's lowest port that may be a web server's; null: no such port is open."""
     guest_address: str | None
     """Address of the guest on its own network, while the VM runs."""
     guest_address6: str | None
-    """Its IPv6 address there, if it has one."""
+    """IPv6 address of the guest on its own network, if it has one."""
     pid: int | None
     """PID of the VMM while the VM runs."""
     busy: str | None
@@ -1496,8 +1497,8 @@ class VmWatch(TypedDict):
     Its members: `kind` (created, state, changed, deleted, notice, missed), `at`, `vm_id`,
     `name`, `state`, `text`, `lost`; members that do not apply are null.
 
-    Call `vm.watch` before `vm.list`, so that no event is missed. After an event `missed`,
-    with which a reader learns that it was too slow, call `vm.list` again.
+    Call `vm.watch` before `vm.list`, so that no event is missed. An event `missed` means that
+    the reader was too slow: call `vm.list` again.
     """
 
     ref: NotRequired[str | None]
@@ -1505,12 +1506,12 @@ class VmWatch(TypedDict):
     kinds: NotRequired[list[str]]
     """Only events of these kinds, and `missed`; default: all."""
     states: NotRequired[list[str]]
-    """Only events of VMs that come to one of these states, and `missed`; default: all. With
-    `ref`, the `deleted` that ends the stream always comes.
+    """Only events of VMs that enter one of these states, and `missed`; default: all. With `ref`,
+    the event `deleted`, which ends the stream, is always sent.
     """
     since: NotRequired[float | None]
-    """Begin with the events since then (seconds of the Unix epoch): the newest 1024 are kept. If
-    some of them are not kept any more, `missed` comes first.
+    """Start with the events since this time (seconds of the Unix epoch). The newest 1024 events
+    are kept. If older ones are missing, `missed` comes first.
     """
     follow: NotRequired[bool]
     """False: end with the newest event that is kept."""
@@ -1520,15 +1521,15 @@ class VmWatchFiles(TypedDict):
     """Each change below a directory is one line of JSON on channel 1 of the stream.
 
     Its members: `kind` and `path`, absolute. Kinds: created, modified (content, mode, owner
-    or time), deleted, missed. After `missed`, which tells that more happened than could be
-    told, look at the files again. What appears in a new directory may be told twice. A file
-    that is renamed is deleted and created; of a directory that is renamed away, what is in it
-    is not told. The stream ends after the `deleted` of the directory itself.
+    or time), deleted, missed. `missed` means that changes were lost: look at the files again.
+    Files in a new directory may be reported twice. A renamed file is reported as deleted and
+    created; the content of a directory that is renamed away is not reported. The stream ends
+    after the `deleted` of the directory itself.
     """
 
     ref: str
     path: str
-    """A directory, as of `vm.list_directory`. Links below it are not followed."""
+    """A directory, as in `vm.list_directory`. Links below it are not followed."""
 
 
 class VmsUse(TypedDict):
@@ -1546,7 +1547,7 @@ class WorkspaceApply(TypedDict):
     three_way: NotRequired[bool]
     """Write what does not conflict, and git's conflict marks into files that can hold them."""
     check: NotRequired[bool]
-    """Tell what would be done; write nothing."""
+    """Return what would be done, write nothing."""
 
 
 class WorkspaceChange(TypedDict):
@@ -1600,7 +1601,7 @@ class WorkspaceInspect(TypedDict):
     plain: NotRequired[bool]
     exclude: NotRequired[list[str]]
     result: NotRequired[str | None]
-    """Branch for the result; refused now if it cannot be created later."""
+    """Branch for the result; the request fails if the branch could not be created later."""
     names: NotRequired[bool]
     """Return the names of the files."""
 
@@ -1632,11 +1633,11 @@ class WorkspacePrepare(TypedDict):
     full: NotRequired[bool]
     """Copy all history, the contents of submodules, and the LFS objects that the host has."""
     plain: NotRequired[bool]
-    """Copy a directory as it is, in a repository or not; excludes the options of repositories."""
+    """Copy any directory as it is; not with the options of repositories."""
     exclude: NotRequired[list[str]]
     """Patterns of paths to leave out, as in `.gitignore`; exports leave them out, too."""
     read_only: NotRequired[bool]
-    """Nothing in the guest can write the copy, and nothing is exported from it."""
+    """Nothing in the guest can write to the copy, and nothing can be exported from it."""
     directory: NotRequired[str | None]
     """Default directory of later commands, relative to the top of the repository."""
 
@@ -1676,7 +1677,7 @@ class WorkspaceStatus(TypedDict):
     """The prepared commit; null: a plain directory."""
     branch: str | None
     guest_commit: str | None
-    """Null, as the next two: the guest's git cannot tell."""
+    """Null, like the next two, if the guest's git cannot tell."""
     guest_branch: str | None
     guest_commits: int | None
     """Number of commits since the prepared one."""
@@ -1685,10 +1686,10 @@ class WorkspaceStatus(TypedDict):
     host_commit: str | None
     host_branch: str | None
     host_changes: list[WorkspaceChange]
-    """Told by size, time and mode."""
+    """Detected by size, time and mode."""
     is_read_only: bool
     is_stale: bool | None
-    """Whether a prepare would copy something else; null: the host's files cannot be read."""
+    """Whether the host's files have changed since the copy; null: they cannot be read."""
     notices: list[str]
     """Sentences for the user."""
 
@@ -1698,10 +1699,10 @@ class WorkspaceSync(TypedDict):
 
     ref: str
     check: NotRequired[bool]
-    """Tell what would be done; write nothing."""
+    """Return what would be done, write nothing."""
     prefer: NotRequired[Literal["host", "guest"] | None]
-    """Replace files that conflict by those of this side. Some conflicts stay: two names that
-    differ in case only, a file where the other side has a directory, an untracked file of the
+    """Replace conflicting files with those of this side. Some conflicts stay: two names that
+    differ only in case, a file where the other side has a directory, an untracked file of the
     host.
     """
     names: NotRequired[list[str]]

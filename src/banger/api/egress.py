@@ -10,11 +10,11 @@ from banger.api.requests import Params
 class EgressChange(Params, frozen=True):
     ref: str
     profile: str | None = None
-    """`public`, `none`, `allowlist` or `registries`; default: as it is."""
+    """`public`, `none`, `allowlist` or `registries`; default: unchanged."""
     rules: list[str] = field(default_factory=list)
-    """Rules as of `vm.create`, which come before the VM's present ones."""
+    """Rules as in `vm.create`, inserted before those that the VM has."""
     bandwidth_mib: int | None = None
-    """Most MiB that the network carries each way in a second; 0: no limit; default: as it is."""
+    """Most MiB per second in each direction; 0: no limit; default: unchanged."""
 
 
 class DeniedTarget(Struct, frozen=True, kw_only=True):
@@ -29,4 +29,4 @@ class DeniedTarget(Struct, frozen=True, kw_only=True):
     rule: str | None
     """The rule that would allow it; null: no rule can."""
     why: str = ""
-    """What was wrong with a connection, where that is not its target."""
+    """Why a connection was denied, if its target is not the reason."""

@@ -17,7 +17,7 @@ class PortAdd(Params, frozen=True):
 class PortRemove(Params, frozen=True):
     ref: str
     port: str
-    """`[ADDRESS:]HOST[:GUEST][/PROTOCOL]` or the host path; or the guest port if unambiguous."""
+    """`[ADDRESS:]HOST[:GUEST][/PROTOCOL]` or the host path; or a guest port that is unambiguous."""
 
 
 class PublishedPort(Struct, frozen=True, kw_only=True):

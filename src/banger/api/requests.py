@@ -64,14 +64,15 @@ class VmCreate(Params, frozen=True):
     `registries`."""
     egress_rules: list[str] = field(default_factory=list)
     """Egress rules, such as `allow 203.0.113.0/24:443/tcp`, `deny 198.51.100.7`, `allow host:8080`
-    or, by name, `allow *.example.org:22` and `allow @python`; the first that matches a connection
-    decides, then the profile. The setting's rules follow; those by name do not if `egress` is a
-    profile without such."""
+    or, by name, `allow *.example.org:22` and `allow @python`. The first rule that matches a
+    connection decides, then the profile. The rules of the setting `egress.rules` follow, without
+    rules by name if `egress` is a profile that does not take any."""
     secrets: list[str] = field(default_factory=list)
-    """Names of secrets that requests of the VM carry; each is a variable of every command, with a
-    placeholder. Their hosts are allowed. Without an egress profile by name it is `registries`."""
+    """Names of secrets. Each is a variable of every command in the VM, with a placeholder, which
+    HTTPS requests of the VM exchange for the value. The secrets' hosts are allowed. If the egress
+    profile takes no names, the VM gets `registries`."""
     bandwidth_mib: int = 0
-    """Most MiB that the VM's network carries each way in a second; 0: no limit."""
+    """Most MiB per second that the VM's network carries in each direction; 0: no limit."""
     labels: dict[str, str] = field(default_factory=dict)
     env: dict[str, str] = field(default_factory=dict)
     """Environment of every command in the VM, in addition to the image's."""
@@ -80,10 +81,10 @@ class VmCreate(Params, frozen=True):
     ttl_s: float | None = None
     """Seconds from each start after which the VM is stopped, or deleted if `ephemeral`."""
     restart: RestartPolicy = RestartPolicy.NO
-    """Restart policy after the VM ended by itself; not with `ephemeral`."""
+    """When to restart a VM that ended by itself; not with `ephemeral`."""
     setup: Setup | None = None
-    """Commands of a repository to run once; what they make is kept as a template for VMs with the
-    same setup."""
+    """Commands of a repository to run once; the result is kept as a template for VMs with the same
+    setup."""
     template: bool = True
     """Start from a template, built if needed; false: always boot."""
     start: bool = True
@@ -191,7 +192,7 @@ class GuestCommand(Params, frozen=True):
     user: str | None = None
     terminal: Terminal | None = None
     stdin: bool = False
-    """Give it an input; else it reads /dev/null."""
+    """Give the command an input; otherwise it reads /dev/null."""
 
 
 class VmExec(GuestCommand, frozen=True):
@@ -202,8 +203,8 @@ class VmExec(GuestCommand, frozen=True):
 class VmStatFile(Params, frozen=True):
     ref: str
     path: str
-    """A relative path is below the workspace, else the working directory of the image, else the
-    user's home. Bytes that are not UTF-8 are written as surrogate escapes."""
+    """A relative path is below the workspace; without one, below the image's working directory or
+    the user's home. Bytes that are not UTF-8 are written as surrogate escapes."""
     follow: bool = False
     """Follow a symbolic link."""
 
@@ -211,30 +212,30 @@ class VmStatFile(Params, frozen=True):
 class VmListDirectory(Params, frozen=True):
     ref: str
     path: str
-    """As of `vm.stat_file`; symbolic links are followed."""
+    """As in `vm.stat_file`; symbolic links are followed."""
 
 
 class VmWatchFiles(Params, frozen=True):
     """Each change below a directory is one line of JSON on channel 1 of the stream.
 
     Its members: `kind` and `path`, absolute. Kinds: created, modified (content, mode, owner or
-    time), deleted, missed. After `missed`, which tells that more happened than could be told, look
-    at the files again. What appears in a new directory may be told twice. A file that is renamed is
-    deleted and created; of a directory that is renamed away, what is in it is not told. The stream
-    ends after the `deleted` of the directory itself.
+    time), deleted, missed. `missed` means that changes were lost: look at the files again. Files in
+    a new directory may be reported twice. A renamed file is reported as deleted and created; the
+    content of a directory that is renamed away is not reported. The stream ends after the `deleted`
+    of the directory itself.
     """
 
     ref: str
     path: str
-    """A directory, as of `vm.list_directory`. Links below it are not followed."""
+    """A directory, as in `vm.list_directory`. Links below it are not followed."""
 
 
 class VmCopyOut(Params, frozen=True):
-    """The stream is a tar on channel 1. It comes from the guest: extract it with care."""
+    """The stream is a tar on channel 1. The guest is not trusted: extract the tar with care."""
 
     ref: str
     path: str
-    """As of `vm.stat_file`. A path that ends with `/.` means the content of the directory."""
+    """As in `vm.stat_file`. A path that ends with `/.` means the content of the directory."""
     follow: bool = False
     """Follow a symbolic link at the path; links below it are copied."""
     offset: int = 0
@@ -242,16 +243,16 @@ class VmCopyOut(Params, frozen=True):
 
 
 class VmCopyIn(Params, frozen=True):
-    """Send a tar on channel 0, then the control `eof`; the exit says that all was extracted."""
+    """Send a tar on channel 0, then the control `eof`; the exit means that all was extracted."""
 
     ref: str
     path: str
-    """An existing directory, as of `vm.stat_file`."""
+    """An existing directory, as in `vm.stat_file`."""
     keep_owners: bool = False
-    """Keep the user and group IDs of the archive; else everything is owned by root."""
+    """Keep the user and group IDs of the archive; otherwise root owns everything."""
     part_offset: int | None = None
-    """The archive has one file, without the bytes before this offset: an earlier copy left those in
-    `.NAME.banger-part`. If this copy is interrupted too, that part is kept."""
+    """The archive has one file, without the bytes before this offset, which an interrupted copy has
+    left in `.NAME.banger-part`. If this copy is interrupted as well, the part is kept."""
 
 
 class VmChecksumFile(Params, frozen=True):
@@ -299,7 +300,7 @@ class VmListen(Params, frozen=True):
 
 
 class VmAccept(Params, frozen=True):
-    """The stream is as of `vm.connect`."""
+    """The stream is like that of `vm.connect`."""
 
     token: str
 
@@ -318,8 +319,8 @@ class VmWatch(Params, frozen=True):
     Its members: `kind` (created, state, changed, deleted, notice, missed), `at`, `vm_id`, `name`,
     `state`, `text`, `lost`; members that do not apply are null.
 
-    Call `vm.watch` before `vm.list`, so that no event is missed. After an event `missed`, with
-    which a reader learns that it was too slow, call `vm.list` again.
+    Call `vm.watch` before `vm.list`, so that no event is missed. An event `missed` means that
+    the reader was too slow: call `vm.list` again.
     """
 
     ref: str | None = None
@@ -327,14 +328,14 @@ class VmWatch(Params, frozen=True):
     kinds: list[str] = field(default_factory=list)
     """Only events of these kinds, and `missed`; default: all."""
     states: list[str] = field(default_factory=list)
-    """Only events of VMs that come to one of these states, and `missed`; default: all.
+    """Only events of VMs that enter one of these states, and `missed`; default: all.
 
-    With `ref`, the `deleted` that ends the stream always comes.
+    With `ref`, the event `deleted`, which ends the stream, is always sent.
     """
     since: float | None = None
-    """Begin with the events since then (seconds of the Unix epoch): the newest 1024 are kept.
+    """Start with the events since this time (seconds of the Unix epoch).
 
-    If some of them are not kept any more, `missed` comes first.
+    The newest 1024 events are kept. If older ones are missing, `missed` comes first.
     """
     follow: bool = True
     """False: end with the newest event that is kept."""
@@ -352,11 +353,11 @@ class WorkspacePrepare(Params, frozen=True):
     full: bool = False
     """Copy all history, the contents of submodules, and the LFS objects that the host has."""
     plain: bool = False
-    """Copy a directory as it is, in a repository or not; excludes the options of repositories."""
+    """Copy any directory as it is; not with the options of repositories."""
     exclude: list[str] = field(default_factory=list)
     """Patterns of paths to leave out, as in `.gitignore`; exports leave them out, too."""
     read_only: bool = False
-    """Nothing in the guest can write the copy, and nothing is exported from it."""
+    """Nothing in the guest can write to the copy, and nothing can be exported from it."""
     directory: str | None = None
     """Default directory of later commands, relative to the top of the repository."""
 
@@ -371,7 +372,7 @@ class WorkspaceInspect(Params, frozen=True):
     plain: bool = False
     exclude: list[str] = field(default_factory=list)
     result: str | None = None
-    """Branch for the result; refused now if it cannot be created later."""
+    """Branch for the result; the request fails if the branch could not be created later."""
     names: bool = True
     """Return the names of the files."""
 
@@ -411,7 +412,7 @@ class ImagePull(Params, frozen=True):
 
 class ImagePrune(Params, frozen=True):
     all: bool = False
-    """All images that no VM uses; false: only those whose name moved to a newer image."""
+    """Delete all images that no VM uses; false: only those whose name moved to a newer image."""
     dry_run: bool = False
     """Return the images to delete, delete none."""
 

@@ -54,7 +54,7 @@ class VmView(Struct, frozen=True, kw_only=True):
     egress: Egress
     """Egress policy of the network."""
     secrets: list[str]
-    """Names of the secrets that requests of the VM carry."""
+    """Names of the secrets that the VM has placeholders for."""
     driver: str
     accel: Accel
     labels: dict[str, str]
@@ -62,7 +62,7 @@ class VmView(Struct, frozen=True, kw_only=True):
     """Seconds of the Unix epoch."""
     workspace: WorkspaceRecord | None
     ephemeral: bool = False
-    """Deleted when the client that made it ends."""
+    """Whether the VM is deleted when the client that created it ends."""
     entrypoint: list[str] = field(default_factory=list)
     """Supervised entry point; empty: none."""
     pending: Shape | None = None
@@ -72,13 +72,13 @@ class VmView(Struct, frozen=True, kw_only=True):
     snapshot: str | None = None
     """ID of the snapshot that the VM was cloned or restored from; null once it has booted."""
     address: str | None = None
-    """Loopback address of the host where the guest's ports appear; the VM's for life."""
+    """Loopback address of the host where the guest's ports appear; never changes."""
     link: str | None = None
     """URL of the guest's lowest port that may be a web server's; null: no such port is open."""
     guest_address: str | None = None
     """Address of the guest on its own network, while the VM runs."""
     guest_address6: str | None = None
-    """Its IPv6 address there, if it has one."""
+    """IPv6 address of the guest on its own network, if it has one."""
     pid: int | None = None
     """PID of the VMM while the VM runs."""
     busy: str | None = None
@@ -219,7 +219,7 @@ class GuestFile(Struct, frozen=True, kw_only=True):
 
 
 class DirectoryEntry(Struct, frozen=True, kw_only=True):
-    """What a directory of a guest has under a name."""
+    """An entry of a directory in a guest."""
 
     name: str
     kind: Literal["file", "directory", "link", "other"]
@@ -292,7 +292,7 @@ class Pruned(Struct, frozen=True, kw_only=True):
 
 
 class TemplateView(Struct, frozen=True, kw_only=True):
-    """A template: memory and disk of a booted machine."""
+    """A template: memory and disk of a booted VM."""
 
     key: str
     image: str
@@ -310,11 +310,11 @@ class TemplateView(Struct, frozen=True, kw_only=True):
     uses: int
     """Number of uses."""
     users: list[str]
-    """Names of VMs that use it."""
+    """Names of the VMs that use the template."""
     waiting: int
     """Number of pooled clones that are ready (`template.pool`)."""
     setup: list[str] = []
-    """Setup commands whose result it holds; empty: the image has only booted."""
+    """Setup commands whose result the template has; empty: only a booted image."""
 
 
 class SnapshotView(Struct, frozen=True, kw_only=True):
@@ -328,7 +328,7 @@ class SnapshotView(Struct, frozen=True, kw_only=True):
     size_bytes: int
     """Size on the host's disk."""
     users: list[str]
-    """Names of VMs that use it."""
+    """Names of the VMs that use the snapshot."""
 
 
 class OperationView(Struct, frozen=True, kw_only=True):
@@ -366,7 +366,7 @@ class ImageView(Image, frozen=True, kw_only=True):
     shared_bytes: int
     """Disk space of cached layers that other images share."""
     users: list[str]
-    """Names of VMs that use it."""
+    """Names of the VMs that use the image."""
     templates: int
     """Number of templates built from it."""
 
@@ -415,7 +415,7 @@ class HostCheck(Struct, frozen=True, kw_only=True):
     """Only `fail` keeps banger from working."""
     fact: str
     hint: str | None
-    """A command that improves it."""
+    """A command that improves the fact."""
 
 
 class HostReport(Struct, frozen=True, kw_only=True):

@@ -9,14 +9,14 @@ from banger.api.requests import Params
 
 class SecretSet(Params, frozen=True):
     name: str
-    """That of the variable that has the placeholder in VMs."""
+    """Also the name of the variable that has the placeholder in VMs."""
     value: str
     """One line of readable ASCII characters."""
     hosts: list[str] = field(default_factory=list)
-    """Names of the hosts that it is for; default: those that it has."""
+    """Names of the hosts that may get the secret; default: unchanged."""
     headers: list[str] = field(default_factory=list)
-    """Names of the headers that it is for; default: those that it has, else `authorization` and
-    `x-api-key`."""
+    """Names of the headers that may have the secret; default: unchanged, at first `authorization`
+    and `x-api-key`."""
 
     def __repr__(self) -> str:
         return f"SecretSet({self.name})"

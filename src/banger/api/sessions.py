@@ -1,4 +1,4 @@
-"""Parameters and results of `session.*`: programs that a VM's agent keeps, whoever is connected."""
+"""Parameters and results of `session.*`: programs that run in a VM without a client."""
 
 from __future__ import annotations
 
@@ -21,12 +21,13 @@ class SessionRef(Params, frozen=True):
 
 
 class SessionAttach(Params, frozen=True):
-    """Output is sent on channels 1 and 2, from the latest of `position`, `tail` and `since` on.
+    """Output is sent on channels 1 and 2, starting at the latest of `position`, `tail`, `since`.
 
-    A position counts the bytes of output since the session's start, of both channels. Whoever goes
-    on at `position` plus all that came, bytes and gaps, misses nothing. A control frame `gap` says
-    how many bytes are no longer kept. Channel 0 goes to the session's input; `eof` ends that, and
-    leaves the input open. The end of the connection does not end the session.
+    A position is the number of bytes before it in the session's output, on both channels together.
+    A client that continues at `position` plus all bytes and gaps that it got misses nothing. A
+    control frame `gap` has the number of bytes that are no longer kept. Channel 0 goes to the
+    session's input; `eof` ends channel 0 and leaves the input open. The session outlives the
+    connection.
     """
 
     ref: str
@@ -35,17 +36,17 @@ class SessionAttach(Params, frozen=True):
     tail: int | None = None
     """Start with the last N lines."""
     since: float | None = None
-    """Unix time; to a second."""
+    """Seconds of the Unix epoch; precise to a second."""
     follow: bool = True
-    """Until the session ends, with its exit; else the output of now."""
+    """Continue until the session ends, and send its exit; false: only the output so far."""
     stdin: bool = False
-    """Write as well; one client at a time can."""
+    """Write to the session as well; only one client at a time can."""
     terminal: Terminal | None = None
     """Resize the session's terminal."""
 
 
 class SessionSend(Params, frozen=True):
-    """Send on channel 0, then the control `eof`; the exit says that the session took all."""
+    """Send on channel 0, then the control `eof`; the exit means that the session took all."""
 
     ref: str
     name: str
@@ -57,7 +58,7 @@ class SessionSignal(Params, frozen=True):
     ref: str
     name: str
     signal: int = 9
-    """1 to 64, to the process group; 9 reaches everything that the session has started."""
+    """1 to 64, sent to the process group; 9 also to everything else that the session started."""
 
 
 class SessionStop(Params, frozen=True):
@@ -71,11 +72,11 @@ class SessionDelete(Params, frozen=True):
     ref: str
     name: str
     force: bool = False
-    """Kill it if it runs."""
+    """Kill the session if it is running."""
 
 
 class SessionView(Struct, frozen=True, kw_only=True):
-    """A session, as the VM's agent tells of it."""
+    """A session, as reported by the VM's agent."""
 
     name: str
     vm_id: str
@@ -89,10 +90,10 @@ class SessionView(Struct, frozen=True, kw_only=True):
     started_at: float
     ended_at: float | None
     status: int | None
-    """Of one that has ended; null if a signal ended it."""
+    """Exit status of an ended session; null if a signal ended it."""
     signal: int | None
     pid: int | None
-    """In the guest, while it runs."""
+    """PID in the guest, while the session is running."""
     output_bytes: int
     kept_from: int
     """Position of the oldest output that is kept."""
@@ -104,4 +105,4 @@ class StartedAttach(Struct, frozen=True, kw_only=True):
 
     session: SessionView
     position: int
-    """Of the first byte, or gap, of the stream."""
+    """Position of the first byte, or gap, of the stream."""

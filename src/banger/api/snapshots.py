@@ -14,7 +14,7 @@ class SnapshotCreate(Params, frozen=True):
 class SnapshotList(Params, frozen=True):
     ref: str
     forks: bool = False
-    """Also those that forks were made of, which have no name; they go with the last fork."""
+    """Include the unnamed snapshots of forks, which are deleted with the last fork."""
 
 
 class SnapshotRef(Params, frozen=True):

@@ -37,17 +37,17 @@ class TokenView(Struct, frozen=True, kw_only=True):
     """A token; times are seconds of the Unix epoch."""
 
     name: str | None
-    """Null: a login's."""
+    """Null: the token of a login."""
     scope: Scope
     created_at: float
     expires_at: float | None
     """Null: never."""
     used_at: float | None
-    """To a minute; null: never."""
+    """Precise to a minute; null: never."""
 
 
 class CreatedToken(Struct, frozen=True, kw_only=True):
-    """A new token, which is told this once."""
+    """A new token. No other method returns its text."""
 
     token: str
     scope: Scope

@@ -50,7 +50,7 @@ class VmUse(Struct, frozen=True, kw_only=True):
 class UseSample(Struct, frozen=True, kw_only=True):
     """Host resources that a VM used in an interval, as in `VmUse`.
 
-    Of a minute or more, memory is the largest that was seen.
+    Memory is the highest measured value if the interval is a minute or longer.
     """
 
     ended_at: float
@@ -83,12 +83,12 @@ class VmsUse(Struct, frozen=True, kw_only=True):
 
 
 class GuestProcess(Struct, frozen=True, kw_only=True):
-    """A process in a guest, as the guest says. Its texts may contain any character."""
+    """A process in a guest, as reported by the guest. Its texts may contain any character."""
 
     pid: int
     parent: int
     user: str
-    """Name of the user; its number, if it has none."""
+    """Name of the user, or the user ID if there is no name."""
     state: str
     """A letter, as in proc_pid_stat(5): R running, S sleeping, Z zombie."""
     of_kernel: bool

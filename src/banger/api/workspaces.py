@@ -45,7 +45,7 @@ class WorkspaceApply(Params, frozen=True):
     three_way: bool = False
     """Write what does not conflict, and git's conflict marks into files that can hold them."""
     check: bool = False
-    """Tell what would be done; write nothing."""
+    """Return what would be done, write nothing."""
 
 
 class WorkspaceSync(Params, frozen=True):
@@ -53,10 +53,10 @@ class WorkspaceSync(Params, frozen=True):
 
     ref: str
     check: bool = False
-    """Tell what would be done; write nothing."""
+    """Return what would be done, write nothing."""
     prefer: Side | None = None
-    """Replace files that conflict by those of this side. Some conflicts stay: two names that differ
-    in case only, a file where the other side has a directory, an untracked file of the host."""
+    """Replace conflicting files with those of this side. Some conflicts stay: two names that differ
+    only in case, a file where the other side has a directory, an untracked file of the host."""
     names: list[str] = field(default_factory=list)
     """With `prefer`: only these names, and what is below them."""
 
@@ -76,7 +76,7 @@ class WorkspaceStatus(Struct, frozen=True, kw_only=True):
     """The prepared commit; null: a plain directory."""
     branch: str | None
     guest_commit: str | None
-    """Null, as the next two: the guest's git cannot tell."""
+    """Null, like the next two, if the guest's git cannot tell."""
     guest_branch: str | None
     guest_commits: int | None
     """Number of commits since the prepared one."""
@@ -85,10 +85,10 @@ class WorkspaceStatus(Struct, frozen=True, kw_only=True):
     host_commit: str | None
     host_branch: str | None
     host_changes: list[WorkspaceChange]
-    """Told by size, time and mode."""
+    """Detected by size, time and mode."""
     is_read_only: bool
     is_stale: bool | None
-    """Whether a prepare would copy something else; null: the host's files cannot be read."""
+    """Whether the host's files have changed since the copy; null: they cannot be read."""
     notices: list[str]
     """Sentences for the user."""
 
@@ -109,7 +109,7 @@ class AppliedChanges(Struct, frozen=True, kw_only=True):
     merged: list[str]
     """Files that both sides changed, merged without conflicts."""
     marked: list[str]
-    """Files with conflicts that have git's conflict marks in them now."""
+    """Conflicting files that now contain git's conflict marks."""
     conflicts: list[ApplyConflict]
     notices: list[str]
     """Sentences about what cannot be applied."""
@@ -128,9 +128,9 @@ class SyncConflict(Struct, frozen=True, kw_only=True):
     """both-changed, both-added, deleted-on-host, deleted-in-guest, renamed, mode, type, case,
     file-in-the-way, directory-in-the-way, untracked or changed-meanwhile."""
     reason: str
-    """The same for people to read."""
+    """The kind as a sentence for people to read."""
     other: str | None
-    """Of `renamed` and `case`: the other name."""
+    """The other name, if the kind is `renamed` or `case`."""
 
 
 class SyncedWorkspace(Struct, frozen=True, kw_only=True):
@@ -139,6 +139,6 @@ class SyncedWorkspace(Struct, frozen=True, kw_only=True):
     host: SyncedSide
     guest: SyncedSide
     conflicts: list[SyncConflict]
-    """Names that were left alone on both sides."""
+    """Names that were left unchanged on both sides."""
     notices: list[str]
-    """Sentences about what takes no part."""
+    """Sentences about names that are never synced."""

@@ -35,7 +35,8 @@ def get_secret(layout: Layout, name: str) -> Secret:
     try:
         return msgspec.json.decode(path.read_bytes(), type=Secret)
     except FileNotFoundError as error:
-        near = find_near(name, _list_names(layout))
+        names = [other for other in _list_names(layout) if other != name]  # it was set just now
+        near = find_near(name, names)
         setting = f"banger secret set {name} --host HOST"
         hint = f"did you mean {near}? (banger secret list shows all)" if near else setting
         raise NotFound(f"There is no secret {name}.", hint=hint) from error

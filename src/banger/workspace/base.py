@@ -21,9 +21,15 @@ import msgspec
 from banger.errors import RepositoryRefused
 from banger.model.entries import GuestEntry
 from banger.workspace.facts import Settings
-from banger.workspace.trees import Entries, TreeEntry
+from banger.workspace.trees import (
+    MODE_EXECUTABLE,
+    MODE_FILE,
+    MODE_SYMLINK,
+    REGULAR,
+    Entries,
+    TreeEntry,
+)
 
-MODE_FILE, MODE_EXECUTABLE, MODE_SYMLINK, MODE_GITLINK = 0o100644, 0o100755, 0o120000, 0o160000
 BASE_ID = re.compile(r"[0-9a-f]{32}")
 
 
@@ -110,8 +116,7 @@ def modes_that_count(base: Base) -> dict[bytes, int]:
     """Return the modes of the base if the repository does not trust those of files."""
     if dict(base.options).get("core.filemode") != b"false":
         return {}
-    regular = (MODE_FILE, MODE_EXECUTABLE)
-    return {file.name: file.mode for file in base.files if file.mode in regular}
+    return {file.name: file.mode for file in base.files if file.mode in REGULAR}
 
 
 def encode_base(base: Base) -> bytes:

@@ -18,9 +18,6 @@ from banger.errors import RepositoryRefused
 from banger.host.files import ensure_private_dir, publish_dir
 from banger.model.entries import GuestEntry
 from banger.workspace.base import (
-    MODE_EXECUTABLE,
-    MODE_FILE,
-    MODE_GITLINK,
     Base,
     BaseFile,
     Seen,
@@ -37,10 +34,14 @@ from banger.workspace.gitindex import IndexEntry, parse_index
 from banger.workspace.plain import write_start
 from banger.workspace.shadow import make_shadow
 from banger.workspace.tarstream import SentFile
-from banger.workspace.trees import TreeEntry, list_tree, write_tree
+from banger.workspace.trees import (
+    MODE_GITLINK,
+    REGULAR,
+    TreeEntry,
+    list_tree,
+    write_tree,
+)
 from banger.workspace.worktree import open_work_tree
-
-_REGULAR = {MODE_FILE, MODE_EXECUTABLE}
 
 
 @dataclass(frozen=True)
@@ -130,7 +131,7 @@ def _base_files(
             files.append(BaseFile(name, MODE_GITLINK, blob, clean=clean))
             continue
         mode = file_mode(sent.seen.mode)
-        if known and not trusts_modes and {mode, known.mode} <= _REGULAR:
+        if known and not trusts_modes and {mode, known.mode} <= REGULAR:
             mode = known.mode
         entry = put_in.find(name)
         seen: Seen | None = None if entry is None else seen_of(entry)

@@ -14,12 +14,19 @@ import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
-from banger.workspace.base import MODE_EXECUTABLE, MODE_GITLINK, MODE_SYMLINK
 from banger.workspace.blobs import read_blobs
 from banger.workspace.git import shadow_git
 from banger.workspace.guesttree import GuestTree
 from banger.workspace.names import parents
-from banger.workspace.trees import TreeEntry, list_index, list_tree, write_tree
+from banger.workspace.trees import (
+    MODE_EXECUTABLE,
+    MODE_GITLINK,
+    MODE_SYMLINK,
+    TreeEntry,
+    list_index,
+    list_tree,
+    write_tree,
+)
 
 _ATTRIBUTES = b".gitattributes"
 

@@ -9,11 +9,11 @@ change of a file with CRLF. Pure.
 from __future__ import annotations
 
 from banger.model.entries import GuestEntry
-from banger.workspace.base import MODE_GITLINK
 from banger.workspace.basemaking import PutIn
 from banger.workspace.facts import RepositoryFacts
 from banger.workspace.gitindex import IndexEntry, restat_index
 from banger.workspace.tarstream import SentFile
+from banger.workspace.trees import MODE_GITLINK
 
 _LOW = 0xFFFFFFFF
 

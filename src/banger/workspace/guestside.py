@@ -19,7 +19,7 @@ from banger.guest import GuestFiles
 from banger.model.entries import GuestEntry
 from banger.model.vm import WorkspaceRecord
 from banger.tar.write import gathered
-from banger.workspace.base import MODE_SYMLINK, Base, Seen, seen_of
+from banger.workspace.base import Base, Seen, seen_of
 from banger.workspace.basemaking import PutIn
 from banger.workspace.facts import FileKind, WorkFile
 from banger.workspace.guestdeletes import STEP_DEADLINE_S, delete_guest_files
@@ -27,7 +27,7 @@ from banger.workspace.names import parents
 from banger.workspace.sending import threaded, whole_tar
 from banger.workspace.syncplan import SideChanges
 from banger.workspace.tarstream import SentFile, work_tree_chunks
-from banger.workspace.trees import Entries
+from banger.workspace.trees import MODE_SYMLINK, Entries
 from banger.workspace.walking import read_small
 
 NOT_OF_BASE = "The guest is not as the last copy or sync left it (it was restored from a snapshot?)"

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from banger.errors import GuestProtocolError, GuestRefused, HostFailed, ToolMissing
 from banger.guest import Completed, GuestFiles, GuestOutput
-from banger.workspace.base import MODE_GITLINK
 from banger.workspace.guestfiles import read_output
 from banger.workspace.names import is_safe_name
+from banger.workspace.trees import MODE_GITLINK
 
 OUTPUT_BYTES_MAX = 256 * 1024 * 1024
 GIT_DEADLINE_S = 300.0

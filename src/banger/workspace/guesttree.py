@@ -20,16 +20,7 @@ from banger.errors import (
 )
 from banger.guest import GuestFiles
 from banger.model.vm import WorkspaceRecord
-from banger.workspace.base import (
-    MODE_EXECUTABLE,
-    MODE_FILE,
-    MODE_GITLINK,
-    Base,
-    BaseFile,
-    Seen,
-    entries_of,
-    load_base,
-)
+from banger.workspace.base import Base, BaseFile, Seen, entries_of, load_base
 from banger.workspace.excluding import Exclusion
 from banger.workspace.gathering import gather
 from banger.workspace.guesttracked import (
@@ -41,7 +32,15 @@ from banger.workspace.guesttracked import (
 from banger.workspace.ignoring import IgnoreRules
 from banger.workspace.locate import Places
 from banger.workspace.names import parents
-from banger.workspace.trees import Entries, TreeEntry, list_tree
+from banger.workspace.trees import (
+    MODE_EXECUTABLE,
+    MODE_FILE,
+    MODE_GITLINK,
+    REGULAR,
+    Entries,
+    TreeEntry,
+    list_tree,
+)
 from banger.workspace.walking import Findings, read_small, walk
 from banger.workspace.workspacenotices import sum_up
 
@@ -182,8 +181,7 @@ def _keep_mode(entry: TreeEntry, file: BaseFile | None) -> TreeEntry:
 
     The two modes differ if the host's git does not trust modes.
     """
-    regular = (MODE_FILE, MODE_EXECUTABLE)
-    if file is None or file.seen is None or {entry.mode, file.mode} - set(regular):
+    if file is None or file.seen is None or {entry.mode, file.mode} - REGULAR:
         return entry
     put_in = MODE_EXECUTABLE if file.seen.mode & 0o100 else MODE_FILE
     return TreeEntry(file.mode, entry.blob) if entry.mode == put_in else entry

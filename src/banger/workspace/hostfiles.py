@@ -20,13 +20,13 @@ from banger.tar.beneath import Beneath
 from banger.tar.extract import extract
 from banger.tar.format import END_OF_TAR
 from banger.tar.write import gathered
-from banger.workspace.base import MODE_EXECUTABLE, MODE_SYMLINK, Seen, file_mode, seen_of_status
+from banger.workspace.base import Seen, file_mode, seen_of_status
 from banger.workspace.blobs import blob_hash
 from banger.workspace.facts import FileKind, WorkFile
 from banger.workspace.merging import HostFiles
 from banger.workspace.names import parents
 from banger.workspace.tarstream import SentFile, work_tree_chunks
-from banger.workspace.trees import Entries, TreeEntry
+from banger.workspace.trees import MODE_EXECUTABLE, MODE_SYMLINK, Entries, TreeEntry
 from banger.workspace.worktree import WorkTree, is_sendable, open_work_tree
 
 _DIRECTORY = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC

@@ -20,12 +20,12 @@ from banger.errors import CopyRefused
 from banger.host.files import name_os_error
 from banger.tar.beneath import Beneath
 from banger.tar.left import new_temporary_name, open_temporary, remove_left
-from banger.workspace.base import MODE_SYMLINK, Seen, seen_of_status
+from banger.workspace.base import Seen, seen_of_status
 from banger.workspace.blobs import BlobPack, add_file
 from banger.workspace.hostfiles import beneath, new_mode, remove_empty
 from banger.workspace.names import parents
 from banger.workspace.syncplan import SideChanges
-from banger.workspace.trees import Entries
+from banger.workspace.trees import MODE_SYMLINK, Entries
 from banger.workspace.worktree import open_work_tree
 
 _BATCH = 32

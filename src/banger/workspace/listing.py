@@ -17,10 +17,8 @@ from banger.workspace.facts import Change, FileKind, WorkFile
 from banger.workspace.git import shadow_git
 from banger.workspace.locate import Places
 from banger.workspace.names import is_safe_name
+from banger.workspace.trees import MODE_GITLINK, MODE_SYMLINK
 from banger.workspace.worktree import is_sendable, open_work_tree
-
-MODE_GITLINK = 0o160000
-MODE_SYMLINK = 0o120000
 
 
 @dataclass(frozen=True)

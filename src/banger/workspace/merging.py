@@ -12,11 +12,14 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from banger.workspace.base import MODE_EXECUTABLE, MODE_FILE, MODE_GITLINK, Seen
+from banger.workspace.base import Seen
 from banger.workspace.names import parents
-from banger.workspace.trees import Entries, TreeEntry
-
-_REGULAR = (MODE_FILE, MODE_EXECUTABLE)
+from banger.workspace.trees import (
+    MODE_GITLINK,
+    REGULAR,
+    Entries,
+    TreeEntry,
+)
 
 
 class Reason(StrEnum):
@@ -152,7 +155,7 @@ class _Planner:
             self._refuse(name, Reason.DELETED_HERE)
         elif base is None:
             self._refuse(name, Reason.BOTH_ADDED)
-        elif {base.mode, host.mode, guest.mode} <= set(_REGULAR):
+        elif {base.mode, host.mode, guest.mode} <= REGULAR:
             self.merge.append(Merge(name, base, host, guest))
         else:
             same_type = host.mode == guest.mode

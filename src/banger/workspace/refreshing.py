@@ -17,7 +17,7 @@ from msgspec.structs import replace
 from banger.errors import ChangesConflict
 from banger.guest import GuestFiles
 from banger.model.vm import WorkspaceRecord
-from banger.workspace.base import MODE_GITLINK, load_base
+from banger.workspace.base import load_base
 from banger.workspace.exporting import find_changes, open_comparison
 from banger.workspace.facts import ImportPlan, PreparedWorkspace, Progress
 from banger.workspace.guestdeletes import delete_guest_files
@@ -25,6 +25,7 @@ from banger.workspace.importing import import_workspace
 from banger.workspace.readonly import make_writable
 from banger.workspace.staleness import find_stale
 from banger.workspace.status import ask_position_if_any, read_host
+from banger.workspace.trees import MODE_GITLINK
 
 MANIFEST_BYTES_MAX = 4 * 1024 * 1024
 """Of a base that is looked through for a notice: about 30,000 files, a tenth of a second."""

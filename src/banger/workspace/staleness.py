@@ -11,7 +11,8 @@ import os
 import stat
 from pathlib import Path
 
-from banger.workspace.base import MODE_GITLINK, Base, BaseFile
+from banger.workspace.base import Base, BaseFile
+from banger.workspace.trees import MODE_GITLINK
 from banger.workspace.worktree import open_work_tree
 
 

@@ -22,15 +22,7 @@ from banger.guest import GuestFiles
 from banger.host.files import space_errors
 from banger.model.sides import Side
 from banger.model.vm import WorkspaceRecord
-from banger.workspace.base import (
-    MODE_GITLINK,
-    MODE_SYMLINK,
-    Seen,
-    entries_of,
-    modes_that_count,
-    new_base_id,
-    seen_of,
-)
+from banger.workspace.base import Seen, entries_of, modes_that_count, new_base_id, seen_of
 from banger.workspace.basemaking import PutIn
 from banger.workspace.blobs import BlobPack, index_blobs
 from banger.workspace.converting import check_out
@@ -52,7 +44,7 @@ from banger.workspace.syncplan import (
     SyncPlan,
     plan_sync,
 )
-from banger.workspace.trees import Entries, TreeEntry
+from banger.workspace.trees import MODE_GITLINK, MODE_SYMLINK, Entries, TreeEntry
 
 _PACK = "objects/pack/pack-host.pack"
 

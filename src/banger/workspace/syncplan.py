@@ -13,11 +13,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from banger.model.sides import Side
-from banger.workspace.base import MODE_EXECUTABLE, MODE_FILE
 from banger.workspace.names import parents
-from banger.workspace.trees import Entries, TreeEntry
-
-_REGULAR = (MODE_FILE, MODE_EXECUTABLE)
+from banger.workspace.trees import REGULAR, Entries, TreeEntry
 
 
 class ConflictKind(StrEnum):
@@ -267,7 +264,7 @@ def _kind(base: TreeEntry | None, host: TreeEntry | None, guest: TreeEntry | Non
     if host is None:
         return ConflictKind.DELETED_ON_HOST
     if host.mode != guest.mode:
-        if not {host.mode, guest.mode} <= set(_REGULAR):
+        if not {host.mode, guest.mode} <= REGULAR:
             return ConflictKind.TYPE
         contents = {host.blob, guest.blob}
         if len(contents) == 1 or (base is not None and base.blob in contents):

@@ -8,6 +8,9 @@ from typing import NamedTuple
 
 from banger.workspace.git import shadow_git
 
+MODE_FILE, MODE_EXECUTABLE, MODE_SYMLINK, MODE_GITLINK = 0o100644, 0o100755, 0o120000, 0o160000
+REGULAR = frozenset({MODE_FILE, MODE_EXECUTABLE})
+
 
 class TreeEntry(NamedTuple):
     """An entry of a git tree."""

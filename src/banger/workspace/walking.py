@@ -16,12 +16,13 @@ from dataclasses import dataclass, field
 from banger.errors import ExportTooLarge
 from banger.guest import GuestFiles
 from banger.model.entries import GuestEntry
-from banger.workspace.base import MODE_GITLINK, Base, seen_of
+from banger.workspace.base import Base, seen_of
 from banger.workspace.excluding import Exclusion
 from banger.workspace.guestfiles import read_asked
 from banger.workspace.ignoring import IgnoreRules
 from banger.workspace.names import is_gitmodules, is_safe_name, parents
 from banger.workspace.settings import SIDE_FILE_BYTES_MAX
+from banger.workspace.trees import MODE_GITLINK
 
 ENTRIES_MAX = 2_000_000
 """Limit for all directories together."""

@@ -153,7 +153,7 @@ def test_each_refusal_is_listed_with_what_would_allow_it(found: dict[str, Any]) 
         (f"{ONE}:443/tcp", True, ""),
         ("host:22/tcp", True, ""),
         ("one.example:443/tcp", False, "TLS for two.example"),
-        ("one.example:443/tcp", False, "TLS for no server name"),
+        ("one.example:443/tcp", False, "TLS without a server name"),
         ("one.example:443/tcp", False, "not TLS"),
         ("one.example:80/tcp", False, "HTTP for two.example"),
         ("one.example:22/tcp", False, "HTTP for two.example"),

@@ -25,8 +25,8 @@ REFUSED = {
     "in another bound header": API_ONLY,
     "in another's basic": API_ONLY,
     "fronting": "HTTP for other.example",
-    "absolute": "HTTP for no server, or for two",
-    "bad certificate": "its certificate: self",
+    "absolute": "HTTP without a host, or with two",
+    "bad certificate": "the server's certificate: self",
 }
 
 
@@ -115,7 +115,7 @@ def test_a_client_that_does_not_trust_the_authority_is_noted(found: dict[str, An
     """I6: it has certificates of its own, and the variables do not reach it."""
     assert "CERTIFICATE_VERIFY_FAILED" in found["distrust"][2]
     whys = [why for target, _, why in found["denials"] if target == "api.example:443/tcp"]
-    assert [why for why in whys if why.startswith("TLS with the VM's authority: TLS")]
+    assert [why for why in whys if why.startswith("TLS with the guest: TLS")]
 
 
 def test_git_and_pip_work_with_a_placeholder(found: dict[str, Any]) -> None:

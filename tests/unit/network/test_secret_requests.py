@@ -84,7 +84,7 @@ def test_a_body_goes_on_as_it_came(pieces: int) -> None:
             "B is for",
         ),
         (GOOD.replace(b"Host: api", b"Host: other"), "HTTP for other.example"),
-        (GOOD.replace(b"GET /", b"GET https://other.example/"), "no server, or for two"),
+        (GOOD.replace(b"GET /", b"GET https://other.example/"), "without a host, or with two"),
         (GOOD.replace(b"GET /", b"CONNECT api.example:443"), "for a proxy"),
         (GOOD.replace(b"Host: ", b"Host: other.example\r\nHost: "), "not HTTP"),
         # Some servers would take its end for the beginning of another.

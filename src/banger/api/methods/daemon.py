@@ -1,4 +1,4 @@
-"""Methods of the daemon and its host: state, operations, checks, what is left over."""
+"""Methods of the daemon and its host: state, operations, checks, leftovers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Methods of what goes on in a guest: commands, files, sockets, ports, workspaces."""
+"""Methods of what happens in a guest: commands, files, sockets, ports, workspaces."""
 
 from __future__ import annotations
 
@@ -80,7 +80,7 @@ GUESTS = (
         name="vm.watch_files",
         params=VmWatchFiles,
         result=StartedStream,
-        doc="Tell what changes below a directory of a guest.",
+        doc="Report changes below a directory of a guest.",
         scope=Scope.USE,
         stream=True,
     ),
@@ -161,14 +161,14 @@ GUESTS = (
         name="port.list",
         params=VmRef,
         result=list[PublishedPort],
-        doc="List the ports of a VM that were published.",
+        doc="List the published ports of a VM.",
         scope=Scope.READ,
     ),
     Method(
         name="port.remove",
         params=PortRemove,
         result=PublishedPort,
-        doc="Stop publishing a port; open connections go on.",
+        doc="Stop publishing a port; open connections stay.",
         scope=Scope.USE,
     ),
     Method(
@@ -222,7 +222,7 @@ GUESTS = (
         name="workspace.sync",
         params=WorkspaceSync,
         result=SyncedWorkspace,
-        doc="Copy what the guest and the host changed since they last agreed to the other side.",
+        doc="Copy the changes that guest and host made since the last sync to the other side.",
     ),
     Method(
         name="workspace.export_branch",

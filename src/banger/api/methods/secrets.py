@@ -12,7 +12,7 @@ SECRETS = (
         name="secret.set",
         params=SecretSet,
         result=SecretView,
-        doc="Save a secret; running VMs that have it use the new value from their next request on.",
+        doc="Save a secret; running VMs use the new value from their next request on.",
         detached=True,
     ),
     Method(
@@ -25,7 +25,7 @@ SECRETS = (
         name="secret.delete",
         params=SecretRef,
         result=Deleted,
-        doc="Delete a secret; VMs that have a placeholder for it do without.",
+        doc="Delete a secret; placeholders in VMs are no longer replaced.",
         detached=True,
     ),
 )

@@ -1,4 +1,4 @@
-"""Methods of sessions: programs that go on whoever is connected."""
+"""Methods of sessions: programs that run in a VM without a client."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SESSIONS = (
         name="session.start",
         params=SessionStart,
         result=SessionView,
-        doc="Start a command that goes on when the client and the daemon have gone.",
+        doc="Start a command that keeps running after the client and the daemon have ended.",
         scope=Scope.USE,
     ),
     Method(
@@ -83,7 +83,7 @@ SESSIONS = (
         name="session.delete",
         params=SessionDelete,
         result=Deleted,
-        doc="Forget a session that has ended, and its output.",
+        doc="Delete an ended session and its output.",
         scope=Scope.USE,
     ),
 )

@@ -1,4 +1,4 @@
-"""Methods of VMs as machines: their life, size, snapshots and logs."""
+"""Methods of VMs: their life, size, snapshots and logs."""
 
 from __future__ import annotations
 

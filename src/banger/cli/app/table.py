@@ -269,12 +269,12 @@ GROUPS = {
 OVERVIEW = """\
 usage: banger COMMAND ...
 
-A Linux machine of its own for your code, in one command.
+A Linux VM for your code, in one command.
 
-  banger vm run                          open a shell in a new machine
+  banger vm run                          open a shell in a new VM
   banger vm run ./repo                   ... with a copy of the repository
   banger vm run ./repo -- make test      ... run a command, exit with its status
-  banger vm run --rm ./repo -- make test ... and delete the machine afterwards
+  banger vm run --rm ./repo -- make test ... and delete the VM afterwards
 
 common commands (`vm` may be left out: banger run, banger ls):
 """

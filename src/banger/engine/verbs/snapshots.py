@@ -180,7 +180,7 @@ async def _require_fit(engine: Engine, spec: VmSpec, snapshot: Snapshot) -> None
     if snapshot.machine != await template_key(engine, spec):
         raise SnapshotUnusable(
             f"The snapshot {snapshot.name} was made by another version of banger or the VMM, "
-            "or for another CPU or machine.",
+            "or on another CPU.",
             hint=hint,
         )
     folder = engine.layout.snapshot_dir(snapshot.id)

@@ -212,5 +212,7 @@ def _is_judged_tls(untrusted_data: bytes, target: Target) -> bool:
             raise Refused(str(target), "not TLS") from error
         return True
     if hello is not None and hello.name != target.name and (hello.name or is_web):
-        raise Refused(str(target), f"TLS for {hello.name or 'no server name'}")
+        raise Refused(
+            str(target), f"TLS for {hello.name}" if hello.name else "TLS without a server name"
+        )
     return hello is not None

@@ -69,7 +69,7 @@ def find_host(request: h11.Request, port: int) -> str:
     if request.target[:1] != b"/" and request.target != b"*":
         named.add(_read_host(_find_authority(request.target), port))
     if len(named) != 1:
-        raise NotHttp("HTTP for no server, or for two")
+        raise NotHttp("HTTP without a host, or with two")
     return named.pop()
 
 

@@ -43,7 +43,7 @@ async def serve_terminated(client: socket.socket, flow: Flow, beginning: bytes, 
         async with asyncio.timeout(BEGINNING_S):
             await guest.shake_hands()
     except ssl.SSLError as error:  # such as a client that does not trust the authority
-        raise Refused(str(flow.target), f"TLS with the VM's authority: {error.reason}") from error
+        raise Refused(str(flow.target), f"TLS with the guest: {error.reason}") from error
     try:
         with await dial(flow.target, flow.policy) as side:
             await _serve(guest, side, flow, tls)
@@ -68,7 +68,7 @@ async def _serve(guest: Secured, side: socket.socket, flow: Flow, tls: Tls) -> N
         async with asyncio.timeout(BEGINNING_S):
             await server.shake_hands()
     except ssl.SSLCertVerificationError as error:
-        raise Refused(str(target), f"its certificate: {error.verify_message}") from error
+        raise Refused(str(target), f"the server's certificate: {error.verify_message}") from error
     exchange = _Exchange(Requests(target.name, target.port), asyncio.Event())
     async with asyncio.TaskGroup() as both:
         sending = both.create_task(_send(guest, server, exchange, flow))
