@@ -10,8 +10,9 @@
 
 enum { LONGEST_MESSAGE = 1 + MOST_DENIALS * DENIAL_SIZE };
 
-bool border_open(struct border *border, int control)
+bool border_open(struct border *border, int control, uint64_t network6)
 {
+    border->network6 = network6;
     border->control = control;
     border->client = -1;
     return own_open(&border->own);
@@ -46,12 +47,13 @@ static void end_flows(struct border *border)
     struct flow flow;
     own_refresh(&border->own);
     for (struct kept *each = border->flows.all; each < border->flows.all + FLOWS; each++) {
-        if (each->last == 0 || read_frame(each->frame, KEPT, &flow) != FLOW ||
+        size_t size = kept_size(each);
+        if (each->last == 0 || read_frame(each->frame, size, border->network6, &flow) != FLOW ||
             is_allowed(&border->policy, &flow, own_has, &border->own))
             continue;
-        refuse(border, each->frame, KEPT);
+        refuse(border, each->frame, size);
         reset_world(frame, each);
-        add(&border->to_world, frame, KEPT);
+        add(&border->to_world, frame, size);
         each->last = 0;
     }
 }
@@ -139,7 +141,7 @@ bool border_passes(void *context, const uint8_t *frame, size_t size)
 {
     struct border *border = context;
     struct flow flow;
-    enum wish wish = read_frame(frame, size, &flow);
+    enum wish wish = read_frame(frame, size, border->network6, &flow);
     if (wish != FLOW)
         return wish == PASSAGE;
     if (is_allowed(&border->policy, &flow, own_has, &border->own)) {

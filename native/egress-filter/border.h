@@ -18,7 +18,7 @@
 
 #include <poll.h>
 
-enum { OUTBOX = 256 * 1024 }; /* for the resets of all connections that are kept, and replies */
+enum { OUTBOX = 320 * 1024 }; /* for the resets of all connections that are kept, and replies */
 _Static_assert(FLOWS * (LENGTH_SIZE + KEPT) < OUTBOX, "resets would be lost");
 
 /* Frames of our own, each after its length, of which `sent` bytes are sent. */
@@ -29,6 +29,7 @@ struct outbox {
 
 struct border {
     int control, client; /* -1: there is none */
+    uint64_t network6;   /* see read_frame */
     struct policy policy;
     struct own own;
     struct denials denials;
@@ -38,7 +39,7 @@ struct border {
 };
 
 /* Begin with no policy; false if the kernel's sockets cannot be had. */
-bool border_open(struct border *border, int control);
+bool border_open(struct border *border, int control, uint64_t network6);
 
 /* Say what to wait for, and do what can be done. */
 struct pollfd border_poll(const struct border *border);

@@ -1,9 +1,10 @@
 #include "filter.h"
+#include "ipv6.h"
+#include "packet.h"
 
 #include <string.h>
 
 enum {
-    KIND_AT = 12,
     KIND_ARP = 0x0806,
     KIND_IPV4 = 0x0800,
     FRAGMENT_AT = 20,
@@ -12,16 +13,6 @@ enum {
     IPV4_HEADER = 20, /* the fixed part */
     PORTS = 4,        /* bytes that TCP and UDP begin with: source and destination */
 };
-
-static uint16_t get_u16(const uint8_t *at)
-{
-    return (uint16_t)(at[0] << 8 | at[1]);
-}
-
-static uint32_t get_u32(const uint8_t *at)
-{
-    return (uint32_t)get_u16(at) << 16 | get_u16(at + 2);
-}
 
 static enum wish read_ipv4(const uint8_t *frame, size_t size, struct flow *flow)
 {
@@ -35,13 +26,15 @@ static enum wish read_ipv4(const uint8_t *frame, size_t size, struct flow *flow)
     return flow->protocol == TCP || flow->protocol == UDP || flow->protocol == ICMP ? FLOW : NOTHING;
 }
 
-enum wish read_frame(const uint8_t *frame, size_t size, struct flow *flow)
+enum wish read_frame(const uint8_t *frame, size_t size, uint64_t network6, struct flow *flow)
 {
     if (size < SHORTEST_FRAME)
         return NOTHING;
     int kind = get_u16(frame + KIND_AT);
     if (kind == KIND_ARP)
         return PASSAGE;
+    if (kind == KIND_IPV6 && network6 != 0)
+        return read_ipv6(frame, size, network6, flow);
     if (kind != KIND_IPV4 || size < ETHERNET + IPV4_HEADER)
         return NOTHING;
     return read_ipv4(frame, size, flow);

@@ -3,7 +3,7 @@
  *
  * ARP goes on. IPv4 of TCP, UDP and ICMP is judged by where it goes (policy.h), unless it is in
  * fragments, of which all but the first hide their port. A VLAN tag hides what is behind it, so no
- * tagged frame passes; nor does IPv6. */
+ * tagged frame passes. IPv6 passes on a network that has it alone (ipv6.h). */
 #ifndef BANGER_EGRESS_FILTER_H
 #define BANGER_EGRESS_FILTER_H
 
@@ -17,6 +17,8 @@ enum {
     LONGEST_FRAME = 65535 + 18, /* an IPv4 packet and an Ethernet header with a tag */
     CHUNK = 256 * 1024,
     ETHERNET = 14,
+    KIND_AT = 12,
+    KIND_IPV6 = 0x86DD,
     ICMP = 1,
     TCP = 6,
     UDP = 17,
@@ -46,8 +48,9 @@ struct outward {
     uint8_t bytes[CHUNK + LENGTH_SIZE + LONGEST_FRAME];
 };
 
-/* Read a frame: it is dropped, it passes, or `flow` is judged. */
-enum wish read_frame(const uint8_t *frame, size_t size, struct flow *flow);
+/* Read a frame: it is dropped, it passes, or `flow` is judged. `network6`: the first bits of the
+ * network's IPv6 addresses; 0: it has none. */
+enum wish read_frame(const uint8_t *frame, size_t size, uint64_t network6, struct flow *flow);
 
 /* Tells whether a frame may leave its VM. */
 typedef bool may_pass(void *context, const uint8_t *frame, size_t size);

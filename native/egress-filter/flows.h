@@ -5,7 +5,7 @@
 
 #include "filter.h"
 
-enum { FLOWS = 4096, KEPT = 54 /* the headers of Ethernet, IPv4 and TCP, without options */ };
+enum { FLOWS = 4096, KEPT = 74 /* the headers of Ethernet, IPv6 and TCP, without options */ };
 
 struct flows {
     uint64_t now; /* counts frames */
@@ -19,7 +19,10 @@ struct flows {
  * place the one that was silent longest makes room. */
 void note_frame(struct flows *flows, const uint8_t *frame, size_t size);
 
-/* Write the reset that ends a connection on the side of the world. */
+/* Return the size of what is kept. */
+size_t kept_size(const struct kept *kept);
+
+/* Write the reset that ends a connection on the side of the world, which has that size. */
 void reset_world(uint8_t frame[KEPT], const struct kept *kept);
 
 #endif

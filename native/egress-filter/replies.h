@@ -1,5 +1,5 @@
 /* What a guest is told of a frame that was denied: TCP is reset, everything else is answered by
- * ICMP's "administratively prohibited", so that programs fail at once. Pure. Fuzzed by
+ * "administratively prohibited" of ICMP or ICMPv6, so that programs fail at once. Pure. Fuzzed by
  * fuzz/fuzz_filter.c. */
 #ifndef BANGER_EGRESS_REPLIES_H
 #define BANGER_EGRESS_REPLIES_H

@@ -29,7 +29,7 @@ from banger.host.attachments import Attachment, AttachmentKind, Tap
 from banger.model.egress import Egress
 from banger.model.names import VmId
 from banger.network.bridge import links, netlink, process, server, tap
-from banger.network.bridge.addresses import Port
+from banger.network.bridge.addresses import Port, address6
 from banger.network.bridge.kind import NETWORK as KIND
 from banger.network.bridge.nft import MOST_ELEMENTS, render_ports
 from banger.network.egress.process import wait_network_gone
@@ -175,12 +175,12 @@ def give_to_another(host: Host) -> str:
 
 
 def look_at_rules(host: Host, port: Port) -> str:
-    """Tell whether this port, and no other of its address, may speak."""
-    rules = host.look()[0]
-    (elements,) = re.findall(r"elements = {(.*?)}", rules, re.DOTALL)
-    known = [element.split(" . ") for element in elements.split(",")]
-    said = [mac for _, mac, address in known if address.strip() == str(port.address)]
-    return "served" if said == [port.mac] else f"{said}"
+    """Tell whether this port, and no other of its two addresses, may speak."""
+    rules, own = host.look()[0], (str(port.address), f"{int(address6(port.address)):#x}")
+    listed = ",".join(re.findall(r"elements = {(.*?)}", rules, re.DOTALL))
+    known = [element.split(" . ") for element in listed.split(",")]
+    said = [mac for _, mac, address in known if address.strip() in own]
+    return "served" if said == [port.mac] * len(own) else f"{said}"
 
 
 def kill_daemons(host: Host, directory: Path) -> list[str]:
@@ -350,7 +350,7 @@ def fill_rules(host: Host) -> int:
     """Have more ports than one message has room for; return how many may speak."""
     many = [Port(A.mac, NETWORK[number]) for number in range(2, 3 + MOST_ELEMENTS)]
     netlink.ask(netlink.NETFILTER, render_ports(many))
-    return host.look()[0].count(f" . {A.mac} . ")
+    return host.look()[0].count(f" . {A.mac} . ") // 2
 
 
 def garble_rules(host: Host) -> str:

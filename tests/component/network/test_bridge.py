@@ -34,6 +34,12 @@ def starts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return find("bridge_starts.py", tmp_path_factory.mktemp("bridge"))
 
 
+@pytest.fixture(scope="module")
+def ipv6(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
+    """What `bridge_ipv6.py` found."""
+    return find("bridge_ipv6.py", tmp_path_factory.mktemp("bridge"))
+
+
 def find(script: str, directory: Path) -> dict[str, Any]:
     done = subprocess.run(
         [*OWN_NAMESPACE, sys.executable, str(HERE / script), str(directory)],
@@ -169,7 +175,7 @@ def test_what_a_guest_leaves_to_its_card_crosses_the_bridge(starts: dict[str, An
 
 def test_rules_that_somebody_has_deleted_are_there_for_the_next_vm(starts: dict[str, Any]) -> None:
     """E4: and a device that is not the helper's does not keep it from working."""
-    families = ("bridge banger", "ip banger", "ip somebodys")
+    families = ("bridge banger", "ip banger", "ip somebodys", "ip6 banger")
     assert sorted(starts["tables"]) == [f"table {each} {{" for each in families]
 
 
@@ -181,3 +187,45 @@ def test_there_is_room_for_the_rules_of_many_ports(starts: dict[str, Any]) -> No
 def test_a_helper_survives_what_no_nft_prints(starts: dict[str, Any]) -> None:
     """G5."""
     assert starts["garbled"] == "The bridge's helper failed; its log says why."
+
+
+def test_guests_and_their_host_reach_each_other_by_ipv6(ipv6: dict[str, Any]) -> None:
+    """By an address that is derived from the other; the bridge has no further one, a port none."""
+    assert ipv6["addresses"] == [["fd62:616e:6765:7200::a4d:1"], []]
+    assert ipv6["between"] == "fd62:616e:6765:7200::a4d:2 hello"
+    assert ipv6["from the host"] == "heard fd62:616e:6765:7200::a4d:1 q"
+
+
+def test_a_guest_reaches_no_service_of_its_host_by_ipv6(ipv6: dict[str, Any]) -> None:
+    """E4, I8: said at once (I6); other addresses of the host's and the world's do not exist."""
+    assert ipv6["to the host"] == {"tcp": "reset", "udp": "icmp 1 1", "echo": "icmp 129 0"}
+    assert ipv6["elsewhere"] == []
+
+
+def test_the_hosts_own_table_refuses_what_a_port_would_let_pass(ipv6: dict[str, Any]) -> None:
+    """E4: at another address of the host's, and into the world, although the host is a router."""
+    refused = {"tcp": "reset", "udp": "icmp 1 1", "echo": "icmp 1 1", "world": ""}
+    assert ipv6["behind the ports"] == refused
+
+
+def test_nobody_outside_begins_with_a_guest_by_ipv6(ipv6: dict[str, Any]) -> None:
+    assert ipv6["from outside"] == []
+
+
+def test_a_guest_speaks_with_its_own_ipv6_address_only(ipv6: dict[str, Any]) -> None:
+    """E4, I8: it is no router, and no other neighbour; no further headers, no groups."""
+    assert ipv6["spoofed"] == []
+
+
+def test_a_vms_policy_is_held_for_ipv6(ipv6: dict[str, Any]) -> None:
+    """E4, I6, I8: a neighbour that is denied by its IPv4 address."""
+    between, *refused, from_the_host = ipv6["filtered"]
+    assert between == "fd62:616e:6765:7200::a4d:14f hello"
+    assert refused == ["icmp 1 1", "reset", "10.77.0.3:7000/udp", "10.77.0.3:7000/tcp"]
+    assert from_the_host == "heard fd62:616e:6765:7200::a4d:1 q"
+
+
+def test_a_host_without_ipv6_has_a_bridge_all_the_same(ipv6: dict[str, Any]) -> None:
+    """Whether its owner has turned IPv6 off, or its kernel has none; nothing of it is left."""
+    assert ipv6["without"] == {"off": "[]", "none": "served"}
+    assert ipv6["left"] == []

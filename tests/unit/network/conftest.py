@@ -13,11 +13,14 @@ import socket
 import subprocess
 import tempfile
 from collections.abc import Iterator
+from ipaddress import IPv6Network
 from pathlib import Path
 
 import pytest
 
+from banger.host.attachments import AttachmentKind
 from banger.network.egress.control import control_socket
+from banger.network.egress.process import plan_egress_filter
 from tests.support.native import build_shared
 from tests.unit.network.wire import EVERYTHING, EgressFilter
 
@@ -45,6 +48,7 @@ def running_filter(
     policy: bytes = EVERYTHING,
     *,
     world_kind: socket.SocketKind = socket.SOCK_STREAM,
+    network6: IPv6Network | None = None,
 ) -> Iterator[EgressFilter]:
     """Run a filter; when its sides are closed it must have ended by itself, without a report."""
     guest, guarded = socket.socketpair()
@@ -54,7 +58,15 @@ def running_filter(
         with guarded, outer, control_socket(control) as listener:
             numbers = (guarded.fileno(), outer.fileno(), listener.fileno())
             process = subprocess.Popen(
-                [binary, "socket", *map(str, numbers), "label"],
+                plan_egress_filter(
+                    binary,
+                    guest=numbers[0],
+                    world=numbers[1],
+                    control=numbers[2],
+                    attachment=AttachmentKind.SOCKET,
+                    label=control,
+                    network6=network6,
+                ),
                 pass_fds=numbers,
                 stderr=subprocess.PIPE,
             )

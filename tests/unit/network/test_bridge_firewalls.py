@@ -26,6 +26,10 @@ def rule(name: str, expr: list[Any], table: str = "filter", family: str = "ip") 
     return {"rule": {"family": family, "table": table, "chain": name, "expr": expr}}
 
 
+def as_ipv6(listed: list[Any]) -> list[Any]:
+    return [{kind: {**part, "family": "ip6"} for kind, part in each.items()} for each in listed]
+
+
 FIREWALLD = [
     chain("filter_FORWARD", PASS, "firewalld", "inet"),
     rule("filter_FORWARD", [*INVALID, {"drop": None}], "firewalld", "inet"),
@@ -75,6 +79,30 @@ UFW = [
 def test_who_drops_is_named(listed: list[Any], firewall: Firewall) -> None:
     metainfo = {"metainfo": {"version": "1.0.6", "json_schema_version": 1}}
     assert find_firewall(json.dumps({"nftables": [metainfo, *listed]})) is firewall
+
+
+@pytest.mark.parametrize(
+    ("listed", "firewall"),
+    [
+        (DOCKER, Firewall.DOCKER),
+        ([*DOCKER, rule("DOCKER-USER", [*OURS, *ACCEPT])], Firewall.NONE),
+        (as_ipv6(DOCKER), Firewall.DOCKER6),
+        (as_ipv6([*DOCKER, rule("DOCKER-USER", [*OURS, *ACCEPT])]), Firewall.NONE),
+        (
+            as_ipv6([chain("forward", DROP, "mine"), chain("ufw6-user-forward", {}, "mine")]),
+            Firewall.UFW,
+        ),
+        (as_ipv6([chain("input", DROP | {"hook": "input"})]), Firewall.NONE),
+        ([chain("forward", DROP, "banger", "ip6")], Firewall.NONE),
+    ],
+)
+def test_ipv6_is_asked_about_where_it_is_shown_what_guests_send_each_other(
+    listed: list[Any], firewall: Firewall
+) -> None:
+    printed = json.dumps({"nftables": listed})
+    assert find_firewall(printed, is_ip6_bridged=True) is firewall
+    if any("ip6" in json.dumps(each) for each in listed):
+        assert find_firewall(printed) is Firewall.NONE
 
 
 @pytest.mark.parametrize(

@@ -86,5 +86,8 @@ def test_a_network_is_private_and_of_a_size_that_ports_can_have(text: str) -> No
 
 
 def test_the_rules_are_those_that_were_read() -> None:
-    rules = [render_rules(NETWORK, ports) for ports in ([PORT], [])]
-    check_golden(GOLDEN, "# with a port\n{}# with none\n{}".format(*rules))
+    rules = [
+        render_rules(NETWORK, ports, has_ipv6=has_ipv6)
+        for ports, has_ipv6 in (([PORT], True), ([], False))
+    ]
+    check_golden(GOLDEN, "# with a port\n{}# with none, without IPv6\n{}".format(*rules))

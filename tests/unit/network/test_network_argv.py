@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from banger.host.attachments import AttachmentKind
 from banger.model.names import VmId, format_vm_id
+from banger.network.bridge.addresses import NETWORK6
 from banger.network.egress.process import plan_egress_filter
 from banger.network.port import format_mac
 from banger.network.user.argv import (
@@ -99,6 +100,19 @@ def test_egress_filter_arguments_are_the_golden_ones(attachment: AttachmentKind)
     )
     golden = GOLDEN / f"egress-filter-{attachment}.txt"
     check_golden(golden, "".join(f"{word}\n" for word in argv))
+
+
+def test_an_egress_filter_is_told_of_the_networks_ipv6() -> None:
+    argv = plan_egress_filter(
+        Path("p"),
+        guest=7,
+        world=8,
+        control=9,
+        attachment=AttachmentKind.SOCKET,
+        label=LOG,
+        network6=NETWORK6,
+    )
+    assert argv[6:] == ["fd62616e67657200"]
 
 
 def test_every_address_of_the_interface_is_in_its_network() -> None:

@@ -7,7 +7,7 @@ import re
 from tests.unit.project.sources import CHECKOUT
 
 ROW = re.compile(r"^\| (?!attempt|-)(.+) \| (.+) \| (.+) \|$", re.MULTILINE)
-TEST = re.compile(r"`([a-z_/]+\.py)`: `(test_\w+)`")
+TEST = re.compile(r"`([a-z0-9_/]+\.py)`: `(test_\w+)`")
 
 
 def test_each_attempt_is_made_by_a_test() -> None:

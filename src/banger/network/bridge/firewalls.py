@@ -21,23 +21,26 @@ class Firewall(enum.Enum):
 
     NONE = b"-"
     DOCKER = b"d"
+    DOCKER6 = b"6"
     UFW = b"u"
     FIREWALLD = b"f"
     OTHER = b"o"
 
 
-def find_firewall(ruleset: str) -> Firewall:
+def find_firewall(ruleset: str, *, is_ip6_bridged: bool = False) -> Firewall:
     """Return the first that drops, of the tables in this output of `nft -j list ruleset`.
 
     A hook with a rule for the bridge was told about it: what that rule says is its owner's.
+    `is_ip6_bridged`: tables of `ip6` are shown what guests send each other.
 
     Raises:
         ValueError: it is no such output.
     """
     try:
         listed: list[dict[str, dict[str, Any]]] = json.loads(ruleset)["nftables"]
+        chains = [each["chain"] for each in listed if "chain" in each]
         return _find_firewall(
-            [each["chain"] for each in listed if "chain" in each],
+            [each for each in chains if is_ip6_bridged or each["family"] != "ip6"],
             [each["rule"] for each in listed if "rule" in each],
         )
     except (LookupError, TypeError, AttributeError) as error:
@@ -58,7 +61,8 @@ def _table(part: dict[str, Any]) -> tuple[str, str]:
 
 def _is_dropping(chain: dict[str, Any], of_table: Iterable[dict[str, Any]]) -> bool:
     """Tell whether a hook's chain drops what no rule takes: by policy, or at its end."""
-    if chain.get("hook") not in ("forward", "input") or chain["family"] not in ("ip", "inet"):
+    hooks = {"ip": ("forward", "input"), "inet": ("forward", "input"), "ip6": ("forward",)}
+    if chain.get("hook") not in hooks.get(chain["family"], ()):
         return False
     if chain["table"] == OWN_TABLE:
         return False
@@ -87,7 +91,7 @@ def _name_bridge(chain: str, rules: list[dict[str, Any]]) -> bool:
 def _name_owner(chain: dict[str, Any], chains: Iterable[dict[str, Any]]) -> Firewall:
     names = {each["name"] for each in chains if _table(each) == _table(chain)}
     if "DOCKER-USER" in names and chain["hook"] == "forward":  # Docker drops nothing else
-        return Firewall.DOCKER
-    if any(name.startswith("ufw-") for name in names):
+        return Firewall.DOCKER6 if chain["family"] == "ip6" else Firewall.DOCKER
+    if any(name.startswith(("ufw-", "ufw6-")) for name in names):
         return Firewall.UFW
     return Firewall.FIREWALLD if chain["table"] == "firewalld" else Firewall.OTHER

@@ -16,18 +16,29 @@ import socket
 import struct
 import subprocess
 from collections.abc import Iterator
-from ipaddress import IPv4Network
+from ipaddress import IPv4Network, IPv6Address
 from pathlib import Path
 from typing import NamedTuple
 
 from banger.network.bridge import netlink
-from banger.network.bridge.addresses import BRIDGE, PREFIX_OF_PORTS, Port, host_address, parse_port
-from banger.network.bridge.nft import REMOVAL, render_ports, render_rules
+from banger.network.bridge.addresses import (
+    BRIDGE,
+    NETWORK6,
+    PREFIX_OF_PORTS,
+    Port,
+    address6,
+    host_address,
+    parse_port,
+)
+from banger.network.bridge.nft import render_ports, render_removal, render_rules
 
 DEVICE = "/dev/net/tun"
 DEADLINE_S = 30
 FORWARDING = Path("/proc/sys/net/ipv4/ip_forward")
-NO_IPV6 = Path(f"/proc/sys/net/ipv6/conf/{BRIDGE}/disable_ipv6")
+IPV6 = Path("/proc/sys/net/ipv6/conf")
+"""Not there where the kernel has no IPv6."""
+IP6_BRIDGED = Path("/proc/sys/net/bridge/bridge-nf-call-ip6tables")
+"""There where the module br_netfilter is."""
 ENVIRONMENT = {"PATH": "/usr/sbin:/usr/bin:/sbin:/bin", "LC_ALL": "C"}
 _SET_INTERFACE = 0x400454CA
 _TAP, _NO_INFO, _EXCLUSIVE = 0x0002, 0x1000, 0x8000
@@ -71,12 +82,23 @@ def ensure_bridge(network: IPv4Network) -> None:
     if _find_link(BRIDGE) is None:
         _ip(f"link add {BRIDGE} type bridge")
         _set_link(BRIDGE, alias=f"ip_forward={FORWARDING.read_text().strip()}")
-    if NO_IPV6.exists():
-        NO_IPV6.write_text("1")
-    _ip(f"address replace {host_address(network)}/{network.prefixlen} dev {BRIDGE}")
+    address = host_address(network)
+    _ip(f"address replace {address}/{network.prefixlen} dev {BRIDGE}")
+    _give_address6(address6(address))
     _apply_rules(network)
     FORWARDING.write_text("1")
     _set_link(BRIDGE, flags=_UP)
+
+
+def _give_address6(address: IPv6Address) -> None:
+    """Give the bridge this address of IPv6 and no other, unless the host has turned IPv6 off."""
+    own = IPV6 / BRIDGE
+    if not own.exists() or (IPV6 / "default/disable_ipv6").read_text().strip() == "1":
+        return
+    # No address of the link alone, and none from whoever says that it is a router.
+    for name, value in (("addr_gen_mode", "1"), ("accept_ra", "0"), ("disable_ipv6", "0")):
+        (own / name).write_text(value)
+    _ip(f"address replace {address}/{NETWORK6.prefixlen} dev {BRIDGE} nodad")
 
 
 def remove_bridge() -> None:
@@ -88,11 +110,16 @@ def remove_bridge() -> None:
         if bridge.alias == "ip_forward=0":
             FORWARDING.write_text("0")
         _delete_link(bridge)
-    _run(["nft", "-f", "-"], REMOVAL)
+    _run(["nft", "-f", "-"], render_removal(has_ipv6=IPV6.exists()))
 
 
 def add_port(port: Port, network: IPv4Network) -> None:
-    """Join a device to the bridge, which is there and down; its rules are set before it is up."""
+    """Join a device to the bridge, which is there and down; its rules are set before it is up.
+
+    It has no IPv6 of its own: the kernel would greet the guest with it.
+    """
+    with contextlib.suppress(FileNotFoundError):
+        (IPV6 / port.name / "disable_ipv6").write_text("1")
     _set_link(port.name, alias=port.format(), master=BRIDGE)
     try:
         netlink.ask(netlink.NETFILTER, render_ports(_find_ports()))
@@ -110,12 +137,17 @@ def remove_port(port: Port) -> None:
 
 def _apply_rules(network: IPv4Network) -> None:
     """Make the tables anew, with the rules of just the ports that there are."""
-    _run(["nft", "-f", "-"], render_rules(network, _find_ports()))
+    _run(["nft", "-f", "-"], render_rules(network, _find_ports(), has_ipv6=IPV6.exists()))
 
 
 def list_rules() -> str:
     """Return all rules of the host, as `firewalls` reads them."""
     return _run(["nft", "-j", "list", "ruleset"])
+
+
+def is_ip6_bridged() -> bool:
+    """Tell whether rules for IPv6 are shown what crosses a bridge."""
+    return IP6_BRIDGED.exists() and IP6_BRIDGED.read_text().strip() == "1"
 
 
 def _find_ports() -> list[Port]:

@@ -40,6 +40,7 @@ from banger.network.bridge.firewalls import find_firewall
 from banger.network.bridge.links import (
     add_port,
     ensure_bridge,
+    is_ip6_bridged,
     list_rules,
     open_tap,
     remove_bridge,
@@ -145,7 +146,8 @@ def _do(untrusted_message: bytes, served: Served, fds: list[int]) -> bytes:
         return render_refusal(Refusal.NO_REQUEST)
     try:
         if verb is Verb.FIND_FIREWALL:
-            return DONE + find_firewall(list_rules()).value
+            found = find_firewall(list_rules(), is_ip6_bridged=is_ip6_bridged())
+            return DONE + found.value
         if verb is Verb.NAMESERVER:
             fds += [os.dup(each.fileno()) for each in served.nameserver]
         elif port is None:

@@ -56,6 +56,7 @@ WantedBy=multi-user.target
 REMEDIES = {
     Firewall.DOCKER: f"sudo iptables -I DOCKER-USER -i {BRIDGE} -j ACCEPT && sudo iptables "
     f"-I DOCKER-USER -o {BRIDGE} -m conntrack --ctstate RELATED,ESTABLISHED -j ACCEPT",
+    Firewall.DOCKER6: f"sudo ip6tables -I DOCKER-USER -i {BRIDGE} -j ACCEPT",
     Firewall.UFW: f"sudo ufw route allow in on {BRIDGE} "
     f"&& sudo ufw allow in on {BRIDGE} to any port {DNS_SOCKETS}",
     Firewall.FIREWALLD: f"sudo firewall-cmd --permanent --zone=trusted --add-interface={BRIDGE} "

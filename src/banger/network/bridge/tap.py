@@ -29,7 +29,7 @@ from banger.host.identity import ProcessIdentity
 from banger.model.egress import Denial, Egress
 from banger.model.names import VmId
 from banger.model.secrets import BoundSecret
-from banger.network.bridge.addresses import NETWORK, Port, host_address
+from banger.network.bridge.addresses import NETWORK, NETWORK6, Port, host_address
 from banger.network.bridge.process import SET_UP, claim_tap, describe_network, release_tap
 from banger.network.bridge.wire import SOCKET
 from banger.network.egress.control import (
@@ -134,6 +134,7 @@ async def start(
                         control=listener,
                         attachment=attachment,
                         log_file=log_file,
+                        network6=NETWORK6,
                     )
                 )
         handle = BridgeHandle(

@@ -16,7 +16,7 @@ from banger.network.bridge.addresses import Port, format_mac, is_for_vm
 from banger.network.bridge.firewalls import Firewall
 
 SOCKET = "/run/banger-bridge/socket"
-VERSION = 2
+VERSION = 3
 LONGEST = 64
 
 

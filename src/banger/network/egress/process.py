@@ -11,6 +11,7 @@ import asyncio
 import contextlib
 import signal
 import socket
+from ipaddress import IPv6Network
 from pathlib import Path
 
 from banger.errors import NotSupported, VmmFailed
@@ -27,10 +28,18 @@ LOG_TAIL_BYTES = 2000
 
 
 def plan_egress_filter(
-    program: Path, *, guest: int, world: int, control: int, attachment: AttachmentKind, label: Path
+    program: Path,
+    *,
+    guest: int,
+    world: int,
+    control: int,
+    attachment: AttachmentKind,
+    label: Path,
+    network6: IPv6Network | None = None,
 ) -> list[str]:
     """Return the filter's command; `label`, below the VM's directory, names the VM."""
-    return [str(program), attachment.value, *map(str, (guest, world, control, label))]
+    prefix = () if network6 is None else (network6.network_address.packed[:8].hex(),)
+    return [str(program), attachment.value, *map(str, (guest, world, control, label)), *prefix]
 
 
 def find_egress_filter() -> Path:
@@ -56,10 +65,12 @@ def start_egress_filter(
     attachment: AttachmentKind,
     log_file: Path,
     lifeline: socket.socket | None = None,
+    network6: IPv6Network | None = None,
 ) -> ProcessIdentity:
     """Start the filter between a guest's end and the descriptor that leads away from it.
 
-    It holds `lifeline` open as long as it lives. Its policy is to come.
+    It holds `lifeline` open as long as it lives. Its policy is to come. Without `network6`, of 64
+    bits, it passes no IPv6.
 
     Raises:
         VmmFailed: it does not start.
@@ -72,6 +83,7 @@ def start_egress_filter(
         control=control.fileno(),
         attachment=attachment,
         label=log_file,
+        network6=network6,
     )
     if lifeline is not None:
         numbers.append(lifeline.fileno())
