@@ -54,6 +54,7 @@ class _Options:
     full: bool
     exclude: bytes
     scratch: Path | None
+    renews: bool = False
 
 
 async def inspect_repository(
@@ -65,29 +66,30 @@ async def inspect_repository(
     full: bool = False,
     exclude: bytes = b"",
     scratch: Path | None = None,
+    renews: bool = False,
 ) -> RepositoryFacts:
     """Return the facts about the repository that contains `path`.
 
     `branch` is the new branch to create in the guest, at `from_ref` (default: the
     commit that is checked out). `full`: with all history and the contents of submodules.
     `exclude`: patterns of what is left out, as an ignore file. `scratch` is the parent of the
-    temporary directory.
+    temporary directory. `renews`: an earlier copy created `branch`, which may exist by now.
 
     Raises:
         NotARepository: see `locate_repository`.
         RepositoryRefused: no commit yet, objects missing, names that no file may have, ...
         InvalidRequest: `branch` or `from_ref` is not valid.
-        BranchConflict: `branch` already exists.
+        BranchConflict: `branch` already exists, and the copy does not renew another.
     """
     places = await asyncio.to_thread(locate_places, path)
-    options = _Options(include_untracked, branch, from_ref, full, exclude, scratch)
+    options = _Options(include_untracked, branch, from_ref, full, exclude, scratch, renews)
     return await _inspect(places, options)
 
 
 async def _inspect(places: Places, options: _Options, *, below: bytes = b"") -> RepositoryFacts:
     head, config = await asyncio.gather(_read_head(places), load_config(places))
     branch = options.branch
-    commit = await _resolve(places, head, branch=branch, from_ref=options.from_ref)
+    commit = await _resolve(places, head, options)
     settings = await load_settings(places, config)
     history = await load_history(places, config, branch=branch) if options.full else None
     with private_dir(options.scratch) as directory:
@@ -148,11 +150,12 @@ async def _read_head(places: Places) -> _Head:
     return _Head(resolved.text.strip() or None if resolved.status == 0 else None, branch)
 
 
-async def _resolve(places: Places, head: _Head, *, branch: str | None, from_ref: str | None) -> str:
+async def _resolve(places: Places, head: _Head, options: _Options) -> str:
     """Return the commit to check out in the guest; check the new branch's name."""
+    branch, from_ref = options.branch, options.from_ref
     if from_ref is not None and branch is None:
         raise InvalidRequest("--from needs --branch.", hint="add --branch NAME")
-    if branch is not None:
+    if branch is not None and not options.renews:
         await require_branch_name(places, branch)
         ref = f"refs/heads/{branch}"
         exists = await host_git(places.top, "show-ref", "--verify", "--quiet", ref, ok=(0, 1))

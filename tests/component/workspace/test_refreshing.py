@@ -41,8 +41,9 @@ def refuse_if_touched(trip: Trip) -> None:
     )
 
 
-def prepare_again(trip: Trip) -> None:
-    facts = asyncio.run(inspect_directory(trip.top)) if trip.is_plain else trip.inspect()
+def prepare_again(trip: Trip, **options: object) -> None:
+    plain = asyncio.run(inspect_directory(trip.top)) if trip.is_plain else None
+    facts = plain or trip.inspect(**options)
     again = import_again(
         trip.guest,
         plan_import(facts, str(trip.work)),
@@ -123,6 +124,20 @@ def test_a_new_commit_alone_makes_it_stale(trip: Trip) -> None:
     assert stale(trip) and count_stale(trip.record, bases=trip.bases) == 0
     prepare_again(trip)
     assert repo.git(trip.work, "rev-parse", "HEAD").decode().strip() == commit
+
+
+@pytest.mark.parametrize("full", [False, True])
+def test_a_branch_that_the_host_has_by_now_is_kept(trip: Trip, full: bool) -> None:
+    """As after an export; it leads to the commit of the copy, as before."""
+    trip.prepare(branch="fix", full=full)
+    repo.git(trip.top, "switch", "--quiet", "--create", "fix")
+    repo.commit(trip.top, "exported")
+    repo.git(trip.top, "switch", "--quiet", "-")
+    repo.write(trip.top, "README", b"changed\n")
+    prepare_again(trip, branch="fix", full=full, renews=True)
+    assert repo.git(trip.work, "branch", "--show-current") == b"fix\n"
+    assert repo.git(trip.work, "rev-parse", "HEAD") == repo.git(trip.top, "rev-parse", "HEAD")
+    assert repo.status(trip.work) == repo.status(trip.top)
 
 
 def test_many_deleted_names_fit_the_arguments(trip: Trip) -> None:

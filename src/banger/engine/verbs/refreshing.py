@@ -73,7 +73,7 @@ async def _prepare_if_stale(engine: Engine, op: Operation, record: VmRecord) -> 
             bases=bases,
             scratch=scratch,
         )
-        plan = await plan_workspace(engine, _params_of(record, prepared))
+        plan = await plan_workspace(engine, _params_of(record, prepared), renews=True)
         done = await workspace.import_again(
             connection,
             plan,

@@ -185,9 +185,9 @@ def _export_nothing(record: WorkspaceRecord, params: WorkspaceExportBranch) -> E
 
 
 async def plan_workspace(
-    engine: Engine, params: WorkspacePrepare | WorkspaceInspect
+    engine: Engine, params: WorkspacePrepare | WorkspaceInspect, *, renews: bool = False
 ) -> workspace.ImportPlan:
-    """Return what a prepare would do; needs no VM."""
+    """Return what a prepare would do; needs no VM. `renews`: as of `inspect_repository`."""
     require_patterns(params.exclude)
     exclude = render_patterns(params.exclude)
     scratch = ensure_private_dir(engine.layout.scratch)
@@ -203,6 +203,7 @@ async def plan_workspace(
         full=params.full,
         exclude=exclude,
         scratch=scratch,
+        renews=renews,
     )
     return workspace.plan_import(facts, params.guest_path)
 
