@@ -96,7 +96,10 @@ def test_a_bridge_is_set_up_and_removed(host: tuple[str, ...], banger: Installat
     after = look(host)
     assert all(what in after for what in ("banger0", "masquerade", str(UNIT), str(PROGRAM)))
     said = doctor(host, banger)
-    assert (said["state"], said["fact"]) == ("ok", "VMs can join banger0, 10.77.0.0/16.")
+    networks = "10.77.0.0/16 and fd62:616e:6765:7200::/64"
+    assert (said["state"], said["fact"]) == ("ok", f"VMs can join banger0, {networks}.")
+    run(host, "echo 1 > /proc/sys/net/ipv6/conf/banger0/disable_ipv6")
+    assert "without IPv6" in doctor(host, banger)["fact"]
     run(host, DOCKER)
     said = doctor(host, banger)
     assert (said["state"], "DOCKER-USER -i banger0" in said["hint"]) == ("warn", True)

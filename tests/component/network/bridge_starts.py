@@ -19,8 +19,8 @@ import socket
 import struct
 import subprocess
 import sys
-from collections.abc import Callable
-from ipaddress import IPv4Address
+from collections.abc import Callable, Iterator
+from ipaddress import IPv4Address, IPv6Address
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -59,8 +59,10 @@ from tests.component.network.bridge_host import (
     start_network,
     within,
 )
+from tests.component.network.bridge_ipv6 import Speaker
 from tests.component.network.frames import TapLink
 from tests.component.network.tap_user import open_tap
+from tests.support import ipv6
 
 MANY = 20
 SEGMENTS_VM, SEGMENTS_NUMBER = VmId("0123456789ab"), 99
@@ -78,7 +80,9 @@ FIREWALLS = (
 )
 """What nft is told, step by step."""
 BE_SUBREAPER = 36
-TCP4, DO_NOT_FRAGMENT = 1, 0x4000
+TCP4, TCP6, DO_NOT_FRAGMENT = 1, 4, 0x4000
+LONGEST_FRAME = 1514
+Receive = Callable[[Host, Attachment, str], bytes]
 STEPS = (
     "describe_network",
     "release_tap",
@@ -285,7 +289,19 @@ def be_guest(address: str, port: int) -> None:
     signal.pause()
 
 
-async def send_segment(host: Host, directory: Path) -> str:
+def be_guest6(address: str, to: IPv6Address) -> None:
+    """The same by IPv6, to a neighbour that has not asked for it."""
+    tap, mac = open_tap(), KIND.plan_interface(SEGMENTS_VM, SEGMENTS_NUMBER).mac
+    guest = Speaker(Station(TapLink(tap), Port(mac, IPv4Address(address))))
+    guest.go_by(to)
+    frame = bytearray(guest.render(to, TCP, ipv6.render_segment(ECHO, flags=24, data=SEGMENT)))
+    begun = sum(struct.unpack("!16H", frame[22:54])) + TCP + len(frame) - 54
+    struct.pack_into("!H", frame, 70, begun % 0xFFFF)  # the card's to finish
+    os.write(tap, struct.pack("=BBHHHH", 1, TCP6, 74, 1400, 54, 16) + frame)
+    signal.pause()
+
+
+async def send_segment(host: Host, directory: Path, receive: Receive) -> str:
     """Join a VMM by a TAP; return what arrives of its guest's segment."""
     interface = KIND.plan_interface(SEGMENTS_VM, SEGMENTS_NUMBER)
     network = await KIND.start(
@@ -295,26 +311,47 @@ async def send_segment(host: Host, directory: Path) -> str:
         log_file=directory / "segments" / "network.log",
         control=directory / "segments-control",
     )
-    received = receive_segment(host, network.attachment, interface.address)
+    received = receive(host, network.attachment, interface.address)
     await wait_network_gone(network.handle)
     return "whole" if received == SEGMENT else f"{len(received)} bytes"
 
 
-def receive_segment(host: Host, tap: Attachment, address: str) -> bytes:
+@contextlib.contextmanager
+def guest_on_a_tap(tap: Attachment, *words: str) -> Iterator[None]:
     assert isinstance(tap, Tap)
+    command = [*plan_tap(find_tap_program(), tap), sys.executable, __file__, *words]
+    with subprocess.Popen(command, pass_fds=[tap.side.fileno()]) as vmm:
+        tap.side.close()
+        try:
+            yield
+        finally:
+            vmm.kill()
+
+
+def receive_segment6(host: Host, tap: Attachment, address: str) -> bytes:
+    """Return what a neighbour gets of it, in frames as long as its network's."""
+    station, fd = claim(host, C)
+    neighbour, received = Speaker(station), b""
+    with guest_on_a_tap(tap, "guest6", address, str(neighbour.own)):
+        for frame in neighbour.packets():
+            assert len(frame) <= LONGEST_FRAME and ipv6.sum_of_packet(frame[14:]) == 0
+            received += frame[74:]
+            if len(received) >= len(SEGMENT):
+                break
+    os.close(fd)
+    return received
+
+
+def receive_segment(host: Host, tap: Attachment, address: str) -> bytes:
     received = b""
     with within(host.world, lambda: socket.create_server((WORLD, 0))) as listener:
-        words = (__file__, "guest", address, str(listener.getsockname()[1]))
-        command = [*plan_tap(find_tap_program(), tap), sys.executable, *words]
-        with subprocess.Popen(command, pass_fds=[tap.side.fileno()]) as vmm:
-            tap.side.close()
+        with guest_on_a_tap(tap, "guest", address, str(listener.getsockname()[1])):
             listener.settimeout(DEADLINE_S)
             connection, _ = listener.accept()
             with connection, contextlib.suppress(TimeoutError):
                 connection.settimeout(WAIT_S)
                 while len(received) < len(SEGMENT):
                     received += connection.recv(len(SEGMENT))
-            vmm.kill()
     return received
 
 
@@ -378,7 +415,11 @@ def main(directory: Path) -> None:
     found["many"] = asyncio.run(start_many(directory, MANY))
     found["left"] = [] if is_clean() else list_ports()
     found["taken down"] = asyncio.run(take_down(directory))
-    found["segment"] = asyncio.run(send_segment(host, directory)) if IS_TUN_OPEN else ""
+    found["segments"] = [
+        asyncio.run(send_segment(host, directory, receive))
+        for receive in (receive_segment, receive_segment6)
+        if IS_TUN_OPEN
+    ]
     found["tables"] = lose_rules(host)
     found["ports"] = fill_rules(host)
     found["firewalls"] = stand_behind_firewalls(host)
@@ -391,5 +432,7 @@ if __name__ == "__main__":
     match sys.argv[1:]:
         case ["guest", address, port]:
             be_guest(address, int(port))
+        case ["guest6", address, to]:
+            be_guest6(address, IPv6Address(to))
         case [directory]:
             main(Path(directory))

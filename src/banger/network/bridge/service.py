@@ -12,7 +12,7 @@ from pathlib import Path
 
 from banger.errors import BangerError, HostNotReady
 from banger.host.setup import require_programs
-from banger.network.bridge.addresses import BRIDGE, DNS_SOCKETS
+from banger.network.bridge.addresses import BRIDGE, DNS_SOCKETS, NETWORK6
 from banger.network.bridge.firewalls import Firewall
 from banger.network.bridge.process import LOG, SET_UP, describe_network, find_firewall
 from banger.network.bridge.tools import TOOLS
@@ -25,6 +25,7 @@ UNIT = Path("/etc/systemd/system") / SERVICE
 PYTHON = ("/usr/bin/python3", "-I")
 SYSTEMD = Path("/run/systemd/system")
 """Is there where systemd runs (sd_booted(3))."""
+NO_IPV6 = Path(f"/proc/sys/net/ipv6/conf/{BRIDGE}/disable_ipv6")
 MODULES = ("addresses", "firewalls", "links", "netlink", "nft", "server", "wire")
 PACKAGE = "banger/network/bridge"
 _MAIN = "from banger.network.bridge.server import main\n\nmain()\n"
@@ -161,4 +162,15 @@ def probe() -> Finding:
     if firewall is not Firewall.NONE:
         fact = f"{BRIDGE} exists, but another firewall on this host drops its VMs' traffic."
         return Finding(fact, REMEDIES[firewall])
-    return Finding(f"VMs can join {BRIDGE}, {network}.")
+    networks = (
+        f"{network} and {NETWORK6}" if _has_ipv6() else f"{network}, without IPv6 on this host"
+    )
+    return Finding(f"VMs can join {BRIDGE}, {networks}.")
+
+
+def _has_ipv6() -> bool:
+    """Tell whether the host has an IPv6 address on the bridge."""
+    try:
+        return NO_IPV6.read_text().strip() == "0"
+    except OSError:
+        return False
