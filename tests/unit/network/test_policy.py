@@ -165,6 +165,18 @@ def test_no_rule_reaches_the_vms_own_network() -> None:
     assert not denied.is_outside
 
 
+def test_denials_of_neighbours_have_rules_that_would_allow_them() -> None:
+    """I6: those of their host where its own rules would let anything pass."""
+    told = [
+        (denial("10.0.2.9", 80, 6), "allow 10.0.2.9:80/tcp"),
+        (denial("10.0.2.2", 53, 17), "allow 10.0.2.2:53/udp"),
+        (denial("10.0.2.2", 0, 1), "allow 10.0.2.2"),
+        (denial("10.0.2.2", 5432, 6), None),
+    ]
+    denials = parse_denials(b"".join(each for each, _ in told), INTERFACE, has_neighbours=True)
+    assert [find_rule(each) for each in denials] == [rule for _, rule in told]
+
+
 def test_neighbours_are_answered_and_the_host_decides_what_begins_there() -> None:
     """E4: after the user's rules, and not with the profile `none`."""
     rules = ("deny 10.0.2.9",)

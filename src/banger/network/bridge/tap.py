@@ -89,7 +89,7 @@ class BridgeHandle(Struct, frozen=True, kw_only=True):
 
     async def read_denials(self, interface: Interface) -> list[Denial]:
         """Return what the running filter has denied."""
-        return parse_denials(await ask_denials(self.control), interface)
+        return parse_denials(await ask_denials(self.control), interface, has_neighbours=True)
 
     async def end(self) -> None:
         """End the filter, and with it the TAP."""

@@ -76,15 +76,18 @@ def render_policy(
     return b"".join(_render(rule, gateway) for rule in rules)
 
 
-def parse_denials(untrusted_denials: bytes, interface: Interface) -> list[Denial]:
-    """Return what the filter says of the flows that it has denied."""
+def parse_denials(
+    untrusted_denials: bytes, interface: Interface, *, has_neighbours: bool = False
+) -> list[Denial]:
+    """Return what the filter says of the flows that it has denied; see `render_policy`."""
+    host = "" if has_neighbours else interface.gateway
     whole = len(untrusted_denials) // _DENIAL.size * _DENIAL.size
     return [
         Denial(
-            target=_name_target(IPv4Address(address), port, protocol, interface),
+            target=_name_target(host, IPv4Address(address), port, protocol),
             times=times,
             last_at=float(last_s),
-            is_outside=_is_outside(IPv4Address(address), interface),
+            is_outside=_is_outside(IPv4Address(address), port, interface, has_neighbours),
         )
         for last_s, address, port, protocol, times in _DENIAL.iter_unpack(untrusted_denials[:whole])
     ]
@@ -97,13 +100,18 @@ def name_denial(denial: Denial, names: Mapping[str, str | None]) -> Denial:
     return denial if name is None else denial._replace(target=f"{name}:{rest}" if rest else name)
 
 
-def _name_target(address: IPv4Address, port: int, protocol: int, interface: Interface) -> str:
-    name = HOST if str(address) == interface.gateway else str(address)
+def _name_target(host: str, address: IPv4Address, port: int, protocol: int) -> str:
+    name = HOST if str(address) == host else str(address)
     return f"{name}:{port}/{_NAMES[protocol]}" if port and protocol in _NAMES else name
 
 
-def _is_outside(address: IPv4Address, interface: Interface) -> bool:
-    return str(address) == interface.gateway or address not in _network(interface)
+def _is_outside(
+    address: IPv4Address, port: int, interface: Interface, has_neighbours: bool
+) -> bool:
+    is_gateway = str(address) == interface.gateway
+    if has_neighbours:  # their host answers echo requests and queries alone
+        return not is_gateway or port in (0, DNS)
+    return is_gateway or address not in _network(interface)
 
 
 def _network(interface: Interface) -> IPv4Network:
