@@ -63,14 +63,18 @@ class Speaker:
         self.link.send(self.render(to, UDP, ipv6.render_datagram(ECHO, data, own_port=ECHO)))
 
     def packets(self) -> Iterator[bytes]:
-        """Yield what comes for somebody, with its frame's header."""
+        """Yield what comes for it, with its frame's header, but for what neighbours say."""
         for frame in self.station.frames():
-            is_asked = frame[20] == ICMP6 and frame[54] == ipv6.SOLICITATION
-            if frame[12:14] == KIND and frame[38:54] == self.own.packed and not is_asked:
-                yield frame
-            elif frame[12:14] == KIND and is_asked and frame[62:78] == self.own.packed:
+            kind = frame[54] if frame[12:14] == KIND and frame[20] == ICMP6 else 0
+            if kind == ipv6.SOLICITATION and frame[62:78] == self.own.packed:
                 told, to = ipv6.render_advertisement(self.own, self.mac), frame[22:38]
                 self.link.send(self.render(IPv6Address(to), ICMP6, told))
+            elif (
+                kind not in (ipv6.SOLICITATION, ipv6.ADVERTISEMENT)
+                and frame[12:14] == KIND
+                and frame[38:54] == self.own.packed
+            ):
+                yield frame
 
     def go_by(self, to: IPv6Address) -> None:
         """Send by this neighbour from now on; it is asked until it answers, as kernels do."""
