@@ -51,6 +51,7 @@ async def answering(path: Path, answers: Mapping[bytes, bytes]) -> AsyncIterator
         server = asyncio.create_task(serve())
         yield str(path)
         server.cancel()
+        await asyncio.wait((server,))  # before its socket is closed
 
 
 async def insert_running(engine: Engine, egress: Egress, control: str | None, proxy: str) -> None:
