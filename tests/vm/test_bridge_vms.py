@@ -7,19 +7,20 @@ from tests.support.installations import Installation
 from tests.support.vms import TINY_IMAGE
 
 PROGRAM = "tests.vm.bridged_daemon"
-SERVE = """perl -MIO::Socket -e '
-$listener = IO::Socket::INET->new(LocalPort => 7000, Listen => 5) or die;
+ADDRESSES = ("guest_address", "guest_address6")
+SERVE = """perl -MIO::Socket::IP -e '
+$listener = IO::Socket::IP->new(LocalHost => "::", LocalPort => 7000, Listen => 5) or die;
 exit if fork;
 $client = $listener->accept;
-print $client "heard " . <$client>;
+print $client "heard " . $client->peerhost;
 ' </dev/null >/dev/null 2>&1
 """
-SAY = """perl -MIO::Socket -e '
-$server = IO::Socket::INET->new("{}:7000") or print($!), exit;
-print $server "hello\n";
+SAY = """perl -MIO::Socket::IP -e '
+$server = IO::Socket::IP->new(PeerHost => "{}", PeerPort => 7000) or print($!), exit;
 print <$server>;
 '
 """
+HOST = ("10.77.0.1", "fd62:616e:6765:7200::a4d:1")
 
 
 def say(own: Installation, place: str) -> str:
@@ -37,12 +38,12 @@ def test_a_vm_and_its_forks_reach_each_other_by_name_at_addresses_of_their_own(
         with Client(own.layout) as client:
             client.call("vm.create", request | {"network": "bridge"})
         forks = own.do("vm", "fork", "one", "-n", "2", "-q").text.split()
-        addresses = {name: own.vm(name)["guest_address"] for name in ("one", *forks)}
-        assert len(set(addresses.values())) == 3
-        for fork in forks:
-            own.exec(fork, "sh", "-c", SERVE, status=0)
-            assert say(own, own.vm(fork)["name"] + ".vm") == "heard hello"
-        assert say(own, "10.77.0.1") == "Connection refused"
-        for name in addresses:
-            own.do("vm", "delete", name)
+        one, first, second = vms = [own.vm(name) for name in ("one", *forks)]
+        assert len({vm[kind] for vm in vms for kind in ADDRESSES}) == 6
+        for fork, place in ((first, first["name"] + ".vm"), (second, second["guest_address6"])):
+            own.exec(fork["name"], "sh", "-c", SERVE, status=0)
+            assert say(own, place) == f"heard {one['guest_address6']}"
+        assert {say(own, address) for address in HOST} == {"Connection refused"}
+        for vm in vms:
+            own.do("vm", "delete", vm["name"])
         assert own.vm_processes() == []

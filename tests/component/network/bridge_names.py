@@ -32,9 +32,9 @@ CLIENT, TCP = 5300, 6
 DEADLINE_S = 100.0
 
 
-def query_for(name: str) -> bytes:
+def query_for(name: str, kind: Type = Type.A) -> bytes:
     labels = render_name(name.encode().split(b"."))
-    return struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + labels + struct.pack("!2H", Type.A, 1)
+    return struct.pack("!6H", 7, 0x100, 1, 0, 0, 0) + labels + struct.pack("!2H", kind, 1)
 
 
 def serve_names(address: str) -> socket.socket:
@@ -70,12 +70,15 @@ def ask_names(
 ) -> dict[str, str]:
     """Ask the host for names as guests do; the first queries come while nobody answers yet."""
 
+    nameserver = BridgeNameserver()
+
     async def load() -> Addresses:
-        return {"b": (b.address,), "host": (HOST,)}
+        return {"b": (b.address,), "host": nameserver.list_addresses()}
 
     async def answer() -> dict[str, str]:
-        async with GuestNameserver((NETWORK,), load, load_servers=lambda: ((world, DNS),)) as names:
-            served, nameserver = Served(names), BridgeNameserver()
+        networks, servers = nameserver.networks, ((world, DNS),)
+        async with GuestNameserver(networks, load, load_servers=lambda: servers) as names:
+            served = Served(names)
             await keep_sockets(served, nameserver)
             found = await asyncio.to_thread(hear_names, a, b)
             restart_helper()
@@ -101,6 +104,8 @@ def hear_names(a: Station, b: Station) -> dict[str, str]:
     for name in ("host.vm", "c.vm", "example.org"):
         answer = b.ask(HOST, DNS, query_for(name), wait_s=DEADLINE_S) or b""
         found[name] = read_address(answer)
+    answer = b.ask(HOST, DNS, query_for("host.vm", Type.AAAA), wait_s=DEADLINE_S) or b""
+    found["host.vm AAAA"] = socket.inet_ntop(socket.AF_INET6, answer[-16:])
     return found | {"tcp": a.outcome(HOST, TCP, DNS), "other": a.outcome(HOST, TCP, DNS + 1)}
 
 

@@ -92,6 +92,7 @@ def test_guests_ask_their_host_for_names(found: dict[str, Any]) -> None:
     assert found["names"] == {
         "waited": "10.77.0.1 53 5300 10.77.0.3",
         "host.vm": "10.77.0.1",
+        "host.vm AAAA": "fd62:616e:6765:7200::a4d:1",
         "c.vm": "code 3",
         "example.org": "198.51.100.2",
         "tcp": "answered",

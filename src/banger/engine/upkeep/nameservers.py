@@ -92,7 +92,7 @@ def _make_nameserver(
 
     async def load() -> Addresses:
         addresses = {
-            record.spec.name: _list_addresses(interface, engine.runtimes.get(record.id))
+            record.spec.name: list_addresses(interface, engine.runtimes.get(record.id))
             for record, interface in await engine.database.read_kept(load_interfaces)
         }
         return {**addresses, HOST: nameserver.list_addresses()}
@@ -100,8 +100,8 @@ def _make_nameserver(
     return GuestNameserver(nameserver.networks, load)
 
 
-def _list_addresses(interface: Interface, runtime: VmRuntime | None) -> tuple[str, ...]:
-    """Return the addresses of a VM: that of IPv6 only while its guest is known to have it."""
+def list_addresses(interface: Interface, runtime: VmRuntime | None) -> tuple[str, ...]:
+    """Return the addresses of a VM: that of IPv6 only while its guest is known to take it."""
     if interface.address6 is None or runtime is None or not runtime.has_ipv6:
         return (interface.address,)
     return interface.address, interface.address6

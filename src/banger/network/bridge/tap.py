@@ -29,7 +29,7 @@ from banger.host.identity import ProcessIdentity
 from banger.model.egress import Denial, Egress
 from banger.model.names import VmId
 from banger.model.secrets import BoundSecret
-from banger.network.bridge.addresses import NETWORK, NETWORK6, Port, host_address
+from banger.network.bridge.addresses import NETWORK, NETWORK6, Port, address6, host_address
 from banger.network.bridge.process import SET_UP, claim_tap, describe_network, release_tap
 from banger.network.bridge.wire import SOCKET
 from banger.network.egress.control import (
@@ -104,6 +104,7 @@ def make_interface(vm_id: VmId, address: str, dns: tuple[str, ...]) -> Interface
         prefix=NETWORK.prefixlen,
         gateway=str(host_address(NETWORK)),
         dns=dns,
+        address6=str(address6(IPv4Address(address))),
     )
 
 
