@@ -22,7 +22,9 @@ from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.qemu.driver import QemuDriver
 from banger.vmm.qemu.limits import plan_vmm_limits
 from banger.vmm.qemu.probe import probe_qemu
-from tests.component.vmm.machines import make_layout, make_machine
+from tests.component.vmm.machines import HALTS, make_layout, make_machine
+from tests.support.installations import wait_for
+from tests.unit.vmm.test_pvh import BUILD_ID, ENTRY, make_kernel
 
 DEADLINE_S = 60.0
 
@@ -99,6 +101,25 @@ def test_the_jail_holds(config: MachineConfig) -> None:
             for kind in ("user", "net", "ipc", "uts", "mnt", "pid", "cgroup"):
                 assert os.readlink(process / f"ns/{kind}") != os.readlink(f"/proc/self/ns/{kind}")
             assert_sees_only_its_files(process / "root", config)
+
+    asyncio.run(scenario())
+
+
+@pytest.mark.parametrize("is_jailed", [True, False])
+def test_an_emulated_guest_boots_the_uncompressed_kernel(
+    config: MachineConfig, *, is_jailed: bool
+) -> None:
+    """Where it can be entered by PVH: QEMU would refuse the other file."""
+    vmlinux = config.shared.bzimage.with_name("vmlinux")
+    vmlinux.write_bytes(make_kernel(BUILD_ID, ENTRY, code=HALTS))
+    config.shared.bzimage.write_bytes(b"no kernel")
+    shared = dataclasses.replace(config.shared, vmlinux=vmlinux)
+
+    async def scenario() -> None:
+        machine = dataclasses.replace(config, shared=shared)
+        async with running(machine, is_jailed=is_jailed):
+            said = config.console_log.read_bytes
+            await asyncio.to_thread(wait_for, lambda: said() == b"B", "the guest's word")
 
     asyncio.run(scenario())
 

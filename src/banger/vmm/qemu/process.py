@@ -27,6 +27,7 @@ from banger.vmm.qemu.argv import Descriptors, plan_argv
 from banger.vmm.qemu.limits import plan_vmm_limits
 from banger.vmm.qemu.memory_preload import find_memory_preload, preload_variables
 from banger.vmm.qemu.probe import QemuFacts
+from banger.vmm.qemu.pvh import choose_kernel
 from banger.vmm.qemu.view import plan_view
 from banger.vmm.sockets import listening_socket
 
@@ -36,6 +37,8 @@ DRIVER_NAME = "qemu"
 async def start(config: MachineConfig, *, facts: QemuFacts, network: Socket | None) -> VmmHandle:
     """Start QEMU for a machine and return its handle; it may still fail to come up."""
     begin_log(config.vmm_log)
+    if config.memory is None:
+        config = choose_kernel(config)
     with (
         listening_socket(config.control_socket) as control,
         listening_socket(config.agent_socket) as agent,
