@@ -28,9 +28,7 @@ DIRECTORY = "BANGER_TEST_RUN"
 
 
 def enter_run(config: pytest.Config) -> Path:
-    """Make the private directory of this process, and have signals end the run."""
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _interrupt)
+    """Make the private directory of this process."""
     if worker := getattr(config, "workerinput", None):
         run = Path(os.environ[DIRECTORY], f"{int(worker['workerid'].removeprefix('gw')):02}")
         run.mkdir(mode=0o700)
@@ -41,10 +39,17 @@ def enter_run(config: pytest.Config) -> Path:
     return run
 
 
-def _interrupt(number: int, _: FrameType | None) -> None:
-    # Once, since timeout(1) sends it twice; not ignored, which programs would inherit.
-    signal.signal(number, lambda *_: None)
-    raise KeyboardInterrupt
+def pytest_sessionstart(session: pytest.Session) -> None:
+    """Have signals end the run, even if a test fails by another error while it ends."""
+
+    def interrupt(number: int, _: FrameType | None) -> None:
+        # Once, since timeout(1) sends it twice; not ignored, which programs would inherit.
+        signal.signal(number, lambda *_: None)
+        session.shouldstop = f"signal {number}"
+        raise KeyboardInterrupt
+
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, interrupt)
 
 
 @pytest.hookimpl(wrapper=True, tryfirst=True)
@@ -52,7 +57,7 @@ def pytest_sessionfinish(
     session: pytest.Session, exitstatus: int | pytest.ExitCode
 ) -> Generator[None, None, None]:
     """Kill what a run that was interrupted has started, and what the closing of fixtures starts."""
-    if exitstatus != pytest.ExitCode.INTERRUPTED:
+    if exitstatus != pytest.ExitCode.INTERRUPTED and not session.shouldstop:
         return (yield)
     run = session.config.stash[RUN]
     if not session.config.pluginmanager.has_plugin("dsession"):  # its workers end by themselves

@@ -40,7 +40,13 @@ def test_that_waits(pytestconfig, begins_anew_at_its_end):
     process = start(run)
     (run / "told").write_text(str(run))
     (run / "told").rename(os.environ["TOLD"])
-    process.wait()
+    try:
+        process.wait()
+    except KeyboardInterrupt:
+        raise AssertionError
+
+def test_that_would_wait_as_well(pytestconfig):
+    start(pytestconfig.stash[RUN]).wait()
 """
 
 
