@@ -217,7 +217,7 @@ class NotCancellable(Conflict):
 
 
 class BootFailed(OperationFailed):
-    """The VM was started but its agent never became ready."""
+    """The VM was started but did not become ready; the message says why."""
 
     code = "boot-failed"
 

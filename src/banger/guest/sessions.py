@@ -1,4 +1,4 @@
-"""Sessions: programs that the agent keeps, with their last output, whoever is connected.
+"""Sessions: programs that the agent keeps with their newest output, without a client.
 
 Owns the stream of each attachment; the session itself is the agent's, and outlives this process.
 Nothing of a session is kept on this side: its name, its output and its end are asked for.
@@ -47,8 +47,6 @@ from banger.guest.stream import Request, Stream
 SESSIONS_MAX = 512
 """Sessions of one agent."""
 NAME_BYTES = 63
-COMMAND_BYTES = 1024
-"""Of a command line, for those who look."""
 
 FOLLOW_FLAG, INPUT_FLAG = 1, 2
 EOF_FLAG = 1

@@ -1,4 +1,4 @@
-"""Start a new VM from a saved machine: everything that it is made of, and its guest, in one go.
+"""Start a new VM from a saved machine: its parts, its processes and its guest, in one plan.
 
 One journal, `vm.create`, covers it until the guest has confirmed that it is a machine of
 its own: if the process dies before that, recovery undoes all of it and the VM never was.
@@ -26,6 +26,7 @@ from banger.engine.transitions.delete import forget
 from banger.engine.transitions.pool import drain_template
 from banger.errors import (
     BangerError,
+    BootFailed,
     DatabaseFailed,
     DeadlineExceeded,
     HostFailed,
@@ -38,8 +39,10 @@ from banger.plan.lifecycle import plan_clone, plan_prepare
 CLONE_DEADLINE_S = 60.0
 """A clone that takes longer than this on a busy host would sooner be booted."""
 
-NOT_THE_TEMPLATE = (DatabaseFailed, HostFailed, NoSpace, *guest.EXEC_REFUSALS.values())
+NOT_THE_TEMPLATE = (DatabaseFailed, HostFailed, NoSpace)
 """What says nothing of the template that was to be cloned: it stays."""
+ENTRY_POINT_REFUSED = tuple(guest.EXEC_REFUSALS.values())
+"""A boot would not help against these."""
 
 
 async def clone_vm(machine: Machine, op: Operation, *, state: VmState = VmState.RUNNING) -> None:
@@ -81,10 +84,19 @@ async def booted_if_failed(machine: Machine, op: Operation) -> AsyncIterator[Non
     A notice says so. A damaged template is removed; another template is suspected until a boot has
     been tried (`judged_template`). The journal stays open; the record is in state `created` and has
     no origin (D3).
+
+    Raises:
+        BootFailed: the entry point cannot be run; nothing is left of the VM.
     """
     async with forgotten_if_failed(machine, op):
         try:
             yield
+        except ENTRY_POINT_REFUSED as error:
+            raise BootFailed(
+                f"{machine.record.spec.name} was not created, since its entry point cannot be run: "
+                f"{error.message}",
+                hint=f"banger image show {machine.record.spec.image_name}",
+            ) from error
         except BangerError as error:
             await _give_up(machine, op, error)
 
