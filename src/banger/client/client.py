@@ -13,6 +13,7 @@ import socket
 
 from banger.client.connect import connect
 from banger.client.conversation import CONNECT, RECEIVE, SEND, Conversation, NotBegun
+from banger.errors import BangerError
 from banger.layout import Layout
 
 TYPE_CHECKING = False
@@ -75,7 +76,7 @@ class Client:
         on_event: OnEvent | None = None,
         on_tick: OnTick | None = None,
     ) -> object:
-        """Return the result of a method.
+        """Return the result of a method. Ctrl-C cancels the request, and waits for its undoing.
 
         Raises:
             BangerError: the daemon's error reply.
@@ -94,6 +95,21 @@ class Client:
                     step, line = talk.send(data)
         except StopIteration as end:
             return end.value
+        except KeyboardInterrupt:
+            self._cancel()
+            raise
+
+    def _cancel(self) -> None:
+        """Cancel the request in progress, and return when it is undone."""
+        operation_id = self._conversation.operation_id
+        try:
+            if operation_id:  # else the end of the connection cancels it
+                with Client(self._layout, autostart=False) as other:
+                    other.request("operations.cancel", {"id": operation_id})
+        except BangerError:
+            pass  # It has ended, or is always completed.
+        finally:
+            self.close()
 
     def request_stream(
         self,

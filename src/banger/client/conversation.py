@@ -1,4 +1,4 @@
-"""What a client says to the daemon, whatever carries the bytes: requests, replies, restarts.
+"""A client's side of the protocol, on any transport: requests, replies, restarts.
 
 A talk is a generator. It yields a step for its driver to take on the connection (`CONNECT`,
 `SEND`, `RECEIVE`, `CLOSE`, and what to send), is sent the bytes that were received (b"": the
@@ -47,6 +47,8 @@ class Conversation:
         """True: a daemon of another version is stopped, and the request sent to the next."""
         self._environ = environ
         """Where the variables come from that are sent along; None: none are."""
+        self.operation_id = ""
+        """Id of the request in progress, once the daemon has reported it; else empty."""
         self._is_open = False
         self._buffer = bytearray()
         self._number = 0
@@ -93,6 +95,7 @@ class Conversation:
 
     def _send(self, method: str, params: Params) -> Generator[Step, bytes, None]:
         self._number += 1
+        self.operation_id = ""
         # Daemons older than `caller` refuse it, but must accept `daemon.status` and `daemon.stop`.
         environ = None if method.startswith("daemon.") else self._environ
         caller = None if environ is None else select_caller(environ)
@@ -114,8 +117,10 @@ class Conversation:
             if document.get("method") == wire.GOODBYE:
                 raise NotBegun
             content = document.get("params")
-            if on_event is not None and isinstance(content, dict):
-                on_event(str(document.get("method")), content)
+            if isinstance(content, dict):
+                self.operation_id = str(content.get("operation_id", ""))
+                if on_event is not None:
+                    on_event(str(document.get("method")), content)
 
     def _require_result(self, document: wire.Document) -> object:
         try:

@@ -24,6 +24,7 @@ from msgspec.structs import replace
 
 from banger.api.requests import (
     NoParams,
+    OperationRef,
     Terminal,
     VmCreate,
     VmDelete,
@@ -63,6 +64,7 @@ from banger.daemon.calls import Call, Exit, Handlers
 from banger.daemon.lifecycle import Control
 from banger.daemon.relay import relay
 from banger.daemon.verbs.status import status, stop
+from banger.engine.state.running import cancel_running
 from banger.engine.views.stats import sum_uses
 from banger.errors import BootFailed, BranchConflict, ExecNotExecutable, ExecNotFound, VmNotFound
 from banger.model.names import VmId
@@ -230,6 +232,9 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
     async def count() -> int:
         return len(vms)
 
+    async def cancel(_: Call, params: OperationRef) -> None:
+        await cancel_running(control.operations.get(params.id))
+
     async def create(call: Call, params: VmCreate) -> VmView:
         call.operation.progress("boot", 0, 2)
         call.operation.note("spec", "1 vcpu | 512 MiB")
@@ -238,6 +243,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
                 happened("hangs")
                 await asyncio.Event().wait()
         except asyncio.CancelledError:
+            await asyncio.sleep(0.2)  # what is to be undone takes its time
             happened("create cancelled")
             raise
         if params.name == "unbootable":
@@ -503,6 +509,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
     control.count_vms = count
     yield {
         **bind_verbs({"daemon.status": status, "daemon.stop": stop}, control=control),
+        "operations.cancel": cancel,
         "vm.create": create,
         "vm.plan": plan,
         "vm.delete": delete,
