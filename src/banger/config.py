@@ -1,4 +1,4 @@
-"""Decide the settings: of the environment, the configuration file and the defaults.
+"""Decide the settings from the environment, the configuration file and the defaults.
 
 Precedence: environment (`BANGER_*`), then the configuration file, then a
 default that may scale with the host. (Flags are parameters of a request and

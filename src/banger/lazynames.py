@@ -1,4 +1,4 @@
-"""Names that a package imports on first use, so that only those pay who use them. Pure."""
+"""Names that a package imports on first use, so that only their users pay for them. Pure."""
 
 from __future__ import annotations
 

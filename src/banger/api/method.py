@@ -1,4 +1,4 @@
-"""What is declared of a method of the API, and how the function that serves it is marked."""
+"""The declaration of an API method, and the mark of the verb that serves it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The greeting of the ssh front: which VM a connection is for, told before ssh's own protocol.
+"""The greeting of the ssh front, sent before ssh's own protocol: which VM a connection is for.
 
     banger-ssh 1 REF\\n          client to front; REF is a name, an ID or a unique prefix of either
     ok\\n                        front to client; ssh's protocol follows

@@ -1,4 +1,4 @@
-"""A session's output over as many daemons as it takes: each goes on where the last was cut off.
+"""A session's output across restarts of the daemon: each daemon continues where the last ended.
 
 The agent keeps the output by position, so a client that counts what it has had misses nothing,
 whoever ends the daemon. What the agent no longer keeps is told as a gap. Input is not sent again:

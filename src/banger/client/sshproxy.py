@@ -1,4 +1,4 @@
-"""`python -m banger.client.sshproxy HOST`: what ssh's `ProxyCommand` runs where it takes more.
+"""`python -m banger.client.sshproxy HOST`: an ssh `ProxyCommand`, for what the C program lacks.
 
 Usually `banger-ssh-proxy` (native/ssh-proxy) does it, which becomes this where a daemon has to be
 started, an error has to be said, or the client takes no descriptor; this one does all of it.

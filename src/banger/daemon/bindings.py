@@ -1,4 +1,4 @@
-"""Which function serves which method: found by the mark `serves`, at the daemon's start.
+"""Find the verb that serves each method by the mark `serves`, at the daemon's start.
 
 A verb is an async function that takes what it uses, by name: `engine`, `control`, `arrivals` (what
 lives as long as the daemon), `call` or its operation `op`, and `params`; any other name is a member

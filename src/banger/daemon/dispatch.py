@@ -1,4 +1,4 @@
-"""Run requests, whatever front they came by: envelope, parameters, verb, outcome.
+"""Run the requests of every front: envelope, parameters, verb, outcome.
 
 Every exception becomes an error here: this module is the request boundary, the only place in the
 daemon that catches everything. A front gives a `Peer` with each request, and sends the outcome.

@@ -1,4 +1,4 @@
-"""The ssh front's listening socket, and its process while somebody needs one.
+"""The ssh front's listening socket, and its process while a client needs it.
 
 The daemon listens at `layout.ssh_socket` and waits for a connection without accepting it. Then it
 starts a front (`python -m banger.ssh`), which inherits the socket, accepts, and serves until it is

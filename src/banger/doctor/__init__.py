@@ -1,1 +1,1 @@
-"""Whether this host is ready: every fact that decides it, told at once."""
+"""Whether this host is ready: every fact that decides it, reported together."""

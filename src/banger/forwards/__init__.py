@@ -1,4 +1,4 @@
-"""Port forwards: what listens in a guest, listening at the host too.
+"""Port forwards: sockets of the host that lead to listening sockets of guests.
 
 Owns the listening sockets of forwards and the connections that came in through them; of the other
 rooms only `names` listens for users' programs. Touches the host's loopback, and other addresses and

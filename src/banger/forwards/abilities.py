@@ -1,4 +1,4 @@
-"""What a guest's agent, started by an older banger, cannot carry: told before a client finds out.
+"""Refuse what the agent of an older banger cannot carry, before a client connects.
 
 Asks the agent in a way that nothing in the guest notices: a conversation in which nothing is said,
 and a connection to a path that is no socket.

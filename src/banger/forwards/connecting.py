@@ -1,4 +1,4 @@
-"""Connect to a port or a socket inside a guest, whichever address family its server listens on."""
+"""Connect to a port or a socket in a guest, in the address family of its server."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The two ends of a forward: where it appears on the host, and where it leads in the guest. Pure.
+"""The two ends of a forward: its place on the host and its target in the guest. Pure.
 
 Each end has a text that rows of the database hold, such as `tcp:127.0.0.1:8080`, `udp:[::1]:53`
 and `unix:/home/user/app.sock`; of a guest's end `tcp:80`, `udp:53` and `unix:/run/app.sock`.

@@ -1,4 +1,4 @@
-"""Sockets of the host that forwards begin at: open them, and say why one cannot be opened.
+"""Sockets of the host at which forwards begin: open them, or say why that is impossible.
 
 Reads one setting of the kernel; makes and removes the files of Unix sockets, which are the user's
 alone from the start (G1). A socket is closed by its owner, or by the kernel if the process dies:

@@ -1,4 +1,4 @@
-"""Which requests to a guest may be open at once, and in which order the others follow.
+"""Decide which requests to a guest may be open at once, and the order of those that wait.
 
 Pure. An agent serves a limited number of streams. They are shared among lanes, so that no number
 of forwarded connections keeps a command from starting, and neither keeps the host from flushing,

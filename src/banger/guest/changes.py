@@ -1,4 +1,4 @@
-"""What changes below a directory of a guest: CHANGES (guest protocol, section 6).
+"""Watch a directory of a guest for changes: CHANGES (guest protocol, section 6).
 
 Owns the stream of the request. A hostile guest may send any record (hazard E2): names are checked
 to stay below the directory, and no more than one record and one frame are kept. Who does not read

@@ -1,4 +1,4 @@
-"""A guest as its users see it: run programs, unpack a tar, list and read files.
+"""A guest for those who use it: run programs, unpack a tar, list and read files.
 
 `ConnectedGuest` does that over a connection; the tests' `GuestFiles` works in a directory of the
 host. Every method raises GuestGone when the guest is gone, and DeadlineExceeded after

@@ -1,4 +1,4 @@
-"""Listen inside the guest for the host: remote forwards, and sockets such as an ssh agent's.
+"""Listen in the guest for the host: remote forwards, and sockets such as an ssh agent's.
 
 Owns the stream of each listening socket and of each connection that was taken. If this process
 dies, the agent closes the sockets, removes their files, and resets what waits.

@@ -1,4 +1,4 @@
-"""The refusal of an agent that is older than the request: it was started by an older banger."""
+"""The refusal of a request by an agent that an older banger started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How a VMM is joined to its VM's network: what a started network hands to a driver. Pure values.
+"""Attachments, which connect a VMM to its VM's network. Pure values.
 
 A network is up before its VMM. What waits for the VMM is one end of a socket pair, and closing
 that end without a VMM ends the network. A driver's kind says which of the two the VMM speaks.

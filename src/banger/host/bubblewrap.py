@@ -1,4 +1,4 @@
-"""What bubblewrap reports of a jail that it makes: the process inside, as the host sees it.
+"""Read bubblewrap's report of a jail: the pid of the process inside, as the host sees it.
 
 Bubblewrap itself stays outside, as the parent of that process. Reads a pipe; changes nothing.
 """

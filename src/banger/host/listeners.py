@@ -1,4 +1,4 @@
-"""Which process of this host listens at a port or a socket. Reads /proc; changes nothing."""
+"""Find the process of this host that listens on a port or a socket. Reads /proc."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How this host's resolver is told to ask banger's DNS server for names under `vm`.
+"""Have this host's resolver forward names under `vm` to banger's DNS server.
 
 Reads the resolver's configuration and changes nothing. What the plans say is done by `setup --dns`:
 a file of its own in the resolver's directory is written or removed, and the resolver reads its

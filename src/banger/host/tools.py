@@ -1,4 +1,4 @@
-"""A host tool, and the packages that bring it. Pure, and standard library only: see `packages`."""
+"""A host tool, and the packages that contain it. Pure, standard library only: see `packages`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a command wants to be done about a copy that is older than its original."""
+"""What to do before a command if the copy of the workspace is out of date."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the front itself answers: a small page that says why a link leads nowhere. Pure.
+"""The front's own answers: a small page that says why a link leads nowhere. Pure.
 
 A page has one sentence, and one command where there is one. Everything in it is escaped, and it
 says nothing of other VMs: whoever can connect to this host's loopback can read it.

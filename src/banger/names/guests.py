@@ -1,4 +1,4 @@
-"""Which guest a name means: what this room asks of the engine."""
+"""Find the guest of a name: the interface of this room to the engine."""
 
 from __future__ import annotations
 

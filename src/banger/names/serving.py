@@ -1,4 +1,4 @@
-"""All that this room serves, opened and closed together."""
+"""Open and close all servers of this room together."""
 
 from __future__ import annotations
 

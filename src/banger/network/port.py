@@ -1,4 +1,4 @@
-"""What the engine asks of a network, and the values that pass between them. Pure."""
+"""The protocol between the engine and a network, and its values. Pure."""
 
 from __future__ import annotations
 

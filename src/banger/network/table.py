@@ -1,4 +1,4 @@
-"""The networks by their words, loaded when first asked for."""
+"""The networks by their words, loaded on first use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a repository says of the VMs that it is worked on in: its `banger.toml`.
+"""A repository's `banger.toml`: what it says about VMs for the repository.
 
 A repository is foreign. Its file is parsed strictly, can name nothing of the host but port numbers
 of the loopback, and is followed only after the user has trusted just this content (`trust`).

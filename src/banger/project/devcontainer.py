@@ -1,4 +1,4 @@
-"""`devcontainer.json`: what of it can be had in a VM, and what is left out. Pure.
+"""`devcontainer.json`: the parts that a VM can have, and those that are left out. Pure.
 
 The format is that of containers.dev: JSON with comments and commas at ends. Where a repository has
 no `banger.toml` it says the same things: image, ports, variables, the workspace's path, and

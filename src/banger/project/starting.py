@@ -1,4 +1,4 @@
-"""The `banger.toml` that a repository begins with: each key, as a comment. Pure.
+"""The `banger.toml` that `banger init` writes: each key, as a comment. Pure.
 
 Setup commands are those that fit what is in the repository, if it is known.
 """

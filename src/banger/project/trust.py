@@ -1,4 +1,4 @@
-"""What the user has trusted: contents of files of repositories, by digest.
+"""The contents of repository files that the user has trusted, by digest.
 
 Owns `trusted/` in the state directory (0700): a file for each digest, named by it,
 mode 0600, that holds the path where the content was seen. Trust is of a content: a file that

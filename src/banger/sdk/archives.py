@@ -1,4 +1,4 @@
-"""Files of a VM as bytes: the archives by which they travel. Pure."""
+"""Files of a VM as bytes: the archives that carry them. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The end of a command in a VM, and the collecting of what comes out of a VM. Pure."""
+"""The end of a command in a VM, and its collected output. Pure."""
 
 from __future__ import annotations
 

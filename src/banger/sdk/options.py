@@ -1,4 +1,4 @@
-"""What callers may ask for, and the parameters of the API that it becomes. Pure."""
+"""Callers' options, and the parameters of the API that they become. Pure."""
 
 from __future__ import annotations
 

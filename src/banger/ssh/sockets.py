@@ -1,4 +1,4 @@
-"""Channels that are connections: a client's forward ends at a socket in the guest."""
+"""Channels of forwarded connections: each ends at a socket in the guest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows of what a VM has to itself on the host, such as its loopback address (hazard C6).
+"""Rows of a VM's own resources on the host, such as its loopback address (hazard C6).
 
 A value of a kind belongs to one VM, from the transaction that makes the VM until its row goes.
 """

@@ -1,4 +1,4 @@
-"""Rows of what users published: a VM's, whatever its state, until its row goes (I3).
+"""Rows of published ports: kept until the VM is deleted, in any state (I3).
 
 An endpoint or a path of the host belongs to one VM at most (C6). They are texts here, such as
 `tcp:127.0.0.1:8080`, `udp:0.0.0.0:53` and `unix:/home/user/app.sock`; `banger.forwards` parses

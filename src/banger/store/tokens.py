@@ -1,4 +1,4 @@
-"""Rows of the tokens of the HTTP front: a hash of each, what it allows, until when.
+"""Rows of the tokens of the HTTP front: hash, scope and expiry of each.
 
 A token itself is nowhere, so whoever reads the database can use none.
 """

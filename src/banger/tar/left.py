@@ -1,4 +1,4 @@
-"""What an extraction that was killed has left: files under its temporary names.
+"""Files that a killed extraction has left behind, under their temporary names.
 
 An extraction has its temporary file locked while there is one, so one that nobody has locked is
 left over. The next extraction into the directory removes it.

@@ -1,4 +1,4 @@
-"""The part of one file that a copy which broke off has kept, for another that goes on from there.
+"""The part of a file that an interrupted copy keeps, and that the next copy continues.
 
 It lies beside the file that it shall become, also in a guest, where the agent names it by the same
 rule (docs/guest-protocol.md, TAR_IN). A part counts only if it is how the file begins: both sides

@@ -1,4 +1,4 @@
-"""Which tools a repository pins, by the files that say so. Pure.
+"""The tools that a repository pins, from the files that name them. Pure.
 
 Every file is foreign: nothing of it is run or included, contents are bounded by whoever reads them
 (`FILES`), and a name or version is taken only if it fits a strict grammar (`pins`). What is not

@@ -1,4 +1,4 @@
-"""The script by which a guest installs what a repository pins. Pure.
+"""The script that installs the tools of a repository in a guest. Pure.
 
 It is run in guests only, as root. Mise, which the image has or its npm brings, installs each tool
 in a directory of its own; scripts in `/usr/local/bin` run the programs there, so that commands

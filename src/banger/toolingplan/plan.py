@@ -1,4 +1,4 @@
-"""The plan: every pin of a repository, and which one counts for each tool. Pure.
+"""The plan: every pin of a repository, and the one that is used for each tool. Pure.
 
 Where two files pin one tool, the first of `FILES` counts: what names versions of tools before what
 a language's own files say, and an exact version before the range that a package supports.

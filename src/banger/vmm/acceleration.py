@@ -1,4 +1,4 @@
-"""Whether drivers run guests on KVM on this host, proven, not assumed; and so which `auto` is."""
+"""Whether drivers can run guests on KVM here, proven and not assumed, and what `auto` means."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The serial console of a VMM: a FIFO for what is typed, a file for all that the guest writes.
+"""The serial console of a VMM: a FIFO for input, a file for everything that the guest writes.
 
 The VMM has the FIFO as its stdin and the file as its stdout. A file takes everything at once, so a
 guest never waits for a reader, and each byte is logged once whoever is attached (hazard E2). A

@@ -1,4 +1,4 @@
-"""Conversations with a VMM, which its death ends at once."""
+"""Conversations with a VMM, which end at once when the VMM ends."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine asks of a driver, and the values that pass between them. Pure.
+"""The protocol between the engine and a driver, and its values. Pure.
 
 A VM's host process (the VMM) outlives the daemon. So starting one has two
 halves, and the engine writes the handle down in between (hazard B4):

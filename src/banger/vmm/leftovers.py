@@ -1,4 +1,4 @@
-"""Processes of our VMs that no record knows.
+"""Processes of our VMs that are in no record.
 
 A daemon that is killed between a fork and the write of the handle (hazard B4)
 leaves a VMM, a jail's monitor or a network back end without a record. Each of

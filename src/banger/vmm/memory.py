@@ -1,4 +1,4 @@
-"""The guest's memory, read out of a VMM's process while its guest is paused.
+"""Read the guest's memory from a VMM's process while the guest is paused.
 
 Reads `/proc/PID/pagemap` and `/proc/PID/mem`, writes one file. Only pages that the VMM has of its
 own are read: those that it still shares with the file that the guest was started from, and

@@ -1,4 +1,4 @@
-"""A VMM of any kind as a host process: started, in its jail where there is one, and ended.
+"""A VMM of any kind as a host process: its start, in a jail where there is one, and its end.
 
 Empties the VMM log of the VM; the rest of what the VMM inherits is its driver's. Takes no locks:
 the engine holds the VM's lifecycle lock around every call. If the daemon dies between the fork

@@ -1,4 +1,4 @@
-"""The hash of a VMM's program, by which what it has saved is told from another's (hazard D5)."""
+"""The hash of a VMM's program, by which its saved machines are distinguished (hazard D5)."""
 
 from __future__ import annotations
 

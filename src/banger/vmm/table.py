@@ -1,4 +1,4 @@
-"""The drivers by their words, loaded when first asked for."""
+"""The drivers by their words, loaded on first use."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every request shares: the way to the daemon, and who may ask for what.
+"""Shared by all requests: the connection to the daemon, and the authorization.
 
 A program has a token (`Authorization: Bearer`), a browser a login. Neither is accepted in the place
 of the other. Browsers send a cookie to every port of a host, also to a guest's server that is

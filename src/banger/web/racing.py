@@ -1,4 +1,4 @@
-"""Work, and answers, that go on until something ends them."""
+"""Work and answers that continue until something ends them."""
 
 from __future__ import annotations
 

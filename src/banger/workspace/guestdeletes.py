@@ -1,4 +1,4 @@
-"""Delete files of a workspace in a guest, with the shell that an import needs as well.
+"""Delete files of a workspace in a guest, with the shell that an import needs anyway.
 
 Deleting again what is gone already is no error. The names are arguments only (hazard G2).
 """

@@ -1,4 +1,4 @@
-"""Find the ignored ones of the guest's new names, with the host's git and the guest's patterns.
+"""Find the ignored names among the guest's new ones, with the host's git.
 
 Works in a mirror, a private directory that contains only directories of the guest's names and
 the guest's `.gitignore` files. The patterns of the repository and the user are those of the

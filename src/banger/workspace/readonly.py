@@ -1,4 +1,4 @@
-"""A workspace that nothing in the guest writes: its directory is mounted over itself, read-only.
+"""Mount a workspace over itself, read-only, so that nothing in the guest can write to it.
 
 Changes the guest's mounts and nothing else; each function may be repeated. A boot forgets mounts,
 so the engine mounts anew after each. If the process dies before the mount, the workspace can be

@@ -1,4 +1,4 @@
-"""What has changed on the host since a workspace was put in, as far as stat(2) tells.
+"""The changes on the host since a workspace was copied in, as far as stat(2) shows.
 
 The base has what the guest's files were right after the import, and these had the sizes, the
 whole seconds of the modification times, and the modes of the host's. So no file is read: a change

@@ -1,4 +1,4 @@
-"""The state of a workspace: what changed in the guest, and on the host, since it was put in.
+"""The state of a workspace: the changes in the guest and on the host since it was copied in.
 
 Writes nothing in the guest, and on the host only in `scratch`. The caller holds the workspace lock.
 """

@@ -1,4 +1,4 @@
-"""Methods of what VMs are made of: images, kernels, templates."""
+"""Methods of the parts of VMs: images, kernels, templates."""
 
 from __future__ import annotations
 

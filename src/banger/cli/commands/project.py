@@ -1,4 +1,4 @@
-"""`init` and `trust`: write a repository's banger.toml, and say that its content is trusted."""
+"""`init` and `trust`: write a repository's banger.toml, and mark its content as trusted."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where a copy of one file that broke off can go on: after a part that is how the file begins."""
+"""Find where a copy of one file can continue: after a part that equals its beginning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`vm run --reuse`: run in the VM that is there for the repository already.
+"""`vm run --reuse`: run in the VM that already has the repository.
 
 The VM is the newest of those whose workspace was put in from the same directory of this host; one
 that stands still is started or resumed. Its workspace is left as it is, and it is never deleted.

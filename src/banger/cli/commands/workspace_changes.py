@@ -1,4 +1,4 @@
-"""`vm workspace status/diff/apply`: look at what changed, and take it over on the host."""
+"""`vm workspace status/diff/apply`: show changes, and apply them on the host."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Commands that change the host, which root runs once the user has seen them."""
+"""Run commands as root that change the host, after the user has seen them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Where what leads to VMs by their names listens, for commands that tell other programs of it."""
+"""The ports that lead to VMs by name, for commands that configure other programs."""
 
 from __future__ import annotations
 

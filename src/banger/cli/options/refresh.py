@@ -1,4 +1,4 @@
-"""Print a text again and again: on a terminal each one in the place of the last."""
+"""Print a text repeatedly; on a terminal each one replaces the last."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the commands about sessions share."""
+"""Shared parts of the commands about sessions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a repository pins, for commands: read from its files, which are foreign and never run."""
+"""The tools that a repository pins, read from its files, which are untrusted and never run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`vm.exec`, `vm.sftp`, `vm.console`: the client's stream is joined with a program of the guest."""
+"""`vm.exec`, `vm.sftp`, `vm.console`: join the client's stream with a program of the guest."""
 
 from __future__ import annotations
 

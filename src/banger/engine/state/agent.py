@@ -1,4 +1,4 @@
-"""The connection to a guest's agent: kept while it lasts, made anew after it was lost.
+"""The connection to a guest's agent: kept while it lasts, opened again after it was lost.
 
 How the agent is reached is the affair of the driver that started the VMM.
 """

@@ -1,4 +1,4 @@
-"""What follows when it has been saved what is the case of a VM.
+"""Publish a VM's new state after it has been saved, and start and end what depends on it.
 
 The only place that tells those who listen, wakes the loops, and starts and ends attendants. Its
 functions wait for nothing, so that no cancellation comes between the saved state and what follows.

@@ -1,4 +1,4 @@
-"""What VMs were made of lately: what the pool of prepared clones is kept for (`transitions.pool`).
+"""The templates and specs of recent VMs, for which the pool keeps clones (`transitions.pool`).
 
 Fields only, true while this daemon lives: the clones themselves are rows.
 """

@@ -1,4 +1,4 @@
-"""What happens to VMs, told to whoever listens at that moment; the newest are kept in memory.
+"""Publish what happens to VMs to subscribers; the newest events are kept in memory.
 
 A verb publishes after it has saved; nobody is waited for. Each listener has a queue of its own
 that holds `KEPT` events: one that does not keep up loses the oldest, and finds `missed` where

@@ -1,5 +1,4 @@
-"""What the engine knows of its host: probed when first needed, once per daemon
-and setting.
+"""Facts about the host: probed when first needed, once per daemon and setting.
 
 A read-only verb never probes (hazard B8); the first create or start does.
 """

@@ -1,4 +1,4 @@
-"""Since when a VM runs, and when it ends by itself: its time to live, its idleness.
+"""How long a VM has run, and when its time to live or its idle time ends.
 
 The start is a row among the VM's handles, of kind `lifetime`: written with the state `running`,
 gone when the VM has ended. So a daemon that starts anew goes on counting.

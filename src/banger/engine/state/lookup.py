@@ -1,4 +1,4 @@
-"""Find a VM by what its user typed, and its guest by what is known of it."""
+"""Find a VM by the reference that its user typed, and the connection to its guest."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A VM while a plan is run on it: its record and the handles of what runs of it, read once.
+"""A VM while a plan runs on it: its record and the handles of its processes, read once.
 
 Whoever starts or ends a process of the VM saves or deletes the handle's row first and then sets
 it here, so that the value says what the rows say. The lifecycle lock (L2) is held meanwhile, or

@@ -1,4 +1,4 @@
-"""Tell a VM's user, and the log, what the daemon sees or does by itself."""
+"""Notices to a VM's user and the log about what the daemon notices or does without a request."""
 
 from __future__ import annotations
 

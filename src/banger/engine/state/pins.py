@@ -1,4 +1,4 @@
-"""What operations need at this moment, so that it is not removed under them (hazard C4).
+"""What operations need at the moment and must therefore not be removed (hazard C4).
 
 An operation that is about to record a kernel or an image says by what name or digest it means
 that, from before it looks until the digest is in a record. A removal holds `Engine.removals`

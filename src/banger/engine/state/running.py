@@ -1,4 +1,4 @@
-"""The operations in progress: which, since when, on which VM; and how one is cancelled.
+"""The operations in progress: since when, on which VM; and their cancellation.
 
 An operation is in the table while it runs: a client's request, put there by its connection, or
 work of the engine's own. Cancelling ends the task that does the work; the verb undoes what it

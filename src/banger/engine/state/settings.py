@@ -1,4 +1,4 @@
-"""The settings in force: those of the file as it is now, and of the caller's environment.
+"""The settings in force: from the current file and the caller's environment.
 
 The file is read again when it has changed. A file with a fault changes nothing: the last good
 settings stay in force, and `fault` says why. Reads the configuration file; writes nothing.

@@ -1,4 +1,4 @@
-"""Tasks with an owner: nothing is fired and forgotten.
+"""Tasks with an owner: every task is awaited, and its failure reported.
 
 A `TaskGroup` ends all of its tasks when one fails, which is right inside a verb
 and wrong for the engine's own loops: a bug in the watcher of one VM must not

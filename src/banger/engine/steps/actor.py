@@ -1,4 +1,4 @@
-"""What a step of a plan does: one row for each kind of step, in the table of its room."""
+"""The actor of a step: the functions that apply and undo it, one row for each kind of step."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Put what runs of a VM into a scope of its own, where the user has a service manager.
+"""Put a VM's processes into a scope of their own, where the user has a service manager.
 
 By that a VM has limits, and outlives the control group of its daemon (hazards B12, E5). One whose
 scope cannot be made runs without, with the limits of its VMM's process alone, and the log says why.

@@ -1,4 +1,4 @@
-"""Save a machine: what its memory began as, then what it is, into a directory of `staging/`.
+"""Save a machine into a directory of `staging/`: the memory it began as, then its changes.
 
 What the steps of `plan_snapshot` do, and what the making of a template does the same way. The
 VM's lifecycle lock is held. If the process dies the directory goes with all of `staging/`,

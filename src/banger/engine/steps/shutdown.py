@@ -1,4 +1,4 @@
-"""End a guest in good order: its data is flushed, then it shuts itself down.
+"""End a guest in good order: flush its data, then have it shut down.
 
 Neither has an undo; if the process dies recovery does both again.
 """

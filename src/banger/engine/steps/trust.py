@@ -1,4 +1,4 @@
-"""Have a guest trust a certificate, beside those that it trusts already.
+"""Have a guest trust a certificate in addition to those that it trusts already.
 
 It goes where distributions look for the certificates of a machine's owner, so that it stays when
 the guest makes its bundle anew, to the end of the bundle of Debian and Alpine, and with all others

@@ -1,4 +1,4 @@
-"""Make a template: boot a VM that nobody sees, save it, publish what is left of it.
+"""Make a template: boot a hidden VM, save it, publish the files.
 
 The VM has a row like any other, with the role `TemplateBuild`: it is in no list, its journal is
 read by recovery, and it is deleted when the daemon starts anew, whatever it was doing. What is

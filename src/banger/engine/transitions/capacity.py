@@ -1,4 +1,4 @@
-"""Whether the host's memory holds one more VM, asked before anything is made of it.
+"""Check whether the host has memory for one more VM, before anything of it is created.
 
 A guest takes its memory bit by bit. So of what the host has available, everything is spoken
 for that running VMs may take yet, and what operations in progress have been promised. Since few

@@ -1,4 +1,4 @@
-"""What an ephemeral VM that never became ready leaves: its logs, in one report (hazard H5).
+"""Keep the logs of an ephemeral VM that never became ready, in one report (hazard H5).
 
 The VM itself is deleted, so that its name is free for the next try. Writes one file below
 `layout.reports`. If the process dies before the VM is deleted, the next daemon deletes the VM; its

@@ -1,4 +1,4 @@
-"""Put the files that the setting `file_sync` names into a VM that was just made.
+"""Put the files that the setting `file_sync` names into a new VM.
 
 Only regular files beneath the user's home are read, without following links; they go into the VM
 of a user, when it is its own: no template and no waiting clone holds them (D6). A file that cannot

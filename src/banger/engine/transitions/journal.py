@@ -1,4 +1,4 @@
-"""Between two states of a VM: how a change begins, and how an end that failed is saved.
+"""Begin a change of a VM in its journal, and save the end of one that failed.
 
 The lifecycle lock (L2) is held by who calls. If the process dies in between, the journal that was
 opened here is what recovery goes by.

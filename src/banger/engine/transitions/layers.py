@@ -1,4 +1,4 @@
-"""Layers: templates that begin with another template, and hold what setup commands made.
+"""Layers: templates that start from another template and contain the result of setup commands.
 
     base template --clone--> a VM in no list --setup--> quiesced, saved --rename--> layer
 

@@ -1,4 +1,4 @@
-"""What a VM begins with: its row with an open journal, and its durable parts."""
+"""Create the beginning of a VM: its row with an open journal, and its durable parts."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pool: clones of a template that were made before anybody asked for them.
+"""The pool: clones of a template that are made in advance.
 
 A waiting clone is a VM whose guest has its own id, keys, addresses and a generated name, and
 stands still (paused: it takes no processor time, and about 90 MiB of memory). Its role

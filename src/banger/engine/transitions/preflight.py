@@ -1,4 +1,4 @@
-"""What a VM needs of its host, checked before anything is made of it (hazard H8).
+"""Check what a VM needs of its host, before anything of it is created (hazard H8).
 
 Reads PATH and the routes; changes nothing.
 """

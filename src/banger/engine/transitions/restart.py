@@ -1,4 +1,4 @@
-"""The second part of a restart: what is left of the stop, with its flush, then a boot.
+"""The second part of a restart: the rest of the stop, with its flush, then a boot.
 
 One journal, `vm.restart`, covers both halves, and the record's state tells which: `stopping`, then
 `starting`. If the process dies in the first half recovery completes the stop, with its flush (A1);

@@ -1,4 +1,4 @@
-"""Run a repository's setup commands in a guest, beside where its workspace will be.
+"""Run a repository's setup commands in a guest, next to the place of its workspace.
 
 The inputs are put into the directory that will be the workspace's, the commands run there as
 root, one after the other, and the directory is then moved aside (`aside_directory`),

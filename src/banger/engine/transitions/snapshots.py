@@ -1,4 +1,4 @@
-"""Save a VM as a snapshot under its lifecycle lock (L2), and let it go on.
+"""Save a VM as a snapshot under its lifecycle lock (L2); the VM continues.
 
 A snapshot is needed while it has a name and its VM is there, while a VM runs on it (its memory
 maps the file, and a snapshot of that VM would begin with it), and while an operation has it

@@ -1,4 +1,4 @@
-"""Remove saved machines and bases of workspaces that nobody needs any more.
+"""Remove saved machines and bases of workspaces that are no longer needed.
 
 `snapshots` says what keeps a snapshot; a base is needed while a VM's record names it. A prepare
 publishes its base before it saves the record, under its VM's workspace lock (L3), so no base is

@@ -1,4 +1,4 @@
-"""Watch the VMMs, as an attendant: when one ends, whoever waits on its guest is woken at once (H2).
+"""Watch the VMMs, as an attendant: when one ends, wake all that wait for its guest (H2).
 
 What is left of the VM is then removed, and its state saved, under its lifecycle lock (L2). What
 the host refuses of the first is part of the second; where the records cannot be read, both are

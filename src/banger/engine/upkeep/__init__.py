@@ -1,4 +1,4 @@
-"""What the daemon looks after while it runs. One module for each loop, which has no other owner.
+"""The loops of the daemon, a module each, which run without a request.
 
 Each loop looks at every VM by itself, in a task of the engine's own where that may take long or
 fail: a bug in one VM is logged and is the others' no business (hazard B9). While nothing is

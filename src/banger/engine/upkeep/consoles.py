@@ -1,4 +1,4 @@
-"""What the daemon looks after while it runs: that no guest fills the disk by its console.
+"""Keep guests from filling the disk by their consoles.
 
 A guest writes to its console as much as it likes (hazards A10, E2). The VMM appends to
 the console log, so the file can be cut at any moment; what the guest writes while it

@@ -1,4 +1,4 @@
-"""End VMs whose time to live is over, or that nobody has used for long enough.
+"""End VMs whose time to live is over, or that have been idle for long enough.
 
 A VM is stopped as by its user, with a flush of its data; one that lives only for a client's
 connection (`run --rm`) is deleted. It is in use while a command runs in it through us, a copy or

@@ -1,4 +1,4 @@
-"""Ask every running guest's agent whether it lives, and keep the guest's clock right.
+"""Ping every running guest's agent, and keep the guest's clock right.
 
 An agent that does not answer is shown (`health` of `vm.show`), logged once when it falls silent
 and once when it speaks again; nothing else is done about it, since its guest may be busy. It

@@ -1,4 +1,4 @@
-"""The processes of VMs that no record knows, of every kind that is in the tables."""
+"""Find the processes of VMs that are in no record, of every driver and network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every loop there is, and its start."""
+"""The table of all loops, and their start."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Answer the guests of networks that VMs share when they ask for names.
+"""Answer DNS queries of the guests of networks that VMs share.
 
 Takes no locks and saves nothing. Networks of VMs that there are, and whoever has the sockets at
 which their guests ask, are looked for every `LOOK_EVERY_S`; until then queries wait there.

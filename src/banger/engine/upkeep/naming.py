@@ -1,4 +1,4 @@
-"""Keep what leads to VMs by their names, at the ports that the settings name.
+"""Serve the names of VMs at the ports of the settings.
 
 Takes no locks and saves nothing. Where nothing can listen it is tried again, and the configuration
 file is followed, every `LOOK_EVERY_S`.

@@ -1,4 +1,4 @@
-"""Bring records, journal and machine together after a daemon ended, however it ended.
+"""Make records, journal and processes agree after a daemon has ended in any way.
 
 In this order, each VM by itself, so that a damaged one holds up nobody (B9):
 

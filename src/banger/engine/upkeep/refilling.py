@@ -1,4 +1,4 @@
-"""Keep the pool: prepare clones of the templates in use, end them when they are not wanted.
+"""Keep the pool: prepare clones of templates in use, and end those that are no longer wanted.
 
 A template is in use when VMs were made from it within `IDLE_S`, and was so before: the first use
 after it was made says nothing yet of a second. Up to `template.pool` clones wait for each, and

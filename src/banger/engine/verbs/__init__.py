@@ -1,1 +1,1 @@
-"""What clients ask for: each verb checks, takes locks, runs transitions, returns a view."""
+"""The verbs, which clients ask for: each checks, takes locks, runs transitions, returns a view."""

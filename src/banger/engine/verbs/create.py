@@ -1,4 +1,4 @@
-"""Create a VM: decide its spec, claim its name, make what it is made of, start it.
+"""Create a VM: decide its spec, claim its name, create its parts, start it.
 
 A VM that is started at once is the clone of a template if there is or can be one
 (`transitions.templates`, `transitions.clone`), else it boots. The claim is the VM's row and an

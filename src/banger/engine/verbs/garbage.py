@@ -1,4 +1,4 @@
-"""What has our name and no record: listed first, removed when asked to."""
+"""Leftovers, which have a name of ours and no record: list them, or remove them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Images: made when first asked for, once for all askers (lock L4).
+"""Images: made on first use, once for all requests (lock L4).
 
 What is used is not deleted: `imageusers` tells by whom it is (hazards C3, C4).
 """

@@ -1,4 +1,4 @@
-"""Who uses an image: VMs, by the digest in their records; and operations that are about to (C4).
+"""The users of an image: VMs, by the digest in their records, and operations (C4).
 
 The pool's clones are not named: whoever deletes an image drains the pool of them first.
 """

@@ -1,4 +1,4 @@
-"""Kernels: made when first asked for, once for all askers (L4); removed when nobody needs them.
+"""Kernels: made on first use, once for all requests (L4); removed when unused.
 
 Who needs one: VMs, by the digest in their records; templates, by that in their manifests; and
 operations that make one of these, which say so with `needing_kernel` from before they look for

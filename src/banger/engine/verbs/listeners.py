@@ -1,4 +1,4 @@
-"""What listens in a guest, and where it appears on the host; what was published besides.
+"""The listening sockets of a guest, where they appear on the host, and the published ports.
 
 Takes no lock and changes nothing (B8).
 """

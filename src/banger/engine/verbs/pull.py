@@ -1,4 +1,4 @@
-"""Images from registries: pulled once for all askers (lock L4), and removed when nobody needs them.
+"""Images of registries: pulled once for all requests (lock L4), and removed when unused.
 
 L4 is held with the reference and the platform, and below it with each blob's digest. While a pull
 runs, no blob of the cache is removed (hazard C4): a note in memory is enough, since only

@@ -1,4 +1,4 @@
-"""Before a command runs: tell that the host's files have changed since the copy, or copy again.
+"""Before a command runs: report that the host's files have changed, or copy them again.
 
 To tell costs one stat(2) for each file that was copied, so it is done for a person at a terminal
 only. To copy again holds L3, as a prepare does.

@@ -1,4 +1,4 @@
-"""Decide what a VM is to be made of: a request, the configuration and the host, into a spec.
+"""Decide the spec of a VM from the request, the configuration and the host.
 
 Everything is checked before anything exists (hazard C7): sizes and name first, then the host's
 programs, then image and kernel, which may be built now.

@@ -1,4 +1,4 @@
-"""Secrets: `secret.*`, and what a new VM gets of them.
+"""Secrets: `secret.*`, and the placeholders of a new VM.
 
 A change is one file, then each running VM that has the secret is told, under its lifecycle lock
 (L2). If the process dies between the two, the next daemon tells all VMs that it adopts.

@@ -1,4 +1,4 @@
-"""Change what VMs are made of: `vm set`. Holds the VM's lifecycle lock (L2) for one transaction.
+"""Change a VM's shape, name and labels: `vm set`. Holds L2 for one transaction.
 
 Name and labels change at once. The machine's shape cannot change under a VMM, and what is saved
 of a running VM must fit the machine as it is: while there is one the new shape is

@@ -1,4 +1,4 @@
-"""Make, list, restore and delete a VM's snapshots. `transitions.snapshots` says what keeps one.
+"""Create, list, restore and delete a VM's snapshots, with the rules of `transitions.snapshots`.
 
 A restore is an end of the VM and a start, each with its own journal: if the process dies in
 between or later the VM is `stopped`, and the snapshot is there to be restored again.

@@ -1,4 +1,4 @@
-"""Look at a workspace: its state, and its changes for people to read; apply them to the host.
+"""Show a workspace's state and changes, and apply the changes to the host.
 
 As an export: L3 is held for the guest I/O, and nothing is written in the guest.
 """

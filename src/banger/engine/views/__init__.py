@@ -1,1 +1,1 @@
-"""What is there, and what it takes of the host, for those who ask. Changes nothing (B8)."""
+"""Views of records and of their use of the host. Change nothing (B8)."""

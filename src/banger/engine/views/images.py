@@ -1,4 +1,4 @@
-"""Images as they are shown: with their use of the disk, and who uses them. Changes nothing (B8)."""
+"""Views of images: with their disk usage and their users. Changes nothing (B8)."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Links to what guests serve, and where names lead to VMs. Changes nothing (B8)."""
+"""Links to the servers in guests, and the ports for names. Changes nothing (B8)."""
 
 from __future__ import annotations
 

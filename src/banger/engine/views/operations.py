@@ -1,4 +1,4 @@
-"""What is in progress, and its end on request."""
+"""List operations in progress, and cancel them."""
 
 from __future__ import annotations
 

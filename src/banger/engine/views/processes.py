@@ -1,4 +1,4 @@
-"""What runs in a guest, as its agent tells. Changes nothing (B8); takes no locks."""
+"""List a guest's processes, as reported by its agent. Changes nothing (B8); takes no locks."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What VMs take of the host at this moment. Changes nothing (B8); takes no locks.
+"""VMs' current use of the host. Changes nothing (B8); takes no locks.
 
 All VMs are looked at side by side, and each for the same time: nothing here waits longer than
 the interval, or than an agent's deadline. A guest that is paused is not asked.

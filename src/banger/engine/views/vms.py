@@ -1,4 +1,4 @@
-"""VMs as their users see them, and what happens to them. Changes nothing (B8)."""
+"""Views of VMs, and their events. Changes nothing (B8)."""
 
 from __future__ import annotations
 

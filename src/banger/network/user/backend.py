@@ -1,4 +1,4 @@
-"""The program behind a user network's filter: what a start of it gives, and how it fails."""
+"""The program behind a user network's filter: the values of its start, and its failures."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the engine is given of the `user` network."""
+"""What the engine knows of the `user` network."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Knocking at a user network: is anybody there? Pure but for the socket it is given.
+"""Probe whether a user network answers. Pure but for the socket it is given.
 
 An ARP request for the gateway, and passt's answer, prove that the whole way works, and
 take about ten milliseconds: there is nothing to poll. On a stream each frame has its length

@@ -1,4 +1,4 @@
-"""A command that runs in a VM, or a session that somebody is attached to."""
+"""A command that runs in a VM, or a session that a client is attached to."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Sessions of a VM: commands that go on whoever is connected."""
+"""Sessions of a VM: commands that keep running without a client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Events of VMs over as many daemons as there are, one after the other.
+"""Events of VMs across restarts of the daemon.
 
 A daemon that goes away takes its events with it; the next one tells what it knows, and `missed`
 where something may be lacking. While none runs nothing happens to VMs, so none is started.

@@ -1,4 +1,4 @@
-"""A command that runs in a VM, or a session that somebody is attached to.
+"""A command that runs in a VM, or a session that a client is attached to.
 
 Made by `make docs` from `sdk/aio/process.py`; do not edit.
 """

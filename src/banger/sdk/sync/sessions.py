@@ -1,4 +1,4 @@
-"""Sessions of a VM: commands that go on whoever is connected.
+"""Sessions of a VM: commands that keep running without a client.
 
 Made by `make docs` from `sdk/aio/sessions.py`; do not edit.
 """

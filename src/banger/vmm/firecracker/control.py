@@ -1,4 +1,4 @@
-"""What Firecracker processes are controlled by, whatever Firecracker is installed now."""
+"""Control of running Firecrackers, independent of the installed version."""
 
 from __future__ import annotations
 

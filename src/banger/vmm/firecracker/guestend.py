@@ -1,4 +1,4 @@
-"""How a guest has ended, by what its kernel says on the console.
+"""Tell how a guest ended from its kernel's messages on the console.
 
 Firecracker has no power to switch off: with a guest that powers itself off, by whatever its image
 has for that, it goes on alone. Its kernel says so and stops the processors; processes may live on,

@@ -1,4 +1,4 @@
-"""What the engine is given of Firecracker before one is started."""
+"""What the engine knows of Firecracker before it starts one."""
 
 from __future__ import annotations
 

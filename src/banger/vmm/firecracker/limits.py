@@ -1,4 +1,4 @@
-"""How much of the host a VM in Firecracker may take, by its size. Pure; figures in ADR 0071."""
+"""The limits of a VM in Firecracker, by its size. Pure; figures in ADR 0071."""
 
 from __future__ import annotations
 

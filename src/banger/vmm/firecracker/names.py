@@ -1,4 +1,4 @@
-"""The files of a VM's Firecracker, by the names that they have in its working directory.
+"""The files in the working directory of a VM's Firecracker.
 
 The directory is the VM's runtime directory. A saved state names the guest's disks and its vsock
 socket as Firecracker was told of them: by these names, so it is loaded as it is by the Firecracker

@@ -1,4 +1,4 @@
-"""What Firecracker this host has, and whether it can be jailed. Called once per daemon.
+"""Probe this host's Firecracker, and whether it can be jailed. Called once per daemon.
 
 Starts Firecracker (`--version`) and bubblewrap; writes nothing.
 """

@@ -1,4 +1,4 @@
-"""What Firecracker answers: the shapes of its replies. Pure.
+"""The shapes of Firecracker's replies. Pure.
 
 All of it is `untrusted_` until it was decoded into these: Firecracker may have been taken over by
 its guest. A field that a newer release adds is ignored.

@@ -1,4 +1,4 @@
-"""What becomes of a saved machine's files on their way between the engine and Firecracker.
+"""Convert a saved machine's files between the engine's layout and Firecracker's.
 
 Firecracker opens files by path, and its jail shows it two places to write to. The memory file, a
 large one, is lent to it as a link in the VM's saving directory: the file is written where it stays.

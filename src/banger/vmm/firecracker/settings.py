@@ -1,4 +1,4 @@
-"""What a user can tell of Firecracker. Read by every process with settings: imports no driver."""
+"""The settings of Firecracker. Read by every process with settings: imports no driver."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The host tool that Firecracker is. Standard library only: see `host.packages`."""
+"""Firecracker as a host tool. Standard library only: see `host.packages`."""
 
 from __future__ import annotations
 

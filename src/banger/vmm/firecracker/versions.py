@@ -1,4 +1,4 @@
-"""Which Firecracker banger works with, and what only newer ones can. Pure.
+"""The versions of Firecracker that banger supports, and what only newer ones can do. Pure.
 
 From Firecracker's change log, and from what the real programs were seen to do. Firecracker refuses
 a field that it does not know, so what is not among a version's features is not asked of it.

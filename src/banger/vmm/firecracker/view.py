@@ -1,4 +1,4 @@
-"""What Firecracker sees of this host inside its jail. Pure.
+"""The files of this host that Firecracker sees inside its jail. Pure.
 
 Its working directory, in which it makes its sockets; the VM's disks and log; a directory for the
 memory that is saved. A machine that boots sees its kernel, a clone the memory that it begins as.

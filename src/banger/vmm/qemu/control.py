@@ -1,4 +1,4 @@
-"""What QEMU processes are controlled by, whatever QEMU is installed now."""
+"""Control of running QEMUs, independent of the installed version."""
 
 from __future__ import annotations
 

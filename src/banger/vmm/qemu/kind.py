@@ -1,4 +1,4 @@
-"""What the engine is given of QEMU before one is started."""
+"""What the engine knows of QEMU before it starts one."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How much of the host a VM in QEMU may take, by its size. Pure; figures in ADR 0052."""
+"""The limits of a VM in QEMU, by its size. Pure; figures in ADR 0052."""
 
 from __future__ import annotations
 

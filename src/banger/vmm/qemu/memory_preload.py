@@ -1,4 +1,4 @@
-"""The library that is loaded into QEMU to keep the memory file of many clones as it is.
+"""The library that is preloaded into QEMU to keep the memory file of clones unchanged.
 
 `native/memory-preload/memory_preload.c` says what it does, ADR 0031 why. Memory files are not
 writable (mode 0400, read-only in the jail), so a QEMU without the library does not start.

@@ -1,4 +1,4 @@
-"""What QEMU this host has, and whether it can be jailed. Called once per daemon.
+"""Probe this host's QEMU, and whether it can be jailed. Called once per daemon.
 
 Starts QEMU (`--version`) and bubblewrap; writes nothing.
 """

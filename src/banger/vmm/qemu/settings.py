@@ -1,4 +1,4 @@
-"""What a user can tell of QEMU. Read by every process that has settings: imports no driver."""
+"""The settings of QEMU. Read by every process that has settings: imports no driver."""
 
 from __future__ import annotations
 

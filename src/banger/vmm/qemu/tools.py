@@ -1,4 +1,4 @@
-"""The host tools that QEMU is, and that jails it. Standard library only: see `host.packages`."""
+"""The host tools for QEMU and its jail. Standard library only: see `host.packages`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What QEMU sees of this host inside its jail. Pure.
+"""The files of this host that QEMU sees inside its jail. Pure.
 
 A machine that boots sees its kernel; a clone the memory that it begins as, and the library by
 which QEMU keeps that file as it is.

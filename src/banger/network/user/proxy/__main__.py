@@ -1,4 +1,4 @@
-"""The egress proxy: what a guest reaches by name, it reaches through here.
+"""The egress proxy: a guest's connections by name pass through it.
 
     guest == egress filter == slirp4netns, where no way leads out -- this process -- the host
 

@@ -1,4 +1,4 @@
-"""One connection of the guest: judged by how it begins, then passed on.
+"""One connection of the guest: judged by its first bytes, then passed on.
 
 To port 443 TLS alone goes, to port 80 HTTP, and the server that it names must be the name that was
 connected to. On other ports a server may speak first; what begins as either is judged likewise.

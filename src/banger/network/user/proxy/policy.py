@@ -1,4 +1,4 @@
-"""What an egress policy by name says of names, of addresses and of the host's ports. Pure."""
+"""An egress policy by name, applied to names, addresses and ports of the host. Pure."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a connection of the guest leads to, whether that is allowed, and the way there.
+"""The target of a guest's connection, whether it is allowed, and the connection to it.
 
 A name is looked up by the host's resolver when a connection is made to it, and the address that was
 judged is the one that is connected to: an answer that changes in between changes nothing.
