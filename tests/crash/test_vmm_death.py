@@ -4,18 +4,22 @@ As in `test_matrix`, but it is the youngest VMM that dies, and the daemon lives 
 with an answer, what is left can be used, and nothing half-made stays.
 
 SAMPLE of the points of each verb, and the one that is fatal; BANGER_TEST_CRASH=all: all of them.
+Verbs that boot anew after each death do so with QEMU in every second sample.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from banger.host.identity import identify
 from tests.crash.points import SCENARIOS
 from tests.crash.verbs import RUNS, ensure_no_template, ensure_waiting
+from tests.support.drivers import DRIVERS
 from tests.support.installations import wait_for
 from tests.support.leaks import find_processes
-from tests.support.sampling import NUMBER, choose
+from tests.support.sampling import ALL, NUMBER, choose
 from tests.support.templates import lend_templates
 from tests.support.worlds import SHAPE, Killed, World
 
@@ -25,10 +29,16 @@ SAVED = "save vmm handle"
 """Right after it a verb relies on the VMM that it has started."""
 
 
+def booting(turn: int) -> pytest.MarkDecorator:
+    """Have a test for VMs of each driver; of QEMU's in every second sample."""
+    drivers = [each for each in DRIVERS if each != "qemu" or ALL or turn == NUMBER % 2]
+    return pytest.mark.parametrize("world", drivers, indirect=True, scope="module")
+
+
 def points_of(world: World, name: str) -> list[str]:
     """Return a sample of a verb's points, with the one whose death the verb cannot survive."""
     points = SCENARIOS[world.driver][name].points
-    sampled = choose(points, SAMPLE)
+    sampled = choose(points, SAMPLE, NUMBER // 2)
     fatal = points[points.index(SAVED) + 1 if SAVED in points else 0]
     chosen = [point for point in points if point in sampled or point == fatal]
     print(f"{world.driver}, {name}: {len(chosen)} points in sample {NUMBER}")
@@ -62,6 +72,7 @@ def require_fine(world: World, name: str) -> None:
     world.require_unharmed("witness")
 
 
+@booting(turn=0)
 def test_death_during_clone(world: World) -> None:
     """D3, B3: the VM boots instead, and says so; or it was ready, and has died since."""
     fell_back = 0
@@ -82,6 +93,7 @@ def test_death_during_clone(world: World) -> None:
     require_fine(world, "one")
 
 
+@booting(turn=1)
 def test_death_during_template_build(world: World) -> None:
     """A9, D9: no half of a template is left, and the next one is whole."""
     failed = 0

@@ -13,6 +13,7 @@ import hashlib
 import os
 import shutil
 import tempfile
+import time
 from collections.abc import Generator, Iterator
 from pathlib import Path
 
@@ -100,6 +101,13 @@ def take_tiny_template(banger: Installation) -> None:
     for folder in banger.layout.templates.iterdir():
         if folder.name != key:
             shutil.rmtree(folder)
+
+
+def has_right_clock(banger: Installation, vm: str) -> bool:
+    """Tell whether a guest has the host's time, to the second."""
+    before = time.time()
+    there = float(banger.exec(vm, "date", "+%s.%N", status=0).text)
+    return before - 1.0 <= there <= time.time() + 1.0
 
 
 EACH_DRIVER = pytest.mark.parametrize("own", DRIVERS, indirect=True)

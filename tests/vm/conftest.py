@@ -12,7 +12,7 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from tests.support.installations import Installation
+from tests.support.installations import Installation, wait_for
 from tests.support.outward import outward_address
 from tests.support.sampling import FULL_SIZES
 from tests.support.vms import (
@@ -21,6 +21,7 @@ from tests.support.vms import (
     TINY,
     artifacts,
     building,
+    has_right_clock,
     own,
     own_of_module,
     report_with_logs,
@@ -49,17 +50,45 @@ def banger(artifacts: None) -> Iterator[Installation]:
 
 
 @pytest.fixture(scope="session")
-def system(banger: Installation) -> str:
-    """A running VM of the default image, which may reach this host's own address."""
+def shared_system(banger: Installation) -> str:
+    """The VM of `system`, paused."""
     with building(banger):
         # The first worker builds the image and the template.
         banger.do("vm", "create", "--name", "system", "--allow", outward_address())
+    banger.do("vm", "pause", "system")
     return "system"
 
 
 @pytest.fixture(scope="session")
-def tiny(banger: Installation) -> str:
-    """A running VM of the image without an init."""
+def shared_tiny(banger: Installation) -> str:
+    """The VM of `tiny`, paused."""
     with building(banger):
         banger.do("vm", "create", "--name", "tiny", *TINY)
+    banger.do("vm", "pause", "tiny")
     return "tiny"
+
+
+@pytest.fixture(scope="module")
+def system(banger: Installation, shared_system: str) -> Iterator[str]:
+    """A running VM of the default image, which may reach this host's own address."""
+    with running(banger, shared_system):
+        yield shared_system
+
+
+@pytest.fixture(scope="module")
+def tiny(banger: Installation, shared_tiny: str) -> Iterator[str]:
+    """A running VM of the image without an init."""
+    with running(banger, shared_tiny):
+        yield shared_tiny
+
+
+@contextlib.contextmanager
+def running(banger: Installation, vm: str) -> Iterator[None]:
+    """Have a shared VM run for a block: the guests of all workers would idle for 40 s of CPU.
+
+    Its clock is right: a guest that answers too slowly when it goes on is set a little later.
+    """
+    banger.do("vm", "resume", vm)
+    wait_for(lambda: has_right_clock(banger, vm), f"the clock of {vm} to be right")
+    yield
+    banger.do("vm", "pause", vm)
