@@ -93,9 +93,11 @@ def test_names_that_a_policy_allows_are_reached_by_name(banger: Installation) ->
     """E4, I7, I8: in a clone, its fork, and after the daemon's death; what is denied is listed.
 
     G6, D6: the clone and the fork have the placeholder of a secret, which no template has, and
-    trust for its host the certificate of their own authority, by the variables and without.
+    trust for its host the certificate of their own authority, by the variables and without. They
+    reach hosts that the secret got while they ran.
     """
-    banger.do("secret", "set", "REACH_TOKEN", "--host", "three.example", stdin=SECRET)
+    set_secret = ("secret", "set", "REACH_TOKEN", "--host")
+    banger.do(*set_secret, "*.later.example:8443", stdin=SECRET)
     with socket.create_server(("0.0.0.0", 0)) as listener:
         target = f"{outward_address()}:{listener.getsockname()[1]}"
         rules = ("--egress", "allowlist", "--allow", "one.example", "--allow", target)
@@ -114,6 +116,12 @@ def test_names_that_a_policy_allows_are_reached_by_name(banger: Installation) ->
             return banger.exec(vm, "python3", "-c", ISSUER, status=0).text
 
         assert find("named", "one.example").startswith("198.1")
+        assert not find("named", "three.example")
+        banger.do(*set_secret, "three.example", stdin=SECRET)
+        (told,) = banger.json("vm", "network", "show", "named")["secrets"]
+        assert (told["name"], told["hosts"]) == ("REACH_TOKEN", ["three.example"])
+        shown = banger.do("vm", "network", "show", "named").text.splitlines()
+        assert "secret REACH_TOKEN for three.example in authorization, x-api-key" in shown
         placeholder, issuer = find_issuer("named").split(maxsplit=1)
         assert placeholder.startswith("sk-proj-")
         assert SECRET.decode() != placeholder
@@ -150,7 +158,7 @@ def test_names_that_a_policy_allows_are_reached_by_name(banger: Installation) ->
         assert find("named", "pypi.org").startswith("198.1")
         assert not find("fork-of-named", "pypi.org")
         banger.kill_daemon()
-        # As if it had died between the file and the proxy: TLS to the host is not ended any more.
+        # As if it had died between the file and the proxy: the host is not allowed any more.
         (banger.layout.secrets / "REACH_TOKEN.json").unlink()
         banger.do("vm", "list")
         assert banger.exec("named", "python3", "-c", ISSUER).status != 0

@@ -13,7 +13,8 @@ class SecretSet(Params, frozen=True):
     value: str
     """One line of readable ASCII characters."""
     hosts: list[str] = field(default_factory=list)
-    """Names of the hosts that may get the secret; default: unchanged."""
+    """Hosts that may get the secret, as `NAME[:PORT]` or `*.NAME[:PORT]`, at port 443 unless they
+    name another; default: unchanged."""
     headers: list[str] = field(default_factory=list)
     """Names of the headers that may have the secret; default: unchanged, at first `authorization`
     and `x-api-key`."""

@@ -212,7 +212,7 @@ def make_egress(profile: str, rules: tuple[str, ...], *, bandwidth_mib: int = 0)
     egress = Egress(profile=Profile(profile), rules=rules, bandwidth_mib=bandwidth_mib)
     parsed = [parse_rule(rule) for rule in rules]
     if egress.is_by_name:
-        _require_ports(parsed)
+        require_ports(parsed)
     elif any(rule.is_by_name for rule in parsed):
         raise InvalidRequest(
             f"The egress profile {profile} does not support rules by name.",
@@ -221,8 +221,12 @@ def make_egress(profile: str, rules: tuple[str, ...], *, bandwidth_mib: int = 0)
     return egress
 
 
-def _require_ports(rules: Iterable[Rule]) -> None:
-    """Check that what is allowed by a profile by name can be carried."""
+def require_ports(rules: Iterable[Rule]) -> None:
+    """Check that what is allowed by a profile by name can be carried.
+
+    Raises:
+        InvalidRequest: it cannot.
+    """
     ports: set[int] = set()
     for rule in rules:
         if not rule.allows or rule.preset:

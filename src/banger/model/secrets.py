@@ -7,14 +7,15 @@ value in its place in the headers that the secret is for, of requests to the hos
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Callable, Iterable
 from string import ascii_letters, digits
 
-from msgspec import Struct, field
+from msgspec import Struct, field, structs
 
 from banger.errors import InvalidRequest
-from banger.model.egress import parse_rule
+from banger.model.egress import Egress, parse_rule, require_ports
 
 NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 """A secret is called as the variable is that has its placeholder."""
@@ -24,7 +25,10 @@ HEADERS = ("authorization", "x-api-key")
 FRAMING = frozenset(("connection", "content-length", "host", "transfer-encoding", "upgrade"))
 VALUE_MAX, HOSTS_MAX, SECRETS_MAX = 4096, 16, 8
 """The last of one VM: what its proxy is told of them is one message."""
-PORT = 443
+PORT, HTTP_PORT = 443, 80
+"""Of a host that names none; and the one where no TLS is."""
+_WIDE = re.compile(r"\*\.[^.]*")
+"""Matches a wildcard for a whole top-level domain."""
 RANDOM_LENGTH = 40
 PREFIXES = (
     *("ghp_", "gho_", "ghu_", "ghs_", "ghr_", "github_pat_", "glpat-", "npm_", "pypi-", "hf_"),
@@ -47,11 +51,21 @@ class Secret(Struct, frozen=True, kw_only=True):
     name: str
     value: str
     hosts: tuple[str, ...]
+    """`NAME[:PORT]`, in lower case; a name may begin with `*.`."""
     headers: tuple[str, ...] = HEADERS
     """In lower case."""
 
     def __repr__(self) -> str:
         return f"Secret({self.name})"
+
+    def is_for(self, name: str, port: int) -> bool:
+        """Tell whether requests to a host carry it; `*` is one label, as in certificates."""
+        return any(_format_host(each, port) in self.hosts for each in list_patterns(name))
+
+
+def list_patterns(name: str) -> tuple[str, str]:
+    """Return what a host's name matches: itself, and the wildcard of all names beside it."""
+    return name, f"*.{name.partition('.')[2]}"
 
 
 class BoundSecret(Struct, frozen=True, kw_only=True):
@@ -118,24 +132,27 @@ def parse_secret_name(untrusted_name: str) -> str:
 
 
 def _parse_hosts(untrusted_hosts: Iterable[str]) -> tuple[str, ...]:
-    hosts = tuple(dict.fromkeys(host.lower().removesuffix(".") for host in untrusted_hosts))
+    hosts = [host.lower().removesuffix(".") for host in untrusted_hosts]
     if not 0 < len(hosts) <= HOSTS_MAX:
         raise InvalidRequest(f"A secret needs 1 to {HOSTS_MAX} hosts.", hint="--host example.org")
-    for host in hosts:
-        if not _is_host(host):
-            raise InvalidRequest(
-                f"{host!r:.100} is not the name of a host.", hint="--host example.org"
-            )
-    return hosts
+    return tuple(dict.fromkeys(map(_parse_host, hosts)))
 
 
-def _is_host(untrusted_host: str) -> bool:
-    try:
-        return "*" not in untrusted_host and parse_rule(allow_host(untrusted_host)).name == (
-            untrusted_host
-        )
-    except InvalidRequest:
-        return False
+def _parse_host(untrusted_host: str) -> str:
+    """Return the host of a target as of egress rules."""
+    with contextlib.suppress(InvalidRequest):
+        rule = parse_rule(_allow_host(untrusted_host))
+        if rule.name and rule.first == rule.last != HTTP_PORT and not _WIDE.fullmatch(rule.name):
+            return _format_host(rule.name, rule.first)
+    raise InvalidRequest(
+        f"{untrusted_host!r:.100} is not a host of HTTPS: expected NAME[:PORT], or *. before a "
+        "domain such as example.org.",
+        hint="--host example.org",
+    )
+
+
+def _format_host(name: str, port: int) -> str:
+    return name if port == PORT else f"{name}:{port}"
 
 
 def _parse_headers(untrusted_headers: Iterable[str]) -> tuple[str, ...]:
@@ -151,9 +168,27 @@ def _parse_headers(untrusted_headers: Iterable[str]) -> tuple[str, ...]:
     return headers
 
 
-def allow_host(host: str) -> str:
-    """Return the egress rule by which a host is reached that a secret is for."""
-    return f"allow {host}:{PORT}"
+def allow_hosts(egress: Egress, secrets: Iterable[Secret]) -> Egress:
+    """Return a policy that allows the hosts of secrets, too, behind its own rules.
+
+    Raises:
+        InvalidRequest: a network by name cannot carry so many ports.
+    """
+    hosts = sorted({_allow_host(host) for each in secrets for host in each.hosts})
+    if not hosts:
+        return egress
+    allowing = structs.replace(egress, rules=(*egress.rules, *hosts))
+    require_ports(map(parse_rule, allowing.rules))
+    return allowing
+
+
+def list_names(secrets: Iterable[Secret]) -> frozenset[str]:
+    """Return the names of the hosts of secrets, without their ports."""
+    return frozenset(host.partition(":")[0] for each in secrets for host in each.hosts)
+
+
+def _allow_host(host: str) -> str:
+    return f"allow {host}" if ":" in host else f"allow {host}:{PORT}"
 
 
 def make_placeholder(value: str, random_bytes: Callable[[int], bytes]) -> str:

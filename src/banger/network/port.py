@@ -55,12 +55,22 @@ class NetworkHandle(Protocol):
         """
         ...
 
-    async def set_secrets(self, bound: Sequence[BoundSecret]) -> None:
+    async def set_secrets(self, bound: Sequence[BoundSecret]) -> bool:
         """Set what is put in the place of the guest's placeholders; return when it is.
+
+        Tells whether it lacks a certificate for one of the hosts; TLS to that passes unchanged.
 
         Raises:
             NotSupported: the network does not reach hosts by name.
             VmmFailed: the network does not answer.
+        """
+        ...
+
+    async def set_certificate(self, chain: bytes) -> None:
+        """Set a line with the names of hosts, a key, and its certificate for them.
+
+        Raises:
+            NotSupported, VmmFailed: as above.
         """
         ...
 
@@ -235,14 +245,11 @@ class Network(Protocol):
         egress: Egress,
         log_file: Path,
         control: Path,
-        chain: bytes = b"",
     ) -> StartedNetwork:
         """Start a VM's network and return when it answers and its egress policy holds.
 
         `attachment` is what the VM's driver can be joined to. `log_file` is below the VM's
         directory, which also marks the processes as the VM's. `control` is the place of a socket.
-        `chain` is a line with the hosts that the VM has secrets for, a key, and its certificate
-        for them.
 
         Raises:
             ToolMissing: a program is not installed.

@@ -19,7 +19,10 @@ import h11
 from websockets.asyncio.server import ServerConnection
 from websockets.asyncio.server import serve as serve_websockets
 
-HOSTS = ("api.example", "other.example", "plain.example", "files.example", "socket.example")
+HOSTS = (
+    *("api.example", "other.example", "plain.example", "files.example", "socket.example"),
+    *("registry.example", "later.example", "v1.wild.example", "a.v1.wild.example"),
+)
 BIG = 8 << 20
 
 
@@ -43,10 +46,11 @@ def make_certificates(folder: Path) -> None:
 async def serve(
     certificates: Path, files: Path, *, good: str, bad: str, sockets: str, password: str
 ) -> None:
-    """Listen at three addresses, at one also without TLS."""
+    """Listen at three addresses, at one also without TLS and at another port."""
     world = World(files, password)
     for address, name in ((good, "good"), (bad, "bad")):
         await asyncio.start_server(world.serve, address, 443, ssl=_load(certificates, name))
+    await asyncio.start_server(world.serve, good, 8443, ssl=_load(certificates, "good"))
     await asyncio.start_server(world.serve, good, 80)
     await serve_websockets(_echo, sockets, 443, ssl=_load(certificates, "good"))
 

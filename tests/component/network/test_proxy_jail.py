@@ -24,6 +24,7 @@ from banger.host.identity import wait_gone
 from banger.model.egress import Egress, Profile
 from banger.model.names import VmId
 from banger.network.egress.control import set_proxy_policy
+from banger.network.user.argv import CHAIN
 from banger.network.user.kind import NETWORK
 from banger.network.user.proxy import view
 from banger.network.user.proxy.start import Proxy, start_proxy
@@ -47,7 +48,7 @@ async def run_to_end(directory: Path, *, egress: Egress | None = None) -> tuple[
             INTERFACE, binary=binary, log_file=directory / "slirp.log", is_private=True
         )
         with contextlib.closing(backend):
-            proxy = await start_proxy(backend, directory / "proxy.sock", log_file, chain=b"")
+            proxy = await start_proxy(backend, directory / "proxy.sock", log_file)
             if egress is None:
                 await wait_gone(proxy.process)
             else:
@@ -88,7 +89,10 @@ def take_over(
 def test_a_proxy_that_was_taken_over_reaches_nothing_of_its_user(
     short_dir: Path, victim: subprocess.Popen[bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """E5, G6: no process, file, socket with a path, variable or privilege."""
+    """E5, G6: no process, file, socket with a path, variable or privilege.
+
+    Nor anything to write to but the file of its own certificate, in its jail's memory.
+    """
     secret, path = short_dir / "secret", str(short_dir / "s.sock")
     secret.write_text("a secret of the host")
     hidden = [str(secret), str(Path.home()), "/proc", "/sys", "/dev", "/run/user", "/var/lib"]
@@ -103,7 +107,7 @@ def test_a_proxy_that_was_taken_over_reaches_nothing_of_its_user(
     assert set(found["back end"].values()) <= {"EPERM", "EINVAL"}
     assert set(found["network"].values()) == {"ENOENT"}
     assert set(found["hidden"].values()) == {"ENOENT"}
-    assert found["writable"] == []
+    assert found["writable"] == [CHAIN]
     assert found["environment"] == ["PYTHONPATH"]
     assert found["no new privileges"] == 1
     assert sorted(found["descriptors"].values()) == ["-", "-", "-", "?", "c", "s", "s"]

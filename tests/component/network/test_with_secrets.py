@@ -50,7 +50,10 @@ def read_answers(found: dict[str, Any], label: str) -> list[dict[str, Any]]:
     return answers
 
 
-@pytest.mark.parametrize("label", ["bearer", "kept alive", "body", "chunked", "expect"])
+BEARER = ("bearer", "kept alive", "body", "chunked", "expect", "at another port")
+
+
+@pytest.mark.parametrize("label", [*BEARER, "under a wildcard"])
 def test_the_value_takes_the_place_of_the_placeholder(found: dict[str, Any], label: str) -> None:
     """G6: whatever way the request is made, and however often on a connection."""
     answers = read_answers(found, label)
@@ -84,9 +87,22 @@ def test_each_secret_is_for_its_own_hosts_and_headers(found: dict[str, Any]) -> 
 
 
 def test_tls_to_other_hosts_is_not_ended(found: dict[str, Any]) -> None:
-    """E4: also if a secret is for it since the VM's start; the client verifies the server's own."""
-    (answer,) = read_answers(found, "plain")
-    assert answer["headers"]["authorization"] == f"Bearer {PLACEHOLDERS['api']}"
+    """E4, G6: nor to those that there is no certificate for; the client verifies the server's."""
+    assert found["lacks a certificate"] is True
+    for label in ("plain", "two labels under a wildcard"):
+        (answer,) = read_answers(found, label)
+        assert answer["headers"]["authorization"] == f"Bearer {PLACEHOLDERS['api']}"
+
+
+def test_hosts_that_a_secret_gets_and_loses_are_those_of_a_running_vm(
+    found: dict[str, Any],
+) -> None:
+    """G6, I8: at once, with no rule of the VM's own; afterwards its name is resolved no more."""
+    for label, value in (("later", OTHER), ("rotated", "rotated")):
+        (answer,) = read_answers(found, label)
+        assert answer["headers"]["authorization"] == value
+    for label in ("before", "afterwards"):
+        assert "Could not resolve host" in found[label][2]
 
 
 @pytest.mark.parametrize("label", REFUSED)
@@ -102,6 +118,9 @@ def test_a_misuse_is_refused_told_and_noted(found: dict[str, Any], label: str) -
 def test_a_placeholder_goes_nowhere_without_tls(found: dict[str, Any]) -> None:
     """G6."""
     assert found["by http"][0] != 0
+    assert found["without TLS at another port"][0] != 0
+    (why,) = [why for target, _, why in found["denials"] if target == "registry.example:8443/tcp"]
+    assert why == "not TLS"
     (why,) = [why for target, _, why in found["denials"] if target == "api.example:80/tcp"]
     assert why.startswith(API_ONLY)
 

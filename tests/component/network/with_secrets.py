@@ -18,9 +18,17 @@ import zipfile
 from pathlib import Path
 from typing import Any
 
+from banger.api.secrets import SecretSet
+from banger.engine.verbs.secrets import delete_secret, set_secret
 from banger.host.attachments import AttachmentKind
 from banger.model.egress import Egress, Profile
-from banger.model.secrets import BUNDLE_VARIABLES, BoundSecret, Secret, make_placeholder
+from banger.model.secrets import (
+    BUNDLE_VARIABLES,
+    BoundSecret,
+    HeldSecrets,
+    Secret,
+    make_placeholder,
+)
 from banger.network.egress.process import wait_network_gone
 from banger.network.user.kind import NETWORK
 from banger.network.user.process import UserNetworkHandle
@@ -36,14 +44,19 @@ from tests.component.network.by_name import (
     other,
     run,
 )
+from tests.component.network.secret_engine import open_with_vm
 from tests.component.network.secret_servers import HOSTS, make_certificates, serve
 from tests.component.network.station import give_address, hand_over, make_devices
 from tests.support.installations import wait_for
 
 API, OTHER, FILES = "sk-proj-the-real-value-of-api", "the-real-value-of-other", "file:s/p@ss word"
 AUTHORITY, SEED = "0" * 32, b"s" * 32
-OF_API = ("api.example", "bad.example", "socket.example")
+OF_API = (
+    *("api.example", "bad.example", "socket.example"),
+    *("*.wild.example", "registry.example:8443"),
+)
 BOUND = (*OF_API, "other.example", "files.example")
+LATER = "later.example:8443"
 ANSWER_S = 150.0
 PACKAGE = "told-1.0-py3-none-any.whl"
 
@@ -146,7 +159,7 @@ def random_of(label: str) -> Any:
 
 PLACEHOLDERS = {
     name: make_placeholder(value, random_of(name))
-    for name, value in (("api", API), ("other", OTHER), ("files", FILES))
+    for name, value in (("api", API), ("other", OTHER), ("files", FILES), ("later", OTHER))
 }
 
 
@@ -163,20 +176,21 @@ async def main(directory: Path) -> None:
 async def try_all(directory: Path) -> dict[str, Any]:
     now = datetime.datetime.now(datetime.UTC).replace(tzinfo=None)
     rules = (*(f"allow {host}" for host in (*BOUND, "plain.example")),)
+    egress = Egress(profile=Profile.ALLOWLIST, rules=rules)
     network = await NETWORK.start(
         INTERFACE,
         attachment=AttachmentKind.TAP,
-        egress=Egress(profile=Profile.ALLOWLIST, rules=rules),
+        egress=egress,
         log_file=directory / "network.log",
         control=directory / "egress.sock",
-        chain=render_chain(SEED, AUTHORITY, BOUND, now=now),
     )
     bundle = (directory / "certificates" / "ca.pem").read_bytes()
     (directory / "bundle.pem").write_bytes(bundle + render_authority(SEED, AUTHORITY))
     side, handle = network.attachment.side, network.handle
     assert isinstance(handle, UserNetworkHandle)
-    await handle.set_secrets(list_bound())
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = {"lacks a certificate": await handle.set_secrets(list_bound())}
+    names = [host.partition(":")[0] for host in BOUND]
+    await handle.set_certificate(render_chain(SEED, AUTHORITY, names, now=now))
     with other(
         "guest", str(side.fileno()), str(directory), pass_fds=(side.fileno(),), program=__file__
     ) as guest:
@@ -193,11 +207,27 @@ async def try_all(directory: Path) -> dict[str, Any]:
         await change(handle, directory, 1, list_bound()[1:])
         await task
         await do("gone", ask("https://api.example/", "-H", f"Authorization: {PLACEHOLDERS['api']}"))
+        await try_later(do, directory, handle, egress)
         denials = await handle.read_denials(INTERFACE)
         found["denials"] = [(each.target, each.is_outside, each.why) for each in denials]
     await wait_network_gone(handle)
     found["log"] = (directory / "network.log").read_text("utf-8", "replace")
     return found
+
+
+async def try_later(do: Any, directory: Path, handle: UserNetworkHandle, egress: Egress) -> None:
+    """Save and delete a secret of the running VM, as its user does."""
+    to_later = ask(f"https://{LATER}/", "-H", f"Authorization: {PLACEHOLDERS['later']}")
+    held = HeldSecrets(AUTHORITY, {"later": PLACEHOLDERS["later"]})
+    async with open_with_vm(directory, handle, egress, held, seed=SEED) as engine:
+        op = engine.new_operation("test")
+        await do("before", to_later)
+        await set_secret(engine, op, SecretSet(name="later", value=OTHER, hosts=[LATER]))
+        await do("later", to_later)
+        await set_secret(engine, op, SecretSet(name="later", value="rotated"))
+        await do("rotated", to_later)
+        await delete_secret(engine, op, "later")
+        await do("afterwards", to_later)
 
 
 async def change(
@@ -232,6 +262,10 @@ def attempts(directory: Path) -> dict[str, list[str]]:
         "big answer": ask(f"{url}/big", *bearer, "-o", "/dev/null", "-w", "%{size_download}"),
         "other": ask("https://other.example/", "-H", f"X-Other: {other_one}"),
         "plain": ask("https://plain.example/", *bearer),
+        "at another port": ask("https://registry.example:8443/", *bearer),
+        "under a wildcard": ask("https://v1.wild.example/", *bearer),
+        "two labels under a wildcard": ask("https://a.v1.wild.example/", *bearer),
+        "without TLS at another port": ask("http://registry.example:8443/", *bearer),
         "no secret": ask(f"{url}/"),
         "in url": ask(f"{url}/?key={api}"),
         "in another header": ask(f"{url}/", "-H", f"X-Else: {api}"),

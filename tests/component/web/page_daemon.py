@@ -23,6 +23,7 @@ from banger.api.egress import DeniedTarget, EgressChange
 from banger.api.ports import PortRemove
 from banger.api.requests import ImagePull, NoParams, VmFork, VmRef
 from banger.api.results import Listener
+from banger.api.secrets import SecretView
 from banger.api.snapshots import SnapshotCreate
 from banger.api.usage import VmHistory
 from banger.daemon.__main__ import _ready_fd, main
@@ -111,14 +112,15 @@ def make_fork(handlers: Handlers, origins: dict[str, str]) -> Handle:
 
 
 def make_list(handlers: Handlers, origins: dict[str, str]) -> Handle:
-    """Give each VM a workspace, and each fork its origin."""
+    """Give each VM a workspace and two secrets, and each fork its origin."""
     workspace = WorkspaceRecord(
         host_path="/srv/project", guest_path="/root/project", commit="1" * 40
     )
 
     async def list_vms(call: Call, params: Any) -> object:
         views: Any = await handlers["vm.list"](call, params)
-        return [replace(view, workspace=workspace, snapshot=origins.get(view.id)) for view in views]
+        more = {"workspace": workspace, "secrets": ["TOKEN", "DELETED"]}
+        return [replace(view, snapshot=origins.get(view.id), **more) for view in views]
 
     return list_vms
 
@@ -184,12 +186,22 @@ async def list_samples(_: Call, __: VmHistory) -> object:
     ]
 
 
+async def list_secrets(_: Call, __: NoParams) -> object:
+    return [
+        SecretView(
+            name=name, hosts=["api.example", "*.example.org:8443"], headers=["x-key"], vms=[]
+        )
+        for name in ("OF_OTHERS", "TOKEN")
+    ]
+
+
 async def list_nothing(_: Call, __: NoParams) -> object:
     return []
 
 
 FIXED: dict[str, Handle] = {
     "egress.log": list_denied,
+    "secret.list": list_secrets,
     "kernel.list": list_nothing,
     "template.list": list_nothing,
     "image.catalog": list_nothing,

@@ -400,10 +400,17 @@ def test_changes_are_text_and_become_a_branch(page: Page, vm: str, site: Site) -
 def test_a_denied_target_is_allowed(page: Page, vm: str, site: Site) -> None:
     go(page, f"vm/{vm}/network")
     click(page, "Allow")
-    page.wait("/^10.1.2.3:80.tcp\\s+3/m.test(document.querySelector('tbody').innerText)")
+    rows = "[...document.querySelectorAll('[aria-label=Denied] tbody tr')]"
+    page.wait(f"/^10.1.2.3:80.tcp\\s+3/.test({rows}[0].innerText)")
     wait_until(lambda: "allow 10.1.2.3:80/tcp" in read_events(site.environ), "the rule")
-    shown = "[...document.querySelectorAll('tbody tr')].map(r => r.cells[3].innerText)"
-    assert page.run(shown)[1:] == list(WHY)
+    assert page.run(f"{rows}.map(r => r.cells[3].innerText)")[1:] == list(WHY)
+
+
+def test_the_secrets_of_a_vm_are_told(page: Page, vm: str) -> None:
+    go(page, f"vm/{vm}/network")
+    page.wait("document.querySelector('[aria-label=Secrets] tbody')")
+    cells = "[...document.querySelectorAll('[aria-label=Secrets] td')].map(td => td.innerText)"
+    assert page.run(cells) == ["TOKEN", "api.example, *.example.org:8443", "x-key"]
 
 
 def test_a_pull_shows_how_far_it_is(page: Page, site: Site) -> None:

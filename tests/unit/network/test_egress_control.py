@@ -18,6 +18,7 @@ from banger.network.egress.control import (
     control_socket,
     set_bandwidth,
     set_proxy_policy,
+    set_proxy_secrets,
 )
 
 DENIALS, NAMES = ask_proxy_denials, lambda path: ask_names(path, ["198.18.7.7"])
@@ -57,6 +58,15 @@ def test_a_proxy_that_does_not_know_a_rule_is_an_older_bangers(short_dir: Path) 
     egress = Egress(profile=Profile.ALLOWLIST, rules=("allow @python",))
     with pytest.raises(NotSupported):
         asyncio.run(ask(short_dir / "control", lambda path: set_proxy_policy(path, egress), b"E"))
+
+
+@pytest.mark.parametrize(("answer", "needs"), [(b"S", False), (b"SC", True)])
+def test_a_proxy_tells_whether_it_needs_a_certificate(
+    short_dir: Path, answer: bytes, needs: bool
+) -> None:
+    """An older banger's, which could take none, tells nothing."""
+    asking = ask(short_dir / "control", lambda path: set_proxy_secrets(path, []), answer)
+    assert asyncio.run(asking) is needs
 
 
 @pytest.mark.parametrize(

@@ -16,6 +16,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from banger.model.egress import Egress, Profile
+from banger.model.secrets import BoundSecret, Secret
 from banger.network.dnswire import IN, Code, Type, parse_query, render_name
 from banger.network.egress.policy import SYNTHETIC
 from banger.network.user.proxy.denials import DENIALS_MAX, WHY_MAX, Denials, Refused
@@ -25,12 +26,20 @@ from banger.network.user.proxy.http import HEAD_MAX, NotHttp, Rewriter, find_ser
 from banger.network.user.proxy.names import Names
 from banger.network.user.proxy.policy import Policy
 from banger.network.user.proxy.resolver import answer_query
+from banger.network.user.proxy.secrets import Secrets
 from banger.network.user.proxy.server import accept
 from banger.network.user.proxy.targets import Target
 from tests.component.network.by_name import make_hello
 
 HELLO = make_hello("one.example")
 ECH = 0xFE0D
+
+
+def flow_to(port: int, *secrets: Secret) -> Flow:
+    """Return a connection to one.example."""
+    target = Target("one.example", IPv4Address("198.18.7.7"), port)
+    bound = [BoundSecret(secret=each, placeholder="placeholder") for each in secrets]
+    return Flow(target, policy(), Secrets(bound))
 
 
 def policy(*rules: str) -> Policy:
@@ -168,10 +177,9 @@ REQUEST = b"POST http://one.example/ HTTP/1.1\r\nHost: one.example\r\nContent-Le
 def test_any_beginning_is_judged(untrusted: bytes, whole: bytes, at: int) -> None:
     """E4: refused, enough or not enough, and nothing else."""
     for port in (22, 80, 443):
-        target = Target("one.example", IPv4Address("198.18.7.7"), port)
         for each in (untrusted, whole[:at] + untrusted):
             with contextlib.suppress(Refused):
-                is_judged(each, target)
+                is_judged(each, flow_to(port))
 
 
 @pytest.mark.parametrize(
@@ -228,14 +236,23 @@ def test_what_only_a_lenient_server_takes_for_a_request_is_refused_at_any_port(
 ) -> None:
     """E2, E4: nor is more than a head kept until it is known what it is."""
     with pytest.raises(Refused):
-        is_judged(beginning, Target("one.example", IPv4Address("198.18.7.7"), 8080))
+        is_judged(beginning, flow_to(8080))
 
 
 @pytest.mark.parametrize(
     "beginning", [b"SSH-2.0-x\r\n", b"HELO one.example\r\n", b"*1\r\n$4\r\nPING\r\n", b"\0\1"]
 )
 def test_other_protocols_pass_at_other_ports(beginning: bytes) -> None:
-    assert is_judged(beginning, Target("one.example", IPv4Address("198.18.7.7"), 8080))
+    assert is_judged(beginning, flow_to(8080))
+
+
+@pytest.mark.parametrize("beginning", [REQUEST, b"SSH-2.0-x\r\n", HELLO.replace(b"one", b"two")])
+def test_a_host_of_a_secret_gets_nothing_but_tls_at_its_port(beginning: bytes) -> None:
+    """G6, E4: as all hosts at port 443."""
+    secret = Secret(name="TOKEN", value="value", hosts=("one.example:8080",))
+    assert is_judged(HELLO, flow_to(8080, secret))
+    with pytest.raises(Refused, match=r"^(not TLS|TLS for two\.example)$"):
+        is_judged(beginning, flow_to(8080, secret))
 
 
 def test_a_body_is_passed_on_and_nothing_after_it() -> None:
@@ -260,9 +277,8 @@ def test_a_body_is_passed_on_and_nothing_after_it() -> None:
 
 def test_what_a_guest_says_does_nothing_to_a_terminal() -> None:
     """It is in the reasons of refusals."""
-    target = Target("one.example", IPv4Address("198.18.7.7"), 443)
     with pytest.raises(Refused) as caught:
-        is_judged(hello_of((0, server_name(b"\x1b]0;x\x07" + b"y" * 500))), target)
+        is_judged(hello_of((0, server_name(b"\x1b]0;x\x07" + b"y" * 500))), flow_to(443))
     assert caught.value.why.startswith("TLS for ?]0;x?yyy")
     assert len(caught.value.why) == WHY_MAX
 

@@ -51,12 +51,13 @@ def test_slirp4netns_arguments_are_the_golden_ones() -> None:
 
 
 def test_egress_proxy_arguments_are_the_golden_ones() -> None:
-    """E4, E5: nothing to write to, no environment, one capability in the back end's namespace."""
+    """E4, E5: one file to write to, no environment, one capability in the back end's namespace."""
     jail = plan_proxy_jail(
         "/usr/bin/bwrap",
         users=5,
         shown=[("/etc", "/etc"), ("/home/u/p/banger", "/packages/banger")],
         variables={"PYTHONPATH": "/packages"},
+        empty=9,
     )
     argv = plan_egress_proxy("/usr/bin/python3", sockets=6, inside=7, control=8, label=LOG)
     check_golden(GOLDEN / "egress-proxy.txt", "".join(f"{word}\n" for word in [*jail, *argv]))

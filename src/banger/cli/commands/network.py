@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from argparse import Namespace
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from typing import TYPE_CHECKING
 
 from banger.cli.app import values
@@ -16,7 +16,8 @@ from banger.sizes import format_size
 from banger.words import NO_NETWORK
 
 if TYPE_CHECKING:
-    from banger.api.documents import Egress
+    from banger.api.documents import Egress, SecretView
+    from banger.client import Client
 
 COLUMNS = (
     Column("TARGET", is_vital=True),
@@ -96,22 +97,38 @@ def _apply(change: Mapping[str, object], arguments: Namespace, context: Context)
 def _show(arguments: Namespace, context: Context) -> int:
     with context.client() as client:
         view = client.call("vm.show", {"ref": arguments.ref})
+        secrets = _list_secrets(client, view["secrets"])
     if view["network"] == NO_NETWORK:
         context.say(f"{view['name']} has no network")
         if arguments.json:
             context.out(format_json(None))
         return 0
-    _print(context, view["egress"], as_json=arguments.json)
+    if arguments.json:
+        told = [{key: each[key] for key in ("name", "hosts", "headers")} for each in secrets]
+        context.out(format_json({**view["egress"], "secrets": told}))
+    else:
+        _print(context, view["egress"], secrets)
     return 0
 
 
-def _print(context: Context, egress: Egress, *, as_json: bool) -> None:
+def _list_secrets(client: Client, names: Collection[str]) -> list[SecretView]:
+    if not names:
+        return []
+    return [each for each in client.call("secret.list") if each["name"] in names]
+
+
+def _print(
+    context: Context, egress: Egress, secrets: Iterable[SecretView] = (), *, as_json: bool = False
+) -> None:
     """Print a policy in the order in which it decides."""
     if as_json:
         context.out(format_json(egress))
         return
     for rule in egress["rules"]:
         context.out(rule)
+    for secret in secrets:
+        hosts, headers = (", ".join(secret[key]) for key in ("hosts", "headers"))
+        context.out(f"secret {secret['name']} for {hosts} in {headers}")
     context.out(f"profile {egress['profile']}")
     if egress["bandwidth_mib"]:
         context.out(f"bandwidth {format_size(egress['bandwidth_mib'])} per second")

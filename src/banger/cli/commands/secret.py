@@ -33,10 +33,12 @@ In a VM that is created with --secret SECRET, the variable SECRET contains a
 placeholder. In the headers of HTTPS requests to the secret's hosts, banger
 replaces it with the value, outside the VM; requests with the placeholder
 elsewhere are refused. If hosts or headers are not given, they stay as they are.
-Running VMs use a new value from their next request on, new hosts from their
-next start on. A VM that was created before also has to be allowed a new host:
+VMs that have the secret use a new value, new hosts and new headers from their
+next request on. The hosts are allowed unless rules of the VM deny them.
 
-  banger vm network allow VM HOST:443
+HOST is NAME[:PORT] or *.NAME[:PORT], with port 443 by default. *.NAME stands
+for names with one more label; use it only if you trust everybody who can have
+such a name, because a VM can send the value to each of them.
 
 To save a value that a command prints:
 
@@ -52,7 +54,7 @@ def _configure_set(parser: Parser) -> None:
         dest="hosts",
         default=[],
         metavar="HOST",
-        help="host that the secret is for; repeatable",
+        help="host that the secret is for, such as api.example.com; repeatable",
     )
     add(
         "--header",

@@ -13,7 +13,8 @@ from banger.engine.state.machine import Machine
 from banger.engine.steps.actor import Actor
 from banger.engine.steps.handles import ended_unless_saved
 from banger.errors import VmmFailed
-from banger.model.egress import Denial
+from banger.model.egress import Denial, Egress
+from banger.model.secrets import BoundSecret, allow_hosts, list_names
 from banger.network.port import NetworkHandle
 from banger.network.table import find_network
 from banger.plan.steps import EndNetwork, StartNetwork, Step
@@ -29,10 +30,9 @@ async def _start_network(machine: Machine, _: StartNetwork) -> None:
     started = await chosen.start(
         chosen.plan_interface(machine.id, number),
         attachment=machine.kind.attachment,
-        egress=machine.record.spec.egress,
+        egress=await _plan_egress(machine),
         log_file=log_file,
         control=machine.engine.layout.vm_egress_socket(machine.id),
-        chain=await _make_chain(machine),
     )
     machine.runtime.attachment = started.attachment
     async with ended_unless_saved(started.handle.end):
@@ -42,45 +42,55 @@ async def _start_network(machine: Machine, _: StartNetwork) -> None:
     await send_secrets(machine)
 
 
-async def _make_chain(machine: Machine) -> bytes:
-    """Return a key and its certificate for the hosts of the VM's secrets; empty if it has none."""
-    layout, held = machine.engine.layout, machine.record.spec.secrets
+async def _find_bound(machine: Machine) -> list[BoundSecret]:
+    """Return the VM's secrets as they are now; none that was deleted."""
+    held = machine.record.spec.secrets
     if not held.placeholders:
-        return b""
-    bound = await asyncio.to_thread(secrets.find_bound, layout, held)
-    hosts = sorted({host for each in bound for host in each.secret.hosts})
-    if not hosts:  # all of them were deleted
-        return b""
-    now = datetime.datetime.fromtimestamp(machine.engine.now(), datetime.UTC).replace(tzinfo=None)
-    seed = await asyncio.to_thread(secrets.load_seed, layout)
-    return await asyncio.to_thread(secrets.render_chain, seed, held.authority, hosts, now=now)
+        return []
+    return await asyncio.to_thread(secrets.find_bound, machine.engine.layout, held)
+
+
+async def _plan_egress(machine: Machine) -> Egress:
+    """Return the VM's policy, which allows the hosts of its secrets behind its own rules."""
+    bound = await _find_bound(machine)
+    return allow_hosts(machine.record.spec.egress, [each.secret for each in bound])
 
 
 async def send_secrets(machine: Machine) -> None:
-    """Give a VM's running network, if it has one, the values of its secrets as they are now.
+    """Give a VM's running network, if it has one, its secrets as they are now.
 
     Raises:
         HostFailed: the file of a secret is damaged.
         VmmFailed: the network does not answer.
     """
-    held = machine.record.spec.secrets
-    if held.placeholders and machine.network is not None:
-        bound = await asyncio.to_thread(secrets.find_bound, machine.engine.layout, held)
-        await machine.network.set_secrets(bound)
+    if machine.record.spec.secrets.placeholders and machine.network is not None:
+        bound = await _find_bound(machine)
+        if await machine.network.set_secrets(bound):
+            await machine.network.set_certificate(await _make_chain(machine, bound))
+
+
+async def _make_chain(machine: Machine, bound: list[BoundSecret]) -> bytes:
+    """Return a key and its certificate for the hosts of secrets."""
+    names = list_names(each.secret for each in bound)
+    now = datetime.datetime.fromtimestamp(machine.engine.now(), datetime.UTC).replace(tzinfo=None)
+    seed = await asyncio.to_thread(secrets.load_seed, machine.engine.layout)
+    authority = machine.record.spec.secrets.authority
+    return await asyncio.to_thread(secrets.render_chain, seed, authority, sorted(names), now=now)
 
 
 async def set_egress(machine: Machine) -> None:
     """Make a VM's egress policy hold in its running network, if it has one.
 
     Raises:
+        HostFailed: the file of a secret is damaged.
+        InvalidRequest: its secrets are for hosts at too many ports.
         NotSupported: an older banger started the network.
         VmmFailed: the network does not answer.
     """
     chosen = find_network(machine.record.spec.shape.network)
     if chosen is not None:
         handle = _require_handle(machine)
-        interface = handle.plan_interface(machine.id)
-        await handle.set_egress(interface, machine.record.spec.egress)
+        await handle.set_egress(handle.plan_interface(machine.id), await _plan_egress(machine))
 
 
 async def read_denials(machine: Machine) -> list[Denial]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import posixpath
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 
 from banger import store
 from banger.api.method import serves
@@ -31,9 +31,9 @@ from banger.engine.verbs.secrets import choose_secrets
 from banger.errors import ImageUnsupported, InvalidRequest
 from banger.images.platforms import host_platform, is_for, parse_platform
 from banger.model.artifacts import Image
-from banger.model.egress import Egress, Profile, add_rules, make_egress, split_rules
+from banger.model.egress import Egress, Profile, add_rules, split_rules
 from banger.model.names import parse_vm_name
-from banger.model.secrets import allow_host
+from banger.model.secrets import allow_hosts
 from banger.model.setup import require_setup
 from banger.model.vm import Ending, Program, Shape, VmSpec, require_ending, require_sizes
 from banger.network.table import require_policy
@@ -73,11 +73,10 @@ def require_valid(params: VmCreate, settings: Settings) -> None:
         require_driver(params.driver)
 
 
-def choose_egress(params: VmCreate, settings: Settings, *, hosts: Sequence[str] = ()) -> Egress:
+def choose_egress(params: VmCreate, settings: Settings) -> Egress:
     """Return the egress policy that a request asks for, with the configured rules behind its own.
 
-    A profile that is asked for and has no rules by name does without those. `hosts`: those that
-    the VM's secrets are for, which are allowed if nothing before denies them.
+    A profile that is asked for and has no rules by name does without those.
 
     Raises:
         InvalidRequest: it is not valid, or asked for without a network.
@@ -103,9 +102,6 @@ def choose_egress(params: VmCreate, settings: Settings, *, hosts: Sequence[str] 
     )
     if params.secrets:
         require_names(egress)
-        allowed = (rule for rule in map(allow_host, hosts) if rule not in egress.rules)
-        rules = (*egress.rules, *allowed)
-        egress = make_egress(egress.profile, rules, bandwidth_mib=egress.bandwidth_mib)
     require_policy(params.network or settings.network, egress)
     return egress
 
@@ -189,7 +185,9 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
         NotFound: there is no secret of a name that is asked for.
     """
     settings = engine.settings
-    held, hosts = await choose_secrets(engine, params.secrets)
+    held, secrets = await choose_secrets(engine, params.secrets)
+    egress = choose_egress(params, settings)
+    allow_hosts(egress, secrets)  # or the network would not start
     network = params.network or settings.network
     vcpu, memory_mib, disk_mib = _sizes(params, settings)
     word = params.driver or settings.driver
@@ -224,7 +222,7 @@ async def resolve_spec(engine: Engine, op: Operation, params: VmCreate) -> VmSpe
             auto_stop_s=settings.auto_stop_s,
             restart=params.restart,
         ),
-        egress=choose_egress(params, settings, hosts=hosts),
+        egress=egress,
         secrets=held,
     )
     op.note("spec", _describe(spec))

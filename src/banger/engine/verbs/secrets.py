@@ -16,7 +16,7 @@ from banger.api.secrets import SecretSet, SecretView
 from banger.engine.state.engine import Engine
 from banger.engine.state.machine import load_machine
 from banger.engine.state.operations import Operation
-from banger.engine.steps.network import send_secrets
+from banger.engine.steps.network import send_secrets, set_egress
 from banger.errors import BangerError, HostFailed, InvalidRequest, NotFound
 from banger.model.names import VmId
 from banger.model.secrets import (
@@ -71,8 +71,8 @@ async def delete_secret(engine: Engine, op: Operation, name: str) -> Deleted:
     return Deleted(ids=[name])
 
 
-async def choose_secrets(engine: Engine, names: Sequence[str]) -> tuple[HeldSecrets, list[str]]:
-    """Return what a new VM has of its secrets, and the hosts that they are for.
+async def choose_secrets(engine: Engine, names: Sequence[str]) -> tuple[HeldSecrets, list[Secret]]:
+    """Return what a new VM has of its secrets, and these.
 
     Raises:
         InvalidRequest: they are too many, or a name is none.
@@ -88,7 +88,7 @@ async def choose_secrets(engine: Engine, names: Sequence[str]) -> tuple[HeldSecr
         engine.random_bytes(AUTHORITY_BYTES).hex(),
         {each.name: make_placeholder(each.value, engine.random_bytes) for each in found},
     )
-    return held, sorted({host for each in found for host in each.hosts})
+    return held, found
 
 
 async def _find(engine: Engine, name: str) -> Secret | None:
@@ -123,6 +123,7 @@ async def _tell_vms(engine: Engine, op: Operation, name: str) -> None:
             async with engine.runtime(vm_id).lifecycle.hold(op, wait=True):
                 machine = await load_machine(engine, vm_id)
                 if machine.record.state in LIVE:
+                    await set_egress(machine)
                     await send_secrets(machine)
         except BangerError as error:
             op.note("notice", f"{vm_name} did not get the change: {error.message}")

@@ -81,11 +81,13 @@ class BridgeHandle(Struct, frozen=True, kw_only=True):
         await set_policy(self.control, policy)
         await set_bandwidth(self.control, egress.bandwidth_mib)
 
-    async def set_secrets(self, bound: Sequence[BoundSecret]) -> None:  # noqa: ARG002
+    async def set_secrets(self, bound: Sequence[BoundSecret]) -> bool:  # noqa: ARG002
         """Refuse: it reaches hosts by address."""
-        raise NotSupported(
-            "Secrets need an egress profile by name, which the network bridge does not support."
-        )
+        raise _no_secrets()
+
+    async def set_certificate(self, chain: bytes) -> None:  # noqa: ARG002
+        """Refuse, as above."""
+        raise _no_secrets()
 
     async def read_denials(self, interface: Interface) -> list[Denial]:
         """Return what the running filter has denied."""
@@ -94,6 +96,12 @@ class BridgeHandle(Struct, frozen=True, kw_only=True):
     async def end(self) -> None:
         """End the filter, and with it the TAP."""
         await end(self)
+
+
+def _no_secrets() -> NotSupported:
+    return NotSupported(
+        "Secrets need an egress profile by name, which the network bridge does not support."
+    )
 
 
 def make_interface(vm_id: VmId, address: str, dns: tuple[str, ...]) -> Interface:
@@ -115,7 +123,6 @@ async def start(
     egress: Egress,
     log_file: Path,
     control: Path,
-    chain: bytes = b"",  # noqa: ARG001 - of VMs with secrets, which it has none of
 ) -> StartedNetwork:
     """Join a VM to the bridge; see `network.port.Network`."""
     program = find_egress_filter()

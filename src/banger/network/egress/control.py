@@ -98,14 +98,25 @@ async def set_proxy_policy(path: str, egress: Egress) -> None:
     await _ask_proxy(path, b"P" + encode(egress))
 
 
-async def set_proxy_secrets(path: str, bound: Sequence[BoundSecret]) -> None:
+async def set_proxy_secrets(path: str, bound: Sequence[BoundSecret]) -> bool:
     """Set what an egress proxy puts in the place of placeholders; return when it does.
+
+    Tells whether the proxy needs another certificate; one of an older banger takes none.
 
     Raises:
         NotSupported: the proxy is of an older banger, which does not know these secrets.
         VmmFailed: the proxy does not answer.
     """
-    await _ask_proxy(path, b"S" + encode(bound))
+    return await _ask_proxy(path, b"S" + encode(bound)) == b"SC"
+
+
+async def set_proxy_certificate(path: str, chain: bytes) -> None:
+    """Set the key and the certificate with which an egress proxy ends TLS.
+
+    Raises:
+        VmmFailed: the proxy does not answer.
+    """
+    await _ask_proxy(path, b"C" + chain)
 
 
 async def ask_proxy_denials(path: str) -> list[Denial]:

@@ -11,7 +11,8 @@ from banger.network.port import Interface
 
 RESOLVER = "/etc/resolv.conf"
 CHAIN = "/chain.pem"
-"""In the egress proxy's jail: its key and certificate for the hosts of the VM's secrets."""
+"""In the egress proxy's jail: its key and certificate for the hosts of the VM's secrets. The one
+file that it can write to: Python takes keys of TLS from files alone."""
 SYSTEM = ("/usr", "/lib", "/lib64")
 NAMESPACES = (
     *("--unshare-pid", "--as-pid-1", "--unshare-ipc", "--unshare-uts"),
@@ -99,20 +100,20 @@ def plan_proxy_jail(
     users: int,
     shown: Iterable[tuple[str, str]],
     variables: Mapping[str, str],
-    chain: int | None = None,
+    empty: int,
 ) -> list[str]:
     """Return what to put before the egress proxy's command for it to see no more than it needs.
 
-    That is libraries and `shown`: files, and where they are shown; and what the descriptor `chain`
-    has, in a file of the jail's memory. It is in the user namespace of
-    the descriptor `users`, where it may bind any port, and in the host's network namespace.
+    That is libraries and `shown`: files, and where they are shown. The descriptor of an empty file
+    makes one in the jail's memory. It is in the user namespace of the descriptor `users`, where it
+    may bind any port, and in the host's network namespace.
     """
     return [
         *(bwrap, "--userns", str(users), "--cap-add", "CAP_NET_BIND_SERVICE", *NAMESPACES),
         "--clearenv",
         *(word for name, value in variables.items() for word in ("--setenv", name, value)),
         *_show([*((path, path) for path in SYSTEM), *shown]),
-        *(("--ro-bind-data", str(chain), CHAIN) if chain is not None else ()),
+        *("--bind-data", str(empty), CHAIN),
         *("--symlink", "/run", "/var/run"),
         *("--chdir", "/", "--remount-ro", "/", "--"),
     ]

@@ -42,6 +42,7 @@ from banger.network.egress.control import (
     control_socket,
     set_bandwidth,
     set_policy,
+    set_proxy_certificate,
     set_proxy_policy,
     set_proxy_secrets,
 )
@@ -104,11 +105,13 @@ class UserNetworkHandle(Struct, frozen=True, kw_only=True):
         await set_policy(self._require_control(), policy)
         await set_bandwidth(self._require_control(), egress.bandwidth_mib)
 
-    async def set_secrets(self, bound: Sequence[BoundSecret]) -> None:
+    async def set_secrets(self, bound: Sequence[BoundSecret]) -> bool:
         """Give the running proxy the VM's secrets."""
-        if self.proxy is None:
-            raise NotSupported("Secrets need an egress profile by name.")
-        await set_proxy_secrets(self.proxy.control, bound)
+        return await set_proxy_secrets(self._require_proxy().control, bound)
+
+    async def set_certificate(self, chain: bytes) -> None:
+        """Give the running proxy its key and certificate."""
+        await set_proxy_certificate(self._require_proxy().control, chain)
 
     async def read_denials(self, interface: Interface) -> list[Denial]:
         """Return what the running filter and proxy have denied."""
@@ -121,6 +124,11 @@ class UserNetworkHandle(Struct, frozen=True, kw_only=True):
             *(name_denial(each, names) for each in denials),
             *await ask_proxy_denials(self.proxy.control),
         ]
+
+    def _require_proxy(self) -> Proxy:
+        if self.proxy is None:
+            raise NotSupported("Secrets need an egress profile by name.")
+        return self.proxy
 
     def _require_control(self) -> str:
         if self.control is None:
@@ -139,7 +147,6 @@ async def start(
     egress: Egress,
     log_file: Path,
     control: Path,
-    chain: bytes = b"",
 ) -> StartedNetwork:
     """Start a VM's network and return when it answers and its egress policy holds.
 
@@ -161,7 +168,7 @@ async def start(
         with contextlib.closing(backend), guarded, control_socket(control) as listener:
             if is_by_name:
                 at = control.with_name(PROXY_SOCKET)
-                proxy = await start_proxy(backend, at, log_file, chain=chain)
+                proxy = await start_proxy(backend, at, log_file)
                 leaders.append(proxy.monitor or proxy.process)
             egress_filter = start_egress_filter(
                 program,

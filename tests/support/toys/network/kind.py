@@ -36,8 +36,12 @@ class ToyHandle(Struct, frozen=True, kw_only=True):
     async def set_egress(self, interface: Interface, egress: Egress) -> None:
         """Nothing can leave anyway."""
 
-    async def set_secrets(self, bound: Sequence[BoundSecret]) -> None:
+    async def set_secrets(self, bound: Sequence[BoundSecret]) -> bool:
         """Nothing carries them."""
+        return False
+
+    async def set_certificate(self, chain: bytes) -> None:
+        """As above."""
 
     async def read_denials(self, interface: Interface) -> list[Denial]:
         return []
@@ -75,7 +79,6 @@ class ToyNetwork:
         egress: Egress,
         log_file: Path,
         control: Path,
-        chain: bytes = b"",
     ) -> StartedNetwork:
         assert attachment is AttachmentKind.SOCKET
         ensure_private_dir(log_file.parent)

@@ -14,10 +14,11 @@ end's user namespace, in which it keeps the one capability to bind ports below 1
 
 CONTROL-FD is a listening socket of whole messages, as the egress filter's is: `P` and a policy, in
 JSON, sets that and ends the connections that are no longer allowed; `S` and secrets sets those,
-with their values; `L` asks for what was refused, `N` and addresses for their names. The answer
-begins with the message's letter, or is `E` (not known) or `F` (failed). Until the first policy has
-come everything is refused. A VM that has secrets has a key and a certificate for their
-hosts, in a file of the jail's. Owns its sockets; writes to stderr; holds no file.
+with their values, and is answered by `SC` if there is no certificate for one of their hosts; `C`
+with names, a key and a certificate (tls.py) sets that, by way of a file in the jail's memory; `L`
+asks for what was refused, `N` and addresses for their names. The answer begins with the message's
+letter, or is `E` (not known) or `F` (failed). Until the first policy has come everything is
+refused. Owns its sockets; writes to stderr; holds no other file.
 """
 
 from __future__ import annotations
@@ -28,14 +29,14 @@ import resource
 import socket
 import sys
 
-from banger.network.user.argv import CHAIN
 from banger.network.user.proxy.server import Server, run
-from banger.network.user.proxy.tls import load_tls
 
 SOCKETS_MAX = 253
 """That one message carries (unix(7))."""
 MEMORY_BYTES = 1 << 29
 """Of data; what is on its way through all flows takes an eighth of it."""
+FILE_BYTES = 1 << 24
+"""Of the network log, and of the file of the certificate."""
 
 
 def main() -> None:
@@ -44,11 +45,11 @@ def main() -> None:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
     resource.setrlimit(resource.RLIMIT_DATA, (MEMORY_BYTES, MEMORY_BYTES))
+    resource.setrlimit(resource.RLIMIT_FSIZE, (FILE_BYTES, FILE_BYTES))
     with socket.socket(fileno=handed) as side:
         numbers = socket.recv_fds(side, 1, SOCKETS_MAX)[1]
     datagrams, *streams = (socket.socket(fileno=number) for number in numbers)
-    tls = load_tls(CHAIN) if os.path.exists(CHAIN) else None
-    server = Server(socket.socket(fileno=control), datagrams, streams, tls)
+    server = Server(socket.socket(fileno=control), datagrams, streams)
     asyncio.run(_serve(server, inside))
 
 

@@ -48,6 +48,17 @@ class Flow:
     address: IPv4Address | None = None
     """What it is connected to."""
 
+    @property
+    def is_bound(self) -> bool:
+        """Tell whether a secret is for its target."""
+        target = self.target
+        return target.name is not None and self.secrets.is_for(target.name, target.port)
+
+    @property
+    def takes_tls_alone(self) -> bool:
+        """Tell whether its target gets nothing but TLS."""
+        return self.target.is_by_name and (self.target.port == TLS_PORT or self.is_bound)
+
     def require_allowed(self) -> None:
         """Check that it may go on.
 
@@ -67,10 +78,10 @@ async def read_first(client: socket.socket, flow: Flow) -> bytes:
         OSError, TimeoutError: it is broken.
     """
     reset_when_closed(client)
-    if not _speaks_first(flow.target):
+    if not _speaks_first(flow):
         return b""
     async with asyncio.timeout(BEGINNING_S):
-        return await _read_beginning(client, flow.target)
+        return await _read_beginning(client, flow)
 
 
 async def serve_flow(client: socket.socket, flow: Flow, beginning: bytes) -> None:
@@ -91,9 +102,9 @@ async def serve_flow(client: socket.socket, flow: Flow, beginning: bytes) -> Non
         end_when_closed(server)
 
 
-def _speaks_first(target: Target) -> bool:
+def _speaks_first(flow: Flow) -> bool:
     """Tell whether it is known what a client says first."""
-    return target.is_by_name and target.port in (HTTP_PORT, TLS_PORT)
+    return flow.takes_tls_alone or (flow.target.is_by_name and flow.target.port == HTTP_PORT)
 
 
 def reset_when_closed(side: socket.socket) -> None:
@@ -111,7 +122,7 @@ async def _pass_out(
 ) -> None:
     target = flow.target
     if target.is_by_name and not beginning:
-        beginning = await _read_beginning(client, target)
+        beginning = await _read_beginning(client, flow)
     if target.is_by_name and (target.port == HTTP_PORT or is_request(beginning)):
         await _pass_request(client, server, beginning, flow)
         return
@@ -150,20 +161,20 @@ async def _pass_on(source: socket.socket, sink: socket.socket) -> None:
         sink.shutdown(socket.SHUT_WR)
 
 
-async def _read_beginning(client: socket.socket, target: Target) -> bytes:
+async def _read_beginning(client: socket.socket, flow: Flow) -> bytes:
     """Return the first bytes of a client once they are allowed, or all that it said."""
     loop = asyncio.get_running_loop()
     data = b""
     try:
-        while not is_judged(data, target):
+        while not is_judged(data, flow):
             piece = await loop.sock_recv(client, PIECE_BYTES)
-            if not piece and _speaks_first(target):
+            if not piece and _speaks_first(flow):
                 raise ConnectionResetError
             if not piece:
                 break
             data += piece
     except Refused as refused:
-        if target.port == HTTP_PORT:
+        if flow.target.port == HTTP_PORT:
             await _refuse_request(client, refused.why)
         raise
     return data
@@ -181,7 +192,7 @@ async def _refuse_request(client: socket.socket, why: str) -> None:
                 pass
 
 
-def is_judged(untrusted_data: bytes, target: Target) -> bool:
+def is_judged(untrusted_data: bytes, flow: Flow) -> bool:
     """Tell whether a beginning is enough to judge a connection, and is allowed.
 
     Raises:
@@ -189,8 +200,9 @@ def is_judged(untrusted_data: bytes, target: Target) -> bool:
     """
     if not untrusted_data:
         return False
-    if target.port == TLS_PORT or (target.port != HTTP_PORT and untrusted_data[0] == HANDSHAKE):
-        return _is_judged_tls(untrusted_data, target)
+    target, is_web = flow.target, flow.takes_tls_alone
+    if is_web or (target.port != HTTP_PORT and untrusted_data[0] == HANDSHAKE):
+        return _is_judged_tls(untrusted_data, target, is_web=is_web)
     is_http = target.port == HTTP_PORT or is_request(untrusted_data)
     if not is_http:
         return is_http is not None
@@ -203,8 +215,7 @@ def is_judged(untrusted_data: bytes, target: Target) -> bool:
     return server is not None
 
 
-def _is_judged_tls(untrusted_data: bytes, target: Target) -> bool:
-    is_web = target.port == TLS_PORT
+def _is_judged_tls(untrusted_data: bytes, target: Target, *, is_web: bool) -> bool:
     try:
         hello = parse_hello(untrusted_data)
     except NotTls as error:

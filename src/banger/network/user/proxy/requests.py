@@ -72,7 +72,7 @@ class Requests:
         self._has_upgrade = any(name == b"upgrade" for name, _ in request.headers)
         secrets.require_none(self._target, request.method + b" " + request.target)
         headers = [
-            (name, secrets.fill(self._host, self._target, name, value))
+            (name, secrets.fill(self._host, self._port, name, value))
             for name, value in request.headers.raw_items()
         ]
         return h11.Request(method=request.method, target=request.target, headers=headers)

@@ -11,7 +11,7 @@ import base64
 import binascii
 from collections.abc import Sequence
 
-from banger.model.secrets import BoundSecret
+from banger.model.secrets import BoundSecret, list_names
 from banger.network.user.proxy.denials import Refused
 
 
@@ -20,9 +20,13 @@ class Secrets:
 
     def __init__(self, bound: Sequence[BoundSecret] = ()) -> None:
         self._bound = [(each.placeholder.encode(), each.secret) for each in bound]
-        self.hosts = frozenset(host for each in bound for host in each.secret.hosts)
-        """Those at which TLS ends here, if there is a certificate for them."""
+        self.names = list_names(each.secret for each in bound)
+        """Of the hosts that TLS is ended for, if there is a certificate for them."""
         self.longest = max((len(placeholder) for placeholder, _ in self._bound), default=0)
+
+    def is_for(self, name: str, port: int) -> bool:
+        """Tell whether a secret is for a host."""
+        return any(secret.is_for(name, port) for _, secret in self._bound)
 
     def require_none(self, target: str, data: bytes) -> None:
         """Check that bytes hold no placeholder.
@@ -36,7 +40,7 @@ class Secrets:
                 why = f"{secret.name} is for the headers {headers} of requests to {hosts}"
                 raise Refused(target, why)
 
-    def fill(self, host: str, target: str, header: bytes, value: bytes) -> bytes:
+    def fill(self, host: str, port: int, header: bytes, value: bytes) -> bytes:
         """Return a header's value with what the placeholders in it stand for.
 
         Raises:
@@ -45,9 +49,9 @@ class Secrets:
         name, plain = header.decode("latin-1").lower(), _decode_basic(value)
         text = value if plain is None else plain
         for placeholder, secret in self._bound:
-            if host in secret.hosts and name in secret.headers:
+            if secret.is_for(host, port) and name in secret.headers:
                 text = text.replace(placeholder, secret.value.encode())
-        self.require_none(target, header + b" " + text)
+        self.require_none(f"{host}:{port}/tcp", header + b" " + text)
         return text if plain is None else b"Basic " + base64.b64encode(text)
 
 

@@ -19,9 +19,9 @@ from banger.model.egress import PORTS_MAX, Egress, Profile
 from banger.model.secrets import BoundSecret
 from banger.network.dnswire import QUERY_MAX, BadQuery, Code, parse_query, render_answer
 from banger.network.egress.policy import NAMESERVER
+from banger.network.user.argv import CHAIN
 from banger.network.user.proxy.denials import Denials, Refused
 from banger.network.user.proxy.flows import (
-    TLS_PORT,
     Flow,
     read_first,
     reset_when_closed,
@@ -33,7 +33,7 @@ from banger.network.user.proxy.resolver import answer_query, read_name
 from banger.network.user.proxy.secrets import Secrets
 from banger.network.user.proxy.targets import find_target, require_allowed
 from banger.network.user.proxy.terminated import serve_terminated
-from banger.network.user.proxy.tls import Tls
+from banger.network.user.proxy.tls import Tls, load_tls
 
 FLOWS_MAX, LOOKUPS_MAX = 512, 8
 """At once; a further connection is reset, a further look-up waits."""
@@ -54,9 +54,9 @@ class Server:
         control: socket.socket,
         datagrams: socket.socket,
         streams: list[socket.socket],
-        tls: Tls | None,
     ) -> None:
-        self.control, self.datagrams, self.spare, self.tls = control, datagrams, streams, tls
+        self.control, self.datagrams, self.spare = control, datagrams, streams
+        self.tls: Tls | None = None
         self.policy = Policy(Egress(profile=Profile.NONE))
         self.secrets = Secrets()
         self.names, self.denials = Names(), Denials()
@@ -161,8 +161,8 @@ async def _serve_flow(server: Server, client: socket.socket, flow: Flow) -> None
 
 def _find_tls(server: Server, flow: Flow) -> Tls | None:
     """Return by what the TLS of a connection ends here; None: it passes."""
-    tls, target = server.tls, flow.target
-    if tls is None or target.port != TLS_PORT or target.name not in tls.hosts & flow.secrets.hosts:
+    tls, name = server.tls, flow.target.name
+    if tls is None or name is None or not (flow.is_bound and tls.has(name)):
         return None
     return tls
 
@@ -246,7 +246,11 @@ def _reply(server: Server, message: bytes) -> bytes:
                 return b"P"
             case b"S":
                 _set_secrets(server, msgspec.json.decode(message[1:], type=list[BoundSecret]))
-                return b"S"
+                names = server.tls.names if server.tls else frozenset()
+                return b"S" if server.secrets.names <= names else b"SC"
+            case b"C":
+                server.tls = load_tls(CHAIN, message[1:])
+                return b"C"
             case b"L":
                 return b"L" + msgspec.json.encode(server.denials.list())
             case b"N":

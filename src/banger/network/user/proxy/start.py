@@ -40,10 +40,8 @@ class Proxy(Struct, frozen=True):
         return (self.process,) if self.monitor is None else (self.process, self.monitor)
 
 
-async def start_proxy(backend: Backend, control: Path, log_file: Path, *, chain: bytes) -> Proxy:
+async def start_proxy(backend: Backend, control: Path, log_file: Path) -> Proxy:
     """Start the proxy of a back end that has a namespace of its own; it answers when it is ready.
-
-    `chain`: its key and certificate for the hosts of the VM's secrets; empty if it has none.
 
     Raises:
         HostNotReady: its jail could not be set up.
@@ -63,17 +61,17 @@ async def start_proxy(backend: Backend, control: Path, log_file: Path, *, chain:
         if not is_alive(backend.process):  # the descriptors are of that very process
             raise died_early(log_file)
         numbers = {"sockets": sockets.fileno(), "inside": inside, "control": listener.fileno()}
-        private = (ours.enter_context(memory_file(chain)),) if chain else ()
+        empty = ours.enter_context(memory_file(b""))
         jail = plan_proxy_jail(
             bwrap,
             users=users,
             shown=list_shown(),
             variables={"PYTHONPATH": PACKAGES},
-            chain=private[0] if private else None,
+            empty=empty,
         )
         monitor, process = await spawn_jailed(
             [*jail, *plan_egress_proxy(find_python(), **numbers, label=log_file)],
-            (*numbers.values(), users, *private),
+            (*numbers.values(), users, empty),
             log_file,
         )
         try:

@@ -9,6 +9,8 @@ import ssl
 from dataclasses import dataclass
 from pathlib import Path
 
+from banger.model.secrets import list_patterns
+
 PIECE_BYTES = 65536
 ALPN = ("http/1.1",)
 
@@ -17,17 +19,22 @@ ALPN = ("http/1.1",)
 class Tls:
     """How TLS ends here on both sides."""
 
-    hosts: frozenset[str]
-    """Those that the certificate is for: secrets may get others while the VM runs."""
+    names: frozenset[str]
+    """Those that the certificate is for, wildcards among them."""
     server: ssl.SSLContext
     """Towards the guest."""
     client: ssl.SSLContext
 
+    def has(self, name: str) -> bool:
+        """Tell whether the certificate is for a host."""
+        return not self.names.isdisjoint(list_patterns(name))
 
-def load_tls(chain: str) -> Tls:
-    """Return what answers with the key and the certificate of a file, for its hosts."""
-    hosts = frozenset(Path(chain).read_text("ascii").partition("\n")[0].split())
-    return Tls(hosts, make_server_context(chain), make_client_context())
+
+def load_tls(path: str, chain: bytes) -> Tls:
+    """Return what answers with a key and a certificate, by way of a file, for the hosts named."""
+    Path(path).write_bytes(chain)
+    names = frozenset(chain.partition(b"\n")[0].decode("ascii").split())
+    return Tls(names, make_server_context(path), make_client_context())
 
 
 def make_server_context(chain: str) -> ssl.SSLContext:

@@ -12,6 +12,9 @@ export function NetworkTab({ vm }) {
   const load = () => (isRunning ? call("egress.log", { ref: vm.id }) : []);
   const denied = useLoaded(load, [vm.id, vm.state]);
   useInterval(denied.reload, POLL_S, [denied.reload]);
+  const loadSecrets = async () =>
+    vm.secrets.length ? (await call("secret.list")).filter(({ name }) => vm.secrets.includes(name)) : [];
+  const secrets = useLoaded(loadSecrets, [vm.id, vm.secrets.join()]);
   const change = (rule) => call("egress.change", { ref: vm.id, rules: [rule] });
   const { profile, rules } = vm.egress;
   const columns = [
@@ -20,6 +23,11 @@ export function NetworkTab({ vm }) {
     ["Last", ({ last_at }) => formatTime(last_at), "wide"],
     ["Why", ({ why }) => printable(why || "–")],
     ["Actions", ({ rule }) => rule && html`<${Action} run=${() => change(rule)}>Allow<//>`],
+  ];
+  const ofSecrets = [
+    ["Secret", ({ name }) => name],
+    ["Hosts", ({ hosts }) => hosts.join(", ")],
+    ["Headers", ({ headers }) => headers.join(", ")],
   ];
   return html`<p>Network: ${vm.network}. Egress profile: ${profile}.</p>
     <h2>Rules, of which the first that matches decides</h2>
@@ -34,6 +42,8 @@ export function NetworkTab({ vm }) {
       </label>
       <label>Target <input name="target" required placeholder="203.0.113.0/24:443/tcp" /></label>
     <//>
+    <h2>Secrets of its HTTPS requests</h2>
+    <${Table} label="Secrets" columns=${ofSecrets} loaded=${secrets} id=${({ name }) => name} empty="It has none." />
     <h2>Denied since the VM's start</h2>
     <${Table} label="Denied" columns=${columns} loaded=${denied} id=${({ target, why }) => target + why} empty="Nothing was denied." />`;
 }
