@@ -675,7 +675,9 @@ class SecretSet(TypedDict):
     value: str
     """One line of readable ASCII characters."""
     hosts: NotRequired[list[str]]
-    """Names of the hosts that may get the secret; default: unchanged."""
+    """Hosts that may get the secret, as `NAME[:PORT]` or `*.NAME[:PORT]`, at port 443 unless
+    they name another; default: unchanged.
+    """
     headers: NotRequired[list[str]]
     """Names of the headers that may have the secret; default: unchanged, at first
     `authorization` and `x-api-key`.

@@ -30,7 +30,7 @@ from banger.errors import BangerError
 from banger.host.attachments import AttachmentKind
 from banger.model.egress import Egress
 from banger.model.names import VmId
-from banger.network.bridge import links, process, server, tap
+from banger.network.bridge import links, nft, process, server, tap
 from banger.network.bridge.addresses import DNS, Port, host_address
 from banger.network.bridge.kind import NETWORK as KIND
 from banger.network.bridge.wire import LONGEST, Verb, render_request
@@ -215,12 +215,12 @@ class Station(Guest):
         datagram += (8 + len(data)).to_bytes(2, "big") + b"\0\0" + data
         self._send(address, UDP, datagram, checksum_at=6)
 
-    def outcome(self, address: str, protocol: int, port: int) -> str:
+    def outcome(self, address: str, protocol: int, port: int, *, own_port: int = ECHO) -> str:
         """Return what becomes of a connection or a datagram."""
         if protocol == TCP:
             self._send_syn(address, port)
         else:
-            self.say(address, port, b"q")
+            self.say(address, port, b"q", own_port=own_port)
         for frame in self.frames():
             if frame[12:14] == IPV4 and frame[23] == ICMP:
                 return f"icmp {frame[34]} {frame[35]}"
@@ -417,6 +417,18 @@ def replace(host: Host, fd: int) -> str:
     return say_from_the_host(station)
 
 
+def exhaust(a: Station, b: Station) -> list[str]:
+    """Have a guest begin exchanges until one is refused; return what becomes of others then."""
+    a.go_by(HOST)
+    b.go_by(HOST)
+    for own_port in range(20000, 20001 + nft.CONNECTIONS_MAX):
+        found = [a.outcome(WORLD, UDP, ECHO, own_port=own_port)]
+        if found != ["answered"]:
+            break
+    found += [a.outcome(HOST, UDP, DNS), a.outcome(WORLD, UDP, ECHO, own_port=20000)]
+    return [*found, b.outcome(WORLD, UDP, ECHO)]
+
+
 async def start_network(directory: Path, number: int) -> tuple[StartedNetwork, Station]:
     """Start a VM's network as the engine does; return its guest."""
     interface = KIND.plan_interface(VmId(f"{number:012x}"), number)
@@ -447,6 +459,7 @@ async def pass_filter(host: Host, directory: Path) -> list[str]:
 
 
 def main(directory: Path) -> None:
+    nft.CONNECTIONS_MAX = 200
     host = Host(directory)
     services = within(host.world, lambda: serve_datagrams(WORLD))
     names = within(host.world, lambda: serve_names(WORLD))
@@ -472,6 +485,7 @@ def main(directory: Path) -> None:
         ),
         "refused": refusals(host),
         "misused": misuse(host),
+        "exhausted": exhaust(a, b),
         "replaced": replace(host, fd),
         "filtered": asyncio.run(pass_filter(host, directory)),
         "others' rules": "table ip somebodys" in host.look()[0],

@@ -113,6 +113,11 @@ def test_the_helper_does_nothing_that_is_no_request(found: dict[str, Any]) -> No
     assert found["misused"] == ["-r"]
 
 
+def test_a_guest_has_so_many_connections_at_once(found: dict[str, Any]) -> None:
+    """E2, I6: the kernel's table of them is the whole host's; those that it has go on."""
+    assert found["exhausted"] == ["icmp 3 13", "icmp 3 13", "answered", "answered"]
+
+
 def test_an_address_that_was_given_back_is_another_vms(found: dict[str, Any]) -> None:
     """C6: the rules of whoever had it do not hold for whoever has it."""
     assert found["replaced"] == "heard q"

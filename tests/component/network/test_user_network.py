@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import platform
+import resource
 import signal
 import socket
 import subprocess
@@ -28,6 +29,7 @@ from banger.model.names import VmId
 from banger.network.egress import control, process
 from banger.network.egress.process import is_network_alive, wait_network_gone
 from banger.network.port import StartedNetwork
+from banger.network.user import backend
 from banger.network.user.kind import NETWORK
 from banger.network.user.process import UserNetworkHandle
 from banger.vmm.leftovers import end_leftover
@@ -143,6 +145,36 @@ def send_much(guest: Guest, udp: int) -> None:
         guest.send_datagram("192.168.0.1", udp, bytes(1400))
     answer = guest.ask(outward_address(), udp, b"q", wait_s=DEADLINE_S)
     assert answer == b"answer to q"
+
+
+@each_back_end
+def test_a_guest_has_so_many_exchanges_at_once(
+    layout: Layout, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """E2: each takes a port of the host, whose programs share them; the first ones go on."""
+    monkeypatch.setattr(backend, "CONNECTIONS_MAX", 20)
+
+    async def scenario() -> None:
+        async with running(layout) as network:
+            guests = [Guest(StreamLink(network.attachment.side), INTERFACE) for _ in range(2)]
+            _, most = resource.prlimit(network.handle.processes[1].pid, resource.RLIMIT_NOFILE)
+            with services() as (_, udp):
+                answered = await asyncio.to_thread(ask_often, *guests, udp=udp, times=2 * most)
+            assert 20 <= answered < most
+
+    asyncio.run(scenario())
+
+
+def ask_often(guest: Guest, again: Guest, *, udp: int, times: int) -> int:
+    """Ask from so many ports, and from the first one again; return how many are answered."""
+    to, answered = outward_address(), 0
+    for _ in range(times):
+        answer = guest.ask(to, udp, b"q", wait_s=0.3 if answered >= 20 else DEADLINE_S)
+        answered += answer is not None
+        if answer is None:
+            break
+    assert again.ask(to, udp, b"again", wait_s=DEADLINE_S) == b"answer to again"
+    return answered
 
 
 @each_back_end

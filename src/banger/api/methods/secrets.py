@@ -13,8 +13,8 @@ SECRETS = (
         name="secret.set",
         params=SecretSet,
         result=SecretView,
-        doc="Save a secret; running VMs use its new value, hosts and headers from their next request "
-        "on.",
+        doc="Save a secret; running VMs use its new value, hosts and headers from their next "
+        "request on.",
         detached=True,
     ),
     Method(
@@ -28,8 +28,8 @@ SECRETS = (
         name="secret.delete",
         params=SecretRef,
         result=Deleted,
-        doc="Delete a secret; placeholders in VMs are no longer replaced, and its hosts are allowed "
-        "only if rules of the VM allow them.",
+        doc="Delete a secret; placeholders in VMs are no longer replaced, and its hosts are "
+        "allowed only if rules of the VM allow them.",
         detached=True,
     ),
 )

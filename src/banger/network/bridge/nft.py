@@ -7,7 +7,8 @@ old set of rules and the next. No other table is touched.
   IPv6 from the address that is derived from them: to neighbours alone, without further headers, and
   of neighbour discovery what is about itself. What a TAP says that was not given any is dropped.
 - `ip banger`: guests leave with the host's address; nobody outside begins a connection with one; no
-  guest begins one with the host, at whichever of its addresses, except to ask for names.
+  guest begins one with the host, at whichever of its addresses, except to ask for names. A guest
+  has so many connections at once: the kernel's table of them is the whole host's.
 - `ip6 banger`, where the host has IPv6: guests begin nothing with the host either, and nothing is
   forwarded from them or to them.
 """
@@ -30,6 +31,9 @@ from banger.network.bridge.addresses import (
 )
 from banger.network.bridge.netlink import ACKNOWLEDGE, CREATE, render_attribute, render_message
 
+CONNECTIONS_MAX = 4096
+"""Of a guest, with its exchanges of datagrams, at once; TCP's that have ended do not count. Counted
+by the MAC address, which no other VM gets: those of a VM that was killed may stay for days."""
 MOST_ELEMENTS = 1000
 """Of one message, in which their length has 16 bits."""
 _TABLE = b"\x07\0\0\0" + render_attribute(1, b"banger\0")
@@ -68,6 +72,18 @@ table bridge banger {{
     }}
 }}
 table ip banger {{
+    set connections {{
+        type ether_addr
+        size 65535
+        flags dynamic
+    }}
+    chain count {{
+        add @connections {{ ether saddr ct count over {connections} }} goto refuse
+    }}
+    chain refuse {{
+        meta l4proto tcp reject with tcp reset
+        reject with icmp type admin-prohibited
+    }}
     chain prerouting {{
         type nat hook prerouting priority -100; policy accept;
         iifname != "{bridge}" accept
@@ -77,13 +93,14 @@ table ip banger {{
         type filter hook input priority -10; policy accept;
         iifname != "{bridge}" accept
         ct state established,related accept
+        ct state new jump count
         icmp type echo-request ip daddr {host} accept
         ip daddr {host} meta l4proto {{ tcp, udp }} th dport {sockets} accept
-        meta l4proto tcp reject with tcp reset
-        reject with icmp type admin-prohibited
+        goto refuse
     }}
     chain forward {{
         type filter hook forward priority -10; policy accept;
+        iifname "{bridge}" oifname != "{bridge}" ct state new jump count
         oifname != "{bridge}" accept
         iifname "{bridge}" accept
         ct state established,related accept
@@ -134,6 +151,7 @@ def render_rules(network: IPv4Network, ports: Iterable[Port], *, has_ipv6: bool)
         network6=NETWORK6,
         solicited=_SOLICITED,
         errors=_ERRORS,
+        connections=CONNECTIONS_MAX,
         dns=DNS,
         sockets=DNS_SOCKETS,
         elements=_render_elements(f"{start} . {address}" for start, address in given),

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import asyncio
+import resource
 import socket
 from dataclasses import dataclass
 from pathlib import Path
 
 from banger.errors import BangerError, VmmFailed
 from banger.host.identity import ProcessIdentity
+from banger.host.limits import limit_process
 from banger.network.egress.process import abandon, read_tail
 from banger.network.port import Interface
 from banger.network.user.probe import knock
 from banger.network.user.routes import NO_DEFAULT_ROUTE, refuse_without_route
 
+CONNECTIONS_MAX = 4096
+"""Of a VM, with its exchanges of datagrams. Each takes a port of the host's, of which all programs
+together have 28,232 by default, and descriptors of the back end's."""
+OWN_FILES = 64
+"""Descriptors that a back end has besides."""
 READY_DEADLINE_S = 10.0
 SEND_BUFFER_BYTES = 4 * 1024 * 1024
 
@@ -37,6 +44,14 @@ class Backend:
         self.world.close()
         if self.lifeline is not None:
             self.lifeline.close()
+
+
+def limit_connections(backend: Backend, *, files: int = 1) -> None:
+    """Limit what a back end has open at once; `files`: for each connection.
+
+    One that is too many is refused, or not answered.
+    """
+    limit_process(backend.process, {resource.RLIMIT_NOFILE: CONNECTIONS_MAX * files + OWN_FILES})
 
 
 async def await_answer(backend: Backend, interface: Interface, log_file: Path) -> None:

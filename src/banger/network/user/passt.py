@@ -10,7 +10,13 @@ from pathlib import Path
 from banger.host.identity import spawn_identified
 from banger.network.port import Interface
 from banger.network.user.argv import plan_passt
-from banger.network.user.backend import SEND_BUFFER_BYTES, Backend, await_answer, died_early
+from banger.network.user.backend import (
+    SEND_BUFFER_BYTES,
+    Backend,
+    await_answer,
+    died_early,
+    limit_connections,
+)
 
 
 async def start_passt(interface: Interface, *, binary: str, log_file: Path) -> Backend:
@@ -30,6 +36,7 @@ async def start_passt(interface: Interface, *, binary: str, log_file: Path) -> B
         ours.close()
         raise died_early(log_file)
     backend = Backend(process=process, world=ours, dns_protocols=find_dns_protocols(binary))
+    limit_connections(backend, files=2)  # a timer for each of TCP
     await await_answer(backend, interface, log_file)
     return backend
 

@@ -36,6 +36,7 @@ from banger.network.user.backend import (
     Backend,
     await_answer,
     died_early,
+    limit_connections,
 )
 from banger.network.user.jailed import memory_file, spawn, spawn_jailed
 
@@ -90,6 +91,7 @@ async def start_slirp(
             lifeline=lifeline,
             dns_protocols=("udp", "tcp"),
         )
+        limit_connections(backend)
         await await_answer(backend, interface, log_file)
         on_failure.pop_all()
     return backend

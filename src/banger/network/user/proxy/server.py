@@ -240,28 +240,33 @@ async def _serve_client(server: Server, client: socket.socket) -> None:
 
 def _reply(server: Server, message: bytes) -> bytes:
     try:
-        match message[:1]:
-            case b"P":
-                _set_policy(server, msgspec.json.decode(message[1:], type=Egress))
-                return b"P"
-            case b"S":
-                _set_secrets(server, msgspec.json.decode(message[1:], type=list[BoundSecret]))
-                names = server.tls.names if server.tls else frozenset()
-                return b"S" if server.secrets.names <= names else b"SC"
-            case b"C":
-                server.tls = load_tls(CHAIN, message[1:])
-                return b"C"
-            case b"L":
-                return b"L" + msgspec.json.encode(server.denials.list())
-            case b"N":
-                asked = msgspec.json.decode(message[1:], type=list[str])
-                found = {each: server.names.find_name(IPv4Address(each)) for each in asked}
-                return b"N" + msgspec.json.encode(found)
+        return _carry_out(server, message)
     except OSError as error:
         log.warning("a message cannot be carried out: %s", error)
         return b"F"
     except (BangerError, msgspec.MsgspecError, ValueError) as error:
         log.warning("a message is not understood: %s", error)
+        return b"E"
+
+
+def _carry_out(server: Server, message: bytes) -> bytes:
+    match message[:1]:
+        case b"P":
+            _set_policy(server, msgspec.json.decode(message[1:], type=Egress))
+            return b"P"
+        case b"S":
+            _set_secrets(server, msgspec.json.decode(message[1:], type=list[BoundSecret]))
+            names = server.tls.names if server.tls else frozenset()
+            return b"S" if server.secrets.names <= names else b"SC"
+        case b"C":
+            server.tls = load_tls(CHAIN, message[1:])
+            return b"C"
+        case b"L":
+            return b"L" + msgspec.json.encode(server.denials.list())
+        case b"N":
+            asked = msgspec.json.decode(message[1:], type=list[str])
+            found = {each: server.names.find_name(IPv4Address(each)) for each in asked}
+            return b"N" + msgspec.json.encode(found)
     return b"E"
 
 
