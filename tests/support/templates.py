@@ -8,6 +8,8 @@ takes over what an installation has built since. The controller's directory serv
 from __future__ import annotations
 
 import contextlib
+import errno
+import mmap
 import os
 import shutil
 import subprocess
@@ -16,6 +18,7 @@ from pathlib import Path
 
 from banger.layout import Layout
 from banger.templates.cache import USES
+from banger.templates.saved import MEMORY
 
 SHARED = "BANGER_TEST_TEMPLATES"
 """Names the run's directory to its workers."""
@@ -42,6 +45,26 @@ def keep_templates(layout: Layout) -> None:
     for folder in layout.templates.glob("*"):
         if not (shared / folder.name).exists():
             _link(folder, shared / folder.name)
+
+
+def is_in_memory(layout: Layout, key: str, needle: bytes) -> bool:
+    """Tell whether a template's memory has these bytes. Its holes are not read: most of it."""
+    with (
+        open(layout.template_dir(key) / MEMORY, "rb") as file,
+        mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as memory,
+    ):
+        end = 0
+        while end < len(memory):
+            try:
+                begin = os.lseek(file.fileno(), end, os.SEEK_DATA)
+            except OSError as error:
+                if error.errno != errno.ENXIO:
+                    raise
+                break
+            end = os.lseek(file.fileno(), begin, os.SEEK_HOLE)
+            if memory.find(needle, begin, end) >= 0:
+                return True
+    return False
 
 
 def _link(source: Path, target: Path) -> None:

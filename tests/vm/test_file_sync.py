@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from tests.support.installations import Installation
+from tests.support.templates import is_in_memory
 from tests.support.vms import TINY
 
 CONFIG = """\
@@ -45,4 +46,4 @@ def test_files_of_the_home_directory_come_along(own: Installation) -> None:
         assert "file_sync: ~/missing does not exist" in ended.err
         assert "link is behind a symbolic link" in ended.err
     for template_dir in own.layout.templates.iterdir():
-        assert b"s3cret-of-file-sync" not in (template_dir / "memory").read_bytes()
+        assert not is_in_memory(own.layout, template_dir.name, b"s3cret-of-file-sync")
