@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 
-from tests.kvm import firecracker_checks, firecracker_network
+from tests.kvm import bridge, firecracker_checks, firecracker_network
 from tests.kvm.limits import (
     a_vm_that_takes_too_much_dies_alone,
     ending_the_daemons_unit_leaves_its_vms,
@@ -292,6 +292,7 @@ SCENARIOS: tuple[Scenario, ...] = (
     ),
     (vsock_carries_the_agent,),
     *firecracker_network.SCENARIOS,
+    *bridge.SCENARIOS,
     *firecracker_checks.SCENARIOS,
 )
 

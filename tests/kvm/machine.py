@@ -35,7 +35,7 @@ from banger.vmm.sockets import connect_agent_socket, listening_socket
 from tests.kvm.supplies import UID, Supplies
 from tests.kvm.wheels import PYTHON
 
-CPU = "max,+svm,+npt"
+CPU = "max,+svm,-npt"
 MEMORY_MIB = 3072
 DISK_MIB = 16 * 1024
 DEADLINE_S = 240.0
@@ -61,7 +61,7 @@ SITE = f"/usr/local/lib/python{PYTHON}/dist-packages"
 SET_UP = f"""\
 set -eu
 until systemctl is-system-running --wait | grep -E 'running|degraded'; do sleep 0.2; done
-printf '127.0.0.1 localhost\\n' >/etc/hosts
+printf '127.0.0.1 localhost emulated-host\\n' >/etc/hosts
 groupadd --force --system kvm
 chgrp kvm /dev/kvm /dev/vhost-vsock
 chmod 660 /dev/kvm /dev/vhost-vsock

@@ -48,7 +48,7 @@ GUEST_RECIPE = """\
 name = "kvm-guest"
 suite = "bookworm"
 variant = "essential"
-packages = ["git"]
+packages = ["git", "hostname", "iputils-ping"]
 drop = ["/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*"]
 """
 """Most guests of the emulated host: without an init, since each boot is emulated twice."""
@@ -59,8 +59,9 @@ suite = "bookworm"
 variant = "apt"
 packages = [
     "bubblewrap", "dbus-user-session", "debian-archive-keyring", "e2fsprogs", "git", "iproute2",
-    "kmod", "libpam-systemd", "mmdebstrap", "mount", "openssh-client", "passwd", "procps",
-    "python3", "qemu-system-x86", "slirp4netns", "squashfs-tools", "systemd-sysv", "uidmap",
+    "kmod", "libpam-systemd", "mmdebstrap", "mount", "nftables", "openssh-client", "passwd",
+    "procps", "python3", "qemu-system-x86", "slirp4netns", "squashfs-tools", "sudo", "systemd-sysv",
+    "uidmap",
 ]
 drop = [
     "/usr/share/doc/*", "/usr/share/locale/*", "/usr/share/man/*",
@@ -78,7 +79,11 @@ mask = [
 """
 """What `banger setup` would install on a host with systemd, and what checks look around with."""
 
-HOST_MODULES = ("kvm_amd", "vhost_vsock", "tun", "bridge")
+HOST_MODULES = (
+    *("kvm_amd", "vhost_vsock", "tun", "bridge"),
+    *("nft_chain_nat", "nft_ct", "nft_masq", "nft_meta_bridge", "nft_redir"),
+    *("nft_reject_ipv4", "nft_reject_ipv6"),
+)
 """Of the emulated host's kernel, besides a guest's."""
 LOOPBACK = "vsock_loopback"
 """What a guest needs to reach its own vsock listeners; a check loads it."""
