@@ -141,7 +141,7 @@ def parse_rule(untrusted_text: str) -> Rule:
     if verdict not in ("allow", "deny") or not (found or preset):
         raise _no_rule(
             untrusted_text,
-            "expected allow or deny and NAME[:PORT], @PRESET or ADDRESS[/BITS][:PORT]",
+            "expected allow or deny and NAME[:PORT], @PRESET or IPv4 ADDRESS[/BITS][:PORT]",
         )
     if found is None:
         assert preset is not None

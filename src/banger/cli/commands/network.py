@@ -28,12 +28,13 @@ COLUMNS = (
 )
 _TEXT = """\
 TARGET is ADDRESS[/BITS][:PORT[-PORT]][/tcp|/udp], or host:PORT for a port on
-this host's loopback, which the VM reaches as host.vm. With the egress profiles
-allowlist and registries, TARGET can also be NAME[:PORT[-PORT]] or *.NAME (ports
-80 and 443 by default), or @PRESET, such as @python, @packages or @github: the
-names that the profile registries allows, by language, kind or host. The rule is
-placed before the VM's other rules and is kept with the VM. TCP connections that
-are no longer allowed are reset at once."""
+this host's loopback, which the VM reaches as host.vm. ADDRESS is an IPv4
+address; the rule also applies to the IPv6 address that contains it, if any.
+With the egress profiles allowlist and registries, TARGET can also be
+NAME[:PORT[-PORT]] or *.NAME (ports 80 and 443 by default), or @PRESET, such as
+@python, @packages or @github: the names that the profile registries allows, by
+language, kind or host. The rule is placed before the VM's other rules and is
+kept with the VM. TCP connections that are no longer allowed are reset at once."""
 _PROFILES = """\
 The profile decides about connections that no rule matches: public allows public
 addresses, registries allows public package registries and code hosts, none and
