@@ -193,7 +193,7 @@ class SessionAttachment:
         return await self._stream.write(data)
 
     async def write_eof(self) -> None:
-        """Write no more, so that somebody else may; the session's input stays open."""
+        """Stop writing, so that another client can; the session's input stays open."""
         await self._stream.write_eof()
 
     async def resize(self, rows: int, columns: int) -> None:

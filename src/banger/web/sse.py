@@ -28,7 +28,7 @@ class EventStreams:
     def answer(self, events: AsyncGenerator[Event, None], end: End, gone: End) -> AnswerUntil:
         """Return the answer that sends events as they come, until `end` or `gone` raises an error.
 
-        The error of `end` is told as the last event.
+        The error of `end` is sent as the last event.
 
         Raises:
             Refusal: there are too many streams.

@@ -82,7 +82,7 @@ def copy_host_file(top: Path, name: bytes, target: Path) -> None:
 
 
 def changed_meanwhile(path: Path) -> RepositoryRefused:
-    """Return the error for files of the host that somebody changes meanwhile."""
+    """Return the error for files of the host that are changed meanwhile."""
     return RepositoryRefused(
         f"{os.fspath(path)!r} changed while it was compared.",
         hint="the same again, once nothing writes to the repository",

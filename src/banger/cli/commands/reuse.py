@@ -1,7 +1,7 @@
 """`vm run --reuse`: run in the VM that already has the repository.
 
-The VM is the newest of those whose workspace was put in from the same directory of this host; one
-that stands still is started or resumed. Its workspace is left as it is, and it is never deleted.
+The VM is the newest one whose workspace was copied from the same directory of this host. A stopped
+or paused VM is started or resumed. Its workspace is left as it is, and the VM is never deleted.
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ from banger.vmm.driver import VmmHandle
 from banger.vmm.table import find_driver_kind
 
 AGAIN_S = 0.01
-"""Before a connection is made anew."""
+"""Pause before a new connection."""
 
 
 async def reach_agent(

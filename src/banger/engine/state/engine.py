@@ -56,7 +56,7 @@ class Engine:
     database: Database
     host: HostFacts
     tasks: OwnedTasks
-    """Watchers, shared work, what recovery does behind the open door."""
+    """Watchers, shared work, and recovery in the background."""
     shared: SharedWork
     operations: OperationTable
     attendants: tuple[Attendant, ...]

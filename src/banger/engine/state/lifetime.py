@@ -5,7 +5,7 @@ gone when the VM has ended. So a daemon that starts anew goes on counting.
 
 Which clocks: the wall clock may be set, and must end nobody's VM by that. The time to live is
 counted by CLOCK_BOOTTIME, which goes on while the host is suspended, as a user's own clock does;
-idleness by CLOCK_MONOTONIC, which stands still then: a laptop that wakes up has not been waiting.
+idleness by CLOCK_MONOTONIC, which stops then: a laptop that wakes up has not been waiting.
 Both mean something within one boot of the host, and so does a running VM. When a VM was last in
 use is in memory only: the start of a daemon counts as use, so that nothing is cut short.
 
@@ -71,7 +71,7 @@ def begin_lifetime() -> bytes:
 
 
 def is_working(runtime: VmRuntime) -> bool:
-    """Tell whether somebody uses the VM at this moment: a command, a copy, a connection."""
+    """Tell whether the VM is in use at the moment: by a command, a copy, a connection."""
     connection = runtime.connection
     return runtime.workspace.locked() or (connection is not None and connection.is_working)
 
@@ -100,7 +100,7 @@ def say_left(spec: VmSpec, ending: NextEnd) -> str:
 
 
 def say_why(spec: VmSpec, ending: NextEnd) -> str:
-    """Return why a VM ended, as its user is told."""
+    """Return why a VM ended, as a sentence for its user."""
     if ending.by == "ttl":
         return f"Its time to live of {format_duration(spec.ending.ttl_s or 0)} expired."
     return f"It was idle for {format_duration(spec.ending.auto_stop_s or 0)}."

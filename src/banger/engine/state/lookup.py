@@ -121,7 +121,7 @@ def require_undamaged(record: VmRecord) -> None:
 
 
 async def get_connection(engine: Engine, record: VmRecord) -> GuestConnection:
-    """Return the connection to a running VM's agent, made anew if it was lost.
+    """Return the connection to a running VM's agent; connect again if it was lost.
 
     Raises:
         WrongState: the VM does not run.

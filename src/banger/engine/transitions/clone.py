@@ -37,10 +37,10 @@ from banger.model.vm import VmState, template_of
 from banger.plan.lifecycle import plan_clone, plan_prepare
 
 CLONE_DEADLINE_S = 60.0
-"""A clone that takes longer than this on a busy host would sooner be booted."""
+"""If a clone takes longer than this on a busy host, a boot is faster."""
 
 NOT_THE_TEMPLATE = (DatabaseFailed, HostFailed, NoSpace)
-"""What says nothing of the template that was to be cloned: it stays."""
+"""Errors that are not the fault of the template, which is kept."""
 ENTRY_POINT_REFUSED = tuple(guest.EXEC_REFUSALS.values())
 """A boot would not help against these."""
 
@@ -48,10 +48,10 @@ ENTRY_POINT_REFUSED = tuple(guest.EXEC_REFUSALS.values())
 async def clone_vm(machine: Machine, op: Operation, *, state: VmState = VmState.RUNNING) -> None:
     """Start a VM, whose lifecycle lock is held and whose journal is open, from its origin.
 
-    In state `paused` it is ready, has rehearsed, and stands still (`pool`).
+    In state `paused` it is ready and has rehearsed (`pool`).
 
     Raises:
-        BangerError: it could not be started; its row is left, for the caller to remove.
+        BangerError: it could not be started; its row is left for the caller to remove.
     """
     record = machine.record
     assert record.origin is not None
@@ -79,7 +79,7 @@ async def forgotten_if_failed(machine: Machine, op: Operation) -> AsyncIterator[
 
 @contextlib.asynccontextmanager
 async def booted_if_failed(machine: Machine, op: Operation) -> AsyncIterator[None]:
-    """Take back that a block could not clone a VM's template: the VM is to be booted.
+    """If a block cannot clone a VM's template, prepare the VM for a boot.
 
     A notice says so. A damaged template is removed; another template is suspected until a boot has
     been tried (`judged_template`). The journal stays open; the record is in state `created` and has
@@ -105,8 +105,8 @@ async def booted_if_failed(machine: Machine, op: Operation) -> AsyncIterator[Non
 async def judged_template(engine: Engine, origin: str | None) -> AsyncIterator[None]:
     """Remove the template of an origin that failed where a block, which boots, does not.
 
-    The fault is the template's own then. Where the boot fails, too, the host is at fault, such as
-    by a limit on memory: the template stays.
+    The template is at fault then. If the boot fails as well, the host is, for example because of a
+    limit on memory: the template is kept.
     """
     key = template_of(origin)
     try:

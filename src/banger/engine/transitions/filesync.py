@@ -1,8 +1,8 @@
 """Put the files that the setting `file_sync` names into a new VM.
 
-Only regular files beneath the user's home are read, without following links; they go into the VM
-of a user, when it is its own: no template and no waiting clone holds them (D6). A file that cannot
-be read, or that the guest refuses, is told in a notice; the VM is made all the same.
+Only regular files beneath the user's home are read, without following links. They are put into
+VMs of users only: no template and no pooled clone contains them (D6). A notice reports a file that
+cannot be read or that the guest refuses; the VM is created nevertheless.
 """
 
 from __future__ import annotations

@@ -1,26 +1,25 @@
 """The pool: clones of a template that are made in advance.
 
-A waiting clone is a VM whose guest has its own id, keys, addresses and a generated name, and
-stands still (paused: it takes no processor time, and about 90 MiB of memory). Its role
-is `Pooled`, so it is in no list, reached by no name, and not among the users of its template
-or image: whoever removes one of those drains the pool of it first. `refilling` decides how many
-there are; here they are claimed and ended.
+A pooled clone is a VM whose guest has its own id, keys, addresses and a generated name, and that is
+paused: it takes no processor time, and about 90 MiB of memory. Its role is `Pooled`, so it is in no
+list, reached by no name, and not among the users of its template or image: the removal of those
+drains the pool first. `refilling` decides the number of clones; this module claims and ends them.
 
-A claim, under the clone's lifecycle lock (L2), which is also what two askers or a drain decide by:
+A claim holds the clone's lifecycle lock (L2), which decides between two requests, or a drain:
 
-    one transaction: the row gets the name, labels and age that were asked for, an
-                     address, its ports, and the state `starting`; journal vm.claim
-    its network gets the egress policy that was asked for, if it has another
-    the guest goes on; it is given the time and random numbers of now (D1, D2), and its name if
-                     that is not the one it has; its agent has to confirm within a deadline (D3)
+    one transaction: the row gets the requested name, labels and age, an address, its ports, and
+                     the state `starting`; journal vm.claim
+    the network gets the requested egress policy, if it has another
+    the guest is resumed; it gets the current time, new random numbers (D1, D2) and a new name, if
+                     another was requested; its agent has to confirm within a deadline (D3)
     one transaction: `running`; journal closed
 
-If the process dies before the last transaction recovery deletes the VM, as it does with one whose
-`vm.create` was not finished; after it the VM is there. Whatever goes wrong before it, the VM is
-deleted and the asker makes a clone. A drain is a `vm.delete` like any other.
+If the process dies before the last transaction, recovery deletes the VM, as after an unfinished
+`vm.create`; after it the VM exists. If a claim fails, the VM is deleted, and the request makes a
+clone. A drain is a `vm.delete` like any other.
 
-What waits when a daemon dies is deleted by the next one, since its row is ephemeral; a daemon that
-stops in good order ends it itself. So no waiting clone is older than the daemon that lives.
+A daemon that stops ends its pooled clones. After one that died the next daemon deletes them, since
+their rows are ephemeral. So no pooled clone is older than the daemon.
 """
 
 from __future__ import annotations
@@ -95,9 +94,9 @@ async def _claim_one(
 
 
 async def _wait_for_fill(engine: Engine, op: Operation, origin: str) -> bool:
-    """Wait for a clone that is being prepared, unless somebody does already.
+    """Wait for a clone that is being prepared, unless another request does already.
 
-    It was begun before, so it is ready sooner than one that would be begun now.
+    It is ready before one that would be started now.
     """
     fill = engine.demand.fills.get(origin)
     if fill is None or fill.awaited:
@@ -176,7 +175,7 @@ async def _hand_out(
 
 
 async def _give_up(engine: Engine, op: Operation, vm_id: VmId) -> None:
-    """Delete a VM that was claimed in vain. Its VMM is not asked to end: it may hang."""
+    """Delete a VM whose claim failed. Its VMM is killed, since it may hang."""
     with contextlib.suppress(BangerError):
         machine = await load_machine(engine, vm_id)
         await machine.control.kill(machine.require_vmm())
@@ -220,7 +219,7 @@ async def drain_pool(engine: Engine, is_chosen: IsChosen) -> None:
 
 
 async def end_waiting(engine: Engine, waiting: list[VmRecord]) -> None:
-    """End clones that wait, but for those that somebody claims, makes or ends at this moment."""
+    """End pooled clones, except those that are being claimed, made or ended."""
     for record in waiting:
         try:
             await finish_shielded(_end_one(engine, record.id))

@@ -2,8 +2,8 @@
 
 One journal, `vm.restart`, covers both halves, and the record's state tells which: `stopping`, then
 `starting`. If the process dies in the first half recovery completes the stop, with its flush (A1);
-in the second it undoes the start. In either case it then boots the VM behind the open door: what
-was to be restarted runs in the end.
+in the second it undoes the start. In either case it then boots the VM while the daemon serves, so
+that the restart is completed.
 """
 
 from __future__ import annotations
@@ -54,7 +54,7 @@ async def _stop(machine: Machine, op: Operation, *, deadline_s: float) -> None:
 
 
 def _give_way() -> None:
-    """End here if somebody wants that: what is shielded does not notice."""
+    """Raise a cancellation that came during the shielded first half."""
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError

@@ -35,9 +35,9 @@ async def stop_held(
 ) -> bool:
     """Stop a VM whose lifecycle lock is held; False if it does not run.
 
-    `why` is what its user is told if it was not the user who asked.
+    `why` is the notice to the user, if the user did not ask for it.
     """
-    # A guest that stands still could not flush.
+    # A paused guest cannot flush.
     await resume_held(machine, op)
     if machine.record.state is not VmState.RUNNING:
         return False

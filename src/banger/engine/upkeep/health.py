@@ -97,7 +97,7 @@ def find_drift(*, sent: float, received: float, guest: float) -> float:
 
 
 async def _note_silence(engine: Engine, record: VmRecord, runtime: VmRuntime) -> None:
-    """Note that an agent is silent, unless its VM has ended or stands still."""
+    """Note that an agent is silent, unless its VM has ended or is paused."""
     now = await engine.database.read(store.find_vm, record.id)
     runs = now is not None and now.state is VmState.RUNNING and runtime.lifecycle.holder is None
     if runs and runtime.answers is not False and runtime.attendants:

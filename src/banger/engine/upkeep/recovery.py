@@ -1,20 +1,20 @@
 """Make records, journal and processes agree after a daemon has ended in any way.
 
-In this order, each VM by itself, so that a damaged one holds up nobody (B9):
+In this order, and each VM separately, so that a damaged one does not delay the others (B9):
 
 1. Operations in the journal: create, start, pause and snapshot are undone; kill, delete
-   and resume are completed; what was being claimed from the pool is deleted. A stop is completed
-   too, but behind the open door: its flush may take long, and without it the guest's last writes
-   would be lost (A1). So is a restart, whose boot takes long in any case.
-2. Records that say `running`: the VMM is adopted if it is that very process
-   (B2, B10), else the VM is `stopped` and what was left of it is removed.
-3. VMs that lived only for a client's connection (`run --rm`), or waited in the pool for one
-   that would claim them, are deleted.
-4. Processes with our VMs' directories in their arguments and no handle: ended.
-   A fork whose handle was not written yet leaves one (B4).
+   and resume are completed; a clone that was being claimed from the pool is deleted. A stop is
+   completed while the daemon serves already: its flush may take long, and without it the guest's
+   last writes would be lost (A1). So is a restart, because of its boot.
+2. Records in state `running`: the VMM is adopted if it is the same process
+   (B2, B10), else the VM is `stopped` and its remains are removed.
+3. VMs that lived only as long as a client's connection (`run --rm`), and pooled clones, are
+   deleted.
+4. Processes with a directory of our VMs in their arguments and without a handle are ended. There
+   is one if the daemon died between a fork and the save of its handle (B4).
 5. The directories of requests and builds that were in progress are emptied (A9).
 
-Holds lock L1 by being called before the socket exists; nobody else works on VMs.
+Holds lock L1: the socket does not exist yet, so nothing else changes VMs.
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ async def recover(engine: Engine) -> None:
 
 
 async def _isolated(vm_id: VmId, work: Coroutine[object, object, None]) -> None:
-    """Await work on one VM; its failure is logged and is the others' no business."""
+    """Await work on one VM; a failure is logged and does not affect the others."""
     try:
         await work
     except (BangerError, OSError) as error:
@@ -112,7 +112,7 @@ async def _finish(engine: Engine, operation: store.OpenOperation) -> None:
         case "vm.restart":
             await _undo(machine, operation)
             if await _is_to_boot(engine, operation):
-                # Its journal stays open: whoever dies before the boot leaves that to the next one.
+                # The journal stays open: if this daemon dies before the boot, the next one boots.
                 await run_forward(machine, op, plan_kill(operation.vm_id), journalled=False)
                 stopped = VmState.STOPPED
                 await engine.database.write(store.update_state, operation.vm_id, stopped)
@@ -135,7 +135,7 @@ async def _finish(engine: Engine, operation: store.OpenOperation) -> None:
 
 
 async def _end(machine: Machine, op: Operation, *, restart_row: bytes | None = None) -> None:
-    """End what is left of a VM, also where the disk is too full to save that (A10)."""
+    """End what is left of a VM, even if the disk is too full to save that (A10)."""
     await run_forward(machine, op, plan_kill(machine.id), journalled=False)
     await save_or_defer(machine, op.id, VmState.STOPPED, restart_row=restart_row)
 
@@ -196,7 +196,7 @@ async def _reconcile(engine: Engine, record: VmRecord) -> None:
             if record.state is VmState.RUNNING:
                 engine.tasks.start(_isolated(record.id, _reconnect(engine, record)))
             return
-        # Nobody saw how it ended, a reboot of the host for one: that counts as a failure.
+        # How it ended is unknown, such as by a reboot of the host: that counts as a failure.
         restart_row = await decide_restart(engine, record, failed=True) if lives else None
         await _end(machine, engine.new_operation("recover"), restart_row=restart_row)
     kept = record.state is VmState.ERROR and not is_hidden(record)
@@ -211,7 +211,7 @@ async def _adopt(machine: Machine) -> bool:
     if not await machine.control.adopt(machine.vmm, deadline_s=ADOPT_DEADLINE_S):
         return False
     became(machine, machine.record.state, error=machine.record.error)
-    # One that an older banger started has no scope. Behind the open door: a manager may hang.
+    # VMs of an older banger have no scope. In the background, since a manager may hang.
     machine.engine.tasks.start(_isolated(machine.id, limit_vm(machine)))
     await _isolated(machine.id, _hold_egress(machine))
     return True
@@ -226,7 +226,7 @@ async def _hold_egress(machine: Machine) -> None:
 
 async def _reconnect(engine: Engine, record: VmRecord) -> None:
     await get_connection(engine, record)
-    # It may have stood still: a daemon that died while it had the VM paused.
+    # The VM may have been paused by a daemon that then died.
     await set_clock(engine, record.id)
 
 

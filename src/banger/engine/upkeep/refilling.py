@@ -141,6 +141,6 @@ async def _prepare(engine: Engine, origin: str, spec: VmSpec) -> None:
         async with machine.runtime.lifecycle.hold(op), forgotten_if_failed(machine, op):
             await clone_vm(machine, op, state=VmState.PAUSED)
     except BangerError as error:
-        # Whoever asks next makes a clone, and is told what is the matter.
+        # The next request makes a clone, and reports what fails.
         log.warning("no clone could be prepared: %s", error.message)
         engine.demand.forget(origin)

@@ -85,7 +85,7 @@ async def _start_later(engine: Engine, vm_id: VmId, wait_s: float) -> None:
 
 
 async def _start(engine: Engine, op: Operation, vm_id: VmId) -> None:
-    """Start a VM, unless somebody has started or stopped it since; a failure is another end."""
+    """Start a VM, unless a request started or stopped it since; a failure counts as an end."""
     machine = await load_machine(engine, vm_id)
     record = machine.record
     handles = await engine.database.read(store.load_handles, vm_id)

@@ -1,7 +1,7 @@
 """The serial consoles of VMs, for one client at a time.
 
-Takes no lock: a VM may be ended while somebody is at its console, who then sees it close. Whether
-a console is taken is known only while this daemon lives, as its client's connection is.
+Takes no lock: if a VM ends, its console is closed. Only the daemon's memory knows whether a console
+is taken, since the client's connection ends with the daemon.
 """
 
 from __future__ import annotations
@@ -18,12 +18,12 @@ from banger.vmm.console import Console, attach_console
 
 @contextlib.asynccontextmanager
 async def open_console(engine: Engine, ref: str) -> AsyncIterator[Console]:
-    """Have a VM's console for a block, also while it starts.
+    """Attach to a VM's console for a block, also while the VM starts.
 
     Raises:
         WrongState: it does not run.
         VmmFailed: it has no console: an older banger started it.
-        ConsoleTaken: somebody else has it.
+        ConsoleTaken: another client is attached.
     """
     record = await get_vm(engine, ref)
     name, runtime, layout = record.spec.name, engine.runtime(record.id), engine.layout

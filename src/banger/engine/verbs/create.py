@@ -61,7 +61,7 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
     """
     require_valid(params, engine.settings)
     if params.name is not None:
-        # The claim decides; asked here too, so that no image is built for nothing.
+        # The claim decides; checked here as well, so that no image is built in vain.
         await engine.database.read(store.require_name_free, params.name)
     forwards = await choose_forwards(engine, params.ports)
     now = asyncio.get_running_loop().time
@@ -85,25 +85,25 @@ async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
             if setup is not None and not setup.optional and machine.record.origin is None:
                 await _set_up(machine, op, setup)
         if params.start:
-            # To the end: it is known by its name already, and what fails is only told.
+            # Completed even if the client leaves: the VM has its name, and failures are notices.
             await finish_shielded(put_files(machine, op))
         if origin is not None and machine.record.origin == origin:
             engine.demand.note(origin, spec, at=now())
-    # To the end: a VM that nobody was told of would be nobody's (C5).
+    # Completed even if the client leaves: nobody would know of the VM (C5).
     return await finish_shielded(view_vm(engine, machine.record))
 
 
 async def _choose_origin(
     engine: Engine, op: Operation, params: VmCreate, spec: VmSpec
 ) -> str | None:
-    """Return the template to start from; the request's deadline holds for making one, too."""
+    """Return the template to start from; the request's deadline includes its build."""
     if not (params.template and params.start):
         return None
     try:
         async with asyncio.timeout(params.deadline_s):
             key = await choose_template(engine, op, spec, params.setup)
     except TimeoutError:
-        return None  # what follows fails by the deadline, and keeps a VM to look at
+        return None  # the boot then fails by the deadline, and keeps the VM with its logs
     return None if key is None else template_origin(key)
 
 
@@ -114,14 +114,14 @@ async def _claim_prepared(
     origin: str | None,
     forwards: Sequence[Forward],
 ) -> Machine | None:
-    """Return a clone that waited for this; a claim is too short for an entry point or secrets."""
+    """Claim a pooled clone; a claim does not start entry points or set up secrets."""
     if origin is None or spec.program.entrypoint or spec.secrets.placeholders:
         return None
     return await claim_prepared(engine, op, spec, origin, forwards=forwards)
 
 
 async def _make(machine: Machine, op: Operation, *, start: bool, deadline_s: float | None) -> None:
-    """Make a claimed VM, as a clone of its origin if that can be done, else by a boot."""
+    """Make a claimed VM as a clone of its origin, or by a boot if that fails."""
     engine, origin = machine.engine, machine.record.origin
     async with machine.runtime.lifecycle.hold(op):
         if origin is not None:
@@ -139,10 +139,10 @@ async def _make(machine: Machine, op: Operation, *, start: bool, deadline_s: flo
 
 
 async def _set_up(machine: Machine, op: Operation, setup: Setup) -> None:
-    """Run setup commands in a VM that has booted instead of being a clone that has them.
+    """Run setup commands in a VM that booted, because there is no template with their result.
 
-    Without the lifecycle lock: how long they take is the user's (C1). A VM whose setup failed, or
-    whose client went away, is deleted.
+    Without the lifecycle lock, since they may take long (C1). If the setup fails or the client
+    leaves, the VM is deleted.
     """
     try:
         await run_setup(machine, op, setup)
@@ -153,9 +153,9 @@ async def _set_up(machine: Machine, op: Operation, setup: Setup) -> None:
 
 @contextlib.asynccontextmanager
 async def _deleted_or_kept(machine: Machine, op: Operation) -> AsyncIterator[None]:
-    """Delete a new VM whose client went away in a block that starts it; keep one that failed.
+    """Delete a new VM if its client leaves while a block starts it; keep it if the start fails.
 
-    Of an ephemeral one that failed the logs are kept.
+    Of an ephemeral VM that failed, the logs are kept.
     """
     try:
         yield
@@ -170,12 +170,12 @@ async def _deleted_or_kept(machine: Machine, op: Operation) -> AsyncIterator[Non
 
 
 async def _settle_failure(machine: Machine, op: Operation, error: BangerError) -> BangerError:
-    """Keep what can be looked at of a VM whose start has failed; return the error to raise."""
+    """Keep a VM whose start has failed, or its logs; return the error to raise."""
     cause = error.__cause__
     if isinstance(error, BootFailed) and not isinstance(cause, HostFailed):
         if machine.record.spec.ending.ephemeral:
             return await replace_by_report(machine, op, error)
         return error
-    # Nothing has begun that could be looked at.
+    # No guest has started, so there are no logs.
     await delete_now(machine.engine, op, machine.id)
     return cause if isinstance(cause, HostFailed) else error

@@ -150,7 +150,7 @@ async def restart_vm(engine: Engine, op: Operation, params: VmRestart) -> VmView
             promised_memory(engine, op, wanted_mib, instead_of=before, force=params.force),
             renewing_kernel(engine, op, machine.record) as kernel,
         ):
-            # A guest that stands still could not flush.
+            # A paused guest cannot flush.
             await resume_held(machine, op)
             runs = machine.record.state is VmState.RUNNING
             if runs:
@@ -196,7 +196,7 @@ async def prune_vms(engine: Engine, op: Operation, params: VmPrune) -> Deleted:
         try:
             await delete_vm(engine, op, vm_id)
         except VmNotFound:
-            continue  # somebody else has deleted it meanwhile
+            continue  # deleted by another request meanwhile
         except BangerError as error:
             failures.append(error)
     if failures:

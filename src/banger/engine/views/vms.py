@@ -68,7 +68,7 @@ async def wait_vm(engine: Engine, ref: str) -> VmView:
 async def view_vm(engine: Engine, record: VmRecord, *, notice: str | None = None) -> VmView:
     """Return a record with what is only known at the moment.
 
-    Also where that cannot be read: a verb is told of what it has done.
+    What cannot be read is left out, since the verb before it has succeeded.
     """
     rows = _Rows(record, view_record(record))
     with contextlib.suppress(*store.UNWRITABLE):

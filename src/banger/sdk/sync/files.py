@@ -51,10 +51,10 @@ class Files:
 
     @contextlib.contextmanager
     def watch(self, path: str = ".") -> Iterator[Iterator[Change]]:
-        """Tell what changes below a directory, for a block and from its beginning on.
+        """Watch a directory for a block: yield the changes below it since the block's beginning.
 
-        The iterator ends when the directory itself is deleted. Who reads too slowly is told by
-        `missed` that there was more.
+        The iterator ends when the directory itself is deleted. A change `missed` means that the
+        reader was too slow, and others were lost.
 
         Raises:
             GuestPathNotFound: there is no such directory.

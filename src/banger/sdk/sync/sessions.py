@@ -168,10 +168,10 @@ class Session:
 
 
 class Attachment(Process):
-    """A session that somebody is attached to, over as many daemons as there are.
+    """An attached session, across restarts of the daemon.
 
-    The next daemon is told the size of the terminal again. Input and signals are not sent again:
-    whoever reads, writes or waits next learns by OutcomeUnknown, once, that some may be lost.
+    The next daemon gets the size of the terminal again. Input and signals are not sent again: the
+    next read, write or wait raises OutcomeUnknown, once, since some of them may be lost.
     """
 
     def __init__(self, stream: Stream, daemon: Daemon, params: Mapping[str, object]) -> None:
