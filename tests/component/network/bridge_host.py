@@ -421,7 +421,7 @@ def exhaust(a: Station, b: Station) -> list[str]:
     """Have a guest begin exchanges until one is refused; return what becomes of others then."""
     a.go_by(HOST)
     b.go_by(HOST)
-    for own_port in range(20000, 20001 + nft.CONNECTIONS_MAX):
+    for own_port in range(20000, 20000 + 2 * nft.CONNECTIONS_MAX):
         found = [a.outcome(WORLD, UDP, ECHO, own_port=own_port)]
         if found != ["answered"]:
             break
