@@ -54,7 +54,7 @@ class Receiver(Protocol):
         """Send more input: `room` was 0 and has grown."""
 
     def ended(self, exit_: dict[str, int], error: BangerError | None) -> None:
-        """Note the end, told once: the program's exit, or the error."""
+        """Note the end; called once, with the program's exit or the error."""
 
 
 class DaemonStream(asyncio.Protocol):
@@ -183,7 +183,7 @@ class DaemonStream(asyncio.Protocol):
         self._tell_room()
 
     def connection_lost(self, error: Exception | None) -> None:
-        """Tell whoever waits."""
+        """Wake those who wait."""
         self._is_reset = isinstance(error, ConnectionError)
         if self._is_reset and self._frames is not None:
             self._take_rest()

@@ -63,7 +63,7 @@ class Request:
 
 @dataclass(frozen=True)
 class Peer:
-    """Whoever sent a request, as the front lets the request reach it."""
+    """The sender of a request, as seen through its front."""
 
     report: Callable[[Operation, Progress | Note], None]
     """Called in the loop's thread."""

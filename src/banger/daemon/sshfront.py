@@ -7,8 +7,8 @@ this process nor the command line imports what speaks ssh.
 
 Owns the socket's file, and the front as a child: a socket that is held open here tells it that the
 daemon lives. If the daemon dies, the front ends its sessions and itself; the file stays, and the
-next daemon removes it. A front that fails leaves its log; whoever waits is told, and the next
-connection has another one started.
+next daemon removes it. A front that fails leaves its log; waiting clients get an error, and
+the next connection starts another one.
 """
 
 from __future__ import annotations

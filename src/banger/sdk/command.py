@@ -88,7 +88,7 @@ def returncode_of(exit_: dict[str, int]) -> int:
 
 
 def closed_error() -> Cancelled:
-    """Return the error of whoever waits for a stream that this program has closed."""
+    """Return the error for those who wait for a stream that this program has closed."""
     return Cancelled(
         "The connection was closed at the end of its block, so the outcome is unknown.",
         hint="read to the end, or call wait(), in the block",

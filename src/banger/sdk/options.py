@@ -53,7 +53,7 @@ class RunOptions(CommandOptions, total=False):
 
 
 class EventOptions(TypedDict, total=False):
-    """Which events of VMs are told."""
+    """Which events of VMs are sent."""
 
     ref: str
     """Only this VM, until it is deleted."""
@@ -84,7 +84,7 @@ class Change(TypedDict):
     """What happened below a path in a VM."""
 
     kind: Literal["created", "modified", "deleted", "missed"]
-    """`missed`: more happened than could be told; look at everything again."""
+    """`missed`: changes were lost; look at everything again."""
     path: str
     """Absolute; of `missed` the path that is watched."""
 

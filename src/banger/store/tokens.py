@@ -1,6 +1,6 @@
 """Rows of the tokens of the HTTP front: hash, scope and expiry of each.
 
-A token itself is nowhere, so whoever reads the database can use none.
+A token itself is not stored, so a reader of the database cannot use any.
 """
 
 from __future__ import annotations

@@ -45,5 +45,5 @@ def _digest_in_vm(client: Client, ref: object, path: str, size: int) -> str:
 
 
 def describe(offset: int) -> str:
-    """Say where a copy goes on."""
+    """Say where a copy continues."""
     return f"continues after the {offset} bytes that were copied before"

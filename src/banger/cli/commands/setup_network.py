@@ -57,7 +57,7 @@ def remove_network(word: str, arguments: Namespace, context: Context) -> int:
 
 
 def _require_user(again: str) -> None:
-    """Check that this is whoever is to have the network, and not root in his place.
+    """Check that this is the user who is to have the network, and not root.
 
     Raises:
         HostNotReady: it is.

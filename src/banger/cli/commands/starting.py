@@ -28,7 +28,7 @@ TAIL_BYTES = 32 * 1024
 def start_bootstrap(
     arguments: Namespace, view: VmView, context: Context, *, stages: Stages
 ) -> None:
-    """Install what the repository pins, in a session of its own; a failure is told."""
+    """Install the tools that the repository pins, in a session; report a failure."""
     from banger.cli.commands.session import start_session
     from banger.toolingplan.install import SESSION, render_install
 

@@ -53,7 +53,7 @@ def changed(engine: Engine, record: VmRecord, what: Sequence[str]) -> None:
 
 
 def vanished(engine: Engine, vm_id: VmId, name: str) -> None:
-    """Tell that a VM has no row any more; end what goes on for it."""
+    """Publish that a VM has no row any more; end its attendants."""
     engine.events.publish(EventKind.DELETED, vm_id, name)
     runtime = engine.runtimes.pop(vm_id, None)
     if runtime is not None:

@@ -30,7 +30,7 @@ class Demand:
     """By the loop's clock."""
     fills: dict[str, Fill] = field(default_factory=dict)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    """Wakes whoever keeps the pool."""
+    """Wakes the loop that keeps the pool."""
 
     def note(self, origin: str, spec: VmSpec, *, at: float) -> None:
         """Remember that a VM was made from a template."""

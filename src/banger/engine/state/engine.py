@@ -35,12 +35,12 @@ from banger.store import Database
 from banger.vmm.driver import VmmHandle
 
 TRANSFERS = 8
-"""How many requests to registries go on at once, over all pulls."""
+"""Requests to registries at the same time, over all pulls."""
 
 
 @dataclass(frozen=True)
 class Attendant:
-    """Work that goes on for a VM while it has a VMM; `attendants` starts and ends it."""
+    """An attendant of a VM; `attendants` starts and ends it."""
 
     name: str
     attend: Callable[[Engine, VmId, VmmHandle], Coroutine[object, object, None]]
@@ -60,7 +60,7 @@ class Engine:
     shared: SharedWork
     operations: OperationTable
     attendants: tuple[Attendant, ...]
-    """What goes on for each VM that has a VMM."""
+    """The attendants of each VM that has a VMM."""
     pins: defaultdict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
     """The operations that need the saved machine of an origin at this moment (hazard C4)."""
     promises: dict[OperationId, int] = field(default_factory=dict)
@@ -93,7 +93,7 @@ class Engine:
     outcome_pending: asyncio.Event = field(default_factory=asyncio.Event)
     """An outcome could not be saved: set for the loop that retries, which clears it."""
     token_deleted: asyncio.Event = field(default_factory=asyncio.Event)
-    """A token was deleted: set for whoever waits for its end, and replaced by another."""
+    """Set when a token was deleted, for those who wait for its end, and then replaced."""
     now: Callable[[], float] = time.time
     random_bytes: Callable[[int], bytes] = os.urandom
     available_mib: Callable[[], int] = read_available_mib

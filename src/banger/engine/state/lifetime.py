@@ -1,7 +1,7 @@
 """How long a VM has run, and when its time to live or its idle time ends.
 
 The start is a row among the VM's handles, of kind `lifetime`: written with the state `running`,
-gone when the VM has ended. So a daemon that starts anew goes on counting.
+gone when the VM has ended. So the next daemon continues to count.
 
 Which clocks: the wall clock may be set, and must end nobody's VM by that. The time to live is
 counted by CLOCK_BOOTTIME, which goes on while the host is suspended, as a user's own clock does;

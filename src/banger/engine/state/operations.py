@@ -24,7 +24,7 @@ current_operation: ContextVar[str] = ContextVar("current_operation", default="-"
 """The id of the operation that this task or thread works for; log lines carry it."""
 
 current_caller: ContextVar[Mapping[str, str] | None] = ContextVar("current_caller", default=None)
-"""Variables of whoever sent the request that this task works for (`api.caller`); None: nobody."""
+"""Variables of the sender of this task's request (`api.caller`); None: there is no request."""
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ Report = Callable[[Progress | Note], None]
 
 
 def _ignore(_: Progress | Note) -> None:
-    """Nobody listens."""
+    """Ignore a report."""
 
 
 @dataclass(frozen=True)

@@ -127,11 +127,11 @@ class VmRuntime:
     lifecycle: LifecycleLock = field(default_factory=LifecycleLock)
     workspace: asyncio.Lock = field(default_factory=asyncio.Lock)
     connection: GuestConnection | None = None
-    """Made by boot or by recovery; closed by whoever ends the VM."""
+    """Opened by a boot or by recovery; closed when the VM is ended."""
     connecting: asyncio.Lock = field(default_factory=asyncio.Lock)
     """So that two askers of a lost connection make one new one."""
     attendants: dict[str, asyncio.Task[object]] = field(default_factory=dict)
-    """What goes on for the VM while it has a VMM, by name; `became` starts and ends them."""
+    """The attendants of the VM, by name; `became` starts and ends them."""
     vmm: ProcessIdentity | None = None
     """Its VMM, while it has attendants."""
     history: History = field(default_factory=History)
@@ -153,7 +153,7 @@ class VmRuntime:
     cpu_seen: tuple[float, float] = (0.0, 0.0)
     """When its VMM's processor time was last looked at, and what that was then, in seconds."""
     warned_by: str | None = None
-    """Why its user was told that it is about to end."""
+    """Why the VM is about to end, if its user has got a notice of that."""
     ports: PortForwards | None = None
     """Its ports on the host, while its attendant keeps them."""
     console_taken: bool = False
@@ -177,7 +177,7 @@ async def hold_workspace(runtime: VmRuntime, op: Operation) -> AsyncIterator[Non
 
 
 async def close_connection(runtime: VmRuntime) -> None:
-    """Close the connection to a guest, if there is one; whoever waits on it gets GuestGone."""
+    """Close the connection to a guest, if there is one; all its waits raise GuestGone."""
     connection, runtime.connection = runtime.connection, None
     if connection is not None:
         connection.fail(GuestGone("The VM has ended.", hint="banger vm list"))

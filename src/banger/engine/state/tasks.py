@@ -24,7 +24,7 @@ class OwnedTasks:
     def __init__(self) -> None:
         self._running: set[asyncio.Task[object]] = set()
         self.closing = False
-        """Whoever is cancelled from now on is by the owner's end."""
+        """Whether the owner is ending, which cancels the tasks."""
 
     def start(self, work: Coroutine[object, object, T]) -> asyncio.Task[T]:
         """Start a task; it is awaited by whoever wants its result, and by `close`."""

@@ -12,7 +12,7 @@ from banger.engine.state.tasks import finish_shielded
 async def ended_unless_saved(
     end: Callable[[], Coroutine[object, object, None]],
 ) -> AsyncIterator[None]:
-    """End what was started if the block, which saves its handle, fails: nobody could find it."""
+    """End a process if the block that saves its handle fails: it could not be found later."""
     try:
         yield
     except BaseException:

@@ -70,7 +70,7 @@ async def pause_vmm(machine: Machine) -> None:
 
 
 async def _resume_vmm(machine: Machine, _: ResumeVmm) -> None:
-    """Let the guest go on, and set its clock (hazard D1)."""
+    """Resume the guest, and set its clock (hazard D1)."""
     await machine.control.resume(machine.require_vmm(), deadline_s=PAUSE_DEADLINE_S)
     with contextlib.suppress(BangerError):
         # One that was adopted while it stood still has no connection yet.

@@ -115,7 +115,7 @@ async def quiesce(connection: guest.GuestConnection) -> None:
         )
         status = removed.status
     except ExecNotFound:
-        # An image without a shell: nobody but the agent has made secrets in it.
+        # An image without a shell: only the agent has created secrets in it.
         emptied = guest.Identity(files=tuple(guest.GuestFile(path, b"") for path in HOST_KEYS))
         await guest.identify(connection, emptied, deadline_s=QUIESCE_DEADLINE_S)
         status = 0
@@ -134,7 +134,7 @@ async def save_builder(machine: Machine, staged: Path) -> None:
 
 
 async def delete_anyway(engine: Engine, vm_id: VmId) -> None:
-    """Delete a VM that nobody was told of, if it is there; whoever holds it is ended."""
+    """Delete a hidden VM, if it exists; end the operation that holds it."""
     op = engine.new_operation("vm.delete")
     async with engine.runtime(vm_id).lifecycle.hold(op, preempt=True):
         if await engine.database.read(store.find_vm, vm_id):

@@ -79,7 +79,7 @@ async def _insert_or_forget(
     try:
         await engine.database.write(insert_claimed, op, record, forwards)
     except asyncio.CancelledError:
-        # The transaction is written to its end in its thread, whoever waits for it.
+        # The transaction is completed in its thread, even if this task is cancelled.
         await finish_shielded(forget(engine, op, record.id))
         raise
 

@@ -1,6 +1,6 @@
 """Pause or resume a VM under its lifecycle lock (L2).
 
-If the process dies during a pause recovery lets the VM go on; during a resume, too.
+If the process dies during a pause or a resume, recovery resumes the VM.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from banger.plan.steps import PauseVmm, ResumeVmm
 
 
 async def resume_held(machine: Machine, op: Operation) -> None:
-    """Let a VM whose lifecycle lock is held go on, if it is paused."""
+    """Resume a VM whose lifecycle lock is held, if it is paused."""
     if machine.record.state is VmState.PAUSED:
         await finish_shielded(_resume(machine, op))
 

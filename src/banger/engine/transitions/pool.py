@@ -156,7 +156,7 @@ async def _claim(
 async def _hand_out(
     engine: Engine, op: Operation, record: VmRecord, waiting: VmRecord
 ) -> Machine | None:
-    """Let a claimed guest go on as what it is now; None if it does not, and is gone."""
+    """Resume a claimed guest with its new identity; None if that fails and the VM is deleted."""
     try:
         machine = await load_machine(engine, record.id)
         if record.spec.egress != waiting.spec.egress:

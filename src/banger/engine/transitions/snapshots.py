@@ -35,7 +35,7 @@ SNAPSHOT_ID_BYTES = 8
 async def take_snapshot(
     engine: Engine, op: Operation, vm_id: VmId, *, snapshot: str, name: str | None
 ) -> VmRecord:
-    """Save a VM whose lifecycle lock is held, and let it go on.
+    """Save a VM whose lifecycle lock is held, and resume it.
 
     The caller has pinned the snapshot's origin.
     """

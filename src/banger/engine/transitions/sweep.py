@@ -25,7 +25,7 @@ async def sweep_snapshots(engine: Engine) -> None:
     try:
         await _sweep_snapshots(engine)
     except (BangerError, OSError) as error:
-        log.warning("snapshots that nobody needs may be left: %s", error)
+        log.warning("unused snapshots may be left: %s", error)
 
 
 async def _sweep_snapshots(engine: Engine) -> None:
@@ -41,7 +41,7 @@ async def _sweep_snapshots(engine: Engine) -> None:
     held |= {snapshot_of(record.origin) for record in records if record.state in LIVE}
     held |= {snapshot.id for snapshot in named if snapshot.name and snapshot.vm_id in known}
     for snapshot_id in set(present) - held:
-        log.info("removes the snapshot %s, which nobody needs", snapshot_id)
+        log.info("removes the unused snapshot %s", snapshot_id)
         folder = engine.layout.snapshot_dir(snapshot_id)
         await asyncio.to_thread(templates.remove_saved, engine.layout, folder)
 
@@ -51,7 +51,7 @@ async def sweep_bases(engine: Engine) -> None:
     try:
         await _sweep_bases(engine)
     except (BangerError, OSError) as error:
-        log.warning("bases of workspaces that nobody needs may be left: %s", error)
+        log.warning("unused bases of workspaces may be left: %s", error)
 
 
 async def _sweep_bases(engine: Engine) -> None:

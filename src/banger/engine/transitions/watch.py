@@ -72,7 +72,7 @@ async def _note_end(engine: Engine, vm_id: VmId, status: int | None) -> None:
 async def _clean_up(machine: Machine, op: Operation, status: int | None) -> None:
     """Save whether the guest powered itself off or its VMM failed, and remove what is left."""
     engine, record = machine.engine, machine.record
-    # Of a VMM that an earlier daemon started nobody can tell how it ended.
+    # The exit status of a VMM that an earlier daemon started is unknown.
     failed = status != 0
     restart_row = await decide_restart(engine, record, failed=failed)
     said = [] if status in (0, None) else [_say_status(engine, machine.id, status)]

@@ -6,7 +6,7 @@ a forwarded connection is open, a workspace is prepared or exported, or its VMM 
 time. `engine.lifetime` says by which clocks all that is counted.
 
 The loop sleeps until the next VM is due or to be looked at; the start of a VM wakes it. If the
-process dies, the next daemon goes on counting.
+process dies, the next daemon continues to count.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ from banger.vmm.driver import VmmHandle
 Handles = dict[VmId, bytes]
 
 SLEEP_MAX_S = 30.0
-"""A change that nobody tells the loop of is seen after this long."""
+"""After this long the loop notices a change by itself."""
 SLEEP_MIN_S = 0.2
 LOOKS = 4
 """So many looks at whether a VM is idle in the time after which it is stopped."""
@@ -163,7 +163,7 @@ async def _end(engine: Engine, record: VmRecord, ending: NextEnd) -> None:
 
 
 async def _is_due(engine: Engine, vm_id: VmId) -> bool:
-    """Ask again, now that nobody else can start or end the VM."""
+    """Decide again under the lock, which keeps others from starting or ending the VM."""
     record = await engine.database.read(store.find_vm, vm_id)
     if record is None:
         return False

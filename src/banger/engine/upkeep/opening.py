@@ -26,7 +26,7 @@ from banger.layout import Layout
 from banger.store import open_database
 
 ATTENDANTS = (Attendant("watcher", watch_vmm), Attendant("ports", attend_ports))
-"""What goes on for each VM that has a VMM, in the order of being started."""
+"""The attendants of each VM that has a VMM, in the order of their start."""
 
 
 @contextlib.asynccontextmanager

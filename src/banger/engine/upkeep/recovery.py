@@ -119,7 +119,7 @@ async def _finish(engine: Engine, operation: store.OpenOperation) -> None:
             else:
                 await _end(machine, op)
         case "vm.snapshot":
-            # The VM goes on, unless it was paused before.
+            # The VM keeps running, unless it was paused before.
             await _undo(machine, operation)
             await engine.database.write(store.end_operation, op.id)
         case "vm.pause" | "vm.resume":

@@ -79,7 +79,7 @@ async def _start_later(engine: Engine, vm_id: VmId, wait_s: float) -> None:
     except (VmNotFound, Cancelled) as error:
         log.info("%s is not restarted: %s", vm_id, error.message)
     finally:
-        # Ended before it began: nobody else's wait is forgotten.
+        # Ended before it began: no other wait is forgotten.
         if runtime.restart is not None and runtime.restart.task is asyncio.current_task():
             runtime.restart = None
 

@@ -66,7 +66,7 @@ class CopyTarget:
     owner: tuple[int, int] | None
     """None: the owners that the archive names."""
     part_offset: int | None
-    """Where the archive's one file goes on; None: nothing is kept of what breaks off."""
+    """Offset of the archive's one file; None: an interrupted copy keeps nothing."""
 
 
 @serves("vm.stat_file")

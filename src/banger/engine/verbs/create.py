@@ -44,7 +44,7 @@ from banger.model.vm import VmSpec, template_origin
 
 
 async def create_vm(engine: Engine, op: Operation, params: VmCreate) -> VmView:
-    """Make a VM and, unless told otherwise, start it.
+    """Create a VM and start it, unless `params.start` is false.
 
     A VM whose making fails or is cancelled is gone. One that was made but did not boot is kept
     for its console log, in state `error`; an ephemeral one is replaced by a report with its logs.

@@ -1,7 +1,7 @@
 """`doctor`: whether this host is ready, by the command of that name.
 
 It runs as a program of its own, so that what it imports and waits for stays out of the daemon.
-Whoever asks meanwhile gets the same answer. Touches nothing.
+Requests at the same time share one answer. Touches nothing.
 """
 
 from __future__ import annotations

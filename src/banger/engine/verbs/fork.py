@@ -40,7 +40,7 @@ FORKS = range(1, 65)
 
 
 async def fork_vm(engine: Engine, op: Operation, params: VmFork) -> list[VmView]:
-    """Make VMs that go on from where a VM is now, each a machine of its own (D2); all or none.
+    """Make VMs that continue from the state of a VM, each with its own identity (D2); all or none.
 
     Raises:
         InvalidRequest: the number or the name is not possible.
@@ -58,7 +58,7 @@ async def fork_vm(engine: Engine, op: Operation, params: VmFork) -> list[VmView]
     each_mib = source.spec.shape.memory_mib
     async with promised_memory(engine, op, each_mib, number=params.number, force=params.force):
         made = await _fork(engine, op, source, names=names, ephemeral=params.ephemeral)
-    # To the end: forks that nobody was told of would be nobody's (C5).
+    # Completed even if the client leaves: nobody would know of the forks (C5).
     return await finish_shielded(_view_all(engine, made))
 
 

@@ -86,7 +86,7 @@ async def promote_image(engine: Engine, op: Operation, params: ImageRef) -> Imag
 
 @serves("image.delete")
 async def delete_image(engine: Engine, params: ImageRef) -> Deleted:
-    """Delete an image that nobody uses, and the templates that were made from it.
+    """Delete an unused image, and the templates that were made from it.
 
     One that has other names loses the name that it is asked for by, and stays.
 

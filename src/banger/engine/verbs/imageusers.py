@@ -1,6 +1,6 @@
 """The users of an image: VMs, by the digest in their records, and operations (C4).
 
-The pool's clones are not named: whoever deletes an image drains the pool of them first.
+The pool's clones are not named: the deletion of an image drains the pool first.
 """
 
 from __future__ import annotations

@@ -80,7 +80,7 @@ async def list_ports(engine: Engine, params: VmRef) -> list[PublishedPort]:
 
 @serves("port.remove")
 async def remove_port(engine: Engine, params: PortRemove) -> PublishedPort:
-    """Publish a port or a socket no more; connections that are open go on.
+    """Stop publishing a port or a socket; open connections stay.
 
     Raises:
         PortNotFound: the VM has no such port published.

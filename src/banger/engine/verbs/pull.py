@@ -94,7 +94,7 @@ async def pull_reference(
 
 @serves("image.prune")
 async def prune_images(engine: Engine, params: ImagePrune) -> Pruned:
-    """Delete images that have lost their name, or all that nobody uses; and the blob cache.
+    """Delete images that have lost their name, or all unused ones; and the blob cache.
 
     Templates that were made from a deleted image go with it.
     """

@@ -48,7 +48,7 @@ RESTORE_DEADLINE_S = 60.0
 
 @serves("snapshot.create")
 async def create_snapshot(engine: Engine, op: Operation, params: SnapshotCreate) -> SnapshotView:
-    """Keep a VM's memory and disk as they are now; it goes on.
+    """Save a VM's memory and disk; the VM keeps running.
 
     Raises:
         NotSupported: its driver cannot save it.
@@ -103,7 +103,7 @@ async def restore_snapshot(engine: Engine, op: Operation, params: SnapshotRestor
         NotSupported: its driver cannot.
         SnapshotNotFound: the VM has none of this name.
         SnapshotUnusable: it is damaged, or was made by another VMM or for another machine.
-        NotEnoughMemory: the host's does not hold it; the VM goes on.
+        NotEnoughMemory: the host has too little memory; the VM keeps running.
         BootFailed: it did not start; the VM is kept, in state `error`.
     """
     vm_id = (await _get_able(engine, params.ref)).id

@@ -1,7 +1,7 @@
 """Tokens of the HTTP front: `token.*` for programs, `login.*` for browsers.
 
-A token is 32 random bytes, told once; the database has its hash. Each change is one transaction,
-so no lock is taken. Expired tokens are deleted whenever one is made.
+A token is 32 random bytes, returned once; the database has its hash. Each change is one
+transaction, so no lock is taken. Expired tokens are deleted whenever one is made.
 """
 
 from __future__ import annotations

@@ -115,7 +115,7 @@ async def pause_vm(engine: Engine, op: Operation, ref: str) -> VmView:
 
 @serves("vm.resume")
 async def resume_vm(engine: Engine, op: Operation, ref: str) -> VmView:
-    """Let a paused VM go on; one that runs is left as it is.
+    """Resume a paused VM; a running VM is left as it is.
 
     Raises:
         WrongState: it is neither.

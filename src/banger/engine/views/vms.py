@@ -82,7 +82,7 @@ class _Rows(NamedTuple):
 
     record: VmRecord
     view: VmView
-    """What can be told of it from here: nothing that is only known at the moment."""
+    """The record as a view, without what is only known at the moment."""
     untrusted_handle: bytes | None = None
     """Of its VMM."""
     untrusted_lifetime: bytes | None = None

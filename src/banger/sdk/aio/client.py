@@ -77,7 +77,7 @@ class AsyncClient(AsyncDaemon):
     async def events(self, **options: Unpack[EventOptions]) -> AsyncIterator[AsyncIterator[Event]]:
         """Listen to what happens to VMs for a block, from its beginning on.
 
-        The iterator goes on when the daemon is replaced. It never ends, but with `ref` when the
+        The iterator continues when the daemon is replaced. It never ends, but with `ref` when the
         VM is deleted, and with `follow=False`.
         """
         from banger.sdk.aio.events import open_events

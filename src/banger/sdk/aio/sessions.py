@@ -41,7 +41,7 @@ class AsyncSessions:
         terminal: tuple[int, int] | None = None,
         **options: Unpack[CommandOptions],
     ) -> AsyncSession:
-        """Start a command that goes on when this program, or the daemon, has gone.
+        """Start a command that keeps running when this program, or the daemon, ends.
 
         With `stdin` it takes input; with `terminal` (rows, columns) it has one.
 
@@ -82,7 +82,7 @@ class AsyncSession:
         return f"AsyncSession({self.name!r}, vm_id={self._ref!r})"
 
     async def show(self) -> SessionView:
-        """Return what the VM tells of the session now."""
+        """Return the state of the session, as reported by the VM now."""
         return await self._daemon.call("session.show", {"ref": self._ref, "name": self.name})
 
     async def logs(
@@ -102,7 +102,7 @@ class AsyncSession:
                     async for piece in stream:
                         yield piece
                 except DaemonUnreachable:
-                    # Positions count what came, so the next daemon goes on where this one ended.
+                    # A position counts received bytes, so the next daemon continues there.
                     params = {"position": start + stream.passed}
                 else:
                     return
@@ -110,7 +110,7 @@ class AsyncSession:
     async def attach(self, *, tail: int | None = None, stdin: bool = True) -> AsyncProcess:
         """Read what it has written and will write, and write to it; a block of one program.
 
-        The end of the block does not end the session. When a daemon dies the next one goes on.
+        The end of the block does not end the session. After a daemon died the next one continues.
 
         Raises:
             SessionBusy: another program writes to it.
@@ -188,7 +188,7 @@ class AsyncAttachment(AsyncProcess):
         """Yield output as it comes: 1 (stdout) or 2 (stderr), and the bytes; up to the end.
 
         Raises:
-            OutcomeUnknown: a daemon died, perhaps before it took all input. Iterate again to go on.
+            OutcomeUnknown: a daemon died, perhaps before it took all input. Iterate again.
         """
         while True:
             try:
@@ -230,7 +230,7 @@ class AsyncAttachment(AsyncProcess):
 
         Raises:
             Cancelled: the block has ended before the session.
-            OutcomeUnknown: a daemon died, perhaps before it took all input. Wait again to go on.
+            OutcomeUnknown: a daemon died, perhaps before it took all input. Wait again to continue.
         """
         while True:
             with contextlib.suppress(DaemonUnreachable):

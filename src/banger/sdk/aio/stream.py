@@ -1,6 +1,6 @@
 """The stream of a method, for programs with an asyncio loop: output to iterate over, input to send.
 
-Holds at most `KEPT_BYTES` of what nobody has read yet, and one read more; then the daemon waits,
+Holds at most `KEPT_BYTES` of unread output, and one read more; then the daemon waits,
 and the VM with it. While input is sent output is taken all the same, since a program may write
 before it reads on.
 """
@@ -174,7 +174,7 @@ class AsyncStream:
 
     @contextlib.contextmanager
     def _taking_all(self) -> Iterator[None]:
-        """Have output come in a block, though nobody reads it."""
+        """Receive output during a block, although it is not read."""
         self._takes_all = True
         self._connection.resume()
         try:

@@ -38,7 +38,7 @@ class AsyncVm:
         return f"AsyncVm({self.name!r}, id={self.id!r})"
 
     async def show(self) -> VmView:
-        """Return what the daemon tells of the VM now."""
+        """Return the state of the VM, as reported by the daemon now."""
         return await self._daemon.call("vm.show", {"ref": self.id})
 
     async def delete(self) -> None:
@@ -126,7 +126,7 @@ class AsyncVm:
 
     @property
     def sessions(self) -> AsyncSessions:
-        """Start and find commands that go on whoever is connected."""
+        """Start and find commands that keep running without a client."""
         from banger.sdk.aio.sessions import AsyncSessions
 
         return AsyncSessions(self._daemon, self.id)
@@ -161,7 +161,7 @@ class AsyncVm:
                         await each.delete()
 
     async def snapshot(self, name: str | None = None) -> str:
-        """Save memory and disk; return the snapshot's name. The VM goes on."""
+        """Save memory and disk; return the snapshot's name. The VM keeps running."""
         made = await self._daemon.call("snapshot.create", {"ref": self.id, "name": name})
         return made["name"]
 

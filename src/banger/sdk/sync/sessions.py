@@ -44,7 +44,7 @@ class Sessions:
         terminal: tuple[int, int] | None = None,
         **options: Unpack[CommandOptions],
     ) -> Session:
-        """Start a command that goes on when this program, or the daemon, has gone.
+        """Start a command that keeps running when this program, or the daemon, ends.
 
         With `stdin` it takes input; with `terminal` (rows, columns) it has one.
 
@@ -85,7 +85,7 @@ class Session:
         return f"Session({self.name!r}, vm_id={self._ref!r})"
 
     def show(self) -> SessionView:
-        """Return what the VM tells of the session now."""
+        """Return the state of the session, as reported by the VM now."""
         return self._daemon.call("session.show", {"ref": self._ref, "name": self.name})
 
     def logs(
@@ -104,7 +104,7 @@ class Session:
                 try:
                     yield from stream
                 except DaemonUnreachable:
-                    # Positions count what came, so the next daemon goes on where this one ended.
+                    # A position counts received bytes, so the next daemon continues there.
                     params = {"position": start + stream.passed}
                 else:
                     return
@@ -112,7 +112,7 @@ class Session:
     def attach(self, *, tail: int | None = None, stdin: bool = True) -> Process:
         """Read what it has written and will write, and write to it; a block of one program.
 
-        The end of the block does not end the session. When a daemon dies the next one goes on.
+        The end of the block does not end the session. After a daemon died the next one continues.
 
         Raises:
             SessionBusy: another program writes to it.
@@ -184,7 +184,7 @@ class Attachment(Process):
         """Yield output as it comes: 1 (stdout) or 2 (stderr), and the bytes; up to the end.
 
         Raises:
-            OutcomeUnknown: a daemon died, perhaps before it took all input. Iterate again to go on.
+            OutcomeUnknown: a daemon died, perhaps before it took all input. Iterate again.
         """
         while True:
             try:
@@ -225,7 +225,7 @@ class Attachment(Process):
 
         Raises:
             Cancelled: the block has ended before the session.
-            OutcomeUnknown: a daemon died, perhaps before it took all input. Wait again to go on.
+            OutcomeUnknown: a daemon died, perhaps before it took all input. Wait again to continue.
         """
         while True:
             with contextlib.suppress(DaemonUnreachable):

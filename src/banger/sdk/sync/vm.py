@@ -41,7 +41,7 @@ class Vm:
         return f"Vm({self.name!r}, id={self.id!r})"
 
     def show(self) -> VmView:
-        """Return what the daemon tells of the VM now."""
+        """Return the state of the VM, as reported by the daemon now."""
         return self._daemon.call("vm.show", {"ref": self.id})
 
     def delete(self) -> None:
@@ -129,7 +129,7 @@ class Vm:
 
     @property
     def sessions(self) -> Sessions:
-        """Start and find commands that go on whoever is connected."""
+        """Start and find commands that keep running without a client."""
         from banger.sdk.sync.sessions import Sessions
 
         return Sessions(self._daemon, self.id)
@@ -164,7 +164,7 @@ class Vm:
                         each.delete()
 
     def snapshot(self, name: str | None = None) -> str:
-        """Save memory and disk; return the snapshot's name. The VM goes on."""
+        """Save memory and disk; return the snapshot's name. The VM keeps running."""
         made = self._daemon.call("snapshot.create", {"ref": self.id, "name": name})
         return made["name"]
 
