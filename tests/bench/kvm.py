@@ -28,7 +28,7 @@ FEW = {"start": 4, "clone": 4, "exec": 10, "fork": 3, "restore": 3, "density": 4
 MEASURED = ("user", NO_NETWORK)
 """Networks that a host has without being set up for them."""
 Run = Callable[[Sequence[str]], Awaitable[str]]
-"""Runs drivers.py with these words; returns what it prints."""
+"""Runs drivers.py with these words; returns what it prints. RuntimeError: it failed."""
 
 
 @dataclass(frozen=True)
@@ -58,11 +58,16 @@ async def measure_all(run: Run, counts: Mapping[str, int], *, flags: Sequence[st
 
 
 async def _measure_rivals(run: Run, count: int, flags: Sequence[str]) -> dict[str, drivers.Samples]:
-    """Return what those that are installed here cost."""
+    """Return what those cost that are installed here and run."""
     found = {}
     for rival in drivers.RIVALS:
         print(f"measures {rival} ...", file=sys.stderr)
-        if samples := json.loads(await run([rival, str(count), "--", *SHAPE, *flags])):
+        try:
+            samples = json.loads(await run([rival, str(count), "--", *SHAPE, *flags]))
+        except RuntimeError as error:
+            print(error, file=sys.stderr)
+            continue
+        if samples:
             found[rival] = samples
     return found
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import subprocess
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 
 from tests.bench import drivers
-from tests.bench.kvm import COUNTS, FEW, Row, read_facts, render_report
+from tests.bench.kvm import COUNTS, FEW, Row, measure_all, read_facts, render_report
 
 ROWS = [
     Row("none", "exec", {"firecracker": {"command": [10, 30, 20]}, "qemu": {"command": [40, 40]}}),
@@ -77,6 +79,17 @@ def test_a_rival_that_is_not_installed_is_left_out(
 ) -> None:
     monkeypatch.setenv("PATH", str(tmp_path))
     assert drivers.measure_msb(2, []) == {}
+
+
+def test_a_rival_that_fails_costs_no_other_row() -> None:
+    async def run(words: Sequence[str]) -> str:
+        if words[0] == "msb":
+            raise RuntimeError("no libkrunfw")
+        return json.dumps({words[0]: [1]})
+
+    rows = asyncio.run(measure_all(run, {"start": 1, "exec": 1}, flags=()))
+    assert {each for row in rows for each in row.samples} == {"firecracker", "qemu"}
+    assert len(rows) == 4
 
 
 def test_the_raw_samples_are_in_the_report() -> None:
