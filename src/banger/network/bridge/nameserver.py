@@ -15,6 +15,13 @@ from banger.network.bridge.process import open_nameserver
 HOST6 = address6(host_address(NETWORK))
 
 
+def has_ipv6() -> bool:
+    """Tell whether this host has its IPv6 address on the bridge."""
+    with contextlib.suppress(OSError):
+        return HOST6.packed.hex() in Path("/proc/net/if_inet6").read_text()
+    return False
+
+
 class BridgeNameserver:
     """See `network.port.Nameserver`."""
 
@@ -23,10 +30,7 @@ class BridgeNameserver:
 
     def list_addresses(self) -> tuple[str, ...]:
         """Return the bridge's addresses; a host may have no IPv6."""
-        with contextlib.suppress(OSError):
-            if HOST6.packed.hex() in Path("/proc/net/if_inet6").read_text():
-                return self.address, str(HOST6)
-        return (self.address,)
+        return (self.address, str(HOST6)) if has_ipv6() else (self.address,)
 
     def find(self) -> tuple[int, int] | None:
         """Return which helper there is: one that was started again has other sockets."""

@@ -14,6 +14,7 @@ from banger.errors import BangerError, HostNotReady
 from banger.host.setup import require_programs
 from banger.network.bridge.addresses import BRIDGE, DNS_SOCKETS, NETWORK6
 from banger.network.bridge.firewalls import Firewall
+from banger.network.bridge.nameserver import has_ipv6
 from banger.network.bridge.process import LOG, SET_UP, describe_network, find_firewall
 from banger.network.bridge.tools import TOOLS
 from banger.network.bridge.wire import SOCKET
@@ -25,7 +26,6 @@ UNIT = Path("/etc/systemd/system") / SERVICE
 PYTHON = ("/usr/bin/python3", "-I")
 SYSTEMD = Path("/run/systemd/system")
 """Is there where systemd runs (sd_booted(3))."""
-NO_IPV6 = Path(f"/proc/sys/net/ipv6/conf/{BRIDGE}/disable_ipv6")
 MODULES = ("addresses", "firewalls", "links", "netlink", "nft", "server", "wire")
 PACKAGE = "banger/network/bridge"
 _MAIN = "from banger.network.bridge.server import main\n\nmain()\n"
@@ -163,14 +163,6 @@ def probe() -> Finding:
         fact = f"{BRIDGE} exists, but another firewall on this host drops its VMs' traffic."
         return Finding(fact, REMEDIES[firewall])
     networks = (
-        f"{network} and {NETWORK6}" if _has_ipv6() else f"{network}, without IPv6 on this host"
+        f"{network} and {NETWORK6}" if has_ipv6() else f"{network}, without IPv6 on this host"
     )
     return Finding(f"VMs can join {BRIDGE}, {networks}.")
-
-
-def _has_ipv6() -> bool:
-    """Tell whether the host has an IPv6 address on the bridge."""
-    try:
-        return NO_IPV6.read_text().strip() == "0"
-    except OSError:
-        return False
