@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -101,6 +101,13 @@ def take_tiny_template(banger: Installation) -> None:
     for folder in banger.layout.templates.iterdir():
         if folder.name != key:
             shutil.rmtree(folder)
+
+
+def own_kernels(banger: Installation, *, copy: Callable[[str, str], object] = os.link) -> None:
+    """Give an installation kernels of its own: links to the files of the run's, or copies."""
+    shared = banger.layout.kernels.resolve()
+    banger.layout.kernels.unlink()
+    shutil.copytree(shared, banger.layout.kernels, copy_function=copy, symlinks=True)
 
 
 def has_right_clock(banger: Installation, vm: str) -> bool:

@@ -21,8 +21,7 @@ from tests.support.forked import PATH
 from tests.support.installations import Ended, Installation, finish
 from tests.support.loopbacks import free_udp_port
 from tests.support.repositories import git, init
-from tests.support.vms import TINY
-from tests.vm.test_upgrade import own_kernels
+from tests.support.vms import TINY, own_kernels
 
 WANTED = "BANGER_TEST_RELEASE"
 RELEASE = "b607c72"

@@ -19,9 +19,8 @@ from tests.support.firecracker.program import write_program
 from tests.support.installations import Installation
 from tests.support.loopbacks import free_front_port
 from tests.support.stand_in_worlds import HAS_TAPS
-from tests.support.vms import TINY
+from tests.support.vms import TINY, own_kernels
 from tests.vm.test_released import WANTED, Released
-from tests.vm.test_upgrade import own_kernels
 
 FIRST, WITH_NETWORKS = "131e655e", "702cedb2"
 SHAPE = (*TINY, "--network", "none")

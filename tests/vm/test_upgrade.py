@@ -6,7 +6,6 @@ The older banger is this one with an agent of protocol version 1: a guest has no
 from __future__ import annotations
 
 import json
-import os
 import platform
 import shutil
 from pathlib import Path
@@ -18,7 +17,7 @@ from banger.guest.codec import STREAMS_LEAST
 from tests.support.agent import build_agent_of_version_1, find_or_build_agent
 from tests.support.firecracker.program import write_program
 from tests.support.installations import Installation, finish, read_line
-from tests.support.vms import TINY
+from tests.support.vms import TINY, own_kernels
 
 
 @pytest.fixture(scope="module")
@@ -27,13 +26,6 @@ def older_agent(tmp_path_factory: pytest.TempPathFactory) -> Path:
     built = tmp_path_factory.mktemp("agents") / platform.machine()
     built.mkdir()
     return Path(shutil.copy(build_agent_of_version_1(), built))
-
-
-def own_kernels(banger: Installation) -> None:
-    """Give the installation kernels of its own: names in them move in this test."""
-    shared = banger.layout.kernels.resolve()
-    banger.layout.kernels.unlink()
-    shutil.copytree(shared, banger.layout.kernels, copy_function=os.link, symlinks=True)
 
 
 HELD = ("--", "sh", "-c", "echo runs; cat")
