@@ -81,7 +81,7 @@ mask = [
 
 HOST_MODULES = (
     *("kvm_amd", "vhost_vsock", "tun", "bridge"),
-    *("nft_chain_nat", "nft_ct", "nft_masq", "nft_meta_bridge", "nft_redir"),
+    *("nft_chain_nat", "nft_connlimit", "nft_ct", "nft_masq", "nft_meta_bridge", "nft_redir"),
     *("nft_reject_ipv4", "nft_reject_ipv6"),
 )
 """Of the emulated host's kernel, besides a guest's."""
