@@ -31,6 +31,8 @@ class Run:
     argv: tuple[str, ...]
     environ: Mapping[str, str] = field(default_factory=dict)
     is_pytest: bool = True
+    dist: str = "load"
+    """What workers take: tests, or files whose tests go on with what the ones before have left."""
 
 
 RUNS = {
@@ -78,6 +80,7 @@ RUNS = {
     "upgrade": Run(
         ("tests/vm/test_released.py", "tests/vm/test_released_firecracker.py"),
         {"BANGER_TEST_RELEASE": "1"},
+        dist="loadfile",
     ),
     "kvm": Run(("tests.kvm",), is_pytest=False),
 }
@@ -117,7 +120,7 @@ def _run(name: str, run: Run) -> Outcome:
         argv = [sys.executable, "-m", *run.argv]
         if run.is_pytest:
             options = (f"--junitxml={report}", "-o", "junit_logging=system-out")
-            side_by_side = ("-n", str(os.cpu_count()), "--dist", "loadgroup")
+            side_by_side = ("-n", str(os.cpu_count()), "--dist", run.dist)
             argv = [sys.executable, "-m", "pytest", *side_by_side, *options, *run.argv]
         done = subprocess.run(argv, cwd=CHECKOUT, env={**run.environ, **os.environ}, check=False)
         said = list(_read_report(report)) if report.exists() else []

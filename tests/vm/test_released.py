@@ -29,7 +29,6 @@ RELEASE = "b607c72"
 pytestmark = [
     pytest.mark.skipif(WANTED not in os.environ, reason=f"{WANTED} is not set"),
     pytest.mark.timeout(900),
-    pytest.mark.xdist_group("released"),  # each goes on with the VMs of the one before
 ]
 
 
