@@ -42,7 +42,7 @@ def read_first_port() -> int:
 def open_listener(end: HostEnd) -> socket.socket:
     """Listen at a place of the host, or receive its datagrams; end it with `close_listener`.
 
-    A socket file that nobody listens at is replaced.
+    A stale socket file is replaced.
 
     Raises:
         PortTaken: something else listens there, or a file has the name.

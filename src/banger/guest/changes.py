@@ -29,13 +29,13 @@ class ChangeKind(IntEnum):
     """What happened to a name."""
 
     READY = 0
-    """From here on changes are told; it has no name."""
+    """Changes are reported from here on; has no name."""
     CREATED = 1
     MODIFIED = 2
     DELETED = 3
     """Without a name: the directory that is watched."""
     MISSED = 4
-    """More happened than is told; it has no name."""
+    """Changes were lost; has no name."""
 
 
 class GuestChange(NamedTuple):

@@ -166,7 +166,7 @@ class GuestConnection:
             self._waiting.pop(ticket, None)
 
     def _leave(self, ticket: Ticket) -> None:
-        """Give a ticket back, and wake whoever it makes room for."""
+        """Give a ticket back, and wake the request that gets its place."""
         following = self._admission.leave(ticket)
         waiter = None if following is None else self._waiting.get(following)
         # One that was cancelled meanwhile gives its ticket back by itself.

@@ -1,7 +1,7 @@
 """List a guest's processes: PROCESSES (guest protocol, section 6).
 
 Owns the stream of the request. A hostile guest may send any record (hazard E2): lengths, their
-number and the size of all are bounded, and texts are bytes until somebody prints them.
+number and the size of all are bounded, and texts are bytes until they are printed.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Datagrams to a UDP port of the guest, and the answers.
 
 Owns the stream of each conversation: one for each client of the host, since answers go to one port
-of the guest. The host ends a conversation that nobody uses; if this process dies, the agent does.
+of the guest. The host ends unused conversations; if this process dies, the agent does.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ LOCAL = ("127.0.0.1", "::1")
 
 
 class Resolver(StrEnum):
-    """A program that can be told of one domain; the value is what people call it."""
+    """A resolver that can forward one domain; the value is its usual name."""
 
     DELEGATE = "systemd-resolved 258 or newer"
     RESOLVED = "systemd-resolved"
@@ -35,7 +35,7 @@ class Resolver(StrEnum):
 
 @dataclass(frozen=True)
 class _Way:
-    """How one resolver is told."""
+    """The configuration file that makes a resolver forward names under `vm`."""
 
     path: str
     content: str
@@ -88,7 +88,7 @@ class Delegation:
 
 
 def probe_resolver(root: Path = Path("/")) -> Resolver | None:
-    """Return the program that answers this host's lookups; None: no program that can be told."""
+    """Return the program that answers this host's lookups; None: one that cannot forward."""
     servers = set(_read_servers(root))
     runs_resolved = (root / "run/systemd/resolve/stub-resolv.conf").exists()
     if runs_resolved and (servers & {*STUBS} or _asks_resolved(root)):
@@ -101,7 +101,7 @@ def probe_resolver(root: Path = Path("/")) -> Resolver | None:
 
 
 def plan_delegation(resolver: Resolver, port: int, root: Path = Path("/")) -> Delegation:
-    """Return how a resolver is told to ask the server at this port."""
+    """Return the delegation by which a resolver asks the server at this port."""
     way = _WAYS[resolver]
     path = root / way.path
     content = MARK + way.content.format(port=port)

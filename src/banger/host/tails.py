@@ -2,8 +2,8 @@
 
 A log that has grown too long is cut in place, since its writer has it open for appending: the
 end is kept behind a line that says how many bytes of the log are gone. That line lets a reader go
-on exactly where it was, or tells that bytes were missed. Whoever writes the log can forge the line,
-which confuses the readers of that log and nobody else.
+on exactly where it was, or tells that bytes were missed. The writer of the log can forge the line,
+which only confuses the readers of that log.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ def read_cpu_s(process: ProcessIdentity) -> float | None:
 def read_size_kib(process: ProcessIdentity) -> tuple[int, int] | None:
     """Return the resident and the anonymous memory of the process; None if it has ended.
 
-    Whoever needs to know that the pid is still this process's asks `read_cpu_s` afterwards.
+    A caller that has to know that the pid is still this process's calls `read_cpu_s` afterwards.
 
     Costs the kernel no walk over the process's pages, as `read_memory` does, and needs no
     permission. Anonymous memory is freed when the process ends; pages of files are not counted.

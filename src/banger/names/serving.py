@@ -16,7 +16,7 @@ from banger.names.socks import serve_socks
 
 @dataclass(frozen=True)
 class Names:
-    """The servers; each listens once it is told where (`listen`)."""
+    """The servers; each listens after a call of `listen`."""
 
     http: LoopbackServer
     """The front, where links lead."""

@@ -19,7 +19,7 @@ from banger.ssh.keys import ensure_host_key
 
 
 async def serve(listener_fd: int, daemon_fd: int) -> None:
-    """Serve until the daemon has ended, or nobody has been connected for long."""
+    """Serve until the daemon has ended, or until the front was idle for long."""
     layout = layout_from_environment(os.environ)
     ending = asyncio.Event()
     # Nothing is ever written: it becomes readable by its end.

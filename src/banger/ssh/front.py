@@ -27,7 +27,7 @@ GREETING_S = 10.0
 """For a client's greeting, which it sends as soon as it is connected."""
 RETRY_S = 0.5
 FAREWELL_S = 2.0
-"""For clients to be told of the end."""
+"""Time for clients to get the reason of the end."""
 STOPPED = "banger's daemon has ended"
 
 log = logging.getLogger(__name__)
@@ -44,7 +44,7 @@ class Front:
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def run(self, listener: socket.socket, ending: asyncio.Event) -> None:
-        """Serve until `ending` is set or nobody has been connected for `IDLE_S`."""
+        """Serve until `ending` is set or there was no connection for `IDLE_S`."""
         listener.setblocking(False)
         ender = asyncio.create_task(ending.wait())
         try:

@@ -27,7 +27,7 @@ class Guest:
         return await open_stream(self.socket, method, {"ref": self.vm_id, **params})
 
     async def accept(self, token: str) -> DaemonStream:
-        """Take a connection that a `vm.listen` of this VM has told of.
+        """Take a connection that a `vm.listen` of this VM has announced.
 
         Raises:
             BangerError: the daemon's error.

@@ -1,6 +1,6 @@
 """Files that a killed extraction has left behind, under their temporary names.
 
-An extraction has its temporary file locked while there is one, so one that nobody has locked is
+An extraction has its temporary file locked while there is one, so a file without a lock is
 left over. The next extraction into the directory removes it.
 """
 

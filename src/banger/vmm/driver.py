@@ -154,7 +154,7 @@ class VmmControl(Protocol):
         ...
 
     async def wait_gone(self, handle: VmmHandle) -> int | None:
-        """Return the VMM's exit status when it has ended, and reap it; None: nobody can tell."""
+        """Return the VMM's exit status when it has ended, and reap it; None: it is unknown."""
         ...
 
     async def quit(self, handle: VmmHandle, *, deadline_s: float) -> bool:

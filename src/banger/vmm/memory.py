@@ -65,7 +65,7 @@ def write_memory(
         try:
             pagemap, memory = (_opened(stack, process, name) for name in ("pagemap", "mem"))
         except PermissionError as error:
-            if not is_alive(process):  # nobody has waited for it yet
+            if not is_alive(process):  # it is a zombie
                 raise VmmFailed(f"The VMM with pid {process.pid} has ended.") from error
             raise HostNotReady(
                 "The host does not allow banger to read the memory of its own VMM.",

@@ -149,7 +149,7 @@ async def finish_start(
 
 
 async def _abandon(leader: ProcessIdentity) -> None:
-    """End a child of ours that nobody knows yet, with its children: its group is its session."""
+    """End a child of ours that is in no record yet, with its children: its group is its session."""
     programs.kill_group(leader.pid)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(KILL_DEADLINE_S):
@@ -160,7 +160,7 @@ async def gone(handle: VmmHandle) -> int | None:
     """Return when a VMM and its monitor have ended; both are reaped if they are our children.
 
     The value is the VMM's exit status (for signal N -N, or 128+N where a monitor passes it on), or
-    None if neither was our child, so that nobody can tell.
+    None if neither was our child, so that the status is unknown.
     """
     status = await wait_gone(handle.process)
     if handle.monitor is not None:

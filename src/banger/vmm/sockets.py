@@ -44,7 +44,7 @@ async def connect_agent_socket(path: str, *, deadline_s: float) -> socket.socket
     """Return a socket that is connected to the one for the agent; the caller closes it.
 
     Raises:
-        GuestGone: nobody listens there.
+        GuestGone: no process listens there.
         DeadlineExceeded: the VMM has not taken the connection in time.
     """
     with contextlib.ExitStack() as on_failure:

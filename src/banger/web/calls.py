@@ -58,7 +58,7 @@ async def _call(front: Front, method: Method, params: Mapping[str, object]) -> o
 async def _follow(
     front: Front, method: Method, params: wire.Document, body: Body
 ) -> AsyncGenerator[Event, None]:
-    """Yield what is told of a method while it runs, then its result or error."""
+    """Yield the events of a method while it runs, then its result or error."""
     told: asyncio.Queue[Event | None] = asyncio.Queue()
     opening = asyncio.ensure_future(
         front.daemon.open_connection(

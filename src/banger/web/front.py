@@ -46,7 +46,7 @@ def front_of(connection: HTTPConnection) -> Front:
 
 
 async def require_scope(connection: HTTPConnection, needed: Scope) -> None:
-    """Check that whoever asks may.
+    """Check that the sender of a request is allowed to.
 
     Raises:
         TokenInvalid: without a token, or with one that is not valid.

@@ -69,10 +69,10 @@ class PatientProtocol(H11Protocol):
 
 
 def serve(listen: str | None, say: Callable[[str], None], warn: Callable[[str], None]) -> None:
-    """Serve until the process is told to end; `say` is told the address.
+    """Serve until a signal ends the process; `say` gets the address.
 
     Raises:
-        KeyboardInterrupt: it was told to.
+        KeyboardInterrupt: there was a signal.
         BangerError: the settings are not valid, or the place is not to be had.
     """
     layout = layout_from_environment(os.environ)

@@ -1,7 +1,7 @@
 """A stream of the daemon for coroutines, with back pressure in both directions.
 
 Unlike the SDK's stream, it takes no more output while input waits: a terminal's may be endless.
-Owns nothing: whoever opened the stream closes it. At most `KEPT_BYTES` and one read wait here.
+Owns nothing: the opener of the stream closes it. At most `KEPT_BYTES` and one read wait here.
 """
 
 from __future__ import annotations

@@ -49,7 +49,7 @@ ENDED, FAILED = 1000, 1011
 
 async def serve_terminal(socket: WebSocket) -> None:
     """Serve one terminal to its end."""
-    # The browser may go at any time, which nobody has to be told of.
+    # The browser may disconnect at any time, which is no error.
     with contextlib.suppress(_Gone):
         await _serve(socket)
 

@@ -201,8 +201,8 @@ def remove_empty(walk: Beneath, directory: bytes) -> None:
 
 
 def _ignore(count: int) -> None:
-    """Take progress that nobody asked for."""
+    """Ignore progress."""
 
 
 def _ignore_file(file: SentFile) -> None:
-    """Take files that nobody asked for."""
+    """Ignore files."""

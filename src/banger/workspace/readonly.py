@@ -4,7 +4,7 @@ Changes the guest's mounts and nothing else; each function may be repeated. A bo
 so the engine mounts anew after each. If the process dies before the mount, the workspace can be
 written and is not recorded: a prepare makes it again.
 
-Root in the guest can undo the mount. That harms nobody but the guest: nothing is exported from a
+Root in the guest can undo the mount. That harms only the guest: nothing is exported from a
 read-only workspace, whatever is in it.
 """
 
@@ -63,7 +63,7 @@ async def require_mount(guest: GuestFiles) -> None:
 
 
 async def make_read_only(guest: GuestFiles, path: str) -> None:
-    """Let nobody write a workspace, or do nothing if that is so."""
+    """Make a workspace read-only, unless it is already."""
     await _run(guest, "make_read_only", path)
 
 

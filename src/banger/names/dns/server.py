@@ -31,7 +31,7 @@ from banger.network.dnswire import (
 )
 
 UDP_ADDRESS = "127.0.0.1"
-"""The one that all resolvers can be told: some versions of systemd-resolved take no other."""
+"""The only port that all resolvers accept: some versions of systemd-resolved take no other."""
 IDLE_S = 10.0
 PAUSE_S = 1.0
 """After a datagram could not be received."""

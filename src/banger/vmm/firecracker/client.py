@@ -6,7 +6,7 @@ deadline for everything, and one that fails in whatever way ends its connection:
 it on the wire may be the rest of its answer. Nothing is tried again here, since nobody can
 tell whether a request that was sent was carried out.
 
-Firecracker's end closes its sockets, so that whoever waits for an answer wakes at once.
+Firecracker's end closes its sockets, which ends every wait for an answer at once.
 
 What Firecracker says is `untrusted_`: it may have been taken over by its guest. The bytes of an
 answer are bounded, all of them together, and what is not in the shapes of `replies` is refused.
@@ -127,7 +127,7 @@ async def open_connection(socket_path: str, *, deadline_s: float) -> AsyncIterat
     """Connect to Firecracker for a block.
 
     Raises:
-        VmmFailed: nobody listens there.
+        VmmFailed: no process listens there.
         DeadlineExceeded: the connection was not taken in time.
     """
     with socket.socket(socket.AF_UNIX) as sock:

@@ -41,7 +41,7 @@ class FirecrackerControl:
         return True
 
     async def wait_gone(self, handle: VmmHandle) -> int | None:
-        """Return Firecracker's exit status when it has ended; None if nobody can tell.
+        """Return Firecracker's exit status when it has ended; None if it is unknown.
 
         One whose guest has halted is ended here. It has ended well then, as one has whose guest
         has reset itself.

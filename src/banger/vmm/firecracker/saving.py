@@ -50,7 +50,7 @@ async def lent(handle: VmmHandle, memory: Path) -> AsyncIterator[str]:
 
 @contextlib.asynccontextmanager
 async def unread(handle: VmmHandle) -> AsyncIterator[str]:
-    """Yield a path for memory that nobody will read; it is gone after the block."""
+    """Yield a path for memory that is not needed; the file is removed after the block."""
     assert handle.saving is not None
     target = Path(handle.saving) / names.MEMORY
     target.unlink(missing_ok=True)

@@ -35,7 +35,7 @@ class QemuControl:
         return True
 
     async def wait_gone(self, handle: VmmHandle) -> int | None:
-        """Return QEMU's exit status when it has ended; None if nobody can tell."""
+        """Return QEMU's exit status when it has ended; None if it is unknown."""
         return await process.gone(handle)
 
     async def quit(self, handle: VmmHandle, *, deadline_s: float) -> bool:
@@ -44,7 +44,7 @@ class QemuControl:
             await process.gone(handle)
             return True
         if not process.is_this(handle):
-            return False  # its jail has not become QEMU yet: nobody to ask
+            return False  # the jail has not executed QEMU yet
         try:
             async with asyncio.timeout(deadline_s):
                 # It may end in the middle of its answer: what counts is that it ends.
