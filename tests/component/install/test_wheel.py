@@ -69,11 +69,13 @@ def sources(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def builder() -> Path:
     """The Python of an environment that has what pyproject.toml requires for a build, no more."""
     folder = Path(os.environ[CACHE], "zig")
-    python = folder / "venv/bin/python"
-    if not python.exists():
-        run(sys.executable, "-m", "venv", folder / "venv", cwd=CHECKOUT)
+    python, installed = folder / "venv/bin/python", folder / "venv/installed"
     project = tomllib.loads((CHECKOUT / "pyproject.toml").read_text())
-    run(python, "-m", "pip", "install", "-q", *project["build-system"]["requires"], cwd=folder)
+    required = project["build-system"]["requires"]
+    if not installed.exists() or installed.read_text() != str(required):
+        run(sys.executable, "-m", "venv", folder / "venv", cwd=CHECKOUT)
+        run(python, "-m", "pip", "install", "-q", *required, cwd=folder)
+        installed.write_text(str(required))
     return python
 
 
