@@ -15,11 +15,17 @@ FIRST = "daemon.fronts.unix.connection.Connection.serve"
 
 
 def test_walks_from_the_socket_to_the_guest(own: Installation, short_dir: Path) -> None:
-    """A boot, a command and a flush: these functions of ours in this order, and no others."""
+    """A boot, a command and a flush: these functions of ours in this order, and no others.
+
+    An emulated guest boots the uncompressed kernel.
+    """
     file = short_dir / "walks"
     with own.special_daemon("--walks", str(file)):
         own.do("vm", "create", "--name", "one", "--no-template", *TINY)
         own.exec("one", "true", status=0)
+        vm = own.vm("one")
+        kernel = b"/vmlinux" if vm["accel"] == "tcg" else b"/bzimage"
+        assert kernel in Path(f"/proc/{vm['pid']}/cmdline").read_bytes()
         own.do("vm", "stop", "one")
     taken = [json.loads(line) for line in file.read_text().splitlines()]
     for title, through in (

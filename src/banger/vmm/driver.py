@@ -54,6 +54,8 @@ class SharedFiles:
     """The image's root file system."""
     modules: Path | None
     """The kernel's module tree; None: it has none."""
+    has_pvh: bool = False
+    """`vmlinux` is known to have been built with CONFIG_PVH; only looked at for a boot."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,6 +7,7 @@ import contextlib
 import dataclasses
 import os
 import resource
+import shutil
 import signal
 import stat
 from collections.abc import AsyncIterator
@@ -22,9 +23,8 @@ from banger.vmm.driver import MachineConfig, VmmHandle
 from banger.vmm.qemu.driver import QemuDriver
 from banger.vmm.qemu.limits import plan_vmm_limits
 from banger.vmm.qemu.probe import probe_qemu
-from tests.component.vmm.machines import HALTS, make_layout, make_machine
+from tests.component.vmm.machines import make_layout, make_machine
 from tests.support.installations import wait_for
-from tests.unit.vmm.test_pvh import BUILD_ID, ENTRY, make_kernel
 
 DEADLINE_S = 60.0
 
@@ -111,9 +111,9 @@ def test_an_emulated_guest_boots_the_uncompressed_kernel(
 ) -> None:
     """Where it can be entered by PVH: QEMU would refuse the other file."""
     vmlinux = config.shared.bzimage.with_name("vmlinux")
-    vmlinux.write_bytes(make_kernel(BUILD_ID, ENTRY, code=HALTS))
+    shutil.copy(config.shared.bzimage, vmlinux)
     config.shared.bzimage.write_bytes(b"no kernel")
-    shared = dataclasses.replace(config.shared, vmlinux=vmlinux)
+    shared = dataclasses.replace(config.shared, vmlinux=vmlinux, has_pvh=True)
 
     async def scenario() -> None:
         machine = dataclasses.replace(config, shared=shared)

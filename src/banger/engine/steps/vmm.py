@@ -14,6 +14,9 @@ from banger.engine.state.runtime import close_connection
 from banger.engine.steps.actor import Actor
 from banger.engine.steps.handles import ended_unless_saved
 from banger.engine.steps.network import close_attachment
+from banger.errors import KernelUnfit
+from banger.layout import Layout
+from banger.model.artifacts import Kernel
 from banger.plan.steps import EndVmm, RestoreVmm, SpawnVmm, Step
 from banger.vmm.driver import MachineConfig, SharedFiles, plan_machine
 
@@ -58,11 +61,20 @@ def _plan_machine(machine: Machine, memory: Path | None) -> MachineConfig:
             initramfs=folder / kernel.initramfs,
             root=images.require_root(engine.layout, image),
             modules=folder / kernel.tree if kernel.tree else None,
+            has_pvh=memory is None and _has_pvh(engine.layout, kernel),
         ),
         mac=None if machine.interface is None else machine.interface.mac,
         tsc_khz=engine.host.cpu.tsc_khz,
         memory=memory,
     )
+
+
+def _has_pvh(layout: Layout, kernel: Kernel) -> bool:
+    """Tell whether a kernel is known to have PVH; False if its configuration cannot be read."""
+    try:
+        return kernels.load_form(layout, kernel).has_option("PVH")
+    except KernelUnfit:
+        return False
 
 
 async def _end_vmm(machine: Machine, _: Step) -> None:
