@@ -1,4 +1,4 @@
-"""What images take of the disk: alone, and together with others. Pure.
+"""Images' disk usage: alone, and shared with others. Pure.
 
 At run time an image is its root, one file of its own. The packed layers that it was made of are
 kept for a while, for the next pull; a layer that several images were made of is there once. So

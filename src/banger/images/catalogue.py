@@ -1,4 +1,4 @@
-"""The images that come by their name alone: which there are, and how each is built. Pure.
+"""The images that are built on first use of their name. Pure.
 
 All are built from signed packages of Debian. References of registries are no part of it: what one
 means is the registry's word, and `image pull` takes any.

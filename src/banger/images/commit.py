@@ -1,4 +1,4 @@
-"""A guest's root as a new image: the tar that its agent sends, made a root as any layer is.
+"""A guest's root as a new image: the agent's tar, converted like a layer.
 
     guest.tar, then a layer of whiteouts --> images.layers --> root.squashfs --> store
 

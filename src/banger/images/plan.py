@@ -1,4 +1,4 @@
-"""From a recipe to the arguments and files of a build. Pure.
+"""Plan a build: from a recipe to arguments and files. Pure.
 
 mmdebstrap runs hooks by a shell, so what a recipe says goes into them quoted, and is of
 shapes that need no quoting (`recipe.require_recipe`): hazard G2.

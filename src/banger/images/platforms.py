@@ -1,4 +1,4 @@
-"""Platforms: which of the manifests of an index is for a machine. Pure but for `host_platform`.
+"""Platforms: choose the manifest of an index for a machine. Pure but for `host_platform`.
 
 The words are Go's, as in the OCI image specification. A variant is a step of one
 architecture: arm64 is v8; a machine of arm v7 runs what is for v6 and v5; amd64 without one is v1.

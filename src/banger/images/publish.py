@@ -1,4 +1,4 @@
-"""Publish a written root as an image, whatever the root was made from.
+"""Publish a written root of any origin as an image.
 
 The root directory's inode is set, the root is hashed, the manifest is written last, and a
 rename publishes both (A7-A9). The digest is a hash over the root and all that a VM is told

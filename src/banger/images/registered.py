@@ -1,4 +1,4 @@
-"""Images whose root is a file of the user's, referenced where it lies.
+"""Images whose root is a file of the user's, used without a copy.
 
 A registered image has a directory in the store as any other, with a manifest alone; the file is
 never written, moved or removed (A6). It is hashed when it is registered. Whenever a VM is to read

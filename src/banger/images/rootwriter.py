@@ -1,4 +1,4 @@
-"""A root file system being written: sqfstar, fed with a tar stream through a pipe.
+"""Write a root file system: sqfstar, fed with a tar stream through a pipe.
 
 Owns the program and the pipe, and touches the one file that it writes. No locks. If we die the
 pipe ends in the middle of the stream, and the file lies in a staging directory.

@@ -1,4 +1,4 @@
-"""Is a file a squashfs that a guest can mount? Pure.
+"""Tell whether a file is a squashfs that a guest can mount. Pure.
 
 Format: Linux, fs/squashfs/squashfs_fs.h (struct squashfs_super_block), little-endian, 96 bytes.
 """

@@ -1,4 +1,4 @@
-"""Kernels and the initramfs: of a distribution's package, a user's files or a URL; by digest.
+"""Kernels and the initramfs: from packages, a user's files or a URL; kept by digest.
 
 Names are imported on first use: a daemon that makes none needs little of this.
 """

@@ -1,4 +1,4 @@
-"""A kernel built here: a distribution's source, our configuration, the host's compiler.
+"""Build a kernel: the distribution's source, our configuration, the host's compiler.
 
     package --(mmdebstrap)--> tar.xz --> tree --> make allnoconfig --> make vmlinux --> import
 

@@ -1,4 +1,4 @@
-"""The little that we read of ELF files: is it one, for which machine, and one section. Pure.
+"""The parts of ELF files that banger reads: the magic, the machine, one section. Pure.
 
 Every offset and length comes from the file and is checked against its size.
 Only 64-bit little-endian files, which is what x86-64 and arm64 Linux kernels and

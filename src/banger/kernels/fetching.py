@@ -1,4 +1,4 @@
-"""A kernel's file from a server: streamed to disk, bounded, and verified while it comes (F3, F5).
+"""Download a kernel: streamed to disk, bounded, and verified on the way (F3, F5).
 
 Nothing of the file is read before its sha256 has been found right, which the user has from
 whoever publishes it. Plain HTTP only if it was asked for, or from this very machine. Writes the

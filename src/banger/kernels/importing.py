@@ -1,4 +1,4 @@
-"""A kernel of the user's own: its file, its modules, its configuration; on disk, or at a URL.
+"""Import a user's own kernel: its file, modules and configuration, from disk or a URL.
 
 The files are read once, as the user who runs us, and copied: what becomes of them later
 does not matter. Stages below the staging directory; publishes through the store (`publish`).

@@ -1,4 +1,4 @@
-"""What a kernel's configuration offers, compared with what a guest needs. Pure."""
+"""Compare a kernel's configuration with what a guest needs. Pure."""
 
 from __future__ import annotations
 

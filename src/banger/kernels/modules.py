@@ -1,4 +1,4 @@
-"""Kernel modules: what they say of themselves, and which to load in which order. Pure.
+"""Kernel modules: their metadata, and which ones to load in which order. Pure.
 
 A module's `.modinfo` section holds NUL-terminated `key=value` strings; `depends`
 names the modules whose symbols it uses, `softdep` those it asks for by name

@@ -1,4 +1,4 @@
-"""What a kernel is made from: taken out of a package's tar stream, or from a user's files.
+"""Take the parts of a kernel out of a package's tar stream or a user's files.
 
 The stream is made by mmdebstrap from a signed package, and still every name in it is
 untrusted: an entry counts only if its name has exactly the shape of a kernel, its

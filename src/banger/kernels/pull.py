@@ -1,4 +1,4 @@
-"""Getting a kernel: what is here, with our agent, or else the distribution's signed package.
+"""Get a kernel: use the local one with our agent, or the distribution's signed package.
 
 Stages below the staging directory; publishes through the store (`publish`). No locks: the engine
 has one for each name, and without it the first publisher wins.

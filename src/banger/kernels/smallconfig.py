@@ -1,4 +1,4 @@
-"""The options of a kernel that is built here, and whether a source has taken them. Pure.
+"""The options of a kernel that is built here, and whether a source accepted them. Pure.
 
 Kconfig's own lines, `CONFIG_X=y`. What no line names is off (`make allnoconfig`), but for what
 others need. A release that renames an option has a line `CONFIG_OLD=y | CONFIG_NEW=y`: either.

@@ -1,4 +1,4 @@
-"""From the compressed kernel to the plain one. Pure.
+"""Decompress a kernel. Pure.
 
 x86: a bzImage carries the compressed ELF file; its setup header says where
 (Documentation/arch/x86/boot.rst: payload_offset at 0x248, payload_length at 0x24c,

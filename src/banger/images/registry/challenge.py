@@ -1,4 +1,4 @@
-"""What a registry says of how to authenticate: the WWW-Authenticate header. Pure.
+"""Parse a registry's challenge, the WWW-Authenticate header. Pure.
 
 RFC 9110, section 11: a scheme, then parameters. One header may hold several challenges, and there
 may be several headers. Bearer is preferred: its token is good for this repository only.

@@ -1,4 +1,4 @@
-"""Where a reference is to be had: mirrors first, then the registry itself.
+"""The endpoints of a reference: mirrors first, then the registry itself.
 
 The configuration says which registries speak plain HTTP. One on loopback that it says nothing of
 may speak either, as Docker has it: a handshake tells.

@@ -1,4 +1,4 @@
-"""Layers on their way: handed out in their order as they come, and how much of each is there.
+"""Layers while they are downloaded: handed out in order, with the progress of each.
 
 In memory only; the tasks that bring them are the pull's.
 """

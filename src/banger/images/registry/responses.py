@@ -1,4 +1,4 @@
-"""From an HTTP status to a value or an error of ours. Pure but for reading the answer's body."""
+"""From an HTTP status to a value or an error. Pure but for reading the answer's body."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Trying again: what a registry may be asked for once more, when, and how often.
+"""Retries: which requests to a registry are repeated, when, and how often.
 
 Only errors that say so (`retryable`) are tried again: broken connections, silence, 408, 429 and
 5xx. A registry's Retry-After is kept up to `RETRY_AFTER_MAX_S`; a longer one ends the request at

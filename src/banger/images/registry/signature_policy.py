@@ -1,4 +1,4 @@
-"""The signature policy: an image of a repository that is to be signed has to be, or is refused.
+"""The signature policy: images without the signature that their repository requires are refused.
 
     keys of the configuration, signatures in the registry -> openssl -> the key that has signed
 
