@@ -7,6 +7,7 @@ tree is stale, the second once for all runs of the same sources.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import select
 import shutil
@@ -88,10 +89,10 @@ def start_agent(binary: Path, prefix: Sequence[str] = ()) -> Agent:
     return Agent(Host(ours), process)
 
 
-@pytest.fixture
-def agent(agent_binary: Path) -> Iterator[Agent]:
-    """A connected agent. Its end is checked: no crash, no sanitizer report, no leak."""
-    running = start_agent(agent_binary)
+@contextlib.contextmanager
+def checked_agent(binary: Path, prefix: Sequence[str] = ()) -> Iterator[Agent]:
+    """Yield a connected agent. Its end is checked: no crash, no sanitizer report, no leak."""
+    running = start_agent(binary, prefix)
     try:
         running.host.connect()
         yield running
@@ -100,6 +101,12 @@ def agent(agent_binary: Path) -> Iterator[Agent]:
         running.host.sock.close()
         running.process.kill()
         running.process.wait()
+
+
+@pytest.fixture
+def agent(agent_binary: Path) -> Iterator[Agent]:
+    with checked_agent(agent_binary) as running:
+        yield running
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.agent.conftest import Agent, start_agent
+from tests.unit.agent.conftest import Agent, checked_agent
 from tests.unit.agent.wire import IDENTITY, fields
 
 CARD = "card"
@@ -30,15 +30,8 @@ def agent(agent_binary: Path) -> Iterator[Agent]:
     """An agent whose machine has one network card, which is down."""
     if subprocess.run([*SPACES, "true"], capture_output=True, check=False).returncode:
         pytest.skip("this host has no network namespaces for users, or no IPv6")
-    running = start_agent(agent_binary, SPACES)
-    try:
-        running.host.connect()
+    with checked_agent(agent_binary, SPACES) as running:
         yield running
-        assert running.end() == 0
-    finally:
-        running.host.sock.close()
-        running.process.kill()
-        running.process.wait()
 
 
 def identify(agent: Agent, address6: str | None) -> None:
