@@ -12,7 +12,7 @@ from typing import NamedTuple
 BRIDGE = "banger0"
 NETWORK = IPv4Network("10.77.0.0/16")
 NETWORK6 = IPv6Network("fd62:616e:6765:7200::/64")
-"""The same machines' addresses of IPv6: a unique local network (RFC 4193)."""
+"""The IPv6 addresses of the VMs and their host: a unique local network (RFC 4193)."""
 ADDRESSES = 255 * 254
 """How many VMs can have one: none ends in .0 or .255, and those of the host's /24 are left out."""
 PREFIX_OF_PORTS = "bng-"

@@ -81,11 +81,11 @@ class BridgeHandle(Struct, frozen=True, kw_only=True):
         await set_policy(self.control, policy)
         await set_bandwidth(self.control, egress.bandwidth_mib)
 
-    async def set_secrets(self, bound: Sequence[BoundSecret]) -> bool:  # noqa: ARG002
+    async def set_secrets(self, bound: Sequence[BoundSecret]) -> bool:  # noqa: ARG002 - refused
         """Refuse: it reaches hosts by address."""
         raise _no_secrets()
 
-    async def set_certificate(self, chain: bytes) -> None:  # noqa: ARG002
+    async def set_certificate(self, chain: bytes) -> None:  # noqa: ARG002 - refused
         """Refuse, as above."""
         raise _no_secrets()
 
