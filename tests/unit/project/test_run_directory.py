@@ -1,4 +1,4 @@
-"""A run of tests that is ended by a signal leaves no process behind."""
+"""A run of tests that a signal or a dead worker ends, ends, and leaves no process behind."""
 
 from __future__ import annotations
 
@@ -70,3 +70,17 @@ def test_a_signal_ends_what_a_run_has_started(tmp_path: Path, workers: int) -> N
     run = Path(told.read_text())
     wait_for(lambda: not find_processes(run), "the end of what the run has started")
     assert not run.exists()
+
+
+def test_a_worker_that_dies_ends_the_run(tmp_path: Path) -> None:
+    """The run fails; it does not wait for the tests that the worker was to run."""
+    (tmp_path / "test_dies.py").write_text("import os\n\ndef test_dies():\n    os.abort()\n")
+    for name in "abcdef":
+        (tmp_path / f"test_{name}.py").write_text("def test_passes():\n    pass\n")
+    argv = [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-n", "2"]
+    argv += ["--dist", "loadfile", "-c", str(CHECKOUT / "pyproject.toml"), str(tmp_path)]
+    done = subprocess.run(
+        argv, cwd=CHECKOUT, capture_output=True, text=True, timeout=100, check=False
+    )
+    assert done.returncode == pytest.ExitCode.TESTS_FAILED
+    assert "crashed while running" in done.stdout
