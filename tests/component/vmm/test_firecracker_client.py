@@ -24,8 +24,10 @@ from banger.vmm.firecracker.client import (
     open_connection,
     wait_listening,
 )
-from banger.vmm.firecracker.replies import FirecrackerVersion, InstanceState
+from banger.vmm.firecracker.replies import InstanceState
 from banger.vmm.firecracker.requests import Request
+from tests.support.firecracker import unsent
+from tests.support.firecracker.unsent import FirecrackerVersion
 from tests.support.firecracker.wire import read_request, render_answer
 
 DEADLINE_S = 60.0
@@ -122,9 +124,9 @@ def asking(request: Request[T], deadline_s: float = DEADLINE_S) -> Callable[[str
 
 
 def test_replies_come_typed(short_dir: Path) -> None:
-    version = with_peer(short_dir, asking(requests.get_version()), VERSION)
+    version = with_peer(short_dir, asking(unsent.get_version()), VERSION)
     assert version == FirecrackerVersion(firecracker_version="1.12.1")
-    assert with_peer(short_dir, asking(requests.act(requests.Action.START)), DONE) is None
+    assert with_peer(short_dir, asking(unsent.act(unsent.Action.START)), DONE) is None
     instance = with_peer(short_dir, asking(requests.describe_instance()), INSTANCE)
     assert instance.state is InstanceState.NOT_STARTED
 
@@ -135,10 +137,10 @@ def test_one_connection_carries_a_conversation(short_dir: Path) -> None:
 
     async def talk(path: str) -> None:
         async with open_connection(path, deadline_s=DEADLINE_S) as connection:
-            await connection.send(requests.get_version(), deadline_s=DEADLINE_S)
-            await connection.send(requests.put_drive(drive), deadline_s=DEADLINE_S)
+            await connection.send(unsent.get_version(), deadline_s=DEADLINE_S)
+            await connection.send(unsent.put_drive(drive), deadline_s=DEADLINE_S)
             with pytest.raises(VmmFailed, match=r"refused PUT /actions: no such thing"):
-                await connection.send(requests.act(requests.Action.START), deadline_s=DEADLINE_S)
+                await connection.send(unsent.act(unsent.Action.START), deadline_s=DEADLINE_S)
             await connection.send(
                 requests.set_activity(requests.Activity.PAUSED), deadline_s=DEADLINE_S
             )
@@ -175,7 +177,7 @@ def test_a_refusal_is_told_with_its_reason(
     """A10, D9: what the host refused is told as the host's, so that nobody blames a template."""
     body = b'{"fault_message":"%s"}' % fault.replace('"', '\\"').replace("\n", "\\n").encode()
     with pytest.raises(kind, match=rf"Firecracker refused PUT /actions: .*{said}") as caught:
-        with_peer(short_dir, asking(requests.act(requests.Action.START)), render_answer(400, body))
+        with_peer(short_dir, asking(unsent.act(unsent.Action.START)), render_answer(400, body))
     assert type(caught.value) is kind
 
 
@@ -215,7 +217,7 @@ NONSENSE = [
 def test_nonsense_is_an_error_of_ours(short_dir: Path, said: bytes) -> None:
     """E2: a VMM that its guest has taken over costs bounded memory and that VM only."""
     with pytest.raises(VmmFailed):
-        with_peer(short_dir, asking(requests.get_version()), said)
+        with_peer(short_dir, asking(unsent.get_version()), said)
 
 
 def test_an_endless_answer_is_cut_off(short_dir: Path) -> None:
@@ -238,7 +240,7 @@ def test_an_endless_answer_is_cut_off(short_dir: Path) -> None:
         ended = asyncio.Event()
         async with await asyncio.start_unix_server(serve, short_dir / "f"):
             with pytest.raises(VmmFailed, match="too long"):
-                await ask(str(short_dir / "f"), requests.get_version(), deadline_s=DEADLINE_S)
+                await ask(str(short_dir / "f"), unsent.get_version(), deadline_s=DEADLINE_S)
             await ended.wait()
 
     asyncio.run(asyncio.wait_for(say_all(), 2 * DEADLINE_S))
@@ -252,9 +254,9 @@ def test_a_silent_peer_costs_no_more_than_the_deadline(short_dir: Path) -> None:
     async def talk(path: str) -> None:
         async with open_connection(path, deadline_s=DEADLINE_S) as connection:
             with pytest.raises(DeadlineExceeded, match=r"GET /version .* within 0\.1 s"):
-                await connection.send(requests.get_version(), deadline_s=0.1)
+                await connection.send(unsent.get_version(), deadline_s=0.1)
             with pytest.raises(VmmFailed, match="used up"):
-                await connection.send(requests.get_version(), deadline_s=DEADLINE_S)
+                await connection.send(unsent.get_version(), deadline_s=DEADLINE_S)
 
     with_this(short_dir, talk, peer)
     assert len(peer.seen) == 1
@@ -271,7 +273,7 @@ def test_a_connection_that_failed_carries_nothing_more(short_dir: Path, said: by
         async with open_connection(path, deadline_s=DEADLINE_S) as connection:
             for _ in range(2):
                 with pytest.raises((VmmFailed, DeadlineExceeded)):
-                    await connection.send(requests.get_version(), deadline_s=0.2)
+                    await connection.send(unsent.get_version(), deadline_s=0.2)
 
     with_this(short_dir, talk, peer)
     assert len(peer.seen) <= 1
@@ -282,9 +284,9 @@ def test_a_peer_that_will_close_is_asked_nothing_more(short_dir: Path) -> None:
 
     async def talk(path: str) -> None:
         async with open_connection(path, deadline_s=DEADLINE_S) as connection:
-            await connection.send(requests.get_version(), deadline_s=DEADLINE_S)
+            await connection.send(unsent.get_version(), deadline_s=DEADLINE_S)
             with pytest.raises(VmmFailed, match="used up"):
-                await connection.send(requests.get_version(), deadline_s=DEADLINE_S)
+                await connection.send(unsent.get_version(), deadline_s=DEADLINE_S)
 
     with_peer(short_dir, talk, last, VERSION, ending=Ending.HOLD)
 
@@ -293,14 +295,12 @@ def test_a_peer_that_will_close_is_asked_nothing_more(short_dir: Path) -> None:
 def test_the_end_of_the_vmm_wakes_the_waiter_at_once(short_dir: Path, ending: Ending) -> None:
     """H2: the kernel closes its sockets, so no deadline is waited for."""
     with pytest.raises(VmmFailed, match=r"(failed during|answer to) GET /version"):
-        with_peer(
-            short_dir, asking(requests.get_version(), deadline_s=1_000_000), b"", ending=ending
-        )
+        with_peer(short_dir, asking(unsent.get_version(), deadline_s=1_000_000), b"", ending=ending)
 
 
 def test_nobody_there_is_an_error_of_ours(short_dir: Path) -> None:
     with pytest.raises(VmmFailed, match="cannot be reached"):
-        asyncio.run(ask(str(short_dir / "none"), requests.get_version(), deadline_s=DEADLINE_S))
+        asyncio.run(ask(str(short_dir / "none"), unsent.get_version(), deadline_s=DEADLINE_S))
 
 
 def test_the_socket_is_waited_for_until_somebody_listens(short_dir: Path) -> None:
@@ -324,7 +324,7 @@ def test_the_socket_is_waited_for_until_somebody_listens(short_dir: Path) -> Non
 
 def test_a_cancelled_request_leaves_no_descriptor(short_dir: Path) -> None:
     async def scenario(path: str) -> None:
-        task = asyncio.ensure_future(ask(path, requests.get_version(), deadline_s=DEADLINE_S))
+        task = asyncio.ensure_future(ask(path, unsent.get_version(), deadline_s=DEADLINE_S))
         while not peer.seen:  # noqa: ASYNC110 - until the request was sent
             await asyncio.sleep(0)
         task.cancel()
@@ -343,9 +343,9 @@ def count_descriptors() -> int:
 
 GOOD = [VERSION, INSTANCE, DONE, REFUSED]
 ASKED: list[Request[Any]] = [
-    requests.get_version(),
+    unsent.get_version(),
     requests.describe_instance(),
-    requests.act(requests.Action.START),
+    unsent.act(unsent.Action.START),
 ]
 
 
@@ -401,5 +401,5 @@ def test_a_good_answer_is_taken_in_any_pieces(run_dir: Path, pieces: set[int]) -
     edges = [0, *sorted(pieces), len(VERSION)]
     cut = [VERSION[start:end] for start, end in itertools.pairwise(edges)]
     peer = Peer([cut], Ending.HOLD)
-    reply = with_this(run_dir, asking(requests.get_version()), peer)
+    reply = with_this(run_dir, asking(unsent.get_version()), peer)
     assert reply.firecracker_version == "1.12.1"

@@ -23,6 +23,7 @@ from banger.vmm.firecracker.client import Connection, open_connection, wait_list
 from banger.vmm.firecracker.replies import InstanceState
 from banger.vmm.firecracker.versions import features_of
 from tests.support.agent import find_or_build_agent
+from tests.support.firecracker import unsent
 from tests.support.firecracker.answers import (
     WAITS,
     find_differences,
@@ -133,20 +134,20 @@ def configured(directory: Path) -> list[requests.Request[Any]]:
     (directory / "kernel").write_bytes(render_kernel(WAITS))
     (directory / "data").touch()
     return [
-        requests.put_machine_configuration(
+        unsent.put_machine_configuration(
             shapes.MachineConfiguration(vcpu_count=2, mem_size_mib=64, track_dirty_pages=True)
         ),
-        requests.put_boot_source(shapes.BootSource(kernel_image_path="kernel")),
-        requests.put_drive(
+        unsent.put_boot_source(shapes.BootSource(kernel_image_path="kernel")),
+        unsent.put_drive(
             shapes.Drive(
                 drive_id="data", is_root_device=False, is_read_only=False, path_on_host="data"
             )
         ),
-        requests.put_vsock(shapes.Vsock(guest_cid=3, uds_path="vsock")),
+        unsent.put_vsock(shapes.Vsock(guest_cid=3, uds_path="vsock")),
     ]
 
 
-START = requests.act(requests.Action.START)
+START = unsent.act(unsent.Action.START)
 PAUSE = requests.set_activity(requests.Activity.PAUSED)
 RESUME = requests.set_activity(requests.Activity.RESUMED)
 SAVE = requests.create_snapshot(
@@ -156,7 +157,7 @@ SAVE = requests.create_snapshot(
 
 def load(version: tuple[int, int, int], **more: Any) -> requests.Request[None]:
     backend = shapes.MemoryBackend(backend_path="memory", backend_type=shapes.BackendType.FILE)
-    snapshot = shapes.SnapshotLoad(snapshot_path="state", mem_backend=backend, **more)
+    snapshot = unsent.SnapshotLoad(snapshot_path="state", mem_backend=backend, **more)
     return requests.load_snapshot(snapshot, features_of(version))
 
 
@@ -310,14 +311,14 @@ def test_newer_ones_know_more(short_dir: Path, agent: Path) -> None:
         async with running(program, short_dir) as machine:
             await machine.send(*configured(short_dir))
             await machine.send(
-                requests.put_serial(shapes.SerialDevice(serial_out_path="console")),
-                requests.put_balloon(
+                unsent.put_serial(unsent.SerialDevice(serial_out_path="console")),
+                unsent.put_balloon(
                     shapes.Balloon(amount_mib=0, deflate_on_oom=True, free_page_reporting=True)
                 ),
             )
             await machine.send(START, PAUSE, SAVE)
         async with running(program, short_dir) as machine:
-            override = shapes.VsockOverride(uds_path="other")
+            override = unsent.VsockOverride(uds_path="other")
             await machine.send(load(NEW, vsock_override=override, resume_vm=True))
             assert (short_dir / "other").is_socket()
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 from banger.host.attachments import TAP_NAME
 from banger.vmm.driver import MachineConfig
 from banger.vmm.firecracker.names import CONFIGURATION, DATA, MODULES, ROOT
-from banger.vmm.firecracker.replies import VmConfiguration
 from banger.vmm.firecracker.shapes import (
     Balloon,
     BootSource,
@@ -19,6 +18,7 @@ from banger.vmm.firecracker.shapes import (
     IoEngine,
     MachineConfiguration,
     NetworkInterface,
+    VmConfiguration,
     Vsock,
 )
 from banger.vmm.firecracker.versions import Feature, Version, features_of

@@ -14,8 +14,7 @@ import msgspec
 
 from banger.errors import BangerError
 from banger.host import programs
-from banger.vmm.firecracker.replies import VmConfiguration
-from banger.vmm.firecracker.shapes import BootSource, MachineConfiguration
+from banger.vmm.firecracker.shapes import BootSource, MachineConfiguration, VmConfiguration
 
 PROOF_DEADLINE_S = 20.0
 MEMORY_MIB = 128
