@@ -47,11 +47,19 @@ class NetworkHandle(Protocol):
         ...
 
     async def set_egress(self, interface: Interface, egress: Egress) -> None:
-        """Change the policy of what may leave; return when it holds.
+        """Change the rules of what may leave; return when they hold.
 
         Raises:
             NotSupported: an older banger started the network.
             VmmFailed: the network does not answer.
+        """
+        ...
+
+    async def set_bandwidth(self, mib: int) -> None:
+        """Change how many MiB may pass each way in a second; 0: any number.
+
+        Raises:
+            NotSupported, VmmFailed: as above.
         """
         ...
 

@@ -130,8 +130,10 @@ def test_a_bandwidth_holds_from_its_change_on(layout: Layout) -> None:
     async def scenario() -> None:
         async with running(layout) as network:
             guest = Guest(StreamLink(network.attachment.side), INTERFACE)
-            egress = Egress(rules=(f"allow {outward_address()}",), bandwidth_mib=1)
-            await network.handle.set_egress(INTERFACE, egress)
+            await network.handle.set_egress(
+                INTERFACE, Egress(rules=(f"allow {outward_address()}",))
+            )
+            await network.handle.set_bandwidth(1)
             with services() as (_, udp):
                 begun = time.monotonic()
                 await asyncio.to_thread(send_much, guest, udp)

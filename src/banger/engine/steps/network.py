@@ -27,10 +27,11 @@ async def _start_network(machine: Machine, _: StartNetwork) -> None:
     if chosen.addresses:
         number = await database.write(store.allocate_guest_address, machine.id, chosen.addresses)
     log_file = machine.engine.layout.vm_network_log(machine.id)
+    bound = await find_bound(machine)
     started = await chosen.start(
         chosen.plan_interface(machine.id, number),
         attachment=machine.kind.attachment,
-        egress=await _plan_egress(machine),
+        egress=_plan_egress(machine, bound),
         log_file=log_file,
         control=machine.engine.layout.vm_egress_socket(machine.id),
     )
@@ -39,34 +40,37 @@ async def _start_network(machine: Machine, _: StartNetwork) -> None:
         payload = msgspec.json.encode(started.handle)
         await database.write(store.save_handle, machine.id, "network", payload)
     machine.network = started.handle
-    await send_secrets(machine)
+    await send_secrets(machine, bound)
 
 
-async def _find_bound(machine: Machine) -> list[BoundSecret]:
-    """Return the VM's secrets as they are now; none that was deleted."""
+async def find_bound(machine: Machine) -> list[BoundSecret]:
+    """Return the VM's secrets as they are now; none that was deleted.
+
+    Raises:
+        HostFailed: the file of a secret is damaged.
+    """
     held = machine.record.spec.secrets
     if not held.placeholders:
         return []
     return await asyncio.to_thread(secrets.find_bound, machine.engine.layout, held)
 
 
-async def _plan_egress(machine: Machine) -> Egress:
+def _plan_egress(machine: Machine, bound: list[BoundSecret]) -> Egress:
     """Return the VM's policy, which allows the hosts of its secrets behind its own rules."""
-    bound = await _find_bound(machine)
     return allow_hosts(machine.record.spec.egress, [each.secret for each in bound])
 
 
-async def send_secrets(machine: Machine) -> None:
-    """Give a VM's running network, if it has one, its secrets as they are now.
+async def send_secrets(machine: Machine, bound: list[BoundSecret]) -> None:
+    """Give a VM's running network, if it has one, its secrets.
 
     Raises:
-        HostFailed: the file of a secret is damaged.
+        NotSupported: an older banger started the network.
         VmmFailed: the network does not answer.
     """
-    if machine.record.spec.secrets.placeholders and machine.network is not None:
-        bound = await _find_bound(machine)
-        if await machine.network.set_secrets(bound):
-            await machine.network.set_certificate(await _make_chain(machine, bound))
+    if not machine.record.spec.secrets.placeholders or machine.network is None:
+        return
+    if await machine.network.set_secrets(bound):
+        await machine.network.set_certificate(await _make_chain(machine, bound))
 
 
 async def _make_chain(machine: Machine, bound: list[BoundSecret]) -> bytes:
@@ -78,19 +82,27 @@ async def _make_chain(machine: Machine, bound: list[BoundSecret]) -> bytes:
     return await asyncio.to_thread(secrets.render_chain, seed, authority, sorted(names), now=now)
 
 
-async def set_egress(machine: Machine) -> None:
-    """Make a VM's egress policy hold in its running network, if it has one.
+async def set_egress(machine: Machine, bound: list[BoundSecret]) -> None:
+    """Make a VM's egress rules hold in its running network, if it has one.
 
     Raises:
-        HostFailed: the file of a secret is damaged.
         InvalidRequest: its secrets are for hosts at too many ports.
         NotSupported: an older banger started the network.
         VmmFailed: the network does not answer.
     """
-    chosen = find_network(machine.record.spec.shape.network)
-    if chosen is not None:
+    if find_network(machine.record.spec.shape.network) is not None:
         handle = _require_handle(machine)
-        await handle.set_egress(handle.plan_interface(machine.id), await _plan_egress(machine))
+        await handle.set_egress(handle.plan_interface(machine.id), _plan_egress(machine, bound))
+
+
+async def set_bandwidth(machine: Machine) -> None:
+    """Make a VM's bandwidth hold in its running network, if it has one.
+
+    Raises:
+        NotSupported, VmmFailed: as above.
+    """
+    if find_network(machine.record.spec.shape.network) is not None:
+        await _require_handle(machine).set_bandwidth(machine.record.spec.egress.bandwidth_mib)
 
 
 async def read_denials(machine: Machine) -> list[Denial]:
@@ -99,8 +111,7 @@ async def read_denials(machine: Machine) -> list[Denial]:
     Raises:
         NotSupported, VmmFailed: as above.
     """
-    chosen = find_network(machine.record.spec.shape.network)
-    if chosen is None:
+    if find_network(machine.record.spec.shape.network) is None:
         return []
     handle = _require_handle(machine)
     return await handle.read_denials(handle.plan_interface(machine.id))

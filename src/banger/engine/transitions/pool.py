@@ -40,7 +40,7 @@ from banger.engine.state.operations import Operation
 from banger.engine.state.outcome import save_outcome
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.steps.guest import hand_out_guest
-from banger.engine.steps.network import set_egress
+from banger.engine.steps.network import find_bound, set_bandwidth, set_egress
 from banger.engine.transitions.delete import delete_now
 from banger.engine.transitions.publishing import save_forwards
 from banger.errors import BangerError, NameTaken
@@ -160,7 +160,8 @@ async def _hand_out(
     try:
         machine = await load_machine(engine, record.id)
         if record.spec.egress != waiting.spec.egress:
-            await set_egress(machine)
+            await set_egress(machine, await find_bound(machine))
+            await set_bandwidth(machine)
         await machine.control.resume(machine.require_vmm(), deadline_s=CLAIM_DEADLINE_S)
         await hand_out_guest(machine, called=_hostname(waiting), deadline_s=CLAIM_DEADLINE_S)
         await save_outcome(machine, op.id, VmState.RUNNING)

@@ -38,7 +38,7 @@ from banger.engine.state.outcome import save_or_defer
 from banger.engine.state.restartpolicy import decide_restart
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.steps.limits import limit_vm
-from banger.engine.steps.network import send_secrets, set_egress
+from banger.engine.steps.network import find_bound, send_secrets, set_bandwidth, set_egress
 from banger.engine.steps.runner import run_forward, undo
 from banger.engine.steps.saving import set_clock, undo_pause
 from banger.engine.transitions.delete import delete_now, forget_vm
@@ -219,9 +219,13 @@ async def _adopt(machine: Machine) -> bool:
 
 async def _hold_egress(machine: Machine) -> None:
     """Give a running network what the VM's row says, if a daemon died between the two."""
-    for give in (set_egress, send_secrets):
-        with contextlib.suppress(NotSupported):  # an older banger's network
-            await give(machine)
+    bound = await find_bound(machine)
+    with contextlib.suppress(NotSupported):  # an older banger's network; so below
+        await set_egress(machine, bound)
+    with contextlib.suppress(NotSupported):
+        await set_bandwidth(machine)
+    with contextlib.suppress(NotSupported):
+        await send_secrets(machine, bound)
 
 
 async def _reconnect(engine: Engine, record: VmRecord) -> None:

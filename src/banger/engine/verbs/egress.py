@@ -15,9 +15,9 @@ from banger.api.requests import VmRef
 from banger.engine.state.became import changed
 from banger.engine.state.engine import Engine
 from banger.engine.state.lookup import get_vm, reload_vm, require_undamaged
-from banger.engine.state.machine import load_machine
+from banger.engine.state.machine import Machine, load_machine
 from banger.engine.state.operations import Operation
-from banger.engine.steps.network import read_denials, set_egress
+from banger.engine.steps.network import find_bound, read_denials, set_bandwidth, set_egress
 from banger.engine.verbs.resolve import require_names
 from banger.errors import NotSupported, WrongState
 from banger.model.egress import Egress, add_rules, find_rule
@@ -34,7 +34,7 @@ async def change_egress(engine: Engine, op: Operation, params: EgressChange) -> 
         InvalidRequest: a rule or the profile is not valid.
         NotSupported: its network cannot hold it to this.
         WrongState: the VM has no network, or one that would have to be another; or an older
-            banger started it: the policy holds from the next start.
+            banger started it: what it does not know of the change holds from the next start.
         VmmFailed: the running network does not answer; the policy holds from the next start.
     """
     vm_id = (await get_vm(engine, params.ref)).id
@@ -58,13 +58,26 @@ async def change_egress(engine: Engine, op: Operation, params: EgressChange) -> 
         await engine.database.write(store.update_spec, structs.replace(record, spec=spec))
         changed(engine, await reload_vm(engine, vm_id), ["egress"])
         if record.state in LIVE:
-            try:
-                await set_egress(await load_machine(engine, vm_id))
-            except NotSupported as error:
-                raise _too_old(
-                    record, "cannot apply the whole policy; it is saved for the next start"
-                ) from error
+            await _apply(await load_machine(engine, vm_id), params)
     return egress
+
+
+async def _apply(machine: Machine, change: EgressChange) -> None:
+    """Have a running network apply what was changed; an earlier change may wait for a start."""
+    if change.rules or change.profile is not None:
+        try:
+            await set_egress(machine, await find_bound(machine))
+        except NotSupported as error:
+            raise _too_old(
+                machine.record, "cannot apply all rules; they are saved for the next start"
+            ) from error
+    if change.bandwidth_mib is not None:
+        try:
+            await set_bandwidth(machine)
+        except NotSupported as error:
+            raise _too_old(
+                machine.record, "cannot limit the bandwidth; the limit is saved for the next start"
+            ) from error
 
 
 @serves("egress.log")

@@ -16,7 +16,7 @@ from banger.api.secrets import SecretSet, SecretView
 from banger.engine.state.engine import Engine
 from banger.engine.state.machine import load_machine
 from banger.engine.state.operations import Operation
-from banger.engine.steps.network import send_secrets, set_egress
+from banger.engine.steps.network import find_bound, send_secrets, set_egress
 from banger.errors import BangerError, HostFailed, InvalidRequest, NotFound
 from banger.model.names import VmId
 from banger.model.secrets import (
@@ -123,7 +123,8 @@ async def _tell_vms(engine: Engine, op: Operation, name: str) -> None:
             async with engine.runtime(vm_id).lifecycle.hold(op, wait=True):
                 machine = await load_machine(engine, vm_id)
                 if machine.record.state in LIVE:
-                    await set_egress(machine)
-                    await send_secrets(machine)
+                    bound = await find_bound(machine)
+                    await set_egress(machine, bound)
+                    await send_secrets(machine, bound)
         except BangerError as error:
             op.note("notice", f"{vm_name} did not get the change: {error.message}")

@@ -72,14 +72,17 @@ class BridgeHandle(Struct, frozen=True, kw_only=True):
         return make_interface(vm_id, self.address, self.dns)
 
     async def set_egress(self, interface: Interface, egress: Egress) -> None:
-        """Give the running filter another policy.
+        """Give the running filter other rules.
 
         Raises:
             VmmFailed: the filter does not answer.
         """
         policy = render_policy(egress, interface, dns_protocols=("udp", "tcp"), has_neighbours=True)
         await set_policy(self.control, policy)
-        await set_bandwidth(self.control, egress.bandwidth_mib)
+
+    async def set_bandwidth(self, mib: int) -> None:
+        """Give the running filter another limit."""
+        await set_bandwidth(self.control, mib)
 
     async def set_secrets(self, bound: Sequence[BoundSecret]) -> bool:  # noqa: ARG002 - refused
         """Refuse: it reaches hosts by address."""

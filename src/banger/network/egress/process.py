@@ -103,6 +103,7 @@ async def set_first_policy(
     """
     try:
         await handle.set_egress(interface, egress)
+        await handle.set_bandwidth(egress.bandwidth_mib)
     except (NotSupported, VmmFailed) as error:
         raise _failed(error.message, log_file) from error
 

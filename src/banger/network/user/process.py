@@ -94,7 +94,7 @@ class UserNetworkHandle(Struct, frozen=True, kw_only=True):
         return plan_interface(vm_id)
 
     async def set_egress(self, interface: Interface, egress: Egress) -> None:
-        """Give the running proxy and filter another policy."""
+        """Give the running proxy and filter other rules."""
         if egress.is_by_name != (self.proxy is not None):
             raise NotSupported(
                 "A running network cannot change between egress by name and by address."
@@ -103,7 +103,10 @@ class UserNetworkHandle(Struct, frozen=True, kw_only=True):
             await set_proxy_policy(self.proxy.control, egress)
         policy = render_policy(egress, interface, dns_protocols=self.dns_protocols)
         await set_policy(self._require_control(), policy)
-        await set_bandwidth(self._require_control(), egress.bandwidth_mib)
+
+    async def set_bandwidth(self, mib: int) -> None:
+        """Give the running filter another limit."""
+        await set_bandwidth(self._require_control(), mib)
 
     async def set_secrets(self, bound: Sequence[BoundSecret]) -> bool:
         """Give the running proxy the VM's secrets."""

@@ -36,6 +36,9 @@ class ToyHandle(Struct, frozen=True, kw_only=True):
     async def set_egress(self, interface: Interface, egress: Egress) -> None:
         """Nothing can leave anyway."""
 
+    async def set_bandwidth(self, mib: int) -> None:
+        """As above."""
+
     async def set_secrets(self, bound: Sequence[BoundSecret]) -> bool:
         """Nothing carries them."""
         return False
