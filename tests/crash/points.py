@@ -5,9 +5,9 @@ handles in between, and closes the journal. `PLANS` has each function of `banger
 a plan; `SCENARIOS` what each verb runs through, in order, for each driver. `test_points.py`
 compares both with the code: a plan, a step or a journal that is not here fails it.
 
-CI tries one death of each kind (`kind_of`) with QEMU: each edge of a journal, each step, each
-handle; and one of some verbs with Firecracker. Which one, of which verb and on which side, rotates
-with the sample (tests/support/sampling.py).
+CI tries one death of each kind (`kind_of`): each edge of a journal, each step, each handle. Which
+one, of which verb, on which side and with which driver, rotates with the sample
+(tests/support/sampling.py).
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import zip_longest
 
 from banger.model.names import VmId
 from banger.model.vm import VmSpec
@@ -155,34 +156,42 @@ SCENARIOS: dict[str, dict[str, Scenario]] = {
 """By driver."""
 
 
-VERBS_APART = 3
-"""Every third verb, and the others in the next samples."""
+def choose_deaths(number: int = NUMBER) -> dict[str, dict[str, list[Death]]]:
+    """Return the deaths to try, by driver and by scenario; BANGER_TEST_CRASH=all: every one.
 
-
-def choose_deaths(driver: str, number: int = NUMBER) -> dict[str, list[Death]]:
-    """Return the deaths to try, by scenario to try; BANGER_TEST_CRASH=all: every one."""
-    scenarios = SCENARIOS[driver]
+    A sample has one death of each kind, with VMs of one of the drivers. It has every scenario: one
+    that has no death in the sample is run once, with the last driver that has it.
+    """
     if ALL:
-        return {name: scenario.deaths for name, scenario in scenarios.items()}
-    if driver != "qemu":
         return {
-            name: [scenarios[name].deaths[number // VERBS_APART % len(scenarios[name].deaths)]]
-            for name in list(scenarios)[number % VERBS_APART :: VERBS_APART]
+            driver: {name: scenario.deaths for name, scenario in scenarios.items()}
+            for driver, scenarios in SCENARIOS.items()
         }
-    chosen: dict[str, list[Death]] = {name: [] for name in scenarios}
+    chosen: dict[str, dict[str, list[Death]]] = {driver: {} for driver in SCENARIOS}
     for position, candidates in enumerate(deaths_by_kind().values()):
-        name, death = candidates[(number + position) % len(candidates)]
-        chosen[name].append(death)
+        driver, name, death = candidates[(number + position) % len(candidates)]
+        chosen[driver].setdefault(name, []).append(death)
+    has_scenario = {name: driver for driver, names in SCENARIOS.items() for name in names}
+    for name in sorted(has_scenario.keys() - set().union(*chosen.values())):
+        chosen[has_scenario[name]][name] = []
     return chosen
 
 
-def deaths_by_kind() -> dict[str, list[tuple[str, Death]]]:
-    """Return every death of QEMU's verbs with the name of its scenario, grouped by kind."""
-    kinds: dict[str, list[tuple[str, Death]]] = {}
-    for name, scenario in SCENARIOS["qemu"].items():
-        for death in scenario.deaths:
-            kinds.setdefault(kind_of(death.point), []).append((name, death))
-    return kinds
+def deaths_by_kind() -> dict[str, list[tuple[str, str, Death]]]:
+    """Return every death with its driver and the name of its scenario, grouped by kind.
+
+    The drivers alternate in a group, as far as it has deaths of each.
+    """
+    kinds: dict[str, dict[str, list[tuple[str, str, Death]]]] = {}
+    for driver, scenarios in SCENARIOS.items():
+        for name, scenario in scenarios.items():
+            for death in scenario.deaths:
+                groups = kinds.setdefault(kind_of(death.point), {})
+                groups.setdefault(driver, []).append((driver, name, death))
+    return {
+        kind: [death for row in zip_longest(*groups.values()) for death in row if death]
+        for kind, groups in kinds.items()
+    }
 
 
 def kind_of(point: str) -> str:

@@ -20,7 +20,7 @@ from tests.crash.verbs import VERBS
 from tests.support.sampling import NUMBER
 from tests.support.worlds import World
 
-DEATHS = {driver: choose_deaths(driver) for driver in SCENARIOS}
+DEATHS = choose_deaths()
 OPTIONAL = {RECORD, "delete network handle", "guest run sh"}
 """The second is passed by whoever ends a VM that had a network; the third is within the step that
 makes a workspace read-only."""

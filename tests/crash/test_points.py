@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import typing
+from collections.abc import Iterator
 from pathlib import Path
 
 import banger
@@ -12,7 +13,7 @@ from banger.plan.steps import Step
 from tests.crash.points import (
     PLANS,
     SCENARIOS,
-    VERBS_APART,
+    Death,
     choose_deaths,
     deaths_by_kind,
     kind_of,
@@ -30,39 +31,35 @@ def test_every_plan_is_tried() -> None:
     assert [name for name, plan in PLANS.items() if id(plan) not in tried] == []
 
 
-def test_every_step_is_in_each_sample() -> None:
+def test_every_step_and_verb_is_in_each_sample() -> None:
     """B5: each tag of the journal's format, whatever the number of the sample."""
     known = {str(kind.__struct_config__.tag) for kind in typing.get_args(Step)}
     for number in (0, 1, 2):
-        deaths = [death for chosen in choose_deaths("qemu", number).values() for death in chosen]
-        tried = {tag for death in deaths for tag in kind_of(death.point).split(" + ")}
+        chosen = choose_deaths(number)
+        tried = {
+            tag for *_, death in deaths_of(chosen) for tag in kind_of(death.point).split(" + ")
+        }
         assert known - tried == set(), number
+        assert set().union(*chosen.values()) == set().union(*SCENARIOS.values()), number
+        assert all(len(list(deaths_of({driver: chosen[driver]}))) > 15 for driver in SCENARIOS)
 
 
 def test_the_samples_together_are_all_deaths() -> None:
-    """B5: as many samples as the commonest kind has deaths try every one."""
-    kinds = deaths_by_kind()
-    rounds = max(map(len, kinds.values()))
-    tried = {
-        (name, death)
-        for number in range(rounds)
-        for name, chosen in choose_deaths("qemu", number).items()
-        for death in chosen
+    """B5: as many samples as the commonest kind has deaths try every one, with each driver."""
+    rounds = max(map(len, deaths_by_kind().values()))
+    tried = {death for number in range(rounds) for death in deaths_of(choose_deaths(number))}
+    assert tried == {
+        (driver, name, death)
+        for driver, scenarios in SCENARIOS.items()
+        for name, scenario in scenarios.items()
+        for death in scenario.deaths
     }
-    assert tried == {pair for pairs in kinds.values() for pair in pairs}
 
 
-def test_the_samples_of_firecracker_together_are_all_deaths() -> None:
-    """B5: each verb's, one after the other."""
-    scenarios = SCENARIOS["firecracker"]
-    rounds = VERBS_APART * max(len(scenario.deaths) for scenario in scenarios.values())
-    tried = {
-        (name, death)
-        for number in range(rounds)
-        for name, chosen in choose_deaths("firecracker", number).items()
-        for death in chosen
-    }
-    assert tried == {(name, death) for name, each in scenarios.items() for death in each.deaths}
+def deaths_of(chosen: dict[str, dict[str, list[Death]]]) -> Iterator[tuple[str, str, Death]]:
+    for driver, scenarios in chosen.items():
+        for name, deaths in scenarios.items():
+            yield from ((driver, name, death) for death in deaths)
 
 
 def test_every_journal_is_tried() -> None:
