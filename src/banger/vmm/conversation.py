@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from collections.abc import Coroutine
 from pathlib import Path
@@ -11,10 +12,12 @@ from typing import TypeVar
 from banger.errors import HostFailed, VmmFailed
 from banger.host.files import LIMITS
 from banger.vmm.driver import VmmHandle
-from banger.vmm.process import gone, read_log_tail
+from banger.vmm.process import describe_end, gone, read_log_tail
 
 LAST_WORDS_S = 1.0
 """For the death of a VMM that has broken off a conversation."""
+END_S = 10.0
+"""For the death of a VMM that has closed its agent's connection, which it hardly does otherwise."""
 
 T = TypeVar("T")
 
@@ -34,7 +37,7 @@ async def or_death(handle: VmmHandle, talk: Coroutine[object, object, T]) -> T:
         if answer.done() and answer.exception() is not None:
             await asyncio.wait((death,), timeout=LAST_WORDS_S)
         if death.done():
-            raise _name_end(handle)
+            raise _name_end(handle, death.result())
         return await answer
     finally:
         for task in (death, answer):
@@ -42,15 +45,22 @@ async def or_death(handle: VmmHandle, talk: Coroutine[object, object, T]) -> T:
         await asyncio.gather(death, answer, return_exceptions=True)
 
 
-def _name_end(handle: VmmHandle) -> VmmFailed | HostFailed:
+async def find_end(handle: VmmHandle) -> VmmFailed | HostFailed | None:
+    """Return how a VMM has ended that closed the connection to its agent; None: it still runs."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(END_S):
+            return _name_end(handle, await gone(handle))
+    return None
+
+
+def _name_end(handle: VmmHandle, status: int | None) -> VmmFailed | HostFailed:
     """Return why a VMM has ended: by itself, or because the host refused it something."""
-    said = read_log_tail(Path(handle.vmm_log))
-    lines = said.strip().splitlines()
-    last = f": {lines[-1]}" if lines else "."
-    if any(os.strerror(number) in last for number in LIMITS):
+    log = Path(handle.vmm_log)
+    how, said = describe_end(status, log), read_log_tail(log)
+    if any(os.strerror(number) in how for number in LIMITS):
         return HostFailed(
-            f"The host denies the VMM of VM {handle.vm_id} a resource{last}",
+            f"The host denies the VMM of VM {handle.vm_id} a resource: it {how}",
             hint="ulimit -a",
             details=said,
         )
-    return VmmFailed(f"The VMM of VM {handle.vm_id} has ended{last}", details=said)
+    return VmmFailed(f"The VMM of VM {handle.vm_id} {how}", details=said)

@@ -32,6 +32,8 @@ TERM_DEADLINE_S = 3.0
 KILL_DEADLINE_S = 10.0
 RESEND_S = 0.1
 LOG_TAIL_BYTES = 2000
+SIGNALLED = 128
+"""Added to a signal's number in the exit status that a jail's monitor passes on."""
 COMM_LENGTH = 15
 """Of a process's name, as the kernel has it."""
 
@@ -195,6 +197,21 @@ def is_this(handle: VmmHandle) -> bool:
     with contextlib.suppress(OSError):
         return Path(f"/proc/{handle.process.pid}/comm").read_text().strip() == handle.program
     return False
+
+
+def describe_end(status: int | None, log: Path) -> str:
+    """Return how a VMM has ended (`gone`) and the last line of its log: the end of a sentence."""
+    lines = read_log_tail(log).strip().splitlines()
+    return f"{_describe_status(status)}{f': {lines[-1]}' if lines else '.'}"
+
+
+def _describe_status(status: int | None) -> str:
+    if status is None:
+        return "has ended"
+    number = -status if status < 0 else status - SIGNALLED
+    if number == signal.SIGKILL:
+        return "was killed, by another process or by the kernel because memory ran out"
+    return f"was ended by signal {number}" if number > 0 else f"ended with status {status}"
 
 
 def read_log_tail(log: Path) -> str:

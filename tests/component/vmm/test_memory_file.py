@@ -99,7 +99,7 @@ def test_a_vmm_that_has_not_loaded_the_library_does_not_start(
 
     async def scenario() -> None:
         async with spawned(config, is_jailed=is_jailed) as (driver, handle):
-            with pytest.raises(VmmFailed, match=r"has ended: .*memory") as caught:
+            with pytest.raises(VmmFailed, match=r"ended with status \d+: .*memory") as caught:
                 await driver.wait_ready(handle, deadline_s=1000)
             assert "preload" in (caught.value.details or "")
 

@@ -23,6 +23,8 @@ from banger.errors import HostNotReady, VmmFailed
 from banger.host import programs
 from banger.host.identity import is_alive, send_signal
 from banger.layout import Layout
+from banger.vmm import conversation
+from banger.vmm.conversation import find_end
 from banger.vmm.driver import Driver, MachineConfig, VmmHandle
 from banger.vmm.leftovers import end_leftover
 from tests.component.vmm.machines import CRASHES, make_layout, make_machine
@@ -131,7 +133,7 @@ def test_an_early_death_is_told_at_once_with_the_reason(
     async def scenario() -> None:
         async with asyncio.timeout(DEADLINE_S):
             handle = await driver.spawn(config, network=None)
-            with pytest.raises(VmmFailed, match="has ended: ") as caught:
+            with pytest.raises(VmmFailed, match=r"ended with status \d+: ") as caught:
                 await driver.wait_ready(handle, deadline_s=1000)
             assert "kernel" in (caught.value.details or "")
             await driver.wait_gone(handle)
@@ -238,8 +240,26 @@ def test_a_request_to_a_vmm_that_dies_fails_at_once(driver: Driver, config: Mach
             asked = asyncio.ensure_future(driver.pause(handle, deadline_s=1_000_000))
             await asyncio.sleep(0.01)
             send_signal(handle.process, signal.SIGKILL)
-            with pytest.raises(VmmFailed, match="has ended"):
+            with pytest.raises(VmmFailed, match="was killed"):
                 await asked
+
+    asyncio.run(scenario())
+
+
+def test_a_lost_agent_is_told_by_how_its_vmm_has_ended(
+    driver: Driver, config: MachineConfig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """H2: also one that has said nothing; one that runs is not said to have ended."""
+
+    async def scenario() -> None:
+        async with running(driver, config) as handle:
+            with monkeypatch.context() as patch:
+                patch.setattr(conversation, "END_S", 0.01)
+                assert await find_end(handle) is None
+            send_signal(handle.process, signal.SIGKILL)
+            ended = await find_end(handle)
+            assert isinstance(ended, VmmFailed)
+            assert ended.message.startswith(f"The VMM of VM {handle.vm_id} was killed, by ")
 
     asyncio.run(scenario())
 

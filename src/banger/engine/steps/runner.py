@@ -22,11 +22,12 @@ from banger.engine.state.machine import Machine
 from banger.engine.state.operations import Operation
 from banger.engine.state.tasks import finish_shielded
 from banger.engine.steps.table import ACTORS
-from banger.errors import BangerError, HostFailed, NoSpace
+from banger.errors import BangerError, GuestGone, HostFailed, NoSpace
 from banger.host.files import name_os_error
 from banger.layout import Layout
 from banger.plan.lifecycle import Plan
 from banger.plan.steps import EndVmm, Step
+from banger.vmm.conversation import find_end
 
 log = logging.getLogger(__name__)
 
@@ -80,7 +81,7 @@ async def run_undoable(
             begun += numbered
             tasks = [asyncio.ensure_future(apply(machine, op, step)) for step in steps]
             with _file_errors(machine.engine.layout):
-                async with _settled_if_failed(tasks):
+                async with _end_named(machine), _settled_if_failed(tasks):
                     await asyncio.gather(*tasks)
             await _record(machine, op, numbered, "done")
         await machine.engine.database.write(save)
@@ -88,6 +89,18 @@ async def run_undoable(
         # Shielded: a second cancellation must not leave half of the undoing undone.
         await finish_shielded(_undo_all(machine, op, begun))
         raise
+
+
+@contextlib.asynccontextmanager
+async def _end_named(machine: Machine) -> AsyncIterator[None]:
+    """Raise how the VMM has ended if a block loses the guest because of that."""
+    try:
+        yield
+    except GuestGone as lost:
+        ended = None if machine.vmm is None else await find_end(machine.vmm)
+        if ended is None:
+            raise
+        raise ended from lost
 
 
 async def run_forward(

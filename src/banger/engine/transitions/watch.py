@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import signal
 
 from banger.engine.state.engine import Engine
 from banger.engine.state.machine import Machine, load_machine
@@ -25,11 +24,9 @@ from banger.model.names import VmId
 from banger.model.vm import VmState
 from banger.plan.lifecycle import plan_kill
 from banger.vmm.driver import VmmHandle
+from banger.vmm.process import describe_end
 from banger.vmm.table import find_driver_kind
 
-KILLED = (-signal.SIGKILL, 128 + signal.SIGKILL)
-"""Exit statuses of a killed VMM, and of its jail's monitor."""
-LAST_WORDS_BYTES = 400
 RETRY_S = 1.0
 """Between two tries to save an end."""
 
@@ -75,7 +72,8 @@ async def _clean_up(machine: Machine, op: Operation, status: int | None) -> None
     # The exit status of a VMM that an earlier daemon started is unknown.
     failed = status != 0
     restart_row = await decide_restart(engine, record, failed=failed)
-    said = [] if status in (0, None) else [_say_status(engine, machine.id, status)]
+    log_file = engine.layout.vm_vmm_log(machine.id)
+    said = [] if status in (0, None) else [f"The VMM {describe_end(status, log_file)}"]
     said += [error.message for error in await _remove_rest(machine, op)]
     state = VmState.ERROR if said else VmState.STOPPED
     if restart_row is None and wants_restart(record.spec, failed=failed):
@@ -95,22 +93,3 @@ async def _remove_rest(machine: Machine, op: Operation) -> list[BangerError]:
         except BangerError as error:
             errors.append(error)
     return errors
-
-
-def _say_status(engine: Engine, vm_id: VmId, status: int | None) -> str:
-    return f"The VMM {_say_how(status)}{_last_words(engine, vm_id)}"
-
-
-def _say_how(status: int | None) -> str:
-    if status in KILLED:
-        return "was killed, by another process or by the kernel because memory ran out"
-    return f"ended with status {status}"
-
-
-def _last_words(engine: Engine, vm_id: VmId) -> str:
-    """Return the last line of a VMM's log as the end of a sentence."""
-    with contextlib.suppress(OSError):
-        tail = engine.layout.vm_vmm_log(vm_id).read_bytes()[-LAST_WORDS_BYTES:]
-        lines = tail.decode("utf-8", "replace").strip().splitlines()
-        return f": {lines[-1]}" if lines else "."
-    return "."
