@@ -3,12 +3,14 @@
  * Connects to the ssh front that waits for clients, says which VM is meant, hands the connection to ssh
  * over stdout, and is gone: a millisecond, where Python takes twenty. Only that is done here. Whatever
  * is not as usual is left to PROGRAM (banger.client.sshproxy), which this process becomes and
- * which begins anew: there is no front, since no daemon runs; the front refuses, or ends; the client
- * takes no descriptor. So errors are said, and a daemon is started, in one place.
+ * which begins anew: there is no front, since no daemon runs, or it is another installation's; the front
+ * refuses, or ends; the client takes no descriptor. So errors are said, and a daemon is started, in one
+ * place.
  *
  * Owns the connection until it is handed over. Writes nothing. */
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -56,6 +58,21 @@ static bool find_socket(struct sockaddr_un *place)
     return length > 0 && (size_t)length < sizeof place->sun_path;
 }
 
+/* Tell whether the front is this installation's: beside it a link names the state directory, which is
+ * found here as in banger.layout (banger.host.runtimedir). */
+static bool is_ours(const struct sockaddr_un *place)
+{
+    char link[sizeof place->sun_path], found[PATH_MAX], ours[PATH_MAX];
+    const char *state = getenv("XDG_STATE_HOME"), *home = getenv("HOME");
+    int folder = (int)(strrchr(place->sun_path, '/') - place->sun_path), length;
+    snprintf(link, sizeof link, "%.*s/state", folder, place->sun_path);
+    if (state && *state == '/')
+        length = snprintf(ours, sizeof ours, "%s/banger", state);
+    else
+        length = snprintf(ours, sizeof ours, "%s/.local/state/banger", home ? home : "");
+    return readlink(link, found, sizeof found) == length && memcmp(found, ours, (size_t)length) == 0;
+}
+
 /* OpenSSH gives one socket as both stdin and stdout to a program that is to hand over a descriptor. */
 static bool takes_descriptor(void)
 {
@@ -64,14 +81,15 @@ static bool takes_descriptor(void)
            S_ISSOCK(taken.st_mode) && given.st_dev == taken.st_dev && given.st_ino == taken.st_ino;
 }
 
-/* Connect to a socket of this user's. Returns -1 if there is none. */
+/* Connect to this user's front of this installation. Returns -1 if there is none. */
 static int connect_own(const struct sockaddr_un *place)
 {
     struct ucred peer;
     socklen_t size = sizeof peer;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
     if (fd >= 0 && connect(fd, (const struct sockaddr *)place, sizeof *place) == 0 &&
-        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == getuid())
+        getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &size) == 0 && peer.uid == getuid() &&
+        is_ours(place))
         return fd;
     if (fd >= 0)
         close(fd);

@@ -62,7 +62,7 @@ def _try_connect(layout: Layout, path: str) -> socket.socket | None:
     try:
         sock.connect(path)
         require_own_peer(sock, path)
-        _require_own_state(layout, path)
+        require_own_state(layout, path)
     except (FileNotFoundError, ConnectionRefusedError):
         sock.close()
         return None
@@ -75,7 +75,7 @@ def _try_connect(layout: Layout, path: str) -> socket.socket | None:
     return sock
 
 
-def _require_own_state(layout: Layout, path: str) -> None:
+def require_own_state(layout: Layout, path: str) -> None:
     """Check that the daemon on `path` serves our state directory.
 
     Raises:

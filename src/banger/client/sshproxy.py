@@ -4,9 +4,11 @@ Usually `banger-ssh-proxy` (native/ssh-proxy) does it, which becomes this where 
 started, an error has to be said, or the client takes no descriptor; this one does all of it.
 
 Connects to the ssh front, which the daemon starts when somebody does, says which VM is meant, and
-hands the connection over. With `ProxyUseFdpass` ssh takes the descriptor, and this process is gone
-before ssh begins; for other clients, which ignore that option, it passes bytes until either side
-ends. Says on stderr why there is no connection; then its status is 255, as ssh's own.
+hands the connection over. The front is beside the daemon's socket, and the link there tells whether
+it is this installation's (`host.runtimedir`). With `ProxyUseFdpass` ssh takes the descriptor, and
+this process is gone before ssh begins; for other clients, which ignore that option, it passes bytes
+until either side ends. Says on stderr why there is no connection; then its status is 255, as ssh's
+own.
 
 Holds the connection only.
 """
@@ -20,8 +22,13 @@ import stat
 import sys
 
 from banger.api.ssh import OK, format_greeting, parse_host, require_ok
-from banger.client.connect import require_own_peer
-from banger.errors import BangerError, DaemonUnreachable, DeadlineExceeded
+from banger.client.connect import require_own_peer, require_own_state
+from banger.errors import (
+    BangerError,
+    DaemonUnreachable,
+    DeadlineExceeded,
+    RuntimeDirectoryTaken,
+)
 from banger.layout import Layout, layout_from_environment
 
 FAILED = 255
@@ -68,7 +75,7 @@ def reach_front(layout: Layout, ref: str) -> socket.socket:
     """
     greeting = format_greeting(ref)
     for _ in range(TRIES):
-        sock = _try_connect(layout.ssh_socket_name) or _start_and_connect(layout, ref)
+        sock = _try_connect(layout, layout.daemon_socket_name) or _start_and_connect(layout, ref)
         try:
             _greet(sock, greeting, layout)
         except ConnectionError:
@@ -101,11 +108,12 @@ def _greet(sock: socket.socket, greeting: bytes, layout: Layout) -> None:
 
 def _start_and_connect(layout: Layout, ref: str) -> socket.socket:
     from banger.client.client import Client
+    from banger.host.lockholder import read_holder
 
     with Client(layout) as client:
         # Any call starts a daemon; this one also tells whether there is such a VM.
         client.call("vm.show", {"ref": ref})
-    sock = _try_connect(layout.ssh_socket_name)
+    sock = _try_connect(layout, read_holder(layout)[1])
     if sock is None:
         raise _gone(layout)
     return sock
@@ -117,12 +125,15 @@ def _gone(layout: Layout) -> DaemonUnreachable:
     )
 
 
-def _try_connect(path: str) -> socket.socket | None:
+def _try_connect(layout: Layout, daemon: str) -> socket.socket | None:
+    """Return a connection to the front beside a daemon's socket, if one of ours listens there."""
+    path = f"{os.path.dirname(daemon)}/{os.path.basename(layout.ssh_socket_name)}"
     sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
     try:
         sock.connect(path)
         require_own_peer(sock, path)
-    except OSError:
+        require_own_state(layout, daemon)
+    except (OSError, RuntimeDirectoryTaken):
         sock.close()
         return None
     except BangerError:

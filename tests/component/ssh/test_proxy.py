@@ -15,6 +15,7 @@ import pytest
 from banger.api.ssh import OK, format_refusal
 from banger.client.sshproxy import TRIES
 from banger.errors import WrongState
+from banger.host.runtimedir import link_state
 from tests.component.daemon.running import layout_of, with_sources
 from tests.support.native import build_shared
 
@@ -37,7 +38,8 @@ class Front:
             with self._server.accept()[0] as client:
                 client.settimeout(DEADLINE_S)
                 self.greetings.append(client.recv(1000))
-                client.sendall(answer)
+                if answer:  # else the client may have gone
+                    client.sendall(answer)
                 if answer.startswith(OK):
                     client.sendall(b"from the guest: " + client.makefile("rb").read())
 
@@ -45,10 +47,11 @@ class Front:
 @contextlib.contextmanager
 def front(environ: dict[str, str], *answers: bytes) -> Iterator[Front]:
     """A front where the daemon of `environ` has it; all its answers are asked for."""
-    path = layout_of(environ).ssh_socket
-    path.parent.mkdir(mode=0o700, exist_ok=True)
+    layout = layout_of(environ)
+    layout.runtime.mkdir(mode=0o700, exist_ok=True)
+    link_state(layout)
     with socket.socket(socket.AF_UNIX) as server:
-        server.bind(str(path))
+        server.bind(layout.ssh_socket_name)
         server.listen()
         server.settimeout(DEADLINE_S)
         front = Front(server, list(answers))
@@ -149,6 +152,26 @@ def test_what_is_not_as_usual_is_left_to_python(
     assert (taken.status, taken.descriptors) == (7, [])
     assert taken.stderr == f"instead: {host}\n".encode()
     assert served.greetings == [GREETING] * len(answers)
+
+
+def test_the_front_of_another_installation_is_left_to_python(
+    private_environ: dict[str, str], program: str
+) -> None:
+    """B7, H7: a link beside the front tells whose it is; nothing is sent to another's."""
+    home = {name: value for name, value in private_environ.items() if name != "XDG_STATE_HOME"}
+    state = private_environ | {"XDG_STATE_HOME": private_environ["HOME"] + "/s"}
+    for owner, other in ((home, state), (state, home)):
+        others = (
+            other,
+            owner | {"XDG_STATE_HOME": "/o"},
+            home | {"HOME": "/o"},
+            home | {"HOME": ""},
+        )
+        with front(owner, *[b""] * len(others), REFUSED) as served:
+            for each in (*others, owner):
+                assert hand_over(each, program, "box.vm", *FALLBACK).status == 7
+        assert served.greetings == [b""] * len(others) + [GREETING]
+        layout_of(owner).ssh_socket.unlink()
 
 
 def test_clients_that_take_no_descriptor_are_left_to_python(
