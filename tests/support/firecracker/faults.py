@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from tests.support.firecracker.answers import NOT_UNDERSTOOD
-
 
 class Refused(Exception):
     """A request that is answered with a fault."""
@@ -13,6 +11,7 @@ class Fatal(Refused):
     """A refusal after which the program ends."""
 
 
+NOT_UNDERSTOOD = "An error occurred when deserializing the json body of a request: "
 BEFORE = "The requested operation is not supported before starting the microVM."
 AFTER = "The requested operation is not supported after starting the microVM."
 BODY_OF_GET = "GET request cannot have a body."

@@ -14,20 +14,14 @@ import os
 import re
 import sys
 from collections.abc import Awaitable, Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from banger.vmm.firecracker.replies import InstanceState
 from banger.vmm.firecracker.versions import Feature, features_of, parse_version
 from tests.support.firecracker import faults
-from tests.support.firecracker.answers import NOT_UNDERSTOOD
-from tests.support.firecracker.description import (
-    Description,
-    Deviation,
-    OtherResource,
-    load_document,
-)
-from tests.support.firecracker.faults import Fatal, Refused
+from tests.support.firecracker.description import Description, Deviation, OtherResource
+from tests.support.firecracker.faults import NOT_UNDERSTOOD, Fatal, Refused
 from tests.support.firecracker.guest import Guest
 from tests.support.firecracker.memory import Memory
 from tests.support.firecracker.processor import run_kernel
@@ -48,13 +42,21 @@ LATER_FIELDS = {
 LATER_PATHS = {"/serial": Feature.SERIAL}
 
 
+class State(StrEnum):
+    """What a machine does."""
+
+    NOT_STARTED = "Not started"
+    RUNNING = "Running"
+    PAUSED = "Paused"
+
+
 class Machine:
     """One machine, from nothing to its end."""
 
-    def __init__(self, *, version: str, name: str, agent: str) -> None:
+    def __init__(self, *, version: str, name: str, agent: str, description: Description) -> None:
         self.version = version
         self.name = name
-        self.state = InstanceState.NOT_STARTED
+        self.state = State.NOT_STARTED
         self.ended = asyncio.Event()
         self.status = 0
         """Of the program, when it has ended."""
@@ -62,7 +64,7 @@ class Machine:
         self.memory: Memory | None = None
         self._agent = agent
         self._features = features_of(parse_version(version))
-        self._description = Description(load_document())
+        self._description = description
         self._was_configured = False
         self._config: Body = {
             "machine-config": {"vcpu_count": 1, "mem_size_mib": 128},
@@ -72,7 +74,7 @@ class Machine:
 
     @property
     def has_started(self) -> bool:
-        return self.state is not InstanceState.NOT_STARTED
+        return self.state is not State.NOT_STARTED
 
     async def answer(self, method: str, path: str, raw: bytes) -> tuple[int, bytes | None]:
         """Return the status and the body of the answer to a request."""
@@ -275,7 +277,7 @@ class Machine:
         self.memory.change()
         if self.guest is not None:
             await self.guest.run()
-        self.state = InstanceState.RUNNING
+        self.state = State.RUNNING
 
     async def start_from(self, configuration: Body) -> None:
         """Configure and start the machine as a file has it (`--config-file`); a Refused if not."""
@@ -295,9 +297,9 @@ class Machine:
         if body["state"] == "Resumed":
             await self._run()
             return
-        if self.state is InstanceState.RUNNING and self.guest is not None:
+        if self.state is State.RUNNING and self.guest is not None:
             self.guest.pause()
-        self.state = InstanceState.PAUSED
+        self.state = State.PAUSED
 
     async def _patch_drive(self, body: Body) -> None:
         drive = self._config["drives"].get(body["drive_id"])
@@ -321,7 +323,7 @@ class Machine:
         balloon |= body
 
     async def _create_snapshot(self, body: Body) -> None:
-        if self.state is not InstanceState.PAUSED:
+        if self.state is not State.PAUSED:
             raise Refused(faults.RUNNING_SNAPSHOT)
         saved = {"magic": MAGIC, "version": self.version, "config": self._config}
         try:
@@ -348,7 +350,7 @@ class Machine:
         config.pop("metrics", None)
         self._config = config
         await self._restore_devices(body)
-        self.state = InstanceState.PAUSED
+        self.state = State.PAUSED
         if body.get("resume_vm"):
             await self._run()
 

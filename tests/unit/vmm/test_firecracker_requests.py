@@ -9,6 +9,7 @@ from pathlib import Path
 from types import NoneType
 from typing import Any, get_args
 
+import jsonschema
 import msgspec
 import pytest
 
@@ -16,7 +17,8 @@ from banger.vmm.firecracker import replies, requests, shapes
 from banger.vmm.firecracker.requests import Request
 from banger.vmm.firecracker.versions import features_of
 from tests.support.firecracker import unsent
-from tests.support.firecracker.description import Description, Deviation, load_document
+from tests.support.firecracker.description import Description, Deviation, OtherResource, close
+from tests.support.firecracker.document import load_document
 from tests.support.firecracker.samples import FULL, LEAST, WORDS
 from tests.support.golden import check_golden
 
@@ -132,6 +134,47 @@ def test_a_body_that_lacks_or_has_too_much_is_noticed(request_: Request[Any]) ->
             check(DESCRIPTION, request_, body | {name: {"unknown": [body[name]]}})
     with pytest.raises(Deviation):
         check(DESCRIPTION, request_, None)
+
+
+ODD = (None, True, 0, -1, 40, 1.5, "", "x", [], ["x"], {}, {"x": 1}, {"x": "y"})
+
+
+@pytest.mark.parametrize(
+    "request_", [each for each in FULL if each.body is not None], ids=lambda each: each.path
+)
+def test_the_check_is_that_of_jsonschema(request_: Request[Any]) -> None:
+    definitions = {name: close(each) for name, each in DOCUMENT["definitions"].items()}
+    name = DESCRIPTION.find_schema(request_.method, request_.path)
+    schema = {"$ref": f"#/definitions/{name}", "definitions": definitions}
+    oracle = jsonschema.Draft4Validator(schema)
+    body = body_of(request_)
+    fields = DOCUMENT["definitions"][name].get("properties", ())
+    with_each = (body | {field: odd} for field in fields for odd in ODD)
+    for each in [body, *vary(body), *with_each]:
+        if each is not None:
+            assert is_refused(request_, each) != oracle.is_valid(each), each
+
+
+def vary(value: Any) -> Iterator[Any]:
+    """Yield the value with something odd in each place, without each field, and with another."""
+    yield from ODD
+    if isinstance(value, list):
+        yield from ([each] for element in value for each in vary(element))
+    if isinstance(value, dict):
+        yield value | {"unknown": 1}
+        for name in value:
+            yield {key: value[key] for key in value if key != name}
+            yield from (value | {name: each} for each in vary(value[name]))
+
+
+def is_refused(request: Request[Any], body: object) -> bool:
+    try:
+        check(DESCRIPTION, request, body)
+    except OtherResource:
+        return False
+    except Deviation:
+        return True
+    return False
 
 
 def test_a_path_that_names_another_resource_than_the_body_is_noticed() -> None:
