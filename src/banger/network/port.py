@@ -180,7 +180,7 @@ class Service(Protocol):
         """Check that it serves this user.
 
         Raises:
-            HostNotReady: it does not; `hint` is where its log is.
+            HostNotReady: it does not; `retryable`: not yet, and `hint` is where its log is.
         """
         ...
 

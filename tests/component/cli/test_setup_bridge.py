@@ -51,6 +51,15 @@ case "$*" in
     *) exit 3 ;;
 esac
 """
+NFT = """#!/bin/sh
+# What nft does where the kernel has no nft_connlimit; the real one is at /run/nft.
+cat > /run/rules
+if grep -q "ct count" /run/rules; then
+    echo "Error: Could not process rule: No such file or directory" >&2
+    exit 1
+fi
+exec /run/nft "$@" < /run/rules
+"""
 DOCKER = """
 nft add table ip filter
 nft add chain ip filter DOCKER-USER
@@ -65,10 +74,15 @@ def host(private_environ: dict[str, str], tmp_path: Path) -> Iterator[tuple[str,
         yield prefix
 
 
-def run(host: tuple[str, ...], script: str) -> str:
+def run(host: tuple[str, ...], script: str, stdin: str = "") -> str:
     """Return what a shell's script prints on the host."""
-    script = f"PATH=$PATH:/usr/sbin; {script}"  # where users do not look on Debian
-    done = subprocess.run([*host, "sh", "-ec", script], capture_output=True, text=True, check=True)
+    argv = [
+        *host,
+        "sh",
+        "-ec",
+        f"PATH=$PATH:/usr/sbin; {script}",
+    ]  # users of Debian do not look there
+    done = subprocess.run(argv, input=stdin, capture_output=True, text=True, check=True)
     return done.stdout
 
 
@@ -131,7 +145,20 @@ def test_what_a_dead_set_up_has_left_is_removed(
 def test_a_host_that_cannot_have_a_bridge_is_told_so(
     host: tuple[str, ...], banger: Installation
 ) -> None:
-    """H8: another user's bridge is left alone."""
+    """H8: also by `doctor`, where the kernel is the reason; another user's bridge is left alone."""
+    before = look(host)
+    nft = run(host, "readlink -f $(command -v nft)").strip()
+    run(host, f"cp {nft} /run/nft; cat > /run/less; chmod +x /run/less", NFT)
+    run(host, f"mount --bind /run/less {nft}")
+    refused = banger.run("setup", "--bridge", "--yes", prefix=host, status=6)
+    assert "lacks the module nft_connlimit" in refused.err
+    assert "sudo modprobe nft_connlimit && sudo systemctl restart banger-bridge" in refused.err
+    said = doctor(host, banger)
+    assert (said["state"], "nft_connlimit" in said["fact"]) == ("warn", True)
+    banger.do("setup", "--bridge", "--remove", "--yes", prefix=host)
+    run(host, f"umount {nft}; rm /run/nft /run/less /run/rules")
+    assert look(host) == before
+
     run(host, f"echo 'ExecStart=x --user 7' > {UNIT}")
     refused = banger.run("setup", "--bridge", "--yes", prefix=host, status=6)
     assert "set up for another user" in refused.err

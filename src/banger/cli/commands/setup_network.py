@@ -75,8 +75,8 @@ def _wait_until_it_answers(service: Service) -> None:
     while True:
         try:
             service.require_answer()
-        except HostNotReady:
-            if time.monotonic() > end:
+        except HostNotReady as error:
+            if not error.retryable or time.monotonic() > end:
                 raise
             time.sleep(PAUSE_S)
         else:

@@ -30,7 +30,7 @@ from banger.network.bridge.addresses import (
     host_address,
     parse_port,
 )
-from banger.network.bridge.nft import render_ports, render_removal, render_rules
+from banger.network.bridge.nft import render_check, render_ports, render_removal, render_rules
 
 DEVICE = "/dev/net/tun"
 DEADLINE_S = 30
@@ -78,14 +78,18 @@ def open_tap(name: str) -> int:
 
 
 def ensure_bridge(network: IPv4Network) -> None:
-    """Make the bridge unless it is there, and its rules for the ports that there are."""
+    """Make the bridge unless it is there, and its rules for the ports that there are.
+
+    Raises:
+        OSError: a program of the host failed; without the rules there is no bridge.
+    """
+    _apply_rules(network)
     if _find_link(BRIDGE) is None:
         _ip(f"link add {BRIDGE} type bridge")
         _set_link(BRIDGE, alias=f"ip_forward={FORWARDING.read_text().strip()}")
     address = host_address(network)
     _ip(f"address replace {address}/{network.prefixlen} dev {BRIDGE}")
     _give_address6(address6(address))
-    _apply_rules(network)
     FORWARDING.write_text("1")
     _set_link(BRIDGE, flags=_UP)
 
@@ -138,6 +142,19 @@ def remove_port(port: Port) -> None:
 def _apply_rules(network: IPv4Network) -> None:
     """Make the tables anew, with the rules of just the ports that there are."""
     _run(["nft", "-f", "-"], render_rules(network, _find_ports(), has_ipv6=IPV6.exists()))
+
+
+def lacks_counting() -> bool:
+    """Tell whether the kernel takes rules, but none that counts connections (nft_connlimit)."""
+    return _takes("accept") and not _takes("ct count over 1 accept")
+
+
+def _takes(rule: str) -> bool:
+    try:
+        _run(["nft", "--check", "-f", "-"], render_check(rule))
+    except OSError:
+        return False
+    return True
 
 
 def list_rules() -> str:

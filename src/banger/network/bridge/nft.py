@@ -164,6 +164,11 @@ def _render_elements(elements: Iterable[str]) -> str:
     return f"        elements = {{ {listed} }}\n" if listed else ""
 
 
+def render_check(rule: str) -> str:
+    """Return a rule in a table of its own: whether the kernel takes it can be checked."""
+    return f"add table ip banger; add chain ip banger check; add rule ip banger check {rule}\n"
+
+
 def render_removal(*, has_ipv6: bool) -> str:
     """Return what removes the tables; also fine where there are none."""
     families = ("bridge", "ip", "ip6") if has_ipv6 else ("bridge", "ip")

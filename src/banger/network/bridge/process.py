@@ -37,7 +37,8 @@ def describe_network(path: str) -> Description:
     """Return what the helper at this path serves.
 
     Raises:
-        HostNotReady: there is none, it serves another user, or is of another release.
+        HostNotReady: there is none (`retryable`: one may be starting), it serves another user, is
+            of another release, or has no bridge on this kernel.
     """
     answer, _ = _ask(path, Verb.DESCRIBE)
     try:
@@ -112,10 +113,12 @@ def _ask(path: str, verb: Verb, port: Port | None = None) -> tuple[bytes, list[i
             answer, fds, _, _ = socket.recv_fds(side, LONGEST, 2, socket.MSG_CMSG_CLOEXEC)
     except OSError as error:
         raise HostNotReady(
-            f"The bridge's helper cannot be reached: {error}.", hint=SET_UP
+            f"The bridge's helper cannot be reached: {error}.", hint=SET_UP, retryable=True
         ) from error
     if not answer:
-        raise HostNotReady("The bridge's helper ended before it answered.", hint=LOG)
+        raise HostNotReady(
+            "The bridge's helper ended before it answered.", hint=LOG, retryable=True
+        )
     _check(answer, port)
     return answer, fds
 
@@ -137,6 +140,12 @@ def _check(answer: bytes, port: Port | None) -> None:
             raise VmmFailed(
                 f"Another device of this host has the address {port.address}.",
                 hint=f"ip link show {port.name}",
+            )
+        case Refusal.NO_COUNTING:
+            raise HostNotReady(
+                "The kernel of this host lacks the module nft_connlimit, by which the bridge's "
+                "rules count a VM's connections.",
+                hint="sudo modprobe nft_connlimit && sudo systemctl restart banger-bridge",
             )
         case Refusal.NO_REQUEST:
             raise _of_another_release()

@@ -14,12 +14,15 @@ If it dies: a TAP that was not handed over goes with it, and VMs go on with thei
 rules. The next one finds all ports in the kernel. A port's rules are there before it is up, and
 those of a port that is gone speak of no device until the next claim.
 
+On a kernel that lacks what the rules need it makes no bridge, and answers that.
+
 With `--remove` it removes the bridge, the ports and the rules instead, and ends.
 """
 
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import logging
 import os
 import socket
@@ -41,6 +44,7 @@ from banger.network.bridge.links import (
     add_port,
     ensure_bridge,
     is_ip6_bridged,
+    lacks_counting,
     list_rules,
     open_tap,
     remove_bridge,
@@ -73,6 +77,8 @@ class Served:
     make_device: Callable[[str], int] = open_tap
     nameserver: tuple[socket.socket, ...] = ()
     """Of UDP and TCP. Queries wait in them while no daemon runs."""
+    obstacle: Refusal | None = None
+    """Why there is no bridge: the answer to every request."""
 
 
 def open_listener(path: str, uid: int) -> socket.socket:
@@ -125,8 +131,9 @@ def answer_one(connection: socket.socket, served: Served) -> None:
     """
     # Without room for descriptors: the kernel closes those that somebody sends.
     untrusted_message = connection.recv(LONGEST)
-    if _read_uid(connection) != served.uid:
-        connection.sendall(render_refusal(Refusal.NOT_YOU))
+    refusal = served.obstacle if _read_uid(connection) == served.uid else Refusal.NOT_YOU
+    if refusal is not None:
+        connection.sendall(render_refusal(refusal))
         return
     fds: list[int] = []
     try:
@@ -205,7 +212,13 @@ def main() -> None:
 
 
 def _serve(path: str, served: Served) -> None:
-    ensure_bridge(served.network)
+    try:
+        ensure_bridge(served.network)
+    except OSError:
+        if not lacks_counting():
+            raise
+        log.error("the kernel lacks nft_connlimit")
+        served = dataclasses.replace(served, obstacle=Refusal.NO_COUNTING)
     with open_listener(path, served.uid) as listener:
         serve(listener, served)
 

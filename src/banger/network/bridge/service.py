@@ -143,12 +143,13 @@ def require_answer() -> None:
     """Check that the helper serves this user.
 
     Raises:
-        HostNotReady: it does not.
+        HostNotReady: it does not; `retryable`: not yet.
     """
     try:
         describe_network(SOCKET)
     except HostNotReady as error:
-        raise HostNotReady(error.message, hint=LOG) from error
+        hint = LOG if error.retryable else error.hint
+        raise HostNotReady(error.message, hint=hint, retryable=error.retryable) from error
 
 
 def probe() -> Finding:

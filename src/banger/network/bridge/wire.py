@@ -41,6 +41,8 @@ class Refusal(enum.Enum):
     NO_REQUEST = b"r"
     TAKEN = b"t"
     """Another TAP has the address."""
+    NO_COUNTING = b"c"
+    """The kernel lacks what the rules need; there is no bridge."""
     FAILED = b"f"
     """The helper's log says more."""
 
