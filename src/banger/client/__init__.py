@@ -3,6 +3,6 @@
 Streams are in `banger.client.stream`, which most commands do not import.
 """
 
-from banger.client.client import Client
+from banger.client.client import Client, Interrupted
 
-__all__ = ["Client"]
+__all__ = ["Client", "Interrupted"]

@@ -18,11 +18,11 @@ from banger.layout import Layout
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Generator, Mapping
     from types import TracebackType
 
     from banger.client.calls import Call, OpenStream
-    from banger.client.conversation import OnEvent
+    from banger.client.conversation import OnEvent, Step
     from banger.client.stream import ClientStream
 
     OnTick = Callable[[], None]
@@ -32,6 +32,17 @@ READ_BYTES = 256 * 1024
 TICK_MS = 100
 SILENCE_MS = 3000
 """Silence after which the client checks that the daemon is alive; four times longer each time."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """Ctrl-C, with what became of the request: its `result`, or None if it was undone.
+
+    If it failed by itself, its error is the cause. A plain KeyboardInterrupt leaves all open.
+    """
+
+    def __init__(self, result: object = None) -> None:
+        super().__init__()
+        self.result = result
 
 
 class Client:
@@ -49,6 +60,8 @@ class Client:
         self._autostart = autostart
         self._socket: socket.socket | None = None
         self._conversation = Conversation(replaces=autostart, environ=os.environ)
+        self._is_interrupted = False
+        """Ctrl-C has come during the request in progress."""
 
     def __enter__(self) -> Client:
         return self
@@ -79,11 +92,33 @@ class Client:
         """Return the result of a method. Ctrl-C cancels the request, and waits for its undoing.
 
         Raises:
+            Interrupted: Ctrl-C, also if the request was completed before it could be cancelled.
             BangerError: the daemon's error reply.
             DaemonUnreachable: no daemon runs or could be started.
             OutcomeUnknown: the connection was lost after the daemon may have begun.
         """
-        talk = self._conversation.request(method, params or {}, on_event)
+        self._is_interrupted = False
+        try:
+            talk = self._conversation.request(method, params or {}, on_event)
+            result = self._drive(talk, on_tick)
+        except BangerError as error:
+            if not self._is_interrupted:
+                raise
+            self.close()
+            raise Interrupted from error
+        except KeyboardInterrupt:
+            try:
+                if not self._is_interrupted:
+                    self._cancel()
+            finally:
+                self.close()
+            raise
+        if self._is_interrupted:
+            raise Interrupted(result)
+        return result
+
+    def _drive(self, talk: Generator[Step, bytes, object], on_tick: OnTick | None) -> object:
+        """Take the steps of a talk; return its result."""
         try:
             step, line = next(talk)
             while True:
@@ -95,21 +130,27 @@ class Client:
                     step, line = talk.send(data)
         except StopIteration as end:
             return end.value
-        except KeyboardInterrupt:
-            self._cancel()
-            raise
 
-    def _cancel(self) -> None:
-        """Cancel the request in progress, and return when it is undone."""
+    def _cancel(self) -> bool:
+        """Cancel the request in progress; tell whether it had ended, so that its reply follows.
+
+        Raises:
+            Interrupted: it is undone.
+        """
+        self._is_interrupted = True
         operation_id = self._conversation.operation_id
+        if not operation_id:
+            return False  # the end of the connection cancels it
         try:
-            if operation_id:  # else the end of the connection cancels it
-                with Client(self._layout, autostart=False) as other:
-                    other.request("operations.cancel", {"id": operation_id})
+            with Client(self._layout, autostart=False) as other:
+                try:
+                    other.call("operations.cancel", {"id": operation_id})
+                except BangerError:
+                    # It has ended, or is always completed.
+                    return all(each["id"] != operation_id for each in other.call("operations.list"))
         except BangerError:
-            pass  # It has ended, or is always completed.
-        finally:
-            self.close()
+            return False
+        raise Interrupted
 
     def request_stream(
         self,
@@ -142,7 +183,7 @@ class Client:
             NotBegun: the daemon has not read what was sent.
         """
         if step == CONNECT:
-            self._socket = connect(self._layout, autostart=self._autostart)
+            self._connect()
             return b""
         if self._socket is None:
             return b""
@@ -150,7 +191,7 @@ class Client:
             if step == SEND:
                 self._socket.sendall(line)
             elif step == RECEIVE:
-                _wait_readable(self._socket, on_tick)
+                self._wait_or_cancel(self._socket, on_tick)
                 return self._socket.recv(READ_BYTES)
             else:
                 self.close()
@@ -158,6 +199,27 @@ class Client:
             # The kernel reports a reset if the daemon closed with our request unread.
             raise NotBegun from error
         return b""
+
+    def _connect(self) -> None:
+        """Connect for a request of which nothing has begun."""
+        if self._is_interrupted:
+            raise Interrupted
+        try:
+            self._socket = connect(self._layout, autostart=self._autostart)
+        except KeyboardInterrupt:
+            raise Interrupted from None
+
+    def _wait_or_cancel(self, sock: socket.socket, on_tick: OnTick | None) -> None:
+        """Wait until the daemon has sent something; on Ctrl-C cancel the request, and wait again.
+
+        Only here nothing that has arrived can be lost. A second Ctrl-C ends the wait.
+        """
+        try:
+            _wait_readable(sock, on_tick)
+        except KeyboardInterrupt:
+            if self._is_interrupted or not self._cancel():
+                raise
+            _wait_readable(sock, on_tick)
 
 
 def _wait_readable(sock: socket.socket, on_tick: OnTick | None) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from banger.client import client
 from tests.component.cli.terminal import Terminal
 from tests.component.daemon.running import (
     banger,
@@ -246,6 +247,74 @@ def test_ctrl_c_while_waiting(daemon: Environ) -> None:
     assert out == b""
     assert b"Traceback" not in err
     wait_until(lambda: "create cancelled" in read_events(daemon), "it is cancelled")
+
+
+LATE = ("stays", "races")
+"""Names of VMs whose making is completed nevertheless: when it is cancelled, or just before."""
+
+
+def interrupt_making(environ: Environ, name: str, *words: str) -> str:
+    """Interrupt a command that makes a VM while it waits for the daemon; return what it said."""
+    process = popen(environ, *words, "--name", name)
+
+    def is_asleep() -> bool:
+        return Path(f"/proc/{process.pid}/stat").read_text().rpartition(")")[2].split()[0] == "S"
+
+    assert process.stderr is not None
+    said = b"" if name == "mute" else process.stderr.readline()
+    wait_until(lambda: name in read_events(environ), "the daemon works")
+    wait_until(is_asleep, "the command has read all that the daemon has told")
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=60)
+    assert (process.returncode, out) == (130, b"")
+    return (said + err).decode()
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_a_vm_that_ctrl_c_finds_completed_is_named(daemon: Environ, name: str) -> None:
+    """C5: it was created, so that is said."""
+    said = interrupt_making(daemon, name, "vm", "create")
+    stop = f"stop it: banger vm stop {name}"
+    assert said.endswith(f"Interrupted too late: {name} still runs; {stop}\n")
+    assert read_events(daemon) == [name, f"created {name}"]
+
+
+@pytest.mark.parametrize("name", LATE)
+def test_a_run_deletes_what_ctrl_c_finds_completed(daemon: Environ, name: str) -> None:
+    """C5, H4: no command was run in it."""
+    said = interrupt_making(daemon, name, "vm", "run", "--detach")
+    assert said.endswith(f"Deleted {name}: no command was run there.\n")
+    assert "no VM" not in said
+    assert read_events(daemon) == [name, f"created {name}", f"deleted {name}"]
+
+
+@pytest.mark.parametrize(
+    ("name", "told"),
+    [
+        ("hangs", "Interrupted; no VM was created."),
+        ("fails", "banger: The VM did not boot."),
+        ("mute", "Interrupted; a VM may have been created: banger vm list"),
+    ],
+)
+def test_an_interrupted_run_says_what_became_of_it(daemon: Environ, name: str, told: str) -> None:
+    """C5, H6: undone, failed by itself, or not known."""
+    said = interrupt_making(daemon, name, "vm", "run", "--detach").splitlines()
+    assert told in said
+    assert name == "hangs" or "Interrupted; no VM was created." not in said
+
+
+def test_nothing_is_left_of_a_request_that_was_not_sent(
+    private_environ: Environ, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """C5: Ctrl-C comes while the daemon is started."""
+
+    def connect(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(client, "connect", connect)
+    with pytest.raises(client.Interrupted) as caught:
+        client.Client(layout_of(private_environ)).request("vm.create")
+    assert caught.value.result is None
 
 
 def test_a_stage_without_a_terminal_gets_a_line(daemon: Environ) -> None:

@@ -214,6 +214,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
     vms: dict[str, VmView] = {}
     snapshots: dict[str, SnapshotView] = {}
     clock = {"looks": 0}
+    is_cancelled = asyncio.Event()
 
     def happened(text: str) -> None:
         with open(control.layout.state / "events", "a") as file:
@@ -233,19 +234,36 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
         return len(vms)
 
     async def cancel(_: Call, params: OperationRef) -> None:
+        running = control.operations.get(params.id)
+        is_cancelled.set()
+        if running.stage == "race":
+            await asyncio.wait({running.task})
         await cancel_running(control.operations.get(params.id))
 
+    async def list_operations(_: Call, __: NoParams) -> list[dict[str, str]]:
+        return [{"id": running.operation.id} for running in control.operations.list()]
+
     async def create(call: Call, params: VmCreate) -> VmView:
+        if params.name == "mute":
+            happened("mute")
+            await asyncio.Event().wait()
         call.operation.progress("boot", 0, 2)
         call.operation.note("spec", "1 vcpu | 512 MiB")
         try:
-            if params.name == "hangs":
-                happened("hangs")
+            if params.name in ("hangs", "stays", "fails"):
+                happened(params.name)
                 await asyncio.Event().wait()
         except asyncio.CancelledError:
-            await asyncio.sleep(0.2)  # what is to be undone takes its time
-            happened("create cancelled")
-            raise
+            if params.name == "fails":
+                raise BootFailed("The VM did not boot.") from None
+            if params.name != "stays":
+                await asyncio.sleep(0.2)  # what is to be undone takes its time
+                happened("create cancelled")
+                raise
+        if params.name == "races":
+            call.operation.progress("race")
+            happened("races")
+            await is_cancelled.wait()
         if params.name == "unbootable":
             raise BootFailed("The VM did not boot.", hint="banger vm logs unbootable")
         if params.name == "bug":
@@ -510,6 +528,7 @@ async def open_handlers(control: Control) -> AsyncIterator[Handlers]:
     yield {
         **bind_verbs({"daemon.status": status, "daemon.stop": stop}, control=control),
         "operations.cancel": cancel,
+        "operations.list": list_operations,
         "vm.create": create,
         "vm.plan": plan,
         "vm.delete": delete,

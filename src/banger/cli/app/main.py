@@ -72,7 +72,9 @@ def _main(words: list[str]) -> int:
         return 0
     except BangerError as error:
         return _fail(command, error, context)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as interrupt:
+        if isinstance(interrupt.__cause__, BangerError):
+            context.complain(interrupt.__cause__)
         return INTERRUPTED
     except BrokenPipeError:
         raise

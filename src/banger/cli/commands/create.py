@@ -9,6 +9,7 @@ from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
 from banger.cli.app.usage import UsageError
 from banger.cli.app.values import duration_s
+from banger.cli.commands.run_vms import say_made
 from banger.cli.options.locale import add_host_locale, chosen_locale
 from banger.cli.options.timings import add_timings
 from banger.cli.options.vm import add_ending, add_force, add_no_template, add_sizing, sizing_params
@@ -56,7 +57,13 @@ def _create(arguments: Namespace, context: Context) -> int:
         params["deadline_s"] = arguments.boot_timeout
     stages = Stages(quiet=arguments.quiet, timings=arguments.timings)
     with context.client() as client, stages:
-        view = client.call("vm.create", params, on_event=stages.on_event, on_tick=stages.on_tick)
+        try:
+            view = client.call(
+                "vm.create", params, on_event=stages.on_event, on_tick=stages.on_tick
+            )
+        except KeyboardInterrupt as interrupt:
+            say_made(interrupt, stages)
+            raise
     if arguments.json:
         context.out(format_json(view))
     else:

@@ -7,6 +7,7 @@ from argparse import Namespace
 from banger.cli.app import values
 from banger.cli.app.context import Context
 from banger.cli.app.parser import Parser
+from banger.cli.commands.run_vms import say_made
 from banger.cli.options.timings import add_timings
 from banger.cli.options.vm import add_force
 from banger.cli.terminal.output import format_json
@@ -44,7 +45,11 @@ def _fork(arguments: Namespace, context: Context) -> int:
         params["name"] = arguments.name
     stages = Stages(quiet=arguments.quiet, timings=arguments.timings)
     with context.client() as client, stages:
-        views = client.call("vm.fork", params, on_event=stages.on_event, on_tick=stages.on_tick)
+        try:
+            views = client.call("vm.fork", params, on_event=stages.on_event, on_tick=stages.on_tick)
+        except KeyboardInterrupt as interrupt:
+            say_made(interrupt, stages)
+            raise
     if arguments.json:
         context.out(format_json(views))
     else:

@@ -21,7 +21,7 @@ from banger.cli.commands.guest_command import (
     has_terminal,
     run_in_guest,
 )
-from banger.cli.commands.run_vms import RunVms
+from banger.cli.commands.run_vms import RunVms, find_made
 from banger.cli.options.env import add_env, chosen_env
 from banger.cli.options.locale import add_host_locale, chosen_locale
 from banger.cli.options.project import apply_project
@@ -234,7 +234,7 @@ def _inspect_params(arguments: Namespace) -> dict[str, object]:
 
 def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> int:
     with context.client() as owner:
-        view = _create(owner, _create_params(arguments), stages=stages)
+        view = _create(arguments, owner, context, stages=stages)
         with RunVms(context, stages=stages, views=[view], ephemeral=arguments.rm) as vms:
             cwd = None
             if arguments.path is not None:
@@ -246,8 +246,7 @@ def _make_and_use(arguments: Namespace, context: Context, *, stages: Stages) -> 
 
                 arguments.command = plan_command(owner, view, arguments.command or [])
             if arguments.fork:
-                forks = _fork(arguments, view["id"], owner, stages=stages)
-                vms.add(forks)
+                forks = _fork(arguments, view["id"], owner, vms, stages=stages)
                 return _use_forks(arguments, view, forks, vms, context, stages=stages, cwd=cwd)
             has_result = arguments.rm and arguments.branch
             vms.use([view["id"]] if has_result else ())
@@ -330,14 +329,19 @@ def _use_and_bring_back(
     return bring_back(arguments.branch, view, vms, context, stages=stages) or status
 
 
-def _create(owner: Client, params: dict[str, object], *, stages: Stages) -> VmView:
+def _create(arguments: Namespace, owner: Client, context: Context, *, stages: Stages) -> VmView:
+    params = _create_params(arguments)
     try:
-        view = owner.call("vm.create", params, on_event=stages.on_event, on_tick=stages.on_tick)
-    except KeyboardInterrupt:
+        return owner.call("vm.create", params, on_event=stages.on_event, on_tick=stages.on_tick)
+    except KeyboardInterrupt as interrupt:
         stages.end()
-        stages.say("Interrupted; no VM was created.")
-        raise
-    return view
+        made = find_made(interrupt)
+        with RunVms(context, stages=stages, views=made or [], ephemeral=arguments.rm):
+            if made is None:
+                stages.say("Interrupted; a VM may have been created: banger vm list")
+            elif not made and interrupt.__cause__ is None:
+                stages.say("Interrupted; no VM was created.")
+            raise
 
 
 def _prepare(arguments: Namespace, vm_id: str, context: Context, *, stages: Stages) -> str:
@@ -395,7 +399,9 @@ def _use(
         raise
 
 
-def _fork(arguments: Namespace, vm_id: str, owner: Client, *, stages: Stages) -> list[VmView]:
+def _fork(
+    arguments: Namespace, vm_id: str, owner: Client, vms: RunVms, *, stages: Stages
+) -> list[VmView]:
     """Make the forks through `owner`, the connection whose end deletes ephemeral forks."""
     stages.end()
     params = {
@@ -404,7 +410,13 @@ def _fork(arguments: Namespace, vm_id: str, owner: Client, *, stages: Stages) ->
         "ephemeral": arguments.rm,
         "force": arguments.force,
     }
-    return owner.call("vm.fork", params, on_event=stages.on_event, on_tick=stages.on_tick)
+    try:
+        forks = owner.call("vm.fork", params, on_event=stages.on_event, on_tick=stages.on_tick)
+    except KeyboardInterrupt as interrupt:
+        vms.add(find_made(interrupt) or [])
+        raise
+    vms.add(forks)
+    return forks
 
 
 def _use_forks(

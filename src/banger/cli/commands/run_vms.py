@@ -20,6 +20,7 @@ from banger.errors import BangerError, VmNotFound
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from types import TracebackType
+    from typing import Any
 
     from banger.api.documents import VmView
 
@@ -122,6 +123,23 @@ class RunVms:
         left = [view for view in listed if view["id"] in ids]
         if left:
             self._stages.say(describe_left(left))
+
+
+def find_made(interrupt: KeyboardInterrupt) -> list[VmView] | None:
+    """Return the VMs that an interrupted request has made; None: it is unknown."""
+    from banger.client import Interrupted
+
+    if not isinstance(interrupt, Interrupted):
+        return None
+    made: Any = interrupt.result or []
+    return made if isinstance(made, list) else [made]
+
+
+def say_made(interrupt: KeyboardInterrupt, stages: Stages) -> None:
+    """Print which VMs a request has made before it could be cancelled, if any."""
+    if made := find_made(interrupt):
+        stages.end()
+        stages.say(f"Interrupted too late: {describe_left(made)}")
 
 
 def describe_left(left: list[VmView]) -> str:
