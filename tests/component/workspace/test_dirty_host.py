@@ -1,8 +1,8 @@
 """A host repository in the middle of some work, and what comes back from a guest (A12).
 
-For each kind: a guest that does nothing gives an empty patch and no branch; the patch of one that
-adds a file, or changes every file, applies to the host's work tree as it was; and the patch since
-the commit has the names that the host's git would commit.
+For each kind, in one workspace: a guest that does nothing gives an empty patch and no branch; the
+patch of one that adds a file, or changes every file, applies to the host's work tree as it was; and
+the patch since the commit has the names that the host's git would commit.
 """
 
 from __future__ import annotations
@@ -172,60 +172,64 @@ KINDS = [
 ]
 
 
-@pytest.fixture(params=KINDS, ids=lambda kind: kind.__name__)
-def dirty(request: pytest.FixtureRequest, trip: Trip) -> Trip:
-    """A trip from a host that is dirty in one way."""
-    kind: Callable[[Path], None] = request.param
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_what_comes_back_fits_the_host(
+    trip: Trip, kind: Callable[[Path], None], tmp_path: Path
+) -> None:
+    """A3, A12."""
     kind(trip.top)
     trip.prepare(include_untracked=kind is untracked)
-    return trip
+    check_nothing(trip)
+    since_commit = trip.export(since_commit=True)
+    for check in (check_added_file, check_changed_files):
+        check(trip, shutil.copytree(trip.top, tmp_path / check.__name__, symlinks=True))
+    check_names(trip, since_commit, tmp_path / "clone")
 
 
-def test_a_guest_that_does_nothing_gives_an_empty_patch(dirty: Trip) -> None:
-    """A12."""
-    assert dirty.export() == b""
+def check_nothing(trip: Trip) -> None:
+    """A guest that does nothing gives an empty patch and no branch."""
+    assert trip.export() == b""
     # Nor does a look at the tree by the guest's own git, which refreshes the index.
-    repo.git(dirty.work, "status")
-    assert dirty.export() == b""
-    assert dirty.notices == []
-    assert export_to(dirty, "b", include_uncommitted=True, fresh=True).branch is None
+    repo.git(trip.work, "status")
+    assert trip.export() == b""
+    assert trip.notices == []
+    assert export_to(trip, "b", include_uncommitted=True, fresh=True).branch is None
 
 
-def test_the_patch_of_an_added_file_applies_to_the_host_as_it_was(dirty: Trip) -> None:
-    """A12."""
+def check_added_file(trip: Trip, top: Path) -> None:
+    """The patch of a file that the guest adds applies to the host's work tree as it was."""
     added = {b"added/by the guest": ("100755", b"added\n")}
-    repo.write(dirty.work, "added/by the guest", b"added\n", mode=0o755)
-    expected = walk(dirty.top).files | added
-    patch = dirty.export()
+    repo.write(trip.work, "added/by the guest", b"added\n", mode=0o755)
+    expected = walk(top).files | added
+    patch = trip.export()
     assert patch.count(b"diff --git") == 1
-    repo.git(dirty.top, "apply", "-", stdin=patch)
-    assert contents(walk(dirty.top).files) == contents(expected)
+    repo.git(top, "apply", "-", stdin=patch)
+    assert contents(walk(top).files) == contents(expected)
+    shutil.rmtree(trip.work / "added")
 
 
-def test_the_patch_of_changed_files_applies_to_the_host_as_it_was(dirty: Trip) -> None:
-    """A12: each file that is there gets a line more."""
-    expected = contents(walk(dirty.top).files)
-    for name, (mode, content) in walk(dirty.work).files.items():
+def check_changed_files(trip: Trip, top: Path) -> None:
+    """The patch of a line more in each file applies to the host's work tree as it was."""
+    expected = contents(walk(top).files)
+    for name, (mode, content) in walk(trip.work).files.items():
         # The host's git expands identifiers anew, whatever the patch says.
         if mode != "120000" and name != b".gitattributes" and not name.endswith(b".id"):
             is_wide = name.endswith(b".u16")
             longer = content + "one more line\n".encode("utf-16-le" if is_wide else "ascii")
-            (dirty.work / name.decode()).write_bytes(longer)
+            (trip.work / name.decode()).write_bytes(longer)
             expected |= contents({name: (mode, longer)})
-    repo.git(dirty.top, "apply", "-", stdin=dirty.export())
-    assert contents(walk(dirty.top).files) == expected
+    repo.git(top, "apply", "-", stdin=trip.export())
+    assert contents(walk(top).files) == expected
 
 
-def test_since_the_commit_is_what_the_hosts_git_says(dirty: Trip, tmp_path: Path) -> None:
-    """A3: the names of `git add --all && git diff --cached HEAD` on the host."""
-    patch = dirty.export(since_commit=True)
-    clone = tmp_path / "clone"
-    repo.git(tmp_path, "clone", "-q", str(dirty.top), str(clone))
-    repo.git(clone, "checkout", "-q", "--detach", dirty.record.commit)
-    if patch:
-        repo.git(clone, "apply", "--cached", "-", stdin=patch)
-    repo.git(dirty.top, "add", "--all")
-    assert staged_names(clone) == staged_names(dirty.top)
+def check_names(trip: Trip, since_commit: bytes, clone: Path) -> None:
+    """The patch has the names of `git add --all && git diff --cached HEAD` on the host."""
+    repo.git(clone.parent, "clone", "-q", str(trip.top), str(clone))
+    repo.git(clone, "checkout", "-q", "--detach", trip.record.commit)
+    if since_commit:
+        repo.git(clone, "apply", "--cached", "-", stdin=since_commit)
+    repo.git(trip.top, "add", "--all")
+    assert staged_names(clone) == staged_names(trip.top)
 
 
 def staged_names(top: Path) -> bytes:
