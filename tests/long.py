@@ -75,7 +75,10 @@ RUNS = {
         ("tests/unit", "tests/component", "-m", "hypothesis"), {"BANGER_TEST_SIZES": "full"}
     ),
     "places": Run(("tests/component/cli/test_surroundings.py",), {"BANGER_TEST_CRASH": "all"}),
-    "builds": Run(("tests/component/images/test_build.py",), {"BANGER_TEST_CRASH": "all"}),
+    "builds": Run(
+        ("tests/component/images/test_build.py", "tests/component/kernels/test_pull.py"),
+        {"BANGER_TEST_CRASH": "all"},
+    ),
     "kernel": Run(("tests/vm/test_small_kernel.py",), {"BANGER_TEST_KERNEL": "1"}),
     "upgrade": Run(
         ("tests/vm/test_released.py", "tests/vm/test_released_firecracker.py"),
