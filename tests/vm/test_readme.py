@@ -63,5 +63,5 @@ def test_the_tour_works(newcomer: dict[str, str], short_dir: Path) -> None:
     assert "Made in a VM." in said[5]
     for number in (1, 2, 3):
         assert f"banger/try-{number}\n" in said[6]
-    assert "cc -O3" in said[6] and "4 tests passed" in said[6]
+    assert "./test_ring 3" in said[6] and "4 tests passed" in said[6]
     assert "qemu" in said[7]
