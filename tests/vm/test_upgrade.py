@@ -48,20 +48,25 @@ def check_that_commands_wait(banger: Installation, vm: str) -> None:
         finish(each, status=0)
 
 
-def test_a_restart_brings_the_present_agent(own: Installation, older_agent: Path) -> None:
-    """B11: what runs is adopted with its own agent. Snapshots fit no other kernel, and keep it."""
+EARLY = ("snapshot", "create", "one", "early")
+
+
+def create_with(own: Installation, older_agent: Path, *commands: tuple[str, ...]) -> str:
+    """Create `one` with the older agent, run commands of `vm`, and return its kernel."""
     own_kernels(own)
-    create = ("vm", "create", "--name", "one", *TINY, "--network", "none", "--no-template")
     with own.special_daemon("--agent", str(older_agent.parents[1])):
-        own.do(*create)
-        booted, kernel = own.boot_id("one"), own.vm("one")["kernel_digest"]
-        own.exec("one", "sh", "-c", "echo kept >/root/file", status=0)
-        check_that_commands_wait(own, "one")
-        own.do("vm", "snapshot", "create", "one", "early")
+        own.do("vm", "create", "--name", "one", *TINY, "--network", "none", "--no-template")
+        for command in commands:
+            own.do("vm", *command)
+        return str(own.vm("one")["kernel_digest"])
+
+
+def test_a_restart_brings_the_present_agent(own: Installation, older_agent: Path) -> None:
+    """B11: what runs is adopted with its own agent, and so is a snapshot."""
+    write = ("exec", "one", "--", "cp", "/proc/sys/kernel/random/boot_id", "/root/file")
+    kernel = create_with(own, older_agent, write, EARLY)
+    booted = own.exec("one", "cat", "/root/file", status=0).text
     assert (own.boot_id("one"), own.vm("one")["kernel_digest"]) == (booted, kernel)
-    kept = own.do("vm", "restart", "one").err
-    assert "keeps the agent of an older banger" in kept and "snapshot list one" in kept
-    assert own.vm("one")["kernel_digest"] == kernel
     own.do("vm", "snapshot", "restore", "one", "early")
     assert own.boot_id("one") == booted
     own.do("vm", "snapshot", "delete", "one", "early")
@@ -69,12 +74,26 @@ def test_a_restart_brings_the_present_agent(own: Installation, older_agent: Path
     assert "older banger" not in own.do("vm", "restart", "one").err
     renewed = own.vm("one")["kernel_digest"]
     assert renewed != kernel
-    assert own.exec("one", "cat", "/root/file", status=0).text == "kept"
+    assert own.boot_id("one") != own.exec("one", "cat", "/root/file", status=0).text == booted
     shown = {each["digest"]: each["current"] for each in own.json("kernel", "list")}
     assert shown[renewed] is True and shown[kernel] is False
     own.do("kernel", "prune")
     kept = {each["digest"] for each in own.json("kernel", "list")}
     assert renewed in kept and kernel not in kept
+
+
+@pytest.mark.parametrize("own", ["firecracker"], indirect=True)
+def test_snapshots_keep_the_older_agent(own: Installation, older_agent: Path) -> None:
+    """B11: they fit no other kernel."""
+    kernel = create_with(own, older_agent, EARLY)
+    kept = own.do("vm", "restart", "one").err
+    assert "keeps the agent of an older banger" in kept and "snapshot list one" in kept
+    assert own.vm("one")["kernel_digest"] == kernel
+    own.do("vm", "snapshot", "restore", "one", "early")
+    assert own.exec("one", "echo", "on", status=0).text == "on"
+    own.do("vm", "snapshot", "delete", "one", "early")
+    assert "older banger" not in own.do("vm", "restart", "one").err
+    assert own.vm("one")["kernel_digest"] != kernel
 
 
 SINCE = {"console_log", "fingerprint"}
@@ -87,6 +106,7 @@ def test_a_firecracker_of_an_older_banger_goes_on(own: Installation, older_agent
     folder = own.layout.state / "stand-in"
     write_program(folder, agent=older_agent, version="1.12.1")
     own.do("vm", "create", "--name", "one", *TINY)
+    check_that_commands_wait(own, "one")
     processes = own.vm_processes()
     own.stop_daemon()
     with own.database() as database:
