@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 from collections.abc import Callable, Coroutine, Iterator
 from sqlite3 import Connection
 from typing import Any
@@ -18,6 +19,7 @@ from banger.config import load_settings
 from banger.engine import Engine, open_engine
 from banger.engine.state import restartpolicy
 from banger.engine.state.became import became
+from banger.engine.state.lookup import get_connection
 from banger.engine.state.machine import Machine, load_rows
 from banger.engine.state.operations import Operation
 from banger.engine.state.restartpolicy import Restart, parse_restart
@@ -26,8 +28,8 @@ from banger.engine.transitions import watch
 from banger.engine.upkeep import deferred_saves
 from banger.engine.verbs.vms import stop_vm
 from banger.engine.views.vms import list_vms
-from banger.errors import DatabaseFailed, HostFailed, NoSpace, VmBusy
-from banger.host.identity import ProcessIdentity
+from banger.errors import DatabaseFailed, GuestGone, HostFailed, NoSpace, VmBusy
+from banger.host.identity import ProcessIdentity, identify
 from banger.layout import Layout, layout_from_environment
 from banger.model.vm import RestartPolicy, VmRecord, VmState
 from banger.plan.lifecycle import plan_create
@@ -86,6 +88,23 @@ async def state_of(engine: Engine) -> tuple[VmState, str]:
 async def until(condition: Callable[[], Coroutine[object, object, object]]) -> None:
     while not await condition():  # noqa: ASYNC110 - no event tells
         await asyncio.sleep(0.01)
+
+
+def test_a_guest_whose_vmm_has_died_is_said_to_have_ended(layout: Layout) -> None:
+    """H2, H6: the end is not noted yet. A VMM that runs, and whose agent is not there, is not."""
+
+    async def work(engine: Engine) -> None:
+        running = record(VmState.RUNNING)
+        await insert(engine, running)
+        own = identify(os.getpid())
+        assert own is not None
+        for process, told in ((NOBODY, "has ended"), (own, "cannot be reached")):
+            row = msgspec.json.encode(handle(process))
+            await engine.database.write(store.save_handle, VM, "vmm", row)
+            with pytest.raises(GuestGone, match=told):
+                await get_connection(engine, running)
+
+    with_engine(layout, work)
 
 
 def test_what_a_dead_vmm_leaves_and_the_host_refuses_to_remove(

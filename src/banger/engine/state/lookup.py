@@ -15,6 +15,7 @@ from banger.engine.state.engine import Engine
 from banger.engine.state.handles import parse_handle
 from banger.errors import GuestGone, InvalidRequest, VmAmbiguous, VmNotFound, WrongState
 from banger.guest import GuestConnection
+from banger.host.identity import is_alive
 from banger.model.names import VmId, find_matches
 from banger.model.vm import VmRecord, VmState, is_hidden
 from banger.nearnames import format_near_hint
@@ -133,6 +134,10 @@ async def get_connection(engine: Engine, record: VmRecord) -> GuestConnection:
         return runtime.connection
     handles = await engine.database.read(store.load_handles, record.id)
     handle = parse_handle(handles.get("vmm"), VmmHandle)
-    if handle is None:
-        raise GuestGone(f"The VM {record.spec.name} has ended.", hint="banger vm list")
-    return await reach_agent(runtime, handle, deadline_s=RECONNECT_DEADLINE_S)
+    if handle is not None:
+        try:
+            return await reach_agent(runtime, handle, deadline_s=RECONNECT_DEADLINE_S)
+        except GuestGone:
+            if is_alive(handle.process):
+                raise
+    raise GuestGone(f"The VM {record.spec.name} has ended.", hint="banger vm list")
