@@ -12,6 +12,7 @@ import os
 import subprocess
 import sys
 import tempfile
+from collections.abc import Iterable
 from pathlib import Path
 
 from tests.support.artifacts import CACHE, CHECKOUT
@@ -43,9 +44,14 @@ def build_shared(program: str, name: str, *variables: str) -> Path:
 def _hash_inputs(program: str, variables: tuple[str, ...]) -> str:
     native = CHECKOUT / "native"
     shared = [*native.glob("*.mk"), native / "build.py", CHECKOUT / "pyproject.toml"]
-    digest = hashlib.sha256("\0".join((program, *variables)).encode())
-    for path in sorted([*shared, *(native / program).rglob("*")]):
+    return hash_files(CHECKOUT, [*shared, *(native / program).rglob("*")], program, *variables)
+
+
+def hash_files(top: Path, paths: Iterable[Path], *words: str) -> str:
+    """Return a hash of these words and of the names and contents of the files below `top`."""
+    digest = hashlib.sha256("\0".join(words).encode())
+    for path in sorted(paths):
         if path.is_file():
             content = hashlib.sha256(path.read_bytes()).hexdigest()
-            digest.update(f"\0{path.relative_to(CHECKOUT)}\0{content}".encode())
+            digest.update(f"\0{path.relative_to(top)}\0{content}".encode())
     return digest.hexdigest()[:12]

@@ -3,7 +3,8 @@
 Needs a package index: the build requires zig, which compiles for both architectures. The first
 build takes minutes, since zig builds its C library. Later ones find that, and what they compiled
 before, in the tests' cache, if zig itself is where it was: so the environment of the build is kept
-there as well.
+there as well. The programs are kept by the hash of everything that they are made from: a build of
+the same unpacked sources finds them where it would write them, and compiles nothing.
 """
 
 from __future__ import annotations
@@ -22,6 +23,7 @@ import pytest
 
 from banger.version import VERSION
 from tests.support.artifacts import CACHE, CHECKOUT
+from tests.support.native import KIND, hash_files
 
 pytestmark = pytest.mark.timeout(1800)
 PROGRAMS = (
@@ -79,6 +81,24 @@ def builder() -> Path:
     return python
 
 
+def find_kept_programs(builder: Path, unpacked: Path) -> Path:
+    """Return the place of the programs that this environment compiles of these sources."""
+    packages = sorted(path.name for path in builder.parents[1].glob("lib/*/site-packages/*-info"))
+    inputs = [unpacked / "pyproject.toml", *(unpacked / "native").rglob("*")]
+    return Path(os.environ[CACHE], f"{KIND}-{hash_files(unpacked, inputs, *packages)}")
+
+
+def keep_programs(unpacked: Path, kept: Path, *, aside: Path) -> None:
+    """Keep the programs that a build has left; a directory that is there is whole."""
+    shutil.rmtree(aside, ignore_errors=True)
+    for place in (*PROGRAMS, LIBRARY):
+        for machine in ELF_MACHINES:
+            copy = aside / place.format(machine)
+            copy.parent.mkdir(parents=True)
+            shutil.copy(unpacked / "src/banger" / place.format(machine), copy)
+    aside.rename(kept)
+
+
 @pytest.fixture(scope="module")
 def wheel(builder: Path, sources: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A wheel of the source distribution.
@@ -95,7 +115,15 @@ def wheel(builder: Path, sources: Path, tmp_path_factory: pytest.TempPathFactory
         (folder / "sources").mkdir()
         run("tar", "-xf", sources, cwd=folder / "sources")
         [unpacked] = (folder / "sources").iterdir()
+        kept = find_kept_programs(builder, unpacked)
+        if kept.exists():
+            os.utime(kept)
+            # Their times are those of now: later than those of what they are made from.
+            package = unpacked / "src/banger"
+            shutil.copytree(kept, package, copy_function=shutil.copy, dirs_exist_ok=True)
         run(*command, unpacked, cwd=target, environ=environ)
+        if not kept.exists():
+            keep_programs(unpacked, kept, aside=folder / "aside")
     [built] = target.glob("*.whl")
     return built
 
@@ -151,7 +179,7 @@ def test_an_install_works_without_a_checkout(
     run(sys.executable, "-m", "venv", "--without-pip", short_dir / "venv", cwd=short_dir)
     banger = short_dir / "venv/bin/banger"
     pip = (sys.executable, "-m", "pip", "--python", short_dir / "venv/bin/python")
-    run(*pip, "install", "-q", wheel, cwd=short_dir)
+    run(*pip, "install", "-q", "--no-compile", wheel, cwd=short_dir)
     assert run(banger, "version", cwd=short_dir, environ=private_environ).startswith("banger 0.")
     doctor = subprocess.run(
         [banger, "doctor"],
